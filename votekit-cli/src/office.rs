@@ -12,7 +12,7 @@ use votekit_core::manifest::ManifestError;
 use votekit_node::config::Config;
 use votekit_node::data_folder::{DataFolder, FolderError, read_admin_token};
 use votekit_node::memory::overwriting_stack;
-use votekit_node::node::{AdminError, Node, NodeError};
+use votekit_node::{AdminError, Node, NodeError};
 use votekit_node::{
     AmendElection, AnnulElection, CloseElection, CreateElection, CreatedElection, ElectionView,
     LoadReport, OpenElection, RollError, RollView,

@@ -3,8 +3,8 @@
 
 use reqwest::Method;
 use votekit_core::id::ElectionId;
+use votekit_node::AdminError;
 use votekit_node::archive::Archive;
-use votekit_node::node::AdminError;
 use votekit_node::{ElectionView, NodeView, RollView};
 
 use crate::client::Client;

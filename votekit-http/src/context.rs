@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::http::HeaderMap;
-use votekit_node::node::Node;
+use votekit_node::Node;
 
 use crate::guard::address_rate::AddressRate;
 use crate::guard::admin_token::TokenDigest;

@@ -17,9 +17,9 @@ use crate::context::{Api, VOTE_PATH};
 use crate::guard::client_address::client_address;
 use crate::guard::idempotency_key::IDEMPOTENCY_KEY;
 use crate::problem::{Problem, problem_response};
+use votekit_node::limits::rate_limit::RateLimit;
+use votekit_node::limits::throttle::Prefix;
 use votekit_node::metrics::{self, Refusal};
-use votekit_node::rate_limit::RateLimit;
-use votekit_node::throttle::Prefix;
 
 /// The prefix that a vote comes from: an extension of its request.
 #[derive(Clone, Copy)]

@@ -33,12 +33,12 @@ use crate::context::Api;
 use crate::gate::Gate;
 use crate::guard::message_rules;
 use crate::routes;
-use votekit_node::address_prefix::Shares;
+use votekit_node::Node;
 use votekit_node::config::{Config, ConfigError};
 use votekit_node::data_folder::FolderError;
+use votekit_node::limits::address_prefix::Shares;
 use votekit_node::memory::overwriting_stack;
 use votekit_node::metrics;
-use votekit_node::node::Node;
 
 pub use votekit_node::logging::{
     LogLevelError, check_log_level, flush_log, init_logging, log_panics,

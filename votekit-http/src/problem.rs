@@ -20,9 +20,9 @@ use votekit_core::id::RequestId;
 use votekit_core::instant::UnixMinutes;
 
 use crate::log_summary::LogSummary;
-use votekit_node::node::{AdminError, SubmitError};
-use votekit_node::reading::{ReceiptError, ResultsError};
 use votekit_node::roll_store::RollError;
+use votekit_node::{AdminError, SubmitError};
+use votekit_node::{ReceiptError, ResultsError};
 use votekit_store::{Conflict, EngineError};
 
 /// Why a call failed.

@@ -17,9 +17,9 @@ use votekit_core::tally::Counts;
 
 use super::*;
 use crate::api::openapi;
+use votekit_node::Node;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::node::Node;
 
 fn document() -> Value {
     serde_json::to_value(openapi::document()).expect("text keys")

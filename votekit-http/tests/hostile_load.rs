@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use votekit_node::config::Config;
-use votekit_node::throttle::ThrottleConfig;
+use votekit_node::config::ThrottleConfig;
 
 const WAIT: (&str, &str) = ("prefer", "wait=30");
 

@@ -15,7 +15,7 @@ use votekit_core::log::policy::Policy;
 use votekit_core::log::proof::Proof;
 use votekit_node::CreateElection;
 use votekit_node::config::Config;
-use votekit_node::throttle::ThrottleConfig;
+use votekit_node::config::ThrottleConfig;
 
 const WAIT: (&str, &str) = ("prefer", "wait=30");
 const KEY: &str = "a-key-of-20-letters.";

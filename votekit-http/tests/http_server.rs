@@ -16,9 +16,9 @@ use support::{Place, create_request};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use votekit_http::listener::{ServeError, Server};
+use votekit_node::Node;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::node::Node;
 
 fn tls_file(name: &str) -> PathBuf {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls").join(name);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http_support::{Served, ballot, config};
 use support::{LAW, create_request, law, vote};
 use votekit_http::listener::ServeError;
-use votekit_node::node::{AdminError, SubmitError};
+use votekit_node::{AdminError, SubmitError};
 use votekit_node::{CreateElection, OpenElection};
 
 /// An end for waits, not a target.

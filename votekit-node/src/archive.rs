@@ -1,6 +1,10 @@
 //! A data folder and its ledger, in the folder or on PostgreSQL, read beside the nodes that may be
 //! using them: for exports, recounts, results and reviews. Nothing is written and no lock is taken.
 
+#[cfg(feature = "services")]
+pub mod log_electors;
+mod log_standing;
+
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
@@ -13,12 +17,12 @@ use votekit_core::id::{BatchNumber, Digest, ElectionId};
 use votekit_core::log::leaf::{ElectionEvent, Leaf};
 use votekit_core::log::merkle::empty_root;
 
+use self::log_standing::LogStanding;
 use crate::data_folder::{Belonging, DataFolder};
-use crate::election_handle::CheckpointSigner;
-use crate::log_standing::LogStanding;
-use crate::node::NodeError;
+use crate::election::CheckpointSigner;
+use crate::election::{ElectionView, NodeView};
+use crate::error::NodeError;
 use crate::roll_store::{self, RollView};
-use crate::view::{ElectionView, NodeView};
 use votekit_store::embedded::EmbeddedReadView;
 #[cfg(feature = "services")]
 use votekit_store::services::{postgres::PostgresReadView, url::ServiceAddress};

@@ -11,7 +11,6 @@ use serde::Deserialize;
 
 use crate::address_range::AddressRange;
 use crate::node_name::NodeName;
-use crate::throttle::ThrottleConfig;
 use votekit_core::batch::Batch;
 
 /// Everything a node can be told. The defaults suit one node on its own machine.
@@ -361,6 +360,43 @@ impl Config {
     #[must_use]
     pub fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.request_timeout_seconds)
+    }
+}
+
+/// How many wrong codes are free, how long the waits are after that, and how many are stored.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ThrottleConfig {
+    /// Whether there is any throttle.
+    pub enabled: bool,
+    /// Wrong codes for one NAS that an address prefix (an IPv4 address, an IPv6 /64) has free.
+    pub wrong_free: u32,
+    /// The first wait, in seconds. Each further wrong code doubles it.
+    pub delay_seconds_min: u64,
+    /// The longest wait, in seconds.
+    pub delay_seconds_max: u64,
+    /// The age of its last wrong code at which a pair of prefix and NAS is forgotten, in seconds.
+    pub forget_seconds: u64,
+    /// The most pairs of prefix and NAS that are remembered.
+    pub pairs_max: usize,
+    /// Votes with a wrong code that are stored a second; 0: all are stored.
+    pub wrong_stored_per_second: u32,
+    /// Of them, those of one address prefix; 0: any number.
+    pub wrong_stored_per_address_per_second: u32,
+}
+
+impl Default for ThrottleConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            wrong_free: 5,
+            delay_seconds_min: 1,
+            delay_seconds_max: 60,
+            forget_seconds: 24 * 3600,
+            pairs_max: 1_000_000,
+            wrong_stored_per_second: 20,
+            wrong_stored_per_address_per_second: 2,
+        }
     }
 }
 

@@ -1,68 +1,67 @@
-//! The votekit node: takes votes over HTTP, makes them durable, decides them once, and publishes a
-//! log that anyone can check.
+//! The votekit node: takes votes, makes them durable, decides them once, and publishes a log that
+//! anyone can check.
 //!
 //! ```text
-//! http ─▶ node.submit ─▶ intake ─▶ ballot box ─▶ validation ─▶ staging (ledger) ─▶ sealing ─▶ log (ledger)
-//!           │                          (engine)      │ registry: a hint                │
-//!           │                                        ▼                                 ▼
-//!           └─ 202 once durable               throttle, hints               reading: status, receipts, results, tiles
+//! node.submit ─▶ ingest ─▶ ballot box ─▶ validate ─▶ staging (ledger) ─▶ seal ─▶ log (ledger)
+//!       │                    (store)        │ registry: a hint             │
+//!       │                                   ▼                              ▼
+//!       └─ 202 once durable         throttle, hints          query: status, receipts, results, tiles
 //! ```
 //!
-//! Engines stand behind the three roles of [`votekit_store`]; [`node::Node`] is what programs that embed a
-//! node hold.
+//! Engines stand behind the three roles of [`votekit_store`]; [`Node`] is what programs that embed a
+//! node hold. Below are first what everything rests on, then the state of an election, then the
+//! tasks in the order of the flow.
 
 pub mod address_range;
-pub mod archive;
 pub mod config;
-pub mod data_folder;
-#[cfg(feature = "services")]
-pub mod log_electors;
-pub mod memory;
-pub mod node;
+pub mod error;
 pub mod node_name;
 
-pub mod address_prefix;
-pub mod administration;
-pub mod admission;
-mod clock;
-mod closing;
-mod election_handle;
-mod epoch_end;
-mod following;
-mod intake;
-mod leader_lease;
-mod lease;
-mod log_standing;
 pub mod logging;
-mod pending;
+pub mod memory;
+pub mod metrics;
+
+mod clock;
 mod random;
-pub mod rate_limit;
-pub mod reading;
-mod recovery;
+
+pub mod data_folder;
 mod regular_file;
 pub mod roll_store;
-mod rolls;
-mod scrubbing;
-mod seal_queue;
-mod sealing;
-mod snapshots;
-mod staging;
-mod supplement_report;
-mod validation;
-pub mod view;
+
+pub mod limits;
+
+mod election;
+mod leader;
+mod observed;
+mod pending;
+
+mod context;
+pub mod node;
+
+mod recovery;
+
+mod ingest;
+mod seal;
+mod validate;
+
 mod watch;
-mod write_gate;
 
-pub mod metrics;
-pub mod throttle;
+mod query;
 
-pub use administration::{
+mod lifecycle;
+
+mod admin;
+pub mod archive;
+
+pub use admin::elections::{
     AmendElection, AnnulElection, ChoiceRequest, CloseElection, CreateElection, CreatedElection,
     LoadOutcome, LoadReport, LoadedLaw, OpenElection,
 };
-pub use reading::{
+pub use admin::supplement_report::SupplementReport;
+pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
+pub use error::{AdminError, NodeError, SubmitError};
+pub use node::Node;
+pub use query::reading::{
     DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus,
 };
 pub use roll_store::{CheckedRoll, RollError, RollView, RolledLaw, read_roll};
-pub use supplement_report::SupplementReport;
-pub use view::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};

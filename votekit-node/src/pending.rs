@@ -1,6 +1,7 @@
 //! Requests on their way: issued by this node and not yet decided. In memory only. The same request
 //! sent again meanwhile gets the answer of the first, without a second envelope.
 
+use crate::election::Stored;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -11,8 +12,8 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use votekit_core::id::RequestId;
 
-use crate::intake::IntakeError;
-use crate::throttle::Turn;
+use crate::election::IntakeError;
+use crate::limits::throttle::Turn;
 use votekit_store::Hint;
 
 const SHARDS: usize = 64;
@@ -51,9 +52,6 @@ enum Progress {
     #[default]
     Unknown,
 }
-
-/// What became of the storing of a request.
-pub(crate) type Stored = Result<(), IntakeError>;
 
 /// Whether a request is on its way already.
 pub(crate) enum Known {

@@ -6,6 +6,10 @@
 //! log proves that the ledger was put back: going on would fork the log, so the node does not
 //! start.
 
+mod restore;
+pub(crate) mod scrubbing;
+pub(crate) mod snapshot_writer;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,12 +27,14 @@ use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::leaf::{BatchLeaf, RollEvent};
 use votekit_core::log::merkle::TreeHash;
 
-use crate::election_handle::{CheckpointSigner, Committed, ElectionSecrets};
+use self::restore::{Refused, Restored, restore};
+use crate::context::NodeContext;
+use crate::election::snapshots::{Snapshots, Written};
+use crate::election::{CheckpointSigner, Committed, ElectionSecrets};
+use crate::error::NodeError;
 use crate::memory::stack_used;
 use crate::metrics;
-use crate::node::{NodeContext, NodeError};
 use crate::roll_store::{self, Rolls};
-use crate::snapshots::{self, Refused, Restored, Snapshots, Written};
 use votekit_store::retry::until_definite;
 use votekit_store::{
     EngineError, FirstUse, Head, KnownElectors, Ledger, Staged, StagingId, StoredBlock,
@@ -85,7 +91,8 @@ pub(crate) async fn read_back(
     tracing::info!(
         %law_id, size = head.size, from_snapshot, milliseconds = began.elapsed().as_millis(), "an election has been read back"
     );
-    let snapshots = Snapshots::new(shared, law_id, written);
+    let snapshots =
+        Snapshots::new(shared.folder.snapshot_path(law_id), shared.config.snapshot_leaves, written);
     let committed = Committed::of(&log, node, head.checkpoint, head.sealed_through);
     let staged_at_start = reissue(shared, &log, law_id, head.sealed_through).await?;
     let epochs = ledger.epochs(law_id).await?;
@@ -167,7 +174,7 @@ impl StoredLog<'_> {
         }
         let folder = self.shared.folder.snapshot_path(self.law_id);
         stack_used();
-        snapshots::restore(&folder, self.law_id, self.head, self.ballot_key.as_ref(), &self.rolls)
+        restore(&folder, self.law_id, self.head, self.ballot_key.as_ref(), &self.rolls)
     }
 
     fn refuse(&self, error: &dyn std::fmt::Display) {

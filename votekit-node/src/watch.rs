@@ -2,9 +2,9 @@
 //! comes. An engine that failed a write is asked to write again; a clock that stepped back raises an
 //! alarm; planned closes that have come are remembered; the room on the disk is measured.
 
+use crate::observed::Space;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -13,7 +13,7 @@ use votekit_core::id::ElectionId;
 
 use crate::clock::Stepped;
 use crate::config::Role;
-use crate::node::NodeContext;
+use crate::context::NodeContext;
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -23,33 +23,6 @@ const SPACE_TICKS: u32 = 5;
 
 /// How long a probe may take.
 const PROBE_TIME: Duration = Duration::from_secs(2);
-
-/// What the watch saw last.
-#[derive(Debug, Default)]
-pub(crate) struct Observed {
-    /// Milliseconds.
-    clock_behind: AtomicU64,
-    space: Mutex<Option<Space>>,
-}
-
-/// The room in a file system, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Space {
-    pub(crate) free: u64,
-    pub(crate) size: u64,
-}
-
-impl Observed {
-    /// How far the clock stands before what it gave out or what was sealed.
-    pub(crate) fn clock_behind(&self) -> Duration {
-        Duration::from_millis(self.clock_behind.load(Ordering::Relaxed))
-    }
-
-    /// The room in the file system of the data folder, if it could be measured.
-    pub(crate) fn space(&self) -> Option<Space> {
-        *self.space.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Looks for as long as the node lives.
 pub(crate) async fn run(shared: Arc<NodeContext>) {
@@ -67,7 +40,7 @@ pub(crate) async fn run(shared: Arc<NodeContext>) {
                 (shared.folder.path().to_owned(), Arc::clone(&shared.observed));
             measuring = Some(tokio::task::spawn_blocking(move || {
                 let space = space_at(&folder);
-                *observed.space.lock().unwrap_or_else(PoisonError::into_inner) = space;
+                observed.set_space(space);
             }));
         }
         tokio::time::sleep(INTERVAL).await;
@@ -95,7 +68,7 @@ fn observe_clock(shared: &NodeContext, alarmed: bool) -> bool {
         let _ = cell.planned_close_has_passed(&committed, wall);
         behind = behind.max(cell.clock.floor().saturating_sub(wall.0));
     }
-    shared.observed.clock_behind.store(behind, Ordering::Relaxed);
+    shared.observed.set_clock_behind(behind);
     match (stepped(shared), alarmed) {
         (Some((law_id, Stepped { by })), false) => {
             let seconds = by / 1000;

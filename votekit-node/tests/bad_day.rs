@@ -12,7 +12,7 @@ use votekit_core::envelope::VoteRequest;
 use votekit_core::id::RequestId;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::node::{AdminError, Node, SubmitError};
+use votekit_node::{AdminError, Node, SubmitError};
 use votekit_node::{OpenElection, VoteStatus};
 use votekit_store::Engines;
 use votekit_store::embedded::EmbeddedEngine;

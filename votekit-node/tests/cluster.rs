@@ -17,8 +17,8 @@ use votekit_core::id::{BatchNumber, ElectionId, Epoch, NodeId, RequestId, Sequen
 use votekit_core::instant::UnixMinutes;
 use votekit_node::config::{Config, Role};
 use votekit_node::data_folder::DataFolder;
-use votekit_node::node::{AdminError, Node, NodeError, SubmitError};
 use votekit_node::node_name::NodeName;
+use votekit_node::{AdminError, Node, NodeError, SubmitError};
 use votekit_node::{ElectionView, OpenElection, VoteStatus};
 use votekit_store::embedded::{EmbeddedEngine, EmbeddedLedger};
 use votekit_store::testing::unreliable::{Odds, Unreliable};

@@ -16,7 +16,7 @@ use votekit_core::log::policy::Policy;
 use votekit_core::log::proof::Proof;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::node::{AdminError, Node, SubmitError};
+use votekit_node::{AdminError, Node, SubmitError};
 use votekit_node::{CreateElection, LoadOutcome, OpenElection, ResultsError, VoteStatus};
 
 const WAIT: Duration = Duration::from_secs(30);

@@ -15,7 +15,7 @@ use votekit_core::manifest::PepperMarks;
 use votekit_node::OpenElection;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::node::{AdminError, Node, NodeError};
+use votekit_node::{AdminError, Node, NodeError};
 use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::services::redis::RedisRegistry;
 use votekit_store::services::url::{Service, ServiceAddress};

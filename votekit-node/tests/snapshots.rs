@@ -12,9 +12,9 @@ use votekit_core::decision::{Decision, InvalidReason};
 use votekit_core::election::ResultsPolicy;
 use votekit_core::election_log::snapshot::SEGMENT_REQUESTS;
 use votekit_core::id::{Digest, ElectionId, RequestId};
+use votekit_node::Node;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::node::Node;
 use votekit_node::{CreateElection, OpenElection, VoteStatus};
 
 const WAIT: Duration = Duration::from_secs(30);

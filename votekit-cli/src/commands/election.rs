@@ -8,9 +8,9 @@ use serde::Serialize;
 use votekit_core::election::ResultsPolicy;
 use votekit_core::id::ElectionId;
 use votekit_core::instant::{UnixMinutes, UnixSeconds};
+use votekit_node::AdminError;
 use votekit_node::address_range::AddressRange;
 use votekit_node::config::Config;
-use votekit_node::node::AdminError;
 use votekit_node::{
     AmendElection, AnnulElection, ChoiceRequest, CloseElection, CreateElection, CreatedElection,
     ElectionView, OpenElection,

@@ -17,12 +17,12 @@ use crate::context::Api;
 use crate::guard::json_body::{json, optional_json};
 use crate::guard::path_text::{PathText, law_id};
 use crate::problem::{Problem, ProblemDocument};
-use votekit_node::administration::{
+use votekit_node::ElectionView;
+use votekit_node::roll_store::RollView;
+use votekit_node::{
     AmendElection, AnnulElection, CloseElection, CreateElection, CreatedElection, LoadReport,
     OpenElection,
 };
-use votekit_node::roll_store::RollView;
-use votekit_node::view::ElectionView;
 
 /// Which roll to load, by its place on the node's machine.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -12,7 +12,7 @@ use crate::context::Api;
 use crate::guard::path_text::{PathText, law_id};
 use crate::guard::representation::{REVALIDATE, Representation};
 use crate::problem::{Problem, ProblemDocument};
-use votekit_node::view::ElectionView;
+use votekit_node::ElectionView;
 
 /// Lists the elections.
 #[utoipa::path(

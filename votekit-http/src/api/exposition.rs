@@ -9,8 +9,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 
 use crate::context::Api;
+use votekit_node::Gauges;
 use votekit_node::metrics::{self, Reading};
-use votekit_node::reading::Gauges;
 
 /// Everything the node counts and measures.
 #[utoipa::path(

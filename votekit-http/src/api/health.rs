@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use crate::context::Api;
-use votekit_node::reading::Health;
+use votekit_node::Health;
 
 /// Tells whether this node can take votes, and the state of each thing it depends on.
 #[utoipa::path(

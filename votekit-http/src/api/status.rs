@@ -16,7 +16,7 @@ use crate::context::Api;
 use crate::guard::path_text::PathText;
 use crate::guard::prefer::{PREFERENCE_APPLIED, Wait};
 use crate::problem::{Problem, ProblemDocument};
-use votekit_node::reading::VoteStatus;
+use votekit_node::VoteStatus;
 use votekit_store::Hint;
 
 /// What became of a vote.

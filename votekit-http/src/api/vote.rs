@@ -23,8 +23,8 @@ use crate::guard::message_rules::check_content_coding;
 use crate::guard::prefer::{PREFERENCE_APPLIED, Wait};
 use crate::guard::response_headers::VOTER_TOKEN;
 use crate::problem::{Problem, ProblemDocument};
+use votekit_node::VoteStatus;
 use votekit_node::memory::stack_used;
-use votekit_node::reading::VoteStatus;
 
 /// A vote. Exactly these four texts, each once.
 #[derive(ToSchema)]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use votekit_node::address_prefix::{FACTORS, Prefix, Shares};
-use votekit_node::rate_limit::KeyedRateLimit;
+use votekit_node::limits::address_prefix::{FACTORS, Prefix, Shares};
+use votekit_node::limits::rate_limit::KeyedRateLimit;
 
 /// Requests of one kind by address prefix.
 pub(crate) struct AddressRate {
@@ -39,7 +39,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     use super::*;
-    use votekit_node::address_prefix::DigestKey;
+    use votekit_node::limits::address_prefix::DigestKey;
 
     #[test]
     fn a_home_with_many_networks_has_the_rates_of_a_few_addresses() {

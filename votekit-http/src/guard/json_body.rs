@@ -146,7 +146,7 @@ impl<'de> Deserialize<'de> for Members {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use votekit_node::administration::CreateElection;
+    use votekit_node::CreateElection;
 
     fn errors(body: &str) -> Vec<(String, String)> {
         match parse::<CreateElection>(body.as_bytes()) {

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::activity::Activity;
-use votekit_node::address_prefix::{Prefix, Shares};
+use votekit_node::limits::address_prefix::{Prefix, Shares};
 
 /// The limits of one listener.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use proptest::prelude::*;
 
 use super::*;
-use votekit_node::address_prefix::DigestKey;
+use votekit_node::limits::address_prefix::DigestKey;
 
 fn rules(slots_max: u32) -> LimiterRules {
     LimiterRules {

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::activity::Activity;
 use super::limiter::{Arrival, ConnectionId, ConnectionLimiter, LimiterRules};
-use votekit_node::address_prefix::Shares;
+use votekit_node::limits::address_prefix::Shares;
 use votekit_node::metrics;
 
 /// The slots of one listener.
@@ -250,7 +250,7 @@ impl Drop for Linger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use votekit_node::address_prefix::DigestKey;
+    use votekit_node::limits::address_prefix::DigestKey;
 
     fn slots(slots_max: u32, per_address_max: u32) -> Arc<Slots> {
         Arc::new(Slots::new(LimiterRules {

@@ -16,9 +16,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use votekit_core::credential::Credential;
 use votekit_http::listener::{Addresses, ServeError, Server};
+use votekit_node::Node;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::node::Node;
 use votekit_node::{CreateElection, OpenElection};
 
 use crate::support::{LAW, Place, create_request, credential, law};

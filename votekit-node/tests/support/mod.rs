@@ -9,9 +9,9 @@ use votekit_core::envelope::VoteRequest;
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::manifest::{FileRow, LawRow, Manifest, ManifestBody, PepperMarks, RollFacts};
 use votekit_core::shard::{Changes, ShardFormat, ShardHead};
+use votekit_node::Node;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::node::Node;
 use votekit_node::{CreateElection, OpenElection};
 
 pub(crate) const LAW: &str = "L2025-001";

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use votekit_core::election_log::RollContent;
 use votekit_core::id::ElectionId;
 use votekit_core::manifest::Manifest;
+use votekit_node::AdminError;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::node::AdminError;
 use votekit_node::{CheckedRoll, LoadOutcome, LoadReport, LoadedLaw};
 use votekit_store::services::redis::{LawMeta, RedisRegistry, RollOrigin, refuse_settings};
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use votekit_core::credential::RegistryKey;
 use votekit_core::id::{Digest, ElectionId};
 use votekit_node::archive::Archive;
-use votekit_node::log_electors::LogElectors;
+use votekit_node::archive::log_electors::LogElectors;
 use votekit_store::FirstUse;
 use votekit_store::services::redis::{Difference, LawMeta, RedisRegistry, Survey};
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use votekit_node::log_electors::LogElectors;
+use votekit_node::archive::log_electors::LogElectors;
 use votekit_store::services::redis::refuse_settings;
 
 use super::Where;

@@ -13,7 +13,7 @@ use crate::context::Api;
 use crate::guard::json_body::json;
 use crate::guard::path_text::{PathText, law_id};
 use crate::problem::{Problem, ProblemDocument};
-use votekit_node::view::{ElectionView, NodeView};
+use votekit_node::{ElectionView, NodeView};
 
 /// Which node is to be admitted.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -1,0 +1,993 @@
+//! What officials and operators do with elections: create, load a roll, open, close, certify,
+//! purge.
+//!
+//! Long because each act of an official stands here with its checks; one file each would share all
+//! of its imports and its private helpers.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use utoipa::ToSchema;
+use votekit_core::batch::NodePublicKey;
+use votekit_core::credential::HashScheme;
+use votekit_core::election::{
+    BLANK, Bilingual, Choice, ChoiceId, ChoiceIdError, Definition, ResultsPolicy, State, check_text,
+};
+use votekit_core::election_log::{
+    BlockMaker, ElectionLog, ElectionLogError, LogEvent, REASON_LENGTH_MAX, RollContent,
+};
+use votekit_core::envelope::FieldError;
+use votekit_core::id::{ElectionId, NodeId};
+use votekit_core::instant::{TimeError, UnixMillis, UnixMinutes, UnixSeconds};
+use votekit_core::manifest::Manifest;
+
+use crate::admin::supplement_report::{LiveBefore, SupplementReport};
+use crate::data_folder::DataFolder;
+use crate::election::SealerCommand;
+use crate::election::snapshots::Snapshots;
+use crate::election::{CheckpointSigner, Committed, ElectionHandle, ElectionSecrets};
+use crate::election::{ElectionView, EpochView, NodeView};
+use crate::error::AdminError;
+use crate::node::Node;
+use crate::recovery::Recovered;
+use crate::roll_store::{self, Kept, LoadProgress};
+use votekit_store::{BlockCommit, Head, StagingId, StoredBlock};
+
+/// How long the files of a roll may take to be read, checked and copied: eight million electors
+/// take minutes from a slow disk.
+const LOAD_TIME: Duration = Duration::from_secs(600);
+
+/// How many accepted votes must be new before results move, when nothing else is asked for.
+const PUBLISH_EVERY: u64 = 20;
+
+/// A choice as it is asked for: by its id, or with its labels.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(untagged, expecting = "must be a list of ids, or of objects with id, fr and en")]
+pub enum ChoiceRequest {
+    /// The id alone: `oui`, `non` and `blanc` get their customary labels, another choice is
+    /// labelled by its id.
+    Id(String),
+    /// With its labels.
+    Labelled {
+        /// The id.
+        id: String,
+        /// The French label.
+        fr: String,
+        /// The English label.
+        en: String,
+    },
+}
+
+/// What an election is to be.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateElection {
+    /// The law put to the vote.
+    #[schema(pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)]
+    pub law_id: String,
+    /// The French title.
+    #[schema(min_length = 1, max_length = 500)]
+    pub title_fr: String,
+    /// The English title.
+    #[schema(min_length = 1, max_length = 500)]
+    pub title_en: String,
+    /// The French description.
+    #[serde(default)]
+    #[schema(max_length = 2000)]
+    pub description_fr: String,
+    /// The English description.
+    #[serde(default)]
+    #[schema(max_length = 2000)]
+    pub description_en: String,
+    /// The choices; `oui` and `non` when none is given.
+    #[serde(default)]
+    pub choices: Vec<ChoiceRequest>,
+    /// Whether a blank vote can be cast.
+    #[serde(default)]
+    pub blank: bool,
+    /// Whether the result binds.
+    #[serde(default)]
+    pub binding: bool,
+    /// `live`, `after_vote` or `after_close`; `live` when not given, and for a binding election
+    /// `after_close`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub results: Option<ResultsPolicy>,
+    /// Under `live` and `after_vote`: results move once this many accepted votes are new and as many
+    /// newer ones are held back. 20 when not given. With 1 every vote moves them, and shows its
+    /// choice to those who look before and after it: for demonstrations.
+    #[serde(default)]
+    pub publish_every: Option<u64>,
+    /// When the poll opens, in RFC 3339 with its offset.
+    #[serde(default)]
+    pub opens: Option<String>,
+    /// When it closes, in RFC 3339 with its offset.
+    #[serde(default)]
+    pub closes: Option<String>,
+}
+
+/// How an election is to be opened.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OpenElection {
+    /// Rules of a binding election that are waived, by name: `results`. Each is written in the log.
+    #[schema(value_type = Vec<Waiver>, max_items = 1)]
+    pub waivers: Vec<String>,
+}
+
+/// How a poll is to be closed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CloseElection {
+    /// Why the poll closes before its planned end; written in the log. Required then, and not used
+    /// once the planned end has come.
+    pub reason: Option<String>,
+}
+
+/// What is to change in the definition of a draft. What is not given stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AmendElection {
+    /// The French title.
+    pub title_fr: Option<String>,
+    /// The English title.
+    pub title_en: Option<String>,
+    /// The French description.
+    pub description_fr: Option<String>,
+    /// The English description.
+    pub description_en: Option<String>,
+    /// All choices, in the order of the ballot, in place of those there are.
+    pub choices: Option<Vec<ChoiceRequest>>,
+    /// `live`, `after_vote` or `after_close`.
+    #[schema(value_type = Option<String>)]
+    pub results: Option<ResultsPolicy>,
+    /// How many accepted votes must be new before results move.
+    pub publish_every: Option<u64>,
+    /// When the poll opens, in RFC 3339 with its offset; `none` for no planned time.
+    pub opens: Option<String>,
+    /// When it closes, in RFC 3339 with its offset; `none` for no planned time.
+    pub closes: Option<String>,
+}
+
+/// Why an election is declared void.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnnulElection {
+    /// The reason; written in the log.
+    pub reason: String,
+}
+
+/// A new election, with what its officials should know.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CreatedElection {
+    /// The election.
+    #[serde(flatten)]
+    pub election: ElectionView,
+    /// What its settings reveal, or why it cannot open as things are, a sentence each. Empty when
+    /// there is nothing to say.
+    pub warnings: Vec<String>,
+}
+
+/// A rule of binding elections that can be waived.
+// Only the documentation uses this type: a waiver is read as text, to be refused with its reason.
+#[allow(dead_code)]
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum Waiver {
+    /// That results are shown after the close only.
+    Results,
+}
+
+/// What loading a roll came to, election by election.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LoadReport {
+    /// SHA-256 of the manifest.
+    pub manifest: String,
+    /// Whether credentials are hashed under a pepper.
+    pub peppered: bool,
+    /// A row a law.
+    pub laws: Vec<LoadedLaw>,
+}
+
+/// What loading a roll came to in one election.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LoadedLaw {
+    /// The law.
+    pub law_id: String,
+    /// Keys the manifest registers or adds.
+    pub keys: u64,
+    /// What became of it: `loaded`, `kept` until the election is created, or `unchanged`.
+    pub outcome: LoadOutcome,
+    /// Electors registered for the election now; 0 while there is none.
+    pub registered: u64,
+    /// What a supplement changed; absent for a roll, and for what had been loaded before.
+    #[serde(flatten)]
+    pub changes: Option<SupplementReport>,
+}
+
+/// What became of a roll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LoadOutcome {
+    /// It took effect now.
+    Loaded,
+    /// It is kept until the election is created.
+    Kept,
+    /// It had taken effect before: nothing changed.
+    Unchanged,
+}
+
+impl CreateElection {
+    /// The definition this asks for, with the key its choices are sealed to.
+    fn definition(
+        self,
+        ballot_key: votekit_core::ballot::BallotPublicKey,
+    ) -> Result<Definition, AdminError> {
+        let mut choices = if self.choices.is_empty() {
+            vec![ChoiceRequest::Id("oui".to_owned()), ChoiceRequest::Id("non".to_owned())]
+        } else {
+            self.choices
+        };
+        let has_blank = choices.iter().any(|choice| choice.id() == BLANK);
+        if self.blank && !has_blank {
+            choices.push(ChoiceRequest::Id(BLANK.to_owned()));
+        }
+        let default_policy =
+            if self.binding { ResultsPolicy::AfterClose } else { ResultsPolicy::Live };
+        let mut faults = Vec::new();
+        let law_id = kept(&mut faults, "law_id", self.law_id.parse());
+        let choices: Option<Vec<_>> = choices
+            .into_iter()
+            .map(|choice| kept(&mut faults, "choices", choice.choice()))
+            .collect();
+        let opens = planned(self.opens.as_deref(), UnixSeconds::minute_floor);
+        let opens = kept(&mut faults, "opens", opens).flatten();
+        let closes = planned(self.closes.as_deref(), UnixSeconds::minute_ceil);
+        let closes = kept(&mut faults, "closes", closes).flatten();
+        let choices_are_wrong = choices.is_none();
+        let definition = Definition {
+            // Where it is wrong, another one stands for it while the rest is checked.
+            law_id: law_id.unwrap_or_else(|| "law".parse().expect("a law id")),
+            title: Bilingual { fr: self.title_fr, en: self.title_en },
+            description: Bilingual { fr: self.description_fr, en: self.description_en },
+            choices: choices.unwrap_or_default(),
+            binding: self.binding,
+            results: self.results.unwrap_or(default_policy),
+            publish_every: self.publish_every.unwrap_or(PUBLISH_EVERY),
+            opens,
+            closes,
+            ballot_key,
+        };
+        faultless(definition, faults, choices_are_wrong)
+    }
+}
+
+impl AmendElection {
+    /// The definition with these changes.
+    fn apply(self, mut definition: Definition) -> Result<Definition, AdminError> {
+        let set = |place: &mut String, text: Option<String>| {
+            if let Some(text) = text {
+                *place = text;
+            }
+        };
+        set(&mut definition.title.fr, self.title_fr);
+        set(&mut definition.title.en, self.title_en);
+        set(&mut definition.description.fr, self.description_fr);
+        set(&mut definition.description.en, self.description_en);
+        let mut faults = Vec::new();
+        let mut choices_are_wrong = false;
+        if let Some(choices) = self.choices {
+            let choices: Option<Vec<_>> = choices
+                .into_iter()
+                .map(|choice| kept(&mut faults, "choices", choice.choice()))
+                .collect();
+            choices_are_wrong = choices.is_none();
+            definition.choices = choices.unwrap_or_default();
+        }
+        definition.results = self.results.unwrap_or(definition.results);
+        definition.publish_every = self.publish_every.unwrap_or(definition.publish_every);
+        if let Some(opens) = self.opens {
+            let opens = amended(&opens, UnixSeconds::minute_floor);
+            definition.opens = kept(&mut faults, "opens", opens).flatten();
+        }
+        if let Some(closes) = self.closes {
+            let closes = amended(&closes, UnixSeconds::minute_ceil);
+            definition.closes = kept(&mut faults, "closes", closes).flatten();
+        }
+        faultless(definition, faults, choices_are_wrong)
+    }
+}
+
+/// The definition if it breaks no rule, else every fault with its field.
+fn faultless(
+    definition: Definition,
+    mut faults: Vec<FieldError>,
+    choices_are_wrong: bool,
+) -> Result<Definition, AdminError> {
+    let broken = definition.faults();
+    faults.extend(
+        broken
+            .into_iter()
+            .filter(|(field, _)| !(choices_are_wrong && *field == "choices"))
+            .map(|(field, error)| FieldError { field, rule: error.to_string() }),
+    );
+    if faults.is_empty() { Ok(definition) } else { Err(AdminError::Fields { errors: faults }) }
+}
+
+/// The value of a field; its error goes with the others.
+fn kept<T, E: std::fmt::Display>(
+    faults: &mut Vec<FieldError>,
+    field: &'static str,
+    value: Result<T, E>,
+) -> Option<T> {
+    value.map_err(|error| faults.push(FieldError { field, rule: error.to_string() })).ok()
+}
+
+impl ChoiceRequest {
+    fn id(&self) -> &str {
+        match self {
+            Self::Id(id) | Self::Labelled { id, .. } => id,
+        }
+    }
+
+    fn choice(self) -> Result<Choice, ChoiceIdError> {
+        let id: ChoiceId = self.id().parse()?;
+        Ok(match self {
+            Self::Id(_) => Choice::with_customary_labels(id),
+            Self::Labelled { fr, en, .. } => Choice { id, fr, en },
+        })
+    }
+}
+
+/// A planned time, to the minute.
+fn planned(
+    text: Option<&str>,
+    round: fn(UnixSeconds) -> UnixMinutes,
+) -> Result<Option<UnixMinutes>, TimeError> {
+    text.map(|text| UnixSeconds::from_rfc3339(text).map(round)).transpose()
+}
+
+/// A planned time as it is amended, to the minute; `none` takes it away.
+fn amended(
+    text: &str,
+    round: fn(UnixSeconds) -> UnixMinutes,
+) -> Result<Option<UnixMinutes>, TimeError> {
+    planned(Some(text).filter(|text| *text != "none"), round)
+}
+
+impl Node {
+    /// Creates an election as a draft. Rolls that were loaded before take effect. Whatever can be
+    /// refused is refused before anything is written.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn create(&self, request: CreateElection) -> Result<CreatedElection, AdminError> {
+        // The rules are checked before a key is made for an election that cannot be.
+        let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([9; 32]);
+        let planned = request.clone().definition(unkeyed)?;
+        let law_id = planned.law_id.clone();
+        let _creating = self.shared.creating.lock().await;
+        if self.shared.election(&law_id).is_some() {
+            return Err(AdminError::Exists { law_id });
+        }
+        let now = self.now();
+        check_closing(&planned, now)?;
+        let rolls = self.prepare_rolls(&law_id).await?;
+        let term = self.shared.lead.term().ok_or_else(|| self.not_leading())?;
+        let law = law_id.clone();
+        let secrets = self.on_files(move |folder| Ok(ElectionSecrets::make(folder, &law)?)).await?;
+        let definition = request.definition(secrets.ballot_key.public_key())?;
+        let cell = self.begin(definition, secrets, term, now).await?;
+        for roll in rolls {
+            self.take_effect(&cell, roll).await.map_err(|error| {
+                let source = Box::new(error);
+                AdminError::CreatedWithoutRoll { law_id: law_id.clone(), source }
+            })?;
+        }
+        let warnings = self.warnings(&cell).await?;
+        Ok(CreatedElection { election: ElectionView::of(&cell), warnings })
+    }
+
+    /// Changes the definition of a draft: never its law, whether it binds, or its ballot key.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn amend(
+        &self,
+        law_id: &ElectionId,
+        request: AmendElection,
+    ) -> Result<CreatedElection, AdminError> {
+        let cell = self.cell(law_id)?;
+        let _busy = self.busy(&cell)?;
+        let state = cell.committed().state();
+        if state != State::Draft {
+            return Err(AdminError::State { state, wanted: "amended" });
+        }
+        let before = cell.committed().results.definition.clone();
+        let definition = request.apply(before.clone())?;
+        check_closing(&definition, self.now())?;
+        if definition != before {
+            self.record(&cell, vec![LogEvent::Amend { definition: Box::new(definition) }]).await?;
+        }
+        let warnings = self.warnings(&cell).await?;
+        Ok(CreatedElection { election: ElectionView::of(&cell), warnings })
+    }
+
+    /// Writes the first block of an election's log, and sets the election up.
+    async fn begin(
+        &self,
+        definition: Definition,
+        secrets: ElectionSecrets,
+        term: u64,
+        now: UnixMillis,
+    ) -> Result<Arc<ElectionHandle>, AdminError> {
+        let law_id = definition.law_id.clone();
+        let (law, binding) = (law_id.clone(), definition.binding);
+        let (signer, node) = self
+            .on_files(move |folder| {
+                let signer = CheckpointSigner::new(folder, &law, binding)?;
+                Ok((signer, folder.node_key()?.node_id()))
+            })
+            .await?;
+        let leader = signer.authority.as_str().to_owned();
+        let maker = BlockMaker { term, leader, at: now.minutes() };
+        let (log, block) = ElectionLog::begin(definition, &maker);
+        let checkpoint = signer
+            .sign(&block, now.seconds())
+            .map_err(|error| AdminError::Setup(Box::new(error.into())))?;
+        let sealed_through = StagingId(0);
+        let head = Head {
+            size: block.size_after(),
+            height: block.height,
+            term,
+            checkpoint: checkpoint.clone(),
+            sealed_through,
+            takes_votes: false,
+        };
+        let stored = StoredBlock {
+            height: block.height,
+            first_leaf: block.first_leaf,
+            leaf_count: block.leaf_count,
+            leaves: block.leaves,
+        };
+        let commit = BlockCommit {
+            law_id: law_id.clone(),
+            block: stored,
+            full_tiles: block.full_tiles,
+            head,
+            not_after: None,
+        };
+        self.shared.ledger.commit(&Arc::new(commit)).await?;
+        let committed = Committed::of(&log, node, checkpoint, sealed_through);
+        let snapshots = Snapshots::new(
+            self.shared.folder.snapshot_path(&law_id),
+            self.shared.config.snapshot_leaves,
+            None,
+        );
+        let recovered = Recovered {
+            committed,
+            secrets: Some(secrets),
+            signer,
+            hasher: None,
+            earlier_epochs: vec![],
+            staged_at_start: StagingId(0),
+            snapshots,
+            scrub: None,
+        };
+        Ok(self.add_election(log, recovered)?)
+    }
+
+    /// What officials should know of a new election before they open it.
+    async fn warnings(&self, cell: &ElectionHandle) -> Result<Vec<String>, AdminError> {
+        let committed = cell.committed();
+        let definition = &committed.results.definition;
+        let mut warnings = Vec::new();
+        if definition.results != ResultsPolicy::AfterClose
+            && definition.publish_every < PUBLISH_EVERY
+        {
+            let (policy, every) = (definition.results.as_str(), definition.publish_every);
+            let votes = if every == 1 {
+                "each vote moves".to_owned()
+            } else {
+                format!("{every} votes move")
+            };
+            warnings.push(format!(
+                "with results {policy} and publish_every {every}, {votes} the results, and whoever reads them before and after learns what these voters chose: use it for demonstrations; the default is {PUBLISH_EVERY}"
+            ));
+        }
+        if definition.binding {
+            let missing = self.missing_for_binding(cell, &[]).await?;
+            let warning =
+                |rule| format!("as things are, this binding election cannot open: {rule}");
+            warnings.extend(missing.into_iter().map(warning));
+        }
+        Ok(warnings)
+    }
+
+    /// Opens the poll, with the zero report. A binding election refuses while it lacks what binding
+    /// elections need.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn open(
+        &self,
+        law_id: &ElectionId,
+        request: OpenElection,
+    ) -> Result<ElectionView, AdminError> {
+        let cell = self.cell(law_id)?;
+        let _busy = self.busy(&cell)?;
+        if let Some(unknown) = request.waivers.iter().find(|waiver| *waiver != "results") {
+            let rule = format!("'{unknown}' is no rule that can be waived; 'results' is");
+            return Err(AdminError::Field { field: "waivers", rule });
+        }
+        if cell.definition.binding {
+            if cell.log().scheme().is_none() {
+                return Err(ElectionLogError::NoRoll.into());
+            }
+            let missing = self.missing_for_binding(&cell, &request.waivers).await?;
+            if !missing.is_empty() {
+                return Err(AdminError::NotSafe { missing });
+            }
+        }
+        // A clock that went back opens nothing before what the log holds already.
+        let now = self.now().max(cell.latest_stamp()).minutes();
+        let planned = cell.committed().results.definition.opens;
+        let opens = planned.map_or(now, |planned| planned.max(now));
+        let mut waivers = request.waivers;
+        waivers.dedup();
+        let mut acts = vec![LogEvent::Open { opens, waivers }];
+        // Nodes with a name in this folder belong to whoever holds it; others are admitted one by
+        // one.
+        let mut keys = self
+            .on_files(|folder| {
+                let mut keys = vec![folder.node_key()?.public_key()];
+                keys.extend(folder.named_nodes()?.into_iter().map(|(_, key)| key));
+                Ok(keys)
+            })
+            .await?;
+        keys.sort_unstable();
+        keys.dedup();
+        keys.retain(|key| cell.log().node_key(key.node_id()).is_none());
+        acts.extend(keys.into_iter().map(LogEvent::Admit));
+        self.record(&cell, acts).await?;
+        Ok(ElectionView::of(&cell))
+    }
+
+    /// What a binding election lacks to open, a sentence each. Without a roll nothing is said of
+    /// one.
+    async fn missing_for_binding(
+        &self,
+        cell: &ElectionHandle,
+        waivers: &[String],
+    ) -> Result<Vec<String>, AdminError> {
+        let mut missing = Vec::new();
+        let (scheme, digests) = {
+            let log = cell.log();
+            (log.scheme(), log.manifests().to_vec())
+        };
+        if scheme.is_some_and(|scheme| scheme != HashScheme::HmacSha256) {
+            missing.push(
+                "its roll must be hashed under a pepper (votekit hashgen --pepper-file)".to_owned(),
+            );
+        }
+        if cell.committed().results.definition.results != ResultsPolicy::AfterClose
+            && !waivers.iter().any(|waiver| waiver == "results")
+        {
+            missing.push(
+                "results must be shown after the close only (or waive this rule: --waive results)"
+                    .to_owned(),
+            );
+        }
+        if !self.shared.config.is_confidential() {
+            missing.push(
+                "votes must reach the node by TLS (--tls-cert and --tls-key, or --tls-proxy)"
+                    .to_owned(),
+            );
+        }
+        let base = self.shared.folder.base()?;
+        if Definition::is_test_base(base.as_str()) {
+            missing.push(format!(
+                "its log must not be named as that of a test is, and this folder has the name {base}: load the roll into a new folder with another --base"
+            ));
+        }
+        if base.as_str() == DataFolder::DEFAULT_BASE {
+            missing.push(format!(
+                "its log must be named after you, and this folder still has the name {}: load the roll into a new folder with --base",
+                DataFolder::DEFAULT_BASE
+            ));
+        }
+        let rolls = self
+            .on_files(move |folder| {
+                let read =
+                    |digest| Ok((digest, roll_store::manifest(folder, &digest)?.body().roll));
+                digests.into_iter().map(read).collect::<Result<Vec<_>, AdminError>>()
+            })
+            .await?;
+        for (digest, facts) in rolls {
+            if Definition::is_too_short_to_bind(facts.code_length_min) {
+                missing.push(format!(
+                    "access codes must have at least {} characters; the shortest of manifest {digest} has {}",
+                    Definition::BINDING_CODE_LENGTH_MIN,
+                    facts.code_length_min
+                ));
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Closes the poll: takes no more votes, decides those taken, reconciles, opens the totals. A
+    /// close that was interrupted goes on.
+    ///
+    /// # Errors
+    /// [`AdminError`], among others [`AdminError::EarlyClose`] before the planned end; the election
+    /// then stays `closing` and nothing is lost.
+    pub async fn close(&self, law_id: &ElectionId) -> Result<ElectionView, AdminError> {
+        self.close_with(law_id, CloseElection::default()).await
+    }
+
+    /// [`Node::close`] with a reason, which a close before the planned end wants.
+    ///
+    /// # Errors
+    /// As [`Node::close`].
+    pub async fn close_with(
+        &self,
+        law_id: &ElectionId,
+        request: CloseElection,
+    ) -> Result<ElectionView, AdminError> {
+        let cell = self.cell(law_id)?;
+        let _busy = self.busy(&cell)?;
+        let committed = cell.committed();
+        let is_early = |closes: &UnixMinutes| {
+            committed.state() == State::Open && self.now().minutes() < *closes
+        };
+        let mut reason = None;
+        if let Some(closes) = committed.closes.filter(is_early) {
+            let Some(given) = request.reason else {
+                return Err(AdminError::EarlyClose { law_id: law_id.clone(), closes });
+            };
+            check_reason(&given)?;
+            reason = Some(given);
+        }
+        self.ask_sealer(&cell, |reply| SealerCommand::Close { reason, reply }).await?;
+        Ok(ElectionView::of(&cell))
+    }
+
+    /// Admits an ingest node by its public key: from then on its batches are taken. Admitting again
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn admit_node(
+        &self,
+        law_id: &ElectionId,
+        key: NodePublicKey,
+    ) -> Result<ElectionView, AdminError> {
+        let cell = self.cell(law_id)?;
+        let _busy = self.busy(&cell)?;
+        let state = cell.committed().state();
+        if state >= State::Closing {
+            return Err(AdminError::State { state, wanted: "given a node" });
+        }
+        if cell.log().node_key(key.node_id()).is_none() {
+            self.record(&cell, vec![LogEvent::Admit(key)]).await?;
+        }
+        Ok(ElectionView::of(&cell))
+    }
+
+    /// The ingest nodes that an election admits, each with its epochs.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn nodes(&self, law_id: &ElectionId) -> Result<Vec<NodeView>, AdminError> {
+        let cell = self.cell(law_id)?;
+        let leases = self.shared.ledger.leases(law_id).await?;
+        let epochs = self.shared.ledger.epochs(law_id).await?;
+        let names = self.on_files(|folder| Ok(folder.named_nodes()?)).await?;
+        let alone = !self.shared.is_shared;
+        let log = cell.log();
+        let nodes = log.nodes().map(|(node, key)| NodeView {
+            node: node.to_string(),
+            public_key: key.to_string(),
+            name: names.iter().find(|(_, named)| named == key).map(|(name, _)| name.to_string()),
+            answering: leases.iter().any(|lease| lease.node == node)
+                || (alone && log.state() == State::Open),
+            epochs: epochs
+                .iter()
+                .filter(|(owner, _)| *owner == node)
+                .map(|(_, epoch)| {
+                    let progress = log.decisions().epochs().progress(node, *epoch);
+                    EpochView { epoch: epoch.0, sealed: progress.through.0, ended: progress.ended }
+                })
+                .collect(),
+        });
+        Ok(nodes.collect())
+    }
+
+    /// Retires an ingest node that is gone for good: it may answer nobody any more, what it
+    /// confirmed is decided, and its numbers above are void in the log. Retiring again changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`AdminError`]; what it could not do is done when it is asked again.
+    pub async fn retire_node(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+    ) -> Result<ElectionView, AdminError> {
+        let cell = self.cell(law_id)?;
+        let _busy = self.busy(&cell)?;
+        self.ask_sealer(&cell, |reply| SealerCommand::Retire(node, reply)).await?;
+        Ok(ElectionView::of(&cell))
+    }
+
+    /// Declares the result official: the digest of the results as JSON goes into the log.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn certify(&self, law_id: &ElectionId) -> Result<ElectionView, AdminError> {
+        let cell = self.cell(law_id)?;
+        let _busy = self.busy(&cell)?;
+        let committed = cell.committed();
+        if committed.state() != State::Closed {
+            return Err(AdminError::State { state: committed.state(), wanted: "certified" });
+        }
+        self.record(&cell, vec![LogEvent::Certify]).await?;
+        Ok(ElectionView::of(&cell))
+    }
+
+    /// Declares an election void, with the reason in its log. Nothing follows but a purge.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn annul(
+        &self,
+        law_id: &ElectionId,
+        request: AnnulElection,
+    ) -> Result<ElectionView, AdminError> {
+        check_reason(&request.reason)?;
+        let cell = self.cell(law_id)?;
+        let _busy = self.busy(&cell)?;
+        self.record(&cell, vec![LogEvent::Annul { reason: request.reason }]).await?;
+        Ok(ElectionView::of(&cell))
+    }
+
+    /// Loads a hashed roll or supplement from a folder: checks every digest, count and signature,
+    /// keeps it, and lets it take effect in each election that exists. Loading again changes
+    /// nothing and never unspends.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn load(
+        &self,
+        folder: &Path,
+        pepper: Option<&Path>,
+    ) -> Result<LoadReport, AdminError> {
+        self.take_roll(folder, pepper, false).await
+    }
+
+    /// Loads a hashed roll in the place of the one that its laws have, in elections that are
+    /// drafts. Their logs keep both.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn replace_roll(
+        &self,
+        folder: &Path,
+        pepper: Option<&Path>,
+    ) -> Result<LoadReport, AdminError> {
+        self.take_roll(folder, pepper, true).await
+    }
+
+    async fn take_roll(
+        &self,
+        folder: &Path,
+        pepper: Option<&Path>,
+        replace: bool,
+    ) -> Result<LoadReport, AdminError> {
+        let loading = Arc::clone(&self.shared.loading);
+        let loading = Arc::new(loading.try_lock_owned().map_err(|_| AdminError::Loading)?);
+        let source = folder.to_owned();
+        let offered = self.on_files(move |_| Ok(roll_store::offered_manifest(&source)?)).await?;
+        let replaced = self.check_offered(&offered, replace).await?;
+        let kept = self.keep_roll(folder, pepper, &loading).await?;
+        let _creating = self.shared.creating.lock().await;
+        let loaded = self.load_kept(&kept.manifest).await;
+        let digest = kept.manifest.digest();
+        if let Err(error) = &loaded
+            && kept.is_new
+            && error.is_refusal()
+            && self.use_of(&digest).await.is_none()
+        {
+            // Nothing of a roll that was refused stays. What cannot be removed is listed as kept.
+            let discard = move |folder: &DataFolder| Ok(roll_store::discard(folder, &digest)?);
+            if let Err(error) = self.on_files(discard).await {
+                tracing::warn!(%error, "a roll that was refused could not be removed");
+            }
+        }
+        if loaded.is_ok() && !replaced.is_empty() {
+            self.on_files(move |folder| Ok(roll_store::note_replaced(folder, &digest, &replaced)?))
+                .await?;
+        }
+        loaded
+    }
+
+    async fn load_kept(&self, manifest: &Manifest) -> Result<LoadReport, AdminError> {
+        self.shared.ledger.put_manifest(&manifest.encode()).await?;
+        let mut laws = Vec::new();
+        for row in &manifest.body().laws {
+            let content = match manifest.is_supplement() {
+                true => {
+                    let (digest, law_id) = (manifest.digest(), row.law_id.clone());
+                    self.on_files(move |folder| Ok(roll_store::content(folder, &digest, &law_id)?))
+                        .await?
+                }
+                false => None,
+            };
+            let content = content.as_ref();
+            let (outcome, registered, changes) = match self.shared.election(&row.law_id) {
+                None => (LoadOutcome::Kept, 0, content.and_then(SupplementReport::planned)),
+                Some(cell) => {
+                    let before = match content {
+                        Some(RollContent::Supplement(changes)) => {
+                            Some(LiveBefore::new(changes, cell.log().electorate()))
+                        }
+                        _ => None,
+                    };
+                    let outcome = match self.prepare_roll(cell.law_id(), manifest).await? {
+                        Some(roll) => self.take_effect(&cell, roll).await?,
+                        None => LoadOutcome::Unchanged,
+                    };
+                    let changes = before
+                        .filter(|_| outcome == LoadOutcome::Loaded)
+                        .map(|before| before.compare(cell.log().electorate()));
+                    (outcome, cell.committed().results.registered, changes)
+                }
+            };
+            laws.push(LoadedLaw {
+                law_id: row.law_id.to_string(),
+                keys: row.registered,
+                outcome,
+                registered,
+                changes,
+            });
+        }
+        let peppered = manifest.body().scheme == HashScheme::HmacSha256;
+        Ok(LoadReport { manifest: manifest.digest().to_hex(), peppered, laws })
+    }
+
+    /// Destroys the evidence and the ballot key of a certified election. The log and its totals
+    /// stay.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn purge(&self, law_id: &ElectionId) -> Result<u64, AdminError> {
+        let cell = self.cell(law_id)?;
+        let _busy = self.busy(&cell)?;
+        let state = cell.committed().state();
+        if !matches!(state, State::Certified | State::Annulled) {
+            return Err(AdminError::State { state, wanted: "purged" });
+        }
+        if self.shared.lead.term().is_none() {
+            return Err(self.not_leading());
+        }
+        // The log says so first: evidence that is gone without a word in the log is damage.
+        if !cell.log().is_purged() {
+            self.record(&cell, vec![LogEvent::Purge]).await?;
+        }
+        let batches = self.shared.ledger.purge_evidence(law_id).await?;
+        let law = law_id.clone();
+        self.on_files(move |folder| Ok(folder.destroy_election_keys(&law)?)).await?;
+        cell.forget_secrets();
+        Ok(batches)
+    }
+
+    fn cell(&self, law_id: &ElectionId) -> Result<Arc<ElectionHandle>, AdminError> {
+        self.shared
+            .election(law_id)
+            .ok_or_else(|| AdminError::UnknownElection { law_id: law_id.clone() })
+    }
+
+    /// One administrative call at a time on an election, and none on one that is halted here.
+    fn busy(
+        &self,
+        cell: &Arc<ElectionHandle>,
+    ) -> Result<tokio::sync::OwnedMutexGuard<()>, AdminError> {
+        if let Some(reason) = cell.halted() {
+            return Err(halted(cell, reason));
+        }
+        let busy = || AdminError::Busy { law_id: cell.law_id().clone() };
+        Arc::clone(&cell.admin).try_lock_owned().map_err(|_| busy())
+    }
+
+    pub(crate) async fn record(
+        &self,
+        cell: &ElectionHandle,
+        acts: Vec<LogEvent>,
+    ) -> Result<(), AdminError> {
+        self.ask_sealer(cell, |reply| SealerCommand::Record(acts, reply)).await
+    }
+
+    /// Has the sealer of an election do something, and waits for what it says. A sealer that ends
+    /// meanwhile may have done it.
+    async fn ask_sealer(
+        &self,
+        cell: &ElectionHandle,
+        command: impl FnOnce(oneshot::Sender<Result<(), AdminError>>) -> SealerCommand,
+    ) -> Result<(), AdminError> {
+        let (reply, done) = oneshot::channel();
+        if cell.sealer.send(command(reply)).await.is_err() {
+            let halted = cell.halted().map(|reason| halted(cell, reason));
+            return Err(halted.unwrap_or(AdminError::Stopping));
+        }
+        done.await.unwrap_or(Err(AdminError::OutcomeUnknown))
+    }
+
+    /// Works on files of the data folder, on a thread that may block: voters are waiting on the
+    /// others.
+    pub(crate) async fn on_files<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&DataFolder) -> Result<T, AdminError> + Send + 'static,
+    ) -> Result<T, AdminError> {
+        let shared = Arc::clone(&self.shared);
+        let done = tokio::task::spawn_blocking(move || work(&shared.folder)).await;
+        // It panicked, and how far it had come is not known.
+        done.unwrap_or(Err(AdminError::OutcomeUnknown))
+    }
+
+    /// Reads, checks and keeps a roll on a thread that may block, and gives it up when its files
+    /// take too long. No other roll is loaded before that thread has ended.
+    async fn keep_roll(
+        &self,
+        folder: &Path,
+        pepper: Option<&Path>,
+        loading: &Arc<tokio::sync::OwnedMutexGuard<()>>,
+    ) -> Result<Kept, AdminError> {
+        let (source, pepper) = (folder.to_owned(), pepper.map(Path::to_owned));
+        let progress = Arc::new(LoadProgress::default());
+        let (reading, loading) = (Arc::clone(&progress), Arc::clone(loading));
+        let keep = self.on_files(move |folder| {
+            let kept = roll_store::keep(folder, &source, pepper.as_deref(), &reading);
+            drop(loading);
+            Ok(kept?)
+        });
+        let mut keep = std::pin::pin!(keep);
+        match tokio::time::timeout(LOAD_TIME, &mut keep).await {
+            Ok(kept) => kept,
+            Err(_) if progress.give_up() => Err(AdminError::TooLong {
+                what: "reading the files of the roll",
+                seconds: LOAD_TIME.as_secs(),
+            }),
+            // Read and checked: what is left is two names.
+            Err(_) => keep.await,
+        }
+    }
+
+    pub(crate) fn not_leading(&self) -> AdminError {
+        AdminError::NotLeading { leader: self.shared.lead.other_leader() }
+    }
+}
+
+fn halted(cell: &ElectionHandle, reason: &str) -> AdminError {
+    AdminError::Halted { law_id: cell.law_id().clone(), reason: reason.to_owned() }
+}
+
+/// A poll that closes in the past could never open.
+fn check_closing(definition: &Definition, now: UnixMillis) -> Result<(), AdminError> {
+    let now = now.minutes();
+    match definition.closes.filter(|closes| *closes <= now) {
+        None => Ok(()),
+        Some(closes) => {
+            let rule = format!("the poll would close at {closes}, and it is {now} now");
+            Err(AdminError::Field { field: "closes", rule })
+        }
+    }
+}
+
+/// A reason is a line of text that anyone can read in the log.
+fn check_reason(reason: &str) -> Result<(), AdminError> {
+    check_text("the reason", reason, 1..=REASON_LENGTH_MAX)
+        .map_err(|error| AdminError::Field { field: "reason", rule: error.to_string() })
+}

@@ -1,0 +1,260 @@
+//! Which rolls a node keeps, which election uses which, and how a kept roll takes effect.
+//!
+//! A law has one roll; supplements follow it one after another. What does not fit into that row is
+//! refused before anything of it is written.
+
+use std::sync::Arc;
+
+use votekit_core::credential::CredentialHasher;
+use votekit_core::election::{Definition, State};
+use votekit_core::election_log::{ElectionLogError, LogEvent, RollLoad};
+use votekit_core::id::{Digest, ElectionId};
+use votekit_core::manifest::{LawRow, Manifest};
+
+use crate::admin::elections::LoadOutcome;
+use crate::data_folder::DataFolder;
+use crate::election::ElectionHandle;
+use crate::error::AdminError;
+use crate::node::Node;
+use crate::recovery::{add_to_registry, known_electors};
+use crate::roll_store::{self, KeptRolls, RollView};
+use votekit_store::retry::until_definite;
+use votekit_store::{EngineError, RollOrigin};
+
+/// A kept roll that was read and can take effect in an election.
+pub(crate) struct PreparedRoll {
+    load: RollLoad,
+    hasher: CredentialHasher,
+    origin: RollOrigin,
+}
+
+impl Node {
+    /// The rolls that the data folder keeps, each with the elections that use it.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn rolls(&self) -> Result<Vec<RollView>, AdminError> {
+        let mut used = Vec::new();
+        for cell in self.shared.elections() {
+            let manifests = cell.log().named_manifests().copied().collect();
+            used.push((cell.law_id().clone(), manifests));
+        }
+        self.on_files(move |folder| Ok(roll_store::list(folder, &used)?)).await
+    }
+
+    /// Removes a kept roll that no election uses, and its pepper when no other roll is hashed under
+    /// it.
+    ///
+    /// # Errors
+    /// [`AdminError`]; the roll stays then.
+    pub async fn discard_roll(&self, manifest: &Digest) -> Result<RollView, AdminError> {
+        let loading = Arc::clone(&self.shared.loading);
+        let _loading = loading.try_lock_owned().map_err(|_| AdminError::Loading)?;
+        let _creating = self.shared.creating.lock().await;
+        if self.shared.lead.term().is_none() {
+            return Err(self.not_leading());
+        }
+        let rolls = self.rolls().await?;
+        let digest = manifest.to_hex();
+        let unknown = || AdminError::UnknownRoll { manifest: *manifest };
+        let roll = rolls.iter().find(|roll| roll.manifest == digest).ok_or_else(unknown)?;
+        if let Some(law) = roll.laws.iter().find(|law| law.in_use) {
+            let law_id = law.law_id.clone();
+            return Err(AdminError::RollInUse { manifest: *manifest, law_id });
+        }
+        if let Some(follows) = rolls.iter().find(|other| other.parent.as_ref() == Some(&digest)) {
+            let supplement = follows.manifest.clone();
+            return Err(AdminError::RollHasSupplement { manifest: *manifest, supplement });
+        }
+        let digest = *manifest;
+        self.on_files(move |folder| Ok(roll_store::discard(folder, &digest)?)).await?;
+        Ok(roll.clone())
+    }
+
+    /// Refuses a roll that does not fit beside those that are kept. One that is kept already fits.
+    /// With `replace` it takes the place of those that are kept, in drafts alone. Gives the rolls
+    /// that it replaces.
+    pub(crate) async fn check_offered(
+        &self,
+        manifest: &Manifest,
+        replace: bool,
+    ) -> Result<Vec<Digest>, AdminError> {
+        let digest = manifest.digest();
+        if replace && manifest.is_supplement() {
+            let rule = "a supplement replaces no roll: load it without".to_owned();
+            return Err(AdminError::Field { field: "replace", rule });
+        }
+        let kept = self.on_files(|folder| Ok(KeptRolls::read(folder)?)).await?;
+        if !replace && kept.contains(&digest) {
+            return Ok(Vec::new());
+        }
+        let mut replaced = Vec::new();
+        for row in &manifest.body().laws {
+            let of_law = kept.in_effect(&row.law_id);
+            self.check_law(row, manifest, &of_law, replace).await?;
+            if replace {
+                // Their supplements go with them.
+                let rolls = of_law.iter().filter(|manifest| !manifest.is_supplement());
+                let digests = rolls.map(|manifest| manifest.digest());
+                replaced.extend(digests.filter(|other| *other != digest));
+            }
+        }
+        Ok(replaced)
+    }
+
+    /// Refuses a roll that one of its laws cannot take. `of_law` are the rolls of the law that are
+    /// kept and not replaced.
+    async fn check_law(
+        &self,
+        row: &LawRow,
+        manifest: &Manifest,
+        of_law: &[&Manifest],
+        replace: bool,
+    ) -> Result<(), AdminError> {
+        let mut state = State::Draft;
+        let mut row_of_rolls: Vec<Digest> =
+            of_law.iter().map(|manifest| manifest.digest()).collect();
+        if let Some(cell) = self.shared.election(&row.law_id) {
+            let committed = cell.committed();
+            state = committed.state();
+            if state >= State::Closing {
+                return Err(AdminError::State { state, wanted: "given a roll" });
+            }
+            let length = manifest.body().roll.code_length_min;
+            if committed.results.definition.binding
+                && state > State::Draft
+                && Definition::is_too_short_to_bind(length)
+            {
+                let law_id = row.law_id.clone();
+                return Err(AdminError::ShortCodes { law_id, length });
+            }
+            let log = cell.log();
+            if log.last_manifest().is_some() {
+                row_of_rolls = log.manifests().to_vec();
+            }
+        }
+        if !replace {
+            return follows(&row.law_id, manifest, &row_of_rolls);
+        }
+        if state > State::Draft && row_of_rolls.first() != Some(&manifest.digest()) {
+            return Err(AdminError::State { state, wanted: "given another roll" });
+        }
+        Ok(())
+    }
+
+    /// The first election whose log names a manifest.
+    pub(crate) async fn use_of(&self, manifest: &Digest) -> Option<ElectionId> {
+        for cell in self.shared.elections() {
+            if cell.log().named_manifests().any(|named| named == manifest) {
+                return Some(cell.law_id().clone());
+            }
+        }
+        None
+    }
+
+    /// Reads the kept rolls of an election that is about to be created, in the order in which they
+    /// take effect.
+    pub(crate) async fn prepare_rolls(
+        &self,
+        law_id: &ElectionId,
+    ) -> Result<Vec<PreparedRoll>, AdminError> {
+        let mut row_of_rolls = Vec::new();
+        let mut prepared: Vec<PreparedRoll> = Vec::new();
+        let kept = self.on_files(|folder| Ok(KeptRolls::read(folder)?)).await?;
+        for manifest in kept.in_effect(law_id) {
+            follows(law_id, manifest, &row_of_rolls)?;
+            if prepared.first().is_some_and(|roll| roll.load.scheme != manifest.body().scheme) {
+                return Err(ElectionLogError::Scheme.into());
+            }
+            row_of_rolls.push(manifest.digest());
+            prepared.extend(self.prepare_roll(law_id, manifest).await?);
+        }
+        Ok(prepared)
+    }
+
+    /// Reads a kept roll, and prepares the registry for it. `None` when it brings nothing to this
+    /// election, or has taken effect.
+    pub(crate) async fn prepare_roll(
+        &self,
+        law_id: &ElectionId,
+        manifest: &Manifest,
+    ) -> Result<Option<PreparedRoll>, AdminError> {
+        let digest = manifest.digest();
+        if let Some(cell) = self.shared.election(law_id)
+            && cell.log().has_manifest(&digest)
+        {
+            return Ok(None);
+        }
+        let law = law_id.clone();
+        let read = move |folder: &DataFolder| {
+            let content = roll_store::content(folder, &digest, &law)?;
+            Ok((content, roll_store::hasher(folder, &digest)?))
+        };
+        let (content, hasher) = self.on_files(read).await?;
+        let Some(content) = content else { return Ok(None) };
+        // What can fail is done before the log says that the roll took effect; the registry is a
+        // hint, and asked again until it has it.
+        let origin = RollOrigin::of(manifest);
+        let replaces = match self.shared.election(law_id).filter(|_| !manifest.is_supplement()) {
+            Some(cell) => cell.log().manifests().first().copied(),
+            None => None,
+        };
+        if replaces.is_none() {
+            let electors = content.electors();
+            let prepare = || self.shared.registry.prepare(law_id, &origin, electors);
+            until_definite("the registry", prepare).await?;
+        }
+        let load = RollLoad {
+            manifest: digest,
+            parent: manifest.body().parent,
+            replaces,
+            scheme: manifest.body().scheme,
+            content,
+        };
+        Ok(Some(PreparedRoll { load, hasher, origin }))
+    }
+
+    /// Lets a roll take effect in an election.
+    pub(crate) async fn take_effect(
+        &self,
+        cell: &ElectionHandle,
+        roll: PreparedRoll,
+    ) -> Result<LoadOutcome, AdminError> {
+        let PreparedRoll { load, hasher, origin } = roll;
+        let digest = load.manifest;
+        let (content, is_replacement) = (load.content.clone(), load.replaces.is_some());
+        self.record(cell, vec![LogEvent::Load(load)]).await?;
+        cell.set_hasher(digest, hasher);
+        let change = async || {
+            if is_replacement {
+                let electors = known_electors(&cell.log());
+                let law_id = cell.law_id();
+                return self.shared.registry.restore_all(law_id, electors, Some(&origin)).await;
+            }
+            add_to_registry(&self.shared, cell.law_id(), &content).await
+        };
+        until_definite("the registry", change).await.map_err(|error| match error {
+            EngineError::Misconfigured { engine, reason, hint } => EngineError::Misconfigured {
+                engine,
+                reason,
+                hint: format!("the roll has taken effect: {hint}; then `votekit registry rebuild`"),
+            },
+            other => other,
+        })?;
+        tracing::debug!(law_id = %cell.law_id(), manifest = %origin.manifest, "a roll took effect");
+        Ok(LoadOutcome::Loaded)
+    }
+}
+
+/// Checks that a roll is the first of a law's row of rolls, or a supplement to the last of it.
+fn follows(law_id: &ElectionId, manifest: &Manifest, row: &[Digest]) -> Result<(), AdminError> {
+    match (manifest.body().parent, row.last()) {
+        (None, None) => Ok(()),
+        (None, Some(_)) => Err(AdminError::SecondRoll { law_id: law_id.clone(), kept: row[0] }),
+        (Some(parent), Some(last)) if parent == *last => Ok(()),
+        (Some(parent), Some(last)) if row.contains(&parent) => {
+            Err(AdminError::NotLatest { law_id: law_id.clone(), parent, last: *last })
+        }
+        (Some(parent), _) => Err(roll_store::RollError::NoParent { parent }.into()),
+    }
+}

@@ -1,0 +1,136 @@
+//! An election as its log shows it, for commands that only read: nothing is opened to write, and no
+//! lock is taken.
+
+use std::collections::BTreeMap;
+
+use votekit_core::batch::NodePublicKey;
+use votekit_core::bundle::Account;
+use votekit_core::election::{Definition, State};
+use votekit_core::id::{Digest, ElectionId, Epoch, NodeId};
+use votekit_core::instant::UnixMinutes;
+use votekit_core::log::leaf::{ElectionEvent, Leaf, NodeEvent};
+use votekit_core::log::merkle::empty_root;
+
+use crate::archive::Archive;
+use crate::election::CheckpointSigner;
+use crate::election::{ElectionStatus, ElectionView, EpochView, NodeView};
+use crate::error::NodeError;
+use crate::node_name::NodeName;
+use votekit_store::EngineError;
+
+/// What the leaves of one log come to.
+pub(crate) struct LogStanding {
+    definition: Definition,
+    account: Account,
+    opens: Option<UnixMinutes>,
+    closes: Option<UnixMinutes>,
+    nodes: BTreeMap<NodeId, NodePublicKey>,
+    epochs: BTreeMap<(NodeId, Epoch), EpochView>,
+}
+
+impl LogStanding {
+    /// Reads a log from its first leaf. `None` when there is no such election.
+    pub(crate) fn read(archive: &Archive, law_id: &ElectionId) -> Result<Option<Self>, NodeError> {
+        if archive.head(law_id)?.is_none() {
+            return Ok(None);
+        }
+        let damaged = |reason: String| EngineError::Corrupt {
+            engine: "ledger",
+            reason: format!("the log of {law_id} does not read: {reason}"),
+        };
+        let mut standing: Option<Self> = None;
+        archive.for_each_leaf(law_id, |leaf| -> Result<(), NodeError> {
+            let leaf = Leaf::parse(leaf).map_err(|error| damaged(error.to_string()))?;
+            match (&mut standing, &leaf) {
+                (Some(standing), _) => standing.take(&leaf),
+                (None, Leaf::Election(ElectionEvent::Draft { definition, .. })) => {
+                    standing.insert(Self::draft(definition)).take(&leaf);
+                }
+                (None, _) => {
+                    return Err(damaged("it does not begin with a draft".to_owned()).into());
+                }
+            }
+            Ok(())
+        })?;
+        Ok(standing)
+    }
+
+    fn draft(definition: &Definition) -> Self {
+        Self {
+            opens: definition.opens,
+            closes: definition.closes,
+            definition: definition.clone(),
+            account: Account::default(),
+            nodes: BTreeMap::new(),
+            epochs: BTreeMap::new(),
+        }
+    }
+
+    fn take(&mut self, leaf: &Leaf) {
+        // Results are not read from this account, so that no root is needed.
+        self.account.take(leaf, empty_root);
+        match leaf {
+            Leaf::Election(ElectionEvent::Amended { definition, .. }) => {
+                (self.opens, self.closes) = (definition.opens, definition.closes);
+                self.definition = definition.clone();
+            }
+            Leaf::Election(ElectionEvent::Open { opens, .. }) => self.opens = Some(*opens),
+            Leaf::Election(ElectionEvent::Closing { closes, .. }) => self.closes = Some(*closes),
+            Leaf::Node(NodeEvent::Admitted { node, key }) => {
+                self.nodes.insert(*node, *key);
+            }
+            Leaf::Node(NodeEvent::Retired { node, epoch, through, .. }) => {
+                let progress = self.epoch(*node, *epoch);
+                (progress.sealed, progress.ended) = (through.0, true);
+            }
+            Leaf::Batch(batch) => {
+                let progress = self.epoch(batch.node, batch.epoch);
+                (progress.sealed, progress.ended) = (batch.sequence.0, batch.last);
+            }
+            _ => {}
+        }
+    }
+
+    fn epoch(&mut self, node: NodeId, epoch: Epoch) -> &mut EpochView {
+        let none = EpochView { epoch: epoch.0, sealed: 0, ended: false };
+        self.epochs.entry((node, epoch)).or_insert(none)
+    }
+
+    /// What is put to the vote.
+    pub(crate) fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    /// The manifests of the rolls, in the order of the log.
+    pub(crate) fn manifests(&self) -> &[Digest] {
+        self.account.manifests()
+    }
+
+    pub(crate) fn election_view(&self, signer: &CheckpointSigner) -> ElectionView {
+        let standing = ElectionStatus {
+            state: self.account.state().unwrap_or(State::Draft),
+            opens: self.opens,
+            closes: self.closes,
+            registered: self.account.registered(),
+            report: self.account.report(),
+            log_size: self.account.leaves(),
+        };
+        ElectionView::new(&self.definition, &standing, signer)
+    }
+
+    pub(crate) fn node_views(&self, names: &[(NodeName, NodePublicKey)]) -> Vec<NodeView> {
+        let nodes = self.nodes.iter().map(|(node, key)| NodeView {
+            node: node.to_string(),
+            public_key: key.to_string(),
+            name: names.iter().find(|(_, named)| named == key).map(|(name, _)| name.to_string()),
+            answering: false,
+            epochs: self
+                .epochs
+                .iter()
+                .filter(|((owner, _), _)| owner == node)
+                .map(|(_, epoch)| epoch.clone())
+                .collect(),
+        });
+        nodes.collect()
+    }
+}

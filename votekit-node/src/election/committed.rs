@@ -1,0 +1,67 @@
+//! The durable state of an election that readers see.
+
+use votekit_core::election::State;
+use votekit_core::election_log::ElectionLog;
+use votekit_core::id::NodeId;
+use votekit_core::instant::UnixMinutes;
+use votekit_core::log::merkle::TreeBuilder;
+use votekit_core::results::Results;
+use votekit_store::{Head, StagingId};
+
+/// What of an election is durable: everything that is told to anyone.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    pub(crate) results: Results,
+    pub(crate) height: u64,
+    pub(crate) tree: TreeBuilder,
+    pub(crate) checkpoint: Vec<u8>,
+    pub(crate) sealed_through: StagingId,
+    pub(crate) closes: Option<UnixMinutes>,
+    pub(crate) opens: Option<UnixMinutes>,
+    /// Whether the log admits the ingest key of this node: without that no batch of it would ever
+    /// be sealed.
+    pub(crate) admits_this_node: bool,
+}
+
+impl Committed {
+    pub(crate) fn of(
+        log: &ElectionLog,
+        node: NodeId,
+        checkpoint: Vec<u8>,
+        sealed_through: StagingId,
+    ) -> Self {
+        Self {
+            results: log.results(),
+            height: log.height(),
+            tree: log.tree().clone(),
+            checkpoint,
+            sealed_through,
+            closes: log.window().closes,
+            opens: log.window().opens.or(log.definition().opens),
+            admits_this_node: log.node_key(node).is_some(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.results.state
+    }
+
+    /// Fails with a rule unless a head can be one of the same log, here or further on: what was
+    /// told once is never taken back.
+    pub(crate) fn check_goes_on(&self, head: &Head) -> Result<(), &'static str> {
+        if head.height < self.height || head.size < self.size() {
+            return Err("its log is shorter than one that this node has seen");
+        }
+        if head.height == self.height
+            && (head.size != self.size() || head.checkpoint != self.checkpoint)
+        {
+            return Err("its log ends as one that this node has seen does, and is another");
+        }
+        Ok(())
+    }
+
+    /// Leaves in the log.
+    pub(crate) fn size(&self) -> u64 {
+        self.tree.size()
+    }
+}

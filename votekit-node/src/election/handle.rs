@@ -1,0 +1,250 @@
+//! One election on this node: its log, its keys, what of it is durable, and the ways to its
+//! tasks.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+
+use tokio::sync::{Notify, mpsc};
+use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
+use votekit_core::credential::{CredentialHash, CredentialHasher};
+use votekit_core::election::Definition;
+use votekit_core::election_log::{Effect, ElectionLog};
+use votekit_core::envelope::VoterToken;
+use votekit_core::id::{Digest, ElectionId, Epoch, RequestId};
+use votekit_core::instant::UnixMillis;
+
+use super::snapshots::WriteError;
+use super::{
+    CheckpointSigner, Committed, ElectionSecrets, Lease, SealerCommand, Snapshots, Submission,
+    WriteGate,
+};
+use crate::clock::{HELD_MAX_MILLIS, HeldClock, PassedCloses};
+use crate::memory::stack_used;
+use votekit_store::StagingId;
+
+/// One election on this node.
+pub(crate) struct ElectionHandle {
+    pub(crate) definition: Definition,
+    /// `None` once the evidence has been destroyed.
+    secrets: RwLock<Option<ElectionSecrets>>,
+    pub(crate) signer: CheckpointSigner,
+    /// Holds durable blocks only. Locked for writing while a block is applied, never across an
+    /// await and never while a block is made.
+    log: RwLock<ElectionLog>,
+    committed: RwLock<Arc<Committed>>,
+    hasher: RwLock<Option<(Option<Digest>, CredentialHasher)>>,
+    pub(crate) intake: mpsc::Sender<Submission>,
+    /// Whether what the intake publishes is stored.
+    pub(crate) writes: WriteGate,
+    pub(crate) sealer: mpsc::Sender<SealerCommand>,
+    /// In unix milliseconds. Its floor is the latest stamp that was given out, and the last block.
+    pub(crate) clock: HeldClock,
+    passed_closes: PassedCloses,
+    /// Why this node does nothing more for this election, if a fault halted it.
+    halted: OnceLock<String>,
+    /// The epoch in use, and the right to answer voters in it.
+    lease: Mutex<Option<Lease>>,
+    /// Whether the intake was asked to end its epoch, since another node closes the election.
+    finishing: AtomicBool,
+    /// Batches staged up to here were staged before this life of the node.
+    staged_at_start: StagingId,
+    /// Rung when a batch has been staged.
+    pub(crate) staged: Notify,
+    pub(crate) snapshots: Snapshots,
+    /// Held by the one who changes an election through administration.
+    pub(crate) admin: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Everything a cell is made of.
+pub(crate) struct ElectionHandleParts {
+    pub(crate) log: ElectionLog,
+    pub(crate) committed: Committed,
+    pub(crate) secrets: Option<ElectionSecrets>,
+    pub(crate) signer: CheckpointSigner,
+    pub(crate) hasher: Option<CredentialHasher>,
+    pub(crate) staged_at_start: StagingId,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) intake: mpsc::Sender<Submission>,
+    pub(crate) sealer: mpsc::Sender<SealerCommand>,
+}
+
+impl ElectionHandle {
+    pub(crate) fn new(parts: ElectionHandleParts) -> Self {
+        let floor = parts.committed.results.updated_at.start().millis().0;
+        Self {
+            definition: parts.log.definition().clone(),
+            secrets: RwLock::new(parts.secrets),
+            signer: parts.signer,
+            log: RwLock::new(parts.log),
+            committed: RwLock::new(Arc::new(parts.committed)),
+            hasher: RwLock::new(parts.hasher.map(|hasher| (None, hasher))),
+            intake: parts.intake,
+            writes: WriteGate::default(),
+            sealer: parts.sealer,
+            clock: HeldClock::new(floor, HELD_MAX_MILLIS),
+            passed_closes: PassedCloses::default(),
+            halted: OnceLock::new(),
+            lease: Mutex::default(),
+            finishing: AtomicBool::new(false),
+            staged_at_start: parts.staged_at_start,
+            staged: Notify::new(),
+            snapshots: parts.snapshots,
+            admin: Arc::default(),
+        }
+    }
+
+    pub(crate) fn law_id(&self) -> &ElectionId {
+        &self.definition.law_id
+    }
+
+    /// A vote was stamped with this time.
+    pub(crate) fn note_stamp(&self, received: UnixMillis) {
+        self.clock.raise(received.0);
+    }
+
+    /// The latest stamp that was given out, or the time of the last block.
+    pub(crate) fn latest_stamp(&self) -> UnixMillis {
+        UnixMillis(self.clock.floor())
+    }
+
+    /// Whether the planned close has ever come: by this clock, or by the log's own times. A clock
+    /// that steps back opens nothing again.
+    pub(crate) fn planned_close_has_passed(&self, committed: &Committed, wall: UnixMillis) -> bool {
+        let now = wall.0.max(self.clock.floor());
+        committed
+            .closes
+            .is_some_and(|closes| self.passed_closes.has_come(closes.start().millis().0, now))
+    }
+
+    /// Halts the election on this node. Says whether it was not halted before.
+    pub(crate) fn halt(&self, reason: &str) -> bool {
+        self.halted.set(reason.to_owned()).is_ok()
+    }
+
+    /// Why the election is halted on this node, if it is.
+    pub(crate) fn halted(&self) -> Option<&str> {
+        self.halted.get().map(String::as_str)
+    }
+
+    pub(crate) fn committed(&self) -> Arc<Committed> {
+        Arc::clone(&self.committed.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_committed(&self, committed: Committed) {
+        self.clock.raise(committed.results.updated_at.start().millis().0);
+        *self.committed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(committed);
+    }
+
+    /// The log. Readers wait for each other and for a block to be applied, never for one to be made.
+    pub(crate) fn log(&self) -> RwLockReadGuard<'_, ElectionLog> {
+        self.log.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Applies a block that is durable.
+    pub(crate) fn apply(&self, effect: Effect) {
+        self.log.write().unwrap_or_else(PoisonError::into_inner).apply(effect);
+    }
+
+    /// Writes what a snapshot lacks. Blocks.
+    pub(crate) fn write_snapshot(&self) -> Result<(), WriteError> {
+        // First the place in staging, then the log, which may be ahead of it: at worst a restart
+        // reads a few batches too many.
+        let sealed_through = self.committed().sealed_through;
+        self.snapshots.write(self.law_id(), sealed_through, &self.log)
+    }
+
+    pub(crate) fn ballot_key(&self) -> Option<BallotSecretKey> {
+        stack_used();
+        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        secrets.as_ref().map(|secrets| secrets.ballot_key.clone())
+    }
+
+    /// The id of a request with an idempotency key.
+    pub(crate) fn request_id(
+        &self,
+        hash: &CredentialHash,
+        choice: ChoiceIndex,
+        key: &[u8],
+    ) -> Option<RequestId> {
+        stack_used();
+        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        secrets.as_ref().map(|secrets| secrets.request_key.request_id(hash, choice, key))
+    }
+
+    /// Whether a request is decided in the log.
+    pub(crate) fn has_decided(&self, request: &RequestId) -> bool {
+        self.log().decisions().requests().contains(request)
+    }
+
+    /// The token that shows that its holder sent a request.
+    pub(crate) fn voter_token(&self, request: &RequestId) -> Option<VoterToken> {
+        stack_used();
+        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        secrets.as_ref().map(|secrets| secrets.request_key.voter_token(request))
+    }
+
+    /// Forgets the keys; they are zeroed.
+    pub(crate) fn forget_secrets(&self) {
+        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(crate) fn hasher(&self) -> Option<CredentialHasher> {
+        self.hasher
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(|(_, hasher)| hasher.clone())
+    }
+
+    /// Whether the hasher in use was taken from another manifest, or is not known to be of this
+    /// one.
+    pub(crate) fn hasher_changes(&self, manifest: &Digest) -> bool {
+        let hasher = self.hasher.read().unwrap_or_else(PoisonError::into_inner);
+        hasher.as_ref().is_none_or(|(of, _)| of.as_ref() != Some(manifest))
+    }
+
+    pub(crate) fn set_hasher(&self, manifest: Digest, hasher: CredentialHasher) {
+        *self.hasher.write().unwrap_or_else(PoisonError::into_inner) =
+            Some((Some(manifest), hasher));
+    }
+
+    /// The epoch in use, with its lease.
+    pub(crate) fn lease(&self) -> Option<Lease> {
+        *self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_lease(&self, lease: Lease) {
+        let mut current = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that was asked for before the epoch changed comes too late.
+        if current.is_none_or(|current| current.epoch <= lease.epoch) {
+            *current = Some(lease);
+        }
+    }
+
+    /// The epoch in use.
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        self.lease().map(|lease| lease.epoch)
+    }
+
+    /// Whether what is staged right after a place was staged before this life of the node.
+    pub(crate) fn staged_before(&self, place: StagingId) -> bool {
+        place < self.staged_at_start
+    }
+
+    /// Whether the intake is to be asked to finish now: once, unless that failed.
+    pub(crate) fn ask_to_finish(&self) -> bool {
+        !self.finishing.swap(true, Ordering::Relaxed)
+    }
+
+    /// The intake could not finish, and is to be asked again.
+    pub(crate) fn finish_again(&self) {
+        self.finishing.store(false, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for ElectionHandle {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "ElectionHandle({})", self.law_id())
+    }
+}

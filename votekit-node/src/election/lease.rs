@@ -1,0 +1,53 @@
+//! The lease of an epoch, as its node counts it.
+
+use std::time::{Duration, Instant};
+
+use votekit_core::id::Epoch;
+use votekit_core::instant::UnixMillis;
+use votekit_store::clock;
+
+/// How long a lease lasts. A close waits for so long, and so long voters are answered on a ledger
+/// that is away.
+pub(crate) const LENGTH: Duration = Duration::from_secs(3);
+
+/// The epoch a node publishes in, and until when it may answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lease {
+    pub(crate) epoch: Epoch,
+    until: Instant,
+    /// The same by the wall clock, which goes on while the machine sleeps. Whichever is over first
+    /// counts.
+    until_by_wall: UnixMillis,
+}
+
+impl Lease {
+    /// So much from a moment on, which was the wall clock's `at`.
+    pub(crate) fn from(epoch: Epoch, asked: Instant, at: UnixMillis, length: Duration) -> Self {
+        let milliseconds = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            epoch,
+            until: asked + length,
+            until_by_wall: UnixMillis(at.0.saturating_add(milliseconds)),
+        }
+    }
+
+    /// Whether voters may be answered under it now.
+    pub(crate) fn lasts(&self) -> bool {
+        Instant::now() < self.until && clock::now() < self.until_by_wall
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_lasts_for_as_long_as_both_clocks_say() {
+        let minute = Duration::from_secs(60);
+        assert!(Lease::from(Epoch(1), Instant::now(), clock::now(), minute).lasts());
+        assert!(!Lease::from(Epoch(1), Instant::now(), clock::now(), Duration::ZERO).lasts());
+        // The machine slept: this process's own clock did not notice.
+        let before_the_sleep = UnixMillis(clock::now().0 - 61_000);
+        assert!(!Lease::from(Epoch(1), Instant::now(), before_the_sleep, minute).lasts());
+    }
+}

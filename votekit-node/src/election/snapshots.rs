@@ -1,0 +1,126 @@
+//! Snapshots on disk: what a log came to, so that a start reads back only what came after.
+//!
+//! ```text
+//! snapshots/<law id>/
+//!   segment-000000 …   32,768 decided requests each; written once
+//!   head               everything else, and the digests of the segments; replaced whole
+//! ```
+//!
+//! Written beside the sealing, from what only grows: the list of decided requests is copied part by
+//! part, each under a short lock. A snapshot never holds more than the ledger: the log in memory
+//! holds durable blocks only. It is a cache: a folder that is deleted is made again.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use votekit_core::election::State;
+use votekit_core::election_log::ElectionLog;
+use votekit_core::election_log::snapshot::{SEGMENT_REQUESTS, encode_segment};
+use votekit_core::id::{Digest, ElectionId};
+use votekit_store::StagingId;
+
+use super::Committed;
+
+use crate::data_folder::{FolderError, make_private_folder, write_whole};
+use crate::metrics;
+use crate::random::SystemRandom;
+
+pub(crate) const HEAD: &str = "head";
+
+pub(crate) fn segment_path(folder: &Path, number: usize) -> PathBuf {
+    folder.join(format!("segment-{number:06}"))
+}
+
+/// The snapshots of one election.
+pub(crate) struct Snapshots {
+    folder: PathBuf,
+    /// Leaves after which the next is due; 0: none is written.
+    leaves: u64,
+    written: Mutex<Written>,
+}
+
+/// What is on disk.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    pub(crate) size: u64,
+    pub(crate) segments: Vec<Digest>,
+}
+
+impl Written {
+    /// Leaves in the log when the snapshot was taken.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+/// Why a snapshot was not written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    #[error(transparent)]
+    Seal(#[from] votekit_core::ballot::SealError),
+}
+
+impl Snapshots {
+    /// Those of an election. `written` tells what is on disk, if it is of use.
+    pub(crate) fn new(folder: PathBuf, leaves: u64, written: Option<Written>) -> Self {
+        Self { folder, leaves, written: Mutex::new(written.unwrap_or_default()) }
+    }
+
+    /// Whether snapshots are written at all.
+    pub(crate) fn are_written(&self) -> bool {
+        self.leaves > 0
+    }
+
+    /// Whether the log has grown enough since the last one, or has come to its end.
+    pub(crate) fn is_due(&self, committed: &Committed) -> bool {
+        let Ok(written) = self.written.try_lock() else { return false };
+        let grown = committed.size().saturating_sub(written.size);
+        self.leaves > 0
+            && (grown >= self.leaves || (grown > 0 && committed.state() >= State::Closed))
+    }
+
+    /// Writes what is new. Blocks.
+    pub(crate) fn write(
+        &self,
+        law_id: &ElectionId,
+        sealed_through: StagingId,
+        log: &RwLock<ElectionLog>,
+    ) -> Result<(), WriteError> {
+        let log = || log.read().unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = log().snapshot();
+        if snapshot.size() == written.size {
+            return Ok(());
+        }
+        make_private_folder(&self.folder)?;
+        let copy = |from: usize, to: usize| log().decisions().requests().copy(from..to);
+        while (written.segments.len() + 1) * SEGMENT_REQUESTS <= snapshot.decided() {
+            let number = written.segments.len();
+            let decided = copy(number * SEGMENT_REQUESTS, (number + 1) * SEGMENT_REQUESTS);
+            let bytes = encode_segment(law_id, number, &decided);
+            store(&segment_path(&self.folder, number), &bytes)?;
+            written.segments.push(Digest::of(&bytes));
+        }
+        let rest = copy(written.segments.len() * SEGMENT_REQUESTS, snapshot.decided());
+        let head =
+            snapshot.encode(&written.segments, &rest, sealed_through.0, &mut SystemRandom)?;
+        store(&self.folder.join(HEAD), &head)?;
+        written.size = snapshot.size();
+        metrics::snapshot_written();
+        tracing::debug!(%law_id, size = written.size, "a snapshot was written");
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Snapshots {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Snapshots({})", self.folder.display())
+    }
+}
+
+fn store(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
+    write_whole(path, bytes).map_err(|source| FolderError::Io { path: path.to_owned(), source })
+}

@@ -1,0 +1,8 @@
+//! From the request to the ballot box: checks, batches, durability, the answer.
+
+pub(crate) mod submit;
+
+pub(crate) mod intake;
+
+pub(crate) mod epoch_end;
+pub(crate) mod lease_renewal;

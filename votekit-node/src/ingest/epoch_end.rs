@@ -1,0 +1,82 @@
+//! Ending what an earlier life of this node left open: an epoch ends with a signed last batch,
+//! whoever is alive to sign it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use votekit_core::batch::{Batch, BatchHeader, NodeKey};
+use votekit_core::election::State;
+use votekit_core::id::{BatchNumber, Epoch, Sequence};
+
+use crate::context::NodeContext;
+use crate::election::ElectionHandle;
+use crate::random::SystemRandom;
+use votekit_store::EngineError;
+use votekit_store::retry::until_definite;
+
+/// How often it is asked whether what was staged is sealed.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Ends the epochs that earlier lives of this node were given, as a task. The epoch of this life
+/// may be open meanwhile: voters do not wait. They are fenced already.
+pub(crate) async fn run(
+    shared: Arc<NodeContext>,
+    cell: Arc<ElectionHandle>,
+    node_key: NodeKey,
+    epochs: Vec<Epoch>,
+) {
+    for epoch in epochs {
+        if let Err(error) = end(&shared, &cell, &node_key, epoch).await {
+            return shared.fail_election(&cell, &error);
+        }
+    }
+}
+
+async fn end(
+    shared: &NodeContext,
+    cell: &ElectionHandle,
+    node_key: &NodeKey,
+    epoch: Epoch,
+) -> Result<(), EngineError> {
+    let (law_id, node) = (cell.law_id(), node_key.node_id());
+    // Whoever held a lease under this key may be another process, on a copy of the folder.
+    loop {
+        let leases =
+            until_definite("the end of an earlier epoch", || shared.ledger.leases(law_id)).await?;
+        if !leases.iter().any(|lease| lease.node == node && lease.epoch == epoch) {
+            break;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    // What that life published, and nobody knows how much it was, comes to staging first.
+    until_definite("the end of an earlier epoch", || shared.ballot_box.settle()).await?;
+    let staged = until_definite("the end of an earlier epoch", || {
+        shared.ledger.staged_through(law_id, node, epoch)
+    })
+    .await?;
+    let Some(through) = staged else { return Ok(()) };
+    loop {
+        let progress = cell.log().decisions().epochs().progress(node, epoch);
+        if progress.ended || cell.committed().state() >= State::Closed {
+            return Ok(());
+        }
+        if progress.through >= through {
+            break;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    let number = BatchNumber { node, epoch, sequence: through.next() };
+    let header = BatchHeader {
+        law_id: law_id.clone(),
+        number,
+        confirmed_through: Sequence(through.0),
+        last: true,
+    };
+    let sealed = Batch::seal(header, &[], &cell.definition.ballot_key, node_key, &mut SystemRandom);
+    let end = sealed.map_err(|error| EngineError::Corrupt {
+        engine: "encryption",
+        reason: error.to_string(),
+    })?;
+    let end = Arc::new(end);
+    until_definite("the end of an earlier epoch", || shared.ballot_box.publish(&end)).await
+}

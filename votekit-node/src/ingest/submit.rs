@@ -1,0 +1,239 @@
+//! How a vote is taken: which checks it passes, in which order, and what its voter is answered.
+
+use crate::election::Stored;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+use votekit_core::election::{State, Timing, Window};
+use votekit_core::envelope::{Envelope, VoteRequest};
+use votekit_core::id::RequestId;
+use votekit_core::instant::{UnixMillis, UnixMinutes};
+use zeroize::Zeroizing;
+
+use crate::clock::Stepped;
+use crate::config::Role;
+use crate::context::NodeContext;
+use crate::election::ElectionHandle;
+use crate::election::{IntakeError, Submission};
+use crate::error::SubmitError;
+use crate::limits::throttle::{Origin, Turn};
+use crate::metrics;
+use crate::node::Node;
+use crate::pending::{Issue, Known};
+use crate::random::random_request_id;
+use votekit_store::{EngineError, Mark};
+
+impl Node {
+    /// Takes a vote: checks it against the election, stamps it, and waits until it is durable. One
+    /// with an origin came over the network, and is admitted first. A request that is known is
+    /// answered as the first time.
+    ///
+    /// The order of the checks keeps wrong and correct codes alike until nothing but the code can
+    /// refuse the vote: what stands before the turn of the attempt is the same for both.
+    ///
+    /// # Errors
+    /// [`SubmitError`], which says whether anything was stored.
+    pub async fn submit(
+        &self,
+        vote: &VoteRequest,
+        idempotency_key: Option<&[u8]>,
+        origin: Option<Origin>,
+    ) -> Result<RequestId, SubmitError> {
+        let (cell, received) = self.taking_votes(vote, self.now())?;
+        let (envelope, mark) = envelope(&cell, vote, idempotency_key, received)?;
+        let request = envelope.request;
+        let pass = cell.writes.enter().ok_or_else(|| {
+            SubmitError::Unavailable(EngineError::Unavailable {
+                engine: "the ballot box",
+                reason: "the last write was not stored".to_owned(),
+            })
+        })?;
+        let place = cell.intake.try_reserve().map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(()) => {
+                SubmitError::Busy { retry_after: Duration::from_secs(1) }
+            }
+            mpsc::error::TrySendError::Closed(()) => {
+                SubmitError::Unavailable(halted_here("it takes no more votes"))
+            }
+        })?;
+        // Searched before the turn, so that nothing is waited for while it lasts; told after it.
+        let mut removals = idempotency_key.map(|_| self.shared.pending.removals(&request));
+        let is_decided = removals.is_some() && self.is_decided(&cell, &mark).await;
+        let turn = match origin {
+            Some(origin) => Some(self.turn(origin).await?),
+            None => None,
+        };
+        if is_decided {
+            return Ok(request);
+        }
+        match self.shared.pending.known(&request) {
+            Known::No => {}
+            Known::Stored => return Ok(request),
+            Known::Storing(stored) => {
+                drop((turn, place));
+                return outcome(&cell, request, stored.await);
+            }
+        }
+        let mut unjudged = match turn {
+            Some(turn) if pass.is_probe() => {
+                self.shared.admission.admit_unseen(Instant::now())?;
+                Some(turn)
+            }
+            Some(turn) => {
+                let NodeContext { admission, throttle, registry, .. } = &*self.shared;
+                let about = (cell.law_id(), &mark);
+                admission.admit(turn, throttle, &**registry, about, Instant::now())?
+            }
+            None => None,
+        };
+        loop {
+            match self.shared.pending.issue(request, &mut unjudged, removals) {
+                Issue::Registered => break,
+                // Nothing is registered while the log is searched again.
+                Issue::SearchAgain { removals: now } => {
+                    removals = Some(now);
+                    if self.is_decided(&cell, &mark).await {
+                        return Ok(request);
+                    }
+                }
+                // The same request came in between.
+                Issue::Known(Known::Storing(stored)) => {
+                    drop((unjudged, place));
+                    return outcome(&cell, request, stored.await);
+                }
+                Issue::Known(_) => return Ok(request),
+            }
+        }
+        let (reply, stored) = oneshot::channel();
+        place.send(Submission::Vote(envelope, reply));
+        let stored = stored.await;
+        drop(pass);
+        outcome(&cell, request, stored)
+    }
+
+    /// The election of a vote and its stamp, if this node takes votes for it now.
+    fn taking_votes(
+        &self,
+        vote: &VoteRequest,
+        wall: UnixMillis,
+    ) -> Result<(Arc<ElectionHandle>, UnixMinutes), SubmitError> {
+        let unavailable = |engine, reason: &str| {
+            let reason = reason.to_owned();
+            Err(SubmitError::Unavailable(EngineError::Unavailable { engine, reason }))
+        };
+        let cell =
+            self.shared.election(&vote.credential.law_id).ok_or(SubmitError::UnknownElection)?;
+        if !self.shared.has(Role::Ingest) {
+            return unavailable(
+                "this node",
+                "it does not have the role of taking votes: send them to a node that has",
+            );
+        }
+        if let Some(reason) = cell.halted() {
+            return Err(SubmitError::Unavailable(halted_here(reason)));
+        }
+        let committed = cell.committed();
+        if committed.state() != State::Open || cell.planned_close_has_passed(&committed, wall) {
+            return Err(not_open(&cell, committed.state() == State::Draft));
+        }
+        let received = match cell.clock.read(wall.0) {
+            Ok(time) => UnixMillis(time),
+            Err(Stepped { by }) => {
+                return Err(SubmitError::Clock { by: Duration::from_millis(by) });
+            }
+        };
+        let window = Window { opens: committed.opens, closes: committed.closes };
+        match window.timing(received.minutes()) {
+            Timing::InTime => {}
+            timing => return Err(not_open(&cell, timing == Timing::Early)),
+        }
+        if !committed.admits_this_node {
+            return unavailable(
+                "the log",
+                "this node's key is not admitted to the election: is this its own data folder?",
+            );
+        }
+        cell.note_stamp(received);
+        Ok((cell, received.minutes()))
+    }
+
+    async fn turn(&self, origin: Origin) -> Result<Turn, SubmitError> {
+        self.shared.throttle.turn(origin).await.map_err(|retry_after| {
+            metrics::vote_refused(metrics::Refusal::BackOff);
+            SubmitError::BackOff { retry_after }
+        })
+    }
+
+    /// Whether the log has decided a request. Its search waits while a block is made: spared to
+    /// those who vote for the first time.
+    async fn is_decided(&self, cell: &ElectionHandle, mark: &Mark) -> bool {
+        !self.shared.registry.surely_unused(cell.law_id(), mark) && cell.has_decided(&mark.request)
+    }
+}
+
+/// The envelope of a vote, and how the registry knows it.
+fn envelope(
+    cell: &ElectionHandle,
+    vote: &VoteRequest,
+    idempotency_key: Option<&[u8]>,
+    received: UnixMinutes,
+) -> Result<(Box<Zeroizing<Envelope>>, Mark), SubmitError> {
+    let committed = cell.committed();
+    let choice = committed
+        .results
+        .definition
+        .choice_index(&vote.choice)
+        .ok_or(SubmitError::UnknownChoice)?;
+    let hasher = cell.hasher().ok_or_else(|| not_open(cell, false))?;
+    let credential = &vote.credential;
+    let hash = hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id);
+    let request = match idempotency_key {
+        Some(key) => cell.request_id(&hash, choice, key).ok_or_else(|| not_open(cell, false))?,
+        None => random_request_id().map_err(|error| {
+            SubmitError::Unavailable(EngineError::Unavailable {
+                engine: "system",
+                reason: error.to_string(),
+            })
+        })?,
+    };
+    let mark = Mark { key: hasher.scheme().registry_key(&hash), request };
+    let envelope = Zeroizing::new(Envelope { request, hash, received, choice });
+    Ok((Box::new(envelope), mark))
+}
+
+fn not_open(cell: &ElectionHandle, early: bool) -> SubmitError {
+    let committed = cell.committed();
+    SubmitError::NotOpen {
+        early,
+        state: committed.state(),
+        opens: committed.opens,
+        closes: committed.closes,
+    }
+}
+
+/// What the voter of a request is answered.
+fn outcome(
+    cell: &ElectionHandle,
+    request: RequestId,
+    stored: Result<Stored, oneshot::error::RecvError>,
+) -> Result<RequestId, SubmitError> {
+    match stored {
+        Ok(Ok(())) => Ok(request),
+        Ok(Err(IntakeError::Finished)) => {
+            let committed = cell.committed();
+            let (opens, closes) = (committed.opens, committed.closes);
+            let state = committed.state().max(State::Closing);
+            Err(SubmitError::NotOpen { early: false, state, opens, closes })
+        }
+        Ok(Err(IntakeError::Unavailable(error))) => Err(SubmitError::Unavailable(error)),
+        Ok(Err(IntakeError::OutcomeUnknown)) | Err(_) => {
+            Err(SubmitError::OutcomeUnknown { request })
+        }
+    }
+}
+
+fn halted_here(reason: &str) -> EngineError {
+    let reason = format!("it is halted on this node: {reason}");
+    EngineError::Unavailable { engine: "the election", reason }
+}

@@ -1,0 +1,77 @@
+//! The leader lease, as this node counts it.
+
+use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use votekit_store::Leadership;
+
+use crate::metrics;
+
+/// This node's part in leading.
+#[derive(Debug)]
+pub(crate) struct LeaderLease {
+    /// The node's name, and a number that tells this life of it from others.
+    pub(crate) holder: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The term, and until when it is certain that nobody else leads.
+    term: Option<(u64, Instant)>,
+    leader: Option<String>,
+}
+
+impl LeaderLease {
+    /// Nobody leads yet. `life` tells this process from others of its name.
+    pub(crate) fn new(name: &str, life: [u8; 4]) -> Self {
+        let mut holder = format!("{name}/");
+        for byte in life {
+            let _ = write!(holder, "{byte:02x}");
+        }
+        Self { holder, state: Mutex::default() }
+    }
+
+    /// The term in which this node leads, if it does.
+    pub(crate) fn term(&self) -> Option<u64> {
+        self.lock().term.filter(|(_, until)| Instant::now() < *until).map(|(term, _)| term)
+    }
+
+    /// Who leads instead, as far as is known.
+    pub(crate) fn other_leader(&self) -> Option<String> {
+        self.lock().leader.clone()
+    }
+
+    /// Takes note that somebody else has begun a later term.
+    pub(crate) fn lost(&self) {
+        self.lock().term = None;
+    }
+
+    pub(crate) fn record(&self, asked: Instant, length: Duration, answer: Leadership) {
+        let mut state = self.lock();
+        let led = state.term.map(|(term, _)| term);
+        match answer {
+            Leadership::Leading { term } => {
+                if led != Some(term) {
+                    tracing::info!(term, holder = self.holder, "this node leads");
+                }
+                state.leader = None;
+                // The ledger counts from when it answers, which is later.
+                state.term = Some((term, asked + length));
+            }
+            Leadership::Following { leader, .. } => {
+                if led.is_some() || state.leader.as_ref() != Some(&leader) {
+                    tracing::info!(leader, "another node leads");
+                }
+                state.leader = Some(leader);
+                state.term = None;
+            }
+        }
+        metrics::leading(state.term.is_some());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,352 @@
+//! Starting and stopping a node, and its elections.
+//!
+//! [`Node::start`] reads every log back and starts the tasks; [`Node::shutdown`] publishes what was
+//! taken, seals it and stops.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use votekit_core::election::State;
+use votekit_core::election_log::ElectionLog;
+use votekit_core::id::ElectionId;
+use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::{EngineError, Engines, RollOrigin, essential};
+
+use crate::config::{Config, Role};
+use crate::context::{NodeContext, Owner};
+use crate::data_folder::{Belonging, DataFolder};
+use crate::election::{ElectionHandle, ElectionHandleParts, SealerCommand, Submission};
+use crate::error::NodeError;
+use crate::ingest::intake::Intake;
+use crate::ingest::{epoch_end, lease_renewal};
+use crate::leader::LeaderLease;
+use crate::limits::admission::Admission;
+use crate::limits::throttle::Throttle;
+use crate::node::Node;
+use crate::node_name::NodeName;
+use crate::pending::Pending;
+use crate::recovery::{scrubbing, snapshot_writer};
+use crate::seal::leader_lease;
+use crate::seal::sealer::Sealer;
+use crate::validate::{staging, validation};
+use crate::{recovery, roll_store, watch};
+
+/// How often a node asks for elections that other nodes created.
+const LOOK_FOR_ELECTIONS_EVERY: Duration = Duration::from_millis(500);
+
+impl Node {
+    /// Opens the services that the configuration names, or else the embedded engine in the data
+    /// folder, reads every log back and starts the tasks.
+    ///
+    /// # Errors
+    /// [`NodeError`]; nothing runs then.
+    pub async fn start(folder: DataFolder, config: Config) -> Result<Self, NodeError> {
+        if let (Some(registry), Some(ballot_box), Some(ledger)) =
+            (&config.registry, &config.ballot_box, &config.ledger)
+        {
+            let (roles, installation) = open_services(registry, ballot_box, ledger).await?;
+            folder.belong_to(&Belonging::Services { installation })?;
+            return Self::start_on(folder, config, roles).await;
+        }
+        folder.belong_to(&Belonging::Itself)?;
+        let path = folder.path().to_owned();
+        let opened = tokio::task::spawn_blocking(move || EmbeddedEngine::open(&path)).await;
+        let engine = opened.map_err(|error| EngineError::Fatal {
+            engine: "SQLite",
+            reason: error.to_string(),
+        })??;
+        let EmbeddedEngine { registry, ballot_box, ledger } = engine;
+        Self::start_on(folder, config, Engines { registry, ballot_box, ledger }).await
+    }
+
+    /// Starts a node on any engines.
+    ///
+    /// # Errors
+    /// [`NodeError`]; nothing runs then.
+    pub async fn start_on(
+        folder: DataFolder,
+        config: Config,
+        engine: Engines,
+    ) -> Result<Self, NodeError> {
+        let mut life = [0; 4];
+        getrandom::fill(&mut life)?;
+        let shared = Arc::new(NodeContext {
+            lead: LeaderLease::new(config.name.as_ref().map_or("node", NodeName::as_str), life),
+            is_shared: engine.ledger.is_shared(),
+            throttle: Throttle::new(&config.throttle),
+            admission: Admission::new(&config),
+            config,
+            folder,
+            registry: engine.registry,
+            ballot_box: engine.ballot_box,
+            ledger: engine.ledger,
+            pending: Pending::new(),
+            elections: RwLock::default(),
+            creating: tokio::sync::Mutex::default(),
+            loading: Arc::default(),
+            observed: Arc::default(),
+            failure: tokio::sync::watch::Sender::new(None),
+            hurrying: tokio::sync::watch::Sender::new(false),
+            clock_offset: AtomicI64::new(0),
+            tasks: Mutex::default(),
+        });
+        let node = Self { shared };
+        node.shared.check_roles()?;
+        if !node.shared.is_shared {
+            leader_lease::take_for_ever(&node.shared).await?;
+        }
+        node.take_up_elections(true).await?;
+        if node.shared.has(Role::Validate) {
+            node.shared.spawn(Owner::Node, validation::run(Arc::clone(&node.shared)));
+        }
+        if node.shared.has(Role::Seal) {
+            node.shared.spawn(Owner::Node, staging::run(Arc::clone(&node.shared)));
+            if node.shared.is_shared {
+                // Whoever is told that this node runs may want it to lead.
+                leader_lease::ask(&node.shared).await;
+                node.shared.spawn(Owner::Node, leader_lease::run(Arc::clone(&node.shared)));
+            }
+        }
+        if node.shared.is_shared {
+            let watching = node.clone();
+            node.shared.spawn(Owner::Node, async move { watching.watch_elections().await });
+        }
+        node.shared.spawn(Owner::Node, watch::run(Arc::clone(&node.shared)));
+        let shared = Arc::clone(&node.shared);
+        node.shared.spawn(Owner::Node, async move {
+            let what = essential::panicked().await;
+            shared.fail_by_panic(&format_args!("a task of an engine panicked: {what}"));
+        });
+        tracing::info!(elections = node.shared.elections().len(), "the node has started");
+        node.resume_closes();
+        Ok(node)
+    }
+
+    /// Reads back every election of the ledger that this node does not have yet. A node that starts
+    /// holds the registry against each.
+    async fn take_up_elections(&self, starting: bool) -> Result<(), NodeError> {
+        let _creating = self.shared.creating.lock().await;
+        for law_id in self.shared.ledger.elections().await? {
+            if self.shared.election(&law_id).is_none() {
+                let (log, parts) = recovery::read_back(&self.shared, &law_id).await?;
+                if starting {
+                    self.check_registry(&law_id, &log).await?;
+                }
+                self.add_election(log, parts)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a registry that was loaded under another pepper: every voter would be unknown to it.
+    /// Whatever else is wrong with it, votes are decided without.
+    async fn check_registry(
+        &self,
+        law_id: &ElectionId,
+        log: &ElectionLog,
+    ) -> Result<(), NodeError> {
+        let Some(digest) = log.last_manifest().filter(|_| log.state() < State::Closed) else {
+            return Ok(());
+        };
+        let origin = RollOrigin::of(&roll_store::manifest(&self.shared.folder, &digest)?);
+        match self.shared.registry.check_origin(law_id, &origin).await {
+            Ok(()) => Ok(()),
+            Err(error @ EngineError::Misconfigured { .. }) => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%law_id, %error, "the registry was not held against the log");
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes up elections that other nodes create.
+    async fn watch_elections(&self) {
+        loop {
+            tokio::time::sleep(LOOK_FOR_ELECTIONS_EVERY).await;
+            match self.take_up_elections(false).await {
+                Ok(()) => {}
+                // It may be there in a moment: its keys are written first, but the folder may be on
+                // a network.
+                Err(error) => tracing::warn!(%error, "an election cannot be taken up yet"),
+            }
+        }
+    }
+
+    /// Sets up the cell of an election and starts its tasks.
+    pub(crate) fn add_election(
+        &self,
+        log: ElectionLog,
+        recovered: recovery::Recovered,
+    ) -> Result<Arc<ElectionHandle>, NodeError> {
+        let node_key = self.shared.folder.node_key()?;
+        let (intake, submissions) = mpsc::channel(self.shared.config.queue_votes_max);
+        let (sealer, commands) = mpsc::channel(16);
+        let cell = Arc::new(ElectionHandle::new(ElectionHandleParts {
+            log,
+            committed: recovered.committed,
+            secrets: recovered.secrets,
+            signer: recovered.signer,
+            hasher: recovered.hasher,
+            staged_at_start: recovered.staged_at_start,
+            snapshots: recovered.snapshots,
+            intake,
+            sealer,
+        }));
+        let mut elections = self.shared.elections.write().unwrap_or_else(PoisonError::into_inner);
+        elections.insert(cell.law_id().clone(), Arc::clone(&cell));
+        let shared = || Arc::clone(&self.shared);
+        let owner = || Owner::Election(Arc::clone(&cell));
+        let node = node_key.node_id();
+        let intake = Intake::new(shared(), Arc::clone(&cell), node_key.clone());
+        self.shared.spawn(owner(), intake.run(submissions));
+        self.shared.spawn(owner(), Sealer::new(shared(), Arc::clone(&cell), node).run(commands));
+        let earlier = recovered.earlier_epochs;
+        self.shared.spawn(owner(), epoch_end::run(shared(), Arc::clone(&cell), node_key, earlier));
+        if self.shared.is_shared && self.shared.has(Role::Ingest) {
+            self.shared
+                .spawn(owner(), lease_renewal::renew_loop(shared(), Arc::clone(&cell), node));
+        }
+        self.shared.spawn(owner(), snapshot_writer::keep_writing(Arc::clone(&cell)));
+        if let Some(scrub) = recovered.scrub.filter(|_| self.shared.config.scrub) {
+            self.shared.spawn(owner(), scrubbing::run(shared(), Arc::clone(&cell), scrub));
+        }
+        Ok(cell)
+    }
+
+    /// Goes on with closes that an earlier life began.
+    fn resume_closes(&self) {
+        for cell in self.shared.elections() {
+            // Of several nodes the one that leads goes on by itself.
+            if cell.committed().state() != State::Closing || self.shared.is_shared {
+                continue;
+            }
+            tracing::info!(law_id = %cell.law_id(), "going on with a close that was begun");
+            let owner = Owner::Election(Arc::clone(&cell));
+            self.shared.spawn(owner, async move {
+                let (reply, closed) = oneshot::channel();
+                if cell.sealer.send(SealerCommand::Close { reason: None, reply }).await.is_ok()
+                    && let Ok(Err(error)) = closed.await
+                {
+                    tracing::error!(law_id = %cell.law_id(), %error, "alarm: the close cannot be completed");
+                }
+            });
+        }
+    }
+
+    /// Writes something that changes nothing, so that health says from the first answer on whether
+    /// writes are stored.
+    pub async fn observe_writes(&self) {
+        watch::observe_writes(&self.shared).await;
+    }
+
+    /// Publishes what was taken, seals it, ends the epochs and stops the tasks.
+    pub async fn shutdown(self) {
+        self.shutdown_within(Duration::from_secs(100 * 365 * 24 * 3600)).await;
+    }
+
+    /// As [`Node::shutdown`], and gives up what is not done after a time: what was answered is
+    /// durable, and the next start, or another node, goes on with it.
+    pub async fn shutdown_within(self, time: Duration) {
+        let until = tokio::time::Instant::now() + time;
+        self.hurry();
+        if self.failure().is_none() {
+            let mut waiting: BTreeSet<ElectionId> = BTreeSet::new();
+            let mut finishing = tokio::task::JoinSet::new();
+            for cell in self.shared.elections() {
+                if cell.halted().is_none() {
+                    waiting.insert(cell.law_id().clone());
+                    finishing.spawn(async move {
+                        finish(&cell, until).await;
+                        cell.law_id().clone()
+                    });
+                }
+            }
+            while !finishing.is_empty() {
+                match tokio::time::timeout(STOP_NEWS_INTERVAL, finishing.join_next()).await {
+                    Ok(Some(Ok(law_id))) => drop(waiting.remove(&law_id)),
+                    Ok(_) => {}
+                    Err(_) => {
+                        tracing::info!(elections = ?waiting, votes_pending = self.shared.pending.len(), "the stop waits for what was taken to be published and sealed");
+                    }
+                }
+            }
+            if self.shared.is_shared {
+                leader_lease::resign(&self.shared).await;
+            }
+        }
+        tracing::info!(failed = self.failure().is_some(), "the node has stopped");
+        let tasks = self.shared.take_tasks();
+        for (task, _) in &tasks {
+            task.abort();
+        }
+        let ended = async {
+            for (_, watched) in tasks {
+                // An aborted task has nothing to say.
+                let _ = watched.await;
+            }
+        };
+        // One that blocks its thread does not end.
+        let until = until.max(tokio::time::Instant::now() + ABORT_TIME);
+        let _ = tokio::time::timeout_at(until, ended).await;
+    }
+}
+
+/// How often a stop says what it waits for.
+const STOP_NEWS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long aborted tasks may take to end.
+const ABORT_TIME: Duration = Duration::from_secs(1);
+
+/// Publishes and seals what one election has taken, as far as the time allows.
+async fn finish(cell: &Arc<ElectionHandle>, until: tokio::time::Instant) {
+    let law_id = cell.law_id();
+    let ended = async {
+        let (reply, finished) = oneshot::channel();
+        if cell.intake.send(Submission::Finish(reply)).await.is_ok()
+            && let Ok(Err(error)) = finished.await
+        {
+            tracing::warn!(%law_id, %error, "the epoch was not ended; the next start does it");
+        }
+    };
+    if tokio::time::timeout_at(until, ended).await.is_err() {
+        tracing::warn!(%law_id, "the epoch was not ended in time; the next start does it");
+    }
+    let sealed = async {
+        let (reply, stopped) = oneshot::channel();
+        if cell.sealer.send(SealerCommand::Stop(reply)).await.is_ok() {
+            // A sealer that failed has said so.
+            let _ = stopped.await;
+        }
+    };
+    if tokio::time::timeout_at(until, sealed).await.is_err() {
+        tracing::warn!(%law_id, "sealing was given up at the stop; the next start goes on with it");
+        // The state in memory may be ahead of what is durable.
+        return;
+    }
+    if tokio::time::timeout_at(until, snapshot_writer::write_last(cell)).await.is_err() {
+        tracing::warn!(%law_id, "the last snapshot was given up; the next start takes longer");
+    }
+}
+
+#[cfg(feature = "services")]
+async fn open_services(
+    registry: &str,
+    ballot_box: &str,
+    ledger: &str,
+) -> Result<(Engines, String), NodeError> {
+    use votekit_store::services;
+    let addresses = services::ServiceAddresses::parse(registry, ballot_box, ledger)?;
+    Ok(services::open(&addresses).await?)
+}
+
+#[cfg(not(feature = "services"))]
+async fn open_services(
+    _registry: &str,
+    _ballot_box: &str,
+    _ledger: &str,
+) -> Result<(Engines, String), NodeError> {
+    Err(NodeError::NoServices)
+}

@@ -1,0 +1,7 @@
+//! What keeps honest voters served: rates, shares of addresses, the throttle on wrong codes, and
+//! admission over all of them. State only, no task.
+
+pub mod address_prefix;
+pub mod admission;
+pub mod rate_limit;
+pub mod throttle;

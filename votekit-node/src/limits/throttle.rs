@@ -1,0 +1,290 @@
+//! The throttle on wrong codes: guessing is hopeless, and no elector can be probed or locked out.
+//!
+//! ```text
+//! state     wrong codes by pair of address prefix and NAS: 5 free, then waits of 1, 2, 4 … 60 s
+//! correct   a correct vote, a repeat, a duplicate: changes nothing, and earns nothing
+//! budget    20 wrong ones a second are stored, 2 of them of one prefix; others are answered only
+//! ```
+//!
+//! There is no counter by NAS alone: who knows a NAS could read from it when its elector voted,
+//! and could lock the elector out. There is none by prefix alone: one of many voters behind an
+//! address would stop the others. The state machines (`pairs`, `budget`) are handed times; here
+//! are the clock, the locks and the waiting.
+//!
+//! Addresses and NAS are kept as digests under a key that lives and dies with the process.
+
+mod budget;
+mod pairs;
+
+use crate::config::ThrottleConfig;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use votekit_core::credential::Nas;
+
+use self::budget::WrongBudget;
+use self::pairs::{AttemptId, Begin, Millis, PairRules, Pairs};
+use crate::limits::address_prefix::{DigestKey, Shares};
+use crate::metrics;
+
+pub use crate::limits::address_prefix::Prefix;
+
+/// Where an attempt came from and whom it named, as keyed digests. In memory only.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    prefix: Prefix,
+    nas: u64,
+    pair: u64,
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Origin(redacted)")
+    }
+}
+
+/// The throttle of one process. NodeContext by all tasks.
+pub struct Throttle {
+    enabled: bool,
+    key: DigestKey,
+    start: Instant,
+    shards: Vec<Shard>,
+    budget: Mutex<WrongBudget>,
+    by_nas: Mutex<WrongByNas>,
+}
+
+/// A part of the pairs, locked on its own.
+struct Shard {
+    pairs: Mutex<Pairs>,
+    /// Notified when an attempt that others may wait for was judged.
+    judged: Notify,
+}
+
+const SHARDS: usize = 64;
+
+impl Throttle {
+    /// A throttle that remembers nothing yet.
+    #[must_use]
+    pub fn new(config: &ThrottleConfig) -> Arc<Self> {
+        Self::starting_at(config, Instant::now())
+    }
+
+    /// As [`Throttle::new`]; no later call may be handed an earlier time.
+    pub(crate) fn starting_at(config: &ThrottleConfig, start: Instant) -> Arc<Self> {
+        let milliseconds = |seconds: u64| seconds.saturating_mul(1000);
+        let rules = PairRules {
+            wrong_free: config.wrong_free,
+            delay_min_ms: milliseconds(config.delay_seconds_min),
+            delay_max_ms: milliseconds(config.delay_seconds_max),
+            forget_ms: milliseconds(config.forget_seconds.max(config.delay_seconds_max)),
+        };
+        let pairs_max = if config.enabled { config.pairs_max / SHARDS } else { 0 };
+        let shard = |_| Shard {
+            pairs: Mutex::new(Pairs::new(rules.clone(), pairs_max)),
+            judged: Notify::new(),
+        };
+        Arc::new(Self {
+            enabled: config.enabled,
+            key: DigestKey::random(),
+            start,
+            shards: (0..SHARDS).map(shard).collect(),
+            budget: Mutex::new(WrongBudget::new(
+                config.wrong_stored_per_second,
+                config.wrong_stored_per_address_per_second,
+            )),
+            by_nas: Mutex::default(),
+        })
+    }
+
+    /// Digests an address: the IPv4 address or the IPv6 /64.
+    #[must_use]
+    pub fn prefix(&self, address: IpAddr) -> Prefix {
+        self.key.prefix(address)
+    }
+
+    /// Digests an address and, unless `narrow_only`, the networks around it.
+    pub fn shares(&self, address: IpAddr, narrow_only: bool) -> Shares {
+        self.key.shares(address, narrow_only)
+    }
+
+    /// Digests the NAS beside the prefix it came from.
+    #[must_use]
+    pub fn origin(&self, prefix: Prefix, nas: &Nas) -> Origin {
+        let nas = self.key.digest(nas.as_bytes());
+        Origin { prefix, nas, pair: self.key.digest((prefix, nas)) }
+    }
+
+    /// Waits for the turn of an attempt that arrives now. Its code may be looked at once this
+    /// succeeds.
+    ///
+    /// # Errors
+    /// How long the pair has to wait.
+    pub(crate) async fn turn(self: &Arc<Self>, origin: Origin) -> Result<Turn, Duration> {
+        let arrived = Instant::now();
+        let judged = &self.shard(origin.pair).judged;
+        loop {
+            // Registered before looking, so that a judgement in between is not missed.
+            let mut notified = std::pin::pin!(judged.notified());
+            notified.as_mut().enable();
+            match self.begin(origin, arrived, Instant::now())? {
+                Next::Turn(turn) => return Ok(turn),
+                Next::InTurn(wait) => drop(tokio::time::timeout(wait, notified).await),
+            }
+        }
+    }
+
+    /// One look at whether it is the turn of an attempt.
+    ///
+    /// # Errors
+    /// How long the pair has to wait.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        origin: Origin,
+        arrived: Instant,
+        now: Instant,
+    ) -> Result<Next, Duration> {
+        let turn = |attempt| Turn { throttle: Arc::clone(self), origin, attempt };
+        if !self.enabled {
+            return Ok(Next::Turn(turn(None)));
+        }
+        let (arrived, now) = (self.millis(arrived), self.millis(now));
+        match lock(&self.shard(origin.pair).pairs).begin(origin.pair, arrived, now) {
+            Begin::Turn(attempt) => Ok(Next::Turn(turn(Some(attempt)))),
+            Begin::InTurn { wait_ms } => Ok(Next::InTurn(Duration::from_millis(wait_ms))),
+            Begin::Refused { wait_ms } => Err(Duration::from_millis(wait_ms)),
+        }
+    }
+
+    /// Takes the storing of a vote with a wrong code from the budget.
+    ///
+    /// # Errors
+    /// When there is more; then the vote is not to be stored.
+    pub(crate) fn store_wrong(&self, origin: &Origin, now: Instant) -> Result<(), Duration> {
+        if !self.enabled {
+            return Ok(());
+        }
+        lock(&self.budget).take(origin.prefix, self.millis(now))
+    }
+
+    /// Counts attempts whose hint will not come any more. Called every few seconds.
+    pub(crate) fn give_up_hints(&self, now: Instant) {
+        for shard in &self.shards {
+            lock(&shard.pairs).give_up_hints(self.millis(now));
+        }
+    }
+
+    /// Pairs of prefix and NAS that are remembered. Reads the whole table.
+    pub(crate) fn pairs(&self) -> usize {
+        self.shards.iter().map(|shard| lock(&shard.pairs).len()).sum()
+    }
+
+    fn judge(&self, origin: &Origin, attempt: AttemptId, is_wrong: bool) {
+        let shard = self.shard(origin.pair);
+        let mut pairs = lock(&shard.pairs);
+        if is_wrong {
+            pairs.judge_wrong(origin.pair, attempt);
+        } else {
+            pairs.clear(origin.pair, attempt);
+        }
+        drop(pairs);
+        shard.judged.notify_waiters();
+        if is_wrong {
+            metrics::wrong_code(lock(&self.by_nas).count(origin.nas));
+        }
+    }
+
+    fn shard(&self, pair: u64) -> &Shard {
+        &self.shards[pair as usize % SHARDS]
+    }
+
+    fn millis(&self, at: Instant) -> Millis {
+        let elapsed = at.saturating_duration_since(self.start).as_millis();
+        Millis(u64::try_from(elapsed).unwrap_or(u64::MAX / 2))
+    }
+}
+
+impl fmt::Debug for Throttle {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Throttle({} pairs)", self.pairs())
+    }
+}
+
+/// Whether an attempt may go on.
+pub(crate) enum Next {
+    /// Its code may be looked at.
+    Turn(Turn),
+    /// An earlier attempt of the pair is not judged yet: look again once it is, or after this time.
+    InTurn(Duration),
+}
+
+/// The turn of one attempt, until it is judged. Dropping it clears the attempt: it was right, a
+/// repeat or a duplicate, or its code was never looked at.
+pub(crate) struct Turn {
+    throttle: Arc<Throttle>,
+    origin: Origin,
+    /// `None` once judged, or without a throttle.
+    attempt: Option<AttemptId>,
+}
+
+impl Turn {
+    /// Where the attempt came from.
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The code was wrong, or nothing will ever say whether it was.
+    pub(crate) fn wrong(mut self) {
+        if let Some(attempt) = self.attempt.take() {
+            self.throttle.judge(&self.origin, attempt, true);
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(attempt) = self.attempt.take() {
+            self.throttle.judge(&self.origin, attempt, false);
+        }
+    }
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Turn(redacted)")
+    }
+}
+
+/// Wrong codes by NAS, for a metric alone: it refuses nothing. A table of fixed size that forgets
+/// by overwriting.
+#[derive(Default)]
+struct WrongByNas {
+    slots: Vec<(u64, u32)>,
+}
+
+/// Slots of that table: a megabyte.
+const NAS_SLOTS: usize = 1 << 16;
+
+impl WrongByNas {
+    /// Counts a wrong code, and gives how many there were for the NAS.
+    fn count(&mut self, nas: u64) -> u32 {
+        if self.slots.is_empty() {
+            self.slots = vec![(0, 0); NAS_SLOTS];
+        }
+        let (digest, count) = &mut self.slots[(nas >> 16) as usize % NAS_SLOTS];
+        *count = if *digest == nas { count.saturating_add(1) } else { 1 };
+        *digest = nas;
+        *count
+    }
+}
+
+/// No code panics while it holds a lock half changed, so a poisoned lock is as good as another.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[path = "throttle_test.rs"]
+mod tests;

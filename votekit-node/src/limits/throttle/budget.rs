@@ -1,0 +1,91 @@
+//! The budget for storing votes with a wrong code, as a state machine that is handed times: so many
+//! a second in all, and fewer of one prefix, so that one attacker cannot use it up.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::pairs::Millis;
+use crate::limits::address_prefix::Prefix;
+
+/// Only wrong codes move it. Each rate has a burst of one second's worth.
+pub(super) struct WrongBudget {
+    all: Rate,
+    all_earned_ms: u64,
+    of_prefix: Rate,
+    /// When what a prefix took will be earned again. Prefixes that have everything again are
+    /// dropped: no more are kept than are stored in a second or two.
+    by_prefix: HashMap<Prefix, u64>,
+}
+
+/// A rate; 0 an interval: there is no limit.
+struct Rate {
+    interval_ms: u64,
+    burst_ms: u64,
+}
+
+impl Rate {
+    fn new(per_second: u32) -> Self {
+        let interval_ms = 1000_u64.checked_div(u64::from(per_second)).map_or(0, |ms| ms.max(1));
+        Self { interval_ms, burst_ms: interval_ms * u64::from(per_second) }
+    }
+
+    /// When the next one will be earned if one is taken now, or how long to wait before.
+    fn after(&self, earned_ms: u64, now: Millis) -> Result<u64, Duration> {
+        let after_ms = earned_ms.max(now.0) + self.interval_ms;
+        match (after_ms - now.0).checked_sub(self.burst_ms) {
+            Some(wait_ms @ 1..) if self.interval_ms > 0 => Err(Duration::from_millis(wait_ms)),
+            _ => Ok(after_ms),
+        }
+    }
+}
+
+impl WrongBudget {
+    pub(super) fn new(per_second: u32, per_prefix_per_second: u32) -> Self {
+        Self {
+            all: Rate::new(per_second),
+            all_earned_ms: 0,
+            of_prefix: Rate::new(per_prefix_per_second),
+            by_prefix: HashMap::new(),
+        }
+    }
+
+    /// Takes one for a prefix, or says how long to wait. What is refused takes nothing.
+    pub(super) fn take(&mut self, prefix: Prefix, now: Millis) -> Result<(), Duration> {
+        let earned_ms = self.by_prefix.get(&prefix).copied().unwrap_or(0);
+        let prefix_after_ms = self.of_prefix.after(earned_ms, now)?;
+        self.all_earned_ms = self.all.after(self.all_earned_ms, now)?;
+        if self.of_prefix.interval_ms > 0 {
+            self.by_prefix.retain(|_, earned_ms| *earned_ms > now.0);
+            self.by_prefix.insert(prefix, prefix_after_ms);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::address_prefix::DigestKey;
+
+    #[test]
+    fn one_prefix_takes_its_part_and_all_together_take_the_budget() {
+        let (key, mut budget) = (DigestKey::random(), WrongBudget::new(20, 2));
+        let prefix = |host: u8| key.prefix([192, 0, 2, host].into());
+        let mut taken =
+            |host, now| (0..30).filter(|_| budget.take(prefix(host), Millis(now)).is_ok()).count();
+        assert_eq!((taken(1, 5), taken(1, 5), taken(2, 5)), (2, 0, 2));
+        let others: usize = (3..30).map(|host| taken(host, 5)).sum();
+        assert_eq!(others, 16, "20 in all");
+        assert_eq!(taken(30, 55), 1, "one is earned in a twentieth of a second");
+        assert_eq!((taken(1, 2000), taken(2, 2000)), (2, 2));
+        assert!(budget.by_prefix.len() <= 2, "what has been earned again is dropped");
+    }
+
+    #[test]
+    fn zero_lifts_a_limit() {
+        let (key, mut budget) = (DigestKey::random(), WrongBudget::new(0, 0));
+        let prefix = key.prefix([192, 0, 2, 1].into());
+        assert!((0..1000).all(|_| budget.take(prefix, Millis(0)).is_ok()));
+        assert!(budget.by_prefix.is_empty());
+    }
+}

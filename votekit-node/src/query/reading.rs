@@ -1,0 +1,535 @@
+//! What anyone may ask of a node: what became of a request, its receipt, results by policy, the
+//! log's tiles, health.
+//!
+//! Only what is durable is told: decisions come from the ledger.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use votekit_core::decision::Decision;
+use votekit_core::election::{ResultsPolicy, State};
+use votekit_core::election_log::leaves_of_block;
+use votekit_core::envelope::VoterToken;
+use votekit_core::id::{Digest, ElectionId, RequestId};
+use votekit_core::log::checkpoint::SignedCheckpoint;
+use votekit_core::log::leaf::Leaf;
+use votekit_core::log::merkle::{ProveError, TileReader, TreeHash, prove_inclusion};
+use votekit_core::log::proof::Proof;
+use votekit_core::log::tile::{self, TILE_WIDTH, Tile};
+use votekit_core::results::Results;
+
+use crate::config::Role;
+use crate::context::NodeContext;
+use crate::election::ElectionView;
+use crate::election::{Committed, ElectionHandle};
+use crate::node::Node;
+use crate::watch;
+use votekit_store::{EngineError, Hint};
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VoteStatus {
+    /// Issued and not yet recorded.
+    Pending {
+        /// What to expect, once the registry has been asked.
+        expected: Option<Hint>,
+    },
+    /// Recorded in the log.
+    Decided(Decision),
+}
+
+/// Why there is no receipt.
+#[derive(Debug, Clone, thiserror::Error)]
+// Exhaustive: votekit-http gives each variant its problem.
+pub enum ReceiptError {
+    /// The request was never issued.
+    #[error("no such request was issued")]
+    Unknown,
+    /// The request is not recorded yet.
+    #[error("the request is not recorded yet")]
+    Pending,
+    /// An engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// Why results are not shown.
+#[derive(Debug, Clone, thiserror::Error)]
+// Exhaustive: votekit-http gives each variant its problem.
+pub enum ResultsError {
+    /// No such election.
+    #[error("there is no such election")]
+    UnknownElection,
+    /// The policy withholds them.
+    #[error("the results of this election are withheld")]
+    Withheld {
+        /// The policy.
+        policy: ResultsPolicy,
+        /// Where the election stands.
+        state: State,
+    },
+    /// An engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// The state of a node and of what it depends on.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Health {
+    /// Whether votes can be taken.
+    pub healthy: bool,
+    /// Each dependency: `ok`, or what is wrong.
+    pub dependencies: Vec<DependencyHealth>,
+    /// Votes issued by this node and not yet decided.
+    pub votes_pending: u64,
+}
+
+/// The state of one dependency.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DependencyHealth {
+    /// `ledger`, `ballot box`, `registry`, `node`, `clock`; `election` and its law id where a
+    /// fault halted one.
+    pub name: String,
+    /// `ok`, or what is wrong.
+    pub state: String,
+}
+
+/// Numbers for gauges.
+#[derive(Debug, Clone, Default)]
+pub struct Gauges {
+    /// Votes issued by this node and not yet decided.
+    pub votes_pending: u64,
+    /// Elections that a fault halted here.
+    pub elections_halted: u64,
+    /// How far the clock stands before what it gave out or what was sealed.
+    pub clock_behind: Duration,
+    /// Bytes free in the file system of the data folder, and its size, where they are known.
+    pub data_bytes: Option<(u64, u64)>,
+    /// Pairs of address prefix and NAS with wrong codes that the throttle remembers.
+    pub throttle_pairs: u64,
+    /// Election by election.
+    pub elections: Vec<ElectionGauges>,
+}
+
+/// Numbers of one election.
+#[derive(Debug, Clone)]
+pub struct ElectionGauges {
+    /// The election.
+    pub law_id: ElectionId,
+    /// Votes waiting for their batch.
+    pub queue_depth: u64,
+    /// Height of the last block.
+    pub block_height: u64,
+    /// Leaves in the log.
+    pub log_size: u64,
+    /// The time of the last checkpoint, in unix seconds.
+    pub checkpoint_at: u64,
+    /// Counts by choice, where the policy shows them to everyone.
+    pub votes_by_choice: Vec<(String, u64)>,
+}
+
+/// What a dependency says that is well.
+const OK: &str = "ok";
+
+/// How long a dependency may take to say how it is.
+const PING_PATIENCE: Duration = Duration::from_secs(2);
+
+async fn state(ping: impl Future<Output = Result<(), EngineError>>) -> String {
+    match tokio::time::timeout(PING_PATIENCE, ping).await {
+        Ok(Ok(())) => OK.to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it does not answer".to_owned(),
+    }
+}
+
+impl Node {
+    /// What became of a request. `None` when it was never issued here and is in no log.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn status(&self, request: RequestId) -> Result<Option<VoteStatus>, EngineError> {
+        let Some((cell, index)) = self.find(&request).await else {
+            let pending = self.shared.pending.expected(&request);
+            // It may have been sealed between the two looks.
+            return match pending {
+                None if self.find(&request).await.is_some() => {
+                    Ok(Some(VoteStatus::Pending { expected: None }))
+                }
+                pending => Ok(pending.map(|expected| VoteStatus::Pending { expected })),
+            };
+        };
+        if index >= cell.committed().size() {
+            // Decided, and not durable yet.
+            return Ok(Some(VoteStatus::Pending {
+                expected: self.shared.pending.expected(&request).flatten(),
+            }));
+        }
+        let leaf = self.leaf(&cell, index).await?;
+        match Leaf::parse(&leaf) {
+            Ok(Leaf::Entry(entry)) if entry.request == request => {
+                Ok(Some(VoteStatus::Decided(entry.decision)))
+            }
+            _ => Err(damaged(&cell, index)),
+        }
+    }
+
+    /// As [`Node::status`], after waiting for the decision, for so long at the most.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn wait(
+        &self,
+        request: RequestId,
+        wait: Duration,
+    ) -> Result<Option<VoteStatus>, EngineError> {
+        if let Some(decided) = self.shared.pending.decided(&request) {
+            // Whether it came in time or not, the ledger says how things stand.
+            tokio::select! {
+                _ = tokio::time::timeout(wait, decided) => {}
+                () = self.shared.hurried() => {}
+            }
+        }
+        self.status(request).await
+    }
+
+    /// A receipt: the tlog-proof that the decision on a request is recorded.
+    ///
+    /// # Errors
+    /// [`ReceiptError`].
+    pub async fn receipt(&self, request: RequestId) -> Result<Vec<u8>, ReceiptError> {
+        let Some((cell, index)) = self.find(&request).await else {
+            let pending = self.shared.pending.expected(&request).is_some();
+            return Err(if pending { ReceiptError::Pending } else { ReceiptError::Unknown });
+        };
+        let committed = cell.committed();
+        if index >= committed.size() {
+            return Err(ReceiptError::Pending);
+        }
+        let leaf = self.leaf(&cell, index).await?;
+        let path = self.inclusion_path(&cell, &committed, index).await?;
+        let checkpoint =
+            SignedCheckpoint::parse(&committed.checkpoint).map_err(|_| damaged(&cell, index))?;
+        Ok(Proof::new(&leaf, index, path, checkpoint).to_string().into_bytes())
+    }
+
+    /// The elections of this node.
+    #[must_use]
+    pub fn elections(&self) -> Vec<ElectionView> {
+        self.shared.elections().iter().map(|cell| ElectionView::of(cell)).collect()
+    }
+
+    /// One election.
+    #[must_use]
+    pub fn election(&self, law_id: &ElectionId) -> Option<ElectionView> {
+        self.shared.election(law_id).map(|cell| ElectionView::of(&cell))
+    }
+
+    /// The token that a voter is given with the answer under `after_vote`: request ids alone are
+    /// public in the log. `None` under other policies.
+    #[must_use]
+    pub fn voter_token(&self, law_id: &ElectionId, request: &RequestId) -> Option<VoterToken> {
+        let cell = self.shared.election(law_id)?;
+        (cell.committed().results.definition.results == ResultsPolicy::AfterVote)
+            .then(|| cell.voter_token(request))
+            .flatten()
+    }
+
+    /// Results, if the policy shows them. Under `after_vote` the request id of an accepted vote and
+    /// the token given with it are the key.
+    ///
+    /// # Errors
+    /// [`ResultsError`].
+    pub async fn results(
+        &self,
+        law_id: &ElectionId,
+        voter: Option<(RequestId, VoterToken)>,
+    ) -> Result<Results, ResultsError> {
+        let cell = self.shared.election(law_id).ok_or(ResultsError::UnknownElection)?;
+        let committed = cell.committed();
+        let (policy, state) = (committed.results.definition.results, committed.state());
+        let shown = match policy {
+            _ if state >= State::Closed => true,
+            ResultsPolicy::Live => true,
+            ResultsPolicy::AfterVote => match voter {
+                Some((request, token))
+                    if cell.voter_token(&request) == Some(token)
+                        && cell.log().decisions().requests().contains(&request) =>
+                {
+                    matches!(
+                        self.status(request).await?,
+                        Some(VoteStatus::Decided(Decision::Accepted { .. }))
+                    )
+                }
+                _ => false,
+            },
+            _ => false,
+        };
+        if shown {
+            Ok(committed.results.clone())
+        } else {
+            Err(ResultsError::Withheld { policy, state })
+        }
+    }
+
+    /// The signed checkpoint of an election's log.
+    #[must_use]
+    pub fn checkpoint(&self, law_id: &ElectionId) -> Option<Vec<u8>> {
+        self.shared.election(law_id).map(|cell| cell.committed().checkpoint.clone())
+    }
+
+    /// The policy of an election.
+    #[must_use]
+    pub fn policy(&self, law_id: &ElectionId) -> Option<Vec<u8>> {
+        self.shared.election(law_id).map(|cell| cell.signer.policy.as_bytes().to_vec())
+    }
+
+    /// A manifest that the log of an election names.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn manifest(
+        &self,
+        law_id: &ElectionId,
+        digest: &Digest,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        match self.shared.election(law_id) {
+            Some(cell) if cell.log().named_manifests().any(|named| named == digest) => {
+                self.shared.ledger.manifest(digest).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A tile of hashes, if the log is large enough for it.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn tile(
+        &self,
+        law_id: &ElectionId,
+        tile: Tile,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        let Some(cell) = self.shared.election(law_id) else { return Ok(None) };
+        let committed = cell.committed();
+        match Tile::in_tree(committed.size(), tile.level(), tile.index()) {
+            Some(there) if there.width() >= tile.width() => {
+                let hashes = self.tile_hashes(&cell, &committed, tile).await?;
+                Ok(hashes.map(|hashes| tile::encode_hashes(&hashes[..usize::from(tile.width())])))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A bundle of leaves, named by the level-0 tile that holds their hashes.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn entry_bundle(
+        &self,
+        law_id: &ElectionId,
+        tile: Tile,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        let Some(cell) = self.shared.election(law_id) else { return Ok(None) };
+        let span = tile.index().checked_mul(u64::from(TILE_WIDTH)).and_then(|first| {
+            let end = first.checked_add(u64::from(tile.width()))?;
+            (tile.level() == 0 && end <= cell.committed().size()).then_some((first, end))
+        });
+        let Some((first, end)) = span else { return Ok(None) };
+        // An entry bundle is leaves, each behind its length: what the ledger gives.
+        let count = u32::try_from(end - first).unwrap_or(u32::MAX);
+        let bundle = self.shared.ledger.leaves(law_id, first, count).await?;
+        Ok(Some(bundle.ok_or_else(|| damaged(&cell, first))?))
+    }
+
+    /// The state of this node and of what it depends on.
+    pub async fn health(&self) -> Health {
+        let NodeContext { ledger, ballot_box, registry, .. } = &*self.shared;
+        let (ledger, ballot_box, registry) =
+            tokio::join!(state(ledger.ping()), state(ballot_box.ping()), state(registry.ping()));
+        let node = self.failure().or_else(|| self.not_admitted()).unwrap_or_else(|| OK.to_owned());
+        let clock = self.clock_stepped().unwrap_or_else(|| OK.to_owned());
+        let elections = self.shared.elections();
+        let is_open = |cell: &&Arc<ElectionHandle>| cell.committed().state() == State::Open;
+        let mut open = elections.iter().filter(is_open).peekable();
+        // One election that is halted keeps no voter of another one out.
+        let all_halted = open.peek().is_some() && open.all(|cell| cell.halted().is_some());
+        // Without the registry votes are taken and decided all the same.
+        let healthy =
+            !all_halted && [&ledger, &ballot_box, &node, &clock].iter().all(|state| *state == OK);
+        let mut dependencies = [
+            ("ledger", ledger),
+            ("ballot box", ballot_box),
+            ("registry", registry),
+            ("node", node),
+            ("clock", clock),
+        ]
+        .map(|(name, state)| DependencyHealth { name: name.to_owned(), state })
+        .to_vec();
+        dependencies.extend(elections.iter().filter_map(|cell| {
+            let state = format!("halted: {}", cell.halted()?);
+            Some(DependencyHealth { name: format!("election {}", cell.law_id()), state })
+        }));
+        Health { healthy, dependencies, votes_pending: self.shared.pending.len() as u64 }
+    }
+
+    /// Why no vote is taken, if the clock went back too far.
+    fn clock_stepped(&self) -> Option<String> {
+        let (law_id, stepped) = watch::stepped(&self.shared)?;
+        Some(format!(
+            "it went back: it stands {} s before a time that was given out or sealed for {law_id}",
+            stepped.by.div_ceil(1000)
+        ))
+    }
+
+    /// Why a node that is there to take votes would take none, if an open election does not admit
+    /// it.
+    fn not_admitted(&self) -> Option<String> {
+        let lacking = |cell: &Arc<ElectionHandle>| {
+            let committed = cell.committed();
+            committed.state() == State::Open && !committed.admits_this_node
+        };
+        let cell = self
+            .shared
+            .has(Role::Ingest)
+            .then(|| self.shared.elections().into_iter().find(lacking))??;
+        Some(format!("{} does not admit it: votekit node admit", cell.law_id()))
+    }
+
+    /// Numbers for gauges.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        let elections = self.shared.elections().into_iter().map(|cell| {
+            let committed = cell.committed();
+            let shown = committed.state() >= State::Closed
+                || committed.results.definition.results == ResultsPolicy::Live;
+            let counts =
+                committed.results.definition.choices.iter().zip(&committed.results.counts.choices);
+            ElectionGauges {
+                law_id: cell.law_id().clone(),
+                queue_depth: (cell.intake.max_capacity() - cell.intake.capacity()) as u64,
+                block_height: committed.height,
+                log_size: committed.size(),
+                checkpoint_at: committed.results.updated_at.0,
+                votes_by_choice: counts
+                    .filter(|_| shown)
+                    .map(|(choice, count)| (choice.id.to_string(), *count))
+                    .collect(),
+            }
+        });
+        let halted = self.shared.elections().iter().filter(|cell| cell.halted().is_some()).count();
+        Gauges {
+            votes_pending: self.shared.pending.len() as u64,
+            elections_halted: halted as u64,
+            clock_behind: self.shared.observed.clock_behind(),
+            data_bytes: self.shared.observed.space().map(|space| (space.free, space.size)),
+            throttle_pairs: self.shared.throttle.pairs() as u64,
+            elections: elections.collect(),
+        }
+    }
+
+    async fn find(&self, request: &RequestId) -> Option<(Arc<ElectionHandle>, u64)> {
+        for cell in self.shared.elections() {
+            let index = cell.log().decisions().requests().get(request);
+            if let Some(index) = index {
+                return Some((cell, index));
+            }
+        }
+        None
+    }
+
+    async fn leaf(&self, cell: &ElectionHandle, index: u64) -> Result<Vec<u8>, EngineError> {
+        let bytes = self
+            .shared
+            .ledger
+            .leaves(cell.law_id(), index, 1)
+            .await?
+            .ok_or_else(|| damaged(cell, index))?;
+        let leaf = leaves_of_block(&bytes).next().flatten().map(<[u8]>::to_vec);
+        leaf.ok_or_else(|| damaged(cell, index))
+    }
+
+    /// The proof walks the tree synchronously; the tiles it misses are fetched and it walks again,
+    /// once a level at the most.
+    async fn inclusion_path(
+        &self,
+        cell: &ElectionHandle,
+        committed: &Committed,
+        index: u64,
+    ) -> Result<Vec<TreeHash>, EngineError> {
+        let tiles = Fetched { committed, full: RefCell::default() };
+        loop {
+            match prove_inclusion(&tiles, index, committed.size()) {
+                Ok(path) => return Ok(path),
+                Err(ProveError::Read { tile, .. }) => {
+                    let hashes = self
+                        .tile_hashes(cell, committed, tile)
+                        .await?
+                        .ok_or_else(|| damaged(cell, index))?;
+                    if tiles
+                        .full
+                        .borrow_mut()
+                        .insert((tile.level(), tile.index()), hashes)
+                        .is_some()
+                    {
+                        return Err(damaged(cell, index));
+                    }
+                }
+                Err(_) => return Err(damaged(cell, index)),
+            }
+        }
+    }
+
+    async fn tile_hashes(
+        &self,
+        cell: &ElectionHandle,
+        committed: &Committed,
+        tile: Tile,
+    ) -> Result<Option<Vec<TreeHash>>, EngineError> {
+        if let Some(partial) = partial_tile(committed, tile) {
+            return Ok(Some(partial));
+        }
+        let bytes = self.shared.ledger.tile(cell.law_id(), tile.level(), tile.index()).await?;
+        bytes
+            .map(|bytes| {
+                tile::decode_hashes(&bytes).map_err(|error| corrupt(format!("{tile}: {error}")))
+            })
+            .transpose()
+    }
+}
+
+/// The hashes of a tile on the right edge, which are in memory.
+fn partial_tile(committed: &Committed, tile: Tile) -> Option<Vec<TreeHash>> {
+    let edge = Tile::in_tree(committed.size(), tile.level(), tile.index())?;
+    (edge.width() < TILE_WIDTH).then(|| committed.tree.partial_tile(tile.level()).to_vec())
+}
+
+struct Fetched<'a> {
+    committed: &'a Committed,
+    full: RefCell<HashMap<(u8, u64), Vec<TreeHash>>>,
+}
+
+/// The tile has to be fetched first.
+#[derive(Debug)]
+struct NotFetched;
+
+impl TileReader for Fetched<'_> {
+    type Error = NotFetched;
+
+    fn hashes(&self, tile: Tile) -> Result<Vec<TreeHash>, NotFetched> {
+        partial_tile(self.committed, tile)
+            .or_else(|| self.full.borrow().get(&(tile.level(), tile.index())).cloned())
+            .ok_or(NotFetched)
+    }
+}
+
+fn damaged(cell: &ElectionHandle, index: u64) -> EngineError {
+    corrupt(format!("leaf {index} of {} cannot be read back", cell.law_id()))
+}
+
+fn corrupt(reason: String) -> EngineError {
+    EngineError::Corrupt { engine: "ledger", reason }
+}

@@ -1,0 +1,113 @@
+//! After a start from a snapshot: the whole log and the evidence are read again beside the voting,
+//! at a low pace and with bounded memory.
+//!
+//! A start that replays a log has read all of it. One that takes a snapshot has not: damage in old
+//! leaves or batches, or a snapshot that tells something else than the log, would show only at the
+//! recount. So it is looked for as soon as the node serves, and a node that finds any stops.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use votekit_core::election::State;
+use votekit_core::election_log::{Scrub, ScrubError};
+use votekit_core::id::RequestId;
+
+use crate::context::NodeContext;
+use crate::election::ElectionHandle;
+use crate::memory::with_overwritten_stack;
+use crate::metrics;
+use crate::recovery::{EvidenceReader, READ_AT_ONCE};
+use crate::roll_store::Rolls;
+use votekit_store::retry::until_definite;
+use votekit_store::{EngineError, StagingId, StoredBlock};
+
+/// For each second of work so many seconds of rest: voting goes first.
+const REST: u32 = 3;
+
+/// How often the progress is told.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// Reads the log of an election again, as a task. When something is wrong the node stops.
+pub(crate) async fn run(shared: Arc<NodeContext>, cell: Arc<ElectionHandle>, scrub: Scrub) {
+    let began = Instant::now();
+    match read_all(&shared, &cell, scrub).await {
+        Ok(leaves) => {
+            let seconds = began.elapsed().as_secs();
+            tracing::info!(law_id = %cell.law_id(), leaves, seconds, "the log was read again and is whole");
+        }
+        Err(error) => {
+            tracing::error!(law_id = %cell.law_id(), error, "alarm: the log, its evidence or its snapshot is damaged");
+            shared.fail_with(format!(
+                "the log of {} was read again and is damaged: {error}",
+                cell.law_id()
+            ));
+        }
+    }
+}
+
+async fn read_all(
+    shared: &Arc<NodeContext>,
+    cell: &Arc<ElectionHandle>,
+    mut scrub: Scrub,
+) -> Result<u64, String> {
+    let told = |error: EngineError| error.to_string();
+    let mut evidence = EvidenceReader::new(cell.law_id().clone(), StagingId(0));
+    let mut last_told = Instant::now();
+    while let Some(height) = scrub.next_height() {
+        let read = || shared.ledger.blocks(cell.law_id(), height, READ_AT_ONCE);
+        let blocks = until_definite("reading the log again", read).await.map_err(told)?;
+        if blocks.is_empty() {
+            return Err(format!("block {height} is missing"));
+        }
+        let began = Instant::now();
+        for block in &blocks {
+            evidence.read_for(&*shared.ledger, block, |_| false).await.map_err(told)?;
+        }
+        let (sharing, reading) = (Arc::clone(shared), Arc::clone(cell));
+        let blocking = tokio::task::spawn_blocking(move || {
+            let before = scrub.size();
+            let read = with_overwritten_stack(|| {
+                blocks.iter().try_for_each(|block| {
+                    read_block(&sharing, &reading, &mut scrub, &mut evidence, block)
+                })
+            });
+            metrics::scrubbed(scrub.size() - before);
+            (read, scrub, evidence)
+        });
+        let read;
+        (read, scrub, evidence) = blocking.await.map_err(|error| error.to_string())?;
+        read.map_err(|error| error.to_string())?;
+        if last_told.elapsed() > TELL_EVERY {
+            last_told = Instant::now();
+            tracing::info!(law_id = %cell.law_id(), leaves = scrub.size(), "the log is being read again");
+        }
+        tokio::time::sleep(began.elapsed() * REST).await;
+    }
+    scrub.finish().map(|()| scrub.size()).map_err(|error| error.to_string())
+}
+
+/// Reads one block, if it is the next: what was sealed since the start was read when it was made.
+fn read_block(
+    shared: &NodeContext,
+    cell: &ElectionHandle,
+    scrub: &mut Scrub,
+    evidence: &mut EvidenceReader,
+    block: &StoredBlock,
+) -> Result<(), ScrubError> {
+    if scrub.next_height() != Some(block.height) {
+        return Ok(());
+    }
+    // The log is locked for one batch at a time.
+    let find_first = |requests: &[RequestId]| {
+        let log = cell.log();
+        let index = log.decisions().requests();
+        requests.iter().map(|request| index.find_first(request)).collect()
+    };
+    let ballot_key = cell.ballot_key();
+    // Only then may a purge be under way, or have been: key and evidence of any other election must
+    // be there.
+    let purged = cell.committed().state() >= State::Certified;
+    let rolls = Rolls::new(&shared.folder, cell.law_id());
+    let mut source = evidence.source(ballot_key.as_ref(), Some(&rolls));
+    scrub.read(&block.leaves, &find_first, purged, &mut source)
+}

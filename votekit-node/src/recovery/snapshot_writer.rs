@@ -1,0 +1,49 @@
+//! Writing snapshots beside the sealing, as a task.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::election::ElectionHandle;
+
+/// How often it is asked whether a snapshot is due.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long nothing is tried after a snapshot could not be written: a full disk is not helped by
+/// trying.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// Writes snapshots of an election as they fall due, as a task.
+pub(crate) async fn keep_writing(cell: Arc<ElectionHandle>) {
+    if !cell.snapshots.are_written() {
+        return;
+    }
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if cell.snapshots.is_due(&cell.committed()) && !write(&cell).await {
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+}
+
+/// Writes the snapshot that the next start will find. Nothing may be sealed any more.
+pub(crate) async fn write_last(cell: &Arc<ElectionHandle>) {
+    if cell.snapshots.are_written() {
+        write(cell).await;
+    }
+}
+
+/// A snapshot that cannot be written costs time at the next start, and nothing else. Tells whether
+/// it was.
+async fn write(cell: &Arc<ElectionHandle>) -> bool {
+    let writing = Arc::clone(cell);
+    let written = tokio::task::spawn_blocking(move || {
+        writing.write_snapshot().map_err(|error| error.to_string())
+    });
+    match written.await.map_err(|error| error.to_string()).flatten() {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(law_id = %cell.law_id(), error, "a snapshot was not written");
+            false
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Following: what another node sealed is read from the ledger, decided again by reading it back,
+//! and told here as if it had been sealed here.
+//!
+//! Every node of an election holds the state that its log tells. So any of them answers for a
+//! decision, a receipt or a result, and any that may seal goes on where the leader stopped.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use votekit_core::ballot::BallotSecretKey;
+use votekit_core::batch::Batch;
+use votekit_core::election::State;
+use votekit_core::election_log::{CheckError, Effect, ElectionLog, ReplayError, batches_of_block};
+use votekit_core::id::BatchNumber;
+
+use crate::context::NodeContext;
+use crate::election::Submission;
+use crate::election::{Committed, ElectionHandle};
+use crate::recovery::{BlockSource, READ_AT_ONCE, check_head, check_root, is_decided};
+use crate::roll_store::{self, Rolls};
+use crate::seal::sealer::{Sealer, corrupt};
+use votekit_store::retry::until_definite;
+use votekit_store::{EngineError, Head, Staged, StoredBlock};
+
+/// Blocks read back at once.
+const BLOCKS_AT_ONCE: usize = 16;
+
+impl Sealer {
+    /// Comes up to the head of the log, and reads what is staged after it.
+    pub(crate) async fn follow(&mut self) -> Result<(), EngineError> {
+        let law_id = self.cell.law_id().clone();
+        let head = until_definite("following", || self.shared.ledger.head(&law_id)).await?;
+        let head = head.ok_or_else(|| corrupt("the log has lost its head"))?;
+        self.cell
+            .committed()
+            .check_goes_on(&head)
+            .map_err(|rule| corrupt(&format!("alarm: {law_id} was put back: {rule}")))?;
+        if head.height > self.cell.committed().height {
+            self.catch_up_to(head).await?;
+        }
+        if matches!(self.state(), State::Open | State::Closing) {
+            self.read_seal_queue(READ_AT_ONCE).await?;
+        }
+        // Another node may have been told to purge: what is destroyed on the disk must not stay in
+        // memory.
+        if self.state() >= State::Certified
+            && self.cell.ballot_key().is_some()
+            && !self.shared.folder.has_ballot_key(&law_id)
+        {
+            self.cell.forget_secrets();
+        }
+        if self.state() == State::Closing && self.cell.ask_to_finish() {
+            let (reply, finished) = tokio::sync::oneshot::channel();
+            // The intake ends with the node. It says by itself when it cannot finish yet, and is
+            // asked again.
+            let _ = self.cell.intake.try_send(Submission::Finish(reply));
+            let cell = Arc::clone(&self.cell);
+            tokio::spawn(async move {
+                if !matches!(finished.await, Ok(Ok(()))) {
+                    cell.finish_again();
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Reads what is staged and not in the seal_queue yet.
+    pub(crate) async fn read_seal_queue(&mut self, limit: usize) -> Result<(), EngineError> {
+        if self.seal_queue.has_room() {
+            self.read_seal_queue_on(limit).await?;
+        }
+        Ok(())
+    }
+
+    /// Says whether there was anything.
+    pub(crate) async fn read_seal_queue_on(&mut self, limit: usize) -> Result<bool, EngineError> {
+        let (law_id, after) = (self.cell.law_id(), self.seal_queue.read_through());
+        let staged =
+            until_definite("reading staging", || self.shared.ledger.staged(law_id, after, limit))
+                .await?;
+        if self.shared.is_shared || self.cell.staged_before(after) {
+            let log = self.cell.log();
+            staged.iter().for_each(|staged| {
+                self.register_requests(staged, is_decided(&log, &staged.batch.number()))
+            });
+        }
+        let any = !staged.is_empty();
+        self.seal_queue.put(staged);
+        Ok(any)
+    }
+
+    /// Registers requests issued by another node or by a previous run of this one, with the hints
+    /// of the node that validated them.
+    fn register_requests(&self, Staged { batch, hints, .. }: &Staged, is_decided: bool) {
+        let number = batch.number();
+        let issued_here = number.node == self.node && Some(number.epoch) == self.cell.epoch();
+        if !issued_here && !is_decided {
+            batch.envelopes().for_each(|envelope| self.shared.pending.adopt(envelope.request));
+        }
+        let requests = batch.envelopes().map(|envelope| envelope.request);
+        self.shared.report_hints(requests.zip(hints.iter().copied()));
+    }
+
+    /// Checks and applies the blocks up to a head.
+    async fn catch_up_to(&mut self, head: Head) -> Result<(), EngineError> {
+        let law_id = self.cell.law_id().clone();
+        self.cell
+            .signer
+            .policy
+            .verify_strict(&head.checkpoint)
+            .map_err(|_| corrupt("alarm: the checkpoint is not by this authority"))?;
+        loop {
+            let from = self.cell.log().height() + 1;
+            if from > head.height {
+                break;
+            }
+            let limit = usize::try_from(head.height - from + 1)
+                .unwrap_or(BLOCKS_AT_ONCE)
+                .min(BLOCKS_AT_ONCE);
+            let blocks =
+                until_definite("following", || self.shared.ledger.blocks(&law_id, from, limit))
+                    .await?;
+            if blocks.is_empty() {
+                return Err(corrupt(&format!("block {from} of {law_id} is missing")));
+            }
+            for block in blocks {
+                self.read_block(block, &head).await?;
+            }
+        }
+        let (committed, manifest) = {
+            let log = self.cell.log();
+            check_head(&log, &head.checkpoint, head.size)
+                .map_err(|rule| corrupt(&format!("alarm: {law_id} has forked: {rule}")))?;
+            if log.evidence_missing() && log.state() < State::Certified {
+                return Err(corrupt(&format!("alarm: evidence of {law_id} is missing")));
+            }
+            let committed = Committed::of(&log, self.node, head.checkpoint, head.sealed_through);
+            (committed, log.last_manifest())
+        };
+        if let Some(manifest) = manifest
+            && self.cell.hasher_changes(&manifest)
+        {
+            let hasher = roll_store::hasher(&self.shared.folder, &manifest);
+            self.cell.set_hasher(manifest, hasher.map_err(|error| corrupt(&error.to_string()))?);
+        }
+        self.set_committed(committed);
+        Ok(())
+    }
+
+    async fn read_block(&mut self, block: StoredBlock, head: &Head) -> Result<(), EngineError> {
+        let numbers: Vec<BatchNumber> = batches_of_block(&block.leaves).collect();
+        // What a block holds was staged before it.
+        while numbers.iter().any(|number| self.seal_queue.batch(number).is_none())
+            && self.read_seal_queue_on(READ_AT_ONCE).await?
+        {}
+        let batches: HashMap<BatchNumber, Arc<Batch>> = numbers
+            .iter()
+            .filter_map(|number| Some((*number, Arc::clone(self.seal_queue.batch(number)?))))
+            .collect();
+        let shared = Arc::clone(&self.shared);
+        let head = (block.height == head.height).then(|| head.checkpoint.clone());
+        self.blocking(move |cell| check_and_apply(&shared, cell, &block, head.as_deref(), batches))
+            .await??;
+        for number in &numbers {
+            let Some(batch) = self.seal_queue.remove(number) else { continue };
+            for envelope in batch.envelopes() {
+                self.shared.pending.resolve(&envelope.request);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks a block that another node made, and applies it. The last one must have the root that is
+/// signed.
+fn check_and_apply(
+    shared: &NodeContext,
+    cell: &ElectionHandle,
+    block: &StoredBlock,
+    checkpoint: Option<&[u8]>,
+    batches: HashMap<BatchNumber, Arc<Batch>>,
+) -> Result<(), EngineError> {
+    let law_id = cell.law_id();
+    let rolls = Rolls::new(&shared.folder, law_id);
+    let ballot_key = cell.ballot_key();
+    let mut source =
+        BlockSource { batches: &batches, ballot_key: ballot_key.as_ref(), rolls: Some(&rolls) };
+    let effect = {
+        let log = cell.log();
+        match check_block(&log, block, ballot_key.as_ref(), &mut source) {
+            Ok(effect) => effect,
+            Err(error) => {
+                return Err(corrupt(&match rolls.failure() {
+                    Some(roll) => format!("a roll that the log names is not available: {roll}"),
+                    None => format!("alarm: block {} of {law_id}: {error}", block.height),
+                }));
+            }
+        }
+    };
+    if let Some(checkpoint) = checkpoint {
+        check_root(effect.size(), &effect.root(), checkpoint)
+            .map_err(|rule| corrupt(&format!("alarm: {law_id} has forked: {rule}")))?;
+    }
+    cell.apply(effect);
+    Ok(())
+}
+
+/// Checks a block. Where evidence is missing its leaves are taken as they stand: whether evidence
+/// may be missing is known once the whole log is read.
+fn check_block(
+    log: &ElectionLog,
+    block: &StoredBlock,
+    ballot_key: Option<&BallotSecretKey>,
+    source: &mut BlockSource<'_>,
+) -> Result<Effect, ReplayError> {
+    // Without the ballot key there is no evidence, and this key opens nothing.
+    let no_key = BallotSecretKey::from_bytes([0; 32]);
+    match log.check(&block.leaves, ballot_key.unwrap_or(&no_key), source) {
+        Ok(proposal) => Ok(proposal.effect),
+        Err(CheckError::MissingEvidence { .. } | CheckError::UnknownSums { .. }) => {
+            Ok(log.replay(&block.leaves, source)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

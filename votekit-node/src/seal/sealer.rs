@@ -1,0 +1,478 @@
+//! Sealing: staged batches are decided and appended to the log, one block at a time, one task an
+//! election.
+//!
+//! Part of the log's truth: what is decided here is decided once, by
+//! [`ElectionLog`](votekit_core::election_log::ElectionLog), and is told to anyone only when the ledger
+//! has it. A commit whose outcome is unknown is repeated with the same bytes until it is known.
+//!
+//! Of several nodes on one ledger one leads and seals; the others follow the log (`following`). A
+//! leader that lost its lead finds out by the ledger's refusal at the latest, reads the log again,
+//! and follows.
+
+use crate::election::SealerCommand;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+use votekit_core::batch::VerifiedBatch;
+use votekit_core::decision::{Decision, Entry};
+use votekit_core::election::State;
+use votekit_core::election_log::{
+    BlockContent, BlockMaker, ElectionLog, ElectionLogError, LogEvent, Proposal,
+};
+use votekit_core::id::NodeId;
+use votekit_core::instant::UnixMillis;
+
+use crate::context::NodeContext;
+use crate::election::{Committed, ElectionHandle};
+use crate::error::AdminError;
+use crate::memory::with_overwritten_stack;
+use crate::metrics::{self, Status};
+use crate::recovery::READ_AT_ONCE;
+use crate::seal::seal_queue::SealQueue;
+use votekit_store::retry::{is_passing, until_definite};
+use votekit_store::{BlockCommit, Conflict, EngineError, Head, StagingId, StoredBlock};
+
+/// Batches in one block at the most.
+const BLOCK_BATCHES_MAX: usize = 64;
+
+/// The least time from one block to the next while votes keep coming. A block costs signatures,
+/// commitments and a sync whatever is in it: under load more votes share them, and after a quiet
+/// moment the next vote is sealed at once.
+const BLOCK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How often a shared ledger is asked for what is new, when nothing rings.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How often a close that waits for something is tried again by itself.
+const CLOSE_AGAIN_EVERY: Duration = Duration::from_secs(2);
+
+/// The sealer of one election, as a task.
+pub(crate) struct Sealer {
+    pub(crate) shared: Arc<NodeContext>,
+    pub(crate) cell: Arc<ElectionHandle>,
+    /// This node's id.
+    pub(crate) node: NodeId,
+    pub(crate) seal_queue: SealQueue,
+    /// No block of votes is made before this moment.
+    next_block: Instant,
+}
+
+/// Whether the task goes on.
+#[derive(PartialEq, Eq)]
+enum Next {
+    GoOn,
+    Stop,
+}
+
+impl Sealer {
+    pub(crate) fn new(shared: Arc<NodeContext>, cell: Arc<ElectionHandle>, node: NodeId) -> Self {
+        let seal_queue = SealQueue::new(cell.committed().sealed_through);
+        Self { shared, cell, node, seal_queue, next_block: Instant::now() }
+    }
+
+    /// Runs until it is told to stop or fails for good.
+    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<SealerCommand>) {
+        loop {
+            let worked = match self.shared.lead.term() {
+                Some(term) => self.lead(term, &mut commands).await,
+                None => self.wait_and_follow(&mut commands).await,
+            };
+            let worked = match worked {
+                // The proposal was dropped: the log in memory still is the one in the ledger.
+                Err(error) if self.shared.is_shared && is_overtaken(&error) => {
+                    tracing::warn!(law_id = %self.cell.law_id(), %error, "this node no longer leads");
+                    self.shared.lead.lost();
+                    Ok(Next::GoOn)
+                }
+                Err(error @ EngineError::Conflict(Conflict::Late { .. })) => {
+                    tracing::warn!(law_id = %self.cell.law_id(), %error, "a closing was not stored in time");
+                    Ok(Next::GoOn)
+                }
+                // The lead ran out before anything was made.
+                Err(error)
+                    if self.shared.is_shared
+                        && is_passing(&error)
+                        && self.shared.lead.term().is_none() =>
+                {
+                    tracing::warn!(law_id = %self.cell.law_id(), %error, "this node stops leading");
+                    Ok(Next::GoOn)
+                }
+                worked => worked,
+            };
+            match worked {
+                Ok(Next::GoOn) => {}
+                Ok(Next::Stop) => return,
+                Err(error) => return self.shared.fail_election(&self.cell, &error),
+            }
+        }
+    }
+
+    /// Seals for as long as this node leads in this term.
+    async fn lead(
+        &mut self,
+        term: u64,
+        commands: &mut mpsc::Receiver<SealerCommand>,
+    ) -> Result<Next, EngineError> {
+        if self.shared.is_shared {
+            self.follow().await?;
+        }
+        let mut close_again = Instant::now() + CLOSE_AGAIN_EVERY;
+        while self.shared.lead.term() == Some(term) {
+            let command = tokio::select! {
+                command = commands.recv() => match command {
+                    Some(command) => Some(command),
+                    None => return Ok(Next::Stop),
+                },
+                () = self.cell.staged.notified() => None,
+                () = tokio::time::sleep(LOOK_EVERY), if self.shared.is_shared => None,
+            };
+            match command {
+                None => self.seal_in_time().await?,
+                Some(command) => {
+                    if self.carry_out(command).await? == Next::Stop {
+                        return Ok(Next::Stop);
+                    }
+                }
+            }
+            if self.shared.is_shared
+                && self.state() == State::Closing
+                && Instant::now() > close_again
+            {
+                self.close_again().await?;
+                close_again = Instant::now() + CLOSE_AGAIN_EVERY;
+            }
+        }
+        Ok(Next::GoOn)
+    }
+
+    async fn carry_out(&mut self, command: SealerCommand) -> Result<Next, EngineError> {
+        let overtaken = match command {
+            SealerCommand::Record(acts, reply) => answer(reply, self.record(acts).await),
+            SealerCommand::Close { reason, reply } => answer(reply, self.close(reason).await),
+            SealerCommand::Retire(node, reply) => answer(reply, self.retire(node).await),
+            SealerCommand::Stop(reply) => {
+                // What cannot be sealed now is sealed after the next start, or by another node.
+                if let Err(error) = self.drain().await {
+                    tracing::warn!(law_id = %self.cell.law_id(), %error, "not everything staged was sealed before the stop");
+                }
+                let _ = reply.send(());
+                return Ok(Next::Stop);
+            }
+        };
+        overtaken.map_or(Ok(Next::GoOn), Err)
+    }
+
+    /// Follows the log while another node leads.
+    async fn wait_and_follow(
+        &mut self,
+        commands: &mut mpsc::Receiver<SealerCommand>,
+    ) -> Result<Next, EngineError> {
+        tokio::select! {
+            command = commands.recv() => {
+                let not_leading = || AdminError::NotLeading { leader: self.shared.lead.other_leader() };
+                match command {
+                    None => return Ok(Next::Stop),
+                    Some(
+                        SealerCommand::Record(_, reply)
+                        | SealerCommand::Close { reply, .. }
+                        | SealerCommand::Retire(_, reply),
+                    ) => {
+                        let _ = reply.send(Err(not_leading()));
+                    }
+                    Some(SealerCommand::Stop(reply)) => {
+                        let _ = reply.send(());
+                        return Ok(Next::Stop);
+                    }
+                }
+            }
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        self.follow().await?;
+        Ok(Next::GoOn)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.cell.committed().state()
+    }
+
+    /// The term in which this node leads. The lead may be lost at any moment: the ledger has the
+    /// last word.
+    fn term(&self) -> Result<u64, EngineError> {
+        let not_leading = || EngineError::Unavailable {
+            engine: "sealer",
+            reason: "this node no longer leads".to_owned(),
+        };
+        self.shared.lead.term().ok_or_else(not_leading)
+    }
+
+    pub(crate) fn maker(&self) -> Result<BlockMaker, EngineError> {
+        let at = self.shared.now().minutes().max(self.cell.committed().results.updated_at);
+        Ok(BlockMaker {
+            term: self.term()?,
+            leader: self.cell.signer.authority.as_str().to_owned(),
+            at,
+        })
+    }
+
+    pub(crate) async fn record(&mut self, acts: Vec<LogEvent>) -> Result<(), AdminError> {
+        self.record_in_time(acts, None).await
+    }
+
+    /// Records acts, unless the ledger comes to it only after a time by its own clock.
+    pub(crate) async fn record_in_time(
+        &mut self,
+        acts: Vec<LogEvent>,
+        not_after: Option<UnixMillis>,
+    ) -> Result<(), AdminError> {
+        let propose = move |log: &ElectionLog, maker: &BlockMaker| {
+            log.propose(&BlockContent::Events(&acts), maker)
+        };
+        self.record_block(not_after, propose).await
+    }
+
+    /// Makes a block of what an official asked for, and commits it. A block that the ledger refuses
+    /// is dropped; the log stays as it was.
+    pub(crate) async fn record_block(
+        &mut self,
+        not_after: Option<UnixMillis>,
+        propose: impl FnOnce(&ElectionLog, &BlockMaker) -> Result<Proposal, ElectionLogError>
+        + Send
+        + 'static,
+    ) -> Result<(), AdminError> {
+        let maker = self.maker()?;
+        let making = maker.clone();
+        let proposal = self
+            .blocking(move |cell| propose(&cell.log(), &making))
+            .await
+            .inspect_err(|error| self.shared.fail_election(&self.cell, error))?;
+        let proposal = proposal.map_err(AdminError::Refused)?;
+        let sealed_through = self.cell.committed().sealed_through;
+        let committed = self.commit(proposal, sealed_through, &maker, not_after).await;
+        Ok(committed.inspect_err(|error| {
+            if !(self.shared.is_shared && is_lost(error)) {
+                self.shared.fail_election(&self.cell, error);
+            }
+        })?)
+    }
+
+    /// Seals what is staged, not too soon after the last block. What is staged meanwhile rings
+    /// again.
+    async fn seal_in_time(&mut self) -> Result<(), EngineError> {
+        tokio::time::sleep_until(self.next_block.into()).await;
+        let sealed = self.seal_next().await?;
+        if sealed > 0 {
+            self.next_block = Instant::now() + BLOCK_INTERVAL;
+            // What did not fit is sealed in the next block, or waits for its predecessor, which
+            // rings.
+            self.cell.staged.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Seals staged batches until there are none that can be sealed.
+    pub(crate) async fn drain(&mut self) -> Result<(), EngineError> {
+        while self.seal_next().await? > 0 {}
+        Ok(())
+    }
+
+    /// Seals one block of what is staged. Says how many batches are in it; none when nothing moved.
+    async fn seal_next(&mut self) -> Result<usize, EngineError> {
+        if !matches!(self.state(), State::Open | State::Closing) {
+            return Ok(0);
+        }
+        self.read_seal_queue(BLOCK_BATCHES_MAX).await?;
+        loop {
+            let sealed = self.seal_from_queue().await?;
+            // What is in the seal_queue waits for something that is not, and may have been staged after
+            // all of it.
+            if sealed > 0
+                || self.seal_queue.has_room()
+                || !self.read_seal_queue_on(READ_AT_ONCE).await?
+            {
+                return Ok(sealed);
+            }
+        }
+    }
+
+    async fn seal_from_queue(&mut self) -> Result<usize, EngineError> {
+        // The lead may have been lost while the ledger was away. Nothing is made yet: whoever leads
+        // now seals.
+        let Ok(maker) = self.maker() else { return Ok(0) };
+        let now = self.shared.now().0;
+        let mut seal_queue = std::mem::replace(&mut self.seal_queue, SealQueue::new(StagingId(0)));
+        let making = maker.clone();
+        let (seal_queue, made) = self
+            .blocking(move |cell| {
+                let made = make_block(cell, &mut seal_queue, now, &making);
+                (seal_queue, made)
+            })
+            .await?;
+        self.seal_queue = seal_queue;
+        let Some(MadeBlock { proposal, batches }) = made? else { return Ok(0) };
+        let entries = proposal.block.entries.clone();
+        let sealed_through = self.seal_queue.sealed_through_with(&batches);
+        self.commit(proposal, sealed_through, &maker, None).await?;
+        for batch in &batches {
+            self.seal_queue.remove(&batch.number());
+        }
+        self.announce(&batches, &entries);
+        Ok(batches.len())
+    }
+
+    /// Works on the log on a thread that may block: a block under load takes milliseconds,
+    /// and voters are waiting on the others.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ElectionHandle) -> T + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let cell = Arc::clone(&self.cell);
+        let work = tokio::task::spawn_blocking(move || with_overwritten_stack(|| work(&cell)));
+        work.await
+            .map_err(|error| corrupt(&format!("the making of a block did not finish: {error}")))
+    }
+
+    async fn commit(
+        &mut self,
+        proposal: Proposal,
+        sealed_through: StagingId,
+        maker: &BlockMaker,
+        not_after: Option<UnixMillis>,
+    ) -> Result<(), EngineError> {
+        let started = Instant::now();
+        let Proposal { block, effect, .. } = proposal;
+        let checkpoint = self
+            .cell
+            .signer
+            .sign(&block, self.shared.now().seconds())
+            .map_err(|error| corrupt(&error.to_string()))?;
+        let takes_votes = effect.state() == State::Open;
+        let head = Head {
+            size: block.size_after(),
+            height: block.height,
+            term: maker.term,
+            checkpoint: checkpoint.clone(),
+            sealed_through,
+            takes_votes,
+        };
+        let commit = Arc::new(BlockCommit {
+            law_id: self.cell.law_id().clone(),
+            block: StoredBlock {
+                height: block.height,
+                first_leaf: block.first_leaf,
+                leaf_count: block.leaf_count,
+                leaves: block.leaves,
+            },
+            full_tiles: block.full_tiles,
+            head,
+            not_after,
+        });
+        let open = metrics::OpenCommit::count();
+        until_definite("sealing", || self.shared.ledger.commit(&commit)).await?;
+        drop(open);
+        self.cell.apply(effect);
+        let committed = Committed::of(&self.cell.log(), self.node, checkpoint, sealed_through);
+        metrics::sealed(u64::from(commit.block.leaf_count), started.elapsed());
+        let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+        tracing::debug!(leaves = commit.block.leaf_count, milliseconds, "a block is committed");
+        self.set_committed(committed);
+        Ok(())
+    }
+
+    pub(crate) fn set_committed(&self, committed: Committed) {
+        if committed.state() != self.state() {
+            let report = &committed.results.report;
+            tracing::info!(
+                law_id = %self.cell.law_id(), state = %committed.state(), height = committed.height, received = report.received,
+                accepted = report.accepted, "the election changes its state"
+            );
+        }
+        self.cell.set_committed(committed);
+    }
+
+    /// Lets go of the requests that are now decided, and counts them.
+    fn announce(&self, batches: &[VerifiedBatch], entries: &[Entry]) {
+        for batch in batches {
+            // Envelopes carry minutes; this node knows better of the requests that it issued.
+            let waited = batch
+                .envelopes()
+                .filter_map(|envelope| self.shared.pending.resolve(&envelope.request))
+                .map(|issued| issued.elapsed())
+                .max();
+            if let Some(waited) = waited {
+                metrics::validation_latency(waited, batch.count());
+            }
+        }
+        let (mut accepted, mut duplicate, mut invalid) = (0, 0, 0);
+        for entry in entries {
+            match entry.decision {
+                Decision::Accepted { .. } => accepted += 1,
+                Decision::Duplicate { .. } => duplicate += 1,
+                _ => invalid += 1,
+            }
+        }
+        metrics::validated(Status::Accepted, accepted);
+        metrics::validated(Status::Duplicate, duplicate);
+        metrics::validated(Status::Invalid, invalid);
+    }
+}
+
+/// Sends the reply. Returns the error after which the sealer follows the log again.
+fn answer(
+    reply: oneshot::Sender<Result<(), AdminError>>,
+    done: Result<(), AdminError>,
+) -> Option<EngineError> {
+    let lost = match &done {
+        Err(AdminError::Engine(error)) if is_lost(error) => Some(error.clone()),
+        _ => None,
+    };
+    // The caller may have gone away.
+    let _ = reply.send(done);
+    lost
+}
+
+/// Whether the ledger says that somebody else has gone on with the log.
+fn is_overtaken(error: &EngineError) -> bool {
+    matches!(error, EngineError::Conflict(Conflict::Head { .. } | Conflict::Term { .. }))
+}
+
+/// Whether the ledger refused a proposal for good: another block took its place, or it came too
+/// late.
+fn is_lost(error: &EngineError) -> bool {
+    is_overtaken(error) || matches!(error, EngineError::Conflict(Conflict::Late { .. }))
+}
+
+/// A block of votes that was made and is not stored yet.
+struct MadeBlock {
+    proposal: Proposal,
+    batches: Vec<VerifiedBatch>,
+}
+
+/// Makes the next block of staged batches; `None` when none of them can be sealed now.
+fn make_block(
+    cell: &ElectionHandle,
+    seal_queue: &mut SealQueue,
+    now_millis: u64,
+    maker: &BlockMaker,
+) -> Result<Option<MadeBlock>, EngineError> {
+    let Some(ballot_key) = cell.ballot_key() else {
+        return Err(corrupt("the ballot key of an open election is not in the data folder"));
+    };
+    let log = cell.log();
+    let batches = seal_queue.next_block(&log, now_millis, BLOCK_BATCHES_MAX);
+    if batches.is_empty() {
+        return Ok(None);
+    }
+    let content = BlockContent::Batches { batches: &batches, ballot_key: &ballot_key };
+    let proposal = log.propose(&content, maker).map_err(|error| corrupt(&error.to_string()))?;
+    if let Some((place, error)) = proposal.refused.first() {
+        // The queue chooses batches that follow. If it did not, nothing may be sealed past one.
+        let number = batches[*place].number();
+        return Err(corrupt(&format!("alarm: staged batch {number} cannot be sealed: {error}")));
+    }
+    Ok(Some(MadeBlock { proposal, batches }))
+}
+
+pub(crate) fn corrupt(reason: &str) -> EngineError {
+    EngineError::Corrupt { engine: "sealer", reason: reason.to_owned() }
+}

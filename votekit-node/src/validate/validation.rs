@@ -1,0 +1,156 @@
+//! Validation: batches from the ballot box are verified, marked in the registry, validated, and
+//! passed on to staging.
+//!
+//! The hints are hints for the voter, the throttle and the reviewers. A forged batch goes no
+//! further. With the registry away, or damaged, batches go on without hints: the log decides all
+//! the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use votekit_core::batch::Batch;
+use votekit_core::id::ElectionId;
+
+use crate::context::NodeContext;
+use crate::election::ElectionHandle;
+use crate::metrics::{self, Step};
+use votekit_store::retry::{is_passing, until_definite};
+use votekit_store::{Delivery, EngineError, Hints, Mark};
+
+/// Batches that are being validated at once: each waits for the registry, then for the ballot box.
+const AT_ONCE: usize = 32;
+
+/// How often this node's view of a log is compared with the head that a batch waits for.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How often it is asked again for an election that this node does not know.
+const ASK_AGAIN_EVERY: Duration = Duration::from_secs(1);
+
+/// Takes deliveries for as long as the node lives. With the ballot box away it waits; nothing is
+/// put back in a loop.
+pub(crate) async fn run(shared: Arc<NodeContext>) {
+    let mut validating = JoinSet::new();
+    loop {
+        let delivery = tokio::select! {
+            Some(validated) = validating.join_next() => {
+                match validated {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(error)) => return shared.fail(&error),
+                    Err(error) => {
+                        return shared.fail_by_panic(&format_args!("validation panicked: {error}"));
+                    }
+                }
+            }
+            delivery = until_definite("the ballot box", || shared.ballot_box.receive()), if validating.len() < AT_ONCE => delivery,
+        };
+        match delivery {
+            Ok(delivery) => {
+                let shared = Arc::clone(&shared);
+                validating.spawn(async move { validate(&shared, &delivery).await });
+            }
+            Err(error) => return shared.fail(&error),
+        }
+    }
+}
+
+async fn validate(shared: &NodeContext, delivery: &Delivery) -> Result<(), EngineError> {
+    let batch = &delivery.batch;
+    let cell = match check(shared, batch).await? {
+        Ok(cell) => cell,
+        Err(reason) => return refuse(shared, delivery, &reason).await,
+    };
+    let hints = hint(shared, &cell, batch).await;
+    until_definite("validation", || shared.ballot_box.forward(delivery, &hints)).await?;
+    metrics::batch(Step::Forwarded);
+    tracing::trace!(votes = batch.count(), hints = hints.len(), "a batch is passed on");
+    Ok(())
+}
+
+/// The election of a batch that its node signed; else what is wrong with it. A batch of an election
+/// that nobody here knows is kept until somebody does: this node may have been given another ledger
+/// than the rest, and whoever acknowledges a batch answers for its votes.
+pub(crate) async fn check(
+    shared: &NodeContext,
+    batch: &Arc<Batch>,
+) -> Result<Result<Arc<ElectionHandle>, String>, EngineError> {
+    let checked = check_now(shared, batch).await;
+    if checked.is_ok() || !shared.is_shared {
+        return Ok(checked);
+    }
+    // This node may be behind the log: the election, or the admission of the batch's node, may be
+    // news to it.
+    let law_id = &batch.header().law_id;
+    let mut told = false;
+    loop {
+        catch_up(shared, law_id).await?;
+        if shared.election(law_id).is_some() {
+            return Ok(check_now(shared, batch).await);
+        }
+        if !told {
+            tracing::error!(batch = %batch.number(), %law_id, "alarm: a batch waits: its election is not in this node's ledger");
+        }
+        told = true;
+        tokio::time::sleep(ASK_AGAIN_EVERY).await;
+    }
+}
+
+async fn check_now(
+    shared: &NodeContext,
+    batch: &Arc<Batch>,
+) -> Result<Arc<ElectionHandle>, String> {
+    let cell = shared
+        .election(&batch.header().law_id)
+        .ok_or("it is of an election that this node does not know")?;
+    let checked = cell.log().verify_batch(batch);
+    checked.map(|_| cell).map_err(|error| error.to_string())
+}
+
+/// Waits until this node has read the log of an election up to its present head, if there is such a
+/// log.
+async fn catch_up(shared: &NodeContext, law_id: &ElectionId) -> Result<(), EngineError> {
+    let Some(head) = until_definite("validation", || shared.ledger.head(law_id)).await? else {
+        return Ok(());
+    };
+    while shared.election(law_id).is_none_or(|cell| cell.committed().height < head.height) {
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    Ok(())
+}
+
+async fn refuse(
+    shared: &NodeContext,
+    delivery: &Delivery,
+    reason: &str,
+) -> Result<(), EngineError> {
+    tracing::error!(batch = %delivery.batch.number(), reason, "alarm: a batch is refused");
+    metrics::batch(Step::Refused);
+    until_definite("validation", || shared.ballot_box.refuse(delivery, reason)).await
+}
+
+/// Marks the envelopes of a batch, and tells voters and throttle what to expect of them. Whatever
+/// is wrong with the registry, the batch goes on.
+async fn hint(shared: &NodeContext, cell: &ElectionHandle, batch: &Batch) -> Hints {
+    let Some(scheme) = cell.hasher().map(|hasher| hasher.scheme()) else { return Hints::new() };
+    let marks: Vec<Mark> = batch
+        .envelopes()
+        .map(|envelope| Mark {
+            key: scheme.registry_key(&envelope.hash),
+            request: envelope.request,
+        })
+        .collect();
+    let hints = match shared.registry.mark(cell.law_id(), &marks).await {
+        Ok(hints) => hints,
+        Err(error) if is_passing(&error) => {
+            tracing::warn!(batch = %batch.number(), %error, "a batch goes on without hints");
+            return Hints::new();
+        }
+        Err(error) => {
+            tracing::error!(batch = %batch.number(), %error, "alarm: the registry is damaged or set up wrongly; a batch goes on without hints");
+            return Hints::new();
+        }
+    };
+    metrics::batch(Step::Marked);
+    shared.report_hints(marks.iter().map(|mark| mark.request).zip(hints.iter().copied()));
+    hints
+}
