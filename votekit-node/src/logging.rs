@@ -37,8 +37,8 @@ static QUEUE: OnceLock<Queue> = OnceLock::new();
 /// [`flush_log`] before the process ends, or its last lines may be missing.
 ///
 /// ```
-/// assert!(votekit_node::server::init_logging("info").is_ok());
-/// assert!(votekit_node::server::init_logging("loud").is_err());
+/// assert!(votekit_node::logging::init_logging("info").is_ok());
+/// assert!(votekit_node::logging::init_logging("loud").is_err());
 /// ```
 ///
 /// # Errors

@@ -249,7 +249,7 @@ impl RouteMeter {
 /// A gauge that is read from the node at each scrape: its name, its labels, its value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
-    /// The name, one of those described in [`describe`].
+    /// The name, one of those that the metrics describe.
     pub name: &'static str,
     /// Labels and their values.
     pub labels: Vec<(&'static str, String)>,

@@ -1,4 +1,4 @@
-//! One long file, because the forgeries are one table, with a test that every rule is in it.
+//! Long because the forgeries are one table, with a test that every rule is in it.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;

@@ -5,8 +5,7 @@
 //! of which there are millions, have a hand-written codec; the other kinds go through serde and are
 //! compared with their own encoding.
 //!
-//! One long file, because the kinds of leaves, their ranges and their canonical form are one
-//! contract.
+//! Long because the kinds of leaves, their ranges and their canonical form are one contract.
 
 use serde::{Deserialize, Serialize};
 

@@ -58,7 +58,7 @@ impl EmbeddedEngine {
     /// stored.
     ///
     /// ```
-    /// use votekit_store::{Ledger, embedded::EmbeddedEngine};
+    /// use votekit_store::{LogStore, embedded::EmbeddedEngine};
     /// # let folder = tempfile::tempdir()?;
     /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     /// let engine = EmbeddedEngine::open(folder.path())?;

@@ -40,7 +40,7 @@ const MUTANTS: [Mutant; 2] = [
     Mutant {
         name: "early-answer",
         about: "answers voters before their batch is durable",
-        file: "votekit-node/src/intake.rs",
+        file: "votekit-node/src/ingest/intake.rs",
         text: "Ok(batch) => self.publish(&batch, envelopes, voters).await,",
         replacement: "Ok(batch) => {
                 for voter in voters.drain(..) {
