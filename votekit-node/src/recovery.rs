@@ -47,7 +47,7 @@ pub(crate) const READ_AT_ONCE: usize = 256;
 pub(crate) struct Recovered {
     pub(crate) committed: Committed,
     pub(crate) secrets: Option<ElectionSecrets>,
-    pub(crate) signer: CheckpointSigner,
+    pub(crate) signer: Arc<CheckpointSigner>,
     pub(crate) hasher: Option<CredentialHasher>,
     /// Epochs that earlier lives of this node were given, and that have not ended. They are fenced.
     pub(crate) earlier_epochs: Vec<Epoch>,
@@ -77,7 +77,7 @@ pub(crate) async fn read_back(
     if log.evidence_missing() && log.state() < State::Certified {
         return Err(damaged(law_id, "evidence of an election that is not certified is missing"));
     }
-    let signer = stored.signer(&log)?;
+    let signer = Arc::new(stored.signer(&log)?);
     if !shared.registry.is_shared() {
         shared.registry.restore_all(law_id, known_electors(&log), None).await?;
     }

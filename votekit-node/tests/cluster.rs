@@ -243,7 +243,7 @@ async fn another_sealer_takes_over() {
         assert!(matches!(decided(&ingest, request).await, Decision::Accepted { .. }));
     }
     let head = engine.ledger.head(&law()).await.expect("a head").expect("there is one");
-    assert!(head.term >= 2, "a new leader begins a new term: {head:?}");
+    assert!(head.fence >= 2, "a new leader begins a new term: {head:?}");
     let closed = insist(async || second.close(&law()).await).await;
     assert_eq!(closed.accepted, 60);
     assert_eq!((second.failure(), ingest.failure()), (None, None));

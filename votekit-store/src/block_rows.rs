@@ -82,7 +82,7 @@ pub(super) fn part_of_run(run: &[u8], skipped: u64, wanted: u64) -> &[u8] {
 /// What a head is stored with, so that no number of it changes unseen.
 pub(super) fn head_digest(head: &Head) -> Digest {
     let numbers =
-        [head.size, head.height, head.term, head.sealed_through.0, u64::from(head.takes_votes)]
+        [head.size, head.height, head.fence, head.sealed_through.0, u64::from(head.takes_votes)]
             .map(u64::to_be_bytes);
-    Digest::of(&[numbers.as_flattened(), &head.checkpoint].concat())
+    Digest::of(&[numbers.as_flattened(), head.root.as_bytes(), &head.checkpoint].concat())
 }

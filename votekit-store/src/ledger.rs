@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId};
 use votekit_core::instant::{UnixMillis, UnixSeconds};
-use votekit_core::log::merkle::FullTile;
+use votekit_core::log::merkle::{FullTile, TreeHash};
 
 use crate::{EngineError, Hints};
 
@@ -34,14 +34,26 @@ pub struct Head {
     pub size: u64,
     /// Height of the last block.
     pub height: u64,
-    /// The highest term that committed a block.
-    pub term: u64,
+    /// The root of the log.
+    pub root: TreeHash,
+    /// The highest term in which a block was appended: the ledger refuses blocks of lower terms. A
+    /// leaf states the term in which its block was made first, which may be an earlier one.
+    pub fence: u64,
     /// The signed checkpoint at this size: the bytes of a signed note.
     pub checkpoint: Vec<u8>,
     /// Staging up to here is in the log, or was refused. Above it, too, batches may be in the log.
     pub sealed_through: StagingId,
     /// Whether nodes are given leases to answer voters.
     pub takes_votes: bool,
+}
+
+impl Head {
+    /// Whether both stand at the same place of the same log. Signatures are not compared: one head
+    /// may bear cosignatures that another copy lacks.
+    #[must_use]
+    pub fn is_same_log(&self, other: &Self) -> bool {
+        self.size == other.size && self.root == other.root
+    }
 }
 
 /// The right of a node to answer voters of an election, for a while.

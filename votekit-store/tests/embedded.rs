@@ -93,7 +93,8 @@ async fn fill(folder: &Path) {
         let head = Head {
             size: tree.size(),
             height: height.into(),
-            term: 1,
+            root: tree.root(),
+            fence: 1,
             checkpoint: b"checkpoint".to_vec(),
             sealed_through: places[usize::from(height) - 1],
             takes_votes: true,

@@ -34,7 +34,8 @@ use crate::error::AdminError;
 use crate::node::Node;
 use crate::recovery::Recovered;
 use crate::roll_store::{self, Kept, LoadProgress};
-use votekit_store::{BlockCommit, Head, StagingId, StoredBlock};
+use crate::seal::endorse::{Endorse as _, Endorsement, ProposedBlock, SoleAuthority};
+use votekit_store::StagingId;
 
 /// How long the files of a roll may take to be read, checked and copied: eight million electors
 /// take minutes from a slow disk.
@@ -435,32 +436,18 @@ impl Node {
         let leader = signer.authority.as_str().to_owned();
         let maker = BlockMaker { term, leader, at: now.minutes() };
         let (log, block) = ElectionLog::begin(definition, &maker);
-        let checkpoint = signer
-            .sign(&block, now.seconds())
-            .map_err(|error| AdminError::Setup(Box::new(error.into())))?;
         let sealed_through = StagingId(0);
-        let head = Head {
-            size: block.size_after(),
-            height: block.height,
-            term,
-            checkpoint: checkpoint.clone(),
-            sealed_through,
-            takes_votes: false,
+        let signer = Arc::new(signer);
+        let authority =
+            SoleAuthority::new(Arc::clone(&self.shared), Arc::clone(&signer), law_id.clone());
+        let proposed =
+            ProposedBlock { block, term, sealed_through, takes_votes: false, not_after: None };
+        let checkpoint = match authority.endorse(proposed).await? {
+            Endorsement::Certified(head) => head.checkpoint,
+            // Another node created it meanwhile.
+            Endorsement::Superseded { .. } => return Err(AdminError::Exists { law_id }),
+            Endorsement::LeadershipLost { .. } => return Err(self.not_leading()),
         };
-        let stored = StoredBlock {
-            height: block.height,
-            first_leaf: block.first_leaf,
-            leaf_count: block.leaf_count,
-            leaves: block.leaves,
-        };
-        let commit = BlockCommit {
-            law_id: law_id.clone(),
-            block: stored,
-            full_tiles: block.full_tiles,
-            head,
-            not_after: None,
-        };
-        self.shared.ledger.commit(&Arc::new(commit)).await?;
         let committed = Committed::of(&log, node, checkpoint, sealed_through);
         let snapshots = Snapshots::new(
             self.shared.folder.snapshot_path(&law_id),

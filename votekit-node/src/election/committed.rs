@@ -53,7 +53,8 @@ impl Committed {
             return Err("its log is shorter than one that this node has seen");
         }
         if head.height == self.height
-            && (head.size != self.size() || head.checkpoint != self.checkpoint)
+            && (head.size != self.size()
+                || head.root.as_bytes() != self.results.log_root.as_bytes())
         {
             return Err("its log ends as one that this node has seen does, and is another");
         }

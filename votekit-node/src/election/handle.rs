@@ -28,7 +28,7 @@ pub(crate) struct ElectionHandle {
     pub(crate) definition: Definition,
     /// `None` once the evidence has been destroyed.
     secrets: RwLock<Option<ElectionSecrets>>,
-    pub(crate) signer: CheckpointSigner,
+    pub(crate) signer: Arc<CheckpointSigner>,
     /// Holds durable blocks only. Locked for writing while a block is applied, never across an
     /// await and never while a block is made.
     log: RwLock<ElectionLog>,
@@ -61,7 +61,7 @@ pub(crate) struct ElectionHandleParts {
     pub(crate) log: ElectionLog,
     pub(crate) committed: Committed,
     pub(crate) secrets: Option<ElectionSecrets>,
-    pub(crate) signer: CheckpointSigner,
+    pub(crate) signer: Arc<CheckpointSigner>,
     pub(crate) hasher: Option<CredentialHasher>,
     pub(crate) staged_at_start: StagingId,
     pub(crate) snapshots: Snapshots,

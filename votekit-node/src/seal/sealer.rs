@@ -29,9 +29,10 @@ use crate::error::AdminError;
 use crate::memory::with_overwritten_stack;
 use crate::metrics::{self, Status};
 use crate::recovery::READ_AT_ONCE;
+use crate::seal::endorse::{Endorse, Endorsement, ProposedBlock, SoleAuthority};
 use crate::seal::seal_queue::SealQueue;
-use votekit_store::retry::{is_passing, until_definite};
-use votekit_store::{BlockCommit, Conflict, EngineError, Head, StagingId, StoredBlock};
+use votekit_store::retry::is_passing;
+use votekit_store::{Conflict, EngineError, StagingId};
 
 /// Batches in one block at the most.
 const BLOCK_BATCHES_MAX: usize = 64;
@@ -54,6 +55,7 @@ pub(crate) struct Sealer {
     /// This node's id.
     pub(crate) node: NodeId,
     pub(crate) seal_queue: SealQueue,
+    endorse: Box<dyn Endorse>,
     /// No block of votes is made before this moment.
     next_block: Instant,
 }
@@ -68,7 +70,9 @@ enum Next {
 impl Sealer {
     pub(crate) fn new(shared: Arc<NodeContext>, cell: Arc<ElectionHandle>, node: NodeId) -> Self {
         let seal_queue = SealQueue::new(cell.committed().sealed_through);
-        Self { shared, cell, node, seal_queue, next_block: Instant::now() }
+        let (signer, law_id) = (Arc::clone(&cell.signer), cell.law_id().clone());
+        let endorse = Box::new(SoleAuthority::new(Arc::clone(&shared), signer, law_id));
+        Self { shared, cell, node, seal_queue, endorse, next_block: Instant::now() }
     }
 
     /// Runs until it is told to stop or fails for good.
@@ -341,40 +345,31 @@ impl Sealer {
     ) -> Result<(), EngineError> {
         let started = Instant::now();
         let Proposal { block, effect, .. } = proposal;
-        let checkpoint = self
-            .cell
-            .signer
-            .sign(&block, self.shared.now().seconds())
-            .map_err(|error| corrupt(&error.to_string()))?;
+        let (leaf_count, first_leaf) = (block.leaf_count, block.first_leaf);
         let takes_votes = effect.state() == State::Open;
-        let head = Head {
-            size: block.size_after(),
-            height: block.height,
-            term: maker.term,
-            checkpoint: checkpoint.clone(),
-            sealed_through,
-            takes_votes,
-        };
-        let commit = Arc::new(BlockCommit {
-            law_id: self.cell.law_id().clone(),
-            block: StoredBlock {
-                height: block.height,
-                first_leaf: block.first_leaf,
-                leaf_count: block.leaf_count,
-                leaves: block.leaves,
-            },
-            full_tiles: block.full_tiles,
-            head,
-            not_after,
-        });
+        let term = maker.term;
+        let proposed = ProposedBlock { block, term, sealed_through, takes_votes, not_after };
         let open = metrics::OpenCommit::count();
-        until_definite("sealing", || self.shared.ledger.commit(&commit)).await?;
+        let endorsement = self.endorse.endorse(proposed).await?;
         drop(open);
+        let law_id = || self.cell.law_id().clone();
+        let head = match endorsement {
+            Endorsement::Certified(head) => head,
+            // The proposal is dropped: nothing was changed here.
+            Endorsement::Superseded { by } => {
+                let (expected, found) = (first_leaf, by.size);
+                return Err(Conflict::Head { law_id: law_id(), expected, found }.into());
+            }
+            Endorsement::LeadershipLost { term: found } => {
+                return Err(Conflict::Term { law_id: law_id(), offered: term, found }.into());
+            }
+        };
         self.cell.apply(effect);
-        let committed = Committed::of(&self.cell.log(), self.node, checkpoint, sealed_through);
-        metrics::sealed(u64::from(commit.block.leaf_count), started.elapsed());
+        let committed =
+            Committed::of(&self.cell.log(), self.node, head.checkpoint, head.sealed_through);
+        metrics::sealed(u64::from(leaf_count), started.elapsed());
         let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
-        tracing::debug!(leaves = commit.block.leaf_count, milliseconds, "a block is committed");
+        tracing::debug!(leaves = leaf_count, milliseconds, "a block is committed");
         self.set_committed(committed);
         Ok(())
     }

@@ -64,7 +64,9 @@ CREATE TABLE head (
     created        INTEGER NOT NULL UNIQUE,
     size           INTEGER NOT NULL,
     height         INTEGER NOT NULL,
-    term           INTEGER NOT NULL,
+    root           BLOB NOT NULL,
+    -- The highest term in which a block was appended. Leaves state the term in which theirs was made first.
+    fence          INTEGER NOT NULL,
     checkpoint     BLOB NOT NULL,
     sealed_through INTEGER NOT NULL,
     takes_votes    INTEGER NOT NULL,

@@ -104,7 +104,9 @@ CREATE TABLE head (
     created        bigint NOT NULL UNIQUE,
     size           bigint NOT NULL,
     height         bigint NOT NULL,
-    term           bigint NOT NULL,
+    root           bytea NOT NULL,
+    -- The highest term in which a block was appended. Leaves state the term in which theirs was made first.
+    fence          bigint NOT NULL,
     checkpoint     bytea NOT NULL,
     sealed_through bigint NOT NULL,
     takes_votes    boolean NOT NULL,
@@ -192,7 +194,7 @@ CREATE FUNCTION commit_block(
     wanted text, new_height bigint, new_first_leaf bigint, new_leaf_count bigint, new_size_bytes bigint,
     run_first_leaves bigint[], run_leaf_counts bigint[], run_digests bytea[], run_bytes bytea[],
     tile_levels bigint[], tile_indexes bigint[], tile_digests bytea[], tile_hashes bytea[],
-    new_size bigint, new_term bigint, new_checkpoint bytea, new_sealed_through bigint, new_takes_votes boolean, new_digest bytea,
+    new_size bigint, new_root bytea, new_fence bigint, new_checkpoint bytea, new_sealed_through bigint, new_takes_votes boolean, new_digest bytea,
     not_after bigint,
     OUT outcome text, OUT told bigint
 ) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -209,8 +211,8 @@ BEGIN
     is_new := NOT FOUND;
 
     IF NOT is_new
-        AND (old.size, old.height, old.term, old.checkpoint, old.sealed_through, old.takes_votes, old.digest)
-            = (new_size, new_height, new_term, new_checkpoint, new_sealed_through, new_takes_votes, new_digest)
+        -- By size and root alone: another copy of the block may bear other signatures.
+        AND (old.size, old.height, old.root) = (new_size, new_height, new_root)
         AND EXISTS (SELECT FROM block WHERE (election, height, first_leaf, leaf_count) = (number, new_height, new_first_leaf, new_leaf_count))
         AND run_digests = (SELECT array_agg(digest ORDER BY first_leaf) FROM leaves WHERE election = number AND first_leaf >= new_first_leaf)
     THEN
@@ -220,7 +222,7 @@ BEGIN
 
     outcome := CASE
         WHEN unix_milliseconds() > not_after THEN 'late'
-        WHEN new_term < greatest(old.term, leader_term) THEN 'term'
+        WHEN new_fence < greatest(old.fence, leader_term) THEN 'term'
         WHEN new_first_leaf <> coalesce(old.size, 0) THEN 'head'
         WHEN new_height <> coalesce(old.height, 0) + 1 THEN 'height'
         WHEN new_sealed_through < coalesce(old.sealed_through, 0) THEN 'unsealed'
@@ -228,7 +230,7 @@ BEGIN
         WHEN new_sealed_through > (SELECT last FROM staging) THEN 'unstaged'
         ELSE 'committed'
     END;
-    told := CASE outcome WHEN 'term' THEN greatest(old.term, leader_term) WHEN 'head' THEN coalesce(old.size, 0) END;
+    told := CASE outcome WHEN 'term' THEN greatest(old.fence, leader_term) WHEN 'head' THEN coalesce(old.size, 0) END;
     IF outcome <> 'committed' THEN
         RETURN;
     END IF;
@@ -250,11 +252,11 @@ BEGIN
     INSERT INTO tile (election, level, idx, digest, hashes)
         SELECT number, tiles.* FROM unnest(tile_levels, tile_indexes, tile_digests, tile_hashes) AS tiles;
     IF is_new THEN
-        INSERT INTO head (election, created, size, height, term, checkpoint, sealed_through, takes_votes, digest)
-            SELECT number, coalesce(max(created), 0) + 1, new_size, new_height, new_term, new_checkpoint, new_sealed_through, new_takes_votes, new_digest
+        INSERT INTO head (election, created, size, height, root, fence, checkpoint, sealed_through, takes_votes, digest)
+            SELECT number, coalesce(max(created), 0) + 1, new_size, new_height, new_root, new_fence, new_checkpoint, new_sealed_through, new_takes_votes, new_digest
             FROM head;
     ELSE
-        UPDATE head SET size = new_size, height = new_height, term = new_term, checkpoint = new_checkpoint, sealed_through = new_sealed_through,
+        UPDATE head SET size = new_size, height = new_height, root = new_root, fence = new_fence, checkpoint = new_checkpoint, sealed_through = new_sealed_through,
             takes_votes = new_takes_votes, digest = new_digest
             WHERE election = number;
     END IF;
@@ -315,7 +317,7 @@ BEGIN
     who := holder;
     in_term := old.term;
     IF old.leader IS DISTINCT FROM holder THEN
-        in_term := greatest(old.term, (SELECT max(term) FROM head)) + 1;
+        in_term := greatest(old.term, (SELECT max(fence) FROM head)) + 1;
     END IF;
     UPDATE leadership SET leader = holder, term = in_term, until = clock_timestamp() + length;
     remaining_seconds := extract(epoch FROM length);

@@ -4,6 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, Sequence};
+use votekit_core::log::merkle::TreeHash;
 
 use super::fault::{Fault, corrupt};
 use crate::block_rows::{head_digest, holds_leaves};
@@ -50,18 +51,19 @@ pub(super) fn law_id(text: &str) -> Result<ElectionId, Fault> {
     text.parse().map_err(|error| corrupt(format!("table election: {error}")).into())
 }
 
-/// Reads `size, height, term, checkpoint, sealed_through, takes_votes, digest`, and checks that
+/// Reads `size, height, root, fence, checkpoint, sealed_through, takes_votes, digest`, and checks that
 /// they are what was stored.
 pub(super) fn head(row: &Row<'_>) -> Result<Head, Fault> {
     let head = Head {
         size: number(row, 0)?,
         height: number(row, 1)?,
-        term: number(row, 2)?,
-        checkpoint: row.get(3)?,
-        sealed_through: StagingId(number(row, 4)?),
-        takes_votes: row.get(5)?,
+        root: TreeHash::from_bytes(row.get(2)?),
+        fence: number(row, 3)?,
+        checkpoint: row.get(4)?,
+        sealed_through: StagingId(number(row, 5)?),
+        takes_votes: row.get(6)?,
     };
-    let stored: [u8; 32] = row.get(6)?;
+    let stored: [u8; 32] = row.get(7)?;
     if head_digest(&head).as_bytes() == &stored {
         return Ok(head);
     }

@@ -157,7 +157,7 @@ impl LogStore for EmbeddedLedger {
 
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
         self.poison.check()?;
-        self.writer.write(Commit::new(Arc::clone(commit), self.leases.term())?).await
+        self.writer.write(Commit::new(Arc::clone(commit), self.leases.term())?).await.map(|_| ())
     }
 
     async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {

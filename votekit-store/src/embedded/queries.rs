@@ -98,7 +98,7 @@ pub(super) fn staged_through(
 pub(super) fn head(connection: &Connection, election: ElectionRow) -> Result<Option<Head>, Fault> {
     connection
         .prepare_cached(
-            "SELECT size, height, term, checkpoint, sealed_through, takes_votes, digest FROM head WHERE election = ?1",
+            "SELECT size, height, root, fence, checkpoint, sealed_through, takes_votes, digest FROM head WHERE election = ?1",
         )?
         .query([election.0])?
         .next()?

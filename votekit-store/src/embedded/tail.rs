@@ -100,7 +100,7 @@ impl Tail {
             .elections
             .values()
             .filter_map(|tail| tail.head.as_ref())
-            .map(|head| head.term)
+            .map(|head| head.fence)
             .max()
             .unwrap_or(0)
     }
@@ -199,7 +199,8 @@ mod tests {
         Head {
             size: 1,
             height: 1,
-            term: 1,
+            root: votekit_core::log::merkle::empty_root(),
+            fence: 1,
             checkpoint: Vec::new(),
             sealed_through: StagingId(sealed_through),
             takes_votes: true,

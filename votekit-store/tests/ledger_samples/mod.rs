@@ -95,7 +95,8 @@ impl Log {
             head: Head {
                 size,
                 height: self.height,
-                term: 1,
+                root: self.tree.root(),
+                fence: 1,
                 checkpoint: format!("{size} {}", self.tree.root()).into_bytes(),
                 sealed_through: StagingId(0),
                 takes_votes: true,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use votekit_core::id::Digest;
+use votekit_core::log::merkle::empty_root;
 use votekit_core::log::tile::encode_hashes;
 
 use crate::block_rows::{check, head_digest, runs};
@@ -28,7 +29,7 @@ struct Columns {
     first_leaf: i64,
     size: i64,
     height: i64,
-    term: i64,
+    fence: i64,
     sealed_through: i64,
 }
 
@@ -45,16 +46,19 @@ impl Commit {
 }
 
 impl Write for Commit {
-    type Output = ();
+    /// The head that is stored: for a block that was there already, with its own signatures.
+    type Output = Head;
 
-    fn apply(&self, connection: &Connection) -> Result<(), Fault> {
+    fn apply(&self, connection: &Connection) -> Result<Head, Fault> {
         let law_id = &self.commit.law_id;
         let found = match find_election(connection, law_id)? {
             Some(election) => queries::head(connection, election)?.map(|head| (election, head)),
             None => None,
         };
         match &found {
-            Some((election, head)) if self.is_head(connection, *election, head)? => return Ok(()),
+            Some((election, head)) if self.is_head(connection, *election, head)? => {
+                return Ok(head.clone());
+            }
             Some((_, head)) => self.check_against(connection, head)?,
             None => self.check_against(connection, &no_head())?,
         }
@@ -64,11 +68,12 @@ impl Write for Commit {
         };
         self.insert_block(connection, election)?;
         self.insert_tiles(connection, election)?;
-        self.move_head(connection, election)
+        self.move_head(connection, election)?;
+        Ok(self.commit.head.clone())
     }
 
-    fn committed(&self, (): &(), tail: &Tail) {
-        tail.advance(&self.commit.law_id, self.commit.head.clone());
+    fn committed(&self, head: &Head, tail: &Tail) {
+        tail.advance(&self.commit.law_id, head.clone());
     }
 
     fn bytes(&self) -> usize {
@@ -83,7 +88,7 @@ impl Commit {
         election: ElectionRow,
         head: &Head,
     ) -> Result<bool, Fault> {
-        Ok(*head == self.commit.head
+        Ok(head.is_same_log(&self.commit.head)
             && queries::block(connection, election, self.columns.height)?.as_ref()
                 == Some(&self.commit.block))
     }
@@ -93,11 +98,14 @@ impl Commit {
         if self.commit.not_after.is_some_and(|time| clock::now() > time) {
             return Err(Conflict::Late { law_id: law_id.clone() }.into());
         }
-        let term = found.term.max(self.leader_term);
-        if head.term < term {
-            return Err(
-                Conflict::Term { law_id: law_id.clone(), offered: head.term, found: term }.into()
-            );
+        let term = found.fence.max(self.leader_term);
+        if head.fence < term {
+            return Err(Conflict::Term {
+                law_id: law_id.clone(),
+                offered: head.fence,
+                found: term,
+            }
+            .into());
         }
         if block.first_leaf != found.size {
             return Err(Conflict::Head {
@@ -164,19 +172,20 @@ impl Commit {
     }
 
     fn move_head(&self, connection: &Connection, election: ElectionRow) -> Result<(), Fault> {
-        let Columns { size, height, term, sealed_through, .. } = self.columns;
+        let Columns { size, height, fence, sealed_through, .. } = self.columns;
         connection
             .prepare_cached(
-                "INSERT INTO head (election, created, size, height, term, checkpoint, sealed_through, takes_votes, digest)
-                 VALUES (?1, (SELECT coalesce(max(created), 0) + 1 FROM head), ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-                 ON CONFLICT (election) DO UPDATE SET size = excluded.size, height = excluded.height, term = excluded.term,
+                "INSERT INTO head (election, created, size, height, root, fence, checkpoint, sealed_through, takes_votes, digest)
+                 VALUES (?1, (SELECT coalesce(max(created), 0) + 1 FROM head), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                 ON CONFLICT (election) DO UPDATE SET size = excluded.size, height = excluded.height, root = excluded.root, fence = excluded.fence,
                  checkpoint = excluded.checkpoint, sealed_through = excluded.sealed_through, takes_votes = excluded.takes_votes, digest = excluded.digest",
             )?
             .execute((
                 election.0,
                 size,
                 height,
-                term,
+                self.commit.head.root.as_bytes(),
+                fence,
                 &self.commit.head.checkpoint,
                 sealed_through,
                 self.commit.head.takes_votes,
@@ -192,7 +201,7 @@ fn columns(commit: &BlockCommit) -> Result<Columns, &'static str> {
         first_leaf: number(commit.block.first_leaf)?,
         size: number(commit.head.size)?,
         height: number(commit.block.height)?,
-        term: number(commit.head.term)?,
+        fence: number(commit.head.fence)?,
         sealed_through: number(commit.head.sealed_through.0)?,
     })
 }
@@ -202,7 +211,8 @@ fn no_head() -> Head {
     Head {
         size: 0,
         height: 0,
-        term: 0,
+        root: empty_root(),
+        fence: 0,
         checkpoint: Vec::new(),
         sealed_through: StagingId(0),
         takes_votes: false,

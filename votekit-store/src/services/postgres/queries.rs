@@ -139,7 +139,7 @@ pub(super) async fn head(
     session: &mut Session,
     law_id: &ElectionId,
 ) -> Result<Option<Head>, EngineError> {
-    let sql = "SELECT size, height, term, checkpoint, sealed_through, takes_votes, digest FROM head
+    let sql = "SELECT size, height, root, fence, checkpoint, sealed_through, takes_votes, digest FROM head
         JOIN election ON id = election WHERE law_id = $1";
     session.read(sql, &[&law_id.as_str()]).await?.first().map(rows::head).transpose()
 }

@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, Sequence};
+use votekit_core::log::merkle::TreeHash;
 
 use super::fault::corrupt;
 use crate::block_rows::{head_digest, holds_leaves};
@@ -51,7 +52,8 @@ pub(super) fn head(row: &Row) -> Result<Head, EngineError> {
     let head = Head {
         size: number(row, "size")?,
         height: number(row, "height")?,
-        term: number(row, "term")?,
+        root: TreeHash::from_bytes(fixed_bytes(row, "root")?),
+        fence: number(row, "fence")?,
         checkpoint: value(row, "checkpoint")?,
         sealed_through: StagingId(number(row, "sealed_through")?),
         takes_votes: value(row, "takes_votes")?,

@@ -23,7 +23,7 @@ pub(super) struct PreparedCommit<'commit> {
     first_leaf: i64,
     size: i64,
     height: i64,
-    term: i64,
+    fence: i64,
     sealed_through: i64,
     not_after: Option<i64>,
     run_first_leaves: Vec<i64>,
@@ -51,7 +51,7 @@ impl<'commit> PreparedCommit<'commit> {
             first_leaf,
             size: number(head.size)?,
             height: number(block.height)?,
-            term: number(head.term)?,
+            fence: number(head.fence)?,
             sealed_through: number(head.sealed_through.0)?,
             not_after: commit.not_after.map(|time| number(time.0)).transpose()?,
             run_first_leaves: Vec::new(),
@@ -85,7 +85,7 @@ impl<'commit> PreparedCommit<'commit> {
     pub(super) async fn write(&self, session: &mut Session) -> Result<(), EngineError> {
         let BlockCommit { law_id, block, head, .. } = self.commit;
         let sql = "SELECT outcome, told FROM commit_block(
-            $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+            $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
         let size_bytes = i64::try_from(block.leaves.len()).unwrap_or(i64::MAX);
         let row = session
             .write(
@@ -105,7 +105,8 @@ impl<'commit> PreparedCommit<'commit> {
                     &self.tile_digests,
                     &self.tile_hashes,
                     &self.size,
-                    &self.term,
+                    &head.root.as_bytes().as_slice(),
+                    &self.fence,
                     &head.checkpoint,
                     &self.sealed_through,
                     &head.takes_votes,
@@ -119,7 +120,7 @@ impl<'commit> PreparedCommit<'commit> {
             "committed" | "repeated" => Ok(()),
             "late" => Err(Conflict::Late { law_id }.into()),
             "term" => {
-                Err(Conflict::Term { law_id, offered: head.term, found: number(&row, "told")? }
+                Err(Conflict::Term { law_id, offered: head.fence, found: number(&row, "told")? }
                     .into())
             }
             "head" => Err(Conflict::Head {

@@ -19,7 +19,7 @@ use log::{
     a_block_that_contradicts_itself_is_refused, a_block_that_does_not_follow_is_refused,
     another_block_in_the_heads_place_is_refused, blocks_are_read_from_a_height_on,
     committing_the_head_again_succeeds, full_tiles_are_kept, heads_and_blocks_survive_a_restart,
-    leaves_are_read_in_any_range, of_competing_blocks_one_is_committed,
+    leaves_are_read_in_any_range, only_one_of_two_competing_blocks_commits,
     the_first_block_creates_the_log,
 };
 use staging::{
@@ -59,7 +59,7 @@ pub(super) const CASES: &[Case] = &[
     case!(a_block_that_contradicts_itself_is_refused),
     case!(committing_the_head_again_succeeds),
     case!(another_block_in_the_heads_place_is_refused),
-    case!(of_competing_blocks_one_is_committed),
+    case!(only_one_of_two_competing_blocks_commits),
     case!(blocks_are_read_from_a_height_on),
     case!(leaves_are_read_in_any_range),
     case!(full_tiles_are_kept),

@@ -119,7 +119,8 @@ impl SampleLog {
             head: Head {
                 size,
                 height: self.height,
-                term: self.term,
+                root: self.tree.root(),
+                fence: self.term,
                 checkpoint,
                 sealed_through: self.sealed_through,
                 takes_votes: true,

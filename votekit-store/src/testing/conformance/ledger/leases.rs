@@ -263,14 +263,14 @@ pub(in super::super) async fn a_block_of_a_deposed_leader_is_refused(place: &dyn
     ledger.resign("first").await?;
     let term = term_of(&ledger.lead("second", LONG).await?)?;
     let late = log.clone().block(10, "late");
-    let expected = Conflict::Term { law_id: law("L1"), offered: first.head.term, found: term };
+    let expected = Conflict::Term { law_id: law("L1"), offered: first.head.fence, found: term };
     expect_conflict(
         ledger.commit(&late).await,
         |conflict| *conflict == expected,
         "a block of the first leader's term",
     )?;
     let mut other = SampleLog::new(&law("L2"));
-    other.term = first.head.term;
+    other.term = first.head.fence;
     let other = other.block(1, "late");
     let of_term = |conflict: &Conflict| matches!(conflict, Conflict::Term { .. });
     expect_conflict(

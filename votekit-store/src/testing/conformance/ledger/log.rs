@@ -184,7 +184,7 @@ pub(in super::super) async fn a_block_that_contradicts_itself_is_refused(
         ("a tile cut short", |commit| commit.full_tiles[0].hashes.truncate(255)),
         ("sealed further than what is staged", |commit| commit.head.sealed_through.0 += 1),
         ("sealed less than before", |commit| commit.head.sealed_through = StagingId(0)),
-        ("numbers beyond all bounds", |commit| commit.head.term = u64::MAX),
+        ("numbers beyond all bounds", |commit| commit.head.fence = u64::MAX),
     ];
     for (what, spoil) in spoiled {
         let mut bad = BlockCommit::clone(&good);
@@ -235,17 +235,23 @@ pub(in super::super) async fn another_block_in_the_heads_place_is_refused(
         head,
         "other leaves under the same head",
     )?;
-    let mut same_leaves = BlockCommit::clone(&second);
-    same_leaves.head.checkpoint.push(b'\n');
+    let mut other_root = BlockCommit::clone(&second);
+    other_root.head.root = first.head.root;
     expect_conflict(
-        ledger.commit(&Arc::new(same_leaves)).await,
+        ledger.commit(&Arc::new(other_root)).await,
         head,
-        "the same leaves under another head",
+        "the same leaves under another root",
     )?;
+    // Another authority may append the same block with other cosignatures: the first copy stays.
+    let mut other_signatures = BlockCommit::clone(&second);
+    other_signatures.head.checkpoint.push(b'\n');
+    ledger.commit(&Arc::new(other_signatures)).await?;
     expect_log(&*ledger, &[first, second], "nothing of them was written").await
 }
 
-pub(in super::super) async fn of_competing_blocks_one_is_committed(place: &dyn Place) -> Outcome {
+pub(in super::super) async fn only_one_of_two_competing_blocks_commits(
+    place: &dyn Place,
+) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let mut commits = Vec::new();

@@ -1,0 +1,126 @@
+//! The seam between a proposed block and the moved head: whoever proposes hands a block over, and
+//! learns whether it is in the log now.
+//!
+//! Today one authority signs alone and appends ([`SoleAuthority`]). Several authorities will run a
+//! round here: the block is accepted and cosigned by a quorum, and any of them may append it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use votekit_core::election_log::Block;
+use votekit_core::id::ElectionId;
+use votekit_core::instant::UnixMillis;
+use votekit_store::retry::until_definite;
+use votekit_store::{BlockCommit, Conflict, EngineError, Head, StagingId, StoredBlock};
+
+use crate::context::NodeContext;
+use crate::election::CheckpointSigner;
+
+/// A block as its leader proposes it.
+pub(crate) struct ProposedBlock {
+    pub(crate) block: Block,
+    /// The term of the leader that asks for it to be appended: the ledger's fence. The leaf keeps
+    /// the term in which the block was made first.
+    pub(crate) term: u64,
+    /// Everything staged up to here is in the log with this block, or was refused.
+    pub(crate) sealed_through: StagingId,
+    /// Whether nodes are given leases to answer voters after it.
+    pub(crate) takes_votes: bool,
+    /// By the ledger's clock: not appended after this time.
+    pub(crate) not_after: Option<UnixMillis>,
+}
+
+/// What became of a proposed block.
+#[derive(Debug)]
+pub(crate) enum Endorsement {
+    /// It is in the log, with the signatures that the policy asks for.
+    Certified(Head),
+    /// Another block took its place: the proposal is to be dropped, and the log followed.
+    Superseded {
+        /// The head of the log now.
+        by: Head,
+    },
+    /// A later term has begun: this node no longer leads.
+    LeadershipLost {
+        /// The term found.
+        term: u64,
+    },
+}
+
+/// Has proposed blocks endorsed and appended.
+#[async_trait]
+pub(crate) trait Endorse: Send + Sync {
+    /// Returns once it is known what became of the block. Safe to repeat with the same bytes.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the block cannot be signed, breaks a rule of the ledger, or came too
+    /// late ([`Conflict::Late`]). An outcome that is not known is waited for.
+    async fn endorse(&self, proposed: ProposedBlock) -> Result<Endorsement, EngineError>;
+}
+
+/// The only authority of an election: it signs alone, and appends.
+pub(crate) struct SoleAuthority {
+    context: Arc<NodeContext>,
+    signer: Arc<CheckpointSigner>,
+    law_id: ElectionId,
+}
+
+impl SoleAuthority {
+    /// The authority of an election whose keys this node holds.
+    pub(crate) fn new(
+        context: Arc<NodeContext>,
+        signer: Arc<CheckpointSigner>,
+        law_id: ElectionId,
+    ) -> Self {
+        Self { context, signer, law_id }
+    }
+}
+
+#[async_trait]
+impl Endorse for SoleAuthority {
+    async fn endorse(&self, proposed: ProposedBlock) -> Result<Endorsement, EngineError> {
+        let ProposedBlock { block, term, sealed_through, takes_votes, not_after } = proposed;
+        let signed = self.signer.sign(&block, self.context.now().seconds());
+        let checkpoint = signed.map_err(|error| EngineError::Corrupt {
+            engine: "signer",
+            reason: error.to_string(),
+        })?;
+        let head = Head {
+            size: block.size_after(),
+            height: block.height,
+            root: block.root,
+            fence: term,
+            checkpoint,
+            sealed_through,
+            takes_votes,
+        };
+        let commit = Arc::new(BlockCommit {
+            law_id: self.law_id.clone(),
+            block: StoredBlock {
+                height: block.height,
+                first_leaf: block.first_leaf,
+                leaf_count: block.leaf_count,
+                leaves: block.leaves,
+            },
+            full_tiles: block.full_tiles,
+            head,
+            not_after,
+        });
+        let ledger = &self.context.ledger;
+        // The same bytes are committed again until the outcome is known: they may be durable.
+        match until_definite("sealing", || ledger.commit(&commit)).await {
+            Ok(()) => Ok(Endorsement::Certified(commit.head.clone())),
+            Err(EngineError::Conflict(Conflict::Term { found, .. })) => {
+                Ok(Endorsement::LeadershipLost { term: found })
+            }
+            Err(error @ EngineError::Conflict(Conflict::Head { .. })) => {
+                match until_definite("sealing", || ledger.head(&self.law_id)).await? {
+                    Some(by) => Ok(Endorsement::Superseded { by }),
+                    // A log that is gone supersedes nothing.
+                    None => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
