@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::task::{AbortHandle, JoinHandle};
 use votekit_core::id::{ElectionId, RequestId};
@@ -47,6 +48,25 @@ pub(crate) struct NodeContext {
     /// Added to the wall clock, in milliseconds: 0 but in tests of a clock that steps.
     pub(crate) clock_offset: AtomicI64,
     pub(crate) tasks: Mutex<Vec<(AbortHandle, JoinHandle<()>)>>,
+    /// Held by each job that a task of the node started: see [`Job`].
+    pub(crate) jobs: Arc<()>,
+}
+
+/// A job that a task of the node started beside itself. It is aborted with the task, and nothing
+/// awaits it then: a stop waits until the last one is dropped, so that engines are closed when it
+/// returns.
+pub(crate) struct Job {
+    // Dropped in this order: the engines first.
+    context: Arc<NodeContext>,
+    _running: Arc<()>,
+}
+
+impl std::ops::Deref for Job {
+    type Target = NodeContext;
+
+    fn deref(&self) -> &NodeContext {
+        &self.context
+    }
 }
 
 /// Why a node stops by itself.
@@ -159,6 +179,18 @@ impl NodeContext {
             {
                 turn.wrong();
             }
+        }
+    }
+
+    /// This context, for a job that a task starts.
+    pub(crate) fn job(self: &Arc<Self>) -> Job {
+        Job { context: Arc::clone(self), _running: Arc::clone(&self.jobs) }
+    }
+
+    /// Waits until no job is left.
+    pub(crate) async fn jobs_ended(&self) {
+        while Arc::strong_count(&self.jobs) > 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 

@@ -13,7 +13,7 @@ mod write_gate;
 
 pub(crate) use commands::{IntakeError, SealerCommand, Stored, Submission, Voter};
 pub(crate) use committed::Committed;
-pub(crate) use handle::{ElectionHandle, ElectionHandleParts};
+pub(crate) use handle::{ElectionHandle, ElectionHandleParts, Position};
 pub(crate) use lease::{LENGTH as LEASE_LENGTH, Lease};
 pub(crate) use secrets::ElectionSecrets;
 pub(crate) use signer::CheckpointSigner;

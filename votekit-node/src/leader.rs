@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use votekit_store::Leadership;
 
 use crate::metrics;
@@ -14,6 +15,8 @@ pub(crate) struct LeaderLease {
     /// The node's name, and a number that tells this life of it from others.
     pub(crate) holder: String,
     state: Mutex<State>,
+    /// The term in which this node leads; moves when that changes.
+    changes: watch::Sender<Option<u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -30,7 +33,7 @@ impl LeaderLease {
         for byte in life {
             let _ = write!(holder, "{byte:02x}");
         }
-        Self { holder, state: Mutex::default() }
+        Self { holder, state: Mutex::default(), changes: watch::Sender::new(None) }
     }
 
     /// The term in which this node leads, if it does.
@@ -46,6 +49,13 @@ impl LeaderLease {
     /// Takes note that somebody else has begun a later term.
     pub(crate) fn lost(&self) {
         self.lock().term = None;
+        self.changes.send_replace(None);
+    }
+
+    /// Changes when this node begins or ceases to lead, as far as it was reported. That a lease ran
+    /// out is not: see [`LeaderLease::term`].
+    pub(crate) fn changes(&self) -> watch::Receiver<Option<u64>> {
+        self.changes.subscribe()
     }
 
     pub(crate) fn record(&self, asked: Instant, length: Duration, answer: Leadership) {
@@ -68,7 +78,9 @@ impl LeaderLease {
                 state.term = None;
             }
         }
-        metrics::leading(state.term.is_some());
+        let term = state.term.map(|(term, _)| term);
+        metrics::leading(term.is_some());
+        self.changes.send_if_modified(|known| std::mem::replace(known, term) != term);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

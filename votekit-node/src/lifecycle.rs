@@ -6,19 +6,19 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
 use votekit_core::id::ElectionId;
 use votekit_store::embedded::EmbeddedEngine;
-use votekit_store::{EngineError, Engines, RollOrigin, essential};
+use votekit_store::{EngineError, Engines, LogPosition, RollOrigin, essential};
 
 use crate::config::{Config, Role};
 use crate::context::{NodeContext, Owner};
 use crate::data_folder::{Belonging, DataFolder};
-use crate::election::{ElectionHandle, ElectionHandleParts, SealerCommand, Submission};
+use crate::election::{ElectionHandle, ElectionHandleParts, Position, SealerCommand, Submission};
 use crate::error::NodeError;
 use crate::ingest::intake::Intake;
 use crate::ingest::{epoch_end, lease_renewal};
@@ -34,8 +34,15 @@ use crate::seal::sealer::Sealer;
 use crate::validate::{staging, validation};
 use crate::{recovery, roll_store, watch};
 
-/// How often a node asks for elections that other nodes created.
-const LOOK_FOR_ELECTIONS_EVERY: Duration = Duration::from_millis(500);
+/// How long a node waits for a change of the ledger before it looks all the same: a change may be
+/// missed.
+const SLOW_POLL: Duration = Duration::from_secs(1);
+
+/// How soon a node tries again to take up an election that it could not.
+const TAKE_UP_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How soon a node looks again at a ledger that changes all the time.
+const POLL_SPACING: Duration = Duration::from_millis(10);
 
 impl Node {
     /// Opens the services that the configuration names, or else the embedded engine in the data
@@ -92,6 +99,7 @@ impl Node {
             hurrying: tokio::sync::watch::Sender::new(false),
             clock_offset: AtomicI64::new(0),
             tasks: Mutex::default(),
+            jobs: Arc::default(),
         });
         let node = Self { shared };
         node.shared.check_roles()?;
@@ -112,7 +120,12 @@ impl Node {
         }
         if node.shared.is_shared {
             let watching = node.clone();
-            node.shared.spawn(Owner::Node, async move { watching.watch_elections().await });
+            node.shared.spawn(Owner::Node, async move { watching.watch_logs().await });
+            if node.shared.has(Role::Ingest) {
+                let id = node.shared.folder.node_key()?.node_id();
+                let renewing = lease_renewal::renew_loop(Arc::clone(&node.shared), id);
+                node.shared.spawn(Owner::Node, renewing);
+            }
         }
         node.shared.spawn(Owner::Node, watch::run(Arc::clone(&node.shared)));
         let shared = Arc::clone(&node.shared);
@@ -127,7 +140,7 @@ impl Node {
 
     /// Reads back every election of the ledger that this node does not have yet. A node that starts
     /// holds the registry against each.
-    async fn take_up_elections(&self, starting: bool) -> Result<(), NodeError> {
+    pub(crate) async fn take_up_elections(&self, starting: bool) -> Result<(), NodeError> {
         let _creating = self.shared.creating.lock().await;
         for law_id in self.shared.ledger.elections().await? {
             if self.shared.election(&law_id).is_none() {
@@ -162,16 +175,51 @@ impl Node {
         }
     }
 
-    /// Takes up elections that other nodes create.
-    async fn watch_elections(&self) {
+    /// Watches all logs of a shared ledger in one question, when it changed and from time to time:
+    /// wakes the tasks of those that moved, and takes up elections that other nodes created.
+    async fn watch_logs(&self) {
+        let ledger = &self.shared.ledger;
+        let mut changes = ledger.changes();
+        let mut take_up_at = Instant::now();
         loop {
-            tokio::time::sleep(LOOK_FOR_ELECTIONS_EVERY).await;
-            match self.take_up_elections(false).await {
-                Ok(()) => {}
-                // It may be there in a moment: its keys are written first, but the folder may be on
-                // a network.
-                Err(error) => tracing::warn!(%error, "an election cannot be taken up yet"),
+            changes.mark_unchanged();
+            let mut has_new = false;
+            match ledger.positions().await {
+                Ok(positions) => {
+                    has_new = self.wake(positions);
+                    if has_new && Instant::now() >= take_up_at {
+                        take_up_at = Instant::now() + TAKE_UP_INTERVAL;
+                        self.take_up_new_elections().await;
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "the ledger is not watched"),
             }
+            tokio::time::sleep(POLL_SPACING).await;
+            tokio::select! {
+                // The sender lives as long as the engine.
+                Ok(()) = changes.changed() => {}
+                () = tokio::time::sleep(if has_new { TAKE_UP_INTERVAL } else { SLOW_POLL }) => {}
+            }
+        }
+    }
+
+    /// Passes positions on to the elections. Returns whether there are others.
+    fn wake(&self, positions: Vec<LogPosition>) -> bool {
+        let mut has_new = false;
+        for LogPosition { law_id, height, staged } in positions {
+            match self.shared.election(&law_id) {
+                Some(cell) => cell.set_position(Position { height, staged }),
+                None => has_new = true,
+            }
+        }
+        has_new
+    }
+
+    async fn take_up_new_elections(&self) {
+        if let Err(error) = self.take_up_elections(false).await {
+            // It may be there in a moment: its keys are written first, but the folder may be on a
+            // network.
+            tracing::warn!(%error, "an election cannot be taken up yet");
         }
     }
 
@@ -205,10 +253,6 @@ impl Node {
         self.shared.spawn(owner(), Sealer::new(shared(), Arc::clone(&cell), node).run(commands));
         let earlier = recovered.earlier_epochs;
         self.shared.spawn(owner(), epoch_end::run(shared(), Arc::clone(&cell), node_key, earlier));
-        if self.shared.is_shared && self.shared.has(Role::Ingest) {
-            self.shared
-                .spawn(owner(), lease_renewal::renew_loop(shared(), Arc::clone(&cell), node));
-        }
         self.shared.spawn(owner(), snapshot_writer::keep_writing(Arc::clone(&cell)));
         if let Some(scrub) = recovered.scrub.filter(|_| self.shared.config.scrub) {
             self.shared.spawn(owner(), scrubbing::run(shared(), Arc::clone(&cell), scrub));
@@ -287,6 +331,7 @@ impl Node {
                 // An aborted task has nothing to say.
                 let _ = watched.await;
             }
+            self.shared.jobs_ended().await;
         };
         // One that blocks its thread does not end.
         let until = until.max(tokio::time::Instant::now() + ABORT_TIME);

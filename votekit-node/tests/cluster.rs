@@ -12,6 +12,7 @@ use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::credential::CredentialHash;
 use votekit_core::decision::Decision;
+use votekit_core::election_log::ElectionLogError;
 use votekit_core::envelope::Envelope;
 use votekit_core::id::{BatchNumber, ElectionId, Epoch, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
@@ -105,7 +106,9 @@ fn or_exists<T>(created: Result<T, AdminError>) -> Result<(), AdminError> {
 /// Opened now, or by an earlier call whose answer was lost.
 fn or_open<T>(opened: Result<T, AdminError>) -> Result<(), AdminError> {
     match opened {
-        Err(AdminError::Refused(_) | AdminError::State { .. }) => Ok(()),
+        Err(AdminError::Refused(ElectionLogError::State { .. }) | AdminError::State { .. }) => {
+            Ok(())
+        }
         opened => opened.map(|_| ()),
     }
 }

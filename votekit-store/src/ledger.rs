@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId};
 use votekit_core::instant::{UnixMillis, UnixSeconds};
 use votekit_core::log::merkle::{FullTile, TreeHash};
 
-use crate::{EngineError, Hints};
+use crate::{EngineError, Hints, NoLease};
 
 /// The place of a batch in staging: ascending in the order of arrival within the ledger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StagingId(pub u64);
 
 /// A batch in staging.
@@ -54,6 +55,17 @@ impl Head {
     pub fn is_same_log(&self, other: &Self) -> bool {
         self.size == other.size && self.root == other.root
     }
+}
+
+/// Where a log and its staging stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPosition {
+    /// The election.
+    pub law_id: ElectionId,
+    /// Height of the last block.
+    pub height: u64,
+    /// The last place staged for the election; 0 when nothing is, or the evidence is destroyed.
+    pub staged: StagingId,
 }
 
 /// The right of a node to answer voters of an election, for a while.
@@ -183,6 +195,13 @@ pub trait LogStore: Send + Sync + 'static {
     /// The elections that have a log, in the order of their creation.
     async fn elections(&self) -> Result<Vec<ElectionId>, EngineError>;
 
+    /// Where every log stands, in one question: for a node's watch over all of them.
+    async fn positions(&self) -> Result<Vec<LogPosition>, EngineError>;
+
+    /// Changes when a head moved, and when a batch was staged for an election that had none
+    /// unsealed. A change may be missed: look at [`LogStore::positions`] from time to time too.
+    fn changes(&self) -> watch::Receiver<u64>;
+
     /// Appends a block and moves the head in one step, if the head's size is still
     /// `block.first_leaf` and neither its term nor the leader's is higher than the block's. The
     /// first block of an election creates its log. Committing the very block that is the head again
@@ -237,6 +256,15 @@ pub trait Leases: Send + Sync + 'static {
         epoch: Epoch,
         length: Duration,
     ) -> Result<(), EngineError>;
+
+    /// Extends the leases of a node's epochs in several elections, in one call: as
+    /// [`Leases::hold_lease`] for each, in order.
+    async fn renew_leases(
+        &self,
+        node: NodeId,
+        held: &[(ElectionId, Epoch)],
+        length: Duration,
+    ) -> Result<Vec<Result<(), NoLease>>, EngineError>;
 
     /// The leases of an election that have not run out. Once a head that takes no votes is
     /// committed, there are none after the longest of them.

@@ -37,8 +37,8 @@ use std::sync::Arc;
 pub use ballot_box::{BallotBox, Delivery, Hints, ValidatedBatch};
 pub use error::{Conflict, EngineError, NoLease};
 pub use ledger::{
-    BlockCommit, Documents, Head, LeaderFence, Leadership, Lease, Leases, Ledger, LogReader,
-    LogStore, ReviewNote, Staged, Staging, StagingId, StoredBlock,
+    BlockCommit, Documents, Head, LeaderFence, Leadership, Lease, Leases, Ledger, LogPosition,
+    LogReader, LogStore, ReviewNote, Staged, Staging, StagingId, StoredBlock,
 };
 pub use write_health::failed_writes;
 

@@ -14,8 +14,8 @@ const REGISTRY_CASES: usize = 20;
 const REGISTRY_CASES_RETRY_SAFE: usize = 19;
 const BALLOT_BOX_CASES: usize = 18;
 const BALLOT_BOX_CASES_RETRY_SAFE: usize = 16;
-const LEDGER_CASES: usize = 42;
-const LEDGER_CASES_RETRY_SAFE: usize = 40;
+const LEDGER_CASES: usize = 44;
+const LEDGER_CASES_RETRY_SAFE: usize = 42;
 
 struct Folder {
     folder: TempDir,

@@ -776,6 +776,11 @@ impl Node {
     ) -> Result<LoadReport, AdminError> {
         let loading = Arc::clone(&self.shared.loading);
         let loading = Arc::new(loading.try_lock_owned().map_err(|_| AdminError::Loading)?);
+        if self.shared.is_shared {
+            // An election that another node created a moment ago may be news to this one: its roll
+            // must not be kept as that of an election to come.
+            self.take_up_elections(false).await?;
+        }
         let source = folder.to_owned();
         let offered = self.on_files(move |_| Ok(roll_store::offered_manifest(&source)?)).await?;
         let replaced = self.check_offered(&offered, replace).await?;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::credential::{CredentialHash, CredentialHasher};
 use votekit_core::election::Definition;
@@ -23,6 +23,14 @@ use crate::clock::{HELD_MAX_MILLIS, HeldClock, PassedCloses};
 use crate::memory::stack_used;
 use votekit_store::StagingId;
 
+/// Where a log and its staging stand in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) height: u64,
+    /// The last place staged for the election.
+    pub(crate) staged: StagingId,
+}
+
 /// One election on this node.
 pub(crate) struct ElectionHandle {
     pub(crate) definition: Definition,
@@ -32,7 +40,9 @@ pub(crate) struct ElectionHandle {
     /// Holds durable blocks only. Locked for writing while a block is applied, never across an
     /// await and never while a block is made.
     log: RwLock<ElectionLog>,
-    committed: RwLock<Arc<Committed>>,
+    committed: watch::Sender<Arc<Committed>>,
+    /// Where the log and its staging stand in a shared ledger, as far as this node knows.
+    position: watch::Sender<Position>,
     hasher: RwLock<Option<(Option<Digest>, CredentialHasher)>>,
     pub(crate) intake: mpsc::Sender<Submission>,
     /// Whether what the intake publishes is stored.
@@ -77,7 +87,11 @@ impl ElectionHandle {
             secrets: RwLock::new(parts.secrets),
             signer: parts.signer,
             log: RwLock::new(parts.log),
-            committed: RwLock::new(Arc::new(parts.committed)),
+            position: watch::Sender::new(Position {
+                height: parts.committed.height,
+                staged: parts.staged_at_start,
+            }),
+            committed: watch::Sender::new(Arc::new(parts.committed)),
             hasher: RwLock::new(parts.hasher.map(|hasher| (None, hasher))),
             intake: parts.intake,
             writes: WriteGate::default(),
@@ -128,12 +142,29 @@ impl ElectionHandle {
     }
 
     pub(crate) fn committed(&self) -> Arc<Committed> {
-        Arc::clone(&self.committed.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.committed.borrow())
     }
 
     pub(crate) fn set_committed(&self, committed: Committed) {
         self.clock.raise(committed.results.updated_at.start().millis().0);
-        *self.committed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(committed);
+        self.committed.send_replace(Arc::new(committed));
+    }
+
+    /// Waits until the log is committed up to a height, as this node knows it.
+    pub(crate) async fn committed_up_to(&self, height: u64) {
+        let mut committed = self.committed.subscribe();
+        // The sender lives as long as this.
+        let _ = committed.wait_for(|committed| committed.height >= height).await;
+    }
+
+    /// Records where the log and its staging stand in the ledger.
+    pub(crate) fn set_position(&self, position: Position) {
+        self.position.send_if_modified(|known| std::mem::replace(known, position) != position);
+    }
+
+    /// Changes when the log or its staging moved in the ledger.
+    pub(crate) fn positions(&self) -> watch::Receiver<Position> {
+        self.position.subscribe()
     }
 
     /// The log. Readers wait for each other and for a block to be applied, never for one to be made.

@@ -43,16 +43,36 @@ pub(crate) async fn acquire(
     Ok(Lease::from(epoch, asked, at, LEASE_LENGTH))
 }
 
-/// Renews the lease of the epoch in use before it runs out, as a task.
-pub(crate) async fn renew_loop(shared: Arc<NodeContext>, cell: Arc<ElectionHandle>, node: NodeId) {
+/// Renews the leases of all epochs in use before they run out, as one task of the node.
+pub(crate) async fn renew_loop(shared: Arc<NodeContext>, node: NodeId) {
     loop {
         tokio::time::sleep(RENEW_EVERY).await;
-        let Some(lease) = cell.lease() else { continue };
-        match acquire(&shared, &cell, node, lease.epoch).await {
-            Ok(lease) => cell.set_lease(lease),
-            // The intake asks when it needs it, and tells voters.
-            Err(error) => {
-                tracing::debug!(law_id = %cell.law_id(), %error, "a lease is not renewed")
+        let mut held = Vec::new();
+        let mut elections = Vec::new();
+        for cell in shared.elections() {
+            if let Some(lease) = cell.lease() {
+                held.push((cell.law_id().clone(), lease.epoch));
+                elections.push(cell);
+            }
+        }
+        if held.is_empty() {
+            continue;
+        }
+        let (asked, at) = (Instant::now(), clock::now());
+        let renewing = shared.ledger.renew_leases(node, &held, LEASE_LENGTH);
+        let renewed = match tokio::time::timeout(PATIENCE, renewing).await {
+            Ok(Ok(renewed)) => renewed,
+            // The intake asks when it needs a lease, and its voters hear of it.
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "leases are not renewed");
+                continue;
+            }
+            Err(_) => continue,
+        };
+        for ((cell, (law_id, epoch)), outcome) in elections.iter().zip(&held).zip(renewed) {
+            match outcome {
+                Ok(()) => cell.set_lease(Lease::from(*epoch, asked, at, LEASE_LENGTH)),
+                Err(reason) => tracing::debug!(%law_id, %reason, "a lease is not renewed"),
             }
         }
     }

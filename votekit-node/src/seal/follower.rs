@@ -41,11 +41,18 @@ impl Sealer {
         if matches!(self.state(), State::Open | State::Closing) {
             self.read_seal_queue(READ_AT_ONCE).await?;
         }
+        self.catch_up_with_own_folder();
+        Ok(())
+    }
+
+    /// Does what follows from the state of the election, without a question to the ledger: forgets
+    /// keys that were destroyed, and ends this node's epoch once the poll is closing.
+    pub(crate) fn catch_up_with_own_folder(&mut self) {
         // Another node may have been told to purge: what is destroyed on the disk must not stay in
         // memory.
         if self.state() >= State::Certified
             && self.cell.ballot_key().is_some()
-            && !self.shared.folder.has_ballot_key(&law_id)
+            && !self.shared.folder.has_ballot_key(self.cell.law_id())
         {
             self.cell.forget_secrets();
         }
@@ -61,7 +68,6 @@ impl Sealer {
                 }
             });
         }
-        Ok(())
     }
 
     /// Reads what is staged and not in the seal_queue yet.

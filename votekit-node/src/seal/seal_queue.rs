@@ -70,6 +70,11 @@ impl SealQueue {
         }
     }
 
+    /// Whether no batch waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Where to read on.
     pub(crate) fn read_through(&self) -> StagingId {
         self.read_through

@@ -13,7 +13,7 @@ use crate::election::SealerCommand;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use votekit_core::batch::VerifiedBatch;
 use votekit_core::decision::{Decision, Entry};
 use votekit_core::election::State;
@@ -24,7 +24,7 @@ use votekit_core::id::NodeId;
 use votekit_core::instant::UnixMillis;
 
 use crate::context::NodeContext;
-use crate::election::{Committed, ElectionHandle};
+use crate::election::{Committed, ElectionHandle, Position};
 use crate::error::AdminError;
 use crate::memory::with_overwritten_stack;
 use crate::metrics::{self, Status};
@@ -42,8 +42,15 @@ const BLOCK_BATCHES_MAX: usize = 64;
 /// moment the next vote is sealed at once.
 const BLOCK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How often a shared ledger is asked for what is new, when nothing rings.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How soon a leader looks for staged batches after it found none, first and last. A batch that was
+/// staged while the last one was being sealed is told of by nobody, so a leader looks a few times
+/// more after it was idle; then the watch over all logs is enough.
+const IDLE_POLL_FIRST: Duration = Duration::from_millis(20);
+const IDLE_POLL_LAST: Duration = Duration::from_millis(640);
+
+/// How often a sealer looks at what no event tells: leases that ran out, keys that were destroyed,
+/// batches that wait for others, a close that waits.
+const TICK: Duration = Duration::from_secs(1);
 
 /// How often a close that waits for something is tried again by itself.
 const CLOSE_AGAIN_EVERY: Duration = Duration::from_secs(2);
@@ -58,6 +65,11 @@ pub(crate) struct Sealer {
     endorse: Box<dyn Endorse>,
     /// No block of votes is made before this moment.
     next_block: Instant,
+    positions: watch::Receiver<Position>,
+    leading: watch::Receiver<Option<u64>>,
+    /// When a leader of a shared ledger looks for staged batches again without being told; `None`
+    /// once it has looked often enough.
+    idle_poll: Option<Duration>,
 }
 
 /// Whether the task goes on.
@@ -72,7 +84,18 @@ impl Sealer {
         let seal_queue = SealQueue::new(cell.committed().sealed_through);
         let (signer, law_id) = (Arc::clone(&cell.signer), cell.law_id().clone());
         let endorse = Box::new(SoleAuthority::new(Arc::clone(&shared), signer, law_id));
-        Self { shared, cell, node, seal_queue, endorse, next_block: Instant::now() }
+        let (positions, leading) = (cell.positions(), shared.lead.changes());
+        Self {
+            shared,
+            cell,
+            node,
+            seal_queue,
+            endorse,
+            next_block: Instant::now(),
+            positions,
+            leading,
+            idle_poll: None,
+        }
     }
 
     /// Runs until it is told to stop or fails for good.
@@ -121,6 +144,7 @@ impl Sealer {
         if self.shared.is_shared {
             self.follow().await?;
         }
+        self.idle_poll = Some(IDLE_POLL_FIRST);
         let mut close_again = Instant::now() + CLOSE_AGAIN_EVERY;
         while self.shared.lead.term() == Some(term) {
             let command = tokio::select! {
@@ -129,15 +153,16 @@ impl Sealer {
                     None => return Ok(Next::Stop),
                 },
                 () = self.cell.staged.notified() => None,
-                () = tokio::time::sleep(LOOK_EVERY), if self.shared.is_shared => None,
+                Ok(()) = self.positions.changed(), if self.shared.is_shared => None,
+                Ok(()) = self.leading.changed() => continue,
+                () = tokio::time::sleep(self.idle_poll.unwrap_or(TICK)), if self.shared.is_shared => None,
             };
-            match command {
-                None => self.seal_in_time().await?,
-                Some(command) => {
-                    if self.carry_out(command).await? == Next::Stop {
-                        return Ok(Next::Stop);
-                    }
+            if let Some(command) = command {
+                if self.carry_out(command).await? == Next::Stop {
+                    return Ok(Next::Stop);
                 }
+            } else if self.may_find_batches() {
+                self.seal_in_time().await?;
             }
             if self.shared.is_shared
                 && self.state() == State::Closing
@@ -148,6 +173,14 @@ impl Sealer {
             }
         }
         Ok(Next::GoOn)
+    }
+
+    /// Whether it is worth a question to the ledger to look for staged batches.
+    fn may_find_batches(&self) -> bool {
+        !self.shared.is_shared
+            || self.idle_poll.is_some()
+            || !self.seal_queue.is_empty()
+            || self.positions.borrow().staged > self.seal_queue.read_through()
     }
 
     async fn carry_out(&mut self, command: SealerCommand) -> Result<Next, EngineError> {
@@ -190,9 +223,16 @@ impl Sealer {
                     }
                 }
             }
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            Ok(()) = self.leading.changed() => return Ok(Next::GoOn),
+            Ok(()) = self.positions.changed() => {}
+            () = tokio::time::sleep(TICK) => {}
         }
-        self.follow().await?;
+        let Position { height, staged } = *self.positions.borrow_and_update();
+        if height != self.cell.committed().height || staged > self.seal_queue.read_through() {
+            self.follow().await?;
+        } else {
+            self.catch_up_with_own_folder();
+        }
         Ok(Next::GoOn)
     }
 
@@ -265,7 +305,11 @@ impl Sealer {
     async fn seal_in_time(&mut self) -> Result<(), EngineError> {
         tokio::time::sleep_until(self.next_block.into()).await;
         let sealed = self.seal_next().await?;
-        if sealed > 0 {
+        if sealed == 0 {
+            let next = self.idle_poll.map_or(IDLE_POLL_LAST, |last| last * 2);
+            self.idle_poll = Some(next).filter(|next| *next < IDLE_POLL_LAST);
+        } else {
+            self.idle_poll = Some(IDLE_POLL_FIRST);
             self.next_block = Instant::now() + BLOCK_INTERVAL;
             // What did not fit is sealed in the next block, or waits for its predecessor, which
             // rings.

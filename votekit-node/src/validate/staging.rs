@@ -29,8 +29,8 @@ pub(crate) async fn run(shared: Arc<NodeContext>) {
         };
         match validated {
             Ok(validated) => {
-                let shared = Arc::clone(&shared);
-                staging.spawn(async move { stage(&shared, &validated).await });
+                let job = shared.job();
+                staging.spawn(async move { stage(&job, &validated).await });
             }
             Err(error) => return shared.fail(&error),
         }

@@ -21,7 +21,7 @@ use votekit_store::{Delivery, EngineError, Hints, Mark};
 /// Batches that are being validated at once: each waits for the registry, then for the ballot box.
 const AT_ONCE: usize = 32;
 
-/// How often this node's view of a log is compared with the head that a batch waits for.
+/// How often a batch looks whether this node has taken its election up.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How often it is asked again for an election that this node does not know.
@@ -46,8 +46,8 @@ pub(crate) async fn run(shared: Arc<NodeContext>) {
         };
         match delivery {
             Ok(delivery) => {
-                let shared = Arc::clone(&shared);
-                validating.spawn(async move { validate(&shared, &delivery).await });
+                let job = shared.job();
+                validating.spawn(async move { validate(&job, &delivery).await });
             }
             Err(error) => return shared.fail(&error),
         }
@@ -112,10 +112,14 @@ async fn catch_up(shared: &NodeContext, law_id: &ElectionId) -> Result<(), Engin
     let Some(head) = until_definite("validation", || shared.ledger.head(law_id)).await? else {
         return Ok(());
     };
-    while shared.election(law_id).is_none_or(|cell| cell.committed().height < head.height) {
+    loop {
+        if let Some(cell) = shared.election(law_id) {
+            cell.committed_up_to(head.height).await;
+            return Ok(());
+        }
+        // The watch over the ledger is about to take the election up.
         tokio::time::sleep(POLL_INTERVAL).await;
     }
-    Ok(())
 }
 
 async fn refuse(

@@ -145,6 +145,11 @@ BEGIN
     RETURN found;
 END $$;
 
+-- The channel on which changes are told: one a schema.
+CREATE FUNCTION changes_channel() RETURNS text LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+    SELECT 'votekit_' || md5(current_schema())
+$$;
+
 -- The clock by which leases are counted.
 CREATE FUNCTION unix_milliseconds() RETURNS bigint LANGUAGE sql AS $$
     SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
@@ -174,6 +179,11 @@ BEGIN
         SELECT id, digest INTO found_place, found_digest FROM batch
             WHERE (election, node, epoch, sequence) = (number, offered.node, offered.epoch, offered.sequence);
         IF NOT FOUND THEN
+            -- Only the first batch after idle is told of: who seals goes on by itself while there is more. A batch that is staged while the
+            -- last one is being sealed may be missed; those who listen look from time to time too.
+            IF NOT EXISTS (SELECT FROM batch JOIN head USING (election) WHERE election = number AND bytes IS NOT NULL AND id > sealed_through) THEN
+                PERFORM pg_notify(changes_channel(), NULL);
+            END IF;
             new_place := new_place + 1;
             INSERT INTO batch (id, election, node, epoch, sequence, digest, hints, bytes)
                 VALUES (new_place, number, offered.node, offered.epoch, offered.sequence, offered.digest, offered.hints, offered.bytes);
@@ -260,6 +270,7 @@ BEGIN
             takes_votes = new_takes_votes, digest = new_digest
             WHERE election = number;
     END IF;
+    PERFORM pg_notify(changes_channel(), NULL);
 END $$;
 
 -- Gives out the next epoch.

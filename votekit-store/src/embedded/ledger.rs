@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use votekit_core::batch::Batch;
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
@@ -24,7 +25,8 @@ use crate::clock;
 use crate::embedded::NO_FOLLOW;
 use crate::{
     BlockCommit, Conflict, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease,
-    Leases, Ledger, LogStore, NoLease, ReviewNote, Staged, Staging, StagingId, StoredBlock,
+    Leases, Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged, Staging, StagingId,
+    StoredBlock,
 };
 
 /// The ledger of one process.
@@ -155,6 +157,19 @@ impl LogStore for EmbeddedLedger {
         self.read(queries::elections).await
     }
 
+    async fn positions(&self) -> Result<Vec<LogPosition>, EngineError> {
+        let elections = self.elections().await?;
+        let position = |law_id: ElectionId| {
+            let height = self.tail.head(&law_id)?.height;
+            Some(LogPosition { height, staged: self.tail.staged(&law_id), law_id })
+        };
+        Ok(elections.into_iter().filter_map(position).collect())
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.tail.changes()
+    }
+
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
         self.poison.check()?;
         self.writer.write(Commit::new(Arc::clone(commit), self.leases.term())?).await.map(|_| ())
@@ -228,6 +243,23 @@ impl Leases for EmbeddedLedger {
         // A head that ended the voting meanwhile: whoever committed it may have looked at the
         // leases before this one was there.
         if takes_votes() { Ok(()) } else { refused(NoLease::TakesNoVotes) }
+    }
+
+    async fn renew_leases(
+        &self,
+        node: NodeId,
+        held: &[(ElectionId, Epoch)],
+        length: Duration,
+    ) -> Result<Vec<Result<(), NoLease>>, EngineError> {
+        let mut renewed = Vec::with_capacity(held.len());
+        for (law_id, epoch) in held {
+            renewed.push(match self.hold_lease(law_id, node, *epoch, length).await {
+                Ok(()) => Ok(()),
+                Err(EngineError::Conflict(Conflict::NoLease { reason, .. })) => Err(reason),
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(renewed)
     }
 
     async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError> {

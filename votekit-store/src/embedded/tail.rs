@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
 use votekit_core::batch::Batch;
 use votekit_core::id::ElectionId;
 
@@ -21,6 +22,7 @@ const BYTES_MAX: usize = 256 << 20;
 pub(super) struct Tail {
     tails: Mutex<Tails>,
     bytes_max: usize,
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -32,6 +34,8 @@ struct Tails {
 #[derive(Default)]
 struct ElectionTail {
     head: Option<Head>,
+    /// The last place staged.
+    staged: StagingId,
     unsealed: BTreeMap<StagingId, Arc<Batch>>,
     /// The last batch there was no room for. While it is unsealed, memory holds only the first of
     /// the unsealed ones.
@@ -52,7 +56,7 @@ impl Tail {
     }
 
     fn with_bytes_max(bytes_max: usize) -> Self {
-        Self { tails: Mutex::default(), bytes_max }
+        Self { tails: Mutex::default(), bytes_max, changes: watch::Sender::new(0) }
     }
 
     /// Adds a batch that was staged after all others of its election.
@@ -60,6 +64,10 @@ impl Tail {
         let mut tails = self.lock();
         let fits = tails.bytes + batch.as_bytes().len() <= self.bytes_max;
         let tail = tails.elections.entry(batch.header().law_id.clone()).or_default();
+        tail.staged = id;
+        if tail.unsealed.is_empty() && tail.spilled_through.is_none() {
+            self.changes.send_modify(|number| *number += 1);
+        }
         if !fits || tail.spilled_through.is_some() {
             tail.spilled_through = Some(id);
             return;
@@ -77,6 +85,7 @@ impl Tail {
         tail.spilled_through =
             tail.spilled_through.filter(|spilled| *spilled > head.sealed_through);
         tail.head = Some(head);
+        self.changes.send_modify(|number| *number += 1);
         tails.bytes -= sealed.values().map(|batch| batch.as_bytes().len()).sum::<usize>();
     }
 
@@ -88,6 +97,16 @@ impl Tail {
             tail.spilled_through = None;
             tails.bytes -= purged.values().map(|batch| batch.as_bytes().len()).sum::<usize>();
         }
+    }
+
+    /// Changes when a head moved, or a batch was staged for an election that had none unsealed.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// The last place staged for an election.
+    pub(super) fn staged(&self, law_id: &ElectionId) -> StagingId {
+        self.lock().elections.get(law_id).map_or(StagingId(0), |tail| tail.staged)
     }
 
     pub(super) fn head(&self, law_id: &ElectionId) -> Option<Head> {

@@ -11,6 +11,7 @@
 
 mod connections;
 mod fault;
+mod listener;
 mod queries;
 mod read_view;
 mod rows;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use votekit_core::batch::Batch;
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
@@ -32,9 +34,10 @@ pub use read_view::PostgresReadView;
 use super::url::ServiceAddress;
 use crate::{
     BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
-    Ledger, LogStore, ReviewNote, Staged, Staging, StagingId, StoredBlock,
+    Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged, Staging, StagingId, StoredBlock,
 };
-use connections::Connections;
+use connections::{Connections, Connector};
+use listener::Listener;
 use stager::Stager;
 
 /// The ledger in a schema of a PostgreSQL database.
@@ -45,6 +48,7 @@ use stager::Stager;
 pub struct PostgresLedger {
     connections: Arc<Connections>,
     stager: Stager,
+    listener: Listener,
 }
 
 impl PostgresLedger {
@@ -60,9 +64,10 @@ impl PostgresLedger {
     /// [`EngineError::Unavailable`] for a server that is starting or stopping,
     /// [`EngineError::Corrupt`] when the logs contradict themselves.
     pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
-        let connections = Arc::new(Connections::open(address).await?);
+        let connector = Arc::new(Connector::to(address)?);
+        let connections = Arc::new(Connections::open(&connector, address).await?);
         let stager = Stager::start(Arc::clone(&connections));
-        Ok(Self { connections, stager })
+        Ok(Self { connections, stager, listener: Listener::start(connector) })
     }
 
     /// What tells this ledger from every other: a text that was drawn when its schema was made.
@@ -122,6 +127,14 @@ impl LogStore for PostgresLedger {
         queries::elections(&mut self.connections.session().await?).await
     }
 
+    async fn positions(&self) -> Result<Vec<LogPosition>, EngineError> {
+        queries::positions(&mut self.connections.session().await?).await
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.listener.changes()
+    }
+
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
         let prepared = writes::PreparedCommit::new(commit)?;
         prepared.write(&mut self.connections.session().await?).await
@@ -178,6 +191,15 @@ impl Leases for PostgresLedger {
     ) -> Result<(), EngineError> {
         writes::hold_lease(&mut self.connections.session().await?, law_id, node, epoch, length)
             .await
+    }
+
+    async fn renew_leases(
+        &self,
+        node: NodeId,
+        held: &[(ElectionId, Epoch)],
+        length: Duration,
+    ) -> Result<Vec<Result<(), NoLease>>, EngineError> {
+        writes::renew_leases(&mut self.connections.session().await?, node, held, length).await
     }
 
     async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError> {

@@ -1,4 +1,4 @@
-//! A few connections to the primary server, made anew when they are lost, and the one way in which
+//! A few connections to the primary server, made anew when they are lost, and the one connector in which
 //! statements are sent over them.
 
 use std::fmt;
@@ -47,11 +47,13 @@ pub(super) struct Connections {
 impl Connections {
     /// Connects once to see whether all is as it must be, brings the schema up to date, inspects
     /// it, and keeps nothing but the pool.
-    pub(super) async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
-        let way = Way::to(address)?;
+    pub(super) async fn open(
+        connector: &Connector,
+        address: &ServiceAddress,
+    ) -> Result<Self, EngineError> {
         let prepare = async {
-            let mut client = way.connect().await?;
-            schema::prepare(&mut client, &way.schema)
+            let mut client = connector.connect().await?;
+            schema::prepare(&mut client, &connector.schema)
                 .await
                 .map_err(|fault| fault.told_at_opening(address))
         };
@@ -59,7 +61,7 @@ impl Connections {
             Ok(prepared) => prepared?,
             Err(_) => return Err(silent(address)),
         }
-        let connections = Self { pool: way.pool()?, health: Arc::default() };
+        let connections = Self { pool: connector.pool()?, health: Arc::default() };
         connections.session().await?.inspect().await?;
         Ok(connections)
     }
@@ -86,8 +88,14 @@ impl fmt::Debug for Connections {
     }
 }
 
+/// A connection that delivers messages, notifications among them.
+pub(super) type RawConnection = tokio_postgres::Connection<
+    tokio_postgres::Socket,
+    <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
+>;
+
 /// How a server is reached.
-pub(super) struct Way {
+pub(super) struct Connector {
     config: Config,
     tls: MakeRustlsConnect,
     pub(super) schema: String,
@@ -95,7 +103,7 @@ pub(super) struct Way {
     refused: Box<dyn Fn(&tokio_postgres::Error) -> EngineError + Send + Sync>,
 }
 
-impl Way {
+impl Connector {
     pub(super) fn to(address: &ServiceAddress) -> Result<Self, EngineError> {
         const KNOWN: [&str; 3] = ["sslmode", "schema", "application_name"];
         if let Some((name, _)) =
@@ -135,6 +143,13 @@ impl Way {
         let refused =
             Box::new(move |error: &tokio_postgres::Error| schema::Fault::told(error, &told));
         Ok(Self { config, tls, schema, address: address.to_string(), refused })
+    }
+
+    /// A connection whose messages the caller reads.
+    pub(super) async fn connect_raw(
+        &self,
+    ) -> Result<(tokio_postgres::Client, RawConnection), EngineError> {
+        self.config.connect(self.tls.clone()).await.map_err(|error| (self.refused)(&error))
     }
 
     /// One connection of its own.
@@ -219,13 +234,22 @@ impl Session {
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, EngineError> {
+        let rows = self.write_rows(sql, parameters).await?;
+        rows.into_iter().next().ok_or_else(|| corrupt(format!("nothing was answered to {sql:?}")))
+    }
+
+    /// As [`Session::write`], for a statement that answers any number of rows.
+    pub(super) async fn write_rows(
+        &mut self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, EngineError> {
         let written = self.call(Access::Write, sql, parameters).await;
         match &written {
             Ok(_) => drop(self.health.record_success()),
             Err(error) => self.health.record_failure(error.clone()),
         }
-        let rows = written?;
-        rows.into_iter().next().ok_or_else(|| corrupt(format!("nothing was answered to {sql:?}")))
+        written
     }
 
     /// Sends a command that runs outside of any transaction and may take long.

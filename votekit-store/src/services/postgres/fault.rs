@@ -1,4 +1,4 @@
-//! What went wrong at the server or on the way to it, told in the engine's terms.
+//! What went wrong at the server or on the connector to it, told in the engine's terms.
 
 use std::error::Error as _;
 

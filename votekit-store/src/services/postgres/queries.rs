@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio_postgres::Row;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
 use votekit_core::instant::{UnixMillis, UnixSeconds};
@@ -10,7 +11,7 @@ use super::connections::Session;
 use super::fault::corrupt;
 use super::rows::{self, LeafRun, column, fixed_bytes, number, value};
 use crate::block_rows::part_of_run;
-use crate::{EngineError, Head, Lease, ReviewNote, Staged, StagingId, StoredBlock};
+use crate::{EngineError, Head, Lease, LogPosition, ReviewNote, Staged, StagingId, StoredBlock};
 
 /// What is read at once ends with the row that reaches so many bytes: blocks and batches hold
 /// megabytes each at the most.
@@ -133,6 +134,21 @@ pub(super) async fn staged_through(
         .read(sql, &[&law_id.as_str(), &node.as_bytes().as_slice(), &i64::from(epoch.0)])
         .await?;
     rows.first().map(|row| number(row, "sequence").map(Sequence)).transpose()
+}
+
+/// Where every log stands, and the last place staged for it.
+pub(super) async fn positions(session: &mut Session) -> Result<Vec<LogPosition>, EngineError> {
+    let sql = "SELECT law_id, height,
+            coalesce((SELECT max(id) FROM batch WHERE batch.election = head.election AND bytes IS NOT NULL), 0) AS staged
+        FROM head JOIN election ON id = election ORDER BY created";
+    let position = |row: &Row| {
+        Ok(LogPosition {
+            law_id: rows::law_id(row)?,
+            height: rows::number(row, "height")?,
+            staged: StagingId(rows::number(row, "staged")?),
+        })
+    };
+    session.read(sql, &[]).await?.iter().map(position).collect()
 }
 
 pub(super) async fn head(

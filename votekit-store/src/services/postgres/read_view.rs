@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId};
 
-use super::connections::{Session, Way, silent};
+use super::connections::{Connector, Session, silent};
 use super::fault::unavailable;
 use super::{queries, schema};
 use crate::services::url::ServiceAddress;
@@ -132,9 +132,11 @@ fn wait<T: Send + 'static>(
 }
 
 async fn connect(address: &ServiceAddress) -> Result<Session, EngineError> {
-    let way = Way::to(address)?;
-    let client = way.connect().await?;
-    schema::check(&client, &way.schema).await.map_err(|fault| fault.told_at_opening(address))?;
+    let connector = Connector::to(address)?;
+    let client = connector.connect().await?;
+    schema::check(&client, &connector.schema)
+        .await
+        .map_err(|fault| fault.told_at_opening(address))?;
     // A long export is no fault. The first read fixes the moment.
     let limits = format!(
         "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = 0",

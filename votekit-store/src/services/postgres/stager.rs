@@ -1,4 +1,4 @@
-//! Staging: what waits while one statement is under way goes into the next one, so one sync of the
+//! Staging: what waits while one statement is under connector goes into the next one, so one sync of the
 //! server's disk answers many callers.
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const GROUP_BATCHES_MAX: usize = 512;
 /// Bytes after which a group is written without waiting for more of the queue.
 const GROUP_BYTES_MAX: usize = 16 << 20;
 
-/// The way to the task that stages. The task ends when this is dropped and what was queued is
+/// The connector to the task that stages. The task ends when this is dropped and what was queued is
 /// written.
 #[derive(Debug)]
 pub(super) struct Stager(mpsc::Sender<Waiting>);

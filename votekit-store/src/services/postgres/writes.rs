@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
+use tokio_postgres::Row;
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId};
 use votekit_core::log::tile::encode_hashes;
 
@@ -172,14 +173,44 @@ pub(super) async fn hold_lease(
             ],
         )
         .await?;
-    let reason = match value::<&str>(&row, "outcome")? {
-        "given" => return Ok(()),
-        "no epoch" => NoLease::NoEpoch,
-        "takes no votes" => NoLease::TakesNoVotes,
-        "fenced" => NoLease::Fenced,
-        other => return Err(corrupt(format!("function hold_lease tells {other:?}"))),
-    };
-    Err(Conflict::NoLease { law_id: law_id.clone(), node, epoch, reason }.into())
+    lease_outcome(&row)?
+        .map_err(|reason| Conflict::NoLease { law_id: law_id.clone(), node, epoch, reason }.into())
+}
+
+/// One statement for all: a node asks often, and for each election that it takes votes for.
+pub(super) async fn renew_leases(
+    session: &mut Session,
+    node: NodeId,
+    held: &[(ElectionId, Epoch)],
+    length: Duration,
+) -> Result<Vec<Result<(), NoLease>>, EngineError> {
+    let law_ids: Vec<&str> = held.iter().map(|(law_id, _)| law_id.as_str()).collect();
+    let epochs: Vec<i64> = held.iter().map(|(_, epoch)| i64::from(epoch.0)).collect();
+    let node = node.as_bytes().as_slice();
+    let sql = "SELECT hold_lease(law_id, $1, epoch, make_interval(secs => $4)) AS outcome
+        FROM unnest($2::text[], $3::bigint[]) WITH ORDINALITY AS held (law_id, epoch, place) ORDER BY place";
+    let rows = session
+        .write_rows(
+            sql,
+            &[
+                &node,
+                &law_ids,
+                &epochs,
+                &length.as_secs_f64() as &(dyn tokio_postgres::types::ToSql + Sync),
+            ],
+        )
+        .await?;
+    rows.iter().map(lease_outcome).collect()
+}
+
+fn lease_outcome(row: &Row) -> Result<Result<(), NoLease>, EngineError> {
+    Ok(match value::<&str>(row, "outcome")? {
+        "given" => Ok(()),
+        "no epoch" => Err(NoLease::NoEpoch),
+        "takes no votes" => Err(NoLease::TakesNoVotes),
+        "fenced" => Err(NoLease::Fenced),
+        other => return Err(corrupt(format!("function hold_lease returned {other:?}"))),
+    })
 }
 
 pub(super) async fn fence(

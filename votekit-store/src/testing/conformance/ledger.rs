@@ -9,7 +9,8 @@ use super::{Case, CaseError, Outcome, Place, case, ensure, ensure_eq, exact_case
 use crate::{Conflict, EngineError, Hints, StagingId};
 use leases::{
     a_block_of_a_deposed_leader_is_refused, a_fenced_epoch_is_given_no_lease, a_lead_runs_out,
-    a_reader_never_misses_a_batch, leases_are_given_and_extended, leases_run_out,
+    a_reader_never_misses_a_batch, leases_are_given_and_extended,
+    leases_of_several_elections_are_renewed_in_one_call, leases_run_out,
     no_lease_is_given_to_an_epoch_there_is_not, no_lease_is_given_where_no_votes_are_taken,
     of_many_that_ask_one_leads, one_leads_until_it_resigns, remarks_are_kept_once_and_in_order,
     who_opens_the_same_place_shares_it_or_is_refused,
@@ -20,7 +21,7 @@ use log::{
     another_block_in_the_heads_place_is_refused, blocks_are_read_from_a_height_on,
     committing_the_head_again_succeeds, full_tiles_are_kept, heads_and_blocks_survive_a_restart,
     leaves_are_read_in_any_range, only_one_of_two_competing_blocks_commits,
-    the_first_block_creates_the_log,
+    positions_and_changes_follow_heads_and_staging, the_first_block_creates_the_log,
 };
 use staging::{
     a_number_belongs_to_one_batch, a_purged_batch_stays_purged, epochs_are_listed,
@@ -63,7 +64,9 @@ pub(super) const CASES: &[Case] = &[
     case!(blocks_are_read_from_a_height_on),
     case!(leaves_are_read_in_any_range),
     case!(full_tiles_are_kept),
+    case!(positions_and_changes_follow_heads_and_staging),
     case!(leases_are_given_and_extended),
+    case!(leases_of_several_elections_are_renewed_in_one_call),
     case!(leases_run_out),
     case!(no_lease_is_given_where_no_votes_are_taken),
     case!(a_fenced_epoch_is_given_no_lease),

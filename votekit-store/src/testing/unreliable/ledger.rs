@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use votekit_core::batch::Batch;
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
@@ -11,7 +12,7 @@ use votekit_core::instant::UnixMillis;
 use super::{Persistent, Unreliable, persist};
 use crate::{
     BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
-    Ledger, LogStore, ReviewNote, Staged, Staging, StagingId, StoredBlock,
+    Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged, Staging, StagingId, StoredBlock,
 };
 
 #[async_trait]
@@ -47,6 +48,20 @@ impl<T: Staging + ?Sized> Staging for Unreliable<T> {
 impl<T: LogStore + ?Sized> LogStore for Unreliable<T> {
     async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
         self.read(self.inner.elections()).await
+    }
+
+    async fn positions(&self) -> Result<Vec<LogPosition>, EngineError> {
+        let mut positions = self.read(self.inner.positions()).await?;
+        let put_back = self.put_back.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((law_id, head)) = &*put_back {
+            let back = positions.iter_mut().filter(|position| position.law_id == *law_id);
+            back.for_each(|position| position.height = head.height);
+        }
+        Ok(positions)
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes()
     }
 
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
@@ -115,6 +130,15 @@ impl<T: Leases + ?Sized> Leases for Unreliable<T> {
         length: Duration,
     ) -> Result<(), EngineError> {
         self.write(self.inner.hold_lease(law_id, node, epoch, length)).await
+    }
+
+    async fn renew_leases(
+        &self,
+        node: NodeId,
+        held: &[(ElectionId, Epoch)],
+        length: Duration,
+    ) -> Result<Vec<Result<(), NoLease>>, EngineError> {
+        self.write(self.inner.renew_leases(node, held, length)).await
     }
 
     async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError> {
@@ -210,6 +234,14 @@ impl<T: LogStore> LogStore for Persistent<T> {
         persist(|| self.inner.elections()).await
     }
 
+    async fn positions(&self) -> Result<Vec<LogPosition>, EngineError> {
+        persist(|| self.inner.positions()).await
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes()
+    }
+
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
         persist(|| self.inner.commit(commit)).await
     }
@@ -272,6 +304,15 @@ impl<T: Leases> Leases for Persistent<T> {
         length: Duration,
     ) -> Result<(), EngineError> {
         persist(|| self.inner.hold_lease(law_id, node, epoch, length)).await
+    }
+
+    async fn renew_leases(
+        &self,
+        node: NodeId,
+        held: &[(ElectionId, Epoch)],
+        length: Duration,
+    ) -> Result<Vec<Result<(), NoLease>>, EngineError> {
+        persist(|| self.inner.renew_leases(node, held, length)).await
     }
 
     async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError> {

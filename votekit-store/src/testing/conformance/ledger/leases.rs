@@ -83,6 +83,26 @@ pub(in super::super) async fn leases_are_given_and_extended(place: &dyn Place) -
     Ok(())
 }
 
+pub(in super::super) async fn leases_of_several_elections_are_renewed_in_one_call(
+    place: &dyn Place,
+) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let (open, closed) = (law("L1"), law("L2"));
+    commit_head(&*ledger, &mut SampleLog::new(&open), true).await?;
+    commit_head(&*ledger, &mut SampleLog::new(&closed), false).await?;
+    let first = ledger.allocate_epoch(&open, node(1)).await?;
+    let other = ledger.allocate_epoch(&closed, node(1)).await?;
+    let held = [(open.clone(), first), (closed.clone(), other), (open.clone(), Epoch(1000))];
+    let renewed = ledger.renew_leases(node(1), &held, LONG).await?;
+    let expected = vec![Ok(()), Err(NoLease::TakesNoVotes), Err(NoLease::NoEpoch)];
+    ensure_eq!(renewed, expected, "each in its place");
+    expect_leases(&*ledger, &open, &[(1, first)], "renewed").await?;
+    expect_leases(&*ledger, &closed, &[], "an election that takes no votes").await?;
+    let none = ledger.renew_leases(node(1), &[], LONG).await?;
+    ensure_eq!(none, vec![], "nothing was asked");
+    Ok(())
+}
+
 pub(in super::super) async fn leases_run_out(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");

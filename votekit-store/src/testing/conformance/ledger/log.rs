@@ -1,7 +1,9 @@
 //! Blocks, heads and tiles.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::watch;
 use votekit_core::election_log::leaves_of_block;
 use votekit_core::id::Epoch;
 use votekit_core::instant::UnixMillis;
@@ -10,7 +12,10 @@ use votekit_core::log::tile::encode_hashes;
 use super::super::samples::{SampleLog, batch, law};
 use super::super::{CaseError, Outcome, Place, ensure, ensure_eq};
 use super::expect_conflict;
-use crate::{BlockCommit, Conflict, Hints, Ledger, StagingId};
+use crate::{BlockCommit, Conflict, Hints, Ledger, LogPosition, StagingId};
+
+/// How long a change may take to be told: a connection that listens may have to be made first.
+const CHANGE_TIME: Duration = Duration::from_secs(60);
 
 /// Ends a case unless the ledger holds exactly these blocks and the head after them.
 async fn expect_log(ledger: &dyn Ledger, commits: &[Arc<BlockCommit>], what: &str) -> Outcome {
@@ -375,5 +380,33 @@ pub(in super::super) async fn full_tiles_are_kept(place: &dyn Place) -> Outcome 
         );
     }
     ensure_eq!(ledger.tile(&law("L2"), 0, 0).await?, None, "a tile of another election");
+    Ok(())
+}
+
+/// Ends a case unless the ledger tells of a change.
+async fn expect_change(changes: &mut watch::Receiver<u64>, what: &'static str) -> Outcome {
+    match tokio::time::timeout(CHANGE_TIME, changes.changed()).await {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(CaseError::Missing { what }),
+    }
+}
+
+pub(in super::super) async fn positions_and_changes_follow_heads_and_staging(
+    place: &dyn Place,
+) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let mut changes = ledger.changes();
+    ensure_eq!(ledger.positions().await?, vec![], "a new ledger");
+    let first = batch(&law("L1"), 1, Epoch(1), 1, 2, 0);
+    let staged = ledger.stage(&first, &Hints::new()).await?;
+    expect_change(&mut changes, "a change when a batch was staged after idle").await?;
+    let mut log = SampleLog::new(&law("L1"));
+    log.grow(&*ledger, 3).await?;
+    expect_change(&mut changes, "a change when a head moved").await?;
+    SampleLog::new(&law("L0")).grow(&*ledger, 1).await?;
+    log.grow(&*ledger, 1).await?;
+    let position = |law_id, height, staged| LogPosition { law_id, height, staged };
+    let expected = vec![position(law("L1"), 2, staged), position(law("L0"), 1, StagingId(0))];
+    ensure_eq!(ledger.positions().await?, expected, "two logs");
     Ok(())
 }

@@ -1,0 +1,87 @@
+//! Hears of changes to the logs: one connection that listens for notifications of PostgreSQL.
+//!
+//! A notification that is lost costs time and nothing else: those who wait for changes look from
+//! time to time all the same.
+
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::future::poll_fn;
+use tokio::sync::watch;
+use tokio_postgres::AsyncMessage;
+
+use super::connections::Connector;
+use crate::essential;
+
+/// How long the listener waits before it connects again.
+const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A task that listens for as long as the ledger is open.
+#[derive(Debug)]
+pub(super) struct Listener {
+    changes: watch::Receiver<u64>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Listener {
+    pub(super) fn start(connector: Arc<Connector>) -> Self {
+        let (sender, changes) = watch::channel(0);
+        let task = essential::spawn("the listener of PostgreSQL", async move {
+            loop {
+                listen(&connector, &sender).await;
+                tokio::time::sleep(RECONNECT_INTERVAL).await;
+            }
+        });
+        Self { changes, task }
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Listens until the connection ends.
+async fn listen(connector: &Connector, changes: &watch::Sender<u64>) {
+    let (client, mut connection) = match connector.connect_raw().await {
+        Ok(connected) => connected,
+        Err(error) => {
+            tracing::debug!(%error, "notifications of PostgreSQL are not heard");
+            return;
+        }
+    };
+    // Whatever came while nothing listened is looked for once.
+    let subscribe = async {
+        let row = client.query_one("SELECT changes_channel()", &[]).await?;
+        client.batch_execute(&format!("LISTEN {}", row.get::<_, &str>(0))).await?;
+        changes.send_modify(|number| *number += 1);
+        Ok::<(), tokio_postgres::Error>(())
+    };
+    tokio::pin!(subscribe);
+    let mut subscribed = false;
+    let ended = poll_fn(|context| {
+        loop {
+            if !subscribed && let Poll::Ready(done) = subscribe.as_mut().poll(context) {
+                if done.is_err() {
+                    return Poll::Ready(());
+                }
+                subscribed = true;
+            }
+            match connection.poll_message(context) {
+                Poll::Ready(Some(Ok(AsyncMessage::Notification(_)))) => {
+                    changes.send_modify(|number| *number += 1);
+                }
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    });
+    ended.await;
+}
