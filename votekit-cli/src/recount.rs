@@ -18,12 +18,12 @@ mod rolls;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
-use serde::Serialize;
-
 use batch::EvidenceBatch;
 use decisions::Decisions;
 use line::{Line, LogDecision, LogDefinition, LogOutcome};
 use rolls::Rolls;
+use serde::Serialize;
+
 pub(crate) use rolls::{RollRows, shorten};
 
 /// The number of a batch, as the log writes it.

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::http::{Method, Request, Response};
+use votekit_node::limits::rate_limit::RateLimit;
+use votekit_node::limits::throttle::Prefix;
+use votekit_node::metrics::{self, Refusal};
 
 use crate::context::{Api, VOTE_PATH};
 use crate::guard::client_address::client_address;
 use crate::guard::idempotency_key::IDEMPOTENCY_KEY;
 use crate::problem::{Problem, problem_response};
-use votekit_node::limits::rate_limit::RateLimit;
-use votekit_node::limits::throttle::Prefix;
-use votekit_node::metrics::{self, Refusal};
 
 /// The prefix that a vote comes from: an extension of its request.
 #[derive(Clone, Copy)]

@@ -24,6 +24,12 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use votekit_node::Node;
+use votekit_node::config::{Config, ConfigError};
+use votekit_node::data_folder::FolderError;
+use votekit_node::limits::address_prefix::Shares;
+use votekit_node::memory::overwriting_stack;
+use votekit_node::metrics;
 
 use self::connection::{Limits, Phase, Service};
 use self::limiter::LimiterRules;
@@ -33,12 +39,6 @@ use crate::context::Api;
 use crate::gate::Gate;
 use crate::guard::message_rules;
 use crate::routes;
-use votekit_node::Node;
-use votekit_node::config::{Config, ConfigError};
-use votekit_node::data_folder::FolderError;
-use votekit_node::limits::address_prefix::Shares;
-use votekit_node::memory::overwriting_stack;
-use votekit_node::metrics;
 
 pub use votekit_node::logging::{
     LogLevelError, check_log_level, flush_log, init_logging, log_panics,

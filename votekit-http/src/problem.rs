@@ -18,12 +18,12 @@ use votekit_core::election::{ResultsPolicy, State};
 use votekit_core::envelope::FieldError;
 use votekit_core::id::RequestId;
 use votekit_core::instant::UnixMinutes;
-
-use crate::log_summary::LogSummary;
 use votekit_node::roll_store::RollError;
 use votekit_node::{AdminError, SubmitError};
 use votekit_node::{ReceiptError, ResultsError};
 use votekit_store::{Conflict, EngineError};
+
+use crate::log_summary::LogSummary;
 
 /// Why a call failed.
 #[derive(Debug)]

@@ -14,12 +14,12 @@ use votekit_core::instant::UnixMinutes;
 use votekit_core::reconcile::Report;
 use votekit_core::results::Results;
 use votekit_core::tally::Counts;
-
-use super::*;
-use crate::api::openapi;
 use votekit_node::Node;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
+
+use super::*;
+use crate::api::openapi;
 
 fn document() -> Value {
     serde_json::to_value(openapi::document()).expect("text keys")

@@ -16,6 +16,10 @@ use votekit_core::election_log::{RollContent, leaves_of_block};
 use votekit_core::id::{BatchNumber, Digest, ElectionId};
 use votekit_core::log::leaf::{ElectionEvent, Leaf};
 use votekit_core::log::merkle::empty_root;
+use votekit_store::embedded::EmbeddedReadView;
+#[cfg(feature = "services")]
+use votekit_store::services::{postgres::PostgresReadView, url::ServiceAddress};
+use votekit_store::{EngineError, Head, LogReader, ReviewNote, StoredBlock};
 
 use self::log_standing::LogStanding;
 use crate::data_folder::{Belonging, DataFolder};
@@ -23,10 +27,6 @@ use crate::election::CheckpointSigner;
 use crate::election::{ElectionView, NodeView};
 use crate::error::NodeError;
 use crate::roll_store::{self, RollView};
-use votekit_store::embedded::EmbeddedReadView;
-#[cfg(feature = "services")]
-use votekit_store::services::{postgres::PostgresReadView, url::ServiceAddress};
-use votekit_store::{EngineError, Head, LogReader, ReviewNote, StoredBlock};
 
 /// How every leaf about the state of an election begins.
 const ELECTION_LEAF: &[u8] = br#"{"leaf":"election","#;

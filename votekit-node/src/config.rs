@@ -8,10 +8,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
+use votekit_core::batch::Batch;
 
 use crate::address_range::AddressRange;
 use crate::node_name::NodeName;
-use votekit_core::batch::Batch;
 
 /// Everything a node can be told. The defaults suit one node on its own machine.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -10,11 +10,11 @@ use votekit_core::instant::UnixMinutes;
 use votekit_core::log::checkpoint::CheckpointError;
 use votekit_core::log::note::KeyError;
 use votekit_core::log::policy::PolicyError;
+use votekit_store::EngineError;
 
 use crate::config::Role;
 use crate::data_folder::FolderError;
 use crate::roll_store::RollError;
-use votekit_store::EngineError;
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,6 @@
 //! Requests on their way: issued by this node and not yet decided. In memory only. The same request
 //! sent again meanwhile gets the answer of the first, without a second envelope.
 
-use crate::election::Stored;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -11,10 +10,11 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 use votekit_core::id::RequestId;
+use votekit_store::Hint;
 
 use crate::election::IntakeError;
+use crate::election::Stored;
 use crate::limits::throttle::Turn;
-use votekit_store::Hint;
 
 const SHARDS: usize = 64;
 

@@ -26,6 +26,10 @@ use votekit_core::id::{BatchNumber, ElectionId, Epoch};
 use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::leaf::{BatchLeaf, RollEvent};
 use votekit_core::log::merkle::TreeHash;
+use votekit_store::retry::until_definite;
+use votekit_store::{
+    EngineError, FirstUse, Head, KnownElectors, Ledger, Staged, StagingId, StoredBlock,
+};
 
 use self::restore::{Refused, Restored, restore};
 use crate::context::NodeContext;
@@ -35,10 +39,6 @@ use crate::error::NodeError;
 use crate::memory::stack_used;
 use crate::metrics;
 use crate::roll_store::{self, Rolls};
-use votekit_store::retry::until_definite;
-use votekit_store::{
-    EngineError, FirstUse, Head, KnownElectors, Ledger, Staged, StagingId, StoredBlock,
-};
 
 /// Blocks, and batches of evidence, read at once; the ledger gives fewer when they are large.
 pub(crate) const READ_AT_ONCE: usize = 256;

@@ -2,7 +2,6 @@
 //! comes. An engine that failed a write is asked to write again; a clock that stepped back raises an
 //! alarm; planned closes that have come are remembered; the room on the disk is measured.
 
-use crate::observed::Space;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use votekit_core::id::ElectionId;
 use crate::clock::Stepped;
 use crate::config::Role;
 use crate::context::NodeContext;
+use crate::observed::Space;
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_secs(1);

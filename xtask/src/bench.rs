@@ -12,6 +12,7 @@ mod paired;
 mod profile;
 mod redis;
 mod referendum;
+mod rest;
 mod restart;
 mod row;
 mod services;
@@ -34,7 +35,7 @@ use crate::project;
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The benchmarks to run: hashgen, vote, latency, hostile, verify, referendum, redis, restart;
-    /// on services vote, latency, parts. By default those of the engine that are short.
+    /// on services vote, latency, parts, rest. By default those of the engine that are short.
     names: Vec<String>,
     /// The engine of votekit; `services` starts a Redis Cluster, RabbitMQ and PostgreSQL for it.
     #[arg(long, value_enum, default_value_t = Engine::Embedded)]
@@ -132,7 +133,13 @@ const BENCHES: [Bench; 8] = [
     },
 ];
 
-const SERVICES_BENCHES: [Bench; 3] = [
+const SERVICES_BENCHES: [Bench; 4] = [
+    Bench {
+        name: "rest",
+        about: "transactions a second on PostgreSQL with six nodes and twenty elections at rest",
+        by_default: false,
+        run: rest::run,
+    },
     Bench {
         name: "vote",
         about: "votes decided a second over servers, beside --beside, which prints `peer: … N votes/s end to end`",

@@ -67,18 +67,41 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Fails when modules of a crate form a circle.
-#[expect(dead_code, reason = "checked once the last circle is gone")]
+/// Circles of modules that are known and wait to be cut, by crate. A crate that is not here has
+/// none.
+const KNOWN_CIRCLES: [(&str, usize); 7] = [
+    ("votekit-core", 4),
+    ("votekit-store", 3),
+    ("votekit-cli", 2),
+    ("loadtests", 2),
+    ("xtask", 1),
+    ("faultdisk", 1),
+    ("faultdisk/preload", 2),
+];
+
+/// Fails when modules of a crate form a circle that is not known.
 pub(crate) fn check(root: &Path) -> Result<()> {
-    let mut modules = 0;
-    let mut circles = Vec::new();
+    let (mut modules, mut known_circles) = (0, 0);
+    let mut faults = Vec::new();
     for folder in crate_folders(root)? {
         let graph = CrateGraph::read(root, &folder)?;
         modules += graph.files.len();
-        circles.extend(graph.circles.iter().map(|one| format!("{folder}: {}", one.join(" "))));
+        let known = KNOWN_CIRCLES.iter().find(|(one, _)| *one == folder).map_or(0, |(_, n)| *n);
+        known_circles += known;
+        match graph.circles.len() {
+            found if found > known => {
+                let circles: Vec<String> =
+                    graph.circles.iter().map(|circle| circle.join(" ")).collect();
+                faults.push(format!("{folder}: {}", circles.join("; ")));
+            }
+            found if found < known => {
+                faults.push(format!("{folder}: {found} circles are left: lower KNOWN_CIRCLES"));
+            }
+            _ => {}
+        }
     }
-    ensure!(circles.is_empty(), "circles of modules:\n  {}", circles.join("\n  "));
-    println!("{modules} modules, no circle");
+    ensure!(faults.is_empty(), "circles of modules:\n  {}", faults.join("\n  "));
+    println!("{modules} modules; {known_circles} circles are known, no other");
     Ok(())
 }
 

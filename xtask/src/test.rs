@@ -27,7 +27,7 @@ use clap::ValueEnum;
 use self::report::Report;
 use self::suite::Counts;
 use crate::services::Rig;
-use crate::{chaos, man, project, services};
+use crate::{chaos, man, modules, project, services};
 
 /// Run every check.
 #[derive(clap::Args)]
@@ -97,6 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }
     report.check("checker: no code of votekit", independence::check_tree);
     report.check("findings: their tests exist", || findings::check(project::root()));
+    report.check("modules: no new circle", || modules::check(project::root()));
     report.check("chaos", || chaos::run(&chaos::Arguments::short()));
     if arguments.engine == Engine::All {
         report.check("chaos on services", || chaos::run(&chaos::Arguments::short_on_services()));

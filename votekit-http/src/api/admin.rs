@@ -12,17 +12,17 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
-
-use crate::context::Api;
-use crate::guard::json_body::{json, optional_json};
-use crate::guard::path_text::{PathText, law_id};
-use crate::problem::{Problem, ProblemDocument};
 use votekit_node::ElectionView;
 use votekit_node::roll_store::RollView;
 use votekit_node::{
     AmendElection, AnnulElection, CloseElection, CreateElection, CreatedElection, LoadReport,
     OpenElection,
 };
+
+use crate::context::Api;
+use crate::guard::json_body::{json, optional_json};
+use crate::guard::path_text::{PathText, law_id};
+use crate::problem::{Problem, ProblemDocument};
 
 /// Which roll to load, by its place on the node's machine.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -7,12 +7,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response};
 use serde::Serialize;
+use votekit_node::ElectionView;
 
 use crate::context::Api;
 use crate::guard::path_text::{PathText, law_id};
 use crate::guard::representation::{REVALIDATE, Representation};
 use crate::problem::{Problem, ProblemDocument};
-use votekit_node::ElectionView;
 
 /// Lists the elections.
 #[utoipa::path(

@@ -7,10 +7,10 @@ use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
-
-use crate::context::Api;
 use votekit_node::Gauges;
 use votekit_node::metrics::{self, Reading};
+
+use crate::context::Api;
 
 /// Everything the node counts and measures.
 #[utoipa::path(

@@ -7,9 +7,9 @@ use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use votekit_node::Health;
 
 use crate::context::Api;
-use votekit_node::Health;
 
 /// Tells whether this node can take votes, and the state of each thing it depends on.
 #[utoipa::path(

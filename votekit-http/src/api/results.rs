@@ -14,14 +14,14 @@ use utoipa::ToSchema;
 use votekit_core::envelope::VoterToken;
 use votekit_core::export::json::Document;
 use votekit_core::id::{ElectionId, RequestId};
+use votekit_node::BilingualView;
+use votekit_node::ResultsError;
 
 use crate::context::Api;
 use crate::guard::path_text::{PathText, law_id};
 use crate::guard::representation::{REVALIDATE, Representation};
 use crate::guard::response_headers::VOTER_TOKEN;
 use crate::problem::{Problem, ProblemDocument};
-use votekit_node::BilingualView;
-use votekit_node::ResultsError;
 
 /// The results of one election, as in the results file of its publication bundle.
 // Only the documentation uses this type: answers are written from

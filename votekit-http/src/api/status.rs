@@ -11,13 +11,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use votekit_core::decision::Decision;
 use votekit_core::id::RequestId;
+use votekit_node::VoteStatus;
+use votekit_store::Hint;
 
 use crate::context::Api;
 use crate::guard::path_text::PathText;
 use crate::guard::prefer::{PREFERENCE_APPLIED, Wait};
 use crate::problem::{Problem, ProblemDocument};
-use votekit_node::VoteStatus;
-use votekit_store::Hint;
 
 /// What became of a vote.
 #[derive(Debug, Serialize, ToSchema)]

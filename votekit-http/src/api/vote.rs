@@ -13,6 +13,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use votekit_core::envelope::VoteRequest;
 use votekit_core::id::RequestId;
+use votekit_node::VoteStatus;
+use votekit_node::memory::stack_used;
 
 use crate::api::status::{VoteStatusDocument, status_response};
 use crate::context::{Api, VOTE_PATH};
@@ -23,8 +25,6 @@ use crate::guard::message_rules::check_content_coding;
 use crate::guard::prefer::{PREFERENCE_APPLIED, Wait};
 use crate::guard::response_headers::VOTER_TOKEN;
 use crate::problem::{Problem, ProblemDocument};
-use votekit_node::VoteStatus;
-use votekit_node::memory::stack_used;
 
 /// A vote. Exactly these four texts, each once.
 #[derive(ToSchema)]

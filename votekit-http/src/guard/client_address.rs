@@ -4,7 +4,6 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::{HeaderMap, HeaderName};
-
 use votekit_node::config::Config;
 
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use axum::http::{Method, Request, Response};
 use tower::{Layer, Service};
-
 use votekit_node::metrics::RouteMeter;
 
 /// Measures what it wraps under one route.

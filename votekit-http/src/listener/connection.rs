@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
+use votekit_node::memory::OverwritingStream;
 use zeroize::Zeroizing;
 
 use super::activity::WatchedBody;
@@ -33,7 +34,6 @@ use super::tls::TlsIdentity;
 use crate::gate::Gate;
 use crate::guard::message_rules::refuse_message;
 use crate::guard::response_headers::complete;
-use votekit_node::memory::OverwritingStream;
 
 /// How far the life of a server has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

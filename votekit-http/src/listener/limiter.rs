@@ -16,8 +16,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::activity::Activity;
 use votekit_node::limits::address_prefix::{Prefix, Shares};
+
+use super::activity::Activity;
 
 /// The limits of one listener.
 #[derive(Debug, Clone, Copy)]

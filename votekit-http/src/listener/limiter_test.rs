@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use proptest::prelude::*;
+use votekit_node::limits::address_prefix::DigestKey;
 
 use super::*;
-use votekit_node::limits::address_prefix::DigestKey;
 
 fn rules(slots_max: u32) -> LimiterRules {
     LimiterRules {

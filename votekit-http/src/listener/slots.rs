@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
+use votekit_node::limits::address_prefix::Shares;
+use votekit_node::metrics;
 
 use super::activity::Activity;
 use super::limiter::{Arrival, ConnectionId, ConnectionLimiter, LimiterRules};
-use votekit_node::limits::address_prefix::Shares;
-use votekit_node::metrics;
 
 /// The slots of one listener.
 #[derive(Debug)]

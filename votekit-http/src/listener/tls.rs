@@ -7,9 +7,9 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
+use votekit_node::data_folder::check_private;
 
 use super::ServeError;
-use votekit_node::data_folder::check_private;
 
 /// The identity of the public listener. It can be read again while connections are served.
 pub(super) struct TlsIdentity {

@@ -23,6 +23,7 @@ use votekit_core::envelope::FieldError;
 use votekit_core::id::{ElectionId, NodeId};
 use votekit_core::instant::{TimeError, UnixMillis, UnixMinutes, UnixSeconds};
 use votekit_core::manifest::Manifest;
+use votekit_store::StagingId;
 
 use crate::admin::supplement_report::{LiveBefore, SupplementReport};
 use crate::data_folder::DataFolder;
@@ -35,7 +36,6 @@ use crate::node::Node;
 use crate::recovery::Recovered;
 use crate::roll_store::{self, Kept, LoadProgress};
 use crate::seal::endorse::{Endorse as _, Endorsement, ProposedBlock, SoleAuthority};
-use votekit_store::StagingId;
 
 /// How long the files of a roll may take to be read, checked and copied: eight million electors
 /// take minutes from a slow disk.

@@ -10,6 +10,8 @@ use votekit_core::election::{Definition, State};
 use votekit_core::election_log::{ElectionLogError, LogEvent, RollLoad};
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::manifest::{LawRow, Manifest};
+use votekit_store::retry::until_definite;
+use votekit_store::{EngineError, RollOrigin};
 
 use crate::admin::elections::LoadOutcome;
 use crate::data_folder::DataFolder;
@@ -18,8 +20,6 @@ use crate::error::AdminError;
 use crate::node::Node;
 use crate::recovery::{add_to_registry, known_electors};
 use crate::roll_store::{self, KeptRolls, RollView};
-use votekit_store::retry::until_definite;
-use votekit_store::{EngineError, RollOrigin};
 
 /// A kept roll that was read and can take effect in an election.
 pub(crate) struct PreparedRoll {

@@ -12,11 +12,11 @@ use votekit_core::election_log::RollContent;
 use votekit_core::electorate::{Elector, Electorate};
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::leaf::Leaf;
+use votekit_store::{EngineError, FirstUse, KnownElectors, RollOrigin};
 
 use crate::archive::Archive;
 use crate::error::NodeError;
 use crate::roll_store;
-use votekit_store::{EngineError, FirstUse, KnownElectors, RollOrigin};
 
 /// The electors of one election.
 #[derive(Debug)]

@@ -10,13 +10,13 @@ use votekit_core::id::{Digest, ElectionId, Epoch, NodeId};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::leaf::{ElectionEvent, Leaf, NodeEvent};
 use votekit_core::log::merkle::empty_root;
+use votekit_store::EngineError;
 
 use crate::archive::Archive;
 use crate::election::CheckpointSigner;
 use crate::election::{ElectionStatus, ElectionView, EpochView, NodeView};
 use crate::error::NodeError;
 use crate::node_name::NodeName;
-use votekit_store::EngineError;
 
 /// What the leaves of one log come to.
 pub(crate) struct LogStanding {

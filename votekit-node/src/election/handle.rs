@@ -13,6 +13,7 @@ use votekit_core::election_log::{Effect, ElectionLog};
 use votekit_core::envelope::VoterToken;
 use votekit_core::id::{Digest, ElectionId, Epoch, RequestId};
 use votekit_core::instant::UnixMillis;
+use votekit_store::StagingId;
 
 use super::snapshots::WriteError;
 use super::{
@@ -21,7 +22,6 @@ use super::{
 };
 use crate::clock::{HELD_MAX_MILLIS, HeldClock, PassedCloses};
 use crate::memory::stack_used;
-use votekit_store::StagingId;
 
 /// Where a log and its staging stand in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

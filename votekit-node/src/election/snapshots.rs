@@ -21,7 +21,6 @@ use votekit_core::id::{Digest, ElectionId};
 use votekit_store::StagingId;
 
 use super::Committed;
-
 use crate::data_folder::{FolderError, make_private_folder, write_whole};
 use crate::metrics;
 use crate::random::SystemRandom;

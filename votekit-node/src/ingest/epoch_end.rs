@@ -7,12 +7,12 @@ use std::time::Duration;
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::election::State;
 use votekit_core::id::{BatchNumber, Epoch, Sequence};
+use votekit_store::EngineError;
+use votekit_store::retry::until_definite;
 
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::random::SystemRandom;
-use votekit_store::EngineError;
-use votekit_store::retry::until_definite;
 
 /// How often it is asked whether what was staged is sealed.
 const LOOK_EVERY: Duration = Duration::from_millis(50);

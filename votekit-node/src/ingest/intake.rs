@@ -4,9 +4,6 @@
 //! many voters and a lone voter waits for nobody. A batch whose outcome is unknown is published
 //! again, unchanged, until it is confirmed; its voters are told so at once.
 
-use crate::election::IntakeError;
-use crate::election::Submission;
-use crate::election::Voter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,17 +12,20 @@ use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::envelope::Envelope;
 use votekit_core::id::{BatchNumber, Epoch, Sequence};
 use votekit_core::instant::UnixMinutes;
+use votekit_store::retry::Backoff;
+use votekit_store::{Conflict, EngineError, NoLease};
 use zeroize::Zeroize;
 
 use super::lease_renewal;
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
+use crate::election::IntakeError;
 use crate::election::Stored;
+use crate::election::Submission;
+use crate::election::Voter;
 use crate::memory::stack_used;
 use crate::metrics;
 use crate::random::SystemRandom;
-use votekit_store::retry::Backoff;
-use votekit_store::{Conflict, EngineError, NoLease};
 
 /// The longest time for which a batch lets in those who are being served at this moment. It is
 /// spent under full load alone: a batch costs signatures and a sync whatever is in it, and a lone

@@ -1,17 +1,17 @@
 //! The lease under which a node answers voters: without it the close could not know when the last
 //! vote was answered.
 
-use crate::election::LEASE_LENGTH;
-use crate::election::Lease;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use votekit_core::id::{Epoch, NodeId};
+use votekit_store::EngineError;
+use votekit_store::clock;
 
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
-use votekit_store::EngineError;
-use votekit_store::clock;
+use crate::election::LEASE_LENGTH;
+use crate::election::Lease;
 
 /// How often it is renewed.
 const RENEW_EVERY: Duration = Duration::from_millis(750);

@@ -1,6 +1,5 @@
 //! How a vote is taken: which checks it passes, in which order, and what its voter is answered.
 
-use crate::election::Stored;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,12 +8,14 @@ use votekit_core::election::{State, Timing, Window};
 use votekit_core::envelope::{Envelope, VoteRequest};
 use votekit_core::id::RequestId;
 use votekit_core::instant::{UnixMillis, UnixMinutes};
+use votekit_store::{EngineError, Mark};
 use zeroize::Zeroizing;
 
 use crate::clock::Stepped;
 use crate::config::Role;
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
+use crate::election::Stored;
 use crate::election::{IntakeError, Submission};
 use crate::error::SubmitError;
 use crate::limits::throttle::{Origin, Turn};
@@ -22,7 +23,6 @@ use crate::metrics;
 use crate::node::Node;
 use crate::pending::{Issue, Known};
 use crate::random::random_request_id;
-use votekit_store::{EngineError, Mark};
 
 impl Node {
     /// Takes a vote: checks it against the election, stamps it, and waits until it is durable. One

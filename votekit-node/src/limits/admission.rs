@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 
 use votekit_core::credential::RegistryKey;
 use votekit_core::id::ElectionId;
+use votekit_store::{Hint, Mark, Registry};
 
 use crate::config::Config;
 use crate::error::SubmitError;
 use crate::limits::rate_limit::{KeyedRateLimit, RateLimit};
 use crate::limits::throttle::{Throttle, Turn};
 use crate::metrics;
-use votekit_store::{Hint, Mark, Registry};
 
 /// The admission of one process. NodeContext by all tasks.
 #[derive(Debug)]

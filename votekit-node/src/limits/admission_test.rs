@@ -8,13 +8,13 @@ use proptest::prelude::*;
 use votekit_core::credential::{Credential, CredentialHasher};
 use votekit_core::electorate::KeyList;
 use votekit_core::id::RequestId;
+use votekit_store::Mark;
+use votekit_store::embedded::EmbeddedRegistry;
 
 use super::*;
 use crate::config::Config;
 use crate::error::SubmitError;
 use crate::limits::throttle::{Next, Throttle};
-use votekit_store::Mark;
-use votekit_store::embedded::EmbeddedRegistry;
 
 /// A vote for one of a few NAS, from one of a few addresses, some time after the one before.
 #[derive(Debug, Clone, Copy)]

@@ -16,7 +16,6 @@
 mod budget;
 mod pairs;
 
-use crate::config::ThrottleConfig;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +26,7 @@ use votekit_core::credential::Nas;
 
 use self::budget::WrongBudget;
 use self::pairs::{AttemptId, Begin, Millis, PairRules, Pairs};
+use crate::config::ThrottleConfig;
 use crate::limits::address_prefix::{DigestKey, Shares};
 use crate::metrics;
 

@@ -21,6 +21,7 @@ use votekit_core::log::merkle::{ProveError, TileReader, TreeHash, prove_inclusio
 use votekit_core::log::proof::Proof;
 use votekit_core::log::tile::{self, TILE_WIDTH, Tile};
 use votekit_core::results::Results;
+use votekit_store::{EngineError, Hint};
 
 use crate::config::Role;
 use crate::context::NodeContext;
@@ -28,7 +29,6 @@ use crate::election::ElectionView;
 use crate::election::{Committed, ElectionHandle};
 use crate::node::Node;
 use crate::watch;
-use votekit_store::{EngineError, Hint};
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

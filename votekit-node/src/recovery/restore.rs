@@ -10,10 +10,10 @@ use votekit_core::election_log::snapshot::{Head, SEGMENT_REQUESTS, SnapshotError
 use votekit_core::election_log::{ElectionLog, RollContent};
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::request_index::{Decided, DecidedList, RequestIndex};
+use votekit_store::StagingId;
 
 use crate::election::snapshots::{HEAD, Written, segment_path};
 use crate::roll_store::{RollError, Rolls};
-use votekit_store::StagingId;
 
 /// A log taken from a snapshot.
 pub(crate) struct Restored {

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use votekit_core::election::State;
 use votekit_core::election_log::{Scrub, ScrubError};
 use votekit_core::id::RequestId;
+use votekit_store::retry::until_definite;
+use votekit_store::{EngineError, StagingId, StoredBlock};
 
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
@@ -18,8 +20,6 @@ use crate::memory::with_overwritten_stack;
 use crate::metrics;
 use crate::recovery::{EvidenceReader, READ_AT_ONCE};
 use crate::roll_store::Rolls;
-use votekit_store::retry::until_definite;
-use votekit_store::{EngineError, StagingId, StoredBlock};
 
 /// For each second of work so many seconds of rest: voting goes first.
 const REST: u32 = 3;

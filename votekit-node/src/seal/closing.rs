@@ -8,13 +8,13 @@ use votekit_core::election::State;
 use votekit_core::election_log::{BlockContent, ElectionLogError, LogEvent};
 use votekit_core::id::{Epoch, NodeId, Sequence};
 use votekit_core::instant::{UnixMillis, UnixMinutes};
+use votekit_store::{EngineError, Lease};
 
 use crate::election::LEASE_LENGTH;
 use crate::election::Submission;
 use crate::error::AdminError;
 use crate::ingest::intake::CLOCK_MARGIN;
 use crate::seal::sealer::Sealer;
-use votekit_store::{EngineError, Lease};
 
 /// How long a close waits for other nodes to end their epochs before it says what it waits for.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -12,6 +12,8 @@ use votekit_core::batch::Batch;
 use votekit_core::election::State;
 use votekit_core::election_log::{CheckError, Effect, ElectionLog, ReplayError, batches_of_block};
 use votekit_core::id::BatchNumber;
+use votekit_store::retry::until_definite;
+use votekit_store::{EngineError, Head, Staged, StoredBlock};
 
 use crate::context::NodeContext;
 use crate::election::Submission;
@@ -19,8 +21,6 @@ use crate::election::{Committed, ElectionHandle};
 use crate::recovery::{BlockSource, READ_AT_ONCE, check_head, check_root, is_decided};
 use crate::roll_store::{self, Rolls};
 use crate::seal::sealer::{Sealer, corrupt};
-use votekit_store::retry::until_definite;
-use votekit_store::{EngineError, Head, Staged, StoredBlock};
 
 /// Blocks read back at once.
 const BLOCKS_AT_ONCE: usize = 16;

@@ -14,7 +14,6 @@ use votekit_core::batch::{Batch, VerifiedBatch};
 use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
 use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
-
 use votekit_store::{Staged, StagingId};
 
 /// How far a stamp may lie in the future before its batch has to wait, in milliseconds.

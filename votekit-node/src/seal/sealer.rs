@@ -1,15 +1,14 @@
 //! Sealing: staged batches are decided and appended to the log, one block at a time, one task an
 //! election.
 //!
-//! Part of the log's truth: what is decided here is decided once, by
-//! [`ElectionLog`](votekit_core::election_log::ElectionLog), and is told to anyone only when the ledger
-//! has it. A commit whose outcome is unknown is repeated with the same bytes until it is known.
+//! A block is proposed by [`ElectionLog`] and endorsed (`endorse`); its effect is applied, and shown
+//! to readers, only once the ledger holds it. A commit whose outcome is unknown is repeated with the
+//! same bytes until it is known.
 //!
-//! Of several nodes on one ledger one leads and seals; the others follow the log (`following`). A
-//! leader that lost its lead finds out by the ledger's refusal at the latest, reads the log again,
-//! and follows.
+//! Of several nodes on one ledger one leads and seals; the others follow the log (`follower`). A
+//! leader that lost its lease learns it from the ledger's refusal at the latest: it drops its
+//! proposal, and follows from the log that it has in memory.
 
-use crate::election::SealerCommand;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,17 +21,17 @@ use votekit_core::election_log::{
 };
 use votekit_core::id::NodeId;
 use votekit_core::instant::UnixMillis;
+use votekit_store::retry::is_passing;
+use votekit_store::{Conflict, EngineError, StagingId};
 
 use crate::context::NodeContext;
-use crate::election::{Committed, ElectionHandle, Position};
+use crate::election::{Committed, ElectionHandle, Position, SealerCommand};
 use crate::error::AdminError;
 use crate::memory::with_overwritten_stack;
 use crate::metrics::{self, Status};
 use crate::recovery::READ_AT_ONCE;
 use crate::seal::endorse::{Endorse, Endorsement, ProposedBlock, SoleAuthority};
 use crate::seal::seal_queue::SealQueue;
-use votekit_store::retry::is_passing;
-use votekit_store::{Conflict, EngineError, StagingId};
 
 /// Batches in one block at the most.
 const BLOCK_BATCHES_MAX: usize = 64;
@@ -43,8 +42,8 @@ const BLOCK_BATCHES_MAX: usize = 64;
 const BLOCK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How soon a leader looks for staged batches after it found none, first and last. A batch that was
-/// staged while the last one was being sealed is told of by nobody, so a leader looks a few times
-/// more after it was idle; then the watch over all logs is enough.
+/// staged while the last one was being sealed may go unannounced, so a leader looks a few times more
+/// after it was idle; then the watch over all logs is enough.
 const IDLE_POLL_FIRST: Duration = Duration::from_millis(20);
 const IDLE_POLL_LAST: Duration = Duration::from_millis(640);
 

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use votekit_store::retry::until_definite;
+use votekit_store::{EngineError, ValidatedBatch};
+
 use crate::context::NodeContext;
 use crate::metrics::{self, Step};
 use crate::validate::validation;
-use votekit_store::retry::until_definite;
-use votekit_store::{EngineError, ValidatedBatch};
 
 /// Batches on their way into the ledger at once: it stores in one step all that comes while it
 /// stores.

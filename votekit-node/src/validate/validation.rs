@@ -11,12 +11,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use votekit_core::batch::Batch;
 use votekit_core::id::ElectionId;
+use votekit_store::retry::{is_passing, until_definite};
+use votekit_store::{Delivery, EngineError, Hints, Mark};
 
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::metrics::{self, Step};
-use votekit_store::retry::{is_passing, until_definite};
-use votekit_store::{Delivery, EngineError, Hints, Mark};
 
 /// Batches that are being validated at once: each waits for the registry, then for the ballot box.
 const AT_ONCE: usize = 32;

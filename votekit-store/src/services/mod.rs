@@ -16,11 +16,12 @@ mod hints;
 
 use std::sync::Arc;
 
-use self::redis::RedisRegistry;
-use super::{EngineError, Engines};
 use postgres::PostgresLedger;
 use rabbitmq::RabbitMqBallotBox;
 use url::{AddressError, Service, ServiceAddress};
+
+use self::redis::RedisRegistry;
+use super::{EngineError, Engines};
 
 /// Where the three services are.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -35,6 +35,7 @@ use votekit_core::electorate::{Changes, KeyList};
 use votekit_core::id::ElectionId;
 
 use self::layout::Names;
+
 pub use self::loading::Progress;
 pub use self::meta::LawMeta;
 use self::server::{Effect, Keyed, Server};

@@ -82,6 +82,12 @@ pub(crate) fn load(
     run(votekit, &[&["load", &hashes], base].concat(), data, running)
 }
 
+/// Creates an election of this id on a running node.
+pub(crate) fn create(votekit: &Path, law_id: &str, data: &Path, running: &Node) -> Result<()> {
+    let titles = ["--title-fr", "Essai", "--title-en", "Trial"];
+    run(votekit, &[&["election", "create", law_id], &titles[..]].concat(), data, Some(running))
+}
+
 /// Creates the election and opens it, in a folder or on the node that serves it.
 pub(crate) fn create_and_open(votekit: &Path, data: &Path, running: Option<&Node>) -> Result<()> {
     run(
@@ -126,12 +132,12 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node over a data folder and waits until it answers.
     pub(crate) fn start(votekit: &Path, data: &Path) -> Result<Self> {
-        Self::launch(votekit, data, "node", &[ADDRESSES, NO_LIMITS], &[])
+        Self::launch(votekit, data, "node", &[ADDRESSES, NO_LIMITS], &[], false)
     }
 
     /// Like [`Node::start`], with the default limits.
     pub(crate) fn start_with_limits(votekit: &Path, data: &Path) -> Result<Self> {
-        Self::launch(votekit, data, "node", &[ADDRESSES], &[])
+        Self::launch(votekit, data, "node", &[ADDRESSES], &[], false)
     }
 
     /// Starts a node of a new installation on servers, with these options in addition to those of
@@ -144,7 +150,18 @@ impl Node {
     ) -> Result<Self> {
         let named = [("--name", name.to_owned()), ("--base", BASE.to_owned())];
         let options = [options, &named].concat();
-        Self::launch(votekit, data, name, &[ADDRESSES, NO_LIMITS], &options)
+        Self::launch(votekit, data, name, &[ADDRESSES, NO_LIMITS], &options, true)
+    }
+
+    /// Starts a further node of an installation on servers.
+    pub(crate) fn join_on(
+        votekit: &Path,
+        data: &Path,
+        name: &'static str,
+        options: &[ServeOption],
+    ) -> Result<Self> {
+        let options = [options, &[("--name", name.to_owned())]].concat();
+        Self::launch(votekit, data, name, &[ADDRESSES, NO_LIMITS], &options, false)
     }
 
     fn launch(
@@ -153,6 +170,7 @@ impl Node {
         name: &str,
         settings_text: &[&str],
         options: &[ServeOption],
+        is_new: bool,
     ) -> Result<Self> {
         let (settings, log_file) =
             (data.with_extension("toml"), data.with_extension(format!("{name}.log")));
@@ -160,7 +178,7 @@ impl Node {
         let log = fs::File::create(&log_file)?;
         let mut command = Command::new(votekit);
         command.args(["serve", "--data"]).arg(data).arg("--config").arg(&settings);
-        if !options.is_empty() {
+        if is_new {
             command.arg("--new");
         }
         for (option, value) in options {

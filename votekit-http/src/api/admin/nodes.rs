@@ -8,12 +8,12 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use votekit_core::batch::NodePublicKey;
 use votekit_core::id::NodeId;
+use votekit_node::{ElectionView, NodeView};
 
 use crate::context::Api;
 use crate::guard::json_body::json;
 use crate::guard::path_text::{PathText, law_id};
 use crate::problem::{Problem, ProblemDocument};
-use votekit_node::{ElectionView, NodeView};
 
 /// Which node is to be admitted.
 #[derive(Debug, Deserialize, ToSchema)]

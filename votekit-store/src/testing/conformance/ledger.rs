@@ -4,9 +4,6 @@ mod leases;
 mod log;
 mod staging;
 
-use super::samples::{SampleLog, batches, law, node};
-use super::{Case, CaseError, Outcome, Place, case, ensure, ensure_eq, exact_case};
-use crate::{Conflict, EngineError, Hints, StagingId};
 use leases::{
     a_block_of_a_deposed_leader_is_refused, a_fenced_epoch_is_given_no_lease, a_lead_runs_out,
     a_reader_never_misses_a_batch, leases_are_given_and_extended,
@@ -32,6 +29,10 @@ use staging::{
     staging_survives_a_restart, the_highest_sequence_of_an_epoch_is_told,
     unsealed_batches_are_those_after_the_head,
 };
+
+use super::samples::{SampleLog, batches, law, node};
+use super::{Case, CaseError, Outcome, Place, case, ensure, ensure_eq, exact_case};
+use crate::{Conflict, EngineError, Hints, StagingId};
 
 pub(super) const CASES: &[Case] = &[
     case!(a_new_ledger_is_empty),
