@@ -43,7 +43,7 @@ pub(crate) struct NodeContext {
     /// What the watch saw last.
     pub(crate) observed: Arc<Observed>,
     pub(crate) failure: tokio::sync::watch::Sender<Option<Failure>>,
-    /// Whether nobody is to be kept waiting any more: the node is about to stop.
+    /// True once the node is about to stop: open requests are then answered without waiting.
     pub(crate) hurrying: tokio::sync::watch::Sender<bool>,
     /// Added to the wall clock, in milliseconds: 0 but in tests of a clock that steps.
     pub(crate) clock_offset: AtomicI64,
@@ -199,7 +199,7 @@ impl NodeContext {
         std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Resolves when nobody is to be kept waiting any more.
+    /// Resolves when the node is about to stop and open requests must be answered at once.
     pub(crate) async fn hurried(&self) {
         let mut hurrying = self.hurrying.subscribe();
         // The sender lives as long as this.

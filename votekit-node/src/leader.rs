@@ -12,7 +12,7 @@ use crate::metrics;
 /// This node's part in leading.
 #[derive(Debug)]
 pub(crate) struct LeaderLease {
-    /// The node's name, and a number that tells this life of it from others.
+    /// The node's name and a number that is new at each start of the process.
     pub(crate) holder: String,
     state: Mutex<State>,
     /// The term in which this node leads; moves when that changes.
@@ -21,13 +21,14 @@ pub(crate) struct LeaderLease {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The term, and until when it is certain that nobody else leads.
+    /// The term, and the instant until which no other node can lead.
     term: Option<(u64, Instant)>,
     leader: Option<String>,
 }
 
 impl LeaderLease {
-    /// Nobody leads yet. `life` tells this process from others of its name.
+    /// A lease that is not held. `life` is a random number of this process, so that a restarted
+    /// node is not taken for its predecessor.
     pub(crate) fn new(name: &str, life: [u8; 4]) -> Self {
         let mut holder = format!("{name}/");
         for byte in life {
@@ -46,7 +47,7 @@ impl LeaderLease {
         self.lock().leader.clone()
     }
 
-    /// Takes note that somebody else has begun a later term.
+    /// Records that another node has begun a later term.
     pub(crate) fn lost(&self) {
         self.lock().term = None;
         self.changes.send_replace(None);

@@ -8,7 +8,7 @@ use votekit_core::log::merkle::TreeBuilder;
 use votekit_core::results::Results;
 use votekit_store::{Head, StagingId};
 
-/// What of an election is durable: everything that is told to anyone.
+/// The durable state of an election. Readers see nothing that is not in it.
 #[derive(Debug)]
 pub(crate) struct Committed {
     pub(crate) results: Results,
@@ -46,8 +46,8 @@ impl Committed {
         self.results.state
     }
 
-    /// Fails with a rule unless a head can be one of the same log, here or further on: what was
-    /// told once is never taken back.
+    /// Checks that `head` equals this log's head or can extend it: a published result is never
+    /// withdrawn. Otherwise fails with the rule that it breaks.
     pub(crate) fn check_goes_on(&self, head: &Head) -> Result<(), &'static str> {
         if head.height < self.height || head.size < self.size() {
             return Err("its log is shorter than one that this node has seen");

@@ -63,7 +63,7 @@ pub(crate) enum WriteError {
 }
 
 impl Snapshots {
-    /// Those of an election. `written` tells what is on disk, if it is of use.
+    /// The snapshots of one election. `written` describes a snapshot on disk that can be used.
     pub(crate) fn new(folder: PathBuf, leaves: u64, written: Option<Written>) -> Self {
         Self { folder, leaves, written: Mutex::new(written.unwrap_or_default()) }
     }

@@ -18,11 +18,7 @@ use zeroize::Zeroize;
 
 use super::lease_renewal;
 use crate::context::NodeContext;
-use crate::election::ElectionHandle;
-use crate::election::IntakeError;
-use crate::election::Stored;
-use crate::election::Submission;
-use crate::election::Voter;
+use crate::election::{ElectionHandle, IntakeError, Stored, Submission, Voter};
 use crate::memory::stack_used;
 use crate::metrics;
 use crate::random::SystemRandom;

@@ -1,5 +1,5 @@
-//! The lease under which a node answers voters: without it the close could not know when the last
-//! vote was answered.
+//! The ingest lease: a node accepts votes only while it holds one, so that the close knows when the
+//! last vote was accepted.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,14 +9,12 @@ use votekit_store::EngineError;
 use votekit_store::clock;
 
 use crate::context::NodeContext;
-use crate::election::ElectionHandle;
-use crate::election::LEASE_LENGTH;
-use crate::election::Lease;
+use crate::election::{ElectionHandle, LEASE_LENGTH, Lease};
 
-/// How often it is renewed.
+/// The interval between renewals of the lease.
 const RENEW_EVERY: Duration = Duration::from_millis(750);
 
-/// How long the ledger may take to answer before voters are told that it is away.
+/// How long to wait for the ledger before votes are refused because it is unavailable.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Asks for the lease of an epoch, or for more of it.
@@ -27,7 +25,7 @@ pub(crate) async fn acquire(
     epoch: Epoch,
 ) -> Result<Lease, EngineError> {
     if !shared.is_shared {
-        // Who closes the election asks this process's own intake to finish.
+        // With one node the close asks the intake of this process to finish; no lease is needed.
         return Ok(Lease::from(epoch, Instant::now(), clock::now(), Duration::from_secs(3600)));
     }
     let (asked, at) = (Instant::now(), clock::now());
@@ -39,7 +37,7 @@ pub(crate) async fn acquire(
         engine: "the ledger",
         reason: "it does not answer".to_owned(),
     })??;
-    // The ledger counts from when it answers, which is later.
+    // The ledger counts from its answer, which is later, so this lease ends first.
     Ok(Lease::from(epoch, asked, at, LEASE_LENGTH))
 }
 

@@ -10,8 +10,7 @@ use votekit_core::id::{Epoch, NodeId, Sequence};
 use votekit_core::instant::{UnixMillis, UnixMinutes};
 use votekit_store::{EngineError, Lease};
 
-use crate::election::LEASE_LENGTH;
-use crate::election::Submission;
+use crate::election::{LEASE_LENGTH, Submission};
 use crate::error::AdminError;
 use crate::ingest::intake::CLOCK_MARGIN;
 use crate::seal::sealer::Sealer;

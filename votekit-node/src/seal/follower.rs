@@ -16,8 +16,7 @@ use votekit_store::retry::until_definite;
 use votekit_store::{EngineError, Head, Staged, StoredBlock};
 
 use crate::context::NodeContext;
-use crate::election::Submission;
-use crate::election::{Committed, ElectionHandle};
+use crate::election::{Committed, ElectionHandle, Submission};
 use crate::recovery::{BlockSource, READ_AT_ONCE, check_head, check_root, is_decided};
 use crate::roll_store::{self, Rolls};
 use crate::seal::sealer::{Sealer, corrupt};

@@ -1,9 +1,9 @@
 //! Sealing: staged batches are decided and appended to the log, one block at a time, one task an
 //! election.
 //!
-//! A block is proposed by [`ElectionLog`] and endorsed (`endorse`); its effect is applied, and shown
-//! to readers, only once the ledger holds it. A commit whose outcome is unknown is repeated with the
-//! same bytes until it is known.
+//! A block is proposed by [`ElectionLog`] and endorsed (`endorse`). Its effect is applied and shown
+//! to readers only once the ledger holds it. A commit whose outcome is unknown is repeated with
+//! the same bytes until it is known.
 //!
 //! Of several nodes on one ledger one leads and seals; the others follow the log (`follower`). A
 //! leader that lost its lease learns it from the ledger's refusal at the latest: it drops its
@@ -42,8 +42,8 @@ const BLOCK_BATCHES_MAX: usize = 64;
 const BLOCK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How soon a leader looks for staged batches after it found none, first and last. A batch that was
-/// staged while the last one was being sealed may go unannounced, so a leader looks a few times more
-/// after it was idle; then the watch over all logs is enough.
+/// staged while the last one was being sealed may go unannounced, so a leader looks a few times
+/// more after it was idle; then the watch over all logs is enough.
 const IDLE_POLL_FIRST: Duration = Duration::from_millis(20);
 const IDLE_POLL_LAST: Duration = Duration::from_millis(640);
 
@@ -184,7 +184,7 @@ impl Sealer {
 
     async fn carry_out(&mut self, command: SealerCommand) -> Result<Next, EngineError> {
         let overtaken = match command {
-            SealerCommand::Record(acts, reply) => answer(reply, self.record(acts).await),
+            SealerCommand::Record(events, reply) => answer(reply, self.record(events).await),
             SealerCommand::Close { reason, reply } => answer(reply, self.close(reason).await),
             SealerCommand::Retire(node, reply) => answer(reply, self.retire(node).await),
             SealerCommand::Stop(reply) => {
@@ -258,18 +258,18 @@ impl Sealer {
         })
     }
 
-    pub(crate) async fn record(&mut self, acts: Vec<LogEvent>) -> Result<(), AdminError> {
-        self.record_in_time(acts, None).await
+    pub(crate) async fn record(&mut self, events: Vec<LogEvent>) -> Result<(), AdminError> {
+        self.record_in_time(events, None).await
     }
 
-    /// Records acts, unless the ledger comes to it only after a time by its own clock.
+    /// Records events in a block. The ledger refuses the block after `not_after` by its own clock.
     pub(crate) async fn record_in_time(
         &mut self,
-        acts: Vec<LogEvent>,
+        events: Vec<LogEvent>,
         not_after: Option<UnixMillis>,
     ) -> Result<(), AdminError> {
         let propose = move |log: &ElectionLog, maker: &BlockMaker| {
-            log.propose(&BlockContent::Events(&acts), maker)
+            log.propose(&BlockContent::Events(&events), maker)
         };
         self.record_block(not_after, propose).await
     }
@@ -331,8 +331,8 @@ impl Sealer {
         self.read_seal_queue(BLOCK_BATCHES_MAX).await?;
         loop {
             let sealed = self.seal_from_queue().await?;
-            // What is in the seal_queue waits for something that is not, and may have been staged after
-            // all of it.
+            // The batches in the queue wait for one that is not in it, which may have been staged
+            // after all of them.
             if sealed > 0
                 || self.seal_queue.has_room()
                 || !self.read_seal_queue_on(READ_AT_ONCE).await?
@@ -421,7 +421,8 @@ impl Sealer {
         if committed.state() != self.state() {
             let report = &committed.results.report;
             tracing::info!(
-                law_id = %self.cell.law_id(), state = %committed.state(), height = committed.height, received = report.received,
+                law_id = %self.cell.law_id(), state = %committed.state(),
+                height = committed.height, received = report.received,
                 accepted = report.accepted, "the election changes its state"
             );
         }
