@@ -68,7 +68,8 @@ impl Hidden {
 
 impl Drop for Hidden {
     fn drop(&mut self) {
-        restore(&mut before());
+        // What was typed ahead answers the next prompt.
+        restore(&mut before(), OptionalActions::Now);
     }
 }
 
@@ -81,10 +82,10 @@ fn hide(shown: &Termios) -> io::Result<()> {
 }
 
 /// Restores the terminal if echo is off. Returns whether it was.
-fn restore(before: &mut Option<Termios>) -> bool {
+fn restore(before: &mut Option<Termios>, when: OptionalActions) -> bool {
     let Some(shown) = before.take() else { return false };
     // Ignored: a terminal that is gone needs no restoring.
-    let _ = tcsetattr(io::stdin().as_fd(), OptionalActions::Now, &shown);
+    let _ = tcsetattr(io::stdin().as_fd(), when, &shown);
     true
 }
 
@@ -119,7 +120,8 @@ fn handle(signal: i32) {
     // Locked meanwhile, so that no prompt turns echo off between the two.
     let mut before = before();
     let shown = before.clone();
-    if restore(&mut before) {
+    // The half-typed line is discarded, or the shell would read it as a command.
+    if restore(&mut before, OptionalActions::Flush) {
         to_stderr("\n");
     }
     // Does not return if the signal ends the process. If it stops the process, returns once it is
