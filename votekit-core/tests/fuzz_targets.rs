@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-#[path = "../../fuzz/src/targets.rs"]
+#[path = "../../tools/fuzz/src/targets.rs"]
 mod targets;
 
 fn corpus() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/fuzz/corpus")
 }
 
 #[test]

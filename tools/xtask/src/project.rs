@@ -9,7 +9,8 @@ use anyhow::{Context, Result, ensure};
 
 /// The workspace's root folder.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.ancestors().nth(2).expect("xtask lies in tools")
 }
 
 /// The folder cargo builds into: this program is `<target>/debug/xtask`.

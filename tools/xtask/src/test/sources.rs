@@ -14,18 +14,14 @@ const LINES_MAX: usize = 600;
 const REASON: &str = "//! Long because ";
 
 /// Folders with Rust sources.
-const SOURCE_FOLDERS: [&str; 11] = [
+const SOURCE_FOLDERS: [&str; 7] = [
     "votekit-core",
     "votekit-store",
     "votekit-node",
     "votekit-http",
     "votekit-cli",
     "loadtests",
-    "checker",
-    "childguard",
-    "faultdisk",
-    "xtask",
-    "fuzz",
+    "tools",
 ];
 
 /// Test files of the command line that mirror no verb, each with its reason.
@@ -204,7 +200,7 @@ mod tests {
         let root = project::scratch("sources-test/long")?;
         let long = "fn main() {}\n".repeat(LINES_MAX + 1);
         write(&root, "votekit-core/src/reasoned.rs", &format!("{REASON}it is one table.\n{long}"))?;
-        write(&root, "fuzz/target/made.rs", &long)?;
+        write(&root, "tools/fuzz/target/made.rs", &long)?;
         check_lengths(&root)?;
         write(&root, "votekit-core/src/long.rs", &long)?;
         let error = check_lengths(&root).expect_err("too long").to_string();
@@ -226,7 +222,7 @@ mod tests {
             ("votekit-cli/tests/load.rs", "mod support;\nuse support::Desk;"),
             ("votekit-store/tests/rabbitmq/mod.rs", asks.as_str()),
             ("votekit-store/tests/services_rabbitmq.rs", "mod rabbitmq;"),
-            ("xtask/tests/services.rs", asks.as_str()),
+            ("tools/xtask/tests/services.rs", asks.as_str()),
         ] {
             write(&root, file, text)?;
         }

@@ -13,7 +13,7 @@ use super::ports::{HOST, Ports};
 use super::site::Site;
 
 /// The shipped settings; folders and addresses are set in the environment.
-const SETTINGS: &str = include_str!("../../../deploy/rabbitmq/rabbitmq.conf");
+const SETTINGS: &str = include_str!("../../../../deploy/rabbitmq/rabbitmq.conf");
 
 /// Its Erlang node name. The separate epmd keeps it apart from other nodes of this name.
 const NODE: &str = "votekit@localhost";

@@ -13,7 +13,7 @@ pub(super) const WANTING: [(&str, &str); 4] = [
     ("votekit-store", "services_"),
     ("votekit-node", "services_"),
     ("votekit-cli", "services_"),
-    ("xtask", "services"),
+    ("tools/xtask", "services"),
 ];
 
 /// Makes a `cargo test` of the workspace run its test files over the servers; without servers, only
@@ -89,7 +89,7 @@ mod tests {
             "votekit-cli/tests/services_demo.rs",
             "votekit-cli/tests/serve.rs",
             "votekit-cli/tests/long/main.rs",
-            "checker/tests/services_of_others.rs",
+            "tools/checker/tests/services_of_others.rs",
         ] {
             let path = root.join(file);
             fs::create_dir_all(path.parent().expect("a file has a folder"))?;

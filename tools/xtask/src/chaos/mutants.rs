@@ -93,7 +93,7 @@ impl Mutant {
         let found = text.matches(self.text).count();
         ensure!(
             found == 1,
-            "mutant {}: expected its text once in {}, found it {found} times; say in xtask/src/chaos/mutants.rs what is to be replaced now",
+            "mutant {}: expected its text once in {}, found it {found} times; say in tools/xtask/src/chaos/mutants.rs what is to be replaced now",
             self.name,
             self.file
         );

@@ -2,7 +2,7 @@
 //! the absence of panics, and returns whether the bytes were accepted.
 //!
 //! To add a target: add a function here, its line in [`TARGETS`], and seeds in
-//! `fuzz/corpus/<name>/`, at least one that is accepted and one that is refused.
+//! `tools/fuzz/corpus/<name>/`, at least one that is accepted and one that is refused.
 
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::Batch;

@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         project::succeed(&mut project::cargo([
             "fmt",
             "--manifest-path",
-            "fuzz/Cargo.toml",
+            "tools/fuzz/Cargo.toml",
             "--check",
         ]))
     });

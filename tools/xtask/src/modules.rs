@@ -74,9 +74,9 @@ const KNOWN_CIRCLES: [(&str, usize); 7] = [
     ("votekit-store", 3),
     ("votekit-cli", 2),
     ("loadtests", 2),
-    ("xtask", 1),
-    ("faultdisk", 1),
-    ("faultdisk/preload", 2),
+    ("tools/xtask", 1),
+    ("tools/faultdisk", 1),
+    ("tools/faultdisk/preload", 2),
 ];
 
 /// Fails when modules of a crate form a circle that is not known.

@@ -14,7 +14,7 @@ use super::server::REDIS_NODES;
 use super::site::Site;
 
 /// The shipped settings; addresses and folders are added to them.
-const SETTINGS: &str = include_str!("../../../deploy/redis/votekit.conf");
+const SETTINGS: &str = include_str!("../../../../deploy/redis/votekit.conf");
 
 /// Creates the folders of all nodes.
 pub(super) fn prepare(site: &Site) -> Result<()> {

@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     /// The largest input to try, in bytes.
     #[arg(long, default_value_t = 8192)]
     bytes_max: u32,
-    /// The targets, by default all: the folders in `fuzz/corpus`.
+    /// The targets, by default all: the folders in `tools/fuzz/corpus`.
     targets: Vec<String>,
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     println!("\n{:<16} {:>12}  result", "target", "executions");
     for outcome in &outcomes {
-        let verdict = if outcome.crashed { "CRASHED, see fuzz/artifacts" } else { "no crash" };
+        let verdict = if outcome.crashed { "CRASHED, see tools/fuzz/artifacts" } else { "no crash" };
         println!("{:<16} {:>12}  {verdict}", outcome.target, outcome.executions);
     }
     let crashed = outcomes.iter().filter(|outcome| outcome.crashed).count();
@@ -75,7 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// Each target has a folder of committed seeds; a test in the core verifies that the two lists
 /// agree.
 fn targets() -> Result<Vec<String>> {
-    let folder = project::root().join("fuzz/corpus");
+    let folder = project::root().join("tools/fuzz/corpus");
     let mut names = Vec::new();
     for entry in fs::read_dir(&folder).with_context(|| format!("listing {}", folder.display()))? {
         names.push(entry?.file_name().to_string_lossy().into_owned());
@@ -94,7 +94,7 @@ fn build() -> Result<PathBuf> {
         "build",
         "--release",
         "--manifest-path",
-        "fuzz/Cargo.toml",
+        "tools/fuzz/Cargo.toml",
         "--target",
         &host,
     ]);
@@ -118,7 +118,7 @@ fn host() -> Result<String> {
 /// Runs one target. New inputs stay in the target folder; the committed seeds stay few and small.
 fn fuzz(fuzzer: &Path, target: &str, arguments: &Arguments) -> Result<Outcome> {
     let found = project::target_dir()?.join("fuzz/corpus").join(target);
-    let artifacts = project::root().join("fuzz/artifacts").join(target);
+    let artifacts = project::root().join("tools/fuzz/artifacts").join(target);
     fs::create_dir_all(&found)?;
     fs::create_dir_all(&artifacts)?;
     let mut command = Command::new(fuzzer);
@@ -128,7 +128,7 @@ fn fuzz(fuzzer: &Path, target: &str, arguments: &Arguments) -> Result<Outcome> {
         .arg(format!("-max_len={}", arguments.bytes_max));
     command.args(["-print_final_stats=1", "-timeout=10", "-rss_limit_mb=2048", "-verbosity=0"]);
     command.arg(format!("-artifact_prefix={}/", artifacts.display()));
-    command.arg(found).arg(project::root().join("fuzz/corpus").join(target));
+    command.arg(found).arg(project::root().join("tools/fuzz/corpus").join(target));
 
     let output = command.output().with_context(|| format!("starting {}", fuzzer.display()))?;
     let told = String::from_utf8_lossy(&output.stderr);

@@ -14,7 +14,7 @@ use super::ports::{HOST, Ports};
 use super::site::Site;
 
 /// The shipped settings; addresses and folders are set on the command line.
-const SETTINGS: &str = include_str!("../../../deploy/postgresql/votekit.conf");
+const SETTINGS: &str = include_str!("../../../../deploy/postgresql/votekit.conf");
 
 /// Creates its data folder, with a superuser `postgres` that has a password.
 pub(super) fn prepare(site: &Site, programs: &Programs) -> Result<()> {

@@ -1,6 +1,6 @@
 //! A ratchet for words and line lengths: a file may not exceed its recorded numbers.
 //!
-//! The record, `xtask/wording.txt`, lists the files that exceed the rules today. `cargo xtask
+//! The record, `tools/xtask/wording.txt`, lists the files that exceed the rules today. `cargo xtask
 //! wording` writes it again, after files have improved.
 
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ const WORDS_MAX: usize = 3;
 /// Maximum number of columns in a line of Rust, unless it contains a string or a URL.
 const COLUMNS_MAX: usize = 100;
 
-const RECORD: &str = "xtask/wording.txt";
+const RECORD: &str = "tools/xtask/wording.txt";
 
 /// The numbers by which a file exceeds the rules.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
