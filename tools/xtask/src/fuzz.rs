@@ -62,7 +62,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     println!("\n{:<16} {:>12}  result", "target", "executions");
     for outcome in &outcomes {
-        let verdict = if outcome.crashed { "CRASHED, see tools/fuzz/artifacts" } else { "no crash" };
+        let verdict =
+            if outcome.crashed { "CRASHED, see tools/fuzz/artifacts" } else { "no crash" };
         println!("{:<16} {:>12}  {verdict}", outcome.target, outcome.executions);
     }
     let crashed = outcomes.iter().filter(|outcome| outcome.crashed).count();
