@@ -6,7 +6,7 @@
 //! unknown, revoked?   counts against its pair of prefix and NAS; beyond a small budget 429, not
 //!                     stored, not logged
 //! used already?       beyond a few a minute 429 and nothing stored; a repeat of the request that
-//! used it is answered before admission
+//!                     used it is answered before admission
 //! else                one vote is taken from the rate
 //! ```
 //!
