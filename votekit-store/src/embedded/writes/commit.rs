@@ -1,4 +1,4 @@
-//! Appending a block and moving the head, in one step.
+//! Appends a block and moves the head in one step.
 
 use std::sync::Arc;
 
@@ -16,15 +16,15 @@ use crate::embedded::tail::Tail;
 use crate::embedded::writer::Write;
 use crate::{BlockCommit, Conflict, EngineError, Head, StagingId};
 
-/// A commit that does not contradict itself.
+/// A commit that is consistent in itself.
 pub(in crate::embedded) struct Commit {
     commit: Arc<BlockCommit>,
     columns: Columns,
-    /// The term of the last leader.
+    /// The term of the last leader; 0 when there was none.
     leader_term: u64,
 }
 
-/// The numbers of a commit as SQLite keeps them.
+/// The numbers of a commit as SQLite integers.
 struct Columns {
     first_leaf: i64,
     size: i64,
@@ -34,7 +34,7 @@ struct Columns {
 }
 
 impl Commit {
-    /// Checks all that can be checked without the log.
+    /// Makes the checks that do not need the log.
     pub(in crate::embedded) fn new(
         commit: Arc<BlockCommit>,
         leader_term: u64,
@@ -46,7 +46,8 @@ impl Commit {
 }
 
 impl Write for Commit {
-    /// The head that is stored: for a block that was there already, with its own signatures.
+    /// The stored head. For a block that was already stored, this is the stored copy with its
+    /// signatures.
     type Output = Head;
 
     fn apply(&self, connection: &Connection) -> Result<Head, Fault> {
@@ -55,6 +56,8 @@ impl Write for Commit {
             Some(election) => queries::head(connection, election)?.map(|head| (election, head)),
             None => None,
         };
+        // Compare with the head before all other checks: repeating the last commit must succeed,
+        // even after its deadline or in a later term.
         match &found {
             Some((election, head)) if self.is_head(connection, *election, head)? => {
                 return Ok(head.clone());
@@ -121,7 +124,7 @@ impl Commit {
         if head.sealed_through < found.sealed_through {
             return Err(malformed(law_id, "what is sealed stays sealed").into());
         }
-        // A batch that comes later gets a higher place, and must never be taken for sealed.
+        // A later batch gets a higher position, which must not count as sealed already.
         let last: i64 = connection
             .prepare_cached("SELECT coalesce(max(id), 0) FROM batch")?
             .query_row([], |row| row.get(0))?;
@@ -206,7 +209,7 @@ fn columns(commit: &BlockCommit) -> Result<Columns, &'static str> {
     })
 }
 
-/// Where a log stands that has not begun.
+/// The head of an empty log.
 fn no_head() -> Head {
     Head {
         size: 0,

@@ -1,4 +1,4 @@
-//! Keeping a manifest.
+//! Stores a manifest.
 
 use rusqlite::Connection;
 use votekit_core::id::Digest;

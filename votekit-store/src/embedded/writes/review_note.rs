@@ -1,4 +1,4 @@
-//! Keeping a reviewer's remark.
+//! Stores a reviewer's remark.
 
 use rusqlite::Connection;
 use votekit_core::id::ElectionId;

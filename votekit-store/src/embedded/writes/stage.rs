@@ -1,4 +1,4 @@
-//! Staging a batch.
+//! Stages a batch.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(in crate::embedded) struct Stage {
     pub(in crate::embedded) batch: Arc<Batch>,
 }
 
-/// Where a batch stands, and whether it was put there just now.
+/// The position of a batch, and whether this write created it.
 pub(in crate::embedded) struct Place {
     pub(in crate::embedded) id: StagingId,
     new: bool,
