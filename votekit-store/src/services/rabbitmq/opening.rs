@@ -12,7 +12,7 @@ use super::trouble::{explain, misconfigured, too_late};
 use crate::EngineError;
 use crate::services::url::ServiceAddress;
 
-/// What to do when there is no ballot box of that prefix.
+/// What to do when no ballot box of that prefix exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IfAbsent {
     /// Declare it.
