@@ -73,7 +73,8 @@ fn check_blocks(
         return Err(damage(
             law_id,
             format!(
-                "the head is at block {height} with {size} leaves, the blocks end at {blocks} with {leaves}"
+                "the head is at block {height} with {size} leaves, the blocks end at {blocks} \
+                 with {leaves}"
             ),
         ));
     }
@@ -147,8 +148,10 @@ fn load_unsealed(
     tail: &Tail,
 ) -> Result<(), Fault> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, digest, bytes, node, epoch, sequence FROM batch WHERE election = ?1 AND bytes IS NOT NULL
-         AND id > coalesce((SELECT sealed_through FROM head WHERE head.election = ?1), 0) ORDER BY id",
+        "SELECT id, digest, bytes, node, epoch, sequence FROM batch \
+         WHERE election = ?1 AND bytes IS NOT NULL
+         AND id > coalesce((SELECT sealed_through FROM head WHERE head.election = ?1), 0) \
+         ORDER BY id",
     )?;
     let mut rows = statement.query([election.0])?;
     while let Some(row) = rows.next()? {

@@ -69,7 +69,8 @@ pub(super) fn batch(
     };
     let batch = connection
         .prepare_cached(&format!(
-            "{BATCH} WHERE election = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4 AND bytes IS NOT NULL"
+            "{BATCH} WHERE election = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4 \
+             AND bytes IS NOT NULL"
         ))?
         .query((election.0, number.node.as_bytes(), number.epoch.0, sequence))?
         .next()?
@@ -87,7 +88,8 @@ pub(super) fn staged_through(
     let Some(election) = find_election(connection, law_id)? else { return Ok(None) };
     connection
         .prepare_cached(
-            "SELECT sequence FROM batch WHERE election = ?1 AND node = ?2 AND epoch = ?3 ORDER BY sequence DESC LIMIT 1",
+            "SELECT sequence FROM batch WHERE election = ?1 AND node = ?2 AND epoch = ?3 \
+             ORDER BY sequence DESC LIMIT 1",
         )?
         .query((election.0, node.as_bytes(), epoch.0))?
         .next()?
@@ -98,7 +100,8 @@ pub(super) fn staged_through(
 pub(super) fn head(connection: &Connection, election: ElectionRow) -> Result<Option<Head>, Fault> {
     connection
         .prepare_cached(
-            "SELECT size, height, root, fence, checkpoint, sealed_through, takes_votes, digest FROM head WHERE election = ?1",
+            "SELECT size, height, root, fence, checkpoint, sealed_through, takes_votes, digest \
+             FROM head WHERE election = ?1",
         )?
         .query([election.0])?
         .next()?
@@ -174,7 +177,8 @@ fn leaf_range(
     // From the run that contains `first` to the last run that begins before `end`.
     let mut statement = connection.prepare_cached(&format!(
         "{LEAVES} WHERE election = ?1 AND first_leaf < ?3 AND first_leaf >=
-         coalesce((SELECT max(first_leaf) FROM leaves WHERE election = ?1 AND first_leaf <= ?2), 0) ORDER BY first_leaf"
+         coalesce((SELECT max(first_leaf) FROM leaves WHERE election = ?1 \
+         AND first_leaf <= ?2), 0) ORDER BY first_leaf"
     ))?;
     let mut rows = statement.query((election.0, column, end))?;
     let mut bytes = Vec::new();

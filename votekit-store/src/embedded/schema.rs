@@ -135,11 +135,13 @@ pub(super) fn identify(connection: &Connection) -> Result<usize, Fault> {
     match usize::try_from(version) {
         Ok(version) if (FIRST_SCHEMA..=newest).contains(&version) => Ok(version),
         Ok(version @ 1..FIRST_SCHEMA) => Err(unavailable(format!(
-            "the file was written by a version of votekit before its first release (schema {version}); make a new data folder"
+            "the file was written by a version of votekit before its first release \
+             (schema {version}); make a new data folder"
         ))
         .into()),
         Ok(version) if version > newest => Err(unavailable(format!(
-            "the file was written by a newer version of votekit (schema {version}, this one knows {newest})"
+            "the file was written by a newer version of votekit (schema {version}, \
+             this one knows {newest})"
         ))
         .into()),
         _ => Err(corrupt(format!("the file names schema {version}, which there never was")).into()),

@@ -129,8 +129,10 @@ fn a_failed_commit_is_fatal_for_good() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let desk = desk(folder.path());
     // A deferred foreign key fails at COMMIT, in place of a failing disk.
-    let trap = "CREATE TABLE trap (election INTEGER REFERENCES election (id) DEFERRABLE INITIALLY DEFERRED);
-                CREATE TRIGGER spring AFTER INSERT ON election BEGIN INSERT INTO trap VALUES (-1); END;";
+    let trap = "CREATE TABLE trap (election INTEGER REFERENCES election (id) \
+                DEFERRABLE INITIALLY DEFERRED);
+                CREATE TRIGGER spring AFTER INSERT ON election \
+                BEGIN INSERT INTO trap VALUES (-1); END;";
     desk.connection.execute_batch(trap).expect("a trap");
     let (jobs, answers): (Vec<_>, Vec<_>) =
         [2, 4].map(|number| insert(number, "election")).into_iter().unzip();

@@ -137,10 +137,20 @@ impl Commit {
     fn insert_block(&self, connection: &Connection, election: ElectionRow) -> Result<(), Fault> {
         let block = &self.commit.block;
         connection
-            .prepare_cached("INSERT INTO block (election, height, first_leaf, leaf_count) VALUES (?1, ?2, ?3, ?4)")?
-            .execute((election.0, self.columns.height, self.columns.first_leaf, block.leaf_count))?;
-        let mut statement = connection
-            .prepare_cached("INSERT INTO leaves (election, first_leaf, leaf_count, digest, bytes) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            .prepare_cached(
+                "INSERT INTO block (election, height, first_leaf, leaf_count) \
+                 VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute((
+                election.0,
+                self.columns.height,
+                self.columns.first_leaf,
+                block.leaf_count,
+            ))?;
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO leaves (election, first_leaf, leaf_count, digest, bytes) \
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
         let mut first_leaf = self.columns.first_leaf;
         for (leaf_count, bytes) in runs(block.first_leaf, &block.leaves) {
             statement.execute((
@@ -178,10 +188,14 @@ impl Commit {
         let Columns { size, height, fence, sealed_through, .. } = self.columns;
         connection
             .prepare_cached(
-                "INSERT INTO head (election, created, size, height, root, fence, checkpoint, sealed_through, takes_votes, digest)
-                 VALUES (?1, (SELECT coalesce(max(created), 0) + 1 FROM head), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-                 ON CONFLICT (election) DO UPDATE SET size = excluded.size, height = excluded.height, root = excluded.root, fence = excluded.fence,
-                 checkpoint = excluded.checkpoint, sealed_through = excluded.sealed_through, takes_votes = excluded.takes_votes, digest = excluded.digest",
+                "INSERT INTO head (election, created, size, height, root, fence, checkpoint, \
+                 sealed_through, takes_votes, digest)
+                 VALUES (?1, (SELECT coalesce(max(created), 0) + 1 FROM head), \
+                 ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                 ON CONFLICT (election) DO UPDATE SET size = excluded.size, \
+                 height = excluded.height, root = excluded.root, fence = excluded.fence,
+                 checkpoint = excluded.checkpoint, sealed_through = excluded.sealed_through, \
+                 takes_votes = excluded.takes_votes, digest = excluded.digest",
             )?
             .execute((
                 election.0,

@@ -25,7 +25,8 @@ impl Write for PurgePart {
         let destroyed = connection
             .prepare_cached(
                 "UPDATE batch SET bytes = NULL WHERE id IN
-                 (SELECT id FROM batch WHERE election = ?1 AND bytes IS NOT NULL ORDER BY id LIMIT ?2)",
+                 (SELECT id FROM batch WHERE election = ?1 AND bytes IS NOT NULL \
+                 ORDER BY id LIMIT ?2)",
             )?
             .execute((election.0, BATCHES_MAX))?;
         Ok(destroyed as u64)
