@@ -1,5 +1,5 @@
-//! The throttle on wrong codes: makes guessing hopeless, without probing or locking out any
-//! elector.
+//! The throttle on wrong codes: makes guessing hopeless, and lets no elector be probed or locked
+//! out.
 //!
 //! ```text
 //! state     wrong codes by pair of address prefix and NAS: 5 free, then waits of 1, 2, 4 … 60 s

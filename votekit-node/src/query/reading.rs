@@ -256,8 +256,7 @@ impl Node {
             ResultsPolicy::Live => true,
             ResultsPolicy::AfterVote => match voter {
                 Some((request, token))
-                    // A token can be computed for any request id: only one in this election's log
-                    // counts.
+                    // `status` searches all elections: the request must be in this one's log.
                     if cell.voter_token(&request) == Some(token)
                         && cell.log().decisions().requests().contains(&request) =>
                 {
