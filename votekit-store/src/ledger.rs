@@ -29,7 +29,7 @@ pub struct Staged {
     pub hints: Hints,
 }
 
-/// Where the log of an election stands.
+/// The current end of an election's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// The number of leaves in the log.
