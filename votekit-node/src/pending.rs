@@ -102,6 +102,7 @@ impl Pending {
         removals: Option<u64>,
     ) -> Issue {
         let mut shard = self.shard(&request);
+        // Only a request that is not in the map can have been decided since the search.
         if !shard.contains_key(&request) {
             let now = self.removals(&request);
             if removals.is_some_and(|removals| removals != now) {

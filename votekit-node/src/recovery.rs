@@ -143,7 +143,7 @@ impl StoredLog<'_> {
                         self.refuse(&error);
                         true
                     }
-                    // The ledger does not answer: that is no fault of the snapshot.
+                    // The ledger does not answer, which proves nothing about the snapshot.
                     Err(error) => return Err(error),
                 }
             }

@@ -229,6 +229,7 @@ impl Intake {
             Some(epoch) if last => epoch,
             _ => self.epoch().await?,
         };
+        // One batch is in flight at a time, so the next number follows the last confirmed one.
         let number =
             BatchNumber { node: self.node_key.node_id(), epoch, sequence: self.confirmed.next() };
         let header = BatchHeader {

@@ -111,6 +111,7 @@ impl Sealer {
         {
             return Err(AdminError::Answering { node: lease.node, epoch: lease.epoch });
         }
+        // After this every confirmed batch is staged or refused; `drain` seals the staged ones.
         self.shared.ballot_box.settle().await?;
         self.drain().await?;
         for (node, epoch) in self.shared.ledger.epochs(&law_id).await? {

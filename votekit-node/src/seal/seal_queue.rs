@@ -108,6 +108,7 @@ impl SealQueue {
         let sealed: BTreeSet<StagingId> =
             sealed.iter().filter_map(|batch| self.places.get(&batch.number())).copied().collect();
         let mut left = self.waiting.keys().filter(|id| !sealed.contains(id));
+        // Up to the batch before the first one that stays.
         left.next().map_or(self.read_through, |first| StagingId(first.0 - 1))
     }
 
