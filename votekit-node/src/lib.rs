@@ -5,7 +5,7 @@
 //! node.submit ─▶ ingest ─▶ ballot box ─▶ validate ─▶ staging (ledger) ─▶ seal ─▶ log (ledger)
 //!       │                    (store)        │ registry: a hint             │
 //!       │                                   ▼                              ▼
-//!       └─ 202 once durable         throttle, hints          query: status, receipts, results, tiles
+//!       └─ 202 once durable         throttle, hints       query: status, receipts, results, tiles
 //! ```
 //!
 //! [`votekit_store`] provides the engines behind the three storage roles. [`Node`] is the handle

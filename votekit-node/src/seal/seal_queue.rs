@@ -103,7 +103,8 @@ impl SealQueue {
         self.remove_at(place)
     }
 
-    /// The staging id up to which all batches are in the log or were refused, once `sealed` is.
+    /// The staging id up to which all batches are in the log or were refused, once the batches of
+    /// `sealed` are in the log.
     pub(crate) fn sealed_through_with(&self, sealed: &[VerifiedBatch]) -> StagingId {
         let sealed: BTreeSet<StagingId> =
             sealed.iter().filter_map(|batch| self.places.get(&batch.number())).copied().collect();
