@@ -4,7 +4,7 @@
 //! ```text
 //! load, rebuild ─▶ loading.rs, supplement.rs ─┐
 //! mark ─▶ marking.rs ─▶ meta.rs (loaded?) ────┼─▶ server.rs: one pipeline for each master ─▶ Redis
-//! check ─▶ survey.rs, settings.rs ────────────┘            scripts.rs: what happens there
+//! check ─▶ survey.rs, settings.rs ────────────┘            scripts.rs: run in Redis
 //! ```
 //!
 //! `layout.rs` describes how an election is stored. Redis may forget: a failover loses what was

@@ -64,6 +64,7 @@ async fn listen(connector: &Connector, changes: &watch::Sender<u64>) {
     };
     tokio::pin!(subscribe);
     let mut subscribed = false;
+    // `subscribe` makes progress only while the connection is polled, so one task polls both.
     let ended = poll_fn(|context| {
         loop {
             if !subscribed && let Poll::Ready(done) = subscribe.as_mut().poll(context) {

@@ -207,6 +207,7 @@ impl Inner {
             self.server.run(&first_commands(buckets, &part), Effect::Writes, CHANGE_PATIENCE).await;
         let taken: Vec<Cut<'_>> = match answers {
             Ok(answers) => {
+                // Two answers per bucket: the second one is that of RENAMENX.
                 let moved = answers.into_iter().skip(1).step_by(2);
                 part.into_iter()
                     .zip(moved)
