@@ -1,5 +1,5 @@
-//! Every log line of level `INFO` and above stands in docs/operations.md, and nothing stands there
-//! that is never written.
+//! docs/operations.md lists every log line of level `INFO` and above, and none that is never
+//! written.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -35,7 +35,7 @@ fn the_manual_lists_the_log_lines_that_there_are() {
     }
 }
 
-/// The messages of every source file below a folder.
+/// Collects the messages of every source file below a folder.
 fn messages(folder: &Path, written: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
@@ -45,7 +45,7 @@ fn messages(folder: &Path, written: &mut BTreeSet<String>) {
             let text = fs::read_to_string(&path).expect("a source file");
             let text = text.split_whitespace().collect::<Vec<_>>().join(" ").replace("\" )", "\")");
             for level in ["tracing::info!(", "tracing::warn!(", "tracing::error!("] {
-                // The message is the last in a call.
+                // The message is the last argument of a call.
                 let calls = text.split(level).skip(1).filter_map(|rest| rest.split("\")").next());
                 let literals = calls.filter_map(|call| call.rsplit('"').next());
                 written.extend(
