@@ -340,6 +340,7 @@ impl DataFolder {
     pub fn make_request_key(&self, law_id: &ElectionId) -> Result<RequestKey, FolderError> {
         let path = self.election_key("request", law_id);
         if let Some(key) = self.request_key(law_id)? {
+            // The run that wrote it may have been killed before the sync.
             sync_folder(&path).map_err(FolderError::io(&path))?;
             return Ok(key);
         }
@@ -372,6 +373,7 @@ impl DataFolder {
     pub fn make_ballot_key(&self, law_id: &ElectionId) -> Result<BallotSecretKey, FolderError> {
         let path = self.election_key("ballot", law_id);
         if let Some(key) = self.ballot_key(law_id)? {
+            // The run that wrote it may have been killed before the sync.
             sync_folder(&path).map_err(FolderError::io(&path))?;
             return Ok(key);
         }
