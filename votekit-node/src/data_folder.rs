@@ -4,7 +4,7 @@
 //! DATA/
 //!   votekit.toml      format, base name of the logs, name of the authority
 //!   lock ledger.lock  held while a process uses the folder
-//!   officials         written by people: the keys of those who must sign a manifest
+//!   officials         written by people: keys, one of which must sign each manifest
 //!   keys/             0700; each file 0600, one line: 64 hexadecimal digits and an 8-digit check
 //!                     (admin-token: without the check)
 //!     node log cosigner admin-token
