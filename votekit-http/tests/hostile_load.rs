@@ -1,5 +1,5 @@
-//! The node under hostile load: addresses over their share, connections that are busy or trickle,
-//! readers, replays, guesses, proxies that lie. No honest vote is refused or without an answer.
+//! The node under hostile load: addresses over their share, busy and slow connections, readers,
+//! replays, guesses, proxies that lie. Every honest vote is accepted and answered.
 
 mod http_support;
 #[path = "../../votekit-node/tests/support/mod.rs"]
@@ -20,7 +20,7 @@ use votekit_node::config::ThrottleConfig;
 
 const WAIT: (&str, &str) = ("prefer", "wait=30");
 
-/// A connection from the loopback address 127.0.0.`host`.
+/// Opens a connection from the loopback address 127.0.0.`host`.
 async fn connect_from(host: u8, to: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket
@@ -88,7 +88,7 @@ async fn an_address_over_its_share_of_connections_is_refused_and_another_is_serv
     assert!(answer.contains("\"code\":\"too-many-connections\""), "{answer}");
     let mut other = client_from(2, served.at.public).await;
     assert_eq!(other.vote(&ballot(1, "oui"), &[WAIT]).await.json()["status"], "accepted");
-    // Who holds a place keeps it; and when one leaves, another may come.
+    // Held connections keep their slots; when one closes, another is accepted.
     assert_eq!(held[0].get("/api/v1/elections").await.status, 200);
     held.pop();
     while {
@@ -98,7 +98,7 @@ async fn an_address_over_its_share_of_connections_is_refused_and_another_is_serv
             .await
             .expect("written");
         let mut answer = Vec::new();
-        // A refusal may come as a reset.
+        // A refusal may arrive as a reset.
         let _ = stream.read_to_end(&mut answer).await;
         !answer.starts_with(b"HTTP/1.1 200")
     } {}
@@ -108,7 +108,7 @@ async fn an_address_over_its_share_of_connections_is_refused_and_another_is_serv
 
 #[tokio::test(flavor = "multi_thread")]
 async fn votes_go_on_beside_slow_and_idle_connections() {
-    // More of them than there are places.
+    // More hostile connections than slots.
     let served =
         Served::open_with(Config { connections_max: 200, ..config() }, create_request()).await;
     let at = served.at.public;
@@ -123,7 +123,7 @@ async fn votes_go_on_beside_slow_and_idle_connections() {
             };
             loop {
                 let mut stream = connect_from((number % 100) as u8 + 100, at).await;
-                // The node may close at any time; then this one comes again.
+                // The node may close at any time; then this connection is opened again.
                 let _ = stream.write_all(said).await;
                 let mut discarded = [0; 4096];
                 while matches!(stream.read(&mut discarded).await, Ok(1..)) {}
@@ -131,7 +131,7 @@ async fn votes_go_on_beside_slow_and_idle_connections() {
         });
     }
     for place in 0..10 {
-        // Each on a connection of its own, as voters come.
+        // Each vote on its own connection, as voters arrive.
         let answer = client_from(1, at).await.vote(&ballot(place, "oui"), &[WAIT]).await;
         assert_eq!(code(&answer), (200, String::new()), "{place}");
         assert_eq!(answer.json()["status"], "accepted");
@@ -140,13 +140,13 @@ async fn votes_go_on_beside_slow_and_idle_connections() {
     served.end().await;
 }
 
-/// Sends a request over one connection after the other from an address, as fast as it is answered,
-/// until the task is stopped. Counts answers.
+/// Sends a request over one connection after another from an address, as fast as it is answered,
+/// until the task is stopped. Counts the answers.
 async fn send_for_ever(host: u8, at: SocketAddr, request: Arc<[u8]>, answers: Arc<AtomicU64>) {
     loop {
         let mut stream = connect_from(host, at).await;
         let mut answer = vec![0; 128 * 1024];
-        // The node may close at any time; then this one comes again.
+        // The node may close at any time; then a new connection is opened.
         while stream.write_all(&request).await.is_ok() {
             match stream.read(&mut answer).await {
                 Ok(1..) => answers.fetch_add(1, Ordering::Relaxed),
@@ -156,7 +156,7 @@ async fn send_for_ever(host: u8, at: SocketAddr, request: Arc<[u8]>, answers: Ar
     }
 }
 
-/// So many hostile connections in all, from so many addresses (127.0.0.100 and on).
+/// Opens `connections` hostile connections in all, from `addresses` addresses (127.0.0.100 and on).
 fn storm(
     at: SocketAddr,
     (addresses, connections): (u8, usize),
@@ -171,7 +171,7 @@ fn storm(
     (tasks, answers)
 }
 
-/// Waits until the hostile part is under way.
+/// Waits until the hostile part has received `count` more answers.
 async fn under_way(answers: &AtomicU64, count: u64) {
     let before = answers.load(Ordering::Relaxed);
     while answers.load(Ordering::Relaxed) < before + count {
@@ -179,8 +179,8 @@ async fn under_way(answers: &AtomicU64, count: u64) {
     }
 }
 
-/// Votes of the first electors, each on a connection of its own, and those of the next ten on one
-/// that stays: all are taken.
+/// Casts the votes of the first 20 electors, each on its own connection, and those of the next ten
+/// on one connection that stays open. All must be accepted.
 async fn vote_all(at: SocketAddr) {
     let mut staying = client_from(1, at).await;
     for place in 0..20 {
@@ -216,7 +216,7 @@ async fn votes_go_on_beside_readers_at_full_speed() {
     let (mut readers, answers) = storm(served.at.public, (12, 24), request);
     under_way(&answers, 300).await;
     vote_all(served.at.public).await;
-    // The reader is over its share, and the voters of its own address are not.
+    // The reader is over its share; the voters of its own address are not.
     let mut reader = client_from(50, served.at.public).await;
     let mut codes = Vec::new();
     while codes.len() < 1000 && !codes.contains(&refused("rate-limited")) {
@@ -230,8 +230,8 @@ async fn votes_go_on_beside_readers_at_full_speed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replays_cost_neither_rate_nor_log() {
-    // The second has 40 votes: the honest ones would not get through beside replays that took from
-    // it, which come by the hundred.
+    // The rate allows 40 votes a second: the honest votes would not get through if the replays,
+    // which arrive by the hundred, took from it.
     let config = Config { rate_limit_per_second: 40, ..config() };
     let config = Config { rate_limit_per_address_per_second: Some(0), ..config };
     let served = Served::open_with(config, create_request()).await;
@@ -280,7 +280,7 @@ async fn one_request_sent_many_times_at_once_is_one_envelope() {
     served.end().await;
 }
 
-/// A throttle that holds nobody up while a test runs, so that only the budget is at stake.
+/// A throttle that makes no attempt wait while a test runs, so that only the budget is tested.
 fn budget_only(per_second: u32, per_address_per_second: u32) -> ThrottleConfig {
     ThrottleConfig {
         wrong_free: 1_000_000,
@@ -290,7 +290,7 @@ fn budget_only(per_second: u32, per_address_per_second: u32) -> ThrottleConfig {
     }
 }
 
-/// A throttle under which a wait outlasts the test, and every wrong code is stored.
+/// A throttle whose waits outlast the test, and under which every wrong code is stored.
 fn long_waits() -> ThrottleConfig {
     ThrottleConfig {
         delay_seconds_min: 600,
@@ -331,7 +331,7 @@ async fn a_storm_of_guesses_adds_no_more_than_its_budget_and_every_known_credent
     let elapsed_s = begin.elapsed().as_secs() + 1;
     let (stored, burst) = (1000 - refusals, u64::from(per_second));
     assert!((burst..=burst + burst * elapsed_s).contains(&stored), "{stored}");
-    // Within the budget a mistake gets its entry; beyond it, nothing.
+    // Each wrong code within the budget gets an entry; those beyond it get none.
     served.node.close(&law()).await.expect("closed");
     let election = served.node.election(&law()).expect("there");
     assert_eq!((election.accepted, election.invalid), (30, stored));
@@ -365,7 +365,8 @@ async fn a_correct_vote_shows_in_no_answer_to_wrong_codes() {
         let mut answers = Vec::new();
         for number in 0..9 {
             if votes_after == Some(number) {
-                // From the attacker's own address as far as it is let through, and from another.
+                // From the attacker's own address as long as it is let through, and from another
+                // one.
                 for host in [1, 2] {
                     let mut voter = client_from(host, served.at.public).await;
                     let key = ("idempotency-key", "a-key-of-its-own");
@@ -397,7 +398,7 @@ async fn one_credential_adds_a_few_duplicates_and_no_more() {
     let stored = codes.iter().filter(|code| code.0 == 202).count() as u64;
     assert!((10..=12).contains(&stored), "{stored}: ten, and one a minute");
     assert_eq!(codes.last(), Some(&refused("too-many-duplicates")));
-    // The vote that counts may be asked for again without end, and nobody else is held up.
+    // The accepted vote may be repeated without limit, and no other voter is refused.
     for _ in 0..20 {
         assert_eq!(greedy.vote(&ballot(1, "oui"), &first).await.json()["status"], "accepted");
     }
@@ -425,7 +426,7 @@ async fn guesses_in_parallel_gain_nothing() {
     served.end().await;
 }
 
-/// How many local connections keep the internal listeners busy: as many as each has slots.
+/// The number of local connections that keep each internal listener busy: as many as it has slots.
 const BUSY: usize = 64;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -435,7 +436,7 @@ async fn a_poll_is_closed_and_watched_beside_busy_local_connections() {
     let mut storms = Vec::new();
     for (at, path) in [(served.at.administration, "/x"), (served.at.metrics, "/metrics")] {
         let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\n\r\n");
-        // From the addresses 127.0.0.100 and on, and from the one that the officials use too.
+        // From the addresses 127.0.0.100 and on, and from the address of the officials.
         let (mut tasks, answers) = storm(at, (4, BUSY / 2), &request);
         let request: Arc<[u8]> = request.as_bytes().into();
         for _ in 0..BUSY / 2 {
@@ -484,7 +485,7 @@ async fn only_a_proxy_of_ours_is_believed() {
         ..config()
     };
     let served = Served::open_with(config, create_request()).await;
-    // A client that invents addresses stays one client.
+    // A client that invents addresses still counts as one client.
     let mut liar = client_from(1, served.at.public).await;
     let mut codes = Vec::new();
     for host in 1..50 {
@@ -493,7 +494,7 @@ async fn only_a_proxy_of_ours_is_believed() {
         ));
     }
     assert!(codes.contains(&refused("address-share")));
-    // A proxy has as many connections as it likes, and its clients each a share of their own.
+    // A proxy may hold any number of connections, and each of its clients has its own share.
     let mut proxy =
         [client_from(2, served.at.public).await, client_from(2, served.at.public).await];
     for host in 1..50 {

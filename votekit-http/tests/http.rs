@@ -1,5 +1,5 @@
-//! The public interface over real connections: votes of every kind, every bad input, what is
-//! answered and what is not.
+//! The public interface over real connections: votes of every kind, every bad input, and what
+//! answers contain and withhold.
 
 mod http_support;
 #[path = "../../votekit-node/tests/support/mod.rs"]
@@ -38,7 +38,7 @@ async fn a_vote_is_taken_decided_and_proved() {
         second.json(),
         json!({"request_id": second.request_id(), "status": "duplicate", "attempt_count": 2})
     );
-    // The log is in order: the first vote is decided by now.
+    // The log is in order: the first vote is already decided.
     let first = client.get(&format!("/api/v1/vote/{request}")).await;
     assert_eq!(first.json(), json!({"request_id": request, "status": "accepted"}));
     assert_eq!(first.header("cache-control"), "no-store");
@@ -226,14 +226,14 @@ async fn a_huge_body_is_refused_and_the_refusal_arrives() {
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).await.expect("an answer");
     assert_eq!(&answer, b"HTTP/1.1 413");
-    // Sent all the same, by a client that reads nothing before the end.
+    // Sent nevertheless, by a client that reads only at the end.
     let mut stream = TcpStream::connect(served.at.public).await.expect("a connection");
     stream.write_all(head.as_bytes()).await.expect("written");
     stream.write_all(huge.as_bytes()).await.expect("taken to the end");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("the answer, not a reset");
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("body-too-large"), "{answer}");
-    // Unannounced, in one chunk that goes beyond the limit.
+    // Unannounced, in one chunk beyond the limit.
     let mut stream = TcpStream::connect(served.at.public).await.expect("a connection");
     let chunked = format!(
         "POST /api/v1/vote HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{huge}\r\n0\r\n\r\n",
@@ -276,7 +276,7 @@ async fn the_rate_limit_refuses_before_a_body_is_read() {
     let mut client = Client::connect(served.at.public).await;
     let mut codes = Vec::new();
     while codes.len() < 30 && !codes.contains(&"rate-limited".to_owned()) {
-        // Only what is stored uses up the rate.
+        // Only stored votes take from the rate.
         client.vote(&ballot(codes.len() as u32, "oui"), &[]).await;
         codes.push(client.vote("not json", &[]).await.problem().1);
     }
@@ -306,7 +306,7 @@ async fn wrong_codes_are_slowed_down_before_anything_is_stored() {
     served.end().await;
 }
 
-/// A throttle that stores every wrong code which it does not hold up.
+/// A throttle that stores every wrong code, unless its pair has to wait.
 fn all_stored() -> ThrottleConfig {
     ThrottleConfig {
         delay_seconds_max: 600,
@@ -358,7 +358,7 @@ async fn withheld_results_are_in_no_answer() {
     for policy in [ResultsPolicy::AfterVote, ResultsPolicy::AfterClose] {
         let request = CreateElection { results: Some(policy), ..create_request() };
         let served = Served::open_with(config(), request).await;
-        // What metrics show comes from here. Their page is the whole process's, and other tests
+        // The metrics take the counts from here. Their page is the whole process's, and other tests
         // show results of the same law.
         assert!(
             served.node.gauges().elections[0].votes_by_choice.is_empty(),
@@ -392,7 +392,7 @@ async fn withheld_results_are_in_no_answer() {
                 assert!(!shown.headers.contains_key("access-control-allow-origin"));
                 assert!(!shown.headers.contains_key("etag"));
             }
-            // A token is never taken from an address, which is logged on the way.
+            // A token in the address is refused, as addresses are logged by intermediaries.
             let (path, token) = key(&vote);
             let in_address = served.get(&format!("{path}&voter_token={token}")).await;
             assert_eq!(in_address.problem(), (400, "malformed".to_owned()));

@@ -1,4 +1,4 @@
-//! The administration listener: the life of an election over HTTP, and what is refused on the way.
+//! The administration listener: the lifecycle of an election over HTTP, and the refusals in it.
 
 mod http_support;
 #[path = "../../votekit-node/tests/support/mod.rs"]
@@ -129,7 +129,7 @@ async fn nothing_happens_without_the_token() {
             ("POST", "/api/v1/admin/rolls"),
             ("GET", "/anything"),
         ] {
-            // Each ends its connection.
+            // Each refusal ends its connection.
             let mut client = Client::connect(served.at.administration).await;
             let answer = client.send(method, path, &[("authorization", token)], "").await;
             assert_eq!(answer.problem(), (401, "unauthorized".to_owned()), "{method} {path}");

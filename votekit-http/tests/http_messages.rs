@@ -1,5 +1,5 @@
-//! HTTP itself: messages that break its rules, codings, caches, browsers, the document of the
-//! interface against what is answered.
+//! HTTP itself: messages that break its rules, codings, caches, browsers, and the interface
+//! document compared with the answers.
 
 mod http_support;
 #[path = "../../votekit-node/tests/support/mod.rs"]
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 const WAIT: (&str, &str) = ("prefer", "wait=30");
 
-/// Sends bytes, and reads what is answered until the connection is closed.
+/// Sends bytes, and reads the answer until the connection is closed.
 async fn raw(served: &Served, sent: &str) -> String {
     let mut stream = TcpStream::connect(served.at.public).await.expect("a connection");
     stream.write_all(sent.as_bytes()).await.expect("written");
@@ -22,7 +22,7 @@ async fn raw(served: &Served, sent: &str) -> String {
     answer
 }
 
-/// Checks that an answer is problem details with the headers that every answer has, and gives the
+/// Checks that an answer is problem details with the headers of every answer, and returns the
 /// document.
 fn problem(answer: &str, status: u16) -> Value {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
@@ -71,7 +71,7 @@ async fn a_message_that_breaks_a_rule_of_http_is_refused_with_problem_details() 
         let refused = problem(&raw(&served, &chunked(coding)).await, 501);
         assert_eq!(refused["code"], "transfer-coding", "{coding}");
     }
-    // What hyper refuses by itself.
+    // Messages that hyper itself refuses.
     for (message, status, code) in [
         ("POST /api/v1/vote HTTP/1.1\r\nhost : h\r\n\r\n".to_owned(), 400, "malformed"),
         ("nonsense\r\n\r\n".to_owned(), 400, "malformed"),
@@ -100,13 +100,13 @@ async fn a_message_that_breaks_a_rule_of_http_is_refused_with_problem_details() 
             .as_str()
             .is_some_and(|code| code.ends_with("-long") || code.ends_with("-large"))
     );
-    // After a good request on the same connection too.
+    // Also after a good request on the same connection.
     let pair = format!("GET /api/v1/health HTTP/1.1\r\nhost: h\r\n\r\n{}", "nonsense\r\n\r\n");
     let both = raw(&served, &pair).await;
     let second = both.rfind("HTTP/1.1 400").unwrap_or_else(|| panic!("{both}"));
     assert!(both.starts_with("HTTP/1.1 200"), "{both}");
     problem(&both[second..], 400);
-    // HTTP/1.0 knows no Host.
+    // HTTP/1.0 does not require a Host.
     let old = raw(&served, &vote("1.0", "")).await;
     assert!(old.starts_with("HTTP/1.0 202"), "{old}");
     assert_eq!(served.vote(&ballot(2, "oui"), &[WAIT]).await.json()["status"], "accepted");
@@ -118,7 +118,7 @@ async fn a_message_that_breaks_a_rule_of_http_is_refused_with_problem_details() 
 async fn a_body_is_read_in_utf_8_and_in_no_content_coding() {
     let served = Served::open().await;
     let mut client = Client::connect(served.at.public).await;
-    // Never read: the header is enough.
+    // The body is never read: the header suffices.
     for coding in ["gzip", "br", "identity, gzip"] {
         let refused = client.vote(&ballot(1, "oui"), &[("content-encoding", coding)]).await;
         assert_eq!(refused.problem(), (415, "content-coding".to_owned()), "{coding}");
@@ -172,8 +172,7 @@ async fn a_status_is_waited_for_too() {
     served.end().await;
 }
 
-/// Each address that is read, with what its `Cache-Control` says, and whether a page of any origin
-/// may read it.
+/// Each readable address, with its `Cache-Control`, and whether a page of any origin may read it.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_address_says_who_may_keep_and_read_it() {
     let served = Served::open().await;
@@ -222,14 +221,14 @@ async fn each_address_says_who_may_keep_and_read_it() {
                 .is_success()
         );
     }
-    // What changes has another tag.
+    // Changed content has another tag.
     let etag = client.get(&format!("/log/{LAW}/checkpoint")).await.header("etag").to_owned();
     served.vote(&ballot(2, "oui"), &[WAIT]).await;
     for path in [format!("/log/{LAW}/checkpoint"), format!("/api/v1/results/{LAW}")] {
         let after = client.send("GET", &path, &[("if-none-match", &etag)], "").await;
         assert_eq!(after.status, 200, "{path}");
     }
-    // An error is read across origins where the page is; a vote never is.
+    // An error can be read across origins if the page can; a vote never can.
     let missing = client.get(&format!("/log/{LAW}/tile/0/000")).await;
     assert_eq!(
         (missing.status.as_u16(), missing.header("access-control-allow-origin")),
@@ -293,8 +292,8 @@ async fn what_is_large_is_compressed_for_those_who_accept_it() {
     served.end().await;
 }
 
-/// Every operation of the document is met with bad requests of every kind. That each answer is in
-/// the document is checked by the client, as for every answer in these tests.
+/// Sends bad requests of every kind to every documented operation. The client checks that each
+/// answer is documented, as for every answer in these tests.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_to_a_bad_request_is_documented() {
     let served = Served::open_with(config(), create_request()).await;
@@ -313,7 +312,7 @@ async fn every_answer_to_a_bad_request_is_documented() {
             if method == "SERVERS" {
                 continue;
             }
-            // Never the election that the other requests are about.
+            // Never the election of the other requests.
             for parts in [["L9", "00"], ["%ff", "%ff"], ["a%20b", "..%2f"], [LAW, "zz"]] {
                 let acts =
                     is_admin && method == "POST" && parts[0] == LAW && !template.contains("{node}");

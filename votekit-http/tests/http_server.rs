@@ -1,4 +1,4 @@
-//! The server around the interface: TLS, limits on connections and time, the orderly end.
+//! The server around the interface: TLS, limits on connections and time, the orderly shutdown.
 
 mod http_support;
 #[path = "../../votekit-node/tests/support/mod.rs"]
@@ -22,7 +22,7 @@ use votekit_node::data_folder::DataFolder;
 
 fn tls_file(name: &str) -> PathBuf {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls").join(name);
-    // A key that others can read is refused, and a checkout gives it to all.
+    // A key that others can read is refused, but a checkout makes it readable for all.
     if let Ok(there) = fs::metadata(&file) {
         let mut permissions = there.permissions();
         permissions.set_mode(0o600);
@@ -60,11 +60,11 @@ async fn votes_travel_by_tls() {
         assert_eq!(answer.json()["status"], "accepted");
         assert_eq!(answer.header("strict-transport-security"), "max-age=31536000");
     }
-    // Somebody who speaks plain HTTP gets no plain answer.
+    // A client that speaks plain HTTP gets no plain answer.
     let mut plain = TcpStream::connect(served.at.public).await.expect("a connection");
     plain.write_all(b"GET /api/v1/health HTTP/1.1\r\nhost: h\r\n\r\n").await.expect("written");
     let mut answer = Vec::new();
-    // The server may close in whichever way.
+    // The server may close in any way.
     let _ = plain.read_to_end(&mut answer).await;
     assert!(!answer.starts_with(b"HTTP"));
     drop(client);
@@ -129,7 +129,7 @@ async fn at_the_end_requests_in_flight_finish() {
     stream.read_exact(&mut interim).await.expect("the handler waits for the body");
     assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
     let ended = served.stop();
-    // An idle connection is closed, which is how the end is known to have begun.
+    // The shutdown closes an idle connection, which shows that it has begun.
     assert_eq!(idle.read(&mut [0]).await.expect("closed in order"), 0);
     stream.write_all(body.as_bytes()).await.expect("written");
     let mut answer = String::new();
@@ -152,7 +152,7 @@ async fn a_connection_that_says_nothing_is_closed() {
         stream.read_to_end(&mut answer).await.expect("closed in order");
         assert!(!answer.starts_with(b"HTTP/1.1 2"));
     }
-    // One that has said something and says nothing more.
+    // A connection that is silent after its first request.
     let mut stream = TcpStream::connect(served.at.public).await.expect("a connection");
     stream.write_all(b"GET /api/v1/elections HTTP/1.1\r\nhost: h\r\n\r\n").await.expect("written");
     let mut answer = Vec::new();
@@ -198,7 +198,7 @@ async fn a_connection_has_a_bounded_life() {
     }
     assert_eq!(said, ["", "", "close"]);
     served.end().await;
-    // Longer idle than it may live.
+    // The idle time allowed is longer than the connection's longest life.
     let config = Config {
         connection_seconds_max: 1,
         header_timeout_seconds: 3600,

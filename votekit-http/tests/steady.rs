@@ -1,4 +1,4 @@
-//! What a fault ends and what it does not; a clock that steps back.
+//! Faults that halt one election, faults that end the node; a clock that steps back.
 
 mod http_support;
 #[path = "../../votekit-node/tests/support/mod.rs"]
@@ -12,7 +12,7 @@ use votekit_http::listener::ServeError;
 use votekit_node::{AdminError, SubmitError};
 use votekit_node::{CreateElection, OpenElection};
 
-/// An end for waits, not a target.
+/// An upper bound for waits, not a target.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn wait_until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
@@ -24,7 +24,7 @@ async fn wait_until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     waited.await.unwrap_or_else(|_| panic!("waited for: {what}"));
 }
 
-/// A node with the customary election open and another one beside it.
+/// A node with the customary election open, and a second election beside it.
 async fn two_polls() -> Served {
     let served = Served::open().await;
     let second = CreateElection { law_id: "L2".to_owned(), ..create_request() };
@@ -39,14 +39,14 @@ async fn a_panic_in_the_task_of_an_election_halts_that_one_alone() {
     served.node.panic_in_task(Some(&second));
     wait_until("the halt", async || served.node.halted(&second).is_some()).await;
     assert_eq!(served.node.failure(), None);
-    // The other one goes on, and health names the one that does not.
+    // The open election continues, and health names the halted one.
     assert_eq!(served.vote(&ballot(1, "oui"), &[("prefer", "wait=20")]).await.status, 200);
     let health = served.get("/api/v1/health").await;
     assert_eq!(health.status, 200, "{}", health.text());
     assert!(health.text().contains("\"election L2\"") && health.text().contains("halted: "));
     let refused = served.node.open(&second, OpenElection::default()).await;
     assert!(matches!(refused, Err(AdminError::Halted { .. })), "{refused:?}");
-    // An open poll that is halted takes no vote, and then the node is not healthy.
+    // A halted open poll takes no vote, and the node is then not healthy.
     served.node.panic_in_task(Some(&law()));
     wait_until("the halt", async || served.node.halted(&law()).is_some()).await;
     let answer = served.vote(&ballot(2, "oui"), &[]).await;
@@ -92,7 +92,7 @@ async fn a_clock_that_steps_back_a_little_is_held_and_further_refuses_votes() {
         line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or(0.0)
     };
     wait_until("the metric", async || metrics().await > 50.0).await;
-    // Once it has caught up votes are taken again.
+    // Once the clock has caught up, votes are taken again.
     served.node.step_clock(70_000);
     cast(2).await.expect("taken");
     assert_eq!(served.get("/api/v1/health").await.status, 200);
@@ -108,7 +108,7 @@ async fn a_planned_close_that_has_passed_stays_passed() {
     assert_eq!(served.vote(&ballot(0, "oui"), &[]).await.status, 202);
     served.node.step_clock(3 * 3_600_000);
     assert_eq!(served.vote(&ballot(1, "oui"), &[]).await.problem(), (409, "closed".to_owned()));
-    // Not even to where votes were in time.
+    // Not even back to a time at which votes were in time.
     served.node.step_clock(-3 * 3_600_000);
     assert_eq!(served.vote(&ballot(1, "oui"), &[]).await.problem(), (409, "closed".to_owned()));
     served.end().await;
@@ -121,7 +121,7 @@ async fn a_planned_close_that_passed_unseen_by_voters_stays_passed_too() {
     let request = CreateElection { closes: Some(closes), ..create_request() };
     let served = Served::open_with(config(), request).await;
     served.node.step_clock(3 * 3_600_000);
-    // The node looks at its clock once a second, whether or not anybody votes.
+    // The node checks its clock once a second, with or without votes.
     tokio::time::sleep(Duration::from_millis(2500)).await;
     served.node.step_clock(-3 * 3_600_000);
     assert_eq!(served.vote(&ballot(1, "oui"), &[]).await.problem(), (409, "closed".to_owned()));

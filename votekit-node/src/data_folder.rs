@@ -4,7 +4,7 @@
 //! DATA/
 //!   votekit.toml      format, base name of the logs, name of the authority
 //!   lock ledger.lock  held while a process uses the folder
-//!   officials         written by people: the keys of those who must sign a manifest
+//!   officials         written by people: keys, one of which must sign each manifest
 //!   keys/             0700; each file 0600, one line: 64 hexadecimal digits and an 8-digit check
 //!                     (admin-token: without the check)
 //!     node log cosigner admin-token
@@ -340,6 +340,7 @@ impl DataFolder {
     pub fn make_request_key(&self, law_id: &ElectionId) -> Result<RequestKey, FolderError> {
         let path = self.election_key("request", law_id);
         if let Some(key) = self.request_key(law_id)? {
+            // The run that wrote it may have been killed before the sync.
             sync_folder(&path).map_err(FolderError::io(&path))?;
             return Ok(key);
         }
@@ -372,6 +373,7 @@ impl DataFolder {
     pub fn make_ballot_key(&self, law_id: &ElectionId) -> Result<BallotSecretKey, FolderError> {
         let path = self.election_key("ballot", law_id);
         if let Some(key) = self.ballot_key(law_id)? {
+            // The run that wrote it may have been killed before the sync.
             sync_folder(&path).map_err(FolderError::io(&path))?;
             return Ok(key);
         }

@@ -48,6 +48,7 @@ impl Activity {
 
     /// Evicts the connection, unless it has worked since `since_ms`.
     pub(super) fn dismiss(&self, since_ms: u64) -> bool {
+        // Compared exactly: a connection that has worked since then has another time, or none.
         self.state.compare_exchange(since_ms, LEAVING, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }

@@ -175,6 +175,7 @@ impl Slot {
     /// The connection gets no slot.
     pub(super) async fn granted(&self) -> Result<(), Refused> {
         if !self.signals.granted.load(Ordering::Acquire) {
+            // `notify_one` stores a permit: a decision made before this is not missed.
             self.signals.decided.notified().await;
         }
         if self.signals.granted.load(Ordering::Acquire) { Ok(()) } else { Err(Refused) }
@@ -218,6 +219,7 @@ impl Slot {
         self.release();
         let lingering = self.slots.lingering.fetch_add(1, Ordering::Relaxed);
         let linger = Linger(Arc::clone(&self.slots));
+        // Beyond the limit it is dropped, which takes it off the count.
         (lingering < LINGERING_MAX).then_some(linger)
     }
 

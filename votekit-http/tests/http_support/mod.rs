@@ -23,7 +23,7 @@ use votekit_node::{CreateElection, OpenElection};
 
 use crate::support::{LAW, Place, create_request, credential, law};
 
-/// A node behind its three listeners, on ports of the system's choice.
+/// A node behind its three listeners, on ports that the system chose.
 pub struct Served {
     pub node: Node,
     pub at: Addresses,
@@ -55,13 +55,13 @@ impl Served {
         let (at, url) = (server.addresses(), server.public_url());
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(server.run(async {
-            // Told to stop, or the test is over.
+            // Resolves on the stop signal, or when the test is over.
             let _ = stopped.await;
         }));
         Self { node, at, url, stop, serving, _place: place }
     }
 
-    /// Serves a node with the roll loaded and an election as asked for, open.
+    /// Serves a node with the roll loaded and the requested election open.
     pub async fn open_with(config: Config, request: CreateElection) -> Self {
         let served = Self::empty(config).await;
         served.node.load(&served.roll(), None).await.expect("loaded");
@@ -80,18 +80,18 @@ impl Served {
         self._place.path("hashes")
     }
 
-    /// Stops serving without waiting for the end.
+    /// Stops serving without waiting for the shutdown.
     pub fn stop(self) -> JoinHandle<Result<(), ServeError>> {
         self.stop.send(()).expect("still serving");
         self.serving
     }
 
-    /// Waits until it has stopped serving by itself.
+    /// Waits until the server has stopped without a signal.
     pub async fn ended(self) -> Result<(), ServeError> {
         self.serving.await.expect("no panic")
     }
 
-    /// Stops serving, then the node.
+    /// Stops the server, then the node.
     pub async fn end(self) {
         let node = self.node.clone();
         self.stop().await.expect("no panic").expect("an orderly end");
@@ -114,14 +114,14 @@ impl Served {
     }
 }
 
-/// The body of the vote of elector `place`.
+/// The body of elector `place`'s vote.
 pub fn ballot(place: u32, choice: &str) -> String {
     let Credential { nas, code, .. } = credential(place);
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("ASCII");
     json!({"nas": text(nas.as_bytes()), "code": text(code.as_bytes()), "law_id": LAW, "vote": choice}).to_string()
 }
 
-/// A vote with a wrong code under the NAS of elector `place`: another one for each `number`.
+/// A vote with a wrong code under the NAS of elector `place`; each `number` gives another code.
 pub fn guess(place: u32, number: u32) -> String {
     let nas = credential(place).nas;
     let nas = String::from_utf8(nas.as_bytes().to_vec()).expect("ASCII");
@@ -132,12 +132,12 @@ pub fn guess(place: u32, number: u32) -> String {
 static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(&votekit_http::openapi_json_text()).expect("JSON"));
 
-/// Whether a path of the document, with its variable parts, is this address.
+/// Whether an address matches a path of the document with its variable parts.
 fn matches(template: &str, path: &str) -> bool {
     let (mut parts, mut given) = (template.split('/'), path.split('/'));
     loop {
         match (parts.next(), given.next()) {
-            // The one part that contains slashes.
+            // The only part that contains slashes.
             (Some("{path}"), Some(_)) => return true,
             (Some(part), Some(text)) if part == text || part.starts_with('{') => {}
             (None, None) => return true,
@@ -146,7 +146,7 @@ fn matches(template: &str, path: &str) -> bool {
     }
 }
 
-/// An answer, whole.
+/// A complete answer.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -205,7 +205,7 @@ impl Answer {
         }
     }
 
-    /// Checks what every answer says to caches and browsers.
+    /// Checks the header fields that every answer carries for caches and browsers.
     fn check_headers(&self) {
         assert_eq!(self.header("x-content-type-options"), "nosniff", "{self:?}");
         assert_eq!(self.header("referrer-policy"), "no-referrer", "{self:?}");
@@ -217,7 +217,7 @@ impl Answer {
         }
     }
 
-    /// Checks that this is problem details, and gives status and code.
+    /// Checks that this is problem details, and returns its status and code.
     pub fn problem(&self) -> (u16, String) {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
         let problem = self.json();

@@ -103,6 +103,7 @@ impl Reader<'_> {
             }
         }
         let electors = self.electorate.lists().map(|(_, keys)| keys.len()).sum();
+        // An elector's number is its position across all lists, in their order.
         self.uses.resize(electors, FirstUse::UNUSED);
         self.scheme = Some(manifest.body().scheme);
         self.origins.push(RollOrigin::of(&manifest));

@@ -65,6 +65,7 @@ impl RateLimit {
         let before_ns = self
             .earned_at_ns
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, after)
+            // Not reached: `after` always returns a value.
             .unwrap_or_else(|before| before);
         let earned_at_ns = after(before_ns).unwrap_or(now_ns);
         Duration::from_nanos(earned_at_ns.saturating_sub(now_ns).saturating_sub(self.burst_ns))
