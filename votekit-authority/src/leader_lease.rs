@@ -176,7 +176,9 @@ impl LeaderLease {
             return vec![Command::Release];
         }
         if term < self.term_min {
-            return Vec::new();
+            // A lease in a term in which the ledger takes no block: renewed, it would keep every
+            // node from leading.
+            return vec![Command::Release];
         }
         self.change(Role::Leader { term, until: asked + self.length })
     }

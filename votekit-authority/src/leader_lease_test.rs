@@ -61,11 +61,11 @@ fn a_refusal_names_the_leader() {
 }
 
 #[test]
-fn a_grant_of_a_term_that_was_overtaken_is_stale() {
+fn a_grant_in_a_term_that_was_overtaken_is_released() {
     let mut lease = granted();
     lease.step(Event::Tick, at(400));
     lease.step(Event::Overtaken { term: Some(3) }, at(450));
-    assert_eq!(lease.step(Event::Granted { term: 1 }, at(460)), []);
+    assert_eq!(lease.step(Event::Granted { term: 1 }, at(460)), [Command::Release]);
     assert_eq!(lease.term(at(461)), None);
     lease.step(Event::Tick, at(900));
     lease.step(Event::Granted { term: 4 }, at(910));
@@ -77,7 +77,7 @@ fn overtaken_without_a_term_rules_out_the_own_one() {
     let mut lease = granted();
     lease.step(Event::Tick, at(400));
     lease.step(Event::Overtaken { term: None }, at(450));
-    assert_eq!(lease.step(Event::Granted { term: 1 }, at(460)), []);
+    assert_eq!(lease.step(Event::Granted { term: 1 }, at(460)), [Command::Release]);
     assert_eq!(lease.term(at(461)), None);
 }
 

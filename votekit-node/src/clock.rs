@@ -1,8 +1,19 @@
-//! The wall clock of this machine, and how its steps back are handled.
+//! The clocks of this machine, and how steps back of the wall clock are handled.
 //!
-//! Times are plain numbers here, all in one unit: the log's unit may differ from the machine's.
+//! Wall-clock times are plain numbers here, all in one unit: the log's unit may differ from the
+//! machine's.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use votekit_authority::monotonic::Monotonic;
+
+/// The monotonic clock, from its first reading in this process.
+pub(crate) fn monotonic() -> Monotonic {
+    static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    Monotonic(ORIGIN.elapsed())
+}
 
 /// How far behind the floor the wall clock may be and still be held there, in milliseconds.
 pub(crate) const HELD_MAX_MILLIS: u64 = 10_000;

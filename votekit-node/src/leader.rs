@@ -1,12 +1,13 @@
-//! The state of the leader lease on this node.
+//! The leader lease of this node: the state machine of votekit-authority behind a lock.
 
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
-use votekit_store::Leadership;
+use votekit_authority::leader_lease::{self, Command, Event, Role};
 
+use crate::clock::monotonic;
 use crate::metrics;
 
 /// This node's view of the leader lease.
@@ -14,77 +15,84 @@ use crate::metrics;
 pub(crate) struct LeaderLease {
     /// The node's name and a number that differs at each start of the process.
     pub(crate) holder: String,
-    state: Mutex<State>,
+    machine: Mutex<leader_lease::LeaderLease>,
     /// The term in which this node leads; receivers are notified of each change.
     changes: watch::Sender<Option<u64>>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// The term, and the instant until which no other node can lead.
-    term: Option<(u64, Instant)>,
-    leader: Option<String>,
 }
 
 impl LeaderLease {
     /// A lease that is not held. `life` is a random number of this process, so that a restarted
     /// node is not taken for its predecessor.
-    pub(crate) fn new(name: &str, life: [u8; 4]) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        life: [u8; 4],
+        length: Duration,
+        renew_interval: Duration,
+    ) -> Self {
         let mut holder = format!("{name}/");
         for byte in life {
             let _ = write!(holder, "{byte:02x}");
         }
-        Self { holder, state: Mutex::default(), changes: watch::Sender::new(None) }
+        let machine = Mutex::new(leader_lease::LeaderLease::new(length, renew_interval));
+        Self { holder, machine, changes: watch::Sender::new(None) }
     }
 
     /// The term in which this node leads, if it does.
     pub(crate) fn term(&self) -> Option<u64> {
-        self.lock().term.filter(|(_, until)| Instant::now() < *until).map(|(term, _)| term)
+        self.lock().term(monotonic())
     }
 
     /// The other node that leads, if known.
     pub(crate) fn other_leader(&self) -> Option<String> {
-        self.lock().leader.clone()
+        self.lock().other_leader().map(str::to_owned)
     }
 
-    /// Clears the term: another node has begun a later one, or this node resigns.
-    pub(crate) fn lost(&self) {
-        self.lock().term = None;
-        self.changes.send_replace(None);
+    /// How long until the next request is due.
+    pub(crate) fn until_next_request(&self) -> Duration {
+        self.lock().next_request().0.saturating_sub(monotonic().0)
     }
 
-    /// Notifies when this node is recorded to begin or to cease leading. An expired lease does not
-    /// notify: see [`LeaderLease::term`].
+    /// Notifies when this node begins or ceases to lead. An expired lease does not notify: see
+    /// [`LeaderLease::term`].
     pub(crate) fn changes(&self) -> watch::Receiver<Option<u64>> {
         self.changes.subscribe()
     }
 
-    pub(crate) fn record(&self, asked: Instant, length: Duration, answer: Leadership) {
-        let mut state = self.lock();
-        let led = state.term.map(|(term, _)| term);
-        match answer {
-            Leadership::Leading { term } => {
-                if led != Some(term) {
-                    tracing::info!(term, holder = self.holder, "this node leads");
-                }
-                state.leader = None;
-                // The ledger counts from its answer, which is later, so this node stops first.
-                state.term = Some((term, asked + length));
-            }
-            Leadership::Following { leader, .. } => {
-                if led.is_some() || state.leader.as_ref() != Some(&leader) {
-                    tracing::info!(leader, "another node leads");
-                }
-                state.leader = Some(leader);
-                state.term = None;
-            }
-        }
-        let term = state.term.map(|(term, _)| term);
-        metrics::leading(term.is_some());
-        self.changes.send_if_modified(|known| std::mem::replace(known, term) != term);
+    /// Records that the ledger refused a block, since another node has continued the log.
+    pub(crate) fn overtaken(&self, term: Option<u64>) {
+        let commands = self.step(Event::Overtaken { term });
+        debug_assert!(commands.is_empty(), "a lease that is lost is not released");
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes up an event, and announces a change of role. Returns the commands for the ledger.
+    pub(crate) fn step(&self, event: Event) -> Vec<Command> {
+        let mut machine = self.lock();
+        let mut commands = machine.step(event, monotonic());
+        commands.retain(|command| {
+            let Command::Announce(role) = command else { return true };
+            self.announce(role);
+            false
+        });
+        commands
+    }
+
+    fn announce(&self, role: &Role) {
+        let term = match role {
+            Role::Leader { term, .. } => {
+                tracing::info!(event = "leadership_gained", term, holder = self.holder, "leading");
+                Some(*term)
+            }
+            Role::Follower { leader } => {
+                tracing::info!(event = "leadership_elsewhere", leader, "not leading");
+                None
+            }
+            Role::Resigned => None,
+        };
+        metrics::leading(term.is_some());
+        self.changes.send_replace(term);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, leader_lease::LeaderLease> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -22,7 +22,6 @@ use crate::election::{ElectionHandle, ElectionHandleParts, Position, SealerComma
 use crate::error::NodeError;
 use crate::ingest::intake::Intake;
 use crate::ingest::{epoch_end, lease_renewal};
-use crate::leader::LeaderLease;
 use crate::limits::admission::Admission;
 use crate::limits::throttle::Throttle;
 use crate::node::Node;
@@ -80,7 +79,11 @@ impl Node {
         let mut life = [0; 4];
         getrandom::fill(&mut life)?;
         let shared = Arc::new(NodeContext {
-            lead: LeaderLease::new(config.name.as_ref().map_or("node", NodeName::as_str), life),
+            lead: leader_lease::new(
+                config.name.as_ref().map_or("node", NodeName::as_str),
+                life,
+                engine.ledger.is_shared(),
+            ),
             is_shared: engine.ledger.is_shared(),
             throttle: Throttle::new(&config.throttle),
             admission: Admission::new(&config),
@@ -103,7 +106,7 @@ impl Node {
         let node = Self { shared };
         node.shared.check_roles()?;
         if !node.shared.is_shared {
-            leader_lease::take_for_ever(&node.shared).await?;
+            leader_lease::acquire_exclusive(&node.shared).await?;
         }
         node.take_up_elections(true).await?;
         if node.shared.has(Role::Validate) {
@@ -113,7 +116,7 @@ impl Node {
             node.shared.spawn(Owner::Node, staging::run(Arc::clone(&node.shared)));
             if node.shared.is_shared {
                 // Requested before the start returns: the caller may want this node to lead.
-                leader_lease::ask(&node.shared).await;
+                leader_lease::request(&node.shared).await;
                 node.shared.spawn(Owner::Node, leader_lease::run(Arc::clone(&node.shared)));
             }
         }

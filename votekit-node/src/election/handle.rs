@@ -268,7 +268,7 @@ impl ElectionHandle {
     }
 
     /// Records that the intake could not finish and must be asked again.
-    pub(crate) fn finish_again(&self) {
+    pub(crate) fn retry_finish(&self) {
         self.finishing.store(false, Ordering::Relaxed);
     }
 }

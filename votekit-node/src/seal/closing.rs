@@ -1,166 +1,62 @@
-//! Closing an election and retiring a node: both require that nothing is in flight.
+//! Drives the close of an election and the retirement of a node: executes the commands of the
+//! state machines in votekit-authority.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use votekit_authority::close::{self, Close};
+use votekit_authority::quiescence::{Clocks, Command, EpochProgress, Event, Obstacle, Process};
+use votekit_authority::retirement::Retirement;
 use votekit_core::election::State;
 use votekit_core::election_log::{BlockContent, ElectionLogError, LogEvent};
-use votekit_core::id::{Epoch, NodeId, Sequence};
-use votekit_core::instant::{UnixMillis, UnixMinutes};
-use votekit_store::{EngineError, Lease};
+use votekit_core::id::{Epoch, NodeId};
+use votekit_store::EngineError;
 
+use crate::clock::monotonic;
 use crate::election::{LEASE_LENGTH, Submission};
 use crate::error::AdminError;
 use crate::ingest::intake::CLOCK_MARGIN;
-use crate::seal::sealer::Sealer;
+use crate::seal::sealer::{Sealer, is_lost};
 
 /// How long a close waits for other nodes to end their epochs before it returns what it waits for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long the ledger may take to store the closing. Other nodes get leases until then, so the
-/// closing time includes it. A ledger that was unavailable for longer refuses the closing, and the
-/// official closes again.
+/// How long the ledger may take to store the closing. A ledger that was unavailable for longer
+/// refuses the closing, and the official closes again.
 const RECORDING: Duration = Duration::from_secs(2);
 
-/// Poll interval of a wait.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The pause between two looks.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Sealer {
     /// Closes the election, or resumes an earlier close where it stopped: records the closing,
     /// publishes what was taken, seals everything, reconciles, opens the totals.
     pub(crate) async fn close(&mut self, reason: Option<String>) -> Result<(), AdminError> {
-        match self.state() {
-            State::Open => {
-                let (closes, not_after) = self.closing_time().await?;
-                self.record_in_time(vec![LogEvent::Closing { closes, reason }], not_after).await?;
-            }
-            State::Closing => {}
+        let (close, first) = match self.state() {
+            State::Open => Close::begin(self.close_rules(), monotonic()),
+            State::Closing => Close::finish(self.close_rules(), monotonic()),
             state => return Err(AdminError::State { state, wanted: "closed" }),
-        }
-        let (reply, finished) = oneshot::channel();
-        if self.cell.intake.send(Submission::Finish(reply)).await.is_err() {
-            return Err(AdminError::OutcomeUnknown);
-        }
-        // From here on the closing is recorded, whatever the outcome of the rest.
-        finished.await.map_err(|_| AdminError::OutcomeUnknown)??;
-        self.complete(PATIENCE).await
+        };
+        self.drive(close, first, reason).await
     }
 
     /// Resumes a close that was begun. What it still waits for is returned only by an explicit
     /// close.
-    pub(crate) async fn close_again(&mut self) -> Result<(), EngineError> {
-        match self.complete(Duration::ZERO).await {
+    pub(crate) async fn resume_close(&mut self) -> Result<(), EngineError> {
+        let (close, first) = Close::resume(self.close_rules(), monotonic());
+        match self.drive(close, first, None).await {
             Ok(()) => Ok(()),
             Err(AdminError::Engine(error @ EngineError::Conflict(_))) => Err(error),
             Err(error) => {
-                tracing::debug!(law_id = %self.cell.law_id(), %error, "the close waits");
+                let law_id = self.cell.law_id();
+                tracing::debug!(event = "close_waits", %law_id, %error, "close not completed");
                 Ok(())
             }
         }
     }
 
-    /// Chooses the effective closing time and the deadline for storing it. The closing is not
-    /// before the last moment at which any node may have answered a voter.
-    async fn closing_time(&self) -> Result<(UnixMinutes, Option<UnixMillis>), AdminError> {
-        let not_after = if self.shared.is_shared {
-            Some(UnixMillis(self.shared.ledger.clock().await?.0 + millis(RECORDING)))
-        } else {
-            None
-        };
-        // A vote answered a moment ago was in time, and its stamp is a whole minute: hence the next
-        // minute below.
-        let mut latest = self.shared.now();
-        if not_after.is_some() {
-            latest.0 += millis(RECORDING);
-        }
-        if self.shared.config.name.is_some() {
-            // Other nodes answer until their leases run out, and a lease may be given in the last
-            // moment before the closing is stored. Their clocks also differ from this one.
-            latest.0 += millis(LEASE_LENGTH) + millis(CLOCK_MARGIN);
-        }
-        let committed = self.cell.committed().results.updated_at;
-        let closes = latest.minutes().max(self.cell.latest_stamp().minutes()).max(committed).next();
-        Ok((closes, not_after))
-    }
-
-    /// Waits until nothing is in flight, then closes.
-    async fn complete(&mut self, patience: Duration) -> Result<(), AdminError> {
-        let until = Instant::now() + patience;
-        loop {
-            match self.nothing_missing().await {
-                Ok(()) => break,
-                Err(error) if Instant::now() >= until => return Err(error),
-                Err(_) => tokio::time::sleep(LOOK_EVERY).await,
-            }
-        }
-        let void = self.void_epochs().await?;
-        if !void.is_empty() {
-            self.record(void).await?;
-        }
-        self.record_block(None, |log, maker| log.propose(&BlockContent::Close, maker)).await
-    }
-
-    /// Checks that no node answers voters any more, that everything answered is in the log, and
-    /// that every epoch in the log has ended. The log alone cannot show it: it does not know of
-    /// batches that never reached it.
-    async fn nothing_missing(&mut self) -> Result<(), AdminError> {
-        let law_id = self.cell.law_id().clone();
-        if let Some(lease) =
-            self.shared.ledger.leases(&law_id).await?.first().filter(|_| self.shared.is_shared)
-        {
-            return Err(AdminError::Answering { node: lease.node, epoch: lease.epoch });
-        }
-        // After this every confirmed batch is staged or refused; `drain` seals the staged ones.
-        self.shared.ballot_box.settle().await?;
-        self.drain().await?;
-        for (node, epoch) in self.shared.ledger.epochs(&law_id).await? {
-            self.check_sealed(node, epoch).await?;
-        }
-        let open = self.cell.log().decisions().epochs().open().next();
-        let Some((node, epoch)) = open else { return Ok(()) };
-        let key = self.cell.log().node_key(node).cloned();
-        let named = self.shared.folder.named_nodes()?;
-        let name = named
-            .iter()
-            .find(|(_, named)| Some(named) == key.as_ref())
-            .map(|(name, _)| name.to_string());
-        Err(AdminError::NotEnded { node, name, epoch })
-    }
-
-    /// Retirements of the epochs that were given out and have no batch: their node ended before its
-    /// first one. The log then accounts for every epoch.
-    async fn void_epochs(&self) -> Result<Vec<LogEvent>, AdminError> {
-        let law_id = self.cell.law_id();
-        let mut void = Vec::new();
-        for (node, epoch) in self.shared.ledger.epochs(law_id).await? {
-            let staged = self.shared.ledger.staged_through(law_id, node, epoch).await?;
-            let log = self.cell.log();
-            let ended = log.decisions().epochs().progress(node, epoch).ended;
-            if staged.is_none() && !ended && log.node_key(node).is_some() {
-                void.push(LogEvent::Retire { node, epoch });
-            }
-        }
-        Ok(void)
-    }
-
-    async fn check_sealed(&self, node: NodeId, epoch: Epoch) -> Result<(), AdminError> {
-        let staged = self
-            .shared
-            .ledger
-            .staged_through(self.cell.law_id(), node, epoch)
-            .await?
-            .unwrap_or(Sequence(0));
-        let progress = self.cell.log().decisions().epochs().progress(node, epoch);
-        // Batches staged after the retirement are void.
-        if staged == progress.through || (progress.ended && staged > progress.through) {
-            return Ok(());
-        }
-        Err(AdminError::Missing { node, epoch, staged, sealed: progress.through })
-    }
-
-    /// Ends every epoch of a node that is permanently gone: it gets no more leases, its published
-    /// batches are sealed, and its numbers above them are void.
+    /// Retires a node that is permanently gone: it gets no more leases in its present epochs, what
+    /// it published is sealed, and its batch numbers above that are void.
     pub(crate) async fn retire(&mut self, node: NodeId) -> Result<(), AdminError> {
         if !matches!(self.state(), State::Open | State::Closing) {
             return Err(AdminError::State { state: self.state(), wanted: "freed of a node" });
@@ -174,49 +70,167 @@ impl Sealer {
                 rule: "this is the node you are asking: it is not gone".to_owned(),
             });
         }
-        let law_id = self.cell.law_id().clone();
-        // The epochs of this moment: all of them are fenced. A node that comes back meanwhile
-        // begins a new epoch, in which its voters are answered.
-        let mut epochs: BTreeSet<Epoch> = self
-            .cell
-            .log()
-            .decisions()
-            .epochs()
-            .open()
-            .filter(|(owner, _)| *owner == node)
-            .map(|(_, epoch)| epoch)
-            .collect();
-        epochs.extend(
-            self.shared
-                .ledger
-                .epochs(&law_id)
-                .await?
-                .into_iter()
-                .filter(|(owner, _)| *owner == node)
-                .map(|(_, epoch)| epoch),
-        );
-        self.shared.ledger.fence(&law_id, node).await?;
-        let until = Instant::now() + PATIENCE;
-        let lasts = |lease: &&Lease| lease.node == node && epochs.contains(&lease.epoch);
-        while let Some(lease) = self.shared.ledger.leases(&law_id).await?.iter().find(lasts) {
-            if Instant::now() >= until {
-                return Err(AdminError::Answering { node, epoch: lease.epoch });
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        self.shared.ballot_box.settle().await?;
-        self.drain().await?;
-        let mut acts = Vec::new();
-        for epoch in epochs {
-            self.check_sealed(node, epoch).await?;
-            if !self.cell.log().decisions().epochs().progress(node, epoch).ended {
-                acts.push(LogEvent::Retire { node, epoch });
-            }
-        }
-        if acts.is_empty() { Ok(()) } else { self.record(acts).await }
+        let (retirement, first) = Retirement::begin(node, PATIENCE, POLL_INTERVAL, monotonic());
+        self.drive(retirement, first, None).await
     }
-}
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    fn close_rules(&self) -> close::Rules {
+        close::Rules {
+            has_other_nodes: self.shared.config.name.is_some(),
+            lease_length: LEASE_LENGTH,
+            clock_margin: CLOCK_MARGIN,
+            recording: RECORDING,
+            patience: PATIENCE,
+            poll_interval: POLL_INTERVAL,
+        }
+    }
+
+    /// Executes the commands of a process until it ends. `reason` is recorded with a closing.
+    async fn drive(
+        &mut self,
+        mut process: impl Process + Send,
+        mut command: Command,
+        mut reason: Option<String>,
+    ) -> Result<(), AdminError> {
+        let mut failure = None;
+        loop {
+            let event = match command {
+                Command::Done => return Ok(()),
+                Command::GiveUp(obstacle) => return Err(self.explain(obstacle, failure)?),
+                Command::Wait(pause) => {
+                    tokio::time::sleep(pause).await;
+                    Event::Waited
+                }
+                Command::ReadLeases
+                | Command::SettleBallotBox
+                | Command::SealStaged
+                | Command::ReadEpochs => match self.look(&command).await {
+                    Ok(event) => event,
+                    Err(error) if is_lost(&error) => return Err(error.into()),
+                    Err(error) => {
+                        failure = Some(error);
+                        Event::Unavailable
+                    }
+                },
+                command => self.act(command, reason.take()).await?,
+            };
+            command = process.step(event, monotonic());
+        }
+    }
+
+    /// A look at what is in flight. It changes nothing but what sealing changes anyway.
+    async fn look(&mut self, command: &Command) -> Result<Event, EngineError> {
+        Ok(match command {
+            Command::ReadLeases if !self.shared.is_shared => Event::Leases(Vec::new()),
+            Command::ReadLeases => {
+                let leases = self.shared.ledger.leases(self.cell.law_id()).await?;
+                Event::Leases(leases.iter().map(|lease| (lease.node, lease.epoch)).collect())
+            }
+            Command::SettleBallotBox => {
+                self.shared.ballot_box.settle().await?;
+                Event::Settled
+            }
+            Command::SealStaged => {
+                self.drain().await?;
+                Event::Sealed
+            }
+            _ => Event::Epochs(self.epochs().await?),
+        })
+    }
+
+    async fn act(&mut self, command: Command, reason: Option<String>) -> Result<Event, AdminError> {
+        match command {
+            Command::ReadClocks => return Ok(Event::Clocks(self.clocks().await?)),
+            Command::RecordClosing { closes, not_after } => {
+                self.record_before(vec![LogEvent::Closing { closes, reason }], not_after).await?;
+            }
+            Command::FinishIntake => {
+                let (reply, finished) = oneshot::channel();
+                if self.cell.intake.send(Submission::Finish(reply)).await.is_err() {
+                    return Err(AdminError::OutcomeUnknown);
+                }
+                finished.await.map_err(|_| AdminError::OutcomeUnknown)??;
+                return Ok(Event::IntakeFinished);
+            }
+            Command::Fence(node) => {
+                self.shared.ledger.fence(self.cell.law_id(), node).await?;
+                return Ok(Event::Fenced);
+            }
+            Command::RecordRetirements(epochs) => {
+                let retire = |(node, epoch)| LogEvent::Retire { node, epoch };
+                self.record(epochs.into_iter().map(retire).collect()).await?;
+            }
+            Command::RecordClose => {
+                self.record_block(None, |log, maker| log.propose(&BlockContent::Close, maker)).await?;
+            }
+            other => unreachable!("{other:?} is executed by its caller"),
+        }
+        Ok(Event::Recorded)
+    }
+
+    async fn clocks(&self) -> Result<Clocks, EngineError> {
+        let ledger = match self.shared.is_shared {
+            true => Some(self.shared.ledger.clock().await?),
+            false => None,
+        };
+        // Own and ledger's clock are read in this order: what lies between them delays the
+        // closing, and never brings it forward.
+        let own = self.shared.now();
+        let log_time = self.cell.committed().results.updated_at;
+        Ok(Clocks { own, ledger, latest_stamp: self.cell.latest_stamp(), log_time })
+    }
+
+    /// The epochs that the ledger has given out, and those that the log has open.
+    async fn epochs(&self) -> Result<Vec<EpochProgress>, EngineError> {
+        let law_id = self.cell.law_id();
+        let given = self.shared.ledger.epochs(law_id).await?;
+        let mut staged = Vec::with_capacity(given.len());
+        for (node, epoch) in &given {
+            staged.push(self.shared.ledger.staged_through(law_id, *node, *epoch).await?);
+        }
+        let log = self.cell.log();
+        let epochs = log.decisions().epochs();
+        let open: Vec<(NodeId, Epoch)> = epochs.open().collect();
+        let progress = |(node, epoch): (NodeId, Epoch), is_given, staged_through| {
+            let progress = epochs.progress(node, epoch);
+            EpochProgress {
+                node,
+                epoch,
+                is_given,
+                is_admitted: log.node_key(node).is_some(),
+                staged_through,
+                sealed_through: progress.through,
+                is_open: open.contains(&(node, epoch)),
+                is_ended: progress.ended,
+            }
+        };
+        let unknown = open.iter().filter(|open| !given.contains(open));
+        let unknown = unknown.map(|open| progress(*open, false, None));
+        let known = given.iter().zip(&staged).map(|(one, staged)| progress(*one, true, *staged));
+        Ok(known.chain(unknown).collect())
+    }
+
+    /// The error of a process that gave up.
+    fn explain(
+        &self,
+        obstacle: Obstacle,
+        failure: Option<EngineError>,
+    ) -> Result<AdminError, AdminError> {
+        Ok(match obstacle {
+            Obstacle::Lease { node, epoch } => AdminError::Answering { node, epoch },
+            Obstacle::Unsealed { node, epoch, staged, sealed } => {
+                AdminError::Missing { node, epoch, staged, sealed }
+            }
+            Obstacle::OpenEpoch { node, epoch } => {
+                let key = self.cell.log().node_key(node).cloned();
+                let named = self.shared.folder.named_nodes()?;
+                let name = named
+                    .iter()
+                    .find(|(_, named)| Some(named) == key.as_ref())
+                    .map(|(name, _)| name.to_string());
+                AdminError::NotEnded { node, name, epoch }
+            }
+            Obstacle::Unavailable => failure.map_or(AdminError::OutcomeUnknown, AdminError::Engine),
+        })
+    }
 }

@@ -62,7 +62,7 @@ impl Sealer {
             let cell = Arc::clone(&self.cell);
             tokio::spawn(async move {
                 if !matches!(finished.await, Ok(Ok(()))) {
-                    cell.finish_again();
+                    cell.retry_finish();
                 }
             });
         }

@@ -1,57 +1,101 @@
-//! The leader lease: one of the eligible nodes seals while it renews its lease in the ledger.
-//!
-//! The lease saves nodes useless work. The term protects the log: the ledger refuses blocks of an
-//! earlier term.
+//! Acquires and renews the leader lease in the ledger, as its state machine commands.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use votekit_authority::leader_lease::{Command, Event};
+use votekit_store::{EngineError, Leadership};
 
 use crate::context::NodeContext;
+use crate::leader::LeaderLease;
 
 /// The length of the lease, and so the wait for a leader that is gone. With two seconds a new
 /// leader seals within three.
-const LEASE: Duration = Duration::from_secs(2);
+const LENGTH: Duration = Duration::from_secs(2);
 
 /// How often the lease is renewed or requested.
-const RENEW_EVERY: Duration = Duration::from_millis(400);
+const RENEW_INTERVAL: Duration = Duration::from_millis(400);
 
 /// The length of a lease on a ledger that belongs to this process: no other node can take it.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+const EXCLUSIVE_LENGTH: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Takes the lease of a ledger that belongs to this process.
-pub(crate) async fn take_for_ever(shared: &NodeContext) -> Result<(), votekit_store::EngineError> {
-    let lead = &shared.lead;
-    let answer = shared.ledger.lead(&lead.holder, FOR_EVER).await?;
-    lead.record(Instant::now(), FOR_EVER, answer);
+/// The lease of a node on a ledger that other nodes share, or not.
+pub(crate) fn new(name: &str, life: [u8; 4], is_shared: bool) -> LeaderLease {
+    let length = if is_shared { LENGTH } else { EXCLUSIVE_LENGTH };
+    LeaderLease::new(name, life, length, RENEW_INTERVAL)
+}
+
+/// Acquires the lease of a ledger that belongs to this process.
+///
+/// # Errors
+/// When the ledger fails.
+pub(crate) async fn acquire_exclusive(context: &NodeContext) -> Result<(), EngineError> {
+    let lease = &context.lead;
+    for command in lease.step(Event::Tick) {
+        if let Command::Request { length } = command {
+            lease.step(outcome(context.ledger.lead(&lease.holder, length).await?));
+        }
+    }
     Ok(())
 }
 
-/// Requests and renews the lease as long as the node runs.
-pub(crate) async fn run(shared: Arc<NodeContext>) {
+/// Acquires and renews the lease as long as the node runs.
+pub(crate) async fn run(context: Arc<NodeContext>) {
     loop {
-        tokio::time::sleep(RENEW_EVERY).await;
-        ask(&shared).await;
+        tokio::time::sleep(context.lead.until_next_request()).await;
+        request(&context).await;
     }
 }
 
-/// Requests or extends the lease.
-pub(crate) async fn ask(shared: &NodeContext) {
-    let lead = &shared.lead;
-    let asked = Instant::now();
-    match tokio::time::timeout(LEASE, shared.ledger.lead(&lead.holder, LEASE)).await {
-        Ok(Ok(answer)) => lead.record(asked, LEASE, answer),
-        // The lease runs out on its own.
-        Ok(Err(error)) => tracing::warn!(%error, "the lead cannot be asked for"),
-        Err(_) => tracing::warn!("the lead cannot be asked for: the ledger does not answer"),
+/// Sends a request for the lease, if one is due.
+pub(crate) async fn request(context: &NodeContext) {
+    for command in context.lead.step(Event::Tick) {
+        execute(context, command).await;
     }
 }
 
-/// Gives the lease back, so that the next leader need not wait for it to run out.
-pub(crate) async fn resign(shared: &NodeContext) {
-    let lead = &shared.lead;
-    lead.lost();
-    let resigned = tokio::time::timeout(LEASE, shared.ledger.resign(&lead.holder)).await;
-    if let Ok(Err(error)) = resigned {
-        tracing::warn!(%error, "the lead was not given back; it runs out by itself");
+/// Releases the lease, so that the next leader need not wait for it to run out.
+pub(crate) async fn resign(context: &NodeContext) {
+    for command in context.lead.step(Event::Resign) {
+        execute(context, command).await;
+    }
+}
+
+async fn execute(context: &NodeContext, command: Command) {
+    let lease = &context.lead;
+    match command {
+        Command::Request { length } => {
+            let request = context.ledger.lead(&lease.holder, length);
+            let event = match tokio::time::timeout(length, request).await {
+                Ok(Ok(answer)) => outcome(answer),
+                Ok(Err(error)) => {
+                    tracing::warn!(event = "leader_lease_failed", %error, "lease not renewed");
+                    Event::Failed
+                }
+                Err(_) => {
+                    let error = "the ledger does not answer";
+                    tracing::warn!(event = "leader_lease_failed", error, "lease not renewed");
+                    Event::Failed
+                }
+            };
+            for command in lease.step(event) {
+                // Not a request: those answer a tick alone.
+                Box::pin(execute(context, command)).await;
+            }
+        }
+        Command::Release => {
+            let released = context.ledger.resign(&lease.holder);
+            if let Ok(Err(error)) = tokio::time::timeout(LENGTH, released).await {
+                tracing::warn!(event = "leader_lease_not_released", %error, "it will run out");
+            }
+        }
+        Command::Announce(_) => {}
+    }
+}
+
+fn outcome(answer: Leadership) -> Event {
+    match answer {
+        Leadership::Leading { term } => Event::Granted { term },
+        Leadership::Following { leader, .. } => Event::Refused { leader },
     }
 }

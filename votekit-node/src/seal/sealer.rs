@@ -52,7 +52,7 @@ const IDLE_POLL_LAST: Duration = Duration::from_millis(640);
 const TICK: Duration = Duration::from_secs(1);
 
 /// How often a waiting close is retried automatically.
-const CLOSE_AGAIN_EVERY: Duration = Duration::from_secs(2);
+const RESUME_CLOSE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The sealer of one election, as a task.
 pub(crate) struct Sealer {
@@ -107,7 +107,7 @@ impl Sealer {
                 // The proposal was dropped: the log in memory is still the one in the ledger.
                 Err(error) if self.shared.is_shared && is_overtaken(&error) => {
                     tracing::warn!(law_id = %self.cell.law_id(), %error, "this node no longer leads");
-                    self.shared.lead.lost();
+                    self.shared.lead.overtaken(term_found(&error));
                     Ok(Next::GoOn)
                 }
                 Err(error @ EngineError::Conflict(Conflict::Late { .. })) => {
@@ -143,7 +143,7 @@ impl Sealer {
             self.follow().await?;
         }
         self.idle_poll = Some(IDLE_POLL_FIRST);
-        let mut close_again = Instant::now() + CLOSE_AGAIN_EVERY;
+        let mut next_resume = Instant::now() + RESUME_CLOSE_INTERVAL;
         while self.shared.lead.term() == Some(term) {
             let command = tokio::select! {
                 command = commands.recv() => match command {
@@ -156,18 +156,18 @@ impl Sealer {
                 () = tokio::time::sleep(self.idle_poll.unwrap_or(TICK)), if self.shared.is_shared => None,
             };
             if let Some(command) = command {
-                if self.carry_out(command).await? == Next::Stop {
+                if self.handle(command).await? == Next::Stop {
                     return Ok(Next::Stop);
                 }
             } else if self.may_find_batches() {
-                self.seal_in_time().await?;
+                self.seal_paced().await?;
             }
             if self.shared.is_shared
                 && self.state() == State::Closing
-                && Instant::now() > close_again
+                && Instant::now() > next_resume
             {
-                self.close_again().await?;
-                close_again = Instant::now() + CLOSE_AGAIN_EVERY;
+                self.resume_close().await?;
+                next_resume = Instant::now() + RESUME_CLOSE_INTERVAL;
             }
         }
         Ok(Next::GoOn)
@@ -181,7 +181,7 @@ impl Sealer {
             || self.positions.borrow().staged > self.seal_queue.read_through()
     }
 
-    async fn carry_out(&mut self, command: SealerCommand) -> Result<Next, EngineError> {
+    async fn handle(&mut self, command: SealerCommand) -> Result<Next, EngineError> {
         let overtaken = match command {
             SealerCommand::Record(events, reply) => answer(reply, self.record(events).await),
             SealerCommand::Close { reason, reply } => answer(reply, self.close(reason).await),
@@ -258,11 +258,11 @@ impl Sealer {
     }
 
     pub(crate) async fn record(&mut self, events: Vec<LogEvent>) -> Result<(), AdminError> {
-        self.record_in_time(events, None).await
+        self.record_before(events, None).await
     }
 
     /// Records events in a block. The ledger refuses the block after `not_after` on its own clock.
-    pub(crate) async fn record_in_time(
+    pub(crate) async fn record_before(
         &mut self,
         events: Vec<LogEvent>,
         not_after: Option<UnixMillis>,
@@ -300,7 +300,7 @@ impl Sealer {
 
     /// Seals staged batches, no sooner than `BLOCK_INTERVAL` after the last block. Batches staged
     /// meanwhile notify again.
-    async fn seal_in_time(&mut self) -> Result<(), EngineError> {
+    async fn seal_paced(&mut self) -> Result<(), EngineError> {
         tokio::time::sleep_until(self.next_block.into()).await;
         let sealed = self.seal_next().await?;
         if sealed == 0 {
@@ -477,9 +477,17 @@ fn is_overtaken(error: &EngineError) -> bool {
     matches!(error, EngineError::Conflict(Conflict::Head { .. } | Conflict::Term { .. }))
 }
 
+/// The term that the ledger is in, where its refusal says so.
+fn term_found(error: &EngineError) -> Option<u64> {
+    match error {
+        EngineError::Conflict(Conflict::Term { found, .. }) => Some(*found),
+        _ => None,
+    }
+}
+
 /// Whether the ledger refused a proposal permanently: another block took its place, or it came too
 /// late.
-fn is_lost(error: &EngineError) -> bool {
+pub(crate) fn is_lost(error: &EngineError) -> bool {
     is_overtaken(error) || matches!(error, EngineError::Conflict(Conflict::Late { .. }))
 }
 
