@@ -161,7 +161,8 @@ impl Sealer {
                 self.record(epochs.into_iter().map(retire).collect()).await?;
             }
             Command::RecordClose => {
-                self.record_block(None, |log, maker| log.propose(&BlockContent::Close, maker)).await?;
+                self.record_block(None, |log, maker| log.propose(&BlockContent::Close, maker))
+                    .await?;
             }
             other => unreachable!("{other:?} is executed by its caller"),
         }
