@@ -65,7 +65,12 @@ impl LeaderLease {
         match answer {
             Leadership::Leading { term } => {
                 if led != Some(term) {
-                    tracing::info!(term, holder = self.holder, "this node leads");
+                    tracing::info!(
+                        event = "leadership_acquired",
+                        term,
+                        leader = self.holder,
+                        "this node leads"
+                    );
                 }
                 state.leader = None;
                 // The ledger counts from when it answers, which is later.
@@ -73,7 +78,7 @@ impl LeaderLease {
             }
             Leadership::Following { leader, .. } => {
                 if led.is_some() || state.leader.as_ref() != Some(&leader) {
-                    tracing::info!(leader, "another node leads");
+                    tracing::info!(event = "leader_changed", leader, "another node leads");
                 }
                 state.leader = Some(leader);
                 state.term = None;

@@ -796,7 +796,7 @@ impl Node {
             // Nothing of a roll that was refused stays. What cannot be removed is listed as kept.
             let discard = move |folder: &DataFolder| Ok(roll_store::discard(folder, &digest)?);
             if let Err(error) = self.on_files(discard).await {
-                tracing::warn!(%error, "a roll that was refused could not be removed");
+                tracing::warn!(event = "roll_discard_failed", %error, "refused roll not removed");
             }
         }
         if loaded.is_ok() && !replaced.is_empty() {

@@ -53,7 +53,12 @@ impl Sealer {
             Ok(()) => Ok(()),
             Err(AdminError::Engine(error @ EngineError::Conflict(_))) => Err(error),
             Err(error) => {
-                tracing::debug!(law_id = %self.cell.law_id(), %error, "the close waits");
+                tracing::debug!(
+                    event = "close_delayed",
+                    law_id = %self.cell.law_id(),
+                    %error,
+                    "close not completed, retrying"
+                );
                 Ok(())
             }
         }

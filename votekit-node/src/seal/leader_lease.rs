@@ -40,8 +40,16 @@ pub(crate) async fn ask(shared: &NodeContext) {
     match tokio::time::timeout(LEASE, shared.ledger.lead(&lead.holder, LEASE)).await {
         Ok(Ok(answer)) => lead.record(asked, LEASE, answer),
         // The lease runs out by itself.
-        Ok(Err(error)) => tracing::warn!(%error, "the lead cannot be asked for"),
-        Err(_) => tracing::warn!("the lead cannot be asked for: the ledger does not answer"),
+        Ok(Err(error)) => tracing::warn!(
+            event = "lease_request_failed",
+            %error,
+            "leader lease not acquired or renewed"
+        ),
+        Err(_) => tracing::warn!(
+            event = "lease_request_failed",
+            error = "the ledger does not answer",
+            "leader lease not acquired or renewed"
+        ),
     }
 }
 
@@ -51,6 +59,10 @@ pub(crate) async fn resign(shared: &NodeContext) {
     lead.lost();
     let resigned = tokio::time::timeout(LEASE, shared.ledger.resign(&lead.holder)).await;
     if let Ok(Err(error)) = resigned {
-        tracing::warn!(%error, "the lead was not given back; it runs out by itself");
+        tracing::warn!(
+            event = "lease_release_failed",
+            %error,
+            "leader lease not released, it expires by itself"
+        );
     }
 }

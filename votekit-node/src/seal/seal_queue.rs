@@ -7,6 +7,7 @@
 //! in it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -155,6 +156,22 @@ impl SealQueue {
         block
     }
 
+    /// Raises an alarm about a batch that the log does not accept, unless it has raised one.
+    pub(crate) fn report_unsealable(&mut self, number: &BatchNumber, error: &dyn Display) {
+        let waiting = self.places.get(number).and_then(|place| self.waiting.get_mut(place));
+        if let Some(waiting) = waiting
+            && !std::mem::replace(&mut waiting.told, true)
+        {
+            tracing::error!(
+                event = "batch_unsealable",
+                alarm = true,
+                batch = %number,
+                %error,
+                "staged batch cannot be sealed"
+            );
+        }
+    }
+
     fn remove_at(&mut self, place: StagingId) -> Option<Arc<Batch>> {
         let Waiting { batch, .. } = self.waiting.remove(&place)?;
         self.places.remove(&batch.number());
@@ -178,12 +195,24 @@ fn turn(
     let verified = match log.verify_batch(batch) {
         Ok(verified) => verified,
         Err(error) => {
-            tracing::error!(batch = %number, %error, "alarm: a staged batch is refused");
+            tracing::error!(
+                event = "staged_batch_refused",
+                alarm = true,
+                batch = %number,
+                %error,
+                "staged batch refused"
+            );
             return Turn::Refused;
         }
     };
     if progress.ended {
-        tracing::error!(batch = %number, "alarm: a staged batch is refused: its epoch has ended, and its number is void");
+        tracing::error!(
+            event = "staged_batch_refused",
+            alarm = true,
+            batch = %number,
+            error = "its epoch has ended",
+            "staged batch refused"
+        );
         return Turn::Refused;
     }
     let next =
@@ -191,7 +220,13 @@ fn turn(
     if number.sequence > *next {
         if !*told && since.elapsed() > PATIENCE {
             *told = true;
-            tracing::error!(batch = %number, expected = next.0, "alarm: sealing waits for a missing batch");
+            tracing::error!(
+                event = "batch_missing",
+                alarm = true,
+                batch = %number,
+                expected = next.0,
+                "batch waits for a missing predecessor"
+            );
         }
         return Turn::AfterOther(verified);
     }
@@ -201,7 +236,12 @@ fn turn(
     if log.state() == State::Open && latest * 60_000 > now_millis + FUTURE_MILLIS_MAX {
         if !*told {
             *told = true;
-            tracing::error!(batch = %number, "alarm: sealing waits: a stamp lies in the future, a clock was set back");
+            tracing::error!(
+                event = "batch_stamp_ahead",
+                alarm = true,
+                batch = %number,
+                "batch waits, its stamp is ahead of the clock"
+            );
         }
         return Turn::Later;
     }
