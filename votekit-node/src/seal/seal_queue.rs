@@ -42,7 +42,7 @@ struct Waiting {
     batch: Arc<Batch>,
     since: Instant,
     /// Whether there was an alarm about it.
-    told: bool,
+    alarmed: bool,
 }
 
 /// What becomes of a waiting batch now.
@@ -91,7 +91,7 @@ impl SealQueue {
             self.read_through = id;
             self.bytes += batch.as_bytes().len();
             self.places.insert(batch.number(), id);
-            self.waiting.insert(id, Waiting { batch, since: Instant::now(), told: false });
+            self.waiting.insert(id, Waiting { batch, since: Instant::now(), alarmed: false });
         }
     }
 
@@ -160,7 +160,7 @@ impl SealQueue {
     pub(crate) fn report_unsealable(&mut self, number: &BatchNumber, error: &dyn Display) {
         let waiting = self.places.get(number).and_then(|place| self.waiting.get_mut(place));
         if let Some(waiting) = waiting
-            && !std::mem::replace(&mut waiting.told, true)
+            && !std::mem::replace(&mut waiting.alarmed, true)
         {
             tracing::error!(
                 event = "batch_unsealable",
@@ -186,7 +186,7 @@ fn turn(
     expected: &mut BTreeMap<(NodeId, Epoch), Sequence>,
     now_millis: u64,
 ) -> Turn {
-    let Waiting { batch, since, told } = waiting;
+    let Waiting { batch, since, alarmed } = waiting;
     let number = batch.number();
     let progress = log.decisions().epochs().progress(number.node, number.epoch);
     if number.sequence <= progress.through {
@@ -218,8 +218,8 @@ fn turn(
     let next =
         expected.entry((number.node, number.epoch)).or_insert_with(|| progress.through.next());
     if number.sequence > *next {
-        if !*told && since.elapsed() > PATIENCE {
-            *told = true;
+        if !*alarmed && since.elapsed() > PATIENCE {
+            *alarmed = true;
             tracing::error!(
                 event = "batch_missing",
                 alarm = true,
@@ -234,8 +234,8 @@ fn turn(
     // in a batch.
     let latest = batch.envelopes().next_back().map_or(0, |envelope| envelope.received.0);
     if log.state() == State::Open && latest * 60_000 > now_millis + FUTURE_MILLIS_MAX {
-        if !*told {
-            *told = true;
+        if !*alarmed {
+            *alarmed = true;
             tracing::error!(
                 event = "batch_stamp_ahead",
                 alarm = true,
