@@ -1,6 +1,8 @@
 //! Times as used in the formats. The core has no clock: callers pass times in.
 
 use std::fmt;
+use std::ops::Add;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -23,6 +25,16 @@ pub struct UnixSeconds(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct UnixMinutes(pub u64);
+
+impl Add<Duration> for UnixMillis {
+    type Output = Self;
+
+    /// A later time; the last one where that would overflow.
+    fn add(self, duration: Duration) -> Self {
+        let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(milliseconds))
+    }
+}
 
 impl UnixMillis {
     /// Rounded down to the second.

@@ -1,4 +1,4 @@
-//! The resources, one a file.
+//! The resources, one in each file.
 
 pub(crate) mod vote;
 

@@ -1,4 +1,4 @@
-//! What every handler works with: the node, the rates, the administrator's token.
+//! The context of every handler: the node, the rates, the administrator's token.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -8,10 +8,10 @@ use votekit_node::Node;
 use crate::guard::address_rate::AddressRate;
 use crate::guard::admin_token::TokenDigest;
 
-/// Where votes go.
+/// The path for votes.
 pub(crate) const VOTE_PATH: &str = "/api/v1/vote";
 
-/// What every handler works with.
+/// The context of every handler.
 pub(crate) struct Api {
     pub(crate) node: Node,
     pub(crate) vote_rate: AddressRate,
@@ -20,7 +20,7 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// The interface of a node whose administrator holds this token.
+    /// Creates the interface of a node with this administrator's token.
     pub(crate) fn new(node: Node, admin_token: &[u8]) -> Arc<Self> {
         let config = node.config();
         let vote_rate = AddressRate::per_second(config.rate_limit_per_address());
@@ -39,7 +39,7 @@ impl Api {
         self.admin_token.read().unwrap_or_else(PoisonError::into_inner).admits(headers)
     }
 
-    /// Drops the rates of addresses that are quiet. Called every few seconds.
+    /// Evicts the rates of quiet addresses. Called every few seconds.
     pub(crate) fn forget_quiet(&self) {
         self.vote_rate.forget_quiet();
         self.read_rate.forget_quiet();

@@ -1,10 +1,10 @@
-//! The first look at a request, before the router and before its body: where it comes from, and
-//! whether it is refused for that alone. Votes and reads have rates of their own, so that readers
-//! take nothing from voters.
+//! The first check of a request, before the router and before its body is read: determines its
+//! address, and refuses it by address or rate alone. Votes and reads have separate rates, so that
+//! readers take nothing from voters.
 //!
-//! A flood comes here. What is refused costs a digest of the address, two small look-ups and an
-//! answer whose text is made once; and only so many refusals a second are answered at once. Beyond
-//! that they wait, each with its connection, and the flood waits in the attacker's own buffers.
+//! A flood arrives here. A refusal costs a digest of the address, two small look-ups and an answer
+//! whose body is built once; and only a limited number of refusals a second is answered at once.
+//! Further ones wait, each with its connection, so the flood waits in the attacker's own buffers.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::guard::client_address::client_address;
 use crate::guard::idempotency_key::IDEMPOTENCY_KEY;
 use crate::problem::{Problem, problem_response};
 
-/// The prefix that a vote comes from: an extension of its request.
+/// The address prefix of a vote: an extension of its request.
 #[derive(Clone, Copy)]
 pub(crate) struct ClientPrefix(pub(crate) Prefix);
 
@@ -34,11 +34,11 @@ pub(crate) struct Gate {
     refusals: RateLimit,
 }
 
-/// The longest that a refusal waits for its turn.
+/// The longest time that a refusal waits for its turn.
 const REFUSAL_WAIT_MAX: Duration = Duration::from_secs(1);
 
 impl Gate {
-    /// A gate before the router of this interface.
+    /// Creates the gate before the router of this interface.
     pub(crate) fn new(api: &Arc<Api>) -> Self {
         let (retry_after, refusals_per_second) =
             (Duration::ZERO, api.node.config().refusals_per_second);
@@ -47,12 +47,12 @@ impl Gate {
             address_share: Problem::AddressShare { retry_after }.into_body(),
             read_share: Problem::ReadShare { retry_after }.into_body(),
             rate: Problem::RateLimited { retry_after }.into_body(),
-            // Those of a tenth of a second may come at once.
+            // The burst: the refusals of a tenth of a second.
             refusals: RateLimit::new(refusals_per_second, refusals_per_second / 10),
         }
     }
 
-    /// Waits until it is the turn of this refusal.
+    /// Waits for the turn of a refusal.
     pub(crate) async fn pace_refusal(&self) {
         let wait = self.refusals.pace(Instant::now(), REFUSAL_WAIT_MAX);
         if wait > Duration::ZERO {
@@ -60,8 +60,8 @@ impl Gate {
         }
     }
 
-    /// Passes a request on to the router, or answers it: one whose address is over its share, or a
-    /// vote of a spent second.
+    /// Refuses a request whose address is over its share, or a vote beyond the node's rate. `None`
+    /// passes the request on to the router.
     pub(crate) fn refuse<B>(
         &self,
         request: &mut Request<B>,
@@ -79,8 +79,7 @@ impl Gate {
             metrics::vote_refused(Refusal::AddressShare);
             return Some(too_many(&self.address_share, wait));
         }
-        // With a key it may be the repeat of a vote that was taken: the node answers that without
-        // the rate.
+        // With a key it may repeat a vote that was taken: the node answers that without the rate.
         if !request.headers().contains_key(&IDEMPOTENCY_KEY)
             && let Err(wait) = node.check_rate(Instant::now())
         {

@@ -1,4 +1,4 @@
-//! What a request passes before its handler, and what every answer passes after it.
+//! Checks of each request before its handler, and headers of each answer after it.
 
 pub(crate) mod address_rate;
 pub(crate) mod admin_token;

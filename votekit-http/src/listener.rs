@@ -1,10 +1,10 @@
 //! Serves a node over HTTP: three listeners, TLS on the public one, limits on connections and time,
-//! and an orderly end.
+//! and an orderly shutdown.
 //!
-//! [`Reserved::of`] takes the addresses and reads the TLS files before a node is started;
-//! [`Server::on`] listens, so that port 0 is known before anything is served; [`Server::run`]
-//! serves until it is told to stop, then accepts no more, lets requests in flight finish, and drops
-//! what is left after a deadline.
+//! [`Reserved::of`] binds the addresses and reads the TLS files before a node is started;
+//! [`Server::on`] listens, so that port 0 is resolved before anything is served; [`Server::run`]
+//! serves until the shutdown signal, then accepts no more connections, lets requests in flight
+//! finish, and drops the rest after a deadline.
 
 mod activity;
 mod connection;
@@ -44,24 +44,24 @@ pub use votekit_node::logging::{
     LogLevelError, check_log_level, flush_log, init_logging, log_panics,
 };
 
-/// Why a server does not start, or stopped by itself.
+/// Why a server does not start, or stopped without a shutdown signal.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// An address could not be taken.
+    /// An address could not be bound.
     #[error("cannot listen on {address}: {source}")]
     Bind {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Two listeners are to have one address.
+    /// Two listeners have the same address.
     #[error("{first} and {second} are both to listen on {address}")]
     SameAddress {
-        /// The setting of one.
+        /// The setting of the first listener.
         first: &'static str,
-        /// The setting of the other.
+        /// The setting of the second listener.
         second: &'static str,
         /// The address of the second.
         address: SocketAddr,
@@ -74,15 +74,15 @@ pub enum ServeError {
         /// What is wrong with it.
         rule: String,
     },
-    /// The private key does not belong to this account, or others can reach it.
+    /// The private key belongs to another account, or other accounts can reach it.
     #[error(transparent)]
     TlsKey(FolderError),
-    /// Certificate and key do not make a TLS identity.
+    /// The certificate and the key do not form a TLS identity.
     #[error("the certificate {cert} and the key {key} do not work together: {reason}", cert = cert.display(), key = key.display())]
     TlsIdentity {
         /// The certificate's file.
         cert: PathBuf,
-        /// The key's file.
+        /// The error of the TLS library.
         key: PathBuf,
         /// What the TLS library said.
         reason: String,
@@ -93,33 +93,33 @@ pub enum ServeError {
     /// The configuration breaks a rule, such as plain HTTP beyond this machine.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The node failed for good while it was served.
+    /// The node failed permanently while it was served.
     #[error("the node failed and stopped: {reason}")]
     NodeFailed {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// A task without which nothing can go on panicked: a fault of votekit.
+    /// A required task panicked: a fault of votekit.
     #[error("a fault of votekit stopped the node: {what}")]
     Panicked {
-        /// What panicked.
+        /// The task that panicked.
         what: String,
     },
 }
 
-/// Where a server listens.
+/// The addresses on which a server listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Addresses {
-    /// Voters and readers.
+    /// The listener for voters and readers.
     pub public: SocketAddr,
-    /// Administrators.
+    /// The listener for administrators.
     pub administration: SocketAddr,
-    /// Monitoring.
+    /// The listener for monitoring.
     pub metrics: SocketAddr,
 }
 
-/// A node with its listeners bound, not serving yet.
+/// A node with its listeners bound, not yet serving.
 pub struct Server {
     node: Node,
     api: Arc<Api>,
@@ -134,34 +134,34 @@ impl fmt::Debug for Server {
     }
 }
 
-/// How long requests may take to come whole once the stop has begun.
+/// The time for incomplete requests to arrive once the shutdown has begun.
 const UNFINISHED_TIME: Duration = Duration::from_secs(5);
 
-/// How long those that are worked on may take after that.
+/// The time for complete requests to be answered after that.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 
-/// Connections at once on the listeners that are not public; those of them that are kept for
-/// callers with a valid token; newcomers that wait.
+/// On each internal listener: the most connections held at once, the part of them reserved for
+/// callers with a valid token, and the most newcomers that wait.
 const INTERNAL_SLOTS_MAX: u32 = 64;
 const INTERNAL_RESERVED: u32 = 16;
 const INTERNAL_WAITING_MAX: u32 = 64;
 
-/// Newcomers of the public listener that wait for a slot.
+/// The most newcomers of the public listener that wait for a slot.
 const PUBLIC_WAITING_MAX: u32 = 256;
 
-/// The idle time before a connection may be asked to make room. From afar: time for a TLS handshake
-/// and a request over a slow line. Within a machine or its network much less will do.
+/// The idle time after which a connection may be evicted. Public: time for a TLS handshake and a
+/// request over a slow line. Internal: within a machine or its network much less suffices.
 const PUBLIC_STAY_MIN_MS: u64 = 1000;
 const INTERNAL_STAY_MIN_MS: u64 = 100;
 
-/// Connections that the system completes before they are accepted.
+/// The most connections that the system completes before they are accepted.
 const BACKLOG: u32 = 4096;
 
-/// How often histograms are drained and rates computed.
+/// The interval at which histograms are drained and rates computed.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Addresses and TLS identity of a server, taken before the node is started: what is wrong with
-/// them should not be found after an hour of reading logs. Nobody can connect yet.
+/// The addresses and the TLS identity of a server, taken before the node is started, so that their
+/// faults are found before an hour of reading logs. No client can connect yet.
 pub struct Reserved {
     sockets: [(SocketAddr, TcpSocket); 3],
     tls: Option<Arc<TlsIdentity>>,
@@ -174,7 +174,7 @@ impl fmt::Debug for Reserved {
 }
 
 impl Reserved {
-    /// Checks the configuration, reads the TLS files and takes the addresses.
+    /// Checks the configuration, reads the TLS files and binds the addresses.
     ///
     /// # Errors
     /// The first [`ServeError`], naming the address or file.
@@ -182,7 +182,7 @@ impl Reserved {
         Self::try_of(config).map_err(|mut faults| faults.swap_remove(0))
     }
 
-    /// As [`Reserved::of`], with everything that is wrong.
+    /// As [`Reserved::of`], but returns every fault.
     ///
     /// # Errors
     /// At least one.
@@ -224,7 +224,7 @@ impl Reserved {
     }
 }
 
-/// Whether two listeners would want the same port of an address.
+/// Whether two listeners need the same port of an address.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() != 0 && one.port() == other.port() && (everywhere || one.ip() == other.ip())
@@ -232,13 +232,13 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
 
 fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A node that is started again takes its address at once.
+    // Lets a restarted node bind its address at once.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
 }
 
-/// Reads again what can change while a node runs: the TLS identity and the administrator's token.
+/// Reloads what can change while a node runs: the TLS identity and the administrator's token.
 #[derive(Clone)]
 pub struct Reloader {
     tls: Option<Arc<TlsIdentity>>,
@@ -253,7 +253,7 @@ impl fmt::Debug for Reloader {
 }
 
 impl Reloader {
-    /// Reads them. What cannot be read stays as it was, and the log says so.
+    /// Reloads both. One that cannot be read keeps its earlier value, with an error in the log.
     pub async fn reload(&self) {
         let this = self.clone();
         let read = tokio::task::spawn_blocking(move || {
@@ -294,16 +294,16 @@ impl Server {
     /// Checks the node's configuration, reads the TLS files and listens on the addresses.
     ///
     /// # Errors
-    /// [`ServeError`] naming the address or file; nothing is served then.
+    /// [`ServeError`] naming the address or file; nothing is then served.
     pub async fn bind(node: Node) -> Result<Self, ServeError> {
         let reserved = Reserved::of(node.config())?;
         Self::on(reserved, node).await
     }
 
-    /// Listens on addresses that were taken before.
+    /// Listens on addresses that were bound earlier.
     ///
     /// # Errors
-    /// [`ServeError`] naming the address or file; nothing is served then.
+    /// [`ServeError`] naming the address or file; nothing is then served.
     pub async fn on(reserved: Reserved, node: Node) -> Result<Self, ServeError> {
         let config = node.config().clone();
         let Reserved { sockets: [public, administration, metrics], tls } = reserved;
@@ -328,7 +328,8 @@ impl Server {
         let (gate, router) = (Some(Gate::new(&api)), routes::public(&api));
         let served = Service { router, gate, tls: tls.clone(), wants_token: false, limits };
         let public = Listener::on(public, &node, served, rules)?;
-        // Without a token, one address may hold or wait for no more than leaves room for others.
+        // Without tokens one address may not hold or wait for so much that no room is left for
+        // others.
         let rules = LimiterRules {
             slots_max: INTERNAL_SLOTS_MAX,
             per_address_max: INTERNAL_SLOTS_MAX - INTERNAL_RESERVED + INTERNAL_WAITING_MAX / 2,
@@ -352,26 +353,26 @@ impl Server {
         Ok(Self { listeners: [public, administration, metrics], api, addresses, tls, node })
     }
 
-    /// What reads certificate and token again.
+    /// Returns a handle that reloads the certificate and the token.
     #[must_use]
     pub fn reloader(&self) -> Reloader {
         Reloader { tls: self.tls.clone(), api: Arc::clone(&self.api), node: self.node.clone() }
     }
 
-    /// Where this server listens; port 0 is resolved.
+    /// The addresses on which this server listens; port 0 is resolved.
     #[must_use]
     pub fn addresses(&self) -> Addresses {
         self.addresses
     }
 
-    /// The address of the public listener as a URL.
+    /// The URL of the public listener.
     #[must_use]
     pub fn public_url(&self) -> String {
         format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.addresses.public)
     }
 
     /// Serves until `shutdown` resolves or the node fails, then lets requests in flight finish. The
-    /// node itself is left running: its own [`Node::shutdown`] comes after.
+    /// node keeps running: the caller calls [`Node::shutdown`] afterwards.
     ///
     /// # Errors
     /// [`ServeError::NodeFailed`], [`ServeError::Panicked`].
@@ -392,7 +393,7 @@ impl Server {
         let outcome = tokio::select! {
             () = shutdown => Ok(()),
             failure = failed => Err(failure),
-            // Neither ends by itself.
+            // Neither task ends without a panic.
             _ = accepting.join_next() => {
                 Err(ServeError::Panicked { what: "a listener panicked".to_owned() })
             }
@@ -406,8 +407,8 @@ impl Server {
     }
 }
 
-/// Lets requests in flight finish: a few seconds for those that have not come whole, some more for
-/// those that are worked on.
+/// Lets requests in flight finish: incomplete ones get a few seconds to arrive, complete ones some
+/// more to be answered.
 async fn drain(
     node: &Node,
     phase: &watch::Sender<Phase>,
@@ -424,7 +425,7 @@ async fn drain(
     } else {
         (Duration::from_secs(1), Duration::ZERO)
     };
-    // A loop that panicked has nothing left to drain.
+    // A listener that panicked has nothing left to drain.
     let mut drained = std::pin::pin!(async { while accepting.join_next().await.is_some() {} });
     if tokio::time::timeout(unfinished, &mut drained).await.is_ok() {
         return;
@@ -438,7 +439,7 @@ async fn drain(
     }
 }
 
-/// Runs for ever.
+/// Drains histograms and evicts quiet keys, in an endless loop.
 async fn upkeep(api: Arc<Api>) {
     let mut rate = metrics::RateWindow::new(Instant::now());
     let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
@@ -449,7 +450,7 @@ async fn upkeep(api: Arc<Api>) {
     }
 }
 
-/// One address, with what is served there.
+/// One address, and the service behind it.
 struct Listener {
     listener: TcpListener,
     address: SocketAddr,
@@ -477,8 +478,8 @@ impl Listener {
         })
     }
 
-    /// Accepts until the phase changes, then waits for the connections to end. Nothing here waits
-    /// for a slot: newcomers wait in tasks of their own, and never behind an attacker's in the
+    /// Accepts until the phase changes, then waits for the connections to end. Never waits for a
+    /// slot: newcomers wait in their own tasks, not behind an attacker's connections in the
     /// system's queue.
     async fn accept(self, mut phase: watch::Receiver<Phase>) {
         let refusal: Arc<[u8]> = message_rules::too_many_connections().into();
@@ -503,11 +504,11 @@ impl Listener {
             }
         }
         drop((self.listener, open));
-        // Nothing is ever sent: this resolves when the last connection has dropped its sender.
+        // Nothing is ever sent: resolves when the last connection has dropped its sender.
         let _ = all_ended.recv().await;
     }
 
-    /// Behind a proxy are many voters: its connections count under no prefix.
+    /// A proxy stands for many voters: its connections count under no prefix.
     fn shares(&self, peer: SocketAddr) -> Option<Shares> {
         let (config, address) = (self.node.config(), peer.ip());
         (!config.is_tls_proxy(address))
@@ -530,7 +531,7 @@ impl Listener {
                 _ = phase.wait_for(|phase| *phase != Phase::Serving) => Err(Refused),
             };
             match granted {
-                // Answers are small and complete: none should wait for an acknowledgement.
+                // Answers are small and complete: sent without waiting for an acknowledgement.
                 Ok(()) if stream.set_nodelay(true).is_ok() => {
                     service.serve(stream, peer.ip(), &slot, phase).await;
                 }
@@ -542,8 +543,8 @@ impl Listener {
     }
 }
 
-/// A connection that is gone before it was accepted is nobody's fault; without file descriptors or
-/// memory a short pause gives others time to end.
+/// Pauses after a failed accept. A connection that was gone before it was accepted is no failure of
+/// ours; without file descriptors or memory a short pause gives other connections time to end.
 async fn pause_after(error: &io::Error) {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected,

@@ -1,10 +1,11 @@
-//! Summaries of log lines that outsiders can provoke: one line a second, with the number of events.
+//! Summaries of log lines that outsiders can provoke: one line a second at most, with the number of
+//! events.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-/// Events of one kind that were not logged yet.
+/// Events of one kind that are not logged yet.
 #[derive(Debug)]
 pub(crate) struct LogSummary(Mutex<State>);
 
@@ -21,7 +22,7 @@ impl LogSummary {
         Self(Mutex::new(State { count: 0, last: None }))
     }
 
-    /// Counts an event. `Some` when a line is due: the number of events since the last line.
+    /// Counts an event. If a line is due, returns the number of events since the last line.
     pub(crate) fn due(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.count += 1;

@@ -1,4 +1,4 @@
-//! Every way a call can fail, mapped once to HTTP: problem details (RFC 9457) with a stable code.
+//! Maps every failure of a call once to HTTP: problem details (RFC 9457) with a stable code.
 //!
 //! Details are written for the caller and never repeat a value that was sent: it may be a secret in
 //! the wrong place.
@@ -56,17 +56,17 @@ pub(crate) enum Problem {
     NotOpen { early: bool, state: State, opens: Option<UnixMinutes>, closes: Option<UnixMinutes> },
     /// There is no receipt before the decision is recorded.
     NotRecordedYet,
-    /// An administrative call that the state of things refuses.
+    /// An administrative call was refused or failed; its kind says why.
     Refused { kind: &'static Kind, detail: String },
     /// A binding election lacks what it needs.
     NotSafe { missing: Vec<String> },
     /// The body is too large.
     BodyTooLarge { bytes_max: usize },
-    /// The body is not said to be JSON.
+    /// The body is not declared as JSON.
     NotJson,
     /// The body has a content coding.
     ContentCoding,
-    /// The message cannot be HTTP/1.1 as this node reads it. The connection is closed.
+    /// The message is not HTTP/1.1 as this node parses it. The connection is closed.
     Framing { field: &'static str, rule: &'static str },
     /// The body has a transfer coding other than `chunked`. The connection is closed.
     TransferCoding,
@@ -74,7 +74,7 @@ pub(crate) enum Problem {
     UriTooLong,
     /// The header fields are too many, or too long. The connection is closed.
     HeadersTooLarge,
-    /// More votes a second than this node takes.
+    /// More votes a second than this node accepts.
     RateLimited { retry_after: Duration },
     /// More votes a second than one address may send.
     AddressShare { retry_after: Duration },
@@ -82,11 +82,11 @@ pub(crate) enum Problem {
     TooManyConnections,
     /// Too many wrong codes from this network for this elector.
     BackOff { retry_after: Duration },
-    /// No roll holds the credential, and such votes come faster than they are stored.
+    /// No roll holds the credential, and such votes arrive faster than they are stored.
     NotRecognised { retry_after: Duration },
-    /// More requests to read than one address may send.
+    /// More reads a second than one address may send.
     ReadShare { retry_after: Duration },
-    /// Too many votes of one credential that was used.
+    /// Too many votes with a credential that was already used.
     TooManyDuplicates { retry_after: Duration },
     /// Too many votes are waiting.
     Busy { retry_after: Duration },
@@ -94,17 +94,17 @@ pub(crate) enum Problem {
     Clock,
     /// A vote was not stored: storage is not available.
     NotStored,
-    /// What was asked for cannot be read: storage is not available.
+    /// The requested data cannot be read: storage is not available.
     Unavailable,
     /// The vote may or may not have been stored.
     OutcomeUnknown { request: RequestId },
-    /// The node is stopping, and the call had not begun.
+    /// The node is stopping; the call had not begun.
     Stopping,
-    /// A fault of the node, told in its log.
+    /// A fault of the node; its log has the reason.
     Internal,
 }
 
-/// What all problems of one code have in common.
+/// The properties shared by all problems of one code.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
     pub(crate) code: &'static str,
@@ -119,7 +119,7 @@ const fn kind(code: &'static str, status: StatusCode, title: &'static str) -> Ki
 macro_rules! kinds {
     ($($name:ident = $code:literal, $status:ident, $title:literal;)*) => {
         $(pub(crate) static $name: Kind = kind($code, StatusCode::$status, $title);)*
-        /// Every kind there is, by status: the documentation lists them.
+        /// Every kind, by status: the documentation lists them.
         pub(crate) static KINDS: &[&Kind] = &[$(&$name),*];
     };
 }
@@ -192,7 +192,7 @@ pub(crate) struct ProblemDocument {
     code: &'static str,
     /// What happened this time.
     detail: String,
-    /// Each field that is wrong, and the rule it breaks. Only where fields are.
+    /// Each wrong field, and the rule it breaks. Only for errors in fields.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldProblem>,
     /// The request that was issued. Only with `outcome-unknown`.
@@ -201,10 +201,10 @@ pub(crate) struct ProblemDocument {
     request_id: Option<RequestId>,
 }
 
-/// A field that is wrong.
+/// A wrong field.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FieldProblem {
-    /// The name of the field or header; `body` when the JSON itself is wrong, `request` when the
+    /// The name of the field or header; `body` if the JSON itself is wrong, `request` if the
     /// message is.
     #[schema(value_type = String)]
     pub(crate) field: Cow<'static, str>,
@@ -213,12 +213,12 @@ pub(crate) struct FieldProblem {
 }
 
 impl Problem {
-    /// One field that is wrong.
+    /// A problem with one field.
     pub(crate) fn field(field: impl Into<Cow<'static, str>>, rule: impl Into<String>) -> Self {
         Self::Malformed { errors: vec![FieldProblem { field: field.into(), rule: rule.into() }] }
     }
 
-    /// Why a vote was not taken.
+    /// Maps the error of a vote that was not taken.
     pub(crate) fn not_taken(error: SubmitError) -> Self {
         match error {
             SubmitError::UnknownElection => Self::UnknownElection,
@@ -361,7 +361,7 @@ impl Problem {
         }
     }
 
-    /// The body of the answer. It does not tell the time to wait, which is in the head.
+    /// The body of the answer. It omits the time to wait, which is in the head.
     pub(crate) fn into_body(self) -> Bytes {
         serde_json::to_vec(&self.document()).unwrap_or_default().into()
     }
@@ -393,14 +393,14 @@ impl Problem {
     }
 }
 
-/// A flood of refusals writes one line a second, with their number: the log may lie on the disk
-/// that is full.
+/// Limits a flood of refusals to one log line a second, with their number: the log may be on the
+/// disk that is full.
 static VOTES_NOT_STORED: LogSummary = LogSummary::new();
 static CALLS_FAILED: LogSummary = LogSummary::new();
 
 const RETRY_SOON: Duration = Duration::from_secs(1);
 
-/// When a connection over the share of its address may be tried again.
+/// The time after which a connection over its address's share may be retried.
 pub(crate) const CONNECTIONS_RETRY: Duration = Duration::from_secs(5);
 
 fn withheld(policy: ResultsPolicy, state: State) -> String {
@@ -438,7 +438,7 @@ impl IntoResponse for Problem {
         let advice = match self {
             Self::Unauthorized => Some((WWW_AUTHENTICATE, "Bearer")),
             Self::ContentCoding => Some((ACCEPT_ENCODING, "identity")),
-            // Where the next request begins is not certain.
+            // The beginning of the next request is not certain.
             Self::Framing { .. } | Self::TransferCoding => Some((CONNECTION, "close")),
             _ => None,
         };
@@ -450,7 +450,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// An answer around the body of a problem.
+/// Builds an answer around the body of a problem.
 pub(crate) fn problem_response(
     status: StatusCode,
     body: Bytes,
@@ -467,7 +467,7 @@ pub(crate) fn problem_response(
     response
 }
 
-/// Whole seconds, rounded up and at least one: what `Retry-After` can say.
+/// Whole seconds, rounded up and at least one, for `Retry-After`.
 fn seconds_up(duration: Duration) -> u64 {
     (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
 }
@@ -482,7 +482,7 @@ impl From<Vec<FieldError>> for Problem {
     }
 }
 
-/// A read that failed. It says nothing about what is stored.
+/// A failed read says nothing about what is stored.
 impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
         if let Some(count) = CALLS_FAILED.due(Instant::now()) {
@@ -517,7 +517,7 @@ impl From<ResultsError> for Problem {
     }
 }
 
-/// Administrators see what an engine, the folder or the roll's files said.
+/// Administrators see the message of the engine, the folder or the roll's files.
 impl From<AdminError> for Problem {
     fn from(error: AdminError) -> Self {
         let mut detail = error.to_string();
@@ -567,10 +567,10 @@ impl From<AdminError> for Problem {
     }
 }
 
-/// What an engine's failure says about the change that was asked for. Known to be refused: a call
-/// that found the engine away, a setting that it cannot work with, a block that came too late.
-/// Everything else may have been stored: a write after which the engine can no longer be trusted,
-/// and a block that another node's block overtook while its own outcome was unknown.
+/// The kind for an engine's failure during a change. Known refusals: an unavailable engine, a
+/// setting that it cannot work with, a block that came too late. The outcome is unknown after a
+/// write that leaves the engine untrustworthy, and for a block that another node's block overtook
+/// while its own outcome was unknown.
 fn engine_kind(error: &EngineError) -> &'static Kind {
     match error {
         EngineError::Unavailable { .. }

@@ -135,7 +135,7 @@ fn an_uncertain_outcome_is_called_unknown() {
     ] {
         assert!(json(known.into()).contains(&format!(r#""code":"{code}""#)), "{code}");
     }
-    // A read that fails says nothing about what is stored.
+    // A failed read says nothing about what is stored.
     for error in [
         EngineError::Unavailable { engine, reason: reason() },
         EngineError::OutcomeUnknown { engine, reason: reason() },
@@ -143,7 +143,7 @@ fn an_uncertain_outcome_is_called_unknown() {
         let text = json(error.into());
         assert!(text.contains("cannot be read") && !text.contains("not stored"), "{text}");
     }
-    // A refusal speaks of this attempt alone: an earlier one with the same key may be stored.
+    // A refusal is about this attempt only: an earlier one with the same key may be stored.
     let wait = Duration::from_secs(1);
     for refused in [
         Problem::NotStored,
@@ -169,7 +169,7 @@ fn engines_reasons_reach_administrators_only() {
     assert!(!json(Problem::not_taken(SubmitError::Unavailable(error()))).contains("ledger.db"));
     assert!(json(AdminError::Engine(error()).into()).contains("ledger.db"));
     let law_id: ElectionId = "L1".parse().expect("a law id");
-    // A command that may have been carried out is never called one that was not.
+    // A command that may have been carried out is never reported as not carried out.
     let unknown = json(AdminError::OutcomeUnknown.into());
     assert!(unknown.contains(r#""code":"outcome-unknown""#) && !unknown.contains("nothing"));
     assert!(json(AdminError::Exists { law_id }.into()).contains(r#""code":"election-exists""#));

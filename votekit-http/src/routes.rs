@@ -1,4 +1,4 @@
-//! Every route in one table, with the permission that it takes.
+//! All routes in one table, with the permission that each requires.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use crate::guard::response_headers::any_origin;
 use crate::guard::timing::Timing;
 use crate::problem::Problem;
 
-/// What a caller must have to reach a route, and so the listener that serves it.
+/// The permission that a route requires; it determines the listener that serves the route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Permission {
-    /// Nothing: voters and readers, on the public listener.
+    /// None: for voters and readers, on the public listener.
     Public,
-    /// Nothing, and pages of any origin may read it: what auditors verify.
+    /// None, and readable by pages of any origin: the data that auditors verify.
     PublicFromAnyOrigin,
     /// The administrator's token, on the administration listener.
     Administrator,
@@ -30,14 +30,14 @@ pub(crate) enum Permission {
     Monitoring,
 }
 
-/// A path, who may call it, and its handlers.
+/// A path, its permission, and its handlers.
 pub(crate) struct Route {
     pub(crate) path: &'static str,
     pub(crate) permission: Permission,
     handlers: MethodRouter<Arc<Api>>,
 }
 
-/// The table.
+/// The table of routes.
 pub(crate) fn routes() -> Vec<Route> {
     use Permission::{Administrator, Monitoring, Public, PublicFromAnyOrigin};
     let route = |path, permission, handlers| Route { path, permission, handlers };
@@ -87,15 +87,15 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// What the public listener serves.
+/// The routes of the public listener.
 pub(crate) fn public(api: &Arc<Api>) -> Router {
     let is_public =
         |permission| matches!(permission, Permission::Public | Permission::PublicFromAnyOrigin);
     router(is_public).with_state(Arc::clone(api))
 }
 
-/// What the administration listener serves: every route of it takes the administrator's token, and
-/// so does a path that is no route.
+/// The routes of the administration listener. Every request requires the administrator's token,
+/// also one for an unknown path.
 pub(crate) fn administration(api: &Arc<Api>) -> Router {
     let token = from_fn_with_state(Arc::clone(api), require_token);
     router(|permission| permission == Permission::Administrator)
@@ -103,7 +103,7 @@ pub(crate) fn administration(api: &Arc<Api>) -> Router {
         .with_state(Arc::clone(api))
 }
 
-/// What the metrics listener serves.
+/// The routes of the metrics listener.
 pub(crate) fn monitoring(api: &Arc<Api>) -> Router {
     router(|permission| permission == Permission::Monitoring).with_state(Arc::clone(api))
 }
@@ -120,7 +120,7 @@ fn router(serves: impl Fn(Permission) -> bool) -> Router<Arc<Api>> {
     timed.fallback_service(any(unknown_route).layer(Timing::of("unknown")))
 }
 
-/// Passes calls with the administrator's token.
+/// Refuses calls without the administrator's token.
 async fn require_token(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     if api.admits(request.headers()) {
         next.run(request).await

@@ -25,7 +25,7 @@ fn document() -> Value {
     serde_json::to_value(openapi::document()).expect("text keys")
 }
 
-/// Paths and their methods, as the document has them.
+/// Paths and their methods, according to the document.
 fn documented() -> BTreeMap<String, BTreeSet<String>> {
     let document = document();
     let paths = document["paths"].as_object().expect("paths");
@@ -54,8 +54,8 @@ async fn ask(router: &Router, method: &Method, path: &str, token: bool) -> Respo
 const METHODS: [Method; 5] =
     [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
-/// The table role × route: each listener serves its own routes and no other, and a route of the
-/// administrator is never reached without the token.
+/// The table permission × route: each listener serves its own routes and no others, and an
+/// administrator's route is never reached without the token.
 #[tokio::test]
 async fn every_route_is_served_by_the_listener_of_its_permission_alone() {
     let (_folder, api) = api().await;
@@ -206,7 +206,7 @@ fn the_document_says_where_each_listener_is_and_shows_a_vote() {
     assert!(cast["responses"]["202"]["headers"]["Location"].is_object());
 }
 
-/// Each kind of problem is in the document for at least one operation, or for all addresses that it
+/// The document lists each kind of problem for at least one operation, or for all addresses that it
 /// does not list.
 #[test]
 fn every_kind_of_problem_is_documented_where_it_can_occur() {

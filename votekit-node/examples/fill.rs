@@ -1,10 +1,10 @@
 //! Fills a new data folder with an open election in which every elector has voted, without HTTP:
-//! for measuring what a node with many votes costs.
+//! for measuring the costs of a node with many votes.
 //!
 //! `cargo run --release -p votekit-node --example fill -- DIR ELECTORS`
 //!
-//! One vote in 20 is a duplicate, one in 100 of nobody. Batches are staged as a node stages them,
-//! and a node seals them, a million at a time.
+//! One vote in 20 is a duplicate, one in 100 has an unknown credential. Batches are staged as a
+//! node stages them, and a node seals them, a million electors at a time.
 #![allow(clippy::print_stdout, reason = "a program for the terminal")]
 
 use std::error::Error;
@@ -96,7 +96,7 @@ async fn start(data: &Path) -> Outcome<Node> {
         .await?)
 }
 
-/// Stages the votes of some electors, as a node in an epoch of its own.
+/// Stages the votes of some electors, as a node in its own epoch.
 async fn stage(data: &Path, from: u64, until: u64) -> Outcome {
     let folder = DataFolder::open(data, None)?;
     let (node_key, law_id) = (folder.node_key()?, LAW.parse::<ElectionId>()?);
@@ -183,7 +183,7 @@ fn write_roll(folder: &Path, electors: u64) -> Outcome {
     Ok(std::fs::write(folder.join(Manifest::FILE_NAME), manifest.encode())?)
 }
 
-/// A credential hash that belongs to nobody's credential.
+/// A credential hash made from a number: no real credential has it.
 fn hash(elector: u64) -> CredentialHash {
     CredentialHash::from_bytes(*Digest::of(&elector.to_be_bytes()).as_bytes())
 }

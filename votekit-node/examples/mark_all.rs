@@ -1,9 +1,9 @@
-//! Lets every elector of a hashed roll use their credential in a registry on Redis, as validation
-//! does: in batches, two at a time. For benchmarks.
+//! Marks the credential of every elector of a hashed roll as used in a registry on Redis, as
+//! validation does: in batches, two at a time. For benchmarks.
 //!
-//! `mark_all URL FOLDER [BATCH]` prints how many were marked, and how long it took, as JSON.
+//! `mark_all URL FOLDER [BATCH]` prints the number of marks and the time they took, as JSON.
 
-// Its result is what it prints.
+// The printed line is the result.
 #![allow(clippy::print_stdout)]
 
 use std::path::Path;
@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut marked = 0;
     for (law_id, content) in &roll.contents {
         let RollContent::Roll(keys) = content else { continue };
-        // Votes do not come in the order of their hashes: every batch goes to all buckets, and to
+        // Votes do not arrive in the order of their hashes: every batch goes to all buckets, and to
         // all servers.
         let batches = keys.len().div_ceil(batch);
         let mut tasks = tokio::task::JoinSet::new();
@@ -65,7 +65,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Other bytes than the key's first ones, which choose its bucket.
+/// Derives the request id from other bytes than the first ones, which select the key's bucket.
 fn request(key: &[u8; 32]) -> RequestId {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&key[16..]);

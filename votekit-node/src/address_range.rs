@@ -1,4 +1,4 @@
-//! A range of addresses in the configuration: one address, or a network in CIDR notation.
+//! An address range in the configuration: one address, or a network in CIDR notation.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ pub struct AddressRange {
     length_bits: u32,
 }
 
-/// A text is no range of addresses.
+/// The text is not an address range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is no address and no network such as 10.0.0.0/24: {rule}")]
 pub struct AddressRangeError {
@@ -23,12 +23,12 @@ pub struct AddressRangeError {
 }
 
 impl AddressRange {
-    /// Whether an address lies in this range. An IPv4 address in its IPv6 form is taken for what it
-    /// is.
+    /// Whether the range contains `address`. An IPv4-mapped IPv6 address counts as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.network, address.to_canonical()) {
             (IpAddr::V4(network), IpAddr::V4(address)) => {
+                // Length 0 shifts by the full width, which yields `None`: every address matches.
                 (network.to_bits() ^ address.to_bits())
                     .checked_shr(32 - self.length_bits)
                     .unwrap_or(0)

@@ -1,4 +1,4 @@
-//! What officials and operators ask.
+//! Administrative operations of officials and operators.
 
 pub(crate) mod elections;
 

@@ -1,5 +1,6 @@
-//! A data folder and its ledger, in the folder or on PostgreSQL, read beside the nodes that may be
-//! using them: for exports, recounts, results and reviews. Nothing is written and no lock is taken.
+//! Read-only access to a data folder and its ledger, in the folder or on PostgreSQL, beside the
+//! nodes that use them: for exports, recounts, results and reviews. Writes nothing and takes no
+//! lock.
 
 #[cfg(feature = "services")]
 pub mod log_electors;
@@ -28,13 +29,13 @@ use crate::election::{ElectionView, NodeView};
 use crate::error::NodeError;
 use crate::roll_store::{self, RollView};
 
-/// How every leaf about the state of an election begins.
+/// The first bytes of every leaf about the state of an election.
 const ELECTION_LEAF: &[u8] = br#"{"leaf":"election","#;
 
-/// Blocks read at once.
+/// The number of blocks read at once.
 const READ_AT_ONCE: usize = 64;
 
-/// A data folder as it stood when it was opened.
+/// A data folder as of its opening.
 #[derive(Debug)]
 pub struct Archive {
     folder: DataFolder,
@@ -42,10 +43,10 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Opens the data folder of a node, running or stopped.
+    /// Opens the data folder of a running or stopped node.
     ///
     /// # Errors
-    /// [`NodeError`] when it is no data folder, or does not read.
+    /// [`NodeError`] if it is not a data folder or cannot be read.
     pub fn open(path: &Path) -> Result<Self, NodeError> {
         let folder = DataFolder::peek(path)?;
         folder.check_belonging(&Belonging::Itself)?;
@@ -56,7 +57,7 @@ impl Archive {
     /// the installation's keys.
     ///
     /// # Errors
-    /// [`NodeError`] when it is no data folder, or the ledger is not to be had.
+    /// [`NodeError`] if it is not a data folder, or the ledger is unavailable.
     #[cfg(feature = "services")]
     pub fn open_services(path: &Path, ledger: &ServiceAddress) -> Result<Self, NodeError> {
         Ok(Self {
@@ -79,7 +80,7 @@ impl Archive {
         self.ledger.elections()
     }
 
-    /// Where the log of an election stands.
+    /// The head of an election's log.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -87,10 +88,10 @@ impl Archive {
         self.ledger.head(law_id)
     }
 
-    /// Hands every leaf of a log to `each`, in order.
+    /// Passes every leaf of a log to `each`, in order.
     ///
     /// # Errors
-    /// [`EngineError`], or what `each` fails with.
+    /// [`EngineError`], or the error of `each`.
     pub fn for_each_leaf<E: From<EngineError>>(
         &self,
         law_id: &ElectionId,
@@ -109,7 +110,7 @@ impl Archive {
         }
     }
 
-    /// The log as lines, a leaf a line, as in the `leaves.jsonl` of a bundle.
+    /// The log as lines, one leaf a line, as in the `leaves.jsonl` of a bundle.
     #[must_use]
     pub fn lines<'a>(&'a self, law_id: &'a ElectionId) -> BufReader<Lines<'a>> {
         BufReader::with_capacity(
@@ -118,7 +119,8 @@ impl Archive {
         )
     }
 
-    /// A batch of the evidence by its number; `None` when it is not there, or has been destroyed.
+    /// Returns a batch of the evidence by its number; `None` if it is missing or has been
+    /// destroyed.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -130,7 +132,7 @@ impl Archive {
         self.ledger.batch(law_id, number)
     }
 
-    /// A manifest that was loaded, by its digest.
+    /// Returns a loaded manifest by its digest.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -138,7 +140,7 @@ impl Archive {
         self.ledger.manifest(digest)
     }
 
-    /// The remarks on an election's requests, in the order in which they were made.
+    /// The review notes on an election's requests, in the order in which they were made.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -174,14 +176,14 @@ impl Archive {
         Ok(signer.policy.as_bytes().to_vec())
     }
 
-    /// Where an election stands, by its log.
+    /// The state of an election, from its log.
     ///
     /// # Errors
-    /// [`NodeError`] when there is no such election, or its log does not read.
+    /// [`NodeError`] if there is no such election, or its log cannot be read.
     pub fn state(&self, law_id: &ElectionId) -> Result<State, NodeError> {
         let mut state = None;
         self.for_each_leaf(law_id, |leaf| -> Result<(), NodeError> {
-            // Of the leaves of a log these are few: the others need not be parsed.
+            // Only few leaves of a log are about the state: the others need no parsing.
             if leaf.starts_with(ELECTION_LEAF) {
                 let Ok(Leaf::Election(event)) = Leaf::parse(leaf) else {
                     return Err(cut_short(law_id, 0).into());
@@ -195,10 +197,10 @@ impl Archive {
         state.ok_or_else(|| cut_short(law_id, 1).into())
     }
 
-    /// An election as its log shows it, as [`crate::node::Node::election`] does on a running node.
+    /// An election from its log, as [`crate::node::Node::election`] returns it on a running node.
     ///
     /// # Errors
-    /// [`NodeError`] when its log does not read.
+    /// [`NodeError`] if its log cannot be read.
     pub fn election(&self, law_id: &ElectionId) -> Result<Option<ElectionView>, NodeError> {
         match LogStanding::read(self, law_id)? {
             None => Ok(None),
@@ -210,20 +212,20 @@ impl Archive {
         }
     }
 
-    /// The ingest nodes that the log of an election admits, each with its epochs in the log. None
-    /// counts as answering: a process that is running knows more.
+    /// The ingest nodes that an election's log admits, each with its epochs in the log. `answering`
+    /// is always false: only a running node can know it.
     ///
     /// # Errors
-    /// [`NodeError`] when its log does not read.
+    /// [`NodeError`] if its log cannot be read.
     pub fn nodes(&self, law_id: &ElectionId) -> Result<Option<Vec<NodeView>>, NodeError> {
         let names = self.folder.named_nodes()?;
         Ok(LogStanding::read(self, law_id)?.map(|standing| standing.node_views(&names)))
     }
 
-    /// The rolls that the data folder keeps, each with the elections whose logs name it.
+    /// The kept rolls of the data folder, each with the elections whose logs name it.
     ///
     /// # Errors
-    /// [`NodeError`] when a kept manifest or a log does not read.
+    /// [`NodeError`] if a kept manifest or a log cannot be read.
     pub fn rolls(&self) -> Result<Vec<RollView>, NodeError> {
         let mut used = Vec::new();
         for law_id in self.elections()? {
@@ -234,11 +236,11 @@ impl Archive {
         Ok(roll_store::list(&self.folder, &used)?)
     }
 
-    /// What a roll or supplement that the data folder keeps brings to an election; `None` when the
-    /// folder does not keep it.
+    /// The content of a kept roll or supplement for an election; `None` if the folder does not keep
+    /// it.
     ///
     /// # Errors
-    /// [`NodeError`] when the kept files are damaged.
+    /// [`NodeError`] if the kept files are damaged.
     pub fn roll(
         &self,
         manifest: &Digest,
@@ -250,7 +252,7 @@ impl Archive {
         Ok(roll_store::content(&self.folder, manifest, law_id)?)
     }
 
-    /// The ballot key of an election; `None` once it has been destroyed.
+    /// Returns the ballot key of an election; `None` once it has been destroyed.
     ///
     /// # Errors
     /// [`NodeError`].

@@ -1,20 +1,20 @@
-//! The wall clock of this machine, and what is made of it when it steps back.
+//! The wall clock of this machine, and how its steps back are handled.
 //!
-//! Times are plain numbers here, all in one unit: the log may count by another than the machine.
+//! Times are plain numbers here, all in one unit: the log's unit may differ from the machine's.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How far the wall clock may stand before the floor and still be held there, in milliseconds.
+/// How far behind the floor the wall clock may be and still be held there, in milliseconds.
 pub(crate) const HELD_MAX_MILLIS: u64 = 10_000;
 
-/// The wall clock stands further before the floor than can be held.
+/// The wall clock is further behind the floor than can be held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stepped {
-    /// How far.
+    /// How far behind the floor.
     pub(crate) by: u64,
 }
 
-/// A clock that does not go below a floor: the latest time that was sealed or given out. Small
+/// A clock that never reads below its floor: the latest time that was sealed or given out. Small
 /// steps back of the wall clock are held at the floor; a larger one is reported.
 #[derive(Debug)]
 pub(crate) struct HeldClock {
@@ -23,12 +23,12 @@ pub(crate) struct HeldClock {
 }
 
 impl HeldClock {
-    /// A clock that is held for this long at the most.
+    /// A clock that holds steps back of at most `held_max`.
     pub(crate) const fn new(floor: u64, held_max: u64) -> Self {
         Self { floor: AtomicU64::new(floor), held_max }
     }
 
-    /// This time was sealed or given out: no later reading is below it.
+    /// Raises the floor to a time that was sealed or given out: no later reading is below it.
     pub(crate) fn raise(&self, time: u64) {
         self.floor.fetch_max(time, Ordering::Relaxed);
     }
@@ -38,7 +38,7 @@ impl HeldClock {
         self.floor.load(Ordering::Relaxed)
     }
 
-    /// The time to go by while the wall clock says `wall`.
+    /// The time to use while the wall clock reads `wall`.
     pub(crate) fn read(&self, wall: u64) -> Result<u64, Stepped> {
         let floor = self.floor();
         match floor.saturating_sub(wall) {
@@ -49,13 +49,13 @@ impl HeldClock {
     }
 }
 
-/// Planned closing times that have passed. One that has passed stays passed, whatever the clock
-/// says later.
+/// Planned closing times that have passed. A time that has passed stays passed, whatever the clock
+/// reads later.
 #[derive(Debug, Default)]
 pub(crate) struct PassedCloses(AtomicU64);
 
 impl PassedCloses {
-    /// Remembers a closing time if it has come by now, and says whether it has ever come.
+    /// Records a closing time if it has come by `now`, and returns whether it has ever come.
     pub(crate) fn has_come(&self, closes: u64, now: u64) -> bool {
         if now >= closes {
             self.0.fetch_max(closes, Ordering::Relaxed);
@@ -94,8 +94,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the wall clock does, times that are given out and raised never decrease, and no
-        /// time lies further ahead of the wall clock than it is held.
+        /// Whatever the wall clock does, times that are given out and raised never decrease, and
+        /// none is further ahead of the wall clock than the limit.
         #[test]
         fn times_given_out_never_decrease(walls in proptest::collection::vec(0_u64..1000, 1..50)) {
             let clock = HeldClock::new(0, 10);

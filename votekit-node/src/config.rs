@@ -1,5 +1,5 @@
-//! What a node is told: addresses, limits, names. Flags over environment over file over these
-//! defaults.
+//! The configuration of a node: addresses, limits, names. Flags override the environment, which
+//! overrides the file, which overrides these defaults.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,49 +13,47 @@ use votekit_core::batch::Batch;
 use crate::address_range::AddressRange;
 use crate::node_name::NodeName;
 
-/// Everything a node can be told. The defaults suit one node on its own machine.
+/// All settings of a node. The defaults suit one node on its own machine.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where voters and readers come in.
+    /// The address for voters and readers.
     pub listen: SocketAddr,
-    /// Where administration comes in: loopback unless there is a reason.
+    /// The address for administration: loopback unless there is a reason.
     pub admin_listen: SocketAddr,
-    /// Where metrics are read.
+    /// The address for metrics.
     pub metrics_listen: SocketAddr,
     /// PEM certificate chain of the public listener.
     pub tls_cert: Option<PathBuf>,
     /// PEM private key of the public listener.
     pub tls_key: Option<PathBuf>,
-    /// The proxies in front that terminate TLS. Their `X-Forwarded-For` is believed, nobody else's;
-    /// and with any of them plain HTTP may leave this machine on the public listener.
+    /// The proxies in front that terminate TLS. Only their `X-Forwarded-For` is trusted; and with
+    /// any of them plain HTTP may leave this machine on the public listener.
     pub tls_proxies: Vec<AddressRange>,
     /// Whether administration and metrics, which speak plain HTTP, may leave this machine.
     pub admin_beyond_loopback: bool,
-    /// Votes taken a second by this instance; 0 lifts the limit.
+    /// Votes per second that this node takes; 0 lifts the limit.
     pub rate_limit_per_second: u32,
-    /// Votes that one address prefix (an IPv4 address, an IPv6 /64) may send a second; 0 lifts the
-    /// limit. Unless given it is a fifth of the above.
+    /// Votes per second from one address prefix (an IPv4 address, an IPv6 /64); 0 lifts the limit.
+    /// The default is a fifth of the above.
     pub rate_limit_per_address_per_second: Option<u32>,
-    /// Requests to read (everything but votes) that one address prefix may send a second; 0 lifts
-    /// the limit.
+    /// Read requests (all but votes) per second from one address prefix; 0 lifts the limit.
     pub read_limit_per_address_per_second: u32,
-    /// Whether shares are counted by the networks around an address too when it is a loopback
-    /// address.
+    /// Whether the networks around a loopback address count toward shares too.
     pub loopback_wide_shares: bool,
-    /// Requests refused with 429 a second: beyond that a refusal waits for its turn, a second at
-    /// the most, and its connection with it. So a flood costs no more than this. 0 lifts the limit.
+    /// Requests refused with 429 per second: beyond that a refusal waits for its turn, at most a
+    /// second, and its connection with it. So a flood costs no more than this. 0 lifts the limit.
     pub refusals_per_second: u32,
     /// The largest request body in bytes.
     pub body_bytes_max: usize,
-    /// How long a request may take, in seconds.
+    /// The timeout of a request, in seconds.
     pub request_timeout_seconds: u64,
-    /// How long the headers of a request may take to arrive, in seconds.
+    /// The timeout for the headers of a request, in seconds.
     pub header_timeout_seconds: u64,
-    /// Connections held at once. At the cap the longest idle, and those that were just answered,
-    /// make room for new ones.
+    /// Open connections. At the cap the longest idle ones, and those just answered, are closed in
+    /// favour of new ones.
     pub connections_max: usize,
-    /// Connections held at once from one address prefix; 0 lifts the limit. Those from a proxy are
+    /// Open connections from one address prefix; 0 lifts the limit. Connections from a proxy are
     /// not counted.
     pub connections_per_address_max: usize,
     /// The longest life of a connection, in seconds; its last request is still answered. 0 lifts
@@ -63,44 +61,44 @@ pub struct Config {
     pub connection_seconds_max: u64,
     /// Requests answered on one connection; 0 lifts the limit.
     pub connection_requests_max: u32,
-    /// Votes waiting for their batch, an election; beyond that voters are asked to come back.
+    /// Votes waiting for their batch, per election; beyond that voters are asked to retry.
     pub queue_votes_max: usize,
-    /// Votes in one batch at the most.
+    /// The largest number of votes in a batch.
     pub batch_votes_max: usize,
-    /// A snapshot is written whenever the log of an election has grown by so many leaves, and at
-    /// the stop; 0: never.
+    /// Leaves by which the log of an election grows between two snapshots; one is also written at
+    /// the stop. 0: none is written.
     pub snapshot_leaves: u64,
-    /// Whether a start reads every log from its first leaf, and looks at no snapshot.
+    /// Whether a start reads every log from its first leaf and ignores snapshots.
     pub replay: bool,
-    /// Whether what a start took from a snapshot is held against the whole log afterwards.
+    /// Whether a start from a snapshot is followed by a comparison of it with the whole log.
     pub scrub: bool,
     /// The throttle on wrong codes.
     pub throttle: ThrottleConfig,
-    /// What this node is called among those that share its data folder. Without a name it is alone
-    /// in it.
+    /// The name of this node among those that share its data folder. A node without a name has the
+    /// folder to itself.
     pub name: Option<NodeName>,
-    /// What this node does: all, unless others do the rest on the same services.
+    /// The roles of this node: all, unless other nodes on the same services have the rest.
     pub roles: Vec<Role>,
-    /// The registry: `redis://` or `rediss://`. With the two below, in place of the embedded
-    /// engine.
+    /// The registry: `redis://` or `rediss://`. Together with the two below it replaces the
+    /// embedded engine.
     pub registry: Option<String>,
     /// The ballot box: `amqp://` or `amqps://`.
     pub ballot_box: Option<String>,
     /// The ledger: `postgres://`.
     pub ledger: Option<String>,
-    /// Log lines from this level on: error, warn, info, debug or trace.
+    /// The lowest level of log lines written: error, warn, info, debug or trace.
     pub log_level: String,
 }
 
-/// What a node can do.
+/// A role of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Takes votes, and publishes them in batches.
+    /// Takes votes and publishes them in batches.
     Ingest,
-    /// Verifies batches, and asks the registry what to expect of them.
+    /// Verifies batches and gets hints on them from the registry.
     Validate,
-    /// Stages what was validated, and seals it when it leads.
+    /// Stages validated batches, and seals them when it leads.
     Seal,
 }
 
@@ -179,10 +177,10 @@ impl Default for Config {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The file is no TOML of this shape.
+    /// The file is not valid TOML of this shape.
     #[error("{message}")]
     Syntax {
-        /// What the reader says, with line and column.
+        /// The parser's message, with line and column.
         message: String,
     },
     /// A certificate needs its key, and the reverse.
@@ -214,13 +212,13 @@ pub enum ConfigError {
         /// What to write instead.
         instead: &'static str,
     },
-    /// A batch cannot hold so many votes.
+    /// A batch cannot hold this many votes.
     #[error("batch_votes_max can be at most {maximum}")]
     BatchVotes {
-        /// The most there can be.
+        /// The largest number allowed.
         maximum: usize,
     },
-    /// Some of the services are named, and not all.
+    /// Some of the services are named, but not all.
     #[error("registry, ballot_box and ledger belong together: {missing} is missing")]
     HalfServices {
         /// The setting that is missing.
@@ -229,12 +227,12 @@ pub enum ConfigError {
     /// A node without a role does nothing.
     #[error("roles must name at least one of ingest, validate and seal")]
     NoRole,
-    /// There is no such level of log lines.
+    /// The log level does not exist.
     #[error(
         "log_level = \"{level}\" is not a level: it is one of error, warn, info, debug and trace"
     )]
     LogLevel {
-        /// What was given.
+        /// The given text.
         level: String,
     },
     /// A limit is zero.
@@ -245,11 +243,11 @@ pub enum ConfigError {
     },
 }
 
-/// What stands for `behind_tls_proxy`, in the file and on the command line.
+/// What replaces `behind_tls_proxy`, in the file and on the command line.
 pub const INSTEAD_OF_BEHIND_TLS_PROXY: &str = "name the proxies that are to be believed, such as tls_proxies = [\"10.0.0.5\", \"10.0.1.0/24\"] in the file or --tls-proxy 10.0.0.5";
 
 impl Config {
-    /// Reads a TOML file's text. Unknown settings are refused.
+    /// Parses the text of a TOML file. Unknown settings are refused.
     ///
     /// # Errors
     /// [`ConfigError::Syntax`], [`ConfigError::Replaced`].
@@ -336,52 +334,54 @@ impl Config {
         self.registry.is_some() || self.ballot_box.is_some() || self.ledger.is_some()
     }
 
-    /// Whether an address is that of a proxy.
+    /// Whether an address is a proxy's.
     #[must_use]
     pub fn is_tls_proxy(&self, address: IpAddr) -> bool {
         self.tls_proxies.iter().any(|proxies| proxies.contains(address))
     }
 
-    /// Votes that one address prefix may send a second; 0: any number.
+    /// Votes per second from one address prefix; 0: no limit.
     #[must_use]
     pub fn rate_limit_per_address(&self) -> u32 {
         let share = || self.rate_limit_per_second.div_ceil(5);
         self.rate_limit_per_address_per_second.unwrap_or_else(share)
     }
 
-    /// Whether an address counts by itself alone, not by the networks around it: voters on this
-    /// machine are tests, and several of its addresses stand for several voters.
+    /// Whether an address counts alone, without the networks around it: voters on this machine are
+    /// tests, and several of its addresses stand for several voters.
     #[must_use]
     pub fn counts_alone(&self, address: IpAddr) -> bool {
         address.to_canonical().is_loopback() && !self.loopback_wide_shares
     }
 
-    /// How long a request may take.
+    /// The timeout of a request.
     #[must_use]
     pub fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.request_timeout_seconds)
     }
 }
 
-/// How many wrong codes are free, how long the waits are after that, and how many are stored.
+/// The throttle: how many wrong codes are free, how long the waits are after that, and how many
+/// votes with wrong codes are stored.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ThrottleConfig {
-    /// Whether there is any throttle.
+    /// Whether the throttle is on.
     pub enabled: bool,
-    /// Wrong codes for one NAS that an address prefix (an IPv4 address, an IPv6 /64) has free.
+    /// Wrong codes for one NAS that an address prefix (an IPv4 address, an IPv6 /64) may send
+    /// without a wait.
     pub wrong_free: u32,
     /// The first wait, in seconds. Each further wrong code doubles it.
     pub delay_seconds_min: u64,
     /// The longest wait, in seconds.
     pub delay_seconds_max: u64,
-    /// The age of its last wrong code at which a pair of prefix and NAS is forgotten, in seconds.
+    /// The age of its last wrong code at which a pair of prefix and NAS is evicted, in seconds.
     pub forget_seconds: u64,
-    /// The most pairs of prefix and NAS that are remembered.
+    /// The largest number of pairs of prefix and NAS remembered.
     pub pairs_max: usize,
-    /// Votes with a wrong code that are stored a second; 0: all are stored.
+    /// Votes with a wrong code stored per second; 0: all are stored.
     pub wrong_stored_per_second: u32,
-    /// Of them, those of one address prefix; 0: any number.
+    /// The same from one address prefix; 0: no limit.
     pub wrong_stored_per_address_per_second: u32,
 }
 

@@ -1,4 +1,4 @@
-//! What the tasks of a node share, and what a failure of one of them ends.
+//! What the tasks of a node share, and the consequences of a failed task.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::memory::overwriting_stack;
 use crate::observed::Observed;
 use crate::pending::Pending;
 
-/// What the tasks of a node share.
+/// State shared by the tasks of a node.
 pub(crate) struct NodeContext {
     pub(crate) config: Config,
     pub(crate) folder: DataFolder,
@@ -38,25 +38,24 @@ pub(crate) struct NodeContext {
     pub(crate) is_shared: bool,
     /// Held while an election is created, or taken up.
     pub(crate) creating: tokio::sync::Mutex<()>,
-    /// Held by the one roll that is being loaded.
+    /// Held while a roll is loaded: one at a time.
     pub(crate) loading: Arc<tokio::sync::Mutex<()>>,
-    /// What the watch saw last.
+    /// The latest observations of the watch.
     pub(crate) observed: Arc<Observed>,
     pub(crate) failure: tokio::sync::watch::Sender<Option<Failure>>,
     /// True once the node is about to stop: open requests are then answered without waiting.
     pub(crate) hurrying: tokio::sync::watch::Sender<bool>,
-    /// Added to the wall clock, in milliseconds: 0 but in tests of a clock that steps.
+    /// Added to the wall clock, in milliseconds; 0 except in tests of a clock that steps.
     pub(crate) clock_offset: AtomicI64,
     pub(crate) tasks: Mutex<Vec<(AbortHandle, JoinHandle<()>)>>,
-    /// Held by each job that a task of the node started: see [`Job`].
+    /// Cloned by each [`Job`]: its reference count shows whether one is running.
     pub(crate) jobs: Arc<()>,
 }
 
-/// A job that a task of the node started beside itself. It is aborted with the task, and nothing
-/// awaits it then: a stop waits until the last one is dropped, so that engines are closed when it
-/// returns.
+/// A job that a task of the node spawned. It is aborted with the task and is not awaited then, so a
+/// stop waits until the last job is dropped: engines are closed when the stop returns.
 pub(crate) struct Job {
-    // Dropped in this order: the engines first.
+    // Fields are dropped in this order: the engines first.
     context: Arc<NodeContext>,
     _running: Arc<()>,
 }
@@ -69,20 +68,18 @@ impl std::ops::Deref for Job {
     }
 }
 
-/// Why a node stops by itself.
+/// Why a node stops on its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) reason: String,
-    /// A fault of votekit, and not of the disk, a server or the configuration.
+    /// A fault of votekit, not of the disk, a server or the configuration.
     pub(crate) is_panic: bool,
 }
 
-/// Whose task it is decides what a panic in it ends.
+/// The owner of a task, which a panic in the task stops or halts.
 #[derive(Clone)]
 pub(crate) enum Owner {
-    /// The node.
     Node,
-    /// One election.
     Election(Arc<ElectionHandle>),
 }
 
@@ -92,7 +89,7 @@ impl NodeContext {
         self.config.roles.contains(&role)
     }
 
-    /// One process on engines of its own must do everything.
+    /// Checks that a node on unshared engines, the only process, has every role.
     pub(crate) fn check_roles(&self) -> Result<(), NodeError> {
         let missing = Role::ALL.into_iter().find(|role| !self.has(*role) && !self.is_shared);
         missing.map_or(Ok(()), |role| Err(NodeError::Role { role }))
@@ -111,18 +108,18 @@ impl NodeContext {
         self.elections.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Notes a failure after which the node must stop; the first is kept.
+    /// Records a failure after which the node must stop; the first one is kept.
     pub(crate) fn fail(&self, error: &EngineError) {
         let is_panic = matches!(error, EngineError::Panicked { .. });
         self.stop_by_itself(Failure { reason: error.to_string(), is_panic });
     }
 
-    /// Notes a failure that no engine reported.
+    /// Records a failure that no engine reported.
     pub(crate) fn fail_with(&self, reason: String) {
         self.stop_by_itself(Failure { reason, is_panic: false });
     }
 
-    /// Notes that a task without which nothing can go on has panicked.
+    /// Records the panic of a task that the node cannot run without.
     pub(crate) fn fail_by_panic(&self, what: &dyn fmt::Display) {
         self.stop_by_itself(Failure { reason: what.to_string(), is_panic: true });
     }
@@ -136,8 +133,8 @@ impl NodeContext {
         });
     }
 
-    /// Notes a failure of one election. What every election depends on stops the node; anything
-    /// else halts that election on this node, and no other.
+    /// Records a failure of one election. A fatal engine error or a panic, which concerns every
+    /// election, stops the node; any other error halts that election on this node, and no other.
     pub(crate) fn fail_election(&self, cell: &ElectionHandle, error: &EngineError) {
         match error {
             EngineError::Fatal { .. } | EngineError::Panicked { .. } => self.fail(error),
@@ -145,8 +142,8 @@ impl NodeContext {
         }
     }
 
-    /// Starts a task. Should it panic, the node stops, or the election whose task it is halts:
-    /// nothing may go on as if its work were done.
+    /// Spawns a task. If it panics, the node stops or the election that owns it halts: nothing may
+    /// continue as if its work were done.
     pub(crate) fn spawn(
         self: &Arc<Self>,
         owner: Owner,
@@ -182,19 +179,19 @@ impl NodeContext {
         }
     }
 
-    /// This context, for a job that a task starts.
+    /// The context for a job that a task spawns.
     pub(crate) fn job(self: &Arc<Self>) -> Job {
         Job { context: Arc::clone(self), _running: Arc::clone(&self.jobs) }
     }
 
-    /// Waits until no job is left.
+    /// Waits until every job has ended.
     pub(crate) async fn jobs_ended(&self) {
         while Arc::strong_count(&self.jobs) > 1 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
-    /// The tasks that were started, to be ended.
+    /// Takes the spawned tasks, to end them.
     pub(crate) fn take_tasks(&self) -> Vec<(AbortHandle, JoinHandle<()>)> {
         std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -202,13 +199,13 @@ impl NodeContext {
     /// Resolves when the node is about to stop and open requests must be answered at once.
     pub(crate) async fn hurried(&self) {
         let mut hurrying = self.hurrying.subscribe();
-        // The sender lives as long as this.
+        // The sender lives as long as `self`.
         let _ = hurrying.wait_for(|hurrying| *hurrying).await;
     }
 }
 
-/// Halts an election on this node: no vote is taken for it and nothing of it is sealed here until
-/// the node is started again. What was answered is durable.
+/// Halts an election on this node: until the node restarts, no vote is taken for it and nothing of
+/// it is sealed here. Votes already answered are durable.
 fn halt(cell: &ElectionHandle, reason: &str) {
     if cell.halt(reason) {
         tracing::error!(

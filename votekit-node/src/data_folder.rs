@@ -4,19 +4,20 @@
 //! DATA/
 //!   votekit.toml      format, base name of the logs, name of the authority
 //!   lock ledger.lock  held while a process uses the folder
-//!   officials         written by people: whose signatures a manifest must bear
-//!   keys/             0700; each file 0600, one line: 64 hexadecimal digits, and 8 to check them by (admin-token: without)
+//!   officials         written by people: the keys of those who must sign a manifest
+//!   keys/             0700; each file 0600, one line: 64 hexadecimal digits and an 8-digit check
+//!                     (admin-token: without the check)
 //!     node log cosigner admin-token
 //!     ballot/<law id>   request/<law id>   pepper/<pepper id>
-//!   rolls/<manifest SHA-256>/   manifest.json and the shards or change files, as they were loaded
-//!   nodes/<name>/     of several nodes that share the folder, what each has for itself: key, lock, snapshots/
-//!   snapshots/<law id>/   what the log came to, so that a start reads only the rest; may be deleted
-//!   services          which ledger on services the folder belongs to, if it does
+//!   rolls/<manifest SHA-256>/   manifest.json and the shards or change files, as loaded
+//!   nodes/<name>/     of several nodes that share the folder, the files of one: key, lock,
+//!                     snapshots/
+//!   snapshots/<law id>/   the state of a log, so that a start reads only the rest; may be deleted
+//!   services          the ledger on services that the folder belongs to, if any
 //!   ledger.sqlite     staging, evidence, blocks, tiles, heads
 //! ```
 //!
-//!
-//! Long because the files of a folder, their order of creation and their checks are one contract.
+//! One long file: the files of a folder, their order of creation and their checks are one contract.
 
 mod belonging;
 mod error;
@@ -47,26 +48,26 @@ use crate::node_name::NodeName;
 use lock::{lock, shared_lock};
 use permissions::tighten;
 
-/// The file of the embedded ledger: once it is there, no key of the node is made anew.
+/// The file of the embedded ledger. Once it exists, no key of the node is generated anew.
 pub(crate) const LEDGER: &str = votekit_store::embedded::FILE_NAME;
 
-/// The file that makes a folder a data folder.
+/// The file that marks a folder as a data folder.
 const IDENTITY: &str = "votekit.toml";
 
-/// What may be in a folder that becomes a data folder: what people put there beforehand, what a
-/// file system has of itself, and what a start leaves behind that was cut short.
+/// Names allowed in a folder that becomes a data folder: files that people put there beforehand,
+/// those of the file system, and the remains of an interrupted start.
 const BEFOREHAND: [&str; 6] = ["officials", "lost+found", "lock", "nodes", "keys", "votekit.toml~"];
 
 /// A key, a space, its check.
 const KEY_LINE_BYTES: usize = 64 + 1 + 8;
 
-/// The administrator's token: people read it out of its file, so it stands there alone.
+/// The administrator's token. People copy it from its file, so the file holds nothing else.
 const TOKEN: &str = "admin-token";
 
-/// The format this program writes.
+/// The format that this program writes.
 const FORMAT: u32 = 1;
 
-/// What a data folder says of itself.
+/// The content of the identity file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Identity {
@@ -78,29 +79,29 @@ struct Identity {
 /// Opens no symbolic link.
 pub(crate) const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
-/// A data folder that this process holds. Dropping it lets the folder go.
+/// A data folder held by this process. Dropping it releases the folder.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
     identity: Identity,
-    /// Where a node with a name has what is its own.
+    /// The folder for a named node's own files.
     own: Option<PathBuf>,
-    /// None when the folder is only looked into.
+    /// Empty if the folder is only read.
     locks: Vec<File>,
 }
 
 impl DataFolder {
-    /// The name logs are given when none is chosen. It names nobody: choose one before an election
+    /// The default base name of logs. It identifies no organisation: choose one before an election
     /// that matters.
     pub const DEFAULT_BASE: &'static str = "votekit.example";
 
-    /// Whether a folder is a data folder. Nothing is written.
+    /// Whether a folder is a data folder. Writes nothing.
     #[must_use]
     pub fn is_one(path: &Path) -> bool {
         path.join(IDENTITY).is_file()
     }
 
-    /// Opens a data folder that exists. Nothing is written into a folder that is not one.
+    /// Opens an existing data folder. Writes nothing into a folder that is not one.
     ///
     /// # Errors
     /// [`FolderError`], among others [`FolderError::NotOne`].
@@ -111,8 +112,8 @@ impl DataFolder {
         Self::open(path, None)
     }
 
-    /// Opens a data folder, or makes it where there is nothing yet. `base` names the logs; `None`
-    /// takes what the folder says, or [`DataFolder::DEFAULT_BASE`].
+    /// Opens a data folder, or creates it in an empty or missing folder. `base` names the logs;
+    /// `None` takes the name stored in the folder, or [`DataFolder::DEFAULT_BASE`].
     ///
     /// # Errors
     /// [`FolderError`], among others [`FolderError::Occupied`].
@@ -127,11 +128,11 @@ impl DataFolder {
         Ok(folder)
     }
 
-    /// Opens a folder that several nodes share, each under its name; the first one makes it. While
-    /// they run nobody opens it without a name.
+    /// Opens a folder shared by several nodes, each under its name; the first node creates it.
+    /// While they run, the folder cannot be opened without a name.
     ///
     /// # Errors
-    /// [`FolderError`], among others when a node of this name is running.
+    /// [`FolderError`], among others if a node of this name is running.
     pub fn open_named(
         path: &Path,
         base: Option<&KeyName>,
@@ -144,7 +145,7 @@ impl DataFolder {
         check_private(&own)?;
         let own_lock = lock(&own, FlockOperation::NonBlockingLockExclusive)?;
         let mut folder = match lock(path, FlockOperation::NonBlockingLockExclusive) {
-            // Nobody else is here: what is missing is made, then others are let in.
+            // No other process is here: create what is missing, then share the lock with others.
             Ok(lock) => {
                 let folder = Self::prepare(path, base, lock)?;
                 for lock in &folder.locks {
@@ -188,19 +189,19 @@ impl DataFolder {
         for name in ["log", "cosigner", TOKEN] {
             folder.secret(name)?;
         }
-        // An earlier life may have been killed between making a name and syncing it. What is built
-        // on it must not outlive it.
+        // An earlier run may have been killed between creating a name and syncing it. Nothing that
+        // depends on the name may outlive it.
         for folder in folders.iter().map(PathBuf::as_path).chain([path]) {
             sync(folder).map_err(FolderError::io(folder))?;
         }
         Ok(folder)
     }
 
-    /// Whether a node could hold this folder now, changing nothing in it. A folder that is not there
-    /// can be made where its parent can be written.
+    /// Checks whether a node could hold this folder now, without changing it. A missing folder
+    /// passes if its nearest existing parent is writable.
     ///
     /// # Errors
-    /// [`FolderError`], among others when another process holds it.
+    /// [`FolderError`], among others if another process holds it.
     pub fn check_usable(path: &Path, name: Option<&NodeName>) -> Result<(), FolderError> {
         use rustix::fs::Access;
         let nearest = path.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
@@ -223,10 +224,10 @@ impl DataFolder {
         }
     }
 
-    /// Looks into a folder that is there, without holding it: another process may be using it.
+    /// Opens an existing folder for reading, without holding it: another process may be using it.
     ///
     /// # Errors
-    /// [`FolderError`], among others when it is no data folder.
+    /// [`FolderError`], among others if it is not a data folder.
     pub fn peek(path: &Path) -> Result<Self, FolderError> {
         if !Self::is_one(path) {
             return Err(FolderError::NotOne { path: path.to_owned() });
@@ -246,10 +247,10 @@ impl DataFolder {
         &self.path
     }
 
-    /// The name that the origins of all logs begin with.
+    /// The base name: the origins of all logs begin with it.
     ///
     /// # Errors
-    /// [`FolderError::Damaged`] when the folder's file holds no usable name.
+    /// [`FolderError::Damaged`] if the identity file holds no usable name.
     pub fn base(&self) -> Result<KeyName, FolderError> {
         self.name(&self.identity.base)
     }
@@ -257,7 +258,7 @@ impl DataFolder {
     /// The name of this node as an authority.
     ///
     /// # Errors
-    /// [`FolderError::Damaged`] when the folder's file holds no usable name.
+    /// [`FolderError::Damaged`] if the identity file holds no usable name.
     pub fn authority(&self) -> Result<KeyName, FolderError> {
         self.name(&self.identity.authority)
     }
@@ -269,7 +270,7 @@ impl DataFolder {
         })
     }
 
-    /// The ingest key, made on first use.
+    /// The ingest key, generated on first use.
     ///
     /// # Errors
     /// [`FolderError`].
@@ -280,7 +281,7 @@ impl DataFolder {
         }
     }
 
-    /// The public keys of the nodes that have a name in this folder.
+    /// The public keys of the named nodes in this folder.
     ///
     /// # Errors
     /// [`FolderError`].
@@ -297,7 +298,7 @@ impl DataFolder {
             let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
                 continue;
             };
-            // A node that is being made has none yet.
+            // A node that is being created has no key yet.
             if entry.path().join("key").exists() {
                 nodes.push((name, node_key_at(&entry.path().join("key"))?.public_key()));
             }
@@ -306,7 +307,7 @@ impl DataFolder {
         Ok(nodes)
     }
 
-    /// The seed of the log key, made on first use.
+    /// The seed of the log key, generated on first use.
     ///
     /// # Errors
     /// [`FolderError`].
@@ -314,7 +315,7 @@ impl DataFolder {
         self.secret("log")
     }
 
-    /// The seed of the cosigner key, made on first use.
+    /// The seed of the cosigner key, generated on first use.
     ///
     /// # Errors
     /// [`FolderError`].
@@ -322,8 +323,8 @@ impl DataFolder {
         self.secret("cosigner")
     }
 
-    /// The key that the request ids of an election are derived with. `None` when it was never made,
-    /// or was destroyed.
+    /// The key from which the request ids of an election are derived. `None` if it was never
+    /// generated, or was destroyed.
     ///
     /// # Errors
     /// [`FolderError`].
@@ -332,7 +333,7 @@ impl DataFolder {
             .map(|bytes| RequestKey::from_bytes(*bytes)))
     }
 
-    /// Makes the request key of a new election; a key that is there already is taken.
+    /// Generates the request key of a new election, or returns the existing one.
     ///
     /// # Errors
     /// [`FolderError`].
@@ -347,7 +348,7 @@ impl DataFolder {
         Ok(RequestKey::from_bytes(*bytes))
     }
 
-    /// The administrator's token: 64 hexadecimal digits, made on first use.
+    /// The administrator's token: 64 hexadecimal digits, generated on first use.
     ///
     /// # Errors
     /// [`FolderError`].
@@ -355,7 +356,7 @@ impl DataFolder {
         self.secret(TOKEN).map(|bytes| Zeroizing::new(const_hex::encode(bytes.as_slice())))
     }
 
-    /// The ballot key of an election that exists. `None` when it was never made, or was destroyed.
+    /// The ballot key of an election. `None` if it was never generated, or was destroyed.
     ///
     /// # Errors
     /// [`FolderError`].
@@ -364,7 +365,7 @@ impl DataFolder {
         Ok(read_secret(&path)?.map(|bytes| BallotSecretKey::from_bytes(*bytes)))
     }
 
-    /// Makes the ballot key of a new election; a key that is there already is taken.
+    /// Generates the ballot key of a new election, or returns the existing one.
     ///
     /// # Errors
     /// [`FolderError`].
@@ -379,9 +380,9 @@ impl DataFolder {
         Ok(key)
     }
 
-    /// Destroys the ballot key and the request key of an election: puts each file aside, overwrites
-    /// it and removes it; what is left of it by one who was killed meanwhile goes when the folder
-    /// is opened again. With either, what is public could be turned into who chose what.
+    /// Destroys the ballot key and the request key of an election: renames each file, overwrites it
+    /// and removes it. If the process is killed meanwhile, the next opening of the folder removes
+    /// the rest. Either key would link public data to who chose what.
     ///
     /// # Errors
     /// [`FolderError`].
@@ -391,8 +392,7 @@ impl DataFolder {
             .try_for_each(|kind| self.destroy(&self.election_key(kind, law_id)))
     }
 
-    /// Whether the ballot key of an election is here. It is destroyed by whichever node is told to
-    /// purge.
+    /// Whether the ballot key of an election is here. The node that performs the purge destroys it.
     #[must_use]
     pub fn has_ballot_key(&self, law_id: &ElectionId) -> bool {
         self.election_key("ballot", law_id).exists()
@@ -402,7 +402,8 @@ impl DataFolder {
         if !path.exists() {
             return Ok(());
         }
-        // Out of its name first: killed in the midst of it, the next start would find half a key.
+        // Renamed first: if the process is killed while overwriting, the next start finds no half
+        // key.
         let aside = temporary(path);
         let destroy = || {
             fs::rename(path, &aside)?;
@@ -412,7 +413,7 @@ impl DataFolder {
         destroy().map_err(FolderError::io(path))
     }
 
-    /// A pepper that was brought with a roll.
+    /// Returns a pepper that was loaded with a roll.
     ///
     /// # Errors
     /// [`FolderError`].
@@ -421,7 +422,7 @@ impl DataFolder {
             .map(|bytes| Pepper::from_bytes(*bytes)))
     }
 
-    /// Destroys a pepper that no kept roll is hashed under any more.
+    /// Destroys a pepper that no kept roll uses any more.
     ///
     /// # Errors
     /// [`FolderError`].
@@ -429,7 +430,7 @@ impl DataFolder {
         self.destroy(&self.path.join("keys/pepper").join(id.to_hex()))
     }
 
-    /// Keeps a pepper. The bytes are read out of its file form.
+    /// Stores a pepper. Its bytes are taken from its file form.
     ///
     /// # Errors
     /// [`FolderError`].
@@ -447,19 +448,19 @@ impl DataFolder {
         write_secret(&path, &bytes)
     }
 
-    /// Where a roll is kept.
+    /// The folder of a kept roll.
     #[must_use]
     pub fn roll_path(&self, manifest: &Digest) -> PathBuf {
         self.path.join("rolls").join(manifest.to_hex())
     }
 
-    /// Where the snapshots of an election are kept.
+    /// The folder of an election's snapshots.
     #[must_use]
     pub fn snapshot_path(&self, law_id: &ElectionId) -> PathBuf {
         self.own.as_ref().unwrap_or(&self.path).join("snapshots").join(law_id.as_str())
     }
 
-    /// The manifests of all rolls that are kept.
+    /// The manifests of all kept rolls.
     ///
     /// # Errors
     /// [`FolderError`].
@@ -469,8 +470,8 @@ impl DataFolder {
         let mut rolls = Vec::new();
         for entry in entries {
             let name = entry.map_err(FolderError::io(&path))?.file_name();
-            // What is no digest is a copy that was cut short; it is written again when the roll is
-            // loaded again.
+            // A name that is not a digest is an interrupted copy; loading the roll again overwrites
+            // it.
             rolls.extend(name.to_str().and_then(|name| name.parse::<Digest>().ok()));
         }
         rolls.sort_unstable();
@@ -486,8 +487,7 @@ impl DataFolder {
         if let Some(bytes) = read_secret(&path)? {
             return Ok(bytes);
         }
-        // A key that is missing beside a ledger was lost: a new one would be a stranger to every
-        // log in it.
+        // A key missing beside a ledger was lost: no log in that ledger would know a new one.
         if self.locks.is_empty() || self.path.join(LEDGER).exists() {
             let rule = "this key is missing: bring it back from a copy of the folder".to_owned();
             return Err(FolderError::Damaged { path, rule });
@@ -498,10 +498,10 @@ impl DataFolder {
     }
 }
 
-/// The administrator's token in the folder of a node, which may be running.
+/// Reads the administrator's token from the folder of a node, which may be running.
 ///
 /// # Errors
-/// [`FolderError`], among others when the folder has none.
+/// [`FolderError`], among others if the folder has none.
 pub fn read_admin_token(path: &Path) -> Result<Zeroizing<String>, FolderError> {
     if !DataFolder::is_one(path) {
         return Err(FolderError::NotOne { path: path.to_owned() });
@@ -516,7 +516,7 @@ pub fn read_admin_token(path: &Path) -> Result<Zeroizing<String>, FolderError> {
     Ok(Zeroizing::new(const_hex::encode(bytes.as_slice())))
 }
 
-/// Refuses to make a data folder of a folder that holds something else.
+/// Refuses to turn a folder that holds something else into a data folder.
 fn refuse_foreign(path: &Path) -> Result<(), FolderError> {
     if DataFolder::is_one(path) {
         return Ok(());
@@ -546,7 +546,7 @@ fn node_key_at(path: &Path) -> Result<NodeKey, FolderError> {
 }
 
 fn identity(folder: &Path, base: Option<&KeyName>) -> Result<Identity, FolderError> {
-    /// Read first, so that a newer format with other settings is told as what it is.
+    /// Parsed first, so that a newer format with other settings is reported as newer.
     #[derive(Deserialize)]
     struct FormatOnly {
         format: u32,
@@ -605,9 +605,8 @@ fn read_secret(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, FolderError> 
     let mut bytes = Zeroizing::new([0; 32]);
     const_hex::decode_to_slice(words.next().unwrap_or_default(), bytes.as_mut_slice())
         .map_err(|_| damaged("a key file is one line that begins with 64 hexadecimal digits"))?;
-    // Most keys would be missed at the start if another stood here, but not all: the node's own, or
-    // one that request ids are derived with. Keys of the first versions, and the token, have no
-    // check.
+    // At the start most exchanged keys would be noticed without the check, but not the node's own
+    // key or a request key. Keys of the first versions, and the token, have no check.
     if words.next().is_some_and(|check| check != key_check(&bytes)) || words.next().is_some() {
         return Err(damaged(
             "the key does not match its check: bring it back from a copy of the folder",
@@ -623,13 +622,13 @@ fn write_secret(path: &Path, bytes: &[u8; 32]) -> Result<(), FolderError> {
     write_whole(path, text.as_bytes()).map_err(FolderError::io(path))
 }
 
-/// What a key's file tells its damage by.
+/// The check by which a damaged key file is detected.
 fn key_check(bytes: &[u8; 32]) -> String {
     let digest = Sha256::new_with_prefix("votekit key file").chain_update(bytes).finalize();
     const_hex::encode(&digest[..4])
 }
 
-/// Writes a file of mode 0600 that is there whole or not at all, and stays there after a power cut.
+/// Writes a file of mode 0600 atomically, and durably: it survives a power cut.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = temporary(path);
     let mut file = create_anew(&temporary)?;
@@ -639,8 +638,8 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(path)
 }
 
-/// A new file of mode 0600 in place of what an earlier life left under that name. A symbolic link
-/// is removed, never followed: what it leads to is not ours to write.
+/// Creates a file of mode 0600 in place of a remainder of an earlier run. A symbolic link is
+/// removed, never followed: its target is not ours to write.
 fn create_anew(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -649,15 +648,15 @@ fn create_anew(path: &Path) -> io::Result<File> {
     OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)
 }
 
-/// The name under which a file is written, or taken out of the way.
+/// The name under which a file is written, or put aside before it is destroyed.
 fn temporary(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    // No law id holds this character, so no key's name can be that of another's unfinished copy.
+    // No law id contains this character, so no key has the name of another key's unfinished copy.
     name.push("~");
     path.with_file_name(name)
 }
 
-/// Removes keys whose writing or destruction was cut off.
+/// Removes keys whose writing or destruction was interrupted.
 fn clear_temporary(folder: &Path) -> Result<(), FolderError> {
     for entry in fs::read_dir(folder).map_err(FolderError::io(folder))? {
         let path = entry.map_err(FolderError::io(folder))?.path();
@@ -675,7 +674,7 @@ fn overwrite_and_remove(path: &Path) -> io::Result<()> {
             file.write_all(&[b'0'; KEY_LINE_BYTES])?;
             file.sync_all()?;
         }
-        // A symbolic link holds no key: it goes, and what it leads to stays as it is.
+        // A symbolic link holds no key: it is removed, and its target stays.
         Err(_) if fs::symlink_metadata(path)?.is_symlink() => {}
         Err(error) => return Err(error),
     }
@@ -683,7 +682,7 @@ fn overwrite_and_remove(path: &Path) -> io::Result<()> {
     sync_folder(path)
 }
 
-/// Makes a change to the folder that holds `path` last.
+/// Syncs the folder that holds `path`, so that a change in it is durable.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync(parent),

@@ -49,7 +49,7 @@ fn a_damaged_key_is_told() {
     }
 }
 
-/// The vector is made by the text of `docs/formats.md`, section 5, not by this code.
+/// The vector follows the text of `docs/formats.md`, section 5, and is not made by this code.
 #[test]
 fn the_golden_key_file_is_reproduced() {
     let temporary = folder();
@@ -115,7 +115,7 @@ fn a_destruction_that_was_cut_off_is_finished_at_the_next_start() {
     let path = data.election_key("ballot", &law_id);
     drop(data);
     fs::rename(&path, super::temporary(&path)).expect("put aside");
-    // As it is when it is killed before, in and after the overwriting.
+    // As left by a kill before, during and after the overwriting.
     for bytes in [KEY_LINE_BYTES + 1, KEY_LINE_BYTES, 0] {
         fs::write(super::temporary(&path), vec![b'0'; bytes]).expect("written");
         let data = DataFolder::open(temporary.path(), None).expect("opened");
@@ -160,11 +160,11 @@ fn keys_that_others_can_reach_are_refused_as_ssh_does() {
     assert!(matches!(read_admin_token(path), Err(FolderError::Exposed { .. })));
     chmod(&path.join("keys/admin-token"), 0o600);
     assert!(DataFolder::peek(path).is_ok() && read_admin_token(path).is_ok());
-    // Root alone can give a file away. Of what belongs to another account nothing is used.
+    // Only root can give a file away. Nothing that belongs to another account is used.
     if chown(path.join("keys/log"), Some(65534), None).is_ok() {
         exposed(DataFolder::open(path, None), "belongs to the account with the number 65534");
         chown(path.join("keys/log"), Some(0), None).expect("back");
-        // What root owns a group may read, and not write.
+        // A group may read what root owns, but not write it.
         chmod(&path.join("keys/log"), 0o640);
         assert!(DataFolder::open(path, None).is_ok());
         chmod(&path.join("keys/log"), 0o660);
@@ -207,7 +207,7 @@ fn only_an_empty_folder_becomes_a_data_folder() {
     assert_eq!(names.len(), 1);
     assert_eq!(fs::metadata(path).expect("there").mode() & 0o777, 0o755);
     fs::remove_file(path.join("photo.jpg")).expect("removed");
-    // What officials put there beforehand is no obstacle.
+    // Files that officials put there beforehand are no obstacle.
     fs::write(path.join("officials"), "").expect("written");
     drop(DataFolder::open(path, None).expect("made"));
     assert_eq!(fs::metadata(path).expect("there").mode() & 0o777, 0o700);
@@ -224,7 +224,7 @@ fn no_symbolic_link_is_followed_when_writing() {
     symlink(&victim, path.join("votekit.toml~")).expect("planted");
     drop(DataFolder::open(path, None).expect("made"));
     untouched();
-    // Where a key is written, and where one that was put aside is destroyed.
+    // Where a key is written, and where a key that was put aside is destroyed.
     let law_id: ElectionId = "L1".parse().expect("law id");
     let data = DataFolder::open(path, None).expect("opened");
     symlink(&victim, super::temporary(&data.election_key("ballot", &law_id))).expect("planted");

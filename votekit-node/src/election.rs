@@ -1,5 +1,5 @@
-//! One election on a node: its state, its keys, and the ways to its tasks. Tasks depend on it, and
-//! it on none of them.
+//! One election on a node: its state, its keys, and the channels to its tasks. Tasks depend on it;
+//! it depends on no task.
 
 mod commands;
 mod committed;

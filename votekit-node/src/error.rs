@@ -1,4 +1,4 @@
-//! Why a node does not start, an administrative call is refused, a vote is not taken.
+//! Errors of starting a node, of administrative calls and of votes.
 
 use std::time::Duration;
 
@@ -29,16 +29,15 @@ pub enum NodeError {
     /// A roll in the data folder is damaged.
     #[error(transparent)]
     Roll(#[from] RollError),
-    /// A stored log does not read back.
+    /// A stored log cannot be replayed.
     #[error("the log of {law_id} is damaged: {error}")]
     Log {
         /// The election.
         law_id: ElectionId,
-        /// What is wrong, where.
+        /// The fault and its place.
         error: ReplayError,
     },
-    /// A stored log reads back to another root than its checkpoint says, or has no checkpoint of
-    /// this node.
+    /// A stored log has another root than its checkpoint, or its checkpoint is not by this node.
     #[error("the log of {law_id} does not match its checkpoint: {rule}")]
     Checkpoint {
         /// The election.
@@ -46,8 +45,8 @@ pub enum NodeError {
         /// What differs.
         rule: &'static str,
     },
-    /// A snapshot that is whole is of another log than the ledger holds: an older ledger was put
-    /// back, and votes that were answered are not in it.
+    /// An intact snapshot is of another log than the ledger's: an older ledger was put back, and it
+    /// lacks votes that were answered.
     #[error("an older ledger was put back under the log of {law_id}: {rule}")]
     Forked {
         /// The election.
@@ -55,7 +54,7 @@ pub enum NodeError {
         /// What proves it.
         rule: String,
     },
-    /// The ballot key or the request key of an election that still needs it is gone.
+    /// The ballot key or the request key is missing, and its election still needs it.
     #[error(
         "a key of {law_id} is not in the data folder (keys/ballot/{law_id} or keys/request/{law_id}), and its election cannot go on without it"
     )]
@@ -63,20 +62,20 @@ pub enum NodeError {
         /// The election.
         law_id: ElectionId,
     },
-    /// A name in the data folder cannot name a key.
+    /// A name in the data folder is not a valid key name.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The authorities do not make a policy.
+    /// The authorities do not form a valid policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// An address of a service is wrong.
+    /// The address of a service is not valid.
     #[cfg(feature = "services")]
     #[error(transparent)]
     Address(#[from] votekit_store::services::url::AddressError),
-    /// This program was built without the services.
+    /// This program was built without the services engine.
     #[error("this votekit was built without the services engine (the feature `services`)")]
     NoServices,
-    /// A role is missing, and nobody else could have it.
+    /// A role is missing, and no other process can have it.
     #[error(
         "this node has no role {role}, and nobody else can have it: the embedded engine is one process"
     )]
@@ -84,7 +83,7 @@ pub enum NodeError {
         /// The role.
         role: Role,
     },
-    /// The system gives no random numbers.
+    /// The system returned no random numbers.
     #[error("the system gives no random numbers: {0}")]
     Random(#[from] getrandom::Error),
     /// A block could not be signed.
@@ -95,7 +94,7 @@ pub enum NodeError {
 /// Why an administrative call was refused. Nothing has changed then, unless an engine's outcome is
 /// unknown.
 #[derive(Debug, thiserror::Error)]
-// Exhaustive: votekit-http gives each variant its problem.
+// Exhaustive: votekit-http maps each variant to a problem.
 pub enum AdminError {
     /// No such election.
     #[error("there is no election {law_id}")]
@@ -109,14 +108,14 @@ pub enum AdminError {
         /// The election.
         law_id: ElectionId,
     },
-    /// Not in this state.
+    /// The state of the election does not allow the call.
     #[error(
         "the election is {state}: it cannot be {wanted} now; an election is a draft, then open, closing, closed, certified"
     )]
     State {
-        /// The state it is in.
+        /// The present state.
         state: State,
-        /// What was wanted, as a participle.
+        /// The wanted change, as a participle.
         wanted: &'static str,
     },
     /// A field of the call is wrong.
@@ -139,7 +138,7 @@ pub enum AdminError {
     /// A binding election lacks what binding elections need.
     #[error("a binding election cannot open: {missing}", missing = missing.join("; "))]
     NotSafe {
-        /// What is missing, a sentence each.
+        /// The missing items, one sentence each.
         missing: Vec<String>,
     },
     /// Batches that the ledger holds are not in the log.
@@ -157,14 +156,14 @@ pub enum AdminError {
     /// The roll was not loaded.
     #[error(transparent)]
     Roll(#[from] RollError),
-    /// A law has one roll, and another is kept for it.
+    /// A law has one roll, and another one is stored for it.
     #[error(
         "{law_id} has another roll already, with the manifest {kept}: a law has one roll, and late changes come as supplements to it"
     )]
     SecondRoll {
         /// The law.
         law_id: ElectionId,
-        /// The roll that is kept.
+        /// The stored roll.
         kept: Digest,
     },
     /// A binding election that is open takes no supplement with short access codes.
@@ -178,7 +177,7 @@ pub enum AdminError {
         /// Characters of the shortest code.
         length: u32,
     },
-    /// A supplement follows another supplement than the last one.
+    /// A supplement does not follow the one that was loaded last.
     #[error(
         "{law_id}: the supplement follows the manifest {parent}, and {last} was loaded after that one"
     )]
@@ -187,10 +186,10 @@ pub enum AdminError {
         law_id: ElectionId,
         /// The parent it names.
         parent: Digest,
-        /// What it would have to follow.
+        /// The manifest that it must follow.
         last: Digest,
     },
-    /// The data folder keeps no such roll.
+    /// The data folder has no such roll.
     #[error("no roll with the manifest {manifest} is loaded")]
     UnknownRoll {
         /// The digest that was given.
@@ -214,7 +213,7 @@ pub enum AdminError {
         /// The supplement.
         supplement: String,
     },
-    /// The election was created, and its roll has not taken effect.
+    /// The election was created, but its roll has not taken effect.
     #[error(
         "the election {law_id} was created as a draft, and its roll has not taken effect yet: {source}"
     )]
@@ -240,13 +239,13 @@ pub enum AdminError {
     /// An engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// Another node seals, and administration is its part.
+    /// Another node leads, and only the leader carries out administrative calls.
     #[error("this node does not lead{}", leader.as_ref().map(|leader| format!(": {leader} does")).unwrap_or_default())]
     NotLeading {
         /// The leader, if it is known.
         leader: Option<String>,
     },
-    /// A node has not said which batch was its last.
+    /// A node has not ended its epoch with a last batch.
     #[error("the close waits for node {who}, epoch {epoch}: it has not ended; start the node again, or retire it if it is gone for good", who = name.clone().unwrap_or_else(|| node.to_string()), epoch = epoch.0)]
     NotEnded {
         /// The node.
@@ -278,17 +277,18 @@ pub enum AdminError {
         /// What happened.
         reason: String,
     },
-    /// What carried the call out ended before it answered: it may have been done, or in part.
+    /// The task that carried out the call ended before it replied: the call may have taken effect,
+    /// in full or in part.
     #[error(
         "it is not known how far this came before the node's task ended: look at the election, then ask again"
     )]
     OutcomeUnknown,
-    /// The call took too long and was given up. Nothing was changed.
+    /// The call timed out. Nothing was changed.
     #[error("{what} took longer than {seconds} s and was given up; nothing was changed")]
     TooLong {
-        /// What it was.
+        /// The call.
         what: &'static str,
-        /// The time it had.
+        /// The timeout, in seconds.
         seconds: u64,
     },
     /// Another roll is being loaded. Nothing was changed.
@@ -303,7 +303,7 @@ pub enum AdminError {
 }
 
 impl AdminError {
-    /// Whether the call was refused for what it asked, and surely changed nothing.
+    /// Whether the call was refused for its content, and certainly changed nothing.
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(
             self,
@@ -333,7 +333,7 @@ impl From<NodeError> for AdminError {
 
 /// Why a vote was not taken.
 #[derive(Debug, Clone, thiserror::Error)]
-// Exhaustive: votekit-http gives each variant its problem.
+// Exhaustive: votekit-http maps each variant to a problem.
 pub enum SubmitError {
     /// No such election.
     #[error("there is no such election")]
@@ -341,13 +341,13 @@ pub enum SubmitError {
     /// The poll is not open.
     #[error("the poll is not open")]
     NotOpen {
-        /// Whether it is still to open.
+        /// Whether the poll has not opened yet.
         early: bool,
         /// The election's state.
         state: State,
-        /// When the poll opens or opened, if that is known.
+        /// When the poll opens or opened, if known.
         opens: Option<UnixMinutes>,
-        /// When it closes or closed, if that is known.
+        /// When it closes or closed, if known.
         closes: Option<UnixMinutes>,
     },
     /// The ballot has no such choice.
@@ -356,46 +356,46 @@ pub enum SubmitError {
     /// More votes a second than this node takes. Nothing was stored.
     #[error("more votes a second than this node takes")]
     RateLimited {
-        /// When to come back.
+        /// When to retry.
         retry_after: Duration,
     },
     /// Too many wrong codes came from this address prefix for this NAS. Nothing was stored, and the
-    /// code was not looked at.
+    /// code was not checked.
     #[error("too many wrong codes from this network for this person")]
     BackOff {
-        /// When to come back.
+        /// When to retry.
         retry_after: Duration,
     },
-    /// No roll holds the credential, and such votes come faster than they are stored. Nothing was
-    /// stored.
+    /// No roll contains the credential, and such votes arrive faster than they are stored. Nothing
+    /// was stored.
     #[error("no roll holds this credential")]
     NotRecognised {
-        /// When to come back.
+        /// When to retry.
         retry_after: Duration,
     },
     /// Too many votes are waiting. Nothing was stored.
     #[error("too many votes are waiting")]
     Busy {
-        /// When to come back.
+        /// When to retry.
         retry_after: Duration,
     },
-    /// Votes of one used credential come faster than duplicates are stored. Nothing was stored.
+    /// Duplicates of one credential arrive faster than they are stored. Nothing was stored.
     #[error("too many votes with a credential that was used")]
     TooManyDuplicates {
-        /// When to come back.
+        /// When to retry.
         retry_after: Duration,
     },
     /// The machine's clock stepped back too far: a stamp would contradict the log. Nothing was
     /// stored.
     #[error("this node's clock went back by {} s", by.as_secs())]
     Clock {
-        /// How far it stands before the latest time that was given out or sealed.
+        /// How far the clock is behind the latest time that was given out or sealed.
         by: Duration,
     },
     /// Nothing was stored.
     #[error("the vote could not be stored")]
     Unavailable(EngineError),
-    /// The vote may have been stored; the same request with the same key is safe.
+    /// The vote may have been stored; repeating the request with the same key is safe.
     #[error("it is not known whether the vote was stored")]
     OutcomeUnknown {
         /// The request.

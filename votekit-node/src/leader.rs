@@ -1,4 +1,4 @@
-//! The leader lease, as this node counts it.
+//! The state of the leader lease on this node.
 
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,13 +9,13 @@ use votekit_store::Leadership;
 
 use crate::metrics;
 
-/// This node's part in leading.
+/// This node's view of the leader lease.
 #[derive(Debug)]
 pub(crate) struct LeaderLease {
-    /// The node's name and a number that is new at each start of the process.
+    /// The node's name and a number that differs at each start of the process.
     pub(crate) holder: String,
     state: Mutex<State>,
-    /// The term in which this node leads; moves when that changes.
+    /// The term in which this node leads; receivers are notified of each change.
     changes: watch::Sender<Option<u64>>,
 }
 
@@ -42,19 +42,19 @@ impl LeaderLease {
         self.lock().term.filter(|(_, until)| Instant::now() < *until).map(|(term, _)| term)
     }
 
-    /// Who leads instead, as far as is known.
+    /// The other node that leads, if known.
     pub(crate) fn other_leader(&self) -> Option<String> {
         self.lock().leader.clone()
     }
 
-    /// Records that another node has begun a later term.
+    /// Clears the term: another node has begun a later one, or this node resigns.
     pub(crate) fn lost(&self) {
         self.lock().term = None;
         self.changes.send_replace(None);
     }
 
-    /// Changes when this node begins or ceases to lead, as far as it was reported. That a lease ran
-    /// out is not: see [`LeaderLease::term`].
+    /// Notifies when this node is recorded to begin or to cease leading. An expired lease does not
+    /// notify: see [`LeaderLease::term`].
     pub(crate) fn changes(&self) -> watch::Receiver<Option<u64>> {
         self.changes.subscribe()
     }
@@ -73,7 +73,7 @@ impl LeaderLease {
                     );
                 }
                 state.leader = None;
-                // The ledger counts from when it answers, which is later.
+                // The ledger counts from its answer, which is later, so this node stops first.
                 state.term = Some((term, asked + length));
             }
             Leadership::Following { leader, .. } => {

@@ -1,16 +1,16 @@
 //! The votekit node: takes votes, makes them durable, decides them once, and publishes a log that
-//! anyone can check.
+//! anyone can verify.
 //!
 //! ```text
 //! node.submit ─▶ ingest ─▶ ballot box ─▶ validate ─▶ staging (ledger) ─▶ seal ─▶ log (ledger)
 //!       │                    (store)        │ registry: a hint             │
 //!       │                                   ▼                              ▼
-//!       └─ 202 once durable         throttle, hints          query: status, receipts, results, tiles
+//!       └─ 202 once durable         throttle, hints       query: status, receipts, results, tiles
 //! ```
 //!
-//! Engines stand behind the three roles of [`votekit_store`]; [`Node`] is what programs that embed a
-//! node hold. Below are first what everything rests on, then the state of an election, then the
-//! tasks in the order of the flow.
+//! [`votekit_store`] provides the engines behind the three storage roles. [`Node`] is the handle
+//! for programs that embed a node. The modules below are in this order: foundations, the state of
+//! an election, then the tasks in the order of the flow.
 
 pub mod address_range;
 pub mod config;

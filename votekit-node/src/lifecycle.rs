@@ -1,7 +1,7 @@
 //! Starting and stopping a node, and its elections.
 //!
-//! [`Node::start`] reads every log back and starts the tasks; [`Node::shutdown`] publishes what was
-//! taken, seals it and stops.
+//! [`Node::start`] reads every log back and starts the tasks; [`Node::shutdown`] publishes the
+//! votes taken, seals them and stops.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicI64;
@@ -34,22 +34,21 @@ use crate::seal::sealer::Sealer;
 use crate::validate::{staging, validation};
 use crate::{recovery, roll_store, watch};
 
-/// How long a node waits for a change of the ledger before it looks all the same: a change may be
-/// missed.
+/// How long a node waits for a change of the ledger before it polls: a change may be missed.
 const SLOW_POLL: Duration = Duration::from_secs(1);
 
-/// How soon a node tries again to take up an election that it could not.
+/// How soon a node retries taking up an election.
 const TAKE_UP_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How soon a node looks again at a ledger that changes all the time.
+/// The shortest time between two polls of a ledger that changes all the time.
 const POLL_SPACING: Duration = Duration::from_millis(10);
 
 impl Node {
-    /// Opens the services that the configuration names, or else the embedded engine in the data
-    /// folder, reads every log back and starts the tasks.
+    /// Opens the configured services, or else the embedded engine in the data folder, reads every
+    /// log back and starts the tasks.
     ///
     /// # Errors
-    /// [`NodeError`]; nothing runs then.
+    /// [`NodeError`]; then nothing runs.
     pub async fn start(folder: DataFolder, config: Config) -> Result<Self, NodeError> {
         if let (Some(registry), Some(ballot_box), Some(ledger)) =
             (&config.registry, &config.ballot_box, &config.ledger)
@@ -69,10 +68,10 @@ impl Node {
         Self::start_on(folder, config, Engines { registry, ballot_box, ledger }).await
     }
 
-    /// Starts a node on any engines.
+    /// Starts a node on the given engines.
     ///
     /// # Errors
-    /// [`NodeError`]; nothing runs then.
+    /// [`NodeError`]; then nothing runs.
     pub async fn start_on(
         folder: DataFolder,
         config: Config,
@@ -113,7 +112,7 @@ impl Node {
         if node.shared.has(Role::Seal) {
             node.shared.spawn(Owner::Node, staging::run(Arc::clone(&node.shared)));
             if node.shared.is_shared {
-                // Whoever is told that this node runs may want it to lead.
+                // Requested before the start returns: the caller may want this node to lead.
                 leader_lease::ask(&node.shared).await;
                 node.shared.spawn(Owner::Node, leader_lease::run(Arc::clone(&node.shared)));
             }
@@ -142,8 +141,8 @@ impl Node {
         Ok(node)
     }
 
-    /// Reads back every election of the ledger that this node does not have yet. A node that starts
-    /// holds the registry against each.
+    /// Reads back every election of the ledger that this node does not have yet. A starting node
+    /// also checks the registry against each.
     pub(crate) async fn take_up_elections(&self, starting: bool) -> Result<(), NodeError> {
         let _creating = self.shared.creating.lock().await;
         for law_id in self.shared.ledger.elections().await? {
@@ -159,7 +158,7 @@ impl Node {
     }
 
     /// Refuses a registry that was loaded under another pepper: every voter would be unknown to it.
-    /// Whatever else is wrong with it, votes are decided without.
+    /// With any other fault, votes are decided without the registry.
     async fn check_registry(
         &self,
         law_id: &ElectionId,
@@ -184,8 +183,8 @@ impl Node {
         }
     }
 
-    /// Watches all logs of a shared ledger in one question, when it changed and from time to time:
-    /// wakes the tasks of those that moved, and takes up elections that other nodes created.
+    /// Watches all logs of a shared ledger with one query, after each change and from time to time:
+    /// wakes the tasks of logs that moved, and takes up elections that other nodes created.
     async fn watch_logs(&self) {
         let ledger = &self.shared.ledger;
         let mut changes = ledger.changes();
@@ -216,7 +215,8 @@ impl Node {
         }
     }
 
-    /// Passes positions on to the elections. Returns whether there are others.
+    /// Passes positions on to the elections. Returns whether there are elections that this node
+    /// does not have.
     fn wake(&self, positions: Vec<LogPosition>) -> bool {
         let mut has_new = false;
         for LogPosition { law_id, height, staged } in positions {
@@ -230,8 +230,8 @@ impl Node {
 
     async fn take_up_new_elections(&self) {
         if let Err(error) = self.take_up_elections(false).await {
-            // It may be there in a moment: its keys are written first, but the folder may be on a
-            // network.
+            // It may be complete in a moment: its keys are written first, but the folder may be on
+            // a network.
             tracing::warn!(
                 event = "election_recovery_failed",
                 %error,
@@ -240,7 +240,7 @@ impl Node {
         }
     }
 
-    /// Sets up the cell of an election and starts its tasks.
+    /// Sets up the handle of an election and starts its tasks.
     pub(crate) fn add_election(
         &self,
         log: ElectionLog,
@@ -277,10 +277,10 @@ impl Node {
         Ok(cell)
     }
 
-    /// Goes on with closes that an earlier life began.
+    /// Resumes closes that a previous run began.
     fn resume_closes(&self) {
         for cell in self.shared.elections() {
-            // Of several nodes the one that leads goes on by itself.
+            // Of several nodes the leader resumes the close.
             if cell.committed().state() != State::Closing || self.shared.is_shared {
                 continue;
             }
@@ -307,19 +307,19 @@ impl Node {
         }
     }
 
-    /// Writes something that changes nothing, so that health says from the first answer on whether
-    /// writes are stored.
+    /// Writes something that changes nothing, so that health reports from the first answer on
+    /// whether writes are stored.
     pub async fn observe_writes(&self) {
         watch::observe_writes(&self.shared).await;
     }
 
-    /// Publishes what was taken, seals it, ends the epochs and stops the tasks.
+    /// Publishes the votes taken, seals them, ends the epochs and stops the tasks.
     pub async fn shutdown(self) {
         self.shutdown_within(Duration::from_secs(100 * 365 * 24 * 3600)).await;
     }
 
-    /// As [`Node::shutdown`], and gives up what is not done after a time: what was answered is
-    /// durable, and the next start, or another node, goes on with it.
+    /// As [`Node::shutdown`], but gives up unfinished work after `time`: votes already answered are
+    /// durable, and the next start, or another node, resumes the work.
     pub async fn shutdown_within(self, time: Duration) {
         let until = tokio::time::Instant::now() + time;
         self.hurry();
@@ -360,24 +360,24 @@ impl Node {
         }
         let ended = async {
             for (_, watched) in tasks {
-                // An aborted task has nothing to say.
+                // The result of an aborted task does not matter.
                 let _ = watched.await;
             }
             self.shared.jobs_ended().await;
         };
-        // One that blocks its thread does not end.
+        // A task that blocks its thread does not end: do not wait for it.
         let until = until.max(tokio::time::Instant::now() + ABORT_TIME);
         let _ = tokio::time::timeout_at(until, ended).await;
     }
 }
 
-/// How often a stop says what it waits for.
+/// Interval between log lines of a stop that waits.
 const STOP_NEWS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long aborted tasks may take to end.
 const ABORT_TIME: Duration = Duration::from_secs(1);
 
-/// Publishes and seals what one election has taken, as far as the time allows.
+/// Publishes and seals the votes that one election has taken, as far as the time allows.
 async fn finish(cell: &Arc<ElectionHandle>, until: tokio::time::Instant) {
     let law_id = cell.law_id();
     let ended = async {
@@ -403,7 +403,7 @@ async fn finish(cell: &Arc<ElectionHandle>, until: tokio::time::Instant) {
     let sealed = async {
         let (reply, stopped) = oneshot::channel();
         if cell.sealer.send(SealerCommand::Stop(reply)).await.is_ok() {
-            // A sealer that failed has said so.
+            // A sealer that failed has reported it.
             let _ = stopped.await;
         }
     };

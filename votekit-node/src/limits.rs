@@ -1,5 +1,5 @@
-//! What keeps honest voters served: rates, shares of addresses, the throttle on wrong codes, and
-//! admission over all of them. State only, no task.
+//! Load limits that keep honest voters served: rates, shares by address prefix, the throttle on
+//! wrong codes, and the admission that combines them. State only, no task.
 
 pub mod address_prefix;
 pub mod admission;

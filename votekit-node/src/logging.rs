@@ -1,4 +1,4 @@
-//! Log lines: JSON on standard error, one a line, written by a thread of their own.
+//! Log lines: JSON on standard error, one object per line, written by a dedicated thread.
 //!
 //! ```text
 //! any thread ──try_send──▶ queue (bounded) ──▶ log writer ──▶ standard error
@@ -6,8 +6,8 @@
 //!      └──────────▶ dropped and counted ◀──────────┘
 //! ```
 //!
-//! No caller waits for the reader of standard error, and no caller learns that a line could not be
-//! written: a fault of logging must not cost a vote.
+//! Callers never wait for the reader of standard error and receive no write errors: a fault of
+//! logging must not cost a vote.
 //!
 //! Each line has `event`, a stable name, and fields; alarms carry `alarm = true`. Alert rules
 //! should match `alarm` or `event`, not the message. `docs/operations.md` lists the events.
@@ -21,20 +21,20 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::metrics;
 
-/// Lines that wait for the writer. Further ones are dropped.
+/// Lines queued for the writer. When the queue is full, further lines are dropped.
 const QUEUE_LINES_MAX: usize = 4096;
 
-/// How often a line is offered again to a standard error that takes nothing now (EAGAIN).
+/// Retries of a line while standard error returns EAGAIN.
 const RETRIES_MAX: u32 = 10;
 
-/// The pause between two such attempts.
+/// Pause between two retries.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
-/// The way to the writer of this process.
+/// The log queue of this process.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
-/// Writes log lines from a level on (`error`, `warn`, `info`, `debug`, `trace`) to standard error,
-/// as JSON, one a line. The first call of a process counts.
+/// Writes log lines of `level` (`error`, `warn`, `info`, `debug` or `trace`) and above to standard
+/// error, as JSON, one object per line. Only the first call in a process takes effect.
 ///
 /// A line that cannot be written is dropped, and counted in `log_lines_dropped_total`. Call
 /// [`flush_log`] before the process ends, or its last lines may be missing.
@@ -49,22 +49,22 @@ static QUEUE: OnceLock<Queue> = OnceLock::new();
 pub fn init_logging(level: &str) -> Result<(), LogLevelError> {
     let level = parse_level(level)?;
     let queue = QUEUE.get_or_init(Queue::start);
-    // What its client library says of the broker, the ballot box says in words of its own.
+    // The ballot box reports broker errors itself; its client library `lapin` stays silent.
     let wanted = tracing_subscriber::EnvFilter::new(format!("{level},lapin=off"));
     let lines = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
-        // It would report a failed write on the very stream that failed, and panic there.
+        // The subscriber would report a failed write on the same stream, and panic there.
         .log_internal_errors(false)
         .with_env_filter(wanted)
         .with_writer(queue.clone());
-    // A process that logs already goes on as it does.
+    // A process that already has a subscriber keeps it.
     let _ = lines.try_init();
     Ok(())
 }
 
-/// Logs each panic as a line of level `ERROR`, in place of the text that Rust prints: what reads
-/// the log reads JSON. For programs; a library leaves the hook to its program.
+/// Logs each panic as a JSON line of level `ERROR` instead of Rust's text, since log readers expect
+/// JSON. For programs only: a library leaves the panic hook to its program.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let message = panic.payload_as_str().unwrap_or("no message");
@@ -81,7 +81,7 @@ pub fn log_panics() {
     }));
 }
 
-/// Waits until the lines that were logged before this call are written, for so long at the most.
+/// Waits until the lines logged before this call are written, at most `timeout`.
 pub fn flush_log(timeout: Duration) {
     let Some(queue) = QUEUE.get() else { return };
     let until = Instant::now() + timeout;
@@ -97,11 +97,11 @@ pub fn flush_log(timeout: Duration) {
             Err(_) => return,
         }
     }
-    // Either way there is nothing more to be done for these lines.
+    // After a timeout nothing more can be done for these lines.
     let _ = written.recv_timeout(until.saturating_duration_since(Instant::now()));
 }
 
-/// Whether a text names a level of log lines.
+/// Checks that a text is a log level.
 ///
 /// # Errors
 /// [`LogLevelError`] when there is no such level.
@@ -113,28 +113,28 @@ fn parse_level(level: &str) -> Result<tracing::Level, LogLevelError> {
     level.parse().map_err(|_| LogLevelError)
 }
 
-/// A text is no log level.
+/// The text is not a log level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a log level is one of error, warn, info, debug and trace")]
 pub struct LogLevelError;
 
-/// What the writer is handed.
+/// A message to the log writer.
 enum Message {
     Line(Vec<u8>),
-    /// Answered once everything before it is written or dropped.
+    /// Acknowledged once every earlier line is written or dropped.
     Flush(SyncSender<()>),
 }
 
-/// The lines that wait for the writer.
+/// The lines queued for the writer.
 #[derive(Clone)]
 struct Queue(SyncSender<Message>);
 
 impl Queue {
-    /// Starts the writer. Without a thread every line is dropped and counted.
+    /// Starts the writer thread. Without a thread every line is dropped and counted.
     fn start() -> Self {
         let (queue, lines) = sync_channel(QUEUE_LINES_MAX);
         let writer = std::thread::Builder::new().name("log-writer".to_owned());
-        // A system without threads says so where it matters: at the start of the node.
+        // A system that cannot spawn threads is reported by the start of the node.
         let _ = writer.spawn(move || write_lines(&lines, &mut io::stderr()));
         Self(queue)
     }
@@ -152,7 +152,7 @@ impl<'queue> MakeWriter<'queue> for Queue {
 struct LineSender<'queue>(&'queue SyncSender<Message>);
 
 impl Write for LineSender<'_> {
-    /// The subscriber hands over each line whole.
+    /// The subscriber writes each line in one call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.0.try_send(Message::Line(line.to_vec())).is_err() {
             metrics::log_line_dropped();
@@ -165,14 +165,14 @@ impl Write for LineSender<'_> {
     }
 }
 
-/// Runs for as long as the process.
+/// Runs until the process ends.
 fn write_lines(lines: &Receiver<Message>, output: &mut impl Write) {
     let mut torn = false;
     while let Ok(message) = lines.recv() {
         match message {
             Message::Line(mut line) => {
                 if torn {
-                    // The end of the line before this one is missing.
+                    // The previous line was cut short: start a new line.
                     line.insert(0, b'\n');
                 }
                 match write_line(&line, output) {
@@ -183,16 +183,16 @@ fn write_lines(lines: &Receiver<Message>, output: &mut impl Write) {
                     }
                 }
             }
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             Message::Flush(reply) => drop(reply.try_send(())),
         }
     }
 }
 
-/// A line was not written, or not whole.
+/// A line was not written, or only in part.
 #[derive(Debug, PartialEq, Eq)]
 struct Dropped {
-    /// A part of it was written.
+    /// Part of the line was written.
     torn: bool,
 }
 
@@ -219,7 +219,7 @@ mod tests {
 
     use super::*;
 
-    /// Says one thing after the other, then takes everything.
+    /// Returns the scripted results in order, then accepts everything.
     struct Scripted {
         script: VecDeque<Result<usize, io::ErrorKind>>,
         written: Vec<u8>,

@@ -1,16 +1,14 @@
-//! What the node counts and measures, as Prometheus text.
+//! The metrics of the node, as Prometheus text.
 //!
 //! Long because each metric is listed three times: its call, its handle, its description.
 //!
-//! Intake, validation and sealing call the functions here once a batch, never once a vote; the
-//! handles behind them are made once, so that a call is a few atomic operations and allocates
-//! nothing. What can be read from the node when somebody asks (queue depth, heights, published
-//! counts) is not pushed here at all: `http/exposition.rs` reads it at each scrape.
+//! Intake, validation and sealing call the functions here once per batch, never once per vote.
+//! Their handles are made once, so a call is a few atomic operations and allocates nothing. Values
+//! that can be read from the node at a scrape (queue depth, heights, published counts) are not
+//! pushed here: `exposition.rs` of votekit-http reads them.
 //!
-//! The recorder is this process's own, not the global one of the `metrics` crate: whoever embeds
-//! the node keeps the global one for himself.
-//!
-//! Long because each metric is declared, registered, described and counted here.
+//! The recorder is separate from the global one of the `metrics` crate, which is left to the
+//! program that embeds the node.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +22,7 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-/// What became of a vote: the `status` label of `votes_validated_total`.
+/// The decision on a vote: the `status` label of `votes_validated_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// The vote counts.
@@ -35,14 +33,14 @@ pub enum Status {
     Invalid,
 }
 
-/// `n` votes were made durable and answered 202. Once a batch.
+/// Counts `n` votes made durable and answered 202. Once per batch.
 pub fn submitted(n: u64) {
     METERS.submitted.increment(n);
     SUBMITTED.fetch_add(n, Ordering::Relaxed);
 }
 
-/// `n` votes got this decision. Duplicates are counted in `duplicate_attempts_total` too. Once a
-/// batch and status.
+/// Counts `n` votes with this decision. Duplicates are counted in `duplicate_attempts_total` too.
+/// Once per batch and status.
 pub fn validated(status: Status, n: u64) {
     match status {
         Status::Accepted => METERS.accepted.increment(n),
@@ -54,34 +52,34 @@ pub fn validated(status: Status, n: u64) {
     }
 }
 
-/// `n` votes waited this long from their stamp on arrival to their decision. Once a batch, with the
-/// wait of its oldest envelope.
+/// Records that `n` votes waited this long from their stamp on arrival to their decision. Once per
+/// batch, with the wait of its oldest envelope.
 pub fn validation_latency(latency: Duration, n: usize) {
     METERS.validation_latency.record_many(latency.as_secs_f64(), n);
 }
 
-/// A block of so many leaves was decided, signed and committed in this time.
+/// Records a block of `leaves` leaves, and the time to decide, sign and commit it.
 pub fn sealed(leaves: u64, elapsed: Duration) {
     METERS.blocks.increment(1);
     METERS.leaves.increment(leaves);
     METERS.sealing.record(elapsed.as_secs_f64());
 }
 
-/// A step that a batch has behind it: the `step` label of `batches_total`.
+/// A step that a batch has completed: the `step` label of `batches_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// The registry marked its credentials.
     Marked,
-    /// The ballot box confirmed that it passes it on to staging.
+    /// The ballot box confirmed that it forwards it to staging.
     Forwarded,
-    /// The ledger has it, for the sealer.
+    /// The ledger stored it for the sealer.
     Staged,
-    /// It goes no further: it is not of whom it says it is, or another has its number. An alarm in
-    /// the log says more.
+    /// It is not forwarded: it is not by the node that it names, or another batch has its number.
+    /// An alarm in the log gives details.
     Refused,
 }
 
-/// A batch made a step in this process.
+/// Counts a step of a batch in this process.
 pub fn batch(step: Step) {
     let counter = match step {
         Step::Marked => &METERS.batches_marked,
@@ -92,11 +90,11 @@ pub fn batch(step: Step) {
     counter.increment(1);
 }
 
-/// A commit whose answer this node waits for, for as long as this lives.
+/// A commit in flight, as long as this lives.
 pub struct OpenCommit(());
 
 impl OpenCommit {
-    /// Counts one more.
+    /// Counts one more, until dropped.
     pub fn count() -> Self {
         METERS.commits_open.increment(1.0);
         Self(())
@@ -114,17 +112,17 @@ impl Drop for OpenCommit {
 pub enum Refusal {
     /// Its pair of prefix and NAS is in back-off.
     BackOff,
-    /// Its address sends more than its share.
+    /// Its address exceeds its share.
     AddressShare,
-    /// More votes a second than this node takes.
+    /// More votes per second than this node takes.
     Rate,
-    /// No roll holds its credential, and the budget for such votes is used up.
+    /// No roll contains its credential, and the budget for such votes is used up.
     NotRecognised,
-    /// Its credential was used, and sends duplicates faster than they are stored.
+    /// Its credential was used, and its duplicates arrive faster than they are stored.
     Duplicates,
 }
 
-/// A vote was answered 429, and nothing was stored.
+/// Counts a vote that was answered 429 and not stored.
 pub fn vote_refused(reason: Refusal) {
     let meters = &*METERS;
     let counter = match reason {
@@ -137,65 +135,66 @@ pub fn vote_refused(reason: Refusal) {
     counter.increment(1);
 }
 
-/// A vote had a wrong code: the one of this number for its NAS, as far as is remembered.
+/// Counts a vote with a wrong code, which is the wrong code of this number for its NAS, as far as
+/// is remembered.
 pub fn wrong_code(number: u32) {
     let band = WRONG_BANDS.iter().position(|(from, _)| number >= *from).unwrap_or(0);
     METERS.wrong_codes[band].increment(1);
 }
 
-/// Bands of that number: the least in each, and its label.
+/// Bands of that number: the lowest of each, and its label.
 const WRONG_BANDS: [(u32, &str); 4] = [(21, "21+"), (6, "6-20"), (2, "2-5"), (0, "1")];
 
-/// A request to read was over the share of its address.
+/// Counts a read request over the share of its address.
 pub fn read_refused() {
     METERS.reads_refused.increment(1);
 }
 
-/// A connection was over the share of its address, and closed at once.
+/// Counts a connection over the share of its address, closed at once.
 pub fn connection_refused() {
     METERS.connections_refused.increment(1);
 }
 
-/// An idle connection was closed to make room for a new one.
+/// Counts an idle connection closed in favour of a new one.
 pub fn connection_dismissed() {
     METERS.connections_dismissed.increment(1);
 }
 
-/// A connection that was answered made room for a new one.
+/// Counts an answered connection closed in favour of a new one.
 pub fn connection_yielded() {
     METERS.connections_yielded.increment(1);
 }
 
-/// A snapshot was written.
+/// Counts a written snapshot.
 pub fn snapshot_written() {
     METERS.snapshots_written.increment(1);
 }
 
-/// A snapshot was found and not used: it is damaged, or contradicts the ledger.
+/// Counts a snapshot that was found and not used: it is damaged, or contradicts the ledger.
 pub fn snapshot_refused() {
     METERS.snapshots_refused.increment(1);
 }
 
-/// So many leaves more were held against the log after the start.
+/// Counts leaves read again after the start.
 pub fn scrubbed(leaves: u64) {
     METERS.scrubbed.increment(leaves);
 }
 
-/// A log line could not be written.
+/// Counts a log line that could not be written.
 pub fn log_line_dropped() {
     METERS.log_lines_dropped.increment(1);
 }
 
-/// Whether this node leads: it seals.
+/// Sets whether this node leads, that is, seals.
 pub fn leading(leads: bool) {
     METERS.leading.set(if leads { 1.0 } else { 0.0 });
 }
 
-/// A connection that is counted as open for as long as this lives.
+/// An open connection, as long as this lives.
 pub struct OpenConnection(());
 
 impl OpenConnection {
-    /// Counts one more.
+    /// Counts one more, until dropped.
     pub fn count() -> Self {
         METERS.connections.increment(1.0);
         Self(())
@@ -208,18 +207,17 @@ impl Drop for OpenConnection {
     }
 }
 
-/// The durations of one route's requests by method and status. Made once a route, when the router
+/// The durations of one route's requests by method and status. Made once per route, when the router
 /// is built.
 pub struct RouteMeter {
     route: &'static str,
     histograms: [[std::sync::OnceLock<Histogram>; STATUSES.len()]; METHODS.len()],
 }
 
-/// The methods the routes know; anything else, and so everything answered 405, counts under the
-/// last.
+/// The methods that routes accept; any other, and so every 405, counts under the last.
 const METHODS: [&str; 3] = ["GET", "POST", "other"];
 
-/// The statuses the node answers; anything else counts under the last.
+/// The statuses that the node answers; any other counts under the last.
 const STATUSES: [u16; 17] =
     [200, 201, 202, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503, 0];
 
@@ -229,7 +227,7 @@ impl RouteMeter {
         Self { route, histograms: Default::default() }
     }
 
-    /// One request was answered.
+    /// Records an answered request.
     pub fn answered(&self, method: &str, status: u16, elapsed: Duration) {
         let method = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1);
         let status =
@@ -246,10 +244,10 @@ impl RouteMeter {
     }
 }
 
-/// A gauge that is read from the node at each scrape: its name, its labels, its value.
+/// A gauge read from the node at each scrape: its name, its labels, its value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
-    /// The name, one of those that the metrics describe.
+    /// The name, one of those described below.
     pub name: &'static str,
     /// Labels and their values.
     pub labels: Vec<(&'static str, String)>,
@@ -257,7 +255,7 @@ pub struct Reading {
     pub value: f64,
 }
 
-/// Sets gauges to what was read just now.
+/// Sets gauges to the values just read.
 pub fn read(readings: &[Reading]) {
     for reading in readings {
         let labels: Vec<_> =
@@ -266,7 +264,7 @@ pub fn read(readings: &[Reading]) {
     }
 }
 
-/// Everything, in the Prometheus text format 0.0.4.
+/// Renders all metrics in the Prometheus text format 0.0.4.
 pub fn render() -> String {
     METERS.writes_failed.absolute(votekit_store::failed_writes());
     HANDLE.render()
@@ -289,12 +287,12 @@ pub struct RateWindow {
 }
 
 impl RateWindow {
-    /// Starts at a count of 0.
+    /// Starts at the present count.
     pub fn new(now: Instant) -> Self {
         Self { count: SUBMITTED.load(Ordering::Relaxed), since: now }
     }
 
-    /// The rate a second since the last reading; `None` when no time has passed.
+    /// The rate per second since the last reading; `None` when no time has passed.
     fn advance(&mut self, count: u64, now: Instant) -> Option<f64> {
         let elapsed_s = now.saturating_duration_since(self.since).as_secs_f64();
         if elapsed_s <= 0.0 {
@@ -309,10 +307,10 @@ impl RateWindow {
 static RECORDER: LazyLock<PrometheusRecorder> = LazyLock::new(build_recorder);
 static HANDLE: LazyLock<PrometheusHandle> = LazyLock::new(|| RECORDER.handle());
 static METERS: LazyLock<Meters> = LazyLock::new(|| Meters::register(&RECORDER));
-/// Beside the counter of the same name, which cannot be read back.
+/// A copy of the counter of the same name, which cannot be read back.
 static SUBMITTED: AtomicU64 = AtomicU64::new(0);
 
-/// The handles of everything that is pushed.
+/// The handles of all pushed metrics.
 struct Meters {
     submitted: Counter,
     accepted: Counter,
@@ -427,8 +425,8 @@ impl Meters {
     }
 }
 
-/// Bounds of the buckets, in seconds: fine where the targets lie (milliseconds), coarse up to the
-/// longest wait.
+/// Upper bounds of the buckets, in seconds: fine where the targets lie (milliseconds), coarse up to
+/// the longest wait.
 const DURATION_BUCKETS_S: [f64; 14] =
     [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 

@@ -1,4 +1,4 @@
-//! A running node, as the programs that embed it hold it.
+//! The handle of a running node, for programs that embed it.
 
 use std::fmt;
 use std::path::Path;
@@ -42,18 +42,20 @@ impl Node {
         &self.shared.throttle
     }
 
-    /// Says when to come back if no vote can be taken now. Takes nothing of the rate.
+    /// Checks whether the rate has room for a vote now, without using any of it. The error is the
+    /// time to wait.
     pub fn check_rate(&self, now: Instant) -> Result<(), Duration> {
         self.shared.admission.check(now)
     }
 
-    /// Forgets what has nothing more to tell about rates. Called every few seconds.
+    /// Evicts rate state that has no effect any more, and gives up overdue hints. Called every few
+    /// seconds.
     pub fn forget_quiet(&self) {
         self.shared.admission.forget_quiet();
         self.shared.throttle.give_up_hints(Instant::now());
     }
 
-    /// What this node was told.
+    /// The configuration of this node.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.shared.config
@@ -73,7 +75,7 @@ impl Node {
         self.shared.folder.admin_token()
     }
 
-    /// Resolves with the reason when the node has failed for good and must stop.
+    /// Resolves with the reason when the node has failed permanently and must stop.
     pub async fn failed(&self) -> String {
         let mut failure = self.shared.failure.subscribe();
         let first = failure.wait_for(Option::is_some).await.ok().and_then(|first| first.clone());
@@ -84,13 +86,13 @@ impl Node {
         }
     }
 
-    /// Why the node has failed for good, if it has.
+    /// Why the node has failed permanently, if it has.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         self.shared.failure.borrow().as_ref().map(|failure| failure.reason.clone())
     }
 
-    /// Whether it failed by a panic: a fault of votekit, after which a new start may do better.
+    /// Whether it failed by a panic: a fault of votekit, after which a restart may help.
     #[must_use]
     pub fn has_panicked(&self) -> bool {
         self.shared.failure.borrow().as_ref().is_some_and(|failure| failure.is_panic)
@@ -102,7 +104,7 @@ impl Node {
         self.shared.election(law_id)?.halted().map(str::to_owned)
     }
 
-    /// Answers those who wait for a decision with what is known now: the node is about to stop.
+    /// Answers clients that wait for a decision with the present status: the node is about to stop.
     pub fn hurry(&self) {
         self.shared.hurrying.send_replace(true);
     }
@@ -113,7 +115,7 @@ impl Node {
         self.shared.clock_offset.fetch_add(milliseconds, Ordering::Relaxed);
     }
 
-    /// Panics in a task of the node, or of one of its elections, for tests of what that ends.
+    /// Panics in a task of the node, or of one of its elections, to test the consequences.
     #[cfg(feature = "test-support")]
     pub fn panic_in_task(&self, law_id: Option<&ElectionId>) {
         let cell = law_id.and_then(|law_id| self.shared.election(law_id));
@@ -121,7 +123,7 @@ impl Node {
         self.shared.spawn(owner, async { panic!("a test panics") });
     }
 
-    /// Ends every task at once, as a kill does: nothing is published, sealed or told any more.
+    /// Aborts every task at once, as a kill does: nothing more is published, sealed or reported.
     #[cfg(feature = "test-support")]
     pub fn abandon(self) {
         self.shared.take_tasks().into_iter().for_each(|(task, _)| task.abort());

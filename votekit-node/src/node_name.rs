@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// What a node is called among those that share its data folder: 1 to 40 of `a-z0-9-`. Its own key,
-/// lock and snapshots stand under `nodes/NAME`.
+/// The name of a node among those that share its data folder: 1 to 40 of `a-z0-9-`. Its key, lock
+/// and snapshots are under `nodes/NAME`.
 ///
 /// ```
 /// use votekit_node::node_name::NodeName;
@@ -18,13 +18,13 @@ use serde::Deserialize;
 #[serde(try_from = "String")]
 pub struct NodeName(String);
 
-/// The text names no node.
+/// The text is not a node name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the name of a node is 1 to 40 of a-z, 0-9 and -, such as ingest-1")]
 pub struct NodeNameError;
 
 impl NodeName {
-    /// The name.
+    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,18 +1,18 @@
-//! What the node observed of itself last.
+//! The latest observations of the node about itself.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// What the watch saw last.
+/// The latest observations of the watch.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
-    /// Milliseconds.
+    /// In milliseconds.
     clock_behind: AtomicU64,
     space: Mutex<Option<Space>>,
 }
 
-/// The room in a file system, in bytes.
+/// The space in a file system, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Space {
     pub(crate) free: u64,
@@ -20,22 +20,22 @@ pub(crate) struct Space {
 }
 
 impl Observed {
-    /// Records how far the clock stands behind, in milliseconds.
+    /// Records how far the clock is behind, in milliseconds.
     pub(crate) fn set_clock_behind(&self, milliseconds: u64) {
         self.clock_behind.store(milliseconds, Ordering::Relaxed);
     }
 
-    /// Records the room that was measured, or that it could not be.
+    /// Records the measured space; `None` when it could not be measured.
     pub(crate) fn set_space(&self, space: Option<Space>) {
         *self.space.lock().unwrap_or_else(PoisonError::into_inner) = space;
     }
 
-    /// How far the clock stands before what it gave out or what was sealed.
+    /// How far the clock is behind the latest time that it gave out or that was sealed.
     pub(crate) fn clock_behind(&self) -> Duration {
         Duration::from_millis(self.clock_behind.load(Ordering::Relaxed))
     }
 
-    /// The room in the file system of the data folder, if it could be measured.
+    /// The space in the file system of the data folder, if it could be measured.
     pub(crate) fn space(&self) -> Option<Space> {
         *self.space.lock().unwrap_or_else(PoisonError::into_inner)
     }

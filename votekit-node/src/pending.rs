@@ -1,5 +1,5 @@
-//! Requests on their way: issued by this node and not yet decided. In memory only. The same request
-//! sent again meanwhile gets the answer of the first, without a second envelope.
+//! Requests in flight: issued by this node and not yet decided. In memory only. A request sent
+//! again meanwhile gets the answer of the first, without a second envelope.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,10 +18,10 @@ use crate::limits::throttle::Turn;
 
 const SHARDS: usize = 64;
 
-/// The requests on their way, in parts that are locked on their own.
+/// The requests in flight, in separately locked shards.
 pub(crate) struct Pending {
     shards: Vec<Mutex<Shard>>,
-    /// How often requests of each part were removed because they were decided.
+    /// Per shard, the number of requests removed because they were decided.
     removals: Vec<AtomicU64>,
 }
 
@@ -29,47 +29,47 @@ type Shard = HashMap<RequestId, Waiting, BuildHasherDefault<RequestHasher>>;
 
 #[derive(Default)]
 struct Waiting {
-    /// Copies of the request on their way: one whose outcome is unknown may be sent again before it
-    /// is decided.
+    /// Copies of the request in flight: a request whose outcome is unknown may be sent again before
+    /// it is decided.
     copies: u32,
-    /// When this node issued it.
+    /// When this node issued it; `None` for an adopted request.
     issued: Option<Instant>,
-    /// How far the latest copy has come.
+    /// Progress of the latest copy.
     progress: Progress,
     expected: Option<Hint>,
-    /// Kept until the hint says whether the credential was right.
+    /// Held until the hint says whether the credential was right.
     turn: Option<Turn>,
     waiters: Vec<oneshot::Sender<()>>,
 }
 
 #[derive(Default)]
 enum Progress {
-    /// Its batch is being stored; those who sent the same request meanwhile wait for that.
+    /// Its batch is being stored; repeated requests wait for the outcome.
     Storing(Vec<oneshot::Sender<Stored>>),
-    /// Durable, and may be answered so.
+    /// Durable: may be acknowledged.
     Stored,
     /// It may have been stored.
     #[default]
     Unknown,
 }
 
-/// Whether a request is on its way already.
+/// Whether a request is already in flight.
 pub(crate) enum Known {
-    /// It is not, or nothing is known of the copy that is: it has to be sent.
+    /// Not in flight, or the outcome of its copy is unknown: it must be sent.
     No,
     /// It is durable.
     Stored,
-    /// It is being stored: this says what becomes of it.
+    /// It is being stored; the receiver gets the outcome.
     Storing(oneshot::Receiver<Stored>),
 }
 
-/// What became of registering a request.
+/// The result of registering a request.
 pub(crate) enum Issue {
-    /// It is registered: its batch is to be published.
+    /// Registered: its batch must be published.
     Registered,
-    /// It is on its way already, or is stored.
+    /// Already in flight or stored.
     Known(Known),
-    /// Requests were decided since the log was searched. This count belongs to the next search.
+    /// Requests were decided since the log was searched: search again, then pass this count.
     SearchAgain { removals: u64 },
 }
 
@@ -81,20 +81,20 @@ impl Pending {
         }
     }
 
-    /// A count of removals of decided requests, read before the log is searched for this one. While
-    /// it stands still, a request that the log did not know has not been decided.
+    /// The count of removals in the request's shard, read before the log is searched for the
+    /// request. While the count is unchanged, a request not found in the log has not been decided.
     pub(crate) fn removals(&self, request: &RequestId) -> u64 {
         self.removals[shard_of(request)].load(Ordering::Acquire)
     }
 
-    /// Whether a request is on its way. Changes nothing.
+    /// Whether a request is in flight. Registers nothing.
     pub(crate) fn known(&self, request: &RequestId) -> Known {
         self.shard(request).get_mut(request).map_or(Known::No, Waiting::join)
     }
 
-    /// Registers a request before its batch is published, unless it is on its way, or may have been
-    /// decided: `removals` is the count as of the search of the log, `None` for a request that
-    /// nobody else can have sent. The turn is taken where the request is registered.
+    /// Registers a request before its batch is published, unless it is in flight or may have been
+    /// decided. `removals` is the count read before the log was searched; `None` for a request that
+    /// cannot have been sent before. Takes the turn only if it registers the request.
     pub(crate) fn issue(
         &self,
         request: RequestId,
@@ -102,6 +102,7 @@ impl Pending {
         removals: Option<u64>,
     ) -> Issue {
         let mut shard = self.shard(&request);
+        // Only a request that is not in the map can have been decided since the search.
         if !shard.contains_key(&request) {
             let now = self.removals(&request);
             if removals.is_some_and(|removals| removals != now) {
@@ -120,8 +121,8 @@ impl Pending {
         Issue::Registered
     }
 
-    /// Records what became of the storing of a copy, and answers those who sent the same request
-    /// meanwhile. One that is known not to be stored is taken back; other copies go on.
+    /// Records the outcome of storing a copy, and answers those who sent the same request
+    /// meanwhile. A copy that is known not to be stored is removed; other copies stay.
     pub(crate) fn record_stored(&self, request: &RequestId, stored: &Stored) {
         let mut shard = self.shard(request);
         let Some(waiting) = shard.get_mut(request) else { return };
@@ -139,21 +140,21 @@ impl Pending {
         drop(shard);
         if let Progress::Storing(others) = earlier {
             for other in others {
-                // It may have gone away.
+                // The receiver may be gone.
                 let _ = other.send(stored.clone());
             }
         }
     }
 
-    /// Notes a request that another node issued, or an earlier life of this one, unless it is
-    /// noted.
+    /// Registers a request issued by another node or by a previous run of this one, unless it is
+    /// registered.
     pub(crate) fn adopt(&self, request: RequestId) {
         let mut shard = self.shard(&request);
         let adopted = || Waiting { copies: 1, progress: Progress::Stored, ..Waiting::default() };
         shard.entry(request).or_insert_with(adopted);
     }
 
-    /// Records what to expect, and gives back the turn that waits for it, once.
+    /// Records the hint and returns the turn that waits for it, once.
     pub(crate) fn hint(&self, request: &RequestId, expected: Hint) -> Option<Turn> {
         let mut shard = self.shard(request);
         let waiting = shard.get_mut(request)?;
@@ -161,8 +162,8 @@ impl Pending {
         waiting.turn.take()
     }
 
-    /// Removes a request that is decided, and wakes those who wait for it. Gives when this node
-    /// issued it, if it did.
+    /// Removes a decided request and wakes its waiters. Returns when this node issued it, if it
+    /// did.
     pub(crate) fn resolve(&self, request: &RequestId) -> Option<Instant> {
         let waiting = self.remove(request)?;
         let issued = waiting.issued;
@@ -172,16 +173,17 @@ impl Pending {
 
     fn remove(&self, request: &RequestId) -> Option<Waiting> {
         let mut shard = self.shard(request);
-        // Before the removal: one that finds the request gone finds it counted.
+        // Counted before the removal, so that whatever finds the request gone also finds the new
+        // count.
         self.removals[shard_of(request)].fetch_add(1, Ordering::Release);
         shard.remove(request)
     }
-    /// What is known of a request: `None` when it is not on its way.
+    /// The hint of a request, if it has one yet; the outer `None` when it is not in flight.
     pub(crate) fn expected(&self, request: &RequestId) -> Option<Option<Hint>> {
         self.shard(request).get(request).map(|waiting| waiting.expected)
     }
 
-    /// Resolves when the request is decided. `None` when it is not on its way.
+    /// Resolves when the request is decided. `None` when it is not in flight.
     pub(crate) fn decided(&self, request: &RequestId) -> Option<oneshot::Receiver<()>> {
         let mut shard = self.shard(request);
         let waiting = shard.get_mut(request)?;
@@ -190,7 +192,7 @@ impl Pending {
         Some(receiver)
     }
 
-    /// Requests on their way.
+    /// The number of requests in flight.
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
@@ -201,6 +203,7 @@ impl Pending {
 }
 
 fn shard_of(request: &RequestId) -> usize {
+    // The maps hash by the first eight bytes, so the shard is chosen by another one.
     usize::from(request.as_bytes()[15]) % SHARDS
 }
 
@@ -219,7 +222,7 @@ impl Waiting {
     }
 
     fn resolve(self) {
-        // The registry was away, and no hint said whether the credential was right.
+        // No hint came, since the registry was unavailable: the code counts as wrong.
         if let Some(turn) = self.turn {
             turn.wrong();
         }
@@ -227,19 +230,19 @@ impl Waiting {
             others.into_iter().for_each(|other| drop(other.send(Ok(()))));
         }
         for waiter in self.waiters {
-            // It may have gone away.
+            // The receiver may be gone.
             let _ = waiter.send(());
         }
     }
 }
 
-/// No code panics while it holds a shard half changed, so a poisoned lock is as good as another.
+/// No code panics while a shard is half changed, so a poisoned lock is usable.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Request ids are random or the output of a keyed hash, and no voter can choose one: their own
-/// bytes are the hash.
+/// Request ids are random or the output of a keyed hash, and no voter can choose one, so their own
+/// bytes serve as the hash.
 #[derive(Default)]
 struct RequestHasher(u64);
 
@@ -304,7 +307,7 @@ mod tests {
         assert!(matches!(pending.issue(request(2), &mut None, None), Issue::Registered));
         pending.record_stored(&request(2), &Err(IntakeError::Finished));
         assert_eq!((pending.len(), pending.expected(&request(2))), (1, Some(None)));
-        // What another node issued is durable.
+        // An adopted request is durable.
         pending.adopt(request(3));
         assert!(matches!(pending.known(&request(3)), Known::Stored));
     }
@@ -321,9 +324,9 @@ mod tests {
             panic!("registered without a search")
         };
         assert_eq!(pending.len(), 0);
-        // The search found nothing: another request of the same part was decided.
+        // The search found nothing: another request of the same shard was decided.
         assert!(matches!(pending.issue(request(1), &mut None, Some(removals)), Issue::Registered));
-        // One that is under way is joined, whatever was decided.
+        // A request in flight is joined, whatever else was decided.
         pending.resolve(&request(65));
         assert!(matches!(
             pending.issue(request(1), &mut None, Some(removals)),

@@ -1,3 +1,3 @@
-//! What readers ask: status, receipts, results, tiles, health.
+//! Queries: status, receipts, results, tiles, health.
 
 pub(crate) mod reading;

@@ -1,12 +1,11 @@
-//! The system's random numbers, for the core, which is handed randomness.
+//! The system's random numbers, for the core, which takes randomness as an argument.
 
 use std::cell::RefCell;
 
 use rand_core::{TryCryptoRng, TryRng};
 use votekit_core::id::RequestId;
 
-/// The operating system's generator. A node without randomness cannot encrypt, and stops rather
-/// than go on.
+/// The operating system's generator. Without randomness a node cannot encrypt, so a failure panics.
 pub(crate) struct SystemRandom;
 
 impl TryRng for SystemRandom {
@@ -30,7 +29,7 @@ impl TryRng for SystemRandom {
 
 impl TryCryptoRng for SystemRandom {}
 
-/// Random bytes that the system gave at once: a request id must not cost a call each.
+/// Random bytes fetched in one call, so that a request id does not cost a system call each.
 const STORE_BYTES: usize = 1024;
 
 thread_local! {
@@ -39,11 +38,11 @@ thread_local! {
 
 struct Store {
     bytes: [u8; STORE_BYTES],
-    /// Bytes at the front that were not given out.
+    /// Unused bytes, at the front.
     left: usize,
 }
 
-/// A fresh id for a request without an idempotency key.
+/// A new random id for a request without an idempotency key.
 pub(crate) fn random_request_id() -> Result<RequestId, getrandom::Error> {
     STORE.with_borrow_mut(|store| {
         if store.left < RequestId::LENGTH {
@@ -52,7 +51,7 @@ pub(crate) fn random_request_id() -> Result<RequestId, getrandom::Error> {
         }
         store.left -= RequestId::LENGTH;
         let mut id = [0; RequestId::LENGTH];
-        // Given out once: nothing that is kept tells of an id.
+        // The id is swapped for zeros: the store keeps no trace of it.
         id.swap_with_slice(&mut store.bytes[store.left..][..RequestId::LENGTH]);
         Ok(RequestId::from_bytes(id))
     })

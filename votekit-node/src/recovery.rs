@@ -1,10 +1,10 @@
-//! Starting: the log of an election is read back, its root held against the checkpoint, the
-//! registry brought up to it.
+//! Recovery at the start: reads the log of an election back, compares its root with the checkpoint,
+//! and brings the registry up to date.
 //!
-//! With a snapshot only the blocks and the evidence after it are read. A snapshot that is damaged
-//! is said aloud, and the log is read from its first leaf. One that is whole and yet not of this
-//! log proves that the ledger was put back: going on would fork the log, so the node does not
-//! start.
+//! With a snapshot only the blocks and the evidence after it are read. A damaged snapshot is
+//! reported, and the log is read from its first leaf. An intact snapshot that does not belong to
+//! this log proves that the ledger was put back: continuing would fork the log, so the node does
+//! not start.
 
 mod restore;
 pub(crate) mod scrubbing;
@@ -40,21 +40,21 @@ use crate::memory::stack_used;
 use crate::metrics;
 use crate::roll_store::{self, Rolls};
 
-/// Blocks, and batches of evidence, read at once; the ledger gives fewer when they are large.
+/// Blocks, and batches of evidence, read in one call; the ledger returns fewer when they are large.
 pub(crate) const READ_AT_ONCE: usize = 256;
 
-/// What an election's cell is made of besides its log.
+/// The parts of an election handle besides its log.
 pub(crate) struct Recovered {
     pub(crate) committed: Committed,
     pub(crate) secrets: Option<ElectionSecrets>,
     pub(crate) signer: Arc<CheckpointSigner>,
     pub(crate) hasher: Option<CredentialHasher>,
-    /// Epochs that earlier lives of this node were given, and that have not ended. They are fenced.
+    /// Epochs given to previous runs of this node that have not ended. They are fenced.
     pub(crate) earlier_epochs: Vec<Epoch>,
-    /// The last place in staging when the log was read back.
+    /// The last staging id when the log was read back.
     pub(crate) staged_at_start: StagingId,
     pub(crate) snapshots: Snapshots,
-    /// What is to be read again, because a snapshot was believed.
+    /// What to read again, because a snapshot was used.
     pub(crate) scrub: Option<Scrub>,
 }
 
@@ -105,7 +105,7 @@ pub(crate) async fn read_back(
     let earlier_epochs: Vec<Epoch> =
         own.filter(|epoch| !log.decisions().epochs().progress(node, *epoch).ended).collect();
     if !earlier_epochs.is_empty() && log.state() < State::Closed {
-        // Whoever still publishes in them, on a copy of the folder, begins another.
+        // A process that still publishes in them, on a copy of the folder, begins a new epoch.
         ledger.fence(law_id, node).await?;
     }
     Ok((
@@ -137,7 +137,7 @@ struct StoredLog<'a> {
 }
 
 impl StoredLog<'_> {
-    /// The log at the head, and the snapshot it was taken from, if it was.
+    /// The log at the head, and the snapshot it was restored from, if any.
     async fn read(&self) -> Result<(ElectionLog, Option<Written>), NodeError> {
         let may_be_of_another = match self.restore() {
             Ok(None) => false,
@@ -148,14 +148,14 @@ impl StoredLog<'_> {
                         self.refuse(&error);
                         true
                     }
-                    // The ledger does not answer: that says nothing about the snapshot.
+                    // The ledger does not answer, which proves nothing about the snapshot.
                     Err(error) => return Err(error),
                 }
             }
             Err(refused @ Refused::Ahead { .. }) => return Err(self.forked(refused.to_string())),
             Err(refused) => {
                 self.refuse(&refused);
-                // A roll that the log names too is missed by the replay as well.
+                // If the log names the missing roll too, the replay fails as well.
                 matches!(refused, Refused::Roll(_))
             }
         };
@@ -193,8 +193,8 @@ impl StoredLog<'_> {
         );
     }
 
-    /// Reads the blocks after a log, or all of them, and holds what comes out against the
-    /// signed checkpoint.
+    /// Reads the blocks after `from`, or all of them, and compares the result with the signed
+    /// checkpoint.
     async fn read_on(
         &self,
         from: Option<ElectionLog>,
@@ -202,12 +202,12 @@ impl StoredLog<'_> {
     ) -> Result<ElectionLog, NodeError> {
         let Self { shared, law_id, head, ballot_key, rolls } = self;
         let mut evidence = EvidenceReader::new((*law_id).clone(), sealed_through);
-        // Without the ballot key there is no evidence, and this key opens nothing.
+        // Without the ballot key there is no evidence, and this dummy key decrypts nothing.
         let replay_key = ballot_key.clone().unwrap_or_else(|| BallotSecretKey::from_bytes([0; 32]));
         let mut height = from.as_ref().map_or(0, ElectionLog::height) + 1;
         let mut replay = from.map_or_else(LogReplay::new, LogReplay::resume);
         while height <= head.height {
-            // Another node may be sealing: what comes after this head is followed later.
+            // Another node may be sealing: blocks after this head are followed later.
             let limit =
                 usize::try_from(head.height - height + 1).unwrap_or(READ_AT_ONCE).min(READ_AT_ONCE);
             let blocks = shared.ledger.blocks(law_id, height, limit).await?;
@@ -244,8 +244,8 @@ impl StoredLog<'_> {
     }
 }
 
-/// Requests that were answered and not yet sealed are on their way again. Gives the last place in
-/// staging.
+/// Registers requests that were answered and not yet sealed as in flight again. Returns the last
+/// staging id.
 async fn reissue(
     shared: &NodeContext,
     log: &ElectionLog,
@@ -264,7 +264,7 @@ async fn reissue(
     }
 }
 
-/// Whether the log has decided a batch, or what bears its number.
+/// Whether the log has decided a batch, or another one with its number.
 pub(crate) fn is_decided(log: &ElectionLog, number: &BatchNumber) -> bool {
     number.sequence <= log.decisions().epochs().progress(number.node, number.epoch).through
 }
@@ -298,7 +298,7 @@ pub(crate) fn check_root(
     Ok(())
 }
 
-/// The electors as the log tells them, for the registry.
+/// The electors for the registry, as the log records them.
 pub(crate) fn known_electors(log: &ElectionLog) -> Vec<KnownElectors> {
     let electorate = log.electorate();
     let count = electorate.lists().map(|(_, keys)| keys.len()).sum();
@@ -319,6 +319,7 @@ pub(crate) fn known_electors(log: &ElectionLog) -> Vec<KnownElectors> {
         .rev()
         .map(|(Elector(first), keys)| KnownElectors {
             keys: Arc::clone(keys),
+            // From the last list to the first: each split takes the tail of `uses`.
             uses: uses.split_off(first as usize),
         })
         .collect();
@@ -326,7 +327,7 @@ pub(crate) fn known_electors(log: &ElectionLog) -> Vec<KnownElectors> {
     known
 }
 
-/// Adds what a roll or a supplement brings to the registry.
+/// Adds the content of a roll or a supplement to the registry.
 pub(crate) async fn add_to_registry(
     shared: &NodeContext,
     law_id: &ElectionId,
@@ -338,8 +339,8 @@ pub(crate) async fn add_to_registry(
     }
 }
 
-/// No more evidence is held that no block has asked for yet: batches lie in staging nearly in the
-/// order of the log.
+/// Limit on evidence held before a block asks for it: batches lie in staging nearly in the order of
+/// the log.
 const EVIDENCE_BYTES_MAX: usize = 256 << 20;
 
 /// Batches read from the ledger in step with the blocks.
@@ -352,13 +353,13 @@ pub(crate) struct EvidenceReader {
 }
 
 impl EvidenceReader {
-    /// Those after a place in staging.
+    /// A reader of the batches after a staging id.
     pub(crate) fn new(law_id: ElectionId, after: StagingId) -> Self {
         Self { law_id, after, ended: false, batches: HashMap::new(), bytes: 0 }
     }
 
-    /// Reads on until every batch of the block is available, or the evidence ends. What is decided
-    /// already is not kept: no later block asks for it.
+    /// Reads on until every batch of the block is available, the evidence ends, or the limit is
+    /// reached. Batches already decided are not kept: no later block asks for them.
     pub(crate) async fn read_for(
         &mut self,
         ledger: &dyn Ledger,
@@ -404,7 +405,7 @@ impl EvidenceReader {
     }
 }
 
-/// What a block is checked with: batches, the ballot key, rolls in the data folder.
+/// The inputs for checking a block: batches, the ballot key, rolls in the data folder.
 pub(crate) struct BlockSource<'a> {
     pub(crate) batches: &'a HashMap<BatchNumber, Arc<Batch>>,
     /// Without it no evidence is available.

@@ -1,6 +1,6 @@
-//! Reading files whose names come from outside: regular files only, of a size that was expected.
-//! A FIFO would hold up the thread that opens it for ever, a device may never end, and a symbolic
-//! link is not the file that was checked.
+//! Reads files whose names come from outside: regular files only, up to an expected size. A FIFO
+//! would block the thread that opens it, a device may never end, and a symbolic link is not the
+//! file that was checked.
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read as _};
@@ -12,15 +12,14 @@ use rustix::fs::OFlags;
 /// Why a file was not read.
 #[derive(Debug)]
 pub(crate) enum ReadError {
-    /// The system refuses.
     Io(io::Error),
-    /// It is something else.
+    /// Not a regular file; the text names its kind.
     NotRegular(&'static str),
-    /// It has more bytes than such a file can have.
+    /// Larger than the limit.
     TooLarge,
 }
 
-/// The bytes of a regular file that has no more than `bytes_max`.
+/// Reads a regular file of at most `bytes_max` bytes.
 pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, ReadError> {
     let file = open(path)?;
     let metadata = file.metadata().map_err(ReadError::Io)?;
@@ -31,16 +30,17 @@ pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, ReadError> {
         return Err(ReadError::TooLarge);
     }
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
-    // It may be growing.
+    // The file may be growing: read one byte past the limit to notice.
     file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
     if bytes.len() as u64 > bytes_max { Err(ReadError::TooLarge) } else { Ok(bytes) }
 }
 
 fn open(path: &Path) -> Result<File, ReadError> {
+    // Without NONBLOCK, opening a FIFO would wait for a writer.
     let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let flags = i32::try_from(flags.bits()).expect("flags of the system's own type");
     OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
-        // A link and a socket cannot be opened: the system's words for that name neither.
+        // Opening a symbolic link or a socket fails, and the system's error names neither.
         match fs::symlink_metadata(path) {
             Ok(found) if !found.is_file() => ReadError::NotRegular(kind(found.file_type())),
             _ => ReadError::Io(error),

@@ -1,5 +1,5 @@
-//! Rolls in the data folder: checked whole before anything changes, kept under the digest of their
-//! manifest.
+//! Rolls in the data folder: checked completely before anything changes, and stored under the
+//! digest of their manifest.
 //!
 //! Long because keeping, listing and discarding rolls share the checks of their files.
 
@@ -23,11 +23,11 @@ use votekit_core::manifest::{FileRow, Manifest, ManifestError};
 use crate::data_folder::{DataFolder, FolderError, sync_folder, write_whole};
 use crate::regular_file::{self, ReadError};
 
-/// A file of officials' keys in the data folder: one vkey a line. When it is there, manifests must
+/// The file of officials' keys in the data folder, one vkey per line. If it exists, manifests must
 /// be signed by one of them.
 const OFFICIALS: &str = "officials";
 
-/// The largest manifest: one of tens of thousands of shards.
+/// The largest manifest: enough for tens of thousands of shards.
 const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
 /// The largest file of signatures.
@@ -39,10 +39,10 @@ const PEPPER_BYTES_MAX: u64 = 4 << 10;
 /// The largest change file, whatever its manifest says.
 const CHANGES_BYTES_MAX: u64 = 2 << 30;
 
-/// What a shard or change file may have besides its keys.
+/// Bytes that a shard or change file may have besides its keys.
 const HEAD_BYTES_MAX: u64 = 64 << 10;
 
-/// What a key takes at the most: 64 hexadecimal digits, quotation marks, commas, indentation.
+/// The most bytes that a key takes: 64 hexadecimal digits, quotation marks, commas, indentation.
 const KEY_BYTES_MAX: u64 = 128;
 
 /// Why a roll was not loaded. Nothing has changed then.
@@ -54,29 +54,29 @@ pub enum RollError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file of the roll is something else.
+    /// A file of the roll is not a regular file.
     #[error("{path}: this is {found}, and not a regular file", path = path.display())]
     NotRegular {
         /// The path.
         path: PathBuf,
-        /// What stands there.
+        /// The kind of file found.
         found: &'static str,
     },
-    /// A file is larger than it can be.
+    /// A file is larger than its limit.
     #[error("{path}: this file has more than {bytes_max} bytes, the most that it can have", path = path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// The most it can have.
+        /// The limit in bytes.
         bytes_max: u64,
     },
-    /// The load was given up before it was done.
+    /// The load was given up before it was complete.
     #[error("the load was given up")]
     GivenUp,
-    /// The manifest, or a file it lists, is not what it should be.
+    /// The manifest, or a file it lists, is not valid.
     #[error("{path}: {source}", path = path.display())]
     Manifest {
         /// The file.
@@ -84,7 +84,7 @@ pub enum RollError {
         /// What is wrong.
         source: ManifestError,
     },
-    /// The pepper file does not read.
+    /// The pepper file cannot be parsed.
     #[error("{path}: {source}", path = path.display())]
     Pepper {
         /// The file.
@@ -92,15 +92,15 @@ pub enum RollError {
         /// What is wrong.
         source: PepperError,
     },
-    /// This node wants manifests signed, and this one is not.
+    /// This node requires signed manifests, and this one is not signed.
     #[error("{path}: this node takes signed manifests only, and this one has no valid signature by a known official ({reason})", path = path.display())]
     Unsigned {
         /// The file of the signatures.
         path: PathBuf,
-        /// What is known.
+        /// Details.
         reason: String,
     },
-    /// A supplement came before its parent.
+    /// The parent of a supplement is not loaded.
     #[error("the supplement is made for manifest {parent}, which has not been loaded")]
     NoParent {
         /// The parent.
@@ -111,7 +111,7 @@ pub enum RollError {
     Folder(#[from] FolderError),
 }
 
-/// A hashed roll or supplement that was checked whole, with what it brings to each election.
+/// A completely checked roll or supplement, with its content for each election.
 #[derive(Debug)]
 pub struct CheckedRoll {
     /// Its manifest.
@@ -121,9 +121,9 @@ pub struct CheckedRoll {
 }
 
 impl CheckedRoll {
-    /// Reads and checks a folder that `hashgen` made, by the rules under which a node takes it:
-    /// every digest and count, the pepper's check value, and, when the data folder names officials,
-    /// a signature of one of them. Keeps nothing.
+    /// Reads and checks a folder that `hashgen` made, by the rules by which a node takes it: every
+    /// digest and count, the pepper's check value, and, if the data folder names officials, a
+    /// signature of one of them. Stores nothing.
     ///
     /// # Errors
     /// [`RollError`] with the file and the rule.
@@ -154,7 +154,7 @@ impl CheckedRoll {
     }
 }
 
-/// How far a load has come. It can be given up until it begins to keep what it has read.
+/// The progress of a load. It can be given up until it begins to store what it has read.
 #[derive(Debug, Default)]
 pub(crate) struct LoadProgress(AtomicU8);
 
@@ -163,7 +163,7 @@ const KEEPING: u8 = 1;
 const GIVEN_UP: u8 = 2;
 
 impl LoadProgress {
-    /// Gives the load up. `false` when it is being kept already: then it is done in a moment.
+    /// Gives the load up. `false` when it is being stored already: then it is complete in a moment.
     pub(crate) fn give_up(&self) -> bool {
         self.end_reading(GIVEN_UP)
     }
@@ -181,22 +181,22 @@ impl LoadProgress {
     }
 }
 
-/// A roll that the data folder keeps.
+/// A roll stored in the data folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RollView {
-    /// SHA-256 of the manifest: the roll's name.
+    /// SHA-256 of the manifest, which names the roll.
     pub manifest: String,
     /// The manifest that this supplement follows; null for a roll.
     pub parent: Option<String>,
-    /// The date that the officials gave it.
+    /// The date given by the officials.
     pub date: Option<String>,
     /// Whether credentials are hashed under a pepper.
     pub peppered: bool,
-    /// A row a law.
+    /// One row per law.
     pub laws: Vec<RolledLaw>,
 }
 
-/// What a kept roll brings to one election.
+/// The content of a stored roll for one election.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RolledLaw {
     /// The law.
@@ -205,15 +205,15 @@ pub struct RolledLaw {
     pub registered: u64,
     /// Electors it revokes.
     pub revoked: u64,
-    /// Whether the election of this law uses it: its log names the manifest. Otherwise it waits
-    /// until that election is created.
+    /// Whether the log of this law's election names the manifest. Otherwise the roll waits until
+    /// the election is created.
     pub in_use: bool,
 }
 
-/// A roll that [`keep`] has put into the data folder, or found there.
+/// A roll that [`keep`] has stored in the data folder, or found there.
 pub(crate) struct Kept {
     pub(crate) manifest: Manifest,
-    /// Whether this call put it there.
+    /// Whether this call stored it.
     pub(crate) is_new: bool,
 }
 
@@ -225,11 +225,11 @@ pub(crate) fn offered_manifest(source: &Path) -> Result<Manifest, RollError> {
     read_manifest(source)
 }
 
-/// Reads, checks and keeps a hashed roll or supplement. Keeping one again changes nothing. Blocks
-/// for as long as the files take.
+/// Reads, checks and stores a hashed roll or supplement. Storing one again changes nothing. Blocks
+/// the thread while the files are read and copied.
 ///
 /// # Errors
-/// [`RollError`] with the file and the rule; nothing is kept then.
+/// [`RollError`] with the file and the rule; then nothing is stored.
 pub(crate) fn keep(
     folder: &DataFolder,
     source: &Path,
@@ -264,21 +264,23 @@ pub(crate) fn keep(
         folder.keep_pepper(pepper)?;
     }
     if is_new {
+        // Last, so that a stored roll is always complete and has its pepper.
         let rename = || fs::rename(&unfinished, &target).and_then(|()| sync_folder(&target));
         rename().map_err(|source| FolderError::Io { path: target.clone(), source })?;
     }
     Ok(Kept { manifest, is_new })
 }
 
-/// Removes a kept roll, and its pepper when no other kept roll is hashed under it. The caller has
-/// made sure that no election uses the roll.
+/// Removes a stored roll, and its pepper unless another stored roll is hashed under it. The caller
+/// has made sure that no election uses the roll.
 ///
 /// # Errors
-/// [`RollError`]; what is left of the roll then is no longer taken for one.
+/// [`RollError`]; what is then left of the roll no longer counts as one.
 pub(crate) fn discard(folder: &DataFolder, digest: &Digest) -> Result<(), RollError> {
     let marks = manifest(folder, digest)?.body().pepper;
     let path = folder.roll_path(digest);
-    // Out of its name first: killed in the midst of it, half a roll would bear the name of a whole.
+    // Renamed first: a removal cut short must not leave half a roll under the name of a complete
+    // one.
     let aside = path.with_extension("unfinished");
     let remove = || {
         if aside.exists() {
@@ -298,10 +300,10 @@ pub(crate) fn discard(folder: &DataFolder, digest: &Digest) -> Result<(), RollEr
     Ok(folder.destroy_pepper(&marks.id)?)
 }
 
-/// Every kept manifest, each after its parent.
+/// Every stored manifest, each after its parent.
 ///
 /// # Errors
-/// [`RollError`] when one does not read.
+/// [`RollError`] when one cannot be read.
 pub(crate) fn manifests(folder: &DataFolder) -> Result<Vec<Manifest>, RollError> {
     let mut waiting = Vec::new();
     for digest in folder.rolls()? {
@@ -314,19 +316,19 @@ pub(crate) fn manifests(folder: &DataFolder) -> Result<Vec<Manifest>, RollError>
     }) {
         ordered.push(waiting.remove(next));
     }
-    // Supplements whose parent is not here any more are of no use, and are shown all the same.
+    // Supplements whose parent is missing are useless, but are listed.
     ordered.extend(waiting);
     Ok(ordered)
 }
 
-/// Every kept roll, with the rolls that it replaces.
+/// Every stored roll, with the rolls that it replaces.
 pub(crate) struct KeptRolls(Vec<(Manifest, Vec<Digest>)>);
 
 impl KeptRolls {
-    /// Reads every kept manifest and its note.
+    /// Reads every stored manifest and its note of replaced rolls.
     ///
     /// # Errors
-    /// [`RollError`] when one does not read.
+    /// [`RollError`] when one cannot be read.
     pub(crate) fn read(folder: &DataFolder) -> Result<Self, RollError> {
         let with_note = |manifest: Manifest| {
             let replaces = replaced_by(folder, &manifest.digest())?;
@@ -335,7 +337,7 @@ impl KeptRolls {
         manifests(folder)?.into_iter().map(with_note).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether a roll is kept.
+    /// Whether a roll is stored.
     pub(crate) fn contains(&self, digest: &Digest) -> bool {
         self.0.iter().any(|(manifest, _)| manifest.digest() == *digest)
     }
@@ -347,6 +349,8 @@ impl KeptRolls {
             of_law.clone().flat_map(|(_, replaces)| replaces).copied().collect();
         let mut in_effect = Vec::new();
         for (manifest, _) in of_law {
+            // Manifests come after their parents, so one pass finds every supplement of a replaced
+            // roll.
             let follows_gone = manifest.body().parent.is_some_and(|parent| gone.contains(&parent));
             if follows_gone || gone.contains(&manifest.digest()) {
                 gone.push(manifest.digest());
@@ -358,11 +362,11 @@ impl KeptRolls {
     }
 }
 
-/// The name of the note, in a roll's folder, of the rolls that it replaces: a digest a line.
+/// The file in a roll's folder that lists the rolls it replaces: one digest per line.
 const REPLACES: &str = "replaces";
 
-/// Notes which rolls a kept roll replaces, for the laws of both: an election that is created later
-/// gets the new one.
+/// Records which rolls a stored roll replaces, for the laws of both: an election created later gets
+/// the new one.
 ///
 /// # Errors
 /// [`RollError`].
@@ -376,7 +380,7 @@ pub(crate) fn note_replaced(
     all.sort_unstable();
     all.dedup();
     write_note(folder, digest, &all)?;
-    // A roll that was itself replaced is back.
+    // This roll may itself have been replaced: it is in effect again.
     for other in all {
         let mut of_other = replaced_by(folder, &other)?;
         let before = of_other.len();
@@ -409,10 +413,10 @@ fn replaced_by(folder: &DataFolder, digest: &Digest) -> Result<Vec<Digest>, Roll
     })
 }
 
-/// The kept rolls, `used` being the manifests that each election's log names.
+/// Lists the stored rolls. `used` holds the manifests that each election's log names.
 ///
 /// # Errors
-/// [`RollError`] when a manifest does not read.
+/// [`RollError`] when a manifest cannot be read.
 pub(crate) fn list(
     folder: &DataFolder,
     used: &[(ElectionId, Vec<Digest>)],
@@ -442,7 +446,7 @@ pub(crate) fn list(
     Ok(manifests(folder)?.iter().map(view).collect())
 }
 
-/// A kept manifest.
+/// A stored manifest.
 ///
 /// # Errors
 /// [`RollError`].
@@ -450,10 +454,10 @@ pub(crate) fn manifest(folder: &DataFolder, digest: &Digest) -> Result<Manifest,
     read_manifest(&folder.roll_path(digest))
 }
 
-/// What a kept roll brings to one election. `None` when it has nothing for it.
+/// The content of a stored roll for one election. `None` when it has none.
 ///
 /// # Errors
-/// [`RollError`] when the kept files are damaged.
+/// [`RollError`] when the stored files are damaged.
 pub(crate) fn content(
     folder: &DataFolder,
     digest: &Digest,
@@ -463,8 +467,8 @@ pub(crate) fn content(
     content_of(&path, &read_manifest(&path)?, law_id)
 }
 
-/// What the roll or supplement in a folder brings to one election, beside the digest of its
-/// manifest. `None` when it has nothing for it.
+/// The content of the roll or supplement in a folder for one election, with the digest of its
+/// manifest. `None` when it has none.
 ///
 /// # Errors
 /// [`RollError`] with the file and the rule.
@@ -501,8 +505,8 @@ fn content_of(
     };
     let mut keys =
         Vec::with_capacity(rows.iter().map(|row| usize::try_from(row.count).unwrap_or(0)).sum());
-    // As many at once as there are threads: the shards of a large roll need not all be in memory
-    // beside its keys.
+    // One chunk per number of threads: the shards of a large roll need not all be in memory beside
+    // its keys.
     for rows in rows.chunks(rayon::current_num_threads()) {
         for shard in rows.par_iter().map(read).collect::<Result<Vec<_>, _>>()? {
             keys.extend(shard);
@@ -513,7 +517,7 @@ fn content_of(
     Ok(Some(RollContent::Roll(Arc::new(list))))
 }
 
-/// The kept rolls of one election, each read once however often it is asked for.
+/// The stored rolls of one election, each read only once.
 pub(crate) struct Rolls<'a> {
     folder: &'a DataFolder,
     law_id: &'a ElectionId,
@@ -522,12 +526,10 @@ pub(crate) struct Rolls<'a> {
 }
 
 impl<'a> Rolls<'a> {
-    /// None is read yet.
     pub(crate) fn new(folder: &'a DataFolder, law_id: &'a ElectionId) -> Self {
         Self { folder, law_id, read: Mutex::default(), failure: Mutex::default() }
     }
 
-    /// As [`content`].
     pub(crate) fn content(&self, digest: &Digest) -> Result<Option<RollContent>, RollError> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(content) = read.get(digest) {
@@ -538,8 +540,8 @@ impl<'a> Rolls<'a> {
         Ok(content)
     }
 
-    /// As [`Rolls::content`], for those who can only say that it is not at hand: the reason is
-    /// kept.
+    /// As [`Rolls::content`], for callers that take no error: the error is stored for
+    /// [`Rolls::failure`].
     pub(crate) fn content_if_whole(&self, digest: &Digest) -> Option<RollContent> {
         match self.content(digest) {
             Ok(content) => content,
@@ -550,13 +552,13 @@ impl<'a> Rolls<'a> {
         }
     }
 
-    /// Why a roll was not at hand.
+    /// Takes the error that made a roll unavailable.
     pub(crate) fn failure(&self) -> Option<RollError> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// The hasher that a kept roll asks for.
+/// The hasher that a stored roll requires.
 ///
 /// # Errors
 /// [`RollError`], among others when its pepper is not in the folder.
@@ -675,7 +677,7 @@ fn copy_files(
     })
     .and_then(|()| progress.keep());
     if copied.is_err() {
-        // What failed is told; that the unfinished copy stays too would not help.
+        // The failure itself is reported; a failure of this removal would not help.
         let _ = fs::remove_dir_all(target);
     }
     copied

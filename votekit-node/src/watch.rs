@@ -1,6 +1,6 @@
-//! The node's watch over itself: once a second it looks at what would not be noticed while no vote
-//! comes. An engine that failed a write is asked to write again; a clock that stepped back raises an
-//! alarm; planned closes that have come are remembered; the room on the disk is measured.
+//! The node's watch over itself: once a second it checks what no vote would reveal. It asks an
+//! engine that failed a write to write again, raises an alarm for a clock that stepped back,
+//! records planned closes that have passed, and measures the space on the disk.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use crate::config::Role;
 use crate::context::NodeContext;
 use crate::observed::Space;
 
-/// How often it looks.
+/// Interval between two checks.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the room on the disk is measured.
+/// Checks between two measurements of the space on the disk.
 const SPACE_TICKS: u32 = 5;
 
-/// How long a probe may take.
+/// Timeout of a ping or a probe.
 const PROBE_TIME: Duration = Duration::from_secs(2);
 
-/// Looks for as long as the node lives.
+/// Checks as long as the node runs.
 pub(crate) async fn run(shared: Arc<NodeContext>) {
     let mut alarmed = false;
     let mut measuring: Option<JoinHandle<()>> = None;
@@ -33,9 +33,9 @@ pub(crate) async fn run(shared: Arc<NodeContext>) {
         if matches!(tokio::time::timeout(PROBE_TIME, shared.ledger.ping()).await, Ok(Err(_))) {
             observe_writes(&shared).await;
         }
-        // A file system that hangs holds up one thread, and not one a second.
+        // A hanging file system blocks one thread, not one more each second.
         if tick == 0 && measuring.as_ref().is_none_or(JoinHandle::is_finished) {
-            // Holds nothing of the node, which may have stopped by the time it is done.
+            // The task holds nothing of the node, which may have stopped before it ends.
             let (folder, observed) =
                 (shared.folder.path().to_owned(), Arc::clone(&shared.observed));
             measuring = Some(tokio::task::spawn_blocking(move || {
@@ -47,7 +47,7 @@ pub(crate) async fn run(shared: Arc<NodeContext>) {
     }
 }
 
-/// Writes something that changes nothing. The engine remembers what came of it.
+/// Writes something that changes nothing. The engine remembers the outcome.
 pub(crate) async fn observe_writes(shared: &NodeContext) {
     let probed = tokio::time::timeout(PROBE_TIME, shared.ledger.probe()).await;
     if let Ok(Err(error)) = probed {
@@ -55,7 +55,7 @@ pub(crate) async fn observe_writes(shared: &NodeContext) {
     }
 }
 
-/// Says whether the alarm is raised.
+/// Checks the clock. Returns whether the alarm is raised.
 fn observe_clock(shared: &NodeContext, alarmed: bool) -> bool {
     let wall = shared.now();
     let mut behind = 0;
@@ -64,7 +64,7 @@ fn observe_clock(shared: &NodeContext, alarmed: bool) -> bool {
         if committed.state() != State::Open {
             continue;
         }
-        // Remembered, should the clock step back before a vote shows it.
+        // Recorded now, in case the clock steps back before a vote shows it.
         let _ = cell.planned_close_has_passed(&committed, wall);
         behind = behind.max(cell.clock.floor().saturating_sub(wall.0));
     }
@@ -89,7 +89,7 @@ fn observe_clock(shared: &NodeContext, alarmed: bool) -> bool {
     }
 }
 
-/// The open election whose votes are refused since the clock went back, if this node takes votes.
+/// An open election whose votes are refused because the clock went back, if this node takes votes.
 pub(crate) fn stepped(shared: &NodeContext) -> Option<(ElectionId, Stepped)> {
     if !shared.has(Role::Ingest) {
         return None;
@@ -102,7 +102,7 @@ pub(crate) fn stepped(shared: &NodeContext) -> Option<(ElectionId, Stepped)> {
         .find_map(|cell| Some((cell.law_id().clone(), cell.clock.read(wall).err()?)))
 }
 
-/// The room that this process has in the file system of a folder.
+/// The space that this process has in the file system of a folder.
 fn space_at(folder: &Path) -> Option<Space> {
     let system = rustix::fs::statvfs(folder).ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(system.f_frsize);

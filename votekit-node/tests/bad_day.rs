@@ -1,5 +1,5 @@
-//! A node whose engines refuse, delay, half-apply and forget: nothing that was answered is lost,
-//! nothing counts twice, and the close adds up.
+//! A node whose engines refuse, delay, half-apply and forget loses no answered vote and counts none
+//! twice, and the close reconciles.
 
 mod support;
 
@@ -29,11 +29,11 @@ async fn start(place: &Place, seed: u64) -> Node {
         ballot_box: Arc::new(Unreliable::new(engine.ballot_box, seed + 1, odds)),
         ledger: Arc::new(Unreliable::new(engine.ledger, seed + 2, odds)),
     };
-    // The engines are asked for their elections once at the start: these seeds let that pass.
+    // At the start the engines are asked once for their elections: with these seeds that succeeds.
     Node::start_on(folder, Config::default(), roles).await.expect("the node starts")
 }
 
-/// Asks again for as long as an engine is away, as officials do.
+/// Retries while an engine is unavailable, as officials do.
 async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> Result<T, AdminError> {
     loop {
         match call().await {
@@ -43,7 +43,8 @@ async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> Resu
     }
 }
 
-/// Votes as a careful client does: with a key, and again with the same key until it is answered.
+/// Votes as a careful client does: with an idempotency key, retrying with the same key until it is
+/// answered.
 async fn cast(node: &Node, place: u32, choice: &str, key: &str) -> RequestId {
     loop {
         match node.submit(&vote(place, choice), Some(key.as_bytes()), None).await {
@@ -85,7 +86,7 @@ async fn every_answered_vote_counts_once_on_bad_days() {
         let mut casting = tokio::task::JoinSet::new();
         for voter in 0..2 * VOTERS {
             let node = node.clone();
-            // Every elector votes twice, with two keys; one of the two counts.
+            // Every elector votes twice, with two keys; one of the two votes counts.
             casting.spawn(async move {
                 let request = cast(&node, voter % VOTERS, "oui", &format!("key-{voter}")).await;
                 decided(&node, request).await
@@ -108,7 +109,7 @@ async fn every_answered_vote_counts_once_on_bad_days() {
         );
         assert_eq!(node.failure(), None, "seed {seed}");
         node.shutdown().await;
-        // The folder reads back, on a good day, to the same totals.
+        // On a good day the folder reads back to the same totals.
         let node = place.start().await;
         let results = node.results(&law(), None).await.expect("shown");
         assert_eq!(results.count_of("oui"), u64::from(VOTERS));
@@ -141,8 +142,8 @@ async fn while_nothing_is_stored_no_credential_is_looked_at() {
         let origin = node.throttle().origin(prefix, &vote.credential.nas);
         node.submit(&vote, None, Some(origin)).await
     };
-    // The first one finds out. From then on a wrong code hears what a correct one does, as often as
-    // it comes: it is not counted either.
+    // The first vote finds the outage. From then on a wrong code gets the same answer as a correct
+    // one, however often it is sent, and is not counted.
     for _ in 0..20 {
         for vote in [vote(1, "oui"), vote(99, "oui")] {
             let refused = cast(vote).await;

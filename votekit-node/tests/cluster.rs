@@ -1,5 +1,5 @@
-//! Several nodes on one engine: any of them takes votes and answers for them, one seals, and
-//! whoever goes is replaced.
+//! Several nodes on one engine: each of them takes votes and answers for them, one seals, and a
+//! node that stops is replaced.
 
 mod support;
 
@@ -32,12 +32,12 @@ const NO_FAULTS: Odds = Odds {
     acknowledgement_lost_percent: 0,
 };
 
-/// One engine that several nodes use.
+/// One engine used by several nodes.
 fn engine(folder: &Path, odds: Odds) -> Engines {
     engine_and_ledger(folder, odds).0
 }
 
-/// And its ledger, to be put back.
+/// As [`engine`], with the ledger, so that a test can put it back to an earlier state.
 fn engine_and_ledger(folder: &Path, odds: Odds) -> (Engines, Arc<Unreliable<EmbeddedLedger>>) {
     let engine = EmbeddedEngine::open(folder).expect("the engine opens");
     let ledger = Arc::new(Unreliable::new(engine.ledger, 6, odds).shared());
@@ -70,7 +70,7 @@ async fn start(place: &Place, engine: &Engines, name: &str, roles: &[Role]) -> N
     }
 }
 
-/// Asks again for as long as nobody leads, or somebody is away.
+/// Retries while no node leads, or an engine is unavailable.
 async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> T {
     loop {
         match call().await {
@@ -85,8 +85,8 @@ async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> T {
     }
 }
 
-/// Asks one node after the other until the one that leads has done it. Which one that is can change
-/// meanwhile, and those that follow know an election that another one made.
+/// Calls one node after another until the leader succeeds. The leader can change meanwhile, and its
+/// followers know the elections that it created.
 async fn insist_on_any<T>(
     nodes: &[Node],
     mut call: impl AsyncFnMut(&Node) -> Result<T, AdminError>,
@@ -95,7 +95,7 @@ async fn insist_on_any<T>(
     insist(async || call(turn.next().expect("a node")).await).await;
 }
 
-/// Created now, or by an earlier call whose answer was lost.
+/// Succeeds if the election was created now, or by an earlier call whose answer was lost.
 fn or_exists<T>(created: Result<T, AdminError>) -> Result<(), AdminError> {
     match created {
         Err(AdminError::Exists { .. }) => Ok(()),
@@ -103,7 +103,7 @@ fn or_exists<T>(created: Result<T, AdminError>) -> Result<(), AdminError> {
     }
 }
 
-/// Opened now, or by an earlier call whose answer was lost.
+/// Succeeds if the poll was opened now, or by an earlier call whose answer was lost.
 fn or_open<T>(opened: Result<T, AdminError>) -> Result<(), AdminError> {
     match opened {
         Err(AdminError::Refused(ElectionLogError::State { .. }) | AdminError::State { .. }) => {
@@ -120,7 +120,8 @@ async fn open_poll(place: &Place, sealer: &Node) {
     insist(async || or_open(sealer.open(&law(), OpenElection::default()).await)).await;
 }
 
-/// Votes as a careful client does: with a key, and again with the same key until it is answered.
+/// Votes as a careful client does: with an idempotency key, retrying with the same key until it is
+/// answered.
 async fn cast(node: &Node, elector: u32, key: &str) -> RequestId {
     loop {
         match node.submit(&vote(elector, "oui"), Some(key.as_bytes()), None).await {
@@ -130,7 +131,7 @@ async fn cast(node: &Node, elector: u32, key: &str) -> RequestId {
                 | SubmitError::OutcomeUnknown { .. }
                 | SubmitError::Busy { .. },
             ) => {}
-            // The node has not read of the election, or of its opening, yet.
+            // The node has not yet read of the election, or of its opening.
             Err(SubmitError::UnknownElection | SubmitError::NotOpen { .. }) => {}
             Err(error) => panic!("refused: {error}"),
         }
@@ -265,7 +266,7 @@ async fn a_node_that_is_gone_for_good_is_retired() {
         cast(&gone, elector, "k").await;
     }
     until(&sealer, |view| view.accepted == 10).await;
-    // Its tasks end, and nothing of it ends its epoch.
+    // Its tasks end, and nothing ends its epoch.
     gone.abandon();
     match sealer.close(&law()).await {
         Err(error) => assert!(error.to_string().contains("node"), "{error}"),
@@ -303,7 +304,7 @@ async fn a_node_that_comes_back_while_it_is_retired_goes_on_in_another_epoch() {
         .into_iter()
         .find(|node| node.name.as_deref() == Some("ingest-1"));
     let id: NodeId = id.and_then(|node| node.node.parse().ok()).expect("the node");
-    // It answers voters all the while.
+    // The node answers voters all the while.
     let voting = async {
         for elector in 1..50 {
             cast(&back, elector, "k").await;
@@ -346,7 +347,7 @@ async fn a_ledger_that_was_put_back_is_not_followed() {
     }
     until(&ingest, |view| view.accepted == 10).await;
     ledger.put_back(law(), earlier);
-    // That election halts on the node that has seen more, and the node says so.
+    // The election halts on the node that has seen more, and the node reports it.
     let reason = loop {
         if let Some(reason) = ingest.halted(&law()) {
             break reason;
@@ -375,7 +376,7 @@ async fn nothing_is_lost_among_nodes_on_a_bad_day() {
     let mut casting = tokio::task::JoinSet::new();
     for voter in 0..120 {
         let node = nodes[voter as usize % 3].clone();
-        // Every elector votes twice, on two nodes and with two keys; one of the two counts.
+        // Every elector votes twice, on two nodes and with two keys; one of the two votes counts.
         casting.spawn(async move {
             let request = cast(&node, voter / 2, &format!("key-{voter}")).await;
             decided(&node, request).await
@@ -385,7 +386,7 @@ async fn nothing_is_lost_among_nodes_on_a_bad_day() {
     let accepted =
         decisions.iter().filter(|decision| matches!(decision, Decision::Accepted { .. })).count();
     assert_eq!(accepted, 60);
-    // The answer to the call that closes it may be lost.
+    // The answer to the closing call may be lost.
     insist_on_any(&nodes, async |node| match node.close(&law()).await {
         Err(AdminError::State { .. }) => Ok(()),
         closed => closed.map(|_| ()),
@@ -399,7 +400,7 @@ async fn nothing_is_lost_among_nodes_on_a_bad_day() {
     }
 }
 
-/// A batch with one envelope, signed by whoever holds the seed.
+/// A batch with one envelope, signed with the key of the seed.
 fn batch(
     seed: &[u8; 32],
     epoch: u32,
@@ -453,7 +454,7 @@ async fn a_batch_of_an_election_that_nobody_knows_is_kept() {
     assert_eq!(until(&node, |view| view.received == 10).await.accepted, 10, "others are held up");
     node.shutdown().await;
     drop(engine);
-    // Whoever comes next is given it.
+    // The next consumer receives it.
     let engine = self::engine(&place.path("engine"), NO_FAULTS);
     let next = tokio::time::timeout(Duration::from_secs(30), engine.ballot_box.receive());
     let delivery = next.await.expect("nothing came").expect("there is one");
@@ -477,7 +478,7 @@ async fn forged_altered_and_renumbered_batches_change_nothing() {
         std::fs::read_to_string(place.path("shared/nodes/all-1/key")).expect("the node's key");
     let mut own = [0; 32];
     const_hex::decode_to_slice(&digits[..64], &mut own).expect("64 digits");
-    // By a stranger; by the node, and one bit of it changed since.
+    // One by an unknown node, and one by the node itself with a bit changed afterwards.
     let forged = batch(&[9; 32], 1, 1, &ballot_key);
     let mut altered = batch(&own, 1, 50, &ballot_key).as_bytes().to_vec();
     let place_in_envelope = altered.len() / 2;
@@ -490,7 +491,7 @@ async fn forged_altered_and_renumbered_batches_change_nothing() {
             .await
             .expect("whoever reaches the box can put something in");
     }
-    // Signed by the node, under a number that stands for another batch.
+    // Signed by the node, under the number of another batch.
     let renumbered = engine
         .ballot_box
         .publish(&Arc::new(batch(&own, 1, 1, &ballot_key)))

@@ -1,5 +1,5 @@
-//! The life of a referendum on a node, without HTTP: every decision, restarts at every point, the
-//! close, what is refused.
+//! The lifecycle of a referendum on a node, without HTTP: every decision, restarts at every point,
+//! the close, refusals.
 
 mod support;
 
@@ -48,7 +48,7 @@ async fn every_kind_of_vote_is_decided_and_counted() {
     let (_, decision) = cast(&node, 99, "oui").await;
     assert!(matches!(decision, Decision::Invalid { reason: InvalidReason::Unknown, .. }));
     assert!(accepted(cast(&node, 2, "blanc").await.1));
-    // The same request again, before and after its decision, is the same request.
+    // A repeat, before or after its decision, is the same request.
     let keyed = node.submit(&vote(3, "non"), Some(b"key"), None).await.expect("taken");
     assert!(accepted(decided(&node, keyed).await));
     assert_eq!(node.submit(&vote(3, "non"), Some(b"key"), None).await.expect("taken"), keyed);
@@ -71,7 +71,7 @@ async fn every_kind_of_vote_is_decided_and_counted() {
         (results.count_of("oui"), results.count_of("non"), results.count_of("blanc")),
         (1, 1, 1)
     );
-    // A request that is decided is answered from the index: no second envelope, no replay.
+    // A decided request is answered from the index: no second envelope, no replay.
     assert_eq!(results.report.replayed, 0);
     assert!(matches!(
         node.submit(&vote(5, "oui"), None, None).await,
@@ -255,7 +255,7 @@ async fn results_follow_the_policy() {
         };
         assert_eq!(shown(node.results(&law(), key(request)).await), shown_to_voters, "{policy:?}");
         assert_eq!(shown(node.results(&law(), key(unknown)).await), shown_to_all, "{policy:?}");
-        // Request ids are public in the log: without its token one opens nothing.
+        // Request ids are public in the log: an id without its token gives no access.
         let guessed = Some((request, VoterToken::from_bytes([7; 16])));
         assert_eq!(shown(node.results(&law(), guessed).await), shown_to_all, "{policy:?}");
         node.close(&law()).await.expect("closed");
@@ -313,14 +313,14 @@ async fn until_it_is_certified_an_election_needs_its_keys_and_its_evidence() {
     let node = place.start().await;
     node.certify(&law()).await.expect("certified");
     node.shutdown().await;
-    // From then on they may be destroyed.
+    // After the certification they may be destroyed.
     for key in &keys {
         fs::remove_file(key).expect("removed");
     }
     place.start().await.shutdown().await;
 }
 
-/// Why the node does not start when it reads the whole log.
+/// Returns the error of a start that reads the whole log.
 async fn refusal(place: &Place) -> String {
     let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
     Node::start(folder, Config { replay: true, ..Config::default() })

@@ -1,4 +1,4 @@
-//! Whatever is wrong with the registry, votes are decided and the node goes on: it is a hint.
+//! Votes are decided and the node continues, however the registry fails: it only gives hints.
 
 mod support;
 
@@ -17,7 +17,7 @@ use votekit_node::{OpenElection, VoteStatus};
 use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::{EngineError, Engines, Hint, KnownElectors, Mark, Registry, RollOrigin};
 
-/// Takes rolls, and fails every mark in its way.
+/// Accepts rolls; marks, counts and pings fail with the given error.
 struct Failing(fn() -> EngineError);
 
 #[async_trait]

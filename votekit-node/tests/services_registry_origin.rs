@@ -1,5 +1,5 @@
-//! A node and the pepper of the registry it shares: what it loads bears its origin, and what was
-//! loaded under another is refused.
+//! A node and the pepper of a shared registry: loaded rolls bear their origin, and a registry
+//! loaded under another pepper is refused.
 #![cfg(feature = "services")]
 
 mod support;
@@ -26,7 +26,7 @@ fn cluster() -> String {
         .expect("VOTEKIT_TEST_REDIS is not set: `cargo xtask test` starts the servers, or `cargo xtask services up`")
 }
 
-/// A registry that no other test, and no earlier run, has, and its prefix.
+/// A registry that no other test or earlier run uses, and its prefix.
 async fn registry() -> (RedisRegistry, String) {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
@@ -61,10 +61,10 @@ async fn a_node_refuses_a_registry_under_another_pepper() {
     assert_eq!((meta.ready, meta.registered, meta.scheme.as_deref()), (true, 10, Some("sha256")));
     assert_eq!(meta.manifests, [place.manifest.digest()], "what a node loads bears its manifest");
     node.shutdown().await;
-    // Started again it finds its own.
+    // After a restart it finds its own registry.
     let node = start(&place, &registry).await.expect("started again");
     node.shutdown().await;
-    // Somebody else's registry under the same name.
+    // The registry of another installation under the same name.
     let client = ClusterClient::new(vec![cluster()]).expect("a cluster");
     let mut redis = client.get_async_connection().await.expect("connected");
     let meta = format!("{prefix}:{{{}}}", law());
@@ -87,7 +87,7 @@ async fn a_node_refuses_a_registry_under_another_pepper() {
         }
         other => panic!("{other:?}"),
     }
-    // What does not read is told, and stops nobody.
+    // A value that cannot be parsed is reported, and stops no voter.
     redis::cmd("HSET")
         .arg(&meta)
         .arg("bits")

@@ -1,5 +1,5 @@
-//! Starting from a snapshot: it gives what the whole log gives, and a snapshot that does not is
-//! never believed.
+//! A start from a snapshot results in the same state as the whole log, and a snapshot that would
+//! not is rejected.
 
 mod support;
 
@@ -62,7 +62,7 @@ fn snapshots(place: &Place) -> PathBuf {
     place.path("node").join("snapshots").join(LAW)
 }
 
-/// Everything that a node tells of an election and of these requests.
+/// Everything that a node reports of an election and of these requests.
 async fn told(node: &Node, requests: &[(RequestId, Decision)]) -> String {
     let mut told = format!(
         "{:?}\n{:?}\n{:?}\n",
@@ -77,8 +77,8 @@ async fn told(node: &Node, requests: &[(RequestId, Decision)]) -> String {
     told
 }
 
-/// What a node tells that has read the whole log of one that has stopped. The stop itself adds the
-/// end of an epoch to the log.
+/// The report of a node that replays the whole log of a stopped one. The stop itself adds the end
+/// of an epoch to the log.
 async fn told_by_replay(place: &Place, requests: &[(RequestId, Decision)]) -> String {
     let node = replay(place).await;
     let told = told(&node, requests).await;
@@ -86,7 +86,7 @@ async fn told_by_replay(place: &Place, requests: &[(RequestId, Decision)]) -> St
     told
 }
 
-/// A poll with every kind of vote, a supplement in its middle, and more after it.
+/// A poll with every kind of vote, a supplement in the middle, and more votes after it.
 async fn a_day(place: &Place, node: &Node) -> Vec<(RequestId, Decision)> {
     let mut requests = Vec::new();
     for elector in [1, 2, 1, 3, 1, 90, 4] {
@@ -115,8 +115,8 @@ async fn a_snapshot_gives_what_the_log_gives() {
         let by_replay = told_by_replay(&place, &requests).await;
         let node = start(&place, config()).await;
         assert_eq!(told(&node, &requests).await, by_replay, "{policy:?} {every}");
-        // The voting goes on where it was: attempts are counted, the revoked are revoked, an
-        // addition can vote.
+        // Voting continues from the same state: attempts are counted, revoked codes stay revoked,
+        // an added elector can vote.
         let next = [
             cast(&node, 1, "oui").await,
             cast(&node, 6, "oui").await,
@@ -180,7 +180,7 @@ async fn each_election_has_its_own() {
     let requests = vec![cast(&node, 1, "oui").await];
     node.shutdown().await;
     let before = told_by_replay(&place, &requests).await;
-    // The snapshot of one election in the place of the other's is not believed.
+    // The snapshot of one election in the place of another's is rejected.
     let theirs = place.path("node").join("snapshots/L2025-002/head");
     fs::copy(snapshots(&place).join("head"), &theirs).expect("copied");
     let node = start(&place, config()).await;
@@ -191,8 +191,8 @@ async fn each_election_has_its_own() {
     node.shutdown().await;
 }
 
-/// Changes files below a folder; each must leave a start that tells the same, and the next snapshot
-/// whole.
+/// Damages the files of a snapshot. Each time the node must start with the same report and write
+/// the next snapshot whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_snapshot_is_not_believed() {
     type Damage = fn(&Path);
@@ -268,7 +268,7 @@ async fn a_ledger_that_was_put_back_is_not_gone_on_with() {
         "{ahead}"
     );
     assert!(refusal(&place).await.contains("the ledger holds"), "nor the second time");
-    // Who knows better may go on, and the next snapshot is of this log.
+    // An operator may still start by a replay, and the next snapshot is of this log.
     let node = replay(&place).await;
     assert_eq!(told(&node, &requests).await.lines().last(), before.lines().last());
     assert_eq!(node.election(&law()).expect("there").accepted, 1);
@@ -277,21 +277,21 @@ async fn a_ledger_that_was_put_back_is_not_gone_on_with() {
     }
     node.shutdown().await;
     start(&place, config()).await.shutdown().await;
-    // The log has grown beyond the snapshot, and is another one.
+    // The log has grown beyond the snapshot, and is not its continuation.
     fs::write(snapshots(&place).join("head"), newer).expect("written");
     let other = refusal(&place).await;
     assert!(other.contains("does not go on from the snapshot"), "{other}");
     replay(&place).await.shutdown().await;
 }
 
-/// Why the node does not start.
+/// Returns the error of a start.
 async fn refusal(place: &Place) -> String {
     let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
     Node::start(folder, config()).await.expect_err("the node does not start").to_string()
 }
 
-/// Changes a byte of the ledger of a stopped node, so far after every place where this text stands:
-/// some are left over from rows that have moved.
+/// Changes a byte of the ledger of a stopped node, `after` bytes behind every occurrence of the
+/// text: moved rows leave copies behind.
 fn change_ledger(place: &Place, text: &[u8], after: usize) {
     let path = place.path("node").join("ledger.sqlite");
     let mut bytes = fs::read(&path).expect("a ledger");
@@ -305,8 +305,8 @@ fn change_ledger(place: &Place, text: &[u8], after: usize) {
     fs::write(path, bytes).expect("written");
 }
 
-/// A start from a snapshot reads neither old leaves nor old batches; the reading afterwards does,
-/// and the node stops.
+/// A start from a snapshot reads neither old leaves nor old batches; the later scrub does, and the
+/// node stops.
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_behind_a_snapshot_is_found_after_the_start() {
     let damages: [Option<(&[u8], usize)>; 3] =
@@ -322,7 +322,7 @@ async fn damage_behind_a_snapshot_is_found_after_the_start() {
         }
         let node = start(&place, Config { scrub: true, ..config() }).await;
         if damage.is_none() {
-            // Votes go on beside it, and nothing is found.
+            // Voting continues meanwhile, and nothing is found.
             assert!(matches!(cast(&node, 3, "non").await.1, Decision::Accepted { .. }));
             assert_eq!(decided(&node, requests[0].0).await, requests[0].1);
             assert!(tokio::time::timeout(Duration::from_millis(500), node.failed()).await.is_err());

@@ -1,7 +1,7 @@
-//! How fast a ledger on PostgreSQL stages and commits: `cargo run --release --example
+//! Measures how fast a PostgreSQL ledger stages and commits: `cargo run --release --example
 //! postgres_ledger --features services -- 'postgres://…?schema=bench'`.
 
-// The figures are what it is for.
+// The example prints its measurements.
 #![allow(clippy::print_stdout)]
 
 #[path = "../tests/ledger_samples/mod.rs"]

@@ -10,14 +10,13 @@ use crate::{EngineError, Hint};
 /// A batch on its way to validation.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// The bytes as they came: whoever takes a delivery parses and verifies it.
+    /// The batch as received. The validator verifies it.
     pub batch: Arc<Batch>,
-    /// Names the delivery to [`BallotBox::forward`] and [`BallotBox::refuse`].
+    /// Identifies the delivery to [`BallotBox::forward`] and [`BallotBox::refuse`].
     pub tag: u64,
 }
 
-/// What to expect of each envelope of a batch, in order; empty when the registry could not be
-/// asked.
+/// The hint for each envelope of a batch, in order; empty when the registry was unavailable.
 pub type Hints = Vec<Hint>;
 
 /// A validated batch on its way to staging.
@@ -25,52 +24,50 @@ pub type Hints = Vec<Hint>;
 pub struct ValidatedBatch {
     /// The batch.
     pub batch: Arc<Batch>,
-    /// What to expect of its envelopes.
+    /// The hints for its envelopes.
     pub hints: Hints,
-    /// Names it to [`BallotBox::acknowledge`] and [`BallotBox::reject`].
+    /// Identifies it to [`BallotBox::acknowledge`] and [`BallotBox::reject`].
     pub tag: u64,
 }
 
-/// The durable way from ingestion to staging, in two steps: to whoever validates, and from there to
-/// whoever stages.
+/// The durable queue from ingest to staging, in two steps: to validators, and from them to stagers.
 ///
 /// Each published batch is delivered at least once, until it is forwarded or refused; each
-/// forwarded batch is collected at least once, until it is acknowledged or rejected. A holder lets
-/// go only when the next one has it for good. Batches of one node may arrive in another order than
-/// they were published in.
+/// forwarded batch is collected at least once, until it is acknowledged or rejected. A step
+/// releases a batch only once the next step holds it durably. Batches of one node may arrive in a
+/// different order than they were published in.
 #[async_trait]
 pub trait BallotBox: Send + Sync + 'static {
     /// Makes a batch durable. Publishing the same batch again is safe.
     async fn publish(&self, batch: &Arc<Batch>) -> Result<(), EngineError>;
 
-    /// Waits for the next delivery. Waiting no longer loses nothing.
+    /// Waits for the next delivery. Cancel safe: dropping the future loses no delivery.
     async fn receive(&self) -> Result<Delivery, EngineError>;
 
-    /// Passes a delivery on with its hints, and lets go of it once it is durable there. Safe to
-    /// repeat. Envelopes that are not expected to be accepted are told to outside auditors, without
-    /// the choice, where the engine has a way to them.
+    /// Passes a delivery on with its hints, and acknowledges it once the forwarded batch is
+    /// durable. Safe to repeat. Envelopes whose hint is not `Accepted` are reported to outside
+    /// auditors, without the choice, if the engine has a channel to them.
     async fn forward(&self, delivery: &Delivery, hints: &Hints) -> Result<(), EngineError>;
 
-    /// Lets go of a delivery that is forged or belongs to no election. Safe to repeat.
+    /// Drops a delivery that is forged or belongs to no election. Safe to repeat.
     async fn refuse(&self, delivery: &Delivery, reason: &str) -> Result<(), EngineError>;
 
-    /// Waits for the next validated batch. Waiting no longer loses nothing.
+    /// Waits for the next validated batch. Cancel safe: dropping the future loses no batch.
     async fn collect(&self) -> Result<ValidatedBatch, EngineError>;
 
-    /// Lets go of a validated batch that is staged. Safe to repeat.
+    /// Acknowledges a validated batch that is staged. Safe to repeat.
     async fn acknowledge(&self, validated: &ValidatedBatch) -> Result<(), EngineError>;
 
-    /// Lets go of a validated batch that cannot be staged, once it is kept, whole, where officials
-    /// can look at it. Safe to repeat. A node answered for what is in it: nothing that came this
-    /// far is thrown away.
+    /// Acknowledges a validated batch that cannot be staged, after storing it whole where officials
+    /// can review it. Safe to repeat. Its votes may have been answered, so no batch that reaches
+    /// this step is discarded.
     async fn reject(&self, validated: &ValidatedBatch, reason: &str) -> Result<(), EngineError>;
 
     /// Waits until every batch whose publication was confirmed before this call is staged, refused
-    /// or rejected. Others must be receiving, forwarding, collecting and acknowledging meanwhile.
-    /// An undecided batch that was put aside (a dead letter) is an [`EngineError::Unavailable`]
-    /// that says so.
+    /// or rejected. Other tasks must receive, forward, collect and acknowledge meanwhile. Returns
+    /// [`EngineError::Unavailable`], saying so, if a batch was dead-lettered undecided.
     async fn settle(&self) -> Result<(), EngineError>;
 
-    /// Whether the engine answers, cheaply: for health checks.
+    /// Checks cheaply that the engine answers, for health checks.
     async fn ping(&self) -> Result<(), EngineError>;
 }

@@ -1,12 +1,12 @@
-//! How a log lies in rows, the same in every ledger that keeps it in tables: what a block must be,
-//! the runs of its leaves, the digest that guards a head.
+//! How a log is stored in rows, the same in every ledger that uses tables: the rules of a block,
+//! the runs of its leaves, the digest of a head.
 
 use votekit_core::id::Digest;
 use votekit_core::log::tile::{TILE_WIDTH, Tile};
 
 use super::{BlockCommit, Head};
 
-/// The rule that a block breaks by itself, whatever the log holds.
+/// Checks the rules that do not depend on the log. The error is the broken rule.
 pub(super) fn check(commit: &BlockCommit) -> Result<(), &'static str> {
     let BlockCommit { block, head, full_tiles, .. } = commit;
     if block.leaf_count == 0 {
@@ -31,11 +31,12 @@ pub(super) fn check(commit: &BlockCommit) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// The runs in which a block's leaves are stored: each ends where a tile of the tree is full, or
-/// with the block.
+/// The runs in which a block's leaves are stored, each with its number of leaves. A run ends at a
+/// tile boundary or with the block.
 pub(super) fn runs(first_leaf: u64, leaves: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     let (mut next, mut rest) = (first_leaf, leaves);
     std::iter::from_fn(move || {
+        // Leaves that are missing to the next tile boundary.
         let room = TILE_WIDTH - (next % u64::from(TILE_WIDTH)) as u16;
         let (mut leaf_count, mut length) = (0_u32, 0);
         while leaf_count < u32::from(room) {
@@ -50,16 +51,17 @@ pub(super) fn runs(first_leaf: u64, leaves: &[u8]) -> impl Iterator<Item = (u32,
     })
 }
 
-/// The tiles that fill while a log grows, in order.
+/// The tiles that become full while a log grows, in order.
 fn tiles_filled(from_size: u64, to_size: u64) -> impl Iterator<Item = Tile> {
     (0_u8..7).flat_map(move |level| {
         let leaves_log2 = 8 * (u32::from(level) + 1);
+        // A full tile of this level covers 2^`leaves_log2` leaves.
         (from_size >> leaves_log2..to_size >> leaves_log2)
             .filter_map(move |index| Tile::in_tree(to_size, level, index))
     })
 }
 
-/// Whether bytes are exactly so many leaves, each behind its length in 2 bytes.
+/// Whether `bytes` are exactly `leaf_count` leaves, each preceded by its length in 2 bytes.
 pub(super) fn holds_leaves(mut bytes: &[u8], leaf_count: u32) -> bool {
     for _ in 0..leaf_count {
         let Some((length, rest)) = bytes.split_first_chunk::<2>() else { return false };
@@ -69,7 +71,8 @@ pub(super) fn holds_leaves(mut bytes: &[u8], leaf_count: u32) -> bool {
     bytes.is_empty()
 }
 
-/// Some leaves from the middle of a run, of which it has been checked that it holds them.
+/// `wanted` leaves of a run after the first `skipped`. Panics if the run is shorter, so the caller
+/// checks that first.
 pub(super) fn part_of_run(run: &[u8], skipped: u64, wanted: u64) -> &[u8] {
     let offset_after = |leaves: u64| {
         (0..leaves).fold(0, |offset, _| {
@@ -79,7 +82,7 @@ pub(super) fn part_of_run(run: &[u8], skipped: u64, wanted: u64) -> &[u8] {
     &run[offset_after(skipped)..offset_after(skipped + wanted)]
 }
 
-/// What a head is stored with, so that no number of it changes unseen.
+/// The digest stored with a head, which reveals any change of its columns.
 pub(super) fn head_digest(head: &Head) -> Digest {
     let numbers =
         [head.size, head.height, head.fence, head.sealed_through.0, u64::from(head.takes_votes)]

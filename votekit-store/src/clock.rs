@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use votekit_core::instant::UnixMillis;
 
-/// Now; the beginning of 1970 where the clock says something earlier.
+/// The current time; the start of 1970 if the clock is set to an earlier time.
 #[must_use]
 pub fn now() -> UnixMillis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,97 +1,96 @@
-//! Why an engine did not do what it was asked.
+//! The errors of the engines.
 
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId};
 
-/// Why an engine did not do what it was asked. Each variant says whether the write may have
-/// happened.
+/// Error of an engine. Each variant says whether the write may have happened.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// Nothing was written, and the same call may succeed later.
+    /// Nothing was written. The same call may succeed later.
     #[error("{engine} is not available: {reason}")]
     Unavailable {
-        /// Which engine.
+        /// The engine.
         engine: &'static str,
-        /// What it said.
+        /// The engine's own message.
         reason: String,
     },
     /// The write may or may not have happened. Repeating the same call is safe.
     #[error("{engine} did not say whether the write happened: {reason}")]
     OutcomeUnknown {
-        /// Which engine.
+        /// The engine.
         engine: &'static str,
-        /// What is known.
+        /// What is known about the outcome.
         reason: String,
     },
-    /// What is stored contradicts itself. Nothing was repaired and nothing of it is served.
+    /// The stored data contradicts itself. Nothing was repaired, and no damaged data is served.
     #[error("{engine} holds damaged data: {reason}")]
     Corrupt {
-        /// Which engine.
+        /// The engine.
         engine: &'static str,
-        /// What was found, where.
+        /// What was found, and where.
         reason: String,
     },
-    /// A write to disk failed in a way after which nothing that was not confirmed can be trusted:
-    /// the process must stop.
+    /// A write to disk failed, and no unconfirmed write can be trusted any more: the process must
+    /// stop.
     #[error("{engine} failed for good: {reason}")]
     Fatal {
-        /// Which engine.
+        /// The engine.
         engine: &'static str,
-        /// What it said.
+        /// The engine's own message.
         reason: String,
     },
-    /// A thread of the engine panicked: a fault of votekit. As after [`EngineError::Fatal`] the
-    /// process must stop; started again it may go on.
+    /// A thread of the engine panicked: a bug in votekit. As after [`EngineError::Fatal`], the
+    /// process must stop; after a restart it may continue.
     #[error("a fault of votekit: {what} of {engine} panicked")]
     Panicked {
-        /// Which engine.
+        /// The engine.
         engine: &'static str,
-        /// Which thread.
+        /// The thread.
         what: &'static str,
     },
-    /// The engine cannot be used as it is set up: a wrong address, password, right or setting, no
-    /// room, other people's data, another version. Told at the opening, and whenever a server
-    /// refuses for good what it is asked.
+    /// The engine cannot be used as configured: wrong address, password, permission or setting, no
+    /// space, foreign data, or another version. Returned when the engine is opened, and whenever a
+    /// server permanently refuses a request.
     #[error("{engine} cannot be used: {reason}")]
     Misconfigured {
-        /// Which engine.
+        /// The engine.
         engine: &'static str,
-        /// What is wrong, where. Holds no password.
+        /// What is wrong, and where. Contains no password.
         reason: String,
-        /// What to do about it.
+        /// How to fix it.
         hint: String,
     },
-    /// The write contradicts what is stored, and is refused for good.
+    /// The write contradicts stored data and is permanently refused.
     #[error(transparent)]
     Conflict(#[from] Conflict),
 }
 
-/// A write that contradicts what is stored.
+/// A write that contradicts stored data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Conflict {
-    /// Another batch bears this number: an alarm, nothing was written.
+    /// Another batch is stored under this number. Nothing was written; this is an alarm.
     #[error(
         "batch {number} of {law_id} is stored with digest {stored}, and came again with {offered}"
     )]
     BatchNumber {
         /// The election.
         law_id: ElectionId,
-        /// The number in question.
+        /// The number of both batches.
         number: BatchNumber,
-        /// The digest that is stored.
+        /// The stored digest.
         stored: Digest,
-        /// The digest that was offered.
+        /// The digest of the offered batch.
         offered: Digest,
     },
-    /// The log is not where the block expects it: somebody else moved the head.
+    /// The block does not build on the current head: another writer moved the head.
     #[error("the log of {law_id} has {found} leaves, the block expects {expected}")]
     Head {
         /// The election.
         law_id: ElectionId,
-        /// The size that the block builds on.
+        /// The log size that the block builds on.
         expected: u64,
-        /// The size found.
+        /// The size of the stored log.
         found: u64,
     },
     /// A later term has begun.
@@ -101,16 +100,17 @@ pub enum Conflict {
         law_id: ElectionId,
         /// The block's term.
         offered: u64,
-        /// The term found.
+        /// The current term.
         found: u64,
     },
-    /// The block came after the time up to which it was to be stored.
+    /// The block arrived after its deadline
+    /// ([`BlockCommit::not_after`](crate::BlockCommit::not_after)).
     #[error("a block of {law_id} came to the ledger too late, and is not stored: ask again")]
     Late {
         /// The election.
         law_id: ElectionId,
     },
-    /// No lease is given: the election takes no votes any more, or the epoch was fenced.
+    /// The lease is refused; `reason` says why.
     #[error("node {node} is given no lease for epoch {epoch} of {law_id}: {reason}", epoch = epoch.0)]
     NoLease {
         /// The election.
@@ -119,29 +119,29 @@ pub enum Conflict {
         node: NodeId,
         /// The epoch.
         epoch: Epoch,
-        /// Why.
+        /// The reason.
         reason: NoLease,
     },
-    /// What was offered contradicts itself, or what went before it.
+    /// The write contradicts itself or an earlier write.
     #[error("a write to {law_id} breaks a rule of the ledger: {rule}")]
     Malformed {
         /// The election.
         law_id: ElectionId,
-        /// The rule that is broken.
+        /// The broken rule.
         rule: &'static str,
     },
 }
 
-/// Why there is no lease.
+/// Why a lease is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoLease {
-    /// The head says that the election takes no votes.
+    /// The election takes no votes, according to its head.
     #[error("the election takes no votes")]
     TakesNoVotes,
-    /// The epoch was fenced, and never gets a lease again. The node may ask for another epoch.
+    /// The epoch was fenced and never gets a lease again. The node may request another epoch.
     #[error("the epoch was fenced")]
     Fenced,
-    /// The ledger never gave this epoch out.
+    /// The ledger never allocated this epoch.
     #[error("the epoch was never given out")]
     NoEpoch,
 }

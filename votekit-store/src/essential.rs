@@ -1,5 +1,5 @@
-//! Tasks that the whole process depends on and that no node owns: those of engines. Should one
-//! panic, nothing else would notice that its work is not done any more.
+//! Tasks of engines: the whole process depends on them, and no node owns them. Without this
+//! supervision, a panic of one of them would go unnoticed.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 static PANICKED: LazyLock<watch::Sender<Option<&'static str>>> =
     LazyLock::new(|| watch::Sender::new(None));
 
-/// Spawns a task without which nothing can go on: if it panics, every node of the process stops.
+/// Spawns an essential task: if it panics, every node of the process stops.
 pub fn spawn<T: Send + 'static>(
     what: &'static str,
     task: impl Future<Output = T> + Send + 'static,
@@ -21,13 +21,13 @@ pub fn spawn<T: Send + 'static>(
     })
 }
 
-/// Resolves when such a task has panicked, with its name.
+/// Waits until an essential task panics, and returns its name.
 pub async fn panicked() -> &'static str {
     let mut panicked = PANICKED.subscribe();
     let first = panicked.wait_for(Option::is_some).await.ok().and_then(|first| *first);
     match first {
         Some(what) => what,
-        // The sender lives as long as the process.
+        // Unreachable: the sender lives as long as the process.
         None => std::future::pending().await,
     }
 }
@@ -36,6 +36,7 @@ struct Guard(&'static str);
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        // A task that ends or is cancelled drops the guard too, without a panic.
         if std::thread::panicking() {
             PANICKED.send_if_modified(|first| {
                 let is_first = first.is_none();

@@ -1,4 +1,5 @@
-//! The ledger: staging, evidence, blocks, tiles, heads, leases, documents. The truth.
+//! The ledger: staging, evidence, blocks, tiles, heads, leases, documents. It is the source of
+//! truth.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,141 +13,144 @@ use votekit_core::log::merkle::{FullTile, TreeHash};
 
 use crate::{EngineError, Hints, NoLease};
 
-/// The place of a batch in staging: ascending in the order of arrival within the ledger.
+/// The position of a batch in staging. Positions ascend in the order of arrival in the ledger.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StagingId(pub u64);
 
 /// A batch in staging.
 #[derive(Debug, Clone)]
 pub struct Staged {
-    /// Its place.
+    /// Its position.
     pub id: StagingId,
     /// The batch.
     pub batch: Arc<Batch>,
-    /// The hints it was first staged with. Empty when there were none, or when the engine keeps
+    /// The hints it was first staged with. Empty when there were none, or when the engine stores
     /// none.
     pub hints: Hints,
 }
 
-/// Where the log of an election stands.
+/// The current end of an election's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// Leaves in the log.
+    /// The number of leaves in the log.
     pub size: u64,
     /// Height of the last block.
     pub height: u64,
     /// The root of the log.
     pub root: TreeHash,
     /// The highest term in which a block was appended: the ledger refuses blocks of lower terms. A
-    /// leaf states the term in which its block was made first, which may be an earlier one.
+    /// leaf states the term in which its block was first made, which may be an earlier one.
     pub fence: u64,
     /// The signed checkpoint at this size: the bytes of a signed note.
     pub checkpoint: Vec<u8>,
-    /// Staging up to here is in the log, or was refused. Above it, too, batches may be in the log.
+    /// Every batch up to this position is in the log or was refused. Batches above it may be in the
+    /// log too.
     pub sealed_through: StagingId,
-    /// Whether nodes are given leases to answer voters.
+    /// Whether nodes get leases to answer voters.
     pub takes_votes: bool,
 }
 
 impl Head {
-    /// Whether both stand at the same place of the same log. Signatures are not compared: one head
-    /// may bear cosignatures that another copy lacks.
+    /// Whether both are the same position of the same log. Signatures are not compared: one copy of
+    /// a head may carry cosignatures that another lacks.
     #[must_use]
     pub fn is_same_log(&self, other: &Self) -> bool {
         self.size == other.size && self.root == other.root
     }
 }
 
-/// Where a log and its staging stand.
+/// The current position of a log and of its staging.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogPosition {
     /// The election.
     pub law_id: ElectionId,
     /// Height of the last block.
     pub height: u64,
-    /// The last place staged for the election; 0 when nothing is, or the evidence is destroyed.
+    /// The last position staged for the election; 0 when nothing is staged or the evidence is
+    /// destroyed.
     pub staged: StagingId,
 }
 
-/// The right of a node to answer voters of an election, for a while.
+/// The temporary right of a node to answer voters of an election.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
     /// The node.
     pub node: NodeId,
     /// The epoch it publishes in.
     pub epoch: Epoch,
-    /// How long it still lasts, by the ledger's clock.
+    /// The remaining time, on the ledger's clock.
     pub remaining: Duration,
 }
 
-/// Who leads, by the ledger's clock.
+/// Which holder leads, on the ledger's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leadership {
-    /// Whoever asked.
+    /// The caller leads.
     Leading {
-        /// In this term, from 1; each change of leader begins a higher one.
+        /// The term, from 1. Each change of leader starts a higher one.
         term: u64,
     },
-    /// Somebody else.
+    /// Another holder leads.
     Following {
-        /// The holder.
+        /// The holder of the leader lease.
         leader: String,
-        /// How long its lease still lasts.
+        /// The remaining time of its lease.
         remaining: Duration,
     },
 }
 
-/// A remark of a reviewer on a request.
+/// A reviewer's remark on a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReviewNote {
     /// The request.
     pub request: RequestId,
-    /// When, in unix seconds.
+    /// Its time, in Unix seconds.
     pub at: UnixSeconds,
-    /// Who, as they call themselves: at most 200 bytes.
+    /// The self-reported name of its author: at most 200 bytes.
     pub by: String,
     /// The remark: at most 2000 bytes.
     pub text: String,
 }
 
-/// A block as it is stored.
+/// A stored block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredBlock {
     /// Its height, from 1.
     pub height: u64,
     /// The index of its first leaf.
     pub first_leaf: u64,
-    /// Leaves in it.
+    /// The number of its leaves.
     pub leaf_count: u32,
-    /// The leaves, each behind its length in 2 bytes big-endian, as in an entry bundle of
+    /// The leaves, each preceded by its length (2 bytes, big-endian), as in an entry bundle of
     /// tlog-tiles.
     pub leaves: Vec<u8>,
 }
 
-/// A block to be committed, with everything that moves with it in one step.
+/// A block to commit, with everything that changes with it in one step.
 #[derive(Debug, Clone)]
 pub struct BlockCommit {
     /// The election.
     pub law_id: ElectionId,
     /// The block.
     pub block: StoredBlock,
-    /// Tiles of hashes that this block filled.
+    /// The tiles of hashes that this block fills.
     pub full_tiles: Vec<FullTile>,
     /// The head after this block. Its size must be `block.first_leaf + block.leaf_count`.
     pub head: Head,
-    /// By [`Leases::clock`]: after this time the block is not stored, but refused as
-    /// [`Conflict::Late`](crate::Conflict::Late). A block that is stored already is never late.
+    /// The deadline, on [`Leases::clock`]: after it, the block is refused as
+    /// [`Conflict::Late`](crate::Conflict::Late). A block that is already stored is never late.
     pub not_after: Option<UnixMillis>,
 }
 
 impl ReviewNote {
-    /// The longest name of an author, in bytes.
+    /// The maximum length of an author's name, in bytes.
     pub const BY_BYTES_MAX: usize = 200;
 
-    /// The longest remark, in bytes.
+    /// The maximum length of a remark, in bytes.
     pub const TEXT_BYTES_MAX: usize = 2000;
 
-    /// The rule that a remark breaks: every ledger refuses it as [`Conflict::Malformed`](crate::Conflict::Malformed).
+    /// The rule that the remark breaks, if any. Every ledger then refuses it as
+    /// [`Conflict::Malformed`](crate::Conflict::Malformed).
     #[must_use]
     pub fn broken_rule(&self) -> Option<&'static str> {
         if self.by.len() > Self::BY_BYTES_MAX || self.text.len() > Self::TEXT_BYTES_MAX {
@@ -157,16 +161,17 @@ impl ReviewNote {
     }
 }
 
-/// Batches that are not sealed yet, and all batches as evidence.
+/// Stores batches: those not sealed yet, and all of them as evidence.
 #[async_trait]
 pub trait Staging: Send + Sync + 'static {
-    /// Stages a batch with its hints. Staging the same batch again gives the same place and writes
-    /// nothing; another batch under the same number is a [`Conflict::BatchNumber`](crate::Conflict::BatchNumber). Whoever has
-    /// read all places up to one never finds a lower one later.
+    /// Stages a batch with its hints. Staging the same batch again returns the same position and
+    /// writes nothing; another batch under the same number is a
+    /// [`Conflict::BatchNumber`](crate::Conflict::BatchNumber). No position appears below one that
+    /// a reader has already seen.
     async fn stage(&self, batch: &Arc<Batch>, hints: &Hints) -> Result<StagingId, EngineError>;
 
-    /// Batches of an election after a place in staging, in order: those not yet sealed, or, from
-    /// place 0, all the evidence. At least one if there is any, at most `limit`, and fewer when
+    /// Batches of an election after a position in staging, in order: those not yet sealed, or, from
+    /// position 0, all the evidence. At least one if there is any, at most `limit`, and fewer when
     /// they are large.
     async fn staged(
         &self,
@@ -175,7 +180,7 @@ pub trait Staging: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Staged>, EngineError>;
 
-    /// The highest sequence staged for an epoch; `None` when it has no batch.
+    /// The highest sequence staged for an epoch; `None` when the epoch has no batch.
     async fn staged_through(
         &self,
         law_id: &ElectionId,
@@ -183,36 +188,36 @@ pub trait Staging: Send + Sync + 'static {
         epoch: Epoch,
     ) -> Result<Option<votekit_core::id::Sequence>, EngineError>;
 
-    /// Destroys the evidence of an election: its stored batches, sealed or not, overwritten. The
-    /// log stays. A late copy of a purged batch gets its old place and is not stored again. Returns
-    /// how many batches were destroyed by this call.
+    /// Destroys the evidence of an election: overwrites its stored batches, sealed or not. The log
+    /// stays. A late copy of a purged batch gets its old position and is not stored again. Returns
+    /// the number of batches that this call destroyed.
     async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError>;
 }
 
-/// The logs: blocks, leaves, tiles and heads.
+/// Stores the logs: blocks, leaves, tiles and heads.
 #[async_trait]
 pub trait LogStore: Send + Sync + 'static {
     /// The elections that have a log, in the order of their creation.
     async fn elections(&self) -> Result<Vec<ElectionId>, EngineError>;
 
-    /// Where every log stands, in one question: for a node's watch over all of them.
+    /// The position of every log, in one query: for a node that watches all of them.
     async fn positions(&self) -> Result<Vec<LogPosition>, EngineError>;
 
-    /// Changes when a head moved, and when a batch was staged for an election that had none
-    /// unsealed. A change may be missed: look at [`LogStore::positions`] from time to time too.
+    /// Changes when a head moves, and when a batch is staged for an election that had none
+    /// unsealed. A change may be missed, so poll [`LogStore::positions`] too.
     fn changes(&self) -> watch::Receiver<u64>;
 
     /// Appends a block and moves the head in one step, if the head's size is still
     /// `block.first_leaf` and neither its term nor the leader's is higher than the block's. The
-    /// first block of an election creates its log. Committing the very block that is the head again
-    /// succeeds and writes nothing: that is how an unknown outcome is resolved.
+    /// first block of an election creates its log. Committing the block that is already the head
+    /// succeeds and writes nothing: this resolves an unknown outcome.
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError>;
 
-    /// Where the log stands; `None` for an election without one.
+    /// The head of the log; `None` for an election without a log.
     async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError>;
 
-    /// Blocks from a height on, in order: at least one if there is any, at most `limit`, and fewer
-    /// when they are large.
+    /// Blocks from a height upwards, in order: at least one if there is any, at most `limit`, and
+    /// fewer when they are large.
     async fn blocks(
         &self,
         law_id: &ElectionId,
@@ -220,9 +225,9 @@ pub trait LogStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<StoredBlock>, EngineError>;
 
-    /// So many leaves from an index on, each behind its length as in an entry bundle of tlog-tiles.
-    /// `None` when the log does not reach so far. Costs what is asked for, however large the blocks
-    /// are.
+    /// `count` leaves from index `first`, each preceded by its length as in an entry bundle of
+    /// tlog-tiles. `None` when the log is shorter. The cost depends on `count`, not on the size of
+    /// the blocks.
     async fn leaves(
         &self,
         law_id: &ElectionId,
@@ -230,7 +235,7 @@ pub trait LogStore: Send + Sync + 'static {
         count: u32,
     ) -> Result<Option<Vec<u8>>, EngineError>;
 
-    /// A full tile of hashes: 256 times 32 bytes.
+    /// A full tile: 256 hashes of 32 bytes.
     async fn tile(
         &self,
         law_id: &ElectionId,
@@ -239,16 +244,16 @@ pub trait LogStore: Send + Sync + 'static {
     ) -> Result<Option<Vec<u8>>, EngineError>;
 }
 
-/// Epochs, and the right of ingest nodes to answer voters in them.
+/// Allocates epochs, and leases that allow ingest nodes to answer voters in them.
 #[async_trait]
 pub trait Leases: Send + Sync + 'static {
-    /// Gives out the next epoch for a node in an election: 1, 2, …, never the same twice.
+    /// Allocates the next epoch of a node in an election: 1, 2, …, never the same twice.
     async fn allocate_epoch(&self, law_id: &ElectionId, node: NodeId)
     -> Result<Epoch, EngineError>;
 
-    /// Gives a node the right to answer voters for so long from now, if the head takes votes and
-    /// the epoch is not fenced; an election without a head gives none. Asking again extends it.
-    /// Refused as [`Conflict::NoLease`](crate::Conflict::NoLease).
+    /// Grants a node a lease to answer voters for `length` from now, if the election has a head
+    /// that takes votes and the epoch is not fenced. A further call extends the lease. Refused as
+    /// [`Conflict::NoLease`](crate::Conflict::NoLease).
     async fn hold_lease(
         &self,
         law_id: &ElectionId,
@@ -257,8 +262,8 @@ pub trait Leases: Send + Sync + 'static {
         length: Duration,
     ) -> Result<(), EngineError>;
 
-    /// Extends the leases of a node's epochs in several elections, in one call: as
-    /// [`Leases::hold_lease`] for each, in order.
+    /// Extends a node's leases in several elections in one call: as [`Leases::hold_lease`] for
+    /// each, in order.
     async fn renew_leases(
         &self,
         node: NodeId,
@@ -266,78 +271,76 @@ pub trait Leases: Send + Sync + 'static {
         length: Duration,
     ) -> Result<Vec<Result<(), NoLease>>, EngineError>;
 
-    /// The leases of an election that have not run out. Once a head that takes no votes is
-    /// committed, there are none after the longest of them.
+    /// The unexpired leases of an election. Once a head that takes no votes is committed, no lease
+    /// remains after the longest of these expires.
     async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError>;
 
-    /// Gives no lease any more to any epoch that a node was given so far. A lease it has lasts to
+    /// Refuses further leases for every epoch allocated to a node so far. An existing lease runs to
     /// its end.
     async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError>;
 
-    /// The time by the clock that the ledger's leases are counted by. It says nothing about any
-    /// other clock.
+    /// The time on the ledger's clock, which leases use. Not comparable with other clocks.
     async fn clock(&self) -> Result<UnixMillis, EngineError>;
 
-    /// Every epoch given out for an election.
+    /// All epochs allocated for an election.
     async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError>;
 }
 
-/// Which node leads. The fence refuses blocks of a leader whose term has passed.
+/// Grants the leader lease. The fence refuses blocks of a leader whose term has passed.
 #[async_trait]
 pub trait LeaderFence: Send + Sync + 'static {
-    /// Makes a holder the leader of all elections for so long from now, unless another one's lease
-    /// lasts. Asking again extends it. Once a new term has begun, commits of lower terms are a
-    /// [`Conflict::Term`](crate::Conflict::Term).
+    /// Makes `holder` the leader of all elections for `length` from now, unless the lease of
+    /// another holder is unexpired. A further call extends the lease. Once a new term has begun,
+    /// commits of lower terms are a [`Conflict::Term`](crate::Conflict::Term).
     async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError>;
 
-    /// Gives the lead back, if the holder has it.
+    /// Releases the leader lease, if `holder` has it.
     async fn resign(&self, holder: &str) -> Result<(), EngineError>;
 }
 
-/// What officials and reviewers keep beside the logs.
+/// Stores the documents of officials and reviewers beside the logs.
 #[async_trait]
 pub trait Documents: Send + Sync + 'static {
-    /// Keeps a manifest, named by its SHA-256.
+    /// Stores a manifest under its SHA-256.
     async fn put_manifest(&self, manifest: &[u8]) -> Result<Digest, EngineError>;
 
     /// A manifest by its SHA-256.
     async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError>;
 
-    /// Keeps a remark on a request. The same remark again is kept once.
+    /// Stores a remark on a request. Repeating the same remark stores nothing.
     async fn add_review_note(
         &self,
         law_id: &ElectionId,
         note: &ReviewNote,
     ) -> Result<(), EngineError>;
 
-    /// The remarks on an election's requests, in the order in which they were made.
+    /// The remarks on an election's requests, in the order in which they were stored.
     async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError>;
 }
 
-/// Where the truth is stored: all of these parts over one store.
+/// The source of truth: all parts over one store.
 #[async_trait]
 pub trait Ledger: Staging + LogStore + Leases + LeaderFence + Documents {
-    /// Whether other processes use the same ledger: then one of them leads, and answering voters
-    /// takes a lease.
+    /// Whether other processes use the same ledger. If so, one of them leads, and answering voters
+    /// requires a lease.
     fn is_shared(&self) -> bool {
         false
     }
 
-    /// Whether the engine answers, cheaply, and stored what it was last asked to write: for health
-    /// checks. Once a write has failed as [`EngineError::Unavailable`] this fails until one
-    /// succeeds.
+    /// Checks cheaply that the engine answers and that its last write succeeded, for health checks.
+    /// After a write failed as [`EngineError::Unavailable`], this fails until a write succeeds.
     async fn ping(&self) -> Result<(), EngineError>;
 
-    /// Writes something that changes nothing, so that an engine which failed a write can show that
-    /// it writes again: else a node that is sent no votes would never know. Engines that are
-    /// written to all the time need no more than the ping.
+    /// Makes a write that changes nothing, to find out whether an engine that failed a write works
+    /// again: a node that receives no votes would not notice otherwise. For engines that are
+    /// written to all the time, the ping is enough.
     async fn probe(&self) -> Result<(), EngineError> {
         self.ping().await
     }
 }
 
-/// A read view of a ledger as it stood at one moment, beside nodes that may be using it: for
-/// exports, recounts and reviews. Calls block. Nothing is written and no lock is taken.
+/// A read view of a ledger at one moment, usable while nodes write to it: for exports, recounts and
+/// reviews. Calls block. Writes nothing and takes no lock.
 pub trait LogReader: std::fmt::Debug + Send {
     /// The elections that have a log, in the order of their creation.
     ///
@@ -345,14 +348,14 @@ pub trait LogReader: std::fmt::Debug + Send {
     /// [`EngineError`].
     fn elections(&self) -> Result<Vec<ElectionId>, EngineError>;
 
-    /// Where the log stands; `None` for an election without one.
+    /// The head of the log; `None` for an election without a log.
     ///
     /// # Errors
     /// [`EngineError`].
     fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError>;
 
-    /// Blocks from a height on, in order: at least one if there is any, at most `limit`, and fewer
-    /// when they are large.
+    /// Blocks from a height upwards, in order: at least one if there is any, at most `limit`, and
+    /// fewer when they are large.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -363,7 +366,7 @@ pub trait LogReader: std::fmt::Debug + Send {
         limit: usize,
     ) -> Result<Vec<StoredBlock>, EngineError>;
 
-    /// A batch of the evidence by its number; `None` when it is not there, or has been destroyed.
+    /// A batch of the evidence by its number; `None` when it does not exist or was destroyed.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -376,7 +379,7 @@ pub trait LogReader: std::fmt::Debug + Send {
     /// [`EngineError`].
     fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError>;
 
-    /// The remarks on an election's requests, in the order in which they were made.
+    /// The remarks on an election's requests, in the order in which they were stored.
     ///
     /// # Errors
     /// [`EngineError`].

@@ -1,15 +1,16 @@
-//! Where votekit stores votes and logs: three narrow roles over batches and blocks, and the engines
-//! that fill them.
+//! Storage of votes and logs: three narrow roles over batches and blocks, and the engines that
+//! implement them.
 //!
 //! | role | embedded engine | services engine | keeps |
 //! | --- | --- | --- | --- |
-//! | [`Registry`] | shards in memory | Redis Cluster | which request each credential came with first: a hint, not the truth |
-//! | [`BallotBox`] | the staging table of the ledger | RabbitMQ | batches between ingest, validation and staging, durable once published |
-//! | [`Ledger`] | SQLite | PostgreSQL | staging, evidence, blocks, tiles, heads, leases: the truth |
+//! | [`Registry`] | shards in memory | Redis Cluster | first request of each credential: a hint |
+//! | [`BallotBox`] | the ledger's staging table | RabbitMQ | published batches, until staged |
+//! | [`Ledger`] | SQLite | PostgreSQL | staging, evidence, blocks, tiles, heads, leases |
 //!
-//! Engines share these contracts and one conformance suite (`testing::conformance`, behind the
-//! feature `testing`), not helpers. Every method may be called from any task; a method that changes
-//! something is durable when it returns `Ok`.
+//! The ledger is the truth; the registry only gives hints. Engines share these contracts and one
+//! conformance suite (`testing::conformance`, behind the feature `testing`), not helpers. Every
+//! method may be called from any task. A method that changes something returns `Ok` only once the
+//! change is durable.
 
 mod error;
 

@@ -1,4 +1,4 @@
-//! The registry: which request each credential came with first. A hint for speed, never the truth.
+//! The registry: the first request of each credential. It gives fast hints; the log decides.
 
 use std::sync::Arc;
 
@@ -15,24 +15,24 @@ use crate::EngineError;
 pub struct Mark {
     /// T of the credential.
     pub key: RegistryKey,
-    /// The request it came with.
+    /// The request of the envelope.
     pub request: RequestId,
 }
 
-/// By which request a credential was first used, shortened to 32 bits.
+/// The request that first used a credential, shortened to a tag of 32 bits.
 ///
-/// Two requests of one credential may share a tag, once in some four thousand million: the second
-/// is then expected to be accepted, and the log says otherwise.
+/// Two requests of one credential share a tag with a probability of about one in four thousand
+/// million: the second then gets the hint `Accepted`, and the log decides otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FirstUse(pub(crate) u32);
 
 impl FirstUse {
-    /// It was not used.
+    /// The credential is unused.
     pub const UNUSED: Self = Self(0);
-    /// It was revoked.
+    /// The credential is revoked.
     pub const REVOKED: Self = Self(u32::MAX);
 
-    /// The first 32 bits of a request, moved away from the two words that mean something else.
+    /// The first 32 bits of a request, clamped so that they differ from `UNUSED` and `REVOKED`.
     #[must_use]
     pub fn by(request: &RequestId) -> Self {
         let [first, second, third, fourth, ..] = *request.as_bytes();
@@ -40,27 +40,27 @@ impl FirstUse {
     }
 }
 
-/// Where credentials come from: what must agree before a registry takes more of them.
+/// The origin of credentials. It must match before a registry takes more of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RollOrigin {
-    /// The manifest.
+    /// The digest of the manifest.
     pub manifest: Digest,
     /// How credentials are hashed.
     pub scheme: HashScheme,
-    /// The pepper's marks, when they are hashed under one.
+    /// The pepper's marks, if the credentials are hashed under a pepper.
     pub pepper: Option<PepperMarks>,
 }
 
 impl RollOrigin {
-    /// As a manifest tells.
+    /// The origin that a manifest states.
     #[must_use]
     pub fn of(manifest: &Manifest) -> Self {
         let body = manifest.body();
         Self { manifest: manifest.digest(), scheme: body.scheme, pepper: body.pepper }
     }
 
-    /// Scheme and pepper in one word: what a registry keeps to tell its own credentials from
-    /// others.
+    /// Scheme and pepper in one string. A registry stores it to recognize credentials hashed
+    /// differently.
     #[must_use]
     pub fn scheme_word(&self) -> String {
         match (&self.scheme, &self.pepper) {
@@ -73,42 +73,41 @@ impl RollOrigin {
     }
 }
 
-/// The electors of one list, with the first use of each credential that the log tells: one for each
-/// key.
+/// The electors of one list, with the first use of each credential according to the log.
 #[derive(Debug, Clone)]
 pub struct KnownElectors {
     /// The list.
     pub keys: Arc<KeyList>,
-    /// In the order of the keys.
+    /// One for each key, in the order of the keys.
     pub uses: Vec<FirstUse>,
 }
 
-/// What to expect of an envelope, as far as the registry knows. The log decides.
+/// The decision that the registry expects for an envelope. The log decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hint {
-    /// The credential came for the first time, or again with the request that came first.
+    /// First use of the credential, or a repetition of the request that used it first.
     Accepted,
-    /// Another request came first.
+    /// Another request used the credential first.
     Duplicate {
-        /// The how-manieth attempt this is: from 2.
+        /// Attempt number, from 2.
         attempt: u32,
     },
     /// The credential was revoked.
     Revoked,
-    /// No roll holds the credential.
+    /// No roll contains the credential.
     Unknown,
 }
 
-/// The fast answer: which request each credential came with first.
+/// Records the first request of each credential, for a fast answer.
 ///
 /// Marking is atomic for each envelope and idempotent for each request: marking the same request
-/// again gives the same expectation and counts no attempt.
+/// again returns the same hint and counts no attempt.
 #[async_trait]
 pub trait Registry: Send + Sync + 'static {
-    /// Says how the credentials of an election are hashed, before any is looked for: a node that
-    /// starts holds its log's last roll against the registry. One that outlives its process refuses
-    /// another hashing than its own as [`EngineError::Misconfigured`], since it would call every
-    /// voter unknown.
+    /// Compares the origin of an election's credentials with the registry's. A starting node calls
+    /// this for the last roll of its log, before it looks up any credential. A registry that
+    /// outlives its process refuses a different hashing as [`EngineError::Misconfigured`], since it
+    /// would report every voter as unknown.
     async fn check_origin(
         &self,
         _law_id: &ElectionId,
@@ -117,9 +116,9 @@ pub trait Registry: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Asks whether so many electors of a roll or supplement can be added, before the log says that
-    /// they are registered, and says where they come from. Refused as
-    /// [`EngineError::Misconfigured`], with nothing changed.
+    /// Checks whether this number of electors from a roll or supplement of this origin can be
+    /// added, before the log registers them. Refused as [`EngineError::Misconfigured`], with
+    /// nothing changed.
     async fn prepare(
         &self,
         _law_id: &ElectionId,
@@ -129,35 +128,35 @@ pub trait Registry: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Adds the credentials of a roll, unspent. Adding again changes nothing and never unspends: a
-    /// registry that outlives its process and has lost part of an election refuses, since nobody
-    /// but the log knows who of those has voted.
+    /// Adds the credentials of a roll, unspent. Adding them again changes nothing and never makes a
+    /// spent credential unspent. A registry that outlives its process and has lost part of an
+    /// election refuses, since only the log knows which of the lost credentials are spent.
     async fn add_roll(&self, law_id: &ElectionId, keys: &Arc<KeyList>) -> Result<(), EngineError>;
 
-    /// Applies a supplement. The spent ones among `changes.revoke` and `changes.replace` stay;
-    /// applying again changes nothing.
+    /// Applies a supplement. Spent credentials in `changes.revoke` and `changes.replace` stay
+    /// registered. Applying it again changes nothing.
     async fn apply(&self, law_id: &ElectionId, changes: &Changes) -> Result<(), EngineError>;
 
-    /// Marks each envelope, in order, and says what to expect of it.
+    /// Marks each envelope, in order, and returns its hint.
     async fn mark(&self, law_id: &ElectionId, marks: &[Mark]) -> Result<Vec<Hint>, EngineError>;
 
-    /// What to expect of an envelope, marking nothing: for load shedding, before anything is
-    /// stored. An engine that cannot tell without I/O says `None`. The answer must be true as of
-    /// some moment during the call; the number of a duplicate's attempt is not looked at.
+    /// The hint for an envelope, without marking it: for load shedding, before anything is stored.
+    /// An engine that would need I/O returns `None`. The hint must be true at some moment during
+    /// the call; the attempt number of a duplicate is ignored.
     fn peek(&self, _law_id: &ElectionId, _mark: &Mark) -> Option<Hint> {
         None
     }
 
     /// Whether it is certain that no envelope with the credential of `mark` was ever marked;
-    /// `false` where that cannot be said without I/O. Spares most votes a search of the log.
+    /// `false` where that would need I/O. Saves a search of the log for most votes.
     fn surely_unused(&self, _law_id: &ElectionId, _mark: &Mark) -> bool {
         false
     }
 
-    /// Takes up an election as its log tells it, in place of whatever the registry had of it: its
-    /// lists in the order in which they took effect, without keys in common. How a registry that
-    /// was lost with its process is brought up to the log at the start, and how the roll of a draft
-    /// is replaced: `origin` is then where the new one comes from.
+    /// Replaces everything the registry holds of an election by the state in its log: the lists in
+    /// the order in which they took effect, with no key in two of them. A starting node restores an
+    /// in-memory registry this way. The roll of a draft is replaced this way too; `origin` is then
+    /// the origin of the new roll.
     async fn restore_all(
         &self,
         law_id: &ElectionId,
@@ -165,15 +164,15 @@ pub trait Registry: Send + Sync + 'static {
         origin: Option<&RollOrigin>,
     ) -> Result<(), EngineError>;
 
-    /// Credentials registered for an election: added, less revoked.
+    /// The number of registered credentials of an election: added minus revoked.
     async fn registered(&self, law_id: &ElectionId) -> Result<u64, EngineError>;
 
-    /// Whether the registry outlives the process that uses it, and is shared by several: then no
-    /// start restores it ([`Registry::restore_all`]).
+    /// Whether the registry outlives its process and is shared by several. Such a registry is not
+    /// restored at the start of a node ([`Registry::restore_all`]).
     fn is_shared(&self) -> bool {
         false
     }
 
-    /// Whether the engine answers, cheaply: for health checks.
+    /// Checks cheaply that the engine answers, for health checks.
     async fn ping(&self) -> Result<(), EngineError>;
 }

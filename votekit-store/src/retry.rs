@@ -1,5 +1,4 @@
-//! What to do when an engine is away: wait, longer each time, and ask again. Never a loop without a
-//! pause.
+//! Retries with back-off while an engine is unavailable. No loop retries without a pause.
 
 use std::time::Duration;
 
@@ -8,18 +7,18 @@ use crate::EngineError;
 const FIRST: Duration = Duration::from_millis(20);
 const LAST: Duration = Duration::from_secs(2);
 
-/// Pauses that double, from 20 milliseconds to 2 seconds.
+/// Exponential back-off, from 20 milliseconds to 2 seconds.
 #[derive(Debug)]
 pub struct Backoff(Duration);
 
 impl Backoff {
-    /// Starts with the shortest pause.
+    /// A back-off that starts with the shortest pause.
     #[must_use]
     pub fn new() -> Self {
         Self(FIRST)
     }
 
-    /// Waits; the next pause is twice as long.
+    /// Waits, and doubles the next pause up to the maximum.
     pub async fn pause(&mut self) {
         tokio::time::sleep(self.0).await;
         self.0 = (self.0 * 2).min(LAST);
@@ -32,15 +31,16 @@ impl Default for Backoff {
     }
 }
 
-/// Whether the same call may succeed, or be known to have succeeded, later.
+/// Whether the error is transient: the same call may later succeed, or report that it has
+/// succeeded.
 pub fn is_passing(error: &EngineError) -> bool {
     matches!(error, EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. })
 }
 
-/// Calls until the answer is definite. For calls that are safe to repeat.
+/// Retries until the outcome is definite. Only for calls that are safe to repeat.
 ///
 /// # Errors
-/// The first error that is not passing ([`is_passing`]).
+/// The first error that is not transient ([`is_passing`]).
 pub async fn until_definite<T, F>(
     operation: &'static str,
     mut call: impl FnMut() -> F,

@@ -1,22 +1,22 @@
-//! Log lines at most once in an interval.
+//! Rate limit for log lines.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A line that would be logged for each of thousands of votes is logged at most once in an
-/// interval, with the number of those left out. Else a full disk is filled by its own complaints.
+/// Limits a log line that could occur for each of thousands of votes to one per interval, with the
+/// number of suppressed lines. Otherwise a full disk would be filled by its own error messages.
 pub struct Sparse {
     interval: Duration,
     state: Mutex<Option<(Instant, u64)>>,
 }
 
 impl Sparse {
-    /// At most one line in this time.
+    /// Allows one line per interval.
     pub const fn every(interval: Duration) -> Self {
         Self { interval, state: Mutex::new(None) }
     }
 
-    /// Whether the line is due: how many like it were left out since the last one.
+    /// If the line is due, the number of lines suppressed since the last one; otherwise `None`.
     pub fn due(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *state {

@@ -1,4 +1,5 @@
-//! For tests of engines, here and elsewhere: the conformance suite, and engines that fail.
+//! Support for tests of engines in this and other crates: the conformance suite, and failing
+//! engines.
 
 pub mod conformance;
 pub mod unreliable;

@@ -1,37 +1,37 @@
-//! Whether an engine stores what it is asked to write: reads may succeed on a full disk for ever.
+//! Health of writes: on a full disk, reads may succeed indefinitely while writes fail.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::EngineError;
 
-/// Groups of writes that the embedded ledgers of this process did not store.
 static FAILED_WRITES: AtomicU64 = AtomicU64::new(0);
 
-/// How many groups of writes the embedded ledgers of this process did not store: for metrics.
+/// The number of groups of writes that the embedded ledgers of this process failed to store, for
+/// metrics.
 #[must_use]
 pub fn failed_writes() -> u64 {
     FAILED_WRITES.load(Ordering::Relaxed)
 }
 
-/// The last failure of a write that may pass, until a write succeeds.
+/// The failure of the last write, until a write succeeds.
 #[derive(Debug, Default)]
 pub(crate) struct WriteHealth(Mutex<Option<EngineError>>);
 
 impl WriteHealth {
-    /// A write failed.
+    /// Records a failed write.
     pub(crate) fn record_failure(&self, error: EngineError) {
         FAILED_WRITES.fetch_add(1, Ordering::Relaxed);
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
 
-    /// A write succeeded. Says whether one had failed before it.
+    /// Records a successful write. Returns whether a failure was recorded before it.
     pub(crate) fn record_success(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }
 
-    /// Fails as the last write did, but that the engine is away if it is not known what became of
-    /// that write: a question writes nothing.
+    /// Returns the failure of the last write, with an unknown outcome turned into
+    /// [`EngineError::Unavailable`]: this check itself writes nothing, so its outcome is known.
     pub(crate) fn check(&self) -> Result<(), EngineError> {
         match self.0.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             None => Ok(()),

@@ -1,4 +1,5 @@
-//! Every engine runs the conformance suite, whole and on a bad day, and says how many cases it ran.
+//! Every engine runs the whole conformance suite, also with injected faults, and reports the number
+//! of cases it ran.
 
 use async_trait::async_trait;
 use tempfile::TempDir;

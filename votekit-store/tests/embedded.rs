@@ -1,5 +1,5 @@
-//! What the embedded engine promises beyond the contract: damage is told and not repaired, a second
-//! process is kept out, a purge leaves no trace.
+//! Guarantees of the embedded engine beyond the contract: damage is reported and not repaired, a
+//! second process is kept out, a purge leaves no traces.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -70,7 +70,8 @@ impl rand_core::TryRng for Counter {
 
 impl rand_core::TryCryptoRng for Counter {}
 
-/// Two blocks of 300 leaves; three batches staged, the first two of them sealed.
+/// Fills a ledger with two blocks of 300 leaves and three staged batches, the first two of them
+/// sealed.
 async fn fill(folder: &Path) {
     let engine = EmbeddedEngine::open(folder).expect("a new ledger");
     let mut places = Vec::new();
@@ -114,7 +115,7 @@ async fn fill(folder: &Path) {
     }
 }
 
-/// What opening says after the file was changed behind the ledger's back.
+/// Changes the file of a ledger without the engine, and opens it again.
 async fn open_after(sql: &str) -> Result<EmbeddedEngine, EngineError> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fill(folder.path()).await;
@@ -284,7 +285,7 @@ async fn a_purge_leaves_no_trace() {
             .expect("staged");
         first += size;
     }
-    // Overflow chains may cut a hash in two, so a few are looked for in vain even before.
+    // Overflow chains may split a hash, so the search misses a few even before the purge.
     assert!(traces(folder.path(), first) > first * 9 / 10, "the search finds what is there");
     assert_eq!(engine.ledger.purge_evidence(&law()).await.expect("purged"), sizes.len() as u64);
     assert_eq!(traces(folder.path(), first), 0, "while it is open");
@@ -293,8 +294,7 @@ async fn a_purge_leaves_no_trace() {
     assert_eq!(traces(folder.path(), first), 0, "after it was closed");
 }
 
-/// How many of the first envelopes' credential hashes stand, by their first 8 bytes, anywhere in
-/// the folder.
+/// Counts the envelopes whose credential hash occurs, by its first 8 bytes, anywhere in the folder.
 fn traces(folder: &Path, envelopes: u64) -> u64 {
     let mut windows = HashSet::new();
     for file in std::fs::read_dir(folder).expect("the folder") {

@@ -1,7 +1,7 @@
-//! The ledger under SIGKILL: whatever was acknowledged is there, unchanged, once.
+//! The ledger under SIGKILL: every acknowledged batch is there, unchanged, once.
 //!
-//! A child process (this binary, run again for one test) stages batches and tells each number after
-//! it was acknowledged; the parent kills it somewhere in between, reopens the ledger and compares.
+//! A child process (this binary, run again for one test) stages batches and prints each number once
+//! it is acknowledged; the parent kills it at some point, reopens the ledger and compares.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -23,7 +23,7 @@ fn law() -> ElectionId {
     "L2025-001".parse().expect("a law id")
 }
 
-/// The one batch of a number: parent and child make the same.
+/// A batch by its number. Parent and child make the same one.
 fn batch(by: u8, epoch: Epoch, sequence: u64) -> Arc<Batch> {
     let node_key = NodeKey::from_seed(&[by; 32]);
     let number = BatchNumber { node: node_key.node_id(), epoch, sequence: Sequence(sequence) };
@@ -51,7 +51,7 @@ fn batch(by: u8, epoch: Epoch, sequence: u64) -> Arc<Batch> {
     Arc::new(Batch::seal(header, &envelopes, &key, &node_key, &mut Zeros).expect("a usable key"))
 }
 
-/// Makes the same batch each time.
+/// Makes batches reproducible.
 struct Zeros;
 
 impl rand_core::TryRng for Zeros {
@@ -107,7 +107,8 @@ fn what_was_acknowledged_survives_a_kill() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut acknowledged = Vec::new();
     for round in 0..ROUNDS {
-        // Killed after so many acknowledgements: another number each round, the same each run.
+        // Number of acknowledgements before the kill: different in each round, the same in each
+        // run.
         let until = 1 + (round * 7919 + 13) % 150;
         acknowledged.extend(stage_and_kill(folder.path(), until));
         check(folder.path(), &acknowledged);
@@ -131,7 +132,7 @@ fn stage_and_kill(folder: &Path, until: u64) -> Vec<(u8, Epoch, u64)> {
     let mut acknowledged = Vec::new();
     let mut killed = false;
     for line in output.lines() {
-        // What the child wrote before it died is read to the end: it was acknowledged.
+        // The output is read to its end: everything the child printed was acknowledged.
         acknowledged.extend(parse(&line.expect("lines of text")));
         if acknowledged.len() as u64 >= until && !killed {
             child.kill().expect("it is killed");
@@ -143,7 +144,7 @@ fn stage_and_kill(folder: &Path, until: u64) -> Vec<(u8, Epoch, u64)> {
     acknowledged
 }
 
-/// A number that was told; the test harness writes lines of its own, and the last line may be cut.
+/// Parses a printed number. The test harness prints lines too, and the last line may be cut.
 fn parse(line: &str) -> Option<(u8, Epoch, u64)> {
     let mut fields = line.rsplit("... ").next()?.split(' ');
     let number = (

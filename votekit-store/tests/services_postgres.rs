@@ -1,5 +1,5 @@
-//! The ledger on PostgreSQL runs the conformance suite, whole and on a bad day, and says how many
-//! cases it ran.
+//! The ledger on PostgreSQL runs the whole conformance suite, also with injected faults, and
+//! reports the number of cases it ran.
 
 mod postgres_support;
 
@@ -15,7 +15,7 @@ use votekit_store::{EngineError, Engines};
 const LEDGER_CASES: usize = 44;
 const LEDGER_CASES_RETRY_SAFE: usize = 42;
 
-/// A schema of its own; the other roles, which the cases leave alone, are embedded.
+/// A separate schema. The other roles, which the cases do not use, are embedded.
 struct Schema {
     name: String,
     folder: TempDir,

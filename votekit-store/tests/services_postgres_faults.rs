@@ -1,5 +1,4 @@
-//! The ledger on PostgreSQL when something is wrong: with its address, its schema, what it stores,
-//! or the server itself.
+//! The ledger on PostgreSQL with a wrong address, a wrong schema, damaged data or a failing server.
 
 mod postgres_support;
 
@@ -17,8 +16,8 @@ mod ledger_samples;
 
 use ledger_samples::{batch, law};
 
-/// Asserts that an address is refused as an operator's mistake, with a reason and a hint that name
-/// it, and without any password.
+/// Asserts that an address is refused as an operator's mistake, with a reason and a hint that
+/// contain these parts, and without the password.
 async fn refused(address: &ServiceAddress, reason_part: &str, hint_part: &str) {
     match PostgresLedger::open(address).await {
         Err(EngineError::Misconfigured { reason, hint, .. }) => {
@@ -128,7 +127,7 @@ async fn schemas_of_others_and_of_other_versions_are_told() {
     ));
     refused(&nothing, "newer version", "newer").await;
 
-    // The version before the views: it is brought up to date, and what it holds stays.
+    // The version before the views is migrated, and keeps its data.
     run(&format!("DELETE FROM {schema}.schema_version WHERE version = 3"));
     let ledger = PostgresLedger::open(&nothing).await.expect("as before");
     ledger.stage(&batch(1, 1), &Hints::new()).await.expect("staged");
@@ -165,7 +164,7 @@ async fn what_was_changed_in_the_tables_is_told_as_damage() {
         ledger.staged(&law(), StagingId(0), 10).await.map(|_| ())
     };
     read().await.expect("whole");
-    // Told by a read, or, where rows are missing, by the next opening.
+    // Reported by a read or, where rows are missing, by the next opening.
     for (damage, mend) in [
         ("UPDATE head SET size = size - 1", "UPDATE head SET size = size + 1"),
         (
@@ -227,7 +226,7 @@ async fn a_server_killed_under_load_loses_nothing_it_confirmed() {
             let (mut confirmed, mut failures) = (Vec::new(), 0_u32);
             for sequence in 1.. {
                 let batch = batch(by, sequence);
-                // Until the answer is definite, as a node does.
+                // Retries until the answer is definite, as a node does.
                 loop {
                     match ledger.stage(&batch, &Hints::new()).await {
                         Ok(place) => break confirmed.push((place, batch.digest())),

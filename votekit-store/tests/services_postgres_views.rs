@@ -1,4 +1,4 @@
-//! What operators see in the views: the log's decisions, and results as far as the log has opened
+//! What the views show to operators: the log's decisions, and results as far as the log has opened
 //! them.
 
 mod ledger_samples;
@@ -21,7 +21,7 @@ fn rows(schema: &str, sql: &str) -> Vec<String> {
         .collect()
 }
 
-/// Four decisions: a credential that came twice, one that came once, one that no roll holds.
+/// Four decisions: a credential used twice, one used once, one on no roll.
 fn decisions() -> Vec<String> {
     let hash = |letter: &str| letter.repeat(64);
     [
@@ -75,13 +75,13 @@ async fn results_are_seen_when_the_log_has_opened_them() {
         .commit(&log.block_of(&[draft("after_close"), OPEN.to_owned(), block_leaf(1)]))
         .await
         .expect("committed");
-    // Decided, and not opened: nobody sees a count.
+    // Decided but not opened: the views show no count.
     ledger
         .commit(&log.block_of(&[decisions(), vec![block_leaf(2)]].concat()))
         .await
         .expect("committed");
     assert_eq!(rows(&schema, sql), ["L2025-001 after_close open - - - - - 9 - -"]);
-    // Sums at the very end of a run of 256, the block's leaf in the next one.
+    // The totals are the last leaf of a run of 256, the block's leaf is in the next run.
     let filler: Vec<String> = (0..247)
         .map(|number| format!(r#"{{"leaf":"entry","request":"{number:032}","decision":"invalid","reason":"late","minute":1}}"#))
         .collect();
@@ -127,7 +127,7 @@ async fn every_decision_is_audited_without_a_choice() {
     );
     let attempts = "SELECT hash_prefix, left(request_id, 2), attempts, extract(epoch FROM last_minute)::bigint FROM duplicate_attempts";
     assert_eq!(rows(&schema, attempts), ["aaaaaaaaaaaaaaaa 11 2 1740000060"]);
-    // Whoever reads them need not name the schema first.
+    // The views work without the schema in the search path.
     assert_eq!(
         select(&format!("SELECT count(*) FROM {schema}.vote_audit")),
         [[Some("4".to_owned())]]

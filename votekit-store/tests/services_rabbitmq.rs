@@ -1,4 +1,4 @@
-//! The ballot box on a real RabbitMQ runs the conformance suite, and says how many cases it ran.
+//! The ballot box on a real RabbitMQ runs the conformance suite, and reports the number of cases.
 
 mod rabbitmq;
 
@@ -10,9 +10,9 @@ use rabbitmq::Corner;
 const BALLOT_BOX_CASES: usize = 18;
 const BALLOT_BOX_CASES_RETRY_SAFE: usize = 16;
 
-/// As [`Odds::BAD_DAY`], with no acknowledgement lost: the broker would wait for it as long as its
-/// connection lives, and settling with it. On a real day an acknowledgement is lost with its
-/// connection, and its place with it.
+/// [`Odds::BAD_DAY`] without lost acknowledgements: the broker, and with it a settle, would wait
+/// for one as long as the connection lives. In practice an acknowledgement is lost with its
+/// connection, which requeues the delivery.
 const BAD_DAY: Odds = Odds { acknowledgement_lost_percent: 0, ..Odds::BAD_DAY };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,7 +1,7 @@
-//! What goes wrong with a ballot box on RabbitMQ: bad addresses, garbage in the queues, dead
-//! letters, a broker that is killed.
+//! Faults of a ballot box on RabbitMQ: bad addresses, garbage in the queues, dead letters, a broker
+//! that is killed.
 
-// The figures of a measurement are for whoever reads the test's output.
+// Measurements print their figures.
 #![allow(clippy::print_stdout)]
 
 mod rabbitmq;
@@ -24,7 +24,7 @@ use votekit_store::services::rabbitmq::dead_letters::{DeadContent, DeadLetters};
 use votekit_store::services::url::ServiceAddress;
 use votekit_store::{BallotBox, EngineError, Hints};
 
-/// Opens what cannot be opened: the reason and the hint.
+/// Opens an unusable address; returns the reason and the hint.
 async fn misconfigured(address: &ServiceAddress) -> (String, String) {
     match RabbitMqBallotBox::open(address).await {
         Err(EngineError::Misconfigured { reason, hint, .. }) => (reason, hint),
@@ -112,7 +112,7 @@ async fn more_queues_than_others_use_are_told() {
         "{reason}"
     );
     assert!(hint.contains("?queues=N"), "{hint}");
-    // Nothing was declared on the way to that answer.
+    // The refused opening declared nothing.
     assert!(RabbitMqBallotBox::open(&corner.address()).await.is_ok());
 }
 
@@ -133,7 +133,7 @@ async fn dead_letters_are_looked_for_where_a_ballot_box_is_alone() {
             Ok(_) => panic!("opened, and should have told {told:?}"),
         }
     }
-    // Asking did not make one.
+    // The refused openings did not create a ballot box.
     assert!(DeadLetters::open(&elsewhere.address()).await.is_err());
 }
 
@@ -145,7 +145,7 @@ async fn put(channel: &Channel, queue: &str, kind: &str, bytes: &[u8]) {
     published.expect("published").await.expect("sent");
 }
 
-/// Passes batches on until so many different ones were acknowledged.
+/// Forwards and acknowledges batches until all expected ones were acknowledged.
 async fn pass_on(ballot_box: &Arc<RabbitMqBallotBox>, expected: &BTreeSet<String>) {
     let mut missing = expected.clone();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
@@ -153,7 +153,7 @@ async fn pass_on(ballot_box: &Arc<RabbitMqBallotBox>, expected: &BTreeSet<String
         tokio::select! {
             delivery = ballot_box.receive() => match delivery {
                 Ok(delivery) => {
-                    // A batch whose forwarding fails stays with the broker, and comes again.
+                    // A batch whose forwarding fails stays with the broker, and is redelivered.
                     while ballot_box.forward(&delivery, &Hints::new()).await.is_err() {
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
@@ -180,7 +180,7 @@ async fn garbage_in_the_queues_is_refused_and_stops_nothing() {
     for queue in ["validation-0", "validation-1", "aggregation"] {
         put(&channel, &corner.name(queue), "batch", b"no batch").await;
         put(&channel, &corner.name(queue), "validated-batch", b"VKLABEL1\xff\xff\xff\xff").await;
-        // A barrier that nobody asks back from.
+        // A barrier without a reply-to.
         put(&channel, &corner.name(queue), "barrier", b"").await;
         put(&channel, &corner.name(queue), "", &[]).await;
     }
@@ -270,7 +270,7 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
             && error.contains("votekit dead-letters drive"),
         "{error}"
     );
-    // Looking changes nothing.
+    // Listing changes nothing.
     for _ in 0..2 {
         let letters = DeadLetters::open(&corner.address())
             .await
@@ -316,7 +316,7 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
     working.abort();
 }
 
-/// Passes on whatever comes.
+/// Forwards and acknowledges everything.
 fn work(ballot_box: &Arc<RabbitMqBallotBox>) -> tokio::task::JoinHandle<()> {
     let ballot_box = Arc::clone(ballot_box);
     tokio::spawn(async move { pass_on(&ballot_box, &BTreeSet::from(["never".to_owned()])).await })
@@ -330,7 +330,7 @@ async fn a_dead_letter_that_somebody_holds_blocks_settling() {
     ballot_box.settle().await.expect("nothing was put aside");
     let (_connection, channel) = corner.channel().await;
     put(&channel, &corner.name("dead-letters"), "batch", batch_of(1, 2).as_bytes()).await;
-    // To the broker's own count the queue is empty now.
+    // In the broker's own count the queue is empty from here on.
     let options = BasicConsumeOptions::default();
     let mut holder = channel
         .basic_consume(
@@ -372,7 +372,7 @@ async fn a_letter_that_is_driven_behind_the_barriers_is_noticed() {
         let ballot_box = Arc::clone(&ballot_box);
         async move { ballot_box.settle().await }
     });
-    // Nobody works: the barriers lie in their queues.
+    // No consumer runs: the barriers stay in their queues.
     let (_connection, channel) = corner.channel().await;
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     for queue in ["validation-0", "validation-1"] {
@@ -482,7 +482,8 @@ async fn a_second_process_takes_its_share() {
 async fn validators_that_cannot_share_queues_out_keep_what_they_hold() {
     let corner = Corner::new();
     let (_connection, channel) = corner.channel().await;
-    // The broker refuses to declare it otherwise, as it does when the queue's own broker is away.
+    // The broker refuses another declaration of this queue, as it does when the node that has the
+    // queue is down.
     let name = corner.name("validators");
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     channel
@@ -502,7 +503,7 @@ async fn validators_that_cannot_share_queues_out_keep_what_they_hold() {
         .expect("deleted");
 }
 
-/// Run with `--ignored --nocapture`, in release.
+/// Run with `--ignored --nocapture`, in release mode.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
 async fn measure_the_way_of_batches_of_100() {
@@ -553,7 +554,7 @@ async fn measure_the_way_of_batches_of_100() {
     }
 }
 
-/// Forwards and acknowledges so many batches, 64 of each at once.
+/// Forwards and acknowledges `batches` batches, with 64 tasks for each.
 async fn flow(ballot_box: &Arc<RabbitMqBallotBox>, batches: u64) {
     let mut tasks = tokio::task::JoinSet::new();
     let left = Arc::new(tokio::sync::Semaphore::new(usize::try_from(batches).expect("few")));

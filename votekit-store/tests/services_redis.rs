@@ -1,7 +1,7 @@
-//! The registry on a real Redis Cluster: the conformance suite, whole and on a bad day, and what is
-//! its own: forgotten marks, lost buckets, bad addresses.
+//! The registry on a real Redis Cluster: the conformance suite, also with injected faults, and
+//! cases of its own: lost marks, lost buckets, bad addresses.
 //!
-//! Long because every case shares one running cluster.
+//! One file, since all cases share a running cluster.
 #![cfg(feature = "services")]
 use std::io::Write;
 use std::net::TcpListener;
@@ -35,7 +35,7 @@ fn cluster() -> String {
         .expect("VOTEKIT_TEST_REDIS is not set: `cargo xtask test` starts the servers, or `cargo xtask services up`")
 }
 
-/// A name that no other test, and no earlier run, has.
+/// A prefix that no other test or earlier run uses.
 fn prefix() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let now = std::time::SystemTime::now()
@@ -54,7 +54,7 @@ async fn registry(prefix: &str) -> RedisRegistry {
     opened.expect("the cluster is there")
 }
 
-/// A registry of its own on the cluster, or on one server; the other roles are not looked at.
+/// A separate registry on the cluster, or on one server. The other roles are not tested.
 struct OnRedis {
     folder: TempDir,
     url: String,
@@ -102,7 +102,7 @@ async fn the_registry_on_a_cluster_conforms_on_a_bad_day() {
     assert_eq!(cases, REGISTRY_CASES_RETRY_SAFE);
 }
 
-/// One plain server of a test's own; it ends with this value.
+/// A plain server of one test, killed when dropped.
 struct OneServer {
     folder: TempDir,
     port: u16,
@@ -206,7 +206,7 @@ async fn a_server_that_was_away_is_found_again() {
         matches!(failed, EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }),
         "{failed}"
     );
-    // Nobody waits for it now.
+    // Further calls fail at once.
     let again = registry.mark(&law(), &[mark(2, 1)]).await.expect_err("it is away still");
     assert!(
         matches!(&again, EngineError::Unavailable { reason, .. } if reason.contains("away a moment ago")),
@@ -232,7 +232,7 @@ fn law() -> ElectionId {
     "L2025-001".parse().expect("a law id")
 }
 
-/// Keys that spread as digests do.
+/// Keys that are distributed like digests.
 fn key(number: u32) -> RegistryKey {
     let mut bytes = [0x5a; 32];
     bytes[..8]
@@ -252,13 +252,13 @@ fn mark(key_number: u32, request: u32) -> Mark {
     Mark { key: key(key_number), request: RequestId::from_bytes(bytes) }
 }
 
-/// A client of its own, to do to Redis what a failover, or an operator, does.
+/// A client that changes Redis as a failover or an operator would.
 async fn redis() -> ClusterConnection {
     let client = ClusterClient::new(vec![cluster()]).expect("a cluster");
     client.get_async_connection().await.expect("connected")
 }
 
-/// The key of the bucket of a credential, in an election of at most 4096 electors.
+/// The key of a credential's bucket, in an election of at most 4096 electors.
 fn bucket_key(prefix: &str, key: &RegistryKey) -> String {
     format!("{prefix}:{{{}:6:{:x}}}", law(), key.as_bytes()[0] >> 2)
 }
@@ -275,7 +275,7 @@ async fn marks_that_a_failover_forgot_make_hints_optimistic() {
     assert_eq!(registry.mark(&law(), &[mark(7, 1)]).await.expect("marked"), [Hint::Accepted]);
     let again = registry.mark(&law(), &[mark(7, 2)]).await.expect("marked");
     assert_eq!(again, [Hint::Duplicate { attempt: 2 }]);
-    // The replica that took over had not heard of the marks.
+    // As after a failover to a replica that had not received the marks.
     let restored = redis::cmd("RESTORE")
         .arg(&bucket)
         .arg(0)
@@ -317,7 +317,7 @@ async fn a_bucket_that_is_gone_is_not_told_as_electors_that_are_unknown() {
     let survey = registry.survey(&law()).await.expect("counted");
     assert_eq!((survey.buckets, survey.buckets_missing), (64, 1));
     assert!(survey.registered() < 500);
-    // Who of its electors has voted only the log knows: nothing adds them again as unused.
+    // Only the log knows which of the lost electors have voted: they are not added again as unused.
     for refused in [
         registry.add_roll(&law(), &roll(1..=500)).await,
         registry.add_roll(&law(), &roll([7])).await,
@@ -329,7 +329,7 @@ async fn a_bucket_that_is_gone_is_not_told_as_electors_that_are_unknown() {
         assert!(hint.contains("registry rebuild"), "{hint}");
     }
     assert_eq!(registry.survey(&law()).await.expect("counted").buckets_missing, 1);
-    // What an operator's rebuild does, and a node's load after it.
+    // An operator's rebuild, then a node's load.
     let keys = roll(1..=500);
     let voted = FirstUse::by(&mark(7, 1).request);
     let uses = keys
@@ -369,7 +369,7 @@ async fn an_interrupted_load_is_ended_before_another_roll_is_begun() {
     let prefix = prefix();
     let registry = registry(&prefix).await;
     registry.load_roll(&law(), &roll(1..=40), Some(&origin(1)), &|_| {}).await.expect("loaded");
-    // As if it had been killed.
+    // As if the load had been killed.
     let meta = format!("{prefix}:{{{}}}", law());
     let mut redis = redis().await;
     for field in ["manifests", "registered"] {
@@ -401,7 +401,7 @@ async fn an_interrupted_load_is_ended_before_another_roll_is_begun() {
         );
         assert!(hint.contains("run that load again"), "{hint}");
     }
-    // Whoever names no manifest is caught by the count.
+    // Without a manifest, the count reveals the other roll.
     let (reason, _) = misconfigured(registry.add_roll(&law(), &roll(30..=50)).await);
     assert!(reason.contains("50 credentials are there, and this roll has 21"), "{reason}");
     let other = HashScheme::HmacSha256;
@@ -466,8 +466,7 @@ async fn a_server_without_room_is_told_before_and_while_it_is_loaded() {
     assert_eq!(registry.mark(&law(), &[mark(1, 1)]).await.expect("marked"), [Hint::Accepted]);
 }
 
-/// The line of docs/operations.md that gives a user every right that is needed, and none that is
-/// not.
+/// The ACL line of docs/operations.md grants exactly the rights that are needed.
 #[tokio::test]
 async fn the_rights_that_the_manual_names_are_enough_and_fewer_are_told() {
     let manual =
@@ -513,7 +512,7 @@ async fn the_rights_that_the_manual_names_are_enough_and_fewer_are_told() {
         vec![KnownElectors { keys: roll(1..=20_000), uses: vec![FirstUse::UNUSED; 20_000] }];
     registry.restore_all(&law(), electors, None).await.expect("rebuilt");
     registry.ping().await.expect("it answers");
-    // One right fewer.
+    // One right is missing.
     allow(&["ACL", "SETUSER", "votekit", "-evalsha"]).await;
     let refused = registry.mark(&law(), &[mark(1, 1)]).await.expect_err("no right");
     assert!(misconfigured(Err(refused)).1.contains("docs/operations.md"));
@@ -555,7 +554,7 @@ async fn replicas_are_looked_at_too() {
     assert!(looked_at().await.iter().zip(&before).all(|(after, before)| after > before));
 }
 
-/// One node of the cluster by itself.
+/// Connects to one node of the cluster.
 async fn one(address: &str) -> redis::aio::MultiplexedConnection {
     let client = redis::Client::open(address).expect("an address");
     client.get_multiplexed_async_connection().await.expect("connected")
@@ -567,7 +566,7 @@ async fn a_roll_that_is_not_loaded_to_its_end_is_told_as_such_and_loaded_on() {
     let registry = registry(&prefix).await;
     registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
     registry.mark(&law(), &[mark(7, 1)]).await.expect("marked");
-    // As if the loader had been killed: some buckets are there, others not.
+    // As if the loader had been killed: some buckets exist, others do not.
     let mut redis = redis().await;
     let meta = format!("{prefix}:{{{}}}", law());
     redis::cmd("HSET")
@@ -649,7 +648,7 @@ async fn electors_spread_over_all_masters_in_packed_lists() {
     );
 }
 
-/// The opening fails with a reason and a hint that hold these texts, and no password.
+/// Asserts that opening fails with a reason and a hint that contain these texts, and no password.
 async fn refused(text: &str, told: &str, hinted: &str) {
     match RedisRegistry::open(&address(text)).await {
         Err(EngineError::Misconfigured { reason, hint, .. }) => {
@@ -681,7 +680,7 @@ async fn each_bad_address_is_told_with_a_hint() {
     )
     .await;
     refused(&good.replace("redis://", "rediss://"), "does not", "redis://").await;
-    // Something that is no Redis: it answers one line of HTTP and goes.
+    // Not a Redis server: it answers with one line of HTTP and closes.
     let other = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = other.local_addr().expect("an address").port();
     std::thread::spawn(move || {

@@ -1,5 +1,5 @@
-//! The services over TLS, with servers of the tests' own that speak nothing else: whom the node
-//! believes, and what it says when it does not.
+//! The services over TLS, with servers of these tests that accept nothing else: which certificates
+//! the node trusts, and how it reports those that it does not.
 #![cfg(feature = "services")]
 
 mod authority;
@@ -164,11 +164,11 @@ async fn redis_is_believed(as_cluster: bool) {
     refused(RedisRegistry::open(&plain).await, "it does not speak as Redis does", "rediss://");
 }
 
-/// A Redis that speaks TLS alone; it ends with this value.
+/// A Redis server that accepts only TLS, killed when dropped.
 struct RedisServer {
     port: u16,
     process: Child,
-    /// What it writes, should it write something.
+    /// Its working folder, in case it writes.
     _folder: TempDir,
 }
 
@@ -216,7 +216,7 @@ impl RedisServer {
         server
     }
 
-    /// Asks until this is in the answer.
+    /// Repeats a command until its answer contains `wanted`.
     fn ask(&self, trusted: &Path, words: &[&str], wanted: &str) {
         let mut answers = String::new();
         for _ in 0..600 {

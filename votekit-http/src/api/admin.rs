@@ -24,7 +24,7 @@ use crate::guard::json_body::{json, optional_json};
 use crate::guard::path_text::{PathText, law_id};
 use crate::problem::{Problem, ProblemDocument};
 
-/// Which roll to load, by its place on the node's machine.
+/// The roll to load, by its path on the node's machine.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"folder": "/var/lib/votekit/incoming/L2025-001", "pepper_file": null, "replace": false}))]
@@ -32,12 +32,12 @@ pub(crate) struct LoadRoll {
     /// The folder with the manifest and its shards, as `votekit hashgen` wrote it.
     #[schema(value_type = String)]
     folder: PathBuf,
-    /// The pepper's file, when the roll is hashed under one that this node does not hold yet.
+    /// The pepper's file, if the roll is hashed under one that this node does not hold yet.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pepper_file: Option<PathBuf>,
-    /// Whether the roll takes the place of the one that its laws have, while their elections are
-    /// drafts. The log keeps both.
+    /// Whether the roll replaces the present one of its laws, while their elections are drafts. The
+    /// log keeps both.
     #[serde(default)]
     replace: bool,
 }
@@ -113,8 +113,8 @@ pub(crate) async fn open_election(
     Ok(Json(api.node.open(&law, request).await?))
 }
 
-/// Closes the poll: what was received is decided, reconciled and opened. A close that was
-/// interrupted goes on. Before the planned end a close wants a reason, which the log keeps.
+/// Closes the poll: decides what was received, reconciles it and opens the totals. Resumes an
+/// interrupted close. Before the planned end a reason is required, and recorded in the log.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/close", tag = "administration", operation_id = "closeElection", security(("administrator" = [])),
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
@@ -155,7 +155,7 @@ pub(crate) async fn certify_election(
     Ok(Json(api.node.certify(&law_id(&law)?).await?))
 }
 
-/// Changes the definition of a draft. What is not given stays.
+/// Changes the definition of a draft. Fields that are not given keep their values.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/amend", tag = "administration", operation_id = "amendElection", security(("administrator" = [])),
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
@@ -199,7 +199,7 @@ pub(crate) async fn annul_election(
     Ok(Json(api.node.annul(&law, json(request).await?).await?))
 }
 
-/// Destroys the evidence and the ballot key of a certified election. The log stays.
+/// Destroys the evidence and the ballot key of a certified or annulled election. The log stays.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/purge", tag = "administration", operation_id = "purgeElection", security(("administrator" = [])),
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
@@ -219,7 +219,7 @@ pub(crate) async fn purge_election(
     api.node.election(&law).map(Json).ok_or(Problem::UnknownElection)
 }
 
-/// Loads a hashed roll or supplement, after checking every digest, count and signature. Loading
+/// Loads a hashed roll or supplement, after checking every digest, count and signature. Loading it
 /// again changes nothing.
 #[utoipa::path(
     post, path = "/api/v1/admin/rolls", tag = "administration", operation_id = "loadRoll", security(("administrator" = [])),
@@ -245,7 +245,7 @@ pub(crate) async fn load_roll(
     Ok(Json(report))
 }
 
-/// Lists the rolls that the node keeps, each with the elections that use it.
+/// Lists the kept rolls of the node, each with the elections that use it.
 #[utoipa::path(
     get, path = "/api/v1/admin/rolls", tag = "administration", operation_id = "listRolls", security(("administrator" = [])),
     responses(
@@ -259,7 +259,7 @@ pub(crate) async fn list_rolls(
     Ok(Json(api.node.rolls().await?))
 }
 
-/// Removes a roll that no election uses, and its pepper when no other roll is hashed under it.
+/// Removes a roll that no election uses, and its pepper if no other roll is hashed under it.
 #[utoipa::path(
     delete, path = "/api/v1/admin/rolls/{manifest}", tag = "administration", operation_id = "discardRoll", security(("administrator" = [])),
     params(("manifest" = String, Path, description = "SHA-256 of the roll's manifest, in hexadecimal digits", pattern = "^[0-9a-f]{64}$", min_length = 64, max_length = 64)),

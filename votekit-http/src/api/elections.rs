@@ -1,5 +1,4 @@
-//! `GET /api/v1/elections` and `GET /api/v1/elections/{law_id}`: what is put to the vote, and where
-//! it stands.
+//! `GET /api/v1/elections` and `GET /api/v1/elections/{law_id}`: the elections and their states.
 
 use std::sync::Arc;
 

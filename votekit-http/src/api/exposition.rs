@@ -1,5 +1,5 @@
-//! `GET /metrics` on its own listener: Prometheus text. What can be read from the node is read now,
-//! by results policy.
+//! `GET /metrics` on its own listener: Prometheus text. Gauges are read from the node with each
+//! request, by results policy.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use votekit_node::metrics::{self, Reading};
 
 use crate::context::Api;
 
-/// Everything the node counts and measures.
+/// Returns all metrics of the node.
 #[utoipa::path(
     get, path = "/metrics", tag = "operation", operation_id = "metrics",
     responses((status = 200, description = "Prometheus text, on the metrics listener", body = String, content_type = "text/plain; version=0.0.4"))

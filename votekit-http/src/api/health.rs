@@ -11,7 +11,7 @@ use votekit_node::Health;
 
 use crate::context::Api;
 
-/// Tells whether this node can take votes, and the state of each thing it depends on.
+/// Reports whether this node can take votes, and the state of each dependency.
 #[utoipa::path(
     get, path = "/api/v1/health", tag = "operation", operation_id = "health",
     responses(

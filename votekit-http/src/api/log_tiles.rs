@@ -1,5 +1,5 @@
-//! `/log/{law_id}/…`: the log for auditors, as C2SP tlog-tiles asks: checkpoint, tiles of hashes,
-//! bundles of entries; and the policy.
+//! `/log/{law_id}/…`: the log for auditors, as C2SP tlog-tiles specifies: checkpoint, tiles of
+//! hashes, bundles of entries; and the policy.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::problem::{Problem, ProblemDocument};
 const TEXT: &str = "text/plain; charset=utf-8";
 const BYTES: &str = "application/octet-stream";
 
-/// Gives the signed checkpoint: how large the log is, and its root.
+/// Returns the signed checkpoint: the size of the log, and its root.
 #[utoipa::path(
     get, path = "/log/{law_id}/checkpoint", tag = "log", operation_id = "checkpoint",
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
@@ -35,7 +35,8 @@ pub(crate) async fn checkpoint(
     Ok(Representation::plain(checkpoint, TEXT).answer(&headers, REVALIDATE, ""))
 }
 
-/// Gives the policy that verifies the log. Auditors pin it, or its fingerprint, from elsewhere.
+/// Returns the policy that verifies the log. Auditors pin it, or its fingerprint, from another
+/// source.
 #[utoipa::path(
     get, path = "/log/{law_id}/policy", tag = "log", operation_id = "policy",
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
@@ -53,7 +54,7 @@ pub(crate) async fn policy(
     Ok(Representation::plain(policy, TEXT).answer(&headers, REVALIDATE, ""))
 }
 
-/// Gives a manifest that the log names: what was hashed, how, and into which files.
+/// Returns a manifest that the log names: what was hashed, how, and into which files.
 #[utoipa::path(
     get, path = "/log/{law_id}/manifest/{digest}", tag = "log", operation_id = "manifest",
     params(
@@ -80,7 +81,7 @@ pub(crate) async fn manifest(
     Ok(Representation::plain(manifest, "application/json").answer(&headers, IMMUTABLE, ""))
 }
 
-/// Gives a tile of hashes or a bundle of entries. It never changes.
+/// Returns a tile of hashes or a bundle of entries. It never changes.
 #[utoipa::path(
     get, path = "/log/{law_id}/tile/{path}", tag = "log", operation_id = "tile",
     params(
@@ -104,7 +105,7 @@ pub(crate) async fn tile(
     }
     let (representation, vary) =
         match format!("tile/{path}").parse().map_err(|_| Problem::UnknownTile)? {
-            // Hashes do not get smaller.
+            // Hashes do not compress.
             TilePath::Tile(tile) => {
                 let hashes = api.node.tile(&law, tile).await?.ok_or(Problem::UnknownTile)?;
                 (Representation::plain(hashes, BYTES), "")

@@ -1,5 +1,5 @@
-//! `GET /api/v1/openapi.json`: the whole interface, as OpenAPI 3.1. A test holds document and
-//! routes together.
+//! `GET /api/v1/openapi.json`: the whole interface, as OpenAPI 3.1. A test compares the document
+//! with the routes.
 
 use std::sync::LazyLock;
 
@@ -114,7 +114,7 @@ fn server(url: &str, description: &str) -> Server {
     ServerBuilder::new().url(url).description(Some(description)).build()
 }
 
-/// Reads that are answered with an entity tag.
+/// Operations whose answers carry an entity tag.
 const TAGGED: [&str; 9] = [
     "elections",
     "election",
@@ -127,7 +127,7 @@ const TAGGED: [&str; 9] = [
     "tile",
 ];
 
-/// Reads that go to an engine.
+/// Operations that read from an engine.
 const READS: [&str; 8] = [
     "voteStatus",
     "voteReceipt",
@@ -139,7 +139,7 @@ const READS: [&str; 8] = [
     "listRolls",
 ];
 
-/// Adds the answers that do not depend on what an operation does, but on what its kind can meet.
+/// Adds the answers that depend only on the kind of an operation.
 fn add_common_answers(operation: &mut Operation, path: &str) {
     let id = operation.operation_id.clone().unwrap_or_default();
     let is_one_of = |ids: &[&str]| ids.contains(&id.as_str());
@@ -160,7 +160,7 @@ fn add_common_answers(operation: &mut Operation, path: &str) {
         kinds.push(&problem::UNAUTHORIZED);
     } else if path != "/metrics" {
         kinds.push(&problem::TOO_MANY_CONNECTIONS);
-        // Every request to read may be refused at the gate.
+        // The gate may refuse any request that reads.
         if !has_body {
             kinds.push(&problem::RATE_LIMITED);
         }
@@ -242,25 +242,25 @@ fn text_header(description: &str) -> utoipa::openapi::Header {
     HeaderBuilder::new().schema(Some(text)).description(Some(description)).build()
 }
 
-/// The document.
+/// Builds the document.
 pub(crate) fn document() -> Document {
     Interface::openapi()
 }
 
-/// The document as JSON: what `GET /api/v1/openapi.json` answers.
+/// The document as JSON, as `GET /api/v1/openapi.json` returns it.
 #[must_use]
 pub fn openapi_json_text() -> String {
     document().to_pretty_json().expect("the document has text keys only")
 }
 
-/// The document as it is, and compressed: made once.
+/// The document, plain and compressed, built once.
 static PAGES: LazyLock<[Representation; 2]> = LazyLock::new(|| {
     let json = openapi_json_text();
     let compressed = Representation::compressed(json.as_bytes(), "application/json");
     [Representation::plain(json, "application/json"), compressed]
 });
 
-/// This document.
+/// Returns this document.
 #[utoipa::path(
     get, path = "/api/v1/openapi.json", tag = "operation", operation_id = "openapi",
     responses((status = 200, description = "OpenAPI 3.1, compressed for a client that accepts gzip", body = Object))

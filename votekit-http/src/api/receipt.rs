@@ -13,8 +13,8 @@ use crate::context::Api;
 use crate::guard::path_text::PathText;
 use crate::problem::{Problem, ProblemDocument};
 
-/// Gives the receipt of a vote: a proof, checked by anyone with the election's policy, that its
-/// decision is in the log.
+/// Returns the receipt of a vote: a proof that its decision is in the log, which anyone can verify
+/// with the election's policy.
 #[utoipa::path(
     get, path = "/api/v1/vote/{request_id}/receipt", tag = "vote", operation_id = "voteReceipt",
     params(("request_id" = String, Path, description = "From the answer to the vote", example = "000102030405060708090a0b0c0d0e0f", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32)),

@@ -1,5 +1,5 @@
-//! `GET /api/v1/results` and `GET /api/v1/results/{law_id}`: counts, where the election's policy
-//! shows them now.
+//! `GET /api/v1/results` and `GET /api/v1/results/{law_id}`: counts, if the election's policy shows
+//! them now.
 
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ use crate::guard::response_headers::VOTER_TOKEN;
 use crate::problem::{Problem, ProblemDocument};
 
 /// The results of one election, as in the results file of its publication bundle.
-// Only the documentation uses this type: answers are written from
-// `votekit_core::export::json::Document`. A test holds the two together.
+// Used only by the documentation: answers are written from `votekit_core::export::json::Document`.
+// A test compares the two.
 #[allow(dead_code)]
 #[derive(ToSchema)]
 pub(crate) struct ResultsDocument {
@@ -35,35 +35,35 @@ pub(crate) struct ResultsDocument {
     law_id: String,
     /// Its title.
     title: BilingualView,
-    /// Whether the result binds.
+    /// Whether the result is binding.
     binding: bool,
     /// `open`, `closing`, `closed` or `certified`.
     state: String,
     /// When the poll opened, RFC 3339.
     opened: Option<String>,
-    /// When it closed, RFC 3339.
+    /// When the poll closed, RFC 3339.
     closed: Option<String>,
     /// Electors registered.
     registered: u64,
     /// Votes received.
     received: u64,
-    /// Votes that count.
+    /// Votes accepted.
     accepted: u64,
-    /// Votes of credentials that had voted.
+    /// Votes of credentials that had already voted.
     duplicate: u64,
-    /// Votes that do not count.
+    /// Votes decided as invalid.
     invalid: u64,
-    /// Second copies of requests decided earlier.
+    /// Repeated copies of requests decided earlier.
     replayed: u64,
-    /// Every choice in the order of the ballot.
+    /// Every choice, in ballot order.
     choices: Vec<ChoiceCountDocument>,
     /// Accepted votes whose choice could not be read.
     spoiled: u64,
-    /// The count of `oui`; absent where the ballot lacks it.
+    /// The count of `oui`; absent if the ballot lacks it.
     oui_count: Option<u64>,
-    /// The count of `non`; absent where the ballot lacks it.
+    /// The count of `non`; absent if the ballot lacks it.
     non_count: Option<u64>,
-    /// The count of `blanc`; absent where the ballot lacks it.
+    /// The count of `blanc`; absent if the ballot lacks it.
     blank_count: Option<u64>,
     /// The sum over all choices and spoiled votes.
     total_votes: u64,
@@ -78,7 +78,7 @@ pub(crate) struct ResultsDocument {
 }
 
 /// The count of one choice.
-// Only the documentation uses this type, as above.
+// Used only by the documentation, as above.
 #[allow(dead_code)]
 #[derive(ToSchema)]
 pub(crate) struct ChoiceCountDocument {
@@ -92,37 +92,37 @@ pub(crate) struct ChoiceCountDocument {
     count: u64,
 }
 
-/// How far the log was read.
-// Only the documentation uses this type, as above.
+/// The head of the log that was read.
+// Used only by the documentation, as above.
 #[allow(dead_code)]
 #[derive(ToSchema)]
 pub(crate) struct LogHeadDocument {
-    /// Leaves.
+    /// The number of leaves.
     size: u64,
     /// The root over them, in hexadecimal.
     root: String,
 }
 
 /// The results of every election that shows them now.
-// Only the documentation uses this type: answers borrow what they list.
+// Used only by the documentation: answers borrow what they list.
 #[allow(dead_code)]
 #[derive(ToSchema)]
 pub(crate) struct AllResultsDocument {
     /// Results that are shown.
     results: Vec<ResultsDocument>,
-    /// Elections whose policy withholds theirs now.
+    /// Elections whose policy withholds their results now.
     withheld: Vec<String>,
 }
 
-/// What may be asked with results.
+/// The query parameters of results.
 #[derive(Deserialize)]
 pub(crate) struct ResultsQuery {
     request_id: Option<String>,
-    /// Refused: the token is a header.
+    /// Refused: the token belongs into a header.
     voter_token: Option<String>,
 }
 
-/// Shows the results of one election, if its policy does.
+/// Shows the results of one election, if its policy allows it.
 #[utoipa::path(
     get, path = "/api/v1/results/{law_id}", tag = "results", operation_id = "results",
     params(
@@ -164,7 +164,7 @@ fn page(
     Ok(Representation::plain(json, "application/json").answer(headers, REVALIDATE, vary))
 }
 
-/// Shows the results of every election whose policy does.
+/// Shows the results of every election whose policy allows it.
 #[utoipa::path(
     get, path = "/api/v1/results", tag = "results", operation_id = "allResults",
     responses(
@@ -194,7 +194,7 @@ pub(crate) async fn all_results(
     page(&headers, &all, "")
 }
 
-/// The request id and the token that came with it. Either of them alone opens nothing.
+/// Parses the request id and the voter token. Either of them alone gives no access.
 fn voter(
     query: Result<Query<ResultsQuery>, QueryRejection>,
     headers: &HeaderMap,

@@ -1,4 +1,4 @@
-//! `GET /api/v1/vote/{request_id}`: what became of a vote. Decisions come from the ledger only.
+//! `GET /api/v1/vote/{request_id}`: the status of a vote. Decisions are read from the ledger only.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::guard::path_text::PathText;
 use crate::guard::prefer::{PREFERENCE_APPLIED, Wait};
 use crate::problem::{Problem, ProblemDocument};
 
-/// What became of a vote.
+/// The status of a vote.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"request_id": "000102030405060708090a0b0c0d0e0f", "status": "duplicate", "attempt_count": 2}))]
 pub(crate) struct VoteStatusDocument {
@@ -28,14 +28,14 @@ pub(crate) struct VoteStatusDocument {
     request_id: RequestId,
     /// `pending` (issued, not yet recorded), `accepted`, `duplicate` or `invalid`.
     status: &'static str,
-    /// While pending, once the registry was asked: what to expect. `accepted`, `duplicate`,
-    /// `unknown` or `revoked`. The log decides.
+    /// While pending: the registry's hint, once there is one. `accepted`, `duplicate`, `unknown` or
+    /// `revoked`. The log decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<&'static str>,
-    /// Of a duplicate: which attempt of the credential this is, from 2.
+    /// For a duplicate: the number of this attempt of the credential, from 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt_count: Option<u32>,
-    /// Of an invalid vote: `unknown`, `revoked`, `early` or `late`.
+    /// For an invalid vote: `unknown`, `revoked`, `early` or `late`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
 }
@@ -68,14 +68,14 @@ impl VoteStatusDocument {
                 Decision::Invalid { reason, .. } => {
                     Self { status: "invalid", reason: Some(reason.as_str()), ..blank }
                 }
-                // A kind of decision that this version does not know is in no log of this version.
+                // No log of this version holds a kind of decision that it does not know.
                 _ => blank,
             },
         }
     }
 }
 
-/// Tells what became of a vote.
+/// Reports the status of a vote.
 #[utoipa::path(
     get, path = "/api/v1/vote/{request_id}", tag = "vote", operation_id = "voteStatus",
     params(
@@ -106,7 +106,7 @@ pub(crate) async fn vote_status(
     Ok(response)
 }
 
-/// A request id from a path. What is none was never issued.
+/// Parses a request id from a path. A text that is not a request id was never issued.
 pub(crate) fn request_id(text: &str) -> Result<RequestId, Problem> {
     text.parse().map_err(|_| Problem::UnknownRequest)
 }

@@ -1,5 +1,5 @@
-//! `POST /api/v1/vote`: the hot path. Checks in the order of their price: at the gate the address
-//! and the rate; here type, size and form; then the node takes the vote.
+//! `POST /api/v1/vote`: the hot path. Checks come in the order of their cost: address and rate at
+//! the gate; type, size and form here; then the node takes the vote.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -26,12 +26,12 @@ use crate::guard::prefer::{PREFERENCE_APPLIED, Wait};
 use crate::guard::response_headers::VOTER_TOKEN;
 use crate::problem::{Problem, ProblemDocument};
 
-/// A vote. Exactly these four texts, each once.
+/// A vote: exactly these four texts, each once.
 #[derive(ToSchema)]
 #[schema(example = json!({"nas": "000 000 042", "code": "7KQ2M9XA", "law_id": "L2025-001", "vote": "oui"}))]
 #[serde(deny_unknown_fields)]
-// Only the documentation uses this type: bodies are read by `VoteRequest::parse`, which repeats no
-// value in its errors.
+// Used only by the documentation: `VoteRequest::parse` reads bodies, and repeats no value in its
+// errors.
 #[allow(dead_code)]
 pub(crate) struct VoteBody {
     /// The social insurance number: 9 digits, with or without spaces and hyphens.
@@ -50,10 +50,10 @@ pub(crate) struct VoteBody {
 
 /// A vote that is durable and will be decided.
 #[derive(Serialize, ToSchema)]
-// Only the documentation uses this type: the answer is written by hand.
+// Used only by the documentation: `received` writes the answer.
 #[allow(dead_code)]
 pub(crate) struct VoteReceived {
-    /// Asks for the decision later: `GET /api/v1/vote/{request_id}`.
+    /// The id with which the decision is requested later: `GET /api/v1/vote/{request_id}`.
     #[schema(
         example = "000102030405060708090a0b0c0d0e0f",
         pattern = "^[0-9a-f]{32}$",
@@ -68,7 +68,7 @@ pub(crate) struct VoteReceived {
 
 /// Casts a vote.
 ///
-/// Once this answers 202 the vote is stored durably. Repeating a request under the same
+/// A 202 answer means that the vote is stored durably. Repeating a request with the same
 /// `Idempotency-Key` is safe: it counts once.
 #[utoipa::path(
     post, path = "/api/v1/vote", tag = "vote", operation_id = "castVote",
@@ -110,8 +110,8 @@ async fn cast(api: &Api, request: Request<Body>) -> Result<Response, Problem> {
     let vote = VoteRequest::parse(&body)?;
     let throttle = api.node.throttle();
     let known = head.extensions.get::<ClientPrefix>().map(|client| client.0);
-    // Head and body are slices of the connection's read buffer, which is overwritten while the
-    // connection waits, unless it is still in use.
+    // Dropped early: head and body are slices of the connection's read buffer, which is overwritten
+    // while the connection waits, unless it is still in use.
     drop((head, body));
     let prefix = known.unwrap_or_else(|| throttle.prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
     let origin = throttle.origin(prefix, &vote.credential.nas);

@@ -5,20 +5,20 @@ use std::time::Duration;
 use votekit_node::limits::address_prefix::{FACTORS, Prefix, Shares};
 use votekit_node::limits::rate_limit::KeyedRateLimit;
 
-/// Requests of one kind by address prefix.
+/// Limits requests of one kind by address prefix.
 pub(crate) struct AddressRate {
-    /// By the factors of [`FACTORS`].
+    /// In the order of [`FACTORS`].
     limits: [KeyedRateLimit<Prefix>; FACTORS.len()],
 }
 
 impl AddressRate {
-    /// So many a second from one address, with a burst of one second's worth; 0 lifts the limit.
+    /// `rate` a second from one address, with a burst of one second's worth; 0 lifts the limit.
     pub(crate) fn per_second(rate: u32) -> Self {
         let limit = |factor| KeyedRateLimit::per_second(rate.saturating_mul(factor));
         Self { limits: FACTORS.map(limit) }
     }
 
-    /// Takes one from the address and from every network around it, or says when to come back.
+    /// Takes one from the address and from every network around it, or returns how long to wait.
     pub(crate) fn take(&self, shares: &Shares) -> Result<(), Duration> {
         for (prefix, factor) in shares.iter() {
             if let Some(at) = FACTORS.iter().position(|known| *known == factor) {
@@ -28,7 +28,7 @@ impl AddressRate {
         Ok(())
     }
 
-    /// Drops prefixes that have their whole burst again. Called every few seconds.
+    /// Evicts prefixes that have their whole burst again. Called every few seconds.
     pub(crate) fn forget_quiet(&self) {
         self.limits.iter().for_each(KeyedRateLimit::forget_quiet);
     }
@@ -47,7 +47,7 @@ mod tests {
         let taken = |addresses: &mut dyn Iterator<Item = IpAddr>| {
             addresses.filter(|address| rate.take(&key.shares(*address, false)).is_ok()).count()
         };
-        // The clock runs on meanwhile: a few more are earned.
+        // The clock continues meanwhile: a few more are earned.
         let network =
             |number: u32| Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(number) << 64).into();
         let home = taken(&mut (0..256).map(network));

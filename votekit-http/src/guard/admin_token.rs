@@ -11,17 +11,18 @@ const BEARER: &[u8] = b"Bearer ";
 pub(crate) struct TokenDigest([u8; 32]);
 
 impl TokenDigest {
-    /// The digest of a token.
+    /// Digests a token.
     pub(crate) fn of(token: &[u8]) -> Self {
         Self(Sha256::digest(token).into())
     }
 
-    /// Whether the headers carry the token. The time taken depends on neither token: digests of
-    /// equal length are compared.
+    /// Whether the headers carry the token. The time depends on neither token, as digests of equal
+    /// length are compared.
     pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
         let value = headers.get(AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
         let Some((scheme, token)) = value.split_at_checked(BEARER.len()) else { return false };
         let offered = Self::of(token.trim_ascii());
+        // `&` does not short-circuit.
         scheme.eq_ignore_ascii_case(BEARER) & bool::from(self.0.ct_eq(&offered.0))
     }
 }

@@ -1,5 +1,4 @@
-//! Where a request comes from, for the limits and the back-off alone: the address is neither logged
-//! nor kept.
+//! The address of a client, for the limits and the back-off only: it is neither logged nor stored.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,8 +8,8 @@ use votekit_node::config::Config;
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The client's address: the peer's, unless the peer is one of our proxies. Then it is the last
-/// address in `X-Forwarded-For` that is no proxy of ours: a proxy appends the address it saw, and
-/// whatever stands before that is only a claim.
+/// address in `X-Forwarded-For` that is not one of our proxies: a proxy appends the address it saw,
+/// and everything before that is only a claim.
 pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, config: &Config) -> IpAddr {
     if config.tls_proxies.is_empty() || !config.is_tls_proxy(peer) {
         return peer;

@@ -8,15 +8,14 @@ use crate::problem::Problem;
 
 pub(crate) static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The length of a key, in bytes. Whoever has the credential of another elector and guesses the key
-/// of that elector's request learns its choice: a key is not short.
+/// The length of a key, in bytes. A caller with the credential of another elector who guesses the
+/// key of that elector's request learns its choice, so a key must not be short.
 const LENGTH: RangeInclusive<usize> = 16..=255;
 
 const RULE: &str = "has 16 to 255 visible ASCII characters, which others cannot guess";
 
 /// The key, if one was sent: 16 to 255 visible ASCII characters, bare or as a quoted string of
-/// structured fields (RFC 8941), which are the same key when what is between the quotes needs no
-/// escape.
+/// structured fields (RFC 8941). Both forms are the same key if the quoted text needs no escape.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
     let mut values = headers.get_all(&IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };

@@ -1,5 +1,5 @@
-//! The bodies of administrative calls: JSON, with every wrong field by its name. They hold no
-//! secret, so that the reader's own words can be passed on.
+//! The bodies of administrative calls: JSON, with every wrong field reported by its name. They hold
+//! no secret, so the parser's messages can be passed on.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,22 +15,21 @@ use crate::guard::limits;
 use crate::guard::message_rules::check_content_coding;
 use crate::problem::{FieldProblem, Problem};
 
-/// The largest body of an administrative call: a definition with a hundred choices has room to
-/// spare.
+/// The largest body of an administrative call: ample for a definition with a hundred choices.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
-/// How long an administrative call's body may take to arrive.
+/// Timeout for the arrival of an administrative call's body.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
-/// Names and rules are shown up to this length.
+/// Names and rules are cut to this length in answers.
 const SHOWN_MAX: usize = 200;
 
-/// The body of a call.
+/// Parses the body of a call.
 pub(crate) async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
     parse(&read(request).await?)
 }
 
-/// The body of a call that needs none.
+/// Parses the body of a call that needs none.
 pub(crate) async fn optional_json<T: DeserializeOwned>(
     request: Request,
 ) -> Result<Option<T>, Problem> {
@@ -47,7 +46,7 @@ async fn read(request: Request) -> Result<Bytes, Problem> {
     limits::read_json(&head.headers, body, BODY_BYTES_MAX, BODY_TIME).await
 }
 
-/// Reads a body. A byte-order mark before it is skipped.
+/// Parses a body. A byte-order mark before it is skipped.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let json = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let error = match serde_json::from_slice(json) {
@@ -69,8 +68,8 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     }
 }
 
-/// Every member that is wrong, twice there, unknown or missing. Each is read alone: what its reader
-/// then says, unless it misses the others, is about this one.
+/// Every member that is wrong, repeated, unknown or missing. Each member is parsed alone: the error
+/// is then about this member, unless it reports another one as missing.
 fn faults<T: DeserializeOwned>(members: Vec<(String, Value)>) -> Vec<FieldProblem> {
     let mut faults: Vec<FieldProblem> = Vec::new();
     let mut good = Map::new();
@@ -91,7 +90,7 @@ fn faults<T: DeserializeOwned>(members: Vec<(String, Value)>) -> Vec<FieldProble
     for wrong in &faults {
         good.remove(&*wrong.field);
     }
-    // A text stands for what is missing, until the next one is missed.
+    // Fills in an empty text for each missing field, until no further one is reported.
     while let Err(error) = serde_json::from_value::<T>(Value::Object(good.clone())) {
         let Some(name) = missing(&error).filter(|name| !good.contains_key(name)) else { break };
         good.insert(name.clone(), Value::String(String::new()));
@@ -102,7 +101,7 @@ fn faults<T: DeserializeOwned>(members: Vec<(String, Value)>) -> Vec<FieldProble
     faults
 }
 
-/// The field that a reader misses, from serde's words.
+/// The name of the missing field, from serde's message.
 fn missing(error: &serde_json::Error) -> Option<String> {
     let text = error.to_string();
     text.strip_prefix("missing field `")?.strip_suffix('`').map(str::to_owned)
@@ -116,7 +115,7 @@ fn shown(text: &str) -> String {
     text.chars().take(SHOWN_MAX).collect()
 }
 
-/// The members of an object in their order, with those that are there twice.
+/// The members of an object in their order, including repeated ones.
 struct Members(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {

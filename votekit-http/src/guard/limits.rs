@@ -1,4 +1,4 @@
-//! What a request may cost before it is understood: bytes of a body, time to send it.
+//! Limits on a request before it is parsed: the size of its body, and the time to send it.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use crate::problem::Problem;
 
-/// The whole body, if it is JSON by its header, small enough, and here in time. A body whose
-/// announced length is too large is refused unread.
+/// Reads the whole body, if its header declares JSON, it is small enough and it arrives in time. A
+/// body whose announced length is too large is refused unread.
 pub(crate) async fn read_json(
     headers: &HeaderMap,
     body: Body,
@@ -23,7 +23,7 @@ pub(crate) async fn read_json(
     read(body, bytes_max, time).await
 }
 
-/// The whole body, if it is small enough and here in time.
+/// Reads the whole body, if it is small enough and arrives in time.
 pub(crate) async fn read(body: Body, bytes_max: usize, time: Duration) -> Result<Bytes, Problem> {
     let too_large = Problem::BodyTooLarge { bytes_max };
     if body.size_hint().lower() > bytes_max as u64 {
@@ -37,7 +37,7 @@ pub(crate) async fn read(body: Body, bytes_max: usize, time: Duration) -> Result
     }
 }
 
-/// Whether the body is said to be `application/json`, with any parameters.
+/// Whether the body is declared as `application/json`, with any parameters.
 fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
     let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();

@@ -1,6 +1,6 @@
-//! Rules of HTTP itself that hyper leaves to the server: `Host` (RFC 9112, section 3.2), transfer
-//! codings (section 6.1), content codings (RFC 9110, section 8.4). And the answers to messages that
-//! hyper cannot read.
+//! Rules of HTTP that hyper leaves to the server: `Host` (RFC 9112, section 3.2), transfer codings
+//! (section 6.1), content codings (RFC 9110, section 8.4). Also the answers to messages that hyper
+//! cannot parse.
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_ENCODING, HOST, TRANSFER_ENCODING};
@@ -11,7 +11,7 @@ use hyper::StatusCode;
 use crate::guard::response_headers;
 use crate::problem::{self, Problem};
 
-/// Answers a request that breaks a rule of the message; `None` for all others.
+/// Answers a request that breaks a message rule; `None` for all others.
 pub(crate) fn refuse_message<B>(request: &Request<B>) -> Option<Response<Body>> {
     check_host(request)
         .and_then(|()| check_transfer_coding(request.headers()))
@@ -19,7 +19,7 @@ pub(crate) fn refuse_message<B>(request: &Request<B>) -> Option<Response<Body>> 
         .map(Problem::into_response)
 }
 
-/// One `Host` in HTTP/1.1, at most one in HTTP/1.0.
+/// Requires one `Host` in HTTP/1.1, at most one in HTTP/1.0.
 fn check_host<B>(request: &Request<B>) -> Result<(), Problem> {
     let wrong = |rule| Err(Problem::Framing { field: "Host", rule });
     let mut hosts = request.headers().get_all(HOST).iter();
@@ -38,8 +38,8 @@ fn is_authority_byte(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte)
 }
 
-/// `chunked` alone. hyper has refused a body whose last coding is not `chunked`; here come those
-/// with another coding under it.
+/// Allows `chunked` alone. hyper has already refused a body whose last coding is not `chunked`;
+/// this refuses one with another coding beneath it.
 fn check_transfer_coding(headers: &HeaderMap) -> Result<(), Problem> {
     let mut values = headers.get_all(TRANSFER_ENCODING).iter();
     match (values.next(), values.next()) {
@@ -49,7 +49,7 @@ fn check_transfer_coding(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// The body is as it is, in no content coding.
+/// Requires a body without content coding.
 pub(crate) fn check_content_coding(headers: &HeaderMap) -> Result<(), Problem> {
     let is_identity = |coding: &[u8]| {
         let coding = coding.trim_ascii();
@@ -63,8 +63,8 @@ pub(crate) fn check_content_coding(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// A whole answer, as bytes, to a message that cannot be read: in place of hyper's own, which has
-/// no body. `None` for a status that hyper gives to no such message.
+/// A complete answer, as bytes, to a message that cannot be parsed, in place of hyper's own, which
+/// has no body. `None` for a status that hyper does not use for such messages.
 pub(crate) fn unreadable_message(status: StatusCode, is_tls: bool) -> Option<Vec<u8>> {
     let problem = match status {
         StatusCode::BAD_REQUEST => {
@@ -78,8 +78,8 @@ pub(crate) fn unreadable_message(status: StatusCode, is_tls: bool) -> Option<Vec
     Some(closing_answer(status, problem, "", is_tls))
 }
 
-/// A whole answer after which the connection is closed, as bytes. `more` are further header fields,
-/// each with its line end.
+/// A complete answer after which the connection is closed, as bytes. `more` holds further header
+/// fields, each with its line end.
 pub(crate) fn closing_answer(
     status: StatusCode,
     problem: Problem,
@@ -95,7 +95,7 @@ pub(crate) fn closing_answer(
     [head.as_bytes(), &body].concat()
 }
 
-/// The answer to a connection over the share of its address, before it is closed: whole, as bytes.
+/// The answer to a connection over its address's share, before it is closed: complete, as bytes.
 /// Only a listener without TLS can send it.
 pub(crate) fn too_many_connections() -> Vec<u8> {
     closing_answer(

@@ -1,4 +1,4 @@
-//! The variable parts of a path. A path that does not decode is the path of nothing.
+//! The variable parts of a path. A path that cannot be decoded matches no route.
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
@@ -19,7 +19,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathTex
     }
 }
 
-/// A law id from a path. What is none names no election.
+/// Parses a law id from a path. A text that is not a law id names no election.
 pub(crate) fn law_id(text: &str) -> Result<ElectionId, Problem> {
     text.parse().map_err(|_| Problem::UnknownElection)
 }

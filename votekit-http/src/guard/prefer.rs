@@ -1,4 +1,4 @@
-//! `Prefer: wait=N` (RFC 7240): how long a voter would like to wait for the decision.
+//! `Prefer: wait=N` (RFC 7240): how long a voter is willing to wait for the decision.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 static PREFER: HeaderName = HeaderName::from_static("prefer");
 
-/// Answers `Preference-Applied`.
+/// The header that reports the applied preference.
 pub(crate) static PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// The longest wait, in seconds: connections are not free.
+/// The longest wait, in seconds: a waiting request occupies a connection.
 pub(crate) const WAIT_SECONDS_MAX: u64 = 30;
 
-/// A wait that was asked for, cut to the longest there is.
+/// A requested wait, cut to the longest allowed one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wait {
     seconds: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Wait {
 
 impl Wait {
     /// The first `wait` among the preferences: later ones do not count (RFC 7240, section 2). One
-    /// that is not understood is ignored, as the RFC wants it.
+    /// that cannot be parsed is ignored, as the RFC requires.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let values = headers.get_all(&PREFER).iter().filter_map(|value| value.to_str().ok());
         values
@@ -41,18 +41,17 @@ impl Wait {
         Some(Self { seconds: seconds.min(WAIT_SECONDS_MAX) })
     }
 
-    /// How long to wait.
     pub(crate) fn duration(self) -> Duration {
         Duration::from_secs(self.seconds)
     }
 
-    /// What `Preference-Applied` says.
+    /// The value of `Preference-Applied`.
     pub(crate) fn applied(self) -> HeaderValue {
         HeaderValue::try_from(format!("wait={}", self.seconds)).expect("digits are visible ASCII")
     }
 }
 
-/// Splits at a separator that is in no quoted string.
+/// Splits at separators outside of quoted strings.
 fn unquoted_split(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);
     text.split(move |character| {

@@ -1,5 +1,5 @@
-//! Answers that can be cached: with an entity tag, so that what has not changed is not sent again,
-//! and compressed where that saves much.
+//! Cacheable answers: with an entity tag, so that unchanged content is not sent again, and
+//! compressed where that saves much.
 
 use std::io::Write as _;
 
@@ -14,13 +14,13 @@ use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
-/// May be kept for a time, and must be asked for again before it is used.
+/// May be cached, but must be revalidated before each use.
 pub(crate) const REVALIDATE: &str = "no-cache";
 
 /// Never changes.
 pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
-/// What is answered: bytes of one type, in one coding.
+/// The content of an answer: bytes of one type, in one coding.
 #[derive(Debug, Clone)]
 pub(crate) struct Representation {
     bytes: Bytes,
@@ -30,25 +30,25 @@ pub(crate) struct Representation {
 }
 
 impl Representation {
-    /// The bytes as they are.
+    /// The bytes, uncompressed.
     pub(crate) fn plain(bytes: impl Into<Bytes>, content_type: &'static str) -> Self {
         Self::new(bytes.into(), content_type, false)
     }
 
-    /// The same, compressed.
+    /// The bytes, compressed.
     pub(crate) fn compressed(bytes: &[u8], content_type: &'static str) -> Self {
         Self::new(gzip(bytes).into(), content_type, true)
     }
 
-    /// The tag is of the bytes that are sent: the compressed form has another one.
+    /// The tag covers the bytes as sent: the compressed form has a different one.
     fn new(bytes: Bytes, content_type: &'static str, is_gzip: bool) -> Self {
         let digest = const_hex::encode(&Sha256::digest(&bytes)[..16]);
         let etag = HeaderValue::try_from(format!("\"{digest}\"")).expect("digits are visible");
         Self { bytes, etag, content_type, is_gzip }
     }
 
-    /// The answer: 304 without a body where the client has this one. `vary` names the request
-    /// headers by which the answer is chosen.
+    /// Builds the answer: 304 without a body if the client has this representation. `vary` names
+    /// the request headers that select the answer.
     pub(crate) fn answer(
         self,
         request: &HeaderMap,
@@ -77,14 +77,14 @@ impl Representation {
     }
 }
 
-/// What is compressed while a client waits, one at a time: reading the log must not take the
-/// processors from the votes. Whoever comes meanwhile gets the bytes as they are.
+/// Allows one compression at a time during requests: reading the log must not take the processors
+/// from the votes. Concurrent requests get uncompressed bytes.
 static COMPRESSOR: Semaphore = Semaphore::const_new(1);
 
-/// Less is not worth it.
+/// Fewer bytes are not worth compressing.
 const COMPRESSED_BYTES_MIN: usize = 512;
 
-/// The bytes in the form that the client takes and the node has time for.
+/// The bytes in the form that the client accepts and the node has time for.
 pub(crate) async fn negotiated(
     request: &HeaderMap,
     bytes: Vec<u8>,
@@ -109,12 +109,12 @@ pub(crate) async fn negotiated(
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
-    // Hashes in hexadecimal: a better search finds hardly more.
+    // Mostly hashes in hexadecimal: a higher level saves hardly more.
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::fast());
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory takes every byte")
 }
 
-/// Whether the client takes gzip (RFC 9110, section 12.5.3).
+/// Whether the client accepts gzip (RFC 9110, section 12.5.3).
 pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     let mut any = false;

@@ -1,4 +1,4 @@
-//! Header fields that every answer has, and who may read an answer in a browser.
+//! Header fields of every answer, and the permission for pages of other origins to read it.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -10,11 +10,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Response};
 use axum::middleware::Next;
 
 /// With the request id, the key to the results of an election that shows them to those who have
-/// voted. A header, so that it stands in no log of addresses.
+/// voted. A header, so that it appears in no log of addresses.
 pub(crate) static VOTER_TOKEN: HeaderName = HeaderName::from_static("votekit-voter-token");
 
-/// On every answer, unless the answer has its own: a client guesses no type, sends no address on,
-/// and a browser that shows the answer as a page loads and frames nothing.
+/// On every answer that does not set its own value: a client guesses no type and forwards no
+/// address, and a browser that shows the answer as a page loads nothing and lets no page frame it.
 const ALWAYS: [(HeaderName, &str); 4] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (REFERRER_POLICY, "no-referrer"),
@@ -22,10 +22,10 @@ const ALWAYS: [(HeaderName, &str); 4] = [
     (CACHE_CONTROL, "no-store"),
 ];
 
-/// A year.
+/// One year.
 const HSTS: &str = "max-age=31536000";
 
-/// Completes an answer. Only a listener with TLS asks for TLS from then on.
+/// Completes an answer. Only a listener with TLS makes the client require TLS from then on.
 pub(crate) fn complete(response: &mut Response<Body>, is_tls: bool) {
     let headers = response.headers_mut();
     for (name, value) in ALWAYS {
@@ -36,13 +36,13 @@ pub(crate) fn complete(response: &mut Response<Body>, is_tls: bool) {
     }
 }
 
-/// The same fields as text, for answers that are written as bytes.
+/// The same fields as text, for answers that are assembled as bytes.
 pub(crate) fn as_text(is_tls: bool) -> String {
     let hsts = is_tls.then_some((STRICT_TRANSPORT_SECURITY, HSTS));
     ALWAYS.into_iter().chain(hsts).map(|(name, value)| format!("{name}: {value}\r\n")).collect()
 }
 
-/// Lets pages of any origin read what is public: the log and the results, so that an auditor can
+/// Lets pages of any origin read public data, the log and the results, so that an auditor can
 /// verify in a browser. An answer to a voter's token is not public.
 pub(crate) async fn any_origin(request: Request, next: Next) -> Response<Body> {
     let is_public = !request.headers().contains_key(&VOTER_TOKEN);

@@ -1,4 +1,4 @@
-//! Measures each request of a route: method, status, duration. No label is made on the way.
+//! Measures each request of a route: method, status, duration. Builds no label per request.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use axum::http::{Method, Request, Response};
 use tower::{Layer, Service};
 use votekit_node::metrics::RouteMeter;
 
-/// Measures what it wraps under one route.
+/// Measures the wrapped service under one route.
 #[derive(Clone)]
 pub(crate) struct Timing(Arc<RouteMeter>);
 
 impl Timing {
-    /// Measures under the route of this pattern.
+    /// Measures under this route pattern.
     pub(crate) fn of(route: &'static str) -> Self {
         Self(Arc::new(RouteMeter::new(route)))
     }
@@ -28,7 +28,7 @@ impl<S> Layer<S> for Timing {
     }
 }
 
-/// A service whose requests are measured.
+/// A measured service.
 #[derive(Clone)]
 pub(crate) struct Timed<S> {
     inner: S,
@@ -59,7 +59,7 @@ where
     }
 }
 
-/// A request on its way.
+/// A request in progress.
 pub(crate) struct Measured<F> {
     inner: F,
     meter: Arc<RouteMeter>,

@@ -1,5 +1,5 @@
-//! What a connection is doing: waiting for its client, or working for it. One that waits may be
-//! told to leave; one that works may not.
+//! The activity of a connection: waiting for its client, or working on a request. A waiting
+//! connection may be evicted, a working one may not.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,51 +8,51 @@ use std::task::{Context, Poll};
 
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-/// The states in one word: working, told to leave, or else the millisecond since which the
+/// The states in one word: working, leaving (evicted), or else the millisecond since which the
 /// connection waits.
 const WORKING: u64 = 0;
 const LEAVING: u64 = u64::MAX;
 
-/// The activity of one connection. A connection waits until a request has come whole, and again
-/// from its answer on.
+/// The activity of one connection. A connection waits until a request is complete, and again once
+/// it is answered.
 #[derive(Debug)]
 pub(super) struct Activity {
     state: AtomicU64,
 }
 
 impl Activity {
-    /// A connection that waits from now on; times are milliseconds from 1, of any start that all
+    /// A connection that waits from now on. Times are milliseconds, from 1, since a start that all
     /// connections share.
     pub(super) fn waiting(now_ms: u64) -> Self {
         Self { state: AtomicU64::new(now_ms) }
     }
 
-    /// A request is here: the connection works. `false` when it was told to leave before; then
-    /// nothing may be begun.
+    /// Marks the connection as working on a request. `false` if it was evicted before: then it must
+    /// begin nothing.
     pub(super) fn work(&self) -> bool {
         let works = |state| (state != LEAVING).then_some(WORKING);
         self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, works).is_ok()
     }
 
-    /// The request is answered: the connection waits for the next one.
+    /// Marks the connection as waiting for its next request.
     pub(super) fn wait(&self, now_ms: u64) {
         let waits = |state| (state != LEAVING).then_some(now_ms);
-        // One that was told to leave leaves.
+        // An evicted connection stays evicted.
         let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, waits);
     }
 
-    /// Since when the connection waits; `None` while it works or leaves.
+    /// The time since which the connection waits; `None` while it works or leaves.
     pub(super) fn waiting_since(&self) -> Option<u64> {
         Some(self.state.load(Ordering::Acquire)).filter(|state| ![WORKING, LEAVING].contains(state))
     }
 
-    /// Tells the connection to leave, if it still waits since then.
+    /// Evicts the connection, unless it has worked since `since_ms`.
     pub(super) fn dismiss(&self, since_ms: u64) -> bool {
         self.state.compare_exchange(since_ms, LEAVING, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 
-/// The body of a request. When it has come whole the connection works.
+/// A request body that marks its connection as working once it is complete.
 pub(super) struct WatchedBody {
     body: Incoming,
     activity: Arc<Activity>,
@@ -74,14 +74,15 @@ impl Body for WatchedBody {
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
         if matches!(frame, Poll::Ready(None)) && !self.activity.work() {
-            // The connection is being dropped, and with it whoever reads.
+            // The connection was evicted: it is being dropped, together with the reader of this
+            // body.
             return Poll::Pending;
         }
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        // Whoever reads comes to the end itself: there the connection begins to work.
+        // The reader must poll the end itself: that is where the connection begins to work.
         false
     }
 

@@ -35,53 +35,53 @@ use crate::gate::Gate;
 use crate::guard::message_rules::refuse_message;
 use crate::guard::response_headers::complete;
 
-/// How far the life of a server has come.
+/// The phase of a server's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
-    /// Requests are taken.
+    /// Requests are accepted.
     Serving,
     /// Requests in flight finish.
     Draining,
-    /// Requests that are worked on finish; those that have not come whole are dropped.
+    /// Requests in progress finish; incomplete ones are dropped.
     Finishing,
-    /// Whatever is left is dropped.
+    /// All remaining requests are dropped.
     Ended,
 }
 
-/// What a connection may take.
+/// The limits of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// The longest time for the head of a request, a TLS handshake, or an idle connection.
+    /// The longest time for a request head, a TLS handshake, or an idle connection.
     pub(super) header_time: Duration,
-    /// The longest time in which a client takes nothing of an answer.
+    /// The longest time in which a client may take nothing of an answer.
     pub(super) stall_time: Duration,
-    /// The longest life of a connection; what was begun is still answered.
+    /// The longest life of a connection; a request in progress is still answered.
     pub(super) life_max: Option<Duration>,
-    /// The most requests that are answered on it.
+    /// The most requests answered on one connection.
     pub(super) requests_max: Option<u32>,
 }
 
-/// What every connection of one listener is served with.
+/// The service shared by the connections of one listener.
 pub(super) struct Service {
     pub(super) router: Router,
-    /// Looks at requests before the router; not on listeners that are not public.
+    /// Checks requests before the router; only on the public listener.
     pub(super) gate: Option<Gate>,
     pub(super) tls: Option<Arc<TlsIdentity>>,
-    /// Whether a request that is not answered 401 has shown a token.
+    /// Whether callers need a token: an answer other than 401 then proves one.
     pub(super) wants_token: bool,
     pub(super) limits: Limits,
 }
 
 impl Service {
-    /// Closes a connection that gets no slot. What it is told goes as far as the system takes it at
-    /// once: nothing is waited for.
+    /// Refuses a connection that gets no slot. Writes as much of the refusal as the system takes at
+    /// once, without waiting.
     pub(super) fn refuse(&self, stream: &TcpStream, refusal: &[u8]) {
         if self.tls.is_none() {
             let _ = stream.try_write(refusal);
         }
     }
 
-    /// Serves one connection until either side has enough, or it is told to make room.
+    /// Serves one connection until either side closes it, or it is evicted.
     pub(super) async fn serve(
         &self,
         stream: TcpStream,
@@ -89,7 +89,8 @@ impl Service {
         slot: &Slot,
         mut phase: watch::Receiver<Phase>,
     ) {
-        // Nothing is set up for a connection that says nothing: there may be thousands of them.
+        // Nothing is set up before the first byte arrives: there may be thousands of silent
+        // connections.
         tokio::select! {
             spoken = tokio::time::timeout(self.limits.header_time, stream.readable()) => {
                 if !matches!(spoken, Ok(Ok(()))) {
@@ -99,7 +100,7 @@ impl Service {
             () = slot.dismissed() => return,
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
         }
-        // Boxed, so that those who wait above do not hold the room for it.
+        // Boxed, so that the future of a connection that still waits above stays small.
         match &self.tls {
             None => Box::pin(self.serve_requests(stream, peer, slot, phase)).await,
             Some(tls) => Box::pin(self.serve_tls(&tls.acceptor(), stream, peer, slot, phase)).await,
@@ -123,14 +124,14 @@ impl Service {
             () = slot.dismissed() => return,
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
         };
-        // Who fails at the handshake speaks another protocol, or gave up: nothing to tell, and
-        // nobody to tell it to.
+        // A client that fails the handshake speaks another protocol or has given up: it gets no
+        // answer.
         if let Ok(Ok(stream)) = stream {
             self.serve_requests(stream, peer, slot, phase).await;
         }
     }
 
-    /// One request after the other.
+    /// Serves one request after another.
     async fn serve_requests<S>(
         &self,
         stream: S,
@@ -158,13 +159,13 @@ impl Service {
             () = outlived(self.limits.life_max) => connection.as_mut().graceful_shutdown(),
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => connection.as_mut().graceful_shutdown(),
         }
-        // What was begun is answered; a connection that begins nothing may have to make room.
+        // A request in progress is still answered; a waiting connection may be evicted.
         tokio::select! {
             _ = connection.as_mut() => return,
             () = slot.dismissed() => return,
             _ = phase.wait_for(|phase| *phase >= Phase::Finishing) => {}
         }
-        // The rest of its request may never come.
+        // The rest of an incomplete request may never arrive.
         if slot.activity().waiting_since().is_some() {
             return;
         }
@@ -191,7 +192,7 @@ impl Service {
         if answer.status() == StatusCode::TOO_MANY_REQUESTS
             && let Some(gate) = &self.gate
         {
-            // Meanwhile the connection waits, and may be told to make room.
+            // Meanwhile the connection counts as waiting, and may be evicted.
             gate.pace_refusal().await;
         }
         let answered = answered.fetch_add(1, Ordering::Relaxed) + 1;
@@ -202,7 +203,7 @@ impl Service {
         Ok(answer)
     }
 
-    /// Whether the connection ends with this answer.
+    /// Whether the connection closes after this answer.
     fn is_last(&self, answer: &Response<Body>, slot: &Slot, answered: u32) -> bool {
         if self.wants_token {
             if answer.status() == StatusCode::UNAUTHORIZED {
@@ -224,7 +225,7 @@ impl Service {
         } else if activity.work() {
             request.map(|_| Body::empty())
         } else {
-            // This connection is being dropped.
+            // This connection was evicted and is being dropped.
             return std::future::pending().await;
         };
         // A router is always ready.
@@ -234,7 +235,7 @@ impl Service {
     }
 }
 
-/// Resolves when a connection that began now has outlived its time.
+/// Resolves when a connection that begins now has reached its longest life.
 async fn outlived(life_max: Option<Duration>) {
     match life_max {
         Some(life_max) => sleep(life_max).await,
@@ -242,16 +243,16 @@ async fn outlived(life_max: Option<Duration>) {
     }
 }
 
-/// The most a connection buffers: the head of a request must fit.
+/// The most bytes that a connection buffers: the head of a request must fit.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// How long, and how much, a client may go on sending after the last answer. Closing at once would
-/// reset the connection, and a client in the middle of a body that was refused would not see the
-/// refusal.
+/// The time and the number of bytes for which a client may continue to send after the last answer.
+/// Closing at once would reset the connection, and a client in the middle of a refused body would
+/// not see the refusal.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// A stream that gives up on a client who takes nothing, and takes leave of one who still sends.
+/// A stream with a write-stall timeout and a lingering close.
 struct Patient<'a, S> {
     slot: &'a Slot,
     stream: S,
@@ -271,7 +272,8 @@ impl<'a, S> Patient<'a, S> {
         Self { slot, stream, stall_time, stalled: None, leaving: None }
     }
 
-    /// Passes on what a write came to; one that has been pending for too long has failed.
+    /// Returns the result of a write; fails a write that has been pending for longer than
+    /// `stall_time`.
     fn within_stall_time<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -333,7 +335,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<'_, S> {
         }
         let slot = this.slot;
         let leaving = this.leaving.get_or_insert_with(|| {
-            // The slot is another's from here on.
+            // From here on the slot belongs to another connection.
             let linger = slot.release_and_linger();
             Leaving {
                 deadline: Box::pin(tokio::time::sleep_until(Instant::now() + LINGER_TIME)),
@@ -341,7 +343,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<'_, S> {
                 _linger: linger,
             }
         });
-        // The rest of a vote may be among it.
+        // Zeroed, as it may hold the rest of a vote.
         let mut discarded = Zeroizing::new([0; 16 * 1024]);
         while leaving.bytes_left > 0 {
             let mut buffer = ReadBuf::new(&mut *discarded);

@@ -1,13 +1,13 @@
-//! File descriptors: each connection takes one, and the system gives a process only so many.
+//! File descriptors: each connection takes one, and the system limits their number per process.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Kept for files, other listeners' connections, those that wait or linger, and the system: a
-/// connection of the public listener never takes the last ones.
+/// Reserved for files, connections of other listeners, waiting and lingering connections, and the
+/// system: connections of the public listener never take the last ones.
 const RESERVED: usize = 1024;
 
-/// Raises the limit of this process as far as it may, and says how many connections the public
-/// listener can hold: those that were asked for, or as many as there are file descriptors for.
+/// Raises the limit of this process as far as allowed, and returns the number of connections that
+/// the public listener can hold: `asked`, or fewer if the file descriptors do not suffice.
 pub(super) fn connections_within_limit(asked: usize) -> usize {
     raise();
     let limit = getrlimit(Resource::Nofile).current;
@@ -26,7 +26,7 @@ pub(super) fn connections_within_limit(asked: usize) -> usize {
 
 fn raise() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    // Where it is refused the limit stays as it is: what follows goes by what there is.
+    // If the system refuses, the present limit applies.
     if current.is_some()
         && current != maximum
         && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
@@ -39,10 +39,10 @@ fn raise() {
     }
 }
 
-/// `None`: there is no limit.
+/// Bounds `asked` by the limit; `None` means unlimited.
 fn within(asked: usize, limit: Option<u64>) -> usize {
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    // However few there are: some connections.
+    // Even with very few descriptors at least one connection is allowed.
     asked.min(limit.saturating_sub(RESERVED).max(limit / 2)).max(1)
 }
 

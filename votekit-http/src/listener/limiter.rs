@@ -1,17 +1,18 @@
-//! Which connections a listener holds: how many, of which addresses, who waits for a slot and who
-//! makes room. A state machine that is handed times and knows nothing of protocols.
+//! The connection limiter of a listener: how many connections it holds, from which addresses, which
+//! newcomers wait for a slot and which connections are evicted. A state machine that takes the time
+//! as an argument and knows no protocol.
 //!
 //! ```text
 //! a prefix over its share            refused at once
-//! every slot taken                   the newcomer waits: prefixes that hold least are served first
-//! … a connection that was answered   makes room, unless its prefix holds less than any that waits
-//! … a connection idle for long       makes room, the longest idle first
-//! the waiting room full              the prefix that holds most is refused
+//! every slot taken                   the newcomer waits: the lowest rank is served first
+//! … a connection that was answered   is closed, unless its prefix ranks below every one that waits
+//! … a connection idle for long       is evicted, the longest idle first
+//! the waiting room full              the highest rank is refused
 //! ```
 //!
 //! So an attacker with many busy connections loses one with each answer, and a voter whose address
 //! holds few gets the next slot and keeps it. On a listener with a reserve, connections that have
-//! not shown a token leave that part free.
+//! shown no token leave that part free.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -23,32 +24,32 @@ use super::activity::Activity;
 /// The limits of one listener.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LimiterRules {
-    /// Connections held at once.
+    /// The most connections held at once.
     pub(super) slots_max: u32,
-    /// Of them, those kept for connections that were trusted.
+    /// The part of them reserved for trusted connections.
     pub(super) reserved: u32,
-    /// Connections of one address, held or waiting; 0: any number.
+    /// The most connections of one address, held or waiting; 0: no limit.
     pub(super) per_address_max: u32,
-    /// Newcomers that wait at once.
+    /// The most newcomers that wait at once.
     pub(super) waiting_max: u32,
-    /// The idle time before a connection may be asked to make room.
+    /// The idle time before a connection may be evicted.
     pub(super) stay_min_ms: u64,
-    /// The longest time that a newcomer waits.
+    /// The longest time for which a newcomer waits.
     pub(super) wait_max_ms: u64,
 }
 
-/// Names one connection.
+/// Identifies one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ConnectionId(u64);
 
-/// What becomes of a newcomer.
+/// The result of [`ConnectionLimiter::arrive`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arrival {
     /// It has a slot.
     Held(ConnectionId),
-    /// It waits for one.
+    /// It waits for a slot.
     Waiting(ConnectionId),
-    /// Its prefix has its share, or there is no room to wait.
+    /// Its prefix has used its share, or the waiting room is full.
     Refused,
 }
 
@@ -57,21 +58,21 @@ pub(super) enum Arrival {
 pub(super) struct ConnectionLimiter {
     rules: LimiterRules,
     held: HashMap<ConnectionId, Holder>,
-    /// Of those held, the ones that were not trusted.
+    /// The number of held connections that are not trusted.
     untrusted: u32,
-    /// Of those held, the ones that were asked to make room.
+    /// The number of held connections that have to leave.
     leaving: u32,
     /// In the order in which they get slots.
     waiting: BTreeMap<(Rank, ConnectionId), Waiter>,
     by_prefix: HashMap<Prefix, Count>,
-    /// The idle when they were last looked for, the longest first, with the time since which they
-    /// wait for their client.
+    /// The idle connections of the last search, the longest idle last, with the time since which
+    /// each waits for its client.
     idle: Vec<(u64, ConnectionId)>,
     next: u64,
 }
 
-/// How much a prefix holds: its connections over its factor, of the network around the address that
-/// holds most. 0 where nothing is counted.
+/// The load of an address: its connections divided by the share factor, rounded up, for the prefix
+/// where this is highest. 0 where nothing is counted.
 type Rank = u32;
 
 #[derive(Debug)]
@@ -94,7 +95,8 @@ struct Waiter {
 struct Count {
     held: u32,
     waiting: u32,
-    /// The rank of the last that came to wait: those of one address are served in their order.
+    /// The rank of the latest newcomer that waits: a later one of the same address is not served
+    /// before it.
     last_rank: Rank,
 }
 
@@ -112,7 +114,8 @@ impl ConnectionLimiter {
         }
     }
 
-    /// A newcomer, and the waiting one that was refused in its place, if one was.
+    /// Takes in a newcomer. Also returns the waiting connection that was refused in its place, if
+    /// any.
     pub(super) fn arrive(
         &mut self,
         shares: Option<Shares>,
@@ -151,7 +154,7 @@ impl ConnectionLimiter {
         (Arrival::Waiting(id), refused)
     }
 
-    /// Gives free slots to those who wait.
+    /// Gives free slots to waiting newcomers, and returns them.
     pub(super) fn grant(&mut self) -> Vec<ConnectionId> {
         let mut granted = Vec::new();
         while self.has_room()
@@ -164,8 +167,9 @@ impl ConnectionLimiter {
         granted
     }
 
-    /// Whether a connection that was just answered has to make room.
+    /// Whether a connection that was just answered has to leave.
     pub(super) fn answered(&mut self, id: ConnectionId) -> bool {
+        // Enough connections leave already for all that wait.
         if self.leaving as usize >= self.waiting.len() {
             return self.held.get(&id).is_some_and(|holder| holder.leaving);
         }
@@ -176,6 +180,7 @@ impl ConnectionLimiter {
         if holder.trusted {
             return false;
         }
+        // The first to be served has the lowest rank of all that wait.
         let least = self.waiting.first_key_value().map_or(0, |((rank, _), _)| *rank);
         let yields = holder.shares.is_none_or(|shares| {
             let own_waits = self.by_prefix.get(&shares.narrow()).is_some_and(|own| own.waiting > 0);
@@ -187,7 +192,8 @@ impl ConnectionLimiter {
         yields
     }
 
-    /// A connection showed a token: it makes no room, and leaves its slot to those without one.
+    /// Marks a connection that showed a token as trusted: it is never evicted, and its former slot
+    /// is free for connections without one.
     pub(super) fn trust(&mut self, id: ConnectionId) {
         if let Some(holder) = self.held.get_mut(&id)
             && !holder.trusted
@@ -197,7 +203,7 @@ impl ConnectionLimiter {
         }
     }
 
-    /// A connection has ended, or waits no longer.
+    /// Removes a connection that has ended, or no longer waits.
     pub(super) fn release(&mut self, id: ConnectionId) {
         if let Some(holder) = self.held.remove(&id) {
             self.untrusted -= u32::from(!holder.trusted);
@@ -212,8 +218,9 @@ impl ConnectionLimiter {
         }
     }
 
-    /// Asks as many of the longest idle to make room as wait, and gives those that have waited for
-    /// too long. Looks at every connection: called some times a second, while any wait.
+    /// Evicts the longest idle connections, at most one for each that waits, and removes newcomers
+    /// that have waited too long. Returns both. Scans every connection: called a few times a second
+    /// while any wait.
     pub(super) fn tick(&mut self, now_ms: u64) -> (Vec<ConnectionId>, Vec<ConnectionId>) {
         let expired: Vec<_> = self
             .waiting
@@ -239,12 +246,12 @@ impl ConnectionLimiter {
         (dismissed, expired)
     }
 
-    /// Newcomers that wait.
+    /// The number of waiting newcomers.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Those that may be asked to make room, the longest idle last.
+    /// Collects the connections that may be evicted, the longest idle last.
     fn find_idle(&mut self, now_ms: u64) {
         let latest_ms = now_ms.saturating_sub(self.rules.stay_min_ms);
         self.idle.clear();
@@ -253,7 +260,7 @@ impl ConnectionLimiter {
             let since_ms = holder.activity.waiting_since()?;
             (since_ms <= latest_ms).then_some((since_ms, *id))
         }));
-        // Of those that wait equally long the first to come goes first.
+        // Among equally long idle ones the first to arrive goes first.
         self.idle.sort_unstable_by(|one, other| other.cmp(one));
     }
 
@@ -304,7 +311,7 @@ impl ConnectionLimiter {
         }
     }
 
-    /// Takes one that waits out of the waiting room.
+    /// Removes a newcomer from the waiting room.
     fn forget(&mut self, id: ConnectionId) {
         let key = self.waiting.keys().find(|(_, waiting)| *waiting == id).copied();
         if let Some(waiter) = key.and_then(|key| self.waiting.remove(&key)) {

@@ -17,7 +17,7 @@ fn rules(slots_max: u32) -> LimiterRules {
     }
 }
 
-/// A limiter with what is known of each connection.
+/// A limiter, with the activity of each connection.
 struct Listener {
     limiter: ConnectionLimiter,
     key: DigestKey,
@@ -43,7 +43,7 @@ impl Listener {
         arrival
     }
 
-    /// From a network of its own: 10.N.0.1.
+    /// A newcomer from a separate network: 10.N.0.1.
     fn arrive(&mut self, network: u8) -> Arrival {
         self.arrive_at(Ipv4Addr::new(10, network, 0, 1), 1)
     }
@@ -183,7 +183,7 @@ fn a_reserve_is_kept_for_those_who_showed_a_token() {
     listener.limiter.release(held[0]);
     assert_eq!(listener.limiter.grant(), [administrator]);
     listener.limiter.trust(administrator);
-    // It holds a slot of the reserve from now on.
+    // From now on it holds a slot of the reserve.
     let newcomer = listener.held(1);
     listener.waiting(1);
     assert!(!listener.limiter.answered(administrator), "it makes no room");
@@ -216,7 +216,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// Whatever happens, limits hold, accounts add up, and a free slot is not withheld.
+    /// After any sequence of steps the limits hold, the counts add up, and no free slot is
+    /// withheld.
     #[test]
     fn limits_hold_and_accounts_add_up(steps in steps()) {
         let limits = LimiterRules { reserved: 2, per_address_max: 5, waiting_max: 6, ..rules(8) };

@@ -1,7 +1,7 @@
-//! Problem details for messages that hyper cannot read.
+//! Problem details for messages that hyper cannot parse.
 //!
-//! hyper answers such a message itself, with a status and no body, before any service sees it. On
-//! its way out that answer is replaced by one with the same status and problem details.
+//! hyper answers such a message itself, with a status and no body, before any service sees it. This
+//! stream replaces that answer by one with the same status and problem details.
 
 use std::io;
 use std::pin::Pin;
@@ -12,11 +12,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::guard::message_rules::unreadable_message;
 
-/// A stream on which hyper's own refusals are replaced.
+/// A stream that replaces hyper's own refusals.
 pub(super) struct ParseRefusals<S> {
     stream: S,
     is_tls: bool,
-    /// What is written in place of a refusal, and how much of it has been.
+    /// The bytes written in place of a refusal, and the number already written.
     replacement: Option<(Vec<u8>, usize)>,
 }
 
@@ -27,7 +27,7 @@ impl<S> ParseRefusals<S> {
 }
 
 impl<S: AsyncWrite + Unpin> ParseRefusals<S> {
-    /// Writes the replacement to its end, then says that all of `replaced` was written.
+    /// Writes the whole replacement, then reports all of `replaced` as written.
     fn write_replacement(
         &mut self,
         context: &mut Context<'_>,
@@ -48,9 +48,9 @@ impl<S: AsyncWrite + Unpin> ParseRefusals<S> {
     }
 }
 
-/// The status of one of hyper's own refusals, when `bytes` are exactly that. No answer of ours
-/// looks so: those of these statuses have a body. And no body of ours holds a carriage return, so
-/// that the rest of a body that was written in part does not either.
+/// The status of one of hyper's own refusals, if `bytes` are exactly that. No answer of ours
+/// matches: with these statuses ours have a body, and no body of ours contains a carriage return,
+/// so the rest of a partly written body does not match either.
 fn own_refusal(bytes: &[u8]) -> Option<StatusCode> {
     const EMPTY: &[u8] = b"\r\ncontent-length: 0\r\n";
     let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;

@@ -1,5 +1,5 @@
-//! The connections of one listener behind a lock, and the ways to reach each of them: what the
-//! [`ConnectionLimiter`] decides is carried out here.
+//! The connections of one listener behind a lock, with the signals to each of them: carries out the
+//! decisions of the [`ConnectionLimiter`].
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -17,9 +17,10 @@ use super::limiter::{Arrival, ConnectionId, ConnectionLimiter, LimiterRules};
 #[derive(Debug)]
 pub(super) struct Slots {
     state: Mutex<State>,
-    /// Whether newcomers wait: looked at with each answer, without the lock.
+    /// Whether newcomers wait: read with each answer, without the lock.
     is_short: AtomicBool,
-    /// Connections that have given their slot back and still listen to a client that sends.
+    /// The number of connections that have released their slot and still drain their client's
+    /// bytes.
     lingering: AtomicU32,
     start: Instant,
 }
@@ -30,7 +31,7 @@ struct State {
     signals: HashMap<ConnectionId, Arc<Signals>>,
 }
 
-/// How a connection is told of its fate.
+/// Signals the decisions to a connection.
 #[derive(Debug)]
 struct Signals {
     activity: Arc<Activity>,
@@ -39,14 +40,14 @@ struct Signals {
     dismissed: Notify,
 }
 
-/// No newcomer gets a slot.
+/// The newcomer gets no slot.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refused;
 
-/// The time between two searches for idle connections while newcomers wait.
+/// The interval between searches for idle connections while newcomers wait.
 pub(super) const TICK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Connections that may linger at once: each has a file descriptor.
+/// The most connections that linger at once: each holds a file descriptor.
 pub(super) const LINGERING_MAX: u32 = 256;
 
 impl Slots {
@@ -60,13 +61,13 @@ impl Slots {
         }
     }
 
-    /// Milliseconds since these slots were made, from 1.
+    /// Milliseconds since these slots were created, from 1.
     pub(super) fn now_ms(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).map_or(u64::MAX - 1, |elapsed| elapsed + 1)
     }
 
-    /// A newcomer, `None` for one that counts under no prefix. It may have to wait:
-    /// [`Slot::granted`]. `open` is kept for as long as the slot.
+    /// Takes in a newcomer; `shares` is `None` for one that counts under no prefix. It may have to
+    /// wait: see [`Slot::granted`]. `open` is kept for as long as the slot.
     pub(super) fn arrive(
         self: &Arc<Self>,
         shares: Option<Shares>,
@@ -111,8 +112,7 @@ impl Slots {
         self.is_short.load(Ordering::Relaxed)
     }
 
-    /// Looks for connections that can make room. Called every [`TICK_INTERVAL`] while slots are
-    /// short.
+    /// Searches for connections to evict. Called every [`TICK_INTERVAL`] while slots are short.
     pub(super) fn tick(&self) {
         let now_ms = self.now_ms();
         let mut state = self.state();
@@ -130,12 +130,12 @@ impl Slots {
         self.settle(&mut state);
     }
 
-    /// Gives free slots to those who wait.
+    /// Gives free slots to waiting newcomers.
     fn settle(&self, state: &mut State) {
         for id in state.limiter.grant() {
             if let Some(signals) = state.signals.get(&id) {
                 signals.granted.store(true, Ordering::Release);
-                // It has its slot from now on, and time to say what it wants.
+                // Its idle time begins with its slot, so it has time to send its request.
                 signals.activity.wait(self.now_ms());
                 signals.decided.notify_one();
             }
@@ -143,8 +143,8 @@ impl Slots {
         self.is_short.store(state.limiter.waiting() > 0, Ordering::Relaxed);
     }
 
-    /// No code panics while it holds the state half changed, so a poisoned lock is as good as
-    /// another.
+    /// No code panics while it holds a half-changed state, so the data behind a poisoned lock is
+    /// valid.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -158,7 +158,7 @@ impl State {
     }
 }
 
-/// The slot of one connection, or its place among those who wait for one.
+/// The slot of one connection, or its place among the waiting newcomers.
 #[derive(Debug)]
 pub(super) struct Slot {
     slots: Arc<Slots>,
@@ -169,10 +169,10 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Resolves when the connection has its slot.
+    /// Resolves when it is decided whether the connection gets a slot.
     ///
     /// # Errors
-    /// When it gets none.
+    /// The connection gets no slot.
     pub(super) async fn granted(&self) -> Result<(), Refused> {
         if !self.signals.granted.load(Ordering::Acquire) {
             self.signals.decided.notified().await;
@@ -188,12 +188,12 @@ impl Slot {
         self.slots.now_ms()
     }
 
-    /// Resolves when the connection is to make room at once.
+    /// Resolves when the connection is evicted and must close at once.
     pub(super) async fn dismissed(&self) {
         self.signals.dismissed.notified().await;
     }
 
-    /// Whether the connection, which was just answered, has to make room.
+    /// Whether the connection, which was just answered, has to leave.
     pub(super) fn must_yield(&self) -> bool {
         if !self.slots.is_short() {
             return false;
@@ -205,15 +205,15 @@ impl Slot {
         yields
     }
 
-    /// The connection has shown a token.
+    /// Records that the connection has shown a token.
     pub(super) fn trust(&self) {
         let mut state = self.slots.state();
         state.limiter.trust(self.id);
         self.slots.settle(&mut state);
     }
 
-    /// Gives the slot back. `None` if there are enough that listen to a client who still sends:
-    /// then the connection is to be closed at once.
+    /// Releases the slot. `None` if too many connections linger already: then the caller must close
+    /// the connection at once.
     pub(super) fn release_and_linger(&self) -> Option<Linger> {
         self.release();
         let lingering = self.slots.lingering.fetch_add(1, Ordering::Relaxed);
@@ -237,7 +237,7 @@ impl Drop for Slot {
     }
 }
 
-/// The right to listen to a client after the last answer.
+/// The permission to read from a client after the last answer.
 #[derive(Debug)]
 pub(super) struct Linger(Arc<Slots>);
 

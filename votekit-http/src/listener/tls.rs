@@ -11,7 +11,7 @@ use votekit_node::data_folder::check_private;
 
 use super::ServeError;
 
-/// The identity of the public listener. It can be read again while connections are served.
+/// The identity of the public listener. It can be reloaded while connections are served.
 pub(super) struct TlsIdentity {
     cert: PathBuf,
     key: PathBuf,
@@ -28,7 +28,7 @@ impl TlsIdentity {
         Ok(Self { cert: cert.to_owned(), key: key.to_owned(), acceptor })
     }
 
-    /// Reads the files again. When they are wrong the identity stays as it was.
+    /// Reloads the files. On an error the earlier identity stays.
     ///
     /// # Errors
     /// As [`acceptor`].
@@ -38,17 +38,17 @@ impl TlsIdentity {
         Ok(())
     }
 
-    /// Takes connections with the identity of this moment.
+    /// An acceptor with the current identity.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         self.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Takes TLS 1.2 and 1.3 connections with this identity, for HTTP/1.1.
+/// Builds an acceptor for TLS 1.2 and 1.3 connections with this identity, for HTTP/1.1.
 ///
 /// # Errors
-/// [`ServeError::TlsFile`] naming the file, [`ServeError::TlsKey`] when others can reach the key, [`ServeError::TlsIdentity`] when the two do not belong
-/// together.
+/// [`ServeError::TlsFile`] naming the file, [`ServeError::TlsKey`] if others can reach the key,
+/// [`ServeError::TlsIdentity`] if the two do not belong together.
 fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, ServeError> {
     let wrong = |path: &Path, rule: String| ServeError::TlsFile { path: path.to_owned(), rule };
     let chain = CertificateDer::pem_file_iter(cert)

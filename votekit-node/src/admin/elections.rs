@@ -1,8 +1,7 @@
-//! What officials and operators do with elections: create, load a roll, open, close, certify,
-//! purge.
+//! Administrative operations on elections: create, load a roll, open, close, certify, purge.
 //!
-//! Long because each act of an official stands here with its checks; one file each would share all
-//! of its imports and its private helpers.
+//! One long file: each operation stands beside its checks, and separate files would share all
+//! imports and private helpers.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -37,21 +36,21 @@ use crate::recovery::Recovered;
 use crate::roll_store::{self, Kept, LoadProgress};
 use crate::seal::endorse::{Endorse as _, Endorsement, ProposedBlock, SoleAuthority};
 
-/// How long the files of a roll may take to be read, checked and copied: eight million electors
-/// take minutes from a slow disk.
+/// Timeout for reading, checking and copying the files of a roll: eight million electors take
+/// minutes from a slow disk.
 const LOAD_TIME: Duration = Duration::from_secs(600);
 
-/// How many accepted votes must be new before results move, when nothing else is asked for.
+/// The default number of accepted votes that must be new before results move.
 const PUBLISH_EVERY: u64 = 20;
 
-/// A choice as it is asked for: by its id, or with its labels.
+/// A requested choice: its id alone, or with its labels.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "must be a list of ids, or of objects with id, fr and en")]
 pub enum ChoiceRequest {
-    /// The id alone: `oui`, `non` and `blanc` get their customary labels, another choice is
+    /// The id alone. `oui`, `non` and `blanc` get their customary labels; any other choice is
     /// labelled by its id.
     Id(String),
-    /// With its labels.
+    /// The id with its labels.
     Labelled {
         /// The id.
         id: String,
@@ -62,7 +61,7 @@ pub enum ChoiceRequest {
     },
 }
 
-/// What an election is to be.
+/// The definition of a new election.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateElection {
@@ -89,46 +88,47 @@ pub struct CreateElection {
     /// Whether a blank vote can be cast.
     #[serde(default)]
     pub blank: bool,
-    /// Whether the result binds.
+    /// Whether the result is binding.
     #[serde(default)]
     pub binding: bool,
-    /// `live`, `after_vote` or `after_close`; `live` when not given, and for a binding election
-    /// `after_close`.
+    /// `live`, `after_vote` or `after_close`. The default is `live`, or `after_close` for a binding
+    /// election.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub results: Option<ResultsPolicy>,
-    /// Under `live` and `after_vote`: results move once this many accepted votes are new and as many
-    /// newer ones are held back. 20 when not given. With 1 every vote moves them, and shows its
-    /// choice to those who look before and after it: for demonstrations.
+    /// Under `live` and `after_vote`: results move once this many accepted votes are new and as
+    /// many newer ones are held back. The default is 20. With 1 every vote moves them and reveals
+    /// its choice to anyone who reads them before and after it: for demonstrations.
     #[serde(default)]
     pub publish_every: Option<u64>,
-    /// When the poll opens, in RFC 3339 with its offset.
+    /// The opening of the poll, in RFC 3339 with its offset.
     #[serde(default)]
     pub opens: Option<String>,
-    /// When it closes, in RFC 3339 with its offset.
+    /// The closing of the poll, in RFC 3339 with its offset.
     #[serde(default)]
     pub closes: Option<String>,
 }
 
-/// How an election is to be opened.
+/// Options for opening an election.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OpenElection {
-    /// Rules of a binding election that are waived, by name: `results`. Each is written in the log.
+    /// Names of the waived rules of a binding election: `results`. Each waiver is recorded in the
+    /// log.
     #[schema(value_type = Vec<Waiver>, max_items = 1)]
     pub waivers: Vec<String>,
 }
 
-/// How a poll is to be closed.
+/// Options for closing a poll.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CloseElection {
-    /// Why the poll closes before its planned end; written in the log. Required then, and not used
-    /// once the planned end has come.
+    /// The reason for closing before the planned end; recorded in the log. Required then, ignored
+    /// after the planned end.
     pub reason: Option<String>,
 }
 
-/// What is to change in the definition of a draft. What is not given stays.
+/// Changes to the definition of a draft. Fields that are not given keep their values.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AmendElection {
@@ -140,40 +140,40 @@ pub struct AmendElection {
     pub description_fr: Option<String>,
     /// The English description.
     pub description_en: Option<String>,
-    /// All choices, in the order of the ballot, in place of those there are.
+    /// All choices, in ballot order; they replace the existing ones.
     pub choices: Option<Vec<ChoiceRequest>>,
     /// `live`, `after_vote` or `after_close`.
     #[schema(value_type = Option<String>)]
     pub results: Option<ResultsPolicy>,
-    /// How many accepted votes must be new before results move.
+    /// The number of accepted votes that must be new before results move.
     pub publish_every: Option<u64>,
-    /// When the poll opens, in RFC 3339 with its offset; `none` for no planned time.
+    /// The opening of the poll, in RFC 3339 with its offset; `none` for no planned time.
     pub opens: Option<String>,
-    /// When it closes, in RFC 3339 with its offset; `none` for no planned time.
+    /// The closing of the poll, in RFC 3339 with its offset; `none` for no planned time.
     pub closes: Option<String>,
 }
 
-/// Why an election is declared void.
+/// The reason for annulling an election.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnnulElection {
-    /// The reason; written in the log.
+    /// The reason; recorded in the log.
     pub reason: String,
 }
 
-/// A new election, with what its officials should know.
+/// A new election, with warnings for its officials.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct CreatedElection {
     /// The election.
     #[serde(flatten)]
     pub election: ElectionView,
-    /// What its settings reveal, or why it cannot open as things are, a sentence each. Empty when
-    /// there is nothing to say.
+    /// What its settings reveal, and why it cannot open yet, one sentence each. Empty if there is
+    /// nothing to report.
     pub warnings: Vec<String>,
 }
 
 /// A rule of binding elections that can be waived.
-// Only the documentation uses this type: a waiver is read as text, to be refused with its reason.
+// Used only by the documentation: waivers are read as text, so that a refusal names the reason.
 #[allow(dead_code)]
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
@@ -182,47 +182,47 @@ enum Waiver {
     Results,
 }
 
-/// What loading a roll came to, election by election.
+/// The outcome of loading a roll, election by election.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LoadReport {
     /// SHA-256 of the manifest.
     pub manifest: String,
     /// Whether credentials are hashed under a pepper.
     pub peppered: bool,
-    /// A row a law.
+    /// One row for each law.
     pub laws: Vec<LoadedLaw>,
 }
 
-/// What loading a roll came to in one election.
+/// The outcome of loading a roll in one election.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LoadedLaw {
     /// The law.
     pub law_id: String,
     /// Keys the manifest registers or adds.
     pub keys: u64,
-    /// What became of it: `loaded`, `kept` until the election is created, or `unchanged`.
+    /// The outcome: `loaded`, `kept` until the election is created, or `unchanged`.
     pub outcome: LoadOutcome,
-    /// Electors registered for the election now; 0 while there is none.
+    /// Electors registered for the election now; 0 without an election.
     pub registered: u64,
-    /// What a supplement changed; absent for a roll, and for what had been loaded before.
+    /// The changes of a supplement; absent for a roll, and for a supplement loaded earlier.
     #[serde(flatten)]
     pub changes: Option<SupplementReport>,
 }
 
-/// What became of a roll.
+/// The outcome of loading a roll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LoadOutcome {
-    /// It took effect now.
+    /// The roll took effect now.
     Loaded,
-    /// It is kept until the election is created.
+    /// The roll is kept until the election is created.
     Kept,
-    /// It had taken effect before: nothing changed.
+    /// The roll had taken effect earlier: nothing changed.
     Unchanged,
 }
 
 impl CreateElection {
-    /// The definition this asks for, with the key its choices are sealed to.
+    /// Builds the requested definition, with the key its choices are sealed to.
     fn definition(
         self,
         ballot_key: votekit_core::ballot::BallotPublicKey,
@@ -250,7 +250,7 @@ impl CreateElection {
         let closes = kept(&mut faults, "closes", closes).flatten();
         let choices_are_wrong = choices.is_none();
         let definition = Definition {
-            // Where it is wrong, another one stands for it while the rest is checked.
+            // A placeholder for a wrong law id, so that the other fields are checked too.
             law_id: law_id.unwrap_or_else(|| "law".parse().expect("a law id")),
             title: Bilingual { fr: self.title_fr, en: self.title_en },
             description: Bilingual { fr: self.description_fr, en: self.description_en },
@@ -267,7 +267,7 @@ impl CreateElection {
 }
 
 impl AmendElection {
-    /// The definition with these changes.
+    /// Applies these changes to a definition.
     fn apply(self, mut definition: Definition) -> Result<Definition, AdminError> {
         let set = |place: &mut String, text: Option<String>| {
             if let Some(text) = text {
@@ -302,7 +302,7 @@ impl AmendElection {
     }
 }
 
-/// The definition if it breaks no rule, else every fault with its field.
+/// Returns the definition if it breaks no rule, else every fault with its field.
 fn faultless(
     definition: Definition,
     mut faults: Vec<FieldError>,
@@ -318,7 +318,7 @@ fn faultless(
     if faults.is_empty() { Ok(definition) } else { Err(AdminError::Fields { errors: faults }) }
 }
 
-/// The value of a field; its error goes with the others.
+/// Returns the value of a field, or adds its error to `faults`.
 fn kept<T, E: std::fmt::Display>(
     faults: &mut Vec<FieldError>,
     field: &'static str,
@@ -343,7 +343,7 @@ impl ChoiceRequest {
     }
 }
 
-/// A planned time, to the minute.
+/// Parses a planned time and rounds it to the minute.
 fn planned(
     text: Option<&str>,
     round: fn(UnixSeconds) -> UnixMinutes,
@@ -351,7 +351,7 @@ fn planned(
     text.map(|text| UnixSeconds::from_rfc3339(text).map(round)).transpose()
 }
 
-/// A planned time as it is amended, to the minute; `none` takes it away.
+/// Parses an amended planned time, rounded to the minute; `none` removes it.
 fn amended(
     text: &str,
     round: fn(UnixSeconds) -> UnixMinutes,
@@ -360,13 +360,13 @@ fn amended(
 }
 
 impl Node {
-    /// Creates an election as a draft. Rolls that were loaded before take effect. Whatever can be
-    /// refused is refused before anything is written.
+    /// Creates an election as a draft. Rolls loaded earlier take effect. All refusals happen before
+    /// anything is written.
     ///
     /// # Errors
     /// [`AdminError`].
     pub async fn create(&self, request: CreateElection) -> Result<CreatedElection, AdminError> {
-        // The rules are checked before a key is made for an election that cannot be.
+        // Checks the rules with a placeholder key, before a real key is made.
         let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([9; 32]);
         let planned = request.clone().definition(unkeyed)?;
         let law_id = planned.law_id.clone();
@@ -392,7 +392,8 @@ impl Node {
         Ok(CreatedElection { election: ElectionView::of(&cell), warnings })
     }
 
-    /// Changes the definition of a draft: never its law, whether it binds, or its ballot key.
+    /// Changes the definition of a draft. Its law, whether it is binding, and its ballot key cannot
+    /// change.
     ///
     /// # Errors
     /// [`AdminError`].
@@ -417,7 +418,7 @@ impl Node {
         Ok(CreatedElection { election: ElectionView::of(&cell), warnings })
     }
 
-    /// Writes the first block of an election's log, and sets the election up.
+    /// Writes the first block of an election's log, and registers the election with this node.
     async fn begin(
         &self,
         definition: Definition,
@@ -444,7 +445,7 @@ impl Node {
             ProposedBlock { block, term, sealed_through, takes_votes: false, not_after: None };
         let checkpoint = match authority.endorse(proposed).await? {
             Endorsement::Certified(head) => head.checkpoint,
-            // Another node created it meanwhile.
+            // Another node has created it meanwhile.
             Endorsement::Superseded { .. } => return Err(AdminError::Exists { law_id }),
             Endorsement::LeadershipLost { .. } => return Err(self.not_leading()),
         };
@@ -467,7 +468,7 @@ impl Node {
         Ok(self.add_election(log, recovered)?)
     }
 
-    /// What officials should know of a new election before they open it.
+    /// Warnings about a new election for officials, before they open it.
     async fn warnings(&self, cell: &ElectionHandle) -> Result<Vec<String>, AdminError> {
         let committed = cell.committed();
         let definition = &committed.results.definition;
@@ -494,8 +495,8 @@ impl Node {
         Ok(warnings)
     }
 
-    /// Opens the poll, with the zero report. A binding election refuses while it lacks what binding
-    /// elections need.
+    /// Opens the poll, with the zero report. Refuses a binding election that does not meet all
+    /// requirements.
     ///
     /// # Errors
     /// [`AdminError`].
@@ -519,15 +520,15 @@ impl Node {
                 return Err(AdminError::NotSafe { missing });
             }
         }
-        // A clock that went back opens nothing before what the log holds already.
+        // If the clock went back, the opening still does not precede what the log holds.
         let now = self.now().max(cell.latest_stamp()).minutes();
         let planned = cell.committed().results.definition.opens;
         let opens = planned.map_or(now, |planned| planned.max(now));
         let mut waivers = request.waivers;
         waivers.dedup();
         let mut acts = vec![LogEvent::Open { opens, waivers }];
-        // Nodes with a name in this folder belong to whoever holds it; others are admitted one by
-        // one.
+        // Nodes named in this folder have the same owner and are admitted at once; other nodes are
+        // admitted one by one.
         let mut keys = self
             .on_files(|folder| {
                 let mut keys = vec![folder.node_key()?.public_key()];
@@ -543,8 +544,8 @@ impl Node {
         Ok(ElectionView::of(&cell))
     }
 
-    /// What a binding election lacks to open, a sentence each. Without a roll nothing is said of
-    /// one.
+    /// Requirements that a binding election does not meet, one sentence each. Without a roll the
+    /// rules on rolls are not checked.
     async fn missing_for_binding(
         &self,
         cell: &ElectionHandle,
@@ -605,8 +606,8 @@ impl Node {
         Ok(missing)
     }
 
-    /// Closes the poll: takes no more votes, decides those taken, reconciles, opens the totals. A
-    /// close that was interrupted goes on.
+    /// Closes the poll: stops taking votes, decides those taken, reconciles, opens the totals.
+    /// Resumes an interrupted close.
     ///
     /// # Errors
     /// [`AdminError`], among others [`AdminError::EarlyClose`] before the planned end; the election
@@ -615,7 +616,7 @@ impl Node {
         self.close_with(law_id, CloseElection::default()).await
     }
 
-    /// [`Node::close`] with a reason, which a close before the planned end wants.
+    /// [`Node::close`] with a reason, which a close before the planned end requires.
     ///
     /// # Errors
     /// As [`Node::close`].
@@ -642,8 +643,8 @@ impl Node {
         Ok(ElectionView::of(&cell))
     }
 
-    /// Admits an ingest node by its public key: from then on its batches are taken. Admitting again
-    /// changes nothing.
+    /// Admits an ingest node by its public key: its batches are accepted from then on. Admitting it
+    /// again changes nothing.
     ///
     /// # Errors
     /// [`AdminError`].
@@ -664,7 +665,7 @@ impl Node {
         Ok(ElectionView::of(&cell))
     }
 
-    /// The ingest nodes that an election admits, each with its epochs.
+    /// Returns the admitted ingest nodes of an election, each with its epochs.
     ///
     /// # Errors
     /// [`AdminError`].
@@ -693,12 +694,12 @@ impl Node {
         Ok(nodes.collect())
     }
 
-    /// Retires an ingest node that is gone for good: it may answer nobody any more, what it
-    /// confirmed is decided, and its numbers above are void in the log. Retiring again changes
-    /// nothing.
+    /// Retires an ingest node that is gone permanently: fences it, so that it answers no more
+    /// voters, decides what it confirmed, and voids its higher numbers in the log. Retiring it
+    /// again changes nothing.
     ///
     /// # Errors
-    /// [`AdminError`]; what it could not do is done when it is asked again.
+    /// [`AdminError`]; a second call completes what failed.
     pub async fn retire_node(
         &self,
         law_id: &ElectionId,
@@ -710,7 +711,7 @@ impl Node {
         Ok(ElectionView::of(&cell))
     }
 
-    /// Declares the result official: the digest of the results as JSON goes into the log.
+    /// Declares the result official: records the digest of the results as JSON in the log.
     ///
     /// # Errors
     /// [`AdminError`].
@@ -725,7 +726,7 @@ impl Node {
         Ok(ElectionView::of(&cell))
     }
 
-    /// Declares an election void, with the reason in its log. Nothing follows but a purge.
+    /// Declares an election void, with the reason in its log. Only a purge can follow.
     ///
     /// # Errors
     /// [`AdminError`].
@@ -742,8 +743,8 @@ impl Node {
     }
 
     /// Loads a hashed roll or supplement from a folder: checks every digest, count and signature,
-    /// keeps it, and lets it take effect in each election that exists. Loading again changes
-    /// nothing and never unspends.
+    /// keeps it, and applies it to each existing election. Loading it again changes nothing and
+    /// never unspends a credential.
     ///
     /// # Errors
     /// [`AdminError`].
@@ -755,7 +756,7 @@ impl Node {
         self.take_roll(folder, pepper, false).await
     }
 
-    /// Loads a hashed roll in the place of the one that its laws have, in elections that are
+    /// Loads a hashed roll that replaces the present roll of its laws, in elections that are
     /// drafts. Their logs keep both.
     ///
     /// # Errors
@@ -777,8 +778,8 @@ impl Node {
         let loading = Arc::clone(&self.shared.loading);
         let loading = Arc::new(loading.try_lock_owned().map_err(|_| AdminError::Loading)?);
         if self.shared.is_shared {
-            // An election that another node created a moment ago may be news to this one: its roll
-            // must not be kept as that of an election to come.
+            // This node may not follow an election yet that another node created a moment ago: the
+            // roll must not be kept as that of a future election.
             self.take_up_elections(false).await?;
         }
         let source = folder.to_owned();
@@ -793,7 +794,7 @@ impl Node {
             && error.is_refusal()
             && self.use_of(&digest).await.is_none()
         {
-            // Nothing of a roll that was refused stays. What cannot be removed is listed as kept.
+            // A refused roll is removed. One that cannot be removed is listed as kept.
             let discard = move |folder: &DataFolder| Ok(roll_store::discard(folder, &digest)?);
             if let Err(error) = self.on_files(discard).await {
                 tracing::warn!(event = "roll_discard_failed", %error, "refused roll not removed");
@@ -850,8 +851,8 @@ impl Node {
         Ok(LoadReport { manifest: manifest.digest().to_hex(), peppered, laws })
     }
 
-    /// Destroys the evidence and the ballot key of a certified election. The log and its totals
-    /// stay.
+    /// Destroys the evidence and the ballot key of a certified or annulled election. The log and
+    /// its totals stay. Returns the number of batches destroyed.
     ///
     /// # Errors
     /// [`AdminError`].
@@ -865,7 +866,7 @@ impl Node {
         if self.shared.lead.term().is_none() {
             return Err(self.not_leading());
         }
-        // The log says so first: evidence that is gone without a word in the log is damage.
+        // Recorded first: evidence missing without a record in the log counts as damage.
         if !cell.log().is_purged() {
             self.record(&cell, vec![LogEvent::Purge]).await?;
         }
@@ -882,7 +883,8 @@ impl Node {
             .ok_or_else(|| AdminError::UnknownElection { law_id: law_id.clone() })
     }
 
-    /// One administrative call at a time on an election, and none on one that is halted here.
+    /// Allows one administrative call at a time on an election, and none on one that is halted
+    /// here.
     fn busy(
         &self,
         cell: &Arc<ElectionHandle>,
@@ -902,8 +904,8 @@ impl Node {
         self.ask_sealer(cell, |reply| SealerCommand::Record(acts, reply)).await
     }
 
-    /// Has the sealer of an election do something, and waits for what it says. A sealer that ends
-    /// meanwhile may have done it.
+    /// Sends a command to the sealer of an election and waits for its reply. If the sealer ends
+    /// meanwhile, the outcome is unknown.
     async fn ask_sealer(
         &self,
         cell: &ElectionHandle,
@@ -917,20 +919,19 @@ impl Node {
         done.await.unwrap_or(Err(AdminError::OutcomeUnknown))
     }
 
-    /// Works on files of the data folder, on a thread that may block: voters are waiting on the
-    /// others.
+    /// Runs work on files of the data folder on a blocking thread: the other threads serve voters.
     pub(crate) async fn on_files<T: Send + 'static>(
         &self,
         work: impl FnOnce(&DataFolder) -> Result<T, AdminError> + Send + 'static,
     ) -> Result<T, AdminError> {
         let shared = Arc::clone(&self.shared);
         let done = tokio::task::spawn_blocking(move || work(&shared.folder)).await;
-        // It panicked, and how far it had come is not known.
+        // The work panicked; its progress is unknown.
         done.unwrap_or(Err(AdminError::OutcomeUnknown))
     }
 
-    /// Reads, checks and keeps a roll on a thread that may block, and gives it up when its files
-    /// take too long. No other roll is loaded before that thread has ended.
+    /// Reads, checks and keeps a roll on a blocking thread, and gives up when its files take too
+    /// long. No other roll is loaded until that thread has ended.
     async fn keep_roll(
         &self,
         folder: &Path,
@@ -952,7 +953,7 @@ impl Node {
                 what: "reading the files of the roll",
                 seconds: LOAD_TIME.as_secs(),
             }),
-            // Read and checked: what is left is two names.
+            // Already read and checked: only the pepper and the rename are left.
             Err(_) => keep.await,
         }
     }
@@ -966,7 +967,7 @@ fn halted(cell: &ElectionHandle, reason: &str) -> AdminError {
     AdminError::Halted { law_id: cell.law_id().clone(), reason: reason.to_owned() }
 }
 
-/// A poll that closes in the past could never open.
+/// Refuses a closing time in the past: such a poll could never open.
 fn check_closing(definition: &Definition, now: UnixMillis) -> Result<(), AdminError> {
     let now = now.minutes();
     match definition.closes.filter(|closes| *closes <= now) {
@@ -978,7 +979,7 @@ fn check_closing(definition: &Definition, now: UnixMillis) -> Result<(), AdminEr
     }
 }
 
-/// A reason is a line of text that anyone can read in the log.
+/// Checks a reason: one line of text, public in the log.
 fn check_reason(reason: &str) -> Result<(), AdminError> {
     check_text("the reason", reason, 1..=REASON_LENGTH_MAX)
         .map_err(|error| AdminError::Field { field: "reason", rule: error.to_string() })

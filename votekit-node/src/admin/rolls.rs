@@ -1,7 +1,7 @@
-//! Which rolls a node keeps, which election uses which, and how a kept roll takes effect.
+//! The kept rolls of a node: which election uses which, and how a kept roll takes effect.
 //!
-//! A law has one roll; supplements follow it one after another. What does not fit into that row is
-//! refused before anything of it is written.
+//! A law has one roll, followed by supplements one after another. A roll that does not fit into
+//! this sequence is refused before anything is written.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::node::Node;
 use crate::recovery::{add_to_registry, known_electors};
 use crate::roll_store::{self, KeptRolls, RollView};
 
-/// A kept roll that was read and can take effect in an election.
+/// A kept roll, read and ready to take effect in an election.
 pub(crate) struct PreparedRoll {
     load: RollLoad,
     hasher: CredentialHasher,
@@ -29,7 +29,7 @@ pub(crate) struct PreparedRoll {
 }
 
 impl Node {
-    /// The rolls that the data folder keeps, each with the elections that use it.
+    /// Returns the kept rolls of the data folder, each with the elections that use it.
     ///
     /// # Errors
     /// [`AdminError`].
@@ -42,11 +42,11 @@ impl Node {
         self.on_files(move |folder| Ok(roll_store::list(folder, &used)?)).await
     }
 
-    /// Removes a kept roll that no election uses, and its pepper when no other roll is hashed under
+    /// Removes a kept roll that no election uses, and its pepper if no other roll is hashed under
     /// it.
     ///
     /// # Errors
-    /// [`AdminError`]; the roll stays then.
+    /// [`AdminError`]; the roll then stays.
     pub async fn discard_roll(&self, manifest: &Digest) -> Result<RollView, AdminError> {
         let loading = Arc::clone(&self.shared.loading);
         let _loading = loading.try_lock_owned().map_err(|_| AdminError::Loading)?;
@@ -71,9 +71,9 @@ impl Node {
         Ok(roll.clone())
     }
 
-    /// Refuses a roll that does not fit beside those that are kept. One that is kept already fits.
-    /// With `replace` it takes the place of those that are kept, in drafts alone. Gives the rolls
-    /// that it replaces.
+    /// Refuses a roll that does not fit beside the kept ones; a roll that is already kept fits.
+    /// With `replace` it replaces the kept ones, in drafts only. Returns the rolls that it
+    /// replaces.
     pub(crate) async fn check_offered(
         &self,
         manifest: &Manifest,
@@ -93,7 +93,7 @@ impl Node {
             let of_law = kept.in_effect(&row.law_id);
             self.check_law(row, manifest, &of_law, replace).await?;
             if replace {
-                // Their supplements go with them.
+                // Supplements go with the roll they follow.
                 let rolls = of_law.iter().filter(|manifest| !manifest.is_supplement());
                 let digests = rolls.map(|manifest| manifest.digest());
                 replaced.extend(digests.filter(|other| *other != digest));
@@ -102,8 +102,8 @@ impl Node {
         Ok(replaced)
     }
 
-    /// Refuses a roll that one of its laws cannot take. `of_law` are the rolls of the law that are
-    /// kept and not replaced.
+    /// Refuses a roll that one of its laws cannot take. `of_law` holds the kept rolls of the law
+    /// that are not replaced.
     async fn check_law(
         &self,
         row: &LawRow,
@@ -142,7 +142,7 @@ impl Node {
         Ok(())
     }
 
-    /// The first election whose log names a manifest.
+    /// Returns the first election whose log names a manifest.
     pub(crate) async fn use_of(&self, manifest: &Digest) -> Option<ElectionId> {
         for cell in self.shared.elections() {
             if cell.log().named_manifests().any(|named| named == manifest) {
@@ -152,8 +152,8 @@ impl Node {
         None
     }
 
-    /// Reads the kept rolls of an election that is about to be created, in the order in which they
-    /// take effect.
+    /// Reads the kept rolls of an election about to be created, in the order in which they take
+    /// effect.
     pub(crate) async fn prepare_rolls(
         &self,
         law_id: &ElectionId,
@@ -172,8 +172,8 @@ impl Node {
         Ok(prepared)
     }
 
-    /// Reads a kept roll, and prepares the registry for it. `None` when it brings nothing to this
-    /// election, or has taken effect.
+    /// Reads a kept roll, and prepares the registry for it. `None` if it has nothing for this
+    /// election, or has already taken effect.
     pub(crate) async fn prepare_roll(
         &self,
         law_id: &ElectionId,
@@ -192,8 +192,8 @@ impl Node {
         };
         let (content, hasher) = self.on_files(read).await?;
         let Some(content) = content else { return Ok(None) };
-        // What can fail is done before the log says that the roll took effect; the registry is a
-        // hint, and asked again until it has it.
+        // Fallible steps come before the log records the roll. The registry holds hints only:
+        // writes to it are retried until they succeed.
         let origin = RollOrigin::of(manifest);
         let replaces = match self.shared.election(law_id).filter(|_| !manifest.is_supplement()) {
             Some(cell) => cell.log().manifests().first().copied(),
@@ -214,7 +214,7 @@ impl Node {
         Ok(Some(PreparedRoll { load, hasher, origin }))
     }
 
-    /// Lets a roll take effect in an election.
+    /// Makes a roll take effect in an election: records it in the log, then updates the registry.
     pub(crate) async fn take_effect(
         &self,
         cell: &ElectionHandle,
@@ -251,7 +251,7 @@ impl Node {
     }
 }
 
-/// Checks that a roll is the first of a law's row of rolls, or a supplement to the last of it.
+/// Checks that a roll is a law's first, or a supplement to its latest.
 fn follows(law_id: &ElectionId, manifest: &Manifest, row: &[Digest]) -> Result<(), AdminError> {
     match (manifest.body().parent, row.last()) {
         (None, None) => Ok(()),

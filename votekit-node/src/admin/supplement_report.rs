@@ -1,8 +1,8 @@
-//! What a supplement changed in one election, credential by credential.
+//! The changes that a supplement made in one election, credential by credential.
 //!
-//! The log's leaf counts additions, revocations and refusals in sums. What officials need is finer:
-//! whether a refused revocation was of a used code, in which case the elector has voted, or of a
-//! code that was never sent.
+//! The log's leaf only sums up additions, revocations and refusals. Officials need to distinguish
+//! whether a refused revocation was of a used code, so that the elector has voted, or of a code
+//! that was never sent.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,24 +10,24 @@ use votekit_core::credential::RegistryKey;
 use votekit_core::election_log::RollContent;
 use votekit_core::electorate::{Changes, CredentialStatus, Electorate};
 
-/// What a supplement changed in one election, or will change when the election is created.
+/// The changes that a supplement made in one election, or will make when the election is created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SupplementReport {
-    /// Credentials added, without those that replace a live one.
+    /// Credentials added, except those that replace a live one.
     pub added: u64,
     /// Credentials replaced by another.
     pub replaced: u64,
     /// Credentials revoked without being replaced.
     pub revoked: u64,
-    /// Revocations refused because the credential had been used. A replacement that belonged to one
-    /// was not added either.
+    /// Revocations refused because the credential had been used. The replacement that belonged to
+    /// it was not added.
     pub refused: u64,
-    /// Revocations of what is not registered, or was revoked before.
+    /// Revocations of a credential that was not registered or already revoked.
     pub unknown: u64,
 }
 
 impl SupplementReport {
-    /// What a supplement will change once its election exists, when no vote has been cast; `None`
+    /// The changes that a supplement will make once its election exists, before any vote; `None`
     /// for a roll.
     pub(crate) fn planned(content: &RollContent) -> Option<Self> {
         let RollContent::Supplement(changes) = content else { return None };
@@ -40,22 +40,22 @@ impl SupplementReport {
     }
 }
 
-/// The credentials that a supplement names, and which of them were live before it.
+/// The credentials that a supplement names, sorted by whether they were live before it.
 pub(crate) struct LiveBefore {
-    /// Additions of what was not live.
+    /// Additions whose credential was not live.
     add: Vec<RegistryKey>,
     revoke: Vec<RegistryKey>,
     replace: Vec<RegistryKey>,
-    /// Revocations of what was not live.
+    /// The number of revocations whose credential was not live.
     unknown: u64,
 }
 
 impl LiveBefore {
-    /// Looks the credentials of a supplement up before it takes effect.
+    /// Looks up the credentials of a supplement before it takes effect.
     pub(crate) fn new(changes: &Changes, electorate: &Electorate) -> Self {
         let live = |key: &&RegistryKey| is_live(electorate, key);
         let added = changes.add.iter().chain(changes.readmit.iter().map(|(_, new)| new));
-        // Of an elector who has voted with the earlier code, the new one is refused.
+        // If the elector has voted with the earlier code, the new one is refused.
         let used: Vec<_> =
             changes.readmit.iter().map(|(old, _)| old).filter(live).copied().collect();
         let revoke: Vec<_> = changes.revoke.iter().filter(live).copied().collect();
@@ -67,8 +67,8 @@ impl LiveBefore {
         Self { add: added.filter(|key| !live(key)).copied().collect(), unknown, revoke, replace }
     }
 
-    /// Compares with how the credentials stand after it. Votes that were cast in between are no
-    /// matter: they revoke nothing.
+    /// Compares with the status of the credentials afterwards. Votes cast in between do not matter:
+    /// they revoke nothing.
     pub(crate) fn compare(&self, electorate: &Electorate) -> SupplementReport {
         let count = |keys: &[RegistryKey], live: bool| {
             keys.iter().filter(|key| is_live(electorate, key) == live).count() as u64
@@ -83,7 +83,7 @@ impl LiveBefore {
     }
 }
 
-/// Registered and not revoked, whether it has been used or not.
+/// Registered and not revoked, used or not.
 fn is_live(electorate: &Electorate, key: &RegistryKey) -> bool {
     matches!(electorate.look_up(key), CredentialStatus::First | CredentialStatus::Again { .. })
 }
@@ -119,15 +119,15 @@ mod tests {
             before.compare(&electorate),
             SupplementReport { added: 1, replaced: 1, revoked: 1, refused: 2, unknown: 2 }
         );
-        // Again, nothing but refusals is left.
+        // A second time only refusals are left.
         let before = LiveBefore::new(&changes, &electorate);
         electorate.apply(&changes);
         assert_eq!(
             before.compare(&electorate),
             SupplementReport { refused: 2, unknown: 4, ..SupplementReport::default() }
         );
-        // A new code for an elector whose code was revoked before is an addition.
-        // Where it was used, the new one is refused.
+        // A new code for an elector whose code was revoked earlier is an addition, unless the old
+        // code was used: then the new one is refused.
         let readmit =
             Changes { readmit: vec![(key(1), key(14)), (key(2), key(15))], ..Changes::default() };
         let before = LiveBefore::new(&readmit, &electorate);

@@ -1,8 +1,8 @@
-//! The electors of an election as its log tells them: who is registered, who is revoked, and by
+//! The electors of an election according to its log: who is registered, who is revoked, and by
 //! which request each credential was first used.
 //!
-//! What a shared registry is held against, and rebuilt from. The log and the kept rolls are all it
-//! takes: no key, no evidence, no running node.
+//! A shared registry is compared with this, and rebuilt from it. Needs only the log and the kept
+//! rolls: no key, no evidence, no running node.
 
 use std::sync::Arc;
 
@@ -21,13 +21,13 @@ use crate::roll_store;
 /// The electors of one election.
 #[derive(Debug)]
 pub struct LogElectors {
-    /// In the order in which their lists took effect.
+    /// The lists of electors, in the order in which they took effect.
     pub electors: Vec<KnownElectors>,
     /// The manifests, in the same order.
     pub origins: Vec<RollOrigin>,
-    /// Credentials registered: added, less revoked.
+    /// The number of registered credentials: added, less revoked.
     pub registered: u64,
-    /// Votes accepted.
+    /// The number of accepted votes.
     pub accepted: u64,
 }
 
@@ -35,7 +35,7 @@ impl LogElectors {
     /// Reads the log of an election from its first leaf.
     ///
     /// # Errors
-    /// [`NodeError`] when the log or a kept roll does not read.
+    /// [`NodeError`] if the log or a kept roll cannot be read.
     pub fn read(archive: &Archive, law_id: &ElectionId) -> Result<Self, NodeError> {
         let mut reader = Reader {
             archive,
@@ -67,7 +67,7 @@ struct Reader<'a> {
     archive: &'a Archive,
     law_id: &'a ElectionId,
     electorate: Electorate,
-    /// By elector.
+    /// Indexed by elector.
     uses: Vec<FirstUse>,
     origins: Vec<RollOrigin>,
     scheme: Option<HashScheme>,

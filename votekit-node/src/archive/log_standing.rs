@@ -1,5 +1,5 @@
-//! An election as its log shows it, for commands that only read: nothing is opened to write, and no
-//! lock is taken.
+//! An election according to its log, for read-only commands: opens nothing for writing, and takes
+//! no lock.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::election::{ElectionStatus, ElectionView, EpochView, NodeView};
 use crate::error::NodeError;
 use crate::node_name::NodeName;
 
-/// What the leaves of one log come to.
+/// The state that results from the leaves of one log.
 pub(crate) struct LogStanding {
     definition: Definition,
     account: Account,
@@ -29,7 +29,7 @@ pub(crate) struct LogStanding {
 }
 
 impl LogStanding {
-    /// Reads a log from its first leaf. `None` when there is no such election.
+    /// Reads a log from its first leaf. `None` if there is no such election.
     pub(crate) fn read(archive: &Archive, law_id: &ElectionId) -> Result<Option<Self>, NodeError> {
         if archive.head(law_id)?.is_none() {
             return Ok(None);
@@ -67,7 +67,7 @@ impl LogStanding {
     }
 
     fn take(&mut self, leaf: &Leaf) {
-        // Results are not read from this account, so that no root is needed.
+        // Results are not read from this account, so it needs no root.
         self.account.take(leaf, empty_root);
         match leaf {
             Leaf::Election(ElectionEvent::Amended { definition, .. }) => {
@@ -96,7 +96,7 @@ impl LogStanding {
         self.epochs.entry((node, epoch)).or_insert(none)
     }
 
-    /// What is put to the vote.
+    /// The definition of the election.
     pub(crate) fn definition(&self) -> &Definition {
         &self.definition
     }

@@ -1,34 +1,34 @@
-//! Which ledger a data folder belongs to: keys and rolls of one installation are of no use beside
-//! the log of another, and harm it.
+//! The ledger that a data folder belongs to: the keys and rolls of one installation are of no use
+//! beside the log of another, and harm it.
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 
 use super::{DataFolder, FolderError};
 
-/// Where it is written down.
+/// The file that names the ledger on services.
 const FILE: &str = "services";
 
-/// The ledger in a folder of an embedded installation.
+/// The file of the ledger of an embedded installation.
 const EMBEDDED: &str = "ledger.sqlite";
 
-/// Where the ledger of a folder is.
+/// The place of a folder's ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Belonging {
     /// In the folder itself.
     Itself,
     /// On services.
     Services {
-        /// What tells that ledger from every other.
+        /// Identifies that ledger among all others.
         installation: String,
     },
 }
 
 impl DataFolder {
-    /// Binds a folder to the ledger that it is first used with, and refuses any other later.
+    /// Binds a folder to the first ledger that it is used with, and refuses any other later.
     ///
     /// # Errors
-    /// [`FolderError::OtherLedger`]; nothing is written into the folder then.
+    /// [`FolderError::OtherLedger`]; nothing is then written into the folder.
     pub fn belong_to(&self, belonging: &Belonging) -> Result<(), FolderError> {
         let known = self.check_belonging(belonging)?;
         let Belonging::Services { installation } = belonging else { return Ok(()) };
@@ -36,7 +36,7 @@ impl DataFolder {
             return Ok(());
         }
         let path = self.path().join(FILE);
-        // Nodes that start at once write the same, each aside.
+        // Nodes that start at the same time write the same content, each to its own temporary file.
         let aside = self.path().join(format!(".{FILE}.{}", std::process::id()));
         let write = || {
             let mut file = super::create_anew(&aside)?;
@@ -48,10 +48,10 @@ impl DataFolder {
         write().map_err(FolderError::io(&path))
     }
 
-    /// Whether the folder is bound to this ledger already. Writes nothing.
+    /// Whether the folder is already bound to this ledger. Writes nothing.
     ///
     /// # Errors
-    /// [`FolderError::OtherLedger`] when it is bound to another one.
+    /// [`FolderError::OtherLedger`] if it is bound to another one.
     pub fn check_belonging(&self, belonging: &Belonging) -> Result<bool, FolderError> {
         let path = self.path().join(FILE);
         let written = match fs::read_to_string(&path) {

@@ -1,4 +1,4 @@
-//! What may be wrong with a data folder.
+//! The errors of a data folder.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ pub enum FolderError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The folder is not a data folder.
@@ -21,12 +21,12 @@ pub enum FolderError {
         /// The folder.
         path: PathBuf,
     },
-    /// The folder was to become a data folder, and holds something else.
+    /// The folder was to become a data folder, but holds something else.
     #[error("{path} is not a data folder, and is not empty: it holds '{found}'", path = path.display())]
     Occupied {
         /// The folder.
         path: PathBuf,
-        /// The first of the names in it.
+        /// The first foreign name in it.
         found: String,
     },
     /// Another account owns a key or can reach it.
@@ -53,7 +53,7 @@ pub enum FolderError {
         /// The format known.
         known: u32,
     },
-    /// The folder was made under another name.
+    /// The folder was created under another base name.
     #[error(
         "the logs in this folder are named under '{found}', not '{wanted}': the name cannot change"
     )]
@@ -63,20 +63,20 @@ pub enum FolderError {
         /// The name asked for.
         wanted: String,
     },
-    /// The folder belongs to another ledger than the one it was to be used with.
+    /// The folder belongs to another ledger than the one given.
     #[error("{path}: {rule}", path = path.display())]
     OtherLedger {
         /// The folder.
         path: PathBuf,
-        /// Which, in words.
+        /// The difference, in words.
         rule: String,
     },
-    /// A file of the folder does not read.
+    /// A file of the folder is damaged.
     #[error("{path}: {rule}", path = path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What it should be.
+        /// What is wrong with it.
         rule: String,
     },
 }

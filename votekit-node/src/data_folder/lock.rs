@@ -1,4 +1,4 @@
-//! Who holds a data folder: one process, or several nodes with names.
+//! The lock on a data folder: held by one process, or shared by several named nodes.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,8 +9,8 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::{FolderError, NO_FOLLOW};
 
-/// Shares a folder that others hold, after waiting for a moment: the first of them may be making
-/// it.
+/// Takes a shared lock. Waits about two seconds for an exclusive one: the first node may be
+/// creating the folder.
 pub(super) fn shared_lock(folder: &Path) -> Result<File, FolderError> {
     const ATTEMPTS: u32 = 50;
     for _ in 1..ATTEMPTS {
@@ -22,7 +22,7 @@ pub(super) fn shared_lock(folder: &Path) -> Result<File, FolderError> {
     lock(folder, FlockOperation::NonBlockingLockShared)
 }
 
-/// Holds a folder, or says that it is in use.
+/// Takes the lock of a folder, or returns [`FolderError::InUse`].
 pub(super) fn lock(folder: &Path, operation: FlockOperation) -> Result<File, FolderError> {
     let path = folder.join("lock");
     let file = OpenOptions::new()

@@ -1,8 +1,8 @@
-//! Who owns a folder or a key, and who else may read it.
+//! The owner of a folder or a key, and the accounts that may read it.
 //!
 //! The rule is that of ssh for private keys: a key belongs to the account that uses it, or to root,
-//! and others have no access to it. A group may read what root owns: that is how services are
-//! handed a key that they cannot change.
+//! and others have no access. A group may read what root owns, so that a service can be given a key
+//! that it cannot change.
 
 use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io;
@@ -11,31 +11,31 @@ use std::path::Path;
 
 use super::{FolderError, sync_folder};
 
-/// The permission bits of others, and of a group.
+/// The permission bits of others, and of the group.
 const OTHERS: u32 = 0o007;
 const GROUP: u32 = 0o070;
 const GROUP_WRITE: u32 = 0o020;
 
-/// What is wrong with the permissions of a secret.
+/// The fault in the permissions of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exposure {
     /// Neither this account nor root owns it.
     Owner,
-    /// Others, or a group that root did not let in, have access.
+    /// Others have access, or a group that root gave none.
     Access,
 }
 
 /// Refuses a key, or a folder of keys, that another account owns or can reach. Symbolic links are
-/// followed: what they lead to counts.
+/// followed: their targets count.
 ///
 /// # Errors
-/// [`FolderError::Exposed`] with what to do about it.
+/// [`FolderError::Exposed`] with the remedy.
 pub fn check_private(path: &Path) -> Result<(), FolderError> {
     let found = fs::metadata(path).map_err(FolderError::io(path))?;
     check_metadata(path, &found)
 }
 
-/// [`check_private`] of a file that is open.
+/// [`check_private`] for an open file.
 pub(super) fn check_metadata(path: &Path, found: &Metadata) -> Result<(), FolderError> {
     let rule = match exposure(found.uid(), found.mode(), current_user()) {
         None => return Ok(()),
@@ -60,7 +60,7 @@ fn exposure(owner: u32, mode: u32, user: u32) -> Option<Exposure> {
     if owner != user && owner != 0 {
         return Some(Exposure::Owner);
     }
-    // Of what root owns a group may read, and never write.
+    // A group may read what root owns, but never write it.
     let forbidden = if owner == 0 { OTHERS | GROUP_WRITE } else { OTHERS | GROUP };
     (mode & forbidden != 0).then_some(Exposure::Access)
 }
@@ -69,8 +69,8 @@ fn current_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Makes a folder, and those that lead to it, for the owner alone and so that it stays there after
-/// a power cut. The permissions of a folder that exists stay as they are.
+/// Creates a folder and its missing parents, for the owner alone, durably: they survive a power
+/// cut. The permissions of existing folders stay.
 pub(crate) fn make_private_folder(path: &Path) -> Result<(), FolderError> {
     let make = || -> io::Result<()> {
         let leading: Vec<&Path> =
@@ -87,11 +87,11 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), FolderError> {
     make().map_err(FolderError::io(path))
 }
 
-/// Takes the access of others to a data folder away: its ledger and its rolls are in it. A folder
-/// that root owns may be shared with a group, which then has write access.
+/// Removes the access of others to a data folder, which holds the ledger and the rolls. A folder
+/// owned by root may be shared with a group, which then has write access.
 ///
 /// # Errors
-/// [`FolderError::Exposed`] when another account owns the folder.
+/// [`FolderError::Exposed`] if another account owns the folder.
 pub(super) fn tighten(path: &Path) -> Result<(), FolderError> {
     let found = fs::metadata(path).map_err(FolderError::io(path))?;
     let user = current_user();
@@ -141,7 +141,7 @@ mod tests {
         ] {
             assert_eq!(exposure(owner, mode, user), wanted, "owner {owner}, mode {mode:o}");
         }
-        // Root uses no other account's key either: the owner could exchange it.
+        // Root does not use another account's key either: the owner could exchange it.
         assert_eq!(exposure(user, 0o600, 0), Some(Exposure::Owner));
     }
 }

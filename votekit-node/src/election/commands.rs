@@ -1,4 +1,4 @@
-//! What the tasks of an election are asked to do.
+//! Commands to the tasks of an election.
 
 use tokio::sync::oneshot;
 use votekit_core::election_log::LogEvent;
@@ -9,13 +9,14 @@ use zeroize::Zeroizing;
 
 use crate::error::AdminError;
 
-/// What goes into an election's intake.
+/// A command to an election's intake.
 pub(crate) enum Submission {
-    /// A vote, and where to say that it is durable.
+    /// A vote, and the channel on which its outcome is reported.
     ///
-    /// Boxed: a channel reuses its blocks without a free, and so would keep choices beside hashes.
+    /// Boxed: a channel reuses its blocks without freeing them, and so would keep choices beside
+    /// hashes.
     Vote(Box<Zeroizing<Envelope>>, Voter),
-    /// Everything before this is to be published, then the epoch ends: no vote is taken any more.
+    /// Publishes everything before this, then ends the epoch: no more votes are taken.
     Finish(oneshot::Sender<Result<(), EngineError>>),
 }
 
@@ -26,24 +27,24 @@ pub(crate) enum IntakeError {
     Finished,
     /// Nothing was stored.
     Unavailable(EngineError),
-    /// It may have been stored, and will be.
+    /// It may have been stored, and the batch is published until it is.
     OutcomeUnknown,
 }
 
-/// What became of the storing of a request.
+/// The outcome of storing a request.
 pub(crate) type Stored = Result<(), IntakeError>;
 
 /// Receives the outcome of one vote.
 pub(crate) type Voter = oneshot::Sender<Stored>;
 
-/// What the administration asks of a sealer.
+/// A command to the sealer.
 pub(crate) enum SealerCommand {
-    /// Records acts in one block.
+    /// Records events in one block.
     Record(Vec<LogEvent>, oneshot::Sender<Result<(), AdminError>>),
-    /// Closes the election, from whatever point an earlier close has reached.
+    /// Closes the election, or resumes an earlier close where it stopped.
     Close { reason: Option<String>, reply: oneshot::Sender<Result<(), AdminError>> },
-    /// Ends every epoch of a node that is gone for good.
+    /// Ends every epoch of a node that is permanently gone.
     Retire(NodeId, oneshot::Sender<Result<(), AdminError>>),
-    /// Seals what is staged and stops.
+    /// Seals the staged batches and stops.
     Stop(oneshot::Sender<()>),
 }

@@ -8,7 +8,7 @@ use votekit_core::log::merkle::TreeBuilder;
 use votekit_core::results::Results;
 use votekit_store::{Head, StagingId};
 
-/// The durable state of an election. Readers see nothing that is not in it.
+/// The durable state of an election. Readers see nothing else.
 #[derive(Debug)]
 pub(crate) struct Committed {
     pub(crate) results: Results,
@@ -18,7 +18,7 @@ pub(crate) struct Committed {
     pub(crate) sealed_through: StagingId,
     pub(crate) closes: Option<UnixMinutes>,
     pub(crate) opens: Option<UnixMinutes>,
-    /// Whether the log admits the ingest key of this node: without that no batch of it would ever
+    /// Whether the log admits the ingest key of this node: otherwise none of its batches would ever
     /// be sealed.
     pub(crate) admits_this_node: bool,
 }

@@ -1,5 +1,4 @@
-//! One election on this node: its log, its keys, what of it is durable, and the ways to its
-//! tasks.
+//! One election on this node: its log, its keys, its durable state, and the channels to its tasks.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,11 +22,11 @@ use super::{
 use crate::clock::{HELD_MAX_MILLIS, HeldClock, PassedCloses};
 use crate::memory::stack_used;
 
-/// Where a log and its staging stand in the ledger.
+/// The position of a log and of its staging in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) height: u64,
-    /// The last place staged for the election.
+    /// The last staging id of the election.
     pub(crate) staged: StagingId,
 }
 
@@ -41,32 +40,33 @@ pub(crate) struct ElectionHandle {
     /// await and never while a block is made.
     log: RwLock<ElectionLog>,
     committed: watch::Sender<Arc<Committed>>,
-    /// Where the log and its staging stand in a shared ledger, as far as this node knows.
+    /// The position of the log and of its staging in a shared ledger, as far as this node knows.
     position: watch::Sender<Position>,
     hasher: RwLock<Option<(Option<Digest>, CredentialHasher)>>,
     pub(crate) intake: mpsc::Sender<Submission>,
-    /// Whether what the intake publishes is stored.
+    /// Whether the engine stores what the intake publishes.
     pub(crate) writes: WriteGate,
     pub(crate) sealer: mpsc::Sender<SealerCommand>,
-    /// In unix milliseconds. Its floor is the latest stamp that was given out, and the last block.
+    /// In Unix milliseconds. The floor is the latest stamp given out, or the time of the last
+    /// block.
     pub(crate) clock: HeldClock,
     passed_closes: PassedCloses,
-    /// Why this node does nothing more for this election, if a fault halted it.
+    /// Why a fault halted the election on this node, if it did.
     halted: OnceLock<String>,
-    /// The epoch in use, and the right to answer voters in it.
+    /// The epoch in use, and the lease to answer voters in it.
     lease: Mutex<Option<Lease>>,
-    /// Whether the intake was asked to end its epoch, since another node closes the election.
+    /// Whether the intake was asked to end its epoch because another node closes the election.
     finishing: AtomicBool,
-    /// Batches staged up to here were staged before this life of the node.
+    /// Batches up to this staging id were staged before this run of the node.
     staged_at_start: StagingId,
-    /// Rung when a batch has been staged.
+    /// Notified when a batch has been staged.
     pub(crate) staged: Notify,
     pub(crate) snapshots: Snapshots,
-    /// Held by the one who changes an election through administration.
+    /// Held while an administrative call changes the election.
     pub(crate) admin: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// Everything a cell is made of.
+/// The parts of an election handle.
 pub(crate) struct ElectionHandleParts {
     pub(crate) log: ElectionLog,
     pub(crate) committed: Committed,
@@ -112,18 +112,18 @@ impl ElectionHandle {
         &self.definition.law_id
     }
 
-    /// A vote was stamped with this time.
+    /// Records that a vote was stamped with this time.
     pub(crate) fn note_stamp(&self, received: UnixMillis) {
         self.clock.raise(received.0);
     }
 
-    /// The latest stamp that was given out, or the time of the last block.
+    /// The latest stamp given out, or the time of the last block.
     pub(crate) fn latest_stamp(&self) -> UnixMillis {
         UnixMillis(self.clock.floor())
     }
 
-    /// Whether the planned close has ever come: by this clock, or by the log's own times. A clock
-    /// that steps back opens nothing again.
+    /// Whether the planned close has ever passed, by this clock or by the log's own times. A clock
+    /// that steps back reopens nothing.
     pub(crate) fn planned_close_has_passed(&self, committed: &Committed, wall: UnixMillis) -> bool {
         let now = wall.0.max(self.clock.floor());
         committed
@@ -131,7 +131,7 @@ impl ElectionHandle {
             .is_some_and(|closes| self.passed_closes.has_come(closes.start().millis().0, now))
     }
 
-    /// Halts the election on this node. Says whether it was not halted before.
+    /// Halts the election on this node. Returns whether it was not halted before.
     pub(crate) fn halt(&self, reason: &str) -> bool {
         self.halted.set(reason.to_owned()).is_ok()
     }
@@ -150,36 +150,36 @@ impl ElectionHandle {
         self.committed.send_replace(Arc::new(committed));
     }
 
-    /// Waits until the log is committed up to a height, as this node knows it.
+    /// Waits until this node has the log committed up to a height.
     pub(crate) async fn committed_up_to(&self, height: u64) {
         let mut committed = self.committed.subscribe();
-        // The sender lives as long as this.
+        // The sender lives as long as `self`.
         let _ = committed.wait_for(|committed| committed.height >= height).await;
     }
 
-    /// Records where the log and its staging stand in the ledger.
+    /// Records the position of the log and of its staging in the ledger.
     pub(crate) fn set_position(&self, position: Position) {
         self.position.send_if_modified(|known| std::mem::replace(known, position) != position);
     }
 
-    /// Changes when the log or its staging moved in the ledger.
+    /// Notifies when the log or its staging moved in the ledger.
     pub(crate) fn positions(&self) -> watch::Receiver<Position> {
         self.position.subscribe()
     }
 
-    /// The log. Readers wait for each other and for a block to be applied, never for one to be made.
+    /// The log. Readers may wait while a block is applied, never while one is made.
     pub(crate) fn log(&self) -> RwLockReadGuard<'_, ElectionLog> {
         self.log.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Applies a block that is durable.
+    /// Applies a durable block.
     pub(crate) fn apply(&self, effect: Effect) {
         self.log.write().unwrap_or_else(PoisonError::into_inner).apply(effect);
     }
 
-    /// Writes what a snapshot lacks. Blocks.
+    /// Writes what the snapshot on disk lacks. Blocks the thread.
     pub(crate) fn write_snapshot(&self) -> Result<(), WriteError> {
-        // First the place in staging, then the log, which may be ahead of it: at worst a restart
+        // The staging id is read first, then the log, which may be ahead of it: at worst a restart
         // reads a few batches too many.
         let sealed_through = self.committed().sealed_through;
         self.snapshots.write(self.law_id(), sealed_through, &self.log)
@@ -191,7 +191,7 @@ impl ElectionHandle {
         secrets.as_ref().map(|secrets| secrets.ballot_key.clone())
     }
 
-    /// The id of a request with an idempotency key.
+    /// Derives the id of a request with an idempotency key.
     pub(crate) fn request_id(
         &self,
         hash: &CredentialHash,
@@ -203,19 +203,19 @@ impl ElectionHandle {
         secrets.as_ref().map(|secrets| secrets.request_key.request_id(hash, choice, key))
     }
 
-    /// Whether a request is decided in the log.
+    /// Whether the log has decided a request.
     pub(crate) fn has_decided(&self, request: &RequestId) -> bool {
         self.log().decisions().requests().contains(request)
     }
 
-    /// The token that shows that its holder sent a request.
+    /// The token that proves that its holder sent a request.
     pub(crate) fn voter_token(&self, request: &RequestId) -> Option<VoterToken> {
         stack_used();
         let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         secrets.as_ref().map(|secrets| secrets.request_key.voter_token(request))
     }
 
-    /// Forgets the keys; they are zeroed.
+    /// Drops the keys; they are zeroed.
     pub(crate) fn forget_secrets(&self) {
         *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -228,8 +228,7 @@ impl ElectionHandle {
             .map(|(_, hasher)| hasher.clone())
     }
 
-    /// Whether the hasher in use was taken from another manifest, or is not known to be of this
-    /// one.
+    /// Whether the hasher in use is of another manifest, or not known to be of this one.
     pub(crate) fn hasher_changes(&self, manifest: &Digest) -> bool {
         let hasher = self.hasher.read().unwrap_or_else(PoisonError::into_inner);
         hasher.as_ref().is_none_or(|(of, _)| of.as_ref() != Some(manifest))
@@ -247,7 +246,7 @@ impl ElectionHandle {
 
     pub(crate) fn set_lease(&self, lease: Lease) {
         let mut current = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that was asked for before the epoch changed comes too late.
+        // A lease requested before the epoch changed arrives too late.
         if current.is_none_or(|current| current.epoch <= lease.epoch) {
             *current = Some(lease);
         }
@@ -258,17 +257,17 @@ impl ElectionHandle {
         self.lease().map(|lease| lease.epoch)
     }
 
-    /// Whether what is staged right after a place was staged before this life of the node.
+    /// Whether the batch after a staging id was staged before this run of the node.
     pub(crate) fn staged_before(&self, place: StagingId) -> bool {
         place < self.staged_at_start
     }
 
-    /// Whether the intake is to be asked to finish now: once, unless that failed.
+    /// Whether to ask the intake to finish now: once, unless that failed.
     pub(crate) fn ask_to_finish(&self) -> bool {
         !self.finishing.swap(true, Ordering::Relaxed)
     }
 
-    /// The intake could not finish, and is to be asked again.
+    /// Records that the intake could not finish and must be asked again.
     pub(crate) fn finish_again(&self) {
         self.finishing.store(false, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! The lease of an epoch, as its node counts it.
+//! The lease of an epoch, as its node measures it.
 
 use std::time::{Duration, Instant};
 
@@ -6,22 +6,22 @@ use votekit_core::id::Epoch;
 use votekit_core::instant::UnixMillis;
 use votekit_store::clock;
 
-/// How long a lease lasts. A close waits for so long, and so long voters are answered on a ledger
-/// that is away.
+/// How long a lease lasts. A close waits this long, and voters are still answered for this long
+/// while the ledger is unavailable.
 pub(crate) const LENGTH: Duration = Duration::from_secs(3);
 
-/// The epoch a node publishes in, and until when it may answer.
+/// The epoch in which a node publishes, and the end of its right to answer voters.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lease {
     pub(crate) epoch: Epoch,
     until: Instant,
-    /// The same by the wall clock, which goes on while the machine sleeps. Whichever is over first
-    /// counts.
+    /// The same end by the wall clock, which advances while the machine sleeps. The earlier of the
+    /// two counts.
     until_by_wall: UnixMillis,
 }
 
 impl Lease {
-    /// So much from a moment on, which was the wall clock's `at`.
+    /// A lease of `length` from the moment `asked`, at which the wall clock read `at`.
     pub(crate) fn from(epoch: Epoch, asked: Instant, at: UnixMillis, length: Duration) -> Self {
         let milliseconds = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
         Self {
@@ -31,7 +31,7 @@ impl Lease {
         }
     }
 
-    /// Whether voters may be answered under it now.
+    /// Whether voters may be answered under the lease now.
     pub(crate) fn lasts(&self) -> bool {
         Instant::now() < self.until && clock::now() < self.until_by_wall
     }
@@ -46,7 +46,7 @@ mod tests {
         let minute = Duration::from_secs(60);
         assert!(Lease::from(Epoch(1), Instant::now(), clock::now(), minute).lasts());
         assert!(!Lease::from(Epoch(1), Instant::now(), clock::now(), Duration::ZERO).lasts());
-        // The machine slept: this process's own clock did not notice.
+        // The machine slept: the monotonic clock did not advance.
         let before_the_sleep = UnixMillis(clock::now().0 - 61_000);
         assert!(!Lease::from(Epoch(1), Instant::now(), before_the_sleep, minute).lasts());
     }

@@ -16,7 +16,7 @@ pub(crate) struct ElectionSecrets {
 }
 
 impl ElectionSecrets {
-    /// Those of an election that exists; `None` once they have been destroyed.
+    /// Reads the keys of an existing election; `None` once they have been destroyed.
     pub(crate) fn read(
         folder: &DataFolder,
         law_id: &ElectionId,
@@ -26,7 +26,7 @@ impl ElectionSecrets {
         Ok(keys.map(|(ballot_key, request_key)| Self { ballot_key, request_key }))
     }
 
-    /// Those of a new election.
+    /// Makes the keys of a new election.
     pub(crate) fn make(folder: &DataFolder, law_id: &ElectionId) -> Result<Self, FolderError> {
         stack_used();
         Ok(Self {

@@ -1,4 +1,4 @@
-//! Signing checkpoints.
+//! Signs checkpoints.
 
 use votekit_core::election_log::Block;
 use votekit_core::id::ElectionId;
@@ -42,8 +42,8 @@ impl CheckpointSigner {
         Ok(Self { origin, log_key, cosigner, authority, policy })
     }
 
-    /// The signed checkpoint of the log after a block. `now` is the clock; a cosignature is never
-    /// older than its block.
+    /// The signed checkpoint of the log after a block. `now` is the clock's time; a cosignature is
+    /// never older than its block.
     pub(crate) fn sign(&self, block: &Block, now: UnixSeconds) -> Result<Vec<u8>, CheckpointError> {
         let at = now.max(block.sealed_at.start());
         let checkpoint = Checkpoint::new(&self.origin, block.size_after(), block.root);

@@ -1,4 +1,4 @@
-//! Snapshots on disk: what a log came to, so that a start reads back only what came after.
+//! Snapshots on disk: the state of a log, so that a start reads back only the blocks after it.
 //!
 //! ```text
 //! snapshots/<law id>/
@@ -6,9 +6,9 @@
 //!   head               everything else, and the digests of the segments; replaced whole
 //! ```
 //!
-//! Written beside the sealing, from what only grows: the list of decided requests is copied part by
-//! part, each under a short lock. A snapshot never holds more than the ledger: the log in memory
-//! holds durable blocks only. It is a cache: a folder that is deleted is made again.
+//! Written while sealing continues: the list of decided requests only grows, and is copied part by
+//! part, each under a short lock. A snapshot is never ahead of the ledger, since the log in memory
+//! holds durable blocks only. Snapshots are a cache: a deleted folder is written again.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -34,12 +34,12 @@ pub(crate) fn segment_path(folder: &Path, number: usize) -> PathBuf {
 /// The snapshots of one election.
 pub(crate) struct Snapshots {
     folder: PathBuf,
-    /// Leaves after which the next is due; 0: none is written.
+    /// Number of leaves after which the next snapshot is due; 0: none is written.
     leaves: u64,
     written: Mutex<Written>,
 }
 
-/// What is on disk.
+/// The snapshot on disk.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
     pub(crate) size: u64,
@@ -63,7 +63,7 @@ pub(crate) enum WriteError {
 }
 
 impl Snapshots {
-    /// The snapshots of one election. `written` describes a snapshot on disk that can be used.
+    /// The snapshots of one election. `written` describes a usable snapshot on disk.
     pub(crate) fn new(folder: PathBuf, leaves: u64, written: Option<Written>) -> Self {
         Self { folder, leaves, written: Mutex::new(written.unwrap_or_default()) }
     }
@@ -73,7 +73,7 @@ impl Snapshots {
         self.leaves > 0
     }
 
-    /// Whether the log has grown enough since the last one, or has come to its end.
+    /// Whether the log has grown enough since the last snapshot, or has reached its end.
     pub(crate) fn is_due(&self, committed: &Committed) -> bool {
         let Ok(written) = self.written.try_lock() else { return false };
         let grown = committed.size().saturating_sub(written.size);
@@ -81,7 +81,7 @@ impl Snapshots {
             && (grown >= self.leaves || (grown > 0 && committed.state() >= State::Closed))
     }
 
-    /// Writes what is new. Blocks.
+    /// Writes what is new. Blocks the thread.
     pub(crate) fn write(
         &self,
         law_id: &ElectionId,
@@ -96,6 +96,8 @@ impl Snapshots {
         }
         make_private_folder(&self.folder)?;
         let copy = |from: usize, to: usize| log().decisions().requests().copy(from..to);
+        // Segments before the head, which names their digests: an interrupted write leaves the old
+        // head valid.
         while (written.segments.len() + 1) * SEGMENT_REQUESTS <= snapshot.decided() {
             let number = written.segments.len();
             let decided = copy(number * SEGMENT_REQUESTS, (number + 1) * SEGMENT_REQUESTS);

@@ -1,4 +1,4 @@
-//! What of an election is shown to anyone.
+//! The public view of an election.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -20,7 +20,7 @@ pub struct BilingualView {
 /// A choice on the ballot.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ChoiceView {
-    /// Its id, to be sent as `vote`.
+    /// Its id, the value of `vote` in a vote.
     pub id: String,
     /// The French label.
     pub fr: String,
@@ -35,11 +35,11 @@ pub struct NodeView {
     pub node: String,
     /// Its public key, in hexadecimal digits.
     pub public_key: String,
-    /// What it is called in this data folder, if it is.
+    /// Its name in this data folder, if it has one.
     pub name: Option<String>,
     /// Whether it may be answering voters now.
     pub answering: bool,
-    /// The epochs it was given.
+    /// Its epochs.
     pub epochs: Vec<EpochView>,
 }
 
@@ -48,20 +48,20 @@ pub struct NodeView {
 pub struct EpochView {
     /// Its number, from 1.
     pub epoch: u32,
-    /// Batches of it in the log.
+    /// Its batches in the log.
     pub sealed: u64,
     /// Whether it has ended: by the node's own last batch, or by retirement.
     pub ended: bool,
 }
 
-/// An election, as it stands.
+/// The present state of an election.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ElectionView {
-    /// The law put to the vote, which is the id of the election.
+    /// The law put to the vote; the id of the election.
     pub law_id: String,
     /// Its title.
     pub title: BilingualView,
-    /// What it is about.
+    /// Its description.
     pub description: BilingualView,
     /// The choices in the order of the ballot.
     pub choices: Vec<ChoiceView>,
@@ -69,7 +69,7 @@ pub struct ElectionView {
     pub state: String,
     /// Whether the result binds.
     pub binding: bool,
-    /// Who sees results when: `live`, `after_vote` or `after_close`.
+    /// The results policy: `live`, `after_vote` or `after_close`.
     pub results: String,
     /// When the poll opens or opened, in RFC 3339.
     pub opens: Option<String>,
@@ -81,7 +81,7 @@ pub struct ElectionView {
     pub received: u64,
     /// Votes that count.
     pub accepted: u64,
-    /// Votes of credentials that had voted.
+    /// Votes with a credential that had voted before.
     pub duplicate: u64,
     /// Votes that do not count.
     pub invalid: u64,
@@ -89,11 +89,11 @@ pub struct ElectionView {
     pub log_size: u64,
     /// The origin of the log's checkpoints.
     pub origin: String,
-    /// SHA-256 of the policy that verifies the log: to be pinned.
+    /// SHA-256 of the policy that verifies the log, for pinning.
     pub policy_fingerprint: String,
 }
 
-/// Where an election stands, whoever tells: a node, or the log alone.
+/// The state of an election, from a node or from its log alone.
 pub(crate) struct ElectionStatus {
     pub(crate) state: State,
     pub(crate) opens: Option<UnixMinutes>,

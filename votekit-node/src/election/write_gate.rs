@@ -1,41 +1,41 @@
-//! Whether the engine that stores votes is writing. Pure.
+//! Tracks whether the engine that stores votes writes. Pure.
 //!
-//! While it is not, a vote is refused before its credential is looked at: else whoever fills the
-//! disk could try credentials without voting with them. One vote at a time goes on all the same, to
-//! find out whether the engine writes again; its credential is not looked at either, until it is
-//! stored.
+//! While it does not, a vote is refused before its credential is checked: otherwise an attacker who
+//! fills the disk could test credentials without casting votes. One vote at a time is still
+//! admitted, to find out whether the engine writes again; its credential is not checked until the
+//! vote is stored.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The engine as the last write left it. Starts as writing.
+/// The state of the engine after the last write. Starts as writing.
 #[derive(Debug, Default)]
 pub(crate) struct WriteGate {
     failing: AtomicBool,
     probing: AtomicBool,
 }
 
-/// The right of one vote to go on to the engine, for as long as this lives.
+/// The right of one vote to reach the engine, held until dropped.
 #[derive(Debug)]
 pub(crate) struct WritePass<'a> {
-    /// Set for the one vote that finds out whether the engine writes again.
+    /// Set for the vote that probes whether the engine writes again.
     probes: Option<&'a WriteGate>,
 }
 
 impl WriteGate {
-    /// A write was stored.
+    /// Records that a write was stored.
     pub(crate) fn record_success(&self) {
-        // Written only when it changes: this is called with every batch.
+        // Stored only on a change: this is called with every batch.
         if self.failing.load(Ordering::Relaxed) {
             self.failing.store(false, Ordering::Relaxed);
         }
     }
 
-    /// A write is known not to be stored.
+    /// Records that a write is known not to be stored.
     pub(crate) fn record_failure(&self) {
         self.failing.store(true, Ordering::Relaxed);
     }
 
-    /// Asks for a vote; `None` while the engine does not write.
+    /// Admits a vote; `None` while the engine does not write.
     pub(crate) fn enter(&self) -> Option<WritePass<'_>> {
         if !self.failing.load(Ordering::Relaxed) {
             Some(WritePass { probes: None })
@@ -48,8 +48,7 @@ impl WriteGate {
 }
 
 impl WritePass<'_> {
-    /// Whether this vote finds out if the engine writes again: its credential is not to be looked
-    /// at before it is stored.
+    /// Whether this vote is the probe: its credential must not be checked before it is stored.
     pub(crate) fn is_probe(&self) -> bool {
         self.probes.is_some()
     }

@@ -1,5 +1,5 @@
-//! Ending what an earlier life of this node left open: an epoch ends with a signed last batch,
-//! whoever is alive to sign it.
+//! Ends the epochs that previous runs of this node left open: an epoch ends with a signed last
+//! batch, whichever run signs it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::random::SystemRandom;
 
-/// How often it is asked whether what was staged is sealed.
+/// Interval between checks whether the staged batches are sealed.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Ends the epochs that earlier lives of this node were given, as a task. The epoch of this life
-/// may be open meanwhile: voters do not wait. They are fenced already.
+/// Ends the epochs that previous runs of this node were given, as a task. The epoch of this run may
+/// be open meanwhile: voters do not wait. The earlier epochs are fenced already.
 pub(crate) async fn run(
     shared: Arc<NodeContext>,
     cell: Arc<ElectionHandle>,
@@ -39,7 +39,7 @@ async fn end(
     epoch: Epoch,
 ) -> Result<(), EngineError> {
     let (law_id, node) = (cell.law_id(), node_key.node_id());
-    // Whoever held a lease under this key may be another process, on a copy of the folder.
+    // The lease may be held by another process, on a copy of the folder: wait until it runs out.
     loop {
         let leases = until_definite("end_epoch", || shared.ledger.leases(law_id)).await?;
         if !leases.iter().any(|lease| lease.node == node && lease.epoch == epoch) {
@@ -47,7 +47,7 @@ async fn end(
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    // What that life published, and nobody knows how much it was, comes to staging first.
+    // The previous run published an unknown number of batches: all of them must be staged first.
     until_definite("end_epoch", || shared.ballot_box.settle()).await?;
     let staged =
         until_definite("end_epoch", || shared.ledger.staged_through(law_id, node, epoch)).await?;

@@ -1,8 +1,8 @@
 //! Intake: votes become batches, batches become durable, voters are answered.
 //!
-//! What arrives while the previous write is in flight goes into one batch, so one fsync answers
-//! many voters and a lone voter waits for nobody. A batch whose outcome is unknown is published
-//! again, unchanged, until it is confirmed; its voters are told so at once.
+//! Votes that arrive while the previous write is in flight go into one batch, so one fsync
+//! acknowledges many voters, and a lone voter does not wait. A batch whose outcome is unknown is
+//! published again, unchanged, until it is confirmed; its voters get `OutcomeUnknown` at once.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,13 +23,13 @@ use crate::memory::stack_used;
 use crate::metrics;
 use crate::random::SystemRandom;
 
-/// The longest time for which a batch lets in those who are being served at this moment. It is
-/// spent under full load alone: a batch costs signatures and a sync whatever is in it, and a lone
-/// voter waits for nobody.
+/// The longest time for which a batch admits votes that are being processed at this moment. It is
+/// used up under full load only: a batch costs signatures and a sync whatever its size, and a lone
+/// voter does not wait.
 const GATHER_TIME_MAX: Duration = Duration::from_millis(4);
 
-/// How far the clocks of the nodes may be apart before a vote that was answered in the last moment
-/// could come out late.
+/// How far apart the clocks of the nodes may be before a vote answered in the last moment could be
+/// late.
 pub(crate) const CLOCK_MARGIN: Duration = Duration::from_secs(2);
 
 /// The intake of one election, as a task.
@@ -37,19 +37,19 @@ pub(crate) struct Intake {
     shared: Arc<NodeContext>,
     cell: Arc<ElectionHandle>,
     node_key: NodeKey,
-    /// Set with the first batch, and anew when it was fenced.
+    /// Set with the first batch, and again after a fence.
     epoch: Option<Epoch>,
-    /// The last sequence that is known durable.
+    /// The last sequence known to be durable.
     confirmed: Sequence,
-    /// The latest minute of a vote that was taken.
+    /// The latest minute of a vote taken.
     latest: UnixMinutes,
-    /// No vote is taken any more.
+    /// Set when no more votes are taken.
     finished: bool,
-    /// The last batch of the epoch is durable.
+    /// Set when the last batch of the epoch is durable.
     ended: bool,
 }
 
-/// Empties the list of a batch. It is used for the next batch too, so the choices in it are
+/// Clears the list of a batch. The list is reused for the next batch, so the choices in it are
 /// overwritten first.
 fn forget(envelopes: &mut Vec<Envelope>) {
     envelopes.iter_mut().for_each(Zeroize::zeroize);
@@ -74,7 +74,7 @@ impl Intake {
         }
     }
 
-    /// Runs until the node drops the other end.
+    /// Runs until the node drops the sender.
     pub(crate) async fn run(mut self, mut submissions: mpsc::Receiver<Submission>) {
         let mut envelopes = Vec::new();
         let mut voters = Vec::new();
@@ -85,8 +85,8 @@ impl Intake {
                 match submissions.try_recv() {
                     Ok(next) => finish = self.take(next, &mut envelopes, &mut voters),
                     Err(_) if gathering.elapsed() > GATHER_TIME_MAX => break,
-                    // Whatever else can run now runs first. If no vote comes of it, nobody is about
-                    // to come.
+                    // Let every other ready task run first. If no vote arrives from that, none is
+                    // about to arrive.
                     Err(_) => {
                         tokio::task::yield_now().await;
                         match submissions.try_recv() {
@@ -100,7 +100,7 @@ impl Intake {
                 self.publish_votes(&mut envelopes, &mut voters).await;
             }
             if let Some(reply) = finish {
-                // Whoever asked may have gone away; the epoch ends all the same.
+                // The caller may be gone; the epoch ends all the same.
                 let _ = reply.send(self.finish().await);
             }
         }
@@ -129,8 +129,9 @@ impl Intake {
         None
     }
 
-    /// Minutes never decrease in an epoch. A vote that was stamped at the end of a minute and came
-    /// here after one of the next minute gets the later stamp, unless that would make it late.
+    /// Minutes never decrease in an epoch. A vote stamped at the end of a minute that arrives here
+    /// after one of the next minute gets the later stamp; returns `false` if that would make it
+    /// late.
     fn stamp_in_order(&mut self, envelope: &mut Envelope) -> bool {
         if envelope.received < self.latest {
             if self.cell.committed().closes.is_some_and(|closes| self.latest >= closes) {
@@ -146,14 +147,14 @@ impl Intake {
         let published = match self.seal(envelopes, false).await {
             Ok(batch) => self.publish(&batch, envelopes, voters).await,
             Err(error @ EngineError::Conflict(Conflict::NoLease { .. })) => Err(error),
-            // Whatever became of the lease or the epoch that was asked for: no vote was published.
+            // Whatever the outcome of the lease or the epoch request: no vote was published.
             Err(error) => {
                 Err(EngineError::Unavailable { engine: "the ledger", reason: error.to_string() })
             }
         };
         let outcome = match published {
-            // What is confirmed counts; but without a lease nobody may be told so, since the close
-            // may have passed meanwhile.
+            // A confirmed vote counts. But without a lease it must not be acknowledged, since the
+            // close may have passed meanwhile.
             Ok(()) => {
                 self.cell.writes.record_success();
                 metrics::submitted(envelopes.len() as u64);
@@ -165,21 +166,21 @@ impl Intake {
                 Err(IntakeError::Unavailable(error))
             }
             Err(EngineError::Conflict(Conflict::NoLease { .. })) => Err(IntakeError::Finished),
-            // The node stops, and what the disk holds is known only after the restart: nobody may
-            // be told that nothing was stored.
+            // The node stops, and what the disk holds is known only after the restart: no voter may
+            // be answered that nothing was stored.
             Err(_) => Err(IntakeError::OutcomeUnknown),
         };
         self.answer_all(envelopes, voters, &outcome);
         forget(envelopes);
     }
 
-    /// Answers the voters of a batch; those who were answered before are no longer among them.
+    /// Answers the voters of a batch and clears the list: a second call answers no one again.
     fn answer_all(&self, envelopes: &[Envelope], voters: &mut Vec<Voter>, stored: &Stored) {
         for envelope in envelopes {
             self.shared.pending.record_stored(&envelope.request, stored);
         }
         for voter in voters.drain(..) {
-            // It may have gone away.
+            // The receiver may be gone.
             let _ = voter.send(stored.clone());
         }
     }
@@ -188,7 +189,7 @@ impl Intake {
         self.answer_all(std::slice::from_ref(envelope), &mut vec![voter], stored);
     }
 
-    /// The epoch to publish in, with a lease that lasts.
+    /// The epoch to publish in, with a valid lease.
     async fn epoch(&mut self) -> Result<Epoch, EngineError> {
         let node = self.node_key.node_id();
         loop {
@@ -205,8 +206,8 @@ impl Intake {
             }
             match lease_renewal::acquire(&self.shared, &self.cell, node, epoch).await {
                 Ok(lease) => self.cell.set_lease(lease),
-                // Somebody took this node for gone. What it confirmed in that epoch counts; it goes
-                // on in another.
+                // The epoch was fenced: this node was taken for gone. Batches that it confirmed
+                // there count; it continues in a new epoch.
                 Err(EngineError::Conflict(Conflict::NoLease {
                     reason: NoLease::Fenced, ..
                 })) => {
@@ -228,11 +229,12 @@ impl Intake {
         envelopes: &[Envelope],
         last: bool,
     ) -> Result<Arc<Batch>, EngineError> {
-        // The last batch answers nobody, and needs no lease.
+        // The last batch acknowledges no voter, and needs no lease.
         let epoch = match self.epoch {
             Some(epoch) if last => epoch,
             _ => self.epoch().await?,
         };
+        // One batch is in flight at a time, so the next number follows the last confirmed one.
         let number =
             BatchNumber { node: self.node_key.node_id(), epoch, sequence: self.confirmed.next() };
         let header = BatchHeader {
@@ -257,8 +259,8 @@ impl Intake {
     }
 
     /// Publishes a batch until it is confirmed, or known not to be stored. When the outcome is
-    /// unknown the voters are told and let go, and the same bytes are published again for as long
-    /// as it takes: their number is spent.
+    /// unknown the voters are answered so at once, and the same bytes are published again until
+    /// they are confirmed: their number is used up.
     async fn publish(
         &mut self,
         batch: &Arc<Batch>,
@@ -271,7 +273,8 @@ impl Intake {
             match self.shared.ballot_box.publish(batch).await {
                 Ok(()) => {
                     self.confirmed = batch.number().sequence;
-                    // Not which batch: with its time it would date votes more finely than the log.
+                    // Without the batch number: with the time of this line it would date votes more
+                    // finely than the log does.
                     tracing::debug!(
                         event = "batch_published",
                         votes = batch.count(),
@@ -317,7 +320,7 @@ impl Intake {
         if self.ended || self.epoch.is_none() {
             return Ok(());
         }
-        // What is refused now is tried again when the close is asked for again.
+        // A failure here is retried when the close is requested again.
         let batch = self.seal(&[], true).await?;
         self.publish(&batch, &[], &mut Vec::new()).await?;
         self.ended = true;
@@ -336,8 +339,8 @@ mod tests {
 
     use super::*;
 
-    /// How often a choice stands in the memory of a list: read as another process would, since a
-    /// cleared list gives nothing out.
+    /// Occurrences of a choice in the memory of a list, read as another process would, since a
+    /// cleared list returns nothing.
     fn choices_left(envelopes: &Vec<Envelope>, choice: ChoiceIndex) -> usize {
         let mut bytes = vec![0; envelopes.capacity() * size_of::<Envelope>()];
         let memory = File::open("/proc/self/mem").expect("the memory of this process");

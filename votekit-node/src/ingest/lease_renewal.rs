@@ -17,7 +17,7 @@ const RENEW_EVERY: Duration = Duration::from_millis(750);
 /// How long to wait for the ledger before votes are refused because it is unavailable.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Asks for the lease of an epoch, or for more of it.
+/// Acquires or extends the lease of an epoch.
 pub(crate) async fn acquire(
     shared: &NodeContext,
     cell: &ElectionHandle,
@@ -60,7 +60,7 @@ pub(crate) async fn renew_loop(shared: Arc<NodeContext>, node: NodeId) {
         let renewing = shared.ledger.renew_leases(node, &held, LEASE_LENGTH);
         let renewed = match tokio::time::timeout(PATIENCE, renewing).await {
             Ok(Ok(renewed)) => renewed,
-            // The intake asks when it needs a lease, and its voters hear of it.
+            // The intake asks when it needs a lease, and its voters then get the error.
             Ok(Err(error)) => {
                 tracing::debug!(
                     event = "epoch_lease_renewal_failed",

@@ -1,4 +1,4 @@
-//! How a vote is taken: which checks it passes, in which order, and what its voter is answered.
+//! How a vote is taken: the checks, their order, and the answer to the voter.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,15 +23,15 @@ use crate::pending::{Issue, Known};
 use crate::random::random_request_id;
 
 impl Node {
-    /// Takes a vote: checks it against the election, stamps it, and waits until it is durable. One
-    /// with an origin came over the network, and is admitted first. A request that is known is
-    /// answered as the first time.
+    /// Takes a vote: checks it against the election, stamps it, and waits until it is durable. A
+    /// vote with an origin came over the network, and passes admission first. A known request gets
+    /// the same answer as the first time.
     ///
-    /// The order of the checks keeps wrong and correct codes alike until nothing but the code can
-    /// refuse the vote: what stands before the turn of the attempt is the same for both.
+    /// The order of the checks keeps wrong and correct codes alike until only the code can refuse
+    /// the vote: the checks before the turn of the attempt are the same for both.
     ///
     /// # Errors
-    /// [`SubmitError`], which says whether anything was stored.
+    /// [`SubmitError`], which states whether anything was stored.
     pub async fn submit(
         &self,
         vote: &VoteRequest,
@@ -47,6 +47,7 @@ impl Node {
                 reason: "the last write was not stored".to_owned(),
             })
         })?;
+        // Reserved before the turn, so that a full queue refuses wrong and correct codes alike.
         let place = cell.intake.try_reserve().map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(()) => {
                 SubmitError::Busy { retry_after: Duration::from_secs(1) }
@@ -55,7 +56,8 @@ impl Node {
                 SubmitError::Unavailable(halted_here("it takes no more votes"))
             }
         })?;
-        // Searched before the turn, so that nothing is waited for while it lasts; told after it.
+        // Searched before the turn, so that nothing is awaited while the turn is held; the result
+        // is returned after it.
         let mut removals = idempotency_key.map(|_| self.shared.pending.removals(&request));
         let is_decided = removals.is_some() && self.is_decided(&cell, &mark).await;
         let turn = match origin {
@@ -88,14 +90,14 @@ impl Node {
         loop {
             match self.shared.pending.issue(request, &mut unjudged, removals) {
                 Issue::Registered => break,
-                // Nothing is registered while the log is searched again.
+                // The request is not registered while the log is searched again.
                 Issue::SearchAgain { removals: now } => {
                     removals = Some(now);
                     if self.is_decided(&cell, &mark).await {
                         return Ok(request);
                     }
                 }
-                // The same request came in between.
+                // The same request was registered in between.
                 Issue::Known(Known::Storing(stored)) => {
                     drop((unjudged, place));
                     return outcome(&cell, request, stored.await);
@@ -106,6 +108,7 @@ impl Node {
         let (reply, stored) = oneshot::channel();
         place.send(Submission::Vote(envelope, reply));
         let stored = stored.await;
+        // Held until the outcome is known: a probe keeps other votes out meanwhile.
         drop(pass);
         outcome(&cell, request, stored)
     }
@@ -163,14 +166,14 @@ impl Node {
         })
     }
 
-    /// Whether the log has decided a request. Its search waits while a block is made: spared to
-    /// those who vote for the first time.
+    /// Whether the log has decided a request. The search waits while a block is applied, so
+    /// first-time voters are spared it.
     async fn is_decided(&self, cell: &ElectionHandle, mark: &Mark) -> bool {
         !self.shared.registry.surely_unused(cell.law_id(), mark) && cell.has_decided(&mark.request)
     }
 }
 
-/// The envelope of a vote, and how the registry knows it.
+/// The envelope of a vote, and its mark for the registry.
 fn envelope(
     cell: &ElectionHandle,
     vote: &VoteRequest,
@@ -210,7 +213,7 @@ fn not_open(cell: &ElectionHandle, early: bool) -> SubmitError {
     }
 }
 
-/// What the voter of a request is answered.
+/// The answer to the voter of a request.
 fn outcome(
     cell: &ElectionHandle,
     request: RequestId,

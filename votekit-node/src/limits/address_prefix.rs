@@ -1,18 +1,18 @@
-//! Prefixes of client addresses, as keyed digests: what limits and the throttle count by.
+//! Client address prefixes as keyed digests. Limits and the throttle count by prefix.
 //!
 //! ```text
 //! IPv4    /32 × 1    /24 × 2
 //! IPv6    /64 × 1    /56 × 2    /48 × 4        × the share of one address
 //! ```
 //!
-//! One home holds a whole IPv6 /56, and one rented server often a /48: a share by /64 alone would
-//! be worth 256 or 65,536 shares to it.
+//! One household holds a whole IPv6 /56, and a rented server often a /48: with shares by /64 alone
+//! they would have 256 or 65,536 shares.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
-/// A prefix of an address, as a keyed digest. In memory only.
+/// An address prefix as a keyed digest. Kept in memory only.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Prefix(u64);
 
@@ -22,8 +22,8 @@ impl fmt::Debug for Prefix {
     }
 }
 
-/// The prefixes that an address counts under, the narrowest first, each with the factor by which
-/// its share exceeds that of one address.
+/// The prefixes an address counts under, narrowest first, each with the factor by which its share
+/// exceeds that of one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shares {
     narrow: Prefix,
@@ -45,28 +45,28 @@ impl Shares {
     }
 }
 
-/// The random key of the digests of one process.
+/// The random digest key of one process.
 #[derive(Clone)]
 pub struct DigestKey(RandomState);
 
 impl DigestKey {
-    /// A key that no other process has.
+    /// Generates a key unique to this process.
     pub fn random() -> Self {
         Self(RandomState::new())
     }
 
-    /// The digest of anything else under the same key.
+    /// Digests any other value under the same key.
     pub fn digest(&self, value: impl std::hash::Hash) -> u64 {
         self.0.hash_one(value)
     }
 
-    /// The IPv4 address or the IPv6 /64.
+    /// Digests the IPv4 address or the IPv6 /64.
     pub fn prefix(&self, address: IpAddr) -> Prefix {
         let address = address.to_canonical();
         self.prefix_of(address, if address.is_ipv4() { 32 } else { 64 })
     }
 
-    /// The prefixes that an address counts under; with `narrow_only` the narrowest alone.
+    /// The prefixes an address counts under; with `narrow_only`, only the narrowest.
     pub fn shares(&self, address: IpAddr, narrow_only: bool) -> Shares {
         let address = address.to_canonical();
         let prefix = |bits, factor| Some((self.prefix_of(address, bits), factor));

@@ -1,16 +1,17 @@
-//! Which votes are stored: a number a second, and of those with a wrong code only a few.
+//! Admission: which votes are stored. Limits all votes to a rate, and those with a wrong code to a
+//! small budget.
 //!
 //! ```text
-//! rate spent?         429, whatever the credential; what is refused below uses up nothing of it
-//! unknown, revoked?   counts against its pair of prefix and NAS; beyond a small budget 429, nothing
-//!                     stored, nothing logged
-//! used already?       beyond a few a minute 429 and nothing stored; the request that used it is
-//!                     answered before all this
+//! rate spent?         429, whatever the credential; the refusals below take nothing from the rate
+//! unknown, revoked?   counts against its pair of prefix and NAS; beyond a small budget 429, not
+//!                     stored, not logged
+//! used already?       beyond a few a minute 429 and nothing stored; a repeat of the request that
+//!                     used it is answered before admission
 //! else                one vote is taken from the rate
 //! ```
 //!
-//! Load shedding only: the log decides. Asked last, when nothing else could refuse the vote: what a
-//! wrong code is answered must not depend on anything that a correct vote changes.
+//! Load shedding only: the log decides. Admission runs last, when nothing else can refuse the vote:
+//! the answer to a wrong code must not depend on anything that a correct vote changes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -25,27 +26,27 @@ use crate::limits::rate_limit::{KeyedRateLimit, RateLimit};
 use crate::limits::throttle::{Throttle, Turn};
 use crate::metrics;
 
-/// The admission of one process. NodeContext by all tasks.
+/// The admission of one process. Shared by all tasks.
 #[derive(Debug)]
 pub(crate) struct Admission {
     votes: RateLimit,
-    /// Votes of each credential after the one that used it.
+    /// Limits the votes of a credential after the one that used it.
     duplicates: KeyedRateLimit<RegistryKey>,
     start: Instant,
-    /// When shedding was last told in the log, in seconds from the start, from 1.
+    /// Time of the last shedding log line, in seconds from `start`, plus 1; 0 before the first.
     told_s: AtomicU64,
 }
 
-/// Duplicates that one credential may send at once, and a minute: a voter in doubt tries again, and
-/// learns what became of the first vote.
+/// Duplicates allowed for one credential: the burst, and the rate a minute. A voter in doubt may
+/// vote again and learns the outcome of the first vote.
 const DUPLICATES_BURST: u32 = 10;
 const DUPLICATES_PER_MINUTE: u32 = 1;
 
-/// Shedding is told in the log once in so many seconds at the most.
+/// Shedding is logged at most once in this interval.
 const TELL_INTERVAL_S: u64 = 60;
 
 impl Admission {
-    /// An admission by the node's settings.
+    /// Creates the admission from the node's settings.
     pub(crate) fn new(config: &Config) -> Self {
         let throttle = &config.throttle;
         Self {
@@ -59,21 +60,21 @@ impl Admission {
         }
     }
 
-    /// Whether any vote can be taken now: asked before a body is read, and takes nothing.
+    /// Checks the rate before a body is read. Takes nothing from it.
     ///
     /// # Errors
-    /// When to come back.
+    /// The time until the next vote can be taken.
     pub(crate) fn check(&self, now: Instant) -> Result<(), Duration> {
         self.votes.check(now)
     }
 
-    /// Lets go of credentials whose duplicates are long past.
+    /// Evicts credentials that have their whole burst of duplicates again.
     pub(crate) fn forget_quiet(&self) {
         self.duplicates.forget_quiet();
     }
 
-    /// Admits a vote. Gives back its turn if the label is still to say whether its code is right;
-    /// `None` when that was seen here.
+    /// Admits a vote. Returns the turn if the registry has no hint yet and the code is still to be
+    /// judged; `None` if it was judged here.
     ///
     /// # Errors
     /// [`SubmitError::RateLimited`], [`SubmitError::NotRecognised`],
@@ -86,8 +87,8 @@ impl Admission {
         (law_id, mark): (&ElectionId, &Mark),
         now: Instant,
     ) -> Result<Option<Turn>, SubmitError> {
-        // Before the credential is looked at: else a spent second would answer a guesser who does
-        // not vote whether a credential is good.
+        // Before the credential is looked up: otherwise a spent rate would show a guesser who casts
+        // no vote whether a credential is valid.
         self.check_rate(now)?;
         let unjudged = match registry.peek(law_id, mark) {
             None => Some(turn),
@@ -114,7 +115,7 @@ impl Admission {
         Ok(unjudged)
     }
 
-    /// Admits a vote without a look at its credential.
+    /// Admits a vote without looking up its credential.
     ///
     /// # Errors
     /// [`SubmitError::RateLimited`].
@@ -134,6 +135,7 @@ impl Admission {
         let now_s = now.saturating_duration_since(self.start).as_secs() + 1;
         let told_s = self.told_s.load(Ordering::Relaxed);
         if (told_s == 0 || now_s >= told_s + TELL_INTERVAL_S)
+            // Of several tasks, only the one that moves the time writes the line.
             && self
                 .told_s
                 .compare_exchange(told_s, now_s, Ordering::Relaxed, Ordering::Relaxed)

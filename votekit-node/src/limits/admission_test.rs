@@ -1,4 +1,4 @@
-//! What a wrong code is answered, whatever correct votes come between.
+//! The answers to wrong codes do not depend on correct votes in between.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::error::SubmitError;
 use crate::limits::throttle::{Next, Throttle};
 
-/// A vote for one of a few NAS, from one of a few addresses, some time after the one before.
+/// A vote for one of a few NAS, from one of a few addresses, some time after the previous one.
 #[derive(Debug, Clone, Copy)]
 struct Attempt {
     gap_ms: u64,
@@ -28,9 +28,9 @@ struct Attempt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Wrong,
-    /// With the elector's code: the first of them counts, the others are duplicates.
+    /// With the elector's code: the first one counts, the others are duplicates.
     Correct,
-    /// A request that is known already.
+    /// A repeat of a known request.
     Repeated,
 }
 
@@ -41,7 +41,7 @@ fn credential(nas: u32, code: &str) -> Credential {
 }
 
 fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
-    // Mostly in bursts, now and then after some minutes or a day.
+    // Mostly in bursts, sometimes after minutes or a day.
     let gap_ms = prop_oneof![
         6 => 0..1500_u64,
         2 => 0..90_000_u64,
@@ -54,10 +54,11 @@ fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
     proptest::collection::vec(attempt, 0..80)
 }
 
-/// The error, or nothing for a vote that is taken: each error has one answer over HTTP.
+/// The error, or `None` for a stored vote. Each error has one HTTP answer.
 type Told = Option<String>;
 
-/// What each attempt is answered; the rate is lifted, as its shares are another matter.
+/// The answers to the wrong codes among the attempts of the given kinds. The rate is lifted: its
+/// shares are tested elsewhere.
 async fn answers(attempts: &[Attempt], kinds: &[Kind]) -> Vec<Told> {
     let (registry, law_id) = (EmbeddedRegistry::new(), "L1".parse().expect("a law id"));
     let key = |nas, code: &str| {
@@ -110,8 +111,8 @@ async fn answers(attempts: &[Attempt], kinds: &[Kind]) -> Vec<Told> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Whoever sends wrong codes, under any NAS and from any address, the voter's own too, is
-    /// answered the same whether, how often and when the electors voted.
+    /// The sender of wrong codes, under any NAS and from any address, even the voter's own, gets
+    /// the same answers whether, how often and when the electors vote.
     #[test]
     fn correct_repeated_and_duplicate_votes_show_in_no_answer_to_a_wrong_code(
         attempts in attempts()
@@ -128,7 +129,7 @@ proptest! {
 #[tokio::test]
 async fn every_answer_to_a_wrong_code_is_reached() {
     let wrong = |gap_ms, host, nas| Attempt { gap_ms, host, nas, kind: Kind::Wrong };
-    // Two of one address are stored; then its budget is spent; then the pair waits.
+    // Two from one address are stored; then its budget is spent; then the pair waits.
     let attempts: Vec<_> = (0..8).map(|_| wrong(0, 1, 1)).chain([wrong(1000, 2, 1)]).collect();
     let told = answers(&attempts, &[Kind::Wrong]).await;
     let is =

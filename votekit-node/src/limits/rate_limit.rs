@@ -1,5 +1,5 @@
-//! A rate with a burst, for the whole process, or for each address prefix or credential. Pure apart
-//! from the clock of the latter two.
+//! A rate with a burst, for the whole process or per key (address prefix or credential). Pure,
+//! except for the clock of the keyed limits.
 
 use std::fmt;
 use std::hash::Hash;
@@ -10,34 +10,35 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
 
-/// So many a second, with a burst: the generic cell rate algorithm in one atomic word.
+/// `per_second` a second, with a burst: the generic cell rate algorithm in one atomic word.
 #[derive(Debug)]
 pub struct RateLimit {
     start: Instant,
-    /// The time that one takes up; 0: there is no limit.
+    /// The time one unit takes to earn; 0: no limit.
     interval_ns: u64,
     burst_ns: u64,
-    /// When everything taken so far will have been earned, in nanoseconds from the start.
+    /// When everything taken so far is earned, in nanoseconds from the start.
     earned_at_ns: AtomicU64,
 }
 
 impl RateLimit {
-    /// A limit; 0 a second lifts it.
+    /// Creates a limit; 0 a second lifts it.
     pub fn new(per_second: u32, burst: u32) -> Self {
         let interval_ns = 1_000_000_000_u64.checked_div(u64::from(per_second)).unwrap_or(0);
         let burst_ns = interval_ns * u64::from(burst.max(1));
         Self { start: Instant::now(), interval_ns, burst_ns, earned_at_ns: AtomicU64::new(0) }
     }
 
-    /// Says when to come back if nothing can be taken now. Takes nothing.
+    /// Returns how long to wait if nothing can be taken now. Takes nothing.
     pub fn check(&self, now: Instant) -> Result<(), Duration> {
         self.after_taking(self.earned_at_ns.load(Ordering::Relaxed), self.nanoseconds(now))
             .map(drop)
     }
 
-    /// Takes one, or says when to come back. Costs a compare-and-swap.
+    /// Takes one, or returns how long to wait. Costs one compare-and-swap.
     pub fn take(&self, now: Instant) -> Result<(), Duration> {
         let now_ns = self.nanoseconds(now);
+        // Relaxed is enough: this word is the limiter's whole state.
         let mut earned_at_ns = self.earned_at_ns.load(Ordering::Relaxed);
         loop {
             let after = self.after_taking(earned_at_ns, now_ns)?;
@@ -53,8 +54,8 @@ impl RateLimit {
         }
     }
 
-    /// Takes one in any case, and says how long to wait until it is earned: at most `wait_max`, so
-    /// that what is taken in vain is forgotten.
+    /// Takes one in any case, and returns how long to wait until it is earned: at most `wait_max`.
+    /// Debt beyond that is forgotten.
     pub fn pace(&self, now: Instant, wait_max: Duration) -> Duration {
         let now_ns = self.nanoseconds(now);
         let latest_ns =
@@ -82,21 +83,20 @@ impl RateLimit {
     }
 }
 
-/// A rate for each key, with a burst. A key that was quiet until it has its whole burst again is as
-/// good as new, and is forgotten by [`KeyedRateLimit::forget_quiet`]: memory is bounded by the keys
-/// of that time.
+/// A rate with a burst for each key. A key that has its whole burst again is as good as new and is
+/// evicted by [`KeyedRateLimit::forget_quiet`], so memory is bounded by the keys of that period.
 pub struct KeyedRateLimit<K: Hash + Eq + Clone> {
     limiter: Option<DefaultKeyedRateLimiter<K>>,
     clock: DefaultClock,
 }
 
 impl<K: Hash + Eq + Clone> KeyedRateLimit<K> {
-    /// So many a second, and as many at once; 0 lifts the limit.
+    /// `rate` a second, with a burst of the same size; 0 lifts the limit.
     pub fn per_second(rate: u32) -> Self {
         Self::of(NonZeroU32::new(rate).map(Quota::per_second))
     }
 
-    /// So many a minute, and so many at once; 0 lifts the limit.
+    /// `rate` a minute, with the given burst; 0 lifts the limit.
     pub fn per_minute(rate: u32, burst: u32) -> Self {
         let rates = NonZeroU32::new(rate).zip(NonZeroU32::new(burst));
         Self::of(rates.map(|(rate, burst)| Quota::per_minute(rate).allow_burst(burst)))
@@ -106,13 +106,13 @@ impl<K: Hash + Eq + Clone> KeyedRateLimit<K> {
         Self { limiter: quota.map(DefaultKeyedRateLimiter::keyed), clock: DefaultClock::default() }
     }
 
-    /// Takes one, or says when to come back.
+    /// Takes one, or returns how long to wait.
     pub fn take(&self, key: &K) -> Result<(), Duration> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
         limiter.check_key(key).map_err(|until| until.wait_time_from(self.clock.now()))
     }
 
-    /// Lets go of keys that have their whole burst again. Called every few seconds.
+    /// Evicts keys that have their whole burst again. Called every few seconds.
     pub fn forget_quiet(&self) {
         if let Some(limiter) = &self.limiter {
             limiter.retain_recent();

@@ -1,17 +1,18 @@
-//! The throttle on wrong codes: guessing is hopeless, and no elector can be probed or locked out.
+//! The throttle on wrong codes: makes guessing hopeless, and lets no elector be probed or locked
+//! out.
 //!
 //! ```text
 //! state     wrong codes by pair of address prefix and NAS: 5 free, then waits of 1, 2, 4 … 60 s
 //! correct   a correct vote, a repeat, a duplicate: changes nothing, and earns nothing
-//! budget    20 wrong ones a second are stored, 2 of them of one prefix; others are answered only
+//! budget    20 wrong codes a second are stored, 2 of them per prefix; the others are only answered
 //! ```
 //!
-//! There is no counter by NAS alone: who knows a NAS could read from it when its elector voted,
-//! and could lock the elector out. There is none by prefix alone: one of many voters behind an
-//! address would stop the others. The state machines (`pairs`, `budget`) are handed times; here
-//! are the clock, the locks and the waiting.
+//! No counter goes by NAS alone: anyone who knows a NAS could read from it when its elector voted,
+//! and could lock the elector out. None goes by prefix alone: one of many voters behind an address
+//! would stop the others. The state machines (`pairs`, `budget`) take the time as an argument; the
+//! clock, the locks and the waiting are here.
 //!
-//! Addresses and NAS are kept as digests under a key that lives and dies with the process.
+//! Addresses and NAS are kept as digests under a key that exists only as long as the process.
 
 mod budget;
 mod pairs;
@@ -32,7 +33,7 @@ use crate::metrics;
 
 pub use crate::limits::address_prefix::Prefix;
 
-/// Where an attempt came from and whom it named, as keyed digests. In memory only.
+/// The source address and the NAS of an attempt, as keyed digests. Kept in memory only.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
     prefix: Prefix,
@@ -46,7 +47,7 @@ impl fmt::Debug for Origin {
     }
 }
 
-/// The throttle of one process. NodeContext by all tasks.
+/// The throttle of one process. Shared by all tasks.
 pub struct Throttle {
     enabled: bool,
     key: DigestKey,
@@ -56,23 +57,23 @@ pub struct Throttle {
     by_nas: Mutex<WrongByNas>,
 }
 
-/// A part of the pairs, locked on its own.
+/// A part of the pairs, with its own lock.
 struct Shard {
     pairs: Mutex<Pairs>,
-    /// Notified when an attempt that others may wait for was judged.
+    /// Notified when an attempt that others may wait for is judged.
     judged: Notify,
 }
 
 const SHARDS: usize = 64;
 
 impl Throttle {
-    /// A throttle that remembers nothing yet.
+    /// Creates an empty throttle.
     #[must_use]
     pub fn new(config: &ThrottleConfig) -> Arc<Self> {
         Self::starting_at(config, Instant::now())
     }
 
-    /// As [`Throttle::new`]; no later call may be handed an earlier time.
+    /// As [`Throttle::new`]; no later call may pass an earlier time.
     pub(crate) fn starting_at(config: &ThrottleConfig, start: Instant) -> Arc<Self> {
         let milliseconds = |seconds: u64| seconds.saturating_mul(1000);
         let rules = PairRules {
@@ -99,7 +100,7 @@ impl Throttle {
         })
     }
 
-    /// Digests an address: the IPv4 address or the IPv6 /64.
+    /// Digests an address: the IPv4 address, or the IPv6 /64.
     #[must_use]
     pub fn prefix(&self, address: IpAddr) -> Prefix {
         self.key.prefix(address)
@@ -110,15 +111,15 @@ impl Throttle {
         self.key.shares(address, narrow_only)
     }
 
-    /// Digests the NAS beside the prefix it came from.
+    /// Digests the NAS together with the prefix it came from.
     #[must_use]
     pub fn origin(&self, prefix: Prefix, nas: &Nas) -> Origin {
         let nas = self.key.digest(nas.as_bytes());
         Origin { prefix, nas, pair: self.key.digest((prefix, nas)) }
     }
 
-    /// Waits for the turn of an attempt that arrives now. Its code may be looked at once this
-    /// succeeds.
+    /// Waits for the turn of an attempt that arrives now. Once this succeeds, the caller may check
+    /// the code.
     ///
     /// # Errors
     /// How long the pair has to wait.
@@ -126,7 +127,7 @@ impl Throttle {
         let arrived = Instant::now();
         let judged = &self.shard(origin.pair).judged;
         loop {
-            // Registered before looking, so that a judgement in between is not missed.
+            // Registered before the check, so that a judgement in between is not missed.
             let mut notified = std::pin::pin!(judged.notified());
             notified.as_mut().enable();
             match self.begin(origin, arrived, Instant::now())? {
@@ -136,7 +137,7 @@ impl Throttle {
         }
     }
 
-    /// One look at whether it is the turn of an attempt.
+    /// Checks once whether it is the attempt's turn.
     ///
     /// # Errors
     /// How long the pair has to wait.
@@ -158,10 +159,10 @@ impl Throttle {
         }
     }
 
-    /// Takes the storing of a vote with a wrong code from the budget.
+    /// Takes one stored wrong code from the budget.
     ///
     /// # Errors
-    /// When there is more; then the vote is not to be stored.
+    /// How long to wait when the budget is spent; the vote must not be stored then.
     pub(crate) fn store_wrong(&self, origin: &Origin, now: Instant) -> Result<(), Duration> {
         if !self.enabled {
             return Ok(());
@@ -169,14 +170,14 @@ impl Throttle {
         lock(&self.budget).take(origin.prefix, self.millis(now))
     }
 
-    /// Counts attempts whose hint will not come any more. Called every few seconds.
+    /// Counts attempts whose hint is overdue for too long as wrong. Called every few seconds.
     pub(crate) fn give_up_hints(&self, now: Instant) {
         for shard in &self.shards {
             lock(&shard.pairs).give_up_hints(self.millis(now));
         }
     }
 
-    /// Pairs of prefix and NAS that are remembered. Reads the whole table.
+    /// The number of remembered pairs of prefix and NAS. Reads the whole table.
     pub(crate) fn pairs(&self) -> usize {
         self.shards.iter().map(|shard| lock(&shard.pairs).len()).sum()
     }
@@ -212,16 +213,17 @@ impl fmt::Debug for Throttle {
     }
 }
 
-/// Whether an attempt may go on.
+/// The result of [`Throttle::begin`].
 pub(crate) enum Next {
-    /// Its code may be looked at.
+    /// The caller may check the code.
     Turn(Turn),
-    /// An earlier attempt of the pair is not judged yet: look again once it is, or after this time.
+    /// An earlier attempt of the pair is not judged yet: check again once it is, or after this
+    /// time.
     InTurn(Duration),
 }
 
-/// The turn of one attempt, until it is judged. Dropping it clears the attempt: it was right, a
-/// repeat or a duplicate, or its code was never looked at.
+/// The turn of one attempt, until it is judged. Dropping it clears the attempt: the code was right,
+/// or the vote a repeat or a duplicate, or the code was never checked.
 pub(crate) struct Turn {
     throttle: Arc<Throttle>,
     origin: Origin,
@@ -230,12 +232,12 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// Where the attempt came from.
+    /// The attempt's origin.
     pub(crate) fn origin(&self) -> Origin {
         self.origin
     }
 
-    /// The code was wrong, or nothing will ever say whether it was.
+    /// Judges the code wrong; also used when no hint can arrive any more.
     pub(crate) fn wrong(mut self) {
         if let Some(attempt) = self.attempt.take() {
             self.throttle.judge(&self.origin, attempt, true);
@@ -257,18 +259,18 @@ impl fmt::Debug for Turn {
     }
 }
 
-/// Wrong codes by NAS, for a metric alone: it refuses nothing. A table of fixed size that forgets
-/// by overwriting.
+/// Wrong codes by NAS, for a metric only: refuses nothing. A table of fixed size that forgets by
+/// overwriting.
 #[derive(Default)]
 struct WrongByNas {
     slots: Vec<(u64, u32)>,
 }
 
-/// Slots of that table: a megabyte.
+/// Slots of [`WrongByNas`]: one megabyte.
 const NAS_SLOTS: usize = 1 << 16;
 
 impl WrongByNas {
-    /// Counts a wrong code, and gives how many there were for the NAS.
+    /// Counts a wrong code, and returns the count for the NAS.
     fn count(&mut self, nas: u64) -> u32 {
         if self.slots.is_empty() {
             self.slots = vec![(0, 0); NAS_SLOTS];
@@ -280,7 +282,7 @@ impl WrongByNas {
     }
 }
 
-/// No code panics while it holds a lock half changed, so a poisoned lock is as good as another.
+/// No code panics while it holds a half-changed lock, so the data behind a poisoned lock is valid.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

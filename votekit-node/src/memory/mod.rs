@@ -1,4 +1,4 @@
-//! What keeps NAS, code, choice and destroyed keys out of memory once they are no longer needed.
+//! Keeps NAS, code, choice and destroyed keys out of memory once they are no longer needed.
 //!
 //! ```text
 //! heap           the binary's allocator zeroes what it frees
@@ -7,7 +7,7 @@
 //! the process    no core dump, no reader but root, no swap where the system allows it (`process`)
 //! ```
 //!
-//! docs/threats.md lists what this cannot reach.
+//! docs/threats.md lists what this does not cover.
 
 mod process;
 mod stack;

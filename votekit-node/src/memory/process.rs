@@ -9,12 +9,12 @@ use rustix::process::{
 };
 use rustix::thread::{CapabilitySet, capabilities};
 
-/// What was done, as it is logged.
+/// The protections applied, as logged.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Protection {
-    /// Whether the kernel refuses core dumps of this process, and its memory to other processes of
-    /// the same account.
+    /// Whether the kernel refuses core dumps of this process, and refuses other processes of the
+    /// same account access to its memory.
     pub undumpable: io::Result<()>,
     /// Whether core files are limited to no bytes, for this process and its children.
     pub no_core_file: io::Result<()>,
@@ -28,9 +28,9 @@ pub struct Protection {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Lock {
-    /// It is, and so is all memory that the process takes later.
+    /// All memory is locked, including later allocations.
     Locked,
-    /// `RLIMIT_MEMLOCK` allows a part only. Locking then would make later allocations fail.
+    /// `RLIMIT_MEMLOCK` allows only a part. Locking would make later allocations fail.
     Limited {
         /// The limit in bytes.
         limit_bytes: u64,
@@ -39,7 +39,7 @@ pub enum Lock {
     Refused(io::Error),
 }
 
-/// Protects the memory of this process as far as the system allows, and logs what was done. Call it
+/// Protects the memory of this process as far as the system allows, and logs the result. Call it
 /// before the first secret is read.
 pub fn protect() -> Protection {
     let no_core = Rlimit { current: Some(0), maximum: Some(0) };
@@ -56,8 +56,8 @@ pub fn protect() -> Protection {
 }
 
 fn lock() -> Lock {
-    // The kernel ignores the limit for this capability, in later allocations too; but only outside
-    // of user namespaces.
+    // With this capability the kernel ignores the limit, also for later allocations; but only
+    // outside of user namespaces.
     let unlimited = || {
         capabilities(None).is_ok_and(|held| held.effective.contains(CapabilitySet::IPC_LOCK))
             && std::fs::read_to_string("/proc/self/uid_map")
@@ -65,8 +65,8 @@ fn lock() -> Lock {
     };
     match getrlimit(Resource::Memlock).current {
         Some(limit_bytes) if !unlimited() => Lock::Limited { limit_bytes },
-        // Pages are locked when they are first used: much of what is reserved, such as the stacks
-        // of threads, never is.
+        // Pages are locked on first use: much of the reserved memory, such as thread stacks, is
+        // never used.
         _ => {
             match mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT)
             {

@@ -1,30 +1,30 @@
 //! Overwrites the stack of a thread after work that may have left secrets on it.
 //!
-//! A value that moves leaves its bytes behind in the frame it left, hash functions keep their last
-//! block there, and no destructor reaches either. So code that handles secrets calls [`stack_used`],
-//! and the caller at the bottom of the stack overwrites the part above when the work returns.
+//! A moved value leaves its bytes in the frame it left, hash functions keep their last block there,
+//! and no destructor reaches either. So code that handles secrets calls [`stack_used`], and the
+//! caller at the bottom of the stack overwrites the part above when the work returns.
 
 use std::cell::Cell;
 use std::hint::black_box;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-/// How much of the stack is overwritten: more than the deepest call that handles a secret uses.
-/// Frames of unoptimised builds are several times as large.
+/// The size of the overwritten part: more than the deepest call that handles a secret uses. Frames
+/// of unoptimised builds are several times as large.
 const OVERWRITTEN_BYTES: usize = if cfg!(debug_assertions) { 384 * 1024 } else { 32 * 1024 };
 
 thread_local! {
     static USED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Records that the stack of this thread may hold secrets: it is overwritten as soon as the step of
-/// the task that calls this ends.
+/// Records that the stack of this thread may hold secrets: it is overwritten as soon as the current
+/// step of the calling task ends.
 pub fn stack_used() {
     USED.set(true);
 }
 
-/// Runs a future, and overwrites the stack after each step that called for it. For the outermost
-/// future of a task: what it calls lies above it on the stack.
+/// Runs a future, and overwrites the stack after each step that called [`stack_used`]. For the
+/// outermost future of a task: its callees lie above it on the stack.
 pub async fn overwriting_stack<T>(work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     std::future::poll_fn(|context| {
@@ -59,7 +59,7 @@ fn call<T>(work: impl FnOnce() -> T) -> T {
 #[inline(never)]
 fn overwrite() {
     let mut stack = [0_u8; OVERWRITTEN_BYTES];
-    // Without this the array would be removed, as nothing reads it.
+    // Keeps the compiler from removing the array, which nothing reads.
     black_box(&mut stack);
 }
 
@@ -72,7 +72,7 @@ mod tests {
 
     const LENGTH: usize = 4096;
 
-    /// Leaves a pattern on the stack, and says where.
+    /// Leaves a pattern on the stack, and returns its address.
     #[inline(never)]
     fn leave_pattern(byte: u8) -> u64 {
         let mut pattern = [0_u8; LENGTH];
@@ -80,8 +80,8 @@ mod tests {
         black_box(&pattern).as_ptr().addr() as u64
     }
 
-    /// How many bytes of the pattern are still there: read as another process would, since the
-    /// stack belongs to no value any more.
+    /// Counts the bytes of the pattern that are left. Reads as another process would, since no
+    /// value owns that stack any more.
     fn bytes_left(address: u64, byte: u8) -> usize {
         let mut found = vec![0; LENGTH];
         let memory = File::open("/proc/self/mem").expect("the memory of this process");
@@ -89,7 +89,7 @@ mod tests {
         found.iter().filter(|found| **found == byte).count()
     }
 
-    /// Calls `leave_pattern` well above the frames of what reads it afterwards.
+    /// Calls `leave_pattern` well above the frames of the code that reads it afterwards.
     #[inline(never)]
     fn leave_pattern_deep(byte: u8) -> u64 {
         let mut room = [0_u8; 64 * 1024];
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn work_leaves_its_stack_and_overwriting_clears_it() {
-        // Not a byte that a zeroed or a poisoned stack has.
+        // A byte value that neither a zeroed nor a poisoned stack holds.
         let byte = 0xb7;
         let left = bytes_left(leave_pattern_deep(byte), byte);
         assert!(left > LENGTH / 2, "without overwriting the pattern stays: {left} bytes left");

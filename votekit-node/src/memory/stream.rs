@@ -1,12 +1,12 @@
-//! Overwrites what a connection has read, in the buffers of the libraries above it.
+//! Overwrites what a connection has read in the buffers of the libraries above it.
 //!
-//! hyper and rustls keep one read buffer a connection and reuse it without a free, so the body of a
-//! vote would stay in it for as long as a voter keeps the connection open. Both hand the unused part
-//! of that buffer to the stream below when they want to read on. This stream zeroes as much of it as
-//! it has read before, whenever there is nothing to read: then the connection waits.
+//! hyper and rustls keep one read buffer a connection and reuse it without freeing it, so the body
+//! of a vote would stay in it for as long as a voter keeps the connection open. Both pass the
+//! unused part of that buffer to the stream below for the next read. When there is nothing to read
+//! and the connection waits, this stream zeroes as many bytes of that part as it has read before.
 //!
-//! A buffer that is still in use at that moment is not handed down; it is freed with its last user,
-//! and zeroed by the allocator.
+//! A buffer still in use at that moment is not passed down; it is freed with its last user, and
+//! zeroed by the allocator.
 
 use std::io;
 use std::pin::Pin;
@@ -16,10 +16,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::stack::stack_used;
 
-/// A stream whose reader's buffer holds no more than what is being worked on.
+/// A stream whose reader's buffer holds no more than the data in progress.
 pub struct OverwritingStream<S> {
     stream: S,
-    /// Bytes read since the buffer was last overwritten: nothing above them was touched.
+    /// Bytes read since the buffer was last overwritten: no byte beyond them was touched.
     read_bytes: usize,
 }
 
@@ -42,6 +42,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for OverwritingStream<S> {
             let read_bytes = buffer.filled().len() - filled_before;
             self.read_bytes = self.read_bytes.saturating_add(read_bytes);
             stack_used();
+        // Nothing to read: the previous content has been consumed.
         } else if self.read_bytes > 0 {
             let length = self.read_bytes.min(buffer.remaining());
             buffer.initialize_unfilled_to(length).fill(0);
@@ -89,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads once into the start of the same room, as a buffer that is reused.
+    /// Reads once into the start of the same room, as a reused buffer does.
     fn read(stream: &mut OverwritingStream<tokio::io::DuplexStream>, room: &mut [u8]) -> usize {
         let mut buffer = ReadBuf::new(room);
         let mut context = Context::from_waker(Waker::noop());

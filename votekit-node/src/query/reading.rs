@@ -1,7 +1,7 @@
-//! What anyone may ask of a node: what became of a request, its receipt, results by policy, the
-//! log's tiles, health.
+//! The public queries of a node: the status of a request, its receipt, results by policy, the log's
+//! tiles, health.
 //!
-//! Only what is durable is told: decisions come from the ledger.
+//! Only durable decisions are reported: they are read from the ledger.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -30,12 +30,12 @@ use crate::election::{Committed, ElectionHandle};
 use crate::node::Node;
 use crate::watch;
 
-/// What became of a request.
+/// The status of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VoteStatus {
-    /// Issued and not yet recorded.
+    /// Issued, not recorded yet.
     Pending {
-        /// What to expect, once the registry has been asked.
+        /// The hint, once the registry has given one.
         expected: Option<Hint>,
     },
     /// Recorded in the log.
@@ -69,7 +69,7 @@ pub enum ResultsError {
     Withheld {
         /// The policy.
         policy: ResultsPolicy,
-        /// Where the election stands.
+        /// The state of the election.
         state: State,
     },
     /// An engine failed.
@@ -77,10 +77,10 @@ pub enum ResultsError {
     Engine(#[from] EngineError),
 }
 
-/// The state of a node and of what it depends on.
+/// The state of a node and of its dependencies.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Health {
-    /// Whether votes can be taken.
+    /// Whether votes are accepted.
     pub healthy: bool,
     /// Each dependency: `ok`, or what is wrong.
     pub dependencies: Vec<DependencyHealth>,
@@ -105,17 +105,17 @@ pub struct Gauges {
     pub votes_pending: u64,
     /// Elections that a fault halted here.
     pub elections_halted: u64,
-    /// How far the clock stands before what it gave out or what was sealed.
+    /// How far the clock is behind the latest time it issued or sealed.
     pub clock_behind: Duration,
-    /// Bytes free in the file system of the data folder, and its size, where they are known.
+    /// Free bytes in the file system of the data folder, and its size, where known.
     pub data_bytes: Option<(u64, u64)>,
     /// Pairs of address prefix and NAS with wrong codes that the throttle remembers.
     pub throttle_pairs: u64,
-    /// Election by election.
+    /// The gauges of each election.
     pub elections: Vec<ElectionGauges>,
 }
 
-/// Numbers of one election.
+/// Gauges of one election.
 #[derive(Debug, Clone)]
 pub struct ElectionGauges {
     /// The election.
@@ -132,10 +132,10 @@ pub struct ElectionGauges {
     pub votes_by_choice: Vec<(String, u64)>,
 }
 
-/// What a dependency says that is well.
+/// The state of a dependency that works.
 const OK: &str = "ok";
 
-/// How long a dependency may take to say how it is.
+/// Timeout for the ping of a dependency.
 const PING_PATIENCE: Duration = Duration::from_secs(2);
 
 async fn state(ping: impl Future<Output = Result<(), EngineError>>) -> String {
@@ -147,14 +147,14 @@ async fn state(ping: impl Future<Output = Result<(), EngineError>>) -> String {
 }
 
 impl Node {
-    /// What became of a request. `None` when it was never issued here and is in no log.
+    /// Returns the status of a request. `None` if it was never issued here and is in no log.
     ///
     /// # Errors
     /// [`EngineError`].
     pub async fn status(&self, request: RequestId) -> Result<Option<VoteStatus>, EngineError> {
         let Some((cell, index)) = self.find(&request).await else {
             let pending = self.shared.pending.expected(&request);
-            // It may have been sealed between the two looks.
+            // It may have been sealed between the two lookups.
             return match pending {
                 None if self.find(&request).await.is_some() => {
                     Ok(Some(VoteStatus::Pending { expected: None }))
@@ -163,7 +163,7 @@ impl Node {
             };
         };
         if index >= cell.committed().size() {
-            // Decided, and not durable yet.
+            // Decided, but not durable yet.
             return Ok(Some(VoteStatus::Pending {
                 expected: self.shared.pending.expected(&request).flatten(),
             }));
@@ -177,7 +177,7 @@ impl Node {
         }
     }
 
-    /// As [`Node::status`], after waiting for the decision, for so long at the most.
+    /// As [`Node::status`], after waiting at most `wait` for the decision.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -187,7 +187,7 @@ impl Node {
         wait: Duration,
     ) -> Result<Option<VoteStatus>, EngineError> {
         if let Some(decided) = self.shared.pending.decided(&request) {
-            // Whether it came in time or not, the ledger says how things stand.
+            // Whether or not it came in time, the ledger holds the status.
             tokio::select! {
                 _ = tokio::time::timeout(wait, decided) => {}
                 () = self.shared.hurried() => {}
@@ -196,7 +196,7 @@ impl Node {
         self.status(request).await
     }
 
-    /// A receipt: the tlog-proof that the decision on a request is recorded.
+    /// Returns a receipt: the tlog-proof that the decision on a request is recorded.
     ///
     /// # Errors
     /// [`ReceiptError`].
@@ -228,8 +228,8 @@ impl Node {
         self.shared.election(law_id).map(|cell| ElectionView::of(&cell))
     }
 
-    /// The token that a voter is given with the answer under `after_vote`: request ids alone are
-    /// public in the log. `None` under other policies.
+    /// The voter token returned with the answer to a vote under `after_vote`: a request id is no
+    /// secret, as the log publishes it. `None` under other policies.
     #[must_use]
     pub fn voter_token(&self, law_id: &ElectionId, request: &RequestId) -> Option<VoterToken> {
         let cell = self.shared.election(law_id)?;
@@ -238,8 +238,8 @@ impl Node {
             .flatten()
     }
 
-    /// Results, if the policy shows them. Under `after_vote` the request id of an accepted vote and
-    /// the token given with it are the key.
+    /// Returns the results, if the policy shows them. Under `after_vote` the request id of an
+    /// accepted vote and its voter token are the key.
     ///
     /// # Errors
     /// [`ResultsError`].
@@ -256,6 +256,7 @@ impl Node {
             ResultsPolicy::Live => true,
             ResultsPolicy::AfterVote => match voter {
                 Some((request, token))
+                    // `status` searches all elections: the request must be in this one's log.
                     if cell.voter_token(&request) == Some(token)
                         && cell.log().decisions().requests().contains(&request) =>
                 {
@@ -275,19 +276,19 @@ impl Node {
         }
     }
 
-    /// The signed checkpoint of an election's log.
+    /// Returns the signed checkpoint of an election's log.
     #[must_use]
     pub fn checkpoint(&self, law_id: &ElectionId) -> Option<Vec<u8>> {
         self.shared.election(law_id).map(|cell| cell.committed().checkpoint.clone())
     }
 
-    /// The policy of an election.
+    /// Returns the policy of an election.
     #[must_use]
     pub fn policy(&self, law_id: &ElectionId) -> Option<Vec<u8>> {
         self.shared.election(law_id).map(|cell| cell.signer.policy.as_bytes().to_vec())
     }
 
-    /// A manifest that the log of an election names.
+    /// Returns a manifest that the log of an election names.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -304,7 +305,7 @@ impl Node {
         }
     }
 
-    /// A tile of hashes, if the log is large enough for it.
+    /// Returns a tile of hashes, if the log is large enough for it.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -324,7 +325,7 @@ impl Node {
         }
     }
 
-    /// A bundle of leaves, named by the level-0 tile that holds their hashes.
+    /// Returns a bundle of leaves, named by the level-0 tile that holds their hashes.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -339,13 +340,13 @@ impl Node {
             (tile.level() == 0 && end <= cell.committed().size()).then_some((first, end))
         });
         let Some((first, end)) = span else { return Ok(None) };
-        // An entry bundle is leaves, each behind its length: what the ledger gives.
+        // An entry bundle is length-prefixed leaves, as the ledger returns them.
         let count = u32::try_from(end - first).unwrap_or(u32::MAX);
         let bundle = self.shared.ledger.leaves(law_id, first, count).await?;
         Ok(Some(bundle.ok_or_else(|| damaged(&cell, first))?))
     }
 
-    /// The state of this node and of what it depends on.
+    /// Returns the state of this node and of its dependencies.
     pub async fn health(&self) -> Health {
         let NodeContext { ledger, ballot_box, registry, .. } = &*self.shared;
         let (ledger, ballot_box, registry) =
@@ -355,9 +356,9 @@ impl Node {
         let elections = self.shared.elections();
         let is_open = |cell: &&Arc<ElectionHandle>| cell.committed().state() == State::Open;
         let mut open = elections.iter().filter(is_open).peekable();
-        // One election that is halted keeps no voter of another one out.
+        // A halted election must not turn away the voters of another one.
         let all_halted = open.peek().is_some() && open.all(|cell| cell.halted().is_some());
-        // Without the registry votes are taken and decided all the same.
+        // Without the registry votes are still accepted and decided.
         let healthy =
             !all_halted && [&ledger, &ballot_box, &node, &clock].iter().all(|state| *state == OK);
         let mut dependencies = [
@@ -376,7 +377,7 @@ impl Node {
         Health { healthy, dependencies, votes_pending: self.shared.pending.len() as u64 }
     }
 
-    /// Why no vote is taken, if the clock went back too far.
+    /// The reason for which no vote is accepted, if the clock went back too far.
     fn clock_stepped(&self) -> Option<String> {
         let (law_id, stepped) = watch::stepped(&self.shared)?;
         Some(format!(
@@ -385,7 +386,7 @@ impl Node {
         ))
     }
 
-    /// Why a node that is there to take votes would take none, if an open election does not admit
+    /// The reason for which an ingest node would refuse votes, if an open election does not admit
     /// it.
     fn not_admitted(&self) -> Option<String> {
         let lacking = |cell: &Arc<ElectionHandle>| {
@@ -399,7 +400,7 @@ impl Node {
         Some(format!("{} does not admit it: votekit node admit", cell.law_id()))
     }
 
-    /// Numbers for gauges.
+    /// Returns the numbers for gauges.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
         let elections = self.shared.elections().into_iter().map(|cell| {
@@ -452,8 +453,8 @@ impl Node {
         leaf.ok_or_else(|| damaged(cell, index))
     }
 
-    /// The proof walks the tree synchronously; the tiles it misses are fetched and it walks again,
-    /// once a level at the most.
+    /// Proves inclusion. The proof walks the tree synchronously; each missing tile is fetched and
+    /// the walk starts again, at most once a level.
     async fn inclusion_path(
         &self,
         cell: &ElectionHandle,
@@ -469,6 +470,8 @@ impl Node {
                         .tile_hashes(cell, committed, tile)
                         .await?
                         .ok_or_else(|| damaged(cell, index))?;
+                    // A tile that is missing although it was fetched would repeat the walk for
+                    // ever.
                     if tiles
                         .full
                         .borrow_mut()
@@ -501,7 +504,7 @@ impl Node {
     }
 }
 
-/// The hashes of a tile on the right edge, which are in memory.
+/// The hashes of a tile on the right edge, which are held in memory.
 fn partial_tile(committed: &Committed, tile: Tile) -> Option<Vec<TreeHash>> {
     let edge = Tile::in_tree(committed.size(), tile.level(), tile.index())?;
     (edge.width() < TILE_WIDTH).then(|| committed.tree.partial_tile(tile.level()).to_vec())
@@ -512,7 +515,7 @@ struct Fetched<'a> {
     full: RefCell<HashMap<(u8, u64), Vec<TreeHash>>>,
 }
 
-/// The tile has to be fetched first.
+/// The tile must be fetched first.
 #[derive(Debug)]
 struct NotFetched;
 

@@ -1,4 +1,4 @@
-//! Reading a snapshot back.
+//! Reads a snapshot back.
 
 use std::fs;
 use std::io;
@@ -15,14 +15,14 @@ use votekit_store::StagingId;
 use crate::election::snapshots::{HEAD, Written, segment_path};
 use crate::roll_store::{RollError, Rolls};
 
-/// A log taken from a snapshot.
+/// A log restored from a snapshot.
 pub(crate) struct Restored {
     pub(crate) log: ElectionLog,
     pub(crate) sealed_through: StagingId,
     pub(crate) written: Written,
 }
 
-/// Why a snapshot that is there is not used.
+/// Why an existing snapshot is not used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("{path}: {source}", path = path.display())]
@@ -35,7 +35,7 @@ pub(crate) enum Refused {
     Roll(#[from] RollError),
 }
 
-/// The log that the snapshot in a folder tells; `None` when there is none. Blocks.
+/// Restores the log from the snapshot in a folder; `None` when there is none. Blocks the thread.
 pub(crate) fn restore(
     folder: &Path,
     law_id: &ElectionId,
@@ -76,7 +76,7 @@ pub(crate) fn restore(
     Ok(Some(Restored { log, sealed_through, written: Written { size, segments } }))
 }
 
-/// The decided requests of all segments and those after them, indexed.
+/// Reads the decided requests of all segments and of `rest`, indexed.
 fn read_requests(
     folder: &Path,
     law_id: &ElectionId,

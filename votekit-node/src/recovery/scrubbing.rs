@@ -1,9 +1,9 @@
-//! After a start from a snapshot: the whole log and the evidence are read again beside the voting,
-//! at a low pace and with bounded memory.
+//! Scrubbing after a start from a snapshot: reads the whole log and the evidence again while votes
+//! are taken, at a low pace and with bounded memory.
 //!
-//! A start that replays a log has read all of it. One that takes a snapshot has not: damage in old
-//! leaves or batches, or a snapshot that tells something else than the log, would show only at the
-//! recount. So it is looked for as soon as the node serves, and a node that finds any stops.
+//! A start that replays a log has read all of it; a start from a snapshot has not. Damage in old
+//! leaves or batches, or a snapshot that contradicts the log, would show only at the recount. So
+//! the node looks for it as soon as it serves, and stops if it finds any.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,13 +21,13 @@ use crate::metrics;
 use crate::recovery::{EvidenceReader, READ_AT_ONCE};
 use crate::roll_store::Rolls;
 
-/// For each second of work so many seconds of rest: voting goes first.
+/// Seconds of rest for each second of work: voting has priority.
 const REST: u32 = 3;
 
-/// How often the progress is told.
+/// Interval between progress log lines.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// Reads the log of an election again, as a task. When something is wrong the node stops.
+/// Reads the log of an election again, as a task. If anything is wrong the node stops.
 pub(crate) async fn run(shared: Arc<NodeContext>, cell: Arc<ElectionHandle>, scrub: Scrub) {
     let began = Instant::now();
     match read_all(&shared, &cell, scrub).await {
@@ -103,7 +103,8 @@ async fn read_all(
     scrub.finish().map(|()| scrub.size()).map_err(|error| error.to_string())
 }
 
-/// Reads one block, if it is the next: what was sealed since the start was read when it was made.
+/// Reads one block, if it is the next one: blocks sealed since the start were read when they were
+/// made.
 fn read_block(
     shared: &NodeContext,
     cell: &ElectionHandle,
@@ -114,15 +115,15 @@ fn read_block(
     if scrub.next_height() != Some(block.height) {
         return Ok(());
     }
-    // The log is locked for one batch at a time.
+    // The log is locked for one batch at a time only.
     let find_first = |requests: &[RequestId]| {
         let log = cell.log();
         let index = log.decisions().requests();
         requests.iter().map(|request| index.find_first(request)).collect()
     };
     let ballot_key = cell.ballot_key();
-    // Only then may a purge be under way, or have been: key and evidence of any other election must
-    // be there.
+    // Only from `Certified` on may a purge be under way or done: key and evidence of any other
+    // election must be there.
     let purged = cell.committed().state() >= State::Certified;
     let rolls = Rolls::new(&shared.folder, cell.law_id());
     let mut source = evidence.source(ballot_key.as_ref(), Some(&rolls));

@@ -1,15 +1,14 @@
-//! Writing snapshots beside the sealing, as a task.
+//! Writes snapshots while sealing continues, as a task.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::election::ElectionHandle;
 
-/// How often it is asked whether a snapshot is due.
+/// Interval between checks whether a snapshot is due.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// How long nothing is tried after a snapshot could not be written: a full disk is not helped by
-/// trying.
+/// Pause after a failed write: retrying does not help a full disk.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Writes snapshots of an election as they fall due, as a task.
@@ -25,15 +24,14 @@ pub(crate) async fn keep_writing(cell: Arc<ElectionHandle>) {
     }
 }
 
-/// Writes the snapshot that the next start will find. Nothing may be sealed any more.
+/// Writes the snapshot for the next start. Call it only after sealing has stopped.
 pub(crate) async fn write_last(cell: &Arc<ElectionHandle>) {
     if cell.snapshots.are_written() {
         write(cell).await;
     }
 }
 
-/// A snapshot that cannot be written costs time at the next start, and nothing else. Tells whether
-/// it was.
+/// Writes a snapshot; returns whether it was written. A failure only makes the next start slower.
 async fn write(cell: &Arc<ElectionHandle>) -> bool {
     let writing = Arc::clone(cell);
     let written = tokio::task::spawn_blocking(move || {

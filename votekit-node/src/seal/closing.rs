@@ -1,4 +1,4 @@
-//! Closing, and retiring nodes: the two times at which nothing may be on its way any more.
+//! Closing an election and retiring a node: both require that nothing is in flight.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -15,20 +15,20 @@ use crate::error::AdminError;
 use crate::ingest::intake::CLOCK_MARGIN;
 use crate::seal::sealer::Sealer;
 
-/// How long a close waits for other nodes to end their epochs before it says what it waits for.
+/// How long a close waits for other nodes to end their epochs before it returns what it waits for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long the ledger may take to store the closing. Until then other nodes are given leases, so
-/// the closing time counts on it: a ledger that was away for longer refuses it, and the official
-/// closes again.
+/// How long the ledger may take to store the closing. Other nodes get leases until then, so the
+/// closing time includes it. A ledger that was unavailable for longer refuses the closing, and the
+/// official closes again.
 const RECORDING: Duration = Duration::from_secs(2);
 
-/// How often it looks.
+/// Poll interval of a wait.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 impl Sealer {
-    /// The close, from wherever an earlier one has come to: record the closing, publish what was
-    /// taken, seal everything, reconcile, open the totals.
+    /// Closes the election, or resumes an earlier close where it stopped: records the closing,
+    /// publishes what was taken, seals everything, reconciles, opens the totals.
     pub(crate) async fn close(&mut self, reason: Option<String>) -> Result<(), AdminError> {
         match self.state() {
             State::Open => {
@@ -42,12 +42,13 @@ impl Sealer {
         if self.cell.intake.send(Submission::Finish(reply)).await.is_err() {
             return Err(AdminError::OutcomeUnknown);
         }
-        // Whatever becomes of it, the closing is recorded.
+        // From here on the closing is recorded, whatever the outcome of the rest.
         finished.await.map_err(|_| AdminError::OutcomeUnknown)??;
         self.complete(PATIENCE).await
     }
 
-    /// A close that was begun goes on by itself; what it waits for is told when it is asked for.
+    /// Resumes a close that was begun. What it still waits for is returned only by an explicit
+    /// close.
     pub(crate) async fn close_again(&mut self) -> Result<(), EngineError> {
         match self.complete(Duration::ZERO).await {
             Ok(()) => Ok(()),
@@ -64,22 +65,23 @@ impl Sealer {
         }
     }
 
-    /// From when on votes do not count, and up to when the ledger may store that: not before the
-    /// last moment at which any node may have answered a voter.
+    /// Chooses the effective closing time and the deadline for storing it. The closing is not
+    /// before the last moment at which any node may have answered a voter.
     async fn closing_time(&self) -> Result<(UnixMinutes, Option<UnixMillis>), AdminError> {
         let not_after = if self.shared.is_shared {
             Some(UnixMillis(self.shared.ledger.clock().await?.0 + millis(RECORDING)))
         } else {
             None
         };
-        // A vote answered a moment ago was in time, and its stamp is a whole minute.
+        // A vote answered a moment ago was in time, and its stamp is a whole minute: hence the next
+        // minute below.
         let mut latest = self.shared.now();
         if not_after.is_some() {
             latest.0 += millis(RECORDING);
         }
         if self.shared.config.name.is_some() {
-            // Other nodes answer until their leases run out, given in the last moment before the
-            // closing was stored; and their clocks are not this one.
+            // Other nodes answer until their leases run out, and a lease may be given in the last
+            // moment before the closing is stored. Their clocks also differ from this one.
             latest.0 += millis(LEASE_LENGTH) + millis(CLOCK_MARGIN);
         }
         let committed = self.cell.committed().results.updated_at;
@@ -87,7 +89,7 @@ impl Sealer {
         Ok((closes, not_after))
     }
 
-    /// Waits until nothing is on its way, then closes.
+    /// Waits until nothing is in flight, then closes.
     async fn complete(&mut self, patience: Duration) -> Result<(), AdminError> {
         let until = Instant::now() + patience;
         loop {
@@ -104,8 +106,9 @@ impl Sealer {
         self.record_block(None, |log, maker| log.propose(&BlockContent::Close, maker)).await
     }
 
-    /// Nobody answers voters any more; everything that was answered is in the log; every epoch in
-    /// it has ended. The log alone cannot tell: it does not know of what never came to it.
+    /// Checks that no node answers voters any more, that everything answered is in the log, and
+    /// that every epoch in the log has ended. The log alone cannot show it: it does not know of
+    /// batches that never reached it.
     async fn nothing_missing(&mut self) -> Result<(), AdminError> {
         let law_id = self.cell.law_id().clone();
         if let Some(lease) =
@@ -113,6 +116,7 @@ impl Sealer {
         {
             return Err(AdminError::Answering { node: lease.node, epoch: lease.epoch });
         }
+        // After this every confirmed batch is staged or refused; `drain` seals the staged ones.
         self.shared.ballot_box.settle().await?;
         self.drain().await?;
         for (node, epoch) in self.shared.ledger.epochs(&law_id).await? {
@@ -129,8 +133,8 @@ impl Sealer {
         Err(AdminError::NotEnded { node, name, epoch })
     }
 
-    /// Retirements of the epochs that were given out and in which nothing was published: their node
-    /// ended before its first batch. The log then accounts for every epoch.
+    /// Retirements of the epochs that were given out and have no batch: their node ended before its
+    /// first one. The log then accounts for every epoch.
     async fn void_epochs(&self) -> Result<Vec<LogEvent>, AdminError> {
         let law_id = self.cell.law_id();
         let mut void = Vec::new();
@@ -153,15 +157,15 @@ impl Sealer {
             .await?
             .unwrap_or(Sequence(0));
         let progress = self.cell.log().decisions().epochs().progress(node, epoch);
-        // What came after the retirement is void.
+        // Batches staged after the retirement are void.
         if staged == progress.through || (progress.ended && staged > progress.through) {
             return Ok(());
         }
         Err(AdminError::Missing { node, epoch, staged, sealed: progress.through })
     }
 
-    /// Ends every epoch of a node that is gone for good: it is given no lease any more, what it
-    /// published is sealed, and its numbers above are void.
+    /// Ends every epoch of a node that is permanently gone: it gets no more leases, its published
+    /// batches are sealed, and its numbers above them are void.
     pub(crate) async fn retire(&mut self, node: NodeId) -> Result<(), AdminError> {
         if !matches!(self.state(), State::Open | State::Closing) {
             return Err(AdminError::State { state: self.state(), wanted: "freed of a node" });
@@ -176,8 +180,8 @@ impl Sealer {
             });
         }
         let law_id = self.cell.law_id().clone();
-        // Those of this moment: all of them are fenced. A node that comes back meanwhile begins
-        // another epoch, in which its voters are answered.
+        // The epochs of this moment: all of them are fenced. A node that comes back meanwhile
+        // begins a new epoch, in which its voters are answered.
         let mut epochs: BTreeSet<Epoch> = self
             .cell
             .log()

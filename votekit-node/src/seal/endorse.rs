@@ -1,5 +1,5 @@
-//! The seam between a proposed block and the moved head: whoever proposes hands a block over, and
-//! learns whether it is in the log now.
+//! The step between a proposed block and the moved head: the proposer submits a block and learns
+//! whether it is in the log.
 //!
 //! Today one authority signs alone and appends ([`SoleAuthority`]). Several authorities will run a
 //! round here: the block is accepted and cosigned by a quorum, and any of them may append it.
@@ -16,28 +16,28 @@ use votekit_store::{BlockCommit, Conflict, EngineError, Head, StagingId, StoredB
 use crate::context::NodeContext;
 use crate::election::CheckpointSigner;
 
-/// A block as its leader proposes it.
+/// A block proposed by its leader.
 pub(crate) struct ProposedBlock {
     pub(crate) block: Block,
-    /// The term of the leader that asks for it to be appended: the ledger's fence. The leaf keeps
-    /// the term in which the block was made first.
+    /// The term of the leader that appends the block: the ledger's fence. The leaf keeps the term
+    /// in which the block was first made.
     pub(crate) term: u64,
-    /// Everything staged up to here is in the log with this block, or was refused.
+    /// All batches up to this staging id are in the log with this block, or were refused.
     pub(crate) sealed_through: StagingId,
-    /// Whether nodes are given leases to answer voters after it.
+    /// Whether nodes get leases to answer voters after this block.
     pub(crate) takes_votes: bool,
-    /// By the ledger's clock: not appended after this time.
+    /// The deadline for appending, on the ledger's clock.
     pub(crate) not_after: Option<UnixMillis>,
 }
 
-/// What became of a proposed block.
+/// The outcome of a proposed block.
 #[derive(Debug)]
 pub(crate) enum Endorsement {
-    /// It is in the log, with the signatures that the policy asks for.
+    /// It is in the log, with the signatures that the policy requires.
     Certified(Head),
-    /// Another block took its place: the proposal is to be dropped, and the log followed.
+    /// Another block took its place: drop the proposal and follow the log.
     Superseded {
-        /// The head of the log now.
+        /// The present head of the log.
         by: Head,
     },
     /// A later term has begun: this node no longer leads.
@@ -47,18 +47,18 @@ pub(crate) enum Endorsement {
     },
 }
 
-/// Has proposed blocks endorsed and appended.
+/// Endorses and appends proposed blocks.
 #[async_trait]
 pub(crate) trait Endorse: Send + Sync {
-    /// Returns once it is known what became of the block. Safe to repeat with the same bytes.
+    /// Returns once the outcome of the block is known. Safe to repeat with the same bytes.
     ///
     /// # Errors
     /// [`EngineError`] when the block cannot be signed, breaks a rule of the ledger, or came too
-    /// late ([`Conflict::Late`]). An outcome that is not known is waited for.
+    /// late ([`Conflict::Late`]). An unknown outcome is retried until it is known.
     async fn endorse(&self, proposed: ProposedBlock) -> Result<Endorsement, EngineError>;
 }
 
-/// The only authority of an election: it signs alone, and appends.
+/// The only authority of an election: signs alone and appends.
 pub(crate) struct SoleAuthority {
     context: Arc<NodeContext>,
     signer: Arc<CheckpointSigner>,
@@ -107,7 +107,7 @@ impl Endorse for SoleAuthority {
             not_after,
         });
         let ledger = &self.context.ledger;
-        // The same bytes are committed again until the outcome is known: they may be durable.
+        // Commits the same bytes again until the outcome is known: they may be durable.
         match until_definite("commit_block", || ledger.commit(&commit)).await {
             Ok(()) => Ok(Endorsement::Certified(commit.head.clone())),
             Err(EngineError::Conflict(Conflict::Term { found, .. })) => {
@@ -116,7 +116,7 @@ impl Endorse for SoleAuthority {
             Err(error @ EngineError::Conflict(Conflict::Head { .. })) => {
                 match until_definite("commit_block", || ledger.head(&self.law_id)).await? {
                     Some(by) => Ok(Endorsement::Superseded { by }),
-                    // A log that is gone supersedes nothing.
+                    // A missing log supersedes nothing.
                     None => Err(error),
                 }
             }

@@ -1,8 +1,8 @@
-//! Following: what another node sealed is read from the ledger, decided again by reading it back,
-//! and told here as if it had been sealed here.
+//! Following: blocks sealed by another node are read from the ledger, checked by deciding them
+//! again, and applied as if they had been sealed here.
 //!
-//! Every node of an election holds the state that its log tells. So any of them answers for a
-//! decision, a receipt or a result, and any that may seal goes on where the leader stopped.
+//! Every node of an election holds the state of its log. So any of them answers for a decision, a
+//! receipt or a result, and any node that may seal continues where the leader stopped.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ use crate::recovery::{BlockSource, READ_AT_ONCE, check_head, check_root, is_deci
 use crate::roll_store::{self, Rolls};
 use crate::seal::sealer::{Sealer, corrupt};
 
-/// Blocks read back at once.
+/// Blocks read in one call.
 const BLOCKS_AT_ONCE: usize = 16;
 
 impl Sealer {
-    /// Comes up to the head of the log, and reads what is staged after it.
+    /// Catches up to the head of the log, and reads what is staged after it.
     pub(crate) async fn follow(&mut self) -> Result<(), EngineError> {
         let law_id = self.cell.law_id().clone();
         let head = until_definite("follow_log", || self.shared.ledger.head(&law_id)).await?;
@@ -44,11 +44,10 @@ impl Sealer {
         Ok(())
     }
 
-    /// Does what follows from the state of the election, without a question to the ledger: forgets
-    /// keys that were destroyed, and ends this node's epoch once the poll is closing.
+    /// Acts on the state of the election without querying the ledger: drops keys that were
+    /// destroyed, and ends this node's epoch once the poll is closing.
     pub(crate) fn catch_up_with_own_folder(&mut self) {
-        // Another node may have been told to purge: what is destroyed on the disk must not stay in
-        // memory.
+        // Another node may have purged: keys destroyed on disk must not stay in memory.
         if self.state() >= State::Certified
             && self.cell.ballot_key().is_some()
             && !self.shared.folder.has_ballot_key(self.cell.law_id())
@@ -57,8 +56,8 @@ impl Sealer {
         }
         if self.state() == State::Closing && self.cell.ask_to_finish() {
             let (reply, finished) = tokio::sync::oneshot::channel();
-            // The intake ends with the node. It says by itself when it cannot finish yet, and is
-            // asked again.
+            // The intake ends with the node. A failed or dropped reply clears the mark, so that the
+            // intake is asked again.
             let _ = self.cell.intake.try_send(Submission::Finish(reply));
             let cell = Arc::clone(&self.cell);
             tokio::spawn(async move {
@@ -69,7 +68,7 @@ impl Sealer {
         }
     }
 
-    /// Reads what is staged and not in the seal_queue yet.
+    /// Reads staged batches that are not in the queue yet, if it has room.
     pub(crate) async fn read_seal_queue(&mut self, limit: usize) -> Result<(), EngineError> {
         if self.seal_queue.has_room() {
             self.read_seal_queue_on(limit).await?;
@@ -77,7 +76,7 @@ impl Sealer {
         Ok(())
     }
 
-    /// Says whether there was anything.
+    /// Reads staged batches whether or not the queue has room. Returns whether there were any.
     pub(crate) async fn read_seal_queue_on(&mut self, limit: usize) -> Result<bool, EngineError> {
         let (law_id, after) = (self.cell.law_id(), self.seal_queue.read_through());
         let staged =
@@ -154,7 +153,7 @@ impl Sealer {
 
     async fn read_block(&mut self, block: StoredBlock, head: &Head) -> Result<(), EngineError> {
         let numbers: Vec<BatchNumber> = batches_of_block(&block.leaves).collect();
-        // What a block holds was staged before it.
+        // The batches of a block were staged before it.
         while numbers.iter().any(|number| self.seal_queue.batch(number).is_none())
             && self.read_seal_queue_on(READ_AT_ONCE).await?
         {}
@@ -176,8 +175,7 @@ impl Sealer {
     }
 }
 
-/// Checks a block that another node made, and applies it. The last one must have the root that is
-/// signed.
+/// Checks a block that another node made, and applies it. The last block must have the signed root.
 fn check_and_apply(
     shared: &NodeContext,
     cell: &ElectionHandle,
@@ -218,7 +216,7 @@ fn check_block(
     ballot_key: Option<&BallotSecretKey>,
     source: &mut BlockSource<'_>,
 ) -> Result<Effect, ReplayError> {
-    // Without the ballot key there is no evidence, and this key opens nothing.
+    // Without the ballot key there is no evidence, and this dummy key decrypts nothing.
     let no_key = BallotSecretKey::from_bytes([0; 32]);
     match log.check(&block.leaves, ballot_key.unwrap_or(&no_key), source) {
         Ok(proposal) => Ok(proposal.effect),

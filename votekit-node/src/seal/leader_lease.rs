@@ -1,23 +1,24 @@
-//! Who seals: one of the nodes that may, for as long as it renews its lease in the ledger.
+//! The leader lease: one of the eligible nodes seals while it renews its lease in the ledger.
 //!
-//! The lease keeps nodes from working in vain. What keeps the log whole is the term: the ledger
-//! refuses the blocks of an earlier one.
+//! The lease saves nodes useless work. The term protects the log: the ledger refuses blocks of an
+//! earlier term.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::context::NodeContext;
 
-/// How long a leader that is gone is waited for. Two seconds let a new one seal within three.
+/// The length of the lease, and so the wait for a leader that is gone. With two seconds a new
+/// leader seals within three.
 const LEASE: Duration = Duration::from_secs(2);
 
-/// How often the lease is renewed, or asked for.
+/// How often the lease is renewed or requested.
 const RENEW_EVERY: Duration = Duration::from_millis(400);
 
-/// A lease that nobody else can take: the ledger belongs to this process.
+/// The length of a lease on a ledger that belongs to this process: no other node can take it.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Takes the lead of a ledger that belongs to this process.
+/// Takes the lease of a ledger that belongs to this process.
 pub(crate) async fn take_for_ever(shared: &NodeContext) -> Result<(), votekit_store::EngineError> {
     let lead = &shared.lead;
     let answer = shared.ledger.lead(&lead.holder, FOR_EVER).await?;
@@ -25,7 +26,7 @@ pub(crate) async fn take_for_ever(shared: &NodeContext) -> Result<(), votekit_st
     Ok(())
 }
 
-/// Asks for the lead, and renews it, for as long as the node lives.
+/// Requests and renews the lease as long as the node runs.
 pub(crate) async fn run(shared: Arc<NodeContext>) {
     loop {
         tokio::time::sleep(RENEW_EVERY).await;
@@ -33,13 +34,13 @@ pub(crate) async fn run(shared: Arc<NodeContext>) {
     }
 }
 
-/// Asks for the lead, or for more of it.
+/// Requests or extends the lease.
 pub(crate) async fn ask(shared: &NodeContext) {
     let lead = &shared.lead;
     let asked = Instant::now();
     match tokio::time::timeout(LEASE, shared.ledger.lead(&lead.holder, LEASE)).await {
         Ok(Ok(answer)) => lead.record(asked, LEASE, answer),
-        // The lease runs out by itself.
+        // The lease runs out on its own.
         Ok(Err(error)) => tracing::warn!(
             event = "lease_request_failed",
             %error,
@@ -53,7 +54,7 @@ pub(crate) async fn ask(shared: &NodeContext) {
     }
 }
 
-/// Gives the lead back, so that nobody waits for this node.
+/// Gives the lease back, so that the next leader need not wait for it to run out.
 pub(crate) async fn resign(shared: &NodeContext) {
     let lead = &shared.lead;
     lead.lost();

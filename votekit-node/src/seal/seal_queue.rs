@@ -1,10 +1,8 @@
-//! The seal queue: batches that are staged and not in the log, read once, in the order in
-//! which they were staged.
+//! The seal queue: batches that are staged and not in the log, each read once, in staging order.
 //!
-//! Batches of one node may be staged in another order than they were made in, since they travel
-//! through several queues. Each waits here for its predecessor; others are not held up. A leader
-//! takes the next block out of the seal_queue; whoever follows finds the evidence of the leader's block
-//! in it.
+//! Batches of one node may be staged out of order, since they travel through several queues. Each
+//! waits here for its predecessor and holds up no others. A leader takes the next block out of the
+//! queue; a follower finds the evidence of the leader's block in it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
@@ -17,15 +15,15 @@ use votekit_core::election_log::ElectionLog;
 use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
 use votekit_store::{Staged, StagingId};
 
-/// How far a stamp may lie in the future before its batch has to wait, in milliseconds.
+/// How far in the future a stamp may be before its batch has to wait, in milliseconds.
 const FUTURE_MILLIS_MAX: u64 = 60_000;
 
-/// How long a batch may wait for its predecessor before that is an alarm: the predecessor was
-/// confirmed, and is on its way through another queue.
+/// How long a batch may wait for its predecessor before an alarm: the predecessor was confirmed,
+/// and is in flight in another queue.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// No more is read while so many bytes wait, unless for the evidence of a block, or because all of
-/// them wait for something that was not read yet.
+/// Read-ahead limit in bytes. Exceeded only to fetch the evidence of a block or a missing
+/// predecessor.
 const BYTES_MAX: usize = 64 << 20;
 
 /// Batches that are staged and not in the log.
@@ -41,11 +39,11 @@ pub(crate) struct SealQueue {
 struct Waiting {
     batch: Arc<Batch>,
     since: Instant,
-    /// Whether there was an alarm about it.
+    /// Whether an alarm was raised for it.
     alarmed: bool,
 }
 
-/// What becomes of a waiting batch now.
+/// The verdict on a waiting batch.
 enum Turn {
     /// It can be sealed.
     Next(VerifiedBatch),
@@ -53,14 +51,14 @@ enum Turn {
     Sealed,
     /// It will never be sealed.
     Refused,
-    /// Its predecessor has not been taken out.
+    /// Its predecessor is not in the log or in this block yet.
     AfterOther(VerifiedBatch),
     /// Its stamp lies in the future.
     Later,
 }
 
 impl SealQueue {
-    /// Reads from a place on.
+    /// An empty queue that reads after a staging id.
     pub(crate) fn new(sealed_through: StagingId) -> Self {
         Self {
             read_through: sealed_through,
@@ -70,22 +68,22 @@ impl SealQueue {
         }
     }
 
-    /// Whether no batch waits.
+    /// Whether the queue is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Where to read on.
+    /// The staging id of the last batch read.
     pub(crate) fn read_through(&self) -> StagingId {
         self.read_through
     }
 
-    /// Whether more should be read before something is taken out.
+    /// Whether the queue is below its read-ahead limit.
     pub(crate) fn has_room(&self) -> bool {
         self.bytes < BYTES_MAX
     }
 
-    /// Puts in what was read after [`SealQueue::read_through`].
+    /// Adds the batches read after [`SealQueue::read_through`].
     pub(crate) fn put(&mut self, staged: Vec<Staged>) {
         for Staged { id, batch, .. } in staged {
             self.read_through = id;
@@ -95,27 +93,29 @@ impl SealQueue {
         }
     }
 
-    /// A batch that waits.
+    /// A waiting batch.
     pub(crate) fn batch(&self, number: &BatchNumber) -> Option<&Arc<Batch>> {
         self.waiting.get(self.places.get(number)?).map(|waiting| &waiting.batch)
     }
 
-    /// Removes a batch that is in the log now.
+    /// Removes a batch that is now in the log.
     pub(crate) fn remove(&mut self, number: &BatchNumber) -> Option<Arc<Batch>> {
         let place = self.places.get(number).copied()?;
         self.remove_at(place)
     }
 
-    /// Everything staged up to here is in the log or was refused, once these batches are sealed.
+    /// The staging id up to which all batches are in the log or were refused, once the batches of
+    /// `sealed` are in the log.
     pub(crate) fn sealed_through_with(&self, sealed: &[VerifiedBatch]) -> StagingId {
         let sealed: BTreeSet<StagingId> =
             sealed.iter().filter_map(|batch| self.places.get(&batch.number())).copied().collect();
         let mut left = self.waiting.keys().filter(|id| !sealed.contains(id));
+        // Up to the batch before the first one that stays.
         left.next().map_or(self.read_through, |first| StagingId(first.0 - 1))
     }
 
-    /// Chooses the batches of the next block, at most so many. They stay in the queue until the
-    /// block is durable. Removes what is refused or in the log already.
+    /// Chooses the batches of the next block, `most` at most. They stay in the queue until the
+    /// block is durable. Removes batches that are refused or already in the log.
     pub(crate) fn next_block(
         &mut self,
         log: &ElectionLog,
@@ -139,12 +139,13 @@ impl SealQueue {
                 Turn::Sealed | Turn::Refused => gone.push(*id),
                 Turn::Next(batch) => {
                     block.push(batch);
-                    // Its successors may have come before it.
+                    // Its successors may have been staged before it.
                     let mut follower = number;
                     loop {
                         follower.sequence = follower.sequence.next();
                         let Some(batch) = early.remove(&follower) else { break };
                         block.push(batch);
+                        // `turn` has counted the predecessor only.
                         expected.insert((follower.node, follower.epoch), follower.sequence.next());
                     }
                 }
@@ -230,8 +231,8 @@ fn turn(
         }
         return Turn::AfterOther(verified);
     }
-    // Once the poll is closing, such a stamp is late, whatever the time is. Minutes never decrease
-    // in a batch.
+    // Once the poll is closing, such a stamp is late whatever the time is, and need not wait.
+    // Minutes never decrease in a batch, so its last stamp is the highest.
     let latest = batch.envelopes().next_back().map_or(0, |envelope| envelope.received.0);
     if log.state() == State::Open && latest * 60_000 > now_millis + FUTURE_MILLIS_MAX {
         if !*alarmed {

@@ -1,13 +1,13 @@
-//! Sealing: staged batches are decided and appended to the log, one block at a time, one task an
-//! election.
+//! Sealing: staged batches are decided and appended to the log, one block at a time, by one task
+//! per election.
 //!
 //! A block is proposed by [`ElectionLog`] and endorsed (`endorse`). Its effect is applied and shown
-//! to readers only once the ledger holds it. A commit whose outcome is unknown is repeated with
-//! the same bytes until it is known.
+//! to readers only once the ledger has stored it. A commit whose outcome is unknown is repeated
+//! with the same bytes until the outcome is known.
 //!
 //! Of several nodes on one ledger one leads and seals; the others follow the log (`follower`). A
 //! leader that lost its lease learns it from the ledger's refusal at the latest: it drops its
-//! proposal, and follows from the log that it has in memory.
+//! proposal and follows from the log in its memory.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,45 +33,44 @@ use crate::recovery::READ_AT_ONCE;
 use crate::seal::endorse::{Endorse, Endorsement, ProposedBlock, SoleAuthority};
 use crate::seal::seal_queue::SealQueue;
 
-/// Batches in one block at the most.
+/// The largest number of batches in a block.
 const BLOCK_BATCHES_MAX: usize = 64;
 
-/// The least time from one block to the next while votes keep coming. A block costs signatures,
-/// commitments and a sync whatever is in it: under load more votes share them, and after a quiet
-/// moment the next vote is sealed at once.
+/// The shortest time from one block to the next while votes keep arriving. A block costs
+/// signatures, commitments and a sync whatever its size: under load more votes share them, and
+/// after a quiet moment the next vote is sealed at once.
 const BLOCK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How soon a leader looks for staged batches after it found none, first and last. A batch that was
-/// staged while the last one was being sealed may go unannounced, so a leader looks a few times
-/// more after it was idle; then the watch over all logs is enough.
+/// Delays at which a leader polls for staged batches after it found none, first and limit. A batch
+/// staged while the previous one was being sealed may go unannounced, so an idle leader polls a few
+/// more times; then the watch over all logs is enough.
 const IDLE_POLL_FIRST: Duration = Duration::from_millis(20);
 const IDLE_POLL_LAST: Duration = Duration::from_millis(640);
 
-/// How often a sealer looks at what no event tells: leases that ran out, keys that were destroyed,
-/// batches that wait for others, a close that waits.
+/// How often a sealer checks what no event announces: leases that ran out, keys that were
+/// destroyed, batches that wait for others, a close that waits.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How often a close that waits for something is tried again by itself.
+/// How often a waiting close is retried automatically.
 const CLOSE_AGAIN_EVERY: Duration = Duration::from_secs(2);
 
 /// The sealer of one election, as a task.
 pub(crate) struct Sealer {
     pub(crate) shared: Arc<NodeContext>,
     pub(crate) cell: Arc<ElectionHandle>,
-    /// This node's id.
     pub(crate) node: NodeId,
     pub(crate) seal_queue: SealQueue,
     endorse: Box<dyn Endorse>,
-    /// No block of votes is made before this moment.
+    /// The earliest time of the next block of votes.
     next_block: Instant,
     positions: watch::Receiver<Position>,
     leading: watch::Receiver<Option<u64>>,
-    /// When a leader of a shared ledger looks for staged batches again without being told; `None`
-    /// once it has looked often enough.
+    /// The delay before a leader of a shared ledger polls for staged batches again; `None` once it
+    /// has polled often enough.
     idle_poll: Option<Duration>,
 }
 
-/// Whether the task goes on.
+/// Whether the task continues.
 #[derive(PartialEq, Eq)]
 enum Next {
     GoOn,
@@ -97,7 +96,7 @@ impl Sealer {
         }
     }
 
-    /// Runs until it is told to stop or fails for good.
+    /// Runs until a stop command, a closed channel or a permanent failure.
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<SealerCommand>) {
         loop {
             let worked = match self.shared.lead.term() {
@@ -105,7 +104,7 @@ impl Sealer {
                 None => self.wait_and_follow(&mut commands).await,
             };
             let worked = match worked {
-                // The proposal was dropped: the log in memory still is the one in the ledger.
+                // The proposal was dropped: the log in memory is still the one in the ledger.
                 Err(error) if self.shared.is_shared && is_overtaken(&error) => {
                     tracing::warn!(
                         event = "leadership_lost",
@@ -125,7 +124,7 @@ impl Sealer {
                     );
                     Ok(Next::GoOn)
                 }
-                // The lead ran out before anything was made.
+                // The lease ran out before a proposal was made.
                 Err(error)
                     if self.shared.is_shared
                         && is_passing(&error)
@@ -149,7 +148,7 @@ impl Sealer {
         }
     }
 
-    /// Seals for as long as this node leads in this term.
+    /// Seals as long as this node leads in this term.
     async fn lead(
         &mut self,
         term: u64,
@@ -189,7 +188,7 @@ impl Sealer {
         Ok(Next::GoOn)
     }
 
-    /// Whether it is worth a question to the ledger to look for staged batches.
+    /// Whether polling the ledger for staged batches is worthwhile.
     fn may_find_batches(&self) -> bool {
         !self.shared.is_shared
             || self.idle_poll.is_some()
@@ -203,7 +202,8 @@ impl Sealer {
             SealerCommand::Close { reason, reply } => answer(reply, self.close(reason).await),
             SealerCommand::Retire(node, reply) => answer(reply, self.retire(node).await),
             SealerCommand::Stop(reply) => {
-                // What cannot be sealed now is sealed after the next start, or by another node.
+                // Batches that cannot be sealed now are sealed after the next start, or by another
+                // node.
                 if let Err(error) = self.drain().await {
                     tracing::warn!(
                         event = "stop_sealing_failed",
@@ -259,8 +259,7 @@ impl Sealer {
         self.cell.committed().state()
     }
 
-    /// The term in which this node leads. The lead may be lost at any moment: the ledger has the
-    /// last word.
+    /// The term in which this node leads. It may be lost at any moment: the ledger decides.
     fn term(&self) -> Result<u64, EngineError> {
         let not_leading = || EngineError::Unavailable {
             engine: "sealer",
@@ -282,7 +281,7 @@ impl Sealer {
         self.record_in_time(events, None).await
     }
 
-    /// Records events in a block. The ledger refuses the block after `not_after` by its own clock.
+    /// Records events in a block. The ledger refuses the block after `not_after` on its own clock.
     pub(crate) async fn record_in_time(
         &mut self,
         events: Vec<LogEvent>,
@@ -294,8 +293,8 @@ impl Sealer {
         self.record_block(not_after, propose).await
     }
 
-    /// Makes a block of what an official asked for, and commits it. A block that the ledger refuses
-    /// is dropped; the log stays as it was.
+    /// Makes and commits a block for an administrative call. A block that the ledger refuses is
+    /// dropped; the log stays as it was.
     pub(crate) async fn record_block(
         &mut self,
         not_after: Option<UnixMillis>,
@@ -319,8 +318,8 @@ impl Sealer {
         })?)
     }
 
-    /// Seals what is staged, not too soon after the last block. What is staged meanwhile rings
-    /// again.
+    /// Seals staged batches, no sooner than `BLOCK_INTERVAL` after the last block. Batches staged
+    /// meanwhile notify again.
     async fn seal_in_time(&mut self) -> Result<(), EngineError> {
         tokio::time::sleep_until(self.next_block.into()).await;
         let sealed = self.seal_next().await?;
@@ -330,20 +329,21 @@ impl Sealer {
         } else {
             self.idle_poll = Some(IDLE_POLL_FIRST);
             self.next_block = Instant::now() + BLOCK_INTERVAL;
-            // What did not fit is sealed in the next block, or waits for its predecessor, which
-            // rings.
+            // Batches that did not fit are sealed in the next block, or wait for a predecessor,
+            // whose staging notifies.
             self.cell.staged.notify_one();
         }
         Ok(())
     }
 
-    /// Seals staged batches until there are none that can be sealed.
+    /// Seals until no staged batch can be sealed.
     pub(crate) async fn drain(&mut self) -> Result<(), EngineError> {
         while self.seal_next().await? > 0 {}
         Ok(())
     }
 
-    /// Seals one block of what is staged. Says how many batches are in it; none when nothing moved.
+    /// Seals one block of staged batches. Returns the number of batches in it; 0 when none could be
+    /// sealed.
     async fn seal_next(&mut self) -> Result<usize, EngineError> {
         if !matches!(self.state(), State::Open | State::Closing) {
             return Ok(0);
@@ -351,8 +351,8 @@ impl Sealer {
         self.read_seal_queue(BLOCK_BATCHES_MAX).await?;
         loop {
             let sealed = self.seal_from_queue().await?;
-            // The batches in the queue wait for one that is not in it, which may have been staged
-            // after all of them.
+            // The queue is full, and its batches wait for one that is not in it and may have been
+            // staged after all of them: read past the limit.
             if sealed > 0
                 || self.seal_queue.has_room()
                 || !self.read_seal_queue_on(READ_AT_ONCE).await?
@@ -363,10 +363,11 @@ impl Sealer {
     }
 
     async fn seal_from_queue(&mut self) -> Result<usize, EngineError> {
-        // The lead may have been lost while the ledger was away. Nothing is made yet: whoever leads
-        // now seals.
+        // The lease may have been lost while the ledger was unavailable. Nothing is made yet: the
+        // new leader seals.
         let Ok(maker) = self.maker() else { return Ok(0) };
         let now = self.shared.now().0;
+        // Moved into the blocking task and back; the placeholder is never read.
         let mut seal_queue = std::mem::replace(&mut self.seal_queue, SealQueue::new(StagingId(0)));
         let making = maker.clone();
         let (seal_queue, made) = self
@@ -387,8 +388,8 @@ impl Sealer {
         Ok(batches.len())
     }
 
-    /// Works on the log on a thread that may block: a block under load takes milliseconds,
-    /// and voters are waiting on the others.
+    /// Works on the log on a thread that may block: under load a block takes milliseconds, while
+    /// voters wait on the other threads.
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&ElectionHandle) -> T + Send + 'static,
@@ -418,7 +419,7 @@ impl Sealer {
         let law_id = || self.cell.law_id().clone();
         let head = match endorsement {
             Endorsement::Certified(head) => head,
-            // The proposal is dropped: nothing was changed here.
+            // The proposal is dropped: nothing has changed here.
             Endorsement::Superseded { by } => {
                 let (expected, found) = (first_leaf, by.size);
                 return Err(Conflict::Head { law_id: law_id(), expected, found }.into());
@@ -458,10 +459,11 @@ impl Sealer {
         self.cell.set_committed(committed);
     }
 
-    /// Lets go of the requests that are now decided, and counts them.
+    /// Resolves the requests that are now decided, and counts them.
     fn announce(&self, batches: &[VerifiedBatch], entries: &[Entry]) {
         for batch in batches {
-            // Envelopes carry minutes; this node knows better of the requests that it issued.
+            // Envelopes carry whole minutes; for requests that it issued this node has the exact
+            // time.
             let waited = batch
                 .envelopes()
                 .filter_map(|envelope| self.shared.pending.resolve(&envelope.request))
@@ -494,23 +496,23 @@ fn answer(
         Err(AdminError::Engine(error)) if is_lost(error) => Some(error.clone()),
         _ => None,
     };
-    // The caller may have gone away.
+    // The receiver may be gone.
     let _ = reply.send(done);
     lost
 }
 
-/// Whether the ledger says that somebody else has gone on with the log.
+/// Whether the ledger reports that another node has extended the log.
 fn is_overtaken(error: &EngineError) -> bool {
     matches!(error, EngineError::Conflict(Conflict::Head { .. } | Conflict::Term { .. }))
 }
 
-/// Whether the ledger refused a proposal for good: another block took its place, or it came too
+/// Whether the ledger refused a proposal permanently: another block took its place, or it came too
 /// late.
 fn is_lost(error: &EngineError) -> bool {
     is_overtaken(error) || matches!(error, EngineError::Conflict(Conflict::Late { .. }))
 }
 
-/// A block of votes that was made and is not stored yet.
+/// A block of votes that is made and not yet stored.
 struct MadeBlock {
     proposal: Proposal,
     batches: Vec<VerifiedBatch>,
@@ -534,7 +536,8 @@ fn make_block(
     let content = BlockContent::Batches { batches: &batches, ballot_key: &ballot_key };
     let proposal = log.propose(&content, maker).map_err(|error| corrupt(&error.to_string()))?;
     if let Some((place, error)) = proposal.refused.first() {
-        // The queue chooses batches that follow. If it did not, nothing may be sealed past one.
+        // The queue chooses batches that follow on one another. If one does not, nothing may be
+        // sealed past it.
         let number = batches[*place].number();
         seal_queue.report_unsealable(&number, error);
         return Err(corrupt(&format!("staged batch {number} cannot be sealed: {error}")));

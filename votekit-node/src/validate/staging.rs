@@ -1,4 +1,4 @@
-//! Staging: validated batches are made part of the ledger, where the sealer finds them.
+//! Staging: validated batches are stored in the ledger, where the sealer reads them.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use crate::context::NodeContext;
 use crate::metrics::{self, Step};
 use crate::validate::validation;
 
-/// Batches on their way into the ledger at once: it stores in one step all that comes while it
-/// stores.
+/// Batches in flight to the ledger. The ledger groups those that arrive during a write into the
+/// next one.
 const AT_ONCE: usize = 64;
 
-/// Takes validated batches for as long as the node lives. With the ledger away it waits; nothing is
-/// put back in a loop.
+/// Stages validated batches as long as the node runs. While the ledger is unavailable it waits;
+/// nothing is requeued in a loop.
 pub(crate) async fn run(shared: Arc<NodeContext>) {
     let mut staging = tokio::task::JoinSet::new();
     loop {
@@ -40,14 +40,13 @@ pub(crate) async fn run(shared: Arc<NodeContext>) {
 
 async fn stage(shared: &NodeContext, validated: &ValidatedBatch) -> Result<(), EngineError> {
     let batch = &validated.batch;
-    // Whoever can write to the queues could put something between validation and here, and take a
-    // number that is somebody's.
+    // Verified again: a writer to the queues could insert a batch between validation and staging,
+    // and use up another node's number.
     if let Err(reason) = validation::check(shared, batch).await? {
         return reject(shared, validated, &reason).await;
     }
     match until_definite("stage_batch", || shared.ledger.stage(batch, &validated.hints)).await {
-        // Somebody signed two batches with one number. The first stands, nothing of the second is
-        // sealed.
+        // One number was signed for two batches. The first stands; nothing of the second is sealed.
         Err(error @ EngineError::Conflict(_)) => {
             return reject(shared, validated, &error.to_string()).await;
         }
@@ -62,7 +61,8 @@ async fn stage(shared: &NodeContext, validated: &ValidatedBatch) -> Result<(), E
     Ok(())
 }
 
-/// Votes were answered for, perhaps: what is not staged is kept for officials to look at.
+/// Rejects a batch that cannot be staged. Its votes may have been answered with 202, so it is kept
+/// for officials to review.
 async fn reject(
     shared: &NodeContext,
     validated: &ValidatedBatch,

@@ -1,8 +1,8 @@
-//! Validation: batches from the ballot box are verified, marked in the registry, validated, and
-//! passed on to staging.
+//! Validation: batches from the ballot box are verified, marked in the registry, and forwarded to
+//! staging.
 //!
-//! The hints are hints for the voter, the throttle and the reviewers. A forged batch goes no
-//! further. With the registry away, or damaged, batches go on without hints: the log decides all
+//! Hints serve the voter, the throttle and the reviewers. A forged batch is not forwarded. While
+//! the registry is unavailable or damaged, batches are forwarded without hints: the log decides all
 //! the same.
 
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::metrics::{self, Step};
 
-/// Batches that are being validated at once: each waits for the registry, then for the ballot box.
+/// Batches validated concurrently: each waits for the registry, then for the ballot box.
 const AT_ONCE: usize = 32;
 
-/// How often a batch looks whether this node has taken its election up.
+/// Interval at which a waiting batch checks whether this node has taken its election up.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How often it is asked again for an election that this node does not know.
+/// Interval between retries for an election that this node does not know.
 const ASK_AGAIN_EVERY: Duration = Duration::from_secs(1);
 
-/// Takes deliveries for as long as the node lives. With the ballot box away it waits; nothing is
-/// put back in a loop.
+/// Validates deliveries as long as the node runs. While the ballot box is unavailable it waits;
+/// nothing is requeued in a loop.
 pub(crate) async fn run(shared: Arc<NodeContext>) {
     let mut validating = JoinSet::new();
     loop {
@@ -72,9 +72,9 @@ async fn validate(shared: &NodeContext, delivery: &Delivery) -> Result<(), Engin
     Ok(())
 }
 
-/// The election of a batch that its node signed; else what is wrong with it. A batch of an election
-/// that nobody here knows is kept until somebody does: this node may have been given another ledger
-/// than the rest, and whoever acknowledges a batch answers for its votes.
+/// Verifies a batch. Returns its election, or the reason of a refusal. On a shared ledger a batch
+/// of an unknown election waits until the election is known: this node may be connected to another
+/// ledger than the rest, and a node that acknowledges a batch answers for its votes.
 pub(crate) async fn check(
     shared: &NodeContext,
     batch: &Arc<Batch>,
@@ -83,8 +83,8 @@ pub(crate) async fn check(
     if checked.is_ok() || !shared.is_shared {
         return Ok(checked);
     }
-    // This node may be behind the log: the election, or the admission of the batch's node, may be
-    // news to it.
+    // This node may be behind the log: it may not have read the election, or the admission of the
+    // batch's node, yet.
     let law_id = &batch.header().law_id;
     let mut told = false;
     loop {
@@ -117,8 +117,7 @@ async fn check_now(
     checked.map(|_| cell).map_err(|error| error.to_string())
 }
 
-/// Waits until this node has read the log of an election up to its present head, if there is such a
-/// log.
+/// Waits until this node has read the log of an election up to its present head, if the log exists.
 async fn catch_up(shared: &NodeContext, law_id: &ElectionId) -> Result<(), EngineError> {
     let Some(head) = until_definite("validate_batch", || shared.ledger.head(law_id)).await? else {
         return Ok(());
@@ -128,7 +127,7 @@ async fn catch_up(shared: &NodeContext, law_id: &ElectionId) -> Result<(), Engin
             cell.committed_up_to(head.height).await;
             return Ok(());
         }
-        // The watch over the ledger is about to take the election up.
+        // The watch over the ledger takes the election up soon.
         tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
@@ -149,8 +148,8 @@ async fn refuse(
     until_definite("validate_batch", || shared.ballot_box.refuse(delivery, reason)).await
 }
 
-/// Marks the envelopes of a batch, and tells voters and throttle what to expect of them. Whatever
-/// is wrong with the registry, the batch goes on.
+/// Marks the envelopes of a batch, and reports the hints to voters and throttle. Whatever is wrong
+/// with the registry, the batch continues.
 async fn hint(shared: &NodeContext, cell: &ElectionHandle, batch: &Batch) -> Hints {
     let Some(scheme) = cell.hasher().map(|hasher| hasher.scheme()) else { return Hints::new() };
     let marks: Vec<Mark> = batch

@@ -62,7 +62,7 @@ fn body(peppered: bool, rows: u64) -> ManifestBody {
     }
 }
 
-/// Writes a hashed roll of so many electors, as `hashgen` does, and gives its manifest.
+/// Writes a hashed roll of `electors` electors, as `hashgen` does, and returns its manifest.
 pub(crate) fn write_roll(folder: &Path, electors: u32, peppered: bool) -> Manifest {
     let hasher = hasher(peppered);
     let mut keys: Vec<_> = (0..electors)
@@ -88,7 +88,7 @@ pub(crate) fn write_roll(folder: &Path, electors: u32, peppered: bool) -> Manife
     manifest
 }
 
-/// Writes a supplement that revokes electors and adds others.
+/// Writes a supplement that adds and revokes electors, and returns its manifest.
 pub(crate) fn write_supplement(
     folder: &Path,
     parent: &Manifest,

@@ -1,5 +1,5 @@
-//! The ballot box of one process: the staging table is the box, and a queue in memory says what was
-//! put in.
+//! The ballot box of one process: the staging table stores the batches, and a queue in memory
+//! delivers them.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -14,46 +14,46 @@ use super::fault::{ENGINE, unavailable};
 use super::tail::Backlog;
 use crate::{BallotBox, Delivery, EngineError, Hints, Staging, StagingId, ValidatedBatch};
 
-/// Batches published and not acknowledged; whoever publishes one more waits.
+/// Maximum of published, unacknowledged batches. Further publications wait.
 const UNACKNOWLEDGED_MAX: usize = 1024;
 
-/// Batches of the backlog that are read at a time.
+/// Batches of the backlog per read.
 const BACKLOG_PAGE: usize = 64;
 
 /// A ballot box over the ledger's staging.
 ///
-/// What was not sealed when the ledger was opened is delivered first; a delivery that is never
-/// acknowledged comes again when the ledger is next opened, unless it was sealed meanwhile.
+/// Batches that were not sealed when the ledger was opened are delivered first. An unacknowledged
+/// delivery is repeated when the ledger is next opened, unless it was sealed meanwhile.
 pub struct EmbeddedBallotBox {
     ledger: Arc<EmbeddedLedger>,
     capacity: Arc<Semaphore>,
     published: mpsc::UnboundedSender<Published>,
     incoming: AsyncMutex<Incoming>,
-    /// Unbounded in itself: the capacity bounds it.
+    /// Bounded by `capacity`.
     forwarded: mpsc::UnboundedSender<ValidatedBatch>,
     validated: AsyncMutex<mpsc::UnboundedReceiver<ValidatedBatch>>,
     deliveries: Mutex<Deliveries>,
 }
 
-/// A durable batch, and its share of the capacity.
+/// A durable batch and its permit of the capacity.
 type Published = (Arc<Batch>, OwnedSemaphorePermit);
 
 struct Incoming {
     backlog: VecDeque<Backlog>,
     page: VecDeque<Arc<Batch>>,
-    /// Unbounded in itself: the capacity bounds it.
+    /// Bounded by `capacity`.
     published: mpsc::UnboundedReceiver<Published>,
 }
 
 #[derive(Default)]
 struct Deliveries {
     last_tag: u64,
-    /// Kept for the share of the capacity alone; a batch of the backlog has none.
+    /// Holds the permits of the capacity; a batch of the backlog has none.
     unacknowledged: HashMap<u64, OwnedSemaphorePermit>,
 }
 
 impl EmbeddedBallotBox {
-    /// A box over a ledger that was just opened.
+    /// A ballot box over a ledger that was just opened.
     #[must_use]
     pub fn new(ledger: Arc<EmbeddedLedger>) -> Self {
         let (published, receiver) = mpsc::unbounded_channel();
@@ -95,22 +95,22 @@ impl BallotBox for EmbeddedBallotBox {
         let (batch, ledger, published) =
             (Arc::clone(batch), Arc::clone(&self.ledger), self.published.clone());
         let capacity = Arc::clone(&self.capacity);
-        // In a task of its own: a caller that stops waiting must not leave a batch staged and never
-        // delivered.
+        // In a separate task: a caller that stops waiting must not leave a batch staged and
+        // undelivered.
         let publication = tokio::spawn(async move {
             let permit = tokio::select! {
                 permit = capacity.acquire_owned() => permit.expect("the semaphore is never closed"),
                 failure = ledger.failed() => return Err(failure),
             };
             ledger.stage(&batch, &Hints::new()).await?;
-            // Nobody receives any more: the batch is durable, and delivered when the ledger is next
-            // opened.
+            // Without a receiver, the batch is still durable, and is delivered when the ledger is
+            // next opened.
             let _ = published.send((batch, permit));
             Ok(())
         });
         match publication.await {
             Ok(outcome) => outcome,
-            // It panicked, before the batch was staged or after.
+            // The task panicked, before or after the batch was staged.
             Err(error) => Err(EngineError::OutcomeUnknown {
                 engine: ENGINE,
                 reason: format!("the publication did not end: {error}"),
@@ -120,6 +120,7 @@ impl BallotBox for EmbeddedBallotBox {
 
     async fn receive(&self) -> Result<Delivery, EngineError> {
         tokio::select! {
+            // A poisoned ledger takes precedence over further deliveries.
             biased;
             failure = self.ledger.failed() => Err(failure),
             next = async { self.incoming.lock().await.next(&self.ledger).await } => {
@@ -135,7 +136,7 @@ impl BallotBox for EmbeddedBallotBox {
             hints: hints.clone(),
             tag: delivery.tag,
         };
-        // The other end lives as long as this one.
+        // Cannot fail: `self` owns the receiver too.
         let _ = self.forwarded.send(validated);
         Ok(())
     }
@@ -160,12 +161,12 @@ impl BallotBox for EmbeddedBallotBox {
         Ok(())
     }
 
-    /// What is published is staged: it is kept there.
+    /// A published batch is already staged, so it is kept there.
     async fn reject(&self, validated: &ValidatedBatch, _reason: &str) -> Result<(), EngineError> {
         self.acknowledge(validated).await
     }
 
-    /// What is published is staged.
+    /// A published batch is already staged, so there is nothing to wait for.
     async fn settle(&self) -> Result<(), EngineError> {
         self.ping().await
     }
@@ -176,7 +177,7 @@ impl BallotBox for EmbeddedBallotBox {
 }
 
 impl Incoming {
-    /// Takes the next batch. Loses none when it is cancelled.
+    /// Takes the next batch. Cancel safe.
     async fn next(
         &mut self,
         ledger: &EmbeddedLedger,

@@ -1,15 +1,13 @@
-//! Moves the write-ahead log into the database beside the thread that writes, so that no voter
-//! waits for it.
+//! Checkpoints the write-ahead log on a separate thread, so that no voter waits for it.
 //!
 //! ```text
-//! writer ──commits──▶ log ◀──copies pages, syncs the database── this thread, whenever enough is new
-//!    └── once the log is long: copies the little that is left, after which SQLite begins the log anew
+//! writer ──commits──▶ log ◀──copies pages, syncs the database── this thread, when enough is new
+//!    └── once the log is long: copies the small rest, after which SQLite restarts the log
 //! ```
 //!
-//! SQLite begins its log anew only when all of it is in the database, which under steady writing
-//! never happens by itself: the last step is therefore the writer's, between two groups, when this
-//! thread has left it little to do. A reader of long breath can put it off; the log then grows
-//! meanwhile.
+//! SQLite restarts its log only when all of it is in the database, which never happens by itself
+//! under steady writing. So the writer makes the last step, between two groups, when this thread
+//! has left little to copy. A long read can delay this; the log grows meanwhile.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,19 +22,19 @@ use super::fault::{self, Fault, PanicGuard, Poison, unavailable};
 use super::schema;
 use crate::EngineError;
 
-/// How often the length of the log is looked at.
+/// How often the length of the log is polled.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// New pages of 4 KiB in the log that are worth moving.
+/// New pages (4 KiB) in the log that trigger a checkpoint.
 const MOVE_PAGES: i64 = 4_000;
 
-/// Pages in the log from which on it is begun anew.
+/// Pages in the log from which it is restarted.
 const RESTART_PAGES: i64 = 25_000;
 
-/// Pages in the log that tell of a reader who never ends: 4 GiB.
+/// Pages in the log that indicate a read that never ends: 4 GiB.
 const ALARM_PAGES: i64 = 1 << 20;
 
-/// The thread, and what it has to say to the writer. Dropping it ends the thread.
+/// Handle of the checkpointer's thread. Dropping it ends the thread.
 pub(super) struct Checkpointer {
     restart_wanted: Arc<AtomicBool>,
     stop: Option<SyncSender<()>>,
@@ -63,8 +61,8 @@ impl Checkpointer {
         Ok(Self { restart_wanted, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Whether the writer is to move the rest of the log now. Asked once, it is not said again
-    /// until the log has grown.
+    /// Whether the writer must checkpoint the rest of the log now. Clears the request, which is set
+    /// again only after the log has grown.
     pub(super) fn wants_restart(&self) -> bool {
         self.restart_wanted.swap(false, Ordering::Relaxed)
     }
@@ -84,7 +82,7 @@ impl Drop for Checkpointer {
     }
 }
 
-/// What the thread has before it.
+/// The state of the thread.
 struct Mover {
     connection: Connection,
     restart_wanted: Arc<AtomicBool>,
@@ -96,6 +94,7 @@ impl Mover {
     fn run(mut self, stopped: &Receiver<()>) {
         let poison = Arc::clone(&self.poison);
         let _guard = PanicGuard { poison: &poison, what: "the checkpointer's thread" };
+        // Ends when the handle drops the sender.
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK_INTERVAL) {
             match self.look().map_err(EngineError::from) {
                 Ok(()) => {}
@@ -106,7 +105,8 @@ impl Mover {
                         "write-ahead log not checkpointed, retrying"
                     );
                 }
-                // A sync of the database that failed is not tried again.
+                // A failed sync of the database must not be retried: the kernel may have dropped
+                // the pages.
                 Err(error) => {
                     tracing::error!(
                         event = "wal_checkpoint_failed",
@@ -144,12 +144,12 @@ impl Mover {
     }
 }
 
-/// Moves what is left of the log, without waiting for anybody.
+/// Checkpoints the rest of the log without waiting for readers.
 pub(super) fn move_rest(connection: &Connection) -> Result<(), Fault> {
     log_length(connection, "PRAGMA wal_checkpoint(PASSIVE)").map(|_| ())
 }
 
-/// Pages in the log, and how many of them are in the database. Both are -1 while there is no log.
+/// Pages in the log, and how many of them were moved to the database. Both are -1 without a log.
 struct LogLength {
     pages: i64,
     moved: i64,
@@ -176,7 +176,7 @@ mod tests {
             std::fs::metadata(folder.path().join("ledger.sqlite-wal")).map_or(0, |log| log.len())
         };
         let mut restarts = 0;
-        // About 40 MB a turn, against the 100 MB that are let pass.
+        // About 40 MB per round; a restart is requested from 100 MB.
         for _ in 0..30 {
             for _ in 0..40 {
                 writer.execute_batch("INSERT INTO filling VALUES (zeroblob(1000000))")?;

@@ -1,5 +1,5 @@
-//! Between the ledger's columns and the types of the core. What does not fit its type is damage,
-//! and says where it was.
+//! Conversions between the ledger's columns and the types of the core. A value that does not fit
+//! its type is reported as damage, with its place.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use votekit_core::batch::Batch;
@@ -10,19 +10,19 @@ use super::fault::{Fault, corrupt};
 use crate::block_rows::{head_digest, holds_leaves};
 use crate::{Head, StagingId};
 
-/// A number as SQLite keeps it, in 63 bits. `None` beyond.
+/// A number as an SQLite integer; `None` if it needs more than 63 bits.
 pub(super) fn column(number: u64) -> Option<i64> {
     i64::try_from(number).ok()
 }
 
-/// A number that was written by [`column`].
+/// Reads a number that [`column`] wrote.
 pub(super) fn number(row: &Row<'_>, place: usize) -> Result<u64, Fault> {
     let value: i64 = row.get(place)?;
     u64::try_from(value)
         .map_err(|_| corrupt(format!("a number that counts is negative: {value}")).into())
 }
 
-/// The integer that stands for an election in the other tables.
+/// The row id of an election, which other tables refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ElectionRow(pub(super) i64);
 
@@ -51,8 +51,8 @@ pub(super) fn law_id(text: &str) -> Result<ElectionId, Fault> {
     text.parse().map_err(|error| corrupt(format!("table election: {error}")).into())
 }
 
-/// Reads `size, height, root, fence, checkpoint, sealed_through, takes_votes, digest`, and checks that
-/// they are what was stored.
+/// Reads `size, height, root, fence, checkpoint, sealed_through, takes_votes, digest`, and verifies
+/// the digest.
 pub(super) fn head(row: &Row<'_>) -> Result<Head, Fault> {
     let head = Head {
         size: number(row, 0)?,
@@ -74,15 +74,14 @@ pub(super) fn head(row: &Row<'_>) -> Result<Head, Fault> {
     .into())
 }
 
-/// A run of leaves as the table keeps them.
+/// A stored run of leaves.
 pub(super) struct LeafRun {
     pub(super) first_leaf: u64,
     pub(super) leaf_count: u32,
     pub(super) bytes: Vec<u8>,
 }
 
-/// Reads `first_leaf, leaf_count, digest, bytes`, and checks that the leaves are those that were
-/// stored.
+/// Reads `first_leaf, leaf_count, digest, bytes`, and verifies the digest and the number of leaves.
 pub(super) fn leaf_run(row: &Row<'_>) -> Result<LeafRun, Fault> {
     let run = LeafRun { first_leaf: number(row, 0)?, leaf_count: row.get(1)?, bytes: row.get(3)? };
     let stored: [u8; 32] = row.get(2)?;
@@ -96,8 +95,8 @@ pub(super) fn leaf_run(row: &Row<'_>) -> Result<LeafRun, Fault> {
     .into())
 }
 
-/// Reads `id, digest, bytes, node, epoch, sequence` of a batch that is not purged, and checks that
-/// the batch is the one that was stored.
+/// Reads `id, digest, bytes, node, epoch, sequence` of an unpurged batch, and compares the batch
+/// with its digest, its election and its number.
 pub(super) fn batch(row: &Row<'_>, law: &ElectionId) -> Result<(StagingId, Batch), Fault> {
     let id = number(row, 0)?;
     let stored: [u8; 32] = row.get(1)?;

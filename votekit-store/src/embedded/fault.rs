@@ -1,5 +1,4 @@
-//! What went wrong underneath, told in the engine's terms; and the poison that a failed commit
-//! leaves.
+//! Maps SQLite errors to errors of the engine, and holds the poison that a failed commit leaves.
 
 use rusqlite::{ErrorCode, ffi};
 use tokio::sync::watch;
@@ -7,15 +6,15 @@ use votekit_core::id::ElectionId;
 
 use crate::{Conflict, EngineError};
 
-/// How the ledger names itself in errors.
+/// The name of the ledger in errors.
 pub(super) const ENGINE: &str = "the embedded ledger";
 
-/// Why one step of a read or a write stopped.
+/// Why a step of a read or a write failed.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The step itself is refused, or found damage.
+    /// The step was refused, or found damage.
     Engine(EngineError),
-    /// SQLite failed a statement.
+    /// A statement of SQLite failed.
     Sqlite(rusqlite::Error),
 }
 
@@ -58,7 +57,7 @@ pub(super) fn fatal(reason: impl Into<String>) -> EngineError {
     EngineError::Fatal { engine: ENGINE, reason: reason.into() }
 }
 
-/// A thread of the ledger has panicked, or has ended and cannot have done so otherwise.
+/// A thread of the ledger has panicked, or has ended where only a panic can end it.
 pub(super) fn panicked(what: &'static str) -> EngineError {
     EngineError::Panicked { engine: ENGINE, what }
 }
@@ -67,11 +66,10 @@ pub(super) fn malformed(law_id: &ElectionId, rule: &'static str) -> EngineError 
     Conflict::Malformed { law_id: law_id.clone(), rule }.into()
 }
 
-/// What a failed statement means, before anything was committed.
+/// Maps the error of a statement before COMMIT.
 pub(super) fn of_statement(error: &rusqlite::Error) -> EngineError {
     let rusqlite::Error::SqliteFailure(failure, _) = error else {
-        // A column of another type, a row that must be there and is not: the file is not what was
-        // written.
+        // A column of the wrong type or a missing row: the file differs from what was written.
         return corrupt(error.to_string());
     };
     if is_failed_sync(failure) {
@@ -86,10 +84,10 @@ pub(super) fn of_statement(error: &rusqlite::Error) -> EngineError {
     }
 }
 
-/// What a failed COMMIT means. A full disk stops it while frames are written to the log, before the
+/// Maps the error of a COMMIT. A full disk stops it while frames are written to the log, before the
 /// frame that would commit them is synced: nothing was committed and nothing was confirmed wrongly.
-/// After anything else, what is on the disk is anyone's guess: pages that failed to sync may be
-/// dropped by the operating system and reported clean the next time.
+/// After any other error, the state of the disk is unknown: the operating system may drop pages
+/// that failed to sync, and report them clean the next time.
 pub(super) fn of_commit(error: &rusqlite::Error) -> EngineError {
     match error.sqlite_error() {
         Some(failure) if failure.code == ErrorCode::DiskFull && !is_failed_sync(failure) => {
@@ -103,7 +101,7 @@ fn is_failed_sync(failure: &ffi::Error) -> bool {
     matches!(failure.extended_code, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)
 }
 
-/// Set once, by the first failure after which nothing unconfirmed can be trusted.
+/// Set once, by the first failure after which no unconfirmed write can be trusted.
 #[derive(Debug)]
 pub(super) struct Poison(watch::Sender<Option<EngineError>>);
 
@@ -112,7 +110,7 @@ impl Poison {
         Self(watch::Sender::new(None))
     }
 
-    /// Remembers the first failure, and gives it back.
+    /// Stores the failure unless an earlier one is stored, and returns the first.
     pub(super) fn set(&self, error: EngineError) -> EngineError {
         self.0.send_if_modified(|failure| {
             let first = failure.is_none();
@@ -141,8 +139,8 @@ impl Poison {
     }
 }
 
-/// Poisons the ledger when the thread that holds it panics: nobody else would notice before the
-/// next write.
+/// Poisons the ledger when its thread panics. Otherwise the panic would go unnoticed until the next
+/// write.
 pub(super) struct PanicGuard<'poison> {
     pub(super) poison: &'poison Poison,
     pub(super) what: &'static str,

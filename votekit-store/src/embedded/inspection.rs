@@ -1,6 +1,6 @@
-//! What is checked when a ledger is opened: that heads, blocks, tiles and staging agree, and that
-//! every batch still to be sealed is the one that was stored. Cheap at any size: leaves and
-//! evidence are not read again here.
+//! Checks a ledger when it is opened: heads, blocks, tiles and staging must agree, and every
+//! unsealed batch must match its stored digest. Cheap at any size: leaves and sealed evidence are
+//! not read here.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::queries::{self, collect};
 use super::tail::Tail;
 use crate::Head;
 
-/// Inspects a ledger and loads its tail.
+/// Inspects a ledger and loads its tail into memory.
 pub(super) fn inspect(connection: &Connection) -> Result<Tail, Fault> {
     let tail = Tail::new();
     let last_staged = single_number(connection, "SELECT coalesce(max(id), 0) FROM batch")?;
@@ -73,14 +73,15 @@ fn check_blocks(
         return Err(damage(
             law_id,
             format!(
-                "the head is at block {height} with {size} leaves, the blocks end at {blocks} with {leaves}"
+                "the head is at block {height} with {size} leaves, the blocks end at {blocks} \
+                 with {leaves}"
             ),
         ));
     }
     Ok(())
 }
 
-/// The runs of leaves follow one another, without a gap, up to the head.
+/// Checks that the runs of leaves reach the head without a gap.
 fn check_leaves(
     connection: &Connection,
     election: ElectionRow,
@@ -122,6 +123,7 @@ fn check_tiles(
         "SELECT count(*), coalesce(max(idx), -1) + 1 FROM tile WHERE election = ?1 AND level = ?2",
     )?;
     for level in 0_u8..7 {
+        // A tile has 256 hashes, so a full tile of a level covers 256^(level + 1) leaves.
         let expected = size >> (8 * (u32::from(level) + 1));
         let mut rows = statement.query((election.0, level))?;
         let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
@@ -146,8 +148,10 @@ fn load_unsealed(
     tail: &Tail,
 ) -> Result<(), Fault> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, digest, bytes, node, epoch, sequence FROM batch WHERE election = ?1 AND bytes IS NOT NULL
-         AND id > coalesce((SELECT sealed_through FROM head WHERE head.election = ?1), 0) ORDER BY id",
+        "SELECT id, digest, bytes, node, epoch, sequence FROM batch \
+         WHERE election = ?1 AND bytes IS NOT NULL
+         AND id > coalesce((SELECT sealed_through FROM head WHERE head.election = ?1), 0) \
+         ORDER BY id",
     )?;
     let mut rows = statement.query([election.0])?;
     while let Some(row) = rows.next()? {

@@ -1,5 +1,5 @@
-//! Who may answer voters, and who leads, in one process: in memory, since whoever held a lease
-//! ended with the process.
+//! The leases and the leader lease of one process. They are kept in memory, since every holder ends
+//! with the process.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use crate::{Leadership, Lease};
 
 type Key = (ElectionId, NodeId, Epoch);
 
-/// The leases of one process.
+/// All leases of one process.
 #[derive(Debug, Default)]
 pub(super) struct LeaseTable(Mutex<State>);
 
@@ -24,18 +24,19 @@ struct State {
 }
 
 impl LeaseTable {
-    /// Gives a lease, unless the epoch is fenced.
+    /// Grants or extends a lease. Returns `false` if the epoch is fenced.
     pub(super) fn hold(&self, key: Key, length: Duration) -> bool {
         let mut state = self.lock();
         if state.fenced.contains(&key) {
             return false;
         }
         let until = Instant::now() + length;
+        // Never shortens a lease.
         state.until.entry(key).and_modify(|known| *known = until.max(*known)).or_insert(until);
         true
     }
 
-    /// Those of an election that last.
+    /// The unexpired leases of an election.
     pub(super) fn of(&self, law_id: &ElectionId) -> Vec<Lease> {
         let now = Instant::now();
         let mut state = self.lock();
@@ -52,13 +53,13 @@ impl LeaseTable {
         leases
     }
 
-    /// Gives no lease to an epoch any more.
+    /// Refuses further leases for an epoch.
     pub(super) fn fence(&self, key: Key) {
         self.lock().fenced.insert(key);
     }
 
-    /// Makes a holder the leader. `stored` is the highest term there is a block of: nobody else can
-    /// have gone on with it, since this process holds the file.
+    /// Grants or renews the leader lease. `stored` is the highest term of a stored block. The first
+    /// leader may continue that term, since no other process can use the file.
     pub(super) fn lead(&self, holder: &str, length: Duration, stored: u64) -> Leadership {
         let now = Instant::now();
         let mut state = self.lock();
@@ -66,6 +67,7 @@ impl LeaseTable {
             Some((leader, until)) if leader != holder && *until > now => {
                 return Leadership::Following { leader: leader.clone(), remaining: *until - now };
             }
+            // No other holder led meanwhile, so the term stays, even if the lease had expired.
             Some((leader, _)) if leader == holder => {}
             Some(_) => state.term += 1,
             None => state.term = state.term.max(stored).max(1),
@@ -74,7 +76,7 @@ impl LeaseTable {
         Leadership::Leading { term: state.term }
     }
 
-    /// Ends a holder's lead. The next one begins a new term.
+    /// Releases the leader lease, if `holder` has it. Another holder then starts a new term.
     pub(super) fn resign(&self, holder: &str) {
         let now = Instant::now();
         if let Some((leader, until)) = &mut self.lock().leader
@@ -90,7 +92,7 @@ impl LeaseTable {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No change above panics half-way.
+        // No change above can panic half-way, so a poisoned lock still guards valid state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

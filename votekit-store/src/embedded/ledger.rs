@@ -1,4 +1,4 @@
-//! The ledger in one SQLite file, `ledger.sqlite`: written by one thread, read beside it.
+//! The ledger in one SQLite file, `ledger.sqlite`: one thread writes, several connections read.
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -31,27 +31,29 @@ use crate::{
 
 /// The ledger of one process.
 ///
-/// Everything confirmed is synced to disk. When a commit or a sync fails the ledger is poisoned:
-/// every later call returns that [`EngineError::Fatal`], and the process is expected to stop
+/// Every confirmed write is synced to disk. When a commit or a sync fails, the ledger is poisoned:
+/// every later call returns that [`EngineError::Fatal`], and the process must stop
 /// ([`EmbeddedLedger::failed`]).
 ///
-/// Dropping it writes what is queued and empties the write-ahead log; that may take a moment.
+/// Dropping it completes the queued writes and empties the write-ahead log, which may take a
+/// moment.
 pub struct EmbeddedLedger {
     writer: Writer,
     readers: Arc<Readers>,
     tail: Arc<Tail>,
     poison: Arc<Poison>,
     leases: LeaseTable,
-    /// Held as long as the ledger is open. Last, so that it is let go when the writer has ended.
+    /// Held while the ledger is open. The last field, so that it is released after the writer has
+    /// ended.
     _lock: File,
 }
 
 impl EmbeddedLedger {
-    /// Opens the ledger in a folder, making both if they are not there. Blocks while it inspects
-    /// what is stored.
+    /// Opens the ledger in a folder, creating both if needed. Blocks while it inspects the stored
+    /// data.
     ///
     /// # Errors
-    /// [`EngineError::Corrupt`] for a file that contradicts itself or is no ledger,
+    /// [`EngineError::Corrupt`] for a file that contradicts itself or is not a ledger;
     /// [`EngineError::Unavailable`] when another process has it open, when a newer version wrote
     /// it, or when the file system refuses.
     pub fn open(folder: &Path) -> Result<Self, EngineError> {
@@ -74,19 +76,19 @@ impl EmbeddedLedger {
         })
     }
 
-    /// The failure after which this ledger refuses everything, if there was one.
+    /// The failure that poisoned this ledger, if any.
     #[must_use]
     pub fn failure(&self) -> Option<EngineError> {
         self.poison.get()
     }
 
-    /// Waits until the ledger fails for good: the process should stop then. Pending as long as all
-    /// is well.
+    /// Waits until the ledger is poisoned; the process should then stop. Pending until that
+    /// happens.
     pub async fn failed(&self) -> EngineError {
         self.poison.wait().await
     }
 
-    /// What was staged and not sealed when this was called.
+    /// The batches that are staged and not sealed at the time of the call.
     pub(super) fn backlog(&self) -> Vec<Backlog> {
         self.tail.backlog()
     }
@@ -145,7 +147,7 @@ impl Staging for EmbeddedLedger {
                 part => purged += part,
             }
         }
-        // The write-ahead log still holds the pages as they were.
+        // The write-ahead log still holds the pages with the purged bytes.
         self.writer.checkpoint().await?;
         Ok(purged)
     }
@@ -240,8 +242,8 @@ impl Leases for EmbeddedLedger {
         if !self.leases.hold((law_id.clone(), node, epoch), length) {
             return refused(NoLease::Fenced);
         }
-        // A head that ended the voting meanwhile: whoever committed it may have looked at the
-        // leases before this one was there.
+        // A head committed meanwhile may have ended the voting, and its committer may have read the
+        // leases before this one was recorded. So check again.
         if takes_votes() { Ok(()) } else { refused(NoLease::TakesNoVotes) }
     }
 
@@ -345,7 +347,7 @@ impl fmt::Debug for EmbeddedLedger {
     }
 }
 
-/// Makes the folder, and makes sure that it is there after a power cut too.
+/// Creates the folder and syncs its parent, so that it survives a power cut.
 fn create_folder(folder: &Path) -> Result<(), EngineError> {
     if folder.is_dir() {
         return Ok(());
@@ -359,7 +361,7 @@ fn create_folder(folder: &Path) -> Result<(), EngineError> {
     File::open(parent).and_then(|parent| parent.sync_all()).map_err(refused)
 }
 
-/// Keeps a second process out: its idea of the tail would soon be wrong.
+/// Locks out other processes: the tail in memory must not become stale.
 fn lock(folder: &Path) -> Result<File, EngineError> {
     let path = folder.join("ledger.lock");
     let refused = |error: &dyn fmt::Display| {

@@ -1,12 +1,12 @@
-//! The engine of one process: no server, one folder.
+//! The embedded engine: one process, one folder, no server.
 //!
 //! ```text
-//! ballot box ──stage──▶ ledger ─▶ writer (one thread, one transaction for all that waits) ─▶ ledger.sqlite
-//!     ▲                    │                │                                                    ▲
-//!     └──── backlog ───────┤                └─ after COMMIT ─▶ tail (heads, unsealed batches)    │
-//!                          └─ readers (a few read-only connections) ─────────────────────────────┘
-//!                                                                checkpointer ─▶ database file ─────┘
-//! registry: in memory alone
+//! ballot box ──stage──▶ ledger ─▶ writer (one thread, grouped transactions) ───▶ ledger.sqlite
+//!     ▲                    │         │                                                  ▲   ▲
+//!     └──── backlog ───────┤         └─ after COMMIT ─▶ tail (heads, unsealed batches)  │   │
+//!                          └─ readers (a few read-only connections) ────────────────────┘   │
+//!                                      checkpointer ─▶ database file ───────────────────────┘
+//! registry: in memory only
 //! ```
 
 mod ballot_box;
@@ -36,26 +36,26 @@ pub use registry::EmbeddedRegistry;
 
 use super::EngineError;
 
-/// The name of the ledger's file in a data folder.
+/// The file name of the ledger in a data folder.
 pub const FILE_NAME: &str = "ledger.sqlite";
 
-/// Opens no link in the place of a file.
+/// Open flag that refuses a symbolic link instead of a file.
 pub(crate) const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 /// The three roles over one folder.
 #[derive(Debug, Clone)]
 pub struct EmbeddedEngine {
-    /// Empty when opened: rolls are added, and what the log accepted is restored.
+    /// Empty when opened: the node adds the rolls and restores the accepted votes from the log.
     pub registry: Arc<EmbeddedRegistry>,
-    /// Delivers first what was staged and not sealed when the ledger was opened.
+    /// First delivers the batches that were staged and not sealed when the ledger was opened.
     pub ballot_box: Arc<EmbeddedBallotBox>,
-    /// The truth.
+    /// The ledger, the source of truth.
     pub ledger: Arc<EmbeddedLedger>,
 }
 
 impl EmbeddedEngine {
-    /// Opens the engine in a folder, making it if it is not there. Blocks while it inspects what is
-    /// stored.
+    /// Opens the engine in a folder, creating it if needed. Blocks while it inspects the stored
+    /// data.
     ///
     /// ```
     /// use votekit_store::{LogStore, embedded::EmbeddedEngine};

@@ -1,4 +1,4 @@
-//! The reads.
+//! The read queries.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use votekit_core::batch::Batch;
@@ -10,8 +10,8 @@ use super::fault::{Fault, corrupt};
 use crate::block_rows::part_of_run;
 use crate::{Head, ReviewNote, StagingId, StoredBlock};
 
-/// What is read at once ends with the row that reaches so many bytes: blocks and batches hold
-/// megabytes each at the most.
+/// Limit of one read in bytes: it ends with the row that reaches the limit. Blocks and batches have
+/// megabytes at most.
 const BYTES_AT_ONCE: usize = 8 << 20;
 
 const BLOCK: &str = "SELECT height, first_leaf, leaf_count FROM block";
@@ -37,7 +37,7 @@ pub(super) fn epochs(
     })
 }
 
-/// Batches that are not purged, after a place, in order.
+/// Unpurged batches after a position, in order.
 pub(super) fn batches(
     connection: &Connection,
     law_id: &ElectionId,
@@ -56,7 +56,7 @@ pub(super) fn batches(
     collect_some(rows, |row| columns::batch(row, law_id), |(_, batch)| batch.as_bytes().len())
 }
 
-/// One batch that is not purged, by its number.
+/// An unpurged batch by its number.
 pub(super) fn batch(
     connection: &Connection,
     law_id: &ElectionId,
@@ -69,7 +69,8 @@ pub(super) fn batch(
     };
     let batch = connection
         .prepare_cached(&format!(
-            "{BATCH} WHERE election = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4 AND bytes IS NOT NULL"
+            "{BATCH} WHERE election = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4 \
+             AND bytes IS NOT NULL"
         ))?
         .query((election.0, number.node.as_bytes(), number.epoch.0, sequence))?
         .next()?
@@ -87,7 +88,8 @@ pub(super) fn staged_through(
     let Some(election) = find_election(connection, law_id)? else { return Ok(None) };
     connection
         .prepare_cached(
-            "SELECT sequence FROM batch WHERE election = ?1 AND node = ?2 AND epoch = ?3 ORDER BY sequence DESC LIMIT 1",
+            "SELECT sequence FROM batch WHERE election = ?1 AND node = ?2 AND epoch = ?3 \
+             ORDER BY sequence DESC LIMIT 1",
         )?
         .query((election.0, node.as_bytes(), epoch.0))?
         .next()?
@@ -98,7 +100,8 @@ pub(super) fn staged_through(
 pub(super) fn head(connection: &Connection, election: ElectionRow) -> Result<Option<Head>, Fault> {
     connection
         .prepare_cached(
-            "SELECT size, height, root, fence, checkpoint, sealed_through, takes_votes, digest FROM head WHERE election = ?1",
+            "SELECT size, height, root, fence, checkpoint, sealed_through, takes_votes, digest \
+             FROM head WHERE election = ?1",
         )?
         .query([election.0])?
         .next()?
@@ -151,7 +154,7 @@ fn whole_block(
     Ok(StoredBlock { height, first_leaf, leaf_count, leaves })
 }
 
-/// So many leaves from an index on, each behind its length.
+/// `count` leaves from index `first`, each preceded by its length.
 pub(super) fn leaves(
     connection: &Connection,
     law_id: &ElectionId,
@@ -162,7 +165,7 @@ pub(super) fn leaves(
     leaf_range(connection, election, first, count)
 }
 
-/// `None` when the runs do not reach so far.
+/// `None` when the stored runs end before the range does.
 fn leaf_range(
     connection: &Connection,
     election: ElectionRow,
@@ -171,9 +174,11 @@ fn leaf_range(
 ) -> Result<Option<Vec<u8>>, Fault> {
     let end = first.checked_add(count.into()).and_then(columns::column);
     let (Some(column), Some(end)) = (columns::column(first), end) else { return Ok(None) };
+    // From the run that contains `first` to the last run that begins before `end`.
     let mut statement = connection.prepare_cached(&format!(
         "{LEAVES} WHERE election = ?1 AND first_leaf < ?3 AND first_leaf >=
-         coalesce((SELECT max(first_leaf) FROM leaves WHERE election = ?1 AND first_leaf <= ?2), 0) ORDER BY first_leaf"
+         coalesce((SELECT max(first_leaf) FROM leaves WHERE election = ?1 \
+         AND first_leaf <= ?2), 0) ORDER BY first_leaf"
     ))?;
     let mut rows = statement.query((election.0, column, end))?;
     let mut bytes = Vec::new();
@@ -251,7 +256,7 @@ pub(super) fn collect<T>(
     Ok(values)
 }
 
-/// Collects rows until they hold [`BYTES_AT_ONCE`]; at least one, if there is any.
+/// Collects rows until they reach [`BYTES_AT_ONCE`]; at least one, if there is any.
 fn collect_some<T>(
     mut rows: rusqlite::Rows<'_>,
     mut read: impl FnMut(&Row<'_>) -> Result<T, Fault>,

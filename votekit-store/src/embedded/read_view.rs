@@ -1,4 +1,4 @@
-//! The ledger as it stands at one moment, read beside whoever is writing it.
+//! The ledger at one moment, read while another process may write to it.
 
 use std::fmt;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::{queries, schema};
 use crate::{EngineError, Head, LogReader, ReviewNote, StoredBlock};
 
-/// A read-only view of a ledger. What is written after it was opened does not show.
+/// A read-only view of a ledger. Later writes are not visible in it.
 pub struct EmbeddedReadView {
     connection: Connection,
 }
@@ -21,12 +21,12 @@ impl EmbeddedReadView {
     /// Opens the ledger in a folder.
     ///
     /// # Errors
-    /// [`EngineError`] when there is none, or it was written by a newer version.
+    /// [`EngineError`] when there is no ledger, or a newer version wrote it.
     pub fn open(folder: &Path) -> Result<Self, EngineError> {
         let open = || -> Result<Connection, Fault> {
             let connection = schema::open_reader(&folder.join(schema::FILE))?;
             connection.execute_batch("BEGIN")?;
-            // The first read of a transaction fixes the moment.
+            // SQLite fixes the snapshot at the first read of the transaction.
             schema::identify(&connection)?;
             Ok(connection)
         };

@@ -1,4 +1,5 @@
-//! Reading beside the writer: a few read-only connections, each used by one thread at a time.
+//! Read-only connections beside the writer: a small pool, each connection used by one thread at a
+//! time.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,10 +11,10 @@ use super::fault::{Fault, unavailable};
 use super::schema;
 use crate::EngineError;
 
-/// Reads at the same time; further ones wait.
+/// Maximum of concurrent reads. Further ones wait.
 const CONNECTIONS_MAX: usize = 4;
 
-/// The pool. Connections are opened when first needed, and dropped when a read on them panics.
+/// The connection pool. A connection is opened when needed, and dropped when a read on it panics.
 pub(super) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
@@ -29,7 +30,7 @@ impl Readers {
         })
     }
 
-    /// Runs a query on a thread that may block.
+    /// Runs a query on a blocking thread.
     pub(super) async fn read<T, Q>(self: &Arc<Self>, query: Q) -> Result<T, EngineError>
     where
         T: Send + 'static,
@@ -39,7 +40,7 @@ impl Readers {
             Arc::clone(&self.permits).acquire_owned().await.expect("the semaphore is never closed");
         let pool = Arc::clone(self);
         let read = tokio::task::spawn_blocking(move || {
-            // Held until the read is done, even when nobody waits for it any more.
+            // Held until the read is done, even when its caller has stopped waiting.
             let _permit = permit;
             let connection = pool.take()?;
             let answer = query(&connection);
@@ -81,7 +82,7 @@ mod tests {
             async move {
                 let slow = move |_: &Connection| {
                     begin.send(()).expect("somebody listens");
-                    // Ends when the other side lets go.
+                    // Ends when the other side drops `release`.
                     let _ = released.recv();
                     Ok(())
                 };

@@ -1,7 +1,7 @@
-//! The registry of one process: the rolls as they were loaded, and a word of 32 bits an elector.
+//! The registry of one process: the rolls as loaded, and a 32-bit word for each elector.
 //!
-//! The word tells by which request the credential was first used ([`FirstUse`]). Nothing is written
-//! to disk: what the log accepted is restored from it.
+//! The word identifies the request that first used the credential ([`FirstUse`]). Nothing is
+//! written to disk: accepted votes are restored from the log.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,34 +16,33 @@ use crate::{EngineError, FirstUse, Hint, KnownElectors, Mark, Registry, RollOrig
 
 const ENGINE: &str = "the embedded registry";
 
-/// Further requests of one credential that are told apart. Whatever comes after them is expected to
-/// be one attempt more: somebody who tries without end must not fill the memory.
+/// Limit of further requests that are remembered for one credential. All later ones share the next
+/// attempt number, so that endless attempts cannot fill the memory.
 const DUPLICATES_MAX: usize = 1000;
 
-/// The registry of one process.
+/// The in-memory registry of one process.
 #[derive(Default)]
 pub struct EmbeddedRegistry {
     elections: RwLock<HashMap<ElectionId, Arc<RwLock<Credentials>>>>,
 }
 
-/// The credentials of one election.
 #[derive(Default)]
 struct Credentials {
     segments: Vec<Segment>,
-    /// The requests that came after the first, by credential: each stands at its attempt's number
-    /// less two.
+    /// Requests after the first, by credential. The index of a request is its attempt number minus
+    /// 2.
     duplicates: HashMap<RegistryKey, Vec<FirstUse>>,
     registered: u64,
 }
 
-/// A roll, or what one supplement added.
+/// The keys of one roll, or those that one supplement added, each with its word.
 struct Segment {
     keys: Arc<KeyList>,
     words: Vec<FirstUse>,
 }
 
 impl EmbeddedRegistry {
-    /// A registry without rolls.
+    /// An empty registry.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -58,7 +57,7 @@ impl EmbeddedRegistry {
         Arc::clone(elections.entry(law_id.clone()).or_default())
     }
 
-    /// Changes an election on a thread that may block: a roll may have millions of keys.
+    /// Changes an election on a blocking thread: a roll may have millions of keys.
     async fn change(
         &self,
         law_id: &ElectionId,
@@ -91,7 +90,7 @@ impl Registry for EmbeddedRegistry {
         Ok(marks.iter().map(|mark| credentials.mark(mark)).collect())
     }
 
-    /// Waits while a batch is marked or a supplement applied: a millisecond or so.
+    /// Blocks while a batch is marked or a supplement is applied: about a millisecond.
     fn peek(&self, law_id: &ElectionId, mark: &Mark) -> Option<Hint> {
         let Some(credentials) = self.find(law_id) else { return Some(Hint::Unknown) };
         let credentials = credentials.read().unwrap_or_else(PoisonError::into_inner);
@@ -160,7 +159,8 @@ impl Credentials {
         }
     }
 
-    /// In the order of the log's own rules: replacements, revocations, additions.
+    /// Applies a supplement in the order that the log prescribes: replacements, revocations,
+    /// additions.
     fn apply(&mut self, changes: &Changes) {
         let mut additions = changes.add.clone();
         for (old, new) in &changes.replace {
@@ -178,6 +178,8 @@ impl Credentials {
         }
         additions.sort_unstable();
         additions.dedup();
+        // Adding a revoked key registers it again in its old segment. Adding a registered key
+        // changes nothing.
         additions.retain(|key| match self.find(key) {
             Some(word) if *word == FirstUse::REVOKED => {
                 *word = FirstUse::UNUSED;

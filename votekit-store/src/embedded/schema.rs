@@ -1,4 +1,4 @@
-//! The ledger's file: how it is opened, marked as ours, and brought to the newest schema.
+//! The ledger's file: opening, identification and migration to the newest schema.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,33 +13,32 @@ use super::wal_check;
 use crate::EngineError;
 use crate::embedded::NO_FOLLOW;
 
-/// The name of the file in its folder.
 pub(super) const FILE: &str = super::FILE_NAME;
 
-/// `VKIT`: what `file` and SQLite's own tools can tell this database by.
+/// `VKIT`: identifies the database to `file` and to SQLite's own tools.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"VKIT");
 
-/// The schema that the first migration makes. Schemas 1 and 2 knew no leases and no remarks of
+/// The schema that the first migration creates. Schemas 1 and 2 had no leases and no remarks of
 /// reviewers, and were never released.
 const FIRST_SCHEMA: usize = 3;
 
-/// The first makes [`FIRST_SCHEMA`], each further one the next. `user_version` names the schema.
+/// The first migration creates [`FIRST_SCHEMA`], each further one the next schema. `user_version`
+/// stores the schema's number.
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/embedded/001_ledger.sql")];
 
-/// How long the writer waits for readers when it empties the write-ahead log. Nothing else makes it
-/// wait.
+/// How long the writer waits for readers when it empties the write-ahead log, its only wait.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
-/// Statements a connection keeps compiled: more than this engine has.
+/// Capacity of a connection's statement cache: more than this engine has statements.
 const STATEMENTS_MAX: usize = 64;
 
-/// Opens the file to write, making it if there is none, and brings it to the newest schema.
+/// Opens the file to write, creating it if needed, and migrates it to the newest schema.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, EngineError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    // SQLite gives its side files the mode of the database: nobody else may read who was refused,
-    // and when.
+    // SQLite gives its side files the mode of the database. Other users must not read who was
+    // refused, and when.
     OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -52,7 +51,8 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, EngineError> {
     let mut connection = Connection::open_with_flags(path, flags).map_err(Fault::from)?;
     configure(&connection)?;
     let version = identify(&connection)?;
-    // The mode is a property of the file, and set only once the file is known to be ours.
+    // The journal mode is stored in the file, so it is set only after the file is identified as
+    // ours.
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
         .map_err(Fault::from)?;
@@ -66,7 +66,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, EngineError> {
     Ok(connection)
 }
 
-/// Opens the file to move its write-ahead log.
+/// Opens the file to checkpoint its write-ahead log.
 pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, EngineError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(Fault::from)?;
@@ -74,12 +74,12 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, EngineError> 
     Ok(connection)
 }
 
-/// Moves what an earlier life left in the write-ahead log into the database. Behind it may lie what
-/// that life did not get to commit: were the log written on, a later start could take that for
-/// frames that were synced and damaged since.
+/// Checkpoints and empties the write-ahead log of an earlier run. Its end may hold frames that were
+/// never committed: if the log were continued, a later start could mistake them for synced frames
+/// that were damaged since.
 fn empty_log(connection: &Connection) -> Result<(), Fault> {
     match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)) {
-        // While somebody reads, or there is no room, the log stays, and is whole.
+        // While another connection reads, or without disk space, the log stays in place, intact.
         Ok(_) => Ok(()),
         Err(rusqlite::Error::SqliteFailure(failure, _))
             if failure.code == rusqlite::ErrorCode::DiskFull =>
@@ -90,7 +90,7 @@ fn empty_log(connection: &Connection) -> Result<(), Fault> {
     }
 }
 
-/// Opens the file to read.
+/// Opens the file read-only.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -108,15 +108,15 @@ fn configure(connection: &Connection) -> Result<(), Fault> {
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    // Closing must not move the log once more: after a failed sync nothing is tried again.
+    // Closing must not checkpoint: a failed sync must not be retried.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    // The checkpointer does it, and the writer does not wait for it.
+    // The checkpointer does it, so that the writer does not wait.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     Ok(())
 }
 
-/// Tells the schema's version; 0 for an empty file. Refuses other people's databases and those of
-/// newer versions.
+/// Returns the schema's version; 0 for an empty file. Refuses foreign databases, and schemas that
+/// this version does not know.
 pub(super) fn identify(connection: &Connection) -> Result<usize, Fault> {
     let application: i32 =
         connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
@@ -135,11 +135,13 @@ pub(super) fn identify(connection: &Connection) -> Result<usize, Fault> {
     match usize::try_from(version) {
         Ok(version) if (FIRST_SCHEMA..=newest).contains(&version) => Ok(version),
         Ok(version @ 1..FIRST_SCHEMA) => Err(unavailable(format!(
-            "the file was written by a version of votekit before its first release (schema {version}); make a new data folder"
+            "the file was written by a version of votekit before its first release \
+             (schema {version}); make a new data folder"
         ))
         .into()),
         Ok(version) if version > newest => Err(unavailable(format!(
-            "the file was written by a newer version of votekit (schema {version}, this one knows {newest})"
+            "the file was written by a newer version of votekit (schema {version}, \
+             this one knows {newest})"
         ))
         .into()),
         _ => Err(corrupt(format!("the file names schema {version}, which there never was")).into()),

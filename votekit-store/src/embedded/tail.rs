@@ -1,8 +1,8 @@
-//! The moving end of each log, in memory: its head, and the staged batches that no block holds yet.
+//! The end of each log in memory: its head, and the staged batches that are not sealed yet.
 //!
-//! Whoever seals reads the unsealed batches over and over, and must not wait for a disk. The writer
-//! thread moves the tail after each COMMIT and before it answers, so what was answered is always
-//! here.
+//! The sealer reads the unsealed batches over and over, and must not wait for a disk. The writer
+//! thread updates the tail after each COMMIT and before it answers, so every confirmed write is
+//! visible here.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -14,8 +14,8 @@ use votekit_core::id::ElectionId;
 
 use crate::{Head, Hints, Staged, StagingId};
 
-/// Bytes of unsealed batches kept in memory, over all elections. Beyond, sealing reads from the
-/// disk until it has caught up.
+/// Limit of unsealed batches in memory, in bytes, over all elections. Above it, sealing reads from
+/// the disk until it has caught up.
 const BYTES_MAX: usize = 256 << 20;
 
 /// The tails of all elections.
@@ -34,15 +34,16 @@ struct Tails {
 #[derive(Default)]
 struct ElectionTail {
     head: Option<Head>,
-    /// The last place staged.
+    /// The last position staged.
     staged: StagingId,
     unsealed: BTreeMap<StagingId, Arc<Batch>>,
-    /// The last batch there was no room for. While it is unsealed, memory holds only the first of
-    /// the unsealed ones.
+    /// The last batch that did not fit in memory. While it is unsealed, memory holds only a prefix
+    /// of the unsealed batches.
     spilled_through: Option<StagingId>,
 }
 
-/// Staged batches of an election that were not sealed when the ledger was opened.
+/// The staged, unsealed batches of an election, as a range of positions: above `after`, up to and
+/// including `through`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Backlog {
     pub(super) law_id: ElectionId,
@@ -68,6 +69,8 @@ impl Tail {
         if tail.unsealed.is_empty() && tail.spilled_through.is_none() {
             self.changes.send_modify(|number| *number += 1);
         }
+        // After a batch that did not fit, none may be added: memory must hold a prefix without
+        // gaps.
         if !fits || tail.spilled_through.is_some() {
             tail.spilled_through = Some(id);
             return;
@@ -76,7 +79,7 @@ impl Tail {
         tails.bytes += batch.as_bytes().len();
     }
 
-    /// Moves a head, and lets go of what it seals.
+    /// Moves a head, and releases the batches that it seals.
     pub(super) fn advance(&self, law_id: &ElectionId, head: Head) {
         let mut tails = self.lock();
         let tail = tails.elections.entry(law_id.clone()).or_default();
@@ -89,7 +92,7 @@ impl Tail {
         tails.bytes -= sealed.values().map(|batch| batch.as_bytes().len()).sum::<usize>();
     }
 
-    /// Lets go of every batch of an election.
+    /// Releases all batches of an election.
     pub(super) fn purge(&self, law_id: &ElectionId) {
         let mut tails = self.lock();
         if let Some(tail) = tails.elections.get_mut(law_id) {
@@ -99,12 +102,12 @@ impl Tail {
         }
     }
 
-    /// Changes when a head moved, or a batch was staged for an election that had none unsealed.
+    /// Changes when a head moves, or a batch is staged for an election that had none unsealed.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    /// The last place staged for an election.
+    /// The last position staged for an election.
     pub(super) fn staged(&self, law_id: &ElectionId) -> StagingId {
         self.lock().elections.get(law_id).map_or(StagingId(0), |tail| tail.staged)
     }
@@ -113,7 +116,7 @@ impl Tail {
         self.lock().elections.get(law_id).and_then(|tail| tail.head.clone())
     }
 
-    /// The highest term that committed a block; 0 when there is none.
+    /// The highest term of a committed block; 0 when there is no block.
     pub(super) fn highest_term(&self) -> u64 {
         self.lock()
             .elections
@@ -124,7 +127,7 @@ impl Tail {
             .unwrap_or(0)
     }
 
-    /// The unsealed batches after a place; `None` when memory does not hold all that was asked for.
+    /// The unsealed batches after a position; `None` when memory does not hold the whole answer.
     pub(super) fn unsealed(
         &self,
         law_id: &ElectionId,
@@ -133,6 +136,7 @@ impl Tail {
     ) -> Option<Vec<Staged>> {
         let tails = self.lock();
         let Some(tail) = tails.elections.get(law_id) else { return Some(Vec::new()) };
+        // Sealed batches are on the disk only.
         if tail.head.as_ref().is_some_and(|head| after < head.sealed_through) {
             return None;
         }
@@ -148,7 +152,7 @@ impl Tail {
         complete.then_some(found)
     }
 
-    /// What there is to be sealed, election by election.
+    /// The unsealed batches of each election, ordered by their last position.
     pub(super) fn backlog(&self) -> Vec<Backlog> {
         let tails = self.lock();
         let mut backlog: Vec<Backlog> = tails
@@ -166,7 +170,7 @@ impl Tail {
     }
 
     fn lock(&self) -> MutexGuard<'_, Tails> {
-        // Each change above leaves the tails whole at every step that could panic.
+        // Each change above leaves the tails consistent at every step that could panic.
         self.tails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -226,7 +230,7 @@ mod tests {
         }
     }
 
-    /// The places in memory after one, `None` when the disk must be read.
+    /// The positions in memory after `after`; `None` when the disk must be read.
     fn places(tail: &Tail, after: u64, limit: usize) -> Option<Vec<u64>> {
         let staged = tail.unsealed(&law_id(), StagingId(after), limit)?;
         Some(staged.into_iter().map(|staged| staged.id.0).collect())

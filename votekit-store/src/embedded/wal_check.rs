@@ -1,22 +1,23 @@
-//! The write-ahead log before SQLite reads it.
+//! Checks the write-ahead log for damage before SQLite reads it.
 //!
-//! SQLite takes the log as far as its checksums hold, and forgets the rest without a word: after a
-//! power cut that is right, since what is torn was never synced. Damage in the midst of the log
-//! looks the same to it, and everything behind it, answered votes among it, would be gone. But this
-//! ledger syncs at every commit before it writes on. So when a frame goes on from a commit, which
-//! its checksum tells, all up to that commit was synced, and must hold. A frame of this round that
-//! lies behind a commit and does not go on from it proves nothing: a transaction that was rolled
-//! back may have left it there, and a shorter one overwritten its beginning. What cannot be told
-//! from a torn write is damage to the very last transaction, or to the mark of the commit before
-//! it. Each life of a node begins with an empty log, so what lies behind a torn write is never of
-//! an earlier one.
+//! SQLite replays the log up to the first frame with a wrong checksum, and silently ignores the
+//! rest. After a power cut that is right, because a torn write was never synced. Damage in the
+//! middle of the log looks the same to SQLite, and every later frame, answered votes included,
+//! would be lost. But this ledger syncs at every commit before it writes further frames. So if the
+//! checksum of a frame continues that of a commit frame, everything up to that commit was synced
+//! and must be intact. A frame of the current round that follows a commit frame without continuing
+//! its checksum proves nothing: it may be the rest of a rolled-back transaction whose beginning a
+//! shorter one overwrote. Damage to the last transaction, or to the commit mark before it, cannot
+//! be distinguished from a torn write. Each run of a node starts with an empty log, so the frames
+//! after a torn write never come from an earlier run.
 //!
 //! ```text
-//! header  32 bytes: magic, version, page size, sequence, salt (8), checksum (8) of what is before
-//! frame   24 bytes: page, database pages if this commits or 0, salt (8), checksum (8) of all before; then the page
+//! header  32 bytes: magic, version, page size, sequence, salt (8), checksum (8) of the above
+//! frame   24 bytes: page number, database size in pages if this commits or 0, salt (8),
+//!         cumulative checksum (8); then the page
 //! ```
 //!
-//! Numbers are big-endian; the last bit of the magic tells the byte order of the words that the
+//! Numbers are big-endian. The last bit of the magic gives the byte order of the words that the
 //! checksum adds up.
 
 use std::fs::File;
@@ -31,10 +32,10 @@ const FRAME_HEADER_BYTES: usize = 24;
 const MAGIC: u32 = 0x377f_0682;
 const PAGE_BYTES_MAX: u32 = 65536;
 
-/// Refuses a log that was damaged after it was synced. No log is whole.
+/// Refuses a log that was damaged after it was synced. A missing log is accepted.
 ///
 /// # Errors
-/// [`EngineError::Corrupt`] with the place.
+/// [`EngineError::Corrupt`] with the position.
 pub(super) fn check(path: &Path) -> Result<(), EngineError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let log = match File::open(path) {
@@ -51,11 +52,11 @@ pub(super) fn check(path: &Path) -> Result<(), EngineError> {
     }
 }
 
-/// What is wrong with a log, if anything is that a power cut cannot explain.
+/// Describes the damage of a log that a power cut cannot explain, if there is any.
 fn damage(mut log: impl Read) -> io::Result<Option<String>> {
     let mut header = [0; HEADER_BYTES];
     let mut first_frame = [0; FRAME_HEADER_BYTES];
-    // The header is synced before the first frame is written.
+    // SQLite syncs the header before it writes the first frame, so a short log holds no commit.
     if !fill(&mut log, &mut header)? || !fill(&mut log, &mut first_frame)? {
         return Ok(None);
     }
@@ -71,12 +72,12 @@ fn damage(mut log: impl Read) -> io::Result<Option<String>> {
     frame[..FRAME_HEADER_BYTES].copy_from_slice(&first_frame);
     let mut filled = FRAME_HEADER_BYTES;
     let (mut number, mut broken_at) = (0_u64, None);
-    // The sums that a frame written after the commit just read may go on from.
+    // If the last frame was a commit: the checksums that a frame written after it may continue.
     let mut after_commit: Option<[(u32, u32); 2]> = None;
     while fill(&mut log, &mut frame[filled..])? {
         filled = 0;
         number += 1;
-        // Frames of an earlier round, which are in the database already, have another salt.
+        // Frames of an earlier round, already in the database, have another salt.
         let of_this_round = &frame[8..16] == salt;
         let (commits, stored) = (word(&frame, 4) != 0, (word(&frame, 16), word(&frame, 20)));
         let goes_on = |words: &(u32, u32)| {
@@ -97,8 +98,9 @@ fn damage(mut log: impl Read) -> io::Result<Option<String>> {
                 continue;
             }
             broken_at = Some(number);
-            // The checksum does not cover the salt, and no frame of an earlier round could hold
-            // this one. What is damaged may be the stored sum itself.
+            // The checksum does not cover the salt: if it holds, the frame is of this round and
+            // only its salt is damaged. The damage may also be in the stored checksum, so try the
+            // computed one too.
             after_commit = ((of_this_round || holds) && commits).then_some([stored, sum.words]);
             continue;
         }
@@ -107,7 +109,7 @@ fn damage(mut log: impl Read) -> io::Result<Option<String>> {
     Ok(None)
 }
 
-/// The checksum that SQLite chains from frame to frame.
+/// The cumulative checksum of SQLite: over the first 8 bytes of each frame header and the page.
 #[derive(Clone, Copy)]
 struct Checksum {
     little_endian: bool,
@@ -143,7 +145,7 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }
 
-/// Reads as many bytes as there is room for; tells whether there were.
+/// Fills the buffer. Returns whether there were enough bytes.
 fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     match reader.read_exact(buffer) {
         Ok(()) => Ok(true),
@@ -158,8 +160,8 @@ mod tests {
 
     use super::*;
 
-    /// The log of a database after some transactions, a second round of it begun over a longer
-    /// first one.
+    /// The log of a database after these numbers of transactions. Each round overwrites the log of
+    /// the round before.
     fn log(rounds: &[usize]) -> Vec<u8> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("db");
@@ -210,7 +212,7 @@ mod tests {
         }
     }
 
-    /// A frame that goes on from another, as SQLite would write it.
+    /// A frame whose checksum continues that of `before`, as SQLite would write it.
     fn frame_after(log: &[u8], before: &[u8], filling: u8, commits: bool) -> Vec<u8> {
         let mut frame = vec![filling; frame_bytes()];
         frame[..4].copy_from_slice(&2_u32.to_be_bytes());
@@ -231,8 +233,8 @@ mod tests {
         let whole = log(&[5]);
         let last = &whole[whole.len() - frame_bytes()..];
         let next = |before: &[u8], filling, commits| frame_after(&whole, before, filling, commits);
-        // A large transaction that spilled and was rolled back, and a small one written over its
-        // beginning.
+        // A large transaction that spilled to the log and was rolled back, then a small one that
+        // overwrote its beginning.
         let mut rolled_back = vec![next(last, 1, false)];
         for filling in 2..6 {
             rolled_back.push(next(&rolled_back[rolled_back.len() - 1], filling, false));
@@ -253,7 +255,7 @@ mod tests {
                 "{first_lost} {second_lost}"
             );
         }
-        // But when a frame goes on from the small one, that was synced whole.
+        // A frame that continues the small transaction proves that it was synced.
         let mut damaged = small[0].clone();
         damaged[100] ^= 1;
         let after = next(&small[1], 13, false);
@@ -268,7 +270,7 @@ mod tests {
         for end in (0..whole.len()).step_by(512) {
             assert_eq!(damage_of(&whole[..end]), None, "cut at {end}");
         }
-        // The last transaction's frames, there or not in any order, torn or as zeros.
+        // Each frame of the last transaction, with its first 512 bytes zero.
         let frames = (whole.len() - HEADER_BYTES) / frame_bytes();
         for frame in frames - 2..frames {
             let mut log = whole.clone();

@@ -1,4 +1,4 @@
-//! The one thread that writes. It gathers what is queued into one transaction: one sync to disk
+//! The writer thread. It groups queued writes into one transaction, so that one sync to disk
 //! answers many callers.
 
 use std::sync::Arc;
@@ -15,44 +15,44 @@ use crate::EngineError;
 use crate::sparse::Sparse;
 use crate::write_health::WriteHealth;
 
-/// Writes that wait for the thread; whoever comes next waits to be queued.
+/// Capacity of the queue of writes. Further callers wait.
 const QUEUE_LENGTH: usize = 256;
 
-/// Bytes after which a group is written without waiting for more of the queue.
+/// Bytes from which a group is written without taking more from the queue.
 const GROUP_BYTES_MAX: usize = 32 << 20;
 
-/// What the thread is called in errors.
+/// The name of the thread in errors.
 const THREAD: &str = "the writer's thread";
 
-/// A full disk fails hundreds of groups a second.
+/// Rate limit: a full disk fails hundreds of groups per second.
 static GROUP_FAILED: Sparse = Sparse::every(Duration::from_secs(10));
 
-/// One thing to be written, checked against what is stored before anything is.
+/// One write, checked against the stored data before it changes anything.
 pub(super) trait Write: Send + 'static {
-    /// What the caller learns.
+    /// The result for the caller.
     type Output: Send;
 
-    /// Checks, then writes, inside a transaction that is shared with others. Returns a
-    /// [`Fault::Engine`] only as long as it has written nothing: the others' writes are committed
-    /// all the same.
+    /// Checks, then writes, inside a transaction shared with other writes. May return
+    /// [`Fault::Engine`] only before it has written anything, because the other writes are
+    /// committed all the same.
     fn apply(&self, connection: &Connection) -> Result<Self::Output, Fault>;
 
-    /// Moves the tail after COMMIT.
+    /// Updates the tail after COMMIT.
     fn committed(&self, _output: &Self::Output, _tail: &Tail) {}
 
-    /// About how many bytes this writes.
+    /// The approximate number of bytes that this writes.
     fn bytes(&self) -> usize {
         0
     }
 
-    /// Whether it changes a page even where no row changes.
+    /// Whether it writes a page even if no row changes.
     fn always_writes(&self) -> bool {
         false
     }
 }
 
-/// The way to the thread. Dropping it writes what is queued, empties the write-ahead log and ends
-/// the thread.
+/// Handle of the writer thread. Dropping it completes the queued writes, empties the write-ahead
+/// log and ends the thread.
 pub(super) struct Writer {
     commands: Option<mpsc::Sender<Command>>,
     thread: Option<JoinHandle<()>>,
@@ -83,19 +83,20 @@ impl Writer {
         Ok(Self { commands: Some(commands), thread: Some(thread), poison, health })
     }
 
-    /// The failure of the last write, unless one has succeeded since.
+    /// Returns the failure of the last write, unless a write has succeeded since.
     pub(super) fn check(&self) -> Result<(), EngineError> {
         self.health.check()
     }
 
-    /// Writes one thing. Durable when this returns `Ok`. Done even if the caller stops waiting.
+    /// Makes one write, which is durable when this returns `Ok`. A queued write is made even if the
+    /// caller stops waiting.
     pub(super) async fn write<W: Write>(&self, write: W) -> Result<W::Output, EngineError> {
         self.poison.check()?;
         let (reply, answer) = oneshot::channel();
         self.send(Command::Write(Box::new(Queued { write, result: None, reply })), answer).await
     }
 
-    /// Moves the write-ahead log into the database and empties it.
+    /// Checkpoints the write-ahead log and empties it.
     pub(super) async fn checkpoint(&self) -> Result<(), EngineError> {
         self.poison.check()?;
         let (reply, answer) = oneshot::channel();
@@ -111,7 +112,7 @@ impl Writer {
         let sent = commands.send(command).await.is_ok();
         match answer.await {
             Ok(answer) if sent => answer,
-            // It ends when this is dropped, or by a panic.
+            // The thread ends only when `self` is dropped, or by a panic.
             _ => Err(self.poison.set(panicked(THREAD))),
         }
     }
@@ -135,7 +136,7 @@ enum Command {
     Checkpoint(Reply<()>),
 }
 
-/// A [`Write`] whatever its output.
+/// A [`Write`] with its output type erased.
 trait Job: Send {
     fn bytes(&self) -> usize;
     fn always_writes(&self) -> bool;
@@ -176,12 +177,12 @@ impl<W: Write> Job for Queued<W> {
         if let Ok(output) = &answer {
             self.write.committed(output, tail);
         }
-        // Whoever asked may have stopped waiting.
+        // The caller may have stopped waiting.
         let _ = self.reply.send(answer);
     }
 }
 
-/// What the thread has before it.
+/// The state of the thread.
 struct Desk {
     connection: Connection,
     checkpointer: Checkpointer,
@@ -198,6 +199,7 @@ impl Desk {
             let mut jobs = Vec::new();
             let mut bytes = 0;
             let mut next = Some(first);
+            // A checkpoint command ends the group and runs after it.
             while let Some(Command::Write(job)) = next {
                 bytes += job.bytes();
                 jobs.push(job);
@@ -217,11 +219,12 @@ impl Desk {
                 let _ = reply.send(self.poison.check().and_then(|()| empty_log(&self.connection)));
             }
         }
+        // Ends the checkpointer first: only one connection can checkpoint at a time.
         drop(self.checkpointer);
         if self.poison.get().is_none()
             && let Err(error) = empty_log(&self.connection)
         {
-            // Nothing is lost: the log is read again when the ledger is opened.
+            // Nothing is lost: SQLite replays the log when the ledger is next opened.
             tracing::warn!(
                 event = "wal_truncate_failed",
                 %error,
@@ -234,8 +237,8 @@ impl Desk {
         let before = self.connection.total_changes();
         let outcome = self.poison.check().and_then(|()| self.transact(&mut jobs));
         match &outcome {
-            // A group that is refused whole, or is stored already, writes nothing and proves
-            // nothing.
+            // A group of which every write is refused or already stored writes nothing, so it does
+            // not prove that the disk works.
             Ok(()) => {
                 let wrote = self.connection.total_changes() != before
                     || jobs.iter().any(|job| job.always_writes());
@@ -279,7 +282,7 @@ impl Desk {
             .map_err(|error| self.roll_back(fault::of_commit(&error)))
     }
 
-    /// Undoes the transaction, which SQLite may have done itself. What cannot be undone is fatal.
+    /// Rolls the transaction back, unless SQLite already has. A failed rollback is fatal.
     fn roll_back(&self, error: EngineError) -> EngineError {
         if !self.connection.is_autocommit()
             && let Err(second) = self.connection.execute_batch("ROLLBACK")
@@ -289,7 +292,7 @@ impl Desk {
         error
     }
 
-    /// The group before it is durable, whatever comes of this.
+    /// Checkpoints the rest of the log. The group before it is already durable, even if this fails.
     fn restart_log(&self) {
         match checkpointer::move_rest(&self.connection).map_err(EngineError::from) {
             Ok(()) => {}

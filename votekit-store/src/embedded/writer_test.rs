@@ -7,7 +7,7 @@ use super::*;
 use crate::embedded::schema;
 use crate::embedded::writes::{Probe, PutManifest};
 
-/// Inserts a number, refuses an odd one, and fails where it is told to.
+/// Inserts a number. Refuses odd numbers; fails if the table does not exist.
 struct Insert {
     number: i64,
     table: &'static str,
@@ -114,7 +114,7 @@ fn a_full_disk_is_said_plainly_and_passes() {
     };
     is_full(&error);
     is_full(&desk.health.check().expect_err("it is known"));
-    // What is refused writes nothing, and shows nothing.
+    // A refused write writes nothing, so it does not clear the failure.
     let (refused, _) = insert(1, "election");
     desk.write_group(vec![refused]);
     is_full(&desk.health.check().expect_err("still"));
@@ -128,9 +128,11 @@ fn a_full_disk_is_said_plainly_and_passes() {
 fn a_failed_commit_is_fatal_for_good() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let desk = desk(folder.path());
-    // A reference that is checked at COMMIT alone stands in for a disk that fails there.
-    let trap = "CREATE TABLE trap (election INTEGER REFERENCES election (id) DEFERRABLE INITIALLY DEFERRED);
-                CREATE TRIGGER spring AFTER INSERT ON election BEGIN INSERT INTO trap VALUES (-1); END;";
+    // A deferred foreign key fails at COMMIT, in place of a failing disk.
+    let trap = "CREATE TABLE trap (election INTEGER REFERENCES election (id) \
+                DEFERRABLE INITIALLY DEFERRED);
+                CREATE TRIGGER spring AFTER INSERT ON election \
+                BEGIN INSERT INTO trap VALUES (-1); END;";
     desk.connection.execute_batch(trap).expect("a trap");
     let (jobs, answers): (Vec<_>, Vec<_>) =
         [2, 4].map(|number| insert(number, "election")).into_iter().unzip();

@@ -1,4 +1,4 @@
-//! The writes: each checks everything it can before it changes anything.
+//! The writes. Each makes all its checks before it changes anything.
 
 mod commit;
 mod epoch;

@@ -1,5 +1,5 @@
-//! Hints as bytes, in a message and in the ledger: a byte each, and 4 more for the attempt of a
-//! duplicate.
+//! Encodes hints for messages and for the ledger: one byte each, and 4 more for the attempt number
+//! of a duplicate.
 //!
 //! The bytes are specified in `docs/formats.md`.
 
@@ -10,10 +10,10 @@ const UNKNOWN: u8 = 1;
 const REVOKED: u8 = 2;
 const DUPLICATE: u8 = 3;
 
-/// The least attempt that is a duplicate.
+/// Smallest attempt number of a duplicate.
 const ATTEMPT_MIN: u32 = 2;
 
-/// Their bytes, one hint after the other.
+/// Encodes hints in order.
 pub(super) fn encode(hints: &Hints) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(hints.len());
     for hint in hints {
@@ -30,7 +30,7 @@ pub(super) fn encode(hints: &Hints) -> Vec<u8> {
     bytes
 }
 
-/// Reads all hints that there are, or says which rule is broken.
+/// Decodes all hints, or returns the broken rule.
 pub(super) fn decode(mut bytes: &[u8]) -> Result<Hints, String> {
     let mut hints = Hints::new();
     while !bytes.is_empty() {
@@ -39,7 +39,7 @@ pub(super) fn decode(mut bytes: &[u8]) -> Result<Hints, String> {
     Ok(hints)
 }
 
-/// Takes one hint off the front of bytes, or says which rule is broken.
+/// Decodes one hint from the front of `bytes`, or returns the broken rule.
 pub(super) fn take(bytes: &mut &[u8]) -> Result<Hint, String> {
     Ok(match take_bytes::<1>(bytes)? {
         [ACCEPTED] => Hint::Accepted,
@@ -73,7 +73,7 @@ mod tests {
             Hint::Revoked,
         ];
         let bytes = encode(&hints);
-        // As docs/formats.md has them: a ledger and a queue hold what other versions wrote.
+        // As specified in docs/formats.md: ledgers and queues hold what other versions wrote.
         assert_eq!(bytes, [0, 3, 0, 0, 0, 2, 1, 3, 0xff, 0xff, 0xff, 0xff, 2]);
         assert_eq!(decode(&bytes), Ok(hints));
         assert_eq!(decode(&[]), Ok(Hints::new()));

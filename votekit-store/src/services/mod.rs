@@ -1,10 +1,10 @@
 //! The engine of many machines: Redis Cluster, RabbitMQ and PostgreSQL.
 //!
 //! ```text
-//! ingest ──publish──▶ votes.validation-0 … ──▶ validate ──▶ votes.aggregation ──▶ stage ──▶ PostgreSQL ◀──commit── seal
-//!                                                 │  ▲
-//!                                                 ▼  │ hints
-//!                                           Redis Cluster
+//! ingest ──publish──▶ votes.validation-0 … ──▶ validate ──▶ votes.aggregation ──▶ stage
+//!                                                │  ▲                               │
+//!                                                ▼  │ hints                         ▼
+//!                                          Redis Cluster      seal ──commit──▶ PostgreSQL
 //! ```
 
 pub mod postgres;
@@ -23,7 +23,7 @@ use url::{AddressError, Service, ServiceAddress};
 use self::redis::RedisRegistry;
 use super::{EngineError, Engines};
 
-/// Where the three services are.
+/// The addresses of the three services.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceAddresses {
     /// Redis, one server or a cluster.
@@ -35,10 +35,10 @@ pub struct ServiceAddresses {
 }
 
 impl ServiceAddresses {
-    /// Reads the three addresses, and the files of their passwords.
+    /// Parses the three addresses and reads their password files.
     ///
     /// # Errors
-    /// [`AddressError`] with the first that is wrong.
+    /// [`AddressError`] for the first address that is wrong.
     pub fn parse(registry: &str, ballot_box: &str, ledger: &str) -> Result<Self, AddressError> {
         Ok(Self {
             registry: ServiceAddress::parse(Service::Redis, registry)?,
@@ -48,8 +48,8 @@ impl ServiceAddresses {
     }
 }
 
-/// Opens each of the three services and lets it go, as a start does: what is wrong with each. Makes
-/// what a first start would make.
+/// Opens and closes each of the three services, and returns their errors. Creates what a first
+/// start would create.
 pub async fn check(addresses: &ServiceAddresses) -> Vec<EngineError> {
     let ledger = PostgresLedger::open(&addresses.ledger).await.err();
     let ballot_box = RabbitMqBallotBox::open(&addresses.ballot_box).await.err();
@@ -57,11 +57,11 @@ pub async fn check(addresses: &ServiceAddresses) -> Vec<EngineError> {
     [ledger, ballot_box, registry].into_iter().flatten().collect()
 }
 
-/// Opens the three services: the ledger first, since what the others hold can be made again from
-/// it. Gives [what tells it](PostgresLedger::installation) from every other.
+/// Opens the three services, the ledger first: the contents of the other two can be rebuilt from
+/// it. Also returns the [text that identifies the ledger](PostgresLedger::installation).
 ///
 /// # Errors
-/// [`EngineError::Misconfigured`] with what is to be mended.
+/// [`EngineError::Misconfigured`], with a hint on what to correct.
 pub async fn open(addresses: &ServiceAddresses) -> Result<(Engines, String), EngineError> {
     let ledger = Arc::new(PostgresLedger::open(&addresses.ledger).await?);
     let installation = ledger.installation().await?;

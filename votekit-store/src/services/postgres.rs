@@ -1,13 +1,13 @@
-//! The ledger on PostgreSQL: shared by all nodes of an installation, in a schema of its own.
+//! The ledger on PostgreSQL: shared by all nodes of an installation, in its own schema.
 //!
 //! ```text
-//! stage ──▶ stager (all that waits in one statement) ─┐
-//! commit, leases, epochs … (one statement each) ──────┼─▶ connections ─▶ functions and tables of migrations/services
-//! reads ──────────────────────────────────────────────┘
+//! stage ──▶ stager (all waiting batches in one statement) ─┐
+//! commit, leases, epochs … (one statement each) ───────────┼─▶ connections ─▶ functions and tables
+//! reads ───────────────────────────────────────────────────┘
 //! ```
 //!
-//! Nothing of the ledger is kept in memory: what is told is what the primary server says now, and
-//! times are by its clock.
+//! The functions and tables are those of `migrations/services`. The ledger keeps nothing in memory:
+//! answers are the primary server's, and times are by its clock.
 
 mod connections;
 mod fault;
@@ -42,8 +42,8 @@ use stager::Stager;
 
 /// The ledger in a schema of a PostgreSQL database.
 ///
-/// Any number of processes may have the same one open. A call waits 15 seconds for the server at
-/// the most; connections that were lost are made anew by the calls that need them.
+/// Any number of processes may open the same ledger. A call waits at most 15 seconds for the
+/// server; lost connections are replaced by the calls that need them.
 #[derive(Debug)]
 pub struct PostgresLedger {
     connections: Arc<Connections>,
@@ -52,16 +52,16 @@ pub struct PostgresLedger {
 }
 
 impl PostgresLedger {
-    /// Opens the ledger of an address, making the schema `?schema=` (`votekit` unless given) if it
-    /// is not there and bringing an older one up to date.
+    /// Opens the ledger at an address. Creates the schema `?schema=` (`votekit` by default) if it
+    /// is missing, and migrates an older one.
     ///
-    /// `?sslmode=` is `disable`, `prefer` (the default: TLS if the server has it, nobody's
-    /// certificate is checked), `require`, `verify-ca` or `verify-full`; with `ca_file`, `require`
+    /// `?sslmode=` is `disable`, `prefer` (the default: TLS if the server has it, without a check
+    /// of the certificate), `require`, `verify-ca` or `verify-full`; with `ca_file`, `require`
     /// checks as `verify-ca` does.
     ///
     /// # Errors
-    /// [`EngineError::Misconfigured`] within 5 seconds for what an operator must mend,
-    /// [`EngineError::Unavailable`] for a server that is starting or stopping,
+    /// [`EngineError::Misconfigured`] within 5 seconds, with a hint on what to correct;
+    /// [`EngineError::Unavailable`] while the server is starting or stopping;
     /// [`EngineError::Corrupt`] when the logs contradict themselves.
     pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
         let connector = Arc::new(Connector::to(address)?);
@@ -70,10 +70,10 @@ impl PostgresLedger {
         Ok(Self { connections, stager, listener: Listener::start(connector) })
     }
 
-    /// What tells this ledger from every other: a text that was drawn when its schema was made.
+    /// Returns the text that identifies this ledger. It was drawn when the schema was created.
     ///
     /// # Errors
-    /// When the server is away.
+    /// When the server is unavailable.
     pub async fn installation(&self) -> Result<String, EngineError> {
         queries::installation(&mut self.connections.session().await?).await
     }
@@ -103,9 +103,9 @@ impl Staging for PostgresLedger {
         queries::staged_through(&mut self.connections.session().await?, law_id, node, epoch).await
     }
 
-    /// The bytes are gone from the table, and their space is written over as others need it; the
-    /// server's write-ahead log and its backups still hold them. What makes evidence unreadable at
-    /// once is that its ballot key is destroyed.
+    /// Removes the bytes from the table. The server reuses their space over time; its write-ahead
+    /// log and its backups still contain them. Only destroying the ballot key makes evidence
+    /// unreadable at once.
     async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
         let mut purged = 0;
         loop {

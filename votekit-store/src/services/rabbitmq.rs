@@ -1,15 +1,18 @@
-//! The ballot box on RabbitMQ: whole batches through durable quorum queues, confirmed by a majority
-//! of the broker's nodes.
+//! The ballot box on RabbitMQ: whole batches in durable quorum queues, confirmed by a majority of
+//! the broker's nodes.
 //!
 //! ```text
-//! publish ─▶ votes.validation-0 … N-1 ─▶ receive … forward ─▶ votes.aggregation ─▶ collect … acknowledge
-//!                                              │                                            │
-//!                                       refuse └──────────────▶ votes.review ◀── unreadable ┤
-//!                                                               votes.rejected ◀──── reject ┘
+//! publish ─▶ votes.validation-0 … N-1 ─▶ receive … forward ─▶ votes.aggregation
+//!                                              │                       │
+//!                                       refuse │              collect … acknowledge
+//!                                              ▼                       │
+//!                                        votes.review ◀── unreadable ──┤
+//!                                      votes.rejected ◀────── reject ──┘
 //! ```
 //!
-//! A message is acknowledged when its next holder has it for good. With the broker away everything
-//! waits: nothing is put back by hand.
+//! A message is acknowledged once its next holder has stored it durably. While the broker is
+//! unavailable, processing pauses. Messages are never requeued explicitly: the broker does so when
+//! a channel ends.
 
 mod barrier;
 pub mod dead_letters;
@@ -46,19 +49,19 @@ pub struct RabbitMqBallotBox {
     outbox: Arc<Outbox>,
     validation: Stage,
     aggregation: Stage,
-    /// Keeps the connection that everything is published through.
+    /// Keeps the connection that all messages are published through.
     _publishing: Link,
 }
 
 impl RabbitMqBallotBox {
-    /// Connects, and declares what is not there yet. Consumes nothing before the first
+    /// Connects, and declares missing queues. Consumes nothing before the first
     /// [`BallotBox::receive`] or [`BallotBox::collect`].
     ///
-    /// `?prefix=NAME` gives exchange and queues names of their own; `?queues=N` says how many
-    /// validation queues there are, the same for all processes (4).
+    /// `?prefix=NAME` prefixes the names of the exchange and the queues; `?queues=N` is the number
+    /// of validation queues, the same for all processes (4).
     ///
     /// # Errors
-    /// [`EngineError::Misconfigured`], within 5 seconds, with what an operator must mend.
+    /// [`EngineError::Misconfigured`], within 5 seconds, with a hint on what to correct.
     pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
         let (settings, connection) = opening::open(address, IfAbsent::Make).await?;
         let publishing = Link::keep((*settings).clone(), "publishing", Some(connection));

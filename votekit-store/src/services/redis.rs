@@ -1,16 +1,15 @@
-//! The registry on Redis: one server, or a cluster of them. A hint, shared by all nodes; the log
+//! The registry on Redis: one server or a cluster, shared by all nodes. It gives hints; the log
 //! decides.
 //!
 //! ```text
 //! load, rebuild ─▶ loading.rs, supplement.rs ─┐
 //! mark ─▶ marking.rs ─▶ meta.rs (loaded?) ────┼─▶ server.rs: one pipeline for each master ─▶ Redis
-//! check ─▶ survey.rs, settings.rs ────────────┘            scripts.rs: what happens there
+//! check ─▶ survey.rs, settings.rs ────────────┘            scripts.rs: run in Redis
 //! ```
 //!
-//! How an election lies in Redis is told in `layout.rs`. Redis forgets: a failover loses what it
-//! acknowledged a moment before. A mark that was lost makes a hint optimistic; a bucket or an
-//! election that is not there makes the registry say that it cannot tell, never that it knows
-//! nobody.
+//! `layout.rs` describes how an election is stored. Redis may forget: a failover loses what was
+//! acknowledged shortly before. A lost mark makes a hint optimistic. If a bucket or an election is
+//! missing, the registry reports that it is unavailable, never that a credential is unknown.
 
 mod layout;
 mod loading;
@@ -48,9 +47,9 @@ use crate::{EngineError, Hint, KnownElectors, Mark, Registry};
 const ENGINE: &str = "the registry on Redis";
 const DEFAULT_PREFIX: &str = "votekit";
 
-/// How long a question may take: longer than a round trip, shorter than a person waits.
+/// Timeout for a short request: longer than a round trip, shorter than a person waits.
 const QUESTION_PATIENCE: Duration = Duration::from_secs(4);
-/// How long each part of a load may take: long enough for a failover.
+/// Timeout for each part of a load: long enough for a failover.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The registry on Redis.
@@ -62,19 +61,19 @@ pub struct RedisRegistry {
 struct Inner {
     server: Server,
     names: Names,
-    /// What was read of elections that are loaded, and when.
+    /// The metadata of loaded elections, and when it was read.
     known: Mutex<HashMap<ElectionId, (Instant, LawMeta)>>,
-    /// Where credentials come from that are added next: see [`Registry::prepare`].
+    /// The origin of the credentials that are added next: see [`Registry::prepare`].
     prepared: Mutex<HashMap<ElectionId, RollOrigin>>,
-    /// Whether marking has failed, and has not been seen to work again.
+    /// Whether marking failed, and the registry has not answered since.
     away: AtomicBool,
 }
 
 impl RedisRegistry {
-    /// Reaches the server, or the cluster that it belongs to.
+    /// Connects to the server, or to the cluster that it belongs to.
     ///
     /// # Errors
-    /// [`EngineError::Misconfigured`] for whatever an operator must mend, within 5 seconds;
+    /// [`EngineError::Misconfigured`] within 5 seconds, with a hint on what to correct;
     /// [`EngineError::Unavailable`] while it is starting or failing over.
     pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
         let prefix = address.parameter("prefix").unwrap_or_else(|| DEFAULT_PREFIX.to_owned());
@@ -139,12 +138,12 @@ impl RedisRegistry {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Whether a roll or supplement of so many electors can be loaded into what the registry holds
-    /// of an election: tells before anything changes.
+    /// Checks whether a roll or supplement of `electors` electors can be added to what the registry
+    /// holds of an election. Changes nothing.
     ///
     /// # Errors
-    /// [`EngineError::Misconfigured`] when credentials of another pepper or an unfinished roll are
-    /// there, and when Redis has lost part of what was loaded.
+    /// [`EngineError::Misconfigured`] when the registry holds credentials of another pepper or an
+    /// unfinished roll, or when Redis lost a part of what was loaded.
     pub async fn check_load(
         &self,
         law_id: &ElectionId,
@@ -154,7 +153,7 @@ impl RedisRegistry {
         self.inner.check_load(law_id, Some(origin), electors).await
     }
 
-    /// Whether it is a cluster.
+    /// Whether the registry is on a cluster.
     #[must_use]
     pub fn is_cluster(&self) -> bool {
         self.inner.server.is_cluster()
@@ -205,7 +204,7 @@ impl Registry for RedisRegistry {
         self.inner.mark_all(law_id, marks).await
     }
 
-    /// The log's word in place of the registry's: bucket by bucket, while votes are being marked.
+    /// Replaces the election bucket by bucket, while votes are being marked.
     async fn restore_all(
         &self,
         law_id: &ElectionId,

@@ -1,9 +1,9 @@
-//! Addresses of services: read once, checked at once, printed without their password.
+//! Addresses of services: parsed and checked once, printed without their password.
 //!
-//! `redis://`, `rediss://`, `amqp://`, `amqps://`, `postgres://`, `postgresql://`. Every one may
-//! carry `?password_file=FILE`, in place of a password that everybody sees in the list of
-//! processes, and, where it means TLS, `?ca_file=FILE`: a PEM file of the authorities to be trusted
-//! in place of the system's.
+//! `redis://`, `rediss://`, `amqp://`, `amqps://`, `postgres://`, `postgresql://`. Each accepts
+//! `?password_file=FILE`, in place of a password that would be visible in the process list, and,
+//! where it uses TLS, `?ca_file=FILE`: a PEM file of the certificate authorities trusted in place
+//! of the system's.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 use zeroize::Zeroizing;
 
-/// Which service an address is of.
+/// The service that an address belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
     /// The registry: Redis, one server or a cluster.
@@ -23,7 +23,7 @@ pub enum Service {
 }
 
 impl Service {
-    /// Its name in messages.
+    /// The name used in messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -63,12 +63,12 @@ impl Service {
     }
 }
 
-/// Why a text is no address of a service.
+/// Why a text is not the address of a service.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: {rule}, such as {example}", example = service.example())]
 pub struct AddressError {
     service: Service,
-    /// The text without its password, or what of it could be read.
+    /// Names the service instead of quoting the text, which may contain a password.
     what: String,
     rule: String,
 }
@@ -83,10 +83,10 @@ pub struct ServiceAddress {
 }
 
 impl ServiceAddress {
-    /// Reads an address, and the file of its password.
+    /// Parses an address and reads its password file.
     ///
     /// # Errors
-    /// [`AddressError`] with what is wrong. It never holds the password.
+    /// [`AddressError`] with the broken rule. It never contains the password.
     ///
     /// ```
     /// use votekit_store::services::url::{Service, ServiceAddress};
@@ -99,7 +99,7 @@ impl ServiceAddress {
     /// # Ok::<(), votekit_store::services::url::AddressError>(())
     /// ```
     pub fn parse(service: Service, text: &str) -> Result<Self, AddressError> {
-        // Until it is known where the password ends, nothing of the text is shown.
+        // Errors do not quote the text: the position of the password in it is not known yet.
         let fault = |rule: String| AddressError {
             service,
             what: format!("the address of {}", service.name()),
@@ -138,7 +138,7 @@ impl ServiceAddress {
                 _ => rest.push((name.into_owned(), value.into_owned())),
             }
         }
-        // A URL that has a host takes a password and a query.
+        // Fails only for a URL without a host, which is refused above.
         let _ = url.set_password(None);
         url.set_query(None);
         if !rest.is_empty() {
@@ -147,7 +147,7 @@ impl ServiceAddress {
         Ok(Self { service, url, password, ca_file })
     }
 
-    /// Which service.
+    /// The service.
     #[must_use]
     pub fn service(&self) -> Service {
         self.service
@@ -159,7 +159,7 @@ impl ServiceAddress {
         self.url.scheme()
     }
 
-    /// Whether the scheme means TLS. For PostgreSQL, `sslmode` says.
+    /// Whether the scheme implies TLS. For PostgreSQL, `sslmode` decides.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         matches!(self.url.scheme(), "rediss" | "amqps")
@@ -172,13 +172,13 @@ impl ServiceAddress {
         host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
     }
 
-    /// The port, or the service's usual one.
+    /// The port, or the service's default port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.url.port().unwrap_or_else(|| self.service.default_port(self.is_tls()))
     }
 
-    /// The user; empty when none is named.
+    /// The user, or an empty string.
     #[must_use]
     pub fn user(&self) -> String {
         percent_decoded(self.url.username())
@@ -190,20 +190,20 @@ impl ServiceAddress {
         self.password.as_ref().map(|password| password.as_str())
     }
 
-    /// What stands behind the first slash, decoded: a database, or a virtual host. Empty when there
-    /// is nothing.
+    /// The decoded path behind the first slash: a database or a virtual host. Empty when there is
+    /// none.
     #[must_use]
     pub fn path(&self) -> String {
         percent_decoded(self.url.path().trim_start_matches('/'))
     }
 
-    /// A parameter behind the question mark, other than `password_file` and `ca_file`.
+    /// The value of a query parameter, other than `password_file` and `ca_file`.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<String> {
         self.parameters().into_iter().find(|(found, _)| found == name).map(|(_, value)| value)
     }
 
-    /// All parameters, other than `password_file` and `ca_file`.
+    /// All query parameters, other than `password_file` and `ca_file`.
     #[must_use]
     pub fn parameters(&self) -> Vec<(String, String)> {
         self.url
@@ -212,14 +212,14 @@ impl ServiceAddress {
             .collect()
     }
 
-    /// The PEM file of the authorities to be trusted in place of the system's.
+    /// The PEM file of the certificate authorities trusted in place of the system's.
     #[must_use]
     pub fn ca_file(&self) -> Option<&Path> {
         self.ca_file.as_deref()
     }
 }
 
-/// Without the password.
+/// Omits the password and the query.
 impl fmt::Display for ServiceAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}://", self.url.scheme())?;
@@ -243,7 +243,7 @@ fn read_password(path: &Path) -> std::io::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned()))
 }
 
-/// Undoes `%41`. What is no such triple stays.
+/// Decodes percent escapes such as `%41`. Leaves malformed escapes as they are.
 fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

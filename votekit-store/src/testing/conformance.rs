@@ -1,9 +1,8 @@
-//! One suite that every engine runs: a case for each sentence of the contracts in
-//! this crate.
+//! The conformance suite of all engines: a case for each sentence of the contracts in this crate.
 //!
-//! An engine's test hands in a way to make a [`Place`], runs the three suites and asserts that each
-//! case held, and how many there were ([`report_cases`]). [`Which::RetrySafe`] leaves out the cases
-//! that count calls, so that the rest can be run over an engine that fails at random
+//! The test of an engine passes a function that makes a [`Place`], runs the three suites, and
+//! asserts that each case passed and how many ran ([`report_cases`]). [`Which::RetrySafe`] leaves
+//! out the cases that count calls, so that the rest can run over an engine that fails at random
 //! ([`Engines::unreliable`]).
 
 mod ballot_box;
@@ -22,20 +21,19 @@ use async_trait::async_trait;
 use super::unreliable::{Odds, Persistent, Unreliable};
 use crate::{EngineError, Engines};
 
-/// The storage of one case: fresh when it is made, the same each time it is opened.
+/// The storage of one case: empty when made, and the same each time it is opened.
 #[async_trait]
 pub trait Place: Send + Sync {
-    /// Opens the engine on what is stored here. Everything that was opened before has been dropped,
-    /// but in the case that asks what happens otherwise.
+    /// Opens the engine on this storage. All engines opened before have been dropped, except in the
+    /// case that tests a second opening.
     ///
     /// # Errors
-    /// As the engine.
+    /// The errors of the engine.
     async fn open(&self) -> Result<Engines, EngineError>;
 }
 
 impl Engines {
-    /// The same roles behind faults, and behind callers that try again: what a node makes of a bad
-    /// day.
+    /// The same roles with injected faults, wrapped in callers that retry, as a node does.
     #[must_use]
     pub fn unreliable(self, seed: u64, odds: Odds) -> Self {
         Self {
@@ -54,41 +52,41 @@ impl Engines {
     }
 }
 
-/// Which cases are run.
+/// Selects the cases to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
-    /// All.
+    /// All cases.
     All,
-    /// Those that hold also when a call is made more than once.
+    /// The cases that also pass when calls are repeated.
     RetrySafe,
 }
 
-/// What came of one case.
+/// The result of one case.
 #[derive(Debug)]
 pub struct CaseResult {
-    /// The case, as a sentence with underscores.
+    /// The name of the case, a sentence with underscores.
     pub name: &'static str,
-    /// Whether it held.
+    /// Whether the case passed.
     pub outcome: Result<(), CaseError>,
 }
 
-/// Why a case did not hold.
+/// Why a case failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CaseError {
-    /// The engine failed where it should not have.
+    /// The engine returned an unexpected error.
     #[error("the engine failed: {0}")]
     Engine(#[from] EngineError),
-    /// The engine did something else than its contract says.
+    /// The engine violated its contract.
     #[error("{expectation}")]
     Broken {
-        /// What was expected, and what was found.
+        /// The expected and the actual result.
         expectation: String,
     },
-    /// Something that must come did not.
+    /// An expected event did not occur in time.
     #[error("{what} did not come")]
     Missing {
-        /// What.
+        /// The event.
         what: &'static str,
     },
 }
@@ -108,20 +106,20 @@ pub async fn ledger_cases(make: impl Fn() -> Box<dyn Place>, which: Which) -> Ve
     run(ledger::CASES, make, which).await
 }
 
-/// The environment variable with the file that [`report_cases`] adds its lines to.
+/// The environment variable that names the file to which [`report_cases`] appends.
 pub const CASES_FILE: &str = "VOTEKIT_CASES_FILE";
 
-/// Tells how many cases an engine ran for a role, and gives that number back.
+/// Reports how many cases an engine ran for a role, and returns that number.
 ///
-/// The line `conformance: <engine> <role>: <n> cases` goes to standard output: a suite that
-/// silently ran nothing proves nothing. When [`CASES_FILE`] names a file, `<engine> TAB <role> TAB
-/// <n> TAB <how many failed> LF` is added to it, so that whoever runs the tests can hold the
-/// engines against one another. Engines are `embedded` and `services`, roles `registry`, `ballot
-/// box` and `ledger`; a run under conditions of its own says so in the engine's name: `embedded on
-/// bad day 1`.
+/// Prints the line `conformance: <engine> <role>: <n> cases` to standard output, since a suite that
+/// silently ran nothing proves nothing. If [`CASES_FILE`] names a file, appends
+/// `<engine> TAB <role> TAB <n> TAB <number of failed> LF` to it, so that the test runner can
+/// compare the engines. Engines are `embedded` and `services`; roles are `registry`, `ballot box`
+/// and `ledger`. A run under special conditions has them in the engine's name:
+/// `embedded on bad day 1`.
 ///
 /// # Panics
-/// When a case did not hold, with each that did not; and when the file cannot be written.
+/// When a case failed, with all failed cases; and when the file cannot be written.
 #[expect(clippy::print_stdout, reason = "it speaks to whoever reads the output of the tests")]
 pub fn report_cases(engine: &str, role: &str, results: &[CaseResult]) -> usize {
     let broken: Vec<String> = results
@@ -136,7 +134,7 @@ pub fn report_cases(engine: &str, role: &str, results: &[CaseResult]) -> usize {
     println!("conformance: {engine} {role}: {} cases", results.len());
     if let Some(path) = std::env::var_os(CASES_FILE) {
         let line = format!("{engine}\t{role}\t{}\t{}\n", results.len(), broken.len());
-        // One write a line: several test programs may add to the file at once.
+        // One write per line: several test programs may append to the file at once.
         let written = OpenOptions::new()
             .create(true)
             .append(true)
@@ -152,7 +150,7 @@ type Outcome = Result<(), CaseError>;
 
 struct Case {
     name: &'static str,
-    /// Whether it counts calls, so that a call made twice breaks it.
+    /// Whether the case counts calls, so that a repeated call breaks it.
     exact: bool,
     run: for<'place> fn(&'place dyn Place) -> Running<'place>,
 }
@@ -168,7 +166,7 @@ async fn run(cases: &[Case], make: impl Fn() -> Box<dyn Place>, which: Which) ->
     results
 }
 
-/// A case that also holds when calls are made more than once.
+/// A case that also passes when calls are repeated.
 macro_rules! case {
     ($case:ident) => {
         Case { name: stringify!($case), exact: false, run: |place| Box::pin($case(place)) }
@@ -185,7 +183,7 @@ macro_rules! exact_case {
 /// Ends the case unless two values are equal.
 macro_rules! ensure_eq {
     ($found:expr, $expected:expr, $what:expr) => {
-        // A match keeps temporary values of both sides alive.
+        // `match` keeps the temporaries of both sides alive.
         match (&$found, &$expected) {
             (found, expected) if found == expected => {}
             (found, expected) => {
@@ -197,7 +195,7 @@ macro_rules! ensure_eq {
     };
 }
 
-/// Ends the case unless something holds.
+/// Ends the case unless a condition holds.
 macro_rules! ensure {
     ($condition:expr, $($what:tt)+) => {
         if !$condition {

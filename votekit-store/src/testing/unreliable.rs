@@ -1,10 +1,10 @@
-//! Faults on purpose: a wrapper over each role that fails calls as a seeded plan says, and one that
-//! tries again.
+//! Fault injection: a wrapper over each role that fails calls according to a seeded plan, and one
+//! that retries.
 //!
-//! [`Unreliable`] does to its callers what networks and disks do: refuses before anything happened,
-//! answers late, does the write and does not say so, loses an acknowledgement. [`Persistent`] is
-//! the least a caller must do about it: call again until the answer is definite. What holds over
-//! both holds on a bad day.
+//! [`Unreliable`] fails as networks and disks do: it refuses a call before anything happens, delays
+//! it, makes a write and reports an unknown outcome, or loses an acknowledgement. [`Persistent`] is
+//! the minimum that a caller must do about it: retry until the outcome is definite. A case that
+//! passes over both tolerates such faults.
 
 mod ballot_box;
 mod ledger;
@@ -20,24 +20,24 @@ use crate::{EngineError, Head};
 
 const ENGINE: &str = "the unreliable engine";
 
-/// Calls that [`Persistent`] makes of one call, at most.
+/// Maximum of attempts that [`Persistent`] makes for one call.
 const TRIES_MAX: u32 = 1000;
 
-/// How often each fault happens, in calls of a hundred. What remains is left alone.
+/// The probability of each fault, in percent of calls. The remaining calls are unaffected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Odds {
-    /// The call is not made, and said to be unavailable.
+    /// The call is not made, and fails as unavailable.
     pub unavailable_percent: u8,
     /// The call is made after a delay of up to two milliseconds.
     pub delayed_percent: u8,
-    /// A write is made, and its outcome said to be unknown. Reads are left alone.
+    /// A write is made, and its outcome reported as unknown. Reads are unaffected.
     pub outcome_unknown_percent: u8,
-    /// An acknowledgement is not made, and said to be.
+    /// An acknowledgement is not made, but reported as made.
     pub acknowledgement_lost_percent: u8,
 }
 
 impl Odds {
-    /// A bad day: about every third call is touched.
+    /// Frequent faults: about every third call is affected.
     pub const BAD_DAY: Self = Self {
         unavailable_percent: 12,
         delayed_percent: 10,
@@ -46,7 +46,7 @@ impl Odds {
     };
 }
 
-/// A role that fails as a plan says. The same seed gives the same plan, call by call.
+/// A role that fails according to a plan. The same seed gives the same faults, call by call.
 #[derive(Debug)]
 pub struct Unreliable<T: ?Sized> {
     plan: Mutex<Plan>,
@@ -56,7 +56,7 @@ pub struct Unreliable<T: ?Sized> {
     inner: Arc<T>,
 }
 
-/// A role whose calls are made again until their outcome is known.
+/// A role that retries each call until its outcome is definite.
 #[derive(Debug)]
 pub struct Persistent<T> {
     inner: T,
@@ -83,14 +83,14 @@ impl<T: ?Sized> Unreliable<T> {
         }
     }
 
-    /// As if other processes used the same engine.
+    /// Reports the ledger as shared, as if other processes used it.
     #[must_use]
     pub fn shared(mut self) -> Self {
         self.shared = true;
         self
     }
 
-    /// From now on a log ends with this head, as if the server had been restored from a backup.
+    /// From now on, reports this head for a log, as if the server had been restored from a backup.
     pub fn put_back(&self, law_id: ElectionId, head: Head) {
         *self.put_back.lock().unwrap_or_else(PoisonError::into_inner) = Some((law_id, head));
     }
@@ -158,7 +158,7 @@ impl<T> Persistent<T> {
     }
 }
 
-/// Calls until the answer is definite.
+/// Retries until the outcome is definite, up to [`TRIES_MAX`] attempts.
 async fn persist<R, F>(mut call: impl FnMut() -> F + Send) -> Result<R, EngineError>
 where
     F: Future<Output = Result<R, EngineError>> + Send,
@@ -181,7 +181,7 @@ fn refused() -> EngineError {
     EngineError::Unavailable { engine: ENGINE, reason: "refused, as planned".into() }
 }
 
-/// A generator of numbers that look random (SplitMix64).
+/// Pseudorandom generator (SplitMix64).
 #[derive(Debug)]
 struct Plan {
     state: u64,

@@ -1,4 +1,4 @@
-//! A certificate authority of a test's own, and a certificate of servers at 127.0.0.1, made by
+//! A certificate authority of one test, and a certificate for servers at 127.0.0.1, made by
 //! openssl.
 
 use std::path::{Path, PathBuf};
@@ -6,8 +6,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// What a certificate says of itself. The server's names an address and no host, so that a name can
-/// be the wrong one.
+/// Extensions of the certificates. The server's names an address and no host, so that a host name
+/// can be wrong.
 const EXTENSIONS: &str = "[req]\ndistinguished_name=name\n[name]\n[authority]\nbasicConstraints=critical,CA:TRUE\n\
     keyUsage=critical,keyCertSign\n[server]\nbasicConstraints=critical,CA:FALSE\nsubjectAltName=IP:127.0.0.1\n\
     extendedKeyUsage=serverAuth\n";
@@ -25,7 +25,7 @@ impl Authority {
         authority
     }
 
-    /// What clients trust.
+    /// The certificate that clients trust.
     pub(crate) fn certificate(&self) -> PathBuf {
         self.path("authority.pem")
     }

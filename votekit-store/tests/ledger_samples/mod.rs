@@ -1,6 +1,6 @@
-//! Batches and blocks that repeat.
+//! Reproducible batches and blocks.
 
-// Each test program uses its own part of this.
+// Each test program uses another part of this.
 #![allow(dead_code)]
 
 use std::sync::Arc;
@@ -15,12 +15,12 @@ pub(crate) fn law() -> ElectionId {
     "L2025-001".parse().expect("a law id")
 }
 
-/// The one batch of a number, of two votes.
+/// A reproducible batch of two votes, by its number.
 pub(crate) fn batch(by: u8, sequence: u64) -> Arc<Batch> {
     batch_of(by, sequence, 2)
 }
 
-/// The one batch of a number and a count.
+/// A reproducible batch, by its number and its count.
 pub(crate) fn batch_of(by: u8, sequence: u64, count: u64) -> Arc<Batch> {
     let node_key = NodeKey::from_seed(&[by; 32]);
     let number =
@@ -46,7 +46,7 @@ pub(crate) fn batch_of(by: u8, sequence: u64, count: u64) -> Arc<Batch> {
     Arc::new(Batch::seal(header, &envelopes, &key, &node_key, &mut Zeros).expect("a usable key"))
 }
 
-/// A log that grows by blocks.
+/// A log that grows block by block.
 pub(crate) struct Log {
     tree: TreeBuilder,
     height: u64,
@@ -57,7 +57,7 @@ impl Log {
         Self { tree: TreeBuilder::new(), height: 0 }
     }
 
-    /// The next block, of so many made-up entries.
+    /// The next block, with `leaf_count` made-up entries.
     pub(crate) fn block(&mut self, leaf_count: u32) -> Arc<BlockCommit> {
         let first = self.tree.size();
         let entry = |leaf| {
@@ -71,7 +71,7 @@ impl Log {
         self.block_of(&leaves)
     }
 
-    /// The next block, of these leaves.
+    /// The next block, with these leaves.
     pub(crate) fn block_of(&mut self, texts: &[String]) -> Arc<BlockCommit> {
         let first_leaf = self.tree.size();
         let (mut leaves, mut full_tiles) = (Vec::new(), Vec::new());
@@ -106,7 +106,7 @@ impl Log {
     }
 }
 
-/// Makes the same batch each time.
+/// Makes batches reproducible.
 struct Zeros;
 
 impl rand_core::TryRng for Zeros {

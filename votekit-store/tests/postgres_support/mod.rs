@@ -1,6 +1,6 @@
-//! A PostgreSQL to test on, and a schema of its own for each test.
+//! A PostgreSQL server for tests, and a separate schema for each test.
 
-// Each test program uses its own part of this.
+// Each test program uses another part of this.
 #![allow(dead_code)]
 
 pub(crate) mod server;
@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use votekit_store::services::url::{Service, ServiceAddress};
 
-/// The address of a database whose user may do everything.
+/// The address of a database whose user has all rights.
 pub(crate) fn server() -> String {
     std::env::var("VOTEKIT_TEST_POSTGRES")
         .expect("VOTEKIT_TEST_POSTGRES names no PostgreSQL: `cargo xtask test` starts the servers, or `cargo xtask services up`")
@@ -30,7 +30,7 @@ pub(crate) fn with_parameter(address: &str, parameter: &str) -> String {
     format!("{address}{}{parameter}", if address.contains('?') { '&' } else { '?' })
 }
 
-/// A name that no other test uses, now or later.
+/// A name that no other test uses.
 pub(crate) fn fresh_schema() -> String {
     static MADE: AtomicU32 = AtomicU32::new(0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_nanos();
@@ -41,16 +41,15 @@ pub(crate) fn drop_schema(schema: &str) {
     run(&format!("DROP SCHEMA IF EXISTS {schema} CASCADE"));
 }
 
-/// Runs commands as the operator, beside whatever is open.
+/// Runs commands as the operator would, beside open ledgers.
 pub(crate) fn run(commands: &str) {
     select(commands);
 }
 
-/// The rows of the last command, each column as text, null as `None`.
+/// Returns the rows of the last command, each column as text, null as `None`.
 pub(crate) fn select(commands: &str) -> Vec<Vec<Option<String>>> {
     let commands = commands.to_owned();
-    // A thread of its own: tests call this from within a runtime, and from where something is
-    // dropped.
+    // In a separate thread: tests call this within a runtime, and in destructors.
     std::thread::spawn(move || {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

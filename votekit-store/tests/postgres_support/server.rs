@@ -1,4 +1,4 @@
-//! A PostgreSQL of a test's own, to be killed and set up wrongly.
+//! A PostgreSQL server of one test, which can be killed and misconfigured.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// A server on a port of its own, stopped when dropped.
+/// A server on a separate port, stopped when dropped.
 pub(crate) struct PrivateServer {
     folder: TempDir,
     programs: PathBuf,
@@ -18,7 +18,7 @@ pub(crate) struct PrivateServer {
 impl PrivateServer {
     pub(crate) const PASSWORD: &'static str = "right-secret";
 
-    /// Makes and starts a server that lets users in over TCP by a method of `pg_hba.conf`.
+    /// Creates and starts a server that admits users over TCP by a method of `pg_hba.conf`.
     pub(crate) fn start(method: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = TcpListener::bind("127.0.0.1:0")
@@ -27,7 +27,7 @@ impl PrivateServer {
             .port();
         let mut server = Self { folder, programs: programs(), port, process: None };
         std::fs::write(server.folder.path().join("password"), Self::PASSWORD).expect("written");
-        // PostgreSQL does not run as root, and whoever runs it owns its folder.
+        // PostgreSQL refuses to run as root, and its user must own the folder.
         if is_root() {
             succeed(Command::new("chown").arg("-R").arg("postgres").arg(server.folder.path()));
         }
@@ -51,7 +51,7 @@ impl PrivateServer {
         )
     }
 
-    /// Starts it on what it holds, and waits until it answers.
+    /// Starts it on its data, and waits until it answers.
     pub(crate) fn start_again(&mut self, settings: &[&str]) {
         let settings: String = settings.iter().map(|setting| format!(" -c {setting}")).collect();
         let command = format!(
@@ -77,13 +77,13 @@ impl PrivateServer {
         panic!("PostgreSQL does not answer");
     }
 
-    /// Starts it again so that it lets in over TLS alone.
+    /// Restarts it so that it accepts only TLS over TCP.
     pub(crate) fn speak_tls_alone(&mut self, certificate: &Path, key: &Path) {
         let access = self.data().join("pg_hba.conf");
         let rules = std::fs::read_to_string(&access).expect("the rules of access");
         std::fs::write(&access, rules.replace("\nhost ", "\nhostssl ")).expect("written");
         for (file, from) in [("server.crt", certificate), ("server.key", key)] {
-            // It reads a key that is its own, and nobody else's.
+            // The server refuses a key that other users can read.
             let place = self.data().join(file);
             let install = ["-m", "0600"];
             let owner: &[&str] = if is_root() { &["-o", "postgres"] } else { &[] };
@@ -92,17 +92,17 @@ impl PrivateServer {
         self.start_again(&["ssl=on"]);
     }
 
-    /// Stops it in order.
+    /// Stops it in an orderly way.
     pub(crate) fn stop(&mut self) {
         self.end("INT");
     }
 
-    /// Ends it with all its processes, at once.
+    /// Kills all its processes.
     pub(crate) fn kill(&mut self) {
         self.end("KILL");
     }
 
-    /// From the next start on it takes itself for a replica.
+    /// Makes it a replica from the next start.
     pub(crate) fn make_standby(&self) {
         std::fs::write(self.data().join("standby.signal"), "").expect("written");
     }
@@ -148,7 +148,7 @@ impl Drop for PrivateServer {
     }
 }
 
-/// Where Debian, and most others, put the server's programs.
+/// Where Debian and most other distributions install the server's programs.
 fn programs() -> PathBuf {
     let versions =
         std::fs::read_dir("/usr/lib/postgresql").expect("Debian's package postgresql is installed");

@@ -1,6 +1,6 @@
-//! A corner of a real RabbitMQ for one test: names of its own, which are deleted at the end.
+//! A separate part of a real RabbitMQ for one test: its own names, deleted at the end.
 
-// Each test uses its part of it.
+// Each test uses another part of this.
 #![allow(dead_code)]
 
 pub(crate) mod rejecting;
@@ -26,7 +26,7 @@ use votekit_store::testing::conformance::Place;
 use votekit_store::testing::unreliable::Odds;
 use votekit_store::{EngineError, Engines};
 
-/// Validation queues of a corner.
+/// Number of validation queues of a corner.
 pub(crate) const QUEUES: usize = 2;
 
 static CORNERS: AtomicU32 = AtomicU32::new(0);
@@ -41,7 +41,7 @@ pub(crate) fn address(text: &str) -> ServiceAddress {
     ServiceAddress::parse(Service::RabbitMq, text).expect("an address")
 }
 
-/// A batch of so many votes.
+/// A batch of `count` votes.
 pub(crate) fn batch_of(sequence: u64, count: u16) -> Arc<Batch> {
     let node = NodeKey::from_seed(&[1; 32]);
     let number =
@@ -88,7 +88,7 @@ impl rand_core::TryRng for Random {
 
 impl rand_core::TryCryptoRng for Random {}
 
-/// Names of a test's own in the broker, and a folder for the registry and the ledger beside it.
+/// Names for one test in the broker, and a folder for the registry and the ledger.
 pub(crate) struct Corner {
     broker: String,
     prefix: String,
@@ -134,7 +134,7 @@ impl Corner {
         Arc::new(RabbitMqBallotBox::open(&self.address()).await.expect("the ballot box opens"))
     }
 
-    /// A channel past the ballot box.
+    /// A channel that bypasses the ballot box.
     pub(crate) async fn channel(&self) -> (Connection, Channel) {
         let connection = Connection::connect(&self.broker, ConnectionProperties::default())
             .await
@@ -161,7 +161,7 @@ impl Drop for Corner {
             .into();
         names.extend((0..QUEUES).map(|queue| self.name(&format!("validation-{queue}"))));
         let (broker, exchange) = (self.broker.clone(), self.name("exchange"));
-        // What is left behind costs the broker of the tests some memory, no more.
+        // A failure only leaves queues behind, which cost the test broker some memory.
         let deleted = std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();

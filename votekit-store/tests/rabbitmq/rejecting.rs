@@ -11,7 +11,7 @@ use lapin::types::FieldTable;
 
 use super::Corner;
 
-/// Takes what is to be validated and gives it back, until the broker has put it aside.
+/// Consumes the validation queues and requeues, until the broker has dead-lettered the batch.
 pub(crate) async fn reject_until_put_aside(corner: &Corner, channel: &Channel) {
     let queues = ["validation-0", "validation-1"];
     let mut takers = Vec::new();

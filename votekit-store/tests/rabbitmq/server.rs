@@ -1,4 +1,4 @@
-//! A RabbitMQ of a test's own, to be killed.
+//! A RabbitMQ server of one test, which can be killed.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Where Debian and the maker's packages put the script that starts the server as whoever calls it.
+/// Where Debian and the vendor's packages install the script that starts the server as the calling
+/// user.
 const SCRIPTS: [&str; 2] =
     ["/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/rabbitmq/sbin/rabbitmq-server"];
 
@@ -21,13 +22,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one on a free port of this machine, and waits until it answers.
+    /// Starts a server on a free port of this machine, and waits until it answers.
     pub(crate) fn start() -> Self {
         let port = free_port();
         Self::make("amqp", port, &format!("listeners.tcp.1 = 127.0.0.1:{port}\n"))
     }
 
-    /// Starts one that speaks TLS alone.
+    /// Starts a server that accepts only TLS.
     pub(crate) fn start_with_tls(certificate: &Path, key: &Path) -> Self {
         let port = free_port();
         let settings = format!(
@@ -51,7 +52,7 @@ impl Server {
         format!("{}://guest:guest@127.0.0.1:{}", self.scheme, self.port)
     }
 
-    /// Kills it without a word, and starts it again on what it stored.
+    /// Kills the server, and restarts it on its data.
     pub(crate) fn kill_and_start_again(mut self) -> Self {
         self.kill();
         self.process = Self::run(&self.folder, self.port, self.distribution_port);
@@ -110,8 +111,8 @@ impl Drop for Server {
     }
 }
 
-/// A port below those that the system gives to outgoing connections: one of these could take it
-/// while the server is down.
+/// A port below the range for outgoing connections: a port in that range could be taken while the
+/// server is down.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = (std::process::id() % 6_000) as u16;

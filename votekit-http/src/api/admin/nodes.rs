@@ -1,4 +1,4 @@
-//! The ingest nodes of an election: listed, admitted, retired.
+//! The ingest nodes of an election: list, admit, retire.
 
 use std::sync::Arc;
 
@@ -15,16 +15,16 @@ use crate::guard::json_body::json;
 use crate::guard::path_text::{PathText, law_id};
 use crate::problem::{Problem, ProblemDocument};
 
-/// Which node is to be admitted.
+/// The node to admit.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AdmitNode {
-    /// Its public key, 64 hexadecimal digits: `votekit node key` tells it.
+    /// Its public key, 64 hexadecimal digits, as `votekit node key` prints it.
     #[schema(pattern = "^[0-9a-f]{64}$", min_length = 64, max_length = 64)]
     public_key: String,
 }
 
-/// The ingest nodes that an election admits.
+/// Lists the ingest nodes that an election admits.
 #[utoipa::path(
     get, path = "/api/v1/admin/elections/{law_id}/nodes", tag = "administration", operation_id = "listNodes", security(("administrator" = [])),
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
@@ -41,7 +41,7 @@ pub(crate) async fn list_nodes(
     Ok(Json(api.node.nodes(&law_id(&law)?).await?))
 }
 
-/// Admits an ingest node. Admitting again changes nothing.
+/// Admits an ingest node. Admitting it again changes nothing.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/nodes", tag = "administration", operation_id = "admitNode", security(("administrator" = [])),
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
@@ -65,8 +65,8 @@ pub(crate) async fn admit_node(
     Ok(Json(api.node.admit_node(&law_id(&law)?, key).await?))
 }
 
-/// Retires an ingest node that is gone for good: what it confirmed is decided, its numbers above
-/// are void. Retiring again changes nothing.
+/// Retires an ingest node that is gone permanently: decides what it confirmed, and voids its higher
+/// numbers. Retiring it again changes nothing.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/nodes/{node}/retire", tag = "administration", operation_id = "retireNode", security(("administrator" = [])),
     params(

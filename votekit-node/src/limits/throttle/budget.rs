@@ -1,5 +1,5 @@
-//! The budget for storing votes with a wrong code, as a state machine that is handed times: so many
-//! a second in all, and fewer of one prefix, so that one attacker cannot use it up.
+//! The budget for storing votes with a wrong code, as a state machine that takes the time as an
+//! argument: a rate in all, and a lower one per prefix, so that one attacker cannot use it up.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,17 +7,17 @@ use std::time::Duration;
 use super::pairs::Millis;
 use crate::limits::address_prefix::Prefix;
 
-/// Only wrong codes move it. Each rate has a burst of one second's worth.
+/// Only wrong codes change it. Each rate has a burst of one second's worth.
 pub(super) struct WrongBudget {
     all: Rate,
     all_earned_ms: u64,
     of_prefix: Rate,
-    /// When what a prefix took will be earned again. Prefixes that have everything again are
-    /// dropped: no more are kept than are stored in a second or two.
+    /// When each prefix has earned back what it took. A prefix that has earned everything back is
+    /// dropped, so the map holds no more prefixes than are stored in a second or two.
     by_prefix: HashMap<Prefix, u64>,
 }
 
-/// A rate; 0 an interval: there is no limit.
+/// A rate; with an interval of 0 there is no limit.
 struct Rate {
     interval_ms: u64,
     burst_ms: u64,
@@ -29,7 +29,7 @@ impl Rate {
         Self { interval_ms, burst_ms: interval_ms * u64::from(per_second) }
     }
 
-    /// When the next one will be earned if one is taken now, or how long to wait before.
+    /// The time at which everything is earned if one is taken now, or how long to wait.
     fn after(&self, earned_ms: u64, now: Millis) -> Result<u64, Duration> {
         let after_ms = earned_ms.max(now.0) + self.interval_ms;
         match (after_ms - now.0).checked_sub(self.burst_ms) {
@@ -49,9 +49,10 @@ impl WrongBudget {
         }
     }
 
-    /// Takes one for a prefix, or says how long to wait. What is refused takes nothing.
+    /// Takes one for a prefix, or returns how long to wait. A refusal takes nothing.
     pub(super) fn take(&mut self, prefix: Prefix, now: Millis) -> Result<(), Duration> {
         let earned_ms = self.by_prefix.get(&prefix).copied().unwrap_or(0);
+        // Both are checked before either is stored, so that a refusal changes neither.
         let prefix_after_ms = self.of_prefix.after(earned_ms, now)?;
         self.all_earned_ms = self.all.after(self.all_earned_ms, now)?;
         if self.of_prefix.interval_ms > 0 {

@@ -1,52 +1,54 @@
-//! Wrong codes by pair of address prefix and NAS, as a state machine that is handed times.
+//! Wrong codes by pair of address prefix and NAS, as a state machine that takes the time as an
+//! argument.
 //!
-//! A table of fixed size in sets of eight slots: a pair's digest names its set, and where the set
-//! is full the pair that was unseen longest is evicted. Eviction only lets through.
+//! A set-associative table of fixed size with eight slots a set: the pair's digest selects its set.
+//! In a full set the pair that was unseen longest is evicted. An eviction only lets attempts
+//! through, it never refuses one.
 //!
 //! Attempts of one pair are judged in turn. Where the registry cannot say at once whether a code
-//! was right, the next attempt waits for that hint, [`HINT_TIME_MS`] at most; a hint that is
-//! overdue counts as wrong until it comes. What the pair is answered depends on when attempts
-//! arrived, never on how long a hint took: a correct vote between two wrong codes, with its hint in
-//! time, leaves no trace.
+//! was right, the next attempt waits for that hint, at most [`HINT_TIME_MS`]; an overdue hint
+//! counts as wrong until it arrives. A pair's answers depend on when attempts arrived, never on how
+//! long a hint took: a correct vote between two wrong codes, with its hint in time, leaves no
+//! trace.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Milliseconds since the throttle was made.
+/// Milliseconds since the throttle was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Millis(pub(super) u64);
 
-/// What a pair may do, and for how long it is remembered.
+/// The waits of a pair, and how long it is remembered.
 #[derive(Debug, Clone)]
 pub(super) struct PairRules {
-    /// Wrong codes without a wait.
+    /// The number of wrong codes without a wait.
     pub(super) wrong_free: u32,
     pub(super) delay_min_ms: u64,
     pub(super) delay_max_ms: u64,
-    /// A pair whose last wrong code is this old is new.
+    /// A pair whose last wrong code is this old counts as new.
     pub(super) forget_ms: u64,
 }
 
-/// Names one attempt.
+/// Identifies one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AttemptId(u64);
 
-/// What becomes of an attempt.
+/// The result of [`Pairs::begin`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Begin {
     /// It is this attempt's turn.
     Turn(AttemptId),
-    /// An earlier attempt of the pair waits for its hint: ask again once it is judged, or after
-    /// this time.
+    /// An earlier attempt of the pair waits for its hint: retry once it is judged, or after this
+    /// time.
     InTurn { wait_ms: u64 },
     /// The pair has to wait.
     Refused { wait_ms: u64 },
 }
 
-/// The time within which a hint decides the order of attempts.
+/// How long an attempt waits for the hint of the previous one.
 pub(super) const HINT_TIME_MS: u64 = 100;
 
-/// The time after which a hint that never came is counted for good.
+/// When a hint that never arrived is counted as wrong permanently.
 const HINT_GIVEN_UP_MS: u64 = 60_000;
 
 /// Slots in a set.
@@ -55,8 +57,8 @@ const WAYS: usize = 8;
 /// The pairs of one shard.
 pub(super) struct Pairs {
     rules: PairRules,
-    /// Parallel arrays of slots, so that memory which was never used is never touched. A slot whose
-    /// count is 0 is free.
+    /// Parallel arrays of slots, so that unused memory is never touched. A slot whose count is 0 is
+    /// free.
     digests: Vec<u64>,
     last_ms: Vec<u64>,
     wrong: Vec<u32>,
@@ -64,11 +66,11 @@ pub(super) struct Pairs {
     next_attempt: u64,
 }
 
-/// Attempts of a pair that no hint has judged yet.
+/// Attempts of a pair not yet judged by a hint.
 #[derive(Default)]
 struct Unjudged {
     current: Option<Attempt>,
-    /// Counted as wrong until a hint says otherwise.
+    /// Counted as wrong until a hint arrives.
     overdue: Vec<Attempt>,
 }
 
@@ -80,7 +82,7 @@ struct Attempt {
 }
 
 impl Pairs {
-    /// Room for `pairs_max` pairs, rounded down to whole sets but at least one.
+    /// Creates a table for `pairs_max` pairs, rounded down to whole sets, at least one.
     pub(super) fn new(rules: PairRules, pairs_max: usize) -> Self {
         let slots = (pairs_max / WAYS).max(1) * WAYS;
         Self {
@@ -93,7 +95,7 @@ impl Pairs {
         }
     }
 
-    /// An attempt of a pair that arrived at `arrived`, and is looked at `now`.
+    /// Begins an attempt of a pair that arrived at `arrived` and is checked at `now`.
     pub(super) fn begin(&mut self, pair: u64, arrived: Millis, now: Millis) -> Begin {
         if let Some(unjudged) = self.unjudged.get_mut(&pair)
             && let Some(current) = unjudged.current
@@ -105,6 +107,7 @@ impl Pairs {
             unjudged.current = None;
             unjudged.overdue.push(current);
         }
+        // By the arrival, not by `now`: the answer must not depend on the wait for a hint.
         if let Some(wait_ms) = self.wait_ms(pair, arrived) {
             return Begin::Refused { wait_ms };
         }
@@ -115,20 +118,20 @@ impl Pairs {
         Begin::Turn(id)
     }
 
-    /// The attempt was wrong. Counts it as of its arrival, once.
+    /// Judges the attempt wrong. Counts it once, at the time of its arrival.
     pub(super) fn judge_wrong(&mut self, pair: u64, id: AttemptId) {
         if let Some(attempt) = self.take_unjudged(pair, id) {
             self.count(pair, attempt.arrived);
         }
     }
 
-    /// The attempt was right, a repeat or a duplicate, or was refused before its code was looked
-    /// at: as if it had never been.
+    /// Removes an attempt that leaves no trace: its code was right, it was a repeat or a duplicate,
+    /// or it was refused before its code was checked.
     pub(super) fn clear(&mut self, pair: u64, id: AttemptId) {
         self.take_unjudged(pair, id);
     }
 
-    /// Counts hints that will not come any more.
+    /// Counts attempts as wrong whose hint will not arrive any more.
     pub(super) fn give_up_hints(&mut self, now: Millis) {
         let old = |attempt: &Attempt| now.0 >= attempt.begun.0 + HINT_GIVEN_UP_MS;
         let mut given_up = Vec::new();
@@ -143,12 +146,12 @@ impl Pairs {
         }
     }
 
-    /// Pairs that are remembered.
+    /// The number of remembered pairs.
     pub(super) fn len(&self) -> usize {
         self.wrong.iter().filter(|wrong| **wrong > 0).count()
     }
 
-    /// Attempts without a judgement.
+    /// The number of pairs with unjudged attempts.
     #[cfg(test)]
     pub(super) fn unjudged_len(&self) -> usize {
         self.unjudged.len()
@@ -193,7 +196,7 @@ impl Pairs {
         attempt
     }
 
-    /// The slots of a pair's set. The low bits of the digest have chosen the shard.
+    /// The slots of a pair's set. The low bits of the digest already select the shard.
     fn set(&self, pair: u64) -> std::ops::Range<usize> {
         let first = (pair >> 8) as usize % (self.wrong.len() / WAYS) * WAYS;
         first..first + WAYS
@@ -203,7 +206,7 @@ impl Pairs {
         self.set(pair).find(|slot| self.wrong[*slot] > 0 && self.digests[*slot] == pair)
     }
 
-    /// A free slot of the set, else the one whose pair was unseen longest.
+    /// A free slot of the set, else the slot of the pair that was unseen longest.
     fn longest_unseen(&self, pair: u64) -> usize {
         let seen = |slot: &usize| (self.wrong[*slot] > 0, self.last_ms[*slot]);
         self.set(pair).min_by_key(seen).expect("a set has slots")
@@ -215,14 +218,14 @@ impl Pairs {
 }
 
 impl PairRules {
-    /// The wait after the wrong code number `beyond` of those that are not free, from 1.
+    /// The wait after a wrong code: the `beyond`-th of those that are not free, from 1.
     fn delay_ms(&self, beyond: u32) -> u64 {
         let doublings = beyond.saturating_sub(1).min(31);
         self.delay_min_ms.saturating_mul(1 << doublings).min(self.delay_max_ms)
     }
 }
 
-/// Digests are hashes already.
+/// Passes digests through, as they are hashes already.
 #[derive(Default)]
 pub(super) struct DigestHasher(u64);
 
@@ -234,6 +237,7 @@ impl Hasher for DigestHasher {
     }
 
     fn write_u64(&mut self, digest: u64) {
+        // All digests of a shard share the low six bits, which select the shard.
         self.0 = digest.rotate_right(6);
     }
 

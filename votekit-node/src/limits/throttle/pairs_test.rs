@@ -15,7 +15,7 @@ fn pairs() -> Pairs {
     Pairs::new(rules(), 1024)
 }
 
-/// A wrong code whose hint is at hand.
+/// Makes a wrong attempt whose hint arrives at once.
 fn wrong(pairs: &mut Pairs, pair: u64, at: u64) -> Result<(), u64> {
     match pairs.begin(pair, Millis(at), Millis(at)) {
         Begin::Turn(id) => {
@@ -110,7 +110,7 @@ fn a_hint_that_never_comes_is_counted_for_good() {
     assert_eq!((pairs.len(), pairs.unjudged_len()), (1, 1), "the last may still come");
     pairs.give_up_hints(Millis(60_500));
     assert_eq!((pairs.len(), pairs.unjudged_len()), (1, 0));
-    // What comes later is neither counted again nor taken back.
+    // Later hints are neither counted again nor undone.
     pairs.judge_wrong(PAIR, attempts[0]);
     pairs.clear(PAIR, attempts[1]);
     assert_eq!(wrong(&mut pairs, PAIR, 60_600), Ok(()));
@@ -136,20 +136,20 @@ fn the_longest_unseen_of_eight_is_evicted() {
 fn a_flood_of_pairs_takes_no_more_room() {
     let mut pairs = Pairs::new(rules(), 1000);
     for number in 0..20_000_u64 {
-        // Digests are hashes: spread over all bits.
+        // Digests are hashes, spread over all bits.
         let digest = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         assert_eq!(wrong(&mut pairs, digest, number), Ok(()));
     }
     assert_eq!((pairs.len(), pairs.wrong.len()), (1000, 1000));
 }
 
-/// What happens to a pair at a time.
+/// An attempt of a pair, and the delay of its hint.
 #[derive(Debug, Clone, Copy)]
 struct Event {
     at: u64,
     pair: u64,
     is_wrong: bool,
-    /// The time until the hint.
+    /// The time until the hint arrives.
     hint_ms: u64,
 }
 
@@ -165,8 +165,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     })
 }
 
-/// Answers of the wrong ones in the order of their arrival, when the attempts of each pair come one
-/// behind the other and are judged by hints that take their time.
+/// The answers to the wrong codes in the order of their arrival, when the attempts of each pair
+/// arrive one after another and each hint takes its time.
 fn answers(events: impl Iterator<Item = Event>) -> BTreeMap<u64, Vec<(u64, Option<u64>)>> {
     let (mut pairs, mut answers) = (pairs(), BTreeMap::<_, Vec<_>>::new());
     let mut hints: Vec<(u64, u64, AttemptId, bool)> = Vec::new();
@@ -198,8 +198,8 @@ fn answers(events: impl Iterator<Item = Event>) -> BTreeMap<u64, Vec<(u64, Optio
 }
 
 proptest! {
-    /// Whether, and when, correct votes came between wrong ones shows in no answer, of the voter's
-    /// own prefix either, though each hint takes its time.
+    /// Whether and when correct votes come between wrong ones shows in no answer, not even to the
+    /// voter's own prefix, although each hint takes its time.
     #[test]
     fn votes_that_are_not_wrong_leave_no_trace(events in events()) {
         let wrong_alone = answers(events.iter().copied().filter(|event| event.is_wrong));

@@ -1,4 +1,4 @@
-//! Appending a block and moving the head, in one step.
+//! Appends a block and moves the head in one step.
 
 use std::sync::Arc;
 
@@ -16,15 +16,15 @@ use crate::embedded::tail::Tail;
 use crate::embedded::writer::Write;
 use crate::{BlockCommit, Conflict, EngineError, Head, StagingId};
 
-/// A commit that does not contradict itself.
+/// A commit that is consistent in itself.
 pub(in crate::embedded) struct Commit {
     commit: Arc<BlockCommit>,
     columns: Columns,
-    /// The term of the last leader.
+    /// The term of the last leader; 0 when there was none.
     leader_term: u64,
 }
 
-/// The numbers of a commit as SQLite keeps them.
+/// The numbers of a commit as SQLite integers.
 struct Columns {
     first_leaf: i64,
     size: i64,
@@ -34,7 +34,7 @@ struct Columns {
 }
 
 impl Commit {
-    /// Checks all that can be checked without the log.
+    /// Makes the checks that do not need the log.
     pub(in crate::embedded) fn new(
         commit: Arc<BlockCommit>,
         leader_term: u64,
@@ -46,7 +46,8 @@ impl Commit {
 }
 
 impl Write for Commit {
-    /// The head that is stored: for a block that was there already, with its own signatures.
+    /// The stored head. For a block that was already stored, this is the stored copy with its
+    /// signatures.
     type Output = Head;
 
     fn apply(&self, connection: &Connection) -> Result<Head, Fault> {
@@ -55,6 +56,8 @@ impl Write for Commit {
             Some(election) => queries::head(connection, election)?.map(|head| (election, head)),
             None => None,
         };
+        // Compare with the head before all other checks: repeating the last commit must succeed,
+        // even after its deadline or in a later term.
         match &found {
             Some((election, head)) if self.is_head(connection, *election, head)? => {
                 return Ok(head.clone());
@@ -121,7 +124,7 @@ impl Commit {
         if head.sealed_through < found.sealed_through {
             return Err(malformed(law_id, "what is sealed stays sealed").into());
         }
-        // A batch that comes later gets a higher place, and must never be taken for sealed.
+        // A later batch gets a higher position, which must not count as sealed already.
         let last: i64 = connection
             .prepare_cached("SELECT coalesce(max(id), 0) FROM batch")?
             .query_row([], |row| row.get(0))?;
@@ -134,10 +137,20 @@ impl Commit {
     fn insert_block(&self, connection: &Connection, election: ElectionRow) -> Result<(), Fault> {
         let block = &self.commit.block;
         connection
-            .prepare_cached("INSERT INTO block (election, height, first_leaf, leaf_count) VALUES (?1, ?2, ?3, ?4)")?
-            .execute((election.0, self.columns.height, self.columns.first_leaf, block.leaf_count))?;
-        let mut statement = connection
-            .prepare_cached("INSERT INTO leaves (election, first_leaf, leaf_count, digest, bytes) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            .prepare_cached(
+                "INSERT INTO block (election, height, first_leaf, leaf_count) \
+                 VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute((
+                election.0,
+                self.columns.height,
+                self.columns.first_leaf,
+                block.leaf_count,
+            ))?;
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO leaves (election, first_leaf, leaf_count, digest, bytes) \
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
         let mut first_leaf = self.columns.first_leaf;
         for (leaf_count, bytes) in runs(block.first_leaf, &block.leaves) {
             statement.execute((
@@ -175,10 +188,14 @@ impl Commit {
         let Columns { size, height, fence, sealed_through, .. } = self.columns;
         connection
             .prepare_cached(
-                "INSERT INTO head (election, created, size, height, root, fence, checkpoint, sealed_through, takes_votes, digest)
-                 VALUES (?1, (SELECT coalesce(max(created), 0) + 1 FROM head), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-                 ON CONFLICT (election) DO UPDATE SET size = excluded.size, height = excluded.height, root = excluded.root, fence = excluded.fence,
-                 checkpoint = excluded.checkpoint, sealed_through = excluded.sealed_through, takes_votes = excluded.takes_votes, digest = excluded.digest",
+                "INSERT INTO head (election, created, size, height, root, fence, checkpoint, \
+                 sealed_through, takes_votes, digest)
+                 VALUES (?1, (SELECT coalesce(max(created), 0) + 1 FROM head), \
+                 ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                 ON CONFLICT (election) DO UPDATE SET size = excluded.size, \
+                 height = excluded.height, root = excluded.root, fence = excluded.fence,
+                 checkpoint = excluded.checkpoint, sealed_through = excluded.sealed_through, \
+                 takes_votes = excluded.takes_votes, digest = excluded.digest",
             )?
             .execute((
                 election.0,
@@ -206,7 +223,7 @@ fn columns(commit: &BlockCommit) -> Result<Columns, &'static str> {
     })
 }
 
-/// Where a log stands that has not begun.
+/// The head of an empty log.
 fn no_head() -> Head {
     Head {
         size: 0,

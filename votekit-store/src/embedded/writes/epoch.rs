@@ -1,4 +1,4 @@
-//! Giving out an epoch.
+//! Allocates an epoch.
 
 use rusqlite::Connection;
 use votekit_core::id::{ElectionId, Epoch, NodeId};

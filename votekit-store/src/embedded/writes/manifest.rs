@@ -1,4 +1,4 @@
-//! Keeping a manifest.
+//! Stores a manifest.
 
 use rusqlite::Connection;
 use votekit_core::id::Digest;
@@ -16,7 +16,10 @@ impl Write for PutManifest {
     fn apply(&self, connection: &Connection) -> Result<Digest, Fault> {
         let digest = Digest::of(&self.bytes);
         connection
-            .prepare_cached("INSERT INTO manifest (digest, bytes) VALUES (?1, ?2) ON CONFLICT (digest) DO NOTHING")?
+            .prepare_cached(
+                "INSERT INTO manifest (digest, bytes) VALUES (?1, ?2) \
+                 ON CONFLICT (digest) DO NOTHING",
+            )?
             .execute((digest.as_bytes(), &self.bytes))?;
         Ok(digest)
     }

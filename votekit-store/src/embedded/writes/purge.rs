@@ -1,4 +1,4 @@
-//! Destroying evidence, a part at a time so that other elections go on being written.
+//! Destroys evidence in parts, so that writes of other elections can run in between.
 
 use rusqlite::Connection;
 use votekit_core::id::ElectionId;
@@ -8,7 +8,7 @@ use crate::embedded::fault::Fault;
 use crate::embedded::tail::Tail;
 use crate::embedded::writer::Write;
 
-/// Batches a part destroys at most.
+/// Batches per part.
 const BATCHES_MAX: u32 = 256;
 
 pub(in crate::embedded) struct PurgePart {
@@ -16,16 +16,17 @@ pub(in crate::embedded) struct PurgePart {
 }
 
 impl Write for PurgePart {
-    /// Batches destroyed; 0 when none is left.
+    /// The number of batches destroyed; 0 when none is left.
     type Output = u64;
 
     fn apply(&self, connection: &Connection) -> Result<u64, Fault> {
         let Some(election) = find_election(connection, &self.law_id)? else { return Ok(0) };
-        // Under secure_delete, SQLite overwrites with zeros what a row no longer holds.
+        // With `secure_delete`, SQLite overwrites the removed bytes with zeros.
         let destroyed = connection
             .prepare_cached(
                 "UPDATE batch SET bytes = NULL WHERE id IN
-                 (SELECT id FROM batch WHERE election = ?1 AND bytes IS NOT NULL ORDER BY id LIMIT ?2)",
+                 (SELECT id FROM batch WHERE election = ?1 AND bytes IS NOT NULL \
+                 ORDER BY id LIMIT ?2)",
             )?
             .execute((election.0, BATCHES_MAX))?;
         Ok(destroyed as u64)

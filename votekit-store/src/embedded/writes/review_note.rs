@@ -1,4 +1,4 @@
-//! Keeping a reviewer's remark.
+//! Stores a reviewer's remark.
 
 use rusqlite::Connection;
 use votekit_core::id::ElectionId;
@@ -25,7 +25,10 @@ impl Write for AddReviewNote {
             column(at.0).ok_or_else(|| malformed(&self.law_id, "a time is at most 2^63 - 1"))?;
         let election = find_or_create_election(connection, &self.law_id)?;
         connection
-            .prepare_cached("INSERT OR IGNORE INTO review_note (election, request, at, by, text) VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .prepare_cached(
+                "INSERT OR IGNORE INTO review_note (election, request, at, by, text) \
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
             .execute((election.0, request.as_bytes(), at, by, text))?;
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Staging a batch.
+//! Stages a batch.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(in crate::embedded) struct Stage {
     pub(in crate::embedded) batch: Arc<Batch>,
 }
 
-/// Where a batch stands, and whether it was put there just now.
+/// The position of a batch, and whether this write created it.
 pub(in crate::embedded) struct Place {
     pub(in crate::embedded) id: StagingId,
     new: bool,
@@ -43,7 +43,10 @@ impl Write for Stage {
         }
         let election = find_or_create_election(connection, law_id)?;
         connection
-            .prepare_cached("INSERT INTO batch (election, node, epoch, sequence, digest, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .prepare_cached(
+                "INSERT INTO batch (election, node, epoch, sequence, digest, bytes) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
             .execute((
                 election.0,
                 number.node.as_bytes(),
@@ -75,8 +78,13 @@ impl Stage {
     ) -> Result<Option<(StagingId, Digest)>, Fault> {
         let number = self.batch.number();
         let found: Option<(i64, [u8; 32])> = connection
-            .prepare_cached("SELECT id, digest FROM batch WHERE election = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4")?
-            .query_row((election.0, number.node.as_bytes(), number.epoch.0, sequence), |row| Ok((row.get(0)?, row.get(1)?)))
+            .prepare_cached(
+                "SELECT id, digest FROM batch WHERE election = ?1 AND node = ?2 \
+                 AND epoch = ?3 AND sequence = ?4",
+            )?
+            .query_row((election.0, number.node.as_bytes(), number.epoch.0, sequence), |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .optional()?;
         found.map(|(id, digest)| Ok((staging_id(id)?, Digest::from_bytes(digest)))).transpose()
     }

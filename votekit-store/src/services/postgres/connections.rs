@@ -1,5 +1,5 @@
-//! A few connections to the primary server, made anew when they are lost, and the one connector in which
-//! statements are sent over them.
+//! Pooled connections to the primary server, replaced when they are lost. All statements are sent
+//! over them by [`Session`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,23 +19,24 @@ use crate::EngineError;
 use crate::services::url::ServiceAddress;
 use crate::write_health::WriteHealth;
 
-/// Connections that a process has at most: one for staging, the rest for blocks, leases and reads.
+/// Maximum number of connections per process: one for staging, the rest for blocks, leases and
+/// reads.
 const CONNECTIONS_MAX: usize = 8;
 
-/// How long an opening may take.
+/// Timeout for opening.
 const OPENING_TIME: Duration = Duration::from_secs(5);
 
-/// How long a call waits for a connection.
+/// Timeout for getting a connection.
 const CONNECTING_TIME: Duration = Duration::from_secs(4);
 
-/// How long the server works on a statement before it gives up and undoes it.
+/// How long the server works on a statement before it aborts the statement and rolls it back.
 const STATEMENT_TIME: Duration = Duration::from_secs(8);
 
-/// How long an answer is waited for. Longer than [`STATEMENT_TIME`]: a server that works says how
-/// it ended.
+/// Timeout for an answer. Longer than [`STATEMENT_TIME`]: a working server reports how the
+/// statement ended.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
-/// How often a statement is sent again that the server undid for the sake of another.
+/// Maximum number of repetitions of a statement that the server rolled back in favour of another.
 const REPETITIONS_MAX: u32 = 5;
 
 /// The connections of one process.
@@ -45,8 +46,8 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// Connects once to see whether all is as it must be, brings the schema up to date, inspects
-    /// it, and keeps nothing but the pool.
+    /// Connects once to check the server and to migrate the schema, then inspects it. Keeps only
+    /// the pool.
     pub(super) async fn open(
         connector: &Connector,
         address: &ServiceAddress,
@@ -66,14 +67,14 @@ impl Connections {
         Ok(connections)
     }
 
-    /// A connection to be used for one call.
+    /// A connection for one call.
     pub(super) async fn session(&self) -> Result<Session, EngineError> {
         let object = self.pool.get().await.map_err(|error| fault::of_pool(&error))?;
         let health = Arc::clone(&self.health);
         Ok(Session { held: Some(Held::Pooled(object)), answer_time: ANSWER_TIME, health })
     }
 
-    /// Fails as the last write over these connections did.
+    /// Fails if the last write over these connections failed.
     pub(super) fn check_writes(&self) -> Result<(), EngineError> {
         self.health.check()
     }
@@ -88,13 +89,13 @@ impl fmt::Debug for Connections {
     }
 }
 
-/// A connection that delivers messages, notifications among them.
+/// A connection that delivers messages, including notifications.
 pub(super) type RawConnection = tokio_postgres::Connection<
     tokio_postgres::Socket,
     <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
 >;
 
-/// How a server is reached.
+/// How to connect to a server.
 pub(super) struct Connector {
     config: Config,
     tls: MakeRustlsConnect,
@@ -125,8 +126,8 @@ impl Connector {
             .connect_timeout(CONNECTING_TIME)
             .tcp_user_timeout(ANSWER_TIME)
             .keepalives_idle(ANSWER_TIME);
-        // A commit is answered when it is on the disk, whatever the server, the database or the
-        // role set.
+        // A commit is answered once it is on disk, whatever the server, the database or the role
+        // sets.
         let milliseconds = STATEMENT_TIME.as_millis();
         config.options(format!(
             "-c search_path={schema} -c synchronous_commit=on -c statement_timeout={milliseconds} -c lock_timeout={milliseconds} \
@@ -145,14 +146,14 @@ impl Connector {
         Ok(Self { config, tls, schema, address: address.to_string(), refused })
     }
 
-    /// A connection whose messages the caller reads.
+    /// A connection whose messages the caller polls.
     pub(super) async fn connect_raw(
         &self,
     ) -> Result<(tokio_postgres::Client, RawConnection), EngineError> {
         self.config.connect(self.tls.clone()).await.map_err(|error| (self.refused)(&error))
     }
 
-    /// One connection of its own.
+    /// A separate connection, polled by its own task.
     pub(super) async fn connect(&self) -> Result<ClientWrapper, EngineError> {
         let (client, connection) =
             self.config.connect(self.tls.clone()).await.map_err(|error| (self.refused)(&error))?;
@@ -176,8 +177,8 @@ impl Connector {
             create: Some(CONNECTING_TIME),
             recycle: Some(CONNECTING_TIME),
         };
-        // Behind one address there may be another server by now: a replica that was promoted is
-        // one, a replica is none.
+        // Another server may be behind the address by now: a promoted replica is accepted, a
+        // replica is not.
         let still_primary = Hook::async_fn(|client: &mut ClientWrapper, _| {
             Box::pin(async move {
                 match schema::check_server(client).await {
@@ -206,7 +207,7 @@ pub(super) fn silent(address: &ServiceAddress) -> EngineError {
     )
 }
 
-/// A connection that is being used.
+/// A connection in use.
 pub(super) struct Session {
     held: Option<Held>,
     answer_time: Duration,
@@ -219,7 +220,7 @@ enum Held {
 }
 
 impl Session {
-    /// Over a connection of its own.
+    /// Uses a connection outside the pool.
     pub(super) fn own(client: ClientWrapper, answer_time: Duration) -> Self {
         Self { held: Some(Held::Own(client)), answer_time, health: Arc::default() }
     }
@@ -232,7 +233,7 @@ impl Session {
         self.call(Access::Read, sql, parameters).await
     }
 
-    /// Sends one statement that writes and tells what it did in one row.
+    /// Sends one statement that writes and returns its result in one row.
     pub(super) async fn write(
         &mut self,
         sql: &str,
@@ -242,7 +243,7 @@ impl Session {
         rows.into_iter().next().ok_or_else(|| corrupt(format!("nothing was answered to {sql:?}")))
     }
 
-    /// As [`Session::write`], for a statement that answers any number of rows.
+    /// Like [`Session::write`], for a statement that returns any number of rows.
     pub(super) async fn write_rows(
         &mut self,
         sql: &str,
@@ -256,7 +257,7 @@ impl Session {
         written
     }
 
-    /// Sends a command that runs outside of any transaction and may take long.
+    /// Sends a command that runs outside a transaction and may take long.
     pub(super) async fn maintain(&mut self, command: &str) -> Result<(), EngineError> {
         let client = self.client()?;
         let done = client.batch_execute(command).await;
@@ -279,7 +280,7 @@ impl Session {
         let answer_time = self.answer_time;
         let client = self.client()?;
         let prepared = tokio::time::timeout(answer_time, client.prepare_cached(sql)).await;
-        // Nothing but the statement's text was sent.
+        // Only the statement's text was sent: nothing was written.
         let statement = match prepared {
             Ok(prepared) => prepared.map_err(|error| fault::of_statement(&error, Access::Read)),
             Err(_) => Err(unavailable("the server does not answer")),
@@ -310,8 +311,8 @@ impl Session {
         }
     }
 
-    /// Ends the connection, over which an answer may still come or no statement may be understood
-    /// any more.
+    /// Drops the connection: a late answer may still arrive on it, or the server may no longer know
+    /// its statements.
     fn give_up<T>(&mut self, error: EngineError) -> Result<T, EngineError> {
         if let Some(Held::Pooled(object)) = self.held.take() {
             drop(Object::take(object));

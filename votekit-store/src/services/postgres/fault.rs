@@ -1,4 +1,4 @@
-//! What went wrong at the server or on the connector to it, told in the engine's terms.
+//! Maps errors of the server and of the connection to [`EngineError`].
 
 use std::error::Error as _;
 
@@ -8,7 +8,7 @@ use votekit_core::id::ElectionId;
 
 use crate::{Conflict, EngineError};
 
-/// How the ledger names itself in errors.
+/// The engine's name in errors.
 pub(super) const ENGINE: &str = "PostgreSQL";
 
 /// Whether a statement changes anything.
@@ -38,7 +38,7 @@ pub(super) fn malformed(law_id: &ElectionId, rule: &'static str) -> EngineError 
     Conflict::Malformed { law_id: law_id.clone(), rule }.into()
 }
 
-/// What it means that no connection was to be had: nothing was sent.
+/// The error when no connection was available: nothing was sent.
 pub(super) fn of_pool(error: &PoolError) -> EngineError {
     match error {
         PoolError::Backend(error) => unavailable(describe(error)),
@@ -46,7 +46,7 @@ pub(super) fn of_pool(error: &PoolError) -> EngineError {
     }
 }
 
-/// What it means that a statement failed after it may have been sent.
+/// The error of a statement that failed after it may have been sent.
 pub(super) fn of_statement(error: &tokio_postgres::Error, access: Access) -> EngineError {
     let reason = describe(error);
     let lost = |reason| match access {
@@ -54,32 +54,32 @@ pub(super) fn of_statement(error: &tokio_postgres::Error, access: Access) -> Eng
         Access::Write => outcome_unknown(reason),
     };
     let Some(answer) = error.as_db_error() else { return lost(reason) };
-    // The server gave the connection up, and does not say how far it had come.
+    // The server closed the connection, and does not report how far the statement got.
     if ends_connection(answer) {
         return lost(reason);
     }
-    // An ERROR is told after everything the statement did was undone.
+    // An ERROR is reported after everything the statement did was rolled back.
     match answer.code().code() {
-        // A constraint that nothing but other people's writes can break; a page that does not read;
-        // an index that is not in order.
+        // A page that does not read, or an index out of order.
         "XX001" | "XX002" => corrupt(reason),
-        // What ends by itself: locks, time limits, a cancelled statement, no room, a server that
-        // became a replica.
         code if RETRIED.contains(&code) => unavailable(reason),
         code => match &code[..2] {
+            // A constraint that only writes of other programs can break.
             "23" => corrupt(reason),
+            // Temporary: locks, timeouts, a cancelled statement, no space, a server that became a
+            // replica.
             "08" | "25" | "40" | "53" | "55" | "57" | "58" => unavailable(reason),
-            // A statement that the schema does not know: somebody changed it beneath this process.
+            // The schema does not know the statement: another program changed it meanwhile.
             _ => EngineError::Fatal { engine: ENGINE, reason },
         },
     }
 }
 
-/// A plan whose tables were changed by a migration beside this process; a statement that a pooler
-/// lost.
+/// A cached plan whose tables were changed by a concurrent migration; a prepared statement that a
+/// pooler lost.
 const RETRIED: [&str; 2] = ["0A000", "26000"];
 
-/// Whether a statement that failed so was undone and may be sent again at once.
+/// Whether a failed statement was rolled back and may be repeated at once.
 pub(super) fn is_worth_repeating(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|answer| {
         !ends_connection(answer) && matches!(answer.code().code(), "40001" | "40P01")
@@ -90,7 +90,7 @@ fn ends_connection(answer: &DbError) -> bool {
     matches!(answer.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
 }
 
-/// What the server or the network said, with its code. Holds no password: neither sees it.
+/// The message of the server or the network, with its code. Contains no password: neither sees it.
 pub(super) fn describe(error: &tokio_postgres::Error) -> String {
     if let Some(answer) = error.as_db_error() {
         return format!("{} ({})", answer.message(), answer.code().code());

@@ -1,7 +1,6 @@
-//! Hears of changes to the logs: one connection that listens for notifications of PostgreSQL.
+//! Listens for changes to the logs: one connection that receives notifications of PostgreSQL.
 //!
-//! A notification that is lost costs time and nothing else: those who wait for changes look from
-//! time to time all the same.
+//! A lost notification costs only time: tasks that wait for changes also poll from time to time.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -14,7 +13,7 @@ use tokio_postgres::AsyncMessage;
 use super::connections::Connector;
 use crate::essential;
 
-/// How long the listener waits before it connects again.
+/// Pause before the listener reconnects.
 const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A task that listens for as long as the ledger is open.
@@ -60,7 +59,7 @@ async fn listen(connector: &Connector, changes: &watch::Sender<u64>) {
             return;
         }
     };
-    // Whatever came while nothing listened is looked for once.
+    // Once subscribed, signals a change: notifications before that were missed.
     let subscribe = async {
         let row = client.query_one("SELECT changes_channel()", &[]).await?;
         client.batch_execute(&format!("LISTEN {}", row.get::<_, &str>(0))).await?;
@@ -69,6 +68,7 @@ async fn listen(connector: &Connector, changes: &watch::Sender<u64>) {
     };
     tokio::pin!(subscribe);
     let mut subscribed = false;
+    // `subscribe` makes progress only while the connection is polled, so one task polls both.
     let ended = poll_fn(|context| {
         loop {
             if !subscribed && let Poll::Ready(done) = subscribe.as_mut().poll(context) {

@@ -1,4 +1,4 @@
-//! The reads.
+//! The read statements.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use super::rows::{self, LeafRun, column, fixed_bytes, number, value};
 use crate::block_rows::part_of_run;
 use crate::{EngineError, Head, Lease, LogPosition, ReviewNote, Staged, StagingId, StoredBlock};
 
-/// What is read at once ends with the row that reaches so many bytes: blocks and batches hold
-/// megabytes each at the most.
+/// A read ends with the row that reaches this many bytes: blocks and batches have megabytes each at
+/// most.
 const BYTES_AT_ONCE: i64 = 8 << 20;
 
-/// Rows looked at in one read at the most.
+/// Maximum number of rows in one read.
 const ROWS_AT_ONCE: usize = 4096;
 
 pub(super) async fn elections(session: &mut Session) -> Result<Vec<ElectionId>, EngineError> {
@@ -72,12 +72,12 @@ pub(super) async fn clock(session: &mut Session) -> Result<UnixMillis, EngineErr
     number(row, "now").map(UnixMillis)
 }
 
-/// A span that the server gave; none for what has passed.
+/// A duration from the server; zero if it is negative.
 pub(super) fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)
 }
 
-/// Batches that are not purged, after a place, in order.
+/// Batches after a staging id, without purged ones, in order.
 pub(super) async fn staged(
     session: &mut Session,
     law_id: &ElectionId,
@@ -85,6 +85,7 @@ pub(super) async fn staged(
     limit: usize,
 ) -> Result<Vec<Staged>, EngineError> {
     let Some(after) = column(after.0) else { return Ok(Vec::new()) };
+    // The first row is always read: `before` is the size of the rows before it.
     let sql = "SELECT batch.id, digest, bytes, node, epoch, sequence, hints FROM batch JOIN (
         SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
             SELECT batch.id, octet_length(bytes) AS size FROM batch
@@ -97,7 +98,7 @@ pub(super) async fn staged(
     rows.iter().map(|row| rows::staged(row, law_id)).collect()
 }
 
-/// One batch that is not purged, by its number.
+/// One batch by its number; `None` if it is purged.
 pub(super) async fn batch(
     session: &mut Session,
     law_id: &ElectionId,
@@ -136,7 +137,7 @@ pub(super) async fn staged_through(
     rows.first().map(|row| number(row, "sequence").map(Sequence)).transpose()
 }
 
-/// Where every log stands, and the last place staged for it.
+/// The height of every log, and the last id staged for it.
 pub(super) async fn positions(session: &mut Session) -> Result<Vec<LogPosition>, EngineError> {
     let sql = "SELECT law_id, height,
             coalesce((SELECT max(id) FROM batch WHERE batch.election = head.election AND bytes IS NOT NULL), 0) AS staged
@@ -209,8 +210,7 @@ fn block_without_leaves(row: &tokio_postgres::Row) -> Result<StoredBlock, Engine
     })
 }
 
-/// The runs that hold leaves from one index to before another, in order; none when the log does not
-/// reach so far.
+/// The runs that contain the leaves `start..end`, in order; none when the log is shorter.
 async fn runs(
     session: &mut Session,
     law_id: &ElectionId,
@@ -225,8 +225,7 @@ async fn runs(
     session.read(sql, &[&law_id.as_str(), &start, &end]).await?.iter().map(rows::leaf_run).collect()
 }
 
-/// So many leaves from an index on, each behind its length. `None` when the log does not reach so
-/// far.
+/// `count` leaves from `first`, each prefixed by its length. `None` when the log is shorter.
 pub(super) async fn leaves(
     session: &mut Session,
     law_id: &ElectionId,

@@ -1,5 +1,4 @@
-//! The ledger as it stands at one moment, read beside whoever is writing it, by programs that wait
-//! for each answer.
+//! A snapshot of the ledger for blocking programs, taken while others write to it.
 
 use std::fmt;
 use std::future::Future;
@@ -18,16 +17,16 @@ use super::{queries, schema};
 use crate::services::url::ServiceAddress;
 use crate::{EngineError, Head, LogReader, ReviewNote, StoredBlock};
 
-/// How long the opening may take.
+/// Timeout for opening.
 const OPENING_TIME: Duration = Duration::from_secs(5);
 
-/// How long an answer is waited for: nobody votes meanwhile.
+/// Timeout for an answer: no vote depends on it.
 const ANSWER_TIME: Duration = Duration::from_secs(120);
 
-/// A read-only view of a ledger. What is written after it was opened does not show.
+/// A read-only view of a ledger. It does not show what is written after it was opened.
 ///
-/// Its calls block. They may be made from within a runtime too: the view has a thread of its own
-/// for its connection.
+/// Its calls block. They may also be made from within a runtime: the view has its own thread for
+/// its connection.
 pub struct PostgresReadView {
     session: Arc<Mutex<Session>>,
     runtime: Option<Runtime>,
@@ -36,10 +35,10 @@ pub struct PostgresReadView {
 type Asked<'session, T> = Pin<Box<dyn Future<Output = Result<T, EngineError>> + Send + 'session>>;
 
 impl PostgresReadView {
-    /// Opens the ledger of an address. Makes nothing and migrates nothing.
+    /// Opens the ledger at an address. Creates and migrates nothing.
     ///
     /// # Errors
-    /// [`EngineError::Misconfigured`] when there is none, or it is of another version; else as
+    /// [`EngineError::Misconfigured`] when there is none, or it is of another version; otherwise as
     /// [`PostgresLedger::open`](super::PostgresLedger::open).
     pub fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
         let runtime =
@@ -52,7 +51,7 @@ impl PostgresReadView {
                 .await
                 .unwrap_or_else(|_| Err(silent(&address)))
         });
-        // Dropped where blocking is not allowed, a runtime panics.
+        // Dropping a runtime panics where blocking is not allowed.
         match session {
             Ok(session) => {
                 Ok(Self { session: Arc::new(Mutex::new(session)), runtime: Some(runtime) })
@@ -119,7 +118,7 @@ impl LogReader for PostgresReadView {
     }
 }
 
-/// Runs on the runtime's thread, and blocks this one until it is done.
+/// Runs a future on the runtime's thread, and blocks the caller until it is done.
 fn wait<T: Send + 'static>(
     runtime: &Runtime,
     asked: impl Future<Output = Result<T, EngineError>> + Send + 'static,
@@ -137,7 +136,7 @@ async fn connect(address: &ServiceAddress) -> Result<Session, EngineError> {
     schema::check(&client, &connector.schema)
         .await
         .map_err(|fault| fault.told_at_opening(address))?;
-    // A long export is no fault. The first read fixes the moment.
+    // A long export is not a failure. The first read fixes the snapshot.
     let limits = format!(
         "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = 0",
         ANSWER_TIME.as_millis()

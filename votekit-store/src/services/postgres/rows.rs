@@ -1,5 +1,5 @@
-//! Between the ledger's columns and the types of the core. What does not fit its type is damage,
-//! and says where it was.
+//! Converts columns to the types of the core. A value that does not fit its type is reported as
+//! damage, with its place.
 
 use std::sync::Arc;
 
@@ -14,17 +14,17 @@ use crate::block_rows::{head_digest, holds_leaves};
 use crate::services::hints;
 use crate::{EngineError, Head, Staged, StagingId};
 
-/// A number as PostgreSQL keeps it, in 63 bits. `None` beyond.
+/// A number as PostgreSQL stores it, in 63 bits; `None` if it is larger.
 pub(super) fn column(number: u64) -> Option<i64> {
     i64::try_from(number).ok()
 }
 
-/// A column of a row.
+/// The value of a column.
 pub(super) fn value<'row, T: FromSql<'row>>(row: &'row Row, name: &str) -> Result<T, EngineError> {
     row.try_get(name).map_err(|error| corrupt(format!("column {name}: {error}")))
 }
 
-/// A number that was written by [`column`], or a narrower one.
+/// Reads a number that was written by [`column`], or a narrower one.
 pub(super) fn number<T: TryFrom<i64>>(row: &Row, name: &str) -> Result<T, EngineError> {
     let found: i64 = value(row, name)?;
     T::try_from(found)
@@ -47,7 +47,7 @@ pub(super) fn law_id(row: &Row) -> Result<ElectionId, EngineError> {
         .map_err(|error| corrupt(format!("table election: {error}")))
 }
 
-/// Reads a head, and checks that it is what was stored.
+/// Decodes a head, and verifies its digest.
 pub(super) fn head(row: &Row) -> Result<Head, EngineError> {
     let head = Head {
         size: number(row, "size")?,
@@ -67,14 +67,14 @@ pub(super) fn head(row: &Row) -> Result<Head, EngineError> {
     )))
 }
 
-/// A run of leaves as the table keeps them.
+/// A stored run of leaves.
 pub(super) struct LeafRun {
     pub(super) first_leaf: u64,
     pub(super) leaf_count: u32,
     pub(super) bytes: Vec<u8>,
 }
 
-/// Reads a run, and checks that the leaves are those that were stored.
+/// Decodes a run, and verifies its digest and its number of leaves.
 pub(super) fn leaf_run(row: &Row) -> Result<LeafRun, EngineError> {
     let run = LeafRun {
         first_leaf: number(row, "first_leaf")?,
@@ -92,7 +92,7 @@ pub(super) fn leaf_run(row: &Row) -> Result<LeafRun, EngineError> {
     )))
 }
 
-/// Reads a batch that is not purged, and checks that it is the one that was stored.
+/// Decodes a batch that is not purged, and verifies it against its row.
 pub(super) fn staged(row: &Row, law: &ElectionId) -> Result<Staged, EngineError> {
     let id = number(row, "id")?;
     let damage = |what: String| corrupt(format!("table batch: batch {id} of {law}: {what}"));

@@ -1,5 +1,4 @@
-//! What is checked before anything is trusted to a server, and the schema: made, marked as ours,
-//! brought to the newest version.
+//! Checks a server before it is trusted; creates, identifies and migrates the schema.
 
 use deadpool_postgres::ClientWrapper;
 
@@ -7,22 +6,22 @@ use super::fault::{corrupt, describe, misconfigured, unavailable};
 use crate::EngineError;
 use crate::services::url::ServiceAddress;
 
-/// In order: each makes the version that is its place, from 1.
+/// In order: each creates the version equal to its position, from 1.
 const MIGRATIONS: [&str; 2] = [
     include_str!("../../../migrations/services/001_ledger.sql"),
     include_str!("../../../migrations/services/002_views.sql"),
 ];
 
-/// The schema unless the address names one.
+/// Default schema.
 const DEFAULT_SCHEMA: &str = "votekit";
 
-/// `VKIT`: whoever migrates holds this advisory lock.
+/// `VKIT`: the advisory lock held during a migration.
 const MIGRATION_LOCK: i64 = i32::from_be_bytes(*b"VKIT") as i64;
 
-/// The oldest server whose behaviour was looked at, as it numbers itself.
+/// The oldest server version whose behaviour was examined, as `server_version_num`.
 const OLDEST_SERVER: i32 = 150_000;
 
-/// Why a step stopped.
+/// Why a step failed.
 #[derive(Debug)]
 pub(super) enum Fault {
     Engine(EngineError),
@@ -49,7 +48,7 @@ impl Fault {
         }
     }
 
-    /// What a failure means while nothing was opened yet, and what to do about it.
+    /// The error of a failure while opening, with a hint on what to correct.
     pub(super) fn told(error: &tokio_postgres::Error, address: &ServiceAddress) -> EngineError {
         let reason = format!("{address}: {}", describe(error));
         let Some(answer) = error.as_db_error() else {
@@ -78,7 +77,7 @@ impl Fault {
                 reason,
                 "let the user make its schema (GRANT CREATE ON DATABASE) or make it the owner of the one it is to use",
             ),
-            // Starting, stopping, full: that passes.
+            // Starting, stopping or full: temporary.
             code if ["53", "57", "55", "40"].contains(&&code[..2]) => unavailable(reason),
             code if code.starts_with("28") => {
                 misconfigured(reason, "check the user and the password")
@@ -90,7 +89,7 @@ impl Fault {
     }
 }
 
-/// The schema that an address names.
+/// The schema named by an address.
 pub(super) fn name(address: &ServiceAddress) -> Result<String, EngineError> {
     let name = address.parameter("schema").unwrap_or_else(|| DEFAULT_SCHEMA.to_owned());
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
@@ -106,8 +105,8 @@ pub(super) fn name(address: &ServiceAddress) -> Result<String, EngineError> {
     ))
 }
 
-/// Checks that a server can be trusted with votes: the primary, of a version that is known, that
-/// keeps what it confirms.
+/// Checks that a server can be trusted with votes: the primary, of a known version, that keeps what
+/// it confirms.
 pub(super) async fn check_server(client: &ClientWrapper) -> Result<(), Fault> {
     let sql = "SELECT current_setting('server_version_num')::integer, pg_is_in_recovery(), current_setting('fsync')::boolean,
         current_setting('full_page_writes')::boolean, current_setting('server_encoding')";
@@ -144,7 +143,7 @@ pub(super) async fn check_server(client: &ClientWrapper) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Checks the server, and brings the schema to the newest version, making it if it is not there.
+/// Checks the server, and migrates the schema to the newest version, creating it if it is missing.
 pub(super) async fn prepare(client: &mut ClientWrapper, schema: &str) -> Result<(), Fault> {
     check_server(client).await?;
     if identify(&**client, schema).await? == MIGRATIONS.len() {
@@ -152,7 +151,7 @@ pub(super) async fn prepare(client: &mut ClientWrapper, schema: &str) -> Result<
     }
     let transaction = client.transaction().await?;
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK]).await?;
-    // Others may have migrated while this one waited.
+    // Another process may have migrated while this one waited.
     let version = identify(&*transaction, schema).await?;
     if version == 0 {
         transaction
@@ -176,7 +175,7 @@ pub(super) async fn prepare(client: &mut ClientWrapper, schema: &str) -> Result<
     Ok(())
 }
 
-/// Checks that a schema holds a ledger of exactly this version, and changes nothing.
+/// Checks that a schema holds a ledger of exactly this version. Changes nothing.
 pub(super) async fn check(client: &ClientWrapper, schema: &str) -> Result<(), Fault> {
     check_server(client).await?;
     match identify(&**client, schema).await? {
@@ -197,8 +196,8 @@ pub(super) async fn check(client: &ClientWrapper, schema: &str) -> Result<(), Fa
     }
 }
 
-/// Tells a schema's version; 0 for one that is empty or not there. Refuses other people's and newer
-/// ones.
+/// Returns the version of a schema; 0 if it is empty or missing. Refuses schemas of other programs,
+/// and newer ones.
 async fn identify(
     client: &impl tokio_postgres::GenericClient,
     schema: &str,
@@ -222,7 +221,7 @@ async fn identify(
     );
     let row = match client.query_one(&sql, &[]).await {
         Ok(row) => row,
-        // Columns that ours has are not there: others have a table of that name too.
+        // Our columns are missing: another program has a table of this name.
         Err(error)
             if error.code().is_some_and(|code| ["42703", "42883"].contains(&code.code())) =>
         {

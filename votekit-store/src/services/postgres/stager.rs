@@ -1,5 +1,5 @@
-//! Staging: what waits while one statement is under connector goes into the next one, so one sync of the
-//! server's disk answers many callers.
+//! Stages batches in groups: those that arrive while a statement runs go into the next one, so one
+//! disk sync of the server answers many callers.
 
 use std::sync::Arc;
 
@@ -14,18 +14,17 @@ use crate::essential;
 use crate::services::hints;
 use crate::{Conflict, EngineError, Hints, StagingId};
 
-/// Batches that wait; whoever comes next waits to be queued.
+/// Maximum number of waiting batches; further callers wait to be queued.
 const QUEUE_LENGTH: usize = 1024;
 
-/// Batches in one statement at most. Their answer is small enough for any socket's buffer: the
-/// server never waits for a client that is stopped.
+/// Maximum number of batches in one statement. Their answer fits the buffer of any socket: the
+/// server never waits for a stopped client.
 const GROUP_BATCHES_MAX: usize = 512;
 
-/// Bytes after which a group is written without waiting for more of the queue.
+/// A group of this size, in bytes, takes no more batches from the queue.
 const GROUP_BYTES_MAX: usize = 16 << 20;
 
-/// The connector to the task that stages. The task ends when this is dropped and what was queued is
-/// written.
+/// The queue of the staging task. When it is dropped, the task writes what was queued and ends.
 #[derive(Debug)]
 pub(super) struct Stager(mpsc::Sender<Waiting>);
 
@@ -43,7 +42,7 @@ impl Stager {
         Self(queue)
     }
 
-    /// Stages a batch. Done even if the caller stops waiting.
+    /// Stages a batch, even if the caller stops waiting.
     pub(super) async fn stage(
         &self,
         batch: &Arc<Batch>,
@@ -86,7 +85,7 @@ async fn run(connections: Arc<Connections>, mut queue: mpsc::Receiver<Waiting>) 
     }
 }
 
-/// Writes a group; an answer for each.
+/// Writes a group, and returns an answer for each batch.
 async fn write(
     connections: &Connections,
     group: &[Waiting],

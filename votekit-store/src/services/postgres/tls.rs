@@ -1,4 +1,4 @@
-//! TLS to the server, as `sslmode` asks for it: with libpq's meaning of each mode.
+//! TLS to the server as `sslmode` requests it, with libpq's meaning of each mode.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use super::fault::misconfigured;
 use crate::EngineError;
 use crate::services::url::ServiceAddress;
 
-/// What of the server's certificate is checked.
+/// What is verified of the server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Check {
-    /// Nothing: the connection is encrypted, to whomever.
+    /// Nothing: the connection is encrypted, the server is not authenticated.
     Nothing,
-    /// An authority that is trusted signed it.
+    /// A trusted authority signed it.
     Authority,
     /// And it names the host.
     AuthorityAndHost,
 }
 
-/// How a connection is negotiated, and what makes it.
+/// How a connection is negotiated, and the connector that makes it.
 pub(super) fn connector(
     address: &ServiceAddress,
 ) -> Result<(Negotiation, MakeRustlsConnect), EngineError> {
@@ -73,7 +73,7 @@ pub(super) fn connector(
     Ok((negotiation, MakeRustlsConnect::new(builder.with_no_client_auth())))
 }
 
-/// Those of a PEM file, or the system's.
+/// The certificate authorities of a PEM file, or the system's.
 fn authorities(ca_file: Option<&Path>) -> Result<RootCertStore, EngineError> {
     let mut roots = RootCertStore::empty();
     match ca_file {
@@ -110,7 +110,7 @@ fn no_authority(ca_file: Option<&Path>, rule: &str) -> EngineError {
     )
 }
 
-/// Takes any certificate: `prefer`, and `require` without `ca_file`.
+/// Accepts any certificate: `prefer`, and `require` without `ca_file`.
 #[derive(Debug)]
 struct AnyServer(Arc<CryptoProvider>);
 
@@ -159,7 +159,7 @@ impl ServerCertVerifier for AnyServer {
     }
 }
 
-/// Takes a certificate of a trusted authority, whatever host it names: `verify-ca`.
+/// Accepts a certificate of a trusted authority for any host: `verify-ca`.
 #[derive(Debug)]
 struct AnyHost(Arc<WebPkiServerVerifier>);
 
@@ -174,7 +174,7 @@ impl ServerCertVerifier for AnyHost {
     ) -> Result<ServerCertVerified, Error> {
         match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
         {
-            // The name is looked at last, when all else is in order.
+            // The name is checked last, after everything else.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),

@@ -1,5 +1,4 @@
-//! The writes, each one statement: what the functions of the schema are called with, and what they
-//! tell.
+//! The write statements, one per call: arguments and results of the schema's functions.
 
 use std::time::Duration;
 
@@ -15,10 +14,10 @@ use super::rows::{column, number, value};
 use crate::block_rows::{check, head_digest, runs};
 use crate::{BlockCommit, Conflict, EngineError, Leadership, NoLease, ReviewNote};
 
-/// Batches that a part of a purge destroys at most.
+/// Maximum number of batches purged by one statement.
 const PURGED_AT_ONCE: i64 = 1024;
 
-/// A commit that does not contradict itself, as the columns hold it.
+/// A consistent commit, as columns.
 pub(super) struct PreparedCommit<'commit> {
     commit: &'commit BlockCommit,
     first_leaf: i64,
@@ -38,7 +37,7 @@ pub(super) struct PreparedCommit<'commit> {
 }
 
 impl<'commit> PreparedCommit<'commit> {
-    /// Checks all that can be checked without the log.
+    /// Checks everything that can be checked without the log.
     pub(super) fn new(commit: &'commit BlockCommit) -> Result<Self, EngineError> {
         Self::columns(commit).map_err(|rule| malformed(&commit.law_id, rule))
     }
@@ -138,7 +137,7 @@ impl<'commit> PreparedCommit<'commit> {
     }
 }
 
-/// Writes a row as it is.
+/// Writes a row unchanged.
 pub(super) async fn probe(session: &mut Session) -> Result<(), EngineError> {
     session.write("UPDATE installation SET id = id RETURNING one", &[]).await.map(|_| ())
 }
@@ -177,7 +176,7 @@ pub(super) async fn hold_lease(
         .map_err(|reason| Conflict::NoLease { law_id: law_id.clone(), node, epoch, reason }.into())
 }
 
-/// One statement for all: a node asks often, and for each election that it takes votes for.
+/// One statement for all elections: a node renews often, for each election that it takes votes for.
 pub(super) async fn renew_leases(
     session: &mut Session,
     node: NodeId,
@@ -239,7 +238,7 @@ pub(super) async fn lead(
     Ok(Leadership::Following { leader, remaining: seconds(value(&row, "remaining_seconds")?) })
 }
 
-/// The name stays: when the same holder comes back before anybody else, its term goes on.
+/// The name stays: if the same holder leads again before another one, its term continues.
 pub(super) async fn resign(session: &mut Session, holder: &str) -> Result<(), EngineError> {
     let sql = "WITH resigned AS (
         UPDATE leadership SET until = clock_timestamp() WHERE leader = $1 AND until > clock_timestamp() RETURNING 1
@@ -295,7 +294,7 @@ fn note_digest(note: &ReviewNote) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-/// Destroys some of the evidence; 0 when none is left.
+/// Purges a part of the evidence; returns 0 when none is left.
 pub(super) async fn purge_part(
     session: &mut Session,
     law_id: &ElectionId,
@@ -308,8 +307,8 @@ pub(super) async fn purge_part(
     number(&session.write(sql, &[&law_id.as_str(), &PURGED_AT_ONCE]).await?, "purged")
 }
 
-/// Gives the space of destroyed batches back to be written over. The server does so by itself
-/// later, should this fail.
+/// Makes the space of purged batches reusable at once. If this fails, the server does so later by
+/// itself.
 pub(super) async fn vacuum_evidence(session: &mut Session) {
     if let Err(error) = session.maintain("VACUUM batch").await {
         tracing::warn!(

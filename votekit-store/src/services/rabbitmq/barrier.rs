@@ -1,10 +1,10 @@
-//! Barriers: how it is known that everything published before a moment has been worked through.
+//! Barriers: prove that everything published before a moment was processed.
 //!
-//! A barrier is a message in every validation queue. Whoever reads one waits until everything
-//! before it in that queue is forwarded or refused, and forwards the barrier; whoever reads it in
-//! the last queue waits until everything before it is acknowledged, and answers. What was forwarded
-//! before the barrier stands before it there, since the broker confirmed it first. A barrier that
-//! nobody waits for any more is answered into nothing.
+//! A barrier is a message in every validation queue. Its consumer waits until everything before it
+//! in that queue is forwarded or refused, then forwards the barrier. The consumer of the
+//! aggregation queue waits until everything before it is acknowledged, then replies. A batch
+//! forwarded before the barrier precedes it in the aggregation queue, since the broker confirmed it
+//! first. If the caller no longer waits, the reply is dropped.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,17 +26,17 @@ use super::trouble::{too_late, unavailable};
 use crate::EngineError;
 use crate::retry::until_definite;
 
-/// How long the answers are waited for: whoever asks may ask again.
+/// Timeout for the replies. The caller may retry.
 const ANSWERS_MAX: Duration = Duration::from_secs(60);
 
-/// Probes of others that lie among the dead letters at most: each settling leaves one for as long
-/// as it lasts.
+/// Maximum number of probes of other `settle` calls among the dead letters. Each call leaves one
+/// there while it runs.
 const PROBES_MAX: u16 = 10_000;
 
-/// How long the broker may take for an answer of its own.
+/// Timeout for answers of the broker itself.
 const BROKER_MAX: Duration = Duration::from_secs(5);
 
-/// Waits until everything published before is worked through.
+/// Waits until everything published before this call is processed.
 pub(super) async fn settle(outbox: &Outbox) -> Result<(), EngineError> {
     let session = outbox.session()?;
     let names = &outbox.settings().names;
@@ -76,14 +76,14 @@ pub(super) async fn settle(outbox: &Outbox) -> Result<(), EngineError> {
             )));
         }
     }
-    // Once more: a batch may have been put aside meanwhile, and even sent on its way again behind
-    // the barriers.
+    // Check again: a batch may have been dead-lettered meanwhile, and even republished behind the
+    // barriers.
     still_no_dead_letters(outbox, &probe).await
 }
 
-/// Passes a barrier on, to the next step or to whoever waits for it.
+/// Forwards a barrier to the next step, or replies to its caller.
 pub(super) async fn pass_on(outbox: &Arc<Outbox>, step: Step, properties: BasicProperties) {
-    // One that nobody asks back from is no barrier of ours.
+    // Without a reply-to it is not one of our barriers.
     let Some(reply_to) = properties.reply_to().clone() else { return };
     match step {
         Step::Validation => {
@@ -115,7 +115,7 @@ async fn answer(
     let session = outbox.session()?;
     let answered = async {
         let channel = session.connection.create_channel().await?;
-        // Not mandatory: whoever asked may be gone.
+        // Not mandatory: the caller may be gone.
         let options = BasicPublishOptions::default();
         let correlation = properties.correlation_id().clone().unwrap_or_default();
         let answer =
@@ -128,7 +128,7 @@ async fn answer(
     within(BROKER_MAX, answered).await
 }
 
-/// A queue of this connection alone, for answers.
+/// Declares a queue for replies, exclusive to this connection.
 async fn answer_queue(
     session: &Session,
     name: ShortString,
@@ -143,7 +143,7 @@ async fn answer_queue(
     Ok((channel, name, answers))
 }
 
-/// Leaves a probe where dead letters would be.
+/// Fails if there are dead letters; else leaves a probe in their queue.
 async fn no_dead_letters(outbox: &Outbox) -> Result<Probe, EngineError> {
     let mut look = Look::begin(outbox, PROBES_MAX).await?;
     if look.begins_with_a_letter() {
@@ -157,7 +157,8 @@ async fn no_dead_letters(outbox: &Outbox) -> Result<Probe, EngineError> {
     look.leave_probe().await.ok_or_else(|| put_aside(outbox))
 }
 
-/// Takes the probe away again, which says that nobody drove dead letters meanwhile.
+/// Removes the probe. Fails if there are dead letters, or if the probe is missing: dead letters
+/// were driven meanwhile.
 async fn still_no_dead_letters(outbox: &Outbox, probe: &Probe) -> Result<(), EngineError> {
     let mut look = Look::begin(outbox, PROBES_MAX).await?;
     let mut undisturbed = false;

@@ -1,5 +1,5 @@
-//! What was put aside: messages that were delivered too often and never done with. They can be
-//! looked at, and sent on their way again.
+//! Dead letters: messages delivered too often without being acknowledged. They can be listed and
+//! published again.
 
 use lapin::BasicProperties;
 use lapin::message::Delivery as Message;
@@ -17,47 +17,47 @@ use super::track::acknowledge;
 use crate::EngineError;
 use crate::services::url::ServiceAddress;
 
-/// Letters that are listed at most: the broker lets nobody hold more than 65,535 messages
-/// unacknowledged.
+/// Maximum number of letters listed: the broker allows a consumer at most 65,535 unacknowledged
+/// messages.
 const LISTED_MAX: usize = 65_000;
 
-/// Letters that are on their way to here while one is driven.
+/// Prefetch while letters are driven one by one.
 const DRIVEN_AT_ONCE: u16 = 16;
 
-/// A message that was put aside.
+/// A message that was dead-lettered.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// What it holds.
+    /// The content of the message.
     pub content: DeadContent,
-    /// The digest of the batch; of the whole message when it is none.
+    /// The digest of the batch, or of the whole message when it is not a batch.
     pub digest: Digest,
-    /// The queue that put it aside.
+    /// The queue that dead-lettered it.
     pub queue: String,
-    /// Why: `delivery_limit` means that it was taken and given back more than 20 times.
+    /// Why: `delivery_limit` means that it was delivered and requeued more than 20 times.
     pub reason: String,
-    /// How often it was put aside.
+    /// How often it was dead-lettered.
     pub deaths: u64,
-    /// When it was put aside first, in unix seconds.
+    /// When it was first dead-lettered, in unix seconds.
     pub first_death: Option<UnixSeconds>,
 }
 
-/// What a dead letter holds.
+/// The content of a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeadContent {
-    /// A batch: its votes are undecided.
+    /// A batch, whose votes are undecided.
     Batch {
         /// The election.
         law_id: ElectionId,
-        /// Its number.
+        /// The batch number.
         number: BatchNumber,
-        /// Envelopes in it.
+        /// Number of envelopes.
         count: usize,
     },
-    /// A barrier of a close: nothing is lost with it.
+    /// A barrier of a close: deleting it loses nothing.
     Barrier,
-    /// Something else.
+    /// Any other message.
     Unreadable,
 }
 
@@ -68,10 +68,10 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// Connects to a ballot box that is there.
+    /// Connects to an existing ballot box.
     ///
     /// # Errors
-    /// [`EngineError::Misconfigured`] with what an operator must mend.
+    /// [`EngineError::Misconfigured`], with a hint on what to correct.
     pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
         let (settings, connection) = opening::open(address, IfAbsent::Refuse).await?;
         let publishing = Link::keep((*settings).clone(), "dead letters", Some(connection));
@@ -79,11 +79,11 @@ impl DeadLetters {
         Ok(Self { outbox, _publishing: publishing })
     }
 
-    /// All of them, the oldest first; of more than 65,000 the oldest. They stay where they are.
-    /// Nobody settles meanwhile.
+    /// Lists the dead letters, oldest first, at most 65,000. They stay in the queue. No `settle`
+    /// completes meanwhile.
     ///
     /// # Errors
-    /// [`EngineError::Unavailable`], also when somebody else looks.
+    /// [`EngineError::Unavailable`], also while another process reads the dead letters.
     pub async fn list(self) -> Result<Vec<DeadLetter>, EngineError> {
         let mut letters = Vec::new();
         let mut look = Look::begin(&self.outbox, u16::MAX).await?;
@@ -98,15 +98,15 @@ impl DeadLetters {
         Ok(letters)
     }
 
-    /// Publishes each batch again to validation, and removes it once it is durable there. Barriers
-    /// are removed. Messages that are no batch are published too: validation refuses them and tells
-    /// the reviewers. Takes those alone that are there when it begins. Nobody settles meanwhile,
-    /// and who had begun to has to begin again.
+    /// Publishes each batch to validation again, and removes it once it is durable there. Removes
+    /// barriers. Publishes messages that are not batches too: validation refuses them and notifies
+    /// the reviewers. Handles only the letters present at its start. No `settle` completes
+    /// meanwhile; one that had begun must be repeated.
     ///
     /// # Errors
-    /// [`EngineError::Unavailable`], also when somebody else looks;
-    /// [`EngineError::OutcomeUnknown`]: what was not driven is still there, and driving again is
-    /// safe.
+    /// [`EngineError::Unavailable`], also while another process reads the dead letters;
+    /// [`EngineError::OutcomeUnknown`]: letters that were not driven are still there, and driving
+    /// again is safe.
     pub async fn drive(self) -> Result<Vec<DeadLetter>, EngineError> {
         let mut driven = Vec::new();
         let mut look = Look::begin(&self.outbox, DRIVEN_AT_ONCE).await?;
@@ -117,7 +117,7 @@ impl DeadLetters {
                     acknowledge(&message.acker).await;
                     driven.push(describe(&message));
                 }
-                // Whoever left it there must hear that what it saw is no longer so.
+                // The missing probe makes the `settle` that left it fail: its finding is outdated.
                 Found::Probe(_, acker) => acknowledge(&acker).await,
             }
         }
@@ -141,7 +141,7 @@ impl DeadLetters {
     }
 }
 
-/// The batch, whether it stands behind hints or not. They are made anew on its way.
+/// Reads the batch, with or without hints in front. Validation computes the hints again.
 fn read(bytes: &[u8]) -> Option<Batch> {
     read_batch(bytes).or_else(|_| read_labelled(bytes).map(|(batch, _)| batch)).ok()
 }
@@ -174,7 +174,7 @@ fn describe(message: &Message) -> DeadLetter {
     }
 }
 
-/// What the broker noted when it put the message aside.
+/// The broker's record of the first time the message was dead-lettered, the last of the list.
 fn first_death(properties: &BasicProperties) -> Option<FieldTable> {
     let deaths = properties.headers().as_ref()?.inner().get("x-death")?.as_array()?;
     match deaths.as_slice().last()? {

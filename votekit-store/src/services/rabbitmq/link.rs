@@ -1,8 +1,8 @@
-//! A connection that comes back: whoever needs it asks for the session of the moment, and hears at
+//! A connection that is opened again when it fails. Callers get the current session, or an error at
 //! once when there is none.
 //!
-//! On any trouble the whole connection is dropped, another one is made after a pause, and
-//! everything is declared again. What was not confirmed is published again by whoever published it.
+//! On any failure the whole connection is dropped, another one is opened after a pause, and
+//! everything is declared again. The publisher of an unconfirmed message publishes it again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,29 +25,28 @@ use crate::EngineError;
 use crate::essential;
 use crate::retry::Backoff;
 
-/// How long connecting, logging in and declaring may take together.
+/// Timeout for connecting, logging in and declaring together.
 pub(super) const OPENING_MAX: Duration = Duration::from_millis(4_500);
 
-/// How long a connection without TCP or TLS is waited for.
+/// Timeout for TCP and TLS together.
 const CONNECTING_MAX: Duration = Duration::from_secs(4);
 
-/// How long an orderly end is waited for.
+/// Timeout for an orderly close.
 const CLOSING_MAX: Duration = Duration::from_secs(1);
 
-/// A session that lasted so long did not end for a reason that will end the next one at once.
+/// A session that lasted this long did not end for a reason that will end the next one at once.
 const LIVED: Duration = Duration::from_secs(30);
 
-/// How often it is looked whether a connection still says that it lives.
+/// How often the state of the connection is polled.
 const LOOKING_EVERY: Duration = Duration::from_secs(1);
 
-/// A connection as long as it lasts.
+/// A connection, for as long as it lasts.
 pub(super) struct Session {
     pub(super) connection: Connection,
     publishers: OnceCell<Publishers>,
     trouble: watch::Sender<Option<String>>,
 }
 
-/// How it stands with a link.
 #[derive(Clone)]
 enum State {
     Starting,
@@ -55,17 +54,17 @@ enum State {
     Away(String),
 }
 
-/// Whoever keeps a connection up; it ends with this.
+/// Keeps a connection up until it is dropped.
 pub(super) struct Link {
     view: LinkView,
     _keeper: EndsWithThis,
 }
 
-/// Sees how it stands with a link.
+/// Observes the state of a link.
 #[derive(Clone)]
 pub(super) struct LinkView(watch::Receiver<State>);
 
-/// A task that is ended when this is dropped.
+/// A task that is aborted when this is dropped.
 pub(super) struct EndsWithThis(pub(super) JoinHandle<()>);
 
 impl Drop for EndsWithThis {
@@ -75,7 +74,7 @@ impl Drop for EndsWithThis {
 }
 
 impl Link {
-    /// Keeps a connection up, beginning with one that was just opened, if any.
+    /// Keeps a connection up, starting with `first` if there is one.
     pub(super) fn keep(
         settings: Settings,
         purpose: &'static str,
@@ -100,7 +99,7 @@ impl Link {
 }
 
 impl LinkView {
-    /// The session of the moment.
+    /// The current session.
     pub(super) fn session(&self) -> Result<Arc<Session>, EngineError> {
         match &*self.0.borrow() {
             State::Up(session) => Ok(Arc::clone(session)),
@@ -109,7 +108,7 @@ impl LinkView {
         }
     }
 
-    /// Waits for a session.
+    /// Waits for a session; `None` when the link was dropped.
     pub(super) async fn up(&mut self) -> Option<Arc<Session>> {
         match self.0.wait_for(|state| matches!(state, State::Up(_))).await.as_deref() {
             Ok(State::Up(session)) => Some(Arc::clone(session)),
@@ -117,8 +116,8 @@ impl LinkView {
         }
     }
 
-    /// Waits until there is no session, and says why. While the first one is being made, that is no
-    /// news.
+    /// Waits until the link is away, and returns why. A first connection being opened does not
+    /// count as away.
     pub(super) async fn away(&self) -> EngineError {
         let mut states = self.0.clone();
         match states.wait_for(|state| matches!(state, State::Away(_))).await.as_deref() {
@@ -133,7 +132,7 @@ impl Session {
         Self { connection, publishers: OnceCell::new(), trouble: watch::Sender::new(None) }
     }
 
-    /// Ends the session: something is wrong with it.
+    /// Ends the session after a failure. The first reason is kept.
     pub(super) fn give_up(&self, reason: impl Into<String>) {
         self.trouble.send_if_modified(|trouble| {
             let first = trouble.is_none();
@@ -142,12 +141,12 @@ impl Session {
         });
     }
 
-    /// Whether it was given up.
+    /// Whether the session was given up or the connection is lost.
     pub(super) fn is_over(&self) -> bool {
         self.trouble.borrow().is_some() || !self.connection.status().connected()
     }
 
-    /// Waits for its end, and says why.
+    /// Waits for the end of the session, and returns the reason.
     pub(super) async fn over(&self) -> String {
         let mut events = Box::pin(self.connection.events_listener());
         let mut trouble = self.trouble.subscribe();
@@ -157,8 +156,8 @@ impl Session {
                     return told.ok().and_then(|told| told.clone()).unwrap_or_default();
                 }
                 event = events.next() => match event {
-                    // That ends a channel alone: whoever uses it hears of it, and knows whether the
-                    // session can go on without.
+                    // A soft error ends only a channel. The channel's user sees it too, and knows
+                    // whether the session can continue without the channel.
                     Some(Event::Error(error)) if error.is_amqp_soft_error() => tracing::debug!(
                         event = "broker_channel_closed",
                         %error,
@@ -186,7 +185,7 @@ impl Session {
         }
     }
 
-    /// The channels to publish through.
+    /// The channels to publish through, opened by the first call.
     pub(super) async fn publishers(&self, settings: &Settings) -> Result<&Publishers, EngineError> {
         let opening =
             self.publishers.get_or_try_init(|| Publishers::open(&self.connection, &settings.names));
@@ -218,10 +217,10 @@ async fn keep_up(
         tracing::warn!(event = "broker_lost", purpose, reason, "connection to the broker lost");
         state.send_replace(State::Away(reason.clone()));
         session.give_up(reason);
-        // If it does live, the broker gives what it had delivered to somebody else at once.
+        // If the connection is still alive, closing makes the broker redeliver elsewhere at once.
         let _ = timeout(CLOSING_MAX, session.connection.close(200, "given up".into())).await;
-        // Each end of a session gives back what it held, and what was given back too often is put
-        // aside: so one that ends soon is not followed at once.
+        // Each end of a session requeues what it held, and a message requeued too often is
+        // dead-lettered: so the back-off delays the session after a short one.
         if begun.elapsed() >= LIVED {
             backoff = Backoff::new();
         } else {
@@ -263,7 +262,7 @@ async fn open(settings: &Settings) -> lapin::Result<Connection> {
     Ok(connection)
 }
 
-/// Connects and logs in. The library's own recovery stays off.
+/// Connects and logs in. lapin's own recovery stays off.
 pub(super) async fn connect(settings: &Settings) -> lapin::Result<Connection> {
     let properties = ConnectionProperties::default().with_connection_name("votekit".into());
     let authorities = settings.authorities.clone();
@@ -295,7 +294,7 @@ pub(super) async fn connect(settings: &Settings) -> lapin::Result<Connection> {
     .await
 }
 
-/// The authorities that are trusted: those of the file, or the system's.
+/// The trusted certificate authorities: those of the file, or the system's.
 fn trusted(authorities: Option<&[u8]>) -> std::io::Result<RustlsConnectorConfig> {
     let Some(authorities) = authorities else {
         return RustlsConnectorConfig::new_with_native_certs();

@@ -1,13 +1,12 @@
-//! A look at the dead letters: all of them, from the oldest to a probe that whoever looks puts
-//! behind them.
+//! Reads the dead letters, from the oldest to a probe that the reader publishes behind them.
 //!
-//! The broker's own count does not do. It leaves out what somebody holds unacknowledged, and says 0
-//! while the queue elects a leader. So the queue has a single active consumer, which is whoever
-//! looks: a second one waits, and gets first what the first one held. And the end of what is there
-//! is a probe: that it was confirmed and came back proves a leader.
+//! The broker's message count is not sufficient: it leaves out unacknowledged messages, and is 0
+//! while the queue elects a leader. So the queue has a single active consumer, the reader: a second
+//! reader waits, and first gets what the first one held. A probe marks the end of the queue: its
+//! confirm and its delivery prove that the queue has a leader.
 //!
-//! A probe that is left there proves later that nobody has driven the dead letters meanwhile, since
-//! driving takes probes away. One that nobody asks for any more expires.
+//! A probe that is left in the queue proves later that the dead letters were not driven meanwhile,
+//! since driving removes probes. An abandoned probe expires.
 
 use std::time::Duration;
 
@@ -26,48 +25,49 @@ use super::track::acknowledge;
 use super::trouble::{too_late, unavailable};
 use crate::EngineError;
 
-/// How long the broker may take for one answer.
+/// Timeout for one answer of the broker.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// How long a probe that was left there lasts: longer than settling takes. In milliseconds, as the
-/// broker wants it.
+/// Lifetime of a probe left in the queue: longer than settling takes. In milliseconds, as text, as
+/// the broker expects it.
 const PROBE_MS: &str = "180000";
 
-/// A probe, by its name.
+/// A probe, identified by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Probe(ShortString);
 
-/// What lies there.
+/// A message in the queue.
 pub(super) enum Found {
-    /// What was put aside.
+    /// A dead letter.
     Letter(Box<Message>),
-    /// A probe of somebody else, or of an earlier look.
+    /// A probe of another process, or of an earlier look.
     Probe(Probe, Acker),
 }
 
-/// Sees the dead letters, while nobody else does. What was not taken away lies there again when
-/// this ends.
+/// Exclusive reader of the dead letters. When it ends, everything that was not acknowledged is in
+/// the queue again.
 pub(super) struct Look<'a> {
     outbox: &'a Outbox,
     holding: Holding,
-    /// Came, and was not shown yet.
+    /// Delivered, and not returned by `next` yet.
     ahead: Option<Message>,
-    /// The end of what there is.
+    /// The probe that marks the end of the queue.
     last: Option<Probe>,
-    /// Takes the end away.
+    /// Acknowledges `last`; set once `last` was delivered.
     last_acker: Option<Acker>,
 }
 
 impl<'a> Look<'a> {
-    /// Waits until nobody else looks. So many messages can be seen without being taken away.
+    /// Waits until no other look is active. At most `unacknowledged_max` messages can be read
+    /// without being acknowledged.
     pub(super) async fn begin(
         outbox: &'a Outbox,
         unacknowledged_max: u16,
     ) -> Result<Self, EngineError> {
         let session = outbox.session()?;
         let queue = outbox.settings().names.dead_letters.clone();
-        // In a task of its own: one that is given up halfway must not keep what was delivered to
-        // it.
+        // In a separate task: after a timeout it still completes, and dropping its result releases
+        // what was delivered.
         let beginning = tokio::spawn(async move {
             let channel = session.connection.create_channel().await?;
             let (waiting, _) = count(&channel, &queue).await?;
@@ -90,14 +90,14 @@ impl<'a> Look<'a> {
         Ok(look)
     }
 
-    /// Whether a letter comes first. It is known without a probe, so that whoever asks again and
-    /// again leaves none behind.
+    /// Whether the first message is a letter. Needs no probe, so that repeated calls leave none
+    /// behind.
     pub(super) fn begins_with_a_letter(&self) -> bool {
         self.ahead.as_ref().is_some_and(|message| !is_of(&message.properties, PROBE))
     }
 
-    /// The next one, the oldest first; `None` behind the last one that was there when this was
-    /// asked first.
+    /// Returns the next message, oldest first; `None` after the last one that was there at the
+    /// first call.
     pub(super) async fn next(&mut self) -> Result<Option<Found>, EngineError> {
         if self.last_acker.is_some() {
             return Ok(None);
@@ -121,13 +121,13 @@ impl<'a> Look<'a> {
         Ok(None)
     }
 
-    /// Ends at the end, and leaves its probe there.
+    /// Ends the look and leaves its probe in the queue. Returns the probe if the end was reached.
     pub(super) async fn leave_probe(self) -> Option<Probe> {
         self.holding.end().await;
         self.last_acker.and(self.last)
     }
 
-    /// Ends, and leaves no probe if the end was reached.
+    /// Ends the look, and removes its probe if the end was reached.
     pub(super) async fn end(self) {
         if let Some(acker) = &self.last_acker {
             acknowledge(acker).await;
@@ -159,8 +159,8 @@ async fn put_probe(outbox: &Outbox) -> Result<Probe, EngineError> {
     Ok(Probe(name))
 }
 
-/// What was delivered and not taken away. Left in no other way than by the end of its channel,
-/// which gives it back before anybody else gets something.
+/// The unacknowledged deliveries. They are released only by closing the channel, which requeues
+/// them before another consumer gets anything.
 struct Holding {
     channel: Channel,
     consumer: Consumer,

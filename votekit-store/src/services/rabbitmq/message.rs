@@ -1,4 +1,4 @@
-//! What travels through the queues: batches as they are, validated batches, barriers, and notes for
+//! The messages in the queues: batches, validated batches, barriers, probes, and notes for
 //! reviewers.
 //!
 //! The bytes of a validated batch are specified in `docs/formats.md`.
@@ -11,28 +11,28 @@ use super::topology::table;
 use crate::Hints;
 use crate::services::hints;
 
-/// The type of a message that is a batch.
+/// Message type of a batch.
 pub(super) const BATCH: &str = "batch";
 
-/// The type of a message that is a batch behind its hints.
+/// Message type of a batch with its hints in front.
 pub(super) const LABELLED: &str = "validated-batch";
 
-/// The type of a message that is a batch which was not staged.
+/// Message type of a batch that was not staged.
 const REJECTED: &str = "rejected-batch";
 
-/// The type of a barrier: see [`super::barrier`].
+/// Message type of a barrier: see [`super::barrier`].
 pub(super) const BARRIER: &str = "barrier";
 
-/// The type of a probe: see [`super::look`].
+/// Message type of a probe: see [`super::look`].
 pub(super) const PROBE: &str = "probe";
 
-/// The type of a note for reviewers.
+/// Message type of a note for reviewers.
 pub(super) const REVIEW: &str = "review";
 
 const PERSISTENT: u8 = 2;
 const MAGIC: &[u8; 8] = b"VKLABEL1";
 
-/// The properties of a message that carries a batch.
+/// Properties of a message that carries a batch.
 pub(super) fn carrying(batch: &Batch, kind: &'static str) -> BasicProperties {
     let law: FieldTable =
         table([("law-id", AMQPValue::LongString(batch.header().law_id.as_str().into()))]);
@@ -41,7 +41,7 @@ pub(super) fn carrying(batch: &Batch, kind: &'static str) -> BasicProperties {
         .with_headers(law)
 }
 
-/// The properties of a message that carries a batch which was not staged.
+/// Properties of a message that carries a batch that was not staged.
 pub(super) fn rejected(batch: &Batch, reason: &str) -> BasicProperties {
     let law_id = batch.header().law_id.as_str();
     let headers = table([
@@ -51,7 +51,7 @@ pub(super) fn rejected(batch: &Batch, reason: &str) -> BasicProperties {
     carrying(batch, REJECTED).with_headers(headers)
 }
 
-/// The properties of a message that outlives the broker.
+/// Properties of a message that survives a restart of the broker.
 pub(super) fn persistent(kind: &'static str, content_type: &'static str) -> BasicProperties {
     BasicProperties::default()
         .with_type(kind.into())
@@ -60,12 +60,12 @@ pub(super) fn persistent(kind: &'static str, content_type: &'static str) -> Basi
         .with_app_id("votekit".into())
 }
 
-/// Whether a message says it is of a type.
+/// Whether a message declares this type.
 pub(super) fn is_of(properties: &BasicProperties, kind: &str) -> bool {
     properties.kind().as_ref().is_some_and(|found: &ShortString| found.as_str() == kind)
 }
 
-/// A batch behind its hints.
+/// Encodes a batch with its hints in front.
 pub(super) fn write_labelled(batch: &Batch, hints: &Hints) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(MAGIC.len() + 4 + hints.len() + batch.as_bytes().len());
     bytes.extend_from_slice(MAGIC);
@@ -75,7 +75,7 @@ pub(super) fn write_labelled(batch: &Batch, hints: &Hints) -> Vec<u8> {
     bytes
 }
 
-/// Reads a batch behind its hints, or says which rule is broken.
+/// Decodes a batch with its hints in front, or returns the broken rule.
 pub(super) fn read_labelled(bytes: &[u8]) -> Result<(Batch, Hints), String> {
     let rest = bytes.strip_prefix(MAGIC).ok_or("it does not start with VKLABEL1")?;
     let (count, mut rest) = rest.split_first_chunk().ok_or("it ends before the hints")?;
@@ -94,7 +94,7 @@ pub(super) fn read_labelled(bytes: &[u8]) -> Result<(Batch, Hints), String> {
     Ok((batch, hints))
 }
 
-/// Reads a batch, or says which rule is broken.
+/// Parses a batch, or returns the broken rule.
 pub(super) fn read_batch(bytes: &[u8]) -> Result<Batch, String> {
     Batch::parse(bytes.to_vec()).map_err(|error| error.to_string())
 }

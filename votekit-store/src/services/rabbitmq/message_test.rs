@@ -71,7 +71,7 @@ fn hints_that_say_nothing_are_refused() {
     assert!(read_labelled(batch.as_bytes()).is_err());
 }
 
-/// The vectors of `fixtures/vectors/queue/` are made from `batch.hex` by the text of
+/// The vectors of `fixtures/vectors/queue/` were made from `batch.hex` according to
 /// `docs/formats.md`, section 5, not by this code.
 #[test]
 fn the_golden_messages_are_reproduced() {

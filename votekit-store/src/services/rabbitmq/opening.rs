@@ -1,5 +1,4 @@
-//! The opening: whoever opens a ballot box, for whatever, is told at once what an operator must
-//! mend.
+//! Opens a ballot box, and reports at once what an operator must correct.
 
 use std::sync::Arc;
 
@@ -13,16 +12,16 @@ use super::trouble::{explain, misconfigured, too_late};
 use crate::EngineError;
 use crate::services::url::ServiceAddress;
 
-/// What is done when there is no ballot box of that prefix.
+/// What to do when no ballot box of that prefix exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IfAbsent {
-    /// One is made.
+    /// Declare it.
     Make,
-    /// That is a mistake.
+    /// Return an error.
     Refuse,
 }
 
-/// Connects to a ballot box whose queues are those that the address tells of.
+/// Connects to a ballot box whose queues match the address.
 pub(super) async fn open(
     address: &ServiceAddress,
     if_absent: IfAbsent,

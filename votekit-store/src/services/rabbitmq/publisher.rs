@@ -1,4 +1,4 @@
-//! Messages out: confirmed, or said not to be.
+//! Publishes messages, and waits until the broker confirms them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,31 +15,31 @@ use super::topology::Names;
 use super::trouble::{outcome_unknown, unavailable};
 use crate::EngineError;
 
-/// How long a confirm is waited for.
+/// Timeout for a confirm.
 const CONFIRM_MAX: Duration = Duration::from_secs(5);
 
-/// How long a sign of life is waited for.
+/// Timeout for a ping.
 const PING_MAX: Duration = Duration::from_secs(2);
 
-/// Where a message goes.
+/// The queue that a message goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Destination {
-    /// A validation queue.
+    /// A validation queue, by its index.
     Validation(usize),
-    /// To whoever stages.
+    /// Validated batches, for staging.
     Aggregation,
-    /// To outside auditors.
+    /// Notes, for outside auditors.
     Review,
-    /// To officials: what was not staged.
+    /// Batches that were not staged, for officials.
     Rejected,
-    /// Beside what was put aside.
+    /// Probes, behind the dead letters.
     DeadLetters,
 }
 
-/// One channel a destination.
+/// One channel per queue.
 ///
-/// The library hands a returned message to whichever confirm of the channel resolves next. With a
-/// channel a queue that can only be a message to the same queue, which is then missing for both.
+/// lapin attaches a returned message to the next confirm that resolves on the channel. With a
+/// channel per queue that can only be a message to the same queue, which is then missing for both.
 pub(super) struct Publishers {
     validation: Vec<Channel>,
     aggregation: Channel,
@@ -72,7 +72,7 @@ async fn confirming(connection: &Connection) -> lapin::Result<Channel> {
     Ok(channel)
 }
 
-/// Publishes through the session of the moment.
+/// Publishes through the current session.
 pub(super) struct Outbox {
     link: LinkView,
     settings: Arc<Settings>,
@@ -92,17 +92,17 @@ impl Outbox {
         self.link.session()
     }
 
-    /// The next validation queue in turn.
+    /// The next validation queue, round robin.
     pub(super) fn next_in_turn(&self) -> Destination {
         Destination::Validation(
             self.rotation.fetch_add(1, Ordering::Relaxed) % self.settings.names.validation.len(),
         )
     }
 
-    /// Publishes a message, and returns once the broker has it for good.
+    /// Publishes a message, and returns once the broker has stored it durably.
     ///
-    /// `Unavailable`: surely not stored. `OutcomeUnknown`: perhaps. A refusal by the broker (a
-    /// nack) is of the second kind: it promises nothing, in either direction.
+    /// `Unavailable`: certainly not stored. `OutcomeUnknown`: perhaps stored. A nack is of the
+    /// second kind: it promises nothing, in either direction.
     pub(super) async fn publish(
         &self,
         to: Destination,
@@ -145,8 +145,8 @@ impl Outbox {
                 Err(outcome_unknown(error.to_string()))
             }
             Err(_) => {
-                // A broker that is short of something says so and comes to itself; one that says
-                // nothing is better asked anew.
+                // A blocked broker reports it and recovers by itself; a silent one needs a new
+                // connection.
                 if !session.connection.status().blocked() {
                     session.give_up("no confirm came in time");
                 }
@@ -155,7 +155,7 @@ impl Outbox {
         }
     }
 
-    /// Whether the broker answers.
+    /// Checks that the broker answers.
     pub(super) async fn ping(&self) -> Result<(), EngineError> {
         let session = self.link.session()?;
         let publishers = session.publishers(&self.settings).await?;
@@ -192,7 +192,7 @@ fn judge(
     match confirmation {
         Confirmation::Ack(None) => Ok(()),
         Confirmation::Ack(Some(returned)) => {
-            // Everything is declared again on the next connection.
+            // The next connection declares everything again.
             session.give_up(format!("the queue {queue} is missing"));
             if returned.properties.message_id() == message_id {
                 Err(unavailable(format!("the queue {queue} is missing: the message came back")))

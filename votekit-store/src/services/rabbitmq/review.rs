@@ -1,5 +1,5 @@
-//! Notes for outside auditors: what is not expected to be accepted, and what was refused. No
-//! choice, no credential hash, no time finer than a minute.
+//! Notes for outside auditors about envelopes not expected to be accepted and about refused
+//! batches. They contain no choice, no credential hash, no time finer than a minute.
 
 use lapin::BasicProperties;
 use serde::Serialize;
@@ -20,7 +20,7 @@ struct Note<'a> {
     /// Node, epoch and sequence.
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<String>,
-    /// Of the batch, or of the whole message when it is none.
+    /// The digest of the batch, or of the whole message when it is not a batch.
     digest: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
@@ -39,7 +39,7 @@ struct NotedEnvelope {
     received: u64,
 }
 
-/// The note on the envelopes that are not expected to be accepted, if there are any.
+/// The note on the envelopes that are not expected to be accepted; `None` if there are none.
 pub(super) fn unexpected(batch: &Batch, hints: &Hints) -> Option<(BasicProperties, Vec<u8>)> {
     let envelopes: Vec<NotedEnvelope> = batch
         .envelopes()
@@ -63,12 +63,12 @@ pub(super) fn unexpected(batch: &Batch, hints: &Hints) -> Option<(BasicPropertie
     (!envelopes.is_empty()).then(|| message(&about(batch, "unexpected", None, envelopes)))
 }
 
-/// The note on a batch that was refused.
+/// The note on a refused batch.
 pub(super) fn refused(batch: &Batch, reason: &str) -> (BasicProperties, Vec<u8>) {
     message(&about(batch, "refused", Some(reason), Vec::new()))
 }
 
-/// The note on bytes that are no batch.
+/// The note on bytes that are not a batch.
 pub(super) fn unreadable(bytes: &[u8], reason: &str) -> (BasicProperties, Vec<u8>) {
     let digest = Digest::of(bytes).to_string();
     let note = Note {
@@ -103,7 +103,7 @@ fn about<'a>(
 }
 
 fn message(note: &Note<'_>) -> (BasicProperties, Vec<u8>) {
-    // Texts and numbers always make JSON.
+    // Strings and numbers always serialize to JSON.
     let json = serde_json::to_vec(note).unwrap_or_default();
     (persistent(REVIEW, "application/json"), json)
 }

@@ -1,4 +1,4 @@
-//! What an address says about a ballot box: the broker, the names, the number of queues.
+//! The settings of a ballot box in its address: broker, names, number of queues.
 
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 
@@ -7,25 +7,25 @@ use super::trouble::misconfigured;
 use crate::EngineError;
 use crate::services::url::ServiceAddress;
 
-/// Validation queues, unless the address says otherwise.
+/// Default number of validation queues.
 const QUEUES: usize = 4;
 
-/// The most validation queues: each costs a channel in every process, and a consensus group in the
-/// broker.
+/// Maximum number of validation queues: each costs a channel in every process, and a consensus
+/// group in the broker.
 const QUEUES_MAX: usize = 64;
 
-/// The longest prefix, in bytes: names in the broker are at most 255 bytes long.
+/// Maximum length of a prefix, in bytes: names in the broker have at most 255 bytes.
 const PREFIX_BYTES_MAX: usize = 100;
 
-/// Seconds after which a silent connection is asked whether it lives; after twice as many it is
-/// given up.
+/// AMQP heartbeat, in seconds: a connection is probed after this silence, and given up after twice
+/// as long.
 const HEARTBEAT_SECONDS: u16 = 10;
 
-/// Where the broker is and how its queues are called. Prints no password: it does not print.
+/// The broker and the names of its queues. Not `Debug`: the URI contains the password.
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) uri: AMQPUri,
-    /// The authorities to be trusted in place of the system's: PEM.
+    /// PEM of the certificate authorities trusted in place of the system's.
     pub(super) authorities: Option<Vec<u8>>,
     pub(super) names: Names,
     /// The address without its password.
@@ -33,7 +33,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Reads them from an address.
+    /// Reads the settings from an address.
     pub(super) fn read(address: &ServiceAddress) -> Result<Self, EngineError> {
         let fault =
             |reason: String, hint: &str| misconfigured(format!("{address}: {reason}"), hint);
@@ -98,7 +98,7 @@ fn is_prefix(text: &str) -> bool {
 }
 
 fn uri(address: &ServiceAddress) -> AMQPUri {
-    // The broker's own first account, for whoever tries it out on one machine.
+    // The broker's default account, for trials on one machine.
     let username =
         Some(address.user()).filter(|user| !user.is_empty()).unwrap_or_else(|| "guest".to_owned());
     let password = address.password().map_or_else(

@@ -1,10 +1,9 @@
-//! Queues spread over the processes that consume them: whoever has more than its share gives one
-//! up, and the process that waits longest takes it over.
+//! Spreads queues over the processes that consume them: a process with more than its share gives
+//! one up, and the process that has waited longest takes it over.
 //!
-//! The broker does not tell a consumer that it is the active one. What comes does: so only queues
-//! in which something moves are shared out, which are the ones that matter. Nor does it count those
-//! who wait for a queue: so each process consumes one more queue, in which nothing ever comes, and
-//! whose consumers it counts.
+//! The broker does not report which consumer is active; deliveries show it. So only queues with
+//! traffic are spread, which are the ones that matter. Nor does the broker count waiting consumers:
+//! so each process also consumes one queue that is always empty, and counts its consumers.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,14 +16,14 @@ use super::link::Session;
 use super::topology::{Names, count};
 use super::track::Track;
 
-/// How often shares are looked at; up to half as long again is added, so that processes do not act
-/// at once.
+/// Interval between checks; up to half as long is added, so that processes do not act at the same
+/// time.
 const EVERY: Duration = Duration::from_secs(3);
 
-/// How long it is left at that when they cannot be looked at.
+/// Pause after a failed check.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
-/// The subscriptions of a step.
+/// The subscriptions of a step, by queue.
 pub(super) struct Shares(Mutex<Vec<Option<Arc<Track>>>>);
 
 impl Shares {
@@ -43,11 +42,11 @@ impl Shares {
     }
 }
 
-/// Gives up a queue at a time while this process has more than its share, for as long as the
-/// session lasts.
+/// Gives up one queue at a time while this process has more than its share. Runs as long as the
+/// session.
 ///
-/// Without it queues are consumed all the same, by whoever came first: so its queue, which one
-/// broker of a cluster has alone, may be away.
+/// Best effort: without it, each queue stays with the process that consumed it first. So the
+/// counting queue, which lives on a single node of the broker, need not be available.
 pub(super) async fn keep_to_share(session: &Session, names: &Names, shares: &Shares) -> Infallible {
     loop {
         let Err(error) = watch(session, names, shares).await;
@@ -89,13 +88,13 @@ async fn watch(session: &Session, names: &Names, shares: &Shares) -> lapin::Resu
     }
 }
 
-/// The queues that one of so many processes should have, rounded up.
+/// The share of one process, rounded up.
 fn share(queues: usize, processes: usize) -> usize {
     queues.div_ceil(processes.max(1))
 }
 
-/// Up to half of the pause.
+/// A random time of up to half of [`EVERY`].
 fn jitter() -> Duration {
-    // Without randomness processes act at once, which costs a change of hands.
+    // Without random numbers processes act at the same time, which costs extra handovers.
     EVERY * (getrandom::u32().unwrap_or_default() % 256) / 512
 }

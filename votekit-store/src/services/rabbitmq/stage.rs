@@ -1,16 +1,15 @@
-//! One step of the way: the queues that lead to it, and what a process has taken of them.
+//! One step of the pipeline: its queues, and the messages that this process holds.
 //!
 //! # Why order holds
 //!
-//! [`super::barrier`] needs that whoever reads a message of a queue knows everything before it to
-//! be done with, or holds it. Each queue here has a single active consumer. When it dies, the
-//! broker puts back what it held, in one step with activating the next one, in the old order and
-//! before everything that was never delivered. So what stands before a message in the queue was let
-//! go of by an earlier consumer, or comes to the new one before that message does.
+//! [`super::barrier`] requires that when a consumer reads a message, everything before it in the
+//! queue is acknowledged or held by this consumer. Each queue here has a single active consumer.
+//! When it dies, the broker requeues what it held and activates the next one in one step; requeued
+//! messages keep their order and precede those that were never delivered. So every earlier message
+//! was acknowledged by an earlier consumer, or reaches the new one first.
 //!
-//! A consumer that was merely cancelled would keep what it holds while the next one goes on behind
-//! it. So a queue is never left by a cancellation: its channel is closed, which to the queue is a
-//! death.
+//! A cancelled consumer would keep what it holds while the next one continues behind it. So
+//! consumers are never cancelled: their channel is closed, which the queue treats as a death.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -38,23 +37,21 @@ use crate::essential;
 use crate::retry::until_definite;
 use crate::{EngineError, Hints};
 
-/// How long the end of a channel is waited for.
+/// Timeout for closing a channel.
 const CLOSING_MAX: Duration = Duration::from_secs(1);
 
-/// How long a queue that is given up waits for what is being worked on.
+/// How long giving up a queue waits for deliveries that workers still process.
 const GIVING_WAY_MAX: Duration = Duration::from_secs(5);
 
-/// Which step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Batches as they were published.
+    /// Batches as published.
     Validation,
-    /// Batches behind their hints.
+    /// Batches with their hints in front.
     Aggregation,
 }
 
 impl Step {
-    /// Its queues.
     pub(super) fn queues(self, names: &Names) -> &[ShortString] {
         match self {
             Self::Validation => &names.validation,
@@ -62,8 +59,8 @@ impl Step {
         }
     }
 
-    /// Messages of a queue that a process holds at most. Those of the last queue are staged many at
-    /// a time.
+    /// Maximum number of unacknowledged messages per queue and process. Higher for aggregation,
+    /// where batches are staged in groups.
     fn prefetch(self) -> u16 {
         match self {
             Self::Validation => 32,
@@ -79,14 +76,14 @@ impl Step {
     }
 }
 
-/// A message that was taken and read.
+/// A message that was delivered and decoded.
 struct Incoming {
     batch: Arc<Batch>,
     hints: Hints,
     receipt: Receipt,
 }
 
-/// What lets go of a message.
+/// Acknowledges one message.
 #[derive(Clone)]
 struct Receipt {
     track: Arc<Track>,
@@ -96,18 +93,18 @@ struct Receipt {
 
 impl Receipt {
     async fn let_go(&self) {
-        // First here, so that a barrier does not wait for the answer.
+        // The track comes first, so that a barrier does not wait for the broker.
         self.track.let_go(self.tag);
         acknowledge(&self.acker).await;
     }
 }
 
-/// One step of the way, as a process sees it. Consumes nothing before it is asked for something.
+/// One step in this process. Consumes nothing before the first call of `next`.
 pub(super) struct Stage {
     step: Step,
     outbox: Arc<Outbox>,
     intray: mpsc::UnboundedSender<Incoming>,
-    /// Unbounded in itself: the prefetch bounds it.
+    /// Unbounded; the prefetch limits it.
     incoming: AsyncMutex<mpsc::UnboundedReceiver<Incoming>>,
     working: Mutex<Working>,
     running: OnceLock<(Link, EndsWithThis)>,
@@ -136,6 +133,7 @@ impl Stage {
                 biased;
                 next = incoming.recv() => {
                     let Some(Incoming { batch, hints, receipt }) = next else { return Err(super::trouble::unavailable("the ballot box was closed")) };
+                    // False when the queue is being given up: the broker redelivers the message.
                     if receipt.track.hand_out(receipt.tag) {
                         let mut working = self.working();
                         working.last_tag += 1;
@@ -149,12 +147,12 @@ impl Stage {
         }
     }
 
-    /// Whether a message is still to be let go of. It may be somebody else's by now.
+    /// Whether a message is not acknowledged yet. Another consumer may have it by now.
     pub(super) fn holds(&self, tag: u64) -> bool {
         self.working().receipts.contains_key(&tag)
     }
 
-    /// Lets go of a message. Of one that is somebody else's by now, too: that one comes again.
+    /// Acknowledges a message. If another consumer has it by now, this has no effect there.
     pub(super) async fn let_go(&self, tag: u64) {
         let receipt = self.working().receipts.remove(&tag);
         if let Some(receipt) = receipt {
@@ -189,7 +187,7 @@ impl Stage {
     }
 }
 
-/// Takes messages off the queues of a step.
+/// Consumes the queues of a step.
 struct Consumption {
     step: Step,
     outbox: Arc<Outbox>,
@@ -215,7 +213,7 @@ impl Consumption {
                     .await {}
             });
         }
-        // Any of them ends with the session alone.
+        // Each task ends only with the session.
         if let Some(Ok(Err(error))) = tasks.join_next().await {
             session.give_up(error.to_string());
         } else {
@@ -224,7 +222,7 @@ impl Consumption {
         tasks.shutdown().await;
     }
 
-    /// Consumes one queue, subscribing again each time after it was given to another process.
+    /// Consumes one queue, and subscribes again each time it was given to another process.
     async fn consume_queue(
         self: &Arc<Self>,
         session: &Session,
@@ -241,7 +239,7 @@ impl Consumption {
         }
     }
 
-    /// Takes what comes until the queue is to be given to somebody else.
+    /// Handles messages until the queue is to be given to another process.
     async fn take_all(self: &Arc<Self>, mut subscription: Subscription) -> lapin::Result<()> {
         let track = Arc::clone(&subscription.track);
         let mut chores = JoinSet::new();
@@ -260,7 +258,7 @@ impl Consumption {
         Ok(())
     }
 
-    /// Sorts one message: a barrier, a batch, or neither.
+    /// Dispatches one message: a barrier, a batch, or neither.
     fn take(self: &Arc<Self>, message: Message, track: &Arc<Track>, chores: &mut JoinSet<()>) {
         let receipt = Receipt {
             track: Arc::clone(track),
@@ -280,7 +278,7 @@ impl Consumption {
         }
         match self.step.read(&message.data) {
             Ok((batch, hints)) => {
-                // The other end lives as long as the task.
+                // Never fails: the receiver lives as long as the task.
                 let _ = self.intray.send(Incoming { batch: Arc::new(batch), hints, receipt });
             }
             Err(reason) => {
@@ -292,7 +290,8 @@ impl Consumption {
         }
     }
 
-    /// A message that is no batch goes to the reviewers, and never back into the queue.
+    /// Sends the reviewers a note on a message that is not a batch, and acknowledges it: it never
+    /// returns to the queue.
     async fn refuse_unreadable(&self, bytes: &[u8], reason: &str, receipt: &Receipt) {
         let queue = &self.step.queues(&self.outbox.settings().names)[receipt.track.queue];
         tracing::error!(
@@ -321,7 +320,7 @@ fn lost_queue() -> lapin::Error {
     std::io::Error::other("the broker ended the subscription: was the queue deleted?").into()
 }
 
-/// A subscription, left in no other way than by the end of its channel.
+/// A subscription, which ends only by closing its channel.
 struct Subscription {
     consumer: Consumer,
     channel: Channel,
@@ -353,7 +352,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.track.lose();
-        // A consumer that is merely dropped cancels itself, and order would be lost: see above.
+        // A dropped consumer cancels itself, and order would be lost: see the module header.
         if self.channel.status().connected()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
@@ -362,8 +361,8 @@ impl Drop for Subscription {
     }
 }
 
-/// Ends a subscription by the end of its channel: what it holds is given back before anybody else
-/// gets something.
+/// Ends a subscription by closing its channel: the broker requeues what it holds before another
+/// consumer gets anything.
 pub(super) async fn end(channel: Channel, consumer: Consumer) {
     let _ = timeout(CLOSING_MAX, channel.close(200, "given up".into())).await;
     drop(consumer);

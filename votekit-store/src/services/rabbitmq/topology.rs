@@ -7,54 +7,54 @@
 //!                         └─▶ votes.review   (bounded: the oldest go first)
 //! ```
 //!
-//! All queues are durable quorum queues, but `votes.validators`: that one holds nothing, lies on
-//! one broker and is there while somebody validates. Those that batches pass through have one
-//! active consumer each, so that what they hold is taken in order, and another process takes over
-//! when that one dies; in dead letters one looks at a time, so that nobody takes for empty what
-//! another one holds.
+//! All queues are durable quorum queues except `votes.validators`: it is always empty, lives on one
+//! node of the broker, and exists while a process validates. Queues that carry batches have a
+//! single active consumer each, so that messages are taken in order, and another process takes over
+//! when that one dies. So has the dead-letter queue, so that no reader takes the queue for empty
+//! while another one holds its messages.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
-/// A message that was given back so often is put aside.
+/// A message requeued more often than this is dead-lettered.
 const DELIVERIES_MAX: i64 = 20;
 
-/// Messages for reviewers that are kept.
+/// Maximum number of notes kept for reviewers.
 const REVIEW_MESSAGES_MAX: i64 = 100_000;
 
-/// Among dead letters and rejected batches nothing is ever dropped for having been looked at.
+/// Delivery limit of the dead letters and rejected batches: reading must never drop a message.
 const LOOKS_MAX: i64 = 1_000_000_000;
 
-/// What everything is called.
+/// The names of the exchange and the queues.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     pub(super) exchange: ShortString,
     pub(super) validation: Vec<ShortString>,
     pub(super) aggregation: ShortString,
     pub(super) review: ShortString,
-    /// Batches that were not staged. They are kept for good, and may be browsed.
+    /// Batches that were not staged. They are kept permanently, and may be browsed.
     pub(super) rejected: ShortString,
     pub(super) dead_letters: ShortString,
-    /// A queue that stays empty: whoever validates consumes it, and is counted.
+    /// A queue that stays empty. Each validating process consumes it, and is counted by it.
     pub(super) validators: ShortString,
-    /// What the names of queues for answers begin with. They are within what a user may be held to.
+    /// Prefix of the names of reply queues, covered by `permissions`.
     answers: ShortString,
-    /// The queue that would come next if there were one more for validation.
+    /// The validation queue that would follow the last one.
     beyond: ShortString,
 }
 
 impl Names {
-    /// What a user must be allowed, as `rabbitmqctl set_permissions` takes it: everything of these
-    /// names, and answers through the exchange of the broker's own.
+    /// The permissions a user needs, as arguments of `rabbitmqctl set_permissions`: everything with
+    /// these names, and replies through the broker's default exchange.
     pub(super) fn permissions(&self) -> String {
         let ours = self.exchange.as_str().trim_end_matches("exchange").replace('.', "\\.");
         format!("'^{ours}' '^({ours}|amq\\.default$)' '^{ours}'")
     }
 
-    /// A name for a queue of one connection, which nobody else has.
+    /// A unique name for the reply queue of one connection.
     pub(super) fn for_answers(&self) -> ShortString {
-        // Taken twice, the second queue is refused, and its owner asks again.
+        // On a collision the second declaration is refused, and its caller retries.
         let drawn = getrandom::u64().unwrap_or_else(|_| std::process::id().into());
         format!("{}.{drawn:016x}", self.answers).into()
     }
@@ -81,7 +81,7 @@ impl Names {
         }
     }
 
-    /// Every queue, that of dead letters last: where it is, all of them are, which [`survey`]
+    /// All queues, the dead-letter queue last: if it exists, all the others do, which [`survey`]
     /// relies on.
     fn queues(&self) -> Vec<(&ShortString, FieldTable)> {
         let passed_through = || {
@@ -91,8 +91,9 @@ impl Names {
                 ("x-delivery-limit", AMQPValue::LongLongInt(DELIVERIES_MAX)),
                 ("x-dead-letter-exchange", text(self.exchange.as_str())),
                 ("x-dead-letter-routing-key", text(self.dead_letters.as_str())),
-                // A dead letter is an undecided batch: it stays here until the other queue has it.
-                // This needs reject-publish, which without a limit of length rejects nothing.
+                // A dead letter is an undecided batch: it stays here until the dead-letter queue
+                // has it. This requires reject-publish, which rejects nothing without a length
+                // limit.
                 ("x-dead-letter-strategy", text("at-least-once")),
                 ("x-overflow", text("reject-publish")),
             ])
@@ -121,8 +122,8 @@ impl Names {
     }
 }
 
-/// Declares all of it. What is there already with the same arguments stays as it is. The routing
-/// key of a queue is its name.
+/// Declares the exchange and all queues. Existing ones with the same arguments are unchanged. The
+/// routing key of a queue is its name.
 pub(super) async fn declare(connection: &Connection, names: &Names) -> lapin::Result<()> {
     let channel = connection.create_channel().await?;
     let exchange = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
@@ -150,20 +151,20 @@ pub(super) async fn declare(connection: &Connection, names: &Names) -> lapin::Re
     channel.close(200, "declared".into()).await
 }
 
-/// The validation queues of a broker, held against those that somebody was told of.
+/// The validation queues of a broker, compared with the number in the address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CredentialStatus {
-    /// Nobody has declared any, or not come to the end of it.
+    /// None was declared, or not all of them yet.
     Absent,
-    /// As many as there should be.
+    /// The expected number.
     Whole,
-    /// Others were told of more: nobody would take what lies in this one.
+    /// Other processes use more queues: this one would have no consumer.
     TooMany(ShortString),
-    /// Others were told of fewer: nobody would take what was put into this one.
+    /// Other processes use fewer queues: this one is missing, and they would not consume it.
     TooFew(ShortString),
 }
 
-/// Looks which validation queues there are, and declares none.
+/// Checks which validation queues exist, and declares none.
 pub(super) async fn survey(
     connection: &Connection,
     names: &Names,
@@ -183,7 +184,7 @@ pub(super) async fn survey(
 }
 
 async fn is_missing(connection: &Connection, queue: &ShortString) -> lapin::Result<bool> {
-    // The broker ends the channel with the answer that a queue is missing.
+    // The broker closes the channel when it answers that a queue is missing.
     let channel = connection.create_channel().await?;
     match count(&channel, queue).await {
         Ok(_) => channel.close(200, "asked".into()).await.map(|()| false),
@@ -194,7 +195,7 @@ async fn is_missing(connection: &Connection, queue: &ShortString) -> lapin::Resu
     }
 }
 
-/// Messages that wait in a queue, and those who consume it.
+/// The number of waiting messages of a queue, and of its consumers.
 pub(super) async fn count(channel: &Channel, queue: &ShortString) -> lapin::Result<(u32, u32)> {
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let queue = channel.queue_declare(queue.clone(), options, FieldTable::default()).await?;

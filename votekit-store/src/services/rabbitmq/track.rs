@@ -1,4 +1,4 @@
-//! What a process holds of one queue, in the order in which it came.
+//! The unacknowledged deliveries of one queue in a process, in queue order.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,22 +7,22 @@ use lapin::Acker;
 use lapin::options::BasicAckOptions;
 use tokio::sync::watch;
 
-/// The deliveries of one subscription. Tags are the broker's: ascending in the order of the queue.
+/// The deliveries of one subscription. Tags are the broker's, ascending in queue order.
 pub(super) struct Track {
     pub(super) queue: usize,
     held: Mutex<Held>,
-    /// Counts changes.
+    /// Incremented by each change, to wake waiting tasks.
     changes: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct Held {
     phase: Phase,
-    /// Taken and not let go of.
+    /// Delivered and not acknowledged.
     outstanding: BTreeSet<u64>,
-    /// Those of them that somebody works on.
+    /// Those of `outstanding` that a worker has.
     handed_out: BTreeSet<u64>,
-    /// Whether anything ever came.
+    /// Whether anything was ever delivered.
     active: bool,
 }
 
@@ -32,7 +32,7 @@ enum Phase {
     Taking,
     /// Nothing more is handed out.
     Yielding,
-    /// The broker gives to somebody else what was not let go of.
+    /// The broker delivers what was not acknowledged to another consumer.
     Lost,
 }
 
@@ -41,14 +41,14 @@ impl Track {
         Self { queue, held: Mutex::default(), changes: watch::Sender::new(0) }
     }
 
-    /// A delivery came.
+    /// Records a delivery.
     pub(super) fn take(&self, tag: u64) {
         let mut held = self.held();
         held.outstanding.insert(tag);
         held.active = true;
     }
 
-    /// A delivery is handed out, unless it is somebody else's by now.
+    /// Hands a delivery to a worker. `false` when the queue is being given up.
     pub(super) fn hand_out(&self, tag: u64) -> bool {
         let mut held = self.held();
         let taking = held.phase == Phase::Taking;
@@ -58,7 +58,7 @@ impl Track {
         taking
     }
 
-    /// A delivery is done with.
+    /// Removes a processed delivery.
     pub(super) fn let_go(&self, tag: u64) {
         let mut held = self.held();
         held.outstanding.remove(&tag);
@@ -67,8 +67,8 @@ impl Track {
         self.changed();
     }
 
-    /// Waits until everything that came before a delivery is done with. `false` when the
-    /// subscription ended first.
+    /// Waits until everything delivered before `tag` is processed. `false` when the subscription
+    /// ends first.
     pub(super) async fn reached(&self, tag: u64) -> bool {
         let mut changes = self.changes.subscribe();
         loop {
@@ -87,32 +87,31 @@ impl Track {
         }
     }
 
-    /// Waits until nobody works on anything of it.
+    /// Waits until no worker has a delivery.
     pub(super) async fn idle(&self) {
         let mut changes = self.changes.subscribe();
         while !self.held().handed_out.is_empty() && changes.changed().await.is_ok() {}
     }
 
-    /// Whether this process is the one to whom the queue delivers, as far as it can know: something
-    /// came.
+    /// Whether this process is the queue's active consumer, inferred from its deliveries.
     pub(super) fn is_active(&self) -> bool {
         let held = self.held();
         held.active && held.phase == Phase::Taking
     }
 
-    /// Hands nothing out any more.
+    /// Stops handing out deliveries.
     pub(super) fn give_way(&self) {
         self.held().phase = Phase::Yielding;
         self.changed();
     }
 
-    /// Waits until it is asked to give way.
+    /// Waits until the queue is to be given up.
     pub(super) async fn gives_way(&self) {
         let mut changes = self.changes.subscribe();
         while self.held().phase == Phase::Taking && changes.changed().await.is_ok() {}
     }
 
-    /// The subscription is over.
+    /// Records the end of the subscription.
     pub(super) fn lose(&self) {
         self.held().phase = Phase::Lost;
         self.changed();
@@ -127,8 +126,8 @@ impl Track {
     }
 }
 
-/// Tells the broker that a delivery is done with. On a connection that is lost it cannot be told:
-/// the delivery comes again, which is harmless.
+/// Acknowledges a delivery. On a lost connection this fails, and the broker redelivers, which is
+/// harmless.
 pub(super) async fn acknowledge(acker: &Acker) {
     if let Err(error) = acker.ack(BasicAckOptions::default()).await {
         tracing::debug!(event = "acknowledgement_lost", %error, "acknowledgement lost");

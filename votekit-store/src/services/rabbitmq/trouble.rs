@@ -1,4 +1,4 @@
-//! What goes wrong with a broker, told in the words of [`EngineError`].
+//! Maps failures of the broker to [`EngineError`].
 
 use lapin::ErrorKind;
 
@@ -7,7 +7,7 @@ use crate::EngineError;
 
 const ENGINE: &str = "the ballot box (RabbitMQ)";
 
-/// Surely nothing was written.
+/// Nothing was written.
 pub(super) fn unavailable(reason: impl Into<String>) -> EngineError {
     EngineError::Unavailable { engine: ENGINE, reason: reason.into() }
 }
@@ -17,17 +17,17 @@ pub(super) fn outcome_unknown(reason: impl Into<String>) -> EngineError {
     EngineError::OutcomeUnknown { engine: ENGINE, reason: reason.into() }
 }
 
-/// An operator must mend it.
+/// An operator must correct it.
 pub(super) fn misconfigured(reason: impl Into<String>, hint: impl Into<String>) -> EngineError {
     EngineError::Misconfigured { engine: ENGINE, reason: reason.into(), hint: hint.into() }
 }
 
-/// A call that took too long.
+/// The error of a call that took too long.
 pub(super) fn too_late() -> lapin::Error {
     std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time").into()
 }
 
-/// What the broker means by refusing to be opened.
+/// Explains why the broker could not be opened.
 pub(super) fn explain(settings: &Settings, error: &lapin::Error) -> EngineError {
     let shown = &settings.shown;
     let user = &settings.uri.authority.userinfo.username;

@@ -1,21 +1,22 @@
-//! How an election lies in Redis: small hashes, spread over all slots.
+//! The layout of an election in Redis: small hashes, spread over all slots.
 //!
 //! ```text
 //! PREFIX:layout              the version of this layout, "1"
-//! PREFIX:laws                the elections there are, a set
-//! PREFIX:{LAW}               about an election, a hash: see meta.rs
-//! PREFIX:{LAW:BITS:BUCKET}   electors whose registry keys share their first BITS bits, a hash:
-//!                              first 16 bytes of T → by which request it was first used: 0 unused, -1 revoked, else 32 bits of the request, signed
-//!                              the empty field → "v1": the bucket is there, though it may hold nobody
-//! PREFIX:{LAW:BITS:BUCKET}:d the requests that came after the first ones, a hash: see scripts.rs
+//! PREFIX:laws                a set: the elections
+//! PREFIX:{LAW}               a hash about an election: see meta.rs
+//! PREFIX:{LAW:BITS:BUCKET}   a hash: the electors whose registry keys share their first BITS bits
+//!                              first 16 bytes of T → first use: 0 unused, -1 revoked, else 32 bits
+//!                                                    of the request, signed
+//!                              the empty field     → "v1": the bucket exists, even if it is empty
+//! PREFIX:{LAW:BITS:BUCKET}:d a hash: the requests that came after the first ones, see scripts.rs
 //! PREFIX:{LAW:BITS:BUCKET}:n a bucket while it is first written
 //! ```
 //!
-//! What stands in braces chooses the slot, so the three keys of a bucket are on one server. About
-//! 64 electors share a bucket: few enough for Redis to keep it as one packed list (by default up to
-//! 512 entries), where an elector takes 20 bytes, 24 once they have voted, and no pointer. The
-//! number of buckets is fixed when the first roll is loaded. 16 bytes of T are enough to tell
-//! electors apart: the registry is a hint, and 128 bits do not meet by chance.
+//! The text in braces determines the slot, so the three keys of a bucket are on one server. About
+//! 64 electors share a bucket: few enough for Redis to store it as one listpack (by default up to
+//! 512 entries), where an elector takes 20 bytes, 24 after voting, and no pointer. The number of
+//! buckets is fixed when the first roll is loaded. 16 bytes of T suffice to distinguish electors:
+//! the registry only gives hints, and 128 bits do not collide by chance.
 
 use std::ops::Range;
 
@@ -27,16 +28,16 @@ use crate::FirstUse;
 /// The layout this program reads and writes.
 pub(super) const VERSION: &str = "1";
 
-/// Electors that a bucket is made for.
+/// Electors per bucket for which the number of buckets is chosen.
 const ELECTORS_A_BUCKET: u64 = 64;
-/// However small an election is, its buckets lie on all servers.
+/// Minimum: the buckets of a small election are spread over all servers too.
 const BITS_MIN: u32 = 6;
 const BITS_MAX: u32 = 24;
 const FIELD_BYTES: usize = 16;
-/// Buckets that are asked about in one pipeline.
+/// Maximum number of buckets queried in one pipeline.
 const BUCKETS_AT_ONCE: usize = 4096;
 
-/// The names of everything that an installation has in Redis.
+/// The names of all keys of an installation.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     prefix: String,
@@ -52,7 +53,7 @@ pub(super) struct Buckets {
 impl Names {
     pub(super) const PREFIX_BYTES_MAX: usize = 50;
 
-    /// `None` when the prefix would be misread, or is too long.
+    /// `None` when the prefix is too long, or contains characters with a meaning in keys.
     pub(super) fn new(prefix: &str) -> Option<Self> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         let good =
@@ -78,7 +79,7 @@ impl Names {
 }
 
 impl Buckets {
-    /// How many bits number the buckets of so many electors.
+    /// The number of bits that number the buckets of `electors` electors.
     pub(super) fn bits_for(electors: u64) -> u32 {
         electors
             .div_ceil(ELECTORS_A_BUCKET)
@@ -87,7 +88,7 @@ impl Buckets {
             .clamp(BITS_MIN, BITS_MAX)
     }
 
-    /// Whether so many bits can have been chosen by [`Buckets::bits_for`].
+    /// Whether [`Buckets::bits_for`] can have returned this number.
     pub(super) fn is_sound(bits: u32) -> bool {
         (BITS_MIN..=BITS_MAX).contains(&bits)
     }
@@ -96,7 +97,7 @@ impl Buckets {
         0..1 << self.bits
     }
 
-    /// All buckets, a few thousand at a time.
+    /// All buckets, in ranges of a few thousand.
     pub(super) fn parts(&self) -> impl Iterator<Item = Range<u32>> + use<> {
         let end = 1 << self.bits;
         (0..end)
@@ -114,25 +115,23 @@ impl Buckets {
         format!("{}{bucket:x}}}", self.head)
     }
 
-    /// Where the further requests of its electors stand.
+    /// The key of the further requests of its electors.
     pub(super) fn later_key(&self, bucket: u32) -> String {
         format!("{}{bucket:x}}}:d", self.head)
     }
 
-    /// Where it is written first.
+    /// The key under which it is first written.
     pub(super) fn new_key(&self, bucket: u32) -> String {
         format!("{}{bucket:x}}}:n", self.head)
     }
 
-    /// What each bucket holds of lists whose keys ascend: every bucket once, also those without
-    /// any.
+    /// Splits lists of ascending keys by bucket. Every bucket occurs once, even if it is empty.
     pub(super) fn cut<'a>(&'a self, lists: Vec<Credentials<'a>>) -> Cuts<'a> {
         Cuts { buckets: self, lists, next: 0 }
     }
 }
 
-/// A list of credentials, or what is left of it: keys that ascend, with their first uses, or all
-/// unused.
+/// A list of credentials, or the rest of one: ascending keys with their first uses, or all unused.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Credentials<'a> {
     pub(super) keys: &'a [RegistryKey],
@@ -146,7 +145,7 @@ pub(super) struct Cuts<'a> {
     next: u32,
 }
 
-/// A bucket, and what each list has for it.
+/// A bucket, and the part of each list that belongs to it.
 pub(super) type Cut<'a> = (u32, Vec<Credentials<'a>>);
 
 impl<'a> Iterator for Cuts<'a> {
@@ -164,7 +163,7 @@ impl<'a> Iterator for Cuts<'a> {
 }
 
 impl<'a> Credentials<'a> {
-    /// Takes off what stands at the beginning for a bucket.
+    /// Splits off the leading keys that belong to a bucket.
     fn split(&mut self, buckets: &Buckets, bucket: u32) -> Self {
         let end =
             self.keys.iter().position(|key| buckets.of(key) != bucket).unwrap_or(self.keys.len());
@@ -187,8 +186,8 @@ pub(super) fn field(key: &RegistryKey) -> &[u8] {
     &key.as_bytes()[..FIELD_BYTES]
 }
 
-/// A first use as it is stored: signed, since a packed list keeps a signed number of 32 bits in 5
-/// bytes and a larger one in 9.
+/// A first use as stored: signed, since a listpack stores a signed 32-bit number in 5 bytes and a
+/// larger one in 9.
 pub(super) fn stored(used: FirstUse) -> i32 {
     used.0.cast_signed()
 }

@@ -1,11 +1,11 @@
-//! Loading a roll, and putting an election back as the log tells it.
+//! Loads a roll, and rebuilds an election from the log.
 //!
-//! A bucket of a roll that is loaded for the first time is written beside its place and then moved
-//! there, unless something is there already (`RENAMENX`). Whatever is there is only added to,
-//! credential by credential (`HSETNX`). So a load can be interrupted anywhere, run again, or run
-//! twice at once, and never unspends anything. Once a roll is loaded, a bucket that is missing is
-//! one that Redis lost, with what it knew of votes: then loading refuses, and only the log brings
-//! it back (`rebuild`).
+//! While a roll is loaded for the first time, each bucket is written under a temporary key and then
+//! renamed, unless the bucket exists (`RENAMENX`). Existing buckets are only added to, credential
+//! by credential (`HSETNX`). So a load can be interrupted anywhere, repeated, or run twice at the
+//! same time, and never makes a used credential unused. Once a roll is loaded, a missing bucket is
+//! one that Redis lost, together with its marks: loading then refuses, and only the log can restore
+//! it (`rebuild`).
 
 use std::sync::Arc;
 
@@ -21,22 +21,22 @@ use super::server::{Effect, Keyed, unexpected};
 use super::{CHANGE_PATIENCE, ENGINE, Inner, RedisRegistry};
 use crate::{EngineError, KnownElectors, RollOrigin};
 
-/// Buckets that go to Redis in one pipeline: some 300 KB.
+/// Buckets per pipeline: about 300 KB.
 const BUCKETS_AT_ONCE: usize = 256;
-/// Pipelines on their way at once: one is made while others are answered.
+/// Pipelines in flight: one is built while others are answered.
 const PIPELINES: usize = 4;
 
-/// Told now and then how many electors have been written so far.
+/// Called now and then with the number of electors written so far.
 pub type Progress<'a> = dyn Fn(u64) + Send + Sync + 'a;
 
 impl RedisRegistry {
-    /// Loads a roll: adds its credentials, unspent. Those that are there stay as they are. Tells
-    /// how many credentials are registered now.
+    /// Loads a roll: adds its credentials, unused. Existing ones are unchanged. Returns the number
+    /// of credentials registered now.
     ///
     /// # Errors
-    /// [`EngineError`]: what was loaded stays, and loading again goes on.
-    /// [`EngineError::Misconfigured`] when credentials of another pepper or an unfinished roll are
-    /// there, and when Redis has lost part of what was loaded.
+    /// [`EngineError`]: what was loaded stays, and loading again continues.
+    /// [`EngineError::Misconfigured`] when the registry holds credentials of another pepper or an
+    /// unfinished roll, or when Redis lost a part of what was loaded.
     pub async fn load_roll(
         &self,
         law_id: &ElectionId,
@@ -49,7 +49,7 @@ impl RedisRegistry {
         inner.check_load(law_id, origin, count).await?;
         let mut meta = inner.begin(law_id, count, origin).await?;
         if let Some(origin) = origin {
-            // Somebody else may have begun in between.
+            // Another process may have begun a load since the check.
             meta.refuse_other(law_id, origin)?;
         }
         let buckets = inner.names.buckets(law_id, meta.bits);
@@ -58,8 +58,7 @@ impl RedisRegistry {
         let roll = Credentials { keys: keys.keys(), uses: None };
         inner.write_all(law_id, &buckets, vec![roll], write, progress).await?;
         let registered = if first {
-            // While an election is loaded for the first time nobody can revoke: counting fields is
-            // enough, and fast.
+            // Nothing can be revoked during a first load: counting fields is sufficient, and fast.
             let found = inner.count_fields(&buckets).await?.0;
             refuse_fewer(law_id, found, count)?;
             if found > count {
@@ -85,13 +84,13 @@ impl RedisRegistry {
         Ok(registered)
     }
 
-    /// Puts an election in the place of whatever the registry has of it: its lists, without keys in
-    /// common, and how each credential stands.
+    /// Replaces everything the registry holds of an election by these lists, which have no keys in
+    /// common, and the first uses of their credentials.
     ///
-    /// Bucket by bucket: a vote that is marked meanwhile may be forgotten.
+    /// Works bucket by bucket: a vote that is marked meanwhile may be forgotten.
     ///
     /// # Errors
-    /// [`EngineError`]: doing it again is safe.
+    /// [`EngineError`]: repeating it is safe.
     pub async fn rebuild(
         &self,
         law_id: &ElectionId,
@@ -102,7 +101,7 @@ impl RedisRegistry {
         let inner = &self.inner;
         let count: u64 = electors.iter().map(|list| list.keys.len() as u64).sum();
         let before = inner.begin(law_id, count, None).await?;
-        // Buckets that were made for far fewer would be no packed lists any more.
+        // Buckets made for far fewer electors would no longer be listpacks.
         let bits = before.bits.max(Buckets::bits_for(count).saturating_sub(2));
         let buckets = inner.names.buckets(law_id, bits);
         let lists = electors
@@ -144,19 +143,18 @@ impl LawMeta {
     }
 }
 
-/// How a bucket is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Write {
-    /// It is probably not there.
+    /// The bucket probably does not exist.
     First,
-    /// What is there stays.
+    /// Existing credentials are unchanged.
     Merge,
-    /// What is there goes.
+    /// The bucket is replaced.
     Replace,
 }
 
 impl Inner {
-    /// Writes every bucket, some hundreds in each pipeline.
+    /// Writes every bucket, some hundreds per pipeline.
     async fn write_all(
         &self,
         law_id: &ElectionId,
@@ -182,7 +180,7 @@ impl Inner {
         }
     }
 
-    /// Writes some buckets; tells how many credentials that were.
+    /// Writes some buckets, and returns the number of their credentials.
     async fn write_part(
         &self,
         law_id: &ElectionId,
@@ -209,6 +207,7 @@ impl Inner {
             self.server.run(&first_commands(buckets, &part), Effect::Writes, CHANGE_PATIENCE).await;
         let taken: Vec<Cut<'_>> = match answers {
             Ok(answers) => {
+                // Two answers per bucket: the second one is that of RENAMENX.
                 let moved = answers.into_iter().skip(1).step_by(2);
                 part.into_iter()
                     .zip(moved)
@@ -216,8 +215,8 @@ impl Inner {
                     .map(|(cut, _)| cut)
                     .collect()
             }
-            // Another loader moved what this one wrote, between this one's two commands: then there
-            // is nothing to move.
+            // Another loader renamed the temporary key between this one's two commands: nothing is
+            // left to rename.
             Err(
                 EngineError::Unavailable { reason, .. }
                 | EngineError::OutcomeUnknown { reason, .. },
@@ -233,7 +232,7 @@ impl Inner {
         self.server.run(&news, Effect::Writes, CHANGE_PATIENCE).await.map(drop)
     }
 
-    /// Adds to buckets what is not in them; tells whether all of them were there, or were made.
+    /// Adds missing credentials to buckets. Returns whether all buckets existed or were made.
     async fn merge(
         &self,
         buckets: &Buckets,
@@ -264,7 +263,7 @@ impl Inner {
         self.server.run(&commands, Effect::Writes, CHANGE_PATIENCE).await.map(drop)
     }
 
-    /// Refuses what a load must not go on with, before anything is written.
+    /// Refuses a load that must not proceed, before anything is written.
     pub(super) async fn check_load(
         &self,
         law_id: &ElectionId,
@@ -274,8 +273,8 @@ impl Inner {
         let Some(meta) = self.read_meta(law_id).await? else {
             let buckets = self.names.buckets(law_id, Buckets::bits_for(electors));
             let (fields, _) = self.count_fields(&buckets).await?;
-            // What is said of an election is written before its first credential, by whomever, and
-            // never removed.
+            // Every loader writes the metadata before the first credential, and never removes it.
+            // It is read again, since a load may have begun between the two reads.
             let lost = fields > 0 && self.read_meta(law_id).await?.is_none();
             return if lost { Err(part_is_gone(law_id, "what was said")) } else { Ok(()) };
         };
@@ -289,7 +288,7 @@ impl Inner {
         }
     }
 
-    /// Refuses an election that was loaded and of which Redis lost part.
+    /// Refuses an election of which Redis lost a part after it was loaded.
     pub(super) async fn refuse_gone(
         &self,
         law_id: &ElectionId,
@@ -304,7 +303,7 @@ impl Inner {
         }
     }
 
-    /// Fields of all buckets, but for the empty ones, and how many buckets are not there.
+    /// Counts the fields of all buckets, without the empty ones, and the missing buckets.
     async fn count_fields(&self, buckets: &Buckets) -> Result<(u64, u64), EngineError> {
         let (mut sum, mut missing) = (0, 0);
         for part in buckets.parts() {
@@ -319,7 +318,7 @@ impl Inner {
         Ok((sum, missing))
     }
 
-    /// Removes buckets that nobody reads any more.
+    /// Removes buckets that are no longer read.
     async fn remove(&self, buckets: &Buckets) -> Result<(), EngineError> {
         for part in buckets.parts() {
             let remove =
@@ -330,13 +329,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Lets go of what is known about an election.
+    /// Drops the cached metadata of an election.
     pub(super) fn forget(&self, law_id: &ElectionId) {
         self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(law_id);
     }
 }
 
-/// What an addition makes of a bucket that is not there.
+/// What a merge does with a missing bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Missing {
     Make,
@@ -355,7 +354,7 @@ fn refuse_fewer(law_id: &ElectionId, found: u64, wanted: u64) -> Result<(), Engi
     })
 }
 
-/// Two commands a bucket: written beside its place, moved there if nothing is there.
+/// Two commands per bucket: write it under a temporary key, rename it unless the bucket exists.
 fn first_commands(buckets: &Buckets, part: &[Cut<'_>]) -> Vec<Keyed> {
     let mut commands = Vec::with_capacity(2 * part.len());
     for (bucket, cut) in part {

@@ -1,7 +1,7 @@
-//! Marking: one script an envelope, one round trip a master for all of a batch.
+//! Marks credentials: one script call per envelope, one round trip per master for a whole batch.
 //!
-//! A batch does not wait for a registry that is away: it goes on without hints. So after a failure
-//! nobody asks until the registry has answered again.
+//! A batch does not wait for an unavailable registry: it continues without hints. So after a
+//! failure, marking fails at once until the registry answers again.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -19,7 +19,7 @@ use crate::essential;
 use crate::retry::{Backoff, is_passing};
 use crate::{EngineError, FirstUse, Hint, Mark};
 
-/// How long marking may take, with a retry or two.
+/// Timeout for marking, with a retry or two.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Inner {
@@ -38,7 +38,7 @@ impl Inner {
         if let Some(told) = self.try_mark(law_id, &meta, marks).await? {
             return Ok(told);
         }
-        // It may have been loaded anew, into other buckets.
+        // The election may have been rebuilt with other buckets.
         let meta = self.loaded_now(law_id).await?;
         self.try_mark(law_id, &meta, marks).await?.ok_or_else(|| EngineError::Unavailable {
             engine: ENGINE,
@@ -46,7 +46,7 @@ impl Inner {
         })
     }
 
-    /// `None` when a bucket is not there.
+    /// `None` when a bucket is missing.
     async fn try_mark(
         self: &Arc<Self>,
         law_id: &ElectionId,
@@ -76,8 +76,9 @@ impl Inner {
         answers.iter().map(expectation).collect()
     }
 
-    /// After a failure, lets nobody ask until the registry answers.
+    /// After a temporary failure, makes marking fail at once until the registry answers.
     pub(super) fn watch(self: &Arc<Self>, error: &EngineError) {
+        // Only the call that sets the flag starts a watch.
         if !is_passing(error) || self.away.swap(true, Ordering::Relaxed) {
             return;
         }

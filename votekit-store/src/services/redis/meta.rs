@@ -1,5 +1,5 @@
-//! What Redis holds about an election beside its electors: whether it is loaded, in how many
-//! buckets, and from what.
+//! Metadata of an election in Redis: whether it is loaded, into how many buckets, and from which
+//! manifests.
 
 use std::sync::Arc;
 
@@ -12,28 +12,27 @@ use super::server::{Effect, Keyed};
 use super::{ENGINE, Inner, QUESTION_PATIENCE, RedisRegistry};
 use crate::{EngineError, RollOrigin};
 
-/// How old what is known of an election may be when its votes are marked.
+/// Maximum age of cached metadata when votes are marked.
 const AGE_MAX: Duration = Duration::from_secs(1);
 
-/// What a registry says about an election.
+/// The metadata of an election in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LawMeta {
-    /// Whether a roll was loaded to its end.
+    /// Whether a roll was loaded completely.
     pub ready: bool,
-    /// Credentials added, less revoked, as of the last load or supplement that came to its end.
+    /// Credentials added minus revoked, as of the last completed load or supplement.
     pub registered: u64,
-    /// The hash scheme and the pepper's marks in one word, when the loader told them.
+    /// The hash scheme and the pepper's marks in one word, if the loader gave them.
     pub scheme: Option<String>,
-    /// The manifests that were loaded to their end, in their order.
+    /// The completely loaded manifests, in their order.
     pub manifests: Vec<Digest>,
-    /// The manifest whose load was begun first: while it is not at its end, no other is taken.
+    /// The manifest of the first load. Until that load is complete, no other is accepted.
     pub begun: Option<Digest>,
     pub(super) bits: u32,
 }
 
 impl LawMeta {
-    /// A registry takes the credentials of one pepper, and one roll to its end before anything
-    /// else.
+    /// Refuses credentials of another pepper, and any other roll before the first one is complete.
     pub(super) fn refuse_other(
         &self,
         law_id: &ElectionId,
@@ -77,7 +76,7 @@ impl LawMeta {
 }
 
 impl RedisRegistry {
-    /// What the registry says about an election; `None` when it has nothing of it.
+    /// The metadata of an election; `None` when the registry holds nothing of it.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -85,7 +84,7 @@ impl RedisRegistry {
         self.inner.read_meta(law_id).await
     }
 
-    /// The elections that anything was loaded for.
+    /// The elections for which anything was loaded.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -107,7 +106,7 @@ impl RedisRegistry {
 }
 
 impl Inner {
-    /// What is known of an election that is loaded, a second old at the most.
+    /// The metadata of a loaded election, at most a second old.
     pub(super) async fn loaded(
         self: &Arc<Self>,
         law_id: &ElectionId,
@@ -126,14 +125,14 @@ impl Inner {
         self.loaded_now(law_id).await
     }
 
-    /// The same, read anew.
+    /// The metadata of a loaded election, read now.
     pub(super) async fn loaded_now(
         self: &Arc<Self>,
         law_id: &ElectionId,
     ) -> Result<LawMeta, EngineError> {
         let began = Instant::now();
-        // That a roll is not loaded is no failure of the server's: only one that does not answer is
-        // left alone for a while.
+        // A missing roll is not a failure of the server: only a server that does not answer stops
+        // marking for a while.
         let meta = self.read_meta(law_id).await.inspect_err(|error| self.watch(error))?;
         let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match meta {
@@ -159,8 +158,8 @@ impl Inner {
         read(law_id, fields)
     }
 
-    /// Says that an election is being loaded, and from what, if nothing is said of it yet; gives
-    /// what is.
+    /// Records that an election is being loaded, and from what, unless that is recorded already.
+    /// Returns what is recorded.
     pub(super) async fn begin(
         &self,
         law_id: &ElectionId,
@@ -186,7 +185,7 @@ impl Inner {
         self.read_meta(law_id).await?.ok_or_else(|| damaged("what was just written is gone"))
     }
 
-    /// Says that an election is loaded, and from what.
+    /// Records that an election is loaded, and from what.
     pub(super) async fn finish(
         &self,
         law_id: &ElectionId,
@@ -203,7 +202,7 @@ impl Inner {
             fields = fields.arg("scheme").arg(origin.scheme_word());
         }
         let manifests: Vec<String> = meta.manifests.iter().map(Digest::to_hex).collect();
-        // Last, since whoever reads it believes the rest.
+        // `state` comes last: a reader of it relies on the other fields.
         let fields = fields.arg("manifests").arg(manifests.join(" ")).arg("state").arg("ready");
         self.server.one(fields, Effect::Writes, QUESTION_PATIENCE).await.map(drop)
     }
@@ -246,7 +245,7 @@ fn not_loaded(law_id: &ElectionId, begun: bool) -> EngineError {
     EngineError::Unavailable { engine: ENGINE, reason }
 }
 
-/// Nobody but the log knows who has voted of the electors that are gone.
+/// Only the log knows which of the missing credentials were used.
 pub(super) fn part_is_gone(law_id: &ElectionId, what: &str) -> EngineError {
     EngineError::Misconfigured {
         engine: ENGINE,

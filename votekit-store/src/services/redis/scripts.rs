@@ -1,16 +1,15 @@
-//! What is done inside Redis, each in one atomic step on one bucket.
+//! The scripts that run inside Redis, each one atomic step on one bucket.
 
 use std::sync::LazyLock;
 
 use redis::{Cmd, Script};
 
-/// Marks a credential. KEYS: bucket, further requests. ARGV: field, tag. Answers 1 first use (or
-/// the same request again), n ≥ 2 the how-manieth attempt, 0 no such credential, -1 revoked, -2 no
-/// such bucket.
+/// Marks a credential. KEYS: bucket, further requests. ARGV: field, tag. Returns 1 for the first
+/// use (or the same request again), n ≥ 2 for attempt n, 0 for an unknown credential, -1 for a
+/// revoked one, -2 for a missing bucket.
 ///
-/// Further requests stand as field ‖ tag → their attempt's number, and field → how many there are.
-/// Beyond 1000 of one credential none is kept: somebody who tries without end must not fill the
-/// memory.
+/// Further requests are stored as field ‖ space ‖ tag → attempt number, and field → their count. At
+/// most 1000 of one credential are stored: endless attempts must not fill the memory.
 const MARK: &str = "
 local used = redis.call('HGET', KEYS[1], ARGV[1])
 if used == '0' then
@@ -33,9 +32,8 @@ end
 return before + 2
 ";
 
-/// Adds credentials that are not there, unspent. KEYS: bucket. ARGV: 1 to make the bucket if it is
-/// not there, fields. Answers how many were added; -1 when the bucket is not there and is not to be
-/// made.
+/// Adds missing credentials, unused. KEYS: bucket. ARGV: 1 to make a missing bucket, fields.
+/// Returns the number added; -1 when the bucket is missing and must not be made.
 const MERGE: &str = "
 if ARGV[1] == '1' then
   redis.call('HSETNX', KEYS[1], '', 'v1')
@@ -47,8 +45,7 @@ for place = 2, #ARGV do added = added + redis.call('HSETNX', KEYS[1], ARGV[place
 return added
 ";
 
-/// Puts a bucket in place of what was there. KEYS: bucket, further requests. ARGV: field, first
-/// use, field, …
+/// Replaces a bucket. KEYS: bucket, further requests. ARGV: field, first use, field, …
 const REPLACE: &str = "
 redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('HSET', KEYS[1], '', 'v1')
@@ -56,8 +53,8 @@ for place = 1, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[place], ARGV[place +
 return 1
 ";
 
-/// Moves a credential from one state to another, if it is in it. KEYS: bucket. ARGV: field, from,
-/// to; `-` is: not there. Answers whether it did.
+/// Moves a credential from one state to another, if it is in the first. KEYS: bucket. ARGV: field,
+/// from, to; `-` means absent. Returns whether it did.
 const MOVE: &str = "
 local used = redis.call('HGET', KEYS[1], ARGV[1]) or '-'
 if used ~= ARGV[2] then return 0 end
@@ -65,8 +62,8 @@ if ARGV[3] == '-' then redis.call('HDEL', KEYS[1], ARGV[1]) else redis.call('HSE
 return 1
 ";
 
-/// Counts a bucket. KEYS: bucket. Answers credentials, those used, those revoked; -1 when there is
-/// no such bucket.
+/// Counts a bucket. KEYS: bucket. Returns the numbers of credentials, of used and of revoked ones;
+/// -1 for a missing bucket.
 const COUNT: &str = "
 local uses = redis.call('HVALS', KEYS[1])
 if #uses == 0 then return {-1, 0, 0} end
@@ -86,7 +83,7 @@ pub(super) struct Scripts {
     count: Script,
 }
 
-/// Made once: a digest each.
+/// Created once, since each script is hashed.
 pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
     mark: Script::new(MARK),
     merge: Script::new(MERGE),
@@ -96,10 +93,10 @@ pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
 });
 
 impl Scripts {
-    /// How many [`Scripts::load`] gives.
+    /// Number of commands that [`Scripts::load`] returns.
     pub(super) const COUNT: usize = 5;
 
-    /// The commands that make a server know them.
+    /// The commands that load the scripts into a server.
     pub(super) fn load(&self) -> [Cmd; Self::COUNT] {
         [MARK, MERGE, REPLACE, MOVE, COUNT].map(|source| {
             let mut command = redis::cmd("SCRIPT");
@@ -141,7 +138,7 @@ impl Scripts {
         })
     }
 
-    /// `None` is: not there.
+    /// `None` means absent.
     pub(super) fn change(
         &self,
         bucket: &str,

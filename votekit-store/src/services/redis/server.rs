@@ -1,5 +1,5 @@
-//! The way to Redis: commands, each for the server that has its key, in one round trip a server;
-//! tried again for as long as a caller has patience.
+//! Sends commands to Redis: each to the server that has its key, in one round trip per server,
+//! retried until the caller's timeout.
 
 mod cluster;
 mod opening;
@@ -19,25 +19,25 @@ use crate::EngineError;
 use crate::retry::Backoff;
 use crate::services::url::ServiceAddress;
 
-/// How long one answer may take. A caller's patience ends earlier or later.
+/// Timeout for one answer. A caller's `patience` may be shorter or longer.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What to do for a user whose rights do not do.
+/// Hint for a user with insufficient rights.
 const RIGHTS_HINT: &str = "the chapter 'The registry on Redis' of docs/operations.md has the ACL line with every right that is needed";
 
-/// A command and the key that says where it goes.
+/// A command, and the key that determines its server.
 #[derive(Debug, Clone)]
 pub(super) struct Keyed {
     key: String,
     command: Cmd,
 }
 
-/// Whether commands change anything: what an answer that did not come may mean.
+/// Whether commands change anything, which decides what a missing answer may mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
     Reads,
-    /// And may be repeated.
+    /// May be repeated.
     Writes,
 }
 
@@ -49,7 +49,7 @@ enum Kind {
     Cluster(Cluster),
 }
 
-/// One server, reached again when its connection is lost.
+/// One server, connected again when its connection is lost.
 struct Single {
     client: redis::Client,
     connection: Mutex<Option<MultiplexedConnection>>,
@@ -74,7 +74,7 @@ impl Keyed {
 }
 
 impl Server {
-    /// Reaches the server and finds out what it is.
+    /// Connects to the server, and determines its kind.
     pub(super) async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
         opening::open(address).await.map(Self)
     }
@@ -83,7 +83,7 @@ impl Server {
         matches!(self.0, Kind::Cluster(_))
     }
 
-    /// Runs commands, those of one server in their order. Each answer is a value and no error.
+    /// Runs commands; those for one server stay in order. No returned value is an error.
     pub(super) async fn run(
         &self,
         commands: &[Keyed],
@@ -95,7 +95,7 @@ impl Server {
         }
         let deadline = Instant::now() + patience;
         let mut backoff = Backoff::new();
-        // What may have been written by an earlier attempt may have been written.
+        // Never reset: a write of an earlier attempt may have taken effect.
         let mut in_doubt = false;
         loop {
             let error = match tokio::time::timeout_at(deadline, self.attempt(commands)).await {
@@ -123,7 +123,7 @@ impl Server {
         values.into_iter().next().ok_or_else(|| unexpected(&Value::Nil))
     }
 
-    /// Runs one command on every master. Each answer with the address of its server.
+    /// Runs one command on every master. Returns each answer with the address of its server.
     pub(super) async fn on_each(
         &self,
         command: &Cmd,
@@ -165,8 +165,8 @@ impl Server {
         }
     }
 
-    /// Runs one command on every replica that the cluster tells of. Each answer with the address of
-    /// its server, as it is named to people.
+    /// Runs one command on every known replica of the cluster. Returns each answer with the
+    /// server's name for messages.
     pub(super) async fn on_replicas(
         &self,
         command: &Cmd,
@@ -188,7 +188,7 @@ impl Server {
         }
     }
 
-    /// Makes ready for another attempt.
+    /// Prepares another attempt.
     async fn mend(&self, error: &RedisError) {
         match &self.0 {
             Kind::Single(single) => {
@@ -220,7 +220,7 @@ impl Single {
     }
 }
 
-/// The way to one server.
+/// The route to one server.
 enum Way<'a> {
     Single(&'a Single),
     /// The master of a slot.
@@ -242,8 +242,8 @@ impl Way<'_> {
     }
 }
 
-/// Runs commands of one server; where it does not know the scripts, tells it and runs them again.
-/// The first error is everybody's.
+/// Runs commands on one server. If it does not know the scripts, loads them and runs the commands
+/// again. The first error is returned for all.
 async fn with_scripts(commands: &[&Cmd], way: Way<'_>) -> RedisResult<Vec<Value>> {
     let mut values = way.send(pipeline(commands)).await?;
     let unknown = |value: &Value| matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript));
@@ -272,7 +272,7 @@ fn pipeline(commands: &[&Cmd]) -> Pipeline {
     pipeline
 }
 
-/// Whether another attempt may fare better.
+/// Whether another attempt may succeed.
 fn is_passing(error: &RedisError) -> bool {
     matches!(
         error.kind(),
@@ -290,8 +290,8 @@ fn is_passing(error: &RedisError) -> bool {
     )
 }
 
-/// Whether the server may have done what it was asked, or part of it. It has not when no connection
-/// came about, or when it said no to the only command.
+/// Whether the server may have executed the commands, or part of them. It has not when no
+/// connection was made, or when it rejected the only command.
 fn may_have_happened(error: &RedisError, commands: usize) -> bool {
     let said_no =
         commands == 1 && matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension);
@@ -300,8 +300,8 @@ fn may_have_happened(error: &RedisError, commands: usize) -> bool {
         && !error.is_connection_refusal()
 }
 
-/// What an operator has to do before the server does what it is asked; `None` when it may do it by
-/// itself.
+/// What an operator must correct before the server executes the command; `None` when the server may
+/// recover by itself.
 fn refusal_hint(error: &RedisError) -> Option<&'static str> {
     let in_script = |text: &str| error.to_string().contains(text);
     match error.code() {
@@ -312,7 +312,7 @@ fn refusal_hint(error: &RedisError) -> Option<&'static str> {
         Some("MISCONF") => Some(
             "the server cannot save to its disk: its log says why. Make room, then run the command again",
         ),
-        // A user who may run scripts and not what is in them.
+        // The user may run scripts, but not the commands in them.
         _ if in_script("can't run this command") => Some(RIGHTS_HINT),
         _ => None,
     }
@@ -337,7 +337,7 @@ fn failure(error: &RedisError, in_doubt: bool) -> EngineError {
     }
 }
 
-/// An answer that no command of ours gives.
+/// An answer that none of our commands returns.
 pub(super) fn unexpected(value: &Value) -> EngineError {
     EngineError::Corrupt {
         engine: ENGINE,

@@ -1,4 +1,4 @@
-//! The settings of the servers: those that the plan for memory and durability stands on.
+//! Checks the servers' settings on which memory use and durability depend.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,16 +8,16 @@ use redis::Value;
 use super::{ENGINE, QUESTION_PATIENCE, RedisRegistry};
 use crate::EngineError;
 
-/// Most electors that a bucket comes to hold when supplements double the roll, with room for
+/// Maximum number of electors in a bucket after supplements doubled the roll, with a margin for
 /// chance.
 const PACKED_ENTRIES_MIN: u64 = 256;
-/// Bytes of the longest field or value: 16.
+/// Length of the longest field or value, in bytes.
 const PACKED_VALUE_BYTES_MIN: u64 = 16;
 
-/// Memory of an elector who has voted.
+/// Memory of an elector who has voted, in bytes.
 const ELECTOR_BYTES: u64 = 28;
 
-/// How much a finding matters.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// An operator should know.
@@ -26,14 +26,14 @@ pub enum Severity {
     Refusal,
 }
 
-/// A setting of a server that is not as it should be.
+/// A server's setting that is not as required.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Which server.
+    /// The server.
     pub server: String,
-    /// How much it matters.
+    /// The severity.
     pub severity: Severity,
-    /// Which setting, what it is, what follows, what it should be.
+    /// The setting, its value, the consequence, and the required value.
     pub text: String,
 }
 
@@ -44,12 +44,12 @@ impl fmt::Display for Finding {
 }
 
 impl RedisRegistry {
-    /// Looks at the settings of every server, and at the room that each has for its share of so
-    /// many electors. Replicas too: one of them may be a master tomorrow.
+    /// Checks the settings of every server, and whether each has memory for its share of `electors`
+    /// electors. Includes replicas, since a failover may promote them.
     ///
     /// # Errors
-    /// [`EngineError`] when a master does not answer. One that does not tell its settings is a
-    /// finding, and so is a replica that does not answer.
+    /// [`EngineError`] when a master does not answer. Servers that do not report their settings and
+    /// replicas that do not answer are findings.
     pub async fn check_settings(&self, electors: u64) -> Result<Vec<Finding>, EngineError> {
         let server = &self.inner.server;
         let mut findings = Vec::new();
@@ -99,7 +99,7 @@ impl RedisRegistry {
 /// Refuses settings under which a registry would not fit, or would lose electors.
 ///
 /// # Errors
-/// [`EngineError::Misconfigured`] with all of them, a line each.
+/// [`EngineError::Misconfigured`] with all of them, one per line.
 pub fn refuse(findings: &[Finding]) -> Result<(), EngineError> {
     let refusals: Vec<String> = findings
         .iter()
@@ -143,7 +143,7 @@ fn persistence(told: &str) -> Option<(Severity, String)> {
     })
 }
 
-/// Whether a server has room for its share of the electors.
+/// A finding if a server lacks memory for its share of the electors.
 fn room(told: &str, share: u64) -> Option<(Severity, String)> {
     let most: u64 = field(told, "maxmemory")?.parse().ok()?;
     let wanted = share * ELECTOR_BYTES;

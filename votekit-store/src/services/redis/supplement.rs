@@ -1,9 +1,9 @@
-//! A supplement: replacements, revocations, additions, in the order the log's own rules have.
+//! Applies a supplement: replacements, revocations and additions, in the order of the log's rules.
 //!
-//! The two sides of a replacement lie in different buckets, so no step does both. The new
-//! credential is added before the old one is revoked: whoever is interrupted between the two finds
-//! the old one unused and goes on; the other way round nobody could tell an unfinished replacement
-//! from a revocation.
+//! The two credentials of a replacement are in different buckets, so no atomic step changes both.
+//! The new one is added before the old one is revoked: after an interruption between the two, the
+//! old one is still unused and the replacement continues. In the other order, an unfinished
+//! replacement could not be distinguished from a revocation.
 
 use redis::Value;
 use votekit_core::credential::RegistryKey;
@@ -16,16 +16,16 @@ use super::server::{Effect, Keyed};
 use super::{CHANGE_PATIENCE, Inner, RedisRegistry};
 use crate::{EngineError, FirstUse, RollOrigin};
 
-/// Changes that go to Redis at once.
+/// Maximum number of changes sent to Redis at once.
 const AT_ONCE: usize = 4096;
 const UNUSED: Option<i32> = Some(0);
 const REVOKED: Option<i32> = Some(-1);
 
 impl RedisRegistry {
-    /// Applies a supplement. Tells how many credentials are registered now.
+    /// Applies a supplement. Returns the number of credentials registered now.
     ///
     /// # Errors
-    /// [`EngineError`]: what was applied stays, and applying again goes on.
+    /// [`EngineError`]: what was applied stays, and applying again continues.
     pub async fn load_supplement(
         &self,
         law_id: &ElectionId,
@@ -47,8 +47,8 @@ impl RedisRegistry {
         }
         let replaced: std::collections::HashSet<RegistryKey> =
             changes.replace.iter().map(|(_, new)| *new).collect();
-        // What a replacement has just added was not there when, by the rules, it would have been
-        // revoked.
+        // By the rules, a credential that a replacement has just added did not exist yet when
+        // revocations apply.
         let revoke: Vec<RegistryKey> =
             changes.revoke.iter().filter(|key| !replaced.contains(key)).copied().collect();
         for part in revoke.chunks(AT_ONCE) {
@@ -66,7 +66,7 @@ impl RedisRegistry {
 }
 
 impl Inner {
-    /// Adds the credentials whose earlier one is revoked.
+    /// Adds the new credential of each pair whose old one is revoked.
     async fn readmit(
         &self,
         buckets: &Buckets,
@@ -76,7 +76,7 @@ impl Inner {
         self.add(buckets, &new).await.map(drop)
     }
 
-    /// The pairs whose first credential has this use.
+    /// The pairs whose old credential has the first use `wanted`.
     async fn pairs_of_use(
         &self,
         buckets: &Buckets,
@@ -93,7 +93,7 @@ impl Inner {
         Ok(pairs.map(|(pair, _)| *pair).unzip())
     }
 
-    /// Replaces the credentials that are unused.
+    /// Replaces the unused credentials among the old ones.
     async fn replace_unused(
         &self,
         buckets: &Buckets,
@@ -102,8 +102,8 @@ impl Inner {
         let (old, new) = self.pairs_of_use(buckets, part, FirstUse::UNUSED).await?;
         let added = self.add(buckets, &new).await?;
         let revoked = self.shift(buckets, &old, UNUSED, REVOKED).await?;
-        // Spent between the question and the revocation: its replacement goes again, unless it too
-        // was spent.
+        // The old credential was used between the read and the revocation: the addition of its
+        // replacement is undone, unless that one was used too.
         for ((new, added), revoked) in new.iter().zip(added).zip(revoked) {
             let back = match added {
                 Added::Before => continue,
@@ -117,7 +117,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Adds credentials: those that are not there, and those that were revoked.
+    /// Adds credentials that are absent or revoked.
     async fn add(
         &self,
         buckets: &Buckets,
@@ -133,7 +133,7 @@ impl Inner {
         Ok(new.into_iter().zip(back).map(added).collect())
     }
 
-    /// Moves credentials from one state to another; tells of each whether it was in it.
+    /// Moves credentials from one state to another. Returns for each whether it was in the first.
     async fn shift(
         &self,
         buckets: &Buckets,
@@ -154,13 +154,13 @@ impl Inner {
     }
 }
 
-/// What became of a credential that was to be added.
+/// The state of a credential before it was added.
 #[derive(Debug, Clone, Copy)]
 enum Added {
-    /// It was there.
+    /// Present.
     Before,
-    /// It was not.
+    /// Absent.
     New,
-    /// It was revoked.
+    /// Revoked.
     Back,
 }

@@ -1,4 +1,4 @@
-//! What a registry holds of an election, counted, and held against what the log says.
+//! Counts what a registry holds of an election, and compares it with the log.
 
 use std::fmt;
 
@@ -12,45 +12,45 @@ use super::server::{Effect, Keyed, unexpected};
 use super::{CHANGE_PATIENCE, Inner, RedisRegistry};
 use crate::{EngineError, FirstUse};
 
-/// Credentials asked for at once.
+/// Maximum number of credentials read at once.
 const KEYS_AT_ONCE: usize = 8192;
 
-/// An election, counted.
+/// The counts of an election.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Survey {
-    /// Credentials, revoked ones too.
+    /// Credentials, including revoked ones.
     pub credentials: u64,
-    /// Those that were used.
+    /// Used credentials.
     pub used: u64,
-    /// Those that are revoked.
+    /// Revoked credentials.
     pub revoked: u64,
-    /// Buckets that should be there.
+    /// Expected number of buckets.
     pub buckets: u64,
-    /// Buckets that are not.
+    /// Number of missing buckets.
     pub buckets_missing: u64,
 }
 
-/// How a credential stands in the registry, when it does not stand there as the log says.
+/// How the state of a credential in the registry differs from the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Difference {
-    /// It is on the roll, and the registry does not have it.
+    /// On the roll, but not in the registry.
     Missing,
-    /// The log revoked it, the registry did not.
+    /// Revoked by the log, but not in the registry.
     NotRevoked,
-    /// The registry revoked it, the log did not.
+    /// Revoked in the registry, but not by the log.
     Revoked,
-    /// The log has a vote of it, the registry does not know: a mark that was lost. The next vote's
-    /// hint is optimistic.
+    /// Used in the log, unused in the registry: a mark was lost. The next vote's hint is
+    /// optimistic.
     Unmarked,
-    /// The registry has another request first than the log.
+    /// The registry has another first request than the log.
     OtherRequest,
-    /// The registry has a vote of it that the log has not: it is on its way, or was refused as a
-    /// duplicate, or never came.
+    /// Used in the registry, unused in the log: the vote is in flight, was refused as a duplicate,
+    /// or never arrived.
     AheadOfTheLog,
 }
 
 impl Survey {
-    /// Credentials less revoked ones.
+    /// Credentials minus revoked ones.
     #[must_use]
     pub fn registered(&self) -> u64 {
         self.credentials - self.revoked
@@ -74,14 +74,13 @@ impl RedisRegistry {
     /// Counts an election, bucket by bucket.
     ///
     /// # Errors
-    /// [`EngineError`], among others when nothing of it is loaded to its end.
+    /// [`EngineError`], also when the roll is not loaded completely.
     pub async fn survey(&self, law_id: &ElectionId) -> Result<Survey, EngineError> {
         let meta = self.inner.loaded_now(law_id).await?;
         self.inner.count(&self.inner.names.buckets(law_id, meta.bits)).await
     }
 
-    /// Compares credentials with how each stands by the log. `None` for those that stand as they
-    /// should.
+    /// Compares the state of credentials with the log. `None` for each that agrees.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -126,7 +125,7 @@ impl Inner {
 }
 
 impl Survey {
-    /// Adds what a bucket answered.
+    /// Adds the counts of one bucket.
     fn add(&mut self, answer: &Value) -> Result<(), EngineError> {
         let counts = numbers(answer).ok_or_else(|| unexpected(answer))?;
         self.buckets += 1;

@@ -31,14 +31,15 @@ pub(super) const CASES: &[Case] = &[
     case!(settling_again_and_again_harms_nothing),
 ];
 
-/// Receives and forwards until every one of these batches was delivered, then collects, stages and
-/// acknowledges until every one was collected.
+/// Receives and forwards until each of these batches is delivered, and collects, stages and
+/// acknowledges until each is collected.
 async fn take_all(roles: &Engines, expected: &[Arc<Batch>]) -> Outcome {
     let missing = || -> BTreeMap<Digest, &Arc<Batch>> {
         expected.iter().map(|batch| (batch.digest(), batch)).collect()
     };
     let (mut undelivered, mut uncollected) = (missing(), missing());
     while !uncollected.is_empty() {
+        // At most 64 batches are forwarded and not yet collected.
         while !undelivered.is_empty()
             && expected.len() - undelivered.len() < 64 + expected.len() - uncollected.len()
         {
@@ -191,7 +192,7 @@ async fn a_receiver_that_stops_waiting_loses_nothing(place: &dyn Place) -> Outco
     let roles = place.open().await?;
     let batches = batches(&law("L1"), 20);
     for batch in &batches {
-        // One waits for a moment and goes, before and after there is something to receive.
+        // A receiver polls once and stops waiting, whether or not there is a delivery.
         for _ in 0..3 {
             let mut receive = roles.ballot_box.receive();
             let polled = std::future::poll_fn(|context| {
@@ -199,8 +200,8 @@ async fn a_receiver_that_stops_waiting_loses_nothing(place: &dyn Place) -> Outco
             })
             .await;
             if let std::task::Poll::Ready(delivery) = polled {
-                // What was received in that moment is held, and published once more as a node does
-                // that was not told.
+                // This delivery is not released. Publish its batch again, as a node does without a
+                // confirmation.
                 drop(receive);
                 roles.ballot_box.publish(&delivery?.batch).await?;
             }
@@ -263,7 +264,7 @@ async fn hints_travel_with_their_batch(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-/// Receives and forwards until a batch was delivered.
+/// Receives and forwards until `batch` is delivered, and forwards it with `hints`.
 async fn pass(roles: &Engines, batch: &Arc<Batch>, hints: &Hints) -> Outcome {
     loop {
         let delivery = next(&*roles.ballot_box).await?;
@@ -287,13 +288,13 @@ async fn what_is_forwarded_and_not_acknowledged_is_collected_again_after_a_resta
         ensure!(batches.contains(&delivery.batch), "{batch:?} or its like was expected");
         roles.ballot_box.forward(&delivery, &Hints::new()).await?;
     }
-    // One was collected, none acknowledged.
+    // One batch is collected, none acknowledged.
     let collected = next_validated(&*roles.ballot_box).await?;
     drop((collected, roles));
     let roles = place.open().await?;
     let mut uncollected: BTreeSet<Digest> = batches.iter().map(|batch| batch.digest()).collect();
     while !uncollected.is_empty() {
-        // An engine may ask for validation once more.
+        // An engine may deliver the batches for validation again.
         tokio::select! {
             delivery = next(&*roles.ballot_box) => roles.ballot_box.forward(&delivery?, &Hints::new()).await?,
             validated = next_validated(&*roles.ballot_box) => {
@@ -338,7 +339,7 @@ async fn what_is_rejected_does_not_come_again(place: &dyn Place) -> Outcome {
     for _ in 0..3 {
         roles.ballot_box.reject(&validated, "a sample").await?;
     }
-    // Nor does it hold up what comes behind it, nor settling.
+    // A rejected batch delays neither later batches nor settling.
     publish_all(&*roles.ballot_box, &batches[1..]).await?;
     pass(&roles, &batches[1], &Hints::new()).await?;
     let validated = next_validated(&*roles.ballot_box).await?;
@@ -349,7 +350,7 @@ async fn what_is_rejected_does_not_come_again(place: &dyn Place) -> Outcome {
     settle(&roles).await
 }
 
-/// Validates and stages for as long as the case runs. Ends with the set it is in.
+/// Spawns tasks that validate and stage. They end when the returned set is dropped.
 fn work(roles: &Engines) -> tokio::task::JoinSet<Outcome> {
     let mut working = tokio::task::JoinSet::new();
     let validating = roles.clone();
@@ -370,7 +371,7 @@ fn work(roles: &Engines) -> tokio::task::JoinSet<Outcome> {
     working
 }
 
-/// Settles, asking again as often as it is said that it may be asked again.
+/// Settles, with up to 100 attempts while the error is transient.
 async fn settle(roles: &Engines) -> Outcome {
     for _ in 0..100 {
         match roles.ballot_box.settle().await {
@@ -394,8 +395,8 @@ async fn settling_waits_for_what_was_published_before(place: &dyn Place) -> Outc
     let before = batches(&law("L1"), 40);
     publish_all(&*roles.ballot_box, &before).await?;
     let _working = work(&roles);
-    // What is published meanwhile holds nothing up. It has an end: on a bad day each message may
-    // take a place at its consumer for good.
+    // Batches published meanwhile must not delay settling. Their number is limited: with injected
+    // faults, each message may occupy its consumer's capacity permanently.
     let mut publishing = tokio::task::JoinSet::new();
     let ballot_box = Arc::clone(&roles.ballot_box);
     publishing.spawn(async move {
@@ -420,7 +421,7 @@ async fn settling_waits_for_what_was_published_before(place: &dyn Place) -> Outc
 
 async fn settling_again_and_again_harms_nothing(place: &dyn Place) -> Outcome {
     let roles = place.open().await?;
-    // Some give up at once: what they left in the box holds nobody up.
+    // Some callers give up early. What they left in the box must not block later ones.
     for _ in 0..3 {
         let settling =
             tokio::time::timeout(std::time::Duration::from_millis(50), roles.ballot_box.settle());

@@ -81,7 +81,7 @@ pub(super) const CASES: &[Case] = &[
     case!(who_opens_the_same_place_shares_it_or_is_refused),
 ];
 
-/// Ends a case unless a call was refused as a certain conflict.
+/// Ends a case unless a call was refused with the expected conflict.
 fn expect_conflict<T: std::fmt::Debug>(
     answer: Result<T, EngineError>,
     expected: impl Fn(&Conflict) -> bool,

@@ -43,8 +43,8 @@ async fn expect(
     Ok(())
 }
 
-/// A shared registry that has no roll may have lost it. It then says that it cannot tell, and would
-/// say so for as long as it is asked.
+/// A shared registry without a roll may have lost it. It then returns `Unavailable`, on every
+/// retry.
 async fn without_a_roll_every_credential_is_unknown_or_nothing_is_told(
     place: &dyn Place,
 ) -> Outcome {
@@ -331,7 +331,7 @@ async fn one_request_marked_by_many_at_once_counts_once(place: &dyn Place) -> Ou
     expect(&*registry, "L1", &[mark(1, 3)], &[Duplicate { attempt: 3 }], "one more").await
 }
 
-/// An engine need not tell anything by a peek; what it tells must be true.
+/// An engine may return no hint from a peek, but a hint it returns must be true.
 async fn a_glance_marks_nothing_and_what_it_tells_is_true(place: &dyn Place) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=3)).await?;
@@ -347,7 +347,7 @@ async fn a_glance_marks_nothing_and_what_it_tells_is_true(place: &dyn Place) -> 
     ] {
         for _ in 0..2 {
             let told = registry.peek(&law(law_id), &number).map(|told| match told {
-                // How many came before is not asked for.
+                // The contract does not cover the attempt number of a peek.
                 Duplicate { .. } => Duplicate { attempt: 2 },
                 told => told,
             });

@@ -1,4 +1,4 @@
-//! What the cases are made of: batches, logs and keys that repeat.
+//! Deterministic samples for the cases: batches, logs and keys.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,7 @@ use crate::{
     BallotBox, BlockCommit, Delivery, Head, Ledger, Mark, StagingId, StoredBlock, ValidatedBatch,
 };
 
-/// How long a delivery may take before a case gives up: not a claim about speed, only an end to
-/// waiting.
+/// Timeout for a delivery. Not a claim about speed, only an end to waiting.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn law(text: &str) -> ElectionId {
@@ -35,7 +34,7 @@ pub(super) fn node(node: u8) -> NodeId {
     node_key(node).node_id()
 }
 
-/// A batch of `count` envelopes by a node, all of which follow from `salt`.
+/// A batch of `count` envelopes from node `by`, derived from `salt` and the batch number.
 pub(super) fn batch(
     law_id: &ElectionId,
     by: u8,
@@ -45,6 +44,7 @@ pub(super) fn batch(
     salt: u64,
 ) -> Arc<Batch> {
     let mut rng = RepeatedRng {
+        // 20 bits for the salt, 30 for the sequence, 6 for the epoch, 8 for the node.
         seed: salt ^ (sequence << 20) ^ (u64::from(epoch.0) << 50) ^ (u64::from(by) << 56),
         counter: 0,
     };
@@ -70,12 +70,12 @@ pub(super) fn batch(
     )
 }
 
-/// The first batches of node 1 in epoch 1, each of two envelopes.
+/// The first `count` batches of node 1 in epoch 1, each of two envelopes.
 pub(super) fn batches(law_id: &ElectionId, count: u64) -> Vec<Arc<Batch>> {
     (1..=count).map(|sequence| batch(law_id, 1, Epoch(1), sequence, 2, 0)).collect()
 }
 
-/// A log that grows by blocks of made-up leaves.
+/// A log that grows by blocks of sample leaves.
 #[derive(Clone)]
 pub(super) struct SampleLog {
     law_id: ElectionId,
@@ -96,7 +96,8 @@ impl SampleLog {
         }
     }
 
-    /// The next block, of so many leaves that follow from `salt`. The log moves on.
+    /// Appends the next block to the sample, with `leaf_count` leaves derived from `salt`, and
+    /// returns it.
     pub(super) fn block(&mut self, leaf_count: u32, salt: &str) -> Arc<BlockCommit> {
         let first_leaf = self.tree.size();
         let mut leaves = Vec::new();
@@ -129,7 +130,7 @@ impl SampleLog {
         })
     }
 
-    /// Commits the next block.
+    /// Appends the next block and commits it.
     pub(super) async fn grow(
         &mut self,
         ledger: &dyn Ledger,
@@ -145,7 +146,7 @@ pub(super) fn key(number: u32) -> RegistryKey {
     RegistryKey::from_bytes(Sha256::digest(number.to_be_bytes()).into())
 }
 
-/// A roll of the keys with these numbers.
+/// A roll with the sample keys of these numbers.
 pub(super) fn roll(numbers: impl IntoIterator<Item = u32>) -> Arc<KeyList> {
     let mut keys: Vec<RegistryKey> = numbers.into_iter().map(key).collect();
     keys.sort_unstable();
@@ -162,7 +163,7 @@ pub(super) fn mark(key_number: u32, request_number: u32) -> Mark {
     Mark { key: key(key_number), request: request(request_number) }
 }
 
-/// The next delivery.
+/// Receives the next delivery.
 pub(super) async fn next(ballot_box: &dyn BallotBox) -> Result<Delivery, CaseError> {
     match tokio::time::timeout(PATIENCE, ballot_box.receive()).await {
         Ok(delivery) => Ok(delivery?),
@@ -170,7 +171,7 @@ pub(super) async fn next(ballot_box: &dyn BallotBox) -> Result<Delivery, CaseErr
     }
 }
 
-/// The next validated batch.
+/// Collects the next validated batch.
 pub(super) async fn next_validated(
     ballot_box: &dyn BallotBox,
 ) -> Result<ValidatedBatch, CaseError> {
@@ -180,7 +181,7 @@ pub(super) async fn next_validated(
     }
 }
 
-/// Bytes that repeat: samples hold no secret.
+/// A deterministic generator: samples contain no secrets.
 struct RepeatedRng {
     seed: u64,
     counter: u64,

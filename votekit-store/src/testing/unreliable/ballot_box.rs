@@ -1,4 +1,4 @@
-//! The ballot box, failing and trying again.
+//! The ballot box with faults, and with retries.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The ledger, failing and trying again.
+//! The ledger with faults, and with retries.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;

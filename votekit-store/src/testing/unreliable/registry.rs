@@ -1,4 +1,4 @@
-//! The registry, failing and trying again.
+//! The registry with faults, and with retries.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A cluster: which master has which slots, and one pipeline for each master.
+//! A cluster: the master of each slot, and one pipeline per master.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use tokio::sync::RwLock;
 use super::{CONNECTION_TIMEOUT, Keyed, RESPONSE_TIMEOUT, Way, with_scripts};
 
 const SLOTS: usize = 16_384;
-/// The library's own limit on a request with its retries. Its default would cut them off in a
-/// failover; every caller here has a shorter patience, or a longer one and tries again.
+/// redis-rs's own limit on a request with its retries. Its default would cut them off in a
+/// failover; every caller here has a shorter timeout, or a longer one and retries.
 const OVERALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// After so many failures in a row everything is connected anew: connections may all have gone
-/// stale at once, and with them the way to the others.
+/// After this number of consecutive failures all connections are made again: they may all have gone
+/// stale at once, and with them the way to find the other nodes.
 const FAILURES_MAX: u32 = 3;
 
-/// A cluster, and what is known of it.
+/// A cluster and its topology.
 pub(super) struct Cluster {
     seed: ConnectionInfo,
     certificates: Option<TlsCertificates>,
@@ -38,18 +38,18 @@ struct State {
     topology: Arc<Topology>,
 }
 
-/// Who has which slots.
+/// The master of each slot, and the addresses of all nodes.
 pub(super) struct Topology {
-    /// By slot, a place in `masters`.
+    /// By slot, an index into `masters`.
     owners: Vec<u16>,
-    /// Each master's address, with one of its slots.
+    /// Each master's address, and one of its slots.
     masters: Vec<(String, u16)>,
-    /// Every address that was told, replicas too.
+    /// All known addresses, including replicas.
     nodes: Vec<(String, u16)>,
 }
 
 impl Cluster {
-    /// Connects to every node that the first one tells of.
+    /// Connects to every node that the first one reports.
     pub(super) async fn open(
         seed: ConnectionInfo,
         certificates: Option<TlsCertificates>,
@@ -60,7 +60,7 @@ impl Cluster {
         Ok(Self { seed, certificates, state: RwLock::new(state), failures: AtomicU32::new(0) })
     }
 
-    /// One round trip to each master that has a key, all at once.
+    /// One round trip to each master that has a key, concurrently.
     pub(super) async fn run(&self, commands: &[Keyed]) -> RedisResult<Vec<Value>> {
         let State { connection, topology } = self.state.read().await.clone();
         let mut places: BTreeMap<u16, (u16, Vec<usize>)> = BTreeMap::new();
@@ -74,8 +74,8 @@ impl Cluster {
             asked.push(ask_master(connection.clone(), slot, places, commands));
         }
         let mut gathered = vec![Value::Nil; commands.len()];
-        // All are waited for: an answer that came is worth as much as one that did not, but what is
-        // under way must not go on behind the caller's back.
+        // Waits for all of them even after an error: no request may still be in flight when the
+        // caller continues.
         for answered in join_all(asked).await {
             let (places, values) = answered?;
             for (place, value) in places.into_iter().zip(values) {
@@ -126,7 +126,7 @@ impl Cluster {
         join_all(asked).await
     }
 
-    /// Finds out anew who has which slots.
+    /// Refreshes the topology; after repeated failures, connects again.
     pub(super) async fn mend(&self, _error: &RedisError) {
         let State { mut connection, topology } = self.state.read().await.clone();
         if self.failures.fetch_add(1, Ordering::Relaxed) < FAILURES_MAX {
@@ -142,7 +142,7 @@ impl Cluster {
     }
 }
 
-/// The answers of one master, with the places of their commands.
+/// The answers of one master, with the positions of their commands.
 async fn ask_master(
     connection: ClusterConnection,
     slot: u16,
@@ -178,7 +178,7 @@ async fn connect(
     Ok(State { connection, topology })
 }
 
-/// The same kind of address, of another node.
+/// An address of the same kind, for another node.
 fn at(like: &ConnectionAddr, host: &str, port: u16) -> ConnectionAddr {
     match like {
         ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
@@ -202,8 +202,8 @@ impl Topology {
             .ok_or_else(|| RedisError::from((ErrorKind::Parse, "CLUSTER SLOTS does not read")))
     }
 
-    /// Ranges of slots, each with its master and its replicas: `[[first, last, [host, port, …], …],
-    /// …]`.
+    /// Parses ranges of slots, each with its master and its replicas: `[[first, last, [host, port,
+    /// …], …], …]`.
     fn read(told: &Value) -> Option<Self> {
         let mut topology =
             Self { owners: vec![u16::MAX; SLOTS], masters: Vec::new(), nodes: Vec::new() };
@@ -213,7 +213,7 @@ impl Topology {
             let mut addresses = Vec::new();
             for node in nodes {
                 let [host, port, ..] = array(node)? else { return None };
-                // A host that is not told is the one that was asked, which is a seed already.
+                // An empty host is the node that was asked, which is a seed already.
                 if let Some(host) = text(host).filter(|host| !host.is_empty() && host != "?") {
                     addresses.push((host, number(port)?));
                 }
@@ -247,7 +247,7 @@ pub(super) fn master_of(slot: u16) -> SingleNodeRoutingInfo {
     SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master))
 }
 
-/// CRC-16 (XMODEM) of what stands in the first braces, or of all.
+/// CRC-16 (XMODEM) of the text in the first braces, or of the whole key.
 fn slot_of(key: &[u8]) -> u16 {
     let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
         let rest = &key[open + 1..];

@@ -1,4 +1,4 @@
-//! The opening: what the address names, and, in plain words, why it cannot be used.
+//! Connects to the server of an address, or explains to an operator why it cannot be used.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use super::{CONNECTION_TIMEOUT, ENGINE, Kind, RESPONSE_TIMEOUT, Single};
 use crate::EngineError;
 use crate::services::url::ServiceAddress;
 
-/// An operator who starts a node is told within this time.
+/// An operator who starts a node sees a failure within this time.
 const OPENING_TIMEOUT: Duration = Duration::from_millis(4500);
 
-/// The first version whose small hashes are packed lists under the settings that are checked.
+/// The first version whose small hashes are listpacks under the settings that are checked.
 const MAJOR_VERSION_MIN: u32 = 7;
 
 pub(super) fn connection_config() -> AsyncConnectionConfig {
@@ -80,7 +80,7 @@ async fn reach(address: &ServiceAddress) -> Result<Kind, EngineError> {
     Ok(Kind::Cluster(cluster))
 }
 
-/// What stands behind the slash: nothing, or the number of a database.
+/// The number of the database behind the slash; 0 if there is none.
 fn database(address: &ServiceAddress) -> Result<i64, EngineError> {
     match address.path().as_str() {
         "" => Ok(0),
@@ -133,10 +133,10 @@ fn connection_info(address: &ServiceAddress, database: i64) -> ConnectionInfo {
     plain.set_redis_settings(settings)
 }
 
-/// What a server says of itself.
+/// What a server reports about itself.
 struct Told {
     server: String,
-    /// None when it is no cluster.
+    /// `None` when it is not a cluster.
     cluster: Option<String>,
 }
 
@@ -150,7 +150,7 @@ async fn ask(connection: &mut MultiplexedConnection) -> Result<Told, RedisError>
     Ok(Told { server, cluster })
 }
 
-/// A line `name:value` of what INFO says.
+/// The value of a line `name:value` of INFO.
 fn field<'a>(told: &'a str, name: &str) -> Option<&'a str> {
     told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_end)
 }
@@ -168,9 +168,9 @@ fn refuse_old(address: &ServiceAddress, told: &str) -> Result<(), EngineError> {
     ))
 }
 
-/// Whatever the library says, in words that tell an operator what to mend.
+/// Maps an error of redis-rs to one that says what an operator must correct.
 fn explain(address: &ServiceAddress, error: &RedisError) -> EngineError {
-    // One line, whatever a server that is no Redis said.
+    // On one line, even if the server is not Redis and answers with several.
     let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     let lower = text.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));

@@ -1,5 +1,5 @@
-//! Leases, the lead, remarks of reviewers, and what many see at once. Spans are short and real;
-//! nothing is asserted about how fast anything is.
+//! The cases on leases, the leader lease, remarks of reviewers, and concurrent use. They wait for
+//! short spans of real time, and assert nothing about speed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use crate::{
     StagingId,
 };
 
-/// Longer than any case.
+/// A lease that outlasts any case.
 const LONG: Duration = Duration::from_secs(600);
 
-/// Over soon.
+/// A lease that expires during a case.
 const SHORT: Duration = Duration::from_millis(300);
 
-/// Waits until what was given for [`SHORT`] has run out by any clock that is not far off.
+/// Waits until a lease of [`SHORT`] has expired on any clock that is roughly right.
 async fn outwait_short() {
     tokio::time::sleep(SHORT * 2).await;
 }
@@ -48,7 +48,7 @@ async fn expect_leases(
     Ok(leases)
 }
 
-/// Commits a block after which the election takes votes, or none any more.
+/// Commits a block whose head takes votes or not.
 async fn commit_head(ledger: &dyn Ledger, log: &mut SampleLog, takes_votes: bool) -> Outcome {
     let mut commit = BlockCommit::clone(&log.block(1, "leaf"));
     commit.head.takes_votes = takes_votes;
@@ -65,7 +65,7 @@ pub(in super::super) async fn leases_are_given_and_extended(place: &dyn Place) -
     ledger.hold_lease(&law_id, node(1), first, LONG).await?;
     ledger.hold_lease(&law_id, node(2), second, SHORT).await?;
     let leases = expect_leases(&*ledger, &law_id, &[(1, first), (2, second)], "two nodes").await;
-    // Where asking takes as long as the short one lasts, it has run out.
+    // If the calls took as long as the short lease, it has expired.
     let leases = match leases {
         Ok(leases) => leases,
         Err(_) => expect_leases(&*ledger, &law_id, &[(1, first)], "the long one").await?,
@@ -201,7 +201,7 @@ pub(in super::super) async fn no_lease_is_given_to_an_epoch_there_is_not(
     Ok(())
 }
 
-/// The term of whoever leads; ends a case when it follows.
+/// The term of a leader; ends a case for a follower.
 fn term_of(leadership: &Leadership) -> Result<u64, CaseError> {
     match leadership {
         Leadership::Leading { term } => Ok(*term),
@@ -227,7 +227,7 @@ pub(in super::super) async fn one_leads_until_it_resigns(place: &dyn Place) -> O
             }
         }
     }
-    // Nobody resigns for another.
+    // A holder cannot resign for another.
     ledger.resign("second").await?;
     ensure_eq!(
         ledger.lead("first", LONG).await?,
@@ -298,7 +298,8 @@ pub(in super::super) async fn a_block_of_a_deposed_leader_is_refused(place: &dyn
         of_term,
         "the first block of another election, of that term",
     )?;
-    // What is the head already is no news: an unknown outcome is resolved in a later term too.
+    // Committing the block that is already the head succeeds in a later term too, so that an
+    // unknown outcome can be resolved.
     ledger.commit(&first).await?;
     ensure_eq!(ledger.head(&law("L1")).await?.as_ref(), Some(&first.head), "the head");
     log.term = term;
@@ -372,7 +373,8 @@ pub(in super::super) async fn a_reader_never_misses_a_batch(place: &dyn Place) -
             Ok::<_, EngineError>(())
         });
     }
-    // Reads on behind the last place it saw, while they write: what came in below it would be lost.
+    // Reads after the last position seen while the tasks write. A batch staged below it would be
+    // missed.
     let (mut after, mut seen, mut writing) = (StagingId(0), 0, true);
     loop {
         let staged = ledger.staged(&law_id, after, 7).await?;

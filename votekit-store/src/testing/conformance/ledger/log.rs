@@ -1,4 +1,4 @@
-//! Blocks, heads and tiles.
+//! The cases on blocks, heads and tiles.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::super::{CaseError, Outcome, Place, ensure, ensure_eq};
 use super::expect_conflict;
 use crate::{BlockCommit, Conflict, Hints, Ledger, LogPosition, StagingId};
 
-/// How long a change may take to be told: a connection that listens may have to be made first.
+/// Timeout for a change notification: the engine may have to open a listening connection first.
 const CHANGE_TIME: Duration = Duration::from_secs(60);
 
 /// Ends a case unless the ledger holds exactly these blocks and the head after them.
@@ -45,7 +45,7 @@ async fn expect_log(ledger: &dyn Ledger, commits: &[Arc<BlockCommit>], what: &st
 
 pub(in super::super) async fn the_first_block_creates_the_log(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
-    // Staging alone makes no log.
+    // Staging alone does not create a log.
     ledger.stage(&batch(&law("L1"), 1, Epoch(1), 1, 1, 0), &Hints::new()).await?;
     ensure_eq!(ledger.elections().await?, [], "elections before a block");
     for law_id in ["L2", "L1", "L3"] {
@@ -149,7 +149,7 @@ pub(in super::super) async fn a_block_that_comes_too_late_is_refused(place: &dyn
     expect_log(&*ledger, &commits, "nothing of it was written").await?;
     let in_time = with_time(&mut log, now.0 + LONG_MILLIS);
     ledger.commit(&in_time).await?;
-    // The same again, asked for when its time is over: it is stored, and not late.
+    // The same block again after its deadline: it is already stored, so it is not late.
     let again = Arc::new(BlockCommit {
         not_after: Some(UnixMillis(now.0 - LONG_MILLIS)),
         ..BlockCommit::clone(&in_time)
@@ -383,7 +383,7 @@ pub(in super::super) async fn full_tiles_are_kept(place: &dyn Place) -> Outcome 
     Ok(())
 }
 
-/// Ends a case unless the ledger tells of a change.
+/// Ends a case unless the ledger reports a change.
 async fn expect_change(changes: &mut watch::Receiver<u64>, what: &'static str) -> Outcome {
     match tokio::time::timeout(CHANGE_TIME, changes.changed()).await {
         Ok(Ok(())) => Ok(()),

@@ -1,4 +1,4 @@
-//! Staging, evidence and epochs.
+//! The cases on staging, evidence and epochs.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::super::{CaseError, Outcome, Place, ensure, ensure_eq};
 use super::expect_conflict;
 use crate::{Conflict, Hints, Ledger, Staged, StagingId};
 
-/// Stages batches one after the other.
+/// Stages batches in order and returns their positions.
 async fn stage_all(
     ledger: &dyn Ledger,
     batches: &[Arc<Batch>],
@@ -23,7 +23,7 @@ async fn stage_all(
     Ok(ids)
 }
 
-/// Ends a case unless exactly these batches are read after a place.
+/// Ends a case unless a read after `after` returns exactly these batches.
 async fn expect_staged(
     ledger: &dyn Ledger,
     law_id: &ElectionId,
@@ -86,7 +86,7 @@ pub(super) async fn a_number_belongs_to_one_batch(place: &dyn Place) -> Outcome 
         stored: stored[1].digest(),
         offered: other.digest(),
     };
-    // Among others that are in order: whatever is written together is judged one by one.
+    // Run it among valid calls: writes of one group must be checked one by one.
     let calls: Vec<Arc<Batch>> =
         (4..=10).map(|sequence| batch(&law("L1"), 1, Epoch(1), sequence, 2, 0)).collect();
     let mut tasks = tokio::task::JoinSet::new();

@@ -1,0 +1,174 @@
+//! The close: ends the voting, waits until every answered vote is sealed, and opens the totals.
+//!
+//! ```text
+//! clocks ─▶ closing recorded ─▶ own intake finished ─▶ looks until nothing is in flight
+//!                                                         │
+//!              closed ◀── close recorded ◀── unused epochs retired
+//! ```
+//!
+//! The closing is durable before the looks begin. A close that gives up, or whose node dies, is
+//! resumed by [`Close::resume`], on any node.
+
+use std::time::Duration;
+
+use votekit_core::id::{Epoch, NodeId};
+use votekit_core::instant::{UnixMillis, UnixMinutes};
+
+use crate::monotonic::Monotonic;
+use crate::quiescence::{Clocks, Command, EpochProgress, Event, Look, Looks, Obstacle, Process};
+
+/// What a close depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Whether other nodes may answer voters.
+    pub has_other_nodes: bool,
+    /// Length of the leases under which nodes answer voters.
+    pub lease_length: Duration,
+    /// By how much the clocks of nodes may differ.
+    pub clock_margin: Duration,
+    /// How long the ledger may take to store the closing. Other nodes are given leases until then,
+    /// so the closing time depends on it: a ledger that was away for longer refuses the closing.
+    pub recording: Duration,
+    /// How long a close waits for other nodes before it gives up.
+    pub patience: Duration,
+    /// The pause between two looks.
+    pub poll_interval: Duration,
+}
+
+/// A close under way.
+#[derive(Debug, Clone)]
+pub struct Close {
+    rules: Rules,
+    step: Step,
+    looks: Looks,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    Clocks,
+    Closing,
+    Intake,
+    Looks,
+    Retirements,
+    Close,
+    Ended,
+}
+
+impl Close {
+    /// Begins the close of an open election.
+    #[must_use]
+    pub fn begin(rules: Rules, now: Monotonic) -> (Self, Command) {
+        (Self::at(Step::Clocks, rules, rules.patience, now), Command::ReadClocks)
+    }
+
+    /// Continues a close whose closing is recorded, on request of an official.
+    #[must_use]
+    pub fn finish(rules: Rules, now: Monotonic) -> (Self, Command) {
+        (Self::at(Step::Intake, rules, rules.patience, now), Command::FinishIntake)
+    }
+
+    /// Continues a close whose closing is recorded, without waiting: gives up at the first
+    /// obstacle.
+    #[must_use]
+    pub fn resume(rules: Rules, now: Monotonic) -> (Self, Command) {
+        (Self::at(Step::Looks, rules, Duration::ZERO, now), Looks::begin())
+    }
+
+    fn at(step: Step, rules: Rules, patience: Duration, now: Monotonic) -> Self {
+        Self { rules, step, looks: Looks::new(now + patience, rules.poll_interval) }
+    }
+
+    /// The closing time, and the deadline for storing it.
+    ///
+    /// No vote that a node answers may have this stamp or a later one. Nodes answer until the
+    /// leases run out that the ledger gave before it stored the closing, and their clocks may be
+    /// ahead of this one.
+    fn closing(&self, clocks: Clocks) -> (UnixMinutes, Option<UnixMillis>) {
+        let rules = &self.rules;
+        let not_after = clocks.ledger.map(|ledger| ledger + rules.recording);
+        let mut latest = clocks.own;
+        if not_after.is_some() {
+            latest = latest + rules.recording;
+        }
+        if rules.has_other_nodes {
+            latest = latest + rules.lease_length + rules.clock_margin;
+        }
+        // A vote answered a moment ago was in time, and its stamp is a whole minute.
+        let closes = latest.minutes().max(clocks.latest_stamp.minutes()).max(clocks.log_time);
+        (closes.next(), not_after)
+    }
+
+    fn compare(&mut self, epochs: &[EpochProgress], now: Monotonic) -> Command {
+        match obstacle(epochs) {
+            Some(obstacle) => self.looks.retry(obstacle, now),
+            None => {
+                let unused = unused(epochs);
+                if unused.is_empty() {
+                    self.step = Step::Close;
+                    return Command::RecordClose;
+                }
+                self.step = Step::Retirements;
+                Command::RecordRetirements(unused)
+            }
+        }
+    }
+}
+
+impl Process for Close {
+    fn step(&mut self, event: Event, now: Monotonic) -> Command {
+        match (&self.step, event) {
+            (Step::Clocks, Event::Clocks(clocks)) => {
+                self.step = Step::Closing;
+                let (closes, not_after) = self.closing(clocks);
+                Command::RecordClosing { closes, not_after }
+            }
+            (Step::Closing, Event::Recorded) => {
+                self.step = Step::Intake;
+                Command::FinishIntake
+            }
+            (Step::Intake, Event::IntakeFinished) => {
+                self.step = Step::Looks;
+                self.looks = Looks::new(now + self.rules.patience, self.rules.poll_interval);
+                Looks::begin()
+            }
+            (Step::Looks, event) => match self.looks.step(event, now, |_, _| true) {
+                Look::Next(command) => command,
+                Look::Taken(epochs) => self.compare(&epochs, now),
+            },
+            (Step::Retirements, Event::Recorded) => {
+                self.step = Step::Close;
+                Command::RecordClose
+            }
+            (Step::Close, Event::Recorded) => {
+                self.step = Step::Ended;
+                Command::Done
+            }
+            (step, event) => panic!("{event:?} is not an outcome of {step:?}"),
+        }
+    }
+}
+
+/// Something staged that is not sealed, or an epoch without end.
+fn obstacle(epochs: &[EpochProgress]) -> Option<Obstacle> {
+    let given = epochs.iter().filter(|epoch| epoch.is_given);
+    given.map(EpochProgress::check_sealed).find_map(Result::err).or_else(|| {
+        let open = epochs.iter().find(|epoch| epoch.is_open)?;
+        Some(Obstacle::OpenEpoch { node: open.node, epoch: open.epoch })
+    })
+}
+
+/// The epochs in which nothing was published: their node ended before its first batch. They are
+/// retired, so that the log accounts for every epoch.
+fn unused(epochs: &[EpochProgress]) -> Vec<(NodeId, Epoch)> {
+    epochs
+        .iter()
+        .filter(|epoch| {
+            epoch.is_given && epoch.staged_through.is_none() && !epoch.is_ended && epoch.is_admitted
+        })
+        .map(|epoch| (epoch.node, epoch.epoch))
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "close_test.rs"]
+mod tests;

@@ -1,0 +1,230 @@
+//! Quiescence: no vote that a node has answered is in flight any more.
+//!
+//! Before a poll is closed, and before the epochs of a node that is gone are ended, everything that
+//! was answered with 202 has to be in the log. The log alone cannot show that: a batch that never
+//! reached it has left no trace in it. The looks are taken in this order, and the order matters:
+//!
+//! 1. **leases**: none lasts, so no node answers voters from now on;
+//! 2. **ballot box**: what was published before is staged;
+//! 3. **staging**: what is staged is sealed;
+//! 4. **epochs**: for each epoch, what was staged is what was sealed.
+//!
+//! In another order a batch could pass behind a look that was already taken.
+
+use std::time::Duration;
+
+use votekit_core::id::{Epoch, NodeId, Sequence};
+use votekit_core::instant::{UnixMillis, UnixMinutes};
+
+use crate::monotonic::Monotonic;
+
+/// A process of several steps, driven to its end.
+pub trait Process {
+    /// Takes up the outcome of the last command, and returns the next command.
+    ///
+    /// # Panics
+    /// When the event is not an outcome of the last command: an error of the driver.
+    fn step(&mut self, event: Event, now: Monotonic) -> Command;
+}
+
+/// What the driver does next. Each command has one kind of event as its outcome; a command that
+/// fails ends the process, but for the looks: they are reported as [`Event::Unavailable`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Read the clocks: [`Event::Clocks`].
+    ReadClocks,
+    /// Record a closing: [`Event::Recorded`].
+    RecordClosing {
+        /// Votes with this stamp, or a later one, do not count.
+        closes: UnixMinutes,
+        /// The ledger refuses the record after this time by its own clock.
+        not_after: Option<UnixMillis>,
+    },
+    /// Have the own intake publish what it took, and end its epoch: [`Event::IntakeFinished`].
+    FinishIntake,
+    /// Give a node no lease in its present epochs any more: [`Event::Fenced`].
+    Fence(NodeId),
+    /// Look which leases last by the ledger's clock: [`Event::Leases`].
+    ReadLeases,
+    /// Wait until what was published before this command is staged: [`Event::Settled`].
+    SettleBallotBox,
+    /// Seal what is staged: [`Event::Sealed`].
+    SealStaged,
+    /// Compare the epochs of ledger and log: [`Event::Epochs`].
+    ReadEpochs,
+    /// Wait this long: [`Event::Waited`].
+    Wait(Duration),
+    /// Record that epochs are ended at what is sealed of them: [`Event::Recorded`].
+    RecordRetirements(Vec<(NodeId, Epoch)>),
+    /// Record the close with report and totals: [`Event::Recorded`].
+    RecordClose,
+    /// Nothing: the process has reached its end.
+    Done,
+    /// Nothing: it cannot end now. What was recorded so far stays; it can be started again.
+    GiveUp(Obstacle),
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The clocks were read.
+    Clocks(Clocks),
+    /// The events are in the log.
+    Recorded,
+    /// The own intake takes no vote any more, and everything that it took is published.
+    IntakeFinished,
+    /// The ledger gives the node no lease in its present epochs any more.
+    Fenced,
+    /// The leases that last. Not those of an embedded ledger, whose only node is this one.
+    Leases(Vec<(NodeId, Epoch)>),
+    /// Everything that was published is staged.
+    Settled,
+    /// Everything that could be sealed is sealed.
+    Sealed,
+    /// The epochs that the ledger has given out or the log knows as open.
+    Epochs(Vec<EpochProgress>),
+    /// The time has passed.
+    Waited,
+    /// A look failed: the ledger or the ballot box is away.
+    Unavailable,
+}
+
+/// Times that a closing depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clocks {
+    /// The wall clock of this node.
+    pub own: UnixMillis,
+    /// The ledger's clock. `None` for an embedded ledger, where both are one.
+    pub ledger: Option<UnixMillis>,
+    /// The latest stamp that this node has given to a vote.
+    pub latest_stamp: UnixMillis,
+    /// The latest time in the log.
+    pub log_time: UnixMinutes,
+}
+
+/// How far an epoch has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochProgress {
+    /// Its node.
+    pub node: NodeId,
+    /// Its number.
+    pub epoch: Epoch,
+    /// Whether the ledger has given it out. An epoch that the log alone knows was not.
+    pub is_given: bool,
+    /// Whether the log admits the node.
+    pub is_admitted: bool,
+    /// Its last staged batch, if any was staged.
+    pub staged_through: Option<Sequence>,
+    /// Its last sealed batch, 0 when there is none.
+    pub sealed_through: Sequence,
+    /// Whether a batch of it is in the log, and its end is not.
+    pub is_open: bool,
+    /// Whether the log records its end.
+    pub is_ended: bool,
+}
+
+/// What keeps a process from its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// A node may still answer voters.
+    Lease {
+        /// The node.
+        node: NodeId,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// Batches are staged and cannot be sealed, or were sealed and are not staged.
+    Unsealed {
+        /// The node.
+        node: NodeId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// The last staged batch.
+        staged: Sequence,
+        /// The last sealed batch.
+        sealed: Sequence,
+    },
+    /// A node has not recorded the end of its epoch.
+    OpenEpoch {
+        /// The node.
+        node: NodeId,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// A look failed.
+    Unavailable,
+}
+
+impl EpochProgress {
+    /// Fails when something staged is not sealed. What came after the end of an epoch is void.
+    pub(crate) fn check_sealed(&self) -> Result<(), Obstacle> {
+        let staged = self.staged_through.unwrap_or(Sequence(0));
+        if staged == self.sealed_through || (self.is_ended && staged > self.sealed_through) {
+            return Ok(());
+        }
+        Err(Obstacle::Unsealed {
+            node: self.node,
+            epoch: self.epoch,
+            staged,
+            sealed: self.sealed_through,
+        })
+    }
+}
+
+/// The looks, in their order, until nothing is in flight.
+#[derive(Debug, Clone)]
+pub(crate) struct Looks {
+    /// The last time to start again; later the process gives up.
+    until: Monotonic,
+    poll_interval: Duration,
+}
+
+/// The outcome of a look.
+pub(crate) enum Look {
+    /// The next one.
+    Next(Command),
+    /// All were taken, and no lease lasts: these are the epochs.
+    Taken(Vec<EpochProgress>),
+}
+
+impl Looks {
+    pub(crate) const fn new(until: Monotonic, poll_interval: Duration) -> Self {
+        Self { until, poll_interval }
+    }
+
+    /// The first look.
+    pub(crate) const fn begin() -> Command {
+        Command::ReadLeases
+    }
+
+    /// Takes up the outcome of a look. `concerns` says which leases matter.
+    pub(crate) fn step(
+        &self,
+        event: Event,
+        now: Monotonic,
+        concerns: impl Fn(NodeId, Epoch) -> bool,
+    ) -> Look {
+        Look::Next(match event {
+            Event::Leases(leases) => {
+                match leases.into_iter().find(|(node, epoch)| concerns(*node, *epoch)) {
+                    Some((node, epoch)) => self.retry(Obstacle::Lease { node, epoch }, now),
+                    None => Command::SettleBallotBox,
+                }
+            }
+            Event::Settled => Command::SealStaged,
+            Event::Sealed => Command::ReadEpochs,
+            Event::Epochs(epochs) => return Look::Taken(epochs),
+            Event::Waited => Self::begin(),
+            Event::Unavailable => self.retry(Obstacle::Unavailable, now),
+            other => panic!("{other:?} is not the outcome of a look"),
+        })
+    }
+
+    /// Starts again after a pause, or gives up.
+    pub(crate) fn retry(&self, obstacle: Obstacle, now: Monotonic) -> Command {
+        if now >= self.until {
+            return Command::GiveUp(obstacle);
+        }
+        Command::Wait(self.poll_interval)
+    }
+}

@@ -1,0 +1,103 @@
+//! The retirement of a node that is gone: its epochs are ended at what is sealed of them.
+//!
+//! ```text
+//! epochs ─▶ fenced ─▶ looks until nothing of them is in flight ─▶ retirements recorded
+//! ```
+//!
+//! The node is given no lease in the epochs of this moment. If it comes back, it begins another
+//! epoch, in which its voters are answered.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use votekit_core::id::{Epoch, NodeId};
+
+use crate::monotonic::Monotonic;
+use crate::quiescence::{Command, EpochProgress, Event, Look, Looks, Process};
+
+/// A retirement under way.
+#[derive(Debug, Clone)]
+pub struct Retirement {
+    node: NodeId,
+    /// The epochs to end.
+    epochs: BTreeSet<Epoch>,
+    step: Step,
+    looks: Looks,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    Epochs,
+    Fence,
+    Looks,
+    Retirements,
+    Ended,
+}
+
+impl Retirement {
+    /// Begins the retirement of a node. It gives up when a lease of the node still lasts after
+    /// `patience`.
+    #[must_use]
+    pub fn begin(
+        node: NodeId,
+        patience: Duration,
+        poll_interval: Duration,
+        now: Monotonic,
+    ) -> (Self, Command) {
+        let looks = Looks::new(now + patience, poll_interval);
+        let process = Self { node, epochs: BTreeSet::new(), step: Step::Epochs, looks };
+        (process, Command::ReadEpochs)
+    }
+
+    fn own(&self, epoch: &EpochProgress) -> bool {
+        epoch.node == self.node && self.epochs.contains(&epoch.epoch)
+    }
+
+    fn compare(&mut self, epochs: &[EpochProgress], now: Monotonic) -> Command {
+        let own = || epochs.iter().filter(|epoch| self.own(epoch));
+        if let Some(obstacle) = own().map(EpochProgress::check_sealed).find_map(Result::err) {
+            return self.looks.retry(obstacle, now);
+        }
+        let open: Vec<(NodeId, Epoch)> =
+            own().filter(|epoch| !epoch.is_ended).map(|epoch| (epoch.node, epoch.epoch)).collect();
+        if open.is_empty() {
+            self.step = Step::Ended;
+            return Command::Done;
+        }
+        self.step = Step::Retirements;
+        Command::RecordRetirements(open)
+    }
+}
+
+impl Process for Retirement {
+    fn step(&mut self, event: Event, now: Monotonic) -> Command {
+        match (&self.step, event) {
+            (Step::Epochs, Event::Epochs(epochs)) => {
+                let own = epochs.iter().filter(|epoch| epoch.node == self.node);
+                self.epochs = own.map(|epoch| epoch.epoch).collect();
+                self.step = Step::Fence;
+                Command::Fence(self.node)
+            }
+            (Step::Fence, Event::Fenced) => {
+                self.step = Step::Looks;
+                Looks::begin()
+            }
+            (Step::Looks, event) => {
+                let concerns = |node, epoch| node == self.node && self.epochs.contains(&epoch);
+                match self.looks.step(event, now, concerns) {
+                    Look::Next(command) => command,
+                    Look::Taken(epochs) => self.compare(&epochs, now),
+                }
+            }
+            (Step::Retirements, Event::Recorded) => {
+                self.step = Step::Ended;
+                Command::Done
+            }
+            (step, event) => panic!("{event:?} is not an outcome of {step:?}"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "retirement_test.rs"]
+mod tests;
