@@ -159,10 +159,9 @@ impl SealQueue {
 
     /// Raises an alarm about a batch that the log does not accept, unless it has raised one.
     pub(crate) fn report_unsealable(&mut self, number: &BatchNumber, error: &dyn Display) {
-        let waiting = self.places.get(number).and_then(|place| self.waiting.get_mut(place));
-        if let Some(waiting) = waiting
-            && !std::mem::replace(&mut waiting.alarmed, true)
-        {
+        let Some(place) = self.places.get(number) else { return };
+        let Some(waiting) = self.waiting.get_mut(place) else { return };
+        if !std::mem::replace(&mut waiting.alarmed, true) {
             tracing::error!(
                 event = "batch_unsealable",
                 alarm = true,
