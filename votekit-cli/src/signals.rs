@@ -91,8 +91,9 @@ pub(crate) fn end_after(time: Duration, code: i32) {
     let _ = watchdog.spawn(move || {
         thread::sleep(time);
         tracing::warn!(
+            event = "stop_timed_out",
             seconds = time.as_secs(),
-            "the stop took too long and was cut off; what was answered is stored"
+            "stop took too long, process ended"
         );
         listener::flush_log(FLUSH_TIME);
         std::process::exit(code);
@@ -126,17 +127,15 @@ impl Waiting {
         let first = self.stopping.borrow().is_none();
         if first {
             tracing::info!(
+                event = "stop_begun",
                 signal = name,
-                "the stop has begun; a second signal ends the process at once"
+                "stop begun, a second signal ends the process"
             );
             self.stopping.send_replace(Some(Stop { signal: name, at: Instant::now() }));
             end_after(self.stop_time, 0);
             return;
         }
-        tracing::warn!(
-            signal = name,
-            "a second signal ends the process at once; what was answered is stored"
-        );
+        tracing::warn!(event = "stop_forced", signal = name, "second signal, process ended");
         listener::flush_log(FLUSH_TIME);
         // Ends the process as the signal itself would.
         let _ = low_level::emulate_default_handler(signal);

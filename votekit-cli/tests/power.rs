@@ -167,7 +167,7 @@ fn a_full_disk_refuses_votes_until_there_is_room() {
         assert!(log.contains("the disk is full"), "{log}");
         // More than eighty refusals are logged as a few lines that count them.
         let lines: Vec<&str> =
-            log.lines().filter(|line| line.contains("a vote was not stored")).collect();
+            log.lines().filter(|line| line.contains("vote_store_failed")).collect();
         let count = |line: &&str| {
             let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
             line["count"].as_u64().expect("a count")

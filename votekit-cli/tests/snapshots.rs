@@ -67,7 +67,7 @@ fn killed_while_snapshots_are_written_nothing_is_lost() {
         );
     }
     assert!(
-        !node.log().contains("alarm: a snapshot is not used"),
+        !node.log().contains("snapshot_rejected"),
         "one that was cut off was believed: {}",
         node.log()
     );
@@ -104,7 +104,7 @@ fn a_damaged_snapshot_is_said_aloud() {
     fs::write(&head, bytes).expect("written");
     let node = serve(&desk, &[]);
     assert!(
-        node.log().contains("alarm: a snapshot is not used") && node.log().contains("SHA-256"),
+        node.log().contains("snapshot_rejected") && node.log().contains("SHA-256"),
         "{}",
         node.log()
     );

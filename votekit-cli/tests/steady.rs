@@ -276,15 +276,11 @@ fn a_half_sent_body_does_not_hold_up_the_stop() {
     let log = node.log_path();
     node.stop();
     let log = fs::read_to_string(log).expect("a log");
-    for line in [
-        "the stop has begun",
-        "no more connections are accepted",
-        "requests that have not come whole are dropped",
-        "the node has stopped",
-    ] {
-        assert!(log.contains(line), "{line}: {log}");
+    for event in ["stop_begun", "accepting_stopped", "incomplete_requests_dropped", "node_stopped"]
+    {
+        assert!(log.contains(event), "{event}: {log}");
     }
-    assert!(!log.contains("were cut off"), "{log}");
+    assert!(!log.contains("requests_cut_off"), "{log}");
     let mut rest = Vec::new();
     // Closed in any way.
     let _ = stream.read_to_end(&mut rest);
@@ -308,20 +304,16 @@ fn a_second_signal_ends_the_node_at_once() {
             metric(&Http::new(), &node, "http_connections") >= 1.0
         });
         let (id, log) = (node.id(), node.log_path());
-        let before = node.log().matches("no more connections are accepted").count();
+        let before = node.log().matches("accepting_stopped").count();
         signal(id, first);
         wait_until("the stop to begin", || {
-            fs::read_to_string(&log)
-                .expect("a log")
-                .matches("no more connections are accepted")
-                .count()
-                > before
+            fs::read_to_string(&log).expect("a log").matches("accepting_stopped").count() > before
         });
         signal(id, second);
         let ended = node.ended();
         assert_eq!(ended.signal(), Some(expected), "{ended}");
         let log = fs::read_to_string(&log).expect("a log");
-        assert!(log.contains("a second signal ends the process at once"), "{log}");
+        assert!(log.contains("stop_forced"), "{log}");
     }
     let shown = desk.run(&["results", "--data", "node", "--json"]).json();
     assert_eq!(shown["accepted"], 1, "what was answered is there: {shown}");
@@ -360,15 +352,13 @@ fn a_hangup_reloads_certificate_and_token_and_ends_nothing() {
     // With a key that does not match the certificate, the earlier identity is kept.
     copy("other-key.pem", "key.pem");
     signal(node.id(), Signal::HUP);
-    wait_until("the refusal", || node.log().contains("the certificate was not reloaded"));
+    wait_until("the refusal", || node.log().contains("certificate_reload_failed"));
     cast(&electors[0], "cert.pem").succeeds();
     copy("other-cert.pem", "chain.pem");
     let new_token = "7".repeat(64);
     desk.write("node/keys/admin-token", format!("{new_token}\n"));
     signal(node.id(), Signal::HUP);
-    wait_until("the reload", || {
-        node.log().contains("certificate and administrator's token were reloaded")
-    });
+    wait_until("the reload", || node.log().contains("certificate_and_token_reloaded"));
     cast(&electors[1], "other-cert.pem").succeeds();
     cast(&electors[2], "cert.pem").fails(4, &["cannot be reached"]);
     assert_eq!((token(&old_token), token(&new_token)), (401, 200));

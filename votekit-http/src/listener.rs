@@ -268,20 +268,23 @@ impl Reloader {
         };
         if let Err(error) = &tls {
             tracing::error!(
+                event = "certificate_reload_failed",
                 error,
-                "the certificate was not reloaded; the earlier one is served on"
+                "certificate not reloaded, the previous one stays in use"
             );
         }
         if let Err(error) = &token {
             tracing::error!(
+                event = "admin_token_reload_failed",
                 error,
-                "the administrator's token was not reloaded; the earlier one counts"
+                "administrator token not reloaded, the previous one stays in use"
             );
         }
         if tls.is_ok() && token.is_ok() {
             tracing::info!(
+                event = "certificate_and_token_reloaded",
                 tls = self.tls.is_some(),
-                "certificate and administrator's token were reloaded"
+                "certificate and administrator token reloaded"
             );
         }
     }
@@ -412,7 +415,10 @@ async fn drain(
     accepting: &mut JoinSet<()>,
     in_order: bool,
 ) {
-    tracing::info!("no more connections are accepted; requests in flight have a few seconds");
+    tracing::info!(
+        event = "accepting_stopped",
+        "new connections not accepted, requests in flight finish"
+    );
     phase.send_replace(Phase::Draining);
     let (unfinished, working) = if in_order {
         (UNFINISHED_TIME, DRAIN_TIME)
@@ -424,11 +430,11 @@ async fn drain(
     if tokio::time::timeout(unfinished, &mut drained).await.is_ok() {
         return;
     }
-    tracing::warn!("requests that have not come whole are dropped");
+    tracing::warn!(event = "incomplete_requests_dropped", "incomplete requests dropped");
     node.hurry();
     phase.send_replace(Phase::Finishing);
     if tokio::time::timeout(working, &mut drained).await.is_err() {
-        tracing::warn!("requests in flight were cut off at the end");
+        tracing::warn!(event = "requests_cut_off", "requests in flight cut off");
         phase.send_replace(Phase::Ended);
     }
 }
@@ -547,7 +553,7 @@ async fn pause_after(error: &io::Error) {
         error.kind(),
         ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected
     ) {
-        tracing::error!(%error, "no connection can be accepted");
+        tracing::error!(event = "accept_failed", %error, "connection not accepted");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -236,7 +236,7 @@ impl Problem {
             SubmitError::Busy { retry_after } => Self::Busy { retry_after },
             SubmitError::Unavailable(error) => {
                 if let Some(count) = VOTES_NOT_STORED.due(Instant::now()) {
-                    tracing::warn!(%error, count, "a vote was not stored");
+                    tracing::warn!(event = "vote_store_failed", %error, count, "vote not stored");
                 }
                 Self::NotStored
             }
@@ -486,7 +486,7 @@ impl From<Vec<FieldError>> for Problem {
 impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
         if let Some(count) = CALLS_FAILED.due(Instant::now()) {
-            tracing::warn!(%error, count, "an engine failed a read");
+            tracing::warn!(event = "engine_read_failed", %error, count, "engine read failed");
         }
         match error {
             EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. } => {
@@ -557,7 +557,11 @@ impl From<AdminError> for Problem {
             );
         }
         if kind.status.is_server_error() {
-            tracing::error!(detail, "an administrative call failed");
+            tracing::error!(
+                event = "admin_call_failed",
+                error = detail,
+                "administrative call failed"
+            );
         }
         Self::Refused { kind, detail }
     }

@@ -125,7 +125,7 @@ impl NodeContext {
     }
 
     fn stop_by_itself(&self, failure: Failure) {
-        tracing::error!(error = failure.reason, "the node stops");
+        tracing::error!(event = "node_failed", error = failure.reason, "node failed, stopping");
         self.failure.send_if_modified(|known| {
             let first = known.is_none();
             known.get_or_insert(failure);
@@ -208,6 +208,12 @@ impl NodeContext {
 /// it is sealed here. Votes already answered are durable.
 fn halt(cell: &ElectionHandle, reason: &str) {
     if cell.halt(reason) {
-        tracing::error!(law_id = %cell.law_id(), reason, "alarm: an election is halted on this node");
+        tracing::error!(
+            event = "election_halted",
+            alarm = true,
+            law_id = %cell.law_id(),
+            reason,
+            "election halted on this node"
+        );
     }
 }

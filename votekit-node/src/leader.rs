@@ -79,11 +79,16 @@ impl LeaderLease {
     fn announce(&self, role: &Role) {
         let term = match role {
             Role::Leader { term, .. } => {
-                tracing::info!(event = "leadership_gained", term, holder = self.holder, "leading");
+                tracing::info!(
+                    event = "leadership_acquired",
+                    term,
+                    leader = self.holder,
+                    "this node leads"
+                );
                 Some(*term)
             }
             Role::Follower { leader } => {
-                tracing::info!(event = "leadership_elsewhere", leader, "not leading");
+                tracing::info!(event = "leader_changed", leader, "this node does not lead");
                 None
             }
             Role::Resigned => None,

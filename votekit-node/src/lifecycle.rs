@@ -135,7 +135,11 @@ impl Node {
             let what = essential::panicked().await;
             shared.fail_by_panic(&format_args!("a task of an engine panicked: {what}"));
         });
-        tracing::info!(elections = node.shared.elections().len(), "the node has started");
+        tracing::info!(
+            event = "node_started",
+            elections = node.shared.elections().len(),
+            "node started"
+        );
         node.resume_closes();
         Ok(node)
     }
@@ -171,7 +175,12 @@ impl Node {
             Ok(()) => Ok(()),
             Err(error @ EngineError::Misconfigured { .. }) => Err(error.into()),
             Err(error) => {
-                tracing::warn!(%law_id, %error, "the registry was not held against the log");
+                tracing::warn!(
+                    event = "registry_check_failed",
+                    %law_id,
+                    %error,
+                    "registry not compared with the log"
+                );
                 Ok(())
             }
         }
@@ -194,7 +203,11 @@ impl Node {
                         self.take_up_new_elections().await;
                     }
                 }
-                Err(error) => tracing::debug!(%error, "the ledger is not watched"),
+                Err(error) => tracing::debug!(
+                    event = "ledger_poll_failed",
+                    %error,
+                    "ledger positions not read"
+                ),
             }
             tokio::time::sleep(POLL_SPACING).await;
             tokio::select! {
@@ -222,7 +235,11 @@ impl Node {
         if let Err(error) = self.take_up_elections(false).await {
             // It may be complete in a moment: its keys are written first, but the folder may be on
             // a network.
-            tracing::warn!(%error, "an election cannot be taken up yet");
+            tracing::warn!(
+                event = "election_recovery_failed",
+                %error,
+                "election created by another node not read back, retrying"
+            );
         }
     }
 
@@ -270,14 +287,24 @@ impl Node {
             if cell.committed().state() != State::Closing || self.shared.is_shared {
                 continue;
             }
-            tracing::info!(law_id = %cell.law_id(), "going on with a close that was begun");
+            tracing::info!(
+                event = "close_resumed",
+                law_id = %cell.law_id(),
+                "interrupted close resumed"
+            );
             let owner = Owner::Election(Arc::clone(&cell));
             self.shared.spawn(owner, async move {
                 let (reply, closed) = oneshot::channel();
                 if cell.sealer.send(SealerCommand::Close { reason: None, reply }).await.is_ok()
                     && let Ok(Err(error)) = closed.await
                 {
-                    tracing::error!(law_id = %cell.law_id(), %error, "alarm: the close cannot be completed");
+                    tracing::error!(
+                        event = "close_failed",
+                        alarm = true,
+                        law_id = %cell.law_id(),
+                        %error,
+                        "resumed close failed"
+                    );
                 }
             });
         }
@@ -316,7 +343,12 @@ impl Node {
                     Ok(Some(Ok(law_id))) => drop(waiting.remove(&law_id)),
                     Ok(_) => {}
                     Err(_) => {
-                        tracing::info!(elections = ?waiting, votes_pending = self.shared.pending.len(), "the stop waits for what was taken to be published and sealed");
+                        tracing::info!(
+                            event = "stop_delayed",
+                            law_ids = ?waiting,
+                            votes_pending = self.shared.pending.len(),
+                            "stop waits for votes to be published and sealed"
+                        );
                     }
                 }
             }
@@ -324,7 +356,7 @@ impl Node {
                 leader_lease::resign(&self.shared).await;
             }
         }
-        tracing::info!(failed = self.failure().is_some(), "the node has stopped");
+        tracing::info!(event = "node_stopped", failed = self.failure().is_some(), "node stopped");
         let tasks = self.shared.take_tasks();
         for (task, _) in &tasks {
             task.abort();
@@ -356,11 +388,20 @@ async fn finish(cell: &Arc<ElectionHandle>, until: tokio::time::Instant) {
         if cell.intake.send(Submission::Finish(reply)).await.is_ok()
             && let Ok(Err(error)) = finished.await
         {
-            tracing::warn!(%law_id, %error, "the epoch was not ended; the next start does it");
+            tracing::warn!(
+                event = "epoch_end_failed",
+                %law_id,
+                %error,
+                "epoch not ended, the next start ends it"
+            );
         }
     };
     if tokio::time::timeout_at(until, ended).await.is_err() {
-        tracing::warn!(%law_id, "the epoch was not ended in time; the next start does it");
+        tracing::warn!(
+            event = "epoch_end_timed_out",
+            %law_id,
+            "epoch not ended in time, the next start ends it"
+        );
     }
     let sealed = async {
         let (reply, stopped) = oneshot::channel();
@@ -370,12 +411,20 @@ async fn finish(cell: &Arc<ElectionHandle>, until: tokio::time::Instant) {
         }
     };
     if tokio::time::timeout_at(until, sealed).await.is_err() {
-        tracing::warn!(%law_id, "sealing was given up at the stop; the next start goes on with it");
+        tracing::warn!(
+            event = "stop_sealing_timed_out",
+            %law_id,
+            "sealing not finished in time, the next start resumes it"
+        );
         // The state in memory may be ahead of what is durable.
         return;
     }
     if tokio::time::timeout_at(until, snapshot_writer::write_last(cell)).await.is_err() {
-        tracing::warn!(%law_id, "the last snapshot was given up; the next start takes longer");
+        tracing::warn!(
+            event = "last_snapshot_timed_out",
+            %law_id,
+            "last snapshot not written in time, the next start takes longer"
+        );
     }
 }
 

@@ -8,6 +8,9 @@
 //!
 //! Callers never wait for the reader of standard error and receive no write errors: a fault of
 //! logging must not cost a vote.
+//!
+//! Each line has `event`, a stable name, and fields; alarms carry `alarm = true`. Alert rules
+//! should match `alarm` or `event`, not the message. `docs/operations.md` lists the events.
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
@@ -67,7 +70,14 @@ pub fn log_panics() {
         let message = panic.payload_as_str().unwrap_or("no message");
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let thread = std::thread::current().name().unwrap_or_default().to_owned();
-        tracing::error!(message_of_panic = message, place, thread, "alarm: a task panicked");
+        tracing::error!(
+            event = "task_panicked",
+            alarm = true,
+            message_of_panic = message,
+            place,
+            thread,
+            "task panicked"
+        );
     }));
 }
 

@@ -89,7 +89,12 @@ pub(crate) async fn read_back(
     let scrub = written.is_some().then(|| Scrub::new(&log));
     let from_snapshot = written.as_ref().map_or(0, Written::size);
     tracing::info!(
-        %law_id, size = head.size, from_snapshot, milliseconds = began.elapsed().as_millis(), "an election has been read back"
+        event = "election_recovered",
+        %law_id,
+        size = head.size,
+        from_snapshot,
+        milliseconds = began.elapsed().as_millis(),
+        "election read back from the ledger"
     );
     let snapshots =
         Snapshots::new(shared.folder.snapshot_path(law_id), shared.config.snapshot_leaves, written);
@@ -179,7 +184,13 @@ impl StoredLog<'_> {
 
     fn refuse(&self, error: &dyn std::fmt::Display) {
         metrics::snapshot_refused();
-        tracing::error!(law_id = %self.law_id, %error, "alarm: a snapshot is not used; the whole log is read back instead");
+        tracing::error!(
+            event = "snapshot_rejected",
+            alarm = true,
+            law_id = %self.law_id,
+            %error,
+            "snapshot not used, reading the whole log"
+        );
     }
 
     /// Reads the blocks after `from`, or all of them, and compares the result with the signed
@@ -361,7 +372,7 @@ impl EvidenceReader {
             && wanted.iter().any(|number| !self.batches.contains_key(number))
         {
             let read = || ledger.staged(&self.law_id, self.after, READ_AT_ONCE);
-            let staged = until_definite("reading the evidence", read).await?;
+            let staged = until_definite("read_evidence", read).await?;
             match staged.last() {
                 Some(Staged { id, .. }) => self.after = *id,
                 None => self.ended = true,

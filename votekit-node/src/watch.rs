@@ -51,7 +51,7 @@ pub(crate) async fn run(shared: Arc<NodeContext>) {
 pub(crate) async fn observe_writes(shared: &NodeContext) {
     let probed = tokio::time::timeout(PROBE_TIME, shared.ledger.probe()).await;
     if let Ok(Err(error)) = probed {
-        tracing::debug!(%error, "the ledger does not store what is written");
+        tracing::debug!(event = "ledger_probe_failed", %error, "ledger probe not stored");
     }
 }
 
@@ -72,11 +72,17 @@ fn observe_clock(shared: &NodeContext, alarmed: bool) -> bool {
     match (stepped(shared), alarmed) {
         (Some((law_id, Stepped { by })), false) => {
             let seconds = by / 1000;
-            tracing::error!(%law_id, seconds, "alarm: this machine's clock went back: votes are refused until it has caught up");
+            tracing::error!(
+                event = "clock_went_back",
+                alarm = true,
+                %law_id,
+                seconds,
+                "clock went back, votes refused"
+            );
             true
         }
         (None, true) => {
-            tracing::info!("this machine's clock has caught up: votes are taken again");
+            tracing::info!(event = "clock_caught_up", "clock caught up, votes accepted");
             false
         }
         (_, alarmed) => alarmed,

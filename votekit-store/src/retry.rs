@@ -42,7 +42,7 @@ pub fn is_passing(error: &EngineError) -> bool {
 /// # Errors
 /// The first error that is not transient ([`is_passing`]).
 pub async fn until_definite<T, F>(
-    what: &'static str,
+    operation: &'static str,
     mut call: impl FnMut() -> F,
 ) -> Result<T, EngineError>
 where
@@ -52,7 +52,12 @@ where
     loop {
         match call().await {
             Err(error) if is_passing(&error) => {
-                tracing::warn!(%error, "{what} waits");
+                tracing::warn!(
+                    event = "engine_call_retried",
+                    operation,
+                    %error,
+                    "engine not available, retrying"
+                );
                 backoff.pause().await;
             }
             definite => return definite,

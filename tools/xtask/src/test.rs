@@ -11,6 +11,7 @@
 mod conformance;
 mod findings;
 mod independence;
+mod log_events;
 mod offline;
 mod report;
 mod servers;
@@ -72,6 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     });
     report.check("long files", || sources::check_lengths(project::root()));
     report.check("wording", || wording::check(project::root()));
+    report.check("log events", || log_events::check(project::root()));
     report.check("test files", || sources::check_test_files(project::root()));
     report
         .check("test files that want servers", || sources::check_names_of_wanting(project::root()));

@@ -177,11 +177,20 @@ async fn serve(
     // Reserved first: faults of addresses and files must not appear after an hour of reading logs.
     let reserved = Reserved::of(&config).map_err(serve_error)?;
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, data = %args.data.display(), "the node starts: it reads its logs");
+    tracing::info!(
+        event = "node_start_begun",
+        version,
+        data = %args.data.display(),
+        "node start begun, reading the logs"
+    );
     let node = tokio::select! {
         node = office::start(&args.data, args.base.as_deref(), config) => node?,
         stop = signals.stopped() => {
-            tracing::info!(signal = stop.signal, "the node was stopped while it started");
+            tracing::info!(
+                event = "start_interrupted",
+                signal = stop.signal,
+                "node start interrupted by a signal"
+            );
             return Ok(());
         }
     };
@@ -198,24 +207,7 @@ async fn serve(
         .hint("give --tls-cert and --tls-key, or --tls-proxy"));
     }
     let bound = Server::on(reserved, node.clone()).await.map_err(serve_error)?;
-    let addresses = bound.addresses();
-    let listening = Listening {
-        public: bound.public_url(),
-        admin: format!("http://{}", addresses.administration),
-        metrics: format!("http://{}/metrics", addresses.metrics),
-        data: args.data.clone(),
-        elections: elections.len(),
-    };
-    tracing::info!(
-        public = listening.public,
-        admin = listening.admin,
-        metrics = listening.metrics,
-        "the node listens"
-    );
-    // The node keeps running even if its standard output has no reader.
-    if let Err(error) = context.output.result(&listening) {
-        tracing::warn!(%error, "the addresses could not be printed");
-    }
+    announce(&bound, args, context, elections.len());
     let reloader = bound.reloader();
     let reloading = async {
         loop {
@@ -239,6 +231,29 @@ async fn serve(
     };
     node.shutdown_within(NODE_STOP_TIME.saturating_sub(began.elapsed())).await;
     served.map_err(serve_error)
+}
+
+/// Logs and prints the addresses of the listeners.
+fn announce(bound: &Server, args: &Args, context: &Context, elections: usize) {
+    let addresses = bound.addresses();
+    let listening = Listening {
+        public: bound.public_url(),
+        admin: format!("http://{}", addresses.administration),
+        metrics: format!("http://{}/metrics", addresses.metrics),
+        data: args.data.clone(),
+        elections,
+    };
+    tracing::info!(
+        event = "listeners_bound",
+        public = listening.public,
+        admin = listening.admin,
+        metrics = listening.metrics,
+        "listeners bound"
+    );
+    // The node keeps running even if its standard output has no reader.
+    if let Err(error) = context.output.result(&listening) {
+        tracing::warn!(event = "addresses_print_failed", %error, "listener addresses not printed");
+    }
 }
 
 fn check_folder(args: &Args) -> Result<(), CommandError> {

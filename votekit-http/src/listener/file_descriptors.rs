@@ -14,10 +14,11 @@ pub(super) fn connections_within_limit(asked: usize) -> usize {
     let granted = within(asked, limit);
     if granted < asked {
         tracing::warn!(
+            event = "connections_max_lowered",
             connections_max = asked,
             granted,
             file_descriptors = limit,
-            "connections_max is lowered: the system gives this process too few file descriptors (raise LimitNOFILE)"
+            "too few file descriptors for connections_max, raise LimitNOFILE"
         );
     }
     granted
@@ -30,7 +31,11 @@ fn raise() {
         && current != maximum
         && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
     {
-        tracing::debug!(%error, "the limit of file descriptors cannot be raised");
+        tracing::debug!(
+            event = "file_descriptor_limit_raise_failed",
+            %error,
+            "limit of file descriptors not raised"
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! Administrative operations on elections: create, load a roll, open, close, certify, purge.
 //!
-//! One long file: each operation stands beside its checks, and separate files would share all
-//! imports and private helpers.
+//! Long because each operation stands beside its checks: separate files would share all imports
+//! and private helpers.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -797,7 +797,7 @@ impl Node {
             // A refused roll is removed. One that cannot be removed is listed as kept.
             let discard = move |folder: &DataFolder| Ok(roll_store::discard(folder, &digest)?);
             if let Err(error) = self.on_files(discard).await {
-                tracing::warn!(%error, "a roll that was refused could not be removed");
+                tracing::warn!(event = "roll_discard_failed", %error, "refused roll not removed");
             }
         }
         if loaded.is_ok() && !replaced.is_empty() {

@@ -202,7 +202,7 @@ impl Node {
         if replaces.is_none() {
             let electors = content.electors();
             let prepare = || self.shared.registry.prepare(law_id, &origin, electors);
-            until_definite("the registry", prepare).await?;
+            until_definite("update_registry", prepare).await?;
         }
         let load = RollLoad {
             manifest: digest,
@@ -233,7 +233,7 @@ impl Node {
             }
             add_to_registry(&self.shared, cell.law_id(), &content).await
         };
-        until_definite("the registry", change).await.map_err(|error| match error {
+        until_definite("update_registry", change).await.map_err(|error| match error {
             EngineError::Misconfigured { engine, reason, hint } => EngineError::Misconfigured {
                 engine,
                 reason,
@@ -241,7 +241,12 @@ impl Node {
             },
             other => other,
         })?;
-        tracing::debug!(law_id = %cell.law_id(), manifest = %origin.manifest, "a roll took effect");
+        tracing::debug!(
+            event = "roll_loaded",
+            law_id = %cell.law_id(),
+            manifest = %origin.manifest,
+            "roll loaded"
+        );
         Ok(LoadOutcome::Loaded)
     }
 }

@@ -111,7 +111,12 @@ impl Snapshots {
         store(&self.folder.join(HEAD), &head)?;
         written.size = snapshot.size();
         metrics::snapshot_written();
-        tracing::debug!(%law_id, size = written.size, "a snapshot was written");
+        tracing::debug!(
+            event = "snapshot_written",
+            %law_id,
+            size = written.size,
+            "snapshot written"
+        );
         Ok(())
     }
 }

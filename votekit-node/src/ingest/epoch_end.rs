@@ -41,19 +41,16 @@ async fn end(
     let (law_id, node) = (cell.law_id(), node_key.node_id());
     // The lease may be held by another process, on a copy of the folder: wait until it runs out.
     loop {
-        let leases =
-            until_definite("the end of an earlier epoch", || shared.ledger.leases(law_id)).await?;
+        let leases = until_definite("end_epoch", || shared.ledger.leases(law_id)).await?;
         if !leases.iter().any(|lease| lease.node == node && lease.epoch == epoch) {
             break;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
     // The previous run published an unknown number of batches: all of them must be staged first.
-    until_definite("the end of an earlier epoch", || shared.ballot_box.settle()).await?;
-    let staged = until_definite("the end of an earlier epoch", || {
-        shared.ledger.staged_through(law_id, node, epoch)
-    })
-    .await?;
+    until_definite("end_epoch", || shared.ballot_box.settle()).await?;
+    let staged =
+        until_definite("end_epoch", || shared.ledger.staged_through(law_id, node, epoch)).await?;
     let Some(through) = staged else { return Ok(()) };
     loop {
         let progress = cell.log().decisions().epochs().progress(node, epoch);
@@ -78,5 +75,5 @@ async fn end(
         reason: error.to_string(),
     })?;
     let end = Arc::new(end);
-    until_definite("the end of an earlier epoch", || shared.ballot_box.publish(&end)).await
+    until_definite("end_epoch", || shared.ballot_box.publish(&end)).await
 }

@@ -211,7 +211,12 @@ impl Intake {
                 Err(EngineError::Conflict(Conflict::NoLease {
                     reason: NoLease::Fenced, ..
                 })) => {
-                    tracing::warn!(law_id = %self.cell.law_id(), epoch = epoch.0, "the epoch of this node was fenced: it begins another");
+                    tracing::warn!(
+                        event = "epoch_fenced",
+                        law_id = %self.cell.law_id(),
+                        epoch = epoch.0,
+                        "epoch fenced, beginning another"
+                    );
                     self.epoch = None;
                 }
                 Err(error) => return Err(error),
@@ -270,7 +275,11 @@ impl Intake {
                     self.confirmed = batch.number().sequence;
                     // Without the batch number: with the time of this line it would date votes more
                     // finely than the log does.
-                    tracing::debug!(votes = batch.count(), "a batch is durable");
+                    tracing::debug!(
+                        event = "batch_published",
+                        votes = batch.count(),
+                        "batch published"
+                    );
                     return Ok(());
                 }
                 Err(
@@ -279,14 +288,24 @@ impl Intake {
                     | EngineError::Conflict(_)
                     | EngineError::Corrupt { .. }),
                 ) => {
-                    tracing::error!(batch = %batch.number(), %error, "a batch could not be published");
+                    tracing::error!(
+                        event = "batch_publish_failed",
+                        batch = %batch.number(),
+                        %error,
+                        "batch not published"
+                    );
                     self.shared.fail_election(&self.cell, &error);
                     return Err(error);
                 }
                 Err(error @ EngineError::Unavailable { .. }) if !unknown => return Err(error),
                 Err(error) => {
                     if !unknown {
-                        tracing::warn!(batch = %batch.number(), %error, "the outcome of a batch is unknown: publishing it again");
+                        tracing::warn!(
+                            event = "batch_outcome_unknown",
+                            batch = %batch.number(),
+                            %error,
+                            "outcome of a batch unknown, publishing again"
+                        );
                     }
                     unknown = true;
                     self.answer_all(envelopes, voters, &Err(IntakeError::OutcomeUnknown));

@@ -62,7 +62,11 @@ pub(crate) async fn renew_loop(shared: Arc<NodeContext>, node: NodeId) {
             Ok(Ok(renewed)) => renewed,
             // The intake asks when it needs a lease, and its voters then get the error.
             Ok(Err(error)) => {
-                tracing::debug!(%error, "leases are not renewed");
+                tracing::debug!(
+                    event = "epoch_lease_renewal_failed",
+                    %error,
+                    "epoch leases not renewed"
+                );
                 continue;
             }
             Err(_) => continue,
@@ -70,7 +74,12 @@ pub(crate) async fn renew_loop(shared: Arc<NodeContext>, node: NodeId) {
         for ((cell, (law_id, epoch)), outcome) in elections.iter().zip(&held).zip(renewed) {
             match outcome {
                 Ok(()) => cell.set_lease(Lease::from(*epoch, asked, at, LEASE_LENGTH)),
-                Err(reason) => tracing::debug!(%law_id, %reason, "a lease is not renewed"),
+                Err(reason) => tracing::debug!(
+                    event = "epoch_lease_refused",
+                    %law_id,
+                    %reason,
+                    "epoch lease not renewed"
+                ),
             }
         }
     }

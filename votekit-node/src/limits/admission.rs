@@ -142,7 +142,8 @@ impl Admission {
                 .is_ok()
         {
             tracing::warn!(
-                "wrong codes come faster than their budget: further ones are refused and not stored"
+                event = "wrong_code_budget_exceeded",
+                "wrong codes over their budget, refused and not stored"
             );
         }
     }

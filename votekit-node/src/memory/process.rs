@@ -89,8 +89,10 @@ fn log(protection: &Protection) {
     {
         if let Err(error) = result {
             tracing::warn!(
-                event = "memory_not_protected", setting, %error,
-                "core dumps of this process cannot be ruled out"
+                event = "memory_not_protected",
+                setting,
+                %error,
+                "core dumps not ruled out"
             );
         }
     }
@@ -116,8 +118,7 @@ fn log(protection: &Protection) {
         tracing::warn!(
             event = "swap_in_use",
             swap_areas,
-            "memory is not locked and this machine swaps: NAS, codes and keys can reach the disk \
-             (turn swap off, or set LimitMEMLOCK=infinity)"
+            "memory not locked and swap in use, turn swap off or set LimitMEMLOCK=infinity"
         );
     }
 }

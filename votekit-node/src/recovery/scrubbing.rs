@@ -33,10 +33,22 @@ pub(crate) async fn run(shared: Arc<NodeContext>, cell: Arc<ElectionHandle>, scr
     match read_all(&shared, &cell, scrub).await {
         Ok(leaves) => {
             let seconds = began.elapsed().as_secs();
-            tracing::info!(law_id = %cell.law_id(), leaves, seconds, "the log was read again and is whole");
+            tracing::info!(
+                event = "log_scrubbed",
+                law_id = %cell.law_id(),
+                leaves,
+                seconds,
+                "log read again, no damage found"
+            );
         }
         Err(error) => {
-            tracing::error!(law_id = %cell.law_id(), error, "alarm: the log, its evidence or its snapshot is damaged");
+            tracing::error!(
+                event = "log_damaged",
+                alarm = true,
+                law_id = %cell.law_id(),
+                error,
+                "log, evidence or snapshot damaged"
+            );
             shared.fail_with(format!(
                 "the log of {} was read again and is damaged: {error}",
                 cell.law_id()
@@ -55,7 +67,7 @@ async fn read_all(
     let mut last_told = Instant::now();
     while let Some(height) = scrub.next_height() {
         let read = || shared.ledger.blocks(cell.law_id(), height, READ_AT_ONCE);
-        let blocks = until_definite("reading the log again", read).await.map_err(told)?;
+        let blocks = until_definite("scrub_log", read).await.map_err(told)?;
         if blocks.is_empty() {
             return Err(format!("block {height} is missing"));
         }
@@ -79,7 +91,12 @@ async fn read_all(
         read.map_err(|error| error.to_string())?;
         if last_told.elapsed() > TELL_EVERY {
             last_told = Instant::now();
-            tracing::info!(law_id = %cell.law_id(), leaves = scrub.size(), "the log is being read again");
+            tracing::info!(
+                event = "log_scrub_progressed",
+                law_id = %cell.law_id(),
+                leaves = scrub.size(),
+                "log being read again"
+            );
         }
         tokio::time::sleep(began.elapsed() * REST).await;
     }

@@ -40,7 +40,12 @@ async fn write(cell: &Arc<ElectionHandle>) -> bool {
     match written.await.map_err(|error| error.to_string()).flatten() {
         Ok(()) => true,
         Err(error) => {
-            tracing::warn!(law_id = %cell.law_id(), error, "a snapshot was not written");
+            tracing::warn!(
+                event = "snapshot_write_failed",
+                law_id = %cell.law_id(),
+                error,
+                "snapshot not written"
+            );
             false
         }
     }

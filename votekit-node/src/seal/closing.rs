@@ -49,7 +49,7 @@ impl Sealer {
             Err(AdminError::Engine(error @ EngineError::Conflict(_))) => Err(error),
             Err(error) => {
                 let law_id = self.cell.law_id();
-                tracing::debug!(event = "close_waits", %law_id, %error, "close not completed");
+                tracing::debug!(event = "close_delayed", %law_id, %error, "close not completed, retrying");
                 Ok(())
             }
         }

@@ -108,13 +108,13 @@ impl Endorse for SoleAuthority {
         });
         let ledger = &self.context.ledger;
         // Commits the same bytes again until the outcome is known: they may be durable.
-        match until_definite("sealing", || ledger.commit(&commit)).await {
+        match until_definite("commit_block", || ledger.commit(&commit)).await {
             Ok(()) => Ok(Endorsement::Certified(commit.head.clone())),
             Err(EngineError::Conflict(Conflict::Term { found, .. })) => {
                 Ok(Endorsement::LeadershipLost { term: found })
             }
             Err(error @ EngineError::Conflict(Conflict::Head { .. })) => {
-                match until_definite("sealing", || ledger.head(&self.law_id)).await? {
+                match until_definite("commit_block", || ledger.head(&self.law_id)).await? {
                     Some(by) => Ok(Endorsement::Superseded { by }),
                     // A missing log supersedes nothing.
                     None => Err(error),

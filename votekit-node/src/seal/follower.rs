@@ -28,12 +28,12 @@ impl Sealer {
     /// Catches up to the head of the log, and reads what is staged after it.
     pub(crate) async fn follow(&mut self) -> Result<(), EngineError> {
         let law_id = self.cell.law_id().clone();
-        let head = until_definite("following", || self.shared.ledger.head(&law_id)).await?;
+        let head = until_definite("follow_log", || self.shared.ledger.head(&law_id)).await?;
         let head = head.ok_or_else(|| corrupt("the log has lost its head"))?;
         self.cell
             .committed()
             .check_goes_on(&head)
-            .map_err(|rule| corrupt(&format!("alarm: {law_id} was put back: {rule}")))?;
+            .map_err(|rule| corrupt(&format!("{law_id} was put back: {rule}")))?;
         if head.height > self.cell.committed().height {
             self.catch_up_to(head).await?;
         }
@@ -80,7 +80,7 @@ impl Sealer {
     pub(crate) async fn read_seal_queue_on(&mut self, limit: usize) -> Result<bool, EngineError> {
         let (law_id, after) = (self.cell.law_id(), self.seal_queue.read_through());
         let staged =
-            until_definite("reading staging", || self.shared.ledger.staged(law_id, after, limit))
+            until_definite("read_staging", || self.shared.ledger.staged(law_id, after, limit))
                 .await?;
         if self.shared.is_shared || self.cell.staged_before(after) {
             let log = self.cell.log();
@@ -112,7 +112,7 @@ impl Sealer {
             .signer
             .policy
             .verify_strict(&head.checkpoint)
-            .map_err(|_| corrupt("alarm: the checkpoint is not by this authority"))?;
+            .map_err(|_| corrupt("the checkpoint is not by this authority"))?;
         loop {
             let from = self.cell.log().height() + 1;
             if from > head.height {
@@ -122,7 +122,7 @@ impl Sealer {
                 .unwrap_or(BLOCKS_AT_ONCE)
                 .min(BLOCKS_AT_ONCE);
             let blocks =
-                until_definite("following", || self.shared.ledger.blocks(&law_id, from, limit))
+                until_definite("follow_log", || self.shared.ledger.blocks(&law_id, from, limit))
                     .await?;
             if blocks.is_empty() {
                 return Err(corrupt(&format!("block {from} of {law_id} is missing")));
@@ -134,9 +134,9 @@ impl Sealer {
         let (committed, manifest) = {
             let log = self.cell.log();
             check_head(&log, &head.checkpoint, head.size)
-                .map_err(|rule| corrupt(&format!("alarm: {law_id} has forked: {rule}")))?;
+                .map_err(|rule| corrupt(&format!("{law_id} has forked: {rule}")))?;
             if log.evidence_missing() && log.state() < State::Certified {
-                return Err(corrupt(&format!("alarm: evidence of {law_id} is missing")));
+                return Err(corrupt(&format!("evidence of {law_id} is missing")));
             }
             let committed = Committed::of(&log, self.node, head.checkpoint, head.sealed_through);
             (committed, log.last_manifest())
@@ -195,14 +195,14 @@ fn check_and_apply(
             Err(error) => {
                 return Err(corrupt(&match rolls.failure() {
                     Some(roll) => format!("a roll that the log names is not available: {roll}"),
-                    None => format!("alarm: block {} of {law_id}: {error}", block.height),
+                    None => format!("block {} of {law_id}: {error}", block.height),
                 }));
             }
         }
     };
     if let Some(checkpoint) = checkpoint {
         check_root(effect.size(), &effect.root(), checkpoint)
-            .map_err(|rule| corrupt(&format!("alarm: {law_id} has forked: {rule}")))?;
+            .map_err(|rule| corrupt(&format!("{law_id} has forked: {rule}")))?;
     }
     cell.apply(effect);
     Ok(())

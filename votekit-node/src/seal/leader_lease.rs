@@ -68,15 +68,8 @@ async fn execute(context: &NodeContext, command: Command) {
             let request = context.ledger.lead(&lease.holder, length);
             let event = match tokio::time::timeout(length, request).await {
                 Ok(Ok(answer)) => outcome(answer),
-                Ok(Err(error)) => {
-                    tracing::warn!(event = "leader_lease_failed", %error, "lease not renewed");
-                    Event::Failed
-                }
-                Err(_) => {
-                    let error = "the ledger does not answer";
-                    tracing::warn!(event = "leader_lease_failed", error, "lease not renewed");
-                    Event::Failed
-                }
+                Ok(Err(error)) => failed(&error.to_string()),
+                Err(_) => failed("the ledger does not answer"),
             };
             for command in lease.step(event) {
                 // Not a request: those answer a tick alone.
@@ -86,11 +79,20 @@ async fn execute(context: &NodeContext, command: Command) {
         Command::Release => {
             let released = context.ledger.resign(&lease.holder);
             if let Ok(Err(error)) = tokio::time::timeout(LENGTH, released).await {
-                tracing::warn!(event = "leader_lease_not_released", %error, "it will run out");
+                tracing::warn!(
+                    event = "lease_release_failed",
+                    %error,
+                    "leader lease not released, it expires by itself"
+                );
             }
         }
         Command::Announce(_) => {}
     }
+}
+
+fn failed(error: &str) -> Event {
+    tracing::warn!(event = "lease_request_failed", error, "leader lease not acquired or renewed");
+    Event::Failed
 }
 
 fn outcome(answer: Leadership) -> Event {

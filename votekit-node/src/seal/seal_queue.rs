@@ -5,6 +5,7 @@
 //! queue; a follower finds the evidence of the leader's block in it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,7 @@ struct Waiting {
     batch: Arc<Batch>,
     since: Instant,
     /// Whether an alarm was raised for it.
-    told: bool,
+    alarmed: bool,
 }
 
 /// The verdict on a waiting batch.
@@ -88,7 +89,7 @@ impl SealQueue {
             self.read_through = id;
             self.bytes += batch.as_bytes().len();
             self.places.insert(batch.number(), id);
-            self.waiting.insert(id, Waiting { batch, since: Instant::now(), told: false });
+            self.waiting.insert(id, Waiting { batch, since: Instant::now(), alarmed: false });
         }
     }
 
@@ -156,6 +157,21 @@ impl SealQueue {
         block
     }
 
+    /// Raises an alarm about a batch that the log does not accept, unless it has raised one.
+    pub(crate) fn report_unsealable(&mut self, number: &BatchNumber, error: &dyn Display) {
+        let Some(place) = self.places.get(number) else { return };
+        let Some(waiting) = self.waiting.get_mut(place) else { return };
+        if !std::mem::replace(&mut waiting.alarmed, true) {
+            tracing::error!(
+                event = "batch_unsealable",
+                alarm = true,
+                batch = %number,
+                %error,
+                "staged batch cannot be sealed"
+            );
+        }
+    }
+
     fn remove_at(&mut self, place: StagingId) -> Option<Arc<Batch>> {
         let Waiting { batch, .. } = self.waiting.remove(&place)?;
         self.places.remove(&batch.number());
@@ -170,7 +186,7 @@ fn turn(
     expected: &mut BTreeMap<(NodeId, Epoch), Sequence>,
     now_millis: u64,
 ) -> Turn {
-    let Waiting { batch, since, told } = waiting;
+    let Waiting { batch, since, alarmed } = waiting;
     let number = batch.number();
     let progress = log.decisions().epochs().progress(number.node, number.epoch);
     if number.sequence <= progress.through {
@@ -179,20 +195,38 @@ fn turn(
     let verified = match log.verify_batch(batch) {
         Ok(verified) => verified,
         Err(error) => {
-            tracing::error!(batch = %number, %error, "alarm: a staged batch is refused");
+            tracing::error!(
+                event = "staged_batch_refused",
+                alarm = true,
+                batch = %number,
+                %error,
+                "staged batch refused"
+            );
             return Turn::Refused;
         }
     };
     if progress.ended {
-        tracing::error!(batch = %number, "alarm: a staged batch is refused: its epoch has ended, and its number is void");
+        tracing::error!(
+            event = "staged_batch_refused",
+            alarm = true,
+            batch = %number,
+            error = "its epoch has ended",
+            "staged batch refused"
+        );
         return Turn::Refused;
     }
     let next =
         expected.entry((number.node, number.epoch)).or_insert_with(|| progress.through.next());
     if number.sequence > *next {
-        if !*told && since.elapsed() > PATIENCE {
-            *told = true;
-            tracing::error!(batch = %number, expected = next.0, "alarm: sealing waits for a missing batch");
+        if !*alarmed && since.elapsed() > PATIENCE {
+            *alarmed = true;
+            tracing::error!(
+                event = "batch_missing",
+                alarm = true,
+                batch = %number,
+                expected = next.0,
+                "batch waits for a missing predecessor"
+            );
         }
         return Turn::AfterOther(verified);
     }
@@ -200,9 +234,14 @@ fn turn(
     // Minutes never decrease in a batch, so its last stamp is the highest.
     let latest = batch.envelopes().next_back().map_or(0, |envelope| envelope.received.0);
     if log.state() == State::Open && latest * 60_000 > now_millis + FUTURE_MILLIS_MAX {
-        if !*told {
-            *told = true;
-            tracing::error!(batch = %number, "alarm: sealing waits: a stamp lies in the future, a clock was set back");
+        if !*alarmed {
+            *alarmed = true;
+            tracing::error!(
+                event = "batch_stamp_ahead",
+                alarm = true,
+                batch = %number,
+                "batch waits, its stamp is ahead of the clock"
+            );
         }
         return Turn::Later;
     }

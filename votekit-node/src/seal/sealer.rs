@@ -106,12 +106,22 @@ impl Sealer {
             let worked = match worked {
                 // The proposal was dropped: the log in memory is still the one in the ledger.
                 Err(error) if self.shared.is_shared && is_overtaken(&error) => {
-                    tracing::warn!(law_id = %self.cell.law_id(), %error, "this node no longer leads");
+                    tracing::warn!(
+                        event = "leadership_lost",
+                        law_id = %self.cell.law_id(),
+                        %error,
+                        "another leader appended to the log"
+                    );
                     self.shared.lead.overtaken(term_found(&error));
                     Ok(Next::GoOn)
                 }
                 Err(error @ EngineError::Conflict(Conflict::Late { .. })) => {
-                    tracing::warn!(law_id = %self.cell.law_id(), %error, "a closing was not stored in time");
+                    tracing::warn!(
+                        event = "closing_timed_out",
+                        law_id = %self.cell.law_id(),
+                        %error,
+                        "closing not stored in time"
+                    );
                     Ok(Next::GoOn)
                 }
                 // The lease ran out before a proposal was made.
@@ -120,7 +130,12 @@ impl Sealer {
                         && is_passing(&error)
                         && self.shared.lead.term().is_none() =>
                 {
-                    tracing::warn!(law_id = %self.cell.law_id(), %error, "this node stops leading");
+                    tracing::warn!(
+                        event = "lease_lost",
+                        law_id = %self.cell.law_id(),
+                        %error,
+                        "leader lease lost"
+                    );
                     Ok(Next::GoOn)
                 }
                 worked => worked,
@@ -190,7 +205,12 @@ impl Sealer {
                 // Batches that cannot be sealed now are sealed after the next start, or by another
                 // node.
                 if let Err(error) = self.drain().await {
-                    tracing::warn!(law_id = %self.cell.law_id(), %error, "not everything staged was sealed before the stop");
+                    tracing::warn!(
+                        event = "stop_sealing_failed",
+                        law_id = %self.cell.law_id(),
+                        %error,
+                        "staged batches not sealed before the stop"
+                    );
                 }
                 let _ = reply.send(());
                 return Ok(Next::Stop);
@@ -413,7 +433,12 @@ impl Sealer {
             Committed::of(&self.cell.log(), self.node, head.checkpoint, head.sealed_through);
         metrics::sealed(u64::from(leaf_count), started.elapsed());
         let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
-        tracing::debug!(leaves = leaf_count, milliseconds, "a block is committed");
+        tracing::debug!(
+            event = "block_committed",
+            leaves = leaf_count,
+            milliseconds,
+            "block committed"
+        );
         self.set_committed(committed);
         Ok(())
     }
@@ -422,9 +447,13 @@ impl Sealer {
         if committed.state() != self.state() {
             let report = &committed.results.report;
             tracing::info!(
-                law_id = %self.cell.law_id(), state = %committed.state(),
-                height = committed.height, received = report.received,
-                accepted = report.accepted, "the election changes its state"
+                event = "election_state_changed",
+                law_id = %self.cell.law_id(),
+                state = %committed.state(),
+                height = committed.height,
+                received = report.received,
+                accepted = report.accepted,
+                "election state changed"
             );
         }
         self.cell.set_committed(committed);
@@ -518,7 +547,8 @@ fn make_block(
         // The queue chooses batches that follow on one another. If one does not, nothing may be
         // sealed past it.
         let number = batches[*place].number();
-        return Err(corrupt(&format!("alarm: staged batch {number} cannot be sealed: {error}")));
+        seal_queue.report_unsealable(&number, error);
+        return Err(corrupt(&format!("staged batch {number} cannot be sealed: {error}")));
     }
     Ok(Some(MadeBlock { proposal, batches }))
 }

@@ -26,7 +26,7 @@ pub(crate) async fn run(shared: Arc<NodeContext>) {
                     Err(error) => return shared.fail_by_panic(&format_args!("staging panicked: {error}")),
                 }
             }
-            validated = until_definite("the ballot box", || shared.ballot_box.collect()), if staging.len() < AT_ONCE => validated,
+            validated = until_definite("collect_batch", || shared.ballot_box.collect()), if staging.len() < AT_ONCE => validated,
         };
         match validated {
             Ok(validated) => {
@@ -45,7 +45,7 @@ async fn stage(shared: &NodeContext, validated: &ValidatedBatch) -> Result<(), E
     if let Err(reason) = validation::check(shared, batch).await? {
         return reject(shared, validated, &reason).await;
     }
-    match until_definite("staging", || shared.ledger.stage(batch, &validated.hints)).await {
+    match until_definite("stage_batch", || shared.ledger.stage(batch, &validated.hints)).await {
         // One number was signed for two batches. The first stands; nothing of the second is sealed.
         Err(error @ EngineError::Conflict(_)) => {
             return reject(shared, validated, &error.to_string()).await;
@@ -53,8 +53,8 @@ async fn stage(shared: &NodeContext, validated: &ValidatedBatch) -> Result<(), E
         staged => staged?,
     };
     metrics::batch(Step::Staged);
-    tracing::trace!(votes = batch.count(), "a batch is staged");
-    until_definite("staging", || shared.ballot_box.acknowledge(validated)).await?;
+    tracing::trace!(event = "batch_staged", votes = batch.count(), "batch staged");
+    until_definite("stage_batch", || shared.ballot_box.acknowledge(validated)).await?;
     if let Some(cell) = shared.election(&batch.header().law_id) {
         cell.staged.notify_one();
     }
@@ -68,7 +68,13 @@ async fn reject(
     validated: &ValidatedBatch,
     reason: &str,
 ) -> Result<(), EngineError> {
-    tracing::error!(batch = %validated.batch.number(), reason, "alarm: a batch is not staged");
+    tracing::error!(
+        event = "batch_rejected",
+        alarm = true,
+        batch = %validated.batch.number(),
+        reason,
+        "validated batch not staged"
+    );
     metrics::batch(Step::Refused);
-    until_definite("staging", || shared.ballot_box.reject(validated, reason)).await
+    until_definite("stage_batch", || shared.ballot_box.reject(validated, reason)).await
 }

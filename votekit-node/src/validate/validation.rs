@@ -42,7 +42,7 @@ pub(crate) async fn run(shared: Arc<NodeContext>) {
                     }
                 }
             }
-            delivery = until_definite("the ballot box", || shared.ballot_box.receive()), if validating.len() < AT_ONCE => delivery,
+            delivery = until_definite("receive_batch", || shared.ballot_box.receive()), if validating.len() < AT_ONCE => delivery,
         };
         match delivery {
             Ok(delivery) => {
@@ -61,9 +61,14 @@ async fn validate(shared: &NodeContext, delivery: &Delivery) -> Result<(), Engin
         Err(reason) => return refuse(shared, delivery, &reason).await,
     };
     let hints = hint(shared, &cell, batch).await;
-    until_definite("validation", || shared.ballot_box.forward(delivery, &hints)).await?;
+    until_definite("validate_batch", || shared.ballot_box.forward(delivery, &hints)).await?;
     metrics::batch(Step::Forwarded);
-    tracing::trace!(votes = batch.count(), hints = hints.len(), "a batch is passed on");
+    tracing::trace!(
+        event = "batch_forwarded",
+        votes = batch.count(),
+        hints = hints.len(),
+        "batch forwarded to staging"
+    );
     Ok(())
 }
 
@@ -88,7 +93,13 @@ pub(crate) async fn check(
             return Ok(check_now(shared, batch).await);
         }
         if !told {
-            tracing::error!(batch = %batch.number(), %law_id, "alarm: a batch waits: its election is not in this node's ledger");
+            tracing::error!(
+                event = "batch_election_unknown",
+                alarm = true,
+                batch = %batch.number(),
+                %law_id,
+                "batch waits, its election is not in the ledger"
+            );
         }
         told = true;
         tokio::time::sleep(ASK_AGAIN_EVERY).await;
@@ -108,7 +119,7 @@ async fn check_now(
 
 /// Waits until this node has read the log of an election up to its present head, if the log exists.
 async fn catch_up(shared: &NodeContext, law_id: &ElectionId) -> Result<(), EngineError> {
-    let Some(head) = until_definite("validation", || shared.ledger.head(law_id)).await? else {
+    let Some(head) = until_definite("validate_batch", || shared.ledger.head(law_id)).await? else {
         return Ok(());
     };
     loop {
@@ -126,9 +137,15 @@ async fn refuse(
     delivery: &Delivery,
     reason: &str,
 ) -> Result<(), EngineError> {
-    tracing::error!(batch = %delivery.batch.number(), reason, "alarm: a batch is refused");
+    tracing::error!(
+        event = "batch_refused",
+        alarm = true,
+        batch = %delivery.batch.number(),
+        reason,
+        "batch from the ballot box refused"
+    );
     metrics::batch(Step::Refused);
-    until_definite("validation", || shared.ballot_box.refuse(delivery, reason)).await
+    until_definite("validate_batch", || shared.ballot_box.refuse(delivery, reason)).await
 }
 
 /// Marks the envelopes of a batch, and reports the hints to voters and throttle. Whatever is wrong
@@ -145,11 +162,22 @@ async fn hint(shared: &NodeContext, cell: &ElectionHandle, batch: &Batch) -> Hin
     let hints = match shared.registry.mark(cell.law_id(), &marks).await {
         Ok(hints) => hints,
         Err(error) if is_passing(&error) => {
-            tracing::warn!(batch = %batch.number(), %error, "a batch goes on without hints");
+            tracing::warn!(
+                event = "hint_lookup_failed",
+                batch = %batch.number(),
+                %error,
+                "registry not available, batch forwarded without hints"
+            );
             return Hints::new();
         }
         Err(error) => {
-            tracing::error!(batch = %batch.number(), %error, "alarm: the registry is damaged or set up wrongly; a batch goes on without hints");
+            tracing::error!(
+                event = "registry_damaged",
+                alarm = true,
+                batch = %batch.number(),
+                %error,
+                "registry damaged, batch forwarded without hints"
+            );
             return Hints::new();
         }
     };

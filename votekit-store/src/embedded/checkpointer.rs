@@ -74,7 +74,10 @@ impl Drop for Checkpointer {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the ledger's checkpointer thread panicked");
+            tracing::error!(
+                event = "checkpointer_panicked",
+                "checkpointer thread of the ledger panicked"
+            );
         }
     }
 }
@@ -96,12 +99,20 @@ impl Mover {
             match self.look().map_err(EngineError::from) {
                 Ok(()) => {}
                 Err(error @ EngineError::Unavailable { .. }) => {
-                    tracing::warn!(%error, "the write-ahead log could not be moved; trying again");
+                    tracing::warn!(
+                        event = "wal_checkpoint_delayed",
+                        %error,
+                        "write-ahead log not checkpointed, retrying"
+                    );
                 }
                 // A failed sync of the database must not be retried: the kernel may have dropped
                 // the pages.
                 Err(error) => {
-                    tracing::error!(%error, "the write-ahead log cannot be moved");
+                    tracing::error!(
+                        event = "wal_checkpoint_failed",
+                        %error,
+                        "write-ahead log not checkpointed"
+                    );
                     self.poison.set(fault::fatal(error.to_string()));
                     return;
                 }
@@ -122,9 +133,10 @@ impl Mover {
         }
         if pages >= ALARM_PAGES && !self.alarmed {
             tracing::warn!(
+                event = "wal_grown",
                 pages,
                 moved,
-                "the write-ahead log grows: does an export or another reader never end?"
+                "write-ahead log too long, look for long-running readers"
             );
         }
         self.alarmed = pages >= ALARM_PAGES;

@@ -124,7 +124,7 @@ impl Drop for Writer {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the ledger's writer thread panicked");
+            tracing::error!(event = "writer_panicked", "writer thread of the ledger panicked");
         }
     }
 }
@@ -225,7 +225,11 @@ impl Desk {
             && let Err(error) = empty_log(&self.connection)
         {
             // Nothing is lost: SQLite replays the log when the ledger is next opened.
-            tracing::warn!(%error, "the ledger was closed with its write-ahead log in place");
+            tracing::warn!(
+                event = "wal_truncate_failed",
+                %error,
+                "ledger closed, write-ahead log not emptied"
+            );
         }
     }
 
@@ -239,14 +243,20 @@ impl Desk {
                 let wrote = self.connection.total_changes() != before
                     || jobs.iter().any(|job| job.always_writes());
                 if wrote && self.health.record_success() {
-                    tracing::info!("the ledger stores what is written again");
+                    tracing::info!(event = "ledger_writes_resumed", "ledger writes succeed again");
                 }
             }
             Err(error) => {
                 self.health.record_failure(error.clone());
                 if let Some(left_out) = GROUP_FAILED.due(Instant::now()) {
-                    let writes = jobs.len();
-                    tracing::error!(%error, writes, left_out, "a group of writes failed");
+                    let (writes, count) = (jobs.len(), left_out + 1);
+                    tracing::error!(
+                        event = "ledger_write_failed",
+                        %error,
+                        writes,
+                        count,
+                        "group of writes failed"
+                    );
                 }
                 if matches!(error, EngineError::Fatal { .. }) {
                     self.poison.set(error.clone());
@@ -287,7 +297,11 @@ impl Desk {
         match checkpointer::move_rest(&self.connection).map_err(EngineError::from) {
             Ok(()) => {}
             Err(error @ EngineError::Unavailable { .. }) => {
-                tracing::warn!(%error, "the write-ahead log could not be begun anew; trying again");
+                tracing::warn!(
+                    event = "wal_restart_delayed",
+                    %error,
+                    "write-ahead log not restarted, retrying"
+                );
             }
             Err(error) => {
                 self.poison.set(fatal(error.to_string()));

@@ -159,7 +159,11 @@ impl Connector {
             self.config.connect(self.tls.clone()).await.map_err(|error| (self.refused)(&error))?;
         let task = tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(error = %fault::describe(&error), "a connection to PostgreSQL ended");
+                tracing::debug!(
+                    event = "postgres_connection_lost",
+                    error = %fault::describe(&error),
+                    "connection to PostgreSQL lost"
+                );
             }
         });
         Ok(ClientWrapper::new(client, task))

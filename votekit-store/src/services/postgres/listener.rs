@@ -51,7 +51,11 @@ async fn listen(connector: &Connector, changes: &watch::Sender<u64>) {
     let (client, mut connection) = match connector.connect_raw().await {
         Ok(connected) => connected,
         Err(error) => {
-            tracing::debug!(%error, "notifications of PostgreSQL are not heard");
+            tracing::debug!(
+                event = "postgres_listen_failed",
+                %error,
+                "notifications of PostgreSQL not received"
+            );
             return;
         }
     };

@@ -311,6 +311,10 @@ pub(super) async fn purge_part(
 /// itself.
 pub(super) async fn vacuum_evidence(session: &mut Session) {
     if let Err(error) = session.maintain("VACUUM batch").await {
-        tracing::warn!(%error, "the space of the destroyed evidence was not freed at once");
+        tracing::warn!(
+            event = "evidence_vacuum_failed",
+            %error,
+            "space of purged evidence not freed yet"
+        );
     }
 }

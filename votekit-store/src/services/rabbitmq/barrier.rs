@@ -88,7 +88,7 @@ pub(super) async fn pass_on(outbox: &Arc<Outbox>, step: Step, properties: BasicP
     match step {
         Step::Validation => {
             let correlation = properties.correlation_id().clone().unwrap_or_default();
-            let passed = until_definite("passing on a barrier", || {
+            let passed = until_definite("forward_barrier", || {
                 let properties = persistent(BARRIER, "application/octet-stream")
                     .with_message_id("barrier".into())
                     .with_reply_to(reply_to.clone())
@@ -96,12 +96,12 @@ pub(super) async fn pass_on(outbox: &Arc<Outbox>, step: Step, properties: BasicP
                 outbox.publish(Destination::Aggregation, properties, &[])
             });
             if let Err(error) = passed.await {
-                tracing::warn!(%error, "a barrier is lost: whoever waits for it asks again");
+                tracing::warn!(event = "barrier_lost", %error, "barrier lost");
             }
         }
         Step::Aggregation => {
             if let Err(error) = answer(outbox, &reply_to, properties).await {
-                tracing::warn!(%error, "an answer to a barrier is lost: whoever waits for it asks again");
+                tracing::warn!(event = "barrier_answer_lost", %error, "answer to a barrier lost");
             }
         }
     }

@@ -158,10 +158,21 @@ impl Session {
                 event = events.next() => match event {
                     // A soft error ends only a channel. The channel's user sees it too, and knows
                     // whether the session can continue without the channel.
-                    Some(Event::Error(error)) if error.is_amqp_soft_error() => tracing::debug!(%error, "a channel was ended"),
+                    Some(Event::Error(error)) if error.is_amqp_soft_error() => tracing::debug!(
+                        event = "broker_channel_closed",
+                        %error,
+                        "channel closed by the broker"
+                    ),
                     Some(Event::Error(error)) => return error.to_string(),
-                    Some(Event::ConnectionBlocked(reason)) => tracing::warn!(reason, "the broker takes no messages for now"),
-                    Some(Event::ConnectionUnblocked) => tracing::info!("the broker takes messages again"),
+                    Some(Event::ConnectionBlocked(reason)) => tracing::warn!(
+                        event = "broker_blocked",
+                        reason,
+                        "broker accepts no messages"
+                    ),
+                    Some(Event::ConnectionUnblocked) => tracing::info!(
+                        event = "broker_unblocked",
+                        "broker accepts messages again"
+                    ),
                     Some(_) => {}
                     None => return "the connection ended".to_owned(),
                 },
@@ -203,7 +214,7 @@ async fn keep_up(
         state.send_replace(State::Up(Arc::clone(&session)));
         let begun = Instant::now();
         let reason = session.over().await;
-        tracing::warn!(purpose, reason, "the broker is away");
+        tracing::warn!(event = "broker_lost", purpose, reason, "connection to the broker lost");
         state.send_replace(State::Away(reason.clone()));
         session.give_up(reason);
         // If the connection is still alive, closing makes the broker redeliver elsewhere at once.
@@ -216,7 +227,7 @@ async fn keep_up(
             backoff.pause().await;
         }
         session = come_back(&settings, purpose, &state).await;
-        tracing::info!(purpose, "the broker is back");
+        tracing::info!(event = "broker_reconnected", purpose, "connection to the broker restored");
     }
 }
 
@@ -231,7 +242,12 @@ async fn come_back(
             Ok(connection) => return Arc::new(Session::new(connection)),
             Err(error) => {
                 let reason = explain(settings, &error).to_string();
-                tracing::warn!(purpose, reason, "the broker stays away");
+                tracing::warn!(
+                    event = "broker_reconnect_failed",
+                    purpose,
+                    reason,
+                    "broker not reachable, retrying"
+                );
                 state.send_replace(State::Away(reason));
             }
         }

@@ -50,7 +50,11 @@ impl Shares {
 pub(super) async fn keep_to_share(session: &Session, names: &Names, shares: &Shares) -> Infallible {
     loop {
         let Err(error) = watch(session, names, shares).await;
-        tracing::warn!(%error, "validation queues are not shared out for now; trying again");
+        tracing::warn!(
+            event = "queue_sharing_failed",
+            %error,
+            "validation queues not shared out, retrying"
+        );
         tokio::time::sleep(AGAIN_AFTER + jitter()).await;
     }
 }
@@ -73,7 +77,12 @@ async fn watch(session: &Session, names: &Names, shares: &Shares) -> lapin::Resu
         let active = shares.active();
         let Some(last) = active.last() else { continue };
         if active.len() > share(names.validation.len(), processes as usize) {
-            tracing::info!(queue = %names.validation[last.queue], processes, "a queue is given to another process");
+            tracing::info!(
+                event = "queue_released",
+                queue = %names.validation[last.queue],
+                processes,
+                "validation queue released to another process"
+            );
             last.give_way();
         }
     }

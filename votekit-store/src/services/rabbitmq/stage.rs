@@ -294,9 +294,15 @@ impl Consumption {
     /// returns to the queue.
     async fn refuse_unreadable(&self, bytes: &[u8], reason: &str, receipt: &Receipt) {
         let queue = &self.step.queues(&self.outbox.settings().names)[receipt.track.queue];
-        tracing::error!(%queue, reason, "alarm: a message is no batch, and is refused");
+        tracing::error!(
+            event = "message_refused",
+            alarm = true,
+            %queue,
+            reason,
+            "message without a readable batch refused"
+        );
         let reason = format!("a message in {queue} is no batch: {reason}");
-        let told = until_definite("refusing", || async {
+        let told = until_definite("refuse_message", || async {
             let (properties, note) = review::unreadable(bytes, &reason);
             self.outbox.publish(Destination::Review, properties, &note).await
         });

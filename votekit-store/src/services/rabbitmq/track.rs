@@ -130,6 +130,6 @@ impl Track {
 /// harmless.
 pub(super) async fn acknowledge(acker: &Acker) {
     if let Err(error) = acker.ack(BasicAckOptions::default()).await {
-        tracing::debug!(%error, "an acknowledgement was lost");
+        tracing::debug!(event = "acknowledgement_lost", %error, "acknowledgement lost");
     }
 }
