@@ -17,7 +17,7 @@
 //!   ledger.sqlite     staging, evidence, blocks, tiles, heads
 //! ```
 //!
-//! One long file: the files of a folder, their order of creation and their checks are one contract.
+//! Long because the files of a folder, their order of creation and their checks are one contract.
 
 mod belonging;
 mod error;

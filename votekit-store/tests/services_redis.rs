@@ -1,7 +1,7 @@
 //! The registry on a real Redis Cluster: the conformance suite, also with injected faults, and
 //! cases of its own: lost marks, lost buckets, bad addresses.
 //!
-//! One file, since all cases share a running cluster.
+//! Long because all cases share a running cluster.
 #![cfg(feature = "services")]
 use std::io::Write;
 use std::net::TcpListener;
