@@ -32,36 +32,16 @@ use super::message::{BARRIER, is_of, read_batch, read_labelled};
 use super::publisher::{Destination, Outbox};
 use super::review;
 use super::spread;
-use super::topology::Names;
-use super::track::{Track, acknowledge};
+use super::topology::Step;
+use super::track::{Track, acknowledge, end};
 use crate::essential;
 use crate::retry::until_definite;
 use crate::{EngineError, Hints};
 
-/// How long the end of a channel is waited for.
-const CLOSING_MAX: Duration = Duration::from_secs(1);
-
 /// How long a queue that is given up waits for what is being worked on.
 const GIVING_WAY_MAX: Duration = Duration::from_secs(5);
 
-/// Which step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Batches as they were published.
-    Validation,
-    /// Batches behind their hints.
-    Aggregation,
-}
-
 impl Step {
-    /// Its queues.
-    pub(super) fn queues(self, names: &Names) -> &[ShortString] {
-        match self {
-            Self::Validation => &names.validation,
-            Self::Aggregation => std::slice::from_ref(&names.aggregation),
-        }
-    }
-
     /// Messages of a queue that a process holds at most. Those of the last queue are staged many at
     /// a time.
     fn prefetch(self) -> u16 {
@@ -354,11 +334,4 @@ impl Drop for Subscription {
             runtime.spawn(end(self.channel.clone(), self.consumer.clone()));
         }
     }
-}
-
-/// Ends a subscription by the end of its channel: what it holds is given back before anybody else
-/// gets something.
-pub(super) async fn end(channel: Channel, consumer: Consumer) {
-    let _ = timeout(CLOSING_MAX, channel.close(200, "given up".into())).await;
-    drop(consumer);
 }

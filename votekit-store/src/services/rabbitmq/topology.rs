@@ -121,6 +121,25 @@ impl Names {
     }
 }
 
+/// Which step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Batches as they were published.
+    Validation,
+    /// Batches behind their hints.
+    Aggregation,
+}
+
+impl Step {
+    /// Its queues.
+    pub(super) fn queues(self, names: &Names) -> &[ShortString] {
+        match self {
+            Self::Validation => &names.validation,
+            Self::Aggregation => std::slice::from_ref(&names.aggregation),
+        }
+    }
+}
+
 /// Declares all of it. What is there already with the same arguments stays as it is. The routing
 /// key of a queue is its name.
 pub(super) async fn declare(connection: &Connection, names: &Names) -> lapin::Result<()> {
