@@ -12,7 +12,7 @@ use std::str::FromStr;
 use serde::Serialize;
 use votekit_core::id::ElectionId;
 
-use crate::error::LoadError;
+use crate::error::{LoadError, MixError};
 use crate::roll_source::RollSource;
 use crate::share::Share;
 use crate::shuffle::{Shuffle, Stream, draw, draw_below};
@@ -50,23 +50,6 @@ pub struct WeightedChoice {
     pub id: String,
     /// At least 1.
     pub weight: u32,
-}
-
-/// Why a mix cannot be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum MixError {
-    /// No choice was given.
-    #[error("at least one choice is needed")]
-    NoChoice,
-    /// A choice's text is malformed.
-    #[error(
-        "a choice is an id of 1 to 50 of A-Z, a-z, 0-9, '.', '_' and '-', or that id, '=' and a weight from 1 to 1000000"
-    )]
-    Choice,
-    /// The shares leave no first votes.
-    #[error("duplicates and unknown votes together must stay below 100%")]
-    NoFirstVote,
 }
 
 impl FromStr for WeightedChoice {

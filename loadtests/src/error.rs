@@ -5,8 +5,6 @@ use std::path::PathBuf;
 
 use votekit_core::roll::{RollError, RowFault};
 
-use crate::ballot_mix::MixError;
-
 /// An error that prevents or ends a load test. Failures of single requests are not errors: the
 /// report counts them by kind.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +94,23 @@ pub enum LoadError {
         /// Goose's error.
         problem: String,
     },
+}
+
+/// Why a mix cannot be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MixError {
+    /// No choice was given.
+    #[error("at least one choice is needed")]
+    NoChoice,
+    /// A choice's text is malformed.
+    #[error(
+        "a choice is an id of 1 to 50 of A-Z, a-z, 0-9, '.', '_' and '-', or that id, '=' and a weight from 1 to 1000000"
+    )]
+    Choice,
+    /// The shares leave no first votes.
+    #[error("duplicates and unknown votes together must stay below 100%")]
+    NoFirstVote,
 }
 
 struct FirstFault<'a>(&'a [RowFault]);

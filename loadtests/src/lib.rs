@@ -40,6 +40,7 @@ pub mod http_client;
 
 pub mod journal;
 mod pacer;
+mod plan;
 mod recorder;
 
 mod decision_poll;
@@ -50,5 +51,5 @@ pub mod hostile;
 
 pub mod goose_scenarios;
 
-pub use error::LoadError;
+pub use error::{LoadError, MixError};
 pub use share::{Share, ShareError};

@@ -21,8 +21,8 @@ use crate::answer::VoteState;
 use crate::ballot_mix::{BallotKind, BallotMix};
 use crate::hostile::HostileReport;
 use crate::journal::UNSENT;
-use crate::open_loop::OpenLoopPlan;
 use crate::pacer::Pacing;
+use crate::plan::OpenLoopPlan;
 use crate::recorder::Recorder;
 pub use crate::recorder::{FailureKind, SecondRow};
 

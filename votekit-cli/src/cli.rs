@@ -1,12 +1,12 @@
-//! The verbs of the command line and their common options. Help texts are the documentation: man
-//! pages are generated from them.
+//! The command line as a whole: its verbs and their common options. Help texts are the
+//! documentation: man pages are generated from them.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser};
 
-use crate::commands;
+use crate::commands::Command;
 use crate::error::CommandError;
 use crate::output::Output;
 
@@ -38,47 +38,6 @@ Exit codes:
   4  the disk, a folder, a server or the configuration is at fault
   5  verification failed
   6  consistent, but nothing proves who made it";
-
-/// One variant per verb; its arguments and its `run` are in `commands/<verb>.rs`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    Roll(commands::roll::Args),
-    Hashgen(Box<commands::hashgen::Args>),
-    Pepper(commands::pepper::Args),
-    Manifest(commands::manifest::Args),
-    #[cfg(feature = "node")]
-    Load(commands::load::Args),
-    #[cfg(feature = "node")]
-    Election(commands::election::Args),
-    #[cfg(feature = "node")]
-    Serve(Box<commands::serve::Args>),
-    #[cfg(feature = "services")]
-    Registry(commands::registry::Args),
-    #[cfg(feature = "node")]
-    Node(commands::node::Args),
-    #[cfg(feature = "node")]
-    Cast(commands::cast::Args),
-    #[cfg(feature = "node")]
-    Results(commands::results::Args),
-    #[cfg(feature = "node")]
-    Export(commands::export::Args),
-    Verify(commands::verify::Args),
-    #[cfg(feature = "node")]
-    Recount(commands::recount::Args),
-    #[cfg(feature = "node")]
-    Batch(commands::batch::Args),
-    #[cfg(feature = "node")]
-    Review(commands::review::Args),
-    #[cfg(feature = "services")]
-    DeadLetters(commands::dead_letters::Args),
-    #[cfg(feature = "loadtest")]
-    Loadtest(Box<commands::loadtest::Args>),
-    #[cfg(feature = "node")]
-    Demo(commands::demo::Args),
-    Completions(commands::completions::Args),
-    #[command(hide = true)]
-    Man(commands::man::Args),
-}
 
 /// Parses the command line. Prints help and version, and reports usage errors on standard error.
 ///

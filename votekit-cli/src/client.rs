@@ -9,8 +9,14 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::error::CommandError;
-use crate::office::{EARLY_HINT, ROLLS_HINT};
 use crate::output::plain;
+
+/// Hint for a close before the planned end.
+pub(crate) const EARLY_HINT: &str =
+    "if that is meant, say why with --early REASON: the public log keeps the reason";
+
+/// Hint for rolls that do not fit together.
+pub(crate) const ROLLS_HINT: &str = "`votekit roll list` shows what is loaded; `votekit roll discard` removes a roll that no election uses, and `votekit load --replace` puts another in its place until the election opens";
 
 /// HTTP client for one node.
 pub(crate) struct Client {

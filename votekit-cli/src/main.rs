@@ -1,8 +1,8 @@
 //! The votekit command line: hold a referendum or an election, and let anyone verify it.
 //!
-//! `cli` declares the verbs, `commands/<verb>.rs` holds the arguments and the action of each verb,
-//! `error` maps errors to exit codes. Data goes to standard output, everything else to standard
-//! error.
+//! `commands` declares the verbs, `commands/<verb>.rs` holds the arguments and the action of each,
+//! `cli` parses the command line, `error` maps errors to exit codes. Data goes to standard output,
+//! everything else to standard error.
 
 mod allocator;
 #[cfg(feature = "node")]
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let context = context::Context::new(cli.json);
-    match commands::run(cli.command, &context) {
+    match commands::run(cli.command, cli::tree, &context) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             context.output.error(&error);

@@ -22,7 +22,7 @@ use votekit_store::EngineError;
 use votekit_store::services::url::AddressError;
 use zeroize::Zeroizing;
 
-use crate::client::Client;
+use crate::client::{Client, EARLY_HINT, ROLLS_HINT};
 use crate::error::CommandError;
 
 /// Node to administer: a running one by its address, or a stopped one by its data folder
@@ -256,13 +256,6 @@ async fn act<A: Serialize>(
 ) -> Result<ElectionView, CommandError> {
     client.call(Method::POST, &format!("/api/v1/admin/elections/{law_id}/{verb}"), body).await
 }
-
-/// Hint for a close before the planned end.
-pub(crate) const EARLY_HINT: &str =
-    "if that is meant, say why with --early REASON: the public log keeps the reason";
-
-/// Hint for rolls that do not fit together.
-pub(crate) const ROLLS_HINT: &str = "`votekit roll list` shows what is loaded; `votekit roll discard` removes a roll that no election uses, and `votekit load --replace` puts another in its place until the election opens";
 
 /// Opens a data folder, creating it if needed, and starts the node in it without listeners.
 pub(crate) async fn start(

@@ -33,6 +33,7 @@ mod invisible;
 mod law_keys;
 mod plain_row;
 mod prefix;
+mod record;
 mod repetition;
 mod row;
 mod rows;
@@ -43,22 +44,21 @@ mod warning;
 
 pub use chunk::{Chunk, RollChunks};
 pub use code_lengths::{CodeLengths, ShortCodes};
-pub use fault::{
-    BinaryKind, Field, HeaderCause, RollError, RowFault, RowRule, RuleCount, count_by_rule,
-};
+pub use fault::{BinaryKind, HeaderCause, RollError, RowFault, RowRule, RuleCount, count_by_rule};
 pub use hash::{HashScratch, HashedChunk, RollHasher, RollRules};
 pub use hashes::{Conflict, GatheredRoll, HashedRoll, RollHashes};
 pub use header::RollHeader;
 pub use invisible::InvisibleCharacter;
 pub use law_keys::{AscendingKeys, LawKeys};
+pub use record::Rows;
 pub use repetition::{Sequential, Threads};
-pub use row::{RawRow, Rows, is_clean};
+pub use row::{RawRow, is_clean};
 pub use rows::{RollRow, TableRow, read_roll, read_table};
 pub use supplement::{
     ChangeFile, Contradiction, ContradictionRule, HashedSupplement, LiveCredentials, Readmission,
     RowPlace, hash_supplement,
 };
-pub use table::Table;
+pub use table::{Field, Table};
 pub use warning::{RollWarning, short_codes};
 
 #[cfg(test)]

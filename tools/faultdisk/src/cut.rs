@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::chance::Chance;
-use crate::disk::DiskError;
+use crate::error::DiskError;
 use crate::journal::Journal;
 use crate::record::{FileRecord, NameRecord};
 use crate::report::CutReport;

@@ -30,13 +30,15 @@
 mod chance;
 mod cut;
 mod disk;
+mod error;
 mod faults;
 pub mod journal;
 mod preload;
 pub mod record;
 mod report;
 
-pub use disk::{DiskError, FaultDisk, environment};
+pub use disk::{FaultDisk, environment};
+pub use error::DiskError;
 pub use faults::{CONTROL_BYTES, Faults};
 pub use preload::preload_library;
 pub use report::{Count, CutReport, FileCut};

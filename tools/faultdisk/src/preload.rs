@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::disk::DiskError;
+use crate::error::DiskError;
 
 /// The preloaded library; cargo builds it if it is out of date. A process builds it once.
 ///

@@ -45,7 +45,7 @@ struct SourceFile {
     text: String,
 }
 
-/// Prints the module graph of each crate. Circles are not an error.
+/// Prints the module graph of each crate. Circles are not an error here: [`check`] refuses them.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let root = project::root();
     for folder in crate_folders(root)? {
@@ -67,41 +67,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Circles of modules that are known and wait to be cut, by crate. A crate that is not here has
-/// none.
-const KNOWN_CIRCLES: [(&str, usize); 7] = [
-    ("votekit-core", 4),
-    ("votekit-store", 3),
-    ("votekit-cli", 2),
-    ("loadtests", 2),
-    ("tools/xtask", 1),
-    ("tools/faultdisk", 1),
-    ("tools/faultdisk/preload", 2),
-];
-
-/// Fails when modules of a crate form a circle that is not known.
+/// Fails when modules of a crate form a circle.
 pub(crate) fn check(root: &Path) -> Result<()> {
-    let (mut modules, mut known_circles) = (0, 0);
+    let mut modules = 0;
     let mut faults = Vec::new();
     for folder in crate_folders(root)? {
         let graph = CrateGraph::read(root, &folder)?;
         modules += graph.files.len();
-        let known = KNOWN_CIRCLES.iter().find(|(one, _)| *one == folder).map_or(0, |(_, n)| *n);
-        known_circles += known;
-        match graph.circles.len() {
-            found if found > known => {
-                let circles: Vec<String> =
-                    graph.circles.iter().map(|circle| circle.join(" ")).collect();
-                faults.push(format!("{folder}: {}", circles.join("; ")));
-            }
-            found if found < known => {
-                faults.push(format!("{folder}: {found} circles are left: lower KNOWN_CIRCLES"));
-            }
-            _ => {}
-        }
+        faults.extend(graph.circles.iter().map(|circle| format!("{folder}: {}", circle.join(" "))));
     }
     ensure!(faults.is_empty(), "circles of modules:\n  {}", faults.join("\n  "));
-    println!("{modules} modules; {known_circles} circles are known, no other");
+    println!("{modules} modules, no circle");
     Ok(())
 }
 
@@ -365,5 +341,24 @@ mod tests {
         let arrow = |from: &str, to: &str| (from.to_owned(), to.to_owned());
         let arrows = [arrow("a", "b"), arrow("b", "c"), arrow("c", "b"), arrow("c", "d")];
         assert_eq!(circles(&BTreeSet::from(arrows)), [["b", "c"]]);
+    }
+
+    #[test]
+    fn a_crate_with_a_circle_fails() -> Result<()> {
+        let root = project::scratch("modules-test/circle")?;
+        let write = |file: &str, text: &str| -> Result<()> {
+            let path = root.join(file);
+            fs::create_dir_all(path.parent().expect("a file has a folder"))?;
+            Ok(fs::write(path, text)?)
+        };
+        write("Cargo.toml", "members = [\n    \"one\",\n]\n")?;
+        write("one/src/lib.rs", "mod a;\nmod b;\n")?;
+        write("one/src/a.rs", "use super::b::B;\n")?;
+        write("one/src/b.rs", "pub(crate) struct B;\n")?;
+        check(&root)?;
+        write("one/src/b.rs", "use crate::a::A;\n")?;
+        let error = check(&root).expect_err("a circle").to_string();
+        assert!(error.contains("one: a b"), "{error}");
+        Ok(())
     }
 }

@@ -98,7 +98,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             rig.launch(*server)?;
             rig.wait_ready(*server)
         }
-        Verb::Guard(arguments) => guard::run(arguments),
+        Verb::Guard(arguments) => guard::run(arguments, rig::stop),
     }
 }
 

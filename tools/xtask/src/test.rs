@@ -99,7 +99,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }
     report.check("checker: no code of votekit", independence::check_tree);
     report.check("findings: their tests exist", || findings::check(project::root()));
-    report.check("modules: no new circle", || modules::check(project::root()));
+    report.check("modules: no circle", || modules::check(project::root()));
     report.check("chaos", || chaos::run(&chaos::Arguments::short()));
     if arguments.engine == Engine::All {
         report.check("chaos on services", || chaos::run(&chaos::Arguments::short_on_services()));

@@ -2,7 +2,6 @@
 
 use clap_complete::Shell;
 
-use crate::cli;
 use crate::context::Context;
 use crate::error::CommandError;
 
@@ -20,8 +19,12 @@ pub(crate) struct Args {
 }
 
 /// Writes the script to standard output.
-pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
+pub(crate) fn run(
+    args: Args,
+    mut tree: clap::Command,
+    context: &Context,
+) -> Result<(), CommandError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut cli::tree(), "votekit", &mut script);
+    clap_complete::generate(args.shell, &mut tree, "votekit", &mut script);
     context.output.data(&script)
 }

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::cli;
-use crate::context::Context;
 use crate::error::CommandError;
 
 /// Write the man pages into a folder, one per command
@@ -15,8 +13,8 @@ pub(crate) struct Args {
 }
 
 /// Writes `votekit.1`, `votekit-roll.1`, `votekit-roll-sample.1` and so on.
-pub(crate) fn run(args: Args, _context: &Context) -> Result<(), CommandError> {
+pub(crate) fn run(args: Args, tree: clap::Command) -> Result<(), CommandError> {
     std::fs::create_dir_all(&args.out)
-        .and_then(|()| clap_mangen::generate_to(cli::tree(), &args.out))
+        .and_then(|()| clap_mangen::generate_to(tree, &args.out))
         .map_err(|error| CommandError::writing(&args.out, &error))
 }

@@ -1,4 +1,4 @@
-//! One file per verb, each with its `Args` and its `run`.
+//! The verbs: one file each, with its `Args` and its `run`.
 
 #[cfg(feature = "node")]
 pub(crate) mod batch;
@@ -36,15 +36,61 @@ pub(crate) mod roll;
 pub(crate) mod serve;
 pub(crate) mod verify;
 
-use crate::cli::Command;
+use clap::Subcommand;
+
 use crate::context::Context;
 use crate::error::CommandError;
 
-/// Runs one verb.
+/// One variant per verb; its arguments and its `run` are in `commands/<verb>.rs`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Roll(roll::Args),
+    Hashgen(Box<hashgen::Args>),
+    Pepper(pepper::Args),
+    Manifest(manifest::Args),
+    #[cfg(feature = "node")]
+    Load(load::Args),
+    #[cfg(feature = "node")]
+    Election(election::Args),
+    #[cfg(feature = "node")]
+    Serve(Box<serve::Args>),
+    #[cfg(feature = "services")]
+    Registry(registry::Args),
+    #[cfg(feature = "node")]
+    Node(node::Args),
+    #[cfg(feature = "node")]
+    Cast(cast::Args),
+    #[cfg(feature = "node")]
+    Results(results::Args),
+    #[cfg(feature = "node")]
+    Export(export::Args),
+    Verify(verify::Args),
+    #[cfg(feature = "node")]
+    Recount(recount::Args),
+    #[cfg(feature = "node")]
+    Batch(batch::Args),
+    #[cfg(feature = "node")]
+    Review(review::Args),
+    #[cfg(feature = "services")]
+    DeadLetters(dead_letters::Args),
+    #[cfg(feature = "loadtest")]
+    Loadtest(Box<loadtest::Args>),
+    #[cfg(feature = "node")]
+    Demo(demo::Args),
+    Completions(completions::Args),
+    #[command(hide = true)]
+    Man(man::Args),
+}
+
+/// Runs one verb. `tree` returns the whole command tree, for completions and man pages.
 ///
 /// # Errors
 /// The error of the verb.
-pub(crate) fn run(command: Command, context: &Context) -> Result<(), CommandError> {
+pub(crate) fn run(
+    command: Command,
+    tree: fn() -> clap::Command,
+    context: &Context,
+) -> Result<(), CommandError> {
     match command {
         Command::Roll(args) => roll::run(args, context),
         Command::Hashgen(args) => hashgen::run(*args, context),
@@ -79,7 +125,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<(), CommandErro
         Command::Serve(args) => serve::run(*args, context),
         #[cfg(feature = "loadtest")]
         Command::Loadtest(args) => loadtest::run(*args, context),
-        Command::Completions(args) => completions::run(args, context),
-        Command::Man(args) => man::run(args, context),
+        Command::Completions(args) => completions::run(args, tree(), context),
+        Command::Man(args) => man::run(args, tree()),
     }
 }

@@ -14,6 +14,7 @@ mod batches;
 mod entries;
 mod files;
 mod leaves;
+mod line;
 mod log;
 mod rolls;
 mod shards;

@@ -15,6 +15,7 @@
 //! it stops.
 
 mod encoding;
+mod tree_hash;
 
 pub mod leaf;
 pub mod note;

@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::encoding::parse_decimal;
-use super::merkle::TreeHash;
+use super::tree_hash::TreeHash;
 
 /// Hashes in a full tile, entries in a full bundle.
 pub const TILE_WIDTH: u16 = 256;

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::fault::{BinaryKind, RollError};
 use super::header::RollHeader;
-use super::row::{Rows, holds_lone_carriage_return};
+use super::record::{Rows, count_lines, holds_lone_carriage_return};
 use super::table::Table;
 use crate::id::Digest;
 
@@ -452,8 +452,4 @@ fn byte_order_mark(bytes: &[u8], table: Table) -> Result<usize, RollError> {
         [0x1f, 0x8b, ..] => binary(BinaryKind::Gzip),
         _ => Ok(0),
     }
-}
-
-pub(super) fn count_lines(bytes: &[u8]) -> u64 {
-    memchr_iter(b'\n', bytes).count() as u64
 }

@@ -4,12 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::chunk::{Chunk, Tail};
 use super::code_lengths::CodeLengths;
-use super::fault::{Field, RowFault, RowRule};
+use super::fault::{RowFault, RowRule};
 use super::header::RollHeader;
 use super::invisible::{self, InvisibleCharacter};
 use super::plain_row::{PlainRow, plain_row};
-use super::row::{RawRow, Rows, is_clean};
+use super::record::Rows;
+use super::row::{RawRow, is_clean};
 use super::run::{Columns, Elector, Run};
+use super::table::Field;
 use crate::credential::{AccessCode, CredentialError, CredentialHasher, KeyBatch, Nas};
 use crate::id::ElectionId;
 

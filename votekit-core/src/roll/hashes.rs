@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use super::chunk::Tail;
 use super::code_lengths::CodeLengths;
-use super::fault::{Field, RollError, RowFault, RowRule};
+use super::fault::{RollError, RowFault, RowRule};
 use super::hash::{ChunkTally, HashScratch, HashedChunk, RollHasher};
 use super::law_keys::LawKeys;
 use super::repetition::{Repeated, Threads, repeated_rows};
 use super::run::Run;
+use super::table::Field;
 use crate::credential::RegistryKey;
 use crate::id::ElectionId;
 

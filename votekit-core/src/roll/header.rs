@@ -1,11 +1,14 @@
 //! Finds the required columns in a table's header.
 
 use memchr::memchr;
+use zeroize::Zeroizing;
 
-use super::fault::{Field, HeaderCause, RollError, RowRule};
+use super::fault::{HeaderCause, RollError, RowRule};
 use super::invisible;
-use super::row::{RawRecord, Rows};
-use super::table::Table;
+use super::record::{RawRecord, Rows};
+use super::table::{Field, Table};
+use crate::credential::{AccessCode, Nas};
+use crate::id::ElectionId;
 
 /// The most columns that a table may require.
 pub(super) const REQUIRED_MAX: usize = Field::REQUIRED_OF_VOTES.len();
@@ -64,7 +67,7 @@ impl RollHeader {
         let header = Self { table, places, columns };
         // An unclosed quotation mark has swallowed the rest of the file, whatever its rows look
         // like.
-        if is_unclosed || memchr(b'\n', record.bytes).is_some() && record.holds_row(&header) {
+        if is_unclosed || memchr(b'\n', record.bytes).is_some() && header.holds_row(&record) {
             return Err(RollError::HeaderRunsOn { line });
         }
         Ok(Some(header))
@@ -94,6 +97,30 @@ impl RollHeader {
     /// Whether the columns are exactly those of a roll, in the standard order.
     pub(super) fn is_plain(&self) -> bool {
         self.table == Table::Roll && self.places[..3] == [0, 1, 2] && self.columns == 3
+    }
+
+    /// Whether a line, taken by itself, is a row with a valid credential, as it is or without its
+    /// quotation marks.
+    pub(super) fn is_whole_row(&self, line: &[u8]) -> bool {
+        let is_good = |line: &[u8]| {
+            let mut fields = [None; REQUIRED_MAX];
+            Rows::new(line, 1).next_record(|place, field| {
+                if let Some(index) = self.index_at(place) {
+                    fields[index] = Some(field.bytes);
+                }
+            });
+            let [Some(nas), Some(code), Some(law_id), _] = fields else { return false };
+            Nas::parse(nas).is_ok()
+                && AccessCode::parse(code).is_ok()
+                && ElectionId::check(law_id).is_ok()
+        };
+        let unquoted = || line.iter().copied().filter(|byte| *byte != b'"').collect::<Vec<u8>>();
+        is_good(line) || is_good(&Zeroizing::new(unquoted()))
+    }
+
+    /// Whether one of the record's lines is a complete row by itself.
+    fn holds_row(&self, record: &RawRecord<'_>) -> bool {
+        record.bytes.split(|byte| *byte == b'\n').any(|line| self.is_whole_row(line))
     }
 
     /// The number of columns.

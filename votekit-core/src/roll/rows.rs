@@ -3,11 +3,12 @@
 use std::io::Read;
 
 use super::chunk::RollChunks;
-use super::fault::{Field, RollError, RowFault};
+use super::fault::{RollError, RowFault};
 use super::hash::{RollRules, bad_field, checked_nas};
 use super::header::RollHeader;
-use super::row::{RawRow, Rows, is_clean};
-use super::table::Table;
+use super::record::Rows;
+use super::row::{RawRow, is_clean};
+use super::table::{Field, Table};
 use crate::credential::{AccessCode, Credential, CredentialError, Nas};
 use crate::election::ChoiceId;
 use crate::id::ElectionId;

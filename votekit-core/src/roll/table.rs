@@ -1,8 +1,6 @@
-//! The kinds of table that are read.
+//! The kinds of table that are read, and their columns.
 
 use std::fmt;
-
-use super::fault::Field;
 
 /// The kind of a CSV file, which determines its required columns. All kinds are read by the same
 /// rules.
@@ -31,5 +29,50 @@ impl fmt::Display for Table {
             Self::Roll => "roll",
             Self::Votes => "file of votes",
         })
+    }
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Field {
+    /// The social insurance number.
+    Nas,
+    /// The access code.
+    Code,
+    /// The law id.
+    ElectionId,
+    /// The choice, in a file of votes.
+    Vote,
+    /// Another column, by its position from 1; 0 for the row as a whole.
+    Column(u32),
+}
+
+impl Field {
+    /// The columns every roll has.
+    pub const REQUIRED: [Self; 3] = [Self::Nas, Self::Code, Self::ElectionId];
+    /// The columns every file of votes has.
+    pub const REQUIRED_OF_VOTES: [Self; 4] = [Self::Nas, Self::Code, Self::ElectionId, Self::Vote];
+    /// The row as a whole.
+    pub const ROW: Self = Self::Column(0);
+
+    /// The name in headers; empty for other columns.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Nas => "nas",
+            Self::Code => "code",
+            Self::ElectionId => "law_id",
+            Self::Vote => "vote",
+            Self::Column(_) => "",
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Column(0) => formatter.write_str("row"),
+            Self::Column(column) => write!(formatter, "column {column}"),
+            named => formatter.write_str(named.name()),
+        }
     }
 }

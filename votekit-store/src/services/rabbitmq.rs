@@ -21,6 +21,7 @@ mod look;
 mod message;
 mod opening;
 mod publisher;
+mod refusal;
 mod review;
 mod settings;
 mod spread;
@@ -39,7 +40,8 @@ use self::link::Link;
 use self::message::{BATCH, LABELLED, carrying, rejected, write_labelled};
 use self::opening::IfAbsent;
 use self::publisher::{Destination, Outbox};
-use self::stage::{Stage, Step};
+use self::stage::Stage;
+use self::topology::Step;
 use super::url::ServiceAddress;
 use crate::{BallotBox, Delivery, EngineError, Hints, ValidatedBatch};
 

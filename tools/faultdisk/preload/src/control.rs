@@ -2,16 +2,16 @@
 
 use std::ffi::{OsStr, c_int};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use faultdisk::{CONTROL_BYTES, Faults};
 
-use crate::disk::{Descriptor, Disk, c_string, lock};
-use crate::fatal::{fatal, fatal_errno};
+use crate::descriptor::{Descriptor, c_string, status_of};
 use crate::file_log::{append, open_log};
-use crate::real;
+use crate::lock::lock;
+use crate::real::{self, fatal, fatal_errno};
 
 /// The control page that a harness writes, and the state of its orders.
 pub(crate) struct Control {
@@ -49,27 +49,33 @@ impl Control {
         }
     }
 
-    /// Whether a read of this file must fail.
-    pub(crate) fn fails_read(&self, disk: &Disk, fd: c_int) -> bool {
+    /// Whether a read of the file with this path must fail. The path is resolved only if some reads
+    /// fail.
+    pub(crate) fn fails_read(&self, path: impl FnOnce() -> Option<PathBuf>) -> bool {
         self.look();
         if !self.reads_fail.load(Ordering::Relaxed) {
             return false;
         }
-        let Some(path) = disk.path(fd) else { return false };
+        let Some(path) = path() else { return false };
         let mut orders = lock(&self.orders);
         orders.faults.failing_reads
             && Path::new(&orders.faults.file) == path
             && self.meet(&mut orders, "EIO read", &path)
     }
 
-    /// The number of bytes to write: all, some, or an error number.
-    pub(crate) fn admit_write(&self, disk: &Disk, fd: c_int, length: u64) -> Result<u64, c_int> {
+    /// The number of bytes to write to the file with this path: all, some, or an error number. The
+    /// path is resolved only if some writes fail.
+    pub(crate) fn admit_write(
+        &self,
+        path: impl FnOnce() -> Option<PathBuf>,
+        length: u64,
+    ) -> Result<u64, c_int> {
         self.look();
         let mut orders = lock(&self.orders);
         if !orders.faults.failing_writes && orders.faults.space_bytes.is_none() {
             return Ok(length);
         }
-        let path = disk.path(fd).unwrap_or_default();
+        let path = path().unwrap_or_default();
         if orders.faults.failing_writes && Path::new(&orders.faults.file) == path {
             self.meet(&mut orders, "EIO write", &path);
             return Err(libc::EIO);
@@ -153,8 +159,7 @@ impl Page {
         if file.0 < 0 {
             fatal_errno("the control file cannot be opened");
         }
-        if crate::disk::status_of(file.0).is_none_or(|status| status.st_size < CONTROL_BYTES as i64)
-        {
+        if status_of(file.0).is_none_or(|status| status.st_size < CONTROL_BYTES as i64) {
             fatal("the control file is too short");
         }
         // SAFETY: a new read-only mapping of a file that is long enough.

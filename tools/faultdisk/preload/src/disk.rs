@@ -1,20 +1,21 @@
 //! The disk: the files below the root, each with its log, and the name log.
 
 use std::collections::HashMap;
-use std::ffi::{CString, OsStr, OsString, c_char, c_int};
+use std::ffi::{OsStr, OsString, c_char, c_int};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use faultdisk::environment;
 use faultdisk::journal::Journal;
-use libc::stat;
 
 use crate::control::Control;
-use crate::fatal::{fatal, fatal_errno};
+use crate::descriptor::{Descriptor, c_string, path_of, status_of, status_of_path};
 use crate::file_log::FileLog;
+use crate::lock::lock;
 use crate::name_log::NameLog;
-use crate::real;
+use crate::place::Place;
+use crate::real::{self, fatal, fatal_errno};
 
 /// The disk this process runs on.
 pub(crate) struct Disk {
@@ -136,108 +137,9 @@ impl Disk {
     }
 }
 
-/// A name in a folder of the disk.
-pub(crate) struct Place {
-    folder: Descriptor,
-    pub(crate) folder_inode: u64,
-    pub(crate) name: OsString,
-    /// The path below the root, for messages.
-    pub(crate) shown: PathBuf,
-}
-
-impl Place {
-    /// The status of the file with this name. Aborts on a symbolic link: a power cut would have to
-    /// follow it too.
-    pub(crate) fn status(&self) -> Option<stat> {
-        let errno = real::errno();
-        // SAFETY: all zeros is a valid value.
-        let mut status: stat = unsafe { std::mem::zeroed() };
-        let name = c_string(self.name.as_bytes());
-        // SAFETY: the name ends with a zero byte, and there is room for the result.
-        let found = unsafe {
-            real::fstatat64(self.folder.0, name.as_ptr(), &mut status, libc::AT_SYMLINK_NOFOLLOW)
-        } == 0;
-        real::set_errno(errno);
-        if found && status.st_mode & libc::S_IFMT == libc::S_IFLNK {
-            fatal(&format!(
-                "{} is a symbolic link, which this disk cannot hold",
-                self.shown.display()
-            ));
-        }
-        found.then_some(status)
-    }
-
-    /// Opens the file read-only.
-    pub(crate) fn read(&self) -> Descriptor {
-        let name = c_string(self.name.as_bytes());
-        // SAFETY: the name ends with a zero byte.
-        Descriptor(unsafe {
-            real::openat64(self.folder.0, name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC, 0)
-        })
-    }
-
-    /// Adds a hard link to the file in the journal, so that it survives its removal.
-    pub(crate) fn hold(&self, held: &Path) {
-        let (name, held) = (c_string(self.name.as_bytes()), c_string(held.as_os_str().as_bytes()));
-        // SAFETY: the names end with zero bytes.
-        if unsafe { real::linkat(self.folder.0, name.as_ptr(), libc::AT_FDCWD, held.as_ptr(), 0) }
-            != 0
-        {
-            fatal_errno(&format!("{} cannot be held back in the journal", self.shown.display()));
-        }
-    }
-}
-
-/// An owned descriptor, closed on drop.
-pub(crate) struct Descriptor(pub(crate) c_int);
-
-impl Drop for Descriptor {
-    fn drop(&mut self) {
-        if self.0 >= 0 {
-            let errno = real::errno();
-            // SAFETY: it was opened here and has no other user.
-            unsafe { real::close(self.0) };
-            real::set_errno(errno);
-        }
-    }
-}
-
 /// SQLite's index of its write-ahead log. The first process that opens the database recreates it.
 fn is_shared_memory(path: &Path) -> bool {
     path.as_os_str().as_bytes().ends_with(b"-shm")
-}
-
-pub(crate) fn status_of(fd: c_int) -> Option<stat> {
-    let errno = real::errno();
-    // SAFETY: all zeros is a valid value.
-    let mut status: stat = unsafe { std::mem::zeroed() };
-    // SAFETY: there is room for the result.
-    let found = unsafe { real::fstat64(fd, &mut status) } == 0;
-    real::set_errno(errno);
-    found.then_some(status)
-}
-
-fn status_of_path(path: &CString) -> Option<stat> {
-    // SAFETY: all zeros is a valid value.
-    let mut status: stat = unsafe { std::mem::zeroed() };
-    // SAFETY: the path ends with a zero byte, and there is room for the result.
-    (unsafe { real::fstatat64(libc::AT_FDCWD, path.as_ptr(), &mut status, 0) } == 0)
-        .then_some(status)
-}
-
-fn path_of(fd: c_int) -> Option<PathBuf> {
-    let errno = real::errno();
-    let link = c_string(format!("/proc/self/fd/{fd}").as_bytes());
-    let mut buffer = vec![0_u8; libc::PATH_MAX as usize];
-    // SAFETY: the path ends with a zero byte, and the buffer has the given length.
-    let length = unsafe { real::readlink(link.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
-    real::set_errno(errno);
-    buffer.truncate(usize::try_from(length).ok()?);
-    Some(PathBuf::from(OsString::from_vec(buffer)))
-}
-
-pub(crate) fn c_string(bytes: &[u8]) -> CString {
-    CString::new(bytes).unwrap_or_else(|_| fatal("a path holds a zero byte"))
 }
 
 /// Reads an environment variable. `std::env` takes a lock that a forked child may find locked.
@@ -247,10 +149,4 @@ fn variable(name: &str) -> Option<OsString> {
     // SAFETY: a non-null result is a string that ends with a zero byte.
     (!value.is_null())
         .then(|| OsString::from_vec(unsafe { std::ffi::CStr::from_ptr(value) }.to_bytes().to_vec()))
-}
-
-/// Locks. Ignoring poison is sound: a panic in a C function ends the process, so no other thread
-/// sees the state it left.
-pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,9 +7,8 @@ use std::path::Path;
 use faultdisk::journal::Journal;
 use faultdisk::record::FileRecord;
 
-use crate::disk::{Descriptor, c_string, status_of};
-use crate::fatal::{fatal, fatal_errno};
-use crate::real;
+use crate::descriptor::{Descriptor, c_string, status_of};
+use crate::real::{self, fatal, fatal_errno};
 
 /// Bytes read and logged at once.
 const CHUNK: usize = 1 << 20;

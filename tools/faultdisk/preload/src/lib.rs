@@ -11,8 +11,8 @@
 //! disk      the files below the root, and their locks
 //! file_log  name_log   the journal
 //! control   the ordered faults
-//! real      the functions underneath
-//! fatal     aborts the process when the recording would become wrong
+//! place  descriptor    names in folders, and open files
+//! real      the functions underneath; aborts the process when the recording would become wrong
 //! ```
 //!
 //! No code here may call a replaced function, so it does not use `std::fs`: std calls the C library
@@ -22,9 +22,11 @@
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod control;
+mod descriptor;
 mod disk;
-mod fatal;
 mod file_log;
 mod hooks;
+mod lock;
 mod name_log;
+mod place;
 mod real;

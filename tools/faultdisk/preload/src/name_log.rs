@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use faultdisk::journal::Journal;
 use faultdisk::record::NameRecord;
 
-use crate::disk::{Descriptor, Place, c_string};
-use crate::fatal::fatal;
+use crate::descriptor::{Descriptor, c_string};
 use crate::file_log::{append, open_log, read_log, set_length};
-use crate::real;
+use crate::place::Place;
+use crate::real::{self, fatal};
 
 /// The name log. It is locked while the change it records is made.
 pub(crate) struct NameLog {

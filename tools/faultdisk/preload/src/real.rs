@@ -1,12 +1,11 @@
-//! The C functions underneath, which the program would have called.
+//! The C functions underneath, which the program would have called, and how the process aborts when
+//! the recording would become wrong.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use libc::{iovec, mode_t, off_t, size_t, ssize_t, stat};
-
-use crate::fatal::fatal;
 
 /// Looks a function up, and caches it. Two threads that do so at the same time find the same.
 fn find(cache: &AtomicPtr<c_void>, name: &'static CStr) -> *mut c_void {
@@ -89,4 +88,21 @@ pub(crate) fn errno() -> c_int {
 pub(crate) fn set_errno(number: c_int) {
     // SAFETY: it points to this thread's `errno`.
     unsafe { *libc::__errno_location() = number }
+}
+
+/// Prints the reason to standard error and aborts.
+pub(crate) fn fatal(reason: &str) -> ! {
+    let line = format!("faultdisk: {reason}\n");
+    // SAFETY: the pointer and the length are those of the line. A failed write does not stop the
+    // abort.
+    unsafe {
+        write(2, line.as_ptr().cast(), line.len());
+        libc::abort()
+    }
+}
+
+/// Like [`fatal`], with the current `errno`.
+pub(crate) fn fatal_errno(what: &str) -> ! {
+    let number = errno();
+    fatal(&format!("{what}: error {number}"))
 }

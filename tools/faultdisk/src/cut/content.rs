@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::chance::Chance;
-use crate::disk::DiskError;
+use crate::error::DiskError;
 use crate::record::FileRecord;
 use crate::report::{Count, FileCut};
 

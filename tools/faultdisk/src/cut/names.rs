@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::walk;
 use crate::chance::Chance;
-use crate::disk::DiskError;
+use crate::error::DiskError;
 use crate::journal::Journal;
 use crate::record::NameRecord;
 use crate::report::Count;

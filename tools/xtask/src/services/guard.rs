@@ -11,8 +11,6 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use super::rig;
-
 /// Written by a program that leaves its servers running on purpose.
 const DISMISSED: &[u8] = b"dismissed";
 
@@ -55,12 +53,12 @@ pub(super) struct Arguments {
     record: PathBuf,
 }
 
-/// Waits for the pipe to close, then ends the servers unless dismissed.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
+/// Waits for the pipe to close, then ends the servers with `stop` unless dismissed.
+pub(super) fn run(arguments: &Arguments, stop: impl FnOnce(&Path) -> Result<usize>) -> Result<()> {
     let mut said = Vec::new();
     std::io::stdin().read_to_end(&mut said)?;
     if said != DISMISSED {
-        rig::stop(&arguments.record)?;
+        stop(&arguments.record)?;
     }
     Ok(())
 }

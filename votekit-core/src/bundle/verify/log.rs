@@ -4,9 +4,10 @@
 use super::batches::Batches;
 use super::entries::Entries;
 use super::leaves::Item;
+use super::line::Line;
 use super::rolls::Rolls;
 use super::totals::TotalsCheck;
-use crate::bundle::{Account, Failures, Rule, file};
+use crate::bundle::{Account, Failures, Rule};
 use crate::decision::Outcome;
 use crate::election::{Definition, ResultsPolicy, State, Window, check_text};
 use crate::election_log::{CLOSING_AHEAD_MINUTES_MAX, REASON_LENGTH_MAX, is_too_far_ahead};
@@ -27,19 +28,6 @@ enum Phase {
     Counts,
     /// After the totals.
     Totals,
-}
-
-/// The failures of one line of `leaves.jsonl`.
-pub(super) struct Line<'a> {
-    pub(super) failures: &'a mut Failures,
-    /// The line number, from 1.
-    pub(super) number: u64,
-}
-
-impl Line<'_> {
-    pub(super) fn fail(&mut self, rule: Rule, found: std::fmt::Arguments<'_>) {
-        self.failures.add(file::LEAVES, Some(self.number), rule, found);
-    }
 }
 
 /// The log as read so far.

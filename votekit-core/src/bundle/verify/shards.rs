@@ -6,7 +6,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use super::ReadError;
-use super::log::Line;
+use super::line::Line;
 use crate::bundle::{Rule, Source};
 use crate::credential::{HashScheme, RegistryKey};
 use crate::decision::{Decision, Entry};

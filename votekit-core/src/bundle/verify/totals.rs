@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::log::Line;
+use super::line::Line;
 use crate::bundle::Rule;
 use crate::commitment::{Commitment, CommitmentSum};
 use crate::tally::Totals;

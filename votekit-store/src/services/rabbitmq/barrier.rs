@@ -20,7 +20,7 @@ use super::link::Session;
 use super::look::{Found, Look, Probe};
 use super::message::{BARRIER, persistent};
 use super::publisher::{Destination, Outbox};
-use super::stage::Step;
+use super::topology::Step;
 use super::track::acknowledge;
 use super::trouble::{too_late, unavailable};
 use crate::EngineError;

@@ -8,19 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use lapin::options::ConfirmSelectOptions;
 use lapin::tcp::{AsyncTcpStream, RustlsConnectorConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Connection, ConnectionProperties, Event};
+use lapin::{Channel, Connection, ConnectionProperties, Event};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use super::publisher::Publishers;
+use super::refusal::explain;
 use super::settings::Settings;
-use super::topology::declare;
-use super::trouble::{explain, too_late, unavailable};
+use super::topology::{Names, declare};
+use super::trouble::{too_late, unavailable};
 use crate::EngineError;
 use crate::essential;
 use crate::retry::Backoff;
@@ -197,6 +198,42 @@ impl Session {
             }
         }
     }
+}
+
+/// One channel per queue.
+///
+/// lapin attaches a returned message to the next confirm that resolves on the channel. With a
+/// channel per queue that can only be a message to the same queue, which is then missing for both.
+pub(super) struct Publishers {
+    pub(super) validation: Vec<Channel>,
+    pub(super) aggregation: Channel,
+    pub(super) review: Channel,
+    pub(super) rejected: Channel,
+    pub(super) dead_letters: Channel,
+    pub(super) control: Channel,
+}
+
+impl Publishers {
+    async fn open(connection: &Connection, names: &Names) -> lapin::Result<Self> {
+        let mut validation = Vec::with_capacity(names.validation.len());
+        for _ in &names.validation {
+            validation.push(confirming(connection).await?);
+        }
+        Ok(Self {
+            validation,
+            aggregation: confirming(connection).await?,
+            review: confirming(connection).await?,
+            rejected: confirming(connection).await?,
+            dead_letters: confirming(connection).await?,
+            control: connection.create_channel().await?,
+        })
+    }
+}
+
+async fn confirming(connection: &Connection) -> lapin::Result<Channel> {
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
 }
 
 async fn keep_up(

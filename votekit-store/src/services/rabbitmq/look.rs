@@ -19,9 +19,8 @@ use tokio::time::timeout;
 
 use super::message::{PROBE, is_of, persistent};
 use super::publisher::{Destination, Outbox};
-use super::stage::end;
 use super::topology::count;
-use super::track::acknowledge;
+use super::track::{acknowledge, end};
 use super::trouble::{too_late, unavailable};
 use crate::EngineError;
 

@@ -6,9 +6,10 @@ use lapin::Connection;
 use tokio::time::timeout;
 
 use super::link::{OPENING_MAX, connect};
+use super::refusal::explain;
 use super::settings::Settings;
 use super::topology::{CredentialStatus, declare, survey};
-use super::trouble::{explain, misconfigured, too_late};
+use super::trouble::{misconfigured, too_late};
 use crate::EngineError;
 use crate::services::url::ServiceAddress;
 

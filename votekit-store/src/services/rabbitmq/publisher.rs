@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
+use lapin::options::{BasicPublishOptions, ExchangeDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ExchangeKind};
+use lapin::{BasicProperties, Confirmation, ExchangeKind};
 use tokio::time::timeout;
 
 use super::link::{LinkView, Session};
 use super::settings::Settings;
-use super::topology::Names;
 use super::trouble::{outcome_unknown, unavailable};
 use crate::EngineError;
 
@@ -34,42 +33,6 @@ pub(super) enum Destination {
     Rejected,
     /// Probes, behind the dead letters.
     DeadLetters,
-}
-
-/// One channel per queue.
-///
-/// lapin attaches a returned message to the next confirm that resolves on the channel. With a
-/// channel per queue that can only be a message to the same queue, which is then missing for both.
-pub(super) struct Publishers {
-    validation: Vec<Channel>,
-    aggregation: Channel,
-    review: Channel,
-    rejected: Channel,
-    dead_letters: Channel,
-    control: Channel,
-}
-
-impl Publishers {
-    pub(super) async fn open(connection: &Connection, names: &Names) -> lapin::Result<Self> {
-        let mut validation = Vec::with_capacity(names.validation.len());
-        for _ in &names.validation {
-            validation.push(confirming(connection).await?);
-        }
-        Ok(Self {
-            validation,
-            aggregation: confirming(connection).await?,
-            review: confirming(connection).await?,
-            rejected: confirming(connection).await?,
-            dead_letters: confirming(connection).await?,
-            control: connection.create_channel().await?,
-        })
-    }
-}
-
-async fn confirming(connection: &Connection) -> lapin::Result<Channel> {
-    let channel = connection.create_channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    Ok(channel)
 }
 
 /// Publishes through the current session.

@@ -31,34 +31,16 @@ use super::message::{BARRIER, is_of, read_batch, read_labelled};
 use super::publisher::{Destination, Outbox};
 use super::review;
 use super::spread;
-use super::topology::Names;
-use super::track::{Track, acknowledge};
+use super::topology::Step;
+use super::track::{Track, acknowledge, end};
 use crate::essential;
 use crate::retry::until_definite;
 use crate::{EngineError, Hints};
 
-/// Timeout for closing a channel.
-const CLOSING_MAX: Duration = Duration::from_secs(1);
-
 /// How long giving up a queue waits for deliveries that workers still process.
 const GIVING_WAY_MAX: Duration = Duration::from_secs(5);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Batches as published.
-    Validation,
-    /// Batches with their hints in front.
-    Aggregation,
-}
-
 impl Step {
-    pub(super) fn queues(self, names: &Names) -> &[ShortString] {
-        match self {
-            Self::Validation => &names.validation,
-            Self::Aggregation => std::slice::from_ref(&names.aggregation),
-        }
-    }
-
     /// Maximum number of unacknowledged messages per queue and process. Higher for aggregation,
     /// where batches are staged in groups.
     fn prefetch(self) -> u16 {
@@ -359,11 +341,4 @@ impl Drop for Subscription {
             runtime.spawn(end(self.channel.clone(), self.consumer.clone()));
         }
     }
-}
-
-/// Ends a subscription by closing its channel: the broker requeues what it holds before another
-/// consumer gets anything.
-pub(super) async fn end(channel: Channel, consumer: Consumer) {
-    let _ = timeout(CLOSING_MAX, channel.close(200, "given up".into())).await;
-    drop(consumer);
 }

@@ -122,6 +122,24 @@ impl Names {
     }
 }
 
+/// The stages of a batch on its way through the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Batches as published.
+    Validation,
+    /// Batches with their hints in front.
+    Aggregation,
+}
+
+impl Step {
+    pub(super) fn queues(self, names: &Names) -> &[ShortString] {
+        match self {
+            Self::Validation => &names.validation,
+            Self::Aggregation => std::slice::from_ref(&names.aggregation),
+        }
+    }
+}
+
 /// Declares the exchange and all queues. Existing ones with the same arguments are unchanged. The
 /// routing key of a queue is its name.
 pub(super) async fn declare(connection: &Connection, names: &Names) -> lapin::Result<()> {

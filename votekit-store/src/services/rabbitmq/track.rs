@@ -2,10 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use lapin::Acker;
 use lapin::options::BasicAckOptions;
+use lapin::{Acker, Channel, Consumer};
 use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// How long the end of a channel is waited for.
+const CLOSING_MAX: Duration = Duration::from_secs(1);
 
 /// The deliveries of one subscription. Tags are the broker's, ascending in queue order.
 pub(super) struct Track {
@@ -132,4 +137,11 @@ pub(super) async fn acknowledge(acker: &Acker) {
     if let Err(error) = acker.ack(BasicAckOptions::default()).await {
         tracing::debug!(event = "acknowledgement_lost", %error, "acknowledgement lost");
     }
+}
+
+/// Ends a subscription by the end of its channel: what it holds is given back before anybody else
+/// gets something.
+pub(super) async fn end(channel: Channel, consumer: Consumer) {
+    let _ = timeout(CLOSING_MAX, channel.close(200, "given up".into())).await;
+    drop(consumer);
 }

@@ -4,9 +4,9 @@ use std::ffi::{c_char, c_int, c_uint};
 
 use libc::{AT_FDCWD, AT_REMOVEDIR, mode_t};
 
-use crate::disk::{Disk, Place, disk};
-use crate::fatal::fatal;
-use crate::real;
+use crate::disk::{Disk, disk};
+use crate::place::Place;
+use crate::real::{self, fatal};
 
 fn remove(fd: c_int, path: *const c_char, flags: c_int) -> c_int {
     // SAFETY: passes the program's arguments on.

@@ -4,9 +4,10 @@ use std::ffi::{c_char, c_int};
 
 use libc::{AT_FDCWD, O_CREAT, O_DIRECT, O_TMPFILE, O_TRUNC, mode_t};
 
-use crate::disk::{disk, lock, status_of};
-use crate::fatal::fatal;
-use crate::real;
+use crate::descriptor::status_of;
+use crate::disk::disk;
+use crate::lock::lock;
+use crate::real::{self, fatal};
 
 fn open_at(fd: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
     // SAFETY: passes the program's arguments on.

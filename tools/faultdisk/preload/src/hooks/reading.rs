@@ -8,7 +8,7 @@ use crate::disk::disk;
 use crate::real;
 
 fn fails(fd: c_int) -> bool {
-    let fails = disk().is_some_and(|disk| disk.control.fails_read(disk, fd));
+    let fails = disk().is_some_and(|disk| disk.control.fails_read(|| disk.path(fd)));
     if fails {
         real::set_errno(libc::EIO);
     }

@@ -5,8 +5,7 @@ use std::ffi::{c_char, c_int, c_long, c_void};
 use libc::{AT_FDCWD, off_t, size_t};
 
 use crate::disk::disk;
-use crate::fatal::fatal;
-use crate::real;
+use crate::real::{self, fatal};
 
 fn check_mapping(protection: c_int, flags: c_int, fd: c_int) {
     if fd < 0 || protection & libc::PROT_WRITE == 0 || flags & libc::MAP_SHARED == 0 {

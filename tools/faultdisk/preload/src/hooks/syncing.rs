@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use libc::off_t;
 
-use crate::disk::{Disk, disk, lock, status_of};
+use crate::descriptor::status_of;
+use crate::disk::{Disk, disk};
+use crate::lock::lock;
 use crate::real;
 
 /// Syncs a file or folder on the disk; `None` for anything else.

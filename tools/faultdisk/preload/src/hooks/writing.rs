@@ -4,9 +4,10 @@ use std::ffi::{c_char, c_int, c_uint, c_void};
 
 use libc::{AT_FDCWD, iovec, off_t, size_t, ssize_t};
 
-use crate::disk::{Disk, disk, lock, status_of};
-use crate::fatal::fatal;
-use crate::real;
+use crate::descriptor::{Descriptor, status_of};
+use crate::disk::{Disk, disk};
+use crate::lock::lock;
+use crate::real::{self, fatal};
 
 /// Writes the admitted bytes of a vector, from its start. `None` for a file that is not on the
 /// disk.
@@ -18,7 +19,7 @@ fn write_vector(
 ) -> Option<ssize_t> {
     let log = disk.file(fd)?;
     let length = vector.iter().map(|part| part.iov_len as u64).sum();
-    let admitted = match disk.control.admit_write(disk, fd, length) {
+    let admitted = match disk.control.admit_write(|| disk.path(fd), length) {
         Ok(admitted) => admitted,
         Err(number) => {
             real::set_errno(number);
@@ -170,12 +171,7 @@ unsafe extern "C" fn ftruncate64(fd: c_int, length: off_t) -> c_int {
 unsafe extern "C" fn truncate(path: *const c_char, length: off_t) -> c_int {
     // SAFETY: the descriptor is opened and closed here.
     unsafe {
-        let file = crate::disk::Descriptor(real::openat64(
-            AT_FDCWD,
-            path,
-            libc::O_WRONLY | libc::O_CLOEXEC,
-            0,
-        ));
+        let file = Descriptor(real::openat64(AT_FDCWD, path, libc::O_WRONLY | libc::O_CLOEXEC, 0));
         if file.0 < 0 { -1 } else { ftruncate(file.0, length) }
     }
 }
