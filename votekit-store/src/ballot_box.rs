@@ -28,6 +28,9 @@ pub struct ValidatedBatch {
     pub hints: Hints,
     /// Identifies it to [`BallotBox::acknowledge`] and [`BallotBox::reject`].
     pub tag: u64,
+    /// Whether the ballot box is the ledger's staging, and its own record of the batch is what
+    /// staging would store. Such a batch is not verified and staged a second time.
+    pub is_staged: bool,
 }
 
 /// The durable queue from ingest to staging, in two steps: to validators, and from them to stagers.

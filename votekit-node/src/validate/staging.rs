@@ -40,6 +40,9 @@ pub(crate) async fn run(shared: Arc<NodeContext>) {
 
 async fn stage(shared: &NodeContext, validated: &ValidatedBatch) -> Result<(), EngineError> {
     let batch = &validated.batch;
+    if validated.is_staged {
+        return staged(shared, validated).await;
+    }
     // Verified again: a writer to the queues could insert a batch between validation and staging,
     // and use up another node's number.
     if let Err(reason) = validation::check(shared, batch).await? {
@@ -52,6 +55,12 @@ async fn stage(shared: &NodeContext, validated: &ValidatedBatch) -> Result<(), E
         }
         staged => staged?,
     };
+    staged(shared, validated).await
+}
+
+/// Acknowledges a staged batch, and wakes its sealer.
+async fn staged(shared: &NodeContext, validated: &ValidatedBatch) -> Result<(), EngineError> {
+    let batch = &validated.batch;
     metrics::batch(Step::Staged);
     tracing::trace!(event = "batch_staged", votes = batch.count(), "batch staged");
     until_definite("stage_batch", || shared.ballot_box.acknowledge(validated)).await?;

@@ -135,6 +135,7 @@ impl BallotBox for EmbeddedBallotBox {
             batch: Arc::clone(&delivery.batch),
             hints: hints.clone(),
             tag: delivery.tag,
+            is_staged: true,
         };
         // Cannot fail: `self` owns the receiver too.
         let _ = self.forwarded.send(validated);

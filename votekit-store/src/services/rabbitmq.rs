@@ -123,7 +123,7 @@ impl BallotBox for RabbitMqBallotBox {
 
     async fn collect(&self) -> Result<ValidatedBatch, EngineError> {
         let (batch, hints, tag) = self.aggregation.next().await?;
-        Ok(ValidatedBatch { batch, hints, tag })
+        Ok(ValidatedBatch { batch, hints, tag, is_staged: false })
     }
 
     async fn acknowledge(&self, validated: &ValidatedBatch) -> Result<(), EngineError> {
