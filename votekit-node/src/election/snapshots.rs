@@ -14,6 +14,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
 use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
 use votekit_core::election_log::snapshot::{SEGMENT_REQUESTS, encode_segment};
@@ -23,7 +25,6 @@ use votekit_store::StagingId;
 use super::Committed;
 use crate::data_folder::{FolderError, make_private_folder, write_whole};
 use crate::metrics;
-use crate::random::SystemRandom;
 
 pub(crate) const HEAD: &str = "head";
 
@@ -105,7 +106,7 @@ impl Snapshots {
         }
         let rest = copy(written.segments.len() * SEGMENT_REQUESTS, snapshot.decided());
         let head =
-            snapshot.encode(&written.segments, &rest, sealed_through.0, &mut SystemRandom)?;
+            snapshot.encode(&written.segments, &rest, sealed_through.0, &mut UnwrapErr(SysRng))?;
         store(&self.folder.join(HEAD), &head)?;
         written.size = snapshot.size();
         metrics::snapshot_written();
