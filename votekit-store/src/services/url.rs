@@ -258,12 +258,12 @@ mod tests {
         let file = folder.path().join("password");
         std::fs::write(&file, "geheim%41\n").expect("written");
         let text = format!(
-            "postgres://votes@db.example/votekit?password_file={}&sslmode=require",
+            "postgres://votes@db.example/votekit?password_file={}&sslmode=verify-full",
             file.display()
         );
         let address = ServiceAddress::parse(Service::PostgreSql, &text).expect("an address");
         assert_eq!(address.password(), Some("geheim%41"));
-        assert_eq!(address.parameter("sslmode").as_deref(), Some("require"));
+        assert_eq!(address.parameter("sslmode").as_deref(), Some("verify-full"));
         assert_eq!(address.to_string(), "postgres://votes@db.example:5432/votekit");
         let address = ServiceAddress::parse(Service::Redis, "rediss://:p%40ss@[::1]:7000")
             .expect("an address");
