@@ -1,8 +1,8 @@
 //! Summaries of log lines that outsiders can provoke: one line a second, with the number of events.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// Events of one kind that were not logged yet.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl LogSummary {
 
     /// Counts an event. `Some` when a line is due: the number of events since the last line.
     pub(crate) fn due(&self, now: Instant) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         state.count += 1;
         if state.last.is_some_and(|last| now.saturating_duration_since(last) < INTERVAL) {
             return None;

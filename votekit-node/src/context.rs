@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use parking_lot::{Mutex, RwLock};
 use tokio::task::{AbortHandle, JoinHandle};
 use votekit_core::id::{ElectionId, RequestId};
 use votekit_core::instant::UnixMillis;
@@ -104,11 +105,11 @@ impl NodeContext {
     }
 
     pub(crate) fn election(&self, law_id: &ElectionId) -> Option<Arc<ElectionHandle>> {
-        self.elections.read().unwrap_or_else(PoisonError::into_inner).get(law_id).cloned()
+        self.elections.read().get(law_id).cloned()
     }
 
     pub(crate) fn elections(&self) -> Vec<Arc<ElectionHandle>> {
-        self.elections.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.elections.read().values().cloned().collect()
     }
 
     /// Notes a failure after which the node must stop; the first is kept.
@@ -167,7 +168,7 @@ impl NodeContext {
                 }
             }
         });
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push((end, watched));
+        self.tasks.lock().push((end, watched));
     }
 
     /// Passes the registry's hints on requests in flight to their voters and to the throttle.
@@ -196,7 +197,7 @@ impl NodeContext {
 
     /// The tasks that were started, to be ended.
     pub(crate) fn take_tasks(&self) -> Vec<(AbortHandle, JoinHandle<()>)> {
-        std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.tasks.lock())
     }
 
     /// Resolves when the node is about to stop and open requests must be answered at once.

@@ -4,10 +4,11 @@
 //! taken, seals it and stops.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot};
 use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
@@ -243,7 +244,7 @@ impl Node {
             intake,
             sealer,
         }));
-        let mut elections = self.shared.elections.write().unwrap_or_else(PoisonError::into_inner);
+        let mut elections = self.shared.elections.write();
         elections.insert(cell.law_id().clone(), Arc::clone(&cell));
         let shared = || Arc::clone(&self.shared);
         let owner = || Owner::Election(Arc::clone(&cell));

@@ -1,8 +1,9 @@
 //! What the node observed of itself last.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// What the watch saw last.
 #[derive(Debug, Default)]
@@ -27,7 +28,7 @@ impl Observed {
 
     /// Records the room that was measured, or that it could not be.
     pub(crate) fn set_space(&self, space: Option<Space>) {
-        *self.space.lock().unwrap_or_else(PoisonError::into_inner) = space;
+        *self.space.lock() = space;
     }
 
     /// How far the clock stands before what it gave out or what was sealed.
@@ -37,6 +38,6 @@ impl Observed {
 
     /// The room in the file system of the data folder, if it could be measured.
     pub(crate) fn space(&self) -> Option<Space> {
-        *self.space.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.space.lock()
     }
 }

@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -529,7 +530,7 @@ impl<'a> Rolls<'a> {
 
     /// As [`content`].
     pub(crate) fn content(&self, digest: &Digest) -> Result<Option<RollContent>, RollError> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = self.read.lock();
         if let Some(content) = read.get(digest) {
             return Ok(content.clone());
         }
@@ -544,7 +545,7 @@ impl<'a> Rolls<'a> {
         match self.content(digest) {
             Ok(content) => content,
             Err(error) => {
-                *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                *self.failure.lock() = Some(error);
                 None
             }
         }
@@ -552,7 +553,7 @@ impl<'a> Rolls<'a> {
 
     /// Why a roll was not at hand.
     pub(crate) fn failure(&self) -> Option<RollError> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.failure.lock().take()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Log lines at most once in an interval.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// A line that would be logged for each of thousands of votes is logged at most once in an
 /// interval, with the number of those left out. Else a full disk is filled by its own complaints.
@@ -18,7 +19,7 @@ impl Sparse {
 
     /// Whether the line is due: how many like it were left out since the last one.
     pub fn due(&self, now: Instant) -> Option<u64> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         match &mut *state {
             Some((last, left_out)) if now.saturating_duration_since(*last) < self.interval => {
                 *left_out += 1;

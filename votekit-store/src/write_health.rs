@@ -1,7 +1,8 @@
 //! Whether an engine stores what it is asked to write: reads may succeed on a full disk for ever.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::EngineError;
 
@@ -22,18 +23,18 @@ impl WriteHealth {
     /// A write failed.
     pub(crate) fn record_failure(&self, error: EngineError) {
         FAILED_WRITES.fetch_add(1, Ordering::Relaxed);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        *self.0.lock() = Some(error);
     }
 
     /// A write succeeded. Says whether one had failed before it.
     pub(crate) fn record_success(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+        self.0.lock().take().is_some()
     }
 
     /// Fails as the last write did, but that the engine is away if it is not known what became of
     /// that write: a question writes nothing.
     pub(crate) fn check(&self) -> Result<(), EngineError> {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+        match self.0.lock().clone() {
             None => Ok(()),
             Some(EngineError::OutcomeUnknown { engine, reason }) => {
                 Err(EngineError::Unavailable { engine, reason })

@@ -12,9 +12,9 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock};
 
 use getrandom::SysRng;
+use parking_lot::{Mutex, RwLock};
 use rand_core::UnwrapErr;
 use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
@@ -76,7 +76,7 @@ impl Snapshots {
 
     /// Whether the log has grown enough since the last one, or has come to its end.
     pub(crate) fn is_due(&self, committed: &Committed) -> bool {
-        let Ok(written) = self.written.try_lock() else { return false };
+        let Some(written) = self.written.try_lock() else { return false };
         let grown = committed.size().saturating_sub(written.size);
         self.leaves > 0
             && (grown >= self.leaves || (grown > 0 && committed.state() >= State::Closed))
@@ -89,8 +89,8 @@ impl Snapshots {
         sealed_through: StagingId,
         log: &RwLock<ElectionLog>,
     ) -> Result<(), WriteError> {
-        let log = || log.read().unwrap_or_else(PoisonError::into_inner);
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = || log.read();
+        let mut written = self.written.lock();
         let snapshot = log().snapshot();
         if snapshot.size() == written.size {
             return Ok(());

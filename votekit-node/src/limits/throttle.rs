@@ -18,9 +18,10 @@ mod pairs;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use votekit_core::credential::Nas;
 
@@ -151,7 +152,7 @@ impl Throttle {
             return Ok(Next::Turn(turn(None)));
         }
         let (arrived, now) = (self.millis(arrived), self.millis(now));
-        match lock(&self.shard(origin.pair).pairs).begin(origin.pair, arrived, now) {
+        match self.shard(origin.pair).pairs.lock().begin(origin.pair, arrived, now) {
             Begin::Turn(attempt) => Ok(Next::Turn(turn(Some(attempt)))),
             Begin::InTurn { wait_ms } => Ok(Next::InTurn(Duration::from_millis(wait_ms))),
             Begin::Refused { wait_ms } => Err(Duration::from_millis(wait_ms)),
@@ -166,24 +167,24 @@ impl Throttle {
         if !self.enabled {
             return Ok(());
         }
-        lock(&self.budget).take(origin.prefix, self.millis(now))
+        self.budget.lock().take(origin.prefix, self.millis(now))
     }
 
     /// Counts attempts whose hint will not come any more. Called every few seconds.
     pub(crate) fn give_up_hints(&self, now: Instant) {
         for shard in &self.shards {
-            lock(&shard.pairs).give_up_hints(self.millis(now));
+            shard.pairs.lock().give_up_hints(self.millis(now));
         }
     }
 
     /// Pairs of prefix and NAS that are remembered. Reads the whole table.
     pub(crate) fn pairs(&self) -> usize {
-        self.shards.iter().map(|shard| lock(&shard.pairs).len()).sum()
+        self.shards.iter().map(|shard| shard.pairs.lock().len()).sum()
     }
 
     fn judge(&self, origin: &Origin, attempt: AttemptId, is_wrong: bool) {
         let shard = self.shard(origin.pair);
-        let mut pairs = lock(&shard.pairs);
+        let mut pairs = shard.pairs.lock();
         if is_wrong {
             pairs.judge_wrong(origin.pair, attempt);
         } else {
@@ -192,7 +193,7 @@ impl Throttle {
         drop(pairs);
         shard.judged.notify_waiters();
         if is_wrong {
-            metrics::wrong_code(lock(&self.by_nas).count(origin.nas));
+            metrics::wrong_code(self.by_nas.lock().count(origin.nas));
         }
     }
 
@@ -278,11 +279,6 @@ impl WrongByNas {
         *digest = nas;
         *count
     }
-}
-
-/// No code panics while it holds a lock half changed, so a poisoned lock is as good as another.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 //! ended with the process.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use votekit_core::id::{ElectionId, Epoch, NodeId};
 
 use crate::{Leadership, Lease};
@@ -90,7 +90,6 @@ impl LeaseTable {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No change above panics half-way.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

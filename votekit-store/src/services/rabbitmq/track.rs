@@ -1,10 +1,10 @@
 //! What a process holds of one queue, in the order in which it came.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lapin::Acker;
 use lapin::options::BasicAckOptions;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 /// The deliveries of one subscription. Tags are the broker's: ascending in the order of the queue.
@@ -123,7 +123,7 @@ impl Track {
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock()
     }
 }
 
