@@ -15,7 +15,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use votekit_core::credential::RegistryKey;
 use votekit_core::id::ElectionId;
 use votekit_store::{Hint, Mark, Registry};
 
@@ -30,7 +29,7 @@ use crate::metrics;
 pub(crate) struct Admission {
     votes: RateLimit,
     /// Votes of each credential after the one that used it.
-    duplicates: KeyedRateLimit<RegistryKey>,
+    duplicates: KeyedRateLimit,
     start: Instant,
     /// When shedding was last told in the log, in seconds from the start, from 1.
     told_s: AtomicU64,
@@ -93,7 +92,7 @@ impl Admission {
             None => Some(turn),
             Some(Hint::Accepted) => None,
             Some(Hint::Duplicate { .. }) => {
-                self.duplicates.take(&mark.key).map_err(|retry_after| {
+                self.duplicates.take(mark.key).map_err(|retry_after| {
                     metrics::vote_refused(metrics::Refusal::Duplicates);
                     SubmitError::TooManyDuplicates { retry_after }
                 })?;

@@ -29,6 +29,7 @@ use self::budget::WrongBudget;
 use self::pairs::{AttemptId, Begin, Millis, PairRules, Pairs};
 use crate::config::ThrottleConfig;
 use crate::limits::address_prefix::{DigestKey, Shares};
+use crate::limits::digest_table::{SHARDS, shard_of};
 use crate::metrics;
 
 pub use crate::limits::address_prefix::Prefix;
@@ -63,8 +64,6 @@ struct Shard {
     /// Notified when an attempt that others may wait for was judged.
     judged: Notify,
 }
-
-const SHARDS: usize = 64;
 
 impl Throttle {
     /// A throttle that remembers nothing yet.
@@ -198,7 +197,7 @@ impl Throttle {
     }
 
     fn shard(&self, pair: u64) -> &Shard {
-        &self.shards[pair as usize % SHARDS]
+        &self.shards[shard_of(pair)]
     }
 
     fn millis(&self, at: Instant) -> Millis {
