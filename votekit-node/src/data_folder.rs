@@ -37,6 +37,7 @@ use votekit_core::credential::{Pepper, PepperId};
 use votekit_core::envelope::RequestKey;
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::note::KeyName;
+use votekit_files::{TemporaryFile, sync_folder, sync_parent};
 use zeroize::Zeroizing;
 
 pub use self::belonging::Belonging;
@@ -191,7 +192,7 @@ impl DataFolder {
         // An earlier life may have been killed between making a name and syncing it. What is built
         // on it must not outlive it.
         for folder in folders.iter().map(PathBuf::as_path).chain([path]) {
-            sync(folder).map_err(FolderError::io(folder))?;
+            sync_folder(folder).map_err(FolderError::io(folder))?;
         }
         Ok(folder)
     }
@@ -339,7 +340,7 @@ impl DataFolder {
     pub fn make_request_key(&self, law_id: &ElectionId) -> Result<RequestKey, FolderError> {
         let path = self.election_key("request", law_id);
         if let Some(key) = self.request_key(law_id)? {
-            sync_folder(&path).map_err(FolderError::io(&path))?;
+            sync_parent(&path).map_err(FolderError::io(&path))?;
             return Ok(key);
         }
         let bytes = random(&self.path)?;
@@ -371,7 +372,7 @@ impl DataFolder {
     pub fn make_ballot_key(&self, law_id: &ElectionId) -> Result<BallotSecretKey, FolderError> {
         let path = self.election_key("ballot", law_id);
         if let Some(key) = self.ballot_key(law_id)? {
-            sync_folder(&path).map_err(FolderError::io(&path))?;
+            sync_parent(&path).map_err(FolderError::io(&path))?;
             return Ok(key);
         }
         let key = BallotSecretKey::from_seed(&*random(&self.path)?);
@@ -406,7 +407,7 @@ impl DataFolder {
         let aside = temporary(path);
         let destroy = || {
             fs::rename(path, &aside)?;
-            sync_folder(path)?;
+            sync_parent(path)?;
             overwrite_and_remove(&aside)
         };
         destroy().map_err(FolderError::io(path))
@@ -631,22 +632,9 @@ fn key_check(bytes: &[u8; 32]) -> String {
 
 /// Writes a file of mode 0600 that is there whole or not at all, and stays there after a power cut.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = temporary(path);
-    let mut file = create_anew(&temporary)?;
+    let mut file = TemporaryFile::create_anew(&temporary(path), 0o600)?;
     file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    sync_folder(path)
-}
-
-/// A new file of mode 0600 in place of what an earlier life left under that name. A symbolic link
-/// is removed, never followed: what it leads to is not ours to write.
-fn create_anew(path: &Path) -> io::Result<File> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)
+    file.replace(path)
 }
 
 /// The name under which a file is written, or taken out of the way.
@@ -680,19 +668,7 @@ fn overwrite_and_remove(path: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     }
     fs::remove_file(path)?;
-    sync_folder(path)
-}
-
-/// Makes a change to the folder that holds `path` last.
-pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync(parent),
-        _ => sync(Path::new(".")),
-    }
-}
-
-fn sync(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    sync_parent(path)
 }
 
 #[cfg(test)]

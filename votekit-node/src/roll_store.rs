@@ -20,8 +20,9 @@ use votekit_core::electorate::{Changes, KeyList};
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::note::{Note, NoteError, VerifierKey};
 use votekit_core::manifest::{FileRow, Manifest, ManifestError};
+use votekit_files::{sync_parent, sync_placed};
 
-use crate::data_folder::{DataFolder, FolderError, sync_folder, write_whole};
+use crate::data_folder::{DataFolder, FolderError, write_whole};
 use crate::regular_file::{self, ReadError};
 
 /// A file of officials' keys in the data folder: one vkey a line. When it is there, manifests must
@@ -265,7 +266,7 @@ pub(crate) fn keep(
         folder.keep_pepper(pepper)?;
     }
     if is_new {
-        let rename = || fs::rename(&unfinished, &target).and_then(|()| sync_folder(&target));
+        let rename = || fs::rename(&unfinished, &target).and_then(|()| sync_placed(&target));
         rename().map_err(|source| FolderError::Io { path: target.clone(), source })?;
     }
     Ok(Kept { manifest, is_new })
@@ -286,7 +287,7 @@ pub(crate) fn discard(folder: &DataFolder, digest: &Digest) -> Result<(), RollEr
             fs::remove_dir_all(&aside)?;
         }
         fs::rename(&path, &aside)?;
-        sync_folder(&path)?;
+        sync_parent(&path)?;
         fs::remove_dir_all(&aside)
     };
     remove().map_err(|source| FolderError::Io { path: path.clone(), source })?;
