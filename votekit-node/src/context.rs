@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
-use tokio::task::{AbortHandle, JoinHandle};
+use parking_lot::RwLock;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use votekit_core::id::{ElectionId, RequestId};
 use votekit_core::instant::UnixMillis;
 use votekit_store::{BallotBox, EngineError, Hint, Ledger, Registry, clock};
@@ -48,9 +49,10 @@ pub(crate) struct NodeContext {
     pub(crate) hurrying: tokio::sync::watch::Sender<bool>,
     /// Added to the wall clock, in milliseconds: 0 but in tests of a clock that steps.
     pub(crate) clock_offset: AtomicI64,
-    pub(crate) tasks: Mutex<Vec<(AbortHandle, JoinHandle<()>)>>,
-    /// Held by each job that a task of the node started: see [`Job`].
-    pub(crate) jobs: Arc<()>,
+    /// The tasks of the node, and their jobs: see [`Job`].
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled to end every task at once.
+    pub(crate) stop: CancellationToken,
 }
 
 /// A job that a task of the node started beside itself. It is aborted with the task, and nothing
@@ -59,7 +61,7 @@ pub(crate) struct NodeContext {
 pub(crate) struct Job {
     // Dropped in this order: the engines first.
     context: Arc<NodeContext>,
-    _running: Arc<()>,
+    _running: TaskTrackerToken,
 }
 
 impl std::ops::Deref for Job {
@@ -153,11 +155,17 @@ impl NodeContext {
         owner: Owner,
         task: impl Future<Output = ()> + Send + 'static,
     ) {
-        let task = tokio::spawn(overwriting_stack(task));
-        let end = task.abort_handle();
+        let mut task = self.tasks.spawn(overwriting_stack(task));
         let shared = Arc::clone(self);
-        let watched = tokio::spawn(async move {
-            if let Err(error) = task.await
+        self.tasks.spawn(async move {
+            let ended = tokio::select! {
+                ended = &mut task => ended,
+                () = shared.stop.cancelled() => {
+                    task.abort();
+                    task.await
+                }
+            };
+            if let Err(error) = ended
                 && error.is_panic()
             {
                 match owner {
@@ -168,7 +176,6 @@ impl NodeContext {
                 }
             }
         });
-        self.tasks.lock().push((end, watched));
     }
 
     /// Passes the registry's hints on requests in flight to their voters and to the throttle.
@@ -185,19 +192,14 @@ impl NodeContext {
 
     /// This context, for a job that a task starts.
     pub(crate) fn job(self: &Arc<Self>) -> Job {
-        Job { context: Arc::clone(self), _running: Arc::clone(&self.jobs) }
+        Job { context: Arc::clone(self), _running: self.tasks.token() }
     }
 
-    /// Waits until no job is left.
-    pub(crate) async fn jobs_ended(&self) {
-        while Arc::strong_count(&self.jobs) > 1 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-
-    /// The tasks that were started, to be ended.
-    pub(crate) fn take_tasks(&self) -> Vec<(AbortHandle, JoinHandle<()>)> {
-        std::mem::take(&mut *self.tasks.lock())
+    /// Ends every task at once, and waits until the last of them and of their jobs is dropped.
+    pub(crate) async fn end_tasks(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 
     /// Resolves when the node is about to stop and open requests must be answered at once.

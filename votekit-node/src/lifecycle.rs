@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
 use votekit_core::id::ElectionId;
@@ -99,8 +101,8 @@ impl Node {
             failure: tokio::sync::watch::Sender::new(None),
             hurrying: tokio::sync::watch::Sender::new(false),
             clock_offset: AtomicI64::new(0),
-            tasks: Mutex::default(),
-            jobs: Arc::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
         });
         let node = Self { shared };
         node.shared.check_roles()?;
@@ -323,20 +325,9 @@ impl Node {
             }
         }
         tracing::info!(failed = self.failure().is_some(), "the node has stopped");
-        let tasks = self.shared.take_tasks();
-        for (task, _) in &tasks {
-            task.abort();
-        }
-        let ended = async {
-            for (_, watched) in tasks {
-                // An aborted task has nothing to say.
-                let _ = watched.await;
-            }
-            self.shared.jobs_ended().await;
-        };
         // One that blocks its thread does not end.
         let until = until.max(tokio::time::Instant::now() + ABORT_TIME);
-        let _ = tokio::time::timeout_at(until, ended).await;
+        let _ = tokio::time::timeout_at(until, self.shared.end_tasks()).await;
     }
 }
 
