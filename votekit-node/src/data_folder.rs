@@ -607,9 +607,9 @@ fn read_secret(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, FolderError> 
     const_hex::decode_to_slice(words.next().unwrap_or_default(), bytes.as_mut_slice())
         .map_err(|_| damaged("a key file is one line that begins with 64 hexadecimal digits"))?;
     // Most keys would be missed at the start if another stood here, but not all: the node's own, or
-    // one that request ids are derived with. Keys of the first versions, and the token, have no
-    // check.
-    if words.next().is_some_and(|check| check != key_check(&bytes)) || words.next().is_some() {
+    // one that request ids are derived with.
+    let check = has_check(path).then(|| key_check(&bytes));
+    if words.next() != check.as_deref() || words.next().is_some() {
         return Err(damaged(
             "the key does not match its check: bring it back from a copy of the folder",
         ));
@@ -618,10 +618,14 @@ fn read_secret(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, FolderError> 
 }
 
 fn write_secret(path: &Path, bytes: &[u8; 32]) -> Result<(), FolderError> {
-    let check =
-        if path.ends_with(TOKEN) { String::new() } else { format!(" {}", key_check(bytes)) };
+    let check = if has_check(path) { format!(" {}", key_check(bytes)) } else { String::new() };
     let text = Zeroizing::new(format!("{}{check}\n", const_hex::encode(bytes)));
     write_whole(path, text.as_bytes()).map_err(FolderError::io(path))
+}
+
+/// Whether a key's file has a check: all but the token's.
+fn has_check(path: &Path) -> bool {
+    !path.ends_with(TOKEN)
 }
 
 /// What a key's file tells its damage by.
