@@ -102,8 +102,8 @@ impl StagedFolder {
     /// Gives the folder its final name, durably.
     ///
     /// # Errors
-    /// When the target was created meanwhile, or the disk fails; no partial output is left. An error
-    /// that comes after the renaming says that the target is in place.
+    /// When the target was created meanwhile, or the disk fails; no partial output is left. An
+    /// error after the rename says that the target is in place.
     pub(crate) fn commit(self) -> Result<(), CommandError> {
         self.commit_with(None)
     }
