@@ -5,13 +5,12 @@
 //! leaves that folder behind; the next run with the same target finds it unlocked and removes it.
 //! An interrupted run may clean up: see `interruption`.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
-use tempfile::NamedTempFile;
+use votekit_files::{TemporaryFile, parent_of, sync_folder, sync_placed};
 
 use crate::error::CommandError;
 use crate::interruption::Staged;
@@ -23,6 +22,15 @@ pub(crate) enum Secrecy {
     Private,
     /// As the user's file mask allows: mode 0666 before the mask.
     Public,
+}
+
+impl Secrecy {
+    fn mode(self) -> u32 {
+        match self {
+            Self::Private => 0o600,
+            Self::Public => 0o666,
+        }
+    }
 }
 
 /// A folder being written. It is removed when dropped before [`StagedFolder::commit`].
@@ -94,7 +102,8 @@ impl StagedFolder {
     /// Gives the folder its final name, durably.
     ///
     /// # Errors
-    /// When the target was created meanwhile, or the disk fails; no partial output is left.
+    /// When the target was created meanwhile, or the disk fails; no partial output is left. An
+    /// error after the rename says that the target is in place.
     pub(crate) fn commit(self) -> Result<(), CommandError> {
         self.commit_with(None)
     }
@@ -106,9 +115,7 @@ impl StagedFolder {
     /// As for [`StagedFolder::commit`].
     pub(crate) fn commit_with(mut self, file: Option<StagedFile>) -> Result<(), CommandError> {
         let failed = |error: &io::Error| CommandError::writing(&self.target, error);
-        File::open(&self.staging)
-            .and_then(|staging| staging.sync_all())
-            .map_err(|error| failed(&error))?;
+        sync_folder(&self.staging).map_err(|error| failed(&error))?;
         file.as_ref().map_or(Ok(()), StagedFile::sync)?;
         // The lock keeps an interruption from coming between the two renames.
         let mut staged = Staged::lock();
@@ -120,14 +127,10 @@ impl StagedFolder {
         }
         staged.remove(&self.staging);
         drop(staged);
-        let parents =
-            [Some(&self.target), beside.as_ref()].into_iter().flatten().map(|path| parent_of(path));
-        for parent in parents {
-            File::open(parent)
-                .and_then(|parent| parent.sync_all())
-                .map_err(|error| failed(&error))?;
-        }
         self.committed = true;
+        for path in [Some(&self.target), beside.as_ref()].into_iter().flatten() {
+            sync_placed(path).map_err(|error| CommandError::writing(path, &error))?;
+        }
         Ok(())
     }
 }
@@ -190,7 +193,7 @@ fn create_locked(staging: &Path) -> Result<File, CommandError> {
 #[derive(Debug)]
 pub(crate) struct StagedFile {
     target: PathBuf,
-    file: NamedTempFile,
+    file: TemporaryFile,
 }
 
 impl StagedFile {
@@ -202,15 +205,8 @@ impl StagedFile {
         if target.symlink_metadata().is_ok() {
             return Err(already_exists(target));
         }
-        let mode = match secrecy {
-            Secrecy::Private => 0o600,
-            Secrecy::Public => 0o666,
-        };
         let mut staged = Staged::lock();
-        let file = tempfile::Builder::new()
-            .prefix(".votekit-")
-            .permissions(Permissions::from_mode(mode))
-            .tempfile_in(parent_of(target))
+        let file = TemporaryFile::create_beside(target, secrecy.mode())
             .map_err(|error| CommandError::writing(target, &error))?;
         staged.add(file.path());
         Ok(Self { target: target.to_owned(), file })
@@ -223,21 +219,19 @@ impl StagedFile {
     pub(crate) fn commit(self) -> Result<(), CommandError> {
         self.sync()?;
         let target = self.appear(&mut Staged::lock())?;
-        File::open(parent_of(&target))
-            .and_then(|parent| parent.sync_all())
-            .map_err(|error| CommandError::writing(&target, &error))
+        sync_placed(&target).map_err(|error| CommandError::writing(&target, &error))
     }
 
     fn sync(&self) -> Result<(), CommandError> {
-        self.file.as_file().sync_all().map_err(|error| CommandError::writing(&self.target, &error))
+        self.file.sync().map_err(|error| CommandError::writing(&self.target, &error))
     }
 
     /// Gives the file its final name without syncing its folder. Returns that name.
     fn appear(self, staged: &mut Staged) -> Result<PathBuf, CommandError> {
         let staging = self.file.path().to_owned();
-        self.file.persist_noclobber(&self.target).map_err(|error| match error.error.kind() {
+        self.file.rename_new(&self.target).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => already_exists(&self.target),
-            _ => CommandError::writing(&self.target, &error.error),
+            _ => CommandError::writing(&self.target, &error),
         })?;
         staged.remove(&staging);
         Ok(self.target)
@@ -270,14 +264,9 @@ pub(crate) fn write_new(target: &Path, secrecy: Secrecy, bytes: &[u8]) -> Result
 /// When its folder cannot be written; the old file is kept.
 pub(crate) fn replace(target: &Path, bytes: &[u8]) -> Result<(), CommandError> {
     let write = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .prefix(".votekit-")
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(parent_of(target))?;
+        let mut file = TemporaryFile::create_beside(target, Secrecy::Public.mode())?;
         file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(target)?;
-        File::open(parent_of(target))?.sync_all()
+        file.replace(target)
     };
     write().map_err(|error| CommandError::writing(target, &error))
 }
@@ -285,12 +274,4 @@ pub(crate) fn replace(target: &Path, bytes: &[u8]) -> Result<(), CommandError> {
 fn already_exists(target: &Path) -> CommandError {
     CommandError::configuration(format!("{} already exists", target.display()))
         .hint("choose another name, or move that file away first: votekit never overwrites")
-}
-
-/// Returns the folder that holds `path`; the current folder for a bare name.
-fn parent_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }

@@ -9,10 +9,11 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use parking_lot::{Mutex, MutexGuard};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
@@ -27,7 +28,7 @@ impl Staged {
     /// Locks the list. The lock is held while an entry is created, gets its final name, or is
     /// removed.
     pub(crate) fn lock() -> MutexGuard<'static, Self> {
-        STAGED.lock().unwrap_or_else(PoisonError::into_inner)
+        STAGED.lock()
     }
 
     /// Adds a file or folder that is being written.

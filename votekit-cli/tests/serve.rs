@@ -80,8 +80,6 @@ fn beyond_this_machine_it_wants_tls() {
         .fails(4, &["metrics_listen = 0.0.0.0:0", stays]);
     refused(&desk, "", "--tls-proxy 10.0.0.5/24")
         .fails(2, &["--tls-proxy", "bits behind the network's length"]);
-    refused(&desk, "", "--behind-tls-proxy")
-        .fails(2, &["no option any more", "hint: ", "--tls-proxy 10.0.0.5"]);
     refused(&desk, "", "--tls-cert cert.pem").fails(2, &["--tls-key"]);
     assert!(!desk.exists("node"), "a refused node made its folder");
 }
@@ -98,7 +96,6 @@ fn a_configuration_is_read_and_its_faults_are_placed() {
         ("[throttle]\nfree = 3\n", &["node.toml: ", "line 2", "free"]),
         ("listen = \n", &["node.toml: ", "line 1"]),
         ("tls_cert = \"cert.pem\"\n", &["tls_cert and tls_key belong together"]),
-        ("behind_tls_proxy = true\n", &["node.toml: ", "no setting any more", "tls_proxies = ["]),
         ("batch_votes_max = 0\n", &["batch_votes_max must be at least 1"]),
     ] {
         desk.write("node.toml", text);

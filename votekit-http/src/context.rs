@@ -1,8 +1,9 @@
 //! The context of every handler: the node, the rates, the administrator's token.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use axum::http::HeaderMap;
+use parking_lot::RwLock;
 use votekit_node::Node;
 
 use crate::guard::address_rate::AddressRate;
@@ -31,12 +32,12 @@ impl Api {
 
     /// Replaces the administrator's token.
     pub(crate) fn set_admin_token(&self, token: &[u8]) {
-        *self.admin_token.write().unwrap_or_else(PoisonError::into_inner) = TokenDigest::of(token);
+        *self.admin_token.write() = TokenDigest::of(token);
     }
 
     /// Whether a request carries the administrator's token.
     pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
-        self.admin_token.read().unwrap_or_else(PoisonError::into_inner).admits(headers)
+        self.admin_token.read().admits(headers)
     }
 
     /// Evicts the rates of quiet addresses. Called every few seconds.

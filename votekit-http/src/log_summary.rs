@@ -1,9 +1,9 @@
 //! Summaries of log lines that outsiders can provoke: one line a second at most, with the number of
 //! events.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// Events of one kind that are not logged yet.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl LogSummary {
 
     /// Counts an event. If a line is due, returns the number of events since the last line.
     pub(crate) fn due(&self, now: Instant) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         state.count += 1;
         if state.last.is_some_and(|last| now.saturating_duration_since(last) < INTERVAL) {
             return None;

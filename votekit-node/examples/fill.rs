@@ -12,6 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
 use votekit_core::ballot::ChoiceIndex;
 use votekit_core::batch::{Batch, BatchHeader};
 use votekit_core::credential::{CredentialHash, HashScheme, RegistryKey};
@@ -135,7 +137,8 @@ async fn stage(data: &Path, from: u64, until: u64) -> Outcome {
             confirmed_through: Sequence(batch),
             last: batch + 1 == batches,
         };
-        let sealed = Batch::seal(header, &envelopes, &ballot_key, &node_key, &mut Random)?;
+        let sealed =
+            Batch::seal(header, &envelopes, &ballot_key, &node_key, &mut UnwrapErr(SysRng))?;
         engine.ballot_box.publish(&Arc::new(sealed)).await?;
     }
     Ok(())
@@ -193,27 +196,3 @@ fn request(place: u64, copy: u64) -> RequestId {
     let (id, _) = digest.as_bytes().split_first_chunk::<16>().expect("a digest has 32 bytes");
     RequestId::from_bytes(*id)
 }
-
-/// The system's random numbers.
-struct Random;
-
-impl rand_core::TryRng for Random {
-    type Error = core::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        let mut bytes = [0; 4];
-        self.try_fill_bytes(&mut bytes).map(|()| u32::from_ne_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes).map(|()| u64::from_ne_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
-        getrandom::fill(out).expect("the system gives random numbers");
-        Ok(())
-    }
-}
-
-impl rand_core::TryCryptoRng for Random {}

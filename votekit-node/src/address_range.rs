@@ -4,15 +4,13 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
 /// One address, such as `10.0.0.5`, or a network, such as `10.0.0.0/24` or `2001:db8::/32`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct AddressRange {
-    network: IpAddr,
-    length_bits: u32,
-}
+pub struct AddressRange(IpNet);
 
 /// The text is not an address range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,30 +24,14 @@ impl AddressRange {
     /// Whether the range contains `address`. An IPv4-mapped IPv6 address counts as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.network, address.to_canonical()) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                // Length 0 shifts by the full width, which yields `None`: every address matches.
-                (network.to_bits() ^ address.to_bits())
-                    .checked_shr(32 - self.length_bits)
-                    .unwrap_or(0)
-                    == 0
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                (network.to_bits() ^ address.to_bits())
-                    .checked_shr(128 - self.length_bits)
-                    .unwrap_or(0)
-                    == 0
-            }
-            _ => false,
-        }
+        self.0.contains(&address.to_canonical())
     }
 }
 
 impl From<IpAddr> for AddressRange {
     /// The range of one address.
     fn from(address: IpAddr) -> Self {
-        let network = address.to_canonical();
-        Self { network, length_bits: if network.is_ipv4() { 32 } else { 128 } }
+        Self(address.to_canonical().into())
     }
 }
 
@@ -60,21 +42,16 @@ impl FromStr for AddressRange {
         let refused = |rule| AddressRangeError { text: text.to_owned(), rule };
         let (address, length) =
             text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
-        let network: IpAddr = address.parse().map_err(|_| refused("the address does not read"))?;
-        let Some(length) = length else { return Ok(network.into()) };
-        let length_bits =
+        let address: IpAddr = address.parse().map_err(|_| refused("the address does not read"))?;
+        let Some(length) = length else { return Ok(address.into()) };
+        let length: u32 =
             length.parse().map_err(|_| refused("the length behind the slash is no number"))?;
-        if length_bits > if network.is_ipv4() { 32 } else { 128 } {
-            return Err(refused("the length behind the slash is longer than an address"));
-        }
-        let host_bits = match network {
-            IpAddr::V4(network) => network.to_bits().checked_shl(length_bits).unwrap_or(0) != 0,
-            IpAddr::V6(network) => network.to_bits().checked_shl(length_bits).unwrap_or(0) != 0,
-        };
-        if host_bits {
+        let network = IpNet::new(address, length.try_into().unwrap_or(u8::MAX))
+            .map_err(|_| refused("the length behind the slash is longer than an address"))?;
+        if network != network.trunc() {
             return Err(refused("the address has bits behind the network's length"));
         }
-        Ok(Self { network, length_bits })
+        Ok(Self(network))
     }
 }
 
@@ -88,7 +65,7 @@ impl TryFrom<String> for AddressRange {
 
 impl fmt::Display for AddressRange {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.network, self.length_bits)
+        fmt::Display::fmt(&self.0, formatter)
     }
 }
 
@@ -123,6 +100,7 @@ mod tests {
             ("proxy.example.ca", "does not read"),
             ("10.0.0.0/", "no number"),
             ("10.0.0.0/33", "longer"),
+            ("10.0.0.0/300", "longer"),
             ("10.0.0.5/24", "bits behind"),
             ("2001:db8::1/64", "bits behind"),
         ] {

@@ -204,14 +204,6 @@ pub enum ConfigError {
         /// The address.
         address: SocketAddr,
     },
-    /// A setting of an earlier version.
-    #[error("{old} is no setting any more: {instead}")]
-    Replaced {
-        /// The setting's old name.
-        old: &'static str,
-        /// What to write instead.
-        instead: &'static str,
-    },
     /// A batch cannot hold this many votes.
     #[error("batch_votes_max can be at most {maximum}")]
     BatchVotes {
@@ -243,14 +235,11 @@ pub enum ConfigError {
     },
 }
 
-/// What replaces `behind_tls_proxy`, in the file and on the command line.
-pub const INSTEAD_OF_BEHIND_TLS_PROXY: &str = "name the proxies that are to be believed, such as tls_proxies = [\"10.0.0.5\", \"10.0.1.0/24\"] in the file or --tls-proxy 10.0.0.5";
-
 impl Config {
     /// Parses the text of a TOML file. Unknown settings are refused.
     ///
     /// # Errors
-    /// [`ConfigError::Syntax`], [`ConfigError::Replaced`].
+    /// [`ConfigError::Syntax`].
     ///
     /// ```
     /// use votekit_node::config::Config;
@@ -260,15 +249,6 @@ impl Config {
     /// # Ok::<(), votekit_node::config::ConfigError>(())
     /// ```
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        if text
-            .parse::<toml::Table>()
-            .is_ok_and(|settings| settings.contains_key("behind_tls_proxy"))
-        {
-            return Err(ConfigError::Replaced {
-                old: "behind_tls_proxy",
-                instead: INSTEAD_OF_BEHIND_TLS_PROXY,
-            });
-        }
         toml::from_str(text).map_err(|error| ConfigError::Syntax { message: error.to_string() })
     }
 
@@ -405,9 +385,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_old_form_is_told_with_the_new_one() {
-        let error = Config::from_toml("behind_tls_proxy = true").expect_err("replaced").to_string();
-        assert!(error.contains("tls_proxies = [") && error.contains("--tls-proxy"), "{error}");
+    fn a_network_with_host_bits_is_refused_with_its_line() {
         let error = Config::from_toml("tls_proxies = [\"10.0.0.5/24\"]")
             .expect_err("no network")
             .to_string();

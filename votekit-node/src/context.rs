@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
-use tokio::task::{AbortHandle, JoinHandle};
+use parking_lot::RwLock;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use votekit_core::id::{ElectionId, RequestId};
 use votekit_core::instant::UnixMillis;
 use votekit_store::{BallotBox, EngineError, Hint, Ledger, Registry, clock};
@@ -47,9 +49,10 @@ pub(crate) struct NodeContext {
     pub(crate) hurrying: tokio::sync::watch::Sender<bool>,
     /// Added to the wall clock, in milliseconds; 0 except in tests of a clock that steps.
     pub(crate) clock_offset: AtomicI64,
-    pub(crate) tasks: Mutex<Vec<(AbortHandle, JoinHandle<()>)>>,
-    /// Cloned by each [`Job`]: its reference count shows whether one is running.
-    pub(crate) jobs: Arc<()>,
+    /// The tasks of the node, and their jobs: see [`Job`].
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled to end every task at once.
+    pub(crate) stop: CancellationToken,
 }
 
 /// A job that a task of the node spawned. It is aborted with the task and is not awaited then, so a
@@ -57,7 +60,7 @@ pub(crate) struct NodeContext {
 pub(crate) struct Job {
     // Fields are dropped in this order: the engines first.
     context: Arc<NodeContext>,
-    _running: Arc<()>,
+    _running: TaskTrackerToken,
 }
 
 impl std::ops::Deref for Job {
@@ -101,11 +104,11 @@ impl NodeContext {
     }
 
     pub(crate) fn election(&self, law_id: &ElectionId) -> Option<Arc<ElectionHandle>> {
-        self.elections.read().unwrap_or_else(PoisonError::into_inner).get(law_id).cloned()
+        self.elections.read().get(law_id).cloned()
     }
 
     pub(crate) fn elections(&self) -> Vec<Arc<ElectionHandle>> {
-        self.elections.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.elections.read().values().cloned().collect()
     }
 
     /// Records a failure after which the node must stop; the first one is kept.
@@ -149,11 +152,17 @@ impl NodeContext {
         owner: Owner,
         task: impl Future<Output = ()> + Send + 'static,
     ) {
-        let task = tokio::spawn(overwriting_stack(task));
-        let end = task.abort_handle();
+        let mut task = self.tasks.spawn(overwriting_stack(task));
         let shared = Arc::clone(self);
-        let watched = tokio::spawn(async move {
-            if let Err(error) = task.await
+        self.tasks.spawn(async move {
+            let ended = tokio::select! {
+                ended = &mut task => ended,
+                () = shared.stop.cancelled() => {
+                    task.abort();
+                    task.await
+                }
+            };
+            if let Err(error) = ended
                 && error.is_panic()
             {
                 match owner {
@@ -164,7 +173,6 @@ impl NodeContext {
                 }
             }
         });
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push((end, watched));
     }
 
     /// Passes the registry's hints on requests in flight to their voters and to the throttle.
@@ -181,19 +189,14 @@ impl NodeContext {
 
     /// The context for a job that a task spawns.
     pub(crate) fn job(self: &Arc<Self>) -> Job {
-        Job { context: Arc::clone(self), _running: Arc::clone(&self.jobs) }
+        Job { context: Arc::clone(self), _running: self.tasks.token() }
     }
 
-    /// Waits until every job has ended.
-    pub(crate) async fn jobs_ended(&self) {
-        while Arc::strong_count(&self.jobs) > 1 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-
-    /// Takes the spawned tasks, to end them.
-    pub(crate) fn take_tasks(&self) -> Vec<(AbortHandle, JoinHandle<()>)> {
-        std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Ends every task at once, and waits until the last of them and of their jobs is dropped.
+    pub(crate) async fn end_tasks(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 
     /// Resolves when the node is about to stop and open requests must be answered at once.

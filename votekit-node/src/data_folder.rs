@@ -38,6 +38,7 @@ use votekit_core::credential::{Pepper, PepperId};
 use votekit_core::envelope::RequestKey;
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::note::KeyName;
+use votekit_files::{TemporaryFile, sync_folder, sync_parent};
 use zeroize::Zeroizing;
 
 pub use self::belonging::Belonging;
@@ -192,7 +193,7 @@ impl DataFolder {
         // An earlier run may have been killed between creating a name and syncing it. Nothing that
         // depends on the name may outlive it.
         for folder in folders.iter().map(PathBuf::as_path).chain([path]) {
-            sync(folder).map_err(FolderError::io(folder))?;
+            sync_folder(folder).map_err(FolderError::io(folder))?;
         }
         Ok(folder)
     }
@@ -341,7 +342,7 @@ impl DataFolder {
         let path = self.election_key("request", law_id);
         if let Some(key) = self.request_key(law_id)? {
             // The run that wrote it may have been killed before the sync.
-            sync_folder(&path).map_err(FolderError::io(&path))?;
+            sync_parent(&path).map_err(FolderError::io(&path))?;
             return Ok(key);
         }
         let bytes = random(&self.path)?;
@@ -374,7 +375,7 @@ impl DataFolder {
         let path = self.election_key("ballot", law_id);
         if let Some(key) = self.ballot_key(law_id)? {
             // The run that wrote it may have been killed before the sync.
-            sync_folder(&path).map_err(FolderError::io(&path))?;
+            sync_parent(&path).map_err(FolderError::io(&path))?;
             return Ok(key);
         }
         let key = BallotSecretKey::from_seed(&*random(&self.path)?);
@@ -409,7 +410,7 @@ impl DataFolder {
         let aside = temporary(path);
         let destroy = || {
             fs::rename(path, &aside)?;
-            sync_folder(path)?;
+            sync_parent(path)?;
             overwrite_and_remove(&aside)
         };
         destroy().map_err(FolderError::io(path))
@@ -608,8 +609,9 @@ fn read_secret(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, FolderError> 
     const_hex::decode_to_slice(words.next().unwrap_or_default(), bytes.as_mut_slice())
         .map_err(|_| damaged("a key file is one line that begins with 64 hexadecimal digits"))?;
     // At the start most exchanged keys would be noticed without the check, but not the node's own
-    // key or a request key. Keys of the first versions, and the token, have no check.
-    if words.next().is_some_and(|check| check != key_check(&bytes)) || words.next().is_some() {
+    // key or a request key.
+    let check = has_check(path).then(|| key_check(&bytes));
+    if words.next() != check.as_deref() || words.next().is_some() {
         return Err(damaged(
             "the key does not match its check: bring it back from a copy of the folder",
         ));
@@ -618,10 +620,14 @@ fn read_secret(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, FolderError> 
 }
 
 fn write_secret(path: &Path, bytes: &[u8; 32]) -> Result<(), FolderError> {
-    let check =
-        if path.ends_with(TOKEN) { String::new() } else { format!(" {}", key_check(bytes)) };
+    let check = if has_check(path) { format!(" {}", key_check(bytes)) } else { String::new() };
     let text = Zeroizing::new(format!("{}{check}\n", const_hex::encode(bytes)));
     write_whole(path, text.as_bytes()).map_err(FolderError::io(path))
+}
+
+/// Whether a key file has a check: all except the token's.
+fn has_check(path: &Path) -> bool {
+    !path.ends_with(TOKEN)
 }
 
 /// The check by which a damaged key file is detected.
@@ -632,22 +638,9 @@ fn key_check(bytes: &[u8; 32]) -> String {
 
 /// Writes a file of mode 0600 atomically, and durably: it survives a power cut.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = temporary(path);
-    let mut file = create_anew(&temporary)?;
+    let mut file = TemporaryFile::create_anew(&temporary(path), 0o600)?;
     file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    sync_folder(path)
-}
-
-/// Creates a file of mode 0600 in place of a remainder of an earlier run. A symbolic link is
-/// removed, never followed: its target is not ours to write.
-fn create_anew(path: &Path) -> io::Result<File> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)
+    file.replace(path)
 }
 
 /// The name under which a file is written, or put aside before it is destroyed.
@@ -681,19 +674,7 @@ fn overwrite_and_remove(path: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     }
     fs::remove_file(path)?;
-    sync_folder(path)
-}
-
-/// Syncs the folder that holds `path`, so that a change in it is durable.
-pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync(parent),
-        _ => sync(Path::new(".")),
-    }
-}
-
-fn sync(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    sync_parent(path)
 }
 
 #[cfg(test)]

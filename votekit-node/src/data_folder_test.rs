@@ -43,8 +43,12 @@ fn a_damaged_key_is_told() {
                 "{name}, byte {at}"
             );
         }
-        // As the first versions wrote it.
         fs::write(&path, [&line[..64], b"\n"].concat()).expect("written");
+        assert!(
+            matches!(DataFolder::open(temporary.path(), None), Err(FolderError::Damaged { .. })),
+            "{name} without its check"
+        );
+        fs::write(&path, &line).expect("written");
         assert!(DataFolder::open(temporary.path(), None).is_ok());
     }
 }

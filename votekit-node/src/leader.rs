@@ -1,9 +1,9 @@
 //! The leader lease of this node: the state machine of votekit-authority behind a lock.
 
 use std::fmt::Write as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use votekit_authority::leader_lease::{self, Command, Event, Role};
 
@@ -98,6 +98,6 @@ impl LeaderLease {
     }
 
     fn lock(&self) -> MutexGuard<'_, leader_lease::LeaderLease> {
-        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+        self.machine.lock()
     }
 }

@@ -4,11 +4,14 @@
 //! votes taken, seals them and stops.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
 use votekit_core::id::ElectionId;
@@ -100,8 +103,8 @@ impl Node {
             failure: tokio::sync::watch::Sender::new(None),
             hurrying: tokio::sync::watch::Sender::new(false),
             clock_offset: AtomicI64::new(0),
-            tasks: Mutex::default(),
-            jobs: Arc::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
         });
         let node = Self { shared };
         node.shared.check_roles()?;
@@ -263,7 +266,7 @@ impl Node {
             intake,
             sealer,
         }));
-        let mut elections = self.shared.elections.write().unwrap_or_else(PoisonError::into_inner);
+        let mut elections = self.shared.elections.write();
         elections.insert(cell.law_id().clone(), Arc::clone(&cell));
         let shared = || Arc::clone(&self.shared);
         let owner = || Owner::Election(Arc::clone(&cell));
@@ -357,20 +360,9 @@ impl Node {
             }
         }
         tracing::info!(event = "node_stopped", failed = self.failure().is_some(), "node stopped");
-        let tasks = self.shared.take_tasks();
-        for (task, _) in &tasks {
-            task.abort();
-        }
-        let ended = async {
-            for (_, watched) in tasks {
-                // The result of an aborted task does not matter.
-                let _ = watched.await;
-            }
-            self.shared.jobs_ended().await;
-        };
         // A task that blocks its thread does not end: do not wait for it.
         let until = until.max(tokio::time::Instant::now() + ABORT_TIME);
-        let _ = tokio::time::timeout_at(until, ended).await;
+        let _ = tokio::time::timeout_at(until, self.shared.end_tasks()).await;
     }
 }
 

@@ -3,5 +3,6 @@
 
 pub mod address_prefix;
 pub mod admission;
+mod digest_table;
 pub mod rate_limit;
 pub mod throttle;

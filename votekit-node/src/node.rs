@@ -126,6 +126,6 @@ impl Node {
     /// Aborts every task at once, as a kill does: nothing more is published, sealed or reported.
     #[cfg(feature = "test-support")]
     pub fn abandon(self) {
-        self.shared.take_tasks().into_iter().for_each(|(task, _)| task.abort());
+        self.shared.stop.cancel();
     }
 }

@@ -1,8 +1,9 @@
 //! The latest observations of the node about itself.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// The latest observations of the watch.
 #[derive(Debug, Default)]
@@ -27,7 +28,7 @@ impl Observed {
 
     /// Records the measured space; `None` when it could not be measured.
     pub(crate) fn set_space(&self, space: Option<Space>) {
-        *self.space.lock().unwrap_or_else(PoisonError::into_inner) = space;
+        *self.space.lock() = space;
     }
 
     /// How far the clock is behind the latest time that it gave out or that was sealed.
@@ -37,6 +38,6 @@ impl Observed {
 
     /// The space in the file system of the data folder, if it could be measured.
     pub(crate) fn space(&self) -> Option<Space> {
-        *self.space.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.space.lock()
     }
 }

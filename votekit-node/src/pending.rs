@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 use votekit_core::id::RequestId;
 use votekit_store::Hint;
@@ -194,11 +194,11 @@ impl Pending {
 
     /// The number of requests in flight.
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).len()).sum()
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
     fn shard(&self, request: &RequestId) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[shard_of(request)])
+        self.shards[shard_of(request)].lock()
     }
 }
 
@@ -234,11 +234,6 @@ impl Waiting {
             let _ = waiter.send(());
         }
     }
-}
-
-/// No code panics while a shard is half changed, so a poisoned lock is usable.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Request ids are random or the output of a keyed hash, and no voter can choose one, so their own

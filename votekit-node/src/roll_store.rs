@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -19,8 +20,9 @@ use votekit_core::electorate::{Changes, KeyList};
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::note::{Note, NoteError, VerifierKey};
 use votekit_core::manifest::{FileRow, Manifest, ManifestError};
+use votekit_files::{sync_parent, sync_placed};
 
-use crate::data_folder::{DataFolder, FolderError, sync_folder, write_whole};
+use crate::data_folder::{DataFolder, FolderError, write_whole};
 use crate::regular_file::{self, ReadError};
 
 /// The file of officials' keys in the data folder, one vkey per line. If it exists, manifests must
@@ -265,7 +267,7 @@ pub(crate) fn keep(
     }
     if is_new {
         // Last, so that a stored roll is always complete and has its pepper.
-        let rename = || fs::rename(&unfinished, &target).and_then(|()| sync_folder(&target));
+        let rename = || fs::rename(&unfinished, &target).and_then(|()| sync_placed(&target));
         rename().map_err(|source| FolderError::Io { path: target.clone(), source })?;
     }
     Ok(Kept { manifest, is_new })
@@ -287,7 +289,7 @@ pub(crate) fn discard(folder: &DataFolder, digest: &Digest) -> Result<(), RollEr
             fs::remove_dir_all(&aside)?;
         }
         fs::rename(&path, &aside)?;
-        sync_folder(&path)?;
+        sync_parent(&path)?;
         fs::remove_dir_all(&aside)
     };
     remove().map_err(|source| FolderError::Io { path: path.clone(), source })?;
@@ -531,7 +533,7 @@ impl<'a> Rolls<'a> {
     }
 
     pub(crate) fn content(&self, digest: &Digest) -> Result<Option<RollContent>, RollError> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = self.read.lock();
         if let Some(content) = read.get(digest) {
             return Ok(content.clone());
         }
@@ -546,7 +548,7 @@ impl<'a> Rolls<'a> {
         match self.content(digest) {
             Ok(content) => content,
             Err(error) => {
-                *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                *self.failure.lock() = Some(error);
                 None
             }
         }
@@ -554,7 +556,7 @@ impl<'a> Rolls<'a> {
 
     /// Takes the error that made a roll unavailable.
     pub(crate) fn failure(&self) -> Option<RollError> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.failure.lock().take()
     }
 }
 

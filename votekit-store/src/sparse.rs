@@ -1,7 +1,8 @@
 //! Rate limit for log lines.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// Limits a log line that could occur for each of thousands of votes to one per interval, with the
 /// number of suppressed lines. Otherwise a full disk would be filled by its own error messages.
@@ -18,7 +19,7 @@ impl Sparse {
 
     /// If the line is due, the number of lines suppressed since the last one; otherwise `None`.
     pub fn due(&self, now: Instant) -> Option<u64> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         match &mut *state {
             Some((last, left_out)) if now.saturating_duration_since(*last) < self.interval => {
                 *left_out += 1;

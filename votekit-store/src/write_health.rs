@@ -1,7 +1,8 @@
 //! Health of writes: on a full disk, reads may succeed indefinitely while writes fail.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::EngineError;
 
@@ -22,18 +23,18 @@ impl WriteHealth {
     /// Records a failed write.
     pub(crate) fn record_failure(&self, error: EngineError) {
         FAILED_WRITES.fetch_add(1, Ordering::Relaxed);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        *self.0.lock() = Some(error);
     }
 
     /// Records a successful write. Returns whether a failure was recorded before it.
     pub(crate) fn record_success(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+        self.0.lock().take().is_some()
     }
 
     /// Returns the failure of the last write, with an unknown outcome turned into
     /// [`EngineError::Unavailable`]: this check itself writes nothing, so its outcome is known.
     pub(crate) fn check(&self) -> Result<(), EngineError> {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+        match self.0.lock().clone() {
             None => Ok(()),
             Some(EngineError::OutcomeUnknown { engine, reason }) => {
                 Err(EngineError::Unavailable { engine, reason })

@@ -190,16 +190,6 @@ async fn a_newer_ledger_is_left_alone() {
     }
 }
 
-#[tokio::test]
-async fn a_ledger_from_before_the_first_release_is_left_alone() {
-    match open_after("PRAGMA user_version = 1").await {
-        Err(EngineError::Unavailable { reason, .. }) => {
-            assert!(reason.contains("before its first release"), "{reason}")
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn other_files_are_left_alone() {
     let folder = tempfile::tempdir().expect("a temporary folder");

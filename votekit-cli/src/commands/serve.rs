@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use votekit_http::listener::{self, Reserved, ServeError, Server};
 use votekit_node::address_range::AddressRange;
-use votekit_node::config::{Config, INSTEAD_OF_BEHIND_TLS_PROXY, Role};
+use votekit_node::config::{Config, Role};
 use votekit_node::memory;
 use votekit_node::node_name::NodeName;
 
@@ -89,10 +89,6 @@ pub(crate) struct Args {
     /// used. May be repeated
     #[arg(long = "tls-proxy", value_name = "ADDR")]
     tls_proxies: Vec<AddressRange>,
-
-    /// Removed option of earlier versions, which trusted every proxy
-    #[arg(long, hide = true)]
-    behind_tls_proxy: bool,
 
     /// Maximum votes taken per second; 0 lifts the limit [default: 1000]
     #[arg(long, value_name = "N", env = "VOTEKIT_RATE_LIMIT")]
@@ -267,10 +263,6 @@ fn check_folder(args: &Args) -> Result<(), CommandError> {
 const SETTINGS: &str = "docs/operations.md lists every setting";
 
 fn config(args: &Args) -> Result<Config, CommandError> {
-    if args.behind_tls_proxy {
-        return Err(CommandError::usage("--behind-tls-proxy is no option any more")
-            .hint(INSTEAD_OF_BEHIND_TLS_PROXY));
-    }
     let mut config = match &args.config {
         None => Config::default(),
         Some(path) => {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use votekit_node::limits::address_prefix::{FACTORS, Prefix, Shares};
+use votekit_node::limits::address_prefix::{FACTORS, Shares};
 use votekit_node::limits::rate_limit::KeyedRateLimit;
 
 /// Limits requests of one kind by address prefix.
 pub(crate) struct AddressRate {
     /// In the order of [`FACTORS`].
-    limits: [KeyedRateLimit<Prefix>; FACTORS.len()],
+    limits: [KeyedRateLimit; FACTORS.len()],
 }
 
 impl AddressRate {
@@ -22,7 +22,7 @@ impl AddressRate {
     pub(crate) fn take(&self, shares: &Shares) -> Result<(), Duration> {
         for (prefix, factor) in shares.iter() {
             if let Some(at) = FACTORS.iter().position(|known| *known == factor) {
-                self.limits[at].take(&prefix)?;
+                self.limits[at].take(prefix)?;
             }
         }
         Ok(())

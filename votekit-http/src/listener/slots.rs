@@ -2,10 +2,11 @@
 //! decisions of the [`ConnectionLimiter`].
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc};
 use votekit_node::limits::address_prefix::Shares;
 use votekit_node::metrics;
@@ -143,10 +144,8 @@ impl Slots {
         self.is_short.store(state.limiter.waiting() > 0, Ordering::Relaxed);
     }
 
-    /// No code panics while it holds a half-changed state, so the data behind a poisoned lock is
-    /// valid.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -1,8 +1,9 @@
 //! TLS from a certificate chain and a key in PEM files.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -34,13 +35,13 @@ impl TlsIdentity {
     /// As [`acceptor`].
     pub(super) fn reload(&self) -> Result<(), ServeError> {
         let read = acceptor(&self.cert, &self.key)?;
-        *self.acceptor.write().unwrap_or_else(PoisonError::into_inner) = read;
+        *self.acceptor.write() = read;
         Ok(())
     }
 
     /// An acceptor with the current identity.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        self.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.acceptor.read().clone()
     }
 }
 

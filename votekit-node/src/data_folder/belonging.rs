@@ -4,6 +4,8 @@
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 
+use votekit_files::TemporaryFile;
+
 use super::{DataFolder, FolderError};
 
 /// The file that names the ledger on services.
@@ -39,11 +41,9 @@ impl DataFolder {
         // Nodes that start at the same time write the same content, each to its own temporary file.
         let aside = self.path().join(format!(".{FILE}.{}", std::process::id()));
         let write = || {
-            let mut file = super::create_anew(&aside)?;
+            let mut file = TemporaryFile::create_anew(&aside, 0o600)?;
             file.write_all(format!("{installation}\n").as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&aside, &path)?;
-            super::sync_folder(&path)
+            file.replace(&path)
         };
         write().map_err(FolderError::io(&path))
     }

@@ -9,7 +9,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use super::{FolderError, sync_folder};
+use votekit_files::sync_parent;
+
+use super::FolderError;
 
 /// The permission bits of others, and of the group.
 const OTHERS: u32 = 0o007;
@@ -77,7 +79,7 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), FolderError> {
             path.ancestors().filter(|folder| !folder.as_os_str().is_empty()).collect();
         for folder in leading.into_iter().rev() {
             match DirBuilder::new().mode(0o700).create(folder) {
-                Ok(()) => sync_folder(folder)?,
+                Ok(()) => sync_parent(folder)?,
                 Err(_) if folder.is_dir() => {}
                 Err(error) => return Err(error),
             }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock};
 
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, mpsc, watch};
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::credential::{CredentialHash, CredentialHasher};
@@ -169,12 +170,12 @@ impl ElectionHandle {
 
     /// The log. Readers may wait while a block is applied, never while one is made.
     pub(crate) fn log(&self) -> RwLockReadGuard<'_, ElectionLog> {
-        self.log.read().unwrap_or_else(PoisonError::into_inner)
+        self.log.read()
     }
 
     /// Applies a durable block.
     pub(crate) fn apply(&self, effect: Effect) {
-        self.log.write().unwrap_or_else(PoisonError::into_inner).apply(effect);
+        self.log.write().apply(effect);
     }
 
     /// Writes what the snapshot on disk lacks. Blocks the thread.
@@ -187,7 +188,7 @@ impl ElectionHandle {
 
     pub(crate) fn ballot_key(&self) -> Option<BallotSecretKey> {
         stack_used();
-        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        let secrets = self.secrets.read();
         secrets.as_ref().map(|secrets| secrets.ballot_key.clone())
     }
 
@@ -199,7 +200,7 @@ impl ElectionHandle {
         key: &[u8],
     ) -> Option<RequestId> {
         stack_used();
-        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        let secrets = self.secrets.read();
         secrets.as_ref().map(|secrets| secrets.request_key.request_id(hash, choice, key))
     }
 
@@ -211,41 +212,36 @@ impl ElectionHandle {
     /// The token that proves that its holder sent a request.
     pub(crate) fn voter_token(&self, request: &RequestId) -> Option<VoterToken> {
         stack_used();
-        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        let secrets = self.secrets.read();
         secrets.as_ref().map(|secrets| secrets.request_key.voter_token(request))
     }
 
     /// Drops the keys; they are zeroed.
     pub(crate) fn forget_secrets(&self) {
-        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.secrets.write() = None;
     }
 
     pub(crate) fn hasher(&self) -> Option<CredentialHasher> {
-        self.hasher
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_ref()
-            .map(|(_, hasher)| hasher.clone())
+        self.hasher.read().as_ref().map(|(_, hasher)| hasher.clone())
     }
 
     /// Whether the hasher in use is of another manifest, or not known to be of this one.
     pub(crate) fn hasher_changes(&self, manifest: &Digest) -> bool {
-        let hasher = self.hasher.read().unwrap_or_else(PoisonError::into_inner);
+        let hasher = self.hasher.read();
         hasher.as_ref().is_none_or(|(of, _)| of.as_ref() != Some(manifest))
     }
 
     pub(crate) fn set_hasher(&self, manifest: Digest, hasher: CredentialHasher) {
-        *self.hasher.write().unwrap_or_else(PoisonError::into_inner) =
-            Some((Some(manifest), hasher));
+        *self.hasher.write() = Some((Some(manifest), hasher));
     }
 
     /// The epoch in use, with its lease.
     pub(crate) fn lease(&self) -> Option<Lease> {
-        *self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.lease.lock()
     }
 
     pub(crate) fn set_lease(&self, lease: Lease) {
-        let mut current = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.lease.lock();
         // A lease requested before the epoch changed arrives too late.
         if current.is_none_or(|current| current.epoch <= lease.epoch) {
             *current = Some(lease);

@@ -12,8 +12,10 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock};
 
+use getrandom::SysRng;
+use parking_lot::{Mutex, RwLock};
+use rand_core::UnwrapErr;
 use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
 use votekit_core::election_log::snapshot::{SEGMENT_REQUESTS, encode_segment};
@@ -23,7 +25,6 @@ use votekit_store::StagingId;
 use super::Committed;
 use crate::data_folder::{FolderError, make_private_folder, write_whole};
 use crate::metrics;
-use crate::random::SystemRandom;
 
 pub(crate) const HEAD: &str = "head";
 
@@ -75,7 +76,7 @@ impl Snapshots {
 
     /// Whether the log has grown enough since the last snapshot, or has reached its end.
     pub(crate) fn is_due(&self, committed: &Committed) -> bool {
-        let Ok(written) = self.written.try_lock() else { return false };
+        let Some(written) = self.written.try_lock() else { return false };
         let grown = committed.size().saturating_sub(written.size);
         self.leaves > 0
             && (grown >= self.leaves || (grown > 0 && committed.state() >= State::Closed))
@@ -88,8 +89,8 @@ impl Snapshots {
         sealed_through: StagingId,
         log: &RwLock<ElectionLog>,
     ) -> Result<(), WriteError> {
-        let log = || log.read().unwrap_or_else(PoisonError::into_inner);
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = || log.read();
+        let mut written = self.written.lock();
         let snapshot = log().snapshot();
         if snapshot.size() == written.size {
             return Ok(());
@@ -107,7 +108,7 @@ impl Snapshots {
         }
         let rest = copy(written.segments.len() * SEGMENT_REQUESTS, snapshot.decided());
         let head =
-            snapshot.encode(&written.segments, &rest, sealed_through.0, &mut SystemRandom)?;
+            snapshot.encode(&written.segments, &rest, sealed_through.0, &mut UnwrapErr(SysRng))?;
         store(&self.folder.join(HEAD), &head)?;
         written.size = snapshot.size();
         metrics::snapshot_written();

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::election::State;
 use votekit_core::id::{BatchNumber, Epoch, Sequence};
@@ -12,7 +14,6 @@ use votekit_store::retry::until_definite;
 
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
-use crate::random::SystemRandom;
 
 /// Interval between checks whether the staged batches are sealed.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -69,7 +70,8 @@ async fn end(
         confirmed_through: Sequence(through.0),
         last: true,
     };
-    let sealed = Batch::seal(header, &[], &cell.definition.ballot_key, node_key, &mut SystemRandom);
+    let sealed =
+        Batch::seal(header, &[], &cell.definition.ballot_key, node_key, &mut UnwrapErr(SysRng));
     let end = sealed.map_err(|error| EngineError::Corrupt {
         engine: "encryption",
         reason: error.to_string(),

@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
 use tokio::sync::{mpsc, oneshot};
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::envelope::Envelope;
@@ -21,7 +23,6 @@ use crate::context::NodeContext;
 use crate::election::{ElectionHandle, IntakeError, Stored, Submission, Voter};
 use crate::memory::stack_used;
 use crate::metrics;
-use crate::random::SystemRandom;
 
 /// The longest time for which a batch admits votes that are being processed at this moment. It is
 /// used up under full load only: a batch costs signatures and a sync whatever its size, and a lone
@@ -249,7 +250,8 @@ impl Intake {
             envelopes,
             &self.cell.definition.ballot_key,
             &self.node_key,
-            &mut SystemRandom,
+            // Without randomness nothing can be encrypted, and the task panics.
+            &mut UnwrapErr(SysRng),
         )
         .map(Arc::new)
         .map_err(|error| EngineError::Unavailable {

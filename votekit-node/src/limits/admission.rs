@@ -16,7 +16,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use votekit_core::credential::RegistryKey;
 use votekit_core::id::ElectionId;
 use votekit_store::{Hint, Mark, Registry};
 
@@ -31,7 +30,7 @@ use crate::metrics;
 pub(crate) struct Admission {
     votes: RateLimit,
     /// Limits the votes of a credential after the one that used it.
-    duplicates: KeyedRateLimit<RegistryKey>,
+    duplicates: KeyedRateLimit,
     start: Instant,
     /// Time of the last shedding log line, in seconds from `start`, plus 1; 0 before the first.
     told_s: AtomicU64,
@@ -94,7 +93,7 @@ impl Admission {
             None => Some(turn),
             Some(Hint::Accepted) => None,
             Some(Hint::Duplicate { .. }) => {
-                self.duplicates.take(&mark.key).map_err(|retry_after| {
+                self.duplicates.take(mark.key).map_err(|retry_after| {
                     metrics::vote_refused(metrics::Refusal::Duplicates);
                     SubmitError::TooManyDuplicates { retry_after }
                 })?;

@@ -19,9 +19,10 @@ mod pairs;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use votekit_core::credential::Nas;
 
@@ -29,6 +30,7 @@ use self::budget::WrongBudget;
 use self::pairs::{AttemptId, Begin, Millis, PairRules, Pairs};
 use crate::config::ThrottleConfig;
 use crate::limits::address_prefix::{DigestKey, Shares};
+use crate::limits::digest_table::{SHARDS, shard_of};
 use crate::metrics;
 
 pub use crate::limits::address_prefix::Prefix;
@@ -63,8 +65,6 @@ struct Shard {
     /// Notified when an attempt that others may wait for is judged.
     judged: Notify,
 }
-
-const SHARDS: usize = 64;
 
 impl Throttle {
     /// Creates an empty throttle.
@@ -152,7 +152,7 @@ impl Throttle {
             return Ok(Next::Turn(turn(None)));
         }
         let (arrived, now) = (self.millis(arrived), self.millis(now));
-        match lock(&self.shard(origin.pair).pairs).begin(origin.pair, arrived, now) {
+        match self.shard(origin.pair).pairs.lock().begin(origin.pair, arrived, now) {
             Begin::Turn(attempt) => Ok(Next::Turn(turn(Some(attempt)))),
             Begin::InTurn { wait_ms } => Ok(Next::InTurn(Duration::from_millis(wait_ms))),
             Begin::Refused { wait_ms } => Err(Duration::from_millis(wait_ms)),
@@ -167,24 +167,24 @@ impl Throttle {
         if !self.enabled {
             return Ok(());
         }
-        lock(&self.budget).take(origin.prefix, self.millis(now))
+        self.budget.lock().take(origin.prefix, self.millis(now))
     }
 
     /// Counts attempts whose hint is overdue for too long as wrong. Called every few seconds.
     pub(crate) fn give_up_hints(&self, now: Instant) {
         for shard in &self.shards {
-            lock(&shard.pairs).give_up_hints(self.millis(now));
+            shard.pairs.lock().give_up_hints(self.millis(now));
         }
     }
 
     /// The number of remembered pairs of prefix and NAS. Reads the whole table.
     pub(crate) fn pairs(&self) -> usize {
-        self.shards.iter().map(|shard| lock(&shard.pairs).len()).sum()
+        self.shards.iter().map(|shard| shard.pairs.lock().len()).sum()
     }
 
     fn judge(&self, origin: &Origin, attempt: AttemptId, is_wrong: bool) {
         let shard = self.shard(origin.pair);
-        let mut pairs = lock(&shard.pairs);
+        let mut pairs = shard.pairs.lock();
         if is_wrong {
             pairs.judge_wrong(origin.pair, attempt);
         } else {
@@ -193,12 +193,12 @@ impl Throttle {
         drop(pairs);
         shard.judged.notify_waiters();
         if is_wrong {
-            metrics::wrong_code(lock(&self.by_nas).count(origin.nas));
+            metrics::wrong_code(self.by_nas.lock().count(origin.nas));
         }
     }
 
     fn shard(&self, pair: u64) -> &Shard {
-        &self.shards[pair as usize % SHARDS]
+        &self.shards[shard_of(pair)]
     }
 
     fn millis(&self, at: Instant) -> Millis {
@@ -280,11 +280,6 @@ impl WrongByNas {
         *digest = nas;
         *count
     }
-}
-
-/// No code panics while it holds a half-changed lock, so the data behind a poisoned lock is valid.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

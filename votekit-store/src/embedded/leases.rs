@@ -2,9 +2,9 @@
 //! with the process.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use votekit_core::id::{ElectionId, Epoch, NodeId};
 
 use crate::{Leadership, Lease};
@@ -92,7 +92,6 @@ impl LeaseTable {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No change above can panic half-way, so a poisoned lock still guards valid state.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::{RwLock, RwLockWriteGuard};
 use votekit_core::credential::RegistryKey;
 use votekit_core::electorate::{Changes, KeyList};
 use votekit_core::id::ElectionId;
@@ -49,11 +50,11 @@ impl EmbeddedRegistry {
     }
 
     fn find(&self, law_id: &ElectionId) -> Option<Arc<RwLock<Credentials>>> {
-        self.elections.read().unwrap_or_else(PoisonError::into_inner).get(law_id).map(Arc::clone)
+        self.elections.read().get(law_id).map(Arc::clone)
     }
 
     fn find_or_create(&self, law_id: &ElectionId) -> Arc<RwLock<Credentials>> {
-        let mut elections = self.elections.write().unwrap_or_else(PoisonError::into_inner);
+        let mut elections = self.elections.write();
         Arc::clone(elections.entry(law_id.clone()).or_default())
     }
 
@@ -93,7 +94,7 @@ impl Registry for EmbeddedRegistry {
     /// Blocks while a batch is marked or a supplement is applied: about a millisecond.
     fn peek(&self, law_id: &ElectionId, mark: &Mark) -> Option<Hint> {
         let Some(credentials) = self.find(law_id) else { return Some(Hint::Unknown) };
-        let credentials = credentials.read().unwrap_or_else(PoisonError::into_inner);
+        let credentials = credentials.read();
         Some(match credentials.look_up(&mark.key) {
             None => Hint::Unknown,
             Some(FirstUse::REVOKED) => Hint::Revoked,
@@ -105,7 +106,7 @@ impl Registry for EmbeddedRegistry {
 
     fn surely_unused(&self, law_id: &ElectionId, mark: &Mark) -> bool {
         self.find(law_id).is_some_and(|credentials| {
-            let credentials = credentials.read().unwrap_or_else(PoisonError::into_inner);
+            let credentials = credentials.read();
             credentials.look_up(&mark.key) == Some(FirstUse::UNUSED)
         })
     }
@@ -253,13 +254,13 @@ impl Credentials {
 
 impl fmt::Debug for EmbeddedRegistry {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let elections = self.elections.read().unwrap_or_else(PoisonError::into_inner).len();
+        let elections = self.elections.read().len();
         write!(formatter, "EmbeddedRegistry({elections} elections)")
     }
 }
 
 fn lock(credentials: &RwLock<Credentials>) -> RwLockWriteGuard<'_, Credentials> {
-    credentials.write().unwrap_or_else(PoisonError::into_inner)
+    credentials.write()
 }
 
 #[cfg(test)]

@@ -18,12 +18,8 @@ pub(super) const FILE: &str = super::FILE_NAME;
 /// `VKIT`: identifies the database to `file` and to SQLite's own tools.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"VKIT");
 
-/// The schema that the first migration creates. Schemas 1 and 2 had no leases and no remarks of
-/// reviewers, and were never released.
-const FIRST_SCHEMA: usize = 3;
-
-/// The first migration creates [`FIRST_SCHEMA`], each further one the next schema. `user_version`
-/// stores the schema's number.
+/// The first migration creates schema 1, each further one the next. `user_version` stores the
+/// number of the schema.
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/embedded/001_ledger.sql")];
 
 /// How long the writer waits for readers when it empties the write-ahead log, its only wait.
@@ -131,14 +127,9 @@ pub(super) fn identify(connection: &Connection) -> Result<usize, Fault> {
     if application != APPLICATION_ID {
         return Err(corrupt("the file is a database, but not a votekit ledger").into());
     }
-    let newest = FIRST_SCHEMA + MIGRATIONS.len() - 1;
+    let newest = MIGRATIONS.len();
     match usize::try_from(version) {
-        Ok(version) if (FIRST_SCHEMA..=newest).contains(&version) => Ok(version),
-        Ok(version @ 1..FIRST_SCHEMA) => Err(unavailable(format!(
-            "the file was written by a version of votekit before its first release \
-             (schema {version}); make a new data folder"
-        ))
-        .into()),
+        Ok(version) if (1..=newest).contains(&version) => Ok(version),
         Ok(version) if version > newest => Err(unavailable(format!(
             "the file was written by a newer version of votekit (schema {version}, \
              this one knows {newest})"
@@ -150,7 +141,7 @@ pub(super) fn identify(connection: &Connection) -> Result<usize, Fault> {
 
 fn migrate(connection: &mut Connection, version: usize) -> Result<(), Fault> {
     for (schema, migration) in
-        (FIRST_SCHEMA..).zip(MIGRATIONS).skip_while(|(schema, _)| *schema <= version)
+        (1_usize..).zip(MIGRATIONS).skip_while(|(schema, _)| *schema <= version)
     {
         let transaction = connection.transaction()?;
         transaction.execute_batch(migration)?;

@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use votekit_core::batch::Batch;
 use votekit_core::id::ElectionId;
@@ -170,8 +171,7 @@ impl Tail {
     }
 
     fn lock(&self) -> MutexGuard<'_, Tails> {
-        // Each change above leaves the tails consistent at every step that could panic.
-        self.tails.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tails.lock()
     }
 }
 

@@ -23,11 +23,12 @@ mod survey;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use redis::Value;
 use tokio::time::Instant;
 use votekit_core::electorate::{Changes, KeyList};
@@ -162,7 +163,7 @@ impl RedisRegistry {
 
 impl Inner {
     fn prepared(&self, law_id: &ElectionId) -> Option<RollOrigin> {
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(law_id).cloned()
+        self.prepared.lock().get(law_id).cloned()
     }
 }
 
@@ -184,11 +185,7 @@ impl Registry for RedisRegistry {
     ) -> Result<(), EngineError> {
         self.check_load(law_id, origin, electors).await?;
         settings::refuse(&self.check_settings(electors).await?)?;
-        self.inner
-            .prepared
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(law_id.clone(), origin.clone());
+        self.inner.prepared.lock().insert(law_id.clone(), origin.clone());
         Ok(())
     }
 

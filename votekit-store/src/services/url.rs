@@ -8,6 +8,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -243,27 +244,8 @@ fn read_password(path: &Path) -> std::io::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned()))
 }
 
-/// Decodes percent escapes such as `%41`. Leaves malformed escapes as they are.
 fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let digits = tail
-            .get(..2)
-            .filter(|_| *first == b'%')
-            .and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -276,12 +258,12 @@ mod tests {
         let file = folder.path().join("password");
         std::fs::write(&file, "geheim%41\n").expect("written");
         let text = format!(
-            "postgres://votes@db.example/votekit?password_file={}&sslmode=require",
+            "postgres://votes@db.example/votekit?password_file={}&sslmode=verify-full",
             file.display()
         );
         let address = ServiceAddress::parse(Service::PostgreSql, &text).expect("an address");
         assert_eq!(address.password(), Some("geheim%41"));
-        assert_eq!(address.parameter("sslmode").as_deref(), Some("require"));
+        assert_eq!(address.parameter("sslmode").as_deref(), Some("verify-full"));
         assert_eq!(address.to_string(), "postgres://votes@db.example:5432/votekit");
         let address = ServiceAddress::parse(Service::Redis, "rediss://:p%40ss@[::1]:7000")
             .expect("an address");

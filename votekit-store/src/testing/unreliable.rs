@@ -11,9 +11,10 @@ mod ledger;
 mod registry;
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use votekit_core::id::ElectionId;
 
 use crate::{EngineError, Head};
@@ -92,11 +93,11 @@ impl<T: ?Sized> Unreliable<T> {
 
     /// From now on, reports this head for a log, as if the server had been restored from a backup.
     pub fn put_back(&self, law_id: ElectionId, head: Head) {
-        *self.put_back.lock().unwrap_or_else(PoisonError::into_inner) = Some((law_id, head));
+        *self.put_back.lock() = Some((law_id, head));
     }
 
     fn next_fault(&self) -> Fault {
-        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut plan = self.plan.lock();
         let Odds {
             unavailable_percent: before,
             delayed_percent: late,
@@ -114,8 +115,7 @@ impl<T: ?Sized> Unreliable<T> {
     }
 
     fn loses_acknowledgement(&self) -> bool {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner).percent()
-            < self.odds.acknowledgement_lost_percent
+        self.plan.lock().percent() < self.odds.acknowledgement_lost_percent
     }
 
     async fn read<R>(

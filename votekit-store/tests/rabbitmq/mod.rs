@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
+use getrandom::SysRng;
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use lapin::{Channel, Connection, ConnectionProperties};
+use rand_core::UnwrapErr;
 use tempfile::TempDir;
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
@@ -61,32 +63,10 @@ pub(crate) fn batch_of(sequence: u64, count: u16) -> Arc<Batch> {
         .collect();
     let ballot_key = BallotSecretKey::from_seed(&[9; 32]).public_key();
     Arc::new(
-        Batch::seal(header, &envelopes, &ballot_key, &node, &mut Random)
+        Batch::seal(header, &envelopes, &ballot_key, &node, &mut UnwrapErr(SysRng))
             .expect("the ballot key is usable"),
     )
 }
-
-/// Randomness of the operating system.
-struct Random;
-
-impl rand_core::TryRng for Random {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        Ok(getrandom::u32().expect("random numbers"))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        Ok(getrandom::u64().expect("random numbers"))
-    }
-
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
-        getrandom::fill(out).expect("random numbers");
-        Ok(())
-    }
-}
-
-impl rand_core::TryCryptoRng for Random {}
 
 /// Names for one test in the broker, and a folder for the registry and the ledger.
 pub(crate) struct Corner {

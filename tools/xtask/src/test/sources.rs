@@ -14,8 +14,9 @@ const LINES_MAX: usize = 600;
 const REASON: &str = "//! Long because ";
 
 /// Folders with Rust sources.
-const SOURCE_FOLDERS: [&str; 7] = [
+const SOURCE_FOLDERS: [&str; 8] = [
     "votekit-core",
+    "votekit-files",
     "votekit-store",
     "votekit-node",
     "votekit-http",

@@ -5,10 +5,10 @@ use std::io::{self, Read, Seek, Write};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
 use indicatif::ProgressBar;
+use parking_lot::{Condvar, Mutex};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use votekit_core::credential::CredentialHasher;
@@ -145,7 +145,7 @@ fn hash_chunks(
             }
             Ok::<_, RollError>(chunks.digest())
         });
-        let next = || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+        let next = || receiver.lock().recv().ok();
         pool.broadcast(|_| {
             let mut scratch = HashScratch::default();
             while let Some(chunk) = next() {
@@ -180,13 +180,12 @@ impl<'h> Gathering<'h> {
 
     /// Adds a chunk. Waits if it is too far ahead; the thread with the earliest chunk never waits.
     fn add(&self, chunk: HashedChunk) {
-        let gathered = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gathered = self.hashes.lock();
         let far_ahead = |gathered: &mut Gathered<'h>| {
             gathered.failed.is_none()
                 && chunk.number() > gathered.hashes.next_number() + self.held_max
         };
-        let mut gathered =
-            self.moved_on.wait_while(gathered, far_ahead).unwrap_or_else(PoisonError::into_inner);
+        self.moved_on.wait_while(&mut gathered, far_ahead);
         if gathered.failed.is_none() {
             gathered.failed = gathered.hashes.add(chunk).err();
         }
@@ -194,7 +193,7 @@ impl<'h> Gathering<'h> {
     }
 
     fn end(self) -> Result<GatheredRoll, RollError> {
-        let gathered = self.hashes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let gathered = self.hashes.into_inner();
         gathered.failed.map_or_else(|| gathered.hashes.end(), Err)
     }
 }

@@ -93,8 +93,6 @@ fn refuse_other(
     let loaded = meta.map_or(&[][..], |meta| &meta.manifests);
     match manifest.body().parent {
         _ if loaded.contains(&digest) => Ok(()),
-        // A roll loaded by a node of an earlier version has no manifest here.
-        Some(_) if loaded.is_empty() && meta.is_some_and(|meta| meta.ready) => Ok(()),
         Some(parent) if !loaded.contains(&parent) => Err(CommandError::bad_input(format!(
             "{law_id}: the supplement is made for manifest {parent}, which has not been loaded into this registry"
         ))

@@ -199,8 +199,7 @@ impl Checked {
                 "{law_id}: manifest {manifest} was loaded, and has not taken effect by the log"
             ));
         }
-        // A supplement added by a node of an earlier version has no manifest here: the counts show
-        // whether it is present.
+        // Not a fault: the counts show whether its credentials are present.
         for manifest in log.iter().filter(|manifest| !meta.manifests.contains(manifest)) {
             self.remarks.push(format!(
                 "{law_id}: manifest {manifest} of the log is not among those that were loaded"

@@ -6,58 +6,38 @@ use std::time::Duration;
 
 use super::pairs::Millis;
 use crate::limits::address_prefix::Prefix;
+use crate::limits::rate_limit::Rate;
 
 /// Only wrong codes change it. Each rate has a burst of one second's worth.
 pub(super) struct WrongBudget {
     all: Rate,
-    all_earned_ms: u64,
+    all_earned_ns: u64,
     of_prefix: Rate,
     /// When each prefix has earned back what it took. A prefix that has earned everything back is
     /// dropped, so the map holds no more prefixes than are stored in a second or two.
     by_prefix: HashMap<Prefix, u64>,
 }
 
-/// A rate; with an interval of 0 there is no limit.
-struct Rate {
-    interval_ms: u64,
-    burst_ms: u64,
-}
-
-impl Rate {
-    fn new(per_second: u32) -> Self {
-        let interval_ms = 1000_u64.checked_div(u64::from(per_second)).map_or(0, |ms| ms.max(1));
-        Self { interval_ms, burst_ms: interval_ms * u64::from(per_second) }
-    }
-
-    /// The time at which everything is earned if one is taken now, or how long to wait.
-    fn after(&self, earned_ms: u64, now: Millis) -> Result<u64, Duration> {
-        let after_ms = earned_ms.max(now.0) + self.interval_ms;
-        match (after_ms - now.0).checked_sub(self.burst_ms) {
-            Some(wait_ms @ 1..) if self.interval_ms > 0 => Err(Duration::from_millis(wait_ms)),
-            _ => Ok(after_ms),
-        }
-    }
-}
-
 impl WrongBudget {
     pub(super) fn new(per_second: u32, per_prefix_per_second: u32) -> Self {
         Self {
-            all: Rate::new(per_second),
-            all_earned_ms: 0,
-            of_prefix: Rate::new(per_prefix_per_second),
+            all: Rate::per_second(per_second, per_second),
+            all_earned_ns: 0,
+            of_prefix: Rate::per_second(per_prefix_per_second, per_prefix_per_second),
             by_prefix: HashMap::new(),
         }
     }
 
     /// Takes one for a prefix, or returns how long to wait. A refusal takes nothing.
     pub(super) fn take(&mut self, prefix: Prefix, now: Millis) -> Result<(), Duration> {
-        let earned_ms = self.by_prefix.get(&prefix).copied().unwrap_or(0);
+        let now_ns = now.0.saturating_mul(1_000_000);
+        let earned_ns = self.by_prefix.get(&prefix).copied().unwrap_or(0);
         // Both are checked before either is stored, so that a refusal changes neither.
-        let prefix_after_ms = self.of_prefix.after(earned_ms, now)?;
-        self.all_earned_ms = self.all.after(self.all_earned_ms, now)?;
-        if self.of_prefix.interval_ms > 0 {
-            self.by_prefix.retain(|_, earned_ms| *earned_ms > now.0);
-            self.by_prefix.insert(prefix, prefix_after_ms);
+        let prefix_after_ns = self.of_prefix.after(earned_ns, now_ns)?;
+        self.all_earned_ns = self.all.after(self.all_earned_ns, now_ns)?;
+        if !self.of_prefix.is_lifted() {
+            self.by_prefix.retain(|_, earned_ns| *earned_ns > now_ns);
+            self.by_prefix.insert(prefix, prefix_after_ns);
         }
         Ok(())
     }

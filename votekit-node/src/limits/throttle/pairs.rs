@@ -11,8 +11,7 @@
 //! long a hint took: a correct vote between two wrong codes, with its hint in time, leaves no
 //! trace.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use crate::limits::digest_table::DigestMap;
 
 /// Milliseconds since the throttle was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +61,7 @@ pub(super) struct Pairs {
     digests: Vec<u64>,
     last_ms: Vec<u64>,
     wrong: Vec<u32>,
-    unjudged: HashMap<u64, Unjudged, BuildHasherDefault<DigestHasher>>,
+    unjudged: DigestMap<Unjudged>,
     next_attempt: u64,
 }
 
@@ -90,7 +89,7 @@ impl Pairs {
             digests: vec![0; slots],
             last_ms: vec![0; slots],
             wrong: vec![0; slots],
-            unjudged: HashMap::default(),
+            unjudged: DigestMap::default(),
             next_attempt: 0,
         }
     }
@@ -222,27 +221,6 @@ impl PairRules {
     fn delay_ms(&self, beyond: u32) -> u64 {
         let doublings = beyond.saturating_sub(1).min(31);
         self.delay_min_ms.saturating_mul(1 << doublings).min(self.delay_max_ms)
-    }
-}
-
-/// Passes digests through, as they are hashes already.
-#[derive(Default)]
-pub(super) struct DigestHasher(u64);
-
-impl Hasher for DigestHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, digest: u64) {
-        // All digests of a shard share the low six bits, which select the shard.
-        self.0 = digest.rotate_right(6);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

@@ -1,16 +1,12 @@
-//! TLS to the server as `sslmode` requests it, with libpq's meaning of each mode.
+//! TLS to the server: a verified certificate, or none at all on this machine.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-};
+use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::config::SslMode as Negotiation;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -18,59 +14,51 @@ use super::fault::misconfigured;
 use crate::EngineError;
 use crate::services::url::ServiceAddress;
 
-/// What is verified of the server's certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Check {
-    /// Nothing: the connection is encrypted, the server is not authenticated.
-    Nothing,
-    /// A trusted authority signed it.
-    Authority,
-    /// And it names the host.
-    AuthorityAndHost,
-}
-
 /// How a connection is negotiated, and the connector that makes it.
 pub(super) fn connector(
     address: &ServiceAddress,
 ) -> Result<(Negotiation, MakeRustlsConnect), EngineError> {
-    let mode = address.parameter("sslmode").unwrap_or_else(|| "prefer".to_owned());
-    let ca_file = address.ca_file();
-    let (negotiation, check) = match mode.as_str() {
-        "disable" => (Negotiation::Disable, Check::Nothing),
-        "prefer" => (Negotiation::Prefer, Check::Nothing),
-        "require" if ca_file.is_none() => (Negotiation::Require, Check::Nothing),
-        "require" | "verify-ca" => (Negotiation::Require, Check::Authority),
-        "verify-full" => (Negotiation::Require, Check::AuthorityAndHost),
-        other => {
-            return Err(misconfigured(
-                format!("sslmode={other} of {address} is not known"),
-                "sslmode is disable, prefer, require, verify-ca or verify-full",
-            ));
-        }
+    let (negotiation, roots) = if is_encrypted(address)? {
+        (Negotiation::Require, authorities(address.ca_file())?)
+    } else {
+        // Never used: the client does not ask for TLS.
+        (Negotiation::Disable, RootCertStore::empty())
     };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| {
             misconfigured(
                 format!("TLS cannot be set up: {error}"),
                 "report this as a fault of votekit",
             )
-        })?;
-    let builder = match check {
-        Check::AuthorityAndHost => builder.with_root_certificates(authorities(ca_file)?),
-        Check::Authority => {
-            let roots = Arc::new(authorities(ca_file)?);
-            let verifier =
-                WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
-            let verifier = verifier.map_err(|error| no_authority(ca_file, &error.to_string()))?;
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyHost(verifier)))
-        }
-        Check::Nothing => {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
-        }
-    };
-    Ok((negotiation, MakeRustlsConnect::new(builder.with_no_client_auth())))
+        })?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok((negotiation, MakeRustlsConnect::new(config)))
+}
+
+/// Reads `sslmode`. Without it a connection is encrypted unless it stays on this machine.
+fn is_encrypted(address: &ServiceAddress) -> Result<bool, EngineError> {
+    let is_local = is_loopback(address.host());
+    match address.parameter("sslmode").as_deref() {
+        None => Ok(!is_local || address.ca_file().is_some()),
+        Some("verify-full") => Ok(true),
+        Some("disable") if is_local => Ok(false),
+        Some("disable") => Err(misconfigured(
+            format!("sslmode=disable of {address} leaves a connection to another machine in clear"),
+            "write sslmode=verify-full, with ca_file= unless the system trusts the authority",
+        )),
+        Some(mode) => Err(misconfigured(
+            format!("sslmode={mode} of {address} is not supported"),
+            "write sslmode=verify-full, or sslmode=disable for a server on this machine",
+        )),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
 }
 
 /// The certificate authorities of a PEM file, or the system's.
@@ -110,97 +98,43 @@ fn no_authority(ca_file: Option<&Path>, rule: &str) -> EngineError {
     )
 }
 
-/// Accepts any certificate: `prefer`, and `require` without `ca_file`.
-#[derive(Debug)]
-struct AnyServer(Arc<CryptoProvider>);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::url::Service;
 
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
+    fn encrypted(host: &str, query: &str) -> Result<bool, EngineError> {
+        let text = format!("postgres://votekit@{host}/votekit{query}");
+        is_encrypted(&ServiceAddress::parse(Service::PostgreSql, &text).expect("an address"))
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            cert,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            cert,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Accepts a certificate of a trusted authority for any host: `verify-ca`.
-#[derive(Debug)]
-struct AnyHost(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyHost {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-        {
-            // The name is checked last, after everything else.
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            verified => verified,
+    #[test]
+    fn a_connection_is_encrypted_unless_it_stays_on_this_machine() {
+        for host in ["127.0.0.1", "127.8.8.8:5433", "[::1]", "localhost"] {
+            assert_eq!(encrypted(host, "").ok(), Some(false), "{host}");
+            assert_eq!(encrypted(host, "?sslmode=disable").ok(), Some(false), "{host}");
+            assert_eq!(encrypted(host, "?ca_file=ca.pem").ok(), Some(true), "{host}");
+            assert_eq!(encrypted(host, "?sslmode=verify-full").ok(), Some(true), "{host}");
+        }
+        for host in ["db.example.ca", "10.0.0.5", "[2001:db8::1]", "localhost.example.ca"] {
+            assert_eq!(encrypted(host, "").ok(), Some(true), "{host}");
+            assert_eq!(encrypted(host, "?sslmode=verify-full").ok(), Some(true), "{host}");
+            assert!(encrypted(host, "?sslmode=disable").is_err(), "{host}");
         }
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+    #[test]
+    fn a_mode_that_does_not_verify_is_refused_with_one_that_does() {
+        for mode in ["allow", "prefer", "require", "verify-ca"] {
+            for host in ["127.0.0.1", "db.example.ca"] {
+                match encrypted(host, &format!("?sslmode={mode}")) {
+                    Err(EngineError::Misconfigured { reason, hint, .. }) => {
+                        assert!(reason.contains(&format!("sslmode={mode}")), "{reason}");
+                        assert!(hint.contains("write sslmode=verify-full"), "{hint}");
+                    }
+                    other => panic!("{mode} at {host}: {other:?}"),
+                }
+            }
+        }
     }
 }

@@ -6,11 +6,12 @@
 //! so each process also consumes one queue that is always empty, and counts its consumers.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::options::{BasicConsumeOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
+use parking_lot::Mutex;
 
 use super::link::Session;
 use super::topology::{Names, count};
@@ -32,12 +33,12 @@ impl Shares {
     }
 
     pub(super) fn subscribed(&self, track: &Arc<Track>) {
-        let mut tracks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tracks = self.0.lock();
         tracks[track.queue] = Some(Arc::clone(track));
     }
 
     fn active(&self) -> Vec<Arc<Track>> {
-        let tracks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tracks = self.0.lock();
         tracks.iter().flatten().filter(|track| track.is_active()).cloned().collect()
     }
 }

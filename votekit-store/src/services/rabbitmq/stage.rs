@@ -12,7 +12,7 @@
 //! consumers are never cancelled: their channel is closed, which the queue treats as a death.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -20,6 +20,7 @@ use lapin::message::Delivery as Message;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Acker, Channel, Consumer};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -165,7 +166,7 @@ impl Stage {
     }
 
     fn working(&self) -> MutexGuard<'_, Working> {
-        self.working.lock().unwrap_or_else(PoisonError::into_inner)
+        self.working.lock()
     }
 }
 

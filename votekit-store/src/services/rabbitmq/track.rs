@@ -1,11 +1,11 @@
 //! The unacknowledged deliveries of one queue in a process, in queue order.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lapin::options::BasicAckOptions;
 use lapin::{Acker, Channel, Consumer};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -127,7 +127,7 @@ impl Track {
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock()
     }
 }
 

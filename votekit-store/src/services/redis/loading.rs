@@ -331,7 +331,7 @@ impl Inner {
 
     /// Drops the cached metadata of an election.
     pub(super) fn forget(&self, law_id: &ElectionId) {
-        self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(law_id);
+        self.known.lock().remove(law_id);
     }
 }
 

@@ -111,12 +111,7 @@ impl Inner {
         self: &Arc<Self>,
         law_id: &ElectionId,
     ) -> Result<LawMeta, EngineError> {
-        let known = self
-            .known
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .get(law_id)
-            .cloned();
+        let known = self.known.lock().get(law_id).cloned();
         if let Some((read, meta)) = known
             && read.elapsed() < AGE_MAX
         {
@@ -134,7 +129,7 @@ impl Inner {
         // A missing roll is not a failure of the server: only a server that does not answer stops
         // marking for a while.
         let meta = self.read_meta(law_id).await.inspect_err(|error| self.watch(error))?;
-        let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut known = self.known.lock();
         match meta {
             Some(meta) if meta.ready => {
                 known.insert(law_id.clone(), (began, meta.clone()));

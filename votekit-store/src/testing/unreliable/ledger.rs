@@ -1,6 +1,6 @@
 //! The ledger with faults, and with retries.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -52,7 +52,7 @@ impl<T: LogStore + ?Sized> LogStore for Unreliable<T> {
 
     async fn positions(&self) -> Result<Vec<LogPosition>, EngineError> {
         let mut positions = self.read(self.inner.positions()).await?;
-        let put_back = self.put_back.lock().unwrap_or_else(PoisonError::into_inner);
+        let put_back = self.put_back.lock();
         if let Some((law_id, head)) = &*put_back {
             let back = positions.iter_mut().filter(|position| position.law_id == *law_id);
             back.for_each(|position| position.height = head.height);
@@ -69,7 +69,7 @@ impl<T: LogStore + ?Sized> LogStore for Unreliable<T> {
     }
 
     async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
-        let put_back = self.put_back.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let put_back = self.put_back.lock().clone();
         match put_back {
             Some((of, head)) if of == *law_id => Ok(Some(head)),
             _ => self.read(self.inner.head(law_id)).await,

@@ -9,12 +9,28 @@ use votekit_core::id::{ElectionId, Epoch};
 use votekit_core::instant::UnixSeconds;
 
 use super::super::samples::{SampleLog, batch, law, node, request};
-use super::super::{CaseError, Outcome, Place, ensure, ensure_eq};
+use super::super::{Case, CaseError, Outcome, Place, case, ensure, ensure_eq};
 use super::expect_conflict;
 use crate::{
     BlockCommit, Conflict, EngineError, Hints, Leadership, Lease, Ledger, NoLease, ReviewNote,
     StagingId,
 };
+
+pub(super) const CASES: &[Case] = &[
+    case!(leases_are_given_and_extended),
+    case!(leases_of_several_elections_are_renewed_in_one_call),
+    case!(leases_run_out),
+    case!(no_lease_is_given_where_no_votes_are_taken),
+    case!(a_fenced_epoch_is_given_no_lease),
+    case!(no_lease_is_given_to_an_epoch_there_is_not),
+    case!(one_leads_until_it_resigns),
+    case!(a_lead_runs_out),
+    case!(of_many_that_ask_one_leads),
+    case!(a_block_of_a_deposed_leader_is_refused),
+    case!(remarks_are_kept_once_and_in_order),
+    case!(a_reader_never_misses_a_batch),
+    case!(who_opens_the_same_place_shares_it_or_is_refused),
+];
 
 /// A lease that outlasts any case.
 const LONG: Duration = Duration::from_secs(600);
@@ -55,7 +71,7 @@ async fn commit_head(ledger: &dyn Ledger, log: &mut SampleLog, takes_votes: bool
     Ok(ledger.commit(&Arc::new(commit)).await?)
 }
 
-pub(in super::super) async fn leases_are_given_and_extended(place: &dyn Place) -> Outcome {
+async fn leases_are_given_and_extended(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     commit_head(&*ledger, &mut SampleLog::new(&law_id), true).await?;
@@ -83,9 +99,7 @@ pub(in super::super) async fn leases_are_given_and_extended(place: &dyn Place) -
     Ok(())
 }
 
-pub(in super::super) async fn leases_of_several_elections_are_renewed_in_one_call(
-    place: &dyn Place,
-) -> Outcome {
+async fn leases_of_several_elections_are_renewed_in_one_call(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let (open, closed) = (law("L1"), law("L2"));
     commit_head(&*ledger, &mut SampleLog::new(&open), true).await?;
@@ -103,7 +117,7 @@ pub(in super::super) async fn leases_of_several_elections_are_renewed_in_one_cal
     Ok(())
 }
 
-pub(in super::super) async fn leases_run_out(place: &dyn Place) -> Outcome {
+async fn leases_run_out(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     commit_head(&*ledger, &mut SampleLog::new(&law_id), true).await?;
@@ -116,9 +130,7 @@ pub(in super::super) async fn leases_run_out(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-pub(in super::super) async fn no_lease_is_given_where_no_votes_are_taken(
-    place: &dyn Place,
-) -> Outcome {
+async fn no_lease_is_given_where_no_votes_are_taken(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     let epoch = ledger.allocate_epoch(&law_id, node(1)).await?;
@@ -154,7 +166,7 @@ pub(in super::super) async fn no_lease_is_given_where_no_votes_are_taken(
     Ok(())
 }
 
-pub(in super::super) async fn a_fenced_epoch_is_given_no_lease(place: &dyn Place) -> Outcome {
+async fn a_fenced_epoch_is_given_no_lease(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     commit_head(&*ledger, &mut SampleLog::new(&law_id), true).await?;
@@ -180,9 +192,7 @@ pub(in super::super) async fn a_fenced_epoch_is_given_no_lease(place: &dyn Place
     Ok(())
 }
 
-pub(in super::super) async fn no_lease_is_given_to_an_epoch_there_is_not(
-    place: &dyn Place,
-) -> Outcome {
+async fn no_lease_is_given_to_an_epoch_there_is_not(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     commit_head(&*ledger, &mut SampleLog::new(&law_id), true).await?;
@@ -211,7 +221,7 @@ fn term_of(leadership: &Leadership) -> Result<u64, CaseError> {
     }
 }
 
-pub(in super::super) async fn one_leads_until_it_resigns(place: &dyn Place) -> Outcome {
+async fn one_leads_until_it_resigns(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let term = term_of(&ledger.lead("first", LONG).await?)?;
     ensure!(term >= 1, "terms count from 1, found {term}");
@@ -244,7 +254,7 @@ pub(in super::super) async fn one_leads_until_it_resigns(place: &dyn Place) -> O
     Ok(())
 }
 
-pub(in super::super) async fn a_lead_runs_out(place: &dyn Place) -> Outcome {
+async fn a_lead_runs_out(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let term = term_of(&ledger.lead("first", SHORT).await?)?;
     outwait_short().await;
@@ -257,7 +267,7 @@ pub(in super::super) async fn a_lead_runs_out(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-pub(in super::super) async fn of_many_that_ask_one_leads(place: &dyn Place) -> Outcome {
+async fn of_many_that_ask_one_leads(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..16 {
@@ -275,7 +285,7 @@ pub(in super::super) async fn of_many_that_ask_one_leads(place: &dyn Place) -> O
     Ok(())
 }
 
-pub(in super::super) async fn a_block_of_a_deposed_leader_is_refused(place: &dyn Place) -> Outcome {
+async fn a_block_of_a_deposed_leader_is_refused(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     log.term = term_of(&ledger.lead("first", LONG).await?)?;
@@ -316,7 +326,7 @@ fn remark(number: u32, at: u64, by: &str, text: &str) -> ReviewNote {
     }
 }
 
-pub(in super::super) async fn remarks_are_kept_once_and_in_order(place: &dyn Place) -> Outcome {
+async fn remarks_are_kept_once_and_in_order(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     let longest = "é".repeat(ReviewNote::TEXT_BYTES_MAX / 2);
@@ -357,7 +367,7 @@ pub(in super::super) async fn remarks_are_kept_once_and_in_order(place: &dyn Pla
     Ok(())
 }
 
-pub(in super::super) async fn a_reader_never_misses_a_batch(place: &dyn Place) -> Outcome {
+async fn a_reader_never_misses_a_batch(place: &dyn Place) -> Outcome {
     const TASKS: u8 = 8;
     const BATCHES: u64 = 25;
     let ledger = place.open().await?.ledger;
@@ -397,9 +407,7 @@ pub(in super::super) async fn a_reader_never_misses_a_batch(place: &dyn Place) -
     Ok(())
 }
 
-pub(in super::super) async fn who_opens_the_same_place_shares_it_or_is_refused(
-    place: &dyn Place,
-) -> Outcome {
+async fn who_opens_the_same_place_shares_it_or_is_refused(place: &dyn Place) -> Outcome {
     let first = place.open().await?.ledger;
     let law_id = law("L1");
     first.stage(&batch(&law_id, 1, Epoch(1), 1, 1, 0), &Hints::new()).await?;

@@ -10,9 +10,25 @@ use votekit_core::instant::UnixMillis;
 use votekit_core::log::tile::encode_hashes;
 
 use super::super::samples::{SampleLog, batch, law};
-use super::super::{CaseError, Outcome, Place, ensure, ensure_eq};
+use super::super::{Case, CaseError, Outcome, Place, case, ensure, ensure_eq};
 use super::expect_conflict;
 use crate::{BlockCommit, Conflict, Hints, Ledger, LogPosition, StagingId};
+
+pub(super) const CASES: &[Case] = &[
+    case!(the_first_block_creates_the_log),
+    case!(heads_and_blocks_survive_a_restart),
+    case!(a_block_that_does_not_follow_is_refused),
+    case!(a_block_of_a_lower_term_is_refused),
+    case!(a_block_that_comes_too_late_is_refused),
+    case!(a_block_that_contradicts_itself_is_refused),
+    case!(committing_the_head_again_succeeds),
+    case!(another_block_in_the_heads_place_is_refused),
+    case!(only_one_of_two_competing_blocks_commits),
+    case!(blocks_are_read_from_a_height_on),
+    case!(leaves_are_read_in_any_range),
+    case!(full_tiles_are_kept),
+    case!(positions_and_changes_follow_heads_and_staging),
+];
 
 /// Timeout for a change notification: the engine may have to open a listening connection first.
 const CHANGE_TIME: Duration = Duration::from_secs(60);
@@ -43,7 +59,7 @@ async fn expect_log(ledger: &dyn Ledger, commits: &[Arc<BlockCommit>], what: &st
     Ok(())
 }
 
-pub(in super::super) async fn the_first_block_creates_the_log(place: &dyn Place) -> Outcome {
+async fn the_first_block_creates_the_log(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     // Staging alone does not create a log.
     ledger.stage(&batch(&law("L1"), 1, Epoch(1), 1, 1, 0), &Hints::new()).await?;
@@ -65,7 +81,7 @@ pub(in super::super) async fn the_first_block_creates_the_log(place: &dyn Place)
     Ok(())
 }
 
-pub(in super::super) async fn heads_and_blocks_survive_a_restart(place: &dyn Place) -> Outcome {
+async fn heads_and_blocks_survive_a_restart(place: &dyn Place) -> Outcome {
     let mut logs = [SampleLog::new(&law("L1")), SampleLog::new(&law("L2"))];
     let mut commits = [Vec::new(), Vec::new()];
     for leaf_count in [1, 255, 300, 7] {
@@ -82,9 +98,7 @@ pub(in super::super) async fn heads_and_blocks_survive_a_restart(place: &dyn Pla
     Ok(())
 }
 
-pub(in super::super) async fn a_block_that_does_not_follow_is_refused(
-    place: &dyn Place,
-) -> Outcome {
+async fn a_block_that_does_not_follow_is_refused(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let early = log.clone();
@@ -107,7 +121,7 @@ pub(in super::super) async fn a_block_that_does_not_follow_is_refused(
     expect_log(&*ledger, &[first, second], "nothing of them was written").await
 }
 
-pub(in super::super) async fn a_block_of_a_lower_term_is_refused(place: &dyn Place) -> Outcome {
+async fn a_block_of_a_lower_term_is_refused(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let mut commits = Vec::new();
@@ -126,7 +140,7 @@ pub(in super::super) async fn a_block_of_a_lower_term_is_refused(place: &dyn Pla
     expect_log(&*ledger, &commits, "the same term goes on").await
 }
 
-pub(in super::super) async fn a_block_that_comes_too_late_is_refused(place: &dyn Place) -> Outcome {
+async fn a_block_that_comes_too_late_is_refused(place: &dyn Place) -> Outcome {
     const LONG_MILLIS: u64 = 600_000;
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
@@ -159,9 +173,7 @@ pub(in super::super) async fn a_block_that_comes_too_late_is_refused(place: &dyn
     expect_log(&*ledger, &commits, "a block that came in time").await
 }
 
-pub(in super::super) async fn a_block_that_contradicts_itself_is_refused(
-    place: &dyn Place,
-) -> Outcome {
+async fn a_block_that_contradicts_itself_is_refused(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     log.sealed_through =
@@ -203,7 +215,7 @@ pub(in super::super) async fn a_block_that_contradicts_itself_is_refused(
     expect_log(&*ledger, &commits, "the good block").await
 }
 
-pub(in super::super) async fn committing_the_head_again_succeeds(place: &dyn Place) -> Outcome {
+async fn committing_the_head_again_succeeds(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let mut commits = Vec::new();
@@ -221,9 +233,7 @@ pub(in super::super) async fn committing_the_head_again_succeeds(place: &dyn Pla
     expect_log(&*ledger, &commits, "committed again after a restart").await
 }
 
-pub(in super::super) async fn another_block_in_the_heads_place_is_refused(
-    place: &dyn Place,
-) -> Outcome {
+async fn another_block_in_the_heads_place_is_refused(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let first = log.grow(&*ledger, 10).await?;
@@ -254,9 +264,7 @@ pub(in super::super) async fn another_block_in_the_heads_place_is_refused(
     expect_log(&*ledger, &[first, second], "nothing of them was written").await
 }
 
-pub(in super::super) async fn only_one_of_two_competing_blocks_commits(
-    place: &dyn Place,
-) -> Outcome {
+async fn only_one_of_two_competing_blocks_commits(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let mut commits = Vec::new();
@@ -293,7 +301,7 @@ pub(in super::super) async fn only_one_of_two_competing_blocks_commits(
     expect_log(&*ledger, &commits, "the winners").await
 }
 
-pub(in super::super) async fn blocks_are_read_from_a_height_on(place: &dyn Place) -> Outcome {
+async fn blocks_are_read_from_a_height_on(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     for leaf_count in 1..=10 {
@@ -320,7 +328,7 @@ pub(in super::super) async fn blocks_are_read_from_a_height_on(place: &dyn Place
     Ok(())
 }
 
-pub(in super::super) async fn leaves_are_read_in_any_range(place: &dyn Place) -> Outcome {
+async fn leaves_are_read_in_any_range(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     SampleLog::new(&law("L2")).grow(&*ledger, 1000).await?;
@@ -362,7 +370,7 @@ pub(in super::super) async fn leaves_are_read_in_any_range(place: &dyn Place) ->
     Ok(())
 }
 
-pub(in super::super) async fn full_tiles_are_kept(place: &dyn Place) -> Outcome {
+async fn full_tiles_are_kept(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let mut commits = Vec::new();
@@ -391,9 +399,7 @@ async fn expect_change(changes: &mut watch::Receiver<u64>, what: &'static str) -
     }
 }
 
-pub(in super::super) async fn positions_and_changes_follow_heads_and_staging(
-    place: &dyn Place,
-) -> Outcome {
+async fn positions_and_changes_follow_heads_and_staging(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut changes = ledger.changes();
     ensure_eq!(ledger.positions().await?, vec![], "a new ledger");

@@ -7,9 +7,27 @@ use votekit_core::batch::Batch;
 use votekit_core::id::{ElectionId, Epoch, NodeId, Sequence};
 
 use super::super::samples::{SampleLog, batch, batches, law, node};
-use super::super::{CaseError, Outcome, Place, ensure, ensure_eq};
+use super::super::{Case, CaseError, Outcome, Place, case, ensure, ensure_eq, exact_case};
 use super::expect_conflict;
 use crate::{Conflict, Hints, Ledger, Staged, StagingId};
+
+pub(super) const CASES: &[Case] = &[
+    case!(places_ascend_in_order_of_arrival),
+    case!(staging_again_gives_the_same_place),
+    case!(a_number_belongs_to_one_batch),
+    case!(numbers_are_of_an_election_a_node_and_an_epoch),
+    case!(staged_batches_are_read_in_parts),
+    case!(staging_survives_a_restart),
+    case!(many_tasks_stage_at_once),
+    case!(the_highest_sequence_of_an_epoch_is_told),
+    case!(unsealed_batches_are_those_after_the_head),
+    case!(sealed_batches_remain_as_evidence),
+    exact_case!(purging_counts_and_spares_the_rest),
+    case!(a_purged_batch_stays_purged),
+    exact_case!(epochs_count_from_1),
+    case!(epochs_are_never_given_twice),
+    case!(epochs_are_listed),
+];
 
 /// Stages batches in order and returns their positions.
 async fn stage_all(
@@ -39,7 +57,7 @@ async fn expect_staged(
     Ok(())
 }
 
-pub(super) async fn places_ascend_in_order_of_arrival(place: &dyn Place) -> Outcome {
+async fn places_ascend_in_order_of_arrival(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut ids = Vec::new();
     for sequence in 1..=20 {
@@ -63,7 +81,7 @@ pub(super) async fn places_ascend_in_order_of_arrival(place: &dyn Place) -> Outc
     .await
 }
 
-pub(super) async fn staging_again_gives_the_same_place(place: &dyn Place) -> Outcome {
+async fn staging_again_gives_the_same_place(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut batches = batches(&law("L1"), 5);
     batches.push(batch(&law("L1"), 1, Epoch(1), 6, 0, 0));
@@ -75,7 +93,7 @@ pub(super) async fn staging_again_gives_the_same_place(place: &dyn Place) -> Out
     expect_staged(&*ledger, &law("L1"), StagingId(0), &batches, "each batch once").await
 }
 
-pub(super) async fn a_number_belongs_to_one_batch(place: &dyn Place) -> Outcome {
+async fn a_number_belongs_to_one_batch(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let stored = batches(&law("L1"), 3);
     stage_all(&*ledger, &stored).await?;
@@ -116,7 +134,7 @@ pub(super) async fn a_number_belongs_to_one_batch(place: &dyn Place) -> Outcome 
     Ok(())
 }
 
-pub(super) async fn numbers_are_of_an_election_a_node_and_an_epoch(place: &dyn Place) -> Outcome {
+async fn numbers_are_of_an_election_a_node_and_an_epoch(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut ids = BTreeSet::new();
     for law_id in ["L1", "L2"] {
@@ -134,7 +152,7 @@ pub(super) async fn numbers_are_of_an_election_a_node_and_an_epoch(place: &dyn P
     Ok(())
 }
 
-pub(super) async fn staged_batches_are_read_in_parts(place: &dyn Place) -> Outcome {
+async fn staged_batches_are_read_in_parts(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let batches = batches(&law("L1"), 25);
     stage_all(&*ledger, &batches).await?;
@@ -161,7 +179,7 @@ pub(super) async fn staged_batches_are_read_in_parts(place: &dyn Place) -> Outco
     Ok(())
 }
 
-pub(super) async fn staging_survives_a_restart(place: &dyn Place) -> Outcome {
+async fn staging_survives_a_restart(place: &dyn Place) -> Outcome {
     let batches = batches(&law("L1"), 30);
     for part in batches.chunks(10) {
         let ledger = place.open().await?.ledger;
@@ -177,7 +195,7 @@ pub(super) async fn staging_survives_a_restart(place: &dyn Place) -> Outcome {
     .await
 }
 
-pub(super) async fn many_tasks_stage_at_once(place: &dyn Place) -> Outcome {
+async fn many_tasks_stage_at_once(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..32_u8 {
@@ -208,7 +226,7 @@ pub(super) async fn many_tasks_stage_at_once(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn the_highest_sequence_of_an_epoch_is_told(place: &dyn Place) -> Outcome {
+async fn the_highest_sequence_of_an_epoch_is_told(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     for (epoch, sequence) in [(1, 1), (1, 2), (1, 3), (2, 1)] {
@@ -226,7 +244,7 @@ pub(super) async fn the_highest_sequence_of_an_epoch_is_told(place: &dyn Place) 
     Ok(())
 }
 
-pub(super) async fn unsealed_batches_are_those_after_the_head(place: &dyn Place) -> Outcome {
+async fn unsealed_batches_are_those_after_the_head(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     let batches = batches(&law_id, 10);
@@ -256,7 +274,7 @@ pub(super) async fn unsealed_batches_are_those_after_the_head(place: &dyn Place)
     .await
 }
 
-pub(super) async fn sealed_batches_remain_as_evidence(place: &dyn Place) -> Outcome {
+async fn sealed_batches_remain_as_evidence(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     let batches = batches(&law_id, 10);
@@ -284,7 +302,7 @@ pub(super) async fn sealed_batches_remain_as_evidence(place: &dyn Place) -> Outc
     .await
 }
 
-pub(super) async fn purging_counts_and_spares_the_rest(place: &dyn Place) -> Outcome {
+async fn purging_counts_and_spares_the_rest(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let (purged, spared) = (law("L1"), law("L2"));
     let ids = stage_all(&*ledger, &batches(&purged, 600)).await?;
@@ -319,7 +337,7 @@ pub(super) async fn purging_counts_and_spares_the_rest(place: &dyn Place) -> Out
     Ok(())
 }
 
-pub(super) async fn a_purged_batch_stays_purged(place: &dyn Place) -> Outcome {
+async fn a_purged_batch_stays_purged(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     let batches = batches(&law_id, 10);
@@ -346,7 +364,7 @@ pub(super) async fn a_purged_batch_stays_purged(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn epochs_count_from_1(place: &dyn Place) -> Outcome {
+async fn epochs_count_from_1(place: &dyn Place) -> Outcome {
     for epoch in 1..=5 {
         let ledger = place.open().await?.ledger;
         for (law_id, by) in [("L1", 1), ("L1", 2), ("L2", 1)] {
@@ -360,7 +378,7 @@ pub(super) async fn epochs_count_from_1(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn epochs_are_never_given_twice(place: &dyn Place) -> Outcome {
+async fn epochs_are_never_given_twice(place: &dyn Place) -> Outcome {
     let mut given = BTreeSet::new();
     for _ in 0..3 {
         let ledger = place.open().await?.ledger;
@@ -382,7 +400,7 @@ pub(super) async fn epochs_are_never_given_twice(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn epochs_are_listed(place: &dyn Place) -> Outcome {
+async fn epochs_are_listed(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut given: BTreeSet<(NodeId, Epoch)> = BTreeSet::new();
     for by in [1, 2, 1, 3, 1] {
