@@ -30,11 +30,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::{self, Builder};
 
-use super::chunk::{Chunk, RollChunks};
-use super::fault::RollError;
-use super::hash::{HashScratch, HashedChunk, RollHasher, RollRules};
-use super::hashes::{GatheredRoll, RollHashes};
-use super::repetition::Threads;
+use super::{
+    Chunk, GatheredRoll, HashScratch, HashedChunk, RollChunks, RollError, RollHasher, RollHashes,
+    RollRules, Threads,
+};
 use crate::credential::CredentialHasher;
 use crate::id::Digest;
 

@@ -8,13 +8,10 @@ use super::{ScopedThreads, gather};
 use crate::credential::{CredentialHasher, Pepper};
 use crate::id::{Digest, ElectionId};
 use crate::manifest::{FileRow, Manifest, ManifestBody, ManifestError, PepperMarks};
-use crate::roll::chunk::RollChunks;
-use crate::roll::fault::{RollError, RowFault};
-use crate::roll::hash::RollRules;
-use crate::roll::hashes::{Conflict, HashedRoll};
-use crate::roll::repetition::Threads;
-use crate::roll::shards::{PlannedShard, ShardPlanError, law_rows, plan_shards};
-use crate::roll::warning::RollWarning;
+use crate::roll::{
+    Conflict, HashedRoll, PlannedShard, RollChunks, RollError, RollRules, RollWarning, RowFault,
+    ShardPlanError, Threads, law_rows, plan_shards,
+};
 use crate::shard::{ShardFormat, ShardHead};
 
 /// The options of [`hash_roll`]. Start with [`HashOptions::default`] and set what differs.
