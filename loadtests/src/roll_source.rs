@@ -68,7 +68,8 @@ impl RollSource {
     /// As [`open`](Self::open).
     pub fn read(reader: impl Read, path: &Path, laws: &[ElectionId]) -> Result<Self, LoadError> {
         let path = || path.to_owned();
-        let rules = RollRules { laws: laws.iter().cloned().collect(), ..RollRules::default() };
+        let mut rules = RollRules::default();
+        rules.laws.extend(laws.iter().cloned());
         let mut builder = Builder::new(!laws.is_empty());
         let mut fits = true;
         let faults = read_table(reader, Table::Roll, &rules, |row| {

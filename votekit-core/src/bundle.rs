@@ -9,16 +9,20 @@
 //! ```
 //!
 //! [`Writer`] makes the files; [`verify`](verify::verify) reads them through a [`Source`], makes
-//! every derived file again, and lists everything that is wrong. Neither touches a disk. Sections 9
-//! to 13 of `docs/formats.md` specify the format.
+//! every derived file again, and lists everything that is wrong. [`check_receipt`] checks a voter's
+//! receipt. Each gives a [`Verdict`]. None touches a disk; with the feature `fs` a `FolderSource`
+//! reads a folder. Sections 9 to 13 of `docs/formats.md` specify the format.
 
 mod account;
 mod failure;
+#[cfg(feature = "fs")]
+mod folder;
 mod index;
 mod readme;
 mod receipt;
 mod source;
 mod table;
+mod verdict;
 mod write;
 
 pub mod verify;
@@ -28,9 +32,15 @@ pub mod sample;
 
 pub use account::Account;
 pub use failure::{Failure, Failures, Rule};
+#[cfg(feature = "fs")]
+pub use folder::{FolderSource, is_system_file};
 pub use index::{Index, IndexError, IndexRow};
-pub use receipt::{ReceiptInBundle, find_receipt};
+pub use receipt::{
+    ReceiptError, ReceiptFault, ReceiptInBundle, ReceiptVerdict, RecordedDecision, check_receipt,
+    find_receipt,
+};
 pub use source::{MemorySource, Source};
+pub use verdict::Verdict;
 pub use write::{BundleFile, WriteError, Writer};
 
 /// The file names of a bundle.

@@ -73,6 +73,7 @@ impl From<&crate::shard::Changes> for Changes {
 
 /// The result of a supplement.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ChangesApplied {
     /// Keys added.
     pub added: u64,

@@ -1,7 +1,8 @@
 //! The pure core of votekit: what a vote is, whether it counts, and how anyone can verify it.
 //!
 //! Nothing here touches a network, a clock, the environment or a terminal: the core takes bytes and
-//! times, and returns values and bytes. Data flows one way:
+//! times, and returns values and bytes. With the default features it reads no file either. Data
+//! flows one way:
 //!
 //! ```text
 //! roll ─▶ credential ─▶ shard + manifest ─▶ registry            offline, then loaded
@@ -12,6 +13,20 @@
 //!                                 │
 //!                    commitment, tally ─▶ reconcile ─▶ export ─▶ bundle   after the close
 //! ```
+//!
+//! Where to start:
+//!
+//! - Hash a roll: `roll::parallel::hash_roll`, from a reader to shards and manifest. Example
+//!   `hash_roll`.
+//! - Check a credential: [`credential::CredentialHasher`] and [`electorate::Electorate`]. Example
+//!   `check_credential`.
+//! - Decide votes: [`election_log::ElectionLog`], see below. Example `decide_batch`.
+//! - Verify a published election: [`bundle::verify::verify`]; a receipt: [`bundle::check_receipt`].
+//!   Both give a [`bundle::Verdict`]. Example `verify_bundle`.
+//!
+//! Features, none of them on by default: `parallel` adds `roll::parallel`, which starts threads;
+//! `fs` adds `bundle::FolderSource`, which reads a folder; `test-support` adds `bundle::sample`,
+//! with keys that everyone knows. The README states what a minor version may change.
 //!
 //! To decide votes, an integrator parses a [`batch::Batch`], verifies it for one election and one
 //! node, and passes the [`batch::VerifiedBatch`] to an [`election_log::ElectionLog`], which writes
@@ -55,3 +70,8 @@ mod fixed_rng;
 
 #[cfg(test)]
 mod vectors_test;
+
+/// Runs the Rust examples of README.md as tests.
+#[cfg(all(doctest, feature = "fs", feature = "parallel"))]
+#[doc = include_str!("../../README.md")]
+struct ReadmeExamples;

@@ -20,6 +20,9 @@
 //! Keys are ordered by their leading bits while a chunk is in the cache, and fully sorted when they
 //! are handed out: they move twice, and never all at once.
 //!
+//! With the feature `parallel`, `parallel::hash_roll` goes from a reader to shards and manifest in
+//! one call, on several threads.
+//!
 //! [`read_table`] reads rolls and votes to be cast ([`Table`]) row by row, by the same rules;
 //! [`read_roll`] is for integrators with a small roll.
 
@@ -38,9 +41,13 @@ mod repetition;
 mod row;
 mod rows;
 mod run;
+mod shards;
 mod supplement;
 mod table;
 mod warning;
+
+#[cfg(feature = "parallel")]
+pub mod parallel;
 
 pub use chunk::{Chunk, RollChunks};
 pub use code_lengths::{CodeLengths, ShortCodes};
@@ -54,6 +61,7 @@ pub use record::Rows;
 pub use repetition::{Sequential, Threads};
 pub use row::{RawRow, is_clean};
 pub use rows::{RollRow, TableRow, read_roll, read_table};
+pub use shards::{PlannedShard, ShardPlanError, law_rows, plan_shards};
 pub use supplement::{
     ChangeFile, Contradiction, ContradictionRule, HashedSupplement, LiveCredentials, Readmission,
     RowPlace, hash_supplement,

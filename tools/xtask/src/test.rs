@@ -9,6 +9,7 @@
 //! embedded` those tests are left out, and their names are printed; a test never skips itself.
 
 mod conformance;
+mod examples;
 mod findings;
 mod independence;
 mod log_events;
@@ -108,6 +109,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         let mut command = project::cargo(["test", "--workspace", "--no-fail-fast", "--doc"]);
         suite::run(&mut command)
     });
+    report.check("examples", examples::check);
     report.check("documentation", || {
         let mut command = project::cargo(["doc", "--workspace", "--no-deps"]);
         project::succeed(command.env("RUSTDOCFLAGS", "-D warnings"))

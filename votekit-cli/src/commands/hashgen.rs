@@ -8,7 +8,6 @@ mod shard_file;
 mod supplement;
 mod write;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -18,7 +17,7 @@ use serde::{Serialize, Serializer};
 use serde_json::json;
 use votekit_core::credential::{CredentialHasher, HashScheme, Pepper};
 use votekit_core::id::ElectionId;
-use votekit_core::manifest::{LawRow, Manifest, ManifestBody, PepperMarks, RollFacts};
+use votekit_core::manifest::{LawRow, Manifest, ManifestBody, PepperMarks};
 use votekit_core::roll::{HashedRoll, RollRules, RollWarning, RuleCount, count_by_rule};
 use votekit_core::shard::{ShardFormat, ShardHead};
 
@@ -203,15 +202,14 @@ fn hash_roll(
     let skip = args.on_error == OnError::Skip;
     let rejects = skip
         .then(|| args.rejects.clone().unwrap_or_else(|| write::default_rejects_path(&args.out)));
-    let rules = RollRules {
-        check_digit: args.check_digit,
-        laws: args.laws.iter().cloned().collect::<BTreeSet<_>>(),
-    };
+    let mut rules = RollRules::default();
+    rules.check_digit = args.check_digit;
+    rules.laws.extend(args.laws.iter().cloned());
     let hasher = pepper.map_or_else(CredentialHasher::plain, CredentialHasher::peppered);
-    let pool = read::pool(args.threads)?;
+    let threads = read::threads(args.threads);
     let mut source = read::Source::open(path, skip)?;
-    let (gathered, sha256) = read::hash(&mut source, &rules, &hasher, &pool)?;
-    let roll = gathered.finish(&read::Parallel(&pool));
+    let file = read::hash(&mut source, &rules, &hasher, threads)?;
+    let roll = file.rows.finish(&threads);
 
     faults::refuse_conflicts(source.name(), &roll)?;
     if skip {
@@ -229,20 +227,13 @@ fn hash_roll(
         }
         _ => None,
     };
-    let facts = RollFacts {
-        sha256,
-        rows: roll.rows,
-        duplicates: roll.duplicates,
-        rejects: roll.rejects(),
-        code_length_min: roll.code_length_min,
-    };
     let head = ManifestBody {
         tool: TOOL.to_owned(),
         scheme: hasher.scheme(),
         pepper: pepper.map(PepperMarks::of),
         date: args.date.clone(),
         parent: None,
-        roll: facts,
+        roll: roll.facts(file.sha256),
         laws: Vec::new(),
         shards: Vec::new(),
         changes: Vec::new(),
@@ -252,7 +243,7 @@ fn hash_roll(
         format: args.format.into(),
         shard_size: args.shard_size as usize,
     };
-    let (manifest, flush) = folder.write(head, &roll.laws, staged_rejects, &pool)?;
+    let (manifest, flush) = folder.write(head, &roll.laws, staged_rejects, threads)?;
     let rejects = rejects.filter(|_| !roll.faults.is_empty());
     let warnings = roll.warnings();
     warnings.iter().for_each(|warning| context.output.warning(warning));

@@ -1,11 +1,154 @@
-//! Compares a voter's receipt with a bundle.
+//! Checks a voter's receipt: under a policy, and against a bundle.
 
 use std::io::{self, BufRead, BufReader, Read};
 
+use super::verdict::Verdict;
+use super::verify::{Pin, ReadError};
 use super::{Failures, Rule, Source, file};
+use crate::decision::Entry;
+use crate::id::Digest;
 use crate::log::leaf::Leaf;
 use crate::log::merkle::{RootHasher, leaf_hash};
-use crate::log::proof::Proof;
+use crate::log::policy::{Policy, PolicyError};
+use crate::log::proof::{Proof, ProofFormatError, ProofVerifyError, VerifiedInclusion};
+
+/// What a receipt proves, from [`check_receipt`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReceiptVerdict {
+    /// The authorities of the pinned policy signed a log that holds this decision.
+    Proven(RecordedDecision),
+    /// Receipt, policy and bundle agree, but no policy was pinned: anyone could have made them.
+    Consistent(RecordedDecision),
+    /// Something is wrong: the receipt proves nothing.
+    Failed(ReceiptFault),
+}
+
+impl ReceiptVerdict {
+    /// The verdict without its content.
+    #[must_use]
+    pub const fn verdict(&self) -> Verdict {
+        match self {
+            Self::Proven(_) => Verdict::Proven,
+            Self::Consistent(_) => Verdict::Consistent,
+            Self::Failed(_) => Verdict::Failed,
+        }
+    }
+}
+
+/// The decision on a vote, as a log records it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecordedDecision {
+    /// The request, the decision and the minute in which the vote was received.
+    pub entry: Entry,
+    /// The place of the decision in the log, and the signed head of the log.
+    pub inclusion: VerifiedInclusion,
+    /// Whether a bundle was given; it then holds the decision in this place.
+    pub in_bundle: bool,
+}
+
+/// Why a receipt proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiptFault {
+    /// The proof is of another leaf than a decision on a vote.
+    #[error("the receipt carries no decision on a vote")]
+    NoDecision,
+    /// The policy of the bundle is not the pinned one.
+    #[error("the bundle's policy is not the one of that fingerprint")]
+    PolicyPinned,
+    /// The checkpoint is not signed as the policy requires, or the decision is not in its log.
+    #[error(transparent)]
+    Proof(#[from] ProofVerifyError),
+    /// The bundle does not hold the decision, or its log is another one.
+    #[error("the bundle does not hold what the receipt promised")]
+    Bundle(Failures),
+}
+
+/// Why a receipt cannot be checked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiptError {
+    /// The bytes are not a receipt.
+    #[error("not a receipt: {0}")]
+    Form(#[from] ProofFormatError),
+    /// Neither a policy nor a bundle that holds one is given.
+    #[error("a receipt is verified under a policy, and none is given")]
+    NoPolicy,
+    /// The policy is malformed.
+    #[error("the policy: {0}")]
+    Policy(#[from] PolicyError),
+    /// A file of the bundle cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Checks a receipt in one call: its form, its signatures and its inclusion proof under the policy,
+/// and, where a bundle is given, that the bundle holds the same decision in the same place.
+///
+/// `pin` is what the caller trusts. With a pinned policy no bundle is needed. With a fingerprint,
+/// or with nothing pinned, the policy is read from the bundle. Only the policy and the leaves of
+/// the bundle are read: [`verify`](super::verify::verify) checks a bundle as a whole.
+///
+/// ```
+/// use votekit_core::bundle::{Verdict, check_receipt, verify::Pin};
+/// let receipt = std::fs::read("../fixtures/election/receipt.txt")?;
+/// let policy = std::fs::read("../fixtures/election/bundle.policy")?;
+/// let checked = check_receipt(&receipt, None, Some(&Pin::Policy(policy)))?;
+/// assert_eq!(checked.verdict(), Verdict::Proven);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`ReceiptError`] when the check cannot be made. A receipt that is wrong is
+/// [`ReceiptVerdict::Failed`].
+pub fn check_receipt(
+    receipt: &[u8],
+    bundle: Option<&dyn Source>,
+    pin: Option<&Pin>,
+) -> Result<ReceiptVerdict, ReceiptError> {
+    let receipt = Proof::parse(receipt)?;
+    let Ok(entry) = Entry::parse(receipt.extra()) else {
+        return Ok(ReceiptVerdict::Failed(ReceiptFault::NoDecision));
+    };
+    let (policy, pinned) = match (pin, bundle) {
+        (Some(Pin::Policy(bytes)), _) => (Policy::parse(bytes)?, true),
+        (_, None) => return Err(ReceiptError::NoPolicy),
+        (None, Some(bundle)) => (Policy::parse(&read_policy(bundle)?)?, false),
+        (Some(Pin::Fingerprint(fingerprint)), Some(bundle)) => {
+            let bytes = read_policy(bundle)?;
+            if Digest::of(&bytes) != *fingerprint {
+                return Ok(ReceiptVerdict::Failed(ReceiptFault::PolicyPinned));
+            }
+            (Policy::parse(&bytes)?, true)
+        }
+    };
+    let inclusion = match receipt.verify(receipt.extra(), &policy) {
+        Ok(inclusion) => inclusion,
+        Err(error) => return Ok(ReceiptVerdict::Failed(error.into())),
+    };
+    if let Some(bundle) = bundle {
+        let unreadable = |source| ReadError { file: file::LEAVES.to_owned(), source };
+        let found = find_receipt(bundle, &receipt).map_err(unreadable)?;
+        if !found.failures.is_empty() {
+            return Ok(ReceiptVerdict::Failed(ReceiptFault::Bundle(found.failures)));
+        }
+    }
+    let recorded = RecordedDecision { entry, inclusion, in_bundle: bundle.is_some() };
+    Ok(match pinned {
+        true => ReceiptVerdict::Proven(recorded),
+        false => ReceiptVerdict::Consistent(recorded),
+    })
+}
+
+/// The bundle's policy, at most one byte longer than a policy may be.
+fn read_policy(bundle: &dyn Source) -> Result<Vec<u8>, ReadError> {
+    let unreadable = |source| ReadError { file: file::POLICY.to_owned(), source };
+    let mut bytes = Vec::new();
+    let reader = bundle.open(file::POLICY).map_err(unreadable)?;
+    reader.take(Policy::BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
 
 /// The result of looking for a receipt in a bundle.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,3 +209,7 @@ pub fn find_receipt(source: &dyn Source, receipt: &Proof) -> io::Result<ReceiptI
     }
     Ok(found)
 }
+
+#[cfg(test)]
+#[path = "receipt_test.rs"]
+mod tests;

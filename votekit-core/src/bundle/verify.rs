@@ -31,6 +31,7 @@ use crate::results::Results;
 
 /// What the verifier already trusts.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pin {
     /// The bytes of the policy, from elsewhere.
     Policy(Vec<u8>),
@@ -38,7 +39,8 @@ pub enum Pin {
     Fingerprint(Digest),
 }
 
-/// The options of a verification.
+/// The options of a verification. Start with [`Options::default`] and set what differs.
+#[non_exhaustive]
 pub struct Options<'a> {
     /// What is trusted; without a pin a bundle can be consistent, but not authenticated.
     pub pin: Option<Pin>,
@@ -83,7 +85,8 @@ pub struct Verification {
     pub fingerprint: Option<Digest>,
     /// Whether each accepted hash was looked up in shards.
     pub shards_checked: bool,
-    /// Whether the policy is the pinned one. Says nothing about failures.
+    /// Whether the policy is the pinned one. Says nothing about failures: use
+    /// [`Verification::verdict`] to decide.
     pub authenticated: bool,
     /// All failures.
     pub failures: Failures,

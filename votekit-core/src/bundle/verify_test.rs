@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::batch::{BatchSignature, NodePublicKey};
 use crate::bundle::sample::{self, CLOSES, OPENS, Sample, authority_keys};
-use crate::bundle::{Failure, MemorySource, Rule, file, find_receipt};
+use crate::bundle::{Failure, MemorySource, Rule, Verdict, file, find_receipt};
 use crate::commitment::Commitment;
 use crate::credential::HashScheme;
 use crate::decision::{Decision, Entry, InvalidReason, Replay};
@@ -43,6 +43,7 @@ fn the_sample_is_proven_by_policy_and_by_fingerprint() {
     let verification = check(&bundle);
     assert_eq!(verification.failures.list(), []);
     assert!(verification.is_proven());
+    assert_eq!(verification.verdict(), Verdict::Proven);
     assert_eq!(verification.state, Some(State::Certified));
     let report = Report { received: 16, accepted: 8, duplicate: 2, invalid: 5, replayed: 1 };
     assert_eq!(verification.report, report);
@@ -81,6 +82,7 @@ fn without_a_pin_it_is_consistent_and_no_more() {
         let bundle = sample.bundle_of(&sample.leaves, &authority);
         let verification = verify(&bundle, &Options::default()).expect("memory reads");
         assert!(verification.failures.is_empty() && !verification.authenticated);
+        assert_eq!(verification.verdict(), Verdict::Consistent);
     }
 }
 
@@ -88,6 +90,7 @@ fn without_a_pin_it_is_consistent_and_no_more() {
 fn a_bundle_signed_anew_under_another_policy_fails() {
     let sample = Sample::certified();
     let verification = check(&sample.bundle_of(&sample.leaves, &authority_keys(21)));
+    assert_eq!(verification.verdict(), Verdict::Failed);
     assert_eq!(rules(&verification), BTreeSet::from([Rule::PolicyPinned, Rule::Checkpoint]));
     let pin = Some(Pin::Fingerprint(authority_keys(11).policy().fingerprint()));
     let other = sample.bundle_of(&sample.leaves, &authority_keys(21));

@@ -15,6 +15,7 @@ use crate::log::leaf::{
 
 /// Why a block is refused: its first leaf that does not follow from the inputs.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refusal {
     /// The index of the leaf in the log.
     pub leaf: u64,

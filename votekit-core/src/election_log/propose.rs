@@ -33,6 +33,7 @@ pub enum BlockContent<'a> {
 
 /// A block and its effect. Dropping it leaves no trace in the log.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Proposal {
     /// The block.
     pub block: Block,

@@ -91,6 +91,7 @@ pub struct Proof {
 
 /// A verified proof: a leaf is at this index of the tree of this checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VerifiedInclusion {
     /// The leaf's index, from 0.
     pub index: u64,

@@ -60,6 +60,7 @@ struct LengthCount {
 
 /// Codes that are shorter than the usual length.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ShortCodes {
     /// The number of short codes.
     pub count: u64,

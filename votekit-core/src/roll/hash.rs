@@ -17,6 +17,7 @@ use crate::id::ElectionId;
 
 /// Rules for rows beyond being well formed.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct RollRules {
     /// NAS must pass the Luhn check and must not be nine zeros.
     pub check_digit: bool,

@@ -15,6 +15,7 @@ use crate::id::ElectionId;
 
 /// The same NAS and law with two codes: only the authority knows which one is right.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Conflict {
     /// The law.
     pub law_id: ElectionId,
@@ -61,6 +62,7 @@ impl std::fmt::Debug for GatheredRoll {
 
 /// A whole roll, hashed.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct HashedRoll {
     /// The laws that have at least one good row, by id.
     pub laws: Vec<LawKeys>,

@@ -18,7 +18,8 @@ pub(super) struct Repeated {
     pub(super) key: RegistryKey,
 }
 
-/// Runs work on threads. The core itself starts no threads.
+/// Runs work on threads, which the caller brings; without the feature `parallel`, hashing a roll
+/// starts none.
 pub trait Threads {
     /// Calls `work` once with each number below `count`, in any order, and returns when all calls
     /// have returned.

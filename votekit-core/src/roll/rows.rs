@@ -15,6 +15,7 @@ use crate::id::ElectionId;
 
 /// One checked row of a roll.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RollRow {
     /// The line on which the row starts, from 1.
     pub line: u64,
@@ -23,6 +24,7 @@ pub struct RollRow {
 }
 
 /// One checked row of a table. `Debug` omits the credential and the vote.
+#[non_exhaustive]
 pub struct TableRow<'t> {
     /// The line on which the row starts, from 1.
     pub line: u64,

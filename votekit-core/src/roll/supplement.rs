@@ -42,6 +42,7 @@ struct History {
 
 /// Two rolls, compared with each other and with the credentials before them.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct HashedSupplement {
     /// The roll of additions, with its faults.
     pub add: HashedRoll,
@@ -67,6 +68,7 @@ pub enum ChangeFile {
 
 /// A row of a supplement that cannot be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Contradiction {
     /// The file of the row.
     pub file: ChangeFile,
@@ -130,6 +132,7 @@ impl ContradictionRule {
 /// pairs the two, because a node may have refused that revocation: if the old code had been used,
 /// the new one must not be added.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Readmission {
     /// The line of the addition.
     pub line: u64,

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rayon::ThreadPool;
 use votekit_core::credential::CredentialHasher;
 use votekit_core::id::Digest;
 use votekit_core::manifest::{Manifest, RollFacts};
+use votekit_core::roll::parallel::ScopedThreads;
 use votekit_core::roll::{GatheredRoll, LiveCredentials, RollRules, RowPlace};
 
 use super::{Args, read};
@@ -80,10 +80,13 @@ impl Chain {
         args: &Args,
         roll: &Path,
         hasher: &CredentialHasher,
-        pool: &ThreadPool,
+        threads: ScopedThreads,
     ) -> Result<PriorFiles, CommandError> {
         let read_all = |paths: &[PathBuf]| -> Result<VecDeque<ReadRoll>, CommandError> {
-            paths.iter().map(|path| read_roll(path, &RollRules::default(), hasher, pool)).collect()
+            paths
+                .iter()
+                .map(|path| read_roll(path, &RollRules::default(), hasher, threads))
+                .collect()
         };
         let (mut adds, mut revokes) = (read_all(&args.prior_adds)?, read_all(&args.prior_revokes)?);
         let mut supplements = Vec::new();
@@ -99,7 +102,7 @@ impl Chain {
                 "give --prior-add and --prior-revoke for each earlier supplement, in their order",
             ));
         }
-        Ok(PriorFiles { roll: self.read_root(args, roll, hasher, pool)?, supplements })
+        Ok(PriorFiles { roll: self.read_root(args, roll, hasher, threads)?, supplements })
     }
 
     /// Reads the roll by the rules it was hashed with: its laws, with or without check digits.
@@ -108,7 +111,7 @@ impl Chain {
         args: &Args,
         path: &Path,
         hasher: &CredentialHasher,
-        pool: &ThreadPool,
+        threads: ScopedThreads,
     ) -> Result<ReadRoll, CommandError> {
         let body = self.root().body();
         let laws = body.laws.iter().map(|law| law.law_id.clone()).collect();
@@ -117,10 +120,11 @@ impl Chain {
             true => &[args.check_digit],
             false => &[args.check_digit, !args.check_digit],
         };
-        let mut rules = RollRules { laws, ..RollRules::default() };
+        let mut rules = RollRules::default();
+        rules.laws = laws;
         for check_digit in tries {
             rules.check_digit = *check_digit;
-            let roll = read_roll(path, &rules, hasher, pool)?;
+            let roll = read_roll(path, &rules, hasher, threads)?;
             if roll.digest != body.roll.sha256 {
                 return Err(CommandError::bad_input(format!(
                     "{} is not the roll that was hashed: its SHA-256 is {}, the manifest states {}; \
@@ -129,7 +133,7 @@ impl Chain {
                 ))
                 .hint("give --roll the very file that hashgen read, unchanged"));
             }
-            let registered = roll.rows.registered(&read::Parallel(pool));
+            let registered = roll.rows.registered(&threads);
             if body.laws.iter().all(|law| registered.get(&law.law_id) == Some(&law.registered)) {
                 return Ok(roll);
             }
@@ -196,11 +200,11 @@ pub(super) fn read_roll(
     path: &Path,
     rules: &RollRules,
     hasher: &CredentialHasher,
-    pool: &ThreadPool,
+    threads: ScopedThreads,
 ) -> Result<ReadRoll, CommandError> {
     let mut source = read::Source::open(path, false)?;
-    let (rows, digest) = read::hash(&mut source, rules, hasher, pool)?;
-    Ok(ReadRoll { name: source.name().to_owned(), rows, digest })
+    let file = read::hash(&mut source, rules, hasher, threads)?;
+    Ok(ReadRoll { name: source.name().to_owned(), rows: file.rows, digest: file.sha256 })
 }
 
 impl PriorFiles {

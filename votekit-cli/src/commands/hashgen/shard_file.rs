@@ -6,24 +6,16 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::ops::Range;
 use std::path::Path;
 
 use sha2::block_api::compress256;
 use votekit_core::id::Digest;
 use votekit_core::manifest::FileRow;
-use votekit_core::roll::{AscendingKeys, LawKeys};
-use votekit_core::shard::{ShardEncoder, ShardFormat, ShardHead};
+use votekit_core::roll::{AscendingKeys, PlannedShard};
+use votekit_core::shard::{ShardEncoder, ShardFormat};
 
 use crate::atomic_output::StagedFolder;
 use crate::error::CommandError;
-
-/// A shard to be written: its head, its law, and the ranks of its keys in that law.
-pub(super) struct Planned<'k> {
-    pub(super) head: ShardHead,
-    pub(super) law: &'k LawKeys,
-    pub(super) ranks: Range<usize>,
-}
 
 /// Keys per piece.
 const KEYS_AT_ONCE: usize = 1024;
@@ -44,7 +36,7 @@ const INITIAL: [u32; 8] = [
 /// # Errors
 /// When a file cannot be written. `out` is the final folder, as named in messages.
 pub(super) fn write(
-    planned: &[Planned<'_>],
+    planned: &[PlannedShard<'_>],
     format: ShardFormat,
     folder: &StagedFolder,
     out: &Path,
@@ -70,7 +62,8 @@ pub(super) fn write(
 
 /// A shard file being written.
 struct ShardFile<'k> {
-    planned: &'k Planned<'k>,
+    planned: &'k PlannedShard<'k>,
+    format: ShardFormat,
     name: String,
     file: File,
     keys: AscendingKeys<'k>,
@@ -84,7 +77,7 @@ struct ShardFile<'k> {
 
 impl<'k> ShardFile<'k> {
     fn create(
-        planned: &'k Planned<'k>,
+        planned: &'k PlannedShard<'k>,
         format: ShardFormat,
         folder: &StagedFolder,
     ) -> Result<Self, CommandError> {
@@ -95,6 +88,7 @@ impl<'k> ShardFile<'k> {
         let keys = planned.law.ranks(planned.ranks.clone());
         Ok(Self {
             planned,
+            format,
             name,
             file,
             keys,
@@ -141,9 +135,7 @@ impl<'k> ShardFile<'k> {
         for (place, word) in digest.as_chunks_mut::<4>().0.iter_mut().zip(self.state) {
             *place = word.to_be_bytes();
         }
-        let ShardHead { law_id, shard, .. } = self.planned.head.clone();
-        let count = self.planned.ranks.len() as u64;
-        FileRow { file: self.name, law_id, shard, count, sha256: Digest::from_bytes(digest) }
+        self.planned.row(self.format, Digest::from_bytes(digest))
     }
 }
 

@@ -4,11 +4,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use rayon::ThreadPool;
 use serde::Serialize;
 use votekit_core::credential::{CredentialHasher, Pepper};
 use votekit_core::id::Digest;
 use votekit_core::manifest::{FileRow, LawRow, Manifest, ManifestBody, ManifestError, RollFacts};
+use votekit_core::roll::parallel::ScopedThreads;
 use votekit_core::roll::{
     GatheredRoll, HashedSupplement, RollRules, RollWarning, hash_supplement, short_codes,
 };
@@ -37,11 +37,11 @@ pub(super) fn run(
     })?;
     let parent = read_manifest(parent_path)?;
     let hasher = parent.hasher(pepper).map_err(|error| pepper_error(&error))?;
-    let pool = read::pool(args.threads)?;
-    let add = read_changes(args, args.add.as_deref(), &hasher, &pool)?;
-    let revoke = read_changes(args, args.revoke.as_deref(), &hasher, &pool)?;
+    let threads = read::threads(args.threads);
+    let add = read_changes(args, args.add.as_deref(), &hasher, threads)?;
+    let revoke = read_changes(args, args.revoke.as_deref(), &hasher, threads)?;
     let chain = Chain::find(parent.clone(), parent_path, &args.prior_manifests)?;
-    let before = chain.read_files(args, roll, &hasher, &pool)?;
+    let before = chain.read_files(args, roll, &hasher, threads)?;
     let live = before.live(&add.rows, &revoke.rows)?;
     let mut warnings = code_warnings(&add.rows, before.roll());
 
@@ -88,11 +88,12 @@ fn read_changes(
     args: &Args,
     path: Option<&Path>,
     hasher: &CredentialHasher,
-    pool: &ThreadPool,
+    threads: ScopedThreads,
 ) -> Result<ReadRoll, CommandError> {
     let Some(path) = path else { return Ok(ReadRoll::absent()) };
-    let rules = RollRules { check_digit: args.check_digit, ..RollRules::default() };
-    read_roll(path, &rules, hasher, pool)
+    let mut rules = RollRules::default();
+    rules.check_digit = args.check_digit;
+    read_roll(path, &rules, hasher, threads)
 }
 
 /// Warns of codes that are shorter than those of the roll.

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rayon::ThreadPool;
+use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
-use votekit_core::manifest::{LawRow, Manifest, ManifestBody};
-use votekit_core::roll::LawKeys;
-use votekit_core::shard::{ShardFormat, ShardHead};
+use votekit_core::manifest::{Manifest, ManifestBody};
+use votekit_core::roll::parallel::ScopedThreads;
+use votekit_core::roll::{LawKeys, ShardPlanError, law_rows, plan_shards};
+use votekit_core::shard::ShardFormat;
 
-use super::shard_file::{self, Planned};
+use super::shard_file;
 use crate::atomic_output::{StagedFile, StagedFolder};
 use crate::error::CommandError;
 use crate::progress;
@@ -29,9 +30,13 @@ impl Folder<'_> {
         mut body: ManifestBody,
         laws: &[LawKeys],
         rejects: Option<StagedFile>,
-        pool: &ThreadPool,
+        threads: ScopedThreads,
     ) -> Result<(Manifest, Duration), CommandError> {
-        let shards = self.plan(laws)?;
+        let shards = plan_shards(laws, self.shard_size).map_err(|error| plan_error(&error))?;
+        let pool = ThreadPoolBuilder::new().num_threads(threads.0.get()).build();
+        let pool = pool.map_err(|error| {
+            CommandError::configuration(format!("cannot start threads: {error}"))
+        })?;
         let folder = StagedFolder::create(self.out)?;
         let bar = progress::count("Writing shards", Some(shards.len() as u64));
         // In pairs, unless that would leave threads idle.
@@ -44,7 +49,7 @@ impl Folder<'_> {
             pool.install(|| shards.par_chunks(together).map(write).collect());
         bar.finish_and_clear();
         body.shards = rows?.into_iter().flatten().collect();
-        body.laws = laws.iter().map(|law| law_row(law, &shards)).collect();
+        body.laws = law_rows(&shards);
         let manifest = finish_manifest(body)?;
         let flush = Instant::now();
         // In parallel, so that the disk can choose the order.
@@ -55,39 +60,13 @@ impl Folder<'_> {
         folder.commit_with(rejects)?;
         Ok((manifest, flush.elapsed()))
     }
-
-    fn plan<'k>(&self, laws: &'k [LawKeys]) -> Result<Vec<Planned<'k>>, CommandError> {
-        let mut plan = Vec::new();
-        for law in laws {
-            let law_id = law.law_id();
-            let shards = law.count().div_ceil(self.shard_size);
-            if shards > ShardHead::SHARDS_MAX {
-                let text = format!(
-                    "the law {law_id} would have {shards} shards, more than {}",
-                    ShardHead::SHARDS_MAX
-                );
-                return Err(CommandError::usage(text).hint("choose a larger --shard-size"));
-            }
-            for (shard, start) in (1..).zip((0..law.count()).step_by(self.shard_size)) {
-                let head = ShardHead { law_id: law_id.clone(), shard, shards: shards as u32 };
-                plan.push(Planned {
-                    head,
-                    law,
-                    ranks: start..law.count().min(start + self.shard_size),
-                });
-            }
-        }
-        Ok(plan)
-    }
 }
 
-fn law_row(law: &LawKeys, shards: &[Planned<'_>]) -> LawRow {
-    let own = shards.iter().find(|shard| shard.head.law_id == *law.law_id());
-    LawRow {
-        law_id: law.law_id().clone(),
-        registered: law.count() as u64,
-        shards: own.map_or(0, |shard| shard.head.shards),
-        revoked: 0,
+fn plan_error(error: &ShardPlanError) -> CommandError {
+    let refused = CommandError::usage(error.to_string());
+    match error {
+        ShardPlanError::TooManyShards { .. } => refused.hint("choose a larger --shard-size"),
+        _ => refused,
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::json;
+use votekit_core::bundle::is_system_file;
 use votekit_core::log::note::{Note, VerifierKey};
 use votekit_core::manifest::{FileRow, LawRow, Manifest};
 
@@ -130,7 +131,7 @@ impl Folder {
         let mut findings: Vec<String> = rows.par_iter().filter_map(check).collect();
         bar.finish_and_clear();
         let (system_files, unlisted): (Vec<String>, Vec<String>) =
-            unlisted(path, &rows)?.into_iter().partition(|name| system_files::is_one(name));
+            unlisted(path, &rows)?.into_iter().partition(|name| is_system_file(name));
         let missing = |name: &String| format!("{} is not in the manifest", plain(name));
         findings.extend(unlisted.iter().map(missing));
         Ok(Self { path: path.to_owned(), findings, system_files, manifest })

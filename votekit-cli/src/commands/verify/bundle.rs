@@ -6,7 +6,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 use votekit_core::bundle::verify::{Options, Verification, verify};
-use votekit_core::bundle::{Failure, Rule, Source};
+use votekit_core::bundle::{Failure, Rule, Source, Verdict};
 use votekit_core::export::json::Document;
 
 use super::{PIN_HINT, Trust};
@@ -48,25 +48,25 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     for folder in std::iter::once(&bundle).chain(&shards) {
         system_files::warn(context, folder.system_files());
     }
-    let options = Options {
-        pin,
-        shards: shards.iter().map(|folder| folder as &dyn Source).collect(),
-        threads: thread::available_parallelism().map_or(1, usize::from),
-    };
+    let mut options = Options::default();
+    options.pin = pin;
+    options.shards = shards.iter().map(|folder| folder as &dyn Source).collect();
+    options.threads = thread::available_parallelism().map_or(1, usize::from);
     let verification =
         verify(&bundle, &options).map_err(|error| CommandError::bad_input(error.to_string()));
     bundle.finish();
     shards.iter().for_each(BundleFolder::finish);
     let verification = verification?;
     context.output.result(&Report(&verification))?;
-    match (verification.failures.total(), verification.authenticated) {
-        (0, true) => Ok(()),
-        (0, false) => Err(CommandError::not_authenticated(
+    match verification.verdict() {
+        Verdict::Proven => Ok(()),
+        Verdict::Consistent => Err(CommandError::not_authenticated(
             "the bundle is consistent, but nothing proves who made it",
         )
         .hint(PIN_HINT)),
-        (count, _) => {
-            let rules = verification.failures.counts().len();
+        Verdict::Failed => {
+            let (count, rules) =
+                (verification.failures.total(), verification.failures.counts().len());
             let plural = |count: u64| if count == 1 { "" } else { "s" };
             let text = format!(
                 "{count} failure{}, of {rules} rule{}",
@@ -95,7 +95,7 @@ impl serde::Serialize for Report<'_> {
             .map(|(rule, count)| (rule.name().to_owned(), (*count).into()))
             .collect();
         json!({
-            "verified": self.0.is_proven(),
+            "verified": self.0.verdict() == Verdict::Proven,
             "consistent": failures.is_empty(),
             "authenticated": self.0.authenticated,
             "law_id": self.0.definition.as_ref().map(|definition| definition.law_id.as_str()),
@@ -222,20 +222,14 @@ impl Report<'_> {
     }
 
     fn write_verdict(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.0.failures.is_empty(), self.0.authenticated) {
-            (true, true) => {
-                write!(
-                    out,
-                    "VERIFIED: the authorities of the pinned policy vouch for this log, and the result follows from it"
-                )
+        out.write_str(match self.0.verdict() {
+            Verdict::Proven => {
+                "VERIFIED: the authorities of the pinned policy vouch for this log, and the result follows from it"
             }
-            (true, false) => {
-                write!(
-                    out,
-                    "CONSISTENT, NOT AUTHENTICATED: everything fits together, but anyone could have made it"
-                )
+            Verdict::Consistent => {
+                "CONSISTENT, NOT AUTHENTICATED: everything fits together, but anyone could have made it"
             }
-            (false, _) => write!(out, "FAILED: do not rely on this bundle"),
-        }
+            Verdict::Failed => "FAILED: do not rely on this bundle",
+        })
     }
 }

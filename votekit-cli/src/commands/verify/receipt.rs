@@ -5,13 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use votekit_core::bundle::find_receipt;
-use votekit_core::bundle::verify::Pin;
-use votekit_core::decision::{Decision, Entry, InvalidReason};
-use votekit_core::id::Digest;
+use votekit_core::bundle::{
+    ReceiptError, ReceiptFault, ReceiptVerdict, RecordedDecision, Source, check_receipt,
+};
+use votekit_core::decision::{Decision, InvalidReason};
 use votekit_core::instant::UnixSeconds;
-use votekit_core::log::policy::Policy;
-use votekit_core::log::proof::Proof;
 
 use super::{PIN_HINT, Trust};
 use crate::bundle_folder::BundleFolder;
@@ -46,82 +44,51 @@ pub(crate) struct Args {
 
 /// Verifies the receipt and reports what it proves.
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
-    let bytes = read(&args.receipt)?;
-    let receipt = Proof::parse(&bytes).map_err(|error| {
-        CommandError::bad_input(format!("{} is no receipt: {error}", args.receipt.display()))
-    })?;
-    let entry = Entry::parse(receipt.extra()).map_err(|_| {
-        CommandError::verification_failed(format!(
-            "{} carries no decision on a vote",
-            args.receipt.display()
-        ))
-    })?;
-    let (policy, authenticated) = policy(args)?;
-    let verified = receipt.verify(receipt.extra(), &policy).map_err(|error| {
-        CommandError::verification_failed(format!("{}: {error}", args.receipt.display()))
-    })?;
-    let checkpoint = verified.checkpoint.checkpoint();
-    if let Some(folder) = &args.bundle {
-        check_bundle(folder, &receipt, context)?;
+    let receipt = read(&args.receipt)?;
+    let pin = args.trust.pin()?;
+    let open = |folder: &PathBuf| BundleFolder::open(folder, "looking it up");
+    let bundle = args.bundle.as_ref().map(open).transpose()?;
+    if let Some(bundle) = &bundle {
+        system_files::warn(context, bundle.system_files());
     }
-    context.output.result(&Report {
-        authenticated,
-        request_id: entry.request.to_hex(),
-        decision: decision_name(&entry.decision),
-        meaning: in_words(&entry.decision),
-        received: UnixSeconds(entry.minute.0.saturating_mul(60)).to_rfc3339(),
-        index: verified.index,
-        origin: checkpoint.origin().to_owned(),
-        size: checkpoint.size(),
-        in_bundle: args.bundle.is_some(),
-    })?;
-    if authenticated {
-        return Ok(());
+    let source = bundle.as_ref().map(|bundle| bundle as &dyn Source);
+    let checked = check_receipt(&receipt, source, pin.as_ref());
+    if let Some(bundle) = &bundle {
+        bundle.finish();
     }
-    Err(CommandError::not_authenticated(
-        "the receipt is consistent, but nothing proves who made it",
-    )
-    .hint(PIN_HINT))
-}
-
-/// Returns the policy for verifying the receipt, and whether it was pinned.
-fn policy(args: &Args) -> Result<(Policy, bool), CommandError> {
-    let from_bundle = || match &args.bundle {
-        Some(folder) => read(&folder.join("policy")),
-        None => Err(CommandError::usage("a receipt is held against a policy, and none is given")
-            .hint(PIN_HINT)),
-    };
-    let (bytes, authenticated) = match args.trust.pin()? {
-        Some(Pin::Policy(bytes)) => (bytes, true),
-        Some(Pin::Fingerprint(fingerprint)) => {
-            let bytes = from_bundle()?;
-            if Digest::of(&bytes) != fingerprint {
-                return Err(CommandError::verification_failed(
-                    "the bundle's policy is not the one of that fingerprint",
-                ));
-            }
-            (bytes, true)
+    match checked.map_err(|error| unchecked(&args.receipt, &error))? {
+        ReceiptVerdict::Proven(recorded) => context.output.result(&Report::new(true, &recorded)),
+        ReceiptVerdict::Consistent(recorded) => {
+            context.output.result(&Report::new(false, &recorded))?;
+            Err(CommandError::not_authenticated(
+                "the receipt is consistent, but nothing proves who made it",
+            )
+            .hint(PIN_HINT))
         }
-        None => (from_bundle()?, false),
-    };
-    let policy = Policy::parse(&bytes)
-        .map_err(|error| CommandError::bad_input(format!("the policy: {error}")))?;
-    Ok((policy, authenticated))
+        ReceiptVerdict::Failed(fault) => Err(refuted(&args.receipt, &fault)),
+    }
 }
 
-fn check_bundle(folder: &Path, receipt: &Proof, context: &Context) -> Result<(), CommandError> {
-    let bundle = BundleFolder::open(folder, "looking it up")?;
-    system_files::warn(context, bundle.system_files());
-    let found = find_receipt(&bundle, receipt);
-    bundle.finish();
-    let found = found.map_err(|error| CommandError::reading(folder, &error))?;
-    let Some(first) = found.failures.list().first() else { return Ok(()) };
-    let message: Vec<String> = found.failures.list().iter().map(ToString::to_string).collect();
-    Err(CommandError::verification_failed(format!(
-        "the bundle does not hold what the receipt promised\n{}",
-        message.join("\n")
-    ))
-    .details(serde_json::json!({ "rule": first.rule.name() })))
+/// The error for a receipt that cannot be checked.
+fn unchecked(path: &Path, error: &ReceiptError) -> CommandError {
+    match error {
+        ReceiptError::Form(_) => CommandError::bad_input(format!("{}: {error}", path.display())),
+        ReceiptError::NoPolicy => CommandError::usage(error.to_string()).hint(PIN_HINT),
+        _ => CommandError::bad_input(error.to_string()),
+    }
+}
+
+/// The error for a receipt that proves nothing.
+fn refuted(path: &Path, fault: &ReceiptFault) -> CommandError {
+    let ReceiptFault::Bundle(failures) = fault else {
+        return CommandError::verification_failed(format!("{}: {fault}", path.display()));
+    };
+    let listed: String = failures.list().iter().map(|failure| format!("\n{failure}")).collect();
+    let refused = CommandError::verification_failed(format!("{fault}{listed}"));
+    match failures.list().first() {
+        Some(first) => refused.details(serde_json::json!({ "rule": first.rule.name() })),
+        None => refused,
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
@@ -140,6 +107,24 @@ struct Report {
     origin: String,
     size: u64,
     in_bundle: bool,
+}
+
+impl Report {
+    fn new(authenticated: bool, recorded: &RecordedDecision) -> Self {
+        let RecordedDecision { entry, inclusion, in_bundle, .. } = recorded;
+        let checkpoint = inclusion.checkpoint.checkpoint();
+        Self {
+            authenticated,
+            request_id: entry.request.to_hex(),
+            decision: decision_name(&entry.decision),
+            meaning: in_words(&entry.decision),
+            received: UnixSeconds(entry.minute.0.saturating_mul(60)).to_rfc3339(),
+            index: inclusion.index,
+            origin: checkpoint.origin().to_owned(),
+            size: checkpoint.size(),
+            in_bundle: *in_bundle,
+        }
+    }
 }
 
 impl fmt::Display for Report {

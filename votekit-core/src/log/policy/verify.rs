@@ -42,6 +42,7 @@ pub enum VerifyError {
 
 /// A witness's cosignature that has been verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cosignature {
     /// The witness, by its name in the policy.
     pub witness: PolicyName,
