@@ -112,7 +112,7 @@ impl Sealer {
                         Event::Unavailable
                     }
                 },
-                command => self.act(command, reason.take()).await?,
+                command => self.act(command, &mut reason).await?,
             };
             command = process.step(event, monotonic());
         }
@@ -138,11 +138,16 @@ impl Sealer {
         })
     }
 
-    async fn act(&mut self, command: Command, reason: Option<String>) -> Result<Event, AdminError> {
+    async fn act(
+        &mut self,
+        command: Command,
+        reason: &mut Option<String>,
+    ) -> Result<Event, AdminError> {
         match command {
             Command::ReadClocks => return Ok(Event::Clocks(self.clocks().await?)),
             Command::RecordClosing { closes, not_after } => {
-                self.record_before(vec![LogEvent::Closing { closes, reason }], not_after).await?;
+                let closing = LogEvent::Closing { closes, reason: reason.take() };
+                self.record_before(vec![closing], not_after).await?;
             }
             Command::FinishIntake => {
                 let (reply, finished) = oneshot::channel();
