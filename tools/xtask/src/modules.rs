@@ -48,7 +48,7 @@ struct SourceFile {
 /// Prints the module graph of each crate. Circles are not an error here: [`check`] refuses them.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let root = project::root();
-    for folder in crate_folders(root)? {
+    for folder in project::crate_folders(root)? {
         if arguments.one.as_ref().is_some_and(|one| *one != folder) {
             continue;
         }
@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 pub(crate) fn check(root: &Path) -> Result<()> {
     let mut modules = 0;
     let mut faults = Vec::new();
-    for folder in crate_folders(root)? {
+    for folder in project::crate_folders(root)? {
         let graph = CrateGraph::read(root, &folder)?;
         modules += graph.files.len();
         faults.extend(graph.circles.iter().map(|circle| format!("{folder}: {}", circle.join(" "))));
@@ -79,18 +79,6 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     ensure!(faults.is_empty(), "circles of modules:\n  {}", faults.join("\n  "));
     println!("{modules} modules, no circle");
     Ok(())
-}
-
-/// The folders of all crates, from the workspace's list of members.
-fn crate_folders(root: &Path) -> Result<Vec<String>> {
-    let text = fs::read_to_string(root.join("Cargo.toml")).context("reading Cargo.toml")?;
-    let members = text.split_once("members = [").and_then(|(_, rest)| rest.split_once(']'));
-    let (members, _) = members.context("Cargo.toml lists no members")?;
-    Ok(members
-        .split(',')
-        .map(|member| member.trim().trim_matches('"').to_owned())
-        .filter(|member| !member.is_empty())
-        .collect())
 }
 
 impl CrateGraph {

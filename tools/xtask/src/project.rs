@@ -13,6 +13,18 @@ pub(crate) fn root() -> &'static Path {
     own.ancestors().nth(2).expect("xtask lies in tools")
 }
 
+/// The folders of all crates, from the workspace's list of members.
+pub(crate) fn crate_folders(root: &Path) -> Result<Vec<String>> {
+    let text = fs::read_to_string(root.join("Cargo.toml")).context("reading Cargo.toml")?;
+    let members = text.split_once("members = [").and_then(|(_, rest)| rest.split_once(']'));
+    let (members, _) = members.context("Cargo.toml lists no members")?;
+    Ok(members
+        .split(',')
+        .map(|member| member.trim().trim_matches('"').to_owned())
+        .filter(|member| !member.is_empty())
+        .collect())
+}
+
 /// The folder cargo builds into: this program is `<target>/debug/xtask`.
 pub(crate) fn target_dir() -> Result<PathBuf> {
     let program = std::env::current_exe().context("finding this program's own file")?;

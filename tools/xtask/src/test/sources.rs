@@ -13,17 +13,8 @@ use crate::services::TEST_VARIABLES;
 const LINES_MAX: usize = 600;
 const REASON: &str = "//! Long because ";
 
-/// Folders with Rust sources.
-const SOURCE_FOLDERS: [&str; 8] = [
-    "votekit-core",
-    "votekit-files",
-    "votekit-store",
-    "votekit-node",
-    "votekit-http",
-    "votekit-cli",
-    "loadtests",
-    "tools",
-];
+/// A crate outside the workspace.
+const FUZZ: &str = "tools/fuzz";
 
 /// Test files of the command line that mirror no verb, each with its reason.
 const OTHER_TESTS: [(&str, &str); 13] = [
@@ -173,16 +164,19 @@ fn shared_name(file: &Path) -> Option<String> {
 /// Every Rust source of the project, without build output.
 pub(super) fn sources(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for folder in SOURCE_FOLDERS {
-        let files = project::files_below(&root.join(folder))?;
+    for folder in project::crate_folders(root)?.into_iter().chain([FUZZ.to_owned()]) {
+        let files = project::files_below(&root.join(&folder))?;
         let rust = files
             .into_iter()
             .filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
         found.extend(
             rust.filter(|file| !file.starts_with("target"))
-                .map(|file| Path::new(folder).join(file)),
+                .map(|file| Path::new(&folder).join(file)),
         );
     }
+    // A crate may lie in the folder of another.
+    found.sort();
+    found.dedup();
     Ok(found)
 }
 
@@ -199,6 +193,7 @@ mod tests {
     #[test]
     fn a_long_file_needs_a_reason() -> Result<()> {
         let root = project::scratch("sources-test/long")?;
+        fs::write(root.join("Cargo.toml"), "members = [\"votekit-core\"]")?;
         let long = "fn main() {}\n".repeat(LINES_MAX + 1);
         write(&root, "votekit-core/src/reasoned.rs", &format!("{REASON}it is one table.\n{long}"))?;
         write(&root, "tools/fuzz/target/made.rs", &long)?;
