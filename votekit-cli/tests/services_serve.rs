@@ -72,9 +72,9 @@ fn cast(desk: &Desk, node: &Node, electors: &[Elector]) {
     let http = Http::new();
     let begun = Instant::now();
     let ready = || {
-        let results = http.get(&format!("{}/api/v1/results/{LAW}", node.public));
+        let election = http.get(&format!("{}/api/v1/elections/{LAW}", node.public));
         let health = http.get(&format!("{}/api/v1/health", node.public));
-        health.status == 200 && results.status == 200 && results.json()["state"] == "open"
+        health.status == 200 && election.status == 200 && election.json()["state"] == "open"
     };
     while !ready() {
         assert!(begun.elapsed() < PATIENCE, "a node does not take votes");
@@ -112,6 +112,13 @@ fn each_role_is_a_process_and_processes_come_and_go() {
 
     let closed = office(&desk, &sealer, &["election", "close", LAW, "--yes"]);
     assert!(closed.succeeds().contains("received     60 (accepted 60,"), "{}", closed.stdout);
+    // A node that takes votes serves no results; one that follows the log does.
+    let refused = Http::new().get(&format!("{}/api/v1/results/{LAW}", first.public));
+    assert!(refused.status == 421 && refused.body.contains("role query"), "{}", refused.body);
+    let query = serve(&desk, &corner, "query-1", "query");
+    let results = Http::new().get(&format!("{}/api/v1/results/{LAW}", query.public)).json();
+    assert_eq!((&results["state"], &results["accepted"]), (&"closed".into(), &60.into()));
+    query.stop();
     [first, other, sealer].into_iter().for_each(Node::stop);
     // Without its options a folder does not become a new installation.
     desk.run(&["serve", "--data", "node", "--name", "ingest-1"])

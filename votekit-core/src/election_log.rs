@@ -10,12 +10,14 @@
 //!   that loses is dropped.
 //!
 //! [`LogReplay`] reads a stored log with `check`, from the first block or from a [`snapshot`].
+//! [`ElectionLog::follow`] reads one without deciding: no rolls, no evidence, no ballot key.
 
 mod block;
 mod check;
 mod error;
 mod event;
 mod evidence;
+mod follow;
 mod propose;
 mod replay;
 mod scrub;
@@ -195,6 +197,12 @@ impl ElectionLog {
     #[must_use]
     pub fn evidence_missing(&self) -> bool {
         self.state.evidence_missing
+    }
+
+    /// Whether this log is followed: it holds no electorate, and decides nothing.
+    #[must_use]
+    pub fn is_followed(&self) -> bool {
+        self.state.followed
     }
 
     /// The root of the log.

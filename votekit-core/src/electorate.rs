@@ -90,7 +90,7 @@ impl fmt::Display for ChangesApplied {
     }
 }
 
-/// The registered credentials of one election and their states.
+/// The registered credentials of one election and their states, or only their number.
 ///
 /// Cloning shares the keys and copies the words: 4 bytes per elector.
 #[derive(Clone, Default)]
@@ -129,6 +129,13 @@ pub enum ElectorateError {
 }
 
 impl Electorate {
+    /// An electorate of which only the size is known, for a log that is followed and not decided:
+    /// it finds no credential.
+    #[must_use]
+    pub fn counted(registered: u64) -> Self {
+        Self { registered, ..Self::default() }
+    }
+
     /// Adds a roll's keys.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use votekit_core::election::{ResultsPolicy, State};
 use votekit_core::envelope::FieldError;
 use votekit_core::id::RequestId;
 use votekit_core::instant::UnixMinutes;
+use votekit_node::config::Role;
 use votekit_node::roll_store::RollError;
 use votekit_node::{AdminError, SubmitError};
 use votekit_node::{ReceiptError, ResultsError};
@@ -36,6 +37,8 @@ pub(crate) enum Problem {
     Unauthorized,
     /// The policy withholds results now.
     ResultsWithheld { policy: ResultsPolicy, state: State },
+    /// A node with another role serves this.
+    NotServedHere { needs: Role },
     /// No such path.
     UnknownRoute,
     /// No such election.
@@ -152,6 +155,7 @@ kinds! {
     URI_TOO_LONG = "uri-too-long", URI_TOO_LONG, "The address is too long";
     NOT_JSON = "not-json", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
     CONTENT_CODING = "content-coding", UNSUPPORTED_MEDIA_TYPE, "The body must not be compressed";
+    NOT_SERVED_HERE = "not-served-here", MISDIRECTED_REQUEST, "Another node serves this";
     ROLL_REFUSED = "roll-refused", UNPROCESSABLE_ENTITY, "The roll was not loaded";
     RATE_LIMITED = "rate-limited", TOO_MANY_REQUESTS, "Too many requests at once";
     ADDRESS_SHARE = "address-share", TOO_MANY_REQUESTS, "Too many votes at once from one address";
@@ -250,6 +254,7 @@ impl Problem {
             Self::UnknownChoice => &UNKNOWN_CHOICE,
             Self::Unauthorized => &UNAUTHORIZED,
             Self::ResultsWithheld { .. } => &RESULTS_WITHHELD,
+            Self::NotServedHere { .. } => &NOT_SERVED_HERE,
             Self::UnknownRoute => &UNKNOWN_ROUTE,
             Self::UnknownElection => &UNKNOWN_ELECTION,
             Self::UnknownRequest => &UNKNOWN_REQUEST,
@@ -293,6 +298,9 @@ impl Problem {
             Self::UnknownChoice => "the ballot has no such choice: the election lists those it has".to_owned(),
             Self::Unauthorized => "send the administrator's token as `Authorization: Bearer`".to_owned(),
             Self::ResultsWithheld { policy, state } => withheld(*policy, *state),
+            Self::NotServedHere { needs } => {
+                format!("this node cannot answer: ask one with the role {needs}")
+            }
             Self::UnknownRoute => "the addresses are listed in /api/v1/openapi.json".to_owned(),
             Self::UnknownElection => "no election has this law id; /api/v1/elections lists those there are".to_owned(),
             Self::UnknownRequest => "no request with this id was issued, or it is not one".to_owned(),
@@ -512,6 +520,7 @@ impl From<ResultsError> for Problem {
         match error {
             ResultsError::UnknownElection => Self::UnknownElection,
             ResultsError::Withheld { policy, state } => Self::ResultsWithheld { policy, state },
+            ResultsError::NotHere => Self::NotServedHere { needs: Role::Seal },
             ResultsError::Engine(error) => error.into(),
         }
     }

@@ -40,6 +40,7 @@ fn codes_and_statuses_are_stable() {
         "414 uri-too-long",
         "415 not-json",
         "415 content-coding",
+        "421 not-served-here",
         "422 roll-refused",
         "429 rate-limited",
         "429 address-share",

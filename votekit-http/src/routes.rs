@@ -1,4 +1,5 @@
-//! All routes in one table, with the permission that each requires.
+//! All routes in one table, with the permission of the caller and the role of the node that each
+//! requires.
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, any, delete, get, post};
+use votekit_node::config::Role;
 
 use crate::api::admin::{self, nodes};
 use crate::api::{
@@ -30,31 +32,37 @@ pub(crate) enum Permission {
     Monitoring,
 }
 
-/// A path, its permission, and its handlers.
+/// A path, its permission, the roles that serve it, and its handlers.
 pub(crate) struct Route {
     pub(crate) path: &'static str,
     pub(crate) permission: Permission,
+    /// A node with one of these roles serves it; if there are none, every node does.
+    pub(crate) roles: &'static [Role],
     handlers: MethodRouter<Arc<Api>>,
 }
+
+const QUERY: &[Role] = &[Role::Query];
 
 /// The table of routes.
 pub(crate) fn routes() -> Vec<Route> {
     use Permission::{Administrator, Monitoring, Public, PublicFromAnyOrigin};
-    let route = |path, permission, handlers| Route { path, permission, handlers };
+    let route = |path, permission, handlers| Route { path, permission, roles: &[], handlers };
+    let query =
+        |path, permission, handlers| Route { roles: QUERY, ..route(path, permission, handlers) };
     vec![
         route(VOTE_PATH, Public, post(vote::cast_vote)),
         route("/api/v1/vote/{request_id}", Public, get(status::vote_status)),
-        route("/api/v1/vote/{request_id}/receipt", Public, get(receipt::vote_receipt)),
+        query("/api/v1/vote/{request_id}/receipt", Public, get(receipt::vote_receipt)),
         route("/api/v1/elections", Public, get(elections::elections)),
         route("/api/v1/elections/{law_id}", Public, get(elections::election)),
-        route("/api/v1/results", PublicFromAnyOrigin, get(results::all_results)),
-        route("/api/v1/results/{law_id}", PublicFromAnyOrigin, get(results::results)),
+        query("/api/v1/results", PublicFromAnyOrigin, get(results::all_results)),
+        query("/api/v1/results/{law_id}", PublicFromAnyOrigin, get(results::results)),
         route("/api/v1/health", Public, get(health::health)),
         route("/api/v1/openapi.json", Public, get(openapi::openapi_json)),
-        route("/log/{law_id}/checkpoint", PublicFromAnyOrigin, get(log_tiles::checkpoint)),
-        route("/log/{law_id}/policy", PublicFromAnyOrigin, get(log_tiles::policy)),
-        route("/log/{law_id}/manifest/{digest}", PublicFromAnyOrigin, get(log_tiles::manifest)),
-        route("/log/{law_id}/tile/{*path}", PublicFromAnyOrigin, get(log_tiles::tile)),
+        query("/log/{law_id}/checkpoint", PublicFromAnyOrigin, get(log_tiles::checkpoint)),
+        query("/log/{law_id}/policy", PublicFromAnyOrigin, get(log_tiles::policy)),
+        query("/log/{law_id}/manifest/{digest}", PublicFromAnyOrigin, get(log_tiles::manifest)),
+        query("/log/{law_id}/tile/{*path}", PublicFromAnyOrigin, get(log_tiles::tile)),
         route(
             "/api/v1/admin/elections",
             Administrator,
@@ -91,26 +99,37 @@ pub(crate) fn routes() -> Vec<Route> {
 pub(crate) fn public(api: &Arc<Api>) -> Router {
     let is_public =
         |permission| matches!(permission, Permission::Public | Permission::PublicFromAnyOrigin);
-    router(is_public).with_state(Arc::clone(api))
+    router(api, is_public).with_state(Arc::clone(api))
 }
 
 /// The routes of the administration listener. Every request requires the administrator's token,
 /// also one for an unknown path.
 pub(crate) fn administration(api: &Arc<Api>) -> Router {
     let token = from_fn_with_state(Arc::clone(api), require_token);
-    router(|permission| permission == Permission::Administrator)
+    router(api, |permission| permission == Permission::Administrator)
         .layer(token)
         .with_state(Arc::clone(api))
 }
 
 /// The routes of the metrics listener.
 pub(crate) fn monitoring(api: &Arc<Api>) -> Router {
-    router(|permission| permission == Permission::Monitoring).with_state(Arc::clone(api))
+    router(api, |permission| permission == Permission::Monitoring).with_state(Arc::clone(api))
 }
 
-fn router(serves: impl Fn(Permission) -> bool) -> Router<Arc<Api>> {
+impl Route {
+    /// Whether a node with these roles serves the route.
+    pub(crate) fn is_served_by(&self, roles: &[Role]) -> bool {
+        self.roles.is_empty() || self.roles.iter().any(|role| roles.contains(role))
+    }
+}
+
+fn router(api: &Api, serves: impl Fn(Permission) -> bool) -> Router<Arc<Api>> {
+    let roles = &api.node.config().roles;
     let served = routes().into_iter().filter(|route| serves(route.permission));
-    let timed = served.fold(Router::new(), |router, Route { path, permission, handlers }| {
+    let timed = served.fold(Router::new(), |router, route| {
+        let is_served = route.is_served_by(roles);
+        let Route { path, permission, handlers, .. } = route;
+        let handlers = if is_served { handlers } else { any(not_served_here) };
         let handlers = match permission {
             Permission::PublicFromAnyOrigin => handlers.layer(from_fn(any_origin)),
             _ => handlers,
@@ -131,6 +150,10 @@ async fn require_token(State(api): State<Arc<Api>>, request: Request, next: Next
 
 async fn unknown_route() -> Problem {
     Problem::UnknownRoute
+}
+
+async fn not_served_here() -> Problem {
+    Problem::NotServedHere { needs: Role::Query }
 }
 
 async fn method_not_allowed() -> Problem {

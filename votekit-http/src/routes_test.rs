@@ -308,3 +308,23 @@ fn the_results_schema_is_that_of_the_results() {
     assert_eq!(members(&value["choices"][0]), properties("ChoiceCountDocument"));
     assert_eq!(members(&value["log"]), properties("LogHeadDocument"));
 }
+
+/// The table role × route: what a node without a role does not serve.
+#[test]
+fn a_node_serves_the_routes_of_its_roles() {
+    let refused = |roles: &[Role]| -> Vec<&'static str> {
+        routes().iter().filter(|route| !route.is_served_by(roles)).map(|route| route.path).collect()
+    };
+    assert_eq!(refused(&Role::ALL), [""; 0]);
+    assert_eq!(refused(&[Role::Query]), [""; 0]);
+    let of_query = [
+        "/api/v1/vote/{request_id}/receipt",
+        "/api/v1/results",
+        "/api/v1/results/{law_id}",
+        "/log/{law_id}/checkpoint",
+        "/log/{law_id}/policy",
+        "/log/{law_id}/manifest/{digest}",
+        "/log/{law_id}/tile/{*path}",
+    ];
+    assert_eq!(refused(&[Role::Ingest, Role::Validate, Role::Seal]), of_query);
+}

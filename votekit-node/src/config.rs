@@ -98,13 +98,16 @@ pub enum Role {
     Ingest,
     /// Verifies batches and gets hints on them from the registry.
     Validate,
-    /// Stages validated batches, and seals them when it leads.
+    /// Stages validated batches, and seals them when it leads. Alone holds rolls, evidence and
+    /// ballot keys: the other roles follow the log as it is stored.
     Seal,
+    /// Serves results, receipts and logs.
+    Query,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 3] = [Self::Ingest, Self::Validate, Self::Seal];
+    pub const ALL: [Self; 4] = [Self::Ingest, Self::Validate, Self::Seal, Self::Query];
 
     /// Its name in settings.
     #[must_use]
@@ -113,6 +116,7 @@ impl Role {
             Self::Ingest => "ingest",
             Self::Validate => "validate",
             Self::Seal => "seal",
+            Self::Query => "query",
         }
     }
 }
@@ -130,7 +134,7 @@ impl FromStr for Role {
         Self::ALL
             .into_iter()
             .find(|role| role.as_str() == text)
-            .ok_or_else(|| "a role is ingest, validate or seal".to_owned())
+            .ok_or_else(|| "a role is ingest, validate, seal or query".to_owned())
     }
 }
 

@@ -92,6 +92,16 @@ impl NodeContext {
         self.config.roles.contains(&role)
     }
 
+    /// Whether this node decides batches again, and may seal them. Other nodes follow the log.
+    pub(crate) fn decides(&self) -> bool {
+        self.has(Role::Seal)
+    }
+
+    /// Whether this node reads staged batches: to decide them, or to report that they are in flight.
+    pub(crate) fn reads_staging(&self) -> bool {
+        self.decides() || self.has(Role::Query)
+    }
+
     /// Checks that a node on unshared engines, the only process, has every role.
     pub(crate) fn check_roles(&self) -> Result<(), NodeError> {
         let missing = Role::ALL.into_iter().find(|role| !self.has(*role) && !self.is_shared);

@@ -162,12 +162,12 @@ impl Pending {
         waiting.turn.take()
     }
 
-    /// Removes a decided request and wakes its waiters. Returns when this node issued it, if it
-    /// did.
-    pub(crate) fn resolve(&self, request: &RequestId) -> Option<Instant> {
+    /// Removes a decided request and wakes its waiters. `recognised` is whether the credential was
+    /// right, if that is known. Returns when this node issued it, if it did.
+    pub(crate) fn resolve(&self, request: &RequestId, recognised: Option<bool>) -> Option<Instant> {
         let waiting = self.remove(request)?;
         let issued = waiting.issued;
-        waiting.resolve();
+        waiting.resolve(recognised);
         issued
     }
 
@@ -178,6 +178,7 @@ impl Pending {
         self.removals[shard_of(request)].fetch_add(1, Ordering::Release);
         shard.remove(request)
     }
+
     /// The hint of a request, if it has one yet; the outer `None` when it is not in flight.
     pub(crate) fn expected(&self, request: &RequestId) -> Option<Option<Hint>> {
         self.shard(request).get(request).map(|waiting| waiting.expected)
@@ -221,9 +222,12 @@ impl Waiting {
         }
     }
 
-    fn resolve(self) {
-        // No hint came, since the registry was unavailable: the code counts as wrong.
-        if let Some(turn) = self.turn {
+    fn resolve(self, recognised: Option<bool>) {
+        // Without a hint, the registry was unavailable. Without a decision either, the code counts
+        // as wrong.
+        if let Some(turn) = self.turn
+            && recognised != Some(true)
+        {
             turn.wrong();
         }
         if let Progress::Storing(others) = self.progress {
@@ -263,7 +267,11 @@ impl fmt::Debug for Pending {
 
 #[cfg(test)]
 mod tests {
+    use votekit_core::credential::Nas;
+
     use super::*;
+    use crate::config::ThrottleConfig;
+    use crate::limits::throttle::{Next, Throttle};
 
     fn request(number: u8) -> RequestId {
         RequestId::from_bytes([number; 16])
@@ -284,7 +292,7 @@ mod tests {
         }
         assert!(matches!(pending.issue(request(1), &mut None, None), Issue::Known(Known::Stored)));
         assert_eq!(pending.len(), 1);
-        pending.resolve(&request(1));
+        pending.resolve(&request(1), None);
         assert_eq!(pending.len(), 0);
     }
 
@@ -307,13 +315,33 @@ mod tests {
         assert!(matches!(pending.known(&request(3)), Known::Stored));
     }
 
+    /// The throttle's count for a code that no hint came for, once the log decided.
+    fn pairs_after(recognised: Option<bool>) -> usize {
+        let throttle = Throttle::new(&ThrottleConfig::default());
+        let prefix = throttle.prefix("192.0.2.7".parse().expect("an address"));
+        let origin = throttle.origin(prefix, &Nas::parse(b"000000001").expect("nine digits"));
+        let now = Instant::now();
+        let Ok(Next::Turn(turn)) = throttle.begin(origin, now, now) else { panic!("held up") };
+        let pending = Pending::new();
+        pending.issue(request(1), &mut Some(turn), None);
+        pending.resolve(&request(1), recognised);
+        throttle.pairs()
+    }
+
+    #[test]
+    fn without_a_hint_the_decision_says_whether_the_code_was_right() {
+        assert_eq!(pairs_after(Some(true)), 0);
+        assert_eq!(pairs_after(Some(false)), 1);
+        assert_eq!(pairs_after(None), 1);
+    }
+
     #[test]
     fn a_request_decided_since_the_log_was_searched_is_not_registered() {
         let pending = Pending::new();
         let searched = pending.removals(&request(1));
         pending.issue(request(1), &mut None, Some(searched));
         pending.record_stored(&request(1), &Ok(()));
-        pending.resolve(&request(1));
+        pending.resolve(&request(1), None);
         let Issue::SearchAgain { removals } = pending.issue(request(1), &mut None, Some(searched))
         else {
             panic!("registered without a search")
@@ -322,7 +350,7 @@ mod tests {
         // The search found nothing: another request of the same shard was decided.
         assert!(matches!(pending.issue(request(1), &mut None, Some(removals)), Issue::Registered));
         // A request in flight is joined, whatever else was decided.
-        pending.resolve(&request(65));
+        pending.resolve(&request(65), None);
         assert!(matches!(
             pending.issue(request(1), &mut None, Some(removals)),
             Issue::Known(Known::Storing(_))

@@ -19,7 +19,8 @@ use votekit_core::batch::Batch;
 use votekit_core::credential::CredentialHasher;
 use votekit_core::election::State;
 use votekit_core::election_log::{
-    ElectionLog, Evidence, LogReplay, ReplaySource, RollContent, Scrub, batches_of_block,
+    ElectionLog, Evidence, LogReplay, ReplayError, ReplaySource, RollContent, Scrub,
+    batches_of_block,
 };
 use votekit_core::electorate::Elector;
 use votekit_core::id::{BatchNumber, ElectionId, Epoch};
@@ -66,15 +67,17 @@ pub(crate) async fn read_back(
     let began = Instant::now();
     let ledger = &*shared.ledger;
     let head = ledger.head(law_id).await?.ok_or_else(|| damaged(law_id, "it has no head"))?;
-    let secrets = ElectionSecrets::read(&shared.folder, law_id)?;
-    let ballot_key = secrets.as_ref().map(|secrets| secrets.ballot_key.clone());
+    let decides = shared.decides();
+    let secrets = ElectionSecrets::read(&shared.folder, law_id, decides)?;
+    let ballot_key = secrets.as_ref().and_then(|secrets| secrets.ballot_key.clone());
     let rolls = Rolls::new(&shared.folder, law_id);
     let stored = StoredLog { shared, law_id, head: &head, ballot_key: ballot_key.clone(), rolls };
-    let (log, written) = stored.read().await?;
-    if ballot_key.is_none() && log.state() < State::Certified {
+    let (log, written) =
+        if decides { stored.read().await? } else { (stored.follow().await?, None) };
+    if secrets.is_none() && log.state() < State::Certified {
         return Err(NodeError::BallotKey { law_id: law_id.clone() });
     }
-    if log.evidence_missing() && log.state() < State::Certified {
+    if decides && log.evidence_missing() && log.state() < State::Certified {
         return Err(damaged(law_id, "evidence of an election that is not certified is missing"));
     }
     let signer = Arc::new(stored.signer(&log)?);
@@ -96,10 +99,14 @@ pub(crate) async fn read_back(
         milliseconds = began.elapsed().as_millis(),
         "election read back from the ledger"
     );
-    let snapshots =
-        Snapshots::new(shared.folder.snapshot_path(law_id), shared.config.snapshot_leaves, written);
+    // A followed log has no snapshots: they hold what only a deciding node has.
+    let snapshot_leaves = if decides { shared.config.snapshot_leaves } else { 0 };
+    let snapshots = Snapshots::new(shared.folder.snapshot_path(law_id), snapshot_leaves, written);
     let committed = Committed::of(&log, node, head.checkpoint, head.sealed_through);
-    let staged_at_start = reissue(shared, &log, law_id, head.sealed_through).await?;
+    let staged_at_start = match shared.reads_staging() {
+        true => reissue(shared, &log, law_id, head.sealed_through).await?,
+        false => head.sealed_through,
+    };
     let epochs = ledger.epochs(law_id).await?;
     let own = epochs.into_iter().filter(|(owner, _)| *owner == node).map(|(_, epoch)| epoch);
     let earlier_epochs: Vec<Epoch> =
@@ -231,7 +238,44 @@ impl StoredLog<'_> {
                 height += 1;
             }
         }
-        let log = replay.finish().ok_or_else(|| damaged(law_id, "it has no block"))?;
+        self.verified(replay.finish())
+    }
+
+    /// The log at the head, as it is stored: this node does not decide.
+    async fn follow(&self) -> Result<ElectionLog, NodeError> {
+        let Self { shared, law_id, head, .. } = self;
+        let mut followed: Option<ElectionLog> = None;
+        let mut height = 1;
+        while height <= head.height {
+            let limit = usize::try_from(head.height - height + 1).unwrap_or(READ_AT_ONCE);
+            let blocks = shared.ledger.blocks(law_id, height, limit.min(READ_AT_ONCE)).await?;
+            if blocks.is_empty() {
+                return Err(damaged(law_id, "blocks are missing"));
+            }
+            for block in blocks {
+                if block.height != height {
+                    return Err(damaged(law_id, "blocks are missing"));
+                }
+                let read = match &mut followed {
+                    None => ElectionLog::follow_first(&block.leaves)
+                        .map(|log| followed = Some(log))
+                        .map_err(ReplayError::from),
+                    Some(log) => log
+                        .follow(&block.leaves, &mut |_| {})
+                        .map(|effect| log.apply(effect))
+                        .map_err(ReplayError::from),
+                };
+                read.map_err(|error| NodeError::Log { law_id: (*law_id).clone(), error })?;
+                height += 1;
+            }
+        }
+        self.verified(followed)
+    }
+
+    /// Compares a log with the signed checkpoint.
+    fn verified(&self, log: Option<ElectionLog>) -> Result<ElectionLog, NodeError> {
+        let Self { law_id, head, .. } = self;
+        let log = log.ok_or_else(|| damaged(law_id, "it has no block"))?;
         let signer = self.signer(&log)?;
         let by_other = |_| damaged(law_id, "the checkpoint is not by this node");
         signer.policy.verify_strict(&head.checkpoint).map_err(by_other)?;

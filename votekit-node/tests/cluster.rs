@@ -200,7 +200,16 @@ async fn roles_are_shared_among_nodes() {
             "one log, one proof"
         );
     }
-    for node in ingest.into_iter().chain([sealer, validator]) {
+    // A node that follows the log as stored shows what the deciding one does, also from a start on
+    // the whole log.
+    let query = start(&place, &engine, "query-1", &[Role::Query]).await;
+    let results = sealer.results(&law(), None).await.expect("closed");
+    for node in [&query, &ingest[0], &validator] {
+        assert_eq!(node.results(&law(), None).await.expect("closed"), results);
+        assert_eq!(node.checkpoint(&law()), sealer.checkpoint(&law()));
+    }
+    assert_eq!(decided(&query, requests[7]).await, decided(&sealer, requests[7]).await);
+    for node in ingest.into_iter().chain([sealer, validator, query]) {
         assert_eq!(node.failure(), None);
         node.shutdown().await;
     }

@@ -99,8 +99,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", env = "VOTEKIT_NAME")]
     name: Option<NodeName>,
 
-    /// Roles of this node: ingest, validate and seal, or some of them when other nodes on the same
-    /// services do the rest [default: all]
+    /// Roles of this node: ingest, validate, seal, query, or some of them when other nodes on the
+    /// same services have the rest [default: all]
     #[arg(long, value_name = "ROLES", value_delimiter = ',', env = "VOTEKIT_ROLES")]
     roles: Vec<Role>,
 

@@ -140,6 +140,9 @@ pub enum ElectionLogError {
         /// The epoch.
         epoch: u32,
     },
+    /// The log is followed, not decided: see [`ElectionLog::follow`](super::ElectionLog::follow).
+    #[error("this log is followed: only a log that holds the electorate decides")]
+    Followed,
     /// A leaf does not parse.
     #[error("leaf {index}: {error}")]
     Leaf {

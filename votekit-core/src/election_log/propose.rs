@@ -97,6 +97,9 @@ impl ElectionLog {
         content: &BlockContent<'_>,
         maker: &BlockMaker,
     ) -> Result<Proposal, ElectionLogError> {
+        if self.state.followed {
+            return Err(ElectionLogError::Followed);
+        }
         match content {
             BlockContent::Events(events) => {
                 self.propose_events(events, maker).map_err(|refused| refused.error)

@@ -139,31 +139,51 @@ impl ElectionLog {
     ) -> Result<Effect, ElectionLogError> {
         let mut next = NextState::new(self);
         next.next.evidence_missing = true;
+        next.accept_leaves(leaves, &mut Rolls::Held(source), &mut |_| {})?;
+        Ok(next.into_effect())
+    }
+}
+
+/// How a reader takes up a roll.
+pub(super) enum Rolls<'a> {
+    /// With its keys.
+    Held(&'a mut dyn ReplaySource),
+    /// By the counts in its leaf.
+    Counted,
+}
+
+impl NextState<'_> {
+    /// Accepts the leaves of a block as stored.
+    pub(super) fn accept_leaves(
+        &mut self,
+        leaves: &[u8],
+        rolls: &mut Rolls<'_>,
+        on_outcome: &mut dyn FnMut(&Outcome),
+    ) -> Result<(), ElectionLogError> {
         let mut full_tiles = Vec::new();
         let mut batch: Option<(BatchLeaf, ExpectedCount)> = None;
         for bytes in leaves_of_block(leaves) {
-            let index = next.next.tree.size();
+            let index = self.next.tree.size();
             let bytes = bytes.ok_or(ElectionLogError::Contradiction {
                 index,
                 rule: "the block's bytes end within a leaf",
             })?;
             let leaf =
                 Leaf::parse(bytes).map_err(|error| ElectionLogError::Leaf { index, error })?;
-            next.replay_leaf(&leaf, index, &mut batch, source)?;
-            next.next.tree.append(leaf_hash(bytes), &mut full_tiles);
+            self.accept_leaf(&leaf, index, &mut batch, rolls, on_outcome)?;
+            self.next.tree.append(leaf_hash(bytes), &mut full_tiles);
         }
-        next.next.root = next.next.tree.root();
-        Ok(next.into_effect())
+        self.next.root = self.next.tree.root();
+        Ok(())
     }
-}
 
-impl NextState<'_> {
-    fn replay_leaf(
+    fn accept_leaf(
         &mut self,
         leaf: &Leaf,
         index: u64,
         batch: &mut Option<(BatchLeaf, ExpectedCount)>,
-        source: &mut dyn ReplaySource,
+        rolls: &mut Rolls<'_>,
+        on_outcome: &mut dyn FnMut(&Outcome),
     ) -> Result<(), ElectionLogError> {
         let contradiction = |rule| ElectionLogError::Contradiction { index, rule };
         let outcome = match leaf {
@@ -175,6 +195,7 @@ impl NextState<'_> {
             let (batch, count) =
                 batch.as_mut().ok_or(contradiction("an entry belongs to a batch"))?;
             count.take().ok_or(contradiction(ExpectedCount::RULE))?;
+            on_outcome(&outcome);
             return self.replay_outcome(batch, &outcome, index);
         }
         if batch.take().is_some_and(|(_, count)| !count.is_complete()) {
@@ -182,7 +203,10 @@ impl NextState<'_> {
         }
         match leaf {
             Leaf::Election(event) => self.replay_event(event),
-            Leaf::Roll(event) => self.replay_roll(event, index, source)?,
+            Leaf::Roll(event) => match rolls {
+                Rolls::Held(source) => self.replay_roll(event, index, *source)?,
+                Rolls::Counted => self.count_roll(event, index)?,
+            },
             Leaf::Node(NodeEvent::Admitted { key, .. }) => {
                 self.apply_event(&LogEvent::Admit(*key), self.next.updated_at)?;
             }

@@ -276,6 +276,7 @@ impl ElectionLog {
             updated_at: state.updated_at,
             purged: state.purged,
             evidence_missing: false,
+            followed: false,
             definition: state.definition,
         };
         Ok(Self { state, decisions })

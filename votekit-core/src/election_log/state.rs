@@ -43,6 +43,8 @@ pub(super) struct LogState {
     pub(super) purged: bool,
     /// Set once a block was replayed without its evidence.
     pub(super) evidence_missing: bool,
+    /// Set once a block was followed: the electorate is counted and not held.
+    pub(super) followed: bool,
 }
 
 impl LogState {
@@ -69,6 +71,7 @@ impl LogState {
             updated_at: UnixMinutes(0),
             purged: false,
             evidence_missing: false,
+            followed: false,
             definition,
         }
     }

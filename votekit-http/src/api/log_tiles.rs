@@ -24,6 +24,10 @@ const BYTES: &str = "application/octet-stream";
     responses(
         (status = 200, description = "A C2SP tlog-checkpoint with its cosignatures", body = String, content_type = "text/plain; charset=utf-8"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (
+            status = 421, body = ProblemDocument, content_type = "application/problem+json",
+            description = "`not-served-here`: ask a node with the role query"
+        ),
     )
 )]
 pub(crate) async fn checkpoint(
@@ -43,6 +47,10 @@ pub(crate) async fn checkpoint(
     responses(
         (status = 200, description = "A C2SP tlog-policy", body = String, content_type = "text/plain; charset=utf-8"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (
+            status = 421, body = ProblemDocument, content_type = "application/problem+json",
+            description = "`not-served-here`: ask a node with the role query"
+        ),
     )
 )]
 pub(crate) async fn policy(
@@ -64,6 +72,10 @@ pub(crate) async fn policy(
     responses(
         (status = 200, description = "The manifest, byte for byte", body = Object, content_type = "application/json"),
         (status = 404, description = "`unknown-election`, `unknown-manifest`", body = ProblemDocument, content_type = "application/problem+json"),
+        (
+            status = 421, body = ProblemDocument, content_type = "application/problem+json",
+            description = "`not-served-here`: ask a node with the role query"
+        ),
         (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -91,6 +103,10 @@ pub(crate) async fn manifest(
     responses(
         (status = 200, description = "Hashes of 32 bytes each; or entries each behind its length in 2 bytes, compressed for a client that accepts gzip", body = [u8], content_type = "application/octet-stream"),
         (status = 404, description = "`unknown-election`, `unknown-tile`", body = ProblemDocument, content_type = "application/problem+json"),
+        (
+            status = 421, body = ProblemDocument, content_type = "application/problem+json",
+            description = "`not-served-here`: ask a node with the role query"
+        ),
         (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]

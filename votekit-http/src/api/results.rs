@@ -135,6 +135,10 @@ pub(crate) struct ResultsQuery {
         (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`results-withheld`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (
+            status = 421, body = ProblemDocument, content_type = "application/problem+json",
+            description = "`not-served-here`: ask a node with the role query"
+        ),
         (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -169,6 +173,10 @@ fn page(
     get, path = "/api/v1/results", tag = "results", operation_id = "allResults",
     responses(
         (status = 200, description = "Results that are shown, and the elections that withhold theirs", body = AllResultsDocument),
+        (
+            status = 421, body = ProblemDocument, content_type = "application/problem+json",
+            description = "`not-served-here`: ask a node with the role query"
+        ),
         (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]

@@ -379,8 +379,9 @@ impl Node {
         let rolls = self.prepare_rolls(&law_id).await?;
         let term = self.shared.lead.term().ok_or_else(|| self.not_leading())?;
         let law = law_id.clone();
-        let secrets = self.on_files(move |folder| Ok(ElectionSecrets::make(folder, &law)?)).await?;
-        let definition = request.definition(secrets.ballot_key.public_key())?;
+        let made = self.on_files(move |folder| Ok(ElectionSecrets::make(folder, &law)?));
+        let (secrets, ballot_key) = made.await?;
+        let definition = request.definition(ballot_key)?;
         let cell = self.begin(definition, secrets, term, now).await?;
         for roll in rolls {
             self.take_effect(&cell, roll).await.map_err(|error| {

@@ -16,6 +16,9 @@ pub(crate) struct Committed {
     pub(crate) tree: TreeBuilder,
     pub(crate) checkpoint: Vec<u8>,
     pub(crate) sealed_through: StagingId,
+    /// Whether `results` has the counts that may be shown: a node that only follows the log knows
+    /// no running counts that the log does not open.
+    pub(crate) knows_counts: bool,
     pub(crate) closes: Option<UnixMinutes>,
     pub(crate) opens: Option<UnixMinutes>,
     /// Whether the log admits the ingest key of this node: otherwise none of its batches would ever
@@ -36,6 +39,7 @@ impl Committed {
             tree: log.tree().clone(),
             checkpoint,
             sealed_through,
+            knows_counts: log.knows_counts(),
             closes: log.window().closes,
             opens: log.window().opens.or(log.definition().opens),
             admits_this_node: log.node_key(node).is_some(),

@@ -189,7 +189,7 @@ impl ElectionHandle {
     pub(crate) fn ballot_key(&self) -> Option<BallotSecretKey> {
         stack_used();
         let secrets = self.secrets.read();
-        secrets.as_ref().map(|secrets| secrets.ballot_key.clone())
+        secrets.as_ref().and_then(|secrets| secrets.ballot_key.clone())
     }
 
     /// Derives the id of a request with an idempotency key.
@@ -214,6 +214,11 @@ impl ElectionHandle {
         stack_used();
         let secrets = self.secrets.read();
         secrets.as_ref().map(|secrets| secrets.request_key.voter_token(request))
+    }
+
+    /// Whether the keys are in memory.
+    pub(crate) fn has_secrets(&self) -> bool {
+        self.secrets.read().is_some()
     }
 
     /// Drops the keys; they are zeroed.

@@ -72,6 +72,10 @@ pub enum ResultsError {
         /// The state of the election.
         state: State,
     },
+    /// This node follows the log and does not decide: it has no running counts that the log does
+    /// not open.
+    #[error("this node does not know the running counts of this election")]
+    NotHere,
     /// An engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -269,10 +273,10 @@ impl Node {
             },
             _ => false,
         };
-        if shown {
-            Ok(committed.results.clone())
-        } else {
-            Err(ResultsError::Withheld { policy, state })
+        match (shown, committed.knows_counts) {
+            (true, true) => Ok(committed.results.clone()),
+            (true, false) => Err(ResultsError::NotHere),
+            (false, _) => Err(ResultsError::Withheld { policy, state }),
         }
     }
 

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use votekit_core::ballot::BallotSecretKey;
-use votekit_core::batch::Batch;
+use votekit_core::batch::{Batch, SealedEnvelope};
+use votekit_core::decision::{Entry, Outcome};
 use votekit_core::election::State;
 use votekit_core::election_log::{CheckError, Effect, ElectionLog, ReplayError, batches_of_block};
 use votekit_core::id::BatchNumber;
@@ -19,7 +20,7 @@ use crate::context::NodeContext;
 use crate::election::{Committed, ElectionHandle, Submission};
 use crate::recovery::{BlockSource, READ_AT_ONCE, check_head, check_root, is_decided};
 use crate::roll_store::{self, Rolls};
-use crate::seal::sealer::{Sealer, corrupt};
+use crate::seal::sealer::{Sealer, corrupt, recognised};
 
 /// Blocks read in one call.
 const BLOCKS_AT_ONCE: usize = 16;
@@ -37,7 +38,7 @@ impl Sealer {
         if head.height > self.cell.committed().height {
             self.catch_up_to(head).await?;
         }
-        if matches!(self.state(), State::Open | State::Closing) {
+        if self.shared.reads_staging() && matches!(self.state(), State::Open | State::Closing) {
             self.read_seal_queue(READ_AT_ONCE).await?;
         }
         self.catch_up_with_own_folder();
@@ -49,7 +50,7 @@ impl Sealer {
     pub(crate) fn catch_up_with_own_folder(&mut self) {
         // Another node may have purged: keys destroyed on disk must not stay in memory.
         if self.state() >= State::Certified
-            && self.cell.ballot_key().is_some()
+            && self.cell.has_secrets()
             && !self.shared.folder.has_ballot_key(self.cell.law_id())
         {
             self.cell.forget_secrets();
@@ -89,7 +90,11 @@ impl Sealer {
             });
         }
         let any = !staged.is_empty();
-        self.seal_queue.put(staged);
+        if self.shared.decides() {
+            self.seal_queue.put(staged);
+        } else {
+            self.seal_queue.skip(&staged);
+        }
         Ok(any)
     }
 
@@ -128,14 +133,18 @@ impl Sealer {
                 return Err(corrupt(&format!("block {from} of {law_id} is missing")));
             }
             for block in blocks {
-                self.read_block(block, &head).await?;
+                if self.shared.decides() {
+                    self.read_block(block, &head).await?;
+                } else {
+                    self.follow_block(block, &head).await?;
+                }
             }
         }
         let (committed, manifest) = {
             let log = self.cell.log();
             check_head(&log, &head.checkpoint, head.size)
                 .map_err(|rule| corrupt(&format!("{law_id} has forked: {rule}")))?;
-            if log.evidence_missing() && log.state() < State::Certified {
+            if self.shared.decides() && log.evidence_missing() && log.state() < State::Certified {
                 return Err(corrupt(&format!("evidence of {law_id} is missing")));
             }
             let committed = Committed::of(&log, self.node, head.checkpoint, head.sealed_through);
@@ -163,12 +172,34 @@ impl Sealer {
             .collect();
         let shared = Arc::clone(&self.shared);
         let head = (block.height == head.height).then(|| head.checkpoint.clone());
-        self.blocking(move |cell| check_and_apply(&shared, cell, &block, head.as_deref(), batches))
+        let entries = self
+            .blocking(move |cell| check_and_apply(&shared, cell, &block, head.as_deref(), batches))
             .await??;
+        let mut recognised = recognised(&entries);
         for number in &numbers {
             let Some(batch) = self.seal_queue.remove(number) else { continue };
-            for envelope in batch.envelopes() {
-                self.shared.pending.resolve(&envelope.request);
+            for SealedEnvelope { request, .. } in batch.envelopes() {
+                self.shared.pending.resolve(&request, recognised(&request));
+            }
+        }
+        Ok(())
+    }
+
+    /// Accepts a block as stored: this node does not decide.
+    async fn follow_block(&mut self, block: StoredBlock, head: &Head) -> Result<(), EngineError> {
+        let head = (block.height == head.height).then(|| head.checkpoint.clone());
+        let outcomes =
+            self.blocking(move |cell| follow_and_apply(cell, &block, head.as_deref())).await??;
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Decided(entry) => {
+                    let entry = [entry];
+                    let request = &entry[0].request;
+                    self.shared.pending.resolve(request, recognised(&entry)(request));
+                }
+                Outcome::Replayed(replay) => {
+                    self.shared.pending.resolve(&replay.request, None);
+                }
             }
         }
         Ok(())
@@ -182,16 +213,16 @@ fn check_and_apply(
     block: &StoredBlock,
     checkpoint: Option<&[u8]>,
     batches: HashMap<BatchNumber, Arc<Batch>>,
-) -> Result<(), EngineError> {
+) -> Result<Vec<Entry>, EngineError> {
     let law_id = cell.law_id();
     let rolls = Rolls::new(&shared.folder, law_id);
     let ballot_key = cell.ballot_key();
     let mut source =
         BlockSource { batches: &batches, ballot_key: ballot_key.as_ref(), rolls: Some(&rolls) };
-    let effect = {
+    let (effect, entries) = {
         let log = cell.log();
         match check_block(&log, block, ballot_key.as_ref(), &mut source) {
-            Ok(effect) => effect,
+            Ok(checked) => checked,
             Err(error) => {
                 return Err(corrupt(&match rolls.failure() {
                     Some(roll) => format!("a roll that the log names is not available: {roll}"),
@@ -200,11 +231,39 @@ fn check_and_apply(
             }
         }
     };
+    check_signed_root(cell, &effect, checkpoint)?;
+    cell.apply(effect);
+    Ok(entries)
+}
+
+/// Accepts the leaves of a block as stored, and applies them. Returns the outcome of each envelope.
+fn follow_and_apply(
+    cell: &ElectionHandle,
+    block: &StoredBlock,
+    checkpoint: Option<&[u8]>,
+) -> Result<Vec<Outcome>, EngineError> {
+    let law_id = cell.law_id();
+    let mut outcomes = Vec::new();
+    let effect = cell
+        .log()
+        .follow(&block.leaves, &mut |outcome| outcomes.push(*outcome))
+        .map_err(|error| corrupt(&format!("block {} of {law_id}: {error}", block.height)))?;
+    check_signed_root(cell, &effect, checkpoint)?;
+    cell.apply(effect);
+    Ok(outcomes)
+}
+
+/// The last block must have the root that is signed.
+fn check_signed_root(
+    cell: &ElectionHandle,
+    effect: &Effect,
+    checkpoint: Option<&[u8]>,
+) -> Result<(), EngineError> {
+    let law_id = cell.law_id();
     if let Some(checkpoint) = checkpoint {
         check_root(effect.size(), &effect.root(), checkpoint)
             .map_err(|rule| corrupt(&format!("{law_id} has forked: {rule}")))?;
     }
-    cell.apply(effect);
     Ok(())
 }
 
@@ -215,13 +274,13 @@ fn check_block(
     block: &StoredBlock,
     ballot_key: Option<&BallotSecretKey>,
     source: &mut BlockSource<'_>,
-) -> Result<Effect, ReplayError> {
+) -> Result<(Effect, Vec<Entry>), ReplayError> {
     // Without the ballot key there is no evidence, and this dummy key decrypts nothing.
     let no_key = BallotSecretKey::from_bytes([0; 32]);
     match log.check(&block.leaves, ballot_key.unwrap_or(&no_key), source) {
-        Ok(proposal) => Ok(proposal.effect),
+        Ok(proposal) => Ok((proposal.effect, proposal.block.entries)),
         Err(CheckError::MissingEvidence { .. } | CheckError::UnknownSums { .. }) => {
-            Ok(log.replay(&block.leaves, source)?)
+            Ok((log.replay(&block.leaves, source)?, Vec::new()))
         }
         Err(error) => Err(error.into()),
     }

@@ -93,6 +93,13 @@ impl SealQueue {
         }
     }
 
+    /// Passes over batches read after [`SealQueue::read_through`]: this node does not decide them.
+    pub(crate) fn skip(&mut self, staged: &[Staged]) {
+        if let Some(last) = staged.last() {
+            self.read_through = last.id;
+        }
+    }
+
     /// A waiting batch.
     pub(crate) fn batch(&self, number: &BatchNumber) -> Option<&Arc<Batch>> {
         self.waiting.get(self.places.get(number)?).map(|waiting| &waiting.batch)

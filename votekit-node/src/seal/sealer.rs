@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use votekit_core::batch::VerifiedBatch;
-use votekit_core::decision::{Decision, Entry};
+use votekit_core::batch::{SealedEnvelope, VerifiedBatch};
+use votekit_core::decision::{Decision, Entry, InvalidReason};
 use votekit_core::election::State;
 use votekit_core::election_log::{
     BlockContent, BlockMaker, ElectionLog, ElectionLogError, LogEvent, Proposal,
 };
-use votekit_core::id::NodeId;
+use votekit_core::id::{NodeId, RequestId};
 use votekit_core::instant::UnixMillis;
 use votekit_store::retry::is_passing;
 use votekit_store::{Conflict, EngineError, StagingId};
@@ -247,7 +247,8 @@ impl Sealer {
             () = tokio::time::sleep(TICK) => {}
         }
         let Position { height, staged } = *self.positions.borrow_and_update();
-        if height != self.cell.committed().height || staged > self.seal_queue.read_through() {
+        let has_staged = self.shared.reads_staging() && staged > self.seal_queue.read_through();
+        if height != self.cell.committed().height || has_staged {
             self.follow().await?;
         } else {
             self.catch_up_with_own_folder();
@@ -461,12 +462,15 @@ impl Sealer {
 
     /// Resolves the requests that are now decided, and counts them.
     fn announce(&self, batches: &[VerifiedBatch], entries: &[Entry]) {
+        let mut recognised = recognised(entries);
         for batch in batches {
             // Envelopes carry whole minutes; for requests that it issued this node has the exact
             // time.
             let waited = batch
                 .envelopes()
-                .filter_map(|envelope| self.shared.pending.resolve(&envelope.request))
+                .filter_map(|SealedEnvelope { request, .. }| {
+                    self.shared.pending.resolve(&request, recognised(&request))
+                })
                 .map(|issued| issued.elapsed())
                 .max();
             if let Some(waited) = waited {
@@ -484,6 +488,19 @@ impl Sealer {
         metrics::validated(Status::Accepted, accepted);
         metrics::validated(Status::Duplicate, duplicate);
         metrics::validated(Status::Invalid, invalid);
+    }
+}
+
+/// Whether the credential of a request was right, by the entries of its block. To be asked in the
+/// order of the entries, which are those of the envelopes that are no replay.
+pub(crate) fn recognised(entries: &[Entry]) -> impl FnMut(&RequestId) -> Option<bool> + '_ {
+    let mut entries = entries.iter().peekable();
+    move |request| {
+        let entry = entries.next_if(|entry| entry.request == *request)?;
+        Some(!matches!(
+            entry.decision,
+            Decision::Invalid { reason: InvalidReason::Unknown | InvalidReason::Revoked, .. }
+        ))
     }
 }
 

@@ -93,7 +93,8 @@ fn measure(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result<
     node::load(&workbench.votekit, hashes, &data, Some(seal))?;
     node::create_and_open(&workbench.votekit, &data, Some(seal))?;
     wait("the nodes know the election", || {
-        nodes.iter().all(|node| node.get(&checkpoint()).is_ok_and(|text| text.contains(LAW)))
+        let election = format!("/api/v1/elections/{LAW}");
+        nodes.iter().all(|node| node.get(&election).is_ok_and(|text| text.contains(LAW)))
     })?;
     let recordings = recordings(workbench, &nodes)?;
     let before = processor_seconds(&rig, &nodes)?;
@@ -138,7 +139,8 @@ fn start(workbench: &Workbench, rig: &Rig, data: &Path) -> Result<[Node; 3]> {
                 url.push_str(&format!("?application_name={role}"));
             }
         }
-        options.push(("--roles", role.to_owned()));
+        let query = if role == "seal" { ",query" } else { "" };
+        options.push(("--roles", format!("{role}{query}")));
         Node::start_on(&workbench.votekit, data, role, &options)
     };
     let [ingest, validate, seal] = ROLES;
@@ -156,10 +158,6 @@ fn recordings(workbench: &Workbench, nodes: &[Node; 3]) -> Result<Vec<Recording>
             Recording::start(node.pid(), &folder)
         })
         .collect()
-}
-
-fn checkpoint() -> String {
-    format!("/log/{LAW}/checkpoint")
 }
 
 fn wait(what: &str, holds: impl Fn() -> bool) -> Result<()> {

@@ -11,7 +11,8 @@ use crate::chaos::LAW;
 use crate::chaos::node::{Addresses, Node, answer};
 use crate::services::Site;
 
-/// The role of a node. Each node has only one, so that the effect of its death shows.
+/// The part of a node. Each has one of the roles on a vote's way, so that the effect of its death
+/// shows. A node that follows the log and one that decides both show their checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     Ingest,
@@ -20,11 +21,11 @@ pub(super) enum Part {
 }
 
 impl Part {
-    const fn role(self) -> &'static str {
+    const fn roles(self) -> &'static str {
         match self {
             Self::Ingest => "ingest",
-            Self::Validate => "validate",
-            Self::Seal => "seal",
+            Self::Validate => "validate,query",
+            Self::Seal => "seal,query",
         }
     }
 }
@@ -104,7 +105,7 @@ impl Member {
             "--name",
             &self.name,
             "--roles",
-            self.part.role(),
+            self.part.roles(),
         ]);
         for (option, url) in ["--registry", "--ballot-box", "--ledger"].iter().zip(&self.services) {
             command.args([*option, url]);
