@@ -257,11 +257,19 @@ impl Session {
         written
     }
 
-    /// Sends a command that runs outside a transaction and may take long.
+    /// Sends a command that runs outside a transaction and may take minutes, such as `VACUUM`.
     pub(super) async fn maintain(&mut self, command: &str) -> Result<(), EngineError> {
-        let client = self.client()?;
-        let done = client.batch_execute(command).await;
-        done.map_err(|error| fault::of_statement(&error, Access::Read))
+        // The limit for statements would cancel it on a large table. Each is a call of its own:
+        // several in one call are one transaction.
+        for command in ["SET statement_timeout = 0", command, "RESET statement_timeout"] {
+            let client = self.client()?;
+            if let Err(error) = client.batch_execute(command).await {
+                let error = fault::of_statement(&error, Access::Read);
+                // The next user of the connection must not inherit the lifted limit.
+                return self.give_up(error);
+            }
+        }
+        Ok(())
     }
 
     async fn inspect(&mut self) -> Result<(), EngineError> {
