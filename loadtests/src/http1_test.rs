@@ -69,7 +69,7 @@ async fn answers_are_read_however_they_are_cut() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_is_refused() {
+async fn malformed_answers_are_refused() {
     let too_long = format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(HEAD_LENGTH_MAX));
     for answer in [
         b"SSH-2.0-OpenSSH\r\n".as_slice(),

@@ -64,7 +64,7 @@ fn a_cut_file_is_refused() {
 }
 
 #[test]
-fn numbers_that_name_no_batch_are_told() {
+fn unknown_batch_numbers_are_reported() {
     let (desk, _, number) = voted();
     for wrong in
         ["7", "3f1c9a0b7e55d2c4/1", "3f1c9a0b7e55d2c4/1/7/9", "3F1C9A0B7E55D2C4/1/7", "x/1/1"]

@@ -82,7 +82,7 @@ fn one_vote_is_cast_from_standard_input() {
 }
 
 #[test]
-fn a_vote_that_does_not_count_is_told_as_such() {
+fn a_vote_that_does_not_count_is_reported_as_such() {
     let (desk, electors) = poll::opened(5);
     poll::revoke(&desk, &electors[4]);
     desk.run(&["load", "supplement", "--data", "node"]).succeeds();

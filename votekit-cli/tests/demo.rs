@@ -69,7 +69,7 @@ fn its_json_says_the_same_in_one_line() {
 }
 
 #[test]
-fn with_keep_the_node_serves_until_it_is_told_to_stop() {
+fn with_keep_the_node_serves_until_a_signal_stops_it() {
     let desk = Desk::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_votekit"));
     command

@@ -131,7 +131,7 @@ fn another_pepper_is_found() {
 }
 
 #[test]
-fn a_file_that_is_no_key_is_refused() {
+fn a_malformed_key_file_is_refused() {
     let desk = hashed();
     desk.write("key", "secret stuff");
     let refused = desk.run(&["manifest", "sign", "hashes", "--key", "key"]);

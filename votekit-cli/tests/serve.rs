@@ -22,7 +22,7 @@ fn refused(desk: &Desk, environment: &str, arguments: &str) -> Outcome {
 }
 
 #[test]
-fn a_node_makes_its_folder_and_tells_where_it_listens() {
+fn a_node_creates_its_folder_and_prints_its_addresses() {
     let desk = Desk::new();
     let node = Node::serve(&desk);
     let http = Http::new();

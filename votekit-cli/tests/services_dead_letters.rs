@@ -27,7 +27,7 @@ fn a_box_that_is_not_there_is_not_made() {
 }
 
 #[test]
-fn each_bad_address_is_told_with_a_hint() {
+fn each_bad_address_is_reported_with_a_hint() {
     let desk = Desk::new();
     for (address, told) in [
         ("redis://localhost", "begins with redis:// and not with amqp://"),

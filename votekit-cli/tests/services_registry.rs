@@ -62,7 +62,7 @@ fn a_registry_is_rebuilt_from_the_ledger_and_its_rolls() {
 }
 
 #[test]
-fn what_differs_from_the_log_is_told() {
+fn differences_from_the_log_are_reported() {
     let (desk, url, prefix) = voted();
     rebuild(&desk, &url).succeeds();
     // All marks are lost, as by a failover.

@@ -89,7 +89,7 @@ fn a_log_on_a_full_disk_changes_nothing() {
 }
 
 #[test]
-fn a_log_reader_that_reads_nothing_holds_nobody_up() {
+fn a_stalled_log_reader_does_not_delay_other_clients() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     // So small that the first lines fill it.
     rustix::pipe::fcntl_setpipe_size(&writer, 4096).expect("set");
@@ -170,7 +170,7 @@ fn a_node_that_starts_on_a_full_disk_is_not_healthy() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused_and_the_node_answers_on() {
+fn special_files_are_refused_and_the_node_keeps_answering() {
     let (desk, electors) = poll::opened(3);
     let node = Node::serve(&desk);
     let http = Http::new();

@@ -125,7 +125,7 @@ fn links_and_empty_folders_fail_a_bundle() {
 }
 
 #[test]
-fn damage_is_told_with_its_file() {
+fn damage_is_reported_with_its_file() {
     for (name, rule) in [
         ("leaves.jsonl", "root"),
         ("results.json", "derived"),
@@ -175,7 +175,7 @@ fn failures_that_may_follow_from_a_damaged_line_are_marked_once() {
 }
 
 #[test]
-fn files_too_many_and_too_few_are_told() {
+fn extra_and_missing_files_are_reported() {
     let folder = copy();
     fs::write(folder.path().join("notes.txt"), "more").expect("written");
     fs::remove_file(folder.path().join("results.csv")).expect("removed");

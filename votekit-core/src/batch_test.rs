@@ -78,7 +78,7 @@ fn another_key_spoils_every_choice_but_loses_no_envelope() {
 }
 
 #[test]
-fn another_nodes_key_is_told_apart() {
+fn another_nodes_key_is_distinguished() {
     let batch = seal(&[envelope(1, 0)], false);
     let other = NodeKey::from_seed(&[77; 32]).public_key();
     assert_eq!(batch.verify(&law_id(), &other), Err(BatchError::Node { number: batch.number() }));

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_element_is_refused() {
+    fn malformed_elements_are_refused() {
         let mut sum = CommitmentSum::new(1);
         let bad = Commitment::from_bytes([0xff; 32]);
         assert_eq!(sum.add(&[bad]), Err(CommitmentError::Encoding { position: 1 }));

@@ -160,7 +160,7 @@ fn characters_that_cannot_be_seen_are_named() {
 }
 
 #[test]
-fn bad_headers_are_told_apart() {
+fn bad_headers_are_distinguished() {
     assert!(matches!(header_error(b""), RollError::Empty { .. }));
     assert!(matches!(header_error(b"\xef\xbb\xbf"), RollError::Empty { .. }));
     assert!(matches!(header_error(b"\n\r\n\n"), RollError::Empty { .. }));
@@ -239,7 +239,7 @@ fn a_header_that_cannot_be_read_names_the_cause() {
 }
 
 #[test]
-fn a_header_alone_is_no_error_here_and_has_no_rows() {
+fn a_header_alone_is_accepted_and_has_no_rows() {
     let hashed = hash(b"nas,code,law_id");
     assert_eq!((hashed.rows, hashed.laws.len(), hashed.faults.len()), (0, 0, 0));
 }
@@ -263,7 +263,7 @@ fn a_stray_quotation_mark_spoils_no_other_row() {
 
 /// Rows after such a fault may be lost, so the number of bad rows does not say how many.
 #[test]
-fn faults_that_may_hide_other_rows_are_told_from_those_that_do_not() {
+fn faults_that_may_hide_other_rows_are_distinguished() {
     let rows = |second: &str, third: &str| {
         format!(
             "nas,code,law_id,nom\n123456789,ABC123,L1,Roy\n123456780,ABC124,L1,{second}\n\
@@ -362,7 +362,7 @@ fn exact_duplicates_are_faults_and_two_codes_are_conflicts() {
 }
 
 #[test]
-fn rows_of_laws_that_nobody_asked_for_are_counted_and_ignored() {
+fn rows_of_unselected_laws_are_counted_and_ignored() {
     let roll = b"nas,code,law_id\n123456789,ABC123,L1\n1,x,L2\n123456780,ABC123,L2\n,,L 3\n";
     let rules = RollRules { laws: ["L1".parse().expect("a law id")].into(), check_digit: false };
     let (hashed, _) = hash_all(roll, 1 << 20, &rules).expect("a readable roll");

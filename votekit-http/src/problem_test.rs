@@ -98,7 +98,7 @@ fn a_poll_is_early_or_closed_by_state_and_time() {
 }
 
 #[test]
-fn waits_are_told_in_whole_seconds_rounded_up() {
+fn retry_after_is_in_whole_seconds_rounded_up() {
     let header = |retry_after| {
         Problem::BackOff { retry_after }.into_response().headers()[RETRY_AFTER].clone()
     };

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_refused_with_its_rule() {
+    fn malformed_ranges_are_refused_with_their_rule() {
         for (text, rule) in [
             ("proxy.example.ca", "does not read"),
             ("10.0.0.0/", "no number"),

@@ -23,7 +23,7 @@ fn keys_are_made_once_and_private() {
 }
 
 #[test]
-fn a_damaged_key_is_told() {
+fn a_damaged_key_is_reported() {
     let temporary = folder();
     drop(DataFolder::open(temporary.path(), None).expect("new"));
     for name in ["node", "log", "cosigner"] {

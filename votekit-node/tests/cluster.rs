@@ -256,7 +256,7 @@ async fn another_sealer_takes_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_node_that_is_gone_for_good_is_retired() {
+async fn a_permanently_lost_node_can_be_retired() {
     let place = Place::new(20);
     let engine = engine(&place.path("engine"), NO_FAULTS);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
@@ -439,7 +439,7 @@ fn batch_for(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_batch_of_an_election_that_nobody_knows_is_kept() {
+async fn a_batch_of_an_unknown_election_is_kept() {
     let place = Place::new(10);
     let engine = engine(&place.path("engine"), NO_FAULTS);
     let key = BallotSecretKey::from_seed(&[3; 32]).public_key();

@@ -79,7 +79,7 @@ async fn told(node: &Node, requests: &[(RequestId, Decision)]) -> String {
 
 /// The report of a node that replays the whole log of a stopped one. The stop itself adds the end
 /// of an epoch to the log.
-async fn told_by_replay(place: &Place, requests: &[(RequestId, Decision)]) -> String {
+async fn fingerprint_by_replay(place: &Place, requests: &[(RequestId, Decision)]) -> String {
     let node = replay(place).await;
     let told = told(&node, requests).await;
     node.shutdown().await;
@@ -112,7 +112,7 @@ async fn a_snapshot_gives_what_the_log_gives() {
         let node = opened(&place, policy, every).await;
         let mut requests = a_day(&place, &node).await;
         node.shutdown().await;
-        let by_replay = told_by_replay(&place, &requests).await;
+        let by_replay = fingerprint_by_replay(&place, &requests).await;
         let node = start(&place, config()).await;
         assert_eq!(told(&node, &requests).await, by_replay, "{policy:?} {every}");
         // Voting continues from the same state: attempts are counted, revoked codes stay revoked,
@@ -161,7 +161,7 @@ async fn the_tail_is_read_after_an_older_snapshot() {
     let node = start(&place, config()).await;
     requests.extend(a_day(&place, &node).await);
     node.shutdown().await;
-    let whole = told_by_replay(&place, &requests).await;
+    let whole = fingerprint_by_replay(&place, &requests).await;
     fs::write(snapshots(&place).join("head"), older).expect("written");
     let node = start(&place, config()).await;
     assert_eq!(told(&node, &requests).await, whole);
@@ -179,7 +179,7 @@ async fn each_election_has_its_own() {
     node.create(other).await.expect("created");
     let requests = vec![cast(&node, 1, "oui").await];
     node.shutdown().await;
-    let before = told_by_replay(&place, &requests).await;
+    let before = fingerprint_by_replay(&place, &requests).await;
     // The snapshot of one election in the place of another's is rejected.
     let theirs = place.path("node").join("snapshots/L2025-002/head");
     fs::copy(snapshots(&place).join("head"), &theirs).expect("copied");
@@ -222,7 +222,7 @@ async fn a_damaged_snapshot_is_not_believed() {
     let last = node.submit(&vote(3, "oui"), None, None).await.expect("taken");
     decided(&node, last).await;
     node.shutdown().await;
-    let before = told_by_replay(&place, &requests).await;
+    let before = fingerprint_by_replay(&place, &requests).await;
     assert!(snapshots(&place).join("segment-000000").exists());
     for (number, damage) in damages.into_iter().enumerate() {
         damage(&snapshots(&place));

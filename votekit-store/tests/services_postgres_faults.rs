@@ -67,7 +67,7 @@ async fn each_part_of_an_address_may_be_wrong() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_wrong_is_told_and_tls_that_is_missing() {
+async fn a_wrong_password_and_missing_tls_are_reported() {
     let server = PrivateServer::start("scram-sha-256");
     let right = server.address("faults");
     PostgresLedger::open(&parsed(&right)).await.expect("the password is right");
@@ -101,7 +101,7 @@ async fn a_server_that_may_lose_what_it_confirms_is_refused() {
 }
 
 #[tokio::test]
-async fn schemas_of_others_and_of_other_versions_are_told() {
+async fn foreign_schemas_and_other_versions_are_reported() {
     let schema = fresh_schema();
     run(&format!("CREATE SCHEMA {schema}; CREATE TABLE {schema}.votes (id int)"));
     refused(&address(&schema), "other people's tables", "?schema=").await;
@@ -141,7 +141,7 @@ async fn schemas_of_others_and_of_other_versions_are_told() {
 }
 
 #[tokio::test]
-async fn what_was_changed_in_the_tables_is_told_as_damage() {
+async fn changed_tables_are_reported_as_damage() {
     let schema = fresh_schema();
     let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
     let mut log = ledger_samples::Log::new();

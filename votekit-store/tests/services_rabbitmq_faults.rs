@@ -33,7 +33,7 @@ async fn misconfigured(address: &ServiceAddress) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_bad_address_is_told_with_a_hint_and_without_the_password() {
+async fn each_bad_address_is_reported_with_a_hint_and_without_the_password() {
     let broker = broker();
     let host_and_port =
         broker.rsplit('@').next().expect("a broker").trim_end_matches('/').to_owned();
@@ -77,7 +77,7 @@ async fn each_bad_address_is_told_with_a_hint_and_without_the_password() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_queue_with_other_arguments_is_told() {
+async fn a_queue_with_other_arguments_is_reported() {
     let corner = Corner::new();
     let (_connection, channel) = corner.channel().await;
     let options = QueueDeclareOptions::durable();
@@ -91,7 +91,7 @@ async fn a_queue_with_other_arguments_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fewer_queues_than_others_use_are_told() {
+async fn fewer_queues_than_other_nodes_use_are_reported() {
     let corner = Corner::new();
     let _box = corner.ballot_box().await;
     let (reason, hint) = misconfigured(&corner.address_with_queues(1)).await;
@@ -102,7 +102,7 @@ async fn fewer_queues_than_others_use_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_queues_than_others_use_are_told() {
+async fn more_queues_than_other_nodes_use_are_reported() {
     let corner = Corner::new();
     let _box = corner.ballot_box().await;
     let (reason, hint) = misconfigured(&corner.address_with_queues(3)).await;
@@ -323,7 +323,7 @@ fn work(ballot_box: &Arc<RabbitMqBallotBox>) -> tokio::task::JoinHandle<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_letter_that_somebody_holds_blocks_settling() {
+async fn an_unacknowledged_dead_letter_blocks_settling() {
     let corner = Corner::new();
     let ballot_box = corner.ballot_box().await;
     let working = work(&ballot_box);

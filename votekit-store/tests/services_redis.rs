@@ -303,7 +303,7 @@ async fn marks_that_a_failover_forgot_make_hints_optimistic() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_is_gone_is_not_told_as_electors_that_are_unknown() {
+async fn a_lost_bucket_is_not_reported_as_unknown_electors() {
     let prefix = prefix();
     let registry = registry(&prefix).await;
     registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
@@ -434,7 +434,7 @@ fn misconfigured(refused: Result<(), EngineError>) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_server_without_room_is_told_before_and_while_it_is_loaded() {
+async fn a_server_without_room_is_reported_before_and_during_the_load() {
     let server = OneServer::start();
     let registry = server.open().await;
     let client = redis::Client::open(server.url()).expect("an address");
@@ -468,7 +468,7 @@ async fn a_server_without_room_is_told_before_and_while_it_is_loaded() {
 
 /// The ACL line of docs/operations.md grants exactly the rights that are needed.
 #[tokio::test]
-async fn the_rights_that_the_manual_names_are_enough_and_fewer_are_told() {
+async fn the_documented_rights_suffice_and_fewer_are_reported() {
     let manual =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md"))
             .expect("the manual");
@@ -561,7 +561,7 @@ async fn one(address: &str) -> redis::aio::MultiplexedConnection {
 }
 
 #[tokio::test]
-async fn a_roll_that_is_not_loaded_to_its_end_is_told_as_such_and_loaded_on() {
+async fn an_unfinished_load_is_reported_and_resumed() {
     let prefix = prefix();
     let registry = registry(&prefix).await;
     registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
@@ -661,7 +661,7 @@ async fn refused(text: &str, told: &str, hinted: &str) {
 }
 
 #[tokio::test]
-async fn each_bad_address_is_told_with_a_hint() {
+async fn each_bad_address_is_reported_with_a_hint() {
     let good = cluster();
     let good = good.trim_end_matches('/');
     assert!(ServiceAddress::parse(Service::Redis, "http://localhost").is_err(), "another scheme");

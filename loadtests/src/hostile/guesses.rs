@@ -261,7 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_told_apart() {
+    fn answers_are_distinguished() {
         let one = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 3\r\n\r\nabc";
         let both = [&one[..], b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"].concat();
         assert_eq!(answer(&both), Some((429, one.len())));

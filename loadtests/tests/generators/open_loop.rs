@@ -101,7 +101,7 @@ fn a_stall_shows_from_the_intended_time() {
 }
 
 #[test]
-fn errors_are_told_apart() {
+fn errors_are_distinguished() {
     let folder = tempfile::tempdir().expect("folder");
     let node = Node::start(|n, _| match n % 6 {
         0 => pending(n),

@@ -127,7 +127,7 @@ fn servers_and_nodes_end_when_chaos_on_services_is_killed() -> TestResult {
 }
 
 #[test]
-fn an_unknown_server_and_a_full_folder_are_told() -> TestResult {
+fn an_unknown_server_and_a_full_folder_are_reported() -> TestResult {
     let program = Program::new("services-refused")?;
     let unknown = program.run(&["kill", "redis-7"])?;
     assert!(

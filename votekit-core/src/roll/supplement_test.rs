@@ -228,7 +228,7 @@ proptest! {
 
     /// With no votes in between, every change of a supplement takes effect.
     #[test]
-    fn a_supplement_takes_effect_whole_while_nobody_votes(
+    fn a_supplement_without_concurrent_votes_takes_effect_whole(
         supplements in prop::collection::vec((changes(), changes()), 1..6),
     ) {
         let steps = supplements.into_iter().map(|(add, revoke)| (vec![], add, revoke)).collect();

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_the_password() {
+    fn errors_are_reported_without_the_password() {
         for (service, text, told) in [
             (Service::Redis, "http://:secret@localhost", "begins with http://"),
             (Service::Redis, "localhost:6379", "begins with localhost://"),

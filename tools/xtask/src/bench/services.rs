@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_is_told_only_beside_another() {
+    fn a_ratio_is_reported_only_with_a_baseline() {
         let seen = Seen {
             requests: 1,
             refused: 0,

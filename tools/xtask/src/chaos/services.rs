@@ -120,7 +120,7 @@ fn play(
         said.lines().next().unwrap_or_default()
     );
     let report = installation.check().context("the check")?;
-    tally.come_back = installation.told_to_come_back()?;
+    tally.come_back = installation.refused_with_retry_after()?;
     tally.takeovers = std::mem::take(&mut installation.takeovers);
     let violations = report.violations.clone();
     tally.report = Some(report);

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_ran_nothing_is_told() -> Result<()> {
+    fn an_engine_without_cases_is_reported() -> Result<()> {
         let missing = found(GOOD, &["embedded", "services"])?;
         assert_eq!(missing.len(), 3, "{missing:?}");
         let none =
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn other_counts_and_failures_are_told() -> Result<()> {
+    fn differing_counts_and_failures_are_reported() -> Result<()> {
         let fewer =
             found(&format!("{GOOD}{}", SERVICES.replace("29", "28")), &["embedded", "services"])?;
         assert_eq!(

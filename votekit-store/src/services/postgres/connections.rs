@@ -56,7 +56,7 @@ impl Connections {
             let mut client = connector.connect().await?;
             schema::prepare(&mut client, &connector.schema)
                 .await
-                .map_err(|fault| fault.told_at_opening(address))
+                .map_err(|fault| fault.map_open_error(address))
         };
         match tokio::time::timeout(OPENING_TIME, prepare).await {
             Ok(prepared) => prepared?,

@@ -41,7 +41,7 @@ impl From<tokio_postgres::Error> for Fault {
 }
 
 impl Fault {
-    pub(super) fn told_at_opening(self, address: &ServiceAddress) -> EngineError {
+    pub(super) fn map_open_error(self, address: &ServiceAddress) -> EngineError {
         match self {
             Self::Engine(error) => error,
             Self::Postgres(error) => Self::told(&error, address),

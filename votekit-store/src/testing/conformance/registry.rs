@@ -10,7 +10,7 @@ use crate::Hint::{Accepted, Duplicate, Revoked, Unknown};
 use crate::{EngineError, FirstUse, Hint, KnownElectors, Mark, Registry};
 
 pub(super) const CASES: &[Case] = &[
-    exact_case!(without_a_roll_every_credential_is_unknown_or_nothing_is_told),
+    exact_case!(without_a_roll_every_credential_is_unknown_or_marking_fails),
     case!(a_credential_that_is_on_no_roll_is_unknown),
     case!(the_first_request_is_expected_to_be_accepted),
     case!(the_first_request_again_is_the_first_still),
@@ -26,10 +26,10 @@ pub(super) const CASES: &[Case] = &[
     case!(a_spent_credential_is_neither_revoked_nor_replaced),
     case!(an_elector_is_readmitted_once_revoked),
     case!(a_revoked_credential_comes_back_when_it_is_added),
-    case!(an_election_restored_as_a_whole_stands_as_it_was_told),
+    case!(an_election_restored_as_a_whole_has_the_given_marks),
     case!(of_many_requests_at_once_exactly_one_is_first),
     case!(one_request_marked_by_many_at_once_counts_once),
-    case!(a_glance_marks_nothing_and_what_it_tells_is_true),
+    case!(a_peek_marks_nothing_and_agrees_with_the_marks),
 ];
 
 async fn expect(
@@ -45,7 +45,7 @@ async fn expect(
 
 /// A shared registry without a roll may have lost it. It then returns `Unavailable`, on every
 /// retry.
-async fn without_a_roll_every_credential_is_unknown_or_nothing_is_told(
+async fn without_a_roll_every_credential_is_unknown_or_marking_fails(
     place: &dyn Place,
 ) -> Outcome {
     let registry = place.open().await?.registry;
@@ -332,7 +332,7 @@ async fn one_request_marked_by_many_at_once_counts_once(place: &dyn Place) -> Ou
 }
 
 /// An engine may return no hint from a peek, but a hint it returns must be true.
-async fn a_glance_marks_nothing_and_what_it_tells_is_true(place: &dyn Place) -> Outcome {
+async fn a_peek_marks_nothing_and_agrees_with_the_marks(place: &dyn Place) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=3)).await?;
     registry.apply(&law("L1"), &Changes { revoke: vec![key(3)], ..Changes::default() }).await?;
@@ -358,7 +358,7 @@ async fn a_glance_marks_nothing_and_what_it_tells_is_true(place: &dyn Place) -> 
         .await
 }
 
-async fn an_election_restored_as_a_whole_stands_as_it_was_told(place: &dyn Place) -> Outcome {
+async fn an_election_restored_as_a_whole_has_the_given_marks(place: &dyn Place) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=4)).await?;
     expect(&*registry, "L1", &[mark(1, 9), mark(4, 9)], &[Accepted; 2], "before").await?;

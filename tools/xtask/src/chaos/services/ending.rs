@@ -157,7 +157,7 @@ impl Installation {
     }
 
     /// Number of 503 answers, which ask voters to retry.
-    pub(super) fn told_to_come_back(&self) -> Result<usize> {
+    pub(super) fn refused_with_retry_after(&self) -> Result<usize> {
         let journal = BufReader::new(File::open(self.folder.join("journal.jsonl"))?);
         let mut count = 0;
         for line in journal.lines() {

@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_told_as_links() {
+    fn ports_are_replaced_by_link_ports() {
         let mut said =
             *b"*3\r\n$9\r\n127.0.0.1\r\n:20001\r\n-MOVED 1 127.0.0.1:20001\r\n:200015\r\n";
         tell_instead(&mut said, b":20001", b":45678");
