@@ -30,9 +30,9 @@ fn each_verb_says_what_is_wrong_with_an_address() {
     };
     let ledger =
         |words: &[&'static str]| [words, &["--data", "node", "--ledger", POSTGRES]].concat();
-    let redis = "begins with http:// and not with redis:// or rediss://";
-    let amqp = "begins with http:// and not with amqp:// or amqps://";
-    let postgres = "begins with mysql:// and not with postgres:// or postgresql://";
+    let redis = "begins with http://, expected redis:// or rediss://";
+    let amqp = "begins with http://, expected amqp:// or amqps://";
+    let postgres = "begins with mysql://, expected postgres:// or postgresql://";
     for (words, told) in [
         (serve([REDIS, good[1], good[2]]), redis),
         (serve([good[0], AMQP, good[2]]), amqp),

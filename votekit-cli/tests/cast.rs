@@ -136,9 +136,9 @@ fn what_is_malformed_is_refused_before_it_is_sent() {
     desk.run_with_input(&["cast", "--node", &node.public, "--law", "NOPE"], b"")
         .fails(3, &["election"]);
     one(&desk, &nobody(), &lines(&electors[0], "oui"), &[])
-        .fails(4, &["cannot be reached", "hint: is it running"]);
+        .fails(4, &["cannot be reached", "hint: check that it is running"]);
     one(&desk, "127.0.0.1", "", &[])
-        .fails(2, &["is no address of a node", "hint: such as http://127.0.0.1:8080"]);
+        .fails(2, &["is not the address of a node", "hint: such as http://127.0.0.1:8080"]);
     desk.run(&["cast", "--node", &node.public, nas, code]).fails(2, &["unexpected argument"]);
     desk.run(&["cast", "--node", &node.public, "--at-once", "5"]).fails(2, &["--from"]);
 }
@@ -280,7 +280,7 @@ fn files_that_cannot_be_cast_are_refused_whole() {
         ),
         (
             format!("nas,code,law_id,vote\n{nas},{code}, {LAW},oui\n").into_bytes(),
-            &["line 2, law_id: character 1 is U+0020 (a space), which cannot be seen"],
+            &["line 2, law_id: character 1 is U+0020 (a space), which is invisible"],
         ),
     ] {
         desk.write("votes.csv", &bytes);

@@ -43,7 +43,7 @@ fn it_ends_with_a_report_that_names_every_kind_of_vote() {
     let receipt =
         ["verify", "receipt", "votekit-demo/receipt.tlog-proof", "--policy", "votekit-demo/policy"];
     desk.run(&[&receipt[..], &["--bundle", "votekit-demo/bundle"]].concat()).succeeds();
-    desk.run(&["demo"]).fails(4, &["votekit-demo already exists", "hint: name another folder"]);
+    desk.run(&["demo"]).fails(4, &["votekit-demo already exists", "hint: choose another folder"]);
     desk.run(&["demo", "--electors", "3"]).fails(2, &["20.."]);
 }
 

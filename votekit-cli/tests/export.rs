@@ -119,7 +119,7 @@ fn a_bundle_signed_under_another_policy_fails() {
 fn an_occupied_folder_is_refused_and_stays_as_it_is() {
     let desk = certified();
     desk.write("bundle", "a file");
-    let refused = ["bundle already exists", "hint: name another folder"];
+    let refused = ["bundle already exists", "hint: choose another folder"];
     desk.run(&["export", "bundle", "bundle", "--data", "node"]).fails(4, &refused);
     assert_eq!(desk.read("bundle"), b"a file");
     std::fs::create_dir(desk.path("publication")).expect("made");

@@ -42,5 +42,5 @@ fn a_pepper_that_others_can_read_is_warned_of() {
     desk.run(&["pepper", "generate", "-o", "p"]).succeeds();
     let shown = desk.shell("chmod 644 p && \"$VOTEKIT\" pepper show p");
     shown.succeeds();
-    assert!(shown.stderr.starts_with("warning: p can be read by others"), "{}", shown.stderr);
+    assert!(shown.stderr.starts_with("warning: p is readable by others"), "{}", shown.stderr);
 }

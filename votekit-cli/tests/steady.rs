@@ -386,7 +386,7 @@ fn a_check_reports_every_fault_and_starts_nothing() {
         &[
             &format!("cannot listen on 127.0.0.1:{port}: "),
             "(hint: another process listens there",
-            "admin_listen and metrics_listen are both to listen on 127.0.0.1:7 (hint: ",
+            "admin_listen and metrics_listen have the same address 127.0.0.1:7 (hint: ",
             "no.pem: ",
         ],
     );

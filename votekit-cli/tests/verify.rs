@@ -170,7 +170,7 @@ fn failures_that_may_follow_from_a_damaged_line_are_marked_once() {
     let bundle = folder.path().to_str().expect("text");
     let output = votekit(&["verify", "bundle", bundle, "--policy", &path("bundle.policy")]);
     assert_eq!(output.status.code(), Some(5));
-    let sentence = "what follows may follow from this";
+    let sentence = "the following failures may be consequences of this one";
     assert_eq!(stdout(&output).matches(sentence).count(), 1, "{}", stdout(&output));
 }
 
@@ -307,7 +307,7 @@ fn files_of_the_operating_system_fail_no_bundle() {
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
     assert!(
         stderr(&output)
-            .contains("manifests/Thumbs.db was put there by the operating system; delete it"),
+            .contains("manifests/Thumbs.db was created by the operating system; delete it"),
         "{}",
         stderr(&output)
     );

@@ -115,7 +115,7 @@ pub enum CommitmentError {
         found: usize,
     },
     /// The bytes are not a ristretto255 element in canonical form.
-    #[error("commitment {position} is no element of ristretto255")]
+    #[error("commitment {position} is not an element of ristretto255")]
     Encoding {
         /// Its position, from 1.
         position: usize,

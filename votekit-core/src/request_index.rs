@@ -132,7 +132,7 @@ pub struct RequestIndex {
 #[non_exhaustive]
 pub enum DecidedListError {
     /// A request occurs twice.
-    #[error("decided request {place} stands in the list before")]
+    #[error("decided request {place} is already in the list")]
     Repeated {
         /// The second position, from 0.
         place: usize,

@@ -148,12 +148,12 @@ fn characters_that_cannot_be_seen_are_named() {
         ,,\n";
     let found = faults(roll);
     let expected = [
-        "line 2, nas: character 4 is U+2007 (a space of another width), which cannot be seen",
-        "line 4, code: character 4 is U+200B (a zero-width space), which cannot be seen",
-        "line 5, law_id: character 3 is U+00A0 (a no-break space), which cannot be seen",
-        "line 6, law_id: character 3 is U+0020 (a space), which cannot be seen",
-        "line 7, law_id: character 1 is U+FEFF (a byte-order mark), which cannot be seen",
-        "line 8, law_id: character 4 is U+000D (a carriage return), which cannot be seen",
+        "line 2, nas: character 4 is U+2007 (a space of another width), which is invisible",
+        "line 4, code: character 4 is U+200B (a zero-width space), which is invisible",
+        "line 5, law_id: character 3 is U+00A0 (a no-break space), which is invisible",
+        "line 6, law_id: character 3 is U+0020 (a space), which is invisible",
+        "line 7, law_id: character 1 is U+FEFF (a byte-order mark), which is invisible",
+        "line 8, law_id: character 4 is U+000D (a carriage return), which is invisible",
         "line 9, row: the row holds separators only",
     ];
     assert_eq!(found, expected);
@@ -337,9 +337,8 @@ fn law_ids_that_differ_by_capitals_are_warned_of() {
     let roll = "nas,code,law_id\n000000042,7KQ2M9XA,L2025-001\n000000059,B3XQ77ZP,L2025-001\n000000067,C3XQ77ZP,l2025-001\n";
     assert_eq!(
         hash(roll.as_bytes()).warnings().iter().map(ToString::to_string).collect::<Vec<_>>(),
-        [
-            "the law ids L2025-001 (2 registered) and l2025-001 (1 registered) differ in capitals only: are they one law?"
-        ]
+        ["the law ids L2025-001 (2 registered) and l2025-001 (1 registered) differ in capitals \
+          only: are they the same law?"]
     );
 }
 
@@ -405,7 +404,7 @@ fn votes_are_read_by_the_rules_of_a_roll() {
         faults,
         [
             "line 4, vote: a choice has 1 to 50 characters of a-z, 0-9, '.', '_' and '-'",
-            "line 5, vote: character 1 is U+0020 (a space), which cannot be seen",
+            "line 5, vote: character 1 is U+0020 (a space), which is invisible",
             "line 6, nas: the row is cut short: this field is missing",
         ]
     );

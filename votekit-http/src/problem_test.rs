@@ -74,7 +74,7 @@ fn documents_have_the_members_of_rfc_9457_and_ours() {
     assert_eq!(
         json(Problem::OutcomeUnknown { request: RequestId::from_bytes([1; 16]) }),
         concat!(
-            r#"{"type":"urn:problem-type:votekit:outcome-unknown","title":"It is not known whether this was stored","status":503,"#,
+            r#"{"type":"urn:problem-type:votekit:outcome-unknown","title":"It is unknown whether this was stored","status":503,"#,
             r#""code":"outcome-unknown","detail":"retry with the same key: it counts once","request_id":"01010101010101010101010101010101"}"#
         )
     );

@@ -188,7 +188,8 @@ pub enum ConfigError {
     HalfTls,
     /// Votes would cross a network in clear.
     #[error(
-        "listening on {address} beyond this machine needs TLS: give tls_cert and tls_key, or the addresses of the proxies that speak TLS as tls_proxies"
+        "listening on {address} beyond this machine requires TLS: give tls_cert and tls_key, or \
+         the addresses of the TLS-terminating proxies as tls_proxies"
     )]
     PlainBeyondLoopback {
         /// The address.
@@ -196,7 +197,8 @@ pub enum ConfigError {
     },
     /// Administration or metrics would cross a network in clear.
     #[error(
-        "{setting} = {address} is beyond this machine, and speaks plain HTTP: only admin_beyond_loopback = true, on a network of your own, allows that"
+        "{setting} = {address} is plain HTTP beyond this machine: set admin_beyond_loopback = true \
+         to allow it on a private network"
     )]
     InternalBeyondLoopback {
         /// The setting.

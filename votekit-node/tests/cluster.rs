@@ -354,7 +354,10 @@ async fn a_ledger_that_was_put_back_is_not_followed() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    assert!(reason.contains("was put back") && reason.contains("shorter"), "{reason}");
+    assert!(
+        reason.contains("was restored from an older copy") && reason.contains("shorter"),
+        "{reason}"
+    );
     assert!(!ingest.health().await.healthy);
     assert_eq!(ingest.failure(), None);
     ingest.shutdown().await;
@@ -497,7 +500,7 @@ async fn forged_altered_and_renumbered_batches_change_nothing() {
         .publish(&Arc::new(batch(&own, 1, 1, &ballot_key)))
         .await
         .expect_err("the number is taken");
-    assert!(renumbered.to_string().contains("came again with"), "{renumbered}");
+    assert!(renumbered.to_string().contains("with another digest"), "{renumbered}");
     for elector in 1..10 {
         let request = cast(&node, elector, "k").await;
         assert!(matches!(decided(&node, request).await, Decision::Accepted { .. }));

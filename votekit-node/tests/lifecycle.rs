@@ -215,7 +215,9 @@ async fn a_binding_election_opens_only_when_it_is_safe() {
     node.create(request).await.expect("created");
     match node.open(&law(), OpenElection::default()).await {
         Err(AdminError::NotSafe { missing }) => {
-            for rule in ["a pepper", "after the close only", "by TLS", "named after you"] {
+            for rule in
+                ["a pepper", "after the close only", "over TLS", "named after your organisation"]
+            {
                 assert!(
                     missing.iter().any(|missing| missing.contains(rule)),
                     "{rule}: {missing:?}"

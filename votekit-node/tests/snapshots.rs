@@ -263,11 +263,11 @@ async fn a_ledger_that_was_put_back_is_not_gone_on_with() {
     fs::write(&ledger, older).expect("written");
     let ahead = refusal(&place).await;
     assert!(
-        ahead.contains("older ledger was put back under the log of L2025-001")
-            && ahead.contains("leaves, and the ledger holds"),
+        ahead.contains("ledger of L2025-001 was restored from an older copy")
+            && ahead.contains("leaves, the ledger has"),
         "{ahead}"
     );
-    assert!(refusal(&place).await.contains("the ledger holds"), "nor the second time");
+    assert!(refusal(&place).await.contains("the ledger has"), "nor the second time");
     // An operator may still start by a replay, and the next snapshot is of this log.
     let node = replay(&place).await;
     assert_eq!(told(&node, &requests).await.lines().last(), before.lines().last());
@@ -280,7 +280,7 @@ async fn a_ledger_that_was_put_back_is_not_gone_on_with() {
     // The log has grown beyond the snapshot, and is not its continuation.
     fs::write(snapshots(&place).join("head"), newer).expect("written");
     let other = refusal(&place).await;
-    assert!(other.contains("does not go on from the snapshot"), "{other}");
+    assert!(other.contains("does not continue the snapshot"), "{other}");
     replay(&place).await.shutdown().await;
 }
 
@@ -328,7 +328,7 @@ async fn damage_behind_a_snapshot_is_found_after_the_start() {
             assert!(tokio::time::timeout(Duration::from_millis(500), node.failed()).await.is_err());
         } else {
             let failed = tokio::time::timeout(WAIT, node.failed()).await.expect("the node stops");
-            assert!(failed.contains("was read again and is damaged"), "{failed}");
+            assert!(failed.contains("was re-read and is damaged"), "{failed}");
             assert!(!node.health().await.healthy);
         }
         node.shutdown().await;

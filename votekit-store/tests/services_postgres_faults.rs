@@ -104,9 +104,9 @@ async fn a_server_that_may_lose_what_it_confirms_is_refused() {
 async fn foreign_schemas_and_other_versions_are_reported() {
     let schema = fresh_schema();
     run(&format!("CREATE SCHEMA {schema}; CREATE TABLE {schema}.votes (id int)"));
-    refused(&address(&schema), "other people's tables", "?schema=").await;
+    refused(&address(&schema), "tables that are not votekit's", "?schema=").await;
     run(&format!("CREATE TABLE {schema}.schema_version (version_num text)"));
-    refused(&address(&schema), "other people's tables", "?schema=").await;
+    refused(&address(&schema), "tables that are not votekit's", "?schema=").await;
     drop_schema(&schema);
     let nothing = address(&schema);
     let told = PostgresReadView::open(&nothing).expect_err("there is nothing to read").to_string();

@@ -55,20 +55,20 @@ async fn each_bad_address_is_reported_with_a_hint_and_without_the_password() {
         ),
         (
             format!("{user_and_host}/no-such-host"),
-            "the virtual host no-such-host is not there",
+            "the virtual host no-such-host does not exist",
             "list_vhosts",
         ),
-        ("amqp://guest:secret-no@127.0.0.1:1".to_owned(), "nobody answers", "check host and port"),
+        ("amqp://guest:secret-no@127.0.0.1:1".to_owned(), "cannot connect", "check host and port"),
         (
             "amqp://guest:secret-no@no-such-host.invalid".to_owned(),
-            "nobody answers",
+            "cannot connect",
             "check host and port",
         ),
         (format!("amqps://guest:secret-no@{host_and_port}"), "TLS", "5671"),
         (format!("{broker}?ca_file={}", certificate.path().display()), "without TLS", "amqps://"),
         (format!("{broker}?prefix=a%20b"), "prefix", "?prefix=test"),
         (format!("{broker}?queues=0"), "from 1 to 64", "?queues=8"),
-        (format!("{broker}?queue=4"), "no parameter queue", "prefix, queues"),
+        (format!("{broker}?queue=4"), "unknown parameter queue", "prefix, queues"),
     ] {
         let (reason, hint) = misconfigured(&address(&text)).await;
         assert!(reason.contains(told) && hint.contains(hinted), "{text}: {reason}; {hint}");
@@ -121,7 +121,7 @@ async fn dead_letters_are_looked_for_where_a_ballot_box_is_alone() {
     let (corner, elsewhere) = (Corner::new(), Corner::new());
     let _box = corner.ballot_box().await;
     for (address, told, hinted) in [
-        (elsewhere.address(), "no ballot box of this prefix is there", "?prefix="),
+        (elsewhere.address(), "no ballot box with this prefix", "?prefix="),
         (corner.address_with_queues(1), "more than 1 validation queues", "?queues=N"),
         (corner.address_with_queues(3), "fewer than 3 validation queues", "?queues=N"),
     ] {
@@ -211,7 +211,7 @@ async fn garbage_in_the_queues_is_refused_and_stops_nothing() {
             "{note}"
         );
         assert!(
-            note["reason"].as_str().is_some_and(|reason| reason.contains("is no batch")),
+            note["reason"].as_str().is_some_and(|reason| reason.contains("is not a batch")),
             "{note}"
         );
     }
@@ -266,8 +266,7 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
     tokio::time::timeout(Duration::from_secs(120), put_aside).await.expect("it is put aside");
     let error = ballot_box.settle().await.expect_err("a dead letter").to_string();
     assert!(
-        error.contains("undecided batches were put aside")
-            && error.contains("votekit dead-letters drive"),
+        error.contains("undecided batches are in") && error.contains("votekit dead-letters drive"),
         "{error}"
     );
     // Listing changes nothing.
@@ -344,7 +343,7 @@ async fn an_unacknowledged_dead_letter_blocks_settling() {
     let _held = holder.next().await.expect("a letter").expect("whole");
     let error = ballot_box.settle().await.expect_err("a letter is held").to_string();
     assert!(
-        error.contains("somebody looks at the dead letters")
+        error.contains("another consumer holds the dead letters")
             && error.contains("votekit dead-letters"),
         "{error}"
     );
@@ -355,10 +354,10 @@ async fn an_unacknowledged_dead_letter_blocks_settling() {
         .await
         .expect_err("one at a time")
         .to_string();
-    assert!(error.contains("somebody looks at the dead letters"), "{error}");
+    assert!(error.contains("another consumer holds the dead letters"), "{error}");
     channel.close(200, "looked".into()).await.expect("closed");
     let error = ballot_box.settle().await.expect_err("it lies there again").to_string();
-    assert!(error.contains("undecided batches were put aside"), "{error}");
+    assert!(error.contains("undecided batches are in"), "{error}");
     DeadLetters::open(&corner.address()).await.expect("opened").drive().await.expect("driven");
     ballot_box.settle().await.expect("settled");
     working.abort();
@@ -401,7 +400,7 @@ async fn a_letter_that_is_driven_behind_the_barriers_is_noticed() {
     let working = work(&ballot_box);
     let error =
         settling.await.expect("it ends").expect_err("a batch stands behind a barrier").to_string();
-    assert!(error.contains("sent on their way again meanwhile"), "{error}");
+    assert!(error.contains("requeued meanwhile"), "{error}");
     ballot_box.settle().await.expect("settled");
     working.abort();
 }

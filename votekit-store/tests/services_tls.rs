@@ -116,8 +116,8 @@ async fn rabbitmq_is_believed_by_its_certificate() {
     let plain = server.address().replace("amqps://", "amqp://");
     refused(
         RabbitMqBallotBox::open(&parsed(Service::RabbitMq, &plain)).await,
-        "nobody answers",
-        "a port for TLS wants amqps://",
+        "cannot connect",
+        "a TLS port requires amqps://",
     );
 }
 
@@ -156,7 +156,7 @@ async fn redis_is_believed(as_cluster: bool) {
     refused(RedisRegistry::open(&at("127.0.0.1", "")).await, "certificate", "ca_file");
     refused(RedisRegistry::open(&at("localhost", &trusted)).await, "localhost", "host");
     let plain = parsed(Service::Redis, &format!("redis://127.0.0.1:{}", server.port));
-    refused(RedisRegistry::open(&plain).await, "it does not speak as Redis does", "rediss://");
+    refused(RedisRegistry::open(&plain).await, "is not in the Redis protocol", "rediss://");
 }
 
 /// A Redis server that accepts only TLS, killed when dropped.

@@ -76,7 +76,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 
 fn sample(args: &SampleArgs, context: &Context) -> Result<(), CommandError> {
     if let Some(law) = repeated(&args.laws) {
-        return Err(CommandError::usage(format!("the law {law} is named twice")));
+        return Err(CommandError::usage(format!("the law {law} is given twice")));
     }
     if args.output.as_os_str() == "-" {
         let mut stdout = io::stdout().lock();

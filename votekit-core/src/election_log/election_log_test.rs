@@ -499,10 +499,10 @@ fn a_log_that_differs_from_its_evidence_is_refused() {
         },
         2,
         "differs",
-        "the leaf decides otherwise on envelope 1",
+        "the leaf's decision on envelope 1",
     );
-    is(&|leaves| drop(leaves.remove(2)), 2, "differs", "the leaf is not about envelope 1");
-    is(&|leaves| leaves.swap(1, 2), 1, "differs", "the leaf is not about envelope 0");
+    is(&|leaves| drop(leaves.remove(2)), 2, "differs", "the leaf does not decide envelope 1");
+    is(&|leaves| leaves.swap(1, 2), 1, "differs", "the leaf does not decide envelope 0");
     is(
         &|leaves| {
             let Entry { request, minute, decision } = entry(&leaves[1]);
@@ -514,7 +514,7 @@ fn a_log_that_differs_from_its_evidence_is_refused() {
         },
         1,
         "differs",
-        "the leaf decides otherwise on envelope 0",
+        "the leaf's decision on envelope 0",
     );
     is(
         &|leaves| drop(leaves.remove(4)),

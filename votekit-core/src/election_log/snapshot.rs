@@ -93,7 +93,7 @@ pub enum SnapshotError {
         rule: &'static str,
     },
     /// A roll is not available.
-    #[error("the roll of manifest {manifest} is not at hand")]
+    #[error("the roll of manifest {manifest} is not available")]
     Roll {
         /// The manifest.
         manifest: Digest,

@@ -86,7 +86,7 @@ impl Modify for Additions {
         }
         document.info.description = Some(description);
         document.servers =
-            Some(vec![server("/", "The public listener of the node that gave this")]);
+            Some(vec![server("/", "The public listener of the node that served this document")]);
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .description(Some("The administrator's token, from the node's data folder"))

@@ -74,7 +74,9 @@ pub(crate) struct VoteReceived {
     post, path = "/api/v1/vote", tag = "vote", operation_id = "castVote",
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "16 to 255 visible ASCII characters that you make and others cannot guess, such as a random UUID: makes a retry the same request, on any node. With another credential or choice the same key is another request", pattern = "^[!-~]+$", min_length = 16, max_length = 255, example = "8e03978e-40d5-43e8-bc93-6894a57f9324"),
-        ("Prefer" = Option<String>, Header, description = "`wait=N` (RFC 7240): waits up to N seconds, 30 at the most, for the decision. What is not understood is ignored", example = "wait=10"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N` (RFC 7240): waits up to N \
+            seconds, 30 at the most, for the decision. Preferences that are not understood are \
+            ignored", example = "wait=10"),
     ),
     request_body(content = VoteBody, content_type = "application/json", description = "JSON in UTF-8, not compressed, with exactly these fields", example = json!({"nas": "000 000 042", "code": "7KQ2M9XA", "law_id": "L2025-001", "vote": "oui"})),
     responses(

@@ -64,16 +64,18 @@ impl DataFolder {
         };
         match (belonging, written) {
             (Belonging::Itself, None) => Ok(true),
-            (Belonging::Itself, Some(_)) => other("its ledger is on services, and none were named"),
+            (Belonging::Itself, Some(_)) => {
+                other("its ledger is on services, and no services were given")
+            }
             (Belonging::Services { .. }, None) if self.path().join(EMBEDDED).exists() => {
-                other("its ledger is in the folder itself, and services were named")
+                other("its ledger is in the folder itself, and services were given")
             }
             (Belonging::Services { .. }, None) => Ok(false),
             (Belonging::Services { installation }, Some(written)) if written == *installation => {
                 Ok(true)
             }
             (Belonging::Services { .. }, Some(_)) => {
-                other("its ledger is another database or schema than the one that was named")
+                other("its ledger is in another database or schema than the one given")
             }
         }
     }

@@ -50,7 +50,7 @@ pub(crate) async fn run(shared: Arc<NodeContext>, cell: Arc<ElectionHandle>, scr
                 "log, evidence or snapshot damaged"
             );
             shared.fail_with(format!(
-                "the log of {} was read again and is damaged: {error}",
+                "the log of {} was re-read and is damaged: {error}",
                 cell.law_id()
             ));
         }

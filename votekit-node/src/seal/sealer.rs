@@ -396,8 +396,7 @@ impl Sealer {
     ) -> Result<T, EngineError> {
         let cell = Arc::clone(&self.cell);
         let work = tokio::task::spawn_blocking(move || with_overwritten_stack(|| work(&cell)));
-        work.await
-            .map_err(|error| corrupt(&format!("the making of a block did not finish: {error}")))
+        work.await.map_err(|error| corrupt(&format!("building a block did not finish: {error}")))
     }
 
     async fn commit(

@@ -110,9 +110,8 @@ async fn check_now(
     shared: &NodeContext,
     batch: &Arc<Batch>,
 ) -> Result<Arc<ElectionHandle>, String> {
-    let cell = shared
-        .election(&batch.header().law_id)
-        .ok_or("it is of an election that this node does not know")?;
+    let cell =
+        shared.election(&batch.header().law_id).ok_or("its election is unknown to this node")?;
     let checked = cell.log().verify_batch(batch);
     checked.map(|_| cell).map_err(|error| error.to_string())
 }

@@ -45,9 +45,7 @@ pub(super) fn check(path: &Path) -> Result<(), EngineError> {
     };
     match damage(BufReader::with_capacity(1 << 20, log)) {
         Ok(None) => Ok(()),
-        Ok(Some(what)) => {
-            Err(corrupt(format!("{name}: {what}; what was stored behind that would be lost")))
-        }
+        Ok(Some(what)) => Err(corrupt(format!("{name}: {what}; later writes would be lost"))),
         Err(error) => Err(unavailable(format!("{name}: {error}"))),
     }
 }

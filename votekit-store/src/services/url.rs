@@ -107,10 +107,10 @@ impl ServiceAddress {
             rule,
         };
         let mut url: Url =
-            text.trim().parse().map_err(|error| fault(format!("it is no URL ({error})")))?;
+            text.trim().parse().map_err(|error| fault(format!("it is not a URL ({error})")))?;
         if !service.schemes().contains(&url.scheme()) {
             return Err(fault(format!(
-                "it begins with {}:// and not with {}://",
+                "it begins with {}://, expected {}://",
                 url.scheme(),
                 service.schemes().join(":// or ")
             )));
@@ -126,13 +126,12 @@ impl ServiceAddress {
                 "password_file" => {
                     if password.is_some() {
                         return Err(fault(
-                            "it gives both a password and a password_file: leave one out"
-                                .to_owned(),
+                            "it has both a password and a password_file: omit one".to_owned(),
                         ));
                     }
                     let read = read_password(Path::new(&*value));
                     password = Some(read.map_err(|error| {
-                        fault(format!("password_file {value} does not read ({error})"))
+                        fault(format!("cannot read password_file {value} ({error})"))
                     })?);
                 }
                 "ca_file" => ca_file = Some(PathBuf::from(&*value)),

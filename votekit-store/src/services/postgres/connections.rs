@@ -111,8 +111,8 @@ impl Connector {
             address.parameters().iter().find(|(name, _)| !KNOWN.contains(&name.as_str()))
         {
             return Err(misconfigured(
-                format!("the address {address} has the parameter {name}, which is not known"),
-                "sslmode, schema, application_name, ca_file and password_file are",
+                format!("the address {address} has the unknown parameter {name}"),
+                "the parameters are sslmode, schema, application_name, ca_file and password_file",
             ));
         }
         let schema = schema::name(address)?;
@@ -203,7 +203,7 @@ impl Connector {
 pub(super) fn silent(address: &ServiceAddress) -> EngineError {
     misconfigured(
         format!("{address} did not answer within {} seconds", OPENING_TIME.as_secs()),
-        "check the host and the port, and that nothing between here and there drops connections",
+        "check the host, the port and any firewall in between",
     )
 }
 
@@ -240,7 +240,7 @@ impl Session {
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, EngineError> {
         let rows = self.write_rows(sql, parameters).await?;
-        rows.into_iter().next().ok_or_else(|| corrupt(format!("nothing was answered to {sql:?}")))
+        rows.into_iter().next().ok_or_else(|| corrupt(format!("no row was returned by {sql:?}")))
     }
 
     /// Like [`Session::write`], for a statement that returns any number of rows.

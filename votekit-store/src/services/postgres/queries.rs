@@ -68,7 +68,7 @@ pub(super) async fn clock(session: &mut Session) -> Result<UnixMillis, EngineErr
     let rows = session.read("SELECT unix_milliseconds() AS now", &[]).await?;
     let row = rows
         .first()
-        .ok_or_else(|| corrupt("function unix_milliseconds tells nothing".to_owned()))?;
+        .ok_or_else(|| corrupt("function unix_milliseconds returned no row".to_owned()))?;
     number(row, "now").map(UnixMillis)
 }
 
@@ -275,7 +275,7 @@ pub(super) async fn tile(
         || Digest::of(&hashes).as_bytes() != &fixed_bytes::<32>(row, "digest")?
     {
         return Err(corrupt(format!(
-            "table tile: tile {level}/{index} of {law_id} is not the one that was stored"
+            "table tile: tile {level}/{index} of {law_id} does not match its digest"
         )));
     }
     Ok(Some(hashes))

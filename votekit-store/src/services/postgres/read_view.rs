@@ -43,8 +43,8 @@ impl PostgresReadView {
     pub fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime =
-            runtime.map_err(|error| unavailable(format!("no thread to read with: {error}")))?;
+        let runtime = runtime
+            .map_err(|error| unavailable(format!("cannot start the reader thread: {error}")))?;
         let address = address.clone();
         let session = wait(&runtime, async move {
             tokio::time::timeout(OPENING_TIME, connect(&address))
@@ -127,7 +127,7 @@ fn wait<T: Send + 'static>(
     runtime.spawn(async move {
         let _ = reply.send(asked.await);
     });
-    answer.recv().unwrap_or_else(|_| Err(unavailable("the thread that reads ended")))
+    answer.recv().unwrap_or_else(|_| Err(unavailable("the reader thread ended")))
 }
 
 async fn connect(address: &ServiceAddress) -> Result<Session, EngineError> {

@@ -56,7 +56,8 @@ impl Fault {
             return misconfigured(
                 reason,
                 if text.contains("TLS") {
-                    "check sslmode and ca_file: whether the server has TLS, who signed its certificate, which host it names"
+                    "check sslmode and ca_file: does the server offer TLS, which authority signed \
+                     its certificate, and for which host?"
                 } else if text.contains("password") || text.contains("authentication") {
                     "give the password with ?password_file="
                 } else {
@@ -100,8 +101,9 @@ pub(super) fn name(address: &ServiceAddress) -> Result<String, EngineError> {
         return Ok(name);
     }
     Err(misconfigured(
-        format!("schema={name} of {address} is no name for a schema of ours"),
-        "a name has 1 to 63 of a-z, 0-9 and _, begins with no digit, and not with pg_",
+        format!("schema={name} of {address} is not a valid schema name"),
+        "a schema name has 1 to 63 characters of a-z, 0-9 and _, and does not begin with a digit \
+         or pg_",
     ))
 }
 
@@ -123,14 +125,14 @@ pub(super) async fn check_server(client: &ClientWrapper) -> Result<(), Fault> {
         return Err(misconfigured(reason, "use a newer server").into());
     }
     if replica {
-        let hint = "give the address of the primary, or promote this server: nothing is ever decided from a replica";
+        let hint = "give the address of the primary, or promote this server";
         return Err(misconfigured("the server is a replica", hint).into());
     }
     for (setting, on) in [("fsync", fsync), ("full_page_writes", full_pages)] {
         if !on {
             let hint = format!("set {setting} = on in postgresql.conf, and restart the server");
             return Err(misconfigured(
-                format!("the server has {setting} = off, and may lose what it confirmed"),
+                format!("the server has {setting} = off and may lose confirmed writes"),
                 hint,
             )
             .into());
@@ -182,15 +184,15 @@ pub(super) async fn check(client: &ClientWrapper, schema: &str) -> Result<(), Fa
         version if version == MIGRATIONS.len() => Ok(()),
         0 => Err(misconfigured(
             format!("the schema {schema} holds no ledger"),
-            "check the database and ?schema=: a node makes the schema when it is started on it",
+            "check the database and ?schema=: a node creates the schema at its first start",
         )
         .into()),
         version => Err(misconfigured(
             format!(
-                "the ledger in schema {schema} has version {version}, this program reads {}",
+                "the ledger in schema {schema} has version {version}, expected {}",
                 MIGRATIONS.len()
             ),
-            "start a node of this version on it once: it brings the schema up to date",
+            "start a node of this version on it once to migrate the schema",
         )
         .into()),
     }
@@ -208,8 +210,8 @@ async fn identify(
     let (marked, relations): (bool, i64) = (row.try_get("marked")?, row.try_get("relations")?);
     let foreign = || {
         misconfigured(
-            format!("the schema {schema} holds other people's tables"),
-            "give ?schema= with a name of its own: it is made at the first start",
+            format!("the schema {schema} contains tables that are not votekit's"),
+            "give another name with ?schema=: the schema is created at the first start",
         )
     };
     if !marked {

@@ -70,7 +70,10 @@ impl RedisRegistry {
             }
         }
         for (server, _) in silent {
-            let text = "does not answer: it could not take over from its master, and its settings were not looked at".to_owned();
+            let text =
+                "does not answer: it could not take over from its master; its settings were \
+                        not checked"
+                    .to_owned();
             findings.push(Finding { server, severity: Severity::Warning, text });
         }
         let mut command = redis::cmd("CONFIG");
@@ -78,17 +81,23 @@ impl RedisRegistry {
         match server.on_each(&command, QUESTION_PATIENCE).await {
             Ok(answers) => {
                 let replicas = server.on_replicas(&command, QUESTION_PATIENCE).await;
-                let replicas = replicas.into_iter().filter_map(|(server, told)| Some((server, told.ok()?)));
+                let replicas =
+                    replicas.into_iter().filter_map(|(server, told)| Some((server, told.ok()?)));
                 for (server, told) in answers.into_iter().chain(replicas) {
                     let told: HashMap<String, String> = read(told);
-                    findings.extend(packed(&told).map(|(severity, text)| Finding { server: server.clone(), severity, text }));
+                    findings.extend(packed(&told).map(|(severity, text)| Finding {
+                        server: server.clone(),
+                        severity,
+                        text,
+                    }));
                 }
             }
             Err(error) => findings.push(Finding {
                 server: "every server".to_owned(),
                 severity: Severity::Warning,
                 text: format!(
-                    "does not tell its settings ({error}): see that hash-max-listpack-entries is at least {PACKED_ENTRIES_MIN}"
+                    "does not return its settings ({error}): make sure that \
+                     hash-max-listpack-entries is at least {PACKED_ENTRIES_MIN}"
                 ),
             }),
         }
@@ -129,8 +138,10 @@ fn field<'a>(told: &'a str, name: &str) -> Option<&'a str> {
 fn eviction(told: &str) -> Option<(Severity, String)> {
     let policy = field(told, "maxmemory_policy")?;
     (policy != "noeviction").then(|| {
-        let text =
-            format!("maxmemory-policy is {policy}: it would throw electors away when memory is short. Set it to noeviction");
+        let text = format!(
+            "maxmemory-policy is {policy}, which evicts electors when memory is short: set it to \
+             noeviction"
+        );
         (Severity::Refusal, text)
     })
 }
@@ -138,7 +149,8 @@ fn eviction(told: &str) -> Option<(Severity, String)> {
 fn persistence(told: &str) -> Option<(Severity, String)> {
     let off = field(told, "aof_enabled") == Some("0");
     off.then(|| {
-        let text = "appendonly is off: after a restart this server has forgotten marks, or everything. Set it to yes".to_owned();
+        let text =
+            "appendonly is off: a restart loses marks, or all data: set it to yes".to_owned();
         (Severity::Warning, text)
     })
 }
@@ -149,8 +161,8 @@ fn room(told: &str, share: u64) -> Option<(Severity, String)> {
     let wanted = share * ELECTOR_BYTES;
     (most != 0 && most < wanted).then(|| {
         let text = format!(
-            "maxmemory is {most} bytes: its {share} electors take {wanted} once they have voted, and further attempts and Redis itself \
-             are not counted in that. Set it higher, or add masters"
+            "maxmemory is {most} bytes: its {share} electors need {wanted} once they have voted, \
+             without further attempts and Redis itself: raise it, or add masters"
         );
         (Severity::Refusal, text)
     })
@@ -160,7 +172,8 @@ fn packed(told: &HashMap<String, String>) -> impl Iterator<Item = (Severity, Str
     let check = |name: &str, least: u64| {
         let found: u64 = told.get(name)?.parse().ok()?;
         let text = format!(
-            "{name} is {found}: electors would take about three times the memory. Set it to {least} or more"
+            "{name} is {found}: electors would take about three times the memory: set it to \
+             {least} or more"
         );
         (found < least).then_some((Severity::Refusal, text))
     };
