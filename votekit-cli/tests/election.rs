@@ -248,7 +248,7 @@ fn a_running_node_is_administered_with_its_token() {
         .fails(2, &["administrator's token", "hint: ", "--token-file"]);
     desk.write("token", "00".repeat(32));
     let wrong = election(&desk, "open", &["--node", &node.admin, "--token-file", "token"]);
-    wrong.fails(4, &["administrator's token of its own data folder", "hint: "]);
+    wrong.fails(4, &["administrator's token of its data folder", "hint: "]);
     assert!(!wrong.stderr.contains("0000"), "{}", wrong.stderr);
     assert_eq!(
         election(&desk, "show", &[&office[..], &["--json"]].concat()).json()["state"],

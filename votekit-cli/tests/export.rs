@@ -135,7 +135,7 @@ fn an_occupied_folder_is_refused_and_stays_as_it_is() {
         "trap '' XFSZ; ulimit -f 2; exec \"$VOTEKIT\" export bundle new --node {}",
         node.public
     );
-    desk.shell(&limited).fails(4, &["cannot write new/", "hint: make room"]);
+    desk.shell(&limited).fails(4, &["cannot write new/", "hint: free space"]);
     node.stop();
     assert_eq!(desk.names(), before, "something half-written stayed");
     desk.run(&["export", "bundle", "new", "--data", "node"]).succeeds();

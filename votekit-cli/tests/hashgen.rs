@@ -233,7 +233,7 @@ fn skipped_rows_go_to_a_private_file_as_they_stand_and_can_be_read_again() {
     let said = desk.run_with_input(&arguments, roll.as_bytes());
     assert!(
         said.succeeds().contains(
-            "left out: 2 bad rows and 1 exact duplicate, listed in r.csv\n  1: line 3, nas"
+            "skipped: 2 bad rows and 1 exact duplicate, listed in r.csv\n  1: line 3, nas"
         )
     );
     assert_eq!(desk.read("r.csv"), desk.read("hashes-rejects.csv"));
@@ -406,7 +406,7 @@ fn a_full_disk_leaves_nothing_half_written() {
     desk.run(&["roll", "sample", "--electors", "2000", "--law", "L1", "-o", "roll.csv"]).succeeds();
     let limited =
         desk.shell("trap '' XFSZ; ulimit -f 8; exec \"$VOTEKIT\" hashgen roll.csv --out hashes");
-    limited.fails(4, &["cannot write hashes/L1.0001.json: file too large", "hint: make room"]);
+    limited.fails(4, &["cannot write hashes/L1.0001.json: file too large", "hint: free space"]);
     assert_eq!(desk.names(), ["roll.csv"]);
 }
 

@@ -511,7 +511,7 @@ fn a_full_disk_leaves_no_roll_and_loading_again_works() {
     let kept = names_in(&desk.path("node/rolls"));
     // The ledger is below the limit of 128 KiB, the shard of 268 kB is not.
     let limited = desk.shell("trap '' XFSZ; ulimit -f 256; exec \"$VOTEKIT\" load big --data node");
-    limited.fails(4, &["cannot use node/rolls/", "file too large", "hint: make room"]);
+    limited.fails(4, &["cannot use node/rolls/", "file too large", "hint: free space"]);
     assert_eq!(names_in(&desk.path("node/rolls")), kept);
     assert!(
         desk.run(&["load", "big", "--data", "node"])

@@ -63,7 +63,7 @@ fn a_full_disk_is_reported_and_leaves_no_file() {
     full.fails(4, &["cannot write standard output", "no space left"]);
     // The shell ignores the signal, so that the write fails as on a full disk.
     let limited = "trap '' XFSZ; ulimit -f 8; exec \"$VOTEKIT\" roll sample --electors 200000 --law L1 -o roll.csv";
-    desk.shell(limited).fails(4, &["cannot write roll.csv", "hint: make room"]);
+    desk.shell(limited).fails(4, &["cannot write roll.csv", "hint: free space"]);
     assert!(desk.names().is_empty());
 }
 

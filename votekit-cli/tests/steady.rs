@@ -202,12 +202,12 @@ fn special_files_are_refused_and_the_node_keeps_answering() {
     let shard = listed["shards"][0]["file"].as_str().expect("a name").to_owned();
     fifo(desk.path("shard").join(&shard));
     for (folder, expected) in [
-        ("fifo", "this is a FIFO"),
-        ("zero", "this is a symbolic link"),
-        ("folder", "this is a folder"),
-        ("link", "this is a symbolic link"),
-        ("huge", "has more than 16777216 bytes"),
-        ("shard", "this is a FIFO"),
+        ("fifo", "not a regular file but a FIFO"),
+        ("zero", "not a regular file but a symbolic link"),
+        ("folder", "not a regular file but a folder"),
+        ("link", "not a regular file but a symbolic link"),
+        ("huge", "larger than the maximum of 16777216 bytes"),
+        ("shard", "not a regular file but a FIFO"),
     ] {
         let answer = load(folder);
         assert_eq!(answer.status, 422, "{folder}: {}", answer.body);
@@ -219,7 +219,8 @@ fn special_files_are_refused_and_the_node_keeps_answering() {
     assert_eq!(vote(&http, &node, &electors[0], "k").status, 200);
     drop(http);
     node.stop();
-    desk.run(&["load", "fifo", "--data", "node"]).fails(3, &["this is a FIFO", "hint: "]);
+    desk.run(&["load", "fifo", "--data", "node"])
+        .fails(3, &["not a regular file but a FIFO", "hint: "]);
 }
 
 /// Administration runs on a separate thread: nodes accept votes while a roll is loaded, and refuse

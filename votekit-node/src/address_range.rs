@@ -98,12 +98,12 @@ mod tests {
     #[test]
     fn malformed_ranges_are_refused_with_their_rule() {
         for (text, rule) in [
-            ("proxy.example.ca", "does not read"),
-            ("10.0.0.0/", "no number"),
+            ("proxy.example.ca", "cannot be parsed"),
+            ("10.0.0.0/", "not a number"),
             ("10.0.0.0/33", "longer"),
             ("10.0.0.0/300", "longer"),
-            ("10.0.0.5/24", "bits behind"),
-            ("2001:db8::1/64", "bits behind"),
+            ("10.0.0.5/24", "bits set after"),
+            ("2001:db8::1/64", "bits set after"),
         ] {
             let error = text.parse::<AddressRange>().expect_err(text).to_string();
             assert!(error.contains(rule) && error.contains(text), "{error}");

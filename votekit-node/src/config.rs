@@ -391,7 +391,7 @@ mod tests {
         let error = Config::from_toml("tls_proxies = [\"10.0.0.5/24\"]")
             .expect_err("no network")
             .to_string();
-        assert!(error.contains("line 1") && error.contains("bits behind"), "{error}");
+        assert!(error.contains("line 1") && error.contains("bits set after"), "{error}");
     }
 
     #[test]

@@ -297,7 +297,7 @@ async fn until_it_is_certified_an_election_needs_its_keys_and_its_evidence() {
         let said = refusal(&place).await;
         assert!(
             said.starts_with(
-                "a key of L2025-001 is not in the data folder (keys/ballot/L2025-001 or"
+                "a key of L2025-001 is missing from the data folder (keys/ballot/L2025-001 or"
             ),
             "{said}"
         );

@@ -148,7 +148,7 @@ async fn damage_is_found_when_the_ledger_is_opened() {
         ("UPDATE batch SET sequence = 7 WHERE id = 3", "batch 3"),
         ("UPDATE election SET law_id = 'L 1'", "election"),
         ("PRAGMA application_id = 7", "not a votekit ledger"),
-        ("PRAGMA user_version = 0", "schema 0"),
+        ("PRAGMA user_version = 0", "schema version 0"),
     ] {
         match open_after(sql).await {
             Err(EngineError::Corrupt { reason, .. }) => {

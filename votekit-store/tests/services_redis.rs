@@ -459,7 +459,7 @@ async fn a_server_without_room_is_reported_before_and_during_the_load() {
     registry.prepare(&law(), &origin(1), 50_000).await.expect("there is room");
     let (reason, hint) = misconfigured(registry.prepare(&law(), &origin(1), 100_000).await);
     assert!(
-        reason.contains("maxmemory is 2000000 bytes: its 100000 electors take 2800000"),
+        reason.contains("maxmemory is 2000000 bytes: its 100000 electors need 2800000"),
         "{reason}"
     );
     assert!(hint.contains("CONFIG SET"), "{hint}");

@@ -98,7 +98,7 @@ mod tests {
         let told = folder.belong_to(&services("b")).expect_err("another").to_string();
         assert!(told.contains("another database or schema"), "{told}");
         let told = folder.belong_to(&Belonging::Itself).expect_err("none").to_string();
-        assert!(told.contains("none were named"), "{told}");
+        assert!(told.contains("no services were given"), "{told}");
     }
 
     #[test]

@@ -279,13 +279,13 @@ mod tests {
             (Service::Redis, "http://:secret@localhost", "begins with http://"),
             (Service::Redis, "localhost:6379", "begins with localhost://"),
             (Service::RabbitMq, "amqp://", "it names no host"),
-            (Service::RabbitMq, "amqp://a:secret@host:notaport/", "it is no URL"),
+            (Service::RabbitMq, "amqp://a:secret@host:notaport/", "it is not a URL"),
+            (Service::PostgreSql, "postgres://a:secret@h/d?password_file=/nowhere", "omit one"),
             (
                 Service::PostgreSql,
-                "postgres://a:secret@h/d?password_file=/nowhere",
-                "leave one out",
+                "postgres://a@h/d?password_file=/nowhere",
+                "cannot read password_file",
             ),
-            (Service::PostgreSql, "postgres://a@h/d?password_file=/nowhere", "does not read"),
         ] {
             let error = ServiceAddress::parse(service, text).expect_err(text).to_string();
             assert!(

@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(room("maxmemory:28000\r\nmaxmemory_policy:noeviction\r\n", 1000), None);
         let (severity, text) = room("maxmemory:27999\r\n", 1000).expect("too little");
         assert!(
-            severity == Severity::Refusal && text.contains("1000 electors take 28000"),
+            severity == Severity::Refusal && text.contains("1000 electors need 28000"),
             "{text}"
         );
         let settings = |entries: &str, value: &str| {
