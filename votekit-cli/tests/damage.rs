@@ -183,7 +183,7 @@ fn files_of(desk: &Desk) -> Vec<PathBuf> {
 fn damage_in_the_ledger_is_reported_or_has_no_effect() {
     let truth = Truth::new(false);
     let bytes = truth.desk.read("node/ledger.sqlite");
-    let (mut numbers, mut told) = (Numbers(1), 0);
+    let (mut numbers, mut reported) = (Numbers(1), 0);
     for _ in 0..24 {
         let at = 100 + numbers.below(bytes.len() as u64 - 200) as usize;
         let place =
@@ -194,10 +194,10 @@ fn damage_in_the_ledger_is_reported_or_has_no_effect() {
             &place,
         ) {
             assert!(said.contains("damaged") || said.contains("L2025-001"), "{place}: {said}");
-            told += 1;
+            reported += 1;
         }
     }
-    assert!(told > 0, "no damage was told");
+    assert!(reported > 0, "no damage was reported");
 }
 
 #[test]

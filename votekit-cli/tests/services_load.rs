@@ -196,7 +196,7 @@ fn each_bad_address_is_one_line_with_a_hint() {
     let (url, _) = registry();
     let tls = url.replace("redis://", "rediss://");
     let password = url.replace("redis://", "redis://:geheim@");
-    for (url, told) in [
+    for (url, expected) in [
         ("http://127.0.0.1:6379", "begins with http://, expected redis:// or rediss://"),
         ("redis://no-such-host.invalid", "the host name cannot be resolved"),
         ("redis://127.0.0.1:1", "connection refused"),
@@ -205,7 +205,7 @@ fn each_bad_address_is_one_line_with_a_hint() {
         ("redis://127.0.0.1:1/votes", "is not a database number"),
     ] {
         let failed = load(&desk, url);
-        failed.fails(4, &[told, "hint: "]);
+        failed.fails(4, &[expected, "hint: "]);
         assert_eq!(failed.stderr.trim_end().lines().count(), 2, "{}", failed.stderr);
         assert!(!failed.stderr.contains("geheim"), "{}", failed.stderr);
     }

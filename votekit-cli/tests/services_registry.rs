@@ -74,13 +74,13 @@ fn differences_from_the_log_are_reported() {
     for bucket in 0..64 {
         redis(&["EVAL", forget, "1", &format!("{prefix}:{{{LAW}:6:{bucket:x}}}")]);
     }
-    let told = check(&desk, &url, &["--data", "node"]);
+    let report = check(&desk, &url, &["--data", "node"]);
     assert!(
-        told.succeeds().contains(
+        report.succeeds().contains(
             "remark: L2025-001: 2 of 30 credentials: voted in the log, unmarked in the registry"
         ),
         "{}",
-        told.stdout
+        report.stdout
     );
     // The revoked elector is live again in the registry.
     let unrevoke = forget.replace("v ~= '0' and v ~= '-1' and v ~= 'v1'", "v == '-1'");

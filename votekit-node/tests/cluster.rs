@@ -464,7 +464,7 @@ async fn a_batch_of_an_unknown_election_is_kept() {
     assert_eq!(
         delivery.batch.header().law_id,
         strange,
-        "it was acknowledged by somebody who did not know it"
+        "a node that does not know the election acknowledged it"
     );
 }
 

@@ -129,7 +129,7 @@ async fn open_after(sql: &str) -> Result<EmbeddedEngine, EngineError> {
 #[tokio::test]
 async fn damage_is_found_when_the_ledger_is_opened() {
     open_after("SELECT 1").await.expect("nothing is damaged");
-    for (sql, told) in [
+    for (sql, expected) in [
         ("UPDATE head SET size = 599", "table head"),
         ("UPDATE head SET height = 3", "table head"),
         ("UPDATE head SET sealed_through = 1", "table head"),
@@ -152,7 +152,7 @@ async fn damage_is_found_when_the_ledger_is_opened() {
     ] {
         match open_after(sql).await {
             Err(EngineError::Corrupt { reason, .. }) => {
-                assert!(reason.contains(told), "{sql}: {reason}")
+                assert!(reason.contains(expected), "{sql}: {reason}")
             }
             other => panic!("{sql}: {other:?}"),
         }

@@ -42,7 +42,7 @@ async fn each_bad_address_is_reported_with_a_hint_and_without_the_password() {
         .filter(|(before, _)| !before.ends_with('/'))
         .unwrap_or((&broker, ""));
     let certificate = tempfile::NamedTempFile::new().expect("a file");
-    for (text, told, hinted) in [
+    for (text, expected, hinted) in [
         (
             format!("amqp://guest:secret-no@{host_and_port}"),
             "refuses the user guest or the password",
@@ -71,7 +71,7 @@ async fn each_bad_address_is_reported_with_a_hint_and_without_the_password() {
         (format!("{broker}?queue=4"), "unknown parameter queue", "prefix, queues"),
     ] {
         let (reason, hint) = misconfigured(&address(&text)).await;
-        assert!(reason.contains(told) && hint.contains(hinted), "{text}: {reason}; {hint}");
+        assert!(reason.contains(expected) && hint.contains(hinted), "{text}: {reason}; {hint}");
         assert!(!reason.contains("secret") && !hint.contains("secret"), "{reason} {hint}");
     }
 }
@@ -120,17 +120,17 @@ async fn more_queues_than_other_nodes_use_are_reported() {
 async fn dead_letters_are_looked_for_where_a_ballot_box_is_alone() {
     let (corner, elsewhere) = (Corner::new(), Corner::new());
     let _box = corner.ballot_box().await;
-    for (address, told, hinted) in [
+    for (address, expected, hinted) in [
         (elsewhere.address(), "no ballot box with this prefix", "?prefix="),
         (corner.address_with_queues(1), "more than 1 validation queues", "?queues=N"),
         (corner.address_with_queues(3), "fewer than 3 validation queues", "?queues=N"),
     ] {
         match DeadLetters::open(&address).await {
             Err(EngineError::Misconfigured { reason, hint, .. }) => {
-                assert!(reason.contains(told) && hint.contains(hinted), "{reason}; {hint}");
+                assert!(reason.contains(expected) && hint.contains(hinted), "{reason}; {hint}");
             }
             Err(other) => panic!("{other:?}"),
-            Ok(_) => panic!("opened, and should have told {told:?}"),
+            Ok(_) => panic!("opened, and should have failed with {expected:?}"),
         }
     }
     // The refused openings did not create a ballot box.

@@ -83,7 +83,7 @@ impl Place for OnRedis {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_registry_on_a_cluster_conforms() {
-    assert!(registry(&prefix()).await.is_cluster(), "VOTEKIT_TEST_REDIS is no cluster");
+    assert!(registry(&prefix()).await.is_cluster(), "VOTEKIT_TEST_REDIS is not a cluster");
     let cases = report_cases(
         "services",
         "registry",
@@ -218,16 +218,16 @@ async fn a_server_that_was_away_is_found_again() {
     registry.ping().await.expect_err("it is away still");
     server.restart();
     let marks = [mark(1, 2), mark(2, 1)];
-    let told = loop {
+    let answer = loop {
         match registry.mark(&law(), &marks).await {
-            Ok(told) => break told,
+            Ok(answer) => break answer,
             Err(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Err(error) => panic!("{error}"),
         }
     };
-    assert_eq!(told, [Hint::Duplicate { attempt: 2 }, Hint::Accepted]);
+    assert_eq!(answer, [Hint::Duplicate { attempt: 2 }, Hint::Accepted]);
     registry.ping().await.expect("it is back");
 }
 
@@ -312,7 +312,7 @@ async fn a_lost_bucket_is_not_reported_as_unknown_electors() {
     registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
     let bucket = bucket_key(&prefix, &key(7));
     redis::cmd("DEL").arg(&bucket).query_async::<()>(&mut redis().await).await.expect("deleted");
-    let error = registry.mark(&law(), &[mark(7, 1)]).await.expect_err("nothing can be told");
+    let error = registry.mark(&law(), &[mark(7, 1)]).await.expect_err("a lost bucket");
     assert!(
         matches!(&error, EngineError::Unavailable { reason, .. } if reason.contains("registry rebuild")),
         "{error}"
@@ -530,21 +530,21 @@ async fn the_documented_rights_suffice_and_fewer_are_reported() {
 #[tokio::test]
 async fn replicas_are_looked_at_too() {
     let looked_at = async || {
-        let told: String = redis::cmd("CLUSTER")
+        let answer: String = redis::cmd("CLUSTER")
             .arg("NODES")
             .query_async(&mut one(&cluster()).await)
             .await
-            .expect("told");
+            .expect("answered");
         let mut times = Vec::new();
-        for line in told.lines().filter(|line| line.contains("slave")) {
+        for line in answer.lines().filter(|line| line.contains("slave")) {
             let address =
                 line.split(' ').nth(1).and_then(|word| word.split('@').next()).expect("an address");
-            let told: String = redis::cmd("INFO")
+            let answer: String = redis::cmd("INFO")
                 .arg("commandstats")
                 .query_async(&mut one(&format!("redis://{address}")).await)
                 .await
-                .expect("told");
-            let calls = told.lines().find_map(|line| {
+                .expect("answered");
+            let calls = answer.lines().find_map(|line| {
                 line.strip_prefix("cmdstat_config|get:calls=")?.split(',').next()?.parse().ok()
             });
             times.push(calls.unwrap_or(0_u64));
@@ -599,8 +599,8 @@ async fn an_unfinished_load_is_reported_and_resumed() {
     );
     other.add_roll(&law(), &roll(1..=500)).await.expect("loaded on");
     assert_eq!(other.registered(&law()).await.expect("read"), 500);
-    let told = other.mark(&law(), &[mark(7, 2), mark(9, 1)]).await.expect("marked");
-    assert_eq!(told, [Hint::Duplicate { attempt: 2 }, Hint::Accepted], "nothing is unspent");
+    let answer = other.mark(&law(), &[mark(7, 2), mark(9, 1)]).await.expect("marked");
+    assert_eq!(answer, [Hint::Duplicate { attempt: 2 }, Hint::Accepted], "nothing is unspent");
 }
 
 #[tokio::test]
@@ -609,8 +609,8 @@ async fn attempts_without_end_fill_no_memory() {
     let registry = registry(&prefix).await;
     registry.add_roll(&law(), &roll(1..=1)).await.expect("loaded");
     let marks: Vec<Mark> = (1..=1012).map(|request| mark(1, request)).collect();
-    let told = registry.mark(&law(), &marks).await.expect("marked");
-    for (expectation, attempt) in told.iter().zip(1_u32..) {
+    let answer = registry.mark(&law(), &marks).await.expect("marked");
+    for (expectation, attempt) in answer.iter().zip(1_u32..) {
         let expected = if attempt == 1 {
             Hint::Accepted
         } else {
@@ -648,7 +648,7 @@ async fn electors_spread_over_all_masters_in_packed_lists() {
             .arg(&bucket)
             .query_async(&mut redis)
             .await
-            .expect("told");
+            .expect("answered");
         assert_eq!(encoding, "listpack");
     }
     let survey = registry.survey(&law()).await.expect("counted");
@@ -659,10 +659,10 @@ async fn electors_spread_over_all_masters_in_packed_lists() {
 }
 
 /// Asserts that opening fails with a reason and a hint that contain these texts, and no password.
-async fn refused(text: &str, told: &str, hinted: &str) {
+async fn refused(text: &str, expected: &str, hinted: &str) {
     match RedisRegistry::open(&address(text)).await {
         Err(EngineError::Misconfigured { reason, hint, .. }) => {
-            assert!(reason.contains(told), "{text}: no {told:?} in: {reason}");
+            assert!(reason.contains(expected), "{text}: no {expected:?} in: {reason}");
             assert!(hint.contains(hinted), "{text}: no {hinted:?} in: {hint}");
             assert!(!reason.contains("geheim") && !hint.contains("geheim"), "{reason} {hint}");
         }

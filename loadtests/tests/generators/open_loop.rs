@@ -283,7 +283,7 @@ fn a_run_that_is_stopped_reports_and_closes_its_journal() {
     assert_eq!(
         count("vote"),
         count("outcome"),
-        "votes written ahead of the stop are told as unsent"
+        "votes written ahead of the stop are reported as unsent"
     );
     assert_eq!(count("end"), 1);
 }

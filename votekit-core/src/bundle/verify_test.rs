@@ -344,7 +344,7 @@ const FORGERIES: &[Forgery] = &[
             }),
         );
     }),
-    ("a node nobody admitted", Rule::NodeAdmission, |leaves| {
+    ("an unadmitted node", Rule::NodeAdmission, |leaves| {
         drop(leaves.remove(find(leaves, is!(Leaf::Node(_)))))
     }),
     ("a node under another's name", Rule::NodeAdmission, |leaves| {
@@ -400,7 +400,7 @@ const FORGERIES: &[Forgery] = &[
     ("a time that falls", Rule::BlockTime, |leaves| {
         change!(leaves, is!(Leaf::Block(_)), Leaf::Block(block) => block.sealed_at = UnixMinutes(OPENS.0 + 120));
     }),
-    ("a leader nobody knows", Rule::BlockLeader, |leaves| {
+    ("an unknown leader", Rule::BlockLeader, |leaves| {
         change!(leaves, is!(Leaf::Block(_)), Leaf::Block(block) => block.leader = "someone".to_owned());
     }),
     ("more electors at the opening", Rule::Registered, |leaves| {
@@ -468,7 +468,7 @@ const FORGERIES: &[Forgery] = &[
         change!(leaves, is!(Leaf::Election(ElectionEvent::Draft { .. })),
             Leaf::Election(ElectionEvent::Draft { definition, .. }) => definition.binding = true);
     }),
-    ("a waiver that nobody knows", Rule::Binding, |leaves| {
+    ("an unknown waiver", Rule::Binding, |leaves| {
         change!(leaves, is!(Leaf::Election(ElectionEvent::Open { .. })),
             Leaf::Election(ElectionEvent::Open { waivers, .. }) => waivers.push("everything".to_owned()));
     }),
@@ -476,7 +476,7 @@ const FORGERIES: &[Forgery] = &[
         change!(leaves, is!(Leaf::Election(ElectionEvent::Open { .. })),
             Leaf::Election(ElectionEvent::Open { closes, .. }) => *closes = Some(UnixMinutes::MAX));
     }),
-    ("electors nobody registered", Rule::RollCounts, |leaves| {
+    ("unregistered electors", Rule::RollCounts, |leaves| {
         change!(leaves, is!(Leaf::Roll(_)), Leaf::Roll(roll) => roll.loaded += 1);
     }),
     ("a revocation left out", Rule::RollCounts, |leaves| {
@@ -497,14 +497,14 @@ const FORGERIES: &[Forgery] = &[
         let closing = find(leaves, is!(Leaf::Election(ElectionEvent::Closing { .. })));
         leaves.insert(closing + 1, supplement);
     }),
-    ("an accepted vote told as a replay", Rule::Replay, |leaves| {
+    ("an accepted vote recorded as a replay", Rule::Replay, |leaves| {
         let place = find(leaves, is_accepted);
         let Entry { request, decision, minute } = *entry(&mut leaves[place]);
         let Decision::Accepted { hash } = decision else { panic!("accepted") };
         let envelope = EnvelopeDigest::new(&request, minute, &hash);
         leaves[place] = Leaf::Replay(Replay { request, envelope });
     }),
-    ("an accepted vote told as a replay of another", Rule::BatchEnvelopes, |leaves| {
+    ("an accepted vote recorded as a replay of another", Rule::BatchEnvelopes, |leaves| {
         let first = find(leaves, is_accepted);
         let Entry { request, .. } = *entry(&mut leaves[first]);
         let place = first + 1 + find(&leaves[first + 1..], is_accepted);

@@ -95,10 +95,10 @@ mod tests {
         let folder = DataFolder::open(&place.path().join("data"), None).expect("opened");
         folder.belong_to(&services("a")).expect("the first");
         folder.belong_to(&services("a")).expect("the same");
-        let told = folder.belong_to(&services("b")).expect_err("another").to_string();
-        assert!(told.contains("another database or schema"), "{told}");
-        let told = folder.belong_to(&Belonging::Itself).expect_err("none").to_string();
-        assert!(told.contains("no services were given"), "{told}");
+        let refusal = folder.belong_to(&services("b")).expect_err("another").to_string();
+        assert!(refusal.contains("another database or schema"), "{refusal}");
+        let refusal = folder.belong_to(&Belonging::Itself).expect_err("none").to_string();
+        assert!(refusal.contains("no services were given"), "{refusal}");
     }
 
     #[test]
@@ -108,7 +108,7 @@ mod tests {
         folder.belong_to(&Belonging::Itself).expect("nothing says otherwise");
         fs::write(folder.path().join(EMBEDDED), "").expect("written");
         folder.belong_to(&Belonging::Itself).expect("its own");
-        let told = folder.belong_to(&services("a")).expect_err("another").to_string();
-        assert!(told.contains("in the folder itself"), "{told}");
+        let refusal = folder.belong_to(&services("a")).expect_err("another").to_string();
+        assert!(refusal.contains("in the folder itself"), "{refusal}");
     }
 }

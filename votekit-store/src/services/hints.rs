@@ -79,12 +79,12 @@ mod tests {
         assert_eq!(bytes, [0, 3, 0, 0, 0, 2, 1, 3, 0xff, 0xff, 0xff, 0xff, 2]);
         assert_eq!(decode(&bytes), Ok(hints));
         assert_eq!(decode(&[]), Ok(Hints::new()));
-        for (bytes, told) in [
+        for (bytes, reason) in [
             (&bytes[..3], "truncated"),
             (&[4], "unknown hint 4"),
             (&[3, 0, 0, 0, 1], "attempt number 1"),
         ] {
-            assert!(decode(bytes).is_err_and(|error| error.contains(told)), "{told}");
+            assert!(decode(bytes).is_err_and(|error| error.contains(reason)), "{reason}");
         }
     }
 }

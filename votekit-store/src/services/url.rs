@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn errors_are_reported_without_the_password() {
-        for (service, text, told) in [
+        for (service, text, reason) in [
             (Service::Redis, "http://:secret@localhost", "begins with http://"),
             (Service::Redis, "localhost:6379", "begins with localhost://"),
             (Service::RabbitMq, "amqp://", "it names no host"),
@@ -289,7 +289,7 @@ mod tests {
         ] {
             let error = ServiceAddress::parse(service, text).expect_err(text).to_string();
             assert!(
-                error.contains(told) && error.contains("such as") && !error.contains("secret"),
+                error.contains(reason) && error.contains("such as") && !error.contains("secret"),
                 "{error}"
             );
         }

@@ -113,7 +113,7 @@ pub(super) fn run(setup: &Workbench) -> Result<Vec<Row>> {
             VOTED_BYTES_MAX,
             format!("with a second set {:.1}", 2.0 * beside),
         ),
-        Row::told(
+        Row::reported(
             "redis: marks a second",
             vec![setup.electors as f64 / seconds],
             "one server, 500 a batch, 2 batches at a time".to_owned(),

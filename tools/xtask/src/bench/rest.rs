@@ -58,7 +58,7 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
         rig.end()?;
     }
     let detail = format!("{} nodes, {ELECTIONS} drafts, no vote", NODES.len());
-    Ok(vec![Row::told("services at rest: transactions a second", rates, detail)])
+    Ok(vec![Row::reported("services at rest: transactions a second", rates, detail)])
 }
 
 /// Transactions of all databases so far. Each statement of a node is one.

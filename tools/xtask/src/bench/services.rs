@@ -70,7 +70,7 @@ fn rows(ours: &[Run], beside: &[f64]) -> Vec<Row> {
         .collect();
     let rates: Vec<f64> = ours.iter().map(|run| run.per_second).collect();
     let processor = format!("processor a vote, µs: {}", split.join(", "));
-    let mut rows = vec![Row::told("services vote: decided a second", rates.clone(), processor)];
+    let mut rows = vec![Row::reported("services vote: decided a second", rates.clone(), processor)];
     if !beside.is_empty() {
         let ratios = rates.iter().zip(beside).map(|(ours, beside)| ours / beside).collect();
         let detail =
@@ -78,7 +78,7 @@ fn rows(ours: &[Run], beside: &[f64]) -> Vec<Row> {
         rows.push(Row::at_least("services vote: times the other", ratios, RATIO_MIN, detail));
     }
     let latency = format!("at that rate; median to 202 {:.1} ms", of(&|run| run.seen.p50_ms));
-    rows.push(Row::told(
+    rows.push(Row::reported(
         "services vote: p99 to 202, ms",
         ours.iter().map(|run| run.seen.p99_ms).collect(),
         latency,
@@ -137,7 +137,7 @@ fn node_run(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result
     let votes_a_block = rows
         .first()
         .and_then(|row| row.parse().ok())
-        .with_context(|| format!("{rows:?} is no average"))?;
+        .with_context(|| format!("{rows:?} is not an average"))?;
     node.stop()?;
     rig.end()?;
     fs::remove_dir_all(&data)?;

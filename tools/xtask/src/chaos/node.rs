@@ -149,7 +149,7 @@ impl Node {
     pub(super) fn stop(mut self) -> Result<()> {
         self.signal(Signal::TERM)?;
         let ended = self.wait_end()?;
-        ensure!(ended.success(), "the node was told to stop, and ended with {ended}");
+        ensure!(ended.success(), "the node was asked to stop and ended with {ended}");
         Ok(())
     }
 

@@ -39,6 +39,9 @@ const COLUMNS_MAX: usize = 100;
 
 const RECORD: &str = "tools/xtask/wording.txt";
 
+/// This file: [`WORDS`] and its tests contain the words that are counted.
+const WORD_LIST: &str = "tools/xtask/src/test/wording.rs";
+
 /// The numbers by which a file exceeds the rules.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Excess {
@@ -54,7 +57,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     let worse = worse(&found, &recorded);
     ensure!(
         worse.is_empty(),
-        "other words or shorter lines are wanted:\n  {}\nThe words: {}",
+        "use other words or shorter lines:\n  {}\nWords counted: {}",
         worse.join("\n  "),
         WORDS.join(", ")
     );
@@ -91,7 +94,10 @@ fn survey(root: &Path) -> Result<Excesses> {
         let text = fs::read_to_string(root.join(&file))
             .with_context(|| format!("reading {}", file.display()))?;
         let is_rust = file.extension().is_some_and(|extension| extension == "rs");
-        let excess = measure(&text, is_rust);
+        let mut excess = measure(&text, is_rust);
+        if file == Path::new(WORD_LIST) {
+            excess.words = 0;
+        }
         if excess != Excess::default() {
             found.insert(file.to_string_lossy().into_owned(), excess);
         }

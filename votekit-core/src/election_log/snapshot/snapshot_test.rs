@@ -57,7 +57,7 @@ fn supplement(log: &mut ElectionLog, stored: &mut Stored) {
 }
 
 /// All state of a log that these tests compare.
-fn told(log: &ElectionLog) -> (impl PartialEq + std::fmt::Debug, String) {
+fn fingerprint(log: &ElectionLog) -> (impl PartialEq + std::fmt::Debug, String) {
     let standings: Vec<_> = (0..60)
         .map(|value| log.electorate().look_up(&RegistryKey::from_bytes([value; 32])))
         .collect();
@@ -115,7 +115,7 @@ proptest! {
                 replay.read(&leaves, &key, &mut stored).expect("own log");
             }
             let back = replay.finish().expect("resumed");
-            prop_assert!(told(&back) == told(&log), "{:?}", told(&back));
+            prop_assert!(fingerprint(&back) == fingerprint(&log), "{:?}", fingerprint(&back));
             prop_assert_eq!(back.tree().root(), log.tree().root());
         }
     }

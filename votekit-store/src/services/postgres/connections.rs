@@ -140,9 +140,10 @@ impl Connector {
         if let Some(password) = address.password() {
             config.password(password);
         }
-        let told = address.clone();
-        let refused =
-            Box::new(move |error: &tokio_postgres::Error| schema::Fault::told(error, &told));
+        let for_errors = address.clone();
+        let refused = Box::new(move |error: &tokio_postgres::Error| {
+            schema::Fault::map_error(error, &for_errors)
+        });
         Ok(Self { config, tls, schema, address: address.to_string(), refused })
     }
 

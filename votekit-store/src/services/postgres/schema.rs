@@ -44,12 +44,15 @@ impl Fault {
     pub(super) fn map_open_error(self, address: &ServiceAddress) -> EngineError {
         match self {
             Self::Engine(error) => error,
-            Self::Postgres(error) => Self::told(&error, address),
+            Self::Postgres(error) => Self::map_error(&error, address),
         }
     }
 
     /// The error of a failure while opening, with a hint on what to correct.
-    pub(super) fn told(error: &tokio_postgres::Error, address: &ServiceAddress) -> EngineError {
+    pub(super) fn map_error(
+        error: &tokio_postgres::Error,
+        address: &ServiceAddress,
+    ) -> EngineError {
         let reason = format!("{address}: {}", describe(error));
         let Some(answer) = error.as_db_error() else {
             let text = describe(error);

@@ -132,7 +132,7 @@ impl<'commit> PreparedCommit<'commit> {
             "height" => Err(malformed(&law_id, "heights follow one another, from 1")),
             "unsealed" => Err(malformed(&law_id, "what is sealed stays sealed")),
             "unstaged" => Err(malformed(&law_id, "only what is staged is sealed")),
-            other => Err(corrupt(format!("function commit_block tells {other:?}"))),
+            other => Err(corrupt(format!("function commit_block returned {other:?}"))),
         }
     }
 }

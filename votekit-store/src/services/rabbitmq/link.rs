@@ -153,8 +153,8 @@ impl Session {
         let mut trouble = self.trouble.subscribe();
         loop {
             tokio::select! {
-                told = trouble.wait_for(Option::is_some) => {
-                    return told.ok().and_then(|told| told.clone()).unwrap_or_default();
+                reason = trouble.wait_for(Option::is_some) => {
+                    return reason.ok().and_then(|reason| reason.clone()).unwrap_or_default();
                 }
                 event = events.next() => match event {
                     // A soft error ends only a channel. The channel's user sees it too, and knows

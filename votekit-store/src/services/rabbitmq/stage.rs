@@ -285,11 +285,11 @@ impl Consumption {
             "message without a readable batch refused"
         );
         let reason = format!("a message in {queue} is not a batch: {reason}");
-        let told = until_definite("refuse_message", || async {
+        let refusal = until_definite("refuse_message", || async {
             let (properties, note) = review::unreadable(bytes, &reason);
             self.outbox.publish(Destination::Review, properties, &note).await
         });
-        if told.await.is_ok() {
+        if refusal.await.is_ok() {
             receipt.let_go().await;
         }
     }

@@ -35,8 +35,8 @@ impl Inner {
             });
         }
         let meta = self.loaded(law_id).await?;
-        if let Some(told) = self.try_mark(law_id, &meta, marks).await? {
-            return Ok(told);
+        if let Some(hints) = self.try_mark(law_id, &meta, marks).await? {
+            return Ok(hints);
         }
         // The election may have been rebuilt with other buckets.
         let meta = self.loaded_now(law_id).await?;

@@ -57,14 +57,15 @@ impl RedisRegistry {
         let share = electors.div_ceil((masters.len() as u64).max(1));
         let replicas = server.on_replicas(&redis::cmd("INFO"), QUESTION_PATIENCE).await;
         let (answered, silent): (Vec<_>, Vec<_>) =
-            replicas.into_iter().partition(|(_, told)| told.is_ok());
-        for (server, told) in masters
+            replicas.into_iter().partition(|(_, answer)| answer.is_ok());
+        for (server, answer) in masters
             .into_iter()
-            .chain(answered.into_iter().filter_map(|(server, told)| Some((server, told.ok()?))))
+            .chain(answered.into_iter().filter_map(|(server, answer)| Some((server, answer.ok()?))))
         {
-            let told = redis::from_redis_value::<String>(told).unwrap_or_default();
-            for (severity, text) in
-                [eviction(&told), persistence(&told), room(&told, share)].into_iter().flatten()
+            let answer = redis::from_redis_value::<String>(answer).unwrap_or_default();
+            for (severity, text) in [eviction(&answer), persistence(&answer), room(&answer, share)]
+                .into_iter()
+                .flatten()
             {
                 findings.push(Finding { server: server.clone(), severity, text });
             }
@@ -81,11 +82,12 @@ impl RedisRegistry {
         match server.on_each(&command, QUESTION_PATIENCE).await {
             Ok(answers) => {
                 let replicas = server.on_replicas(&command, QUESTION_PATIENCE).await;
-                let replicas =
-                    replicas.into_iter().filter_map(|(server, told)| Some((server, told.ok()?)));
-                for (server, told) in answers.into_iter().chain(replicas) {
-                    let told: HashMap<String, String> = read(told);
-                    findings.extend(packed(&told).map(|(severity, text)| Finding {
+                let replicas = replicas
+                    .into_iter()
+                    .filter_map(|(server, answer)| Some((server, answer.ok()?)));
+                for (server, answer) in answers.into_iter().chain(replicas) {
+                    let answer: HashMap<String, String> = read(answer);
+                    findings.extend(packed(&answer).map(|(severity, text)| Finding {
                         server: server.clone(),
                         severity,
                         text,
@@ -127,16 +129,16 @@ pub fn refuse(findings: &[Finding]) -> Result<(), EngineError> {
     })
 }
 
-fn read(told: Value) -> HashMap<String, String> {
-    redis::from_redis_value(told).unwrap_or_default()
+fn read(answer: Value) -> HashMap<String, String> {
+    redis::from_redis_value(answer).unwrap_or_default()
 }
 
-fn field<'a>(told: &'a str, name: &str) -> Option<&'a str> {
-    told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_end)
+fn field<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_end)
 }
 
-fn eviction(told: &str) -> Option<(Severity, String)> {
-    let policy = field(told, "maxmemory_policy")?;
+fn eviction(answer: &str) -> Option<(Severity, String)> {
+    let policy = field(answer, "maxmemory_policy")?;
     (policy != "noeviction").then(|| {
         let text = format!(
             "maxmemory-policy is {policy}, which evicts electors when memory is short: set it to \
@@ -146,8 +148,8 @@ fn eviction(told: &str) -> Option<(Severity, String)> {
     })
 }
 
-fn persistence(told: &str) -> Option<(Severity, String)> {
-    let off = field(told, "aof_enabled") == Some("0");
+fn persistence(answer: &str) -> Option<(Severity, String)> {
+    let off = field(answer, "aof_enabled") == Some("0");
     off.then(|| {
         let text =
             "appendonly is off: a restart loses marks, or all data: set it to yes".to_owned();
@@ -156,8 +158,8 @@ fn persistence(told: &str) -> Option<(Severity, String)> {
 }
 
 /// A finding if a server lacks memory for its share of the electors.
-fn room(told: &str, share: u64) -> Option<(Severity, String)> {
-    let most: u64 = field(told, "maxmemory")?.parse().ok()?;
+fn room(answer: &str, share: u64) -> Option<(Severity, String)> {
+    let most: u64 = field(answer, "maxmemory")?.parse().ok()?;
     let wanted = share * ELECTOR_BYTES;
     (most != 0 && most < wanted).then(|| {
         let text = format!(
@@ -168,9 +170,9 @@ fn room(told: &str, share: u64) -> Option<(Severity, String)> {
     })
 }
 
-fn packed(told: &HashMap<String, String>) -> impl Iterator<Item = (Severity, String)> {
+fn packed(answer: &HashMap<String, String>) -> impl Iterator<Item = (Severity, String)> {
     let check = |name: &str, least: u64| {
-        let found: u64 = told.get(name)?.parse().ok()?;
+        let found: u64 = answer.get(name)?.parse().ok()?;
         let text = format!(
             "{name} is {found}: electors would take about three times the memory: set it to \
              {least} or more"

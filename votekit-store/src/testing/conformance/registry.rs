@@ -45,15 +45,13 @@ async fn expect(
 
 /// A shared registry without a roll may have lost it. It then returns `Unavailable`, on every
 /// retry.
-async fn without_a_roll_every_credential_is_unknown_or_marking_fails(
-    place: &dyn Place,
-) -> Outcome {
+async fn without_a_roll_every_credential_is_unknown_or_marking_fails(place: &dyn Place) -> Outcome {
     let registry = place.open().await?.registry;
     ensure_eq!(registry.registered(&law("L1")).await?, 0, "registered without a roll");
     match registry.mark(&law("L1"), &[mark(1, 1), mark(2, 2)]).await {
         Err(EngineError::Unavailable { .. }) if registry.is_shared() => Ok(()),
-        told => {
-            ensure_eq!(told?, [Unknown, Unknown], "without a roll");
+        hints => {
+            ensure_eq!(hints?, [Unknown, Unknown], "without a roll");
             Ok(())
         }
     }
@@ -299,7 +297,7 @@ async fn of_many_requests_at_once_exactly_one_is_first(place: &dyn Place) -> Out
                 Duplicate { attempt } => {
                     ensure!(
                         attempts[credential].insert(attempt),
-                        "attempt {attempt} was told twice"
+                        "attempt {attempt} was returned twice"
                     );
                 }
                 Revoked | Unknown => ensure!(false, "a registered credential was {expectation:?}"),
@@ -308,7 +306,7 @@ async fn of_many_requests_at_once_exactly_one_is_first(place: &dyn Place) -> Out
     }
     ensure_eq!(first, [1; 20], "requests that came first, by credential");
     for attempts in attempts {
-        ensure_eq!(attempts, (2..=REQUESTS).collect::<HashSet<u32>>(), "the attempts told");
+        ensure_eq!(attempts, (2..=REQUESTS).collect::<HashSet<u32>>(), "the attempts returned");
     }
     Ok(())
 }
@@ -346,12 +344,12 @@ async fn a_peek_marks_nothing_and_agrees_with_the_marks(place: &dyn Place) -> Ou
         ("L2", mark(1, 1), Unknown),
     ] {
         for _ in 0..2 {
-            let told = registry.peek(&law(law_id), &number).map(|told| match told {
+            let hint = registry.peek(&law(law_id), &number).map(|hint| match hint {
                 // The contract does not cover the attempt number of a peek.
                 Duplicate { .. } => Duplicate { attempt: 2 },
-                told => told,
+                hint => hint,
             });
-            ensure!(told.is_none_or(|told| told == expected), "a peek at {number:?} of {law_id}");
+            ensure!(hint.is_none_or(|hint| hint == expected), "a peek at {number:?} of {law_id}");
         }
     }
     expect(&*registry, "L1", &[mark(1, 1), mark(2, 7)], &[Accepted, Accepted], "after glances")
@@ -375,5 +373,5 @@ async fn an_election_restored_as_a_whole_has_the_given_marks(place: &dyn Place) 
     ensure_eq!(registry.registered(&law("L1")).await?, 3, "registered");
     let marks = [mark(1, 1), mark(1, 5), mark(2, 2), mark(3, 3), mark(4, 4), mark(7, 7)];
     let expected = [Accepted, Duplicate { attempt: 2 }, Revoked, Accepted, Unknown, Accepted];
-    expect(&*registry, "L1", &marks, &expected, "as it was told").await
+    expect(&*registry, "L1", &marks, &expected, "as restored").await
 }

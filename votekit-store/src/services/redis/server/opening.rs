@@ -51,10 +51,10 @@ async fn reach(address: &ServiceAddress) -> Result<Kind, EngineError> {
         .get_multiplexed_async_connection_with_config(&connection_config())
         .await
         .map_err(|error| explain(address, &error))?;
-    let told = ask(&mut connection).await.map_err(|error| explain(address, &error))?;
-    refuse_old(address, &told.server)?;
-    if told.cluster.is_none() {
-        if field(&told.server, "role") == Some("slave") {
+    let info = ask(&mut connection).await.map_err(|error| explain(address, &error))?;
+    refuse_old(address, &info.server)?;
+    if info.cluster.is_none() {
+        if field(&info.server, "role") == Some("slave") {
             return Err(misconfigured(
                 address,
                 "this server is a replica and accepts no writes",
@@ -66,8 +66,8 @@ async fn reach(address: &ServiceAddress) -> Result<Kind, EngineError> {
     if database != 0 {
         return Err(no_database(address));
     }
-    let told = told.cluster.unwrap_or_default();
-    if field(&told, "cluster_slots_assigned") != Some("16384") {
+    let info = info.cluster.unwrap_or_default();
+    if field(&info, "cluster_slots_assigned") != Some("16384") {
         let reason = "it is a cluster with unassigned slots";
         return Err(misconfigured(
             address,
@@ -130,29 +130,29 @@ fn connection_info(address: &ServiceAddress, database: i64) -> ConnectionInfo {
 }
 
 /// What a server reports about itself.
-struct Told {
+struct ServerInfo {
     server: String,
     /// `None` when it is not a cluster.
     cluster: Option<String>,
 }
 
-async fn ask(connection: &mut MultiplexedConnection) -> Result<Told, RedisError> {
+async fn ask(connection: &mut MultiplexedConnection) -> Result<ServerInfo, RedisError> {
     let server: String = redis::cmd("INFO").query_async(connection).await?;
     let cluster = if field(&server, "cluster_enabled") == Some("1") {
         Some(redis::cmd("CLUSTER").arg("INFO").query_async(connection).await?)
     } else {
         None
     };
-    Ok(Told { server, cluster })
+    Ok(ServerInfo { server, cluster })
 }
 
 /// The value of a line `name:value` of INFO.
-fn field<'a>(told: &'a str, name: &str) -> Option<&'a str> {
-    told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_end)
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_end)
 }
 
-fn refuse_old(address: &ServiceAddress, told: &str) -> Result<(), EngineError> {
-    let version = field(told, "redis_version").unwrap_or("of unknown version");
+fn refuse_old(address: &ServiceAddress, info: &str) -> Result<(), EngineError> {
+    let version = field(info, "redis_version").unwrap_or("of unknown version");
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     if major.is_some_and(|major| major >= MAJOR_VERSION_MIN) {
         return Ok(());
