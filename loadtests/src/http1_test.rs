@@ -125,7 +125,12 @@ proptest! {
     }
 
     #[test]
-    fn chunks_join(parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..50), 0..10)) {
+    fn chunks_join(
+        parts in proptest::collection::vec(
+            proptest::collection::vec(any::<u8>(), 1..50),
+            0..10,
+        ),
+    ) {
         let mut encoded = Vec::new();
         for part in &parts {
             encoded.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());

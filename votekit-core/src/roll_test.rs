@@ -543,7 +543,10 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_without_panic(roll in prop::collection::vec(any::<u8>(), 0..200), chunk_size in 1_usize..40) {
+    fn any_bytes_are_read_without_panic(
+        roll in prop::collection::vec(any::<u8>(), 0..200),
+        chunk_size in 1_usize..40,
+    ) {
         let headed = [b"nas,code,law_id\n".as_slice(), &roll].concat();
         drop(hash_all(&roll, chunk_size, &RollRules::default()));
         drop(hash_all(&headed, chunk_size, &RollRules::default()));

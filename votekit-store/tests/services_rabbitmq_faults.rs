@@ -280,7 +280,10 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
         let [letter] = letters.as_slice() else { panic!("{letters:?}") };
         println!("{letter:?}");
         assert!(
-            matches!(&letter.content, DeadContent::Batch { number, .. } if *number == batch.number()),
+            matches!(
+                &letter.content,
+                DeadContent::Batch { number, .. } if *number == batch.number()
+            ),
             "{letter:?}"
         );
         assert_eq!(

@@ -61,11 +61,14 @@ Examples:
   Read a roll that is kept encrypted, without writing it to disk:
     gpg --decrypt roll.csv.gpg | votekit hashgen - --out hashes
 
-  Register latecomers, and replace lost letters (the same elector in both files, with the new code and the old one):
-    votekit hashgen --supplement-of hashes/manifest.json --roll roll.csv --add new.csv --revoke lost.csv --out supplement-1
+  Register latecomers, and replace lost letters (the same elector in both files, with the new code \
+  and the old one):
+    votekit hashgen --supplement-of hashes/manifest.json --roll roll.csv --add new.csv \
+    --revoke lost.csv --out supplement-1
 
   A second supplement, on top of the first:
-    votekit hashgen --supplement-of supplement-1/manifest.json --roll roll.csv --prior-add new.csv --prior-revoke lost.csv --add new-2.csv --out supplement-2")]
+    votekit hashgen --supplement-of supplement-1/manifest.json --roll roll.csv \
+    --prior-add new.csv --prior-revoke lost.csv --add new-2.csv --out supplement-2")]
 pub(crate) struct Args {
     /// Electoral roll; '-' reads standard input
     #[arg(
@@ -364,7 +367,8 @@ impl fmt::Display for Summary {
             formatter,
             "next: note that number; verify the folder with 'votekit manifest verify \
              {out}{pepper}',\n      \
-             sign it with 'votekit manifest sign {out} --key KEY', then hand it to the operators, who load it\n      \
+             sign it with 'votekit manifest sign {out} --key KEY', then hand it to the operators, \
+             who load it\n      \
              with 'votekit load {out} --data DATA --base YOUR.NAME{pepper}'"
         )
     }

@@ -529,13 +529,15 @@ fn command_error(error: LoadError, roll: &Path) -> CommandError {
         LoadError::RollEmpty { .. } | LoadError::RollTooLarge { .. } => {
             CommandError::bad_input(message)
         }
-        LoadError::RollTooSmall { .. } => CommandError::bad_input(message)
-            .hint("make a larger roll (votekit roll sample), or lower --rate, --duration or raise --duplicates"),
-        LoadError::Mix(_) | LoadError::NodeAddress { .. } | LoadError::Plan { .. } => CommandError::usage(message),
-        LoadError::Unreachable { .. } => {
-            CommandError::configuration(message)
-                .hint("check that the node is running, and the address")
+        LoadError::RollTooSmall { .. } => CommandError::bad_input(message).hint(
+            "make a larger roll (votekit roll sample), lower --rate or --duration, or raise \
+             --duplicates",
+        ),
+        LoadError::Mix(_) | LoadError::NodeAddress { .. } | LoadError::Plan { .. } => {
+            CommandError::usage(message)
         }
+        LoadError::Unreachable { .. } => CommandError::configuration(message)
+            .hint("check that the node is running, and the address"),
         LoadError::Goose { .. } => CommandError::configuration(message),
         _ => CommandError::internal(message),
     }

@@ -192,7 +192,11 @@ proptest! {
     fn a_log_reads_back_as_it_was_made(
         votes in votes(),
         every in 1_u64..6,
-        policy in prop::sample::select(vec![ResultsPolicy::Live, ResultsPolicy::AfterVote, ResultsPolicy::AfterClose]),
+        policy in prop::sample::select(vec![
+            ResultsPolicy::Live,
+            ResultsPolicy::AfterVote,
+            ResultsPolicy::AfterClose,
+        ]),
         closing: bool,
     ) {
         let (mut log, mut stored) = opened(policy, every);

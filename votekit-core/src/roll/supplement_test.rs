@@ -213,8 +213,9 @@ proptest! {
         let (mut electorate, mut voted) = apply_chain(steps, |_, _, _| {});
         for elector in 0..6_u32 {
             let standings = (0..4_u8).map(|code| electorate.look_up(&key_of(elector, code)));
-            let is_live =
-                |of: &CredentialStatus| matches!(of, CredentialStatus::First | CredentialStatus::Again { .. });
+            let is_live = |status: &CredentialStatus| {
+                matches!(status, CredentialStatus::First | CredentialStatus::Again { .. })
+            };
             prop_assert!(standings.filter(is_live).count() <= 1, "elector {elector}");
             for code in 0..4_u8 {
                 if electorate.attempt(&key_of(elector, code)) == CredentialStatus::First {

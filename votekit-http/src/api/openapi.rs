@@ -70,8 +70,9 @@ struct Additions;
 impl Modify for Additions {
     fn modify(&self, document: &mut Document) {
         let mut description = "Errors are problem details (RFC 9457, `application/problem+json`). \
-            Their `code` is stable. Any address answers `unknown-route` (404) or `method-not-allowed` \
-            (405) when it is not listed here; `HEAD` is answered as `GET` without the body.\n\n\
+            Their `code` is stable. Any address answers `unknown-route` (404) or \
+            `method-not-allowed` (405) when it is not listed here; `HEAD` is answered as `GET` \
+            without the body.\n\n\
             The log and the results can be read by a page of any origin (CORS, plain requests \
             only); nothing else can.\n\n\
             | code | status | meaning |\n| --- | --- | --- |\n"
@@ -145,9 +146,10 @@ fn add_common_answers(operation: &mut Operation, path: &str) {
     let is_one_of = |ids: &[&str]| ids.contains(&id.as_str());
     let is_admin = path.starts_with("/api/v1/admin/");
     let has_body = operation.request_body.is_some();
-    let has_path_parts = operation.parameters.iter().flatten().any(
-        |parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path),
-    );
+    let has_path_parts = operation.parameters.iter().flatten().any(|parameter| match parameter {
+        RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Path,
+        RefOr::Ref(_) => false,
+    });
     let is_change =
         is_admin && !is_one_of(&["adminElections", "adminElection", "listNodes", "listRolls"]);
     let mut kinds = vec![

@@ -247,7 +247,10 @@ impl Way<'_> {
 /// again. The first error is returned for all.
 async fn with_scripts(commands: &[&Cmd], way: Way<'_>) -> RedisResult<Vec<Value>> {
     let mut values = way.send(pipeline(commands)).await?;
-    let unknown = |value: &Value| matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript));
+    let unknown = |value: &Value| match value {
+        Value::ServerError(error) => error.kind() == Some(ServerErrorKind::NoScript),
+        _ => false,
+    };
     if values.iter().any(unknown) {
         let scripts = SCRIPTS.load();
         let all: Vec<&Cmd> = scripts.iter().chain(commands.iter().copied()).collect();
