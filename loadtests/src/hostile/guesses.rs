@@ -239,7 +239,8 @@ impl fmt::Display for GuessReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "{}/s asked, {:.0}/s sent, {:.0}/s answered: sent {}, 429 {}, 202 {}, other {}, unanswered {}; {} never left; {} connections",
+            "{}/s requested, {:.0}/s sent, {:.0}/s answered: sent {}, 429 {}, 202 {}, other {}, \
+             unanswered {}; {} never left; {} connections",
             self.rate_asked,
             self.rate_sent,
             self.rate_answered,

@@ -58,7 +58,7 @@ pub(crate) fn check_checkpoint(
     match note::checkpoint(text, keys) {
         Err(problem) => report.violated(Rule::NotSigned, path, 1, problem),
         Ok(checkpoint) if checkpoint.size > leaves || (whole && checkpoint.size != leaves) => {
-            let what = format!("{} leaves were signed, {leaves} are there", checkpoint.size);
+            let what = format!("{} leaves were signed, found {leaves}", checkpoint.size);
             report.violated(Rule::WrongRoot, path, 2, what);
         }
         Ok(checkpoint) if merkle::root(&log.leaf_hashes[..checkpoint.size]) != checkpoint.root => {
@@ -304,7 +304,8 @@ impl<'a> Evidence<'a> {
             let count = published.get(choice).copied().unwrap_or(0);
             if !(at_least..=at_most).contains(&count) {
                 let what = format!(
-                    "'{choice}' is said to have {count} votes; the journals know of {at_least} to {at_most}"
+                    "'{choice}' is said to have {count} votes; the journals have {at_least} to \
+                     {at_most}"
                 );
                 report.violated(Rule::WrongCount, &self.log.results_path, 1, what);
             }

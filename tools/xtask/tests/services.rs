@@ -63,7 +63,10 @@ fn servers_come_up_break_come_back_and_leave_nothing() -> TestResult {
 
     let twice = program.run(&["up"])?;
     assert!(!twice.status.success());
-    assert!(String::from_utf8_lossy(&twice.stderr).contains("servers run already"), "{twice:?}");
+    assert!(
+        String::from_utf8_lossy(&twice.stderr).contains("servers are already running"),
+        "{twice:?}"
+    );
 
     program.wait_for_status("nine servers and a whole cluster", is_whole);
 

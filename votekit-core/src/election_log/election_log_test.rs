@@ -524,7 +524,7 @@ fn a_log_that_differs_from_its_evidence_is_refused() {
         &|leaves| drop(leaves.remove(4)),
         4,
         "differs",
-        "a batch has one leaf an envelope: 3 are there for 4",
+        "a batch has one leaf per envelope: found 3 for 4",
     );
     is(
         &|leaves| {

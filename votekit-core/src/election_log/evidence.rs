@@ -56,7 +56,7 @@ pub enum EvidenceFault {
         place: usize,
     },
     /// A batch has more or fewer leaves than envelopes.
-    #[error("a batch has one leaf an envelope: {leaves} are there for {envelopes}")]
+    #[error("a batch has one leaf per envelope: found {leaves} for {envelopes}")]
     Count {
         /// Leaves found, at least.
         leaves: usize,

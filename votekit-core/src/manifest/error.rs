@@ -31,7 +31,8 @@ pub enum ManifestError {
     Date,
     /// The length of the shortest access code is impossible.
     #[error(
-        "the manifest states {length} characters for the shortest access code; a code has 4 to 32, and 0 stands only where none was hashed"
+        "the manifest states {length} characters for the shortest access code; a code has 4 to \
+         32, or 0 if none was hashed"
     )]
     CodeLength {
         /// Stated number of characters.

@@ -57,7 +57,7 @@ pub enum RowRule {
         lines: u64,
     },
     /// A carriage return without a line feed, outside quotation marks.
-    #[error("a carriage return stands here without a line feed: is it the end of a line?")]
+    #[error("a carriage return without a line feed: is it the end of a line?")]
     CarriageReturn,
     /// The bytes of a required field are not UTF-8.
     #[error("the text is not valid UTF-8")]

@@ -58,8 +58,8 @@ use crate::problem::{self, KINDS, Kind};
         (name = "elections", description = "What is put to the vote"),
         (name = "results", description = "Counts, by the election's policy"),
         (name = "log", description = "The log, for auditors: C2SP tlog-tiles"),
-        (name = "operation", description = "For operators. `/metrics` is on a listener of its own"),
-        (name = "administration", description = "For officials and operators: on a listener of its own, with the administrator's token"),
+        (name = "operation", description = "For operators. `/metrics` is on a separate listener"),
+        (name = "administration", description = "For officials and operators: on a separate listener, with the administrator's token"),
     ),
     modifiers(&Additions),
 )]
@@ -205,7 +205,7 @@ fn add_common_answers(operation: &mut Operation, path: &str) {
             .build();
         operation.responses.responses.insert("304".to_owned(), unchanged.into());
         if let Some(RefOr::T(page)) = operation.responses.responses.get_mut("200") {
-            let tag = text_header("For `If-None-Match`, to ask whether this has changed");
+            let tag = text_header("For `If-None-Match`, to check whether this has changed");
             page.headers.insert("ETag".to_owned(), RefOr::T(tag));
         }
     }

@@ -127,7 +127,7 @@ fn node_run(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result
     let after = processor_seconds(&rig, &node)?;
     ensure!(
         seen.requests < requests.count,
-        "all votes were sent before the time was over: ask for more --electors"
+        "all votes were sent before the time was over: raise --electors"
     );
     ensure!(seen.refused == 0, "{} votes were refused", seen.refused);
     let decided = node.decided()?;

@@ -119,7 +119,7 @@ fn measure(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result<
         let milliseconds: f64 = rows
             .first()
             .and_then(|row| row.parse().ok())
-            .with_context(|| format!("{rows:?} is no time"))?;
+            .with_context(|| format!("{rows:?} is not a time"))?;
         *time = milliseconds * 1e3 / decided as f64;
     }
     for node in nodes {

@@ -121,10 +121,7 @@ impl Node {
     pub(super) fn kill(mut self) -> Result<()> {
         self.child.kill().context("killing the node")?;
         let ended = self.child.wait().context("waiting for the node")?;
-        ensure!(
-            ended.signal() == Some(9),
-            "the node was to be killed, and had ended by itself with {ended}"
-        );
+        ensure!(ended.signal() == Some(9), "the node had ended with {ended} before it was killed");
         Ok(())
     }
 

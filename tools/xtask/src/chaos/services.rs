@@ -116,7 +116,7 @@ fn play(
     let said = installation.close(load).context("the close")?;
     tally.loaded = loaded.elapsed();
     println!(
-        "the close waited for a node that was gone, and said: {}",
+        "the close waited for a lost node and reported: {}",
         said.lines().next().unwrap_or_default()
     );
     let report = installation.check().context("the check")?;

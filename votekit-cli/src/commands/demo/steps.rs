@@ -322,7 +322,7 @@ impl Demo<'_> {
             let found = closed[what].as_u64();
             if found != Some(wanted) {
                 return Err(unexpected(&format!(
-                    "{wanted} votes should be {what}, the node says {found:?}"
+                    "{wanted} votes should be {what}, the node reports {found:?}"
                 )));
             }
         }

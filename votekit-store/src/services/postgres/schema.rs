@@ -64,14 +64,14 @@ impl Fault {
                 } else if text.contains("password") || text.contains("authentication") {
                     "give the password with ?password_file="
                 } else {
-                    "check the host and the port, and that PostgreSQL runs there and may be reached from here"
+                    "check the host and the port, and that PostgreSQL runs there and is reachable"
                 },
             );
         };
         match answer.code().code() {
             "3D000" => misconfigured(
                 reason,
-                "check the name of the database behind the slash, or create it",
+                "check the name of the database after the slash, or create it",
             ),
             "28000" => misconfigured(
                 reason,
@@ -86,9 +86,7 @@ impl Fault {
             code if code.starts_with("28") => {
                 misconfigured(reason, "check the user and the password")
             }
-            _ => {
-                misconfigured(reason, "check the address, and what the server's log says about it")
-            }
+            _ => misconfigured(reason, "check the address, and the server's log"),
         }
     }
 }

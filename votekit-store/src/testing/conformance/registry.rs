@@ -77,7 +77,7 @@ async fn the_first_request_again_is_the_first_still(place: &dyn Place) -> Outcom
     for _ in 0..3 {
         expect(&*registry, "L1", &[mark(1, 1)], &[Accepted], "the same request").await?;
     }
-    expect(&*registry, "L1", &[mark(1, 2)], &[Duplicate { attempt: 2 }], "retries are no attempts")
+    expect(&*registry, "L1", &[mark(1, 2)], &[Duplicate { attempt: 2 }], "retries are not attempts")
         .await
 }
 

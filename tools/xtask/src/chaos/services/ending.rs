@@ -38,7 +38,7 @@ impl Installation {
         let mut closing = self.begin_close()?;
         self.members[lost].kill()?;
         let ended = wait(&mut closing, PATIENCE)?
-            .context("the close waits for a node that is gone, and does not say so")?;
+            .context("the close waits for a lost node without reporting it")?;
         let said = self.said("closing.log").trim().to_owned();
         ensure!(
             !ended.success(),
@@ -53,7 +53,7 @@ impl Installation {
         std::thread::sleep(Duration::from_secs(3));
         ensure!(
             self.state()? == "closing",
-            "nobody let {lost_name} go, and the poll is {}",
+            "{lost_name} was not retired, and the poll is {}",
             self.state()?
         );
         self.office(&["node", "retire", LAW, &lost_name])?;

@@ -95,10 +95,7 @@ impl Installation {
         // The other nodes learn of the election from the log.
         let begun = Instant::now();
         while !self.members.iter().all(|member| member.log_size().is_some()) {
-            ensure!(
-                begun.elapsed() < RECOVERY,
-                "not every node knows of the election that was opened"
-            );
+            ensure!(begun.elapsed() < RECOVERY, "not every node has read the opened election");
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())

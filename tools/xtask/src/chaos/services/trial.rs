@@ -265,7 +265,7 @@ impl Installation {
                     self.start(place)?;
                     who
                 };
-                return Ok(format!("{who}, which knew of {known} leaves"));
+                return Ok(format!("{who}, which had read {known} leaves"));
             }
             drop(held);
             // Another node may lead by now.
