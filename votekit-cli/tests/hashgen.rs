@@ -325,7 +325,10 @@ fn a_fault_that_may_hide_other_rows_is_never_skipped() {
             closed,
             "line 4, column 4: a quotation mark seems to be missing: the quoted text runs over 897 line ends",
         ),
-        (roll("Roy\r000001001,AAAA1001,L1,Roy"), "line 4, row: a carriage return without a line feed"),
+        (
+            roll("Roy\r000001001,AAAA1001,L1,Roy"),
+            "line 4, row: a carriage return without a line feed",
+        ),
     ] {
         desk.write("roll.csv", text);
         let skip =

@@ -204,7 +204,7 @@ impl Connector {
 pub(super) fn silent(address: &ServiceAddress) -> EngineError {
     misconfigured(
         format!("{address} did not answer within {} seconds", OPENING_TIME.as_secs()),
-        "check the host, the port and any firewall in between",
+        "check the host and the port, and any firewall in between",
     )
 }
 
