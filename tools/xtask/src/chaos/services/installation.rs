@@ -216,8 +216,9 @@ impl Installation {
         loop {
             let admin = format!("http://{}", self.members[self.leader()?].addresses.admin());
             match self.command(&[arguments, &["--node", &admin, "--data", "shared"]].concat()) {
-                Err(error) if error.to_string().contains("leads") && begun.elapsed() < RECOVERY => {
-                }
+                Err(error)
+                    if error.to_string().contains("does not lead")
+                        && begun.elapsed() < RECOVERY => {}
                 done => return done,
             }
             std::thread::sleep(Duration::from_millis(200));
