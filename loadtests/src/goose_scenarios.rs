@@ -214,11 +214,10 @@ struct LastVote(RequestId);
 
 type Step<'user> = Pin<Box<dyn Future<Output = TransactionResult> + Send + 'user>>;
 
-fn transaction(
-    booth: &Arc<Booth>,
-    name: &str,
-    step: impl for<'user> Fn(Arc<Booth>, &'user mut GooseUser) -> Step<'user> + Send + Sync + 'static,
-) -> Transaction {
+fn transaction<F>(booth: &Arc<Booth>, name: &str, step: F) -> Transaction
+where
+    F: for<'user> Fn(Arc<Booth>, &'user mut GooseUser) -> Step<'user> + Send + Sync + 'static,
+{
     let booth = Arc::clone(booth);
     let function: TransactionFunction = Arc::new(move |user| step(Arc::clone(&booth), user));
     Transaction::new(function).set_name(name)

@@ -188,12 +188,15 @@ impl HostileRun {
         let stop = watch::Sender::new(false);
         let (targets, control) = (Arc::<[Target]>::from(targets), Arc::clone(control));
         let stopped = || {
-            let (mut told, control) = (stop.subscribe(), Arc::clone(&control));
+            let (mut stop_signal, control) = (stop.subscribe(), Arc::clone(&control));
             async move {
                 while !control.is_stopped() {
                     // Stopped, or the timeout passed: check whether the whole run was stopped.
-                    if let Ok(Ok(_)) =
-                        tokio::time::timeout(LOOK_INTERVAL, told.wait_for(|stopped| *stopped)).await
+                    if let Ok(Ok(_)) = tokio::time::timeout(
+                        LOOK_INTERVAL,
+                        stop_signal.wait_for(|stopped| *stopped),
+                    )
+                    .await
                     {
                         break;
                     }

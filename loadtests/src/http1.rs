@@ -69,7 +69,10 @@ impl Connection {
         // An idle connection has nothing to read: end of file, an error or unexpected bytes all
         // make it unusable.
         self.reusable
-            && matches!(self.stream.try_read(&mut probe), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+            && self
+                .stream
+                .try_read(&mut probe)
+                .is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
     }
 
     /// Sends `request` unchanged and reads the answer. After an error, or when dropped half-way,

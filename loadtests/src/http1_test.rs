@@ -69,7 +69,7 @@ async fn answers_are_read_however_they_are_cut() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_is_refused() {
+async fn malformed_answers_are_refused() {
     let too_long = format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(HEAD_LENGTH_MAX));
     for answer in [
         b"SSH-2.0-OpenSSH\r\n".as_slice(),
@@ -125,7 +125,12 @@ proptest! {
     }
 
     #[test]
-    fn chunks_join(parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..50), 0..10)) {
+    fn chunks_join(
+        parts in proptest::collection::vec(
+            proptest::collection::vec(any::<u8>(), 1..50),
+            0..10,
+        ),
+    ) {
         let mut encoded = Vec::new();
         for part in &parts {
             encoded.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());

@@ -76,7 +76,7 @@ impl NodeUrl {
         let port = self.0.port_or_known_default().unwrap_or(80);
         let mut addresses =
             (host, port).to_socket_addrs().map_err(|error| unreachable(error.to_string()))?;
-        addresses.next().ok_or_else(|| unreachable("the host has no address".to_owned()))
+        addresses.next().ok_or_else(|| unreachable("the host name cannot be resolved".to_owned()))
     }
 }
 

@@ -376,7 +376,7 @@ impl Connection {
                 stopped = true;
                 give_up_after = give_up_after.min(now + carrier.plan.drain);
             }
-            if !carrier.plan.retry || is_answered_for_good(&answer) || now > give_up_after {
+            if !carrier.plan.retry || is_final_answer(&answer) || now > give_up_after {
                 return answer;
             }
             self.note(sequence, now, &VoteEnd::Sent(answer));
@@ -430,6 +430,6 @@ impl Connection {
 }
 
 /// Whether the answer is final, so that a retry would change nothing.
-fn is_answered_for_good(answer: &Result<NodeAnswer, ExchangeError>) -> bool {
+fn is_final_answer(answer: &Result<NodeAnswer, ExchangeError>) -> bool {
     matches!(answer, Ok(answer) if !matches!(answer.status, 408 | 429 | 503))
 }

@@ -96,7 +96,7 @@ impl OpenLoopPlan {
         if (self.retry || self.resend > Share::NONE) && !self.idempotency_keys {
             return refused(
                 "--retry and --resend",
-                "they want --idempotency-keys: another sending would be another vote",
+                "they require --idempotency-keys: without a key, a resend is another vote",
             );
         }
         if self.addresses > ADDRESSES_MAX {

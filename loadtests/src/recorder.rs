@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_told_apart_and_bounded() {
+    fn failures_are_distinguished_and_bounded() {
         let mut recorder = Recorder::default();
         for number in 0..500 {
             recorder.record(

@@ -239,7 +239,8 @@ impl OpenLoopReport {
         let generator = &self.generator;
         if generator.saturated {
             warnings.push(format!(
-                "the generator was saturated (release p99 {} late, {:.2} cores): its numbers are no measure of the node",
+                "the generator was saturated (release p99 {} late, {:.2} cores): its numbers do \
+                 not measure the node",
                 Microseconds(generator.release_lag_us.p99),
                 generator.cpu_share
             ));

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_share_is_refused() {
+    fn malformed_shares_are_refused() {
         for text in ["", "%", "101%", "1.1", "-1%", "5 percent", "0.00001%", ".5", "9999%", "1e-2"]
         {
             assert_eq!(text.parse::<Share>(), Err(ShareError), "{text:?}");

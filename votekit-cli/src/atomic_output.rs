@@ -54,7 +54,7 @@ impl StagedFolder {
         fs::create_dir_all(parent).map_err(|error| CommandError::writing(parent, &error))?;
         let name = target.file_name().ok_or_else(|| {
             CommandError::usage(format!("{} cannot be an output folder", target.display()))
-                .hint("name a new folder, such as hashes")
+                .hint("choose a new folder, such as hashes")
         })?;
         let staging = parent.join(format!(".{}.partial", name.to_string_lossy()));
         let mut staged = Staged::lock();
@@ -162,7 +162,7 @@ pub(crate) fn refuse_occupied(target: &Path) -> Result<(), CommandError> {
         "{} already exists and is not an empty folder",
         target.display()
     ))
-    .hint("name another folder, or move that one away first: votekit never overwrites"))
+    .hint("choose another folder, or move that one away first: votekit never overwrites"))
 }
 
 fn create_locked(staging: &Path) -> Result<File, CommandError> {

@@ -62,7 +62,7 @@ pub(crate) async fn cast(
             let read = serde_json::from_slice(&answer.body);
             return read.map(Ok).map_err(|error| {
                 CommandError::configuration(format!(
-                    "the node's answer to a vote does not read: {error}"
+                    "cannot parse the node's answer to a vote: {error}"
                 ))
             });
         }

@@ -13,10 +13,12 @@ use crate::output::plain;
 
 /// Hint for a close before the planned end.
 pub(crate) const EARLY_HINT: &str =
-    "if that is meant, say why with --early REASON: the public log keeps the reason";
+    "to close early, give the reason with --early REASON: the public log keeps it";
 
 /// Hint for rolls that do not fit together.
-pub(crate) const ROLLS_HINT: &str = "`votekit roll list` shows what is loaded; `votekit roll discard` removes a roll that no election uses, and `votekit load --replace` puts another in its place until the election opens";
+pub(crate) const ROLLS_HINT: &str = "`votekit roll list` shows the loaded rolls; `votekit roll \
+                                     discard` removes a roll that no election uses, and `votekit \
+                                     load --replace` replaces one until the election opens";
 
 /// HTTP client for one node.
 pub(crate) struct Client {
@@ -59,12 +61,12 @@ impl Client {
     /// Creates a client for the node at `url`, such as `http://127.0.0.1:8080`.
     pub(crate) fn new(url: &str) -> Result<Self, CommandError> {
         let bad = |rule: String| {
-            CommandError::usage(format!("'{url}' is no address of a node: {rule}"))
+            CommandError::usage(format!("'{url}' is not the address of a node: {rule}"))
                 .hint("such as http://127.0.0.1:8080")
         };
         let base = Url::parse(url).map_err(|error| bad(error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
-            return Err(bad("it begins with http:// or https:// and a host".to_owned()));
+            return Err(bad("expected http:// or https:// and a host".to_owned()));
         }
         // An error is ignored: another part of the tree may have installed the same provider.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -76,7 +78,7 @@ impl Client {
             .timeout(Duration::from_secs(600))
             .build()
             .map_err(|error| {
-                CommandError::configuration(format!("no HTTP client can be made: {error}"))
+                CommandError::configuration(format!("cannot create an HTTP client: {error}"))
             })?;
         Ok(Self { http, base, token: None })
     }
@@ -90,7 +92,7 @@ impl Client {
             return Ok(self);
         }
         Err(CommandError::usage(format!(
-            "{} would carry secrets through the network in clear",
+            "{} would send secrets over the network unencrypted",
             self.base
         ))
         .hint("give the node's https:// address"))
@@ -150,7 +152,7 @@ impl Client {
                 self.base,
                 causes(&error)
             ))
-            .hint("is it running, and is the address right?")
+            .hint("check that it is running, and the address")
         };
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status().as_u16();
@@ -188,11 +190,19 @@ impl Answer {
             text.push_str(&format!("\n  {}: {}", plain(field), plain(rule)));
         }
         match self.status {
-            401 => CommandError::configuration("the node wants the administrator's token of its own data folder here").hint(
-                "votes, results and the log are at the public address; administration wants --data or --token-file of this node",
+            401 => CommandError::configuration(
+                "the node requires the administrator's token of its data folder",
+            )
+            .hint(
+                "votes, results and the log are at the public address; administration requires \
+                 --data or --token-file of this node",
             ),
-            404 if problem.code == "unknown-route" => CommandError::bad_input("the node has no such thing at this address")
-                .hint("is it the right one of its addresses? Administration has its own, told when the node starts"),
+            404 if problem.code == "unknown-route" => {
+                CommandError::bad_input("the node serves nothing at this address").hint(
+                    "check which of its addresses is meant: administration has its own, printed \
+                     when the node starts",
+                )
+            }
             409 if problem.code == "early-close" => CommandError::bad_input(text).hint(EARLY_HINT),
             404 | 409 if matches!(problem.code.as_str(), "roll-conflict" | "unknown-roll") => {
                 CommandError::bad_input(text).hint(ROLLS_HINT)

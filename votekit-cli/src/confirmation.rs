@@ -26,9 +26,9 @@ impl YesArgs {
             return Ok(true);
         }
         Err(CommandError::usage(format!(
-            "{step} cannot be undone, and there is no terminal to ask on"
+            "{step} cannot be undone, and there is no terminal to ask for confirmation"
         ))
-        .hint("give --yes if it is meant"))
+        .hint("give --yes to confirm"))
     }
 }
 
@@ -37,14 +37,16 @@ impl YesArgs {
 /// # Errors
 /// When another answer is given; nothing was changed then.
 pub(crate) fn ask(context: &Context, statement: &str, id: &str) -> Result<(), CommandError> {
-    context.output.question(format_args!("{statement}\nType {id} to go on, or Enter to stop: "));
+    context
+        .output
+        .question(format_args!("{statement}\nType {id} to continue, or Enter to cancel: "));
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).map_err(|error| {
-        CommandError::bad_input(format!("the answer cannot be read: {error}; nothing was changed"))
+        CommandError::bad_input(format!("cannot read the answer: {error}; nothing was changed"))
     })?;
     if answer.trim() == id {
         return Ok(());
     }
-    let hint = format!("the answer has to be {id}, exactly");
+    let hint = format!("the answer must be exactly {id}");
     Err(CommandError::bad_input("not confirmed: nothing was changed").hint(hint))
 }

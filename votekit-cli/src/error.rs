@@ -120,7 +120,7 @@ impl CommandError {
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::FileTooLarge => self.hint(
-                "make room on that disk or choose another folder, then run the command again",
+                "free space on that disk or choose another folder, then run the command again",
             ),
             _ => self,
         }

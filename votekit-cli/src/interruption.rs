@@ -64,9 +64,8 @@ pub(crate) fn sweep_when_interrupted() -> Result<(), CommandError> {
         })?;
         Ok(())
     };
-    install().map_err(|error| {
-        CommandError::configuration(format!("cannot prepare for interruptions: {error}"))
-    })
+    install()
+        .map_err(|error| CommandError::configuration(format!("cannot handle interrupts: {error}")))
 }
 
 /// Removes what is being written, then runs the default action of the signal.

@@ -144,7 +144,7 @@ pub(crate) fn choose(
     match wanted {
         Some(wanted) if elections.contains(wanted) => Ok(wanted.clone()),
         Some(wanted) => Err(CommandError::bad_input(format!("there is no election {wanted}"))
-            .hint(format!("those there are: {}", names(&elections)))),
+            .hint(format!("the elections are: {}", names(&elections)))),
         None => only(elections),
     }
 }
@@ -152,8 +152,8 @@ pub(crate) fn choose(
 fn only(mut elections: Vec<ElectionId>) -> Result<ElectionId, CommandError> {
     match elections.len() {
         1 => Ok(elections.remove(0)),
-        0 => Err(CommandError::bad_input("there is no election yet")
-            .hint("`votekit election create` makes one")),
+        0 => Err(CommandError::bad_input("no election exists yet")
+            .hint("create one with `votekit election create`")),
         _ => Err(CommandError::usage("there are several elections")
             .hint(format!("choose with --election: {}", names(&elections)))),
     }
@@ -169,14 +169,13 @@ async fn get(client: &Client, path: &str) -> Result<Vec<u8>, CommandError> {
 }
 
 fn not_a_node() -> CommandError {
-    CommandError::configuration("the answers are not those of a votekit node")
-        .hint("is the address right?")
+    CommandError::configuration("the answers are not from a votekit node").hint("check the address")
 }
 
 impl From<WriteError> for CommandError {
     fn from(error: WriteError) -> Self {
         Self::verification_failed(error.to_string())
-            .hint("the log does not read as it should: tell whoever runs the node")
+            .hint("the log cannot be parsed: report this to the operator of the node")
     }
 }
 

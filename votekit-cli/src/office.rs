@@ -64,8 +64,8 @@ impl OfficeArgs {
         if data.exists() {
             return Ok(Place::Folder(data));
         }
-        Err(CommandError::bad_input(format!("there is no data folder {}", data.display()))
-            .hint("`votekit load` makes one; is the path right?"))
+        Err(CommandError::bad_input(format!("the data folder {} does not exist", data.display()))
+            .hint("check the path; `votekit load` creates a data folder"))
     }
 }
 
@@ -274,12 +274,17 @@ pub(crate) async fn start(
 fn token(args: &OfficeArgs) -> Result<Zeroizing<String>, CommandError> {
     match (&args.token_file, &args.data) {
         (Some(path), _) => {
-            let text = std::fs::read_to_string(path).map_err(|error| CommandError::reading(path, &error))?;
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| CommandError::reading(path, &error))?;
             Ok(Zeroizing::new(text.trim().to_owned()))
         }
         (None, Some(data)) => Ok(read_admin_token(data)?),
-        (None, None) => Err(CommandError::usage("a running node wants the administrator's token")
-            .hint("give its data folder with --data, or the file DATA/keys/admin-token with --token-file")),
+        (None, None) => Err(CommandError::usage(
+            "a running node requires the administrator's token",
+        )
+        .hint(
+            "give its data folder with --data, or the file DATA/keys/admin-token with --token-file",
+        )),
     }
 }
 
@@ -292,9 +297,10 @@ pub(crate) fn run<T>(
 
 /// Creates the runtime of one command.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
-        CommandError::configuration(format!("the system gives no threads: {error}"))
-    })
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::configuration(format!("cannot start threads: {error}")))
 }
 
 /// Parses the name that the logs of a new folder begin with.
@@ -323,19 +329,23 @@ impl From<FolderError> for CommandError {
         let failed = Self::configuration(error.to_string());
         match error {
             FolderError::InUse { .. } => failed.hint(
-                "a node is running on it: stop it, or reach it with --node and the administration address it told at its start",
+                "a node is running on it: stop it, or give --node with the administration address \
+                 that it printed at its start",
             ),
-            FolderError::Newer { .. } => failed.hint("use the votekit that wrote it, or a newer one"),
+            FolderError::Newer { .. } => failed.hint("use the version of votekit that wrote it, or \
+                                                      a newer one"),
             FolderError::OtherLedger { .. } => failed.hint(
                 "are --registry, --ballot-box and --ledger, or the variables VOTEKIT_REGISTRY, VOTEKIT_BALLOT_BOX and VOTEKIT_LEDGER, those of this installation?",
             ),
             FolderError::OtherBase { ref found, .. } => failed.hint(format!(
-                "if {found} is your own name, leave --base out; if not, load the roll into a new folder with --base"
+                "if {found} is your organisation's name, omit --base; if not, load the roll into a \
+                 new folder with --base"
             )),
             FolderError::NotOne { .. } => Self::bad_input(error.to_string())
-                .hint("is the path right? `votekit load` makes a data folder, and so does `votekit serve --new`"),
+                .hint("check the path; create a data folder with `votekit load` or `votekit serve \
+                       --new`"),
             FolderError::Occupied { .. } => {
-                failed.hint("name a new or empty folder: nothing was written into this one")
+                failed.hint("choose a new or empty folder: nothing was written to this one")
             }
             FolderError::Io { ref path, ref source } => Self::using(path, source),
             _ => failed,
@@ -348,15 +358,23 @@ impl From<NodeError> for CommandError {
         match error {
             NodeError::Folder(error) => error.into(),
             NodeError::Engine(error) => error.into(),
-            NodeError::Log { .. } | NodeError::Checkpoint { .. } => Self::configuration(error.to_string())
-                .hint("nothing was changed: keep the folder as it is, and bring back a copy from before the damage"),
-            NodeError::Roll(RollError::Manifest { source: ManifestError::PepperMissing { ref id }, .. }) => {
-                Self::configuration(error.to_string())
-                    .hint(format!("bring keys/pepper/{} back from the back-up of the data folder", id.to_hex()))
+            NodeError::Log { .. } | NodeError::Checkpoint { .. } => {
+                Self::configuration(error.to_string()).hint(
+                    "nothing was changed: keep the folder as it is, and restore a backup from \
+                     before the damage",
+                )
             }
+            NodeError::Roll(RollError::Manifest {
+                source: ManifestError::PepperMissing { ref id },
+                ..
+            }) => Self::configuration(error.to_string()).hint(format!(
+                "restore keys/pepper/{} from a backup of the data folder",
+                id.to_hex()
+            )),
             NodeError::Roll(RollError::Folder(error)) => error.into(),
             NodeError::Forked { .. } => Self::configuration(error.to_string()).hint(
-                "nothing was changed: put the newer ledger back. Only if you know that nobody was shown a checkpoint or receipt beyond this one: `votekit serve --replay`",
+                "nothing was changed: restore the newer ledger; only if no checkpoint or receipt \
+                 beyond this one was ever published, run `votekit serve --replay`",
             ),
             #[cfg(feature = "services")]
             NodeError::Address(error) => error.into(),
@@ -369,8 +387,7 @@ impl From<NodeError> for CommandError {
 #[cfg(feature = "services")]
 impl From<AddressError> for CommandError {
     fn from(error: AddressError) -> Self {
-        Self::configuration(error.to_string())
-            .hint("docs/operations.md tells the forms of addresses")
+        Self::configuration(error.to_string()).hint("docs/operations.md describes the addresses")
     }
 }
 
@@ -378,15 +395,23 @@ impl From<AdminError> for CommandError {
     fn from(error: AdminError) -> Self {
         let text = error.to_string();
         match error {
-            AdminError::UnknownElection { .. } => Self::bad_input(text).hint("`votekit election list` shows those there are"),
+            AdminError::UnknownElection { .. } => {
+                Self::bad_input(text).hint("list the elections with `votekit election list`")
+            }
             AdminError::Roll(RollError::Read { ref path, ref source }) => {
-                Self::reading(path, source).hint("is this the folder that `votekit hashgen` made, whole?")
+                Self::reading(path, source)
+                    .hint("check that this is the complete folder made by `votekit hashgen`")
             }
             AdminError::Roll(RollError::Manifest {
-                source: ManifestError::PepperMissing { .. } | ManifestError::PepperOther { .. } | ManifestError::PepperUnasked,
+                source:
+                    ManifestError::PepperMissing { .. }
+                    | ManifestError::PepperOther { .. }
+                    | ManifestError::PepperUnasked,
                 ..
-            }) => Self::bad_input(text)
-                .hint("give --pepper-file the pepper of the roll; `votekit pepper show FILE` tells which is which"),
+            }) => Self::bad_input(text).hint(
+                "give the roll's pepper with --pepper-file; `votekit pepper show FILE` prints the \
+                 id of a pepper",
+            ),
             AdminError::Engine(error) => error.into(),
             AdminError::Stopping
             | AdminError::Halted { .. }
@@ -394,17 +419,18 @@ impl From<AdminError> for CommandError {
             | AdminError::TooLong { .. } => Self::configuration(text),
             AdminError::Roll(RollError::NotRegular { .. } | RollError::TooLarge { .. }) => {
                 Self::bad_input(text)
-                    .hint("give the folder that `votekit hashgen` made, with the files themselves")
+                    .hint("give the folder made by `votekit hashgen`, with its files")
             }
-            AdminError::NotLeading { .. } => {
-                Self::configuration(text).hint("give --node the administration address of the node that leads")
-            }
-            AdminError::Answering { .. } | AdminError::Missing { .. } | AdminError::NotEnded { .. } => {
-                Self::bad_input(text).hint("a node that is gone for good is let go with `votekit node retire`")
-            }
+            AdminError::NotLeading { .. } => Self::configuration(text)
+                .hint("give the administration address of the leader with --node"),
+            AdminError::Answering { .. }
+            | AdminError::Missing { .. }
+            | AdminError::NotEnded { .. } => Self::bad_input(text)
+                .hint("retire a permanently lost node with `votekit node retire`"),
             AdminError::EarlyClose { .. } => Self::bad_input(text).hint(EARLY_HINT),
             AdminError::ShortCodes { .. } => Self::bad_input(text).hint(
-                "give these electors longer codes, and hash the supplement again; nothing was loaded",
+                "give these electors longer codes and hash the supplement again; nothing was \
+                 loaded",
             ),
             AdminError::SecondRoll { .. }
             | AdminError::NotLatest { .. }
@@ -412,7 +438,7 @@ impl From<AdminError> for CommandError {
             | AdminError::RollInUse { .. }
             | AdminError::RollHasSupplement { .. } => Self::bad_input(text).hint(ROLLS_HINT),
             AdminError::CreatedWithoutRoll { .. } => Self::configuration(text)
-                .hint("when the cause is gone, load the roll again: it then takes effect"),
+                .hint("fix the cause, then load the roll again: it takes effect then"),
             AdminError::Folder(error) | AdminError::Roll(RollError::Folder(error)) => error.into(),
             AdminError::Setup(error) => (*error).into(),
             _ => Self::bad_input(text),

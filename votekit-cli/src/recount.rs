@@ -72,7 +72,7 @@ pub(crate) enum Difference {
     #[error("line {line}: {what}")]
     Log { line: u64, what: String },
     /// A leaf is not about the envelope in its place.
-    #[error("line {line}: the leaf is not about envelope {envelope} of its batch")]
+    #[error("line {line}: the leaf does not decide envelope {envelope} of its batch")]
     Entry { line: u64, envelope: usize },
     /// A batch has more or fewer leaves than envelopes.
     #[error("line {line}: the batch has {leaves} leaves for {envelopes} envelopes")]
@@ -326,7 +326,7 @@ impl<'a> Counting<'a> {
                 });
             }
             None => {
-                let what = format!("totals through block {through}, which is not there");
+                let what = format!("totals through block {through}, which does not exist");
                 self.found.differences.push(Difference::Log { line, what });
             }
         }

@@ -77,7 +77,7 @@ fn the_golden_election_is_confirmed() {
 }
 
 #[test]
-fn other_totals_are_told() {
+fn differing_totals_are_reported() {
     let log = leaves();
     let totals = log.lines().rfind(|line| line.contains(r#""leaf":"totals""#)).expect("totals");
     let forged = log.replace(totals, &totals.replace("[4,2,1,1]", "[3,3,1,1]"));
@@ -89,7 +89,7 @@ fn other_totals_are_told() {
 }
 
 #[test]
-fn a_vote_turned_invalid_or_another_elector_is_told() {
+fn a_vote_turned_invalid_or_another_elector_is_reported() {
     let log = leaves();
     let accepted = log
         .lines()
@@ -125,7 +125,7 @@ fn a_vote_turned_invalid_or_another_elector_is_told() {
 }
 
 #[test]
-fn lost_and_changed_evidence_is_told() {
+fn lost_and_changed_evidence_is_reported() {
     let lost = Golden { lost: Some(1), ..Golden::default() };
     let found = count(&leaves(), &lost).differences;
     assert!(found.iter().any(|difference| matches!(difference, Difference::Missing { .. })));
@@ -147,7 +147,7 @@ fn with_another_key_everything_is_spoiled() {
 }
 
 #[test]
-fn what_is_no_log_is_told() {
+fn malformed_logs_are_reported() {
     assert!(!differences("").is_empty());
     assert!(!differences("{}\nnot json\n").is_empty());
 }

@@ -62,7 +62,7 @@ impl Signals {
             Ok(())
         };
         install().map_err(|error| {
-            CommandError::configuration(format!("signals cannot be awaited: {error}"))
+            CommandError::configuration(format!("cannot handle signals: {error}"))
         })?;
         Ok(Self { stop, reload })
     }

@@ -7,6 +7,6 @@ pub(crate) fn warn(context: &Context, names: &[String]) {
     for name in names {
         context
             .output
-            .warning(format_args!("{name} was put there by the operating system; delete it"));
+            .warning(format_args!("{name} was created by the operating system; delete it"));
     }
 }

@@ -42,7 +42,7 @@ impl BadRows<'_> {
             return Ok(());
         };
         let message = format!(
-            "{name}: {fault}; rows behind it may be lost, so this is never skipped; {}",
+            "{name}: {fault}; rows after it may be lost, so it is never skipped; {}",
             self.outcome
         );
         let error = CommandError::bad_input(message)

@@ -30,10 +30,10 @@ fn each_verb_says_what_is_wrong_with_an_address() {
     };
     let ledger =
         |words: &[&'static str]| [words, &["--data", "node", "--ledger", POSTGRES]].concat();
-    let redis = "begins with http:// and not with redis:// or rediss://";
-    let amqp = "begins with http:// and not with amqp:// or amqps://";
-    let postgres = "begins with mysql:// and not with postgres:// or postgresql://";
-    for (words, told) in [
+    let redis = "begins with http://, expected redis:// or rediss://";
+    let amqp = "begins with http://, expected amqp:// or amqps://";
+    let postgres = "begins with mysql://, expected postgres:// or postgresql://";
+    for (words, expected) in [
         (serve([REDIS, good[1], good[2]]), redis),
         (serve([good[0], AMQP, good[2]]), amqp),
         (serve([good[0], good[1], POSTGRES]), postgres),
@@ -52,7 +52,7 @@ fn each_verb_says_what_is_wrong_with_an_address() {
         (ledger(&["review", "list"]), postgres),
     ] {
         let failed = desk.run(&words);
-        failed.fails(4, &[told, "\nhint: "]);
+        failed.fails(4, &[expected, "\nhint: "]);
         // The log lines of a node are JSON, and come first.
         let said = failed.stderr.lines().filter(|line| !line.starts_with('{'));
         assert_eq!(said.count(), 2, "{words:?}: {}", failed.stderr);

@@ -64,17 +64,16 @@ fn a_cut_file_is_refused() {
 }
 
 #[test]
-fn numbers_that_name_no_batch_are_told() {
+fn unknown_batch_numbers_are_reported() {
     let (desk, _, number) = voted();
     for wrong in
         ["7", "3f1c9a0b7e55d2c4/1", "3f1c9a0b7e55d2c4/1/7/9", "3F1C9A0B7E55D2C4/1/7", "x/1/1"]
     {
         desk.run(&["batch", "show", wrong, "--data", "node"])
-            .fails(2, &["is no number of a batch", "hint: such as 3f1c9a0b7e55d2c4/1/7"]);
+            .fails(2, &["is not a batch number", "hint: such as 3f1c9a0b7e55d2c4/1/7"]);
     }
     let absent = format!("{}/9/9", number.split('/').next().expect("a node"));
-    desk.run(&["batch", "show", &absent, "--data", "node"])
-        .fails(3, &["there is no batch", &absent]);
+    desk.run(&["batch", "show", &absent, "--data", "node"]).fails(3, &["has no batch", &absent]);
     desk.run(&["batch", "show", &number, "--data", "node", "--election", "NOPE"])
         .fails(3, &["no election NOPE"]);
     desk.run(&["batch", "show", &number, "--election", LAW]).fails(2, &["--data"]);

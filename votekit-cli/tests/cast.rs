@@ -24,7 +24,7 @@ fn lines(elector: &Elector, vote: &str) -> String {
 }
 
 /// Returns an address without a listener.
-fn nobody() -> String {
+fn unreachable_node() -> String {
     let address =
         TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     format!("http://{address}")
@@ -82,7 +82,7 @@ fn one_vote_is_cast_from_standard_input() {
 }
 
 #[test]
-fn a_vote_that_does_not_count_is_told_as_such() {
+fn a_vote_that_does_not_count_is_reported_as_such() {
     let (desk, electors) = poll::opened(5);
     poll::revoke(&desk, &electors[4]);
     desk.run(&["load", "supplement", "--data", "node"]).succeeds();
@@ -135,10 +135,10 @@ fn what_is_malformed_is_refused_before_it_is_sent() {
     assert_eq!(received["received"], 0);
     desk.run_with_input(&["cast", "--node", &node.public, "--law", "NOPE"], b"")
         .fails(3, &["election"]);
-    one(&desk, &nobody(), &lines(&electors[0], "oui"), &[])
-        .fails(4, &["cannot be reached", "hint: is it running"]);
+    one(&desk, &unreachable_node(), &lines(&electors[0], "oui"), &[])
+        .fails(4, &["cannot be reached", "hint: check that it is running"]);
     one(&desk, "127.0.0.1", "", &[])
-        .fails(2, &["is no address of a node", "hint: such as http://127.0.0.1:8080"]);
+        .fails(2, &["is not the address of a node", "hint: such as http://127.0.0.1:8080"]);
     desk.run(&["cast", "--node", &node.public, nas, code]).fails(2, &["unexpected argument"]);
     desk.run(&["cast", "--node", &node.public, "--at-once", "5"]).fails(2, &["--from"]);
 }
@@ -280,7 +280,7 @@ fn files_that_cannot_be_cast_are_refused_whole() {
         ),
         (
             format!("nas,code,law_id,vote\n{nas},{code}, {LAW},oui\n").into_bytes(),
-            &["line 2, law_id: character 1 is U+0020 (a space), which cannot be seen"],
+            &["line 2, law_id: character 1 is U+0020 (a space), which is invisible"],
         ),
     ] {
         desk.write("votes.csv", &bytes);
@@ -319,7 +319,8 @@ fn files_that_cannot_be_cast_are_refused_whole() {
 fn a_node_that_is_not_there_loses_no_outcome() {
     let (desk, electors) = poll::opened(3);
     desk.write("votes.csv", poll::votes(electors.iter().map(|elector| (elector, "oui"))));
-    let gone = desk.run(&["cast", "--node", &nobody(), "--from", "votes.csv", "-o", "out.csv"]);
+    let gone =
+        desk.run(&["cast", "--node", &unreachable_node(), "--from", "votes.csv", "-o", "out.csv"]);
     gone.fails(
         4,
         &["3 of 3 votes got no answer", "cannot be reached", "hint: cast those rows again"],

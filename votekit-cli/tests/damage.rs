@@ -180,10 +180,10 @@ fn files_of(desk: &Desk) -> Vec<PathBuf> {
 }
 
 #[test]
-fn damage_in_the_ledger_is_told_or_changes_nothing() {
+fn damage_in_the_ledger_is_reported_or_has_no_effect() {
     let truth = Truth::new(false);
     let bytes = truth.desk.read("node/ledger.sqlite");
-    let (mut numbers, mut told) = (Numbers(1), 0);
+    let (mut numbers, mut reported) = (Numbers(1), 0);
     for _ in 0..24 {
         let at = 100 + numbers.below(bytes.len() as u64 - 200) as usize;
         let place =
@@ -194,14 +194,14 @@ fn damage_in_the_ledger_is_told_or_changes_nothing() {
             &place,
         ) {
             assert!(said.contains("damaged") || said.contains("L2025-001"), "{place}: {said}");
-            told += 1;
+            reported += 1;
         }
     }
-    assert!(told > 0, "no damage was told");
+    assert!(reported > 0, "no damage was reported");
 }
 
 #[test]
-fn damage_in_the_write_ahead_log_is_told() {
+fn damage_in_the_write_ahead_log_is_reported() {
     let truth = Truth::new(true);
     let length = truth.desk.read("node/ledger.sqlite-wal").len();
     let mut numbers = Numbers(2);
@@ -223,7 +223,7 @@ fn damage_in_the_write_ahead_log_is_told() {
 }
 
 #[test]
-fn damage_in_any_other_file_is_told() {
+fn damage_in_any_other_file_is_reported() {
     let truth = Truth::new(true);
     // SQLite rebuilds its index after a crash, and a damaged token is answered with 401.
     let harmless = ["lock", "ledger.lock", "ledger.sqlite-shm", "keys/admin-token"];
@@ -253,7 +253,7 @@ fn damage_in_any_other_file_is_told() {
 }
 
 #[test]
-fn a_ledger_that_cannot_be_read_is_told() {
+fn an_unreadable_ledger_is_reported() {
     let truth = Truth::new(false);
     for file in ["ledger.sqlite", "keys/node", "votekit.toml"] {
         let desk = copy_of(&truth.desk);

@@ -89,8 +89,10 @@ fn no_verb_makes_a_data_folder_of_a_folder_with_something_else() {
     // Verbs that create a data folder do so only in a new or empty folder.
     for verb in [&["load", "hashes"][..], &["serve", "--new"]] {
         let outcome = desk.run(&[verb, &DATA].concat());
-        outcome
-            .fails(4, &["is not empty: it holds 'photo.jpg'", "hint: name a new or empty folder"]);
+        outcome.fails(
+            4,
+            &["is not empty: it holds 'photo.jpg'", "hint: choose a new or empty folder"],
+        );
         assert_eq!(tree(&desk.path("node")), before, "{verb:?}");
     }
 }
@@ -149,7 +151,7 @@ fn a_second_roll_of_a_law_is_refused_and_a_roll_can_be_discarded() {
     let second = ["load", "new", "--data", "node", "--pepper-file", "new.pepper"];
     let (rolls, peppers) = (desk.path("node/rolls"), desk.path("node/keys/pepper"));
     let kept = (names_in(&rolls), names_in(&peppers));
-    let said = format!("L2025-001 has another roll already, with the manifest {first}");
+    let said = format!("L2025-001 already has another roll, with the manifest {first}");
     desk.run(&second).fails(3, &[&said, "hint: `votekit roll list`"]);
     assert_eq!((names_in(&rolls), names_in(&peppers)), kept, "nothing of it stays");
     let list = desk.run(&["roll", "list", "--data", "node"]);
@@ -185,7 +187,7 @@ fn a_second_roll_of_a_law_is_refused_and_a_roll_can_be_discarded() {
     discard(&used).fails(3, &["is in use: the log of L2025-001 names it", "hint: "]);
     discard(&first).fails(3, &["no roll with the manifest", "is loaded"]);
     desk.run(&[&["load", "hashes"][..], &pepper, &office].concat())
-        .fails(3, &["has another roll already", "hint: `votekit roll list`"]);
+        .fails(3, &["already has another roll", "hint: `votekit roll list`"]);
     let listed = desk.run(&[&["roll", "list", "--json"][..], &office].concat()).json();
     assert_eq!(listed, rolls_listed);
     desk.run(&["roll", "sample", "--electors", "5", "--law", "L2", "--seed", "8", "-o", "l2.csv"])
@@ -215,11 +217,11 @@ fn the_roll_of_a_draft_is_replaced() {
     let pepper = ["--pepper-file", "referendum.pepper"];
     desk.run(&[&["hashgen", "right.csv", "--out", "right"][..], &pepper].concat()).succeeds();
     desk.run(&["load", "supplement", "--replace", "--data", "node"])
-        .fails(3, &["a supplement replaces no roll"]);
+        .fails(3, &["a supplement cannot replace a roll"]);
     let node = Node::serve(&desk);
     let office = ["--node", &node.admin, "--data", "node"];
     desk.run(&[&["load", "right"][..], &office].concat())
-        .fails(3, &["has another roll already", "--replace"]);
+        .fails(3, &["already has another roll", "--replace"]);
     let replace = [&["load", "right", "--replace"][..], &office].concat();
     let loaded = desk.run(&replace);
     assert!(loaded.succeeds().contains("10 electors"), "{}", loaded.stdout);

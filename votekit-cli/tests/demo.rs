@@ -43,7 +43,7 @@ fn it_ends_with_a_report_that_names_every_kind_of_vote() {
     let receipt =
         ["verify", "receipt", "votekit-demo/receipt.tlog-proof", "--policy", "votekit-demo/policy"];
     desk.run(&[&receipt[..], &["--bundle", "votekit-demo/bundle"]].concat()).succeeds();
-    desk.run(&["demo"]).fails(4, &["votekit-demo already exists", "hint: name another folder"]);
+    desk.run(&["demo"]).fails(4, &["votekit-demo already exists", "hint: choose another folder"]);
     desk.run(&["demo", "--electors", "3"]).fails(2, &["20.."]);
 }
 
@@ -69,7 +69,7 @@ fn its_json_says_the_same_in_one_line() {
 }
 
 #[test]
-fn with_keep_the_node_serves_until_it_is_told_to_stop() {
+fn with_keep_the_node_serves_until_a_signal_stops_it() {
     let desk = Desk::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_votekit"));
     command

@@ -54,7 +54,7 @@ fn the_states_follow_one_another_offline() {
         lines[4..7],
         ["  opens        not set", "  closes       not set", "  registered   3"]
     );
-    create(&desk, LAW, &[]).fails(3, &["there is an election L2025-001 already"]);
+    create(&desk, LAW, &[]).fails(3, &["the election L2025-001 already exists"]);
     let log_size = |desk: &Desk| {
         election(desk, "show", &[&DATA[..], &["--json"]].concat()).json()["log_size"].as_u64()
     };
@@ -123,7 +123,7 @@ fn what_breaks_a_rule_is_not_created() {
     election(&desk, "show", &DATA)
         .fails(3, &["there is no election L2025-001", "hint: `votekit election list`"]);
     election(&desk, "show", &["--data", "elsewhere"])
-        .fails(3, &["there is no data folder elsewhere", "hint: "]);
+        .fails(3, &["the data folder elsewhere does not exist", "hint: "]);
     assert!(!desk.exists("elsewhere"));
     election(&desk, "show", &[]).fails(2, &["--data"]);
 }
@@ -197,24 +197,24 @@ fn a_binding_election_names_every_rule_it_lacks() {
     desk.run(&["load", "plain", "--data", "node"]).succeeds();
     create(&desk, LAW, &["--binding", "--results", "live"]).succeeds();
     let (pepper, results, tls) =
-        ("hashed under a pepper", "shown after the close only", "reach the node by TLS");
+        ("hashed under a pepper", "shown after the close only", "reach the node over TLS");
     let refused = |desk: &Desk, more: &[&str], missing: &[&str], met: &[&str]| {
         let outcome = election(desk, "open", &[&DATA[..], more].concat());
         outcome.fails(3, &["a binding election cannot open"]);
         outcome.fails(3, missing);
         assert!(met.iter().all(|rule| !outcome.stderr.contains(rule)), "{}", outcome.stderr);
     };
-    refused(&desk, &[], &[pepper, results, tls, "must be named after you"], &[]);
+    refused(&desk, &[], &[pepper, results, tls, "must be named after your organisation"], &[]);
     refused(&desk, &["--waive", "results"], &[pepper, tls], &[results]);
     refused(&desk, &["--behind-tls-proxy"], &[pepper, results], &[tls]);
     election(&desk, "open", &["--waive", "tls", "--data", "node"])
-        .fails(3, &["'tls' is no rule that can be waived"]);
+        .fails(3, &["'tls' is not a rule that can be waived"]);
     // The verifier refuses a binding log that is named as a test.
     let (desk, _) = poll::hashed(3);
     let named = ["--base", "elections.example/test", "--pepper-file", "referendum.pepper"];
     desk.run(&[&["load", "hashes", "--data", "node"][..], &named].concat()).succeeds();
     create(&desk, LAW, &["--binding"]).succeeds();
-    refused(&desk, &["--behind-tls-proxy"], &["must not be named as that of a test is"], &[tls]);
+    refused(&desk, &["--behind-tls-proxy"], &["must not have the name of a test"], &[tls]);
     // The default is after_close, so with a pepper only TLS is missing.
     let (desk, _) = poll::drafted(3, &["--binding"]);
     refused(&desk, &[], &[tls], &[pepper, results]);
@@ -248,7 +248,7 @@ fn a_running_node_is_administered_with_its_token() {
         .fails(2, &["administrator's token", "hint: ", "--token-file"]);
     desk.write("token", "00".repeat(32));
     let wrong = election(&desk, "open", &["--node", &node.admin, "--token-file", "token"]);
-    wrong.fails(4, &["administrator's token of its own data folder", "hint: "]);
+    wrong.fails(4, &["administrator's token of its data folder", "hint: "]);
     assert!(!wrong.stderr.contains("0000"), "{}", wrong.stderr);
     assert_eq!(
         election(&desk, "show", &[&office[..], &["--json"]].concat()).json()["state"],
@@ -261,7 +261,7 @@ fn a_running_node_is_administered_with_its_token() {
         .expect("an address");
     let nobody = format!("http://{closed_port}");
     election(&desk, "open", &["--node", &nobody, "--data", "node"])
-        .fails(4, &["cannot be reached", "hint: is it running"]);
+        .fails(4, &["cannot be reached", "hint: check that it is running"]);
     assert!(election(&desk, "open", &office).succeeds().contains("  state        open"));
     election(&desk, "open", &office).fails(3, &["it cannot be"]);
     desk.run(&[&["election", "close", "NOPE", "--yes"][..], &office].concat())

@@ -119,7 +119,7 @@ fn a_bundle_signed_under_another_policy_fails() {
 fn an_occupied_folder_is_refused_and_stays_as_it_is() {
     let desk = certified();
     desk.write("bundle", "a file");
-    let refused = ["bundle already exists", "hint: name another folder"];
+    let refused = ["bundle already exists", "hint: choose another folder"];
     desk.run(&["export", "bundle", "bundle", "--data", "node"]).fails(4, &refused);
     assert_eq!(desk.read("bundle"), b"a file");
     std::fs::create_dir(desk.path("publication")).expect("made");
@@ -135,7 +135,7 @@ fn an_occupied_folder_is_refused_and_stays_as_it_is() {
         "trap '' XFSZ; ulimit -f 2; exec \"$VOTEKIT\" export bundle new --node {}",
         node.public
     );
-    desk.shell(&limited).fails(4, &["cannot write new/", "hint: make room"]);
+    desk.shell(&limited).fails(4, &["cannot write new/", "hint: free space"]);
     node.stop();
     assert_eq!(desk.names(), before, "something half-written stayed");
     desk.run(&["export", "bundle", "new", "--data", "node"]).succeeds();

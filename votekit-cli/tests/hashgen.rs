@@ -85,7 +85,7 @@ fn only_the_laws_asked_for_are_hashed() {
         (Some(1), Some(3))
     );
     desk.run(&["hashgen", &roll, "--out", "none", "--law", "L2025-003"])
-        .fails(3, &["no good row is for the law L2025-003"]);
+        .fails(3, &["no valid row for the law L2025-003"]);
     assert!(!desk.exists("none"));
 }
 
@@ -122,7 +122,7 @@ fn bad_rolls_are_refused_with_line_and_field_and_nothing_is_written() {
     desk.run(&["hashgen", "absent.csv", "--out", "hashes"]).fails(3, &["cannot read absent.csv"]);
     desk.run(&["hashgen", ".", "--out", "hashes"]).fails(3, &["it is a folder"]);
     desk.run_with_input(&["hashgen", "-", "--out", "hashes"], b"nas,code,law_id\n")
-        .fails(3, &["no good row"]);
+        .fails(3, &["no valid row"]);
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn skipped_rows_go_to_a_private_file_as_they_stand_and_can_be_read_again() {
     let said = desk.run_with_input(&arguments, roll.as_bytes());
     assert!(
         said.succeeds().contains(
-            "left out: 2 bad rows and 1 exact duplicate, listed in r.csv\n  1: line 3, nas"
+            "skipped: 2 bad rows and 1 exact duplicate, listed in r.csv\n  1: line 3, nas"
         )
     );
     assert_eq!(desk.read("r.csv"), desk.read("hashes-rejects.csv"));
@@ -325,13 +325,16 @@ fn a_fault_that_may_hide_other_rows_is_never_skipped() {
             closed,
             "line 4, column 4: a quotation mark seems to be missing: the quoted text runs over 897 line ends",
         ),
-        (roll("Roy\r000001001,AAAA1001,L1,Roy"), "line 4, row: a carriage return stands here"),
+        (
+            roll("Roy\r000001001,AAAA1001,L1,Roy"),
+            "line 4, row: a carriage return without a line feed",
+        ),
     ] {
         desk.write("roll.csv", text);
         let skip =
             ["hashgen", "roll.csv", "--out", "d", "--on-error", "skip", "--max-rejects", "100%"];
         desk.run(&skip)
-            .fails(3, &[said, "rows behind it may be lost", "nothing was written", "hint: "]);
+            .fails(3, &[said, "rows after it may be lost", "nothing was written", "hint: "]);
         desk.run(&["hashgen", "roll.csv", "--out", "d"]).fails(3, &[said, "nothing was written"]);
         assert_eq!(desk.names(), ["roll.csv"]);
     }
@@ -363,7 +366,8 @@ fn what_a_spreadsheet_may_have_changed_is_warned_of() {
     hashed.succeeds();
     assert_eq!(
         hashed.stderr,
-        "warning: the law ids L2025-001 (2 registered) and l2025-001 (1 registered) differ in capitals only: are they one law?\n"
+        "warning: the law ids L2025-001 (2 registered) and l2025-001 (1 registered) differ in \
+         capitals only: are they the same law?\n"
     );
     let silent = desk.run(&["hashgen", &fixture("rolls/good.csv"), "--out", "good", "--json"]);
     assert_eq!(
@@ -405,7 +409,7 @@ fn a_full_disk_leaves_nothing_half_written() {
     desk.run(&["roll", "sample", "--electors", "2000", "--law", "L1", "-o", "roll.csv"]).succeeds();
     let limited =
         desk.shell("trap '' XFSZ; ulimit -f 8; exec \"$VOTEKIT\" hashgen roll.csv --out hashes");
-    limited.fails(4, &["cannot write hashes/L1.0001.json: file too large", "hint: make room"]);
+    limited.fails(4, &["cannot write hashes/L1.0001.json: file too large", "hint: free space"]);
     assert_eq!(desk.names(), ["roll.csv"]);
 }
 
@@ -418,6 +422,6 @@ fn a_day_is_written_when_asked_for() {
         String::from_utf8_lossy(&desk.read("a/manifest.json")).contains("\"date\": \"2026-11-21\"")
     );
     desk.run(&["hashgen", &roll, "--out", "b", "--date", "tomorrow"])
-        .fails(2, &["--date wants a day"]);
+        .fails(2, &["--date: expected a day"]);
     assert_eq!(desk.names(), ["a"]);
 }

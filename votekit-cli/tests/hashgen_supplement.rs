@@ -94,7 +94,7 @@ fn a_supplement_is_checked_like_a_roll() {
     desk.run(&["hashgen", "--supplement-of", "hashes", "--roll", "roll.csv", "--out", "s"])
         .fails(2, &["--add FILE, --revoke FILE"]);
     desk.run(&["hashgen", "--supplement-of", "hashes", "--add", "add.csv", "--out", "s"])
-        .fails(2, &["a supplement needs --roll ROLL.csv", "hint: only with the roll"]);
+        .fails(2, &["a supplement needs --roll ROLL.csv", "hint: the roll is needed"]);
     desk.run(&["hashgen", "--out", "s"]).fails(2, &["ROLL.csv"]);
     assert!(!desk.exists("s"));
 }
@@ -150,7 +150,7 @@ fn the_roll_must_be_the_one_that_was_hashed() {
     let whole = desk.read("roll.csv");
     desk.write("roll.csv", [&whole[..], b"000000059,ABCD1239,L2025-001\n"].concat());
     supplement(&desk, "hashes", "s", &[])
-        .fails(3, &["roll.csv is not the roll that was hashed", "hint: give --roll the very file"]);
+        .fails(3, &["roll.csv is not the roll that was hashed", "hint: give the unchanged file"]);
     assert!(!desk.exists("s"));
     desk.write("roll.csv", &whole);
     // From standard input, as when the roll is kept encrypted.
@@ -221,7 +221,7 @@ fn a_chain_of_supplements_is_followed() {
         ["--prior-add", "add-2.csv", "--prior-add", "add-1.csv", "--prior-revoke", "revoke-1.csv"];
     third(&mixed).fails(3, &["not those of the earlier supplement"]);
     third(&[&chain[..], &["--prior-add", "add-2.csv"]].concat())
-        .fails(3, &["add-2.csv belongs to none of the earlier supplements"]);
+        .fails(3, &["add-2.csv does not belong to any earlier supplement"]);
     assert!(!desk.exists("s3"));
     let made = third(&[&chain[..], &["--json"]].concat()).json();
     assert_eq!(made["laws"][0]["replaced"], 1);
@@ -232,7 +232,7 @@ fn a_chain_of_supplements_is_followed() {
         std::fs::rename(desk.path(folder), desk.path(&format!("aside/{folder}"))).expect("moved");
     }
     std::fs::remove_dir_all(desk.path("s3")).expect("removed");
-    third(&chain).fails(3, &["which is not at hand", "hint: name each earlier manifest"]);
+    third(&chain).fails(3, &["which was not found", "hint: give each earlier manifest"]);
     let named = ["--prior-manifest", "aside/hashes/manifest.json", "--prior-manifest", "aside/s1"];
     third(&[&chain[..], &named].concat()).succeeds();
 }

@@ -429,9 +429,9 @@ fn where_officials_are_named_a_roll_must_be_signed() {
     let (marie, jean, _other) = (vkey("marie"), vkey("jean"), vkey("other"));
     std::fs::create_dir(desk.path("node")).expect("made");
     desk.write("node/officials", format!("{marie}\n{jean}\n"));
-    load(&desk).fails(3, &["manifest.note", "signed manifests only"]);
+    load(&desk).fails(3, &["manifest.note", "requires signed manifests"]);
     desk.run(&["manifest", "sign", "hashes", "--key", "other"]).succeeds();
-    load(&desk).fails(3, &["manifest.note", "signed manifests only"]);
+    load(&desk).fails(3, &["manifest.note", "requires signed manifests"]);
     desk.run(&["manifest", "sign", "hashes", "--key", "jean"]).succeeds();
     let note = desk.read("hashes/manifest.note");
     // A signature of another manifest is not accepted.
@@ -464,7 +464,7 @@ fn a_data_folder_of_a_newer_version_is_left_alone() {
         4,
         &[
             "written by a newer votekit (format 99, this one knows 1)",
-            "hint: use the votekit that wrote it",
+            "hint: use the version of votekit that wrote it",
         ],
     );
     assert_eq!(desk.read("node/votekit.toml"), b"format = 99\nfuture = true\n");
@@ -500,13 +500,18 @@ fn a_full_disk_leaves_no_roll_and_loading_again_works() {
     ])
     .succeeds();
     desk.run(&["hashgen", "big.csv", "--out", "big"]).succeeds();
-    desk.run(&["election", "list", "--data", "node"])
-        .fails(3, &["there is no data folder node", "hint: `votekit load` makes one"]);
+    desk.run(&["election", "list", "--data", "node"]).fails(
+        3,
+        &[
+            "the data folder node does not exist",
+            "hint: check the path; `votekit load` creates a data folder",
+        ],
+    );
     load(&desk).succeeds();
     let kept = names_in(&desk.path("node/rolls"));
     // The ledger is below the limit of 128 KiB, the shard of 268 kB is not.
     let limited = desk.shell("trap '' XFSZ; ulimit -f 256; exec \"$VOTEKIT\" load big --data node");
-    limited.fails(4, &["cannot use node/rolls/", "file too large", "hint: make room"]);
+    limited.fails(4, &["cannot use node/rolls/", "file too large", "hint: free space"]);
     assert_eq!(names_in(&desk.path("node/rolls")), kept);
     assert!(
         desk.run(&["load", "big", "--data", "node"])

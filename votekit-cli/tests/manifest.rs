@@ -65,7 +65,8 @@ fn an_unsigned_manifest_does_not_verify_with_a_key() {
     let marie = keygen(&desk, "marie");
     let unsigned = desk.run(&["manifest", "verify", "hashes"]);
     assert!(unsigned.succeeds().contains("signatures: none\n"), "{}", unsigned.stdout);
-    desk.run(&["manifest", "verify", "hashes", "--vkey", &marie]).fails(5, &["nobody has signed"]);
+    desk.run(&["manifest", "verify", "hashes", "--vkey", &marie])
+        .fails(5, &["the manifest is not signed"]);
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn another_pepper_is_found() {
 }
 
 #[test]
-fn a_file_that_is_no_key_is_refused() {
+fn a_malformed_key_file_is_refused() {
     let desk = hashed();
     desk.write("key", "secret stuff");
     let refused = desk.run(&["manifest", "sign", "hashes", "--key", "key"]);
@@ -149,7 +150,7 @@ fn files_of_the_operating_system_are_named_apart() {
     let verified = desk.run(&["manifest", "verify", "hashes"]);
     verified.succeeds();
     for name in names {
-        let said = format!("warning: {name} was put there by the operating system; delete it\n");
+        let said = format!("warning: {name} was created by the operating system; delete it\n");
         assert!(verified.stderr.contains(&said), "{}", verified.stderr);
     }
     desk.write("hashes/extra", "bytes");

@@ -27,7 +27,7 @@ fn a_pepper_is_private_named_and_never_overwritten() {
 }
 
 #[test]
-fn a_file_that_is_no_pepper_is_refused_without_repeating_it() {
+fn a_malformed_pepper_file_is_refused_without_its_content() {
     let desk = Desk::new();
     desk.write("p", "votekit-pepper/1 c0ffee\n");
     let refused = desk.run(&["pepper", "show", "p"]);
@@ -42,5 +42,5 @@ fn a_pepper_that_others_can_read_is_warned_of() {
     desk.run(&["pepper", "generate", "-o", "p"]).succeeds();
     let shown = desk.shell("chmod 644 p && \"$VOTEKIT\" pepper show p");
     shown.succeeds();
-    assert!(shown.stderr.starts_with("warning: p can be read by others"), "{}", shown.stderr);
+    assert!(shown.stderr.starts_with("warning: p is readable by others"), "{}", shown.stderr);
 }

@@ -321,7 +321,7 @@ impl NodeProcess {
                 "NODE" => &self.listening["public"],
                 "ADMIN" => &self.listening["admin"],
                 "METRICS" => &self.listening["metrics"],
-                _ => panic!("{}: {name} is no address of a node", block.place()),
+                _ => panic!("{}: {name} is not the address of a node", block.place()),
             };
             let address = address
                 .as_str()

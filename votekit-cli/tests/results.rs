@@ -101,7 +101,7 @@ fn among_several_elections_one_is_chosen() {
     desk.run(&RESULTS)
         .fails(2, &["there are several elections", "hint: choose with --election: L2025-001, L2"]);
     desk.run(&[&RESULTS[..], &["--election", "L3"]].concat())
-        .fails(3, &["no election L3", "hint: those there are: L2025-001, L2"]);
+        .fails(3, &["no election L3", "hint: the elections are: L2025-001, L2"]);
     let node = Node::serve(&desk);
     desk.run(&["results", "--node", &node.public])
         .fails(2, &["several elections", "hint: choose with --election: L2, L2025-001"]);

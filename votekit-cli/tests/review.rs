@@ -11,8 +11,8 @@ use support::poll::{self, LAW};
 /// elector, and one vote with an unknown credential.
 fn reviewed() -> Desk {
     let (desk, electors) = poll::opened(4);
-    let mut nobody = electors[3].clone();
-    nobody.code = "ZZZZ99".to_owned();
+    let mut stranger = electors[3].clone();
+    stranger.code = "ZZZZ99".to_owned();
     let first = &electors[0];
     let votes = [(first, "oui"), (&electors[1], "oui"), (&electors[2], "non")];
     let node = Node::serve(&desk);
@@ -24,8 +24,8 @@ fn reviewed() -> Desk {
         desk.write(name, poll::votes(rows.iter().copied()));
         desk.run(&["cast", "--node", &node.public, "--from", name]);
     }
-    desk.write("nobody.csv", poll::votes([(&nobody, "oui")]));
-    desk.run(&["cast", "--node", &node.public, "--from", "nobody.csv"]);
+    desk.write("stranger.csv", poll::votes([(&stranger, "oui")]));
+    desk.run(&["cast", "--node", &node.public, "--from", "stranger.csv"]);
     node.stop();
     desk
 }

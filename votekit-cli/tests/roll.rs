@@ -50,20 +50,20 @@ fn mistakes_in_arguments_leave_with_2() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_fault() {
+fn a_closed_output_pipe_is_not_an_error() {
     let desk = Desk::new();
     let piped = desk.shell("\"$VOTEKIT\" roll sample --electors 200000 --law L1 -o - | head -n 1");
     assert_eq!((piped.succeeds(), piped.stderr.as_str()), ("nas,code,law_id\n", ""));
 }
 
 #[test]
-fn a_full_disk_is_told_and_leaves_nothing() {
+fn a_full_disk_is_reported_and_leaves_no_file() {
     let desk = Desk::new();
     let full = desk.shell("\"$VOTEKIT\" roll sample --electors 200000 --law L1 -o - > /dev/full");
     full.fails(4, &["cannot write standard output", "no space left"]);
     // The shell ignores the signal, so that the write fails as on a full disk.
     let limited = "trap '' XFSZ; ulimit -f 8; exec \"$VOTEKIT\" roll sample --electors 200000 --law L1 -o roll.csv";
-    desk.shell(limited).fails(4, &["cannot write roll.csv", "hint: make room"]);
+    desk.shell(limited).fails(4, &["cannot write roll.csv", "hint: free space"]);
     assert!(desk.names().is_empty());
 }
 

@@ -22,7 +22,7 @@ fn refused(desk: &Desk, environment: &str, arguments: &str) -> Outcome {
 }
 
 #[test]
-fn a_node_makes_its_folder_and_tells_where_it_listens() {
+fn a_node_creates_its_folder_and_prints_its_addresses() {
     let desk = Desk::new();
     let node = Node::serve(&desk);
     let http = Http::new();
@@ -69,17 +69,17 @@ fn a_second_node_on_the_same_data_is_refused() {
 #[test]
 fn beyond_this_machine_it_wants_tls() {
     let desk = Desk::new();
-    let wants = "beyond this machine needs TLS";
+    let wants = "beyond this machine requires TLS";
     refused(&desk, "", "--listen 0.0.0.0:0").fails(4, &["listening on 0.0.0.0:0", wants]);
     refused(&desk, "", "--listen [::]:0").fails(4, &["listening on [::]:0", wants]);
     refused(&desk, "VOTEKIT_LISTEN=0.0.0.0:0", "").fails(4, &[wants]);
     // Administration and metrics stay local, even with a proxy before the votes.
-    let stays = "only admin_beyond_loopback = true";
+    let stays = "set admin_beyond_loopback = true";
     refused(&desk, "", "--admin-listen 0.0.0.0:0").fails(4, &["admin_listen = 0.0.0.0:0", stays]);
     refused(&desk, "", "--metrics-listen 0.0.0.0:0 --tls-proxy 10.0.0.5")
         .fails(4, &["metrics_listen = 0.0.0.0:0", stays]);
     refused(&desk, "", "--tls-proxy 10.0.0.5/24")
-        .fails(2, &["--tls-proxy", "bits behind the network's length"]);
+        .fails(2, &["--tls-proxy", "bits set after the network's length"]);
     refused(&desk, "", "--tls-cert cert.pem").fails(2, &["--tls-key"]);
     assert!(!desk.exists("node"), "a refused node made its folder");
 }
@@ -117,7 +117,7 @@ fn a_configuration_is_read_and_its_faults_are_placed() {
     assert!(node.public.contains("127.0.0.1:"));
     node.stop();
     refused(&desk, "", "--base other.example")
-        .fails(4, &["named under 'elections.example'", "leave --base out"]);
+        .fails(4, &["named under 'elections.example'", "omit --base"]);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn by_tls_votes_are_cast() {
     let missing = format!("{ANY_PORTS} --tls-cert nothing.pem --tls-key {key}");
     refused(&desk, "", &missing).fails(4, &["nothing.pem"]);
     let mixed = format!("{ANY_PORTS} --tls-cert {cert} --tls-key {tls}/other-key.pem");
-    refused(&desk, "", &mixed).fails(4, &["do not work together"]);
+    refused(&desk, "", &mixed).fails(4, &["do not match"]);
 }
 
 #[test]

@@ -23,10 +23,8 @@ fn a_dead_letter_is_listed_and_driven() {
     let broker = std::env::var("VOTEKIT_TEST_AMQP")
         .expect("VOTEKIT_TEST_AMQP is not set: `cargo xtask test` starts the servers, or `cargo xtask services up`");
     let address = format!("{broker}?prefix=test-driven-{}&queues=1", std::process::id());
-    desk.run(&["dead-letters", "list", "--ballot-box", &address]).fails(
-        4,
-        &["no ballot box of this prefix is there", "hint: give the address that the nodes have"],
-    );
+    desk.run(&["dead-letters", "list", "--ballot-box", &address])
+        .fails(4, &["no ballot box with this prefix", "hint: give the same address as the nodes"]);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

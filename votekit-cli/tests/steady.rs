@@ -89,7 +89,7 @@ fn a_log_on_a_full_disk_changes_nothing() {
 }
 
 #[test]
-fn a_log_reader_that_reads_nothing_holds_nobody_up() {
+fn a_stalled_log_reader_does_not_delay_other_clients() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     // So small that the first lines fill it.
     rustix::pipe::fcntl_setpipe_size(&writer, 4096).expect("set");
@@ -170,7 +170,7 @@ fn a_node_that_starts_on_a_full_disk_is_not_healthy() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused_and_the_node_answers_on() {
+fn special_files_are_refused_and_the_node_keeps_answering() {
     let (desk, electors) = poll::opened(3);
     let node = Node::serve(&desk);
     let http = Http::new();
@@ -202,12 +202,12 @@ fn what_is_no_regular_file_is_refused_and_the_node_answers_on() {
     let shard = listed["shards"][0]["file"].as_str().expect("a name").to_owned();
     fifo(desk.path("shard").join(&shard));
     for (folder, expected) in [
-        ("fifo", "this is a FIFO"),
-        ("zero", "this is a symbolic link"),
-        ("folder", "this is a folder"),
-        ("link", "this is a symbolic link"),
-        ("huge", "has more than 16777216 bytes"),
-        ("shard", "this is a FIFO"),
+        ("fifo", "not a regular file but a FIFO"),
+        ("zero", "not a regular file but a symbolic link"),
+        ("folder", "not a regular file but a folder"),
+        ("link", "not a regular file but a symbolic link"),
+        ("huge", "larger than the maximum of 16777216 bytes"),
+        ("shard", "not a regular file but a FIFO"),
     ] {
         let answer = load(folder);
         assert_eq!(answer.status, 422, "{folder}: {}", answer.body);
@@ -219,7 +219,8 @@ fn what_is_no_regular_file_is_refused_and_the_node_answers_on() {
     assert_eq!(vote(&http, &node, &electors[0], "k").status, 200);
     drop(http);
     node.stop();
-    desk.run(&["load", "fifo", "--data", "node"]).fails(3, &["this is a FIFO", "hint: "]);
+    desk.run(&["load", "fifo", "--data", "node"])
+        .fails(3, &["not a regular file but a FIFO", "hint: "]);
 }
 
 /// Administration runs on a separate thread: nodes accept votes while a roll is loaded, and refuse
@@ -386,7 +387,7 @@ fn a_check_reports_every_fault_and_starts_nothing() {
         &[
             &format!("cannot listen on 127.0.0.1:{port}: "),
             "(hint: another process listens there",
-            "admin_listen and metrics_listen are both to listen on 127.0.0.1:7 (hint: ",
+            "admin_listen and metrics_listen have the same address 127.0.0.1:7 (hint: ",
             "no.pem: ",
         ],
     );

@@ -278,7 +278,7 @@ fn steps_that_cannot_be_undone_ask_at_a_terminal() {
         assert_eq!(state(&desk), before);
         for answer in ["\n", "yes\n", "l2025-001\n", "\u{4}"] {
             let mut terminal = Terminal::start(&desk, &verb);
-            terminal.sees("Type L2025-001 to go on, or Enter to stop: ");
+            terminal.sees("Type L2025-001 to continue, or Enter to cancel: ");
             terminal.types(answer);
             let (ended, screen, _) = terminal.ends();
             assert_eq!(ended.code(), Some(3), "{step}, {answer:?}: {screen:?}");
@@ -289,7 +289,7 @@ fn steps_that_cannot_be_undone_ask_at_a_terminal() {
         assert_eq!(state(&desk), before);
         // With JSON, too, a person at the terminal is asked.
         let mut terminal = Terminal::start(&desk, &[&verb[..], &["--json"]].concat());
-        terminal.sees("Type L2025-001 to go on, or Enter to stop: ");
+        terminal.sees("Type L2025-001 to continue, or Enter to cancel: ");
         terminal.types("L2025-001\n");
         let (ended, screen, _) = terminal.ends();
         assert!(ended.success(), "{step}: {ended}: {screen:?}");
@@ -305,8 +305,8 @@ fn a_close_before_the_planned_end_wants_a_reason() {
     let close = |more: &[&str]| {
         desk.run(&[&["election", "close", LAW, "--yes", "--data", "node"][..], more].concat())
     };
-    let said = "planned to close at 2036-11-22T13:00:00Z: closing it earlier wants a reason";
-    close(&[]).fails(3, &[said, "hint: if that is meant, say why with --early REASON"]);
+    let said = "planned to close at 2036-11-22T13:00:00Z: closing it earlier requires a reason";
+    close(&[]).fails(3, &[said, "hint: to close early, give the reason with --early REASON"]);
     close(&["--early", " "]).fails(3, &["reason: the reason has only blank characters"]);
     close(&["--early", "a\nb"]).fails(3, &["reason: the reason: character 2 is U+000A"]);
     assert_eq!(state(&desk), "open");
@@ -321,7 +321,7 @@ fn a_close_before_the_planned_end_wants_a_reason() {
     let close = |more: &[&str]| {
         desk.run(&[&["election", "close", LAW, "--yes"][..], &office, more].concat())
     };
-    close(&[]).fails(3, &[said, "hint: if that is meant, say why with --early REASON"]);
+    close(&[]).fails(3, &[said, "hint: to close early, give the reason with --early REASON"]);
     close(&["--early", "\u{1b}[2J"]).fails(3, &["reason: the reason: character 1 is U+001B"]);
     assert!(close(&["--early", "panne"]).succeeds().contains("  state        closed"));
     node.stop();

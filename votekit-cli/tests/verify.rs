@@ -125,7 +125,7 @@ fn links_and_empty_folders_fail_a_bundle() {
 }
 
 #[test]
-fn damage_is_told_with_its_file() {
+fn damage_is_reported_with_its_file() {
     for (name, rule) in [
         ("leaves.jsonl", "root"),
         ("results.json", "derived"),
@@ -170,12 +170,12 @@ fn failures_that_may_follow_from_a_damaged_line_are_marked_once() {
     let bundle = folder.path().to_str().expect("text");
     let output = votekit(&["verify", "bundle", bundle, "--policy", &path("bundle.policy")]);
     assert_eq!(output.status.code(), Some(5));
-    let sentence = "what follows may follow from this";
+    let sentence = "the following failures may be consequences of this one";
     assert_eq!(stdout(&output).matches(sentence).count(), 1, "{}", stdout(&output));
 }
 
 #[test]
-fn files_too_many_and_too_few_are_told() {
+fn extra_and_missing_files_are_reported() {
     let folder = copy();
     fs::write(folder.path().join("notes.txt"), "more").expect("written");
     fs::remove_file(folder.path().join("results.csv")).expect("removed");
@@ -307,7 +307,7 @@ fn files_of_the_operating_system_fail_no_bundle() {
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
     assert!(
         stderr(&output)
-            .contains("manifests/Thumbs.db was put there by the operating system; delete it"),
+            .contains("manifests/Thumbs.db was created by the operating system; delete it"),
         "{}",
         stderr(&output)
     );

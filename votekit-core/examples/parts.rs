@@ -66,7 +66,7 @@ fn reading(sha256: f64) -> Outcome {
     let copy = time(VOTES, |_| black_box(body).to_vec());
     let parse = time(VOTES, |_| VoteRequest::parse(black_box(body)));
     tell("read the vote's JSON", parse, copy, "copying its bytes");
-    let vote = VoteRequest::parse(body).map_err(|_| "the vote does not read")?;
+    let vote = VoteRequest::parse(body).map_err(|_| "the vote cannot be parsed")?;
     let (hasher, credential) = (CredentialHasher::plain(), vote.credential);
     let hash =
         time(VOTES, |_| hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id));

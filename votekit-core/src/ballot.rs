@@ -72,7 +72,10 @@ pub enum SealError {
 /// #     type Error = core::convert::Infallible;
 /// #     fn try_next_u32(&mut self) -> Result<u32, Self::Error> { Ok(7) }
 /// #     fn try_next_u64(&mut self) -> Result<u64, Self::Error> { Ok(7) }
-/// #     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> { out.fill(self.0); Ok(()) }
+/// #     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
+/// #         out.fill(self.0);
+/// #         Ok(())
+/// #     }
 /// # }
 /// # impl votekit_core::rand_core::TryCryptoRng for Rng {}
 /// # let mut rng = Rng(9);

@@ -36,8 +36,12 @@ fn parse(bytes: Vec<u8>) -> Result<Arc<Batch>, BatchError> {
 
 proptest! {
     #[test]
-    fn what_is_sealed_reads_back(choices in prop::collection::vec((any::<u8>(), any::<u16>()), 0..40), last: bool) {
-        let envelopes: Vec<Envelope> = choices.iter().map(|(seed, choice)| envelope(*seed, *choice)).collect();
+    fn what_is_sealed_reads_back(
+        choices in prop::collection::vec((any::<u8>(), any::<u16>()), 0..40),
+        last: bool,
+    ) {
+        let envelopes: Vec<Envelope> =
+            choices.iter().map(|(seed, choice)| envelope(*seed, *choice)).collect();
         let batch = seal(&envelopes, last);
         let read = parse(batch.as_bytes().to_vec()).expect("own bytes");
         prop_assert_eq!(&read, &batch);
@@ -48,7 +52,10 @@ proptest! {
         let opened: Vec<_> = envelopes.iter().map(|envelope| Some(envelope.choice)).collect();
         prop_assert_eq!(read.open(&ballot), opened);
         for (sealed, envelope) in read.envelopes().zip(&envelopes) {
-            prop_assert_eq!((sealed.request, sealed.hash, sealed.received), (envelope.request, envelope.hash, envelope.received));
+            prop_assert_eq!(
+                (sealed.request, sealed.hash, sealed.received),
+                (envelope.request, envelope.hash, envelope.received)
+            );
         }
     }
 
@@ -78,7 +85,7 @@ fn another_key_spoils_every_choice_but_loses_no_envelope() {
 }
 
 #[test]
-fn another_nodes_key_is_told_apart() {
+fn another_nodes_key_is_distinguished() {
     let batch = seal(&[envelope(1, 0)], false);
     let other = NodeKey::from_seed(&[77; 32]).public_key();
     assert_eq!(batch.verify(&law_id(), &other), Err(BatchError::Node { number: batch.number() }));

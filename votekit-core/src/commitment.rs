@@ -115,7 +115,7 @@ pub enum CommitmentError {
         found: usize,
     },
     /// The bytes are not a ristretto255 element in canonical form.
-    #[error("commitment {position} is no element of ristretto255")]
+    #[error("commitment {position} is not an element of ristretto255")]
     Encoding {
         /// Its position, from 1.
         position: usize,
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_element_is_refused() {
+    fn malformed_elements_are_refused() {
         let mut sum = CommitmentSum::new(1);
         let bad = Commitment::from_bytes([0xff; 32]);
         assert_eq!(sum.add(&[bad]), Err(CommitmentError::Encoding { position: 1 }));

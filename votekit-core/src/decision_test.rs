@@ -158,10 +158,14 @@ proptest! {
         let mut attempts: BTreeMap<CredentialHash, u32> = BTreeMap::new();
         let mut report = Report::default();
         for (sequence, envelopes) in (1..).zip(&batches) {
-            let mut envelopes: Vec<_> =
-                envelopes.iter().map(|(request, elector, _)| envelope(*request, *elector, minute)).collect();
+            let mut envelopes: Vec<_> = envelopes
+                .iter()
+                .map(|(request, elector, _)| envelope(*request, *elector, minute))
+                .collect();
             minute += 20;
-            envelopes.iter_mut().for_each(|envelope| envelope.received.0 += u64::from(sequence == 3));
+            for envelope in &mut envelopes {
+                envelope.received.0 += u64::from(sequence == 3);
+            }
             let batch = batch(sequence, false, &envelopes);
             let outcomes = decide(&mut decisions, &batch).expect("the next batch");
             let in_one_block = one_block.decide(&mut whole, &batch, SCHEME, &WINDOW, 0);
@@ -176,8 +180,10 @@ proptest! {
                     prop_assert_eq!(first, Some(envelope.hash));
                     continue;
                 };
-                let is_clash =
-                    matches!(entry.decision, Decision::Invalid { reason: InvalidReason::Clash, .. });
+                let is_clash = matches!(
+                    entry.decision,
+                    Decision::Invalid { reason: InvalidReason::Clash, .. }
+                );
                 prop_assert_eq!(is_clash, first.is_some());
                 replayed.take_entry(&mut replay, entry, SCHEME, 0);
                 match entry.decision {
@@ -186,7 +192,8 @@ proptest! {
                         attempts.insert(hash, 1);
                     }
                     Decision::Duplicate { hash, attempt } => {
-                        let count = attempts.get_mut(&hash).expect("a duplicate follows an acceptance");
+                        let count =
+                            attempts.get_mut(&hash).expect("a duplicate follows an acceptance");
                         *count += 1;
                         prop_assert_eq!(attempt, *count);
                     }
@@ -194,7 +201,10 @@ proptest! {
                 }
             }
         }
-        prop_assert_eq!(report.received, report.accepted + report.duplicate + report.invalid + report.replayed);
+        prop_assert_eq!(
+            report.received,
+            report.accepted + report.duplicate + report.invalid + report.replayed
+        );
         prop_assert_eq!(report.accepted, decisions.electorate().voted());
         // Nothing changes before the decisions are applied.
         prop_assert!(one_block.requests().is_empty() && one_block.electorate().voted() == 0);

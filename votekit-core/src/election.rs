@@ -568,7 +568,10 @@ mod tests {
         ] {
             let refused = check_text("the title", text, 1..=500).expect_err(text);
             assert!(
-                matches!(refused, DefinitionError::TextCharacter { position: at, .. } if at == position),
+                matches!(
+                    refused,
+                    DefinitionError::TextCharacter { position: at, .. } if at == position
+                ),
                 "{refused}"
             );
         }

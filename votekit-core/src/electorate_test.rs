@@ -27,8 +27,10 @@ proptest! {
         steps in prop::collection::vec((0_u8..4, 0_u16..260), 0..300),
     ) {
         let mut electorate = Electorate::default();
-        electorate.add_roll(Arc::new(KeyList::new(sorted(roll.iter().copied())).expect("sorted"))).expect("few");
-        let mut model: BTreeMap<RegistryKey, (u32, bool)> = sorted(roll).into_iter().map(|key| (key, (0, false))).collect();
+        let keys = KeyList::new(sorted(roll.iter().copied())).expect("sorted");
+        electorate.add_roll(Arc::new(keys)).expect("few");
+        let mut model: BTreeMap<RegistryKey, (u32, bool)> =
+            sorted(roll).into_iter().map(|key| (key, (0, false))).collect();
         for (kind, value) in steps {
             let target = key(value);
             if kind < 2 {
@@ -37,18 +39,25 @@ proptest! {
                     Some((_, true)) => CredentialStatus::Revoked,
                     Some((attempts, _)) => {
                         *attempts += 1;
-                        if *attempts == 1 { CredentialStatus::First } else { CredentialStatus::Again { attempt: *attempts } }
+                        match *attempts {
+                            1 => CredentialStatus::First,
+                            attempt => CredentialStatus::Again { attempt },
+                        }
                     }
                 };
                 prop_assert_eq!(electorate.look_up(&target), expected);
                 prop_assert_eq!(electorate.attempt(&target), expected);
             } else if kind == 2 {
-                let applied = electorate.apply(&Changes { revoke: vec![target], ..Changes::default() });
-                let can = model.get(&target).is_some_and(|(attempts, revoked)| *attempts == 0 && !revoked);
+                let changes = Changes { revoke: vec![target], ..Changes::default() };
+                let applied = electorate.apply(&changes);
+                let can = model
+                    .get(&target)
+                    .is_some_and(|(attempts, revoked)| *attempts == 0 && !revoked);
                 prop_assert_eq!(applied.revoked == 1, can);
                 if can { model.insert(target, (0, true)); }
             } else {
-                let applied = electorate.apply(&Changes { add: vec![target], ..Changes::default() });
+                let changes = Changes { add: vec![target], ..Changes::default() };
+                let applied = electorate.apply(&changes);
                 let can = model.get(&target).is_none_or(|(_, revoked)| *revoked);
                 prop_assert_eq!(applied.added == 1, can);
                 if can { model.insert(target, (0, false)); }

@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(VoteRequest::parse(format!("\u{feff}{plain}").as_bytes()).expect("same"), vote);
         assert!(VoteRequest::parse(format!("\u{feff}\u{feff}{plain}").as_bytes()).is_err());
         let half = plain.replace("oui", r"\ud83d");
-        assert_eq!(errors(&half), ["vote: holds half of a surrogate pair, which is no text"]);
+        assert_eq!(errors(&half), ["vote: holds half of a surrogate pair, which is not text"]);
     }
 
     proptest! {

@@ -20,8 +20,8 @@ pub struct UnixSeconds(pub u64);
 
 /// Whole minutes since 1970-01-01T00:00:00Z, as used for every time in a leaf and in an envelope.
 ///
-/// A finer time would reveal more about who voted when. Leaves and batches may contain only minutes from
-/// [`UnixMinutes::MIN`] to [`UnixMinutes::MAX`].
+/// A finer time would reveal more about who voted when. Leaves and batches may contain only minutes
+/// from [`UnixMinutes::MIN`] to [`UnixMinutes::MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct UnixMinutes(pub u64);

@@ -251,19 +251,33 @@ fn the_length_of_the_shortest_code_is_one_that_a_code_can_have() {
 
 proptest! {
     #[test]
-    fn manifests_read_back(tool in "\\PC{0,20}", counts in prop::collection::vec(0_u8..9, 1..6), duplicates in 0_u64..9) {
+    fn manifests_read_back(
+        tool in "\\PC{0,20}",
+        counts in prop::collection::vec(0_u8..9, 1..6),
+        duplicates in 0_u64..9,
+    ) {
         let head = |place: usize, count: u8| {
             (ShardHead { law_id: law(&format!("L{place}")), shard: 1, shards: 1 }, keys(count))
         };
-        let shards: Vec<_> = counts.iter().enumerate().map(|(place, count)| head(place, *count)).collect();
+        let shards: Vec<_> =
+            counts.iter().enumerate().map(|(place, count)| head(place, *count)).collect();
         let registered: u64 = counts.iter().map(|count| u64::from(*count)).sum();
         let manifest = Manifest::new(ManifestBody {
             tool,
-            roll: RollFacts { sha256: Digest::of(b"roll"), rows: registered + duplicates, duplicates, rejects: 0, code_length_min: if registered > 0 { 8 } else { 0 } },
+            roll: RollFacts {
+                sha256: Digest::of(b"roll"),
+                rows: registered + duplicates,
+                duplicates,
+                rejects: 0,
+                code_length_min: if registered > 0 { 8 } else { 0 },
+            },
             laws: shards
                 .iter()
                 .map(|(head, keys)| LawRow {
-                    law_id: head.law_id.clone(), registered: keys.len() as u64, shards: 1, revoked: 0,
+                    law_id: head.law_id.clone(),
+                    registered: keys.len() as u64,
+                    shards: 1,
+                    revoked: 0,
                 })
                 .collect(),
             shards: shards.iter().map(|(head, keys)| shard_row(head, keys)).collect(),
@@ -274,7 +288,10 @@ proptest! {
     }
 
     #[test]
-    fn one_changed_byte_is_refused_or_changes_the_digest(place in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn one_changed_byte_is_refused_or_changes_the_digest(
+        place in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
         let manifest = Manifest::new(body()).expect("consistent");
         let mut bytes = manifest.encode();
         let place = place.index(bytes.len());

@@ -132,7 +132,7 @@ pub struct RequestIndex {
 #[non_exhaustive]
 pub enum DecidedListError {
     /// A request occurs twice.
-    #[error("decided request {place} stands in the list before")]
+    #[error("decided request {place} is already in the list")]
     Repeated {
         /// The second position, from 0.
         place: usize,
@@ -436,8 +436,11 @@ mod tests {
                 prop_assert_eq!(index.get(&request), expected.map(|first| first.leaf));
                 prop_assert_eq!(index.contains(&request), expected.is_some());
             }
-            prop_assert!(list.decided.iter().all(|one| Decided::from_bytes(&one.to_bytes()) == *one));
-            let (place, lacking) = (list.decided.len(), DecidedList { invalid: vec![], ..list.clone() });
+            for one in &list.decided {
+                prop_assert!(Decided::from_bytes(&one.to_bytes()) == *one);
+            }
+            let place = list.decided.len();
+            let lacking = DecidedList { invalid: vec![], ..list.clone() };
             if !list.invalid.is_empty() {
                 let refused = RequestIndex::from_list(lacking, room).unwrap_err();
                 prop_assert_eq!(refused, DecidedListError::Invalid { place });

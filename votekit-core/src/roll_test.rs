@@ -148,19 +148,19 @@ fn characters_that_cannot_be_seen_are_named() {
         ,,\n";
     let found = faults(roll);
     let expected = [
-        "line 2, nas: character 4 is U+2007 (a space of another width), which cannot be seen",
-        "line 4, code: character 4 is U+200B (a zero-width space), which cannot be seen",
-        "line 5, law_id: character 3 is U+00A0 (a no-break space), which cannot be seen",
-        "line 6, law_id: character 3 is U+0020 (a space), which cannot be seen",
-        "line 7, law_id: character 1 is U+FEFF (a byte-order mark), which cannot be seen",
-        "line 8, law_id: character 4 is U+000D (a carriage return), which cannot be seen",
+        "line 2, nas: character 4 is U+2007 (a space of another width), which is invisible",
+        "line 4, code: character 4 is U+200B (a zero-width space), which is invisible",
+        "line 5, law_id: character 3 is U+00A0 (a no-break space), which is invisible",
+        "line 6, law_id: character 3 is U+0020 (a space), which is invisible",
+        "line 7, law_id: character 1 is U+FEFF (a byte-order mark), which is invisible",
+        "line 8, law_id: character 4 is U+000D (a carriage return), which is invisible",
         "line 9, row: the row holds separators only",
     ];
     assert_eq!(found, expected);
 }
 
 #[test]
-fn bad_headers_are_told_apart() {
+fn bad_headers_are_distinguished() {
     assert!(matches!(header_error(b""), RollError::Empty { .. }));
     assert!(matches!(header_error(b"\xef\xbb\xbf"), RollError::Empty { .. }));
     assert!(matches!(header_error(b"\n\r\n\n"), RollError::Empty { .. }));
@@ -239,7 +239,7 @@ fn a_header_that_cannot_be_read_names_the_cause() {
 }
 
 #[test]
-fn a_header_alone_is_no_error_here_and_has_no_rows() {
+fn a_header_alone_is_accepted_and_has_no_rows() {
     let hashed = hash(b"nas,code,law_id");
     assert_eq!((hashed.rows, hashed.laws.len(), hashed.faults.len()), (0, 0, 0));
 }
@@ -263,7 +263,7 @@ fn a_stray_quotation_mark_spoils_no_other_row() {
 
 /// Rows after such a fault may be lost, so the number of bad rows does not say how many.
 #[test]
-fn faults_that_may_hide_other_rows_are_told_from_those_that_do_not() {
+fn faults_that_may_hide_other_rows_are_distinguished() {
     let rows = |second: &str, third: &str| {
         format!(
             "nas,code,law_id,nom\n123456789,ABC123,L1,Roy\n123456780,ABC124,L1,{second}\n\
@@ -337,9 +337,8 @@ fn law_ids_that_differ_by_capitals_are_warned_of() {
     let roll = "nas,code,law_id\n000000042,7KQ2M9XA,L2025-001\n000000059,B3XQ77ZP,L2025-001\n000000067,C3XQ77ZP,l2025-001\n";
     assert_eq!(
         hash(roll.as_bytes()).warnings().iter().map(ToString::to_string).collect::<Vec<_>>(),
-        [
-            "the law ids L2025-001 (2 registered) and l2025-001 (1 registered) differ in capitals only: are they one law?"
-        ]
+        ["the law ids L2025-001 (2 registered) and l2025-001 (1 registered) differ in capitals \
+          only: are they the same law?"]
     );
 }
 
@@ -362,7 +361,7 @@ fn exact_duplicates_are_faults_and_two_codes_are_conflicts() {
 }
 
 #[test]
-fn rows_of_laws_that_nobody_asked_for_are_counted_and_ignored() {
+fn rows_of_unselected_laws_are_counted_and_ignored() {
     let roll = b"nas,code,law_id\n123456789,ABC123,L1\n1,x,L2\n123456780,ABC123,L2\n,,L 3\n";
     let rules = RollRules { laws: ["L1".parse().expect("a law id")].into(), check_digit: false };
     let (hashed, _) = hash_all(roll, 1 << 20, &rules).expect("a readable roll");
@@ -405,7 +404,7 @@ fn votes_are_read_by_the_rules_of_a_roll() {
         faults,
         [
             "line 4, vote: a choice has 1 to 50 characters of a-z, 0-9, '.', '_' and '-'",
-            "line 5, vote: character 1 is U+0020 (a space), which cannot be seen",
+            "line 5, vote: character 1 is U+0020 (a space), which is invisible",
             "line 6, nas: the row is cut short: this field is missing",
         ]
     );
@@ -544,7 +543,10 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_without_panic(roll in prop::collection::vec(any::<u8>(), 0..200), chunk_size in 1_usize..40) {
+    fn any_bytes_are_read_without_panic(
+        roll in prop::collection::vec(any::<u8>(), 0..200),
+        chunk_size in 1_usize..40,
+    ) {
         let headed = [b"nas,code,law_id\n".as_slice(), &roll].concat();
         drop(hash_all(&roll, chunk_size, &RollRules::default()));
         drop(hash_all(&headed, chunk_size, &RollRules::default()));

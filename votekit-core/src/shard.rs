@@ -60,7 +60,7 @@ pub struct ShardHead {
 #[non_exhaustive]
 pub enum ShardError {
     /// The file deviates from the format.
-    #[error("byte {offset} is not as a shard has it")]
+    #[error("unexpected byte at offset {offset}")]
     Malformed {
         /// Offset of the first deviation, from 0.
         offset: usize,
@@ -77,7 +77,7 @@ pub enum ShardError {
         shards: u32,
     },
     /// The shard states more keys than allowed.
-    #[error("{count} keys are more than a shard may hold")]
+    #[error("{count} keys are more than a shard can hold")]
     TooMany {
         /// Stated number of keys.
         count: u32,

@@ -162,7 +162,10 @@ proptest! {
     /// value.
     #[test]
     fn one_changed_byte_is_refused_or_is_another_shard(
-        head in heads(), keys in sorted_keys(), place in any::<prop::sample::Index>(), byte in any::<u8>(),
+        head in heads(),
+        keys in sorted_keys(),
+        place in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
     ) {
         for format in FORMATS {
             let mut bytes = head.encode(format, &keys);
@@ -177,7 +180,11 @@ proptest! {
     }
 
     #[test]
-    fn a_cut_shard_is_refused(head in heads(), keys in sorted_keys(), place in any::<prop::sample::Index>()) {
+    fn a_cut_shard_is_refused(
+        head in heads(),
+        keys in sorted_keys(),
+        place in any::<prop::sample::Index>(),
+    ) {
         for format in FORMATS {
             let bytes = head.encode(format, &keys);
             prop_assert!(ShardHead::decode(format, &bytes[..place.index(bytes.len())]).is_err());

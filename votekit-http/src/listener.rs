@@ -57,7 +57,7 @@ pub enum ServeError {
         source: io::Error,
     },
     /// Two listeners have the same address.
-    #[error("{first} and {second} are both to listen on {address}")]
+    #[error("{first} and {second} have the same address {address}")]
     SameAddress {
         /// The setting of the first listener.
         first: &'static str,
@@ -78,7 +78,11 @@ pub enum ServeError {
     #[error(transparent)]
     TlsKey(FolderError),
     /// The certificate and the key do not form a TLS identity.
-    #[error("the certificate {cert} and the key {key} do not work together: {reason}", cert = cert.display(), key = key.display())]
+    #[error(
+        "the certificate {cert} and the key {key} do not match: {reason}",
+        cert = cert.display(),
+        key = key.display()
+    )]
     TlsIdentity {
         /// The certificate's file.
         cert: PathBuf,
@@ -100,7 +104,7 @@ pub enum ServeError {
         reason: String,
     },
     /// A required task panicked: a fault of votekit.
-    #[error("a fault of votekit stopped the node: {what}")]
+    #[error("a bug in votekit stopped the node: {what}")]
     Panicked {
         /// The task that panicked.
         what: String,

@@ -169,7 +169,8 @@ kinds! {
     UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "Storage is not available";
     CLOCK = "clock", SERVICE_UNAVAILABLE, "The node's clock went back";
     HALTED = "halted", SERVICE_UNAVAILABLE, "A fault halted the election on this node";
-    OUTCOME_UNKNOWN = "outcome-unknown", SERVICE_UNAVAILABLE, "It is not known whether this was stored";
+    OUTCOME_UNKNOWN = "outcome-unknown", SERVICE_UNAVAILABLE, "It is unknown whether this was \
+                                                               stored";
     TOO_MANY_CONNECTIONS = "too-many-connections", SERVICE_UNAVAILABLE, "Too many connections from one address";
     STOPPING = "stopping", SERVICE_UNAVAILABLE, "The node is stopping";
 }
@@ -295,51 +296,91 @@ impl Problem {
             Self::Framing { .. } => "1 field is wrong".to_owned(),
             Self::Malformed { errors } if errors.len() == 1 => "1 field is wrong".to_owned(),
             Self::Malformed { errors } => format!("{} fields are wrong", errors.len()),
-            Self::UnknownChoice => "the ballot has no such choice: the election lists those it has".to_owned(),
-            Self::Unauthorized => "send the administrator's token as `Authorization: Bearer`".to_owned(),
+            Self::UnknownChoice => {
+                "the ballot has no such choice: see the choices of the election".to_owned()
+            }
+            Self::Unauthorized => {
+                "send the administrator's token as `Authorization: Bearer`".to_owned()
+            }
             Self::ResultsWithheld { policy, state } => withheld(*policy, *state),
             Self::NotServedHere { needs } => {
                 format!("this node cannot answer: ask one with the role {needs}")
             }
             Self::UnknownRoute => "the addresses are listed in /api/v1/openapi.json".to_owned(),
-            Self::UnknownElection => "no election has this law id; /api/v1/elections lists those there are".to_owned(),
-            Self::UnknownRequest => "no request with this id was issued, or it is not one".to_owned(),
-            Self::UnknownTile => "the path names no tile, or one beyond the size of the checkpoint".to_owned(),
+            Self::UnknownElection => {
+                "no election has this law id; /api/v1/elections lists the elections".to_owned()
+            }
+            Self::UnknownRequest => {
+                "no request with this id was issued, or it is not a request id".to_owned()
+            }
+            Self::UnknownTile => {
+                "the path names no tile, or one beyond the size of the checkpoint".to_owned()
+            }
             Self::UnknownManifest => "the log names no manifest with this digest".to_owned(),
             Self::UnknownRoll => "no roll with this digest is loaded".to_owned(),
             Self::MethodNotAllowed => "the Allow header lists the methods".to_owned(),
             Self::RequestTimeout => "send the whole request at once".to_owned(),
-            Self::NotOpen { early, state, opens, closes } => not_open(*early, *state, *opens, *closes),
-            Self::NotRecordedYet => "the request was issued, and its decision will be recorded: ask again".to_owned(),
+            Self::NotOpen { early, state, opens, closes } => {
+                not_open(*early, *state, *opens, *closes)
+            }
+            Self::NotRecordedYet => {
+                "the request was issued and its decision will be recorded: retry".to_owned()
+            }
             Self::Refused { detail, .. } => detail.clone(),
-            Self::NotSafe { missing } => format!("{} rules of binding elections are not met", missing.len()),
-            Self::BodyTooLarge { bytes_max } => format!("a body has at most {bytes_max} bytes here"),
+            Self::NotSafe { missing } => {
+                format!("{} rules of binding elections are not met", missing.len())
+            }
+            Self::BodyTooLarge { bytes_max } => {
+                format!("a body has at most {bytes_max} bytes here")
+            }
             Self::NotJson => "send `Content-Type: application/json`".to_owned(),
             Self::ContentCoding => "send the body as it is, without `Content-Encoding`".to_owned(),
             Self::TransferCoding => "`chunked` is the only transfer coding".to_owned(),
             Self::UriTooLong => "the addresses are listed in /api/v1/openapi.json".to_owned(),
-            Self::HeadersTooLarge => "a request has at most 100 header fields, and about 64 KiB of them".to_owned(),
-            Self::RateLimited { .. } => "this node takes no more votes this second; this attempt was not stored".to_owned(),
-            Self::AddressShare { .. } => "your network sends more votes than one address may; this attempt was not stored".to_owned(),
-            Self::TooManyConnections => "your network holds more connections than one address may".to_owned(),
+            Self::HeadersTooLarge => {
+                "a request has at most 100 header fields, and about 64 KiB of them".to_owned()
+            }
+            Self::RateLimited { .. } => {
+                "this node has reached its limit of votes per second; this \
+                                         attempt was not stored"
+                    .to_owned()
+            }
+            Self::AddressShare { .. } => "your network exceeds the limit of votes per address; \
+                                          this attempt was not stored"
+                .to_owned(),
+            Self::TooManyConnections => {
+                "your network exceeds the limit of connections per address".to_owned()
+            }
             Self::BackOff { .. } => {
-                "too many wrong codes came from your network for this person; this attempt was not stored. From another network this person's vote is taken at once"
+                "too many wrong codes came from your network for this person; this attempt was not \
+                 stored. A vote of this person from another network is not delayed"
                     .to_owned()
             }
             Self::NotRecognised { .. } => {
                 "nothing was recorded: check NAS and code, and try again".to_owned()
             }
-            Self::ReadShare { .. } => "your network reads more than one address may".to_owned(),
-            Self::TooManyDuplicates { .. } => {
-                "this credential was used, and its first vote counts; this attempt was not stored".to_owned()
+            Self::ReadShare { .. } => {
+                "your network exceeds the limit of reads per address".to_owned()
             }
-            Self::Busy { .. } => "votes come faster than they can be stored; this attempt was not stored".to_owned(),
-            Self::Clock => "the clock of this node's machine went back, and a vote would be stamped before others that are recorded; this attempt was not stored".to_owned(),
+            Self::TooManyDuplicates { .. } => {
+                "this credential was used, and its first vote counts; this attempt was not stored"
+                    .to_owned()
+            }
+            Self::Busy { .. } => "votes arrive faster than they can be stored; this attempt was \
+                                  not stored"
+                .to_owned(),
+            Self::Clock => "the clock of this node's machine went back, and the vote would be \
+                            stamped before recorded votes; this attempt was not stored"
+                .to_owned(),
             Self::NotStored => "this attempt was not stored; try again".to_owned(),
-            Self::Unavailable => "this cannot be read now; what was stored stays stored; try again".to_owned(),
+            Self::Unavailable => {
+                "this cannot be read now; stored votes remain stored; try again".to_owned()
+            }
             Self::OutcomeUnknown { .. } => "retry with the same key: it counts once".to_owned(),
-            Self::Stopping => "the node is stopping, and this call was not begun: nothing was changed".to_owned(),
-            Self::Internal => "the node's log has the reason".to_owned(),
+            Self::Stopping => {
+                "the node is stopping and did not begin this call: nothing was changed".to_owned()
+            }
+            Self::Internal => "see the node's log for the reason".to_owned(),
         }
     }
 
@@ -415,7 +456,8 @@ fn withheld(policy: ResultsPolicy, state: State) -> String {
     match policy {
         ResultsPolicy::AfterVote => {
             format!(
-                "the election is {state}: results are shown to who has voted (give the request id of an accepted vote), and to all after the close"
+                "the election is {state}: results are shown to those who have voted (give the \
+                 request id of an accepted vote), and to everyone after the close"
             )
         }
         _ => format!("the election is {state}: results are shown after the close"),
@@ -430,7 +472,7 @@ fn not_open(
 ) -> String {
     match (early, opens, closes) {
         (true, Some(opens), _) => {
-            format!("the election is {state}: votes are taken from {opens} on")
+            format!("the election is {state}: votes are taken from {opens}")
         }
         (true, None, _) => format!("the election is {state}: no opening time is set"),
         (false, _, Some(closes)) => {
@@ -561,9 +603,8 @@ impl From<AdminError> for Problem {
             AdminError::Folder(_) | AdminError::Setup(_) => &INTERNAL,
         };
         if *kind == OUTCOME_UNKNOWN {
-            detail.push_str(
-                ": look at the election before this call is repeated; repeating it is safe",
-            );
+            detail
+                .push_str(": check the election before repeating this call; repeating it is safe");
         }
         if kind.status.is_server_error() {
             tracing::error!(

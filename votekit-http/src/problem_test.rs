@@ -75,7 +75,7 @@ fn documents_have_the_members_of_rfc_9457_and_ours() {
     assert_eq!(
         json(Problem::OutcomeUnknown { request: RequestId::from_bytes([1; 16]) }),
         concat!(
-            r#"{"type":"urn:problem-type:votekit:outcome-unknown","title":"It is not known whether this was stored","status":503,"#,
+            r#"{"type":"urn:problem-type:votekit:outcome-unknown","title":"It is unknown whether this was stored","status":503,"#,
             r#""code":"outcome-unknown","detail":"retry with the same key: it counts once","request_id":"01010101010101010101010101010101"}"#
         )
     );
@@ -99,7 +99,7 @@ fn a_poll_is_early_or_closed_by_state_and_time() {
 }
 
 #[test]
-fn waits_are_told_in_whole_seconds_rounded_up() {
+fn retry_after_is_in_whole_seconds_rounded_up() {
     let header = |retry_after| {
         Problem::BackOff { retry_after }.into_response().headers()[RETRY_AFTER].clone()
     };

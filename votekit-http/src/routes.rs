@@ -129,12 +129,13 @@ fn router(api: &Api, serves: impl Fn(Permission) -> bool) -> Router<Arc<Api>> {
     let timed = served.fold(Router::new(), |router, route| {
         let is_served = route.is_served_by(roles);
         let Route { path, permission, handlers, .. } = route;
-        let handlers = if is_served { handlers } else { any(not_served_here) };
+        let handlers =
+            if is_served { handlers.fallback(method_not_allowed) } else { any(not_served_here) };
         let handlers = match permission {
             Permission::PublicFromAnyOrigin => handlers.layer(from_fn(any_origin)),
             _ => handlers,
         };
-        router.route(path, handlers.fallback(method_not_allowed).layer(Timing::of(path)))
+        router.route(path, handlers.layer(Timing::of(path)))
     });
     timed.fallback_service(any(unknown_route).layer(Timing::of("unknown")))
 }

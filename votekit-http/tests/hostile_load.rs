@@ -359,7 +359,7 @@ async fn a_pair_in_back_off_holds_up_neither_the_elector_nor_the_neighbours() {
 async fn a_correct_vote_shows_in_no_answer_to_wrong_codes() {
     let served =
         Served::open_with(Config { throttle: long_waits(), ..config() }, create_request()).await;
-    let mut told = Vec::new();
+    let mut all_answers = Vec::new();
     for (place, votes_after) in [(1, None), (2, Some(0)), (3, Some(3)), (4, Some(6))] {
         let mut attacker = client_from(1, served.at.public).await;
         let mut answers = Vec::new();
@@ -378,10 +378,10 @@ async fn a_correct_vote_shows_in_no_answer_to_wrong_codes() {
             }
             answers.push(code(&attacker.vote(&guess(place, number), &[]).await));
         }
-        told.push(answers);
+        all_answers.push(answers);
     }
-    assert_eq!(told[0].iter().filter(|answer| answer.0 == 202).count(), 6);
-    assert!(told.iter().all(|answers| *answers == told[0]), "{told:?}");
+    assert_eq!(all_answers[0].iter().filter(|answer| answer.0 == 202).count(), 6);
+    assert!(all_answers.iter().all(|answers| *answers == all_answers[0]), "{all_answers:?}");
     served.end().await;
 }
 

@@ -298,7 +298,7 @@ async fn wrong_codes_are_slowed_down_before_anything_is_stored() {
     assert_eq!(client.vote(&guess(1, 7), &[]).await.problem(), back_off);
     let refused = client.vote(&ballot(1, "oui"), &[]).await;
     assert_eq!(refused.problem(), back_off, "the code is not looked at");
-    assert!(refused.text().contains("From another network"), "{}", refused.text());
+    assert!(refused.text().contains("from another network"), "{}", refused.text());
     assert_eq!(client.vote(&ballot(2, "oui"), &[WAIT]).await.json()["status"], "accepted");
     assert_eq!(served.node.gauges().votes_pending, 0);
     assert_eq!(served.node.gauges().throttle_pairs, 1);

@@ -57,7 +57,7 @@ async fn an_election_lives_its_life() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_calls_are_told_what_is_wrong() {
+async fn bad_calls_are_answered_with_the_fault() {
     let served = Served::empty(config()).await;
     let elections = "/api/v1/admin/elections";
     for (body, field) in [

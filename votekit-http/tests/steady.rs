@@ -85,7 +85,7 @@ async fn a_clock_that_steps_back_a_little_is_held_and_further_refuses_votes() {
     assert_eq!(answer.problem(), (503, "clock".to_owned()));
     let health = served.get("/api/v1/health").await;
     assert_eq!(health.status, 503);
-    assert!(health.text().contains("it went back: it stands 6"), "{}", health.text());
+    assert!(health.text().contains("it went back: it is 6"), "{}", health.text());
     let metrics = async || {
         let text = http_support::Client::connect(served.at.metrics).await.get("/metrics").await;
         let line = text.text().lines().find(|line| line.starts_with("clock_behind_seconds "));

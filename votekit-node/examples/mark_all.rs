@@ -49,9 +49,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             let (registry, law_id) = (registry.clone(), law_id.clone());
             tasks.spawn(async move {
-                let told = registry.mark(&law_id, &marks).await.expect("the registry answers");
+                let hints = registry.mark(&law_id, &marks).await.expect("the registry answers");
                 assert!(
-                    told.iter().all(|told| *told == Hint::Accepted),
+                    hints.iter().all(|hint| *hint == Hint::Accepted),
                     "a vote was not expected to be accepted"
                 );
             });

@@ -14,7 +14,7 @@ pub struct AddressRange(IpNet);
 
 /// The text is not an address range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no address and no network such as 10.0.0.0/24: {rule}")]
+#[error("{text:?} is not an address or a network such as 10.0.0.0/24: {rule}")]
 pub struct AddressRangeError {
     text: String,
     rule: &'static str,
@@ -42,14 +42,15 @@ impl FromStr for AddressRange {
         let refused = |rule| AddressRangeError { text: text.to_owned(), rule };
         let (address, length) =
             text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
-        let address: IpAddr = address.parse().map_err(|_| refused("the address does not read"))?;
+        let address: IpAddr =
+            address.parse().map_err(|_| refused("the address cannot be parsed"))?;
         let Some(length) = length else { return Ok(address.into()) };
         let length: u32 =
-            length.parse().map_err(|_| refused("the length behind the slash is no number"))?;
+            length.parse().map_err(|_| refused("the length after the slash is not a number"))?;
         let network = IpNet::new(address, length.try_into().unwrap_or(u8::MAX))
-            .map_err(|_| refused("the length behind the slash is longer than an address"))?;
+            .map_err(|_| refused("the length after the slash is longer than an address"))?;
         if network != network.trunc() {
-            return Err(refused("the address has bits behind the network's length"));
+            return Err(refused("the address has bits set after the network's length"));
         }
         Ok(Self(network))
     }
@@ -95,14 +96,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_refused_with_its_rule() {
+    fn malformed_ranges_are_refused_with_their_rule() {
         for (text, rule) in [
-            ("proxy.example.ca", "does not read"),
-            ("10.0.0.0/", "no number"),
+            ("proxy.example.ca", "cannot be parsed"),
+            ("10.0.0.0/", "not a number"),
             ("10.0.0.0/33", "longer"),
             ("10.0.0.0/300", "longer"),
-            ("10.0.0.5/24", "bits behind"),
-            ("2001:db8::1/64", "bits behind"),
+            ("10.0.0.5/24", "bits set after"),
+            ("2001:db8::1/64", "bits set after"),
         ] {
             let error = text.parse::<AddressRange>().expect_err(text).to_string();
             assert!(error.contains(rule) && error.contains(text), "{error}");

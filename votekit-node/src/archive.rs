@@ -303,6 +303,6 @@ impl Lines<'_> {
 fn cut_short(law_id: &ElectionId, height: u64) -> EngineError {
     EngineError::Corrupt {
         engine: "ledger",
-        reason: format!("block {height} of {law_id} does not read"),
+        reason: format!("block {height} of {law_id} cannot be decoded"),
     }
 }

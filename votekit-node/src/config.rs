@@ -192,7 +192,8 @@ pub enum ConfigError {
     HalfTls,
     /// Votes would cross a network in clear.
     #[error(
-        "listening on {address} beyond this machine needs TLS: give tls_cert and tls_key, or the addresses of the proxies that speak TLS as tls_proxies"
+        "listening on {address} beyond this machine requires TLS: give tls_cert and tls_key, or \
+         the addresses of the TLS-terminating proxies as tls_proxies"
     )]
     PlainBeyondLoopback {
         /// The address.
@@ -200,7 +201,8 @@ pub enum ConfigError {
     },
     /// Administration or metrics would cross a network in clear.
     #[error(
-        "{setting} = {address} is beyond this machine, and speaks plain HTTP: only admin_beyond_loopback = true, on a network of your own, allows that"
+        "{setting} = {address} is plain HTTP beyond this machine: set admin_beyond_loopback = true \
+         to allow it on a private network"
     )]
     InternalBeyondLoopback {
         /// The setting.
@@ -393,7 +395,7 @@ mod tests {
         let error = Config::from_toml("tls_proxies = [\"10.0.0.5/24\"]")
             .expect_err("no network")
             .to_string();
-        assert!(error.contains("line 1") && error.contains("bits behind"), "{error}");
+        assert!(error.contains("line 1") && error.contains("bits set after"), "{error}");
     }
 
     #[test]

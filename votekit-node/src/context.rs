@@ -97,7 +97,7 @@ impl NodeContext {
         self.has(Role::Seal)
     }
 
-    /// Whether this node reads staged batches: to decide them, or to report that they are in flight.
+    /// Whether this node reads staged batches: to decide them, or to report them as in flight.
     pub(crate) fn reads_staging(&self) -> bool {
         self.decides() || self.has(Role::Query)
     }

@@ -492,7 +492,7 @@ impl DataFolder {
         }
         // A key missing beside a ledger was lost: no log in that ledger would know a new one.
         if self.locks.is_empty() || self.path.join(LEDGER).exists() {
-            let rule = "this key is missing: bring it back from a copy of the folder".to_owned();
+            let rule = "this key is missing: restore it from a backup of the folder".to_owned();
             return Err(FolderError::Damaged { path, rule });
         }
         let bytes = random(&path)?;
@@ -513,8 +513,7 @@ pub fn read_admin_token(path: &Path) -> Result<Zeroizing<String>, FolderError> {
     let path = path.join("keys/admin-token");
     let bytes = read_secret(&path)?.ok_or_else(|| FolderError::Damaged {
         path: path.clone(),
-        rule: "there is no administrator's token here: is this the data folder of a node?"
-            .to_owned(),
+        rule: "the administrator's token is missing: is this the data folder of a node?".to_owned(),
     })?;
     Ok(Zeroizing::new(const_hex::encode(bytes.as_slice())))
 }
@@ -543,7 +542,7 @@ fn refuse_foreign(path: &Path) -> Result<(), FolderError> {
 fn node_key_at(path: &Path) -> Result<NodeKey, FolderError> {
     let missing = || FolderError::Damaged {
         path: path.to_owned(),
-        rule: "this key is missing: bring it back from a copy of the folder".to_owned(),
+        rule: "this key is missing: restore it from a backup of the folder".to_owned(),
     };
     read_secret(path)?.map(|seed| NodeKey::from_seed(&seed)).ok_or_else(missing)
 }
@@ -613,7 +612,7 @@ fn read_secret(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, FolderError> 
     let check = has_check(path).then(|| key_check(&bytes));
     if words.next() != check.as_deref() || words.next().is_some() {
         return Err(damaged(
-            "the key does not match its check: bring it back from a copy of the folder",
+            "the key does not match its check: restore it from a backup of the folder",
         ));
     }
     Ok(Some(bytes))

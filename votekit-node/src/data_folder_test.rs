@@ -23,7 +23,7 @@ fn keys_are_made_once_and_private() {
 }
 
 #[test]
-fn a_damaged_key_is_told() {
+fn a_damaged_key_is_reported() {
     let temporary = folder();
     drop(DataFolder::open(temporary.path(), None).expect("new"));
     for name in ["node", "log", "cosigner"] {
@@ -166,7 +166,7 @@ fn keys_that_others_can_reach_are_refused_as_ssh_does() {
     assert!(DataFolder::peek(path).is_ok() && read_admin_token(path).is_ok());
     // Only root can give a file away. Nothing that belongs to another account is used.
     if chown(path.join("keys/log"), Some(65534), None).is_ok() {
-        exposed(DataFolder::open(path, None), "belongs to the account with the number 65534");
+        exposed(DataFolder::open(path, None), "belongs to the user id 65534");
         chown(path.join("keys/log"), Some(0), None).expect("back");
         // A group may read what root owns, but not write it.
         chmod(&path.join("keys/log"), 0o640);
@@ -175,7 +175,7 @@ fn keys_that_others_can_reach_are_refused_as_ssh_does() {
         exposed(DataFolder::open(path, None), "other accounts have access");
         chmod(&path.join("keys/log"), 0o600);
         chown(path, Some(65534), None).expect("given away");
-        exposed(DataFolder::open(path, None), "belongs to the account with the number 65534");
+        exposed(DataFolder::open(path, None), "belongs to the user id 65534");
     }
 }
 

@@ -47,7 +47,7 @@ pub enum NodeError {
     },
     /// An intact snapshot is of another log than the ledger's: an older ledger was put back, and it
     /// lacks votes that were answered.
-    #[error("an older ledger was put back under the log of {law_id}: {rule}")]
+    #[error("the ledger of {law_id} was restored from an older copy: {rule}")]
     Forked {
         /// The election.
         law_id: ElectionId,
@@ -56,7 +56,8 @@ pub enum NodeError {
     },
     /// The ballot key or the request key is missing, and its election still needs it.
     #[error(
-        "a key of {law_id} is not in the data folder (keys/ballot/{law_id} or keys/request/{law_id}), and its election cannot go on without it"
+        "a key of {law_id} is missing from the data folder (keys/ballot/{law_id} or \
+         keys/request/{law_id}): its election cannot continue without it"
     )]
     BallotKey {
         /// The election.
@@ -76,15 +77,13 @@ pub enum NodeError {
     #[error("this votekit was built without the services engine (the feature `services`)")]
     NoServices,
     /// A role is missing, and no other process can have it.
-    #[error(
-        "this node has no role {role}, and nobody else can have it: the embedded engine is one process"
-    )]
+    #[error("this node lacks the role {role}: with the embedded engine, one process has all roles")]
     Role {
         /// The role.
         role: Role,
     },
     /// The system returned no random numbers.
-    #[error("the system gives no random numbers: {0}")]
+    #[error("the system returned no random numbers: {0}")]
     Random(#[from] getrandom::Error),
     /// A block could not be signed.
     #[error(transparent)]
@@ -103,7 +102,7 @@ pub enum AdminError {
         law_id: ElectionId,
     },
     /// The election exists already.
-    #[error("there is an election {law_id} already")]
+    #[error("the election {law_id} already exists")]
     Exists {
         /// The election.
         law_id: ElectionId,
@@ -142,7 +141,13 @@ pub enum AdminError {
         missing: Vec<String>,
     },
     /// Batches that the ledger holds are not in the log.
-    #[error("the close waits: of node {node}, epoch {epoch}, {staged} batches were received and {sealed} are in the log", epoch = epoch.0, staged = staged.0, sealed = sealed.0)]
+    #[error(
+        "the close is waiting: node {node}, epoch {epoch}: {staged} batches received, {sealed} in \
+         the log",
+        epoch = epoch.0,
+        staged = staged.0,
+        sealed = sealed.0
+    )]
     Missing {
         /// The node.
         node: NodeId,
@@ -158,7 +163,8 @@ pub enum AdminError {
     Roll(#[from] RollError),
     /// A law has one roll, and another one is stored for it.
     #[error(
-        "{law_id} has another roll already, with the manifest {kept}: a law has one roll, and late changes come as supplements to it"
+        "{law_id} already has another roll, with the manifest {kept}: a law has one roll; later \
+         changes are loaded as supplements to it"
     )]
     SecondRoll {
         /// The law.
@@ -225,7 +231,7 @@ pub enum AdminError {
     },
     /// The planned end has not come, and no reason was given.
     #[error(
-        "the poll of {law_id} is planned to close at {closes}: closing it earlier wants a reason"
+        "the poll of {law_id} is planned to close at {closes}: closing it earlier requires a reason"
     )]
     EarlyClose {
         /// The election.
@@ -246,7 +252,12 @@ pub enum AdminError {
         leader: Option<String>,
     },
     /// A node has not ended its epoch with a last batch.
-    #[error("the close waits for node {who}, epoch {epoch}: it has not ended; start the node again, or retire it if it is gone for good", who = name.clone().unwrap_or_else(|| node.to_string()), epoch = epoch.0)]
+    #[error(
+        "the close is waiting for node {who}, epoch {epoch}, which has not ended: start the node \
+         again, or retire it if it is permanently lost",
+        who = name.clone().unwrap_or_else(|| node.to_string()),
+        epoch = epoch.0
+    )]
     NotEnded {
         /// The node.
         node: NodeId,
@@ -256,7 +267,11 @@ pub enum AdminError {
         epoch: Epoch,
     },
     /// A node may still be answering voters.
-    #[error("node {node} may still be answering voters, in epoch {epoch}: wait until its lease has run out", epoch = epoch.0)]
+    #[error(
+        "node {node} may still be answering voters, in epoch {epoch}: wait until its lease has \
+         expired",
+        epoch = epoch.0
+    )]
     Answering {
         /// The node.
         node: NodeId,
@@ -280,11 +295,12 @@ pub enum AdminError {
     /// The task that carried out the call ended before it replied: the call may have taken effect,
     /// in full or in part.
     #[error(
-        "it is not known how far this came before the node's task ended: look at the election, then ask again"
+        "the outcome of this call is unknown because the node's task ended: check the election, \
+         then retry"
     )]
     OutcomeUnknown,
     /// The call timed out. Nothing was changed.
-    #[error("{what} took longer than {seconds} s and was given up; nothing was changed")]
+    #[error("{what} took longer than {seconds} s and was aborted; nothing was changed")]
     TooLong {
         /// The call.
         what: &'static str,
@@ -292,7 +308,7 @@ pub enum AdminError {
         seconds: u64,
     },
     /// Another roll is being loaded. Nothing was changed.
-    #[error("another roll is being loaded: one at a time")]
+    #[error("another roll is being loaded: only one load runs at a time")]
     Loading,
     /// The node is stopping. Nothing was changed.
     #[error("the node is stopping")]
@@ -354,7 +370,7 @@ pub enum SubmitError {
     #[error("the ballot has no such choice")]
     UnknownChoice,
     /// More votes a second than this node takes. Nothing was stored.
-    #[error("more votes a second than this node takes")]
+    #[error("more votes per second than this node accepts")]
     RateLimited {
         /// When to retry.
         retry_after: Duration,
@@ -396,7 +412,7 @@ pub enum SubmitError {
     #[error("the vote could not be stored")]
     Unavailable(EngineError),
     /// The vote may have been stored; repeating the request with the same key is safe.
-    #[error("it is not known whether the vote was stored")]
+    #[error("it is unknown whether the vote was stored")]
     OutcomeUnknown {
         /// The request.
         request: RequestId,

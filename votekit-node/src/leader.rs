@@ -61,7 +61,7 @@ impl LeaderLease {
     /// Records that the ledger refused a block, since another node has continued the log.
     pub(crate) fn overtaken(&self, term: Option<u64>) {
         let commands = self.step(Event::Overtaken { term });
-        debug_assert!(commands.is_empty(), "a lease that is lost is not released");
+        debug_assert!(commands.is_empty(), "a lost lease is not released");
     }
 
     /// Takes up an event, and announces a change of role. Returns the commands for the ledger.

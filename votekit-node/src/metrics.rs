@@ -547,8 +547,7 @@ fn describe(recorder: &PrometheusRecorder) {
     recorder.describe_gauge(name("node_healthy"), None, healthy);
     let halted = text("Elections that a fault halted on this node.");
     recorder.describe_gauge(name("elections_halted"), None, halted);
-    let behind =
-        text("How far this machine's clock stands before a time that it gave out or read.");
+    let behind = text("How far this machine's clock is behind a time that it issued or read.");
     recorder.describe_gauge(name("clock_behind_seconds"), Some(Unit::Seconds), behind);
     let free = text("Bytes free for this process in the file system of the data folder.");
     recorder.describe_gauge(name("data_free_bytes"), Some(Unit::Bytes), free);

@@ -8,7 +8,8 @@ use votekit_core::id::RequestId;
 const STORE_BYTES: usize = 1024;
 
 thread_local! {
-    static STORE: RefCell<Store> = const { RefCell::new(Store { bytes: [0; STORE_BYTES], left: 0 }) };
+    static STORE: RefCell<Store> =
+        const { RefCell::new(Store { bytes: [0; STORE_BYTES], left: 0 }) };
 }
 
 struct Store {

@@ -169,7 +169,7 @@ impl StoredLog<'_> {
         let log = self.read_on(None, StagingId(0)).await?;
         if may_be_of_another {
             return Err(self.forked(
-                "the log is whole, and does not go on from the snapshot, which is whole too"
+                "the log and the snapshot are intact, but the log does not continue the snapshot"
                     .to_owned(),
             ));
         }
@@ -332,7 +332,8 @@ pub(crate) fn check_root(
     root: &TreeHash,
     checkpoint: &[u8],
 ) -> Result<(), &'static str> {
-    let signed = SignedCheckpoint::parse(checkpoint).map_err(|_| "the checkpoint does not read")?;
+    let signed =
+        SignedCheckpoint::parse(checkpoint).map_err(|_| "the checkpoint cannot be parsed")?;
     if signed.unverified().size() != size {
         return Err("the number of leaves differs");
     }

@@ -60,7 +60,7 @@ pub enum RollError {
         source: io::Error,
     },
     /// A file of the roll is not a regular file.
-    #[error("{path}: this is {found}, and not a regular file", path = path.display())]
+    #[error("{path}: not a regular file but {found}", path = path.display())]
     NotRegular {
         /// The path.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub enum RollError {
         found: &'static str,
     },
     /// A file is larger than its limit.
-    #[error("{path}: this file has more than {bytes_max} bytes, the most that it can have", path = path.display())]
+    #[error("{path}: larger than the maximum of {bytes_max} bytes", path = path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -76,7 +76,7 @@ pub enum RollError {
         bytes_max: u64,
     },
     /// The load was given up before it was complete.
-    #[error("the load was given up")]
+    #[error("the load was aborted")]
     GivenUp,
     /// The manifest, or a file it lists, is not valid.
     #[error("{path}: {source}", path = path.display())]
@@ -95,7 +95,11 @@ pub enum RollError {
         source: PepperError,
     },
     /// This node requires signed manifests, and this one is not signed.
-    #[error("{path}: this node takes signed manifests only, and this one has no valid signature by a known official ({reason})", path = path.display())]
+    #[error(
+        "{path}: this node requires signed manifests, and this one has no valid signature by a \
+         known official ({reason})",
+        path = path.display()
+    )]
     Unsigned {
         /// The file of the signatures.
         path: PathBuf,

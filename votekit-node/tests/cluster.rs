@@ -265,7 +265,7 @@ async fn another_sealer_takes_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_node_that_is_gone_for_good_is_retired() {
+async fn a_permanently_lost_node_can_be_retired() {
     let place = Place::new(20);
     let engine = engine(&place.path("engine"), NO_FAULTS);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
@@ -363,7 +363,10 @@ async fn a_ledger_that_was_put_back_is_not_followed() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    assert!(reason.contains("was put back") && reason.contains("shorter"), "{reason}");
+    assert!(
+        reason.contains("was restored from an older copy") && reason.contains("shorter"),
+        "{reason}"
+    );
     assert!(!ingest.health().await.healthy);
     assert_eq!(ingest.failure(), None);
     ingest.shutdown().await;
@@ -448,7 +451,7 @@ fn batch_for(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_batch_of_an_election_that_nobody_knows_is_kept() {
+async fn a_batch_of_an_unknown_election_is_kept() {
     let place = Place::new(10);
     let engine = engine(&place.path("engine"), NO_FAULTS);
     let key = BallotSecretKey::from_seed(&[3; 32]).public_key();
@@ -470,7 +473,7 @@ async fn a_batch_of_an_election_that_nobody_knows_is_kept() {
     assert_eq!(
         delivery.batch.header().law_id,
         strange,
-        "it was acknowledged by somebody who did not know it"
+        "a node that does not know the election acknowledged it"
     );
 }
 
@@ -506,7 +509,7 @@ async fn forged_altered_and_renumbered_batches_change_nothing() {
         .publish(&Arc::new(batch(&own, 1, 1, &ballot_key)))
         .await
         .expect_err("the number is taken");
-    assert!(renumbered.to_string().contains("came again with"), "{renumbered}");
+    assert!(renumbered.to_string().contains("with another digest"), "{renumbered}");
     for elector in 1..10 {
         let request = cast(&node, elector, "k").await;
         assert!(matches!(decided(&node, request).await, Decision::Accepted { .. }));

@@ -215,7 +215,9 @@ async fn a_binding_election_opens_only_when_it_is_safe() {
     node.create(request).await.expect("created");
     match node.open(&law(), OpenElection::default()).await {
         Err(AdminError::NotSafe { missing }) => {
-            for rule in ["a pepper", "after the close only", "by TLS", "named after you"] {
+            for rule in
+                ["a pepper", "after the close only", "over TLS", "named after your organisation"]
+            {
                 assert!(
                     missing.iter().any(|missing| missing.contains(rule)),
                     "{rule}: {missing:?}"
@@ -295,7 +297,7 @@ async fn until_it_is_certified_an_election_needs_its_keys_and_its_evidence() {
         let said = refusal(&place).await;
         assert!(
             said.starts_with(
-                "a key of L2025-001 is not in the data folder (keys/ballot/L2025-001 or"
+                "a key of L2025-001 is missing from the data folder (keys/ballot/L2025-001 or"
             ),
             "{said}"
         );

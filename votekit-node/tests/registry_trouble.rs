@@ -55,7 +55,7 @@ impl Registry for Failing {
 const ENGINE: &str = "the registry of this test";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_registry_that_fails_stops_nobody() {
+async fn a_failing_registry_does_not_stop_voting() {
     let errors: [fn() -> EngineError; 4] = [
         || EngineError::Corrupt { engine: ENGINE, reason: "a key holds something else".to_owned() },
         || EngineError::Misconfigured {

@@ -63,8 +63,8 @@ fn snapshots(place: &Place) -> PathBuf {
 }
 
 /// Everything that a node reports of an election and of these requests.
-async fn told(node: &Node, requests: &[(RequestId, Decision)]) -> String {
-    let mut told = format!(
+async fn fingerprint(node: &Node, requests: &[(RequestId, Decision)]) -> String {
+    let mut fingerprint = format!(
         "{:?}\n{:?}\n{:?}\n",
         node.election(&law()),
         node.checkpoint(&law()).as_deref().map(Digest::of),
@@ -72,18 +72,19 @@ async fn told(node: &Node, requests: &[(RequestId, Decision)]) -> String {
     );
     for (request, decision) in requests {
         assert_eq!(decided(node, *request).await, *decision);
-        told += &format!("{}\n", Digest::of(&node.receipt(*request).await.expect("decided")));
+        fingerprint +=
+            &format!("{}\n", Digest::of(&node.receipt(*request).await.expect("decided")));
     }
-    told
+    fingerprint
 }
 
 /// The report of a node that replays the whole log of a stopped one. The stop itself adds the end
 /// of an epoch to the log.
-async fn told_by_replay(place: &Place, requests: &[(RequestId, Decision)]) -> String {
+async fn fingerprint_by_replay(place: &Place, requests: &[(RequestId, Decision)]) -> String {
     let node = replay(place).await;
-    let told = told(&node, requests).await;
+    let fingerprint = fingerprint(&node, requests).await;
     node.shutdown().await;
-    told
+    fingerprint
 }
 
 /// A poll with every kind of vote, a supplement in the middle, and more votes after it.
@@ -112,9 +113,9 @@ async fn a_snapshot_gives_what_the_log_gives() {
         let node = opened(&place, policy, every).await;
         let mut requests = a_day(&place, &node).await;
         node.shutdown().await;
-        let by_replay = told_by_replay(&place, &requests).await;
+        let by_replay = fingerprint_by_replay(&place, &requests).await;
         let node = start(&place, config()).await;
-        assert_eq!(told(&node, &requests).await, by_replay, "{policy:?} {every}");
+        assert_eq!(fingerprint(&node, &requests).await, by_replay, "{policy:?} {every}");
         // Voting continues from the same state: attempts are counted, revoked codes stay revoked,
         // an added elector can vote.
         let next = [
@@ -129,13 +130,13 @@ async fn a_snapshot_gives_what_the_log_gives() {
         let closed = node.close(&law()).await.expect("closed");
         assert_eq!((closed.accepted, closed.duplicate, closed.invalid), (7, 4, 3));
         node.certify(&law()).await.expect("certified");
-        let at_the_end = told(&node, &requests).await;
+        let at_the_end = fingerprint(&node, &requests).await;
         node.shutdown().await;
         for from_snapshot in [true, false] {
             let node =
                 if from_snapshot { start(&place, config()).await } else { replay(&place).await };
             assert_eq!(
-                told(&node, &requests).await,
+                fingerprint(&node, &requests).await,
                 at_the_end,
                 "{policy:?} {every} {from_snapshot}"
             );
@@ -143,10 +144,10 @@ async fn a_snapshot_gives_what_the_log_gives() {
         }
         let node = start(&place, config()).await;
         node.purge(&law()).await.expect("purged");
-        let purged = told(&node, &requests).await;
+        let purged = fingerprint(&node, &requests).await;
         node.shutdown().await;
         let node = start(&place, config()).await;
-        assert_eq!(told(&node, &requests).await, purged);
+        assert_eq!(fingerprint(&node, &requests).await, purged);
         node.shutdown().await;
     }
 }
@@ -161,10 +162,10 @@ async fn the_tail_is_read_after_an_older_snapshot() {
     let node = start(&place, config()).await;
     requests.extend(a_day(&place, &node).await);
     node.shutdown().await;
-    let whole = told_by_replay(&place, &requests).await;
+    let whole = fingerprint_by_replay(&place, &requests).await;
     fs::write(snapshots(&place).join("head"), older).expect("written");
     let node = start(&place, config()).await;
-    assert_eq!(told(&node, &requests).await, whole);
+    assert_eq!(fingerprint(&node, &requests).await, whole);
     let closed = node.close(&law()).await.expect("closed");
     let results = node.results(&law(), None).await.expect("shown");
     assert_eq!(results.counts.total(), closed.accepted);
@@ -179,12 +180,12 @@ async fn each_election_has_its_own() {
     node.create(other).await.expect("created");
     let requests = vec![cast(&node, 1, "oui").await];
     node.shutdown().await;
-    let before = told_by_replay(&place, &requests).await;
+    let before = fingerprint_by_replay(&place, &requests).await;
     // The snapshot of one election in the place of another's is rejected.
     let theirs = place.path("node").join("snapshots/L2025-002/head");
     fs::copy(snapshots(&place).join("head"), &theirs).expect("copied");
     let node = start(&place, config()).await;
-    assert_eq!(told(&node, &requests).await, before);
+    assert_eq!(fingerprint(&node, &requests).await, before);
     let other =
         node.election(&"L2025-002".parse::<ElectionId>().expect("a law id")).expect("there");
     assert_eq!((other.state.as_str(), other.accepted), ("draft", 0));
@@ -222,17 +223,17 @@ async fn a_damaged_snapshot_is_not_believed() {
     let last = node.submit(&vote(3, "oui"), None, None).await.expect("taken");
     decided(&node, last).await;
     node.shutdown().await;
-    let before = told_by_replay(&place, &requests).await;
+    let before = fingerprint_by_replay(&place, &requests).await;
     assert!(snapshots(&place).join("segment-000000").exists());
     for (number, damage) in damages.into_iter().enumerate() {
         damage(&snapshots(&place));
         let node = start(&place, config()).await;
-        assert_eq!(told(&node, &requests).await, before, "damage {number}");
+        assert_eq!(fingerprint(&node, &requests).await, before, "damage {number}");
         node.shutdown().await;
         assert!(snapshots(&place).join("head").exists());
     }
     let node = start(&place, config()).await;
-    assert_eq!(told(&node, &requests).await, before);
+    assert_eq!(fingerprint(&node, &requests).await, before);
     node.shutdown().await;
 }
 
@@ -256,21 +257,21 @@ async fn a_ledger_that_was_put_back_is_not_gone_on_with() {
     let ledger = place.path("node").join("ledger.sqlite");
     let older = fs::read(&ledger).expect("a ledger");
     let node = replay(&place).await;
-    let before = told(&node, &requests).await;
+    let before = fingerprint(&node, &requests).await;
     cast(&node, 2, "non").await;
     node.shutdown().await;
     let newer = fs::read(snapshots(&place).join("head")).expect("a snapshot");
     fs::write(&ledger, older).expect("written");
     let ahead = refusal(&place).await;
     assert!(
-        ahead.contains("older ledger was put back under the log of L2025-001")
-            && ahead.contains("leaves, and the ledger holds"),
+        ahead.contains("ledger of L2025-001 was restored from an older copy")
+            && ahead.contains("leaves, the ledger has"),
         "{ahead}"
     );
-    assert!(refusal(&place).await.contains("the ledger holds"), "nor the second time");
+    assert!(refusal(&place).await.contains("the ledger has"), "nor the second time");
     // An operator may still start by a replay, and the next snapshot is of this log.
     let node = replay(&place).await;
-    assert_eq!(told(&node, &requests).await.lines().last(), before.lines().last());
+    assert_eq!(fingerprint(&node, &requests).await.lines().last(), before.lines().last());
     assert_eq!(node.election(&law()).expect("there").accepted, 1);
     for elector in [3, 4, 5] {
         cast(&node, elector, "oui").await;
@@ -280,7 +281,7 @@ async fn a_ledger_that_was_put_back_is_not_gone_on_with() {
     // The log has grown beyond the snapshot, and is not its continuation.
     fs::write(snapshots(&place).join("head"), newer).expect("written");
     let other = refusal(&place).await;
-    assert!(other.contains("does not go on from the snapshot"), "{other}");
+    assert!(other.contains("does not continue the snapshot"), "{other}");
     replay(&place).await.shutdown().await;
 }
 
@@ -328,7 +329,7 @@ async fn damage_behind_a_snapshot_is_found_after_the_start() {
             assert!(tokio::time::timeout(Duration::from_millis(500), node.failed()).await.is_err());
         } else {
             let failed = tokio::time::timeout(WAIT, node.failed()).await.expect("the node stops");
-            assert!(failed.contains("was read again and is damaged"), "{failed}");
+            assert!(failed.contains("was re-read and is damaged"), "{failed}");
             assert!(!node.health().await.healthy);
         }
         node.shutdown().await;

@@ -15,7 +15,7 @@ pub enum EngineError {
         reason: String,
     },
     /// The write may or may not have happened. Repeating the same call is safe.
-    #[error("{engine} did not say whether the write happened: {reason}")]
+    #[error("{engine}: outcome of the write unknown: {reason}")]
     OutcomeUnknown {
         /// The engine.
         engine: &'static str,
@@ -32,7 +32,7 @@ pub enum EngineError {
     },
     /// A write to disk failed, and no unconfirmed write can be trusted any more: the process must
     /// stop.
-    #[error("{engine} failed for good: {reason}")]
+    #[error("{engine} failed permanently: {reason}")]
     Fatal {
         /// The engine.
         engine: &'static str,
@@ -41,7 +41,7 @@ pub enum EngineError {
     },
     /// A thread of the engine panicked: a bug in votekit. As after [`EngineError::Fatal`], the
     /// process must stop; after a restart it may continue.
-    #[error("a fault of votekit: {what} of {engine} panicked")]
+    #[error("bug in votekit: {what} of {engine} panicked")]
     Panicked {
         /// The engine.
         engine: &'static str,
@@ -71,7 +71,8 @@ pub enum EngineError {
 pub enum Conflict {
     /// Another batch is stored under this number. Nothing was written; this is an alarm.
     #[error(
-        "batch {number} of {law_id} is stored with digest {stored}, and came again with {offered}"
+        "batch {number} of {law_id} is already stored with another digest: stored {stored}, \
+         offered {offered}"
     )]
     BatchNumber {
         /// The election.
@@ -105,13 +106,18 @@ pub enum Conflict {
     },
     /// The block arrived after its deadline
     /// ([`BlockCommit::not_after`](crate::BlockCommit::not_after)).
-    #[error("a block of {law_id} came to the ledger too late, and is not stored: ask again")]
+    #[error(
+        "the block of {law_id} reached the ledger after its deadline and was not stored: retry"
+    )]
     Late {
         /// The election.
         law_id: ElectionId,
     },
     /// The lease is refused; `reason` says why.
-    #[error("node {node} is given no lease for epoch {epoch} of {law_id}: {reason}", epoch = epoch.0)]
+    #[error(
+        "lease refused to node {node} for epoch {epoch} of {law_id}: {reason}",
+        epoch = epoch.0
+    )]
     NoLease {
         /// The election.
         law_id: ElectionId,
@@ -123,7 +129,7 @@ pub enum Conflict {
         reason: NoLease,
     },
     /// The write contradicts itself or an earlier write.
-    #[error("a write to {law_id} breaks a rule of the ledger: {rule}")]
+    #[error("a write to {law_id} violates a rule of the ledger: {rule}")]
     Malformed {
         /// The election.
         law_id: ElectionId,
@@ -142,6 +148,6 @@ pub enum NoLease {
     #[error("the epoch was fenced")]
     Fenced,
     /// The ledger never allocated this epoch.
-    #[error("the epoch was never given out")]
+    #[error("the epoch was never allocated")]
     NoEpoch,
 }

@@ -129,14 +129,14 @@ async fn open_after(sql: &str) -> Result<EmbeddedEngine, EngineError> {
 #[tokio::test]
 async fn damage_is_found_when_the_ledger_is_opened() {
     open_after("SELECT 1").await.expect("nothing is damaged");
-    for (sql, told) in [
+    for (sql, expected) in [
         ("UPDATE head SET size = 599", "table head"),
         ("UPDATE head SET height = 3", "table head"),
         ("UPDATE head SET sealed_through = 1", "table head"),
         ("UPDATE head SET checkpoint = x'00'", "table head"),
-        ("DELETE FROM head", "the blocks end at 2"),
+        ("DELETE FROM head", "the last block is 2"),
         ("DELETE FROM block WHERE height = 1", "block 2"),
-        ("DELETE FROM block WHERE height = 2", "the blocks end at 1"),
+        ("DELETE FROM block WHERE height = 2", "the last block is 1"),
         ("UPDATE block SET first_leaf = 301 WHERE height = 2", "leaf 301"),
         ("DELETE FROM leaves WHERE first_leaf = 256", "up to 256"),
         ("DELETE FROM leaves WHERE first_leaf >= 512", "the head is at"),
@@ -148,11 +148,11 @@ async fn damage_is_found_when_the_ledger_is_opened() {
         ("UPDATE batch SET sequence = 7 WHERE id = 3", "batch 3"),
         ("UPDATE election SET law_id = 'L 1'", "election"),
         ("PRAGMA application_id = 7", "not a votekit ledger"),
-        ("PRAGMA user_version = 0", "schema 0"),
+        ("PRAGMA user_version = 0", "schema version 0"),
     ] {
         match open_after(sql).await {
             Err(EngineError::Corrupt { reason, .. }) => {
-                assert!(reason.contains(told), "{sql}: {reason}")
+                assert!(reason.contains(expected), "{sql}: {reason}")
             }
             other => panic!("{sql}: {other:?}"),
         }

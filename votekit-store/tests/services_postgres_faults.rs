@@ -49,10 +49,10 @@ async fn each_part_of_an_address_may_be_wrong() {
         format!("postgres://{}{password}@{}:{}/nowhere", user(right), right.host(), right.port())
     });
     refused(&database, "\"nowhere\" does not exist (3D000)", "name of the database").await;
-    let nobody = changed(|right| {
+    let wrong_user = changed(|right| {
         format!("postgres://nobody:wrong-secret@{}:{}/{}", right.host(), right.port(), right.path())
     });
-    refused(&nobody, "nobody", "check the user").await;
+    refused(&wrong_user, "nobody", "check the user").await;
     for (parameter, reason, hint) in [
         ("sslmode=verify-everything", "sslmode=verify-everything", "verify-full"),
         ("sslmode=prefer", "sslmode=prefer", "write sslmode=verify-full"),
@@ -67,7 +67,7 @@ async fn each_part_of_an_address_may_be_wrong() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_wrong_is_told_and_tls_that_is_missing() {
+async fn a_wrong_password_and_missing_tls_are_reported() {
     let server = PrivateServer::start("scram-sha-256");
     let right = server.address("faults");
     PostgresLedger::open(&parsed(&right)).await.expect("the password is right");
@@ -101,16 +101,17 @@ async fn a_server_that_may_lose_what_it_confirms_is_refused() {
 }
 
 #[tokio::test]
-async fn schemas_of_others_and_of_other_versions_are_told() {
+async fn foreign_schemas_and_other_versions_are_reported() {
     let schema = fresh_schema();
     run(&format!("CREATE SCHEMA {schema}; CREATE TABLE {schema}.votes (id int)"));
-    refused(&address(&schema), "other people's tables", "?schema=").await;
+    refused(&address(&schema), "tables that are not votekit's", "?schema=").await;
     run(&format!("CREATE TABLE {schema}.schema_version (version_num text)"));
-    refused(&address(&schema), "other people's tables", "?schema=").await;
+    refused(&address(&schema), "tables that are not votekit's", "?schema=").await;
     drop_schema(&schema);
     let nothing = address(&schema);
-    let told = PostgresReadView::open(&nothing).expect_err("there is nothing to read").to_string();
-    assert!(told.contains("holds no ledger"), "{told}");
+    let refusal =
+        PostgresReadView::open(&nothing).expect_err("there is nothing to read").to_string();
+    assert!(refusal.contains("holds no ledger"), "{refusal}");
 
     PostgresLedger::open(&nothing).await.expect("the schema is made");
     PostgresReadView::open(&nothing).expect("there is a ledger now");
@@ -127,8 +128,8 @@ async fn schemas_of_others_and_of_other_versions_are_told() {
         "DELETE FROM {schema}.schema_version WHERE version = 2; DROP VIEW {schema}.vote_results, {schema}.vote_audit, {schema}.duplicate_attempts;
          DROP FUNCTION {schema}.leaves_of_run"
     ));
-    let told = PostgresReadView::open(&nothing).expect_err("an older version").to_string();
-    assert!(told.contains("has version 1"), "{told}");
+    let refusal = PostgresReadView::open(&nothing).expect_err("an older version").to_string();
+    assert!(refusal.contains("has version 1"), "{refusal}");
     let both = tokio::join!(PostgresLedger::open(&nothing), PostgresLedger::open(&nothing));
     let ledger = both.0.expect("migrated");
     both.1.expect("migrated beside it");
@@ -141,7 +142,7 @@ async fn schemas_of_others_and_of_other_versions_are_told() {
 }
 
 #[tokio::test]
-async fn what_was_changed_in_the_tables_is_told_as_damage() {
+async fn changed_tables_are_reported_as_damage() {
     let schema = fresh_schema();
     let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
     let mut log = ledger_samples::Log::new();
@@ -241,7 +242,7 @@ async fn a_server_killed_under_load_loses_nothing_it_confirmed() {
         server.kill();
         assert!(
             matches!(ledger.ping().await, Err(EngineError::Unavailable { .. })),
-            "told at once"
+            "reported at once"
         );
         server.start_again(&[]);
         let begin = Instant::now();
@@ -265,6 +266,6 @@ async fn a_server_killed_under_load_loses_nothing_it_confirmed() {
         after = last.id;
         stored.extend(part.into_iter().map(|staged| (staged.id, staged.batch.digest())));
     }
-    assert!(failures > 0, "the server was killed and nobody noticed");
+    assert!(failures > 0, "the server was killed and no call failed");
     assert_eq!(stored, confirmed, "what is stored is what was confirmed, each once, at its place");
 }

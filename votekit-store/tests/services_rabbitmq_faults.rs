@@ -33,7 +33,7 @@ async fn misconfigured(address: &ServiceAddress) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_bad_address_is_told_with_a_hint_and_without_the_password() {
+async fn each_bad_address_is_reported_with_a_hint_and_without_the_password() {
     let broker = broker();
     let host_and_port =
         broker.rsplit('@').next().expect("a broker").trim_end_matches('/').to_owned();
@@ -42,7 +42,7 @@ async fn each_bad_address_is_told_with_a_hint_and_without_the_password() {
         .filter(|(before, _)| !before.ends_with('/'))
         .unwrap_or((&broker, ""));
     let certificate = tempfile::NamedTempFile::new().expect("a file");
-    for (text, told, hinted) in [
+    for (text, expected, hinted) in [
         (
             format!("amqp://guest:secret-no@{host_and_port}"),
             "refuses the user guest or the password",
@@ -55,29 +55,29 @@ async fn each_bad_address_is_told_with_a_hint_and_without_the_password() {
         ),
         (
             format!("{user_and_host}/no-such-host"),
-            "the virtual host no-such-host is not there",
+            "the virtual host no-such-host does not exist",
             "list_vhosts",
         ),
-        ("amqp://guest:secret-no@127.0.0.1:1".to_owned(), "nobody answers", "check host and port"),
+        ("amqp://guest:secret-no@127.0.0.1:1".to_owned(), "cannot connect", "check host and port"),
         (
             "amqp://guest:secret-no@no-such-host.invalid".to_owned(),
-            "nobody answers",
+            "cannot connect",
             "check host and port",
         ),
         (format!("amqps://guest:secret-no@{host_and_port}"), "TLS", "5671"),
         (format!("{broker}?ca_file={}", certificate.path().display()), "without TLS", "amqps://"),
         (format!("{broker}?prefix=a%20b"), "prefix", "?prefix=test"),
         (format!("{broker}?queues=0"), "from 1 to 64", "?queues=8"),
-        (format!("{broker}?queue=4"), "no parameter queue", "prefix, queues"),
+        (format!("{broker}?queue=4"), "unknown parameter queue", "prefix, queues"),
     ] {
         let (reason, hint) = misconfigured(&address(&text)).await;
-        assert!(reason.contains(told) && hint.contains(hinted), "{text}: {reason}; {hint}");
+        assert!(reason.contains(expected) && hint.contains(hinted), "{text}: {reason}; {hint}");
         assert!(!reason.contains("secret") && !hint.contains("secret"), "{reason} {hint}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_queue_with_other_arguments_is_told() {
+async fn a_queue_with_other_arguments_is_reported() {
     let corner = Corner::new();
     let (_connection, channel) = corner.channel().await;
     let options = QueueDeclareOptions::durable();
@@ -91,7 +91,7 @@ async fn a_queue_with_other_arguments_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fewer_queues_than_others_use_are_told() {
+async fn fewer_queues_than_other_nodes_use_are_reported() {
     let corner = Corner::new();
     let _box = corner.ballot_box().await;
     let (reason, hint) = misconfigured(&corner.address_with_queues(1)).await;
@@ -102,7 +102,7 @@ async fn fewer_queues_than_others_use_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_queues_than_others_use_are_told() {
+async fn more_queues_than_other_nodes_use_are_reported() {
     let corner = Corner::new();
     let _box = corner.ballot_box().await;
     let (reason, hint) = misconfigured(&corner.address_with_queues(3)).await;
@@ -120,17 +120,17 @@ async fn more_queues_than_others_use_are_told() {
 async fn dead_letters_are_looked_for_where_a_ballot_box_is_alone() {
     let (corner, elsewhere) = (Corner::new(), Corner::new());
     let _box = corner.ballot_box().await;
-    for (address, told, hinted) in [
-        (elsewhere.address(), "no ballot box of this prefix is there", "?prefix="),
+    for (address, expected, hinted) in [
+        (elsewhere.address(), "no ballot box with this prefix", "?prefix="),
         (corner.address_with_queues(1), "more than 1 validation queues", "?queues=N"),
         (corner.address_with_queues(3), "fewer than 3 validation queues", "?queues=N"),
     ] {
         match DeadLetters::open(&address).await {
             Err(EngineError::Misconfigured { reason, hint, .. }) => {
-                assert!(reason.contains(told) && hint.contains(hinted), "{reason}; {hint}");
+                assert!(reason.contains(expected) && hint.contains(hinted), "{reason}; {hint}");
             }
             Err(other) => panic!("{other:?}"),
-            Ok(_) => panic!("opened, and should have told {told:?}"),
+            Ok(_) => panic!("opened, and should have failed with {expected:?}"),
         }
     }
     // The refused openings did not create a ballot box.
@@ -211,7 +211,7 @@ async fn garbage_in_the_queues_is_refused_and_stops_nothing() {
             "{note}"
         );
         assert!(
-            note["reason"].as_str().is_some_and(|reason| reason.contains("is no batch")),
+            note["reason"].as_str().is_some_and(|reason| reason.contains("is not a batch")),
             "{note}"
         );
     }
@@ -266,8 +266,7 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
     tokio::time::timeout(Duration::from_secs(120), put_aside).await.expect("it is put aside");
     let error = ballot_box.settle().await.expect_err("a dead letter").to_string();
     assert!(
-        error.contains("undecided batches were put aside")
-            && error.contains("votekit dead-letters drive"),
+        error.contains("undecided batches are in") && error.contains("votekit dead-letters drive"),
         "{error}"
     );
     // Listing changes nothing.
@@ -281,7 +280,10 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
         let [letter] = letters.as_slice() else { panic!("{letters:?}") };
         println!("{letter:?}");
         assert!(
-            matches!(&letter.content, DeadContent::Batch { number, .. } if *number == batch.number()),
+            matches!(
+                &letter.content,
+                DeadContent::Batch { number, .. } if *number == batch.number()
+            ),
             "{letter:?}"
         );
         assert_eq!(
@@ -323,7 +325,7 @@ fn work(ballot_box: &Arc<RabbitMqBallotBox>) -> tokio::task::JoinHandle<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_letter_that_somebody_holds_blocks_settling() {
+async fn an_unacknowledged_dead_letter_blocks_settling() {
     let corner = Corner::new();
     let ballot_box = corner.ballot_box().await;
     let working = work(&ballot_box);
@@ -344,7 +346,7 @@ async fn a_dead_letter_that_somebody_holds_blocks_settling() {
     let _held = holder.next().await.expect("a letter").expect("whole");
     let error = ballot_box.settle().await.expect_err("a letter is held").to_string();
     assert!(
-        error.contains("somebody looks at the dead letters")
+        error.contains("another consumer holds the dead letters")
             && error.contains("votekit dead-letters"),
         "{error}"
     );
@@ -355,10 +357,10 @@ async fn a_dead_letter_that_somebody_holds_blocks_settling() {
         .await
         .expect_err("one at a time")
         .to_string();
-    assert!(error.contains("somebody looks at the dead letters"), "{error}");
+    assert!(error.contains("another consumer holds the dead letters"), "{error}");
     channel.close(200, "looked".into()).await.expect("closed");
     let error = ballot_box.settle().await.expect_err("it lies there again").to_string();
-    assert!(error.contains("undecided batches were put aside"), "{error}");
+    assert!(error.contains("undecided batches are in"), "{error}");
     DeadLetters::open(&corner.address()).await.expect("opened").drive().await.expect("driven");
     ballot_box.settle().await.expect("settled");
     working.abort();
@@ -401,7 +403,7 @@ async fn a_letter_that_is_driven_behind_the_barriers_is_noticed() {
     let working = work(&ballot_box);
     let error =
         settling.await.expect("it ends").expect_err("a batch stands behind a barrier").to_string();
-    assert!(error.contains("sent on their way again meanwhile"), "{error}");
+    assert!(error.contains("requeued meanwhile"), "{error}");
     ballot_box.settle().await.expect("settled");
     working.abort();
 }

@@ -83,7 +83,7 @@ impl Place for OnRedis {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_registry_on_a_cluster_conforms() {
-    assert!(registry(&prefix()).await.is_cluster(), "VOTEKIT_TEST_REDIS is no cluster");
+    assert!(registry(&prefix()).await.is_cluster(), "VOTEKIT_TEST_REDIS is not a cluster");
     let cases = report_cases(
         "services",
         "registry",
@@ -151,7 +151,7 @@ impl OneServer {
             match RedisRegistry::open(&address(&self.url())).await {
                 Ok(registry) => return registry,
                 Err(EngineError::Misconfigured { reason, .. })
-                    if reason.contains("nothing listens there") => {}
+                    if reason.contains("connection refused") => {}
                 Err(EngineError::Unavailable { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
@@ -209,22 +209,25 @@ async fn a_server_that_was_away_is_found_again() {
     // Further calls fail at once.
     let again = registry.mark(&law(), &[mark(2, 1)]).await.expect_err("it is away still");
     assert!(
-        matches!(&again, EngineError::Unavailable { reason, .. } if reason.contains("away a moment ago")),
+        matches!(
+            &again,
+            EngineError::Unavailable { reason, .. } if reason.contains("unavailable a moment ago")
+        ),
         "{again}"
     );
     registry.ping().await.expect_err("it is away still");
     server.restart();
     let marks = [mark(1, 2), mark(2, 1)];
-    let told = loop {
+    let answer = loop {
         match registry.mark(&law(), &marks).await {
-            Ok(told) => break told,
+            Ok(answer) => break answer,
             Err(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Err(error) => panic!("{error}"),
         }
     };
-    assert_eq!(told, [Hint::Duplicate { attempt: 2 }, Hint::Accepted]);
+    assert_eq!(answer, [Hint::Duplicate { attempt: 2 }, Hint::Accepted]);
     registry.ping().await.expect("it is back");
 }
 
@@ -303,13 +306,13 @@ async fn marks_that_a_failover_forgot_make_hints_optimistic() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_is_gone_is_not_told_as_electors_that_are_unknown() {
+async fn a_lost_bucket_is_not_reported_as_unknown_electors() {
     let prefix = prefix();
     let registry = registry(&prefix).await;
     registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
     let bucket = bucket_key(&prefix, &key(7));
     redis::cmd("DEL").arg(&bucket).query_async::<()>(&mut redis().await).await.expect("deleted");
-    let error = registry.mark(&law(), &[mark(7, 1)]).await.expect_err("nothing can be told");
+    let error = registry.mark(&law(), &[mark(7, 1)]).await.expect_err("a lost bucket");
     assert!(
         matches!(&error, EngineError::Unavailable { reason, .. } if reason.contains("registry rebuild")),
         "{error}"
@@ -325,7 +328,7 @@ async fn a_bucket_that_is_gone_is_not_told_as_electors_that_are_unknown() {
         registry.prepare(&law(), &origin(1), 500).await,
     ] {
         let (reason, hint) = misconfigured(refused);
-        assert!(reason.contains("part (1 of 64 buckets) of L2025-001 is gone"), "{reason}");
+        assert!(reason.contains("part (1 of 64 buckets) of L2025-001 is missing"), "{reason}");
         assert!(hint.contains("registry rebuild"), "{hint}");
     }
     assert_eq!(registry.survey(&law()).await.expect("counted").buckets_missing, 1);
@@ -356,7 +359,8 @@ async fn an_election_of_which_only_the_electors_are_left_is_not_loaded_over_them
     redis::cmd("DEL").arg(&meta).query_async::<()>(&mut redis().await).await.expect("deleted");
     let (reason, hint) = misconfigured(registry.add_roll(&law(), &roll(1..=500)).await);
     assert!(
-        reason.contains("what was said of L2025-001 is gone") && hint.contains("registry rebuild"),
+        reason.contains("its description of L2025-001 is missing")
+            && hint.contains("registry rebuild"),
         "{reason} {hint}"
     );
     let electors = vec![KnownElectors { keys: roll(1..=500), uses: vec![FirstUse::UNUSED; 500] }];
@@ -395,15 +399,18 @@ async fn an_interrupted_load_is_ended_before_another_roll_is_begun() {
     ] {
         let (reason, hint) = misconfigured(refused);
         assert!(
-            reason.contains("a load of L2025-001 from manifest ")
-                && reason.contains("did not come to its end"),
+            reason.contains("the load of L2025-001 from manifest ")
+                && reason.contains("is unfinished"),
             "{reason}"
         );
         assert!(hint.contains("run that load again"), "{hint}");
     }
     // Without a manifest, the count reveals the other roll.
     let (reason, _) = misconfigured(registry.add_roll(&law(), &roll(30..=50)).await);
-    assert!(reason.contains("50 credentials are there, and this roll has 21"), "{reason}");
+    assert!(
+        reason.contains("50 credentials of L2025-001 are loaded, this roll has 21"),
+        "{reason}"
+    );
     let other = HashScheme::HmacSha256;
     let (reason, _) = misconfigured(
         registry
@@ -434,7 +441,7 @@ fn misconfigured(refused: Result<(), EngineError>) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_server_without_room_is_told_before_and_while_it_is_loaded() {
+async fn a_server_without_room_is_reported_before_and_during_the_load() {
     let server = OneServer::start();
     let registry = server.open().await;
     let client = redis::Client::open(server.url()).expect("an address");
@@ -452,7 +459,7 @@ async fn a_server_without_room_is_told_before_and_while_it_is_loaded() {
     registry.prepare(&law(), &origin(1), 50_000).await.expect("there is room");
     let (reason, hint) = misconfigured(registry.prepare(&law(), &origin(1), 100_000).await);
     assert!(
-        reason.contains("maxmemory is 2000000 bytes: its 100000 electors take 2800000"),
+        reason.contains("maxmemory is 2000000 bytes: its 100000 electors need 2800000"),
         "{reason}"
     );
     assert!(hint.contains("CONFIG SET"), "{hint}");
@@ -468,7 +475,7 @@ async fn a_server_without_room_is_told_before_and_while_it_is_loaded() {
 
 /// The ACL line of docs/operations.md grants exactly the rights that are needed.
 #[tokio::test]
-async fn the_rights_that_the_manual_names_are_enough_and_fewer_are_told() {
+async fn the_documented_rights_suffice_and_fewer_are_reported() {
     let manual =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md"))
             .expect("the manual");
@@ -523,21 +530,21 @@ async fn the_rights_that_the_manual_names_are_enough_and_fewer_are_told() {
 #[tokio::test]
 async fn replicas_are_looked_at_too() {
     let looked_at = async || {
-        let told: String = redis::cmd("CLUSTER")
+        let answer: String = redis::cmd("CLUSTER")
             .arg("NODES")
             .query_async(&mut one(&cluster()).await)
             .await
-            .expect("told");
+            .expect("answered");
         let mut times = Vec::new();
-        for line in told.lines().filter(|line| line.contains("slave")) {
+        for line in answer.lines().filter(|line| line.contains("slave")) {
             let address =
                 line.split(' ').nth(1).and_then(|word| word.split('@').next()).expect("an address");
-            let told: String = redis::cmd("INFO")
+            let answer: String = redis::cmd("INFO")
                 .arg("commandstats")
                 .query_async(&mut one(&format!("redis://{address}")).await)
                 .await
-                .expect("told");
-            let calls = told.lines().find_map(|line| {
+                .expect("answered");
+            let calls = answer.lines().find_map(|line| {
                 line.strip_prefix("cmdstat_config|get:calls=")?.split(',').next()?.parse().ok()
             });
             times.push(calls.unwrap_or(0_u64));
@@ -561,7 +568,7 @@ async fn one(address: &str) -> redis::aio::MultiplexedConnection {
 }
 
 #[tokio::test]
-async fn a_roll_that_is_not_loaded_to_its_end_is_told_as_such_and_loaded_on() {
+async fn an_unfinished_load_is_reported_and_resumed() {
     let prefix = prefix();
     let registry = registry(&prefix).await;
     registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
@@ -584,13 +591,16 @@ async fn a_roll_that_is_not_loaded_to_its_end_is_told_as_such_and_loaded_on() {
     let other = self::registry(&prefix).await;
     let error = other.mark(&law(), &[mark(1, 1)]).await.expect_err("not loaded");
     assert!(
-        matches!(&error, EngineError::Unavailable { reason, .. } if reason.contains("not loaded to its end")),
+        matches!(
+            &error,
+            EngineError::Unavailable { reason, .. } if reason.contains("is unfinished")
+        ),
         "{error}"
     );
     other.add_roll(&law(), &roll(1..=500)).await.expect("loaded on");
     assert_eq!(other.registered(&law()).await.expect("read"), 500);
-    let told = other.mark(&law(), &[mark(7, 2), mark(9, 1)]).await.expect("marked");
-    assert_eq!(told, [Hint::Duplicate { attempt: 2 }, Hint::Accepted], "nothing is unspent");
+    let answer = other.mark(&law(), &[mark(7, 2), mark(9, 1)]).await.expect("marked");
+    assert_eq!(answer, [Hint::Duplicate { attempt: 2 }, Hint::Accepted], "nothing is unspent");
 }
 
 #[tokio::test]
@@ -599,8 +609,8 @@ async fn attempts_without_end_fill_no_memory() {
     let registry = registry(&prefix).await;
     registry.add_roll(&law(), &roll(1..=1)).await.expect("loaded");
     let marks: Vec<Mark> = (1..=1012).map(|request| mark(1, request)).collect();
-    let told = registry.mark(&law(), &marks).await.expect("marked");
-    for (expectation, attempt) in told.iter().zip(1_u32..) {
+    let answer = registry.mark(&law(), &marks).await.expect("marked");
+    for (expectation, attempt) in answer.iter().zip(1_u32..) {
         let expected = if attempt == 1 {
             Hint::Accepted
         } else {
@@ -638,7 +648,7 @@ async fn electors_spread_over_all_masters_in_packed_lists() {
             .arg(&bucket)
             .query_async(&mut redis)
             .await
-            .expect("told");
+            .expect("answered");
         assert_eq!(encoding, "listpack");
     }
     let survey = registry.survey(&law()).await.expect("counted");
@@ -649,10 +659,10 @@ async fn electors_spread_over_all_masters_in_packed_lists() {
 }
 
 /// Asserts that opening fails with a reason and a hint that contain these texts, and no password.
-async fn refused(text: &str, told: &str, hinted: &str) {
+async fn refused(text: &str, expected: &str, hinted: &str) {
     match RedisRegistry::open(&address(text)).await {
         Err(EngineError::Misconfigured { reason, hint, .. }) => {
-            assert!(reason.contains(told), "{text}: no {told:?} in: {reason}");
+            assert!(reason.contains(expected), "{text}: no {expected:?} in: {reason}");
             assert!(hint.contains(hinted), "{text}: no {hinted:?} in: {hint}");
             assert!(!reason.contains("geheim") && !hint.contains("geheim"), "{reason} {hint}");
         }
@@ -661,12 +671,12 @@ async fn refused(text: &str, told: &str, hinted: &str) {
 }
 
 #[tokio::test]
-async fn each_bad_address_is_told_with_a_hint() {
+async fn each_bad_address_is_reported_with_a_hint() {
     let good = cluster();
     let good = good.trim_end_matches('/');
     assert!(ServiceAddress::parse(Service::Redis, "http://localhost").is_err(), "another scheme");
-    refused("redis://127.0.0.1:1", "nothing listens there", "host and port").await;
-    refused("redis://no-such-host.invalid:6379", "the host has no address", "name").await;
+    refused("redis://127.0.0.1:1", "connection refused", "host and port").await;
+    refused("redis://no-such-host.invalid:6379", "the host name cannot be resolved", "name").await;
     refused(
         &good.replace("redis://", "redis://:geheim@"),
         "refuses the user or the password",
@@ -688,16 +698,16 @@ async fn each_bad_address_is_told_with_a_hint() {
             let _ = (&stream).write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
         }
     });
-    refused(&format!("redis://127.0.0.1:{port}"), "does not speak as Redis does", "right port")
+    refused(&format!("redis://127.0.0.1:{port}"), "is not in the Redis protocol", "check the port")
         .await;
-    refused(&format!("{good}/3"), "no database 3", "prefix").await;
-    refused(&format!("{good}/votes"), "no number of a database", "leave it out").await;
+    refused(&format!("{good}/3"), "does not have database 3", "prefix").await;
+    refused(&format!("{good}/votes"), "is not a database number", "omit it").await;
     refused(&format!("{good}?prefix=a:b"), "the prefix 'a:b'", "letters").await;
     refused(&format!("{good}?timeout=3"), "'timeout' is unknown", "prefix").await;
-    refused(&format!("{good}?ca_file=/nowhere"), "ca_file means TLS", "rediss://").await;
+    refused(&format!("{good}?ca_file=/nowhere"), "ca_file requires TLS", "rediss://").await;
     refused(
         &format!("{}?ca_file=/nowhere", good.replace("redis://", "rediss://")),
-        "does not read",
+        "cannot read ca_file",
         "PEM",
     )
     .await;
@@ -714,8 +724,7 @@ async fn a_registry_of_another_layout_or_program_is_refused() {
         .query_async::<()>(&mut redis)
         .await
         .expect("set");
-    refused(&here, "layout 2, and this votekit knows layout 1", "use the votekit that wrote it")
-        .await;
+    refused(&here, "layout 2, expected layout 1", "use the version of votekit that wrote it").await;
     redis::cmd("SET")
         .arg(format!("{prefix}:layout"))
         .arg("mine")

@@ -27,15 +27,15 @@ use votekit_store::services::url::{Service, ServiceAddress};
 use votekit_store::{BallotBox, EngineError, Hint, Hints, Mark, Registry, Staging};
 
 /// Asserts that an opening failed as an operator's mistake, in one line, with these parts.
-fn refused<T>(opened: Result<T, EngineError>, told: &str, hinted: &str) {
+fn refused<T>(opened: Result<T, EngineError>, expected: &str, hinted: &str) {
     match opened {
         Err(EngineError::Misconfigured { reason, hint, .. }) => {
-            assert!(reason.contains(told), "no {told:?} in: {reason}");
+            assert!(reason.contains(expected), "no {expected:?} in: {reason}");
             assert!(hint.contains(hinted), "no {hinted:?} in: {hint} ({reason})");
             assert!(!reason.contains('\n') && !hint.contains('\n'), "{reason} {hint}");
         }
         Err(other) => panic!("{other:?}"),
-        Ok(_) => panic!("opened, and should have told {told:?}"),
+        Ok(_) => panic!("opened, and should have failed with {expected:?}"),
     }
 }
 
@@ -116,8 +116,8 @@ async fn rabbitmq_is_believed_by_its_certificate() {
     let plain = server.address().replace("amqps://", "amqp://");
     refused(
         RabbitMqBallotBox::open(&parsed(Service::RabbitMq, &plain)).await,
-        "nobody answers",
-        "a port for TLS wants amqps://",
+        "cannot connect",
+        "a TLS port requires amqps://",
     );
 }
 
@@ -149,14 +149,14 @@ async fn redis_is_believed(as_cluster: bool) {
         .await
         .expect("loaded");
     let mark = |number: u8| Mark { key: key(number), request: RequestId::from_bytes([number; 16]) };
-    let told = registry.mark(&law, &[mark(1), mark(99)]).await.expect("marked");
-    assert_eq!(told, [Hint::Accepted, Hint::Unknown]);
+    let hints = registry.mark(&law, &[mark(1), mark(99)]).await.expect("marked");
+    assert_eq!(hints, [Hint::Accepted, Hint::Unknown]);
 
     refused(RedisRegistry::open(&at("127.0.0.1", &strange)).await, "certificate", "ca_file");
     refused(RedisRegistry::open(&at("127.0.0.1", "")).await, "certificate", "ca_file");
     refused(RedisRegistry::open(&at("localhost", &trusted)).await, "localhost", "host");
     let plain = parsed(Service::Redis, &format!("redis://127.0.0.1:{}", server.port));
-    refused(RedisRegistry::open(&plain).await, "it does not speak as Redis does", "rediss://");
+    refused(RedisRegistry::open(&plain).await, "is not in the Redis protocol", "rediss://");
 }
 
 /// A Redis server that accepts only TLS, killed when dropped.

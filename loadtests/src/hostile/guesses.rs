@@ -239,7 +239,8 @@ impl fmt::Display for GuessReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "{}/s asked, {:.0}/s sent, {:.0}/s answered: sent {}, 429 {}, 202 {}, other {}, unanswered {}; {} never left; {} connections",
+            "{}/s requested, {:.0}/s sent, {:.0}/s answered: sent {}, 429 {}, 202 {}, other {}, \
+             unanswered {}; {} never left; {} connections",
             self.rate_asked,
             self.rate_sent,
             self.rate_answered,
@@ -261,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_told_apart() {
+    fn answers_are_distinguished() {
         let one = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 3\r\n\r\nabc";
         let both = [&one[..], b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"].concat();
         assert_eq!(answer(&both), Some((429, one.len())));

@@ -201,7 +201,8 @@ impl fmt::Display for HeldReport {
         let [shortest, middle, longest] = self.closed_after_ms;
         write!(
             formatter,
-            "{} asked, {} at once at the most, {} at the end; {} made, {} not; the node closed {}",
+            "{} requested, at most {} at once, {} at the end; {} opened, {} failed; the node \
+             closed {}",
             self.asked,
             self.open_max,
             self.open_at_end,

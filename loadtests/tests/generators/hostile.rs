@@ -58,7 +58,7 @@ fn guesses_are_counted_apart_from_votes() {
         "{guesses:?} {received}"
     );
     assert!(hostile.idle.is_none() && hostile.slow.is_none());
-    assert!(report.to_string().contains("300/s asked"), "{report}");
+    assert!(report.to_string().contains("300/s requested"), "{report}");
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn a_stall_shows_from_the_intended_time() {
 }
 
 #[test]
-fn errors_are_told_apart() {
+fn errors_are_distinguished() {
     let folder = tempfile::tempdir().expect("folder");
     let node = Node::start(|n, _| match n % 6 {
         0 => pending(n),
@@ -283,7 +283,7 @@ fn a_run_that_is_stopped_reports_and_closes_its_journal() {
     assert_eq!(
         count("vote"),
         count("outcome"),
-        "votes written ahead of the stop are told as unsent"
+        "votes written ahead of the stop are reported as unsent"
     );
     assert_eq!(count("end"), 1);
 }

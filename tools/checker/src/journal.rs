@@ -109,7 +109,7 @@ pub(crate) fn read(path: &Path) -> Result<Journal, ReadError> {
                     vote.sendings.push(Sending { line, request, fate: fate(&value), left });
                 }
             }
-            _ => return Err(malformed("a line of no known kind")),
+            _ => return Err(malformed("a line of an unknown kind")),
         }
     }
     Ok(Journal { path: path.to_owned(), votes })

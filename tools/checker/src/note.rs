@@ -84,10 +84,10 @@ pub(crate) fn checkpoint(note: &str, keys: &[LogKey]) -> Result<Checkpoint, &'st
         return Err("no log key of the policy signed it");
     }
     let size =
-        lines.next().and_then(|size| size.parse().ok()).ok_or("its second line is no size")?;
+        lines.next().and_then(|size| size.parse().ok()).ok_or("its second line is not a size")?;
     let root = lines
         .next()
         .and_then(|root| STANDARD.decode(root).ok())
         .and_then(|root| root.try_into().ok());
-    Ok(Checkpoint { size, root: root.ok_or("its third line is no root")? })
+    Ok(Checkpoint { size, root: root.ok_or("its third line is not a root")? })
 }

@@ -31,7 +31,7 @@ pub struct Report {
     /// Envelopes without an entry: replays.
     pub replayed: u64,
     /// Decisions reported to voters.
-    pub told: u64,
+    pub decisions: u64,
     /// Checkpoints compared with the leaves.
     pub checkpoints: u64,
     /// Every violation, in the order found.
@@ -68,13 +68,13 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             formatter,
-            "log: decided {}: accepted {}, duplicate {}, invalid {}; replayed {}; decisions told {}, checkpoints {}",
+            "log: decided {}: accepted {}, duplicate {}, invalid {}; replayed {}; decisions reported {}, checkpoints {}",
             self.decided,
             self.accepted,
             self.duplicate,
             self.invalid,
             self.replayed,
-            self.told,
+            self.decisions,
             self.checkpoints
         )?;
         write!(formatter, "violations {}", self.violations.len())

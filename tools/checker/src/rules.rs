@@ -13,7 +13,7 @@ use crate::violation::Rule;
 
 /// A vote and the journal that contains it.
 #[derive(Debug, Clone, Copy)]
-struct Told<'a> {
+struct JournalVote<'a> {
     journal: &'a Journal,
     vote: &'a Vote,
 }
@@ -22,9 +22,9 @@ struct Told<'a> {
 struct Evidence<'a> {
     roll: &'a Roll,
     log: &'a Log,
-    votes: Vec<Told<'a>>,
+    votes: Vec<JournalVote<'a>>,
     /// The vote of an entry, by index into `log.entries`, where a journal knows its request id.
-    behind: HashMap<usize, Told<'a>>,
+    behind: HashMap<usize, JournalVote<'a>>,
     /// Indexes of the entries of a row, in log order.
     entries_of_row: BTreeMap<u64, Vec<usize>>,
     /// Votes that may be in the log under a request id no journal knows. Key `None` stands for all
@@ -58,7 +58,7 @@ pub(crate) fn check_checkpoint(
     match note::checkpoint(text, keys) {
         Err(problem) => report.violated(Rule::NotSigned, path, 1, problem),
         Ok(checkpoint) if checkpoint.size > leaves || (whole && checkpoint.size != leaves) => {
-            let what = format!("{} leaves were signed, {leaves} are there", checkpoint.size);
+            let what = format!("{} leaves were signed, found {leaves}", checkpoint.size);
             report.violated(Rule::WrongRoot, path, 2, what);
         }
         Ok(checkpoint) if merkle::root(&log.leaf_hashes[..checkpoint.size]) != checkpoint.root => {
@@ -74,7 +74,7 @@ fn count(journals: &[Journal], log: &Log, report: &mut Report) {
     for vote in journals.iter().flat_map(|journal| &journal.votes) {
         report.votes += 1;
         report.sendings += vote.sendings.len() as u64;
-        report.told += vote.decisions.len() as u64;
+        report.decisions += vote.decisions.len() as u64;
         let fate = vote.fate();
         report.sent +=
             u64::from(vote.sendings.is_empty() || vote.sendings.iter().any(|sending| sending.left));
@@ -97,9 +97,9 @@ impl<'a> Evidence<'a> {
     /// Finds the vote of each entry. Reports request ids returned for two votes, and votes with two
     /// ids.
     fn gather(journals: &'a [Journal], roll: &'a Roll, log: &'a Log, report: &mut Report) -> Self {
-        let votes: Vec<Told<'a>> = journals
+        let votes: Vec<JournalVote<'a>> = journals
             .iter()
-            .flat_map(|journal| journal.votes.iter().map(move |vote| Told { journal, vote }))
+            .flat_map(|journal| journal.votes.iter().map(move |vote| JournalVote { journal, vote }))
             .collect();
         let mut evidence = Self {
             roll,
@@ -109,29 +109,29 @@ impl<'a> Evidence<'a> {
             entries_of_row: BTreeMap::new(),
             perhaps: HashMap::new(),
         };
-        let mut owners: HashMap<&str, Told<'a>> = HashMap::new();
-        for &told in &evidence.votes {
-            let mut ids: Vec<(&str, usize)> = told.vote.requests().collect();
+        let mut owners: HashMap<&str, JournalVote<'a>> = HashMap::new();
+        for &recorded in &evidence.votes {
+            let mut ids: Vec<(&str, usize)> = recorded.vote.requests().collect();
             ids.dedup_by_key(|(id, _)| *id);
             if let [(first, _), (other, line), ..] = ids[..] {
                 let what = format!("one key, two requests: {first} and {other}");
-                report.violated(Rule::Doubled, &told.journal.path, line, what);
+                report.violated(Rule::Doubled, &recorded.journal.path, line, what);
             }
-            if ids.is_empty() && told.vote.fate() == Fate::Unknown {
-                evidence.perhaps.entry(told.vote.row).or_default().push(told.vote);
+            if ids.is_empty() && recorded.vote.fate() == Fate::Unknown {
+                evidence.perhaps.entry(recorded.vote.row).or_default().push(recorded.vote);
             }
             for (id, line) in ids {
-                let earlier = owners.insert(id, told);
-                if earlier.is_some_and(|earlier| !std::ptr::eq(earlier.vote, told.vote)) {
+                let earlier = owners.insert(id, recorded);
+                if earlier.is_some_and(|earlier| !std::ptr::eq(earlier.vote, recorded.vote)) {
                     report.violated(
                         Rule::Doubled,
-                        &told.journal.path,
+                        &recorded.journal.path,
                         line,
-                        format!("request {id} was told for another vote too"),
+                        format!("request {id} was also returned for another vote"),
                     );
                 }
                 for &place in log.by_request.get(id).into_iter().flatten() {
-                    evidence.behind.insert(place, told);
+                    evidence.behind.insert(place, recorded);
                 }
             }
         }
@@ -145,13 +145,14 @@ impl<'a> Evidence<'a> {
 
     /// Every vote reported as stored is in the log, once, with the decision reported to the voter.
     fn check_answers(&self, report: &mut Report) {
-        for told in &self.votes {
-            let path = &told.journal.path;
-            for sending in told.vote.sendings.iter().filter(|sending| sending.fate == Fate::Durable)
+        for recorded in &self.votes {
+            let path = &recorded.journal.path;
+            for sending in
+                recorded.vote.sendings.iter().filter(|sending| sending.fate == Fate::Durable)
             {
                 let request = sending.request.as_deref().unwrap_or_default();
                 if !self.log.by_request.contains_key(request) {
-                    let line = told.vote.line;
+                    let line = recorded.vote.line;
                     let what = format!(
                         "request {request}, sent by line {line}, was answered as stored and is not in the log"
                     );
@@ -159,13 +160,14 @@ impl<'a> Evidence<'a> {
                     break;
                 }
             }
-            for (line, request, state) in &told.vote.decisions {
+            for (line, request, state) in &recorded.vote.decisions {
                 let decided =
                     self.log.by_request.get(request).map(|places| &self.log.entries[places[0]]);
                 if decided.is_none_or(|entry| entry.decision != *state) {
                     let decided = decided.map_or("nothing", |entry| &entry.decision);
-                    let what =
-                        format!("request {request} was told to be {state}; the log says {decided}");
+                    let what = format!(
+                        "request {request} was reported as {state}; the log says {decided}"
+                    );
                     report.violated(Rule::ToldOtherwise, path, *line, what);
                 }
             }
@@ -189,7 +191,7 @@ impl<'a> Evidence<'a> {
         let leaves = &self.log.leaves_path;
         for (place, entry) in self.log.entries.iter().enumerate() {
             let row = entry.hash.as_ref().map(|hash| self.roll.row_by_hash.get(hash).copied());
-            let behind = self.behind.get(&place).map(|told| told.vote.row);
+            let behind = self.behind.get(&place).map(|recorded| recorded.vote.row);
             let what = match (entry.decision.as_str(), row, behind) {
                 ("accepted" | "duplicate", Some(None) | None, _) => {
                     "a vote counts whose credential is in no roll".to_owned()
@@ -197,14 +199,16 @@ impl<'a> Evidence<'a> {
                 ("accepted" | "duplicate", Some(Some(row)), Some(sent)) if sent != Some(row) => {
                     format!(
                         "a vote sent for {} counts for row {row}",
-                        sent.map_or("nobody".to_owned(), |sent| format!("row {sent}"))
+                        sent.map_or("an invented credential".to_owned(), |sent| format!(
+                            "row {sent}"
+                        ))
                     )
                 }
                 ("invalid", _, Some(Some(row))) => {
                     format!("a vote of row {row}, which is registered, is invalid")
                 }
                 ("accepted" | "duplicate" | "invalid", ..) => continue,
-                (other, ..) => format!("'{other}' is no decision"),
+                (other, ..) => format!("'{other}' is not a decision"),
             };
             report.violated(Rule::WrongDecision, leaves, entry.line, what);
         }
@@ -225,14 +229,14 @@ impl<'a> Evidence<'a> {
                 report.violated(Rule::WrongDecision, leaves, entries[0].line, what);
             }
         }
-        for told in &self.votes {
-            let Some(row) = told.vote.row else { continue };
+        for recorded in &self.votes {
+            let Some(row) = recorded.vote.row else { continue };
             let counted = self.entries_of_row.get(&row).into_iter().flatten();
             let counted =
                 counted.filter(|place| self.log.entries[**place].decision == "accepted").count();
-            if told.vote.fate() == Fate::Durable && counted == 0 {
+            if recorded.vote.fate() == Fate::Durable && counted == 0 {
                 let what = format!("a vote of row {row} was answered as stored, and none counts");
-                report.violated(Rule::NotCounted, &told.journal.path, told.vote.line, what);
+                report.violated(Rule::NotCounted, &recorded.journal.path, recorded.vote.line, what);
             }
         }
     }
@@ -271,7 +275,7 @@ impl<'a> Evidence<'a> {
         {
             let row = entry.hash.as_ref().and_then(|hash| self.roll.row_by_hash.get(hash)).copied();
             let mut choices: Vec<&str> = match self.behind.get(&place) {
-                Some(told) => vec![&told.vote.choice],
+                Some(recorded) => vec![&recorded.vote.choice],
                 None => self
                     .perhaps
                     .get(&row)
@@ -300,7 +304,8 @@ impl<'a> Evidence<'a> {
             let count = published.get(choice).copied().unwrap_or(0);
             if !(at_least..=at_most).contains(&count) {
                 let what = format!(
-                    "'{choice}' is said to have {count} votes; the journals know of {at_least} to {at_most}"
+                    "'{choice}' is said to have {count} votes; the journals have {at_least} to \
+                     {at_most}"
                 );
                 report.violated(Rule::WrongCount, &self.log.results_path, 1, what);
             }

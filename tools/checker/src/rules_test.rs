@@ -20,7 +20,7 @@ fn what_agrees_has_no_violation_and_is_counted() {
         (report.decided, report.accepted, report.duplicate, report.invalid, report.replayed),
         (6, 4, 1, 1, 1)
     );
-    assert_eq!((report.sendings, report.told, report.checkpoints), (9, 1, 1));
+    assert_eq!((report.sendings, report.decisions, report.checkpoints), (9, 1, 1));
 }
 
 #[test]

@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_names_log_reads_back_and_tells_what_is_pending() {
+    fn a_names_log_reads_back_with_its_pending_operations() {
         let made = |number, folder| NameRecord::Made { number, inode: 1, folder, name: "a".into() };
         let removed = NameRecord::Removed {
             number: 3,

@@ -244,7 +244,7 @@ fn chance_keeps_tears_and_drops_and_the_seed_decides() {
 }
 
 #[test]
-fn a_failed_sync_loses_what_it_was_to_write_for_good() {
+fn a_failed_sync_loses_its_writes_permanently() {
     let bench = Bench::new();
     let mut program = bench.program();
     for line in ["write a 0 a 10", "sync a", "sync .", "write a 0 b 4"] {

@@ -174,7 +174,7 @@ fn run_services(arguments: &Arguments) -> Result<()> {
 fn program(arguments: &Arguments, profile: Profile) -> Result<PathBuf> {
     if let Some(votekit) = &arguments.votekit {
         let found = std::path::absolute(votekit)?;
-        ensure!(found.is_file(), "--votekit {}: there is no such file", found.display());
+        ensure!(found.is_file(), "--votekit {}: no such file", found.display());
         return Ok(found);
     }
     project::succeed(&mut project::cargo(profile.build_arguments()))?;

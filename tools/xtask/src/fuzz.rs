@@ -29,7 +29,8 @@ pub(crate) struct Arguments {
 /// locations, and the operands of comparisons.
 const COVERAGE_FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-    -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0 \
+    -Cllvm-args=-sanitizer-coverage-trace-compares \
+    -Cllvm-args=-simplifycfg-branch-fold-threshold=0 \
     -Ccodegen-units=1 -Cdebug-assertions --cfg fuzzing";
 
 /// The result of one target.
@@ -132,21 +133,21 @@ fn fuzz(fuzzer: &Path, target: &str, arguments: &Arguments) -> Result<Outcome> {
     command.arg(found).arg(project::root().join("tools/fuzz/corpus").join(target));
 
     let output = command.output().with_context(|| format!("starting {}", fuzzer.display()))?;
-    let told = String::from_utf8_lossy(&output.stderr);
+    let log = String::from_utf8_lossy(&output.stderr);
     let crashed = !output.status.success();
     if crashed {
-        println!("{told}");
+        println!("{log}");
     }
-    let executions = executions(&told);
-    ensure!(crashed || executions.is_some(), "the fuzzer told no number of executions:\n{told}");
+    let executions = executions(&log);
+    ensure!(crashed || executions.is_some(), "the fuzzer printed no number of executions:\n{log}");
     let executions = executions.unwrap_or(0);
     println!("{executions} executions, {}", if crashed { "CRASHED" } else { "no crash" });
     Ok(Outcome { target: target.to_owned(), executions, crashed })
 }
 
 /// Reads libFuzzer's final statistics.
-fn executions(told: &str) -> Option<u64> {
-    told.lines()
+fn executions(log: &str) -> Option<u64> {
+    log.lines()
         .find_map(|line| line.strip_prefix("stat::number_of_executed_units:")?.trim().parse().ok())
 }
 

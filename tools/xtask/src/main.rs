@@ -37,8 +37,6 @@ enum Verb {
     Test(test::Arguments),
     /// Regenerate the pages in man/.
     Man,
-    /// Record again which files exceed the wording rules, after some have improved.
-    Wording,
     Modules(modules::Arguments),
     Fuzz(fuzz::Arguments),
     Bench(bench::Arguments),
@@ -68,7 +66,6 @@ fn run(verb: Verb) -> ExitCode {
     exit_code(match verb {
         Verb::Test(arguments) => return test::run(&arguments),
         Verb::Man => man::run(),
-        Verb::Wording => test::wording::record(),
         Verb::Modules(arguments) => modules::run(&arguments),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),

@@ -111,7 +111,7 @@ fn up(folder: Option<&std::path::Path>, ports: Option<u16>) -> Result<()> {
     let record = record_file()?;
     ensure!(
         !rig::is_running(&record)?,
-        "servers run already: cargo xtask services status tells of them, down ends them"
+        "servers are already running: cargo xtask services status lists them, down stops them"
     );
     let rig = Rig::start(Site::make(folder, ports)?, &record, Programs::find()?)?;
     let site = rig.site();

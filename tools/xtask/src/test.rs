@@ -77,7 +77,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     report.check("log events", || log_events::check(project::root()));
     report.check("test files", || sources::check_test_files(project::root()));
     report
-        .check("test files that want servers", || sources::check_names_of_wanting(project::root()));
+        .check("test files that need servers", || sources::check_names_of_wanting(project::root()));
     report.check("clippy", || {
         let arguments = ["clippy", "--workspace", "--all-targets"].iter().chain(&CLIPPY_DENY);
         project::succeed(&mut project::cargo(arguments))

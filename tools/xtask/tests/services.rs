@@ -63,7 +63,10 @@ fn servers_come_up_break_come_back_and_leave_nothing() -> TestResult {
 
     let twice = program.run(&["up"])?;
     assert!(!twice.status.success());
-    assert!(String::from_utf8_lossy(&twice.stderr).contains("servers run already"), "{twice:?}");
+    assert!(
+        String::from_utf8_lossy(&twice.stderr).contains("servers are already running"),
+        "{twice:?}"
+    );
 
     program.wait_for_status("nine servers and a whole cluster", is_whole);
 
@@ -127,7 +130,7 @@ fn servers_and_nodes_end_when_chaos_on_services_is_killed() -> TestResult {
 }
 
 #[test]
-fn an_unknown_server_and_a_full_folder_are_told() -> TestResult {
+fn an_unknown_server_and_a_full_folder_are_reported() -> TestResult {
     let program = Program::new("services-refused")?;
     let unknown = program.run(&["kill", "redis-7"])?;
     assert!(

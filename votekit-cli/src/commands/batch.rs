@@ -110,12 +110,12 @@ fn stored(data: &Path, args: &ShowArgs) -> Result<Batch, CommandError> {
     let archive = args.ledger.open(data)?;
     let law_id = choose(&archive, args.election.as_ref())?;
     let number = parse_number(&args.batch).ok_or_else(|| {
-        CommandError::usage(format!("'{}' is no number of a batch", args.batch))
+        CommandError::usage(format!("'{}' is not a batch number", args.batch))
             .hint("such as 3f1c9a0b7e55d2c4/1/7: the node, its epoch, the sequence")
     })?;
     archive
         .batch(&law_id, number)?
-        .ok_or_else(|| CommandError::bad_input(format!("there is no batch {number} of {law_id}")))
+        .ok_or_else(|| CommandError::bad_input(format!("{law_id} has no batch {number}")))
 }
 
 fn parse_number(text: &str) -> Option<BatchNumber> {

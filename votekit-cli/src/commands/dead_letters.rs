@@ -125,7 +125,7 @@ impl fmt::Display for Report {
             }
             write!(
                 formatter,
-                "; from {}, {}, put aside {} times",
+                "; from {}, {}, dead-lettered {} times",
                 row.queue, row.reason, row.deaths
             )?;
             match row.first_death {
@@ -134,10 +134,6 @@ impl fmt::Display for Report {
             }
         }
         let count = self.dead_letters.len();
-        writeln!(
-            formatter,
-            "{count} dead letters{}",
-            if self.driven { " sent on their way again" } else { "" }
-        )
+        writeln!(formatter, "{count} dead letters{}", if self.driven { " requeued" } else { "" })
     }
 }

@@ -69,8 +69,11 @@ impl Args {
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let corner = format!("demo_{}", since.as_millis());
         self.services.corner(&corner).ok_or_else(|| {
-            CommandError::usage("--engine services wants --registry, --ballot-box and --ledger")
-                .hint("they can stand in the environment too, as VOTEKIT_REGISTRY, VOTEKIT_BALLOT_BOX and VOTEKIT_LEDGER")
+            CommandError::usage("--engine services requires --registry, --ballot-box and --ledger")
+                .hint(
+                    "or set VOTEKIT_REGISTRY, VOTEKIT_BALLOT_BOX and VOTEKIT_LEDGER in the \
+                     environment",
+                )
         })
     }
 

@@ -380,7 +380,8 @@ fn close(args: CloseArgs, context: &Context) -> Result<ElectionView, CommandErro
     let reason = args.early.as_deref();
     confirm("closing a poll", &args.law_id, args.yes, &args.office, context, |view| {
         let mut statement = format!(
-            "The poll closes: no more votes are taken, the {} votes received so far and those on their way are decided, and the totals are opened. A closed poll does not open again.",
+            "The poll closes: no more votes are taken, the {} votes received so far and those in \
+             flight are decided, and the totals are opened. A closed poll does not open again.",
             view.received
         );
         if let Some(planned) = planned_end(view) {
@@ -435,7 +436,8 @@ fn certify(args: &StepArgs, context: &Context) -> Result<ElectionView, CommandEr
 fn annul(args: AnnulArgs, context: &Context) -> Result<ElectionView, CommandError> {
     confirm("annulling an election", &args.law_id, args.yes, &args.office, context, |view| {
         Ok(format!(
-            "The election is declared void, with {} accepted votes. It cannot be taken back. The public log keeps the reason: {}",
+            "The election is declared void, with {} accepted votes. This cannot be undone. The \
+             public log keeps the reason: {}",
             view.accepted,
             plain(&args.reason)
         ))

@@ -180,7 +180,7 @@ impl fmt::Display for BundleReport {
         writeln!(formatter, "policy fingerprint: {}", self.policy_fingerprint)?;
         writeln!(
             formatter,
-            "publish the fingerprint where everybody sees it; check the bundle with"
+            "publish the fingerprint where everyone can see it; verify the bundle with"
         )?;
         writeln!(
             formatter,

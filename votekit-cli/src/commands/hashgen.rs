@@ -55,17 +55,20 @@ Examples:
     votekit pepper generate -o referendum.pepper
     votekit hashgen roll.csv --out hashes --pepper-file referendum.pepper
 
-  Leave up to 20 bad rows out, and keep them in a file to be mended:
+  Skip up to 20 bad rows, and write them to a file for correction:
     votekit hashgen roll.csv --out hashes --on-error skip --max-rejects 20 --rejects to-mend.csv
 
   Read a roll that is kept encrypted, without writing it to disk:
     gpg --decrypt roll.csv.gpg | votekit hashgen - --out hashes
 
-  Register latecomers, and replace lost letters (the same elector in both files, with the new code and the old one):
-    votekit hashgen --supplement-of hashes/manifest.json --roll roll.csv --add new.csv --revoke lost.csv --out supplement-1
+  Register latecomers, and replace lost letters (the same elector in both files, with the new code \
+  and the old one):
+    votekit hashgen --supplement-of hashes/manifest.json --roll roll.csv --add new.csv \
+    --revoke lost.csv --out supplement-1
 
   A second supplement, on top of the first:
-    votekit hashgen --supplement-of supplement-1/manifest.json --roll roll.csv --prior-add new.csv --prior-revoke lost.csv --add new-2.csv --out supplement-2")]
+    votekit hashgen --supplement-of supplement-1/manifest.json --roll roll.csv \
+    --prior-add new.csv --prior-revoke lost.csv --add new-2.csv --out supplement-2")]
 pub(crate) struct Args {
     /// Electoral roll; '-' reads standard input
     #[arg(
@@ -217,7 +220,7 @@ fn hash_roll(
     } else {
         faults::refuse_faults(
             &[(source.name(), &roll)],
-            "mend these rows (--on-error skip leaves a few out, into a file to be mended)",
+            "correct these rows, or skip a few into a file of rejects with --on-error skip",
         )?;
     }
     refuse_missing(source.name(), &roll, &rules)?;
@@ -257,10 +260,10 @@ fn refuse_missing(name: &str, roll: &HashedRoll, rules: &RollRules) -> Result<()
         rules.laws.iter().find(|law_id| roll.laws.iter().all(|law| law.law_id() != *law_id));
     match missing {
         Some(law_id) => {
-            Err(CommandError::bad_input(format!("{name}: no good row is for the law {law_id}")))
+            Err(CommandError::bad_input(format!("{name}: no valid row for the law {law_id}")))
         }
         None if roll.laws.is_empty() => {
-            Err(CommandError::bad_input(format!("{name}: the roll has a header but no good row")))
+            Err(CommandError::bad_input(format!("{name}: the roll has a header but no valid row")))
         }
         None => Ok(()),
     }
@@ -332,7 +335,7 @@ impl fmt::Display for Summary {
         }
         if let Some(file) = &self.rejects_file {
             let left_out = faults::left_out(self.rejects, self.duplicates);
-            writeln!(formatter, "left out: {left_out}, listed in {}", file.display())?;
+            writeln!(formatter, "skipped: {left_out}, listed in {}", file.display())?;
             for rule in &self.left_out_by_rule {
                 writeln!(formatter, "  {}", RuleLine(rule))?;
             }
@@ -345,11 +348,7 @@ impl fmt::Display for Summary {
             )?;
         }
         if self.ignored_rows_of_other_laws > 0 {
-            writeln!(
-                formatter,
-                "not looked at: {} rows of other laws",
-                self.ignored_rows_of_other_laws
-            )?;
+            writeln!(formatter, "ignored: {} rows of other laws", self.ignored_rows_of_other_laws)?;
         }
         let (rows, elapsed, flush) = (self.rows, self.elapsed_seconds, self.flush_seconds);
         writeln!(
@@ -366,8 +365,10 @@ impl fmt::Display for Summary {
         let pepper = if keyed { " --pepper-file PEPPER" } else { "" };
         writeln!(
             formatter,
-            "next: note that number; check the folder with 'votekit manifest verify {out}{pepper}',\n      \
-             sign it with 'votekit manifest sign {out} --key KEY', then hand it to the operators, who load it\n      \
+            "next: note that number; verify the folder with 'votekit manifest verify \
+             {out}{pepper}',\n      \
+             sign it with 'votekit manifest sign {out} --key KEY', then hand it to the operators, \
+             who load it\n      \
              with 'votekit load {out} --data DATA --base YOUR.NAME{pepper}'"
         )
     }

@@ -215,7 +215,7 @@ struct OpenLoopArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Hostile load beside the votes, reported apart")]
+#[command(next_help_heading = "Hostile load beside the votes, reported separately")]
 struct HostileArgs {
     /// Number of votes per second with credentials that do not exist
     #[arg(long, value_name = "N", requires = "rate")]
@@ -294,10 +294,13 @@ impl Ran {
             thresholds.iter().filter_map(|threshold| threshold.reached(measured)).collect();
         let outcome = if measured.taken == 0 {
             Err(CommandError::configuration(format!(
-                "of {} votes none was taken",
+                "none of {} votes was accepted",
                 measured.votes
             ))
-            .hint("the report counts the errors by kind: is the poll open, are the choices on the ballot, is the rate limit lifted (serve --rate-limit 0)?"))
+            .hint(
+                "see the errors by kind in the report: is the poll open, are the choices on the \
+                 ballot, is the rate limit lifted (serve --rate-limit 0)?",
+            ))
         } else if reached.is_empty() {
             Ok(())
         } else {
@@ -336,7 +339,8 @@ impl CredentialStatus {
     fn warn(&self, context: &Context) {
         if self.accepted > 0 {
             context.output.warning(format_args!(
-                "{} votes are accepted already: if they are of this roll, its votes are decided as duplicates, which costs the node less",
+                "{} votes are already accepted: if they are of this roll, its votes are decided as \
+                 duplicates, which cost the node less",
                 self.accepted
             ));
         }
@@ -372,7 +376,7 @@ fn run_users(
     context: &Context,
 ) -> Result<Ran, CommandError> {
     let [node] = nodes else {
-        return Err(CommandError::usage("goose loads one node at a time")
+        return Err(CommandError::usage("goose supports one node at a time")
             .hint("give one --node, or use --rate"));
     };
     let goose = &args.goose;
@@ -471,7 +475,7 @@ fn plan(
 /// process.
 fn stop_on_interrupt(control: Arc<RunControl>) -> Result<(), CommandError> {
     let failed = |error: std::io::Error| {
-        CommandError::internal(format!("cannot listen for interrupts: {error}"))
+        CommandError::internal(format!("cannot handle interrupts: {error}"))
     };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -518,19 +522,22 @@ fn command_error(error: LoadError, roll: &Path) -> CommandError {
         }
         LoadError::RollRows { path, faults } => {
             let name = path.display().to_string();
-            let (files, hint) = ([(name.as_str(), faults.as_slice())], "mend these rows");
+            let (files, hint) = ([(name.as_str(), faults.as_slice())], "correct these rows");
             let refused = BadRows { files: &files, outcome: "nothing was sent", hint }.refuse();
             refused.err().unwrap_or_else(|| CommandError::bad_input(message))
         }
         LoadError::RollEmpty { .. } | LoadError::RollTooLarge { .. } => {
             CommandError::bad_input(message)
         }
-        LoadError::RollTooSmall { .. } => CommandError::bad_input(message)
-            .hint("make a larger roll (votekit roll sample), or lower --rate, --duration or raise --duplicates"),
-        LoadError::Mix(_) | LoadError::NodeAddress { .. } | LoadError::Plan { .. } => CommandError::usage(message),
-        LoadError::Unreachable { .. } => {
-            CommandError::configuration(message).hint("is the node running, and is the address right?")
+        LoadError::RollTooSmall { .. } => CommandError::bad_input(message).hint(
+            "make a larger roll (votekit roll sample), lower --rate or --duration, or raise \
+             --duplicates",
+        ),
+        LoadError::Mix(_) | LoadError::NodeAddress { .. } | LoadError::Plan { .. } => {
+            CommandError::usage(message)
         }
+        LoadError::Unreachable { .. } => CommandError::configuration(message)
+            .hint("check that the node is running, and the address"),
         LoadError::Goose { .. } => CommandError::configuration(message),
         _ => CommandError::internal(message),
     }

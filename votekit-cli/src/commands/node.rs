@@ -110,10 +110,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
             };
             let key = key.parse().map_err(|_| {
                 CommandError::usage(format!(
-                    "'{}' is neither a node's name nor a public key",
+                    "'{}' is neither the name nor the public key of a node",
                     args.node
                 ))
-                .hint("`votekit node keys --data DIR` tells both; with --node give --data too")
+                .hint("`votekit node keys --data DIR` lists both; with --node give --data too")
             })?;
             office::within(&args.office, Config::default(), async |office| {
                 office.admit_node(&args.law_id, key).await
@@ -156,8 +156,8 @@ fn find(nodes: &[NodeView], wanted: &str) -> Result<votekit_core::id::NodeId, Co
     });
     let node = found.and_then(|node| node.node.parse().ok());
     node.ok_or_else(|| {
-        CommandError::bad_input(format!("the election admits no node '{wanted}'"))
-            .hint("`votekit node list` shows those it admits")
+        CommandError::bad_input(format!("the election does not admit the node '{wanted}'"))
+            .hint("`votekit node list` shows the admitted nodes")
     })
 }
 

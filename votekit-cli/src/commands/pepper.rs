@@ -81,12 +81,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 fn generate(args: GenerateArgs, context: &Context) -> Result<(), CommandError> {
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(bytes.as_mut_slice()).map_err(|error| {
-        CommandError::configuration(format!("the machine gives no random numbers: {error}"))
+        CommandError::configuration(format!("the system returned no random numbers: {error}"))
     })?;
     let pepper = Pepper::from_bytes(*bytes);
     write_new(&args.output, Secrecy::Private, pepper.to_file_text().as_bytes())?;
     context.output.note(format_args!(
-        "wrote {}: hand it to 'votekit hashgen --pepper-file', keep one copy in a safe, and show it to nobody",
+        "wrote {}: hand it to 'votekit hashgen --pepper-file', keep one copy in a safe, and keep \
+         it secret",
         args.output.display()
     ));
     context.output.result(&Report { id: pepper.id().to_hex(), file: args.output })
@@ -109,7 +110,7 @@ pub(crate) fn read_secret(
     let mode = fs::metadata(path).map_err(|error| failed(&error))?.permissions().mode();
     if mode & 0o077 != 0 {
         context.output.warning(format_args!(
-            "{0} can be read by others: run 'chmod 600 {0}'",
+            "{0} is readable by others: run 'chmod 600 {0}'",
             path.display()
         ));
     }

@@ -146,7 +146,10 @@ fn refuse_before_the_close(archive: &Archive, law_id: &ElectionId) -> Result<(),
     Err(CommandError::bad_input(format!(
         "{law_id} is {state}: stored votes are counted again only after the close"
     ))
-    .hint("`votekit election close` closes the poll; `votekit results` shows what may be seen now"))
+    .hint(
+        "`votekit election close` closes the poll; `votekit results` shows the results published \
+         so far",
+    ))
 }
 
 impl fmt::Display for Report {

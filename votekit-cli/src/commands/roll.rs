@@ -76,7 +76,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 
 fn sample(args: &SampleArgs, context: &Context) -> Result<(), CommandError> {
     if let Some(law) = repeated(&args.laws) {
-        return Err(CommandError::usage(format!("the law {law} is named twice")));
+        return Err(CommandError::usage(format!("the law {law} is given twice")));
     }
     if args.output.as_os_str() == "-" {
         let mut stdout = io::stdout().lock();
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_distinct_issued_to_nobody_and_pass_their_check() {
+    fn numbers_are_distinct_unissued_and_pass_their_check() {
         let numbers: HashSet<[u8; 9]> = (0..100_000).map(|elector| nas_of(elector, 42)).collect();
         assert_eq!(numbers.len(), 100_000);
         for number in numbers {

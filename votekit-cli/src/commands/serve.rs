@@ -198,7 +198,7 @@ async fn serve(
         let law_id = binding.law_id.clone();
         node.shutdown_within(NODE_STOP_TIME).await;
         return Err(CommandError::configuration(format!(
-            "{law_id} is binding: votes must reach the node by TLS"
+            "{law_id} is binding: votes must reach the node over TLS"
         ))
         .hint("give --tls-cert and --tls-key, or --tls-proxy"));
     }
@@ -256,8 +256,8 @@ fn check_folder(args: &Args) -> Result<(), CommandError> {
     if args.data.join("votekit.toml").exists() || args.new {
         return Ok(());
     }
-    Err(CommandError::bad_input(format!("{} is no data folder", args.data.display()))
-        .hint("is the path right? `votekit load` makes one, and so does --new"))
+    Err(CommandError::bad_input(format!("{} is not a data folder", args.data.display()))
+        .hint("check the path; create one with `votekit load` or --new"))
 }
 
 const SETTINGS: &str = "docs/operations.md lists every setting";
@@ -310,25 +310,24 @@ fn serve_error(error: ServeError) -> CommandError {
     };
     let hint = match &error {
         ServeError::NodeFailed { .. } => {
-            "every vote that was answered is stored; mend what is wrong and start the node again"
+            "every vote that was answered is stored; fix the cause and start the node again"
         }
         ServeError::Panicked { .. } => {
-            "every vote that was answered is stored; start the node again, and report this"
+            "every vote that was answered is stored; start the node again and report this bug"
         }
         ServeError::Bind { source, .. } => match source.kind() {
             io::ErrorKind::AddrInUse => {
                 "another process listens there: stop it, or choose another port"
             }
             io::ErrorKind::PermissionDenied => {
-                "a port below 1024 needs the capability CAP_NET_BIND_SERVICE: give it, or choose another port"
+                "a port below 1024 requires the capability CAP_NET_BIND_SERVICE: grant it, or \
+                 choose another port"
             }
             _ => "is this an address of this machine?",
         },
-        ServeError::SameAddress { .. } => "give each listener a port of its own",
-        ServeError::TlsFile { .. } => "are the path and the rights of this PEM file right?",
-        ServeError::TlsIdentity { .. } => {
-            "give the certificate and the key that were made for one another"
-        }
+        ServeError::SameAddress { .. } => "give each listener another port",
+        ServeError::TlsFile { .. } => "check the path and the permissions of this PEM file",
+        ServeError::TlsIdentity { .. } => "give the certificate and its own private key",
         _ => SETTINGS,
     };
     CommandError::new(kind, message).hint(hint)
@@ -345,7 +344,7 @@ fn failure_code(error: &ServeError) -> u8 {
 /// Resolves on SIGTERM or Ctrl-C.
 pub(crate) fn stop_signal() -> Result<impl Future<Output = ()>, CommandError> {
     use tokio::signal::unix::{SignalKind, signal};
-    let failed = |error| CommandError::configuration(format!("signals cannot be awaited: {error}"));
+    let failed = |error| CommandError::configuration(format!("cannot handle signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     Ok(async move {

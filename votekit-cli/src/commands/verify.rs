@@ -57,7 +57,7 @@ impl Trust {
         match Policy::parse(&bytes) {
             Ok(_) => Ok(Some(Pin::Policy(bytes))),
             Err(error) => {
-                Err(CommandError::bad_input(format!("{} is no policy: {error}", path.display()))
+                Err(CommandError::bad_input(format!("{} is not a policy: {error}", path.display()))
                     .hint(PIN_HINT))
             }
         }

@@ -32,7 +32,7 @@ impl<'a> EvidenceBatch<'a> {
     /// # Errors
     /// What is wrong, to be appended to "the evidence of this batch".
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, String> {
-        Self::cut(bytes).ok_or_else(|| "is not a batch, or is cut short".to_owned())
+        Self::cut(bytes).ok_or_else(|| "is not a batch, or is truncated".to_owned())
     }
 
     fn cut(bytes: &'a [u8]) -> Option<Self> {

@@ -14,10 +14,13 @@ pub(super) fn readme(account: &Account, definition: &Definition, has_results: bo
     let _ = write!(
         text,
         "# {title_fr} ({law})\n\n\
-         Ce dossier contient tout ce qu'il faut pour vérifier ce vote sans réseau et sans faire confiance à personne.\n\n\
-         - Nature : {nature}\n- État : {state_fr}\n- Électeurs inscrits : {registered}\n- Feuilles du registre : {leaves}\n\n\
+         Ce dossier contient tout ce qu'il faut pour vérifier ce vote sans réseau et sans faire \
+         confiance à personne.\n\n\
+         - Nature : {nature}\n- État : {state_fr}\n- Électeurs inscrits : {registered}\n\
+         - Feuilles du registre : {leaves}\n\n\
          | fichier | contenu |\n| --- | --- |\n\
-         | `leaves.jsonl` | le registre public : chaque décision, une par ligne ; aucun choix, aucun nom |\n\
+         | `leaves.jsonl` | le registre public : chaque décision, une par ligne ; aucun choix, \
+         aucun nom |\n\
          | `checkpoint` | la tête du registre, signée par les autorités |\n\
          | `policy` | les clés des autorités et le nombre de signatures exigé |\n\
          | `manifests/` | le bordereau de chaque liste électorale chargée |\n{results}\
@@ -48,7 +51,8 @@ pub(super) fn readme(account: &Account, definition: &Definition, has_results: bo
         text,
         "# {title_en} ({law})\n\n\
          This folder holds all it takes to check this vote offline, trusting nobody.\n\n\
-         - Nature: {nature}\n- State: {state}\n- Registered electors: {registered}\n- Leaves of the log: {leaves}\n\n\
+         - Nature: {nature}\n- State: {state}\n- Registered electors: {registered}\n\
+         - Leaves of the log: {leaves}\n\n\
          | file | what it is |\n| --- | --- |\n\
          | `leaves.jsonl` | the public log: every decision, one a line; no choice, no name |\n\
          | `checkpoint` | the head of the log, signed by the authorities |\n\

@@ -191,7 +191,7 @@ pub fn find_receipt(source: &dyn Source, receipt: &Proof) -> io::Result<ReceiptI
                 file::LEAVES,
                 line,
                 Rule::Receipt,
-                format_args!("another leaf stands where the receipt's should"),
+                format_args!("the log holds another leaf at the receipt's place"),
             );
         }
         root.push(leaf_hash(&line));

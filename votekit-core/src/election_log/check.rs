@@ -130,7 +130,7 @@ pub enum CheckError {
         number: BatchNumber,
     },
     /// Evidence of earlier blocks is destroyed: the sums that this leaf depends on are not known.
-    #[error("leaf {leaf}: earlier evidence is destroyed, so the sums of the votes are not known")]
+    #[error("leaf {leaf}: earlier evidence is destroyed, so the sums of the votes are unknown")]
     UnknownSums {
         /// The index of the leaf in the log.
         leaf: u64,

@@ -183,6 +183,11 @@ pub(super) fn votes() -> impl Strategy<Value = Vec<Vec<(u8, u8, u16)>>> {
     prop::collection::vec(prop::collection::vec(vote, 0..12), 0..8)
 }
 
+fn policy() -> impl Strategy<Value = ResultsPolicy> {
+    use ResultsPolicy::{AfterClose, AfterVote, Live};
+    prop::sample::select(vec![Live, AfterVote, AfterClose])
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -192,7 +197,11 @@ proptest! {
     fn a_log_reads_back_as_it_was_made(
         votes in votes(),
         every in 1_u64..6,
-        policy in prop::sample::select(vec![ResultsPolicy::Live, ResultsPolicy::AfterVote, ResultsPolicy::AfterClose]),
+        policy in prop::sample::select(vec![
+            ResultsPolicy::Live,
+            ResultsPolicy::AfterVote,
+            ResultsPolicy::AfterClose,
+        ]),
         closing: bool,
     ) {
         let (mut log, mut stored) = opened(policy, every);
@@ -226,7 +235,7 @@ proptest! {
     fn a_followed_log_equals_the_deciding_one(
         votes in votes(),
         every in 1_u64..6,
-        policy in prop::sample::select(vec![ResultsPolicy::Live, ResultsPolicy::AfterVote, ResultsPolicy::AfterClose]),
+        policy in policy(),
         closing: bool,
     ) {
         let (mut log, mut stored) = opened(policy, every);
@@ -262,7 +271,7 @@ proptest! {
             let request = decided.request();
             let (theirs, own) =
                 (followed.decisions().requests(), log.decisions().requests());
-            prop_assert_eq!(theirs.get(&request), own.get(&request));
+            prop_assert_eq!(theirs.get(request), own.get(request));
         }
         let refused = followed.propose(&BlockContent::Close, &maker(300));
         prop_assert_eq!(refused.err(), Some(ElectionLogError::Followed));
@@ -547,10 +556,10 @@ fn a_log_that_differs_from_its_evidence_is_refused() {
         },
         2,
         "differs",
-        "the leaf decides otherwise on envelope 1",
+        "the leaf's decision on envelope 1",
     );
-    is(&|leaves| drop(leaves.remove(2)), 2, "differs", "the leaf is not about envelope 1");
-    is(&|leaves| leaves.swap(1, 2), 1, "differs", "the leaf is not about envelope 0");
+    is(&|leaves| drop(leaves.remove(2)), 2, "differs", "the leaf does not decide envelope 1");
+    is(&|leaves| leaves.swap(1, 2), 1, "differs", "the leaf does not decide envelope 0");
     is(
         &|leaves| {
             let Entry { request, minute, decision } = entry(&leaves[1]);
@@ -562,13 +571,13 @@ fn a_log_that_differs_from_its_evidence_is_refused() {
         },
         1,
         "differs",
-        "the leaf decides otherwise on envelope 0",
+        "the leaf's decision on envelope 0",
     );
     is(
         &|leaves| drop(leaves.remove(4)),
         4,
         "differs",
-        "a batch has one leaf an envelope: 3 are there for 4",
+        "a batch has one leaf per envelope: found 3 for 4",
     );
     is(
         &|leaves| {

@@ -42,7 +42,8 @@ pub enum ElectionLogError {
     },
     /// A poll that closes before the planned closing needs a reason.
     #[error(
-        "the poll would close ({closes}) before its planned closing ({planned}): that needs a reason"
+        "the poll would close ({closes}) before its planned closing ({planned}): that requires a \
+         reason"
     )]
     EarlyReason {
         /// When it would close.
@@ -76,13 +77,13 @@ pub enum ElectionLogError {
         node: NodeId,
     },
     /// The election has been purged already.
-    #[error("evidence and keys of this election are destroyed already")]
+    #[error("evidence and keys of this election are already destroyed")]
     Purged,
     /// No roll has been loaded.
     #[error("no roll has been loaded for this election")]
     NoRoll,
     /// A roll is loaded once; later changes come as supplements.
-    #[error("another roll is loaded already; late changes come as supplements to it")]
+    #[error("another roll is already loaded; later changes are loaded as supplements to it")]
     SecondRoll,
     /// A roll can be replaced in a draft only, and names the roll that it replaces.
     #[error(
@@ -125,7 +126,7 @@ pub enum ElectionLogError {
         epoch: u32,
     },
     /// An epoch has neither ended nor been retired.
-    #[error("the close waits for node {node}, epoch {epoch}: it has not ended")]
+    #[error("the close is waiting for node {node}, epoch {epoch}, which has not ended")]
     OpenEpoch {
         /// The node.
         node: NodeId,
@@ -133,7 +134,7 @@ pub enum ElectionLogError {
         epoch: u32,
     },
     /// An epoch is missing although the node has a later one.
-    #[error("the close waits for node {node}, epoch {epoch}: nothing in the log ends it")]
+    #[error("the close is waiting for node {node}, epoch {epoch}: nothing in the log ends it")]
     MissingEpoch {
         /// The node.
         node: NodeId,

@@ -204,7 +204,7 @@ impl NextState<'_> {
         if !matches!(self.next.state, State::Open | State::Closing) {
             return Err(ElectionLogError::State {
                 state: self.next.state,
-                wanted: "freed of a node",
+                wanted: "released from waiting for a node",
             });
         }
         let decisions = &self.log.decisions;

@@ -38,13 +38,13 @@ pub enum EvidenceFault {
     #[error(transparent)]
     Order(#[from] OrderError),
     /// A leaf is about another envelope.
-    #[error("the leaf is not about envelope {place} of its batch")]
+    #[error("the leaf does not decide envelope {place} of its batch")]
     Envelope {
         /// The index of the envelope, from 0.
         place: usize,
     },
     /// A leaf decides differently from the rules.
-    #[error("the leaf decides otherwise on envelope {place} of its batch than the rules do")]
+    #[error("the leaf's decision on envelope {place} of its batch differs from the rules")]
     Decision {
         /// The index of the envelope, from 0.
         place: usize,
@@ -56,7 +56,7 @@ pub enum EvidenceFault {
         place: usize,
     },
     /// A batch has more or fewer leaves than envelopes.
-    #[error("a batch has one leaf an envelope: {leaves} are there for {envelopes}")]
+    #[error("a batch has one leaf per envelope: found {leaves} for {envelopes}")]
     Count {
         /// Leaves found, at least.
         leaves: usize,

@@ -81,7 +81,7 @@ pub enum ScrubError {
         rule: &'static str,
     },
     /// The evidence of a batch is missing, or is not what the log names.
-    #[error("leaf {index}: the stored batch {number} is gone or is not the one that was sealed")]
+    #[error("leaf {index}: the stored batch {number} is missing or is not the one that was sealed")]
     Evidence {
         /// The index of the batch's leaf.
         index: u64,
@@ -97,7 +97,7 @@ pub enum ScrubError {
         fault: EvidenceFault,
     },
     /// All leaves were read, and result in something other than what was signed or shown.
-    #[error("{size} leaves were read again: {rule}")]
+    #[error("{size} leaves were re-read: {rule}")]
     Whole {
         /// Leaves read.
         size: u64,
@@ -225,7 +225,7 @@ impl Scrub {
     ) -> Result<(), ScrubError> {
         let contradiction = |rule| ScrubError::Contradiction { index, rule };
         self.scheme = Some(event.scheme);
-        match source.roll(event).ok_or(contradiction("the shards of the roll are at hand"))? {
+        match source.roll(event).ok_or(contradiction("the shards of the roll are available"))? {
             RollContent::Roll(keys) => {
                 self.electorate = Electorate::default();
                 self.electorate

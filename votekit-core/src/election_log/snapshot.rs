@@ -93,7 +93,7 @@ pub enum SnapshotError {
         rule: &'static str,
     },
     /// A roll is not available.
-    #[error("the roll of manifest {manifest} is not at hand")]
+    #[error("the roll of manifest {manifest} is not available")]
     Roll {
         /// The manifest.
         manifest: Digest,
@@ -438,7 +438,7 @@ fn restore_electorate(
     if report != state.report
         || report.received != report.accepted + report.duplicate + report.invalid + report.replayed
     {
-        return Err(contradiction("the requests come to what was reported"));
+        return Err(contradiction("the requests add up to the report"));
     }
     if electorate.registered() != state.registered {
         return Err(contradiction("the rolls register as many electors"));

@@ -161,7 +161,7 @@ fn text(raw: &str) -> Result<Text<'_>, Cow<'static, str>> {
     if !inner.as_bytes().contains(&b'\\') {
         return Ok(Text::Plain(inner));
     }
-    let unescaped = unescape(inner).ok_or("holds half of a surrogate pair, which is no text")?;
+    let unescaped = unescape(inner).ok_or("holds half of a surrogate pair, which is not text")?;
     Ok(Text::Unescaped(unescaped))
 }
 

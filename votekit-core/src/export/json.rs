@@ -13,14 +13,22 @@ pub const FORMAT: &str = "votekit-results/1";
 /// [`Document`].
 ///
 /// ```
-/// # use votekit_core::{ballot::BallotPublicKey, election::*, id::Digest, instant::UnixMinutes, reconcile::Report, results::Results, tally::Counts};
+/// # use votekit_core::{ballot::BallotPublicKey, election::*, id::Digest, instant::UnixMinutes};
+/// # use votekit_core::{reconcile::Report, results::Results, tally::Counts};
 /// # let title = Bilingual { fr: "Loi".into(), en: "Law".into() };
-/// # let choices = ["oui", "non"].map(|id| Choice::with_customary_labels(id.parse().unwrap())).to_vec();
-/// # let definition = Definition { law_id: "L1".parse()?, title: title.clone(), description: title, choices, binding: false,
-/// #     results: ResultsPolicy::Live, publish_every: 1, opens: None, closes: None, ballot_key: BallotPublicKey::from_bytes([9; 32]) };
+/// # let choice = |id: &str| Choice::with_customary_labels(id.parse().unwrap());
+/// # let choices = ["oui", "non"].map(choice).to_vec();
+/// # let definition = Definition {
+/// #     law_id: "L1".parse()?, title: title.clone(), description: title, choices,
+/// #     binding: false, results: ResultsPolicy::Live, publish_every: 1, opens: None,
+/// #     closes: None, ballot_key: BallotPublicKey::from_bytes([9; 32]),
+/// # };
 /// # let report = Report { received: 3, accepted: 3, ..Report::default() };
-/// # let results = Results { definition, state: State::Closed, opened: None, closed: None, registered: 8, report,
-/// #     counts: Counts { choices: vec![2, 1], spoiled: 0 }, log_size: 9, log_root: Digest::of(b""), updated_at: UnixMinutes(29_400_000) };
+/// # let results = Results {
+/// #     definition, state: State::Closed, opened: None, closed: None, registered: 8, report,
+/// #     counts: Counts { choices: vec![2, 1], spoiled: 0 }, log_size: 9,
+/// #     log_root: Digest::of(b""), updated_at: UnixMinutes(29_400_000),
+/// # };
 /// let text = String::from_utf8(votekit_core::export::json::to_json(&results))?;
 /// assert!(text.contains(r#""oui_count": 2"#) && text.contains(r#""turnout": "37.50""#));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -57,7 +57,7 @@ pub enum CheckpointRule {
     #[error("a checkpoint has at least three lines: origin, size and root")]
     Lines,
     /// No line is empty.
-    #[error("no line of a checkpoint is empty")]
+    #[error("a checkpoint has no empty lines")]
     Empty,
     /// The size is a canonical decimal.
     #[error("the size is a decimal of at most 64 bits without leading zero")]

@@ -171,7 +171,9 @@ fn later_controls_stand_as_they_are() {
 proptest! {
     #[test]
     fn a_changed_byte_never_reads_as_the_same_leaf(
-        which in any::<prop::sample::Index>(), position in any::<prop::sample::Index>(), flip in 1_u8..,
+        which in any::<prop::sample::Index>(),
+        position in any::<prop::sample::Index>(),
+        flip in 1_u8..,
     ) {
         let leaf = which.get(&one_of_each()).clone();
         let mut bytes = leaf.to_bytes();
@@ -184,10 +186,16 @@ proptest! {
     }
 
     #[test]
-    fn entries_read_back(request: [u8; 16], hash: [u8; 32], attempt in 2..=ATTEMPTS_MAX, minute in UnixMinutes::MIN.0..=UnixMinutes::MAX.0) {
+    fn entries_read_back(
+        request: [u8; 16],
+        hash: [u8; 32],
+        attempt in 2..=ATTEMPTS_MAX,
+        minute in UnixMinutes::MIN.0..=UnixMinutes::MAX.0,
+    ) {
         let hash = CredentialHash::from_bytes(hash);
         for decision in [Decision::Accepted { hash }, Decision::Duplicate { hash, attempt }] {
-            let entry = Entry { request: RequestId::from_bytes(request), decision, minute: UnixMinutes(minute) };
+            let request = RequestId::from_bytes(request);
+            let entry = Entry { request, decision, minute: UnixMinutes(minute) };
             let mut bytes = Vec::new();
             entry.write(&mut bytes);
             prop_assert!(bytes.len() <= Entry::LENGTH_MAX);

@@ -428,7 +428,9 @@ proptest! {
     fn aligned_parts_join_to_the_whole(height in 0u32..10, parts in 1u64..6, tail in 0u64..1024) {
         let part = 1u64 << height;
         let tail = tail.min(part);
-        let hashes = |from: u64, to: u64| (from..to).map(|index| leaf_hash(&leaf(index))).collect::<RootHasher>();
+        let hashes = |from: u64, to: u64| {
+            (from..to).map(|index| leaf_hash(&leaf(index))).collect::<RootHasher>()
+        };
         let mut joined = RootHasher::new();
         for number in 0..parts {
             joined.append(&hashes(number * part, (number + 1) * part)).expect("aligned");

@@ -452,8 +452,12 @@ proptest! {
     fn quorums_match_brute_force(meant in meant()) {
         let policy = Policy::parse(meant.text().as_bytes()).expect("a policy");
         for bits in 0..1u32 << meant.witnesses {
-            let cosigned: Vec<bool> = (0..meant.witnesses).map(|place| bits >> place & 1 == 1).collect();
-            prop_assert_eq!(policy.is_quorum(&cosigned), meant.has_witnessed(meant.quorum, &cosigned));
+            let cosigned: Vec<bool> =
+                (0..meant.witnesses).map(|place| bits >> place & 1 == 1).collect();
+            prop_assert_eq!(
+                policy.is_quorum(&cosigned),
+                meant.has_witnessed(meant.quorum, &cosigned)
+            );
         }
     }
 

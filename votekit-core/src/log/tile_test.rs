@@ -117,7 +117,13 @@ fn tile_bytes_are_whole_hashes() {
 
 proptest! {
     #[test]
-    fn paths_are_read_back(level in 0u8..64, index in any::<u64>(), shift in 0u32..64, width in 1u16..=256, entries: bool) {
+    fn paths_are_read_back(
+        level in 0u8..64,
+        index in any::<u64>(),
+        shift in 0u32..64,
+        width in 1u16..=256,
+        entries: bool,
+    ) {
         let index = index >> shift;
         let path = if entries {
             TilePath::Entries { index, width }
@@ -135,12 +141,15 @@ proptest! {
     }
 
     #[test]
-    fn bundles_are_read_back(leaves in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..=256)) {
+    fn bundles_are_read_back(
+        leaves in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..=256),
+    ) {
         let mut bundle = Vec::new();
         for leaf in &leaves {
             push_entry(&mut bundle, leaf).expect("short");
         }
-        let read: Result<Vec<Vec<u8>>, _> = entries(&bundle).map(|entry| entry.map(<[u8]>::to_vec)).collect();
+        let read: Result<Vec<Vec<u8>>, _> =
+            entries(&bundle).map(|entry| entry.map(<[u8]>::to_vec)).collect();
         prop_assert_eq!(read, Ok(leaves));
     }
 

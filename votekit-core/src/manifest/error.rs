@@ -31,7 +31,8 @@ pub enum ManifestError {
     Date,
     /// The length of the shortest access code is impossible.
     #[error(
-        "the manifest states {length} characters for the shortest access code; a code has 4 to 32, and 0 stands only where none was hashed"
+        "the manifest states {length} characters for the shortest access code; a code has 4 to \
+         32, or 0 if none was hashed"
     )]
     CodeLength {
         /// Stated number of characters.
@@ -74,7 +75,7 @@ pub enum ManifestError {
         found: u64,
     },
     /// A shard states more keys than allowed.
-    #[error("{file} is to hold {count} keys, more than a shard may")]
+    #[error("{file} states {count} keys, more than a shard can hold")]
     ShardCount {
         /// The file.
         file: String,
@@ -96,7 +97,7 @@ pub enum ManifestError {
         rows: u64,
     },
     /// Only a supplement may revoke and have change files; only other manifests have shards.
-    #[error("the manifest mixes what belongs into a supplement with what does not")]
+    #[error("the manifest mixes fields of a roll and of a supplement")]
     Kind,
     /// A required pepper is missing.
     #[error("the manifest was made with the pepper {id}; none was given")]

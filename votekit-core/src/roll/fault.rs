@@ -20,7 +20,7 @@ pub enum RowRule {
     #[error(transparent)]
     Choice(#[from] ChoiceIdError),
     /// A required field holds an invisible character.
-    #[error("character {position} is {character}, which cannot be seen")]
+    #[error("character {position} is {character}, which is invisible")]
     Invisible {
         /// Position of the character in the field, from 1.
         position: usize,
@@ -57,7 +57,7 @@ pub enum RowRule {
         lines: u64,
     },
     /// A carriage return without a line feed, outside quotation marks.
-    #[error("a carriage return stands here without a line feed: is it the end of a line?")]
+    #[error("a carriage return without a line feed: is it the end of a line?")]
     CarriageReturn,
     /// The bytes of a required field are not UTF-8.
     #[error("the text is not valid UTF-8")]
@@ -127,19 +127,17 @@ impl RowRule {
     pub const fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Credential(CredentialError::NasLength { digits: 0..9 }) => {
-                "spreadsheets such as Excel drop leading zeros: take nas and code from their \
-                 source again, and format both columns as text before you paste them"
+                "spreadsheets such as Excel drop leading zeros: copy nas and code from their \
+                 source again, and format both columns as text before pasting"
             }
             Self::QuoteUnclosed | Self::QuoteStray | Self::QuoteRunsOn { .. } => {
-                "look for a quotation mark (\") too many or too few on that line: a field in \
+                "look for an extra or missing quotation mark (\") on that line: a field in \
                  quotation marks starts and ends with one, and each within it is doubled"
             }
             Self::CarriageReturn => {
                 "save the file again as 'CSV UTF-8', whose lines end with a line feed"
             }
-            Self::Invisible { .. } => {
-                "retype the field: the character was copied with it and does not show"
-            }
+            Self::Invisible { .. } => "retype the field: it contains an invisible character",
             Self::Utf8 => "save the file again as 'CSV UTF-8'",
             Self::Blank => "delete the empty rows in the spreadsheet, not only their content",
             _ => return None,
@@ -323,7 +321,7 @@ impl RollError {
             Self::HeaderMissing { cause, table, .. } => return Some(cause.hint(*table)),
             Self::Empty { table } => return Some(names_columns(*table)),
             Self::HeaderTwice { .. } => "delete or rename one of the two columns",
-            Self::HeaderRunsOn { .. } => "look for a quotation mark (\") too many in the header",
+            Self::HeaderRunsOn { .. } => "look for an extra quotation mark (\") in the header",
             Self::Row(fault) => return fault.rule.hint().map(str::to_owned),
             _ => return None,
         };
@@ -345,7 +343,7 @@ impl HeaderCause {
             Self::Separator(_) => "save the file again with commas between the columns".to_owned(),
             Self::SeparatorLine => "delete the first line: 'sep=' is for Excel only".to_owned(),
             Self::Invisible { position, character } => format!(
-                "character {position} of the header is {character}, which cannot be seen: delete it"
+                "character {position} of the header is {character}, which is invisible: delete it"
             ),
             Self::Encoding => {
                 "the header is not valid UTF-8 text: save the file again as 'CSV UTF-8'".to_owned()

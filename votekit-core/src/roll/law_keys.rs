@@ -50,10 +50,12 @@ impl LawKeys {
     /// different ranges concurrently.
     ///
     /// ```
-    /// use votekit_core::{credential::CredentialHasher, roll::{RollChunks, RollHasher, RollHashes, RollRules, Sequential}};
+    /// use votekit_core::credential::CredentialHasher;
+    /// use votekit_core::roll::{RollChunks, RollHasher, RollHashes, RollRules, Sequential};
     /// let roll = "nas,code,law_id\n123456789,ABC123,L1\n123456780,ABC123,L1\n123456781,ABC123,L1\n";
     /// let mut chunks = RollChunks::open(roll.as_bytes())?;
-    /// let hasher = RollHasher::new(*chunks.header(), RollRules::default(), CredentialHasher::plain());
+    /// let plain = CredentialHasher::plain();
+    /// let hasher = RollHasher::new(*chunks.header(), RollRules::default(), plain);
     /// let mut hashes = RollHashes::new(&hasher);
     /// while let Some(chunk) = chunks.next_chunk()? {
     ///     hashes.add(hasher.hash(chunk, &mut Default::default()))?;

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_table_still_tells_old_from_new() {
+    fn a_full_table_still_distinguishes_old_from_new() {
         let mut table = Table::default();
         table.clear_for(3000);
         // Up to 256 values hash to the same slot.

@@ -213,8 +213,9 @@ proptest! {
         let (mut electorate, mut voted) = apply_chain(steps, |_, _, _| {});
         for elector in 0..6_u32 {
             let standings = (0..4_u8).map(|code| electorate.look_up(&key_of(elector, code)));
-            let is_live =
-                |of: &CredentialStatus| matches!(of, CredentialStatus::First | CredentialStatus::Again { .. });
+            let is_live = |status: &CredentialStatus| {
+                matches!(status, CredentialStatus::First | CredentialStatus::Again { .. })
+            };
             prop_assert!(standings.filter(is_live).count() <= 1, "elector {elector}");
             for code in 0..4_u8 {
                 if electorate.attempt(&key_of(elector, code)) == CredentialStatus::First {
@@ -228,7 +229,7 @@ proptest! {
 
     /// With no votes in between, every change of a supplement takes effect.
     #[test]
-    fn a_supplement_takes_effect_whole_while_nobody_votes(
+    fn a_supplement_without_concurrent_votes_takes_effect_whole(
         supplements in prop::collection::vec((changes(), changes()), 1..6),
     ) {
         let steps = supplements.into_iter().map(|(add, revoke)| (vec![], add, revoke)).collect();

@@ -59,7 +59,7 @@ impl fmt::Display for RollWarning {
             Self::LawCase { one: (one, ones), other: (other, others) } => write!(
                 formatter,
                 "the law ids {one} ({ones} registered) and {other} ({others} registered) differ in capitals \
-                 only: are they one law?"
+                 only: are they the same law?"
             ),
         }
     }

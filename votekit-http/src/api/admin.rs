@@ -47,7 +47,7 @@ pub(crate) struct LoadRoll {
     post, path = "/api/v1/admin/elections", tag = "administration", operation_id = "createElection", security(("administrator" = [])),
     request_body(content = CreateElection, content_type = "application/json"),
     responses(
-        (status = 201, description = "Created, with what its officials should know", body = CreatedElection),
+        (status = 201, description = "Created, with warnings for its officials", body = CreatedElection),
         (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`election-exists`, `roll-conflict`, `not-leading`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -78,7 +78,7 @@ pub(crate) async fn list_elections(State(api): State<Arc<Api>>) -> Json<Vec<Elec
     get, path = "/api/v1/admin/elections/{law_id}", tag = "administration", operation_id = "adminElection", security(("administrator" = [])),
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
     responses(
-        (status = 200, description = "The election as it stands", body = ElectionView),
+        (status = 200, description = "The election", body = ElectionView),
         (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -161,7 +161,7 @@ pub(crate) async fn certify_election(
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
     request_body(content = AmendElection, content_type = "application/json"),
     responses(
-        (status = 200, description = "The election as it stands now", body = CreatedElection),
+        (status = 200, description = "The election after the call", body = CreatedElection),
         (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -225,11 +225,11 @@ pub(crate) async fn purge_election(
     post, path = "/api/v1/admin/rolls", tag = "administration", operation_id = "loadRoll", security(("administrator" = [])),
     request_body(content = LoadRoll, content_type = "application/json"),
     responses(
-        (status = 200, description = "Loaded, kept for later, or known already: law by law", body = LoadReport),
+        (status = 200, description = "Loaded, kept for later, or already loaded: per law", body = LoadReport),
         (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`refused-by-log`, `wrong-state`, `roll-conflict`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "`roll-refused`: a file is not what the manifest says", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "`roll-refused`: a file does not match the manifest", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn load_roll(

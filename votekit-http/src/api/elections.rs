@@ -30,7 +30,7 @@ pub(crate) async fn elections(
     get, path = "/api/v1/elections/{law_id}", tag = "elections", operation_id = "election",
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
     responses(
-        (status = 200, description = "The election as it stands", body = ElectionView),
+        (status = 200, description = "The election", body = ElectionView),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]

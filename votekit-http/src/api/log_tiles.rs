@@ -101,7 +101,7 @@ pub(crate) async fn manifest(
         ("path" = String, Path, description = "`<L>/<N>[.p/<W>]` for hashes, `entries/<N>[.p/<W>]` for entries, as in C2SP tlog-tiles; it contains slashes", example = "0/000.p/1"),
     ),
     responses(
-        (status = 200, description = "Hashes of 32 bytes each; or entries each behind its length in 2 bytes, compressed for a client that accepts gzip", body = [u8], content_type = "application/octet-stream"),
+        (status = 200, description = "Hashes of 32 bytes each; or entries, each after its length in 2 bytes, compressed for a client that accepts gzip", body = [u8], content_type = "application/octet-stream"),
         (status = 404, description = "`unknown-election`, `unknown-tile`", body = ProblemDocument, content_type = "application/problem+json"),
         (
             status = 421, body = ProblemDocument, content_type = "application/problem+json",

@@ -58,8 +58,8 @@ use crate::problem::{self, KINDS, Kind};
         (name = "elections", description = "What is put to the vote"),
         (name = "results", description = "Counts, by the election's policy"),
         (name = "log", description = "The log, for auditors: C2SP tlog-tiles"),
-        (name = "operation", description = "For operators. `/metrics` is on a listener of its own"),
-        (name = "administration", description = "For officials and operators: on a listener of its own, with the administrator's token"),
+        (name = "operation", description = "For operators. `/metrics` is on a separate listener"),
+        (name = "administration", description = "For officials and operators: on a separate listener, with the administrator's token"),
     ),
     modifiers(&Additions),
 )]
@@ -70,8 +70,9 @@ struct Additions;
 impl Modify for Additions {
     fn modify(&self, document: &mut Document) {
         let mut description = "Errors are problem details (RFC 9457, `application/problem+json`). \
-            Their `code` is stable. Any address answers `unknown-route` (404) or `method-not-allowed` \
-            (405) when it is not listed here; `HEAD` is answered as `GET` without the body.\n\n\
+            Their `code` is stable. Any address answers `unknown-route` (404) or \
+            `method-not-allowed` (405) when it is not listed here; `HEAD` is answered as `GET` \
+            without the body.\n\n\
             The log and the results can be read by a page of any origin (CORS, plain requests \
             only); nothing else can.\n\n\
             | code | status | meaning |\n| --- | --- | --- |\n"
@@ -86,7 +87,7 @@ impl Modify for Additions {
         }
         document.info.description = Some(description);
         document.servers =
-            Some(vec![server("/", "The public listener of the node that gave this")]);
+            Some(vec![server("/", "The public listener of the node that served this document")]);
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .description(Some("The administrator's token, from the node's data folder"))
@@ -145,9 +146,10 @@ fn add_common_answers(operation: &mut Operation, path: &str) {
     let is_one_of = |ids: &[&str]| ids.contains(&id.as_str());
     let is_admin = path.starts_with("/api/v1/admin/");
     let has_body = operation.request_body.is_some();
-    let has_path_parts = operation.parameters.iter().flatten().any(
-        |parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path),
-    );
+    let has_path_parts = operation.parameters.iter().flatten().any(|parameter| match parameter {
+        RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Path,
+        RefOr::Ref(_) => false,
+    });
     let is_change =
         is_admin && !is_one_of(&["adminElections", "adminElection", "listNodes", "listRolls"]);
     let mut kinds = vec![
@@ -203,7 +205,7 @@ fn add_common_answers(operation: &mut Operation, path: &str) {
             .build();
         operation.responses.responses.insert("304".to_owned(), unchanged.into());
         if let Some(RefOr::T(page)) = operation.responses.responses.get_mut("200") {
-            let tag = text_header("For `If-None-Match`, to ask whether this has changed");
+            let tag = text_header("For `If-None-Match`, to check whether this has changed");
             page.headers.insert("ETag".to_owned(), RefOr::T(tag));
         }
     }

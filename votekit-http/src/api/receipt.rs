@@ -21,7 +21,7 @@ use crate::problem::{Problem, ProblemDocument};
     responses(
         (status = 200, description = "A C2SP tlog-proof whose extra data is the leaf", body = String, content_type = "text/plain; charset=utf-8"),
         (status = 404, description = "`unknown-request`: never issued", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "`not-recorded-yet`: ask again", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+        (status = 409, description = "`not-recorded-yet`: retry", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
         (
             status = 421, body = ProblemDocument, content_type = "application/problem+json",
             description = "`not-served-here`: ask a node with the role query"

@@ -128,7 +128,9 @@ pub(crate) struct ResultsQuery {
     params(
         ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50),
         ("request_id" = Option<String>, Query, description = "Under `after_vote`: the request id of an accepted vote", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32),
-        ("Votekit-Voter-Token" = Option<String>, Header, description = "Under `after_vote`: the token that came with the answer to that vote; the request id alone is public. The answer is not stored in any cache", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32),
+        ("Votekit-Voter-Token" = Option<String>, Header, description = "Under `after_vote`: the \
+            token from the answer to that vote; the request id alone is public. The answer is not \
+            stored in any cache", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32),
     ),
     responses(
         (status = 200, description = "The results as of the last block that opened them", body = ResultsDocument),

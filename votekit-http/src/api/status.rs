@@ -83,7 +83,7 @@ impl VoteStatusDocument {
         ("Prefer" = Option<String>, Header, description = "`wait=N` (RFC 7240): waits up to N seconds, 30 at the most, while the vote is pending", example = "wait=10"),
     ),
     responses(
-        (status = 200, description = "Pending, or decided", body = VoteStatusDocument, headers(("Preference-Applied" = Option<String>, description = "The wait that was applied, when one was asked for"))),
+        (status = 200, description = "Pending, or decided", body = VoteStatusDocument, headers(("Preference-Applied" = Option<String>, description = "The wait that was applied, when one was requested"))),
         (status = 404, description = "`unknown-request`: never issued", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
     )

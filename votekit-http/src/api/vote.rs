@@ -74,12 +74,14 @@ pub(crate) struct VoteReceived {
     post, path = "/api/v1/vote", tag = "vote", operation_id = "castVote",
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "16 to 255 visible ASCII characters that you make and others cannot guess, such as a random UUID: makes a retry the same request, on any node. With another credential or choice the same key is another request", pattern = "^[!-~]+$", min_length = 16, max_length = 255, example = "8e03978e-40d5-43e8-bc93-6894a57f9324"),
-        ("Prefer" = Option<String>, Header, description = "`wait=N` (RFC 7240): waits up to N seconds, 30 at the most, for the decision. What is not understood is ignored", example = "wait=10"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N` (RFC 7240): waits up to N \
+            seconds, 30 at the most, for the decision. Preferences that are not understood are \
+            ignored", example = "wait=10"),
     ),
     request_body(content = VoteBody, content_type = "application/json", description = "JSON in UTF-8, not compressed, with exactly these fields", example = json!({"nas": "000 000 042", "code": "7KQ2M9XA", "law_id": "L2025-001", "vote": "oui"})),
     responses(
-        (status = 202, description = "Stored durably, to be decided", body = VoteReceived, headers(("Location" = String, description = "Where the decision is asked for: `/api/v1/vote/{request_id}`"), ("Votekit-Voter-Token" = Option<String>, description = "Under `after_vote` only: with the request id, the key to the results")), example = json!({"request_id": "000102030405060708090a0b0c0d0e0f", "status": "pending"})),
-        (status = 200, description = "Decided within the wait that was asked for", body = VoteStatusDocument, headers(("Preference-Applied" = String, description = "The wait that was applied"), ("Votekit-Voter-Token" = Option<String>, description = "Under `after_vote` only")), example = json!({"request_id": "000102030405060708090a0b0c0d0e0f", "status": "accepted"})),
+        (status = 202, description = "Stored durably, to be decided", body = VoteReceived, headers(("Location" = String, description = "Where to get the decision: `/api/v1/vote/{request_id}`"), ("Votekit-Voter-Token" = Option<String>, description = "Under `after_vote` only: with the request id, the key to the results")), example = json!({"request_id": "000102030405060708090a0b0c0d0e0f", "status": "pending"})),
+        (status = 200, description = "Decided within the requested wait", body = VoteStatusDocument, headers(("Preference-Applied" = String, description = "The wait that was applied"), ("Votekit-Voter-Token" = Option<String>, description = "Under `after_vote` only")), example = json!({"request_id": "000102030405060708090a0b0c0d0e0f", "status": "accepted"})),
         (status = 400, description = "`malformed`, with each wrong field under errors; `unknown-choice`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request-timeout`", body = ProblemDocument, content_type = "application/problem+json"),

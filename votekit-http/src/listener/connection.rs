@@ -157,7 +157,9 @@ impl Service {
             _ = connection.as_mut() => return,
             () = slot.dismissed() => return,
             () = outlived(self.limits.life_max) => connection.as_mut().graceful_shutdown(),
-            _ = phase.wait_for(|phase| *phase != Phase::Serving) => connection.as_mut().graceful_shutdown(),
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => {
+                connection.as_mut().graceful_shutdown();
+            }
         }
         // A request in progress is still answered; a waiting connection may be evicted.
         tokio::select! {

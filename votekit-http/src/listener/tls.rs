@@ -56,7 +56,7 @@ fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, ServeError> {
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| wrong(cert, error.to_string()))?;
     if chain.is_empty() {
-        return Err(wrong(cert, "there is no PEM certificate in it".to_owned()));
+        return Err(wrong(cert, "it contains no PEM certificate".to_owned()));
     }
     check_private(key).map_err(ServeError::TlsKey)?;
     let private_key =

@@ -479,18 +479,19 @@ impl Node {
         {
             let (policy, every) = (definition.results.as_str(), definition.publish_every);
             let votes = if every == 1 {
-                "each vote moves".to_owned()
+                "each vote changes".to_owned()
             } else {
-                format!("{every} votes move")
+                format!("{every} votes change")
             };
             warnings.push(format!(
-                "with results {policy} and publish_every {every}, {votes} the results, and whoever reads them before and after learns what these voters chose: use it for demonstrations; the default is {PUBLISH_EVERY}"
+                "with results {policy} and publish_every {every}, {votes} the results, and a \
+                 reader who compares them before and after learns what these voters chose: use it \
+                 for demonstrations only; the default is {PUBLISH_EVERY}"
             ));
         }
         if definition.binding {
             let missing = self.missing_for_binding(cell, &[]).await?;
-            let warning =
-                |rule| format!("as things are, this binding election cannot open: {rule}");
+            let warning = |rule| format!("this binding election cannot be opened yet: {rule}");
             warnings.extend(missing.into_iter().map(warning));
         }
         Ok(warnings)
@@ -509,7 +510,7 @@ impl Node {
         let cell = self.cell(law_id)?;
         let _busy = self.busy(&cell)?;
         if let Some(unknown) = request.waivers.iter().find(|waiver| *waiver != "results") {
-            let rule = format!("'{unknown}' is no rule that can be waived; 'results' is");
+            let rule = format!("'{unknown}' is not a rule that can be waived; 'results' is");
             return Err(AdminError::Field { field: "waivers", rule });
         }
         if cell.definition.binding {
@@ -572,19 +573,21 @@ impl Node {
         }
         if !self.shared.config.is_confidential() {
             missing.push(
-                "votes must reach the node by TLS (--tls-cert and --tls-key, or --tls-proxy)"
+                "votes must reach the node over TLS (--tls-cert and --tls-key, or --tls-proxy)"
                     .to_owned(),
             );
         }
         let base = self.shared.folder.base()?;
         if Definition::is_test_base(base.as_str()) {
             missing.push(format!(
-                "its log must not be named as that of a test is, and this folder has the name {base}: load the roll into a new folder with another --base"
+                "its log must not have the name of a test, and this folder has {base}: load the \
+                 roll into a new folder with another --base"
             ));
         }
         if base.as_str() == DataFolder::DEFAULT_BASE {
             missing.push(format!(
-                "its log must be named after you, and this folder still has the name {}: load the roll into a new folder with --base",
+                "its log must be named after your organisation, and this folder has the default \
+                 name {}: load the roll into a new folder with --base",
                 DataFolder::DEFAULT_BASE
             ));
         }

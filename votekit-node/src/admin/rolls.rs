@@ -81,7 +81,7 @@ impl Node {
     ) -> Result<Vec<Digest>, AdminError> {
         let digest = manifest.digest();
         if replace && manifest.is_supplement() {
-            let rule = "a supplement replaces no roll: load it without".to_owned();
+            let rule = "a supplement cannot replace a roll: load it without".to_owned();
             return Err(AdminError::Field { field: "replace", rule });
         }
         let kept = self.on_files(|folder| Ok(KeptRolls::read(folder)?)).await?;

@@ -93,7 +93,7 @@ impl Reader<'_> {
         let manifest = roll_store::manifest(folder, digest)?;
         match roll_store::content(folder, digest, self.law_id)? {
             None => {
-                return Err(self.damaged("a roll that took effect has nothing for this election"));
+                return Err(self.damaged("a roll that took effect has no row for this election"));
             }
             Some(RollContent::Roll(keys)) => {
                 self.electorate.add_roll(keys).map_err(|error| self.damaged(&error.to_string()))?;
@@ -114,8 +114,9 @@ impl Reader<'_> {
         let Decision::Accepted { hash } = &entry.decision else { return Ok(()) };
         let scheme = self.scheme.ok_or_else(|| self.damaged("entries follow a roll"))?;
         let found = self.electorate.find(&scheme.registry_key(hash));
-        let Elector(elector) = found
-            .ok_or_else(|| self.damaged("a vote was accepted whose credential is on no roll"))?;
+        let Elector(elector) = found.ok_or_else(|| {
+            self.damaged("a vote was accepted whose credential is not on any roll")
+        })?;
         self.electorate.record_attempt(Elector(elector));
         self.uses[elector as usize] = FirstUse::by(&entry.request);
         Ok(())

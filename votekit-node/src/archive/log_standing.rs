@@ -36,7 +36,7 @@ impl LogStanding {
         }
         let damaged = |reason: String| EngineError::Corrupt {
             engine: "ledger",
-            reason: format!("the log of {law_id} does not read: {reason}"),
+            reason: format!("the log of {law_id} cannot be decoded: {reason}"),
         };
         let mut standing: Option<Self> = None;
         archive.for_each_leaf(law_id, |leaf| -> Result<(), NodeError> {

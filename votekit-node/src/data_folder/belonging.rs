@@ -64,16 +64,18 @@ impl DataFolder {
         };
         match (belonging, written) {
             (Belonging::Itself, None) => Ok(true),
-            (Belonging::Itself, Some(_)) => other("its ledger is on services, and none were named"),
+            (Belonging::Itself, Some(_)) => {
+                other("its ledger is on services, and no services were given")
+            }
             (Belonging::Services { .. }, None) if self.path().join(EMBEDDED).exists() => {
-                other("its ledger is in the folder itself, and services were named")
+                other("its ledger is in the folder itself, and services were given")
             }
             (Belonging::Services { .. }, None) => Ok(false),
             (Belonging::Services { installation }, Some(written)) if written == *installation => {
                 Ok(true)
             }
             (Belonging::Services { .. }, Some(_)) => {
-                other("its ledger is another database or schema than the one that was named")
+                other("its ledger is in another database or schema than the one given")
             }
         }
     }
@@ -93,10 +95,10 @@ mod tests {
         let folder = DataFolder::open(&place.path().join("data"), None).expect("opened");
         folder.belong_to(&services("a")).expect("the first");
         folder.belong_to(&services("a")).expect("the same");
-        let told = folder.belong_to(&services("b")).expect_err("another").to_string();
-        assert!(told.contains("another database or schema"), "{told}");
-        let told = folder.belong_to(&Belonging::Itself).expect_err("none").to_string();
-        assert!(told.contains("none were named"), "{told}");
+        let refusal = folder.belong_to(&services("b")).expect_err("another").to_string();
+        assert!(refusal.contains("another database or schema"), "{refusal}");
+        let refusal = folder.belong_to(&Belonging::Itself).expect_err("none").to_string();
+        assert!(refusal.contains("no services were given"), "{refusal}");
     }
 
     #[test]
@@ -106,7 +108,7 @@ mod tests {
         folder.belong_to(&Belonging::Itself).expect("nothing says otherwise");
         fs::write(folder.path().join(EMBEDDED), "").expect("written");
         folder.belong_to(&Belonging::Itself).expect("its own");
-        let told = folder.belong_to(&services("a")).expect_err("another").to_string();
-        assert!(told.contains("in the folder itself"), "{told}");
+        let refusal = folder.belong_to(&services("a")).expect_err("another").to_string();
+        assert!(refusal.contains("in the folder itself"), "{refusal}");
     }
 }

@@ -53,7 +53,8 @@ pub(super) fn check_metadata(path: &Path, found: &Metadata) -> Result<(), Folder
 
 fn owner_rule(owner: u32) -> String {
     format!(
-        "it belongs to the account with the number {owner}, and this process runs as number {}: run the command as the owner, or give the files to this account with chown",
+        "it belongs to the user id {owner}, and this process runs as user id {}: run the command \
+         as the owner, or change the owner with chown",
         current_user()
     )
 }

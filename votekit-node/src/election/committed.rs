@@ -54,13 +54,13 @@ impl Committed {
     /// withdrawn. Otherwise fails with the rule that it breaks.
     pub(crate) fn check_goes_on(&self, head: &Head) -> Result<(), &'static str> {
         if head.height < self.height || head.size < self.size() {
-            return Err("its log is shorter than one that this node has seen");
+            return Err("its log is shorter than a log seen by this node");
         }
         if head.height == self.height
             && (head.size != self.size()
                 || head.root.as_bytes() != self.results.log_root.as_bytes())
         {
-            return Err("its log ends as one that this node has seen does, and is another");
+            return Err("its log has the size of a log seen by this node, but another root");
         }
         Ok(())
     }

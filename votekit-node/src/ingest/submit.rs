@@ -128,7 +128,7 @@ impl Node {
         if !self.shared.has(Role::Ingest) {
             return unavailable(
                 "this node",
-                "it does not have the role of taking votes: send them to a node that has",
+                "it does not have the role ingest: send votes to a node that has it",
             );
         }
         if let Some(reason) = cell.halted() {

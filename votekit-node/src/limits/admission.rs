@@ -33,7 +33,7 @@ pub(crate) struct Admission {
     duplicates: KeyedRateLimit,
     start: Instant,
     /// Time of the last shedding log line, in seconds from `start`, plus 1; 0 before the first.
-    told_s: AtomicU64,
+    last_logged_s: AtomicU64,
 }
 
 /// Duplicates allowed for one credential: the burst, and the rate a minute. A voter in doubt may
@@ -42,7 +42,7 @@ const DUPLICATES_BURST: u32 = 10;
 const DUPLICATES_PER_MINUTE: u32 = 1;
 
 /// Shedding is logged at most once in this interval.
-const TELL_INTERVAL_S: u64 = 60;
+const LOG_INTERVAL_S: u64 = 60;
 
 impl Admission {
     /// Creates the admission from the node's settings.
@@ -55,7 +55,7 @@ impl Admission {
                 DUPLICATES_BURST,
             ),
             start: Instant::now(),
-            told_s: AtomicU64::new(0),
+            last_logged_s: AtomicU64::new(0),
         }
     }
 
@@ -104,7 +104,7 @@ impl Admission {
                 turn.wrong();
                 throttle.store_wrong(&origin, now).map_err(|retry_after| {
                     metrics::vote_refused(metrics::Refusal::NotRecognised);
-                    self.tell(now);
+                    self.log_shedding(now);
                     SubmitError::NotRecognised { retry_after }
                 })?;
                 None
@@ -130,14 +130,14 @@ impl Admission {
         self.votes.take(now).map_err(rate_limited)
     }
 
-    fn tell(&self, now: Instant) {
+    fn log_shedding(&self, now: Instant) {
         let now_s = now.saturating_duration_since(self.start).as_secs() + 1;
-        let told_s = self.told_s.load(Ordering::Relaxed);
-        if (told_s == 0 || now_s >= told_s + TELL_INTERVAL_S)
+        let last_logged_s = self.last_logged_s.load(Ordering::Relaxed);
+        if (last_logged_s == 0 || now_s >= last_logged_s + LOG_INTERVAL_S)
             // Of several tasks, only the one that moves the time writes the line.
             && self
-                .told_s
-                .compare_exchange(told_s, now_s, Ordering::Relaxed, Ordering::Relaxed)
+                .last_logged_s
+                .compare_exchange(last_logged_s, now_s, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
         {
             tracing::warn!(

@@ -55,11 +55,11 @@ fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
 }
 
 /// The error, or `None` for a stored vote. Each error has one HTTP answer.
-type Told = Option<String>;
+type Refusal = Option<String>;
 
 /// The answers to the wrong codes among the attempts of the given kinds. The rate is lifted: its
 /// shares are tested elsewhere.
-async fn answers(attempts: &[Attempt], kinds: &[Kind]) -> Vec<Told> {
+async fn answers(attempts: &[Attempt], kinds: &[Kind]) -> Vec<Refusal> {
     let (registry, law_id) = (EmbeddedRegistry::new(), "L1".parse().expect("a law id"));
     let key = |nas, code: &str| {
         let Credential { nas, code, law_id } = credential(nas, code);
@@ -72,7 +72,7 @@ async fn answers(attempts: &[Attempt], kinds: &[Kind]) -> Vec<Told> {
     let config = Config { rate_limit_per_second: 0, ..Config::default() };
     let (admission, mut now) = (Admission::new(&config), Instant::now());
     let throttle = Throttle::starting_at(&config.throttle, now);
-    let mut told = Vec::new();
+    let mut refusals = Vec::new();
     for (number, attempt) in (0_u64..).zip(attempts) {
         now += Duration::from_millis(attempt.gap_ms);
         if !kinds.contains(&attempt.kind) {
@@ -102,10 +102,10 @@ async fn answers(attempts: &[Attempt], kinds: &[Kind]) -> Vec<Told> {
             registry.mark(&law_id, &[mark]).await.expect("marked");
         }
         if attempt.kind == Kind::Wrong {
-            told.push(admitted.err().map(|error| format!("{error:?}")));
+            refusals.push(admitted.err().map(|error| format!("{error:?}")));
         }
     }
-    told
+    refusals
 }
 
 proptest! {
@@ -131,11 +131,12 @@ async fn every_answer_to_a_wrong_code_is_reached() {
     let wrong = |gap_ms, host, nas| Attempt { gap_ms, host, nas, kind: Kind::Wrong };
     // Two from one address are stored; then its budget is spent; then the pair waits.
     let attempts: Vec<_> = (0..8).map(|_| wrong(0, 1, 1)).chain([wrong(1000, 2, 1)]).collect();
-    let told = answers(&attempts, &[Kind::Wrong]).await;
-    let is =
-        |place: usize, error: &str| told[place].as_ref().is_some_and(|told| told.contains(error));
-    assert_eq!(told[..2], [None, None]);
-    assert!((2..6).all(|place| is(place, "NotRecognised")), "{told:?}");
-    assert!((6..8).all(|place| is(place, "BackOff")), "{told:?}");
-    assert_eq!(told[8], None);
+    let refusals = answers(&attempts, &[Kind::Wrong]).await;
+    let is = |place: usize, error: &str| {
+        refusals[place].as_ref().is_some_and(|refusal| refusal.contains(error))
+    };
+    assert_eq!(refusals[..2], [None, None]);
+    assert!((2..6).all(|place| is(place, "NotRecognised")), "{refusals:?}");
+    assert!((6..8).all(|place| is(place, "BackOff")), "{refusals:?}");
+    assert_eq!(refusals[8], None);
 }

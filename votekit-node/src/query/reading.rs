@@ -385,7 +385,7 @@ impl Node {
     fn clock_stepped(&self) -> Option<String> {
         let (law_id, stepped) = watch::stepped(&self.shared)?;
         Some(format!(
-            "it went back: it stands {} s before a time that was given out or sealed for {law_id}",
+            "it went back: it is {} s before a time issued or sealed for {law_id}",
             stepped.by.div_ceil(1000)
         ))
     }
@@ -534,7 +534,7 @@ impl TileReader for Fetched<'_> {
 }
 
 fn damaged(cell: &ElectionHandle, index: u64) -> EngineError {
-    corrupt(format!("leaf {index} of {} cannot be read back", cell.law_id()))
+    corrupt(format!("leaf {index} of {} cannot be read", cell.law_id()))
 }
 
 fn corrupt(reason: String) -> EngineError {

@@ -29,7 +29,10 @@ pub(crate) enum Refused {
     Read { path: PathBuf, source: io::Error },
     #[error("{path}: {source}", path = path.display())]
     Damaged { path: PathBuf, source: SnapshotError },
-    #[error("{path}: it is of a log of {size} leaves, and the ledger holds {head}", path = path.display())]
+    #[error(
+        "{path}: it is of a log of {size} leaves, the ledger has {head}",
+        path = path.display()
+    )]
     Ahead { path: PathBuf, size: u64, head: u64 },
     #[error(transparent)]
     Roll(#[from] RollError),

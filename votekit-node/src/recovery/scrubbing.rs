@@ -25,7 +25,7 @@ use crate::roll_store::Rolls;
 const REST: u32 = 3;
 
 /// Interval between progress log lines.
-const TELL_EVERY: Duration = Duration::from_secs(60);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Reads the log of an election again, as a task. If anything is wrong the node stops.
 pub(crate) async fn run(shared: Arc<NodeContext>, cell: Arc<ElectionHandle>, scrub: Scrub) {
@@ -50,7 +50,7 @@ pub(crate) async fn run(shared: Arc<NodeContext>, cell: Arc<ElectionHandle>, scr
                 "log, evidence or snapshot damaged"
             );
             shared.fail_with(format!(
-                "the log of {} was read again and is damaged: {error}",
+                "the log of {} was re-read and is damaged: {error}",
                 cell.law_id()
             ));
         }
@@ -62,18 +62,18 @@ async fn read_all(
     cell: &Arc<ElectionHandle>,
     mut scrub: Scrub,
 ) -> Result<u64, String> {
-    let told = |error: EngineError| error.to_string();
+    let message = |error: EngineError| error.to_string();
     let mut evidence = EvidenceReader::new(cell.law_id().clone(), StagingId(0));
-    let mut last_told = Instant::now();
+    let mut last_logged = Instant::now();
     while let Some(height) = scrub.next_height() {
         let read = || shared.ledger.blocks(cell.law_id(), height, READ_AT_ONCE);
-        let blocks = until_definite("scrub_log", read).await.map_err(told)?;
+        let blocks = until_definite("scrub_log", read).await.map_err(message)?;
         if blocks.is_empty() {
             return Err(format!("block {height} is missing"));
         }
         let began = Instant::now();
         for block in &blocks {
-            evidence.read_for(&*shared.ledger, block, |_| false).await.map_err(told)?;
+            evidence.read_for(&*shared.ledger, block, |_| false).await.map_err(message)?;
         }
         let (sharing, reading) = (Arc::clone(shared), Arc::clone(cell));
         let blocking = tokio::task::spawn_blocking(move || {
@@ -89,8 +89,8 @@ async fn read_all(
         let read;
         (read, scrub, evidence) = blocking.await.map_err(|error| error.to_string())?;
         read.map_err(|error| error.to_string())?;
-        if last_told.elapsed() > TELL_EVERY {
-            last_told = Instant::now();
+        if last_logged.elapsed() > LOG_INTERVAL {
+            last_logged = Instant::now();
             tracing::info!(
                 event = "log_scrub_progressed",
                 law_id = %cell.law_id(),

@@ -59,7 +59,10 @@ impl Sealer {
     /// it published is sealed, and its batch numbers above that are void.
     pub(crate) async fn retire(&mut self, node: NodeId) -> Result<(), AdminError> {
         if !matches!(self.state(), State::Open | State::Closing) {
-            return Err(AdminError::State { state: self.state(), wanted: "freed of a node" });
+            return Err(AdminError::State {
+                state: self.state(),
+                wanted: "released from waiting for a node",
+            });
         }
         if self.cell.log().node_key(node).is_none() {
             return Err(ElectionLogError::NotAdmitted { node }.into());
@@ -67,7 +70,7 @@ impl Sealer {
         if node == self.node {
             return Err(AdminError::Field {
                 field: "node",
-                rule: "this is the node you are asking: it is not gone".to_owned(),
+                rule: "this is the node that answers this call: it is not lost".to_owned(),
             });
         }
         let (retirement, first) = Retirement::begin(node, PATIENCE, POLL_INTERVAL, monotonic());

@@ -31,10 +31,9 @@ impl Sealer {
         let law_id = self.cell.law_id().clone();
         let head = until_definite("follow_log", || self.shared.ledger.head(&law_id)).await?;
         let head = head.ok_or_else(|| corrupt("the log has lost its head"))?;
-        self.cell
-            .committed()
-            .check_goes_on(&head)
-            .map_err(|rule| corrupt(&format!("{law_id} was put back: {rule}")))?;
+        self.cell.committed().check_goes_on(&head).map_err(|rule| {
+            corrupt(&format!("{law_id} was restored from an older copy: {rule}"))
+        })?;
         if head.height > self.cell.committed().height {
             self.catch_up_to(head).await?;
         }

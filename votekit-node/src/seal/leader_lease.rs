@@ -82,7 +82,7 @@ async fn execute(context: &NodeContext, command: Command) {
                 tracing::warn!(
                     event = "lease_release_failed",
                     %error,
-                    "leader lease not released, it expires by itself"
+                    "leader lease not released, it will expire"
                 );
             }
         }

@@ -168,7 +168,8 @@ impl Sealer {
                 () = self.cell.staged.notified() => None,
                 Ok(()) = self.positions.changed(), if self.shared.is_shared => None,
                 Ok(()) = self.leading.changed() => continue,
-                () = tokio::time::sleep(self.idle_poll.unwrap_or(TICK)), if self.shared.is_shared => None,
+                () = tokio::time::sleep(self.idle_poll.unwrap_or(TICK)),
+                    if self.shared.is_shared => None,
             };
             if let Some(command) = command {
                 if self.handle(command).await? == Next::Stop {
@@ -226,7 +227,10 @@ impl Sealer {
     ) -> Result<Next, EngineError> {
         tokio::select! {
             command = commands.recv() => {
-                let not_leading = || AdminError::NotLeading { leader: self.shared.lead.other_leader() };
+                let not_leading = || {
+                    let leader = self.shared.lead.other_leader();
+                    AdminError::NotLeading { leader }
+                };
                 match command {
                     None => return Ok(Next::Stop),
                     Some(
@@ -397,8 +401,7 @@ impl Sealer {
     ) -> Result<T, EngineError> {
         let cell = Arc::clone(&self.cell);
         let work = tokio::task::spawn_blocking(move || with_overwritten_stack(|| work(&cell)));
-        work.await
-            .map_err(|error| corrupt(&format!("the making of a block did not finish: {error}")))
+        work.await.map_err(|error| corrupt(&format!("building a block did not finish: {error}")))
     }
 
     async fn commit(

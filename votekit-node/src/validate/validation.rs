@@ -86,13 +86,13 @@ pub(crate) async fn check(
     // This node may be behind the log: it may not have read the election, or the admission of the
     // batch's node, yet.
     let law_id = &batch.header().law_id;
-    let mut told = false;
+    let mut logged = false;
     loop {
         catch_up(shared, law_id).await?;
         if shared.election(law_id).is_some() {
             return Ok(check_now(shared, batch).await);
         }
-        if !told {
+        if !logged {
             tracing::error!(
                 event = "batch_election_unknown",
                 alarm = true,
@@ -101,7 +101,7 @@ pub(crate) async fn check(
                 "batch waits, its election is not in the ledger"
             );
         }
-        told = true;
+        logged = true;
         tokio::time::sleep(ASK_AGAIN_EVERY).await;
     }
 }
@@ -110,9 +110,8 @@ async fn check_now(
     shared: &NodeContext,
     batch: &Arc<Batch>,
 ) -> Result<Arc<ElectionHandle>, String> {
-    let cell = shared
-        .election(&batch.header().law_id)
-        .ok_or("it is of an election that this node does not know")?;
+    let cell =
+        shared.election(&batch.header().law_id).ok_or("its election is unknown to this node")?;
     let checked = cell.log().verify_batch(batch);
     checked.map(|_| cell).map_err(|error| error.to_string())
 }

@@ -114,7 +114,7 @@ impl BallotBox for EmbeddedBallotBox {
             // The task panicked, before or after the batch was staged.
             Err(error) => Err(EngineError::OutcomeUnknown {
                 engine: ENGINE,
-                reason: format!("the publication did not end: {error}"),
+                reason: format!("the publication did not complete: {error}"),
             }),
         }
     }

@@ -18,8 +18,7 @@ pub(super) fn column(number: u64) -> Option<i64> {
 /// Reads a number that [`column`] wrote.
 pub(super) fn number(row: &Row<'_>, place: usize) -> Result<u64, Fault> {
     let value: i64 = row.get(place)?;
-    u64::try_from(value)
-        .map_err(|_| corrupt(format!("a number that counts is negative: {value}")).into())
+    u64::try_from(value).map_err(|_| corrupt(format!("a count is negative: {value}")).into())
 }
 
 /// The row id of an election, which other tables refer to.
@@ -67,11 +66,8 @@ pub(super) fn head(row: &Row<'_>) -> Result<Head, Fault> {
     if head_digest(&head).as_bytes() == &stored {
         return Ok(head);
     }
-    Err(corrupt(format!(
-        "table head: the head at {} leaves is not the one that was stored",
-        head.size
-    ))
-    .into())
+    Err(corrupt(format!("table head: the head at {} leaves does not match its digest", head.size))
+        .into())
 }
 
 /// A stored run of leaves.
@@ -89,7 +85,7 @@ pub(super) fn leaf_run(row: &Row<'_>) -> Result<LeafRun, Fault> {
         return Ok(run);
     }
     Err(corrupt(format!(
-        "table leaves: the run at leaf {} is not the one that was stored",
+        "table leaves: the run at leaf {} does not match its digest",
         run.first_leaf
     ))
     .into())
@@ -105,10 +101,7 @@ pub(super) fn batch(row: &Row<'_>, law: &ElectionId) -> Result<(StagingId, Batch
     let batch = Batch::parse(row.get(2)?).map_err(|error| damage(error.to_string()))?;
     let stored = Digest::from_bytes(stored);
     if batch.digest() != stored {
-        return Err(damage(format!(
-            "its bytes have digest {}, it was stored with {stored}",
-            batch.digest()
-        )));
+        return Err(damage(format!("its bytes have digest {}, expected {stored}", batch.digest())));
     }
     if batch.header().law_id != *law {
         return Err(damage(format!("it is a batch of {}", batch.header().law_id)));

@@ -73,8 +73,8 @@ fn check_blocks(
         return Err(damage(
             law_id,
             format!(
-                "the head is at block {height} with {size} leaves, the blocks end at {blocks} \
-                 with {leaves}"
+                "the head is at block {height} with {size} leaves, the last block is {blocks} with \
+                 {leaves}"
             ),
         ));
     }
@@ -99,9 +99,7 @@ fn check_leaves(
         if first_leaf != leaves {
             return Err(damage(
                 law_id,
-                format!(
-                    "the leaves stored up to {leaves} are followed by those from {first_leaf} on"
-                ),
+                format!("the leaves up to {leaves} are followed by those from {first_leaf}"),
             ));
         }
         leaves += number(row, 1)?;

@@ -353,7 +353,7 @@ fn create_folder(folder: &Path) -> Result<(), EngineError> {
         return Ok(());
     }
     let refused = |error: std::io::Error| {
-        unavailable(format!("the folder {} cannot be made: {error}", folder.display()))
+        unavailable(format!("cannot create the folder {}: {error}", folder.display()))
     };
     std::fs::create_dir_all(folder).map_err(refused)?;
     let parent =
@@ -365,7 +365,7 @@ fn create_folder(folder: &Path) -> Result<(), EngineError> {
 fn lock(folder: &Path) -> Result<File, EngineError> {
     let path = folder.join("ledger.lock");
     let refused = |error: &dyn fmt::Display| {
-        unavailable(format!("the ledger cannot be locked at {}: {error}", path.display()))
+        unavailable(format!("cannot lock the ledger at {}: {error}", path.display()))
     };
     let file = OpenOptions::new()
         .create(true)

@@ -219,7 +219,7 @@ pub(super) fn tile(
             if hashes.len() != 256 * 32 || Digest::of(&hashes).as_bytes() != &digest =>
         {
             Err(corrupt(format!(
-                "table tile: tile {level}/{index} of {law_id} is not the one that was stored"
+                "table tile: tile {level}/{index} of {law_id} does not match its digest"
             ))
             .into())
         }

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_read_that_nobody_waits_for_keeps_its_permit_until_it_is_done() {
+    async fn an_abandoned_read_keeps_its_permit_until_it_ends() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(schema::FILE);
         drop(schema::open_writer(&path).expect("a new ledger"));

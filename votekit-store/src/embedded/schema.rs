@@ -54,7 +54,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, EngineError> {
         .map_err(Fault::from)?;
     if mode != "wal" {
         return Err(unavailable(format!(
-            "the file system allows no write-ahead log here: the journal stayed in mode {mode}"
+            "the file system does not support a write-ahead log: the journal stayed in mode {mode}"
         )));
     }
     empty_log(&connection)?;
@@ -135,7 +135,7 @@ pub(super) fn identify(connection: &Connection) -> Result<usize, Fault> {
              this one knows {newest})"
         ))
         .into()),
-        _ => Err(corrupt(format!("the file names schema {version}, which there never was")).into()),
+        _ => Err(corrupt(format!("the file has the unknown schema version {version}")).into()),
     }
 }
 

@@ -45,9 +45,7 @@ pub(super) fn check(path: &Path) -> Result<(), EngineError> {
     };
     match damage(BufReader::with_capacity(1 << 20, log)) {
         Ok(None) => Ok(()),
-        Ok(Some(what)) => {
-            Err(corrupt(format!("{name}: {what}; what was stored behind that would be lost")))
-        }
+        Ok(Some(what)) => Err(corrupt(format!("{name}: {what}; later writes would be lost"))),
         Err(error) => Err(unavailable(format!("{name}: {error}"))),
     }
 }
@@ -229,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_rolled_back_and_overwritten_is_no_damage() {
+    fn overwritten_rolled_back_frames_are_not_damage() {
         let whole = log(&[5]);
         let last = &whole[whole.len() - frame_bytes()..];
         let next = |before: &[u8], filling, commits| frame_after(&whole, before, filling, commits);
@@ -265,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_power_cut_leaves_is_no_damage() {
+    fn a_torn_tail_after_power_loss_is_not_damage() {
         let whole = log(&[5]);
         for end in (0..whole.len()).step_by(512) {
             assert_eq!(damage_of(&whole[..end]), None, "cut at {end}");

@@ -172,7 +172,7 @@ impl<W: Write> Job for Queued<W> {
         let answer = match (group, self.result) {
             (Err(error), _) => Err(error.clone()),
             (Ok(()), Some(result)) => result,
-            (Ok(()), None) => Err(unavailable("the write was never tried")),
+            (Ok(()), None) => Err(unavailable("the write was not attempted")),
         };
         if let Ok(output) = &answer {
             self.write.committed(output, tail);

@@ -125,7 +125,7 @@ fn a_full_disk_is_said_plainly_and_passes() {
 }
 
 #[test]
-fn a_failed_commit_is_fatal_for_good() {
+fn a_failed_commit_is_permanently_fatal() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let desk = desk(folder.path());
     // A deferred foreign key fails at COMMIT, in place of a failing disk.

@@ -47,14 +47,16 @@ pub(super) fn take(bytes: &mut &[u8]) -> Result<Hint, String> {
         [REVOKED] => Hint::Revoked,
         [DUPLICATE] => match u32::from_be_bytes(take_bytes(bytes)?) {
             attempt @ ATTEMPT_MIN.. => Hint::Duplicate { attempt },
-            attempt => return Err(format!("a hint says that a duplicate is attempt {attempt}")),
+            attempt => {
+                return Err(format!("a duplicate hint has the invalid attempt number {attempt}"));
+            }
         },
-        [other] => return Err(format!("there is no hint {other}")),
+        [other] => return Err(format!("unknown hint {other}")),
     })
 }
 
 fn take_bytes<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], String> {
-    let (taken, rest) = bytes.split_first_chunk::<N>().ok_or("it ends among the hints")?;
+    let (taken, rest) = bytes.split_first_chunk::<N>().ok_or("the hints are truncated")?;
     *bytes = rest;
     Ok(*taken)
 }
@@ -77,10 +79,12 @@ mod tests {
         assert_eq!(bytes, [0, 3, 0, 0, 0, 2, 1, 3, 0xff, 0xff, 0xff, 0xff, 2]);
         assert_eq!(decode(&bytes), Ok(hints));
         assert_eq!(decode(&[]), Ok(Hints::new()));
-        for (bytes, told) in
-            [(&bytes[..3], "ends among"), (&[4], "no hint 4"), (&[3, 0, 0, 0, 1], "attempt 1")]
-        {
-            assert!(decode(bytes).is_err_and(|error| error.contains(told)), "{told}");
+        for (bytes, reason) in [
+            (&bytes[..3], "truncated"),
+            (&[4], "unknown hint 4"),
+            (&[3, 0, 0, 0, 1], "attempt number 1"),
+        ] {
+            assert!(decode(bytes).is_err_and(|error| error.contains(reason)), "{reason}");
         }
     }
 }

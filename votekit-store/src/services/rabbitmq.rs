@@ -96,7 +96,7 @@ impl BallotBox for RabbitMqBallotBox {
         }
         let batch = &delivery.batch;
         let body = write_labelled(batch, hints);
-        let told = async {
+        let noted = async {
             match review::unexpected(batch, hints) {
                 Some((properties, note)) => {
                     self.outbox.publish(Destination::Review, properties, &note).await
@@ -106,7 +106,7 @@ impl BallotBox for RabbitMqBallotBox {
         };
         let forwarded =
             self.outbox.publish(Destination::Aggregation, carrying(batch, LABELLED), &body);
-        tokio::try_join!(forwarded, told)?;
+        tokio::try_join!(forwarded, noted)?;
         self.validation.let_go(delivery.tag).await;
         Ok(())
     }

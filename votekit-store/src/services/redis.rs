@@ -87,12 +87,12 @@ impl RedisRegistry {
         {
             return Err(refused(
                 format!("the parameter '{name}' is unknown"),
-                "there are password_file, ca_file and prefix".to_owned(),
+                "the parameters are password_file, ca_file and prefix".to_owned(),
             ));
         }
         let names = Names::new(&prefix).ok_or_else(|| {
             let hint = format!("1 to {} letters, digits, '-', '_' or '.'", Names::PREFIX_BYTES_MAX);
-            refused(format!("the prefix '{prefix}' is none"), hint)
+            refused(format!("the prefix '{prefix}' is not valid"), hint)
         })?;
         let server = Server::open(address).await?;
         let inner = Inner {
@@ -106,9 +106,8 @@ impl RedisRegistry {
             .server
             .one(Keyed::of("GET", &inner.names.layout()), Effect::Reads, QUESTION_PATIENCE)
             .await;
-        let other = || {
-            "is another program's data there? Give this installation a name of its own with ?prefix=NAME".to_owned()
-        };
+        let other =
+            || "does another program store data there? Choose another ?prefix=NAME".to_owned();
         match layout {
             Ok(Value::Nil) => {}
             Ok(Value::BulkString(found)) if found == layout::VERSION.as_bytes() => {}
@@ -118,10 +117,11 @@ impl RedisRegistry {
                 let found = String::from_utf8_lossy(&found).into_owned();
                 return Err(refused(
                     format!(
-                        "it holds a registry of layout {found}, and this votekit knows layout {}",
+                        "it holds a registry of layout {found}, expected layout {}",
                         layout::VERSION
                     ),
-                    "use the votekit that wrote it, or load into another ?prefix=NAME".to_owned(),
+                    "use the version of votekit that wrote it, or load into another ?prefix=NAME"
+                        .to_owned(),
                 ));
             }
             Ok(_) => {

@@ -107,10 +107,10 @@ impl ServiceAddress {
             rule,
         };
         let mut url: Url =
-            text.trim().parse().map_err(|error| fault(format!("it is no URL ({error})")))?;
+            text.trim().parse().map_err(|error| fault(format!("it is not a URL ({error})")))?;
         if !service.schemes().contains(&url.scheme()) {
             return Err(fault(format!(
-                "it begins with {}:// and not with {}://",
+                "it begins with {}://, expected {}://",
                 url.scheme(),
                 service.schemes().join(":// or ")
             )));
@@ -126,13 +126,12 @@ impl ServiceAddress {
                 "password_file" => {
                     if password.is_some() {
                         return Err(fault(
-                            "it gives both a password and a password_file: leave one out"
-                                .to_owned(),
+                            "it has both a password and a password_file: omit one".to_owned(),
                         ));
                     }
                     let read = read_password(Path::new(&*value));
                     password = Some(read.map_err(|error| {
-                        fault(format!("password_file {value} does not read ({error})"))
+                        fault(format!("cannot read password_file {value} ({error})"))
                     })?);
                 }
                 "ca_file" => ca_file = Some(PathBuf::from(&*value)),
@@ -275,22 +274,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_the_password() {
-        for (service, text, told) in [
+    fn errors_are_reported_without_the_password() {
+        for (service, text, reason) in [
             (Service::Redis, "http://:secret@localhost", "begins with http://"),
             (Service::Redis, "localhost:6379", "begins with localhost://"),
             (Service::RabbitMq, "amqp://", "it names no host"),
-            (Service::RabbitMq, "amqp://a:secret@host:notaport/", "it is no URL"),
+            (Service::RabbitMq, "amqp://a:secret@host:notaport/", "it is not a URL"),
+            (Service::PostgreSql, "postgres://a:secret@h/d?password_file=/nowhere", "omit one"),
             (
                 Service::PostgreSql,
-                "postgres://a:secret@h/d?password_file=/nowhere",
-                "leave one out",
+                "postgres://a@h/d?password_file=/nowhere",
+                "cannot read password_file",
             ),
-            (Service::PostgreSql, "postgres://a@h/d?password_file=/nowhere", "does not read"),
         ] {
             let error = ServiceAddress::parse(service, text).expect_err(text).to_string();
             assert!(
-                error.contains(told) && error.contains("such as") && !error.contains("secret"),
+                error.contains(reason) && error.contains("such as") && !error.contains("secret"),
                 "{error}"
             );
         }

@@ -120,7 +120,7 @@ pub const CASES_FILE: &str = "VOTEKIT_CASES_FILE";
 ///
 /// # Panics
 /// When a case failed, with all failed cases; and when the file cannot be written.
-#[expect(clippy::print_stdout, reason = "it speaks to whoever reads the output of the tests")]
+#[expect(clippy::print_stdout, reason = "it prints to the output of the tests")]
 pub fn report_cases(engine: &str, role: &str, results: &[CaseResult]) -> usize {
     let broken: Vec<String> = results
         .iter()

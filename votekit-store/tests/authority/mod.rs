@@ -8,8 +8,9 @@ use tempfile::TempDir;
 
 /// Extensions of the certificates. The server's names an address and no host, so that a host name
 /// can be wrong.
-const EXTENSIONS: &str = "[req]\ndistinguished_name=name\n[name]\n[authority]\nbasicConstraints=critical,CA:TRUE\n\
-    keyUsage=critical,keyCertSign\n[server]\nbasicConstraints=critical,CA:FALSE\nsubjectAltName=IP:127.0.0.1\n\
+const EXTENSIONS: &str = "[req]\ndistinguished_name=name\n[name]\n\
+    [authority]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n\
+    [server]\nbasicConstraints=critical,CA:FALSE\nsubjectAltName=IP:127.0.0.1\n\
     extendedKeyUsage=serverAuth\n";
 
 pub(crate) struct Authority {

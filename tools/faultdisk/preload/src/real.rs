@@ -52,15 +52,28 @@ real! {
     fsync(fd: c_int) -> c_int;
     fdatasync(fd: c_int) -> c_int;
     sync_file_range(fd: c_int, offset: off_t, length: off_t, flags: c_uint) -> c_int;
-    renameat2(fd: c_int, path: *const c_char, new_fd: c_int, new_path: *const c_char, flags: c_uint) -> c_int;
+    renameat2(
+        fd: c_int, path: *const c_char, new_fd: c_int, new_path: *const c_char, flags: c_uint
+    ) -> c_int;
     unlinkat(fd: c_int, path: *const c_char, flags: c_int) -> c_int;
     mkdirat(fd: c_int, path: *const c_char, mode: mode_t) -> c_int;
-    linkat(fd: c_int, path: *const c_char, new_fd: c_int, new_path: *const c_char, flags: c_int) -> c_int;
+    linkat(
+        fd: c_int, path: *const c_char, new_fd: c_int, new_path: *const c_char, flags: c_int
+    ) -> c_int;
     symlinkat(target: *const c_char, fd: c_int, path: *const c_char) -> c_int;
-    copy_file_range(from: c_int, from_offset: *mut off_t, to: c_int, to_offset: *mut off_t, count: size_t, flags: c_uint) -> ssize_t;
+    copy_file_range(
+        from: c_int, from_offset: *mut off_t, to: c_int, to_offset: *mut off_t, count: size_t,
+        flags: c_uint
+    ) -> ssize_t;
     sendfile64(to: c_int, from: c_int, offset: *mut off_t, count: size_t) -> ssize_t;
-    splice(from: c_int, from_offset: *mut off_t, to: c_int, to_offset: *mut off_t, count: size_t, flags: c_uint) -> ssize_t;
-    mmap64(address: *mut c_void, length: size_t, protection: c_int, flags: c_int, fd: c_int, offset: off_t) -> *mut c_void;
+    splice(
+        from: c_int, from_offset: *mut off_t, to: c_int, to_offset: *mut off_t, count: size_t,
+        flags: c_uint
+    ) -> ssize_t;
+    mmap64(
+        address: *mut c_void, length: size_t, protection: c_int, flags: c_int, fd: c_int,
+        offset: off_t
+    ) -> *mut c_void;
     syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long;
     close(fd: c_int) -> c_int;
     readlink(path: *const c_char, buffer: *mut c_char, length: size_t) -> ssize_t;

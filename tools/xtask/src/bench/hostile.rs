@@ -53,7 +53,7 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
         }
         for ((quantile, _), values) in QUANTILES.iter().zip(figures) {
             let detail = format!("{RATE} votes/s for {SECONDS} s, all answered 202; {attack}");
-            rows.push(Row::told(format!("hostile: {quantile} to 202, ms"), values, detail));
+            rows.push(Row::reported(format!("hostile: {quantile} to 202, ms"), values, detail));
         }
     }
     Ok(rows)

@@ -94,14 +94,14 @@ fn measure(
             wanted.to_taken,
             format!("{RATE} votes/s for {SECONDS} s, open loop"),
         ),
-        Row::told("latency: p99 to 202, ms", p99, String::new()),
+        Row::reported("latency: p99 to 202, ms", p99, String::new()),
         Row::at_most(
             "latency: p95 to decision, ms",
             decision_p95,
             wanted.to_decision,
             "asked every 5 ms".to_owned(),
         ),
-        Row::told("latency: p99 to decision, ms", decision_p99, String::new()),
+        Row::reported("latency: p99 to decision, ms", decision_p99, String::new()),
     ])
 }
 

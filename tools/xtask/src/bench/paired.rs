@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_run_is_told_with_its_output() -> Result<()> {
+    fn a_failed_run_is_reported_with_its_output() -> Result<()> {
         let folder = project::scratch("paired-failure-test")?;
         let pair = Pair {
             input: folder.join("absent"),

@@ -113,7 +113,7 @@ pub(super) fn run(setup: &Workbench) -> Result<Vec<Row>> {
             VOTED_BYTES_MAX,
             format!("with a second set {:.1}", 2.0 * beside),
         ),
-        Row::told(
+        Row::reported(
             "redis: marks a second",
             vec![setup.electors as f64 / seconds],
             "one server, 500 a batch, 2 batches at a time".to_owned(),
@@ -207,7 +207,7 @@ fn write_protocol(hashes: &Path, to: &Path) -> Result<()> {
 fn number(text: &str, name: &str) -> Result<f64> {
     let (_, rest) = text.split_once(name).with_context(|| format!("no {name} in: {text}"))?;
     let end = rest.find(|byte: char| !matches!(byte, '0'..='9' | '.')).unwrap_or(rest.len());
-    rest[..end].parse().with_context(|| format!("{name} is no number"))
+    rest[..end].parse().with_context(|| format!("{name} is not a number"))
 }
 
 #[cfg(test)]

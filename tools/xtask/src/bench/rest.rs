@@ -44,7 +44,7 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
         let path = format!("/api/v1/elections/L{ELECTIONS}");
         let until = Instant::now() + Duration::from_secs(60);
         while !last.get(&path)?.contains("\"law_id\"") {
-            ensure!(Instant::now() < until, "the last node does not know the last election");
+            ensure!(Instant::now() < until, "the last node has not read the last election");
             thread::sleep(Duration::from_millis(100));
         }
         thread::sleep(SETTLING);
@@ -58,7 +58,7 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
         rig.end()?;
     }
     let detail = format!("{} nodes, {ELECTIONS} drafts, no vote", NODES.len());
-    Ok(vec![Row::told("services at rest: transactions a second", rates, detail)])
+    Ok(vec![Row::reported("services at rest: transactions a second", rates, detail)])
 }
 
 /// Transactions of all databases so far. Each statement of a node is one.
@@ -68,5 +68,5 @@ fn transactions(rig: &Rig) -> Result<f64> {
         rig.ask_postgresql("select sum(xact_commit + xact_rollback) from pg_stat_database")?;
     rows.first()
         .and_then(|row| row.parse().ok())
-        .with_context(|| format!("{rows:?} is no count of transactions"))
+        .with_context(|| format!("{rows:?} is not a count of transactions"))
 }

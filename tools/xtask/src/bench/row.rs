@@ -41,7 +41,7 @@ impl Row {
     }
 
     /// A figure without a target.
-    pub(crate) fn told(name: impl Into<String>, values: Vec<f64>, detail: String) -> Self {
+    pub(crate) fn reported(name: impl Into<String>, values: Vec<f64>, detail: String) -> Self {
         Self { name: name.into(), values, target: Target::None, detail }
     }
 }

@@ -70,7 +70,7 @@ fn rows(ours: &[Run], beside: &[f64]) -> Vec<Row> {
         .collect();
     let rates: Vec<f64> = ours.iter().map(|run| run.per_second).collect();
     let processor = format!("processor a vote, µs: {}", split.join(", "));
-    let mut rows = vec![Row::told("services vote: decided a second", rates.clone(), processor)];
+    let mut rows = vec![Row::reported("services vote: decided a second", rates.clone(), processor)];
     if !beside.is_empty() {
         let ratios = rates.iter().zip(beside).map(|(ours, beside)| ours / beside).collect();
         let detail =
@@ -78,7 +78,7 @@ fn rows(ours: &[Run], beside: &[f64]) -> Vec<Row> {
         rows.push(Row::at_least("services vote: times the other", ratios, RATIO_MIN, detail));
     }
     let latency = format!("at that rate; median to 202 {:.1} ms", of(&|run| run.seen.p50_ms));
-    rows.push(Row::told(
+    rows.push(Row::reported(
         "services vote: p99 to 202, ms",
         ours.iter().map(|run| run.seen.p99_ms).collect(),
         latency,
@@ -127,7 +127,7 @@ fn node_run(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result
     let after = processor_seconds(&rig, &node)?;
     ensure!(
         seen.requests < requests.count,
-        "all votes were sent before the time was over: ask for more --electors"
+        "all votes were sent before the time was over: raise --electors"
     );
     ensure!(seen.refused == 0, "{} votes were refused", seen.refused);
     let decided = node.decided()?;
@@ -137,7 +137,7 @@ fn node_run(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result
     let votes_a_block = rows
         .first()
         .and_then(|row| row.parse().ok())
-        .with_context(|| format!("{rows:?} is no average"))?;
+        .with_context(|| format!("{rows:?} is not an average"))?;
     node.stop()?;
     rig.end()?;
     fs::remove_dir_all(&data)?;
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_is_told_only_beside_another() {
+    fn a_ratio_is_reported_only_with_a_baseline() {
         let seen = Seen {
             requests: 1,
             refused: 0,

@@ -70,11 +70,15 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     let part = |place: usize| {
         let values: Vec<f64> = runs.iter().map(|run| run.used[place]).collect();
         let share = median(values.clone()) * 100.0 / all;
-        Row::told(PARTS[place], values, format!("µs of processor a vote: {share:.1} % of {all:.1}"))
+        Row::reported(
+            PARTS[place],
+            values,
+            format!("µs of processor a vote: {share:.1} % of {all:.1}"),
+        )
     };
     let function = |place: usize| {
         let values = runs.iter().map(|run| run.in_functions[place]).collect();
-        Row::told(
+        Row::reported(
             format!("{}()", FUNCTIONS[place]),
             values,
             "µs a vote that PostgreSQL was in it, its commit not counted".to_owned(),
@@ -116,7 +120,7 @@ fn measure(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result<
         let milliseconds: f64 = rows
             .first()
             .and_then(|row| row.parse().ok())
-            .with_context(|| format!("{rows:?} is no time"))?;
+            .with_context(|| format!("{rows:?} is not a time"))?;
         *time = milliseconds * 1e3 / decided as f64;
     }
     for node in nodes {

@@ -107,7 +107,7 @@ fn node_run(workbench: &Workbench, ready: &std::path::Path, requests: &Requests)
     let seconds = begun.elapsed().as_secs_f64();
     ensure!(
         seen.requests < requests.count,
-        "all votes were sent before the time was over: ask for more --electors"
+        "all votes were sent before the time was over: raise --electors"
     );
     ensure!(seen.refused == 0, "{} votes were refused", seen.refused);
     let decided = node.decided()?;

@@ -190,7 +190,7 @@ fn milliseconds(text: &str) -> Result<f64> {
             return Ok(number * factor);
         }
     }
-    bail!("'{text}' is no time")
+    bail!("'{text}' is not a time")
 }
 
 #[cfg(test)]

@@ -200,7 +200,7 @@ impl Episode<'_> {
     fn round(&mut self, mut node: Node, load: &mut Load, fault: Fault) -> Result<Node> {
         self.choose_disk()?;
         std::thread::sleep(self.chance.milliseconds(100, 1_500));
-        ensure!(node.runs()?, "the node ended by itself with {}", node.wait_end()?);
+        ensure!(node.runs()?, "the node ended unexpectedly with {}", node.wait_end()?);
         self.see_checkpoint();
         match fault {
             Fault::Kill | Fault::Close => node.kill()?,
@@ -303,7 +303,7 @@ impl Episode<'_> {
         self.order(Faults { failing_sync, failing_sync_takes_back, ..Faults::default() })?;
         let started = Instant::now();
         while node.runs()? && !load.is_over()? {
-            ensure!(started.elapsed() < PATIENCE, "a sync failed, and the node goes on");
+            ensure!(started.elapsed() < PATIENCE, "the node continued after a failed sync");
             std::thread::sleep(Duration::from_millis(5));
         }
         if load.is_over()? {

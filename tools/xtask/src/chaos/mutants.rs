@@ -93,7 +93,8 @@ impl Mutant {
         let found = text.matches(self.text).count();
         ensure!(
             found == 1,
-            "mutant {}: expected its text once in {}, found it {found} times; say in tools/xtask/src/chaos/mutants.rs what is to be replaced now",
+            "mutant {}: expected its text once in {}, found it {found} times; update the replaced \
+             text in tools/xtask/src/chaos/mutants.rs",
             self.name,
             self.file
         );
@@ -118,7 +119,7 @@ fn copy_sources(to: &Path) -> Result<()> {
     let mut wanted = Vec::new();
     for name in listed.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         let name =
-            PathBuf::from(String::from_utf8(name.to_vec()).context("a file's name is no text")?);
+            PathBuf::from(String::from_utf8(name.to_vec()).context("a file name is not UTF-8")?);
         let path = project::root().join(&name);
         // Deleted, but not committed yet.
         let Ok(bytes) = fs::read(&path) else { continue };

@@ -121,10 +121,7 @@ impl Node {
     pub(super) fn kill(mut self) -> Result<()> {
         self.child.kill().context("killing the node")?;
         let ended = self.child.wait().context("waiting for the node")?;
-        ensure!(
-            ended.signal() == Some(9),
-            "the node was to be killed, and had ended by itself with {ended}"
-        );
+        ensure!(ended.signal() == Some(9), "the node had ended with {ended} before it was killed");
         Ok(())
     }
 
@@ -149,7 +146,7 @@ impl Node {
     pub(super) fn stop(mut self) -> Result<()> {
         self.signal(Signal::TERM)?;
         let ended = self.wait_end()?;
-        ensure!(ended.success(), "the node was told to stop, and ended with {ended}");
+        ensure!(ended.success(), "the node was asked to stop and ended with {ended}");
         Ok(())
     }
 

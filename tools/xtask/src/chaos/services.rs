@@ -116,11 +116,11 @@ fn play(
     let said = installation.close(load).context("the close")?;
     tally.loaded = loaded.elapsed();
     println!(
-        "the close waited for a node that was gone, and said: {}",
+        "the close waited for a lost node and reported: {}",
         said.lines().next().unwrap_or_default()
     );
     let report = installation.check().context("the check")?;
-    tally.come_back = installation.told_to_come_back()?;
+    tally.come_back = installation.refused_with_retry_after()?;
     tally.takeovers = std::mem::take(&mut installation.takeovers);
     let violations = report.violations.clone();
     tally.report = Some(report);
@@ -155,7 +155,7 @@ impl Tally {
         *longest = (*longest).max(trial.recovery);
         println!(
             "fault {number}: {fault} ({}): over after {:.1} s, {leaves} leaves",
-            trial.told,
+            trial.description,
             trial.recovery.as_secs_f64()
         );
     }
@@ -164,7 +164,7 @@ impl Tally {
         self.outage = Some(trial.recovery);
         println!(
             "outage of PostgreSQL: {}: over after {:.1} s",
-            trial.told,
+            trial.description,
             trial.recovery.as_secs_f64()
         );
     }
@@ -196,7 +196,7 @@ impl Tally {
         }
         if let Some(report) = &self.report {
             println!(
-                "votes: {} sent {} times in {:.0} s, {} answered, {} unanswered, told {} times to come back (503); {} decided ({} accepted, {} duplicate, {} invalid), {} replayed",
+                "votes: {} sent {} times in {:.0} s, {} answered, {} unanswered, {} answered 503; {} decided ({} accepted, {} duplicate, {} invalid), {} replayed",
                 report.sent,
                 report.sendings,
                 self.loaded.as_secs_f64(),

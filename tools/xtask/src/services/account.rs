@@ -90,9 +90,8 @@ impl Account {
 
 fn ids(name: &str) -> Result<(u32, u32)> {
     let users = fs::read_to_string("/etc/passwd").context("reading /etc/passwd")?;
-    parse(&users, name).with_context(|| {
-        format!("there is no user {name} on this machine: is its package installed?")
-    })
+    parse(&users, name)
+        .with_context(|| format!("no user {name} on this machine: is its package installed?"))
 }
 
 fn parse(users: &str, name: &str) -> Option<(u32, u32)> {

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taken_port_is_told() -> Result<()> {
+    fn a_taken_port_is_reported() -> Result<()> {
         let ports = Ports::free()?;
         let _holder = TcpListener::bind((HOST, ports.amqp()))?;
         let error = Ports::at(ports.base).expect_err("one port is taken").to_string();

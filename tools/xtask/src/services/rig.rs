@@ -110,7 +110,7 @@ impl Rig {
             .map(|server| self.log_end(server))
             .collect();
         stop(&self.record_file)?;
-        ensure!(ended.is_empty(), "{} had ended by itself:\n{}", ended.join(", "), logs.join("\n"));
+        ensure!(ended.is_empty(), "{} ended unexpectedly:\n{}", ended.join(", "), logs.join("\n"));
         Ok(())
     }
 

@@ -36,10 +36,11 @@ impl Cases {
     /// # Errors
     /// When an engine ran no case of a role, or not the same number as another, or a case failed.
     pub(crate) fn check(&self, engines: &[&str]) -> Result<()> {
-        let text = fs::read_to_string(&self.file).context("no suite told how many cases it ran")?;
-        let told = parse(&text)?;
-        print(&told);
-        let faults = faults(&told, engines);
+        let text =
+            fs::read_to_string(&self.file).context("no suite reported its number of cases")?;
+        let reports = parse(&text)?;
+        print(&reports);
+        let faults = faults(&reports, engines);
         ensure!(faults.is_empty(), "{}", faults.join("; "));
         Ok(())
     }
@@ -47,28 +48,28 @@ impl Cases {
 
 /// The reports of each engine and role: the numbers of cases, and how many failed. A suite that ran
 /// twice reports the same number.
-type Told = BTreeMap<(String, String), (BTreeSet<u64>, u64)>;
+type SuiteReports = BTreeMap<(String, String), (BTreeSet<u64>, u64)>;
 
 /// Parses lines of `ENGINE TAB ROLE TAB CASES TAB FAILED`.
-fn parse(text: &str) -> Result<Told> {
-    let mut told = Told::new();
+fn parse(text: &str) -> Result<SuiteReports> {
+    let mut reports = SuiteReports::new();
     for line in text.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
         let [engine, role, cases, failed] = fields[..] else {
-            anyhow::bail!("a suite told '{line}'")
+            anyhow::bail!("a suite reported '{line}'")
         };
-        let (counts, failures) = told.entry((engine.to_owned(), role.to_owned())).or_default();
-        counts.insert(cases.parse().with_context(|| format!("a suite told '{line}'"))?);
-        *failures += failed.parse::<u64>().with_context(|| format!("a suite told '{line}'"))?;
+        let (counts, failures) = reports.entry((engine.to_owned(), role.to_owned())).or_default();
+        counts.insert(cases.parse().with_context(|| format!("a suite reported '{line}'"))?);
+        *failures += failed.parse::<u64>().with_context(|| format!("a suite reported '{line}'"))?;
     }
-    Ok(told)
+    Ok(reports)
 }
 
-fn print(told: &Told) {
+fn print(reports: &SuiteReports) {
     println!("{:<30} {:>10} {:>10} {:>10}", "conformance cases", ROLES[0], ROLES[1], ROLES[2]);
-    let engines: BTreeSet<&str> = told.keys().map(|(engine, _)| engine.as_str()).collect();
+    let engines: BTreeSet<&str> = reports.keys().map(|(engine, _)| engine.as_str()).collect();
     for engine in engines {
-        let cell = |role: &str| shown(told, engine, role);
+        let cell = |role: &str| shown(reports, engine, role);
         println!(
             "{engine:<30} {:>10} {:>10} {:>10}",
             cell(ROLES[0]),
@@ -78,19 +79,19 @@ fn print(told: &Told) {
     }
 }
 
-fn shown(told: &Told, engine: &str, role: &str) -> String {
-    let numbers = told
+fn shown(reports: &SuiteReports, engine: &str, role: &str) -> String {
+    let numbers = reports
         .get(&(engine.to_owned(), role.to_owned()))
         .map(|(counts, _)| counts.iter().map(u64::to_string));
     numbers.map_or_else(|| "-".to_owned(), |numbers| numbers.collect::<Vec<_>>().join("|"))
 }
 
-fn faults(told: &Told, engines: &[&str]) -> Vec<String> {
+fn faults(reports: &SuiteReports, engines: &[&str]) -> Vec<String> {
     let mut faults = Vec::new();
     for role in ROLES {
         let mut all_counts: BTreeSet<u64> = BTreeSet::new();
         for engine in engines {
-            match told.get(&((*engine).to_owned(), role.to_owned())) {
+            match reports.get(&((*engine).to_owned(), role.to_owned())) {
                 Some((counts, _)) if !counts.contains(&0) => all_counts.extend(counts),
                 _ => faults.push(format!("{engine} ran no case of the {role}")),
             }
@@ -98,7 +99,7 @@ fn faults(told: &Told, engines: &[&str]) -> Vec<String> {
         if all_counts.len() > 1 {
             let each: Vec<_> = engines
                 .iter()
-                .map(|engine| format!("{engine} {}", shown(told, engine, role)))
+                .map(|engine| format!("{engine} {}", shown(reports, engine, role)))
                 .collect();
             faults.push(format!(
                 "the engines did not run the same cases of the {role}: {}",
@@ -106,7 +107,7 @@ fn faults(told: &Told, engines: &[&str]) -> Vec<String> {
             ));
         }
     }
-    let failed = told.iter().filter(|(_, (_, failed))| *failed > 0);
+    let failed = reports.iter().filter(|(_, (_, failed))| *failed > 0);
     faults.extend(failed.map(|((engine, role), (_, failed))| {
         format!("{engine} failed {failed} cases of the {role}")
     }));
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_ran_nothing_is_told() -> Result<()> {
+    fn an_engine_without_cases_is_reported() -> Result<()> {
         let missing = found(GOOD, &["embedded", "services"])?;
         assert_eq!(missing.len(), 3, "{missing:?}");
         let none =
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn other_counts_and_failures_are_told() -> Result<()> {
+    fn differing_counts_and_failures_are_reported() -> Result<()> {
         let fewer =
             found(&format!("{GOOD}{}", SERVICES.replace("29", "28")), &["embedded", "services"])?;
         assert_eq!(

@@ -28,7 +28,7 @@ pub(crate) fn hand_over(command: &mut Command, rig: Option<&Rig>) -> Result<()> 
     }
     let (run, left_out) = test_files(project::root())?;
     ensure!(!run.is_empty(), "no test files found");
-    println!("{} test files left out, which want servers: {}", left_out.len(), left_out.join(", "));
+    println!("{} test files skipped, which need servers: {}", left_out.len(), left_out.join(", "));
     for name in run {
         command.args(["--test", &name]);
     }

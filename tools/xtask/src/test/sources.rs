@@ -81,7 +81,7 @@ pub(crate) fn check_test_files(root: &Path) -> Result<()> {
             let text = fs::read_to_string(tests.join(&file))?;
             ensure!(
                 text.contains(SERVICES_ONLY),
-                "votekit-cli/tests/{name}.rs wants servers, and has no line {SERVICES_ONLY}"
+                "votekit-cli/tests/{name}.rs needs servers, and lacks the line {SERVICES_ONLY}"
             );
             continue;
         }
@@ -142,10 +142,10 @@ pub(crate) fn check_names_of_wanting(root: &Path) -> Result<()> {
     }
     ensure!(
         misnamed.is_empty(),
-        "these test files want servers, and their names do not say so:\n  {}",
+        "these test files need servers, but their names do not show it:\n  {}",
         misnamed.join("\n  ")
     );
-    println!("{count} test files want servers, and all their names say so");
+    println!("{count} test files need servers, and all their names show it");
     Ok(())
 }
 
@@ -269,7 +269,7 @@ mod tests {
         write(&root, "votekit-cli/tests/services_load.rs", "")?;
         let error =
             check_test_files(&root).expect_err("compiled into the offline build").to_string();
-        assert!(error.contains("services_load.rs wants servers"), "{error}");
+        assert!(error.contains("services_load.rs needs servers"), "{error}");
         fs::remove_file(root.join("votekit-cli/tests/services_load.rs"))?;
         write(&root, "votekit-cli/tests/unload.rs", "")?;
         let error = check_test_files(&root).expect_err("no such verb").to_string();

@@ -1,16 +1,12 @@
-//! A ratchet for words and line lengths: a file may not exceed its recorded numbers.
-//!
-//! The record, `tools/xtask/wording.txt`, lists the files that exceed the rules today. `cargo xtask
-//! wording` writes it again, after files have improved.
+//! Words that hide a technical term, and the length of lines.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
 use super::sources;
-use crate::project;
 
 /// Words that replace or hide a technical term. Any characters between two words count as a space.
 const WORDS: [&str; 15] = [
@@ -34,48 +30,66 @@ const WORDS: [&str; 15] = [
 /// Maximum number of [`WORDS`] in a file.
 const WORDS_MAX: usize = 3;
 
+/// Maximum number of [`WORDS`] in a thousand lines of comments of a crate.
+const WORDS_PER_THOUSAND_MAX: usize = 15;
+
 /// Maximum number of columns in a line of Rust, unless it contains a string or a URL.
 const COLUMNS_MAX: usize = 100;
 
-const RECORD: &str = "tools/xtask/wording.txt";
+/// This file: [`WORDS`] and its tests contain the words that are counted.
+const WORD_LIST: &str = "tools/xtask/src/test/wording.rs";
 
-/// The numbers by which a file exceeds the rules.
+/// The measure of one file.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Excess {
+struct Measure {
     words: usize,
+    words_in_comments: usize,
+    comment_lines: usize,
     long_lines: usize,
 }
 
-type Excesses = BTreeMap<String, Excess>;
-
-/// Fails for every file that exceeds both the rules and its record.
+/// Fails for every file and crate that exceeds the limits.
 pub(crate) fn check(root: &Path) -> Result<()> {
-    let (found, recorded) = (survey(root)?, read(root)?);
-    let worse = worse(&found, &recorded);
+    let measures = survey(root)?;
+    let faults = faults(&measures);
     ensure!(
-        worse.is_empty(),
-        "other words or shorter lines are wanted:\n  {}\nThe words: {}",
-        worse.join("\n  "),
+        faults.is_empty(),
+        "use other words or shorter lines:\n  {}\nWords counted: {}",
+        faults.join("\n  "),
         WORDS.join(", ")
     );
-    let better = recorded.iter().filter(|(file, before)| found.get(*file) != Some(before)).count();
-    println!("{} files exceed the rules as recorded; {better} got better", found.len());
+    let words: usize = measures.values().map(|measure| measure.words).sum();
+    println!("{} files; {words} of the words", measures.len());
     Ok(())
 }
 
-/// Writes the record again.
-///
-/// # Errors
-/// When a file cannot be read, or the record cannot be written.
-pub(crate) fn record() -> Result<()> {
-    let lines = survey(project::root())?
-        .into_iter()
-        .map(|(file, excess)| format!("{:>4} {:>4} {file}\n", excess.words, excess.long_lines));
-    let path = project::root().join(RECORD);
-    fs::write(&path, lines.collect::<String>()).with_context(|| format!("writing {RECORD}"))
+fn faults(measures: &BTreeMap<PathBuf, Measure>) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut crates: BTreeMap<PathBuf, Measure> = BTreeMap::new();
+    for (file, measure) in measures {
+        if measure.words > WORDS_MAX {
+            let words = measure.words;
+            faults.push(format!("{}: {words} of the words, at most {WORDS_MAX}", file.display()));
+        }
+        if measure.long_lines > 0 {
+            let lines = measure.long_lines;
+            faults.push(format!("{}: {lines} lines over {COLUMNS_MAX} columns", file.display()));
+        }
+        let folder = file.ancestors().find(|folder| folder.ends_with("src"));
+        let sum = crates.entry(folder.unwrap_or(Path::new("")).to_owned()).or_default();
+        sum.words_in_comments += measure.words_in_comments;
+        sum.comment_lines += measure.comment_lines;
+    }
+    for (folder, sum) in crates {
+        if sum.words_in_comments * 1000 > WORDS_PER_THOUSAND_MAX * sum.comment_lines {
+            let (words, lines) = (sum.words_in_comments, sum.comment_lines);
+            faults.push(format!("{}: {words} words, {lines} comment lines", folder.display()));
+        }
+    }
+    faults
 }
 
-fn survey(root: &Path) -> Result<Excesses> {
+fn survey(root: &Path) -> Result<BTreeMap<PathBuf, Measure>> {
     let mut files = sources::sources(root)?;
     for folder in ["", "docs"] {
         let Ok(entries) = fs::read_dir(root.join(folder)) else { continue };
@@ -86,20 +100,18 @@ fn survey(root: &Path) -> Result<Excesses> {
             }
         }
     }
-    let mut found = Excesses::new();
-    for file in files {
+    let mut measures = BTreeMap::new();
+    for file in files.into_iter().filter(|file| file != Path::new(WORD_LIST)) {
         let text = fs::read_to_string(root.join(&file))
             .with_context(|| format!("reading {}", file.display()))?;
         let is_rust = file.extension().is_some_and(|extension| extension == "rs");
-        let excess = measure(&text, is_rust);
-        if excess != Excess::default() {
-            found.insert(file.to_string_lossy().into_owned(), excess);
-        }
+        measures.insert(file, measure(&text, is_rust));
     }
-    Ok(found)
+    Ok(measures)
 }
 
-fn measure(text: &str, is_rust: bool) -> Excess {
+/// The number of [`WORDS`] in a text.
+fn count(text: &str) -> usize {
     let lower = text.to_lowercase();
     let words: Vec<&str> = lower
         .split(|character: char| !character.is_alphanumeric())
@@ -109,44 +121,29 @@ fn measure(text: &str, is_rust: bool) -> Excess {
         let phrase: Vec<&str> = phrase.split(' ').collect();
         words.windows(phrase.len()).filter(|window| *window == phrase).count()
     };
-    let count: usize = WORDS.iter().map(|phrase| occurrences(phrase)).sum();
+    WORDS.iter().map(|phrase| occurrences(phrase)).sum()
+}
+
+fn measure(text: &str, is_rust: bool) -> Measure {
+    let words = count(text);
+    if !is_rust {
+        return Measure { words, ..Measure::default() };
+    }
     let is_long = |line: &&str| {
         line.chars().count() > COLUMNS_MAX && !line.contains('"') && !line.contains("://")
     };
-    Excess {
-        words: if count > WORDS_MAX { count } else { 0 },
-        long_lines: if is_rust { text.lines().filter(is_long).count() } else { 0 },
+    let comments: Vec<&str> = text
+        .lines()
+        .filter_map(|line| {
+            Some(line.trim_start().strip_prefix("//")?.trim_start_matches(['/', '!']))
+        })
+        .collect();
+    Measure {
+        words,
+        words_in_comments: count(&comments.join("\n")),
+        comment_lines: comments.len(),
+        long_lines: text.lines().filter(is_long).count(),
     }
-}
-
-fn worse(found: &Excesses, recorded: &Excesses) -> Vec<String> {
-    let mut worse = Vec::new();
-    for (file, now) in found {
-        let before = recorded.get(file).copied().unwrap_or_default();
-        if now.words > before.words {
-            let most = before.words.max(WORDS_MAX);
-            worse.push(format!("{file}: {} of the words, {most} at the most", now.words));
-        }
-        if now.long_lines > before.long_lines {
-            let (now, before) = (now.long_lines, before.long_lines);
-            worse.push(format!(
-                "{file}: {now} lines over {COLUMNS_MAX} columns, {before} at the most"
-            ));
-        }
-    }
-    worse
-}
-
-fn read(root: &Path) -> Result<Excesses> {
-    let text =
-        fs::read_to_string(root.join(RECORD)).with_context(|| format!("reading {RECORD}"))?;
-    let row = |line: &str| {
-        let mut fields = line.split_whitespace();
-        let words = fields.next()?.parse().ok()?;
-        let long_lines = fields.next()?.parse().ok()?;
-        Some((fields.next()?.to_owned(), Excess { words, long_lines }))
-    };
-    text.lines().map(|line| row(line).with_context(|| format!("{RECORD}: {line}"))).collect()
 }
 
 #[cfg(test)]
@@ -156,29 +153,37 @@ mod tests {
     #[test]
     fn words_are_counted_across_lines_and_inside_names() {
         let text = "/// Whoever lets\n/// go of it.\nfn a_fault_is_told() {} // How-manieth?\n";
-        assert_eq!(measure(text, true).words, 4);
-        assert_eq!(measure("nobody told whoever", true), Excess::default(), "three are allowed");
-        assert_eq!(measure("retold, toldness, this nope", true).words, 0);
+        let measured = measure(text, true);
+        assert_eq!((measured.words, measured.words_in_comments, measured.comment_lines), (4, 2, 2));
+        assert_eq!(count("retold, toldness, this nope"), 0);
     }
 
     #[test]
     fn long_lines_are_counted_unless_they_hold_a_string_or_an_address() {
         let long = "x".repeat(COLUMNS_MAX + 1);
-        assert_eq!(
-            measure(&format!("{long}\n\"{long}\"\n// https://{long}\n"), true).long_lines,
-            1
-        );
+        let text = format!("{long}\n\"{long}\"\n// https://{long}\n");
+        assert_eq!(measure(&text, true).long_lines, 1);
         assert_eq!(measure(&"é".repeat(COLUMNS_MAX), true).long_lines, 0);
         assert_eq!(measure(&long, false).long_lines, 0, "a paragraph of Markdown is one line");
     }
 
     #[test]
-    fn a_file_may_only_get_better() {
-        let of =
-            |words, long_lines| Excesses::from([("a.rs".to_owned(), Excess { words, long_lines })]);
-        assert!(worse(&of(5, 1), &of(5, 1)).is_empty());
-        assert!(worse(&of(4, 0), &of(5, 1)).is_empty());
-        assert_eq!(worse(&of(6, 1), &of(5, 1)), ["a.rs: 6 of the words, 5 at the most"]);
-        assert_eq!(worse(&of(4, 2), &Excesses::new()).len(), 2);
+    fn a_file_and_a_crate_have_limits() {
+        let with = |words, words_in_comments, long_lines| Measure {
+            words,
+            words_in_comments,
+            comment_lines: 1000,
+            long_lines,
+        };
+        let faults_of = |measures: &[Measure]| {
+            let file = |number: usize| PathBuf::from(format!("a/src/{number}.rs"));
+            let files = measures.iter().enumerate();
+            faults(&files.map(|(number, measure)| (file(number), *measure)).collect()).len()
+        };
+        assert_eq!(faults_of(&[with(3, 3, 0)]), 0, "three are allowed in a file");
+        assert_eq!(faults_of(&[with(4, 3, 0)]), 1);
+        assert_eq!(faults_of(&[with(0, 0, 1)]), 1);
+        assert_eq!(faults_of(&[with(3, 15, 0), with(3, 15, 0)]), 0);
+        assert_eq!(faults_of(&[with(3, 15, 0), with(3, 16, 0)]), 1);
     }
 }

@@ -106,8 +106,14 @@ fn all_answered(outcomes: &[Outcome]) -> Result<(), CommandError> {
     let mut unanswered = outcomes.iter().filter(|outcome| outcome.outcome == NO_ANSWER);
     let Some(first) = unanswered.next() else { return Ok(()) };
     let (count, rows) = (1 + unanswered.count(), outcomes.len());
-    Err(CommandError::configuration(format!("{count} of {rows} votes got no answer: {}", first.detail))
-        .hint("cast those rows again when the node answers: a vote that did arrive counts once all the same"))
+    Err(CommandError::configuration(format!(
+        "{count} of {rows} votes got no answer: {}",
+        first.detail
+    ))
+    .hint(
+        "cast those rows again when the node answers: a vote that already arrived still counts \
+         once",
+    ))
 }
 
 fn joined(
@@ -184,7 +190,7 @@ fn read(path: &Path) -> Result<Vec<Row>, CommandError> {
         });
     })
     .map_err(|error| table_error::unreadable(&name, &error))?;
-    let (files, hint) = ([(name.as_str(), faults.as_slice())], "mend these rows");
+    let (files, hint) = ([(name.as_str(), faults.as_slice())], "correct these rows");
     BadRows { files: &files, outcome: "nothing was cast", hint }.refuse()?;
     if rows.is_empty() {
         return Err(CommandError::bad_input(format!("{name}: the file has a header but no row")));

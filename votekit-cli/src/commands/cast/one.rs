@@ -32,7 +32,7 @@ pub(super) async fn run(
 ) -> Result<(), CommandError> {
     if let Some(path) = receipt.filter(|path| path.exists()) {
         return Err(CommandError::configuration(format!("{} already exists", path.display()))
-            .hint("name another file for the receipt: votekit never overwrites"));
+            .hint("choose another file for the receipt: votekit never overwrites"));
     }
     let law = match law {
         Some(law) => law.to_string(),
@@ -72,8 +72,11 @@ pub(super) async fn run(
     match receipt {
         None => Ok(()),
         Some(path) => write_receipt(client, &request, path).await.map_err(|error| {
-            let hint = format!("the vote itself is stored; its receipt is at /api/v1/vote/{request}/receipt of the node");
-            CommandError::new(error.kind, format!("the receipt could not be kept: {error}")).hint(hint)
+            let hint = format!(
+                "the vote is stored; get its receipt from /api/v1/vote/{request}/receipt of the \
+                 node"
+            );
+            CommandError::new(error.kind, format!("cannot write the receipt: {error}")).hint(hint)
         }),
     }
 }
@@ -119,11 +122,10 @@ fn wrong(error: impl fmt::Display) -> CommandError {
 
 /// Reads the next line, trimmed.
 fn read(what: &str, hidden: bool, prompt: bool) -> Result<Zeroizing<String>, CommandError> {
-    let failed =
-        |error: io::Error| CommandError::bad_input(format!("{what} cannot be read: {error}"));
+    let failed = |error: io::Error| CommandError::bad_input(format!("cannot read {what}: {error}"));
     let ended = || {
         CommandError::bad_input(format!("{what} is missing: the input ended"))
-            .hint("a line each: the NAS, the access code, the vote")
+            .hint("give the NAS, the access code and the vote, one per line")
     };
     if prompt {
         let mut stderr = io::stderr();
@@ -157,13 +159,13 @@ impl fmt::Display for Report {
                     Some("unknown") =>
                         "no such credential is registered. Check the NAS and the access code",
                     Some("revoked") =>
-                        "this access code was replaced. Use the one of the latest letter",
+                        "this access code was replaced. Use the code of the latest letter",
                     Some("early") => "the poll was not open yet",
                     Some("late") => "the poll was closed",
-                    _ => "the node gives no reason",
+                    _ => "the node gave no reason",
                 }
             )?,
-            _ => writeln!(formatter, "Your vote is stored; the decision is not out yet.")?,
+            _ => writeln!(formatter, "Your vote is stored; it is not decided yet.")?,
         }
         writeln!(formatter, "request {}", plain(&answer.request_id))
     }

@@ -106,7 +106,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         // Installed before the report is printed: its reader may end the demo at once.
         let stop = stop_signal()?;
         say()?;
-        context.output.note("the node goes on serving; Ctrl-C ends it");
+        context.output.note("the node keeps running; stop it with Ctrl-C");
         tokio::select! {
             () = stop => Ok(()),
             ended = node.ended() => ended,
@@ -117,7 +117,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
 
 impl Demo<'_> {
     fn prepare_roll(&mut self, electors: u32) -> Result<(), CommandError> {
-        self.say("An electoral roll (here a sample: every NAS in it is issued to nobody)");
+        self.say("An electoral roll (a sample: no NAS in it was ever issued)");
         let electors = electors.to_string();
         self.votekit(&[
             "roll",
@@ -213,7 +213,7 @@ impl Demo<'_> {
             .stderr(log_file)
             .spawn()
             .map_err(|error| {
-                CommandError::configuration(format!("the node cannot be started: {error}"))
+                CommandError::configuration(format!("cannot start the node: {error}"))
             })?;
         let mut line = String::new();
         if let Some(stdout) = child.stdout.take() {
@@ -322,7 +322,7 @@ impl Demo<'_> {
             let found = closed[what].as_u64();
             if found != Some(wanted) {
                 return Err(unexpected(&format!(
-                    "{wanted} votes should be {what}, the node says {found:?}"
+                    "{wanted} votes should be {what}, the node reports {found:?}"
                 )));
             }
         }
@@ -479,7 +479,7 @@ impl Demo<'_> {
 
     fn output(&self, arguments: &[&str]) -> Result<String, CommandError> {
         let output = self.command(arguments).stdin(Stdio::null()).output().map_err(|error| {
-            CommandError::configuration(format!("votekit cannot be started: {error}"))
+            CommandError::configuration(format!("cannot start votekit: {error}"))
         })?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
@@ -543,7 +543,7 @@ fn answered(answer: Result<VoteAnswer, crate::client::Answer>) -> Result<VoteAns
 }
 
 fn unexpected(what: &str) -> CommandError {
-    CommandError::internal(format!("the demo did not come out as it must: {what}"))
+    CommandError::internal(format!("unexpected result of the demo: {what}"))
 }
 
 fn quoted(argument: &str) -> String {
@@ -564,7 +564,7 @@ impl fmt::Display for Report {
             "\nA referendum of {} electors, held and verified in {} s",
             self.electors, self.seconds
         )?;
-        writeln!(formatter, "\nWhat became of the votes")?;
+        writeln!(formatter, "\nOutcomes of the votes")?;
         for (name, count, meaning) in &self.outcomes {
             writeln!(formatter, "  {count:>7} {name:<10} {meaning}")?;
         }
@@ -575,7 +575,7 @@ impl fmt::Display for Report {
         writeln!(formatter, "\nVerified: bundle and receipt, against the pinned policy")?;
         writeln!(formatter, "  {} leaves in the public log", self.log_leaves)?;
         writeln!(formatter, "  policy fingerprint {}", self.fingerprint)?;
-        writeln!(formatter, "\nWhere things lie")?;
+        writeln!(formatter, "\nFiles")?;
         for (what, path) in &self.files {
             writeln!(formatter, "  {what:<21} {}", path.display())?;
         }

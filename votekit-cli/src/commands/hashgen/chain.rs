@@ -58,10 +58,14 @@ impl Chain {
             let found = known.iter().position(|manifest| manifest.digest() == wanted);
             let place = found.ok_or_else(|| {
                 CommandError::bad_input(format!(
-                    "{} supplements the manifest {wanted}, which is not at hand; nothing was written",
+                    "{} supplements the manifest {wanted}, which was not found; nothing was \
+                     written",
                     path.display()
                 ))
-                .hint("name each earlier manifest with --prior-manifest, or keep its folder beside that one")
+                .hint(
+                    "give each earlier manifest with --prior-manifest, or keep its folder beside \
+                     that one",
+                )
             })?;
             chain.push(known.swap_remove(place));
         }
@@ -95,7 +99,7 @@ impl Chain {
         }
         if let Some(surplus) = adds.front().or(revokes.front()) {
             return Err(CommandError::bad_input(format!(
-                "{} belongs to none of the earlier supplements; nothing was written",
+                "{} does not belong to any earlier supplement; nothing was written",
                 surplus.name
             ))
             .hint(
@@ -131,7 +135,7 @@ impl Chain {
                      nothing was written",
                     roll.name, roll.digest, body.roll.sha256
                 ))
-                .hint("give --roll the very file that hashgen read, unchanged"));
+                .hint("give the unchanged file that hashgen read with --roll"));
             }
             let registered = roll.rows.registered(&threads);
             if body.laws.iter().all(|law| registered.get(&law.law_id) == Some(&law.registered)) {
@@ -142,7 +146,7 @@ impl Chain {
             "{}: the roll does not have as many electors as the manifest states; nothing was written",
             path.display()
         ))
-        .hint("was it hashed with --check-digit? Then give it here too"))
+        .hint("if it was hashed with --check-digit, give it here too"))
     }
 }
 
@@ -178,7 +182,10 @@ fn files_of(
                 "the files given are not those of the earlier supplement {}; nothing was written",
                 manifest.digest()
             ))
-            .hint("give --prior-add and --prior-revoke the files of each earlier supplement, unchanged and in their order"));
+            .hint(
+                "give the unchanged files of each earlier supplement with --prior-add and \
+                 --prior-revoke, in their order",
+            ));
         }
     };
     let take = |takes: bool, files: &mut VecDeque<ReadRoll>| {

@@ -99,7 +99,7 @@ fn hint(rule: &ContradictionRule) -> &'static str {
         ContradictionRule::SecondCode { .. } => {
             "to replace a code, put the old one into the file of revocations (--revoke) and the new one into the file of additions (--add)"
         }
-        ContradictionRule::Registered { .. } => "delete the row: there is nothing to add",
+        ContradictionRule::Registered { .. } => "delete the row: it has no effect",
         ContradictionRule::OtherCode { .. } | ContradictionRule::Unregistered => {
             "revoke the code that the elector was sent, as the roll or an earlier supplement has it"
         }

@@ -96,7 +96,7 @@ pub(super) fn refuse_skipping(
     let bad = BadRows {
         files: &[(name, &roll.faults)],
         outcome: "nothing was written",
-        hint: "mend the rows; only if they must be left out, raise --max-rejects",
+        hint: "correct the rows, or raise --max-rejects if they must be skipped",
     };
     bad.refuse_lost_place()?;
     let (rejects, rows) = (roll.rejects(), roll.rows);

@@ -33,7 +33,7 @@ pub(super) fn run(
     }
     let roll = args.parent_roll.as_deref().ok_or_else(|| {
         CommandError::usage("a supplement needs --roll ROLL.csv, the roll that it changes")
-            .hint("only with the roll can a second code for one elector be found")
+            .hint("the roll is needed to detect a second code for one elector")
     })?;
     let parent = read_manifest(parent_path)?;
     let hasher = parent.hasher(pepper).map_err(|error| pepper_error(&error))?;
@@ -80,7 +80,7 @@ pub(super) fn run(
 
 fn pepper_error(error: &ManifestError) -> CommandError {
     CommandError::bad_input(error.to_string()).hint(
-        "a supplement is hashed as its parent is: give --pepper-file the same pepper, or none",
+        "a supplement is hashed under its parent's pepper: give the same --pepper-file, or none",
     )
 }
 
@@ -106,7 +106,7 @@ fn refuse_bad_rows(names: &ChangeNames, hashed: &HashedSupplement) -> Result<(),
     let (add, revoke) = (&names.add, &names.revoke);
     faults::refuse_conflicts(add, &hashed.add)?;
     faults::refuse_conflicts(revoke, &hashed.revoke)?;
-    faults::refuse_faults(&[(add, &hashed.add), (revoke, &hashed.revoke)], "mend these rows")?;
+    faults::refuse_faults(&[(add, &hashed.add), (revoke, &hashed.revoke)], "correct these rows")?;
     if hashed.changes.is_empty() {
         return Err(CommandError::bad_input("there is nothing to add or revoke"));
     }
@@ -203,7 +203,8 @@ impl fmt::Display for Report {
         writeln!(formatter, "manifest: {}", self.manifest_sha256)?;
         writeln!(
             formatter,
-            "next: check {0} with 'votekit manifest verify {0}', sign it as the roll was signed, then hand it to the\n      \
+            "next: verify {0} with 'votekit manifest verify {0}', sign it as the roll was signed, \
+             then hand it to the\n      \
              operators, who load it with 'votekit load {0} --data DATA'",
             self.out.display()
         )

@@ -74,7 +74,7 @@ fn plan_error(error: &ShardPlanError) -> CommandError {
 pub(super) fn finish_manifest(body: ManifestBody) -> Result<Manifest, CommandError> {
     use votekit_core::manifest::ManifestError;
     Manifest::new(body).map_err(|error| match error {
-        ManifestError::Date => CommandError::usage("--date wants a day such as 2026-11-21"),
+        ManifestError::Date => CommandError::usage("--date: expected a day such as 2026-11-21"),
         other => CommandError::internal(format!("the manifest would be inconsistent: {other}")),
     })
 }

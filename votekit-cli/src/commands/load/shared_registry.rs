@@ -99,7 +99,8 @@ fn refuse_other(
         .hint("load that one first")),
         None if !loaded.is_empty() => {
             Err(CommandError::bad_input(format!("{law_id}: the registry holds another roll, of manifest {}", loaded[0]))
-                .hint("changes to a roll are supplements; `votekit registry rebuild` makes the registry what the ledger says"))
+                .hint("changes to a roll are loaded as supplements; `votekit registry rebuild` \
+                       restores the registry from the ledger"))
         }
         _ => Ok(()),
     }

@@ -51,7 +51,7 @@ impl fmt::Display for Report {
 pub(super) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(seed.as_mut_slice()).map_err(|error| {
-        CommandError::configuration(format!("the machine gives no random numbers: {error}"))
+        CommandError::configuration(format!("the system returned no random numbers: {error}"))
     })?;
     let digits = Zeroizing::new(const_hex::encode(seed.as_slice()));
     let text = Zeroizing::new(format!("{PREFIX} {} {}\n", args.name, *digits));

@@ -167,8 +167,10 @@ impl Folder {
             read => read.map_err(|error| CommandError::reading(&path, &error))?,
         };
         if bytes.is_empty() {
-            self.findings
-                .push(format!("there is no {}: nobody has signed", Manifest::NOTE_FILE_NAME));
+            self.findings.push(format!(
+                "{} is missing: the manifest is not signed",
+                Manifest::NOTE_FILE_NAME
+            ));
             return Ok(());
         }
         self.findings.extend(check_note(&bytes, &self.manifest.note_text(), keys));
@@ -185,7 +187,7 @@ impl Folder {
             "{} does not verify:{list}",
             self.path.display()
         ))
-        .hint("do not load it; fetch the folder again from the official who made it")
+        .hint("do not load it; get the folder again from the official who made it")
         .details(json!({ "findings": self.findings })))
     }
 }

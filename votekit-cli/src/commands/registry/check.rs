@@ -90,7 +90,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         return Ok(());
     }
     Err(CommandError::verification_failed(faults.join("\n")).hint(
-        "`votekit registry rebuild` makes the registry what the ledger says; until then labels may be wrong, decisions are not",
+        "`votekit registry rebuild` restores the registry from the ledger; until then hints may be \
+         wrong, decisions are not",
     ))
 }
 
@@ -133,7 +134,7 @@ fn sample(log: &LogElectors, at_most: usize) -> Vec<(RegistryKey, FirstUse)> {
 impl Checked {
     fn not_loaded(law_id: &ElectionId, log: Option<&LogElectors>) -> Self {
         let wanted = log.is_some_and(|log| !log.origins.is_empty());
-        let text = format!("{law_id}: no roll is loaded to its end");
+        let text = format!("{law_id}: the load of its roll is unfinished");
         let (faults, remarks) =
             if wanted { (vec![text], Vec::new()) } else { (Vec::new(), vec![text]) };
         Self {
@@ -153,7 +154,7 @@ impl Checked {
         let mut faults = Vec::new();
         if survey.buckets_missing > 0 {
             faults.push(format!(
-                "{law_id}: {} of {} buckets are gone, and their electors with them",
+                "{law_id}: {} of {} buckets and their electors are missing",
                 survey.buckets_missing, survey.buckets
             ));
         }

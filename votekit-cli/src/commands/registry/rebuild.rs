@@ -43,7 +43,10 @@ struct Rebuilt {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let data: &PathBuf = args.place.data.as_ref().ok_or_else(|| {
-        CommandError::usage("give --data with a node's data folder: the registry is made from its ledger and its rolls")
+        CommandError::usage(
+            "give --data with a node's data folder: the registry is rebuilt from its ledger and \
+             rolls",
+        )
     })?;
     let archive = args.place.archive(data)?;
     let elections = archive.elections()?;

@@ -59,8 +59,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         return Err(CommandError::bad_input(rule));
     }
     if holds_nas(&args.by) || holds_nas(&args.text) {
-        return Err(CommandError::bad_input("the remark holds nine digits, as a NAS has")
-            .hint("name the request alone: nothing that is kept may name an elector"));
+        return Err(CommandError::bad_input("the remark contains nine digits, like a NAS")
+            .hint("name the request only: a remark must not identify an elector"));
     }
     let (archive, law_id) = args.source.open()?;
     case::find(&archive, &law_id, args.request)?

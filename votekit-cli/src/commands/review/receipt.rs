@@ -45,9 +45,8 @@ pub(super) fn make(
         Ok(())
     })?;
     let path: Vec<TreeHash> = hashers.iter().map(RootHasher::root).collect();
-    verify_inclusion(&leaf_hash(&leaf), index, size, &path, &root).map_err(|error| {
-        damaged(format!("leaf {index} is not the one of the checkpoint: {error}"))
-    })?;
+    verify_inclusion(&leaf_hash(&leaf), index, size, &path, &root)
+        .map_err(|error| damaged(format!("leaf {index} does not match the checkpoint: {error}")))?;
     Ok(Receipt { proof: Proof::new(&leaf, index, path.clone(), checkpoint), path, size, root })
 }
 

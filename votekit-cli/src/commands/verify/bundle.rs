@@ -212,7 +212,7 @@ impl Report<'_> {
         for (place, failure) in failures.list().iter().enumerate() {
             writeln!(out, "  {}", plain(&failure.to_string()))?;
             if cause == Some(place) && failures.total() > place as u64 + 1 {
-                writeln!(out, "    what follows may follow from this")?;
+                writeln!(out, "    the following failures may be consequences of this one")?;
             }
         }
         match failures.total().checked_sub(listed) {

@@ -140,7 +140,7 @@ impl fmt::Display for Report {
             plain(&self.origin)
         )?;
         if self.in_bundle {
-            writeln!(out, "published: the bundle holds this decision in its place")?;
+            writeln!(out, "published: the bundle holds this decision at its place")?;
         }
         match self.authenticated {
             true => write!(
@@ -170,8 +170,8 @@ fn in_words(decision: &Decision) -> String {
         Decision::Invalid { reason, .. } => match reason {
             InvalidReason::Unknown => "no roll of this election holds the credential".to_owned(),
             InvalidReason::Revoked => "the credential was revoked".to_owned(),
-            InvalidReason::Early => "it came before the opening".to_owned(),
-            InvalidReason::Late => "it came at the closing time or after it".to_owned(),
+            InvalidReason::Early => "it was received before the opening".to_owned(),
+            InvalidReason::Late => "it was received at or after the closing time".to_owned(),
             other => other.as_str().to_owned(),
         },
         _ => "see the leaf".to_owned(),

@@ -96,7 +96,7 @@ fn fault_of(bytes: &[u8]) -> (Option<(u64, &'static str)>, Ending, usize) {
 }
 
 #[test]
-fn a_cut_last_line_is_told() {
+fn a_truncated_last_line_is_reported() {
     let mut bytes = lines(&[leaf(0, 9), leaf(1, 9)]);
     bytes.extend_from_slice(b"{\"leaf\"");
     let (fault, ending, taken) = fault_of(&bytes);

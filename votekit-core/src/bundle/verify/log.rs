@@ -234,7 +234,7 @@ impl<'a> Log<'a> {
         if !self.leaders.is_empty() && !self.leaders.contains(&block.leader) {
             line.fail(
                 Rule::BlockLeader,
-                format_args!("'{}' is no authority of the policy", block.leader.escape_debug()),
+                format_args!("'{}' is not an authority of the policy", block.leader.escape_debug()),
             );
         }
         if self.latest.0 > block.sealed_at {
@@ -446,7 +446,7 @@ impl<'a> Log<'a> {
     /// only after the close.
     fn check_binding(&self, waivers: &[String], line: &mut Line<'_>) {
         if let Some(unknown) = waivers.iter().find(|waiver| *waiver != RESULTS_WAIVER) {
-            line.fail(Rule::Binding, format_args!("{unknown:?} is no rule that can be waived"));
+            line.fail(Rule::Binding, format_args!("{unknown:?} is not a rule that can be waived"));
         }
         let Some(definition) = self.account.definition().filter(|definition| definition.binding)
         else {

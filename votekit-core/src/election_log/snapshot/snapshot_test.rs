@@ -57,7 +57,7 @@ fn supplement(log: &mut ElectionLog, stored: &mut Stored) {
 }
 
 /// All state of a log that these tests compare.
-fn told(log: &ElectionLog) -> (impl PartialEq + std::fmt::Debug, String) {
+fn fingerprint(log: &ElectionLog) -> (impl PartialEq + std::fmt::Debug, String) {
     let standings: Vec<_> = (0..60)
         .map(|value| log.electorate().look_up(&RegistryKey::from_bytes([value; 32])))
         .collect();
@@ -86,7 +86,11 @@ proptest! {
     fn a_snapshot_and_the_tail_give_the_whole(
         votes in votes(),
         every in 1_u64..6,
-        policy in prop::sample::select(vec![ResultsPolicy::Live, ResultsPolicy::AfterVote, ResultsPolicy::AfterClose]),
+        policy in prop::sample::select(vec![
+            ResultsPolicy::Live,
+            ResultsPolicy::AfterVote,
+            ResultsPolicy::AfterClose,
+        ]),
         closing: bool,
         late in 0_usize..8,
     ) {
@@ -109,13 +113,14 @@ proptest! {
         for bytes in &snapshots {
             let back = restored(bytes, &stored, Some(&key)).expect("own snapshot");
             prop_assert_eq!(Head::decode(bytes, &law()).expect("reads").sealed_through, 17);
-            let tail: Vec<_> = stored.blocks.iter().skip(back.height() as usize).map(|block| block.leaves.clone()).collect();
+            let blocks = stored.blocks.iter().skip(back.height() as usize);
+            let tail: Vec<_> = blocks.map(|block| block.leaves.clone()).collect();
             let mut replay = LogReplay::resume(back);
             for leaves in tail {
                 replay.read(&leaves, &key, &mut stored).expect("own log");
             }
             let back = replay.finish().expect("resumed");
-            prop_assert!(told(&back) == told(&log), "{:?}", told(&back));
+            prop_assert!(fingerprint(&back) == fingerprint(&log), "{:?}", fingerprint(&back));
             prop_assert_eq!(back.tree().root(), log.tree().root());
         }
     }
@@ -316,18 +321,20 @@ fn a_log_read_again_is_compared_with_the_snapshot() {
     sums.state.tally = Tally::opened(&Totals { values: vec![2, 0, 0], ..sums.state.tally.open(3) })
         .expect("three values");
     let rule = "the evidence gives the sums that the node counts with";
-    assert!(
-        matches!(scrubbed(&sums, &mut stored, false, same), Err(ScrubError::Whole { rule: found, .. }) if found == rule)
-    );
+    assert!(matches!(
+        scrubbed(&sums, &mut stored, false, same),
+        Err(ScrubError::Whole { rule: found, .. }) if found == rule
+    ));
 
     let leaves = stored.blocks[2].leaves.clone();
     let sealed_at =
         leaves.windows(12).position(|window| window == br#""sealed_at":"#).expect("a block") + 13;
     stored.blocks[2].leaves[sealed_at] ^= 1;
     let rule = "they have the root that is signed";
-    assert!(
-        matches!(scrubbed(&log, &mut stored, false, same), Err(ScrubError::Whole { rule: found, .. }) if found == rule)
-    );
+    assert!(matches!(
+        scrubbed(&log, &mut stored, false, same),
+        Err(ScrubError::Whole { rule: found, .. }) if found == rule
+    ));
     stored.blocks[2].leaves = leaves;
 
     stored.purged = true;

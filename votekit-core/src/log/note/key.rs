@@ -87,7 +87,7 @@ pub enum KeyError {
         length: usize,
     },
     /// The bytes are not a point of the curve, or one of small order, which would verify anything.
-    #[error("the public key is no usable Ed25519 key")]
+    #[error("the public key is not a usable Ed25519 key")]
     Point,
     /// The id does not follow from name, type and key.
     #[error("the key id is {found}, but name and key give {computed}")]

@@ -74,10 +74,10 @@ pub enum PolicyRule {
     #[error("this public key is already listed")]
     DuplicateKey,
     /// An election's logs have one origin.
-    #[error("all log keys of an election are named after its origin")]
+    #[error("the log keys of an election have its origin as their name")]
     SecondOrigin,
     /// An authority's log key and cosigner key differ.
-    #[error("a log key is no cosigner key as well")]
+    #[error("a log key cannot also be a cosigner key")]
     SharedKey,
     /// A name and an id identify one key.
     #[error("another key has this name and key id")]

@@ -16,13 +16,13 @@ pub enum VerifyError {
     #[error(transparent)]
     Note(#[from] NoteError),
     /// No log of this origin has signed.
-    #[error("no log of the policy has signed for {origin}")]
+    #[error("no log key of the policy has signed for {origin}")]
     NoLog {
         /// The checkpoint's origin.
         origin: String,
     },
     /// Too few witnesses have cosigned.
-    #[error("{cosigned} of the policy's witnesses have cosigned, which is no quorum")]
+    #[error("{cosigned} of the policy's witnesses have cosigned, which does not reach the quorum")]
     NoQuorum {
         /// Witnesses that have cosigned.
         cosigned: usize,

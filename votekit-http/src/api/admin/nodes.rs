@@ -85,8 +85,8 @@ pub(crate) async fn retire_node(
     State(api): State<Arc<Api>>,
     PathText((law, node)): PathText<(String, String)>,
 ) -> Result<Json<ElectionView>, Problem> {
-    let node: NodeId = node.parse().map_err(|_| {
-        Problem::field("node", "16 hexadecimal digits: the list of nodes tells them")
-    })?;
+    let node: NodeId = node
+        .parse()
+        .map_err(|_| Problem::field("node", "16 hexadecimal digits, as in the list of nodes"))?;
     Ok(Json(api.node.retire_node(&law_id(&law)?, node).await?))
 }

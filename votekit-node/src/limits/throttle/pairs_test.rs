@@ -103,7 +103,7 @@ fn a_hint_that_is_overdue_counts_as_wrong_until_it_comes() {
 }
 
 #[test]
-fn a_hint_that_never_comes_is_counted_for_good() {
+fn a_missing_hint_stays_counted() {
     let mut pairs = pairs();
     let attempts: Vec<_> = (0..6).map(|number| turn(&mut pairs, number * 100)).collect();
     pairs.give_up_hints(Millis(60_499));

@@ -56,7 +56,7 @@ impl Connections {
             let mut client = connector.connect().await?;
             schema::prepare(&mut client, &connector.schema)
                 .await
-                .map_err(|fault| fault.told_at_opening(address))
+                .map_err(|fault| fault.map_open_error(address))
         };
         match tokio::time::timeout(OPENING_TIME, prepare).await {
             Ok(prepared) => prepared?,
@@ -111,8 +111,8 @@ impl Connector {
             address.parameters().iter().find(|(name, _)| !KNOWN.contains(&name.as_str()))
         {
             return Err(misconfigured(
-                format!("the address {address} has the parameter {name}, which is not known"),
-                "sslmode, schema, application_name, ca_file and password_file are",
+                format!("the address {address} has the unknown parameter {name}"),
+                "the parameters are sslmode, schema, application_name, ca_file and password_file",
             ));
         }
         let schema = schema::name(address)?;
@@ -140,9 +140,10 @@ impl Connector {
         if let Some(password) = address.password() {
             config.password(password);
         }
-        let told = address.clone();
-        let refused =
-            Box::new(move |error: &tokio_postgres::Error| schema::Fault::told(error, &told));
+        let for_errors = address.clone();
+        let refused = Box::new(move |error: &tokio_postgres::Error| {
+            schema::Fault::map_error(error, &for_errors)
+        });
         Ok(Self { config, tls, schema, address: address.to_string(), refused })
     }
 
@@ -203,7 +204,7 @@ impl Connector {
 pub(super) fn silent(address: &ServiceAddress) -> EngineError {
     misconfigured(
         format!("{address} did not answer within {} seconds", OPENING_TIME.as_secs()),
-        "check the host and the port, and that nothing between here and there drops connections",
+        "check the host and the port, and any firewall in between",
     )
 }
 
@@ -240,7 +241,7 @@ impl Session {
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, EngineError> {
         let rows = self.write_rows(sql, parameters).await?;
-        rows.into_iter().next().ok_or_else(|| corrupt(format!("nothing was answered to {sql:?}")))
+        rows.into_iter().next().ok_or_else(|| corrupt(format!("no row was returned by {sql:?}")))
     }
 
     /// Like [`Session::write`], for a statement that returns any number of rows.

@@ -43,7 +43,8 @@ pub(super) async fn leases(
     law_id: &ElectionId,
 ) -> Result<Vec<Lease>, EngineError> {
     let sql = "SELECT node, epoch, seconds FROM (
-        SELECT node, epoch, extract(epoch FROM lease_until - clock_timestamp())::double precision AS seconds
+        SELECT node, epoch,
+            extract(epoch FROM lease_until - clock_timestamp())::double precision AS seconds
         FROM epoch JOIN election ON id = election WHERE law_id = $1 AND lease_until IS NOT NULL
         ) AS each WHERE seconds > 0 ORDER BY node, epoch";
     let rows = session.read(sql, &[&law_id.as_str()]).await?;
@@ -68,7 +69,7 @@ pub(super) async fn clock(session: &mut Session) -> Result<UnixMillis, EngineErr
     let rows = session.read("SELECT unix_milliseconds() AS now", &[]).await?;
     let row = rows
         .first()
-        .ok_or_else(|| corrupt("function unix_milliseconds tells nothing".to_owned()))?;
+        .ok_or_else(|| corrupt("function unix_milliseconds returned no row".to_owned()))?;
     number(row, "now").map(UnixMillis)
 }
 
@@ -89,7 +90,8 @@ pub(super) async fn staged(
     let sql = "SELECT batch.id, digest, bytes, node, epoch, sequence, hints FROM batch JOIN (
         SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
             SELECT batch.id, octet_length(bytes) AS size FROM batch
-            WHERE election = (SELECT id FROM election WHERE law_id = $1) AND id > $2 AND bytes IS NOT NULL ORDER BY id LIMIT $3
+            WHERE election = (SELECT id FROM election WHERE law_id = $1)
+                AND id > $2 AND bytes IS NOT NULL ORDER BY id LIMIT $3
         ) AS next
     ) AS chosen ON chosen.id = batch.id WHERE before < $4::bigint ORDER BY batch.id";
     let rows = session
@@ -140,7 +142,10 @@ pub(super) async fn staged_through(
 /// The height of every log, and the last id staged for it.
 pub(super) async fn positions(session: &mut Session) -> Result<Vec<LogPosition>, EngineError> {
     let sql = "SELECT law_id, height,
-            coalesce((SELECT max(id) FROM batch WHERE batch.election = head.election AND bytes IS NOT NULL), 0) AS staged
+            coalesce((
+                SELECT max(id) FROM batch
+                WHERE batch.election = head.election AND bytes IS NOT NULL
+            ), 0) AS staged
         FROM head JOIN election ON id = election ORDER BY created";
     let position = |row: &Row| {
         Ok(LogPosition {
@@ -169,8 +174,11 @@ pub(super) async fn blocks(
 ) -> Result<Vec<StoredBlock>, EngineError> {
     let Some(from_height) = column(from_height) else { return Ok(Vec::new()) };
     let sql = "SELECT height, first_leaf, leaf_count FROM (
-        SELECT height, first_leaf, leaf_count, sum(size_bytes) OVER (ORDER BY height) - size_bytes AS before FROM (
-            SELECT * FROM block WHERE election = (SELECT id FROM election WHERE law_id = $1) AND height >= $2 ORDER BY height LIMIT $3
+        SELECT height, first_leaf, leaf_count,
+            sum(size_bytes) OVER (ORDER BY height) - size_bytes AS before
+        FROM (
+            SELECT * FROM block WHERE election = (SELECT id FROM election WHERE law_id = $1)
+                AND height >= $2 ORDER BY height LIMIT $3
         ) AS next
     ) AS summed WHERE before < $4::bigint ORDER BY height";
     let rows = session
@@ -218,10 +226,14 @@ async fn runs(
     end: u64,
 ) -> Result<Vec<LeafRun>, EngineError> {
     let (Some(start), Some(end)) = (column(start), column(end)) else { return Ok(Vec::new()) };
-    let sql = "SELECT first_leaf, leaf_count, digest, bytes FROM leaves, (SELECT id FROM election WHERE law_id = $1) AS wanted
-        WHERE election = wanted.id AND first_leaf < $3 AND first_leaf >= coalesce(
-            (SELECT first_leaf FROM leaves WHERE election = wanted.id AND first_leaf <= $2 ORDER BY first_leaf DESC LIMIT 1), 0)
-        AND EXISTS (SELECT FROM head WHERE election = wanted.id AND size >= $3) ORDER BY first_leaf";
+    let sql = "SELECT first_leaf, leaf_count, digest, bytes
+        FROM leaves, (SELECT id FROM election WHERE law_id = $1) AS wanted
+        WHERE election = wanted.id AND first_leaf < $3 AND first_leaf >= coalesce((
+            SELECT first_leaf FROM leaves WHERE election = wanted.id AND first_leaf <= $2
+            ORDER BY first_leaf DESC LIMIT 1
+        ), 0)
+        AND EXISTS (SELECT FROM head WHERE election = wanted.id AND size >= $3)
+        ORDER BY first_leaf";
     session.read(sql, &[&law_id.as_str(), &start, &end]).await?.iter().map(rows::leaf_run).collect()
 }
 
@@ -275,7 +287,7 @@ pub(super) async fn tile(
         || Digest::of(&hashes).as_bytes() != &fixed_bytes::<32>(row, "digest")?
     {
         return Err(corrupt(format!(
-            "table tile: tile {level}/{index} of {law_id} is not the one that was stored"
+            "table tile: tile {level}/{index} of {law_id} does not match its digest"
         )));
     }
     Ok(Some(hashes))

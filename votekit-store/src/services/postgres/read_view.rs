@@ -43,8 +43,8 @@ impl PostgresReadView {
     pub fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime =
-            runtime.map_err(|error| unavailable(format!("no thread to read with: {error}")))?;
+        let runtime = runtime
+            .map_err(|error| unavailable(format!("cannot start the reader thread: {error}")))?;
         let address = address.clone();
         let session = wait(&runtime, async move {
             tokio::time::timeout(OPENING_TIME, connect(&address))
@@ -127,7 +127,7 @@ fn wait<T: Send + 'static>(
     runtime.spawn(async move {
         let _ = reply.send(asked.await);
     });
-    answer.recv().unwrap_or_else(|_| Err(unavailable("the thread that reads ended")))
+    answer.recv().unwrap_or_else(|_| Err(unavailable("the reader thread ended")))
 }
 
 async fn connect(address: &ServiceAddress) -> Result<Session, EngineError> {
@@ -135,7 +135,7 @@ async fn connect(address: &ServiceAddress) -> Result<Session, EngineError> {
     let client = connector.connect().await?;
     schema::check(&client, &connector.schema)
         .await
-        .map_err(|fault| fault.told_at_opening(address))?;
+        .map_err(|fault| fault.map_open_error(address))?;
     // A long export is not a failure. The first read fixes the snapshot.
     let limits = format!(
         "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = 0",
@@ -145,7 +145,7 @@ async fn connect(address: &ServiceAddress) -> Result<Session, EngineError> {
         [&*limits, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT FROM staging"]
     {
         let done = client.batch_execute(command).await;
-        done.map_err(|error| schema::Fault::Postgres(error).told_at_opening(address))?;
+        done.map_err(|error| schema::Fault::Postgres(error).map_open_error(address))?;
     }
     Ok(Session::own(client, ANSWER_TIME))
 }

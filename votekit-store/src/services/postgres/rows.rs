@@ -28,7 +28,7 @@ pub(super) fn value<'row, T: FromSql<'row>>(row: &'row Row, name: &str) -> Resul
 pub(super) fn number<T: TryFrom<i64>>(row: &Row, name: &str) -> Result<T, EngineError> {
     let found: i64 = value(row, name)?;
     T::try_from(found)
-        .map_err(|_| corrupt(format!("column {name} holds {found}, which does not count anything")))
+        .map_err(|_| corrupt(format!("column {name} holds {found}, which is not a count")))
 }
 
 pub(super) fn fixed_bytes<const LENGTH: usize>(
@@ -61,10 +61,7 @@ pub(super) fn head(row: &Row) -> Result<Head, EngineError> {
     if head_digest(&head).as_bytes() == &fixed_bytes::<32>(row, "digest")? {
         return Ok(head);
     }
-    Err(corrupt(format!(
-        "table head: the head at {} leaves is not the one that was stored",
-        head.size
-    )))
+    Err(corrupt(format!("table head: the head at {} leaves does not match its digest", head.size)))
 }
 
 /// A stored run of leaves.
@@ -87,7 +84,7 @@ pub(super) fn leaf_run(row: &Row) -> Result<LeafRun, EngineError> {
         return Ok(run);
     }
     Err(corrupt(format!(
-        "table leaves: the run at leaf {} is not the one that was stored",
+        "table leaves: the run at leaf {} does not match its digest",
         run.first_leaf
     )))
 }
@@ -99,10 +96,7 @@ pub(super) fn staged(row: &Row, law: &ElectionId) -> Result<Staged, EngineError>
     let batch = Batch::parse(value(row, "bytes")?).map_err(|error| damage(error.to_string()))?;
     let stored = Digest::from_bytes(fixed_bytes(row, "digest")?);
     if batch.digest() != stored {
-        return Err(damage(format!(
-            "its bytes have digest {}, it was stored with {stored}",
-            batch.digest()
-        )));
+        return Err(damage(format!("its bytes have digest {}, expected {stored}", batch.digest())));
     }
     if batch.header().law_id != *law {
         return Err(damage(format!("it is a batch of {}", batch.header().law_id)));
@@ -117,6 +111,6 @@ pub(super) fn staged(row: &Row, law: &ElectionId) -> Result<Staged, EngineError>
     }
     let hints: Option<&[u8]> = value(row, "hints")?;
     let hints = hints::decode(hints.unwrap_or_default())
-        .map_err(|rule| damage(format!("its hints do not read: {rule}")))?;
+        .map_err(|rule| damage(format!("its hints cannot be decoded: {rule}")))?;
     Ok(Staged { id: StagingId(id), batch: Arc::new(batch), hints })
 }

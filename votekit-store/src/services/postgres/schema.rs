@@ -41,33 +41,37 @@ impl From<tokio_postgres::Error> for Fault {
 }
 
 impl Fault {
-    pub(super) fn told_at_opening(self, address: &ServiceAddress) -> EngineError {
+    pub(super) fn map_open_error(self, address: &ServiceAddress) -> EngineError {
         match self {
             Self::Engine(error) => error,
-            Self::Postgres(error) => Self::told(&error, address),
+            Self::Postgres(error) => Self::map_error(&error, address),
         }
     }
 
     /// The error of a failure while opening, with a hint on what to correct.
-    pub(super) fn told(error: &tokio_postgres::Error, address: &ServiceAddress) -> EngineError {
+    pub(super) fn map_error(
+        error: &tokio_postgres::Error,
+        address: &ServiceAddress,
+    ) -> EngineError {
         let reason = format!("{address}: {}", describe(error));
         let Some(answer) = error.as_db_error() else {
             let text = describe(error);
             return misconfigured(
                 reason,
                 if text.contains("TLS") {
-                    "check sslmode and ca_file: whether the server has TLS, who signed its certificate, which host it names"
+                    "check sslmode and ca_file: does the server offer TLS, which authority signed \
+                     its certificate, and for which host?"
                 } else if text.contains("password") || text.contains("authentication") {
                     "give the password with ?password_file="
                 } else {
-                    "check the host and the port, and that PostgreSQL runs there and may be reached from here"
+                    "check the host and the port, and that PostgreSQL runs there and is reachable"
                 },
             );
         };
         match answer.code().code() {
             "3D000" => misconfigured(
                 reason,
-                "check the name of the database behind the slash, or create it",
+                "check the name of the database after the slash, or create it",
             ),
             "28000" => misconfigured(
                 reason,
@@ -82,9 +86,7 @@ impl Fault {
             code if code.starts_with("28") => {
                 misconfigured(reason, "check the user and the password")
             }
-            _ => {
-                misconfigured(reason, "check the address, and what the server's log says about it")
-            }
+            _ => misconfigured(reason, "check the address, and the server's log"),
         }
     }
 }
@@ -100,8 +102,9 @@ pub(super) fn name(address: &ServiceAddress) -> Result<String, EngineError> {
         return Ok(name);
     }
     Err(misconfigured(
-        format!("schema={name} of {address} is no name for a schema of ours"),
-        "a name has 1 to 63 of a-z, 0-9 and _, begins with no digit, and not with pg_",
+        format!("schema={name} of {address} is not a valid schema name"),
+        "a schema name has 1 to 63 characters of a-z, 0-9 and _, and does not begin with a digit \
+         or pg_",
     ))
 }
 
@@ -123,14 +126,14 @@ pub(super) async fn check_server(client: &ClientWrapper) -> Result<(), Fault> {
         return Err(misconfigured(reason, "use a newer server").into());
     }
     if replica {
-        let hint = "give the address of the primary, or promote this server: nothing is ever decided from a replica";
+        let hint = "give the address of the primary, or promote this server";
         return Err(misconfigured("the server is a replica", hint).into());
     }
     for (setting, on) in [("fsync", fsync), ("full_page_writes", full_pages)] {
         if !on {
             let hint = format!("set {setting} = on in postgresql.conf, and restart the server");
             return Err(misconfigured(
-                format!("the server has {setting} = off, and may lose what it confirmed"),
+                format!("the server has {setting} = off and may lose confirmed writes"),
                 hint,
             )
             .into());
@@ -182,15 +185,15 @@ pub(super) async fn check(client: &ClientWrapper, schema: &str) -> Result<(), Fa
         version if version == MIGRATIONS.len() => Ok(()),
         0 => Err(misconfigured(
             format!("the schema {schema} holds no ledger"),
-            "check the database and ?schema=: a node makes the schema when it is started on it",
+            "check the database and ?schema=: a node creates the schema at its first start",
         )
         .into()),
         version => Err(misconfigured(
             format!(
-                "the ledger in schema {schema} has version {version}, this program reads {}",
+                "the ledger in schema {schema} has version {version}, expected {}",
                 MIGRATIONS.len()
             ),
-            "start a node of this version on it once: it brings the schema up to date",
+            "start a node of this version on it once to migrate the schema",
         )
         .into()),
     }
@@ -208,8 +211,8 @@ async fn identify(
     let (marked, relations): (bool, i64) = (row.try_get("marked")?, row.try_get("relations")?);
     let foreign = || {
         misconfigured(
-            format!("the schema {schema} holds other people's tables"),
-            "give ?schema= with a name of its own: it is made at the first start",
+            format!("the schema {schema} contains tables that are not votekit's"),
+            "give another name with ?schema=: the schema is created at the first start",
         )
     };
     if !marked {

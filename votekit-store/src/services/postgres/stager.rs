@@ -121,7 +121,7 @@ async fn write(
         (value(&row, "places")?, value(&row, "stored")?);
     if places.len() != group.len() || stored.len() != group.len() {
         return Err(corrupt(format!(
-            "function stage answers {} of {} batches",
+            "function stage returned {} rows for {} batches",
             places.len(),
             group.len()
         )));
@@ -139,7 +139,7 @@ fn judge(
     stored: &[u8],
 ) -> Result<StagingId, EngineError> {
     let damage =
-        || corrupt(format!("table batch: the row of batch {} does not read", batch.number()));
+        || corrupt(format!("table batch: the row of batch {} cannot be decoded", batch.number()));
     let stored = Digest::from_bytes(stored.try_into().map_err(|_| damage())?);
     if stored != offered {
         let law_id = batch.header().law_id.clone();

@@ -28,10 +28,7 @@ pub(super) fn connector(
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| {
-            misconfigured(
-                format!("TLS cannot be set up: {error}"),
-                "report this as a fault of votekit",
-            )
+            misconfigured(format!("cannot set up TLS: {error}"), "report this as a bug in votekit")
         })?
         .with_root_certificates(roots)
         .with_no_client_auth();
@@ -46,7 +43,10 @@ fn is_encrypted(address: &ServiceAddress) -> Result<bool, EngineError> {
         Some("verify-full") => Ok(true),
         Some("disable") if is_local => Ok(false),
         Some("disable") => Err(misconfigured(
-            format!("sslmode=disable of {address} leaves a connection to another machine in clear"),
+            format!(
+                "sslmode=disable of {address} would send passwords and votes to another machine \
+                 unencrypted"
+            ),
             "write sslmode=verify-full, with ca_file= unless the system trusts the authority",
         )),
         Some(mode) => Err(misconfigured(
@@ -81,7 +81,7 @@ fn authorities(ca_file: Option<&Path>) -> Result<RootCertStore, EngineError> {
         }
     }
     if roots.is_empty() {
-        Err(no_authority(ca_file, "there is no certificate in it"))
+        Err(no_authority(ca_file, "it contains no certificate"))
     } else {
         Ok(roots)
     }
@@ -93,7 +93,7 @@ fn no_authority(ca_file: Option<&Path>, rule: &str) -> EngineError {
         |path| format!("ca_file {}", path.display()),
     );
     misconfigured(
-        format!("{place} does not read: {rule}"),
+        format!("cannot read {place}: {rule}"),
         "give ?ca_file= with a PEM file of the authority that signed the server's certificate",
     )
 }

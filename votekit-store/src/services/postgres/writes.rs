@@ -132,7 +132,7 @@ impl<'commit> PreparedCommit<'commit> {
             "height" => Err(malformed(&law_id, "heights follow one another, from 1")),
             "unsealed" => Err(malformed(&law_id, "what is sealed stays sealed")),
             "unstaged" => Err(malformed(&law_id, "only what is staged is sealed")),
-            other => Err(corrupt(format!("function commit_block tells {other:?}"))),
+            other => Err(corrupt(format!("function commit_block returned {other:?}"))),
         }
     }
 }
@@ -218,7 +218,9 @@ pub(super) async fn fence(
     node: NodeId,
 ) -> Result<(), EngineError> {
     let sql = "WITH fenced AS (
-        UPDATE epoch SET fenced = true WHERE election = (SELECT id FROM election WHERE law_id = $1) AND node = $2 AND NOT fenced RETURNING 1
+        UPDATE epoch SET fenced = true
+        WHERE election = (SELECT id FROM election WHERE law_id = $1) AND node = $2 AND NOT fenced
+        RETURNING 1
     ) SELECT count(*) AS fenced FROM fenced";
     session.write(sql, &[&law_id.as_str(), &node.as_bytes().as_slice()]).await.map(|_| ())
 }
@@ -241,7 +243,8 @@ pub(super) async fn lead(
 /// The name stays: if the same holder leads again before another one, its term continues.
 pub(super) async fn resign(session: &mut Session, holder: &str) -> Result<(), EngineError> {
     let sql = "WITH resigned AS (
-        UPDATE leadership SET until = clock_timestamp() WHERE leader = $1 AND until > clock_timestamp() RETURNING 1
+        UPDATE leadership SET until = clock_timestamp()
+        WHERE leader = $1 AND until > clock_timestamp() RETURNING 1
     ) SELECT count(*) AS resigned FROM resigned";
     session.write(sql, &[&holder]).await.map(|_| ())
 }
@@ -267,7 +270,8 @@ pub(super) async fn add_review_note(
     }
     let at = column(note.at.0).ok_or_else(|| malformed(law_id, "a time is at most 2^63 - 1"))?;
     let sql = "WITH kept AS (
-        INSERT INTO review_note (election, request, at, by, text, digest) VALUES (election_number($1), $2, $3, $4, $5, $6)
+        INSERT INTO review_note (election, request, at, by, text, digest)
+        VALUES (election_number($1), $2, $3, $4, $5, $6)
         ON CONFLICT DO NOTHING RETURNING 1
     ) SELECT count(*) AS kept FROM kept";
     let request = note.request.as_bytes().as_slice();
@@ -301,7 +305,8 @@ pub(super) async fn purge_part(
 ) -> Result<u64, EngineError> {
     let sql = "WITH purged AS (
         UPDATE batch SET bytes = NULL, hints = NULL WHERE id IN (
-            SELECT id FROM batch WHERE election = (SELECT id FROM election WHERE law_id = $1) AND bytes IS NOT NULL ORDER BY id LIMIT $2
+            SELECT id FROM batch WHERE election = (SELECT id FROM election WHERE law_id = $1)
+                AND bytes IS NOT NULL ORDER BY id LIMIT $2
         ) RETURNING 1
     ) SELECT count(*) AS purged FROM purged";
     number(&session.write(sql, &[&law_id.as_str(), &PURGED_AT_ONCE]).await?, "purged")

@@ -69,7 +69,8 @@ pub(super) async fn settle(outbox: &Outbox) -> Result<(), EngineError> {
         Ok(outcome) => outcome?,
         Err(_) => {
             return Err(unavailable(format!(
-                "{} of {} validation queues were not worked through within {} s: is anybody validating and staging?",
+                "{} of {} validation queues were not drained within {} s: are nodes with the roles \
+                 validate and seal running?",
                 missing.len(),
                 names.validation.len(),
                 ANSWERS_MAX.as_secs()
@@ -176,13 +177,14 @@ async fn still_no_dead_letters(outbox: &Outbox, probe: &Probe) -> Result<(), Eng
     if undisturbed {
         Ok(())
     } else {
-        Err(unavailable("dead letters were sent on their way again meanwhile: to be asked again"))
+        Err(unavailable("dead letters were requeued meanwhile: retry"))
     }
 }
 
 fn put_aside(outbox: &Outbox) -> EngineError {
     unavailable(format!(
-        "undecided batches were put aside in {}: see votekit dead-letters list, and have them tried again with votekit dead-letters drive",
+        "undecided batches are in {}: list them with votekit dead-letters list, requeue them with \
+         votekit dead-letters drive",
         outbox.settings().names.dead_letters
     ))
 }

@@ -88,7 +88,7 @@ impl Link {
             session
         });
         let keeper = essential::spawn(
-            "the keeper of a connection to RabbitMQ",
+            "the connection task of RabbitMQ",
             keep_up(settings, purpose, first, state),
         );
         Self { view: LinkView(view), _keeper: EndsWithThis(keeper) }
@@ -105,7 +105,7 @@ impl LinkView {
         match &*self.0.borrow() {
             State::Up(session) => Ok(Arc::clone(session)),
             State::Away(reason) => Err(unavailable(reason.clone())),
-            State::Starting => Err(unavailable("the connection is being made")),
+            State::Starting => Err(unavailable("connecting")),
         }
     }
 
@@ -153,8 +153,8 @@ impl Session {
         let mut trouble = self.trouble.subscribe();
         loop {
             tokio::select! {
-                told = trouble.wait_for(Option::is_some) => {
-                    return told.ok().and_then(|told| told.clone()).unwrap_or_default();
+                reason = trouble.wait_for(Option::is_some) => {
+                    return reason.ok().and_then(|reason| reason.clone()).unwrap_or_default();
                 }
                 event = events.next() => match event {
                     // A soft error ends only a channel. The channel's user sees it too, and knows

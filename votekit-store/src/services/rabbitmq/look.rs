@@ -140,7 +140,8 @@ impl<'a> Look<'a> {
             Ok(Some(Err(error))) => Err(unavailable(error.to_string())),
             Ok(None) => Err(unavailable("the connection is lost")),
             Err(_) => Err(unavailable(format!(
-                "{} gives nothing out: somebody looks at the dead letters (votekit dead-letters, or a consumer of that queue)",
+                "{} delivers no messages: another consumer holds the dead letters (votekit \
+                 dead-letters, or a consumer of that queue)",
                 self.outbox.settings().names.dead_letters
             ))),
         }
@@ -149,7 +150,7 @@ impl<'a> Look<'a> {
 
 async fn put_probe(outbox: &Outbox) -> Result<Probe, EngineError> {
     let name = getrandom::u64()
-        .map_err(|error| unavailable(format!("the system gives no random numbers: {error}")))?;
+        .map_err(|error| unavailable(format!("the system returned no random numbers: {error}")))?;
     let name: ShortString = format!("probe {name:016x}").into();
     let properties = persistent(PROBE, "application/octet-stream")
         .with_message_id(name.clone())

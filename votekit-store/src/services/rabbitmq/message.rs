@@ -78,10 +78,10 @@ pub(super) fn write_labelled(batch: &Batch, hints: &Hints) -> Vec<u8> {
 /// Decodes a batch with its hints in front, or returns the broken rule.
 pub(super) fn read_labelled(bytes: &[u8]) -> Result<(Batch, Hints), String> {
     let rest = bytes.strip_prefix(MAGIC).ok_or("it does not start with VKLABEL1")?;
-    let (count, mut rest) = rest.split_first_chunk().ok_or("it ends before the hints")?;
+    let (count, mut rest) = rest.split_first_chunk().ok_or("it is truncated before the hints")?;
     let count = u32::from_be_bytes(*count) as usize;
     if count > Batch::COUNT_MAX {
-        return Err(format!("{count} hints are announced"));
+        return Err(format!("it announces {count} hints"));
     }
     let mut hints = Hints::with_capacity(count);
     for _ in 0..count {
@@ -89,7 +89,7 @@ pub(super) fn read_labelled(bytes: &[u8]) -> Result<(Batch, Hints), String> {
     }
     let batch = read_batch(rest)?;
     if count != 0 && count != batch.count() {
-        return Err(format!("{count} hints stand before {} envelopes", batch.count()));
+        return Err(format!("it has {count} hints for {} envelopes", batch.count()));
     }
     Ok((batch, hints))
 }

@@ -59,14 +59,14 @@ fn hints_travel_and_only_their_own_form_is_read() {
 fn hints_that_say_nothing_are_refused() {
     let batch = batch(2);
     let with = |hints: &[u8]| [MAGIC.as_slice(), hints, batch.as_bytes()].concat();
-    for (hints, told) in [
-        (&[0, 0, 0, 1, 0][..], "1 hints stand before 2 envelopes"),
-        (&[0, 0, 0, 2, 0, 9], "no hint 9"),
-        (&[0, 0, 0, 2, 0, 3, 0, 0, 0, 1], "attempt 1"),
-        (&[0xff, 0xff, 0xff, 0xff], "announced"),
+    for (hints, reason) in [
+        (&[0, 0, 0, 1, 0][..], "it has 1 hints for 2 envelopes"),
+        (&[0, 0, 0, 2, 0, 9], "unknown hint 9"),
+        (&[0, 0, 0, 2, 0, 3, 0, 0, 0, 1], "attempt number 1"),
+        (&[0xff, 0xff, 0xff, 0xff], "announces"),
     ] {
-        let error = read_labelled(&with(hints)).expect_err(told);
-        assert!(error.contains(told), "{error}");
+        let error = read_labelled(&with(hints)).expect_err(reason);
+        assert!(error.contains(reason), "{error}");
     }
     assert!(read_labelled(batch.as_bytes()).is_err());
 }

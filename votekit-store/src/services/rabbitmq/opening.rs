@@ -49,10 +49,10 @@ pub(super) async fn open(
     match standing {
         CredentialStatus::Absent if if_absent == IfAbsent::Refuse => Err(misconfigured(
             format!(
-                "{address}: no ballot box of this prefix is there: {} is missing",
+                "{address}: no ballot box with this prefix: {} is missing",
                 settings.names.dead_letters
             ),
-            "give the address that the nodes have, with its virtual host, ?prefix= and ?queues=",
+            "give the same address as the nodes, with its virtual host, ?prefix= and ?queues=",
         )),
         CredentialStatus::TooMany(queue) => Err(misconfigured(
             format!(
@@ -62,10 +62,12 @@ pub(super) async fn open(
         )),
         CredentialStatus::TooFew(queue) => Err(misconfigured(
             format!(
-                "{address}: there are fewer than {queues} validation queues, {queue} is missing: nobody would read what is put there"
+                "{address}: there are fewer than {queues} validation queues, {queue} is missing \
+                 and would have no consumer"
             ),
             format!(
-                "give every process the same ?queues=N; to have more than there are, stop them all and delete {} once it is empty",
+                "give every process the same ?queues=N; to add queues, stop all processes and \
+                 delete {} once it is empty",
                 settings.names.dead_letters
             ),
         )),

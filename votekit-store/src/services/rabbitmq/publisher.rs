@@ -86,7 +86,7 @@ impl Outbox {
         };
         if session.connection.status().blocked() {
             return Err(unavailable(
-                "the broker is short of memory or disk, and takes no messages",
+                "the broker is short of memory or disk and accepts no messages",
             ));
         }
         if !channel.status().connected() || session.is_over() {
@@ -111,9 +111,12 @@ impl Outbox {
                 // A blocked broker reports it and recovers by itself; a silent one needs a new
                 // connection.
                 if !session.connection.status().blocked() {
-                    session.give_up("no confirm came in time");
+                    session.give_up("no publisher confirm in time");
                 }
-                Err(outcome_unknown(format!("no confirm within {} s", CONFIRM_MAX.as_secs())))
+                Err(outcome_unknown(format!(
+                    "no publisher confirm within {} s",
+                    CONFIRM_MAX.as_secs()
+                )))
             }
         }
     }
@@ -124,7 +127,7 @@ impl Outbox {
         let publishers = session.publishers(&self.settings).await?;
         if session.connection.status().blocked() {
             return Err(unavailable(
-                "the broker is short of memory or disk, and takes no messages",
+                "the broker is short of memory or disk and accepts no messages",
             ));
         }
         let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
@@ -158,17 +161,17 @@ fn judge(
             // The next connection declares everything again.
             session.give_up(format!("the queue {queue} is missing"));
             if returned.properties.message_id() == message_id {
-                Err(unavailable(format!("the queue {queue} is missing: the message came back")))
+                Err(unavailable(format!("the queue {queue} is missing: the message was returned")))
             } else {
                 Err(outcome_unknown(format!(
-                    "the queue {queue} is missing: another message came back"
+                    "the queue {queue} is missing: another message was returned"
                 )))
             }
         }
         Confirmation::Nack(_) => Err(outcome_unknown("the broker did not store the message")),
         Confirmation::NotRequested => {
-            session.give_up("confirms are off");
-            Err(outcome_unknown("the broker confirms nothing on this channel"))
+            session.give_up("publisher confirms are off");
+            Err(outcome_unknown("publisher confirms are not enabled on this channel"))
         }
     }
 }

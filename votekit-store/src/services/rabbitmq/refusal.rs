@@ -16,7 +16,7 @@ pub(super) fn explain(settings: &Settings, error: &lapin::Error) -> EngineError 
             let text = refusal.get_message().to_string();
             match refusal.get_id() {
                 403 if text.contains("access to") => misconfigured(
-                    format!("{shown}: the user {user} may not set up what is needed ({text})"),
+                    format!("{shown}: the user {user} lacks permissions ({text})"),
                     format!(
                         "rabbitmqctl set_permissions -p {} {user} {}",
                         settings.uri.vhost,
@@ -25,24 +25,28 @@ pub(super) fn explain(settings: &Settings, error: &lapin::Error) -> EngineError 
                 ),
                 403 => misconfigured(
                     format!("{shown}: the broker refuses the user {user} or the password"),
-                    "see rabbitmqctl list_users, and give the password with ?password_file=FILE; the user guest may come from the broker's own machine alone",
+                    "see rabbitmqctl list_users, and give the password with ?password_file=FILE; \
+                     the user guest can connect from the broker's own machine only",
                 ),
                 530 => misconfigured(
                     format!(
-                        "{shown}: the virtual host {} is not there, or not for the user {user}",
+                        "{shown}: the virtual host {} does not exist, or the user {user} has no \
+                         access to it",
                         settings.uri.vhost
                     ),
-                    "the part behind the slash names it: see rabbitmqctl list_vhosts and list_permissions",
+                    "the part after the slash names it: see rabbitmqctl list_vhosts and \
+                     list_permissions",
                 ),
                 406 => misconfigured(
                     format!(
                         "{shown}: a queue or an exchange of this name was declared with other arguments ({text})"
                     ),
-                    "another program or another version made it: give this ballot box names of its own with ?prefix=NAME, or delete the queue once it is empty",
+                    "another program or version declared it: choose another ?prefix=NAME, or \
+                     delete the queue once it is empty",
                 ),
                 _ => misconfigured(
-                    format!("{shown}: the broker refuses ({text})"),
-                    "see the log of the broker",
+                    format!("{shown}: refused by the broker ({text})"),
+                    "see the broker's log",
                 ),
             }
         }
@@ -50,17 +54,19 @@ pub(super) fn explain(settings: &Settings, error: &lapin::Error) -> EngineError 
             if error.kind() == std::io::ErrorKind::InvalidData || is_tls(error) =>
         {
             misconfigured(
-                format!("{shown}: no TLS could be agreed on ({error})"),
-                "is it a port for TLS (usually 5671), does ?ca_file=FILE name the authority of its certificate, and does that name the host?",
+                format!("{shown}: the TLS handshake failed ({error})"),
+                "is it a TLS port (usually 5671), does ?ca_file=FILE name the authority of its \
+                 certificate, and is the certificate for this host?",
             )
         }
         ErrorKind::IOError(error) if tls => misconfigured(
-            format!("{shown}: nobody answers in TLS ({error})"),
-            "check host and port, and that RabbitMQ runs there with TLS; amqp:// is without TLS",
+            format!("{shown}: no answer over TLS ({error})"),
+            "check host and port, and that RabbitMQ runs there with TLS; amqp:// connects without \
+             TLS",
         ),
         _ => misconfigured(
-            format!("{shown}: nobody answers ({error})"),
-            "check host and port, and that RabbitMQ runs there; a port for TLS wants amqps://",
+            format!("{shown}: cannot connect ({error})"),
+            "check host and port, and that RabbitMQ runs there; a TLS port requires amqps://",
         ),
     }
 }

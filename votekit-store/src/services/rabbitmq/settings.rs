@@ -45,7 +45,8 @@ impl Settings {
                     return Err(fault(
                         "the prefix is not 1 to 100 letters, digits, dots, hyphens and underscores"
                             .to_owned(),
-                        "a prefix keeps installations apart that share a broker, such as ?prefix=test",
+                        "a prefix separates installations that share a broker, such as \
+                         ?prefix=test",
                     ));
                 }
                 "queues" => {
@@ -55,15 +56,15 @@ impl Settings {
                         .filter(|queues| (1..=QUEUES_MAX).contains(queues))
                         .ok_or_else(|| {
                             fault(
-                                format!("queues is no number from 1 to {QUEUES_MAX}"),
-                                "leave it out for 4, such as ?queues=8",
+                                format!("queues is not a number from 1 to {QUEUES_MAX}"),
+                                "give a number, such as ?queues=8, or omit it for 4",
                             )
                         })?;
                 }
                 _ => {
                     return Err(fault(
-                        format!("there is no parameter {name}"),
-                        "a ballot box knows prefix, queues, password_file and ca_file",
+                        format!("unknown parameter {name}"),
+                        "the parameters are prefix, queues, password_file and ca_file",
                     ));
                 }
             }
@@ -72,14 +73,14 @@ impl Settings {
             None => None,
             Some(_) if !address.is_tls() => {
                 return Err(fault(
-                    "a ca_file is given, and amqp:// is without TLS".to_owned(),
-                    "write amqps://, or leave ca_file out",
+                    "ca_file requires TLS, and amqp:// connects without TLS".to_owned(),
+                    "use amqps://, or omit ca_file",
                 ));
             }
             Some(path) => Some(std::fs::read(path).map_err(|error| {
                 fault(
-                    format!("ca_file {} does not read ({error})", path.display()),
-                    "name a PEM file of the authorities to be trusted",
+                    format!("cannot read ca_file {} ({error})", path.display()),
+                    "name a PEM file with the certificates of the trusted authorities",
                 )
             })?),
         };

@@ -155,7 +155,7 @@ impl Stage {
             intray: self.intray.clone(),
         };
         let mut view = link.view();
-        let task = essential::spawn("the consumer of RabbitMQ's queues", async move {
+        let task = essential::spawn("the RabbitMQ consumer", async move {
             let consumption = Arc::new(consumption);
             while let Some(session) = view.up().await {
                 consumption.consume(&session).await;
@@ -284,12 +284,12 @@ impl Consumption {
             reason,
             "message without a readable batch refused"
         );
-        let reason = format!("a message in {queue} is no batch: {reason}");
-        let told = until_definite("refuse_message", || async {
+        let reason = format!("a message in {queue} is not a batch: {reason}");
+        let refusal = until_definite("refuse_message", || async {
             let (properties, note) = review::unreadable(bytes, &reason);
             self.outbox.publish(Destination::Review, properties, &note).await
         });
-        if told.await.is_ok() {
+        if refusal.await.is_ok() {
             receipt.let_go().await;
         }
     }

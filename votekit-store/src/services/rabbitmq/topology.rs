@@ -206,10 +206,10 @@ async fn is_missing(connection: &Connection, queue: &ShortString) -> lapin::Resu
     let channel = connection.create_channel().await?;
     match count(&channel, queue).await {
         Ok(_) => channel.close(200, "asked".into()).await.map(|()| false),
-        Err(error) if matches!(error.kind(), ErrorKind::ProtocolError(told) if told.get_id() == 404) => {
-            Ok(true)
-        }
-        Err(error) => Err(error),
+        Err(error) => match error.kind() {
+            ErrorKind::ProtocolError(answer) if answer.get_id() == 404 => Ok(true),
+            _ => Err(error),
+        },
     }
 }
 

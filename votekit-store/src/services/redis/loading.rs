@@ -65,9 +65,11 @@ impl RedisRegistry {
                 return Err(EngineError::Misconfigured {
                     engine: ENGINE,
                     reason: format!(
-                        "of {law_id} {found} credentials are there, and this roll has {count}: another was begun before it"
+                        "{found} credentials of {law_id} are loaded, this roll has {count}: the \
+                         load of another roll was begun before"
                     ),
-                    hint: "load into another ?prefix=NAME, or once its election has the roll run `votekit registry rebuild`"
+                    hint: "load into another ?prefix=NAME, or run `votekit registry rebuild` once \
+                           the election has the roll"
                         .to_owned(),
                 });
             }
@@ -114,7 +116,8 @@ impl RedisRegistry {
             return Err(EngineError::Unavailable {
                 engine: ENGINE,
                 reason: format!(
-                    "of {count} credentials of {law_id} {} are there: Redis lost some, rebuild again",
+                    "{count} credentials of {law_id} were written, {} found: Redis lost some, run \
+                     the rebuild again",
                     found.credentials
                 ),
             });
@@ -276,7 +279,7 @@ impl Inner {
             // Every loader writes the metadata before the first credential, and never removes it.
             // It is read again, since a load may have begun between the two reads.
             let lost = fields > 0 && self.read_meta(law_id).await?.is_none();
-            return if lost { Err(part_is_gone(law_id, "what was said")) } else { Ok(()) };
+            return if lost { Err(part_is_gone(law_id, "its description")) } else { Ok(()) };
         };
         if let Some(origin) = origin {
             meta.refuse_other(law_id, origin)?;
@@ -349,7 +352,8 @@ fn refuse_fewer(law_id: &ElectionId, found: u64, wanted: u64) -> Result<(), Engi
     Err(EngineError::Unavailable {
         engine: ENGINE,
         reason: format!(
-            "of {wanted} credentials of {law_id} {found} are there: Redis lost some, load again"
+            "{wanted} credentials of {law_id} were written, {found} found: Redis lost some, run \
+             the load again"
         ),
     })
 }

@@ -31,18 +31,21 @@ impl Inner {
         if self.away.load(Ordering::Relaxed) {
             return Err(EngineError::Unavailable {
                 engine: ENGINE,
-                reason: "it was away a moment ago".to_owned(),
+                reason: "it was unavailable a moment ago".to_owned(),
             });
         }
         let meta = self.loaded(law_id).await?;
-        if let Some(told) = self.try_mark(law_id, &meta, marks).await? {
-            return Ok(told);
+        if let Some(hints) = self.try_mark(law_id, &meta, marks).await? {
+            return Ok(hints);
         }
         // The election may have been rebuilt with other buckets.
         let meta = self.loaded_now(law_id).await?;
         self.try_mark(law_id, &meta, marks).await?.ok_or_else(|| EngineError::Unavailable {
             engine: ENGINE,
-            reason: format!("part of {law_id} is gone: see `votekit registry check` and `votekit registry rebuild`"),
+            reason: format!(
+                "part of {law_id} is missing: see `votekit registry check` and `votekit registry \
+                 rebuild`"
+            ),
         })
     }
 
@@ -83,7 +86,7 @@ impl Inner {
             return;
         }
         let inner = Arc::downgrade(self);
-        essential::spawn("the watch of Redis", async move {
+        essential::spawn("the health check of Redis", async move {
             let mut backoff = Backoff::new();
             while let Some(inner) = Weak::upgrade(&inner) {
                 if inner.server.on_each(&redis::cmd("PING"), PATIENCE).await.is_ok() {

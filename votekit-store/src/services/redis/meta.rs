@@ -40,16 +40,20 @@ impl LawMeta {
     ) -> Result<(), EngineError> {
         self.refuse_other_scheme(law_id, origin)?;
         match self.begun {
-            Some(begun) if !self.ready && begun != origin.manifest => Err(EngineError::Misconfigured {
-                engine: ENGINE,
-                reason: format!(
-                    "a load of {law_id} from manifest {begun} was begun and did not come to its end, and this roll is of manifest {}",
-                    origin.manifest
-                ),
-                hint: "run that load again; to begin anew give another ?prefix=NAME, or once its election has the roll run \
-                       `votekit registry rebuild`"
-                    .to_owned(),
-            }),
+            Some(begun) if !self.ready && begun != origin.manifest => {
+                Err(EngineError::Misconfigured {
+                    engine: ENGINE,
+                    reason: format!(
+                        "the load of {law_id} from manifest {begun} is unfinished, and this roll \
+                         has manifest {}",
+                        origin.manifest
+                    ),
+                    hint:
+                        "run that load again; to start over, choose another ?prefix=NAME, or run \
+                         `votekit registry rebuild` once the election has the roll"
+                            .to_owned(),
+                })
+            }
             _ => Ok(()),
         }
     }
@@ -66,8 +70,9 @@ impl LawMeta {
                     "it holds {law_id} under another pepper or hash scheme ({scheme}) than this roll ({})",
                     origin.scheme_word()
                 ),
-                hint: "is it the right registry, and the right roll? Installations that share one differ by ?prefix=NAME; \
-                       `votekit registry rebuild` makes it what the ledger says"
+                hint: "are the registry and the roll the right ones? Installations that share one \
+                       differ by ?prefix=NAME; `votekit registry rebuild` restores it from the \
+                       ledger"
                     .to_owned(),
             }),
             _ => Ok(()),
@@ -177,7 +182,7 @@ impl Inner {
             ]);
         }
         self.server.run(&begun, Effect::Writes, QUESTION_PATIENCE).await?;
-        self.read_meta(law_id).await?.ok_or_else(|| damaged("what was just written is gone"))
+        self.read_meta(law_id).await?.ok_or_else(|| damaged("an entry just written is missing"))
     }
 
     /// Records that an election is loaded, and from what.
@@ -224,13 +229,15 @@ fn read(law_id: &ElectionId, fields: Value) -> Result<Option<LawMeta>, EngineErr
             bits,
         })
     };
-    parsed().map(Some).ok_or_else(|| damaged(&format!("what is said about {law_id} does not read")))
+    parsed()
+        .map(Some)
+        .ok_or_else(|| damaged(&format!("the description of {law_id} cannot be decoded")))
 }
 
 fn not_loaded(law_id: &ElectionId, begun: bool) -> EngineError {
     let reason = if begun {
         format!(
-            "the roll of {law_id} is not loaded to its end: run `votekit load --registry` again"
+            "the load of the roll of {law_id} is unfinished: run `votekit load --registry` again"
         )
     } else {
         format!(
@@ -244,8 +251,12 @@ fn not_loaded(law_id: &ElectionId, begun: bool) -> EngineError {
 pub(super) fn part_is_gone(law_id: &ElectionId, what: &str) -> EngineError {
     EngineError::Misconfigured {
         engine: ENGINE,
-        reason: format!("{what} of {law_id} is gone: loading again would count who has voted as unused"),
-        hint: "`votekit registry rebuild` brings it back from the ledger, with every vote; `votekit registry check` tells what is gone"
+        reason: format!(
+            "{what} of {law_id} is missing: loading again would reset the marks of electors who \
+             have voted"
+        ),
+        hint: "`votekit registry rebuild` restores it from the ledger, with every vote; `votekit \
+               registry check` lists what is missing"
             .to_owned(),
     }
 }

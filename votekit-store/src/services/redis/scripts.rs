@@ -58,7 +58,11 @@ return 1
 const MOVE: &str = "
 local used = redis.call('HGET', KEYS[1], ARGV[1]) or '-'
 if used ~= ARGV[2] then return 0 end
-if ARGV[3] == '-' then redis.call('HDEL', KEYS[1], ARGV[1]) else redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) end
+if ARGV[3] == '-' then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+else
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+end
 return 1
 ";
 
@@ -69,7 +73,11 @@ local uses = redis.call('HVALS', KEYS[1])
 if #uses == 0 then return {-1, 0, 0} end
 local unused, revoked = 0, 0
 for place = 1, #uses do
-  if uses[place] == '0' then unused = unused + 1 elseif uses[place] == '-1' then revoked = revoked + 1 end
+  if uses[place] == '0' then
+    unused = unused + 1
+  elseif uses[place] == '-1' then
+    revoked = revoked + 1
+  end
 end
 return {#uses - 1, #uses - 1 - unused - revoked, revoked}
 ";

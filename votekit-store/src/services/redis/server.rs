@@ -24,7 +24,8 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Hint for a user with insufficient rights.
-const RIGHTS_HINT: &str = "the chapter 'The registry on Redis' of docs/operations.md has the ACL line with every right that is needed";
+const RIGHTS_HINT: &str = "the chapter 'The registry on Redis' of docs/operations.md has the ACL \
+                           line with every required right";
 
 /// A command, and the key that determines its server.
 #[derive(Debug, Clone)]
@@ -246,7 +247,10 @@ impl Way<'_> {
 /// again. The first error is returned for all.
 async fn with_scripts(commands: &[&Cmd], way: Way<'_>) -> RedisResult<Vec<Value>> {
     let mut values = way.send(pipeline(commands)).await?;
-    let unknown = |value: &Value| matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript));
+    let unknown = |value: &Value| match value {
+        Value::ServerError(error) => error.kind() == Some(ServerErrorKind::NoScript),
+        _ => false,
+    };
     if values.iter().any(unknown) {
         let scripts = SCRIPTS.load();
         let all: Vec<&Cmd> = scripts.iter().chain(commands.iter().copied()).collect();
@@ -258,7 +262,7 @@ async fn with_scripts(commands: &[&Cmd], way: Way<'_>) -> RedisResult<Vec<Value>
     if values.len() != commands.len() {
         return Err(RedisError::from((
             ErrorKind::Client,
-            "the server gave another number of answers than it was asked",
+            "the server returned another number of answers than requests",
         )));
     }
     values.into_iter().map(Value::extract_error).collect()
@@ -306,11 +310,13 @@ fn refusal_hint(error: &RedisError) -> Option<&'static str> {
     let in_script = |text: &str| error.to_string().contains(text);
     match error.code() {
         Some("OOM") => Some(
-            "the server is at its maxmemory: set it higher, or add masters, then run the command again",
+            "the server has reached maxmemory: raise it, or add masters, then run the command \
+             again",
         ),
         Some("NOPERM") => Some(RIGHTS_HINT),
         Some("MISCONF") => Some(
-            "the server cannot save to its disk: its log says why. Make room, then run the command again",
+            "the server cannot save to its disk: see its log, free space, then run the command \
+             again",
         ),
         // The user may run scripts, but not the commands in them.
         _ if in_script("can't run this command") => Some(RIGHTS_HINT),

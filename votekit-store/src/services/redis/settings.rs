@@ -57,20 +57,24 @@ impl RedisRegistry {
         let share = electors.div_ceil((masters.len() as u64).max(1));
         let replicas = server.on_replicas(&redis::cmd("INFO"), QUESTION_PATIENCE).await;
         let (answered, silent): (Vec<_>, Vec<_>) =
-            replicas.into_iter().partition(|(_, told)| told.is_ok());
-        for (server, told) in masters
+            replicas.into_iter().partition(|(_, answer)| answer.is_ok());
+        for (server, answer) in masters
             .into_iter()
-            .chain(answered.into_iter().filter_map(|(server, told)| Some((server, told.ok()?))))
+            .chain(answered.into_iter().filter_map(|(server, answer)| Some((server, answer.ok()?))))
         {
-            let told = redis::from_redis_value::<String>(told).unwrap_or_default();
-            for (severity, text) in
-                [eviction(&told), persistence(&told), room(&told, share)].into_iter().flatten()
+            let answer = redis::from_redis_value::<String>(answer).unwrap_or_default();
+            for (severity, text) in [eviction(&answer), persistence(&answer), room(&answer, share)]
+                .into_iter()
+                .flatten()
             {
                 findings.push(Finding { server: server.clone(), severity, text });
             }
         }
         for (server, _) in silent {
-            let text = "does not answer: it could not take over from its master, and its settings were not looked at".to_owned();
+            let text =
+                "does not answer: it could not take over from its master; its settings were \
+                        not checked"
+                    .to_owned();
             findings.push(Finding { server, severity: Severity::Warning, text });
         }
         let mut command = redis::cmd("CONFIG");
@@ -78,17 +82,24 @@ impl RedisRegistry {
         match server.on_each(&command, QUESTION_PATIENCE).await {
             Ok(answers) => {
                 let replicas = server.on_replicas(&command, QUESTION_PATIENCE).await;
-                let replicas = replicas.into_iter().filter_map(|(server, told)| Some((server, told.ok()?)));
-                for (server, told) in answers.into_iter().chain(replicas) {
-                    let told: HashMap<String, String> = read(told);
-                    findings.extend(packed(&told).map(|(severity, text)| Finding { server: server.clone(), severity, text }));
+                let replicas = replicas
+                    .into_iter()
+                    .filter_map(|(server, answer)| Some((server, answer.ok()?)));
+                for (server, answer) in answers.into_iter().chain(replicas) {
+                    let answer: HashMap<String, String> = read(answer);
+                    findings.extend(packed(&answer).map(|(severity, text)| Finding {
+                        server: server.clone(),
+                        severity,
+                        text,
+                    }));
                 }
             }
             Err(error) => findings.push(Finding {
                 server: "every server".to_owned(),
                 severity: Severity::Warning,
                 text: format!(
-                    "does not tell its settings ({error}): see that hash-max-listpack-entries is at least {PACKED_ENTRIES_MIN}"
+                    "does not return its settings ({error}): make sure that \
+                     hash-max-listpack-entries is at least {PACKED_ENTRIES_MIN}"
                 ),
             }),
         }
@@ -118,49 +129,53 @@ pub fn refuse(findings: &[Finding]) -> Result<(), EngineError> {
     })
 }
 
-fn read(told: Value) -> HashMap<String, String> {
-    redis::from_redis_value(told).unwrap_or_default()
+fn read(answer: Value) -> HashMap<String, String> {
+    redis::from_redis_value(answer).unwrap_or_default()
 }
 
-fn field<'a>(told: &'a str, name: &str) -> Option<&'a str> {
-    told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_end)
+fn field<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_end)
 }
 
-fn eviction(told: &str) -> Option<(Severity, String)> {
-    let policy = field(told, "maxmemory_policy")?;
+fn eviction(answer: &str) -> Option<(Severity, String)> {
+    let policy = field(answer, "maxmemory_policy")?;
     (policy != "noeviction").then(|| {
-        let text =
-            format!("maxmemory-policy is {policy}: it would throw electors away when memory is short. Set it to noeviction");
-        (Severity::Refusal, text)
-    })
-}
-
-fn persistence(told: &str) -> Option<(Severity, String)> {
-    let off = field(told, "aof_enabled") == Some("0");
-    off.then(|| {
-        let text = "appendonly is off: after a restart this server has forgotten marks, or everything. Set it to yes".to_owned();
-        (Severity::Warning, text)
-    })
-}
-
-/// A finding if a server lacks memory for its share of the electors.
-fn room(told: &str, share: u64) -> Option<(Severity, String)> {
-    let most: u64 = field(told, "maxmemory")?.parse().ok()?;
-    let wanted = share * ELECTOR_BYTES;
-    (most != 0 && most < wanted).then(|| {
         let text = format!(
-            "maxmemory is {most} bytes: its {share} electors take {wanted} once they have voted, and further attempts and Redis itself \
-             are not counted in that. Set it higher, or add masters"
+            "maxmemory-policy is {policy}, which evicts electors when memory is short: set it to \
+             noeviction"
         );
         (Severity::Refusal, text)
     })
 }
 
-fn packed(told: &HashMap<String, String>) -> impl Iterator<Item = (Severity, String)> {
-    let check = |name: &str, least: u64| {
-        let found: u64 = told.get(name)?.parse().ok()?;
+fn persistence(answer: &str) -> Option<(Severity, String)> {
+    let off = field(answer, "aof_enabled") == Some("0");
+    off.then(|| {
+        let text =
+            "appendonly is off: a restart loses marks, or all data: set it to yes".to_owned();
+        (Severity::Warning, text)
+    })
+}
+
+/// A finding if a server lacks memory for its share of the electors.
+fn room(answer: &str, share: u64) -> Option<(Severity, String)> {
+    let most: u64 = field(answer, "maxmemory")?.parse().ok()?;
+    let wanted = share * ELECTOR_BYTES;
+    (most != 0 && most < wanted).then(|| {
         let text = format!(
-            "{name} is {found}: electors would take about three times the memory. Set it to {least} or more"
+            "maxmemory is {most} bytes: its {share} electors need {wanted} once they have voted, \
+             without further attempts and Redis itself: raise it, or add masters"
+        );
+        (Severity::Refusal, text)
+    })
+}
+
+fn packed(answer: &HashMap<String, String>) -> impl Iterator<Item = (Severity, String)> {
+    let check = |name: &str, least: u64| {
+        let found: u64 = answer.get(name)?.parse().ok()?;
+        let text = format!(
+            "{name} is {found}: electors would take about three times the memory: set it to \
+             {least} or more"
         );
         (found < least).then_some((Severity::Refusal, text))
     };
@@ -191,7 +206,7 @@ mod tests {
         assert_eq!(room("maxmemory:28000\r\nmaxmemory_policy:noeviction\r\n", 1000), None);
         let (severity, text) = room("maxmemory:27999\r\n", 1000).expect("too little");
         assert!(
-            severity == Severity::Refusal && text.contains("1000 electors take 28000"),
+            severity == Severity::Refusal && text.contains("1000 electors need 28000"),
             "{text}"
         );
         let settings = |entries: &str, value: &str| {

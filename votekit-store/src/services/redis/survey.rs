@@ -64,7 +64,7 @@ impl fmt::Display for Difference {
             Self::NotRevoked => "revoked by the log, not in the registry",
             Self::Revoked => "revoked in the registry, not by the log",
             Self::Unmarked => "voted in the log, unmarked in the registry",
-            Self::OtherRequest => "first used by another request than the log says",
+            Self::OtherRequest => "first used by another request than in the log",
             Self::AheadOfTheLog => "marked in the registry, without a vote in the log",
         })
     }

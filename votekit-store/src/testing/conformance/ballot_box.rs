@@ -296,7 +296,9 @@ async fn what_is_forwarded_and_not_acknowledged_is_collected_again_after_a_resta
     while !uncollected.is_empty() {
         // An engine may deliver the batches for validation again.
         tokio::select! {
-            delivery = next(&*roles.ballot_box) => roles.ballot_box.forward(&delivery?, &Hints::new()).await?,
+            delivery = next(&*roles.ballot_box) => {
+                roles.ballot_box.forward(&delivery?, &Hints::new()).await?;
+            }
             validated = next_validated(&*roles.ballot_box) => {
                 let validated = validated?;
                 uncollected.remove(&validated.batch.digest());

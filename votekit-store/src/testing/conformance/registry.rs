@@ -10,7 +10,7 @@ use crate::Hint::{Accepted, Duplicate, Revoked, Unknown};
 use crate::{EngineError, FirstUse, Hint, KnownElectors, Mark, Registry};
 
 pub(super) const CASES: &[Case] = &[
-    exact_case!(without_a_roll_every_credential_is_unknown_or_nothing_is_told),
+    exact_case!(without_a_roll_every_credential_is_unknown_or_marking_fails),
     case!(a_credential_that_is_on_no_roll_is_unknown),
     case!(the_first_request_is_expected_to_be_accepted),
     case!(the_first_request_again_is_the_first_still),
@@ -26,10 +26,10 @@ pub(super) const CASES: &[Case] = &[
     case!(a_spent_credential_is_neither_revoked_nor_replaced),
     case!(an_elector_is_readmitted_once_revoked),
     case!(a_revoked_credential_comes_back_when_it_is_added),
-    case!(an_election_restored_as_a_whole_stands_as_it_was_told),
+    case!(an_election_restored_as_a_whole_has_the_given_marks),
     case!(of_many_requests_at_once_exactly_one_is_first),
     case!(one_request_marked_by_many_at_once_counts_once),
-    case!(a_glance_marks_nothing_and_what_it_tells_is_true),
+    case!(a_peek_marks_nothing_and_agrees_with_the_marks),
 ];
 
 async fn expect(
@@ -45,15 +45,13 @@ async fn expect(
 
 /// A shared registry without a roll may have lost it. It then returns `Unavailable`, on every
 /// retry.
-async fn without_a_roll_every_credential_is_unknown_or_nothing_is_told(
-    place: &dyn Place,
-) -> Outcome {
+async fn without_a_roll_every_credential_is_unknown_or_marking_fails(place: &dyn Place) -> Outcome {
     let registry = place.open().await?.registry;
     ensure_eq!(registry.registered(&law("L1")).await?, 0, "registered without a roll");
     match registry.mark(&law("L1"), &[mark(1, 1), mark(2, 2)]).await {
         Err(EngineError::Unavailable { .. }) if registry.is_shared() => Ok(()),
-        told => {
-            ensure_eq!(told?, [Unknown, Unknown], "without a roll");
+        hints => {
+            ensure_eq!(hints?, [Unknown, Unknown], "without a roll");
             Ok(())
         }
     }
@@ -79,7 +77,7 @@ async fn the_first_request_again_is_the_first_still(place: &dyn Place) -> Outcom
     for _ in 0..3 {
         expect(&*registry, "L1", &[mark(1, 1)], &[Accepted], "the same request").await?;
     }
-    expect(&*registry, "L1", &[mark(1, 2)], &[Duplicate { attempt: 2 }], "retries are no attempts")
+    expect(&*registry, "L1", &[mark(1, 2)], &[Duplicate { attempt: 2 }], "retries are not attempts")
         .await
 }
 
@@ -299,7 +297,7 @@ async fn of_many_requests_at_once_exactly_one_is_first(place: &dyn Place) -> Out
                 Duplicate { attempt } => {
                     ensure!(
                         attempts[credential].insert(attempt),
-                        "attempt {attempt} was told twice"
+                        "attempt {attempt} was returned twice"
                     );
                 }
                 Revoked | Unknown => ensure!(false, "a registered credential was {expectation:?}"),
@@ -308,7 +306,7 @@ async fn of_many_requests_at_once_exactly_one_is_first(place: &dyn Place) -> Out
     }
     ensure_eq!(first, [1; 20], "requests that came first, by credential");
     for attempts in attempts {
-        ensure_eq!(attempts, (2..=REQUESTS).collect::<HashSet<u32>>(), "the attempts told");
+        ensure_eq!(attempts, (2..=REQUESTS).collect::<HashSet<u32>>(), "the attempts returned");
     }
     Ok(())
 }
@@ -332,7 +330,7 @@ async fn one_request_marked_by_many_at_once_counts_once(place: &dyn Place) -> Ou
 }
 
 /// An engine may return no hint from a peek, but a hint it returns must be true.
-async fn a_glance_marks_nothing_and_what_it_tells_is_true(place: &dyn Place) -> Outcome {
+async fn a_peek_marks_nothing_and_agrees_with_the_marks(place: &dyn Place) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=3)).await?;
     registry.apply(&law("L1"), &Changes { revoke: vec![key(3)], ..Changes::default() }).await?;
@@ -346,19 +344,19 @@ async fn a_glance_marks_nothing_and_what_it_tells_is_true(place: &dyn Place) -> 
         ("L2", mark(1, 1), Unknown),
     ] {
         for _ in 0..2 {
-            let told = registry.peek(&law(law_id), &number).map(|told| match told {
+            let hint = registry.peek(&law(law_id), &number).map(|hint| match hint {
                 // The contract does not cover the attempt number of a peek.
                 Duplicate { .. } => Duplicate { attempt: 2 },
-                told => told,
+                hint => hint,
             });
-            ensure!(told.is_none_or(|told| told == expected), "a peek at {number:?} of {law_id}");
+            ensure!(hint.is_none_or(|hint| hint == expected), "a peek at {number:?} of {law_id}");
         }
     }
     expect(&*registry, "L1", &[mark(1, 1), mark(2, 7)], &[Accepted, Accepted], "after glances")
         .await
 }
 
-async fn an_election_restored_as_a_whole_stands_as_it_was_told(place: &dyn Place) -> Outcome {
+async fn an_election_restored_as_a_whole_has_the_given_marks(place: &dyn Place) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=4)).await?;
     expect(&*registry, "L1", &[mark(1, 9), mark(4, 9)], &[Accepted; 2], "before").await?;
@@ -375,5 +373,5 @@ async fn an_election_restored_as_a_whole_stands_as_it_was_told(place: &dyn Place
     ensure_eq!(registry.registered(&law("L1")).await?, 3, "registered");
     let marks = [mark(1, 1), mark(1, 5), mark(2, 2), mark(3, 3), mark(4, 4), mark(7, 7)];
     let expected = [Accepted, Duplicate { attempt: 2 }, Revoked, Accepted, Unknown, Accepted];
-    expect(&*registry, "L1", &marks, &expected, "as it was told").await
+    expect(&*registry, "L1", &marks, &expected, "as restored").await
 }

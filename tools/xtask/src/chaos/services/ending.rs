@@ -38,7 +38,7 @@ impl Installation {
         let mut closing = self.begin_close()?;
         self.members[lost].kill()?;
         let ended = wait(&mut closing, PATIENCE)?
-            .context("the close waits for a node that is gone, and does not say so")?;
+            .context("the close waits for a lost node without reporting it")?;
         let said = self.said("closing.log").trim().to_owned();
         ensure!(
             !ended.success(),
@@ -53,7 +53,7 @@ impl Installation {
         std::thread::sleep(Duration::from_secs(3));
         ensure!(
             self.state()? == "closing",
-            "nobody let {lost_name} go, and the poll is {}",
+            "{lost_name} was not retired, and the poll is {}",
             self.state()?
         );
         self.office(&["node", "retire", LAW, &lost_name])?;
@@ -93,7 +93,7 @@ impl Installation {
             // Another node leads by now.
             let said = self.said("closing.log");
             ensure!(
-                said.contains("leads") && begun.elapsed() < PATIENCE,
+                said.contains("does not lead") && begun.elapsed() < PATIENCE,
                 "the close did not begin: {said}"
             );
         }
@@ -157,7 +157,7 @@ impl Installation {
     }
 
     /// Number of 503 answers, which ask voters to retry.
-    pub(super) fn told_to_come_back(&self) -> Result<usize> {
+    pub(super) fn refused_with_retry_after(&self) -> Result<usize> {
         let journal = BufReader::new(File::open(self.folder.join("journal.jsonl"))?);
         let mut count = 0;
         for line in journal.lines() {

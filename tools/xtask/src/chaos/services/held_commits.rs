@@ -31,7 +31,7 @@ impl<'a> HeldCommits<'a> {
         let mut said = String::new();
         let stdout = held.session.stdout.as_mut().context("asked for a pipe")?;
         BufReader::new(stdout).read_line(&mut said)?;
-        ensure!(said == "held\n", "commits could not be held up: psql said {said:?}");
+        ensure!(said == "held\n", "commits could not be delayed: psql printed {said:?}");
         Ok(held)
     }
 

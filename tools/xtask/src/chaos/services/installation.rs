@@ -95,10 +95,7 @@ impl Installation {
         // The other nodes learn of the election from the log.
         let begun = Instant::now();
         while !self.members.iter().all(|member| member.log_size().is_some()) {
-            ensure!(
-                begun.elapsed() < RECOVERY,
-                "not every node knows of the election that was opened"
-            );
+            ensure!(begun.elapsed() < RECOVERY, "not every node has read the opened election");
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
@@ -219,8 +216,9 @@ impl Installation {
         loop {
             let admin = format!("http://{}", self.members[self.leader()?].addresses.admin());
             match self.command(&[arguments, &["--node", &admin, "--data", "shared"]].concat()) {
-                Err(error) if error.to_string().contains("leads") && begun.elapsed() < RECOVERY => {
-                }
+                Err(error)
+                    if error.to_string().contains("does not lead")
+                        && begun.elapsed() < RECOVERY => {}
                 done => return done,
             }
             std::thread::sleep(Duration::from_millis(200));

@@ -44,7 +44,7 @@ struct Shared {
     open: Mutex<HashMap<u64, [TcpStream; 2]>>,
     /// Ports that the server announces, and their replacements: a Redis Cluster redirects its
     /// clients from node to node.
-    told: Mutex<Vec<(String, String)>>,
+    replacements: Mutex<Vec<(String, String)>>,
 }
 
 impl Link {
@@ -56,7 +56,7 @@ impl Link {
             wire: AtomicU8::new(Wire::Whole as u8),
             connections: AtomicU64::new(0),
             open: Mutex::default(),
-            told: Mutex::default(),
+            replacements: Mutex::default(),
         });
         let link = Self { port: listener.local_addr()?.port(), shared: Arc::clone(&shared) };
         std::thread::spawn(move || {
@@ -75,13 +75,17 @@ impl Link {
     /// instead.
     pub(super) fn to_cluster(ports: &[u16]) -> Result<Vec<Self>> {
         let links = ports.iter().map(|port| Self::to(*port)).collect::<Result<Vec<_>>>()?;
-        let told: Vec<_> = ports
+        let replacements: Vec<_> = ports
             .iter()
             .zip(&links)
             .map(|(port, link)| (format!(":{port}"), format!(":{}", link.port)))
             .collect();
         for link in &links {
-            link.shared.told.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&told);
+            link.shared
+                .replacements
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone_from(&replacements);
         }
         Ok(links)
     }
@@ -134,8 +138,9 @@ impl Shared {
         let (there, back) = (Arc::clone(self), Arc::clone(self));
         std::thread::spawn(move || there.carry(number, Wire::Unheard, from_client, server, &[]));
         std::thread::spawn(move || {
-            let told = back.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            back.carry(number, Wire::Deaf, from_server, client, &told);
+            let replacements =
+                back.replacements.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            back.carry(number, Wire::Deaf, from_server, client, &replacements);
         });
         Ok(())
     }
@@ -148,7 +153,7 @@ impl Shared {
         held_up_by: Wire,
         mut from: TcpStream,
         mut to: TcpStream,
-        told: &[(String, String)],
+        replacements: &[(String, String)],
     ) {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
@@ -156,8 +161,8 @@ impl Shared {
                 std::thread::sleep(Duration::from_millis(10));
             }
             let said = &mut buffer[..length];
-            told.iter().for_each(|(port, instead)| {
-                tell_instead(said, port.as_bytes(), instead.as_bytes())
+            replacements.iter().for_each(|(port, instead)| {
+                replace_port(said, port.as_bytes(), instead.as_bytes())
             });
             if to.write_all(said).is_err() {
                 break;
@@ -170,7 +175,7 @@ impl Shared {
 }
 
 /// Replaces `:PORT` with another of the same length, unless a digit follows.
-fn tell_instead(said: &mut [u8], port: &[u8], instead: &[u8]) {
+fn replace_port(said: &mut [u8], port: &[u8], instead: &[u8]) {
     // Another length would invalidate the length prefixes of the protocol.
     if port.len() != instead.len() {
         return;
@@ -190,10 +195,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_told_as_links() {
+    fn ports_are_replaced_by_link_ports() {
         let mut said =
             *b"*3\r\n$9\r\n127.0.0.1\r\n:20001\r\n-MOVED 1 127.0.0.1:20001\r\n:200015\r\n";
-        tell_instead(&mut said, b":20001", b":45678");
+        replace_port(&mut said, b":20001", b":45678");
         assert_eq!(
             &said[..],
             b"*3\r\n$9\r\n127.0.0.1\r\n:45678\r\n-MOVED 1 127.0.0.1:45678\r\n:200015\r\n"

@@ -131,7 +131,7 @@ impl Member {
         if let Some(node) = &mut self.node {
             ensure!(
                 node.runs()?,
-                "{} ended by itself with {}, see {}",
+                "{} ended unexpectedly with {}, see {}",
                 self.name,
                 node.wait_end()?,
                 self.log()

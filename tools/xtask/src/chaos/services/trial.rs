@@ -36,7 +36,7 @@ const ATTEMPTS: u32 = 20;
 #[derive(Debug, Clone)]
 pub(super) struct Trial {
     /// The node or server concerned, and the manner.
-    pub(super) told: String,
+    pub(super) description: String,
     /// From the repair until everything works again.
     pub(super) recovery: Duration,
 }
@@ -44,7 +44,7 @@ pub(super) struct Trial {
 impl Installation {
     /// Applies one fault, repairs it, and waits until everything works again.
     pub(super) fn try_fault(&mut self, fault: Fault, chance: &mut Chance) -> Result<Trial> {
-        let told = match fault {
+        let description = match fault {
             Fault::KillIngest => self.kill_node(Part::Ingest, chance)?,
             Fault::KillValidator => self.kill_node(Part::Validate, chance)?,
             Fault::KillSealer => self.kill_node(Part::Seal, chance)?,
@@ -59,8 +59,8 @@ impl Installation {
             Fault::KillBeforeCommit => self.kill_in_commit(false, chance)?,
             Fault::KillAfterCommit => self.kill_in_commit(true, chance)?,
         };
-        let recovery = self.recovers(&format!("{fault} ({told})"))?;
-        Ok(Trial { told, recovery })
+        let recovery = self.recovers(&format!("{fault} ({description})"))?;
+        Ok(Trial { description, recovery })
     }
 
     /// Kills one of the two nodes of a kind. Half of the time the other one must show that it can
@@ -78,7 +78,7 @@ impl Installation {
             // Counted from the kill, without intervention.
             ensure!(
                 wait(PATIENCE, || self.log_size() > before),
-                "nobody seals without {}",
+                "no node seals without {}",
                 self.members[place].name
             );
             self.takeovers.push(begun.elapsed());
@@ -265,7 +265,7 @@ impl Installation {
                     self.start(place)?;
                     who
                 };
-                return Ok(format!("{who}, which knew of {known} leaves"));
+                return Ok(format!("{who}, which had read {known} leaves"));
             }
             drop(held);
             // Another node may lead by now.
@@ -306,12 +306,12 @@ impl Installation {
             // Without this check, a node that only keeps voters waiting would pass too.
             ensure!(
                 wait(PATIENCE, || refusals(member) > before),
-                "{} told no voter that the ledger is away",
+                "{} refused no vote while the ledger was unavailable",
                 member.name
             );
             std::thread::sleep(UNDER_WAY);
             let taken = member.taken().with_context(|| {
-                format!("{} shows no metrics with the ledger away", member.name)
+                format!("{} serves no metrics while the ledger is unavailable", member.name)
             })?;
             refused.push((place, taken, before));
         }
@@ -321,20 +321,27 @@ impl Installation {
                 member.check_runs()?;
             }
         }
-        let mut told = Vec::new();
+        let mut refusal_counts = Vec::new();
         for (place, taken, before) in refused {
             let member = &self.members[place];
             ensure!(
                 member.taken() == Some(taken),
-                "{} told voters that it took their votes, with the ledger away",
+                "{} accepted votes while the ledger was unavailable",
                 member.name
             );
-            told.push(format!("{} said 503 {} times", member.name, refusals(member) - before));
+            refusal_counts.push(format!(
+                "{} answered 503 {} times",
+                member.name,
+                refusals(member) - before
+            ));
         }
         self.rig.launch(Server::PostgreSql)?;
         self.rig.wait_ready(Server::PostgreSql)?;
         let recovery = self.recovers("an outage of PostgreSQL")?;
-        Ok(Trial { told: format!("{} s; {}", length.as_secs(), told.join(", ")), recovery })
+        Ok(Trial {
+            description: format!("{} s; {}", length.as_secs(), refusal_counts.join(", ")),
+            recovery,
+        })
     }
 }
 

@@ -195,19 +195,19 @@ impl Topology {
     async fn ask(connection: &mut ClusterConnection) -> RedisResult<Self> {
         let mut command = redis::cmd("CLUSTER");
         command.arg("SLOTS");
-        let told = connection
+        let slots = connection
             .route_command(command, RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random))
             .await?;
-        Self::read(&told.extract_error()?)
-            .ok_or_else(|| RedisError::from((ErrorKind::Parse, "CLUSTER SLOTS does not read")))
+        Self::read(&slots.extract_error()?)
+            .ok_or_else(|| RedisError::from((ErrorKind::Parse, "CLUSTER SLOTS cannot be parsed")))
     }
 
     /// Parses ranges of slots, each with its master and its replicas: `[[first, last, [host, port,
     /// …], …], …]`.
-    fn read(told: &Value) -> Option<Self> {
+    fn read(slots: &Value) -> Option<Self> {
         let mut topology =
             Self { owners: vec![u16::MAX; SLOTS], masters: Vec::new(), nodes: Vec::new() };
-        for range in array(told)? {
+        for range in array(slots)? {
             let [first, last, nodes @ ..] = array(range)? else { return None };
             let (first, last) = (number(first)?, number(last)?);
             let mut addresses = Vec::new();
@@ -301,12 +301,12 @@ mod tests {
             range.extend(ports.iter().map(|port| node(*port)));
             Value::Array(range)
         };
-        let told = Value::Array(vec![
+        let slots = Value::Array(vec![
             range(0, 99, &[1, 4]),
             range(100, 16_383, &[2]),
             range(50, 60, &[2]),
         ]);
-        let topology = Topology::read(&told).expect("it reads");
+        let topology = Topology::read(&slots).expect("it reads");
         assert_eq!(topology.masters.len(), 2);
         assert_eq!((topology.owners[0], topology.owners[55], topology.owners[16_383]), (0, 1, 1));
         assert_eq!(topology.nodes.len(), 3);

@@ -29,9 +29,10 @@ pub(super) fn connection_config() -> AsyncConnectionConfig {
 pub(super) async fn open(address: &ServiceAddress) -> Result<Kind, EngineError> {
     tokio::time::timeout(OPENING_TIMEOUT, reach(address)).await.unwrap_or_else(|_| {
         let hint = if address.is_tls() {
-            "is the host right, is it reachable from here, and does that port speak TLS? Without TLS the address begins with redis://"
+            "check that the host is reachable and that the port accepts TLS; without TLS the \
+             address begins with redis://"
         } else {
-            "is the host right, and is it reachable from here? Where Redis wants TLS the address begins with rediss://"
+            "check that the host is reachable; with TLS the address begins with rediss://"
         };
         Err(misconfigured(address, "it does not answer", hint))
     })
@@ -50,13 +51,13 @@ async fn reach(address: &ServiceAddress) -> Result<Kind, EngineError> {
         .get_multiplexed_async_connection_with_config(&connection_config())
         .await
         .map_err(|error| explain(address, &error))?;
-    let told = ask(&mut connection).await.map_err(|error| explain(address, &error))?;
-    refuse_old(address, &told.server)?;
-    if told.cluster.is_none() {
-        if field(&told.server, "role") == Some("slave") {
+    let info = ask(&mut connection).await.map_err(|error| explain(address, &error))?;
+    refuse_old(address, &info.server)?;
+    if info.cluster.is_none() {
+        if field(&info.server, "role") == Some("slave") {
             return Err(misconfigured(
                 address,
-                "this server is a replica, which takes no writes",
+                "this server is a replica and accepts no writes",
                 "give the address of its master",
             ));
         }
@@ -65,13 +66,13 @@ async fn reach(address: &ServiceAddress) -> Result<Kind, EngineError> {
     if database != 0 {
         return Err(no_database(address));
     }
-    let told = told.cluster.unwrap_or_default();
-    if field(&told, "cluster_slots_assigned") != Some("16384") {
-        let reason = "it is a cluster with slots that no server has";
+    let info = info.cluster.unwrap_or_default();
+    if field(&info, "cluster_slots_assigned") != Some("16384") {
+        let reason = "it is a cluster with unassigned slots";
         return Err(misconfigured(
             address,
             reason,
-            "see `redis-cli --cluster check`, and make the cluster whole",
+            "run `redis-cli --cluster check` and assign all slots",
         ));
     }
     let seed = client.get_connection_info().clone();
@@ -85,13 +86,8 @@ fn database(address: &ServiceAddress) -> Result<i64, EngineError> {
     match address.path().as_str() {
         "" => Ok(0),
         path => path.parse().ok().filter(|number: &i64| *number >= 0).ok_or_else(|| {
-            let reason =
-                format!("behind the slash stands '{path}', which is no number of a database");
-            misconfigured(
-                address,
-                &reason,
-                "Redis numbers its databases: leave it out, or write /1",
-            )
+            let reason = format!("'{path}' after the slash is not a database number");
+            misconfigured(address, &reason, "databases are numbered: omit it, or write /1")
         }),
     }
 }
@@ -101,15 +97,15 @@ fn certificates(address: &ServiceAddress) -> Result<Option<TlsCertificates>, Eng
     if !address.is_tls() {
         return Err(misconfigured(
             address,
-            "ca_file means TLS, and redis:// is without",
-            "write rediss://, or leave ca_file out",
+            "ca_file requires TLS, and redis:// connects without TLS",
+            "use rediss://, or omit ca_file",
         ));
     }
     let pem = std::fs::read(path).map_err(|error| {
         misconfigured(
             address,
-            &format!("ca_file {} does not read ({error})", path.display()),
-            "name a PEM file of certificates",
+            &format!("cannot read ca_file {} ({error})", path.display()),
+            "name a PEM file with certificates",
         )
     })?;
     Ok(Some(TlsCertificates { client_tls: None, root_cert: Some(pem) }))
@@ -134,29 +130,29 @@ fn connection_info(address: &ServiceAddress, database: i64) -> ConnectionInfo {
 }
 
 /// What a server reports about itself.
-struct Told {
+struct ServerInfo {
     server: String,
     /// `None` when it is not a cluster.
     cluster: Option<String>,
 }
 
-async fn ask(connection: &mut MultiplexedConnection) -> Result<Told, RedisError> {
+async fn ask(connection: &mut MultiplexedConnection) -> Result<ServerInfo, RedisError> {
     let server: String = redis::cmd("INFO").query_async(connection).await?;
     let cluster = if field(&server, "cluster_enabled") == Some("1") {
         Some(redis::cmd("CLUSTER").arg("INFO").query_async(connection).await?)
     } else {
         None
     };
-    Ok(Told { server, cluster })
+    Ok(ServerInfo { server, cluster })
 }
 
 /// The value of a line `name:value` of INFO.
-fn field<'a>(told: &'a str, name: &str) -> Option<&'a str> {
-    told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_end)
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_end)
 }
 
-fn refuse_old(address: &ServiceAddress, told: &str) -> Result<(), EngineError> {
-    let version = field(told, "redis_version").unwrap_or("of no known version");
+fn refuse_old(address: &ServiceAddress, info: &str) -> Result<(), EngineError> {
+    let version = field(info, "redis_version").unwrap_or("of unknown version");
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     if major.is_some_and(|major| major >= MAJOR_VERSION_MIN) {
         return Ok(());
@@ -164,7 +160,7 @@ fn refuse_old(address: &ServiceAddress, told: &str) -> Result<(), EngineError> {
     Err(misconfigured(
         address,
         &format!("it is Redis {version}"),
-        "votekit wants Redis 7.0 or later",
+        "votekit requires Redis 7.0 or later",
     ))
 }
 
@@ -191,47 +187,50 @@ fn explain(address: &ServiceAddress, error: &RedisError) -> EngineError {
         }
         _ if secret => ("it refuses the user or the password".to_owned(), PASSWORD_HINT),
         _ if error.is_connection_refusal() || has(&["connection refused"]) => {
-            ("nothing listens there".to_owned(), "is Redis running, and are host and port right?")
+            ("connection refused".to_owned(), "check that Redis is running, and the host and port")
         }
         _ if has(&["lookup", "name or service", "nodename", "resolve"]) => (
-            "the host has no address".to_owned(),
-            "is its name spelled right, and does this machine's name service know it?",
+            "the host name cannot be resolved".to_owned(),
+            "check the spelling of the name and this machine's name service",
         ),
         _ if has(&["unknownissuer", "certificate"]) => (
             format!("its certificate is not trusted ({text})"),
-            "name the authority that signed it with ?ca_file=FILE, and the host as the certificate names it",
+            "give the authority that signed it with ?ca_file=FILE, and the host name that the \
+             certificate has",
         ),
         _ if address.is_tls() && (error.is_io_error() || has(&["tls", "corrupt", "handshake"])) => {
             (
-                format!("it does not speak TLS ({text})"),
+                format!("it does not accept TLS ({text})"),
                 "without TLS the address begins with redis://",
             )
         }
         _ if has(&["in cluster mode"]) => return no_database(address),
         _ if has(&["db index", "switch database"]) => (
-            format!("there is no such database ({text})"),
-            "leave the number out, or name one that the server has (its setting `databases`)",
+            format!("no such database ({text})"),
+            "omit the number, or give one within the server's setting `databases`",
         ),
         _ if error.is_timeout() => {
-            ("it does not answer".to_owned(), "is the host right, and is it reachable from here?")
+            ("it does not answer".to_owned(), "check that the host is reachable")
         }
         _ if error.is_io_error() || error.kind() == ErrorKind::Parse => (
-            format!("it does not speak as Redis does ({text})"),
-            "is it the right port? Where Redis wants TLS the address begins with rediss://",
+            format!("the answer is not in the Redis protocol ({text})"),
+            "check the port; with TLS the address begins with rediss://",
         ),
-        _ => (text, "see what the server's log says"),
+        _ => (text, "see the server's log"),
     };
     misconfigured(address, &reason, hint)
 }
 
-const PASSWORD_HINT: &str = "give them as redis://USER:PASSWORD@HOST or, better, with ?password_file=FILE; the chapter 'The registry on Redis' of docs/operations.md has the ACL line with every right that the user needs";
+const PASSWORD_HINT: &str = "give them as redis://USER:PASSWORD@HOST or, better, with \
+                             ?password_file=FILE; the chapter 'The registry on Redis' of \
+                             docs/operations.md has the ACL line with every required right";
 
 fn no_database(address: &ServiceAddress) -> EngineError {
-    let reason = format!("it is a cluster, which has no database {}", address.path());
+    let reason = format!("it is a cluster, which does not have database {}", address.path());
     misconfigured(
         address,
         &reason,
-        "leave the number out; installations that share a cluster differ by ?prefix=NAME",
+        "omit the number; installations that share a cluster differ by ?prefix=NAME",
     )
 }
 

@@ -403,7 +403,7 @@ async fn a_reader_never_misses_a_batch(place: &dyn Place) -> Outcome {
         writing = !tasks.is_empty();
         tokio::task::yield_now().await;
     }
-    ensure_eq!(seen as u64, u64::from(TASKS) * BATCHES, "batches seen by whoever read along");
+    ensure_eq!(seen as u64, u64::from(TASKS) * BATCHES, "batches seen by the concurrent reader");
     Ok(())
 }
 

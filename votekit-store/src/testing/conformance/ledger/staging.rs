@@ -19,7 +19,7 @@ pub(super) const CASES: &[Case] = &[
     case!(staged_batches_are_read_in_parts),
     case!(staging_survives_a_restart),
     case!(many_tasks_stage_at_once),
-    case!(the_highest_sequence_of_an_epoch_is_told),
+    case!(the_highest_sequence_of_an_epoch_is_returned),
     case!(unsealed_batches_are_those_after_the_head),
     case!(sealed_batches_remain_as_evidence),
     exact_case!(purging_counts_and_spares_the_rest),
@@ -226,7 +226,7 @@ async fn many_tasks_stage_at_once(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn the_highest_sequence_of_an_epoch_is_told(place: &dyn Place) -> Outcome {
+async fn the_highest_sequence_of_an_epoch_is_returned(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     for (epoch, sequence) in [(1, 1), (1, 2), (1, 3), (2, 1)] {
