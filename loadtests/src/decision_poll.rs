@@ -33,7 +33,7 @@ pub(crate) struct DecisionPoll {
     /// Pause between two polls of one vote: the resolution of the measured times.
     pub(crate) interval: Duration,
     /// A vote still undecided this long after its 202 counts as unresolved.
-    pub(crate) patience: Duration,
+    pub(crate) timeout: Duration,
     pub(crate) control: Arc<RunControl>,
     pub(crate) recorder: Rc<RefCell<Recorder>>,
     pub(crate) notes: Option<Sender<JournalLine<'static>>>,
@@ -53,7 +53,7 @@ impl DecisionPoll {
                 continue;
             };
             tokio::time::sleep_until((self.start + due).into()).await;
-            if self.start.elapsed() > sample.answered + self.patience || self.control.is_stopped() {
+            if self.start.elapsed() > sample.answered + self.timeout || self.control.is_stopped() {
                 self.recorder.borrow_mut().unresolved += 1;
                 continue;
             }

@@ -271,7 +271,7 @@ async fn vote(booth: Arc<Booth>, user: &mut GooseUser) -> TransactionResult {
     if let Ok(NodeAnswer { request_id: Some(id), .. }) = &answer {
         user.set_session_data(LastVote(*id));
     }
-    let failure = FailureKind::of(&answer);
+    let failure = FailureKind::from_answer(&answer);
     booth.tally(|tallies| {
         *tallies.kinds.entry(kind).or_default() += 1;
         if let Some(failure) = failure {

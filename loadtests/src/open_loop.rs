@@ -236,7 +236,7 @@ impl Carrier {
             samples,
             start: self.start,
             interval: self.plan.follow_interval,
-            patience: self.plan.follow_patience,
+            timeout: self.plan.follow_patience,
             control: Arc::clone(&self.control),
             recorder: Rc::clone(&recorder),
             notes: self.notes.clone(),

@@ -58,7 +58,7 @@ impl VoteEnd {
 
     fn failure(&self) -> Option<FailureKind> {
         match self {
-            Self::Sent(answer) => FailureKind::of(answer),
+            Self::Sent(answer) => FailureKind::from_answer(answer),
             Self::Unsent => Some(FailureKind { kind: UNSENT, status: None, code: None }),
         }
     }
@@ -244,7 +244,7 @@ fn merge_counts<K: Ord>(mine: &mut BTreeMap<K, u64>, theirs: BTreeMap<K, u64>) {
 impl FailureKind {
     /// Classifies an answer. A vote is taken if its answer is 202, or 200 if it was decided while
     /// the answer waited (`Prefer: wait`), with a request id. Anything else is a failure.
-    pub(crate) fn of(answer: &Result<NodeAnswer, ExchangeError>) -> Option<Self> {
+    pub(crate) fn from_answer(answer: &Result<NodeAnswer, ExchangeError>) -> Option<Self> {
         let (kind, status, code) = match answer {
             Ok(answer) if taken(answer.status) && answer.request_id.is_some() => return None,
             Ok(answer) if taken(answer.status) => {

@@ -211,10 +211,10 @@ impl OpenLoopReport {
             answers_by_status: recorder.by_status.clone(),
             answers_by_state: recorder.answer_states.clone(),
             errors: failures_by_count(&recorder.failures),
-            to_taken_us: Distribution::of(&recorder.to_taken),
-            to_end_us: Distribution::of(&recorder.to_end),
-            service_us: Distribution::of(&recorder.service),
-            send_lag_us: Distribution::of(&recorder.send_lag),
+            to_taken_us: Distribution::from_histogram(&recorder.to_taken),
+            to_end_us: Distribution::from_histogram(&recorder.to_end),
+            service_us: Distribution::from_histogram(&recorder.service),
+            send_lag_us: Distribution::from_histogram(&recorder.send_lag),
             decisions: Decisions {
                 by_state: recorder.decisions.clone(),
                 followed: recorder.follows,
@@ -222,7 +222,7 @@ impl OpenLoopReport {
                 unresolved: recorder.unresolved,
                 follow_interval_ms: u64::try_from(plan.follow_interval.as_millis())
                     .unwrap_or(u64::MAX),
-                to_decision_us: Distribution::of(&recorder.to_decision),
+                to_decision_us: Distribution::from_histogram(&recorder.to_decision),
             },
             hostile: facts.hostile.clone(),
             generator: GeneratorFacts::new(facts, pacing),
@@ -268,7 +268,7 @@ impl GeneratorFacts {
     const RELEASE_LAG_US_MAX: u64 = 5_000;
 
     fn new(facts: &RunFacts<'_>, pacing: &Pacing) -> Self {
-        let release_lag_us = Distribution::of(&pacing.release_lag);
+        let release_lag_us = Distribution::from_histogram(&pacing.release_lag);
         let cpu_share = per_second_f64(facts.cpu.as_secs_f64(), facts.wall.as_secs_f64());
         // A thread uses one core at most: near that, the generator is the bottleneck.
         let busy = cpu_share > 0.95 * (facts.plan.threads + facts.plan.hostile.threads()) as f64;
@@ -284,7 +284,7 @@ impl GeneratorFacts {
 }
 
 impl Distribution {
-    fn of(histogram: &Histogram<u64>) -> Self {
+    fn from_histogram(histogram: &Histogram<u64>) -> Self {
         let at = |quantile| {
             if histogram.is_empty() {
                 0

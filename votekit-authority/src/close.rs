@@ -30,7 +30,7 @@ pub struct Rules {
     /// so the closing time depends on it: a ledger that was away for longer refuses the closing.
     pub recording: Duration,
     /// How long a close waits for other nodes before it gives up.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// The pause between two looks.
     pub poll_interval: Duration,
 }
@@ -58,13 +58,13 @@ impl Close {
     /// Begins the close of an open election.
     #[must_use]
     pub fn begin(rules: Rules, now: Monotonic) -> (Self, Command) {
-        (Self::at(Step::Clocks, rules, rules.patience, now), Command::ReadClocks)
+        (Self::at(Step::Clocks, rules, rules.timeout, now), Command::ReadClocks)
     }
 
     /// Continues a close whose closing is recorded, on request of an official.
     #[must_use]
     pub fn finish(rules: Rules, now: Monotonic) -> (Self, Command) {
-        (Self::at(Step::Intake, rules, rules.patience, now), Command::FinishIntake)
+        (Self::at(Step::Intake, rules, rules.timeout, now), Command::FinishIntake)
     }
 
     /// Continues a close whose closing is recorded, without waiting: gives up at the first
@@ -74,8 +74,8 @@ impl Close {
         (Self::at(Step::Looks, rules, Duration::ZERO, now), Looks::begin())
     }
 
-    fn at(step: Step, rules: Rules, patience: Duration, now: Monotonic) -> Self {
-        Self { rules, step, looks: Looks::new(now + patience, rules.poll_interval) }
+    fn at(step: Step, rules: Rules, timeout: Duration, now: Monotonic) -> Self {
+        Self { rules, step, looks: Looks::new(now + timeout, rules.poll_interval) }
     }
 
     /// The closing time, and the deadline for storing it.
@@ -128,7 +128,7 @@ impl Process for Close {
             }
             (Step::Intake, Event::IntakeFinished) => {
                 self.step = Step::Looks;
-                self.looks = Looks::new(now + self.rules.patience, self.rules.poll_interval);
+                self.looks = Looks::new(now + self.rules.timeout, self.rules.poll_interval);
                 Looks::begin()
             }
             (Step::Looks, event) => match self.looks.step(event, now, |_, _| true) {

@@ -9,7 +9,7 @@ const RULES: Rules = Rules {
     lease_length: Duration::from_secs(3),
     clock_margin: Duration::from_secs(2),
     recording: Duration::from_secs(2),
-    patience: Duration::from_secs(20),
+    timeout: Duration::from_secs(20),
     poll_interval: Duration::from_millis(50),
 };
 

@@ -36,15 +36,15 @@ enum Step {
 
 impl Retirement {
     /// Begins the retirement of a node. It gives up when a lease of the node still lasts after
-    /// `patience`.
+    /// `timeout`.
     #[must_use]
     pub fn begin(
         node: NodeId,
-        patience: Duration,
+        timeout: Duration,
         poll_interval: Duration,
         now: Monotonic,
     ) -> (Self, Command) {
-        let looks = Looks::new(now + patience, poll_interval);
+        let looks = Looks::new(now + timeout, poll_interval);
         let process = Self { node, epochs: BTreeSet::new(), step: Step::Epochs, looks };
         (process, Command::ReadEpochs)
     }

@@ -3,7 +3,7 @@ use votekit_core::id::Sequence;
 use super::*;
 use crate::quiescence::Obstacle;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(50);
 const GONE: NodeId = NodeId::from_bytes([7; 8]);
 const OTHER: NodeId = NodeId::from_bytes([8; 8]);
@@ -27,7 +27,7 @@ fn epoch(node: NodeId, number: u32, staged: u64, sealed: u64, is_ended: bool) ->
 
 /// A retirement of [`GONE`] up to its fence.
 fn fenced(epochs: Vec<EpochProgress>) -> Retirement {
-    let (mut retirement, first) = Retirement::begin(GONE, PATIENCE, POLL, at(0));
+    let (mut retirement, first) = Retirement::begin(GONE, TIMEOUT, POLL, at(0));
     assert_eq!(first, Command::ReadEpochs);
     assert_eq!(retirement.step(Event::Epochs(epochs), at(0)), Command::Fence(GONE));
     assert_eq!(retirement.step(Event::Fenced, at(0)), Command::ReadLeases);

@@ -4,6 +4,8 @@
 //! `cli` parses the command line, `error` maps errors to exit codes. Data goes to standard output,
 //! everything else to standard error.
 
+#[cfg(feature = "node")]
+mod admin_target;
 mod allocator;
 #[cfg(feature = "node")]
 mod archive_source;
@@ -24,8 +26,6 @@ mod hidden_input;
 mod interruption;
 #[cfg(feature = "node")]
 mod log_source;
-#[cfg(feature = "node")]
-mod office;
 mod output;
 mod progress;
 #[cfg(feature = "node")]

@@ -7,9 +7,9 @@ use votekit_node::AdminError;
 use votekit_node::archive::Archive;
 use votekit_node::{ElectionView, NodeView, RollView};
 
+use crate::admin_target::{AdminTargetArgs, TargetLocation};
 use crate::client::Client;
 use crate::error::CommandError;
-use crate::office::{OfficeArgs, Place};
 
 /// Source that a verb reads from.
 pub(crate) enum Records {
@@ -21,10 +21,10 @@ pub(crate) enum Records {
 
 impl Records {
     /// Connects to the node, or opens the folder for reading.
-    pub(crate) fn open(args: &OfficeArgs) -> Result<Self, CommandError> {
-        match args.place()? {
-            Place::Running(client) => Ok(Self::Running(client)),
-            Place::Folder(data) => Ok(Self::Folder(Box::new(Archive::open(data)?))),
+    pub(crate) fn open(args: &AdminTargetArgs) -> Result<Self, CommandError> {
+        match args.location()? {
+            TargetLocation::Running(client) => Ok(Self::Running(client)),
+            TargetLocation::Folder(data) => Ok(Self::Folder(Box::new(Archive::open(data)?))),
         }
     }
 

@@ -12,7 +12,7 @@ const POSTGRES: &str = "mysql://votekit:geheim@127.0.0.1:5432/votekit";
 
 #[test]
 fn each_verb_says_what_is_wrong_with_an_address() {
-    let (desk, _) = poll::drafted(3, &[]);
+    let (dir, _) = poll::drafted(3, &[]);
     let good =
         ["redis://127.0.0.1:1", "amqp://127.0.0.1:1", "postgres://votekit@127.0.0.1:1/votekit"];
     let serve = |[registry, ballot_box, ledger]: [&'static str; 3]| {
@@ -43,7 +43,7 @@ fn each_verb_says_what_is_wrong_with_an_address() {
         (ledger(&["registry", "check", "--registry", good[0]]), postgres),
         (ledger(&["registry", "rebuild", "--registry", good[0]]), postgres),
         (vec!["dead-letters", "list", "--ballot-box", AMQP], amqp),
-        (vec!["dead-letters", "drive", "--ballot-box", AMQP], amqp),
+        (vec!["dead-letters", "requeue", "--ballot-box", AMQP], amqp),
         (ledger(&["export", "bundle", "bundle"]), postgres),
         (ledger(&["export", "results", "--format", "csv"]), postgres),
         (ledger(&["results"]), postgres),
@@ -51,7 +51,7 @@ fn each_verb_says_what_is_wrong_with_an_address() {
         (ledger(&["batch", "show", "3f1c9a0b7e55d2c4/1/7"]), postgres),
         (ledger(&["review", "list"]), postgres),
     ] {
-        let failed = desk.run(&words);
+        let failed = dir.run(&words);
         failed.fails(4, &[expected, "\nhint: "]);
         // The log lines of a node are JSON, and come first.
         let said = failed.stderr.lines().filter(|line| !line.starts_with('{'));

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use support::http::Http;
 use support::node::Node;
 use support::poll::{self, Elector, LAW};
-use support::{Desk, Outcome};
+use support::{Outcome, TestDir};
 
-fn one(desk: &Desk, node: &str, input: &str, more: &[&str]) -> Outcome {
-    desk.run_with_input(
+fn one(dir: &TestDir, node: &str, input: &str, more: &[&str]) -> Outcome {
+    dir.run_with_input(
         &[&["cast", "--node", node, "--law", LAW][..], more].concat(),
         input.as_bytes(),
     )
@@ -32,9 +32,9 @@ fn unreachable_node() -> String {
 
 #[test]
 fn one_vote_is_cast_from_standard_input() {
-    let (desk, electors) = poll::opened(5);
-    let node = Node::serve(&desk);
-    let said = one(&desk, &node.public, &lines(&electors[0], "oui"), &["--receipt", "receipt"]);
+    let (dir, electors) = poll::opened(5);
+    let node = Node::serve(&dir);
+    let said = one(&dir, &node.public, &lines(&electors[0], "oui"), &["--receipt", "receipt"]);
     let request = said
         .succeeds()
         .strip_prefix("Your vote is recorded and counts.\nrequest ")
@@ -50,9 +50,9 @@ fn one_vote_is_cast_from_standard_input() {
         Http::new().get(&format!("{}/api/v1/vote/{request}", node.public)).json()["status"],
         "accepted"
     );
-    let bundle = desk.run(&["export", "bundle", "bundle", "--node", &node.public, "--json"]).json();
+    let bundle = dir.run(&["export", "bundle", "bundle", "--node", &node.public, "--json"]).json();
     let fingerprint = bundle["policy_fingerprint"].as_str().expect("a fingerprint");
-    let receipt = desk.run(&[
+    let receipt = dir.run(&[
         "verify",
         "receipt",
         "receipt",
@@ -70,36 +70,36 @@ fn one_vote_is_cast_from_standard_input() {
         format!("{} {}-{}", &electors[1].nas[..3], &electors[1].nas[3..6], &electors[1].nas[6..]);
     let input = format!("{spaced}\n  {}\nnon\n", electors[1].code.to_lowercase());
     assert!(
-        one(&desk, &node.public, &input, &[])
+        one(&dir, &node.public, &input, &[])
             .succeeds()
             .starts_with("Your vote is recorded and counts.")
     );
     // If the law is omitted, it is the first line of standard input.
     let input = format!("{LAW}\n{}", lines(&electors[2], "blanc"));
-    let asked = desk.run_with_input(&["cast", "--node", &node.public, "--json"], input.as_bytes());
+    let asked = dir.run_with_input(&["cast", "--node", &node.public, "--json"], input.as_bytes());
     assert_eq!(asked.json()["status"], "accepted");
     assert_eq!(asked.stderr, "");
 }
 
 #[test]
 fn a_vote_that_does_not_count_is_reported_as_such() {
-    let (desk, electors) = poll::opened(5);
-    poll::revoke(&desk, &electors[4]);
-    desk.run(&["load", "supplement", "--data", "node"]).succeeds();
-    let node = Node::serve(&desk);
-    one(&desk, &node.public, &lines(&electors[0], "oui"), &[]).succeeds();
-    let again = one(&desk, &node.public, &lines(&electors[0], "non"), &[]);
+    let (dir, electors) = poll::opened(5);
+    poll::revoke(&dir, &electors[4]);
+    dir.run(&["load", "supplement", "--data", "node"]).succeeds();
+    let node = Node::serve(&dir);
+    one(&dir, &node.public, &lines(&electors[0], "oui"), &[]).succeeds();
+    let again = one(&dir, &node.public, &lines(&electors[0], "non"), &[]);
     assert!(
         again
             .succeeds()
             .starts_with("This credential has voted before (attempt 2). The first vote counts")
     );
-    let revoked = one(&desk, &node.public, &lines(&electors[4], "oui"), &[]);
+    let revoked = one(&dir, &node.public, &lines(&electors[4], "oui"), &[]);
     assert!(
         revoked.succeeds().starts_with("This vote does not count: this access code was replaced")
     );
     let unknown =
-        one(&desk, &node.public, &format!("{}\nZZGUESS1\noui\n", electors[1].nas), &["--json"]);
+        one(&dir, &node.public, &format!("{}\nZZGUESS1\noui\n", electors[1].nas), &["--json"]);
     assert_eq!(
         (&unknown.json()["status"], &unknown.json()["reason"]),
         (&"invalid".into(), &"unknown".into())
@@ -108,8 +108,8 @@ fn a_vote_that_does_not_count_is_reported_as_such() {
 
 #[test]
 fn what_is_malformed_is_refused_before_it_is_sent() {
-    let (desk, electors) = poll::opened(5);
-    let node = Node::serve(&desk);
+    let (dir, electors) = poll::opened(5);
+    let node = Node::serve(&dir);
     let Elector { nas, code } = &electors[0];
     for (input, said) in [
         (format!("98765432\n{code}\noui\n"), "a NAS has exactly 9 digits, this one has 8"),
@@ -123,44 +123,44 @@ fn what_is_malformed_is_refused_before_it_is_sent() {
         (format!("{nas}\n{code}\n"), "Vote is missing: the input ended"),
         (String::new(), "NAS is missing: the input ended"),
     ] {
-        let refused = one(&desk, &node.public, &input, &[]);
+        let refused = one(&dir, &node.public, &input, &[]);
         refused.fails(3, &[said]);
         for secret in ["98765432", "ZZ|GUESS", "ZZ1", nas, code] {
             assert!(!refused.stderr.contains(secret), "{}", refused.stderr);
         }
     }
-    let received = desk
+    let received = dir
         .run(&["election", "show", LAW, "--node", &node.admin, "--data", "node", "--json"])
         .json();
     assert_eq!(received["received"], 0);
-    desk.run_with_input(&["cast", "--node", &node.public, "--law", "NOPE"], b"")
+    dir.run_with_input(&["cast", "--node", &node.public, "--law", "NOPE"], b"")
         .fails(3, &["election"]);
-    one(&desk, &unreachable_node(), &lines(&electors[0], "oui"), &[])
+    one(&dir, &unreachable_node(), &lines(&electors[0], "oui"), &[])
         .fails(4, &["cannot be reached", "hint: check that it is running"]);
-    one(&desk, "127.0.0.1", "", &[])
+    one(&dir, "127.0.0.1", "", &[])
         .fails(2, &["is not the address of a node", "hint: such as http://127.0.0.1:8080"]);
-    desk.run(&["cast", "--node", &node.public, nas, code]).fails(2, &["unexpected argument"]);
-    desk.run(&["cast", "--node", &node.public, "--at-once", "5"]).fails(2, &["--from"]);
+    dir.run(&["cast", "--node", &node.public, nas, code]).fails(2, &["unexpected argument"]);
+    dir.run(&["cast", "--node", &node.public, "--concurrency", "5"]).fails(2, &["--from"]);
 }
 
 #[test]
 fn outside_the_poll_a_vote_is_refused() {
-    let (desk, electors) = poll::drafted(5, &[]);
-    let node = Node::serve(&desk);
-    let office = ["--node", &node.admin, "--data", "node"];
-    one(&desk, &node.public, &lines(&electors[0], "oui"), &[]).fails(3, &["draft"]);
-    desk.run(&[&["election", "open", LAW, "--yes"][..], &office].concat()).succeeds();
-    one(&desk, &node.public, &lines(&electors[0], "oui"), &[]).succeeds();
-    desk.run(&[&["election", "close", LAW, "--yes"][..], &office].concat()).succeeds();
-    one(&desk, &node.public, &lines(&electors[1], "oui"), &[]).fails(3, &["closed"]);
+    let (dir, electors) = poll::drafted(5, &[]);
+    let node = Node::serve(&dir);
+    let admin = ["--node", &node.admin, "--data", "node"];
+    one(&dir, &node.public, &lines(&electors[0], "oui"), &[]).fails(3, &["draft"]);
+    dir.run(&[&["election", "open", LAW, "--yes"][..], &admin].concat()).succeeds();
+    one(&dir, &node.public, &lines(&electors[0], "oui"), &[]).succeeds();
+    dir.run(&[&["election", "close", LAW, "--yes"][..], &admin].concat()).succeeds();
+    one(&dir, &node.public, &lines(&electors[1], "oui"), &[]).fails(3, &["closed"]);
 }
 
 /// Produces every outcome of `cast --from`. The last elector must be revoked.
-fn every_outcome(desk: &Desk, node: &Node, electors: &[Elector]) -> Vec<Outcome> {
+fn every_outcome(dir: &TestDir, node: &Node, electors: &[Elector]) -> Vec<Outcome> {
     let mut said = Vec::new();
     let cast = ["cast", "--node", &node.public, "--from", "votes.csv"];
-    desk.write("votes.csv", poll::votes(electors[..3].iter().zip(["oui", "non", "blanc"])));
-    said.push(desk.run(&[&cast[..], &["-o", "outcomes-1.csv"]].concat()));
+    dir.write("votes.csv", poll::votes(electors[..3].iter().zip(["oui", "non", "blanc"])));
+    said.push(dir.run(&[&cast[..], &["-o", "outcomes-1.csv"]].concat()));
     let again = poll::votes([
         (&electors[0], "non"),
         (electors.last().expect("one"), "oui"),
@@ -168,8 +168,8 @@ fn every_outcome(desk: &Desk, node: &Node, electors: &[Elector]) -> Vec<Outcome>
     ]);
     let (nas, code) = (&electors[3].nas, &electors[3].code);
     let rest = [format!("{nas},ZZGUESS1,{LAW},oui\n"), format!("{nas},{code},NOPE,oui\n")];
-    desk.write("votes.csv", again.clone() + &rest.concat());
-    said.push(desk.run(&[&cast[..], &["-o", "outcomes-2.csv"]].concat()));
+    dir.write("votes.csv", again.clone() + &rest.concat());
+    said.push(dir.run(&[&cast[..], &["-o", "outcomes-2.csv"]].concat()));
     // A file with a bad row is refused as a whole: the good vote in its first row is not cast
     // either.
     let bad = [
@@ -178,18 +178,18 @@ fn every_outcome(desk: &Desk, node: &Node, electors: &[Elector]) -> Vec<Outcome>
         format!("{nas},{code},{},oui\n", "x".repeat(51)),
         format!("{nas},{code},{LAW},Oui\n"),
     ];
-    desk.write("votes.csv", again + &bad.concat());
-    said.push(desk.run(&[&cast[..], &["-o", "outcomes-3.csv"]].concat()));
+    dir.write("votes.csv", again + &bad.concat());
+    said.push(dir.run(&[&cast[..], &["-o", "outcomes-3.csv"]].concat()));
     said
 }
 
 #[test]
 fn each_row_of_a_file_has_its_outcome() {
-    let (desk, electors) = poll::opened(6);
-    poll::revoke(&desk, &electors[5]);
-    desk.run(&["load", "supplement", "--data", "node"]).succeeds();
-    let node = Node::serve(&desk);
-    let said = every_outcome(&desk, &node, &electors);
+    let (dir, electors) = poll::opened(6);
+    poll::revoke(&dir, &electors[5]);
+    dir.run(&["load", "supplement", "--data", "node"]).succeeds();
+    let node = Node::serve(&dir);
+    let said = every_outcome(&dir, &node, &electors);
     assert_eq!(said[0].succeeds(), "3 votes cast: 3 accepted\n");
     assert_eq!(said[1].succeeds(), "5 votes cast: 1 duplicate, 2 invalid, 2 refused\n");
     said[2].fails(
@@ -202,9 +202,9 @@ fn each_row_of_a_file_has_its_outcome() {
             "votes.csv: line 8, vote: a choice has 1 to 50 characters",
         ],
     );
-    assert!(!desk.exists("outcomes-3.csv"));
+    assert!(!dir.exists("outcomes-3.csv"));
     let outcomes = |name: &str| -> Vec<Vec<String>> {
-        let text = String::from_utf8(desk.read(name)).expect("UTF-8");
+        let text = String::from_utf8(dir.read(name)).expect("UTF-8");
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         assert_eq!(
             reader.headers().expect("a header"),
@@ -235,8 +235,8 @@ fn each_row_of_a_file_has_its_outcome() {
 
 #[test]
 fn files_that_cannot_be_cast_are_refused_whole() {
-    let (desk, electors) = poll::opened(3);
-    let node = Node::serve(&desk);
+    let (dir, electors) = poll::opened(3);
+    let node = Node::serve(&dir);
     let Elector { nas, code } = &electors[0];
     let (row, other) = (format!("{nas},{code},{LAW}"), &electors[1]);
     let other = format!("{},{},{LAW}", other.nas, other.code);
@@ -283,31 +283,31 @@ fn files_that_cannot_be_cast_are_refused_whole() {
             &["line 2, law_id: character 1 is U+0020 (a space), which is invisible"],
         ),
     ] {
-        desk.write("votes.csv", &bytes);
+        dir.write("votes.csv", &bytes);
         let refused =
-            desk.run(&["cast", "--node", &node.public, "--from", "votes.csv", "-o", "out.csv"]);
+            dir.run(&["cast", "--node", &node.public, "--from", "votes.csv", "-o", "out.csv"]);
         refused.fails(3, said);
         assert!(
             !refused.stderr.contains(nas.as_str()) && !refused.stderr.contains(code.as_str()),
             "{}",
             refused.stderr
         );
-        assert!(!desk.exists("out.csv"));
+        assert!(!dir.exists("out.csv"));
         // A header that hashgen refuses too is refused in the same words.
         if bytes.contains(&b'\r') {
-            let hashed = desk.run(&["hashgen", "votes.csv", "--out", "hashes-of-votes"]);
+            let hashed = dir.run(&["hashgen", "votes.csv", "--out", "hashes-of-votes"]);
             assert_eq!((hashed.code, &hashed.stderr), (refused.code, &refused.stderr));
         }
     }
     let show = ["election", "show", LAW, "--node", &node.admin, "--data", "node", "--json"];
-    assert_eq!(desk.run(&show).json()["received"], 0);
-    desk.run(&["cast", "--node", &node.public, "--from", "nothing.csv"]).fails(3, &["nothing.csv"]);
+    assert_eq!(dir.run(&show).json()["received"], 0);
+    dir.run(&["cast", "--node", &node.public, "--from", "nothing.csv"]).fails(3, &["nothing.csv"]);
     // Columns in any order and case, after a byte-order mark.
-    desk.write(
+    dir.write(
         "votes.csv",
         format!("\u{feff}Vote,LAW_ID,note,CODE,nas\r\noui,{LAW},x,{code},{nas}\r\n"),
     );
-    let printed = desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]);
+    let printed = dir.run(&["cast", "--node", &node.public, "--from", "votes.csv"]);
     assert!(
         printed.succeeds().starts_with("line,outcome,detail,request_id\n2,accepted,,"),
         "{}",
@@ -317,15 +317,15 @@ fn files_that_cannot_be_cast_are_refused_whole() {
 
 #[test]
 fn a_node_that_is_not_there_loses_no_outcome() {
-    let (desk, electors) = poll::opened(3);
-    desk.write("votes.csv", poll::votes(electors.iter().map(|elector| (elector, "oui"))));
+    let (dir, electors) = poll::opened(3);
+    dir.write("votes.csv", poll::votes(electors.iter().map(|elector| (elector, "oui"))));
     let gone =
-        desk.run(&["cast", "--node", &unreachable_node(), "--from", "votes.csv", "-o", "out.csv"]);
+        dir.run(&["cast", "--node", &unreachable_node(), "--from", "votes.csv", "-o", "out.csv"]);
     gone.fails(
         4,
         &["3 of 3 votes got no answer", "cannot be reached", "hint: cast those rows again"],
     );
-    let outcomes = String::from_utf8(desk.read("out.csv")).expect("UTF-8");
+    let outcomes = String::from_utf8(dir.read("out.csv")).expect("UTF-8");
     assert_eq!(
         outcomes.lines().filter(|line| line.contains(",no-answer,")).count(),
         3,
@@ -335,15 +335,15 @@ fn a_node_that_is_not_there_loses_no_outcome() {
 
 #[test]
 fn no_nas_and_no_code_is_left_behind() {
-    let (desk, electors) = poll::opened(6);
-    poll::revoke(&desk, &electors[5]);
-    desk.run(&["load", "supplement", "--data", "node"]).succeeds();
-    let node = Node::serve_with(&desk, &["--rate-limit", "0", "--log-level", "trace"]);
-    let mut said = every_outcome(&desk, &node, &electors);
-    said.push(one(&desk, &node.public, &lines(&electors[4], "oui"), &["--receipt", "receipt"]));
+    let (dir, electors) = poll::opened(6);
+    poll::revoke(&dir, &electors[5]);
+    dir.run(&["load", "supplement", "--data", "node"]).succeeds();
+    let node = Node::serve_with(&dir, &["--rate-limit", "0", "--log-level", "trace"]);
+    let mut said = every_outcome(&dir, &node, &electors);
+    said.push(one(&dir, &node.public, &lines(&electors[4], "oui"), &["--receipt", "receipt"]));
     let metrics = Http::new().get(&node.metrics).body;
     for verb in ["close", "certify"] {
-        said.push(desk.run(&[
+        said.push(dir.run(&[
             "election",
             verb,
             LAW,
@@ -354,8 +354,8 @@ fn no_nas_and_no_code_is_left_behind() {
             "node",
         ]));
     }
-    said.push(desk.run(&["export", "bundle", "bundle", "--node", &node.public]));
-    said.push(desk.run(&["recount", "--data", "node", "--json"]));
+    said.push(dir.run(&["export", "bundle", "bundle", "--node", &node.public]));
+    said.push(dir.run(&["recount", "--data", "node", "--json"]));
     // While the node runs, its write-ahead log exists too.
     let mut places = vec![("metrics".to_owned(), metrics.into_bytes())];
     places.extend(
@@ -363,8 +363,8 @@ fn no_nas_and_no_code_is_left_behind() {
             .flat_map(|outcome| [&outcome.stdout, &outcome.stderr])
             .map(|text| ("output".to_owned(), text.clone().into())),
     );
-    places.extend(files_below(&desk.path("")).into_iter().map(|path| {
-        let name = path.strip_prefix(desk.path("")).expect("below").to_string_lossy().into_owned();
+    places.extend(files_below(&dir.path("")).into_iter().map(|path| {
+        let name = path.strip_prefix(dir.path("")).expect("below").to_string_lossy().into_owned();
         (name, fs::read(path).expect("readable"))
     }));
     places.retain(|(name, _)| !["roll.csv", "votes.csv", "lost.csv"].contains(&name.as_str()));

@@ -16,7 +16,7 @@ use support::node::Node;
 use support::poll::{self, LAW};
 
 /// Time limit for a restarted node to finish a close: it ends the test, and is not a target.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn state(http: &Http, node: &Node) -> Value {
     http.get(&format!("{}/api/v1/elections/{LAW}", node.public)).json()["state"].clone()
@@ -24,10 +24,10 @@ fn state(http: &Http, node: &Node) -> Value {
 
 fn killed_under_load(seed: u64) {
     let mut numbers = Numbers(seed);
-    let (desk, electors) = poll::opened(240);
+    let (dir, electors) = poll::opened(240);
     let (mut known, answered) = (BTreeMap::new(), AtomicUsize::new(0));
     for _ in 0..3 {
-        let node = Node::serve(&desk);
+        let node = Node::serve(&dir);
         let until = answered.load(Ordering::Relaxed) + 1 + numbers.below(70) as usize;
         let (public, known, answered, electors) =
             (node.public.clone(), &mut known, &answered, &electors);
@@ -43,7 +43,7 @@ fn killed_under_load(seed: u64) {
     }
     let taken_before: Vec<Known> =
         known.values().filter(|known| matches!(known, Known::Taken(_))).cloned().collect();
-    let node = Node::serve(&desk);
+    let node = Node::serve(&dir);
     let http = Http::new();
     for known in &taken_before {
         let Known::Taken(request) = known else { continue };
@@ -61,14 +61,14 @@ fn killed_under_load(seed: u64) {
         known.len() == electors.len()
             && known.values().all(|known| matches!(known, Known::Taken(_)))
     );
-    desk.run(&["election", "close", LAW, "--yes", "--node", &node.admin, "--data", "node"])
+    dir.run(&["election", "close", LAW, "--yes", "--node", &node.admin, "--data", "node"])
         .succeeds();
     // A stopping node waits for an open connection.
     drop(http);
     node.stop();
-    holds_once(&desk, &known);
+    holds_once(&dir, &known);
     assert_eq!(
-        desk.run(&["results", "--data", "node", "--json"]).json()["accepted"],
+        dir.run(&["results", "--data", "node", "--json"]).json()["accepted"],
         electors.len()
     );
 }
@@ -91,11 +91,11 @@ fn ask_to_close(admin: &str, token: &str) {
 /// Kills the node while it closes with votes in flight.
 fn killed_while_closing(seed: u64) {
     let mut numbers = Numbers(seed);
-    let (desk, electors) = poll::opened(200);
+    let (dir, electors) = poll::opened(200);
     let (mut known, answered) = (BTreeMap::new(), AtomicUsize::new(0));
-    let node = Node::serve(&desk);
+    let node = Node::serve(&dir);
     let token =
-        String::from_utf8(desk.read("node/keys/admin-token")).expect("text").trim().to_owned();
+        String::from_utf8(dir.read("node/keys/admin-token")).expect("text").trim().to_owned();
     let (public, admin) = (node.public.clone(), node.admin.clone());
     std::thread::scope(|scope| {
         let (known, answered, electors) = (&mut known, &answered, &electors);
@@ -115,18 +115,18 @@ fn killed_while_closing(seed: u64) {
         casting.join().expect("no panic");
         closing.join().expect("no panic");
     });
-    let node = Node::serve(&desk);
+    let node = Node::serve(&dir);
     let http = Http::new();
 
     if state(&http, &node) == "open" {
         // The close was not durable yet and not answered, so it is requested again.
-        desk.run(&["election", "close", LAW, "--yes", "--node", &node.admin, "--data", "node"])
+        dir.run(&["election", "close", LAW, "--yes", "--node", &node.admin, "--data", "node"])
             .succeeds();
     }
     let started = Instant::now();
     while state(&http, &node) != "closed" {
         assert!(
-            started.elapsed() < PATIENCE,
+            started.elapsed() < WAIT_TIMEOUT,
             "seed {seed}: the close does not go on by itself: {}",
             node.log()
         );
@@ -134,7 +134,7 @@ fn killed_while_closing(seed: u64) {
     }
     drop(http);
     node.stop();
-    holds_once(&desk, &known);
+    holds_once(&dir, &known);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use faultdisk::{FaultDisk, Faults};
 use serde_json::Value;
-use support::Desk;
+use support::TestDir;
 use support::casting::Numbers;
 use support::http::Http;
 use support::node::Node;
@@ -20,7 +20,7 @@ const VOTES: usize = 90;
 
 /// The content of an undamaged folder.
 struct Truth {
-    desk: Desk,
+    dir: TestDir,
     /// Request ids, in the order of the votes.
     requests: Vec<String>,
     leaves: Vec<String>,
@@ -32,8 +32,8 @@ struct Truth {
 impl Truth {
     /// Makes the folder of a node that was stopped, or killed with a full write-ahead log.
     fn new(killed: bool) -> Self {
-        let (desk, electors) = poll::opened(VOTES as u32 + 10);
-        let node = Node::serve(&desk);
+        let (dir, electors) = poll::opened(VOTES as u32 + 10);
+        let node = Node::serve(&dir);
         let http = Http::new();
         let mut requests = Vec::new();
         for (place, elector) in electors.iter().take(VOTES).enumerate() {
@@ -53,17 +53,17 @@ impl Truth {
         } else {
             node.stop()
         }
-        let copy = copy_of(&desk);
+        let copy = copy_of(&dir);
         let report = copy.run(&["export", "bundle", "bundle", "--data", "node", "--json"]).json();
         let fingerprint = report["policy_fingerprint"].as_str().expect("a fingerprint").to_owned();
         let leaves = leaves(&copy);
-        Self { desk, requests, leaves, tile: tile.body, fingerprint, results }
+        Self { dir, requests, leaves, tile: tile.body, fingerprint, results }
     }
 
     /// Starts a node on a damaged folder. Returns its error if it refused, or `None` if everything
     /// it serves is true.
-    fn refusal(&self, desk: &Desk, disk: Option<&FaultDisk>, place: &str) -> Option<String> {
-        let node = match Node::try_serve(desk, disk) {
+    fn refusal(&self, dir: &TestDir, disk: Option<&FaultDisk>, place: &str) -> Option<String> {
+        let node = match Node::try_serve(dir, disk) {
             Ok(node) => node,
             Err(said) => return Some(said),
         };
@@ -89,16 +89,16 @@ impl Truth {
         assert!(tile.body == self.tile, "{place}: a tile that is not the log's");
         drop(http);
         node.stop();
-        let bundle = desk.run(&["export", "bundle", "bundle", "--data", "node"]);
+        let bundle = dir.run(&["export", "bundle", "bundle", "--data", "node"]);
         if bundle.code != 0 {
             return Some(format!("export: {}", bundle.stderr));
         }
-        let served = leaves(desk);
+        let served = leaves(dir);
         assert!(
             served.starts_with(&self.leaves),
             "{place}: a log that is not the one that was signed"
         );
-        desk.run(&["verify", "bundle", "bundle", "--fingerprint", &self.fingerprint]).succeeds();
+        dir.run(&["verify", "bundle", "bundle", "--fingerprint", &self.fingerprint]).succeeds();
         None
     }
 }
@@ -119,19 +119,19 @@ fn results(http: &Http, node: &Node) -> Value {
     names.iter().map(|name| results[name].clone()).collect()
 }
 
-fn leaves(desk: &Desk) -> Vec<String> {
-    String::from_utf8(desk.read("bundle/leaves.jsonl"))
+fn leaves(dir: &TestDir) -> Vec<String> {
+    String::from_utf8(dir.read("bundle/leaves.jsonl"))
         .expect("UTF-8")
         .lines()
         .map(str::to_owned)
         .collect()
 }
 
-/// Copies a desk's data folder to a new desk, without its snapshots, so that everything is read at
+/// Copies a test folder's data folder to a new test folder, without its snapshots, so that everything is read at
 /// the start. Damage covered by a snapshot is tested in the node's own tests.
-fn copy_of(desk: &Desk) -> Desk {
-    let copy = Desk::new();
-    copy_folder(&desk.path("node"), &copy.path("node"));
+fn copy_of(dir: &TestDir) -> TestDir {
+    let copy = TestDir::new();
+    copy_folder(&dir.path("node"), &copy.path("node"));
     copy
 }
 
@@ -153,8 +153,8 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// Flips one bit of a file in a copy of the folder.
-fn damaged(truth: &Truth, file: &Path, at: usize, bit: u64) -> Desk {
-    let copy = copy_of(&truth.desk);
+fn damaged(truth: &Truth, file: &Path, at: usize, bit: u64) -> TestDir {
+    let copy = copy_of(&truth.dir);
     let path = copy.path("node").join(file);
     let mut bytes = fs::read(&path).expect("a file");
     bytes[at] ^= 1 << bit;
@@ -163,8 +163,8 @@ fn damaged(truth: &Truth, file: &Path, at: usize, bit: u64) -> Desk {
 }
 
 /// Lists the files of a data folder, by their paths in it.
-fn files_of(desk: &Desk) -> Vec<PathBuf> {
-    let (mut files, mut folders) = (Vec::new(), vec![desk.path("node")]);
+fn files_of(dir: &TestDir) -> Vec<PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), vec![dir.path("node")]);
     while let Some(folder) = folders.pop() {
         for path in
             fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path())
@@ -175,14 +175,14 @@ fn files_of(desk: &Desk) -> Vec<PathBuf> {
     files.sort();
     files
         .iter()
-        .map(|file| file.strip_prefix(desk.path("node")).expect("below").to_owned())
+        .map(|file| file.strip_prefix(dir.path("node")).expect("below").to_owned())
         .collect()
 }
 
 #[test]
 fn damage_in_the_ledger_is_reported_or_has_no_effect() {
     let truth = Truth::new(false);
-    let bytes = truth.desk.read("node/ledger.sqlite");
+    let bytes = truth.dir.read("node/ledger.sqlite");
     let (mut numbers, mut reported) = (Numbers(1), 0);
     for _ in 0..24 {
         let at = 100 + numbers.below(bytes.len() as u64 - 200) as usize;
@@ -203,7 +203,7 @@ fn damage_in_the_ledger_is_reported_or_has_no_effect() {
 #[test]
 fn damage_in_the_write_ahead_log_is_reported() {
     let truth = Truth::new(true);
-    let length = truth.desk.read("node/ledger.sqlite-wal").len();
+    let length = truth.dir.read("node/ledger.sqlite-wal").len();
     let mut numbers = Numbers(2);
     // Damage to the last transaction is indistinguishable from a write torn by a power cut.
     let random = (0..8).map(|_| numbers.below(length as u64 * 9 / 10) as usize);
@@ -228,7 +228,7 @@ fn damage_in_any_other_file_is_reported() {
     // SQLite rebuilds its index after a crash, and a damaged token is answered with 401.
     let harmless = ["lock", "ledger.lock", "ledger.sqlite-shm", "keys/admin-token"];
     let ledger = ["ledger.sqlite", "ledger.sqlite-wal"];
-    let files = files_of(&truth.desk);
+    let files = files_of(&truth.dir);
     let is_other = |file: &Path| {
         !file.starts_with("snapshots")
             && ![&harmless[..], &ledger].concat().iter().any(|name| file == Path::new(name))
@@ -238,7 +238,7 @@ fn damage_in_any_other_file_is_reported() {
     assert_eq!(files.len(), 9, "{files:?}");
     for file in files {
         let length =
-            fs::metadata(truth.desk.path("node").join(file)).expect("a file").len() as usize;
+            fs::metadata(truth.dir.path("node").join(file)).expect("a file").len() as usize;
         for (at, bit) in [(0, 0), (length / 2, 0), (length / 2, 6), (length - 2, 1)] {
             let place = format!("{}, byte {at} of {length}, bit {bit}", file.display());
             let said = truth.refusal(&damaged(&truth, file, at, bit), None, &place);
@@ -247,8 +247,8 @@ fn damage_in_any_other_file_is_reported() {
         }
     }
     for (at, bit) in [(0, 0), (16_000, 6), (100, 1)] {
-        let desk = damaged(&truth, Path::new("ledger.sqlite-shm"), at, bit);
-        assert_eq!(truth.refusal(&desk, None, "the index of the log"), None);
+        let dir = damaged(&truth, Path::new("ledger.sqlite-shm"), at, bit);
+        assert_eq!(truth.refusal(&dir, None, "the index of the log"), None);
     }
 }
 
@@ -256,14 +256,13 @@ fn damage_in_any_other_file_is_reported() {
 fn an_unreadable_ledger_is_reported() {
     let truth = Truth::new(false);
     for file in ["ledger.sqlite", "keys/node", "votekit.toml"] {
-        let desk = copy_of(&truth.desk);
+        let dir = copy_of(&truth.dir);
         let library = faultdisk::preload_library().expect("it builds");
-        let disk =
-            FaultDisk::new(&desk.path("node"), &desk.path("disk"), &library).expect("a disk");
+        let disk = FaultDisk::new(&dir.path("node"), &dir.path("disk"), &library).expect("a disk");
         disk.set_faults(&Faults { failing_reads: true, file: file.into(), ..Faults::default() })
             .expect("ordered");
         let said = truth
-            .refusal(&desk, Some(&disk), file)
+            .refusal(&dir, Some(&disk), file)
             .unwrap_or_else(|| panic!("{file} cannot be read, and the node serves"));
         assert!(said.starts_with("exit status: 4"), "{said}");
         assert!(
@@ -273,6 +272,6 @@ fn an_unreadable_ledger_is_reported() {
         );
         // Nothing was changed: once the disk works again, the node serves as before.
         disk.set_faults(&Faults::default()).expect("lifted");
-        assert_eq!(truth.refusal(&desk, Some(&disk), file), None);
+        assert_eq!(truth.refusal(&dir, Some(&disk), file), None);
     }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use support::node::Node;
 use support::poll::{self, LAW};
-use support::{Desk, names_in};
+use support::{TestDir, names_in};
 
 const DATA: [&str; 2] = ["--data", "node"];
 
@@ -60,7 +60,7 @@ fn verbs() -> Vec<Vec<&'static str>> {
         vec!["batch", "show", "3f1c9a0b7e55d2c4/1/7"],
         vec!["review", "list"],
         vec!["review", "show", "00000000000000000000000000000000"],
-        vec!["review", "mark", "00000000000000000000000000000000", "--by", "B", "--text", "T"],
+        vec!["review", "annotate", "00000000000000000000000000000000", "--by", "B", "--text", "T"],
         vec!["review", "export", "--format", "csv"],
     ];
     if cfg!(feature = "services") {
@@ -75,42 +75,42 @@ fn verbs() -> Vec<Vec<&'static str>> {
 
 #[test]
 fn no_verb_makes_a_data_folder_of_a_folder_with_something_else() {
-    let desk = Desk::new();
-    fs::create_dir(desk.path("node")).expect("made");
-    desk.write("node/photo.jpg", "hello");
-    fs::set_permissions(desk.path("node"), fs::Permissions::from_mode(0o755)).expect("changed");
-    let before = tree(&desk.path("node"));
+    let dir = TestDir::new();
+    fs::create_dir(dir.path("node")).expect("made");
+    dir.write("node/photo.jpg", "hello");
+    fs::set_permissions(dir.path("node"), fs::Permissions::from_mode(0o755)).expect("changed");
+    let before = tree(&dir.path("node"));
     for verb in verbs() {
-        let outcome = desk.run(&[&verb[..], &DATA].concat());
+        let outcome = dir.run(&[&verb[..], &DATA].concat());
         assert!(matches!(outcome.code, 3 | 4), "{verb:?}: {} {}", outcome.code, outcome.stderr);
         assert!(outcome.stderr.contains("data folder"), "{verb:?}: {}", outcome.stderr);
-        assert_eq!(tree(&desk.path("node")), before, "{verb:?}");
+        assert_eq!(tree(&dir.path("node")), before, "{verb:?}");
     }
     // Verbs that create a data folder do so only in a new or empty folder.
-    for verb in [&["load", "hashes"][..], &["serve", "--new"]] {
-        let outcome = desk.run(&[verb, &DATA].concat());
+    for verb in [&["load", "hashes"][..], &["serve", "--init"]] {
+        let outcome = dir.run(&[verb, &DATA].concat());
         outcome.fails(
             4,
             &["is not empty: it holds 'photo.jpg'", "hint: choose a new or empty folder"],
         );
-        assert_eq!(tree(&desk.path("node")), before, "{verb:?}");
+        assert_eq!(tree(&dir.path("node")), before, "{verb:?}");
     }
 }
 
 #[test]
 fn commands_that_read_write_nothing() {
-    let (desk, electors) = poll::opened(4);
-    let node = Node::serve(&desk);
-    desk.write("votes.csv", poll::votes([(&electors[0], "oui"), (&electors[1], "non")]));
-    desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).succeeds();
+    let (dir, electors) = poll::opened(4);
+    let node = Node::serve(&dir);
+    dir.write("votes.csv", poll::votes([(&electors[0], "oui"), (&electors[1], "non")]));
+    dir.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).succeeds();
     let running = ["--node", &node.admin, "--data", "node"];
-    let shown = desk.run(&[&["election", "show", LAW, "--json"][..], &running].concat()).json();
+    let shown = dir.run(&[&["election", "show", LAW, "--json"][..], &running].concat()).json();
     node.stop();
-    let before = tree(&desk.path("node"));
+    let before = tree(&dir.path("node"));
     let read = |verb: &[&str]| {
-        let outcome = desk.run(&[verb, &DATA, &["--json"]].concat());
+        let outcome = dir.run(&[verb, &DATA, &["--json"]].concat());
         let json = outcome.json();
-        let after = tree(&desk.path("node"));
+        let after = tree(&dir.path("node"));
         let names = |tree: &BTreeMap<String, _>| tree.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&after), names(&before), "{verb:?}");
         for (name, was) in &before {
@@ -138,62 +138,62 @@ fn commands_that_read_write_nothing() {
 
 #[test]
 fn a_second_roll_of_a_law_is_refused_and_a_roll_can_be_discarded() {
-    let (desk, electors) = poll::hashed(30);
+    let (dir, electors) = poll::hashed(30);
     let pepper = ["--pepper-file", "referendum.pepper"];
-    let first = desk.run(&[&["load", "hashes", "--json"][..], &DATA, &pepper].concat()).json();
+    let first = dir.run(&[&["load", "hashes", "--json"][..], &DATA, &pepper].concat()).json();
     let first = first["manifest"].as_str().expect("a digest").to_owned();
-    poll::revoke(&desk, &electors[0]);
+    poll::revoke(&dir, &electors[0]);
     // Another roll of the same law, as made after a correction.
-    desk.run(&["roll", "sample", "--electors", "20", "--law", LAW, "--seed", "8", "-o", "new.csv"])
+    dir.run(&["roll", "sample", "--electors", "20", "--law", LAW, "--seed", "8", "-o", "new.csv"])
         .succeeds();
-    desk.run(&["pepper", "generate", "-o", "new.pepper"]).succeeds();
-    desk.run(&["hashgen", "new.csv", "--out", "new", "--pepper-file", "new.pepper"]).succeeds();
+    dir.run(&["pepper", "generate", "-o", "new.pepper"]).succeeds();
+    dir.run(&["hashgen", "new.csv", "--out", "new", "--pepper-file", "new.pepper"]).succeeds();
     let second = ["load", "new", "--data", "node", "--pepper-file", "new.pepper"];
-    let (rolls, peppers) = (desk.path("node/rolls"), desk.path("node/keys/pepper"));
+    let (rolls, peppers) = (dir.path("node/rolls"), dir.path("node/keys/pepper"));
     let kept = (names_in(&rolls), names_in(&peppers));
     let said = format!("L2025-001 already has another roll, with the manifest {first}");
-    desk.run(&second).fails(3, &[&said, "hint: `votekit roll list`"]);
+    dir.run(&second).fails(3, &[&said, "hint: `votekit roll list`"]);
     assert_eq!((names_in(&rolls), names_in(&peppers)), kept, "nothing of it stays");
-    let list = desk.run(&["roll", "list", "--data", "node"]);
+    let list = dir.run(&["roll", "list", "--data", "node"]);
     let lines: Vec<&str> = list.succeeds().lines().collect();
     assert_eq!(lines[0], first);
     assert!(lines[1].starts_with("  roll, with a pepper"), "{}", list.stdout);
     let place = "30 electors, kept until the election is created";
     assert!(lines[2].starts_with("  L2025-001 ") && lines[2].ends_with(place), "{}", list.stdout);
     // A roll with a supplement cannot be discarded.
-    desk.run(&["load", "supplement", "--data", "node"]).succeeds();
-    let discard = |digest: &str| desk.run(&["roll", "discard", digest, "--data", "node"]);
+    dir.run(&["load", "supplement", "--data", "node"]).succeeds();
+    let discard = |digest: &str| dir.run(&["roll", "discard", digest, "--data", "node"]);
     discard(&first).fails(3, &["follows the roll", "discard the supplement first"]);
-    let rolls_listed = desk.run(&["roll", "list", "--data", "node", "--json"]).json();
+    let rolls_listed = dir.run(&["roll", "list", "--data", "node", "--json"]).json();
     let supplement = rolls_listed[1]["manifest"].as_str().expect("a digest").to_owned();
     assert_eq!(rolls_listed[1]["parent"], first.as_str());
     assert!(discard(&supplement).succeeds().contains(&supplement));
     discard(&first).succeeds();
     assert_eq!((names_in(&rolls).len(), names_in(&peppers).len()), (0, 0), "its pepper goes too");
     discard(&first).fails(3, &["no roll with the manifest", "is loaded"]);
-    assert_eq!(desk.run(&["roll", "list", "--data", "node"]).succeeds(), "no rolls\n");
+    assert_eq!(dir.run(&["roll", "list", "--data", "node"]).succeeds(), "no rolls\n");
     // The right roll replaces it, and is in use once the election is created.
-    let loaded = desk.run(&second);
+    let loaded = dir.run(&second);
     assert!(loaded.succeeds().starts_with("L2025-001: 20 credentials kept"), "{}", loaded.stdout);
     let titles = ["--title-fr", "F", "--title-en", "E"];
-    desk.run(&[&["election", "create", LAW][..], &titles, &DATA].concat()).succeeds();
-    let rolls_listed = desk.run(&["roll", "list", "--data", "node", "--json"]).json();
+    dir.run(&[&["election", "create", LAW][..], &titles, &DATA].concat()).succeeds();
+    let rolls_listed = dir.run(&["roll", "list", "--data", "node", "--json"]).json();
     assert_eq!(rolls_listed[0]["laws"][0]["in_use"], true);
     let used = rolls_listed[0]["manifest"].as_str().expect("a digest").to_owned();
     // On a running node, through its API.
-    let node = Node::serve(&desk);
-    let office = ["--node", &node.admin, "--data", "node"];
-    let discard = |digest: &str| desk.run(&[&["roll", "discard", digest][..], &office].concat());
+    let node = Node::serve(&dir);
+    let admin = ["--node", &node.admin, "--data", "node"];
+    let discard = |digest: &str| dir.run(&[&["roll", "discard", digest][..], &admin].concat());
     discard(&used).fails(3, &["is in use: the log of L2025-001 names it", "hint: "]);
     discard(&first).fails(3, &["no roll with the manifest", "is loaded"]);
-    desk.run(&[&["load", "hashes"][..], &pepper, &office].concat())
+    dir.run(&[&["load", "hashes"][..], &pepper, &admin].concat())
         .fails(3, &["already has another roll", "hint: `votekit roll list`"]);
-    let listed = desk.run(&[&["roll", "list", "--json"][..], &office].concat()).json();
+    let listed = dir.run(&[&["roll", "list", "--json"][..], &admin].concat()).json();
     assert_eq!(listed, rolls_listed);
-    desk.run(&["roll", "sample", "--electors", "5", "--law", "L2", "--seed", "8", "-o", "l2.csv"])
+    dir.run(&["roll", "sample", "--electors", "5", "--law", "L2", "--seed", "8", "-o", "l2.csv"])
         .succeeds();
-    desk.run(&["hashgen", "l2.csv", "--out", "l2"]).succeeds();
-    let kept = desk.run(&[&["load", "l2", "--json"][..], &office].concat()).json();
+    dir.run(&["hashgen", "l2.csv", "--out", "l2"]).succeeds();
+    let kept = dir.run(&[&["load", "l2", "--json"][..], &admin].concat()).json();
     assert!(discard(kept["manifest"].as_str().expect("a digest")).succeeds().contains("(L2)"));
     assert_eq!(names_in(&rolls), [used.as_str()]);
     node.stop();
@@ -203,46 +203,46 @@ fn a_second_roll_of_a_law_is_refused_and_a_roll_can_be_discarded() {
 /// one can vote.
 #[test]
 fn the_roll_of_a_draft_is_replaced() {
-    let (desk, electors) = poll::drafted(30, &["--blank"]);
-    poll::revoke(&desk, &electors[0]);
-    desk.run(&["load", "supplement", "--data", "node"]).succeeds();
-    let first = desk.run(&["roll", "list", "--data", "node", "--json"]).json();
+    let (dir, electors) = poll::drafted(30, &["--blank"]);
+    poll::revoke(&dir, &electors[0]);
+    dir.run(&["load", "supplement", "--data", "node"]).succeeds();
+    let first = dir.run(&["roll", "list", "--data", "node", "--json"]).json();
     let first = first[0]["manifest"].as_str().expect("a digest").to_owned();
     // The right roll has ten of the same electors, and another law.
     let mut rows = "nas,code,law_id\n".to_owned();
     for elector in &electors[..10] {
         rows += &format!("{},{},{LAW}\n", elector.nas, elector.code);
     }
-    desk.write("right.csv", rows + "000000042,CODE0042,L2\n");
+    dir.write("right.csv", rows + "000000042,CODE0042,L2\n");
     let pepper = ["--pepper-file", "referendum.pepper"];
-    desk.run(&[&["hashgen", "right.csv", "--out", "right"][..], &pepper].concat()).succeeds();
-    desk.run(&["load", "supplement", "--replace", "--data", "node"])
+    dir.run(&[&["hashgen", "right.csv", "--out", "right"][..], &pepper].concat()).succeeds();
+    dir.run(&["load", "supplement", "--replace", "--data", "node"])
         .fails(3, &["a supplement cannot replace a roll"]);
-    let node = Node::serve(&desk);
-    let office = ["--node", &node.admin, "--data", "node"];
-    desk.run(&[&["load", "right"][..], &office].concat())
+    let node = Node::serve(&dir);
+    let admin = ["--node", &node.admin, "--data", "node"];
+    dir.run(&[&["load", "right"][..], &admin].concat())
         .fails(3, &["already has another roll", "--replace"]);
-    let replace = [&["load", "right", "--replace"][..], &office].concat();
-    let loaded = desk.run(&replace);
+    let replace = [&["load", "right", "--replace"][..], &admin].concat();
+    let loaded = dir.run(&replace);
     assert!(loaded.succeeds().contains("10 electors"), "{}", loaded.stdout);
-    desk.run(&replace).succeeds();
+    dir.run(&replace).succeeds();
     // Back to the first roll, then to the right one again.
-    let back = desk.run(&[&["load", "hashes", "--replace"][..], &office].concat());
+    let back = dir.run(&[&["load", "hashes", "--replace"][..], &admin].concat());
     assert!(back.succeeds().contains("30 electors"), "{}", back.stdout);
-    assert!(desk.run(&replace).succeeds().contains("10 electors"));
+    assert!(dir.run(&replace).succeeds().contains("10 electors"));
     // The log needs the first one too.
-    desk.run(&[&["roll", "discard", &first][..], &office].concat()).fails(3, &["is in use"]);
+    dir.run(&[&["roll", "discard", &first][..], &admin].concat()).fails(3, &["is in use"]);
     // An election created later has only the new roll.
     let titles = ["--title-fr", "F", "--title-en", "E"];
-    let created = desk.run(&[&["election", "create", "L2"][..], &titles, &office].concat());
+    let created = dir.run(&[&["election", "create", "L2"][..], &titles, &admin].concat());
     assert!(created.succeeds().contains("registered   1\n"), "{}", created.stdout);
     let open = ["election", "open", LAW, "--yes"];
-    desk.run(&[&open[..], &office].concat()).succeeds();
-    desk.run(&[&["load", "hashes", "--replace"][..], &office].concat())
+    dir.run(&[&open[..], &admin].concat()).succeeds();
+    dir.run(&[&["load", "hashes", "--replace"][..], &admin].concat())
         .fails(3, &["the election is open: it cannot be given another roll now"]);
     let cast = |elector: &poll::Elector| {
-        desk.write("votes.csv", poll::votes([(elector, "oui")]));
-        desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).stdout
+        dir.write("votes.csv", poll::votes([(elector, "oui")]));
+        dir.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).stdout
     };
     // The first elector was revoked by a supplement of the replaced roll.
     for (elector, state) in [(0, "accepted"), (9, "accepted"), (10, "invalid"), (29, "invalid")] {
@@ -251,46 +251,46 @@ fn the_roll_of_a_draft_is_replaced() {
     }
     node.stop();
     // From the log alone, without a snapshot.
-    let _ = fs::remove_dir_all(desk.path("node/snapshots"));
-    let node = Node::serve(&desk);
-    desk.write("votes.csv", poll::votes([(&electors[11], "oui"), (&electors[1], "non")]));
-    let said = desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).stdout;
+    let _ = fs::remove_dir_all(dir.path("node/snapshots"));
+    let node = Node::serve(&dir);
+    dir.write("votes.csv", poll::votes([(&electors[11], "oui"), (&electors[1], "non")]));
+    let said = dir.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).stdout;
     assert!(said.contains("invalid") && said.contains("accepted"), "{said}");
     let bundle = ["export", "bundle", "online", "--node", &node.public, "--election", LAW];
-    desk.run(&bundle).succeeds();
+    dir.run(&bundle).succeeds();
     node.stop();
-    desk.run(&["election", "close", LAW, "--yes", "--data", "node"]).succeeds();
-    desk.run(&["export", "bundle", "bundle", "--election", LAW, "--data", "node"]).succeeds();
+    dir.run(&["election", "close", LAW, "--yes", "--data", "node"]).succeeds();
+    dir.run(&["export", "bundle", "bundle", "--election", LAW, "--data", "node"]).succeeds();
     let policy = ["--policy", "bundle/policy"];
     let shards = ["--shards", "hashes", "--shards", "supplement", "--shards", "right"];
     let verify = |bundle: &str, more: &[&str]| {
-        desk.run(&[&["verify", "bundle", bundle][..], &policy, more].concat())
+        dir.run(&[&["verify", "bundle", bundle][..], &policy, more].concat())
     };
     assert!(verify("bundle", &shards).succeeds().contains("10 registered"), "registered");
     verify("online", &[]).succeeds();
-    desk.run(&["recount", "--data", "node", "--election", LAW]).succeeds();
+    dir.run(&["recount", "--data", "node", "--election", LAW]).succeeds();
 }
 
 #[test]
 fn a_supplement_says_what_it_changed_and_what_was_refused() {
-    let (desk, electors) = poll::opened(5);
-    poll::revoke(&desk, &electors[0]);
-    let node = Node::serve(&desk);
-    desk.write("votes.csv", poll::votes([(&electors[0], "oui")]));
-    desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).succeeds();
-    let office = ["--node", &node.admin, "--data", "node"];
-    let load = desk.run(&[&["load", "supplement"][..], &office].concat());
+    let (dir, electors) = poll::opened(5);
+    poll::revoke(&dir, &electors[0]);
+    let node = Node::serve(&dir);
+    dir.write("votes.csv", poll::votes([(&electors[0], "oui")]));
+    dir.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).succeeds();
+    let admin = ["--node", &node.admin, "--data", "node"];
+    let load = dir.run(&[&["load", "supplement"][..], &admin].concat());
     let said = "L2025-001: loaded, 0 added, 0 replaced, 0 revoked, 1 refused; 5 electors";
     assert!(load.succeeds().starts_with(said), "{}", load.stdout);
     assert!(load.stderr.contains("L2025-001: 1 revocation was refused"));
     node.stop();
     // Another supplement to the same roll is refused before any part of it is kept.
-    let kept = names_in(&desk.path("node/rolls"));
-    desk.write(
+    let kept = names_in(&dir.path("node/rolls"));
+    dir.write(
         "lost.csv",
         format!("nas,code,law_id\n{},{},{LAW}\n", electors[1].nas, electors[1].code),
     );
-    desk.run(&[
+    dir.run(&[
         "hashgen",
         "--supplement-of",
         "hashes/manifest.json",
@@ -304,16 +304,16 @@ fn a_supplement_says_what_it_changed_and_what_was_refused() {
         "referendum.pepper",
     ])
     .succeeds();
-    desk.run(&["load", "other", "--data", "node"])
+    dir.run(&["load", "other", "--data", "node"])
         .fails(3, &["L2025-001: the supplement follows the manifest", "was loaded after that one"]);
-    assert_eq!(names_in(&desk.path("node/rolls")), kept);
+    assert_eq!(names_in(&dir.path("node/rolls")), kept);
 }
 
 #[test]
 fn the_private_key_of_tls_must_be_private() {
-    let (desk, _) = poll::loaded(3);
-    desk.write("chain.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
-    let key = desk.write("key.pem", "no key\n");
+    let (dir, _) = poll::loaded(3);
+    dir.write("chain.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let key = dir.write("key.pem", "no key\n");
     let serve = [
         "serve",
         "--data",
@@ -330,9 +330,9 @@ fn the_private_key_of_tls_must_be_private() {
         "key.pem",
     ];
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("changed");
-    desk.run(&serve).fails(4, &["key.pem: other accounts have access to it", "chmod go="]);
+    dir.run(&serve).fails(4, &["key.pem: other accounts have access to it", "chmod go="]);
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("changed");
-    let refused = desk.run(&serve);
+    let refused = dir.run(&serve);
     refused.fails(4, &["key.pem: "]);
     assert!(!refused.stderr.contains("have access"), "{}", refused.stderr);
 }

@@ -7,14 +7,14 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use support::Desk;
+use support::TestDir;
 use support::http::Http;
 use support::node::terminate;
 
 #[test]
 fn it_ends_with_a_report_that_names_every_kind_of_vote() {
-    let desk = Desk::new();
-    let demo = desk.run(&["demo", "--electors", "60"]);
+    let dir = TestDir::new();
+    let demo = dir.run(&["demo", "--electors", "60"]);
     for part in [
         "A referendum of 60 electors, held and verified in",
         " accepted ",
@@ -38,25 +38,25 @@ fn it_ends_with_a_report_that_names_every_kind_of_vote() {
         assert!(demo.stderr.contains(part), "no {part:?} in {}", demo.stderr);
     }
     // The commands that it shows can be run again.
-    desk.run(&["verify", "bundle", "votekit-demo/bundle", "--policy", "votekit-demo/policy"])
+    dir.run(&["verify", "bundle", "votekit-demo/bundle", "--policy", "votekit-demo/policy"])
         .succeeds();
     let receipt =
         ["verify", "receipt", "votekit-demo/receipt.tlog-proof", "--policy", "votekit-demo/policy"];
-    desk.run(&[&receipt[..], &["--bundle", "votekit-demo/bundle"]].concat()).succeeds();
-    desk.run(&["demo"]).fails(4, &["votekit-demo already exists", "hint: choose another folder"]);
-    desk.run(&["demo", "--electors", "3"]).fails(2, &["20.."]);
+    dir.run(&[&receipt[..], &["--bundle", "votekit-demo/bundle"]].concat()).succeeds();
+    dir.run(&["demo"]).fails(4, &["votekit-demo already exists", "hint: choose another folder"]);
+    dir.run(&["demo", "--electors", "3"]).fails(2, &["20.."]);
 }
 
 #[test]
 fn its_json_says_the_same_in_one_line() {
-    let desk = Desk::new();
-    let demo = desk.run(&["demo", "--electors", "20", "--dir", "there", "--json"]);
+    let dir = TestDir::new();
+    let demo = dir.run(&["demo", "--electors", "20", "--dir", "there", "--json"]);
     let report = demo.json();
     assert_eq!(demo.stdout.lines().count(), 1);
     assert_eq!((&report["electors"], &report["node"]), (&20.into(), &Value::Null));
-    let bundle = std::fs::read_to_string(desk.path("there/bundle/leaves.jsonl")).expect("the log");
+    let bundle = std::fs::read_to_string(dir.path("there/bundle/leaves.jsonl")).expect("the log");
     assert_eq!(report["log_leaves"], bundle.lines().count());
-    let results = desk.run(&["results", "--data", "there/node", "--json"]).json();
+    let results = dir.run(&["results", "--data", "there/node", "--json"]).json();
     for row in report["results"].as_array().expect("rows") {
         let count = results["choices"]
             .as_array()
@@ -70,11 +70,11 @@ fn its_json_says_the_same_in_one_line() {
 
 #[test]
 fn with_keep_the_node_serves_until_a_signal_stops_it() {
-    let desk = Desk::new();
+    let dir = TestDir::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_votekit"));
     command
         .args(["demo", "--electors", "20", "--dir", "there", "--keep", "--json"])
-        .current_dir(desk.path(""));
+        .current_dir(dir.path(""));
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut demo = childguard::guard(&mut command).spawn().expect("it starts");
     let mut line = String::new();
@@ -86,5 +86,5 @@ fn with_keep_the_node_serves_until_a_signal_stops_it() {
     let ended = demo.wait().expect("it ends");
     assert!(ended.success(), "{ended}");
     // The node has stopped too: the folder is free.
-    desk.run(&["election", "list", "--data", "there/node"]).succeeds();
+    dir.run(&["election", "list", "--data", "there/node"]).succeeds();
 }

@@ -3,21 +3,21 @@
 
 mod support;
 
-use support::Desk;
+use support::TestDir;
 use support::http::Http;
 use support::node::Node;
 use support::poll::{self, LAW};
 
 const DATA: [&str; 2] = ["--data", "node"];
 
-fn election(desk: &Desk, verb: &str, more: &[&str]) -> support::Outcome {
+fn election(dir: &TestDir, verb: &str, more: &[&str]) -> support::Outcome {
     let asks = ["open", "close", "certify", "purge"];
     let certain: &[&str] = if asks.contains(&verb) { &["--yes"] } else { &[] };
-    desk.run(&[&["election", verb, LAW][..], certain, more].concat())
+    dir.run(&[&["election", verb, LAW][..], certain, more].concat())
 }
 
-fn create(desk: &Desk, law: &str, more: &[&str]) -> support::Outcome {
-    desk.run(
+fn create(dir: &TestDir, law: &str, more: &[&str]) -> support::Outcome {
+    dir.run(
         &[
             &[
                 "election",
@@ -38,8 +38,8 @@ fn create(desk: &Desk, law: &str, more: &[&str]) -> support::Outcome {
 
 #[test]
 fn the_states_follow_one_another_offline() {
-    let (desk, _) = poll::loaded(3);
-    let drafted = create(&desk, LAW, &[]);
+    let (dir, _) = poll::loaded(3);
+    let drafted = create(&dir, LAW, &[]);
     let lines: Vec<&str> = drafted.succeeds().lines().collect();
     assert_eq!(
         lines[..4],
@@ -54,42 +54,40 @@ fn the_states_follow_one_another_offline() {
         lines[4..7],
         ["  opens        not set", "  closes       not set", "  registered   3"]
     );
-    create(&desk, LAW, &[]).fails(3, &["the election L2025-001 already exists"]);
-    let log_size = |desk: &Desk| {
-        election(desk, "show", &[&DATA[..], &["--json"]].concat()).json()["log_size"].as_u64()
+    create(&dir, LAW, &[]).fails(3, &["the election L2025-001 already exists"]);
+    let log_size = |dir: &TestDir| {
+        election(dir, "show", &[&DATA[..], &["--json"]].concat()).json()["log_size"].as_u64()
     };
     for (wrong, wanted) in [("close", "closed"), ("certify", "certified"), ("purge", "purged")] {
-        let before = log_size(&desk);
-        election(&desk, wrong, &DATA).fails(3, &["the election is draft", wanted]);
-        assert_eq!(log_size(&desk), before, "{wrong} left something in the log");
+        let before = log_size(&dir);
+        election(&dir, wrong, &DATA).fails(3, &["the election is draft", wanted]);
+        assert_eq!(log_size(&dir), before, "{wrong} left something in the log");
     }
-    assert!(
-        election(&desk, "open", &DATA).succeeds().contains("  state        open (not binding)")
-    );
+    assert!(election(&dir, "open", &DATA).succeeds().contains("  state        open (not binding)"));
     for wrong in ["open", "certify", "purge"] {
-        election(&desk, wrong, &DATA).fails(3, &["the election is open"]);
+        election(&dir, wrong, &DATA).fails(3, &["the election is open"]);
     }
     assert!(
-        election(&desk, "close", &DATA).succeeds().contains("  state        closed (not binding)")
+        election(&dir, "close", &DATA).succeeds().contains("  state        closed (not binding)")
     );
     for wrong in ["open", "close", "purge"] {
-        election(&desk, wrong, &DATA).fails(3, &["the election is closed"]);
+        election(&dir, wrong, &DATA).fails(3, &["the election is closed"]);
     }
     assert!(
-        election(&desk, "certify", &DATA)
+        election(&dir, "certify", &DATA)
             .succeeds()
             .contains("  state        certified (not binding)")
     );
     for wrong in ["open", "close", "certify"] {
-        election(&desk, wrong, &DATA).fails(3, &["the election is certified"]);
+        election(&dir, wrong, &DATA).fails(3, &["the election is certified"]);
     }
-    election(&desk, "purge", &DATA).succeeds();
-    election(&desk, "show", &DATA).succeeds();
+    election(&dir, "purge", &DATA).succeeds();
+    election(&dir, "show", &DATA).succeeds();
 }
 
 #[test]
 fn what_breaks_a_rule_is_not_created() {
-    let (desk, _) = poll::loaded(3);
+    let (dir, _) = poll::loaded(3);
     for (more, code, said) in [
         (&["--opens", "2026-11-21T08:00:00"][..], 3, "opens: expected a time with its offset"),
         (&["--closes", "tomorrow"], 3, "closes: expected a time with its offset"),
@@ -110,27 +108,32 @@ fn what_breaks_a_rule_is_not_created() {
         (&["--publish-every", "0"], 2, "--publish-every"),
         (&["--title-fr", "", "--blank"], 2, "--title-fr"),
     ] {
-        create(&desk, LAW, more).fails(code, &[said]);
+        create(&dir, LAW, more).fails(code, &[said]);
     }
-    desk.run(&["election", "create", LAW, "--title-fr", "", "--title-en", "W", "--data", "node"])
+    dir.run(&["election", "create", LAW, "--title-fr", "", "--title-en", "W", "--data", "node"])
         .fails(3, &["title"]);
-    create(&desk, &"x".repeat(51), &[]).fails(2, &["a law id has 1 to 50 characters"]);
-    create(&desk, "a|b", &[]).fails(2, &["<LAW_ID>"]);
-    create(&desk, LAW, &["--node", "ftp://x"]).fails(2, &["hint: such as http://127.0.0.1:8080"]);
-    let list = desk.run(&["election", "list", "--data", "node"]);
+    create(&dir, &"x".repeat(51), &[]).fails(2, &["a law id has 1 to 50 characters"]);
+    create(&dir, "a|b", &[]).fails(2, &["<LAW_ID>"]);
+    create(&dir, LAW, &["--node", "ftp://x"]).fails(2, &["hint: such as http://127.0.0.1:8080"]);
+    let list = dir.run(&["election", "list", "--data", "node"]);
     assert_eq!(list.succeeds(), "no elections\n");
-    assert_eq!(support::names_in(&desk.path("node/keys/ballot")), Vec::<String>::new());
-    election(&desk, "show", &DATA)
-        .fails(3, &["there is no election L2025-001", "hint: `votekit election list`"]);
-    election(&desk, "show", &["--data", "elsewhere"])
+    assert_eq!(support::names_in(&dir.path("node/keys/ballot")), Vec::<String>::new());
+    election(&dir, "show", &DATA).fails(
+        3,
+        &[
+            "there is no election L2025-001",
+            "hint: list the elections with `votekit election list`",
+        ],
+    );
+    election(&dir, "show", &["--data", "elsewhere"])
         .fails(3, &["the data folder elsewhere does not exist", "hint: "]);
-    assert!(!desk.exists("elsewhere"));
-    election(&desk, "show", &[]).fails(2, &["--data"]);
+    assert!(!dir.exists("elsewhere"));
+    election(&dir, "show", &[]).fails(2, &["--data"]);
 }
 
 #[test]
 fn choices_have_labels_and_times_are_shown_in_utc() {
-    let (desk, _) = poll::loaded(3);
+    let (dir, _) = poll::loaded(3);
     let choices = [
         "--choice",
         "tremblay=Alice Tremblay",
@@ -152,7 +155,7 @@ fn choices_have_labels_and_times_are_shown_in_utc() {
         "5",
         "--json",
     ];
-    let made = create(&desk, "MAIRE-2025", &[&choices[..], &times, &texts].concat()).json();
+    let made = create(&dir, "MAIRE-2025", &[&choices[..], &times, &texts].concat()).json();
     assert_eq!(
         made["choices"],
         serde_json::json!([
@@ -171,115 +174,115 @@ fn choices_have_labels_and_times_are_shown_in_utc() {
         (&made["results"], &made["state"], &made["binding"]),
         (&"after_vote".into(), &"draft".into(), &false.into())
     );
-    create(&desk, LAW, &[]).succeeds();
-    let list = desk.run(&["election", "list", "--data", "node"]);
+    create(&dir, LAW, &[]).succeeds();
+    let list = dir.run(&["election", "list", "--data", "node"]);
     let rows: Vec<&str> =
         list.succeeds().lines().map(|line| line.split(' ').next().unwrap_or_default()).collect();
     assert_eq!(rows, [LAW, "MAIRE-2025"]);
     assert_eq!(
-        desk.run(&["election", "list", "--data", "node", "--json"]).json().as_array().map(Vec::len),
+        dir.run(&["election", "list", "--data", "node", "--json"]).json().as_array().map(Vec::len),
         Some(2)
     );
 }
 
 #[test]
 fn no_poll_opens_without_a_roll() {
-    let (desk, _) = poll::loaded(3);
-    create(&desk, "L2", &[]).succeeds();
-    desk.run(&["election", "open", "L2", "--yes", "--data", "node"])
+    let (dir, _) = poll::loaded(3);
+    create(&dir, "L2", &[]).succeeds();
+    dir.run(&["election", "open", "L2", "--yes", "--data", "node"])
         .fails(3, &["no roll has been loaded for this election"]);
 }
 
 #[test]
 fn a_binding_election_names_every_rule_it_lacks() {
-    let (desk, _) = poll::hashed(3);
-    desk.run(&["hashgen", "roll.csv", "--out", "plain"]).succeeds();
-    desk.run(&["load", "plain", "--data", "node"]).succeeds();
-    create(&desk, LAW, &["--binding", "--results", "live"]).succeeds();
+    let (dir, _) = poll::hashed(3);
+    dir.run(&["hashgen", "roll.csv", "--out", "plain"]).succeeds();
+    dir.run(&["load", "plain", "--data", "node"]).succeeds();
+    create(&dir, LAW, &["--binding", "--results", "live"]).succeeds();
     let (pepper, results, tls) =
         ("hashed under a pepper", "shown after the close only", "reach the node over TLS");
-    let refused = |desk: &Desk, more: &[&str], missing: &[&str], met: &[&str]| {
-        let outcome = election(desk, "open", &[&DATA[..], more].concat());
+    let refused = |dir: &TestDir, more: &[&str], missing: &[&str], met: &[&str]| {
+        let outcome = election(dir, "open", &[&DATA[..], more].concat());
         outcome.fails(3, &["a binding election cannot open"]);
         outcome.fails(3, missing);
         assert!(met.iter().all(|rule| !outcome.stderr.contains(rule)), "{}", outcome.stderr);
     };
-    refused(&desk, &[], &[pepper, results, tls, "must be named after your organisation"], &[]);
-    refused(&desk, &["--waive", "results"], &[pepper, tls], &[results]);
-    refused(&desk, &["--behind-tls-proxy"], &[pepper, results], &[tls]);
-    election(&desk, "open", &["--waive", "tls", "--data", "node"])
+    refused(&dir, &[], &[pepper, results, tls, "must be named after your organisation"], &[]);
+    refused(&dir, &["--waive", "results"], &[pepper, tls], &[results]);
+    refused(&dir, &["--behind-tls-proxy"], &[pepper, results], &[tls]);
+    election(&dir, "open", &["--waive", "tls", "--data", "node"])
         .fails(3, &["'tls' is not a rule that can be waived"]);
     // The verifier refuses a binding log that is named as a test.
-    let (desk, _) = poll::hashed(3);
-    let named = ["--base", "elections.example/test", "--pepper-file", "referendum.pepper"];
-    desk.run(&[&["load", "hashes", "--data", "node"][..], &named].concat()).succeeds();
-    create(&desk, LAW, &["--binding"]).succeeds();
-    refused(&desk, &["--behind-tls-proxy"], &["must not have the name of a test"], &[tls]);
+    let (dir, _) = poll::hashed(3);
+    let named = ["--log-base", "elections.example/test", "--pepper-file", "referendum.pepper"];
+    dir.run(&[&["load", "hashes", "--data", "node"][..], &named].concat()).succeeds();
+    create(&dir, LAW, &["--binding"]).succeeds();
+    refused(&dir, &["--behind-tls-proxy"], &["must not have the name of a test"], &[tls]);
     // The default is after_close, so with a pepper only TLS is missing.
-    let (desk, _) = poll::drafted(3, &["--binding"]);
-    refused(&desk, &[], &[tls], &[pepper, results]);
-    let opened = election(&desk, "open", &["--behind-tls-proxy", "--data", "node"]);
+    let (dir, _) = poll::drafted(3, &["--binding"]);
+    refused(&dir, &[], &[tls], &[pepper, results]);
+    let opened = election(&dir, "open", &["--behind-tls-proxy", "--data", "node"]);
     assert!(opened.succeeds().contains("  state        open (binding)"));
     assert!(
         opened.stdout.contains("leaves, elections.example/L2025-001\n"),
         "a binding log is not under /test/"
     );
     // A waiver is recorded in the public log.
-    let (desk, _) = poll::drafted(3, &["--binding", "--results", "live"]);
-    election(&desk, "open", &["--waive", "results", "--behind-tls-proxy", "--data", "node"])
+    let (dir, _) = poll::drafted(3, &["--binding", "--results", "live"]);
+    election(&dir, "open", &["--waive", "results", "--behind-tls-proxy", "--data", "node"])
         .succeeds();
-    desk.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
+    dir.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
     assert!(
-        String::from_utf8_lossy(&desk.read("bundle/leaves.jsonl"))
+        String::from_utf8_lossy(&dir.read("bundle/leaves.jsonl"))
             .contains("\"waivers\":[\"results\"]")
     );
 }
 
 #[test]
 fn a_running_node_is_administered_with_its_token() {
-    let (desk, electors) = poll::drafted(3, &[]);
-    let node = Node::serve(&desk);
-    let office = ["--node", &node.admin, "--data", "node"];
-    election(&desk, "open", &DATA)
+    let (dir, electors) = poll::drafted(3, &[]);
+    let node = Node::serve(&dir);
+    let admin = ["--node", &node.admin, "--data", "node"];
+    election(&dir, "open", &DATA)
         .fails(4, &["node is in use by another votekit process", "hint: ", "--node"]);
     // Reading takes no lock.
-    assert!(election(&desk, "show", &DATA).succeeds().contains("  state        draft"));
-    election(&desk, "show", &["--node", &node.admin])
+    assert!(election(&dir, "show", &DATA).succeeds().contains("  state        draft"));
+    election(&dir, "show", &["--node", &node.admin])
         .fails(2, &["administrator's token", "hint: ", "--token-file"]);
-    desk.write("token", "00".repeat(32));
-    let wrong = election(&desk, "open", &["--node", &node.admin, "--token-file", "token"]);
+    dir.write("token", "00".repeat(32));
+    let wrong = election(&dir, "open", &["--node", &node.admin, "--token-file", "token"]);
     wrong.fails(4, &["administrator's token of its data folder", "hint: "]);
     assert!(!wrong.stderr.contains("0000"), "{}", wrong.stderr);
     assert_eq!(
-        election(&desk, "show", &[&office[..], &["--json"]].concat()).json()["state"],
+        election(&dir, "show", &[&admin[..], &["--json"]].concat()).json()["state"],
         "draft"
     );
-    election(&desk, "open", &["--node", &node.public, "--data", "node"]).fails(3, &[]);
+    election(&dir, "open", &["--node", &node.public, "--data", "node"]).fails(3, &[]);
     let closed_port = std::net::TcpListener::bind("127.0.0.1:0")
         .expect("a port")
         .local_addr()
         .expect("an address");
     let nobody = format!("http://{closed_port}");
-    election(&desk, "open", &["--node", &nobody, "--data", "node"])
+    election(&dir, "open", &["--node", &nobody, "--data", "node"])
         .fails(4, &["cannot be reached", "hint: check that it is running"]);
-    assert!(election(&desk, "open", &office).succeeds().contains("  state        open"));
-    election(&desk, "open", &office).fails(3, &["it cannot be"]);
-    desk.run(&[&["election", "close", "NOPE", "--yes"][..], &office].concat())
+    assert!(election(&dir, "open", &admin).succeeds().contains("  state        open"));
+    election(&dir, "open", &admin).fails(3, &["it cannot be"]);
+    dir.run(&[&["election", "close", "NOPE", "--yes"][..], &admin].concat())
         .fails(3, &["election"]);
     let http = Http::new();
     assert_eq!(
         http.vote(&node.public, &electors[0], "oui", "k", 10).expect("an answer").json()["status"],
         "accepted"
     );
-    let closed = election(&desk, "close", &[&office[..], &["--json"]].concat()).json();
+    let closed = election(&dir, "close", &[&admin[..], &["--json"]].concat()).json();
     assert_eq!(
         (&closed["state"], &closed["accepted"], &closed["received"]),
         (&"closed".into(), &1.into(), &1.into())
     );
     let late = http.vote(&node.public, &electors[1], "oui", "k", 10).expect("an answer");
     assert_eq!((late.status, &late.json()["code"]), (409, &"closed".into()));
-    assert_eq!(support::mode_of(&desk.path("node/keys/admin-token")), 0o600);
-    let json = election(&desk, "open", &[&office[..], &["--json"]].concat());
+    assert_eq!(support::mode_of(&dir.path("node/keys/admin-token")), 0o600);
+    let json = election(&dir, "open", &[&admin[..], &["--json"]].concat());
     let error: serde_json::Value = serde_json::from_str(&json.stderr).expect("JSON");
     assert_eq!((json.code, &error["error"]["kind"]), (3, &"bad-input".into()), "{}", json.stderr);
     node.stop();
@@ -287,8 +290,8 @@ fn a_running_node_is_administered_with_its_token() {
 
 #[test]
 fn a_close_under_way_leaves_no_vote_behind() {
-    let (desk, electors) = poll::opened(300);
-    let node = Node::serve(&desk);
+    let (dir, electors) = poll::opened(300);
+    let node = Node::serve(&dir);
     let answered = std::thread::scope(|scope| {
         let casting: Vec<_> = electors
             .chunks(100)
@@ -308,7 +311,7 @@ fn a_close_under_way_leaves_no_vote_behind() {
             .as_u64()
             < Some(20)
         {}
-        election(&desk, "close", &["--node", &node.admin, "--data", "node"]).succeeds();
+        election(&dir, "close", &["--node", &node.admin, "--data", "node"]).succeeds();
         casting.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
     });
     let taken = answered.iter().filter(|(status, _)| *status == 202).count();
@@ -318,13 +321,13 @@ fn a_close_under_way_leaves_no_vote_behind() {
         .count();
     assert_eq!(taken + refused, 300, "an answer was neither: {:?}", answered.last());
     let closed =
-        election(&desk, "show", &["--node", &node.admin, "--data", "node", "--json"]).json();
+        election(&dir, "show", &["--node", &node.admin, "--data", "node", "--json"]).json();
     assert_eq!(
         (&closed["state"], &closed["received"], &closed["accepted"]),
         (&"closed".into(), &taken.into(), &taken.into())
     );
     assert!(
-        desk.run(&["recount", "--data", "node"])
+        dir.run(&["recount", "--data", "node"])
             .succeeds()
             .contains("the published totals are confirmed")
     );
@@ -335,27 +338,27 @@ fn a_close_under_way_leaves_no_vote_behind() {
 #[test]
 fn results_move_by_twenty_votes_unless_it_is_asked_for_otherwise() {
     for (policy, every) in [("live", "1"), ("live", "19"), ("after_vote", "5")] {
-        let (desk, _) = poll::loaded(3);
-        let created = create(&desk, LAW, &["--results", policy, "--publish-every", every]);
+        let (dir, _) = poll::loaded(3);
+        let created = create(&dir, LAW, &["--results", policy, "--publish-every", every]);
         created.succeeds();
         let said = format!("warning: with results {policy} and publish_every {every}");
         assert!(created.stderr.contains(&said), "{}", created.stderr);
     }
     for policy in ["live", "after_vote", "after_close"] {
-        let (desk, _) = poll::loaded(3);
-        let created = create(&desk, LAW, &["--results", policy]);
+        let (dir, _) = poll::loaded(3);
+        let created = create(&dir, LAW, &["--results", policy]);
         created.succeeds();
         assert!(!created.stderr.contains("publish_every"), "{}", created.stderr);
-        desk.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
-        let leaves = desk.read("bundle/leaves.jsonl");
+        dir.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
+        let leaves = dir.read("bundle/leaves.jsonl");
         assert!(String::from_utf8_lossy(&leaves).contains(r#""publish_every":20"#));
     }
 }
 
 #[test]
 fn a_draft_can_be_amended_and_an_election_annulled() {
-    let (desk, _) = poll::drafted(3, &["--blank"]);
-    let amend = |more: &[&str]| desk.run(&[&["election", "amend", LAW][..], &DATA, more].concat());
+    let (dir, _) = poll::drafted(3, &["--blank"]);
+    let amend = |more: &[&str]| dir.run(&[&["election", "amend", LAW][..], &DATA, more].concat());
     let times = ["--opens", "2036-11-21T08:00:00-05:00", "--closes", "2036-11-22T08:00:00-05:00"];
     let changed = amend(
         &[&times[..], &["--title-en", "The Water Act", "--choice", "a=A", "--choice", "b"]]
@@ -380,27 +383,25 @@ fn a_draft_can_be_amended_and_an_election_annulled() {
     warned.succeeds();
     assert!(warned.stderr.contains("warning: with results live and publish_every 1"));
     // From the log alone, and on a running node.
-    let shown = election(&desk, "show", &[&DATA[..], &["--json"]].concat()).json();
+    let shown = election(&dir, "show", &[&DATA[..], &["--json"]].concat()).json();
     assert_eq!(
         (&shown["title"]["en"], &shown["choices"][0]["id"]),
         (&"The Water Act".into(), &"a".into())
     );
-    let node = Node::serve(&desk);
-    let office = ["--node", &node.admin, "--data", "node"];
-    desk.run(&[&["election", "amend", LAW, "--title-fr", "Eau"][..], &office].concat()).succeeds();
+    let node = Node::serve(&dir);
+    let admin = ["--node", &node.admin, "--data", "node"];
+    dir.run(&[&["election", "amend", LAW, "--title-fr", "Eau"][..], &admin].concat()).succeeds();
     let annul = ["election", "annul", LAW, "--reason", "liste erronée"];
-    desk.run(&[&annul[..], &office].concat()).fails(2, &["cannot be undone", "hint: give --yes"]);
+    dir.run(&[&annul[..], &admin].concat()).fails(2, &["cannot be undone", "hint: give --yes"]);
     // A draft is amended and an open poll is closed: only a closed election can be annulled.
-    desk.run(&[&annul[..], &["--yes"], &office].concat()).fails(3, &["the election is draft"]);
-    desk.run(
-        &[&["election", "amend", LAW, "--opens", "2020-01-01T00:00:00Z"][..], &office].concat(),
-    )
-    .succeeds();
-    election(&desk, "open", &office).succeeds();
-    election(&desk, "close", &[&office[..], &["--early", "liste erronée"]].concat()).succeeds();
-    let annulled = desk.run(&[&annul[..], &["--yes"], &office].concat());
+    dir.run(&[&annul[..], &["--yes"], &admin].concat()).fails(3, &["the election is draft"]);
+    dir.run(&[&["election", "amend", LAW, "--opens", "2020-01-01T00:00:00Z"][..], &admin].concat())
+        .succeeds();
+    election(&dir, "open", &admin).succeeds();
+    election(&dir, "close", &[&admin[..], &["--early", "liste erronée"]].concat()).succeeds();
+    let annulled = dir.run(&[&annul[..], &["--yes"], &admin].concat());
     assert!(annulled.succeeds().contains("  state        annulled"), "{}", annulled.stdout);
-    election(&desk, "certify", &office).fails(3, &["the election is annulled"]);
+    election(&dir, "certify", &admin).fails(3, &["the election is annulled"]);
     node.stop();
     amend(&["--title-fr", "Loi"]).fails(3, &["the election is annulled: it cannot be amended"]);
 }

@@ -5,24 +5,24 @@ mod support;
 
 use std::path::Path;
 
-use support::Desk;
+use support::TestDir;
 use support::node::Node;
 use support::poll::{self, LAW};
 use votekit_core::id::Digest;
 
 /// A certified election whose node has stopped: 3 oui, 2 non, 1 blank, of 9 electors.
-fn certified() -> Desk {
-    let (desk, electors) = poll::opened(9);
-    let node = Node::serve(&desk);
+fn certified() -> TestDir {
+    let (dir, electors) = poll::opened(9);
+    let node = Node::serve(&dir);
     let choices = ["oui", "oui", "oui", "non", "non", "blanc"];
-    desk.write("votes.csv", poll::votes(electors.iter().zip(choices)));
-    desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).succeeds();
+    dir.write("votes.csv", poll::votes(electors.iter().zip(choices)));
+    dir.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).succeeds();
     for verb in ["close", "certify"] {
-        desk.run(&["election", verb, LAW, "--yes", "--node", &node.admin, "--data", "node"])
+        dir.run(&["election", verb, LAW, "--yes", "--node", &node.admin, "--data", "node"])
             .succeeds();
     }
     node.stop();
-    desk
+    dir
 }
 
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
@@ -43,23 +43,23 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn results_are_written_in_each_format() {
-    let desk = certified();
-    desk.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
+    let dir = certified();
+    dir.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
     for (format, bundled) in
         [("csv", "results.csv"), ("json", "results.json"), ("nist", "results.nist.json")]
     {
-        let printed = desk.run(&["export", "results", "--format", format, "--data", "node"]);
-        desk.run(&["export", "results", "--format", format, "--data", "node", "-o", "out"])
+        let printed = dir.run(&["export", "results", "--format", format, "--data", "node"]);
+        dir.run(&["export", "results", "--format", format, "--data", "node", "-o", "out"])
             .succeeds();
-        let text = |name: &str| String::from_utf8(desk.read(name)).expect("UTF-8");
+        let text = |name: &str| String::from_utf8(dir.read(name)).expect("UTF-8");
         assert_eq!(printed.succeeds(), text("out"), "{format}");
         assert_eq!(text("out"), text(&format!("bundle/{bundled}")), "{format}");
     }
     // The log certifies the digest of these bytes.
-    let certified = Digest::of(&desk.read("bundle/results.json")).to_hex();
-    let leaves = String::from_utf8(desk.read("bundle/leaves.jsonl")).expect("UTF-8");
+    let certified = Digest::of(&dir.read("bundle/results.json")).to_hex();
+    let leaves = String::from_utf8(dir.read("bundle/leaves.jsonl")).expect("UTF-8");
     assert!(leaves.contains("\"state\":\"certified\"") && leaves.contains(&certified));
-    let csv = String::from_utf8(desk.read("bundle/results.csv")).expect("UTF-8");
+    let csv = String::from_utf8(dir.read("bundle/results.csv")).expect("UTF-8");
     for row in [
         "law_id,kind,id,label_fr,label_en,count\r\n",
         "L2025-001,choice,oui,Oui,Yes,3\r\n",
@@ -69,83 +69,83 @@ fn results_are_written_in_each_format() {
     ] {
         assert!(csv.contains(row), "{row} in {csv}");
     }
-    desk.run(&["export", "results", "--format", "xml", "--data", "node"])
+    dir.run(&["export", "results", "--format", "xml", "--data", "node"])
         .fails(2, &["csv, json, nist"]);
-    desk.run(&["export", "results", "--format", "csv", "--data", "node", "-o", "no/such/folder"])
+    dir.run(&["export", "results", "--format", "csv", "--data", "node", "-o", "no/such/folder"])
         .fails(4, &["no/such/folder"]);
 }
 
 #[test]
 fn a_bundle_is_the_same_from_the_node_and_from_its_data() {
-    let desk = certified();
-    let offline = desk.run(&["export", "bundle", "offline", "--data", "node"]);
+    let dir = certified();
+    let offline = dir.run(&["export", "bundle", "offline", "--data", "node"]);
     assert!(
         offline.succeeds().contains("offline: ") && offline.stdout.contains("leaves (certified)"),
         "{}",
         offline.stdout
     );
-    let node = Node::serve(&desk);
-    let report = desk.run(&["export", "bundle", "online", "--node", &node.public, "--json"]).json();
-    desk.run(&["export", "bundle", "beside", "--data", "node"]).succeeds();
+    let node = Node::serve(&dir);
+    let report = dir.run(&["export", "bundle", "online", "--node", &node.public, "--json"]).json();
+    dir.run(&["export", "bundle", "beside", "--data", "node"]).succeeds();
     node.stop();
-    let written = files(&desk.path("offline"));
-    assert_eq!(files(&desk.path("online")), written);
-    assert_eq!(files(&desk.path("beside")), written);
+    let written = files(&dir.path("offline"));
+    assert_eq!(files(&dir.path("online")), written);
+    assert_eq!(files(&dir.path("beside")), written);
     assert_eq!(report["files"], written.len());
     let fingerprint = report["policy_fingerprint"].as_str().expect("a fingerprint");
-    desk.run(&["verify", "bundle", "online", "--fingerprint", fingerprint, "--shards", "hashes"])
+    dir.run(&["verify", "bundle", "online", "--fingerprint", fingerprint, "--shards", "hashes"])
         .succeeds();
-    desk.run(&["verify", "bundle", "online"]).fails(6, &["hint: "]);
-    desk.run(&["verify", "bundle", "online", "--fingerprint", &"0".repeat(64)]).fails(5, &[]);
+    dir.run(&["verify", "bundle", "online"]).fails(6, &["hint: "]);
+    dir.run(&["verify", "bundle", "online", "--fingerprint", &"0".repeat(64)]).fails(5, &[]);
 }
 
 #[test]
 fn a_bundle_signed_under_another_policy_fails() {
-    let (desk, other) = (certified(), certified());
-    let fingerprint = |desk: &Desk| {
-        let report = desk.run(&["export", "bundle", "bundle", "--data", "node", "--json"]).json();
+    let (dir, other) = (certified(), certified());
+    let fingerprint = |dir: &TestDir| {
+        let report = dir.run(&["export", "bundle", "bundle", "--data", "node", "--json"]).json();
         report["policy_fingerprint"].as_str().expect("a fingerprint").to_owned()
     };
-    let (pinned, theirs) = (fingerprint(&desk), fingerprint(&other));
+    let (pinned, theirs) = (fingerprint(&dir), fingerprint(&other));
     let forged = other.path("bundle");
     let forged = forged.to_str().expect("text");
-    desk.run(&["verify", "bundle", forged, "--fingerprint", &theirs]).succeeds();
-    let refused = desk.run(&["verify", "bundle", forged, "--fingerprint", &pinned]);
+    dir.run(&["verify", "bundle", forged, "--fingerprint", &theirs]).succeeds();
+    let refused = dir.run(&["verify", "bundle", forged, "--fingerprint", &pinned]);
     refused.fails(5, &[]);
     assert!(refused.stdout.contains("policy"), "{}", refused.stdout);
 }
 
 #[test]
 fn an_occupied_folder_is_refused_and_stays_as_it_is() {
-    let desk = certified();
-    desk.write("bundle", "a file");
+    let dir = certified();
+    dir.write("bundle", "a file");
     let refused = ["bundle already exists", "hint: choose another folder"];
-    desk.run(&["export", "bundle", "bundle", "--data", "node"]).fails(4, &refused);
-    assert_eq!(desk.read("bundle"), b"a file");
-    std::fs::create_dir(desk.path("publication")).expect("made");
-    desk.write("publication/notes.txt", "mine");
-    desk.run(&["export", "bundle", "publication", "--data", "node"])
+    dir.run(&["export", "bundle", "bundle", "--data", "node"]).fails(4, &refused);
+    assert_eq!(dir.read("bundle"), b"a file");
+    std::fs::create_dir(dir.path("publication")).expect("made");
+    dir.write("publication/notes.txt", "mine");
+    dir.run(&["export", "bundle", "publication", "--data", "node"])
         .fails(4, &["publication already exists"]);
-    assert_eq!(support::names_in(&desk.path("publication")), ["notes.txt"]);
-    let before = desk.names();
-    desk.run(&["export", "bundle", "new", "--data", "node", "--election", "NOPE"])
+    assert_eq!(support::names_in(&dir.path("publication")), ["notes.txt"]);
+    let before = dir.names();
+    dir.run(&["export", "bundle", "new", "--data", "node", "--election", "NOPE"])
         .fails(3, &["no election NOPE"]);
-    let node = Node::serve(&desk);
+    let node = Node::serve(&dir);
     let limited = format!(
         "trap '' XFSZ; ulimit -f 2; exec \"$VOTEKIT\" export bundle new --node {}",
         node.public
     );
-    desk.shell(&limited).fails(4, &["cannot write new/", "hint: free space"]);
+    dir.shell(&limited).fails(4, &["cannot write new/", "hint: free space"]);
     node.stop();
-    assert_eq!(desk.names(), before, "something half-written stayed");
-    desk.run(&["export", "bundle", "new", "--data", "node"]).succeeds();
+    assert_eq!(dir.names(), before, "something half-written stayed");
+    dir.run(&["export", "bundle", "new", "--data", "node"]).succeeds();
 }
 
 #[test]
 fn a_bundle_can_be_made_while_the_poll_is_open() {
-    let (desk, _) = poll::opened(3);
-    let report = desk.run(&["export", "bundle", "bundle", "--data", "node", "--json"]).json();
+    let (dir, _) = poll::opened(3);
+    let report = dir.run(&["export", "bundle", "bundle", "--data", "node", "--json"]).json();
     assert_eq!(report["state"], "open");
     let fingerprint = report["policy_fingerprint"].as_str().expect("a fingerprint");
-    desk.run(&["verify", "bundle", "bundle", "--fingerprint", fingerprint]).succeeds();
+    dir.run(&["verify", "bundle", "bundle", "--fingerprint", fingerprint]).succeeds();
 }

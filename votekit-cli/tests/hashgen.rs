@@ -4,27 +4,27 @@ mod support;
 
 use std::fs;
 
-use support::{Desk, fixture, mode_of, names_in};
+use support::{TestDir, fixture, mode_of, names_in};
 
 /// Returns all files of a folder, by name.
-fn content(desk: &Desk, folder: &str) -> Vec<(String, Vec<u8>)> {
-    let names = names_in(&desk.path(folder)).into_iter();
-    names.map(|name| (name.clone(), desk.read(&format!("{folder}/{name}")))).collect()
+fn content(dir: &TestDir, folder: &str) -> Vec<(String, Vec<u8>)> {
+    let names = names_in(&dir.path(folder)).into_iter();
+    names.map(|name| (name.clone(), dir.read(&format!("{folder}/{name}")))).collect()
 }
 
 #[test]
 fn a_roll_becomes_shards_and_a_manifest() {
-    let desk = Desk::new();
-    let hashed = desk.run(&["hashgen", &fixture("rolls/good.csv"), "--out", "hashes"]);
+    let dir = TestDir::new();
+    let hashed = dir.run(&["hashgen", &fixture("rolls/good.csv"), "--out", "hashes"]);
     let text = hashed.succeeds();
     assert!(text.contains("L2025-001: 3 registered, 1 shard\n"), "{text}");
     assert!(text.contains("next: "), "{text}");
     assert_eq!(
-        names_in(&desk.path("hashes")),
+        names_in(&dir.path("hashes")),
         ["L2025-001.0001.json", "L2025-002.0001.json", "manifest.json"]
     );
-    assert_eq!(desk.names(), ["hashes"]);
-    for (name, bytes) in content(&desk, "hashes") {
+    assert_eq!(dir.names(), ["hashes"]);
+    for (name, bytes) in content(&dir, "hashes") {
         let text = String::from_utf8_lossy(&bytes);
         assert!(
             !text.contains("000000018") && !text.contains("ABCD1234"),
@@ -35,8 +35,8 @@ fn a_roll_becomes_shards_and_a_manifest() {
 
 #[test]
 fn the_same_roll_gives_the_same_bytes_in_every_writing_and_with_any_threads() {
-    let desk = Desk::new();
-    desk.run(&[
+    let dir = TestDir::new();
+    dir.run(&[
         "roll",
         "sample",
         "--electors",
@@ -49,49 +49,48 @@ fn the_same_roll_gives_the_same_bytes_in_every_writing_and_with_any_threads() {
         "roll.csv",
     ])
     .succeeds();
-    desk.run(&["hashgen", "roll.csv", "--out", "one", "--threads", "1", "--shard-size", "7000"])
+    dir.run(&["hashgen", "roll.csv", "--out", "one", "--threads", "1", "--shard-size", "7000"])
         .succeeds();
-    desk.run(&["hashgen", "roll.csv", "--out", "four", "--threads", "4", "--shard-size", "7000"])
+    dir.run(&["hashgen", "roll.csv", "--out", "four", "--threads", "4", "--shard-size", "7000"])
         .succeeds();
-    assert_eq!(content(&desk, "one"), content(&desk, "four"));
-    assert_eq!(content(&desk, "one").len(), 2 * 9 + 1);
+    assert_eq!(content(&dir, "one"), content(&dir, "four"));
+    assert_eq!(content(&dir, "one").len(), 2 * 9 + 1);
 
-    desk.run(&["hashgen", &fixture("rolls/good.csv"), "--out", "plain"]).succeeds();
-    desk.run(&["hashgen", &fixture("rolls/good-quoted-bom-crlf.csv"), "--out", "quoted"])
-        .succeeds();
+    dir.run(&["hashgen", &fixture("rolls/good.csv"), "--out", "plain"]).succeeds();
+    dir.run(&["hashgen", &fixture("rolls/good-quoted-bom-crlf.csv"), "--out", "quoted"]).succeeds();
     for shard in ["L2025-001.0001.json", "L2025-002.0001.json"] {
-        assert_eq!(desk.read(&format!("plain/{shard}")), desk.read(&format!("quoted/{shard}")));
+        assert_eq!(dir.read(&format!("plain/{shard}")), dir.read(&format!("quoted/{shard}")));
     }
 }
 
 #[test]
 fn standard_input_and_binary_shards_hold_the_same_keys() {
-    let desk = Desk::new();
+    let dir = TestDir::new();
     let roll = fs::read(fixture("rolls/good.csv")).expect("the fixture");
-    desk.run_with_input(&["hashgen", "-", "--out", "a", "--format", "bin"], &roll).succeeds();
-    desk.run(&["hashgen", &fixture("rolls/good.csv"), "--out", "b", "--format", "bin"]).succeeds();
-    assert_eq!(content(&desk, "a"), content(&desk, "b"));
-    desk.run(&["manifest", "verify", "a"]).succeeds();
+    dir.run_with_input(&["hashgen", "-", "--out", "a", "--format", "bin"], &roll).succeeds();
+    dir.run(&["hashgen", &fixture("rolls/good.csv"), "--out", "b", "--format", "bin"]).succeeds();
+    assert_eq!(content(&dir, "a"), content(&dir, "b"));
+    dir.run(&["manifest", "verify", "a"]).succeeds();
 }
 
 #[test]
 fn only_the_laws_asked_for_are_hashed() {
-    let desk = Desk::new();
+    let dir = TestDir::new();
     let roll = fixture("rolls/good.csv");
     let hashed =
-        desk.run(&["hashgen", &roll, "--out", "one", "--law", "L2025-002", "--json"]).json();
+        dir.run(&["hashgen", &roll, "--out", "one", "--law", "L2025-002", "--json"]).json();
     assert_eq!(
         (hashed["rows"].as_u64(), hashed["ignored_rows_of_other_laws"].as_u64()),
         (Some(1), Some(3))
     );
-    desk.run(&["hashgen", &roll, "--out", "none", "--law", "L2025-003"])
+    dir.run(&["hashgen", &roll, "--out", "none", "--law", "L2025-003"])
         .fails(3, &["no valid row for the law L2025-003"]);
-    assert!(!desk.exists("none"));
+    assert!(!dir.exists("none"));
 }
 
 #[test]
 fn bad_rolls_are_refused_with_line_and_field_and_nothing_is_written() {
-    let desk = Desk::new();
+    let dir = TestDir::new();
     for (file, texts) in [
         ("empty.csv", &["empty.csv: the roll is empty", "hint: "] as &[_]),
         ("missing-column.csv", &["line 1: the header has no column 'law_id'"]),
@@ -110,24 +109,24 @@ fn bad_rolls_are_refused_with_line_and_field_and_nothing_is_written() {
         ("two-codes.csv", &["two codes for the same law", "lines 2 and 4, law L2025-001"]),
     ] {
         let refused =
-            desk.run(&["hashgen", &fixture(&format!("rolls/bad/{file}")), "--out", "hashes"]);
+            dir.run(&["hashgen", &fixture(&format!("rolls/bad/{file}")), "--out", "hashes"]);
         refused.fails(3, texts);
         assert!(
             !refused.stderr.contains("ABC") && !refused.stderr.contains("00000"),
             "{}",
             refused.stderr
         );
-        assert!(desk.names().is_empty(), "{file} left {:?}", desk.names());
+        assert!(dir.names().is_empty(), "{file} left {:?}", dir.names());
     }
-    desk.run(&["hashgen", "absent.csv", "--out", "hashes"]).fails(3, &["cannot read absent.csv"]);
-    desk.run(&["hashgen", ".", "--out", "hashes"]).fails(3, &["it is a folder"]);
-    desk.run_with_input(&["hashgen", "-", "--out", "hashes"], b"nas,code,law_id\n")
+    dir.run(&["hashgen", "absent.csv", "--out", "hashes"]).fails(3, &["cannot read absent.csv"]);
+    dir.run(&["hashgen", ".", "--out", "hashes"]).fails(3, &["it is a folder"]);
+    dir.run_with_input(&["hashgen", "-", "--out", "hashes"], b"nas,code,law_id\n")
         .fails(3, &["no valid row"]);
 }
 
 #[test]
 fn a_header_that_cannot_be_read_names_the_cause() {
-    let desk = Desk::new();
+    let dir = TestDir::new();
     let utf16: Vec<u8> = "nas,code,law_id\n000000042,7KQ2M9XA,L1\n"
         .encode_utf16()
         .flat_map(u16::to_le_bytes)
@@ -160,31 +159,31 @@ fn a_header_that_cannot_be_read_names_the_cause() {
             &["a spreadsheet's workbook", "hint: open it in the spreadsheet"],
         ),
     ] {
-        desk.write("roll.csv", bytes);
-        let refused = desk.run(&["hashgen", "roll.csv", "--out", "hashes"]);
+        dir.write("roll.csv", bytes);
+        let refused = dir.run(&["hashgen", "roll.csv", "--out", "hashes"]);
         refused.fails(3, texts);
         assert!(!refused.stderr.contains("must name the columns"), "{}", refused.stderr);
-        assert_eq!(desk.names(), ["roll.csv"]);
+        assert_eq!(dir.names(), ["roll.csv"]);
     }
 }
 
 #[test]
 fn ignored_columns_may_be_in_another_encoding() {
-    let desk = Desk::new();
-    desk.write("roll.csv", b"nas,code,law_id,pr\xe9nom\n000000018,ABCD1234,L1,Ren\xe9\n");
-    let hashed = desk.run(&["hashgen", "roll.csv", "--out", "hashes"]);
+    let dir = TestDir::new();
+    dir.write("roll.csv", b"nas,code,law_id,pr\xe9nom\n000000018,ABCD1234,L1,Ren\xe9\n");
+    let hashed = dir.run(&["hashgen", "roll.csv", "--out", "hashes"]);
     assert!(hashed.succeeds().contains("L1: 1 registered"), "{}", hashed.stdout);
-    desk.write("plain.csv", b"nas,code,law_id\n000000018,ABCD1234,L1\n");
-    desk.run(&["hashgen", "plain.csv", "--out", "plain"]).succeeds();
-    assert_eq!(desk.read("hashes/L1.0001.json"), desk.read("plain/L1.0001.json"));
+    dir.write("plain.csv", b"nas,code,law_id\n000000018,ABCD1234,L1\n");
+    dir.run(&["hashgen", "plain.csv", "--out", "plain"]).succeeds();
+    assert_eq!(dir.read("hashes/L1.0001.json"), dir.read("plain/L1.0001.json"));
 }
 
 #[test]
 fn many_faults_are_cut_in_print_and_counted_by_rule() {
-    let desk = Desk::new();
+    let dir = TestDir::new();
     let roll = format!("nas,code,law_id\n{}000000018,A,L1\n", "1,ABCD,L1\n".repeat(150));
-    desk.write("roll.csv", roll);
-    let refused = desk.run(&["hashgen", "roll.csv", "--out", "hashes"]);
+    dir.write("roll.csv", roll);
+    let refused = dir.run(&["hashgen", "roll.csv", "--out", "hashes"]);
     refused.fails(
         3,
         &[
@@ -196,7 +195,7 @@ fn many_faults_are_cut_in_print_and_counted_by_rule() {
         ],
     );
     assert!(!refused.stderr.contains("line 102,"));
-    let refused = desk.run(&["--json", "hashgen", "roll.csv", "--out", "hashes"]);
+    let refused = dir.run(&["--json", "hashgen", "roll.csv", "--out", "hashes"]);
     let error: serde_json::Value = serde_json::from_str(&refused.stderr).expect("one JSON error");
     assert_eq!(error["error"]["kind"], "bad-input");
     let details = &error["error"]["details"];
@@ -212,47 +211,47 @@ fn many_faults_are_cut_in_print_and_counted_by_rule() {
 
 #[test]
 fn skipped_rows_go_to_a_private_file_as_they_stand_and_can_be_read_again() {
-    let desk = Desk::new();
+    let dir = TestDir::new();
     let roll = "nas,code,law_id,nom\n000000018,ABCD1234,L1,Roy\n\"1\",\"x\ny\",L1,\"Roy, \"\"J\"\"\"\n\
         000000018,abcd1234,L1,Roy\n000000026,ABCD1235,L1,C\u{f4}t\u{e9}\n000000034,ABCD1236\n";
-    desk.write("roll.csv", roll);
+    dir.write("roll.csv", roll);
     let expected = "line,rule,nas,code,law_id,nom\n\
         3,\"nas: a NAS has exactly 9 digits, this one has 1\",\"1\",\"x\ny\",L1,\"Roy, \"\"J\"\"\"\n\
         5,\"row: the same elector and law as line 2, with the same code\",000000018,abcd1234,L1,Roy\n\
         7,\"law_id: the row is cut short: this field is missing\",000000034,ABCD1236\n";
     let skip = ["--on-error", "skip", "--max-rejects", "50%"];
-    let skipped = desk
+    let skipped = dir
         .run(&[&["hashgen", "roll.csv", "--out", "hashes", "--json"][..], &skip].concat())
         .json();
     assert_eq!((skipped["rejects"].as_u64(), skipped["duplicates"].as_u64()), (Some(2), Some(1)));
     assert_eq!(skipped["left_out_by_rule"].as_array().map(Vec::len), Some(3));
-    assert_eq!(String::from_utf8(desk.read("hashes-rejects.csv")).expect("UTF-8"), expected);
-    assert_eq!(mode_of(&desk.path("hashes-rejects.csv")), 0o600);
+    assert_eq!(String::from_utf8(dir.read("hashes-rejects.csv")).expect("UTF-8"), expected);
+    assert_eq!(mode_of(&dir.path("hashes-rejects.csv")), 0o600);
 
     let arguments = [&["hashgen", "-", "--out", "again", "--rejects", "r.csv"][..], &skip].concat();
-    let said = desk.run_with_input(&arguments, roll.as_bytes());
+    let said = dir.run_with_input(&arguments, roll.as_bytes());
     assert!(
         said.succeeds().contains(
             "skipped: 2 bad rows and 1 exact duplicate, listed in r.csv\n  1: line 3, nas"
         )
     );
-    assert_eq!(desk.read("r.csv"), desk.read("hashes-rejects.csv"));
-    assert_eq!(content(&desk, "again"), content(&desk, "hashes"));
-    desk.run(&["manifest", "verify", "hashes"]).succeeds();
+    assert_eq!(dir.read("r.csv"), dir.read("hashes-rejects.csv"));
+    assert_eq!(content(&dir, "again"), content(&dir, "hashes"));
+    dir.run(&["manifest", "verify", "hashes"]).succeeds();
 
     // The file of rejects is a roll: rows corrected in it can be read from it.
-    desk.run(&["hashgen", "r.csv", "--out", "never"]).fails(
+    dir.run(&["hashgen", "r.csv", "--out", "never"]).fails(
         3,
         &["2 bad rows", "r.csv: line 2, nas: a NAS has exactly 9 digits", "r.csv: line 5, law_id"],
     );
     let mended = expected
         .replace("\"1\",\"x\ny\"", "000000034,\"ABCD1236\"")
         .replace("000000034,ABCD1236\n", "000000042,ABCD1237,L1,\n");
-    desk.write("mended.csv", mended);
-    let read = desk.run(&["hashgen", "mended.csv", "--out", "mended"]);
+    dir.write("mended.csv", mended);
+    let read = dir.run(&["hashgen", "mended.csv", "--out", "mended"]);
     assert!(read.succeeds().contains("L1: 3 registered"), "{}", read.stdout);
     // Or as a supplement, except for the elector who was registered before.
-    desk.run(&[
+    dir.run(&[
         "hashgen",
         "--supplement-of",
         "hashes",
@@ -266,29 +265,27 @@ fn skipped_rows_go_to_a_private_file_as_they_stand_and_can_be_read_again() {
     .fails(3, &["mended.csv: line 3, law L1: the elector is registered already"]);
 
     // With a byte order mark, spreadsheets read the rows in their original encoding.
-    desk.write("marked.csv", format!("\u{feff}{roll}"));
+    dir.write("marked.csv", format!("\u{feff}{roll}"));
     let arguments = [&["hashgen", "marked.csv", "--out", "marked"][..], &skip].concat();
-    desk.run(&arguments).succeeds();
-    assert_eq!(desk.read("marked-rejects.csv"), format!("\u{feff}{expected}").as_bytes());
+    dir.run(&arguments).succeeds();
+    assert_eq!(dir.read("marked-rejects.csv"), format!("\u{feff}{expected}").as_bytes());
 
-    let conflicting = desk.run(
+    let conflicting = dir.run(
         &[&["hashgen", &fixture("rolls/bad/two-codes.csv"), "--out", "never"][..], &skip].concat(),
     );
     conflicting.fails(3, &["lines 2 and 4"]);
-    assert!(!desk.exists("never") && !desk.exists("never-rejects.csv"));
+    assert!(!dir.exists("never") && !dir.exists("never-rejects.csv"));
 }
 
 #[test]
 fn skipping_stops_above_the_limit_of_rejects() {
-    let desk = Desk::new();
+    let dir = TestDir::new();
     let good: String = (0..200).map(|nas| format!("{nas:09},ABCD1234,L1\n")).collect();
     let roll = |bad: usize| format!("nas,code,law_id\n{good}{}", "1,ABCD1234,L1\n".repeat(bad));
     let skip = |more: &[&str]| {
-        desk.run(
-            &[&["hashgen", "roll.csv", "--out", "hashes", "--on-error", "skip"], more].concat(),
-        )
+        dir.run(&[&["hashgen", "roll.csv", "--out", "hashes", "--on-error", "skip"], more].concat())
     };
-    desk.write("roll.csv", roll(3));
+    dir.write("roll.csv", roll(3));
     skip(&[]).fails(
         3,
         &[
@@ -300,15 +297,15 @@ fn skipping_stops_above_the_limit_of_rejects() {
     skip(&["--max-rejects", "2"]).fails(3, &["more than --max-rejects 2"]);
     skip(&["--max-rejects", "1.4%"]).fails(3, &["more than --max-rejects 1.4%"]);
     skip(&["--max-rejects", "many"]).fails(2, &["such as 25, or a share, such as 1%"]);
-    assert_eq!(desk.names(), ["roll.csv"]);
+    assert_eq!(dir.names(), ["roll.csv"]);
     skip(&["--max-rejects", "3"]).succeeds();
-    desk.write("roll.csv", roll(2));
-    desk.run(&["hashgen", "roll.csv", "--out", "below", "--on-error", "skip"]).succeeds();
+    dir.write("roll.csv", roll(2));
+    dir.run(&["hashgen", "roll.csv", "--out", "below", "--on-error", "skip"]).succeeds();
 }
 
 #[test]
 fn a_fault_that_may_hide_other_rows_is_never_skipped() {
-    let desk = Desk::new();
+    let dir = TestDir::new();
     let roll = |third: &str| {
         let rows: String = (1..=1000)
             .map(|nas| {
@@ -330,46 +327,46 @@ fn a_fault_that_may_hide_other_rows_is_never_skipped() {
             "line 4, row: a carriage return without a line feed",
         ),
     ] {
-        desk.write("roll.csv", text);
+        dir.write("roll.csv", text);
         let skip =
             ["hashgen", "roll.csv", "--out", "d", "--on-error", "skip", "--max-rejects", "100%"];
-        desk.run(&skip)
+        dir.run(&skip)
             .fails(3, &[said, "rows after it may be lost", "nothing was written", "hint: "]);
-        desk.run(&["hashgen", "roll.csv", "--out", "d"]).fails(3, &[said, "nothing was written"]);
-        assert_eq!(desk.names(), ["roll.csv"]);
+        dir.run(&["hashgen", "roll.csv", "--out", "d"]).fails(3, &[said, "nothing was written"]);
+        assert_eq!(dir.names(), ["roll.csv"]);
     }
 }
 
 #[test]
 fn what_a_spreadsheet_may_have_changed_is_warned_of() {
-    let desk = Desk::new();
+    let dir = TestDir::new();
     let roll = "nas,code,law_id\n000000042,7KQ2M9XA,L1\n000000059,12345678,L1\n\
         000000067,345678,L1\n000000075,B3XQ77ZP,L1\n";
     let text = "L1: 1 code is shorter than the other 3 (8 characters): line 4; spreadsheets drop leading zeros";
-    desk.write("short.csv", roll);
-    let hashed = desk.run(&["hashgen", "short.csv", "--out", "short"]);
+    dir.write("short.csv", roll);
+    let hashed = dir.run(&["hashgen", "short.csv", "--out", "short"]);
     hashed.succeeds();
     assert_eq!(hashed.stderr, format!("warning: {text}\n"));
     assert!(hashed.stdout.contains("shortest code: 6 characters"), "{}", hashed.stdout);
-    let hashed = desk.run(&["hashgen", "short.csv", "--out", "again", "--json"]);
+    let hashed = dir.run(&["hashgen", "short.csv", "--out", "again", "--json"]);
     assert_eq!(
         hashed.json()["warnings"],
         serde_json::json!([{ "code": "short-codes", "text": text }])
     );
-    assert_eq!(content(&desk, "again"), content(&desk, "short"));
+    assert_eq!(content(&dir, "again"), content(&dir, "short"));
 
-    desk.write(
+    dir.write(
         "case.csv",
         "nas,code,law_id\n000000042,7KQ2M9XA,L2025-001\n000000059,B3XQ77ZP,L2025-001\n000000067,C3XQ77ZP,l2025-001\n",
     );
-    let hashed = desk.run(&["hashgen", "case.csv", "--out", "case"]);
+    let hashed = dir.run(&["hashgen", "case.csv", "--out", "case"]);
     hashed.succeeds();
     assert_eq!(
         hashed.stderr,
         "warning: the law ids L2025-001 (2 registered) and l2025-001 (1 registered) differ in \
          capitals only: are they the same law?\n"
     );
-    let silent = desk.run(&["hashgen", &fixture("rolls/good.csv"), "--out", "good", "--json"]);
+    let silent = dir.run(&["hashgen", &fixture("rolls/good.csv"), "--out", "good", "--json"]);
     assert_eq!(
         (silent.json()["warnings"].clone(), silent.stderr.as_str()),
         (serde_json::json!([]), "")
@@ -378,50 +375,50 @@ fn what_a_spreadsheet_may_have_changed_is_warned_of() {
 
 #[test]
 fn nine_zeros_fail_the_check_digit() {
-    let desk = Desk::new();
-    desk.write("roll.csv", "nas,code,law_id\n000000000,7KQ2M9XA,L1\n");
-    desk.run(&["hashgen", "roll.csv", "--out", "h", "--check-digit"])
+    let dir = TestDir::new();
+    dir.write("roll.csv", "nas,code,law_id\n000000000,7KQ2M9XA,L1\n");
+    dir.run(&["hashgen", "roll.csv", "--out", "h", "--check-digit"])
         .fails(3, &["line 2, nas: a NAS of nine zeros is never issued"]);
-    assert_eq!(desk.names(), ["roll.csv"]);
+    assert_eq!(dir.names(), ["roll.csv"]);
 }
 
 #[test]
 fn an_occupied_folder_is_refused_and_an_empty_one_is_used() {
-    let desk = Desk::new();
-    fs::create_dir(desk.path("full")).expect("writable");
-    desk.write("full/precious", "x");
+    let dir = TestDir::new();
+    fs::create_dir(dir.path("full")).expect("writable");
+    dir.write("full/precious", "x");
     let roll = fixture("rolls/good.csv");
-    desk.run(&["hashgen", &roll, "--out", "full"])
+    dir.run(&["hashgen", &roll, "--out", "full"])
         .fails(4, &["full already exists and is not an empty folder"]);
-    assert_eq!(names_in(&desk.path("full")), ["precious"]);
-    fs::create_dir(desk.path("empty")).expect("writable");
-    desk.run(&["hashgen", &roll, "--out", "empty"]).succeeds();
+    assert_eq!(names_in(&dir.path("full")), ["precious"]);
+    fs::create_dir(dir.path("empty")).expect("writable");
+    dir.run(&["hashgen", &roll, "--out", "empty"]).succeeds();
     // The leftovers of a killed run do not matter.
-    fs::create_dir(desk.path(".next.partial")).expect("writable");
-    desk.write(".next.partial/L1.0001.json", "half");
-    desk.run(&["hashgen", &roll, "--out", "next"]).succeeds();
-    assert_eq!(desk.names(), ["empty", "full", "next"]);
+    fs::create_dir(dir.path(".next.partial")).expect("writable");
+    dir.write(".next.partial/L1.0001.json", "half");
+    dir.run(&["hashgen", &roll, "--out", "next"]).succeeds();
+    assert_eq!(dir.names(), ["empty", "full", "next"]);
 }
 
 #[test]
 fn a_full_disk_leaves_nothing_half_written() {
-    let desk = Desk::new();
-    desk.run(&["roll", "sample", "--electors", "2000", "--law", "L1", "-o", "roll.csv"]).succeeds();
+    let dir = TestDir::new();
+    dir.run(&["roll", "sample", "--electors", "2000", "--law", "L1", "-o", "roll.csv"]).succeeds();
     let limited =
-        desk.shell("trap '' XFSZ; ulimit -f 8; exec \"$VOTEKIT\" hashgen roll.csv --out hashes");
+        dir.shell("trap '' XFSZ; ulimit -f 8; exec \"$VOTEKIT\" hashgen roll.csv --out hashes");
     limited.fails(4, &["cannot write hashes/L1.0001.json: file too large", "hint: free space"]);
-    assert_eq!(desk.names(), ["roll.csv"]);
+    assert_eq!(dir.names(), ["roll.csv"]);
 }
 
 #[test]
 fn a_day_is_written_when_asked_for() {
-    let desk = Desk::new();
+    let dir = TestDir::new();
     let roll = fixture("rolls/good.csv");
-    desk.run(&["hashgen", &roll, "--out", "a", "--date", "2026-11-21"]).succeeds();
+    dir.run(&["hashgen", &roll, "--out", "a", "--date", "2026-11-21"]).succeeds();
     assert!(
-        String::from_utf8_lossy(&desk.read("a/manifest.json")).contains("\"date\": \"2026-11-21\"")
+        String::from_utf8_lossy(&dir.read("a/manifest.json")).contains("\"date\": \"2026-11-21\"")
     );
-    desk.run(&["hashgen", &roll, "--out", "b", "--date", "tomorrow"])
+    dir.run(&["hashgen", &roll, "--out", "b", "--date", "tomorrow"])
         .fails(2, &["--date: expected a day"]);
-    assert_eq!(desk.names(), ["a"]);
+    assert_eq!(dir.names(), ["a"]);
 }

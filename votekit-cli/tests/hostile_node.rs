@@ -72,21 +72,21 @@ fn pass_on(mut stream: TcpStream, behind: &str) -> Option<()> {
 
 #[test]
 fn what_a_node_answers_drives_no_terminal() {
-    let (desk, electors) = poll::opened(3);
-    let node = Node::serve(&desk);
-    let (hostile, office) = (stand_before(&node.public), stand_before(&node.admin));
-    desk.write("votes.csv", poll::votes([(&electors[0], "oui"), (&electors[1], "peut-etre")]));
+    let (dir, electors) = poll::opened(3);
+    let node = Node::serve(&dir);
+    let (hostile, admin) = (stand_before(&node.public), stand_before(&node.admin));
+    dir.write("votes.csv", poll::votes([(&electors[0], "oui"), (&electors[1], "peut-etre")]));
     let runs = [
         vec!["cast", "--node", &hostile, "--from", "votes.csv"],
         vec!["results", "--node", &hostile],
         vec!["results", "--node", &hostile, "--election", "L9"],
-        vec!["election", "list", "--node", &office, "--data", "node"],
-        vec!["election", "show", LAW, "--node", &office, "--data", "node"],
+        vec!["election", "list", "--node", &admin, "--data", "node"],
+        vec!["election", "show", LAW, "--node", &admin, "--data", "node"],
         vec!["export", "bundle", "bundle", "--node", &hostile, "--election", LAW],
     ];
     let mut met = 0;
     for words in runs {
-        let outcome = desk.run(&words);
+        let outcome = dir.run(&words);
         let printed = format!("{}{}", outcome.stdout, outcome.stderr);
         // Wherever the hostile text is printed, it is plain text, on its own line.
         met += usize::from(printed.contains("52;c;ZXZpbA=="));

@@ -9,15 +9,15 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use support::Desk;
+use support::TestDir;
 
-/// Starts `votekit` in the folder of a desk with default signal handling, as from a terminal: a
+/// Starts `votekit` in the folder of a test folder with default signal handling, as from a terminal: a
 /// test run in the background would have the signal ignored.
-fn start(desk: &Desk, arguments: &[&str]) -> Child {
+fn start(dir: &TestDir, arguments: &[&str]) -> Child {
     let mut command = Command::new("env");
     command.args(["--default-signal=INT,TERM", env!("CARGO_BIN_EXE_votekit")]).args(arguments);
     command
-        .current_dir(desk.path(""))
+        .current_dir(dir.path(""))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
@@ -29,16 +29,16 @@ fn send(child: &Child, signal: Signal) {
     kill_process(id, signal).expect("not waited for, so it is there");
 }
 
-/// Stops a process once the desk holds the hidden files of an output being written, then interrupts
+/// Stops a process once the test folder holds the hidden files of an output being written, then interrupts
 /// it. `None` if the process was faster.
 fn interrupted(
-    desk: &Desk,
+    dir: &TestDir,
     mut child: Child,
     signal: Signal,
     hidden: &[&str],
 ) -> Option<ExitStatus> {
     let in_the_making =
-        || hidden.iter().all(|prefix| desk.names().iter().any(|name| name.starts_with(prefix)));
+        || hidden.iter().all(|prefix| dir.names().iter().any(|name| name.starts_with(prefix)));
     while !in_the_making() {
         if child.try_wait().expect("it can be asked").is_some() {
             return None;
@@ -59,14 +59,14 @@ fn interrupted(
 fn an_interrupted_hashgen_leaves_nothing_behind() {
     for signal in [Signal::INT, Signal::TERM] {
         let mut electors = 4000;
-        let desk = loop {
-            let desk = Desk::new();
+        let dir = loop {
+            let dir = TestDir::new();
             let roll = format!("{electors}");
-            desk.run(&["roll", "sample", "--electors", &roll, "--law", "L1", "-o", "roll.csv"])
+            dir.run(&["roll", "sample", "--electors", &roll, "--law", "L1", "-o", "roll.csv"])
                 .succeeds();
-            let mut roll = fs::read(desk.path("roll.csv")).expect("just made");
+            let mut roll = fs::read(dir.path("roll.csv")).expect("just made");
             roll.extend_from_slice(b"1,ABCD1234,L1\n");
-            desk.write("roll.csv", roll);
+            dir.write("roll.csv", roll);
             // Small shards take long to write, which leaves time to interrupt.
             let arguments = [
                 "hashgen",
@@ -78,19 +78,18 @@ fn an_interrupted_hashgen_leaves_nothing_behind() {
                 "--on-error",
                 "skip",
             ];
-            let child = start(&desk, &arguments);
-            if let Some(ended) =
-                interrupted(&desk, child, signal, &[".hashes.partial", ".votekit-"])
+            let child = start(&dir, &arguments);
+            if let Some(ended) = interrupted(&dir, child, signal, &[".hashes.partial", ".votekit-"])
             {
                 assert_eq!(ended.signal(), Some(signal.as_raw()), "{ended}");
-                break desk;
+                break dir;
             }
             electors *= 2;
             assert!(electors < 20_000, "it was always faster than this test");
         };
-        assert_eq!(desk.names(), ["roll.csv"]);
+        assert_eq!(dir.names(), ["roll.csv"]);
         // The next run is not affected.
-        desk.run(&[
+        dir.run(&[
             "hashgen",
             "roll.csv",
             "--out",
@@ -101,14 +100,14 @@ fn an_interrupted_hashgen_leaves_nothing_behind() {
             "skip",
         ])
         .succeeds();
-        assert_eq!(desk.names(), ["hashes", "hashes-rejects.csv", "roll.csv"]);
+        assert_eq!(dir.names(), ["hashes", "hashes-rejects.csv", "roll.csv"]);
     }
 }
 
 #[test]
 fn a_hashgen_that_waits_for_its_roll_can_be_interrupted() {
-    let desk = Desk::new();
-    let mut child = start(&desk, &["hashgen", "-", "--out", "hashes"]);
+    let dir = TestDir::new();
+    let mut child = start(&dir, &["hashgen", "-", "--out", "hashes"]);
     // It has started once it reads: before, the signal would end it anyway.
     let mut roll = child.stdin.take().expect("piped");
     std::io::Write::write_all(&mut roll, &vec![b'\n'; 1 << 20]).expect("it reads");
@@ -116,16 +115,16 @@ fn a_hashgen_that_waits_for_its_roll_can_be_interrupted() {
     assert_eq!(child.wait().expect("it ends").signal(), Some(Signal::INT.as_raw()));
     // Held open so far: closing it would complete the roll.
     drop(roll);
-    assert!(desk.names().is_empty());
+    assert!(dir.names().is_empty());
 }
 
 #[test]
 fn an_ignored_signal_stays_ignored() {
-    let desk = Desk::new();
+    let dir = TestDir::new();
     // As with nohup. The roll continues after the signal. A shell gives background processes no
     // input unless it is named.
     let line = "trap '' HUP; { echo nas,code,law_id; sleep 0.5; echo 123456789,ABCD1234,L1; } | \
         { exec 3<&0; \"$VOTEKIT\" hashgen - --out hashes <&3 & id=$!; sleep 0.2; kill -HUP $id; wait $id; }";
-    desk.shell(line).succeeds();
-    assert!(desk.exists("hashes"));
+    dir.shell(line).succeeds();
+    assert!(dir.exists("hashes"));
 }

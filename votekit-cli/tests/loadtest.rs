@@ -193,12 +193,12 @@ fn goose_writes_its_reports() {
 /// With `--wait` a node answers 200 once it has decided; such a vote counts as taken.
 #[test]
 fn votes_that_a_node_decides_while_the_client_waits_are_taken() {
-    let (desk, _) = poll::opened(120);
-    let node = Node::serve(&desk);
+    let (dir, _) = poll::opened(120);
+    let node = Node::serve(&dir);
     let run = |more: &[&str]| {
         let fixed = ["loadtest", "--roll", "roll.csv", "--wait", "10", "--json"];
         let limits = ["--node", &node.public, "--fail-if", "errors>0"];
-        desk.run(&[&fixed[..], &limits, more].concat()).json()
+        dir.run(&[&fixed[..], &limits, more].concat()).json()
     };
     let report = run(&["--rate", "50", "--duration", "1s", "--duplicates", "10%"]);
     assert_eq!((&report["taken"], &report["answers_by_status"]["200"]), (&50.into(), &50.into()));

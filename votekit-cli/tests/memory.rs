@@ -18,7 +18,7 @@ use serde_json::Value;
 use support::node::Node;
 use support::poll::LAW;
 use support::process_memory::{Needle, as_root, find};
-use support::{Desk, private};
+use support::{TestDir, private};
 
 /// Votes per node: many times the number of connections, so that buffers are reused.
 const ELECTORS: usize = 300;
@@ -58,17 +58,17 @@ fn canaries() -> Vec<Needle> {
 }
 
 /// Prepares an open poll of electors with known credentials, in the folder `node`.
-fn opened(desk: &Desk) {
+fn opened(dir: &TestDir) {
     let rows = (0..2 * ELECTORS)
         .map(elector)
         .map(|elector| format!("{},{},{LAW}\n", elector.nas, elector.code));
-    desk.write("roll.csv", format!("nas,code,law_id\n{}", rows.collect::<String>()));
-    desk.run(&["pepper", "generate", "-o", "pepper"]).succeeds();
-    desk.run(&["hashgen", "roll.csv", "--out", "hashes", "--pepper-file", "pepper"]).succeeds();
-    desk.run(&["load", "hashes", "--data", "node", "--pepper-file", "pepper"]).succeeds();
+    dir.write("roll.csv", format!("nas,code,law_id\n{}", rows.collect::<String>()));
+    dir.run(&["pepper", "generate", "-o", "pepper"]).succeeds();
+    dir.run(&["hashgen", "roll.csv", "--out", "hashes", "--pepper-file", "pepper"]).succeeds();
+    dir.run(&["load", "hashes", "--data", "node", "--pepper-file", "pepper"]).succeeds();
     let titles = ["--title-fr", "Eau", "--title-en", "Water"];
-    desk.run(&[&["election", "create", LAW, "--data", "node"][..], &titles].concat()).succeeds();
-    desk.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
+    dir.run(&[&["election", "create", LAW, "--data", "node"][..], &titles].concat()).succeeds();
+    dir.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
 }
 
 /// A stream that carries requests.
@@ -282,15 +282,15 @@ fn vote_and_search(node: &Node, connect: fn(&Node) -> Connection, first: usize) 
 }
 
 fn votes_leave_nothing() {
-    let desk = Desk::new();
-    opened(&desk);
-    let node = Node::serve(&desk);
+    let dir = TestDir::new();
+    opened(&dir);
+    let node = Node::serve(&dir);
     vote_and_search(&node, Connection::plain, 0);
     node.stop();
     let (cert, key) = (tls_file("cert.pem"), tls_file("key.pem"));
     let tls =
         ["--tls-cert", cert.to_str().expect("UTF-8"), "--tls-key", key.to_str().expect("UTF-8")];
-    let node = Node::serve_with(&desk, &[&["--rate-limit", "0"], &tls[..]].concat());
+    let node = Node::serve_with(&dir, &[&["--rate-limit", "0"], &tls[..]].concat());
     vote_and_search(&node, Connection::tls, ELECTORS);
     let protection = log_line(&node, "memory_protection");
     assert_eq!(protection["undumpable"], true);
@@ -317,10 +317,10 @@ fn log_line(node: &Node, event: &str) -> Value {
 
 /// Forms of a secret key in memory: its halves, its digits, and its first half under the two
 /// constants of HMAC.
-fn key_needles(desk: &Desk) -> Vec<Needle> {
+fn key_needles(dir: &TestDir) -> Vec<Needle> {
     let mut needles = Vec::new();
     for kind in ["ballot", "request"] {
-        let text = String::from_utf8(desk.read(&format!("node/keys/{kind}/{LAW}"))).expect("text");
+        let text = String::from_utf8(dir.read(&format!("node/keys/{kind}/{LAW}"))).expect("text");
         let digits = text.split(' ').next().expect("digits").trim();
         let key = const_hex::decode(digits).expect("64 hexadecimal digits");
         let padded = |pad: u8| key[..16].iter().map(|byte| byte ^ pad).collect::<Vec<u8>>();
@@ -352,21 +352,21 @@ fn holds_one_copy(node: &Node, needles: &[Needle]) {
 }
 
 fn a_purge_leaves_no_key() {
-    let desk = Desk::new();
-    opened(&desk);
+    let dir = TestDir::new();
+    opened(&dir);
     // After a restart the node reads snapshots and evidence under the key.
-    let node = Node::serve(&desk);
+    let node = Node::serve(&dir);
     let mut connection = Connection::plain(&node);
     (0..60).for_each(|place| cast(&mut connection, place));
     node.stop();
-    let node = Node::serve(&desk);
+    let node = Node::serve(&dir);
     let mut connection = Connection::plain(&node);
     (60..120).for_each(|place| cast(&mut connection, place));
-    let needles = key_needles(&desk);
+    let needles = key_needles(&dir);
     holds_one_copy(&node, &needles);
     let verb = |verb: &str, more: &[&str]| {
         let place = ["--data", "node", "--node", &node.admin];
-        desk.run(&[&["election", verb, LAW][..], &place, more].concat()).succeeds().to_owned()
+        dir.run(&[&["election", verb, LAW][..], &place, more].concat()).succeeds().to_owned()
     };
     verb("close", &["--yes"]);
     verb("certify", &["--yes"]);

@@ -2,15 +2,15 @@
 
 mod support;
 
-use support::{Desk, mode_of};
+use support::{TestDir, mode_of};
 
 #[test]
 fn a_pepper_is_private_named_and_never_overwritten() {
-    let desk = Desk::new();
-    let made = desk.run(&["pepper", "generate", "-o", "p"]);
+    let dir = TestDir::new();
+    let made = dir.run(&["pepper", "generate", "-o", "p"]);
     let id = made.succeeds().trim().to_owned();
-    assert_eq!((id.len(), mode_of(&desk.path("p"))), (16, 0o600));
-    let before = desk.read("p");
+    assert_eq!((id.len(), mode_of(&dir.path("p"))), (16, 0o600));
+    let before = dir.read("p");
     let secret = String::from_utf8(before.clone())
         .expect("text")
         .trim()
@@ -20,27 +20,27 @@ fn a_pepper_is_private_named_and_never_overwritten() {
     let secret = secret.expect("a word");
     assert!(!made.stdout.contains(&secret) && !made.stderr.contains(&secret));
 
-    desk.run(&["pepper", "generate", "-o", "p"]).fails(4, &["p already exists"]);
-    assert_eq!(desk.read("p"), before);
-    assert_eq!(desk.run(&["pepper", "show", "p"]).succeeds().trim(), id);
-    assert_eq!(desk.run(&["--json", "pepper", "show", "p"]).json()["id"], id);
+    dir.run(&["pepper", "generate", "-o", "p"]).fails(4, &["p already exists"]);
+    assert_eq!(dir.read("p"), before);
+    assert_eq!(dir.run(&["pepper", "show", "p"]).succeeds().trim(), id);
+    assert_eq!(dir.run(&["--json", "pepper", "show", "p"]).json()["id"], id);
 }
 
 #[test]
 fn a_malformed_pepper_file_is_refused_without_its_content() {
-    let desk = Desk::new();
-    desk.write("p", "votekit-pepper/1 c0ffee\n");
-    let refused = desk.run(&["pepper", "show", "p"]);
+    let dir = TestDir::new();
+    dir.write("p", "votekit-pepper/1 c0ffee\n");
+    let refused = dir.run(&["pepper", "show", "p"]);
     refused.fails(3, &["p: not a pepper file"]);
     assert!(!refused.stderr.contains("c0ffee"));
-    desk.run(&["pepper", "show", "absent"]).fails(3, &["cannot read absent: no such file"]);
+    dir.run(&["pepper", "show", "absent"]).fails(3, &["cannot read absent: no such file"]);
 }
 
 #[test]
 fn a_pepper_that_others_can_read_is_warned_of() {
-    let desk = Desk::new();
-    desk.run(&["pepper", "generate", "-o", "p"]).succeeds();
-    let shown = desk.shell("chmod 644 p && \"$VOTEKIT\" pepper show p");
+    let dir = TestDir::new();
+    dir.run(&["pepper", "generate", "-o", "p"]).succeeds();
+    let shown = dir.shell("chmod 644 p && \"$VOTEKIT\" pepper show p");
     shown.succeeds();
     assert!(shown.stderr.starts_with("warning: p is readable by others"), "{}", shown.stderr);
 }

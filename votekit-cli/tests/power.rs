@@ -9,23 +9,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use faultdisk::{FaultDisk, Faults};
-use support::Desk;
+use support::TestDir;
 use support::casting::{Known, Numbers, cast, holds_once};
 use support::http::Http;
 use support::node::Node;
 use support::poll::{self, Elector, LAW};
 
-/// Puts a folder of a desk on a disk that can fail.
-fn disk(desk: &Desk, folder: &str) -> FaultDisk {
+/// Puts a folder of a test folder on a disk that can fail.
+fn disk(dir: &TestDir, folder: &str) -> FaultDisk {
     let library = faultdisk::preload_library().expect("it builds");
-    FaultDisk::new(&desk.path(folder), &desk.path("disk"), &library).expect("a disk")
+    FaultDisk::new(&dir.path(folder), &dir.path("disk"), &library).expect("a disk")
 }
 
 /// An open poll, with the node's folder on such a disk.
-fn opened(electors: u32) -> (Desk, Vec<Elector>, FaultDisk) {
-    let (desk, electors) = poll::opened(electors);
-    let disk = disk(&desk, "node");
-    (desk, electors, disk)
+fn opened(electors: u32) -> (TestDir, Vec<Elector>, FaultDisk) {
+    let (dir, electors) = poll::opened(electors);
+    let disk = disk(&dir, "node");
+    (dir, electors, disk)
 }
 
 /// Casts until a random number of votes is answered, and a little longer, then kills the node.
@@ -51,8 +51,8 @@ fn kill_under_load(
 
 /// Casts the votes of all who do not know that theirs was taken, closes, and compares the log with
 /// what the voters know.
-fn finish(desk: &Desk, electors: &[Elector], known: &mut BTreeMap<usize, Known>) {
-    let node = Node::serve(desk);
+fn finish(dir: &TestDir, electors: &[Elector], known: &mut BTreeMap<usize, Known>) {
+    let node = Node::serve(dir);
     let http = Http::new();
     for (elector, known) in known.iter() {
         let Known::Taken(request) = known else { continue };
@@ -70,12 +70,12 @@ fn finish(desk: &Desk, electors: &[Elector], known: &mut BTreeMap<usize, Known>)
         known.len() == electors.len()
             && known.values().all(|known| matches!(known, Known::Taken(_)))
     );
-    desk.run(&["election", "close", LAW, "--yes", "--node", &node.admin, "--data", "node"])
+    dir.run(&["election", "close", LAW, "--yes", "--node", &node.admin, "--data", "node"])
         .succeeds();
     node.stop();
-    holds_once(desk, known);
+    holds_once(dir, known);
     assert_eq!(
-        desk.run(&["results", "--data", "node", "--json"]).json()["accepted"],
+        dir.run(&["results", "--data", "node", "--json"]).json()["accepted"],
         electors.len()
     );
 }
@@ -84,12 +84,12 @@ fn finish(desk: &Desk, electors: &[Elector], known: &mut BTreeMap<usize, Known>)
 /// that the cuts met.
 fn power_is_cut(seed: Option<u64>) -> u64 {
     let mut numbers = Numbers(seed.unwrap_or(0));
-    let (desk, electors, disk) = opened(200);
+    let (dir, electors, disk) = opened(200);
     let (mut known, mut unsynced) = (BTreeMap::new(), 0);
     // A sync is usually in progress, and the power fails in the middle of one.
     disk.set_faults(&Faults { sync_micros: 2000, ..Faults::default() }).expect("ordered");
     for _ in 0..3 {
-        kill_under_load(Node::serve_from(&desk, &disk), &electors, &mut known, &mut numbers);
+        kill_under_load(Node::serve_from(&dir, &disk), &electors, &mut known, &mut numbers);
         let report = match seed {
             Some(_) => disk.cut_power(numbers.below(u64::MAX)),
             None => disk.lose_everything_unsynced(),
@@ -97,7 +97,7 @@ fn power_is_cut(seed: Option<u64>) -> u64 {
         let report = report.expect("cut");
         unsynced += report.changes().total();
     }
-    finish(&desk, &electors, &mut known);
+    finish(&dir, &electors, &mut known);
     unsynced
 }
 
@@ -116,23 +116,23 @@ fn a_node_whose_disk_loses_all_that_was_not_synced_keeps_every_answered_vote_onc
 
 #[test]
 fn what_a_command_has_done_is_there_after_a_power_cut() {
-    let (desk, _) = poll::hashed(3);
-    let disk = disk(&desk, "volume");
+    let (dir, _) = poll::hashed(3);
+    let disk = disk(&dir, "volume");
     let run = |arguments: &[&str]| {
-        desk.run_from(&disk, &[arguments, &["--data", "volume/node"]].concat()).succeeds();
+        dir.run_from(&disk, &[arguments, &["--data", "volume/node"]].concat()).succeeds();
         disk.lose_everything_unsynced().expect("cut");
-        desk.run(&["election", "list", "--json", "--data", "volume/node"]).json()
+        dir.run(&["election", "list", "--json", "--data", "volume/node"]).json()
     };
     let nothing = run(&[
         "load",
         "hashes",
-        "--base",
+        "--log-base",
         "elections.example",
         "--pepper-file",
         "referendum.pepper",
     ]);
     assert_eq!(nothing, serde_json::json!([]));
-    let token = desk.read("volume/node/keys/admin-token");
+    let token = dir.read("volume/node/keys/admin-token");
     assert_eq!(
         run(&["election", "create", LAW, "--title-fr", "Loi", "--title-en", "Act"])[0]["state"],
         "draft"
@@ -142,17 +142,17 @@ fn what_a_command_has_done_is_there_after_a_power_cut() {
     run(&["election", "certify", LAW, "--yes"]);
     run(&["election", "purge", LAW, "--yes"]);
     assert!(
-        !desk.exists(&format!("volume/node/keys/ballot/{LAW}")),
+        !dir.exists(&format!("volume/node/keys/ballot/{LAW}")),
         "a key that was destroyed is back"
     );
-    assert_eq!(desk.read("volume/node/keys/admin-token"), token);
+    assert_eq!(dir.read("volume/node/keys/admin-token"), token);
 }
 
 #[test]
 fn a_full_disk_refuses_votes_until_there_is_room() {
     for space_bytes in [0, 30_000, 90_000] {
-        let (desk, electors, disk) = opened(120);
-        let node = Node::serve_from(&desk, &disk);
+        let (dir, electors, disk) = opened(120);
+        let node = Node::serve_from(&dir, &disk);
         let (mut known, answered) = (BTreeMap::new(), AtomicUsize::new(0));
         cast(&node.public, &electors[..40], &mut known, &answered);
         assert_eq!(answered.load(Ordering::Relaxed), 40);
@@ -196,15 +196,15 @@ fn a_full_disk_refuses_votes_until_there_is_room() {
         assert!(known.values().all(|known| matches!(known, Known::Taken(_))), "{}", node.log());
         node.cut_off();
         disk.cut_power(space_bytes).expect("cut");
-        finish(&desk, &electors, &mut known);
+        finish(&dir, &electors, &mut known);
     }
 }
 
 #[test]
 fn a_failed_sync_stops_the_node_and_loses_nothing_that_was_answered() {
     for (failing_sync, failing_sync_takes_back) in [(1, false), (2, true), (3, false), (4, true)] {
-        let (desk, electors, disk) = opened(120);
-        let node = Node::serve_from(&desk, &disk);
+        let (dir, electors, disk) = opened(120);
+        let node = Node::serve_from(&dir, &disk);
         let (mut known, answered) = (BTreeMap::new(), AtomicUsize::new(0));
         cast(&node.public, &electors[..30], &mut known, &answered);
         let faults = Faults {
@@ -222,15 +222,15 @@ fn a_failed_sync_stops_the_node_and_loses_nothing_that_was_answered() {
         assert!(log.contains("every vote that was answered is stored"), "{log}");
         assert_eq!(disk.faults_met().expect("read"), ["EIO sync ledger.sqlite-wal"]);
         disk.cut_power(failing_sync).expect("cut");
-        finish(&desk, &electors, &mut known);
+        finish(&dir, &electors, &mut known);
     }
 }
 
 #[test]
 fn a_sync_that_fails_while_the_log_is_emptied_loses_nothing() {
     for failing_sync_takes_back in [false, true] {
-        let (desk, electors, disk) = opened(60);
-        let node = Node::serve_from(&desk, &disk);
+        let (dir, electors, disk) = opened(60);
+        let node = Node::serve_from(&dir, &disk);
         let (mut known, answered) = (BTreeMap::new(), AtomicUsize::new(0));
         cast(&node.public, &electors[..30], &mut known, &answered);
         let file = "ledger.sqlite".to_owned();
@@ -247,6 +247,6 @@ fn a_sync_that_fails_while_the_log_is_emptied_loses_nothing() {
         assert!(log.contains("a sync to disk failed"), "{log}");
         assert_eq!(disk.faults_met().expect("read"), ["EIO sync ledger.sqlite"]);
         disk.lose_everything_unsynced().expect("cut");
-        finish(&desk, &electors, &mut known);
+        finish(&dir, &electors, &mut known);
     }
 }

@@ -32,8 +32,8 @@ fn every_example_of_the_readme_answers_as_shown() {
     );
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"))
         .expect("the README");
-    let desk = Desk::new();
-    let mut shell = Shell::start(&desk);
+    let dir = TestDir::new();
+    let mut shell = Shell::start(&dir);
     let mut node = None;
     let (mut printed, mut run, mut compared) = (String::new(), 0, 0);
     for block in blocks(&readme) {
@@ -42,7 +42,7 @@ fn every_example_of_the_readme_answers_as_shown() {
                 printed = shell.run(&block);
                 run += 1;
             }
-            "sh node" => node = Some(NodeProcess::start(&block, &desk)),
+            "sh node" => node = Some(NodeProcess::start(&block, &dir)),
             "sh set" => {
                 let text = node
                     .as_ref()
@@ -187,19 +187,19 @@ fn difference(shown: &Value, found: &Value, place: &str) -> Option<String> {
 }
 
 /// The folder of the examples, and a separate one for the test's own files.
-struct Desk {
-    desk: TempDir,
+struct TestDir {
+    dir: TempDir,
     aside: TempDir,
 }
 
-impl Desk {
+impl TestDir {
     fn new() -> Self {
         let folder = || TempDir::new().expect("a temporary folder");
-        let (desk, aside) = (folder(), folder());
+        let (dir, aside) = (folder(), folder());
         // curl reports errors, and no call can hang forever.
         fs::write(aside.path().join(".curlrc"), "show-error\nmax-time = 60\n")
             .expect("a writable folder");
-        Self { desk, aside }
+        Self { dir, aside }
     }
 
     fn aside(&self, name: &str) -> PathBuf {
@@ -214,7 +214,7 @@ impl Desk {
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
         let mut command = Command::new("sh");
-        command.current_dir(self.desk.path()).env("PATH", path).env("CURL_HOME", self.aside.path());
+        command.current_dir(self.dir.path()).env("PATH", path).env("CURL_HOME", self.aside.path());
         // The node is local: no proxy of this machine applies.
         command.env("NO_PROXY", "*").env("no_proxy", "*");
         command
@@ -223,7 +223,7 @@ impl Desk {
 
 /// One shell for all examples.
 struct Shell<'a> {
-    desk: &'a Desk,
+    dir: &'a TestDir,
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
@@ -233,19 +233,19 @@ struct Shell<'a> {
 const MARK: &str = "--- end of the block ---";
 
 impl<'a> Shell<'a> {
-    fn start(desk: &'a Desk) -> Self {
-        let stderr = File::create(desk.aside("stderr")).expect("a writable folder");
-        let mut command = desk.command();
+    fn start(dir: &'a TestDir) -> Self {
+        let stderr = File::create(dir.aside("stderr")).expect("a writable folder");
+        let mut command = dir.command();
         command.arg("-eu").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
         let mut child = childguard::guard(&mut command).spawn().expect("a shell starts");
         let stdin = child.stdin.take().expect("piped");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        Self { desk, child, stdin, stdout }
+        Self { dir, child, stdin, stdout }
     }
 
     /// Runs a block to its end and returns its standard output. A failing command fails the test.
     fn run(&mut self, block: &Block<'_>) -> String {
-        let script = self.desk.aside("block.sh");
+        let script = self.dir.aside("block.sh");
         fs::write(&script, &block.text).expect("a writable folder");
         // Read from a file, so that no command in it consumes the shell's own input.
         writeln!(
@@ -263,7 +263,7 @@ impl<'a> Shell<'a> {
                 return printed.strip_suffix('\n').unwrap_or(&printed).to_owned();
             }
             if read == 0 {
-                let said = fs::read_to_string(self.desk.aside("stderr")).unwrap_or_default();
+                let said = fs::read_to_string(self.dir.aside("stderr")).unwrap_or_default();
                 panic!(
                     "{} failed:\n{}\nprinted:\n{printed}\nsaid:\n{said}",
                     block.place(),
@@ -290,11 +290,11 @@ struct NodeProcess {
 }
 
 impl NodeProcess {
-    fn start(block: &Block<'_>, desk: &Desk) -> Self {
+    fn start(block: &Block<'_>, dir: &TestDir) -> Self {
         let free =
             "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 --json";
-        let log = desk.aside("node.log");
-        let mut command = desk.command();
+        let log = dir.aside("node.log");
+        let mut command = dir.command();
         command.args(["-c", &format!("exec {} {free}", block.text.trim())]);
         command
             .stdin(Stdio::null())

@@ -3,42 +3,42 @@
 
 mod support;
 
-use support::Desk;
+use support::TestDir;
 use support::node::Node;
 use support::poll::{self, LAW};
 
-/// A desk with a stopped node that has three accepted votes, two further attempts of the first
+/// A test folder with a stopped node that has three accepted votes, two further attempts of the first
 /// elector, and one vote with an unknown credential.
-fn reviewed() -> Desk {
-    let (desk, electors) = poll::opened(4);
+fn reviewed() -> TestDir {
+    let (dir, electors) = poll::opened(4);
     let mut stranger = electors[3].clone();
     stranger.code = "ZZZZ99".to_owned();
     let first = &electors[0];
     let votes = [(first, "oui"), (&electors[1], "oui"), (&electors[2], "non")];
-    let node = Node::serve(&desk);
+    let node = Node::serve(&dir);
     for (name, rows) in [
         ("first.csv", &votes[..]),
         ("again.csv", &[(first, "non")]),
         ("third.csv", &[(first, "oui")]),
     ] {
-        desk.write(name, poll::votes(rows.iter().copied()));
-        desk.run(&["cast", "--node", &node.public, "--from", name]);
+        dir.write(name, poll::votes(rows.iter().copied()));
+        dir.run(&["cast", "--node", &node.public, "--from", name]);
     }
-    desk.write("stranger.csv", poll::votes([(&stranger, "oui")]));
-    desk.run(&["cast", "--node", &node.public, "--from", "stranger.csv"]);
+    dir.write("stranger.csv", poll::votes([(&stranger, "oui")]));
+    dir.run(&["cast", "--node", &node.public, "--from", "stranger.csv"]);
     node.stop();
-    desk
+    dir
 }
 
-fn list(desk: &Desk, more: &[&str]) -> Vec<serde_json::Value> {
-    let listed = desk.run(&[&["review", "list", "--data", "node", "--json"], more].concat()).json();
+fn list(dir: &TestDir, more: &[&str]) -> Vec<serde_json::Value> {
+    let listed = dir.run(&[&["review", "list", "--data", "node", "--json"], more].concat()).json();
     listed.as_array().expect("a list").clone()
 }
 
 #[test]
 fn what_did_not_count_is_listed_shown_and_proven() {
-    let desk = reviewed();
-    let all = list(&desk, &[]);
+    let dir = reviewed();
+    let all = list(&dir, &[]);
     let decisions: Vec<_> = all
         .iter()
         .map(|case| (case["decision"].clone(), case["attempt"].clone(), case["reason"].clone()))
@@ -52,11 +52,11 @@ fn what_did_not_count_is_listed_shown_and_proven() {
             ("invalid".into(), none, "unknown".into())
         ]
     );
-    assert_eq!(list(&desk, &["--decision", "duplicate"]), all[..2]);
-    assert_eq!(list(&desk, &["--decision", "invalid", "--reason", "unknown"]), all[2..]);
-    assert!(list(&desk, &["--reason", "late"]).is_empty());
-    assert!(list(&desk, &["--from-node", "0000000000000000"]).is_empty());
-    let table = desk.run(&["review", "list", "--data", "node"]);
+    assert_eq!(list(&dir, &["--decision", "duplicate"]), all[..2]);
+    assert_eq!(list(&dir, &["--decision", "invalid", "--reason", "unknown"]), all[2..]);
+    assert!(list(&dir, &["--reason", "late"]).is_empty());
+    assert!(list(&dir, &["--from-node", "0000000000000000"]).is_empty());
+    let table = dir.run(&["review", "list", "--data", "node"]);
     assert!(
         table.succeeds().contains("attempt 2") && table.stdout.ends_with("3 requests\n"),
         "{}",
@@ -64,7 +64,7 @@ fn what_did_not_count_is_listed_shown_and_proven() {
     );
 
     let request = all[0]["request"].as_str().expect("a request");
-    let shown = desk
+    let shown = dir
         .run(&["review", "show", request, "--data", "node", "--json", "-o", "request.receipt"])
         .json();
     assert_eq!(
@@ -73,7 +73,7 @@ fn what_did_not_count_is_listed_shown_and_proven() {
     );
     let accepted = shown["accepted_request"].as_str().expect("the request that counts");
     assert!(accepted != request && !shown.to_string().contains("oui"), "{shown}");
-    let people = desk.run(&["review", "show", request, "--data", "node"]);
+    let people = dir.run(&["review", "show", request, "--data", "node"]);
     assert!(
         people.succeeds().contains(&format!("the request that counts is {accepted}")),
         "{}",
@@ -81,31 +81,32 @@ fn what_did_not_count_is_listed_shown_and_proven() {
     );
 
     // The proof is an ordinary receipt: it verifies against the policy of the published bundle.
-    desk.run(&["export", "bundle", "publication", "--data", "node"]).succeeds();
-    desk.run(&["verify", "receipt", "request.receipt", "--policy", "publication/policy"])
-        .succeeds();
+    dir.run(&["export", "bundle", "publication", "--data", "node"]).succeeds();
+    dir.run(&["verify", "receipt", "request.receipt", "--policy", "publication/policy"]).succeeds();
     let never = "00".repeat(16);
-    desk.run(&["review", "show", &never, "--data", "node"])
+    dir.run(&["review", "show", &never, "--data", "node"])
         .fails(3, &["has no request 0000", "hint: `votekit review list`"]);
-    desk.run(&["review", "show", "nonsense", "--data", "node"]).fails(2, &[]);
+    dir.run(&["review", "show", "nonsense", "--data", "node"]).fails(2, &[]);
 }
 
 #[test]
 fn remarks_are_kept_beside_the_log() {
-    let desk = reviewed();
-    let request = list(&desk, &[])[0]["request"].as_str().expect("a request").to_owned();
+    let dir = reviewed();
+    let request = list(&dir, &[])[0]["request"].as_str().expect("a request").to_owned();
     let mark = |text: &str| {
-        desk.run(&["review", "mark", &request, "--by", "M. Roy", "--text", text, "--data", "node"])
+        dir.run(&[
+            "review", "annotate", &request, "--by", "M. Roy", "--text", text, "--data", "node",
+        ])
     };
     mark("letter returned").succeeds();
     mark("new code sent, \"in time\"").succeeds();
     mark("NAS 123 456 789").fails(3, &["nine digits"]);
     mark(&"x".repeat(2001)).fails(3, &["at most 2000 bytes"]);
     let never = "00".repeat(16);
-    desk.run(&["review", "mark", &never, "--by", "M. Roy", "--text", "what?", "--data", "node"])
+    dir.run(&["review", "annotate", &never, "--by", "M. Roy", "--text", "what?", "--data", "node"])
         .fails(3, &["has no request"]);
 
-    let marked = &list(&desk, &[])[0];
+    let marked = &list(&dir, &[])[0];
     let texts: Vec<_> = marked["remarks"]
         .as_array()
         .expect("remarks")
@@ -113,9 +114,9 @@ fn remarks_are_kept_beside_the_log() {
         .map(|remark| remark["text"].clone())
         .collect();
     assert_eq!(texts, ["letter returned", "new code sent, \"in time\""]);
-    assert_eq!(list(&desk, &["--unmarked"]).len(), 2);
+    assert_eq!(list(&dir, &["--unmarked"]).len(), 2);
 
-    let exported = desk.run(&["review", "export", "--format", "csv", "--data", "node"]);
+    let exported = dir.run(&["review", "export", "--format", "csv", "--data", "node"]);
     let mut rows = exported.succeeds().lines();
     assert_eq!(
         rows.next(),
@@ -126,16 +127,18 @@ fn remarks_are_kept_beside_the_log() {
         "{}",
         exported.stdout
     );
-    desk.run(&["review", "export", "--format", "json", "--data", "node", "-o", "review.json"])
+    dir.run(&["review", "export", "--format", "json", "--data", "node", "-o", "review.json"])
         .succeeds();
     let exported: serde_json::Value =
-        serde_json::from_slice(&desk.read("review.json")).expect("JSON");
-    assert_eq!(exported, serde_json::Value::Array(list(&desk, &[])));
+        serde_json::from_slice(&dir.read("review.json")).expect("JSON");
+    assert_eq!(exported, serde_json::Value::Array(list(&dir, &[])));
 
     // A node restarted on the folder reads its log as before.
-    let node = Node::serve(&desk);
-    desk.run(&["review", "mark", &request, "--by", "M. Roy", "--text", "late", "--data", "node"])
-        .fails(4, &["another process has it open", "hint: is a node running"]);
-    assert_eq!(list(&desk, &[]).len(), 3, "lists beside a running node");
+    let node = Node::serve(&dir);
+    dir.run(&[
+        "review", "annotate", &request, "--by", "M. Roy", "--text", "late", "--data", "node",
+    ])
+    .fails(4, &["another process has it open", "hint: is a node running"]);
+    assert_eq!(list(&dir, &[]).len(), 3, "lists beside a running node");
     node.stop();
 }

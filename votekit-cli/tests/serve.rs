@@ -9,22 +9,22 @@ use serde_json::Value;
 use support::http::Http;
 use support::node::{Node, terminate};
 use support::poll::{self, LAW};
-use support::{Desk, Outcome, mode_of, private};
+use support::{Outcome, TestDir, mode_of, private};
 
 const ANY_PORTS: &str =
     "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0";
 
 /// Runs a node that must refuse to start; one that serves instead is killed after 30 seconds.
-fn refused(desk: &Desk, environment: &str, arguments: &str) -> Outcome {
-    desk.shell(&format!(
-        "{environment} exec timeout 30 \"$VOTEKIT\" serve --new --data node {arguments}"
+fn refused(dir: &TestDir, environment: &str, arguments: &str) -> Outcome {
+    dir.shell(&format!(
+        "{environment} exec timeout 30 \"$VOTEKIT\" serve --init --data node {arguments}"
     ))
 }
 
 #[test]
 fn a_node_creates_its_folder_and_prints_its_addresses() {
-    let desk = Desk::new();
-    let node = Node::serve(&desk);
+    let dir = TestDir::new();
+    let node = Node::serve(&dir);
     let http = Http::new();
     assert_eq!(http.get(&format!("{}/api/v1/health", node.public)).status, 200);
     assert_eq!(
@@ -34,9 +34,9 @@ fn a_node_creates_its_folder_and_prints_its_addresses() {
     assert_eq!(http.get(&format!("{}/api/v1/admin/elections", node.admin)).status, 401);
     // Each listener serves only its own routes.
     assert_eq!(http.get(&format!("{}/api/v1/admin/elections", node.public)).status, 404);
-    assert_eq!(mode_of(&desk.path("node")), 0o700);
-    assert_eq!(mode_of(&desk.path("node/keys")), 0o700);
-    assert_eq!(mode_of(&desk.path("node/keys/admin-token")), 0o600);
+    assert_eq!(mode_of(&dir.path("node")), 0o700);
+    assert_eq!(mode_of(&dir.path("node/keys")), 0o700);
+    assert_eq!(mode_of(&dir.path("node/keys/admin-token")), 0o600);
     for line in node.log().lines() {
         assert!(
             serde_json::from_str::<Value>(line).is_ok_and(|line| line.is_object()),
@@ -48,10 +48,9 @@ fn a_node_creates_its_folder_and_prints_its_addresses() {
 
 #[test]
 fn a_second_node_on_the_same_data_is_refused() {
-    let desk = Desk::new();
-    let node = Node::serve(&desk);
-    refused(&desk, "", ANY_PORTS)
-        .fails(4, &["node is in use by another votekit process", "hint: "]);
+    let dir = TestDir::new();
+    let node = Node::serve(&dir);
+    refused(&dir, "", ANY_PORTS).fails(4, &["node is in use by another votekit process", "hint: "]);
     assert_eq!(Http::new().get(&format!("{}/api/v1/health", node.public)).status, 200);
     let taken = format!(
         "{} --listen {}",
@@ -59,34 +58,34 @@ fn a_second_node_on_the_same_data_is_refused() {
         node.public.replace("http://", "")
     );
     let other =
-        desk.shell(&format!("exec timeout 30 \"$VOTEKIT\" serve --new --data other {taken}"));
+        dir.shell(&format!("exec timeout 30 \"$VOTEKIT\" serve --init --data other {taken}"));
     other.fails(4, &["cannot listen on 127.0.0.1:"]);
     node.stop();
     // The folder is free again.
-    Node::serve(&desk).stop();
+    Node::serve(&dir).stop();
 }
 
 #[test]
 fn beyond_this_machine_it_wants_tls() {
-    let desk = Desk::new();
+    let dir = TestDir::new();
     let wants = "beyond this machine requires TLS";
-    refused(&desk, "", "--listen 0.0.0.0:0").fails(4, &["listening on 0.0.0.0:0", wants]);
-    refused(&desk, "", "--listen [::]:0").fails(4, &["listening on [::]:0", wants]);
-    refused(&desk, "VOTEKIT_LISTEN=0.0.0.0:0", "").fails(4, &[wants]);
+    refused(&dir, "", "--listen 0.0.0.0:0").fails(4, &["listening on 0.0.0.0:0", wants]);
+    refused(&dir, "", "--listen [::]:0").fails(4, &["listening on [::]:0", wants]);
+    refused(&dir, "VOTEKIT_LISTEN=0.0.0.0:0", "").fails(4, &[wants]);
     // Administration and metrics stay local, even with a proxy before the votes.
     let stays = "set admin_beyond_loopback = true";
-    refused(&desk, "", "--admin-listen 0.0.0.0:0").fails(4, &["admin_listen = 0.0.0.0:0", stays]);
-    refused(&desk, "", "--metrics-listen 0.0.0.0:0 --tls-proxy 10.0.0.5")
+    refused(&dir, "", "--admin-listen 0.0.0.0:0").fails(4, &["admin_listen = 0.0.0.0:0", stays]);
+    refused(&dir, "", "--metrics-listen 0.0.0.0:0 --tls-proxy 10.0.0.5")
         .fails(4, &["metrics_listen = 0.0.0.0:0", stays]);
-    refused(&desk, "", "--tls-proxy 10.0.0.5/24")
+    refused(&dir, "", "--tls-proxy 10.0.0.5/24")
         .fails(2, &["--tls-proxy", "bits set after the network's length"]);
-    refused(&desk, "", "--tls-cert cert.pem").fails(2, &["--tls-key"]);
-    assert!(!desk.exists("node"), "a refused node made its folder");
+    refused(&dir, "", "--tls-cert cert.pem").fails(2, &["--tls-key"]);
+    assert!(!dir.exists("node"), "a refused node made its folder");
 }
 
 #[test]
 fn a_configuration_is_read_and_its_faults_are_placed() {
-    let desk = Desk::new();
+    let dir = TestDir::new();
     for (text, said) in [
         (
             "listen = \"127.0.0.1:0\"\nlistn = \"127.0.0.1:0\"\n",
@@ -98,56 +97,58 @@ fn a_configuration_is_read_and_its_faults_are_placed() {
         ("tls_cert = \"cert.pem\"\n", &["tls_cert and tls_key belong together"]),
         ("batch_votes_max = 0\n", &["batch_votes_max must be at least 1"]),
     ] {
-        desk.write("node.toml", text);
-        refused(&desk, "", "--config node.toml").fails(4, said);
+        dir.write("node.toml", text);
+        refused(&dir, "", "--config node.toml").fails(4, said);
     }
-    refused(&desk, "", "--config nothing.toml").fails(4, &["cannot read nothing.toml"]);
-    refused(&desk, "", "--log-level loud")
+    refused(&dir, "", "--config nothing.toml").fails(4, &["cannot read nothing.toml"]);
+    refused(&dir, "", "--log-level loud")
         .fails(2, &["--log-level: a log level is one of error, warn, info"]);
-    refused(&desk, "", "--rate-limit few").fails(2, &["--rate-limit"]);
-    refused(&desk, "", "--base 'a b'").fails(2, &["--base", "hint: such as elections.example.ca"]);
-    assert!(!desk.exists("node"));
+    refused(&dir, "", "--rate-limit few").fails(2, &["--rate-limit"]);
+    refused(&dir, "", "--log-base 'a b'")
+        .fails(2, &["--log-base", "hint: such as elections.example.ca"]);
+    assert!(!dir.exists("node"));
     // Flag over environment over file: the file's address is not on this machine, those of the
     // flags are.
-    desk.write(
+    dir.write(
         "node.toml",
         "listen = \"192.0.2.1:80\"\ntls_proxies = [\"192.0.2.7\"]\n[throttle]\nenabled = false\n",
     );
-    let node = Node::serve_with(&desk, &["--config", "node.toml", "--base", "elections.example"]);
+    let node =
+        Node::serve_with(&dir, &["--config", "node.toml", "--log-base", "elections.example"]);
     assert!(node.public.contains("127.0.0.1:"));
     node.stop();
-    refused(&desk, "", "--base other.example")
-        .fails(4, &["named under 'elections.example'", "omit --base"]);
+    refused(&dir, "", "--log-base other.example")
+        .fails(4, &["named under 'elections.example'", "omit --log-base"]);
 }
 
 #[test]
 fn by_tls_votes_are_cast() {
-    let (desk, electors) = poll::opened(3);
+    let (dir, electors) = poll::opened(3);
     let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/../votekit-http/tests/tls");
     let (cert, key) = (format!("{tls}/cert.pem"), format!("{tls}/key.pem"));
     for file in [&key, &format!("{tls}/other-key.pem")] {
         private(file.as_ref());
     }
-    let node = Node::serve_with(&desk, &["--tls-cert", &cert, "--tls-key", &key]);
+    let node = Node::serve_with(&dir, &["--tls-cert", &cert, "--tls-key", &key]);
     assert!(node.public.starts_with("https://127.0.0.1:"), "{}", node.public);
-    desk.write("vote", format!("{}\n{}\noui\n", electors[0].nas, electors[0].code));
+    dir.write("vote", format!("{}\n{}\noui\n", electors[0].nas, electors[0].code));
     let cast = format!("\"$VOTEKIT\" cast --node {} --law {LAW} < vote", node.public);
-    desk.shell(&cast).fails(4, &["cannot be reached", "hint: "]);
-    let trusting = desk.shell(&format!("SSL_CERT_FILE={cert} {cast}"));
+    dir.shell(&cast).fails(4, &["cannot be reached", "hint: "]);
+    let trusting = dir.shell(&format!("SSL_CERT_FILE={cert} {cast}"));
     assert!(trusting.succeeds().starts_with("Your vote is recorded and counts."));
-    let plain = desk.shell(&cast.replace("https://", "http://"));
+    let plain = dir.shell(&cast.replace("https://", "http://"));
     plain.fails(4, &["cannot be reached"]);
     node.stop();
     let missing = format!("{ANY_PORTS} --tls-cert nothing.pem --tls-key {key}");
-    refused(&desk, "", &missing).fails(4, &["nothing.pem"]);
+    refused(&dir, "", &missing).fails(4, &["nothing.pem"]);
     let mixed = format!("{ANY_PORTS} --tls-cert {cert} --tls-key {tls}/other-key.pem");
-    refused(&desk, "", &mixed).fails(4, &["do not match"]);
+    refused(&dir, "", &mixed).fails(4, &["do not match"]);
 }
 
 #[test]
 fn sigterm_under_load_loses_nothing() {
-    let (desk, electors) = poll::opened(400);
-    let node = Node::serve(&desk);
+    let (dir, electors) = poll::opened(400);
+    let node = Node::serve(&dir);
     let answered = AtomicUsize::new(0);
     let (taken, ended) = std::thread::scope(|scope| {
         let casting: Vec<_> = electors
@@ -180,9 +181,9 @@ fn sigterm_under_load_loses_nothing() {
     });
     assert!(ended.success(), "{ended}");
     // Answered votes are sealed before the node exits, as the folder at rest shows.
-    let shown = desk.run(&["results", "--data", "node", "--json"]).json();
+    let shown = dir.run(&["results", "--data", "node", "--json"]).json();
     assert_eq!(shown["accepted"], taken.len(), "a vote was answered 202 and is not sealed");
-    let node = Node::serve(&desk);
+    let node = Node::serve(&dir);
     let http = Http::new();
     for request in &taken {
         assert_eq!(
@@ -195,8 +196,8 @@ fn sigterm_under_load_loses_nothing() {
 
 #[test]
 fn the_metrics_have_their_names() {
-    let (desk, electors) = poll::opened(3);
-    let node = Node::serve(&desk);
+    let (dir, electors) = poll::opened(3);
+    let node = Node::serve(&dir);
     let http = Http::new();
     for (elector, vote) in [(0, "oui"), (1, "non"), (0, "non")] {
         assert_eq!(
@@ -226,9 +227,9 @@ fn the_metrics_have_their_names() {
     }
     node.stop();
     // Metrics do not show what the policy withholds.
-    let (desk, electors) = poll::drafted(3, &["--results", "after_close"]);
-    desk.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
-    let node = Node::serve(&desk);
+    let (dir, electors) = poll::drafted(3, &["--results", "after_close"]);
+    dir.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
+    let node = Node::serve(&dir);
     http.vote(&node.public, &electors[0], "oui", "k", 10).expect("an answer");
     assert!(!http.get(&node.metrics).body.contains("choice=\"oui\""));
     node.stop();

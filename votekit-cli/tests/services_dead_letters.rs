@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::Desk;
+use support::TestDir;
 
 fn broker() -> String {
     std::env::var("VOTEKIT_TEST_AMQP")
@@ -12,11 +12,11 @@ fn broker() -> String {
 
 #[test]
 fn a_box_that_is_not_there_is_not_made() {
-    let desk = Desk::new();
+    let dir = TestDir::new();
     let address =
         format!("{}?prefix=test-dead-letters-cli-{}&queues=1", broker(), std::process::id());
-    for verb in ["list", "drive", "list"] {
-        desk.run(&["dead-letters", verb, "--ballot-box", &address]).fails(
+    for verb in ["list", "requeue", "list"] {
+        dir.run(&["dead-letters", verb, "--ballot-box", &address]).fails(
             4,
             &["no ballot box with this prefix", "hint: give the same address as the nodes"],
         );
@@ -25,16 +25,16 @@ fn a_box_that_is_not_there_is_not_made() {
 
 #[test]
 fn each_bad_address_is_reported_with_a_hint() {
-    let desk = Desk::new();
+    let dir = TestDir::new();
     for (address, expected) in [
         ("redis://localhost", "begins with redis://, expected amqp://"),
         ("amqp://guest:secret-no@127.0.0.1:1", "cannot connect"),
         ("amqp://guest:secret-no@127.0.0.1:1?queue=4", "unknown parameter queue"),
     ] {
-        let outcome = desk.run(&["dead-letters", "list", "--ballot-box", address]);
+        let outcome = dir.run(&["dead-letters", "list", "--ballot-box", address]);
         outcome.fails(4, &[expected, "hint: "]);
         assert!(!outcome.stderr.contains("secret"), "{}", outcome.stderr);
     }
-    desk.run(&["dead-letters", "drive", "--ballot-box", "amqp://127.0.0.1:1"])
+    dir.run(&["dead-letters", "requeue", "--ballot-box", "amqp://127.0.0.1:1"])
         .fails(4, &["hint: check host and port"]);
 }

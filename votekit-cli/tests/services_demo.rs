@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::Value;
-use support::Desk;
+use support::TestDir;
 
 fn server(variable: &str) -> String {
     let unset = |_| {
@@ -18,9 +18,9 @@ fn server(variable: &str) -> String {
 
 #[test]
 fn the_report_is_that_of_the_embedded_engine() {
-    let desk = Desk::new();
+    let dir = TestDir::new();
     let demo = ["demo", "--electors", "60", "--json"];
-    let embedded = desk.run(&[&demo[..], &["--dir", "embedded"]].concat()).json();
+    let embedded = dir.run(&[&demo[..], &["--dir", "embedded"]].concat()).json();
     let [registry, ballot_box, ledger] =
         ["VOTEKIT_TEST_REDIS", "VOTEKIT_TEST_AMQP", "VOTEKIT_TEST_POSTGRES"].map(server);
     let services = [
@@ -33,7 +33,7 @@ fn the_report_is_that_of_the_embedded_engine() {
         "--ledger",
         &ledger,
     ];
-    let services = desk.run(&[&demo[..], &["--dir", "services"], &services].concat()).json();
+    let services = dir.run(&[&demo[..], &["--dir", "services"], &services].concat()).json();
     // Except for the size of the log: votes are batched differently, and each batch is a leaf.
     for part in ["electors", "outcomes", "results", "turnout", "node"] {
         assert_eq!(services[part], embedded[part], "{part}");
@@ -42,5 +42,5 @@ fn the_report_is_that_of_the_embedded_engine() {
         report["files"].as_array().into_iter().flatten().map(|file| file[0].clone()).collect()
     };
     assert_eq!(names(&services), names(&embedded));
-    desk.run(&["verify", "bundle", "services/bundle", "--policy", "services/policy"]).succeeds();
+    dir.run(&["verify", "bundle", "services/bundle", "--policy", "services/policy"]).succeeds();
 }

@@ -3,65 +3,64 @@
 
 mod support;
 
-use support::Desk;
+use support::TestDir;
 use support::poll::{self, LAW};
 use support::redis::{redis, registry};
 
-fn load(desk: &Desk, url: &str) -> support::Outcome {
-    desk.run(&["load", "hashes", "--registry", url, "--pepper-file", "referendum.pepper"])
+fn load(dir: &TestDir, url: &str) -> support::Outcome {
+    dir.run(&["load", "hashes", "--registry", url, "--pepper-file", "referendum.pepper"])
 }
 
-fn registered(desk: &Desk, url: &str) -> u64 {
-    let json = desk.run(&["registry", "check", "--registry", url, "--json"]).json();
+fn registered(dir: &TestDir, url: &str) -> u64 {
+    let json = dir.run(&["registry", "check", "--registry", url, "--json"]).json();
     json["elections"][0]["registered"].as_u64().expect("a count")
 }
 
 #[test]
 fn a_roll_is_loaded_and_loading_it_again_changes_nothing() {
-    let (desk, _) = poll::hashed(300);
+    let (dir, _) = poll::hashed(300);
     let (url, _) = registry();
-    let first = load(&desk, &url);
+    let first = load(&dir, &url);
     assert!(
         first.succeeds().starts_with("L2025-001: loaded, 300 electors registered\nmanifest: "),
         "{}",
         first.stdout
     );
     assert!(
-        load(&desk, &url)
+        load(&dir, &url)
             .succeeds()
             .starts_with("L2025-001: loaded before, nothing changed (300 electors)\n")
     );
-    assert_eq!(registered(&desk, &url), 300);
+    assert_eq!(registered(&dir, &url), 300);
 }
 
 #[test]
 fn an_interrupted_load_is_run_again_and_lost_electors_are_not_loaded_as_unused() {
-    let (desk, _) = poll::hashed(300);
+    let (dir, _) = poll::hashed(300);
     let (url, prefix) = registry();
-    load(&desk, &url).succeeds();
+    load(&dir, &url).succeeds();
     // As if killed before the end, with one bucket not yet written.
     let (meta, bucket) = (format!("{prefix}:{{{LAW}}}"), format!("{prefix}:{{{LAW}:6:1}}"));
     redis(&["HSET", &meta, "state", "loading"]);
     assert_eq!(redis(&["DEL", &bucket]), ":1");
-    assert!(load(&desk, &url).succeeds().contains("loaded, 300 electors"));
+    assert!(load(&dir, &url).succeeds().contains("loaded, 300 electors"));
     // Loaded completely, then a server lost a part of it.
     assert_eq!(redis(&["DEL", &bucket]), ":1");
-    desk.run(&["registry", "check", "--registry", &url]).fails(
+    dir.run(&["registry", "check", "--registry", &url]).fails(
         5,
         &["1 of 64 buckets and their electors are missing", "hint: `votekit registry rebuild`"],
     );
-    load(&desk, &url).fails(
+    load(&dir, &url).fails(
         4,
         &["part (1 of 64 buckets) of L2025-001 is missing", "hint: `votekit registry rebuild`"],
     );
     // The description of the election is lost too.
     redis(&["DEL", &meta]);
-    load(&desk, &url)
+    load(&dir, &url)
         .fails(4, &["its description of L2025-001 is missing", "hint: `votekit registry rebuild`"]);
     // Recovery.
-    desk.run(&["load", "hashes", "--data", "node", "--pepper-file", "referendum.pepper"])
-        .succeeds();
-    desk.run(&[
+    dir.run(&["load", "hashes", "--data", "node", "--pepper-file", "referendum.pepper"]).succeeds();
+    dir.run(&[
         "election",
         "create",
         LAW,
@@ -73,39 +72,39 @@ fn an_interrupted_load_is_run_again_and_lost_electors_are_not_loaded_as_unused()
         "node",
     ])
     .succeeds();
-    desk.run(&["registry", "rebuild", "--registry", &url, "--data", "node"]).succeeds();
-    assert!(load(&desk, &url).succeeds().contains("loaded before, nothing changed (300 electors)"));
-    assert_eq!(registered(&desk, &url), 300);
+    dir.run(&["registry", "rebuild", "--registry", &url, "--data", "node"]).succeeds();
+    assert!(load(&dir, &url).succeeds().contains("loaded before, nothing changed (300 electors)"));
+    assert_eq!(registered(&dir, &url), 300);
 }
 
 #[test]
 fn an_interrupted_load_is_ended_before_another_roll_is_begun() {
-    let (desk, _) = poll::hashed(30);
+    let (dir, _) = poll::hashed(30);
     let (url, prefix) = registry();
-    load(&desk, &url).succeeds();
+    load(&dir, &url).succeeds();
     redis(&["HSET", &format!("{prefix}:{{{LAW}}}"), "state", "loading", "manifests", ""]);
-    desk.run(&["roll", "sample", "--electors", "40", "--law", LAW, "--seed", "8", "-o", "new.csv"])
+    dir.run(&["roll", "sample", "--electors", "40", "--law", LAW, "--seed", "8", "-o", "new.csv"])
         .succeeds();
-    desk.run(&["hashgen", "new.csv", "--out", "new", "--pepper-file", "referendum.pepper"])
+    dir.run(&["hashgen", "new.csv", "--out", "new", "--pepper-file", "referendum.pepper"])
         .succeeds();
-    desk.run(&["load", "new", "--registry", &url, "--pepper-file", "referendum.pepper"])
+    dir.run(&["load", "new", "--registry", &url, "--pepper-file", "referendum.pepper"])
         .fails(4, &["is unfinished", "hint: run that load again"]);
-    assert!(load(&desk, &url).succeeds().contains("loaded, 30 electors"));
+    assert!(load(&dir, &url).succeeds().contains("loaded, 30 electors"));
 }
 
 #[test]
 fn loading_again_never_unspends() {
-    let (desk, _) = poll::hashed(300);
+    let (dir, _) = poll::hashed(300);
     let (url, prefix) = registry();
-    load(&desk, &url).succeeds();
+    load(&dir, &url).succeeds();
     let (meta, bucket) = (format!("{prefix}:{{{LAW}}}"), format!("{prefix}:{{{LAW}:6:1}}"));
     // One elector of the bucket has voted.
     let spend =
         "local f = redis.call('HKEYS', KEYS[1])[2]; redis.call('HSET', KEYS[1], f, '77'); return 1";
     assert_eq!(redis(&["EVAL", spend, "1", &bucket]), ":1");
     redis(&["HSET", &meta, "state", "loading"]);
-    load(&desk, &url).succeeds();
-    let json = desk.run(&["registry", "check", "--registry", &url, "--json"]).json();
+    load(&dir, &url).succeeds();
+    let json = dir.run(&["registry", "check", "--registry", &url, "--json"]).json();
     assert_eq!(
         (&json["elections"][0]["used"], &json["elections"][0]["registered"]),
         (&1.into(), &300.into())
@@ -114,85 +113,80 @@ fn loading_again_never_unspends() {
 
 #[test]
 fn a_supplement_follows_its_roll() {
-    let (desk, electors) = poll::hashed(30);
+    let (dir, electors) = poll::hashed(30);
     let (url, _) = registry();
-    poll::revoke(&desk, &electors[0]);
+    poll::revoke(&dir, &electors[0]);
     let supplement =
         ["load", "supplement", "--registry", &url, "--pepper-file", "referendum.pepper"];
-    desk.run(&supplement)
+    dir.run(&supplement)
         .fails(3, &["which has not been loaded into this registry", "hint: load that one first"]);
-    load(&desk, &url).succeeds();
-    assert!(desk.run(&supplement).succeeds().contains("loaded, 29 electors registered"));
+    load(&dir, &url).succeeds();
+    assert!(dir.run(&supplement).succeeds().contains("loaded, 29 electors registered"));
     assert!(
-        desk.run(&supplement).succeeds().contains("loaded before, nothing changed (29 electors)")
+        dir.run(&supplement).succeeds().contains("loaded before, nothing changed (29 electors)")
     );
-    assert!(load(&desk, &url).succeeds().contains("nothing changed (29 electors)"));
+    assert!(load(&dir, &url).succeeds().contains("nothing changed (29 electors)"));
 }
 
 #[test]
 fn another_pepper_or_another_roll_is_refused() {
-    let (desk, _) = poll::hashed(30);
+    let (dir, _) = poll::hashed(30);
     let (url, _) = registry();
-    load(&desk, &url).succeeds();
-    desk.run(&["hashgen", "roll.csv", "--out", "plain"]).succeeds();
-    desk.run(&["load", "plain", "--registry", &url])
+    load(&dir, &url).succeeds();
+    dir.run(&["hashgen", "roll.csv", "--out", "plain"]).succeeds();
+    dir.run(&["load", "plain", "--registry", &url])
         .fails(4, &["under another pepper or hash scheme", "hint: ", "prefix"]);
-    desk.run(&["pepper", "generate", "-o", "other.pepper"]).succeeds();
-    desk.run(&["hashgen", "roll.csv", "--out", "other", "--pepper-file", "other.pepper"])
-        .succeeds();
-    desk.run(&["load", "other", "--registry", &url, "--pepper-file", "other.pepper"])
+    dir.run(&["pepper", "generate", "-o", "other.pepper"]).succeeds();
+    dir.run(&["hashgen", "roll.csv", "--out", "other", "--pepper-file", "other.pepper"]).succeeds();
+    dir.run(&["load", "other", "--registry", &url, "--pepper-file", "other.pepper"])
         .fails(4, &["under another pepper"]);
-    desk.run(&["roll", "sample", "--electors", "40", "--law", LAW, "--seed", "8", "-o", "new.csv"])
+    dir.run(&["roll", "sample", "--electors", "40", "--law", LAW, "--seed", "8", "-o", "new.csv"])
         .succeeds();
-    desk.run(&["hashgen", "new.csv", "--out", "new", "--pepper-file", "referendum.pepper"])
+    dir.run(&["hashgen", "new.csv", "--out", "new", "--pepper-file", "referendum.pepper"])
         .succeeds();
-    desk.run(&["load", "new", "--registry", &url, "--pepper-file", "referendum.pepper"]).fails(
+    dir.run(&["load", "new", "--registry", &url, "--pepper-file", "referendum.pepper"]).fails(
         3,
         &["the registry holds another roll", "hint: changes to a roll are loaded as supplements"],
     );
-    assert_eq!(registered(&desk, &url), 30);
+    assert_eq!(registered(&dir, &url), 30);
 }
 
 #[test]
 fn the_roll_is_checked_before_anything_changes() {
-    let (desk, _) = poll::hashed(30);
+    let (dir, _) = poll::hashed(30);
     let (url, _) = registry();
-    desk.run(&["load", "hashes", "--registry", &url])
+    dir.run(&["load", "hashes", "--registry", &url])
         .fails(3, &["the manifest was made with the pepper", "none was given"]);
-    desk.run(&["pepper", "generate", "-o", "other.pepper"]).succeeds();
-    desk.run(&["load", "hashes", "--registry", &url, "--pepper-file", "other.pepper"])
+    dir.run(&["pepper", "generate", "-o", "other.pepper"]).succeeds();
+    dir.run(&["load", "hashes", "--registry", &url, "--pepper-file", "other.pepper"])
         .fails(3, &["the one given is"]);
-    let whole = desk.read("hashes/L2025-001.0001.json");
-    desk.write(
-        "hashes/L2025-001.0001.json",
-        String::from_utf8_lossy(&whole).replacen('0', "1", 20),
-    );
-    load(&desk, &url).fails(3, &["L2025-001.0001.json", "has been changed"]);
-    desk.write("hashes/L2025-001.0001.json", whole);
+    let whole = dir.read("hashes/L2025-001.0001.json");
+    dir.write("hashes/L2025-001.0001.json", String::from_utf8_lossy(&whole).replacen('0', "1", 20));
+    load(&dir, &url).fails(3, &["L2025-001.0001.json", "has been changed"]);
+    dir.write("hashes/L2025-001.0001.json", whole);
     // With --data, the rules of that node's folder apply.
-    let vkey = desk
+    let vkey = dir
         .run(&["manifest", "keygen", "--name", "elections.example/marie", "-o", "marie"])
         .succeeds()
         .trim()
         .to_owned();
-    desk.run(&["load", "hashes", "--data", "node", "--pepper-file", "referendum.pepper"])
-        .succeeds();
-    desk.write("node/officials", format!("{vkey}\n"));
+    dir.run(&["load", "hashes", "--data", "node", "--pepper-file", "referendum.pepper"]).succeeds();
+    dir.write("node/officials", format!("{vkey}\n"));
     let with_data = ["load", "hashes", "--registry", &url, "--data", "node"];
-    desk.run(&with_data).fails(3, &["requires signed manifests"]);
+    dir.run(&with_data).fails(3, &["requires signed manifests"]);
     assert!(
-        desk.run(&["registry", "check", "--registry", &url])
+        dir.run(&["registry", "check", "--registry", &url])
             .succeeds()
             .contains("no roll is loaded")
     );
-    desk.run(&["manifest", "sign", "hashes", "--key", "marie"]).succeeds();
+    dir.run(&["manifest", "sign", "hashes", "--key", "marie"]).succeeds();
     // The folder already has the pepper.
-    assert!(desk.run(&with_data).succeeds().contains("loaded, 30 electors"));
+    assert!(dir.run(&with_data).succeeds().contains("loaded, 30 electors"));
 }
 
 #[test]
 fn each_bad_address_is_one_line_with_a_hint() {
-    let (desk, _) = poll::hashed(3);
+    let (dir, _) = poll::hashed(3);
     let (url, _) = registry();
     let tls = url.replace("redis://", "rediss://");
     let password = url.replace("redis://", "redis://:geheim@");
@@ -204,11 +198,11 @@ fn each_bad_address_is_one_line_with_a_hint() {
         (&tls, "does not"),
         ("redis://127.0.0.1:1/votes", "is not a database number"),
     ] {
-        let failed = load(&desk, url);
+        let failed = load(&dir, url);
         failed.fails(4, &[expected, "hint: "]);
         assert_eq!(failed.stderr.trim_end().lines().count(), 2, "{}", failed.stderr);
         assert!(!failed.stderr.contains("geheim"), "{}", failed.stderr);
     }
-    desk.run(&["load", "hashes", "--registry", &url, "--node", "http://127.0.0.1:1"])
+    dir.run(&["load", "hashes", "--registry", &url, "--node", "http://127.0.0.1:1"])
         .fails(2, &["--node"]);
 }

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use support::http::Http;
 use support::node::Node;
 use support::poll::{self, Elector, LAW};
-use support::{Desk, Outcome};
+use support::{Outcome, TestDir};
 
 /// Time limit for waits, not a target.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Returns the options for the servers, with a prefix and a schema that no other test uses.
 fn corner() -> Vec<String> {
@@ -40,11 +40,19 @@ fn corner() -> Vec<String> {
     .concat()
 }
 
-fn serve(desk: &Desk, corner: &[String], name: &str, role: &str) -> Node {
-    let mut options =
-        vec!["--name", name, "--roles", role, "--rate-limit", "0", "--base", "elections.example"];
+fn serve(dir: &TestDir, corner: &[String], name: &str, role: &str) -> Node {
+    let mut options = vec![
+        "--name",
+        name,
+        "--roles",
+        role,
+        "--rate-limit",
+        "0",
+        "--log-base",
+        "elections.example",
+    ];
     options.extend(corner.iter().map(String::as_str));
-    Node::serve_with(desk, &options)
+    Node::serve_with(dir, &options)
 }
 
 /// Retries until it succeeds: a node becomes leader shortly after its start, and the log reaches
@@ -55,20 +63,20 @@ fn insist(what: &str, mut done: impl FnMut() -> Option<Outcome>) -> Outcome {
         if let Some(outcome) = done() {
             return outcome;
         }
-        assert!(begun.elapsed() < PATIENCE, "waited for: {what}");
+        assert!(begun.elapsed() < WAIT_TIMEOUT, "waited for: {what}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }
 
-fn office(desk: &Desk, sealer: &Node, arguments: &[&str]) -> Outcome {
+fn admin(dir: &TestDir, sealer: &Node, arguments: &[&str]) -> Outcome {
     let arguments = [arguments, &["--node", &sealer.admin, "--data", "node"]].concat();
     insist(&format!("{arguments:?}"), || {
-        Some(desk.run(&arguments)).filter(|outcome| !outcome.stderr.contains("lead"))
+        Some(dir.run(&arguments)).filter(|outcome| !outcome.stderr.contains("lead"))
     })
 }
 
 /// Waits until a node takes votes, then casts one of each elector.
-fn cast(desk: &Desk, node: &Node, electors: &[Elector]) {
+fn cast(dir: &TestDir, node: &Node, electors: &[Elector]) {
     let http = Http::new();
     let begun = Instant::now();
     let ready = || {
@@ -77,50 +85,50 @@ fn cast(desk: &Desk, node: &Node, electors: &[Elector]) {
         health.status == 200 && election.status == 200 && election.json()["state"] == "open"
     };
     while !ready() {
-        assert!(begun.elapsed() < PATIENCE, "a node does not take votes");
+        assert!(begun.elapsed() < WAIT_TIMEOUT, "a node does not take votes");
         std::thread::sleep(Duration::from_millis(50));
     }
-    desk.write("votes.csv", poll::votes(electors.iter().map(|elector| (elector, "oui"))));
-    desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).succeeds();
+    dir.write("votes.csv", poll::votes(electors.iter().map(|elector| (elector, "oui"))));
+    dir.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).succeeds();
 }
 
 #[test]
 fn each_role_is_a_process_and_processes_come_and_go() {
-    let (desk, electors) = poll::hashed(60);
+    let (dir, electors) = poll::hashed(60);
     let corner = corner();
-    let sealer = serve(&desk, &corner, "sealer-1", "seal");
-    let validator = serve(&desk, &corner, "validator-1", "validate");
-    let first = serve(&desk, &corner, "ingest-1", "ingest");
-    office(&desk, &sealer, &["load", "hashes", "--pepper-file", "referendum.pepper"]).succeeds();
-    office(&desk, &sealer, &["election", "create", LAW, "--title-fr", "Loi", "--title-en", "Act"])
+    let sealer = serve(&dir, &corner, "sealer-1", "seal");
+    let validator = serve(&dir, &corner, "validator-1", "validate");
+    let first = serve(&dir, &corner, "ingest-1", "ingest");
+    admin(&dir, &sealer, &["load", "hashes", "--pepper-file", "referendum.pepper"]).succeeds();
+    admin(&dir, &sealer, &["election", "create", LAW, "--title-fr", "Loi", "--title-en", "Act"])
         .succeeds();
-    office(&desk, &sealer, &["election", "open", LAW, "--yes"]).succeeds();
-    cast(&desk, &first, &electors[..20]);
+    admin(&dir, &sealer, &["election", "open", LAW, "--yes"]).succeeds();
+    cast(&dir, &first, &electors[..20]);
 
     // Another ingest node joins while the poll is open; no other node is restarted for it.
-    let second = serve(&desk, &corner, "ingest-2", "ingest");
+    let second = serve(&dir, &corner, "ingest-2", "ingest");
     let health = Http::new().get(&format!("{}/api/v1/health", second.public));
     assert!(health.status == 503 && health.body.contains("does not admit it"), "{}", health.body);
-    office(&desk, &sealer, &["node", "admit", LAW, "ingest-2"]).succeeds();
-    cast(&desk, &second, &electors[20..40]);
+    admin(&dir, &sealer, &["node", "admit", LAW, "ingest-2"]).succeeds();
+    cast(&dir, &second, &electors[20..40]);
     second.stop();
 
     // Another validator replaces the first.
-    let other = serve(&desk, &corner, "validator-2", "validate");
+    let other = serve(&dir, &corner, "validator-2", "validate");
     validator.stop();
-    cast(&desk, &first, &electors[40..]);
+    cast(&dir, &first, &electors[40..]);
 
-    let closed = office(&desk, &sealer, &["election", "close", LAW, "--yes"]);
+    let closed = admin(&dir, &sealer, &["election", "close", LAW, "--yes"]);
     assert!(closed.succeeds().contains("received     60 (accepted 60,"), "{}", closed.stdout);
     // A node that takes votes serves no results; one that follows the log does.
     let refused = Http::new().get(&format!("{}/api/v1/results/{LAW}", first.public));
     assert!(refused.status == 421 && refused.body.contains("role query"), "{}", refused.body);
-    let query = serve(&desk, &corner, "query-1", "query");
+    let query = serve(&dir, &corner, "query-1", "query");
     let results = Http::new().get(&format!("{}/api/v1/results/{LAW}", query.public)).json();
     assert_eq!((&results["state"], &results["accepted"]), (&"closed".into(), &60.into()));
     query.stop();
     [first, other, sealer].into_iter().for_each(Node::stop);
     // Without its options a folder does not become a new installation.
-    desk.run(&["serve", "--data", "node", "--name", "ingest-1"])
+    dir.run(&["serve", "--data", "node", "--name", "ingest-1"])
         .fails(4, &["its ledger is on services", "hint: "]);
 }

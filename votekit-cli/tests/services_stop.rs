@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use support::Desk;
+use support::TestDir;
 use support::http::Http;
 use support::node::{Node, terminate};
 use support::poll::{self, LAW};
 
 /// Time limit for waits, not a target.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A proxy for a server whose connections can be cut.
 struct Wire {
@@ -75,7 +75,7 @@ fn wired(variable: &str, parameter: &str) -> (String, Wire) {
     (format!("{scheme}://{user}{}/{path}{mark}{parameter}", wire.address), wire)
 }
 
-fn open_poll(desk: &Desk, node: &Node) {
+fn open_poll(dir: &TestDir, node: &Node) {
     for arguments in [
         &["load", "hashes", "--pepper-file", "referendum.pepper"][..],
         &["election", "create", LAW, "--title-fr", "Loi", "--title-en", "Act"],
@@ -84,12 +84,12 @@ fn open_poll(desk: &Desk, node: &Node) {
         let begun = Instant::now();
         loop {
             let arguments = [arguments, &["--node", &node.admin, "--data", "node"]].concat();
-            let outcome = desk.run(&arguments);
+            let outcome = dir.run(&arguments);
             // It becomes leader shortly after its start.
             if outcome.code == 0 {
                 break;
             }
-            assert!(begun.elapsed() < PATIENCE, "{arguments:?}: {}", outcome.stderr);
+            assert!(begun.elapsed() < WAIT_TIMEOUT, "{arguments:?}: {}", outcome.stderr);
             std::thread::sleep(Duration::from_millis(200));
         }
     }
@@ -97,7 +97,7 @@ fn open_poll(desk: &Desk, node: &Node) {
 
 #[test]
 fn a_stop_with_every_service_away_ends_by_itself() {
-    let (desk, electors) = poll::hashed(10);
+    let (dir, electors) = poll::hashed(10);
     let name = format!("stop_{}", std::process::id());
     let redis = std::env::var("VOTEKIT_TEST_REDIS").expect("VOTEKIT_TEST_REDIS is set");
     let registry = format!("{}?prefix={name}", redis.trim_end_matches('/'));
@@ -108,7 +108,7 @@ fn a_stop_with_every_service_away_ends_by_itself() {
         "all-1",
         "--rate-limit",
         "0",
-        "--base",
+        "--log-base",
         "elections.example",
         "--registry",
         &registry,
@@ -117,14 +117,14 @@ fn a_stop_with_every_service_away_ends_by_itself() {
         "--ledger",
         &ledger,
     ];
-    let checked = desk.shell(&format!(
-        "exec timeout 60 \"$VOTEKIT\" serve --check --new --data node --listen 127.0.0.1:0 \
+    let checked = dir.shell(&format!(
+        "exec timeout 60 \"$VOTEKIT\" serve --check --init --data node --listen 127.0.0.1:0 \
          --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 --registry '{registry}' \
          --ballot-box '{ballot_box}' --ledger 'postgres://votekit@127.0.0.1:1/votekit'"
     ));
     checked.fails(4, &["PostgreSQL", "(hint: "]);
-    let node = Node::serve_with(&desk, &options);
-    open_poll(&desk, &node);
+    let node = Node::serve_with(&dir, &options);
+    open_poll(&dir, &node);
     let http = Http::new();
     let answer = http.vote(&node.public, &electors[0], "oui", "k", 20).expect("an answer");
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -132,7 +132,7 @@ fn a_stop_with_every_service_away_ends_by_itself() {
     database.cut();
     let begun = Instant::now();
     while http.get(&format!("{}/api/v1/health", node.public)).status != 503 {
-        assert!(begun.elapsed() < PATIENCE, "health does not notice");
+        assert!(begun.elapsed() < WAIT_TIMEOUT, "health does not notice");
         std::thread::sleep(Duration::from_millis(100));
     }
     drop(http);

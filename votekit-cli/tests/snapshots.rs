@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::time::Duration;
 
-use support::Desk;
+use support::TestDir;
 use support::http::Http;
 use support::node::Node;
 use support::poll::{self, Elector, LAW};
@@ -16,8 +16,8 @@ use support::poll::{self, Elector, LAW};
 const CONFIG: &str =
     "snapshot_leaves = 5\nrate_limit_per_second = 0\nread_limit_per_address_per_second = 0\n";
 
-fn serve(desk: &Desk, more: &[&str]) -> Node {
-    Node::serve_with(desk, &[&["--config", "node.toml"], more].concat())
+fn serve(dir: &TestDir, more: &[&str]) -> Node {
+    Node::serve_with(dir, &[&["--config", "node.toml"], more].concat())
 }
 
 /// Casts votes one after another until the node is gone, and returns those taken.
@@ -35,18 +35,18 @@ fn cast(node: &str, electors: &[Elector]) -> Vec<(usize, String)> {
     taken
 }
 
-fn heads_written(desk: &Desk) -> Vec<u8> {
-    fs::read(desk.path("node/snapshots").join(LAW).join("head")).unwrap_or_default()
+fn heads_written(dir: &TestDir) -> Vec<u8> {
+    fs::read(dir.path("node/snapshots").join(LAW).join("head")).unwrap_or_default()
 }
 
 #[test]
 fn killed_while_snapshots_are_written_nothing_is_lost() {
-    let (desk, electors) = poll::opened(400);
-    desk.write("node.toml", CONFIG);
-    let before = heads_written(&desk);
+    let (dir, electors) = poll::opened(400);
+    dir.write("node.toml", CONFIG);
+    let before = heads_written(&dir);
     let mut taken = Vec::new();
     for round in 0..8_u64 {
-        let node = serve(&desk, &[]);
+        let node = serve(&dir, &[]);
         let public = node.public.clone();
         std::thread::scope(|scope| {
             let casting = scope.spawn(|| cast(&public, &electors));
@@ -55,8 +55,8 @@ fn killed_while_snapshots_are_written_nothing_is_lost() {
             taken.extend(casting.join().expect("no panic"));
         });
     }
-    assert_ne!(heads_written(&desk), before, "snapshots are written while votes go on");
-    let node = serve(&desk, &[]);
+    assert_ne!(heads_written(&dir), before, "snapshots are written while votes go on");
+    let node = serve(&dir, &[]);
     let http = Http::new();
     for (place, request) in &taken {
         let status = http.get(&format!("{}/api/v1/vote/{request}?", node.public));
@@ -71,12 +71,12 @@ fn killed_while_snapshots_are_written_nothing_is_lost() {
         "one that was cut off was believed: {}",
         node.log()
     );
-    desk.run(&["election", "close", LAW, "--yes", "--node", &node.admin, "--data", "node"])
+    dir.run(&["election", "close", LAW, "--yes", "--node", &node.admin, "--data", "node"])
         .succeeds();
     drop(http);
     node.stop();
     let places: std::collections::BTreeSet<_> = taken.iter().map(|(place, _)| place).collect();
-    let shown = desk.run(&["results", "--data", "node", "--json"]).json();
+    let shown = dir.run(&["results", "--data", "node", "--json"]).json();
     // The last vote of a round may have been taken although its answer was lost.
     let accepted = shown["accepted"].as_u64().expect("a number") as usize;
     assert!(
@@ -85,7 +85,7 @@ fn killed_while_snapshots_are_written_nothing_is_lost() {
         places.len()
     );
     assert!(
-        desk.run(&["recount", "--data", "node"])
+        dir.run(&["recount", "--data", "node"])
             .succeeds()
             .contains("the published totals are confirmed")
     );
@@ -93,16 +93,16 @@ fn killed_while_snapshots_are_written_nothing_is_lost() {
 
 #[test]
 fn a_damaged_snapshot_is_said_aloud() {
-    let (desk, electors) = poll::opened(20);
-    desk.write("node.toml", CONFIG);
-    let node = serve(&desk, &[]);
+    let (dir, electors) = poll::opened(20);
+    dir.write("node.toml", CONFIG);
+    let node = serve(&dir, &[]);
     let taken = cast(&node.public, &electors);
     node.stop();
-    let head = desk.path("node/snapshots").join(LAW).join("head");
+    let head = dir.path("node/snapshots").join(LAW).join("head");
     let mut bytes = fs::read(&head).expect("a snapshot");
     bytes[100] ^= 1;
     fs::write(&head, bytes).expect("written");
-    let node = serve(&desk, &[]);
+    let node = serve(&dir, &[]);
     assert!(
         node.log().contains("snapshot_rejected") && node.log().contains("SHA-256"),
         "{}",
@@ -119,16 +119,16 @@ fn a_damaged_snapshot_is_said_aloud() {
 
 #[test]
 fn a_replay_reads_the_whole_log() {
-    let (desk, electors) = poll::opened(20);
-    desk.write("node.toml", CONFIG);
-    let node = serve(&desk, &[]);
+    let (dir, electors) = poll::opened(20);
+    dir.write("node.toml", CONFIG);
+    let node = serve(&dir, &[]);
     cast(&node.public, &electors);
     node.stop();
     let lines = |log: &str| log.matches(r#""from_snapshot":0"#).count();
-    let node = serve(&desk, &[]);
+    let node = serve(&dir, &[]);
     let before = lines(&node.log());
     node.stop();
-    let node = serve(&desk, &["--replay"]);
+    let node = serve(&dir, &["--no-snapshot"]);
     assert_eq!(lines(&node.log()), before + 1, "{}", node.log());
     node.stop();
 }

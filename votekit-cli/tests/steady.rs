@@ -19,14 +19,14 @@ use support::poll::{self, Elector, LAW};
 use support::private;
 
 /// Time limit for waits, not a target.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Polls until the condition holds.
 #[track_caller]
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "waited for: {what}");
+        assert!(begun.elapsed() < WAIT_TIMEOUT, "waited for: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -50,24 +50,24 @@ fn vote(http: &Http, node: &Node, elector: &Elector, key: &str) -> Answer {
 
 /// Opens, votes in and closes a poll on a node whose log lines cannot be written.
 fn poll_without_a_log(prepare: impl FnOnce(&mut std::process::Command)) {
-    let (desk, electors) = poll::drafted(3, &[]);
-    let node = Node::serve_prepared(&desk, &["--rate-limit", "0"], prepare);
-    let office = |verb: &str| {
+    let (dir, electors) = poll::drafted(3, &[]);
+    let node = Node::serve_prepared(&dir, &["--rate-limit", "0"], prepare);
+    let admin = |verb: &str| {
         let words = ["election", verb, LAW, "--yes", "--node", &node.admin, "--data", "node"];
-        desk.run(&words).succeeds();
+        dir.run(&words).succeeds();
     };
     let http = Http::new();
-    office("open");
+    admin("open");
     for (number, elector) in electors.iter().enumerate() {
         let answer = vote(&http, &node, elector, &format!("key-{number:016}"));
         assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("accepted")));
     }
     assert_eq!(health(&http, &node).status, 200);
-    office("close");
+    admin("close");
     wait_until("lines to be counted", || metric(&http, &node, "log_lines_dropped_total") > 0.0);
     drop(http);
     node.stop();
-    let shown = desk.run(&["results", "--data", "node", "--json"]).json();
+    let shown = dir.run(&["results", "--data", "node", "--json"]).json();
     assert_eq!((&shown["state"], &shown["accepted"]), (&json!("closed"), &json!(3)));
 }
 
@@ -93,9 +93,9 @@ fn a_stalled_log_reader_does_not_delay_other_clients() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     // So small that the first lines fill it.
     rustix::pipe::fcntl_setpipe_size(&writer, 4096).expect("set");
-    let (desk, electors) = poll::opened(200);
+    let (dir, electors) = poll::opened(200);
     let node =
-        Node::serve_prepared(&desk, &["--rate-limit", "0", "--log-level", "trace"], |command| {
+        Node::serve_prepared(&dir, &["--rate-limit", "0", "--log-level", "trace"], |command| {
             command.stderr(writer);
         });
     let http = Http::new();
@@ -109,12 +109,12 @@ fn a_stalled_log_reader_does_not_delay_other_clients() {
 
 #[test]
 fn health_follows_writes_and_a_full_disk_passes_by_itself() {
-    let (desk, electors) = poll::opened(6);
+    let (dir, electors) = poll::opened(6);
     let library = faultdisk::preload_library().expect("it builds");
-    let disk = FaultDisk::new(&desk.path("node"), &desk.path("disk"), &library).expect("a disk");
+    let disk = FaultDisk::new(&dir.path("node"), &dir.path("disk"), &library).expect("a disk");
     let log = OpenOptions::new().write(true).open("/dev/full").expect("a full device");
     // The log is on a full disk, too.
-    let node = Node::serve_prepared(&desk, &["--rate-limit", "0"], |command| {
+    let node = Node::serve_prepared(&dir, &["--rate-limit", "0"], |command| {
         disk.apply(command);
         command.stderr(log);
     });
@@ -146,19 +146,19 @@ fn health_follows_writes_and_a_full_disk_passes_by_itself() {
     assert_eq!(vote(&http, &node, &electors[1], "k1").status, 200);
     drop(http);
     node.stop();
-    let shown = desk.run(&["results", "--data", "node", "--json"]).json();
+    let shown = dir.run(&["results", "--data", "node", "--json"]).json();
     assert_eq!(shown["accepted"], 2);
 }
 
 #[test]
 fn a_node_that_starts_on_a_full_disk_is_not_healthy() {
-    let (desk, _) = poll::opened(3);
+    let (dir, _) = poll::opened(3);
     let library = faultdisk::preload_library().expect("it builds");
-    let disk = FaultDisk::new(&desk.path("node"), &desk.path("disk"), &library).expect("a disk");
+    let disk = FaultDisk::new(&dir.path("node"), &dir.path("disk"), &library).expect("a disk");
     // Enough for the start itself, which writes little.
     disk.set_faults(&Faults { space_bytes: Some(2000), ..Faults::default() }).expect("ordered");
-    let Ok(node) = Node::try_serve(&desk, Some(&disk)) else {
-        panic!("it needs more room to start: {}", String::from_utf8_lossy(&desk.read("node.log")))
+    let Ok(node) = Node::try_serve(&dir, Some(&disk)) else {
+        panic!("it needs more room to start: {}", String::from_utf8_lossy(&dir.read("node.log")))
     };
     let http = Http::new();
     let sick = health(&http, &node);
@@ -171,12 +171,12 @@ fn a_node_that_starts_on_a_full_disk_is_not_healthy() {
 
 #[test]
 fn special_files_are_refused_and_the_node_keeps_answering() {
-    let (desk, electors) = poll::opened(3);
-    let node = Node::serve(&desk);
+    let (dir, electors) = poll::opened(3);
+    let node = Node::serve(&dir);
     let http = Http::new();
-    let token = String::from_utf8(desk.read("node/keys/admin-token")).expect("text");
+    let token = String::from_utf8(dir.read("node/keys/admin-token")).expect("text");
     let load = |folder: &str| {
-        let body = json!({ "folder": desk.path(folder) });
+        let body = json!({ "folder": dir.path(folder) });
         let request = http
             .request(reqwest::Method::POST, &format!("{}/api/v1/admin/rolls", node.admin))
             .header("authorization", format!("Bearer {}", token.trim()))
@@ -184,9 +184,9 @@ fn special_files_are_refused_and_the_node_keeps_answering() {
         http.send(request.body(body.to_string())).expect("an answer")
     };
     for folder in ["fifo", "zero", "folder", "link", "huge", "shard"] {
-        fs::create_dir(desk.path(folder)).expect("made");
+        fs::create_dir(dir.path(folder)).expect("made");
     }
-    let manifest = |folder: &str| desk.path(folder).join("manifest.json");
+    let manifest = |folder: &str| dir.path(folder).join("manifest.json");
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     let fifo = |path| {
         rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0)
@@ -195,12 +195,12 @@ fn special_files_are_refused_and_the_node_keeps_answering() {
     fifo(manifest("fifo"));
     std::os::unix::fs::symlink("/dev/zero", manifest("zero")).expect("made");
     fs::create_dir(manifest("folder")).expect("made");
-    std::os::unix::fs::symlink(desk.path("hashes/manifest.json"), manifest("link")).expect("made");
+    std::os::unix::fs::symlink(dir.path("hashes/manifest.json"), manifest("link")).expect("made");
     fs::File::create(manifest("huge")).and_then(|file| file.set_len(1 << 40)).expect("made");
-    fs::copy(desk.path("hashes/manifest.json"), manifest("shard")).expect("copied");
-    let listed: Value = serde_json::from_slice(&desk.read("hashes/manifest.json")).expect("JSON");
+    fs::copy(dir.path("hashes/manifest.json"), manifest("shard")).expect("copied");
+    let listed: Value = serde_json::from_slice(&dir.read("hashes/manifest.json")).expect("JSON");
     let shard = listed["shards"][0]["file"].as_str().expect("a name").to_owned();
-    fifo(desk.path("shard").join(&shard));
+    fifo(dir.path("shard").join(&shard));
     for (folder, expected) in [
         ("fifo", "not a regular file but a FIFO"),
         ("zero", "not a regular file but a symbolic link"),
@@ -219,7 +219,7 @@ fn special_files_are_refused_and_the_node_keeps_answering() {
     assert_eq!(vote(&http, &node, &electors[0], "k").status, 200);
     drop(http);
     node.stop();
-    desk.run(&["load", "fifo", "--data", "node"])
+    dir.run(&["load", "fifo", "--data", "node"])
         .fails(3, &["not a regular file but a FIFO", "hint: "]);
 }
 
@@ -227,24 +227,24 @@ fn special_files_are_refused_and_the_node_keeps_answering() {
 /// a second load.
 #[test]
 fn votes_go_on_while_a_roll_is_loaded() {
-    let (desk, electors) = poll::opened(40);
+    let (dir, electors) = poll::opened(40);
     let big = ["--electors", "400000", "--law", "L2", "--seed", "8", "-o", "big.csv"];
-    desk.run(&[&["roll", "sample"][..], &big].concat()).succeeds();
-    desk.run(&["hashgen", "big.csv", "--out", "big"]).succeeds();
-    desk.run(&["roll", "sample", "--electors", "3", "--law", "L3", "-o", "small.csv"]).succeeds();
-    desk.run(&["hashgen", "small.csv", "--out", "small"]).succeeds();
-    let node = Node::serve(&desk);
-    let office = ["--node", &node.admin, "--data", "node"];
+    dir.run(&[&["roll", "sample"][..], &big].concat()).succeeds();
+    dir.run(&["hashgen", "big.csv", "--out", "big"]).succeeds();
+    dir.run(&["roll", "sample", "--electors", "3", "--law", "L3", "-o", "small.csv"]).succeeds();
+    dir.run(&["hashgen", "small.csv", "--out", "small"]).succeeds();
+    let node = Node::serve(&dir);
+    let admin = ["--node", &node.admin, "--data", "node"];
     let http = Http::new();
     let (mut meanwhile, mut refused) = (0, false);
     std::thread::scope(|scope| {
-        let load = scope.spawn(|| desk.run(&[&["load", "big"][..], &office].concat()));
+        let load = scope.spawn(|| dir.run(&[&["load", "big"][..], &admin].concat()));
         for (number, elector) in electors.iter().enumerate() {
             let answer = vote(&http, &node, elector, &format!("key-{number:016}"));
             assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("accepted")));
             meanwhile += u32::from(!load.is_finished());
             if !load.is_finished() && !refused {
-                let second = desk.run(&[&["load", "small"][..], &office].concat());
+                let second = dir.run(&[&["load", "small"][..], &admin].concat());
                 refused = second.stderr.contains("another roll is being loaded");
             }
         }
@@ -265,8 +265,8 @@ fn half_a_vote(node: &Node) -> TcpStream {
 
 #[test]
 fn a_half_sent_body_does_not_hold_up_the_stop() {
-    let (desk, electors) = poll::opened(3);
-    let node = Node::serve(&desk);
+    let (dir, electors) = poll::opened(3);
+    let node = Node::serve(&dir);
     let http = Http::new();
     assert_eq!(vote(&http, &node, &electors[0], "k").status, 200);
     drop(http);
@@ -286,17 +286,17 @@ fn a_half_sent_body_does_not_hold_up_the_stop() {
     // Closed in any way.
     let _ = stream.read_to_end(&mut rest);
     assert_eq!(rest, b"");
-    let shown = desk.run(&["results", "--data", "node", "--json"]).json();
+    let shown = dir.run(&["results", "--data", "node", "--json"]).json();
     assert_eq!(shown["accepted"], 1);
 }
 
 #[test]
 fn a_second_signal_ends_the_node_at_once() {
-    let (desk, electors) = poll::opened(3);
+    let (dir, electors) = poll::opened(3);
     for (first, second, expected) in
         [(Signal::TERM, Signal::TERM, 15), (Signal::INT, Signal::TERM, 15)]
     {
-        let node = Node::serve(&desk);
+        let node = Node::serve(&dir);
         let http = Http::new();
         vote(&http, &node, &electors[0], "k");
         drop(http);
@@ -316,28 +316,28 @@ fn a_second_signal_ends_the_node_at_once() {
         let log = fs::read_to_string(&log).expect("a log");
         assert!(log.contains("stop_forced"), "{log}");
     }
-    let shown = desk.run(&["results", "--data", "node", "--json"]).json();
+    let shown = dir.run(&["results", "--data", "node", "--json"]).json();
     assert_eq!(shown["accepted"], 1, "what was answered is there: {shown}");
 }
 
 #[test]
 fn a_hangup_reloads_certificate_and_token_and_ends_nothing() {
-    let (desk, electors) = poll::opened(3);
+    let (dir, electors) = poll::opened(3);
     let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/../votekit-http/tests/tls");
     let copy = |from: &str, to: &str| {
-        fs::copy(format!("{tls}/{from}"), desk.path(to)).expect("copied");
-        private(&desk.path(to));
+        fs::copy(format!("{tls}/{from}"), dir.path(to)).expect("copied");
+        private(&dir.path(to));
     };
     copy("cert.pem", "chain.pem");
     copy("key.pem", "key.pem");
-    let node = Node::serve_with(&desk, &["--tls-cert", "chain.pem", "--tls-key", "key.pem"]);
+    let node = Node::serve_with(&dir, &["--tls-cert", "chain.pem", "--tls-key", "key.pem"]);
     let cast = |elector: &Elector, trusted: &str| {
-        desk.write("vote", format!("{}\n{}\noui\n", elector.nas, elector.code));
+        dir.write("vote", format!("{}\n{}\noui\n", elector.nas, elector.code));
         let line = format!(
             "SSL_CERT_FILE={tls}/{trusted} \"$VOTEKIT\" cast --node {} --law {LAW} < vote",
             node.public
         );
-        desk.shell(&line)
+        dir.shell(&line)
     };
     cast(&electors[0], "cert.pem").succeeds();
     cast(&electors[1], "other-cert.pem").fails(4, &["cannot be reached"]);
@@ -348,7 +348,7 @@ fn a_hangup_reloads_certificate_and_token_and_ends_nothing() {
             .header("authorization", format!("Bearer {}", text.trim()));
         request.send(asked).expect("an answer").status
     };
-    let old_token = String::from_utf8(desk.read("node/keys/admin-token")).expect("text");
+    let old_token = String::from_utf8(dir.read("node/keys/admin-token")).expect("text");
     assert_eq!(token(&old_token), 200);
     // With a key that does not match the certificate, the earlier identity is kept.
     copy("other-key.pem", "key.pem");
@@ -357,7 +357,7 @@ fn a_hangup_reloads_certificate_and_token_and_ends_nothing() {
     cast(&electors[0], "cert.pem").succeeds();
     copy("other-cert.pem", "chain.pem");
     let new_token = "7".repeat(64);
-    desk.write("node/keys/admin-token", format!("{new_token}\n"));
+    dir.write("node/keys/admin-token", format!("{new_token}\n"));
     signal(node.id(), Signal::HUP);
     wait_until("the reload", || node.log().contains("certificate_and_token_reloaded"));
     cast(&electors[1], "other-cert.pem").succeeds();
@@ -370,19 +370,19 @@ const CHECK: &str = "exec timeout 60 \"$VOTEKIT\" serve --check --data node";
 
 #[test]
 fn a_check_reports_every_fault_and_starts_nothing() {
-    let (desk, _) = poll::opened(3);
+    let (dir, _) = poll::opened(3);
     let free = "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0";
-    let before = support::names_in(&desk.path("node"));
-    let checked = desk.shell(&format!("{CHECK} {free}"));
+    let before = support::names_in(&dir.path("node"));
+    let checked = dir.shell(&format!("{CHECK} {free}"));
     assert!(checked.succeeds().contains("the node can start"), "{}", checked.stdout);
-    assert_eq!(desk.shell(&format!("{CHECK} {free} --json")).json(), json!({ "ok": true }));
-    assert_eq!(support::names_in(&desk.path("node")), before);
+    assert_eq!(dir.shell(&format!("{CHECK} {free} --json")).json(), json!({ "ok": true }));
+    assert_eq!(support::names_in(&dir.path("node")), before);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port();
     let wrong = format!(
         "{CHECK} --listen 127.0.0.1:{port} --admin-listen 127.0.0.1:7 --metrics-listen 127.0.0.1:7 --tls-cert no.pem --tls-key no.pem"
     );
-    desk.shell(&wrong).fails(
+    dir.shell(&wrong).fails(
         4,
         &[
             &format!("cannot listen on 127.0.0.1:{port}: "),
@@ -391,32 +391,32 @@ fn a_check_reports_every_fault_and_starts_nothing() {
             "no.pem: ",
         ],
     );
-    let faults = desk.shell(&format!("{wrong} --json"));
+    let faults = dir.shell(&format!("{wrong} --json"));
     let error: Value = serde_json::from_str(&faults.stderr).expect("JSON");
     assert!(error["error"]["details"].as_array().expect("faults").len() >= 3, "{error}");
-    let node = Node::serve(&desk);
-    desk.shell(&format!("{CHECK} {free}")).fails(4, &["in use by another votekit process", "hint"]);
+    let node = Node::serve(&dir);
+    dir.shell(&format!("{CHECK} {free}")).fails(4, &["in use by another votekit process", "hint"]);
     node.stop();
-    desk.write("wrong.toml", "log_level = \"loud\"\n");
+    dir.write("wrong.toml", "log_level = \"loud\"\n");
     for check in ["--check", ""] {
-        desk.shell(&format!(
+        dir.shell(&format!(
             "exec timeout 60 \"$VOTEKIT\" serve {check} --data node --config wrong.toml"
         ))
         .fails(4, &["wrong.toml: log_level = \"loud\" is not a level"]);
     }
-    desk.shell("exec timeout 60 \"$VOTEKIT\" serve --data node --log-level loud")
+    dir.shell("exec timeout 60 \"$VOTEKIT\" serve --data node --log-level loud")
         .fails(2, &["--log-level"]);
 }
 
 #[test]
 fn a_start_tests_addresses_and_files_before_it_reads_its_logs() {
-    let (desk, _) = poll::opened(3);
+    let (dir, _) = poll::opened(3);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address");
     // If the log were read first, its damage would be reported.
-    desk.write("node/ledger.sqlite", b"no database");
+    dir.write("node/ledger.sqlite", b"no database");
     let start = |more: &str| {
-        desk.shell(&format!(
+        dir.shell(&format!(
             "exec timeout 60 \"$VOTEKIT\" serve --data node --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 {more}"
         ))
     };

@@ -16,12 +16,12 @@ use rustix::event::{self, PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
-use support::Desk;
+use support::TestDir;
 use support::node::Node;
 use support::poll::{self, LAW};
 
 /// Time limit for what must happen.
-const PATIENCE: Duration = Duration::from_secs(120);
+const SCREEN_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// `votekit` at a terminal, with a keyboard and a screen.
 struct Terminal {
@@ -34,7 +34,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn start(desk: &Desk, arguments: &[&str]) -> Self {
+    fn start(dir: &TestDir, arguments: &[&str]) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
         grantpt(&master).expect("granted");
         unlockpt(&master).expect("unlocked");
@@ -45,7 +45,7 @@ impl Terminal {
         // handling, since a test run in the background would have signals ignored.
         let mut command = Command::new("setsid");
         command.args(["--ctty", "env", "--default-signal=INT,TERM,QUIT,TSTP,HUP"]);
-        command.arg(env!("CARGO_BIN_EXE_votekit")).args(arguments).current_dir(desk.path(""));
+        command.arg(env!("CARGO_BIN_EXE_votekit")).args(arguments).current_dir(dir.path(""));
         command.stdin(stream()).stdout(stream()).stderr(stream());
         let child = command.spawn().expect("setsid of util-linux is on this machine");
         let keyboard = File::from(master);
@@ -67,7 +67,7 @@ impl Terminal {
     fn sees(&mut self, text: &str) {
         let began = Instant::now();
         while !self.screen.ends_with(text) {
-            match self.output.recv_timeout(PATIENCE.saturating_sub(began.elapsed())) {
+            match self.output.recv_timeout(SCREEN_TIMEOUT.saturating_sub(began.elapsed())) {
                 Ok(bytes) => self.screen.push_str(&String::from_utf8_lossy(&bytes)),
                 Err(_) => panic!("no {text:?} at the end of: {:?}", self.screen),
             }
@@ -104,7 +104,11 @@ impl Terminal {
     fn until_echo_is(&self, wanted: bool) {
         let began = Instant::now();
         while self.echoes() != wanted {
-            assert!(began.elapsed() < PATIENCE, "the terminal stays as it is: {:?}", self.screen);
+            assert!(
+                began.elapsed() < SCREEN_TIMEOUT,
+                "the terminal stays as it is: {:?}",
+                self.screen
+            );
             thread::sleep(Duration::from_millis(2));
         }
     }
@@ -142,8 +146,8 @@ impl Drop for Terminal {
 }
 
 /// Starts a vote up to the prompt for the access code.
-fn at_the_code(desk: &Desk, node: &Node, nas: &str) -> Terminal {
-    let mut terminal = Terminal::start(desk, &["cast", "--node", &node.public, "--law", LAW]);
+fn at_the_code(dir: &TestDir, node: &Node, nas: &str) -> Terminal {
+    let mut terminal = Terminal::start(dir, &["cast", "--node", &node.public, "--law", LAW]);
     terminal.sees("NAS: ");
     terminal.types(&format!("{nas}\n"));
     terminal.sees("Access code: ");
@@ -153,10 +157,10 @@ fn at_the_code(desk: &Desk, node: &Node, nas: &str) -> Terminal {
 
 #[test]
 fn an_interrupted_hidden_prompt_leaves_the_terminal_as_it_was() {
-    let (desk, electors) = poll::opened(3);
-    let node = Node::serve(&desk);
+    let (dir, electors) = poll::opened(3);
+    let node = Node::serve(&dir);
     for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
-        let mut terminal = at_the_code(&desk, &node, &electors[0].nas);
+        let mut terminal = at_the_code(&dir, &node, &electors[0].nas);
         terminal.types("HALFCODE");
         match signal {
             Signal::INT => terminal.types("\u{3}"),
@@ -178,9 +182,9 @@ fn an_interrupted_hidden_prompt_leaves_the_terminal_as_it_was() {
 
 #[test]
 fn a_stopped_hidden_prompt_hides_again_when_it_goes_on() {
-    let (desk, electors) = poll::opened(3);
-    let node = Node::serve(&desk);
-    let mut terminal = at_the_code(&desk, &node, &electors[0].nas);
+    let (dir, electors) = poll::opened(3);
+    let node = Node::serve(&dir);
+    let mut terminal = at_the_code(&dir, &node, &electors[0].nas);
     terminal.types("\u{1a}");
     terminal.until_echo_is(true);
     terminal.send(Signal::CONT);
@@ -197,9 +201,9 @@ fn a_stopped_hidden_prompt_hides_again_when_it_goes_on() {
 
 #[test]
 fn a_voter_who_mistypes_is_asked_again() {
-    let (desk, electors) = poll::opened(3);
-    let node = Node::serve(&desk);
-    let mut terminal = Terminal::start(&desk, &["cast", "--node", &node.public, "--law", LAW]);
+    let (dir, electors) = poll::opened(3);
+    let node = Node::serve(&dir);
+    let mut terminal = Terminal::start(&dir, &["cast", "--node", &node.public, "--law", LAW]);
     terminal.sees("NAS: ");
     for wrong in ["1234\n", "\n", "12345678X\n"] {
         terminal.types(wrong);
@@ -230,7 +234,7 @@ fn a_voter_who_mistypes_is_asked_again() {
     }
     assert!(!screen.contains("AB#D"), "{screen:?}");
     // The end of the input ends the command.
-    let mut terminal = Terminal::start(&desk, &["cast", "--node", &node.public, "--law", LAW]);
+    let mut terminal = Terminal::start(&dir, &["cast", "--node", &node.public, "--law", LAW]);
     terminal.sees("NAS: ");
     terminal.types("\u{4}");
     let (ended, screen, _) = terminal.ends();
@@ -238,14 +242,14 @@ fn a_voter_who_mistypes_is_asked_again() {
     node.stop();
 }
 
-fn state(desk: &Desk) -> String {
-    let shown = desk.run(&["election", "show", LAW, "--data", "node", "--json"]).json();
+fn state(dir: &TestDir) -> String {
+    let shown = dir.run(&["election", "show", LAW, "--data", "node", "--json"]).json();
     shown["state"].as_str().expect("a state").to_owned()
 }
 
 #[test]
 fn steps_that_cannot_be_undone_ask_at_a_terminal() {
-    let (desk, _) = poll::drafted(3, &["--closes", "2036-11-22T08:00:00-05:00"]);
+    let (dir, _) = poll::drafted(3, &["--closes", "2036-11-22T08:00:00-05:00"]);
     for (step, more, stated, before, after) in [
         (
             "open",
@@ -272,12 +276,12 @@ fn steps_that_cannot_be_undone_ask_at_a_terminal() {
     ] {
         let verb = [&["election", step, LAW, "--data", "node"][..], more].concat();
         // Without a terminal nothing is asked and nothing done.
-        desk.run(&verb)
+        dir.run(&verb)
             .fails(2, &["cannot be undone, and there is no terminal", "hint: give --yes"]);
-        desk.run(&[&verb[..], &["--json"]].concat()).fails(2, &[r#""hint":"give --yes"#]);
-        assert_eq!(state(&desk), before);
+        dir.run(&[&verb[..], &["--json"]].concat()).fails(2, &[r#""hint":"give --yes"#]);
+        assert_eq!(state(&dir), before);
         for answer in ["\n", "yes\n", "l2025-001\n", "\u{4}"] {
-            let mut terminal = Terminal::start(&desk, &verb);
+            let mut terminal = Terminal::start(&dir, &verb);
             terminal.sees("Type L2025-001 to continue, or Enter to cancel: ");
             terminal.types(answer);
             let (ended, screen, _) = terminal.ends();
@@ -286,46 +290,45 @@ fn steps_that_cannot_be_undone_ask_at_a_terminal() {
             assert!(screen.contains("L2025-001: Loi sur l’eau / Water Act"), "{screen:?}");
             assert!(screen.contains(stated), "{step}: no {stated:?}: {screen:?}");
         }
-        assert_eq!(state(&desk), before);
+        assert_eq!(state(&dir), before);
         // With JSON, too, a person at the terminal is asked.
-        let mut terminal = Terminal::start(&desk, &[&verb[..], &["--json"]].concat());
+        let mut terminal = Terminal::start(&dir, &[&verb[..], &["--json"]].concat());
         terminal.sees("Type L2025-001 to continue, or Enter to cancel: ");
         terminal.types("L2025-001\n");
         let (ended, screen, _) = terminal.ends();
         assert!(ended.success(), "{step}: {ended}: {screen:?}");
         assert!(screen.contains(&format!(r#""state":"{after}""#)), "{screen:?}");
-        assert_eq!(state(&desk), after);
+        assert_eq!(state(&dir), after);
     }
 }
 
 #[test]
 fn a_close_before_the_planned_end_wants_a_reason() {
-    let (desk, _) = poll::drafted(3, &["--closes", "2036-11-22T08:00:00-05:00"]);
-    desk.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
+    let (dir, _) = poll::drafted(3, &["--closes", "2036-11-22T08:00:00-05:00"]);
+    dir.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
     let close = |more: &[&str]| {
-        desk.run(&[&["election", "close", LAW, "--yes", "--data", "node"][..], more].concat())
+        dir.run(&[&["election", "close", LAW, "--yes", "--data", "node"][..], more].concat())
     };
     let said = "planned to close at 2036-11-22T13:00:00Z: closing it earlier requires a reason";
     close(&[]).fails(3, &[said, "hint: to close early, give the reason with --early REASON"]);
     close(&["--early", " "]).fails(3, &["reason: the reason has only blank characters"]);
     close(&["--early", "a\nb"]).fails(3, &["reason: the reason: character 2 is U+000A"]);
-    assert_eq!(state(&desk), "open");
+    assert_eq!(state(&dir), "open");
     // At a terminal this is reported before the question.
-    let terminal = Terminal::start(&desk, &["election", "close", LAW, "--data", "node"]);
+    let terminal = Terminal::start(&dir, &["election", "close", LAW, "--data", "node"]);
     let (ended, screen, _) = terminal.ends();
     assert_eq!(ended.code(), Some(3), "{screen:?}");
     assert!(screen.contains(said) && !screen.contains("Type "), "{screen:?}");
     // On a running node, through its API.
-    let node = Node::serve(&desk);
-    let office = ["--node", &node.admin, "--data", "node"];
-    let close = |more: &[&str]| {
-        desk.run(&[&["election", "close", LAW, "--yes"][..], &office, more].concat())
-    };
+    let node = Node::serve(&dir);
+    let admin = ["--node", &node.admin, "--data", "node"];
+    let close =
+        |more: &[&str]| dir.run(&[&["election", "close", LAW, "--yes"][..], &admin, more].concat());
     close(&[]).fails(3, &[said, "hint: to close early, give the reason with --early REASON"]);
     close(&["--early", "\u{1b}[2J"]).fails(3, &["reason: the reason: character 1 is U+001B"]);
     assert!(close(&["--early", "panne"]).succeeds().contains("  state        closed"));
     node.stop();
-    desk.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
-    let log = String::from_utf8(desk.read("bundle/leaves.jsonl")).expect("UTF-8");
+    dir.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
+    let log = String::from_utf8(dir.read("bundle/leaves.jsonl")).expect("UTF-8");
     assert!(log.contains(r#""reason":"panne""#), "the log keeps the reason");
 }

@@ -57,7 +57,7 @@ fn time<T>(turns: u64, mut turn: impl FnMut(u64) -> T) -> f64 {
     began.elapsed().as_secs_f64() * 1e6 / turns as f64
 }
 
-fn tell(part: &str, cost: f64, least: f64, what: &str) {
+fn print_row(part: &str, cost: f64, least: f64, what: &str) {
     println!("{part:<44} {cost:>10.3} {least:>10.3}  {what}");
 }
 
@@ -65,12 +65,12 @@ fn reading(sha256: f64) -> Outcome {
     let body = br#"{"nas":"123456789","code":"ABC12345","law_id":"L2025-001","vote":"oui"}"#;
     let copy = time(VOTES, |_| black_box(body).to_vec());
     let parse = time(VOTES, |_| VoteRequest::parse(black_box(body)));
-    tell("read the vote's JSON", parse, copy, "copying its bytes");
+    print_row("read the vote's JSON", parse, copy, "copying its bytes");
     let vote = VoteRequest::parse(body).map_err(|_| "the vote cannot be parsed")?;
     let (hasher, credential) = (CredentialHasher::plain(), vote.credential);
     let hash =
         time(VOTES, |_| hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id));
-    tell("hash the credential", hash, sha256, "one block of SHA-256");
+    print_row("hash the credential", hash, sha256, "one block of SHA-256");
     Ok(())
 }
 
@@ -102,7 +102,7 @@ fn batches(node: &NodeKey, ballot: &BallotSecretKey) -> Outcome<Vec<Vec<u8>>> {
     let key = SigningKey::from_bytes(&[2; 32]);
     let sign = time(2000, |number| key.sign(&number.to_be_bytes()));
     let exchange = time(2000, |_| BallotSecretKey::from_bytes([3; 32]).public_key());
-    tell(
+    print_row(
         "seal a batch (encrypt, sign)",
         seal / BATCH as f64,
         (sign + 2.0 * exchange) / BATCH as f64,
@@ -119,9 +119,14 @@ fn batches(node: &NodeKey, ballot: &BallotSecretKey) -> Outcome<Vec<Vec<u8>>> {
     let verifying = key.verifying_key();
     let signature = key.sign(b"message");
     let bare = time(2000, |_| verifying.verify_strict(b"message", &signature));
-    tell("verify a batch", verify / BATCH as f64, bare / BATCH as f64, "an Ed25519 verification");
+    print_row(
+        "verify a batch",
+        verify / BATCH as f64,
+        bare / BATCH as f64,
+        "an Ed25519 verification",
+    );
     let open = time(BATCHES * BLOCKS, |number| parsed[number as usize].open(ballot));
-    tell("open a batch's choices", open / BATCH as f64, exchange / BATCH as f64, "one X25519");
+    print_row("open a batch's choices", open / BATCH as f64, exchange / BATCH as f64, "one X25519");
     Ok(sealed)
 }
 
@@ -183,7 +188,7 @@ fn blocks(node: &NodeKey, ballot: &BallotSecretKey, batches: &[Vec<u8>], sha256:
     if refused > 0 || log.report().accepted != VOTES {
         return Err(format!("{} of {VOTES} votes were accepted", log.report().accepted).into());
     }
-    tell(
+    print_row(
         "decide and make blocks (with the opening)",
         seal,
         find + 4.0 * sha256,
@@ -194,7 +199,7 @@ fn blocks(node: &NodeKey, ballot: &BallotSecretKey, batches: &[Vec<u8>], sha256:
         tree.append(leaf_hash(black_box(&leaf)), &mut tiles);
         tiles.clear();
     });
-    tell(
+    print_row(
         "  of that the Merkle tree",
         merkle,
         5.0 * sha256,

@@ -241,3 +241,7 @@ mod tests;
 #[cfg(test)]
 #[path = "election_log/check_test.rs"]
 mod check_test;
+
+#[cfg(test)]
+#[path = "election_log/follow_test.rs"]
+mod follow_test;

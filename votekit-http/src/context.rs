@@ -26,13 +26,13 @@ impl Api {
         let config = node.config();
         let vote_rate = AddressRate::per_second(config.rate_limit_per_address());
         let read_rate = AddressRate::per_second(config.read_limit_per_address_per_second);
-        let admin_token = RwLock::new(TokenDigest::of(admin_token));
+        let admin_token = RwLock::new(TokenDigest::new(admin_token));
         Arc::new(Self { node, vote_rate, read_rate, admin_token })
     }
 
     /// Replaces the administrator's token.
     pub(crate) fn set_admin_token(&self, token: &[u8]) {
-        *self.admin_token.write() = TokenDigest::of(token);
+        *self.admin_token.write() = TokenDigest::new(token);
     }
 
     /// Whether a request carries the administrator's token.

@@ -1,7 +1,7 @@
 //! Serves a node over HTTP: three listeners, TLS on the public one, limits on connections and time,
 //! and an orderly shutdown.
 //!
-//! [`Reserved::of`] binds the addresses and reads the TLS files before a node is started;
+//! [`Reserved::bind`] binds the addresses and reads the TLS files before a node is started;
 //! [`Server::on`] listens, so that port 0 is resolved before anything is served; [`Server::run`]
 //! serves until the shutdown signal, then accepts no more connections, lets requests in flight
 //! finish, and drops the rest after a deadline.
@@ -182,11 +182,11 @@ impl Reserved {
     ///
     /// # Errors
     /// The first [`ServeError`], naming the address or file.
-    pub fn of(config: &Config) -> Result<Self, ServeError> {
+    pub fn bind(config: &Config) -> Result<Self, ServeError> {
         Self::try_of(config).map_err(|mut faults| faults.swap_remove(0))
     }
 
-    /// As [`Reserved::of`], but returns every fault.
+    /// As [`Reserved::bind`], but returns every fault.
     ///
     /// # Errors
     /// At least one.
@@ -300,7 +300,7 @@ impl Server {
     /// # Errors
     /// [`ServeError`] naming the address or file; nothing is then served.
     pub async fn bind(node: Node) -> Result<Self, ServeError> {
-        let reserved = Reserved::of(node.config())?;
+        let reserved = Reserved::bind(node.config())?;
         Self::on(reserved, node).await
     }
 

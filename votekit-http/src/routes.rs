@@ -135,9 +135,9 @@ fn router(api: &Api, serves: impl Fn(Permission) -> bool) -> Router<Arc<Api>> {
             Permission::PublicFromAnyOrigin => handlers.layer(from_fn(any_origin)),
             _ => handlers,
         };
-        router.route(path, handlers.layer(Timing::of(path)))
+        router.route(path, handlers.layer(Timing::new(path)))
     });
-    timed.fallback_service(any(unknown_route).layer(Timing::of("unknown")))
+    timed.fallback_service(any(unknown_route).layer(Timing::new("unknown")))
 }
 
 /// Refuses calls without the administrator's token.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use http_support::{Client, Served, ballot, config};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use support::{Place, create_request};
+use support::{TestDir, create_request};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use votekit_http::listener::{ServeError, Server};
@@ -74,7 +74,7 @@ async fn votes_travel_by_tls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_keeps_a_server_from_starting_is_named() {
     let bind = async |config: Config| {
-        let place = Place::new(1);
+        let place = TestDir::new(1);
         let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
         let node = Node::start(folder, config).await.expect("the node starts");
         let error = Server::bind(node.clone()).await.expect_err("refused");

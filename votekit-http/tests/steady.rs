@@ -13,10 +13,10 @@ use votekit_node::{AdminError, SubmitError};
 use votekit_node::{CreateElection, OpenElection};
 
 /// An upper bound for waits, not a target.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 async fn wait_until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let waited = tokio::time::timeout(PATIENCE, async {
+    let waited = tokio::time::timeout(WAIT_TIMEOUT, async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -62,7 +62,7 @@ async fn a_panic_in_a_task_of_the_node_shows_and_ends_it_as_a_fault() {
     let served = Served::open().await;
     let node = served.node.clone();
     node.panic_in_task(None);
-    let reason = tokio::time::timeout(PATIENCE, node.failed()).await.expect("it fails");
+    let reason = tokio::time::timeout(WAIT_TIMEOUT, node.failed()).await.expect("it fails");
     assert!(reason.contains("panicked") && node.has_panicked(), "{reason}");
     let health = node.health().await;
     assert!(!health.healthy && health.dependencies.iter().any(|one| one.state == reason));

@@ -31,7 +31,7 @@ use votekit_store::{BallotBox as _, Leases as _};
 
 const LAW: &str = "L2025-001";
 const BATCH: u64 = 4096;
-const AT_ONCE: u64 = 1 << 20;
+const CHUNK_LEN: u64 = 1 << 20;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -75,7 +75,7 @@ async fn fill(folder: &Path, electors: u64) -> Outcome {
     node.shutdown().await;
     let mut done = 0;
     while done < electors {
-        let until = (done + AT_ONCE).min(electors);
+        let until = (done + CHUNK_LEN).min(electors);
         let began = Instant::now();
         stage(&data, done, until).await?;
         let node = start(&data).await?;

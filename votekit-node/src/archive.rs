@@ -4,7 +4,7 @@
 
 #[cfg(feature = "services")]
 pub mod log_electors;
-mod log_standing;
+mod log_status;
 
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -22,7 +22,7 @@ use votekit_store::embedded::EmbeddedReadView;
 use votekit_store::services::{postgres::PostgresReadView, url::ServiceAddress};
 use votekit_store::{EngineError, Head, LogReader, ReviewNote, StoredBlock};
 
-use self::log_standing::LogStanding;
+use self::log_status::LogStatus;
 use crate::data_folder::{Belonging, DataFolder};
 use crate::election::CheckpointSigner;
 use crate::election::{ElectionView, NodeView};
@@ -33,7 +33,7 @@ use crate::roll_store::{self, RollView};
 const ELECTION_LEAF: &[u8] = br#"{"leaf":"election","#;
 
 /// The number of blocks read at once.
-const READ_AT_ONCE: usize = 64;
+const READ_BATCH_LEN: usize = 64;
 
 /// A data folder as of its opening.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Archive {
     ) -> Result<(), E> {
         let mut height = 1;
         loop {
-            let blocks = self.blocks(law_id, height, READ_AT_ONCE)?;
+            let blocks = self.blocks(law_id, height, READ_BATCH_LEN)?;
             let Some(last) = blocks.last() else { return Ok(()) };
             height = last.height + 1;
             for StoredBlock { height, leaves, .. } in &blocks {
@@ -202,12 +202,12 @@ impl Archive {
     /// # Errors
     /// [`NodeError`] if its log cannot be read.
     pub fn election(&self, law_id: &ElectionId) -> Result<Option<ElectionView>, NodeError> {
-        match LogStanding::read(self, law_id)? {
+        match LogStatus::read(self, law_id)? {
             None => Ok(None),
-            Some(standing) => {
+            Some(status) => {
                 let signer =
-                    CheckpointSigner::new(&self.folder, law_id, standing.definition().binding)?;
-                Ok(Some(standing.election_view(&signer)))
+                    CheckpointSigner::new(&self.folder, law_id, status.definition().binding)?;
+                Ok(Some(status.election_view(&signer)))
             }
         }
     }
@@ -219,7 +219,7 @@ impl Archive {
     /// [`NodeError`] if its log cannot be read.
     pub fn nodes(&self, law_id: &ElectionId) -> Result<Option<Vec<NodeView>>, NodeError> {
         let names = self.folder.named_nodes()?;
-        Ok(LogStanding::read(self, law_id)?.map(|standing| standing.node_views(&names)))
+        Ok(LogStatus::read(self, law_id)?.map(|status| status.node_views(&names)))
     }
 
     /// The kept rolls of the data folder, each with the elections whose logs name it.
@@ -229,8 +229,8 @@ impl Archive {
     pub fn rolls(&self) -> Result<Vec<RollView>, NodeError> {
         let mut used = Vec::new();
         for law_id in self.elections()? {
-            if let Some(standing) = LogStanding::read(self, &law_id)? {
-                used.push((law_id, standing.manifests().to_vec()));
+            if let Some(status) = LogStatus::read(self, &law_id)? {
+                used.push((law_id, status.manifests().to_vec()));
             }
         }
         Ok(roll_store::list(&self.folder, &used)?)
@@ -288,7 +288,7 @@ impl Lines<'_> {
         self.bytes.clear();
         self.read = 0;
         for StoredBlock { height, leaves, .. } in
-            self.archive.blocks(self.law_id, self.height, READ_AT_ONCE)?
+            self.archive.blocks(self.law_id, self.height, READ_BATCH_LEN)?
         {
             for leaf in leaves_of_block(&leaves) {
                 self.bytes.extend_from_slice(leaf.ok_or_else(|| cut_short(self.law_id, height))?);

@@ -35,7 +35,7 @@ pub(crate) struct NodeContext {
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) admission: Admission,
     pub(crate) elections: RwLock<BTreeMap<ElectionId, Arc<ElectionHandle>>>,
-    pub(crate) lead: LeaderLease,
+    pub(crate) leader_lease: LeaderLease,
     /// Whether other processes use the same engines.
     pub(crate) is_shared: bool,
     /// Held while an election is created, or taken up.
@@ -128,7 +128,7 @@ impl NodeContext {
     }
 
     /// Records a failure that no engine reported.
-    pub(crate) fn fail_with(&self, reason: String) {
+    pub(crate) fn fail_because(&self, reason: String) {
         self.stop_by_itself(Failure { reason, is_panic: false });
     }
 
@@ -148,10 +148,10 @@ impl NodeContext {
 
     /// Records a failure of one election. A fatal engine error or a panic, which concerns every
     /// election, stops the node; any other error halts that election on this node, and no other.
-    pub(crate) fn fail_election(&self, cell: &ElectionHandle, error: &EngineError) {
+    pub(crate) fn fail_election(&self, election: &ElectionHandle, error: &EngineError) {
         match error {
             EngineError::Fatal { .. } | EngineError::Panicked { .. } => self.fail(error),
-            error => halt(cell, &error.to_string()),
+            error => halt(election, &error.to_string()),
         }
     }
 
@@ -163,11 +163,11 @@ impl NodeContext {
         task: impl Future<Output = ()> + Send + 'static,
     ) {
         let mut task = self.tasks.spawn(overwriting_stack(task));
-        let shared = Arc::clone(self);
+        let context = Arc::clone(self);
         self.tasks.spawn(async move {
             let ended = tokio::select! {
                 ended = &mut task => ended,
-                () = shared.stop.cancelled() => {
+                () = context.stop.cancelled() => {
                     task.abort();
                     task.await
                 }
@@ -177,9 +177,12 @@ impl NodeContext {
             {
                 match owner {
                     Owner::Node => {
-                        shared.fail_by_panic(&format_args!("a task of the node panicked: {error}"));
+                        context
+                            .fail_by_panic(&format_args!("a task of the node panicked: {error}"));
                     }
-                    Owner::Election(cell) => halt(&cell, &format!("a task panicked: {error}")),
+                    Owner::Election(election) => {
+                        halt(&election, &format!("a task panicked: {error}"))
+                    }
                 }
             }
         });
@@ -188,11 +191,11 @@ impl NodeContext {
     /// Passes the registry's hints on requests in flight to their voters and to the throttle.
     pub(crate) fn report_hints(&self, hints: impl Iterator<Item = (RequestId, Hint)>) {
         for (request, hint) in hints {
-            let turn = self.pending.hint(&request, hint);
+            let turn = self.pending.record_hint(&request, hint);
             if let Some(turn) = turn
                 && matches!(hint, Hint::Unknown | Hint::Revoked)
             {
-                turn.wrong();
+                turn.record_failure();
             }
         }
     }
@@ -219,12 +222,12 @@ impl NodeContext {
 
 /// Halts an election on this node: until the node restarts, no vote is taken for it and nothing of
 /// it is sealed here. Votes already answered are durable.
-fn halt(cell: &ElectionHandle, reason: &str) {
-    if cell.halt(reason) {
+fn halt(election: &ElectionHandle, reason: &str) {
+    if election.halt(reason) {
         tracing::error!(
             event = "election_halted",
             alarm = true,
-            law_id = %cell.law_id(),
+            law_id = %election.law_id(),
             reason,
             "election halted on this node"
         );

@@ -81,8 +81,8 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let mut life = [0; 4];
         getrandom::fill(&mut life)?;
-        let shared = Arc::new(NodeContext {
-            lead: leader_lease::new(
+        let context = Arc::new(NodeContext {
+            leader_lease: leader_lease::new(
                 config.name.as_ref().map_or("node", NodeName::as_str),
                 life,
                 engine.ledger.is_shared(),
@@ -106,41 +106,41 @@ impl Node {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         });
-        let node = Self { shared };
-        node.shared.check_roles()?;
-        if !node.shared.is_shared {
-            leader_lease::acquire_exclusive(&node.shared).await?;
+        let node = Self { context };
+        node.context.check_roles()?;
+        if !node.context.is_shared {
+            leader_lease::acquire_exclusive(&node.context).await?;
         }
         node.take_up_elections(true).await?;
-        if node.shared.has(Role::Validate) {
-            node.shared.spawn(Owner::Node, validation::run(Arc::clone(&node.shared)));
+        if node.context.has(Role::Validate) {
+            node.context.spawn(Owner::Node, validation::run(Arc::clone(&node.context)));
         }
-        if node.shared.has(Role::Seal) {
-            node.shared.spawn(Owner::Node, staging::run(Arc::clone(&node.shared)));
-            if node.shared.is_shared {
+        if node.context.has(Role::Seal) {
+            node.context.spawn(Owner::Node, staging::run(Arc::clone(&node.context)));
+            if node.context.is_shared {
                 // Requested before the start returns: the caller may want this node to lead.
-                leader_lease::request(&node.shared).await;
-                node.shared.spawn(Owner::Node, leader_lease::run(Arc::clone(&node.shared)));
+                leader_lease::request(&node.context).await;
+                node.context.spawn(Owner::Node, leader_lease::run(Arc::clone(&node.context)));
             }
         }
-        if node.shared.is_shared {
+        if node.context.is_shared {
             let watching = node.clone();
-            node.shared.spawn(Owner::Node, async move { watching.watch_logs().await });
-            if node.shared.has(Role::Ingest) {
-                let id = node.shared.folder.node_key()?.node_id();
-                let renewing = lease_renewal::renew_loop(Arc::clone(&node.shared), id);
-                node.shared.spawn(Owner::Node, renewing);
+            node.context.spawn(Owner::Node, async move { watching.watch_logs().await });
+            if node.context.has(Role::Ingest) {
+                let id = node.context.folder.node_key()?.node_id();
+                let renewing = lease_renewal::renew_loop(Arc::clone(&node.context), id);
+                node.context.spawn(Owner::Node, renewing);
             }
         }
-        node.shared.spawn(Owner::Node, watch::run(Arc::clone(&node.shared)));
-        let shared = Arc::clone(&node.shared);
-        node.shared.spawn(Owner::Node, async move {
+        node.context.spawn(Owner::Node, watch::run(Arc::clone(&node.context)));
+        let context = Arc::clone(&node.context);
+        node.context.spawn(Owner::Node, async move {
             let what = essential::panicked().await;
-            shared.fail_by_panic(&format_args!("a task of an engine panicked: {what}"));
+            context.fail_by_panic(&format_args!("a task of an engine panicked: {what}"));
         });
         tracing::info!(
             event = "node_started",
-            elections = node.shared.elections().len(),
+            elections = node.context.elections().len(),
             "node started"
         );
         node.resume_closes();
@@ -150,10 +150,10 @@ impl Node {
     /// Reads back every election of the ledger that this node does not have yet. A starting node
     /// also checks the registry against each.
     pub(crate) async fn take_up_elections(&self, starting: bool) -> Result<(), NodeError> {
-        let _creating = self.shared.creating.lock().await;
-        for law_id in self.shared.ledger.elections().await? {
-            if self.shared.election(&law_id).is_none() {
-                let (log, parts) = recovery::read_back(&self.shared, &law_id).await?;
+        let _creating = self.context.creating.lock().await;
+        for law_id in self.context.ledger.elections().await? {
+            if self.context.election(&law_id).is_none() {
+                let (log, parts) = recovery::read_back(&self.context, &law_id).await?;
                 if starting {
                     self.check_registry(&law_id, &log).await?;
                 }
@@ -173,8 +173,9 @@ impl Node {
         let Some(digest) = log.last_manifest().filter(|_| log.state() < State::Closed) else {
             return Ok(());
         };
-        let origin = RollOrigin::of(&roll_store::manifest(&self.shared.folder, &digest)?);
-        match self.shared.registry.check_origin(law_id, &origin).await {
+        let origin =
+            RollOrigin::from_manifest(&roll_store::manifest(&self.context.folder, &digest)?);
+        match self.context.registry.check_origin(law_id, &origin).await {
             Ok(()) => Ok(()),
             Err(error @ EngineError::Misconfigured { .. }) => Err(error.into()),
             Err(error) => {
@@ -192,7 +193,7 @@ impl Node {
     /// Watches all logs of a shared ledger with one query, after each change and from time to time:
     /// wakes the tasks of logs that moved, and takes up elections that other nodes created.
     async fn watch_logs(&self) {
-        let ledger = &self.shared.ledger;
+        let ledger = &self.context.ledger;
         let mut changes = ledger.changes();
         let mut take_up_at = Instant::now();
         loop {
@@ -226,8 +227,8 @@ impl Node {
     fn wake(&self, positions: Vec<LogPosition>) -> bool {
         let mut has_new = false;
         for LogPosition { law_id, height, staged } in positions {
-            match self.shared.election(&law_id) {
-                Some(cell) => cell.set_position(Position { height, staged }),
+            match self.context.election(&law_id) {
+                Some(election) => election.set_position(Position { height, staged }),
                 None => has_new = true,
             }
         }
@@ -252,10 +253,10 @@ impl Node {
         log: ElectionLog,
         recovered: recovery::Recovered,
     ) -> Result<Arc<ElectionHandle>, NodeError> {
-        let node_key = self.shared.folder.node_key()?;
-        let (intake, submissions) = mpsc::channel(self.shared.config.queue_votes_max);
+        let node_key = self.context.folder.node_key()?;
+        let (intake, submissions) = mpsc::channel(self.context.config.queue_votes_max);
         let (sealer, commands) = mpsc::channel(16);
-        let cell = Arc::new(ElectionHandle::new(ElectionHandleParts {
+        let election = Arc::new(ElectionHandle::new(ElectionHandleParts {
             log,
             committed: recovered.committed,
             secrets: recovered.secrets,
@@ -266,45 +267,47 @@ impl Node {
             intake,
             sealer,
         }));
-        let mut elections = self.shared.elections.write();
-        elections.insert(cell.law_id().clone(), Arc::clone(&cell));
-        let shared = || Arc::clone(&self.shared);
-        let owner = || Owner::Election(Arc::clone(&cell));
+        let mut elections = self.context.elections.write();
+        elections.insert(election.law_id().clone(), Arc::clone(&election));
+        let context = || Arc::clone(&self.context);
+        let owner = || Owner::Election(Arc::clone(&election));
         let node = node_key.node_id();
-        let intake = Intake::new(shared(), Arc::clone(&cell), node_key.clone());
-        self.shared.spawn(owner(), intake.run(submissions));
-        self.shared.spawn(owner(), Sealer::new(shared(), Arc::clone(&cell), node).run(commands));
+        let intake = Intake::new(context(), Arc::clone(&election), node_key.clone());
+        self.context.spawn(owner(), intake.run(submissions));
+        self.context
+            .spawn(owner(), Sealer::new(context(), Arc::clone(&election), node).run(commands));
         let earlier = recovered.earlier_epochs;
-        self.shared.spawn(owner(), epoch_end::run(shared(), Arc::clone(&cell), node_key, earlier));
-        self.shared.spawn(owner(), snapshot_writer::keep_writing(Arc::clone(&cell)));
-        if let Some(scrub) = recovered.scrub.filter(|_| self.shared.config.scrub) {
-            self.shared.spawn(owner(), scrubbing::run(shared(), Arc::clone(&cell), scrub));
+        self.context
+            .spawn(owner(), epoch_end::run(context(), Arc::clone(&election), node_key, earlier));
+        self.context.spawn(owner(), snapshot_writer::keep_writing(Arc::clone(&election)));
+        if let Some(scrub) = recovered.scrub.filter(|_| self.context.config.scrub) {
+            self.context.spawn(owner(), scrubbing::run(context(), Arc::clone(&election), scrub));
         }
-        Ok(cell)
+        Ok(election)
     }
 
     /// Resumes closes that a previous run began.
     fn resume_closes(&self) {
-        for cell in self.shared.elections() {
+        for election in self.context.elections() {
             // Of several nodes the leader resumes the close.
-            if cell.committed().state() != State::Closing || self.shared.is_shared {
+            if election.committed().state() != State::Closing || self.context.is_shared {
                 continue;
             }
             tracing::info!(
                 event = "close_resumed",
-                law_id = %cell.law_id(),
+                law_id = %election.law_id(),
                 "interrupted close resumed"
             );
-            let owner = Owner::Election(Arc::clone(&cell));
-            self.shared.spawn(owner, async move {
+            let owner = Owner::Election(Arc::clone(&election));
+            self.context.spawn(owner, async move {
                 let (reply, closed) = oneshot::channel();
-                if cell.sealer.send(SealerCommand::Close { reason: None, reply }).await.is_ok()
+                if election.sealer.send(SealerCommand::Close { reason: None, reply }).await.is_ok()
                     && let Ok(Err(error)) = closed.await
                 {
                     tracing::error!(
                         event = "close_failed",
                         alarm = true,
-                        law_id = %cell.law_id(),
+                        law_id = %election.law_id(),
                         %error,
                         "resumed close failed"
                     );
@@ -316,7 +319,7 @@ impl Node {
     /// Writes something that changes nothing, so that health reports from the first answer on
     /// whether writes are stored.
     pub async fn observe_writes(&self) {
-        watch::observe_writes(&self.shared).await;
+        watch::observe_writes(&self.context).await;
     }
 
     /// Publishes the votes taken, seals them, ends the epochs and stops the tasks.
@@ -332,12 +335,12 @@ impl Node {
         if self.failure().is_none() {
             let mut waiting: BTreeSet<ElectionId> = BTreeSet::new();
             let mut finishing = tokio::task::JoinSet::new();
-            for cell in self.shared.elections() {
-                if cell.halted().is_none() {
-                    waiting.insert(cell.law_id().clone());
+            for election in self.context.elections() {
+                if election.halted().is_none() {
+                    waiting.insert(election.law_id().clone());
                     finishing.spawn(async move {
-                        finish(&cell, until).await;
-                        cell.law_id().clone()
+                        finish(&election, until).await;
+                        election.law_id().clone()
                     });
                 }
             }
@@ -349,20 +352,20 @@ impl Node {
                         tracing::info!(
                             event = "stop_delayed",
                             law_ids = ?waiting,
-                            votes_pending = self.shared.pending.len(),
+                            votes_pending = self.context.pending.len(),
                             "stop waits for votes to be published and sealed"
                         );
                     }
                 }
             }
-            if self.shared.is_shared {
-                leader_lease::resign(&self.shared).await;
+            if self.context.is_shared {
+                leader_lease::resign(&self.context).await;
             }
         }
         tracing::info!(event = "node_stopped", failed = self.failure().is_some(), "node stopped");
         // A task that blocks its thread does not end: do not wait for it.
         let until = until.max(tokio::time::Instant::now() + ABORT_TIME);
-        let _ = tokio::time::timeout_at(until, self.shared.end_tasks()).await;
+        let _ = tokio::time::timeout_at(until, self.context.end_tasks()).await;
     }
 }
 
@@ -373,11 +376,11 @@ const STOP_NEWS_INTERVAL: Duration = Duration::from_secs(5);
 const ABORT_TIME: Duration = Duration::from_secs(1);
 
 /// Publishes and seals the votes that one election has taken, as far as the time allows.
-async fn finish(cell: &Arc<ElectionHandle>, until: tokio::time::Instant) {
-    let law_id = cell.law_id();
+async fn finish(election: &Arc<ElectionHandle>, until: tokio::time::Instant) {
+    let law_id = election.law_id();
     let ended = async {
         let (reply, finished) = oneshot::channel();
-        if cell.intake.send(Submission::Finish(reply)).await.is_ok()
+        if election.intake.send(Submission::Finish(reply)).await.is_ok()
             && let Ok(Err(error)) = finished.await
         {
             tracing::warn!(
@@ -397,7 +400,7 @@ async fn finish(cell: &Arc<ElectionHandle>, until: tokio::time::Instant) {
     }
     let sealed = async {
         let (reply, stopped) = oneshot::channel();
-        if cell.sealer.send(SealerCommand::Stop(reply)).await.is_ok() {
+        if election.sealer.send(SealerCommand::Stop(reply)).await.is_ok() {
             // A sealer that failed has reported it.
             let _ = stopped.await;
         }
@@ -411,7 +414,7 @@ async fn finish(cell: &Arc<ElectionHandle>, until: tokio::time::Instant) {
         // The state in memory may be ahead of what is durable.
         return;
     }
-    if tokio::time::timeout_at(until, snapshot_writer::write_last(cell)).await.is_err() {
+    if tokio::time::timeout_at(until, snapshot_writer::write_last(election)).await.is_err() {
         tracing::warn!(
             event = "last_snapshot_timed_out",
             %law_id,

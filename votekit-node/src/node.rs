@@ -20,12 +20,12 @@ use crate::limits::throttle::Throttle;
 /// A running node. Cheap to clone.
 #[derive(Clone)]
 pub struct Node {
-    pub(crate) shared: Arc<NodeContext>,
+    pub(crate) context: Arc<NodeContext>,
 }
 
 impl fmt::Debug for Node {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Node({:?})", self.shared.elections())
+        write!(formatter, "Node({:?})", self.context.elections())
     }
 }
 
@@ -33,38 +33,38 @@ impl Node {
     /// The time by this node's clock.
     #[must_use]
     pub fn now(&self) -> UnixMillis {
-        self.shared.now()
+        self.context.now()
     }
 
     /// The throttle on wrong codes.
     #[must_use]
     pub fn throttle(&self) -> &Throttle {
-        &self.shared.throttle
+        &self.context.throttle
     }
 
     /// Checks whether the rate has room for a vote now, without using any of it. The error is the
     /// time to wait.
     pub fn check_rate(&self, now: Instant) -> Result<(), Duration> {
-        self.shared.admission.check(now)
+        self.context.admission.check(now)
     }
 
     /// Evicts rate state that has no effect any more, and gives up overdue hints. Called every few
     /// seconds.
     pub fn forget_quiet(&self) {
-        self.shared.admission.forget_quiet();
-        self.shared.throttle.give_up_hints(Instant::now());
+        self.context.admission.forget_quiet();
+        self.context.throttle.give_up_hints(Instant::now());
     }
 
     /// The configuration of this node.
     #[must_use]
     pub fn config(&self) -> &Config {
-        &self.shared.config
+        &self.context.config
     }
 
     /// The data folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.shared.folder.path()
+        self.context.folder.path()
     }
 
     /// The administrator's token.
@@ -72,12 +72,12 @@ impl Node {
     /// # Errors
     /// [`FolderError`].
     pub fn admin_token(&self) -> Result<zeroize::Zeroizing<String>, FolderError> {
-        self.shared.folder.admin_token()
+        self.context.folder.admin_token()
     }
 
     /// Resolves with the reason when the node has failed permanently and must stop.
     pub async fn failed(&self) -> String {
-        let mut failure = self.shared.failure.subscribe();
+        let mut failure = self.context.failure.subscribe();
         let first = failure.wait_for(Option::is_some).await.ok().and_then(|first| first.clone());
         match first {
             Some(failure) => failure.reason,
@@ -89,43 +89,43 @@ impl Node {
     /// Why the node has failed permanently, if it has.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
-        self.shared.failure.borrow().as_ref().map(|failure| failure.reason.clone())
+        self.context.failure.borrow().as_ref().map(|failure| failure.reason.clone())
     }
 
     /// Whether it failed by a panic: a fault of votekit, after which a restart may help.
     #[must_use]
     pub fn has_panicked(&self) -> bool {
-        self.shared.failure.borrow().as_ref().is_some_and(|failure| failure.is_panic)
+        self.context.failure.borrow().as_ref().is_some_and(|failure| failure.is_panic)
     }
 
     /// Why an election is halted on this node, if it is.
     #[must_use]
     pub fn halted(&self, law_id: &ElectionId) -> Option<String> {
-        self.shared.election(law_id)?.halted().map(str::to_owned)
+        self.context.election(law_id)?.halted().map(str::to_owned)
     }
 
     /// Answers clients that wait for a decision with the present status: the node is about to stop.
     pub fn hurry(&self) {
-        self.shared.hurrying.send_replace(true);
+        self.context.hurrying.send_replace(true);
     }
 
     /// Moves this node's clock, for tests of a clock that steps.
     #[cfg(feature = "test-support")]
     pub fn step_clock(&self, milliseconds: i64) {
-        self.shared.clock_offset.fetch_add(milliseconds, Ordering::Relaxed);
+        self.context.clock_offset.fetch_add(milliseconds, Ordering::Relaxed);
     }
 
     /// Panics in a task of the node, or of one of its elections, to test the consequences.
     #[cfg(feature = "test-support")]
     pub fn panic_in_task(&self, law_id: Option<&ElectionId>) {
-        let cell = law_id.and_then(|law_id| self.shared.election(law_id));
-        let owner = cell.map_or(Owner::Node, Owner::Election);
-        self.shared.spawn(owner, async { panic!("a test panics") });
+        let election = law_id.and_then(|law_id| self.context.election(law_id));
+        let owner = election.map_or(Owner::Node, Owner::Election);
+        self.context.spawn(owner, async { panic!("a test panics") });
     }
 
     /// Aborts every task at once, as a kill does: nothing more is published, sealed or reported.
     #[cfg(feature = "test-support")]
     pub fn abandon(self) {
-        self.shared.stop.cancel();
+        self.context.stop.cancel();
     }
 }

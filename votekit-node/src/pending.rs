@@ -36,7 +36,7 @@ struct Waiting {
     issued: Option<Instant>,
     /// Progress of the latest copy.
     progress: Progress,
-    expected: Option<Hint>,
+    hint: Option<Hint>,
     /// Held until the hint says whether the credential was right.
     turn: Option<Turn>,
     waiters: Vec<oneshot::Sender<()>>,
@@ -155,10 +155,10 @@ impl Pending {
     }
 
     /// Records the hint and returns the turn that waits for it, once.
-    pub(crate) fn hint(&self, request: &RequestId, expected: Hint) -> Option<Turn> {
+    pub(crate) fn record_hint(&self, request: &RequestId, hint: Hint) -> Option<Turn> {
         let mut shard = self.shard(request);
         let waiting = shard.get_mut(request)?;
-        waiting.expected = Some(expected);
+        waiting.hint = Some(hint);
         waiting.turn.take()
     }
 
@@ -180,8 +180,8 @@ impl Pending {
     }
 
     /// The hint of a request, if it has one yet; the outer `None` when it is not in flight.
-    pub(crate) fn expected(&self, request: &RequestId) -> Option<Option<Hint>> {
-        self.shard(request).get(request).map(|waiting| waiting.expected)
+    pub(crate) fn hint_of(&self, request: &RequestId) -> Option<Option<Hint>> {
+        self.shard(request).get(request).map(|waiting| waiting.hint)
     }
 
     /// Resolves when the request is decided. `None` when it is not in flight.
@@ -228,7 +228,7 @@ impl Waiting {
         if let Some(turn) = self.turn
             && recognised != Some(true)
         {
-            turn.wrong();
+            turn.record_failure();
         }
         if let Progress::Storing(others) = self.progress {
             others.into_iter().for_each(|other| drop(other.send(Ok(()))));
@@ -303,13 +303,13 @@ mod tests {
         let Known::Storing(second) = pending.known(&request(1)) else { panic!("not joined") };
         pending.record_stored(&request(1), &Err(IntakeError::Finished));
         assert!(matches!(second.await, Ok(Err(IntakeError::Finished))));
-        assert_eq!((pending.len(), pending.expected(&request(1))), (0, None));
+        assert_eq!((pending.len(), pending.hint_of(&request(1))), (0, None));
         // A copy whose outcome is unknown stays, beside one that is known not to be stored.
         pending.issue(request(2), &mut None, None);
         pending.record_stored(&request(2), &Err(IntakeError::OutcomeUnknown));
         assert!(matches!(pending.issue(request(2), &mut None, None), Issue::Registered));
         pending.record_stored(&request(2), &Err(IntakeError::Finished));
-        assert_eq!((pending.len(), pending.expected(&request(2))), (1, Some(None)));
+        assert_eq!((pending.len(), pending.hint_of(&request(2))), (1, Some(None)));
         // An adopted request is durable.
         pending.adopt(request(3));
         assert!(matches!(pending.known(&request(3)), Known::Stored));

@@ -42,7 +42,7 @@ use crate::metrics;
 use crate::roll_store::{self, Rolls};
 
 /// Blocks, and batches of evidence, read in one call; the ledger returns fewer when they are large.
-pub(crate) const READ_AT_ONCE: usize = 256;
+pub(crate) const READ_BATCH_LEN: usize = 256;
 
 /// The parts of an election handle besides its log.
 pub(crate) struct Recovered {
@@ -61,17 +61,17 @@ pub(crate) struct Recovered {
 
 /// Reads the log of an election back.
 pub(crate) async fn read_back(
-    shared: &Arc<NodeContext>,
+    context: &Arc<NodeContext>,
     law_id: &ElectionId,
 ) -> Result<(ElectionLog, Recovered), NodeError> {
     let began = Instant::now();
-    let ledger = &*shared.ledger;
+    let ledger = &*context.ledger;
     let head = ledger.head(law_id).await?.ok_or_else(|| damaged(law_id, "it has no head"))?;
-    let decides = shared.decides();
-    let secrets = ElectionSecrets::read(&shared.folder, law_id, decides)?;
+    let decides = context.decides();
+    let secrets = ElectionSecrets::read(&context.folder, law_id, decides)?;
     let ballot_key = secrets.as_ref().and_then(|secrets| secrets.ballot_key.clone());
-    let rolls = Rolls::new(&shared.folder, law_id);
-    let stored = StoredLog { shared, law_id, head: &head, ballot_key: ballot_key.clone(), rolls };
+    let rolls = Rolls::new(&context.folder, law_id);
+    let stored = StoredLog { context, law_id, head: &head, ballot_key: ballot_key.clone(), rolls };
     let (log, written) =
         if decides { stored.read().await? } else { (stored.follow().await?, None) };
     if secrets.is_none() && log.state() < State::Certified {
@@ -81,14 +81,14 @@ pub(crate) async fn read_back(
         return Err(damaged(law_id, "evidence of an election that is not certified is missing"));
     }
     let signer = Arc::new(stored.signer(&log)?);
-    if !shared.registry.is_shared() {
-        shared.registry.restore_all(law_id, known_electors(&log), None).await?;
+    if !context.registry.is_shared() {
+        context.registry.restore_all(law_id, known_electors(&log), None).await?;
     }
     let hasher = log
         .last_manifest()
-        .map(|manifest| roll_store::hasher(&shared.folder, &manifest))
+        .map(|manifest| roll_store::hasher(&context.folder, &manifest))
         .transpose()?;
-    let node = shared.folder.node_key()?.node_id();
+    let node = context.folder.node_key()?.node_id();
     let scrub = written.is_some().then(|| Scrub::new(&log));
     let from_snapshot = written.as_ref().map_or(0, Written::size);
     tracing::info!(
@@ -100,11 +100,11 @@ pub(crate) async fn read_back(
         "election read back from the ledger"
     );
     // A followed log has no snapshots: they hold what only a deciding node has.
-    let snapshot_leaves = if decides { shared.config.snapshot_leaves } else { 0 };
-    let snapshots = Snapshots::new(shared.folder.snapshot_path(law_id), snapshot_leaves, written);
-    let committed = Committed::of(&log, node, head.checkpoint, head.sealed_through);
-    let staged_at_start = match shared.reads_staging() {
-        true => reissue(shared, &log, law_id, head.sealed_through).await?,
+    let snapshot_leaves = if decides { context.config.snapshot_leaves } else { 0 };
+    let snapshots = Snapshots::new(context.folder.snapshot_path(law_id), snapshot_leaves, written);
+    let committed = Committed::new(&log, node, head.checkpoint, head.sealed_through);
+    let staged_at_start = match context.reads_staging() {
+        true => reissue(context, &log, law_id, head.sealed_through).await?,
         false => head.sealed_through,
     };
     let epochs = ledger.epochs(law_id).await?;
@@ -136,7 +136,7 @@ fn damaged(law_id: &ElectionId, rule: &'static str) -> NodeError {
 
 /// The stored log of one election, while it is read back.
 struct StoredLog<'a> {
-    shared: &'a NodeContext,
+    context: &'a NodeContext,
     law_id: &'a ElectionId,
     head: &'a Head,
     ballot_key: Option<BallotSecretKey>,
@@ -181,10 +181,10 @@ impl StoredLog<'_> {
     }
 
     fn restore(&self) -> Result<Option<Restored>, Refused> {
-        if self.shared.config.replay {
+        if self.context.config.replay {
             return Ok(None);
         }
-        let folder = self.shared.folder.snapshot_path(self.law_id);
+        let folder = self.context.folder.snapshot_path(self.law_id);
         stack_used();
         restore(&folder, self.law_id, self.head, self.ballot_key.as_ref(), &self.rolls)
     }
@@ -207,7 +207,7 @@ impl StoredLog<'_> {
         from: Option<ElectionLog>,
         sealed_through: StagingId,
     ) -> Result<ElectionLog, NodeError> {
-        let Self { shared, law_id, head, ballot_key, rolls } = self;
+        let Self { context, law_id, head, ballot_key, rolls } = self;
         let mut evidence = EvidenceReader::new((*law_id).clone(), sealed_through);
         // Without the ballot key there is no evidence, and this dummy key decrypts nothing.
         let replay_key = ballot_key.clone().unwrap_or_else(|| BallotSecretKey::from_bytes([0; 32]));
@@ -215,9 +215,10 @@ impl StoredLog<'_> {
         let mut replay = from.map_or_else(LogReplay::new, LogReplay::resume);
         while height <= head.height {
             // Another node may be sealing: blocks after this head are followed later.
-            let limit =
-                usize::try_from(head.height - height + 1).unwrap_or(READ_AT_ONCE).min(READ_AT_ONCE);
-            let blocks = shared.ledger.blocks(law_id, height, limit).await?;
+            let limit = usize::try_from(head.height - height + 1)
+                .unwrap_or(READ_BATCH_LEN)
+                .min(READ_BATCH_LEN);
+            let blocks = context.ledger.blocks(law_id, height, limit).await?;
             if blocks.is_empty() {
                 return Err(damaged(law_id, "blocks are missing"));
             }
@@ -227,7 +228,7 @@ impl StoredLog<'_> {
                 }
                 let decided =
                     |number: &BatchNumber| replay.log().is_some_and(|log| is_decided(log, number));
-                evidence.read_for(&*shared.ledger, &block, decided).await?;
+                evidence.read_for(&*context.ledger, &block, decided).await?;
                 let mut source = evidence.source(ballot_key.as_ref(), Some(rolls));
                 let read = replay.read(&block.leaves, &replay_key, &mut source);
                 read.map_err(|error| match rolls.failure() {
@@ -243,12 +244,12 @@ impl StoredLog<'_> {
 
     /// The log at the head, as it is stored: this node does not decide.
     async fn follow(&self) -> Result<ElectionLog, NodeError> {
-        let Self { shared, law_id, head, .. } = self;
+        let Self { context, law_id, head, .. } = self;
         let mut followed: Option<ElectionLog> = None;
         let mut height = 1;
         while height <= head.height {
-            let limit = usize::try_from(head.height - height + 1).unwrap_or(READ_AT_ONCE);
-            let blocks = shared.ledger.blocks(law_id, height, limit.min(READ_AT_ONCE)).await?;
+            let limit = usize::try_from(head.height - height + 1).unwrap_or(READ_BATCH_LEN);
+            let blocks = context.ledger.blocks(law_id, height, limit.min(READ_BATCH_LEN)).await?;
             if blocks.is_empty() {
                 return Err(damaged(law_id, "blocks are missing"));
             }
@@ -284,26 +285,26 @@ impl StoredLog<'_> {
     }
 
     fn signer(&self, log: &ElectionLog) -> Result<CheckpointSigner, NodeError> {
-        CheckpointSigner::new(&self.shared.folder, self.law_id, log.definition().binding)
+        CheckpointSigner::new(&self.context.folder, self.law_id, log.definition().binding)
     }
 }
 
 /// Registers requests that were answered and not yet sealed as in flight again. Returns the last
 /// staging id.
 async fn reissue(
-    shared: &NodeContext,
+    context: &NodeContext,
     log: &ElectionLog,
     law_id: &ElectionId,
     sealed_through: StagingId,
 ) -> Result<StagingId, EngineError> {
     let mut after = sealed_through;
     loop {
-        let staged = shared.ledger.staged(law_id, after, READ_AT_ONCE).await?;
+        let staged = context.ledger.staged(law_id, after, READ_BATCH_LEN).await?;
         let Some(Staged { id, .. }) = staged.last() else { return Ok(after) };
         after = *id;
         let undecided = staged.iter().filter(|staged| !is_decided(log, &staged.batch.number()));
         for envelope in undecided.flat_map(|staged| staged.batch.envelopes()) {
-            shared.pending.adopt(envelope.request);
+            context.pending.adopt(envelope.request);
         }
     }
 }
@@ -374,13 +375,13 @@ pub(crate) fn known_electors(log: &ElectionLog) -> Vec<KnownElectors> {
 
 /// Adds the content of a roll or a supplement to the registry.
 pub(crate) async fn add_to_registry(
-    shared: &NodeContext,
+    context: &NodeContext,
     law_id: &ElectionId,
     content: &RollContent,
 ) -> Result<(), EngineError> {
     match content {
-        RollContent::Roll(keys) => shared.registry.add_roll(law_id, keys).await,
-        RollContent::Supplement(changes) => shared.registry.apply(law_id, changes).await,
+        RollContent::Roll(keys) => context.registry.add_roll(law_id, keys).await,
+        RollContent::Supplement(changes) => context.registry.apply(law_id, changes).await,
     }
 }
 
@@ -416,7 +417,7 @@ impl EvidenceReader {
             && self.bytes < EVIDENCE_BYTES_MAX
             && wanted.iter().any(|number| !self.batches.contains_key(number))
         {
-            let read = || ledger.staged(&self.law_id, self.after, READ_AT_ONCE);
+            let read = || ledger.staged(&self.law_id, self.after, READ_BATCH_LEN);
             let staged = until_definite("read_evidence", read).await?;
             match staged.last() {
                 Some(Staged { id, .. }) => self.after = *id,

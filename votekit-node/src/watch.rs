@@ -25,19 +25,19 @@ const SPACE_TICKS: u32 = 5;
 const PROBE_TIME: Duration = Duration::from_secs(2);
 
 /// Checks as long as the node runs.
-pub(crate) async fn run(shared: Arc<NodeContext>) {
+pub(crate) async fn run(context: Arc<NodeContext>) {
     let mut alarmed = false;
     let mut measuring: Option<JoinHandle<()>> = None;
     for tick in (0..SPACE_TICKS).cycle() {
-        alarmed = observe_clock(&shared, alarmed);
-        if matches!(tokio::time::timeout(PROBE_TIME, shared.ledger.ping()).await, Ok(Err(_))) {
-            observe_writes(&shared).await;
+        alarmed = observe_clock(&context, alarmed);
+        if matches!(tokio::time::timeout(PROBE_TIME, context.ledger.ping()).await, Ok(Err(_))) {
+            observe_writes(&context).await;
         }
         // A hanging file system blocks one thread, not one more each second.
         if tick == 0 && measuring.as_ref().is_none_or(JoinHandle::is_finished) {
             // The task holds nothing of the node, which may have stopped before it ends.
             let (folder, observed) =
-                (shared.folder.path().to_owned(), Arc::clone(&shared.observed));
+                (context.folder.path().to_owned(), Arc::clone(&context.observed));
             measuring = Some(tokio::task::spawn_blocking(move || {
                 let space = space_at(&folder);
                 observed.set_space(space);
@@ -48,28 +48,28 @@ pub(crate) async fn run(shared: Arc<NodeContext>) {
 }
 
 /// Writes something that changes nothing. The engine remembers the outcome.
-pub(crate) async fn observe_writes(shared: &NodeContext) {
-    let probed = tokio::time::timeout(PROBE_TIME, shared.ledger.probe()).await;
+pub(crate) async fn observe_writes(context: &NodeContext) {
+    let probed = tokio::time::timeout(PROBE_TIME, context.ledger.probe()).await;
     if let Ok(Err(error)) = probed {
         tracing::debug!(event = "ledger_probe_failed", %error, "ledger probe not stored");
     }
 }
 
 /// Checks the clock. Returns whether the alarm is raised.
-fn observe_clock(shared: &NodeContext, alarmed: bool) -> bool {
-    let wall = shared.now();
+fn observe_clock(context: &NodeContext, alarmed: bool) -> bool {
+    let wall = context.now();
     let mut behind = 0;
-    for cell in shared.elections() {
-        let committed = cell.committed();
+    for election in context.elections() {
+        let committed = election.committed();
         if committed.state() != State::Open {
             continue;
         }
         // Recorded now, in case the clock steps back before a vote shows it.
-        let _ = cell.planned_close_has_passed(&committed, wall);
-        behind = behind.max(cell.clock.floor().saturating_sub(wall.0));
+        let _ = election.planned_close_has_passed(&committed, wall);
+        behind = behind.max(election.clock.floor().saturating_sub(wall.0));
     }
-    shared.observed.set_clock_behind(behind);
-    match (stepped(shared), alarmed) {
+    context.observed.set_clock_behind(behind);
+    match (stepped(context), alarmed) {
         (Some((law_id, Stepped { by })), false) => {
             let seconds = by / 1000;
             tracing::error!(
@@ -90,16 +90,16 @@ fn observe_clock(shared: &NodeContext, alarmed: bool) -> bool {
 }
 
 /// An open election whose votes are refused because the clock went back, if this node takes votes.
-pub(crate) fn stepped(shared: &NodeContext) -> Option<(ElectionId, Stepped)> {
-    if !shared.has(Role::Ingest) {
+pub(crate) fn stepped(context: &NodeContext) -> Option<(ElectionId, Stepped)> {
+    if !context.has(Role::Ingest) {
         return None;
     }
-    let wall = shared.now().0;
-    shared
+    let wall = context.now().0;
+    context
         .elections()
         .into_iter()
-        .filter(|cell| cell.committed().state() == State::Open)
-        .find_map(|cell| Some((cell.law_id().clone(), cell.clock.read(wall).err()?)))
+        .filter(|election| election.committed().state() == State::Open)
+        .find_map(|election| Some((election.law_id().clone(), election.clock.read(wall).err()?)))
 }
 
 /// The space that this process has in the file system of a folder.

@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{Place, create_request, law, vote};
+use support::{TestDir, create_request, law, vote};
 use votekit_core::decision::Decision;
 use votekit_core::envelope::VoteRequest;
 use votekit_core::id::RequestId;
@@ -20,7 +20,7 @@ use votekit_store::testing::unreliable::{Odds, Unreliable};
 
 const VOTERS: u32 = 60;
 
-async fn start(place: &Place, seed: u64) -> Node {
+async fn start(place: &TestDir, seed: u64) -> Node {
     let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
     let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
     let odds = Odds::BAD_DAY;
@@ -74,7 +74,7 @@ async fn decided(node: &Node, request: RequestId) -> Decision {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answered_vote_counts_once_on_bad_days() {
     for seed in [1, 20, 300] {
-        let place = Place::new(VOTERS);
+        let place = TestDir::new(VOTERS);
         let node = start(&place, seed).await;
         insist(async || node.load(&place.path("hashes"), None).await).await.expect("loaded");
         match insist(async || node.create(create_request()).await).await {
@@ -119,7 +119,7 @@ async fn every_answered_vote_counts_once_on_bad_days() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_nothing_is_stored_no_credential_is_looked_at() {
-    let place = Place::new(3);
+    let place = TestDir::new(3);
     let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
     let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
     let full = Odds {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{LAW, Place, create_request, law, vote};
+use support::{LAW, TestDir, create_request, law, vote};
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::credential::CredentialHash;
@@ -52,7 +52,7 @@ fn engine_and_ledger(folder: &Path, odds: Odds) -> (Engines, Arc<Unreliable<Embe
     )
 }
 
-async fn start(place: &Place, engine: &Engines, name: &str, roles: &[Role]) -> Node {
+async fn start(place: &TestDir, engine: &Engines, name: &str, roles: &[Role]) -> Node {
     let name: NodeName = name.parse().expect("a name");
     loop {
         let folder =
@@ -113,7 +113,7 @@ fn or_open<T>(opened: Result<T, AdminError>) -> Result<(), AdminError> {
     }
 }
 
-async fn open_poll(place: &Place, sealer: &Node) {
+async fn open_poll(place: &TestDir, sealer: &Node) {
     insist(async || sealer.load(&place.path("hashes"), None).await).await;
     insist(async || or_exists(sealer.create(create_request()).await)).await;
     insist(async || sealer.load(&place.path("hashes"), None).await).await;
@@ -161,7 +161,7 @@ async fn until(node: &Node, what: impl Fn(&ElectionView) -> bool) -> ElectionVie
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn roles_are_shared_among_nodes() {
-    let place = Place::new(40);
+    let place = TestDir::new(40);
     let engine = engine(&place.path("engine"), NO_FAULTS);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal]).await;
     let validator = start(&place, &engine, "validator-1", &[Role::Validate]).await;
@@ -217,7 +217,7 @@ async fn roles_are_shared_among_nodes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn another_sealer_takes_over() {
-    let place = Place::new(60);
+    let place = TestDir::new(60);
     let engine = engine(&place.path("engine"), NO_FAULTS);
     let first = start(&place, &engine, "sealer-1", &[Role::Seal]).await;
     open_poll(&place, &first).await;
@@ -266,7 +266,7 @@ async fn another_sealer_takes_over() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_permanently_lost_node_can_be_retired() {
-    let place = Place::new(20);
+    let place = TestDir::new(20);
     let engine = engine(&place.path("engine"), NO_FAULTS);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
     let gone = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
@@ -299,7 +299,7 @@ async fn a_permanently_lost_node_can_be_retired() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_node_that_comes_back_while_it_is_retired_goes_on_in_another_epoch() {
-    let place = Place::new(60);
+    let place = TestDir::new(60);
     let engine = engine(&place.path("engine"), NO_FAULTS);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
     let back = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
@@ -343,7 +343,7 @@ async fn a_node_that_comes_back_while_it_is_retired_goes_on_in_another_epoch() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_ledger_that_was_put_back_is_not_followed() {
-    let place = Place::new(20);
+    let place = TestDir::new(20);
     let (engine, ledger) = engine_and_ledger(&place.path("engine"), NO_FAULTS);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
     let ingest = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
@@ -375,7 +375,7 @@ async fn a_ledger_that_was_put_back_is_not_followed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_is_lost_among_nodes_on_a_bad_day() {
-    let place = Place::new(60);
+    let place = TestDir::new(60);
     let engine = engine(&place.path("engine"), Odds::BAD_DAY);
     let mut nodes = Vec::new();
     for name in ["all-1", "all-2", "all-3"] {
@@ -452,7 +452,7 @@ fn batch_for(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_batch_of_an_unknown_election_is_kept() {
-    let place = Place::new(10);
+    let place = TestDir::new(10);
     let engine = engine(&place.path("engine"), NO_FAULTS);
     let key = BallotSecretKey::from_seed(&[3; 32]).public_key();
     let strange: ElectionId = "L-of-another-ledger".parse().expect("a law id");
@@ -479,7 +479,7 @@ async fn a_batch_of_an_unknown_election_is_kept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn forged_altered_and_renumbered_batches_change_nothing() {
-    let place = Place::new(10);
+    let place = TestDir::new(10);
     let engine = engine(&place.path("engine"), NO_FAULTS);
     let node = start(&place, &engine, "all-1", &Role::ALL).await;
     open_poll(&place, &node).await;

@@ -7,7 +7,7 @@ use std::fs;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use support::{LAW, Place, create_request, law, vote, write_roll, write_supplement};
+use support::{LAW, TestDir, create_request, law, vote, write_roll, write_supplement};
 use votekit_core::decision::{Decision, InvalidReason};
 use votekit_core::election::{ResultsPolicy, State};
 use votekit_core::envelope::VoterToken;
@@ -39,7 +39,7 @@ fn accepted(decision: Decision) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_vote_is_decided_and_counted() {
-    let place = Place::new(20);
+    let place = TestDir::new(20);
     let node = place.open_poll().await;
     let (first, decision) = cast(&node, 1, "oui").await;
     assert!(accepted(decision));
@@ -83,7 +83,7 @@ async fn every_kind_of_vote_is_decided_and_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_changes_nothing() {
-    let place = Place::new(50);
+    let place = TestDir::new(50);
     let mut node = place.open_poll().await;
     let mut requests = Vec::new();
     for round in 0..3 {
@@ -118,7 +118,7 @@ async fn a_restart_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_voters_at_once_each_count_once() {
-    let place = Place::new(300);
+    let place = TestDir::new(300);
     let node = place.open_poll().await;
     let mut casting = tokio::task::JoinSet::new();
     for attempt in 0..900_u32 {
@@ -143,7 +143,7 @@ async fn many_voters_at_once_each_count_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn supplements_revoke_and_add_and_never_unspend() {
-    let place = Place::new(10);
+    let place = TestDir::new(10);
     let node = place.open_poll().await;
     assert!(accepted(cast(&node, 1, "oui").await.1));
     let again = node.load(&place.path("hashes"), None).await.expect("loaded");
@@ -174,7 +174,7 @@ async fn supplements_revoke_and_add_and_never_unspend() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_is_refused_and_changes_nothing() {
-    let place = Place::new(10);
+    let place = TestDir::new(10);
     let node = place.start().await;
     assert!(matches!(
         node.submit(&vote(1, "oui"), None, None).await,
@@ -207,7 +207,7 @@ async fn what_does_not_fit_is_refused_and_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_binding_election_opens_only_when_it_is_safe() {
-    let place = Place::new(10);
+    let place = TestDir::new(10);
     let node = place.start().await;
     node.load(&place.path("hashes"), None).await.expect("loaded");
     let request =
@@ -238,7 +238,7 @@ async fn results_follow_the_policy() {
         (ResultsPolicy::AfterVote, false, true),
         (ResultsPolicy::AfterClose, false, false),
     ] {
-        let place = Place::new(10);
+        let place = TestDir::new(10);
         let node = place.start().await;
         node.load(&place.path("hashes"), None).await.expect("loaded");
         node.create(CreateElection { results: Some(policy), ..create_request() })
@@ -268,7 +268,7 @@ async fn results_follow_the_policy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_leaves_the_totals() {
-    let place = Place::new(10);
+    let place = TestDir::new(10);
     let node = place.open_poll().await;
     cast(&node, 1, "oui").await;
     node.close(&law()).await.expect("closed");
@@ -285,7 +285,7 @@ async fn a_purge_leaves_the_totals() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn until_it_is_certified_an_election_needs_its_keys_and_its_evidence() {
-    let place = Place::new(10);
+    let place = TestDir::new(10);
     let node = place.open_poll().await;
     cast(&node, 1, "oui").await;
     node.close(&law()).await.expect("closed");
@@ -323,7 +323,7 @@ async fn until_it_is_certified_an_election_needs_its_keys_and_its_evidence() {
 }
 
 /// Returns the error of a start that reads the whole log.
-async fn refusal(place: &Place) -> String {
+async fn refusal(place: &TestDir) -> String {
     let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
     Node::start(folder, Config { replay: true, ..Config::default() })
         .await

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use support::{Place, create_request, law, vote};
+use support::{TestDir, create_request, law, vote};
 use votekit_core::decision::Decision;
 use votekit_core::electorate::{Changes, KeyList};
 use votekit_core::id::ElectionId;
@@ -67,7 +67,7 @@ async fn a_failing_registry_does_not_stop_voting() {
         || EngineError::Unavailable { engine: ENGINE, reason: "it is away".to_owned() },
     ];
     for error in errors {
-        let place = Place::new(3);
+        let place = TestDir::new(3);
         let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
         let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
         let roles = Engines {

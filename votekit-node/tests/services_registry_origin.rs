@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use redis::cluster::ClusterClient;
-use support::{Place, create_request, law, pepper, vote};
+use support::{TestDir, create_request, law, pepper, vote};
 use votekit_core::credential::HashScheme;
 use votekit_core::electorate::KeyList;
 use votekit_core::id::Digest;
@@ -38,7 +38,7 @@ async fn registry() -> (RedisRegistry, String) {
     (RedisRegistry::open(&address).await.expect("the cluster is there"), prefix)
 }
 
-async fn start(place: &Place, registry: &RedisRegistry) -> Result<Node, NodeError> {
+async fn start(place: &TestDir, registry: &RedisRegistry) -> Result<Node, NodeError> {
     let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
     let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
     let roles = Engines {
@@ -51,7 +51,7 @@ async fn start(place: &Place, registry: &RedisRegistry) -> Result<Node, NodeErro
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_refuses_a_registry_under_another_pepper() {
-    let place = Place::new(10);
+    let place = TestDir::new(10);
     let (registry, prefix) = registry().await;
     let node = start(&place, &registry).await.expect("started");
     node.load(&place.path("hashes"), None).await.expect("loaded");
@@ -104,7 +104,7 @@ async fn a_node_refuses_a_registry_under_another_pepper() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_roll_under_another_pepper_than_the_registry_takes_no_effect() {
-    let place = Place::new(10);
+    let place = TestDir::new(10);
     let (registry, _) = registry().await;
     let origin = RollOrigin {
         manifest: Digest::of(b"other"),

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use support::{LAW, Place, create_request, law, vote, write_supplement};
+use support::{LAW, TestDir, create_request, law, vote, write_supplement};
 use votekit_core::decision::{Decision, InvalidReason};
 use votekit_core::election::ResultsPolicy;
 use votekit_core::election_log::snapshot::SEGMENT_REQUESTS;
@@ -23,17 +23,17 @@ fn config() -> Config {
     Config { rate_limit_per_second: 0, scrub: false, ..Config::default() }
 }
 
-async fn start(place: &Place, config: Config) -> Node {
+async fn start(place: &TestDir, config: Config) -> Node {
     let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
     Node::start(folder, config).await.expect("the node starts")
 }
 
 /// Starts from the first leaf of every log.
-async fn replay(place: &Place) -> Node {
+async fn replay(place: &TestDir) -> Node {
     start(place, Config { replay: true, ..config() }).await
 }
 
-async fn opened(place: &Place, policy: ResultsPolicy, publish_every: u64) -> Node {
+async fn opened(place: &TestDir, policy: ResultsPolicy, publish_every: u64) -> Node {
     let node = start(place, config()).await;
     node.load(&place.path("hashes"), None).await.expect("loaded");
     let request = CreateElection {
@@ -58,7 +58,7 @@ async fn decided(node: &Node, request: RequestId) -> Decision {
     }
 }
 
-fn snapshots(place: &Place) -> PathBuf {
+fn snapshots(place: &TestDir) -> PathBuf {
     place.path("node").join("snapshots").join(LAW)
 }
 
@@ -80,7 +80,7 @@ async fn fingerprint(node: &Node, requests: &[(RequestId, Decision)]) -> String 
 
 /// The report of a node that replays the whole log of a stopped one. The stop itself adds the end
 /// of an epoch to the log.
-async fn fingerprint_by_replay(place: &Place, requests: &[(RequestId, Decision)]) -> String {
+async fn fingerprint_by_replay(place: &TestDir, requests: &[(RequestId, Decision)]) -> String {
     let node = replay(place).await;
     let fingerprint = fingerprint(&node, requests).await;
     node.shutdown().await;
@@ -88,7 +88,7 @@ async fn fingerprint_by_replay(place: &Place, requests: &[(RequestId, Decision)]
 }
 
 /// A poll with every kind of vote, a supplement in the middle, and more votes after it.
-async fn a_day(place: &Place, node: &Node) -> Vec<(RequestId, Decision)> {
+async fn a_day(place: &TestDir, node: &Node) -> Vec<(RequestId, Decision)> {
     let mut requests = Vec::new();
     for elector in [1, 2, 1, 3, 1, 90, 4] {
         requests.push(cast(node, elector, if elector % 2 == 0 { "oui" } else { "non" }).await);
@@ -109,7 +109,7 @@ async fn a_snapshot_gives_what_the_log_gives() {
         (ResultsPolicy::AfterVote, 3),
         (ResultsPolicy::AfterClose, 1),
     ] {
-        let place = Place::new(20);
+        let place = TestDir::new(20);
         let node = opened(&place, policy, every).await;
         let mut requests = a_day(&place, &node).await;
         node.shutdown().await;
@@ -154,7 +154,7 @@ async fn a_snapshot_gives_what_the_log_gives() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tail_is_read_after_an_older_snapshot() {
-    let place = Place::new(20);
+    let place = TestDir::new(20);
     let node = opened(&place, ResultsPolicy::AfterClose, 1).await;
     let mut requests = vec![cast(&node, 1, "oui").await, cast(&node, 2, "non").await];
     node.shutdown().await;
@@ -174,7 +174,7 @@ async fn the_tail_is_read_after_an_older_snapshot() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_election_has_its_own() {
-    let place = Place::new(5);
+    let place = TestDir::new(5);
     let node = opened(&place, ResultsPolicy::Live, 1).await;
     let other = CreateElection { law_id: "L2025-002".to_owned(), ..create_request() };
     node.create(other).await.expect("created");
@@ -206,7 +206,7 @@ async fn a_damaged_snapshot_is_not_believed() {
         |folder| fs::write(folder.join("head"), b"").expect("written"),
         |folder| fs::remove_dir_all(folder).expect("removed"),
     ];
-    let place = Place::new(100);
+    let place = TestDir::new(100);
     let node = opened(&place, ResultsPolicy::Live, 1).await;
     let requests =
         vec![cast(&node, 1, "oui").await, cast(&node, 1, "non").await, cast(&node, 2, "oui").await];
@@ -250,7 +250,7 @@ fn cut(path: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_was_put_back_is_not_gone_on_with() {
-    let place = Place::new(20);
+    let place = TestDir::new(20);
     let node = opened(&place, ResultsPolicy::Live, 1).await;
     let requests = vec![cast(&node, 1, "oui").await];
     node.shutdown().await;
@@ -286,14 +286,14 @@ async fn a_ledger_that_was_put_back_is_not_gone_on_with() {
 }
 
 /// Returns the error of a start.
-async fn refusal(place: &Place) -> String {
+async fn refusal(place: &TestDir) -> String {
     let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
     Node::start(folder, config()).await.expect_err("the node does not start").to_string()
 }
 
 /// Changes a byte of the ledger of a stopped node, `after` bytes behind every occurrence of the
 /// text: moved rows leave copies behind.
-fn change_ledger(place: &Place, text: &[u8], after: usize) {
+fn change_ledger(place: &TestDir, text: &[u8], after: usize) {
     let path = place.path("node").join("ledger.sqlite");
     let mut bytes = fs::read(&path).expect("a ledger");
     let found: Vec<_> =
@@ -313,7 +313,7 @@ async fn damage_behind_a_snapshot_is_found_after_the_start() {
     let damages: [Option<(&[u8], usize)>; 3] =
         [Some((br#""decision":"accepted","hash":""#, 9)), Some((b"VKBATCH1", 120)), None];
     for damage in damages {
-        let place = Place::new(20);
+        let place = TestDir::new(20);
         let node = opened(&place, ResultsPolicy::Live, 1).await;
         let requests =
             [cast(&node, 1, "oui").await, cast(&node, 1, "oui").await, cast(&node, 2, "non").await];

@@ -292,10 +292,14 @@ pub trait LeaderFence: Send + Sync + 'static {
     /// Makes `holder` the leader of all elections for `length` from now, unless the lease of
     /// another holder is unexpired. A further call extends the lease. Once a new term has begun,
     /// commits of lower terms are a [`Conflict::Term`](crate::Conflict::Term).
-    async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError>;
+    async fn acquire_leadership(
+        &self,
+        holder: &str,
+        length: Duration,
+    ) -> Result<Leadership, EngineError>;
 
     /// Releases the leader lease, if `holder` has it.
-    async fn resign(&self, holder: &str) -> Result<(), EngineError>;
+    async fn release_leadership(&self, holder: &str) -> Result<(), EngineError>;
 }
 
 /// Stores the documents of officials and reviewers beside the logs.

@@ -54,7 +54,7 @@ pub struct RollOrigin {
 impl RollOrigin {
     /// The origin that a manifest states.
     #[must_use]
-    pub fn of(manifest: &Manifest) -> Self {
+    pub fn from_manifest(manifest: &Manifest) -> Self {
         let body = manifest.body();
         Self { manifest: manifest.digest(), scheme: body.scheme, pepper: body.pepper }
     }

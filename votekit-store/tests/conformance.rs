@@ -7,7 +7,7 @@ use votekit_store::EngineError;
 use votekit_store::Engines;
 use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::testing::conformance::{
-    Place, Which, ballot_box_cases, ledger_cases, registry_cases, report_cases,
+    TestStorage, Which, ballot_box_cases, ledger_cases, registry_cases, report_cases,
 };
 use votekit_store::testing::unreliable::Odds;
 
@@ -24,13 +24,13 @@ struct Folder {
 }
 
 impl Folder {
-    fn make(bad_day: Option<u64>) -> Box<dyn Place> {
+    fn make(bad_day: Option<u64>) -> Box<dyn TestStorage> {
         Box::new(Self { folder: tempfile::tempdir().expect("a temporary folder"), bad_day })
     }
 }
 
 #[async_trait]
-impl Place for Folder {
+impl TestStorage for Folder {
     async fn open(&self) -> Result<Engines, EngineError> {
         let engine = EmbeddedEngine::open(self.folder.path())?;
         let roles = Engines {

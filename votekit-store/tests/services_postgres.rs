@@ -8,7 +8,7 @@ use postgres_support::{address, drop_schema, fresh_schema};
 use tempfile::TempDir;
 use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::services::postgres::PostgresLedger;
-use votekit_store::testing::conformance::{Place, Which, ledger_cases, report_cases};
+use votekit_store::testing::conformance::{TestStorage, Which, ledger_cases, report_cases};
 use votekit_store::testing::unreliable::Odds;
 use votekit_store::{EngineError, Engines};
 
@@ -23,7 +23,7 @@ struct Schema {
 }
 
 impl Schema {
-    fn make(bad_day: Option<u64>) -> Box<dyn Place> {
+    fn make(bad_day: Option<u64>) -> Box<dyn TestStorage> {
         Box::new(Self {
             name: fresh_schema(),
             folder: tempfile::tempdir().expect("a temporary folder"),
@@ -39,7 +39,7 @@ impl Drop for Schema {
 }
 
 #[async_trait]
-impl Place for Schema {
+impl TestStorage for Schema {
     async fn open(&self) -> Result<Engines, EngineError> {
         let engine = EmbeddedEngine::open(self.folder.path())?;
         let ledger = std::sync::Arc::new(PostgresLedger::open(&address(&self.name)).await?);

@@ -266,7 +266,8 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
     tokio::time::timeout(Duration::from_secs(120), put_aside).await.expect("it is put aside");
     let error = ballot_box.settle().await.expect_err("a dead letter").to_string();
     assert!(
-        error.contains("undecided batches are in") && error.contains("votekit dead-letters drive"),
+        error.contains("undecided batches are in")
+            && error.contains("votekit dead-letters requeue"),
         "{error}"
     );
     // Listing changes nothing.
@@ -296,7 +297,7 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
         DeadLetters::open(&corner.address())
             .await
             .expect("opened")
-            .drive()
+            .requeue()
             .await
             .expect("driven")
             .len(),
@@ -361,7 +362,7 @@ async fn an_unacknowledged_dead_letter_blocks_settling() {
     channel.close(200, "looked".into()).await.expect("closed");
     let error = ballot_box.settle().await.expect_err("it lies there again").to_string();
     assert!(error.contains("undecided batches are in"), "{error}");
-    DeadLetters::open(&corner.address()).await.expect("opened").drive().await.expect("driven");
+    DeadLetters::open(&corner.address()).await.expect("opened").requeue().await.expect("driven");
     ballot_box.settle().await.expect("settled");
     working.abort();
 }
@@ -394,7 +395,7 @@ async fn a_letter_that_is_driven_behind_the_barriers_is_noticed() {
         DeadLetters::open(&corner.address())
             .await
             .expect("opened")
-            .drive()
+            .requeue()
             .await
             .expect("driven")
             .len(),

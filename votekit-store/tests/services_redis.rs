@@ -20,7 +20,7 @@ use votekit_core::id::{Digest, ElectionId, RequestId};
 use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::services::redis::{Difference, RedisRegistry};
 use votekit_store::services::url::{Service, ServiceAddress};
-use votekit_store::testing::conformance::{Place, Which, registry_cases, report_cases};
+use votekit_store::testing::conformance::{TestStorage, Which, registry_cases, report_cases};
 use votekit_store::testing::unreliable::Odds;
 use votekit_store::{
     EngineError, Engines, FirstUse, Hint, KnownElectors, Mark, Registry, RollOrigin,
@@ -62,14 +62,14 @@ struct OnRedis {
 }
 
 impl OnRedis {
-    fn make(server: &str, bad_day: Option<u64>) -> Box<dyn Place> {
+    fn make(server: &str, bad_day: Option<u64>) -> Box<dyn TestStorage> {
         let url = format!("{server}?prefix={}", prefix());
         Box::new(Self { folder: tempfile::tempdir().expect("a temporary folder"), url, bad_day })
     }
 }
 
 #[async_trait]
-impl Place for OnRedis {
+impl TestStorage for OnRedis {
     async fn open(&self) -> Result<Engines, EngineError> {
         let engine = EmbeddedEngine::open(self.folder.path())?;
         let registry = Arc::new(RedisRegistry::open(&address(&self.url)).await?);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const PART: &str = "CHILDGUARD_TEST_PART";
 
 /// Upper bound for waits, not a target.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Starts children and waits for ever. Does nothing unless another test starts it.
 #[test]
@@ -95,7 +95,7 @@ fn runs(pid: u32) -> bool {
 fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "waited until {what}");
+        assert!(begun.elapsed() < WAIT_TIMEOUT, "waited until {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -277,7 +277,7 @@ impl Run {
         let started = Instant::now();
         let outcome = episode::run(&self.setup, episode, rounds, &folder);
         self.tally.add(&outcome.tally);
-        tell(episode, &outcome, started.elapsed());
+        print_outcome(episode, &outcome, started.elapsed());
         if outcome.tally.failures == 0 {
             fs::remove_dir_all(&folder)?;
         } else {
@@ -294,7 +294,7 @@ impl Run {
     }
 }
 
-fn tell(episode: u64, outcome: &Outcome, took: Duration) {
+fn print_outcome(episode: u64, outcome: &Outcome, took: Duration) {
     let tally = &outcome.tally;
     let faults: Vec<_> =
         tally.faults.iter().map(|(fault, count)| format!("{count} {fault}")).collect();

@@ -19,7 +19,7 @@ mod servers;
 mod sources;
 mod suite;
 mod tools;
-pub(crate) mod wording;
+mod wording;
 
 use std::process::ExitCode;
 

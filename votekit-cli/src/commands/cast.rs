@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use votekit_core::id::ElectionId;
 
+use crate::admin_target;
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::office;
 
 /// Cast one vote, or many from a file
 ///
@@ -51,7 +51,7 @@ pub(crate) struct Args {
 
     /// Maximum number of votes in flight, with --from
     #[arg(long, value_name = "N", default_value_t = 32, requires = "from", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    at_once: u16,
+    concurrency: u16,
 
     /// Seconds to wait for the decision on each vote
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=30))]
@@ -61,11 +61,18 @@ pub(crate) struct Args {
 /// Runs `votekit cast`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let client = Client::new(&args.node)?.for_secrets()?;
-    office::run(async {
+    admin_target::run(async {
         match &args.from {
             Some(from) => {
-                many::run(client, from, args.output.as_deref(), args.at_once, args.wait, context)
-                    .await
+                many::run(
+                    client,
+                    from,
+                    args.output.as_deref(),
+                    args.concurrency,
+                    args.wait,
+                    context,
+                )
+                .await
             }
             None => one::run(&client, args.law, args.receipt.as_deref(), args.wait, context).await,
         }

@@ -6,9 +6,9 @@ use serde::Serialize;
 use votekit_store::services::rabbitmq::dead_letters::{DeadContent, DeadLetter, DeadLetters};
 use votekit_store::services::url::{Service, ServiceAddress};
 
+use crate::admin_target;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::office;
 
 /// List the dead letters of the ballot box, and requeue them
 ///
@@ -24,7 +24,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     List(ListArgs),
-    Drive(DriveArgs),
+    Requeue(RequeueArgs),
 }
 
 /// List the dead letters, oldest first, without removing them
@@ -34,7 +34,7 @@ Examples:
   votekit dead-letters list --ballot-box 'amqp://votekit@rabbitmq.example.ca/votekit?password_file=amqp.password'")]
 struct ListArgs {
     #[command(flatten)]
-    place: Place,
+    broker: BallotBoxArgs,
 }
 
 /// Requeue the dead letters for validation
@@ -45,14 +45,14 @@ struct ListArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  votekit dead-letters drive --ballot-box 'amqp://votekit@rabbitmq.example.ca/votekit?password_file=amqp.password'")]
-struct DriveArgs {
+  votekit dead-letters requeue --ballot-box 'amqp://votekit@rabbitmq.example.ca/votekit?password_file=amqp.password'")]
+struct RequeueArgs {
     #[command(flatten)]
-    place: Place,
+    broker: BallotBoxArgs,
 }
 
 #[derive(Debug, clap::Args)]
-struct Place {
+struct BallotBoxArgs {
     /// Ballot box URL, amqp:// or amqps://, with the same ?prefix= and ?queues= as the nodes
     #[arg(long, value_name = "URL", env = "VOTEKIT_BALLOT_BOX", hide_env_values = true)]
     ballot_box: String,
@@ -61,7 +61,7 @@ struct Place {
 /// The dead letters found, and whether they were requeued.
 #[derive(Serialize)]
 struct Report {
-    driven: bool,
+    requeued: bool,
     dead_letters: Vec<Row>,
 }
 
@@ -81,16 +81,16 @@ struct Row {
 
 /// Runs `votekit dead-letters`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
-    let (place, driven) = match args.action {
-        Action::List(args) => (args.place, false),
-        Action::Drive(args) => (args.place, true),
+    let (broker, requeued) = match args.action {
+        Action::List(args) => (args.broker, false),
+        Action::Requeue(args) => (args.broker, true),
     };
-    let address = ServiceAddress::parse(Service::RabbitMq, &place.ballot_box)?;
-    let letters = office::run(async {
+    let address = ServiceAddress::parse(Service::RabbitMq, &broker.ballot_box)?;
+    let letters = admin_target::run(async {
         let dead_letters = DeadLetters::open(&address).await?;
-        Ok(if driven { dead_letters.drive().await? } else { dead_letters.list().await? })
+        Ok(if requeued { dead_letters.requeue().await? } else { dead_letters.list().await? })
     })?;
-    context.output.result(&Report { driven, dead_letters: letters.iter().map(row).collect() })
+    context.output.result(&Report { requeued, dead_letters: letters.iter().map(row).collect() })
 }
 
 fn row(letter: &DeadLetter) -> Row {
@@ -134,6 +134,6 @@ impl fmt::Display for Report {
             }
         }
         let count = self.dead_letters.len();
-        writeln!(formatter, "{count} dead letters{}", if self.driven { " requeued" } else { "" })
+        writeln!(formatter, "{count} dead letters{}", if self.requeued { " requeued" } else { "" })
     }
 }

@@ -16,10 +16,10 @@ use votekit_node::{
     ElectionView, OpenElection,
 };
 
+use crate::admin_target::{self, AdminTargetArgs};
 use crate::confirmation::{self, YesArgs};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::office::{self, OfficeArgs};
 use crate::output::plain;
 use crate::records::Records;
 
@@ -63,7 +63,7 @@ enum Action {
     /// Show one election
     ///
     /// Nothing is written; a running node may be using the data folder.
-    Show(OneArgs),
+    Show(ElectionArgs),
 }
 
 /// Create an election as a draft
@@ -103,7 +103,7 @@ struct CreateArgs {
     blank: bool,
 
     /// Make the result binding: the poll then opens only with a pepper, codes of at least 8
-    /// characters, your own --base, results after the close, and TLS
+    /// characters, your own --log-base, results after the close, and TLS
     #[arg(long)]
     binding: bool,
 
@@ -126,7 +126,7 @@ struct CreateArgs {
     closes: Option<String>,
 
     #[command(flatten)]
-    office: OfficeArgs,
+    target: AdminTargetArgs,
 }
 
 /// Open the poll, and write a zero report to the log
@@ -150,7 +150,7 @@ struct OpenArgs {
     yes: YesArgs,
 
     #[command(flatten)]
-    office: OfficeArgs,
+    target: AdminTargetArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -166,16 +166,16 @@ struct CloseArgs {
     yes: YesArgs,
 
     #[command(flatten)]
-    office: OfficeArgs,
+    target: AdminTargetArgs,
 }
 
 #[derive(Debug, clap::Args)]
-struct OneArgs {
+struct ElectionArgs {
     /// Election
     law_id: ElectionId,
 
     #[command(flatten)]
-    office: OfficeArgs,
+    target: AdminTargetArgs,
 }
 
 /// Change a draft: titles, descriptions, choices, times, results
@@ -227,7 +227,7 @@ struct AmendArgs {
     closes: Option<String>,
 
     #[command(flatten)]
-    office: OfficeArgs,
+    target: AdminTargetArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -243,7 +243,7 @@ struct AnnulArgs {
     yes: YesArgs,
 
     #[command(flatten)]
-    office: OfficeArgs,
+    target: AdminTargetArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -255,19 +255,19 @@ struct StepArgs {
     yes: YesArgs,
 
     #[command(flatten)]
-    office: OfficeArgs,
+    target: AdminTargetArgs,
 }
 
 #[derive(Debug, clap::Args)]
 struct ListArgs {
     #[command(flatten)]
-    office: OfficeArgs,
+    target: AdminTargetArgs,
 }
 
 /// One election, as printed.
 #[derive(Serialize)]
 #[serde(transparent)]
-struct One(ElectionView);
+struct ElectionOutput(ElectionView);
 
 /// The list, as printed.
 #[derive(Serialize)]
@@ -296,14 +296,15 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         Action::Annul(args) => annul(args, context),
         Action::Purge(args) => purge(&args, context),
         Action::Show(args) => {
-            office::run(async { Records::open(&args.office)?.election(&args.law_id).await })
+            admin_target::run(async { Records::open(&args.target)?.election(&args.law_id).await })
         }
         Action::List(args) => {
-            let elections = office::run(async { Records::open(&args.office)?.elections().await })?;
+            let elections =
+                admin_target::run(async { Records::open(&args.target)?.elections().await })?;
             return context.output.result(&List(elections));
         }
     };
-    context.output.result(&One(shown?))
+    context.output.result(&ElectionOutput(shown?))
 }
 
 /// Configuration of a node that works in the data folder and serves no voters. Only whether there
@@ -317,12 +318,13 @@ fn offline_config(behind_tls_proxy: bool) -> Config {
 }
 
 fn create(args: CreateArgs, context: &Context) -> Result<(), CommandError> {
-    let office = args.office.clone();
+    let target = args.target.clone();
     let (opens, closes) = (args.opens.clone(), args.closes.clone());
     // How voters will reach the node is known only when the poll opens.
     let config = offline_config(true);
-    let created =
-        office::within(&office, config, async |office| office.create(args.request()).await)?;
+    let created = admin_target::with_target(&target, config, async |target| {
+        target.create(args.request()).await
+    })?;
     print_created(created, opens, closes, context)
 }
 
@@ -339,7 +341,7 @@ fn print_created(
 }
 
 fn amend(args: AmendArgs, context: &Context) -> Result<(), CommandError> {
-    let AmendArgs { law_id, office, opens, closes, choices, .. } = args;
+    let AmendArgs { law_id, target, opens, closes, choices, .. } = args;
     let request = AmendElection {
         title_fr: args.title_fr,
         title_en: args.title_en,
@@ -351,14 +353,14 @@ fn amend(args: AmendArgs, context: &Context) -> Result<(), CommandError> {
         opens: opens.clone(),
         closes: closes.clone(),
     };
-    let created = office::within(&office, offline_config(true), async |office| {
-        office.amend(&law_id, request).await
+    let created = admin_target::with_target(&target, offline_config(true), async |target| {
+        target.amend(&law_id, request).await
     })?;
     print_created(created, opens, closes, context)
 }
 
 fn open(args: OpenArgs, context: &Context) -> Result<ElectionView, CommandError> {
-    confirm("opening a poll", &args.law_id, args.yes, &args.office, context, |view| {
+    confirm("opening a poll", &args.law_id, args.yes, &args.target, context, |view| {
         let end = match &view.closes {
             Some(closes) => format!("until {closes}"),
             None => "until it is closed".to_owned(),
@@ -371,14 +373,14 @@ fn open(args: OpenArgs, context: &Context) -> Result<ElectionView, CommandError>
     })?;
     let config = offline_config(args.behind_tls_proxy);
     let request = OpenElection { waivers: args.waivers };
-    office::within(&args.office, config, async |office| {
-        office.open_poll(&args.law_id, request).await
+    admin_target::with_target(&args.target, config, async |target| {
+        target.open_poll(&args.law_id, request).await
     })
 }
 
 fn close(args: CloseArgs, context: &Context) -> Result<ElectionView, CommandError> {
     let reason = args.early.as_deref();
-    confirm("closing a poll", &args.law_id, args.yes, &args.office, context, |view| {
+    confirm("closing a poll", &args.law_id, args.yes, &args.target, context, |view| {
         let mut statement = format!(
             "The poll closes: no more votes are taken, the {} votes received so far and those in \
              flight are decided, and the totals are opened. A closed poll does not open again.",
@@ -396,8 +398,8 @@ fn close(args: CloseArgs, context: &Context) -> Result<ElectionView, CommandErro
         Ok(statement)
     })?;
     let request = CloseElection { reason: args.early };
-    office::within(&args.office, Config::default(), async |office| {
-        office.close_poll(&args.law_id, request).await
+    admin_target::with_target(&args.target, Config::default(), async |target| {
+        target.close_poll(&args.law_id, request).await
     })
 }
 
@@ -422,19 +424,19 @@ fn in_words(seconds: u64) -> String {
 }
 
 fn certify(args: &StepArgs, context: &Context) -> Result<ElectionView, CommandError> {
-    confirm("certifying a result", &args.law_id, args.yes, &args.office, context, |view| {
+    confirm("certifying a result", &args.law_id, args.yes, &args.target, context, |view| {
         Ok(format!(
             "The result is declared official, with {} accepted votes: its digest goes into the public log. It cannot be withdrawn. Has the recount confirmed the totals?",
             view.accepted
         ))
     })?;
-    office::within(&args.office, Config::default(), async |office| {
-        office.certify(&args.law_id).await
+    admin_target::with_target(&args.target, Config::default(), async |target| {
+        target.certify(&args.law_id).await
     })
 }
 
 fn annul(args: AnnulArgs, context: &Context) -> Result<ElectionView, CommandError> {
-    confirm("annulling an election", &args.law_id, args.yes, &args.office, context, |view| {
+    confirm("annulling an election", &args.law_id, args.yes, &args.target, context, |view| {
         Ok(format!(
             "The election is declared void, with {} accepted votes. This cannot be undone. The \
              public log keeps the reason: {}",
@@ -443,17 +445,17 @@ fn annul(args: AnnulArgs, context: &Context) -> Result<ElectionView, CommandErro
         ))
     })?;
     let request = AnnulElection { reason: args.reason };
-    office::within(&args.office, Config::default(), async |office| {
-        office.annul(&args.law_id, request).await
+    admin_target::with_target(&args.target, Config::default(), async |target| {
+        target.annul(&args.law_id, request).await
     })
 }
 
 fn purge(args: &StepArgs, context: &Context) -> Result<ElectionView, CommandError> {
-    confirm("a purge", &args.law_id, args.yes, &args.office, context, |_| {
+    confirm("a purge", &args.law_id, args.yes, &args.target, context, |_| {
         Ok("The stored votes and the ballot key are destroyed, and no recount is possible after that. The public log and its totals stay.".to_owned())
     })?;
-    let purged = office::within(&args.office, Config::default(), async |office| {
-        office.purge(&args.law_id).await
+    let purged = admin_target::with_target(&args.target, Config::default(), async |target| {
+        target.purge(&args.law_id).await
     })?;
     context
         .output
@@ -466,14 +468,14 @@ fn confirm(
     step: &str,
     law_id: &ElectionId,
     yes: YesArgs,
-    office: &OfficeArgs,
+    target: &AdminTargetArgs,
     context: &Context,
     statement: impl FnOnce(&ElectionView) -> Result<String, CommandError>,
 ) -> Result<(), CommandError> {
     if !yes.must_ask(step)? {
         return Ok(());
     }
-    let view = office::run(async { Records::open(office)?.election(law_id).await })?;
+    let view = admin_target::run(async { Records::open(target)?.election(law_id).await })?;
     let nature = if view.binding { "binding" } else { "not binding" };
     let (fr, en) = (plain(&view.title.fr), plain(&view.title.en));
     let heading = format!("{law_id}: {fr} / {en} ({}, {nature})", plain(&view.state));
@@ -519,7 +521,7 @@ fn parse_policy(text: &str) -> Result<ResultsPolicy, String> {
         .ok_or_else(|| "the policies are live, after_vote and after_close".to_owned())
 }
 
-impl fmt::Display for One {
+impl fmt::Display for ElectionOutput {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_election(formatter, &self.0, None, None)
     }

@@ -11,11 +11,11 @@ use votekit_core::election::State;
 use votekit_core::export;
 use votekit_core::results::Results;
 
+use crate::admin_target;
 use crate::atomic_output::StagedFolder;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::{LogArgs, LogSource, fingerprint};
-use crate::office;
 use crate::progress;
 
 /// Export the results or the publication bundle
@@ -116,7 +116,7 @@ fn run_results(args: &ResultsArgs, context: &Context) -> Result<(), CommandError
 
 /// Reads the results that the public log has opened.
 pub(crate) fn read_results(log: &LogArgs) -> Result<Results, CommandError> {
-    office::run(async {
+    admin_target::run(async {
         let source = LogSource::open(log).await?;
         let mut writer = Writer::new();
         let head = source.read(&mut writer, |_| Ok(())).await?;
@@ -130,7 +130,7 @@ pub(crate) fn read_results(log: &LogArgs) -> Result<Results, CommandError> {
 }
 
 fn run_bundle(args: &BundleArgs, context: &Context) -> Result<(), CommandError> {
-    let report = office::run(write_bundle(&args.folder, &args.log))?;
+    let report = admin_target::run(write_bundle(&args.folder, &args.log))?;
     context.output.result(&report)
 }
 

@@ -369,7 +369,7 @@ impl fmt::Display for Summary {
              {out}{pepper}',\n      \
              sign it with 'votekit manifest sign {out} --key KEY', then hand it to the operators, \
              who load it\n      \
-             with 'votekit load {out} --data DATA --base YOUR.NAME{pepper}'"
+             with 'votekit load {out} --data DATA --log-base YOUR.NAME{pepper}'"
         )
     }
 }

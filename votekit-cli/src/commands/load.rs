@@ -13,9 +13,9 @@ use serde::Serialize;
 use votekit_node::config::Config;
 use votekit_node::{LoadOutcome, LoadReport, LoadedLaw, SupplementReport};
 
+use crate::admin_target::{self, AdminTarget, AdminTargetArgs};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::office::{self, Office, OfficeArgs};
 use crate::output::plain;
 
 /// Load a hashed roll or a supplement into a node, or into a registry on Redis
@@ -51,15 +51,15 @@ pub(crate) struct Args {
 
     /// Name that the logs of a new data folder begin with, such as elections.example.ca
     #[arg(long, value_name = "NAME", conflicts_with = "node")]
-    base: Option<String>,
+    log_base: Option<String>,
 
     /// Registry that nodes share: address of a Redis server, or of one node of a cluster
     #[cfg(feature = "services")]
-    #[arg(long, value_name = "URL", conflicts_with_all = ["node", "base", "replace"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["node", "log_base", "replace"])]
     registry: Option<String>,
 
     #[command(flatten)]
-    office: OfficeArgs,
+    target: AdminTargetArgs,
 }
 
 #[derive(Serialize)]
@@ -71,16 +71,16 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     if let Some(url) = &args.registry {
         return shared_registry::run(&args, url, context);
     }
-    let made = args.office.data_of_stopped().map(Made::before);
-    let loaded = office::run(async {
-        let office = match args.office.data_of_stopped() {
-            Some(data) => {
-                Office::Here(office::start(data, args.base.as_deref(), Config::default()).await?)
-            }
-            None => Office::open(&args.office, Config::default()).await?,
+    let made = args.target.data_of_stopped().map(Made::before);
+    let loaded = admin_target::run(async {
+        let target = match args.target.data_of_stopped() {
+            Some(data) => AdminTarget::Local(
+                admin_target::start(data, args.log_base.as_deref(), Config::default()).await?,
+            ),
+            None => AdminTarget::open(&args.target, Config::default()).await?,
         };
-        let loaded = office.load(&args.folder, args.pepper_file.as_deref(), args.replace).await;
-        office.leave().await;
+        let loaded = target.load(&args.folder, args.pepper_file.as_deref(), args.replace).await;
+        target.close().await;
         loaded
     });
     if let (Err(_), Some(made)) = (&loaded, made) {

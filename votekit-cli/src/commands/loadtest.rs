@@ -21,11 +21,11 @@ use votekit_loadtests::{LoadError, Share};
 use votekit_node::ElectionView;
 
 use self::threshold::{Measured, Threshold};
+use crate::admin_target;
 use crate::atomic_output::{Secrecy, StagedFile};
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::office;
 use crate::progress;
 use crate::table_error::{self, BadRows};
 
@@ -264,7 +264,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     }
     let roll = RollSource::open(&args.roll, &args.mix.laws).map_err(failed)?;
     let mix = Arc::new(BallotMix::new(roll, args.mix.options()).map_err(failed)?);
-    let before = CredentialStatus::of(&args.nodes[0], &mix);
+    let before = VoteCounts::fetch(&args.nodes[0], &mix);
     before.warn(context);
     let (laws, first) = (Arc::clone(&mix), args.nodes[0].clone());
     let ran = match (args.open_loop.rate, args.open_loop.duration) {
@@ -273,7 +273,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         }
         _ => run_users(&args, &nodes, mix, context),
     }?;
-    before.warn_of_used_roll(&CredentialStatus::of(&first, &laws), ran.duplicates, context);
+    before.warn_of_used_roll(&VoteCounts::fetch(&first, &laws), ran.duplicates, context);
     ran.outcome
 }
 
@@ -314,18 +314,18 @@ impl Ran {
 /// Vote counts of the elections of a roll, as reported by the node. Zero if it does not report
 /// them: a load test runs without.
 #[derive(Default)]
-struct CredentialStatus {
+struct VoteCounts {
     accepted: u64,
     duplicate: u64,
 }
 
-impl CredentialStatus {
-    fn of(node: &str, mix: &BallotMix) -> Self {
+impl VoteCounts {
+    fn fetch(node: &str, mix: &BallotMix) -> Self {
         let ask = async {
             let client = Client::new(node)?;
             client.call::<(), Vec<ElectionView>>(Method::GET, "/api/v1/elections", None).await
         };
-        let Ok(elections) = office::run(ask) else { return Self::default() };
+        let Ok(elections) = admin_target::run(ask) else { return Self::default() };
         let laws = mix.laws();
         let of_roll = elections
             .iter()

@@ -9,9 +9,9 @@ use votekit_node::NodeView;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
 
+use crate::admin_target::{self, AdminTargetArgs};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::office::{self, OfficeArgs};
 use crate::output::plain;
 use crate::records::Records;
 
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 enum Action {
     /// List the nodes of an election: epochs, batches in the log, and whether they may be answering
     /// voters
-    List(OneArgs),
+    List(ElectionArgs),
     /// Show the public keys of the nodes that have a name in a data folder
     Keys(KeysArgs),
     /// Admit a node, so that its batches are taken
@@ -45,12 +45,12 @@ enum Action {
 }
 
 #[derive(Debug, clap::Args)]
-struct OneArgs {
+struct ElectionArgs {
     /// Election
     law_id: ElectionId,
 
     #[command(flatten)]
-    office: OfficeArgs,
+    target: AdminTargetArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -70,7 +70,7 @@ struct NodeArgs {
     node: String,
 
     #[command(flatten)]
-    office: OfficeArgs,
+    target: AdminTargetArgs,
 }
 
 /// The list, as printed.
@@ -95,12 +95,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     match args.action {
         Action::Keys(args) => context.output.result(&Keys(keys(&args.data)?)),
         Action::List(args) => {
-            let nodes =
-                office::run(async { Records::open(&args.office)?.nodes(&args.law_id).await })?;
+            let nodes = admin_target::run(async {
+                Records::open(&args.target)?.nodes(&args.law_id).await
+            })?;
             context.output.result(&List(nodes))
         }
         Action::Admit(args) => {
-            let key = match args.office.data().map(keys).transpose()?.unwrap_or_default() {
+            let key = match args.target.data().map(keys).transpose()?.unwrap_or_default() {
                 named if named.iter().any(|key| key.name == args.node) => named
                     .into_iter()
                     .find(|key| key.name == args.node)
@@ -115,17 +116,18 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
                 ))
                 .hint("`votekit node keys --data DIR` lists both; with --node give --data too")
             })?;
-            office::within(&args.office, Config::default(), async |office| {
-                office.admit_node(&args.law_id, key).await
+            admin_target::with_target(&args.target, Config::default(), async |target| {
+                target.admit_node(&args.law_id, key).await
             })?;
             list(&args, context)
         }
         Action::Retire(args) => {
-            let nodes =
-                office::run(async { Records::open(&args.office)?.nodes(&args.law_id).await })?;
+            let nodes = admin_target::run(async {
+                Records::open(&args.target)?.nodes(&args.law_id).await
+            })?;
             let node = find(&nodes, &args.node)?;
-            office::within(&args.office, Config::default(), async |office| {
-                office.retire_node(&args.law_id, node).await
+            admin_target::with_target(&args.target, Config::default(), async |target| {
+                target.retire_node(&args.law_id, node).await
             })?;
             list(&args, context)
         }
@@ -133,7 +135,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 }
 
 fn list(args: &NodeArgs, context: &Context) -> Result<(), CommandError> {
-    let nodes = office::run(async { Records::open(&args.office)?.nodes(&args.law_id).await })?;
+    let nodes =
+        admin_target::run(async { Records::open(&args.target)?.nodes(&args.law_id).await })?;
     context.output.result(&List(nodes))
 }
 

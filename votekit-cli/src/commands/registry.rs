@@ -38,7 +38,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 
 /// Registry, ledger and elections, for both verbs
 #[derive(Debug, clap::Args)]
-struct Where {
+struct TargetArgs {
     /// Registry: address of a Redis server, or of one node of a cluster
     #[arg(long, value_name = "URL", env = "VOTEKIT_REGISTRY", hide_env_values = true)]
     registry: String,
@@ -56,13 +56,13 @@ struct Where {
     elections: Vec<ElectionId>,
 }
 
-impl Where {
+impl TargetArgs {
     /// Opens the ledger.
     fn archive(&self, data: &Path) -> Result<Archive, CommandError> {
         self.ledger.open(data)
     }
 
-    fn is_meant(&self, law_id: &ElectionId) -> bool {
+    fn matches(&self, law_id: &ElectionId) -> bool {
         self.elections.is_empty() || self.elections.contains(law_id)
     }
 

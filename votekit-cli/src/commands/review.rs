@@ -1,9 +1,9 @@
 //! `votekit review`: shows reviewers the requests that did not count, and keeps their remarks.
 
+mod annotate;
 mod case;
 mod export;
 mod list;
-mod mark;
 mod receipt;
 mod show;
 
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 enum Action {
     List(list::Args),
     Show(show::Args),
-    Mark(mark::Args),
+    Annotate(annotate::Args),
     Export(export::Args),
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     match args.action {
         Action::List(args) => list::run(&args, context),
         Action::Show(args) => show::run(&args, context),
-        Action::Mark(args) => mark::run(&args, context),
+        Action::Annotate(args) => annotate::run(&args, context),
         Action::Export(args) => export::run(&args, context),
     }
 }

@@ -15,9 +15,9 @@ use votekit_node::config::{Config, Role};
 use votekit_node::memory;
 use votekit_node::node_name::NodeName;
 
+use crate::admin_target;
 use crate::context::Context;
 use crate::error::{CommandError, ErrorKind};
-use crate::office;
 use crate::services_args::ServicesArgs;
 use crate::signals::{self, Signals};
 
@@ -55,11 +55,11 @@ pub(crate) struct Args {
 
     /// Create the data folder if it does not exist
     #[arg(long)]
-    new: bool,
+    init: bool,
 
     /// Name that the logs of a new data folder begin with, such as elections.example.ca
     #[arg(long, value_name = "NAME")]
-    base: Option<String>,
+    log_base: Option<String>,
 
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = "VOTEKIT_CONFIG")]
@@ -109,7 +109,7 @@ pub(crate) struct Args {
 
     /// Read every log from its first leaf at the start, without using snapshots
     #[arg(long)]
-    replay: bool,
+    no_snapshot: bool,
 
     /// Check what a start needs (configuration, data folder, addresses, TLS files, services) and
     /// exit; each fault is one line, with a hint
@@ -155,7 +155,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     // Before the first key is read.
     memory::protect();
     let signals = Signals::catch(STOP_TIME)?;
-    let runtime = office::runtime()?;
+    let runtime = admin_target::runtime()?;
     let served = runtime.block_on(serve(&args, config, context, &signals));
     runtime.shutdown_timeout(THREADS_TIME);
     listener::flush_log(FLUSH_TIME);
@@ -169,9 +169,9 @@ async fn serve(
     signals: &Signals,
 ) -> Result<(), CommandError> {
     check_folder(args)?;
-    office::base_name(args.base.as_deref())?;
+    admin_target::base_name(args.log_base.as_deref())?;
     // Reserved first: faults of addresses and files must not appear after an hour of reading logs.
-    let reserved = Reserved::of(&config).map_err(serve_error)?;
+    let reserved = Reserved::bind(&config).map_err(serve_error)?;
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(
         event = "node_start_begun",
@@ -180,7 +180,7 @@ async fn serve(
         "node start begun, reading the logs"
     );
     let node = tokio::select! {
-        node = office::start(&args.data, args.base.as_deref(), config) => node?,
+        node = admin_target::start(&args.data, args.log_base.as_deref(), config) => node?,
         stop = signals.stopped() => {
             tracing::info!(
                 event = "start_interrupted",
@@ -253,11 +253,11 @@ fn announce(bound: &Server, args: &Args, context: &Context, elections: usize) {
 }
 
 fn check_folder(args: &Args) -> Result<(), CommandError> {
-    if args.data.join("votekit.toml").exists() || args.new {
+    if args.data.join("votekit.toml").exists() || args.init {
         return Ok(());
     }
     Err(CommandError::bad_input(format!("{} is not a data folder", args.data.display()))
-        .hint("check the path; create one with `votekit load` or --new"))
+        .hint("check the path; create one with `votekit load` or --init"))
 }
 
 const SETTINGS: &str = "docs/operations.md lists every setting";
@@ -286,7 +286,7 @@ fn config(args: &Args) -> Result<Config, CommandError> {
         config.roles.clone_from(&args.roles);
     }
     args.services.apply(&mut config);
-    config.replay |= args.replay;
+    config.replay |= args.no_snapshot;
     config.rate_limit_per_second = args.rate_limit.unwrap_or(config.rate_limit_per_second);
     if let Some(level) = &args.log_level {
         listener::check_log_level(level)

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use super::Desk;
+use super::TestDir;
 use super::http::Http;
 use super::poll::{Elector, LAW};
 
@@ -97,9 +97,9 @@ fn cast_some(
 /// Asserts that the log of a closed election has each of these requests accepted exactly once, and
 /// is consistent.
 #[track_caller]
-pub(crate) fn holds_once(desk: &Desk, known: &BTreeMap<usize, Known>) {
-    let report = desk.run(&["export", "bundle", "bundle", "--data", "node", "--json"]).json();
-    let leaves = String::from_utf8(desk.read("bundle/leaves.jsonl")).expect("UTF-8");
+pub(crate) fn holds_once(dir: &TestDir, known: &BTreeMap<usize, Known>) {
+    let report = dir.run(&["export", "bundle", "bundle", "--data", "node", "--json"]).json();
+    let leaves = String::from_utf8(dir.read("bundle/leaves.jsonl")).expect("UTF-8");
     let mut entries: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for leaf in leaves.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")) {
         if leaf["leaf"] == "entry" {
@@ -120,17 +120,17 @@ pub(crate) fn holds_once(desk: &Desk, known: &BTreeMap<usize, Known>) {
         entries.values().all(|decisions| *decisions == ["accepted"]),
         "an entry that nobody should have"
     );
-    let show = desk.run(&["election", "show", LAW, "--data", "node", "--json"]).json();
+    let show = dir.run(&["election", "show", LAW, "--data", "node", "--json"]).json();
     assert_eq!(
         (&show["state"], &show["accepted"], &show["duplicate"]),
         (&"closed".into(), &entries.len().into(), &0.into())
     );
     assert!(
-        desk.run(&["recount", "--data", "node"])
+        dir.run(&["recount", "--data", "node"])
             .succeeds()
             .contains("the published totals are confirmed")
     );
     let fingerprint = report["policy_fingerprint"].as_str().expect("a fingerprint");
-    desk.run(&["verify", "bundle", "bundle", "--fingerprint", fingerprint, "--shards", "hashes"])
+    dir.run(&["verify", "bundle", "bundle", "--fingerprint", fingerprint, "--shards", "hashes"])
         .succeeds();
 }

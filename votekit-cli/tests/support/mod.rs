@@ -30,7 +30,7 @@ pub(crate) fn private(file: &Path) {
 }
 
 /// A folder that is removed after the test.
-pub(crate) struct Desk(TempDir);
+pub(crate) struct TestDir(TempDir);
 
 /// Variables with the services of the person who runs the tests: removed, since a test names its
 /// own.
@@ -67,7 +67,7 @@ impl Outcome {
     }
 }
 
-impl Desk {
+impl TestDir {
     pub(crate) fn new() -> Self {
         Self(TempDir::new().expect("a temporary folder"))
     }

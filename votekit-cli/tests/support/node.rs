@@ -10,7 +10,7 @@ use faultdisk::FaultDisk;
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
-use super::{Desk, SERVICES};
+use super::{SERVICES, TestDir};
 
 /// `votekit serve` on ports chosen by the system. The node is killed however the test ends.
 pub(crate) struct Node {
@@ -22,54 +22,54 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Serves the folder `node` of the desk, without a rate limit.
+    /// Serves the folder `node` of the test folder, without a rate limit.
     #[track_caller]
-    pub(crate) fn serve(desk: &Desk) -> Self {
-        Self::serve_with(desk, &["--rate-limit", "0"])
+    pub(crate) fn serve(dir: &TestDir) -> Self {
+        Self::serve_with(dir, &["--rate-limit", "0"])
     }
 
     /// Serves with further options. Log lines are appended to `node.log`.
     #[track_caller]
-    pub(crate) fn serve_with(desk: &Desk, more: &[&str]) -> Self {
-        Self::start(desk, more, |_| {}).unwrap_or_else(|log| panic!("it did not start: {log}"))
+    pub(crate) fn serve_with(dir: &TestDir, more: &[&str]) -> Self {
+        Self::start(dir, more, |_| {}).unwrap_or_else(|log| panic!("it did not start: {log}"))
     }
 
     /// Serves with a process that the test prepares: where its log lines go, or its disk.
     #[track_caller]
     pub(crate) fn serve_prepared(
-        desk: &Desk,
+        dir: &TestDir,
         more: &[&str],
         prepare: impl FnOnce(&mut Command),
     ) -> Self {
-        Self::start(desk, more, prepare).unwrap_or_else(|log| panic!("it did not start: {log}"))
+        Self::start(dir, more, prepare).unwrap_or_else(|log| panic!("it did not start: {log}"))
     }
 
-    /// Serves the folder `node` of the desk from a disk that can fail.
+    /// Serves the folder `node` of the test folder from a disk that can fail.
     #[track_caller]
-    pub(crate) fn serve_from(desk: &Desk, disk: &FaultDisk) -> Self {
-        Self::start(desk, &["--rate-limit", "0"], |command| disk.apply(command))
+    pub(crate) fn serve_from(dir: &TestDir, disk: &FaultDisk) -> Self {
+        Self::start(dir, &["--rate-limit", "0"], |command| disk.apply(command))
             .unwrap_or_else(|log| panic!("it did not start: {log}"))
     }
 
-    /// Serves the folder `node` of the desk, which may be damaged. The error has the log of a node
+    /// Serves the folder `node` of the test folder, which may be damaged. The error has the log of a node
     /// that refused.
-    pub(crate) fn try_serve(desk: &Desk, disk: Option<&FaultDisk>) -> Result<Self, String> {
-        Self::start(desk, &["--rate-limit", "0"], |command| {
+    pub(crate) fn try_serve(dir: &TestDir, disk: Option<&FaultDisk>) -> Result<Self, String> {
+        Self::start(dir, &["--rate-limit", "0"], |command| {
             disk.into_iter().for_each(|disk| disk.apply(command))
         })
     }
 
     fn start(
-        desk: &Desk,
+        dir: &TestDir,
         more: &[&str],
         prepare: impl FnOnce(&mut Command),
     ) -> Result<Self, String> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_votekit"));
-        command.args(["serve", "--new", "--data", "node", "--json"]).env("VOTEKIT_LOG", "debug");
+        command.args(["serve", "--init", "--data", "node", "--json"]).env("VOTEKIT_LOG", "debug");
         for listener in ["--listen", "--admin-listen", "--metrics-listen"] {
             command.args([listener, "127.0.0.1:0"]);
         }
-        let log = desk.path("node.log");
+        let log = dir.path("node.log");
         let log_file =
             OpenOptions::new().create(true).append(true).open(&log).expect("a writable folder");
         for variable in SERVICES {
@@ -77,7 +77,7 @@ impl Node {
         }
         command
             .args(more)
-            .current_dir(desk.path(""))
+            .current_dir(dir.path(""))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log_file);

@@ -1,7 +1,7 @@
 //! A poll to vote in: a sample roll, hashed under a pepper, loaded into the folder `node` of a
-//! desk.
+//! test folder.
 
-use super::Desk;
+use super::TestDir;
 
 /// The law put to the vote.
 pub(crate) const LAW: &str = "L2025-001";
@@ -13,11 +13,11 @@ pub(crate) struct Elector {
     pub(crate) code: String,
 }
 
-/// A desk with `roll.csv`, `referendum.pepper` and `hashes`, and nothing loaded.
-pub(crate) fn hashed(electors: u32) -> (Desk, Vec<Elector>) {
-    let desk = Desk::new();
+/// A test folder with `roll.csv`, `referendum.pepper` and `hashes`, and nothing loaded.
+pub(crate) fn hashed(electors: u32) -> (TestDir, Vec<Elector>) {
+    let dir = TestDir::new();
     let electors = electors.to_string();
-    desk.run(&[
+    dir.run(&[
         "roll",
         "sample",
         "--electors",
@@ -30,33 +30,33 @@ pub(crate) fn hashed(electors: u32) -> (Desk, Vec<Elector>) {
         "roll.csv",
     ])
     .succeeds();
-    desk.run(&["pepper", "generate", "-o", "referendum.pepper"]).succeeds();
-    desk.run(&["hashgen", "roll.csv", "--out", "hashes", "--pepper-file", "referendum.pepper"])
+    dir.run(&["pepper", "generate", "-o", "referendum.pepper"]).succeeds();
+    dir.run(&["hashgen", "roll.csv", "--out", "hashes", "--pepper-file", "referendum.pepper"])
         .succeeds();
-    let electors = electors_of(&desk);
-    (desk, electors)
+    let electors = electors_of(&dir);
+    (dir, electors)
 }
 
 /// The same, with the roll loaded.
-pub(crate) fn loaded(electors: u32) -> (Desk, Vec<Elector>) {
-    let (desk, electors) = hashed(electors);
-    desk.run(&[
+pub(crate) fn loaded(electors: u32) -> (TestDir, Vec<Elector>) {
+    let (dir, electors) = hashed(electors);
+    dir.run(&[
         "load",
         "hashes",
         "--data",
         "node",
-        "--base",
+        "--log-base",
         "elections.example",
         "--pepper-file",
         "referendum.pepper",
     ])
     .succeeds();
-    (desk, electors)
+    (dir, electors)
 }
 
 /// The same, with a draft election, created with further options.
-pub(crate) fn drafted(electors: u32, more: &[&str]) -> (Desk, Vec<Elector>) {
-    let (desk, electors) = loaded(electors);
+pub(crate) fn drafted(electors: u32, more: &[&str]) -> (TestDir, Vec<Elector>) {
+    let (dir, electors) = loaded(electors);
     let create = [
         "election",
         "create",
@@ -68,15 +68,15 @@ pub(crate) fn drafted(electors: u32, more: &[&str]) -> (Desk, Vec<Elector>) {
         "--data",
         "node",
     ];
-    desk.run(&[&create, more].concat()).succeeds();
-    (desk, electors)
+    dir.run(&[&create, more].concat()).succeeds();
+    (dir, electors)
 }
 
 /// The same, with the poll open. Results are live and move with each vote; a blank vote is allowed.
-pub(crate) fn opened(electors: u32) -> (Desk, Vec<Elector>) {
-    let (desk, electors) = drafted(electors, &["--blank", "--publish-every", "1"]);
-    desk.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
-    (desk, electors)
+pub(crate) fn opened(electors: u32) -> (TestDir, Vec<Elector>) {
+    let (dir, electors) = drafted(electors, &["--blank", "--publish-every", "1"]);
+    dir.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
+    (dir, electors)
 }
 
 /// A file for `votekit cast --from` with these votes.
@@ -88,8 +88,8 @@ pub(crate) fn votes<'a>(rows: impl IntoIterator<Item = (&'a Elector, &'a str)>) 
 }
 
 /// Makes a supplement, in the folder `supplement`, that revokes one elector's credential.
-pub(crate) fn revoke(desk: &Desk, elector: &Elector) {
-    desk.write("lost.csv", format!("nas,code,law_id\n{},{},{LAW}\n", elector.nas, elector.code));
+pub(crate) fn revoke(dir: &TestDir, elector: &Elector) {
+    dir.write("lost.csv", format!("nas,code,law_id\n{},{},{LAW}\n", elector.nas, elector.code));
     let supplement = [
         "hashgen",
         "--supplement-of",
@@ -101,11 +101,11 @@ pub(crate) fn revoke(desk: &Desk, elector: &Elector) {
         "--out",
         "supplement",
     ];
-    desk.run(&[&supplement[..], &["--pepper-file", "referendum.pepper"]].concat()).succeeds();
+    dir.run(&[&supplement[..], &["--pepper-file", "referendum.pepper"]].concat()).succeeds();
 }
 
-fn electors_of(desk: &Desk) -> Vec<Elector> {
-    let roll = String::from_utf8(desk.read("roll.csv")).expect("UTF-8");
+fn electors_of(dir: &TestDir) -> Vec<Elector> {
+    let roll = String::from_utf8(dir.read("roll.csv")).expect("UTF-8");
     let rows = roll.lines().skip(1).map(|line| {
         let mut fields = line.split(',').map(str::to_owned);
         Elector { nas: fields.next().expect("a NAS"), code: fields.next().expect("a code") }

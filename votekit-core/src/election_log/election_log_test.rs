@@ -183,7 +183,7 @@ pub(super) fn votes() -> impl Strategy<Value = Vec<Vec<(u8, u8, u16)>>> {
     prop::collection::vec(prop::collection::vec(vote, 0..12), 0..8)
 }
 
-fn policy() -> impl Strategy<Value = ResultsPolicy> {
+pub(super) fn policy() -> impl Strategy<Value = ResultsPolicy> {
     use ResultsPolicy::{AfterClose, AfterVote, Live};
     prop::sample::select(vec![Live, AfterVote, AfterClose])
 }
@@ -227,54 +227,6 @@ proptest! {
             prop_assert_eq!(purged.evidence_missing(), !votes.is_empty() || closing);
             prop_assert_eq!(purged.results(), log.results());
         }
-    }
-
-    /// A followed log answers every question about the election as the log that decides does, and
-    /// reports each outcome.
-    #[test]
-    fn a_followed_log_equals_the_deciding_one(
-        votes in votes(),
-        every in 1_u64..6,
-        policy in policy(),
-        closing: bool,
-    ) {
-        let (mut log, mut stored) = opened(policy, every);
-        for (sequence, votes) in (1..).zip(&votes) {
-            seal(&mut log, &mut stored, &[batch(sequence, false, votes)]);
-        }
-        if closing {
-            seal(&mut log, &mut stored, &[batch(votes.len() as u64 + 1, true, &[])]);
-            close(&mut log, &mut stored);
-        }
-        let mut outcomes = 0;
-        let mut blocks = stored.blocks.iter();
-        let first = &blocks.next().expect("a draft").leaves;
-        let mut followed = ElectionLog::follow_first(first).expect("a draft");
-        for block in blocks {
-            let effect = followed.follow(&block.leaves, &mut |_| outcomes += 1).expect("whole");
-            followed.apply(effect);
-        }
-        prop_assert_eq!(outcomes, votes.iter().map(Vec::len).sum::<usize>());
-        prop_assert_eq!(followed.root(), log.root());
-        let (followed_results, results) = (followed.results(), log.results());
-        prop_assert_eq!(
-            (followed_results.state, followed_results.registered, followed_results.report),
-            (results.state, results.registered, results.report)
-        );
-        // Sums that the log does not open are known to holders of the ballot key alone.
-        prop_assert_eq!(followed.knows_counts(), policy == ResultsPolicy::Live || closing);
-        if followed.knows_counts() {
-            prop_assert_eq!(followed_results.counts, results.counts);
-        }
-        prop_assert_eq!(followed.manifests(), log.manifests());
-        for decided in log.decisions().requests().decided() {
-            let request = decided.request();
-            let (theirs, own) =
-                (followed.decisions().requests(), log.decisions().requests());
-            prop_assert_eq!(theirs.get(request), own.get(request));
-        }
-        let refused = followed.propose(&BlockContent::Close, &maker(300));
-        prop_assert_eq!(refused.err(), Some(ElectionLogError::Followed));
     }
 }
 

@@ -10,7 +10,7 @@ use super::invisible::{self, InvisibleCharacter};
 use super::plain_row::{PlainRow, plain_row};
 use super::record::Rows;
 use super::row::{RawRow, is_clean};
-use super::run::{Columns, Elector, Run};
+use super::sorted_chunk::{Columns, Elector, SortedChunk};
 use super::table::Field;
 use crate::credential::{AccessCode, CredentialError, CredentialHasher, KeyBatch, Nas};
 use crate::id::ElectionId;
@@ -56,7 +56,7 @@ pub struct HashedChunk {
 /// The result of the rows of one chunk.
 #[derive(Default)]
 pub(super) struct ChunkTally {
-    pub(super) laws: Vec<(ElectionId, Run, CodeLengths)>,
+    pub(super) laws: Vec<(ElectionId, SortedChunk, CodeLengths)>,
     pub(super) faults: Vec<RowFault>,
     /// Number of good rows of the requested laws.
     pub(super) hashed: u64,
@@ -107,7 +107,7 @@ impl RollHasher {
         let mut tally = rows.tally;
         for (law_id, columns) in laws.admitted.into_iter().zip(&mut scratch.columns) {
             if !columns.keys.is_empty() {
-                tally.laws.push((law_id, Run::of(columns), columns.lengths.counted()));
+                tally.laws.push((law_id, SortedChunk::new(columns), columns.lengths.counted()));
             }
             columns.clear();
         }

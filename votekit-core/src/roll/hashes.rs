@@ -8,7 +8,7 @@ use super::fault::{RollError, RowFault, RowRule};
 use super::hash::{ChunkTally, HashScratch, HashedChunk, RollHasher};
 use super::law_keys::LawKeys;
 use super::repetition::{Repeated, Threads, repeated_rows};
-use super::run::Run;
+use super::sorted_chunk::SortedChunk;
 use super::table::Field;
 use crate::credential::RegistryKey;
 use crate::id::ElectionId;
@@ -47,7 +47,7 @@ impl std::fmt::Debug for RollHashes<'_> {
 /// All rows of a roll, checked and hashed individually, and not yet compared with each other.
 #[derive(Default)]
 pub struct GatheredRoll {
-    pub(super) laws: BTreeMap<ElectionId, Vec<Run>>,
+    pub(super) laws: BTreeMap<ElectionId, Vec<SortedChunk>>,
     code_lengths: BTreeMap<ElectionId, CodeLengths>,
     faults: Vec<RowFault>,
     rows: u64,
@@ -169,7 +169,7 @@ impl GatheredRoll {
     /// The number of distinct credentials of each law.
     #[must_use]
     pub fn registered(&self, threads: &impl Threads) -> BTreeMap<ElectionId, u64> {
-        let distinct = |runs: &Vec<Run>| {
+        let distinct = |runs: &Vec<SortedChunk>| {
             let rows: usize = runs.iter().map(|run| run.keys.len()).sum();
             let repeated = repeated_rows(runs, threads);
             let mut keys: Vec<_> = repeated.iter().map(|row| row.key).collect();

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::prefix::{Gather, PREFIXES, Spread, count_below};
+use super::prefix::{PREFIXES, PrefixMerge, RadixKey, count_below};
 use crate::credential::RegistryKey;
 use crate::id::ElectionId;
 
 /// Keys sorted together: twice their size fits the second-level cache of a core.
-const SORTED_AT_ONCE: usize = 1 << 13;
+const SORT_BATCH_LEN: usize = 1 << 13;
 /// How many prefixes a rank is usually away from its expected prefix, at most.
 const NEAR: u32 = 4;
 /// Average number of keys per slot before they are sorted.
@@ -85,7 +85,11 @@ impl LawKeys {
             if self.rank_of(middle) <= ranks.start { low = middle } else { high = middle }
         }
         AscendingKeys {
-            gather: Gather::new(self.runs.iter().map(Vec::as_slice), low..PREFIXES, SORTED_AT_ONCE),
+            merge: PrefixMerge::new(
+                self.runs.iter().map(Vec::as_slice),
+                low..PREFIXES,
+                SORT_BATCH_LEN,
+            ),
             slices: Vec::new(),
             keys: Vec::new(),
             slots: Vec::new(),
@@ -101,7 +105,7 @@ impl LawKeys {
     pub fn to_vec(&self) -> Vec<RegistryKey> {
         let mut all = Vec::with_capacity(self.count);
         let mut keys = self.ranks(0..self.count);
-        while let Some(keys) = keys.next_keys(SORTED_AT_ONCE) {
+        while let Some(keys) = keys.next_keys(SORT_BATCH_LEN) {
             all.extend_from_slice(keys);
         }
         all
@@ -122,7 +126,7 @@ impl std::fmt::Debug for LawKeys {
 
 /// Keys of one law in ascending order, from [`LawKeys::ranks`].
 pub struct AscendingKeys<'a> {
-    gather: Gather<'a, RegistryKey>,
+    merge: PrefixMerge<'a, RegistryKey>,
     slices: Vec<&'a [RegistryKey]>,
     keys: Vec<RegistryKey>,
     slots: Vec<u32>,
@@ -142,7 +146,7 @@ impl AscendingKeys<'_> {
             if self.left == 0 {
                 return None;
             }
-            let prefixes = self.gather.next_slices(&mut self.slices)?;
+            let prefixes = self.merge.next_slices(&mut self.slices)?;
             self.sort(prefixes);
             let skipped = self.skip.min(self.keys.len());
             self.skip -= skipped;

@@ -14,7 +14,7 @@ pub(super) const PREFIX_BITS: u32 = 12;
 pub(super) const PREFIXES: u32 = 1 << PREFIX_BITS;
 
 /// A value whose leading bits spread evenly.
-pub(super) trait Spread: Copy {
+pub(super) trait RadixKey: Copy {
     /// The leading 32 bits.
     fn leading(&self) -> u32;
 
@@ -25,7 +25,7 @@ pub(super) trait Spread: Copy {
     }
 }
 
-impl Spread for RegistryKey {
+impl RadixKey for RegistryKey {
     #[inline]
     fn leading(&self) -> u32 {
         let [first, second, third, fourth, ..] = *self.as_bytes();
@@ -33,7 +33,7 @@ impl Spread for RegistryKey {
     }
 }
 
-impl Spread for u32 {
+impl RadixKey for u32 {
     #[inline]
     fn leading(&self) -> u32 {
         *self
@@ -41,7 +41,7 @@ impl Spread for u32 {
 }
 
 /// The indexes of the values, ordered by the values' prefixes (a stable counting sort).
-pub(super) fn order_by_prefix<T: Spread>(values: &[T]) -> Vec<u32> {
+pub(super) fn order_by_prefix<T: RadixKey>(values: &[T]) -> Vec<u32> {
     let mut next = vec![0_u32; PREFIXES as usize];
     for value in values {
         next[value.prefix() as usize] += 1;
@@ -62,7 +62,7 @@ pub(super) fn order_by_prefix<T: Spread>(values: &[T]) -> Vec<u32> {
 
 /// Number of values of a run whose prefix is below `prefix`. Searches around the expected position
 /// first, since values spread evenly.
-pub(super) fn count_below<T: Spread>(run: &[T], prefix: u32) -> usize {
+pub(super) fn count_below<T: RadixKey>(run: &[T], prefix: u32) -> usize {
     let share = (run.len() as u64 * u64::from(prefix) / u64::from(PREFIXES)) as usize;
     let mut reach = 32;
     loop {
@@ -77,7 +77,7 @@ pub(super) fn count_below<T: Spread>(run: &[T], prefix: u32) -> usize {
 }
 
 /// Steps through the prefixes of several runs together.
-pub(super) struct Gather<'a, T> {
+pub(super) struct PrefixMerge<'a, T> {
     runs: Vec<&'a [T]>,
     next: u32,
     end: u32,
@@ -85,7 +85,7 @@ pub(super) struct Gather<'a, T> {
     step: u32,
 }
 
-impl<'a, T: Spread> Gather<'a, T> {
+impl<'a, T: RadixKey> PrefixMerge<'a, T> {
     /// Takes the values whose prefixes are in a range, about `at_once` of them at a time.
     pub(super) fn new(
         runs: impl Iterator<Item = &'a [T]>,

@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use super::prefix::{Gather, PREFIXES};
-use super::run::{Run, unscrambled};
+use super::prefix::{PREFIXES, PrefixMerge};
+use super::sorted_chunk::{SortedChunk, unpermute};
 use crate::credential::RegistryKey;
 
 /// A row whose NAS occurs more than once in its law.
@@ -39,10 +39,10 @@ impl Threads for Sequential {
 /// Ranges of prefixes, each searched by one thread.
 const PARTS: u32 = 16;
 /// Numbers compared at a time: their table fits the second-level cache of a core.
-const COMPARED_AT_ONCE: usize = 1 << 14;
+const COMPARE_BATCH_LEN: usize = 1 << 14;
 
 /// All rows whose NAS is repeated, sorted by NAS, then by line.
-pub(super) fn repeated_rows(runs: &[Run], threads: &impl Threads) -> Vec<Repeated> {
+pub(super) fn repeated_rows(runs: &[SortedChunk], threads: &impl Threads) -> Vec<Repeated> {
     let found = Mutex::new(HashSet::new());
     threads.each(PARTS, &|part| {
         let width = PREFIXES / PARTS;
@@ -65,18 +65,21 @@ pub(super) fn repeated_rows(runs: &[Run], threads: &impl Threads) -> Vec<Repeate
 }
 
 /// The numbers within some prefixes that occur more than once.
-fn repeated_numbers(runs: &[Run], prefixes: std::ops::Range<u32>) -> Vec<u32> {
-    let mut gather =
-        Gather::new(runs.iter().map(|run| run.scrambled.as_slice()), prefixes, COMPARED_AT_ONCE);
+fn repeated_numbers(runs: &[SortedChunk], prefixes: std::ops::Range<u32>) -> Vec<u32> {
+    let mut merge = PrefixMerge::new(
+        runs.iter().map(|run| run.permuted_nas.as_slice()),
+        prefixes,
+        COMPARE_BATCH_LEN,
+    );
     let mut slices = Vec::new();
     let mut table = Table::default();
     let mut repeated = Vec::new();
-    while gather.next_slices(&mut slices).is_some() {
+    while merge.next_slices(&mut slices).is_some() {
         table.clear_for(slices.iter().map(|slice| slice.len()).sum());
         for slice in &slices {
             for value in *slice {
                 if !table.insert(*value) {
-                    repeated.push(unscrambled(*value));
+                    repeated.push(unpermute(*value));
                 }
             }
         }
@@ -84,16 +87,16 @@ fn repeated_numbers(runs: &[Run], prefixes: std::ops::Range<u32>) -> Vec<u32> {
     repeated
 }
 
-/// A set of scrambled numbers, with open addressing and linear probing.
+/// A set of permuted numbers, with open addressing and linear probing.
 #[derive(Default)]
 struct Table {
     places: Vec<u32>,
 }
 
 impl Table {
-    /// Marks a free slot: the scrambled form of `u32::MAX`, which has ten digits and so is not a
+    /// Marks a free slot: the permuted form of `u32::MAX`, which has ten digits and so is not a
     /// NAS.
-    const FREE: u32 = super::run::scrambled(u32::MAX);
+    const FREE: u32 = super::sorted_chunk::permute(u32::MAX);
 
     fn clear_for(&mut self, count: usize) {
         self.places.clear();

@@ -9,7 +9,7 @@ use crate::manifest::{FileRow, LawRow, RollFacts};
 use crate::shard::{ShardEncoder, ShardFormat, ShardHead};
 
 /// Keys encoded together; they stay in the cache of a core.
-const KEYS_AT_ONCE: usize = 1024;
+const KEYS_PER_WRITE: usize = 1024;
 
 /// A shard to be made: its head, its law, and the ranks of its keys in that law.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ impl PlannedShard<'_> {
         let mut bytes = Vec::new();
         let mut encoder = ShardEncoder::start(&self.head, format, self.ranks.len(), &mut bytes);
         let mut keys = self.law.ranks(self.ranks.clone());
-        while let Some(piece) = keys.next_keys(KEYS_AT_ONCE) {
+        while let Some(piece) = keys.next_keys(KEYS_PER_WRITE) {
             encoder.push(piece, &mut bytes);
         }
         bytes

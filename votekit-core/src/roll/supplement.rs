@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::hashes::{GatheredRoll, HashedRoll};
 use super::repetition::Sequential;
-use super::run::Run;
+use super::sorted_chunk::SortedChunk;
 use crate::credential::RegistryKey;
 use crate::id::ElectionId;
 use crate::shard::{Changes, ChangesError};
@@ -350,14 +350,14 @@ impl Comparison<'_> {
 }
 
 /// NAS, key and line of each row.
-fn electors(runs: &[Run]) -> impl Iterator<Item = (u32, RegistryKey, u64)> {
+fn electors(runs: &[SortedChunk]) -> impl Iterator<Item = (u32, RegistryKey, u64)> {
     runs.iter()
         .flat_map(|run| run.electors.iter().zip(&run.keys))
         .map(|(elector, key)| (elector.nas, *key, u64::from(elector.line)))
 }
 
 /// Key and line of each NAS; of a repeated NAS, those of its first line.
-fn by_nas(runs: Option<&Vec<Run>>) -> BTreeMap<u32, Row> {
+fn by_nas(runs: Option<&Vec<SortedChunk>>) -> BTreeMap<u32, Row> {
     let mut found: BTreeMap<u32, Row> = BTreeMap::new();
     for (nas, key, line) in runs.into_iter().flat_map(|runs| electors(runs)) {
         let entry = found.entry(nas).or_insert((key, line));

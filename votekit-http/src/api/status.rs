@@ -41,7 +41,7 @@ pub(crate) struct VoteStatusDocument {
 }
 
 impl VoteStatusDocument {
-    fn of(request_id: RequestId, status: VoteStatus) -> Self {
+    fn new(request_id: RequestId, status: VoteStatus) -> Self {
         let blank = Self {
             request_id,
             status: "pending",
@@ -112,7 +112,7 @@ pub(crate) fn request_id(text: &str) -> Result<RequestId, Problem> {
 }
 
 pub(crate) fn status_response(request: RequestId, status: VoteStatus) -> Response {
-    let mut response = Json(VoteStatusDocument::of(request, status)).into_response();
+    let mut response = Json(VoteStatusDocument::new(request, status)).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
@@ -128,7 +128,7 @@ mod tests {
     fn each_status_has_its_members_and_no_hash() {
         let hash = CredentialHash::from_bytes([0xab; 32]);
         let json = |status| {
-            let document = VoteStatusDocument::of(RequestId::from_bytes([1; 16]), status);
+            let document = VoteStatusDocument::new(RequestId::from_bytes([1; 16]), status);
             serde_json::to_string(&document)
                 .expect("texts and numbers")
                 .replace(&"01".repeat(16), "ID")

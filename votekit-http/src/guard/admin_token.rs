@@ -12,7 +12,7 @@ pub(crate) struct TokenDigest([u8; 32]);
 
 impl TokenDigest {
     /// Digests a token.
-    pub(crate) fn of(token: &[u8]) -> Self {
+    pub(crate) fn new(token: &[u8]) -> Self {
         Self(Sha256::digest(token).into())
     }
 
@@ -21,7 +21,7 @@ impl TokenDigest {
     pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
         let value = headers.get(AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
         let Some((scheme, token)) = value.split_at_checked(BEARER.len()) else { return false };
-        let offered = Self::of(token.trim_ascii());
+        let offered = Self::new(token.trim_ascii());
         // `&` does not short-circuit.
         scheme.eq_ignore_ascii_case(BEARER) & bool::from(self.0.ct_eq(&offered.0))
     }
@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn only_the_whole_token_is_admitted() {
-        let digest = TokenDigest::of(b"0123abcd");
+        let digest = TokenDigest::new(b"0123abcd");
         let admits = |value: &'static str| {
             digest.admits(&HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]))
         };

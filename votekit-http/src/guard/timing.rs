@@ -15,7 +15,7 @@ pub(crate) struct Timing(Arc<RouteMeter>);
 
 impl Timing {
     /// Measures under this route pattern.
-    pub(crate) fn of(route: &'static str) -> Self {
+    pub(crate) fn new(route: &'static str) -> Self {
         Self(Arc::new(RouteMeter::new(route)))
     }
 }

@@ -144,7 +144,7 @@ impl Service {
         let answered = AtomicU32::new(0);
         let service = service_fn(|request| self.answer(request, peer, slot, &answered));
         let stream = OverwritingStream::new(stream);
-        let stream = Patient::new(stream, self.limits.stall_time, slot);
+        let stream = TimedStream::new(stream, self.limits.stall_time, slot);
         let stream = TokioIo::new(ParseRefusals::new(stream, self.tls.is_some()));
         let mut connection = pin!(
             http1::Builder::new()
@@ -255,23 +255,23 @@ const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// A stream with a write-stall timeout and a lingering close.
-struct Patient<'a, S> {
+struct TimedStream<'a, S> {
     slot: &'a Slot,
     stream: S,
     stall_time: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
-    leaving: Option<Leaving>,
+    closing: Option<LingeringClose>,
 }
 
-struct Leaving {
+struct LingeringClose {
     _linger: Option<Linger>,
     deadline: Pin<Box<Sleep>>,
     bytes_left: usize,
 }
 
-impl<'a, S> Patient<'a, S> {
+impl<'a, S> TimedStream<'a, S> {
     fn new(stream: S, stall_time: Duration, slot: &'a Slot) -> Self {
-        Self { slot, stream, stall_time, stalled: None, leaving: None }
+        Self { slot, stream, stall_time, stalled: None, closing: None }
     }
 
     /// Returns the result of a write; fails a write that has been pending for longer than
@@ -291,7 +291,7 @@ impl<'a, S> Patient<'a, S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<'_, S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<'_, S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -301,7 +301,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<'_, S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<'_, S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedStream<'_, S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -331,15 +331,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<'_, S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.leaving.is_none() {
+        if this.closing.is_none() {
             let shut = Pin::new(&mut this.stream).poll_shutdown(context);
             ready!(this.within_stall_time(context, shut))?;
         }
         let slot = this.slot;
-        let leaving = this.leaving.get_or_insert_with(|| {
+        let closing = this.closing.get_or_insert_with(|| {
             // From here on the slot belongs to another connection.
             let linger = slot.release_and_linger();
-            Leaving {
+            LingeringClose {
                 deadline: Box::pin(tokio::time::sleep_until(Instant::now() + LINGER_TIME)),
                 bytes_left: if linger.is_some() { LINGER_BYTES_MAX } else { 0 },
                 _linger: linger,
@@ -347,15 +347,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<'_, S> {
         });
         // Zeroed, as it may hold the rest of a vote.
         let mut discarded = Zeroizing::new([0; 16 * 1024]);
-        while leaving.bytes_left > 0 {
+        while closing.bytes_left > 0 {
             let mut buffer = ReadBuf::new(&mut *discarded);
             match Pin::new(&mut this.stream).poll_read(context, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    leaving.bytes_left = leaving.bytes_left.saturating_sub(buffer.filled().len());
+                    closing.bytes_left = closing.bytes_left.saturating_sub(buffer.filled().len());
                 }
                 Poll::Ready(_) => break,
                 Poll::Pending => {
-                    ready!(leaving.deadline.as_mut().poll(context));
+                    ready!(closing.deadline.as_mut().poll(context));
                     break;
                 }
             }

@@ -61,7 +61,7 @@ pub(super) struct ConnectionLimiter {
     /// The number of held connections that are not trusted.
     untrusted: u32,
     /// The number of held connections that have to leave.
-    leaving: u32,
+    evicted: u32,
     /// In the order in which they get slots.
     waiting: BTreeMap<(Rank, ConnectionId), Waiter>,
     by_prefix: HashMap<Prefix, Count>,
@@ -80,7 +80,7 @@ struct Holder {
     /// `None` for a connection that counts under no prefix, such as a proxy's.
     shares: Option<Shares>,
     trusted: bool,
-    leaving: bool,
+    evicted: bool,
     activity: Arc<Activity>,
 }
 
@@ -106,7 +106,7 @@ impl ConnectionLimiter {
             rules,
             held: HashMap::new(),
             untrusted: 0,
-            leaving: 0,
+            evicted: 0,
             waiting: BTreeMap::new(),
             by_prefix: HashMap::new(),
             idle: Vec::new(),
@@ -170,11 +170,11 @@ impl ConnectionLimiter {
     /// Whether a connection that was just answered has to leave.
     pub(super) fn answered(&mut self, id: ConnectionId) -> bool {
         // Enough connections leave already for all that wait.
-        if self.leaving as usize >= self.waiting.len() {
-            return self.held.get(&id).is_some_and(|holder| holder.leaving);
+        if self.evicted as usize >= self.waiting.len() {
+            return self.held.get(&id).is_some_and(|holder| holder.evicted);
         }
         let Some(holder) = self.held.get(&id) else { return false };
-        if holder.leaving {
+        if holder.evicted {
             return true;
         }
         if holder.trusted {
@@ -207,7 +207,7 @@ impl ConnectionLimiter {
     pub(super) fn release(&mut self, id: ConnectionId) {
         if let Some(holder) = self.held.remove(&id) {
             self.untrusted -= u32::from(!holder.trusted);
-            self.leaving -= u32::from(holder.leaving);
+            self.evicted -= u32::from(holder.evicted);
             if let Some(shares) = &holder.shares {
                 for (prefix, _) in shares.iter() {
                     self.change(prefix, |count| count.held -= 1);
@@ -229,14 +229,14 @@ impl ConnectionLimiter {
             .map(|((_, id), _)| *id)
             .collect();
         expired.iter().for_each(|id| self.forget(*id));
-        let wanted = self.waiting.len().saturating_sub(self.leaving as usize);
+        let wanted = self.waiting.len().saturating_sub(self.evicted as usize);
         let mut dismissed = Vec::new();
         if wanted > 0 {
             self.find_idle(now_ms);
             while dismissed.len() < wanted
                 && let Some((since_ms, id)) = self.idle.pop()
             {
-                let holder = self.held.get(&id).filter(|holder| !holder.leaving);
+                let holder = self.held.get(&id).filter(|holder| !holder.evicted);
                 if holder.is_some_and(|holder| holder.activity.dismiss(since_ms)) {
                     self.mark_leaving(id);
                     dismissed.push(id);
@@ -255,7 +255,7 @@ impl ConnectionLimiter {
     fn find_idle(&mut self, now_ms: u64) {
         let latest_ms = now_ms.saturating_sub(self.rules.stay_min_ms);
         self.idle.clear();
-        let idle = self.held.iter().filter(|(_, holder)| !holder.trusted && !holder.leaving);
+        let idle = self.held.iter().filter(|(_, holder)| !holder.trusted && !holder.evicted);
         self.idle.extend(idle.filter_map(|(id, holder)| {
             let since_ms = holder.activity.waiting_since()?;
             (since_ms <= latest_ms).then_some((since_ms, *id))
@@ -301,13 +301,13 @@ impl ConnectionLimiter {
             self.by_prefix.entry(prefix).or_default().held += 1;
         }
         self.untrusted += 1;
-        self.held.insert(id, Holder { shares, trusted: false, leaving: false, activity });
+        self.held.insert(id, Holder { shares, trusted: false, evicted: false, activity });
     }
 
     fn mark_leaving(&mut self, id: ConnectionId) {
         if let Some(holder) = self.held.get_mut(&id) {
-            self.leaving += u32::from(!holder.leaving);
-            holder.leaving = true;
+            self.evicted += u32::from(!holder.evicted);
+            holder.evicted = true;
         }
     }
 

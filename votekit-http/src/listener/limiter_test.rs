@@ -262,15 +262,15 @@ proptest! {
         }
         let limiter = &listener.limiter;
         prop_assert_eq!((limiter.held.len(), limiter.waiting.len()), (0, 0));
-        prop_assert_eq!((limiter.by_prefix.len(), limiter.untrusted, limiter.leaving), (0, 0, 0));
+        prop_assert_eq!((limiter.by_prefix.len(), limiter.untrusted, limiter.evicted), (0, 0, 0));
     }
 }
 
 fn check(limiter: &ConnectionLimiter, limits: &LimiterRules) -> Result<(), TestCaseError> {
     prop_assert!(limiter.held.len() <= limits.slots_max as usize);
     let untrusted = limiter.held.values().filter(|holder| !holder.trusted).count();
-    let leaving = limiter.held.values().filter(|holder| holder.leaving).count();
-    prop_assert_eq!((limiter.untrusted, limiter.leaving), (untrusted as u32, leaving as u32));
+    let evicted = limiter.held.values().filter(|holder| holder.evicted).count();
+    prop_assert_eq!((limiter.untrusted, limiter.evicted), (untrusted as u32, evicted as u32));
     prop_assert!(limiter.untrusted <= limits.slots_max - limits.reserved);
     prop_assert!(limiter.waiting.len() <= limits.waiting_max as usize);
     prop_assert!(limiter.waiting.is_empty() || !limiter.has_room(), "a free slot is withheld");

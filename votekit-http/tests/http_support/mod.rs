@@ -21,7 +21,7 @@ use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::{CreateElection, OpenElection};
 
-use crate::support::{LAW, Place, create_request, credential, law};
+use crate::support::{LAW, TestDir, create_request, credential, law};
 
 /// A node behind its three listeners, on ports that the system chose.
 pub struct Served {
@@ -30,7 +30,7 @@ pub struct Served {
     pub url: String,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), ServeError>>,
-    _place: Place,
+    _dir: TestDir,
 }
 
 /// The default configuration on free ports, without a rate limit.
@@ -48,7 +48,7 @@ pub fn config() -> Config {
 impl Served {
     /// Serves an empty node beside a roll of 30 electors.
     pub async fn empty(config: Config) -> Self {
-        let place = Place::new(30);
+        let place = TestDir::new(30);
         let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
         let node = Node::start(folder, config).await.expect("the node starts");
         let server = Server::bind(node.clone()).await.expect("free ports");
@@ -58,7 +58,7 @@ impl Served {
             // Resolves on the stop signal, or when the test is over.
             let _ = stopped.await;
         }));
-        Self { node, at, url, stop, serving, _place: place }
+        Self { node, at, url, stop, serving, _dir: place }
     }
 
     /// Serves a node with the roll loaded and the requested election open.
@@ -77,7 +77,7 @@ impl Served {
 
     /// The folder of the hashed roll.
     pub fn roll(&self) -> std::path::PathBuf {
-        self._place.path("hashes")
+        self._dir.path("hashes")
     }
 
     /// Stops serving without waiting for the shutdown.

@@ -370,27 +370,27 @@ impl Node {
         let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([9; 32]);
         let planned = request.clone().definition(unkeyed)?;
         let law_id = planned.law_id.clone();
-        let _creating = self.shared.creating.lock().await;
-        if self.shared.election(&law_id).is_some() {
+        let _creating = self.context.creating.lock().await;
+        if self.context.election(&law_id).is_some() {
             return Err(AdminError::Exists { law_id });
         }
         let now = self.now();
         check_closing(&planned, now)?;
         let rolls = self.prepare_rolls(&law_id).await?;
-        let term = self.shared.lead.term().ok_or_else(|| self.not_leading())?;
+        let term = self.context.leader_lease.term().ok_or_else(|| self.not_leading())?;
         let law = law_id.clone();
         let made = self.on_files(move |folder| Ok(ElectionSecrets::make(folder, &law)?));
         let (secrets, ballot_key) = made.await?;
         let definition = request.definition(ballot_key)?;
-        let cell = self.begin(definition, secrets, term, now).await?;
+        let election = self.begin(definition, secrets, term, now).await?;
         for roll in rolls {
-            self.take_effect(&cell, roll).await.map_err(|error| {
+            self.take_effect(&election, roll).await.map_err(|error| {
                 let source = Box::new(error);
                 AdminError::CreatedWithoutRoll { law_id: law_id.clone(), source }
             })?;
         }
-        let warnings = self.warnings(&cell).await?;
-        Ok(CreatedElection { election: ElectionView::of(&cell), warnings })
+        let warnings = self.warnings(&election).await?;
+        Ok(CreatedElection { election: ElectionView::from_handle(&election), warnings })
     }
 
     /// Changes the definition of a draft. Its law, whether it is binding, and its ballot key cannot
@@ -403,20 +403,21 @@ impl Node {
         law_id: &ElectionId,
         request: AmendElection,
     ) -> Result<CreatedElection, AdminError> {
-        let cell = self.cell(law_id)?;
-        let _busy = self.busy(&cell)?;
-        let state = cell.committed().state();
+        let election = self.election_handle(law_id)?;
+        let _busy = self.busy(&election)?;
+        let state = election.committed().state();
         if state != State::Draft {
             return Err(AdminError::State { state, wanted: "amended" });
         }
-        let before = cell.committed().results.definition.clone();
+        let before = election.committed().results.definition.clone();
         let definition = request.apply(before.clone())?;
         check_closing(&definition, self.now())?;
         if definition != before {
-            self.record(&cell, vec![LogEvent::Amend { definition: Box::new(definition) }]).await?;
+            self.record(&election, vec![LogEvent::Amend { definition: Box::new(definition) }])
+                .await?;
         }
-        let warnings = self.warnings(&cell).await?;
-        Ok(CreatedElection { election: ElectionView::of(&cell), warnings })
+        let warnings = self.warnings(&election).await?;
+        Ok(CreatedElection { election: ElectionView::from_handle(&election), warnings })
     }
 
     /// Writes the first block of an election's log, and registers the election with this node.
@@ -441,7 +442,7 @@ impl Node {
         let sealed_through = StagingId(0);
         let signer = Arc::new(signer);
         let authority =
-            SoleAuthority::new(Arc::clone(&self.shared), Arc::clone(&signer), law_id.clone());
+            SoleAuthority::new(Arc::clone(&self.context), Arc::clone(&signer), law_id.clone());
         let proposed =
             ProposedBlock { block, term, sealed_through, takes_votes: false, not_after: None };
         let checkpoint = match authority.endorse(proposed).await? {
@@ -450,10 +451,10 @@ impl Node {
             Endorsement::Superseded { .. } => return Err(AdminError::Exists { law_id }),
             Endorsement::LeadershipLost { .. } => return Err(self.not_leading()),
         };
-        let committed = Committed::of(&log, node, checkpoint, sealed_through);
+        let committed = Committed::new(&log, node, checkpoint, sealed_through);
         let snapshots = Snapshots::new(
-            self.shared.folder.snapshot_path(&law_id),
-            self.shared.config.snapshot_leaves,
+            self.context.folder.snapshot_path(&law_id),
+            self.context.config.snapshot_leaves,
             None,
         );
         let recovered = Recovered {
@@ -470,8 +471,8 @@ impl Node {
     }
 
     /// Warnings about a new election for officials, before they open it.
-    async fn warnings(&self, cell: &ElectionHandle) -> Result<Vec<String>, AdminError> {
-        let committed = cell.committed();
+    async fn warnings(&self, election: &ElectionHandle) -> Result<Vec<String>, AdminError> {
+        let committed = election.committed();
         let definition = &committed.results.definition;
         let mut warnings = Vec::new();
         if definition.results != ResultsPolicy::AfterClose
@@ -490,7 +491,7 @@ impl Node {
             ));
         }
         if definition.binding {
-            let missing = self.missing_for_binding(cell, &[]).await?;
+            let missing = self.missing_for_binding(election, &[]).await?;
             let warning = |rule| format!("this binding election cannot be opened yet: {rule}");
             warnings.extend(missing.into_iter().map(warning));
         }
@@ -507,24 +508,24 @@ impl Node {
         law_id: &ElectionId,
         request: OpenElection,
     ) -> Result<ElectionView, AdminError> {
-        let cell = self.cell(law_id)?;
-        let _busy = self.busy(&cell)?;
+        let election = self.election_handle(law_id)?;
+        let _busy = self.busy(&election)?;
         if let Some(unknown) = request.waivers.iter().find(|waiver| *waiver != "results") {
             let rule = format!("'{unknown}' is not a rule that can be waived; 'results' is");
             return Err(AdminError::Field { field: "waivers", rule });
         }
-        if cell.definition.binding {
-            if cell.log().scheme().is_none() {
+        if election.definition.binding {
+            if election.log().scheme().is_none() {
                 return Err(ElectionLogError::NoRoll.into());
             }
-            let missing = self.missing_for_binding(&cell, &request.waivers).await?;
+            let missing = self.missing_for_binding(&election, &request.waivers).await?;
             if !missing.is_empty() {
                 return Err(AdminError::NotSafe { missing });
             }
         }
         // If the clock went back, the opening still does not precede what the log holds.
-        let now = self.now().max(cell.latest_stamp()).minutes();
-        let planned = cell.committed().results.definition.opens;
+        let now = self.now().max(election.latest_stamp()).minutes();
+        let planned = election.committed().results.definition.opens;
         let opens = planned.map_or(now, |planned| planned.max(now));
         let mut waivers = request.waivers;
         waivers.dedup();
@@ -540,22 +541,22 @@ impl Node {
             .await?;
         keys.sort_unstable();
         keys.dedup();
-        keys.retain(|key| cell.log().node_key(key.node_id()).is_none());
+        keys.retain(|key| election.log().node_key(key.node_id()).is_none());
         acts.extend(keys.into_iter().map(LogEvent::Admit));
-        self.record(&cell, acts).await?;
-        Ok(ElectionView::of(&cell))
+        self.record(&election, acts).await?;
+        Ok(ElectionView::from_handle(&election))
     }
 
     /// Requirements that a binding election does not meet, one sentence each. Without a roll the
     /// rules on rolls are not checked.
     async fn missing_for_binding(
         &self,
-        cell: &ElectionHandle,
+        election: &ElectionHandle,
         waivers: &[String],
     ) -> Result<Vec<String>, AdminError> {
         let mut missing = Vec::new();
         let (scheme, digests) = {
-            let log = cell.log();
+            let log = election.log();
             (log.scheme(), log.manifests().to_vec())
         };
         if scheme.is_some_and(|scheme| scheme != HashScheme::HmacSha256) {
@@ -563,7 +564,7 @@ impl Node {
                 "its roll must be hashed under a pepper (votekit hashgen --pepper-file)".to_owned(),
             );
         }
-        if cell.committed().results.definition.results != ResultsPolicy::AfterClose
+        if election.committed().results.definition.results != ResultsPolicy::AfterClose
             && !waivers.iter().any(|waiver| waiver == "results")
         {
             missing.push(
@@ -571,23 +572,23 @@ impl Node {
                     .to_owned(),
             );
         }
-        if !self.shared.config.is_confidential() {
+        if !self.context.config.is_confidential() {
             missing.push(
                 "votes must reach the node over TLS (--tls-cert and --tls-key, or --tls-proxy)"
                     .to_owned(),
             );
         }
-        let base = self.shared.folder.base()?;
+        let base = self.context.folder.base()?;
         if Definition::is_test_base(base.as_str()) {
             missing.push(format!(
                 "its log must not have the name of a test, and this folder has {base}: load the \
-                 roll into a new folder with another --base"
+                 roll into a new folder with another --log-base"
             ));
         }
         if base.as_str() == DataFolder::DEFAULT_BASE {
             missing.push(format!(
                 "its log must be named after your organisation, and this folder has the default \
-                 name {}: load the roll into a new folder with --base",
+                 name {}: load the roll into a new folder with --log-base",
                 DataFolder::DEFAULT_BASE
             ));
         }
@@ -629,9 +630,9 @@ impl Node {
         law_id: &ElectionId,
         request: CloseElection,
     ) -> Result<ElectionView, AdminError> {
-        let cell = self.cell(law_id)?;
-        let _busy = self.busy(&cell)?;
-        let committed = cell.committed();
+        let election = self.election_handle(law_id)?;
+        let _busy = self.busy(&election)?;
+        let committed = election.committed();
         let is_early = |closes: &UnixMinutes| {
             committed.state() == State::Open && self.now().minutes() < *closes
         };
@@ -643,8 +644,8 @@ impl Node {
             check_reason(&given)?;
             reason = Some(given);
         }
-        self.ask_sealer(&cell, |reply| SealerCommand::Close { reason, reply }).await?;
-        Ok(ElectionView::of(&cell))
+        self.ask_sealer(&election, |reply| SealerCommand::Close { reason, reply }).await?;
+        Ok(ElectionView::from_handle(&election))
     }
 
     /// Admits an ingest node by its public key: its batches are accepted from then on. Admitting it
@@ -657,16 +658,16 @@ impl Node {
         law_id: &ElectionId,
         key: NodePublicKey,
     ) -> Result<ElectionView, AdminError> {
-        let cell = self.cell(law_id)?;
-        let _busy = self.busy(&cell)?;
-        let state = cell.committed().state();
+        let election = self.election_handle(law_id)?;
+        let _busy = self.busy(&election)?;
+        let state = election.committed().state();
         if state >= State::Closing {
             return Err(AdminError::State { state, wanted: "given a node" });
         }
-        if cell.log().node_key(key.node_id()).is_none() {
-            self.record(&cell, vec![LogEvent::Admit(key)]).await?;
+        if election.log().node_key(key.node_id()).is_none() {
+            self.record(&election, vec![LogEvent::Admit(key)]).await?;
         }
-        Ok(ElectionView::of(&cell))
+        Ok(ElectionView::from_handle(&election))
     }
 
     /// Returns the admitted ingest nodes of an election, each with its epochs.
@@ -674,12 +675,12 @@ impl Node {
     /// # Errors
     /// [`AdminError`].
     pub async fn nodes(&self, law_id: &ElectionId) -> Result<Vec<NodeView>, AdminError> {
-        let cell = self.cell(law_id)?;
-        let leases = self.shared.ledger.leases(law_id).await?;
-        let epochs = self.shared.ledger.epochs(law_id).await?;
+        let election = self.election_handle(law_id)?;
+        let leases = self.context.ledger.leases(law_id).await?;
+        let epochs = self.context.ledger.epochs(law_id).await?;
         let names = self.on_files(|folder| Ok(folder.named_nodes()?)).await?;
-        let alone = !self.shared.is_shared;
-        let log = cell.log();
+        let alone = !self.context.is_shared;
+        let log = election.log();
         let nodes = log.nodes().map(|(node, key)| NodeView {
             node: node.to_string(),
             public_key: key.to_string(),
@@ -709,10 +710,10 @@ impl Node {
         law_id: &ElectionId,
         node: NodeId,
     ) -> Result<ElectionView, AdminError> {
-        let cell = self.cell(law_id)?;
-        let _busy = self.busy(&cell)?;
-        self.ask_sealer(&cell, |reply| SealerCommand::Retire(node, reply)).await?;
-        Ok(ElectionView::of(&cell))
+        let election = self.election_handle(law_id)?;
+        let _busy = self.busy(&election)?;
+        self.ask_sealer(&election, |reply| SealerCommand::Retire(node, reply)).await?;
+        Ok(ElectionView::from_handle(&election))
     }
 
     /// Declares the result official: records the digest of the results as JSON in the log.
@@ -720,14 +721,14 @@ impl Node {
     /// # Errors
     /// [`AdminError`].
     pub async fn certify(&self, law_id: &ElectionId) -> Result<ElectionView, AdminError> {
-        let cell = self.cell(law_id)?;
-        let _busy = self.busy(&cell)?;
-        let committed = cell.committed();
+        let election = self.election_handle(law_id)?;
+        let _busy = self.busy(&election)?;
+        let committed = election.committed();
         if committed.state() != State::Closed {
             return Err(AdminError::State { state: committed.state(), wanted: "certified" });
         }
-        self.record(&cell, vec![LogEvent::Certify]).await?;
-        Ok(ElectionView::of(&cell))
+        self.record(&election, vec![LogEvent::Certify]).await?;
+        Ok(ElectionView::from_handle(&election))
     }
 
     /// Declares an election void, with the reason in its log. Only a purge can follow.
@@ -740,10 +741,10 @@ impl Node {
         request: AnnulElection,
     ) -> Result<ElectionView, AdminError> {
         check_reason(&request.reason)?;
-        let cell = self.cell(law_id)?;
-        let _busy = self.busy(&cell)?;
-        self.record(&cell, vec![LogEvent::Annul { reason: request.reason }]).await?;
-        Ok(ElectionView::of(&cell))
+        let election = self.election_handle(law_id)?;
+        let _busy = self.busy(&election)?;
+        self.record(&election, vec![LogEvent::Annul { reason: request.reason }]).await?;
+        Ok(ElectionView::from_handle(&election))
     }
 
     /// Loads a hashed roll or supplement from a folder: checks every digest, count and signature,
@@ -779,9 +780,9 @@ impl Node {
         pepper: Option<&Path>,
         replace: bool,
     ) -> Result<LoadReport, AdminError> {
-        let loading = Arc::clone(&self.shared.loading);
+        let loading = Arc::clone(&self.context.loading);
         let loading = Arc::new(loading.try_lock_owned().map_err(|_| AdminError::Loading)?);
-        if self.shared.is_shared {
+        if self.context.is_shared {
             // This node may not follow an election yet that another node created a moment ago: the
             // roll must not be kept as that of a future election.
             self.take_up_elections(false).await?;
@@ -790,7 +791,7 @@ impl Node {
         let offered = self.on_files(move |_| Ok(roll_store::offered_manifest(&source)?)).await?;
         let replaced = self.check_offered(&offered, replace).await?;
         let kept = self.keep_roll(folder, pepper, &loading).await?;
-        let _creating = self.shared.creating.lock().await;
+        let _creating = self.context.creating.lock().await;
         let loaded = self.load_kept(&kept.manifest).await;
         let digest = kept.manifest.digest();
         if let Err(error) = &loaded
@@ -812,7 +813,7 @@ impl Node {
     }
 
     async fn load_kept(&self, manifest: &Manifest) -> Result<LoadReport, AdminError> {
-        self.shared.ledger.put_manifest(&manifest.encode()).await?;
+        self.context.ledger.put_manifest(&manifest.encode()).await?;
         let mut laws = Vec::new();
         for row in &manifest.body().laws {
             let content = match manifest.is_supplement() {
@@ -824,23 +825,23 @@ impl Node {
                 false => None,
             };
             let content = content.as_ref();
-            let (outcome, registered, changes) = match self.shared.election(&row.law_id) {
+            let (outcome, registered, changes) = match self.context.election(&row.law_id) {
                 None => (LoadOutcome::Kept, 0, content.and_then(SupplementReport::planned)),
-                Some(cell) => {
+                Some(election) => {
                     let before = match content {
                         Some(RollContent::Supplement(changes)) => {
-                            Some(LiveBefore::new(changes, cell.log().electorate()))
+                            Some(LiveBefore::new(changes, election.log().electorate()))
                         }
                         _ => None,
                     };
-                    let outcome = match self.prepare_roll(cell.law_id(), manifest).await? {
-                        Some(roll) => self.take_effect(&cell, roll).await?,
+                    let outcome = match self.prepare_roll(election.law_id(), manifest).await? {
+                        Some(roll) => self.take_effect(&election, roll).await?,
                         None => LoadOutcome::Unchanged,
                     };
                     let changes = before
                         .filter(|_| outcome == LoadOutcome::Loaded)
-                        .map(|before| before.compare(cell.log().electorate()));
-                    (outcome, cell.committed().results.registered, changes)
+                        .map(|before| before.compare(election.log().electorate()));
+                    (outcome, election.committed().results.registered, changes)
                 }
             };
             laws.push(LoadedLaw {
@@ -861,28 +862,28 @@ impl Node {
     /// # Errors
     /// [`AdminError`].
     pub async fn purge(&self, law_id: &ElectionId) -> Result<u64, AdminError> {
-        let cell = self.cell(law_id)?;
-        let _busy = self.busy(&cell)?;
-        let state = cell.committed().state();
+        let election = self.election_handle(law_id)?;
+        let _busy = self.busy(&election)?;
+        let state = election.committed().state();
         if !matches!(state, State::Certified | State::Annulled) {
             return Err(AdminError::State { state, wanted: "purged" });
         }
-        if self.shared.lead.term().is_none() {
+        if self.context.leader_lease.term().is_none() {
             return Err(self.not_leading());
         }
         // Recorded first: evidence missing without a record in the log counts as damage.
-        if !cell.log().is_purged() {
-            self.record(&cell, vec![LogEvent::Purge]).await?;
+        if !election.log().is_purged() {
+            self.record(&election, vec![LogEvent::Purge]).await?;
         }
-        let batches = self.shared.ledger.purge_evidence(law_id).await?;
+        let batches = self.context.ledger.purge_evidence(law_id).await?;
         let law = law_id.clone();
         self.on_files(move |folder| Ok(folder.destroy_election_keys(&law)?)).await?;
-        cell.forget_secrets();
+        election.forget_secrets();
         Ok(batches)
     }
 
-    fn cell(&self, law_id: &ElectionId) -> Result<Arc<ElectionHandle>, AdminError> {
-        self.shared
+    fn election_handle(&self, law_id: &ElectionId) -> Result<Arc<ElectionHandle>, AdminError> {
+        self.context
             .election(law_id)
             .ok_or_else(|| AdminError::UnknownElection { law_id: law_id.clone() })
     }
@@ -891,33 +892,33 @@ impl Node {
     /// here.
     fn busy(
         &self,
-        cell: &Arc<ElectionHandle>,
+        election: &Arc<ElectionHandle>,
     ) -> Result<tokio::sync::OwnedMutexGuard<()>, AdminError> {
-        if let Some(reason) = cell.halted() {
-            return Err(halted(cell, reason));
+        if let Some(reason) = election.halted() {
+            return Err(halted(election, reason));
         }
-        let busy = || AdminError::Busy { law_id: cell.law_id().clone() };
-        Arc::clone(&cell.admin).try_lock_owned().map_err(|_| busy())
+        let busy = || AdminError::Busy { law_id: election.law_id().clone() };
+        Arc::clone(&election.admin).try_lock_owned().map_err(|_| busy())
     }
 
     pub(crate) async fn record(
         &self,
-        cell: &ElectionHandle,
+        election: &ElectionHandle,
         acts: Vec<LogEvent>,
     ) -> Result<(), AdminError> {
-        self.ask_sealer(cell, |reply| SealerCommand::Record(acts, reply)).await
+        self.ask_sealer(election, |reply| SealerCommand::Record(acts, reply)).await
     }
 
     /// Sends a command to the sealer of an election and waits for its reply. If the sealer ends
     /// meanwhile, the outcome is unknown.
     async fn ask_sealer(
         &self,
-        cell: &ElectionHandle,
+        election: &ElectionHandle,
         command: impl FnOnce(oneshot::Sender<Result<(), AdminError>>) -> SealerCommand,
     ) -> Result<(), AdminError> {
         let (reply, done) = oneshot::channel();
-        if cell.sealer.send(command(reply)).await.is_err() {
-            let halted = cell.halted().map(|reason| halted(cell, reason));
+        if election.sealer.send(command(reply)).await.is_err() {
+            let halted = election.halted().map(|reason| halted(election, reason));
             return Err(halted.unwrap_or(AdminError::Stopping));
         }
         done.await.unwrap_or(Err(AdminError::OutcomeUnknown))
@@ -928,8 +929,8 @@ impl Node {
         &self,
         work: impl FnOnce(&DataFolder) -> Result<T, AdminError> + Send + 'static,
     ) -> Result<T, AdminError> {
-        let shared = Arc::clone(&self.shared);
-        let done = tokio::task::spawn_blocking(move || work(&shared.folder)).await;
+        let context = Arc::clone(&self.context);
+        let done = tokio::task::spawn_blocking(move || work(&context.folder)).await;
         // The work panicked; its progress is unknown.
         done.unwrap_or(Err(AdminError::OutcomeUnknown))
     }
@@ -963,12 +964,12 @@ impl Node {
     }
 
     pub(crate) fn not_leading(&self) -> AdminError {
-        AdminError::NotLeading { leader: self.shared.lead.other_leader() }
+        AdminError::NotLeading { leader: self.context.leader_lease.other_leader() }
     }
 }
 
-fn halted(cell: &ElectionHandle, reason: &str) -> AdminError {
-    AdminError::Halted { law_id: cell.law_id().clone(), reason: reason.to_owned() }
+fn halted(election: &ElectionHandle, reason: &str) -> AdminError {
+    AdminError::Halted { law_id: election.law_id().clone(), reason: reason.to_owned() }
 }
 
 /// Refuses a closing time in the past: such a poll could never open.

@@ -35,9 +35,9 @@ impl Node {
     /// [`AdminError`].
     pub async fn rolls(&self) -> Result<Vec<RollView>, AdminError> {
         let mut used = Vec::new();
-        for cell in self.shared.elections() {
-            let manifests = cell.log().named_manifests().copied().collect();
-            used.push((cell.law_id().clone(), manifests));
+        for election in self.context.elections() {
+            let manifests = election.log().named_manifests().copied().collect();
+            used.push((election.law_id().clone(), manifests));
         }
         self.on_files(move |folder| Ok(roll_store::list(folder, &used)?)).await
     }
@@ -48,10 +48,10 @@ impl Node {
     /// # Errors
     /// [`AdminError`]; the roll then stays.
     pub async fn discard_roll(&self, manifest: &Digest) -> Result<RollView, AdminError> {
-        let loading = Arc::clone(&self.shared.loading);
+        let loading = Arc::clone(&self.context.loading);
         let _loading = loading.try_lock_owned().map_err(|_| AdminError::Loading)?;
-        let _creating = self.shared.creating.lock().await;
-        if self.shared.lead.term().is_none() {
+        let _creating = self.context.creating.lock().await;
+        if self.context.leader_lease.term().is_none() {
             return Err(self.not_leading());
         }
         let rolls = self.rolls().await?;
@@ -114,8 +114,8 @@ impl Node {
         let mut state = State::Draft;
         let mut row_of_rolls: Vec<Digest> =
             of_law.iter().map(|manifest| manifest.digest()).collect();
-        if let Some(cell) = self.shared.election(&row.law_id) {
-            let committed = cell.committed();
+        if let Some(election) = self.context.election(&row.law_id) {
+            let committed = election.committed();
             state = committed.state();
             if state >= State::Closing {
                 return Err(AdminError::State { state, wanted: "given a roll" });
@@ -128,7 +128,7 @@ impl Node {
                 let law_id = row.law_id.clone();
                 return Err(AdminError::ShortCodes { law_id, length });
             }
-            let log = cell.log();
+            let log = election.log();
             if log.last_manifest().is_some() {
                 row_of_rolls = log.manifests().to_vec();
             }
@@ -144,9 +144,9 @@ impl Node {
 
     /// Returns the first election whose log names a manifest.
     pub(crate) async fn use_of(&self, manifest: &Digest) -> Option<ElectionId> {
-        for cell in self.shared.elections() {
-            if cell.log().named_manifests().any(|named| named == manifest) {
-                return Some(cell.law_id().clone());
+        for election in self.context.elections() {
+            if election.log().named_manifests().any(|named| named == manifest) {
+                return Some(election.law_id().clone());
             }
         }
         None
@@ -180,8 +180,8 @@ impl Node {
         manifest: &Manifest,
     ) -> Result<Option<PreparedRoll>, AdminError> {
         let digest = manifest.digest();
-        if let Some(cell) = self.shared.election(law_id)
-            && cell.log().has_manifest(&digest)
+        if let Some(election) = self.context.election(law_id)
+            && election.log().has_manifest(&digest)
         {
             return Ok(None);
         }
@@ -194,14 +194,14 @@ impl Node {
         let Some(content) = content else { return Ok(None) };
         // Fallible steps come before the log records the roll. The registry holds hints only:
         // writes to it are retried until they succeed.
-        let origin = RollOrigin::of(manifest);
-        let replaces = match self.shared.election(law_id).filter(|_| !manifest.is_supplement()) {
-            Some(cell) => cell.log().manifests().first().copied(),
+        let origin = RollOrigin::from_manifest(manifest);
+        let replaces = match self.context.election(law_id).filter(|_| !manifest.is_supplement()) {
+            Some(election) => election.log().manifests().first().copied(),
             None => None,
         };
         if replaces.is_none() {
             let electors = content.electors();
-            let prepare = || self.shared.registry.prepare(law_id, &origin, electors);
+            let prepare = || self.context.registry.prepare(law_id, &origin, electors);
             until_definite("update_registry", prepare).await?;
         }
         let load = RollLoad {
@@ -217,21 +217,21 @@ impl Node {
     /// Makes a roll take effect in an election: records it in the log, then updates the registry.
     pub(crate) async fn take_effect(
         &self,
-        cell: &ElectionHandle,
+        election: &ElectionHandle,
         roll: PreparedRoll,
     ) -> Result<LoadOutcome, AdminError> {
         let PreparedRoll { load, hasher, origin } = roll;
         let digest = load.manifest;
         let (content, is_replacement) = (load.content.clone(), load.replaces.is_some());
-        self.record(cell, vec![LogEvent::Load(load)]).await?;
-        cell.set_hasher(digest, hasher);
+        self.record(election, vec![LogEvent::Load(load)]).await?;
+        election.set_hasher(digest, hasher);
         let change = async || {
             if is_replacement {
-                let electors = known_electors(&cell.log());
-                let law_id = cell.law_id();
-                return self.shared.registry.restore_all(law_id, electors, Some(&origin)).await;
+                let electors = known_electors(&election.log());
+                let law_id = election.law_id();
+                return self.context.registry.restore_all(law_id, electors, Some(&origin)).await;
             }
-            add_to_registry(&self.shared, cell.law_id(), &content).await
+            add_to_registry(&self.context, election.law_id(), &content).await
         };
         until_definite("update_registry", change).await.map_err(|error| match error {
             EngineError::Misconfigured { engine, reason, hint } => EngineError::Misconfigured {
@@ -243,7 +243,7 @@ impl Node {
         })?;
         tracing::debug!(
             event = "roll_loaded",
-            law_id = %cell.law_id(),
+            law_id = %election.law_id(),
             manifest = %origin.manifest,
             "roll loaded"
         );

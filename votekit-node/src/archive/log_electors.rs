@@ -106,7 +106,7 @@ impl Reader<'_> {
         // An elector's number is its position across all lists, in their order.
         self.uses.resize(electors, FirstUse::UNUSED);
         self.scheme = Some(manifest.body().scheme);
-        self.origins.push(RollOrigin::of(&manifest));
+        self.origins.push(RollOrigin::from_manifest(&manifest));
         Ok(())
     }
 

@@ -27,7 +27,7 @@ pub(crate) struct Committed {
 }
 
 impl Committed {
-    pub(crate) fn of(
+    pub(crate) fn new(
         log: &ElectionLog,
         node: NodeId,
         checkpoint: Vec<u8>,
@@ -52,7 +52,7 @@ impl Committed {
 
     /// Checks that `head` equals this log's head or can extend it: a published result is never
     /// withdrawn. Otherwise fails with the rule that it breaks.
-    pub(crate) fn check_goes_on(&self, head: &Head) -> Result<(), &'static str> {
+    pub(crate) fn check_extends(&self, head: &Head) -> Result<(), &'static str> {
         if head.height < self.height || head.size < self.size() {
             return Err("its log is shorter than a log seen by this node");
         }

@@ -264,7 +264,7 @@ impl ElectionHandle {
     }
 
     /// Whether to ask the intake to finish now: once, unless that failed.
-    pub(crate) fn ask_to_finish(&self) -> bool {
+    pub(crate) fn begin_finish(&self) -> bool {
         !self.finishing.swap(true, Ordering::Relaxed)
     }
 

@@ -32,7 +32,7 @@ impl Lease {
     }
 
     /// Whether voters may be answered under the lease now.
-    pub(crate) fn lasts(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         Instant::now() < self.until && clock::now() < self.until_by_wall
     }
 }
@@ -44,10 +44,10 @@ mod tests {
     #[test]
     fn a_lease_lasts_for_as_long_as_both_clocks_say() {
         let minute = Duration::from_secs(60);
-        assert!(Lease::from(Epoch(1), Instant::now(), clock::now(), minute).lasts());
-        assert!(!Lease::from(Epoch(1), Instant::now(), clock::now(), Duration::ZERO).lasts());
+        assert!(Lease::from(Epoch(1), Instant::now(), clock::now(), minute).is_valid());
+        assert!(!Lease::from(Epoch(1), Instant::now(), clock::now(), Duration::ZERO).is_valid());
         // The machine slept: the monotonic clock did not advance.
         let before_the_sleep = UnixMillis(clock::now().0 - 61_000);
-        assert!(!Lease::from(Epoch(1), Instant::now(), before_the_sleep, minute).lasts());
+        assert!(!Lease::from(Epoch(1), Instant::now(), before_the_sleep, minute).is_valid());
     }
 }

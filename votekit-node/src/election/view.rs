@@ -104,9 +104,9 @@ pub(crate) struct ElectionStatus {
 }
 
 impl ElectionView {
-    pub(crate) fn of(cell: &ElectionHandle) -> Self {
-        let committed = cell.committed();
-        let standing = ElectionStatus {
+    pub(crate) fn from_handle(election: &ElectionHandle) -> Self {
+        let committed = election.committed();
+        let status = ElectionStatus {
             state: committed.state(),
             opens: committed.opens,
             closes: committed.closes,
@@ -114,12 +114,12 @@ impl ElectionView {
             report: committed.results.report,
             log_size: committed.size(),
         };
-        Self::new(&committed.results.definition, &standing, &cell.signer)
+        Self::new(&committed.results.definition, &status, &election.signer)
     }
 
     pub(crate) fn new(
         definition: &Definition,
-        standing: &ElectionStatus,
+        status: &ElectionStatus,
         signer: &CheckpointSigner,
     ) -> Self {
         let text = |text: &Bilingual| BilingualView { fr: text.fr.clone(), en: text.en.clone() };
@@ -128,23 +128,23 @@ impl ElectionView {
             fr: choice.fr.clone(),
             en: choice.en.clone(),
         };
-        let report = &standing.report;
+        let report = &status.report;
         Self {
             law_id: definition.law_id.to_string(),
             title: text(&definition.title),
             description: text(&definition.description),
             choices: definition.choices.iter().map(choice).collect(),
-            state: standing.state.to_string(),
+            state: status.state.to_string(),
             binding: definition.binding,
             results: definition.results.as_str().to_owned(),
-            opens: standing.opens.map(UnixMinutes::to_rfc3339),
-            closes: standing.closes.map(UnixMinutes::to_rfc3339),
-            registered: standing.registered,
+            opens: status.opens.map(UnixMinutes::to_rfc3339),
+            closes: status.closes.map(UnixMinutes::to_rfc3339),
+            registered: status.registered,
             received: report.received,
             accepted: report.accepted,
             duplicate: report.duplicate,
             invalid: report.invalid,
-            log_size: standing.log_size,
+            log_size: status.log_size,
             origin: signer.origin.as_str().to_owned(),
             policy_fingerprint: signer.policy.fingerprint().to_hex(),
         }

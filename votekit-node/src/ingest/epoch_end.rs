@@ -16,52 +16,52 @@ use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 
 /// Interval between checks whether the staged batches are sealed.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Ends the epochs that previous runs of this node were given, as a task. The epoch of this run may
 /// be open meanwhile: voters do not wait. The earlier epochs are fenced already.
 pub(crate) async fn run(
-    shared: Arc<NodeContext>,
-    cell: Arc<ElectionHandle>,
+    context: Arc<NodeContext>,
+    election: Arc<ElectionHandle>,
     node_key: NodeKey,
     epochs: Vec<Epoch>,
 ) {
     for epoch in epochs {
-        if let Err(error) = end(&shared, &cell, &node_key, epoch).await {
-            return shared.fail_election(&cell, &error);
+        if let Err(error) = end(&context, &election, &node_key, epoch).await {
+            return context.fail_election(&election, &error);
         }
     }
 }
 
 async fn end(
-    shared: &NodeContext,
-    cell: &ElectionHandle,
+    context: &NodeContext,
+    election: &ElectionHandle,
     node_key: &NodeKey,
     epoch: Epoch,
 ) -> Result<(), EngineError> {
-    let (law_id, node) = (cell.law_id(), node_key.node_id());
+    let (law_id, node) = (election.law_id(), node_key.node_id());
     // The lease may be held by another process, on a copy of the folder: wait until it runs out.
     loop {
-        let leases = until_definite("end_epoch", || shared.ledger.leases(law_id)).await?;
+        let leases = until_definite("end_epoch", || context.ledger.leases(law_id)).await?;
         if !leases.iter().any(|lease| lease.node == node && lease.epoch == epoch) {
             break;
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     // The previous run published an unknown number of batches: all of them must be staged first.
-    until_definite("end_epoch", || shared.ballot_box.settle()).await?;
+    until_definite("end_epoch", || context.ballot_box.settle()).await?;
     let staged =
-        until_definite("end_epoch", || shared.ledger.staged_through(law_id, node, epoch)).await?;
+        until_definite("end_epoch", || context.ledger.staged_through(law_id, node, epoch)).await?;
     let Some(through) = staged else { return Ok(()) };
     loop {
-        let progress = cell.log().decisions().epochs().progress(node, epoch);
-        if progress.ended || cell.committed().state() >= State::Closed {
+        let progress = election.log().decisions().epochs().progress(node, epoch);
+        if progress.ended || election.committed().state() >= State::Closed {
             return Ok(());
         }
         if progress.through >= through {
             break;
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     let number = BatchNumber { node, epoch, sequence: through.next() };
     let header = BatchHeader {
@@ -71,11 +71,11 @@ async fn end(
         last: true,
     };
     let sealed =
-        Batch::seal(header, &[], &cell.definition.ballot_key, node_key, &mut UnwrapErr(SysRng));
+        Batch::seal(header, &[], &election.definition.ballot_key, node_key, &mut UnwrapErr(SysRng));
     let end = sealed.map_err(|error| EngineError::Corrupt {
         engine: "encryption",
         reason: error.to_string(),
     })?;
     let end = Arc::new(end);
-    until_definite("end_epoch", || shared.ballot_box.publish(&end)).await
+    until_definite("end_epoch", || context.ballot_box.publish(&end)).await
 }

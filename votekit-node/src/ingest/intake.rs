@@ -35,8 +35,8 @@ pub(crate) const CLOCK_MARGIN: Duration = Duration::from_secs(2);
 
 /// The intake of one election, as a task.
 pub(crate) struct Intake {
-    shared: Arc<NodeContext>,
-    cell: Arc<ElectionHandle>,
+    context: Arc<NodeContext>,
+    election: Arc<ElectionHandle>,
     node_key: NodeKey,
     /// Set with the first batch, and again after a fence.
     epoch: Option<Epoch>,
@@ -59,13 +59,13 @@ fn forget(envelopes: &mut Vec<Envelope>) {
 
 impl Intake {
     pub(crate) fn new(
-        shared: Arc<NodeContext>,
-        cell: Arc<ElectionHandle>,
+        context: Arc<NodeContext>,
+        election: Arc<ElectionHandle>,
         node_key: NodeKey,
     ) -> Self {
         Self {
-            shared,
-            cell,
+            context,
+            election,
             node_key,
             epoch: None,
             confirmed: Sequence(0),
@@ -82,7 +82,7 @@ impl Intake {
         while let Some(first) = submissions.recv().await {
             let mut finish = self.take(first, &mut envelopes, &mut voters);
             let gathering = Instant::now();
-            while finish.is_none() && envelopes.len() < self.shared.config.batch_votes_max {
+            while finish.is_none() && envelopes.len() < self.context.config.batch_votes_max {
                 match submissions.try_recv() {
                     Ok(next) => finish = self.take(next, &mut envelopes, &mut voters),
                     Err(_) if gathering.elapsed() > GATHER_TIME_MAX => break,
@@ -135,7 +135,7 @@ impl Intake {
     /// late.
     fn stamp_in_order(&mut self, envelope: &mut Envelope) -> bool {
         if envelope.received < self.latest {
-            if self.cell.committed().closes.is_some_and(|closes| self.latest >= closes) {
+            if self.election.committed().closes.is_some_and(|closes| self.latest >= closes) {
                 return false;
             }
             envelope.received = self.latest;
@@ -157,13 +157,13 @@ impl Intake {
             // A confirmed vote counts. But without a lease it must not be acknowledged, since the
             // close may have passed meanwhile.
             Ok(()) => {
-                self.cell.writes.record_success();
+                self.election.writes.record_success();
                 metrics::submitted(envelopes.len() as u64);
-                let answered = self.cell.lease().is_some_and(|lease| lease.lasts());
+                let answered = self.election.lease().is_some_and(|lease| lease.is_valid());
                 if answered { Ok(()) } else { Err(IntakeError::OutcomeUnknown) }
             }
             Err(error @ EngineError::Unavailable { .. }) => {
-                self.cell.writes.record_failure();
+                self.election.writes.record_failure();
                 Err(IntakeError::Unavailable(error))
             }
             Err(EngineError::Conflict(Conflict::NoLease { .. })) => Err(IntakeError::Finished),
@@ -178,7 +178,7 @@ impl Intake {
     /// Answers the voters of a batch and clears the list: a second call answers no one again.
     fn answer_all(&self, envelopes: &[Envelope], voters: &mut Vec<Voter>, stored: &Stored) {
         for envelope in envelopes {
-            self.shared.pending.record_stored(&envelope.request, stored);
+            self.context.pending.record_stored(&envelope.request, stored);
         }
         for voter in voters.drain(..) {
             // The receiver may be gone.
@@ -197,16 +197,17 @@ impl Intake {
             let epoch = match self.epoch {
                 Some(epoch) => epoch,
                 None => {
-                    let epoch = self.shared.ledger.allocate_epoch(self.cell.law_id(), node).await?;
+                    let epoch =
+                        self.context.ledger.allocate_epoch(self.election.law_id(), node).await?;
                     self.confirmed = Sequence(0);
                     *self.epoch.insert(epoch)
                 }
             };
-            if self.cell.lease().is_some_and(|lease| lease.epoch == epoch && lease.lasts()) {
+            if self.election.lease().is_some_and(|lease| lease.epoch == epoch && lease.is_valid()) {
                 return Ok(epoch);
             }
-            match lease_renewal::acquire(&self.shared, &self.cell, node, epoch).await {
-                Ok(lease) => self.cell.set_lease(lease),
+            match lease_renewal::acquire(&self.context, &self.election, node, epoch).await {
+                Ok(lease) => self.election.set_lease(lease),
                 // The epoch was fenced: this node was taken for gone. Batches that it confirmed
                 // there count; it continues in a new epoch.
                 Err(EngineError::Conflict(Conflict::NoLease {
@@ -214,7 +215,7 @@ impl Intake {
                 })) => {
                     tracing::warn!(
                         event = "epoch_fenced",
-                        law_id = %self.cell.law_id(),
+                        law_id = %self.election.law_id(),
                         epoch = epoch.0,
                         "epoch fenced, beginning another"
                     );
@@ -239,7 +240,7 @@ impl Intake {
         let number =
             BatchNumber { node: self.node_key.node_id(), epoch, sequence: self.confirmed.next() };
         let header = BatchHeader {
-            law_id: self.cell.law_id().clone(),
+            law_id: self.election.law_id().clone(),
             number,
             confirmed_through: self.confirmed,
             last,
@@ -248,7 +249,7 @@ impl Intake {
         Batch::seal(
             header,
             envelopes,
-            &self.cell.definition.ballot_key,
+            &self.election.definition.ballot_key,
             &self.node_key,
             // Without randomness nothing can be encrypted, and the task panics.
             &mut UnwrapErr(SysRng),
@@ -272,7 +273,7 @@ impl Intake {
         let mut backoff = Backoff::new();
         let mut unknown = false;
         loop {
-            match self.shared.ballot_box.publish(batch).await {
+            match self.context.ballot_box.publish(batch).await {
                 Ok(()) => {
                     self.confirmed = batch.number().sequence;
                     // Without the batch number: with the time of this line it would date votes more
@@ -296,7 +297,7 @@ impl Intake {
                         %error,
                         "batch not published"
                     );
-                    self.shared.fail_election(&self.cell, &error);
+                    self.context.fail_election(&self.election, &error);
                     return Err(error);
                 }
                 Err(error @ EngineError::Unavailable { .. }) if !unknown => return Err(error),

@@ -12,26 +12,26 @@ use crate::context::NodeContext;
 use crate::election::{ElectionHandle, LEASE_LENGTH, Lease};
 
 /// The interval between renewals of the lease.
-const RENEW_EVERY: Duration = Duration::from_millis(750);
+const RENEWAL_INTERVAL: Duration = Duration::from_millis(750);
 
 /// How long to wait for the ledger before votes are refused because it is unavailable.
-const PATIENCE: Duration = Duration::from_secs(1);
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Acquires or extends the lease of an epoch.
 pub(crate) async fn acquire(
-    shared: &NodeContext,
-    cell: &ElectionHandle,
+    context: &NodeContext,
+    election: &ElectionHandle,
     node: NodeId,
     epoch: Epoch,
 ) -> Result<Lease, EngineError> {
-    if !shared.is_shared {
+    if !context.is_shared {
         // With one node the close asks the intake of this process to finish; no lease is needed.
         return Ok(Lease::from(epoch, Instant::now(), clock::now(), Duration::from_secs(3600)));
     }
     let (asked, at) = (Instant::now(), clock::now());
     let held = tokio::time::timeout(
-        PATIENCE,
-        shared.ledger.hold_lease(cell.law_id(), node, epoch, LEASE_LENGTH),
+        RENEWAL_TIMEOUT,
+        context.ledger.hold_lease(election.law_id(), node, epoch, LEASE_LENGTH),
     );
     held.await.map_err(|_| EngineError::Unavailable {
         engine: "the ledger",
@@ -42,23 +42,23 @@ pub(crate) async fn acquire(
 }
 
 /// Renews the leases of all epochs in use before they run out, as one task of the node.
-pub(crate) async fn renew_loop(shared: Arc<NodeContext>, node: NodeId) {
+pub(crate) async fn renew_loop(context: Arc<NodeContext>, node: NodeId) {
     loop {
-        tokio::time::sleep(RENEW_EVERY).await;
+        tokio::time::sleep(RENEWAL_INTERVAL).await;
         let mut held = Vec::new();
         let mut elections = Vec::new();
-        for cell in shared.elections() {
-            if let Some(lease) = cell.lease() {
-                held.push((cell.law_id().clone(), lease.epoch));
-                elections.push(cell);
+        for election in context.elections() {
+            if let Some(lease) = election.lease() {
+                held.push((election.law_id().clone(), lease.epoch));
+                elections.push(election);
             }
         }
         if held.is_empty() {
             continue;
         }
         let (asked, at) = (Instant::now(), clock::now());
-        let renewing = shared.ledger.renew_leases(node, &held, LEASE_LENGTH);
-        let renewed = match tokio::time::timeout(PATIENCE, renewing).await {
+        let renewing = context.ledger.renew_leases(node, &held, LEASE_LENGTH);
+        let renewed = match tokio::time::timeout(RENEWAL_TIMEOUT, renewing).await {
             Ok(Ok(renewed)) => renewed,
             // The intake asks when it needs a lease, and its voters then get the error.
             Ok(Err(error)) => {
@@ -71,9 +71,9 @@ pub(crate) async fn renew_loop(shared: Arc<NodeContext>, node: NodeId) {
             }
             Err(_) => continue,
         };
-        for ((cell, (law_id, epoch)), outcome) in elections.iter().zip(&held).zip(renewed) {
+        for ((election, (law_id, epoch)), outcome) in elections.iter().zip(&held).zip(renewed) {
             match outcome {
-                Ok(()) => cell.set_lease(Lease::from(*epoch, asked, at, LEASE_LENGTH)),
+                Ok(()) => election.set_lease(Lease::from(*epoch, asked, at, LEASE_LENGTH)),
                 Err(reason) => tracing::debug!(
                     event = "epoch_lease_refused",
                     %law_id,

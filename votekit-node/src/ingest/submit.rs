@@ -38,17 +38,17 @@ impl Node {
         idempotency_key: Option<&[u8]>,
         origin: Option<Origin>,
     ) -> Result<RequestId, SubmitError> {
-        let (cell, received) = self.taking_votes(vote, self.now())?;
-        let (envelope, mark) = envelope(&cell, vote, idempotency_key, received)?;
+        let (election, received) = self.taking_votes(vote, self.now())?;
+        let (envelope, mark) = envelope(&election, vote, idempotency_key, received)?;
         let request = envelope.request;
-        let pass = cell.writes.enter().ok_or_else(|| {
+        let pass = election.writes.enter().ok_or_else(|| {
             SubmitError::Unavailable(EngineError::Unavailable {
                 engine: "the ballot box",
                 reason: "the last write was not stored".to_owned(),
             })
         })?;
         // Reserved before the turn, so that a full queue refuses wrong and correct codes alike.
-        let place = cell.intake.try_reserve().map_err(|refused| match refused {
+        let place = election.intake.try_reserve().map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(()) => {
                 SubmitError::Busy { retry_after: Duration::from_secs(1) }
             }
@@ -58,8 +58,8 @@ impl Node {
         })?;
         // Searched before the turn, so that nothing is awaited while the turn is held; the result
         // is returned after it.
-        let mut removals = idempotency_key.map(|_| self.shared.pending.removals(&request));
-        let is_decided = removals.is_some() && self.is_decided(&cell, &mark).await;
+        let mut removals = idempotency_key.map(|_| self.context.pending.removals(&request));
+        let is_decided = removals.is_some() && self.is_decided(&election, &mark).await;
         let turn = match origin {
             Some(origin) => Some(self.turn(origin).await?),
             None => None,
@@ -67,40 +67,40 @@ impl Node {
         if is_decided {
             return Ok(request);
         }
-        match self.shared.pending.known(&request) {
+        match self.context.pending.known(&request) {
             Known::No => {}
             Known::Stored => return Ok(request),
             Known::Storing(stored) => {
                 drop((turn, place));
-                return outcome(&cell, request, stored.await);
+                return outcome(&election, request, stored.await);
             }
         }
         let mut unjudged = match turn {
             Some(turn) if pass.is_probe() => {
-                self.shared.admission.admit_unseen(Instant::now())?;
+                self.context.admission.admit_unseen(Instant::now())?;
                 Some(turn)
             }
             Some(turn) => {
-                let NodeContext { admission, throttle, registry, .. } = &*self.shared;
-                let about = (cell.law_id(), &mark);
+                let NodeContext { admission, throttle, registry, .. } = &*self.context;
+                let about = (election.law_id(), &mark);
                 admission.admit(turn, throttle, &**registry, about, Instant::now())?
             }
             None => None,
         };
         loop {
-            match self.shared.pending.issue(request, &mut unjudged, removals) {
+            match self.context.pending.issue(request, &mut unjudged, removals) {
                 Issue::Registered => break,
                 // The request is not registered while the log is searched again.
                 Issue::SearchAgain { removals: now } => {
                     removals = Some(now);
-                    if self.is_decided(&cell, &mark).await {
+                    if self.is_decided(&election, &mark).await {
                         return Ok(request);
                     }
                 }
                 // The same request was registered in between.
                 Issue::Known(Known::Storing(stored)) => {
                     drop((unjudged, place));
-                    return outcome(&cell, request, stored.await);
+                    return outcome(&election, request, stored.await);
                 }
                 Issue::Known(_) => return Ok(request),
             }
@@ -110,7 +110,7 @@ impl Node {
         let stored = stored.await;
         // Held until the outcome is known: a probe keeps other votes out meanwhile.
         drop(pass);
-        outcome(&cell, request, stored)
+        outcome(&election, request, stored)
     }
 
     /// The election of a vote and its stamp, if this node takes votes for it now.
@@ -123,22 +123,22 @@ impl Node {
             let reason = reason.to_owned();
             Err(SubmitError::Unavailable(EngineError::Unavailable { engine, reason }))
         };
-        let cell =
-            self.shared.election(&vote.credential.law_id).ok_or(SubmitError::UnknownElection)?;
-        if !self.shared.has(Role::Ingest) {
+        let election =
+            self.context.election(&vote.credential.law_id).ok_or(SubmitError::UnknownElection)?;
+        if !self.context.has(Role::Ingest) {
             return unavailable(
                 "this node",
                 "it does not have the role ingest: send votes to a node that has it",
             );
         }
-        if let Some(reason) = cell.halted() {
+        if let Some(reason) = election.halted() {
             return Err(SubmitError::Unavailable(halted_here(reason)));
         }
-        let committed = cell.committed();
-        if committed.state() != State::Open || cell.planned_close_has_passed(&committed, wall) {
-            return Err(not_open(&cell, committed.state() == State::Draft));
+        let committed = election.committed();
+        if committed.state() != State::Open || election.planned_close_has_passed(&committed, wall) {
+            return Err(not_open(&election, committed.state() == State::Draft));
         }
-        let received = match cell.clock.read(wall.0) {
+        let received = match election.clock.read(wall.0) {
             Ok(time) => UnixMillis(time),
             Err(Stepped { by }) => {
                 return Err(SubmitError::Clock { by: Duration::from_millis(by) });
@@ -147,7 +147,7 @@ impl Node {
         let window = Window { opens: committed.opens, closes: committed.closes };
         match window.timing(received.minutes()) {
             Timing::InTime => {}
-            timing => return Err(not_open(&cell, timing == Timing::Early)),
+            timing => return Err(not_open(&election, timing == Timing::Early)),
         }
         if !committed.admits_this_node {
             return unavailable(
@@ -155,12 +155,12 @@ impl Node {
                 "this node's key is not admitted to the election: is this its own data folder?",
             );
         }
-        cell.note_stamp(received);
-        Ok((cell, received.minutes()))
+        election.note_stamp(received);
+        Ok((election, received.minutes()))
     }
 
     async fn turn(&self, origin: Origin) -> Result<Turn, SubmitError> {
-        self.shared.throttle.turn(origin).await.map_err(|retry_after| {
+        self.context.throttle.turn(origin).await.map_err(|retry_after| {
             metrics::vote_refused(metrics::Refusal::BackOff);
             SubmitError::BackOff { retry_after }
         })
@@ -168,29 +168,32 @@ impl Node {
 
     /// Whether the log has decided a request. The search waits while a block is applied, so
     /// first-time voters are spared it.
-    async fn is_decided(&self, cell: &ElectionHandle, mark: &Mark) -> bool {
-        !self.shared.registry.surely_unused(cell.law_id(), mark) && cell.has_decided(&mark.request)
+    async fn is_decided(&self, election: &ElectionHandle, mark: &Mark) -> bool {
+        !self.context.registry.surely_unused(election.law_id(), mark)
+            && election.has_decided(&mark.request)
     }
 }
 
 /// The envelope of a vote, and its mark for the registry.
 fn envelope(
-    cell: &ElectionHandle,
+    election: &ElectionHandle,
     vote: &VoteRequest,
     idempotency_key: Option<&[u8]>,
     received: UnixMinutes,
 ) -> Result<(Box<Zeroizing<Envelope>>, Mark), SubmitError> {
-    let committed = cell.committed();
+    let committed = election.committed();
     let choice = committed
         .results
         .definition
         .choice_index(&vote.choice)
         .ok_or(SubmitError::UnknownChoice)?;
-    let hasher = cell.hasher().ok_or_else(|| not_open(cell, false))?;
+    let hasher = election.hasher().ok_or_else(|| not_open(election, false))?;
     let credential = &vote.credential;
     let hash = hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id);
     let request = match idempotency_key {
-        Some(key) => cell.request_id(&hash, choice, key).ok_or_else(|| not_open(cell, false))?,
+        Some(key) => {
+            election.request_id(&hash, choice, key).ok_or_else(|| not_open(election, false))?
+        }
         None => random_request_id().map_err(|error| {
             SubmitError::Unavailable(EngineError::Unavailable {
                 engine: "system",
@@ -203,8 +206,8 @@ fn envelope(
     Ok((Box::new(envelope), mark))
 }
 
-fn not_open(cell: &ElectionHandle, early: bool) -> SubmitError {
-    let committed = cell.committed();
+fn not_open(election: &ElectionHandle, early: bool) -> SubmitError {
+    let committed = election.committed();
     SubmitError::NotOpen {
         early,
         state: committed.state(),
@@ -215,14 +218,14 @@ fn not_open(cell: &ElectionHandle, early: bool) -> SubmitError {
 
 /// The answer to the voter of a request.
 fn outcome(
-    cell: &ElectionHandle,
+    election: &ElectionHandle,
     request: RequestId,
     stored: Result<Stored, oneshot::error::RecvError>,
 ) -> Result<RequestId, SubmitError> {
     match stored {
         Ok(Ok(())) => Ok(request),
         Ok(Err(IntakeError::Finished)) => {
-            let committed = cell.committed();
+            let committed = election.committed();
             let (opens, closes) = (committed.opens, committed.closes);
             let state = committed.state().max(State::Closing);
             Err(SubmitError::NotOpen { early: false, state, opens, closes })

@@ -101,7 +101,7 @@ impl Admission {
             }
             Some(Hint::Unknown | Hint::Revoked) => {
                 let origin = turn.origin();
-                turn.wrong();
+                turn.record_failure();
                 throttle.store_wrong(&origin, now).map_err(|retry_after| {
                     metrics::vote_refused(metrics::Refusal::NotRecognised);
                     self.log_shedding(now);

@@ -49,7 +49,7 @@ impl Rate {
     }
 }
 
-/// A [`Rate`] in one atomic word.
+/// A rate with a burst in one atomic word.
 #[derive(Debug)]
 pub struct RateLimit {
     start: Instant,

@@ -182,11 +182,11 @@ impl Throttle {
         self.shards.iter().map(|shard| shard.pairs.lock().len()).sum()
     }
 
-    fn judge(&self, origin: &Origin, attempt: AttemptId, is_wrong: bool) {
+    fn record(&self, origin: &Origin, attempt: AttemptId, is_wrong: bool) {
         let shard = self.shard(origin.pair);
         let mut pairs = shard.pairs.lock();
         if is_wrong {
-            pairs.judge_wrong(origin.pair, attempt);
+            pairs.record_failure(origin.pair, attempt);
         } else {
             pairs.clear(origin.pair, attempt);
         }
@@ -238,9 +238,9 @@ impl Turn {
     }
 
     /// Judges the code wrong; also used when no hint can arrive any more.
-    pub(crate) fn wrong(mut self) {
+    pub(crate) fn record_failure(mut self) {
         if let Some(attempt) = self.attempt.take() {
-            self.throttle.judge(&self.origin, attempt, true);
+            self.throttle.record(&self.origin, attempt, true);
         }
     }
 }
@@ -248,7 +248,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(attempt) = self.attempt.take() {
-            self.throttle.judge(&self.origin, attempt, false);
+            self.throttle.record(&self.origin, attempt, false);
         }
     }
 }

@@ -12,7 +12,7 @@ fn from(throttle: &Throttle, address: &str, number: u32) -> Origin {
 
 fn wrong(throttle: &Arc<Throttle>, origin: Origin, now: Instant) -> Result<(), Duration> {
     match throttle.begin(origin, now, now)? {
-        Next::Turn(turn) => turn.wrong(),
+        Next::Turn(turn) => turn.record_failure(),
         Next::InTurn(_) => panic!("every attempt before was judged"),
     }
     Ok(())
@@ -52,7 +52,7 @@ async fn guesses_in_parallel_are_judged_in_turn() {
     let mut guesses = tokio::task::JoinSet::new();
     for _ in 0..100 {
         let throttle = Arc::clone(&throttle);
-        guesses.spawn(async move { throttle.turn(origin).await.map(Turn::wrong).is_ok() });
+        guesses.spawn(async move { throttle.turn(origin).await.map(Turn::record_failure).is_ok() });
     }
     let looked_at = guesses.join_all().await.into_iter().filter(|looked_at| *looked_at).count();
     assert_eq!(looked_at, 6, "five, and the one that begins the waits");
@@ -108,6 +108,6 @@ fn nothing_of_an_origin_prints() {
     let Ok(Next::Turn(turn)) = throttle.begin(origin, now, now) else { panic!("the first one") };
     let printed = format!("{origin:?} {prefix:?} {turn:?}");
     assert_eq!(printed, "Origin(redacted) Prefix(redacted) Turn(redacted)");
-    turn.wrong();
+    turn.record_failure();
     assert_eq!(format!("{throttle:?}"), "Throttle(1 pairs)");
 }

@@ -140,10 +140,10 @@ pub struct ElectionGauges {
 const OK: &str = "ok";
 
 /// Timeout for the ping of a dependency.
-const PING_PATIENCE: Duration = Duration::from_secs(2);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 async fn state(ping: impl Future<Output = Result<(), EngineError>>) -> String {
-    match tokio::time::timeout(PING_PATIENCE, ping).await {
+    match tokio::time::timeout(PING_TIMEOUT, ping).await {
         Ok(Ok(())) => OK.to_owned(),
         Ok(Err(error)) => error.to_string(),
         Err(_) => "it does not answer".to_owned(),
@@ -156,8 +156,8 @@ impl Node {
     /// # Errors
     /// [`EngineError`].
     pub async fn status(&self, request: RequestId) -> Result<Option<VoteStatus>, EngineError> {
-        let Some((cell, index)) = self.find(&request).await else {
-            let pending = self.shared.pending.expected(&request);
+        let Some((election, index)) = self.find(&request).await else {
+            let pending = self.context.pending.hint_of(&request);
             // It may have been sealed between the two lookups.
             return match pending {
                 None if self.find(&request).await.is_some() => {
@@ -166,18 +166,18 @@ impl Node {
                 pending => Ok(pending.map(|expected| VoteStatus::Pending { expected })),
             };
         };
-        if index >= cell.committed().size() {
+        if index >= election.committed().size() {
             // Decided, but not durable yet.
             return Ok(Some(VoteStatus::Pending {
-                expected: self.shared.pending.expected(&request).flatten(),
+                expected: self.context.pending.hint_of(&request).flatten(),
             }));
         }
-        let leaf = self.leaf(&cell, index).await?;
+        let leaf = self.leaf(&election, index).await?;
         match Leaf::parse(&leaf) {
             Ok(Leaf::Entry(entry)) if entry.request == request => {
                 Ok(Some(VoteStatus::Decided(entry.decision)))
             }
-            _ => Err(damaged(&cell, index)),
+            _ => Err(damaged(&election, index)),
         }
     }
 
@@ -190,11 +190,11 @@ impl Node {
         request: RequestId,
         wait: Duration,
     ) -> Result<Option<VoteStatus>, EngineError> {
-        if let Some(decided) = self.shared.pending.decided(&request) {
+        if let Some(decided) = self.context.pending.decided(&request) {
             // Whether or not it came in time, the ledger holds the status.
             tokio::select! {
                 _ = tokio::time::timeout(wait, decided) => {}
-                () = self.shared.hurried() => {}
+                () = self.context.hurried() => {}
             }
         }
         self.status(request).await
@@ -205,40 +205,44 @@ impl Node {
     /// # Errors
     /// [`ReceiptError`].
     pub async fn receipt(&self, request: RequestId) -> Result<Vec<u8>, ReceiptError> {
-        let Some((cell, index)) = self.find(&request).await else {
-            let pending = self.shared.pending.expected(&request).is_some();
+        let Some((election, index)) = self.find(&request).await else {
+            let pending = self.context.pending.hint_of(&request).is_some();
             return Err(if pending { ReceiptError::Pending } else { ReceiptError::Unknown });
         };
-        let committed = cell.committed();
+        let committed = election.committed();
         if index >= committed.size() {
             return Err(ReceiptError::Pending);
         }
-        let leaf = self.leaf(&cell, index).await?;
-        let path = self.inclusion_path(&cell, &committed, index).await?;
-        let checkpoint =
-            SignedCheckpoint::parse(&committed.checkpoint).map_err(|_| damaged(&cell, index))?;
+        let leaf = self.leaf(&election, index).await?;
+        let path = self.inclusion_path(&election, &committed, index).await?;
+        let checkpoint = SignedCheckpoint::parse(&committed.checkpoint)
+            .map_err(|_| damaged(&election, index))?;
         Ok(Proof::new(&leaf, index, path, checkpoint).to_string().into_bytes())
     }
 
     /// The elections of this node.
     #[must_use]
     pub fn elections(&self) -> Vec<ElectionView> {
-        self.shared.elections().iter().map(|cell| ElectionView::of(cell)).collect()
+        self.context
+            .elections()
+            .iter()
+            .map(|election| ElectionView::from_handle(election))
+            .collect()
     }
 
     /// One election.
     #[must_use]
     pub fn election(&self, law_id: &ElectionId) -> Option<ElectionView> {
-        self.shared.election(law_id).map(|cell| ElectionView::of(&cell))
+        self.context.election(law_id).map(|election| ElectionView::from_handle(&election))
     }
 
     /// The voter token returned with the answer to a vote under `after_vote`: a request id is no
     /// secret, as the log publishes it. `None` under other policies.
     #[must_use]
     pub fn voter_token(&self, law_id: &ElectionId, request: &RequestId) -> Option<VoterToken> {
-        let cell = self.shared.election(law_id)?;
-        (cell.committed().results.definition.results == ResultsPolicy::AfterVote)
-            .then(|| cell.voter_token(request))
+        let election = self.context.election(law_id)?;
+        (election.committed().results.definition.results == ResultsPolicy::AfterVote)
+            .then(|| election.voter_token(request))
             .flatten()
     }
 
@@ -252,8 +256,8 @@ impl Node {
         law_id: &ElectionId,
         voter: Option<(RequestId, VoterToken)>,
     ) -> Result<Results, ResultsError> {
-        let cell = self.shared.election(law_id).ok_or(ResultsError::UnknownElection)?;
-        let committed = cell.committed();
+        let election = self.context.election(law_id).ok_or(ResultsError::UnknownElection)?;
+        let committed = election.committed();
         let (policy, state) = (committed.results.definition.results, committed.state());
         let shown = match policy {
             _ if state >= State::Closed => true,
@@ -261,8 +265,8 @@ impl Node {
             ResultsPolicy::AfterVote => match voter {
                 Some((request, token))
                     // `status` searches all elections: the request must be in this one's log.
-                    if cell.voter_token(&request) == Some(token)
-                        && cell.log().decisions().requests().contains(&request) =>
+                    if election.voter_token(&request) == Some(token)
+                        && election.log().decisions().requests().contains(&request) =>
                 {
                     matches!(
                         self.status(request).await?,
@@ -283,13 +287,13 @@ impl Node {
     /// Returns the signed checkpoint of an election's log.
     #[must_use]
     pub fn checkpoint(&self, law_id: &ElectionId) -> Option<Vec<u8>> {
-        self.shared.election(law_id).map(|cell| cell.committed().checkpoint.clone())
+        self.context.election(law_id).map(|election| election.committed().checkpoint.clone())
     }
 
     /// Returns the policy of an election.
     #[must_use]
     pub fn policy(&self, law_id: &ElectionId) -> Option<Vec<u8>> {
-        self.shared.election(law_id).map(|cell| cell.signer.policy.as_bytes().to_vec())
+        self.context.election(law_id).map(|election| election.signer.policy.as_bytes().to_vec())
     }
 
     /// Returns a manifest that the log of an election names.
@@ -301,9 +305,9 @@ impl Node {
         law_id: &ElectionId,
         digest: &Digest,
     ) -> Result<Option<Vec<u8>>, EngineError> {
-        match self.shared.election(law_id) {
-            Some(cell) if cell.log().named_manifests().any(|named| named == digest) => {
-                self.shared.ledger.manifest(digest).await
+        match self.context.election(law_id) {
+            Some(election) if election.log().named_manifests().any(|named| named == digest) => {
+                self.context.ledger.manifest(digest).await
             }
             _ => Ok(None),
         }
@@ -318,11 +322,11 @@ impl Node {
         law_id: &ElectionId,
         tile: Tile,
     ) -> Result<Option<Vec<u8>>, EngineError> {
-        let Some(cell) = self.shared.election(law_id) else { return Ok(None) };
-        let committed = cell.committed();
+        let Some(election) = self.context.election(law_id) else { return Ok(None) };
+        let committed = election.committed();
         match Tile::in_tree(committed.size(), tile.level(), tile.index()) {
             Some(there) if there.width() >= tile.width() => {
-                let hashes = self.tile_hashes(&cell, &committed, tile).await?;
+                let hashes = self.tile_hashes(&election, &committed, tile).await?;
                 Ok(hashes.map(|hashes| tile::encode_hashes(&hashes[..usize::from(tile.width())])))
             }
             _ => Ok(None),
@@ -338,30 +342,30 @@ impl Node {
         law_id: &ElectionId,
         tile: Tile,
     ) -> Result<Option<Vec<u8>>, EngineError> {
-        let Some(cell) = self.shared.election(law_id) else { return Ok(None) };
+        let Some(election) = self.context.election(law_id) else { return Ok(None) };
         let span = tile.index().checked_mul(u64::from(TILE_WIDTH)).and_then(|first| {
             let end = first.checked_add(u64::from(tile.width()))?;
-            (tile.level() == 0 && end <= cell.committed().size()).then_some((first, end))
+            (tile.level() == 0 && end <= election.committed().size()).then_some((first, end))
         });
         let Some((first, end)) = span else { return Ok(None) };
         // An entry bundle is length-prefixed leaves, as the ledger returns them.
         let count = u32::try_from(end - first).unwrap_or(u32::MAX);
-        let bundle = self.shared.ledger.leaves(law_id, first, count).await?;
-        Ok(Some(bundle.ok_or_else(|| damaged(&cell, first))?))
+        let bundle = self.context.ledger.leaves(law_id, first, count).await?;
+        Ok(Some(bundle.ok_or_else(|| damaged(&election, first))?))
     }
 
     /// Returns the state of this node and of its dependencies.
     pub async fn health(&self) -> Health {
-        let NodeContext { ledger, ballot_box, registry, .. } = &*self.shared;
+        let NodeContext { ledger, ballot_box, registry, .. } = &*self.context;
         let (ledger, ballot_box, registry) =
             tokio::join!(state(ledger.ping()), state(ballot_box.ping()), state(registry.ping()));
         let node = self.failure().or_else(|| self.not_admitted()).unwrap_or_else(|| OK.to_owned());
         let clock = self.clock_stepped().unwrap_or_else(|| OK.to_owned());
-        let elections = self.shared.elections();
-        let is_open = |cell: &&Arc<ElectionHandle>| cell.committed().state() == State::Open;
+        let elections = self.context.elections();
+        let is_open = |election: &&Arc<ElectionHandle>| election.committed().state() == State::Open;
         let mut open = elections.iter().filter(is_open).peekable();
         // A halted election must not turn away the voters of another one.
-        let all_halted = open.peek().is_some() && open.all(|cell| cell.halted().is_some());
+        let all_halted = open.peek().is_some() && open.all(|election| election.halted().is_some());
         // Without the registry votes are still accepted and decided.
         let healthy =
             !all_halted && [&ledger, &ballot_box, &node, &clock].iter().all(|state| *state == OK);
@@ -374,16 +378,16 @@ impl Node {
         ]
         .map(|(name, state)| DependencyHealth { name: name.to_owned(), state })
         .to_vec();
-        dependencies.extend(elections.iter().filter_map(|cell| {
-            let state = format!("halted: {}", cell.halted()?);
-            Some(DependencyHealth { name: format!("election {}", cell.law_id()), state })
+        dependencies.extend(elections.iter().filter_map(|election| {
+            let state = format!("halted: {}", election.halted()?);
+            Some(DependencyHealth { name: format!("election {}", election.law_id()), state })
         }));
-        Health { healthy, dependencies, votes_pending: self.shared.pending.len() as u64 }
+        Health { healthy, dependencies, votes_pending: self.context.pending.len() as u64 }
     }
 
     /// The reason for which no vote is accepted, if the clock went back too far.
     fn clock_stepped(&self) -> Option<String> {
-        let (law_id, stepped) = watch::stepped(&self.shared)?;
+        let (law_id, stepped) = watch::stepped(&self.context)?;
         Some(format!(
             "it went back: it is {} s before a time issued or sealed for {law_id}",
             stepped.by.div_ceil(1000)
@@ -393,29 +397,29 @@ impl Node {
     /// The reason for which an ingest node would refuse votes, if an open election does not admit
     /// it.
     fn not_admitted(&self) -> Option<String> {
-        let lacking = |cell: &Arc<ElectionHandle>| {
-            let committed = cell.committed();
+        let lacking = |election: &Arc<ElectionHandle>| {
+            let committed = election.committed();
             committed.state() == State::Open && !committed.admits_this_node
         };
-        let cell = self
-            .shared
+        let election = self
+            .context
             .has(Role::Ingest)
-            .then(|| self.shared.elections().into_iter().find(lacking))??;
-        Some(format!("{} does not admit it: votekit node admit", cell.law_id()))
+            .then(|| self.context.elections().into_iter().find(lacking))??;
+        Some(format!("{} does not admit it: votekit node admit", election.law_id()))
     }
 
     /// Returns the numbers for gauges.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
-        let elections = self.shared.elections().into_iter().map(|cell| {
-            let committed = cell.committed();
+        let elections = self.context.elections().into_iter().map(|election| {
+            let committed = election.committed();
             let shown = committed.state() >= State::Closed
                 || committed.results.definition.results == ResultsPolicy::Live;
             let counts =
                 committed.results.definition.choices.iter().zip(&committed.results.counts.choices);
             ElectionGauges {
-                law_id: cell.law_id().clone(),
-                queue_depth: (cell.intake.max_capacity() - cell.intake.capacity()) as u64,
+                law_id: election.law_id().clone(),
+                queue_depth: (election.intake.max_capacity() - election.intake.capacity()) as u64,
                 block_height: committed.height,
                 log_size: committed.size(),
                 checkpoint_at: committed.results.updated_at.0,
@@ -425,43 +429,44 @@ impl Node {
                     .collect(),
             }
         });
-        let halted = self.shared.elections().iter().filter(|cell| cell.halted().is_some()).count();
+        let halted =
+            self.context.elections().iter().filter(|election| election.halted().is_some()).count();
         Gauges {
-            votes_pending: self.shared.pending.len() as u64,
+            votes_pending: self.context.pending.len() as u64,
             elections_halted: halted as u64,
-            clock_behind: self.shared.observed.clock_behind(),
-            data_bytes: self.shared.observed.space().map(|space| (space.free, space.size)),
-            throttle_pairs: self.shared.throttle.pairs() as u64,
+            clock_behind: self.context.observed.clock_behind(),
+            data_bytes: self.context.observed.space().map(|space| (space.free, space.size)),
+            throttle_pairs: self.context.throttle.pairs() as u64,
             elections: elections.collect(),
         }
     }
 
     async fn find(&self, request: &RequestId) -> Option<(Arc<ElectionHandle>, u64)> {
-        for cell in self.shared.elections() {
-            let index = cell.log().decisions().requests().get(request);
+        for election in self.context.elections() {
+            let index = election.log().decisions().requests().get(request);
             if let Some(index) = index {
-                return Some((cell, index));
+                return Some((election, index));
             }
         }
         None
     }
 
-    async fn leaf(&self, cell: &ElectionHandle, index: u64) -> Result<Vec<u8>, EngineError> {
+    async fn leaf(&self, election: &ElectionHandle, index: u64) -> Result<Vec<u8>, EngineError> {
         let bytes = self
-            .shared
+            .context
             .ledger
-            .leaves(cell.law_id(), index, 1)
+            .leaves(election.law_id(), index, 1)
             .await?
-            .ok_or_else(|| damaged(cell, index))?;
+            .ok_or_else(|| damaged(election, index))?;
         let leaf = leaves_of_block(&bytes).next().flatten().map(<[u8]>::to_vec);
-        leaf.ok_or_else(|| damaged(cell, index))
+        leaf.ok_or_else(|| damaged(election, index))
     }
 
     /// Proves inclusion. The proof walks the tree synchronously; each missing tile is fetched and
     /// the walk starts again, at most once a level.
     async fn inclusion_path(
         &self,
-        cell: &ElectionHandle,
+        election: &ElectionHandle,
         committed: &Committed,
         index: u64,
     ) -> Result<Vec<TreeHash>, EngineError> {
@@ -471,9 +476,9 @@ impl Node {
                 Ok(path) => return Ok(path),
                 Err(ProveError::Read { tile, .. }) => {
                     let hashes = self
-                        .tile_hashes(cell, committed, tile)
+                        .tile_hashes(election, committed, tile)
                         .await?
-                        .ok_or_else(|| damaged(cell, index))?;
+                        .ok_or_else(|| damaged(election, index))?;
                     // A tile that is missing although it was fetched would repeat the walk for
                     // ever.
                     if tiles
@@ -482,24 +487,24 @@ impl Node {
                         .insert((tile.level(), tile.index()), hashes)
                         .is_some()
                     {
-                        return Err(damaged(cell, index));
+                        return Err(damaged(election, index));
                     }
                 }
-                Err(_) => return Err(damaged(cell, index)),
+                Err(_) => return Err(damaged(election, index)),
             }
         }
     }
 
     async fn tile_hashes(
         &self,
-        cell: &ElectionHandle,
+        election: &ElectionHandle,
         committed: &Committed,
         tile: Tile,
     ) -> Result<Option<Vec<TreeHash>>, EngineError> {
         if let Some(partial) = partial_tile(committed, tile) {
             return Ok(Some(partial));
         }
-        let bytes = self.shared.ledger.tile(cell.law_id(), tile.level(), tile.index()).await?;
+        let bytes = self.context.ledger.tile(election.law_id(), tile.level(), tile.index()).await?;
         bytes
             .map(|bytes| {
                 tile::decode_hashes(&bytes).map_err(|error| corrupt(format!("{tile}: {error}")))
@@ -533,8 +538,8 @@ impl TileReader for Fetched<'_> {
     }
 }
 
-fn damaged(cell: &ElectionHandle, index: u64) -> EngineError {
-    corrupt(format!("leaf {index} of {} cannot be read", cell.law_id()))
+fn damaged(election: &ElectionHandle, index: u64) -> EngineError {
+    corrupt(format!("leaf {index} of {} cannot be read", election.law_id()))
 }
 
 fn corrupt(reason: String) -> EngineError {

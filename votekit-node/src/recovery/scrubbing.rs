@@ -18,7 +18,7 @@ use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::memory::with_overwritten_stack;
 use crate::metrics;
-use crate::recovery::{EvidenceReader, READ_AT_ONCE};
+use crate::recovery::{EvidenceReader, READ_BATCH_LEN};
 use crate::roll_store::Rolls;
 
 /// Seconds of rest for each second of work: voting has priority.
@@ -28,14 +28,14 @@ const REST: u32 = 3;
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Reads the log of an election again, as a task. If anything is wrong the node stops.
-pub(crate) async fn run(shared: Arc<NodeContext>, cell: Arc<ElectionHandle>, scrub: Scrub) {
+pub(crate) async fn run(context: Arc<NodeContext>, election: Arc<ElectionHandle>, scrub: Scrub) {
     let began = Instant::now();
-    match read_all(&shared, &cell, scrub).await {
+    match read_all(&context, &election, scrub).await {
         Ok(leaves) => {
             let seconds = began.elapsed().as_secs();
             tracing::info!(
                 event = "log_scrubbed",
-                law_id = %cell.law_id(),
+                law_id = %election.law_id(),
                 leaves,
                 seconds,
                 "log read again, no damage found"
@@ -45,37 +45,37 @@ pub(crate) async fn run(shared: Arc<NodeContext>, cell: Arc<ElectionHandle>, scr
             tracing::error!(
                 event = "log_damaged",
                 alarm = true,
-                law_id = %cell.law_id(),
+                law_id = %election.law_id(),
                 error,
                 "log, evidence or snapshot damaged"
             );
-            shared.fail_with(format!(
+            context.fail_because(format!(
                 "the log of {} was re-read and is damaged: {error}",
-                cell.law_id()
+                election.law_id()
             ));
         }
     }
 }
 
 async fn read_all(
-    shared: &Arc<NodeContext>,
-    cell: &Arc<ElectionHandle>,
+    context: &Arc<NodeContext>,
+    election: &Arc<ElectionHandle>,
     mut scrub: Scrub,
 ) -> Result<u64, String> {
     let message = |error: EngineError| error.to_string();
-    let mut evidence = EvidenceReader::new(cell.law_id().clone(), StagingId(0));
+    let mut evidence = EvidenceReader::new(election.law_id().clone(), StagingId(0));
     let mut last_logged = Instant::now();
     while let Some(height) = scrub.next_height() {
-        let read = || shared.ledger.blocks(cell.law_id(), height, READ_AT_ONCE);
+        let read = || context.ledger.blocks(election.law_id(), height, READ_BATCH_LEN);
         let blocks = until_definite("scrub_log", read).await.map_err(message)?;
         if blocks.is_empty() {
             return Err(format!("block {height} is missing"));
         }
         let began = Instant::now();
         for block in &blocks {
-            evidence.read_for(&*shared.ledger, block, |_| false).await.map_err(message)?;
+            evidence.read_for(&*context.ledger, block, |_| false).await.map_err(message)?;
         }
-        let (sharing, reading) = (Arc::clone(shared), Arc::clone(cell));
+        let (sharing, reading) = (Arc::clone(context), Arc::clone(election));
         let blocking = tokio::task::spawn_blocking(move || {
             let before = scrub.size();
             let read = with_overwritten_stack(|| {
@@ -93,7 +93,7 @@ async fn read_all(
             last_logged = Instant::now();
             tracing::info!(
                 event = "log_scrub_progressed",
-                law_id = %cell.law_id(),
+                law_id = %election.law_id(),
                 leaves = scrub.size(),
                 "log being read again"
             );
@@ -106,8 +106,8 @@ async fn read_all(
 /// Reads one block, if it is the next one: blocks sealed since the start were read when they were
 /// made.
 fn read_block(
-    shared: &NodeContext,
-    cell: &ElectionHandle,
+    context: &NodeContext,
+    election: &ElectionHandle,
     scrub: &mut Scrub,
     evidence: &mut EvidenceReader,
     block: &StoredBlock,
@@ -117,15 +117,15 @@ fn read_block(
     }
     // The log is locked for one batch at a time only.
     let find_first = |requests: &[RequestId]| {
-        let log = cell.log();
+        let log = election.log();
         let index = log.decisions().requests();
         requests.iter().map(|request| index.find_first(request)).collect()
     };
-    let ballot_key = cell.ballot_key();
+    let ballot_key = election.ballot_key();
     // Only from `Certified` on may a purge be under way or done: key and evidence of any other
     // election must be there.
-    let purged = cell.committed().state() >= State::Certified;
-    let rolls = Rolls::new(&shared.folder, cell.law_id());
+    let purged = election.committed().state() >= State::Certified;
+    let rolls = Rolls::new(&context.folder, election.law_id());
     let mut source = evidence.source(ballot_key.as_ref(), Some(&rolls));
     scrub.read(&block.leaves, &find_first, purged, &mut source)
 }

@@ -19,7 +19,7 @@ use crate::ingest::intake::CLOCK_MARGIN;
 use crate::seal::sealer::{Sealer, is_lost};
 
 /// How long a close waits for other nodes to end their epochs before it returns what it waits for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long the ledger may take to store the closing. A ledger that was unavailable for longer
 /// refuses the closing, and the official closes again.
@@ -48,7 +48,7 @@ impl Sealer {
             Ok(()) => Ok(()),
             Err(AdminError::Engine(error @ EngineError::Conflict(_))) => Err(error),
             Err(error) => {
-                let law_id = self.cell.law_id();
+                let law_id = self.election.law_id();
                 tracing::debug!(event = "close_delayed", %law_id, %error, "close not completed, retrying");
                 Ok(())
             }
@@ -64,7 +64,7 @@ impl Sealer {
                 wanted: "released from waiting for a node",
             });
         }
-        if self.cell.log().node_key(node).is_none() {
+        if self.election.log().node_key(node).is_none() {
             return Err(ElectionLogError::NotAdmitted { node }.into());
         }
         if node == self.node {
@@ -73,17 +73,17 @@ impl Sealer {
                 rule: "this is the node that answers this call: it is not lost".to_owned(),
             });
         }
-        let (retirement, first) = Retirement::begin(node, PATIENCE, POLL_INTERVAL, monotonic());
+        let (retirement, first) = Retirement::begin(node, STEP_TIMEOUT, POLL_INTERVAL, monotonic());
         self.drive(retirement, first, None).await
     }
 
     fn close_rules(&self) -> close::Rules {
         close::Rules {
-            has_other_nodes: self.shared.config.name.is_some(),
+            has_other_nodes: self.context.config.name.is_some(),
             lease_length: LEASE_LENGTH,
             clock_margin: CLOCK_MARGIN,
             recording: RECORDING,
-            patience: PATIENCE,
+            timeout: STEP_TIMEOUT,
             poll_interval: POLL_INTERVAL,
         }
     }
@@ -124,13 +124,13 @@ impl Sealer {
     /// A look at what is in flight. It changes nothing but what sealing changes anyway.
     async fn look(&mut self, command: &Command) -> Result<Event, EngineError> {
         Ok(match command {
-            Command::ReadLeases if !self.shared.is_shared => Event::Leases(Vec::new()),
+            Command::ReadLeases if !self.context.is_shared => Event::Leases(Vec::new()),
             Command::ReadLeases => {
-                let leases = self.shared.ledger.leases(self.cell.law_id()).await?;
+                let leases = self.context.ledger.leases(self.election.law_id()).await?;
                 Event::Leases(leases.iter().map(|lease| (lease.node, lease.epoch)).collect())
             }
             Command::SettleBallotBox => {
-                self.shared.ballot_box.settle().await?;
+                self.context.ballot_box.settle().await?;
                 Event::Settled
             }
             Command::SealStaged => {
@@ -154,14 +154,14 @@ impl Sealer {
             }
             Command::FinishIntake => {
                 let (reply, finished) = oneshot::channel();
-                if self.cell.intake.send(Submission::Finish(reply)).await.is_err() {
+                if self.election.intake.send(Submission::Finish(reply)).await.is_err() {
                     return Err(AdminError::OutcomeUnknown);
                 }
                 finished.await.map_err(|_| AdminError::OutcomeUnknown)??;
                 return Ok(Event::IntakeFinished);
             }
             Command::Fence(node) => {
-                self.shared.ledger.fence(self.cell.law_id(), node).await?;
+                self.context.ledger.fence(self.election.law_id(), node).await?;
                 return Ok(Event::Fenced);
             }
             Command::RecordRetirements(epochs) => {
@@ -178,26 +178,26 @@ impl Sealer {
     }
 
     async fn clocks(&self) -> Result<Clocks, EngineError> {
-        let ledger = match self.shared.is_shared {
-            true => Some(self.shared.ledger.clock().await?),
+        let ledger = match self.context.is_shared {
+            true => Some(self.context.ledger.clock().await?),
             false => None,
         };
         // Own and ledger's clock are read in this order: what lies between them delays the
         // closing, and never brings it forward.
-        let own = self.shared.now();
-        let log_time = self.cell.committed().results.updated_at;
-        Ok(Clocks { own, ledger, latest_stamp: self.cell.latest_stamp(), log_time })
+        let own = self.context.now();
+        let log_time = self.election.committed().results.updated_at;
+        Ok(Clocks { own, ledger, latest_stamp: self.election.latest_stamp(), log_time })
     }
 
     /// The epochs that the ledger has given out, and those that the log has open.
     async fn epochs(&self) -> Result<Vec<EpochProgress>, EngineError> {
-        let law_id = self.cell.law_id();
-        let given = self.shared.ledger.epochs(law_id).await?;
+        let law_id = self.election.law_id();
+        let given = self.context.ledger.epochs(law_id).await?;
         let mut staged = Vec::with_capacity(given.len());
         for (node, epoch) in &given {
-            staged.push(self.shared.ledger.staged_through(law_id, *node, *epoch).await?);
+            staged.push(self.context.ledger.staged_through(law_id, *node, *epoch).await?);
         }
-        let log = self.cell.log();
+        let log = self.election.log();
         let epochs = log.decisions().epochs();
         let open: Vec<(NodeId, Epoch)> = epochs.open().collect();
         let progress = |(node, epoch): (NodeId, Epoch), is_given, staged_through| {
@@ -231,8 +231,8 @@ impl Sealer {
                 AdminError::Missing { node, epoch, staged, sealed }
             }
             Obstacle::OpenEpoch { node, epoch } => {
-                let key = self.cell.log().node_key(node).cloned();
-                let named = self.shared.folder.named_nodes()?;
+                let key = self.election.log().node_key(node).cloned();
+                let named = self.context.folder.named_nodes()?;
                 let name = named
                     .iter()
                     .find(|(_, named)| Some(named) == key.as_ref())

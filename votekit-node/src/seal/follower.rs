@@ -18,27 +18,27 @@ use votekit_store::{EngineError, Head, Staged, StoredBlock};
 
 use crate::context::NodeContext;
 use crate::election::{Committed, ElectionHandle, Submission};
-use crate::recovery::{BlockSource, READ_AT_ONCE, check_head, check_root, is_decided};
+use crate::recovery::{BlockSource, READ_BATCH_LEN, check_head, check_root, is_decided};
 use crate::roll_store::{self, Rolls};
 use crate::seal::sealer::{Sealer, corrupt, recognised};
 
 /// Blocks read in one call.
-const BLOCKS_AT_ONCE: usize = 16;
+const BLOCKS_PER_READ: usize = 16;
 
 impl Sealer {
     /// Catches up to the head of the log, and reads what is staged after it.
     pub(crate) async fn follow(&mut self) -> Result<(), EngineError> {
-        let law_id = self.cell.law_id().clone();
-        let head = until_definite("follow_log", || self.shared.ledger.head(&law_id)).await?;
+        let law_id = self.election.law_id().clone();
+        let head = until_definite("follow_log", || self.context.ledger.head(&law_id)).await?;
         let head = head.ok_or_else(|| corrupt("the log has lost its head"))?;
-        self.cell.committed().check_goes_on(&head).map_err(|rule| {
+        self.election.committed().check_extends(&head).map_err(|rule| {
             corrupt(&format!("{law_id} was restored from an older copy: {rule}"))
         })?;
-        if head.height > self.cell.committed().height {
+        if head.height > self.election.committed().height {
             self.catch_up_to(head).await?;
         }
-        if self.shared.reads_staging() && matches!(self.state(), State::Open | State::Closing) {
-            self.read_seal_queue(READ_AT_ONCE).await?;
+        if self.context.reads_staging() && matches!(self.state(), State::Open | State::Closing) {
+            self.read_seal_queue(READ_BATCH_LEN).await?;
         }
         self.catch_up_with_own_folder();
         Ok(())
@@ -49,20 +49,20 @@ impl Sealer {
     pub(crate) fn catch_up_with_own_folder(&mut self) {
         // Another node may have purged: keys destroyed on disk must not stay in memory.
         if self.state() >= State::Certified
-            && self.cell.has_secrets()
-            && !self.shared.folder.has_ballot_key(self.cell.law_id())
+            && self.election.has_secrets()
+            && !self.context.folder.has_ballot_key(self.election.law_id())
         {
-            self.cell.forget_secrets();
+            self.election.forget_secrets();
         }
-        if self.state() == State::Closing && self.cell.ask_to_finish() {
+        if self.state() == State::Closing && self.election.begin_finish() {
             let (reply, finished) = tokio::sync::oneshot::channel();
             // The intake ends with the node. A failed or dropped reply clears the mark, so that the
             // intake is asked again.
-            let _ = self.cell.intake.try_send(Submission::Finish(reply));
-            let cell = Arc::clone(&self.cell);
+            let _ = self.election.intake.try_send(Submission::Finish(reply));
+            let election = Arc::clone(&self.election);
             tokio::spawn(async move {
                 if !matches!(finished.await, Ok(Ok(()))) {
-                    cell.retry_finish();
+                    election.retry_finish();
                 }
             });
         }
@@ -78,18 +78,18 @@ impl Sealer {
 
     /// Reads staged batches whether or not the queue has room. Returns whether there were any.
     pub(crate) async fn read_seal_queue_on(&mut self, limit: usize) -> Result<bool, EngineError> {
-        let (law_id, after) = (self.cell.law_id(), self.seal_queue.read_through());
+        let (law_id, after) = (self.election.law_id(), self.seal_queue.read_through());
         let staged =
-            until_definite("read_staging", || self.shared.ledger.staged(law_id, after, limit))
+            until_definite("read_staging", || self.context.ledger.staged(law_id, after, limit))
                 .await?;
-        if self.shared.is_shared || self.cell.staged_before(after) {
-            let log = self.cell.log();
+        if self.context.is_shared || self.election.staged_before(after) {
+            let log = self.election.log();
             staged.iter().for_each(|staged| {
                 self.register_requests(staged, is_decided(&log, &staged.batch.number()))
             });
         }
         let any = !staged.is_empty();
-        if self.shared.decides() {
+        if self.context.decides() {
             self.seal_queue.put(staged);
         } else {
             self.seal_queue.skip(&staged);
@@ -101,38 +101,38 @@ impl Sealer {
     /// of the node that validated them.
     fn register_requests(&self, Staged { batch, hints, .. }: &Staged, is_decided: bool) {
         let number = batch.number();
-        let issued_here = number.node == self.node && Some(number.epoch) == self.cell.epoch();
+        let issued_here = number.node == self.node && Some(number.epoch) == self.election.epoch();
         if !issued_here && !is_decided {
-            batch.envelopes().for_each(|envelope| self.shared.pending.adopt(envelope.request));
+            batch.envelopes().for_each(|envelope| self.context.pending.adopt(envelope.request));
         }
         let requests = batch.envelopes().map(|envelope| envelope.request);
-        self.shared.report_hints(requests.zip(hints.iter().copied()));
+        self.context.report_hints(requests.zip(hints.iter().copied()));
     }
 
     /// Checks and applies the blocks up to a head.
     async fn catch_up_to(&mut self, head: Head) -> Result<(), EngineError> {
-        let law_id = self.cell.law_id().clone();
-        self.cell
+        let law_id = self.election.law_id().clone();
+        self.election
             .signer
             .policy
             .verify_strict(&head.checkpoint)
             .map_err(|_| corrupt("the checkpoint is not by this authority"))?;
         loop {
-            let from = self.cell.log().height() + 1;
+            let from = self.election.log().height() + 1;
             if from > head.height {
                 break;
             }
             let limit = usize::try_from(head.height - from + 1)
-                .unwrap_or(BLOCKS_AT_ONCE)
-                .min(BLOCKS_AT_ONCE);
+                .unwrap_or(BLOCKS_PER_READ)
+                .min(BLOCKS_PER_READ);
             let blocks =
-                until_definite("follow_log", || self.shared.ledger.blocks(&law_id, from, limit))
+                until_definite("follow_log", || self.context.ledger.blocks(&law_id, from, limit))
                     .await?;
             if blocks.is_empty() {
                 return Err(corrupt(&format!("block {from} of {law_id} is missing")));
             }
             for block in blocks {
-                if self.shared.decides() {
+                if self.context.decides() {
                     self.read_block(block, &head).await?;
                 } else {
                     self.follow_block(block, &head).await?;
@@ -140,20 +140,21 @@ impl Sealer {
             }
         }
         let (committed, manifest) = {
-            let log = self.cell.log();
+            let log = self.election.log();
             check_head(&log, &head.checkpoint, head.size)
                 .map_err(|rule| corrupt(&format!("{law_id} has forked: {rule}")))?;
-            if self.shared.decides() && log.evidence_missing() && log.state() < State::Certified {
+            if self.context.decides() && log.evidence_missing() && log.state() < State::Certified {
                 return Err(corrupt(&format!("evidence of {law_id} is missing")));
             }
-            let committed = Committed::of(&log, self.node, head.checkpoint, head.sealed_through);
+            let committed = Committed::new(&log, self.node, head.checkpoint, head.sealed_through);
             (committed, log.last_manifest())
         };
         if let Some(manifest) = manifest
-            && self.cell.hasher_changes(&manifest)
+            && self.election.hasher_changes(&manifest)
         {
-            let hasher = roll_store::hasher(&self.shared.folder, &manifest);
-            self.cell.set_hasher(manifest, hasher.map_err(|error| corrupt(&error.to_string()))?);
+            let hasher = roll_store::hasher(&self.context.folder, &manifest);
+            self.election
+                .set_hasher(manifest, hasher.map_err(|error| corrupt(&error.to_string()))?);
         }
         self.set_committed(committed);
         Ok(())
@@ -163,22 +164,24 @@ impl Sealer {
         let numbers: Vec<BatchNumber> = batches_of_block(&block.leaves).collect();
         // The batches of a block were staged before it.
         while numbers.iter().any(|number| self.seal_queue.batch(number).is_none())
-            && self.read_seal_queue_on(READ_AT_ONCE).await?
+            && self.read_seal_queue_on(READ_BATCH_LEN).await?
         {}
         let batches: HashMap<BatchNumber, Arc<Batch>> = numbers
             .iter()
             .filter_map(|number| Some((*number, Arc::clone(self.seal_queue.batch(number)?))))
             .collect();
-        let shared = Arc::clone(&self.shared);
+        let context = Arc::clone(&self.context);
         let head = (block.height == head.height).then(|| head.checkpoint.clone());
         let entries = self
-            .blocking(move |cell| check_and_apply(&shared, cell, &block, head.as_deref(), batches))
+            .blocking(move |election| {
+                check_and_apply(&context, election, &block, head.as_deref(), batches)
+            })
             .await??;
         let mut recognised = recognised(&entries);
         for number in &numbers {
             let Some(batch) = self.seal_queue.remove(number) else { continue };
             for SealedEnvelope { request, .. } in batch.envelopes() {
-                self.shared.pending.resolve(&request, recognised(&request));
+                self.context.pending.resolve(&request, recognised(&request));
             }
         }
         Ok(())
@@ -187,17 +190,18 @@ impl Sealer {
     /// Accepts a block as stored: this node does not decide.
     async fn follow_block(&mut self, block: StoredBlock, head: &Head) -> Result<(), EngineError> {
         let head = (block.height == head.height).then(|| head.checkpoint.clone());
-        let outcomes =
-            self.blocking(move |cell| follow_and_apply(cell, &block, head.as_deref())).await??;
+        let outcomes = self
+            .blocking(move |election| follow_and_apply(election, &block, head.as_deref()))
+            .await??;
         for outcome in outcomes {
             match outcome {
                 Outcome::Decided(entry) => {
                     let entry = [entry];
                     let request = &entry[0].request;
-                    self.shared.pending.resolve(request, recognised(&entry)(request));
+                    self.context.pending.resolve(request, recognised(&entry)(request));
                 }
                 Outcome::Replayed(replay) => {
-                    self.shared.pending.resolve(&replay.request, None);
+                    self.context.pending.resolve(&replay.request, None);
                 }
             }
         }
@@ -207,19 +211,19 @@ impl Sealer {
 
 /// Checks a block that another node made, and applies it. The last block must have the signed root.
 fn check_and_apply(
-    shared: &NodeContext,
-    cell: &ElectionHandle,
+    context: &NodeContext,
+    election: &ElectionHandle,
     block: &StoredBlock,
     checkpoint: Option<&[u8]>,
     batches: HashMap<BatchNumber, Arc<Batch>>,
 ) -> Result<Vec<Entry>, EngineError> {
-    let law_id = cell.law_id();
-    let rolls = Rolls::new(&shared.folder, law_id);
-    let ballot_key = cell.ballot_key();
+    let law_id = election.law_id();
+    let rolls = Rolls::new(&context.folder, law_id);
+    let ballot_key = election.ballot_key();
     let mut source =
         BlockSource { batches: &batches, ballot_key: ballot_key.as_ref(), rolls: Some(&rolls) };
     let (effect, entries) = {
-        let log = cell.log();
+        let log = election.log();
         match check_block(&log, block, ballot_key.as_ref(), &mut source) {
             Ok(checked) => checked,
             Err(error) => {
@@ -230,35 +234,35 @@ fn check_and_apply(
             }
         }
     };
-    check_signed_root(cell, &effect, checkpoint)?;
-    cell.apply(effect);
+    check_signed_root(election, &effect, checkpoint)?;
+    election.apply(effect);
     Ok(entries)
 }
 
 /// Accepts the leaves of a block as stored, and applies them. Returns the outcome of each envelope.
 fn follow_and_apply(
-    cell: &ElectionHandle,
+    election: &ElectionHandle,
     block: &StoredBlock,
     checkpoint: Option<&[u8]>,
 ) -> Result<Vec<Outcome>, EngineError> {
-    let law_id = cell.law_id();
+    let law_id = election.law_id();
     let mut outcomes = Vec::new();
-    let effect = cell
+    let effect = election
         .log()
         .follow(&block.leaves, &mut |outcome| outcomes.push(*outcome))
         .map_err(|error| corrupt(&format!("block {} of {law_id}: {error}", block.height)))?;
-    check_signed_root(cell, &effect, checkpoint)?;
-    cell.apply(effect);
+    check_signed_root(election, &effect, checkpoint)?;
+    election.apply(effect);
     Ok(outcomes)
 }
 
 /// The last block must have the root that is signed.
 fn check_signed_root(
-    cell: &ElectionHandle,
+    election: &ElectionHandle,
     effect: &Effect,
     checkpoint: Option<&[u8]>,
 ) -> Result<(), EngineError> {
-    let law_id = cell.law_id();
+    let law_id = election.law_id();
     if let Some(checkpoint) = checkpoint {
         check_root(effect.size(), &effect.root(), checkpoint)
             .map_err(|rule| corrupt(&format!("{law_id} has forked: {rule}")))?;

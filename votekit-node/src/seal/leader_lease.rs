@@ -30,10 +30,10 @@ pub(crate) fn new(name: &str, life: [u8; 4], is_shared: bool) -> LeaderLease {
 /// # Errors
 /// When the ledger fails.
 pub(crate) async fn acquire_exclusive(context: &NodeContext) -> Result<(), EngineError> {
-    let lease = &context.lead;
+    let lease = &context.leader_lease;
     for command in lease.step(Event::Tick) {
         if let Command::Request { length } = command {
-            lease.step(outcome(context.ledger.lead(&lease.holder, length).await?));
+            lease.step(outcome(context.ledger.acquire_leadership(&lease.holder, length).await?));
         }
     }
     Ok(())
@@ -42,30 +42,30 @@ pub(crate) async fn acquire_exclusive(context: &NodeContext) -> Result<(), Engin
 /// Acquires and renews the lease as long as the node runs.
 pub(crate) async fn run(context: Arc<NodeContext>) {
     loop {
-        tokio::time::sleep(context.lead.until_next_request()).await;
+        tokio::time::sleep(context.leader_lease.until_next_request()).await;
         request(&context).await;
     }
 }
 
 /// Sends a request for the lease, if one is due.
 pub(crate) async fn request(context: &NodeContext) {
-    for command in context.lead.step(Event::Tick) {
+    for command in context.leader_lease.step(Event::Tick) {
         execute(context, command).await;
     }
 }
 
 /// Releases the lease, so that the next leader need not wait for it to run out.
 pub(crate) async fn resign(context: &NodeContext) {
-    for command in context.lead.step(Event::Resign) {
+    for command in context.leader_lease.step(Event::Resign) {
         execute(context, command).await;
     }
 }
 
 async fn execute(context: &NodeContext, command: Command) {
-    let lease = &context.lead;
+    let lease = &context.leader_lease;
     match command {
         Command::Request { length } => {
-            let request = context.ledger.lead(&lease.holder, length);
+            let request = context.ledger.acquire_leadership(&lease.holder, length);
             let event = match tokio::time::timeout(length, request).await {
                 Ok(Ok(answer)) => outcome(answer),
                 Ok(Err(error)) => failed(&error.to_string()),
@@ -77,7 +77,7 @@ async fn execute(context: &NodeContext, command: Command) {
             }
         }
         Command::Release => {
-            let released = context.ledger.resign(&lease.holder);
+            let released = context.ledger.release_leadership(&lease.holder);
             if let Ok(Err(error)) = tokio::time::timeout(LENGTH, released).await {
                 tracing::warn!(
                     event = "lease_release_failed",

@@ -20,7 +20,7 @@ const FUTURE_MILLIS_MAX: u64 = 60_000;
 
 /// How long a batch may wait for its predecessor before an alarm: the predecessor was confirmed,
 /// and is in flight in another queue.
-const PATIENCE: Duration = Duration::from_secs(10);
+const GAP_ALARM_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Read-ahead limit in bytes. Exceeded only to fetch the evidence of a block or a missing
 /// predecessor.
@@ -225,7 +225,7 @@ fn turn(
     let next =
         expected.entry((number.node, number.epoch)).or_insert_with(|| progress.through.next());
     if number.sequence > *next {
-        if !*alarmed && since.elapsed() > PATIENCE {
+        if !*alarmed && since.elapsed() > GAP_ALARM_TIMEOUT {
             *alarmed = true;
             tracing::error!(
                 event = "batch_missing",

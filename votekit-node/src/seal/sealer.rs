@@ -29,7 +29,7 @@ use crate::election::{Committed, ElectionHandle, Position, SealerCommand};
 use crate::error::AdminError;
 use crate::memory::with_overwritten_stack;
 use crate::metrics::{self, Status};
-use crate::recovery::READ_AT_ONCE;
+use crate::recovery::READ_BATCH_LEN;
 use crate::seal::endorse::{Endorse, Endorsement, ProposedBlock, SoleAuthority};
 use crate::seal::seal_queue::SealQueue;
 
@@ -56,8 +56,8 @@ const RESUME_CLOSE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The sealer of one election, as a task.
 pub(crate) struct Sealer {
-    pub(crate) shared: Arc<NodeContext>,
-    pub(crate) cell: Arc<ElectionHandle>,
+    pub(crate) context: Arc<NodeContext>,
+    pub(crate) election: Arc<ElectionHandle>,
     pub(crate) node: NodeId,
     pub(crate) seal_queue: SealQueue,
     endorse: Box<dyn Endorse>,
@@ -72,20 +72,24 @@ pub(crate) struct Sealer {
 
 /// Whether the task continues.
 #[derive(PartialEq, Eq)]
-enum Next {
-    GoOn,
+enum Flow {
+    Continue,
     Stop,
 }
 
 impl Sealer {
-    pub(crate) fn new(shared: Arc<NodeContext>, cell: Arc<ElectionHandle>, node: NodeId) -> Self {
-        let seal_queue = SealQueue::new(cell.committed().sealed_through);
-        let (signer, law_id) = (Arc::clone(&cell.signer), cell.law_id().clone());
-        let endorse = Box::new(SoleAuthority::new(Arc::clone(&shared), signer, law_id));
-        let (positions, leading) = (cell.positions(), shared.lead.changes());
+    pub(crate) fn new(
+        context: Arc<NodeContext>,
+        election: Arc<ElectionHandle>,
+        node: NodeId,
+    ) -> Self {
+        let seal_queue = SealQueue::new(election.committed().sealed_through);
+        let (signer, law_id) = (Arc::clone(&election.signer), election.law_id().clone());
+        let endorse = Box::new(SoleAuthority::new(Arc::clone(&context), signer, law_id));
+        let (positions, leading) = (election.positions(), context.leader_lease.changes());
         Self {
-            shared,
-            cell,
+            context,
+            election,
             node,
             seal_queue,
             endorse,
@@ -99,51 +103,51 @@ impl Sealer {
     /// Runs until a stop command, a closed channel or a permanent failure.
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<SealerCommand>) {
         loop {
-            let worked = match self.shared.lead.term() {
+            let worked = match self.context.leader_lease.term() {
                 Some(term) => self.lead(term, &mut commands).await,
                 None => self.wait_and_follow(&mut commands).await,
             };
             let worked = match worked {
                 // The proposal was dropped: the log in memory is still the one in the ledger.
-                Err(error) if self.shared.is_shared && is_overtaken(&error) => {
+                Err(error) if self.context.is_shared && is_overtaken(&error) => {
                     tracing::warn!(
                         event = "leadership_lost",
-                        law_id = %self.cell.law_id(),
+                        law_id = %self.election.law_id(),
                         %error,
                         "another leader appended to the log"
                     );
-                    self.shared.lead.overtaken(term_found(&error));
-                    Ok(Next::GoOn)
+                    self.context.leader_lease.overtaken(term_found(&error));
+                    Ok(Flow::Continue)
                 }
                 Err(error @ EngineError::Conflict(Conflict::Late { .. })) => {
                     tracing::warn!(
                         event = "closing_timed_out",
-                        law_id = %self.cell.law_id(),
+                        law_id = %self.election.law_id(),
                         %error,
                         "closing not stored in time"
                     );
-                    Ok(Next::GoOn)
+                    Ok(Flow::Continue)
                 }
                 // The lease ran out before a proposal was made.
                 Err(error)
-                    if self.shared.is_shared
+                    if self.context.is_shared
                         && is_passing(&error)
-                        && self.shared.lead.term().is_none() =>
+                        && self.context.leader_lease.term().is_none() =>
                 {
                     tracing::warn!(
                         event = "lease_lost",
-                        law_id = %self.cell.law_id(),
+                        law_id = %self.election.law_id(),
                         %error,
                         "leader lease lost"
                     );
-                    Ok(Next::GoOn)
+                    Ok(Flow::Continue)
                 }
                 worked => worked,
             };
             match worked {
-                Ok(Next::GoOn) => {}
-                Ok(Next::Stop) => return,
-                Err(error) => return self.shared.fail_election(&self.cell, &error),
+                Ok(Flow::Continue) => {}
+                Ok(Flow::Stop) => return,
+                Err(error) => return self.context.fail_election(&self.election, &error),
             }
         }
     }
@@ -153,32 +157,32 @@ impl Sealer {
         &mut self,
         term: u64,
         commands: &mut mpsc::Receiver<SealerCommand>,
-    ) -> Result<Next, EngineError> {
-        if self.shared.is_shared {
+    ) -> Result<Flow, EngineError> {
+        if self.context.is_shared {
             self.follow().await?;
         }
         self.idle_poll = Some(IDLE_POLL_FIRST);
         let mut next_resume = Instant::now() + RESUME_CLOSE_INTERVAL;
-        while self.shared.lead.term() == Some(term) {
+        while self.context.leader_lease.term() == Some(term) {
             let command = tokio::select! {
                 command = commands.recv() => match command {
                     Some(command) => Some(command),
-                    None => return Ok(Next::Stop),
+                    None => return Ok(Flow::Stop),
                 },
-                () = self.cell.staged.notified() => None,
-                Ok(()) = self.positions.changed(), if self.shared.is_shared => None,
+                () = self.election.staged.notified() => None,
+                Ok(()) = self.positions.changed(), if self.context.is_shared => None,
                 Ok(()) = self.leading.changed() => continue,
                 () = tokio::time::sleep(self.idle_poll.unwrap_or(TICK)),
-                    if self.shared.is_shared => None,
+                    if self.context.is_shared => None,
             };
             if let Some(command) = command {
-                if self.handle(command).await? == Next::Stop {
-                    return Ok(Next::Stop);
+                if self.handle(command).await? == Flow::Stop {
+                    return Ok(Flow::Stop);
                 }
             } else if self.may_find_batches() {
                 self.seal_paced().await?;
             }
-            if self.shared.is_shared
+            if self.context.is_shared
                 && self.state() == State::Closing
                 && Instant::now() > next_resume
             {
@@ -186,18 +190,18 @@ impl Sealer {
                 next_resume = Instant::now() + RESUME_CLOSE_INTERVAL;
             }
         }
-        Ok(Next::GoOn)
+        Ok(Flow::Continue)
     }
 
     /// Whether polling the ledger for staged batches is worthwhile.
     fn may_find_batches(&self) -> bool {
-        !self.shared.is_shared
+        !self.context.is_shared
             || self.idle_poll.is_some()
             || !self.seal_queue.is_empty()
             || self.positions.borrow().staged > self.seal_queue.read_through()
     }
 
-    async fn handle(&mut self, command: SealerCommand) -> Result<Next, EngineError> {
+    async fn handle(&mut self, command: SealerCommand) -> Result<Flow, EngineError> {
         let overtaken = match command {
             SealerCommand::Record(events, reply) => answer(reply, self.record(events).await),
             SealerCommand::Close { reason, reply } => answer(reply, self.close(reason).await),
@@ -208,31 +212,31 @@ impl Sealer {
                 if let Err(error) = self.drain().await {
                     tracing::warn!(
                         event = "stop_sealing_failed",
-                        law_id = %self.cell.law_id(),
+                        law_id = %self.election.law_id(),
                         %error,
                         "staged batches not sealed before the stop"
                     );
                 }
                 let _ = reply.send(());
-                return Ok(Next::Stop);
+                return Ok(Flow::Stop);
             }
         };
-        overtaken.map_or(Ok(Next::GoOn), Err)
+        overtaken.map_or(Ok(Flow::Continue), Err)
     }
 
     /// Follows the log while another node leads.
     async fn wait_and_follow(
         &mut self,
         commands: &mut mpsc::Receiver<SealerCommand>,
-    ) -> Result<Next, EngineError> {
+    ) -> Result<Flow, EngineError> {
         tokio::select! {
             command = commands.recv() => {
                 let not_leading = || {
-                    let leader = self.shared.lead.other_leader();
+                    let leader = self.context.leader_lease.other_leader();
                     AdminError::NotLeading { leader }
                 };
                 match command {
-                    None => return Ok(Next::Stop),
+                    None => return Ok(Flow::Stop),
                     Some(
                         SealerCommand::Record(_, reply)
                         | SealerCommand::Close { reply, .. }
@@ -242,26 +246,26 @@ impl Sealer {
                     }
                     Some(SealerCommand::Stop(reply)) => {
                         let _ = reply.send(());
-                        return Ok(Next::Stop);
+                        return Ok(Flow::Stop);
                     }
                 }
             }
-            Ok(()) = self.leading.changed() => return Ok(Next::GoOn),
+            Ok(()) = self.leading.changed() => return Ok(Flow::Continue),
             Ok(()) = self.positions.changed() => {}
             () = tokio::time::sleep(TICK) => {}
         }
         let Position { height, staged } = *self.positions.borrow_and_update();
-        let has_staged = self.shared.reads_staging() && staged > self.seal_queue.read_through();
-        if height != self.cell.committed().height || has_staged {
+        let has_staged = self.context.reads_staging() && staged > self.seal_queue.read_through();
+        if height != self.election.committed().height || has_staged {
             self.follow().await?;
         } else {
             self.catch_up_with_own_folder();
         }
-        Ok(Next::GoOn)
+        Ok(Flow::Continue)
     }
 
     pub(crate) fn state(&self) -> State {
-        self.cell.committed().state()
+        self.election.committed().state()
     }
 
     /// The term in which this node leads. It may be lost at any moment: the ledger decides.
@@ -270,14 +274,14 @@ impl Sealer {
             engine: "sealer",
             reason: "this node no longer leads".to_owned(),
         };
-        self.shared.lead.term().ok_or_else(not_leading)
+        self.context.leader_lease.term().ok_or_else(not_leading)
     }
 
     pub(crate) fn maker(&self) -> Result<BlockMaker, EngineError> {
-        let at = self.shared.now().minutes().max(self.cell.committed().results.updated_at);
+        let at = self.context.now().minutes().max(self.election.committed().results.updated_at);
         Ok(BlockMaker {
             term: self.term()?,
-            leader: self.cell.signer.authority.as_str().to_owned(),
+            leader: self.election.signer.authority.as_str().to_owned(),
             at,
         })
     }
@@ -310,15 +314,15 @@ impl Sealer {
         let maker = self.maker()?;
         let making = maker.clone();
         let proposal = self
-            .blocking(move |cell| propose(&cell.log(), &making))
+            .blocking(move |election| propose(&election.log(), &making))
             .await
-            .inspect_err(|error| self.shared.fail_election(&self.cell, error))?;
+            .inspect_err(|error| self.context.fail_election(&self.election, error))?;
         let proposal = proposal.map_err(AdminError::Refused)?;
-        let sealed_through = self.cell.committed().sealed_through;
+        let sealed_through = self.election.committed().sealed_through;
         let committed = self.commit(proposal, sealed_through, &maker, not_after).await;
         Ok(committed.inspect_err(|error| {
-            if !(self.shared.is_shared && is_lost(error)) {
-                self.shared.fail_election(&self.cell, error);
+            if !(self.context.is_shared && is_lost(error)) {
+                self.context.fail_election(&self.election, error);
             }
         })?)
     }
@@ -336,7 +340,7 @@ impl Sealer {
             self.next_block = Instant::now() + BLOCK_INTERVAL;
             // Batches that did not fit are sealed in the next block, or wait for a predecessor,
             // whose staging notifies.
-            self.cell.staged.notify_one();
+            self.election.staged.notify_one();
         }
         Ok(())
     }
@@ -360,7 +364,7 @@ impl Sealer {
             // staged after all of them: read past the limit.
             if sealed > 0
                 || self.seal_queue.has_room()
-                || !self.read_seal_queue_on(READ_AT_ONCE).await?
+                || !self.read_seal_queue_on(READ_BATCH_LEN).await?
             {
                 return Ok(sealed);
             }
@@ -371,13 +375,13 @@ impl Sealer {
         // The lease may have been lost while the ledger was unavailable. Nothing is made yet: the
         // new leader seals.
         let Ok(maker) = self.maker() else { return Ok(0) };
-        let now = self.shared.now().0;
+        let now = self.context.now().0;
         // Moved into the blocking task and back; the placeholder is never read.
         let mut seal_queue = std::mem::replace(&mut self.seal_queue, SealQueue::new(StagingId(0)));
         let making = maker.clone();
         let (seal_queue, made) = self
-            .blocking(move |cell| {
-                let made = make_block(cell, &mut seal_queue, now, &making);
+            .blocking(move |election| {
+                let made = make_block(election, &mut seal_queue, now, &making);
                 (seal_queue, made)
             })
             .await?;
@@ -399,8 +403,8 @@ impl Sealer {
         &self,
         work: impl FnOnce(&ElectionHandle) -> T + Send + 'static,
     ) -> Result<T, EngineError> {
-        let cell = Arc::clone(&self.cell);
-        let work = tokio::task::spawn_blocking(move || with_overwritten_stack(|| work(&cell)));
+        let election = Arc::clone(&self.election);
+        let work = tokio::task::spawn_blocking(move || with_overwritten_stack(|| work(&election)));
         work.await.map_err(|error| corrupt(&format!("building a block did not finish: {error}")))
     }
 
@@ -420,7 +424,7 @@ impl Sealer {
         let open = metrics::OpenCommit::count();
         let endorsement = self.endorse.endorse(proposed).await?;
         drop(open);
-        let law_id = || self.cell.law_id().clone();
+        let law_id = || self.election.law_id().clone();
         let head = match endorsement {
             Endorsement::Certified(head) => head,
             // The proposal is dropped: nothing has changed here.
@@ -432,9 +436,9 @@ impl Sealer {
                 return Err(Conflict::Term { law_id: law_id(), offered: term, found }.into());
             }
         };
-        self.cell.apply(effect);
+        self.election.apply(effect);
         let committed =
-            Committed::of(&self.cell.log(), self.node, head.checkpoint, head.sealed_through);
+            Committed::new(&self.election.log(), self.node, head.checkpoint, head.sealed_through);
         metrics::sealed(u64::from(leaf_count), started.elapsed());
         let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
         tracing::debug!(
@@ -452,7 +456,7 @@ impl Sealer {
             let report = &committed.results.report;
             tracing::info!(
                 event = "election_state_changed",
-                law_id = %self.cell.law_id(),
+                law_id = %self.election.law_id(),
                 state = %committed.state(),
                 height = committed.height,
                 received = report.received,
@@ -460,7 +464,7 @@ impl Sealer {
                 "election state changed"
             );
         }
-        self.cell.set_committed(committed);
+        self.election.set_committed(committed);
     }
 
     /// Resolves the requests that are now decided, and counts them.
@@ -472,7 +476,7 @@ impl Sealer {
             let waited = batch
                 .envelopes()
                 .filter_map(|SealedEnvelope { request, .. }| {
-                    self.shared.pending.resolve(&request, recognised(&request))
+                    self.context.pending.resolve(&request, recognised(&request))
                 })
                 .map(|issued| issued.elapsed())
                 .max();
@@ -548,15 +552,15 @@ struct MadeBlock {
 
 /// Makes the next block of staged batches; `None` when none of them can be sealed now.
 fn make_block(
-    cell: &ElectionHandle,
+    election: &ElectionHandle,
     seal_queue: &mut SealQueue,
     now_millis: u64,
     maker: &BlockMaker,
 ) -> Result<Option<MadeBlock>, EngineError> {
-    let Some(ballot_key) = cell.ballot_key() else {
+    let Some(ballot_key) = election.ballot_key() else {
         return Err(corrupt("the ballot key of an open election is not in the data folder"));
     };
-    let log = cell.log();
+    let log = election.log();
     let batches = seal_queue.next_block(&log, now_millis, BLOCK_BATCHES_MAX);
     if batches.is_empty() {
         return Ok(None);

@@ -19,49 +19,49 @@ use crate::election::ElectionHandle;
 use crate::metrics::{self, Step};
 
 /// Batches validated concurrently: each waits for the registry, then for the ballot box.
-const AT_ONCE: usize = 32;
+const IN_FLIGHT_MAX: usize = 32;
 
 /// Interval at which a waiting batch checks whether this node has taken its election up.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Interval between retries for an election that this node does not know.
-const ASK_AGAIN_EVERY: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Validates deliveries as long as the node runs. While the ballot box is unavailable it waits;
 /// nothing is requeued in a loop.
-pub(crate) async fn run(shared: Arc<NodeContext>) {
+pub(crate) async fn run(context: Arc<NodeContext>) {
     let mut validating = JoinSet::new();
     loop {
         let delivery = tokio::select! {
             Some(validated) = validating.join_next() => {
                 match validated {
                     Ok(Ok(())) => continue,
-                    Ok(Err(error)) => return shared.fail(&error),
+                    Ok(Err(error)) => return context.fail(&error),
                     Err(error) => {
-                        return shared.fail_by_panic(&format_args!("validation panicked: {error}"));
+                        return context.fail_by_panic(&format_args!("validation panicked: {error}"));
                     }
                 }
             }
-            delivery = until_definite("receive_batch", || shared.ballot_box.receive()), if validating.len() < AT_ONCE => delivery,
+            delivery = until_definite("receive_batch", || context.ballot_box.receive()), if validating.len() < IN_FLIGHT_MAX => delivery,
         };
         match delivery {
             Ok(delivery) => {
-                let job = shared.job();
+                let job = context.job();
                 validating.spawn(async move { validate(&job, &delivery).await });
             }
-            Err(error) => return shared.fail(&error),
+            Err(error) => return context.fail(&error),
         }
     }
 }
 
-async fn validate(shared: &NodeContext, delivery: &Delivery) -> Result<(), EngineError> {
+async fn validate(context: &NodeContext, delivery: &Delivery) -> Result<(), EngineError> {
     let batch = &delivery.batch;
-    let cell = match check(shared, batch).await? {
-        Ok(cell) => cell,
-        Err(reason) => return refuse(shared, delivery, &reason).await,
+    let election = match check(context, batch).await? {
+        Ok(election) => election,
+        Err(reason) => return refuse(context, delivery, &reason).await,
     };
-    let hints = hint(shared, &cell, batch).await;
-    until_definite("validate_batch", || shared.ballot_box.forward(delivery, &hints)).await?;
+    let hints = hint(context, &election, batch).await;
+    until_definite("validate_batch", || context.ballot_box.forward(delivery, &hints)).await?;
     metrics::batch(Step::Forwarded);
     tracing::trace!(
         event = "batch_forwarded",
@@ -76,11 +76,11 @@ async fn validate(shared: &NodeContext, delivery: &Delivery) -> Result<(), Engin
 /// of an unknown election waits until the election is known: this node may be connected to another
 /// ledger than the rest, and a node that acknowledges a batch answers for its votes.
 pub(crate) async fn check(
-    shared: &NodeContext,
+    context: &NodeContext,
     batch: &Arc<Batch>,
 ) -> Result<Result<Arc<ElectionHandle>, String>, EngineError> {
-    let checked = check_now(shared, batch).await;
-    if checked.is_ok() || !shared.is_shared {
+    let checked = check_now(context, batch).await;
+    if checked.is_ok() || !context.is_shared {
         return Ok(checked);
     }
     // This node may be behind the log: it may not have read the election, or the admission of the
@@ -88,9 +88,9 @@ pub(crate) async fn check(
     let law_id = &batch.header().law_id;
     let mut logged = false;
     loop {
-        catch_up(shared, law_id).await?;
-        if shared.election(law_id).is_some() {
-            return Ok(check_now(shared, batch).await);
+        catch_up(context, law_id).await?;
+        if context.election(law_id).is_some() {
+            return Ok(check_now(context, batch).await);
         }
         if !logged {
             tracing::error!(
@@ -102,28 +102,28 @@ pub(crate) async fn check(
             );
         }
         logged = true;
-        tokio::time::sleep(ASK_AGAIN_EVERY).await;
+        tokio::time::sleep(RETRY_INTERVAL).await;
     }
 }
 
 async fn check_now(
-    shared: &NodeContext,
+    context: &NodeContext,
     batch: &Arc<Batch>,
 ) -> Result<Arc<ElectionHandle>, String> {
-    let cell =
-        shared.election(&batch.header().law_id).ok_or("its election is unknown to this node")?;
-    let checked = cell.log().verify_batch(batch);
-    checked.map(|_| cell).map_err(|error| error.to_string())
+    let election =
+        context.election(&batch.header().law_id).ok_or("its election is unknown to this node")?;
+    let checked = election.log().verify_batch(batch);
+    checked.map(|_| election).map_err(|error| error.to_string())
 }
 
 /// Waits until this node has read the log of an election up to its present head, if the log exists.
-async fn catch_up(shared: &NodeContext, law_id: &ElectionId) -> Result<(), EngineError> {
-    let Some(head) = until_definite("validate_batch", || shared.ledger.head(law_id)).await? else {
+async fn catch_up(context: &NodeContext, law_id: &ElectionId) -> Result<(), EngineError> {
+    let Some(head) = until_definite("validate_batch", || context.ledger.head(law_id)).await? else {
         return Ok(());
     };
     loop {
-        if let Some(cell) = shared.election(law_id) {
-            cell.committed_up_to(head.height).await;
+        if let Some(election) = context.election(law_id) {
+            election.committed_up_to(head.height).await;
             return Ok(());
         }
         // The watch over the ledger takes the election up soon.
@@ -132,7 +132,7 @@ async fn catch_up(shared: &NodeContext, law_id: &ElectionId) -> Result<(), Engin
 }
 
 async fn refuse(
-    shared: &NodeContext,
+    context: &NodeContext,
     delivery: &Delivery,
     reason: &str,
 ) -> Result<(), EngineError> {
@@ -144,13 +144,13 @@ async fn refuse(
         "batch from the ballot box refused"
     );
     metrics::batch(Step::Refused);
-    until_definite("validate_batch", || shared.ballot_box.refuse(delivery, reason)).await
+    until_definite("validate_batch", || context.ballot_box.refuse(delivery, reason)).await
 }
 
 /// Marks the envelopes of a batch, and reports the hints to voters and throttle. Whatever is wrong
 /// with the registry, the batch continues.
-async fn hint(shared: &NodeContext, cell: &ElectionHandle, batch: &Batch) -> Hints {
-    let Some(scheme) = cell.hasher().map(|hasher| hasher.scheme()) else { return Hints::new() };
+async fn hint(context: &NodeContext, election: &ElectionHandle, batch: &Batch) -> Hints {
+    let Some(scheme) = election.hasher().map(|hasher| hasher.scheme()) else { return Hints::new() };
     let marks: Vec<Mark> = batch
         .envelopes()
         .map(|envelope| Mark {
@@ -158,7 +158,7 @@ async fn hint(shared: &NodeContext, cell: &ElectionHandle, batch: &Batch) -> Hin
             request: envelope.request,
         })
         .collect();
-    let hints = match shared.registry.mark(cell.law_id(), &marks).await {
+    let hints = match context.registry.mark(election.law_id(), &marks).await {
         Ok(hints) => hints,
         Err(error) if is_passing(&error) => {
             tracing::warn!(
@@ -181,6 +181,6 @@ async fn hint(shared: &NodeContext, cell: &ElectionHandle, batch: &Batch) -> Hin
         }
     };
     metrics::batch(Step::Marked);
-    shared.report_hints(marks.iter().map(|mark| mark.request).zip(hints.iter().copied()));
+    context.report_hints(marks.iter().map(|mark| mark.request).zip(hints.iter().copied()));
     hints
 }

@@ -149,12 +149,12 @@ pub(crate) fn create_request() -> CreateElection {
 }
 
 /// A temporary folder with a roll in `hashes` and a data folder in `node`.
-pub(crate) struct Place {
+pub(crate) struct TestDir {
     pub(crate) folder: TempDir,
     pub(crate) manifest: Manifest,
 }
 
-impl Place {
+impl TestDir {
     pub(crate) fn new(electors: u32) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let manifest = write_roll(&folder.path().join("hashes"), electors, false);

@@ -37,7 +37,7 @@ impl LeaseTable {
     }
 
     /// The unexpired leases of an election.
-    pub(super) fn of(&self, law_id: &ElectionId) -> Vec<Lease> {
+    pub(super) fn leases_of(&self, law_id: &ElectionId) -> Vec<Lease> {
         let now = Instant::now();
         let mut state = self.lock();
         state.until.retain(|_, until| *until > now);
@@ -60,7 +60,12 @@ impl LeaseTable {
 
     /// Grants or renews the leader lease. `stored` is the highest term of a stored block. The first
     /// leader may continue that term, since no other process can use the file.
-    pub(super) fn lead(&self, holder: &str, length: Duration, stored: u64) -> Leadership {
+    pub(super) fn acquire_leadership(
+        &self,
+        holder: &str,
+        length: Duration,
+        stored: u64,
+    ) -> Leadership {
         let now = Instant::now();
         let mut state = self.lock();
         match &state.leader {
@@ -77,7 +82,7 @@ impl LeaseTable {
     }
 
     /// Releases the leader lease, if `holder` has it. Another holder then starts a new term.
-    pub(super) fn resign(&self, holder: &str) {
+    pub(super) fn release_leadership(&self, holder: &str) {
         let now = Instant::now();
         if let Some((leader, until)) = &mut self.lock().leader
             && leader == holder

@@ -266,7 +266,7 @@ impl Leases for EmbeddedLedger {
 
     async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError> {
         self.poison.check()?;
-        Ok(self.leases.of(law_id))
+        Ok(self.leases.leases_of(law_id))
     }
 
     async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError> {
@@ -290,13 +290,17 @@ impl Leases for EmbeddedLedger {
 
 #[async_trait]
 impl LeaderFence for EmbeddedLedger {
-    async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError> {
+    async fn acquire_leadership(
+        &self,
+        holder: &str,
+        length: Duration,
+    ) -> Result<Leadership, EngineError> {
         self.poison.check()?;
-        Ok(self.leases.lead(holder, length, self.tail.highest_term()))
+        Ok(self.leases.acquire_leadership(holder, length, self.tail.highest_term()))
     }
 
-    async fn resign(&self, holder: &str) -> Result<(), EngineError> {
-        self.leases.resign(holder);
+    async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
+        self.leases.release_leadership(holder);
         Ok(())
     }
 }

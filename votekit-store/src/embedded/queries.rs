@@ -12,7 +12,7 @@ use crate::{Head, ReviewNote, StagingId, StoredBlock};
 
 /// Limit of one read in bytes: it ends with the row that reaches the limit. Blocks and batches have
 /// megabytes at most.
-const BYTES_AT_ONCE: usize = 8 << 20;
+const READ_BYTES_MAX: usize = 8 << 20;
 
 const BLOCK: &str = "SELECT height, first_leaf, leaf_count FROM block";
 const BATCH: &str = "SELECT id, digest, bytes, node, epoch, sequence FROM batch";
@@ -256,14 +256,14 @@ pub(super) fn collect<T>(
     Ok(values)
 }
 
-/// Collects rows until they reach [`BYTES_AT_ONCE`]; at least one, if there is any.
+/// Collects rows until they reach [`READ_BYTES_MAX`]; at least one, if there is any.
 fn collect_some<T>(
     mut rows: rusqlite::Rows<'_>,
     mut read: impl FnMut(&Row<'_>) -> Result<T, Fault>,
     bytes_of: impl Fn(&T) -> usize,
 ) -> Result<Vec<T>, Fault> {
     let (mut values, mut bytes) = (Vec::new(), 0);
-    while bytes < BYTES_AT_ONCE
+    while bytes < READ_BYTES_MAX
         && let Some(row) = rows.next()?
     {
         let value = read(row)?;

@@ -117,7 +117,8 @@ impl Registry for EmbeddedRegistry {
         electors: Vec<KnownElectors>,
         _origin: Option<&RollOrigin>,
     ) -> Result<(), EngineError> {
-        self.change(law_id, move |credentials| *credentials = Credentials::of(electors)).await
+        self.change(law_id, move |credentials| *credentials = Credentials::from_electors(electors))
+            .await
     }
 
     async fn registered(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
@@ -130,7 +131,7 @@ impl Registry for EmbeddedRegistry {
 }
 
 impl Credentials {
-    fn of(electors: Vec<KnownElectors>) -> Self {
+    fn from_electors(electors: Vec<KnownElectors>) -> Self {
         let registered = |uses: &[FirstUse]| {
             uses.iter().filter(|used| **used != FirstUse::REVOKED).count() as u64
         };

@@ -69,7 +69,7 @@ impl Writer {
     ) -> Result<Self, EngineError> {
         let (commands, receiver) = mpsc::channel(QUEUE_LENGTH);
         let health = Arc::new(WriteHealth::default());
-        let desk = Desk {
+        let worker = WriterThread {
             connection,
             checkpointer,
             tail,
@@ -78,7 +78,7 @@ impl Writer {
         };
         let thread = std::thread::Builder::new()
             .name("ledger-writer".into())
-            .spawn(move || desk.run(receiver))
+            .spawn(move || worker.run(receiver))
             .map_err(|error| unavailable(format!("the writer's thread did not start: {error}")))?;
         Ok(Self { commands: Some(commands), thread: Some(thread), poison, health })
     }
@@ -183,7 +183,7 @@ impl<W: Write> Job for Queued<W> {
 }
 
 /// The state of the thread.
-struct Desk {
+struct WriterThread {
     connection: Connection,
     checkpointer: Checkpointer,
     tail: Arc<Tail>,
@@ -191,7 +191,7 @@ struct Desk {
     health: Arc<WriteHealth>,
 }
 
-impl Desk {
+impl WriterThread {
     fn run(self, mut commands: mpsc::Receiver<Command>) {
         let poison = Arc::clone(&self.poison);
         let _guard = PanicGuard { poison: &poison, what: THREAD };

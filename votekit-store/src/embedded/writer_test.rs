@@ -37,17 +37,18 @@ fn insert(
     (Box::new(Queued { write: Insert { number, table }, result: None, reply }), answer)
 }
 
-fn desk(folder: &Path) -> Desk {
+fn writer(folder: &Path) -> WriterThread {
     let connection = schema::open_writer(&folder.join("ledger.sqlite")).expect("a new ledger");
     let poison = Arc::new(Poison::new());
     let checkpointer =
         Checkpointer::start(&folder.join(schema::FILE), Arc::clone(&poison)).expect("a thread");
     let health = Arc::default();
-    Desk { connection, checkpointer, tail: Arc::new(Tail::new()), poison, health }
+    WriterThread { connection, checkpointer, tail: Arc::new(Tail::new()), poison, health }
 }
 
-fn count(desk: &Desk) -> i64 {
-    desk.connection
+fn count(writer: &WriterThread) -> i64 {
+    writer
+        .connection
         .query_row("SELECT count(*) FROM election", [], |row| row.get(0))
         .expect("a count")
 }
@@ -55,52 +56,55 @@ fn count(desk: &Desk) -> i64 {
 #[test]
 fn one_refusal_leaves_the_rest_of_the_group_alone() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let desk = desk(folder.path());
+    let writer = writer(folder.path());
     let (jobs, answers): (Vec<_>, Vec<_>) =
         (0..10).map(|number| insert(number, "election")).unzip();
-    desk.write_group(jobs);
+    writer.write_group(jobs);
     for (number, answer) in (0..10).zip(answers) {
         let answer = answer.blocking_recv().expect("an answer");
         assert_eq!(answer.is_ok(), number % 2 == 0, "{number}: {answer:?}");
     }
-    assert_eq!(count(&desk), 5);
+    assert_eq!(count(&writer), 5);
 }
 
 #[test]
 fn one_failed_statement_rolls_the_group_back_and_the_next_group_is_written() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let desk = desk(folder.path());
+    let writer = writer(folder.path());
     let (jobs, answers): (Vec<_>, Vec<_>) =
         [insert(2, "election"), insert(4, "no_such_table"), insert(6, "election")]
             .into_iter()
             .unzip();
-    desk.write_group(jobs);
+    writer.write_group(jobs);
     for answer in answers {
         let answer = answer.blocking_recv().expect("an answer");
         assert!(matches!(answer, Err(EngineError::Unavailable { .. })), "{answer:?}");
     }
-    assert_eq!(count(&desk), 0);
+    assert_eq!(count(&writer), 0);
     let (job, answer) = insert(8, "election");
-    desk.write_group(vec![job]);
+    writer.write_group(vec![job]);
     assert_eq!(answer.blocking_recv().expect("an answer").expect("written"), 8);
-    assert_eq!(count(&desk), 1);
+    assert_eq!(count(&writer), 1);
 }
 
 #[test]
 fn a_full_disk_is_said_plainly_and_passes() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let desk = desk(folder.path());
-    let pages: i64 =
-        desk.connection.pragma_query_value(None, "page_count", |row| row.get(0)).expect("a count");
+    let writer = writer(folder.path());
+    let pages: i64 = writer
+        .connection
+        .pragma_query_value(None, "page_count", |row| row.get(0))
+        .expect("a count");
     let limit = |pages: i64| {
-        desk.connection
+        writer
+            .connection
             .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
             .expect("a limit");
     };
     limit(pages + 2);
     let put = || {
         let (reply, answer) = oneshot::channel();
-        desk.write_group(vec![Box::new(Queued {
+        writer.write_group(vec![Box::new(Queued {
             write: PutManifest { bytes: vec![1; 100_000] },
             result: None,
             reply,
@@ -113,44 +117,44 @@ fn a_full_disk_is_said_plainly_and_passes() {
         assert!(reason.contains("disk is full"), "{error}");
     };
     is_full(&error);
-    is_full(&desk.health.check().expect_err("it is known"));
+    is_full(&writer.health.check().expect_err("it is known"));
     // A refused write writes nothing, so it does not clear the failure.
     let (refused, _) = insert(1, "election");
-    desk.write_group(vec![refused]);
-    is_full(&desk.health.check().expect_err("still"));
+    writer.write_group(vec![refused]);
+    is_full(&writer.health.check().expect_err("still"));
     limit(pages + 1000);
     put().expect("there is room again");
-    desk.health.check().expect("a write succeeded");
-    assert!(desk.poison.get().is_none());
+    writer.health.check().expect("a write succeeded");
+    assert!(writer.poison.get().is_none());
 }
 
 #[test]
 fn a_failed_commit_is_permanently_fatal() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let desk = desk(folder.path());
+    let writer = writer(folder.path());
     // A deferred foreign key fails at COMMIT, in place of a failing disk.
     let trap = "CREATE TABLE trap (election INTEGER REFERENCES election (id) \
                 DEFERRABLE INITIALLY DEFERRED);
                 CREATE TRIGGER spring AFTER INSERT ON election \
                 BEGIN INSERT INTO trap VALUES (-1); END;";
-    desk.connection.execute_batch(trap).expect("a trap");
+    writer.connection.execute_batch(trap).expect("a trap");
     let (jobs, answers): (Vec<_>, Vec<_>) =
         [2, 4].map(|number| insert(number, "election")).into_iter().unzip();
-    desk.write_group(jobs);
+    writer.write_group(jobs);
     for answer in answers {
         assert!(matches!(
             answer.blocking_recv().expect("an answer"),
             Err(EngineError::Fatal { .. })
         ));
     }
-    desk.connection.execute_batch("DROP TRIGGER spring").expect("no trap");
+    writer.connection.execute_batch("DROP TRIGGER spring").expect("no trap");
     let (job, answer) = insert(6, "election");
-    desk.write_group(vec![job]);
+    writer.write_group(vec![job]);
     assert!(
         matches!(answer.blocking_recv().expect("an answer"), Err(EngineError::Fatal { .. })),
         "poisoned for good"
     );
-    assert_eq!(count(&desk), 0);
+    assert_eq!(count(&writer), 0);
 }
 
 #[test]
@@ -174,24 +178,26 @@ fn a_failed_sync_is_fatal_wherever_it_comes() {
 #[test]
 fn a_probe_writes_and_changes_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let desk = desk(folder.path());
+    let writer = writer(folder.path());
     let version = || -> i64 {
-        desk.connection
+        writer
+            .connection
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .expect("a version")
     };
     let log = || {
-        let pages = desk.connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1));
+        let pages =
+            writer.connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1));
         pages.map(|pages: i64| pages).expect("a length")
     };
     let (before, pages) = (version(), log());
-    desk.health.record_failure(unavailable("the disk was full"));
+    writer.health.record_failure(unavailable("the disk was full"));
     let (reply, answer) = oneshot::channel();
-    desk.write_group(vec![Box::new(Queued { write: Probe, result: None, reply })]);
+    writer.write_group(vec![Box::new(Queued { write: Probe, result: None, reply })]);
     answer.blocking_recv().expect("an answer").expect("written");
     assert_eq!(version(), before);
     assert!(log() > pages, "nothing came to the disk");
-    desk.health.check().expect("it is over");
+    writer.health.check().expect("it is over");
 }
 
 #[test]

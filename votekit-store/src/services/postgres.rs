@@ -64,7 +64,7 @@ impl PostgresLedger {
     /// [`EngineError::Unavailable`] while the server is starting or stopping;
     /// [`EngineError::Corrupt`] when the logs contradict themselves.
     pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
-        let connector = Arc::new(Connector::to(address)?);
+        let connector = Arc::new(Connector::new(address)?);
         let connections = Arc::new(Connections::open(&connector, address).await?);
         let stager = Stager::start(Arc::clone(&connections));
         Ok(Self { connections, stager, listener: Listener::start(connector) })
@@ -221,12 +221,16 @@ impl Leases for PostgresLedger {
 
 #[async_trait]
 impl LeaderFence for PostgresLedger {
-    async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError> {
-        writes::lead(&mut self.connections.session().await?, holder, length).await
+    async fn acquire_leadership(
+        &self,
+        holder: &str,
+        length: Duration,
+    ) -> Result<Leadership, EngineError> {
+        writes::acquire_leadership(&mut self.connections.session().await?, holder, length).await
     }
 
-    async fn resign(&self, holder: &str) -> Result<(), EngineError> {
-        writes::resign(&mut self.connections.session().await?, holder).await
+    async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
+        writes::release_leadership(&mut self.connections.session().await?, holder).await
     }
 }
 

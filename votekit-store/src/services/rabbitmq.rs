@@ -15,20 +15,20 @@
 //! a channel ends.
 
 mod barrier;
+mod dead_letter_cursor;
 pub mod dead_letters;
-mod link;
-mod look;
+mod delivery_tracker;
+mod errors;
 mod message;
 mod opening;
 mod publisher;
+mod queue_consumer;
+mod queue_sharing;
+mod reconnector;
 mod refusal;
 mod review;
 mod settings;
-mod spread;
-mod stage;
 mod topology;
-mod track;
-mod trouble;
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,11 +36,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use votekit_core::batch::Batch;
 
-use self::link::Link;
-use self::message::{BATCH, LABELLED, carrying, rejected, write_labelled};
+use self::message::{BATCH, VALIDATED_BATCH, carrying, rejected, write_with_hints};
 use self::opening::IfAbsent;
-use self::publisher::{Destination, Outbox};
-use self::stage::Stage;
+use self::publisher::{Destination, Publisher};
+use self::queue_consumer::QueueConsumer;
+use self::reconnector::Reconnector;
 use self::topology::Step;
 use super::url::ServiceAddress;
 use crate::{BallotBox, Delivery, EngineError, Hints, ValidatedBatch};
@@ -48,11 +48,11 @@ use crate::{BallotBox, Delivery, EngineError, Hints, ValidatedBatch};
 /// A ballot box in a broker. Several processes may use one at the same time.
 pub struct RabbitMqBallotBox {
     shown: String,
-    outbox: Arc<Outbox>,
-    validation: Stage,
-    aggregation: Stage,
+    publisher: Arc<Publisher>,
+    validation: QueueConsumer,
+    aggregation: QueueConsumer,
     /// Keeps the connection that all messages are published through.
-    _publishing: Link,
+    _publishing: Reconnector,
 }
 
 impl RabbitMqBallotBox {
@@ -66,13 +66,13 @@ impl RabbitMqBallotBox {
     /// [`EngineError::Misconfigured`], within 5 seconds, with a hint on what to correct.
     pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
         let (settings, connection) = opening::open(address, IfAbsent::Make).await?;
-        let publishing = Link::keep((*settings).clone(), "publishing", Some(connection));
-        let outbox = Arc::new(Outbox::new(publishing.view(), settings));
+        let publishing = Reconnector::spawn((*settings).clone(), "publishing", Some(connection));
+        let publisher = Arc::new(Publisher::new(publishing.handle(), settings));
         Ok(Self {
             shown: address.to_string(),
-            validation: Stage::new(Step::Validation, Arc::clone(&outbox)),
-            aggregation: Stage::new(Step::Aggregation, Arc::clone(&outbox)),
-            outbox,
+            validation: QueueConsumer::new(Step::Validation, Arc::clone(&publisher)),
+            aggregation: QueueConsumer::new(Step::Aggregation, Arc::clone(&publisher)),
+            publisher,
             _publishing: publishing,
         })
     }
@@ -81,8 +81,8 @@ impl RabbitMqBallotBox {
 #[async_trait]
 impl BallotBox for RabbitMqBallotBox {
     async fn publish(&self, batch: &Arc<Batch>) -> Result<(), EngineError> {
-        let queue = self.outbox.next_in_turn();
-        self.outbox.publish(queue, carrying(batch, BATCH), batch.as_bytes()).await
+        let queue = self.publisher.next_in_turn();
+        self.publisher.publish(queue, carrying(batch, BATCH), batch.as_bytes()).await
     }
 
     async fn receive(&self) -> Result<Delivery, EngineError> {
@@ -95,19 +95,22 @@ impl BallotBox for RabbitMqBallotBox {
             return Ok(());
         }
         let batch = &delivery.batch;
-        let body = write_labelled(batch, hints);
+        let body = write_with_hints(batch, hints);
         let noted = async {
             match review::unexpected(batch, hints) {
                 Some((properties, note)) => {
-                    self.outbox.publish(Destination::Review, properties, &note).await
+                    self.publisher.publish(Destination::Review, properties, &note).await
                 }
                 None => Ok(()),
             }
         };
-        let forwarded =
-            self.outbox.publish(Destination::Aggregation, carrying(batch, LABELLED), &body);
+        let forwarded = self.publisher.publish(
+            Destination::Aggregation,
+            carrying(batch, VALIDATED_BATCH),
+            &body,
+        );
         tokio::try_join!(forwarded, noted)?;
-        self.validation.let_go(delivery.tag).await;
+        self.validation.acknowledge(delivery.tag).await;
         Ok(())
     }
 
@@ -116,8 +119,8 @@ impl BallotBox for RabbitMqBallotBox {
             return Ok(());
         }
         let (properties, note) = review::refused(&delivery.batch, reason);
-        self.outbox.publish(Destination::Review, properties, &note).await?;
-        self.validation.let_go(delivery.tag).await;
+        self.publisher.publish(Destination::Review, properties, &note).await?;
+        self.validation.acknowledge(delivery.tag).await;
         Ok(())
     }
 
@@ -127,7 +130,7 @@ impl BallotBox for RabbitMqBallotBox {
     }
 
     async fn acknowledge(&self, validated: &ValidatedBatch) -> Result<(), EngineError> {
-        self.aggregation.let_go(validated.tag).await;
+        self.aggregation.acknowledge(validated.tag).await;
         Ok(())
     }
 
@@ -136,21 +139,21 @@ impl BallotBox for RabbitMqBallotBox {
             return Ok(());
         }
         let batch = &validated.batch;
-        self.outbox
+        self.publisher
             .publish(Destination::Rejected, rejected(batch, reason), batch.as_bytes())
             .await?;
         let (properties, note) = review::refused(batch, reason);
-        self.outbox.publish(Destination::Review, properties, &note).await?;
-        self.aggregation.let_go(validated.tag).await;
+        self.publisher.publish(Destination::Review, properties, &note).await?;
+        self.aggregation.acknowledge(validated.tag).await;
         Ok(())
     }
 
     async fn settle(&self) -> Result<(), EngineError> {
-        barrier::settle(&self.outbox).await
+        barrier::settle(&self.publisher).await
     }
 
     async fn ping(&self) -> Result<(), EngineError> {
-        self.outbox.ping().await
+        self.publisher.ping().await
     }
 }
 

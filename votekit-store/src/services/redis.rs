@@ -49,9 +49,9 @@ const ENGINE: &str = "the registry on Redis";
 const DEFAULT_PREFIX: &str = "votekit";
 
 /// Timeout for a short request: longer than a round trip, shorter than a person waits.
-const QUESTION_PATIENCE: Duration = Duration::from_secs(4);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(4);
 /// Timeout for each part of a load: long enough for a failover.
-const CHANGE_PATIENCE: Duration = Duration::from_secs(60);
+const BULK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The registry on Redis.
 #[derive(Clone)]
@@ -104,7 +104,7 @@ impl RedisRegistry {
         };
         let layout = inner
             .server
-            .one(Keyed::of("GET", &inner.names.layout()), Effect::Reads, QUESTION_PATIENCE)
+            .one(Keyed::with_key("GET", &inner.names.layout()), Effect::Reads, QUERY_TIMEOUT)
             .await;
         let other =
             || "does another program store data there? Choose another ?prefix=NAME".to_owned();
@@ -220,7 +220,7 @@ impl Registry for RedisRegistry {
     }
 
     async fn ping(&self) -> Result<(), EngineError> {
-        self.inner.server.on_each(&redis::cmd("PING"), QUESTION_PATIENCE).await.map(drop)
+        self.inner.server.on_each(&redis::cmd("PING"), QUERY_TIMEOUT).await.map(drop)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The conformance suite of all engines: a case for each sentence of the contracts in this crate.
 //!
-//! The test of an engine passes a function that makes a [`Place`], runs the three suites, and
+//! The test of an engine passes a function that makes a [`TestStorage`], runs the three suites, and
 //! asserts that each case passed and how many ran ([`report_cases`]). [`Which::RetrySafe`] leaves
 //! out the cases that count calls, so that the rest can run over an engine that fails at random
 //! ([`Engines::unreliable`]).
@@ -23,7 +23,7 @@ use crate::{EngineError, Engines};
 
 /// The storage of one case: empty when made, and the same each time it is opened.
 #[async_trait]
-pub trait Place: Send + Sync {
+pub trait TestStorage: Send + Sync {
     /// Opens the engine on this storage. All engines opened before have been dropped, except in the
     /// case that tests a second opening.
     ///
@@ -92,17 +92,26 @@ pub enum CaseError {
 }
 
 /// Runs the cases of [`Registry`](super::Registry).
-pub async fn registry_cases(make: impl Fn() -> Box<dyn Place>, which: Which) -> Vec<CaseResult> {
+pub async fn registry_cases(
+    make: impl Fn() -> Box<dyn TestStorage>,
+    which: Which,
+) -> Vec<CaseResult> {
     run(&[registry::CASES], make, which).await
 }
 
 /// Runs the cases of [`BallotBox`](super::BallotBox).
-pub async fn ballot_box_cases(make: impl Fn() -> Box<dyn Place>, which: Which) -> Vec<CaseResult> {
+pub async fn ballot_box_cases(
+    make: impl Fn() -> Box<dyn TestStorage>,
+    which: Which,
+) -> Vec<CaseResult> {
     run(&[ballot_box::CASES], make, which).await
 }
 
 /// Runs the cases of [`Ledger`](super::Ledger).
-pub async fn ledger_cases(make: impl Fn() -> Box<dyn Place>, which: Which) -> Vec<CaseResult> {
+pub async fn ledger_cases(
+    make: impl Fn() -> Box<dyn TestStorage>,
+    which: Which,
+) -> Vec<CaseResult> {
     run(&ledger::CASES, make, which).await
 }
 
@@ -152,14 +161,14 @@ struct Case {
     name: &'static str,
     /// Whether the case counts calls, so that a repeated call breaks it.
     exact: bool,
-    run: for<'place> fn(&'place dyn Place) -> Running<'place>,
+    run: for<'place> fn(&'place dyn TestStorage) -> Running<'place>,
 }
 
 type Running<'place> = Pin<Box<dyn Future<Output = Outcome> + Send + 'place>>;
 
 async fn run(
     cases: &[&[Case]],
-    make: impl Fn() -> Box<dyn Place>,
+    make: impl Fn() -> Box<dyn TestStorage>,
     which: Which,
 ) -> Vec<CaseResult> {
     let mut results = Vec::new();

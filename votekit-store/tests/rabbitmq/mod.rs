@@ -24,7 +24,7 @@ use votekit_core::instant::UnixMinutes;
 use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::services::rabbitmq::RabbitMqBallotBox;
 use votekit_store::services::url::{Service, ServiceAddress};
-use votekit_store::testing::conformance::Place;
+use votekit_store::testing::conformance::TestStorage;
 use votekit_store::testing::unreliable::Odds;
 use votekit_store::{EngineError, Engines};
 
@@ -92,7 +92,7 @@ impl Corner {
         }
     }
 
-    pub(crate) fn make(bad_day: Option<(u64, Odds)>) -> Box<dyn Place> {
+    pub(crate) fn make(bad_day: Option<(u64, Odds)>) -> Box<dyn TestStorage> {
         let mut corner = Self::new();
         corner.bad_day = bad_day;
         Box::new(corner)
@@ -152,7 +152,7 @@ impl Drop for Corner {
 }
 
 #[async_trait]
-impl Place for Corner {
+impl TestStorage for Corner {
     async fn open(&self) -> Result<Engines, EngineError> {
         let ballot_box = Arc::new(RabbitMqBallotBox::open(&self.address()).await?);
         let engine = EmbeddedEngine::open(self.folder.path())?;

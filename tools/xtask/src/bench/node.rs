@@ -78,7 +78,7 @@ pub(crate) fn load(
     running: Option<&Node>,
 ) -> Result<()> {
     let hashes = hashes.to_string_lossy();
-    let base: &[&str] = if running.is_some() { &[] } else { &["--base", BASE] };
+    let base: &[&str] = if running.is_some() { &[] } else { &["--log-base", BASE] };
     run(votekit, &[&["load", &hashes], base].concat(), data, running)
 }
 
@@ -148,7 +148,7 @@ impl Node {
         name: &'static str,
         options: &[ServeOption],
     ) -> Result<Self> {
-        let named = [("--name", name.to_owned()), ("--base", BASE.to_owned())];
+        let named = [("--name", name.to_owned()), ("--log-base", BASE.to_owned())];
         let options = [options, &named].concat();
         Self::launch(votekit, data, name, &[ADDRESSES, NO_LIMITS], &options, true)
     }
@@ -179,7 +179,7 @@ impl Node {
         let mut command = Command::new(votekit);
         command.args(["serve", "--data"]).arg(data).arg("--config").arg(&settings);
         if is_new {
-            command.arg("--new");
+            command.arg("--init");
         }
         for (option, value) in options {
             command.arg(option).arg(value);

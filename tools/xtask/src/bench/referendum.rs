@@ -37,7 +37,11 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     step("hashgen", votekit().arg("hashgen").arg(&roll).arg("--out").arg(&hashes))?;
     step(
         "load",
-        votekit().arg("load").arg(&hashes).args(["--base", "bench.example", "--data"]).arg(&data),
+        votekit()
+            .arg("load")
+            .arg(&hashes)
+            .args(["--log-base", "bench.example", "--data"])
+            .arg(&data),
     )?;
     step(
         "create",

@@ -25,7 +25,7 @@ const CONNECTIONS: u32 = 512;
 const SECONDS: u32 = 15;
 
 /// Upper bound for waits, not a target.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The roles, as values of `serve --roles`; each node is named after its role.
 const ROLES: [&str; 3] = ["ingest", "validate", "seal"];
@@ -167,7 +167,7 @@ fn recordings(workbench: &Workbench, nodes: &[Node; 3]) -> Result<Vec<Recording>
 fn wait(what: &str, holds: impl Fn() -> bool) -> Result<()> {
     let begun = Instant::now();
     while !holds() {
-        ensure!(begun.elapsed() < PATIENCE, "waited {} s until {what}", PATIENCE.as_secs());
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "waited {} s until {what}", WAIT_TIMEOUT.as_secs());
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(())

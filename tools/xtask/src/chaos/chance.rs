@@ -8,7 +8,7 @@ pub(super) struct Chance(u64);
 
 impl Chance {
     /// The sequence for one item, such as an episode, under a seed.
-    pub(super) fn of(seed: u64, thing: u64) -> Self {
+    pub(super) fn new(seed: u64, thing: u64) -> Self {
         let mut chance = Self(seed ^ thing.wrapping_mul(0xd134_2543_de82_ef95));
         chance.next();
         chance
@@ -43,11 +43,11 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_numbers() {
         let numbers = |seed, thing| {
-            let mut chance = Chance::of(seed, thing);
+            let mut chance = Chance::new(seed, thing);
             [(); 4].map(|()| chance.between(5, 1_000_000))
         };
         assert_eq!(numbers(1, 2), numbers(1, 2));
         assert!(numbers(1, 2) != numbers(1, 3) && numbers(1, 2) != numbers(2, 2));
-        assert!((0..100).all(|thing| (5..=7).contains(&Chance::of(9, thing).between(5, 7))));
+        assert!((0..100).all(|thing| (5..=7).contains(&Chance::new(9, thing).between(5, 7))));
     }
 }

@@ -14,7 +14,7 @@ use super::LAW;
 use super::chance::Chance;
 use super::fault::Fault;
 use super::load::{Load, LoadPlan};
-use super::node::{Addresses, Node, PATIENCE, keep_answer, wait};
+use super::node::{Addresses, Node, PROCESS_TIMEOUT, keep_answer, wait};
 use super::tally::Tally;
 
 /// Settings shared by the episodes of a run.
@@ -49,7 +49,7 @@ pub(super) fn run(setup: &Setup, episode: u64, rounds: u64, folder: &Path) -> Ou
         folder,
         addresses: Addresses::of_episode(episode),
         only: setup.only,
-        chance: Chance::of(setup.seed, episode),
+        chance: Chance::new(setup.seed, episode),
         disk: None,
         tally: Tally { episodes: 1, ..Tally::default() },
         sync_micros: 0,
@@ -288,7 +288,7 @@ impl Episode<'_> {
         // Voters retry the refused votes: with space there must be progress.
         while !load.is_over()? && self.see_checkpoint().is_none_or(|size| size <= before) {
             ensure!(
-                started.elapsed() < PATIENCE,
+                started.elapsed() < PROCESS_TIMEOUT,
                 "the disk has space again, and nothing is decided"
             );
             std::thread::sleep(Duration::from_millis(20));
@@ -303,7 +303,7 @@ impl Episode<'_> {
         self.order(Faults { failing_sync, failing_sync_takes_back, ..Faults::default() })?;
         let started = Instant::now();
         while node.runs()? && !load.is_over()? {
-            ensure!(started.elapsed() < PATIENCE, "the node continued after a failed sync");
+            ensure!(started.elapsed() < PROCESS_TIMEOUT, "the node continued after a failed sync");
             std::thread::sleep(Duration::from_millis(5));
         }
         if load.is_over()? {
@@ -343,7 +343,7 @@ impl Episode<'_> {
             node.kill()?;
             self.cut_power()?;
             // The close was cut off or not: only the state after the restart matters.
-            wait(&mut closing, PATIENCE)?
+            wait(&mut closing, PROCESS_TIMEOUT)?
                 .context("the close was cut off, and its command does not end")?;
             self.tally.fault(Fault::Close);
             node = self.start()?;
@@ -375,7 +375,7 @@ impl Episode<'_> {
                 Some("open") => drop(self.command(&[
                     "election", "close", LAW, "--yes", "--node", &admin, "--data", "node",
                 ])?),
-                Some("closing") if started.elapsed() < PATIENCE => {
+                Some("closing") if started.elapsed() < PROCESS_TIMEOUT => {
                     std::thread::sleep(Duration::from_millis(50))
                 }
                 other => bail!("the election should be closed by now, and is {other:?}"),
@@ -390,7 +390,7 @@ impl Episode<'_> {
     /// Runs votekit to its end and returns its output.
     fn command(&self, arguments: &[&str]) -> Result<String> {
         let mut child = self.spawn(arguments, "commands.log")?;
-        let status = wait(&mut child, PATIENCE)?;
+        let status = wait(&mut child, PROCESS_TIMEOUT)?;
         if status.is_none() {
             child.kill()?;
             child.wait()?;

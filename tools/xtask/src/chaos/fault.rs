@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn every_kind_comes_up_where_it_can() {
-        let mut chance = Chance::of(1, 1);
+        let mut chance = Chance::new(1, 1);
         let drawn: Vec<Fault> = (0..1_000).map(|_| Fault::draw(&mut chance, true)).collect();
         let all = [
             Fault::Kill,

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 
-use super::node::{Addresses, PATIENCE, send, wait};
+use super::node::{Addresses, PROCESS_TIMEOUT, send, wait};
 
 /// The behaviour of an episode's voters.
 #[derive(Debug, Clone)]
@@ -111,13 +111,13 @@ impl Load {
 
     /// Waits for its orderly end.
     pub(super) fn finish(mut self) -> Result<()> {
-        match wait(&mut self.child, PATIENCE)? {
+        match wait(&mut self.child, PROCESS_TIMEOUT)? {
             Some(status) => ensure!(
                 status.success(),
                 "the load client ended with {status}, see {}",
                 self.folder.display()
             ),
-            None => bail!("the load client did not end in {} s", PATIENCE.as_secs()),
+            None => bail!("the load client did not end in {} s", PROCESS_TIMEOUT.as_secs()),
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use faultdisk::FaultDisk;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Timeout of anything that usually takes a second: an upper bound, not a target.
-pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PROCESS_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The listen addresses of an episode's nodes. They stay the same across restarts, so that voters
 /// find the node again.
@@ -110,10 +110,10 @@ impl Node {
     /// # Errors
     /// When it ends, or is not ready in time.
     pub(super) fn wait_ready(&mut self) -> Result<Duration> {
-        match self.ready.recv_timeout(PATIENCE) {
+        match self.ready.recv_timeout(PROCESS_TIMEOUT) {
             Ok(line) if !line.is_empty() => Ok(self.started.elapsed()),
             Ok(_) => bail!("the node did not come up: it ended with {}", self.wait_end()?),
-            Err(_) => bail!("the node did not come up in {} s", PATIENCE.as_secs()),
+            Err(_) => bail!("the node did not come up in {} s", PROCESS_TIMEOUT.as_secs()),
         }
     }
 
@@ -138,8 +138,8 @@ impl Node {
 
     /// Waits until the node has ended by itself.
     pub(super) fn wait_end(&mut self) -> Result<ExitStatus> {
-        wait(&mut self.child, PATIENCE)?
-            .with_context(|| format!("the node did not end in {} s", PATIENCE.as_secs()))
+        wait(&mut self.child, PROCESS_TIMEOUT)?
+            .with_context(|| format!("the node did not end in {} s", PROCESS_TIMEOUT.as_secs()))
     }
 
     /// Stops the node like an operator; it must exit successfully.
@@ -171,12 +171,12 @@ pub(super) fn send(child: &Child, signal: Signal) -> Result<()> {
 }
 
 /// Waits for a process; `None` when it still runs at the timeout.
-pub(super) fn wait(child: &mut Child, patience: Duration) -> Result<Option<ExitStatus>> {
+pub(super) fn wait(child: &mut Child, timeout: Duration) -> Result<Option<ExitStatus>> {
     let started = Instant::now();
     loop {
         match child.try_wait()? {
             Some(status) => return Ok(Some(status)),
-            None if started.elapsed() > patience => return Ok(None),
+            None if started.elapsed() > timeout => return Ok(None),
             None => std::thread::sleep(Duration::from_millis(2)),
         }
     }

@@ -82,7 +82,7 @@ fn play(
     tally: &mut Tally,
     kept: &mut Option<Installation>,
 ) -> Result<()> {
-    let mut chance = Chance::of(plan.seed, 0);
+    let mut chance = Chance::new(plan.seed, 0);
     let load_plan = load_plan(plan, &mut chance);
     let installation = kept
         .insert(Installation::open(&plan.votekit, folder, rig, &load_plan).context("preparing")?);

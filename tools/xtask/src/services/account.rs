@@ -21,7 +21,7 @@ impl Account {
     ///
     /// # Errors
     /// When it does not exist.
-    pub(crate) fn of(name: &'static str) -> Result<Self> {
+    pub(crate) fn named(name: &'static str) -> Result<Self> {
         let ids = if rustix::process::geteuid().is_root() { Some(ids(name)?) } else { None };
         Ok(Self { name, ids })
     }

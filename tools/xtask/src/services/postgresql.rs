@@ -18,7 +18,7 @@ const SETTINGS: &str = include_str!("../../../../deploy/postgresql/votekit.conf"
 
 /// Creates its data folder, with a superuser `postgres` that has a password.
 pub(super) fn prepare(site: &Site, programs: &Programs) -> Result<()> {
-    let account = Account::of("postgres")?;
+    let account = Account::named("postgres")?;
     let folder = site.folder.join("postgresql");
     account.make_folder(&folder)?;
     let password = folder.join("password");
@@ -55,7 +55,7 @@ pub(super) fn clear_lock(site: &Site) -> Result<()> {
 pub(super) fn command(site: &Site, programs: &Programs) -> Result<Command> {
     let folder = site.folder.join("postgresql");
     let mut command =
-        Account::of("postgres")?.command(&programs.postgresql.join("postgres"), &folder);
+        Account::named("postgres")?.command(&programs.postgresql.join("postgres"), &folder);
     command.args(["-D", "data", "-p", &site.ports.postgresql().to_string()]);
     // No socket in the file system, where other servers of this machine have theirs.
     for setting in [&format!("listen_addresses={HOST}"), "unix_socket_directories="] {
@@ -95,10 +95,10 @@ fn client(site: &Site, programs: &Programs) -> Command {
 /// Whether the server requests authentication; while it starts it returns an error.
 pub(super) fn answers(ports: Ports) -> bool {
     let greet = || -> Result<[u8; 1]> {
-        let patience = Duration::from_secs(1);
+        let timeout = Duration::from_secs(1);
         let mut stream =
-            TcpStream::connect_timeout(&SocketAddr::from((HOST, ports.postgresql())), patience)?;
-        stream.set_read_timeout(Some(patience))?;
+            TcpStream::connect_timeout(&SocketAddr::from((HOST, ports.postgresql())), timeout)?;
+        stream.set_read_timeout(Some(timeout))?;
         let body = b"\x00\x03\x00\x00user\x00postgres\x00database\x00postgres\x00\x00";
         stream.write_all(&(body.len() as u32 + 4).to_be_bytes())?;
         stream.write_all(body)?;

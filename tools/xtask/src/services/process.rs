@@ -19,7 +19,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// The process that has this id now.
-    pub(crate) fn of(pid: u32) -> Result<Self> {
+    pub(crate) fn from_pid(pid: u32) -> Result<Self> {
         let stat = Stat::read(pid).with_context(|| format!("process {pid} ended at once"))?;
         Ok(Self { pid, started_ticks: stat.started_ticks })
     }
@@ -90,13 +90,13 @@ pub(crate) fn working_in(folder: &Path, programs: &[&str]) -> Vec<Process> {
 }
 
 /// Waits until all have ended. Returns whether they have.
-pub(crate) fn wait_ended(processes: &[Process], patience: Duration) -> bool {
+pub(crate) fn wait_ended(processes: &[Process], timeout: Duration) -> bool {
     let begun = Instant::now();
     loop {
         if !processes.iter().any(|process| process.runs()) {
             return true;
         }
-        if begun.elapsed() > patience {
+        if begun.elapsed() > timeout {
             return false;
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -163,7 +163,7 @@ mod tests {
         // The shell waits for its own child.
         let mut command = Command::new("sh");
         let child = childguard::guard(command.args(["-c", "sleep 600 & wait"])).spawn()?;
-        let shell = Process::of(child.id())?;
+        let shell = Process::from_pid(child.id())?;
         while shell.family().len() < 2 {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -182,7 +182,7 @@ mod tests {
         let folder = crate::project::scratch("working-in-test")?;
         let mut command = Command::new("sleep");
         let child = childguard::guard(command.arg("600").current_dir(&folder)).spawn()?;
-        let process = Process::of(child.id())?;
+        let process = Process::from_pid(child.id())?;
         while fs::read_to_string(format!("/proc/{}/comm", process.pid))? != "sleep\n" {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_number_given_anew_is_another_process() -> Result<()> {
-        let me = Process::of(std::process::id())?;
+        let me = Process::from_pid(std::process::id())?;
         assert!(me.runs());
         assert!(!Process { started_ticks: me.started_ticks + 1, ..me }.runs());
         Ok(())

@@ -20,7 +20,7 @@ const NODE: &str = "votekit@localhost";
 
 /// Creates its folder.
 pub(super) fn prepare(site: &Site) -> Result<()> {
-    let account = Account::of("rabbitmq")?;
+    let account = Account::named("rabbitmq")?;
     let folder = site.folder.join("rabbitmq");
     account.make_folder(&folder)?;
     account.write(&folder.join("rabbitmq.conf"), SETTINGS)?;
@@ -32,7 +32,7 @@ pub(super) fn prepare(site: &Site) -> Result<()> {
 /// every address.
 pub(super) fn epmd_command(site: &Site, programs: &Programs) -> Result<Command> {
     let mut command =
-        Account::of("rabbitmq")?.command(&programs.epmd, &site.folder.join("rabbitmq"));
+        Account::named("rabbitmq")?.command(&programs.epmd, &site.folder.join("rabbitmq"));
     command.args(["-address", &HOST.to_string(), "-port", &site.ports.epmd().to_string()]);
     Ok(command)
 }
@@ -40,7 +40,7 @@ pub(super) fn epmd_command(site: &Site, programs: &Programs) -> Result<Command> 
 /// The command that starts the node.
 pub(super) fn command(site: &Site, programs: &Programs) -> Result<Command> {
     let folder = site.folder.join("rabbitmq");
-    let mut command = Account::of("rabbitmq")?.command(&programs.rabbitmq_server, &folder);
+    let mut command = Account::named("rabbitmq")?.command(&programs.rabbitmq_server, &folder);
     // As under systemd the script execs the server: no shell remains in between.
     command.env("RUNNING_UNDER_SYSTEMD", "true");
     // Ignore the settings of an installation on this machine.
@@ -87,10 +87,10 @@ pub(super) fn epmd_answers(ports: Ports) -> bool {
 /// Whether the node starts the AMQP 0-9-1 handshake with `connection.start`.
 pub(super) fn answers(ports: Ports) -> bool {
     let greet = || -> Result<[u8; 1]> {
-        let patience = Duration::from_secs(1);
+        let timeout = Duration::from_secs(1);
         let mut stream =
-            TcpStream::connect_timeout(&SocketAddr::from((HOST, ports.amqp())), patience)?;
-        stream.set_read_timeout(Some(patience))?;
+            TcpStream::connect_timeout(&SocketAddr::from((HOST, ports.amqp())), timeout)?;
+        stream.set_read_timeout(Some(timeout))?;
         stream.write_all(b"AMQP\x00\x00\x09\x01")?;
         let mut kind = [0];
         stream.read_exact(&mut kind)?;

@@ -18,7 +18,7 @@ const SETTINGS: &str = include_str!("../../../../deploy/redis/votekit.conf");
 
 /// Creates the folders of all nodes.
 pub(super) fn prepare(site: &Site) -> Result<()> {
-    let account = Account::of("redis")?;
+    let account = Account::named("redis")?;
     for node in 1..=REDIS_NODES {
         let folder = site.folder.join(format!("redis-{node}"));
         account.make_folder(&folder)?;
@@ -30,7 +30,7 @@ pub(super) fn prepare(site: &Site) -> Result<()> {
 /// The command that starts a node.
 pub(super) fn command(site: &Site, programs: &Programs, node: u8) -> Result<Command> {
     let folder = site.folder.join(format!("redis-{node}"));
-    let mut command = Account::of("redis")?.command(&programs.redis_server, &folder);
+    let mut command = Account::named("redis")?.command(&programs.redis_server, &folder);
     command.arg("votekit.conf").args(["--bind", &HOST.to_string()]);
     command.args([
         "--port",
@@ -151,10 +151,10 @@ fn parse_nodes(text: &str, ports: Ports) -> Result<Vec<RedisNode>> {
 
 /// Sends one inline command, and returns its answer: a simple or a bulk string.
 fn ask(ports: Ports, node: u8, command: &str) -> Result<String> {
-    let patience = Duration::from_secs(1);
+    let timeout = Duration::from_secs(1);
     let mut stream =
-        TcpStream::connect_timeout(&SocketAddr::from((HOST, ports.redis(node))), patience)?;
-    stream.set_read_timeout(Some(patience))?;
+        TcpStream::connect_timeout(&SocketAddr::from((HOST, ports.redis(node))), timeout)?;
+    stream.set_read_timeout(Some(timeout))?;
     stream.write_all(format!("{command}\r\n").as_bytes())?;
     let mut answer = BufReader::new(stream);
     let mut line = String::new();

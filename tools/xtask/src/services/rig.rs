@@ -19,7 +19,7 @@ use super::site::Site;
 use super::{postgresql, rabbitmq, redis};
 
 /// How long a server may take to answer: an upper bound, not a target.
-const PATIENCE: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long servers may take to end in order.
 const ENDING: Duration = Duration::from_secs(20);
@@ -176,7 +176,7 @@ impl Rig {
             "select pid from pg_stat_activity where application_name = '{application}'"
         ))?;
         // A backend may end between the query and this.
-        let backends = rows.iter().filter_map(|row| Process::of(row.parse().ok()?).ok());
+        let backends = rows.iter().filter_map(|row| Process::from_pid(row.parse().ok()?).ok());
         Ok(backends.map(Process::processor_seconds).sum())
     }
 
@@ -230,7 +230,7 @@ impl Rig {
             }
         };
         let child = command.spawn().with_context(|| format!("starting {server}"))?;
-        self.record.processes.insert(server, Process::of(child.id())?);
+        self.record.processes.insert(server, Process::from_pid(child.id())?);
         self.save()
     }
 
@@ -243,7 +243,7 @@ impl Rig {
         while !self.answers(server) {
             ensure!(self.runs(server), "{server} ended:\n{}", self.log_end(server));
             ensure!(
-                begun.elapsed() < PATIENCE,
+                begun.elapsed() < START_TIMEOUT,
                 "{server} does not answer:\n{}",
                 self.log_end(server)
             );
@@ -277,7 +277,11 @@ impl Rig {
     fn wait_until(&self, what: &str, holds: fn(&Self) -> bool) -> Result<()> {
         let begun = Instant::now();
         while !holds(self) {
-            ensure!(begun.elapsed() < PATIENCE, "waited {} s until {what}", PATIENCE.as_secs());
+            ensure!(
+                begun.elapsed() < START_TIMEOUT,
+                "waited {} s until {what}",
+                START_TIMEOUT.as_secs()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())

@@ -215,7 +215,7 @@ mod tests {
             ("votekit-cli/tests/support/redis.rs", asks.as_str()),
             ("votekit-cli/tests/support/mod.rs", "mod redis;"),
             ("votekit-cli/tests/services_load.rs", "mod support;\nuse support::redis::registry;"),
-            ("votekit-cli/tests/load.rs", "mod support;\nuse support::Desk;"),
+            ("votekit-cli/tests/load.rs", "mod support;\nuse support::TestDir;"),
             ("votekit-store/tests/rabbitmq/mod.rs", asks.as_str()),
             ("votekit-store/tests/services_rabbitmq.rs", "mod rabbitmq;"),
             ("tools/xtask/tests/services.rs", asks.as_str()),

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Upper bound for waits, not a target.
-const PATIENCE: Duration = Duration::from_secs(120);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The program with its own target folder, so that it does not touch servers a developer has
 /// started.
@@ -82,7 +82,7 @@ impl Program {
             if holds(&now) {
                 return;
             }
-            assert!(begun.elapsed() < PATIENCE, "waited for {what}:\n{now}");
+            assert!(begun.elapsed() < WAIT_TIMEOUT, "waited for {what}:\n{now}");
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -91,7 +91,7 @@ impl Program {
     pub(crate) fn wait(&self, what: &str, holds: impl Fn() -> bool) {
         let begun = Instant::now();
         while !holds() {
-            assert!(begun.elapsed() < PATIENCE, "waited for {what}");
+            assert!(begun.elapsed() < WAIT_TIMEOUT, "waited for {what}");
             std::thread::sleep(Duration::from_millis(100));
         }
     }

@@ -55,14 +55,14 @@ pub(super) async fn run(
     client: Client,
     from: &Path,
     output: Option<&Path>,
-    at_once: u16,
+    concurrency: u16,
     wait_seconds: u64,
     context: &Context,
 ) -> Result<(), CommandError> {
     let rows = read(from)?;
     let bar = progress::count("casting", Some(rows.len() as u64));
     let client = Arc::new(client);
-    let places = Arc::new(Semaphore::new(usize::from(at_once)));
+    let places = Arc::new(Semaphore::new(usize::from(concurrency)));
     let mut casting = JoinSet::new();
     let mut outcomes = Vec::with_capacity(rows.len());
     for row in rows {

@@ -14,18 +14,18 @@ use serde_json::Value;
 
 use super::Args;
 use super::ballots::{Expected, read_roll, vote_files};
+use crate::admin_target;
 use crate::atomic_output::refuse_occupied;
 use crate::ballot_call::{self, Ballot, VoteAnswer};
 use crate::client::Client;
 use crate::commands::serve::stop_signal;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::office;
 
 const LAW: &str = "L2025-001";
 
 /// Interval at which a demo with --keep checks that its node still runs.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Result of the demo.
 #[derive(Serialize)]
@@ -102,7 +102,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         say()?;
         return node.stop();
     }
-    office::run(async {
+    admin_target::run(async {
         // Installed before the report is printed: its reader may end the demo at once.
         let stop = stop_signal()?;
         say()?;
@@ -161,14 +161,14 @@ impl Demo<'_> {
     fn prepare_election(&mut self, running: Option<&NodeProcess>) -> Result<(), CommandError> {
         self.say("Operators load the hashes into a node; officials create the election and open the poll");
         let (node, pepper) = (self.path("node"), self.path("referendum.pepper"));
-        let mut office = vec!["--data", &node];
+        let mut admin = vec!["--data", &node];
         if let Some(running) = running {
-            office.extend(["--node", &running.admin]);
+            admin.extend(["--node", &running.admin]);
         }
         self.votekit(
-            &[&["load", &self.path("hashes"), "--pepper-file", &pepper], &office[..]].concat(),
+            &[&["load", &self.path("hashes"), "--pepper-file", &pepper], &admin[..]].concat(),
         )?;
-        self.votekit(&[&["load", &self.path("supplement")], &office[..]].concat())?;
+        self.votekit(&[&["load", &self.path("supplement")], &admin[..]].concat())?;
         let create = [
             "election",
             "create",
@@ -179,8 +179,8 @@ impl Demo<'_> {
             "Water Act",
             "--blank",
         ];
-        self.votekit(&[&create[..], &["--results", "after_close"], &office[..]].concat())?;
-        self.votekit(&[&["election", "open", LAW, "--yes"], &office[..]].concat())
+        self.votekit(&[&create[..], &["--results", "after_close"], &admin[..]].concat())?;
+        self.votekit(&[&["election", "open", LAW, "--yes"], &admin[..]].concat())
     }
 
     fn serve(&mut self) -> Result<NodeProcess, CommandError> {
@@ -199,7 +199,7 @@ impl Demo<'_> {
             "--rate-limit",
             "0",
             "--json",
-            "--new",
+            "--init",
         ];
         let arguments = &arguments[..arguments.len() - usize::from(self.services.is_empty())];
         self.show(arguments);
@@ -243,7 +243,7 @@ impl Demo<'_> {
     fn pin_policy(&self, node: &NodeProcess) -> Result<(), CommandError> {
         let client = Client::new(&node.public)?;
         let policy =
-            office::run(client.send(Method::GET, &format!("/log/{LAW}/policy"), &[], None))?;
+            admin_target::run(client.send(Method::GET, &format!("/log/{LAW}/policy"), &[], None))?;
         let pinned = self.dir.join("policy");
         fs::write(&pinned, policy.body).map_err(|error| CommandError::writing(&pinned, &error))?;
         self.context.output.note(format!("    its policy is pinned in {}", pinned.display()));
@@ -270,7 +270,7 @@ impl Demo<'_> {
         let ballot =
             Ballot { nas: &elector.nas, code: &elector.code, law_id: &elector.law_id, vote: "oui" };
         let client = Client::new(&node.public)?;
-        let (once, again, receipt) = office::run(async {
+        let (once, again, receipt) = admin_target::run(async {
             let once =
                 answered(ballot_call::cast(&client, &ballot, "demo-idempotency-key-1", 10).await?)?;
             let again =
@@ -304,9 +304,9 @@ impl Demo<'_> {
     fn close(&mut self, node: &NodeProcess) -> Result<Value, CommandError> {
         self.say("Officials close the poll: every vote received is decided, the accounts are reconciled, the totals opened");
         let data = self.path("node");
-        let office = ["--yes", "--node", &node.admin, "--data", &data, "--json"];
-        self.json(&[&["election", "close", LAW][..], &office].concat())?;
-        let certified = self.json(&[&["election", "certify", LAW][..], &office].concat())?;
+        let admin = ["--yes", "--node", &node.admin, "--data", &data, "--json"];
+        self.json(&[&["election", "close", LAW][..], &admin].concat())?;
+        let certified = self.json(&[&["election", "certify", LAW][..], &admin].concat())?;
         self.say("The stored votes are decrypted and counted again, by code that shares nothing with the tally");
         self.votekit(&["recount", "--data", &data])?;
         Ok(certified)
@@ -507,7 +507,7 @@ impl NodeProcess {
     async fn ended(&mut self) -> Result<(), CommandError> {
         let failed = |error: std::io::Error| CommandError::configuration(error.to_string());
         while self.child.try_wait().map_err(failed)?.is_none() {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(())
     }

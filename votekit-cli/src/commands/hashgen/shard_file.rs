@@ -18,7 +18,7 @@ use crate::atomic_output::StagedFolder;
 use crate::error::CommandError;
 
 /// Keys per piece.
-const KEYS_AT_ONCE: usize = 1024;
+const KEYS_PER_WRITE: usize = 1024;
 /// The initial state of SHA-256 (FIPS 180-4, 5.3.3).
 const INITIAL: [u32; 8] = [
     0x6a09_e667,
@@ -102,7 +102,7 @@ impl<'k> ShardFile<'k> {
 
     /// Writes the next keys; returns false if none are left.
     fn write_piece(&mut self, out: &Path) -> Result<bool, CommandError> {
-        let Some(keys) = self.keys.next_keys(KEYS_AT_ONCE) else { return Ok(false) };
+        let Some(keys) = self.keys.next_keys(KEYS_PER_WRITE) else { return Ok(false) };
         self.encoder.push(keys, &mut self.bytes);
         let piece = &self.bytes[self.written..];
         self.file

@@ -13,15 +13,15 @@ use votekit_store::services::redis::{LawMeta, RedisRegistry, RollOrigin, refuse_
 use super::{Args, Report};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::{office, progress, shared_registry};
+use crate::{admin_target, progress, shared_registry};
 
 /// Checks the roll, the servers and the content of the registry, then loads.
 pub(super) fn run(args: &Args, url: &str, context: &Context) -> Result<(), CommandError> {
-    let data = args.office.data().map(DataFolder::peek).transpose()?;
+    let data = args.target.data().map(DataFolder::peek).transpose()?;
     let roll = CheckedRoll::read(&args.folder, data.as_ref(), args.pepper_file.as_deref())
         .map_err(AdminError::Roll)?;
-    let origin = RollOrigin::of(&roll.manifest);
-    let report = office::run(async {
+    let origin = RollOrigin::from_manifest(&roll.manifest);
+    let report = admin_target::run(async {
         let registry = shared_registry::open(url).await?;
         let mut before = Vec::with_capacity(roll.contents.len());
         let mut new = 0;

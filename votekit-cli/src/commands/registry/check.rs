@@ -12,10 +12,10 @@ use votekit_node::archive::log_electors::LogElectors;
 use votekit_store::FirstUse;
 use votekit_store::services::redis::{Difference, LawMeta, RedisRegistry, Survey};
 
-use super::Where;
+use super::TargetArgs;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::{office, shared_registry};
+use crate::{admin_target, shared_registry};
 
 /// Count the registry, and compare it with the ledger and the rolls that a node keeps
 ///
@@ -31,7 +31,7 @@ Examples:
   votekit registry check --registry redis://redis.example.ca:6379 --data node/ --full")]
 pub(super) struct Args {
     #[command(flatten)]
-    place: Where,
+    target: TargetArgs,
 
     /// Number of credentials to compare in each election
     #[arg(long, value_name = "N", default_value_t = 10_000, requires = "data")]
@@ -64,18 +64,18 @@ struct Checked {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
-    let archive = args.place.data.as_deref().map(|data| args.place.archive(data)).transpose()?;
-    let report = office::run(async {
-        let registry = shared_registry::open(&args.place.registry).await?;
+    let archive = args.target.data.as_deref().map(|data| args.target.archive(data)).transpose()?;
+    let report = admin_target::run(async {
+        let registry = shared_registry::open(&args.target.registry).await?;
         let mut laws = registry.laws().await?;
         if let Some(archive) = &archive {
             laws.extend(archive.elections()?);
         }
         laws.sort_unstable();
         laws.dedup();
-        args.place.refuse_absent(&laws, "the registry")?;
+        args.target.refuse_absent(&laws, "the registry")?;
         let mut elections = Vec::new();
-        for law_id in laws.iter().filter(|law_id| args.place.is_meant(law_id)) {
+        for law_id in laws.iter().filter(|law_id| args.target.matches(law_id)) {
             elections.push(check(args, &registry, archive.as_ref(), law_id).await?);
         }
         let electors = elections.iter().map(|checked| checked.registered + checked.revoked).sum();
@@ -120,7 +120,7 @@ async fn check(
         for difference in registry.compare(law_id, &credentials).await?.into_iter().flatten() {
             *found.entry(difference).or_default() += 1;
         }
-        checked.tell(&found);
+        checked.count(&found);
     }
     Ok(checked)
 }
@@ -208,7 +208,7 @@ impl Checked {
         }
     }
 
-    fn tell(&mut self, found: &BTreeMap<Difference, u64>) {
+    fn count(&mut self, found: &BTreeMap<Difference, u64>) {
         for (difference, count) in found {
             let text =
                 format!("{}: {count} of {} credentials: {difference}", self.law_id, self.compared);

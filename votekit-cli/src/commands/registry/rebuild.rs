@@ -7,10 +7,10 @@ use serde::Serialize;
 use votekit_node::archive::log_electors::LogElectors;
 use votekit_store::services::redis::refuse_settings;
 
-use super::Where;
+use super::TargetArgs;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::{office, progress, shared_registry};
+use crate::{admin_target, progress, shared_registry};
 
 /// Rebuild the registry from the ledger and the rolls that a node keeps
 ///
@@ -25,7 +25,7 @@ Example:
     --ledger 'postgres://votekit@postgres/votekit?password_file=postgres.password'")]
 pub(super) struct Args {
     #[command(flatten)]
-    place: Where,
+    target: TargetArgs,
 }
 
 #[derive(Serialize)]
@@ -42,22 +42,22 @@ struct Rebuilt {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
-    let data: &PathBuf = args.place.data.as_ref().ok_or_else(|| {
+    let data: &PathBuf = args.target.data.as_ref().ok_or_else(|| {
         CommandError::usage(
             "give --data with a node's data folder: the registry is rebuilt from its ledger and \
              rolls",
         )
     })?;
-    let archive = args.place.archive(data)?;
+    let archive = args.target.archive(data)?;
     let elections = archive.elections()?;
-    args.place.refuse_absent(&elections, "the ledger")?;
-    let report = office::run(async {
-        let registry = shared_registry::open(&args.place.registry).await?;
+    args.target.refuse_absent(&elections, "the ledger")?;
+    let report = admin_target::run(async {
+        let registry = shared_registry::open(&args.target.registry).await?;
         let findings = registry.check_settings(0).await?;
         refuse_settings(&findings)?;
         shared_registry::warnings(&findings).for_each(|finding| context.output.warning(finding));
         let mut rebuilt = Vec::new();
-        for law_id in elections.iter().filter(|law_id| args.place.is_meant(law_id)) {
+        for law_id in elections.iter().filter(|law_id| args.target.matches(law_id)) {
             let log = LogElectors::read(&archive, law_id)?;
             if log.origins.is_empty() {
                 context.output.note(format!("{law_id}: no roll has taken effect; left as it is"));

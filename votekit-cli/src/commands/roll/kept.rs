@@ -7,9 +7,9 @@ use votekit_core::id::Digest;
 use votekit_node::RollView;
 use votekit_node::config::Config;
 
+use crate::admin_target::{self, AdminTargetArgs};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::office::{self, OfficeArgs};
 use crate::output::plain;
 use crate::records::Records;
 
@@ -22,7 +22,7 @@ Example:
   votekit roll list --data node/")]
 pub(super) struct ListArgs {
     #[command(flatten)]
-    office: OfficeArgs,
+    target: AdminTargetArgs,
 }
 
 /// Remove a loaded roll that no election uses
@@ -40,7 +40,7 @@ pub(super) struct DiscardArgs {
     manifest: Digest,
 
     #[command(flatten)]
-    office: OfficeArgs,
+    target: AdminTargetArgs,
 }
 
 #[derive(Serialize)]
@@ -53,13 +53,13 @@ struct Discarded {
 }
 
 pub(super) fn list(args: &ListArgs, context: &Context) -> Result<(), CommandError> {
-    let rolls = office::run(async { Records::open(&args.office)?.rolls().await })?;
+    let rolls = admin_target::run(async { Records::open(&args.target)?.rolls().await })?;
     context.output.result(&List(rolls))
 }
 
 pub(super) fn discard(args: &DiscardArgs, context: &Context) -> Result<(), CommandError> {
-    let discarded = office::within(&args.office, Config::default(), async |office| {
-        office.discard_roll(&args.manifest).await
+    let discarded = admin_target::with_target(&args.target, Config::default(), async |target| {
+        target.discard_roll(&args.manifest).await
     })?;
     context.output.result(&Discarded { discarded })
 }

@@ -9,9 +9,9 @@ use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
 
 use super::{Args, check_folder, config, serve_error};
+use crate::admin_target;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::office;
 
 /// The result if nothing is wrong.
 #[derive(Serialize)]
@@ -28,13 +28,13 @@ impl fmt::Display for Checked {
 /// Tests without starting anything. Reports every fault, one per line.
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let mut faults = Vec::new();
-    if let Err(fault) = office::base_name(args.base.as_deref()) {
+    if let Err(fault) = admin_target::base_name(args.log_base.as_deref()) {
         faults.push(fault);
     }
     match config(args) {
         // Without a configuration nothing else can be tested.
         Err(fault) => faults.push(fault),
-        Ok(config) => office::runtime()?.block_on(check(args, &config, &mut faults)),
+        Ok(config) => admin_target::runtime()?.block_on(check(args, &config, &mut faults)),
     }
     if faults.is_empty() {
         return context.output.result(&Checked { ok: true });

@@ -15,7 +15,7 @@ use crate::id::{Digest, ElectionId, NodeId};
 use crate::log::leaf::{BatchLeaf, NodeEvent};
 
 /// Signatures verified together, on as many threads as the caller allows.
-const SIGNATURES_AT_ONCE: usize = 2048;
+const SIGNATURE_BATCH_LEN: usize = 2048;
 
 /// The admitted nodes, the progress of each epoch, and the current batch.
 #[derive(Default)]
@@ -140,7 +140,7 @@ impl Batches {
             leaves: 0,
             envelopes: envelopes_hasher(),
         });
-        if self.unverified.len() >= SIGNATURES_AT_ONCE {
+        if self.unverified.len() >= SIGNATURE_BATCH_LEN {
             self.verify_signatures(line.failures);
         }
     }

@@ -118,7 +118,7 @@ impl Pairs {
     }
 
     /// Judges the attempt wrong. Counts it once, at the time of its arrival.
-    pub(super) fn judge_wrong(&mut self, pair: u64, id: AttemptId) {
+    pub(super) fn record_failure(&mut self, pair: u64, id: AttemptId) {
         if let Some(attempt) = self.take_unjudged(pair, id) {
             self.count(pair, attempt.arrived);
         }

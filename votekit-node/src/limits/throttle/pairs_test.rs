@@ -19,7 +19,7 @@ fn pairs() -> Pairs {
 fn wrong(pairs: &mut Pairs, pair: u64, at: u64) -> Result<(), u64> {
     match pairs.begin(pair, Millis(at), Millis(at)) {
         Begin::Turn(id) => {
-            pairs.judge_wrong(pair, id);
+            pairs.record_failure(pair, id);
             Ok(())
         }
         Begin::Refused { wait_ms } => Err(wait_ms),
@@ -77,7 +77,7 @@ fn attempts_wait_for_the_hint_of_the_one_before() {
     let next = pairs.begin(PAIR, Millis(10), Millis(10));
     assert_eq!(next, Begin::InTurn { wait_ms: 90 });
     assert!(matches!(pairs.begin(PAIR + 1, Millis(10), Millis(10)), Begin::Turn(_)));
-    pairs.judge_wrong(PAIR, first);
+    pairs.record_failure(PAIR, first);
     assert!(matches!(pairs.begin(PAIR, Millis(10), Millis(60)), Begin::Turn(_)));
 }
 
@@ -95,7 +95,7 @@ fn a_hint_that_is_overdue_counts_as_wrong_until_it_comes() {
     let late = turn(&mut pairs, 601);
     pairs.clear(PAIR, late);
     for attempt in attempts {
-        pairs.judge_wrong(PAIR, attempt);
+        pairs.record_failure(PAIR, attempt);
     }
     assert_eq!((pairs.len(), pairs.unjudged_len()), (1, 0));
     assert_eq!(wrong(&mut pairs, PAIR, 700), Ok(()), "five were wrong: this is the sixth");
@@ -111,7 +111,7 @@ fn a_missing_hint_stays_counted() {
     pairs.give_up_hints(Millis(60_500));
     assert_eq!((pairs.len(), pairs.unjudged_len()), (1, 0));
     // Later hints are neither counted again nor undone.
-    pairs.judge_wrong(PAIR, attempts[0]);
+    pairs.record_failure(PAIR, attempts[0]);
     pairs.clear(PAIR, attempts[1]);
     assert_eq!(wrong(&mut pairs, PAIR, 60_600), Ok(()));
     assert_eq!(wrong(&mut pairs, PAIR, 60_600), Err(2000), "six before, and this one");
@@ -174,7 +174,7 @@ fn answers(events: impl Iterator<Item = Event>) -> BTreeMap<u64, Vec<(u64, Optio
         hints.sort_unstable_by_key(|hint| hint.0);
         while hints.first().is_some_and(|hint| hint.0 <= now) {
             let (_, pair, id, is_wrong) = hints.remove(0);
-            if is_wrong { pairs.judge_wrong(pair, id) } else { pairs.clear(pair, id) }
+            if is_wrong { pairs.record_failure(pair, id) } else { pairs.clear(pair, id) }
         }
     };
     for event in events {

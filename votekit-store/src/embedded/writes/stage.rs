@@ -17,15 +17,15 @@ pub(in crate::embedded) struct Stage {
 }
 
 /// The position of a batch, and whether this write created it.
-pub(in crate::embedded) struct Place {
+pub(in crate::embedded) struct StagedRow {
     pub(in crate::embedded) id: StagingId,
     new: bool,
 }
 
 impl Write for Stage {
-    type Output = Place;
+    type Output = StagedRow;
 
-    fn apply(&self, connection: &Connection) -> Result<Place, Fault> {
+    fn apply(&self, connection: &Connection) -> Result<StagedRow, Fault> {
         let law_id = &self.batch.header().law_id;
         let number = self.batch.number();
         let sequence = column(number.sequence.0)
@@ -35,7 +35,7 @@ impl Write for Stage {
         {
             let offered = self.batch.digest();
             if stored == offered {
-                return Ok(Place { id, new: false });
+                return Ok(StagedRow { id, new: false });
             }
             return Err(
                 Conflict::BatchNumber { law_id: law_id.clone(), number, stored, offered }.into()
@@ -55,10 +55,10 @@ impl Write for Stage {
                 self.batch.digest().as_bytes(),
                 self.batch.as_bytes(),
             ))?;
-        Ok(Place { id: staging_id(connection.last_insert_rowid())?, new: true })
+        Ok(StagedRow { id: staging_id(connection.last_insert_rowid())?, new: true })
     }
 
-    fn committed(&self, place: &Place, tail: &Tail) {
+    fn committed(&self, place: &StagedRow, tail: &Tail) {
         if place.new {
             tail.stage(place.id, &self.batch);
         }

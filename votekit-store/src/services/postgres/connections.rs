@@ -60,7 +60,7 @@ impl Connections {
         };
         match tokio::time::timeout(OPENING_TIME, prepare).await {
             Ok(prepared) => prepared?,
-            Err(_) => return Err(silent(address)),
+            Err(_) => return Err(open_timeout(address)),
         }
         let connections = Self { pool: connector.pool()?, health: Arc::default() };
         connections.session().await?.inspect().await?;
@@ -105,7 +105,7 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn to(address: &ServiceAddress) -> Result<Self, EngineError> {
+    pub(super) fn new(address: &ServiceAddress) -> Result<Self, EngineError> {
         const KNOWN: [&str; 3] = ["sslmode", "schema", "application_name"];
         if let Some((name, _)) =
             address.parameters().iter().find(|(name, _)| !KNOWN.contains(&name.as_str()))
@@ -201,7 +201,7 @@ impl Connector {
     }
 }
 
-pub(super) fn silent(address: &ServiceAddress) -> EngineError {
+pub(super) fn open_timeout(address: &ServiceAddress) -> EngineError {
     misconfigured(
         format!("{address} did not answer within {} seconds", OPENING_TIME.as_secs()),
         "check the host and the port, and any firewall in between",

@@ -15,10 +15,10 @@ use crate::{EngineError, Head, Lease, LogPosition, ReviewNote, Staged, StagingId
 
 /// A read ends with the row that reaches this many bytes: blocks and batches have megabytes each at
 /// most.
-const BYTES_AT_ONCE: i64 = 8 << 20;
+const READ_BYTES_MAX: i64 = 8 << 20;
 
 /// Maximum number of rows in one read.
-const ROWS_AT_ONCE: usize = 4096;
+const READ_ROWS_MAX: usize = 4096;
 
 pub(super) async fn elections(session: &mut Session) -> Result<Vec<ElectionId>, EngineError> {
     let sql = "SELECT law_id FROM head JOIN election ON id = election ORDER BY created";
@@ -95,7 +95,7 @@ pub(super) async fn staged(
         ) AS next
     ) AS chosen ON chosen.id = batch.id WHERE before < $4::bigint ORDER BY batch.id";
     let rows = session
-        .read(sql, &[&law_id.as_str(), &after, &limit_column(limit), &BYTES_AT_ONCE])
+        .read(sql, &[&law_id.as_str(), &after, &limit_column(limit), &READ_BYTES_MAX])
         .await?;
     rows.iter().map(|row| rows::staged(row, law_id)).collect()
 }
@@ -182,7 +182,7 @@ pub(super) async fn blocks(
         ) AS next
     ) AS summed WHERE before < $4::bigint ORDER BY height";
     let rows = session
-        .read(sql, &[&law_id.as_str(), &from_height, &limit_column(limit), &BYTES_AT_ONCE])
+        .read(sql, &[&law_id.as_str(), &from_height, &limit_column(limit), &READ_BYTES_MAX])
         .await?;
     let mut blocks =
         rows.iter().map(block_without_leaves).collect::<Result<Vec<_>, EngineError>>()?;
@@ -331,5 +331,5 @@ pub(super) async fn ping(session: &mut Session) -> Result<(), EngineError> {
 }
 
 fn limit_column(limit: usize) -> i64 {
-    limit.min(ROWS_AT_ONCE) as i64
+    limit.min(READ_ROWS_MAX) as i64
 }

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId};
 
-use super::connections::{Connector, Session, silent};
+use super::connections::{Connector, Session, open_timeout};
 use super::fault::unavailable;
 use super::{queries, schema};
 use crate::services::url::ServiceAddress;
@@ -49,7 +49,7 @@ impl PostgresReadView {
         let session = wait(&runtime, async move {
             tokio::time::timeout(OPENING_TIME, connect(&address))
                 .await
-                .unwrap_or_else(|_| Err(silent(&address)))
+                .unwrap_or_else(|_| Err(open_timeout(&address)))
         });
         // Dropping a runtime panics where blocking is not allowed.
         match session {
@@ -131,7 +131,7 @@ fn wait<T: Send + 'static>(
 }
 
 async fn connect(address: &ServiceAddress) -> Result<Session, EngineError> {
-    let connector = Connector::to(address)?;
+    let connector = Connector::new(address)?;
     let client = connector.connect().await?;
     schema::check(&client, &connector.schema)
         .await

@@ -128,11 +128,13 @@ async fn write(
     }
     let answers = group.iter().zip(digests).zip(places.into_iter().zip(stored));
     Ok(answers
-        .map(|((waiting, offered), (place, stored))| judge(&waiting.batch, offered, place, &stored))
+        .map(|((waiting, offered), (place, stored))| {
+            check_stored(&waiting.batch, offered, place, &stored)
+        })
         .collect())
 }
 
-fn judge(
+fn check_stored(
     batch: &Batch,
     offered: Digest,
     place: i64,

@@ -15,7 +15,7 @@ use crate::block_rows::{check, head_digest, runs};
 use crate::{BlockCommit, Conflict, EngineError, Leadership, NoLease, ReviewNote};
 
 /// Maximum number of batches purged by one statement.
-const PURGED_AT_ONCE: i64 = 1024;
+const PURGE_BATCH_LEN: i64 = 1024;
 
 /// A consistent commit, as columns.
 pub(super) struct PreparedCommit<'commit> {
@@ -225,7 +225,7 @@ pub(super) async fn fence(
     session.write(sql, &[&law_id.as_str(), &node.as_bytes().as_slice()]).await.map(|_| ())
 }
 
-pub(super) async fn lead(
+pub(super) async fn acquire_leadership(
     session: &mut Session,
     holder: &str,
     length: Duration,
@@ -241,7 +241,10 @@ pub(super) async fn lead(
 }
 
 /// The name stays: if the same holder leads again before another one, its term continues.
-pub(super) async fn resign(session: &mut Session, holder: &str) -> Result<(), EngineError> {
+pub(super) async fn release_leadership(
+    session: &mut Session,
+    holder: &str,
+) -> Result<(), EngineError> {
     let sql = "WITH resigned AS (
         UPDATE leadership SET until = clock_timestamp()
         WHERE leader = $1 AND until > clock_timestamp() RETURNING 1
@@ -309,7 +312,7 @@ pub(super) async fn purge_part(
                 AND bytes IS NOT NULL ORDER BY id LIMIT $2
         ) RETURNING 1
     ) SELECT count(*) AS purged FROM purged";
-    number(&session.write(sql, &[&law_id.as_str(), &PURGED_AT_ONCE]).await?, "purged")
+    number(&session.write(sql, &[&law_id.as_str(), &PURGE_BATCH_LEN]).await?, "purged")
 }
 
 /// Makes the space of purged batches reusable at once. If this fails, the server does so later by

@@ -16,13 +16,13 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Consumer};
 use tokio::time::timeout;
 
-use super::link::Session;
-use super::look::{Found, Look, Probe};
+use super::dead_letter_cursor::{DeadLetterCursor, Entry, Probe};
+use super::delivery_tracker::acknowledge;
+use super::errors::{too_late, unavailable};
 use super::message::{BARRIER, persistent};
-use super::publisher::{Destination, Outbox};
+use super::publisher::{Destination, Publisher};
+use super::reconnector::Session;
 use super::topology::Step;
-use super::track::acknowledge;
-use super::trouble::{too_late, unavailable};
 use crate::EngineError;
 use crate::retry::until_definite;
 
@@ -37,19 +37,20 @@ const PROBES_MAX: u16 = 10_000;
 const BROKER_MAX: Duration = Duration::from_secs(5);
 
 /// Waits until everything published before this call is processed.
-pub(super) async fn settle(outbox: &Outbox) -> Result<(), EngineError> {
-    let session = outbox.session()?;
-    let names = &outbox.settings().names;
-    let probe = no_dead_letters(outbox).await?;
+pub(super) async fn settle(publisher: &Publisher) -> Result<(), EngineError> {
+    let session = publisher.session()?;
+    let names = &publisher.settings().names;
+    let probe = no_dead_letters(publisher).await?;
     let (channel, reply_to, mut answers) =
-        within(BROKER_MAX, answer_queue(&session, outbox.settings().names.for_answers())).await?;
+        within(BROKER_MAX, answer_queue(&session, publisher.settings().names.for_answers()))
+            .await?;
     let mut missing = BTreeSet::new();
     for queue in 0..names.validation.len() {
         let properties = persistent(BARRIER, "application/octet-stream")
             .with_message_id(format!("barrier {queue}").into())
             .with_reply_to(reply_to.clone())
             .with_correlation_id(queue.to_string().into());
-        outbox.publish(Destination::Validation(queue), properties, &[]).await?;
+        publisher.publish(Destination::Validation(queue), properties, &[]).await?;
         missing.insert(queue.to_string());
     }
     let answered = async {
@@ -79,11 +80,11 @@ pub(super) async fn settle(outbox: &Outbox) -> Result<(), EngineError> {
     }
     // Check again: a batch may have been dead-lettered meanwhile, and even republished behind the
     // barriers.
-    still_no_dead_letters(outbox, &probe).await
+    still_no_dead_letters(publisher, &probe).await
 }
 
 /// Forwards a barrier to the next step, or replies to its caller.
-pub(super) async fn pass_on(outbox: &Arc<Outbox>, step: Step, properties: BasicProperties) {
+pub(super) async fn pass_on(publisher: &Arc<Publisher>, step: Step, properties: BasicProperties) {
     // Without a reply-to it is not one of our barriers.
     let Some(reply_to) = properties.reply_to().clone() else { return };
     match step {
@@ -94,14 +95,14 @@ pub(super) async fn pass_on(outbox: &Arc<Outbox>, step: Step, properties: BasicP
                     .with_message_id("barrier".into())
                     .with_reply_to(reply_to.clone())
                     .with_correlation_id(correlation.clone());
-                outbox.publish(Destination::Aggregation, properties, &[])
+                publisher.publish(Destination::Aggregation, properties, &[])
             });
             if let Err(error) = passed.await {
                 tracing::warn!(event = "barrier_lost", %error, "barrier lost");
             }
         }
         Step::Aggregation => {
-            if let Err(error) = answer(outbox, &reply_to, properties).await {
+            if let Err(error) = answer(publisher, &reply_to, properties).await {
                 tracing::warn!(event = "barrier_answer_lost", %error, "answer to a barrier lost");
             }
         }
@@ -109,11 +110,11 @@ pub(super) async fn pass_on(outbox: &Arc<Outbox>, step: Step, properties: BasicP
 }
 
 async fn answer(
-    outbox: &Outbox,
+    publisher: &Publisher,
     reply_to: &ShortString,
     properties: BasicProperties,
 ) -> Result<(), EngineError> {
-    let session = outbox.session()?;
+    let session = publisher.session()?;
     let answered = async {
         let channel = session.connection.create_channel().await?;
         // Not mandatory: the caller may be gone.
@@ -145,35 +146,35 @@ async fn answer_queue(
 }
 
 /// Fails if there are dead letters; else leaves a probe in their queue.
-async fn no_dead_letters(outbox: &Outbox) -> Result<Probe, EngineError> {
-    let mut look = Look::begin(outbox, PROBES_MAX).await?;
-    if look.begins_with_a_letter() {
-        return Err(put_aside(outbox));
+async fn no_dead_letters(publisher: &Publisher) -> Result<Probe, EngineError> {
+    let mut cursor = DeadLetterCursor::open(publisher, PROBES_MAX).await?;
+    if cursor.starts_with_letter() {
+        return Err(put_aside(publisher));
     }
-    while let Some(found) = look.next().await? {
-        if let Found::Letter(_) = found {
-            return Err(put_aside(outbox));
+    while let Some(found) = cursor.next().await? {
+        if let Entry::Letter(_) = found {
+            return Err(put_aside(publisher));
         }
     }
-    look.leave_probe().await.ok_or_else(|| put_aside(outbox))
+    cursor.leave_probe().await.ok_or_else(|| put_aside(publisher))
 }
 
 /// Removes the probe. Fails if there are dead letters, or if the probe is missing: dead letters
 /// were driven meanwhile.
-async fn still_no_dead_letters(outbox: &Outbox, probe: &Probe) -> Result<(), EngineError> {
-    let mut look = Look::begin(outbox, PROBES_MAX).await?;
+async fn still_no_dead_letters(publisher: &Publisher, probe: &Probe) -> Result<(), EngineError> {
+    let mut cursor = DeadLetterCursor::open(publisher, PROBES_MAX).await?;
     let mut undisturbed = false;
-    while let Some(found) = look.next().await? {
+    while let Some(found) = cursor.next().await? {
         match found {
-            Found::Letter(_) => return Err(put_aside(outbox)),
-            Found::Probe(found, acker) if found == *probe => {
+            Entry::Letter(_) => return Err(put_aside(publisher)),
+            Entry::Probe(found, acker) if found == *probe => {
                 acknowledge(&acker).await;
                 undisturbed = true;
             }
-            Found::Probe(..) => {}
+            Entry::Probe(..) => {}
         }
     }
-    look.end().await;
+    cursor.close().await;
     if undisturbed {
         Ok(())
     } else {
@@ -181,11 +182,11 @@ async fn still_no_dead_letters(outbox: &Outbox, probe: &Probe) -> Result<(), Eng
     }
 }
 
-fn put_aside(outbox: &Outbox) -> EngineError {
+fn put_aside(publisher: &Publisher) -> EngineError {
     unavailable(format!(
         "undecided batches are in {}: list them with votekit dead-letters list, requeue them with \
-         votekit dead-letters drive",
-        outbox.settings().names.dead_letters
+         votekit dead-letters requeue",
+        publisher.settings().names.dead_letters
     ))
 }
 

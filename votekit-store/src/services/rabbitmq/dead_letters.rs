@@ -8,12 +8,12 @@ use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId};
 use votekit_core::instant::UnixSeconds;
 
-use super::link::Link;
-use super::look::{Found, Look};
-use super::message::{BARRIER, BATCH, carrying, is_of, persistent, read_batch, read_labelled};
+use super::dead_letter_cursor::{DeadLetterCursor, Entry};
+use super::delivery_tracker::acknowledge;
+use super::message::{BARRIER, BATCH, carrying, is_of, persistent, read_batch, read_with_hints};
 use super::opening::{self, IfAbsent};
-use super::publisher::Outbox;
-use super::track::acknowledge;
+use super::publisher::Publisher;
+use super::reconnector::Reconnector;
 use crate::EngineError;
 use crate::services::url::ServiceAddress;
 
@@ -22,7 +22,7 @@ use crate::services::url::ServiceAddress;
 const LISTED_MAX: usize = 65_000;
 
 /// Prefetch while letters are driven one by one.
-const DRIVEN_AT_ONCE: u16 = 16;
+const REQUEUE_PREFETCH: u16 = 16;
 
 /// A message that was dead-lettered.
 #[derive(Debug, Clone)]
@@ -63,8 +63,8 @@ pub enum DeadContent {
 
 /// The dead letters of a ballot box.
 pub struct DeadLetters {
-    outbox: Outbox,
-    _publishing: Link,
+    publisher: Publisher,
+    _publishing: Reconnector,
 }
 
 impl DeadLetters {
@@ -74,9 +74,9 @@ impl DeadLetters {
     /// [`EngineError::Misconfigured`], with a hint on what to correct.
     pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
         let (settings, connection) = opening::open(address, IfAbsent::Refuse).await?;
-        let publishing = Link::keep((*settings).clone(), "dead letters", Some(connection));
-        let outbox = Outbox::new(publishing.view(), settings);
-        Ok(Self { outbox, _publishing: publishing })
+        let publishing = Reconnector::spawn((*settings).clone(), "dead letters", Some(connection));
+        let publisher = Publisher::new(publishing.handle(), settings);
+        Ok(Self { publisher, _publishing: publishing })
     }
 
     /// Lists the dead letters, oldest first, at most 65,000. They stay in the queue. No `settle`
@@ -86,15 +86,15 @@ impl DeadLetters {
     /// [`EngineError::Unavailable`], also while another process reads the dead letters.
     pub async fn list(self) -> Result<Vec<DeadLetter>, EngineError> {
         let mut letters = Vec::new();
-        let mut look = Look::begin(&self.outbox, u16::MAX).await?;
+        let mut cursor = DeadLetterCursor::open(&self.publisher, u16::MAX).await?;
         while letters.len() < LISTED_MAX
-            && let Some(found) = look.next().await?
+            && let Some(found) = cursor.next().await?
         {
-            if let Found::Letter(message) = found {
+            if let Entry::Letter(message) = found {
                 letters.push(describe(&message));
             }
         }
-        look.end().await;
+        cursor.close().await;
         Ok(letters)
     }
 
@@ -107,33 +107,33 @@ impl DeadLetters {
     /// [`EngineError::Unavailable`], also while another process reads the dead letters;
     /// [`EngineError::OutcomeUnknown`]: letters that were not driven are still there, and driving
     /// again is safe.
-    pub async fn drive(self) -> Result<Vec<DeadLetter>, EngineError> {
-        let mut driven = Vec::new();
-        let mut look = Look::begin(&self.outbox, DRIVEN_AT_ONCE).await?;
-        while let Some(found) = look.next().await? {
+    pub async fn requeue(self) -> Result<Vec<DeadLetter>, EngineError> {
+        let mut requeued = Vec::new();
+        let mut cursor = DeadLetterCursor::open(&self.publisher, REQUEUE_PREFETCH).await?;
+        while let Some(found) = cursor.next().await? {
             match found {
-                Found::Letter(message) => {
+                Entry::Letter(message) => {
                     self.publish_again(&message).await?;
                     acknowledge(&message.acker).await;
-                    driven.push(describe(&message));
+                    requeued.push(describe(&message));
                 }
                 // The missing probe makes the `settle` that left it fail: its finding is outdated.
-                Found::Probe(_, acker) => acknowledge(&acker).await,
+                Entry::Probe(_, acker) => acknowledge(&acker).await,
             }
         }
-        look.end().await;
-        Ok(driven)
+        cursor.close().await;
+        Ok(requeued)
     }
 
     async fn publish_again(&self, message: &Message) -> Result<(), EngineError> {
-        let queue = self.outbox.next_in_turn();
+        let queue = self.publisher.next_in_turn();
         match read(&message.data) {
             Some(batch) => {
-                self.outbox.publish(queue, carrying(&batch, BATCH), batch.as_bytes()).await
+                self.publisher.publish(queue, carrying(&batch, BATCH), batch.as_bytes()).await
             }
             None if is_of(&message.properties, BARRIER) => Ok(()),
             None => {
-                self.outbox
+                self.publisher
                     .publish(queue, persistent(BATCH, "application/octet-stream"), &message.data)
                     .await
             }
@@ -143,7 +143,7 @@ impl DeadLetters {
 
 /// Reads the batch, with or without hints in front. Validation computes the hints again.
 fn read(bytes: &[u8]) -> Option<Batch> {
-    read_batch(bytes).or_else(|_| read_labelled(bytes).map(|(batch, _)| batch)).ok()
+    read_batch(bytes).or_else(|_| read_with_hints(bytes).map(|(batch, _)| batch)).ok()
 }
 
 fn describe(message: &Message) -> DeadLetter {

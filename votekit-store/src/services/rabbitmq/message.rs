@@ -15,7 +15,7 @@ use crate::services::hints;
 pub(super) const BATCH: &str = "batch";
 
 /// Message type of a batch with its hints in front.
-pub(super) const LABELLED: &str = "validated-batch";
+pub(super) const VALIDATED_BATCH: &str = "validated-batch";
 
 /// Message type of a batch that was not staged.
 const REJECTED: &str = "rejected-batch";
@@ -23,7 +23,7 @@ const REJECTED: &str = "rejected-batch";
 /// Message type of a barrier: see [`super::barrier`].
 pub(super) const BARRIER: &str = "barrier";
 
-/// Message type of a probe: see [`super::look`].
+/// Message type of a probe: see [`super::dead_letter_cursor`].
 pub(super) const PROBE: &str = "probe";
 
 /// Message type of a note for reviewers.
@@ -66,7 +66,7 @@ pub(super) fn is_of(properties: &BasicProperties, kind: &str) -> bool {
 }
 
 /// Encodes a batch with its hints in front.
-pub(super) fn write_labelled(batch: &Batch, hints: &Hints) -> Vec<u8> {
+pub(super) fn write_with_hints(batch: &Batch, hints: &Hints) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(MAGIC.len() + 4 + hints.len() + batch.as_bytes().len());
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&u32::try_from(hints.len()).unwrap_or(u32::MAX).to_be_bytes());
@@ -76,7 +76,7 @@ pub(super) fn write_labelled(batch: &Batch, hints: &Hints) -> Vec<u8> {
 }
 
 /// Decodes a batch with its hints in front, or returns the broken rule.
-pub(super) fn read_labelled(bytes: &[u8]) -> Result<(Batch, Hints), String> {
+pub(super) fn read_with_hints(bytes: &[u8]) -> Result<(Batch, Hints), String> {
     let rest = bytes.strip_prefix(MAGIC).ok_or("it does not start with VKLABEL1")?;
     let (count, mut rest) = rest.split_first_chunk().ok_or("it is truncated before the hints")?;
     let count = u32::from_be_bytes(*count) as usize;

@@ -44,14 +44,14 @@ fn hints_travel_and_only_their_own_form_is_read() {
         Hint::Duplicate { attempt: u32::MAX },
     ];
     for hints in [hints, Hints::new()] {
-        let bytes = write_labelled(&batch, &hints);
-        let (read, read_hints) = read_labelled(&bytes).expect("what was written reads");
+        let bytes = write_with_hints(&batch, &hints);
+        let (read, read_hints) = read_with_hints(&bytes).expect("what was written reads");
         assert_eq!((&read, &read_hints), (&batch, &hints));
         for end in 0..bytes.len() {
-            assert!(read_labelled(&bytes[..end]).is_err(), "cut at {end}");
+            assert!(read_with_hints(&bytes[..end]).is_err(), "cut at {end}");
         }
         let longer = [bytes.as_slice(), &[0]].concat();
-        assert!(read_labelled(&longer).is_err());
+        assert!(read_with_hints(&longer).is_err());
     }
 }
 
@@ -65,10 +65,10 @@ fn hints_that_say_nothing_are_refused() {
         (&[0, 0, 0, 2, 0, 3, 0, 0, 0, 1], "attempt number 1"),
         (&[0xff, 0xff, 0xff, 0xff], "announces"),
     ] {
-        let error = read_labelled(&with(hints)).expect_err(reason);
+        let error = read_with_hints(&with(hints)).expect_err(reason);
         assert!(error.contains(reason), "{error}");
     }
-    assert!(read_labelled(batch.as_bytes()).is_err());
+    assert!(read_with_hints(batch.as_bytes()).is_err());
 }
 
 /// The vectors of `fixtures/vectors/queue/` were made from `batch.hex` according to
@@ -79,10 +79,13 @@ fn the_golden_messages_are_reproduced() {
     let batch = read_batch(&const_hex::decode(bytes).expect("hexadecimal")).expect("a batch");
     let hints = vec![Hint::Accepted, Hint::Unknown, Hint::Duplicate { attempt: 2 }];
     let validated = include_str!("../../../../fixtures/vectors/queue/validated.hex");
-    assert_eq!(const_hex::encode(write_labelled(&batch, &hints)), validated.trim_end());
+    assert_eq!(const_hex::encode(write_with_hints(&batch, &hints)), validated.trim_end());
     let without_hints =
         include_str!("../../../../fixtures/vectors/queue/validated-without-hints.hex");
-    assert_eq!(const_hex::encode(write_labelled(&batch, &Hints::new())), without_hints.trim_end());
+    assert_eq!(
+        const_hex::encode(write_with_hints(&batch, &Hints::new())),
+        without_hints.trim_end()
+    );
     let (_, note) = review::unexpected(&batch, &hints).expect("two are not expected");
     let golden = include_bytes!("../../../../fixtures/vectors/queue/review.json");
     assert_eq!(note, golden);

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use lapin::Connection;
 use tokio::time::timeout;
 
-use super::link::{OPENING_MAX, connect};
+use super::errors::{misconfigured, too_late};
+use super::reconnector::{OPENING_MAX, connect};
 use super::refusal::explain;
 use super::settings::Settings;
-use super::topology::{CredentialStatus, declare, survey};
-use super::trouble::{misconfigured, too_late};
+use super::topology::{QueueSurvey, declare, survey};
 use crate::EngineError;
 use crate::services::url::ServiceAddress;
 
@@ -30,37 +30,37 @@ pub(super) async fn open(
     let settings = Arc::new(Settings::read(address)?);
     let opening = async {
         let connection = connect(&settings).await?;
-        let standing = survey(&connection, &settings.names).await?;
-        let wanted = match standing {
-            CredentialStatus::Whole => true,
-            CredentialStatus::Absent => if_absent == IfAbsent::Make,
-            CredentialStatus::TooMany(_) | CredentialStatus::TooFew(_) => false,
+        let found = survey(&connection, &settings.names).await?;
+        let wanted = match found {
+            QueueSurvey::Whole => true,
+            QueueSurvey::Absent => if_absent == IfAbsent::Make,
+            QueueSurvey::TooMany(_) | QueueSurvey::TooFew(_) => false,
         };
         if wanted {
             declare(&connection, &settings.names).await?;
         }
-        Ok((connection, standing))
+        Ok((connection, found))
     };
-    let (connection, standing) = timeout(OPENING_MAX, opening)
+    let (connection, found) = timeout(OPENING_MAX, opening)
         .await
         .unwrap_or_else(|_| Err(too_late()))
         .map_err(|error| explain(&settings, &error))?;
     let queues = settings.names.validation.len();
-    match standing {
-        CredentialStatus::Absent if if_absent == IfAbsent::Refuse => Err(misconfigured(
+    match found {
+        QueueSurvey::Absent if if_absent == IfAbsent::Refuse => Err(misconfigured(
             format!(
                 "{address}: no ballot box with this prefix: {} is missing",
                 settings.names.dead_letters
             ),
             "give the same address as the nodes, with its virtual host, ?prefix= and ?queues=",
         )),
-        CredentialStatus::TooMany(queue) => Err(misconfigured(
+        QueueSurvey::TooMany(queue) => Err(misconfigured(
             format!(
                 "{address}: there are more than {queues} validation queues, the next one is {queue}"
             ),
             "give every process the same ?queues=N, or delete that queue once it is empty",
         )),
-        CredentialStatus::TooFew(queue) => Err(misconfigured(
+        QueueSurvey::TooFew(queue) => Err(misconfigured(
             format!(
                 "{address}: there are fewer than {queues} validation queues, {queue} is missing \
                  and would have no consumer"
@@ -71,6 +71,6 @@ pub(super) async fn open(
                 settings.names.dead_letters
             ),
         )),
-        CredentialStatus::Whole | CredentialStatus::Absent => Ok((settings, connection)),
+        QueueSurvey::Whole | QueueSurvey::Absent => Ok((settings, connection)),
     }
 }

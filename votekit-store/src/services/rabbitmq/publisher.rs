@@ -9,9 +9,9 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Confirmation, ExchangeKind};
 use tokio::time::timeout;
 
-use super::link::{LinkView, Session};
+use super::errors::{outcome_unknown, unavailable};
+use super::reconnector::{Session, SessionHandle};
 use super::settings::Settings;
-use super::trouble::{outcome_unknown, unavailable};
 use crate::EngineError;
 
 /// Timeout for a confirm.
@@ -36,15 +36,15 @@ pub(super) enum Destination {
 }
 
 /// Publishes through the current session.
-pub(super) struct Outbox {
-    link: LinkView,
+pub(super) struct Publisher {
+    sessions: SessionHandle,
     settings: Arc<Settings>,
     rotation: AtomicUsize,
 }
 
-impl Outbox {
-    pub(super) fn new(link: LinkView, settings: Arc<Settings>) -> Self {
-        Self { link, settings, rotation: AtomicUsize::new(0) }
+impl Publisher {
+    pub(super) fn new(sessions: SessionHandle, settings: Arc<Settings>) -> Self {
+        Self { sessions, settings, rotation: AtomicUsize::new(0) }
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -52,7 +52,7 @@ impl Outbox {
     }
 
     pub(super) fn session(&self) -> Result<Arc<Session>, EngineError> {
-        self.link.session()
+        self.sessions.session()
     }
 
     /// The next validation queue, round robin.
@@ -72,17 +72,17 @@ impl Outbox {
         properties: BasicProperties,
         payload: &[u8],
     ) -> Result<(), EngineError> {
-        let session = self.link.session()?;
-        let publishers = session.publishers(&self.settings).await?;
+        let session = self.sessions.session()?;
+        let publish_channels = session.publish_channels(&self.settings).await?;
         let names = &self.settings.names;
         let (channel, queue) = match to {
             Destination::Validation(queue) => {
-                (&publishers.validation[queue], &names.validation[queue])
+                (&publish_channels.validation[queue], &names.validation[queue])
             }
-            Destination::Aggregation => (&publishers.aggregation, &names.aggregation),
-            Destination::Review => (&publishers.review, &names.review),
-            Destination::Rejected => (&publishers.rejected, &names.rejected),
-            Destination::DeadLetters => (&publishers.dead_letters, &names.dead_letters),
+            Destination::Aggregation => (&publish_channels.aggregation, &names.aggregation),
+            Destination::Review => (&publish_channels.review, &names.review),
+            Destination::Rejected => (&publish_channels.rejected, &names.rejected),
+            Destination::DeadLetters => (&publish_channels.dead_letters, &names.dead_letters),
         };
         if session.connection.status().blocked() {
             return Err(unavailable(
@@ -102,7 +102,7 @@ impl Outbox {
                 .await
         };
         match timeout(CONFIRM_MAX, confirmed).await {
-            Ok(Ok(confirmation)) => judge(&session, queue, &message_id, confirmation),
+            Ok(Ok(confirmation)) => classify(&session, queue, &message_id, confirmation),
             Ok(Err(error)) => {
                 session.give_up(error.to_string());
                 Err(outcome_unknown(error.to_string()))
@@ -123,8 +123,8 @@ impl Outbox {
 
     /// Checks that the broker answers.
     pub(super) async fn ping(&self) -> Result<(), EngineError> {
-        let session = self.link.session()?;
-        let publishers = session.publishers(&self.settings).await?;
+        let session = self.sessions.session()?;
+        let publish_channels = session.publish_channels(&self.settings).await?;
         if session.connection.status().blocked() {
             return Err(unavailable(
                 "the broker is short of memory or disk and accepts no messages",
@@ -132,7 +132,7 @@ impl Outbox {
         }
         let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
         let exchange = self.settings.names.exchange.clone();
-        let asked = publishers.control.exchange_declare(
+        let asked = publish_channels.control.exchange_declare(
             exchange,
             ExchangeKind::Topic,
             options,
@@ -149,7 +149,7 @@ impl Outbox {
     }
 }
 
-fn judge(
+fn classify(
     session: &Session,
     queue: &ShortString,
     message_id: &Option<ShortString>,

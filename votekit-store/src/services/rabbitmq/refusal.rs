@@ -2,8 +2,8 @@
 
 use lapin::ErrorKind;
 
+use super::errors::misconfigured;
 use super::settings::Settings;
-use super::trouble::misconfigured;
 use crate::EngineError;
 
 /// Explains why the broker could not be opened.

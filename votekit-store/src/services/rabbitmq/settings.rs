@@ -2,8 +2,8 @@
 
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 
+use super::errors::misconfigured;
 use super::topology::Names;
-use super::trouble::misconfigured;
 use crate::EngineError;
 use crate::services::url::ServiceAddress;
 

@@ -24,7 +24,7 @@ const DELIVERIES_MAX: i64 = 20;
 const REVIEW_MESSAGES_MAX: i64 = 100_000;
 
 /// Delivery limit of the dead letters and rejected batches: reading must never drop a message.
-const LOOKS_MAX: i64 = 1_000_000_000;
+const UNLIMITED_DELIVERIES: i64 = 1_000_000_000;
 
 /// The names of the exchange and the queues.
 #[derive(Debug, Clone)]
@@ -105,12 +105,12 @@ impl Names {
         ]);
         let rejected = table([
             ("x-queue-type", text("quorum")),
-            ("x-delivery-limit", AMQPValue::LongLongInt(LOOKS_MAX)),
+            ("x-delivery-limit", AMQPValue::LongLongInt(UNLIMITED_DELIVERIES)),
         ]);
         let dead_letters = table([
             ("x-queue-type", text("quorum")),
             ("x-single-active-consumer", AMQPValue::Boolean(true)),
-            ("x-delivery-limit", AMQPValue::LongLongInt(LOOKS_MAX)),
+            ("x-delivery-limit", AMQPValue::LongLongInt(UNLIMITED_DELIVERIES)),
         ]);
         let mut queues: Vec<_> =
             self.validation.iter().map(|queue| (queue, passed_through())).collect();
@@ -171,7 +171,7 @@ pub(super) async fn declare(connection: &Connection, names: &Names) -> lapin::Re
 
 /// The validation queues of a broker, compared with the number in the address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum CredentialStatus {
+pub(super) enum QueueSurvey {
     /// None was declared, or not all of them yet.
     Absent,
     /// The expected number.
@@ -183,22 +183,19 @@ pub(super) enum CredentialStatus {
 }
 
 /// Checks which validation queues exist, and declares none.
-pub(super) async fn survey(
-    connection: &Connection,
-    names: &Names,
-) -> lapin::Result<CredentialStatus> {
+pub(super) async fn survey(connection: &Connection, names: &Names) -> lapin::Result<QueueSurvey> {
     if !is_missing(connection, &names.beyond).await? {
-        return Ok(CredentialStatus::TooMany(names.beyond.clone()));
+        return Ok(QueueSurvey::TooMany(names.beyond.clone()));
     }
     if is_missing(connection, &names.dead_letters).await? {
-        return Ok(CredentialStatus::Absent);
+        return Ok(QueueSurvey::Absent);
     }
     for queue in &names.validation {
         if is_missing(connection, queue).await? {
-            return Ok(CredentialStatus::TooFew(queue.clone()));
+            return Ok(QueueSurvey::TooFew(queue.clone()));
         }
     }
-    Ok(CredentialStatus::Whole)
+    Ok(QueueSurvey::Whole)
 }
 
 async fn is_missing(connection: &Connection, queue: &ShortString) -> lapin::Result<bool> {

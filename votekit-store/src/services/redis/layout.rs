@@ -35,7 +35,7 @@ const BITS_MIN: u32 = 6;
 const BITS_MAX: u32 = 24;
 const FIELD_BYTES: usize = 16;
 /// Maximum number of buckets queried in one pipeline.
-const BUCKETS_AT_ONCE: usize = 4096;
+const BUCKETS_PER_PIPELINE: usize = 4096;
 
 /// The names of all keys of an installation.
 #[derive(Debug, Clone)]
@@ -101,12 +101,12 @@ impl Buckets {
     pub(super) fn parts(&self) -> impl Iterator<Item = Range<u32>> + use<> {
         let end = 1 << self.bits;
         (0..end)
-            .step_by(BUCKETS_AT_ONCE)
-            .map(move |start: u32| start..end.min(start + BUCKETS_AT_ONCE as u32))
+            .step_by(BUCKETS_PER_PIPELINE)
+            .map(move |start: u32| start..end.min(start + BUCKETS_PER_PIPELINE as u32))
     }
 
     /// The bucket of a key.
-    pub(super) fn of(&self, key: &RegistryKey) -> u32 {
+    pub(super) fn bucket_of(&self, key: &RegistryKey) -> u32 {
         let [first, second, third, fourth, ..] = *key.as_bytes();
         u32::from_be_bytes([first, second, third, fourth]) >> (32 - self.bits)
     }
@@ -146,12 +146,12 @@ pub(super) struct Cuts<'a> {
 }
 
 /// A bucket, and the part of each list that belongs to it.
-pub(super) type Cut<'a> = (u32, Vec<Credentials<'a>>);
+pub(super) type BucketSlice<'a> = (u32, Vec<Credentials<'a>>);
 
 impl<'a> Iterator for Cuts<'a> {
-    type Item = Cut<'a>;
+    type Item = BucketSlice<'a>;
 
-    fn next(&mut self) -> Option<Cut<'a>> {
+    fn next(&mut self) -> Option<BucketSlice<'a>> {
         let bucket = self.next;
         if !self.buckets.all().contains(&bucket) {
             return None;
@@ -165,8 +165,11 @@ impl<'a> Iterator for Cuts<'a> {
 impl<'a> Credentials<'a> {
     /// Splits off the leading keys that belong to a bucket.
     fn split(&mut self, buckets: &Buckets, bucket: u32) -> Self {
-        let end =
-            self.keys.iter().position(|key| buckets.of(key) != bucket).unwrap_or(self.keys.len());
+        let end = self
+            .keys
+            .iter()
+            .position(|key| buckets.bucket_of(key) != bucket)
+            .unwrap_or(self.keys.len());
         let (keys, rest) = self.keys.split_at(end);
         self.keys = rest;
         let uses = self.uses.map(|uses| uses.split_at(end));

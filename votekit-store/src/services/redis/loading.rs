@@ -14,15 +14,15 @@ use redis::Value;
 use votekit_core::electorate::KeyList;
 use votekit_core::id::ElectionId;
 
-use super::layout::{Buckets, Credentials, Cut};
+use super::layout::{BucketSlice, Buckets, Credentials};
 use super::meta::{LawMeta, part_is_gone};
 use super::scripts::SCRIPTS;
 use super::server::{Effect, Keyed, unexpected};
-use super::{CHANGE_PATIENCE, ENGINE, Inner, RedisRegistry};
+use super::{BULK_TIMEOUT, ENGINE, Inner, RedisRegistry};
 use crate::{EngineError, KnownElectors, RollOrigin};
 
 /// Buckets per pipeline: about 300 KB.
-const BUCKETS_AT_ONCE: usize = 256;
+const BUCKETS_PER_PIPELINE: usize = 256;
 /// Pipelines in flight: one is built while others are answered.
 const PIPELINES: usize = 4;
 
@@ -169,7 +169,7 @@ impl Inner {
         let mut cuts = buckets.cut(lists);
         let mut under_way = FuturesUnordered::new();
         loop {
-            let part: Vec<Cut<'_>> = cuts.by_ref().take(BUCKETS_AT_ONCE).collect();
+            let part: Vec<BucketSlice<'_>> = cuts.by_ref().take(BUCKETS_PER_PIPELINE).collect();
             let more = !part.is_empty();
             if more {
                 under_way.push(self.write_part(law_id, buckets, part, write));
@@ -188,7 +188,7 @@ impl Inner {
         &self,
         law_id: &ElectionId,
         buckets: &Buckets,
-        part: Vec<Cut<'_>>,
+        part: Vec<BucketSlice<'_>>,
         write: Write,
     ) -> Result<u64, EngineError> {
         let credentials =
@@ -205,10 +205,14 @@ impl Inner {
         Ok(credentials)
     }
 
-    async fn write_first(&self, buckets: &Buckets, part: Vec<Cut<'_>>) -> Result<(), EngineError> {
+    async fn write_first(
+        &self,
+        buckets: &Buckets,
+        part: Vec<BucketSlice<'_>>,
+    ) -> Result<(), EngineError> {
         let answers =
-            self.server.run(&first_commands(buckets, &part), Effect::Writes, CHANGE_PATIENCE).await;
-        let taken: Vec<Cut<'_>> = match answers {
+            self.server.run(&first_commands(buckets, &part), Effect::Writes, BULK_TIMEOUT).await;
+        let taken: Vec<BucketSlice<'_>> = match answers {
             Ok(answers) => {
                 // Two answers per bucket: the second one is that of RENAMENX.
                 let moved = answers.into_iter().skip(1).step_by(2);
@@ -230,30 +234,36 @@ impl Inner {
             return Ok(());
         }
         self.merge(buckets, &taken, Missing::Make).await?;
-        let news: Vec<Keyed> =
-            taken.iter().map(|(bucket, _)| Keyed::of("DEL", &buckets.new_key(*bucket))).collect();
-        self.server.run(&news, Effect::Writes, CHANGE_PATIENCE).await.map(drop)
+        let news: Vec<Keyed> = taken
+            .iter()
+            .map(|(bucket, _)| Keyed::with_key("DEL", &buckets.new_key(*bucket)))
+            .collect();
+        self.server.run(&news, Effect::Writes, BULK_TIMEOUT).await.map(drop)
     }
 
     /// Adds missing credentials to buckets. Returns whether all buckets existed or were made.
     async fn merge(
         &self,
         buckets: &Buckets,
-        part: &[Cut<'_>],
+        part: &[BucketSlice<'_>],
         missing: Missing,
     ) -> Result<bool, EngineError> {
-        let merge = |(bucket, cut): &Cut<'_>| {
+        let merge = |(bucket, cut): &BucketSlice<'_>| {
             let key = buckets.key(*bucket);
             let fields = cut.iter().flat_map(|list| list.fields()).map(|(field, _)| field);
             Keyed::new(key.clone(), SCRIPTS.merge(&key, missing == Missing::Make, fields))
         };
         let commands: Vec<Keyed> = part.iter().map(merge).collect();
-        let answers = self.server.run(&commands, Effect::Writes, CHANGE_PATIENCE).await?;
+        let answers = self.server.run(&commands, Effect::Writes, BULK_TIMEOUT).await?;
         Ok(answers.iter().all(|answer| *answer != Value::Int(-1)))
     }
 
-    async fn replace(&self, buckets: &Buckets, part: &[Cut<'_>]) -> Result<(), EngineError> {
-        let replace = |(bucket, cut): &Cut<'_>| {
+    async fn replace(
+        &self,
+        buckets: &Buckets,
+        part: &[BucketSlice<'_>],
+    ) -> Result<(), EngineError> {
+        let replace = |(bucket, cut): &BucketSlice<'_>| {
             let key = buckets.key(*bucket);
             let command = SCRIPTS.replace(
                 &key,
@@ -263,7 +273,7 @@ impl Inner {
             Keyed::new(key, command)
         };
         let commands: Vec<Keyed> = part.iter().map(replace).collect();
-        self.server.run(&commands, Effect::Writes, CHANGE_PATIENCE).await.map(drop)
+        self.server.run(&commands, Effect::Writes, BULK_TIMEOUT).await.map(drop)
     }
 
     /// Refuses a load that must not proceed, before anything is written.
@@ -311,8 +321,8 @@ impl Inner {
         let (mut sum, mut missing) = (0, 0);
         for part in buckets.parts() {
             let commands: Vec<Keyed> =
-                part.map(|bucket| Keyed::of("HLEN", &buckets.key(bucket))).collect();
-            for answer in self.server.run(&commands, Effect::Reads, CHANGE_PATIENCE).await? {
+                part.map(|bucket| Keyed::with_key("HLEN", &buckets.key(bucket))).collect();
+            for answer in self.server.run(&commands, Effect::Reads, BULK_TIMEOUT).await? {
                 let Value::Int(fields) = answer else { return Err(unexpected(&answer)) };
                 sum += u64::try_from(fields).unwrap_or(0).saturating_sub(1);
                 missing += u64::from(fields == 0);
@@ -324,10 +334,11 @@ impl Inner {
     /// Removes buckets that are no longer read.
     async fn remove(&self, buckets: &Buckets) -> Result<(), EngineError> {
         for part in buckets.parts() {
-            let remove =
-                |bucket| Keyed::of("UNLINK", &buckets.key(bucket)).arg(buckets.later_key(bucket));
+            let remove = |bucket| {
+                Keyed::with_key("UNLINK", &buckets.key(bucket)).arg(buckets.later_key(bucket))
+            };
             let commands: Vec<Keyed> = part.map(remove).collect();
-            self.server.run(&commands, Effect::Writes, CHANGE_PATIENCE).await?;
+            self.server.run(&commands, Effect::Writes, BULK_TIMEOUT).await?;
         }
         Ok(())
     }
@@ -359,7 +370,7 @@ fn refuse_fewer(law_id: &ElectionId, found: u64, wanted: u64) -> Result<(), Engi
 }
 
 /// Two commands per bucket: write it under a temporary key, rename it unless the bucket exists.
-fn first_commands(buckets: &Buckets, part: &[Cut<'_>]) -> Vec<Keyed> {
+fn first_commands(buckets: &Buckets, part: &[BucketSlice<'_>]) -> Vec<Keyed> {
     let mut commands = Vec::with_capacity(2 * part.len());
     for (bucket, cut) in part {
         let (place, new) = (buckets.key(*bucket), buckets.new_key(*bucket));
@@ -368,7 +379,7 @@ fn first_commands(buckets: &Buckets, part: &[Cut<'_>]) -> Vec<Keyed> {
         for (field, used) in cut.iter().flat_map(|list| list.fields()) {
             write.arg(field).arg(used);
         }
-        let rename = Keyed::of("RENAMENX", &new).arg(place);
+        let rename = Keyed::with_key("RENAMENX", &new).arg(place);
         commands.push(Keyed::new(new, write));
         commands.push(rename);
     }

@@ -20,7 +20,7 @@ use crate::retry::{Backoff, is_passing};
 use crate::{EngineError, FirstUse, Hint, Mark};
 
 /// Timeout for marking, with a retry or two.
-const PATIENCE: Duration = Duration::from_secs(2);
+const MARK_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Inner {
     pub(super) async fn mark_all(
@@ -60,7 +60,7 @@ impl Inner {
         let commands: Vec<Keyed> = marks
             .iter()
             .map(|mark| {
-                let bucket = buckets.of(&mark.key);
+                let bucket = buckets.bucket_of(&mark.key);
                 let (key, later) = (buckets.key(bucket), buckets.later_key(bucket));
                 let command = SCRIPTS.mark(
                     &key,
@@ -73,10 +73,10 @@ impl Inner {
             .collect();
         let answers = self
             .server
-            .run(&commands, Effect::Writes, PATIENCE)
+            .run(&commands, Effect::Writes, MARK_TIMEOUT)
             .await
             .inspect_err(|error| self.watch(error))?;
-        answers.iter().map(expectation).collect()
+        answers.iter().map(read_hint).collect()
     }
 
     /// After a temporary failure, makes marking fail at once until the registry answers.
@@ -89,7 +89,7 @@ impl Inner {
         essential::spawn("the health check of Redis", async move {
             let mut backoff = Backoff::new();
             while let Some(inner) = Weak::upgrade(&inner) {
-                if inner.server.on_each(&redis::cmd("PING"), PATIENCE).await.is_ok() {
+                if inner.server.on_each(&redis::cmd("PING"), MARK_TIMEOUT).await.is_ok() {
                     inner.away.store(false, Ordering::Relaxed);
                     return;
                 }
@@ -100,7 +100,7 @@ impl Inner {
     }
 }
 
-fn expectation(answer: &Value) -> Result<Option<Hint>, EngineError> {
+fn read_hint(answer: &Value) -> Result<Option<Hint>, EngineError> {
     Ok(Some(match answer {
         Value::Int(0) => Hint::Unknown,
         Value::Int(1) => Hint::Accepted,

@@ -9,7 +9,7 @@ use votekit_core::id::{Digest, ElectionId};
 
 use super::layout::{Buckets, VERSION};
 use super::server::{Effect, Keyed};
-use super::{ENGINE, Inner, QUESTION_PATIENCE, RedisRegistry};
+use super::{ENGINE, Inner, QUERY_TIMEOUT, RedisRegistry};
 use crate::{EngineError, RollOrigin};
 
 /// Maximum age of cached metadata when votes are marked.
@@ -97,7 +97,11 @@ impl RedisRegistry {
         let names = self
             .inner
             .server
-            .one(Keyed::of("SMEMBERS", &self.inner.names.laws()), Effect::Reads, QUESTION_PATIENCE)
+            .one(
+                Keyed::with_key("SMEMBERS", &self.inner.names.laws()),
+                Effect::Reads,
+                QUERY_TIMEOUT,
+            )
             .await?;
         let names: Vec<String> =
             redis::from_redis_value(names).map_err(|error| damaged(&error.to_string()))?;
@@ -153,7 +157,7 @@ impl Inner {
     ) -> Result<Option<LawMeta>, EngineError> {
         let fields = self
             .server
-            .one(Keyed::of("HGETALL", &self.names.meta(law_id)), Effect::Reads, QUESTION_PATIENCE)
+            .one(Keyed::with_key("HGETALL", &self.names.meta(law_id)), Effect::Reads, QUERY_TIMEOUT)
             .await?;
         read(law_id, fields)
     }
@@ -167,10 +171,11 @@ impl Inner {
         origin: Option<&RollOrigin>,
     ) -> Result<LawMeta, EngineError> {
         let key = self.names.meta(law_id);
-        let once = |field: &str, value: String| Keyed::of("HSETNX", &key).arg(field).arg(value);
+        let once =
+            |field: &str, value: String| Keyed::with_key("HSETNX", &key).arg(field).arg(value);
         let mut begun = vec![
-            Keyed::of("SETNX", &self.names.layout()).arg(VERSION),
-            Keyed::of("SADD", &self.names.laws()).arg(law_id.as_str()),
+            Keyed::with_key("SETNX", &self.names.layout()).arg(VERSION),
+            Keyed::with_key("SADD", &self.names.laws()).arg(law_id.as_str()),
             once("bits", Buckets::bits_for(electors).to_string()),
             once("registered", "0".to_owned()),
             once("state", "loading".to_owned()),
@@ -181,7 +186,7 @@ impl Inner {
                 once("begun", origin.manifest.to_hex()),
             ]);
         }
-        self.server.run(&begun, Effect::Writes, QUESTION_PATIENCE).await?;
+        self.server.run(&begun, Effect::Writes, QUERY_TIMEOUT).await?;
         self.read_meta(law_id).await?.ok_or_else(|| damaged("an entry just written is missing"))
     }
 
@@ -193,7 +198,7 @@ impl Inner {
         origin: Option<&RollOrigin>,
     ) -> Result<(), EngineError> {
         let key = self.names.meta(law_id);
-        let mut fields = Keyed::of("HSET", &key)
+        let mut fields = Keyed::with_key("HSET", &key)
             .arg("bits")
             .arg(meta.bits)
             .arg("registered")
@@ -204,7 +209,7 @@ impl Inner {
         let manifests: Vec<String> = meta.manifests.iter().map(Digest::to_hex).collect();
         // `state` comes last: a reader of it relies on the other fields.
         let fields = fields.arg("manifests").arg(manifests.join(" ")).arg("state").arg("ready");
-        self.server.one(fields, Effect::Writes, QUESTION_PATIENCE).await.map(drop)
+        self.server.one(fields, Effect::Writes, QUERY_TIMEOUT).await.map(drop)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::EngineError;
 use crate::retry::Backoff;
 use crate::services::url::ServiceAddress;
 
-/// Timeout for one answer. A caller's `patience` may be shorter or longer.
+/// Timeout for one answer. A caller's `limit` may be shorter or longer.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -62,7 +62,7 @@ impl Keyed {
     }
 
     /// A command whose first argument is the key.
-    pub(super) fn of(name: &str, key: &str) -> Self {
+    pub(super) fn with_key(name: &str, key: &str) -> Self {
         let mut command = redis::cmd(name);
         command.arg(key);
         Self::new(key, command)
@@ -89,12 +89,12 @@ impl Server {
         &self,
         commands: &[Keyed],
         effect: Effect,
-        patience: Duration,
+        limit: Duration,
     ) -> Result<Vec<Value>, EngineError> {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + limit;
         let mut backoff = Backoff::new();
         // Never reset: a write of an earlier attempt may have taken effect.
         let mut in_doubt = false;
@@ -108,7 +108,7 @@ impl Server {
             if !is_passing(&error) || Instant::now() >= deadline {
                 return Err(failure(&error, in_doubt));
             }
-            let _ = tokio::time::timeout_at(deadline, self.mend(&error)).await;
+            let _ = tokio::time::timeout_at(deadline, self.refresh_topology(&error)).await;
             let _ = tokio::time::timeout_at(deadline, backoff.pause()).await;
         }
     }
@@ -118,9 +118,9 @@ impl Server {
         &self,
         command: Keyed,
         effect: Effect,
-        patience: Duration,
+        limit: Duration,
     ) -> Result<Value, EngineError> {
-        let values = self.run(&[command], effect, patience).await?;
+        let values = self.run(&[command], effect, limit).await?;
         values.into_iter().next().ok_or_else(|| unexpected(&Value::Nil))
     }
 
@@ -128,7 +128,7 @@ impl Server {
     pub(super) async fn on_each(
         &self,
         command: &Cmd,
-        patience: Duration,
+        limit: Duration,
     ) -> Result<Vec<(String, Value)>, EngineError> {
         let asked = async {
             match &self.0 {
@@ -147,7 +147,7 @@ impl Server {
             }
         };
         let answers: RedisResult<Vec<(String, Value)>> =
-            match tokio::time::timeout(patience, asked).await {
+            match tokio::time::timeout(limit, asked).await {
                 Ok(answers) => answers,
                 Err(_) => Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))),
             };
@@ -160,7 +160,7 @@ impl Server {
         match answers {
             Ok(answers) => Ok(answers),
             Err(error) => {
-                let _ = tokio::time::timeout(patience, self.mend(&error)).await;
+                let _ = tokio::time::timeout(limit, self.refresh_topology(&error)).await;
                 Err(failure(&error, false))
             }
         }
@@ -171,11 +171,11 @@ impl Server {
     pub(super) async fn on_replicas(
         &self,
         command: &Cmd,
-        patience: Duration,
+        limit: Duration,
     ) -> Vec<(String, RedisResult<Value>)> {
         match &self.0 {
             Kind::Single(_) => Vec::new(),
-            Kind::Cluster(cluster) => cluster.on_replicas(command, patience).await,
+            Kind::Cluster(cluster) => cluster.on_replicas(command, limit).await,
         }
     }
 
@@ -183,21 +183,21 @@ impl Server {
         match &self.0 {
             Kind::Single(single) => {
                 let all: Vec<&Cmd> = commands.iter().map(|keyed| &keyed.command).collect();
-                with_scripts(&all, Way::Single(single)).await
+                with_scripts(&all, Target::Single(single)).await
             }
             Kind::Cluster(cluster) => cluster.run(commands).await,
         }
     }
 
     /// Prepares another attempt.
-    async fn mend(&self, error: &RedisError) {
+    async fn refresh_topology(&self, error: &RedisError) {
         match &self.0 {
             Kind::Single(single) => {
                 if error.is_unrecoverable_error() || error.is_io_error() {
                     *single.connection.lock().await = None;
                 }
             }
-            Kind::Cluster(cluster) => cluster.mend(error).await,
+            Kind::Cluster(cluster) => cluster.refresh_topology(error).await,
         }
     }
 }
@@ -222,13 +222,13 @@ impl Single {
 }
 
 /// The route to one server.
-enum Way<'a> {
+enum Target<'a> {
     Single(&'a Single),
     /// The master of a slot.
     Slot(ClusterConnection, u16),
 }
 
-impl Way<'_> {
+impl Target<'_> {
     async fn send(&self, pipeline: Pipeline) -> RedisResult<Vec<Value>> {
         match self {
             Self::Single(single) => single.pipeline(&pipeline).await,
@@ -245,8 +245,8 @@ impl Way<'_> {
 
 /// Runs commands on one server. If it does not know the scripts, loads them and runs the commands
 /// again. The first error is returned for all.
-async fn with_scripts(commands: &[&Cmd], way: Way<'_>) -> RedisResult<Vec<Value>> {
-    let mut values = way.send(pipeline(commands)).await?;
+async fn with_scripts(commands: &[&Cmd], target: Target<'_>) -> RedisResult<Vec<Value>> {
+    let mut values = target.send(pipeline(commands)).await?;
     let unknown = |value: &Value| match value {
         Value::ServerError(error) => error.kind() == Some(ServerErrorKind::NoScript),
         _ => false,
@@ -254,7 +254,7 @@ async fn with_scripts(commands: &[&Cmd], way: Way<'_>) -> RedisResult<Vec<Value>
     if values.iter().any(unknown) {
         let scripts = SCRIPTS.load();
         let all: Vec<&Cmd> = scripts.iter().chain(commands.iter().copied()).collect();
-        values = way.send(pipeline(&all)).await?;
+        values = target.send(pipeline(&all)).await?;
         values
             .drain(..Scripts::COUNT.min(values.len()))
             .try_for_each(|value| value.extract_error().map(drop))?;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use redis::Value;
 
-use super::{ENGINE, QUESTION_PATIENCE, RedisRegistry};
+use super::{ENGINE, QUERY_TIMEOUT, RedisRegistry};
 use crate::EngineError;
 
 /// Maximum number of electors in a bucket after supplements doubled the roll, with a margin for
@@ -53,9 +53,9 @@ impl RedisRegistry {
     pub async fn check_settings(&self, electors: u64) -> Result<Vec<Finding>, EngineError> {
         let server = &self.inner.server;
         let mut findings = Vec::new();
-        let masters = server.on_each(&redis::cmd("INFO"), QUESTION_PATIENCE).await?;
+        let masters = server.on_each(&redis::cmd("INFO"), QUERY_TIMEOUT).await?;
         let share = electors.div_ceil((masters.len() as u64).max(1));
-        let replicas = server.on_replicas(&redis::cmd("INFO"), QUESTION_PATIENCE).await;
+        let replicas = server.on_replicas(&redis::cmd("INFO"), QUERY_TIMEOUT).await;
         let (answered, silent): (Vec<_>, Vec<_>) =
             replicas.into_iter().partition(|(_, answer)| answer.is_ok());
         for (server, answer) in masters
@@ -79,9 +79,9 @@ impl RedisRegistry {
         }
         let mut command = redis::cmd("CONFIG");
         command.arg("GET").arg("hash-max-listpack-*");
-        match server.on_each(&command, QUESTION_PATIENCE).await {
+        match server.on_each(&command, QUERY_TIMEOUT).await {
             Ok(answers) => {
-                let replicas = server.on_replicas(&command, QUESTION_PATIENCE).await;
+                let replicas = server.on_replicas(&command, QUERY_TIMEOUT).await;
                 let replicas = replicas
                     .into_iter()
                     .filter_map(|(server, answer)| Some((server, answer.ok()?)));

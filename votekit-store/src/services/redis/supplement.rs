@@ -13,11 +13,11 @@ use votekit_core::id::ElectionId;
 use super::layout::{Buckets, field, stored};
 use super::scripts::SCRIPTS;
 use super::server::{Effect, Keyed};
-use super::{CHANGE_PATIENCE, Inner, RedisRegistry};
+use super::{BULK_TIMEOUT, Inner, RedisRegistry};
 use crate::{EngineError, FirstUse, RollOrigin};
 
 /// Maximum number of changes sent to Redis at once.
-const AT_ONCE: usize = 4096;
+const PIPELINE_LEN: usize = 4096;
 const UNUSED: Option<i32> = Some(0);
 const REVOKED: Option<i32> = Some(-1);
 
@@ -39,10 +39,10 @@ impl RedisRegistry {
         }
         let buckets = inner.names.buckets(law_id, meta.bits);
         inner.refuse_gone(law_id, &buckets).await?;
-        for part in changes.readmit.chunks(AT_ONCE) {
+        for part in changes.readmit.chunks(PIPELINE_LEN) {
             inner.readmit(&buckets, part).await?;
         }
-        for part in changes.replace.chunks(AT_ONCE) {
+        for part in changes.replace.chunks(PIPELINE_LEN) {
             inner.replace_unused(&buckets, part).await?;
         }
         let replaced: std::collections::HashSet<RegistryKey> =
@@ -51,10 +51,10 @@ impl RedisRegistry {
         // revocations apply.
         let revoke: Vec<RegistryKey> =
             changes.revoke.iter().filter(|key| !replaced.contains(key)).copied().collect();
-        for part in revoke.chunks(AT_ONCE) {
+        for part in revoke.chunks(PIPELINE_LEN) {
             inner.shift(&buckets, part, UNUSED, REVOKED).await?;
         }
-        for part in changes.add.chunks(AT_ONCE) {
+        for part in changes.add.chunks(PIPELINE_LEN) {
             inner.add(&buckets, part).await?;
         }
         meta.registered = inner.count(&buckets).await?.registered();
@@ -85,9 +85,11 @@ impl Inner {
     ) -> Result<(Vec<RegistryKey>, Vec<RegistryKey>), EngineError> {
         let asked: Vec<Keyed> = part
             .iter()
-            .map(|(old, _)| Keyed::of("HGET", &buckets.key(buckets.of(old))).arg(field(old)))
+            .map(|(old, _)| {
+                Keyed::with_key("HGET", &buckets.key(buckets.bucket_of(old))).arg(field(old))
+            })
             .collect();
-        let uses = self.server.run(&asked, Effect::Reads, CHANGE_PATIENCE).await?;
+        let uses = self.server.run(&asked, Effect::Reads, BULK_TIMEOUT).await?;
         let wanted = Value::BulkString(stored(wanted).to_string().into_bytes());
         let pairs = part.iter().zip(&uses).filter(|(_, used)| **used == wanted);
         Ok(pairs.map(|(pair, _)| *pair).unzip())
@@ -144,12 +146,12 @@ impl Inner {
         let commands: Vec<Keyed> = keys
             .iter()
             .map(|credential| {
-                let key = buckets.key(buckets.of(credential));
+                let key = buckets.key(buckets.bucket_of(credential));
                 let command = SCRIPTS.change(&key, field(credential), from, to);
                 Keyed::new(key, command)
             })
             .collect();
-        let answers = self.server.run(&commands, Effect::Writes, CHANGE_PATIENCE).await?;
+        let answers = self.server.run(&commands, Effect::Writes, BULK_TIMEOUT).await?;
         Ok(answers.iter().map(|answer| *answer == Value::Int(1)).collect())
     }
 }

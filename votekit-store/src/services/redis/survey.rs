@@ -9,11 +9,11 @@ use votekit_core::id::ElectionId;
 use super::layout::{Buckets, field, stored};
 use super::scripts::SCRIPTS;
 use super::server::{Effect, Keyed, unexpected};
-use super::{CHANGE_PATIENCE, Inner, RedisRegistry};
+use super::{BULK_TIMEOUT, Inner, RedisRegistry};
 use crate::{EngineError, FirstUse};
 
 /// Maximum number of credentials read at once.
-const KEYS_AT_ONCE: usize = 8192;
+const COMPARE_BATCH_LEN: usize = 8192;
 
 /// The counts of an election.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -92,12 +92,14 @@ impl RedisRegistry {
         let meta = self.inner.loaded_now(law_id).await?;
         let buckets = self.inner.names.buckets(law_id, meta.bits);
         let mut found = Vec::with_capacity(credentials.len());
-        for part in credentials.chunks(KEYS_AT_ONCE) {
+        for part in credentials.chunks(COMPARE_BATCH_LEN) {
             let asked: Vec<Keyed> = part
                 .iter()
-                .map(|(key, _)| Keyed::of("HGET", &buckets.key(buckets.of(key))).arg(field(key)))
+                .map(|(key, _)| {
+                    Keyed::with_key("HGET", &buckets.key(buckets.bucket_of(key))).arg(field(key))
+                })
                 .collect();
-            let answers = self.inner.server.run(&asked, Effect::Reads, CHANGE_PATIENCE).await?;
+            let answers = self.inner.server.run(&asked, Effect::Reads, BULK_TIMEOUT).await?;
             for ((_, log), answer) in part.iter().zip(&answers) {
                 found.push(difference(*log, answer)?);
             }
@@ -116,7 +118,7 @@ impl Inner {
                 Keyed::new(key, command)
             };
             let commands: Vec<Keyed> = part.map(count).collect();
-            for answer in self.server.run(&commands, Effect::Reads, CHANGE_PATIENCE).await? {
+            for answer in self.server.run(&commands, Effect::Reads, BULK_TIMEOUT).await? {
                 sum.add(&answer)?;
             }
         }

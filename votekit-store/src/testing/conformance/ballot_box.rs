@@ -7,28 +7,28 @@ use votekit_core::batch::Batch;
 use votekit_core::id::{Digest, Epoch};
 
 use super::samples::{batch, batches, law, next, next_validated};
-use super::{Case, CaseError, Engines, Outcome, Place, case, ensure, ensure_eq, exact_case};
+use super::{Case, CaseError, Engines, Outcome, TestStorage, case, ensure, ensure_eq, exact_case};
 use crate::{BallotBox, EngineError, Hint, Hints, StagingId};
 
 pub(super) const CASES: &[Case] = &[
-    case!(what_is_published_is_delivered_unchanged),
+    case!(published_batch_is_delivered_unchanged),
     case!(a_delivery_waits_for_a_publication),
     case!(each_of_many_batches_is_delivered),
     case!(many_publishers_and_receivers_lose_nothing),
     case!(publishing_again_is_safe),
-    case!(what_is_published_survives_a_restart),
-    case!(what_is_not_acknowledged_comes_again_after_a_restart),
+    case!(published_batch_survives_a_restart),
+    case!(unacknowledged_batch_is_redelivered_after_a_restart),
     case!(forwarding_and_acknowledging_again_is_safe),
-    case!(a_receiver_that_stops_waiting_loses_nothing),
+    case!(cancelled_receive_loses_nothing),
     case!(elections_share_the_box),
     case!(more_batches_pass_than_fit_at_once),
     case!(hints_travel_with_their_batch),
-    case!(what_is_forwarded_and_not_acknowledged_is_collected_again_after_a_restart),
-    exact_case!(what_is_refused_does_not_come_again),
-    exact_case!(what_is_rejected_does_not_come_again),
-    case!(settling_an_empty_box_returns),
-    case!(settling_waits_for_what_was_published_before),
-    case!(settling_again_and_again_harms_nothing),
+    case!(unacknowledged_validated_batch_is_collected_again_after_a_restart),
+    exact_case!(refused_batch_is_not_redelivered),
+    exact_case!(rejected_batch_is_not_redelivered),
+    case!(settle_of_an_empty_box_returns),
+    case!(settle_waits_for_earlier_publications),
+    case!(settle_can_be_repeated),
 ];
 
 /// Receives and forwards until each of these batches is delivered, and collects, stages and
@@ -72,14 +72,14 @@ async fn publish_all(ballot_box: &dyn BallotBox, batches: &[Arc<Batch>]) -> Outc
     Ok(())
 }
 
-async fn what_is_published_is_delivered_unchanged(place: &dyn Place) -> Outcome {
+async fn published_batch_is_delivered_unchanged(place: &dyn TestStorage) -> Outcome {
     let roles = place.open().await?;
     let batch = batch(&law("L1"), 1, Epoch(1), 1, 500, 0);
     roles.ballot_box.publish(&batch).await?;
     take_all(&roles, &[batch]).await
 }
 
-async fn a_delivery_waits_for_a_publication(place: &dyn Place) -> Outcome {
+async fn a_delivery_waits_for_a_publication(place: &dyn TestStorage) -> Outcome {
     let roles = place.open().await?;
     let waiting = tokio::spawn({
         let roles = roles.clone();
@@ -90,14 +90,14 @@ async fn a_delivery_waits_for_a_publication(place: &dyn Place) -> Outcome {
     waiting.await.unwrap_or(Err(CaseError::Missing { what: "the end of a task" }))
 }
 
-async fn each_of_many_batches_is_delivered(place: &dyn Place) -> Outcome {
+async fn each_of_many_batches_is_delivered(place: &dyn TestStorage) -> Outcome {
     let roles = place.open().await?;
     let batches = batches(&law("L1"), 100);
     publish_all(&*roles.ballot_box, &batches).await?;
     take_all(&roles, &batches).await
 }
 
-async fn many_publishers_and_receivers_lose_nothing(place: &dyn Place) -> Outcome {
+async fn many_publishers_and_receivers_lose_nothing(place: &dyn TestStorage) -> Outcome {
     const PUBLISHERS: u8 = 8;
     let roles = place.open().await?;
     let mut publishers = tokio::task::JoinSet::new();
@@ -137,7 +137,7 @@ async fn many_publishers_and_receivers_lose_nothing(place: &dyn Place) -> Outcom
     Ok(())
 }
 
-async fn publishing_again_is_safe(place: &dyn Place) -> Outcome {
+async fn publishing_again_is_safe(place: &dyn TestStorage) -> Outcome {
     let roles = place.open().await?;
     let batches = batches(&law("L1"), 3);
     for _ in 0..3 {
@@ -151,7 +151,7 @@ async fn publishing_again_is_safe(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn what_is_published_survives_a_restart(place: &dyn Place) -> Outcome {
+async fn published_batch_survives_a_restart(place: &dyn TestStorage) -> Outcome {
     let roles = place.open().await?;
     let batches = batches(&law("L1"), 200);
     publish_all(&*roles.ballot_box, &batches).await?;
@@ -159,7 +159,7 @@ async fn what_is_published_survives_a_restart(place: &dyn Place) -> Outcome {
     take_all(&place.open().await?, &batches).await
 }
 
-async fn what_is_not_acknowledged_comes_again_after_a_restart(place: &dyn Place) -> Outcome {
+async fn unacknowledged_batch_is_redelivered_after_a_restart(place: &dyn TestStorage) -> Outcome {
     let roles = place.open().await?;
     let batches = batches(&law("L1"), 5);
     publish_all(&*roles.ballot_box, &batches).await?;
@@ -171,7 +171,7 @@ async fn what_is_not_acknowledged_comes_again_after_a_restart(place: &dyn Place)
     take_all(&place.open().await?, &batches).await
 }
 
-async fn forwarding_and_acknowledging_again_is_safe(place: &dyn Place) -> Outcome {
+async fn forwarding_and_acknowledging_again_is_safe(place: &dyn TestStorage) -> Outcome {
     let roles = place.open().await?;
     let batches = batches(&law("L1"), 2);
     publish_all(&*roles.ballot_box, &batches[..1]).await?;
@@ -188,7 +188,7 @@ async fn forwarding_and_acknowledging_again_is_safe(place: &dyn Place) -> Outcom
     take_all(&roles, &batches[1..]).await
 }
 
-async fn a_receiver_that_stops_waiting_loses_nothing(place: &dyn Place) -> Outcome {
+async fn cancelled_receive_loses_nothing(place: &dyn TestStorage) -> Outcome {
     let roles = place.open().await?;
     let batches = batches(&law("L1"), 20);
     for batch in &batches {
@@ -211,7 +211,7 @@ async fn a_receiver_that_stops_waiting_loses_nothing(place: &dyn Place) -> Outco
     take_all(&roles, &batches).await
 }
 
-async fn elections_share_the_box(place: &dyn Place) -> Outcome {
+async fn elections_share_the_box(place: &dyn TestStorage) -> Outcome {
     let roles = place.open().await?;
     let mut all = batches(&law("L1"), 70);
     all.extend(batches(&law("L2"), 70));
@@ -225,7 +225,7 @@ async fn elections_share_the_box(place: &dyn Place) -> Outcome {
     take_all(&roles, &all).await
 }
 
-async fn more_batches_pass_than_fit_at_once(place: &dyn Place) -> Outcome {
+async fn more_batches_pass_than_fit_at_once(place: &dyn TestStorage) -> Outcome {
     let roles = place.open().await?;
     let batches: Vec<_> =
         (1..=1500).map(|sequence| batch(&law("L1"), 1, Epoch(1), sequence, 1, 0)).collect();
@@ -237,7 +237,7 @@ async fn more_batches_pass_than_fit_at_once(place: &dyn Place) -> Outcome {
     publisher.await.unwrap_or(Err(CaseError::Missing { what: "the end of a task" }))
 }
 
-async fn hints_travel_with_their_batch(place: &dyn Place) -> Outcome {
+async fn hints_travel_with_their_batch(place: &dyn TestStorage) -> Outcome {
     let roles = place.open().await?;
     let hints = vec![
         Hint::Accepted,
@@ -277,8 +277,8 @@ async fn pass(roles: &Engines, batch: &Arc<Batch>, hints: &Hints) -> Outcome {
     }
 }
 
-async fn what_is_forwarded_and_not_acknowledged_is_collected_again_after_a_restart(
-    place: &dyn Place,
+async fn unacknowledged_validated_batch_is_collected_again_after_a_restart(
+    place: &dyn TestStorage,
 ) -> Outcome {
     let roles = place.open().await?;
     let batches = batches(&law("L1"), 5);
@@ -310,7 +310,7 @@ async fn what_is_forwarded_and_not_acknowledged_is_collected_again_after_a_resta
     Ok(())
 }
 
-async fn what_is_refused_does_not_come_again(place: &dyn Place) -> Outcome {
+async fn refused_batch_is_not_redelivered(place: &dyn TestStorage) -> Outcome {
     let roles = place.open().await?;
     let batches = batches(&law("L1"), 3);
     publish_all(&*roles.ballot_box, &batches[..1]).await?;
@@ -332,7 +332,7 @@ async fn what_is_refused_does_not_come_again(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn what_is_rejected_does_not_come_again(place: &dyn Place) -> Outcome {
+async fn rejected_batch_is_not_redelivered(place: &dyn TestStorage) -> Outcome {
     let roles = place.open().await?;
     let batches = batches(&law("L1"), 2);
     publish_all(&*roles.ballot_box, &batches[..1]).await?;
@@ -386,13 +386,13 @@ async fn settle(roles: &Engines) -> Outcome {
     Err(CaseError::Missing { what: "the end of settling" })
 }
 
-async fn settling_an_empty_box_returns(place: &dyn Place) -> Outcome {
+async fn settle_of_an_empty_box_returns(place: &dyn TestStorage) -> Outcome {
     let roles = place.open().await?;
     let _working = work(&roles);
     settle(&roles).await
 }
 
-async fn settling_waits_for_what_was_published_before(place: &dyn Place) -> Outcome {
+async fn settle_waits_for_earlier_publications(place: &dyn TestStorage) -> Outcome {
     let roles = place.open().await?;
     let before = batches(&law("L1"), 40);
     publish_all(&*roles.ballot_box, &before).await?;
@@ -421,7 +421,7 @@ async fn settling_waits_for_what_was_published_before(place: &dyn Place) -> Outc
     Ok(())
 }
 
-async fn settling_again_and_again_harms_nothing(place: &dyn Place) -> Outcome {
+async fn settle_can_be_repeated(place: &dyn TestStorage) -> Outcome {
     let roles = place.open().await?;
     // Some callers give up early. What they left in the box must not block later ones.
     for _ in 0..3 {

@@ -5,7 +5,7 @@ mod log;
 mod staging;
 
 use super::samples::{SampleLog, batches, law, node};
-use super::{Case, CaseError, Outcome, Place, case, ensure, ensure_eq};
+use super::{Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq};
 use crate::{Conflict, EngineError, Hints, StagingId};
 
 /// By file, in the order of the contract.
@@ -31,7 +31,7 @@ fn expect_conflict<T: std::fmt::Debug>(
     }
 }
 
-async fn a_new_ledger_is_empty(place: &dyn Place) -> Outcome {
+async fn a_new_ledger_is_empty(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     ensure_eq!(ledger.elections().await?, [], "elections");
@@ -53,7 +53,7 @@ async fn a_new_ledger_is_empty(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn the_engine_answers_a_ping(place: &dyn Place) -> Outcome {
+async fn the_engine_answers_a_ping(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     ledger.ping().await?;
     for batch in batches(&law("L1"), 3) {
@@ -63,7 +63,7 @@ async fn the_engine_answers_a_ping(place: &dyn Place) -> Outcome {
     Ok(ledger.ping().await?)
 }
 
-async fn manifests_are_named_by_their_digest(place: &dyn Place) -> Outcome {
+async fn manifests_are_named_by_their_digest(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let manifests = [&b"first"[..], b"", &[0xff; 100_000]];
     for manifest in manifests.iter().chain(&manifests) {

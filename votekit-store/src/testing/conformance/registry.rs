@@ -5,17 +5,17 @@ use std::collections::HashSet;
 use votekit_core::electorate::Changes;
 
 use super::samples::{key, law, mark, request, roll};
-use super::{Case, CaseError, Outcome, Place, case, ensure, ensure_eq, exact_case};
+use super::{Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, exact_case};
 use crate::Hint::{Accepted, Duplicate, Revoked, Unknown};
 use crate::{EngineError, FirstUse, Hint, KnownElectors, Mark, Registry};
 
 pub(super) const CASES: &[Case] = &[
     exact_case!(without_a_roll_every_credential_is_unknown_or_marking_fails),
-    case!(a_credential_that_is_on_no_roll_is_unknown),
-    case!(the_first_request_is_expected_to_be_accepted),
-    case!(the_first_request_again_is_the_first_still),
-    case!(further_requests_are_counted_from_2),
-    case!(a_further_request_again_keeps_its_number),
+    case!(mark_of_an_unregistered_credential_is_unknown),
+    case!(first_request_is_hinted_accepted),
+    case!(first_request_repeated_stays_accepted),
+    case!(further_requests_are_numbered_from_2),
+    case!(further_request_repeated_keeps_its_number),
     case!(marks_of_one_call_are_made_in_order),
     case!(an_empty_call_marks_nothing),
     case!(elections_do_not_share_credentials),
@@ -27,8 +27,8 @@ pub(super) const CASES: &[Case] = &[
     case!(an_elector_is_readmitted_once_revoked),
     case!(a_revoked_credential_comes_back_when_it_is_added),
     case!(an_election_restored_as_a_whole_has_the_given_marks),
-    case!(of_many_requests_at_once_exactly_one_is_first),
-    case!(one_request_marked_by_many_at_once_counts_once),
+    case!(exactly_one_of_many_concurrent_requests_is_first),
+    case!(one_request_marked_concurrently_counts_once),
     case!(a_peek_marks_nothing_and_agrees_with_the_marks),
 ];
 
@@ -45,7 +45,9 @@ async fn expect(
 
 /// A shared registry without a roll may have lost it. It then returns `Unavailable`, on every
 /// retry.
-async fn without_a_roll_every_credential_is_unknown_or_marking_fails(place: &dyn Place) -> Outcome {
+async fn without_a_roll_every_credential_is_unknown_or_marking_fails(
+    place: &dyn TestStorage,
+) -> Outcome {
     let registry = place.open().await?.registry;
     ensure_eq!(registry.registered(&law("L1")).await?, 0, "registered without a roll");
     match registry.mark(&law("L1"), &[mark(1, 1), mark(2, 2)]).await {
@@ -57,21 +59,21 @@ async fn without_a_roll_every_credential_is_unknown_or_marking_fails(place: &dyn
     }
 }
 
-async fn a_credential_that_is_on_no_roll_is_unknown(place: &dyn Place) -> Outcome {
+async fn mark_of_an_unregistered_credential_is_unknown(place: &dyn TestStorage) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=3)).await?;
     ensure_eq!(registry.registered(&law("L1")).await?, 3, "registered with a roll");
     expect(&*registry, "L1", &[mark(4, 4)], &[Unknown], "not on the roll").await
 }
 
-async fn the_first_request_is_expected_to_be_accepted(place: &dyn Place) -> Outcome {
+async fn first_request_is_hinted_accepted(place: &dyn TestStorage) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=1000)).await?;
     let marks: Vec<Mark> = (1..=1000).map(|number| mark(number, number)).collect();
     expect(&*registry, "L1", &marks, &vec![Accepted; 1000], "each credential's first request").await
 }
 
-async fn the_first_request_again_is_the_first_still(place: &dyn Place) -> Outcome {
+async fn first_request_repeated_stays_accepted(place: &dyn TestStorage) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=1)).await?;
     for _ in 0..3 {
@@ -81,7 +83,7 @@ async fn the_first_request_again_is_the_first_still(place: &dyn Place) -> Outcom
         .await
 }
 
-async fn further_requests_are_counted_from_2(place: &dyn Place) -> Outcome {
+async fn further_requests_are_numbered_from_2(place: &dyn TestStorage) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=2)).await?;
     expect(&*registry, "L1", &[mark(1, 1)], &[Accepted], "first").await?;
@@ -91,7 +93,7 @@ async fn further_requests_are_counted_from_2(place: &dyn Place) -> Outcome {
     expect(&*registry, "L1", &[mark(2, 99)], &[Accepted], "another credential").await
 }
 
-async fn a_further_request_again_keeps_its_number(place: &dyn Place) -> Outcome {
+async fn further_request_repeated_keeps_its_number(place: &dyn TestStorage) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=1)).await?;
     let marks: Vec<Mark> = (1..=4).map(|number| mark(1, number)).collect();
@@ -103,7 +105,7 @@ async fn a_further_request_again_keeps_its_number(place: &dyn Place) -> Outcome 
     expect(&*registry, "L1", &[mark(1, 5)], &[Duplicate { attempt: 5 }], "a new one").await
 }
 
-async fn marks_of_one_call_are_made_in_order(place: &dyn Place) -> Outcome {
+async fn marks_of_one_call_are_made_in_order(place: &dyn TestStorage) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=2)).await?;
     let marks =
@@ -120,7 +122,7 @@ async fn marks_of_one_call_are_made_in_order(place: &dyn Place) -> Outcome {
     expect(&*registry, "L1", &marks, &expected, "in order").await
 }
 
-async fn an_empty_call_marks_nothing(place: &dyn Place) -> Outcome {
+async fn an_empty_call_marks_nothing(place: &dyn TestStorage) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=1)).await?;
     expect(&*registry, "L1", &[], &[], "no marks").await?;
@@ -129,7 +131,7 @@ async fn an_empty_call_marks_nothing(place: &dyn Place) -> Outcome {
     expect(&*registry, "L1", &[mark(1, 1)], &[Accepted], "unspent").await
 }
 
-async fn elections_do_not_share_credentials(place: &dyn Place) -> Outcome {
+async fn elections_do_not_share_credentials(place: &dyn TestStorage) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=2)).await?;
     registry.add_roll(&law("L2"), &roll(2..=4)).await?;
@@ -141,7 +143,7 @@ async fn elections_do_not_share_credentials(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn adding_a_roll_again_changes_nothing(place: &dyn Place) -> Outcome {
+async fn adding_a_roll_again_changes_nothing(place: &dyn TestStorage) -> Outcome {
     let registry = place.open().await?.registry;
     let keys = roll(1..=10);
     registry.add_roll(&law("L1"), &keys).await?;
@@ -160,7 +162,7 @@ async fn adding_a_roll_again_changes_nothing(place: &dyn Place) -> Outcome {
     .await
 }
 
-async fn rolls_that_overlap_count_each_credential_once(place: &dyn Place) -> Outcome {
+async fn rolls_that_overlap_count_each_credential_once(place: &dyn TestStorage) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=10)).await?;
     expect(&*registry, "L1", &[mark(7, 1)], &[Accepted], "on the first roll").await?;
@@ -178,7 +180,7 @@ async fn rolls_that_overlap_count_each_credential_once(place: &dyn Place) -> Out
     .await
 }
 
-async fn a_supplement_adds_revokes_and_replaces(place: &dyn Place) -> Outcome {
+async fn a_supplement_adds_revokes_and_replaces(place: &dyn TestStorage) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=5)).await?;
     let changes = Changes {
@@ -201,7 +203,7 @@ async fn a_supplement_adds_revokes_and_replaces(place: &dyn Place) -> Outcome {
     .await
 }
 
-async fn applying_a_supplement_again_changes_nothing(place: &dyn Place) -> Outcome {
+async fn applying_a_supplement_again_changes_nothing(place: &dyn TestStorage) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=5)).await?;
     let changes = Changes {
@@ -222,7 +224,7 @@ async fn applying_a_supplement_again_changes_nothing(place: &dyn Place) -> Outco
     expect(&*registry, "L1", &marks, &expected, "applied again").await
 }
 
-async fn a_spent_credential_is_neither_revoked_nor_replaced(place: &dyn Place) -> Outcome {
+async fn a_spent_credential_is_neither_revoked_nor_replaced(place: &dyn TestStorage) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=3)).await?;
     expect(&*registry, "L1", &[mark(1, 1), mark(2, 2)], &[Accepted, Accepted], "spent").await?;
@@ -241,7 +243,7 @@ async fn a_spent_credential_is_neither_revoked_nor_replaced(place: &dyn Place) -
     .await
 }
 
-async fn an_elector_is_readmitted_once_revoked(place: &dyn Place) -> Outcome {
+async fn an_elector_is_readmitted_once_revoked(place: &dyn TestStorage) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=3)).await?;
     expect(&*registry, "L1", &[mark(2, 2)], &[Accepted], "spent").await?;
@@ -258,7 +260,7 @@ async fn an_elector_is_readmitted_once_revoked(place: &dyn Place) -> Outcome {
     expect(&*registry, "L1", &marks, &[Revoked, Accepted, Unknown, Unknown], "after both").await
 }
 
-async fn a_revoked_credential_comes_back_when_it_is_added(place: &dyn Place) -> Outcome {
+async fn a_revoked_credential_comes_back_when_it_is_added(place: &dyn TestStorage) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=3)).await?;
     registry.apply(&law("L1"), &Changes { revoke: vec![key(1)], ..Changes::default() }).await?;
@@ -268,7 +270,7 @@ async fn a_revoked_credential_comes_back_when_it_is_added(place: &dyn Place) -> 
     expect(&*registry, "L1", &[mark(1, 2)], &[Accepted], "back").await
 }
 
-async fn of_many_requests_at_once_exactly_one_is_first(place: &dyn Place) -> Outcome {
+async fn exactly_one_of_many_concurrent_requests_is_first(place: &dyn TestStorage) -> Outcome {
     const REQUESTS: u32 = 32;
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=20)).await?;
@@ -311,7 +313,7 @@ async fn of_many_requests_at_once_exactly_one_is_first(place: &dyn Place) -> Out
     Ok(())
 }
 
-async fn one_request_marked_by_many_at_once_counts_once(place: &dyn Place) -> Outcome {
+async fn one_request_marked_concurrently_counts_once(place: &dyn TestStorage) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=1)).await?;
     expect(&*registry, "L1", &[mark(1, 1)], &[Accepted], "first").await?;
@@ -330,7 +332,7 @@ async fn one_request_marked_by_many_at_once_counts_once(place: &dyn Place) -> Ou
 }
 
 /// An engine may return no hint from a peek, but a hint it returns must be true.
-async fn a_peek_marks_nothing_and_agrees_with_the_marks(place: &dyn Place) -> Outcome {
+async fn a_peek_marks_nothing_and_agrees_with_the_marks(place: &dyn TestStorage) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=3)).await?;
     registry.apply(&law("L1"), &Changes { revoke: vec![key(3)], ..Changes::default() }).await?;
@@ -356,7 +358,7 @@ async fn a_peek_marks_nothing_and_agrees_with_the_marks(place: &dyn Place) -> Ou
         .await
 }
 
-async fn an_election_restored_as_a_whole_has_the_given_marks(place: &dyn Place) -> Outcome {
+async fn an_election_restored_as_a_whole_has_the_given_marks(place: &dyn TestStorage) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=4)).await?;
     expect(&*registry, "L1", &[mark(1, 9), mark(4, 9)], &[Accepted; 2], "before").await?;

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Timeout for a delivery. Not a claim about speed, only an end to waiting.
-const PATIENCE: Duration = Duration::from_secs(60);
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) fn law(text: &str) -> ElectionId {
     text.parse().expect("sample law ids are well formed")
@@ -165,7 +165,7 @@ pub(super) fn mark(key_number: u32, request_number: u32) -> Mark {
 
 /// Receives the next delivery.
 pub(super) async fn next(ballot_box: &dyn BallotBox) -> Result<Delivery, CaseError> {
-    match tokio::time::timeout(PATIENCE, ballot_box.receive()).await {
+    match tokio::time::timeout(DELIVERY_TIMEOUT, ballot_box.receive()).await {
         Ok(delivery) => Ok(delivery?),
         Err(_) => Err(CaseError::Missing { what: "a delivery" }),
     }
@@ -175,7 +175,7 @@ pub(super) async fn next(ballot_box: &dyn BallotBox) -> Result<Delivery, CaseErr
 pub(super) async fn next_validated(
     ballot_box: &dyn BallotBox,
 ) -> Result<ValidatedBatch, CaseError> {
-    match tokio::time::timeout(PATIENCE, ballot_box.collect()).await {
+    match tokio::time::timeout(DELIVERY_TIMEOUT, ballot_box.collect()).await {
         Ok(validated) => Ok(validated?),
         Err(_) => Err(CaseError::Missing { what: "a validated batch" }),
     }

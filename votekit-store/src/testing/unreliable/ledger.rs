@@ -152,12 +152,16 @@ impl<T: Leases + ?Sized> Leases for Unreliable<T> {
 
 #[async_trait]
 impl<T: LeaderFence + ?Sized> LeaderFence for Unreliable<T> {
-    async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError> {
-        self.write(self.inner.lead(holder, length)).await
+    async fn acquire_leadership(
+        &self,
+        holder: &str,
+        length: Duration,
+    ) -> Result<Leadership, EngineError> {
+        self.write(self.inner.acquire_leadership(holder, length)).await
     }
 
-    async fn resign(&self, holder: &str) -> Result<(), EngineError> {
-        self.write(self.inner.resign(holder)).await
+    async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
+        self.write(self.inner.release_leadership(holder)).await
     }
 }
 
@@ -326,12 +330,16 @@ impl<T: Leases> Leases for Persistent<T> {
 
 #[async_trait]
 impl<T: LeaderFence> LeaderFence for Persistent<T> {
-    async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError> {
-        persist(|| self.inner.lead(holder, length)).await
+    async fn acquire_leadership(
+        &self,
+        holder: &str,
+        length: Duration,
+    ) -> Result<Leadership, EngineError> {
+        persist(|| self.inner.acquire_leadership(holder, length)).await
     }
 
-    async fn resign(&self, holder: &str) -> Result<(), EngineError> {
-        persist(|| self.inner.resign(holder)).await
+    async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
+        persist(|| self.inner.release_leadership(holder)).await
     }
 }
 

@@ -14,7 +14,7 @@ use super::link::Wire;
 use super::member::Service;
 use crate::chaos::LAW;
 use crate::chaos::load::Load;
-use crate::chaos::node::{PATIENCE, wait};
+use crate::chaos::node::{PROCESS_TIMEOUT, wait};
 
 /// How long a node publishes without receiving confirms.
 const UNCONFIRMED: Duration = Duration::from_millis(500);
@@ -37,7 +37,7 @@ impl Installation {
         self.members[lost].signal(Signal::STOP)?;
         let mut closing = self.begin_close()?;
         self.members[lost].kill()?;
-        let ended = wait(&mut closing, PATIENCE)?
+        let ended = wait(&mut closing, PROCESS_TIMEOUT)?
             .context("the close waits for a lost node without reporting it")?;
         let said = self.said("closing.log").trim().to_owned();
         ensure!(
@@ -84,7 +84,7 @@ impl Installation {
                 if self.state()? == "closing" {
                     return Ok(closing);
                 }
-                ensure!(begun.elapsed() < PATIENCE, "the close does not begin");
+                ensure!(begun.elapsed() < PROCESS_TIMEOUT, "the close does not begin");
                 std::thread::sleep(Duration::from_millis(100));
             }
             if self.state()? == "closing" {
@@ -93,7 +93,7 @@ impl Installation {
             // Another node leads by now.
             let said = self.said("closing.log");
             ensure!(
-                said.contains("does not lead") && begun.elapsed() < PATIENCE,
+                said.contains("does not lead") && begun.elapsed() < PROCESS_TIMEOUT,
                 "the close did not begin: {said}"
             );
         }
@@ -114,7 +114,7 @@ impl Installation {
                 return Ok(());
             }
             ensure!(
-                begun.elapsed() < PATIENCE,
+                begun.elapsed() < PROCESS_TIMEOUT,
                 "the election should be {wanted} by now, and is {state}"
             );
             std::thread::sleep(Duration::from_millis(100));

@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn each_round_has_every_kind_once() {
-        let faults = Fault::rounds(30, &mut Chance::of(1, 1));
+        let faults = Fault::rounds(30, &mut Chance::new(1, 1));
         assert_eq!(faults.len(), 30);
         for round in faults.chunks_exact(Fault::ALL.len()) {
             assert!(Fault::ALL.iter().all(|fault| round.contains(fault)));

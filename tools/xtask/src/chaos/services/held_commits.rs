@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::chaos::node::PATIENCE;
+use crate::chaos::node::PROCESS_TIMEOUT;
 use crate::services::Rig;
 
 /// Conflicts with every write to the table, and with no read.
@@ -45,7 +45,7 @@ impl<'a> HeldCommits<'a> {
     pub(super) fn refuse_commits(&self) -> Result<()> {
         let begun = Instant::now();
         while self.has_commit() {
-            ensure!(begun.elapsed() < PATIENCE, "a commit that was cancelled still waits");
+            ensure!(begun.elapsed() < PROCESS_TIMEOUT, "a commit that was cancelled still waits");
             self.rig.ask_postgresql(&format!("select pg_terminate_backend(pid) {WAITING}"))?;
             std::thread::sleep(Duration::from_millis(20));
         }

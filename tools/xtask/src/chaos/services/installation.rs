@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::member::{Member, Part};
 use crate::chaos::LAW;
 use crate::chaos::load::LoadPlan;
-use crate::chaos::node::{PATIENCE, keep_answer, wait};
+use crate::chaos::node::{PROCESS_TIMEOUT, keep_answer, wait};
 use crate::services::Rig;
 
 /// Timeout for the recovery of an installation after a fault is repaired: an upper bound, not a
@@ -180,9 +180,9 @@ impl Installation {
         let begun = Instant::now();
         while !self.rig.redis_is_whole() {
             ensure!(
-                begun.elapsed() < PATIENCE,
+                begun.elapsed() < PROCESS_TIMEOUT,
                 "the Redis Cluster is not whole after {} s",
-                PATIENCE.as_secs()
+                PROCESS_TIMEOUT.as_secs()
             );
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -228,7 +228,7 @@ impl Installation {
     /// Runs votekit to its end and returns its output.
     pub(super) fn command(&self, arguments: &[&str]) -> Result<String> {
         let mut child = self.spawn(arguments, "commands")?;
-        let status = wait(&mut child, PATIENCE)?;
+        let status = wait(&mut child, PROCESS_TIMEOUT)?;
         if status.is_none() {
             child.kill()?;
             child.wait()?;

@@ -49,7 +49,7 @@ struct Shared {
 
 impl Link {
     /// A link to a server on this machine.
-    pub(super) fn to(port: u16) -> Result<Self> {
+    pub(super) fn new(port: u16) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a port for a link")?;
         let shared = Arc::new(Shared {
             server: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
@@ -74,7 +74,7 @@ impl Link {
     /// Links to servers that redirect their clients to one another: they announce the links' ports
     /// instead.
     pub(super) fn to_cluster(ports: &[u16]) -> Result<Vec<Self>> {
-        let links = ports.iter().map(|port| Self::to(*port)).collect::<Result<Vec<_>>>()?;
+        let links = ports.iter().map(|port| Self::new(*port)).collect::<Result<Vec<_>>>()?;
         let replacements: Vec<_> = ports
             .iter()
             .zip(&links)
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn a_link_carries_is_cut_and_is_mended() -> Result<()> {
         let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let link = Link::to(server.local_addr()?.port())?;
+        let link = Link::new(server.local_addr()?.port())?;
         let echo = std::thread::spawn(move || -> Result<()> {
             for _ in 0..2 {
                 let (mut stream, _) = server.accept()?;
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn a_link_can_be_cut_in_one_direction() -> Result<()> {
         let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let link = Link::to(server.local_addr()?.port())?;
+        let link = Link::new(server.local_addr()?.port())?;
         let mut node_side = TcpStream::connect((Ipv4Addr::LOCALHOST, link.port()))?;
         let (mut server_side, _) = server.accept()?;
         let hears_nothing = |stream: &mut TcpStream| -> Result<bool> {

@@ -71,7 +71,7 @@ impl Member {
             (1..=crate::services::REDIS_NODES).map(|node| site.ports.redis(node)).collect();
         let registry = Link::to_cluster(&redis)?;
         let (ballot_box, ledger) =
-            (Link::to(site.ports.amqp())?, Link::to(site.ports.postgresql())?);
+            (Link::new(site.ports.amqp())?, Link::new(site.ports.postgresql())?);
         let through = |url: String, port: u16, link: &Link| {
             url.replace(&format!(":{port}"), &format!(":{}", link.port()))
         };
@@ -101,7 +101,7 @@ impl Member {
             "serve",
             "--data",
             "shared",
-            "--new",
+            "--init",
             "--name",
             &self.name,
             "--roles",
@@ -165,13 +165,10 @@ impl Member {
         }
     }
 
-    /// Number of leaves in its current checkpoint.
+    /// Number of leaves of the log that it has read.
     pub(super) fn log_size(&self) -> Option<u64> {
-        answer(self.addresses.public(), &format!("/log/{LAW}/checkpoint"))?
-            .lines()
-            .nth(1)?
-            .parse()
-            .ok()
+        let election = answer(self.addresses.public(), &format!("/api/v1/elections/{LAW}"))?;
+        serde_json::from_str::<serde_json::Value>(&election).ok()?["log_size"].as_u64()
     }
 
     /// The sum of one of its metrics over the lines that contain `label`.

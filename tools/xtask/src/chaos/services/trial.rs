@@ -11,7 +11,7 @@ use super::installation::Installation;
 use super::link::Wire;
 use super::member::{Member, Part, Service};
 use crate::chaos::chance::Chance;
-use crate::chaos::node::PATIENCE;
+use crate::chaos::node::PROCESS_TIMEOUT;
 use crate::services::{REDIS_NODES, Server};
 
 /// How long an ingest node may still answer voters after the ledger went down: a node's lease, plus
@@ -77,7 +77,7 @@ impl Installation {
         if leads {
             // Counted from the kill, without intervention.
             ensure!(
-                wait(PATIENCE, || self.log_size() > before),
+                wait(PROCESS_TIMEOUT, || self.log_size() > before),
                 "no node seals without {}",
                 self.members[place].name
             );
@@ -119,7 +119,7 @@ impl Installation {
             })
         };
         while !replaced(&self.rig) {
-            ensure!(begun.elapsed() < PATIENCE, "no replica takes the place of {server}");
+            ensure!(begun.elapsed() < PROCESS_TIMEOUT, "no replica takes the place of {server}");
             std::thread::sleep(Duration::from_millis(50));
         }
         self.grows(&format!("without {server}"))?;
@@ -249,7 +249,7 @@ impl Installation {
                         let known = leader.log_size();
                         known.is_some_and(|known| known < self.log_size())
                     };
-                    if !wait(PATIENCE, unheard) {
+                    if !wait(PROCESS_TIMEOUT, unheard) {
                         leader.wire(Service::Ledger, Wire::Whole);
                         continue;
                     }
@@ -305,7 +305,7 @@ impl Installation {
             let before = refusals(member);
             // Without this check, a node that only keeps voters waiting would pass too.
             ensure!(
-                wait(PATIENCE, || refusals(member) > before),
+                wait(PROCESS_TIMEOUT, || refusals(member) > before),
                 "{} refused no vote while the ledger was unavailable",
                 member.name
             );
@@ -346,10 +346,10 @@ impl Installation {
 }
 
 /// Whether a condition becomes true before the timeout.
-fn wait(patience: Duration, holds: impl Fn() -> bool) -> bool {
+fn wait(timeout: Duration, holds: impl Fn() -> bool) -> bool {
     let begun = Instant::now();
     while !holds() {
-        if begun.elapsed() > patience {
+        if begun.elapsed() > timeout {
             return false;
         }
         std::thread::sleep(Duration::from_millis(20));

@@ -14,7 +14,7 @@ use redis::{
 };
 use tokio::sync::RwLock;
 
-use super::{CONNECTION_TIMEOUT, Keyed, RESPONSE_TIMEOUT, Way, with_scripts};
+use super::{CONNECTION_TIMEOUT, Keyed, RESPONSE_TIMEOUT, Target, with_scripts};
 
 const SLOTS: usize = 16_384;
 /// redis-rs's own limit on a request with its retries. Its default would cut them off in a
@@ -101,7 +101,7 @@ impl Cluster {
     pub(super) async fn on_replicas(
         &self,
         command: &Cmd,
-        patience: Duration,
+        limit: Duration,
     ) -> Vec<(String, RedisResult<Value>)> {
         let State { connection, topology } = self.state.read().await.clone();
         let is_replica = |(host, port): &&(String, u16)| {
@@ -111,10 +111,10 @@ impl Cluster {
         let asked = topology.nodes.iter().filter(is_replica).map(|(host, port)| {
             let (mut connection, command) = (connection.clone(), command.clone());
             async move {
-                let way = SingleNodeRoutingInfo::ByAddress { host: host.clone(), port: *port };
+                let routing = SingleNodeRoutingInfo::ByAddress { host: host.clone(), port: *port };
                 let answer = tokio::time::timeout(
-                    patience,
-                    connection.route_command(command, RoutingInfo::SingleNode(way)),
+                    limit,
+                    connection.route_command(command, RoutingInfo::SingleNode(routing)),
                 )
                 .await;
                 let answer = answer.unwrap_or_else(|_| {
@@ -127,10 +127,10 @@ impl Cluster {
     }
 
     /// Refreshes the topology; after repeated failures, connects again.
-    pub(super) async fn mend(&self, _error: &RedisError) {
+    pub(super) async fn refresh_topology(&self, _error: &RedisError) {
         let State { mut connection, topology } = self.state.read().await.clone();
         if self.failures.fetch_add(1, Ordering::Relaxed) < FAILURES_MAX {
-            if let Ok(topology) = Topology::ask(&mut connection).await {
+            if let Ok(topology) = Topology::fetch(&mut connection).await {
                 self.state.write().await.topology = Arc::new(topology);
             }
         } else if let Ok(state) =
@@ -150,7 +150,7 @@ async fn ask_master(
     commands: &[Keyed],
 ) -> RedisResult<(Vec<usize>, Vec<Value>)> {
     let these: Vec<&Cmd> = places.iter().map(|place| &commands[*place].command).collect();
-    let values = with_scripts(&these, Way::Slot(connection, slot)).await?;
+    let values = with_scripts(&these, Target::Slot(connection, slot)).await?;
     Ok((places, values))
 }
 
@@ -174,7 +174,7 @@ async fn connect(
         builder = builder.certs(certificates);
     }
     let mut connection = builder.build()?.get_async_connection().await?;
-    let topology = Arc::new(Topology::ask(&mut connection).await?);
+    let topology = Arc::new(Topology::fetch(&mut connection).await?);
     Ok(State { connection, topology })
 }
 
@@ -192,7 +192,7 @@ fn at(like: &ConnectionAddr, host: &str, port: u16) -> ConnectionAddr {
 }
 
 impl Topology {
-    async fn ask(connection: &mut ClusterConnection) -> RedisResult<Self> {
+    async fn fetch(connection: &mut ClusterConnection) -> RedisResult<Self> {
         let mut command = redis::cmd("CLUSTER");
         command.arg("SLOTS");
         let slots = connection

@@ -51,7 +51,7 @@ async fn reach(address: &ServiceAddress) -> Result<Kind, EngineError> {
         .get_multiplexed_async_connection_with_config(&connection_config())
         .await
         .map_err(|error| explain(address, &error))?;
-    let info = ask(&mut connection).await.map_err(|error| explain(address, &error))?;
+    let info = read_server_info(&mut connection).await.map_err(|error| explain(address, &error))?;
     refuse_old(address, &info.server)?;
     if info.cluster.is_none() {
         if field(&info.server, "role") == Some("slave") {
@@ -136,7 +136,9 @@ struct ServerInfo {
     cluster: Option<String>,
 }
 
-async fn ask(connection: &mut MultiplexedConnection) -> Result<ServerInfo, RedisError> {
+async fn read_server_info(
+    connection: &mut MultiplexedConnection,
+) -> Result<ServerInfo, RedisError> {
     let server: String = redis::cmd("INFO").query_async(connection).await?;
     let cluster = if field(&server, "cluster_enabled") == Some("1") {
         Some(redis::cmd("CLUSTER").arg("INFO").query_async(connection).await?)

@@ -9,7 +9,7 @@ use votekit_core::id::{ElectionId, Epoch};
 use votekit_core::instant::UnixSeconds;
 
 use super::super::samples::{SampleLog, batch, law, node, request};
-use super::super::{Case, CaseError, Outcome, Place, case, ensure, ensure_eq};
+use super::super::{Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq};
 use super::expect_conflict;
 use crate::{
     BlockCommit, Conflict, EngineError, Hints, Leadership, Lease, Ledger, NoLease, ReviewNote,
@@ -17,19 +17,19 @@ use crate::{
 };
 
 pub(super) const CASES: &[Case] = &[
-    case!(leases_are_given_and_extended),
+    case!(leases_are_granted_and_extended),
     case!(leases_of_several_elections_are_renewed_in_one_call),
-    case!(leases_run_out),
-    case!(no_lease_is_given_where_no_votes_are_taken),
-    case!(a_fenced_epoch_is_given_no_lease),
-    case!(no_lease_is_given_to_an_epoch_there_is_not),
-    case!(one_leads_until_it_resigns),
-    case!(a_lead_runs_out),
-    case!(of_many_that_ask_one_leads),
-    case!(a_block_of_a_deposed_leader_is_refused),
-    case!(remarks_are_kept_once_and_in_order),
+    case!(leases_expire),
+    case!(lease_is_refused_while_no_votes_are_accepted),
+    case!(lease_of_a_fenced_epoch_is_refused),
+    case!(lease_of_an_unallocated_epoch_is_refused),
+    case!(leadership_is_exclusive_until_released),
+    case!(expired_leadership_can_be_acquired),
+    case!(only_one_of_many_candidates_acquires_leadership),
+    case!(block_of_a_deposed_leader_is_refused),
+    case!(review_notes_are_stored_once_and_in_order),
     case!(a_reader_never_misses_a_batch),
-    case!(who_opens_the_same_place_shares_it_or_is_refused),
+    case!(second_opening_shares_the_storage_or_is_refused),
 ];
 
 /// A lease that outlasts any case.
@@ -71,7 +71,7 @@ async fn commit_head(ledger: &dyn Ledger, log: &mut SampleLog, takes_votes: bool
     Ok(ledger.commit(&Arc::new(commit)).await?)
 }
 
-async fn leases_are_given_and_extended(place: &dyn Place) -> Outcome {
+async fn leases_are_granted_and_extended(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     commit_head(&*ledger, &mut SampleLog::new(&law_id), true).await?;
@@ -99,7 +99,7 @@ async fn leases_are_given_and_extended(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn leases_of_several_elections_are_renewed_in_one_call(place: &dyn Place) -> Outcome {
+async fn leases_of_several_elections_are_renewed_in_one_call(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let (open, closed) = (law("L1"), law("L2"));
     commit_head(&*ledger, &mut SampleLog::new(&open), true).await?;
@@ -117,7 +117,7 @@ async fn leases_of_several_elections_are_renewed_in_one_call(place: &dyn Place) 
     Ok(())
 }
 
-async fn leases_run_out(place: &dyn Place) -> Outcome {
+async fn leases_expire(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     commit_head(&*ledger, &mut SampleLog::new(&law_id), true).await?;
@@ -130,7 +130,7 @@ async fn leases_run_out(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn no_lease_is_given_where_no_votes_are_taken(place: &dyn Place) -> Outcome {
+async fn lease_is_refused_while_no_votes_are_accepted(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     let epoch = ledger.allocate_epoch(&law_id, node(1)).await?;
@@ -166,7 +166,7 @@ async fn no_lease_is_given_where_no_votes_are_taken(place: &dyn Place) -> Outcom
     Ok(())
 }
 
-async fn a_fenced_epoch_is_given_no_lease(place: &dyn Place) -> Outcome {
+async fn lease_of_a_fenced_epoch_is_refused(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     commit_head(&*ledger, &mut SampleLog::new(&law_id), true).await?;
@@ -192,7 +192,7 @@ async fn a_fenced_epoch_is_given_no_lease(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn no_lease_is_given_to_an_epoch_there_is_not(place: &dyn Place) -> Outcome {
+async fn lease_of_an_unallocated_epoch_is_refused(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     commit_head(&*ledger, &mut SampleLog::new(&law_id), true).await?;
@@ -221,13 +221,17 @@ fn term_of(leadership: &Leadership) -> Result<u64, CaseError> {
     }
 }
 
-async fn one_leads_until_it_resigns(place: &dyn Place) -> Outcome {
+async fn leadership_is_exclusive_until_released(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
-    let term = term_of(&ledger.lead("first", LONG).await?)?;
+    let term = term_of(&ledger.acquire_leadership("first", LONG).await?)?;
     ensure!(term >= 1, "terms count from 1, found {term}");
     for _ in 0..3 {
-        ensure_eq!(ledger.lead("first", LONG).await?, Leadership::Leading { term }, "asked again");
-        match ledger.lead("second", LONG).await? {
+        ensure_eq!(
+            ledger.acquire_leadership("first", LONG).await?,
+            Leadership::Leading { term },
+            "asked again"
+        );
+        match ledger.acquire_leadership("second", LONG).await? {
             Leadership::Following { leader, remaining }
                 if leader == "first" && remaining <= LONG => {}
             other => {
@@ -238,41 +242,42 @@ async fn one_leads_until_it_resigns(place: &dyn Place) -> Outcome {
         }
     }
     // A holder cannot resign for another.
-    ledger.resign("second").await?;
+    ledger.release_leadership("second").await?;
     ensure_eq!(
-        ledger.lead("first", LONG).await?,
+        ledger.acquire_leadership("first", LONG).await?,
         Leadership::Leading { term },
         "after another resigned"
     );
-    ledger.resign("first").await?;
-    let next = term_of(&ledger.lead("second", LONG).await?)?;
+    ledger.release_leadership("first").await?;
+    let next = term_of(&ledger.acquire_leadership("second", LONG).await?)?;
     ensure!(next > term, "the next leader's term is {next}, the first's was {term}");
     ensure!(
-        matches!(ledger.lead("first", LONG).await?, Leadership::Following { .. }),
+        matches!(ledger.acquire_leadership("first", LONG).await?, Leadership::Following { .. }),
         "two lead at once"
     );
     Ok(())
 }
 
-async fn a_lead_runs_out(place: &dyn Place) -> Outcome {
+async fn expired_leadership_can_be_acquired(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
-    let term = term_of(&ledger.lead("first", SHORT).await?)?;
+    let term = term_of(&ledger.acquire_leadership("first", SHORT).await?)?;
     outwait_short().await;
-    let next = term_of(&ledger.lead("second", LONG).await?)?;
+    let next = term_of(&ledger.acquire_leadership("second", LONG).await?)?;
     ensure!(next > term, "the next leader's term is {next}, the first's was {term}");
     ensure!(
-        matches!(ledger.lead("first", LONG).await?, Leadership::Following { .. }),
+        matches!(ledger.acquire_leadership("first", LONG).await?, Leadership::Following { .. }),
         "two lead at once"
     );
     Ok(())
 }
 
-async fn of_many_that_ask_one_leads(place: &dyn Place) -> Outcome {
+async fn only_one_of_many_candidates_acquires_leadership(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..16 {
         let ledger = Arc::clone(&ledger);
-        tasks.spawn(async move { ledger.lead(&format!("holder {task}"), LONG).await });
+        tasks
+            .spawn(async move { ledger.acquire_leadership(&format!("holder {task}"), LONG).await });
     }
     let mut leaders = 0;
     while let Some(finished) = tasks.join_next().await {
@@ -285,13 +290,13 @@ async fn of_many_that_ask_one_leads(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn a_block_of_a_deposed_leader_is_refused(place: &dyn Place) -> Outcome {
+async fn block_of_a_deposed_leader_is_refused(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
-    log.term = term_of(&ledger.lead("first", LONG).await?)?;
+    log.term = term_of(&ledger.acquire_leadership("first", LONG).await?)?;
     let first = log.grow(&*ledger, 10).await?;
-    ledger.resign("first").await?;
-    let term = term_of(&ledger.lead("second", LONG).await?)?;
+    ledger.release_leadership("first").await?;
+    let term = term_of(&ledger.acquire_leadership("second", LONG).await?)?;
     let late = log.clone().block(10, "late");
     let expected = Conflict::Term { law_id: law("L1"), offered: first.head.fence, found: term };
     expect_conflict(
@@ -326,7 +331,7 @@ fn remark(number: u32, at: u64, by: &str, text: &str) -> ReviewNote {
     }
 }
 
-async fn remarks_are_kept_once_and_in_order(place: &dyn Place) -> Outcome {
+async fn review_notes_are_stored_once_and_in_order(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     let longest = "é".repeat(ReviewNote::TEXT_BYTES_MAX / 2);
@@ -367,7 +372,7 @@ async fn remarks_are_kept_once_and_in_order(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn a_reader_never_misses_a_batch(place: &dyn Place) -> Outcome {
+async fn a_reader_never_misses_a_batch(place: &dyn TestStorage) -> Outcome {
     const TASKS: u8 = 8;
     const BATCHES: u64 = 25;
     let ledger = place.open().await?.ledger;
@@ -407,7 +412,7 @@ async fn a_reader_never_misses_a_batch(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn who_opens_the_same_place_shares_it_or_is_refused(place: &dyn Place) -> Outcome {
+async fn second_opening_shares_the_storage_or_is_refused(place: &dyn TestStorage) -> Outcome {
     let first = place.open().await?.ledger;
     let law_id = law("L1");
     first.stage(&batch(&law_id, 1, Epoch(1), 1, 1, 0), &Hints::new()).await?;
@@ -445,9 +450,9 @@ async fn who_opens_the_same_place_shares_it_or_is_refused(place: &dyn Place) -> 
     }
     ensure_eq!(places.len(), 4 * 19, "places given by both");
     let mut log = SampleLog::new(&law_id);
-    log.term = term_of(&first.lead("first", LONG).await?)?;
+    log.term = term_of(&first.acquire_leadership("first", LONG).await?)?;
     ensure!(
-        matches!(second.lead("second", LONG).await?, Leadership::Following { .. }),
+        matches!(second.acquire_leadership("second", LONG).await?, Leadership::Following { .. }),
         "two lead at once"
     );
     let commit = log.grow(&*first, 300).await?;

@@ -10,19 +10,19 @@ use votekit_core::instant::UnixMillis;
 use votekit_core::log::tile::encode_hashes;
 
 use super::super::samples::{SampleLog, batch, law};
-use super::super::{Case, CaseError, Outcome, Place, case, ensure, ensure_eq};
+use super::super::{Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq};
 use super::expect_conflict;
 use crate::{BlockCommit, Conflict, Hints, Ledger, LogPosition, StagingId};
 
 pub(super) const CASES: &[Case] = &[
     case!(the_first_block_creates_the_log),
     case!(heads_and_blocks_survive_a_restart),
-    case!(a_block_that_does_not_follow_is_refused),
-    case!(a_block_of_a_lower_term_is_refused),
-    case!(a_block_that_comes_too_late_is_refused),
-    case!(a_block_that_contradicts_itself_is_refused),
+    case!(block_that_does_not_extend_the_head_is_refused),
+    case!(block_of_a_lower_term_is_refused),
+    case!(block_after_its_deadline_is_refused),
+    case!(inconsistent_block_is_refused),
     case!(committing_the_head_again_succeeds),
-    case!(another_block_in_the_heads_place_is_refused),
+    case!(another_block_at_the_heads_height_is_refused),
     case!(only_one_of_two_competing_blocks_commits),
     case!(blocks_are_read_from_a_height_on),
     case!(leaves_are_read_in_any_range),
@@ -59,7 +59,7 @@ async fn expect_log(ledger: &dyn Ledger, commits: &[Arc<BlockCommit>], what: &st
     Ok(())
 }
 
-async fn the_first_block_creates_the_log(place: &dyn Place) -> Outcome {
+async fn the_first_block_creates_the_log(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     // Staging alone does not create a log.
     ledger.stage(&batch(&law("L1"), 1, Epoch(1), 1, 1, 0), &Hints::new()).await?;
@@ -81,7 +81,7 @@ async fn the_first_block_creates_the_log(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn heads_and_blocks_survive_a_restart(place: &dyn Place) -> Outcome {
+async fn heads_and_blocks_survive_a_restart(place: &dyn TestStorage) -> Outcome {
     let mut logs = [SampleLog::new(&law("L1")), SampleLog::new(&law("L2"))];
     let mut commits = [Vec::new(), Vec::new()];
     for leaf_count in [1, 255, 300, 7] {
@@ -98,7 +98,7 @@ async fn heads_and_blocks_survive_a_restart(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn a_block_that_does_not_follow_is_refused(place: &dyn Place) -> Outcome {
+async fn block_that_does_not_extend_the_head_is_refused(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let early = log.clone();
@@ -121,7 +121,7 @@ async fn a_block_that_does_not_follow_is_refused(place: &dyn Place) -> Outcome {
     expect_log(&*ledger, &[first, second], "nothing of them was written").await
 }
 
-async fn a_block_of_a_lower_term_is_refused(place: &dyn Place) -> Outcome {
+async fn block_of_a_lower_term_is_refused(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let mut commits = Vec::new();
@@ -140,7 +140,7 @@ async fn a_block_of_a_lower_term_is_refused(place: &dyn Place) -> Outcome {
     expect_log(&*ledger, &commits, "the same term goes on").await
 }
 
-async fn a_block_that_comes_too_late_is_refused(place: &dyn Place) -> Outcome {
+async fn block_after_its_deadline_is_refused(place: &dyn TestStorage) -> Outcome {
     const LONG_MILLIS: u64 = 600_000;
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
@@ -173,7 +173,7 @@ async fn a_block_that_comes_too_late_is_refused(place: &dyn Place) -> Outcome {
     expect_log(&*ledger, &commits, "a block that came in time").await
 }
 
-async fn a_block_that_contradicts_itself_is_refused(place: &dyn Place) -> Outcome {
+async fn inconsistent_block_is_refused(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     log.sealed_through =
@@ -215,7 +215,7 @@ async fn a_block_that_contradicts_itself_is_refused(place: &dyn Place) -> Outcom
     expect_log(&*ledger, &commits, "the good block").await
 }
 
-async fn committing_the_head_again_succeeds(place: &dyn Place) -> Outcome {
+async fn committing_the_head_again_succeeds(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let mut commits = Vec::new();
@@ -233,7 +233,7 @@ async fn committing_the_head_again_succeeds(place: &dyn Place) -> Outcome {
     expect_log(&*ledger, &commits, "committed again after a restart").await
 }
 
-async fn another_block_in_the_heads_place_is_refused(place: &dyn Place) -> Outcome {
+async fn another_block_at_the_heads_height_is_refused(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let first = log.grow(&*ledger, 10).await?;
@@ -264,7 +264,7 @@ async fn another_block_in_the_heads_place_is_refused(place: &dyn Place) -> Outco
     expect_log(&*ledger, &[first, second], "nothing of them was written").await
 }
 
-async fn only_one_of_two_competing_blocks_commits(place: &dyn Place) -> Outcome {
+async fn only_one_of_two_competing_blocks_commits(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let mut commits = Vec::new();
@@ -301,7 +301,7 @@ async fn only_one_of_two_competing_blocks_commits(place: &dyn Place) -> Outcome 
     expect_log(&*ledger, &commits, "the winners").await
 }
 
-async fn blocks_are_read_from_a_height_on(place: &dyn Place) -> Outcome {
+async fn blocks_are_read_from_a_height_on(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     for leaf_count in 1..=10 {
@@ -328,7 +328,7 @@ async fn blocks_are_read_from_a_height_on(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn leaves_are_read_in_any_range(place: &dyn Place) -> Outcome {
+async fn leaves_are_read_in_any_range(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     SampleLog::new(&law("L2")).grow(&*ledger, 1000).await?;
@@ -370,7 +370,7 @@ async fn leaves_are_read_in_any_range(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn full_tiles_are_kept(place: &dyn Place) -> Outcome {
+async fn full_tiles_are_kept(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let mut commits = Vec::new();
@@ -399,7 +399,7 @@ async fn expect_change(changes: &mut watch::Receiver<u64>, what: &'static str) -
     }
 }
 
-async fn positions_and_changes_follow_heads_and_staging(place: &dyn Place) -> Outcome {
+async fn positions_and_changes_follow_heads_and_staging(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut changes = ledger.changes();
     ensure_eq!(ledger.positions().await?, vec![], "a new ledger");

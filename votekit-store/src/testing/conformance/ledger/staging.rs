@@ -7,15 +7,15 @@ use votekit_core::batch::Batch;
 use votekit_core::id::{ElectionId, Epoch, NodeId, Sequence};
 
 use super::super::samples::{SampleLog, batch, batches, law, node};
-use super::super::{Case, CaseError, Outcome, Place, case, ensure, ensure_eq, exact_case};
+use super::super::{Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, exact_case};
 use super::expect_conflict;
 use crate::{Conflict, Hints, Ledger, Staged, StagingId};
 
 pub(super) const CASES: &[Case] = &[
-    case!(places_ascend_in_order_of_arrival),
-    case!(staging_again_gives_the_same_place),
-    case!(a_number_belongs_to_one_batch),
-    case!(numbers_are_of_an_election_a_node_and_an_epoch),
+    case!(staging_ids_ascend_in_order_of_arrival),
+    case!(staging_again_returns_the_same_id),
+    case!(batch_number_belongs_to_one_batch),
+    case!(batch_numbers_are_scoped_by_election_node_and_epoch),
     case!(staged_batches_are_read_in_parts),
     case!(staging_survives_a_restart),
     case!(many_tasks_stage_at_once),
@@ -25,7 +25,7 @@ pub(super) const CASES: &[Case] = &[
     exact_case!(purging_counts_and_spares_the_rest),
     case!(a_purged_batch_stays_purged),
     exact_case!(epochs_count_from_1),
-    case!(epochs_are_never_given_twice),
+    case!(epochs_are_never_allocated_twice),
     case!(epochs_are_listed),
 ];
 
@@ -57,7 +57,7 @@ async fn expect_staged(
     Ok(())
 }
 
-async fn places_ascend_in_order_of_arrival(place: &dyn Place) -> Outcome {
+async fn staging_ids_ascend_in_order_of_arrival(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut ids = Vec::new();
     for sequence in 1..=20 {
@@ -81,7 +81,7 @@ async fn places_ascend_in_order_of_arrival(place: &dyn Place) -> Outcome {
     .await
 }
 
-async fn staging_again_gives_the_same_place(place: &dyn Place) -> Outcome {
+async fn staging_again_returns_the_same_id(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut batches = batches(&law("L1"), 5);
     batches.push(batch(&law("L1"), 1, Epoch(1), 6, 0, 0));
@@ -93,7 +93,7 @@ async fn staging_again_gives_the_same_place(place: &dyn Place) -> Outcome {
     expect_staged(&*ledger, &law("L1"), StagingId(0), &batches, "each batch once").await
 }
 
-async fn a_number_belongs_to_one_batch(place: &dyn Place) -> Outcome {
+async fn batch_number_belongs_to_one_batch(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let stored = batches(&law("L1"), 3);
     stage_all(&*ledger, &stored).await?;
@@ -134,7 +134,7 @@ async fn a_number_belongs_to_one_batch(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn numbers_are_of_an_election_a_node_and_an_epoch(place: &dyn Place) -> Outcome {
+async fn batch_numbers_are_scoped_by_election_node_and_epoch(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut ids = BTreeSet::new();
     for law_id in ["L1", "L2"] {
@@ -152,7 +152,7 @@ async fn numbers_are_of_an_election_a_node_and_an_epoch(place: &dyn Place) -> Ou
     Ok(())
 }
 
-async fn staged_batches_are_read_in_parts(place: &dyn Place) -> Outcome {
+async fn staged_batches_are_read_in_parts(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let batches = batches(&law("L1"), 25);
     stage_all(&*ledger, &batches).await?;
@@ -179,7 +179,7 @@ async fn staged_batches_are_read_in_parts(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn staging_survives_a_restart(place: &dyn Place) -> Outcome {
+async fn staging_survives_a_restart(place: &dyn TestStorage) -> Outcome {
     let batches = batches(&law("L1"), 30);
     for part in batches.chunks(10) {
         let ledger = place.open().await?.ledger;
@@ -195,7 +195,7 @@ async fn staging_survives_a_restart(place: &dyn Place) -> Outcome {
     .await
 }
 
-async fn many_tasks_stage_at_once(place: &dyn Place) -> Outcome {
+async fn many_tasks_stage_at_once(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..32_u8 {
@@ -226,7 +226,7 @@ async fn many_tasks_stage_at_once(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn the_highest_sequence_of_an_epoch_is_returned(place: &dyn Place) -> Outcome {
+async fn the_highest_sequence_of_an_epoch_is_returned(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     for (epoch, sequence) in [(1, 1), (1, 2), (1, 3), (2, 1)] {
@@ -244,7 +244,7 @@ async fn the_highest_sequence_of_an_epoch_is_returned(place: &dyn Place) -> Outc
     Ok(())
 }
 
-async fn unsealed_batches_are_those_after_the_head(place: &dyn Place) -> Outcome {
+async fn unsealed_batches_are_those_after_the_head(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     let batches = batches(&law_id, 10);
@@ -274,7 +274,7 @@ async fn unsealed_batches_are_those_after_the_head(place: &dyn Place) -> Outcome
     .await
 }
 
-async fn sealed_batches_remain_as_evidence(place: &dyn Place) -> Outcome {
+async fn sealed_batches_remain_as_evidence(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     let batches = batches(&law_id, 10);
@@ -302,7 +302,7 @@ async fn sealed_batches_remain_as_evidence(place: &dyn Place) -> Outcome {
     .await
 }
 
-async fn purging_counts_and_spares_the_rest(place: &dyn Place) -> Outcome {
+async fn purging_counts_and_spares_the_rest(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let (purged, spared) = (law("L1"), law("L2"));
     let ids = stage_all(&*ledger, &batches(&purged, 600)).await?;
@@ -337,7 +337,7 @@ async fn purging_counts_and_spares_the_rest(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn a_purged_batch_stays_purged(place: &dyn Place) -> Outcome {
+async fn a_purged_batch_stays_purged(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     let batches = batches(&law_id, 10);
@@ -364,7 +364,7 @@ async fn a_purged_batch_stays_purged(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn epochs_count_from_1(place: &dyn Place) -> Outcome {
+async fn epochs_count_from_1(place: &dyn TestStorage) -> Outcome {
     for epoch in 1..=5 {
         let ledger = place.open().await?.ledger;
         for (law_id, by) in [("L1", 1), ("L1", 2), ("L2", 1)] {
@@ -378,7 +378,7 @@ async fn epochs_count_from_1(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn epochs_are_never_given_twice(place: &dyn Place) -> Outcome {
+async fn epochs_are_never_allocated_twice(place: &dyn TestStorage) -> Outcome {
     let mut given = BTreeSet::new();
     for _ in 0..3 {
         let ledger = place.open().await?.ledger;
@@ -400,7 +400,7 @@ async fn epochs_are_never_given_twice(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-async fn epochs_are_listed(place: &dyn Place) -> Outcome {
+async fn epochs_are_listed(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut given: BTreeSet<(NodeId, Epoch)> = BTreeSet::new();
     for by in [1, 2, 1, 3, 1] {

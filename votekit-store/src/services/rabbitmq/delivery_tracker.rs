@@ -13,7 +13,7 @@ use tokio::time::timeout;
 const CLOSING_MAX: Duration = Duration::from_secs(1);
 
 /// The deliveries of one subscription. Tags are the broker's, ascending in queue order.
-pub(super) struct Track {
+pub(super) struct DeliveryTracker {
     pub(super) queue: usize,
     held: Mutex<Held>,
     /// Incremented by each change, to wake waiting tasks.
@@ -41,13 +41,13 @@ enum Phase {
     Lost,
 }
 
-impl Track {
+impl DeliveryTracker {
     pub(super) fn new(queue: usize) -> Self {
         Self { queue, held: Mutex::default(), changes: watch::Sender::new(0) }
     }
 
     /// Records a delivery.
-    pub(super) fn take(&self, tag: u64) {
+    pub(super) fn record(&self, tag: u64) {
         let mut held = self.held();
         held.outstanding.insert(tag);
         held.active = true;
@@ -64,7 +64,7 @@ impl Track {
     }
 
     /// Removes a processed delivery.
-    pub(super) fn let_go(&self, tag: u64) {
+    pub(super) fn remove(&self, tag: u64) {
         let mut held = self.held();
         held.outstanding.remove(&tag);
         held.handed_out.remove(&tag);
@@ -74,7 +74,7 @@ impl Track {
 
     /// Waits until everything delivered before `tag` is processed. `false` when the subscription
     /// ends first.
-    pub(super) async fn reached(&self, tag: u64) -> bool {
+    pub(super) async fn predecessors_done(&self, tag: u64) -> bool {
         let mut changes = self.changes.subscribe();
         loop {
             {
@@ -105,19 +105,19 @@ impl Track {
     }
 
     /// Stops handing out deliveries.
-    pub(super) fn give_way(&self) {
+    pub(super) fn release(&self) {
         self.held().phase = Phase::Yielding;
         self.changed();
     }
 
     /// Waits until the queue is to be given up.
-    pub(super) async fn gives_way(&self) {
+    pub(super) async fn released(&self) {
         let mut changes = self.changes.subscribe();
         while self.held().phase == Phase::Taking && changes.changed().await.is_ok() {}
     }
 
     /// Records the end of the subscription.
-    pub(super) fn lose(&self) {
+    pub(super) fn mark_lost(&self) {
         self.held().phase = Phase::Lost;
         self.changed();
     }
@@ -141,7 +141,7 @@ pub(super) async fn acknowledge(acker: &Acker) {
 
 /// Ends a subscription by the end of its channel: what it holds is given back before anybody else
 /// gets something.
-pub(super) async fn end(channel: Channel, consumer: Consumer) {
+pub(super) async fn close_channel(channel: Channel, consumer: Consumer) {
     let _ = timeout(CLOSING_MAX, channel.close(200, "given up".into())).await;
     drop(consumer);
 }

@@ -18,10 +18,10 @@ use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
+use super::errors::{too_late, unavailable};
 use super::refusal::explain;
 use super::settings::Settings;
 use super::topology::{Names, declare};
-use super::trouble::{too_late, unavailable};
 use crate::EngineError;
 use crate::essential;
 use crate::retry::Backoff;
@@ -36,15 +36,15 @@ const CONNECTING_MAX: Duration = Duration::from_secs(4);
 const CLOSING_MAX: Duration = Duration::from_secs(1);
 
 /// A session that lasted this long did not end for a reason that will end the next one at once.
-const LIVED: Duration = Duration::from_secs(30);
+const STABLE_AFTER: Duration = Duration::from_secs(30);
 
 /// How often the state of the connection is polled.
-const LOOKING_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A connection, for as long as it lasts.
 pub(super) struct Session {
     pub(super) connection: Connection,
-    publishers: OnceCell<Publishers>,
+    publish_channels: OnceCell<PublishChannels>,
     trouble: watch::Sender<Option<String>>,
 }
 
@@ -52,36 +52,36 @@ pub(super) struct Session {
 enum State {
     Starting,
     Up(Arc<Session>),
-    Away(String),
+    Down(String),
 }
 
 /// Keeps a connection up until it is dropped.
-pub(super) struct Link {
-    view: LinkView,
-    _keeper: EndsWithThis,
+pub(super) struct Reconnector {
+    handle: SessionHandle,
+    _keeper: AbortOnDrop,
 }
 
 /// Observes the state of a link.
 #[derive(Clone)]
-pub(super) struct LinkView(watch::Receiver<State>);
+pub(super) struct SessionHandle(watch::Receiver<State>);
 
 /// A task that is aborted when this is dropped.
-pub(super) struct EndsWithThis(pub(super) JoinHandle<()>);
+pub(super) struct AbortOnDrop(pub(super) JoinHandle<()>);
 
-impl Drop for EndsWithThis {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-impl Link {
+impl Reconnector {
     /// Keeps a connection up, starting with `first` if there is one.
-    pub(super) fn keep(
+    pub(super) fn spawn(
         settings: Settings,
         purpose: &'static str,
         first: Option<Connection>,
     ) -> Self {
-        let (state, view) = watch::channel(State::Starting);
+        let (state, handle) = watch::channel(State::Starting);
         let first = first.map(|connection| {
             let session = Arc::new(Session::new(connection));
             state.send_replace(State::Up(Arc::clone(&session)));
@@ -91,20 +91,20 @@ impl Link {
             "the connection task of RabbitMQ",
             keep_up(settings, purpose, first, state),
         );
-        Self { view: LinkView(view), _keeper: EndsWithThis(keeper) }
+        Self { handle: SessionHandle(handle), _keeper: AbortOnDrop(keeper) }
     }
 
-    pub(super) fn view(&self) -> LinkView {
-        self.view.clone()
+    pub(super) fn handle(&self) -> SessionHandle {
+        self.handle.clone()
     }
 }
 
-impl LinkView {
+impl SessionHandle {
     /// The current session.
     pub(super) fn session(&self) -> Result<Arc<Session>, EngineError> {
         match &*self.0.borrow() {
             State::Up(session) => Ok(Arc::clone(session)),
-            State::Away(reason) => Err(unavailable(reason.clone())),
+            State::Down(reason) => Err(unavailable(reason.clone())),
             State::Starting => Err(unavailable("connecting")),
         }
     }
@@ -119,10 +119,10 @@ impl LinkView {
 
     /// Waits until the link is away, and returns why. A first connection being opened does not
     /// count as away.
-    pub(super) async fn away(&self) -> EngineError {
+    pub(super) async fn down(&self) -> EngineError {
         let mut states = self.0.clone();
-        match states.wait_for(|state| matches!(state, State::Away(_))).await.as_deref() {
-            Ok(State::Away(reason)) => unavailable(reason.clone()),
+        match states.wait_for(|state| matches!(state, State::Down(_))).await.as_deref() {
+            Ok(State::Down(reason)) => unavailable(reason.clone()),
             _ => unavailable("the ballot box was closed"),
         }
     }
@@ -130,7 +130,7 @@ impl LinkView {
 
 impl Session {
     fn new(connection: Connection) -> Self {
-        Self { connection, publishers: OnceCell::new(), trouble: watch::Sender::new(None) }
+        Self { connection, publish_channels: OnceCell::new(), trouble: watch::Sender::new(None) }
     }
 
     /// Ends the session after a failure. The first reason is kept.
@@ -177,7 +177,7 @@ impl Session {
                     Some(_) => {}
                     None => return "the connection ended".to_owned(),
                 },
-                () = tokio::time::sleep(LOOKING_EVERY) => {
+                () = tokio::time::sleep(POLL_INTERVAL) => {
                     if !self.connection.status().connected() {
                         return "the connection is lost".to_owned();
                     }
@@ -187,11 +187,15 @@ impl Session {
     }
 
     /// The channels to publish through, opened by the first call.
-    pub(super) async fn publishers(&self, settings: &Settings) -> Result<&Publishers, EngineError> {
-        let opening =
-            self.publishers.get_or_try_init(|| Publishers::open(&self.connection, &settings.names));
+    pub(super) async fn publish_channels(
+        &self,
+        settings: &Settings,
+    ) -> Result<&PublishChannels, EngineError> {
+        let opening = self
+            .publish_channels
+            .get_or_try_init(|| PublishChannels::open(&self.connection, &settings.names));
         match timeout(OPENING_MAX, opening).await.unwrap_or_else(|_| Err(too_late())) {
-            Ok(publishers) => Ok(publishers),
+            Ok(publish_channels) => Ok(publish_channels),
             Err(error) => {
                 self.give_up(error.to_string());
                 Err(unavailable(error.to_string()))
@@ -204,7 +208,7 @@ impl Session {
 ///
 /// lapin attaches a returned message to the next confirm that resolves on the channel. With a
 /// channel per queue that can only be a message to the same queue, which is then missing for both.
-pub(super) struct Publishers {
+pub(super) struct PublishChannels {
     pub(super) validation: Vec<Channel>,
     pub(super) aggregation: Channel,
     pub(super) review: Channel,
@@ -213,7 +217,7 @@ pub(super) struct Publishers {
     pub(super) control: Channel,
 }
 
-impl Publishers {
+impl PublishChannels {
     async fn open(connection: &Connection, names: &Names) -> lapin::Result<Self> {
         let mut validation = Vec::with_capacity(names.validation.len());
         for _ in &names.validation {
@@ -244,7 +248,7 @@ async fn keep_up(
 ) {
     let mut session = match first {
         Some(session) => session,
-        None => come_back(&settings, purpose, &state).await,
+        None => reconnect(&settings, purpose, &state).await,
     };
     let mut backoff = Backoff::new();
     loop {
@@ -252,23 +256,23 @@ async fn keep_up(
         let begun = Instant::now();
         let reason = session.over().await;
         tracing::warn!(event = "broker_lost", purpose, reason, "connection to the broker lost");
-        state.send_replace(State::Away(reason.clone()));
+        state.send_replace(State::Down(reason.clone()));
         session.give_up(reason);
         // If the connection is still alive, closing makes the broker redeliver elsewhere at once.
         let _ = timeout(CLOSING_MAX, session.connection.close(200, "given up".into())).await;
         // Each end of a session requeues what it held, and a message requeued too often is
         // dead-lettered: so the back-off delays the session after a short one.
-        if begun.elapsed() >= LIVED {
+        if begun.elapsed() >= STABLE_AFTER {
             backoff = Backoff::new();
         } else {
             backoff.pause().await;
         }
-        session = come_back(&settings, purpose, &state).await;
+        session = reconnect(&settings, purpose, &state).await;
         tracing::info!(event = "broker_reconnected", purpose, "connection to the broker restored");
     }
 }
 
-async fn come_back(
+async fn reconnect(
     settings: &Settings,
     purpose: &'static str,
     state: &watch::Sender<State>,
@@ -285,7 +289,7 @@ async fn come_back(
                     reason,
                     "broker not reachable, retrying"
                 );
-                state.send_replace(State::Away(reason));
+                state.send_replace(State::Down(reason));
             }
         }
         backoff.pause().await;

@@ -40,33 +40,33 @@ impl Drop for Columns {
 
 /// Rows of one law, ordered by their keys' leading bits.
 #[derive(Default)]
-pub(super) struct Run {
+pub(super) struct SortedChunk {
     pub(super) keys: Vec<RegistryKey>,
     /// The elector of each key, in the same order.
     pub(super) electors: Vec<Elector>,
-    /// Each NAS once more, scrambled and ordered by its leading bits, so that equal ones in all
+    /// Each NAS once more, permuted and ordered by its leading bits, so that equal ones in all
     /// runs are found together.
-    pub(super) scrambled: Vec<u32>,
+    pub(super) permuted_nas: Vec<u32>,
 }
 
-impl Run {
-    pub(super) fn of(columns: &Columns) -> Self {
+impl SortedChunk {
+    pub(super) fn new(columns: &Columns) -> Self {
         let order = order_by_prefix(&columns.keys);
         let keys = order.iter().map(|place| columns.keys[*place as usize]).collect();
         let electors = order.iter().map(|place| columns.electors[*place as usize]).collect();
         let mut numbers: Vec<u32> =
-            columns.electors.iter().map(|elector| scrambled(elector.nas)).collect();
+            columns.electors.iter().map(|elector| permute(elector.nas)).collect();
         let order = order_by_prefix(&numbers);
-        let scrambled = order.iter().map(|place| numbers[*place as usize]).collect();
+        let permuted_nas = order.iter().map(|place| numbers[*place as usize]).collect();
         numbers.zeroize();
-        Self { keys, electors, scrambled }
+        Self { keys, electors, permuted_nas }
     }
 }
 
-impl Drop for Run {
+impl Drop for SortedChunk {
     fn drop(&mut self) {
         self.electors.zeroize();
-        self.scrambled.zeroize();
+        self.permuted_nas.zeroize();
     }
 }
 
@@ -75,11 +75,11 @@ impl Drop for Run {
 const FACTOR: u32 = 0x9e37_79b1;
 const INVERSE: u32 = inverse(FACTOR);
 
-pub(super) const fn scrambled(nas: u32) -> u32 {
+pub(super) const fn permute(nas: u32) -> u32 {
     nas.wrapping_mul(FACTOR)
 }
 
-pub(super) const fn unscrambled(value: u32) -> u32 {
+pub(super) const fn unpermute(value: u32) -> u32 {
     value.wrapping_mul(INVERSE)
 }
 
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn scrambling_can_be_undone() {
         for nas in [0, 1, 2, 123_456_789, 999_999_999, u32::MAX] {
-            assert_eq!(unscrambled(scrambled(nas)), nas);
+            assert_eq!(unpermute(permute(nas)), nas);
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::error::CommandError;
 
 /// Node to administer: a running one by its address, or a stopped one by its data folder
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct OfficeArgs {
+pub(crate) struct AdminTargetArgs {
     /// Administration address of a running node, such as http://127.0.0.1:8081
     #[arg(long, value_name = "URL")]
     node: Option<String>,
@@ -41,7 +41,7 @@ pub(crate) struct OfficeArgs {
     token_file: Option<PathBuf>,
 }
 
-impl OfficeArgs {
+impl AdminTargetArgs {
     /// The data folder, if given.
     pub(crate) fn data(&self) -> Option<&Path> {
         self.data.as_deref()
@@ -53,16 +53,16 @@ impl OfficeArgs {
     }
 
     /// Returns the running node, with its token, or else the data folder.
-    pub(crate) fn place(&self) -> Result<Place<'_>, CommandError> {
+    pub(crate) fn location(&self) -> Result<TargetLocation<'_>, CommandError> {
         if let Some(url) = &self.node {
             let client = Client::new(url)?.for_secrets()?.with_token(token(self)?);
-            return Ok(Place::Running(client));
+            return Ok(TargetLocation::Running(client));
         }
         let data = self.data.as_deref().ok_or_else(|| {
             CommandError::usage("give --data with the data folder of a stopped node, or --node with the address of a running one")
         })?;
         if data.exists() {
-            return Ok(Place::Folder(data));
+            return Ok(TargetLocation::Folder(data));
         }
         Err(CommandError::bad_input(format!("the data folder {} does not exist", data.display()))
             .hint("check the path; `votekit load` creates a data folder"))
@@ -70,7 +70,7 @@ impl OfficeArgs {
 }
 
 /// Target named on the command line.
-pub(crate) enum Place<'a> {
+pub(crate) enum TargetLocation<'a> {
     /// A running node.
     Running(Client),
     /// An existing folder.
@@ -78,21 +78,21 @@ pub(crate) enum Place<'a> {
 }
 
 /// Target on which an administrative verb works.
-pub(crate) enum Office {
+pub(crate) enum AdminTarget {
     /// A running node.
     Running(Client),
     /// The data folder of a stopped node, opened by this process.
-    Here(Node),
+    Local(Node),
 }
 
-impl Office {
+impl AdminTarget {
     /// Connects to the node, or opens the data folder, which must exist.
-    pub(crate) async fn open(args: &OfficeArgs, config: Config) -> Result<Self, CommandError> {
-        match args.place()? {
-            Place::Running(client) => Ok(Self::Running(client)),
-            Place::Folder(data) => {
+    pub(crate) async fn open(args: &AdminTargetArgs, config: Config) -> Result<Self, CommandError> {
+        match args.location()? {
+            TargetLocation::Running(client) => Ok(Self::Running(client)),
+            TargetLocation::Folder(data) => {
                 let folder = DataFolder::open_existing(data)?;
-                Ok(Self::Here(Node::start(folder, config).await?))
+                Ok(Self::Local(Node::start(folder, config).await?))
             }
         }
     }
@@ -105,7 +105,7 @@ impl Office {
             Self::Running(client) => {
                 client.call(Method::POST, "/api/v1/admin/elections", Some(&request)).await
             }
-            Self::Here(node) => node.create(request).await.map_err(CommandError::from),
+            Self::Local(node) => node.create(request).await.map_err(CommandError::from),
         }
     }
 
@@ -115,8 +115,8 @@ impl Office {
         request: OpenElection,
     ) -> Result<ElectionView, CommandError> {
         match self {
-            Self::Running(client) => act(client, law_id, "open", Some(&request)).await,
-            Self::Here(node) => node.open(law_id, request).await.map_err(CommandError::from),
+            Self::Running(client) => post(client, law_id, "open", Some(&request)).await,
+            Self::Local(node) => node.open(law_id, request).await.map_err(CommandError::from),
         }
     }
 
@@ -126,8 +126,8 @@ impl Office {
         request: CloseElection,
     ) -> Result<ElectionView, CommandError> {
         match self {
-            Self::Running(client) => act(client, law_id, "close", Some(&request)).await,
-            Self::Here(node) => node.close_with(law_id, request).await.map_err(CommandError::from),
+            Self::Running(client) => post(client, law_id, "close", Some(&request)).await,
+            Self::Local(node) => node.close_with(law_id, request).await.map_err(CommandError::from),
         }
     }
 
@@ -141,7 +141,7 @@ impl Office {
                 let path = format!("/api/v1/admin/elections/{law_id}/amend");
                 client.call(Method::POST, &path, Some(&request)).await
             }
-            Self::Here(node) => node.amend(law_id, request).await.map_err(CommandError::from),
+            Self::Local(node) => node.amend(law_id, request).await.map_err(CommandError::from),
         }
     }
 
@@ -151,22 +151,22 @@ impl Office {
         request: AnnulElection,
     ) -> Result<ElectionView, CommandError> {
         match self {
-            Self::Running(client) => act(client, law_id, "annul", Some(&request)).await,
-            Self::Here(node) => node.annul(law_id, request).await.map_err(CommandError::from),
+            Self::Running(client) => post(client, law_id, "annul", Some(&request)).await,
+            Self::Local(node) => node.annul(law_id, request).await.map_err(CommandError::from),
         }
     }
 
     pub(crate) async fn certify(&self, law_id: &ElectionId) -> Result<ElectionView, CommandError> {
         match self {
-            Self::Running(client) => act(client, law_id, "certify", None::<&()>).await,
-            Self::Here(node) => node.certify(law_id).await.map_err(CommandError::from),
+            Self::Running(client) => post(client, law_id, "certify", None::<&()>).await,
+            Self::Local(node) => node.certify(law_id).await.map_err(CommandError::from),
         }
     }
 
     pub(crate) async fn purge(&self, law_id: &ElectionId) -> Result<ElectionView, CommandError> {
         match self {
-            Self::Running(client) => act(client, law_id, "purge", None::<&()>).await,
-            Self::Here(node) => {
+            Self::Running(client) => post(client, law_id, "purge", None::<&()>).await,
+            Self::Local(node) => {
                 node.purge(law_id).await?;
                 let unknown = || AdminError::UnknownElection { law_id: law_id.clone() }.into();
                 node.election(law_id).ok_or_else(unknown)
@@ -185,9 +185,9 @@ impl Office {
         }
         match self {
             Self::Running(client) => {
-                act(client, law_id, "nodes", Some(&Admit { public_key: key.to_string() })).await
+                post(client, law_id, "nodes", Some(&Admit { public_key: key.to_string() })).await
             }
-            Self::Here(node) => node.admit_node(law_id, key).await.map_err(CommandError::from),
+            Self::Local(node) => node.admit_node(law_id, key).await.map_err(CommandError::from),
         }
     }
 
@@ -198,9 +198,9 @@ impl Office {
     ) -> Result<ElectionView, CommandError> {
         match self {
             Self::Running(client) => {
-                act(client, law_id, &format!("nodes/{id}/retire"), None::<&()>).await
+                post(client, law_id, &format!("nodes/{id}/retire"), None::<&()>).await
             }
-            Self::Here(node) => node.retire_node(law_id, id).await.map_err(CommandError::from),
+            Self::Local(node) => node.retire_node(law_id, id).await.map_err(CommandError::from),
         }
     }
 
@@ -210,7 +210,7 @@ impl Office {
                 let path = format!("/api/v1/admin/rolls/{manifest}");
                 client.call(Method::DELETE, &path, None::<&()>).await
             }
-            Self::Here(node) => node.discard_roll(manifest).await.map_err(CommandError::from),
+            Self::Local(node) => node.discard_roll(manifest).await.map_err(CommandError::from),
         }
     }
 
@@ -235,20 +235,20 @@ impl Office {
                 let roll = Roll { folder: &folder, pepper_file: pepper.as_deref(), replace };
                 client.call(Method::POST, "/api/v1/admin/rolls", Some(&roll)).await
             }
-            Self::Here(node) if replace => Ok(node.replace_roll(folder, pepper_file).await?),
-            Self::Here(node) => Ok(node.load(folder, pepper_file).await?),
+            Self::Local(node) if replace => Ok(node.replace_roll(folder, pepper_file).await?),
+            Self::Local(node) => Ok(node.load(folder, pepper_file).await?),
         }
     }
 
     /// Closes the folder, if this process opened it.
-    pub(crate) async fn leave(self) {
-        if let Self::Here(node) = self {
+    pub(crate) async fn close(self) {
+        if let Self::Local(node) = self {
             node.shutdown().await;
         }
     }
 }
 
-async fn act<A: Serialize>(
+async fn post<A: Serialize>(
     client: &Client,
     law_id: &ElectionId,
     verb: &str,
@@ -271,7 +271,7 @@ pub(crate) async fn start(
     Ok(Node::start(folder, config).await?)
 }
 
-fn token(args: &OfficeArgs) -> Result<Zeroizing<String>, CommandError> {
+fn token(args: &AdminTargetArgs) -> Result<Zeroizing<String>, CommandError> {
     match (&args.token_file, &args.data) {
         (Some(path), _) => {
             let text = std::fs::read_to_string(path)
@@ -306,20 +306,20 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
 /// Parses the name that the logs of a new folder begin with.
 pub(crate) fn base_name(base: Option<&str>) -> Result<Option<KeyName>, CommandError> {
     base.map(str::parse).transpose().map_err(|error| {
-        CommandError::usage(format!("--base: {error}")).hint("such as elections.example.ca")
+        CommandError::usage(format!("--log-base: {error}")).hint("such as elections.example.ca")
     })
 }
 
 /// Opens the target, runs one operation on it, and closes it whatever the outcome.
-pub(crate) fn within<T>(
-    args: &OfficeArgs,
+pub(crate) fn with_target<T>(
+    args: &AdminTargetArgs,
     config: Config,
-    work: impl AsyncFnOnce(&Office) -> Result<T, CommandError>,
+    work: impl AsyncFnOnce(&AdminTarget) -> Result<T, CommandError>,
 ) -> Result<T, CommandError> {
     run(async {
-        let office = Office::open(args, config).await?;
-        let done = work(&office).await;
-        office.leave().await;
+        let target = AdminTarget::open(args, config).await?;
+        let done = work(&target).await;
+        target.close().await;
         done
     })
 }
@@ -338,12 +338,12 @@ impl From<FolderError> for CommandError {
                 "are --registry, --ballot-box and --ledger, or the variables VOTEKIT_REGISTRY, VOTEKIT_BALLOT_BOX and VOTEKIT_LEDGER, those of this installation?",
             ),
             FolderError::OtherBase { ref found, .. } => failed.hint(format!(
-                "if {found} is your organisation's name, omit --base; if not, load the roll into a \
-                 new folder with --base"
+                "if {found} is your organisation's name, omit --log-base; if not, load the roll into a \
+                 new folder with --log-base"
             )),
             FolderError::NotOne { .. } => Self::bad_input(error.to_string())
                 .hint("check the path; create a data folder with `votekit load` or `votekit serve \
-                       --new`"),
+                       --init`"),
             FolderError::Occupied { .. } => {
                 failed.hint("choose a new or empty folder: nothing was written to this one")
             }
@@ -374,7 +374,7 @@ impl From<NodeError> for CommandError {
             NodeError::Roll(RollError::Folder(error)) => error.into(),
             NodeError::Forked { .. } => Self::configuration(error.to_string()).hint(
                 "nothing was changed: restore the newer ledger; only if no checkpoint or receipt \
-                 beyond this one was ever published, run `votekit serve --replay`",
+                 beyond this one was ever published, run `votekit serve --no-snapshot`",
             ),
             #[cfg(feature = "services")]
             NodeError::Address(error) => error.into(),

@@ -19,7 +19,7 @@ use crate::error::NodeError;
 use crate::node_name::NodeName;
 
 /// The state that results from the leaves of one log.
-pub(crate) struct LogStanding {
+pub(crate) struct LogStatus {
     definition: Definition,
     account: Account,
     opens: Option<UnixMinutes>,
@@ -28,7 +28,7 @@ pub(crate) struct LogStanding {
     epochs: BTreeMap<(NodeId, Epoch), EpochView>,
 }
 
-impl LogStanding {
+impl LogStatus {
     /// Reads a log from its first leaf. `None` if there is no such election.
     pub(crate) fn read(archive: &Archive, law_id: &ElectionId) -> Result<Option<Self>, NodeError> {
         if archive.head(law_id)?.is_none() {
@@ -38,13 +38,13 @@ impl LogStanding {
             engine: "ledger",
             reason: format!("the log of {law_id} cannot be decoded: {reason}"),
         };
-        let mut standing: Option<Self> = None;
+        let mut status: Option<Self> = None;
         archive.for_each_leaf(law_id, |leaf| -> Result<(), NodeError> {
             let leaf = Leaf::parse(leaf).map_err(|error| damaged(error.to_string()))?;
-            match (&mut standing, &leaf) {
-                (Some(standing), _) => standing.take(&leaf),
+            match (&mut status, &leaf) {
+                (Some(status), _) => status.record(&leaf),
                 (None, Leaf::Election(ElectionEvent::Draft { definition, .. })) => {
-                    standing.insert(Self::draft(definition)).take(&leaf);
+                    status.insert(Self::draft(definition)).record(&leaf);
                 }
                 (None, _) => {
                     return Err(damaged("it does not begin with a draft".to_owned()).into());
@@ -52,7 +52,7 @@ impl LogStanding {
             }
             Ok(())
         })?;
-        Ok(standing)
+        Ok(status)
     }
 
     fn draft(definition: &Definition) -> Self {
@@ -66,7 +66,7 @@ impl LogStanding {
         }
     }
 
-    fn take(&mut self, leaf: &Leaf) {
+    fn record(&mut self, leaf: &Leaf) {
         // Results are not read from this account, so it needs no root.
         self.account.take(leaf, empty_root);
         match leaf {
@@ -107,7 +107,7 @@ impl LogStanding {
     }
 
     pub(crate) fn election_view(&self, signer: &CheckpointSigner) -> ElectionView {
-        let standing = ElectionStatus {
+        let status = ElectionStatus {
             state: self.account.state().unwrap_or(State::Draft),
             opens: self.opens,
             closes: self.closes,
@@ -115,7 +115,7 @@ impl LogStanding {
             report: self.account.report(),
             log_size: self.account.leaves(),
         };
-        ElectionView::new(&self.definition, &standing, signer)
+        ElectionView::new(&self.definition, &status, signer)
     }
 
     pub(crate) fn node_views(&self, names: &[(NodeName, NodePublicKey)]) -> Vec<NodeView> {

@@ -13,33 +13,33 @@ use lapin::options::{BasicConsumeOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use parking_lot::Mutex;
 
-use super::link::Session;
+use super::delivery_tracker::DeliveryTracker;
+use super::reconnector::Session;
 use super::topology::{Names, count};
-use super::track::Track;
 
 /// Interval between checks; up to half as long is added, so that processes do not act at the same
 /// time.
-const EVERY: Duration = Duration::from_secs(3);
+const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Pause after a failed check.
-const AGAIN_AFTER: Duration = Duration::from_secs(10);
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The subscriptions of a step, by queue.
-pub(super) struct Shares(Mutex<Vec<Option<Arc<Track>>>>);
+pub(super) struct Shares(Mutex<Vec<Option<Arc<DeliveryTracker>>>>);
 
 impl Shares {
     pub(super) fn new(queues: usize) -> Self {
         Self(Mutex::new(vec![None; queues]))
     }
 
-    pub(super) fn subscribed(&self, track: &Arc<Track>) {
-        let mut tracks = self.0.lock();
-        tracks[track.queue] = Some(Arc::clone(track));
+    pub(super) fn subscribed(&self, tracker: &Arc<DeliveryTracker>) {
+        let mut trackers = self.0.lock();
+        trackers[tracker.queue] = Some(Arc::clone(tracker));
     }
 
-    fn active(&self) -> Vec<Arc<Track>> {
-        let tracks = self.0.lock();
-        tracks.iter().flatten().filter(|track| track.is_active()).cloned().collect()
+    fn active(&self) -> Vec<Arc<DeliveryTracker>> {
+        let trackers = self.0.lock();
+        trackers.iter().flatten().filter(|tracker| tracker.is_active()).cloned().collect()
     }
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn keep_to_share(session: &Session, names: &Names, shares: &Sha
             %error,
             "validation queues not shared out, retrying"
         );
-        tokio::time::sleep(AGAIN_AFTER + jitter()).await;
+        tokio::time::sleep(RETRY_INTERVAL + jitter()).await;
     }
 }
 
@@ -73,7 +73,7 @@ async fn watch(session: &Session, names: &Names, shares: &Shares) -> lapin::Resu
         )
         .await?;
     loop {
-        tokio::time::sleep(EVERY + jitter()).await;
+        tokio::time::sleep(CHECK_INTERVAL + jitter()).await;
         let (_, processes) = count(&channel, &names.validators).await?;
         let active = shares.active();
         let Some(last) = active.last() else { continue };
@@ -84,7 +84,7 @@ async fn watch(session: &Session, names: &Names, shares: &Shares) -> lapin::Resu
                 processes,
                 "validation queue released to another process"
             );
-            last.give_way();
+            last.release();
         }
     }
 }
@@ -94,8 +94,8 @@ fn share(queues: usize, processes: usize) -> usize {
     queues.div_ceil(processes.max(1))
 }
 
-/// A random time of up to half of [`EVERY`].
+/// A random time of up to half of [`CHECK_INTERVAL`].
 fn jitter() -> Duration {
     // Without random numbers processes act at the same time, which costs extra handovers.
-    EVERY * (getrandom::u32().unwrap_or_default() % 256) / 512
+    CHECK_INTERVAL * (getrandom::u32().unwrap_or_default() % 256) / 512
 }

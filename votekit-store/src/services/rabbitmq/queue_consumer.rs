@@ -27,19 +27,19 @@ use tokio::time::timeout;
 use votekit_core::batch::Batch;
 
 use super::barrier;
-use super::link::{EndsWithThis, Link, Session};
-use super::message::{BARRIER, is_of, read_batch, read_labelled};
-use super::publisher::{Destination, Outbox};
+use super::delivery_tracker::{DeliveryTracker, acknowledge, close_channel};
+use super::message::{BARRIER, is_of, read_batch, read_with_hints};
+use super::publisher::{Destination, Publisher};
+use super::queue_sharing;
+use super::reconnector::{AbortOnDrop, Reconnector, Session};
 use super::review;
-use super::spread;
 use super::topology::Step;
-use super::track::{Track, acknowledge, end};
 use crate::essential;
 use crate::retry::until_definite;
 use crate::{EngineError, Hints};
 
 /// How long giving up a queue waits for deliveries that workers still process.
-const GIVING_WAY_MAX: Duration = Duration::from_secs(5);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Step {
     /// Maximum number of unacknowledged messages per queue and process. Higher for aggregation,
@@ -54,7 +54,7 @@ impl Step {
     fn read(self, bytes: &[u8]) -> Result<(Batch, Hints), String> {
         match self {
             Self::Validation => Ok((read_batch(bytes)?, Hints::new())),
-            Self::Aggregation => read_labelled(bytes),
+            Self::Aggregation => read_with_hints(bytes),
         }
     }
 }
@@ -69,28 +69,28 @@ struct Incoming {
 /// Acknowledges one message.
 #[derive(Clone)]
 struct Receipt {
-    track: Arc<Track>,
+    tracker: Arc<DeliveryTracker>,
     tag: u64,
     acker: Acker,
 }
 
 impl Receipt {
-    async fn let_go(&self) {
+    async fn acknowledge(&self) {
         // The track comes first, so that a barrier does not wait for the broker.
-        self.track.let_go(self.tag);
+        self.tracker.remove(self.tag);
         acknowledge(&self.acker).await;
     }
 }
 
 /// One step in this process. Consumes nothing before the first call of `next`.
-pub(super) struct Stage {
+pub(super) struct QueueConsumer {
     step: Step,
-    outbox: Arc<Outbox>,
-    intray: mpsc::UnboundedSender<Incoming>,
+    publisher: Arc<Publisher>,
+    sender: mpsc::UnboundedSender<Incoming>,
     /// Unbounded; the prefetch limits it.
     incoming: AsyncMutex<mpsc::UnboundedReceiver<Incoming>>,
     working: Mutex<Working>,
-    running: OnceLock<(Link, EndsWithThis)>,
+    running: OnceLock<(Reconnector, AbortOnDrop)>,
 }
 
 #[derive(Default)]
@@ -99,25 +99,32 @@ struct Working {
     receipts: HashMap<u64, Receipt>,
 }
 
-impl Stage {
-    pub(super) fn new(step: Step, outbox: Arc<Outbox>) -> Self {
-        let (intray, incoming) = mpsc::unbounded_channel();
+impl QueueConsumer {
+    pub(super) fn new(step: Step, publisher: Arc<Publisher>) -> Self {
+        let (sender, incoming) = mpsc::unbounded_channel();
         let incoming = AsyncMutex::new(incoming);
-        Self { step, outbox, intray, incoming, working: Mutex::default(), running: OnceLock::new() }
+        Self {
+            step,
+            publisher,
+            sender,
+            incoming,
+            working: Mutex::default(),
+            running: OnceLock::new(),
+        }
     }
 
     /// Waits for the next message.
     pub(super) async fn next(&self) -> Result<(Arc<Batch>, Hints, u64), EngineError> {
-        let (link, _) = self.running.get_or_init(|| self.start());
-        let view = link.view();
+        let (reconnector, _) = self.running.get_or_init(|| self.start());
+        let handle = reconnector.handle();
         let mut incoming = self.incoming.lock().await;
         loop {
             tokio::select! {
                 biased;
                 next = incoming.recv() => {
-                    let Some(Incoming { batch, hints, receipt }) = next else { return Err(super::trouble::unavailable("the ballot box was closed")) };
+                    let Some(Incoming { batch, hints, receipt }) = next else { return Err(super::errors::unavailable("the ballot box was closed")) };
                     // False when the queue is being given up: the broker redelivers the message.
-                    if receipt.track.hand_out(receipt.tag) {
+                    if receipt.tracker.hand_out(receipt.tag) {
                         let mut working = self.working();
                         working.last_tag += 1;
                         let tag = working.last_tag;
@@ -125,7 +132,7 @@ impl Stage {
                         return Ok((batch, hints, tag));
                     }
                 }
-                away = view.away() => return Err(away),
+                down = handle.down() => return Err(down),
             }
         }
     }
@@ -136,33 +143,33 @@ impl Stage {
     }
 
     /// Acknowledges a message. If another consumer has it by now, this has no effect there.
-    pub(super) async fn let_go(&self, tag: u64) {
+    pub(super) async fn acknowledge(&self, tag: u64) {
         let receipt = self.working().receipts.remove(&tag);
         if let Some(receipt) = receipt {
-            receipt.let_go().await;
+            receipt.acknowledge().await;
         }
     }
 
-    fn start(&self) -> (Link, EndsWithThis) {
+    fn start(&self) -> (Reconnector, AbortOnDrop) {
         let purpose = match self.step {
             Step::Validation => "receiving",
             Step::Aggregation => "collecting",
         };
-        let link = Link::keep(self.outbox.settings().clone(), purpose, None);
+        let reconnector = Reconnector::spawn(self.publisher.settings().clone(), purpose, None);
         let consumption = Consumption {
             step: self.step,
-            outbox: Arc::clone(&self.outbox),
-            intray: self.intray.clone(),
+            publisher: Arc::clone(&self.publisher),
+            sender: self.sender.clone(),
         };
-        let mut view = link.view();
+        let mut handle = reconnector.handle();
         let task = essential::spawn("the RabbitMQ consumer", async move {
             let consumption = Arc::new(consumption);
-            while let Some(session) = view.up().await {
+            while let Some(session) = handle.up().await {
                 consumption.consume(&session).await;
-                view.away().await;
+                handle.down().await;
             }
         });
-        (link, EndsWithThis(task))
+        (reconnector, AbortOnDrop(task))
     }
 
     fn working(&self) -> MutexGuard<'_, Working> {
@@ -173,16 +180,16 @@ impl Stage {
 /// Consumes the queues of a step.
 struct Consumption {
     step: Step,
-    outbox: Arc<Outbox>,
-    intray: mpsc::UnboundedSender<Incoming>,
+    publisher: Arc<Publisher>,
+    sender: mpsc::UnboundedSender<Incoming>,
 }
 
 impl Consumption {
     /// Consumes all queues of the step until the session ends.
     async fn consume(self: &Arc<Self>, session: &Arc<Session>) {
-        let names = &self.outbox.settings().names;
+        let names = &self.publisher.settings().names;
         let queues = self.step.queues(names);
-        let shares = Arc::new(spread::Shares::new(queues.len()));
+        let shares = Arc::new(queue_sharing::Shares::new(queues.len()));
         let mut tasks = JoinSet::new();
         for queue in 0..queues.len() {
             let (consumption, session, shares) =
@@ -192,8 +199,12 @@ impl Consumption {
         if queues.len() > 1 {
             let (consumption, session) = (Arc::clone(self), Arc::clone(session));
             tasks.spawn(async move {
-                match spread::keep_to_share(&session, &consumption.outbox.settings().names, &shares)
-                    .await {}
+                match queue_sharing::keep_to_share(
+                    &session,
+                    &consumption.publisher.settings().names,
+                    &shares,
+                )
+                .await {}
             });
         }
         // Each task ends only with the session.
@@ -210,51 +221,60 @@ impl Consumption {
         self: &Arc<Self>,
         session: &Session,
         queue: usize,
-        shares: &spread::Shares,
+        shares: &queue_sharing::Shares,
     ) -> lapin::Result<()> {
         loop {
-            let name = &self.step.queues(&self.outbox.settings().names)[queue];
-            let track = Arc::new(Track::new(queue));
+            let name = &self.step.queues(&self.publisher.settings().names)[queue];
+            let tracker = Arc::new(DeliveryTracker::new(queue));
             let subscription =
-                Subscription::open(session, name, self.step.prefetch(), Arc::clone(&track)).await?;
-            shares.subscribed(&track);
-            self.take_all(subscription).await?;
+                Subscription::open(session, name, self.step.prefetch(), Arc::clone(&tracker))
+                    .await?;
+            shares.subscribed(&tracker);
+            self.consume_until_released(subscription).await?;
         }
     }
 
     /// Handles messages until the queue is to be given to another process.
-    async fn take_all(self: &Arc<Self>, mut subscription: Subscription) -> lapin::Result<()> {
-        let track = Arc::clone(&subscription.track);
+    async fn consume_until_released(
+        self: &Arc<Self>,
+        mut subscription: Subscription,
+    ) -> lapin::Result<()> {
+        let tracker = Arc::clone(&subscription.tracker);
         let mut chores = JoinSet::new();
         loop {
             tokio::select! {
                 message = subscription.consumer.next() => match message {
-                    Some(message) => self.take(message?, &track, &mut chores),
+                    Some(message) => self.dispatch(message?, &tracker, &mut chores),
                     None => return Err(lost_queue()),
                 },
-                () = track.gives_way() => break,
+                () = tracker.released() => break,
                 Some(_) = chores.join_next() => {}
             }
         }
-        let _ = timeout(GIVING_WAY_MAX, track.idle()).await;
+        let _ = timeout(RELEASE_TIMEOUT, tracker.idle()).await;
         subscription.close().await;
         Ok(())
     }
 
     /// Dispatches one message: a barrier, a batch, or neither.
-    fn take(self: &Arc<Self>, message: Message, track: &Arc<Track>, chores: &mut JoinSet<()>) {
+    fn dispatch(
+        self: &Arc<Self>,
+        message: Message,
+        tracker: &Arc<DeliveryTracker>,
+        chores: &mut JoinSet<()>,
+    ) {
         let receipt = Receipt {
-            track: Arc::clone(track),
+            tracker: Arc::clone(tracker),
             tag: message.delivery_tag,
             acker: message.acker.clone(),
         };
-        track.take(receipt.tag);
+        tracker.record(receipt.tag);
         if is_of(&message.properties, BARRIER) {
             let (consumption, properties) = (Arc::clone(self), message.properties);
             chores.spawn(async move {
-                if track_reached(&receipt).await {
-                    barrier::pass_on(&consumption.outbox, consumption.step, properties).await;
-                    receipt.let_go().await;
+                if predecessors_done(&receipt).await {
+                    barrier::pass_on(&consumption.publisher, consumption.step, properties).await;
+                    receipt.acknowledge().await;
                 }
             });
             return;
@@ -262,7 +282,7 @@ impl Consumption {
         match self.step.read(&message.data) {
             Ok((batch, hints)) => {
                 // Never fails: the receiver lives as long as the task.
-                let _ = self.intray.send(Incoming { batch: Arc::new(batch), hints, receipt });
+                let _ = self.sender.send(Incoming { batch: Arc::new(batch), hints, receipt });
             }
             Err(reason) => {
                 let consumption = Arc::clone(self);
@@ -276,7 +296,7 @@ impl Consumption {
     /// Sends the reviewers a note on a message that is not a batch, and acknowledges it: it never
     /// returns to the queue.
     async fn refuse_unreadable(&self, bytes: &[u8], reason: &str, receipt: &Receipt) {
-        let queue = &self.step.queues(&self.outbox.settings().names)[receipt.track.queue];
+        let queue = &self.step.queues(&self.publisher.settings().names)[receipt.tracker.queue];
         tracing::error!(
             event = "message_refused",
             alarm = true,
@@ -287,16 +307,16 @@ impl Consumption {
         let reason = format!("a message in {queue} is not a batch: {reason}");
         let refusal = until_definite("refuse_message", || async {
             let (properties, note) = review::unreadable(bytes, &reason);
-            self.outbox.publish(Destination::Review, properties, &note).await
+            self.publisher.publish(Destination::Review, properties, &note).await
         });
         if refusal.await.is_ok() {
-            receipt.let_go().await;
+            receipt.acknowledge().await;
         }
     }
 }
 
-async fn track_reached(receipt: &Receipt) -> bool {
-    receipt.track.reached(receipt.tag).await
+async fn predecessors_done(receipt: &Receipt) -> bool {
+    receipt.tracker.predecessors_done(receipt.tag).await
 }
 
 fn lost_queue() -> lapin::Error {
@@ -307,7 +327,7 @@ fn lost_queue() -> lapin::Error {
 struct Subscription {
     consumer: Consumer,
     channel: Channel,
-    track: Arc<Track>,
+    tracker: Arc<DeliveryTracker>,
 }
 
 impl Subscription {
@@ -315,7 +335,7 @@ impl Subscription {
         session: &Session,
         queue: &ShortString,
         prefetch: u16,
-        track: Arc<Track>,
+        tracker: Arc<DeliveryTracker>,
     ) -> lapin::Result<Self> {
         let channel = session.connection.create_channel().await?;
         channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
@@ -323,23 +343,23 @@ impl Subscription {
         let consumer = channel
             .basic_consume(queue.clone(), ShortString::default(), options, FieldTable::default())
             .await?;
-        Ok(Self { consumer, channel, track })
+        Ok(Self { consumer, channel, tracker })
     }
 
     async fn close(self) {
-        self.track.lose();
-        end(self.channel.clone(), self.consumer.clone()).await;
+        self.tracker.mark_lost();
+        close_channel(self.channel.clone(), self.consumer.clone()).await;
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.track.lose();
+        self.tracker.mark_lost();
         // A dropped consumer cancels itself, and order would be lost: see the module header.
         if self.channel.status().connected()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime.spawn(end(self.channel.clone(), self.consumer.clone()));
+            runtime.spawn(close_channel(self.channel.clone(), self.consumer.clone()));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::Desk;
+use support::TestDir;
 use votekit_core::batch::Batch;
 use votekit_store::BallotBox as _;
 use votekit_store::services::rabbitmq::RabbitMqBallotBox;
@@ -19,11 +19,11 @@ const DIED_MAX: usize = 40;
 
 #[test]
 fn a_dead_letter_is_listed_and_driven() {
-    let desk = Desk::new();
+    let dir = TestDir::new();
     let broker = std::env::var("VOTEKIT_TEST_AMQP")
         .expect("VOTEKIT_TEST_AMQP is not set: `cargo xtask test` starts the servers, or `cargo xtask services up`");
     let address = format!("{broker}?prefix=test-driven-{}&queues=1", std::process::id());
-    desk.run(&["dead-letters", "list", "--ballot-box", &address])
+    dir.run(&["dead-letters", "list", "--ballot-box", &address])
         .fails(4, &["no ballot box with this prefix", "hint: give the same address as the nodes"]);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -35,9 +35,9 @@ fn a_dead_letter_is_listed_and_driven() {
     let batch = batch();
     runtime.block_on(publish_and_die(&parsed, &batch));
 
-    for verb in ["list", "drive"] {
-        let report = desk.run(&["dead-letters", verb, "--ballot-box", &address, "--json"]).json();
-        assert_eq!(report["driven"], verb == "drive", "{report}");
+    for verb in ["list", "requeue"] {
+        let report = dir.run(&["dead-letters", verb, "--ballot-box", &address, "--json"]).json();
+        assert_eq!(report["requeued"], verb == "requeue", "{report}");
         let [letter] = report["dead_letters"].as_array().expect("a list").as_slice() else {
             panic!("{report}")
         };
@@ -58,11 +58,11 @@ fn a_dead_letter_is_listed_and_driven() {
         );
     }
     assert_eq!(
-        desk.run(&["dead-letters", "list", "--ballot-box", &address]).succeeds(),
+        dir.run(&["dead-letters", "list", "--ballot-box", &address]).succeeds(),
         "0 dead letters\n"
     );
     let more = address.replace("queues=1", "queues=2");
-    desk.run(&["dead-letters", "drive", "--ballot-box", &more])
+    dir.run(&["dead-letters", "requeue", "--ballot-box", &more])
         .fails(4, &["there are fewer than 2 validation queues"]);
 
     let delivery = runtime.block_on(async {

@@ -17,11 +17,11 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{Acker, Channel, Consumer};
 use tokio::time::timeout;
 
+use super::delivery_tracker::{acknowledge, close_channel};
+use super::errors::{too_late, unavailable};
 use super::message::{PROBE, is_of, persistent};
-use super::publisher::{Destination, Outbox};
+use super::publisher::{Destination, Publisher};
 use super::topology::count;
-use super::track::{acknowledge, end};
-use super::trouble::{too_late, unavailable};
 use crate::EngineError;
 
 /// Timeout for one answer of the broker.
@@ -36,7 +36,7 @@ const PROBE_MS: &str = "180000";
 pub(super) struct Probe(ShortString);
 
 /// A message in the queue.
-pub(super) enum Found {
+pub(super) enum Entry {
     /// A dead letter.
     Letter(Box<Message>),
     /// A probe of another process, or of an earlier look.
@@ -45,8 +45,8 @@ pub(super) enum Found {
 
 /// Exclusive reader of the dead letters. When it ends, everything that was not acknowledged is in
 /// the queue again.
-pub(super) struct Look<'a> {
-    outbox: &'a Outbox,
+pub(super) struct DeadLetterCursor<'a> {
+    publisher: &'a Publisher,
     holding: Holding,
     /// Delivered, and not returned by `next` yet.
     ahead: Option<Message>,
@@ -56,15 +56,15 @@ pub(super) struct Look<'a> {
     last_acker: Option<Acker>,
 }
 
-impl<'a> Look<'a> {
+impl<'a> DeadLetterCursor<'a> {
     /// Waits until no other look is active. At most `unacknowledged_max` messages can be read
     /// without being acknowledged.
-    pub(super) async fn begin(
-        outbox: &'a Outbox,
+    pub(super) async fn open(
+        publisher: &'a Publisher,
         unacknowledged_max: u16,
     ) -> Result<Self, EngineError> {
-        let session = outbox.session()?;
-        let queue = outbox.settings().names.dead_letters.clone();
+        let session = publisher.session()?;
+        let queue = publisher.settings().names.dead_letters.clone();
         // In a separate task: after a timeout it still completes, and dropping its result releases
         // what was delivered.
         let beginning = tokio::spawn(async move {
@@ -82,39 +82,39 @@ impl<'a> Look<'a> {
             .map_err(|_| unavailable(too_late().to_string()))?;
         let begun = begun.map_err(|error| unavailable(error.to_string()))?;
         let (holding, waiting) = begun.map_err(|error| unavailable(error.to_string()))?;
-        let mut look = Self { outbox, holding, ahead: None, last: None, last_acker: None };
+        let mut cursor = Self { publisher, holding, ahead: None, last: None, last_acker: None };
         if waiting > 0 {
-            look.ahead = Some(look.take().await?);
+            cursor.ahead = Some(cursor.receive().await?);
         }
-        Ok(look)
+        Ok(cursor)
     }
 
     /// Whether the first message is a letter. Needs no probe, so that repeated calls leave none
     /// behind.
-    pub(super) fn begins_with_a_letter(&self) -> bool {
+    pub(super) fn starts_with_letter(&self) -> bool {
         self.ahead.as_ref().is_some_and(|message| !is_of(&message.properties, PROBE))
     }
 
     /// Returns the next message, oldest first; `None` after the last one that was there at the
     /// first call.
-    pub(super) async fn next(&mut self) -> Result<Option<Found>, EngineError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Entry>, EngineError> {
         if self.last_acker.is_some() {
             return Ok(None);
         }
         let last = match &self.last {
             Some(last) => last.clone(),
-            None => self.last.insert(put_probe(self.outbox).await?).clone(),
+            None => self.last.insert(put_probe(self.publisher).await?).clone(),
         };
         let message = match self.ahead.take() {
             Some(message) => message,
-            None => self.take().await?,
+            None => self.receive().await?,
         };
         if !is_of(&message.properties, PROBE) {
-            return Ok(Some(Found::Letter(Box::new(message))));
+            return Ok(Some(Entry::Letter(Box::new(message))));
         }
         let probe = Probe(message.properties.message_id().clone().unwrap_or_default());
         if probe != last {
-            return Ok(Some(Found::Probe(probe, message.acker)));
+            return Ok(Some(Entry::Probe(probe, message.acker)));
         }
         self.last_acker = Some(message.acker);
         Ok(None)
@@ -122,19 +122,19 @@ impl<'a> Look<'a> {
 
     /// Ends the look and leaves its probe in the queue. Returns the probe if the end was reached.
     pub(super) async fn leave_probe(self) -> Option<Probe> {
-        self.holding.end().await;
+        self.holding.close().await;
         self.last_acker.and(self.last)
     }
 
     /// Ends the look, and removes its probe if the end was reached.
-    pub(super) async fn end(self) {
+    pub(super) async fn close(self) {
         if let Some(acker) = &self.last_acker {
             acknowledge(acker).await;
         }
-        self.holding.end().await;
+        self.holding.close().await;
     }
 
-    async fn take(&mut self) -> Result<Message, EngineError> {
+    async fn receive(&mut self) -> Result<Message, EngineError> {
         match timeout(ANSWER_MAX, self.holding.consumer.next()).await {
             Ok(Some(Ok(message))) => Ok(message),
             Ok(Some(Err(error))) => Err(unavailable(error.to_string())),
@@ -142,20 +142,20 @@ impl<'a> Look<'a> {
             Err(_) => Err(unavailable(format!(
                 "{} delivers no messages: another consumer holds the dead letters (votekit \
                  dead-letters, or a consumer of that queue)",
-                self.outbox.settings().names.dead_letters
+                self.publisher.settings().names.dead_letters
             ))),
         }
     }
 }
 
-async fn put_probe(outbox: &Outbox) -> Result<Probe, EngineError> {
+async fn put_probe(publisher: &Publisher) -> Result<Probe, EngineError> {
     let name = getrandom::u64()
         .map_err(|error| unavailable(format!("the system returned no random numbers: {error}")))?;
     let name: ShortString = format!("probe {name:016x}").into();
     let properties = persistent(PROBE, "application/octet-stream")
         .with_message_id(name.clone())
         .with_expiration(PROBE_MS.into());
-    outbox.publish(Destination::DeadLetters, properties, &[]).await?;
+    publisher.publish(Destination::DeadLetters, properties, &[]).await?;
     Ok(Probe(name))
 }
 
@@ -167,8 +167,8 @@ struct Holding {
 }
 
 impl Holding {
-    async fn end(self) {
-        end(self.channel.clone(), self.consumer.clone()).await;
+    async fn close(self) {
+        close_channel(self.channel.clone(), self.consumer.clone()).await;
     }
 }
 
@@ -177,7 +177,7 @@ impl Drop for Holding {
         if self.channel.status().connected()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime.spawn(end(self.channel.clone(), self.consumer.clone()));
+            runtime.spawn(close_channel(self.channel.clone(), self.consumer.clone()));
         }
     }
 }

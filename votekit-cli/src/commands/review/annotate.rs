@@ -1,4 +1,4 @@
-//! `votekit review mark`.
+//! `votekit review annotate`.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,9 +11,9 @@ use votekit_store::{Documents, ReviewNote};
 
 use super::SourceArgs;
 use super::case;
+use crate::admin_target;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::office;
 
 /// Add a remark to a decided request
 ///
@@ -22,7 +22,7 @@ use crate::office;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
-  votekit review mark 0c6f3a1d9b8e47f2a5d0c3b6e9f81724 --by 'M. Roy' --text 'letter returned, new code sent' --data node/")]
+  votekit review annotate 0c6f3a1d9b8e47f2a5d0c3b6e9f81724 --by 'M. Roy' --text 'letter returned, new code sent' --data node/")]
 pub(super) struct Args {
     /// Request
     request: RequestId,
@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     case::find(&archive, &law_id, args.request)?
         .ok_or_else(|| case::unknown(&law_id, args.request))?;
     drop(archive);
-    office::run(async {
+    admin_target::run(async {
         #[cfg(feature = "services")]
         if let Some(address) = args.source.ledger.address()? {
             let ledger = votekit_store::services::postgres::PostgresLedger::open(&address).await?;
