@@ -11,17 +11,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use axum::http::{Method, Request, Response};
+use axum::http::{Request, Response};
 use votekit_node::limits::rate_limit::RateLimit;
 use votekit_node::limits::throttle::Prefix;
 use votekit_node::metrics::{self, Refusal};
 
-use crate::context::{Api, VOTE_PATH};
+use crate::context::{Api, VOTE_PATH, is_attempt};
 use crate::guard::client_address::client_address;
 use crate::guard::idempotency_key::IDEMPOTENCY_KEY;
 use crate::problem::{Problem, problem_response};
 
-/// The address prefix of a vote: an extension of its request.
+/// The address prefix of a vote or a sign-in: an extension of its request.
 #[derive(Clone, Copy)]
 pub(crate) struct ClientPrefix(pub(crate) Prefix);
 
@@ -70,7 +70,7 @@ impl Gate {
         let (node, config) = (&self.api.node, self.api.node.config());
         let address = client_address(peer, request.headers(), config);
         let shares = node.throttle().shares(address, config.counts_alone(address));
-        if request.method() != Method::POST || request.uri().path() != VOTE_PATH {
+        if !is_attempt(request.method(), request.uri().path()) {
             let wait = self.api.read_rate.take(&shares).err()?;
             metrics::read_refused();
             return Some(too_many(&self.read_share, wait));
@@ -79,8 +79,10 @@ impl Gate {
             metrics::vote_refused(Refusal::AddressShare);
             return Some(too_many(&self.address_share, wait));
         }
-        // With a key it may repeat a vote that was taken: the node answers that without the rate.
-        if !request.headers().contains_key(&IDEMPOTENCY_KEY)
+        // With a key it may repeat a vote that was taken: the node answers that without the rate. So
+        // it may from a page, whose form has a key.
+        if request.uri().path() == VOTE_PATH
+            && !request.headers().contains_key(&IDEMPOTENCY_KEY)
             && let Err(wait) = node.check_rate(Instant::now())
         {
             metrics::vote_refused(Refusal::Rate);

@@ -3,6 +3,8 @@
 //! Details are written for the caller and never repeat a value that was sent: it may be a secret in
 //! the wrong place.
 
+mod kind;
+
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
@@ -24,6 +26,7 @@ use votekit_node::{AdminError, SubmitError};
 use votekit_node::{ReceiptError, ResultsError};
 use votekit_store::{Conflict, EngineError};
 
+pub(crate) use self::kind::*;
 use crate::log_summary::LogSummary;
 
 /// Why a call failed.
@@ -35,6 +38,8 @@ pub(crate) enum Problem {
     UnknownChoice,
     /// No or a wrong bearer token.
     Unauthorized,
+    /// A form was sent by a page of another origin.
+    ForeignOrigin,
     /// The policy withholds results now.
     ResultsWithheld { policy: ResultsPolicy, state: State },
     /// A node with another role serves this.
@@ -105,74 +110,6 @@ pub(crate) enum Problem {
     Stopping,
     /// A fault of the node; its log has the reason.
     Internal,
-}
-
-/// The properties shared by all problems of one code.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Kind {
-    pub(crate) code: &'static str,
-    pub(crate) status: StatusCode,
-    pub(crate) title: &'static str,
-}
-
-const fn kind(code: &'static str, status: StatusCode, title: &'static str) -> Kind {
-    Kind { code, status, title }
-}
-
-macro_rules! kinds {
-    ($($name:ident = $code:literal, $status:ident, $title:literal;)*) => {
-        $(pub(crate) static $name: Kind = kind($code, StatusCode::$status, $title);)*
-        /// Every kind, by status: the documentation lists them.
-        pub(crate) static KINDS: &[&Kind] = &[$(&$name),*];
-    };
-}
-
-kinds! {
-    MALFORMED = "malformed", BAD_REQUEST, "The request breaks a rule";
-    UNKNOWN_CHOICE = "unknown-choice", BAD_REQUEST, "The ballot has no such choice";
-    UNAUTHORIZED = "unauthorized", UNAUTHORIZED, "The administrator's token is missing or wrong";
-    RESULTS_WITHHELD = "results-withheld", FORBIDDEN, "The results are not shown now";
-    UNKNOWN_ROUTE = "unknown-route", NOT_FOUND, "There is nothing at this address";
-    UNKNOWN_ELECTION = "unknown-election", NOT_FOUND, "There is no such election";
-    UNKNOWN_REQUEST = "unknown-request", NOT_FOUND, "No such request was issued";
-    UNKNOWN_TILE = "unknown-tile", NOT_FOUND, "The log has no such tile";
-    UNKNOWN_MANIFEST = "unknown-manifest", NOT_FOUND, "The log names no such manifest";
-    UNKNOWN_ROLL = "unknown-roll", NOT_FOUND, "No such roll is loaded";
-    METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "This address takes other methods";
-    REQUEST_TIMEOUT = "request-timeout", REQUEST_TIMEOUT, "The request did not arrive in time";
-    NOT_OPEN_YET = "not-open-yet", CONFLICT, "The poll is not open yet";
-    CLOSED = "closed", CONFLICT, "The poll is closed";
-    NOT_RECORDED_YET = "not-recorded-yet", CONFLICT, "The decision is not recorded yet";
-    ELECTION_EXISTS = "election-exists", CONFLICT, "There is such an election already";
-    WRONG_STATE = "wrong-state", CONFLICT, "The election's state does not allow this";
-    EARLY_CLOSE = "early-close", CONFLICT, "The planned end of the poll has not come";
-    ROLL_CONFLICT = "roll-conflict", CONFLICT, "Another roll, or an election, does not allow this";
-    REFUSED_BY_LOG = "refused-by-log", CONFLICT, "The log refuses this";
-    ADMIN_BUSY = "admin-busy", CONFLICT, "Another administrative call is under way";
-    NOT_LEADING = "not-leading", CONFLICT, "Another node leads, and administration is its part";
-    NOT_SAFE = "not-safe", CONFLICT, "A binding election lacks what it needs";
-    BODY_TOO_LARGE = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large";
-    URI_TOO_LONG = "uri-too-long", URI_TOO_LONG, "The address is too long";
-    NOT_JSON = "not-json", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
-    CONTENT_CODING = "content-coding", UNSUPPORTED_MEDIA_TYPE, "The body must not be compressed";
-    NOT_SERVED_HERE = "not-served-here", MISDIRECTED_REQUEST, "Another node serves this";
-    ROLL_REFUSED = "roll-refused", UNPROCESSABLE_ENTITY, "The roll was not loaded";
-    RATE_LIMITED = "rate-limited", TOO_MANY_REQUESTS, "Too many requests at once";
-    ADDRESS_SHARE = "address-share", TOO_MANY_REQUESTS, "Too many votes at once from one address";
-    BACK_OFF = "back-off", TOO_MANY_REQUESTS, "Too many wrong codes";
-    NOT_RECOGNISED = "not-recognised", TOO_MANY_REQUESTS, "NAS and code are not on the roll";
-    TOO_MANY_DUPLICATES = "too-many-duplicates", TOO_MANY_REQUESTS, "Too many votes with a credential that was used";
-    HEADERS_TOO_LARGE = "headers-too-large", REQUEST_HEADER_FIELDS_TOO_LARGE, "The header fields are too large";
-    INTERNAL = "internal", INTERNAL_SERVER_ERROR, "The node has a fault";
-    TRANSFER_CODING = "transfer-coding", NOT_IMPLEMENTED, "The transfer coding is not supported";
-    BUSY = "busy", SERVICE_UNAVAILABLE, "Too many votes are waiting";
-    UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "Storage is not available";
-    CLOCK = "clock", SERVICE_UNAVAILABLE, "The node's clock went back";
-    HALTED = "halted", SERVICE_UNAVAILABLE, "A fault halted the election on this node";
-    OUTCOME_UNKNOWN = "outcome-unknown", SERVICE_UNAVAILABLE, "It is unknown whether this was \
-                                                               stored";
-    TOO_MANY_CONNECTIONS = "too-many-connections", SERVICE_UNAVAILABLE, "Too many connections from one address";
-    STOPPING = "stopping", SERVICE_UNAVAILABLE, "The node is stopping";
 }
 
 /// The body of every answer that is not a success: problem details as in RFC 9457.
@@ -249,11 +186,12 @@ impl Problem {
         }
     }
 
-    fn kind(&self) -> &'static Kind {
+    pub(crate) fn kind(&self) -> &'static Kind {
         match self {
             Self::Malformed { .. } | Self::Framing { .. } => &MALFORMED,
             Self::UnknownChoice => &UNKNOWN_CHOICE,
             Self::Unauthorized => &UNAUTHORIZED,
+            Self::ForeignOrigin => &FOREIGN_ORIGIN,
             Self::ResultsWithheld { .. } => &RESULTS_WITHHELD,
             Self::NotServedHere { .. } => &NOT_SERVED_HERE,
             Self::UnknownRoute => &UNKNOWN_ROUTE,
@@ -301,6 +239,10 @@ impl Problem {
             }
             Self::Unauthorized => {
                 "send the administrator's token as `Authorization: Bearer`".to_owned()
+            }
+            Self::ForeignOrigin => {
+                "nothing was recorded: a form is accepted from the pages of this node only"
+                    .to_owned()
             }
             Self::ResultsWithheld { policy, state } => withheld(*policy, *state),
             Self::NotServedHere { needs } => {
@@ -482,9 +424,21 @@ fn not_open(
     }
 }
 
+/// Marks an answer as a problem, for the pages: an extension of the answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ProblemMark {
+    pub(crate) kind: &'static Kind,
+    /// The request that was issued. Only with `outcome-unknown`.
+    pub(crate) request: Option<RequestId>,
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (status, retry_after) = (self.kind().status, self.retry_after());
+        let (kind, retry_after) = (self.kind(), self.retry_after());
+        let request = match self {
+            Self::OutcomeUnknown { request } => Some(request),
+            _ => None,
+        };
         let advice = match self {
             Self::Unauthorized => Some((WWW_AUTHENTICATE, "Bearer")),
             Self::ContentCoding => Some((ACCEPT_ENCODING, "identity")),
@@ -492,7 +446,8 @@ impl IntoResponse for Problem {
             Self::Framing { .. } | Self::TransferCoding => Some((CONNECTION, "close")),
             _ => None,
         };
-        let mut response = problem_response(status, self.into_body(), retry_after);
+        let mut response = problem_response(kind.status, self.into_body(), retry_after);
+        response.extensions_mut().insert(ProblemMark { kind, request });
         if let Some((name, value)) = advice {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }

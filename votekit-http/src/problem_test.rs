@@ -16,6 +16,7 @@ fn codes_and_statuses_are_stable() {
         "400 malformed",
         "400 unknown-choice",
         "401 unauthorized",
+        "403 foreign-origin",
         "403 results-withheld",
         "404 unknown-route",
         "404 unknown-election",
