@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, Method};
 use parking_lot::RwLock;
 use votekit_core::instant::UnixSeconds;
 use votekit_node::Node;
+use votekit_node::limits::throttle::Prefix;
 
 use crate::guard::address_rate::AddressRate;
 use crate::guard::admin_token::TokenDigest;
@@ -13,6 +14,10 @@ use crate::sessions::Sessions;
 
 /// The path for votes.
 pub(crate) const VOTE_PATH: &str = "/api/v1/vote";
+
+/// The address prefix of a vote or a sign-in: an extension of its request.
+#[derive(Clone, Copy)]
+pub(crate) struct ClientPrefix(pub(crate) Prefix);
 
 /// Whether a request is an attempt to vote, or to sign in: such requests have a rate of their own,
 /// and the handler gets the prefix of their address for the throttle. Sign-in is a `POST` to

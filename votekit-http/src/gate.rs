@@ -13,17 +13,12 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes};
 use axum::http::{Request, Response};
 use votekit_node::limits::rate_limit::RateLimit;
-use votekit_node::limits::throttle::Prefix;
 use votekit_node::metrics::{self, Refusal};
 
-use crate::context::{Api, VOTE_PATH, is_attempt};
+use crate::context::{Api, ClientPrefix, VOTE_PATH, is_attempt};
 use crate::guard::client_address::client_address;
 use crate::guard::idempotency_key::IDEMPOTENCY_KEY;
 use crate::problem::{Problem, problem_response};
-
-/// The address prefix of a vote or a sign-in: an extension of its request.
-#[derive(Clone, Copy)]
-pub(crate) struct ClientPrefix(pub(crate) Prefix);
 
 /// The gate of the public listener.
 pub(crate) struct Gate {
@@ -50,6 +45,11 @@ impl Gate {
             // The burst: the refusals of a tenth of a second.
             refusals: RateLimit::new(refusals_per_second, refusals_per_second / 10),
         }
+    }
+
+    /// The interface behind the gate.
+    pub(crate) fn api(&self) -> &Api {
+        &self.api
     }
 
     /// Waits for the turn of a refusal.

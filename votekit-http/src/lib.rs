@@ -20,6 +20,8 @@ mod context;
 mod gate;
 
 mod api;
+mod web;
+
 mod routes;
 
 pub mod listener;

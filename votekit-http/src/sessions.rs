@@ -12,10 +12,12 @@
 //! The keys are those of one process: behind a load balancer a voter stays with one node, or signs
 //! in again at another; a choice made is kept in the form meanwhile.
 
+mod session;
+
+mod key_ring;
+
 mod cookie;
 mod form_token;
-mod key_ring;
-mod session;
 
 use axum::http::{HeaderMap, HeaderValue};
 use parking_lot::Mutex;
