@@ -61,6 +61,7 @@ pub use admin::supplement_report::SupplementReport;
 pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
 pub use error::{AdminError, NodeError, SubmitError};
 pub use node::Node;
+pub use query::election_watch::ElectionWatch;
 pub use query::reading::{
     DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus,
 };

@@ -1,3 +1,4 @@
 //! Queries: status, receipts, results, tiles, health.
 
+pub(crate) mod election_watch;
 pub(crate) mod reading;

@@ -151,6 +151,11 @@ impl ElectionHandle {
         self.committed.send_replace(Arc::new(committed));
     }
 
+    /// Notifies of each durable block.
+    pub(crate) fn watch_committed(&self) -> watch::Receiver<Arc<Committed>> {
+        self.committed.subscribe()
+    }
+
     /// Waits until this node has the log committed up to a height.
     pub(crate) async fn committed_up_to(&self, height: u64) {
         let mut committed = self.committed.subscribe();
