@@ -20,7 +20,7 @@ use votekit_core::id::RequestId;
 use votekit_core::instant::UnixMinutes;
 use votekit_node::config::Role;
 use votekit_node::roll_store::RollError;
-use votekit_node::{AdminError, SubmitError};
+use votekit_node::{AdminError, ElectionFault, SubmitError};
 use votekit_node::{ReceiptError, ResultsError};
 use votekit_store::{Conflict, EngineError};
 
@@ -600,6 +600,8 @@ impl From<AdminError> for Problem {
             AdminError::NotLeading { .. } => &NOT_LEADING,
             AdminError::Answering { .. } | AdminError::NotEnded { .. } => &REFUSED_BY_LOG,
             AdminError::Engine(error) => engine_kind(&error),
+            AdminError::Election(ElectionFault::NotReady(_)) => &UNAVAILABLE,
+            AdminError::Election(_) => &INTERNAL,
             AdminError::Folder(_) | AdminError::Setup(_) => &INTERNAL,
         };
         if *kind == OUTCOME_UNKNOWN {

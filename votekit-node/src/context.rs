@@ -16,6 +16,7 @@ use votekit_store::{BallotBox, EngineError, Hint, Ledger, Registry, clock};
 use crate::config::{Config, Role};
 use crate::data_folder::DataFolder;
 use crate::election::ElectionHandle;
+use crate::error::ElectionFault;
 use crate::error::NodeError;
 use crate::leader::LeaderLease;
 use crate::limits::admission::Admission;
@@ -148,10 +149,12 @@ impl NodeContext {
 
     /// Records a failure of one election. A fatal engine error or a panic, which concerns every
     /// election, stops the node; any other error halts that election on this node, and no other.
-    pub(crate) fn fail_election(&self, election: &ElectionHandle, error: &EngineError) {
-        match error {
-            EngineError::Fatal { .. } | EngineError::Panicked { .. } => self.fail(error),
-            error => halt(election, &error.to_string()),
+    pub(crate) fn fail_election(&self, election: &ElectionHandle, fault: &ElectionFault) {
+        match fault {
+            ElectionFault::Engine(
+                error @ (EngineError::Fatal { .. } | EngineError::Panicked { .. }),
+            ) => self.fail(error),
+            fault => halt(election, &fault.to_string()),
         }
     }
 

@@ -4,10 +4,9 @@ use tokio::sync::oneshot;
 use votekit_core::election_log::LogEvent;
 use votekit_core::envelope::Envelope;
 use votekit_core::id::NodeId;
-use votekit_store::EngineError;
 use zeroize::Zeroizing;
 
-use crate::error::AdminError;
+use crate::error::{AdminError, ElectionFault};
 
 /// A command to an election's intake.
 pub(crate) enum Submission {
@@ -17,7 +16,7 @@ pub(crate) enum Submission {
     /// hashes.
     Vote(Box<Zeroizing<Envelope>>, Voter),
     /// Publishes everything before this, then ends the epoch: no more votes are taken.
-    Finish(oneshot::Sender<Result<(), EngineError>>),
+    Finish(oneshot::Sender<Result<(), ElectionFault>>),
 }
 
 /// Why a vote did not become durable.
@@ -26,7 +25,7 @@ pub(crate) enum IntakeError {
     /// The intake has finished: the poll is closing, or the node is stopping.
     Finished,
     /// Nothing was stored.
-    Unavailable(EngineError),
+    Unavailable(ElectionFault),
     /// It may have been stored, and the batch is published until it is.
     OutcomeUnknown,
 }

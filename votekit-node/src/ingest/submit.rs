@@ -9,14 +9,14 @@ use votekit_core::election::{ChoiceId, State, Timing, Window};
 use votekit_core::envelope::{Envelope, VoteRequest};
 use votekit_core::id::{ElectionId, RequestId};
 use votekit_core::instant::{UnixMillis, UnixMinutes};
-use votekit_store::{EngineError, Mark};
+use votekit_store::Mark;
 use zeroize::Zeroizing;
 
 use crate::clock::Stepped;
 use crate::config::Role;
 use crate::context::NodeContext;
 use crate::election::{ElectionHandle, IntakeError, Stored, Submission};
-use crate::error::SubmitError;
+use crate::error::{ElectionFault, NotReady, SubmitError};
 use crate::limits::throttle::{Origin, Prefix, Turn};
 use crate::metrics;
 use crate::node::Node;
@@ -86,7 +86,7 @@ impl Node {
         let key = hasher.scheme().registry_key(&hash);
         let registered = self.context.registry.is_registered(election.law_id(), &key).await;
         // Without an answer the attempt is not judged.
-        if registered.map_err(SubmitError::Unavailable)? {
+        if registered.map_err(|error| SubmitError::Unavailable(error.into()))? {
             return Ok(Some(hash));
         }
         turn.record_failure();
@@ -102,20 +102,13 @@ impl Node {
         let idempotency_key = ballot.idempotency_key;
         let (envelope, mark) = envelope(election, ballot)?;
         let request = envelope.request;
-        let pass = election.writes.enter().ok_or_else(|| {
-            SubmitError::Unavailable(EngineError::Unavailable {
-                engine: "the ballot box",
-                reason: "the last write was not stored".to_owned(),
-            })
-        })?;
+        let pass = election.writes.enter().ok_or_else(|| not_ready(NotReady::WritesFail))?;
         // Reserved before the turn, so that a full queue refuses wrong and correct codes alike.
         let place = election.intake.try_reserve().map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(()) => {
                 SubmitError::Busy { retry_after: Duration::from_secs(1) }
             }
-            mpsc::error::TrySendError::Closed(()) => {
-                SubmitError::Unavailable(halted_here("it takes no more votes"))
-            }
+            mpsc::error::TrySendError::Closed(()) => halted_here("it takes no more votes"),
         })?;
         // Searched before the turn, so that nothing is awaited while the turn is held; the result
         // is returned after it.
@@ -180,19 +173,12 @@ impl Node {
         law_id: &ElectionId,
         wall: UnixMillis,
     ) -> Result<(Arc<ElectionHandle>, UnixMinutes), SubmitError> {
-        let unavailable = |engine, reason: &str| {
-            let reason = reason.to_owned();
-            Err(SubmitError::Unavailable(EngineError::Unavailable { engine, reason }))
-        };
         let election = self.context.election(law_id).ok_or(SubmitError::UnknownElection)?;
         if !self.context.has(Role::Ingest) {
-            return unavailable(
-                "this node",
-                "it does not have the role ingest: send votes to a node that has it",
-            );
+            return Err(not_ready(NotReady::NoIngestRole));
         }
         if let Some(reason) = election.halted() {
-            return Err(SubmitError::Unavailable(halted_here(reason)));
+            return Err(halted_here(reason));
         }
         let committed = election.committed();
         if committed.state() != State::Open || election.planned_close_has_passed(&committed, wall) {
@@ -210,10 +196,7 @@ impl Node {
             timing => return Err(not_open(&election, timing == Timing::Early)),
         }
         if !committed.admits_this_node {
-            return unavailable(
-                "the log",
-                "this node's key is not admitted to the election: is this its own data folder?",
-            );
+            return Err(not_ready(NotReady::NotAdmitted));
         }
         election.note_stamp(received);
         Ok((election, received.minutes()))
@@ -265,12 +248,8 @@ fn envelope(
         Some(key) => {
             election.request_id(&hash, choice, key).ok_or_else(|| not_open(election, false))?
         }
-        None => random_request_id().map_err(|error| {
-            SubmitError::Unavailable(EngineError::Unavailable {
-                engine: "system",
-                reason: error.to_string(),
-            })
-        })?,
+        None => random_request_id()
+            .map_err(|error| not_ready(NotReady::Randomness { reason: error.to_string() }))?,
     };
     let mark = Mark { key: hasher.scheme().registry_key(&hash), request };
     let envelope = Zeroizing::new(Envelope { request, hash, received, choice });
@@ -308,7 +287,10 @@ fn outcome(
     }
 }
 
-fn halted_here(reason: &str) -> EngineError {
-    let reason = format!("it is halted on this node: {reason}");
-    EngineError::Unavailable { engine: "the election", reason }
+fn halted_here(reason: &str) -> SubmitError {
+    not_ready(NotReady::Halted { reason: reason.to_owned() })
+}
+
+fn not_ready(reason: NotReady) -> SubmitError {
+    SubmitError::Unavailable(ElectionFault::NotReady(reason))
 }
