@@ -1,5 +1,7 @@
 //! Maps every failure of a call once to HTTP: problem details (RFC 9457) with a stable code.
 //!
+//! Long because each failure, its code, its text and its source are read together.
+//!
 //! Details are written for the caller and never repeat a value that was sent: it may be a secret in
 //! the wrong place.
 
