@@ -32,7 +32,6 @@ pub mod limits;
 
 mod election;
 mod leader;
-mod observed;
 mod pending;
 
 mod context;
@@ -62,7 +61,7 @@ pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView}
 pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
 pub use node::Node;
 pub use query::election_watch::ElectionWatch;
-pub use query::reading::{
+pub use query::{
     DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus,
 };
 pub use roll_store::{CheckedRoll, RollError, RollView, RolledLaw, read_roll};
