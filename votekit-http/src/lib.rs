@@ -12,6 +12,8 @@ mod problem;
 
 mod guard;
 
+mod live;
+
 mod context;
 
 mod gate;
