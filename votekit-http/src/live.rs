@@ -1,7 +1,7 @@
 //! Live updates: the public numbers of elections, for readers that stay connected.
 //!
 //! ```text
-//! node ─ block ─▶ hub ─ at most 4 a second ─▶ channel of a topic ─▶ subscriptions ─▶ readers
+//! node ─ blocks ─▶ hub ─ at most 4 a second ─▶ channel of a topic ─▶ readers
 //! ```
 //!
 //! The hub reads what anyone may read, by the results policy, and encodes each message once for all

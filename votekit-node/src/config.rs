@@ -61,7 +61,7 @@ pub struct Config {
     pub connection_seconds_max: u64,
     /// Requests answered on one connection; 0 lifts the limit.
     pub connection_requests_max: u32,
-    /// Readers of live updates (Server-Sent Events and WebSockets). They do not count as connections;
+    /// Readers of live updates: event streams and WebSockets. They do not count as connections;
     /// beyond the limit 503. 0: none.
     pub live_readers_max: usize,
     /// Origins, besides the host of the node itself, whose pages may open a WebSocket.

@@ -49,9 +49,9 @@ const BYE_SLOW: &[u8] = b"event: bye\ndata: {\"reason\":\"slow\"}\n\n";
         (
             status = 200, body = LiveResults, content_type = "text/event-stream",
             description = "A stream of events, at most four a second: `snapshot` first, then \
-                `update`, each with the whole state as its data and the version as its id. A comment \
-                comes every 15 seconds without an event. `bye` is the last event when the node \
-                stops (`{\"reason\":\"stopping\"}`) or the reader is too slow (`slow`)"
+                `update`, each with the whole state as its data and the version as its id. A \
+                comment comes every 15 seconds without an event. `bye` is the last event when the \
+                node stops (`{\"reason\":\"stopping\"}`) or the reader is too slow (`slow`)"
         ),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (

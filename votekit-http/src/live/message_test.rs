@@ -166,7 +166,8 @@ proptest! {
                 }
                 let counts = data(&message, kind).get("counts").cloned();
                 prop_assert_eq!(counts.is_some(), is_results);
-                prop_assert_eq!(counts.is_some_and(|counts| counts.is_array()), shown && is_results);
+                let is_list = counts.is_some_and(|counts| counts.is_array());
+                prop_assert_eq!(is_list, shown && is_results);
             }
         }
     }
