@@ -7,12 +7,12 @@
 //!              └──── problem: RFC 9457 ───┘
 //! ```
 
+mod live;
+
 mod log_summary;
 mod problem;
 
 mod guard;
-
-mod live;
 
 mod context;
 

@@ -289,7 +289,7 @@ impl Reader {
                 if let Some(bye) = bye {
                     self.socket.send(Message::Text(Utf8Bytes::from_static(bye))).await?;
                 }
-                let reason = Utf8Bytes::from(reason.as_ref());
+                let reason = Utf8Bytes::from(&*reason);
                 self.socket.close(Some(CloseFrame { code, reason })).await?;
             } else {
                 // The answer to a close frame of the reader.

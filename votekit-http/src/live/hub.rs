@@ -1,7 +1,6 @@
 //! The hub: follows the elections of the node and publishes their numbers on the channels.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -89,7 +88,8 @@ impl LiveHub {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
-                Some(never) = following.next() => match never {},
+                // None of them ends.
+                Some(()) = following.next() => {}
             }
             for (law_id, watch) in self.publish_list() {
                 if followed.insert(law_id.clone()) {
@@ -116,7 +116,7 @@ impl LiveHub {
     }
 
     /// Publishes the numbers of an election after each block, at the pace of readers.
-    async fn follow(&self, law_id: ElectionId, mut watch: ElectionWatch) -> Infallible {
+    async fn follow(&self, law_id: ElectionId, mut watch: ElectionWatch) {
         let mut pacer = Pacer::default();
         // The present state is the first message.
         pacer.record_change(self.now_ms());
