@@ -25,7 +25,6 @@
 mod error;
 mod share;
 mod shuffle;
-mod stdout_aside;
 mod zeroed;
 
 pub mod roll_source;

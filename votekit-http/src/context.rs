@@ -6,8 +6,8 @@ use axum::http::HeaderMap;
 use parking_lot::RwLock;
 use votekit_node::Node;
 
-use crate::guard::address_rate::AddressRate;
 use crate::guard::admin_token::TokenDigest;
+use crate::guard::client_address::AddressRate;
 use crate::live::hub::LiveHub;
 
 /// The path for votes.

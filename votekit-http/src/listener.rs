@@ -154,9 +154,10 @@ const INTERNAL_WAITING_MAX: u32 = 64;
 const PUBLIC_WAITING_MAX: u32 = 256;
 
 /// The idle time after which a connection may be evicted. Public: time for a TLS handshake and a
-/// request over a slow line. Internal: within a machine or its network much less suffices.
+/// request over a slow line. Internal: on a busy machine a caller may need a good part of this to
+/// send its request.
 const PUBLIC_STAY_MIN_MS: u64 = 1000;
-const INTERNAL_STAY_MIN_MS: u64 = 100;
+const INTERNAL_STAY_MIN_MS: u64 = 500;
 
 /// The most connections that the system completes before they are accepted.
 const BACKLOG: u32 = 4096;

@@ -1,9 +1,9 @@
 //! Maps every failure of a call once to HTTP: problem details (RFC 9457) with a stable code.
 //!
+//! Long because each failure, its code, its text and its source are read together.
+//!
 //! Details are written for the caller and never repeat a value that was sent: it may be a secret in
 //! the wrong place.
-//!
-//! Long because each kind of problem is listed with its code, its title, its detail and its retry.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use votekit_core::id::RequestId;
 use votekit_core::instant::UnixMinutes;
 use votekit_node::config::Role;
 use votekit_node::roll_store::RollError;
-use votekit_node::{AdminError, SubmitError};
+use votekit_node::{AdminError, ElectionFault, SubmitError};
 use votekit_node::{ReceiptError, ResultsError};
 use votekit_store::{Conflict, EngineError};
 
@@ -641,6 +641,8 @@ impl From<AdminError> for Problem {
             AdminError::NotLeading { .. } => &NOT_LEADING,
             AdminError::Answering { .. } | AdminError::NotEnded { .. } => &REFUSED_BY_LOG,
             AdminError::Engine(error) => engine_kind(&error),
+            AdminError::Election(ElectionFault::NotReady(_)) => &UNAVAILABLE,
+            AdminError::Election(_) => &INTERNAL,
             AdminError::Folder(_) | AdminError::Setup(_) => &INTERNAL,
         };
         if *kind == OUTCOME_UNKNOWN {

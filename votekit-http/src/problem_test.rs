@@ -170,7 +170,9 @@ fn engines_reasons_reach_administrators_only() {
         reason: "/data/ledger.db is locked".to_owned(),
     };
     assert!(!json(error().into()).contains("ledger.db"));
-    assert!(!json(Problem::not_taken(SubmitError::Unavailable(error()))).contains("ledger.db"));
+    assert!(
+        !json(Problem::not_taken(SubmitError::Unavailable(error().into()))).contains("ledger.db")
+    );
     assert!(json(AdminError::Engine(error()).into()).contains("ledger.db"));
     let law_id: ElectionId = "L1".parse().expect("a law id");
     // A command that may have been carried out is never reported as not carried out.

@@ -11,8 +11,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Response};
 use futures_util::stream::unfold;
 use votekit_node::metrics::{self, ReaderDrop, ReaderKind};
 
+use crate::api::{PathText, law_id};
 use crate::context::Api;
-use crate::guard::path_text::{PathText, law_id};
 use crate::live::StaysOpen;
 use crate::live::channel::{Subscription, TooSlow};
 use crate::live::hub::EndSignal;
