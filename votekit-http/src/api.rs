@@ -6,6 +6,8 @@ pub(crate) mod receipt;
 pub(crate) mod status;
 
 pub(crate) mod elections;
+pub(crate) mod live_events;
+pub(crate) mod live_socket;
 pub(crate) mod results;
 
 pub(crate) mod log_tiles;

@@ -1,4 +1,4 @@
-//! The context of every handler: the node, the rates, the administrator's token.
+//! The context of every handler: the node, the live updates, the rates, the administrator's token.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use votekit_node::Node;
 
 use crate::guard::admin_token::TokenDigest;
 use crate::guard::client_address::AddressRate;
+use crate::live::hub::LiveHub;
 
 /// The path for votes.
 pub(crate) const VOTE_PATH: &str = "/api/v1/vote";
@@ -15,6 +16,7 @@ pub(crate) const VOTE_PATH: &str = "/api/v1/vote";
 /// The context of every handler.
 pub(crate) struct Api {
     pub(crate) node: Node,
+    pub(crate) live: Arc<LiveHub>,
     pub(crate) vote_rate: AddressRate,
     pub(crate) read_rate: AddressRate,
     admin_token: RwLock<TokenDigest>,
@@ -27,7 +29,8 @@ impl Api {
         let vote_rate = AddressRate::per_second(config.rate_limit_per_address());
         let read_rate = AddressRate::per_second(config.read_limit_per_address_per_second);
         let admin_token = RwLock::new(TokenDigest::new(admin_token));
-        Arc::new(Self { node, vote_rate, read_rate, admin_token })
+        let live = LiveHub::new(node.clone());
+        Arc::new(Self { node, live, vote_rate, read_rate, admin_token })
     }
 
     /// Replaces the administrator's token.

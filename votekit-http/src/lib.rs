@@ -7,6 +7,8 @@
 //!              └──── problem: RFC 9457 ───┘
 //! ```
 
+mod live;
+
 mod log_summary;
 mod problem;
 

@@ -322,8 +322,10 @@ impl Server {
         };
         let wait_max_ms = config.header_timeout_seconds.max(1) * 1000;
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let granted = file_descriptors::grant(config.connections_max, config.live_readers_max);
+        api.live.places().limit(count(granted.readers));
         let rules = LimiterRules {
-            slots_max: count(file_descriptors::connections_within_limit(config.connections_max)),
+            slots_max: count(granted.connections),
             reserved: 0,
             per_address_max: count(config.connections_per_address_max),
             waiting_max: PUBLIC_WAITING_MAX,
@@ -388,6 +390,7 @@ impl Server {
             accepting.spawn(listener.accept(phase.subscribe()));
         }
         let mut upkeep = tokio::spawn(upkeep(Arc::clone(&self.api)));
+        let mut live = tokio::spawn(Arc::clone(&self.api.live).run());
         let failed = async {
             let reason = self.node.failed().await;
             if self.node.has_panicked() {
@@ -398,15 +401,25 @@ impl Server {
         let outcome = tokio::select! {
             () = shutdown => Ok(()),
             failure = failed => Err(failure),
-            // Neither task ends without a panic.
+            // None of these tasks ends without a panic.
             _ = accepting.join_next() => {
                 Err(ServeError::Panicked { what: "a listener panicked".to_owned() })
             }
             _ = &mut upkeep => {
                 Err(ServeError::Panicked { what: "the upkeep of metrics panicked".to_owned() })
             }
+            _ = &mut live => {
+                Err(ServeError::Panicked { what: "the hub of live updates panicked".to_owned() })
+            }
         };
         upkeep.abort();
+        // Readers end at once: they would stay as long as the node.
+        self.api.live.end();
+        if !live.is_finished() {
+            live.abort();
+            // Resolves when it has dropped what it uses of the node.
+            let _ = live.await;
+        }
         drain(&self.node, &phase, &mut accepting, outcome.is_ok()).await;
         outcome
     }
@@ -529,8 +542,8 @@ impl Listener {
         refusal: &Arc<[u8]>,
     ) {
         let (service, refusal) = (Arc::clone(&self.service), Arc::clone(refusal));
+        let slot = Arc::new(slot);
         tokio::spawn(overwriting_stack(async move {
-            let _open = metrics::OpenConnection::count();
             let granted = tokio::select! {
                 granted = slot.granted() => granted,
                 _ = phase.wait_for(|phase| *phase != Phase::Serving) => Err(Refused),

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE,
+    WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -26,6 +27,7 @@ use votekit_node::{AdminError, ElectionFault, SubmitError};
 use votekit_node::{ReceiptError, ResultsError};
 use votekit_store::{Conflict, EngineError};
 
+use crate::live::readers::NoPlace;
 use crate::log_summary::LogSummary;
 
 /// Why a call failed.
@@ -39,6 +41,8 @@ pub(crate) enum Problem {
     Unauthorized,
     /// The policy withholds results now.
     ResultsWithheld { policy: ResultsPolicy, state: State },
+    /// A page of another origin opens a WebSocket.
+    ForeignOrigin,
     /// A node with another role serves this.
     NotServedHere { needs: Role },
     /// No such path.
@@ -65,6 +69,8 @@ pub(crate) enum Problem {
     Refused { kind: &'static Kind, detail: String },
     /// A binding election lacks what it needs.
     NotSafe { missing: Vec<String> },
+    /// The address takes WebSockets only.
+    UpgradeRequired,
     /// The body is too large.
     BodyTooLarge { bytes_max: usize },
     /// The body is not declared as JSON.
@@ -85,6 +91,8 @@ pub(crate) enum Problem {
     AddressShare { retry_after: Duration },
     /// More connections at once than one address may hold.
     TooManyConnections,
+    /// Every place for readers of live updates is taken.
+    TooManyReaders,
     /// Too many wrong codes from this network for this elector.
     BackOff { retry_after: Duration },
     /// No roll holds the credential, and such votes arrive faster than they are stored.
@@ -134,6 +142,7 @@ kinds! {
     UNKNOWN_CHOICE = "unknown-choice", BAD_REQUEST, "The ballot has no such choice";
     UNAUTHORIZED = "unauthorized", UNAUTHORIZED, "The administrator's token is missing or wrong";
     RESULTS_WITHHELD = "results-withheld", FORBIDDEN, "The results are not shown now";
+    FOREIGN_ORIGIN = "foreign-origin", FORBIDDEN, "Pages of this origin may not do this";
     UNKNOWN_ROUTE = "unknown-route", NOT_FOUND, "There is nothing at this address";
     UNKNOWN_ELECTION = "unknown-election", NOT_FOUND, "There is no such election";
     UNKNOWN_REQUEST = "unknown-request", NOT_FOUND, "No such request was issued";
@@ -159,6 +168,7 @@ kinds! {
     CONTENT_CODING = "content-coding", UNSUPPORTED_MEDIA_TYPE, "The body must not be compressed";
     NOT_SERVED_HERE = "not-served-here", MISDIRECTED_REQUEST, "Another node serves this";
     ROLL_REFUSED = "roll-refused", UNPROCESSABLE_ENTITY, "The roll was not loaded";
+    UPGRADE_REQUIRED = "upgrade-required", UPGRADE_REQUIRED, "This address takes WebSockets only";
     RATE_LIMITED = "rate-limited", TOO_MANY_REQUESTS, "Too many requests at once";
     ADDRESS_SHARE = "address-share", TOO_MANY_REQUESTS, "Too many votes at once from one address";
     BACK_OFF = "back-off", TOO_MANY_REQUESTS, "Too many wrong codes";
@@ -174,6 +184,7 @@ kinds! {
     OUTCOME_UNKNOWN = "outcome-unknown", SERVICE_UNAVAILABLE, "It is unknown whether this was \
                                                                stored";
     TOO_MANY_CONNECTIONS = "too-many-connections", SERVICE_UNAVAILABLE, "Too many connections from one address";
+    TOO_MANY_READERS = "too-many-readers", SERVICE_UNAVAILABLE, "Too many readers of live updates";
     STOPPING = "stopping", SERVICE_UNAVAILABLE, "The node is stopping";
 }
 
@@ -257,6 +268,7 @@ impl Problem {
             Self::UnknownChoice => &UNKNOWN_CHOICE,
             Self::Unauthorized => &UNAUTHORIZED,
             Self::ResultsWithheld { .. } => &RESULTS_WITHHELD,
+            Self::ForeignOrigin => &FOREIGN_ORIGIN,
             Self::NotServedHere { .. } => &NOT_SERVED_HERE,
             Self::UnknownRoute => &UNKNOWN_ROUTE,
             Self::UnknownElection => &UNKNOWN_ELECTION,
@@ -271,6 +283,7 @@ impl Problem {
             Self::NotRecordedYet => &NOT_RECORDED_YET,
             Self::Refused { kind, .. } => kind,
             Self::NotSafe { .. } => &NOT_SAFE,
+            Self::UpgradeRequired => &UPGRADE_REQUIRED,
             Self::BodyTooLarge { .. } => &BODY_TOO_LARGE,
             Self::NotJson => &NOT_JSON,
             Self::ContentCoding => &CONTENT_CODING,
@@ -280,6 +293,7 @@ impl Problem {
             Self::RateLimited { .. } => &RATE_LIMITED,
             Self::AddressShare { .. } => &ADDRESS_SHARE,
             Self::TooManyConnections => &TOO_MANY_CONNECTIONS,
+            Self::TooManyReaders => &TOO_MANY_READERS,
             Self::BackOff { .. } => &BACK_OFF,
             Self::NotRecognised { .. } => &NOT_RECOGNISED,
             Self::ReadShare { .. } => &RATE_LIMITED,
@@ -305,6 +319,9 @@ impl Problem {
                 "send the administrator's token as `Authorization: Bearer`".to_owned()
             }
             Self::ResultsWithheld { policy, state } => withheld(*policy, *state),
+            Self::ForeignOrigin => "the node's own pages may do this, and those of the origins \
+                                    in its setting live_origins"
+                .to_owned(),
             Self::NotServedHere { needs } => {
                 format!("this node cannot answer: ask one with the role {needs}")
             }
@@ -332,6 +349,9 @@ impl Problem {
             Self::NotSafe { missing } => {
                 format!("{} rules of binding elections are not met", missing.len())
             }
+            Self::UpgradeRequired => {
+                "send the handshake of a WebSocket (RFC 6455), version 13".to_owned()
+            }
             Self::BodyTooLarge { bytes_max } => {
                 format!("a body has at most {bytes_max} bytes here")
             }
@@ -352,6 +372,11 @@ impl Problem {
                 .to_owned(),
             Self::TooManyConnections => {
                 "your network exceeds the limit of connections per address".to_owned()
+            }
+            Self::TooManyReaders => {
+                "all places for readers of live updates are taken; /api/v1/results has the \
+                 results"
+                    .to_owned()
             }
             Self::BackOff { .. } => {
                 "too many wrong codes came from your network for this person; this attempt was not \
@@ -397,6 +422,7 @@ impl Problem {
             | Self::TooManyDuplicates { retry_after }
             | Self::Busy { retry_after } => Some(*retry_after),
             Self::TooManyConnections => Some(CONNECTIONS_RETRY),
+            Self::TooManyReaders => Some(READERS_RETRY),
             Self::NotRecordedYet
             | Self::Clock
             | Self::NotStored
@@ -454,6 +480,9 @@ const RETRY_SOON: Duration = Duration::from_secs(1);
 /// The time after which a connection over its address's share may be retried.
 pub(crate) const CONNECTIONS_RETRY: Duration = Duration::from_secs(5);
 
+/// The time after which a reader that got no place may try again.
+const READERS_RETRY: Duration = Duration::from_secs(10);
+
 fn withheld(policy: ResultsPolicy, state: State) -> String {
     match policy {
         ResultsPolicy::AfterVote => {
@@ -490,6 +519,7 @@ impl IntoResponse for Problem {
         let advice = match self {
             Self::Unauthorized => Some((WWW_AUTHENTICATE, "Bearer")),
             Self::ContentCoding => Some((ACCEPT_ENCODING, "identity")),
+            Self::UpgradeRequired => Some((UPGRADE, "websocket")),
             // The beginning of the next request is not certain.
             Self::Framing { .. } | Self::TransferCoding => Some((CONNECTION, "close")),
             _ => None,
@@ -545,6 +575,15 @@ impl From<EngineError> for Problem {
                 Self::Unavailable
             }
             _ => Self::Internal,
+        }
+    }
+}
+
+impl From<NoPlace> for Problem {
+    fn from(refused: NoPlace) -> Self {
+        match refused {
+            NoPlace::Full => Self::TooManyReaders,
+            NoPlace::AddressShare => Self::TooManyConnections,
         }
     }
 }

@@ -17,6 +17,7 @@ fn codes_and_statuses_are_stable() {
         "400 unknown-choice",
         "401 unauthorized",
         "403 results-withheld",
+        "403 foreign-origin",
         "404 unknown-route",
         "404 unknown-election",
         "404 unknown-request",
@@ -42,6 +43,7 @@ fn codes_and_statuses_are_stable() {
         "415 content-coding",
         "421 not-served-here",
         "422 roll-refused",
+        "426 upgrade-required",
         "429 rate-limited",
         "429 address-share",
         "429 back-off",
@@ -56,6 +58,7 @@ fn codes_and_statuses_are_stable() {
         "503 halted",
         "503 outcome-unknown",
         "503 too-many-connections",
+        "503 too-many-readers",
         "503 stopping",
     ];
     assert_eq!(kinds, expected);
