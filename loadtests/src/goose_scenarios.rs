@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +30,6 @@ use crate::error::LoadError;
 use crate::http_client::{ExchangeError, NodeUrl};
 use crate::journal::idempotency_key;
 use crate::recorder::FailureKind;
-use crate::stdout_aside::StdoutAside;
 
 /// The goose options that apply to voters; absent ones keep goose's defaults.
 #[derive(Debug, Clone, Default)]
@@ -323,5 +324,30 @@ fn summarise(node: &NodeUrl, metrics: &GooseMetrics, booth: &Booth) -> GooseSumm
         errors: crate::report::failures_by_count(&tallies.failures),
         roll_used_up: tallies.roll_used_up,
         tables: metrics.to_string(),
+    }
+}
+
+/// While this lives, standard output goes to standard error: goose prints on it.
+#[derive(Debug)]
+struct StdoutAside {
+    stdout: OwnedFd,
+}
+
+impl StdoutAside {
+    /// Redirects until dropped.
+    fn begin() -> io::Result<Self> {
+        io::stdout().flush()?;
+        let stdout = rustix::io::dup(rustix::stdio::stdout())?;
+        rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+        Ok(Self { stdout })
+    }
+}
+
+impl Drop for StdoutAside {
+    fn drop(&mut self) {
+        // The rest of the buffer still belongs to the library. Errors cannot be returned from here;
+        // a broken standard output shows itself with the next result.
+        let _ = io::stdout().flush();
+        let _ = rustix::stdio::dup2_stdout(&self.stdout);
     }
 }

@@ -16,10 +16,12 @@ async fn serve(answers: Vec<Vec<u8>>, piece: usize) -> SocketAddr {
         let (mut stream, _) = listener.accept().await.expect("accept");
         stream.set_nodelay(true).expect("nodelay");
         for answer in answers {
+            // Every request of these tests is `GET`.
             let mut request = [0; 3];
             stream.read_exact(&mut request).await.expect("a request");
             for part in answer.chunks(piece) {
                 stream.write_all(part).await.expect("write");
+                // The client usually reads this piece before the next one is written.
                 tokio::task::yield_now().await;
             }
         }
@@ -27,7 +29,11 @@ async fn serve(answers: Vec<Vec<u8>>, piece: usize) -> SocketAddr {
     address
 }
 
-async fn ask_once(answer: &[u8], piece: usize) -> Result<(u16, Vec<u8>, bool), ConnectionError> {
+/// Sends one request, and returns status, body and whether the connection is reusable.
+async fn exchange_once(
+    answer: &[u8],
+    piece: usize,
+) -> Result<(u16, Vec<u8>, bool), ConnectionError> {
     let mut connection =
         Connection::open(None, serve(vec![answer.to_vec()], piece).await).await.expect("connect");
     let answer = connection.exchange(b"GET").await?;
@@ -36,8 +42,9 @@ async fn ask_once(answer: &[u8], piece: usize) -> Result<(u16, Vec<u8>, bool), C
 }
 
 #[tokio::test]
-async fn answers_are_read_however_they_are_cut() {
-    let chunked = b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"a\r\n3;x=y\r\n\":1\r\n1\r\n}\r\n0\r\n\r\n"
+async fn answers_are_read_from_pieces_of_any_length() {
+    let chunked = b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n\
+        3\r\n{\"a\r\n3;x=y\r\n\":1\r\n1\r\n}\r\n0\r\n\r\n"
         .as_slice();
     let cases: [(&[u8], u16, &[u8], bool); 6] = [
         (b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n{}", 202, b"{}", true),
@@ -60,9 +67,10 @@ async fn answers_are_read_however_they_are_cut() {
     for (answer, status, body, reusable) in cases {
         for piece in [1, 7, 4096] {
             assert_eq!(
-                ask_once(answer, piece).await,
+                exchange_once(answer, piece).await,
                 Ok((status, body.to_vec(), reusable)),
-                "{piece}"
+                "pieces of {piece}: {}",
+                String::from_utf8_lossy(answer)
             );
         }
     }
@@ -83,16 +91,20 @@ async fn malformed_answers_are_refused() {
         too_long.as_bytes(),
     ] {
         assert_eq!(
-            ask_once(answer, 4096).await,
+            exchange_once(answer, 4096).await,
             Err(ConnectionError::Malformed),
             "{}",
             String::from_utf8_lossy(answer)
         );
     }
+}
+
+#[tokio::test]
+async fn incomplete_answers_are_reported_as_closed() {
     for answer in
         [b"".as_slice(), b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n{}"]
     {
-        assert_eq!(ask_once(answer, 4096).await, Err(ConnectionError::Closed));
+        assert_eq!(exchange_once(answer, 4096).await, Err(ConnectionError::Closed));
     }
 }
 
@@ -106,17 +118,17 @@ async fn a_connection_is_kept_and_its_end_is_noticed() {
     for _ in 0..2 {
         assert_eq!(connection.exchange(b"GET").await.map(|answer| answer.status), Ok(200));
     }
-    let mut looks = 0;
+    let mut polls = 0;
     while connection.is_open() {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        looks += 1;
-        assert!(looks < 10_000, "the end of the connection is never noticed");
+        polls += 1;
+        assert!(polls < 10_000, "the end of the connection is never noticed");
     }
 }
 
 proptest! {
     #[test]
-    fn no_bytes_make_the_parsers_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn parsers_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = Head::parse(&bytes);
         let _ = join_chunks(&bytes);
         let mut head = b"HTTP/1.1 200 OK\r\n".to_vec();
@@ -125,7 +137,7 @@ proptest! {
     }
 
     #[test]
-    fn chunks_join(
+    fn chunks_join_to_the_body(
         parts in proptest::collection::vec(
             proptest::collection::vec(any::<u8>(), 1..50),
             0..10,

@@ -1,5 +1,5 @@
-//! Load tests for votekit nodes: generates votes, sends them at a fixed rate that the node cannot
-//! slow down, and measures their latency correctly.
+//! Load tests for votekit nodes: generates votes, sends them on a schedule that the node cannot
+//! slow down, and measures their latency from the scheduled time.
 //!
 //! Two generators share one source of ballots:
 //!
@@ -19,13 +19,12 @@
 //! Beside the open loop [`hostile`] can guess credentials at a high rate and hold slow connections;
 //! their results are reported separately.
 //!
-//! Secrets of the roll stay in memory. Journals, reports and errors identify an elector only by the
-//! row of the roll.
+//! Secrets of the roll are written to no file. Journals, reports and errors identify an elector
+//! only by the row of the roll.
 
 mod error;
 mod share;
 mod shuffle;
-mod stdout_aside;
 mod zeroed;
 
 pub mod roll_source;

@@ -1,8 +1,8 @@
-//! The pacer: releases votes at their intended times, from its own thread, independently of the
-//! connections.
+//! The pacer: releases votes at their intended times, on its own thread, whether or not a
+//! connection is free.
 //!
-//! Connections wait on a semaphore and take the next vote when one is released. Available permits
-//! are due votes that no connection was free for: the backlog.
+//! Connections wait on a semaphore, and each permit is one released vote. Permits that are still
+//! available are due votes for which no connection was free: the backlog.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use crate::journal::Watermark;
 use crate::recorder::{new_histogram, record_us};
 use crate::schedule::Schedule;
 
-/// The controls of a run: reads its progress and stops it early.
+/// Reads the progress of a run and stops it early, from any thread.
 #[derive(Debug, Default)]
 pub struct RunControl {
     stopped: AtomicBool,
@@ -52,12 +52,12 @@ impl RunControl {
     }
 }
 
-/// The queue of released votes. It stores only counts: votes are taken in order.
+/// The queue of released votes. It stores only counts, because votes are taken in order.
 #[derive(Debug)]
 pub(crate) struct Releases {
     permits: Semaphore,
     next: AtomicU64,
-    /// Votes in the run; lowered when the run is stopped.
+    /// Votes in the run; lowered to those released when the pacer ends.
     votes: AtomicU64,
 }
 
@@ -70,6 +70,7 @@ impl Releases {
     pub(crate) async fn take(&self) -> Option<u64> {
         self.permits.acquire().await.ok()?.forget();
         let sequence = self.next.fetch_add(1, Ordering::Relaxed);
+        // The last permits stand for no vote: see `Pacer::run`.
         (sequence < self.votes.load(Ordering::Acquire)).then_some(sequence)
     }
 }
@@ -77,7 +78,8 @@ impl Releases {
 /// The pacer's measurements.
 #[derive(Debug)]
 pub(crate) struct Pacing {
-    /// Delay of each release, in microseconds: the generator's own lateness.
+    /// Delay of each release, in microseconds: the generator's own lateness, including the wait for
+    /// the journal.
     pub(crate) release_lag: Histogram<u64>,
     pub(crate) backlog_max: u64,
     pub(crate) released: u64,
@@ -90,23 +92,24 @@ pub(crate) struct Pacer {
     pub(crate) releases: Arc<Releases>,
     pub(crate) control: Arc<RunControl>,
     pub(crate) watermark: Option<Watermark>,
-    /// Number of connections that wait for votes: each needs a permit to see the end.
+    /// The number of connections that take votes: each needs one more permit to see the end.
     pub(crate) takers: usize,
 }
 
 impl Pacer {
     /// The shortest sleep. At high rates votes are released in groups at this interval.
     const SLEEP_MIN: Duration = Duration::from_micros(100);
-    /// The longest sleep, so that a stop is noticed.
+    /// The longest sleep, so that a stop is noticed in time.
     const SLEEP_MAX: Duration = Duration::from_millis(20);
 
-    /// Releases every vote of the schedule, or until the run is stopped.
+    /// Releases votes until the schedule ends, the run is stopped or the journal fails.
     pub(crate) fn run(self) -> Pacing {
         let mut pacing = Pacing { release_lag: new_histogram(), backlog_max: 0, released: 0 };
         while pacing.released < self.schedule.total() && !self.must_stop() {
-            let released = self.release_due(&mut pacing);
-            if released < self.schedule.total() {
-                let due = self.start + self.schedule.offset(released);
+            self.release_due(&mut pacing);
+            if pacing.released < self.schedule.total() {
+                let due = self.start + self.schedule.offset(pacing.released);
+                // A vote that is due but not yet durable in the journal is polled for.
                 let sleep = due.saturating_duration_since(Instant::now());
                 std::thread::sleep(sleep.clamp(Self::SLEEP_MIN, Self::SLEEP_MAX));
             }
@@ -121,7 +124,8 @@ impl Pacer {
         self.control.is_stopped() || self.watermark.as_ref().is_some_and(Watermark::has_failed)
     }
 
-    fn release_due(&self, pacing: &mut Pacing) -> u64 {
+    /// Releases the votes that are due, as far as they are durable in the journal.
+    fn release_due(&self, pacing: &mut Pacing) {
         let first = pacing.released;
         let limit =
             self.watermark.as_ref().map_or(u64::MAX, Watermark::durable).min(self.schedule.total());
@@ -143,6 +147,5 @@ impl Pacer {
             pacing.backlog_max =
                 pacing.backlog_max.max(self.releases.permits.available_permits() as u64);
         }
-        pacing.released
     }
 }

@@ -1,19 +1,24 @@
+//! Tests of the close: each step, a simulated installation with and without its looks, and the
+//! closing time.
+
 use proptest::prelude::*;
 use votekit_core::id::Sequence;
 
 use super::*;
 use crate::quiescence::Event;
 
+const LEASE_LENGTH_MS: u64 = 3000;
+
 const RULES: Rules = Rules {
     has_other_nodes: true,
-    lease_length: Duration::from_secs(3),
+    lease_length: Duration::from_millis(LEASE_LENGTH_MS),
     clock_margin: Duration::from_secs(2),
     recording: Duration::from_secs(2),
     timeout: Duration::from_secs(20),
     poll_interval: Duration::from_millis(50),
 };
 
-const LONELY: Rules = Rules { has_other_nodes: false, ..RULES };
+const SINGLE_NODE: Rules = Rules { has_other_nodes: false, ..RULES };
 
 fn at(milliseconds: u64) -> Monotonic {
     Monotonic(Duration::from_millis(milliseconds))
@@ -45,7 +50,8 @@ fn epoch(number: u8, staged: Option<u64>, sealed: u64, is_ended: bool) -> EpochP
     }
 }
 
-fn closing(rules: Rules, clocks: Clocks) -> (UnixMinutes, Option<UnixMillis>) {
+/// The closing that a close records when it reads these clocks.
+fn recorded_closing(rules: Rules, clocks: Clocks) -> (UnixMinutes, Option<UnixMillis>) {
     let (mut close, _) = Close::begin(rules, at(0));
     match close.step(Event::Clocks(clocks), at(0)) {
         Command::RecordClosing { closes, not_after } => (closes, not_after),
@@ -56,24 +62,24 @@ fn closing(rules: Rules, clocks: Clocks) -> (UnixMinutes, Option<UnixMillis>) {
 #[test]
 fn the_closing_time_lies_after_the_last_possible_stamp() {
     // 10:00:50, in minutes since 10:00.
-    assert_eq!(closing(LONELY, clocks(50_000, None)), (UnixMinutes(1), None));
+    assert_eq!(recorded_closing(SINGLE_NODE, clocks(50_000, None)), (UnixMinutes(1), None));
     // 2 s to record, 3 s of leases, 2 s between clocks: a stamp of 10:00:57 at the latest.
-    let shared = closing(RULES, clocks(50_000, Some(90_000)));
+    let shared = recorded_closing(RULES, clocks(50_000, Some(90_000)));
     assert_eq!(shared, (UnixMinutes(1), Some(UnixMillis(92_000))));
     // A stamp of 10:01:00 is possible.
-    assert_eq!(closing(RULES, clocks(53_000, Some(90_000))).0, UnixMinutes(2));
+    assert_eq!(recorded_closing(RULES, clocks(53_000, Some(90_000))).0, UnixMinutes(2));
 }
 
 #[test]
 fn the_closing_time_lies_after_every_stamp_given_and_every_time_in_the_log() {
     let stamped = Clocks { latest_stamp: UnixMillis(600_000), ..clocks(0, None) };
-    assert_eq!(closing(LONELY, stamped).0, UnixMinutes(11));
+    assert_eq!(recorded_closing(SINGLE_NODE, stamped).0, UnixMinutes(11));
     let logged = Clocks { log_time: UnixMinutes(30), ..clocks(0, None) };
-    assert_eq!(closing(LONELY, logged).0, UnixMinutes(31));
+    assert_eq!(recorded_closing(SINGLE_NODE, logged).0, UnixMinutes(31));
 }
 
-/// The process at the epochs' comparison.
-fn compared(epochs: Vec<EpochProgress>) -> Command {
+/// The command that follows when the looks find these epochs.
+fn compare_epochs(epochs: Vec<EpochProgress>) -> Command {
     let (mut close, first) = Close::resume(RULES, at(0));
     assert_eq!(first, Command::ReadLeases);
     assert_eq!(close.step(Event::Leases(Vec::new()), at(0)), Command::SettleBallotBox);
@@ -83,7 +89,7 @@ fn compared(epochs: Vec<EpochProgress>) -> Command {
 }
 
 #[test]
-fn an_obstacle_is_named() {
+fn a_close_gives_up_with_the_obstacle() {
     let (own, open) = (epoch(1, Some(4), 4, true), epoch(2, Some(9), 9, false));
     let unsealed = Obstacle::Unsealed {
         node: node(3),
@@ -91,34 +97,35 @@ fn an_obstacle_is_named() {
         staged: Sequence(7),
         sealed: Sequence(6),
     };
-    let given_up = compared(vec![own, open, epoch(3, Some(7), 6, false)]);
+    let given_up = compare_epochs(vec![own, open, epoch(3, Some(7), 6, false)]);
     assert_eq!(given_up, Command::GiveUp(unsealed));
     let open_epoch = Obstacle::OpenEpoch { node: node(2), epoch: Epoch(1) };
-    assert_eq!(compared(vec![own, open]), Command::GiveUp(open_epoch));
-    assert_eq!(compared(vec![own]), Command::RecordClose);
+    assert_eq!(compare_epochs(vec![own, open]), Command::GiveUp(open_epoch));
+    assert_eq!(compare_epochs(vec![own]), Command::RecordClose);
 }
 
 #[test]
-fn batches_behind_a_retirement_are_void() {
-    assert_eq!(compared(vec![epoch(1, Some(9), 4, true)]), Command::RecordClose);
-    // Sealed and not staged: a ledger that was put back.
-    let lost = compared(vec![epoch(1, Some(3), 4, true)]);
+fn batches_after_a_retirement_are_void() {
+    assert_eq!(compare_epochs(vec![epoch(1, Some(9), 4, true)]), Command::RecordClose);
+    // Sealed and not staged: the ledger was restored from an older backup.
+    let lost = compare_epochs(vec![epoch(1, Some(3), 4, true)]);
     assert!(matches!(lost, Command::GiveUp(Obstacle::Unsealed { .. })), "{lost:?}");
 }
 
 #[test]
 fn unused_epochs_of_admitted_nodes_are_retired() {
     let stranger = EpochProgress { is_admitted: false, ..epoch(3, None, 0, false) };
-    let retired = compared(vec![epoch(1, Some(1), 1, true), epoch(2, None, 0, false), stranger]);
+    let retired =
+        compare_epochs(vec![epoch(1, Some(1), 1, true), epoch(2, None, 0, false), stranger]);
     assert_eq!(retired, Command::RecordRetirements(vec![(node(2), Epoch(1))]));
 }
 
 #[test]
-fn a_look_that_fails_is_taken_again_from_the_first_one() {
+fn a_failed_look_restarts_from_the_first_until_the_timeout() {
     let (mut close, _) = Close::begin(RULES, at(0));
     close.step(Event::Clocks(clocks(0, Some(0))), at(0));
     close.step(Event::Recorded, at(0));
-    // Patience counts from the looks, however long the recording took.
+    // The timeout counts from the first look, however long the steps before it took.
     assert_eq!(close.step(Event::IntakeFinished, at(60_000)), Command::ReadLeases);
     close.step(Event::Leases(Vec::new()), at(60_000));
     let wait = close.step(Event::Unavailable, at(79_999));
@@ -129,71 +136,77 @@ fn a_look_that_fails_is_taken_again_from_the_first_one() {
     assert_eq!(close.step(lease, at(80_050)), Command::GiveUp(obstacle));
 }
 
-/// An installation of three nodes: nodes answer voters and die, batches travel.
+/// A simulated installation of three nodes. They answer voters, publish batches and fail at random;
+/// node 0 runs the close and never fails.
 struct Installation {
-    random: u64,
-    now: u64,
-    recorded: bool,
+    random_state: u64,
+    now_ms: u64,
+    is_closing_recorded: bool,
     nodes: Vec<Node>,
-    /// A command that is reported as done and is not: for the test of this test.
+    /// A command that is reported as done but not executed: shows that the simulation detects a
+    /// close that skips it.
     skipped: Option<Command>,
 }
 
-/// One epoch of one node. Batches are counted: published, staged, sealed.
+/// One epoch of one node, with the numbers of its batches that are published, staged and sealed.
 struct Node {
-    lease_until: u64,
-    alive: bool,
+    lease_until_ms: u64,
+    is_alive: bool,
     published: u64,
     staged: u64,
     sealed: u64,
-    /// The batch after which the node publishes no more.
+    /// The last batch, once the node has ended its epoch; 0 when it published none.
     end: Option<u64>,
 }
 
 impl Installation {
     fn new(seed: u64, skipped: Option<Command>) -> Self {
         let node = || Node {
-            lease_until: 3000,
-            alive: true,
+            lease_until_ms: LEASE_LENGTH_MS,
+            is_alive: true,
             published: 0,
             staged: 0,
             sealed: 0,
             end: None,
         };
         let nodes = vec![node(), node(), node()];
-        Self { random: seed, now: 0, recorded: false, nodes, skipped }
+        Self { random_state: seed, now_ms: 0, is_closing_recorded: false, nodes, skipped }
     }
 
-    /// A number below `limit`.
+    /// Draws a number below `limit` (SplitMix64).
     fn draw(&mut self, limit: u64) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
+        self.random_state = self.random_state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random_state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) % limit
     }
 
-    /// Lets a few things happen that no command orders.
-    fn happen(&mut self) {
+    /// Simulates up to three random events that no command causes.
+    fn simulate_events(&mut self) {
         for _ in 0..self.draw(4) {
-            self.now += self.draw(200);
+            self.now_ms += self.draw(200);
             let which = usize::try_from(self.draw(3)).expect("small");
-            let what = self.draw(12);
-            let (now, recorded) = (self.now, self.recorded);
+            let event = self.draw(12);
+            let (now_ms, is_closing_recorded) = (self.now_ms, self.is_closing_recorded);
             let node = &mut self.nodes[which];
-            let answers = node.alive && node.end.is_none() && now < node.lease_until;
-            match what {
+            let answers = node.is_alive && node.end.is_none() && now_ms < node.lease_until_ms;
+            match event {
                 0..4 if answers => node.published += 1,
                 4..6 => node.staged = node.published.min(node.staged + 1),
                 6 => node.sealed = node.staged.min(node.sealed + 1),
-                7 if which > 0 => node.alive = false,
-                8 if answers && !recorded => node.lease_until = now + 3000,
-                9 | 10 if node.alive && recorded && node.end.is_none() => {
+                7 if which > 0 => node.is_alive = false,
+                // The ledger renews no lease once the closing is recorded.
+                8 if answers && !is_closing_recorded => {
+                    node.lease_until_ms = now_ms + LEASE_LENGTH_MS;
+                }
+                9 | 10 if node.is_alive && is_closing_recorded && node.end.is_none() => {
+                    // The end is a batch too; an epoch without batches gets none.
                     if node.published > 0 {
                         node.published += 1;
                     }
                     node.end = Some(node.published);
-                    node.lease_until = now;
+                    node.lease_until_ms = now_ms;
                 }
                 _ => {}
             }
@@ -210,14 +223,14 @@ impl Installation {
     }
 
     fn execute(&mut self, command: &Command) -> Event {
-        let done = self.skipped.as_ref() != Some(command);
+        let executes = self.skipped.as_ref() != Some(command);
         if self.draw(20) == 0 && matches!(command, Command::ReadLeases | Command::SettleBallotBox) {
             return Event::Unavailable;
         }
         match command {
-            Command::ReadClocks => Event::Clocks(clocks(self.now, Some(self.now))),
+            Command::ReadClocks => Event::Clocks(clocks(self.now_ms, Some(self.now_ms))),
             Command::RecordClosing { .. } => {
-                self.recorded = true;
+                self.is_closing_recorded = true;
                 Event::Recorded
             }
             Command::FinishIntake => Event::IntakeFinished,
@@ -226,24 +239,27 @@ impl Installation {
                     .nodes
                     .iter()
                     .enumerate()
-                    .filter(|(_, one)| done && self.now < one.lease_until);
+                    .filter(|(_, node)| executes && self.now_ms < node.lease_until_ms);
                 let id = |number: usize| node(u8::try_from(number).expect("small"));
                 Event::Leases(lasting.map(|(number, _)| (id(number), Epoch(1))).collect())
             }
             Command::SettleBallotBox => {
                 self.nodes
                     .iter_mut()
-                    .filter(|_| done)
+                    .filter(|_| executes)
                     .for_each(|node| node.staged = node.published);
                 Event::Settled
             }
             Command::SealStaged => {
-                self.nodes.iter_mut().filter(|_| done).for_each(|node| node.sealed = node.staged);
+                self.nodes
+                    .iter_mut()
+                    .filter(|_| executes)
+                    .for_each(|node| node.sealed = node.staged);
                 Event::Sealed
             }
             Command::ReadEpochs => Event::Epochs(self.epochs()),
             Command::Wait(pause) => {
-                self.now += u64::try_from(pause.as_millis()).expect("short");
+                self.now_ms += u64::try_from(pause.as_millis()).expect("short");
                 Event::Waited
             }
             Command::RecordRetirements(_) | Command::RecordClose => Event::Recorded,
@@ -251,51 +267,66 @@ impl Installation {
         }
     }
 
-    /// Runs a close. Returns whether it ended, and whether an answered vote is not in the log.
-    fn close(&mut self) -> (bool, bool) {
+    fn run_close(&mut self) -> CloseOutcome {
         for _ in 0..self.draw(8) {
-            self.happen();
+            self.simulate_events();
         }
-        let (mut close, mut command) = Close::begin(RULES, at(self.now));
+        let (mut close, mut command) = Close::begin(RULES, at(self.now_ms));
         loop {
-            self.happen();
+            self.simulate_events();
             let event = match &command {
                 Command::Done => break,
-                Command::GiveUp(_) => return (false, false),
+                Command::GiveUp(_) => return CloseOutcome::GivenUp,
                 command => self.execute(command),
             };
-            command = close.step(event, at(self.now));
+            command = close.step(event, at(self.now_ms));
         }
-        // Nodes that still may answer do so now.
+        // A node that can still answer voters does so now: its votes would be missing.
         for _ in 0..20 {
-            self.happen();
+            self.simulate_events();
         }
-        (true, self.nodes.iter().any(|node| node.published != node.sealed))
+        if self.nodes.iter().any(|node| node.published != node.sealed) {
+            CloseOutcome::VotesLost
+        } else {
+            CloseOutcome::Closed
+        }
     }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum CloseOutcome {
+    /// The close ended, and every answered vote is in the log.
+    Closed,
+    /// The close ended, and an answered vote is not in the log.
+    VotesLost,
+    GivenUp,
 }
 
 #[test]
 fn no_answered_vote_is_missing_from_a_closed_log() {
-    let mut ended = 0;
+    let mut closed = 0;
     for seed in 0..20_000 {
-        let (closed, lost) = Installation::new(seed, None).close();
-        assert!(!lost, "seed {seed}");
-        ended += usize::from(closed);
+        let outcome = Installation::new(seed, None).run_close();
+        assert_ne!(outcome, CloseOutcome::VotesLost, "seed {seed}");
+        closed += usize::from(outcome == CloseOutcome::Closed);
     }
-    assert!(ended > 5_000, "{ended} of 20000 closes ended: too few to say anything");
+    assert!(closed > 5_000, "{closed} of 20000 closes ended: too few to be evidence");
 }
 
 #[test]
 fn a_close_that_skips_a_look_loses_votes() {
     for skipped in [Command::ReadLeases, Command::SettleBallotBox] {
-        let caught = (0..20_000)
-            .any(|seed| Installation::new(seed, Some(skipped.clone())).close() == (true, true));
-        assert!(caught, "{skipped:?} is not needed, or the installation is too simple");
+        let loses_votes = (0..20_000).any(|seed| {
+            let mut installation = Installation::new(seed, Some(skipped.clone()));
+            installation.run_close() == CloseOutcome::VotesLost
+        });
+        assert!(loses_votes, "{skipped:?} is not needed, or the simulation is too simple");
     }
 }
 
 proptest! {
-    /// A planned or early closing never lies at or before a stamp that a node may give.
+    /// The latest stamp possible: the ledger stores the closing after `recorded_after`, another
+    /// node then answers for `lease_left`, and its clock differs by `drift` (all in milliseconds).
     #[test]
     fn no_vote_can_be_stamped_at_the_closing_or_later(
         own in 0..10_000_000_u64,
@@ -303,9 +334,8 @@ proptest! {
         recorded_after in 0..2000_u64,
         lease_left in 0..3000_u64,
     ) {
-        let (closes, not_after) = closing(RULES, clocks(own, Some(own)));
-        prop_assert!(own + recorded_after <= not_after.expect("shared").0);
-        // The last vote, by the clock of another node.
+        let (closes, not_after) = recorded_closing(RULES, clocks(own, Some(own)));
+        prop_assert!(own + recorded_after <= not_after.expect("a ledger clock").0);
         let stamp = own.saturating_add(recorded_after + lease_left).saturating_add_signed(drift);
         prop_assert!(UnixMillis(stamp).minutes() < closes);
     }

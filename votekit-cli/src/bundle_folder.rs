@@ -1,4 +1,5 @@
-//! A bundle, or a folder of shards, on disk, with a progress bar.
+//! A bundle, or a folder of shards, on disk, with a progress bar; and the files in it that the
+//! operating system added.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -6,6 +7,7 @@ use std::path::Path;
 use indicatif::ProgressBar;
 use votekit_core::bundle::{FolderSource, Source};
 
+use crate::context::Context;
 use crate::error::CommandError;
 use crate::progress;
 
@@ -50,5 +52,15 @@ impl Source for BundleFolder {
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(self.bar.wrap_read(Source::open(&self.folder, name)?)))
+    }
+}
+
+/// Warns of files that operating systems add to the folders they show. They are not part of the
+/// content and do not affect the result.
+pub(crate) fn warn_of_system_files(context: &Context, names: &[String]) {
+    for name in names {
+        context
+            .output
+            .warning(format_args!("{name} was created by the operating system; delete it"));
     }
 }

@@ -1,6 +1,7 @@
-//! Source of an election's public log: the data folder of a node, or the tiles of a running node.
+//! Source of an election's public log: the data folder of a node, with an installation's ledger if
+//! there is one beside it, or the tiles of a running node.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use reqwest::Method;
 use votekit_core::bundle::{WriteError, Writer};
@@ -8,8 +9,9 @@ use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::tile::{self, TILE_WIDTH, TilePath};
 use votekit_node::archive::Archive;
+#[cfg(feature = "services")]
+use votekit_store::services::url::{Service, ServiceAddress};
 
-use crate::archive_source::LedgerArgs;
 use crate::client::Client;
 use crate::error::CommandError;
 
@@ -32,6 +34,17 @@ pub(crate) struct LogArgs {
     election: Option<ElectionId>,
 }
 
+/// Location of the ledger, unless it is in the data folder
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct LedgerArgs {
+    /// Read the ledger from PostgreSQL, such as
+    /// postgres://votekit@db:5432/votekit?password_file=FILE; the folder given with --data has the
+    /// keys
+    #[cfg(feature = "services")]
+    #[arg(long, env = "VOTEKIT_LEDGER", hide_env_values = true, value_name = "URL")]
+    ledger: Option<String>,
+}
+
 /// The log of one election, opened for reading.
 pub(crate) struct LogSource {
     pub(crate) law_id: ElectionId,
@@ -51,6 +64,24 @@ pub(crate) struct LogHead {
     pub(crate) policy: Vec<u8>,
     /// Manifests that the log names.
     pub(crate) manifests: Vec<Vec<u8>>,
+}
+
+impl LedgerArgs {
+    /// Opens the archive: the PostgreSQL ledger if one is given, else the data folder alone.
+    pub(crate) fn open(&self, data: &Path) -> Result<Archive, CommandError> {
+        #[cfg(feature = "services")]
+        if let Some(address) = self.address()? {
+            return Ok(Archive::open_services(data, &address)?);
+        }
+        Ok(Archive::open(data)?)
+    }
+
+    /// Returns the address of the PostgreSQL ledger, if one is given.
+    #[cfg(feature = "services")]
+    pub(crate) fn address(&self) -> Result<Option<ServiceAddress>, CommandError> {
+        let read = |text| ServiceAddress::parse(Service::PostgreSql, text);
+        Ok(self.ledger.as_deref().map(read).transpose()?)
+    }
 }
 
 impl LogSource {

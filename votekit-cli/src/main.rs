@@ -7,8 +7,6 @@
 #[cfg(feature = "node")]
 mod admin_target;
 mod allocator;
-#[cfg(feature = "node")]
-mod archive_source;
 mod atomic_output;
 #[cfg(feature = "node")]
 mod ballot_call;
@@ -17,28 +15,21 @@ mod cli;
 #[cfg(feature = "node")]
 mod client;
 mod commands;
-#[cfg(feature = "node")]
-mod confirmation;
 mod context;
 mod error;
-#[cfg(feature = "node")]
-mod hidden_input;
 mod interruption;
 #[cfg(feature = "node")]
 mod log_source;
 mod output;
 mod progress;
 #[cfg(feature = "node")]
+mod prompt;
+#[cfg(feature = "node")]
 mod records;
 #[cfg(feature = "node")]
 mod recount;
 #[cfg(feature = "node")]
-mod services_args;
-#[cfg(feature = "services")]
-mod shared_registry;
-#[cfg(feature = "node")]
 mod signals;
-mod system_files;
 mod table_error;
 
 use std::process::ExitCode;

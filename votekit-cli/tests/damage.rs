@@ -127,7 +127,7 @@ fn leaves(dir: &TestDir) -> Vec<String> {
         .collect()
 }
 
-/// Copies a test folder's data folder to a new test folder, without its snapshots, so that everything is read at
+/// Copies a data folder to a new test folder, without its snapshots, so that everything is read at
 /// the start. Damage covered by a snapshot is tested in the node's own tests.
 fn copy_of(dir: &TestDir) -> TestDir {
     let copy = TestDir::new();

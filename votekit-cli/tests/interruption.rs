@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use support::TestDir;
 
-/// Starts `votekit` in the folder of a test folder with default signal handling, as from a terminal: a
+/// Starts `votekit` in a test folder with default signal handling, as from a terminal: a
 /// test run in the background would have the signal ignored.
 fn start(dir: &TestDir, arguments: &[&str]) -> Child {
     let mut command = Command::new("env");
@@ -29,7 +29,7 @@ fn send(child: &Child, signal: Signal) {
     kill_process(id, signal).expect("not waited for, so it is there");
 }
 
-/// Stops a process once the test folder holds the hidden files of an output being written, then interrupts
+/// Stops a process once its folder holds the hidden files of an output being written, then interrupts
 /// it. `None` if the process was faster.
 fn interrupted(
     dir: &TestDir,

@@ -7,7 +7,7 @@ use support::TestDir;
 use support::node::Node;
 use support::poll::{self, LAW};
 
-/// A test folder with a stopped node that has three accepted votes, two further attempts of the first
+/// A folder with a stopped node that has three accepted votes, two further attempts of the first
 /// elector, and one vote with an unknown credential.
 fn reviewed() -> TestDir {
     let (dir, electors) = poll::opened(4);

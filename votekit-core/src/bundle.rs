@@ -20,9 +20,7 @@ mod folder;
 mod index;
 mod readme;
 mod receipt;
-mod source;
 mod table;
-mod verdict;
 mod write;
 
 pub mod verify;
@@ -30,8 +28,11 @@ pub mod verify;
 #[cfg(any(test, feature = "test-support"))]
 pub mod sample;
 
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
 pub use account::Account;
-pub use failure::{Failure, Failures, Rule};
+pub use failure::{Failure, Failures, Rule, Verdict};
 #[cfg(feature = "fs")]
 pub use folder::{FolderSource, is_system_file};
 pub use index::{Index, IndexError, IndexRow};
@@ -39,9 +40,46 @@ pub use receipt::{
     ReceiptError, ReceiptFault, ReceiptInBundle, ReceiptVerdict, RecordedDecision, check_receipt,
     find_receipt,
 };
-pub use source::{MemorySource, Source};
-pub use verdict::Verdict;
 pub use write::{BundleFile, WriteError, Writer};
+
+/// The source of a bundle's files: a folder, an archive, memory. Names are relative, with `/`
+/// between folder and file.
+pub trait Source {
+    /// The names of all regular files, in any order.
+    ///
+    /// # Errors
+    /// When the files cannot be listed.
+    fn names(&self) -> io::Result<Vec<String>>;
+
+    /// Objects that cannot belong to a bundle, by name, each with its kind: a link, a device, an
+    /// empty folder. Most sources have none.
+    ///
+    /// # Errors
+    /// When the files cannot be listed.
+    fn irregular(&self) -> io::Result<Vec<(String, &'static str)>> {
+        Ok(Vec::new())
+    }
+
+    /// Opens a file that [`Source::names`] has listed.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn open(&self, name: &str) -> io::Result<Box<dyn Read + '_>>;
+}
+
+/// Files in memory.
+pub type MemorySource = BTreeMap<String, Vec<u8>>;
+
+impl Source for MemorySource {
+    fn names(&self) -> io::Result<Vec<String>> {
+        Ok(self.keys().cloned().collect())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn Read + '_>> {
+        let bytes = self.get(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(bytes.as_slice()))
+    }
+}
 
 /// The file names of a bundle.
 pub mod file {

@@ -1,7 +1,7 @@
 //! Files that appear completely or not at all, and survive a power loss once they have appeared.
 //!
 //! ```text
-//! create a temporary file in the folder of the target      O_EXCL, mode as asked
+//! create a temporary file in the folder of the target      O_EXCL, mode as given, less the umask
 //! write, sync                                              an error removes the temporary file
 //! rename                                                   replaces the target, or refuses to
 //! sync the folder                                          an error says that the file is in place
@@ -27,15 +27,16 @@ impl TemporaryFile {
     /// Creates a file under a random name in the folder of `target`.
     ///
     /// # Errors
-    /// When the folder cannot be written.
+    /// When the folder cannot be written, or the system gives no random number.
     pub fn create_beside(target: &Path, mode: u32) -> io::Result<Self> {
-        let number = getrandom::u64()
-            .map_err(|error| io::Error::other(format!("no randomness: {error}")))?;
+        let number = getrandom::u64().map_err(|error| {
+            io::Error::other(format!("the system gives no random number: {error}"))
+        })?;
         Self::create(parent_of(target).join(format!(".votekit-{number:016x}")), mode)
     }
 
-    /// Creates a file in place of what an earlier run left under its name. A symbolic link is
-    /// removed, never followed.
+    /// Creates a file under a fixed name, and first removes a leftover of an earlier run. A
+    /// symbolic link is removed, never followed.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -65,11 +66,11 @@ impl TemporaryFile {
         self.file.sync_all()
     }
 
-    /// Gives the file its final name, durably, in place of what has that name.
+    /// Syncs the file and gives it its final name, durably. Replaces a file of that name.
     ///
     /// # Errors
-    /// When the disk fails. What had the name is kept, unless the error says that the file is in
-    /// place.
+    /// When the disk fails. The previous file is unchanged, unless the error says that the new one
+    /// is in place.
     pub fn replace(mut self, target: &Path) -> io::Result<()> {
         self.sync()?;
         fs::rename(&self.path, target)?;
@@ -77,15 +78,16 @@ impl TemporaryFile {
         sync_placed(target)
     }
 
-    /// Gives a synced file its final name, unless something has that name. The folder is not
-    /// synced: [`sync_placed`] does that.
+    /// Gives a synced file its final name, unless that name exists. Does not sync the folder:
+    /// [`sync_placed`] does.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AlreadyExists`], or what the disk says.
+    /// [`io::ErrorKind::AlreadyExists`], or the error of the file system.
     pub fn rename_new(mut self, target: &Path) -> io::Result<()> {
         match renameat_with(CWD, &self.path, CWD, target, RenameFlags::NOREPLACE) {
             Ok(()) => self.is_renamed = true,
-            // The file system does not know the flag. The temporary name is removed on drop.
+            // The file system or the kernel does not support the flag. A link refuses an existing
+            // name too; the temporary name is removed on drop.
             Err(Errno::INVAL | Errno::NOSYS) => fs::hard_link(&self.path, target)?,
             Err(error) => return Err(error.into()),
         }
@@ -114,7 +116,7 @@ impl Drop for TemporaryFile {
 
 /// The folder of a file or folder that has its final name could not be synced.
 #[derive(Debug, thiserror::Error)]
-#[error("it is in place, but may not survive a power loss: {cause}")]
+#[error("already in place, but may not survive a power loss: {cause}")]
 struct NotDurable {
     cause: io::Error,
 }
@@ -127,7 +129,7 @@ pub fn sync_placed(target: &Path) -> io::Result<()> {
     sync_parent(target).map_err(|cause| io::Error::new(cause.kind(), NotDurable { cause }))
 }
 
-/// Syncs the folder that holds `path`: a name created, changed or removed there becomes durable.
+/// Syncs the folder that holds `path`, as [`sync_folder`].
 ///
 /// # Errors
 /// When the disk fails.
@@ -135,7 +137,7 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
     sync_folder(parent_of(path))
 }
 
-/// Syncs a folder.
+/// Syncs a folder: the names created, changed or removed in it become durable.
 ///
 /// # Errors
 /// When the disk fails.
@@ -143,7 +145,8 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Returns the folder that holds `path`; the current folder for a bare name.
+/// Returns the folder that holds `path`; the current folder for a bare name. Looks at the text
+/// only: `path` must end with a name, not with `..`.
 #[must_use]
 pub fn parent_of(path: &Path) -> &Path {
     match path.parent() {
@@ -186,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_dropped_is_removed() {
+    fn a_file_dropped_before_its_rename_is_removed() {
         let folder = folder();
         let mut file =
             TemporaryFile::create_beside(&folder.path().join("key"), 0o600).expect("created");
@@ -221,7 +224,7 @@ mod tests {
         for _ in 0..2 {
             let mut file = TemporaryFile::create_anew(&temporary, 0o600).expect("created");
             file.write_all(b"new").expect("written");
-            // As if the process were killed.
+            // A killed process drops nothing, so the file stays as a leftover.
             std::mem::forget(file);
         }
         assert_eq!(fs::read(&temporary).expect("read"), b"new");
@@ -232,6 +235,6 @@ mod tests {
     fn a_failed_sync_of_the_folder_says_that_the_file_is_in_place() {
         let error = sync_placed(&folder().path().join("gone/key")).expect_err("no such folder");
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        assert!(error.to_string().starts_with("it is in place, but may not survive"), "{error}");
+        assert!(error.to_string().starts_with("already in place, but may not survive"), "{error}");
     }
 }

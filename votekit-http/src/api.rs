@@ -1,4 +1,4 @@
-//! The resources, one in each file.
+//! The resources, one in each file, and the variable parts of their paths.
 
 pub(crate) mod vote;
 
@@ -6,6 +6,8 @@ pub(crate) mod receipt;
 pub(crate) mod status;
 
 pub(crate) mod elections;
+pub(crate) mod live_events;
+pub(crate) mod live_socket;
 pub(crate) mod results;
 
 pub(crate) mod log_tiles;
@@ -15,3 +17,28 @@ pub(crate) mod admin;
 pub(crate) mod exposition;
 pub(crate) mod health;
 pub(crate) mod openapi;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+use votekit_core::id::ElectionId;
+
+use crate::problem::Problem;
+
+/// The variable parts of a path, as [`Path`], with a refusal that is a [`Problem`]. A path that
+/// cannot be decoded matches no route.
+pub(crate) struct PathText<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathText<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        path.map(|Path(text)| Self(text)).map_err(|_| Problem::UnknownRoute)
+    }
+}
+
+/// Parses a law id from a path. A text that is not a law id names no election.
+pub(crate) fn law_id(text: &str) -> Result<ElectionId, Problem> {
+    text.parse().map_err(|_| Problem::UnknownElection)
+}

@@ -1,4 +1,5 @@
-//! The context of every handler: the node, the rates, the administrator's token, the sessions.
+//! The context of every handler: the node, the live updates, the rates, the administrator's token,
+//! the sessions of voters.
 
 use std::sync::Arc;
 
@@ -8,8 +9,9 @@ use votekit_core::instant::UnixSeconds;
 use votekit_node::Node;
 use votekit_node::limits::throttle::Prefix;
 
-use crate::guard::address_rate::AddressRate;
 use crate::guard::admin_token::TokenDigest;
+use crate::guard::client_address::AddressRate;
+use crate::live::hub::LiveHub;
 use crate::sessions::Sessions;
 
 /// The path for votes.
@@ -37,6 +39,7 @@ pub(crate) fn is_attempt(method: &Method, path: &str) -> bool {
 /// The context of every handler.
 pub(crate) struct Api {
     pub(crate) node: Node,
+    pub(crate) live: Arc<LiveHub>,
     pub(crate) vote_rate: AddressRate,
     pub(crate) read_rate: AddressRate,
     pub(crate) sessions: Sessions,
@@ -53,7 +56,8 @@ impl Api {
         // The keys are of this process anyway; the base is a second binding.
         let base = node.log_base().map(|base| base.as_str().to_owned()).unwrap_or_default();
         let sessions = Sessions::new(base, config.is_confidential());
-        Arc::new(Self { node, vote_rate, read_rate, sessions, admin_token })
+        let live = LiveHub::new(node.clone());
+        Arc::new(Self { node, live, vote_rate, read_rate, sessions, admin_token })
     }
 
     /// The time by the node's clock.

@@ -18,6 +18,8 @@ use votekit_node::metrics::{self, Refusal};
 use crate::context::{Api, ClientPrefix, VOTE_PATH, is_attempt};
 use crate::guard::client_address::client_address;
 use crate::guard::idempotency_key::IDEMPOTENCY_KEY;
+use crate::live::is_live_path;
+use crate::live::readers::ClientShares;
 use crate::problem::{Problem, problem_response};
 
 /// The gate of the public listener.
@@ -71,9 +73,14 @@ impl Gate {
         let address = client_address(peer, request.headers(), config);
         let shares = node.throttle().shares(address, config.counts_alone(address));
         if !is_attempt(request.method(), request.uri().path()) {
-            let wait = self.api.read_rate.take(&shares).err()?;
-            metrics::read_refused();
-            return Some(too_many(&self.read_share, wait));
+            if let Err(wait) = self.api.read_rate.take(&shares) {
+                metrics::read_refused();
+                return Some(too_many(&self.read_share, wait));
+            }
+            if is_live_path(request.uri().path()) {
+                request.extensions_mut().insert(ClientShares(shares));
+            }
+            return None;
         }
         if let Err(wait) = self.api.vote_rate.take(&shares) {
             metrics::vote_refused(Refusal::AddressShare);

@@ -1,6 +1,5 @@
 //! Checks of each request before its handler, and headers of each answer after it.
 
-pub(crate) mod address_rate;
 pub(crate) mod admin_token;
 pub(crate) mod client_address;
 pub(crate) mod form_body;
@@ -8,7 +7,6 @@ pub(crate) mod idempotency_key;
 pub(crate) mod json_body;
 pub(crate) mod limits;
 pub(crate) mod message_rules;
-pub(crate) mod path_text;
 pub(crate) mod prefer;
 pub(crate) mod representation;
 pub(crate) mod response_headers;

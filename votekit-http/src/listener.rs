@@ -86,9 +86,9 @@ pub enum ServeError {
     TlsIdentity {
         /// The certificate's file.
         cert: PathBuf,
-        /// The error of the TLS library.
+        /// The private key's file.
         key: PathBuf,
-        /// What the TLS library said.
+        /// The error of the TLS library.
         reason: String,
     },
     /// The data folder has no administrator's token.
@@ -139,10 +139,10 @@ impl fmt::Debug for Server {
 }
 
 /// The time for incomplete requests to arrive once the shutdown has begun.
-const UNFINISHED_TIME: Duration = Duration::from_secs(5);
+const INCOMPLETE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The time for complete requests to be answered after that.
-const DRAIN_TIME: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// On each internal listener: the most connections held at once, the part of them reserved for
 /// callers with a valid token, and the most newcomers that wait.
@@ -154,18 +154,20 @@ const INTERNAL_WAITING_MAX: u32 = 64;
 const PUBLIC_WAITING_MAX: u32 = 256;
 
 /// The idle time after which a connection may be evicted. Public: time for a TLS handshake and a
-/// request over a slow line. Internal: within a machine or its network much less suffices.
+/// request over a slow line. Internal: on a busy machine a caller may need a good part of this to
+/// send its request.
 const PUBLIC_STAY_MIN_MS: u64 = 1000;
-const INTERNAL_STAY_MIN_MS: u64 = 100;
+const INTERNAL_STAY_MIN_MS: u64 = 500;
 
 /// The most connections that the system completes before they are accepted.
 const BACKLOG: u32 = 4096;
 
-/// The interval at which histograms are drained and rates computed.
+/// The interval at which histograms are drained, rates computed and quiet keys evicted.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The addresses and the TLS identity of a server, taken before the node is started, so that their
-/// faults are found before an hour of reading logs. No client can connect yet.
+/// The bound addresses and the TLS identity of a server. They are acquired before the node starts:
+/// reading its logs may take an hour, and a wrong address or file must be reported before that. No
+/// client can connect yet.
 pub struct Reserved {
     sockets: [(SocketAddr, TcpSocket); 3],
     tls: Option<Arc<TlsIdentity>>,
@@ -186,7 +188,7 @@ impl Reserved {
         Self::try_of(config).map_err(|mut faults| faults.swap_remove(0))
     }
 
-    /// As [`Reserved::bind`], but returns every fault.
+    /// Does the same as [`Reserved::bind`], and returns every fault.
     ///
     /// # Errors
     /// At least one.
@@ -216,7 +218,7 @@ impl Reserved {
         }
         let mut sockets = Vec::new();
         for (_, address) in addresses {
-            match bound(address) {
+            match bind_socket(address) {
                 Ok(socket) => sockets.push((address, socket)),
                 Err(source) => faults.push(ServeError::Bind { address, source }),
             }
@@ -228,21 +230,22 @@ impl Reserved {
     }
 }
 
-/// Whether two listeners need the same port of an address.
+/// Whether two listeners need the same port of an address. Binding does not find this: with
+/// `SO_REUSEADDR` the system reports it only when the second one listens.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
-    one.port() != 0 && one.port() == other.port() && (everywhere || one.ip() == other.ip())
+    let any_interface = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (any_interface || one.ip() == other.ip())
 }
 
-fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+fn bind_socket(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Lets a restarted node bind its address at once.
+    // A restarted node can bind its address at once, while old connections are in TIME-WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
 }
 
-/// Reloads what can change while a node runs: the TLS identity and the administrator's token.
+/// Reloads the TLS identity and the administrator's token while a node runs.
 #[derive(Clone)]
 pub struct Reloader {
     tls: Option<Arc<TlsIdentity>>,
@@ -257,8 +260,10 @@ impl fmt::Debug for Reloader {
 }
 
 impl Reloader {
-    /// Reloads both. One that cannot be read keeps its earlier value, with an error in the log.
+    /// Reloads the TLS identity and the token. If one cannot be read, its previous value stays in
+    /// use and an error is logged.
     pub async fn reload(&self) {
+        // Reading the files blocks the thread.
         let this = self.clone();
         let read = tokio::task::spawn_blocking(move || {
             let tls = this.tls.as_ref().map_or(Ok(()), |tls| tls.reload());
@@ -319,10 +324,12 @@ impl Server {
                 .then(|| Duration::from_secs(config.connection_seconds_max)),
             requests_max: Some(config.connection_requests_max).filter(|most| *most > 0),
         };
-        let wait_max_ms = config.header_timeout_seconds.max(1) * 1000;
+        let wait_max_ms = config.header_timeout_seconds.max(1).saturating_mul(1000);
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let granted = file_descriptors::grant(config.connections_max, config.live_readers_max);
+        api.live.places().limit(count(granted.readers));
         let rules = LimiterRules {
-            slots_max: count(file_descriptors::connections_within_limit(config.connections_max)),
+            slots_max: count(granted.connections),
             reserved: 0,
             per_address_max: count(config.connections_per_address_max),
             waiting_max: PUBLIC_WAITING_MAX,
@@ -331,9 +338,9 @@ impl Server {
         };
         let (gate, router) = (Some(Gate::new(&api)), routes::public(&api));
         let served = Service { router, gate, tls: tls.clone(), wants_token: false, limits };
-        let public = Listener::on(public, &node, served, rules)?;
-        // Without tokens one address may not hold or wait for so much that no room is left for
-        // others.
+        let public = Listener::listen(public, &node, served, rules)?;
+        // Monitoring needs no token, so one address alone must not fill the slots and the waiting
+        // room.
         let rules = LimiterRules {
             slots_max: INTERNAL_SLOTS_MAX,
             per_address_max: INTERNAL_SLOTS_MAX - INTERNAL_RESERVED + INTERNAL_WAITING_MAX / 2,
@@ -345,9 +352,9 @@ impl Server {
             |router, wants_token| Service { router, gate: None, tls: None, wants_token, limits };
         let routes = service(routes::administration(&api), true);
         let with_token = LimiterRules { reserved: INTERNAL_RESERVED, per_address_max: 0, ..rules };
-        let administration = Listener::on(administration, &node, routes, with_token)?;
+        let administration = Listener::listen(administration, &node, routes, with_token)?;
         let routes = service(routes::monitoring(&api), false);
-        let metrics = Listener::on(metrics, &node, routes, rules)?;
+        let metrics = Listener::listen(metrics, &node, routes, rules)?;
         let addresses = Addresses {
             public: public.address,
             administration: administration.address,
@@ -387,6 +394,7 @@ impl Server {
             accepting.spawn(listener.accept(phase.subscribe()));
         }
         let mut upkeep = tokio::spawn(upkeep(Arc::clone(&self.api)));
+        let mut live = tokio::spawn(Arc::clone(&self.api.live).run());
         let failed = async {
             let reason = self.node.failed().await;
             if self.node.has_panicked() {
@@ -397,53 +405,64 @@ impl Server {
         let outcome = tokio::select! {
             () = shutdown => Ok(()),
             failure = failed => Err(failure),
-            // Neither task ends without a panic.
+            // None of these tasks ends without a panic.
             _ = accepting.join_next() => {
                 Err(ServeError::Panicked { what: "a listener panicked".to_owned() })
             }
             _ = &mut upkeep => {
                 Err(ServeError::Panicked { what: "the upkeep of metrics panicked".to_owned() })
             }
+            _ = &mut live => {
+                Err(ServeError::Panicked { what: "the hub of live updates panicked".to_owned() })
+            }
         };
         upkeep.abort();
+        // Readers end at once: they would stay as long as the node.
+        self.api.live.end();
+        if !live.is_finished() {
+            live.abort();
+            // Resolves when it has dropped what it uses of the node.
+            let _ = live.await;
+        }
         drain(&self.node, &phase, &mut accepting, outcome.is_ok()).await;
         outcome
     }
 }
 
-/// Lets requests in flight finish: incomplete ones get a few seconds to arrive, complete ones some
-/// more to be answered.
+/// Waits for requests in flight: incomplete ones have a few seconds to arrive, complete ones some
+/// more to be answered. After a failure they have one second in all.
 async fn drain(
     node: &Node,
     phase: &watch::Sender<Phase>,
     accepting: &mut JoinSet<()>,
-    in_order: bool,
+    is_orderly: bool,
 ) {
     tracing::info!(
         event = "accepting_stopped",
         "new connections not accepted, requests in flight finish"
     );
     phase.send_replace(Phase::Draining);
-    let (unfinished, working) = if in_order {
-        (UNFINISHED_TIME, DRAIN_TIME)
+    let (incomplete_timeout, answer_timeout) = if is_orderly {
+        (INCOMPLETE_TIMEOUT, ANSWER_TIMEOUT)
     } else {
         (Duration::from_secs(1), Duration::ZERO)
     };
     // A listener that panicked has nothing left to drain.
     let mut drained = std::pin::pin!(async { while accepting.join_next().await.is_some() {} });
-    if tokio::time::timeout(unfinished, &mut drained).await.is_ok() {
+    if tokio::time::timeout(incomplete_timeout, &mut drained).await.is_ok() {
         return;
     }
     tracing::warn!(event = "incomplete_requests_dropped", "incomplete requests dropped");
+    // Voters that wait for a decision get the present status.
     node.hurry();
     phase.send_replace(Phase::Finishing);
-    if tokio::time::timeout(working, &mut drained).await.is_err() {
+    if tokio::time::timeout(answer_timeout, &mut drained).await.is_err() {
         tracing::warn!(event = "requests_cut_off", "requests in flight cut off");
         phase.send_replace(Phase::Ended);
     }
 }
 
-/// Drains histograms and evicts quiet keys, in an endless loop.
+/// Drains histograms, computes rates and evicts quiet keys, in an endless loop.
 async fn upkeep(api: Arc<Api>) {
     let mut rate = metrics::RateWindow::new(Instant::now());
     let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
@@ -464,7 +483,7 @@ struct Listener {
 }
 
 impl Listener {
-    fn on(
+    fn listen(
         (address, socket): (SocketAddr, TcpSocket),
         node: &Node,
         service: Service,
@@ -482,11 +501,12 @@ impl Listener {
         })
     }
 
-    /// Accepts until the phase changes, then waits for the connections to end. Never waits for a
-    /// slot: newcomers wait in their own tasks, not behind an attacker's connections in the
-    /// system's queue.
+    /// Accepts connections until the phase changes, then waits for them to end. Never waits for a
+    /// slot: newcomers wait in their own tasks, where the limiter ranks them, not behind an
+    /// attacker's connections in the system's queue.
     async fn accept(self, mut phase: watch::Receiver<Phase>) {
         let refusal: Arc<[u8]> = message_rules::too_many_connections().into();
+        // Each connection keeps a clone of the sender.
         let (open, mut all_ended) = mpsc::channel(1);
         let mut ticks = tokio::time::interval(TICK_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -501,7 +521,7 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, peer)) => match self.slots.arrive(self.shares(peer), open.clone()) {
-                    Ok(slot) => self.spawn(stream, peer, slot, phase.clone(), &refusal),
+                    Ok(slot) => self.spawn_connection(stream, peer, slot, phase.clone(), &refusal),
                     Err(Refused) => self.service.refuse(&stream, &refusal),
                 },
                 Err(error) => pause_after(&error).await,
@@ -512,14 +532,15 @@ impl Listener {
         let _ = all_ended.recv().await;
     }
 
-    /// A proxy stands for many voters: its connections count under no prefix.
+    /// The prefixes under which a connection counts; `None` for a proxy, which carries many voters.
     fn shares(&self, peer: SocketAddr) -> Option<Shares> {
         let (config, address) = (self.node.config(), peer.ip());
         (!config.is_tls_proxy(address))
             .then(|| self.node.throttle().shares(address, config.counts_alone(address)))
     }
 
-    fn spawn(
+    /// Starts the task of one connection: waits for its slot, then serves it.
+    fn spawn_connection(
         &self,
         stream: TcpStream,
         peer: SocketAddr,
@@ -528,8 +549,8 @@ impl Listener {
         refusal: &Arc<[u8]>,
     ) {
         let (service, refusal) = (Arc::clone(&self.service), Arc::clone(refusal));
+        let slot = Arc::new(slot);
         tokio::spawn(overwriting_stack(async move {
-            let _open = metrics::OpenConnection::count();
             let granted = tokio::select! {
                 granted = slot.granted() => granted,
                 _ = phase.wait_for(|phase| *phase != Phase::Serving) => Err(Refused),
@@ -547,8 +568,11 @@ impl Listener {
     }
 }
 
-/// Pauses after a failed accept. A connection that was gone before it was accepted is no failure of
-/// ours; without file descriptors or memory a short pause gives other connections time to end.
+/// The pause after an accept that failed for lack of resources.
+const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Pauses after a failed accept, so that connections can end and free file descriptors or memory.
+/// Does not pause when the client closed the connection before it was accepted.
 async fn pause_after(error: &io::Error) {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected,
@@ -558,6 +582,6 @@ async fn pause_after(error: &io::Error) {
         ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected
     ) {
         tracing::error!(event = "accept_failed", %error, "connection not accepted");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(ACCEPT_RETRY_INTERVAL).await;
     }
 }

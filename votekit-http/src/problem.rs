@@ -1,16 +1,17 @@
 //! Maps every failure of a call once to HTTP: problem details (RFC 9457) with a stable code.
 //!
+//! Long because each failure, its code, its text and its source are read together.
+//!
 //! Details are written for the caller and never repeat a value that was sent: it may be a secret in
 //! the wrong place.
-
-mod kind;
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE,
+    WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -22,11 +23,11 @@ use votekit_core::id::RequestId;
 use votekit_core::instant::UnixMinutes;
 use votekit_node::config::Role;
 use votekit_node::roll_store::RollError;
-use votekit_node::{AdminError, SubmitError};
+use votekit_node::{AdminError, ElectionFault, SubmitError};
 use votekit_node::{ReceiptError, ResultsError};
 use votekit_store::{Conflict, EngineError};
 
-pub(crate) use self::kind::*;
+use crate::live::readers::NoPlace;
 use crate::log_summary::LogSummary;
 
 /// Why a call failed.
@@ -38,10 +39,10 @@ pub(crate) enum Problem {
     UnknownChoice,
     /// No or a wrong bearer token.
     Unauthorized,
-    /// A form was sent by a page of another origin.
-    ForeignOrigin,
     /// The policy withholds results now.
     ResultsWithheld { policy: ResultsPolicy, state: State },
+    /// A page of another origin sends a form, or opens a WebSocket.
+    ForeignOrigin,
     /// A node with another role serves this.
     NotServedHere { needs: Role },
     /// No such path.
@@ -68,6 +69,8 @@ pub(crate) enum Problem {
     Refused { kind: &'static Kind, detail: String },
     /// A binding election lacks what it needs.
     NotSafe { missing: Vec<String> },
+    /// The address takes WebSockets only.
+    UpgradeRequired,
     /// The body is too large.
     BodyTooLarge { bytes_max: usize },
     /// The body is not declared as JSON.
@@ -88,6 +91,8 @@ pub(crate) enum Problem {
     AddressShare { retry_after: Duration },
     /// More connections at once than one address may hold.
     TooManyConnections,
+    /// Every place for readers of live updates is taken.
+    TooManyReaders,
     /// Too many wrong codes from this network for this elector.
     BackOff { retry_after: Duration },
     /// No roll holds the credential, and such votes arrive faster than they are stored.
@@ -110,6 +115,77 @@ pub(crate) enum Problem {
     Stopping,
     /// A fault of the node; its log has the reason.
     Internal,
+}
+
+/// The properties shared by all problems of one code.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) code: &'static str,
+    pub(crate) status: StatusCode,
+    pub(crate) title: &'static str,
+}
+
+const fn kind(code: &'static str, status: StatusCode, title: &'static str) -> Kind {
+    Kind { code, status, title }
+}
+
+macro_rules! kinds {
+    ($($name:ident = $code:literal, $status:ident, $title:literal;)*) => {
+        $(pub(crate) static $name: Kind = kind($code, StatusCode::$status, $title);)*
+        /// Every kind, by status: the documentation lists them.
+        pub(crate) static KINDS: &[&Kind] = &[$(&$name),*];
+    };
+}
+
+kinds! {
+    MALFORMED = "malformed", BAD_REQUEST, "The request breaks a rule";
+    UNKNOWN_CHOICE = "unknown-choice", BAD_REQUEST, "The ballot has no such choice";
+    UNAUTHORIZED = "unauthorized", UNAUTHORIZED, "The administrator's token is missing or wrong";
+    RESULTS_WITHHELD = "results-withheld", FORBIDDEN, "The results are not shown now";
+    FOREIGN_ORIGIN = "foreign-origin", FORBIDDEN, "Pages of this origin may not do this";
+    UNKNOWN_ROUTE = "unknown-route", NOT_FOUND, "There is nothing at this address";
+    UNKNOWN_ELECTION = "unknown-election", NOT_FOUND, "There is no such election";
+    UNKNOWN_REQUEST = "unknown-request", NOT_FOUND, "No such request was issued";
+    UNKNOWN_TILE = "unknown-tile", NOT_FOUND, "The log has no such tile";
+    UNKNOWN_MANIFEST = "unknown-manifest", NOT_FOUND, "The log names no such manifest";
+    UNKNOWN_ROLL = "unknown-roll", NOT_FOUND, "No such roll is loaded";
+    METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "This address takes other methods";
+    REQUEST_TIMEOUT = "request-timeout", REQUEST_TIMEOUT, "The request did not arrive in time";
+    NOT_OPEN_YET = "not-open-yet", CONFLICT, "The poll is not open yet";
+    CLOSED = "closed", CONFLICT, "The poll is closed";
+    NOT_RECORDED_YET = "not-recorded-yet", CONFLICT, "The decision is not recorded yet";
+    ELECTION_EXISTS = "election-exists", CONFLICT, "There is such an election already";
+    WRONG_STATE = "wrong-state", CONFLICT, "The election's state does not allow this";
+    EARLY_CLOSE = "early-close", CONFLICT, "The planned end of the poll has not come";
+    ROLL_CONFLICT = "roll-conflict", CONFLICT, "Another roll, or an election, does not allow this";
+    REFUSED_BY_LOG = "refused-by-log", CONFLICT, "The log refuses this";
+    ADMIN_BUSY = "admin-busy", CONFLICT, "Another administrative call is under way";
+    NOT_LEADING = "not-leading", CONFLICT, "Another node leads, and administration is its part";
+    NOT_SAFE = "not-safe", CONFLICT, "A binding election lacks what it needs";
+    BODY_TOO_LARGE = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large";
+    URI_TOO_LONG = "uri-too-long", URI_TOO_LONG, "The address is too long";
+    NOT_JSON = "not-json", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
+    CONTENT_CODING = "content-coding", UNSUPPORTED_MEDIA_TYPE, "The body must not be compressed";
+    NOT_SERVED_HERE = "not-served-here", MISDIRECTED_REQUEST, "Another node serves this";
+    ROLL_REFUSED = "roll-refused", UNPROCESSABLE_ENTITY, "The roll was not loaded";
+    UPGRADE_REQUIRED = "upgrade-required", UPGRADE_REQUIRED, "This address takes WebSockets only";
+    RATE_LIMITED = "rate-limited", TOO_MANY_REQUESTS, "Too many requests at once";
+    ADDRESS_SHARE = "address-share", TOO_MANY_REQUESTS, "Too many votes at once from one address";
+    BACK_OFF = "back-off", TOO_MANY_REQUESTS, "Too many wrong codes";
+    NOT_RECOGNISED = "not-recognised", TOO_MANY_REQUESTS, "NAS and code are not on the roll";
+    TOO_MANY_DUPLICATES = "too-many-duplicates", TOO_MANY_REQUESTS, "Too many votes with a credential that was used";
+    HEADERS_TOO_LARGE = "headers-too-large", REQUEST_HEADER_FIELDS_TOO_LARGE, "The header fields are too large";
+    INTERNAL = "internal", INTERNAL_SERVER_ERROR, "The node has a fault";
+    TRANSFER_CODING = "transfer-coding", NOT_IMPLEMENTED, "The transfer coding is not supported";
+    BUSY = "busy", SERVICE_UNAVAILABLE, "Too many votes are waiting";
+    UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "Storage is not available";
+    CLOCK = "clock", SERVICE_UNAVAILABLE, "The node's clock went back";
+    HALTED = "halted", SERVICE_UNAVAILABLE, "A fault halted the election on this node";
+    OUTCOME_UNKNOWN = "outcome-unknown", SERVICE_UNAVAILABLE, "It is unknown whether this was \
+                                                               stored";
+    TOO_MANY_CONNECTIONS = "too-many-connections", SERVICE_UNAVAILABLE, "Too many connections from one address";
+    TOO_MANY_READERS = "too-many-readers", SERVICE_UNAVAILABLE, "Too many readers of live updates";
+    STOPPING = "stopping", SERVICE_UNAVAILABLE, "The node is stopping";
 }
 
 /// The body of every answer that is not a success: problem details as in RFC 9457.
@@ -191,8 +267,8 @@ impl Problem {
             Self::Malformed { .. } | Self::Framing { .. } => &MALFORMED,
             Self::UnknownChoice => &UNKNOWN_CHOICE,
             Self::Unauthorized => &UNAUTHORIZED,
-            Self::ForeignOrigin => &FOREIGN_ORIGIN,
             Self::ResultsWithheld { .. } => &RESULTS_WITHHELD,
+            Self::ForeignOrigin => &FOREIGN_ORIGIN,
             Self::NotServedHere { .. } => &NOT_SERVED_HERE,
             Self::UnknownRoute => &UNKNOWN_ROUTE,
             Self::UnknownElection => &UNKNOWN_ELECTION,
@@ -207,6 +283,7 @@ impl Problem {
             Self::NotRecordedYet => &NOT_RECORDED_YET,
             Self::Refused { kind, .. } => kind,
             Self::NotSafe { .. } => &NOT_SAFE,
+            Self::UpgradeRequired => &UPGRADE_REQUIRED,
             Self::BodyTooLarge { .. } => &BODY_TOO_LARGE,
             Self::NotJson => &NOT_JSON,
             Self::ContentCoding => &CONTENT_CODING,
@@ -216,6 +293,7 @@ impl Problem {
             Self::RateLimited { .. } => &RATE_LIMITED,
             Self::AddressShare { .. } => &ADDRESS_SHARE,
             Self::TooManyConnections => &TOO_MANY_CONNECTIONS,
+            Self::TooManyReaders => &TOO_MANY_READERS,
             Self::BackOff { .. } => &BACK_OFF,
             Self::NotRecognised { .. } => &NOT_RECOGNISED,
             Self::ReadShare { .. } => &RATE_LIMITED,
@@ -240,11 +318,12 @@ impl Problem {
             Self::Unauthorized => {
                 "send the administrator's token as `Authorization: Bearer`".to_owned()
             }
+            Self::ResultsWithheld { policy, state } => withheld(*policy, *state),
             Self::ForeignOrigin => {
-                "nothing was recorded: a form is accepted from the pages of this node only"
+                "nothing was done: pages of this node alone send its forms; they and those of \
+                 the origins in its setting live_origins open a WebSocket"
                     .to_owned()
             }
-            Self::ResultsWithheld { policy, state } => withheld(*policy, *state),
             Self::NotServedHere { needs } => {
                 format!("this node cannot answer: ask one with the role {needs}")
             }
@@ -272,6 +351,9 @@ impl Problem {
             Self::NotSafe { missing } => {
                 format!("{} rules of binding elections are not met", missing.len())
             }
+            Self::UpgradeRequired => {
+                "send the handshake of a WebSocket (RFC 6455), version 13".to_owned()
+            }
             Self::BodyTooLarge { bytes_max } => {
                 format!("a body has at most {bytes_max} bytes here")
             }
@@ -292,6 +374,11 @@ impl Problem {
                 .to_owned(),
             Self::TooManyConnections => {
                 "your network exceeds the limit of connections per address".to_owned()
+            }
+            Self::TooManyReaders => {
+                "all places for readers of live updates are taken; /api/v1/results has the \
+                 results"
+                    .to_owned()
             }
             Self::BackOff { .. } => {
                 "too many wrong codes came from your network for this person; this attempt was not \
@@ -337,6 +424,7 @@ impl Problem {
             | Self::TooManyDuplicates { retry_after }
             | Self::Busy { retry_after } => Some(*retry_after),
             Self::TooManyConnections => Some(CONNECTIONS_RETRY),
+            Self::TooManyReaders => Some(READERS_RETRY),
             Self::NotRecordedYet
             | Self::Clock
             | Self::NotStored
@@ -394,6 +482,9 @@ const RETRY_SOON: Duration = Duration::from_secs(1);
 /// The time after which a connection over its address's share may be retried.
 pub(crate) const CONNECTIONS_RETRY: Duration = Duration::from_secs(5);
 
+/// The time after which a reader that got no place may try again.
+const READERS_RETRY: Duration = Duration::from_secs(10);
+
 fn withheld(policy: ResultsPolicy, state: State) -> String {
     match policy {
         ResultsPolicy::AfterVote => {
@@ -442,6 +533,7 @@ impl IntoResponse for Problem {
         let advice = match self {
             Self::Unauthorized => Some((WWW_AUTHENTICATE, "Bearer")),
             Self::ContentCoding => Some((ACCEPT_ENCODING, "identity")),
+            Self::UpgradeRequired => Some((UPGRADE, "websocket")),
             // The beginning of the next request is not certain.
             Self::Framing { .. } | Self::TransferCoding => Some((CONNECTION, "close")),
             _ => None,
@@ -502,6 +594,15 @@ impl From<EngineError> for Problem {
     }
 }
 
+impl From<NoPlace> for Problem {
+    fn from(refused: NoPlace) -> Self {
+        match refused {
+            NoPlace::Full => Self::TooManyReaders,
+            NoPlace::AddressShare => Self::TooManyConnections,
+        }
+    }
+}
+
 impl From<ReceiptError> for Problem {
     fn from(error: ReceiptError) -> Self {
         match error {
@@ -555,6 +656,8 @@ impl From<AdminError> for Problem {
             AdminError::NotLeading { .. } => &NOT_LEADING,
             AdminError::Answering { .. } | AdminError::NotEnded { .. } => &REFUSED_BY_LOG,
             AdminError::Engine(error) => engine_kind(&error),
+            AdminError::Election(ElectionFault::NotReady(_)) => &UNAVAILABLE,
+            AdminError::Election(_) => &INTERNAL,
             AdminError::Folder(_) | AdminError::Setup(_) => &INTERNAL,
         };
         if *kind == OUTCOME_UNKNOWN {

@@ -16,8 +16,8 @@ fn codes_and_statuses_are_stable() {
         "400 malformed",
         "400 unknown-choice",
         "401 unauthorized",
-        "403 foreign-origin",
         "403 results-withheld",
+        "403 foreign-origin",
         "404 unknown-route",
         "404 unknown-election",
         "404 unknown-request",
@@ -43,6 +43,7 @@ fn codes_and_statuses_are_stable() {
         "415 content-coding",
         "421 not-served-here",
         "422 roll-refused",
+        "426 upgrade-required",
         "429 rate-limited",
         "429 address-share",
         "429 back-off",
@@ -57,6 +58,7 @@ fn codes_and_statuses_are_stable() {
         "503 halted",
         "503 outcome-unknown",
         "503 too-many-connections",
+        "503 too-many-readers",
         "503 stopping",
     ];
     assert_eq!(kinds, expected);
@@ -168,7 +170,9 @@ fn engines_reasons_reach_administrators_only() {
         reason: "/data/ledger.db is locked".to_owned(),
     };
     assert!(!json(error().into()).contains("ledger.db"));
-    assert!(!json(Problem::not_taken(SubmitError::Unavailable(error()))).contains("ledger.db"));
+    assert!(
+        !json(Problem::not_taken(SubmitError::Unavailable(error().into()))).contains("ledger.db")
+    );
     assert!(json(AdminError::Engine(error()).into()).contains("ledger.db"));
     let law_id: ElectionId = "L1".parse().expect("a law id");
     // A command that may have been carried out is never reported as not carried out.

@@ -12,11 +12,13 @@ use votekit_node::config::Role;
 
 use crate::api::admin::{self, nodes};
 use crate::api::{
-    elections, exposition, health, log_tiles, openapi, receipt, results, status, vote,
+    elections, exposition, health, live_events, live_socket, log_tiles, openapi, receipt, results,
+    status, vote,
 };
 use crate::context::{Api, VOTE_PATH};
 use crate::guard::response_headers::any_origin;
 use crate::guard::timing::Timing;
+use crate::live::SOCKET_PATH;
 use crate::problem::Problem;
 use crate::web;
 use crate::web::pages::{articles, ballot, cast, outcome, sign_in, sign_out, start};
@@ -92,6 +94,12 @@ fn interface() -> Vec<Route> {
         route("/api/v1/elections/{law_id}", Public, get(elections::election)),
         query("/api/v1/results", PublicFromAnyOrigin, get(results::all_results)),
         query("/api/v1/results/{law_id}", PublicFromAnyOrigin, get(results::results)),
+        query(
+            "/api/v1/results/{law_id}/events",
+            PublicFromAnyOrigin,
+            get(live_events::result_events),
+        ),
+        query(SOCKET_PATH, Public, get(live_socket::live_socket)),
         route("/api/v1/health", Public, get(health::health)),
         route("/api/v1/openapi.json", Public, get(openapi::openapi_json)),
         query("/log/{law_id}/checkpoint", PublicFromAnyOrigin, get(log_tiles::checkpoint)),

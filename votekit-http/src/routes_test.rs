@@ -167,6 +167,7 @@ fn ids_keys_and_tokens_have_a_pattern_and_lengths() {
     }
     let expected = [
         "Idempotency-Key",
+        "Last-Event-ID",
         "Votekit-Voter-Token",
         "digest",
         "law_id",
@@ -329,6 +330,8 @@ fn a_node_serves_the_routes_of_its_roles() {
         "/api/v1/vote/{request_id}/receipt",
         "/api/v1/results",
         "/api/v1/results/{law_id}",
+        "/api/v1/results/{law_id}/events",
+        "/api/v1/ws",
         "/log/{law_id}/checkpoint",
         "/log/{law_id}/policy",
         "/log/{law_id}/manifest/{digest}",

@@ -61,6 +61,11 @@ pub struct Config {
     pub connection_seconds_max: u64,
     /// Requests answered on one connection; 0 lifts the limit.
     pub connection_requests_max: u32,
+    /// Readers of live updates: event streams and WebSockets. They do not count as connections;
+    /// beyond the limit 503. 0: none.
+    pub live_readers_max: usize,
+    /// Origins, besides the host of the node itself, whose pages may open a WebSocket.
+    pub live_origins: Vec<String>,
     /// Votes waiting for their batch, per election; beyond that voters are asked to retry.
     pub queue_votes_max: usize,
     /// The largest number of votes in a batch.
@@ -163,6 +168,8 @@ impl Default for Config {
             connections_per_address_max: 1000,
             connection_seconds_max: 60,
             connection_requests_max: 1000,
+            live_readers_max: 5000,
+            live_origins: Vec::new(),
             queue_votes_max: 65_536,
             batch_votes_max: 4096,
             snapshot_leaves: 131_072,
@@ -236,6 +243,15 @@ pub enum ConfigError {
         /// The given text.
         level: String,
     },
+    /// A page's origin is not written as browsers send it.
+    #[error(
+        "live_origins: \"{origin}\" is not an origin: it is a scheme, a host and a port unless it is \
+         the scheme's own, such as \"https://results.example.ca\""
+    )]
+    Origin {
+        /// The given text.
+        origin: String,
+    },
     /// A limit is zero.
     #[error("{name} must be at least 1")]
     Zero {
@@ -295,6 +311,9 @@ impl Config {
         if crate::logging::check_log_level(&self.log_level).is_err() {
             return Err(ConfigError::LogLevel { level: self.log_level.clone() });
         }
+        if let Some(origin) = self.live_origins.iter().find(|origin| !is_origin(origin)) {
+            return Err(ConfigError::Origin { origin: origin.clone() });
+        }
         for (name, value) in [
             ("body_bytes_max", self.body_bytes_max),
             ("connections_max", self.connections_max),
@@ -348,6 +367,18 @@ impl Config {
     pub fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.request_timeout_seconds)
     }
+}
+
+/// Whether a text is an origin as browsers write it in the field `Origin`: in lower case, without a
+/// path.
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| {
+        let is_allowed = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.:[]".contains(&byte)
+        };
+        !host.is_empty() && host.bytes().all(is_allowed)
+    })
 }
 
 /// The throttle: how many wrong codes are free, how long the waits are after that, and how many
@@ -435,6 +466,20 @@ mod tests {
             })
         );
         assert_eq!(Config { admin_beyond_loopback: true, ..internal }.check(), Ok(()));
+    }
+
+    #[test]
+    fn an_origin_has_no_path_and_no_capital() {
+        let check = |origin: &str| {
+            Config { live_origins: vec![origin.to_owned()], ..Config::default() }.check()
+        };
+        for origin in ["https://a.example", "http://127.0.0.1:8080", "https://[::1]:8443"] {
+            assert_eq!(check(origin), Ok(()), "{origin}");
+        }
+        for origin in ["", "a.example", "https://", "https://a.example/", "https://A.example", "*"]
+        {
+            assert_eq!(check(origin), Err(ConfigError::Origin { origin: origin.to_owned() }));
+        }
     }
 
     #[test]

@@ -1,11 +1,13 @@
-//! What the tasks of a node share, and the consequences of a failed task.
+//! What the tasks of a node share: engines, state, the latest observations. And the consequences of
+//! a failed task.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -16,12 +18,12 @@ use votekit_store::{BallotBox, EngineError, Hint, Ledger, Registry, clock};
 use crate::config::{Config, Role};
 use crate::data_folder::DataFolder;
 use crate::election::ElectionHandle;
+use crate::error::ElectionFault;
 use crate::error::NodeError;
 use crate::leader::LeaderLease;
 use crate::limits::admission::Admission;
 use crate::limits::throttle::Throttle;
 use crate::memory::overwriting_stack;
-use crate::observed::Observed;
 use crate::pending::Pending;
 
 /// State shared by the tasks of a node.
@@ -148,10 +150,12 @@ impl NodeContext {
 
     /// Records a failure of one election. A fatal engine error or a panic, which concerns every
     /// election, stops the node; any other error halts that election on this node, and no other.
-    pub(crate) fn fail_election(&self, election: &ElectionHandle, error: &EngineError) {
-        match error {
-            EngineError::Fatal { .. } | EngineError::Panicked { .. } => self.fail(error),
-            error => halt(election, &error.to_string()),
+    pub(crate) fn fail_election(&self, election: &ElectionHandle, fault: &ElectionFault) {
+        match fault {
+            ElectionFault::Engine(
+                error @ (EngineError::Fatal { .. } | EngineError::Panicked { .. }),
+            ) => self.fail(error),
+            fault => halt(election, &fault.to_string()),
         }
     }
 
@@ -231,5 +235,42 @@ fn halt(election: &ElectionHandle, reason: &str) {
             reason,
             "election halted on this node"
         );
+    }
+}
+
+/// The latest observations of the node about itself, made by the watch.
+#[derive(Debug, Default)]
+pub(crate) struct Observed {
+    /// In milliseconds.
+    clock_behind: AtomicU64,
+    space: Mutex<Option<Space>>,
+}
+
+/// The space in a file system, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Space {
+    pub(crate) free: u64,
+    pub(crate) size: u64,
+}
+
+impl Observed {
+    /// Records how far the clock is behind, in milliseconds.
+    pub(crate) fn set_clock_behind(&self, milliseconds: u64) {
+        self.clock_behind.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// Records the measured space; `None` when it could not be measured.
+    pub(crate) fn set_space(&self, space: Option<Space>) {
+        *self.space.lock() = space;
+    }
+
+    /// How far the clock is behind the latest time that it gave out or that was sealed.
+    pub(crate) fn clock_behind(&self) -> Duration {
+        Duration::from_millis(self.clock_behind.load(Ordering::Relaxed))
+    }
+
+    /// The space in the file system of the data folder, if it could be measured.
+    pub(crate) fn space(&self) -> Option<Space> {
+        *self.space.lock()
     }
 }

@@ -10,7 +10,8 @@ use votekit_core::instant::UnixMinutes;
 use votekit_core::log::checkpoint::CheckpointError;
 use votekit_core::log::note::KeyError;
 use votekit_core::log::policy::PolicyError;
-use votekit_store::EngineError;
+use votekit_store::retry::is_passing;
+use votekit_store::{Conflict, EngineError};
 
 use crate::config::Role;
 use crate::data_folder::FolderError;
@@ -245,6 +246,9 @@ pub enum AdminError {
     /// An engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The election cannot be changed on this node.
+    #[error(transparent)]
+    Election(ElectionFault),
     /// Another node leads, and only the leader carries out administrative calls.
     #[error("this node does not lead{}", leader.as_ref().map(|leader| format!(": {leader} does")).unwrap_or_default())]
     NotLeading {
@@ -347,6 +351,98 @@ impl From<NodeError> for AdminError {
     }
 }
 
+/// Why a step on an election failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ElectionFault {
+    /// An engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// This node cannot do it now. Nothing was stored.
+    #[error("this node is not ready: {0}")]
+    NotReady(NotReady),
+    /// The stored log, its evidence or this node's keys contradict each other. Nothing was
+    /// repaired.
+    #[error("{reason}")]
+    Damaged {
+        /// What was found, and where.
+        reason: String,
+    },
+}
+
+/// Why a node is not ready for a step.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotReady {
+    /// It does not lead, or no longer.
+    #[error("it does not lead")]
+    NotLeading,
+    /// It takes no votes.
+    #[error("it does not have the role ingest: send votes to a node that has it")]
+    NoIngestRole,
+    /// The log does not admit its key.
+    #[error("its key is not admitted to the election: is this its own data folder?")]
+    NotAdmitted,
+    /// The last write was not stored: votes are refused until one is.
+    #[error("the last write was not stored")]
+    WritesFail,
+    /// A fault halted the election.
+    #[error("the election is halted: {reason}")]
+    Halted {
+        /// The fault.
+        reason: String,
+    },
+    /// The votes of this batch were not published.
+    #[error("the batch could not be published: {reason}")]
+    NotPublished {
+        /// What failed.
+        reason: String,
+    },
+    /// The system gave no random numbers.
+    #[error("no random numbers: {reason}")]
+    Randomness {
+        /// The system's message.
+        reason: String,
+    },
+}
+
+impl ElectionFault {
+    pub(crate) fn damaged(reason: impl Into<String>) -> Self {
+        Self::Damaged { reason: reason.into() }
+    }
+
+    /// The conflict, if the ledger refused a write for one.
+    pub(crate) fn conflict(&self) -> Option<&Conflict> {
+        match self {
+            Self::Engine(error) => error.conflict(),
+            _ => None,
+        }
+    }
+
+    /// Whether the same step may succeed later.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Engine(error) => is_passing(error),
+            Self::NotReady(_) => true,
+            Self::Damaged { .. } => false,
+        }
+    }
+}
+
+impl From<Conflict> for ElectionFault {
+    fn from(conflict: Conflict) -> Self {
+        Self::Engine(conflict.into())
+    }
+}
+
+impl From<ElectionFault> for AdminError {
+    fn from(fault: ElectionFault) -> Self {
+        match fault {
+            ElectionFault::Engine(error) => Self::Engine(error),
+            ElectionFault::NotReady(NotReady::NotLeading) => Self::NotLeading { leader: None },
+            fault => Self::Election(fault),
+        }
+    }
+}
+
 /// Why a vote was not taken.
 #[derive(Debug, Clone, thiserror::Error)]
 // Exhaustive: votekit-http maps each variant to a problem.
@@ -409,8 +505,8 @@ pub enum SubmitError {
         by: Duration,
     },
     /// Nothing was stored.
-    #[error("the vote could not be stored")]
-    Unavailable(EngineError),
+    #[error("the vote could not be stored: {0}")]
+    Unavailable(ElectionFault),
     /// The vote may have been stored; repeating the request with the same key is safe.
     #[error("it is unknown whether the vote was stored")]
     OutcomeUnknown {

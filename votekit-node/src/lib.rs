@@ -32,7 +32,6 @@ pub mod limits;
 
 mod election;
 mod leader;
-mod observed;
 mod pending;
 
 mod context;
@@ -59,9 +58,10 @@ pub use admin::elections::{
 };
 pub use admin::supplement_report::SupplementReport;
 pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
-pub use error::{AdminError, NodeError, SubmitError};
+pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
 pub use node::Node;
-pub use query::reading::{
+pub use query::election_watch::ElectionWatch;
+pub use query::{
     DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus,
 };
 pub use roll_store::{CheckedRoll, RollError, RollView, RolledLaw, read_roll};

@@ -30,7 +30,7 @@ use crate::limits::throttle::Throttle;
 use crate::node::Node;
 use crate::node_name::NodeName;
 use crate::pending::Pending;
-use crate::recovery::{scrubbing, snapshot_writer};
+use crate::recovery::{scrubbing, snapshots};
 use crate::seal::leader_lease;
 use crate::seal::sealer::Sealer;
 use crate::validate::{staging, validation};
@@ -279,7 +279,7 @@ impl Node {
         let earlier = recovered.earlier_epochs;
         self.context
             .spawn(owner(), epoch_end::run(context(), Arc::clone(&election), node_key, earlier));
-        self.context.spawn(owner(), snapshot_writer::keep_writing(Arc::clone(&election)));
+        self.context.spawn(owner(), snapshots::keep_writing(Arc::clone(&election)));
         if let Some(scrub) = recovered.scrub.filter(|_| self.context.config.scrub) {
             self.context.spawn(owner(), scrubbing::run(context(), Arc::clone(&election), scrub));
         }
@@ -414,7 +414,7 @@ async fn finish(election: &Arc<ElectionHandle>, until: tokio::time::Instant) {
         // The state in memory may be ahead of what is durable.
         return;
     }
-    if tokio::time::timeout_at(until, snapshot_writer::write_last(election)).await.is_err() {
+    if tokio::time::timeout_at(until, snapshots::write_last(election)).await.is_err() {
         tracing::warn!(
             event = "last_snapshot_timed_out",
             %law_id,

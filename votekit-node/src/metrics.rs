@@ -191,6 +191,7 @@ pub fn leading(leads: bool) {
 }
 
 /// An open connection, as long as this lives.
+#[derive(Debug)]
 pub struct OpenConnection(());
 
 impl OpenConnection {
@@ -207,6 +208,71 @@ impl Drop for OpenConnection {
     }
 }
 
+/// How a reader of live updates is connected: the `kind` label of `live_readers`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReaderKind {
+    /// Server-Sent Events.
+    Events,
+    /// A WebSocket.
+    Socket,
+}
+
+impl ReaderKind {
+    fn gauge(self) -> &'static Gauge {
+        match self {
+            Self::Events => &METERS.readers_events,
+            Self::Socket => &METERS.readers_socket,
+        }
+    }
+}
+
+/// A reader of live updates, as long as this lives.
+#[derive(Debug)]
+pub struct LiveReader(ReaderKind);
+
+impl LiveReader {
+    /// Counts one more, until dropped.
+    #[must_use]
+    pub fn count(kind: ReaderKind) -> Self {
+        kind.gauge().increment(1.0);
+        Self(kind)
+    }
+}
+
+impl Drop for LiveReader {
+    fn drop(&mut self) {
+        self.0.gauge().decrement(1.0);
+    }
+}
+
+/// Why the node closed the stream of a reader: the `reason` label of
+/// `live_readers_dropped_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReaderDrop {
+    /// It did not read as fast as the numbers changed.
+    Slow,
+    /// Nothing arrived from it, not even the answer to a ping.
+    Silent,
+    /// It sent what no reader sends, or too much.
+    Refused,
+}
+
+/// Counts a reader whose stream the node closed.
+pub fn live_reader_dropped(reason: ReaderDrop) {
+    let counter = match reason {
+        ReaderDrop::Slow => &METERS.readers_slow,
+        ReaderDrop::Silent => &METERS.readers_silent,
+        ReaderDrop::Refused => &METERS.readers_refused,
+    };
+    counter.increment(1);
+}
+
+/// Records the time from a committed block to the fan-out of its numbers. Once per fan-out, with
+/// the time of its oldest block.
+pub fn live_fan_out(delay: Duration) {
+    METERS.fan_out.record(delay.as_secs_f64());
+}
+
 /// The durations of one route's requests by method and status. Made once per route, when the router
 /// is built.
 pub struct RouteMeter {
@@ -218,8 +284,10 @@ pub struct RouteMeter {
 const METHODS: [&str; 3] = ["GET", "POST", "other"];
 
 /// The statuses that the node answers; any other counts under the last.
-const STATUSES: [u16; 17] =
-    [200, 201, 202, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503, 0];
+const STATUSES: [u16; 20] = [
+    101, 200, 201, 202, 400, 401, 403, 404, 405, 408, 409, 413, 415, 421, 422, 426, 429, 500, 503,
+    0,
+];
 
 impl RouteMeter {
     /// A meter for the route of this pattern.
@@ -334,6 +402,12 @@ struct Meters {
     connections_yielded: Counter,
     wrong_codes: [Counter; WRONG_BANDS.len()],
     reads_refused: Counter,
+    readers_events: Gauge,
+    readers_socket: Gauge,
+    readers_slow: Counter,
+    readers_silent: Counter,
+    readers_refused: Counter,
+    fan_out: Histogram,
     refused_back_off: Counter,
     refused_address_share: Counter,
     refused_rate: Counter,
@@ -359,6 +433,16 @@ impl Meters {
             register_counter(
                 recorder,
                 "votes_refused_total",
+                vec![Label::from_static_parts("reason", reason)],
+            )
+        };
+        let readers = |kind| {
+            register_gauge(recorder, "live_readers", vec![Label::from_static_parts("kind", kind)])
+        };
+        let dropped = |reason| {
+            register_counter(
+                recorder,
+                "live_readers_dropped_total",
                 vec![Label::from_static_parts("reason", reason)],
             )
         };
@@ -411,6 +495,12 @@ impl Meters {
                 register_counter(recorder, "wrong_codes_total", vec![label])
             }),
             reads_refused: register_counter(recorder, "reads_refused_total", Vec::new()),
+            readers_events: readers("events"),
+            readers_socket: readers("websocket"),
+            readers_slow: dropped("slow"),
+            readers_silent: dropped("silent"),
+            readers_refused: dropped("refused"),
+            fan_out: register_histogram(recorder, "live_fan_out_seconds", Vec::new()),
             refused_back_off: refused("back-off"),
             refused_address_share: refused("address-share"),
             refused_rate: refused("rate"),
@@ -513,6 +603,15 @@ fn describe(recorder: &PrometheusRecorder) {
     let reads = text("Requests to read answered 429 for the share of their address.");
     recorder.describe_counter(name("reads_refused_total"), None, reads);
     recorder.describe_gauge(
+        name("live_readers"),
+        None,
+        text("Readers of live updates connected now."),
+    );
+    let dropped = text("Readers of live updates whose stream the node closed, by reason.");
+    recorder.describe_counter(name("live_readers_dropped_total"), None, dropped);
+    let fan_out = text("From a committed block to the fan-out of its numbers.");
+    recorder.describe_histogram(name("live_fan_out_seconds"), Some(Unit::Seconds), fan_out);
+    recorder.describe_gauge(
         name("throttle_pairs"),
         None,
         text("Pairs of address prefix and NAS with wrong codes that are remembered."),
@@ -606,6 +705,9 @@ mod tests {
         wrong_code(21);
         batch(Step::Staged);
         let _commit = OpenCommit::count();
+        let _reader = LiveReader::count(ReaderKind::Socket);
+        live_reader_dropped(ReaderDrop::Slow);
+        live_fan_out(Duration::from_millis(2));
         RouteMeter::new("/api/v1/vote").answered("POST", 202, Duration::from_millis(1));
         read(&[Reading {
             name: "votes_by_law",
@@ -624,6 +726,9 @@ mod tests {
             "wrong_codes_total{of_nas=\"21+\"} ",
             "batches_total{step=\"staged\"} ",
             "# TYPE commits_open gauge",
+            "live_readers{kind=\"websocket\"} ",
+            "live_readers_dropped_total{reason=\"slow\"} ",
+            "live_fan_out_seconds_bucket{le=\"0.0025\"}",
             "api_request_duration_seconds_bucket{route=\"/api/v1/vote\",method=\"POST\",status=\"202\",le=\"0.001\"}",
             "votes_by_law{law_id=\"L1\",choice=\"oui\"} 2",
         ] {

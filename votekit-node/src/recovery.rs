@@ -6,9 +6,8 @@
 //! this log proves that the ledger was put back: continuing would fork the log, so the node does
 //! not start.
 
-mod restore;
 pub(crate) mod scrubbing;
-pub(crate) mod snapshot_writer;
+pub(crate) mod snapshots;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,7 +31,7 @@ use votekit_store::{
     EngineError, FirstUse, Head, KnownElectors, Ledger, Staged, StagingId, StoredBlock,
 };
 
-use self::restore::{Refused, Restored, restore};
+use self::snapshots::{Refused, Restored, restore};
 use crate::context::NodeContext;
 use crate::election::snapshots::{Snapshots, Written};
 use crate::election::{CheckpointSigner, Committed, ElectionSecrets};

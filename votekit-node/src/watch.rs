@@ -12,8 +12,7 @@ use votekit_core::id::ElectionId;
 
 use crate::clock::Stepped;
 use crate::config::Role;
-use crate::context::NodeContext;
-use crate::observed::Space;
+use crate::context::{NodeContext, Space};
 
 /// Interval between two checks.
 const INTERVAL: Duration = Duration::from_secs(1);

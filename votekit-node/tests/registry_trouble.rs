@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use support::{TestDir, create_request, law, vote};
+use votekit_core::credential::RegistryKey;
 use votekit_core::decision::Decision;
 use votekit_core::electorate::{Changes, KeyList};
 use votekit_core::id::ElectionId;
@@ -22,6 +23,10 @@ struct Failing(fn() -> EngineError);
 
 #[async_trait]
 impl Registry for Failing {
+    async fn is_registered(&self, _: &ElectionId, _: &RegistryKey) -> Result<bool, EngineError> {
+        Err(self.0())
+    }
+
     async fn add_roll(&self, _: &ElectionId, _: &Arc<KeyList>) -> Result<(), EngineError> {
         Ok(())
     }

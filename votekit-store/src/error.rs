@@ -65,6 +65,17 @@ pub enum EngineError {
     Conflict(#[from] Conflict),
 }
 
+impl EngineError {
+    /// The conflict, if the write was refused for one.
+    #[must_use]
+    pub fn conflict(&self) -> Option<&Conflict> {
+        match self {
+            Self::Conflict(conflict) => Some(conflict),
+            _ => None,
+        }
+    }
+}
+
 /// A write that contradicts stored data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

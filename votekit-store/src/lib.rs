@@ -21,7 +21,6 @@ mod registry;
 pub mod clock;
 pub mod essential;
 pub mod retry;
-pub mod sparse;
 
 mod block_rows;
 mod write_health;

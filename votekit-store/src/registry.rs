@@ -140,6 +140,13 @@ pub trait Registry: Send + Sync + 'static {
     /// Marks each envelope, in order, and returns its hint.
     async fn mark(&self, law_id: &ElectionId, marks: &[Mark]) -> Result<Vec<Hint>, EngineError>;
 
+    /// Whether a credential is registered and not revoked, used or not. Changes nothing.
+    async fn is_registered(
+        &self,
+        law_id: &ElectionId,
+        key: &RegistryKey,
+    ) -> Result<bool, EngineError>;
+
     /// The hint for an envelope, without marking it: for load shedding, before anything is stored.
     /// An engine that would need I/O returns `None`. The hint must be true at some moment during
     /// the call; the attempt number of a duplicate is ignored.

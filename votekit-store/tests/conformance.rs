@@ -11,8 +11,8 @@ use votekit_store::testing::conformance::{
 };
 use votekit_store::testing::unreliable::Odds;
 
-const REGISTRY_CASES: usize = 20;
-const REGISTRY_CASES_RETRY_SAFE: usize = 19;
+const REGISTRY_CASES: usize = 21;
+const REGISTRY_CASES_RETRY_SAFE: usize = 20;
 const BALLOT_BOX_CASES: usize = 18;
 const BALLOT_BOX_CASES_RETRY_SAFE: usize = 16;
 const LEDGER_CASES: usize = 44;

@@ -1,18 +1,18 @@
-//! The report of a check.
+//! The report of a check: the counts of what was compared, and every violation.
 
 use std::fmt;
 use std::path::Path;
 
 use crate::violation::{Rule, Violation};
 
-/// The counts of everything compared, and every violation.
+/// The result of a check. As text: a violation a line, then the counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// Votes announced in the journals.
     pub votes: u64,
-    /// Votes that were sent at least once, or may have been.
+    /// Votes that were sent at least once, or may have been: those without an outcome.
     pub sent: u64,
-    /// Sendings, retries included.
+    /// Attempts to send a vote, retries included.
     pub sendings: u64,
     /// Votes the node reported as stored.
     pub answered: u64,
@@ -20,7 +20,7 @@ pub struct Report {
     pub unanswered: u64,
     /// Votes reported as not stored, or never sent.
     pub refused: u64,
-    /// Entries of the log.
+    /// Entries of the log: votes with a decision.
     pub decided: u64,
     /// Entries that accept a vote.
     pub accepted: u64,
@@ -28,7 +28,7 @@ pub struct Report {
     pub duplicate: u64,
     /// Entries that decide a vote as invalid.
     pub invalid: u64,
-    /// Envelopes without an entry: replays.
+    /// Envelopes with a replay leaf instead of an entry: their request was decided before.
     pub replayed: u64,
     /// Decisions reported to voters.
     pub decisions: u64,
@@ -39,7 +39,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Violations of one rule.
+    /// The number of violations of one rule.
     #[must_use]
     pub fn violations_of(&self, rule: Rule) -> u64 {
         self.violations.iter().filter(|violation| violation.rule == rule).count() as u64
@@ -68,7 +68,8 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             formatter,
-            "log: decided {}: accepted {}, duplicate {}, invalid {}; replayed {}; decisions reported {}, checkpoints {}",
+            "log: decided {}: accepted {}, duplicate {}, invalid {}; replayed {}; \
+             decisions reported {}, checkpoints {}",
             self.decided,
             self.accepted,
             self.duplicate,

@@ -11,7 +11,6 @@
 //!
 //! `--mutant` builds a votekit that breaks an invariant, and fails unless the checker detects it.
 
-mod chance;
 mod episode;
 mod fault;
 mod load;

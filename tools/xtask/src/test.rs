@@ -9,11 +9,10 @@
 //! embedded` those tests are left out, and their names are printed; a test never skips itself.
 
 mod conformance;
+mod dependencies;
 mod examples;
 mod findings;
-mod independence;
 mod log_events;
-mod offline;
 mod report;
 mod servers;
 mod sources;
@@ -98,7 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     if let Some(rig) = rig {
         report.check("servers: to the end", || rig.end());
     }
-    report.check("checker: no code of votekit", independence::check_tree);
+    report.check("checker: no code of votekit", dependencies::check_checker);
     report.check("findings: their tests exist", || findings::check(project::root()));
     report.check("modules: no circle", || modules::check(project::root()));
     report.check("chaos", || chaos::run(&chaos::Arguments::short()));
@@ -116,15 +115,17 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     });
     report.check("man pages", man::check);
     // Last, because it replaces the full binary with the offline one.
-    report.check("offline: no network code", offline::check_tree);
+    report.check("offline: no network code", dependencies::check_offline);
     report.check("offline: clippy", || {
-        let arguments =
-            ["clippy", "--all-targets"].iter().chain(&offline::PACKAGE).chain(&CLIPPY_DENY);
+        let arguments = ["clippy", "--all-targets"]
+            .iter()
+            .chain(&dependencies::OFFLINE_PACKAGE)
+            .chain(&CLIPPY_DENY);
         project::succeed(&mut project::cargo(arguments))
     });
     report.suite("offline: tests", || {
         let mut command = project::cargo(["test", "--no-fail-fast", "--bins", "--tests"]);
-        suite::run(command.args(offline::PACKAGE))
+        suite::run(command.args(dependencies::OFFLINE_PACKAGE))
     });
     report.check("conformance", || cases?.check(arguments.engine.names()));
 

@@ -8,10 +8,9 @@ use serde::Serialize;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, ElectionId, Epoch, Sequence};
 
-use crate::archive_source::LedgerArgs;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::log_source::choose;
+use crate::log_source::{LedgerArgs, choose};
 
 /// Show a stored batch of votes
 #[derive(Debug, clap::Args)]

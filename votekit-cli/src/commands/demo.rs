@@ -40,7 +40,7 @@ pub(crate) struct Args {
 
     #[cfg(feature = "services")]
     #[command(flatten)]
-    services: crate::services_args::ServicesArgs,
+    services: crate::commands::serve::ServicesArgs,
 
     /// Keep the node running after the demo, until Ctrl-C
     #[arg(long)]

@@ -17,10 +17,10 @@ use votekit_node::{
 };
 
 use crate::admin_target::{self, AdminTargetArgs};
-use crate::confirmation::{self, YesArgs};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::output::plain;
+use crate::prompt::{self, YesArgs};
 use crate::records::Records;
 
 /// Create, open, close, certify and show elections
@@ -480,7 +480,7 @@ fn confirm(
     let (fr, en) = (plain(&view.title.fr), plain(&view.title.en));
     let heading = format!("{law_id}: {fr} / {en} ({}, {nature})", plain(&view.state));
     let statement = statement(&view)?;
-    confirmation::ask(context, &format!("{heading}\n{statement}"), law_id.as_str())
+    prompt::ask(context, &format!("{heading}\n{statement}"), law_id.as_str())
 }
 
 fn choices_of(view: &ElectionView) -> String {

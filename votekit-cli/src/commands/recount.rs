@@ -14,10 +14,9 @@ use votekit_node::archive::Archive;
 use votekit_node::read_roll;
 use votekit_store::EngineError;
 
-use crate::archive_source::LedgerArgs;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::log_source::choose;
+use crate::log_source::{LedgerArgs, choose};
 use crate::recount::{BatchName, Evidence, Recount, RollRows, recount, shorten};
 
 /// Decrypt the stored votes and count them again, by code that shares nothing with the tally

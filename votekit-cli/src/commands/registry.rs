@@ -1,4 +1,5 @@
-//! `votekit registry`: compares the registry that nodes share with the log, and rebuilds it.
+//! `votekit registry`: compares the registry that nodes share with the log, and rebuilds it. Opens
+//! it for all verbs that work on it.
 
 mod check;
 mod rebuild;
@@ -7,10 +8,12 @@ use std::path::{Path, PathBuf};
 
 use votekit_core::id::ElectionId;
 use votekit_node::archive::Archive;
+use votekit_store::services::redis::{Finding, RedisRegistry, Severity};
+use votekit_store::services::url::{Service, ServiceAddress};
 
-use crate::archive_source::LedgerArgs;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::log_source::LedgerArgs;
 
 /// Check the registry that nodes share on Redis, or rebuild it from the ledger
 ///
@@ -34,6 +37,16 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         Action::Check(args) => check::run(&args, context),
         Action::Rebuild(args) => rebuild::run(&args, context),
     }
+}
+
+/// Opens the registry on Redis by its address.
+pub(crate) async fn open_registry(url: &str) -> Result<RedisRegistry, CommandError> {
+    Ok(RedisRegistry::open(&ServiceAddress::parse(Service::Redis, url)?).await?)
+}
+
+/// Settings that an operator should know of.
+pub(crate) fn warnings(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
+    findings.iter().filter(|finding| finding.severity == Severity::Warning)
 }
 
 /// Registry, ledger and elections, for both verbs

@@ -12,10 +12,9 @@ use std::path::PathBuf;
 use votekit_core::id::ElectionId;
 use votekit_node::archive::Archive;
 
-use crate::archive_source::LedgerArgs;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::log_source::choose;
+use crate::log_source::{LedgerArgs, choose};
 
 /// Review duplicate and invalid votes, as recorded in the log
 ///

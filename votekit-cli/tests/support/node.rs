@@ -51,7 +51,7 @@ impl Node {
             .unwrap_or_else(|log| panic!("it did not start: {log}"))
     }
 
-    /// Serves the folder `node` of the test folder, which may be damaged. The error has the log of a node
+    /// Serves the folder `node`, which may be damaged. The error has the log of a node
     /// that refused.
     pub(crate) fn try_serve(dir: &TestDir, disk: Option<&FaultDisk>) -> Result<Self, String> {
         Self::start(dir, &["--rate-limit", "0"], |command| {

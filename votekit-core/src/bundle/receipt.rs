@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use super::verdict::Verdict;
+use super::failure::Verdict;
 use super::verify::{Pin, ReadError};
 use super::{Failures, Rule, Source, file};
 use crate::decision::Entry;

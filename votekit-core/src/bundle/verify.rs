@@ -14,15 +14,14 @@ mod batches;
 mod entries;
 mod files;
 mod leaves;
-mod line;
 mod log;
 mod rolls;
 mod shards;
 mod totals;
 
-use std::io;
+use std::{fmt, io};
 
-use super::{Failures, Source};
+use super::{Failures, Rule, Source, Verdict, file};
 use crate::election::{Definition, State};
 use crate::id::Digest;
 use crate::log::merkle::TreeHash;
@@ -98,6 +97,16 @@ impl Verification {
     pub fn is_proven(&self) -> bool {
         self.failures.is_empty() && self.authenticated
     }
+
+    /// The verdict on the bundle.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match (self.failures.is_empty(), self.authenticated) {
+            (true, true) => Verdict::Proven,
+            (true, false) => Verdict::Consistent,
+            (false, _) => Verdict::Failed,
+        }
+    }
 }
 
 /// A listed file cannot be read.
@@ -127,6 +136,19 @@ pub struct ReadError {
 /// ```
 pub fn verify(source: &dyn Source, options: &Options<'_>) -> Result<Verification, ReadError> {
     files::verify(source, options)
+}
+
+/// Where the rules report a failure: one line of `leaves.jsonl`.
+struct Line<'a> {
+    failures: &'a mut Failures,
+    /// The line number, from 1.
+    number: u64,
+}
+
+impl Line<'_> {
+    fn fail(&mut self, rule: Rule, found: fmt::Arguments<'_>) {
+        self.failures.add(file::LEAVES, Some(self.number), rule, found);
+    }
 }
 
 #[cfg(test)]

@@ -19,9 +19,9 @@ use votekit_node::{
     OpenElection,
 };
 
+use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::guard::json_body::{json, optional_json};
-use crate::guard::path_text::{PathText, law_id};
 use crate::problem::{Problem, ProblemDocument};
 
 /// The roll to load, by its path on the node's machine.

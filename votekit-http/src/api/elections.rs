@@ -8,8 +8,8 @@ use axum::http::{HeaderMap, Response};
 use serde::Serialize;
 use votekit_node::ElectionView;
 
+use crate::api::{PathText, law_id};
 use crate::context::Api;
-use crate::guard::path_text::{PathText, law_id};
 use crate::guard::representation::{REVALIDATE, Representation};
 use crate::problem::{Problem, ProblemDocument};
 

@@ -9,8 +9,8 @@ use axum::response::Response;
 use votekit_core::id::Digest;
 use votekit_core::log::tile::{Tile, TilePath};
 
+use crate::api::{PathText, law_id};
 use crate::context::Api;
-use crate::guard::path_text::{PathText, law_id};
 use crate::guard::representation::{IMMUTABLE, REVALIDATE, Representation, negotiated};
 use crate::problem::{Problem, ProblemDocument};
 

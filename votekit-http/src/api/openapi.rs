@@ -15,7 +15,10 @@ use utoipa::openapi::{OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::admin::{self, nodes};
-use super::{elections, exposition, health, log_tiles, receipt, results, status, vote};
+use super::{
+    elections, exposition, health, live_events, live_socket, log_tiles, receipt, results, status,
+    vote,
+};
 use crate::guard::representation::{Representation, accepts_gzip};
 use crate::problem::{self, KINDS, Kind};
 
@@ -28,6 +31,8 @@ use crate::problem::{self, KINDS, Kind};
         receipt::vote_receipt,
         results::results,
         results::all_results,
+        live_events::result_events,
+        live_socket::live_socket,
         elections::elections,
         elections::election,
         health::health,

@@ -8,9 +8,9 @@ use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 
+use crate::api::PathText;
 use crate::api::status::request_id;
 use crate::context::Api;
-use crate::guard::path_text::PathText;
 use crate::problem::{Problem, ProblemDocument};
 
 /// Returns the receipt of a vote: a proof that its decision is in the log, which anyone can verify

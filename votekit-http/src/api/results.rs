@@ -17,8 +17,8 @@ use votekit_core::id::{ElectionId, RequestId};
 use votekit_node::BilingualView;
 use votekit_node::ResultsError;
 
+use crate::api::{PathText, law_id};
 use crate::context::Api;
-use crate::guard::path_text::{PathText, law_id};
 use crate::guard::representation::{REVALIDATE, Representation};
 use crate::guard::response_headers::VOTER_TOKEN;
 use crate::problem::{Problem, ProblemDocument};

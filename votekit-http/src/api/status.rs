@@ -14,8 +14,8 @@ use votekit_core::id::RequestId;
 use votekit_node::VoteStatus;
 use votekit_store::Hint;
 
+use crate::api::PathText;
 use crate::context::Api;
-use crate::guard::path_text::PathText;
 use crate::guard::prefer::{PREFERENCE_APPLIED, Wait};
 use crate::problem::{Problem, ProblemDocument};
 

@@ -34,6 +34,7 @@ use super::tls::TlsIdentity;
 use crate::gate::Gate;
 use crate::guard::message_rules::refuse_message;
 use crate::guard::response_headers::complete;
+use crate::live::StaysOpen;
 use crate::web::lang::Lang;
 use crate::web::localized;
 
@@ -83,12 +84,13 @@ impl Service {
         }
     }
 
-    /// Serves one connection until either side closes it, or it is evicted.
+    /// Serves one connection until either side closes it, or it is evicted, or a WebSocket takes it
+    /// over.
     pub(super) async fn serve(
         &self,
         stream: TcpStream,
         peer: IpAddr,
-        slot: &Slot,
+        slot: &Arc<Slot>,
         mut phase: watch::Receiver<Phase>,
     ) {
         // Nothing is set up before the first byte arrives: there may be thousands of silent
@@ -114,7 +116,7 @@ impl Service {
         tls: &TlsAcceptor,
         stream: TcpStream,
         peer: IpAddr,
-        slot: &Slot,
+        slot: &Arc<Slot>,
         mut phase: watch::Receiver<Phase>,
     ) {
         let handshake = tokio::time::timeout(
@@ -138,22 +140,27 @@ impl Service {
         &self,
         stream: S,
         peer: IpAddr,
-        slot: &Slot,
+        slot: &Arc<Slot>,
         mut phase: watch::Receiver<Phase>,
     ) where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let answered = AtomicU32::new(0);
         let service = service_fn(|request| self.answer(request, peer, slot, &answered));
         let stream = OverwritingStream::new(stream);
-        let stream = TimedStream::new(stream, self.limits.stall_time, slot);
+        let stream = TimedStream::new(stream, self.limits.stall_time, Arc::clone(slot));
         let stream = TokioIo::new(ParseRefusals::new(stream, self.tls.is_some()));
+        // HTTP/2 would be chosen here, by ALPN: a reader is then one of many streams of a
+        // connection, so it gives back no slot, and a WebSocket begins with CONNECT (RFC 8441).
         let mut connection = pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(self.limits.header_time)
                 .max_buf_size(BUFFER_BYTES_MAX)
                 .serve_connection(stream, service)
+                // The future is ready when a WebSocket has taken the stream; the stream keeps the
+                // server from stopping until it is dropped.
+                .with_upgrades()
         );
         tokio::select! {
             _ = connection.as_mut() => return,
@@ -201,7 +208,10 @@ impl Service {
             gate.pace_refusal().await;
         }
         let answered = answered.fetch_add(1, Ordering::Relaxed) + 1;
-        if self.is_last(&answer, slot, answered) {
+        // A WebSocket has its own close.
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS
+            && (stays_open(&answer) || self.is_last(&answer, slot, answered))
+        {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         complete(&mut answer, self.tls.is_some());
@@ -242,10 +252,21 @@ impl Service {
             return std::future::pending().await;
         };
         // A router is always ready.
-        let answer = self.router.clone().call(request).await;
+        let answer = self.router.clone().call(request).await?;
+        if stays_open(&answer) {
+            // From here on the connection has the place of a reader. Before it counts as waiting,
+            // so that it is not evicted in between.
+            slot.release();
+        }
+        // A stopping server does not wait for it as for a request in progress.
         activity.wait(slot.now_ms());
-        answer
+        Ok(answer)
     }
+}
+
+/// Whether an answer goes on until its reader leaves.
+fn stays_open(answer: &Response<Body>) -> bool {
+    answer.extensions().get::<StaysOpen>().is_some()
 }
 
 /// Resolves when a connection that begins now has reached its longest life.
@@ -265,9 +286,10 @@ const BUFFER_BYTES_MAX: usize = 64 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// A stream with a write-stall timeout and a lingering close.
-struct TimedStream<'a, S> {
-    slot: &'a Slot,
+/// A stream with a write-stall timeout and a lingering close. Keeps the slot: a WebSocket takes the
+/// stream over.
+struct TimedStream<S> {
+    slot: Arc<Slot>,
     stream: S,
     stall_time: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
@@ -280,8 +302,8 @@ struct LingeringClose {
     bytes_left: usize,
 }
 
-impl<'a, S> TimedStream<'a, S> {
-    fn new(stream: S, stall_time: Duration, slot: &'a Slot) -> Self {
+impl<S> TimedStream<S> {
+    fn new(stream: S, stall_time: Duration, slot: Arc<Slot>) -> Self {
         Self { slot, stream, stall_time, stalled: None, closing: None }
     }
 
@@ -302,7 +324,7 @@ impl<'a, S> TimedStream<'a, S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<'_, S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -312,7 +334,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<'_, S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedStream<'_, S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -346,7 +368,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedStream<'_, S> {
             let shut = Pin::new(&mut this.stream).poll_shutdown(context);
             ready!(this.within_stall_time(context, shut))?;
         }
-        let slot = this.slot;
+        let slot = &this.slot;
         let closing = this.closing.get_or_insert_with(|| {
             // From here on the slot belongs to another connection.
             let linger = slot.release_and_linger();

@@ -6,19 +6,31 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// system: connections of the public listener never take the last ones.
 const RESERVED: usize = 1024;
 
-/// Raises the limit of this process as far as allowed, and returns the number of connections that
-/// the public listener can hold: `asked`, or fewer if the file descriptors do not suffice.
-pub(super) fn connections_within_limit(asked: usize) -> usize {
+/// The most connections of the public listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Granted {
+    /// Connections of requests.
+    pub(super) connections: usize,
+    /// Readers of live updates.
+    pub(super) readers: usize,
+}
+
+/// Raises the limit of this process as far as allowed, and returns what the public listener can
+/// hold: what is asked, or less if the file descriptors do not suffice.
+pub(super) fn grant(connections_max: usize, live_readers_max: usize) -> Granted {
     raise();
     let limit = getrlimit(Resource::Nofile).current;
+    let asked = Granted { connections: connections_max, readers: live_readers_max };
     let granted = within(asked, limit);
-    if granted < asked {
+    if granted != asked {
         tracing::warn!(
             event = "connections_max_lowered",
-            connections_max = asked,
-            granted,
+            connections_max,
+            live_readers_max,
+            granted = granted.connections,
+            readers_granted = granted.readers,
             file_descriptors = limit,
-            "too few file descriptors for connections_max, raise LimitNOFILE"
+            "too few file descriptors for connections_max and live_readers_max, raise LimitNOFILE"
         );
     }
     granted
@@ -40,10 +52,13 @@ fn raise() {
 }
 
 /// Bounds `asked` by the limit; `None` means unlimited.
-fn within(asked: usize, limit: Option<u64>) -> usize {
+fn within(asked: Granted, limit: Option<u64>) -> Granted {
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let free = limit.saturating_sub(RESERVED).max(limit / 2);
+    // Voters before readers: where both do not fit, readers have a quarter at the most.
+    let readers = asked.readers.min(free.saturating_sub(asked.connections).max(free / 4));
     // Even with very few descriptors at least one connection is allowed.
-    asked.min(limit.saturating_sub(RESERVED).max(limit / 2)).max(1)
+    Granted { connections: asked.connections.min(free - readers).max(1), readers }
 }
 
 #[cfg(test)]
@@ -52,16 +67,24 @@ mod tests {
 
     #[test]
     fn connections_leave_descriptors_for_the_rest() {
-        assert_eq!(within(10_000, Some(65_536)), 10_000);
-        assert_eq!(within(10_000, Some(4096)), 3072);
-        assert_eq!(within(10_000, Some(1024)), 512);
-        assert_eq!(within(10_000, Some(256)), 128);
-        assert_eq!(within(10_000, None), 10_000);
+        let granted = |connections, readers, limit| {
+            let granted = within(Granted { connections, readers }, limit);
+            (granted.connections, granted.readers)
+        };
+        assert_eq!(granted(10_000, 0, Some(65_536)), (10_000, 0));
+        assert_eq!(granted(10_000, 0, Some(4096)), (3072, 0));
+        assert_eq!(granted(10_000, 0, Some(1024)), (512, 0));
+        assert_eq!(granted(10_000, 0, Some(256)), (128, 0));
+        assert_eq!(granted(10_000, 5000, None), (10_000, 5000));
+        assert_eq!(granted(10_000, 5000, Some(65_536)), (10_000, 5000));
+        assert_eq!(granted(10_000, 5000, Some(4096)), (2304, 768));
+        assert_eq!(granted(2000, 5000, Some(4096)), (2000, 1072));
+        assert_eq!(granted(10_000, 5000, Some(0)), (1, 0));
     }
 
     #[test]
     fn the_limit_is_raised_to_what_is_allowed() {
-        assert_eq!(connections_within_limit(1), 1);
+        assert_eq!(grant(1, 1), Granted { connections: 1, readers: 1 });
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         assert_eq!(current, maximum);
     }

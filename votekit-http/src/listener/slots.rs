@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc};
 use votekit_node::limits::address_prefix::Shares;
-use votekit_node::metrics;
+use votekit_node::metrics::{self, OpenConnection};
 
 use super::activity::Activity;
 use super::limiter::{Arrival, ConnectionId, ConnectionLimiter, LimiterRules};
@@ -104,6 +104,7 @@ impl Slots {
             id,
             signals,
             released: AtomicBool::new(false),
+            _counted: OpenConnection::count(),
             _open: open,
         })
     }
@@ -157,13 +158,15 @@ impl State {
     }
 }
 
-/// The slot of one connection, or its place among the waiting newcomers.
+/// The slot of one connection, or its place among the waiting newcomers. It is kept as long as the
+/// connection, also after its slot was released: a stopping server waits for it.
 #[derive(Debug)]
 pub(super) struct Slot {
     slots: Arc<Slots>,
     id: ConnectionId,
     signals: Arc<Signals>,
     released: AtomicBool,
+    _counted: OpenConnection,
     _open: mpsc::Sender<()>,
 }
 
@@ -222,7 +225,8 @@ impl Slot {
         (lingering < LINGERING_MAX).then_some(linger)
     }
 
-    fn release(&self) {
+    /// Releases the slot: another connection gets it, and this one is not evicted any more.
+    pub(super) fn release(&self) {
         if !self.released.swap(true, Ordering::AcqRel) {
             let mut state = self.slots.state();
             state.limiter.release(self.id);
@@ -285,6 +289,25 @@ mod tests {
         assert!(!slots.is_short());
         drop((busy, newcomer));
         assert!(slots.state().signals.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_reader_gives_its_slot_back_and_is_not_evicted() {
+        let (slots, key) = (slots(1, 1), DigestKey::random());
+        let shares = Some(key.shares([192, 0, 2, 1].into(), true));
+        let reader = slots.arrive(shares, open()).expect("free");
+        assert!(reader.activity().work());
+        reader.release();
+        reader.activity().wait(1);
+        // Also the share of its address is free again.
+        let newcomer = slots.arrive(shares, open()).expect("free");
+        newcomer.granted().await.expect("a slot");
+        slots.tick();
+        assert!(reader.activity().waiting_since().is_some(), "it was not dismissed");
+        drop(reader);
+        let refused = slots.arrive(shares, open()).expect_err("the newcomer keeps its share");
+        assert_eq!(refused, Refused);
+        drop(newcomer);
     }
 
     #[tokio::test]

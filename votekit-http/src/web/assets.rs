@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Response};
 use sha2::{Digest as _, Sha256};
 
-use crate::guard::path_text::PathText;
+use crate::api::PathText;
 use crate::guard::representation::{IMMUTABLE, Representation};
 use crate::problem::Problem;
 

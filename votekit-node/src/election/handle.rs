@@ -1,26 +1,26 @@
-//! One election on this node: its log, its keys, its durable state, and the channels to its tasks.
+//! One election on this node: its log, its keys, its durable state, and the channels to its tasks
+//! with the commands that they carry.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::credential::{CredentialHash, CredentialHasher};
 use votekit_core::election::Definition;
-use votekit_core::election_log::{Effect, ElectionLog};
-use votekit_core::envelope::VoterToken;
-use votekit_core::id::{Digest, ElectionId, Epoch, RequestId};
+use votekit_core::election_log::{Effect, ElectionLog, LogEvent};
+use votekit_core::envelope::{Envelope, VoterToken};
+use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, RequestId};
 use votekit_core::instant::UnixMillis;
 use votekit_store::StagingId;
+use zeroize::Zeroizing;
 
 use super::snapshots::WriteError;
-use super::{
-    CheckpointSigner, Committed, ElectionSecrets, Lease, SealerCommand, Snapshots, Submission,
-    WriteGate,
-};
+use super::{CheckpointSigner, Committed, ElectionSecrets, Lease, Snapshots, WriteGate};
 use crate::clock::{HELD_MAX_MILLIS, HeldClock, PassedCloses};
+use crate::error::{AdminError, ElectionFault};
 use crate::memory::stack_used;
 
 /// The position of a log and of its staging in the ledger.
@@ -151,6 +151,11 @@ impl ElectionHandle {
         self.committed.send_replace(Arc::new(committed));
     }
 
+    /// Notifies of each durable block.
+    pub(crate) fn watch_committed(&self) -> watch::Receiver<Arc<Committed>> {
+        self.committed.subscribe()
+    }
+
     /// Waits until this node has the log committed up to a height.
     pub(crate) async fn committed_up_to(&self, height: u64) {
         let mut committed = self.committed.subscribe();
@@ -278,4 +283,44 @@ impl fmt::Debug for ElectionHandle {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "ElectionHandle({})", self.law_id())
     }
+}
+
+/// A command to an election's intake.
+pub(crate) enum Submission {
+    /// A vote, and the channel on which its outcome is reported.
+    ///
+    /// Boxed: a channel reuses its blocks without freeing them, and so would keep choices beside
+    /// hashes.
+    Vote(Box<Zeroizing<Envelope>>, Voter),
+    /// Publishes everything before this, then ends the epoch: no more votes are taken.
+    Finish(oneshot::Sender<Result<(), ElectionFault>>),
+}
+
+/// Why a vote did not become durable.
+#[derive(Debug, Clone)]
+pub(crate) enum IntakeError {
+    /// The intake has finished: the poll is closing, or the node is stopping.
+    Finished,
+    /// Nothing was stored.
+    Unavailable(ElectionFault),
+    /// It may have been stored, and the batch is published until it is.
+    OutcomeUnknown,
+}
+
+/// The outcome of storing a request.
+pub(crate) type Stored = Result<(), IntakeError>;
+
+/// Receives the outcome of one vote.
+pub(crate) type Voter = oneshot::Sender<Stored>;
+
+/// A command to the sealer.
+pub(crate) enum SealerCommand {
+    /// Records events in one block.
+    Record(Vec<LogEvent>, oneshot::Sender<Result<(), AdminError>>),
+    /// Closes the election, or resumes an earlier close where it stopped.
+    Close { reason: Option<String>, reply: oneshot::Sender<Result<(), AdminError>> },
+    /// Ends every epoch of a node that is permanently gone.
+    Retire(NodeId, oneshot::Sender<Result<(), AdminError>>),
+    /// Seals the staged batches and stops.
+    Stop(oneshot::Sender<()>),
 }

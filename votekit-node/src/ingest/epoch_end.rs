@@ -9,11 +9,11 @@ use rand_core::UnwrapErr;
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::election::State;
 use votekit_core::id::{BatchNumber, Epoch, Sequence};
-use votekit_store::EngineError;
 use votekit_store::retry::until_definite;
 
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
+use crate::error::ElectionFault;
 
 /// Interval between checks whether the staged batches are sealed.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -38,7 +38,7 @@ async fn end(
     election: &ElectionHandle,
     node_key: &NodeKey,
     epoch: Epoch,
-) -> Result<(), EngineError> {
+) -> Result<(), ElectionFault> {
     let (law_id, node) = (election.law_id(), node_key.node_id());
     // The lease may be held by another process, on a copy of the folder: wait until it runs out.
     loop {
@@ -72,10 +72,7 @@ async fn end(
     };
     let sealed =
         Batch::seal(header, &[], &election.definition.ballot_key, node_key, &mut UnwrapErr(SysRng));
-    let end = sealed.map_err(|error| EngineError::Corrupt {
-        engine: "encryption",
-        reason: error.to_string(),
-    })?;
+    let end = sealed.map_err(|error| ElectionFault::damaged(error.to_string()))?;
     let end = Arc::new(end);
-    until_definite("end_epoch", || context.ballot_box.publish(&end)).await
+    Ok(until_definite("end_epoch", || context.ballot_box.publish(&end)).await?)
 }

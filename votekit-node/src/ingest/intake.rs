@@ -21,6 +21,7 @@ use zeroize::Zeroize;
 use super::lease_renewal;
 use crate::context::NodeContext;
 use crate::election::{ElectionHandle, IntakeError, Stored, Submission, Voter};
+use crate::error::{ElectionFault, NotReady};
 use crate::memory::stack_used;
 use crate::metrics;
 
@@ -112,7 +113,7 @@ impl Intake {
         submission: Submission,
         envelopes: &mut Vec<Envelope>,
         voters: &mut Vec<Voter>,
-    ) -> Option<oneshot::Sender<Result<(), EngineError>>> {
+    ) -> Option<oneshot::Sender<Result<(), ElectionFault>>> {
         match submission {
             Submission::Vote(envelope, voter) if self.finished => {
                 self.answer(&envelope, voter, &Err(IntakeError::Finished));
@@ -147,10 +148,10 @@ impl Intake {
     async fn publish_votes(&mut self, envelopes: &mut Vec<Envelope>, voters: &mut Vec<Voter>) {
         let published = match self.seal(envelopes, false).await {
             Ok(batch) => self.publish(&batch, envelopes, voters).await,
-            Err(error @ EngineError::Conflict(Conflict::NoLease { .. })) => Err(error),
+            Err(error) if matches!(error.conflict(), Some(Conflict::NoLease { .. })) => Err(error),
             // Whatever the outcome of the lease or the epoch request: no vote was published.
             Err(error) => {
-                Err(EngineError::Unavailable { engine: "the ledger", reason: error.to_string() })
+                Err(ElectionFault::NotReady(NotReady::NotPublished { reason: error.to_string() }))
             }
         };
         let outcome = match published {
@@ -162,11 +163,16 @@ impl Intake {
                 let answered = self.election.lease().is_some_and(|lease| lease.is_valid());
                 if answered { Ok(()) } else { Err(IntakeError::OutcomeUnknown) }
             }
-            Err(error @ EngineError::Unavailable { .. }) => {
+            Err(
+                error @ (ElectionFault::Engine(EngineError::Unavailable { .. })
+                | ElectionFault::NotReady(_)),
+            ) => {
                 self.election.writes.record_failure();
                 Err(IntakeError::Unavailable(error))
             }
-            Err(EngineError::Conflict(Conflict::NoLease { .. })) => Err(IntakeError::Finished),
+            Err(error) if matches!(error.conflict(), Some(Conflict::NoLease { .. })) => {
+                Err(IntakeError::Finished)
+            }
             // The node stops, and what the disk holds is known only after the restart: no voter may
             // be answered that nothing was stored.
             Err(_) => Err(IntakeError::OutcomeUnknown),
@@ -191,7 +197,7 @@ impl Intake {
     }
 
     /// The epoch to publish in, with a valid lease.
-    async fn epoch(&mut self) -> Result<Epoch, EngineError> {
+    async fn epoch(&mut self) -> Result<Epoch, ElectionFault> {
         let node = self.node_key.node_id();
         loop {
             let epoch = match self.epoch {
@@ -221,7 +227,7 @@ impl Intake {
                     );
                     self.epoch = None;
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -230,7 +236,7 @@ impl Intake {
         &mut self,
         envelopes: &[Envelope],
         last: bool,
-    ) -> Result<Arc<Batch>, EngineError> {
+    ) -> Result<Arc<Batch>, ElectionFault> {
         // The last batch acknowledges no voter, and needs no lease.
         let epoch = match self.epoch {
             Some(epoch) if last => epoch,
@@ -255,10 +261,7 @@ impl Intake {
             &mut UnwrapErr(SysRng),
         )
         .map(Arc::new)
-        .map_err(|error| EngineError::Unavailable {
-            engine: "encryption",
-            reason: error.to_string(),
-        })
+        .map_err(|error| ElectionFault::damaged(error.to_string()))
     }
 
     /// Publishes a batch until it is confirmed, or known not to be stored. When the outcome is
@@ -269,7 +272,7 @@ impl Intake {
         batch: &Arc<Batch>,
         envelopes: &[Envelope],
         voters: &mut Vec<Voter>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), ElectionFault> {
         let mut backoff = Backoff::new();
         let mut unknown = false;
         loop {
@@ -297,10 +300,13 @@ impl Intake {
                         %error,
                         "batch not published"
                     );
+                    let error = ElectionFault::from(error);
                     self.context.fail_election(&self.election, &error);
                     return Err(error);
                 }
-                Err(error @ EngineError::Unavailable { .. }) if !unknown => return Err(error),
+                Err(error @ EngineError::Unavailable { .. }) if !unknown => {
+                    return Err(error.into());
+                }
                 Err(error) => {
                     if !unknown {
                         tracing::warn!(
@@ -318,7 +324,7 @@ impl Intake {
         }
     }
 
-    async fn finish(&mut self) -> Result<(), EngineError> {
+    async fn finish(&mut self) -> Result<(), ElectionFault> {
         self.finished = true;
         if self.ended || self.epoch.is_none() {
             return Ok(());

@@ -4,19 +4,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
-use votekit_core::election::{State, Timing, Window};
+use votekit_core::credential::{Credential, CredentialHash};
+use votekit_core::election::{ChoiceId, State, Timing, Window};
 use votekit_core::envelope::{Envelope, VoteRequest};
-use votekit_core::id::RequestId;
+use votekit_core::id::{ElectionId, RequestId};
 use votekit_core::instant::{UnixMillis, UnixMinutes};
-use votekit_store::{EngineError, Mark};
+use votekit_store::Mark;
 use zeroize::Zeroizing;
 
 use crate::clock::Stepped;
 use crate::config::Role;
 use crate::context::NodeContext;
 use crate::election::{ElectionHandle, IntakeError, Stored, Submission};
-use crate::error::SubmitError;
-use crate::limits::throttle::{Origin, Turn};
+use crate::error::{ElectionFault, NotReady, SubmitError};
+use crate::limits::throttle::{Origin, Prefix, Turn};
 use crate::metrics;
 use crate::node::Node;
 use crate::pending::{Issue, Known};
@@ -38,28 +39,81 @@ impl Node {
         idempotency_key: Option<&[u8]>,
         origin: Option<Origin>,
     ) -> Result<RequestId, SubmitError> {
-        let (election, received) = self.taking_votes(vote, self.now())?;
-        let (envelope, mark) = envelope(&election, vote, idempotency_key, received)?;
+        let credential = &vote.credential;
+        let (election, received) = self.taking_votes(&credential.law_id, self.now())?;
+        let hash = hash(&election, credential)?;
+        let ballot = Ballot { hash, choice: &vote.choice, idempotency_key, received };
+        self.take(&election, &ballot, origin).await
+    }
+
+    /// Takes a vote of a credential that [`Node::recognise`] has recognised, as [`Node::submit`]
+    /// does, without another attempt in the throttle. It must carry an idempotency key: 16 to 255
+    /// bytes that others cannot guess.
+    ///
+    /// # Errors
+    /// [`SubmitError`], which states whether anything was stored.
+    pub async fn submit_recognised(
+        &self,
+        law_id: &ElectionId,
+        hash: CredentialHash,
+        choice: &ChoiceId,
+        idempotency_key: &[u8],
+    ) -> Result<RequestId, SubmitError> {
+        let (election, received) = self.taking_votes(law_id, self.now())?;
+        self.context.admission.admit_unseen(Instant::now())?;
+        let idempotency_key = Some(idempotency_key);
+        let ballot = Ballot { hash, choice, idempotency_key, received };
+        self.take(&election, &ballot, None).await
+    }
+
+    /// Whether a roll holds a credential that is not revoked, for a voter who signs in. `None` if
+    /// not. Counts as an attempt in the throttle, as a vote with the credential would; used and
+    /// unused credentials get the same answer.
+    ///
+    /// # Errors
+    /// [`SubmitError`]: back-off, an exhausted rate, an election that takes no votes now, or a
+    /// registry that does not answer.
+    pub async fn recognise(
+        &self,
+        credential: &Credential,
+        prefix: Prefix,
+    ) -> Result<Option<CredentialHash>, SubmitError> {
+        let (election, _) = self.taking_votes(&credential.law_id, self.now())?;
+        let hash = hash(&election, credential)?;
+        self.context.admission.admit_unseen(Instant::now())?;
+        let turn = self.turn(self.context.throttle.origin(prefix, &credential.nas)).await?;
+        let hasher = election.hasher().ok_or_else(|| not_open(&election, false))?;
+        let key = hasher.scheme().registry_key(&hash);
+        let registered = self.context.registry.is_registered(election.law_id(), &key).await;
+        // Without an answer the attempt is not judged.
+        if registered.map_err(|error| SubmitError::Unavailable(error.into()))? {
+            return Ok(Some(hash));
+        }
+        turn.record_failure();
+        Ok(None)
+    }
+
+    async fn take(
+        &self,
+        election: &Arc<ElectionHandle>,
+        ballot: &Ballot<'_>,
+        origin: Option<Origin>,
+    ) -> Result<RequestId, SubmitError> {
+        let idempotency_key = ballot.idempotency_key;
+        let (envelope, mark) = envelope(election, ballot)?;
         let request = envelope.request;
-        let pass = election.writes.enter().ok_or_else(|| {
-            SubmitError::Unavailable(EngineError::Unavailable {
-                engine: "the ballot box",
-                reason: "the last write was not stored".to_owned(),
-            })
-        })?;
+        let pass = election.writes.enter().ok_or_else(|| not_ready(NotReady::WritesFail))?;
         // Reserved before the turn, so that a full queue refuses wrong and correct codes alike.
         let place = election.intake.try_reserve().map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(()) => {
                 SubmitError::Busy { retry_after: Duration::from_secs(1) }
             }
-            mpsc::error::TrySendError::Closed(()) => {
-                SubmitError::Unavailable(halted_here("it takes no more votes"))
-            }
+            mpsc::error::TrySendError::Closed(()) => halted_here("it takes no more votes"),
         })?;
         // Searched before the turn, so that nothing is awaited while the turn is held; the result
         // is returned after it.
         let mut removals = idempotency_key.map(|_| self.context.pending.removals(&request));
-        let is_decided = removals.is_some() && self.is_decided(&election, &mark).await;
+        let is_decided = removals.is_some() && self.is_decided(election, &mark).await;
         let turn = match origin {
             Some(origin) => Some(self.turn(origin).await?),
             None => None,
@@ -72,7 +126,7 @@ impl Node {
             Known::Stored => return Ok(request),
             Known::Storing(stored) => {
                 drop((turn, place));
-                return outcome(&election, request, stored.await);
+                return outcome(election, request, stored.await);
             }
         }
         let mut unjudged = match turn {
@@ -93,14 +147,14 @@ impl Node {
                 // The request is not registered while the log is searched again.
                 Issue::SearchAgain { removals: now } => {
                     removals = Some(now);
-                    if self.is_decided(&election, &mark).await {
+                    if self.is_decided(election, &mark).await {
                         return Ok(request);
                     }
                 }
                 // The same request was registered in between.
                 Issue::Known(Known::Storing(stored)) => {
                     drop((unjudged, place));
-                    return outcome(&election, request, stored.await);
+                    return outcome(election, request, stored.await);
                 }
                 Issue::Known(_) => return Ok(request),
             }
@@ -110,29 +164,21 @@ impl Node {
         let stored = stored.await;
         // Held until the outcome is known: a probe keeps other votes out meanwhile.
         drop(pass);
-        outcome(&election, request, stored)
+        outcome(election, request, stored)
     }
 
     /// The election of a vote and its stamp, if this node takes votes for it now.
     fn taking_votes(
         &self,
-        vote: &VoteRequest,
+        law_id: &ElectionId,
         wall: UnixMillis,
     ) -> Result<(Arc<ElectionHandle>, UnixMinutes), SubmitError> {
-        let unavailable = |engine, reason: &str| {
-            let reason = reason.to_owned();
-            Err(SubmitError::Unavailable(EngineError::Unavailable { engine, reason }))
-        };
-        let election =
-            self.context.election(&vote.credential.law_id).ok_or(SubmitError::UnknownElection)?;
+        let election = self.context.election(law_id).ok_or(SubmitError::UnknownElection)?;
         if !self.context.has(Role::Ingest) {
-            return unavailable(
-                "this node",
-                "it does not have the role ingest: send votes to a node that has it",
-            );
+            return Err(not_ready(NotReady::NoIngestRole));
         }
         if let Some(reason) = election.halted() {
-            return Err(SubmitError::Unavailable(halted_here(reason)));
+            return Err(halted_here(reason));
         }
         let committed = election.committed();
         if committed.state() != State::Open || election.planned_close_has_passed(&committed, wall) {
@@ -150,10 +196,7 @@ impl Node {
             timing => return Err(not_open(&election, timing == Timing::Early)),
         }
         if !committed.admits_this_node {
-            return unavailable(
-                "the log",
-                "this node's key is not admitted to the election: is this its own data folder?",
-            );
+            return Err(not_ready(NotReady::NotAdmitted));
         }
         election.note_stamp(received);
         Ok((election, received.minutes()))
@@ -174,32 +217,39 @@ impl Node {
     }
 }
 
+/// A vote of one election, hashed and stamped.
+struct Ballot<'a> {
+    hash: CredentialHash,
+    choice: &'a ChoiceId,
+    idempotency_key: Option<&'a [u8]>,
+    received: UnixMinutes,
+}
+
+/// The hash of a credential, by the roll of its election.
+fn hash(election: &ElectionHandle, credential: &Credential) -> Result<CredentialHash, SubmitError> {
+    let hasher = election.hasher().ok_or_else(|| not_open(election, false))?;
+    Ok(hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id))
+}
+
 /// The envelope of a vote, and its mark for the registry.
 fn envelope(
     election: &ElectionHandle,
-    vote: &VoteRequest,
-    idempotency_key: Option<&[u8]>,
-    received: UnixMinutes,
+    ballot: &Ballot<'_>,
 ) -> Result<(Box<Zeroizing<Envelope>>, Mark), SubmitError> {
+    let Ballot { hash, received, .. } = *ballot;
     let committed = election.committed();
     let choice = committed
         .results
         .definition
-        .choice_index(&vote.choice)
+        .choice_index(ballot.choice)
         .ok_or(SubmitError::UnknownChoice)?;
     let hasher = election.hasher().ok_or_else(|| not_open(election, false))?;
-    let credential = &vote.credential;
-    let hash = hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id);
-    let request = match idempotency_key {
+    let request = match ballot.idempotency_key {
         Some(key) => {
             election.request_id(&hash, choice, key).ok_or_else(|| not_open(election, false))?
         }
-        None => random_request_id().map_err(|error| {
-            SubmitError::Unavailable(EngineError::Unavailable {
-                engine: "system",
-                reason: error.to_string(),
-            })
-        })?,
+        None => random_request_id()
+            .map_err(|error| not_ready(NotReady::Randomness { reason: error.to_string() }))?,
     };
     let mark = Mark { key: hasher.scheme().registry_key(&hash), request };
     let envelope = Zeroizing::new(Envelope { request, hash, received, choice });
@@ -237,7 +287,10 @@ fn outcome(
     }
 }
 
-fn halted_here(reason: &str) -> EngineError {
-    let reason = format!("it is halted on this node: {reason}");
-    EngineError::Unavailable { engine: "the election", reason }
+fn halted_here(reason: &str) -> SubmitError {
+    not_ready(NotReady::Halted { reason: reason.to_owned() })
+}
+
+fn not_ready(reason: NotReady) -> SubmitError {
+    SubmitError::Unavailable(ElectionFault::NotReady(reason))
 }

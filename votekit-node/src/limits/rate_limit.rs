@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::limits::address_prefix::DigestKey;
-use crate::limits::digest_table::{DigestMap, SHARDS, shard_of};
+use crate::limits::{DigestMap, SHARDS, shard_of};
 
 /// A rate with a burst: the generic cell rate algorithm, on nanoseconds since any start.
 #[derive(Debug, Clone, Copy)]

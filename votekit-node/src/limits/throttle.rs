@@ -9,14 +9,14 @@
 //!
 //! No counter goes by NAS alone: anyone who knows a NAS could read from it when its elector voted,
 //! and could lock the elector out. None goes by prefix alone: one of many voters behind an address
-//! would stop the others. The state machines (`pairs`, `budget`) take the time as an argument; the
-//! clock, the locks and the waiting are here.
+//! would stop the others. The state machines (`pairs`, `WrongBudget`) take the time as an
+//! argument; the clock, the locks and the waiting are here.
 //!
 //! Addresses and NAS are kept as digests under a key that exists only as long as the process.
 
-mod budget;
 mod pairs;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,11 +26,11 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use votekit_core::credential::Nas;
 
-use self::budget::WrongBudget;
 use self::pairs::{AttemptId, Begin, Millis, PairRules, Pairs};
 use crate::config::ThrottleConfig;
 use crate::limits::address_prefix::{DigestKey, Shares};
-use crate::limits::digest_table::{SHARDS, shard_of};
+use crate::limits::rate_limit::Rate;
+use crate::limits::{SHARDS, shard_of};
 use crate::metrics;
 
 pub use crate::limits::address_prefix::Prefix;
@@ -279,6 +279,43 @@ impl WrongByNas {
         *count = if *digest == nas { count.saturating_add(1) } else { 1 };
         *digest = nas;
         *count
+    }
+}
+
+/// The budget for storing votes with a wrong code: a rate in all, and a lower one per prefix, so
+/// that one attacker cannot use it up. Only wrong codes change it. Each rate has a burst of one
+/// second's worth.
+struct WrongBudget {
+    all: Rate,
+    all_earned_ns: u64,
+    of_prefix: Rate,
+    /// When each prefix has earned back what it took. A prefix that has earned everything back is
+    /// dropped, so the map holds no more prefixes than are stored in a second or two.
+    by_prefix: HashMap<Prefix, u64>,
+}
+
+impl WrongBudget {
+    fn new(per_second: u32, per_prefix_per_second: u32) -> Self {
+        Self {
+            all: Rate::per_second(per_second, per_second),
+            all_earned_ns: 0,
+            of_prefix: Rate::per_second(per_prefix_per_second, per_prefix_per_second),
+            by_prefix: HashMap::new(),
+        }
+    }
+
+    /// Takes one for a prefix, or returns how long to wait. A refusal takes nothing.
+    fn take(&mut self, prefix: Prefix, now: Millis) -> Result<(), Duration> {
+        let now_ns = now.0.saturating_mul(1_000_000);
+        let earned_ns = self.by_prefix.get(&prefix).copied().unwrap_or(0);
+        // Both are checked before either is stored, so that a refusal changes neither.
+        let prefix_after_ns = self.of_prefix.after(earned_ns, now_ns)?;
+        self.all_earned_ns = self.all.after(self.all_earned_ns, now_ns)?;
+        if !self.of_prefix.is_lifted() {
+            self.by_prefix.retain(|_, earned_ns| *earned_ns > now_ns);
+            self.by_prefix.insert(prefix, prefix_after_ns);
+        }
+        Ok(())
     }
 }
 

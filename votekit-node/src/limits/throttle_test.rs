@@ -111,3 +111,25 @@ fn nothing_of_an_origin_prints() {
     turn.record_failure();
     assert_eq!(format!("{throttle:?}"), "Throttle(1 pairs)");
 }
+
+#[test]
+fn one_prefix_takes_its_part_and_all_together_take_the_budget() {
+    let (key, mut budget) = (DigestKey::random(), WrongBudget::new(20, 2));
+    let prefix = |host: u8| key.prefix([192, 0, 2, host].into());
+    let mut taken =
+        |host, now| (0..30).filter(|_| budget.take(prefix(host), Millis(now)).is_ok()).count();
+    assert_eq!((taken(1, 5), taken(1, 5), taken(2, 5)), (2, 0, 2));
+    let others: usize = (3..30).map(|host| taken(host, 5)).sum();
+    assert_eq!(others, 16, "20 in all");
+    assert_eq!(taken(30, 55), 1, "one is earned in a twentieth of a second");
+    assert_eq!((taken(1, 2000), taken(2, 2000)), (2, 2));
+    assert!(budget.by_prefix.len() <= 2, "what has been earned again is dropped");
+}
+
+#[test]
+fn zero_lifts_a_limit() {
+    let (key, mut budget) = (DigestKey::random(), WrongBudget::new(0, 0));
+    let prefix = key.prefix([192, 0, 2, 1].into());
+    assert!((0..1000).all(|_| budget.take(prefix, Millis(0)).is_ok()));
+    assert!(budget.by_prefix.is_empty());
+}

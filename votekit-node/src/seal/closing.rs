@@ -14,7 +14,7 @@ use votekit_store::EngineError;
 
 use crate::clock::monotonic;
 use crate::election::{LEASE_LENGTH, Submission};
-use crate::error::AdminError;
+use crate::error::{AdminError, ElectionFault};
 use crate::ingest::intake::CLOCK_MARGIN;
 use crate::seal::sealer::{Sealer, is_lost};
 
@@ -42,11 +42,11 @@ impl Sealer {
 
     /// Resumes a close that was begun. What it still waits for is returned only by an explicit
     /// close.
-    pub(crate) async fn resume_close(&mut self) -> Result<(), EngineError> {
+    pub(crate) async fn resume_close(&mut self) -> Result<(), ElectionFault> {
         let (close, first) = Close::resume(self.close_rules(), monotonic());
         match self.drive(close, first, None).await {
             Ok(()) => Ok(()),
-            Err(AdminError::Engine(error @ EngineError::Conflict(_))) => Err(error),
+            Err(AdminError::Engine(error @ EngineError::Conflict(_))) => Err(error.into()),
             Err(error) => {
                 let law_id = self.election.law_id();
                 tracing::debug!(event = "close_delayed", %law_id, %error, "close not completed, retrying");
@@ -109,7 +109,7 @@ impl Sealer {
                 | Command::SealStaged
                 | Command::ReadEpochs => match self.look(&command).await {
                     Ok(event) => event,
-                    Err(error) if is_lost(&error) => return Err(error.into()),
+                    Err(error) if is_lost(error.conflict()) => return Err(error.into()),
                     Err(error) => {
                         failure = Some(error);
                         Event::Unavailable
@@ -122,7 +122,7 @@ impl Sealer {
     }
 
     /// A look at what is in flight. It changes nothing but what sealing changes anyway.
-    async fn look(&mut self, command: &Command) -> Result<Event, EngineError> {
+    async fn look(&mut self, command: &Command) -> Result<Event, ElectionFault> {
         Ok(match command {
             Command::ReadLeases if !self.context.is_shared => Event::Leases(Vec::new()),
             Command::ReadLeases => {
@@ -177,7 +177,7 @@ impl Sealer {
         Ok(Event::Recorded)
     }
 
-    async fn clocks(&self) -> Result<Clocks, EngineError> {
+    async fn clocks(&self) -> Result<Clocks, ElectionFault> {
         let ledger = match self.context.is_shared {
             true => Some(self.context.ledger.clock().await?),
             false => None,
@@ -190,7 +190,7 @@ impl Sealer {
     }
 
     /// The epochs that the ledger has given out, and those that the log has open.
-    async fn epochs(&self) -> Result<Vec<EpochProgress>, EngineError> {
+    async fn epochs(&self) -> Result<Vec<EpochProgress>, ElectionFault> {
         let law_id = self.election.law_id();
         let given = self.context.ledger.epochs(law_id).await?;
         let mut staged = Vec::with_capacity(given.len());
@@ -223,7 +223,7 @@ impl Sealer {
     fn explain(
         &self,
         obstacle: Obstacle,
-        failure: Option<EngineError>,
+        failure: Option<ElectionFault>,
     ) -> Result<AdminError, AdminError> {
         Ok(match obstacle {
             Obstacle::Lease { node, epoch } => AdminError::Answering { node, epoch },
@@ -239,7 +239,7 @@ impl Sealer {
                     .map(|(name, _)| name.to_string());
                 AdminError::NotEnded { node, name, epoch }
             }
-            Obstacle::Unavailable => failure.map_or(AdminError::OutcomeUnknown, AdminError::Engine),
+            Obstacle::Unavailable => failure.map_or(AdminError::OutcomeUnknown, AdminError::from),
         })
     }
 }

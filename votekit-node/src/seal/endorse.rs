@@ -15,6 +15,7 @@ use votekit_store::{BlockCommit, Conflict, EngineError, Head, StagingId, StoredB
 
 use crate::context::NodeContext;
 use crate::election::CheckpointSigner;
+use crate::error::ElectionFault;
 
 /// A block proposed by its leader.
 pub(crate) struct ProposedBlock {
@@ -53,9 +54,9 @@ pub(crate) trait Endorse: Send + Sync {
     /// Returns once the outcome of the block is known. Safe to repeat with the same bytes.
     ///
     /// # Errors
-    /// [`EngineError`] when the block cannot be signed, breaks a rule of the ledger, or came too
+    /// [`ElectionFault`] when the block cannot be signed, breaks a rule of the ledger, or came too
     /// late ([`Conflict::Late`]). An unknown outcome is retried until it is known.
-    async fn endorse(&self, proposed: ProposedBlock) -> Result<Endorsement, EngineError>;
+    async fn endorse(&self, proposed: ProposedBlock) -> Result<Endorsement, ElectionFault>;
 }
 
 /// The only authority of an election: signs alone and appends.
@@ -78,13 +79,10 @@ impl SoleAuthority {
 
 #[async_trait]
 impl Endorse for SoleAuthority {
-    async fn endorse(&self, proposed: ProposedBlock) -> Result<Endorsement, EngineError> {
+    async fn endorse(&self, proposed: ProposedBlock) -> Result<Endorsement, ElectionFault> {
         let ProposedBlock { block, term, sealed_through, takes_votes, not_after } = proposed;
         let signed = self.signer.sign(&block, self.context.now().seconds());
-        let checkpoint = signed.map_err(|error| EngineError::Corrupt {
-            engine: "signer",
-            reason: error.to_string(),
-        })?;
+        let checkpoint = signed.map_err(|error| ElectionFault::damaged(error.to_string()))?;
         let head = Head {
             size: block.size_after(),
             height: block.height,
@@ -117,10 +115,10 @@ impl Endorse for SoleAuthority {
                 match until_definite("commit_block", || ledger.head(&self.law_id)).await? {
                     Some(by) => Ok(Endorsement::Superseded { by }),
                     // A missing log supersedes nothing.
-                    None => Err(error),
+                    None => Err(error.into()),
                 }
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -14,10 +14,11 @@ use votekit_core::election::State;
 use votekit_core::election_log::{CheckError, Effect, ElectionLog, ReplayError, batches_of_block};
 use votekit_core::id::BatchNumber;
 use votekit_store::retry::until_definite;
-use votekit_store::{EngineError, Head, Staged, StoredBlock};
+use votekit_store::{Head, Staged, StoredBlock};
 
 use crate::context::NodeContext;
 use crate::election::{Committed, ElectionHandle, Submission};
+use crate::error::ElectionFault;
 use crate::recovery::{BlockSource, READ_BATCH_LEN, check_head, check_root, is_decided};
 use crate::roll_store::{self, Rolls};
 use crate::seal::sealer::{Sealer, corrupt, recognised};
@@ -27,7 +28,7 @@ const BLOCKS_PER_READ: usize = 16;
 
 impl Sealer {
     /// Catches up to the head of the log, and reads what is staged after it.
-    pub(crate) async fn follow(&mut self) -> Result<(), EngineError> {
+    pub(crate) async fn follow(&mut self) -> Result<(), ElectionFault> {
         let law_id = self.election.law_id().clone();
         let head = until_definite("follow_log", || self.context.ledger.head(&law_id)).await?;
         let head = head.ok_or_else(|| corrupt("the log has lost its head"))?;
@@ -69,7 +70,7 @@ impl Sealer {
     }
 
     /// Reads staged batches that are not in the queue yet, if it has room.
-    pub(crate) async fn read_seal_queue(&mut self, limit: usize) -> Result<(), EngineError> {
+    pub(crate) async fn read_seal_queue(&mut self, limit: usize) -> Result<(), ElectionFault> {
         if self.seal_queue.has_room() {
             self.read_seal_queue_on(limit).await?;
         }
@@ -77,7 +78,7 @@ impl Sealer {
     }
 
     /// Reads staged batches whether or not the queue has room. Returns whether there were any.
-    pub(crate) async fn read_seal_queue_on(&mut self, limit: usize) -> Result<bool, EngineError> {
+    pub(crate) async fn read_seal_queue_on(&mut self, limit: usize) -> Result<bool, ElectionFault> {
         let (law_id, after) = (self.election.law_id(), self.seal_queue.read_through());
         let staged =
             until_definite("read_staging", || self.context.ledger.staged(law_id, after, limit))
@@ -110,7 +111,7 @@ impl Sealer {
     }
 
     /// Checks and applies the blocks up to a head.
-    async fn catch_up_to(&mut self, head: Head) -> Result<(), EngineError> {
+    async fn catch_up_to(&mut self, head: Head) -> Result<(), ElectionFault> {
         let law_id = self.election.law_id().clone();
         self.election
             .signer
@@ -160,7 +161,7 @@ impl Sealer {
         Ok(())
     }
 
-    async fn read_block(&mut self, block: StoredBlock, head: &Head) -> Result<(), EngineError> {
+    async fn read_block(&mut self, block: StoredBlock, head: &Head) -> Result<(), ElectionFault> {
         let numbers: Vec<BatchNumber> = batches_of_block(&block.leaves).collect();
         // The batches of a block were staged before it.
         while numbers.iter().any(|number| self.seal_queue.batch(number).is_none())
@@ -188,7 +189,7 @@ impl Sealer {
     }
 
     /// Accepts a block as stored: this node does not decide.
-    async fn follow_block(&mut self, block: StoredBlock, head: &Head) -> Result<(), EngineError> {
+    async fn follow_block(&mut self, block: StoredBlock, head: &Head) -> Result<(), ElectionFault> {
         let head = (block.height == head.height).then(|| head.checkpoint.clone());
         let outcomes = self
             .blocking(move |election| follow_and_apply(election, &block, head.as_deref()))
@@ -216,7 +217,7 @@ fn check_and_apply(
     block: &StoredBlock,
     checkpoint: Option<&[u8]>,
     batches: HashMap<BatchNumber, Arc<Batch>>,
-) -> Result<Vec<Entry>, EngineError> {
+) -> Result<Vec<Entry>, ElectionFault> {
     let law_id = election.law_id();
     let rolls = Rolls::new(&context.folder, law_id);
     let ballot_key = election.ballot_key();
@@ -244,7 +245,7 @@ fn follow_and_apply(
     election: &ElectionHandle,
     block: &StoredBlock,
     checkpoint: Option<&[u8]>,
-) -> Result<Vec<Outcome>, EngineError> {
+) -> Result<Vec<Outcome>, ElectionFault> {
     let law_id = election.law_id();
     let mut outcomes = Vec::new();
     let effect = election
@@ -261,7 +262,7 @@ fn check_signed_root(
     election: &ElectionHandle,
     effect: &Effect,
     checkpoint: Option<&[u8]>,
-) -> Result<(), EngineError> {
+) -> Result<(), ElectionFault> {
     let law_id = election.law_id();
     if let Some(checkpoint) = checkpoint {
         check_root(effect.size(), &effect.root(), checkpoint)

@@ -21,12 +21,11 @@ use votekit_core::election_log::{
 };
 use votekit_core::id::{NodeId, RequestId};
 use votekit_core::instant::UnixMillis;
-use votekit_store::retry::is_passing;
-use votekit_store::{Conflict, EngineError, StagingId};
+use votekit_store::{Conflict, StagingId};
 
 use crate::context::NodeContext;
 use crate::election::{Committed, ElectionHandle, Position, SealerCommand};
-use crate::error::AdminError;
+use crate::error::{AdminError, ElectionFault, NotReady};
 use crate::memory::with_overwritten_stack;
 use crate::metrics::{self, Status};
 use crate::recovery::READ_BATCH_LEN;
@@ -109,17 +108,17 @@ impl Sealer {
             };
             let worked = match worked {
                 // The proposal was dropped: the log in memory is still the one in the ledger.
-                Err(error) if self.context.is_shared && is_overtaken(&error) => {
+                Err(error) if self.context.is_shared && is_overtaken(error.conflict()) => {
                     tracing::warn!(
                         event = "leadership_lost",
                         law_id = %self.election.law_id(),
                         %error,
                         "another leader appended to the log"
                     );
-                    self.context.leader_lease.overtaken(term_found(&error));
+                    self.context.leader_lease.overtaken(term_found(error.conflict()));
                     Ok(Flow::Continue)
                 }
-                Err(error @ EngineError::Conflict(Conflict::Late { .. })) => {
+                Err(error) if matches!(error.conflict(), Some(Conflict::Late { .. })) => {
                     tracing::warn!(
                         event = "closing_timed_out",
                         law_id = %self.election.law_id(),
@@ -131,7 +130,7 @@ impl Sealer {
                 // The lease ran out before a proposal was made.
                 Err(error)
                     if self.context.is_shared
-                        && is_passing(&error)
+                        && error.is_passing()
                         && self.context.leader_lease.term().is_none() =>
                 {
                     tracing::warn!(
@@ -157,7 +156,7 @@ impl Sealer {
         &mut self,
         term: u64,
         commands: &mut mpsc::Receiver<SealerCommand>,
-    ) -> Result<Flow, EngineError> {
+    ) -> Result<Flow, ElectionFault> {
         if self.context.is_shared {
             self.follow().await?;
         }
@@ -201,7 +200,7 @@ impl Sealer {
             || self.positions.borrow().staged > self.seal_queue.read_through()
     }
 
-    async fn handle(&mut self, command: SealerCommand) -> Result<Flow, EngineError> {
+    async fn handle(&mut self, command: SealerCommand) -> Result<Flow, ElectionFault> {
         let overtaken = match command {
             SealerCommand::Record(events, reply) => answer(reply, self.record(events).await),
             SealerCommand::Close { reason, reply } => answer(reply, self.close(reason).await),
@@ -228,7 +227,7 @@ impl Sealer {
     async fn wait_and_follow(
         &mut self,
         commands: &mut mpsc::Receiver<SealerCommand>,
-    ) -> Result<Flow, EngineError> {
+    ) -> Result<Flow, ElectionFault> {
         tokio::select! {
             command = commands.recv() => {
                 let not_leading = || {
@@ -269,15 +268,12 @@ impl Sealer {
     }
 
     /// The term in which this node leads. It may be lost at any moment: the ledger decides.
-    fn term(&self) -> Result<u64, EngineError> {
-        let not_leading = || EngineError::Unavailable {
-            engine: "sealer",
-            reason: "this node no longer leads".to_owned(),
-        };
+    fn term(&self) -> Result<u64, ElectionFault> {
+        let not_leading = || ElectionFault::NotReady(NotReady::NotLeading);
         self.context.leader_lease.term().ok_or_else(not_leading)
     }
 
-    pub(crate) fn maker(&self) -> Result<BlockMaker, EngineError> {
+    pub(crate) fn maker(&self) -> Result<BlockMaker, ElectionFault> {
         let at = self.context.now().minutes().max(self.election.committed().results.updated_at);
         Ok(BlockMaker {
             term: self.term()?,
@@ -321,7 +317,7 @@ impl Sealer {
         let sealed_through = self.election.committed().sealed_through;
         let committed = self.commit(proposal, sealed_through, &maker, not_after).await;
         Ok(committed.inspect_err(|error| {
-            if !(self.context.is_shared && is_lost(error)) {
+            if !(self.context.is_shared && is_lost(error.conflict())) {
                 self.context.fail_election(&self.election, error);
             }
         })?)
@@ -329,7 +325,7 @@ impl Sealer {
 
     /// Seals staged batches, no sooner than `BLOCK_INTERVAL` after the last block. Batches staged
     /// meanwhile notify again.
-    async fn seal_paced(&mut self) -> Result<(), EngineError> {
+    async fn seal_paced(&mut self) -> Result<(), ElectionFault> {
         tokio::time::sleep_until(self.next_block.into()).await;
         let sealed = self.seal_next().await?;
         if sealed == 0 {
@@ -346,14 +342,14 @@ impl Sealer {
     }
 
     /// Seals until no staged batch can be sealed.
-    pub(crate) async fn drain(&mut self) -> Result<(), EngineError> {
+    pub(crate) async fn drain(&mut self) -> Result<(), ElectionFault> {
         while self.seal_next().await? > 0 {}
         Ok(())
     }
 
     /// Seals one block of staged batches. Returns the number of batches in it; 0 when none could be
     /// sealed.
-    async fn seal_next(&mut self) -> Result<usize, EngineError> {
+    async fn seal_next(&mut self) -> Result<usize, ElectionFault> {
         if !matches!(self.state(), State::Open | State::Closing) {
             return Ok(0);
         }
@@ -371,7 +367,7 @@ impl Sealer {
         }
     }
 
-    async fn seal_from_queue(&mut self) -> Result<usize, EngineError> {
+    async fn seal_from_queue(&mut self) -> Result<usize, ElectionFault> {
         // The lease may have been lost while the ledger was unavailable. Nothing is made yet: the
         // new leader seals.
         let Ok(maker) = self.maker() else { return Ok(0) };
@@ -402,7 +398,7 @@ impl Sealer {
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&ElectionHandle) -> T + Send + 'static,
-    ) -> Result<T, EngineError> {
+    ) -> Result<T, ElectionFault> {
         let election = Arc::clone(&self.election);
         let work = tokio::task::spawn_blocking(move || with_overwritten_stack(|| work(&election)));
         work.await.map_err(|error| corrupt(&format!("building a block did not finish: {error}")))
@@ -414,7 +410,7 @@ impl Sealer {
         sealed_through: StagingId,
         maker: &BlockMaker,
         not_after: Option<UnixMillis>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), ElectionFault> {
         let started = Instant::now();
         let Proposal { block, effect, .. } = proposal;
         let (leaf_count, first_leaf) = (block.leaf_count, block.first_leaf);
@@ -515,9 +511,9 @@ pub(crate) fn recognised(entries: &[Entry]) -> impl FnMut(&RequestId) -> Option<
 fn answer(
     reply: oneshot::Sender<Result<(), AdminError>>,
     done: Result<(), AdminError>,
-) -> Option<EngineError> {
+) -> Option<ElectionFault> {
     let lost = match &done {
-        Err(AdminError::Engine(error)) if is_lost(error) => Some(error.clone()),
+        Err(AdminError::Engine(error)) if is_lost(error.conflict()) => Some(error.clone().into()),
         _ => None,
     };
     // The receiver may be gone.
@@ -526,22 +522,22 @@ fn answer(
 }
 
 /// Whether the ledger reports that another node has extended the log.
-fn is_overtaken(error: &EngineError) -> bool {
-    matches!(error, EngineError::Conflict(Conflict::Head { .. } | Conflict::Term { .. }))
+fn is_overtaken(conflict: Option<&Conflict>) -> bool {
+    matches!(conflict, Some(Conflict::Head { .. } | Conflict::Term { .. }))
 }
 
 /// The term that the ledger is in, where its refusal says so.
-fn term_found(error: &EngineError) -> Option<u64> {
-    match error {
-        EngineError::Conflict(Conflict::Term { found, .. }) => Some(*found),
+fn term_found(conflict: Option<&Conflict>) -> Option<u64> {
+    match conflict {
+        Some(Conflict::Term { found, .. }) => Some(*found),
         _ => None,
     }
 }
 
 /// Whether the ledger refused a proposal permanently: another block took its place, or it came too
 /// late.
-pub(crate) fn is_lost(error: &EngineError) -> bool {
-    is_overtaken(error) || matches!(error, EngineError::Conflict(Conflict::Late { .. }))
+pub(crate) fn is_lost(conflict: Option<&Conflict>) -> bool {
+    is_overtaken(conflict) || matches!(conflict, Some(Conflict::Late { .. }))
 }
 
 /// A block of votes that is made and not yet stored.
@@ -556,7 +552,7 @@ fn make_block(
     seal_queue: &mut SealQueue,
     now_millis: u64,
     maker: &BlockMaker,
-) -> Result<Option<MadeBlock>, EngineError> {
+) -> Result<Option<MadeBlock>, ElectionFault> {
     let Some(ballot_key) = election.ballot_key() else {
         return Err(corrupt("the ballot key of an open election is not in the data folder"));
     };
@@ -577,6 +573,6 @@ fn make_block(
     Ok(Some(MadeBlock { proposal, batches }))
 }
 
-pub(crate) fn corrupt(reason: &str) -> EngineError {
-    EngineError::Corrupt { engine: "sealer", reason: reason.to_owned() }
+pub(crate) fn corrupt(reason: &str) -> ElectionFault {
+    ElectionFault::damaged(reason)
 }

@@ -91,6 +91,16 @@ impl Registry for EmbeddedRegistry {
         Ok(marks.iter().map(|mark| credentials.mark(mark)).collect())
     }
 
+    async fn is_registered(
+        &self,
+        law_id: &ElectionId,
+        key: &RegistryKey,
+    ) -> Result<bool, EngineError> {
+        let Some(credentials) = self.find(law_id) else { return Ok(false) };
+        let first_use = credentials.read().look_up(key);
+        Ok(first_use.is_some_and(|first_use| first_use != FirstUse::REVOKED))
+    }
+
     /// Blocks while a batch is marked or a supplement is applied: about a millisecond.
     fn peek(&self, law_id: &ElectionId, mark: &Mark) -> Option<Hint> {
         let Some(credentials) = self.find(law_id) else { return Some(Hint::Unknown) };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -12,7 +13,6 @@ use super::checkpointer::{self, Checkpointer};
 use super::fault::{self, Fault, PanicGuard, Poison, corrupt, fatal, panicked, unavailable};
 use super::tail::Tail;
 use crate::EngineError;
-use crate::sparse::Sparse;
 use crate::write_health::WriteHealth;
 
 /// Capacity of the queue of writes. Further callers wait.
@@ -320,6 +320,36 @@ fn empty_log(connection: &Connection) -> Result<(), EngineError> {
             checkpoint.map(|_| ()).map_err(|error| fault::of_statement(&error))
         }
         Err(error) => Err(corrupt(error.to_string())),
+    }
+}
+
+/// Limits a log line that could occur for each of thousands of votes to one per interval, with the
+/// number of suppressed lines. Otherwise a full disk would be filled by its own error messages.
+struct Sparse {
+    interval: Duration,
+    state: Mutex<Option<(Instant, u64)>>,
+}
+
+impl Sparse {
+    /// Allows one line per interval.
+    const fn every(interval: Duration) -> Self {
+        Self { interval, state: Mutex::new(None) }
+    }
+
+    /// If the line is due, the number of lines suppressed since the last one; otherwise `None`.
+    fn due(&self, now: Instant) -> Option<u64> {
+        let mut state = self.state.lock();
+        match &mut *state {
+            Some((last, left_out)) if now.saturating_duration_since(*last) < self.interval => {
+                *left_out += 1;
+                None
+            }
+            state => {
+                let left_out = state.map_or(0, |(_, left_out)| left_out);
+                *state = Some((now, 0));
+                Some(left_out)
+            }
+        }
     }
 }
 

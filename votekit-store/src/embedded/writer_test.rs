@@ -224,3 +224,13 @@ fn a_thread_that_panics_poisons_the_ledger_at_once() {
     let known = runtime.block_on(poison.wait());
     assert!(matches!(known, EngineError::Panicked { .. }), "{known}");
 }
+
+#[test]
+fn a_frequent_line_is_due_once_an_interval() {
+    let sparse = Sparse::every(Duration::from_secs(1));
+    let start = Instant::now();
+    let at = |millis| start + Duration::from_millis(millis);
+    assert_eq!([0, 10, 999].map(|time| sparse.due(at(time))), [Some(0), None, None]);
+    assert_eq!([1000, 1001].map(|time| sparse.due(at(time))), [Some(2), None]);
+    assert_eq!(sparse.due(at(9000)), Some(1));
+}

@@ -1,17 +1,228 @@
 //! The writes. Each makes all its checks before it changes anything.
 
 mod commit;
-mod epoch;
-mod manifest;
-mod probe;
-mod purge;
-mod review_note;
-mod stage;
 
-pub(super) use commit::Commit;
-pub(super) use epoch::AllocateEpoch;
-pub(super) use manifest::PutManifest;
-pub(super) use probe::Probe;
-pub(super) use purge::PurgePart;
-pub(super) use review_note::AddReviewNote;
-pub(super) use stage::Stage;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension};
+use votekit_core::batch::Batch;
+use votekit_core::id::{Digest, ElectionId, Epoch, NodeId};
+
+use super::columns::{ElectionRow, column, find_election, find_or_create_election};
+use super::fault::{Fault, corrupt, malformed, unavailable};
+use super::tail::Tail;
+use super::writer::Write;
+use crate::{Conflict, ReviewNote, StagingId};
+
+pub(super) use self::commit::Commit;
+
+/// Stages a batch.
+pub(super) struct Stage {
+    pub(super) batch: Arc<Batch>,
+}
+
+/// The position of a batch, and whether this write created it.
+pub(super) struct StagedRow {
+    pub(super) id: StagingId,
+    new: bool,
+}
+
+impl Write for Stage {
+    type Output = StagedRow;
+
+    fn apply(&self, connection: &Connection) -> Result<StagedRow, Fault> {
+        let law_id = &self.batch.header().law_id;
+        let number = self.batch.number();
+        let sequence = column(number.sequence.0)
+            .ok_or_else(|| malformed(law_id, "a sequence is at most 2^63 - 1"))?;
+        if let Some(election) = find_election(connection, law_id)?
+            && let Some((id, stored)) = self.find(connection, election, sequence)?
+        {
+            let offered = self.batch.digest();
+            if stored == offered {
+                return Ok(StagedRow { id, new: false });
+            }
+            return Err(
+                Conflict::BatchNumber { law_id: law_id.clone(), number, stored, offered }.into()
+            );
+        }
+        let election = find_or_create_election(connection, law_id)?;
+        connection
+            .prepare_cached(
+                "INSERT INTO batch (election, node, epoch, sequence, digest, bytes) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute((
+                election.0,
+                number.node.as_bytes(),
+                number.epoch.0,
+                sequence,
+                self.batch.digest().as_bytes(),
+                self.batch.as_bytes(),
+            ))?;
+        Ok(StagedRow { id: staging_id(connection.last_insert_rowid())?, new: true })
+    }
+
+    fn committed(&self, place: &StagedRow, tail: &Tail) {
+        if place.new {
+            tail.stage(place.id, &self.batch);
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.batch.as_bytes().len()
+    }
+}
+
+impl Stage {
+    fn find(
+        &self,
+        connection: &Connection,
+        election: ElectionRow,
+        sequence: i64,
+    ) -> Result<Option<(StagingId, Digest)>, Fault> {
+        let number = self.batch.number();
+        let found: Option<(i64, [u8; 32])> = connection
+            .prepare_cached(
+                "SELECT id, digest FROM batch WHERE election = ?1 AND node = ?2 \
+                 AND epoch = ?3 AND sequence = ?4",
+            )?
+            .query_row((election.0, number.node.as_bytes(), number.epoch.0, sequence), |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        found.map(|(id, digest)| Ok((staging_id(id)?, Digest::from_bytes(digest)))).transpose()
+    }
+}
+
+fn staging_id(row_id: i64) -> Result<StagingId, Fault> {
+    let id = u64::try_from(row_id)
+        .map_err(|_| corrupt(format!("table batch: a batch has id {row_id}")))?;
+    Ok(StagingId(id))
+}
+
+/// Allocates an epoch.
+pub(super) struct AllocateEpoch {
+    pub(super) law_id: ElectionId,
+    pub(super) node: NodeId,
+}
+
+impl Write for AllocateEpoch {
+    type Output = Epoch;
+
+    fn apply(&self, connection: &Connection) -> Result<Epoch, Fault> {
+        let election = find_or_create_election(connection, &self.law_id)?;
+        let last: u32 = connection
+            .prepare_cached(
+                "SELECT coalesce(max(epoch), 0) FROM epoch WHERE election = ?1 AND node = ?2",
+            )?
+            .query_row((election.0, self.node.as_bytes()), |row| row.get(0))?;
+        let epoch = last
+            .checked_add(1)
+            .ok_or_else(|| unavailable("all epochs of this node are used up"))?;
+        connection
+            .prepare_cached("INSERT INTO epoch (election, node, epoch) VALUES (?1, ?2, ?3)")?
+            .execute((election.0, self.node.as_bytes(), epoch))?;
+        Ok(Epoch(epoch))
+    }
+}
+
+/// Stores a reviewer's remark.
+pub(super) struct AddReviewNote {
+    pub(super) law_id: ElectionId,
+    pub(super) note: ReviewNote,
+}
+
+impl Write for AddReviewNote {
+    type Output = ();
+
+    fn apply(&self, connection: &Connection) -> Result<(), Fault> {
+        let ReviewNote { request, at, by, text } = &self.note;
+        if let Some(rule) = self.note.broken_rule() {
+            return Err(malformed(&self.law_id, rule).into());
+        }
+        let at =
+            column(at.0).ok_or_else(|| malformed(&self.law_id, "a time is at most 2^63 - 1"))?;
+        let election = find_or_create_election(connection, &self.law_id)?;
+        connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO review_note (election, request, at, by, text) \
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute((election.0, request.as_bytes(), at, by, text))?;
+        Ok(())
+    }
+}
+
+/// Stores a manifest.
+pub(super) struct PutManifest {
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Write for PutManifest {
+    type Output = Digest;
+
+    fn apply(&self, connection: &Connection) -> Result<Digest, Fault> {
+        let digest = Digest::of(&self.bytes);
+        connection
+            .prepare_cached(
+                "INSERT INTO manifest (digest, bytes) VALUES (?1, ?2) \
+                 ON CONFLICT (digest) DO NOTHING",
+            )?
+            .execute((digest.as_bytes(), &self.bytes))?;
+        Ok(digest)
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// Batches destroyed by one [`PurgePart`].
+const PURGED_BATCHES_MAX: u32 = 256;
+
+/// Destroys evidence in parts, so that writes of other elections can run in between.
+pub(super) struct PurgePart {
+    pub(super) law_id: ElectionId,
+}
+
+impl Write for PurgePart {
+    /// The number of batches destroyed; 0 when none is left.
+    type Output = u64;
+
+    fn apply(&self, connection: &Connection) -> Result<u64, Fault> {
+        let Some(election) = find_election(connection, &self.law_id)? else { return Ok(0) };
+        // With `secure_delete`, SQLite overwrites the removed bytes with zeros.
+        let destroyed = connection
+            .prepare_cached(
+                "UPDATE batch SET bytes = NULL WHERE id IN
+                 (SELECT id FROM batch WHERE election = ?1 AND bytes IS NOT NULL \
+                 ORDER BY id LIMIT ?2)",
+            )?
+            .execute((election.0, PURGED_BATCHES_MAX))?;
+        Ok(destroyed as u64)
+    }
+
+    fn committed(&self, _destroyed: &u64, tail: &Tail) {
+        tail.purge(&self.law_id);
+    }
+}
+
+/// Rewrites the first page of the database unchanged: only a write shows whether the disk accepts
+/// writes.
+pub(super) struct Probe;
+
+impl Write for Probe {
+    type Output = ();
+
+    fn apply(&self, connection: &Connection) -> Result<(), Fault> {
+        // SQLite writes the page with the version even if the version stays the same.
+        let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        connection.pragma_update(None, "user_version", version)?;
+        Ok(())
+    }
+
+    fn always_writes(&self) -> bool {
+        true
+    }
+}

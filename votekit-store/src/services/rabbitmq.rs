@@ -20,12 +20,10 @@ pub mod dead_letters;
 mod delivery_tracker;
 mod errors;
 mod message;
-mod opening;
 mod publisher;
 mod queue_consumer;
 mod queue_sharing;
 mod reconnector;
-mod refusal;
 mod review;
 mod settings;
 mod topology;
@@ -34,14 +32,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use lapin::Connection;
+use tokio::time::timeout;
 use votekit_core::batch::Batch;
 
+use self::errors::{misconfigured, too_late};
 use self::message::{BATCH, VALIDATED_BATCH, carrying, rejected, write_with_hints};
-use self::opening::IfAbsent;
 use self::publisher::{Destination, Publisher};
 use self::queue_consumer::QueueConsumer;
-use self::reconnector::Reconnector;
-use self::topology::Step;
+use self::reconnector::{OPENING_MAX, Reconnector, connect, explain};
+use self::settings::Settings;
+use self::topology::{QueueSurvey, Step, declare, survey};
 use super::url::ServiceAddress;
 use crate::{BallotBox, Delivery, EngineError, Hints, ValidatedBatch};
 
@@ -65,7 +66,7 @@ impl RabbitMqBallotBox {
     /// # Errors
     /// [`EngineError::Misconfigured`], within 5 seconds, with a hint on what to correct.
     pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
-        let (settings, connection) = opening::open(address, IfAbsent::Make).await?;
+        let (settings, connection) = connect_to_queues(address, IfAbsent::Make).await?;
         let publishing = Reconnector::spawn((*settings).clone(), "publishing", Some(connection));
         let publisher = Arc::new(Publisher::new(publishing.handle(), settings));
         Ok(Self {
@@ -160,5 +161,68 @@ impl BallotBox for RabbitMqBallotBox {
 impl fmt::Debug for RabbitMqBallotBox {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "RabbitMqBallotBox({})", self.shown)
+    }
+}
+
+/// What to do when no ballot box of that prefix exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IfAbsent {
+    /// Declare it.
+    Make,
+    /// Return an error.
+    Refuse,
+}
+
+/// Connects to a ballot box whose queues match the address, and reports at once what an operator
+/// must correct.
+async fn connect_to_queues(
+    address: &ServiceAddress,
+    if_absent: IfAbsent,
+) -> Result<(Arc<Settings>, Connection), EngineError> {
+    let settings = Arc::new(Settings::read(address)?);
+    let opening = async {
+        let connection = connect(&settings).await?;
+        let found = survey(&connection, &settings.names).await?;
+        let wanted = match found {
+            QueueSurvey::Whole => true,
+            QueueSurvey::Absent => if_absent == IfAbsent::Make,
+            QueueSurvey::TooMany(_) | QueueSurvey::TooFew(_) => false,
+        };
+        if wanted {
+            declare(&connection, &settings.names).await?;
+        }
+        Ok((connection, found))
+    };
+    let (connection, found) = timeout(OPENING_MAX, opening)
+        .await
+        .unwrap_or_else(|_| Err(too_late()))
+        .map_err(|error| explain(&settings, &error))?;
+    let queues = settings.names.validation.len();
+    match found {
+        QueueSurvey::Absent if if_absent == IfAbsent::Refuse => Err(misconfigured(
+            format!(
+                "{address}: no ballot box with this prefix: {} is missing",
+                settings.names.dead_letters
+            ),
+            "give the same address as the nodes, with its virtual host, ?prefix= and ?queues=",
+        )),
+        QueueSurvey::TooMany(queue) => Err(misconfigured(
+            format!(
+                "{address}: there are more than {queues} validation queues, the next one is {queue}"
+            ),
+            "give every process the same ?queues=N, or delete that queue once it is empty",
+        )),
+        QueueSurvey::TooFew(queue) => Err(misconfigured(
+            format!(
+                "{address}: there are fewer than {queues} validation queues, {queue} is missing \
+                 and would have no consumer"
+            ),
+            format!(
+                "give every process the same ?queues=N; to add queues, stop all processes and \
+                 delete {} once it is empty",
+                settings.names.dead_letters
+            ),
+        )),
+        QueueSurvey::Whole | QueueSurvey::Absent => Ok((settings, connection)),
     }
 }

@@ -31,6 +31,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use redis::Value;
 use tokio::time::Instant;
+use votekit_core::credential::RegistryKey;
 use votekit_core::electorate::{Changes, KeyList};
 use votekit_core::id::ElectionId;
 
@@ -199,6 +200,14 @@ impl Registry for RedisRegistry {
 
     async fn mark(&self, law_id: &ElectionId, marks: &[Mark]) -> Result<Vec<Hint>, EngineError> {
         self.inner.mark_all(law_id, marks).await
+    }
+
+    async fn is_registered(
+        &self,
+        law_id: &ElectionId,
+        key: &RegistryKey,
+    ) -> Result<bool, EngineError> {
+        self.inner.is_registered(law_id, key).await
     }
 
     /// Replaces the election bucket by bucket, while votes are being marked.

@@ -1,4 +1,4 @@
-//! Open files: descriptors, and what the kernel knows of them.
+//! File descriptors: an owned one, and the status and path of the file behind one.
 
 use std::ffi::{CString, OsString, c_int};
 use std::os::unix::ffi::OsStringExt;
@@ -14,14 +14,16 @@ pub(crate) struct Descriptor(pub(crate) c_int);
 impl Drop for Descriptor {
     fn drop(&mut self) {
         if self.0 >= 0 {
+            // A hook that succeeds must not change the program's `errno`.
             let errno = real::errno();
-            // SAFETY: it was opened here and has no other user.
+            // SAFETY: this library opened it, and nothing else uses it.
             unsafe { real::close(self.0) };
             real::set_errno(errno);
         }
     }
 }
 
+/// The status of an open file; `None` for an invalid descriptor. Keeps `errno`.
 pub(crate) fn status_of(fd: c_int) -> Option<stat> {
     let errno = real::errno();
     // SAFETY: all zeros is a valid value.
@@ -32,6 +34,7 @@ pub(crate) fn status_of(fd: c_int) -> Option<stat> {
     found.then_some(status)
 }
 
+/// The status of a file, following symbolic links. On failure `errno` has the reason.
 pub(crate) fn status_of_path(path: &CString) -> Option<stat> {
     // SAFETY: all zeros is a valid value.
     let mut status: stat = unsafe { std::mem::zeroed() };
@@ -40,6 +43,8 @@ pub(crate) fn status_of_path(path: &CString) -> Option<stat> {
         .then_some(status)
 }
 
+/// The path of an open file. The kernel appends " (deleted)" when the name was removed. Keeps
+/// `errno`.
 pub(crate) fn path_of(fd: c_int) -> Option<PathBuf> {
     let errno = real::errno();
     let link = c_string(format!("/proc/self/fd/{fd}").as_bytes());

@@ -11,8 +11,7 @@ use rustix::process::Signal;
 use votekit_checker::{Inputs, Report};
 
 use super::LAW;
-use super::chance::Chance;
-use super::fault::Fault;
+use super::fault::{Chance, Fault};
 use super::load::{Load, LoadPlan};
 use super::node::{Addresses, Node, PROCESS_TIMEOUT, keep_answer, wait};
 use super::tally::Tally;

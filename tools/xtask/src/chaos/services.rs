@@ -5,7 +5,6 @@
 //!          ├─ member       a node, and a link to each server
 //!          ├─ link         a connection that can be cut
 //!          ├─ fault        the kinds of faults, drawn in rounds
-//!          ├─ held_commits a commit blocked until its sender is killed
 //!          ├─ trial        applies a fault, repairs it, waits for recovery
 //!          └─ ending       a close that loses a node, and the check
 //! ```
@@ -15,7 +14,6 @@
 
 mod ending;
 mod fault;
-mod held_commits;
 mod installation;
 mod link;
 mod member;
@@ -31,7 +29,7 @@ use votekit_checker::{Report, Rule};
 use self::fault::Fault;
 use self::installation::Installation;
 use self::trial::Trial;
-use super::chance::Chance;
+use super::fault::Chance;
 use super::load::{Load, LoadPlan};
 use crate::project;
 use crate::services::Rig;

@@ -16,8 +16,8 @@ use crate::ballot_call::{self, Ballot, VoteAnswer};
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::hidden_input;
 use crate::output::{plain, to_stderr};
+use crate::prompt;
 
 #[derive(Serialize)]
 #[serde(transparent)]
@@ -132,7 +132,7 @@ fn read(what: &str, hidden: bool, prompt: bool) -> Result<Zeroizing<String>, Com
         write!(stderr, "{what}: ").and_then(|()| stderr.flush()).map_err(failed)?;
     }
     if hidden {
-        return hidden_input::read_line().map_err(failed)?.ok_or_else(ended);
+        return prompt::read_line().map_err(failed)?.ok_or_else(ended);
     }
     let mut line = Zeroizing::new(String::new());
     io::stdin().lock().read_line(&mut line).map_err(failed)?;

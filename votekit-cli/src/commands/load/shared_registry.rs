@@ -11,9 +11,10 @@ use votekit_node::{CheckedRoll, LoadOutcome, LoadReport, LoadedLaw};
 use votekit_store::services::redis::{LawMeta, RedisRegistry, RollOrigin, refuse_settings};
 
 use super::{Args, Report};
+use crate::commands::registry::{open_registry, warnings};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::{admin_target, progress, shared_registry};
+use crate::{admin_target, progress};
 
 /// Checks the roll, the servers and the content of the registry, then loads.
 pub(super) fn run(args: &Args, url: &str, context: &Context) -> Result<(), CommandError> {
@@ -22,7 +23,7 @@ pub(super) fn run(args: &Args, url: &str, context: &Context) -> Result<(), Comma
         .map_err(AdminError::Roll)?;
     let origin = RollOrigin::from_manifest(&roll.manifest);
     let report = admin_target::run(async {
-        let registry = shared_registry::open(url).await?;
+        let registry = open_registry(url).await?;
         let mut before = Vec::with_capacity(roll.contents.len());
         let mut new = 0;
         for (law_id, content) in &roll.contents {
@@ -36,7 +37,7 @@ pub(super) fn run(args: &Args, url: &str, context: &Context) -> Result<(), Comma
         }
         let findings = registry.check_settings(new).await?;
         refuse_settings(&findings)?;
-        shared_registry::warnings(&findings).for_each(|finding| context.output.warning(finding));
+        warnings(&findings).for_each(|finding| context.output.warning(finding));
         load(&registry, &roll, &origin, before).await
     })?;
     context.output.result(&Report(report))

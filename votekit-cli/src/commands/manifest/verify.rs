@@ -13,12 +13,12 @@ use votekit_core::bundle::is_system_file;
 use votekit_core::log::note::{Note, VerifierKey};
 use votekit_core::manifest::{FileRow, LawRow, Manifest};
 
+use crate::bundle_folder::warn_of_system_files;
 use crate::commands::pepper;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::output::plain;
 use crate::progress;
-use crate::system_files;
 
 /// Verify a hashed roll: every file, every count, and the officials' signatures
 ///
@@ -91,7 +91,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     }
     folder.check_signatures(&args.vkeys)?;
     folder.refuse_findings()?;
-    system_files::warn(context, &folder.system_files);
+    warn_of_system_files(context, &folder.system_files);
     let body = folder.manifest.body();
     context.output.result(&Report {
         manifest_sha256: folder.manifest.digest().to_hex(),

@@ -12,10 +12,10 @@ use votekit_node::archive::log_electors::LogElectors;
 use votekit_store::FirstUse;
 use votekit_store::services::redis::{Difference, LawMeta, RedisRegistry, Survey};
 
-use super::TargetArgs;
+use super::{TargetArgs, open_registry};
+use crate::admin_target;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::{admin_target, shared_registry};
 
 /// Count the registry, and compare it with the ledger and the rolls that a node keeps
 ///
@@ -66,7 +66,7 @@ struct Checked {
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let archive = args.target.data.as_deref().map(|data| args.target.archive(data)).transpose()?;
     let report = admin_target::run(async {
-        let registry = shared_registry::open(&args.target.registry).await?;
+        let registry = open_registry(&args.target.registry).await?;
         let mut laws = registry.laws().await?;
         if let Some(archive) = &archive {
             laws.extend(archive.elections()?);

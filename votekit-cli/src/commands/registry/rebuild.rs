@@ -7,10 +7,10 @@ use serde::Serialize;
 use votekit_node::archive::log_electors::LogElectors;
 use votekit_store::services::redis::refuse_settings;
 
-use super::TargetArgs;
+use super::{TargetArgs, open_registry, warnings};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::{admin_target, progress, shared_registry};
+use crate::{admin_target, progress};
 
 /// Rebuild the registry from the ledger and the rolls that a node keeps
 ///
@@ -52,10 +52,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let elections = archive.elections()?;
     args.target.refuse_absent(&elections, "the ledger")?;
     let report = admin_target::run(async {
-        let registry = shared_registry::open(&args.target.registry).await?;
+        let registry = open_registry(&args.target.registry).await?;
         let findings = registry.check_settings(0).await?;
         refuse_settings(&findings)?;
-        shared_registry::warnings(&findings).for_each(|finding| context.output.warning(finding));
+        warnings(&findings).for_each(|finding| context.output.warning(finding));
         let mut rebuilt = Vec::new();
         for law_id in elections.iter().filter(|law_id| args.target.matches(law_id)) {
             let log = LogElectors::read(&archive, law_id)?;

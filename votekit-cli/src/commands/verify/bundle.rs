@@ -10,11 +10,10 @@ use votekit_core::bundle::{Failure, Rule, Source, Verdict};
 use votekit_core::export::json::Document;
 
 use super::{PIN_HINT, Trust};
-use crate::bundle_folder::BundleFolder;
+use crate::bundle_folder::{BundleFolder, warn_of_system_files};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::output::plain;
-use crate::system_files;
 
 /// Verify everything that can be verified of a publication bundle, and list every failure
 #[derive(Debug, clap::Args)]
@@ -46,7 +45,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         args.shards.iter().map(|folder| BundleFolder::open(folder, "registered")).collect();
     let shards = shards?;
     for folder in std::iter::once(&bundle).chain(&shards) {
-        system_files::warn(context, folder.system_files());
+        warn_of_system_files(context, folder.system_files());
     }
     let mut options = Options::default();
     options.pin = pin;

@@ -12,11 +12,10 @@ use votekit_core::decision::{Decision, InvalidReason};
 use votekit_core::instant::UnixSeconds;
 
 use super::{PIN_HINT, Trust};
-use crate::bundle_folder::BundleFolder;
+use crate::bundle_folder::{BundleFolder, warn_of_system_files};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::output::plain;
-use crate::system_files;
 
 /// Verify a voter's receipt: that the decision on a vote is in the log the authorities signed
 ///
@@ -49,7 +48,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let open = |folder: &PathBuf| BundleFolder::open(folder, "looking it up");
     let bundle = args.bundle.as_ref().map(open).transpose()?;
     if let Some(bundle) = &bundle {
-        system_files::warn(context, bundle.system_files());
+        warn_of_system_files(context, bundle.system_files());
     }
     let source = bundle.as_ref().map(|bundle| bundle as &dyn Source);
     let checked = check_receipt(&receipt, source, pin.as_ref());

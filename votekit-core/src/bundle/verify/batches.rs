@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
-use super::line::Line;
+use super::Line;
 use crate::batch::{NodePublicKey, envelopes_hasher};
 use crate::bundle::{Failures, Rule, file};
 use crate::decision::Outcome;

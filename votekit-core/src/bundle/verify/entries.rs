@@ -1,7 +1,7 @@
 //! Entries: each request once, each credential accepted once, attempts counted, times within the
 //! window.
 
-use super::line::Line;
+use super::Line;
 use crate::bundle::Rule;
 use crate::bundle::table::Table;
 use crate::decision::{Decision, Entry, InvalidReason, Outcome};

@@ -1,10 +1,10 @@
 //! The rules of a log, leaf by leaf: the order inside a block, heights, terms, times and the states
 //! of the election.
 
+use super::Line;
 use super::batches::Batches;
 use super::entries::Entries;
 use super::leaves::Item;
-use super::line::Line;
 use super::rolls::Rolls;
 use super::totals::TotalsCheck;
 use crate::bundle::{Account, Failures, Rule};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::line::Line;
+use super::Line;
 use super::shards::Shards;
 use crate::bundle::Rule;
 use crate::credential::HashScheme;

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
-use super::ReadError;
-use super::line::Line;
+use super::{Line, ReadError};
 use crate::bundle::{Rule, Source};
 use crate::credential::{HashScheme, RegistryKey};
 use crate::decision::{Decision, Entry};

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::line::Line;
+use super::Line;
 use crate::bundle::Rule;
 use crate::commitment::{Commitment, CommitmentSum};
 use crate::tally::Totals;

@@ -10,9 +10,9 @@ use votekit_core::batch::NodePublicKey;
 use votekit_core::id::NodeId;
 use votekit_node::{ElectionView, NodeView};
 
+use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::guard::json_body::json;
-use crate::guard::path_text::{PathText, law_id};
 use crate::problem::{Problem, ProblemDocument};
 
 /// The node to admit.

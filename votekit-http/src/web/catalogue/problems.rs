@@ -174,6 +174,14 @@ problems! {
     "roll-refused" false
         "La liste n’a pas été chargée", "Corrigez la liste et recommencez.";
         "The roll was not loaded", "Correct the roll and start again.";
+    "upgrade-required" false
+        "Adresse réservée aux WebSocket", "Cette adresse est faite pour les programmes.";
+        "This address takes WebSockets only", "This address is meant for programs.";
+    "too-many-readers" true
+        "Trop de lecteurs des résultats en direct",
+        "Les chiffres restent lisibles sans mise à jour en direct\u{a0}: actualisez la page.";
+        "Too many readers of live results",
+        "The figures can still be read without live updates: reload the page.";
     "rate-limited" true
         "Trop de demandes en même temps",
         "Cette tentative n’a pas été enregistrée. Attendez quelques secondes et réessayez.";

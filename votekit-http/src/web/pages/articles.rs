@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
+use crate::api::PathText;
 use crate::context::Api;
-use crate::guard::path_text::PathText;
 use crate::problem::Problem;
 use crate::web::catalogue::articles::Section;
 use crate::web::frame::Frame;

@@ -13,9 +13,9 @@ use votekit_node::ElectionView;
 
 use super::check::{self, Attempt};
 use super::sign_in;
+use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::guard::form_body::FormBody;
-use crate::guard::path_text::{PathText, law_id};
 use crate::guard::same_origin::check_same_origin;
 use crate::problem::Problem;
 use crate::sessions::Form;

@@ -8,10 +8,10 @@ use axum::response::Response;
 
 use super::ballot::cast_before;
 use super::check::{self, Attempt};
-use super::sign_in::{self, prefix};
+use super::sign_in;
+use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::guard::form_body::FormBody;
-use crate::guard::path_text::{PathText, law_id};
 use crate::guard::same_origin::check_same_origin;
 use crate::problem::Problem;
 use crate::sessions::Form;
@@ -41,10 +41,10 @@ pub(crate) async fn cast(
     let Some(hash) = hash.filter(|_| is_sent && !attempt.key.is_empty()) else {
         return sign_in::ended(visit, &law, &election, attempt);
     };
-    let (choice, prefix) = (attempt.choice_id()?, prefix(&api, &head));
+    let choice = attempt.choice_id()?;
     drop((form, head));
     let key = attempt.key.as_bytes();
-    let submitted = api.node.submit_recognised(&law, hash, &choice, key, prefix).await;
+    let submitted = api.node.submit_recognised(&law, hash, &choice, key).await;
     match submitted {
         Ok(request) => {
             if let Some(session) = &mut visit.session {

@@ -12,9 +12,9 @@ use votekit_core::decision::{Decision, InvalidReason};
 use votekit_core::id::ElectionId;
 use votekit_node::{ElectionView, VoteStatus};
 
+use crate::api::PathText;
 use crate::api::status::request_id;
 use crate::context::Api;
-use crate::guard::path_text::PathText;
 use crate::problem::Problem;
 use crate::web::error_page::support_code;
 use crate::web::frame::Frame;

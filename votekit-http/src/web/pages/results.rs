@@ -11,8 +11,8 @@ use votekit_core::election::{Choice, ResultsPolicy};
 use votekit_core::results::Results;
 use votekit_node::{ElectionView, ResultsError};
 
+use crate::api::{PathText, law_id};
 use crate::context::Api;
-use crate::guard::path_text::{PathText, law_id};
 use crate::problem::Problem;
 use crate::web::assets;
 use crate::web::election_row::is_open;

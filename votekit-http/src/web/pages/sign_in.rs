@@ -17,9 +17,9 @@ use votekit_node::limits::throttle::Prefix;
 use votekit_node::{ElectionView, SubmitError};
 
 use super::check::{self, Attempt};
+use crate::api::{PathText, law_id};
 use crate::context::{Api, ClientPrefix};
 use crate::guard::form_body::FormBody;
-use crate::guard::path_text::{PathText, law_id};
 use crate::guard::same_origin::check_same_origin;
 use crate::problem::Problem;
 use crate::sessions::{Session, SessionError};
@@ -230,7 +230,7 @@ fn admitted(
 }
 
 /// The address prefix that the gate has determined; tests call the router without a gate.
-pub(super) fn prefix(api: &Api, head: &Parts) -> Prefix {
+fn prefix(api: &Api, head: &Parts) -> Prefix {
     let known = head.extensions.get::<ClientPrefix>().map(|client| client.0);
     known.unwrap_or_else(|| api.node.throttle().prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
 }

@@ -7,9 +7,9 @@ use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
+use crate::api::PathText;
 use crate::context::Api;
 use crate::guard::form_body::FormBody;
-use crate::guard::path_text::PathText;
 use crate::guard::same_origin::check_same_origin;
 use crate::problem::Problem;
 use crate::sessions::Form;

@@ -8,8 +8,8 @@ use axum::http::header::{ACCEPT_LANGUAGE, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 
+use crate::api::PathText;
 use crate::context::Api;
-use crate::guard::path_text::PathText;
 use crate::problem::Problem;
 use crate::web::election_row::ElectionRow;
 use crate::web::frame::Frame;

@@ -11,7 +11,7 @@
 //! long a hint took: a correct vote between two wrong codes, with its hint in time, leaves no
 //! trace.
 
-use crate::limits::digest_table::DigestMap;
+use crate::limits::DigestMap;
 
 /// Milliseconds since the throttle was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -11,9 +11,9 @@ use votekit_core::instant::UnixSeconds;
 use super::dead_letter_cursor::{DeadLetterCursor, Entry};
 use super::delivery_tracker::acknowledge;
 use super::message::{BARRIER, BATCH, carrying, is_of, persistent, read_batch, read_with_hints};
-use super::opening::{self, IfAbsent};
 use super::publisher::Publisher;
 use super::reconnector::Reconnector;
+use super::{IfAbsent, connect_to_queues};
 use crate::EngineError;
 use crate::services::url::ServiceAddress;
 
@@ -73,7 +73,7 @@ impl DeadLetters {
     /// # Errors
     /// [`EngineError::Misconfigured`], with a hint on what to correct.
     pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
-        let (settings, connection) = opening::open(address, IfAbsent::Refuse).await?;
+        let (settings, connection) = connect_to_queues(address, IfAbsent::Refuse).await?;
         let publishing = Reconnector::spawn((*settings).clone(), "dead letters", Some(connection));
         let publisher = Publisher::new(publishing.handle(), settings);
         Ok(Self { publisher, _publishing: publishing })

@@ -3,6 +3,7 @@
 //!
 //! On any failure the whole connection is dropped, another one is opened after a pause, and
 //! everything is declared again. The publisher of an unconfirmed message publishes it again.
+//! A refusal becomes an error that says what to change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +12,14 @@ use futures_util::StreamExt as _;
 use lapin::options::ConfirmSelectOptions;
 use lapin::tcp::{AsyncTcpStream, RustlsConnectorConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Channel, Connection, ConnectionProperties, Event};
+use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, Event};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use super::errors::{too_late, unavailable};
-use super::refusal::explain;
+use super::errors::{misconfigured, too_late, unavailable};
 use super::settings::Settings;
 use super::topology::{Names, declare};
 use crate::EngineError;
@@ -347,4 +347,73 @@ fn trusted(authorities: Option<&[u8]>) -> std::io::Result<RustlsConnectorConfig>
     let mut config = RustlsConnectorConfig::default();
     config.add_parsable_certificates(certificates);
     Ok(config)
+}
+
+/// Explains why the broker could not be opened.
+pub(super) fn explain(settings: &Settings, error: &lapin::Error) -> EngineError {
+    let shown = &settings.shown;
+    let user = &settings.uri.authority.userinfo.username;
+    let tls = settings.authorities.is_some() || shown.starts_with("amqps");
+    match error.kind() {
+        ErrorKind::ProtocolError(refusal) => {
+            let text = refusal.get_message().to_string();
+            match refusal.get_id() {
+                403 if text.contains("access to") => misconfigured(
+                    format!("{shown}: the user {user} lacks permissions ({text})"),
+                    format!(
+                        "rabbitmqctl set_permissions -p {} {user} {}",
+                        settings.uri.vhost,
+                        settings.names.permissions()
+                    ),
+                ),
+                403 => misconfigured(
+                    format!("{shown}: the broker refuses the user {user} or the password"),
+                    "see rabbitmqctl list_users, and give the password with ?password_file=FILE; \
+                     the user guest can connect from the broker's own machine only",
+                ),
+                530 => misconfigured(
+                    format!(
+                        "{shown}: the virtual host {} does not exist, or the user {user} has no \
+                         access to it",
+                        settings.uri.vhost
+                    ),
+                    "the part after the slash names it: see rabbitmqctl list_vhosts and \
+                     list_permissions",
+                ),
+                406 => misconfigured(
+                    format!(
+                        "{shown}: a queue or an exchange of this name was declared with other arguments ({text})"
+                    ),
+                    "another program or version declared it: choose another ?prefix=NAME, or \
+                     delete the queue once it is empty",
+                ),
+                _ => misconfigured(
+                    format!("{shown}: refused by the broker ({text})"),
+                    "see the broker's log",
+                ),
+            }
+        }
+        ErrorKind::IOError(error)
+            if error.kind() == std::io::ErrorKind::InvalidData || is_tls(error) =>
+        {
+            misconfigured(
+                format!("{shown}: the TLS handshake failed ({error})"),
+                "is it a TLS port (usually 5671), does ?ca_file=FILE name the authority of its \
+                 certificate, and is the certificate for this host?",
+            )
+        }
+        ErrorKind::IOError(error) if tls => misconfigured(
+            format!("{shown}: no answer over TLS ({error})"),
+            "check host and port, and that RabbitMQ runs there with TLS; amqp:// connects without \
+             TLS",
+        ),
+        _ => misconfigured(
+            format!("{shown}: cannot connect ({error})"),
+            "check host and port, and that RabbitMQ runs there; a TLS port requires amqps://",
+        ),
+    }
+}
+
+fn is_tls(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }

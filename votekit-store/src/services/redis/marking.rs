@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use redis::Value;
+use votekit_core::credential::RegistryKey;
 use votekit_core::id::ElectionId;
 
 use super::layout::{field, stored};
@@ -40,13 +41,42 @@ impl Inner {
         }
         // The election may have been rebuilt with other buckets.
         let meta = self.loaded_now(law_id).await?;
-        self.try_mark(law_id, &meta, marks).await?.ok_or_else(|| EngineError::Unavailable {
-            engine: ENGINE,
-            reason: format!(
-                "part of {law_id} is missing: see `votekit registry check` and `votekit registry \
-                 rebuild`"
-            ),
-        })
+        self.try_mark(law_id, &meta, marks).await?.ok_or_else(|| part_missing(law_id))
+    }
+
+    /// Whether a credential is registered and not revoked.
+    pub(super) async fn is_registered(
+        self: &Arc<Self>,
+        law_id: &ElectionId,
+        key: &RegistryKey,
+    ) -> Result<bool, EngineError> {
+        let meta = self.loaded(law_id).await?;
+        if let Some(found) = self.look_up(law_id, &meta, key).await? {
+            return Ok(found);
+        }
+        // The election may have been rebuilt with other buckets.
+        let meta = self.loaded_now(law_id).await?;
+        self.look_up(law_id, &meta, key).await?.ok_or_else(|| part_missing(law_id))
+    }
+
+    /// `None` when the bucket is missing.
+    async fn look_up(
+        &self,
+        law_id: &ElectionId,
+        meta: &LawMeta,
+        key: &RegistryKey,
+    ) -> Result<Option<bool>, EngineError> {
+        let buckets = self.names.buckets(law_id, meta.bits);
+        let bucket = buckets.key(buckets.bucket_of(key));
+        let command = Keyed::with_key("HMGET", &bucket).arg(field(key)).arg("");
+        let answer = self.server.one(command, Effect::Reads, MARK_TIMEOUT).await?;
+        let Value::Array(values) = &answer else { return Err(unexpected(&answer)) };
+        match values.as_slice() {
+            [Value::BulkString(used), _] => Ok(Some(used.as_slice() != b"-1")),
+            [Value::Nil, Value::BulkString(_)] => Ok(Some(false)),
+            [Value::Nil, Value::Nil] => Ok(None),
+            _ => Err(unexpected(&answer)),
+        }
     }
 
     /// `None` when a bucket is missing.
@@ -97,6 +127,16 @@ impl Inner {
                 backoff.pause().await;
             }
         });
+    }
+}
+
+fn part_missing(law_id: &ElectionId) -> EngineError {
+    EngineError::Unavailable {
+        engine: ENGINE,
+        reason: format!(
+            "part of {law_id} is missing: see `votekit registry check` and `votekit registry \
+             rebuild`"
+        ),
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) const CASES: &[Case] = &[
     case!(exactly_one_of_many_concurrent_requests_is_first),
     case!(one_request_marked_concurrently_counts_once),
     case!(a_peek_marks_nothing_and_agrees_with_the_marks),
+    case!(registered_credentials_are_recognised_used_or_not),
 ];
 
 async fn expect(
@@ -356,6 +357,20 @@ async fn a_peek_marks_nothing_and_agrees_with_the_marks(place: &dyn TestStorage)
     }
     expect(&*registry, "L1", &[mark(1, 1), mark(2, 7)], &[Accepted, Accepted], "after glances")
         .await
+}
+
+async fn registered_credentials_are_recognised_used_or_not(place: &dyn TestStorage) -> Outcome {
+    let registry = place.open().await?.registry;
+    registry.add_roll(&law("L1"), &roll(1..=3)).await?;
+    registry.apply(&law("L1"), &Changes { revoke: vec![key(3)], ..Changes::default() }).await?;
+    registry.mark(&law("L1"), &[mark(2, 7)]).await?;
+    for (number, expected) in [(1, true), (2, true), (3, false), (4, false)] {
+        for _ in 0..2 {
+            let found = registry.is_registered(&law("L1"), &key(number)).await?;
+            ensure!(found == expected, "credential {number} is recognised: {found}");
+        }
+    }
+    expect(&*registry, "L1", &[mark(1, 1), mark(2, 7)], &[Accepted, Accepted], "unchanged").await
 }
 
 async fn an_election_restored_as_a_whole_has_the_given_marks(place: &dyn TestStorage) -> Outcome {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use votekit_core::credential::RegistryKey;
 use votekit_core::electorate::{Changes, KeyList};
 use votekit_core::id::ElectionId;
 
@@ -38,6 +39,14 @@ impl<T: Registry + ?Sized> Registry for Unreliable<T> {
 
     async fn mark(&self, law_id: &ElectionId, marks: &[Mark]) -> Result<Vec<Hint>, EngineError> {
         self.write(self.inner.mark(law_id, marks)).await
+    }
+
+    async fn is_registered(
+        &self,
+        law_id: &ElectionId,
+        key: &RegistryKey,
+    ) -> Result<bool, EngineError> {
+        self.read(self.inner.is_registered(law_id, key)).await
     }
 
     fn peek(&self, law_id: &ElectionId, mark: &Mark) -> Option<Hint> {
@@ -99,6 +108,14 @@ impl<T: Registry> Registry for Persistent<T> {
 
     async fn mark(&self, law_id: &ElectionId, marks: &[Mark]) -> Result<Vec<Hint>, EngineError> {
         persist(|| self.inner.mark(law_id, marks)).await
+    }
+
+    async fn is_registered(
+        &self,
+        law_id: &ElectionId,
+        key: &RegistryKey,
+    ) -> Result<bool, EngineError> {
+        persist(|| self.inner.is_registered(law_id, key)).await
     }
 
     fn peek(&self, law_id: &ElectionId, mark: &Mark) -> Option<Hint> {

@@ -1,4 +1,4 @@
-//! Reading: unchanged, except for a file whose reads must fail.
+//! Reading: passed on unchanged, except for a file whose reads must fail.
 
 use std::ffi::{c_int, c_void};
 
@@ -7,7 +7,8 @@ use libc::{iovec, off_t, size_t, ssize_t};
 use crate::disk::disk;
 use crate::real;
 
-fn fails(fd: c_int) -> bool {
+/// Whether a read of the file must fail. If so, sets `errno`: the hook then returns -1.
+fn must_fail(fd: c_int) -> bool {
     let fails = disk().is_some_and(|disk| disk.control.fails_read(|| disk.path(fd)));
     if fails {
         real::set_errno(libc::EIO);
@@ -18,7 +19,7 @@ fn fails(fd: c_int) -> bool {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, count: size_t) -> ssize_t {
     // SAFETY: passes the program's arguments on.
-    if fails(fd) { -1 } else { unsafe { real::read(fd, buffer, count) } }
+    if must_fail(fd) { -1 } else { unsafe { real::read(fd, buffer, count) } }
 }
 
 #[unsafe(no_mangle)]
@@ -29,7 +30,7 @@ unsafe extern "C" fn pread(
     offset: off_t,
 ) -> ssize_t {
     // SAFETY: passes the program's arguments on.
-    if fails(fd) { -1 } else { unsafe { real::pread64(fd, buffer, count, offset) } }
+    if must_fail(fd) { -1 } else { unsafe { real::pread64(fd, buffer, count, offset) } }
 }
 
 #[unsafe(no_mangle)]
@@ -40,13 +41,13 @@ unsafe extern "C" fn pread64(
     offset: off_t,
 ) -> ssize_t {
     // SAFETY: passes the program's arguments on.
-    if fails(fd) { -1 } else { unsafe { real::pread64(fd, buffer, count, offset) } }
+    if must_fail(fd) { -1 } else { unsafe { real::pread64(fd, buffer, count, offset) } }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn readv(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t {
     // SAFETY: passes the program's arguments on.
-    if fails(fd) { -1 } else { unsafe { real::readv(fd, vector, count) } }
+    if must_fail(fd) { -1 } else { unsafe { real::readv(fd, vector, count) } }
 }
 
 #[unsafe(no_mangle)]
@@ -57,7 +58,7 @@ unsafe extern "C" fn preadv(
     offset: off_t,
 ) -> ssize_t {
     // SAFETY: passes the program's arguments on.
-    if fails(fd) { -1 } else { unsafe { real::preadv64(fd, vector, count, offset) } }
+    if must_fail(fd) { -1 } else { unsafe { real::preadv64(fd, vector, count, offset) } }
 }
 
 #[unsafe(no_mangle)]
@@ -68,5 +69,5 @@ unsafe extern "C" fn preadv64(
     offset: off_t,
 ) -> ssize_t {
     // SAFETY: passes the program's arguments on.
-    if fails(fd) { -1 } else { unsafe { real::preadv64(fd, vector, count, offset) } }
+    if must_fail(fd) { -1 } else { unsafe { real::preadv64(fd, vector, count, offset) } }
 }

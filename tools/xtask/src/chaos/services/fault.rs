@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::chaos::chance::Chance;
+use crate::chaos::fault::Chance;
 
 /// One fault, which is later repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

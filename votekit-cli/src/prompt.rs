@@ -1,9 +1,10 @@
-//! Reads a line from the terminal without echo, such as an access code.
+//! Prompts at the terminal: asks for confirmation before a step that cannot be undone, and reads a
+//! line without echo, such as an access code.
 //!
 //! While echo is off, a signal that ends or stops the process first restores the terminal;
 //! otherwise the next shell would not echo its input.
 
-use std::io::{self, Read as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Once};
@@ -15,6 +16,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::{flag, low_level};
 use zeroize::Zeroizing;
 
+use crate::context::Context;
+use crate::error::CommandError;
 use crate::interruption::is_ignored;
 use crate::output::to_stderr;
 
@@ -26,6 +29,52 @@ static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
 fn before() -> MutexGuard<'static, Option<Termios>> {
     BEFORE.lock()
+}
+
+/// Confirmation of a step that cannot be undone
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct YesArgs {
+    /// Do not ask for confirmation
+    #[arg(long)]
+    yes: bool,
+}
+
+impl YesArgs {
+    /// Whether the user must confirm.
+    ///
+    /// # Errors
+    /// When the user must confirm, and standard input is not a terminal.
+    pub(crate) fn must_ask(self, step: &str) -> Result<bool, CommandError> {
+        if self.yes {
+            return Ok(false);
+        }
+        if io::stdin().is_terminal() {
+            return Ok(true);
+        }
+        Err(CommandError::usage(format!(
+            "{step} cannot be undone, and there is no terminal to ask for confirmation"
+        ))
+        .hint("give --yes to confirm"))
+    }
+}
+
+/// States what will happen, and asks the user to type the id of the election.
+///
+/// # Errors
+/// When another answer is given; nothing was changed then.
+pub(crate) fn ask(context: &Context, statement: &str, id: &str) -> Result<(), CommandError> {
+    context
+        .output
+        .question(format_args!("{statement}\nType {id} to continue, or Enter to cancel: "));
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(|error| {
+        CommandError::bad_input(format!("cannot read the answer: {error}; nothing was changed"))
+    })?;
+    if answer.trim() == id {
+        return Ok(());
+    }
+    let hint = format!("the answer must be exactly {id}");
+    Err(CommandError::bad_input("not confirmed: nothing was changed").hint(hint))
 }
 
 /// Reads a line from standard input, a terminal, without echo. `None` at the end of input.

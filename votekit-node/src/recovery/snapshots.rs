@@ -1,8 +1,10 @@
-//! Reads a snapshot back.
+//! Snapshots in use: restored at the start, written while sealing continues.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rayon::prelude::*;
 use votekit_core::ballot::BallotSecretKey;
@@ -12,8 +14,15 @@ use votekit_core::id::{Digest, ElectionId};
 use votekit_core::request_index::{Decided, DecidedList, RequestIndex};
 use votekit_store::StagingId;
 
+use crate::election::ElectionHandle;
 use crate::election::snapshots::{HEAD, Written, segment_path};
 use crate::roll_store::{RollError, Rolls};
+
+/// Interval between checks whether a snapshot is due.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Pause after a failed write: retrying does not help a full disk.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// A log restored from a snapshot.
 pub(crate) struct Restored {
@@ -110,4 +119,44 @@ fn read_requests(
     let list = DecidedList { decided, invalid };
     RequestIndex::from_list(list, room)
         .map_err(|error| Refused::Damaged { path: folder.to_owned(), source: error.into() })
+}
+
+/// Writes snapshots of an election as they fall due, as a task.
+pub(crate) async fn keep_writing(election: Arc<ElectionHandle>) {
+    if !election.snapshots.are_written() {
+        return;
+    }
+    loop {
+        tokio::time::sleep(POLL_INTERVAL).await;
+        if election.snapshots.is_due(&election.committed()) && !write(&election).await {
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+}
+
+/// Writes the snapshot for the next start. Call it only after sealing has stopped.
+pub(crate) async fn write_last(election: &Arc<ElectionHandle>) {
+    if election.snapshots.are_written() {
+        write(election).await;
+    }
+}
+
+/// Writes a snapshot; returns whether it was written. A failure only makes the next start slower.
+async fn write(election: &Arc<ElectionHandle>) -> bool {
+    let writing = Arc::clone(election);
+    let written = tokio::task::spawn_blocking(move || {
+        writing.write_snapshot().map_err(|error| error.to_string())
+    });
+    match written.await.map_err(|error| error.to_string()).flatten() {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(
+                event = "snapshot_write_failed",
+                law_id = %election.law_id(),
+                error,
+                "snapshot not written"
+            );
+            false
+        }
+    }
 }

@@ -1,0 +1,32 @@
+//! Live updates: the public numbers of elections, for readers that stay connected.
+//!
+//! ```text
+//! node ─ blocks ─▶ hub ─ at most 4 a second ─▶ channel of a topic ─▶ readers
+//! ```
+//!
+//! The hub reads what anyone may read, by the results policy, and encodes each message once for all
+//! readers. A reader has a place of its own, apart from the connections of requests, and is dropped
+//! when it reads too slowly. The routes are in `api/live_events.rs` and `api/live_socket.rs`.
+
+pub(crate) mod channel;
+pub(crate) mod hub;
+pub(crate) mod message;
+pub(crate) mod pacer;
+pub(crate) mod readers;
+pub(crate) mod subscriptions;
+
+/// The path of the WebSocket.
+pub(crate) const SOCKET_PATH: &str = "/api/v1/ws";
+
+/// The end of the paths of event streams.
+const EVENTS_SUFFIX: &str = "/events";
+
+/// Whether requests for a path become readers.
+pub(crate) fn is_live_path(path: &str) -> bool {
+    path == SOCKET_PATH || path.ends_with(EVENTS_SUFFIX)
+}
+
+/// An extension of an answer that goes on until the reader leaves: its connection has the place of
+/// a reader, and gives back its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StaysOpen;

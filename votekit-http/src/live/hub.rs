@@ -1,0 +1,191 @@
+//! The hub: follows the elections of the node and publishes their numbers on the channels.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use votekit_core::id::ElectionId;
+use votekit_node::config::Role;
+use votekit_node::metrics;
+use votekit_node::{ElectionWatch, Node};
+
+use super::channel::{Channel, Subscription};
+use super::message::{Numbers, Topic, election_list};
+use super::pacer::{INTERVAL, Pacer};
+use super::readers::ReaderPlaces;
+
+/// The live updates of a node.
+pub(crate) struct LiveHub {
+    node: Node,
+    channels: Mutex<BTreeMap<Topic, Arc<Channel>>>,
+    places: Arc<ReaderPlaces>,
+    ended: watch::Sender<bool>,
+    start: Instant,
+}
+
+/// How often the numbers of one block are read before the next attempt is left for later: blocks
+/// may follow one another while they are read.
+const READ_ATTEMPTS: u32 = 16;
+
+/// The time before that next attempt.
+const READ_RETRY: Duration = Duration::from_millis(20);
+
+impl LiveHub {
+    /// Creates the hub. Nothing is published before [`LiveHub::run`].
+    pub(crate) fn new(node: Node) -> Arc<Self> {
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let config = node.config();
+        let places = ReaderPlaces::new(
+            count(config.live_readers_max),
+            count(config.connections_per_address_max),
+        );
+        Arc::new(Self {
+            node,
+            channels: Mutex::default(),
+            places: Arc::new(places),
+            ended: watch::Sender::new(false),
+            start: Instant::now(),
+        })
+    }
+
+    /// The places of readers.
+    pub(crate) fn places(&self) -> &Arc<ReaderPlaces> {
+        &self.places
+    }
+
+    /// Subscribes to a topic; `None` when it is about an election that does not exist. `from` is
+    /// the version that the reader has.
+    pub(crate) fn subscribe(&self, topic: &Topic, from: Option<u64>) -> Option<Subscription> {
+        let exists = topic.law_id().is_none_or(|law_id| self.node.election(law_id).is_some());
+        exists.then(|| self.channel(topic).subscribe(from))
+    }
+
+    /// Ends every stream, present and future: the node stops.
+    pub(crate) fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
+    /// The signal that every stream ends.
+    pub(crate) fn end_signal(&self) -> EndSignal {
+        EndSignal(self.ended.subscribe())
+    }
+
+    /// Publishes as long as the node is served. Ends by a panic only. All in one task, so that its
+    /// end leaves nothing that uses the node.
+    pub(crate) async fn run(self: Arc<Self>) {
+        if !self.node.config().roles.contains(&Role::Query) {
+            return std::future::pending().await;
+        }
+        let (mut followed, mut following) = (BTreeSet::new(), FuturesUnordered::new());
+        let mut ticks = interval(INTERVAL);
+        // Two lists are never closer to each other than the interval.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                // None of them ends.
+                Some(()) = following.next() => {}
+            }
+            for (law_id, watch) in self.publish_list() {
+                if followed.insert(law_id.clone()) {
+                    following.push(self.follow(law_id, watch));
+                }
+            }
+        }
+    }
+
+    /// Publishes the list of elections, and returns a subscription to each.
+    fn publish_list(&self) -> Vec<(ElectionId, ElectionWatch)> {
+        let (mut version, mut views, mut watches) = (0, Vec::new(), Vec::new());
+        for view in self.node.elections() {
+            let Ok(law_id) = view.law_id.parse::<ElectionId>() else { continue };
+            let Some(mut watch) = self.node.watch(&law_id) else { continue };
+            let (height, view) = watch.current();
+            // A state changes with a block, so the sum grows whenever the list changes.
+            version += height + 1;
+            views.push(view);
+            watches.push((law_id, watch));
+        }
+        self.channel(&Topic::Elections).publish(version, election_list(&views));
+        watches
+    }
+
+    /// Publishes the numbers of an election after each block, at the pace of readers.
+    async fn follow(&self, law_id: ElectionId, mut watch: ElectionWatch) {
+        let mut pacer = Pacer::default();
+        // The present state is the first message.
+        pacer.record_change(self.now_ms());
+        loop {
+            tokio::select! {
+                () = watch.changed() => pacer.record_change(self.now_ms()),
+                () = due(pacer.wait(self.now_ms())) => {
+                    match self.read(&law_id, &mut watch).await {
+                        Some(numbers) => {
+                            self.publish(&law_id, numbers);
+                            metrics::live_fan_out(pacer.record_sent(self.now_ms()));
+                        }
+                        None => sleep(READ_RETRY).await,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the numbers that everyone may see. `None` when a block came between the parts each
+    /// time.
+    async fn read(&self, law_id: &ElectionId, watch: &mut ElectionWatch) -> Option<Numbers> {
+        for _ in 0..READ_ATTEMPTS {
+            let (height, view) = watch.current();
+            match self.node.results(law_id, None).await {
+                // Of another block: its counts may be of another state.
+                Ok(results) if results.log_size != view.log_size => {}
+                Ok(results) => return Some(Numbers::new(height, view, Some(&results))),
+                Err(_) => return Some(Numbers::new(height, view, None)),
+            }
+        }
+        None
+    }
+
+    fn publish(&self, law_id: &ElectionId, numbers: Numbers) {
+        let version = numbers.version();
+        for (topic, content) in numbers.contents(law_id) {
+            self.channel(&topic).publish(version, content);
+        }
+    }
+
+    fn channel(&self, topic: &Topic) -> Arc<Channel> {
+        let mut channels = self.channels.lock();
+        let channel =
+            channels.entry(topic.clone()).or_insert_with(|| Arc::new(Channel::new(topic.clone())));
+        Arc::clone(channel)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Resolves after `wait`; never without one.
+async fn due(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Resolves when every stream ends.
+#[derive(Debug, Clone)]
+pub(crate) struct EndSignal(watch::Receiver<bool>);
+
+impl EndSignal {
+    /// Waits for the end. Cancel safe.
+    pub(crate) async fn ended(&mut self) {
+        // An error means that the hub is gone, and with it the server.
+        let _ = self.0.wait_for(|ended| *ended).await;
+    }
+}
