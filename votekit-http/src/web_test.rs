@@ -273,8 +273,9 @@ async fn pages_of_a_session_hold_neither_nas_nor_code_nor_hash() {
     assert_eq!(ballot.html.matches("type=\"radio\"").count(), 3);
     assert!(!ballot.html.contains("checked"), "nothing is selected");
     let token = ballot.hidden(&ballot_path, "token");
-    let check =
-        site.post(&ballot_path, &ballot.cookie(), &[("choice", "oui"), ("token", &token)]).await;
+    let check = site
+        .post(&ballot_path, &ballot.cookie(), &[("choice", "oui"), ("token", token.as_str())])
+        .await;
     assert_eq!(check.status, StatusCode::OK);
     check.check_page(Lang::Fr);
     assert!(check.html.contains("Vous n’avez pas encore voté"), "{}", check.html);
@@ -298,7 +299,8 @@ async fn a_ballot_without_a_choice_is_shown_again_with_the_error() {
     let ballot = site.get(&path, &cookie).await;
     let token = ballot.hidden(&path, "token");
     for choice in ["", "peut-etre", "<script>"] {
-        let answer = site.post(&path, &cookie, &[("choice", choice), ("token", &token)]).await;
+        let answer =
+            site.post(&path, &cookie, &[("choice", choice), ("token", token.as_str())]).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{choice}");
         answer.check_page(Lang::Fr);
         assert!(answer.title().starts_with("Erreur\u{a0}: "), "{}", answer.title());
@@ -341,7 +343,7 @@ async fn a_form_of_another_session_casts_nothing() {
     let (mine, other) = (site.sign_in(6).await, site.sign_in(7).await);
     let (ballot, cast) = (format!("/fr/vote/{LAW}/ballot"), format!("/fr/vote/{LAW}/cast"));
     let token = site.get(&ballot, &mine).await.hidden(&ballot, "token");
-    let check = site.post(&ballot, &mine, &[("choice", "oui"), ("token", &token)]).await;
+    let check = site.post(&ballot, &mine, &[("choice", "oui"), ("token", token.as_str())]).await;
     let (key, token) = (check.hidden(&cast, "key"), check.hidden(&cast, "token"));
     let fields = [("choice", "oui"), ("key", key.as_str()), ("token", token.as_str())];
     assert_eq!(site.post(&cast, &other, &fields).await.status, StatusCode::FORBIDDEN);
@@ -373,7 +375,7 @@ async fn texts_of_an_election_are_escaped_everywhere() {
     let ballot = format!("/fr/vote/{LAW}/ballot");
     let token = site.get(&ballot, &cookie).await.hidden(&ballot, "token");
     let mut pages =
-        vec![site.post(&ballot, &cookie, &[("choice", "oui"), ("token", &token)]).await];
+        vec![site.post(&ballot, &cookie, &[("choice", "oui"), ("token", token.as_str())]).await];
     for path in ["/fr/", "/fr/elections", &ballot, &format!("/fr/vote/{LAW}")] {
         pages.push(site.get(path, &cookie).await);
     }
@@ -446,7 +448,7 @@ async fn a_sign_out_removes_the_cookie() {
     let token = page.hidden("/fr/sign-out", "token");
     let refused = site.post("/fr/sign-out", &cookie, &[("token", "stale")]).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
-    let answer = site.post("/fr/sign-out", &cookie, &[("token", &token)]).await;
+    let answer = site.post("/fr/sign-out", &cookie, &[("token", token.as_str())]).await;
     assert_eq!(answer.status, StatusCode::OK);
     answer.check_page(Lang::Fr);
     assert!(answer.header("set-cookie").contains("Max-Age=0"));

@@ -104,7 +104,7 @@ async fn a_voter_votes_and_reads_the_result_without_javascript() {
     voter.press(&sign_in).await;
     voter.shows("Numéro d’assurance sociale");
     let (nas, code) = typed(1);
-    voter.submit(&sign_in, &[("nas", &nas), ("code", &code)]).await;
+    voter.submit(&sign_in, &[("nas", nas.as_str()), ("code", code.as_str())]).await;
     assert_eq!(voter.path, ballot);
     voter.shows("<legend><h1>Loi sur l’eau</h1></legend>");
     voter.submit(&ballot, &[("choice", "oui")]).await;
@@ -155,7 +155,7 @@ async fn a_second_vote_says_that_the_first_one_counts() {
     for (choice, expected) in [("oui", "Your vote is recorded"), ("non", "You had already voted")] {
         let mut voter = Browser::open(&served, "en").await;
         voter.get(&sign_in).await;
-        voter.submit(&sign_in, &[("nas", &nas), ("code", &code)]).await;
+        voter.submit(&sign_in, &[("nas", nas.as_str()), ("code", code.as_str())]).await;
         voter.submit(&ballot, &[("choice", choice)]).await;
         voter.submit(&format!("/en/vote/{LAW}/cast"), &[]).await;
         voter.shows(expected);
@@ -176,7 +176,7 @@ async fn a_vote_cast_again_after_a_lost_session_is_the_same_request() {
     let (nas, code) = typed(3);
     let mut voter = Browser::open(&served, "fr").await;
     voter.get(&sign_in).await;
-    voter.submit(&sign_in, &[("nas", &nas), ("code", &code)]).await;
+    voter.submit(&sign_in, &[("nas", nas.as_str()), ("code", code.as_str())]).await;
     voter.submit(&ballot, &[("choice", "non")]).await;
     let check = voter.page.text().to_owned();
     voter.submit(&cast, &[]).await;
@@ -188,7 +188,7 @@ async fn a_vote_cast_again_after_a_lost_session_is_the_same_request() {
     voter.submit(&cast, &[]).await;
     assert_eq!(voter.page.status, 403);
     voter.shows("Votre choix est conservé");
-    voter.submit(&sign_in, &[("nas", &nas), ("code", &code)]).await;
+    voter.submit(&sign_in, &[("nas", nas.as_str()), ("code", code.as_str())]).await;
     voter.shows("Vous n’avez pas encore voté");
     voter.submit(&cast, &[]).await;
     assert_eq!(voter.path, first, "the same request, not a duplicate");
@@ -205,11 +205,12 @@ async fn wrong_codes_wait_and_say_for_how_long() {
     voter.get(&sign_in).await;
     let (nas, code) = typed(4);
     for attempt in 0..6 {
-        voter.submit(&sign_in, &[("nas", &nas), ("code", &format!("WRONG{attempt:04}"))]).await;
+        let wrong = format!("WRONG{attempt:04}");
+        voter.submit(&sign_in, &[("nas", nas.as_str()), ("code", wrong.as_str())]).await;
         assert_eq!(voter.page.status, 422, "{attempt}");
         voter.shows("ne correspondent pas à la liste électorale");
     }
-    voter.submit(&sign_in, &[("nas", &nas), ("code", &code)]).await;
+    voter.submit(&sign_in, &[("nas", nas.as_str()), ("code", code.as_str())]).await;
     assert_eq!(voter.page.status, 429);
     voter.shows("Trop de codes erronés");
     assert!(!voter.page.header("retry-after").is_empty());

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
+use votekit_node::memory::stack_used;
 use zeroize::Zeroizing;
 
 use crate::guard::limits;
@@ -38,6 +39,7 @@ impl FormBody {
             return Err(Problem::field("Content-Type", rule));
         }
         let body = limits::read(body, BODY_BYTES_MAX, time).await?;
+        stack_used();
         Self::parse(&body).ok_or_else(|| Problem::field("body", "is not a form in UTF-8"))
     }
 

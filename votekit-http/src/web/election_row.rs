@@ -1,10 +1,12 @@
 //! An election in a list.
 
+use votekit_core::election::State;
 use votekit_node::ElectionView;
 
 use super::lang::Lang;
 use super::moment::{Moment, is_between};
 use super::visit::Visit;
+use crate::problem::Problem;
 
 /// An election in a list, in the language of the page.
 pub(crate) struct ElectionRow {
@@ -59,6 +61,20 @@ impl ElectionRow {
 pub(crate) fn is_open(election: &ElectionView, now: u64) -> bool {
     election.state == "open"
         && is_between(election.opens.as_deref(), election.closes.as_deref(), now)
+}
+
+/// Checks that an election takes votes at this second, so that no voter types a code in vain.
+///
+/// # Errors
+/// [`Problem::NotOpen`].
+pub(crate) fn check_open(election: &ElectionView, now: u64) -> Result<(), Problem> {
+    if is_open(election, now) {
+        return Ok(());
+    }
+    let early = election.state == "draft"
+        || (election.state == "open" && !is_between(election.opens.as_deref(), None, now));
+    let state = if early { State::Draft } else { State::Closed };
+    Err(Problem::NotOpen { early, state, opens: None, closes: None })
 }
 
 /// The state in words. An open election outside its hours is upcoming or being counted.

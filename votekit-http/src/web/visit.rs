@@ -7,6 +7,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
+use votekit_node::memory::stack_used;
 
 use super::frame::Frame;
 use super::lang::Lang;
@@ -48,6 +49,8 @@ pub(crate) struct Visit<'a> {
 impl<'a> Visit<'a> {
     /// Opens the session of a request, if it has one.
     pub(crate) fn begin(api: &'a Api, lang: Lang, headers: &HeaderMap) -> Self {
+        // The session holds hashes of credentials.
+        stack_used();
         Self { api, lang, session: api.sessions.open(headers, api.now()) }
     }
 
@@ -105,6 +108,7 @@ impl<'a> Visit<'a> {
 
     fn renew(self, response: &mut Response) -> Result<(), Problem> {
         if let Some(mut session) = self.session {
+            stack_used();
             let now = self.api.now();
             let cookie = self.api.sessions.seal(&mut session, now).map_err(session_failed)?;
             response.headers_mut().insert(SET_COOKIE, cookie);

@@ -23,6 +23,7 @@ use crate::guard::form_body::FormBody;
 use crate::guard::same_origin::check_same_origin;
 use crate::problem::Problem;
 use crate::sessions::{Session, SessionError};
+use crate::web::election_row::check_open;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
 use crate::web::visit::{Visit, session_failed};
@@ -74,6 +75,7 @@ pub(crate) async fn form(
 ) -> Result<Response, Problem> {
     let law = law_id(&law)?;
     let election = api.node.election(&law).ok_or(Problem::UnknownElection)?;
+    check_open(&election, api.now().0)?;
     let visit = Visit::begin(&api, lang, &headers);
     let sign_in = SignIn {
         status: StatusCode::OK,
