@@ -4,11 +4,12 @@ mod http_support;
 #[path = "../../votekit-node/tests/support/mod.rs"]
 mod support;
 
-use http_support::{Answer, Client, Served};
+use http_support::{Answer, Client, Served, config};
 use support::{LAW, credential};
 use votekit_core::credential::CredentialHasher;
 use votekit_core::log::policy::Policy;
 use votekit_core::log::proof::Proof;
+use votekit_node::config::Config;
 
 /// A browser: one connection, the cookie, and the page that is shown.
 struct Browser {
@@ -214,5 +215,22 @@ async fn wrong_codes_wait_and_say_for_how_long() {
     assert_eq!(voter.page.status, 429);
     voter.shows("Trop de codes erronés");
     assert!(!voter.page.header("retry-after").is_empty());
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_at_the_gate_is_a_page_too() {
+    let served = Served::empty(Config { read_limit_per_address_per_second: 1, ..config() }).await;
+    let mut client = Client::connect(served.at.public).await;
+    let mut answer = client.get("/en/").await;
+    for _ in 0..5 {
+        if answer.status != 429 {
+            answer = client.get("/en/").await;
+        }
+    }
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
+    assert!(answer.text().contains("Too many requests at once"), "{}", answer.text());
+    assert!(!answer.header("retry-after").is_empty());
     served.end().await;
 }

@@ -8,13 +8,13 @@ const local = new Intl.DateTimeFormat(lang === "fr" ? "fr-CA" : "en-CA", {
   day: "numeric",
   month: "long",
   year: "numeric",
-  hour: "2-digit",
+  hour: "numeric",
   minute: "2-digit",
   timeZoneName: "long",
 });
 for (const time of document.querySelectorAll("time[datetime]")) {
   const instant = new Date(time.dateTime);
-  if (!Number.isNaN(instant.valueOf())) {
+  if (!Number.isNaN(instant.valueOf()) && instant.getTimezoneOffset() !== 0) {
     const utc = time.textContent.trim();
     time.textContent = `${local.format(instant)} (${utc})`;
   }
