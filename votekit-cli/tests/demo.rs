@@ -88,3 +88,34 @@ fn with_keep_the_node_serves_until_a_signal_stops_it() {
     // The node has stopped too: the folder is free.
     dir.run(&["election", "list", "--data", "there/node"]).succeeds();
 }
+
+#[test]
+fn with_web_it_prints_the_pages_and_credentials_to_vote_with() {
+    let dir = TestDir::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_votekit"));
+    command.args(["demo", "--web", "--dir", "there", "--json"]).current_dir(dir.path(""));
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut demo = childguard::guard(&mut command).spawn().expect("it starts");
+    let mut line = String::new();
+    BufReader::new(demo.stdout.take().expect("piped")).read_line(&mut line).expect("readable");
+    let report: Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(report["electors"], 20);
+    let http = Http::new();
+    let pages = report["pages"].as_array().expect("pages");
+    for page in pages {
+        let answer = http.get(page["url"].as_str().expect("an address"));
+        assert_eq!(answer.status, 200, "{page}");
+        assert!(answer.body.contains("<html lang="), "{page}");
+    }
+    assert_eq!(pages.len(), 4);
+    let credentials = report["credentials"].as_array().expect("credentials");
+    assert_eq!(credentials.len(), 5);
+    for credential in credentials {
+        assert_eq!(credential["nas"].as_str().map(str::len), Some(9), "{credential}");
+        assert!(credential["code"].is_string(), "{credential}");
+    }
+    terminate(demo.id());
+    let ended = demo.wait().expect("it ends");
+    assert!(ended.success(), "{ended}");
+    dir.run(&["demo", "--web", "--keep"]).fails(2, &["--keep"]);
+}

@@ -1,17 +1,40 @@
-//! The context of every handler: the node, the live updates, the rates, the administrator's token.
+//! The context of every handler: the node, the live updates, the rates, the administrator's token,
+//! the sessions of voters.
 
 use std::sync::Arc;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use parking_lot::RwLock;
+use votekit_core::instant::UnixSeconds;
 use votekit_node::Node;
+use votekit_node::limits::throttle::Prefix;
 
 use crate::guard::admin_token::TokenDigest;
 use crate::guard::client_address::AddressRate;
 use crate::live::hub::LiveHub;
+use crate::sessions::Sessions;
 
 /// The path for votes.
 pub(crate) const VOTE_PATH: &str = "/api/v1/vote";
+
+/// The address prefix of a vote or a sign-in: an extension of its request.
+#[derive(Clone, Copy)]
+pub(crate) struct ClientPrefix(pub(crate) Prefix);
+
+/// Whether a request is an attempt to vote, or to sign in: such requests have a rate of their own,
+/// and the handler gets the prefix of their address for the throttle. Sign-in is a `POST` to
+/// `/{lang}/vote/{law_id}`, casting one to `/{lang}/vote/{law_id}/cast`.
+pub(crate) fn is_attempt(method: &Method, path: &str) -> bool {
+    if *method != Method::POST {
+        return false;
+    }
+    let mut parts = path.split('/').skip(1);
+    let is_page = matches!(parts.next(), Some("fr" | "en")) && parts.next() == Some("vote");
+    path == VOTE_PATH
+        || (is_page
+            && parts.next().is_some()
+            && matches!((parts.next(), parts.next()), (None | Some("cast"), None)))
+}
 
 /// The context of every handler.
 pub(crate) struct Api {
@@ -19,6 +42,7 @@ pub(crate) struct Api {
     pub(crate) live: Arc<LiveHub>,
     pub(crate) vote_rate: AddressRate,
     pub(crate) read_rate: AddressRate,
+    pub(crate) sessions: Sessions,
     admin_token: RwLock<TokenDigest>,
 }
 
@@ -29,8 +53,16 @@ impl Api {
         let vote_rate = AddressRate::per_second(config.rate_limit_per_address());
         let read_rate = AddressRate::per_second(config.read_limit_per_address_per_second);
         let admin_token = RwLock::new(TokenDigest::new(admin_token));
+        // The keys are of this process anyway; the base is a second binding.
+        let base = node.log_base().map(|base| base.as_str().to_owned()).unwrap_or_default();
+        let sessions = Sessions::new(base, config.is_confidential());
         let live = LiveHub::new(node.clone());
-        Arc::new(Self { node, live, vote_rate, read_rate, admin_token })
+        Arc::new(Self { node, live, vote_rate, read_rate, sessions, admin_token })
+    }
+
+    /// The time by the node's clock.
+    pub(crate) fn now(&self) -> UnixSeconds {
+        self.node.now().seconds()
     }
 
     /// Replaces the administrator's token.
@@ -48,5 +80,30 @@ impl Api {
         self.vote_rate.forget_quiet();
         self.read_rate.forget_quiet();
         self.node.forget_quiet();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_votes_and_sign_ins() {
+        for path in [VOTE_PATH, "/fr/vote/L1", "/en/vote/L1/cast"] {
+            assert!(is_attempt(&Method::POST, path), "{path}");
+            assert!(!is_attempt(&Method::GET, path), "{path}");
+        }
+        for path in [
+            "/fr/vote/L1/ballot",
+            "/de/vote/L1",
+            "/fr/vote",
+            "/fr/vote/L1/cast/x",
+            "/fr/sign-out",
+            "/api/v1/vote/x",
+            "/",
+            "",
+        ] {
+            assert!(!is_attempt(&Method::POST, path), "{path}");
+        }
     }
 }

@@ -4,28 +4,24 @@
 //!
 //! A flood arrives here. A refusal costs a digest of the address, two small look-ups and an answer
 //! whose body is built once; and only a limited number of refusals a second is answered at once.
-//! Further ones wait, each with its connection, so the flood waits in the attacker's own buffers.
+//! Further ones wait, each with its connection, so the flood waits in the attacker's own buffers. A
+//! refusal under the address of a page is rendered as one: the pace bounds that cost too.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use axum::http::{Method, Request, Response};
+use axum::http::{Request, Response};
 use votekit_node::limits::rate_limit::RateLimit;
-use votekit_node::limits::throttle::Prefix;
 use votekit_node::metrics::{self, Refusal};
 
-use crate::context::{Api, VOTE_PATH};
+use crate::context::{Api, ClientPrefix, VOTE_PATH, is_attempt};
 use crate::guard::client_address::client_address;
 use crate::guard::idempotency_key::IDEMPOTENCY_KEY;
 use crate::live::is_live_path;
 use crate::live::readers::ClientShares;
 use crate::problem::{Problem, problem_response};
-
-/// The address prefix of a vote: an extension of its request.
-#[derive(Clone, Copy)]
-pub(crate) struct ClientPrefix(pub(crate) Prefix);
 
 /// The gate of the public listener.
 pub(crate) struct Gate {
@@ -54,6 +50,11 @@ impl Gate {
         }
     }
 
+    /// The interface behind the gate.
+    pub(crate) fn api(&self) -> &Api {
+        &self.api
+    }
+
     /// Waits for the turn of a refusal.
     pub(crate) async fn pace_refusal(&self) {
         let wait = self.refusals.pace(Instant::now(), REFUSAL_WAIT_MAX);
@@ -72,7 +73,7 @@ impl Gate {
         let (node, config) = (&self.api.node, self.api.node.config());
         let address = client_address(peer, request.headers(), config);
         let shares = node.throttle().shares(address, config.counts_alone(address));
-        if request.method() != Method::POST || request.uri().path() != VOTE_PATH {
+        if !is_attempt(request.method(), request.uri().path()) {
             if let Err(wait) = self.api.read_rate.take(&shares) {
                 metrics::read_refused();
                 return Some(too_many(&self.read_share, wait));
@@ -86,8 +87,10 @@ impl Gate {
             metrics::vote_refused(Refusal::AddressShare);
             return Some(too_many(&self.address_share, wait));
         }
-        // With a key it may repeat a vote that was taken: the node answers that without the rate.
-        if !request.headers().contains_key(&IDEMPOTENCY_KEY)
+        // With a key it may repeat a vote that was taken: the node answers that without the rate. So
+        // it may from a page, whose form has a key.
+        if request.uri().path() == VOTE_PATH
+            && !request.headers().contains_key(&IDEMPOTENCY_KEY)
             && let Err(wait) = node.check_rate(Instant::now())
         {
             metrics::vote_refused(Refusal::Rate);

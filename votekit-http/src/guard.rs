@@ -2,6 +2,7 @@
 
 pub(crate) mod admin_token;
 pub(crate) mod client_address;
+pub(crate) mod form_body;
 pub(crate) mod idempotency_key;
 pub(crate) mod json_body;
 pub(crate) mod limits;
@@ -9,4 +10,5 @@ pub(crate) mod message_rules;
 pub(crate) mod prefer;
 pub(crate) mod representation;
 pub(crate) mod response_headers;
+pub(crate) mod same_origin;
 pub(crate) mod timing;

@@ -1,10 +1,11 @@
 //! The HTTP interface of a votekit node: one resource a file, problems in one place, every route
-//! with its permission in one table, three listeners.
+//! with its permission in one table, three listeners. `web` has the pages on which people vote and
+//! read results, `sessions` the cookie of a voter.
 //!
 //! ```text
-//! listener ─▶ gate ─▶ routes ─▶ guard ─▶ api ─▶ node
-//!              │                          │
-//!              └──── problem: RFC 9457 ───┘
+//! listener ─▶ gate ─▶ routes ─▶ guard ─▶ api, web ─▶ node
+//!              │                            │
+//!              └──── problem: RFC 9457 ─────┘   (a page shows it in its language)
 //! ```
 
 mod live;
@@ -14,11 +15,15 @@ mod problem;
 
 mod guard;
 
+mod sessions;
+
 mod context;
 
 mod gate;
 
 mod api;
+mod web;
+
 mod routes;
 
 pub mod listener;

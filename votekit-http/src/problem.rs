@@ -41,7 +41,7 @@ pub(crate) enum Problem {
     Unauthorized,
     /// The policy withholds results now.
     ResultsWithheld { policy: ResultsPolicy, state: State },
-    /// A page of another origin opens a WebSocket.
+    /// A page of another origin sends a form, or opens a WebSocket.
     ForeignOrigin,
     /// A node with another role serves this.
     NotServedHere { needs: Role },
@@ -262,7 +262,7 @@ impl Problem {
         }
     }
 
-    fn kind(&self) -> &'static Kind {
+    pub(crate) fn kind(&self) -> &'static Kind {
         match self {
             Self::Malformed { .. } | Self::Framing { .. } => &MALFORMED,
             Self::UnknownChoice => &UNKNOWN_CHOICE,
@@ -319,9 +319,11 @@ impl Problem {
                 "send the administrator's token as `Authorization: Bearer`".to_owned()
             }
             Self::ResultsWithheld { policy, state } => withheld(*policy, *state),
-            Self::ForeignOrigin => "the node's own pages may do this, and those of the origins \
-                                    in its setting live_origins"
-                .to_owned(),
+            Self::ForeignOrigin => {
+                "nothing was done: pages of this node alone send its forms; they and those of \
+                 the origins in its setting live_origins open a WebSocket"
+                    .to_owned()
+            }
             Self::NotServedHere { needs } => {
                 format!("this node cannot answer: ask one with the role {needs}")
             }
@@ -513,9 +515,21 @@ fn not_open(
     }
 }
 
+/// Marks an answer as a problem, for the pages: an extension of the answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ProblemMark {
+    pub(crate) kind: &'static Kind,
+    /// The request that was issued. Only with `outcome-unknown`.
+    pub(crate) request: Option<RequestId>,
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (status, retry_after) = (self.kind().status, self.retry_after());
+        let (kind, retry_after) = (self.kind(), self.retry_after());
+        let request = match self {
+            Self::OutcomeUnknown { request } => Some(request),
+            _ => None,
+        };
         let advice = match self {
             Self::Unauthorized => Some((WWW_AUTHENTICATE, "Bearer")),
             Self::ContentCoding => Some((ACCEPT_ENCODING, "identity")),
@@ -524,7 +538,8 @@ impl IntoResponse for Problem {
             Self::Framing { .. } | Self::TransferCoding => Some((CONNECTION, "close")),
             _ => None,
         };
-        let mut response = problem_response(status, self.into_body(), retry_after);
+        let mut response = problem_response(kind.status, self.into_body(), retry_after);
+        response.extensions_mut().insert(ProblemMark { kind, request });
         if let Some((name, value)) = advice {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }

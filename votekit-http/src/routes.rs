@@ -20,6 +20,8 @@ use crate::guard::response_headers::any_origin;
 use crate::guard::timing::Timing;
 use crate::live::SOCKET_PATH;
 use crate::problem::Problem;
+use crate::web;
+use crate::web::pages::{articles, ballot, cast, outcome, sign_in, sign_out, start};
 
 /// The permission that a route requires; it determines the listener that serves the route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +30,9 @@ pub(crate) enum Permission {
     Public,
     /// None, and readable by pages of any origin: the data that auditors verify.
     PublicFromAnyOrigin,
+    /// None: pages for people, on the public listener. They are not part of the interface for
+    /// programs, and a form requires the origin of this node, the steps of a vote also a session.
+    Page,
     /// The administrator's token, on the administration listener.
     Administrator,
     /// Access to the metrics listener.
@@ -47,6 +52,36 @@ const QUERY: &[Role] = &[Role::Query];
 
 /// The table of routes.
 pub(crate) fn routes() -> Vec<Route> {
+    [interface(), pages()].into_iter().flatten().collect()
+}
+
+/// The pages for people.
+fn pages() -> Vec<Route> {
+    let page = |path, handlers| Route { path, permission: Permission::Page, roles: &[], handlers };
+    vec![
+        page("/", get(start::root)),
+        page("/fr", get(start::french_root)),
+        page("/en", get(start::english_root)),
+        page("/static/{name}", get(web::assets::asset)),
+        page("/{lang}/", get(start::start)),
+        page("/{lang}/elections", get(start::elections)),
+        Route {
+            roles: QUERY,
+            ..page("/{lang}/results/{law_id}", get(web::pages::results::results))
+        },
+        page("/{lang}/vote/{law_id}", get(sign_in::form).post(sign_in::sign_in)),
+        page("/{lang}/vote/{law_id}/ballot", get(ballot::form).post(ballot::choose)),
+        page("/{lang}/vote/{law_id}/cast", post(cast::cast)),
+        page("/{lang}/votes/{request_id}", get(outcome::outcome)),
+        page("/{lang}/sign-out", post(sign_out::sign_out)),
+        page("/{lang}/help", get(articles::help)),
+        page("/{lang}/accessibility", get(articles::accessibility)),
+        page("/{lang}/receipts", get(articles::receipts)),
+    ]
+}
+
+/// The interface for programs.
+fn interface() -> Vec<Route> {
     use Permission::{Administrator, Monitoring, Public, PublicFromAnyOrigin};
     let route = |path, permission, handlers| Route { path, permission, roles: &[], handlers };
     let query =
@@ -105,9 +140,10 @@ pub(crate) fn routes() -> Vec<Route> {
 
 /// The routes of the public listener.
 pub(crate) fn public(api: &Arc<Api>) -> Router {
-    let is_public =
-        |permission| matches!(permission, Permission::Public | Permission::PublicFromAnyOrigin);
-    router(api, is_public).with_state(Arc::clone(api))
+    use Permission::{Page, Public, PublicFromAnyOrigin};
+    let is_public = |permission| matches!(permission, Public | PublicFromAnyOrigin | Page);
+    let pages = from_fn_with_state(Arc::clone(api), web::as_page);
+    router(api, is_public).layer(pages).with_state(Arc::clone(api))
 }
 
 /// The routes of the administration listener. Every request requires the administrator's token,

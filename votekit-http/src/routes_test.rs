@@ -60,7 +60,10 @@ const METHODS: [Method; 5] =
 async fn every_route_is_served_by_the_listener_of_its_permission_alone() {
     let (_folder, api) = api().await;
     let listeners = [
-        (public(&api), [Permission::Public, Permission::PublicFromAnyOrigin].as_slice()),
+        (
+            public(&api),
+            [Permission::Public, Permission::PublicFromAnyOrigin, Permission::Page].as_slice(),
+        ),
         (administration(&api), &[Permission::Administrator]),
         (monitoring(&api), &[Permission::Monitoring]),
     ];
@@ -93,11 +96,14 @@ async fn every_route_is_documented_and_the_reverse() {
     let listeners = [public(&api), administration(&api), monitoring(&api)];
     let documented = documented();
     let mut routed = BTreeSet::new();
-    for route in routes() {
+    // Pages are for people.
+    for route in routes().into_iter().filter(|route| route.permission != Permission::Page) {
         let path = route.path.replace("{*", "{");
         let methods = documented.get(&path).unwrap_or_else(|| panic!("{path} is not documented"));
         let listener = match route.permission {
-            Permission::Public | Permission::PublicFromAnyOrigin => &listeners[0],
+            Permission::Public | Permission::PublicFromAnyOrigin | Permission::Page => {
+                &listeners[0]
+            }
             Permission::Administrator => &listeners[1],
             Permission::Monitoring => &listeners[2],
         };
@@ -212,7 +218,9 @@ fn the_document_says_where_each_listener_is_and_shows_a_vote() {
 #[test]
 fn every_kind_of_problem_is_documented_where_it_can_occur() {
     let document = document();
-    let mut documented = BTreeSet::from(["method-not-allowed".to_owned()]);
+    // Of every address, and of the pages.
+    let mut documented =
+        BTreeSet::from(["method-not-allowed".to_owned(), "foreign-origin".to_owned()]);
     for item in document["paths"].as_object().expect("paths").values() {
         for operation in item.as_object().expect("operations").values() {
             for response in operation["responses"].as_object().expect("responses").values() {
@@ -328,6 +336,7 @@ fn a_node_serves_the_routes_of_its_roles() {
         "/log/{law_id}/policy",
         "/log/{law_id}/manifest/{digest}",
         "/log/{law_id}/tile/{*path}",
+        "/{lang}/results/{law_id}",
     ];
     assert_eq!(refused(&[Role::Ingest, Role::Validate, Role::Seal]), of_query);
 }

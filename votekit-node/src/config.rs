@@ -79,6 +79,8 @@ pub struct Config {
     pub scrub: bool,
     /// The throttle on wrong codes.
     pub throttle: ThrottleConfig,
+    /// What the pages say about the organisation that holds the poll.
+    pub pages: PagesConfig,
     /// The name of this node among those that share its data folder. A node without a name has the
     /// folder to itself.
     pub name: Option<NodeName>,
@@ -174,6 +176,7 @@ impl Default for Config {
             replay: false,
             scrub: true,
             throttle: ThrottleConfig::default(),
+            pages: PagesConfig::default(),
             name: None,
             roles: Role::ALL.to_vec(),
             registry: None,
@@ -415,6 +418,22 @@ impl Default for ThrottleConfig {
             wrong_stored_per_address_per_second: 2,
         }
     }
+}
+
+/// What the pages say about the organisation that holds the poll. Plain text, in both languages.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PagesConfig {
+    /// Its name in French.
+    pub organisation_fr: String,
+    /// Its name in English.
+    pub organisation_en: String,
+    /// How voters reach it: a telephone number or an e-mail address.
+    pub contact: String,
+    /// What it does with personal information, in French.
+    pub privacy_fr: String,
+    /// What it does with personal information, in English.
+    pub privacy_en: String,
 }
 
 #[cfg(test)]

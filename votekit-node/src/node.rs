@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use votekit_core::id::ElectionId;
 use votekit_core::instant::UnixMillis;
+use votekit_core::log::note::KeyName;
 
 use crate::config::Config;
 use crate::context::NodeContext;
@@ -65,6 +66,14 @@ impl Node {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.context.folder.path()
+    }
+
+    /// The base of the names of this node's logs.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn log_base(&self) -> Result<KeyName, FolderError> {
+        self.context.folder.base()
     }
 
     /// The administrator's token.

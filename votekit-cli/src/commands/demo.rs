@@ -2,7 +2,9 @@
 //! its participants would run.
 
 mod ballots;
+mod node_process;
 mod steps;
+mod web;
 
 use std::path::PathBuf;
 
@@ -16,17 +18,22 @@ use crate::error::CommandError;
 /// its idempotency key), the poll is closed and reconciled, the stored votes are recounted by
 /// independent code, and the publication bundle and one receipt are verified with the pinned
 /// policy.
+///
+/// With --web a small election stays open instead, whose results move with each vote: its node
+/// serves the pages on which people vote and read results, and the demo prints their addresses and
+/// credentials to vote with.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   votekit demo
   votekit demo --electors 10000 --dir votekit-demo --keep
+  votekit demo --web
   votekit demo --engine services --registry redis://127.0.0.1:6379 \\
     --ballot-box amqp://guest:guest@127.0.0.1 --ledger postgres://postgres@127.0.0.1/postgres")]
 pub(crate) struct Args {
-    /// Number of electors on the sample roll
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(20..=10_000_000))]
-    electors: u32,
+    /// Number of electors on the sample roll; 200 by default, and 20 with --web
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(20..=10_000_000))]
+    electors: Option<u32>,
 
     /// Folder for all files; must be new or empty
     #[arg(long, value_name = "DIR", default_value = "votekit-demo")]
@@ -45,6 +52,10 @@ pub(crate) struct Args {
     /// Keep the node running after the demo, until Ctrl-C
     #[arg(long)]
     keep: bool,
+
+    /// Leave an election open to vote in on the pages of its node, until Ctrl-C
+    #[arg(long, conflicts_with = "keep")]
+    web: bool,
 }
 
 /// Engine of the demo's node.
@@ -58,6 +69,10 @@ enum Engine {
 }
 
 impl Args {
+    fn electors(&self) -> u32 {
+        self.electors.unwrap_or(if self.web { 20 } else { 200 })
+    }
+
     /// Returns environment variables for the node and the commands: the addresses of the services,
     /// with a prefix and a schema that keep demos apart. Empty for the embedded engine.
     #[cfg(feature = "services")]
@@ -86,5 +101,5 @@ impl Args {
 
 /// Runs `votekit demo`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
-    steps::run(&args, context)
+    if args.web { web::run(&args, context) } else { steps::run(&args, context) }
 }

@@ -77,7 +77,8 @@ impl Modify for Additions {
         let mut description = "Errors are problem details (RFC 9457, `application/problem+json`). \
             Their `code` is stable. Any address answers `unknown-route` (404) or \
             `method-not-allowed` (405) when it is not listed here; `HEAD` is answered as `GET` \
-            without the body.\n\n\
+            without the body. The pages for people, under `/`, `/fr/` and `/en/`, are not listed: \
+            they are no interface for programs.\n\n\
             The log and the results can be read by a page of any origin (CORS, plain requests \
             only); nothing else can.\n\n\
             | code | status | meaning |\n| --- | --- | --- |\n"

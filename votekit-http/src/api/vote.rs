@@ -17,8 +17,7 @@ use votekit_node::VoteStatus;
 use votekit_node::memory::stack_used;
 
 use crate::api::status::{VoteStatusDocument, status_response};
-use crate::context::{Api, VOTE_PATH};
-use crate::gate::ClientPrefix;
+use crate::context::{Api, ClientPrefix, VOTE_PATH};
 use crate::guard::idempotency_key::idempotency_key;
 use crate::guard::limits;
 use crate::guard::message_rules::check_content_coding;

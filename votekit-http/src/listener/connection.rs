@@ -35,6 +35,8 @@ use crate::gate::Gate;
 use crate::guard::message_rules::refuse_message;
 use crate::guard::response_headers::complete;
 use crate::live::StaysOpen;
+use crate::web::lang::Lang;
+use crate::web::localized;
 
 /// The phase of a server's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -194,6 +196,7 @@ impl Service {
     ) -> Result<Response<Body>, Infallible> {
         let refused = self.gate.as_ref().and_then(|gate| gate.refuse(&mut request, peer));
         let refused = refused.or_else(|| refuse_message(&request));
+        let refused = refused.map(|answer| self.as_page(request.uri().path(), answer));
         let mut answer = match refused {
             Some(refused) => refused,
             None => self.route(request, slot).await?,
@@ -213,6 +216,14 @@ impl Service {
         }
         complete(&mut answer, self.tls.is_some());
         Ok(answer)
+    }
+
+    /// A refusal as the page that the path asks for, if it is the path of a page.
+    fn as_page(&self, path: &str, refusal: Response<Body>) -> Response<Body> {
+        match (&self.gate, Lang::of_path(path)) {
+            (Some(gate), Some(lang)) => localized(gate.api(), lang, path, refusal),
+            _ => refusal,
+        }
     }
 
     /// Whether the connection closes after this answer.

@@ -5,8 +5,8 @@ use std::fmt;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use reqwest::Method;
 use serde::Serialize;
@@ -14,18 +14,15 @@ use serde_json::Value;
 
 use super::Args;
 use super::ballots::{Expected, read_roll, vote_files};
+use super::node_process::NodeProcess;
 use crate::admin_target;
 use crate::atomic_output::refuse_occupied;
 use crate::ballot_call::{self, Ballot, VoteAnswer};
 use crate::client::Client;
-use crate::commands::serve::stop_signal;
 use crate::context::Context;
 use crate::error::CommandError;
 
-const LAW: &str = "L2025-001";
-
-/// Interval at which a demo with --keep checks that its node still runs.
-const POLL_INTERVAL: Duration = Duration::from_millis(500);
+pub(super) const LAW: &str = "L2025-001";
 
 /// Result of the demo.
 #[derive(Serialize)]
@@ -42,7 +39,7 @@ struct Report {
 }
 
 /// State of the running demo.
-struct Demo<'a> {
+pub(super) struct Demo<'a> {
     context: &'a Context,
     dir: PathBuf,
     program: PathBuf,
@@ -53,31 +50,14 @@ struct Demo<'a> {
     log_leaves: u64,
 }
 
-/// A node in a child process, killed when dropped.
-struct NodeProcess {
-    child: Child,
-    public: String,
-    admin: String,
-}
-
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let started = Instant::now();
-    refuse_occupied(&args.dir)?;
-    fs::create_dir_all(&args.dir).map_err(|error| CommandError::writing(&args.dir, &error))?;
-    let program =
-        std::env::current_exe().map_err(|error| CommandError::internal(error.to_string()))?;
-    let mut demo = Demo {
-        context,
-        dir: args.dir.clone(),
-        program,
-        services: args.services()?,
-        step: 0,
-        log_leaves: 0,
-    };
-    demo.prepare_roll(args.electors)?;
+    let mut demo = Demo::begin(args, context)?;
+    demo.prepare_roll(args.electors())?;
+    demo.revoke_code()?;
     // With services, a node must run before anything can be loaded into it; with a data folder,
     // loading comes first.
-    let mut node = if demo.services.is_empty() {
+    let node = if demo.services.is_empty() {
         demo.prepare_election(None)?;
         demo.serve()?
     } else {
@@ -102,21 +82,32 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         say()?;
         return node.stop();
     }
-    admin_target::run(async {
-        // Installed before the report is printed: its reader may end the demo at once.
-        let stop = stop_signal()?;
-        say()?;
-        context.output.note("the node keeps running; stop it with Ctrl-C");
-        tokio::select! {
-            () = stop => Ok(()),
-            ended = node.ended() => ended,
-        }
-    })?;
-    node.stop()
+    node.keep(context, say)
 }
 
-impl Demo<'_> {
-    fn prepare_roll(&mut self, electors: u32) -> Result<(), CommandError> {
+impl<'a> Demo<'a> {
+    /// Starts in a new folder.
+    pub(super) fn begin(args: &Args, context: &'a Context) -> Result<Self, CommandError> {
+        refuse_occupied(&args.dir)?;
+        fs::create_dir_all(&args.dir).map_err(|error| CommandError::writing(&args.dir, &error))?;
+        let program =
+            std::env::current_exe().map_err(|error| CommandError::internal(error.to_string()))?;
+        Ok(Self {
+            context,
+            dir: args.dir.clone(),
+            program,
+            services: args.services()?,
+            step: 0,
+            log_leaves: 0,
+        })
+    }
+
+    /// Whether the node runs on services.
+    pub(super) fn has_services(&self) -> bool {
+        !self.services.is_empty()
+    }
+
+    pub(super) fn prepare_roll(&mut self, electors: u32) -> Result<(), CommandError> {
         self.say("An electoral roll (a sample: no NAS in it was ever issued)");
         let electors = electors.to_string();
         self.votekit(&[
@@ -135,7 +126,12 @@ impl Demo<'_> {
         self.votekit(&["pepper", "generate", "-o", &self.path("referendum.pepper")])?;
         let (roll, pepper, hashes) =
             (self.path("roll.csv"), self.path("referendum.pepper"), self.path("hashes"));
-        self.votekit(&["hashgen", &roll, "--out", &hashes, "--pepper-file", &pepper])?;
+        self.votekit(&["hashgen", &roll, "--out", &hashes, "--pepper-file", &pepper])
+    }
+
+    fn revoke_code(&mut self) -> Result<(), CommandError> {
+        let (roll, pepper, hashes) =
+            (self.path("roll.csv"), self.path("referendum.pepper"), self.path("hashes"));
         self.say("A letter was lost: its code is revoked and not replaced, in a supplement");
         let text = fs::read_to_string(&roll)
             .map_err(|error| CommandError::reading(Path::new(&roll), &error))?;
@@ -183,7 +179,7 @@ impl Demo<'_> {
         self.votekit(&[&["election", "open", LAW, "--yes"], &admin[..]].concat())
     }
 
-    fn serve(&mut self) -> Result<NodeProcess, CommandError> {
+    pub(super) fn serve(&mut self) -> Result<NodeProcess, CommandError> {
         self.say("A node serves");
         let node = self.path("node");
         let arguments = [
@@ -225,11 +221,10 @@ impl Demo<'_> {
             (Some(public), Some(admin)) => {
                 let (public, admin) = (public.to_owned(), admin.to_owned());
                 self.context.output.note(format!("    the node answers at {public}"));
-                let node = NodeProcess { child, public, admin };
-                Ok(node)
+                Ok(NodeProcess::new(child, public, admin))
             }
             _ => {
-                drop(NodeProcess { child, public: String::new(), admin: String::new() });
+                drop(NodeProcess::new(child, String::new(), String::new()));
                 let said = fs::read_to_string(&log).unwrap_or_default();
                 Err(CommandError::configuration(format!(
                     "the node did not start: {}",
@@ -393,7 +388,7 @@ impl Demo<'_> {
         }
         let outcome = |name, count, meaning: &str| (name, count, meaning.to_owned());
         Ok(Report {
-            electors: args.electors,
+            electors: args.electors(),
             seconds: started.elapsed().as_secs(),
             outcomes: vec![
                 outcome("accepted", expected.accepted, "counted, each credential once"),
@@ -431,7 +426,7 @@ impl Demo<'_> {
         })
     }
 
-    fn say(&mut self, what: &str) {
+    pub(super) fn say(&mut self, what: &str) {
         self.step += 1;
         self.context.output.note(format!("\n{:>2}. {what}", self.step));
     }
@@ -442,7 +437,7 @@ impl Demo<'_> {
     }
 
     /// Runs votekit and shows its output.
-    fn votekit(&self, arguments: &[&str]) -> Result<(), CommandError> {
+    pub(super) fn votekit(&self, arguments: &[&str]) -> Result<(), CommandError> {
         self.show(arguments);
         let said = self.output(arguments)?;
         for line in said.lines().filter(|line| !line.is_empty()) {
@@ -492,49 +487,13 @@ impl Demo<'_> {
         )))
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         self.dir.join(name).to_string_lossy().into_owned()
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), CommandError> {
         let path = self.dir.join(name);
         fs::write(&path, text).map_err(|error| CommandError::writing(&path, &error))
-    }
-}
-
-impl NodeProcess {
-    /// Waits until the node exits by itself.
-    async fn ended(&mut self) -> Result<(), CommandError> {
-        let failed = |error: std::io::Error| CommandError::configuration(error.to_string());
-        while self.child.try_wait().map_err(failed)?.is_none() {
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
-        Ok(())
-    }
-
-    /// Stops the node as an operator does, with SIGTERM.
-    fn stop(mut self) -> Result<(), CommandError> {
-        if let Some(id) =
-            rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(0))
-        {
-            // An error is ignored: the node has then ended already, as wanted.
-            let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
-        }
-        let ended =
-            self.child.wait().map_err(|error| CommandError::configuration(error.to_string()))?;
-        if ended.success() {
-            Ok(())
-        } else {
-            Err(CommandError::configuration(format!("the node ended: {ended}")))
-        }
-    }
-}
-
-impl Drop for NodeProcess {
-    fn drop(&mut self) {
-        // A failed demo must not leave a node behind; after a normal stop it is already gone.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

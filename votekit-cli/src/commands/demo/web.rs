@@ -1,0 +1,125 @@
+//! The demo of the pages: a small election whose poll stays open.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::Args;
+use super::ballots::read_roll;
+use super::node_process::NodeProcess;
+use super::steps::{Demo, LAW};
+use crate::context::Context;
+use crate::error::CommandError;
+
+/// Credentials of the sample roll that the demo prints.
+const SHOWN_MAX: usize = 5;
+
+/// Where to vote, and with what.
+#[derive(Serialize)]
+struct Report {
+    electors: u32,
+    node: String,
+    pages: Vec<Page>,
+    credentials: Vec<Sample>,
+}
+
+#[derive(Serialize)]
+struct Page {
+    what: &'static str,
+    url: String,
+}
+
+/// NAS and code of an elector of the sample roll. No NAS in it was ever issued.
+#[derive(Serialize)]
+struct Sample {
+    nas: String,
+    code: String,
+}
+
+/// Runs `votekit demo --web`.
+pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
+    let mut demo = Demo::begin(args, context)?;
+    demo.prepare_roll(args.electors())?;
+    let node = if demo.has_services() {
+        let node = demo.serve()?;
+        open_poll(&mut demo, Some(&node))?;
+        node
+    } else {
+        open_poll(&mut demo, None)?;
+        demo.serve()?
+    };
+    context.output.warning(
+        "each vote changes the results, and reveals its choice to a reader who compares them \
+         before and after: for demonstrations only",
+    );
+    let report = Report {
+        electors: args.electors(),
+        pages: pages(&node.public),
+        credentials: samples(&demo.path("roll.csv"))?,
+        node: node.public.clone(),
+    };
+    node.keep(context, || context.output.result(&report))
+}
+
+fn open_poll(demo: &mut Demo<'_>, running: Option<&NodeProcess>) -> Result<(), CommandError> {
+    demo.say(
+        "Operators load the hashes into a node; officials create an election and open the poll",
+    );
+    let (node, pepper) = (demo.path("node"), demo.path("referendum.pepper"));
+    let mut admin = vec!["--data", node.as_str()];
+    if let Some(running) = running {
+        admin.extend(["--node", running.admin.as_str()]);
+    }
+    let hashes = demo.path("hashes");
+    demo.votekit(&[&["load", &hashes, "--pepper-file", &pepper], &admin[..]].concat())?;
+    let create = [
+        "election",
+        "create",
+        LAW,
+        "--title-fr",
+        "Loi sur l’eau",
+        "--title-en",
+        "Water Act",
+        "--blank",
+        "--results",
+        "live",
+        "--publish-every",
+        "1",
+    ];
+    demo.votekit(&[&create[..], &admin[..]].concat())?;
+    demo.votekit(&[&["election", "open", LAW, "--yes"], &admin[..]].concat())
+}
+
+fn pages(node: &str) -> Vec<Page> {
+    let page = |what, path: String| Page { what, url: format!("{node}{path}") };
+    vec![
+        page("vote, in French", "/fr/".to_owned()),
+        page("vote, in English", "/en/".to_owned()),
+        page("results, in French", format!("/fr/results/{LAW}")),
+        page("results, in English", format!("/en/results/{LAW}")),
+    ]
+}
+
+fn samples(roll: &str) -> Result<Vec<Sample>, CommandError> {
+    let text =
+        fs::read_to_string(roll).map_err(|error| CommandError::reading(Path::new(roll), &error))?;
+    let electors = read_roll(&text).into_iter().take(SHOWN_MAX);
+    Ok(electors.map(|elector| Sample { nas: elector.nas, code: elector.code }).collect())
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "\nAn election of {} electors is open, not binding", self.electors)?;
+        writeln!(formatter, "\nPages")?;
+        for Page { what, url } in &self.pages {
+            writeln!(formatter, "  {what:<21} {url}")?;
+        }
+        writeln!(formatter, "\nCredentials of the sample roll, each for one vote")?;
+        for Sample { nas, code } in &self.credentials {
+            writeln!(formatter, "  NAS {nas}   code {code}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,189 @@
+//! A session in the clear, and its encoding.
+//!
+//! ```text
+//! version 1 ‖ expiry 8 ‖ id 16 ‖ n 1 ‖ n × (length 1 ‖ law ‖ H 32) ‖ m 1 ‖ m × (length 1 ‖ law ‖ request 16) ‖ 0…
+//! ```
+
+use std::fmt;
+
+use votekit_core::credential::CredentialHash;
+use votekit_core::id::{ElectionId, RequestId};
+use votekit_core::instant::UnixSeconds;
+use zeroize::Zeroizing;
+
+use super::SessionError;
+
+/// The size of every session: the number of its elections does not show in the cookie.
+pub(super) const PLAIN_BYTES: usize = 1024;
+
+const VERSION: u8 = 1;
+
+/// The id of a session: secret, and the same for as long as the session is renewed.
+pub(super) type SessionId = Zeroizing<[u8; 16]>;
+
+/// The session of a voter.
+pub(crate) struct Session {
+    id: SessionId,
+    expires: UnixSeconds,
+    open: Vec<(ElectionId, Zeroizing<[u8; CredentialHash::LENGTH]>)>,
+    cast: Vec<(ElectionId, RequestId)>,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Session(redacted)")
+    }
+}
+
+impl Session {
+    /// A session without elections. Valid once it is sealed.
+    ///
+    /// # Errors
+    /// [`SessionError::Random`].
+    pub(crate) fn begin() -> Result<Self, SessionError> {
+        let mut id = Zeroizing::new([0; 16]);
+        getrandom::fill(id.as_mut_slice())?;
+        Ok(Self { id, expires: UnixSeconds(0), open: Vec::new(), cast: Vec::new() })
+    }
+
+    /// Adds an election that the voter may vote in.
+    ///
+    /// # Errors
+    /// [`SessionError::Full`].
+    pub(crate) fn admit(
+        &mut self,
+        law: &ElectionId,
+        hash: &CredentialHash,
+    ) -> Result<(), SessionError> {
+        self.open.retain(|(open, _)| open != law);
+        self.open.push((law.clone(), Zeroizing::new(*hash.as_bytes())));
+        if self.length() > PLAIN_BYTES {
+            self.open.pop();
+            return Err(SessionError::Full);
+        }
+        Ok(())
+    }
+
+    /// H of an election that the voter has not voted in yet.
+    pub(crate) fn hash_for(&self, law: &ElectionId) -> Option<CredentialHash> {
+        let (_, hash) = self.open.iter().find(|(open, _)| open == law)?;
+        Some(CredentialHash::from_bytes(**hash))
+    }
+
+    /// Replaces H of an election by the request that cast its vote.
+    pub(crate) fn record_cast(&mut self, law: &ElectionId, request: RequestId) {
+        self.open.retain(|(open, _)| open != law);
+        self.cast.retain(|(cast, _)| cast != law);
+        // Shorter than what it replaces: it fits.
+        self.cast.push((law.clone(), request));
+    }
+
+    /// The request that cast the vote of an election in this session.
+    pub(crate) fn request_for(&self, law: &ElectionId) -> Option<RequestId> {
+        self.cast.iter().find(|(cast, _)| cast == law).map(|(_, request)| *request)
+    }
+
+    /// The election of a request of this session.
+    pub(crate) fn law_of(&self, request: &RequestId) -> Option<&ElectionId> {
+        self.cast.iter().find(|(_, cast)| cast == request).map(|(law, _)| law)
+    }
+
+    /// Whether the session knows the election, cast or not.
+    pub(crate) fn knows(&self, law: &ElectionId) -> bool {
+        self.hash_for(law).is_some() || self.request_for(law).is_some()
+    }
+
+    /// The elections that the voter signed in for and has not voted in.
+    pub(crate) fn laws_left(&self) -> impl Iterator<Item = &ElectionId> {
+        self.open.iter().map(|(law, _)| law)
+    }
+
+    pub(super) fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    pub(super) fn is_valid_at(&self, now: UnixSeconds) -> bool {
+        now < self.expires
+    }
+
+    pub(super) fn renew(&mut self, expires: UnixSeconds) {
+        self.expires = expires;
+    }
+
+    fn length(&self) -> usize {
+        let entry = |law: &ElectionId, bytes: usize| 1 + law.as_str().len() + bytes;
+        let open = self.open.iter().map(|(law, _)| entry(law, CredentialHash::LENGTH));
+        let cast = self.cast.iter().map(|(law, _)| entry(law, RequestId::LENGTH));
+        1 + 8 + 16 + 1 + open.sum::<usize>() + 1 + cast.sum::<usize>()
+    }
+
+    pub(super) fn encode(&self) -> Result<Zeroizing<[u8; PLAIN_BYTES]>, SessionError> {
+        if self.length() > PLAIN_BYTES {
+            return Err(SessionError::Full);
+        }
+        let mut plain = Zeroizing::new([0; PLAIN_BYTES]);
+        let mut at = 0;
+        let mut put = |bytes: &[u8]| {
+            plain[at..at + bytes.len()].copy_from_slice(bytes);
+            at += bytes.len();
+        };
+        // At most a few dozen entries fit, and a law has at most 50 bytes.
+        let byte = |count: usize| [u8::try_from(count).unwrap_or(u8::MAX)];
+        put(&[VERSION]);
+        put(&self.expires.0.to_be_bytes());
+        put(self.id.as_slice());
+        put(&byte(self.open.len()));
+        for (law, hash) in &self.open {
+            put(&byte(law.as_str().len()));
+            put(law.as_str().as_bytes());
+            put(hash.as_slice());
+        }
+        put(&byte(self.cast.len()));
+        for (law, request) in &self.cast {
+            put(&byte(law.as_str().len()));
+            put(law.as_str().as_bytes());
+            put(request.as_bytes());
+        }
+        Ok(plain)
+    }
+
+    pub(super) fn decode(plain: &[u8; PLAIN_BYTES]) -> Option<Self> {
+        let mut rest = Reader(plain);
+        if rest.array::<1>()? != [VERSION] {
+            return None;
+        }
+        let expires = UnixSeconds(u64::from_be_bytes(rest.array()?));
+        let id = Zeroizing::new(rest.array()?);
+        let mut open = Vec::new();
+        for _ in 0..rest.byte()? {
+            open.push((rest.law()?, Zeroizing::new(rest.array()?)));
+        }
+        let mut cast = Vec::new();
+        for _ in 0..rest.byte()? {
+            cast.push((rest.law()?, RequestId::from_bytes(rest.array()?)));
+        }
+        Some(Self { id, expires, open, cast })
+    }
+}
+
+/// Takes fields from the front.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn law(&mut self) -> Option<ElectionId> {
+        let length = usize::from(self.byte()?);
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        std::str::from_utf8(taken).ok()?.parse().ok()
+    }
+}

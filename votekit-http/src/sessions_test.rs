@@ -1,0 +1,190 @@
+//! Cookies and form tokens: what opens, what is refused, what shows.
+
+use axum::http::header::COOKIE;
+use proptest::prelude::*;
+use votekit_core::credential::CredentialHash;
+use votekit_core::id::{ElectionId, RequestId};
+
+use super::*;
+
+const NOON: UnixSeconds = UnixSeconds(1_800_000_000 / 3600 * 3600);
+
+fn after(seconds: u64) -> UnixSeconds {
+    UnixSeconds(NOON.0 + seconds)
+}
+
+fn law(number: usize) -> ElectionId {
+    format!("L2025-{number:03}").parse().expect("a law id")
+}
+
+fn hash(byte: u8) -> CredentialHash {
+    CredentialHash::from_bytes([byte; 32])
+}
+
+fn sessions() -> Sessions {
+    Sessions::new("vote.example/referendum".to_owned(), true)
+}
+
+fn signed_in(laws: usize) -> Session {
+    let mut session = Session::begin().expect("random bytes");
+    for number in 0..laws {
+        session.admit(&law(number), &hash(0xab)).expect("fits");
+    }
+    session
+}
+
+/// The request that sends a cookie back.
+fn sent_back(set: &HeaderValue) -> HeaderMap {
+    let text = set.to_str().expect("visible ASCII");
+    let pair = text.split(';').next().expect("a pair");
+    HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(pair).expect("visible ASCII"))])
+}
+
+#[test]
+fn a_session_comes_back_as_it_was_sealed() {
+    let sessions = sessions();
+    let mut session = signed_in(2);
+    let request = RequestId::from_bytes([7; 16]);
+    session.record_cast(&law(0), request);
+    let headers = sent_back(&sessions.seal(&mut session, NOON).expect("sealed"));
+    let opened = sessions.open(&headers, after(60)).expect("valid");
+    assert_eq!(opened.hash_for(&law(0)), None, "cast: H has left the session");
+    assert_eq!(opened.request_for(&law(0)), Some(request));
+    assert_eq!(opened.law_of(&request), Some(&law(0)));
+    assert_eq!(opened.hash_for(&law(1)), Some(hash(0xab)));
+    assert_eq!(opened.laws_left().collect::<Vec<_>>(), [&law(1)]);
+    assert!(opened.knows(&law(0)) && !opened.knows(&law(2)));
+    assert_eq!(format!("{opened:?}"), "Session(redacted)");
+}
+
+#[test]
+fn a_cookie_has_the_attributes_of_its_listener() {
+    let set = sessions().seal(&mut signed_in(1), NOON).expect("sealed");
+    let set = set.to_str().expect("visible ASCII");
+    assert!(set.starts_with("__Host-votekit="), "{set}");
+    assert!(set.ends_with("; Path=/; Secure; HttpOnly; SameSite=Strict"), "{set}");
+    assert!(set.len() < 4096, "browsers keep no more");
+    let cleared = sessions().clear();
+    let cleared = cleared.to_str().expect("visible ASCII");
+    assert!(cleared.starts_with("__Host-votekit=; ") && cleared.contains("Max-Age=0"), "{cleared}");
+    let local = Sessions::new(String::new(), false);
+    let set = local.seal(&mut signed_in(1), NOON).expect("sealed");
+    let set = set.to_str().expect("visible ASCII");
+    assert!(set.starts_with("votekit-local=") && !set.contains("Secure"), "{set}");
+}
+
+#[test]
+fn a_session_expires_and_each_seal_renews_it() {
+    let sessions = sessions();
+    let mut session = signed_in(1);
+    let headers = sent_back(&sessions.seal(&mut session, NOON).expect("sealed"));
+    assert!(sessions.open(&headers, after(LIFETIME_SECONDS - 1)).is_some());
+    assert!(sessions.open(&headers, after(LIFETIME_SECONDS)).is_none());
+    let renewed = sessions.seal(&mut session, after(LIFETIME_SECONDS - 1)).expect("sealed");
+    assert!(sessions.open(&sent_back(&renewed), after(LIFETIME_SECONDS)).is_some());
+}
+
+#[test]
+fn a_key_is_dropped_after_its_hours_and_every_key_with_the_process() {
+    let sessions = sessions();
+    let mut session = signed_in(1);
+    let sealed = sessions.seal(&mut session, NOON).expect("sealed");
+    let token = sessions.form_token(&session, &Form::SignOut, NOON).expect("made");
+    let text = sealed.to_str().expect("visible ASCII");
+    let value = text.split(['=', ';']).nth(1).expect("a value");
+    let opens = |now| {
+        let mut ring = sessions.ring.lock();
+        ring.retire(now);
+        ring.open(value.as_bytes(), &sessions.base).is_some()
+    };
+    assert!(opens(after(3 * 3600 - 1)), "for two hours at least");
+    assert!(sessions.admits(&session, &Form::SignOut, &token, after(3 * 3600 - 1)));
+    assert!(!opens(after(3 * 3600)));
+    assert!(!sessions.admits(&session, &Form::SignOut, &token, after(3 * 3600)));
+    let other = self::sessions();
+    assert!(other.open(&sent_back(&sealed), NOON).is_none(), "another process");
+}
+
+#[test]
+fn a_session_of_another_base_is_refused() {
+    let mut sessions = sessions();
+    let sealed = sessions.seal(&mut signed_in(1), NOON).expect("sealed");
+    sessions.base = "vote.example/other".to_owned();
+    assert!(sessions.open(&sent_back(&sealed), NOON).is_none());
+}
+
+#[test]
+fn more_elections_than_fit_are_refused_and_the_length_never_changes() {
+    let sessions = sessions();
+    let length = |laws| sessions.seal(&mut signed_in(laws), NOON).expect("sealed").len();
+    assert_eq!(length(0), length(1));
+    assert_eq!(length(0), length(20));
+    let mut session = signed_in(20);
+    let refused = (20..60).find_map(|number| session.admit(&law(number), &hash(1)).err());
+    assert_eq!(refused, Some(SessionError::Full));
+    assert_eq!(sessions.seal(&mut session, NOON).expect("sealed").len(), length(0));
+}
+
+#[test]
+fn a_token_is_for_one_form_of_one_session() {
+    let sessions = sessions();
+    let (session, other) = (signed_in(1), signed_in(1));
+    let (law, other_law) = (law(0), law(1));
+    let form = Form::Cast { law: &law, key: "key" };
+    let token = sessions.form_token(&session, &form, NOON).expect("made");
+    assert!(sessions.admits(&session, &form, &token, after(60)));
+    assert!(!sessions.admits(&other, &form, &token, after(60)));
+    for form in [
+        Form::Cast { law: &law, key: "other" },
+        Form::Cast { law: &other_law, key: "key" },
+        Form::Ballot { law: &law },
+        Form::SignOut,
+    ] {
+        assert!(!sessions.admits(&session, &form, &token, NOON));
+    }
+    for wrong in ["", "00", &token[1..], &format!("{token}00"), &"0".repeat(64)] {
+        assert!(!sessions.admits(&session, &form, wrong, NOON), "{wrong}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_changed_byte_is_refused(place in 0_usize..1419, byte in 0_u8..=255) {
+        let sessions = sessions();
+        let set = sessions.seal(&mut signed_in(1), NOON).expect("sealed");
+        let text = set.to_str().expect("visible ASCII");
+        let pair = text.split(';').next().expect("a pair");
+        let (name, value) = pair.split_once('=').expect("a value");
+        let mut value = value.as_bytes().to_vec();
+        prop_assume!(value[place] != byte);
+        value[place] = byte;
+        let pair = [name.as_bytes(), b"=", &value].concat();
+        if let Ok(pair) = HeaderValue::from_bytes(&pair) {
+            let headers = HeaderMap::from_iter([(COOKIE, pair)]);
+            prop_assert!(sessions.open(&headers, NOON).is_none());
+        }
+    }
+
+    #[test]
+    fn any_session_is_decoded_as_it_was_encoded(
+        laws in proptest::collection::vec("[A-Za-z0-9_-]{1,50}", 0..10),
+        cast in 0_usize..10,
+    ) {
+        let mut session = Session::begin().expect("random bytes");
+        for law in &laws {
+            session.admit(&law.parse().expect("a law id"), &hash(3)).expect("fits");
+        }
+        for law in laws.iter().take(cast) {
+            let request = RequestId::from_bytes([9; 16]);
+            session.record_cast(&law.parse().expect("a law id"), request);
+        }
+        let plain = session.encode().expect("fits");
+        let decoded = Session::decode(&plain).expect("well formed");
+        prop_assert_eq!(decoded.encode().expect("fits"), plain);
+        for (place, law) in laws.iter().enumerate() {
+            let law = law.parse().expect("a law id");
+            prop_assert_eq!(decoded.request_for(&law).is_some(), laws[..cast.min(laws.len())]
+                .iter().any(|cast| *cast == *laws[place]));
+        }
+    }
+}

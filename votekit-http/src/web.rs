@@ -1,0 +1,33 @@
+//! The pages on which people vote and read results, rendered by the node: HTML in French and
+//! English, no build step, no inline script or style, nothing from other sites. Voting works
+//! without JavaScript.
+//!
+//! ```text
+//! sign in ─▶ ballot ─▶ check ─▶ cast ─303─▶ outcome: recorded, not counted, or being recorded
+//!   ▲                    │
+//!   └── session ended ◀──┘  the choice lives in the form alone, through a new sign-in too
+//! ```
+//!
+//! `catalogue` has every text, `templates` the HTML, `static` the style sheet and the scripts;
+//! `visit` is a request with its session, and `frame` what all pages share.
+
+pub(crate) mod assets;
+pub(crate) mod lang;
+
+mod catalogue;
+mod moment;
+mod numbers;
+
+mod frame;
+mod visit;
+
+mod election_row;
+mod error_page;
+
+pub(crate) mod pages;
+
+pub(crate) use self::error_page::{as_page, localized};
+
+#[cfg(test)]
+#[path = "web_test.rs"]
+mod tests;

@@ -1,0 +1,98 @@
+//! The style sheet and the scripts of the pages: part of the program, under names that contain
+//! their digest, so that a browser keeps them and a new version has another name.
+
+use std::sync::LazyLock;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Response};
+use sha2::{Digest as _, Sha256};
+
+use crate::api::PathText;
+use crate::guard::representation::{IMMUTABLE, Representation};
+use crate::problem::Problem;
+
+/// A file that pages load.
+struct Asset {
+    /// Its address.
+    path: String,
+    bytes: &'static [u8],
+    content_type: &'static str,
+}
+
+impl Asset {
+    fn new(name: &str, extension: &str, bytes: &'static [u8], content_type: &'static str) -> Self {
+        let digest = const_hex::encode(&Sha256::digest(bytes)[..8]);
+        Self { path: format!("/static/{name}-{digest}.{extension}"), bytes, content_type }
+    }
+}
+
+const SCRIPT_TYPE: &str = "text/javascript; charset=utf-8";
+
+static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
+    let style = include_bytes!("static/votekit.css");
+    [
+        Asset::new("votekit", "css", style, "text/css; charset=utf-8"),
+        Asset::new("page", "js", include_bytes!("static/page.js"), SCRIPT_TYPE),
+        Asset::new("results", "js", include_bytes!("static/results.js"), SCRIPT_TYPE),
+        Asset::new("icon", "svg", include_bytes!("static/icon.svg"), "image/svg+xml"),
+    ]
+});
+
+/// The address of the style sheet.
+pub(crate) fn style() -> &'static str {
+    &ASSETS[0].path
+}
+
+/// The address of the script of every page.
+pub(crate) fn page_script() -> &'static str {
+    &ASSETS[1].path
+}
+
+/// The address of the script for live results.
+pub(crate) fn results_script() -> &'static str {
+    &ASSETS[2].path
+}
+
+/// The address of the icon.
+pub(crate) fn icon() -> &'static str {
+    &ASSETS[3].path
+}
+
+/// `GET /static/{name}`.
+pub(crate) async fn asset(
+    PathText(name): PathText<String>,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    let asset = ASSETS
+        .iter()
+        .find(|asset| asset.path.strip_prefix("/static/") == Some(name.as_str()))
+        .ok_or(Problem::UnknownRoute)?;
+    let content = Representation::plain(asset.bytes, asset.content_type);
+    Ok(content.answer(&headers, IMMUTABLE, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_have_the_digest_of_the_content() {
+        for asset in ASSETS.iter() {
+            let digest = const_hex::encode(&Sha256::digest(asset.bytes)[..8]);
+            assert!(asset.path.contains(&digest), "{}", asset.path);
+        }
+        assert!(style().ends_with(".css") && page_script().ends_with(".js"));
+        assert!(results_script().starts_with("/static/results-") && icon().ends_with(".svg"));
+    }
+
+    #[test]
+    fn nothing_is_loaded_from_elsewhere() {
+        for asset in ASSETS.iter() {
+            let text = std::str::from_utf8(asset.bytes).expect("UTF-8");
+            let text = text.replace("http://www.w3.org/2000/svg", "");
+            for outside in ["http://", "https://", "@import", "url(", "import("] {
+                assert!(!text.contains(outside), "{}: {outside}", asset.path);
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The texts that stand by themselves: what a receipt proves, accessibility, help.
+
+use super::super::lang::Lang;
+
+/// A section of an article: its heading, and its paragraphs.
+pub(crate) struct Section {
+    pub(crate) heading: &'static str,
+    pub(crate) paragraphs: &'static [&'static str],
+}
+
+macro_rules! articles {
+    ($($name:ident: $(
+        $fr_heading:literal [$($fr:literal),+], $en_heading:literal [$($en:literal),+];
+    )+)+) => {
+        impl Lang {
+            $(pub(crate) fn $name(self) -> &'static [Section] {
+                match self {
+                    Self::Fr => &[$(Section { heading: $fr_heading, paragraphs: &[$($fr),+] }),+],
+                    Self::En => &[$(Section { heading: $en_heading, paragraphs: &[$($en),+] }),+],
+                }
+            })+
+        }
+    };
+}
+
+articles! {
+    article_receipts:
+        "Ce que prouve un reçu" [
+            "Le reçu prouve qu’une décision sur votre demande est inscrite au registre public \
+                du scrutin\u{a0}: vote accepté, répété ou invalide.",
+            "Toute personne peut le vérifier, sans nous faire confiance, avec la commande \
+                «\u{a0}votekit verify receipt\u{a0}» et la politique publiée du scrutin.",
+            "Si l’on retirait votre vote du registre après coup, votre reçu ne se vérifierait \
+                plus avec le registre publié."
+        ],
+        "What a receipt proves" [
+            "The receipt proves that a decision on your request is in the public log of the \
+                election: vote accepted, repeated or invalid.",
+            "Anyone can verify it, without trusting us, with the command “votekit verify \
+                receipt” and the published policy of the election.",
+            "If your vote were removed from the log afterwards, your receipt would no longer \
+                verify against the published log."
+        ];
+        "Ce qu’il ne prouve pas" [
+            "Le reçu ne montre pas votre choix. Personne ne peut s’en servir pour savoir \
+                comment vous avez voté, ni vous pour le prouver à quelqu’un.",
+            "Il ne dit pas qui vous êtes. Qui détient le fichier sait seulement qu’une demande \
+                portant ce numéro a été décidée.",
+            "Il ne prouve pas que votre appareil a transmis le choix que vous aviez à \
+                l’esprit\u{a0}: vérifiez votre choix avant de voter."
+        ],
+        "What it does not prove" [
+            "The receipt does not show your choice. No one can use it to learn how you voted, \
+                nor can you use it to prove it to anyone.",
+            "It does not say who you are. The holder of the file knows only that a request with \
+                this number was decided.",
+            "It does not prove that your device sent the choice that you had in mind: check \
+                your choice before you vote."
+        ];
+        "Conserver le reçu" [
+            "Enregistrez le fichier ou imprimez la page de confirmation. Vous n’en avez pas \
+                besoin pour que votre vote compte."
+        ],
+        "Keeping the receipt" [
+            "Save the file or print the confirmation page. You do not need it for your vote to \
+                count."
+        ];
+    article_accessibility:
+        "Notre engagement" [
+            "Ces pages visent le niveau AA des Règles pour l’accessibilité des contenus Web \
+                (WCAG) 2.2 et le standard SGQRI 008 3.0 du gouvernement du Québec."
+        ],
+        "Our commitment" [
+            "These pages aim at level AA of the Web Content Accessibility Guidelines (WCAG) 2.2 \
+                and at the standard SGQRI 008 3.0 of the Government of Québec."
+        ];
+        "Comment les pages se comportent" [
+            "On peut voter au clavier seul, avec un lecteur d’écran, sur un téléphone, à \
+                400\u{a0}% d’agrandissement, et sans JavaScript.",
+            "Les pages suivent les réglages de votre appareil\u{a0}: thème clair ou sombre, \
+                couleurs imposées, animations réduites.",
+            "Le bulletin n’expire pas. Si votre session se termine, votre choix est conservé \
+                pendant que vous vous identifiez de nouveau. Une page ouverte vous prévient \
+                deux minutes avant la fin, et un bouton prolonge la session."
+        ],
+        "How the pages behave" [
+            "You can vote with the keyboard alone, with a screen reader, on a phone, at 400% \
+                zoom, and without JavaScript.",
+            "The pages follow the settings of your device: light or dark theme, forced colours, \
+                reduced motion.",
+            "The ballot does not expire. If your session ends, your choice is kept while you \
+                sign in again. An open page warns you two minutes before the end, and a button \
+                extends the session."
+        ];
+        "Limites connues" [
+            "Les titres et les choix d’un scrutin sont écrits par l’organisation qui le tient. \
+                Le fichier du reçu est un texte technique, fait pour être vérifié par un \
+                programme."
+        ],
+        "Known limits" [
+            "The titles and choices of an election are written by the organisation that holds \
+                it. The file of the receipt is technical text, made to be verified by a program."
+        ];
+        "Signaler un obstacle" [
+            "Si une page vous empêche de voter, joignez-nous\u{a0}: un autre moyen de voter \
+                peut vous être offert."
+        ],
+        "Reporting a barrier" [
+            "If a page keeps you from voting, contact us: another way to vote may be offered to \
+                you."
+        ];
+    article_help:
+        "Je n’ai pas reçu de code d’accès" [
+            "Joignez l’organisation qui tient le vote. Elle peut annuler la lettre perdue et \
+                vous donner un nouveau code\u{a0}; l’ancien ne fonctionne alors plus."
+        ],
+        "I have not received an access code" [
+            "Contact the organisation that holds the vote. It can revoke the lost letter and \
+                give you a new code; the old one then no longer works."
+        ];
+        "Mon vote a-t-il été compté\u{a0}?" [
+            "Votre vote compte quand la page de confirmation est verte et dit «\u{a0}Votre vote \
+                est enregistré\u{a0}». Gardez l’adresse de cette page\u{a0}: elle montre la \
+                même chose plus tard."
+        ],
+        "Was my vote counted?" [
+            "Your vote counts when the confirmation page is green and says “Your vote is \
+                recorded”. Keep the address of that page: it shows the same later."
+        ];
+        "La connexion a été coupée pendant que je votais" [
+            "Revenez à la page et pressez le bouton de nouveau, ou recommencez depuis \
+                l’accueil. Un second envoi n’est jamais compté deux fois."
+        ],
+        "The connection was cut while I was voting" [
+            "Go back to the page and press the button again, or start again from the home page. \
+                A second attempt is never counted twice."
+        ];
+        "Puis-je changer mon vote\u{a0}?" [
+            "Non. Le premier vote accepté est définitif. Avant de presser «\u{a0}Voter \
+                maintenant\u{a0}», vous pouvez changer votre choix autant de fois que vous \
+                voulez."
+        ],
+        "Can I change my vote?" [
+            "No. The first vote accepted is final. Before you press “Vote now”, you can change \
+                your choice as many times as you like."
+        ];
+}

@@ -1,0 +1,292 @@
+//! Every problem code in words for the reader of a page: a title, what happened and what to do.
+
+use super::super::lang::Lang;
+
+/// A problem in one language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ProblemText {
+    pub(crate) title: &'static str,
+    /// What happened, and what to do.
+    pub(crate) advice: &'static str,
+}
+
+/// A problem in both languages, and whether voters can meet it: the help page lists those.
+struct Entry {
+    code: &'static str,
+    is_for_voters: bool,
+    fr: ProblemText,
+    en: ProblemText,
+}
+
+macro_rules! problems {
+    ($($code:literal $for_voters:literal
+        $fr_title:literal, $fr:literal; $en_title:literal, $en:literal;)*) => {
+        static PROBLEMS: &[Entry] = &[$(Entry {
+            code: $code,
+            is_for_voters: $for_voters,
+            fr: ProblemText { title: $fr_title, advice: $fr },
+            en: ProblemText { title: $en_title, advice: $en },
+        }),*];
+    };
+}
+
+impl Lang {
+    /// The text for a problem code. A test compares the codes with those of the interface.
+    pub(crate) fn problem(self, code: &str) -> ProblemText {
+        let entry = PROBLEMS.iter().find(|entry| entry.code == code);
+        // The last entry is that of a fault.
+        entry
+            .or(PROBLEMS.last())
+            .map_or(ProblemText { title: "", advice: "" }, |entry| self.text_of(entry))
+    }
+
+    /// The codes that voters can meet, with their texts.
+    pub(crate) fn problems_of_voters(self) -> impl Iterator<Item = (&'static str, ProblemText)> {
+        PROBLEMS
+            .iter()
+            .filter(|entry| entry.is_for_voters)
+            .map(move |entry| (entry.code, self.text_of(entry)))
+    }
+
+    fn text_of(self, entry: &Entry) -> ProblemText {
+        match self {
+            Self::Fr => entry.fr,
+            Self::En => entry.en,
+        }
+    }
+}
+
+problems! {
+    "malformed" true
+        "Le formulaire contient une erreur",
+        "Rien n’a été enregistré. Revenez à la page précédente et corrigez les champs.";
+        "The form has an error",
+        "Nothing was recorded. Go back to the previous page and correct the fields.";
+    "unknown-choice" true
+        "Ce choix n’est pas sur le bulletin",
+        "Rien n’a été enregistré. Revenez au bulletin et choisissez de nouveau.";
+        "This choice is not on the ballot",
+        "Nothing was recorded. Go back to the ballot and choose again.";
+    "unauthorized" false
+        "Réservé à l’administration", "Cette adresse demande le jeton de l’administration.";
+        "For administrators only", "This address requires the administrator’s token.";
+    "foreign-origin" true
+        "Formulaire envoyé depuis un autre site",
+        "Rien n’a été enregistré. Ouvrez ce site dans un nouvel onglet et recommencez. Si le \
+            message revient, essayez un autre navigateur.";
+        "Form sent from another site",
+        "Nothing was recorded. Open this site in a new tab and start again. If the message \
+            comes back, try another browser.";
+    "results-withheld" true
+        "Les résultats ne sont pas affichés maintenant",
+        "Les règles du scrutin ne montrent les résultats que plus tard, en général après la \
+            fermeture.";
+        "The results are not shown now",
+        "The rules of the election show the results later, usually after the close.";
+    "unknown-route" true
+        "Il n’y a rien à cette adresse", "Vérifiez l’adresse, ou partez de la page d’accueil.";
+        "There is nothing at this address", "Check the address, or begin at the home page.";
+    "unknown-election" true
+        "Ce scrutin n’existe pas", "Vérifiez l’adresse, ou choisissez un scrutin dans la liste.";
+        "There is no such election", "Check the address, or choose an election from the list.";
+    "unknown-request" true
+        "Demande inconnue",
+        "Aucun vote n’a ce numéro. Vérifiez l’adresse que vous avez conservée.";
+        "Unknown request", "No vote has this number. Check the address that you kept.";
+    "unknown-tile" false
+        "Le registre n’a pas cette partie",
+        "Cette adresse est faite pour les programmes de vérification.";
+        "The log has no such part", "This address is meant for programs that verify the log.";
+    "unknown-manifest" false
+        "Le registre ne nomme pas ce manifeste",
+        "Cette adresse est faite pour les programmes de vérification.";
+        "The log names no such manifest",
+        "This address is meant for programs that verify the log.";
+    "unknown-roll" false
+        "Cette liste n’est pas chargée", "Vérifiez l’empreinte de la liste.";
+        "No such roll is loaded", "Check the digest of the roll.";
+    "method-not-allowed" true
+        "Cette page ne s’ouvre pas ainsi",
+        "Rien n’a été enregistré. Partez de la page d’accueil.";
+        "This page does not open like that", "Nothing was recorded. Begin at the home page.";
+    "request-timeout" true
+        "La demande n’est pas arrivée à temps",
+        "Rien n’a été enregistré. Vérifiez votre connexion et réessayez.";
+        "The request did not arrive in time",
+        "Nothing was recorded. Check your connection and try again.";
+    "not-open-yet" true
+        "Le scrutin n’est pas encore ouvert",
+        "Rien n’a été enregistré. Revenez à l’heure de l’ouverture, indiquée dans la liste des \
+            scrutins.";
+        "The poll is not open yet",
+        "Nothing was recorded. Come back at the opening time, which the list of elections shows.";
+    "closed" true
+        "Le scrutin est fermé", "Rien n’a été enregistré. On ne peut plus voter à ce scrutin.";
+        "The poll is closed",
+        "Nothing was recorded. Votes in this election are no longer accepted.";
+    "not-recorded-yet" true
+        "Votre vote n’est pas encore inscrit",
+        "Il est conservé en lieu sûr. Le reçu sera prêt dans quelques instants.";
+        "Your vote is not recorded yet",
+        "It is stored safely. The receipt will be ready in a moment.";
+    "election-exists" false
+        "Ce scrutin existe déjà", "Choisissez un autre identifiant.";
+        "The election exists already", "Choose another identifier.";
+    "wrong-state" false
+        "L’état du scrutin ne le permet pas", "Vérifiez l’état du scrutin.";
+        "The state of the election does not allow this", "Check the state of the election.";
+    "early-close" false
+        "L’heure prévue de fermeture n’est pas venue", "Confirmez la fermeture anticipée.";
+        "The planned closing time has not come", "Confirm the early close.";
+    "roll-conflict" false
+        "Une autre liste ou un scrutin l’empêche", "Vérifiez les listes chargées.";
+        "Another roll or an election prevents this", "Check the rolls that are loaded.";
+    "refused-by-log" false
+        "Le registre refuse cette opération", "Vérifiez l’état du scrutin.";
+        "The log refuses this", "Check the state of the election.";
+    "admin-busy" false
+        "Une autre opération est en cours", "Réessayez dans quelques instants.";
+        "Another operation is under way", "Try again in a moment.";
+    "not-leading" false
+        "Un autre nœud dirige le scrutin", "Adressez-vous au nœud qui dirige.";
+        "Another node leads the election", "Address the node that leads.";
+    "not-safe" false
+        "Il manque une condition d’un scrutin officiel", "Corrigez les points nommés.";
+        "A binding election lacks a condition", "Correct the points that are named.";
+    "body-too-large" true
+        "Le formulaire est trop long",
+        "Rien n’a été enregistré. Revenez à la page précédente et recommencez.";
+        "The form is too long",
+        "Nothing was recorded. Go back to the previous page and start again.";
+    "uri-too-long" true
+        "L’adresse est trop longue", "Partez de la page d’accueil.";
+        "The address is too long", "Begin at the home page.";
+    "not-json" false
+        "Le contenu doit être en JSON", "Cette adresse est faite pour les programmes.";
+        "The body must be JSON", "This address is meant for programs.";
+    "content-coding" false
+        "Le contenu ne doit pas être compressé", "Cette adresse est faite pour les programmes.";
+        "The body must not be compressed", "This address is meant for programs.";
+    "not-served-here" true
+        "Un autre serveur donne cette page",
+        "Rien n’a été enregistré. Partez de la page d’accueil.";
+        "Another server has this page", "Nothing was recorded. Begin at the home page.";
+    "roll-refused" false
+        "La liste n’a pas été chargée", "Corrigez la liste et recommencez.";
+        "The roll was not loaded", "Correct the roll and start again.";
+    "upgrade-required" false
+        "Adresse réservée aux WebSocket", "Cette adresse est faite pour les programmes.";
+        "This address takes WebSockets only", "This address is meant for programs.";
+    "too-many-readers" true
+        "Trop de lecteurs des résultats en direct",
+        "Les chiffres restent lisibles sans mise à jour en direct\u{a0}: actualisez la page.";
+        "Too many readers of live results",
+        "The figures can still be read without live updates: reload the page.";
+    "rate-limited" true
+        "Trop de demandes en même temps",
+        "Cette tentative n’a pas été enregistrée. Attendez quelques secondes et réessayez.";
+        "Too many requests at once",
+        "This attempt was not recorded. Wait a few seconds and try again.";
+    "address-share" true
+        "Trop de votes en même temps depuis votre réseau",
+        "Cette tentative n’a pas été enregistrée. Attendez quelques secondes et réessayez.";
+        "Too many votes at once from your network",
+        "This attempt was not recorded. Wait a few seconds and try again.";
+    "back-off" true
+        "Trop de codes erronés",
+        "Cette tentative n’a pas été enregistrée. Attendez avant de réessayer. Depuis un autre \
+            réseau, il n’y a pas d’attente.";
+        "Too many wrong codes",
+        "This attempt was not recorded. Wait before you try again. From another network there \
+            is no wait.";
+    "not-recognised" true
+        "Identification non reconnue",
+        "Rien n’a été enregistré. Vérifiez votre NAS et votre code d’accès, et réessayez.";
+        "Sign-in not recognised",
+        "Nothing was recorded. Check your SIN and your access code, and try again.";
+    "too-many-duplicates" true
+        "Ce code d’accès a déjà voté plusieurs fois",
+        "Le premier vote compte et il est inchangé. Cette tentative n’a pas été enregistrée.";
+        "This access code has voted several times",
+        "The first vote counts and is unchanged. This attempt was not recorded.";
+    "headers-too-large" true
+        "La demande est trop longue", "Effacez les témoins (cookies) de ce site et réessayez.";
+        "The request is too long", "Delete the cookies of this site and try again.";
+    "transfer-coding" false
+        "Codage de transfert inconnu", "Cette adresse est faite pour les programmes.";
+        "Unknown transfer coding", "This address is meant for programs.";
+    "busy" true
+        "Beaucoup de votes arrivent en même temps",
+        "Cette tentative n’a pas été enregistrée. Réessayez dans quelques secondes\u{a0}: votre \
+            vote compte une seule fois.";
+        "Many votes are arriving at once",
+        "This attempt was not recorded. Try again in a few seconds: your vote counts once.";
+    "unavailable" true
+        "Le service est interrompu",
+        "Cette tentative n’a pas été enregistrée. Les votes déjà confirmés sont en sûreté. \
+            Réessayez dans quelques instants.";
+        "The service is interrupted",
+        "This attempt was not recorded. Votes that were confirmed are safe. Try again in a \
+            moment.";
+    "clock" true
+        "Le service est interrompu",
+        "Cette tentative n’a pas été enregistrée\u{a0}: l’horloge du serveur est en cause. \
+            Réessayez dans quelques instants.";
+        "The service is interrupted",
+        "This attempt was not recorded: the server’s clock is at fault. Try again in a moment.";
+    "halted" true
+        "Le scrutin est suspendu sur ce serveur",
+        "Cette tentative n’a pas été enregistrée. Les votes déjà confirmés sont en sûreté. \
+            Réessayez plus tard.";
+        "The election is halted on this server",
+        "This attempt was not recorded. Votes that were confirmed are safe. Try again later.";
+    "outcome-unknown" true
+        "On ne sait pas si votre vote a été enregistré",
+        "Réessayez avec le même bouton\u{a0}: votre vote compte une seule fois.";
+        "It is unknown whether your vote was recorded",
+        "Try again with the same button: your vote counts once.";
+    "too-many-connections" true
+        "Trop de connexions depuis votre réseau", "Attendez quelques secondes et réessayez.";
+        "Too many connections from your network", "Wait a few seconds and try again.";
+    "stopping" true
+        "Le serveur redémarre", "Rien n’a été enregistré. Réessayez dans une minute.";
+        "The server is restarting", "Nothing was recorded. Try again in a minute.";
+    "internal" true
+        "Le serveur a une défaillance",
+        "Réessayez dans quelques instants. Si le message revient, joignez-nous.";
+        "The server has a fault", "Try again in a moment. If the message comes back, contact us.";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::problem::KINDS;
+
+    #[test]
+    fn every_code_of_the_interface_has_a_text_and_no_other_has_one() {
+        let known: BTreeSet<_> = KINDS.iter().map(|kind| kind.code).collect();
+        let written: BTreeSet<_> = PROBLEMS.iter().map(|entry| entry.code).collect();
+        assert_eq!(written, known);
+        assert_eq!(PROBLEMS.len(), known.len(), "a code is given twice");
+        assert_eq!(PROBLEMS.last().map(|entry| entry.code), Some("internal"));
+    }
+
+    #[test]
+    fn texts_are_sentences_and_titles_are_not() {
+        for entry in PROBLEMS {
+            for text in [entry.fr, entry.en] {
+                assert!(!text.title.is_empty() && !text.title.ends_with('.'), "{}", entry.code);
+                assert!(text.advice.ends_with('.'), "{}", entry.code);
+            }
+            for mark in [" :", " ;", " ?", " !", " %"] {
+                let french = [entry.fr.title, entry.fr.advice].concat();
+                assert!(!french.contains(mark), "{}", entry.code);
+            }
+        }
+        assert_eq!(Lang::En.problem("closed").title, "The poll is closed");
+        assert_eq!(Lang::Fr.problem("?"), Lang::Fr.problem("internal"));
+        assert!(Lang::Fr.problems_of_voters().count() > 10);
+    }
+}

@@ -1,0 +1,72 @@
+//! What all pages share: title, language, banner, menu, foot.
+
+use votekit_node::{ElectionView, Node};
+
+use super::assets;
+use super::lang::Lang;
+use crate::sessions::LIFETIME_SECONDS;
+
+/// The part of a page around its content.
+pub(crate) struct Frame {
+    pub(crate) lang: Lang,
+    pub(crate) title: String,
+    /// Whether the title begins with the word for an error.
+    pub(crate) is_error: bool,
+    /// The path of the page after its language: the other language has the same page.
+    pub(crate) path: String,
+    /// Whether the page is about an election that is not binding.
+    pub(crate) is_test: bool,
+    /// Whether the page is about no single election, and one of them is not binding.
+    pub(crate) has_tests: bool,
+    pub(crate) organisation: String,
+    pub(crate) contact: String,
+    pub(crate) has_session: bool,
+    pub(crate) session_seconds: u64,
+    pub(crate) sign_out_token: String,
+    pub(crate) css: &'static str,
+    pub(crate) icon: &'static str,
+    pub(crate) script: &'static str,
+}
+
+impl Frame {
+    /// The frame of a page that is about no single election.
+    pub(crate) fn new(node: &Node, lang: Lang, title: &str, path: &str) -> Self {
+        let pages = &node.config().pages;
+        let organisation = match lang {
+            Lang::Fr => &pages.organisation_fr,
+            Lang::En => &pages.organisation_en,
+        };
+        Self {
+            lang,
+            title: title.to_owned(),
+            is_error: false,
+            path: path.to_owned(),
+            is_test: false,
+            has_tests: node.elections().iter().any(|election| !election.binding),
+            organisation: organisation.clone(),
+            contact: pages.contact.clone(),
+            has_session: false,
+            session_seconds: LIFETIME_SECONDS,
+            sign_out_token: String::new(),
+            css: assets::style(),
+            icon: assets::icon(),
+            script: assets::page_script(),
+        }
+    }
+
+    /// Makes the page one about this election.
+    pub(crate) fn about(self, election: &ElectionView) -> Self {
+        Self { is_test: !election.binding, has_tests: false, ..self }
+    }
+
+    /// Makes the page one that reports an error.
+    pub(crate) fn with_error(self, is_error: bool) -> Self {
+        Self { is_error, ..self }
+    }
+
+    /// The text of the banner, in the language of the page or in the other one.
+    pub(crate) fn banner(&self, is_other: bool) -> &'static str {
+        let lang = if is_other { self.lang.other() } else { self.lang };
+        if self.is_test { lang.test_banner() } else { lang.test_banner_some() }
+    }
+}

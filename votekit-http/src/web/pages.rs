@@ -1,0 +1,17 @@
+//! The pages, one a file.
+
+pub(crate) mod start;
+
+pub(crate) mod results;
+
+pub(crate) mod check;
+pub(crate) mod sign_in;
+
+pub(crate) mod ballot;
+
+pub(crate) mod cast;
+
+pub(crate) mod outcome;
+pub(crate) mod sign_out;
+
+pub(crate) mod articles;

@@ -1,0 +1,64 @@
+//! The button that votes. The vote is durable before the answer: a redirect to the page that says
+//! what became of it, which waits for the decision. H leaves the session with the same answer.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+
+use super::ballot::cast_before;
+use super::check::{self, Attempt};
+use super::sign_in;
+use crate::api::{PathText, law_id};
+use crate::context::Api;
+use crate::guard::form_body::FormBody;
+use crate::guard::same_origin::check_same_origin;
+use crate::problem::Problem;
+use crate::sessions::Form;
+use crate::web::lang::Lang;
+use crate::web::visit::Visit;
+
+/// `POST /{lang}/vote/{law_id}/cast`.
+pub(crate) async fn cast(
+    State(api): State<Arc<Api>>,
+    PathText((lang, law)): PathText<(Lang, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    check_same_origin(&head.headers, api.sessions.is_confidential())?;
+    let law = law_id(&law)?;
+    let election = api.node.election(&law).ok_or(Problem::UnknownElection)?;
+    let time = api.node.config().request_timeout();
+    let form = FormBody::read(&head.headers, body, time).await?;
+    let mut visit = Visit::begin(&api, lang, &head.headers);
+    // A second press of the button, or a reload: the first one has cast the vote.
+    if let Some(path) = cast_before(&visit, &law) {
+        return visit.redirect(&path);
+    }
+    let attempt = Attempt::from_form(&form);
+    let is_sent = visit.has_sent(&Form::Cast { law: &law, key: &attempt.key }, form.text("token"));
+    let hash = visit.session.as_ref().and_then(|session| session.hash_for(&law));
+    let Some(hash) = hash.filter(|_| is_sent && !attempt.key.is_empty()) else {
+        return sign_in::ended(visit, &law, &election, attempt);
+    };
+    let choice = attempt.choice_id()?;
+    drop((form, head));
+    let key = attempt.key.as_bytes();
+    let submitted = api.node.submit_recognised(&law, hash, &choice, key).await;
+    match submitted {
+        Ok(request) => {
+            if let Some(session) = &mut visit.session {
+                session.record_cast(&law, request);
+            }
+            visit.redirect(&format!("/{}/votes/{request}", lang.code()))
+        }
+        Err(error) => match Problem::not_taken(error) {
+            // Trying again would not help.
+            problem @ (Problem::NotOpen { .. }
+            | Problem::UnknownElection
+            | Problem::UnknownChoice
+            | Problem::TooManyDuplicates { .. }) => Err(problem),
+            problem => check::page(visit, &law, &election, attempt, Some(problem)),
+        },
+    }
+}

@@ -1,0 +1,138 @@
+//! The check page: the choice once more, and the one button that votes. It is the answer to the
+//! ballot's form, and holds choice and idempotency key in its own.
+
+use askama::Template;
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::response::{IntoResponse as _, Response};
+use votekit_core::election::ChoiceId;
+use votekit_core::id::ElectionId;
+use votekit_node::{ChoiceView, ElectionView};
+use zeroize::Zeroize as _;
+
+use crate::guard::form_body::FormBody;
+use crate::problem::Problem;
+use crate::sessions::{Form, SessionError};
+use crate::web::error_page::retry_sentence;
+use crate::web::frame::Frame;
+use crate::web::lang::Lang;
+use crate::web::visit::{Visit, session_failed};
+
+#[derive(Template)]
+#[template(path = "check.html")]
+struct CheckPage {
+    frame: Frame,
+    question: String,
+    label: String,
+    law_id: String,
+    choice: String,
+    key: String,
+    token: String,
+    problem_title: &'static str,
+    problem_advice: &'static str,
+    retry: String,
+}
+
+/// A choice on its way, and the key that makes its repetition the same request.
+#[derive(Clone, Default)]
+pub(super) struct Attempt {
+    /// The id of the choice, as sent.
+    pub(super) choice: String,
+    /// The idempotency key; empty before the check page.
+    pub(super) key: String,
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.choice.zeroize();
+    }
+}
+
+/// The length of a key: 16 random bytes in hexadecimal digits.
+const KEY_CHARS: usize = 32;
+
+impl Attempt {
+    /// The choice and the key of a form. A key of another form than this node's is dropped.
+    pub(super) fn from_form(form: &FormBody) -> Self {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let key = form.text("key");
+        let is_key = key.len() == KEY_CHARS && key.bytes().all(is_digit);
+        Self {
+            choice: form.text("choice").to_owned(),
+            key: if is_key { key.to_owned() } else { String::new() },
+        }
+    }
+
+    /// Whether the ballot of this election has the choice.
+    pub(super) fn is_on(&self, election: &ElectionView) -> bool {
+        election.choices.iter().any(|choice| choice.id == self.choice)
+    }
+
+    /// The id of the choice.
+    ///
+    /// # Errors
+    /// [`Problem::UnknownChoice`].
+    pub(super) fn choice_id(&self) -> Result<ChoiceId, Problem> {
+        self.choice.parse().map_err(|_| Problem::UnknownChoice)
+    }
+}
+
+/// The page. With a problem it says why the vote was not taken; the same button tries again.
+pub(super) fn page(
+    visit: Visit<'_>,
+    law: &ElectionId,
+    election: &ElectionView,
+    mut attempt: Attempt,
+    problem: Option<Problem>,
+) -> Result<Response, Problem> {
+    let lang = visit.lang;
+    let chosen = election.choices.iter().find(|choice| choice.id == attempt.choice);
+    let chosen = chosen.ok_or(Problem::UnknownChoice)?;
+    if attempt.key.is_empty() {
+        attempt.key = random_key()?;
+    }
+    let shown = problem.as_ref().map(|problem| lang.problem(problem.kind().code));
+    let refusal = problem.map(Problem::into_response);
+    let frame = visit
+        .frame(lang.check_title(), &format!("/vote/{law}/ballot"))?
+        .about(election)
+        .with_error(refusal.is_some());
+    let page = CheckPage {
+        frame,
+        question: lang.pick(&election.title).to_owned(),
+        label: label(lang, chosen).to_owned(),
+        law_id: law.to_string(),
+        choice: attempt.choice.clone(),
+        key: attempt.key.clone(),
+        token: visit.token(&Form::Cast { law, key: &attempt.key })?,
+        problem_title: shown.map_or("", |text| text.title),
+        problem_advice: shown.map_or("", |text| text.advice),
+        retry: refusal
+            .as_ref()
+            .map(|refusal| retry_sentence(lang, refusal.headers()))
+            .unwrap_or_default(),
+    };
+    let status = refusal.as_ref().map_or(StatusCode::OK, Response::status);
+    let mut response = visit.answer(status, &page)?;
+    if let Some(retry_after) =
+        refusal.and_then(|refusal| refusal.headers().get(RETRY_AFTER).cloned())
+    {
+        response.headers_mut().insert(RETRY_AFTER, retry_after);
+    }
+    Ok(response)
+}
+
+/// The label of a choice.
+pub(super) fn label(lang: Lang, choice: &ChoiceView) -> &str {
+    match lang {
+        Lang::Fr => &choice.fr,
+        Lang::En => &choice.en,
+    }
+}
+
+/// A key that others cannot guess.
+fn random_key() -> Result<String, Problem> {
+    let mut bytes = [0; KEY_CHARS / 2];
+    getrandom::fill(&mut bytes).map_err(|error| session_failed(SessionError::from(error)))?;
+    Ok(const_hex::encode(bytes))
+}

@@ -1,0 +1,142 @@
+//! What became of a vote. Green only when the decision is recorded and the vote counts; otherwise
+//! the reason comes first. A vote that is still being recorded is waited for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use votekit_core::decision::{Decision, InvalidReason};
+use votekit_core::id::ElectionId;
+use votekit_node::{ElectionView, VoteStatus};
+
+use crate::api::PathText;
+use crate::api::status::request_id;
+use crate::context::Api;
+use crate::problem::Problem;
+use crate::web::error_page::support_code;
+use crate::web::frame::Frame;
+use crate::web::lang::Lang;
+use crate::web::visit::Visit;
+
+/// The longest wait for a decision, after which the page offers a button.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
+#[derive(Template)]
+#[template(path = "outcome.html")]
+struct OutcomePage {
+    frame: Frame,
+    /// `good`, `caution`, `bad` or `waiting`: a class of the style sheet.
+    tone: &'static str,
+    title: &'static str,
+    text: String,
+    advice: &'static str,
+    /// The election, if this session cast the vote: the request itself does not say.
+    question: String,
+    is_pending: bool,
+    /// Where to sign in again, if that helps.
+    again_href: String,
+    request: String,
+    support: String,
+    others: Vec<OtherElection>,
+    results_href: String,
+}
+
+/// An election that the voter has signed in for and not voted in.
+struct OtherElection {
+    href: String,
+    label: String,
+}
+
+/// An outcome in words.
+struct Words {
+    tone: &'static str,
+    title: &'static str,
+    text: String,
+    advice: &'static str,
+    may_try_again: bool,
+}
+
+/// `GET /{lang}/votes/{request_id}`.
+pub(crate) async fn outcome(
+    State(api): State<Arc<Api>>,
+    PathText((lang, request)): PathText<(Lang, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let request = request_id(&request)?;
+    let status = api.node.wait(request, WAIT_MAX).await?.ok_or(Problem::UnknownRequest)?;
+    let visit = Visit::begin(&api, lang, &headers);
+    let words = words(lang, status);
+    let law = visit.session.as_ref().and_then(|session| session.law_of(&request)).cloned();
+    let election = law.as_ref().and_then(|law| api.node.election(law));
+    let mut frame = visit.frame(words.title, &format!("/votes/{request}"))?;
+    if let Some(election) = &election {
+        frame = frame.about(election);
+    }
+    let code = lang.code();
+    let href = |part: &str| law.as_ref().map(|law| format!("/{code}/{part}/{law}"));
+    let page = OutcomePage {
+        frame: frame.with_error(words.tone == "bad"),
+        tone: words.tone,
+        title: words.title,
+        text: words.text,
+        advice: words.advice,
+        question: election.as_ref().map(|view| title(lang, view)).unwrap_or_default(),
+        is_pending: matches!(status, VoteStatus::Pending { .. }),
+        again_href: href("vote").filter(|_| words.may_try_again).unwrap_or_default(),
+        request: request.to_hex(),
+        support: support_code(&request.to_hex()),
+        others: others(&visit),
+        results_href: href("results").unwrap_or_default(),
+    };
+    visit.answer(StatusCode::OK, &page)
+}
+
+fn title(lang: Lang, election: &ElectionView) -> String {
+    lang.pick(&election.title).to_owned()
+}
+
+fn others(visit: &Visit<'_>) -> Vec<OtherElection> {
+    let laws = visit.session.iter().flat_map(|session| session.laws_left());
+    let other = |law: &ElectionId| {
+        let election = visit.api.node.election(law)?;
+        let href = format!("/{}/vote/{law}/ballot", visit.lang.code());
+        Some(OtherElection { href, label: title(visit.lang, &election) })
+    };
+    laws.filter_map(other).collect()
+}
+
+fn words(lang: Lang, status: VoteStatus) -> Words {
+    let words = |tone, title, text: &str| Words {
+        tone,
+        title,
+        text: text.to_owned(),
+        advice: "",
+        may_try_again: false,
+    };
+    let again = |words: Words| Words { may_try_again: true, ..words };
+    match status {
+        VoteStatus::Decided(Decision::Accepted { .. }) => {
+            words("good", lang.accepted_title(), lang.accepted_text())
+        }
+        VoteStatus::Decided(Decision::Duplicate { attempt, .. }) => Words {
+            advice: lang.duplicate_advice(),
+            ..words("caution", lang.duplicate_title(), &lang.duplicate_text(attempt))
+        },
+        VoteStatus::Decided(Decision::Invalid { reason, .. }) => match reason {
+            InvalidReason::Revoked => {
+                again(words("bad", lang.revoked_title(), lang.revoked_text()))
+            }
+            InvalidReason::Late => words("bad", lang.late_title(), lang.late_text()),
+            InvalidReason::Early => again(words("bad", lang.early_title(), lang.early_text())),
+            InvalidReason::Unknown => {
+                again(words("bad", lang.unknown_title(), lang.unknown_text()))
+            }
+            _ => again(words("bad", lang.clash_title(), lang.clash_text())),
+        },
+        // Pending; and no log of this version holds a decision that it does not know.
+        _ => words("waiting", lang.pending_title(), lang.pending_text()),
+    }
+}

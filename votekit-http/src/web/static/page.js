@@ -1,0 +1,69 @@
+// What every page does beyond its HTML: local times, focus on errors, printing, the end of the
+// session. Each page works without it.
+
+const lang = document.documentElement.lang;
+
+// Times: local, with the name of the zone; UTC stays beside them.
+const local = new Intl.DateTimeFormat(lang === "fr" ? "fr-CA" : "en-CA", {
+  day: "numeric",
+  month: "long",
+  year: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+  timeZoneName: "long",
+});
+for (const time of document.querySelectorAll("time[datetime]")) {
+  const instant = new Date(time.dateTime);
+  if (!Number.isNaN(instant.valueOf())) {
+    const utc = time.textContent.trim();
+    time.textContent = `${local.format(instant)} (${utc})`;
+  }
+}
+
+// Browsers that ignore `autofocus` outside of fields.
+document.querySelector("[data-focus]")?.focus();
+
+for (const button of document.querySelectorAll("[data-print]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => window.print());
+}
+
+// A form is sent once: a second press while the first is under way does nothing.
+for (const form of document.querySelectorAll("form[method=post]")) {
+  let sent = false;
+  form.addEventListener("submit", (event) => {
+    if (sent) event.preventDefault();
+    sent = true;
+  });
+  window.addEventListener("pageshow", () => {
+    sent = false;
+  });
+}
+
+// The end of the session: a warning two minutes before, and one press to extend it.
+const warning = document.querySelector("[data-session-seconds]");
+if (warning) {
+  const button = warning.querySelector("button");
+  const status = document.querySelector("[data-session-status]");
+  const lead = Number(warning.dataset.sessionSeconds) - 120;
+  let timer;
+  const wait = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      warning.hidden = false;
+      button.focus();
+    }, lead * 1000);
+  };
+  button.addEventListener("click", async () => {
+    const answer = await fetch(warning.dataset.sessionPage, { credentials: "same-origin" }).catch(
+      () => null,
+    );
+    if (answer?.ok) {
+      warning.hidden = true;
+      status.textContent = warning.dataset.sessionExtended;
+      document.getElementById("content").focus();
+      wait();
+    }
+  });
+  wait();
+}
