@@ -225,7 +225,7 @@ fn join_chunks(bytes: &[u8]) -> Result<Option<Vec<u8>>, ConnectionError> {
         };
         let size = usize::try_from(size)
             .ok()
-            .filter(|size| body.len() + size <= BODY_LENGTH_MAX)
+            .filter(|size| *size <= BODY_LENGTH_MAX - body.len())
             .ok_or(ConnectionError::Malformed)?;
         let Some(chunk) = rest.get(start..start + size + 2) else { return Ok(None) };
         if !chunk.ends_with(b"\r\n") {

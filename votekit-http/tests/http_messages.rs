@@ -316,7 +316,9 @@ async fn every_answer_to_a_bad_request_is_documented() {
             for parts in [["L9", "00"], ["%ff", "%ff"], ["a%20b", "..%2f"], [LAW, "zz"]] {
                 let acts =
                     is_admin && method == "POST" && parts[0] == LAW && !template.contains("{node}");
-                if acts && !template.ends_with("/open") {
+                // A stream of events has no end to wait for.
+                let streams = template.ends_with("/events") && parts[0] == LAW;
+                if streams || acts && !template.ends_with("/open") {
                     continue;
                 }
                 let path = template
