@@ -29,7 +29,7 @@ fn send(child: &Child, signal: Signal) {
     kill_process(id, signal).expect("not waited for, so it is there");
 }
 
-/// Stops a process once its folder holds the hidden files of an output being written, then interrupts
+/// Stops a process once its folder holds the hidden files of an output, then interrupts
 /// it. `None` if the process was faster.
 fn interrupted(
     dir: &TestDir,

@@ -87,7 +87,7 @@ impl Gate {
             metrics::vote_refused(Refusal::AddressShare);
             return Some(too_many(&self.address_share, wait));
         }
-        // With a key it may repeat a vote that was taken: the node answers that without the rate. So
+        // With a key it may repeat a vote that was taken: the node answers without the rate. So
         // it may from a page, whose form has a key.
         if request.uri().path() == VOTE_PATH
             && !request.headers().contains_key(&IDEMPOTENCY_KEY)

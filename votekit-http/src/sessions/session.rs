@@ -1,7 +1,8 @@
 //! A session in the clear, and its encoding.
 //!
 //! ```text
-//! version 1 ‖ expiry 8 ‖ id 16 ‖ n 1 ‖ n × (length 1 ‖ law ‖ H 32) ‖ m 1 ‖ m × (length 1 ‖ law ‖ request 16) ‖ 0…
+//! version 1 ‖ expiry 8 ‖ id 16
+//!   ‖ n 1 ‖ n × (length 1 ‖ law ‖ H 32) ‖ m 1 ‖ m × (length 1 ‖ law ‖ request 16) ‖ 0…
 //! ```
 
 use std::fmt;

@@ -1,5 +1,5 @@
-//! The sign-in: NAS and code, tested by the throttle's rules without voting. What was typed is never
-//! part of an answer.
+//! The sign-in: NAS and code, tested by the throttle's rules without voting. What was typed is
+//! never part of an answer.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
