@@ -198,6 +198,6 @@ proptest! {
             }
         }
         let quiet = fates.by_ref().take(200).all(|fate| !fate.lost && fate.delay < 1000);
-        prop_assert!(led || !quiet, "nobody led although nothing was lost");
+        prop_assert!(led || !quiet, "no node led although nothing was lost");
     }
 }

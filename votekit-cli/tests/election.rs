@@ -262,8 +262,8 @@ fn a_running_node_is_administered_with_its_token() {
         .expect("a port")
         .local_addr()
         .expect("an address");
-    let nobody = format!("http://{closed_port}");
-    election(&dir, "open", &["--node", &nobody, "--data", "node"])
+    let unused_address = format!("http://{closed_port}");
+    election(&dir, "open", &["--node", &unused_address, "--data", "node"])
         .fails(4, &["cannot be reached", "hint: check that it is running"]);
     assert!(election(&dir, "open", &admin).succeeds().contains("  state        open"));
     election(&dir, "open", &admin).fails(3, &["it cannot be"]);

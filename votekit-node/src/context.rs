@@ -101,7 +101,7 @@ impl NodeContext {
 
     /// Whether this node reads staged batches: to decide them, or to report them as in flight.
     pub(crate) fn reads_staging(&self) -> bool {
-        self.decides() || self.has(Role::Query)
+        self.decides() || self.has(Role::Query) || self.has(Role::Ingest)
     }
 
     /// Checks that a node on unshared engines, the only process, has every role.

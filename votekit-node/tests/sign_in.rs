@@ -8,6 +8,8 @@ use support::{LAW, TestDir, credential, law, vote};
 use votekit_core::credential::Credential;
 use votekit_core::decision::Decision;
 use votekit_core::id::RequestId;
+use votekit_node::config::Config;
+use votekit_node::data_folder::DataFolder;
 use votekit_node::limits::throttle::Prefix;
 use votekit_node::{Node, SubmitError, VoteStatus};
 
@@ -70,6 +72,25 @@ async fn wrong_codes_at_the_sign_in_count_in_the_throttle() {
     assert!(matches!(refused, Err(SubmitError::BackOff { .. })), "{refused:?}");
     assert!(node.recognise(&credential(5), prefix(&node, 2)).await.expect("asked").is_some());
     assert!(node.recognise(&credential(6), from).await.expect("asked").is_some());
+    node.shutdown().await;
+}
+
+/// A guesser at the sign-in takes nothing from the rate of the votes.
+#[tokio::test(flavor = "multi_thread")]
+async fn sign_ins_do_not_use_up_the_rate_of_votes() {
+    let place = TestDir::new(20);
+    place.open_poll().await.shutdown().await;
+    let config = Config { rate_limit_per_second: 2, ..Config::default() };
+    let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+    let node = Node::start(folder, config).await.expect("the node starts");
+    for attempt in 0..10 {
+        let answer = node.recognise(&wrong(attempt, attempt), prefix(&node, 1)).await;
+        assert_eq!(answer.expect("asked"), None);
+    }
+    let origin = |place| Some(node.throttle().origin(prefix(&node, 2), &credential(place).nas));
+    for place in [5, 6] {
+        node.submit(&vote(place, "oui"), None, origin(place)).await.expect("the rate is whole");
+    }
     node.shutdown().await;
 }
 

@@ -50,9 +50,14 @@ async fn each_part_of_an_address_may_be_wrong() {
     });
     refused(&database, "\"nowhere\" does not exist (3D000)", "name of the database").await;
     let wrong_user = changed(|right| {
-        format!("postgres://nobody:wrong-secret@{}:{}/{}", right.host(), right.port(), right.path())
+        format!(
+            "postgres://stranger:wrong-secret@{}:{}/{}",
+            right.host(),
+            right.port(),
+            right.path()
+        )
     });
-    refused(&wrong_user, "nobody", "check the user").await;
+    refused(&wrong_user, "stranger", "check the user").await;
     for (parameter, reason, hint) in [
         ("sslmode=verify-everything", "sslmode=verify-everything", "verify-full"),
         ("sslmode=prefer", "sslmode=prefer", "write sslmode=verify-full"),

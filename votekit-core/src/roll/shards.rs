@@ -34,7 +34,10 @@ pub enum ShardPlanError {
         shard_size: usize,
     },
     /// A law needs more shards than can be numbered.
-    #[error("the law {law_id} would have {shards} shards, more than {max}", max = ShardHead::SHARDS_MAX)]
+    #[error(
+        "the law {law_id} would have {shards} shards, more than {max}",
+        max = ShardHead::SHARDS_MAX
+    )]
     TooManyShards {
         /// The law.
         law_id: ElectionId,

@@ -106,8 +106,7 @@ pub(crate) struct ChoiceCount {
 }
 
 /// The data of an event about the results of an election.
-// Used only by the documentation: a test compares it with the messages.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "for the documentation: a test compares it with the messages")]
 #[derive(ToSchema)]
 pub(crate) struct LiveResults {
     /// The height of the last block; it only grows.

@@ -1,5 +1,7 @@
 //! The pages, one a file.
 
+mod post;
+
 pub(crate) mod start;
 
 pub(crate) mod results;

@@ -80,7 +80,8 @@ impl Node {
     ) -> Result<Option<CredentialHash>, SubmitError> {
         let (election, _) = self.taking_votes(&credential.law_id, self.now())?;
         let hash = hash(&election, credential)?;
-        self.context.admission.admit_unseen(Instant::now())?;
+        // Only checked: wrong codes must not use up the rate of the votes.
+        self.context.admission.check_rate(Instant::now())?;
         let turn = self.turn(self.context.throttle.origin(prefix, &credential.nas)).await?;
         let hasher = election.hasher().ok_or_else(|| not_open(&election, false))?;
         let key = hasher.scheme().registry_key(&hash);

@@ -122,7 +122,11 @@ impl Admission {
         self.take_rate(now)
     }
 
-    fn check_rate(&self, now: Instant) -> Result<(), SubmitError> {
+    /// Checks the rate, and takes nothing from it.
+    ///
+    /// # Errors
+    /// [`SubmitError::RateLimited`].
+    pub(crate) fn check_rate(&self, now: Instant) -> Result<(), SubmitError> {
         self.votes.check(now).map_err(rate_limited)
     }
 

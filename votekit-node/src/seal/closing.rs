@@ -49,7 +49,12 @@ impl Sealer {
             Err(AdminError::Engine(error @ EngineError::Conflict(_))) => Err(error.into()),
             Err(error) => {
                 let law_id = self.election.law_id();
-                tracing::debug!(event = "close_delayed", %law_id, %error, "close not completed, retrying");
+                tracing::debug!(
+                    event = "close_delayed",
+                    %law_id,
+                    %error,
+                    "close not completed, retrying"
+                );
                 Ok(())
             }
         }

@@ -21,7 +21,7 @@ use crate::election::{Committed, ElectionHandle, Submission};
 use crate::error::ElectionFault;
 use crate::recovery::{BlockSource, READ_BATCH_LEN, check_head, check_root, is_decided};
 use crate::roll_store::{self, Rolls};
-use crate::seal::sealer::{Sealer, corrupt, recognised};
+use crate::seal::sealer::{Sealer, recognised};
 
 /// Blocks read in one call.
 const BLOCKS_PER_READ: usize = 16;
@@ -31,9 +31,9 @@ impl Sealer {
     pub(crate) async fn follow(&mut self) -> Result<(), ElectionFault> {
         let law_id = self.election.law_id().clone();
         let head = until_definite("follow_log", || self.context.ledger.head(&law_id)).await?;
-        let head = head.ok_or_else(|| corrupt("the log has lost its head"))?;
+        let head = head.ok_or_else(|| ElectionFault::damaged("the log has lost its head"))?;
         self.election.committed().check_extends(&head).map_err(|rule| {
-            corrupt(&format!("{law_id} was restored from an older copy: {rule}"))
+            ElectionFault::damaged(format!("{law_id} was restored from an older copy: {rule}"))
         })?;
         if head.height > self.election.committed().height {
             self.catch_up_to(head).await?;
@@ -117,7 +117,7 @@ impl Sealer {
             .signer
             .policy
             .verify_strict(&head.checkpoint)
-            .map_err(|_| corrupt("the checkpoint is not by this authority"))?;
+            .map_err(|_| ElectionFault::damaged("the checkpoint is not by this authority"))?;
         loop {
             let from = self.election.log().height() + 1;
             if from > head.height {
@@ -130,7 +130,7 @@ impl Sealer {
                 until_definite("follow_log", || self.context.ledger.blocks(&law_id, from, limit))
                     .await?;
             if blocks.is_empty() {
-                return Err(corrupt(&format!("block {from} of {law_id} is missing")));
+                return Err(ElectionFault::damaged(format!("block {from} of {law_id} is missing")));
             }
             for block in blocks {
                 if self.context.decides() {
@@ -143,9 +143,9 @@ impl Sealer {
         let (committed, manifest) = {
             let log = self.election.log();
             check_head(&log, &head.checkpoint, head.size)
-                .map_err(|rule| corrupt(&format!("{law_id} has forked: {rule}")))?;
+                .map_err(|rule| ElectionFault::damaged(format!("{law_id} has forked: {rule}")))?;
             if self.context.decides() && log.evidence_missing() && log.state() < State::Certified {
-                return Err(corrupt(&format!("evidence of {law_id} is missing")));
+                return Err(ElectionFault::damaged(format!("evidence of {law_id} is missing")));
             }
             let committed = Committed::new(&log, self.node, head.checkpoint, head.sealed_through);
             (committed, log.last_manifest())
@@ -154,8 +154,10 @@ impl Sealer {
             && self.election.hasher_changes(&manifest)
         {
             let hasher = roll_store::hasher(&self.context.folder, &manifest);
-            self.election
-                .set_hasher(manifest, hasher.map_err(|error| corrupt(&error.to_string()))?);
+            self.election.set_hasher(
+                manifest,
+                hasher.map_err(|error| ElectionFault::damaged(error.to_string()))?,
+            );
         }
         self.set_committed(committed);
         Ok(())
@@ -228,7 +230,7 @@ fn check_and_apply(
         match check_block(&log, block, ballot_key.as_ref(), &mut source) {
             Ok(checked) => checked,
             Err(error) => {
-                return Err(corrupt(&match rolls.failure() {
+                return Err(ElectionFault::damaged(match rolls.failure() {
                     Some(roll) => format!("a roll that the log names is not available: {roll}"),
                     None => format!("block {} of {law_id}: {error}", block.height),
                 }));
@@ -248,10 +250,10 @@ fn follow_and_apply(
 ) -> Result<Vec<Outcome>, ElectionFault> {
     let law_id = election.law_id();
     let mut outcomes = Vec::new();
-    let effect = election
-        .log()
-        .follow(&block.leaves, &mut |outcome| outcomes.push(*outcome))
-        .map_err(|error| corrupt(&format!("block {} of {law_id}: {error}", block.height)))?;
+    let effect =
+        election.log().follow(&block.leaves, &mut |outcome| outcomes.push(*outcome)).map_err(
+            |error| ElectionFault::damaged(format!("block {} of {law_id}: {error}", block.height)),
+        )?;
     check_signed_root(election, &effect, checkpoint)?;
     election.apply(effect);
     Ok(outcomes)
@@ -266,7 +268,7 @@ fn check_signed_root(
     let law_id = election.law_id();
     if let Some(checkpoint) = checkpoint {
         check_root(effect.size(), &effect.root(), checkpoint)
-            .map_err(|rule| corrupt(&format!("{law_id} has forked: {rule}")))?;
+            .map_err(|rule| ElectionFault::damaged(format!("{law_id} has forked: {rule}")))?;
     }
     Ok(())
 }

@@ -401,7 +401,9 @@ impl Sealer {
     ) -> Result<T, ElectionFault> {
         let election = Arc::clone(&self.election);
         let work = tokio::task::spawn_blocking(move || with_overwritten_stack(|| work(&election)));
-        work.await.map_err(|error| corrupt(&format!("building a block did not finish: {error}")))
+        work.await.map_err(|error| {
+            ElectionFault::damaged(format!("building a block did not finish: {error}"))
+        })
     }
 
     async fn commit(
@@ -554,7 +556,9 @@ fn make_block(
     maker: &BlockMaker,
 ) -> Result<Option<MadeBlock>, ElectionFault> {
     let Some(ballot_key) = election.ballot_key() else {
-        return Err(corrupt("the ballot key of an open election is not in the data folder"));
+        return Err(ElectionFault::damaged(
+            "the ballot key of an open election is not in the data folder",
+        ));
     };
     let log = election.log();
     let batches = seal_queue.next_block(&log, now_millis, BLOCK_BATCHES_MAX);
@@ -562,17 +566,16 @@ fn make_block(
         return Ok(None);
     }
     let content = BlockContent::Batches { batches: &batches, ballot_key: &ballot_key };
-    let proposal = log.propose(&content, maker).map_err(|error| corrupt(&error.to_string()))?;
+    let proposal =
+        log.propose(&content, maker).map_err(|error| ElectionFault::damaged(error.to_string()))?;
     if let Some((place, error)) = proposal.refused.first() {
         // The queue chooses batches that follow on one another. If one does not, nothing may be
         // sealed past it.
         let number = batches[*place].number();
         seal_queue.report_unsealable(&number, error);
-        return Err(corrupt(&format!("staged batch {number} cannot be sealed: {error}")));
+        return Err(ElectionFault::damaged(format!(
+            "staged batch {number} cannot be sealed: {error}"
+        )));
     }
     Ok(Some(MadeBlock { proposal, batches }))
-}
-
-pub(crate) fn corrupt(reason: &str) -> ElectionFault {
-    ElectionFault::damaged(reason)
 }

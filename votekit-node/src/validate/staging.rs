@@ -23,10 +23,13 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
                 match staged {
                     Ok(Ok(())) => continue,
                     Ok(Err(error)) => return context.fail(&error),
-                    Err(error) => return context.fail_by_panic(&format_args!("staging panicked: {error}")),
+                    Err(error) => {
+                        return context.fail_by_panic(&format_args!("staging panicked: {error}"));
+                    }
                 }
             }
-            validated = until_definite("collect_batch", || context.ballot_box.collect()), if staging.len() < IN_FLIGHT_MAX => validated,
+            validated = until_definite("collect_batch", || context.ballot_box.collect()),
+                if staging.len() < IN_FLIGHT_MAX => validated,
         };
         match validated {
             Ok(validated) => {

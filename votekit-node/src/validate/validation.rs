@@ -42,7 +42,8 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
                     }
                 }
             }
-            delivery = until_definite("receive_batch", || context.ballot_box.receive()), if validating.len() < IN_FLIGHT_MAX => delivery,
+            delivery = until_definite("receive_batch", || context.ballot_box.receive()),
+                if validating.len() < IN_FLIGHT_MAX => delivery,
         };
         match delivery {
             Ok(delivery) => {

@@ -8,11 +8,10 @@ use axum::response::Response;
 
 use super::ballot::cast_before;
 use super::check::{self, Attempt};
+use super::post::Post;
 use super::sign_in;
-use crate::api::{PathText, law_id};
+use crate::api::PathText;
 use crate::context::Api;
-use crate::guard::form_body::FormBody;
-use crate::guard::same_origin::check_same_origin;
 use crate::problem::Problem;
 use crate::sessions::Form;
 use crate::web::lang::Lang;
@@ -24,12 +23,7 @@ pub(crate) async fn cast(
     PathText((lang, law)): PathText<(Lang, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
-    check_same_origin(&head.headers, api.sessions.is_confidential())?;
-    let law = law_id(&law)?;
-    let election = api.node.election(&law).ok_or(Problem::UnknownElection)?;
-    let time = api.node.config().request_timeout();
-    let form = FormBody::read(&head.headers, body, time).await?;
+    let Post { head, form, law, election } = Post::read(&api, &law, request).await?;
     let mut visit = Visit::begin(&api, lang, &head.headers);
     // A second press of the button, or a reload: the first one has cast the vote.
     if let Some(path) = cast_before(&visit, &law) {

@@ -17,10 +17,10 @@ use votekit_node::limits::throttle::Prefix;
 use votekit_node::{ElectionView, SubmitError};
 
 use super::check::{self, Attempt};
+use super::post::Post;
 use crate::api::{PathText, law_id};
 use crate::context::{Api, ClientPrefix};
 use crate::guard::form_body::FormBody;
-use crate::guard::same_origin::check_same_origin;
 use crate::problem::Problem;
 use crate::sessions::{Session, SessionError};
 use crate::web::election_row::check_open;
@@ -92,12 +92,7 @@ pub(crate) async fn sign_in(
     PathText((lang, law)): PathText<(Lang, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
-    check_same_origin(&head.headers, api.sessions.is_confidential())?;
-    let law = law_id(&law)?;
-    let election = api.node.election(&law).ok_or(Problem::UnknownElection)?;
-    let time = api.node.config().request_timeout();
-    let form = FormBody::read(&head.headers, body, time).await?;
+    let Post { head, form, law, election } = Post::read(&api, &law, request).await?;
     let mut visit = Visit::begin(&api, lang, &head.headers);
     let kept = Attempt::from_form(&form);
     let prefix = prefix(&api, &head);

@@ -122,7 +122,9 @@ impl QueueConsumer {
             tokio::select! {
                 biased;
                 next = incoming.recv() => {
-                    let Some(Incoming { batch, hints, receipt }) = next else { return Err(super::errors::unavailable("the ballot box was closed")) };
+                    let Some(Incoming { batch, hints, receipt }) = next else {
+                        return Err(super::errors::unavailable("the ballot box was closed"));
+                    };
                     // False when the queue is being given up: the broker redelivers the message.
                     if receipt.tracker.hand_out(receipt.tag) {
                         let mut working = self.working();

@@ -1,0 +1,36 @@
+//! A form that a page of this node has sent for one election.
+
+use axum::extract::Request;
+use axum::http::request::Parts;
+use votekit_core::id::ElectionId;
+use votekit_node::ElectionView;
+
+use crate::api::law_id;
+use crate::context::Api;
+use crate::guard::form_body::FormBody;
+use crate::guard::same_origin::check_same_origin;
+use crate::problem::Problem;
+
+/// A form, its head, and the election of its path.
+pub(super) struct Post {
+    pub(super) head: Parts,
+    pub(super) form: FormBody,
+    pub(super) law: ElectionId,
+    pub(super) election: ElectionView,
+}
+
+impl Post {
+    /// Reads a form. The origin is checked before anything else.
+    ///
+    /// # Errors
+    /// A form of another origin, an election that does not exist, or a body that is not a form.
+    pub(super) async fn read(api: &Api, law: &str, request: Request) -> Result<Self, Problem> {
+        let (head, body) = request.into_parts();
+        check_same_origin(&head.headers, api.sessions.is_confidential())?;
+        let law = law_id(law)?;
+        let election = api.node.election(&law).ok_or(Problem::UnknownElection)?;
+        let time = api.node.config().request_timeout();
+        let form = FormBody::read(&head.headers, body, time).await?;
+        Ok(Self { head, form, law, election })
+    }
+}
