@@ -147,6 +147,12 @@ pub enum Conflict {
         /// The broken rule.
         rule: &'static str,
     },
+    /// Another account has the id or the e-mail address.
+    #[error("there is an account with this e-mail address already")]
+    AccountExists,
+    /// The account was changed since it was read, or is not there any more.
+    #[error("the account was changed meanwhile")]
+    AccountChanged,
 }
 
 /// Why a lease is refused.

@@ -14,6 +14,7 @@
 
 mod error;
 
+mod accounts;
 mod ballot_box;
 mod ledger;
 mod registry;
@@ -34,6 +35,10 @@ pub mod testing;
 
 use std::sync::Arc;
 
+pub use accounts::{
+    Account, AccountId, AccountRole, AccountState, Accounts, Invitation, NewSession, Rotation,
+    SessionKind, TokenKey,
+};
 pub use ballot_box::{BallotBox, Delivery, Hints, ValidatedBatch};
 pub use error::{Conflict, EngineError, NoLease};
 pub use ledger::{
