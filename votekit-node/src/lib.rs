@@ -60,7 +60,7 @@ pub use admin::supplement_report::SupplementReport;
 pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
 pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
 pub use node::Node;
-pub use query::election_watch::ElectionWatch;
+pub use query::election_watch::{ElectionListWatch, ElectionWatch};
 pub use query::{
     DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus,
 };
