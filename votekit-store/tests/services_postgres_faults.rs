@@ -186,6 +186,10 @@ async fn changed_tables_are_reported_as_damage() {
         ));
         read().await.expect(damage);
     }
+    run(&format!("SET search_path = {schema}; UPDATE block SET first_leaf = -1 WHERE height = 2"));
+    let negative = ledger.blocks(&law(), 1, 10).await.expect_err("damaged").to_string();
+    assert!(negative.contains("table block: column first_leaf holds -1"), "{negative}");
+    run(&format!("SET search_path = {schema}; UPDATE block SET first_leaf = 300 WHERE height = 2"));
     // An election is damaged by itself; staging concerns all of them.
     for (damage, is_of_election) in [
         ("DELETE FROM block WHERE height = 1", true),
