@@ -61,7 +61,6 @@ pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView}
 pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
 pub use node::Node;
 pub use query::election_watch::{ElectionListWatch, ElectionWatch};
-pub use query::{
-    DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus,
-};
+pub use query::health::{DependencyHealth, ElectionGauges, Gauges, Health};
+pub use query::{ReadError, ReceiptError, ResultsError, VoteStatus};
 pub use roll_store::{CheckedRoll, RollError, RollView, RolledLaw, read_roll};
