@@ -69,7 +69,8 @@ async fn several_openings_see_and_exclude_one_another() {
     assert!(seen == Some(official(1)), "what one added the other does not see");
     assert!(second.add(&[Account { id: AccountId([2; 16]), ..official(1) }]).await.is_err());
     // Of changes to one version, one succeeds, whatever opening it comes through.
-    let (one, other) = tokio::join!(first.update(&official(1)), second.update(&official(1)));
+    let change = official(1);
+    let (one, other) = tokio::join!(first.update(&change), second.update(&change));
     assert!(one.is_ok() != other.is_ok(), "{one:?}, {other:?}");
     // A closed opening takes nothing from the other.
     drop(second);
