@@ -222,15 +222,15 @@ fn damage_in_the_write_ahead_log_is_reported() {
     }
 }
 
-/// Without its accounts a node could take votes, but no official could be trusted.
+/// A flipped bit may change an account without a trace; it changes nothing about votes.
 #[test]
-fn damage_in_the_accounts_is_reported_or_has_no_effect() {
+fn damage_in_the_accounts_is_reported_or_hinders_no_vote() {
     let truth = Truth::new(false);
     let add = ["user", "add", "a@example.org", "--role", "auditor", "--data", "node"];
     truth.dir.run(&add).succeeds();
     let length = truth.dir.read("node/accounts.sqlite").len() as u64;
     let mut numbers = Numbers(3);
-    let mut flip = |at: usize, bit: u64| {
+    let flip = |at: usize, bit: u64| {
         let place = format!("accounts.sqlite, byte {at}, bit {bit}");
         truth.refusal(&damaged(&truth, Path::new("accounts.sqlite"), at, bit), None, &place)
     };

@@ -2,6 +2,7 @@
 //! accounts change rarely. Other processes may have the file open, such as the command line beside
 //! a running node, so every change holds the write lock from its first read.
 
+mod database;
 mod sessions;
 mod table;
 
@@ -15,16 +16,13 @@ use rusqlite::Connection;
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::instant::UnixSeconds;
 
-use super::checkpointer::{LogLength, log_length, move_rest};
-use super::fault::{Fault, PanicGuard, Poison, fatal, in_accounts, panicked, unavailable};
-use super::{ACCOUNTS_FILE_NAME, schema, transaction};
+use super::fault::{Fault, PanicGuard, Poison, in_accounts, panicked, unavailable};
+use super::{ACCOUNTS_FILE_NAME, schema};
 use crate::{Account, AccountId, Accounts, EngineError, NewSession, Rotation, TokenKey};
+use database::{Access, Database};
 
 /// The work in errors of a call that panicked.
 const CALL: &str = "a call";
-
-/// Pages (4 KiB) in the write-ahead log from which a change moves them to the database.
-const LOG_PAGES_MAX: i64 = 1_000;
 
 /// The accounts of one data folder.
 ///
@@ -107,92 +105,6 @@ impl EmbeddedAccounts {
             Err(error) => Err(unavailable(format!("a call did not finish: {error}"))),
         };
         outcome.map_err(in_accounts)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Access {
-    Read,
-    Write,
-}
-
-struct Database {
-    connection: Mutex<Connection>,
-    poison: Poison,
-    access: Access,
-}
-
-impl Database {
-    fn write<T>(
-        &self,
-        change: impl FnOnce(&Connection) -> Result<T, Fault>,
-    ) -> Result<T, EngineError> {
-        let connection = self.connection.lock();
-        let outcome = transaction::immediate(&connection, change);
-        match &outcome {
-            Ok(_) => self.shorten_log(&connection),
-            Err(error @ EngineError::Fatal { .. }) => drop(self.poison.set(error.clone())),
-            Err(_) => {}
-        }
-        outcome
-    }
-
-    /// Moves a long write-ahead log into the database. The change before it is durable whatever
-    /// comes of this.
-    fn shorten_log(&self, connection: &Connection) {
-        let shorten = || -> Result<(), Fault> {
-            let LogLength { pages, moved } = log_length(connection, "PRAGMA wal_checkpoint(NOOP)")?;
-            if pages - moved < LOG_PAGES_MAX { Ok(()) } else { move_rest(connection) }
-        };
-        self.judge(shorten());
-    }
-
-    /// Empties the write-ahead log, which holds pages with removed passwords and tokens.
-    fn empty_log(&self) -> Result<(), EngineError> {
-        let connection = self.connection.lock();
-        if log_length(&connection, "PRAGMA wal_checkpoint(NOOP)")?.pages > 0 {
-            schema::empty_log(&connection)?;
-        }
-        Ok(())
-    }
-
-    /// Records what came of a checkpoint. A failed sync of the database must not be retried: the
-    /// kernel may have dropped the pages.
-    fn judge(&self, checkpoint: Result<(), Fault>) {
-        match checkpoint.map_err(|fault| in_accounts(fault.into())) {
-            Ok(()) => {}
-            Err(error @ EngineError::Unavailable { .. }) => {
-                tracing::warn!(
-                    event = "wal_checkpoint_delayed",
-                    %error,
-                    "write-ahead log not checkpointed, retrying"
-                );
-            }
-            Err(error) => {
-                tracing::error!(
-                    event = "wal_checkpoint_failed",
-                    %error,
-                    "write-ahead log not checkpointed"
-                );
-                self.poison.set(fatal(error.to_string()));
-            }
-        }
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        if self.access == Access::Write
-            && self.poison.get().is_none()
-            && let Err(error) = self.empty_log().map_err(in_accounts)
-        {
-            // Nothing is lost: SQLite replays the log when the file is next opened.
-            tracing::warn!(
-                event = "wal_truncate_failed",
-                %error,
-                "accounts closed, write-ahead log not emptied"
-            );
-        }
     }
 }
 

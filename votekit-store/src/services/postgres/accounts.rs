@@ -21,8 +21,8 @@ pub struct PostgresAccounts {
 }
 
 impl PostgresAccounts {
-    /// Opens the accounts of a ledger without the ledger, for programs beside the nodes. Creates and
-    /// migrates nothing.
+    /// Opens the accounts of a ledger without the ledger, for programs beside the nodes. Creates
+    /// and migrates nothing.
     ///
     /// # Errors
     /// [`EngineError::Misconfigured`] when there is no ledger, or it is of another version;

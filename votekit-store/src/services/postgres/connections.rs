@@ -67,7 +67,8 @@ impl Connections {
         Ok(connections)
     }
 
-    /// Connects once to check the server and the version of the schema. Creates and migrates nothing.
+    /// Connects once to check the server and the version of the schema. Creates and migrates
+    /// nothing.
     pub(super) async fn open_existing(
         connector: &Connector,
         address: &ServiceAddress,

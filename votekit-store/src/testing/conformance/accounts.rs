@@ -1,19 +1,21 @@
 //! The cases of [`crate::Accounts`].
 
+mod keys;
+mod officials;
 mod sessions;
 
 use votekit_core::id::Digest;
 use votekit_core::instant::UnixSeconds;
-use zeroize::Zeroizing;
 
-use super::samples::{law, request};
+use super::samples::law;
 use super::{
     Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, exact_case, expect_conflict,
 };
-use crate::{Account, AccountId, AccountRole, AccountState, Conflict, Invitation};
+use crate::{Account, AccountRole, Conflict, Invitation};
+use officials::{active, id, invited};
 
 /// By file, in the order of the contract.
-pub(super) const CASES: [&[Case]; 2] = [CASES_OF_ACCOUNTS, sessions::CASES];
+pub(super) const CASES: [&[Case]; 3] = [CASES_OF_ACCOUNTS, sessions::CASES, keys::CASES];
 
 const CASES_OF_ACCOUNTS: &[Case] = &[
     case!(a_new_store_has_no_accounts),
@@ -32,44 +34,6 @@ const CASES_OF_ACCOUNTS: &[Case] = &[
     case!(accounts_are_listed_by_address_in_pages),
     case!(the_first_creator_of_an_election_stays),
 ];
-
-fn id(number: u32) -> AccountId {
-    AccountId(*request(number).as_bytes())
-}
-
-/// An invited official.
-fn invited(number: u32) -> Account {
-    Account {
-        id: id(number),
-        email: format!("official-{number}@example.org"),
-        role: AccountRole::Observer,
-        state: AccountState::Invited,
-        password: None,
-        totp: None,
-        totp_step: 0,
-        recovery_codes: Vec::new(),
-        invitation: Some(Invitation {
-            token: Invitation::digest_of(&format!("token {number}")),
-            expires: UnixSeconds(1_000),
-        }),
-        created: UnixSeconds(100),
-        version: 0,
-    }
-}
-
-/// The same official after the first sign-in, with a value in every field.
-fn active(number: u32) -> Account {
-    Account {
-        email: format!("am\u{e9}lie+{number}@example.org"),
-        role: AccountRole::Administrator,
-        state: AccountState::Active,
-        password: Some("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".to_owned()),
-        totp: Some(Zeroizing::new(vec![0, 1, 0xff])),
-        totp_step: i64::MAX as u64,
-        recovery_codes: vec![Digest::of(b"first"), Digest::of(b"second")],
-        ..invited(number)
-    }
-}
 
 async fn a_new_store_has_no_accounts(place: &dyn TestStorage) -> Outcome {
     let accounts = place.open().await?.accounts;

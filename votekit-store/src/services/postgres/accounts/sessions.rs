@@ -48,7 +48,8 @@ pub(super) async fn extend_pages(
         return Ok(Some(AccountId(fixed_bytes(row, "account")?)));
     }
     let sql = "UPDATE account_session SET idle_until = greatest(idle_until, $3) FROM account_token
-        WHERE account_session.id = session AND token = $1 AND kind = 'pages' AND expires > $2 AND idle_until > $2
+        WHERE account_session.id = session AND token = $1 AND kind = 'pages'
+            AND expires > $2 AND idle_until > $2
         RETURNING account";
     // It may have been ended meanwhile.
     let extended = session.write_rows(sql, &[&token, &now, &idle_until]).await?;
@@ -85,7 +86,8 @@ pub(super) async fn rotate(
 /// Ends the session of a token. Its tokens are removed with it.
 pub(super) async fn end(session: &mut Session, token: &Digest) -> Result<(), EngineError> {
     let sql = "WITH ended AS (
-        DELETE FROM account_session WHERE id = (SELECT session FROM account_token WHERE token = $1) RETURNING 1
+        DELETE FROM account_session
+        WHERE id = (SELECT session FROM account_token WHERE token = $1) RETURNING 1
     ) SELECT count(*) AS ended FROM ended";
     session.write(sql, &[&token.as_bytes().as_slice()]).await.map(|_| ())
 }
@@ -110,7 +112,8 @@ pub(super) async fn remove_expired(
 pub(super) async fn publish_key(session: &mut Session, key: &TokenKey) -> Result<(), EngineError> {
     let sql = "WITH kept AS (
         INSERT INTO token_key (id, public, expires) VALUES ($1, $2, $3)
-        ON CONFLICT (id) DO UPDATE SET public = excluded.public, expires = excluded.expires RETURNING 1
+        ON CONFLICT (id) DO UPDATE SET public = excluded.public, expires = excluded.expires
+        RETURNING 1
     ) SELECT count(*) AS kept FROM kept";
     let public = key.public.as_slice();
     session.write(sql, &[&key.id, &public, &time_column(key.expires)]).await.map(|_| ())

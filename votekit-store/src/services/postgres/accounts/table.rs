@@ -213,7 +213,8 @@ pub(super) async fn record_creator(
     account: AccountId,
 ) -> Result<(), EngineError> {
     let sql = "WITH kept AS (
-        INSERT INTO election_creator (law_id, account) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING 1
+        INSERT INTO election_creator (law_id, account) VALUES ($1, $2)
+        ON CONFLICT DO NOTHING RETURNING 1
     ) SELECT count(*) AS kept FROM kept";
     session.write(sql, &[&law_id.as_str(), &account.0.as_slice()]).await.map(|_| ())
 }

@@ -1,13 +1,13 @@
-//! Sessions, their tokens, and the keys of tokens.
+//! Sessions and their tokens.
 
 use votekit_core::id::Digest;
 use votekit_core::instant::UnixSeconds;
 
-use super::id;
+use super::officials::id;
 use crate::testing::conformance::{
-    Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, exact_case, expect_conflict,
+    Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, exact_case,
 };
-use crate::{AccountId, Accounts, Conflict, NewSession, Rotation, SessionKind, TokenKey};
+use crate::{AccountId, Accounts, NewSession, Rotation, SessionKind};
 
 pub(super) const CASES: &[Case] = &[
     case!(a_session_of_the_pages_is_valid_until_it_is_idle),
@@ -23,21 +23,17 @@ pub(super) const CASES: &[Case] = &[
     case!(a_session_is_ended_by_any_of_its_tokens),
     case!(every_session_of_an_account_is_ended),
     case!(sessions_survive_a_reopening),
-    exact_case!(what_has_expired_is_removed_and_counted),
-    case!(a_published_key_is_listed_until_it_expires),
-    case!(a_key_published_again_is_replaced),
-    case!(a_malformed_key_is_refused),
 ];
 
-const PAGES: SessionKind = SessionKind::Pages;
-const REFRESH: SessionKind = SessionKind::Refresh;
+pub(super) const PAGES: SessionKind = SessionKind::Pages;
+pub(super) const REFRESH: SessionKind = SessionKind::Refresh;
 
 fn token(text: &str) -> Digest {
     Digest::of(text.as_bytes())
 }
 
 /// A session of an account, idle after 100 and expired after 1000.
-async fn begin(
+pub(super) async fn begin(
     accounts: &dyn Accounts,
     kind: SessionKind,
     text: &str,
@@ -54,7 +50,7 @@ async fn begin(
 }
 
 /// Whose session of the pages it is.
-async fn used(
+pub(super) async fn used(
     accounts: &dyn Accounts,
     text: &str,
     now: u64,
@@ -63,7 +59,7 @@ async fn used(
     Ok(accounts.use_session(&token(text), UnixSeconds(now), UnixSeconds(idle_until)).await?)
 }
 
-async fn rotated(
+pub(super) async fn rotated(
     accounts: &dyn Accounts,
     from: &str,
     to: &str,
@@ -287,69 +283,5 @@ async fn sessions_survive_a_reopening(place: &dyn TestStorage) -> Outcome {
     let accounts = place.open().await?.accounts;
     ensure_eq!(used(&*accounts, "cookie", 150, 200).await?, Some(id(1)), "used after reopening");
     ensure_eq!(rotated(&*accounts, "b", "c", 150, 200).await?, expected, "rotated after it");
-    Ok(())
-}
-
-async fn what_has_expired_is_removed_and_counted(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
-    ensure_eq!(accounts.remove_expired(UnixSeconds(u64::MAX)).await?, 0, "removed from nothing");
-    begin(&*accounts, PAGES, "idle", 1).await?;
-    begin(&*accounts, REFRESH, "used", 1).await?;
-    ensure_eq!(
-        rotated(&*accounts, "used", "next", 0, 1_000).await?,
-        Rotation::Rotated(id(1)),
-        "rotated"
-    );
-    for (key_id, expires) in [("a", 100), ("b", 101)] {
-        accounts.publish_token_key(&key(key_id, 1, expires)).await?;
-    }
-    ensure_eq!(accounts.remove_expired(UnixSeconds(99)).await?, 0, "removed before");
-    ensure_eq!(accounts.remove_expired(UnixSeconds(100)).await?, 2, "one session and one key");
-    ensure_eq!(accounts.remove_expired(UnixSeconds(100)).await?, 0, "removed again");
-    // By a clock that went back: it is gone, not only void.
-    ensure_eq!(used(&*accounts, "idle", 0, 200).await?, None, "a session that was removed");
-    ensure_eq!(accounts.token_keys(UnixSeconds(0)).await?, [key("b", 1, 101)], "keys");
-    let answer = rotated(&*accounts, "next", "last", 999, 1_000).await?;
-    ensure_eq!(answer, Rotation::Rotated(id(1)), "a session that is valid");
-    ensure_eq!(accounts.remove_expired(UnixSeconds(1_000)).await?, 2, "the rest");
-    Ok(())
-}
-
-fn key(id: &str, byte: u8, expires: u64) -> TokenKey {
-    TokenKey { id: id.to_owned(), public: [byte; 32], expires: UnixSeconds(expires) }
-}
-
-async fn a_published_key_is_listed_until_it_expires(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
-    let long = "k".repeat(64);
-    let keys = [key("B", 1, 200), key("a", 2, 100), key(&long, 3, 300)];
-    for published in keys.iter().rev() {
-        accounts.publish_token_key(published).await?;
-    }
-    ensure_eq!(accounts.token_keys(UnixSeconds(99)).await?, keys, "keys, by their ids");
-    drop(accounts);
-    let accounts = place.open().await?.accounts;
-    let listed = accounts.token_keys(UnixSeconds(100)).await?;
-    ensure_eq!(listed, [keys[0].clone(), keys[2].clone()], "keys that have not expired");
-    Ok(())
-}
-
-async fn a_key_published_again_is_replaced(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
-    for published in [key("a", 1, 100), key("a", 1, 100), key("a", 2, 200)] {
-        accounts.publish_token_key(&published).await?;
-    }
-    ensure_eq!(accounts.token_keys(UnixSeconds(0)).await?, [key("a", 2, 200)], "keys");
-    Ok(())
-}
-
-async fn a_malformed_key_is_refused(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
-    let too_long = "k".repeat(65);
-    for id in ["", "a\0", too_long.as_str()] {
-        let refused = |conflict: &Conflict| matches!(conflict, Conflict::MalformedAccount { .. });
-        expect_conflict(accounts.publish_token_key(&key(id, 1, 1)).await, refused, "published")?;
-    }
-    ensure_eq!(accounts.token_keys(UnixSeconds(0)).await?, [], "keys");
     Ok(())
 }
