@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use votekit_core::id::{ElectionId, RequestId};
 use votekit_core::instant::UnixMillis;
-use votekit_store::{BallotBox, EngineError, Hint, Ledger, Registry, clock};
+use votekit_store::{Accounts, BallotBox, EngineError, Hint, Ledger, Registry, clock};
 
 use crate::config::{Config, Role};
 use crate::data_folder::DataFolder;
@@ -33,6 +33,7 @@ pub(crate) struct NodeContext {
     pub(crate) registry: Arc<dyn Registry>,
     pub(crate) ballot_box: Arc<dyn BallotBox>,
     pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) accounts: Arc<dyn Accounts>,
     pub(crate) pending: Pending,
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) admission: Admission,

@@ -15,6 +15,8 @@
 //!   snapshots/<law id>/   the state of a log, so that a start reads only the rest; may be deleted
 //!   services          the ledger on services that the folder belongs to, if any
 //!   ledger.sqlite     staging, evidence, blocks, tiles, heads
+//!   accounts.sqlite   accounts of officials and members, without a ledger on services; other
+//!                     processes may write to it beside a running node
 //! ```
 //!
 //! Long because the files of a folder, their order of creation and their checks are one contract.

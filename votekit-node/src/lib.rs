@@ -8,7 +8,7 @@
 //!       └─ 202 once durable         throttle, hints       query: status, receipts, results, tiles
 //! ```
 //!
-//! [`votekit_store`] provides the engines behind the three storage roles. [`Node`] is the handle
+//! [`votekit_store`] provides the engines behind the storage roles. [`Node`] is the handle
 //! for programs that embed a node. The modules below are in this order: foundations, the state of
 //! an election, then the tasks in the order of the flow.
 
@@ -43,6 +43,7 @@ mod ingest;
 mod seal;
 mod validate;
 
+mod expiry;
 mod watch;
 
 mod query;

@@ -67,6 +67,25 @@ impl Connections {
         Ok(connections)
     }
 
+    /// Connects once to check the server and the version of the schema. Creates and migrates
+    /// nothing.
+    pub(super) async fn open_existing(
+        connector: &Connector,
+        address: &ServiceAddress,
+    ) -> Result<Self, EngineError> {
+        let check = async {
+            let client = connector.connect().await?;
+            schema::check(&client, &connector.schema)
+                .await
+                .map_err(|fault| fault.map_open_error(address))
+        };
+        match tokio::time::timeout(OPENING_TIME, check).await {
+            Ok(checked) => checked?,
+            Err(_) => return Err(open_timeout(address)),
+        }
+        Ok(Self { pool: connector.pool()?, health: Arc::default() })
+    }
+
     /// A connection for one call.
     pub(super) async fn session(&self) -> Result<Session, EngineError> {
         let object = self.pool.get().await.map_err(|error| fault::of_pool(&error))?;
