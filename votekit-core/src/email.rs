@@ -1,59 +1,56 @@
-//! E-mail addresses of members and officials, in one form.
+//! The checked e-mail address of an account or a member: one text for one mailbox, so that no
+//! address has two accounts.
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization as _;
 
-/// Why a text is not an e-mail address. Does not contain the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum EmailError {
-    /// It has no `@`, or more than one.
-    #[error("an e-mail address has one '@', this one has {count}")]
-    At {
-        /// Number of `@` found.
-        count: usize,
-    },
-    /// The part before the `@`, or the whole, is empty or too long (RFC 5321).
-    #[error("an e-mail address has 1 to 64 characters before the '@' and at most 254 in all")]
-    Length,
-    /// A character that addresses do not have outside of quotation marks.
-    #[error("an e-mail address does not have character {position}")]
-    Character {
-        /// Position of the first such character, from 1.
-        position: usize,
-    },
-    /// A dot at the start or end of the first part, or two in a row.
-    #[error("a dot in an e-mail address stands between two other characters")]
-    Dots,
-    /// The part after the `@` is not a domain name with a dot.
-    #[error("an e-mail address ends with a domain name, such as example.com")]
-    Domain,
-}
-
-/// An e-mail address: `local@domain` in ASCII, in lower case. Quoted local parts and addresses of
-/// hosts by number are refused: no member is reached by them. A domain in other letters is written
-/// in its ASCII form (`xn--…`).
+/// An e-mail address in the form in which it is stored and compared: trimmed, in Unicode
+/// normalization form C, ASCII letters in lower case.
 ///
 /// ```
 /// use votekit_core::email::EmailAddress;
-/// let address: EmailAddress = " Alice@Example.com ".parse()?;
-/// assert_eq!(address.as_str(), "alice@example.com");
-/// assert!("alice@localhost".parse::<EmailAddress>().is_err());
+///
+/// let address: EmailAddress = " M.Tremblay@Example.org ".parse()?;
+/// assert_eq!(address.as_str(), "m.tremblay@example.org");
 /// # Ok::<(), votekit_core::email::EmailError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EmailAddress(String);
 
-impl EmailAddress {
-    /// Maximum length in bytes (RFC 5321, section 4.5.3.1.3, without the angle brackets).
-    pub const LENGTH_MAX: usize = 254;
-    /// Maximum length of the part before the `@`.
-    pub const LOCAL_LENGTH_MAX: usize = 64;
+/// Why a text is not an e-mail address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmailError {
+    /// Nothing is left after trimming.
+    #[error("the e-mail address is missing")]
+    Missing,
+    /// It is longer than a mail server accepts.
+    #[error("the e-mail address has more than {} bytes", EmailAddress::BYTES_MAX)]
+    TooLong,
+    /// It has no `@`, or several.
+    #[error("an e-mail address has one @")]
+    NotOneAt,
+    /// It contains a space, a control character, or one that is not visible.
+    #[error("an e-mail address has no spaces, control characters or invisible characters")]
+    Invisible,
+    /// It contains a character that addresses need quotation marks for, or two names.
+    #[error("an e-mail address has none of the characters \" ( ) , : ; < > [ ] \\")]
+    Special,
+    /// The part before the `@` is empty, or has a dot at its beginning or end, or two in a row.
+    #[error("the part before the @ is empty, or has a dot in the wrong place")]
+    Local,
+    /// The part after the `@` is not the name of a host with a dot.
+    #[error("the part after the @ is not the name of a domain, such as example.org")]
+    Domain,
+}
 
-    /// The address in lower case.
+impl EmailAddress {
+    /// Maximum length in bytes (RFC 5321, less the angle brackets).
+    pub const BYTES_MAX: usize = 254;
+
+    /// The address as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -63,55 +60,85 @@ impl EmailAddress {
 impl FromStr for EmailAddress {
     type Err = EmailError;
 
-    /// White space around the address is ignored.
     fn from_str(text: &str) -> Result<Self, EmailError> {
+        // Normalization can lengthen a text: a bound keeps the work small.
         let text = text.trim();
-        let count = text.matches('@').count();
-        let (1, Some((local, domain))) = (count, text.split_once('@')) else {
-            return Err(EmailError::At { count });
-        };
-        if let Some(place) = text.chars().position(|each| each != '@' && !is_of_address(each)) {
-            return Err(EmailError::Character { position: place + 1 });
+        if text.len() > Self::BYTES_MAX {
+            return Err(EmailError::TooLong);
         }
-        if text.len() > Self::LENGTH_MAX || !(1..=Self::LOCAL_LENGTH_MAX).contains(&local.len()) {
-            return Err(EmailError::Length);
+        let address = text.nfc().collect::<String>().to_ascii_lowercase();
+        if address.is_empty() {
+            return Err(EmailError::Missing);
+        }
+        if address.len() > Self::BYTES_MAX {
+            return Err(EmailError::TooLong);
+        }
+        if address.chars().any(is_invisible) {
+            return Err(EmailError::Invisible);
+        }
+        if address.contains(['"', '(', ')', ',', ':', ';', '<', '>', '[', ']', '\\']) {
+            return Err(EmailError::Special);
+        }
+        let (local, domain) = address.split_once('@').ok_or(EmailError::NotOneAt)?;
+        if domain.contains('@') {
+            return Err(EmailError::NotOneAt);
         }
         if local.split('.').any(str::is_empty) {
-            return Err(EmailError::Dots);
+            return Err(EmailError::Local);
         }
-        if !is_domain(domain) {
+        // `localhost` is for trials, which send no mail.
+        if domain != "localhost" && !is_domain(domain) {
             return Err(EmailError::Domain);
         }
-        Ok(Self(text.to_ascii_lowercase()))
+        Ok(Self(address))
     }
 }
 
-/// Whether a character is one of an unquoted address (RFC 5322, `atext`), or a dot.
-fn is_of_address(character: char) -> bool {
-    character.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(character)
-}
-
-/// Whether a text is a domain name of two labels or more, the last of which is not a number.
+/// Whether a text is a domain name of two labels at least.
 fn is_domain(text: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
+            && label.chars().all(|character| character.is_alphanumeric() || character == '-')
     };
-    text.contains('.')
-        && text.split('.').all(is_label)
-        && text
-            .rsplit('.')
-            .next()
-            .is_some_and(|last| !last.bytes().all(|byte| byte.is_ascii_digit()))
+    text.contains('.') && text.split('.').all(is_label)
 }
 
-impl TryFrom<String> for EmailAddress {
-    type Error = EmailError;
+/// Whether a character is a space or is not shown: two addresses that look the same must be the
+/// same.
+fn is_invisible(character: char) -> bool {
+    character.is_control()
+        || character.is_whitespace()
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
 
-    fn try_from(text: String) -> Result<Self, EmailError> {
-        text.parse()
+impl fmt::Display for EmailAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl AsRef<str> for EmailAddress {
+    fn as_ref(&self) -> &str {
+        &self.0
     }
 }
 
@@ -121,67 +148,6 @@ impl From<EmailAddress> for String {
     }
 }
 
-impl fmt::Display for EmailAddress {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for EmailAddress {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("EmailAddress(redacted)")
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(text: &str) -> Result<String, EmailError> {
-        text.parse().map(|address: EmailAddress| address.0)
-    }
-
-    #[test]
-    fn addresses_have_one_form() {
-        for (text, form) in [
-            ("alice@example.com", "alice@example.com"),
-            ("\tAlice.B+vote@Sub.Example.COM ", "alice.b+vote@sub.example.com"),
-            ("o'neil_{x}@xn--qubec-csa.ca", "o'neil_{x}@xn--qubec-csa.ca"),
-        ] {
-            assert_eq!(parsed(text).as_deref(), Ok(form), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_an_address_is_refused_with_its_rule() {
-        let long = format!("{}@example.com", "a".repeat(65));
-        let longer = format!("a@{}com", "example.".repeat(32));
-        for (text, error) in [
-            ("", EmailError::At { count: 0 }),
-            ("alice", EmailError::At { count: 0 }),
-            ("a@b@example.com", EmailError::At { count: 2 }),
-            ("Éric@example.com", EmailError::Character { position: 1 }),
-            ("a b@example.com", EmailError::Character { position: 2 }),
-            ("a@example.com\r\nBcc: b", EmailError::Character { position: 14 }),
-            ("\"a\"@example.com", EmailError::Character { position: 1 }),
-            ("@example.com", EmailError::Length),
-            (long.as_str(), EmailError::Length),
-            (longer.as_str(), EmailError::Length),
-            (".a@example.com", EmailError::Dots),
-            ("a..b@example.com", EmailError::Dots),
-            ("a@localhost", EmailError::Domain),
-            ("a@.com", EmailError::Domain),
-            ("a@-x.com", EmailError::Domain),
-            ("a@127.0.0.1", EmailError::Domain),
-            ("a@exa_mple.com", EmailError::Domain),
-        ] {
-            assert_eq!(parsed(text), Err(error), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_address_does_not_print_in_debug() {
-        let address: EmailAddress = "alice@example.com".parse().expect("an address");
-        assert!(!format!("{address:?}").contains("alice"));
-    }
-}
+#[path = "email_test.rs"]
+mod tests;

@@ -202,7 +202,7 @@ mod tests {
                 "line 3, email: line 2 has the same",
                 "line 4, id: line 2 has the same",
                 "line 5, row: the row holds separators only",
-                "line 6, email: an e-mail address ends with a domain name, such as example.com",
+                "line 6, email: the part after the @ is not the name of a domain, such as example.org",
                 "line 7, name: character 2 is U+000A (a line feed), which is invisible",
                 "line 9, name: the text has 201 characters, more than 200",
                 "line 10, email: character 2 is U+200B (a zero-width space), which is invisible",
