@@ -48,8 +48,8 @@ async fn decided(node: &Node, request: RequestId) -> Decision {
     }
 }
 
-async fn has_entry(node: &Node, number: u8) -> Option<bool> {
-    node.has_entry(&law(), &hash_of(node, number)).await.expect("asked")
+fn has_entry(node: &Node, number: u8) -> Option<bool> {
+    node.has_entry(&law(), &hash_of(node, number))
 }
 
 /// The names in a folder of the data folder.
@@ -67,25 +67,25 @@ async fn members_vote_once_and_see_that_they_have() {
     assert!(node.takes_members(&law()));
     assert!(node.has_member(&law(), &hash_of(&node, 1)).await.expect("asked"));
     assert!(!node.has_member(&law(), &hash_of(&node, 9)).await.expect("asked"), "not invited");
-    assert_eq!(has_entry(&node, 1).await, Some(false));
+    assert_eq!(has_entry(&node, 1), Some(false));
 
     let key = "a key that others cannot guess";
     let request = cast(&node, 1, "oui", key).await;
     assert!(matches!(decided(&node, request).await, Decision::Accepted { .. }));
     assert_eq!(cast(&node, 1, "oui", key).await, request, "the same request again");
-    assert_eq!((has_entry(&node, 1).await, has_entry(&node, 2).await), (Some(true), Some(false)));
+    assert_eq!((has_entry(&node, 1), has_entry(&node, 2)), (Some(true), Some(false)));
     let second = cast(&node, 1, "non", "another key, not to be guessed").await;
     assert!(matches!(decided(&node, second).await, Decision::Duplicate { attempt: 2, .. }));
 
     // The same from the stored log.
     node.shutdown().await;
     let node = place.start().await;
-    assert_eq!((has_entry(&node, 1).await, has_entry(&node, 2).await), (Some(true), Some(false)));
-    assert_eq!(has_entry(&node, 9).await, Some(false));
+    assert_eq!((has_entry(&node, 1), has_entry(&node, 2)), (Some(true), Some(false)));
+    assert_eq!(has_entry(&node, 9), Some(false));
     let request = cast(&node, 2, "non", key).await;
     assert!(matches!(decided(&node, request).await, Decision::Accepted { .. }));
     node.close(&law()).await.expect("closed");
-    assert_eq!((has_entry(&node, 2).await, has_entry(&node, 3).await), (Some(true), Some(false)));
+    assert_eq!((has_entry(&node, 2), has_entry(&node, 3)), (Some(true), Some(false)));
     node.shutdown().await;
 }
 
@@ -134,7 +134,7 @@ async fn what_members_cannot_have_is_refused_and_leaves_nothing() {
     assert!(matches!(refused(create_request()).await, AdminError::Exists { .. }));
     assert_eq!((node.takes_members(&law()), node.member_hash(&law(), account(1))), (false, None));
     let hash = CredentialHash::from_bytes([7; 32]);
-    assert_eq!(node.has_entry(&law(), &hash).await.expect("asked"), None, "electors of a roll");
+    assert_eq!(node.has_entry(&law(), &hash), None, "electors of a roll");
 
     // Officials sign the rolls of this folder.
     std::fs::write(place.path("node").join("officials"), "").expect("written");
@@ -178,7 +178,7 @@ async fn a_purge_destroys_the_members_key() {
     decided(&node, request).await;
     node.close(&law()).await.expect("closed");
     node.certify(&law()).await.expect("certified");
-    assert_eq!(has_entry(&node, 1).await, Some(true));
+    assert_eq!(has_entry(&node, 1), Some(true));
     node.purge(&law()).await.expect("purged");
     assert!(names(&place, "keys/pepper").is_empty());
     assert_eq!(node.member_hash(&law(), account(1)), None);

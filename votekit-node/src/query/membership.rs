@@ -7,8 +7,8 @@
 use votekit_core::credential::{CredentialHash, CredentialHasher, RegistryKey};
 use votekit_core::election::State;
 use votekit_core::electorate::CredentialStatus;
-use votekit_core::id::ElectionId;
-use votekit_store::{AccountId, EngineError};
+use votekit_core::id::{ElectionId, RequestId};
+use votekit_store::{AccountId, EngineError, Hint, Mark};
 
 use crate::election::ElectionHandle;
 use crate::memory::stack_used;
@@ -50,29 +50,30 @@ impl Node {
     }
 
     /// Whether the vote of a member was taken: the log has an accepted entry of its hash, or its
-    /// vote is on the way there. `None` in any other election than one of members.
+    /// vote is on the way there. `None` in any other election than one of members, and on a node
+    /// that only follows the log, which knows no electors.
     ///
-    /// A vote on the way is known by its mark in the registry, which is a hint. A node that only
-    /// follows the log has nothing else.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub async fn has_entry(
-        &self,
-        law_id: &ElectionId,
-        hash: &CredentialHash,
-    ) -> Result<Option<bool>, EngineError> {
-        let Some(election) = self.context.election(law_id) else { return Ok(None) };
-        let Some(key) = registry_key(&election, hash) else { return Ok(None) };
-        if self.context.decides() {
-            let status = election.log().electorate().look_up(&key);
-            match status {
-                CredentialStatus::Again { .. } => return Ok(Some(true)),
-                CredentialStatus::First if election.committed().state() < State::Closed => {}
-                _ => return Ok(Some(false)),
-            }
+    /// A vote on the way is known by its mark in a registry of this process: on services the answer
+    /// is `false` until its block is sealed.
+    #[must_use]
+    pub fn has_entry(&self, law_id: &ElectionId, hash: &CredentialHash) -> Option<bool> {
+        let election = self.context.election(law_id)?;
+        let key = registry_key(&election, hash)?;
+        if !self.context.decides() {
+            return None;
         }
-        Ok(Some(self.context.registry.is_used(law_id, &key).await?))
+        let status = election.log().electorate().look_up(&key);
+        let is_undecided = election.committed().state() < State::Closed;
+        Some(match status {
+            CredentialStatus::Again { .. } => true,
+            // Any other request than the first would be a duplicate.
+            CredentialStatus::First if is_undecided => {
+                let mark = Mark { key, request: RequestId::from_bytes([0; RequestId::LENGTH]) };
+                let hint = self.context.registry.peek(law_id, &mark);
+                matches!(hint, Some(Hint::Duplicate { .. }))
+            }
+            _ => false,
+        })
     }
 }
 
