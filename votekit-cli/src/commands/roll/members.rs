@@ -1,20 +1,21 @@
 //! `votekit roll members`: credentials for an association that has members and no electoral roll.
 
-use std::collections::HashSet;
-use std::fmt::{self, Write as _};
+mod credentials;
+mod links;
+
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use serde::Serialize;
 use votekit_core::credential::AccessCode;
-use votekit_core::export::csv::inert;
 use votekit_core::id::ElectionId;
-use votekit_core::roll::{MemberList, MemberRow, read_members};
-use zeroize::Zeroizing;
+use votekit_core::roll::{MemberList, read_members};
 
-use super::{ELECTORS_MAX, FREE_NUMBERS, refuse_repeated, unissued};
+use self::credentials::{MEMBERS_MAX, draw, roll};
+use self::links::{LinkForm, LinkLang, PagesUrl};
+use super::refuse_repeated;
 use crate::atomic_output::{Secrecy, StagedFolder, refuse_occupied};
 use crate::context::Context;
 use crate::error::CommandError;
@@ -73,28 +74,6 @@ pub(super) struct MembersArgs {
     out: PathBuf,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum LinkLang {
-    Fr,
-    En,
-}
-
-/// The address of the pages, without a slash at its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct PagesUrl(String);
-
-/// The characters of a code: none is easily taken for another.
-const ALPHABET: &[u8; 31] = b"ABCDEFGHJKMNPQRSTUVWXYZ23456789";
-
-/// Members of one list. With more, numbers that are still free would become rare.
-const MEMBERS_MAX: usize = ELECTORS_MAX as usize / 2;
-
-/// Number and code of one member.
-struct Drawn {
-    number: [u8; 9],
-    code: Zeroizing<String>,
-}
-
 /// Runs `votekit roll members`.
 pub(super) fn run(args: &MembersArgs, context: &Context) -> Result<(), CommandError> {
     refuse_repeated(&args.laws)?;
@@ -102,7 +81,8 @@ pub(super) fn run(args: &MembersArgs, context: &Context) -> Result<(), CommandEr
     interruption::sweep_when_interrupted()?;
     let list = read(&args.list)?;
     let drawn = draw(list.members.len(), usize::from(args.code_length))?;
-    let (roll, links) = (roll(&drawn, &args.laws), links(args, &list, &drawn)?);
+    let form = LinkForm { url: &args.url, lang: args.lang, laws: &args.laws };
+    let (roll, links) = (roll(&drawn, &args.laws), form.table(&list, &drawn)?);
     let folder = StagedFolder::create(&args.out)?;
     folder.write_as("roll.csv", Secrecy::Private, &roll)?;
     folder.write_as("links.csv", Secrecy::Private, &links)?;
@@ -141,153 +121,6 @@ fn read(path: &Path) -> Result<MemberList, CommandError> {
     }
 }
 
-fn draw(members: usize, code_length: usize) -> Result<Vec<Drawn>, CommandError> {
-    let mut known = HashSet::with_capacity(members);
-    let mut drawn = Vec::with_capacity(members);
-    while drawn.len() < members {
-        let free = free_digits()?;
-        // Nine zeros are left out: `hashgen --check-digit` refuses them.
-        if free != 0 && known.insert(free) {
-            drawn.push(Drawn { number: unissued(free), code: code(code_length)? });
-        }
-    }
-    Ok(drawn)
-}
-
-/// Seven random digits, as a number.
-fn free_digits() -> Result<u64, CommandError> {
-    /// Random numbers from here on are drawn again: with them, small digits would be more likely.
-    const EVEN_BELOW: u64 = (1 << 32) / FREE_NUMBERS * FREE_NUMBERS;
-    loop {
-        let random = u64::from(u32::from_be_bytes(*random_bytes::<4>()?));
-        if random < EVEN_BELOW {
-            return Ok(random % FREE_NUMBERS);
-        }
-    }
-}
-
-fn code(length: usize) -> Result<Zeroizing<String>, CommandError> {
-    /// Random bytes from here on are skipped, as in [`free_digits`].
-    const EVEN_BELOW: usize = 256 / ALPHABET.len() * ALPHABET.len();
-    // Long enough from the start: no shorter copy of it is left in memory.
-    let mut code = Zeroizing::new(String::with_capacity(length));
-    loop {
-        for byte in random_bytes::<32>()?.iter().map(|byte| usize::from(*byte)) {
-            if code.len() == length {
-                return Ok(code);
-            }
-            if byte < EVEN_BELOW {
-                code.push(char::from(ALPHABET[byte % ALPHABET.len()]));
-            }
-        }
-    }
-}
-
-fn random_bytes<const N: usize>() -> Result<Zeroizing<[u8; N]>, CommandError> {
-    let mut bytes = Zeroizing::new([0; N]);
-    getrandom::fill(bytes.as_mut_slice()).map_err(|error| {
-        CommandError::configuration(format!("the system returned no random numbers: {error}"))
-    })?;
-    Ok(bytes)
-}
-
-/// The electoral roll: one row a member and law, in the order of the list.
-fn roll(drawn: &[Drawn], laws: &[ElectionId]) -> Zeroizing<Vec<u8>> {
-    let mut rows = Zeroizing::new(b"nas,code,law_id\n".to_vec());
-    for Drawn { number, code } in drawn {
-        for law in laws {
-            for part in [number.as_slice(), b",", code.as_bytes(), b",", law.as_str().as_bytes()] {
-                rows.extend_from_slice(part);
-            }
-            rows.push(b'\n');
-        }
-    }
-    rows
-}
-
-/// The links: one row a member, with one link a law.
-fn links(
-    args: &MembersArgs,
-    list: &MemberList,
-    drawn: &[Drawn],
-) -> Result<Zeroizing<Vec<u8>>, CommandError> {
-    let failed = |error: String| CommandError::internal(format!("cannot make links: {error}"));
-    let mut writer =
-        csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    let mut write = |row: &[Zeroizing<String>]| {
-        let fields = row.iter().map(|field| field.as_bytes());
-        writer.write_record(fields).map_err(|error| failed(error.to_string()))
-    };
-    let column = |law: &ElectionId| match args.laws.len() {
-        1 => "link".to_owned(),
-        _ => format!("link_{law}"),
-    };
-    let named = [list.has_ids.then_some("id"), Some("email"), Some("name")];
-    let named = named.into_iter().flatten().map(str::to_owned);
-    let header: Vec<_> = named.chain(args.laws.iter().map(column)).map(Zeroizing::new).collect();
-    write(&header)?;
-    for (member, drawn) in list.members.iter().zip(drawn) {
-        let mut row = cells(member, list.has_ids);
-        row.extend(args.laws.iter().map(|law| link(args, law, drawn)));
-        write(&row)?;
-    }
-    let rows = Zeroizing::new(writer.into_inner().map_err(|error| failed(error.to_string()))?);
-    // The byte-order mark makes spreadsheets read the file in the encoding of the list.
-    let mark: &[u8] = if list.has_mark { b"\xef\xbb\xbf" } else { b"" };
-    Ok(Zeroizing::new([mark, rows.as_slice()].concat()))
-}
-
-fn cells(member: &MemberRow, has_ids: bool) -> Vec<Zeroizing<String>> {
-    let email = member.email.as_ref().map_or("", |email| email.as_str());
-    let cells = [has_ids.then_some(member.id.as_str()), Some(email), Some(member.name.as_str())];
-    cells.into_iter().flatten().map(|cell| Zeroizing::new(inert(cell).into_owned())).collect()
-}
-
-fn link(args: &MembersArgs, law: &ElectionId, drawn: &Drawn) -> Zeroizing<String> {
-    let (PagesUrl(url), lang) = (&args.url, args.lang.code());
-    let mut link = Zeroizing::new(String::with_capacity(url.len() + 128));
-    link.push_str(url);
-    // Writing to a text does not fail.
-    let _ = write!(link, "/{lang}/vote/{law}#c=");
-    link.extend(drawn.number.iter().map(|digit| char::from(*digit)));
-    link.push('-');
-    link.push_str(&drawn.code);
-    link
-}
-
-impl LinkLang {
-    fn code(self) -> &'static str {
-        match self {
-            Self::Fr => "fr",
-            Self::En => "en",
-        }
-    }
-}
-
-impl FromStr for PagesUrl {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const FORM: &str = "give scheme and host of the pages, such as https://vote.example.ca";
-        const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
-        let text = text.strip_suffix('/').unwrap_or(text);
-        let (scheme, host) = text.split_once("://").ok_or(FORM)?;
-        let is_of_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
-        if host.is_empty() || !host.bytes().all(is_of_host) {
-            return Err(FORM);
-        }
-        let is_local = LOCAL.iter().any(|local| {
-            host.strip_prefix(local).is_some_and(|port| port.is_empty() || port.starts_with(':'))
-        });
-        match scheme {
-            "https" => Ok(Self(text.to_owned())),
-            "http" if is_local => Ok(Self(text.to_owned())),
-            "http" => Err("the pages must be served over https: a code is typed there"),
-            _ => Err(FORM),
-        }
-    }
-}
-
 #[derive(Serialize)]
 struct Report {
     members: u64,
@@ -315,60 +148,5 @@ impl fmt::Display for Report {
             "wrote {links}: it holds secrets; send the links, then delete it, and tell members to \
              pass theirs to no one"
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use votekit_core::credential::Nas;
-
-    use super::*;
-
-    #[test]
-    fn numbers_are_distinct_and_never_issued() {
-        let drawn = draw(20_000, 8).expect("random numbers");
-        let numbers: HashSet<_> = drawn.iter().map(|drawn| drawn.number).collect();
-        assert_eq!(numbers.len(), 20_000);
-        for number in numbers {
-            assert_eq!(number[0], b'0');
-            assert_eq!(Nas::parse(&number).expect("nine digits").check_issued(), Ok(()));
-        }
-    }
-
-    #[test]
-    fn codes_use_the_whole_alphabet_evenly_and_nothing_else() {
-        let drawn = draw(2_000, 31).expect("random numbers");
-        let mut counts = [0_u32; 31];
-        for character in drawn.iter().flat_map(|drawn| drawn.code.bytes()) {
-            let place = ALPHABET.iter().position(|known| *known == character);
-            counts[place.expect("of the alphabet")] += 1;
-        }
-        // Each is expected 2,000 times; a deviation of 300 is one of more than six sigma.
-        assert!(counts.iter().all(|count| (1_700..2_300).contains(count)), "{counts:?}");
-        assert!(drawn.iter().all(|drawn| drawn.code.len() == 31));
-    }
-
-    #[test]
-    fn an_address_of_pages_is_scheme_and_host() {
-        for (text, address) in [
-            ("https://vote.example.ca/", "https://vote.example.ca"),
-            ("https://vote.example.ca:8443", "https://vote.example.ca:8443"),
-            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
-        ] {
-            assert_eq!(text.parse(), Ok(PagesUrl(address.to_owned())));
-        }
-        for wrong in [
-            "vote.example.ca",
-            "https://",
-            "https://a/b",
-            "https://a?b",
-            "https://a#b",
-            "https://user@a",
-            "ftp://a",
-            "http://vote.example.ca",
-            "http://localhost.example.ca",
-        ] {
-            assert!(wrong.parse::<PagesUrl>().is_err(), "{wrong}");
-        }
     }
 }
