@@ -21,6 +21,8 @@ mod context;
 
 mod gate;
 
+mod members;
+
 mod api;
 mod web;
 

@@ -21,7 +21,7 @@ use crate::guard::timing::Timing;
 use crate::live::SOCKET_PATH;
 use crate::problem::Problem;
 use crate::web;
-use crate::web::pages::{articles, ballot, cast, outcome, sign_in, sign_out, start};
+use crate::web::pages::{articles, ballot, cast, members, outcome, sign_in, sign_out, start};
 
 /// The permission that a route requires; it determines the listener that serves the route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,9 @@ pub(crate) struct Route {
 
 const QUERY: &[Role] = &[Role::Query];
 
+/// The role of a member with an account.
+const MEMBER: &[AccountRole] = &[AccountRole::Voter];
+
 /// The table of routes.
 pub(crate) fn routes() -> Vec<Route> {
     [interface(), pages()].into_iter().flatten().collect()
@@ -58,6 +61,8 @@ pub(crate) fn routes() -> Vec<Route> {
 /// The pages for people.
 fn pages() -> Vec<Route> {
     let page = |path, handlers| Route { path, permission: Permission::Page, roles: &[], handlers };
+    let permission = Permission::AccountPage(MEMBER);
+    let member_page = |path, handlers| Route { path, permission, roles: &[], handlers };
     vec![
         page("/", get(start::root)),
         page("/fr", get(start::french_root)),
@@ -73,6 +78,8 @@ fn pages() -> Vec<Route> {
         page("/{lang}/vote/{law_id}/ballot", get(ballot::form).post(ballot::choose)),
         page("/{lang}/vote/{law_id}/cast", post(cast::cast)),
         page("/{lang}/votes/{request_id}", get(outcome::outcome)),
+        member_page("/{lang}/members", get(members::list)),
+        member_page("/{lang}/members/{law_id}", get(members::enter).post(members::enter_again)),
         page("/{lang}/sign-out", post(sign_out::sign_out)),
         page("/{lang}/help", get(articles::help)),
         page("/{lang}/accessibility", get(articles::accessibility)),

@@ -1,7 +1,6 @@
 //! Accounts of officials and members, their sessions, and the keys that sign their tokens. Kept
 //! apart from the ledger: no row joins an account and a vote.
 
-mod email;
 mod names;
 pub(crate) mod stored;
 
@@ -12,7 +11,7 @@ use votekit_core::id::{Digest, ElectionId};
 use votekit_core::instant::UnixSeconds;
 use zeroize::Zeroizing;
 
-pub use self::email::{EmailAddress, EmailError};
+pub use votekit_core::email::{EmailAddress, EmailError};
 use crate::EngineError;
 
 /// The id of an account: 16 random bytes.

@@ -32,9 +32,12 @@ macro_rules! messages {
 
         /// Both texts of each message of the group, for the tests.
         #[cfg(test)]
-        const $group: &[(&str, &str)] = &[$(($fr, $en)),*];
+        pub(super) const $group: &[(&str, &str)] = &[$(($fr, $en)),*];
     };
 }
+
+// Below the macro, which it uses.
+mod members;
 
 // The frame of every page.
 messages! {
@@ -306,7 +309,8 @@ mod tests {
             found.sort();
             found
         };
-        for (fr, en) in [FRAME, START, RESULTS, SIGN_IN, BALLOT, OUTCOME, HELP].concat() {
+        let groups = [FRAME, START, RESULTS, SIGN_IN, BALLOT, OUTCOME, HELP, members::MEMBERS];
+        for (fr, en) in groups.concat() {
             assert!(!fr.is_empty() && !en.is_empty());
             assert_eq!(parameters(fr), parameters(en), "{fr}");
             for mark in [':', ';', '?', '!', '»', '%'] {

@@ -64,6 +64,11 @@ impl Frame {
         Self { is_error, ..self }
     }
 
+    /// The address of the script that reads a personal link.
+    pub(crate) fn link_script(&self) -> &'static str {
+        assets::link_script()
+    }
+
     /// The text of the banner, in the language of the page or in the other one.
     pub(crate) fn banner(&self, is_other: bool) -> &'static str {
         let lang = if is_other { self.lang.other() } else { self.lang };

@@ -7,6 +7,7 @@ pub(crate) mod start;
 pub(crate) mod results;
 
 pub(crate) mod check;
+pub(crate) mod members;
 pub(crate) mod sign_in;
 
 pub(crate) mod ballot;

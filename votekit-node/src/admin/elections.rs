@@ -393,6 +393,23 @@ impl Node {
         Ok(CreatedElection { election: ElectionView::from_handle(&election), warnings })
     }
 
+    /// Checks a request by the rules of [`Node::create`], and changes nothing. Returns the law.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub(crate) fn check_creation(
+        &self,
+        request: &CreateElection,
+    ) -> Result<ElectionId, AdminError> {
+        let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([9; 32]);
+        let planned = request.clone().definition(unkeyed)?;
+        check_closing(&planned, self.now())?;
+        match self.context.election(&planned.law_id) {
+            Some(_) => Err(AdminError::Exists { law_id: planned.law_id }),
+            None => Ok(planned.law_id),
+        }
+    }
+
     /// Changes the definition of a draft. Its law, whether it is binding, and its ballot key cannot
     /// change.
     ///
@@ -856,8 +873,9 @@ impl Node {
         Ok(LoadReport { manifest: manifest.digest().to_hex(), peppered, laws })
     }
 
-    /// Destroys the evidence and the ballot key of a certified or annulled election. The log and
-    /// its totals stay. Returns the number of batches destroyed.
+    /// Destroys the evidence and the ballot key of a certified or annulled election, and its
+    /// members' key if it has one. The log and its totals stay. Returns the number of batches
+    /// destroyed.
     ///
     /// # Errors
     /// [`AdminError`].
@@ -877,7 +895,14 @@ impl Node {
         }
         let batches = self.context.ledger.purge_evidence(law_id).await?;
         let law = law_id.clone();
-        self.on_files(move |folder| Ok(folder.destroy_election_keys(&law)?)).await?;
+        let manifests: Vec<_> = election.log().named_manifests().copied().collect();
+        self.on_files(move |folder| {
+            folder.destroy_election_keys(&law)?;
+            manifests.iter().try_for_each(|digest| {
+                roll_store::destroy_members_key(folder, digest).map_err(AdminError::from)
+            })
+        })
+        .await?;
         election.forget_secrets();
         Ok(batches)
     }

@@ -63,7 +63,24 @@ impl Node {
         self.context.admission.admit_unseen(Instant::now())?;
         let idempotency_key = Some(idempotency_key);
         let ballot = Ballot { hash, choice, idempotency_key, received };
+        self.admit_duplicate(&election, &ballot).await?;
         self.take(&election, &ballot, None).await
+    }
+
+    /// Refuses the duplicates of a recognised credential beyond a few a minute, as those of votes
+    /// from the network. A request that is known gets its answer instead.
+    async fn admit_duplicate(
+        &self,
+        election: &ElectionHandle,
+        ballot: &Ballot<'_>,
+    ) -> Result<(), SubmitError> {
+        let (_, mark) = envelope(election, ballot)?;
+        let is_in_flight = !matches!(self.context.pending.known(&mark.request), Known::No);
+        if is_in_flight || self.is_decided(election, &mark).await {
+            return Ok(());
+        }
+        let NodeContext { admission, registry, .. } = &*self.context;
+        admission.admit_duplicate(&**registry, election.law_id(), &mark)
     }
 
     /// Whether a roll holds a credential that is not revoked, for a voter who signs in. `None` if

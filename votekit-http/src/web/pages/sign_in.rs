@@ -17,6 +17,7 @@ use votekit_node::limits::throttle::Prefix;
 use votekit_node::{ElectionView, SubmitError};
 
 use super::check::{self, Attempt};
+use super::members;
 use super::post::Post;
 use crate::api::{PathText, law_id};
 use crate::context::{Api, ClientPrefix};
@@ -77,6 +78,9 @@ pub(crate) async fn form(
     let election = api.node.election(&law).ok_or(Problem::UnknownElection)?;
     check_open(&election, api.now().0)?;
     let visit = Visit::begin(&api, lang, &headers);
+    if api.node.takes_members(&law) {
+        return visit.redirect(&format!("/{}/members/{law}", lang.code()));
+    }
     let sign_in = SignIn {
         status: StatusCode::OK,
         notice: "",
@@ -140,6 +144,9 @@ pub(super) fn ended(
     election: &ElectionView,
     kept: Attempt,
 ) -> Result<Response, Problem> {
+    if visit.api.node.takes_members(law) {
+        return members::ended(visit, law, election, kept);
+    }
     let lang = visit.lang;
     let notice = if kept.is_on(election) { lang.choice_kept() } else { lang.session_ended() };
     let errors = SignInErrors::default();

@@ -1,5 +1,5 @@
-//! The checked e-mail address of an account: one text for one mailbox, so that no address has two
-//! accounts.
+//! The checked e-mail address of an account or a member: one text for one mailbox, so that no
+//! address has two accounts.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,11 +10,11 @@ use unicode_normalization::UnicodeNormalization as _;
 /// normalization form C, ASCII letters in lower case.
 ///
 /// ```
-/// use votekit_store::EmailAddress;
+/// use votekit_core::email::EmailAddress;
 ///
 /// let address: EmailAddress = " M.Tremblay@Example.org ".parse()?;
 /// assert_eq!(address.as_str(), "m.tremblay@example.org");
-/// # Ok::<(), votekit_store::EmailError>(())
+/// # Ok::<(), votekit_core::email::EmailError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EmailAddress(String);
