@@ -59,6 +59,7 @@ pub use admin::elections::{
 pub use admin::supplement_report::SupplementReport;
 pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
 pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
+pub use ingest::sign_in::SIGN_IN_LAWS_MAX;
 pub use node::Node;
 pub use query::election_watch::ElectionWatch;
 pub use query::{
