@@ -16,6 +16,7 @@ pub mod address_range;
 pub mod config;
 pub mod error;
 pub mod node_name;
+pub mod time_zone;
 
 pub mod logging;
 pub mod memory;
