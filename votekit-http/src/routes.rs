@@ -21,7 +21,9 @@ use crate::guard::timing::Timing;
 use crate::live::SOCKET_PATH;
 use crate::problem::Problem;
 use crate::web;
-use crate::web::pages::{articles, ballot, cast, outcome, sign_in, sign_out, start};
+use crate::web::pages::{
+    articles, ballot, cast, outcome, receipts, session, sign_in, sign_out, start,
+};
 
 /// The permission that a route requires; it determines the listener that serves the route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,10 +75,14 @@ fn pages() -> Vec<Route> {
         page("/{lang}/vote/{law_id}/ballot", get(ballot::form).post(ballot::choose)),
         page("/{lang}/vote/{law_id}/cast", post(cast::cast)),
         page("/{lang}/votes/{request_id}", get(outcome::outcome)),
+        page("/{lang}/session", get(session::ballots)),
+        page("/{lang}/session/extend", post(session::extend)),
         page("/{lang}/sign-out", post(sign_out::sign_out)),
         page("/{lang}/help", get(articles::help)),
         page("/{lang}/accessibility", get(articles::accessibility)),
-        page("/{lang}/receipts", get(articles::receipts)),
+        page("/{lang}/privacy", get(articles::privacy)),
+        page("/{lang}/receipts", get(receipts::receipts)),
+        Route { roles: QUERY, ..page("/{lang}/receipts/check", post(receipts::check)) },
     ]
 }
 

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! H of an election leaves the session when its vote is cast, so that a stolen cookie casts nothing
-//! twice. A form carries a token over the session's id, under the keys of the same hours.
+//! twice. A form carries a token over the session's id, under hourly keys that are kept longer.
 //!
 //! The keys are those of one process: behind a load balancer a voter stays with one node, or signs
 //! in again at another; a choice made is kept in the form meanwhile.

@@ -108,11 +108,26 @@ fn a_key_is_dropped_after_its_hours_and_every_key_with_the_process() {
         ring.open(value.as_bytes(), &sessions.base).is_some()
     };
     assert!(opens(after(3 * 3600 - 1)), "for two hours at least");
-    assert!(sessions.admits(&session, &Form::SignOut, &token, after(3 * 3600 - 1)));
     assert!(!opens(after(3 * 3600)));
-    assert!(!sessions.admits(&session, &Form::SignOut, &token, after(3 * 3600)));
+    assert!(sessions.admits(&session, &Form::SignOut, &token, after(12 * 3600 - 1)));
+    assert!(!sessions.admits(&session, &Form::SignOut, &token, after(12 * 3600)));
     let other = self::sessions();
     assert!(other.open(&sent_back(&sealed), NOON).is_none(), "another process");
+}
+
+#[test]
+fn a_session_is_extended_ten_times_and_more_and_its_first_form_is_still_valid() {
+    let sessions = sessions();
+    let mut session = sign_in(None, 1, &[0], 1);
+    let form = Form::Ballot { law: &law(0) };
+    let token = sessions.form_token(&session, &form, NOON).expect("made");
+    for extension in 0..20 {
+        let now = after(extension * (LIFETIME_SECONDS - 120));
+        let cookie = sessions.seal(&mut session, now).expect("sealed");
+        let last = UnixSeconds(now.0 + LIFETIME_SECONDS - 1);
+        session = sessions.open(&sent_back(&cookie), last).expect("valid");
+        assert!(sessions.admits(&session, &form, &token, last), "{extension}");
+    }
 }
 
 #[test]

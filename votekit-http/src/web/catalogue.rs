@@ -4,6 +4,7 @@
 //! French has a no-break space before `:` `;` `?` `!` and `%`.
 
 pub(crate) mod articles;
+mod causes;
 pub(crate) mod problems;
 
 use super::lang::Lang;
@@ -32,9 +33,14 @@ macro_rules! messages {
 
         /// Both texts of each message of the group, for the tests.
         #[cfg(test)]
-        const $group: &[(&str, &str)] = &[$(($fr, $en)),*];
+        pub(super) const $group: &[(&str, &str)] = &[$(($fr, $en)),*];
     };
 }
+
+// Below the macro, which they use.
+mod ballots;
+mod listing;
+mod receipt_check;
 
 // The frame of every page.
 messages! {
@@ -306,7 +312,22 @@ mod tests {
             found.sort();
             found
         };
-        for (fr, en) in [FRAME, START, RESULTS, SIGN_IN, BALLOT, OUTCOME, HELP].concat() {
+        let groups = [
+            FRAME,
+            START,
+            RESULTS,
+            SIGN_IN,
+            BALLOT,
+            OUTCOME,
+            HELP,
+            ballots::BALLOTS,
+            ballots::ADDED_LAW,
+            ballots::SESSION_END,
+            listing::LISTING,
+            listing::EXPLAINED,
+            receipt_check::RECEIPT_CHECK,
+        ];
+        for (fr, en) in groups.concat() {
             assert!(!fr.is_empty() && !en.is_empty());
             assert_eq!(parameters(fr), parameters(en), "{fr}");
             for mark in [':', ';', '?', '!', '»', '%'] {
