@@ -3,9 +3,10 @@
 //! without JavaScript.
 //!
 //! ```text
+//!            ┌──────── session: the ballots of one sitting, each law by itself ◀──┐
+//!            ▼                                                                    │
 //! sign in ─▶ ballot ─▶ check ─▶ cast ─303─▶ outcome: recorded, not counted, or being recorded
-//!   ▲  │                 │                     │
-//!   │  └─▶ session: the ballots of one sitting ◀┘  each law by itself
+//!   ▲                    │
 //!   └── session ended ◀──┘  the choice lives in the form alone, through a new sign-in too
 //! ```
 //!
