@@ -13,6 +13,7 @@ use crate::guard::admin_token::TokenDigest;
 use crate::guard::client_address::AddressRate;
 use crate::live::hub::LiveHub;
 use crate::sessions::Sessions;
+use crate::support_code::SupportCodes;
 
 /// The path for votes.
 pub(crate) const VOTE_PATH: &str = "/api/v1/vote";
@@ -43,6 +44,7 @@ pub(crate) struct Api {
     pub(crate) vote_rate: AddressRate,
     pub(crate) read_rate: AddressRate,
     pub(crate) sessions: Sessions,
+    pub(crate) support: SupportCodes,
     admin_token: RwLock<TokenDigest>,
 }
 
@@ -57,7 +59,8 @@ impl Api {
         let base = node.log_base().map(|base| base.as_str().to_owned()).unwrap_or_default();
         let sessions = Sessions::new(base, config.is_confidential());
         let live = LiveHub::new(node.clone());
-        Arc::new(Self { node, live, vote_rate, read_rate, sessions, admin_token })
+        let support = SupportCodes::new();
+        Arc::new(Self { node, live, vote_rate, read_rate, sessions, support, admin_token })
     }
 
     /// The time by the node's clock.
@@ -99,6 +102,8 @@ mod tests {
             "/fr/vote",
             "/fr/vote/L1/cast/x",
             "/fr/sign-out",
+            "/fr/session/extend",
+            "/fr/receipts/check",
             "/api/v1/vote/x",
             "/",
             "",

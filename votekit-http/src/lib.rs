@@ -12,6 +12,7 @@ mod live;
 
 mod log_summary;
 mod problem;
+mod support_code;
 
 mod guard;
 

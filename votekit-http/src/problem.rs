@@ -521,6 +521,8 @@ pub(crate) struct ProblemMark {
     pub(crate) kind: &'static Kind,
     /// The request that was issued. Only with `outcome-unknown`.
     pub(crate) request: Option<RequestId>,
+    /// When the poll opens or closes, if that is known. Only with `not-open-yet` and `closed`.
+    pub(crate) when: Option<UnixMinutes>,
 }
 
 impl IntoResponse for Problem {
@@ -528,6 +530,11 @@ impl IntoResponse for Problem {
         let (kind, retry_after) = (self.kind(), self.retry_after());
         let request = match self {
             Self::OutcomeUnknown { request } => Some(request),
+            _ => None,
+        };
+        let when = match self {
+            Self::NotOpen { early: true, opens, .. } => opens,
+            Self::NotOpen { early: false, closes, .. } => closes,
             _ => None,
         };
         let advice = match self {
@@ -539,7 +546,7 @@ impl IntoResponse for Problem {
             _ => None,
         };
         let mut response = problem_response(kind.status, self.into_body(), retry_after);
-        response.extensions_mut().insert(ProblemMark { kind, request });
+        response.extensions_mut().insert(ProblemMark { kind, request, when });
         if let Some((name, value)) = advice {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }

@@ -21,7 +21,9 @@ use crate::guard::timing::Timing;
 use crate::live::SOCKET_PATH;
 use crate::problem::Problem;
 use crate::web;
-use crate::web::pages::{articles, ballot, cast, members, outcome, sign_in, sign_out, start};
+use crate::web::pages::{
+    articles, ballot, cast, members, outcome, receipts, session, sign_in, sign_out, start,
+};
 
 /// The permission that a route requires; it determines the listener that serves the route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,10 +82,14 @@ fn pages() -> Vec<Route> {
         page("/{lang}/votes/{request_id}", get(outcome::outcome)),
         member_page("/{lang}/members", get(members::list)),
         member_page("/{lang}/members/{law_id}", get(members::enter).post(members::enter_again)),
+        page("/{lang}/session", get(session::ballots)),
+        page("/{lang}/session/extend", post(session::extend)),
         page("/{lang}/sign-out", post(sign_out::sign_out)),
         page("/{lang}/help", get(articles::help)),
         page("/{lang}/accessibility", get(articles::accessibility)),
-        page("/{lang}/receipts", get(articles::receipts)),
+        page("/{lang}/privacy", get(articles::privacy)),
+        page("/{lang}/receipts", get(receipts::receipts)),
+        Route { roles: QUERY, ..page("/{lang}/receipts/check", post(receipts::check)) },
     ]
 }
 

@@ -337,6 +337,7 @@ fn a_node_serves_the_routes_of_its_roles() {
         "/log/{law_id}/manifest/{digest}",
         "/log/{law_id}/tile/{*path}",
         "/{lang}/results/{law_id}",
+        "/{lang}/receipts/check",
     ];
     assert_eq!(refused(&[Role::Ingest, Role::Validate, Role::Seal]), of_query);
 }

@@ -3,11 +3,12 @@
 //! ```text
 //! cookie   base64url( nonce 24 ‖ XChaCha20-Poly1305( session, padded to 1,024 bytes ) ‖ tag 16 )
 //! keys     made hourly, held in memory only, the last three kept: a cookie lives 2 h at the most
-//! session  id, expiry, (law, H) not yet cast, (law, request id) cast; never NAS or code
+//! session  id, expiry, mark of the person, (law, H) not yet cast, (law, request id) cast; never
+//!          NAS or code
 //! ```
 //!
 //! H of an election leaves the session when its vote is cast, so that a stolen cookie casts nothing
-//! twice. A form carries a token over the session's id, under the keys of the same hours.
+//! twice. A form carries a token over the session's id, under hourly keys that are kept longer.
 //!
 //! The keys are those of one process: behind a load balancer a voter stays with one node, or signs
 //! in again at another; a choice made is kept in the form meanwhile.
@@ -25,7 +26,7 @@ use votekit_core::instant::UnixSeconds;
 
 pub(crate) use self::form_token::Form;
 use self::key_ring::KeyRing;
-pub(crate) use self::session::Session;
+pub(crate) use self::session::{RETRY_KEY_CHARS, Session};
 
 /// The time for which a session is valid after its last request. A cookie stays readable for two
 /// hours at least, so the keys never end a session before this does.

@@ -3,6 +3,8 @@
 //! without JavaScript.
 //!
 //! ```text
+//!            ┌──────── session: the ballots of one sitting, each law by itself ◀──┐
+//!            ▼                                                                    │
 //! sign in ─▶ ballot ─▶ check ─▶ cast ─303─▶ outcome: recorded, not counted, or being recorded
 //!   ▲                    │
 //!   └── session ended ◀──┘  the choice lives in the form alone, through a new sign-in too

@@ -12,6 +12,7 @@ use votekit_core::batch::Batch;
 
 use crate::address_range::AddressRange;
 use crate::node_name::NodeName;
+use crate::time_zone::TimeZone;
 
 /// All settings of a node. The defaults suit one node on its own machine.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -434,6 +435,12 @@ pub struct PagesConfig {
     pub privacy_fr: String,
     /// What it does with personal information, in English.
     pub privacy_en: String,
+    /// The zone of the times on the pages, beside UTC; without it, UTC alone.
+    pub time_zone: Option<TimeZone>,
+    /// The name of the zone in French; by default the short name of its rule.
+    pub time_zone_fr: String,
+    /// The name of the zone in English.
+    pub time_zone_en: String,
 }
 
 #[cfg(test)]
@@ -466,6 +473,17 @@ mod tests {
             })
         );
         assert_eq!(Config { admin_beyond_loopback: true, ..internal }.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_time_zone_is_a_rule() {
+        let config = Config::from_toml("[pages]\ntime_zone = \"EST5EDT,M3.2.0,M11.1.0\"");
+        let zone = config.expect("a rule").pages.time_zone.expect("given");
+        assert_eq!(zone.to_string(), "EST/EDT");
+        let error = Config::from_toml("[pages]\ntime_zone = \"America/Toronto\"")
+            .expect_err("a name")
+            .to_string();
+        assert!(error.contains("line 2") && error.contains("EST5EDT"), "{error}");
     }
 
     #[test]

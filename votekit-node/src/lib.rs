@@ -16,6 +16,7 @@ pub mod address_range;
 pub mod config;
 pub mod error;
 pub mod node_name;
+pub mod time_zone;
 
 pub mod logging;
 pub mod memory;
@@ -60,6 +61,7 @@ pub use admin::elections::{
 pub use admin::supplement_report::SupplementReport;
 pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
 pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
+pub use ingest::sign_in::SIGN_IN_LAWS_MAX;
 pub use node::Node;
 pub use query::election_watch::ElectionWatch;
 pub use query::{

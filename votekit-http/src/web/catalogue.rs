@@ -4,6 +4,7 @@
 //! French has a no-break space before `:` `;` `?` `!` and `%`.
 
 pub(crate) mod articles;
+mod causes;
 pub(crate) mod problems;
 
 use super::lang::Lang;
@@ -36,8 +37,11 @@ macro_rules! messages {
     };
 }
 
-// Below the macro, which it uses.
+// Below the macro, which they use.
+mod ballots;
+mod listing;
 mod members;
+mod receipt_check;
 
 // The frame of every page.
 messages! {
@@ -309,7 +313,22 @@ mod tests {
             found.sort();
             found
         };
-        let groups = [FRAME, START, RESULTS, SIGN_IN, BALLOT, OUTCOME, HELP, members::MEMBERS];
+        let groups = [
+            FRAME,
+            START,
+            RESULTS,
+            SIGN_IN,
+            BALLOT,
+            OUTCOME,
+            HELP,
+            ballots::BALLOTS,
+            ballots::ADDED_LAW,
+            ballots::SESSION_END,
+            listing::LISTING,
+            listing::EXPLAINED,
+            receipt_check::RECEIPT_CHECK,
+            members::MEMBERS,
+        ];
         for (fr, en) in groups.concat() {
             assert!(!fr.is_empty() && !en.is_empty());
             assert_eq!(parameters(fr), parameters(en), "{fr}");

@@ -15,6 +15,10 @@ pub(crate) mod ballot;
 pub(crate) mod cast;
 
 pub(crate) mod outcome;
+pub(crate) mod session;
 pub(crate) mod sign_out;
+
+mod receipt_check;
+pub(crate) mod receipts;
 
 pub(crate) mod articles;
