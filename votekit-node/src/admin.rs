@@ -4,3 +4,5 @@ pub(crate) mod elections;
 
 pub(crate) mod rolls;
 pub(crate) mod supplement_report;
+
+pub(crate) mod upload;
