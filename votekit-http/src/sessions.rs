@@ -26,6 +26,7 @@ use votekit_core::instant::UnixSeconds;
 pub(crate) use self::form_token::Form;
 use self::key_ring::KeyRing;
 pub(crate) use self::session::Session;
+use crate::problem::Problem;
 
 /// The time for which a session is valid after its last request. A cookie stays readable for two
 /// hours at least, so the keys never end a session before this does.
@@ -45,6 +46,13 @@ pub(crate) enum SessionError {
 impl From<getrandom::Error> for SessionError {
     fn from(_: getrandom::Error) -> Self {
         Self::Random
+    }
+}
+
+impl From<SessionError> for Problem {
+    fn from(error: SessionError) -> Self {
+        tracing::error!(event = "session_failed", %error, "voter session not made");
+        Self::Internal
     }
 }
 
