@@ -22,7 +22,7 @@ use crate::accounts::Caller;
 use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::guard::json_body::json_with;
-use crate::members;
+use crate::members::{CreatedWithMembers, create_with_members};
 use crate::problem::{Problem, ProblemDocument};
 
 /// The name of the list of members in a request.
@@ -68,7 +68,7 @@ impl ToSchema for NewElection {
     post, path = "/api/v1/elections", tag = "officials", operation_id = "postElection", security(("account" = [])),
     request_body(content = NewElection, content_type = "application/json", example = json!({"law_id": "L2025-001", "title_fr": "Loi sur l’eau", "title_en": "Water Act", "blank": true, "opens": "2036-11-21T08:00:00-05:00", "closes": "2036-11-22T08:00:00-05:00"})),
     responses(
-        (status = 201, description = "Created, with warnings for its officials", body = CreatedElection, headers(("Location" = String, description = "Where the election is: `/api/v1/elections/{law_id}`"))),
+        (status = 201, description = "Created, with warnings for its officials, and one-time links for members who have no password yet", body = CreatedWithMembers, headers(("Location" = String, description = "Where the election is: `/api/v1/elections/{law_id}`"))),
         (status = 400, description = "`malformed`, with each wrong field under errors", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
@@ -82,7 +82,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let (election, eligible_voters) = json_with(request, ELIGIBLE_VOTERS).await?;
     let created = create_by(&api, &caller, NewElection { election, eligible_voters }).await?;
-    let location = format!("/api/v1/elections/{}", created.election.law_id);
+    let location = format!("/api/v1/elections/{}", created.created.election.law_id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(created)).into_response())
 }
 
@@ -91,23 +91,24 @@ async fn create_by(
     api: &Api,
     caller: &Caller,
     request: NewElection,
-) -> Result<CreatedElection, Problem> {
+) -> Result<CreatedWithMembers, Problem> {
     let NewElection { election, eligible_voters } = request;
-    let mut created = match eligible_voters {
-        None => api.node.create(election).await?,
+    let mut created: CreatedWithMembers = match eligible_voters {
+        None => api.node.create(election).await?.into(),
         Some(_) if election.binding => {
             let rule = "is for elections that are not binding, as the operator of the node can \
                         vote for any member: a binding election has a roll";
             return Err(Problem::field(ELIGIBLE_VOTERS, rule));
         }
-        Some(emails) => members::create_with_members(api, election, emails).await?,
+        Some(emails) => create_with_members(api, election, emails).await?,
     };
-    let law = law_id(&created.election.law_id)?;
+    let law = law_id(&created.created.election.law_id)?;
     record_act("create", &law, caller);
     // The election exists: a failure here must not read as if it did not.
     if let Err(error) = api.node.accounts().record_creator(&law, caller.id).await {
         tracing::warn!(event = "creator_not_recorded", law_id = %law, %error, "creator not recorded");
-        created.warnings.push("the account that created this could not be recorded".to_owned());
+        let warning = "the account that created this could not be recorded".to_owned();
+        created.created.warnings.push(warning);
     }
     Ok(created)
 }

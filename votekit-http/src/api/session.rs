@@ -102,11 +102,11 @@ pub(crate) async fn sign_in(
         session.knows(law) && recognised.iter().any(|(recognised, _)| recognised == law)
     };
     let (recognised, not_recognised): (Vec<_>, Vec<_>) = laws.iter().partition(|law| is_open(law));
-    let texts = |laws: Vec<&ElectionId>| laws.into_iter().map(ToString::to_string).collect();
-    let mut response = personal(&SignedIn {
-        recognised: texts(recognised),
-        not_recognised: texts(not_recognised),
-    });
+    let texts = |laws: Vec<&ElectionId>| -> Vec<String> {
+        laws.into_iter().map(ToString::to_string).collect()
+    };
+    let (recognised, not_recognised) = (texts(recognised), texts(not_recognised));
+    let mut response = personal(&SignedIn { recognised, not_recognised });
     let cookie = api.sessions.seal(&mut session, api.now())?;
     response.headers_mut().insert(SET_COOKIE, cookie);
     Ok(response)

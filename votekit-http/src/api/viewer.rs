@@ -58,7 +58,7 @@ impl Viewer {
             Self::Anyone => None,
             Self::Voter(session) => Some(session.request_for(law).is_some()),
             Self::Account(caller) if caller.role == AccountRole::Voter => {
-                members::member_has_voted(api, caller, law)
+                members::has_voted(api, caller, law)
             }
             Self::Account(_) => None,
         }

@@ -85,14 +85,14 @@ fn start(file: &str) -> Option<&'static [u8]> {
 /// with any separator, quotation marks, a byte-order mark, in UTF-8 or UTF-16.
 fn is_roll(head: &[u8]) -> bool {
     // Of UTF-16 this leaves the ASCII characters.
-    let mut text = Zeroizing::new(Vec::with_capacity(head.len()));
+    let mut text = Zeroizing::new(Vec::<u8>::with_capacity(head.len()));
     text.extend(head.iter().copied().filter(u8::is_ascii).filter(|byte| *byte != 0));
     let mut lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
     lines.any(|line| {
         let mut fields = line.split(|byte| matches!(byte, b',' | b';' | b'\t' | b'|'));
         let is_quote = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'');
         let name = |field: &[u8]| {
-            let mut name = Zeroizing::new(Vec::with_capacity(field.len()));
+            let mut name = Zeroizing::new(Vec::<u8>::with_capacity(field.len()));
             name.extend(field.iter().copied().filter(|byte| !is_quote(byte)));
             name
         };
