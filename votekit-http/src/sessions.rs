@@ -26,7 +26,6 @@ use votekit_core::instant::UnixSeconds;
 pub(crate) use self::form_token::Form;
 use self::key_ring::KeyRing;
 pub(crate) use self::session::Session;
-use crate::problem::Problem;
 
 /// The time for which a session is valid after its last request. A cookie stays readable for two
 /// hours at least, so the keys never end a session before this does.
@@ -49,7 +48,7 @@ impl From<getrandom::Error> for SessionError {
     }
 }
 
-impl From<SessionError> for Problem {
+impl From<SessionError> for crate::problem::Problem {
     fn from(error: SessionError) -> Self {
         tracing::error!(event = "session_failed", %error, "voter session not made");
         Self::Internal

@@ -1,15 +1,17 @@
 //! The elections API of officials over a real node: definitions, rolls by upload, roles, and what
 //! bad input gets. `votes_api` has the votes.
 
+mod account_support;
 mod http_support;
+mod officials;
 #[path = "../../votekit-node/tests/support/mod.rs"]
 mod support;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http_support::officials::{Official, email};
 use http_support::{Answer, Client, Served, config};
+use officials::{Official, email};
 use serde_json::{Value, json};
 use support::{LAW, TestDir, write_roll};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

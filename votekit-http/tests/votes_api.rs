@@ -1,12 +1,14 @@
 //! Voters at the interface for programs: sign-in for several laws, the vote with the cookie of a
 //! session, what the session sees afterwards, and the refusals.
 
+mod account_support;
 mod http_support;
+mod officials;
 #[path = "../../votekit-node/tests/support/mod.rs"]
 mod support;
 
-use http_support::officials::Official;
 use http_support::{Answer, Client, Served, config};
+use officials::Official;
 use serde_json::{Value, json};
 use support::{LAW, create_request, credential};
 use votekit_core::credential::Credential;

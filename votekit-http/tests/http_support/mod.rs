@@ -1,8 +1,6 @@
 //! A served node, and a client that speaks HTTP/1.1 to it.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
-pub mod officials;
-
 use std::net::SocketAddr;
 use std::sync::LazyLock;
 

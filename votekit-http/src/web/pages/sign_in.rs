@@ -1,22 +1,25 @@
 //! The sign-in: NAS and code, tested by the throttle's rules without voting. What was typed is
 //! never part of an answer.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::header::RETRY_AFTER;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use votekit_core::credential::{AccessCode, Credential, CredentialHash, Nas};
 use votekit_core::id::ElectionId;
+use votekit_node::limits::throttle::Prefix;
 use votekit_node::{ElectionView, SubmitError};
 
 use super::check::{self, Attempt};
 use super::post::Post;
 use crate::api::{PathText, law_id};
-use crate::context::Api;
+use crate::context::{Api, ClientPrefix};
 use crate::guard::form_body::FormBody;
 use crate::problem::Problem;
 use crate::sessions::{Session, SessionError};
@@ -92,7 +95,7 @@ pub(crate) async fn sign_in(
     let Post { head, form, law, election } = Post::read(&api, &law, request).await?;
     let mut visit = Visit::begin(&api, lang, &head.headers);
     let kept = Attempt::from_form(&form);
-    let prefix = api.client_prefix(&head.extensions);
+    let prefix = prefix(&api, &head);
     let refused = |errors, status| SignIn { status, notice: "", errors, kept: kept.clone() };
     let credential = match credential(lang, &form, &law) {
         Ok(credential) => credential,
@@ -221,6 +224,12 @@ fn admitted(
         session.admit(law, hash).map_err(session_failed)?;
     }
     Ok(session)
+}
+
+/// The address prefix that the gate has determined; tests call the router without a gate.
+fn prefix(api: &Api, head: &Parts) -> Prefix {
+    let known = head.extensions.get::<ClientPrefix>().map(|client| client.0);
+    known.unwrap_or_else(|| api.node.throttle().prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
 }
 
 fn whole_seconds(wait: Duration) -> u64 {
