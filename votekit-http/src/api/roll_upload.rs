@@ -69,7 +69,7 @@ pub(crate) struct LoadUpload {
 pub(crate) async fn put_file(
     State(api): State<Arc<Api>>,
     // Without it no permission was checked, and the call fails.
-    Extension(_): Extension<Caller>,
+    _: Extension<Caller>,
     PathText((law, file)): PathText<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -123,7 +123,7 @@ async fn next_bytes(body: &mut Body, deadline: Instant) -> Result<Option<Bytes>,
 )]
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
-    Extension(_): Extension<Caller>,
+    _: Extension<Caller>,
     PathText(law): PathText<String>,
 ) -> Result<Json<UploadView>, Problem> {
     Ok(Json(api.node.upload(&law_id(&law)?).await?))
