@@ -1,9 +1,10 @@
 //! The context of every handler: the node, the live updates, the rates, the administrator's token,
 //! the sessions of voters.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, Method};
+use axum::http::{Extensions, HeaderMap, Method};
 use parking_lot::RwLock;
 use votekit_core::instant::UnixSeconds;
 use votekit_node::Node;
@@ -18,16 +19,29 @@ use crate::support_code::SupportCodes;
 /// The path for votes.
 pub(crate) const VOTE_PATH: &str = "/api/v1/vote";
 
+/// The path for the session of a voter.
+pub(crate) const SESSION_PATH: &str = "/api/v1/session";
+
+/// The start of the path for the vote of a signed-in voter; the law follows.
+const VOTES_PATH: &str = "/api/v1/votes/";
+
 /// The address prefix of a vote or a sign-in: an extension of its request.
 #[derive(Clone, Copy)]
 pub(crate) struct ClientPrefix(pub(crate) Prefix);
 
 /// Whether a request is an attempt to vote, or to sign in: such requests have a rate of their own,
-/// and the handler gets the prefix of their address for the throttle. Sign-in is a `POST` to
-/// `/{lang}/vote/{law_id}`, casting one to `/{lang}/vote/{law_id}/cast`.
+/// and the handler gets the prefix of their address for the throttle. On the pages sign-in is a
+/// `POST` to `/{lang}/vote/{law_id}`, casting one to `/{lang}/vote/{law_id}/cast`.
 pub(crate) fn is_attempt(method: &Method, path: &str) -> bool {
+    if *method == Method::PUT {
+        let law = path.strip_prefix(VOTES_PATH);
+        return law.is_some_and(|law| !law.is_empty() && !law.contains('/'));
+    }
     if *method != Method::POST {
         return false;
+    }
+    if path == SESSION_PATH {
+        return true;
     }
     let mut parts = path.split('/').skip(1);
     let is_page = matches!(parts.next(), Some("fr" | "en")) && parts.next() == Some("vote");
@@ -73,6 +87,14 @@ impl Api {
         *self.admin_token.write() = TokenDigest::new(token);
     }
 
+    /// The address prefix of an attempt, which the gate has determined; tests call the router
+    /// without a gate.
+    pub(crate) fn client_prefix(&self, extensions: &Extensions) -> Prefix {
+        let known = extensions.get::<ClientPrefix>().map(|client| client.0);
+        let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        known.unwrap_or_else(|| self.node.throttle().prefix(unknown))
+    }
+
     /// Whether a request carries the administrator's token.
     pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
         self.admin_token.read().admits(headers)
@@ -96,7 +118,14 @@ mod tests {
             assert!(is_attempt(&Method::POST, path), "{path}");
             assert!(!is_attempt(&Method::GET, path), "{path}");
         }
+        assert!(is_attempt(&Method::POST, SESSION_PATH));
+        assert!(!is_attempt(&Method::DELETE, SESSION_PATH));
+        assert!(is_attempt(&Method::PUT, "/api/v1/votes/L1"));
+        for path in ["/api/v1/votes/", "/api/v1/votes/L1/x", "/api/v1/vote", "/fr/vote/L1"] {
+            assert!(!is_attempt(&Method::PUT, path), "{path}");
+        }
         for path in [
+            "/api/v1/votes/L1",
             "/fr/vote/L1/ballot",
             "/de/vote/L1",
             "/fr/vote",

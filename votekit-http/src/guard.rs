@@ -12,3 +12,4 @@ pub(crate) mod representation;
 pub(crate) mod response_headers;
 pub(crate) mod same_origin;
 pub(crate) mod timing;
+pub(crate) mod voter_body;

@@ -23,7 +23,7 @@ use votekit_core::id::RequestId;
 use votekit_core::instant::UnixMinutes;
 use votekit_node::config::Role;
 use votekit_node::roll_store::RollError;
-use votekit_node::{AdminError, ElectionFault, SubmitError};
+use votekit_node::{AdminError, ElectionFault, SubmitError, UploadError};
 use votekit_node::{ReceiptError, ResultsError};
 use votekit_store::{Conflict, EngineError};
 
@@ -39,6 +39,8 @@ pub(crate) enum Problem {
     UnknownChoice,
     /// No or a wrong bearer token.
     Unauthorized,
+    /// No voter is signed in for this.
+    NotSignedIn,
     /// The policy withholds results now.
     ResultsWithheld { policy: ResultsPolicy, state: State },
     /// A page of another origin sends a form, or opens a WebSocket.
@@ -63,6 +65,8 @@ pub(crate) enum Problem {
     RequestTimeout,
     /// The poll is not open.
     NotOpen { early: bool, state: State, opens: Option<UnixMinutes>, closes: Option<UnixMinutes> },
+    /// The session of the voter has cast a vote in this election.
+    AlreadyCast { request: RequestId },
     /// There is no receipt before the decision is recorded.
     NotRecordedYet,
     /// An administrative call was refused or failed; its kind says why.
@@ -141,6 +145,7 @@ kinds! {
     MALFORMED = "malformed", BAD_REQUEST, "The request breaks a rule";
     UNKNOWN_CHOICE = "unknown-choice", BAD_REQUEST, "The ballot has no such choice";
     UNAUTHORIZED = "unauthorized", UNAUTHORIZED, "The administrator's token is missing or wrong";
+    NOT_SIGNED_IN = "not-signed-in", UNAUTHORIZED, "No voter is signed in for this";
     RESULTS_WITHHELD = "results-withheld", FORBIDDEN, "The results are not shown now";
     FOREIGN_ORIGIN = "foreign-origin", FORBIDDEN, "Pages of this origin may not do this";
     UNKNOWN_ROUTE = "unknown-route", NOT_FOUND, "There is nothing at this address";
@@ -153,6 +158,7 @@ kinds! {
     REQUEST_TIMEOUT = "request-timeout", REQUEST_TIMEOUT, "The request did not arrive in time";
     NOT_OPEN_YET = "not-open-yet", CONFLICT, "The poll is not open yet";
     CLOSED = "closed", CONFLICT, "The poll is closed";
+    ALREADY_CAST = "already-cast", CONFLICT, "This session has voted in the election";
     NOT_RECORDED_YET = "not-recorded-yet", CONFLICT, "The decision is not recorded yet";
     ELECTION_EXISTS = "election-exists", CONFLICT, "There is such an election already";
     WRONG_STATE = "wrong-state", CONFLICT, "The election's state does not allow this";
@@ -168,6 +174,7 @@ kinds! {
     CONTENT_CODING = "content-coding", UNSUPPORTED_MEDIA_TYPE, "The body must not be compressed";
     NOT_SERVED_HERE = "not-served-here", MISDIRECTED_REQUEST, "Another node serves this";
     ROLL_REFUSED = "roll-refused", UNPROCESSABLE_ENTITY, "The roll was not loaded";
+    ROLL_NOT_HASHED = "roll-not-hashed", UNPROCESSABLE_ENTITY, "The roll is not hashed";
     UPGRADE_REQUIRED = "upgrade-required", UPGRADE_REQUIRED, "This address takes WebSockets only";
     RATE_LIMITED = "rate-limited", TOO_MANY_REQUESTS, "Too many requests at once";
     ADDRESS_SHARE = "address-share", TOO_MANY_REQUESTS, "Too many votes at once from one address";
@@ -186,6 +193,7 @@ kinds! {
     TOO_MANY_CONNECTIONS = "too-many-connections", SERVICE_UNAVAILABLE, "Too many connections from one address";
     TOO_MANY_READERS = "too-many-readers", SERVICE_UNAVAILABLE, "Too many readers of live updates";
     STOPPING = "stopping", SERVICE_UNAVAILABLE, "The node is stopping";
+    STORAGE_FULL = "storage-full", INSUFFICIENT_STORAGE, "The node's disk has no room for this";
 }
 
 /// The body of every answer that is not a success: problem details as in RFC 9457.
@@ -213,7 +221,7 @@ pub(crate) struct ProblemDocument {
     /// Each wrong field, and the rule it breaks. Only for errors in fields.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldProblem>,
-    /// The request that was issued. Only with `outcome-unknown`.
+    /// The request that was issued. Only with `outcome-unknown` and `already-cast`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "000102030405060708090a0b0c0d0e0f", pattern = "^[0-9a-f]{32}$")]
     request_id: Option<RequestId>,
@@ -267,6 +275,7 @@ impl Problem {
             Self::Malformed { .. } | Self::Framing { .. } => &MALFORMED,
             Self::UnknownChoice => &UNKNOWN_CHOICE,
             Self::Unauthorized => &UNAUTHORIZED,
+            Self::NotSignedIn => &NOT_SIGNED_IN,
             Self::ResultsWithheld { .. } => &RESULTS_WITHHELD,
             Self::ForeignOrigin => &FOREIGN_ORIGIN,
             Self::NotServedHere { .. } => &NOT_SERVED_HERE,
@@ -280,6 +289,7 @@ impl Problem {
             Self::RequestTimeout => &REQUEST_TIMEOUT,
             Self::NotOpen { early: true, .. } => &NOT_OPEN_YET,
             Self::NotOpen { .. } => &CLOSED,
+            Self::AlreadyCast { .. } => &ALREADY_CAST,
             Self::NotRecordedYet => &NOT_RECORDED_YET,
             Self::Refused { kind, .. } => kind,
             Self::NotSafe { .. } => &NOT_SAFE,
@@ -318,6 +328,11 @@ impl Problem {
             Self::Unauthorized => {
                 "send the administrator's token as `Authorization: Bearer`".to_owned()
             }
+            Self::NotSignedIn => {
+                "nothing was recorded: sign in with NAS and code (POST /api/v1/session), or send \
+                 the token of a member as `Authorization: Bearer`"
+                    .to_owned()
+            }
             Self::ResultsWithheld { policy, state } => withheld(*policy, *state),
             Self::ForeignOrigin => {
                 "nothing was done: pages of this node alone send its forms; they and those of \
@@ -343,6 +358,11 @@ impl Problem {
             Self::RequestTimeout => "send the whole request at once".to_owned(),
             Self::NotOpen { early, state, opens, closes } => {
                 not_open(*early, *state, *opens, *closes)
+            }
+            Self::AlreadyCast { .. } => {
+                "the vote that this session cast is unchanged, and nothing else was recorded: \
+                 request_id names it"
+                    .to_owned()
             }
             Self::NotRecordedYet => {
                 "the request was issued and its decision will be recorded: retry".to_owned()
@@ -461,7 +481,7 @@ impl Problem {
                 .into_iter()
                 .map(|rule| FieldProblem { field: "election".into(), rule })
                 .collect(),
-            Self::OutcomeUnknown { request } => {
+            Self::OutcomeUnknown { request } | Self::AlreadyCast { request } => {
                 request_id = Some(request);
                 Vec::new()
             }
@@ -538,7 +558,7 @@ impl IntoResponse for Problem {
             _ => None,
         };
         let advice = match self {
-            Self::Unauthorized => Some((WWW_AUTHENTICATE, "Bearer")),
+            Self::Unauthorized | Self::NotSignedIn => Some((WWW_AUTHENTICATE, "Bearer")),
             Self::ContentCoding => Some((ACCEPT_ENCODING, "identity")),
             Self::UpgradeRequired => Some((UPGRADE, "websocket")),
             // The beginning of the next request is not certain.
@@ -678,6 +698,24 @@ impl From<AdminError> for Problem {
                 "administrative call failed"
             );
         }
+        Self::Refused { kind, detail }
+    }
+}
+
+/// Officials see the name and the rule of the file, never a byte of it.
+impl From<UploadError> for Problem {
+    fn from(error: UploadError) -> Self {
+        let detail = error.to_string();
+        let kind = match error {
+            UploadError::Admin(error) => return error.into(),
+            UploadError::Name => return Self::field("file", detail),
+            UploadError::NotHashed => &ROLL_NOT_HASHED,
+            UploadError::Refused { .. } | UploadError::NoPepper { .. } => &ROLL_REFUSED,
+            UploadError::OtherLaw { .. } => &ROLL_CONFLICT,
+            UploadError::TooLarge { .. } | UploadError::TooMuch { .. } => &BODY_TOO_LARGE,
+            UploadError::NoRoom => &STORAGE_FULL,
+            UploadError::Busy { .. } => &ADMIN_BUSY,
+        };
         Self::Refused { kind, detail }
     }
 }

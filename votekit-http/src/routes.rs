@@ -7,15 +7,16 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, any, delete, get, post};
+use axum::routing::{MethodRouter, any, delete, get, post, put};
 use votekit_node::config::Role;
+use votekit_store::AccountRole;
 
 use crate::api::admin::{self, nodes};
 use crate::api::{
-    elections, exposition, health, live_events, live_socket, log_tiles, openapi, receipt, results,
-    status, vote,
+    election_admin, elections, exposition, health, live_events, live_socket, log_tiles, openapi,
+    receipt, results, roll_upload, session, status, user, vote, votes,
 };
-use crate::context::{Api, VOTE_PATH};
+use crate::context::{Api, SESSION_PATH, VOTE_PATH};
 use crate::guard::response_headers::any_origin;
 use crate::guard::timing::Timing;
 use crate::live::SOCKET_PATH;
@@ -54,10 +55,11 @@ const QUERY: &[Role] = &[Role::Query];
 
 /// The role of a member with an account.
 const MEMBER: &[AccountRole] = &[AccountRole::Voter];
+const ADMINISTRATOR: &[AccountRole] = &[AccountRole::Administrator];
 
 /// The table of routes.
 pub(crate) fn routes() -> Vec<Route> {
-    [interface(), pages()].into_iter().flatten().collect()
+    [interface(), official_calls(), pages()].into_iter().flatten().collect()
 }
 
 /// The pages for people.
@@ -103,8 +105,17 @@ fn interface() -> Vec<Route> {
         route(VOTE_PATH, Public, post(vote::cast_vote)),
         route("/api/v1/vote/{request_id}", Public, get(status::vote_status)),
         query("/api/v1/vote/{request_id}/receipt", Public, get(receipt::vote_receipt)),
+        // The cookie or the token of the caller is checked where the law is known.
+        route("/api/v1/votes/{law_id}", Public, put(votes::put_vote)),
+        route(SESSION_PATH, Public, post(session::sign_in).delete(session::sign_out)),
+        route("/api/v1/user/voted-elections", Public, get(user::voted_elections)),
         route("/api/v1/elections", Public, get(elections::elections)),
         route("/api/v1/elections/{law_id}", Public, get(elections::election)),
+        route(
+            "/api/v1/elections/{law_id}/candidates",
+            PublicFromAnyOrigin,
+            get(elections::candidates),
+        ),
         query("/api/v1/results", PublicFromAnyOrigin, get(results::all_results)),
         query("/api/v1/results/{law_id}", PublicFromAnyOrigin, get(results::results)),
         query(
@@ -148,6 +159,26 @@ fn interface() -> Vec<Route> {
         route("/api/v1/admin/rolls", Administrator, get(admin::list_rolls).post(admin::load_roll)),
         route("/api/v1/admin/rolls/{manifest}", Administrator, delete(admin::discard_roll)),
         route("/metrics", Monitoring, get(exposition::exposition)),
+    ]
+}
+
+/// What signed-in officials do with elections.
+fn official_calls() -> Vec<Route> {
+    let permission = Permission::Role(ADMINISTRATOR);
+    let administrator = |path, handlers| Route { path, permission, roles: &[], handlers };
+    vec![
+        administrator("/api/v1/elections", post(election_admin::create)),
+        administrator("/api/v1/elections/{law_id}/open", post(election_admin::open)),
+        administrator("/api/v1/elections/{law_id}/close", post(election_admin::close)),
+        administrator("/api/v1/elections/{law_id}/certify", post(election_admin::certify)),
+        administrator("/api/v1/elections/{law_id}/amend", post(election_admin::amend)),
+        administrator("/api/v1/elections/{law_id}/annul", post(election_admin::annul)),
+        administrator(
+            "/api/v1/elections/{law_id}/roll",
+            get(roll_upload::show).delete(roll_upload::discard),
+        ),
+        administrator("/api/v1/elections/{law_id}/roll/load", post(roll_upload::load)),
+        administrator("/api/v1/elections/{law_id}/roll/{file}", put(roll_upload::put_file)),
     ]
 }
 

@@ -141,7 +141,8 @@ fn every_operation_is_described_and_its_problems_have_schemas() {
                     );
                 }
             }
-            let secured = path.starts_with("/api/v1/admin/");
+            let is_of_officials = operation["tags"] == serde_json::json!(["officials"]);
+            let secured = path.starts_with("/api/v1/admin/") || is_of_officials;
             assert_eq!(operation.get("security").is_some(), secured, "{method} {path}");
         }
     }
@@ -170,6 +171,7 @@ fn ids_keys_and_tokens_have_a_pattern_and_lengths() {
         "Last-Event-ID",
         "Votekit-Voter-Token",
         "digest",
+        "file",
         "law_id",
         "manifest",
         "node",
@@ -180,19 +182,40 @@ fn ids_keys_and_tokens_have_a_pattern_and_lengths() {
     for (schema, field) in [
         ("VoteBody", "law_id"),
         ("VoteBody", "vote"),
+        ("ChoiceBody", "vote"),
         ("CreateElection", "law_id"),
+        ("NewElection", "law_id"),
         ("AdmitNode", "public_key"),
         ("VoteReceived", "request_id"),
     ] {
         assert!(is_bounded(&schemas[schema]["properties"][field]), "{schema} {field}");
     }
-    for field in ["nas", "code"] {
-        assert!(schemas["VoteBody"]["properties"][field]["pattern"].is_string(), "{field}");
+    for body in ["VoteBody", "VoterSignInBody"] {
+        for field in ["nas", "code"] {
+            assert!(schemas[body]["properties"][field]["pattern"].is_string(), "{body} {field}");
+        }
     }
-    assert_eq!(schemas["VoteBody"]["additionalProperties"], false);
+    for body in ["VoteBody", "VoterSignInBody", "ChoiceBody", "LoadUpload", "NewElection"] {
+        assert_eq!(schemas[body]["additionalProperties"], false, "{body}");
+    }
     let waivers = &schemas["OpenElection"]["properties"]["waivers"];
     assert_eq!(waivers["items"]["$ref"], "#/components/schemas/Waiver");
     assert_eq!(schemas["Waiver"]["enum"], serde_json::json!(["results"]));
+}
+
+/// The body of `POST /api/v1/elections` is that of the administration listener and one more member.
+#[test]
+fn a_new_election_is_a_definition_with_its_members() {
+    let document = document();
+    let schemas = &document["components"]["schemas"];
+    let properties = |schema: &str| {
+        schemas[schema]["properties"].as_object().unwrap_or_else(|| panic!("{schema}")).clone()
+    };
+    let mut new = properties("NewElection");
+    let emails = new.remove("eligible_voters").expect("the list of members");
+    assert_eq!(emails["type"], "array");
+    assert_eq!(new, properties("CreateElection"));
+    assert_eq!(schemas["NewElection"]["required"], schemas["CreateElection"]["required"]);
 }
 
 #[test]

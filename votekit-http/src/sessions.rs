@@ -49,6 +49,13 @@ impl From<getrandom::Error> for SessionError {
     }
 }
 
+impl From<SessionError> for crate::problem::Problem {
+    fn from(error: SessionError) -> Self {
+        tracing::error!(event = "session_failed", %error, "voter session not made");
+        Self::Internal
+    }
+}
+
 /// The sessions of a node: the keys, and what every cookie is bound to.
 pub(crate) struct Sessions {
     ring: Mutex<KeyRing>,

@@ -6,3 +6,4 @@ pub(crate) mod rolls;
 pub(crate) mod supplement_report;
 
 pub(crate) mod members;
+pub(crate) mod upload;

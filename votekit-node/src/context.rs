@@ -25,6 +25,7 @@ use crate::limits::admission::Admission;
 use crate::limits::throttle::Throttle;
 use crate::memory::overwriting_stack;
 use crate::pending::Pending;
+use crate::upload_claims::UploadClaims;
 
 /// State shared by the tasks of a node.
 pub(crate) struct NodeContext {
@@ -45,6 +46,8 @@ pub(crate) struct NodeContext {
     pub(crate) creating: tokio::sync::Mutex<()>,
     /// Held while a roll is loaded: one at a time.
     pub(crate) loading: Arc<tokio::sync::Mutex<()>>,
+    /// Which uploaded files of rolls are in use.
+    pub(crate) uploads: Arc<UploadClaims>,
     /// The latest observations of the watch.
     pub(crate) observed: Arc<Observed>,
     pub(crate) failure: tokio::sync::watch::Sender<Option<Failure>>,

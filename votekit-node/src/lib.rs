@@ -34,6 +34,7 @@ pub mod limits;
 mod election;
 mod leader;
 mod pending;
+mod upload_claims;
 
 mod context;
 pub mod node;
@@ -59,6 +60,7 @@ pub use admin::elections::{
     LoadOutcome, LoadReport, LoadedLaw, OpenElection,
 };
 pub use admin::supplement_report::SupplementReport;
+pub use admin::upload::{FileUpload, KeptFile, UploadError, UploadView, UploadedFile};
 pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
 pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
 pub use ingest::sign_in::SIGN_IN_LAWS_MAX;

@@ -99,6 +99,7 @@ impl Node {
             elections: RwLock::default(),
             creating: tokio::sync::Mutex::default(),
             loading: Arc::default(),
+            uploads: Arc::default(),
             observed: Arc::default(),
             failure: tokio::sync::watch::Sender::new(None),
             hurrying: tokio::sync::watch::Sender::new(false),

@@ -137,8 +137,7 @@ impl<'a> Visit<'a> {
 
 /// Maps a session that cannot be made: the system returns no random bytes.
 pub(super) fn session_failed(error: SessionError) -> Problem {
-    tracing::error!(event = "session_failed", %error, "voter session not made");
-    Problem::Internal
+    error.into()
 }
 
 /// A page, with the header fields of all pages.

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 use votekit_core::batch::NodePublicKey;
@@ -82,8 +83,9 @@ pub struct CreateElection {
     #[serde(default)]
     #[schema(max_length = 2000)]
     pub description_en: String,
-    /// The choices; `oui` and `non` when none is given.
-    #[serde(default)]
+    /// The choices; `oui` and `non` when the field is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "some_choices")]
+    #[schema(min_items = 1, max_items = 100)]
     pub choices: Vec<ChoiceRequest>,
     /// Whether a blank vote can be cast.
     #[serde(default)]
@@ -222,10 +224,12 @@ pub enum LoadOutcome {
 }
 
 impl CreateElection {
-    /// Builds the requested definition, with the key its choices are sealed to.
+    /// Builds the requested definition, with the key its choices are sealed to, or names every
+    /// field that breaks a rule at this minute.
     fn definition(
         self,
         ballot_key: votekit_core::ballot::BallotPublicKey,
+        now: UnixMinutes,
     ) -> Result<Definition, AdminError> {
         let mut choices = if self.choices.is_empty() {
             vec![ChoiceRequest::Id("oui".to_owned()), ChoiceRequest::Id("non".to_owned())]
@@ -262,13 +266,15 @@ impl CreateElection {
             closes,
             ballot_key,
         };
-        faultless(definition, faults, choices_are_wrong)
+        faultless(definition, faults, choices_are_wrong, Amended { opens: true, now })
     }
 }
 
 impl AmendElection {
-    /// Applies these changes to a definition.
-    fn apply(self, mut definition: Definition) -> Result<Definition, AdminError> {
+    /// Applies these changes to a definition, or names every field that breaks a rule at this
+    /// minute.
+    fn apply(self, mut definition: Definition, now: UnixMinutes) -> Result<Definition, AdminError> {
+        let planned_before = definition.opens;
         let set = |place: &mut String, text: Option<String>| {
             if let Some(text) = text {
                 *place = text;
@@ -298,8 +304,17 @@ impl AmendElection {
             let closes = amended(&closes, UnixSeconds::minute_ceil);
             definition.closes = kept(&mut faults, "closes", closes).flatten();
         }
-        faultless(definition, faults, choices_are_wrong)
+        // An opening that has passed since it was planned is not an error of this request.
+        let opens = definition.opens != planned_before;
+        faultless(definition, faults, choices_are_wrong, Amended { opens, now })
     }
+}
+
+/// What decides whether a planned time is in the past.
+struct Amended {
+    /// Whether the request sets the opening.
+    opens: bool,
+    now: UnixMinutes,
 }
 
 /// Returns the definition if it breaks no rule, else every fault with its field.
@@ -307,6 +322,7 @@ fn faultless(
     definition: Definition,
     mut faults: Vec<FieldError>,
     choices_are_wrong: bool,
+    amended: Amended,
 ) -> Result<Definition, AdminError> {
     let broken = definition.faults();
     faults.extend(
@@ -315,7 +331,43 @@ fn faultless(
             .filter(|(field, _)| !(choices_are_wrong && *field == "choices"))
             .map(|(field, error)| FieldError { field, rule: error.to_string() }),
     );
+    for past in past_times(&definition, &amended) {
+        if !faults.iter().any(|fault| fault.field == past.field) {
+            faults.push(past);
+        }
+    }
     if faults.is_empty() { Ok(definition) } else { Err(AdminError::Fields { errors: faults }) }
+}
+
+/// The planned times that are in the past: such a poll could never open, or would not open when its
+/// definition says.
+fn past_times(definition: &Definition, amended: &Amended) -> Vec<FieldError> {
+    let Amended { opens, now } = *amended;
+    let fault = |field, rule| FieldError { field, rule };
+    let opening = definition.opens.filter(|at| opens && *at < now).map(|at| {
+        let rule = format!(
+            "the poll would open at {at}, and it is {now} now: leave this out to open it by hand"
+        );
+        fault("opens", rule)
+    });
+    let closing = definition.closes.filter(|at| *at <= now).map(|at| {
+        let rule = format!("the poll would close at {at}, and it is {now} now");
+        fault("closes", rule)
+    });
+    opening.into_iter().chain(closing).collect()
+}
+
+/// Reads a list of choices. An empty one is a mistake: without the field the choices are the
+/// customary ones.
+fn some_choices<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<ChoiceRequest>, D::Error> {
+    let choices = Vec::<ChoiceRequest>::deserialize(deserializer)?;
+    if choices.is_empty() {
+        let error = "an election has 2 to 100 choices: leave this out for oui and non";
+        return Err(D::Error::custom(error));
+    }
+    Ok(choices)
 }
 
 /// Returns the value of a field, or adds its error to `faults`.
@@ -368,20 +420,20 @@ impl Node {
     pub async fn create(&self, request: CreateElection) -> Result<CreatedElection, AdminError> {
         // Checks the rules with a placeholder key, before a real key is made.
         let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([9; 32]);
-        let planned = request.clone().definition(unkeyed)?;
+        let checked_at = self.now().minutes();
+        let planned = request.clone().definition(unkeyed, checked_at)?;
         let law_id = planned.law_id.clone();
         let _creating = self.context.creating.lock().await;
         if self.context.election(&law_id).is_some() {
             return Err(AdminError::Exists { law_id });
         }
         let now = self.now();
-        check_closing(&planned, now)?;
         let rolls = self.prepare_rolls(&law_id).await?;
         let term = self.context.leader_lease.term().ok_or_else(|| self.not_leading())?;
         let law = law_id.clone();
         let made = self.on_files(move |folder| Ok(ElectionSecrets::make(folder, &law)?));
         let (secrets, ballot_key) = made.await?;
-        let definition = request.definition(ballot_key)?;
+        let definition = request.definition(ballot_key, checked_at)?;
         let election = self.begin(definition, secrets, term, now).await?;
         for roll in rolls {
             self.take_effect(&election, roll).await.map_err(|error| {
@@ -427,8 +479,7 @@ impl Node {
             return Err(AdminError::State { state, wanted: "amended" });
         }
         let before = election.committed().results.definition.clone();
-        let definition = request.apply(before.clone())?;
-        check_closing(&definition, self.now())?;
+        let definition = request.apply(before.clone(), self.now().minutes())?;
         if definition != before {
             self.record(&election, vec![LogEvent::Amend { definition: Box::new(definition) }])
                 .await?;
@@ -995,18 +1046,6 @@ impl Node {
 
 fn halted(election: &ElectionHandle, reason: &str) -> AdminError {
     AdminError::Halted { law_id: election.law_id().clone(), reason: reason.to_owned() }
-}
-
-/// Refuses a closing time in the past: such a poll could never open.
-fn check_closing(definition: &Definition, now: UnixMillis) -> Result<(), AdminError> {
-    let now = now.minutes();
-    match definition.closes.filter(|closes| *closes <= now) {
-        None => Ok(()),
-        Some(closes) => {
-            let rule = format!("the poll would close at {closes}, and it is {now} now");
-            Err(AdminError::Field { field: "closes", rule })
-        }
-    }
 }
 
 /// Checks a reason: one line of text, public in the log.

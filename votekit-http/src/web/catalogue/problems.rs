@@ -70,6 +70,12 @@ problems! {
     "unauthorized" false
         "Réservé à l’administration", "Cette adresse demande le jeton de l’administration.";
         "For administrators only", "This address requires the administrator’s token.";
+    "not-signed-in" true
+        "Aucune session n’est ouverte pour ce scrutin",
+        "Rien n’a été enregistré. Identifiez-vous avec votre NAS et votre code d’accès, et \
+            recommencez.";
+        "No session is open for this election",
+        "Nothing was recorded. Sign in with your SIN and your access code, and start again.";
     "foreign-origin" true
         "Formulaire envoyé depuis un autre site",
         "Rien n’a été enregistré. Ouvrez ce site dans un nouvel onglet et recommencez. Si le \
@@ -124,6 +130,11 @@ problems! {
         "Le scrutin est fermé", "Rien n’a été enregistré. On ne peut plus voter à ce scrutin.";
         "The poll is closed",
         "Nothing was recorded. Votes in this election are no longer accepted.";
+    "already-cast" true
+        "Vous avez déjà voté à ce scrutin dans cette session",
+        "Le vote que vous avez transmis est inchangé. Rien d’autre n’a été enregistré.";
+        "You have voted in this election in this session",
+        "The vote that you cast is unchanged. Nothing else was recorded.";
     "not-recorded-yet" true
         "Votre vote n’est pas encore inscrit",
         "Il est conservé en lieu sûr. Le reçu sera prêt dans quelques instants.";
@@ -174,6 +185,13 @@ problems! {
     "roll-refused" false
         "La liste n’a pas été chargée", "Corrigez la liste et recommencez.";
         "The roll was not loaded", "Correct the roll and start again.";
+    "roll-not-hashed" false
+        "La liste électorale n’est pas hachée",
+        "Rien n’a été conservé. Hachez la liste avec votekit hashgen sur un poste hors ligne, \
+            puis téléversez le résultat.";
+        "The roll is not hashed",
+        "Nothing was kept. Hash the roll with votekit hashgen on an offline machine, then \
+            upload the result.";
     "upgrade-required" false
         "Adresse réservée aux WebSocket", "Cette adresse est faite pour les programmes.";
         "This address takes WebSockets only", "This address is meant for programs.";
@@ -251,6 +269,11 @@ problems! {
     "stopping" true
         "Le serveur redémarre", "Rien n’a été enregistré. Réessayez dans une minute.";
         "The server is restarting", "Nothing was recorded. Try again in a minute.";
+    "storage-full" false
+        "Le disque du serveur est presque plein",
+        "Rien n’a été conservé. Libérez de l’espace sur le serveur et recommencez.";
+        "The server’s disk is almost full",
+        "Nothing was kept. Free space on the server and start again.";
     "internal" true
         "Le serveur a une défaillance",
         "Réessayez dans quelques instants. Si le message revient, joignez-nous.";
