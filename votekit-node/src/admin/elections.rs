@@ -454,8 +454,7 @@ impl Node {
         request: &CreateElection,
     ) -> Result<ElectionId, AdminError> {
         let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([9; 32]);
-        let planned = request.clone().definition(unkeyed)?;
-        check_closing(&planned, self.now())?;
+        let planned = request.clone().definition(unkeyed, self.now().minutes())?;
         match self.context.election(&planned.law_id) {
             Some(_) => Err(AdminError::Exists { law_id: planned.law_id }),
             None => Ok(planned.law_id),
