@@ -116,7 +116,7 @@ fn shown(text: &str) -> String {
 }
 
 /// The members of an object in their order, including repeated ones.
-struct Members(Vec<(String, Value)>);
+pub(super) struct Members(pub(super) Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
