@@ -12,6 +12,9 @@ pub(crate) mod results;
 
 pub(crate) mod log_tiles;
 
+pub(crate) mod accounts;
+pub(crate) mod auth;
+
 pub(crate) mod admin;
 
 pub(crate) mod exposition;

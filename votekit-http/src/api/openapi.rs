@@ -16,8 +16,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::admin::{self, nodes};
 use super::{
-    elections, exposition, health, live_events, live_socket, log_tiles, receipt, results, status,
-    vote,
+    accounts, auth, elections, exposition, health, live_events, live_socket, log_tiles, receipt,
+    results, status, vote,
 };
 use crate::guard::representation::{Representation, accepts_gzip};
 use crate::problem::{self, KINDS, Kind};
@@ -41,6 +41,12 @@ use crate::problem::{self, KINDS, Kind};
         log_tiles::policy,
         log_tiles::manifest,
         log_tiles::tile,
+        auth::login,
+        auth::refresh,
+        auth::logout,
+        auth::me,
+        accounts::invite,
+        accounts::list,
         exposition::exposition,
         admin::create_election,
         admin::list_elections,
@@ -63,6 +69,7 @@ use crate::problem::{self, KINDS, Kind};
         (name = "elections", description = "What is put to the vote"),
         (name = "results", description = "Counts, by the election's policy"),
         (name = "log", description = "The log, for auditors: C2SP tlog-tiles"),
+        (name = "accounts", description = "Officials and members: sign-in, tokens, invitations"),
         (name = "operation", description = "For operators. `/metrics` is on a separate listener"),
         (name = "administration", description = "For officials and operators: on a separate listener, with the administrator's token"),
     ),
@@ -80,7 +87,8 @@ impl Modify for Additions {
             without the body. The pages for people, under `/`, `/fr/` and `/en/`, are not listed: \
             they are no interface for programs.\n\n\
             The log and the results can be read by a page of any origin (CORS, plain requests \
-            only); nothing else can.\n\n\
+            only). Calls with the token of an account, and those that issue it, can be made by \
+            pages of the origins that the node names (`cors_origins`); nothing else can.\n\n\
             | code | status | meaning |\n| --- | --- | --- |\n"
             .to_owned();
         for kind in KINDS {
@@ -100,10 +108,17 @@ impl Modify for Additions {
             .build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("administrator", SecurityScheme::Http(bearer));
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some("The access token of an account, from `POST /api/v1/auth/login`"))
+            .build();
+        components.add_security_scheme("account", SecurityScheme::Http(bearer));
         for (path, item) in &mut document.paths.paths {
             let is_admin = path.starts_with("/api/v1/admin/");
-            for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten()
-            {
+            let operations =
+                [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
+            for operation in operations.into_iter().flatten() {
                 if is_admin {
                     let text = "The administration listener (--admin-listen)";
                     operation.servers = Some(vec![server("http://127.0.0.1:8081", text)]);
@@ -167,11 +182,15 @@ fn add_common_answers(operation: &mut Operation, path: &str) {
     if is_admin {
         kinds.push(&problem::UNAUTHORIZED);
     } else if path != "/metrics" {
-        kinds.push(&problem::TOO_MANY_CONNECTIONS);
-        // The gate may refuse any request that reads.
-        if !has_body {
-            kinds.push(&problem::RATE_LIMITED);
-        }
+        // The gate may refuse any request.
+        kinds.extend([&problem::TOO_MANY_CONNECTIONS, &problem::RATE_LIMITED]);
+    }
+    let takes_token = !is_admin && operation.security.is_some();
+    if takes_token {
+        kinds.extend([&problem::TOKEN_REFUSED, &problem::FORBIDDEN]);
+    }
+    if takes_token || path.starts_with("/api/v1/auth/") {
+        kinds.extend([&problem::INTERNAL, &problem::UNAVAILABLE]);
     }
     if has_path_parts {
         kinds.push(&problem::UNKNOWN_ROUTE);

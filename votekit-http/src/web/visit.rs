@@ -144,7 +144,7 @@ pub(super) fn page_response(status: StatusCode, page: &impl Template) -> Result<
 ///
 /// # Errors
 /// [`Problem::Internal`].
-pub(super) fn redirect_response(path: &str) -> Result<Response, Problem> {
+pub(crate) fn redirect_response(path: &str) -> Result<Response, Problem> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SEE_OTHER;
     let headers = response.headers_mut();
