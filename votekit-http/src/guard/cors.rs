@@ -34,7 +34,7 @@ impl CallingOrigins {
 
     /// The origin of a request, if it is one of them. Compared byte by byte: browsers write an
     /// origin in one way.
-    fn of(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+    fn find(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let mut values = headers.get_all(ORIGIN).iter();
         let origin = values.next().filter(|_| values.next().is_none())?;
         let is_known = self.0.iter().any(|known| known.as_bytes() == origin.as_bytes());
@@ -51,7 +51,7 @@ pub(crate) async fn calling_origins(
     if origins.0.is_empty() {
         return next.run(request).await;
     }
-    let origin = origins.of(request.headers());
+    let origin = origins.find(request.headers());
     let is_preflight = *request.method() == Method::OPTIONS
         && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = match &origin {
@@ -94,7 +94,7 @@ mod tests {
             for origin in sent {
                 headers.append(ORIGIN, HeaderValue::from_static(origin));
             }
-            origins.of(&headers).is_some()
+            origins.find(&headers).is_some()
         };
         assert!(is_known(&["https://a.example"]));
         for other in [
