@@ -73,8 +73,7 @@ impl Permission {
 const QUERY: &[Role] = &[Role::Query];
 
 /// Every role of an account.
-const ALL_ROLES: &[AccountRole] =
-    &[AccountRole::Administrator, AccountRole::Auditor, AccountRole::Observer, AccountRole::Voter];
+const ALL_ROLES: &[AccountRole] = &AccountRole::ALL;
 
 const ADMINISTRATOR: &[AccountRole] = &[AccountRole::Administrator];
 const ADMINISTRATOR_AUDITOR: &[AccountRole] = &[AccountRole::Administrator, AccountRole::Auditor];

@@ -3,7 +3,7 @@
 use axum::http::HeaderMap;
 use votekit_core::id::Digest;
 use votekit_core::instant::UnixSeconds;
-use votekit_store::{Account, AccountState, Rotation, SessionKind};
+use votekit_store::{Account, AccountState, EngineError, Rotation, SessionKind};
 use zeroize::Zeroizing;
 
 use super::caller::Caller;
@@ -53,9 +53,7 @@ impl AccountService {
         let next = opaque::draw()?;
         let next_digest = Digest::of(next.as_bytes());
         let now = self.now();
-        let idle_until = REFRESH_TIMES.idle_until(now);
-        let rotated = self.store.rotate(&digest, &next_digest, now, idle_until).await;
-        let id = match rotated.map_err(store_failed)? {
+        let id = match self.rotate(&digest, &next_digest, now).await.map_err(store_failed)? {
             Rotation::Rotated(id) => id,
             Rotation::Reused(id) => {
                 let account = const_hex::encode(id.0);
@@ -74,6 +72,24 @@ impl AccountService {
             return Err(Problem::TokenRefused);
         };
         Ok(TokenPair { access: self.access_token(&account, now).await?, refresh: next })
+    }
+
+    /// Replaces a token in the store. The same call again gets the same answer: without it, the
+    /// client of an unknown outcome would use its token twice, and end its session.
+    async fn rotate(
+        &self,
+        token: &Digest,
+        next: &Digest,
+        now: UnixSeconds,
+    ) -> Result<Rotation, EngineError> {
+        let idle_until = REFRESH_TIMES.idle_until(now);
+        let rotated = self.store.rotate(token, next, now, idle_until).await;
+        match rotated {
+            Err(EngineError::OutcomeUnknown { .. }) => {
+                self.store.rotate(token, next, now, idle_until).await
+            }
+            rotated => rotated,
+        }
     }
 
     /// Ends the session of a refresh token, if there is one.

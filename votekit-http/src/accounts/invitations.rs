@@ -3,10 +3,10 @@
 
 use std::fmt;
 
-use votekit_core::id::Digest;
 use votekit_core::instant::UnixSeconds;
 use votekit_store::{
-    Account, AccountId, AccountRole, AccountState, Conflict, EmailAddress, Invitation,
+    Account, AccountId, AccountRole, AccountState, Conflict, EmailAddress, EmailError, EngineError,
+    Invitation,
 };
 use zeroize::Zeroizing;
 
@@ -72,13 +72,12 @@ impl AccountService {
         email: &str,
         role: AccountRole,
     ) -> Result<OneTimeLink, Problem> {
-        let rule = "must be an e-mail address, such as name@example.ca";
-        let email: EmailAddress =
-            email.trim().parse().map_err(|_| Problem::field("email", rule))?;
+        let wrong = |error: EmailError| Problem::field("email", error.to_string());
+        let email: EmailAddress = email.parse().map_err(wrong)?;
         let token = opaque::draw()?;
         let now = self.now();
         let expires = UnixSeconds(now.0.saturating_add(INVITATION_SECONDS));
-        let invitation = Some(Invitation { token: Digest::of(token.as_bytes()), expires });
+        let invitation = Some(Invitation { token: Invitation::digest_of(&token), expires });
         let known = self.store.account_by_email(email.as_str()).await.map_err(store_failed)?;
         match known {
             None => {
@@ -158,14 +157,32 @@ impl AccountService {
             invitation: None,
             ..account
         };
-        self.store.update(&changed).await.map_err(|error| match error.conflict() {
-            // The link was followed twice at once.
-            Some(Conflict::AccountChanged) => Problem::InvitationVoid,
-            _ => store_failed(error),
-        })?;
+        self.store_credentials(&changed).await?;
         let account = const_hex::encode(changed.id.0);
         tracing::info!(event = "account_activated", account, "invitation accepted");
         Ok(codes)
+    }
+}
+
+impl AccountService {
+    /// Stores new credentials. Under an unknown outcome the account is read: the recovery codes are
+    /// shown once, and the salt of the new hash proves that the change was made.
+    async fn store_credentials(&self, changed: &Account) -> Result<(), Problem> {
+        let error = match self.store.update(changed).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if matches!(error, EngineError::OutcomeUnknown { .. }) {
+            let stored = self.store.account(changed.id).await.map_err(store_failed)?;
+            if stored.is_some_and(|stored| stored.password == changed.password) {
+                return Ok(());
+            }
+        }
+        match error.conflict() {
+            // The link was followed twice at once.
+            Some(Conflict::AccountChanged) => Err(Problem::InvitationVoid),
+            _ => Err(store_failed(error)),
+        }
     }
 }
 

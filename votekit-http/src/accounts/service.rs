@@ -1,9 +1,7 @@
 //! What the calls about accounts share: the store, the clock, the keys, the places for hashes.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use votekit_core::id::Digest;
 use votekit_core::instant::UnixSeconds;
 use votekit_node::Node;
@@ -19,9 +17,6 @@ use crate::problem::Problem;
 /// The most pairs of address prefix and e-mail address that are remembered.
 const THROTTLE_PAIRS_MAX: usize = 100_000;
 
-/// How often expired sessions and keys are removed.
-const REMOVAL_INTERVAL: Duration = Duration::from_secs(3600);
-
 /// The accounts of a node.
 pub(crate) struct AccountService {
     pub(super) store: Arc<dyn Accounts>,
@@ -34,7 +29,6 @@ pub(crate) struct AccountService {
     /// Apart from that of the votes: a flood of sign-ins evicts none of its pairs.
     pub(super) throttle: Arc<Throttle>,
     pub(super) keys: TokenKeys,
-    removed: Mutex<Option<Instant>>,
 }
 
 /// How long a session lasts, in seconds.
@@ -65,7 +59,6 @@ impl AccountService {
             hashing: HashingPool::new(),
             throttle,
             keys: TokenKeys::new(Arc::clone(&store)),
-            removed: Mutex::new(None),
             node: node.clone(),
             store,
         })
@@ -102,24 +95,6 @@ impl AccountService {
         let expires = UnixSeconds(now.0.saturating_add(times.all));
         let idle_until = times.idle_until(now);
         let session = NewSession { token, account, kind, expires, idle_until };
-        self.store.begin_session(&session).await.map_err(store_failed)?;
-        self.remove_expired(now).await;
-        Ok(())
-    }
-
-    /// Removes expired sessions and keys, if it is time. The session that was begun does not depend
-    /// on it.
-    async fn remove_expired(&self, now: UnixSeconds) {
-        {
-            let mut removed = self.removed.lock();
-            if removed.is_some_and(|at| at.elapsed() < REMOVAL_INTERVAL) {
-                return;
-            }
-            *removed = Some(Instant::now());
-        }
-        if let Err(error) = self.store.remove_expired(now).await {
-            // Logged there; the next session tries again an hour later.
-            drop(store_failed(error));
-        }
+        self.store.begin_session(&session).await.map_err(store_failed)
     }
 }

@@ -46,7 +46,7 @@ impl AccountService {
         attempt: SignInAttempt<'_>,
         prefix: Prefix,
     ) -> Result<Account, Problem> {
-        let email: Option<EmailAddress> = attempt.email.trim().parse().ok();
+        let email: Option<EmailAddress> = attempt.email.parse().ok();
         let subject = match &email {
             Some(email) => email.as_str().to_owned(),
             None => attempt.email.trim().to_lowercase(),
