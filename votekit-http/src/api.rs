@@ -17,6 +17,9 @@ pub(crate) mod results;
 
 pub(crate) mod log_tiles;
 
+pub(crate) mod accounts;
+pub(crate) mod auth;
+
 pub(crate) mod admin;
 mod election_actions;
 pub(crate) mod election_admin;

@@ -1,5 +1,5 @@
 //! The context of every handler: the node, the live updates, the rates, the administrator's token,
-//! the sessions of voters.
+//! the sessions of voters, the accounts.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use votekit_core::instant::UnixSeconds;
 use votekit_node::Node;
 use votekit_node::limits::throttle::Prefix;
 
+use crate::accounts::AccountService;
 use crate::guard::admin_token::TokenDigest;
 use crate::guard::client_address::AddressRate;
 use crate::live::hub::LiveHub;
@@ -25,7 +26,8 @@ pub(crate) const SESSION_PATH: &str = "/api/v1/session";
 /// The start of the path for the vote of a signed-in voter; the law follows.
 const VOTES_PATH: &str = "/api/v1/votes/";
 
-/// The address prefix of a vote or a sign-in: an extension of its request.
+/// The address prefix of a vote or a sign-in, of a voter or with an account: an extension of its
+/// request.
 #[derive(Clone, Copy)]
 pub(crate) struct ClientPrefix(pub(crate) Prefix);
 
@@ -51,14 +53,33 @@ pub(crate) fn is_attempt(method: &Method, path: &str) -> bool {
             && matches!((parts.next(), parts.next()), (None | Some("cast"), None)))
 }
 
+/// Signing in with an account.
+pub(crate) const LOGIN_PATH: &str = "/api/v1/auth/login";
+
+/// Replacing a refresh token.
+pub(crate) const REFRESH_PATH: &str = "/api/v1/auth/refresh";
+
+/// Whether a request hashes a password, or writes a session: such requests have a separate rate,
+/// and their handlers get the prefix for the throttle. The rate is not that of the votes because a
+/// password takes tens of milliseconds of a processor and a vote a part of one; and so neither
+/// officials nor voters behind one address use up the share of the others.
+pub(crate) fn is_sign_in(method: &Method, path: &str) -> bool {
+    let page = path.strip_prefix("/fr/").or_else(|| path.strip_prefix("/en/"));
+    *method == Method::POST
+        && (matches!(path, LOGIN_PATH | REFRESH_PATH)
+            || matches!(page, Some("accounts/sign-in" | "accounts/invitation")))
+}
+
 /// The context of every handler.
 pub(crate) struct Api {
     pub(crate) node: Node,
     pub(crate) live: Arc<LiveHub>,
     pub(crate) vote_rate: AddressRate,
     pub(crate) read_rate: AddressRate,
+    pub(crate) sign_in_rate: AddressRate,
     pub(crate) sessions: Sessions,
     pub(crate) support: SupportCodes,
+    pub(crate) accounts: Arc<AccountService>,
     admin_token: RwLock<TokenDigest>,
 }
 
@@ -68,13 +89,25 @@ impl Api {
         let config = node.config();
         let vote_rate = AddressRate::per_second(config.rate_limit_per_address());
         let read_rate = AddressRate::per_second(config.read_limit_per_address_per_second);
+        let sign_in_rate = AddressRate::per_second(config.sign_in_limit_per_address());
         let admin_token = RwLock::new(TokenDigest::new(admin_token));
         // The keys are of this process anyway; the base is a second binding.
         let base = node.log_base().map(|base| base.as_str().to_owned()).unwrap_or_default();
         let sessions = Sessions::new(base, config.is_confidential());
         let live = LiveHub::new(node.clone());
         let support = SupportCodes::new();
-        Arc::new(Self { node, live, vote_rate, read_rate, sessions, support, admin_token })
+        let accounts = AccountService::new(&node);
+        Arc::new(Self {
+            node,
+            live,
+            vote_rate,
+            read_rate,
+            sign_in_rate,
+            sessions,
+            support,
+            accounts,
+            admin_token,
+        })
     }
 
     /// The time by the node's clock.
@@ -104,6 +137,7 @@ impl Api {
     pub(crate) fn forget_quiet(&self) {
         self.vote_rate.forget_quiet();
         self.read_rate.forget_quiet();
+        self.sign_in_rate.forget_quiet();
         self.node.forget_quiet();
     }
 }
@@ -138,6 +172,24 @@ mod tests {
             "",
         ] {
             assert!(!is_attempt(&Method::POST, path), "{path}");
+        }
+    }
+
+    #[test]
+    fn sign_ins_are_the_calls_that_hash_a_password_or_write_a_session() {
+        for path in [
+            LOGIN_PATH,
+            REFRESH_PATH,
+            "/fr/accounts/sign-in",
+            "/en/accounts/sign-in",
+            "/en/accounts/invitation",
+        ] {
+            assert!(is_sign_in(&Method::POST, path), "{path}");
+            assert!(!is_sign_in(&Method::GET, path), "{path}");
+            assert!(!is_attempt(&Method::POST, path), "{path}");
+        }
+        for path in [VOTE_PATH, "/api/v1/accounts", "/fr/vote/L1", "/de/accounts/sign-in", "/fr/"] {
+            assert!(!is_sign_in(&Method::POST, path), "{path}");
         }
     }
 }

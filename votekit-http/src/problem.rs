@@ -41,6 +41,12 @@ pub(crate) enum Problem {
     Unauthorized,
     /// No voter is signed in for this.
     NotSignedIn,
+    /// Sign-in with an account: whatever was wrong.
+    SignInRefused,
+    /// No access token, or one that is not valid now: whatever is wrong with it.
+    TokenRefused,
+    /// The account's role does not allow this, or the network from which it is used.
+    Forbidden,
     /// The policy withholds results now.
     ResultsWithheld { policy: ResultsPolicy, state: State },
     /// A page of another origin sends a form, or opens a WebSocket.
@@ -69,6 +75,10 @@ pub(crate) enum Problem {
     AlreadyCast { request: RequestId },
     /// There is no receipt before the decision is recorded.
     NotRecordedYet,
+    /// Another account has the e-mail address.
+    AccountExists,
+    /// A one-time link was used, replaced, or has expired.
+    InvitationVoid,
     /// An administrative call was refused or failed; its kind says why.
     Refused { kind: &'static Kind, detail: String },
     /// A binding election lacks what it needs.
@@ -103,6 +113,10 @@ pub(crate) enum Problem {
     NotRecognised { retry_after: Duration },
     /// More reads a second than one address may send.
     ReadShare { retry_after: Duration },
+    /// More sign-ins a second than one address may send.
+    SignInShare { retry_after: Duration },
+    /// Too many passwords wait to be hashed.
+    PasswordsWaiting { retry_after: Duration },
     /// Too many votes with a credential that was already used.
     TooManyDuplicates { retry_after: Duration },
     /// Too many votes are waiting.
@@ -146,8 +160,11 @@ kinds! {
     UNKNOWN_CHOICE = "unknown-choice", BAD_REQUEST, "The ballot has no such choice";
     UNAUTHORIZED = "unauthorized", UNAUTHORIZED, "The administrator's token is missing or wrong";
     NOT_SIGNED_IN = "not-signed-in", UNAUTHORIZED, "No voter is signed in for this";
+    SIGN_IN_REFUSED = "sign-in-refused", UNAUTHORIZED, "Address, password or code is not accepted";
+    TOKEN_REFUSED = "token-refused", UNAUTHORIZED, "The access token is missing or not valid";
     RESULTS_WITHHELD = "results-withheld", FORBIDDEN, "The results are not shown now";
     FOREIGN_ORIGIN = "foreign-origin", FORBIDDEN, "Pages of this origin may not do this";
+    FORBIDDEN = "forbidden", FORBIDDEN, "This account may not do this";
     UNKNOWN_ROUTE = "unknown-route", NOT_FOUND, "There is nothing at this address";
     UNKNOWN_ELECTION = "unknown-election", NOT_FOUND, "There is no such election";
     UNKNOWN_REQUEST = "unknown-request", NOT_FOUND, "No such request was issued";
@@ -168,6 +185,8 @@ kinds! {
     ADMIN_BUSY = "admin-busy", CONFLICT, "Another administrative call is under way";
     NOT_LEADING = "not-leading", CONFLICT, "Another node leads, and administration is its part";
     NOT_SAFE = "not-safe", CONFLICT, "A binding election lacks what it needs";
+    ACCOUNT_EXISTS = "account-exists", CONFLICT, "There is an account with this address already";
+    INVITATION_VOID = "invitation-void", GONE, "The link is not valid any more";
     BODY_TOO_LARGE = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large";
     URI_TOO_LONG = "uri-too-long", URI_TOO_LONG, "The address is too long";
     NOT_JSON = "not-json", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
@@ -184,7 +203,7 @@ kinds! {
     HEADERS_TOO_LARGE = "headers-too-large", REQUEST_HEADER_FIELDS_TOO_LARGE, "The header fields are too large";
     INTERNAL = "internal", INTERNAL_SERVER_ERROR, "The node has a fault";
     TRANSFER_CODING = "transfer-coding", NOT_IMPLEMENTED, "The transfer coding is not supported";
-    BUSY = "busy", SERVICE_UNAVAILABLE, "Too many votes are waiting";
+    BUSY = "busy", SERVICE_UNAVAILABLE, "Too many requests are waiting";
     UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "Storage is not available";
     CLOCK = "clock", SERVICE_UNAVAILABLE, "The node's clock went back";
     HALTED = "halted", SERVICE_UNAVAILABLE, "A fault halted the election on this node";
@@ -276,6 +295,11 @@ impl Problem {
             Self::UnknownChoice => &UNKNOWN_CHOICE,
             Self::Unauthorized => &UNAUTHORIZED,
             Self::NotSignedIn => &NOT_SIGNED_IN,
+            Self::SignInRefused => &SIGN_IN_REFUSED,
+            Self::TokenRefused => &TOKEN_REFUSED,
+            Self::Forbidden => &FORBIDDEN,
+            Self::AccountExists => &ACCOUNT_EXISTS,
+            Self::InvitationVoid => &INVITATION_VOID,
             Self::ResultsWithheld { .. } => &RESULTS_WITHHELD,
             Self::ForeignOrigin => &FOREIGN_ORIGIN,
             Self::NotServedHere { .. } => &NOT_SERVED_HERE,
@@ -306,9 +330,9 @@ impl Problem {
             Self::TooManyReaders => &TOO_MANY_READERS,
             Self::BackOff { .. } => &BACK_OFF,
             Self::NotRecognised { .. } => &NOT_RECOGNISED,
-            Self::ReadShare { .. } => &RATE_LIMITED,
+            Self::ReadShare { .. } | Self::SignInShare { .. } => &RATE_LIMITED,
             Self::TooManyDuplicates { .. } => &TOO_MANY_DUPLICATES,
-            Self::Busy { .. } => &BUSY,
+            Self::Busy { .. } | Self::PasswordsWaiting { .. } => &BUSY,
             Self::Clock => &CLOCK,
             Self::NotStored | Self::Unavailable => &UNAVAILABLE,
             Self::OutcomeUnknown { .. } => &OUTCOME_UNKNOWN,
@@ -332,6 +356,25 @@ impl Problem {
                 "nothing was recorded: sign in with NAS and code (POST /api/v1/session), or send \
                  the token of a member as `Authorization: Bearer`"
                     .to_owned()
+            }
+            Self::SignInRefused => {
+                "e-mail address, password and code are not accepted together; officials also need \
+                 a network from which they may work"
+                    .to_owned()
+            }
+            Self::TokenRefused => {
+                "send a valid access token as `Authorization: Bearer`: /api/v1/auth/refresh and \
+                 /api/v1/auth/login issue them"
+                    .to_owned()
+            }
+            Self::Forbidden => {
+                "the role of the account does not allow this, or officials may not work from this \
+                 network"
+                    .to_owned()
+            }
+            Self::AccountExists => "nothing was changed".to_owned(),
+            Self::InvitationVoid => {
+                "it was used, replaced or has expired: ask for another one".to_owned()
             }
             Self::ResultsWithheld { policy, state } => withheld(*policy, *state),
             Self::ForeignOrigin => {
@@ -402,7 +445,7 @@ impl Problem {
             }
             Self::BackOff { .. } => {
                 "too many wrong codes came from your network for this person; this attempt was not \
-                 stored. A vote of this person from another network is not delayed"
+                 stored. An attempt from another network is not delayed"
                     .to_owned()
             }
             Self::NotRecognised { .. } => {
@@ -410,6 +453,12 @@ impl Problem {
             }
             Self::ReadShare { .. } => {
                 "your network exceeds the limit of reads per address".to_owned()
+            }
+            Self::SignInShare { .. } => {
+                "your network exceeds the limit of sign-ins per address".to_owned()
+            }
+            Self::PasswordsWaiting { .. } => {
+                "sign-ins arrive faster than passwords can be checked: try again".to_owned()
             }
             Self::TooManyDuplicates { .. } => {
                 "this credential was used, and its first vote counts; this attempt was not stored"
@@ -441,6 +490,8 @@ impl Problem {
             Self::BackOff { retry_after }
             | Self::NotRecognised { retry_after }
             | Self::ReadShare { retry_after }
+            | Self::SignInShare { retry_after }
+            | Self::PasswordsWaiting { retry_after }
             | Self::TooManyDuplicates { retry_after }
             | Self::Busy { retry_after } => Some(*retry_after),
             Self::TooManyConnections => Some(CONNECTIONS_RETRY),
@@ -558,7 +609,9 @@ impl IntoResponse for Problem {
             _ => None,
         };
         let advice = match self {
-            Self::Unauthorized | Self::NotSignedIn => Some((WWW_AUTHENTICATE, "Bearer")),
+            Self::Unauthorized | Self::NotSignedIn | Self::SignInRefused | Self::TokenRefused => {
+                Some((WWW_AUTHENTICATE, "Bearer"))
+            }
             Self::ContentCoding => Some((ACCEPT_ENCODING, "identity")),
             Self::UpgradeRequired => Some((UPGRADE, "websocket")),
             // The beginning of the next request is not certain.

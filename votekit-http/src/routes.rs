@@ -1,6 +1,9 @@
 //! All routes in one table, with the permission of the caller and the role of the node that each
 //! requires.
 
+mod permissions;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -11,12 +14,15 @@ use axum::routing::{MethodRouter, any, delete, get, post, put};
 use votekit_node::config::Role;
 use votekit_store::AccountRole;
 
+use self::permissions::{RoleCheck, require_page_role, require_role};
 use crate::api::admin::{self, nodes};
 use crate::api::{
-    election_admin, elections, exposition, health, live_events, live_socket, log_tiles, openapi,
-    receipt, results, roll_upload, session, status, user, vote, votes,
+use crate::api::{
+    accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
+    log_tiles, openapi, receipt, results, roll_upload, session, status, user, vote, votes,
 };
-use crate::context::{Api, SESSION_PATH, VOTE_PATH};
+use crate::context::{Api, LOGIN_PATH, REFRESH_PATH, SESSION_PATH, VOTE_PATH};
+use crate::guard::cors::{CallingOrigins, calling_origins};
 use crate::guard::response_headers::any_origin;
 use crate::guard::timing::Timing;
 use crate::live::SOCKET_PATH;
@@ -26,7 +32,8 @@ use crate::web::pages::{
     articles, ballot, cast, members, outcome, receipts, session, sign_in, sign_out, start,
 };
 
-/// The permission that a route requires; it determines the listener that serves the route.
+/// The permission that a route requires; it determines the listener that serves the route. A path
+/// may have several routes, for different methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Permission {
     /// None: for voters and readers, on the public listener.
@@ -36,6 +43,14 @@ pub(crate) enum Permission {
     /// None: pages for people, on the public listener. They are not part of the interface for
     /// programs, and a form requires the origin of this node, the steps of a vote also a session.
     Page,
+    /// An access token of an account with one of these roles, on the public listener. The handler
+    /// gets the [`Caller`](crate::accounts::Caller).
+    Role(&'static [AccountRole]),
+    /// An access token of any account, on the public listener.
+    SignedIn,
+    /// The cookie of an account with one of these roles: pages of officials and members, on the
+    /// public listener. Without a session the browser is sent to the sign-in.
+    AccountPage(&'static [AccountRole]),
     /// The administrator's token, on the administration listener.
     Administrator,
     /// Access to the metrics listener.
@@ -51,15 +66,26 @@ pub(crate) struct Route {
     handlers: MethodRouter<Arc<Api>>,
 }
 
+impl Permission {
+    /// Whether the public listener serves it.
+    fn is_public(self) -> bool {
+        !matches!(self, Self::Administrator | Self::Monitoring)
+    }
+}
+
 const QUERY: &[Role] = &[Role::Query];
+
+/// Every role of an account.
+const ALL_ROLES: &[AccountRole] = &AccountRole::ALL;
 
 /// The role of a member with an account.
 const MEMBER: &[AccountRole] = &[AccountRole::Voter];
 const ADMINISTRATOR: &[AccountRole] = &[AccountRole::Administrator];
+const ADMINISTRATOR_AUDITOR: &[AccountRole] = &[AccountRole::Administrator, AccountRole::Auditor];
 
 /// The table of routes.
 pub(crate) fn routes() -> Vec<Route> {
-    [interface(), official_calls(), pages()].into_iter().flatten().collect()
+    [interface(), account_calls(), official_calls(), pages()].into_iter().flatten().collect()
 }
 
 /// The pages for people.
@@ -92,6 +118,20 @@ fn pages() -> Vec<Route> {
         page("/{lang}/privacy", get(articles::privacy)),
         page("/{lang}/receipts", get(receipts::receipts)),
         Route { roles: QUERY, ..page("/{lang}/receipts/check", post(receipts::check)) },
+    ]
+}
+
+/// Sign-in with an account, and the accounts.
+fn account_calls() -> Vec<Route> {
+    use Permission::{Public, Role, SignedIn};
+    let route = |path, permission, handlers| Route { path, permission, roles: &[], handlers };
+    vec![
+        route(LOGIN_PATH, Public, post(auth::login)),
+        route(REFRESH_PATH, Public, post(auth::refresh)),
+        route("/api/v1/auth/logout", Public, post(auth::logout)),
+        route("/api/v1/auth/me", SignedIn, get(auth::me)),
+        route("/api/v1/accounts", Role(ADMINISTRATOR), post(accounts::invite)),
+        route("/api/v1/accounts", Role(ADMINISTRATOR_AUDITOR), get(accounts::list)),
     ]
 }
 
@@ -184,10 +224,8 @@ fn official_calls() -> Vec<Route> {
 
 /// The routes of the public listener.
 pub(crate) fn public(api: &Arc<Api>) -> Router {
-    use Permission::{Page, Public, PublicFromAnyOrigin};
-    let is_public = |permission| matches!(permission, Public | PublicFromAnyOrigin | Page);
     let pages = from_fn_with_state(Arc::clone(api), web::as_page);
-    router(api, is_public).layer(pages).with_state(Arc::clone(api))
+    router(api, Permission::is_public).layer(pages).with_state(Arc::clone(api))
 }
 
 /// The routes of the administration listener. Every request requires the administrator's token,
@@ -209,23 +247,59 @@ impl Route {
     pub(crate) fn is_served_by(&self, roles: &[Role]) -> bool {
         self.roles.is_empty() || self.roles.iter().any(|role| roles.contains(role))
     }
+
+    /// Whether pages of the origins in `cors_origins` may call the path: those that take a token,
+    /// and those that issue one.
+    fn is_called_across_origins(&self) -> bool {
+        matches!(self.permission, Permission::Role(_) | Permission::SignedIn)
+            || self.path.starts_with("/api/v1/auth/")
+    }
+
+    /// The handlers behind the check of the permission. Methods that the route does not have are
+    /// not checked: the answer to them says nothing.
+    fn guarded(self, api: &Arc<Api>) -> MethodRouter<Arc<Api>> {
+        let needs = self.roles.first().filter(|_| !self.is_served_by(&api.node.config().roles));
+        let handlers = match needs {
+            Some(needs) => self.handlers.route_layer(from_fn_with_state(*needs, not_served_here)),
+            None => self.handlers,
+        };
+        let check = |roles| RoleCheck::new(api, roles);
+        match self.permission {
+            Permission::PublicFromAnyOrigin => handlers.route_layer(from_fn(any_origin)),
+            Permission::Role(roles) => {
+                handlers.route_layer(from_fn_with_state(check(roles), require_role))
+            }
+            Permission::SignedIn => {
+                handlers.route_layer(from_fn_with_state(check(ALL_ROLES), require_role))
+            }
+            Permission::AccountPage(roles) => {
+                handlers.route_layer(from_fn_with_state(check(roles), require_page_role))
+            }
+            Permission::Public
+            | Permission::Page
+            | Permission::Administrator
+            | Permission::Monitoring => handlers,
+        }
+    }
 }
 
-fn router(api: &Api, serves: impl Fn(Permission) -> bool) -> Router<Arc<Api>> {
-    let roles = &api.node.config().roles;
-    let served = routes().into_iter().filter(|route| serves(route.permission));
-    let timed = served.fold(Router::new(), |router, route| {
-        let is_served = route.is_served_by(roles);
-        let Route { path, permission, handlers, .. } = route;
-        let handlers =
-            if is_served { handlers.fallback(method_not_allowed) } else { any(not_served_here) };
-        let handlers = match permission {
-            Permission::PublicFromAnyOrigin => handlers.layer(from_fn(any_origin)),
-            _ => handlers,
-        };
+fn router(api: &Arc<Api>, serves: impl Fn(Permission) -> bool) -> Router<Arc<Api>> {
+    let origins = CallingOrigins::new(&api.node.config().cors_origins);
+    // One path may have routes with different permissions.
+    let mut paths: BTreeMap<&'static str, (MethodRouter<Arc<Api>>, bool)> = BTreeMap::new();
+    for route in routes().into_iter().filter(|route| serves(route.permission)) {
+        let (path, is_called) = (route.path, route.is_called_across_origins());
+        let (handlers, is_any_called) = paths.remove(path).unwrap_or_default();
+        paths.insert(path, (handlers.merge(route.guarded(api)), is_any_called || is_called));
+    }
+    let served = paths.into_iter().fold(Router::new(), |router, (path, (handlers, is_called))| {
+        let mut handlers = handlers.fallback(method_not_allowed);
+        if is_called {
+            handlers = handlers.layer(from_fn_with_state(origins.clone(), calling_origins));
+        }
         router.route(path, handlers.layer(Timing::new(path)))
     });
-    timed.fallback_service(any(unknown_route).layer(Timing::new("unknown")))
+    served.fallback_service(any(unknown_route).layer(Timing::new("unknown")))
 }
 
 /// Refuses calls without the administrator's token.
@@ -241,8 +315,9 @@ async fn unknown_route() -> Problem {
     Problem::UnknownRoute
 }
 
-async fn not_served_here() -> Problem {
-    Problem::NotServedHere { needs: Role::Query }
+/// Answers in place of the handler.
+async fn not_served_here(State(needs): State<Role>, _: Request, _: Next) -> Problem {
+    Problem::NotServedHere { needs }
 }
 
 async fn method_not_allowed() -> Problem {
@@ -252,3 +327,7 @@ async fn method_not_allowed() -> Problem {
 #[cfg(test)]
 #[path = "routes_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "routes_access_test.rs"]
+mod access_tests;

@@ -17,7 +17,6 @@ mod session;
 
 mod key_ring;
 
-mod cookie;
 mod form_token;
 
 use axum::http::{HeaderMap, HeaderValue};
@@ -25,12 +24,16 @@ use parking_lot::Mutex;
 use votekit_core::instant::UnixSeconds;
 
 pub(crate) use self::form_token::Form;
-use self::key_ring::KeyRing;
+use self::key_ring::{KeyRing, SEALED_CHARS};
 pub(crate) use self::session::{RETRY_KEY_CHARS, Session};
+use crate::guard::session_cookie::SessionCookie;
 
 /// The time for which a session is valid after its last request. A cookie stays readable for two
 /// hours at least, so the keys never end a session before this does.
 pub(crate) const LIFETIME_SECONDS: u64 = 30 * 60;
+
+const VOTER_COOKIE: SessionCookie =
+    SessionCookie::new("__Host-votekit", "votekit-local", SEALED_CHARS);
 
 /// Why a session cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -73,7 +76,7 @@ impl Sessions {
 
     /// The session of a request, if it carries one that is valid now.
     pub(crate) fn open(&self, headers: &HeaderMap, now: UnixSeconds) -> Option<Session> {
-        let sealed = cookie::values(headers, self.is_confidential);
+        let sealed = VOTER_COOKIE.values(headers, self.is_confidential);
         let mut ring = self.ring.lock();
         ring.retire(now);
         sealed
@@ -94,12 +97,12 @@ impl Sessions {
         session.renew(UnixSeconds(now.0.saturating_add(LIFETIME_SECONDS)));
         let plain = session.encode()?;
         let sealed = self.ring.lock().seal(&plain, &self.base, now)?;
-        Ok(cookie::set(&sealed, self.is_confidential))
+        Ok(VOTER_COOKIE.set(&sealed, self.is_confidential))
     }
 
     /// The `Set-Cookie` field that removes the cookie.
     pub(crate) fn clear(&self) -> HeaderValue {
-        cookie::clear(self.is_confidential)
+        VOTER_COOKIE.clear(self.is_confidential)
     }
 
     /// The token for a form of this session.

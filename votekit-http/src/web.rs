@@ -29,6 +29,7 @@ mod error_page;
 pub(crate) mod pages;
 
 pub(crate) use self::error_page::{as_page, localized};
+pub(crate) use self::visit::redirect_response;
 
 #[cfg(test)]
 #[path = "web_test.rs"]

@@ -16,8 +16,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::admin::{self, nodes};
 use super::{
-    election_admin, elections, exposition, health, live_events, live_socket, log_tiles, receipt,
-    results, roll_upload, session, status, user, vote, votes,
+    accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
+    log_tiles, receipt, results, roll_upload, session, status, user, vote, votes,
 };
 use crate::guard::representation::{Representation, accepts_gzip};
 use crate::problem::{self, KINDS, Kind};
@@ -56,6 +56,12 @@ use crate::problem::{self, KINDS, Kind};
         log_tiles::policy,
         log_tiles::manifest,
         log_tiles::tile,
+        auth::login,
+        auth::refresh,
+        auth::logout,
+        auth::me,
+        accounts::invite,
+        accounts::list,
         exposition::exposition,
         admin::create_election,
         admin::list_elections,
@@ -79,6 +85,7 @@ use crate::problem::{self, KINDS, Kind};
         (name = "officials", description = "What signed-in officials do, with the token of their account"),
         (name = "results", description = "Counts, by the election's policy"),
         (name = "log", description = "The log, for auditors: C2SP tlog-tiles"),
+        (name = "accounts", description = "Officials and members: sign-in, tokens, invitations"),
         (name = "operation", description = "For operators. `/metrics` is on a separate listener"),
         (name = "administration", description = "For officials and operators: on a separate listener, with the administrator's token"),
     ),
@@ -95,8 +102,9 @@ impl Modify for Additions {
             `method-not-allowed` (405) when it is not listed here; `HEAD` is answered as `GET` \
             without the body. The pages for people, under `/`, `/fr/` and `/en/`, are not listed: \
             they are no interface for programs.\n\n\
-            The log, the results and the ballots can be read by a page of any origin (CORS, \
-            plain requests only); nothing else can.\n\n\
+            The log, the results and the ballots can be read by a page of any origin (CORS, plain \
+             requests only). Calls with the token of an account, and those that issue it, can be \
+             made by pages of the origins that the node names (`cors_origins`); nothing else can.\n\n\
             | code | status | meaning |\n| --- | --- | --- |\n"
             .to_owned();
         for kind in KINDS {
@@ -116,9 +124,16 @@ impl Modify for Additions {
             .build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("administrator", SecurityScheme::Http(bearer));
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some("The access token of an account, from `POST /api/v1/auth/login`"))
+            .build();
+        components.add_security_scheme("account", SecurityScheme::Http(bearer));
         for (path, item) in &mut document.paths.paths {
             let is_admin = path.starts_with("/api/v1/admin/");
-            let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+            let operations =
+                [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
             for operation in operations.into_iter().flatten() {
                 if is_admin {
                     let text = "The administration listener (--admin-listen)";
@@ -202,6 +217,13 @@ fn add_common_answers(operation: &mut Operation, path: &str) {
     } else if path != "/metrics" {
         // The gate may refuse any request.
         kinds.extend([&problem::TOO_MANY_CONNECTIONS, &problem::RATE_LIMITED]);
+    }
+    let takes_token = !is_admin && operation.security.is_some();
+    if takes_token {
+        kinds.extend([&problem::TOKEN_REFUSED, &problem::FORBIDDEN]);
+    }
+    if takes_token || path.starts_with("/api/v1/auth/") {
+        kinds.extend([&problem::INTERNAL, &problem::UNAVAILABLE]);
     }
     if has_path_parts {
         kinds.push(&problem::UNKNOWN_ROUTE);

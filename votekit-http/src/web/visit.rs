@@ -161,7 +161,7 @@ pub(super) fn page_response(status: StatusCode, page: &impl Template) -> Result<
 ///
 /// # Errors
 /// [`Problem::Internal`].
-pub(super) fn redirect_response(path: &str) -> Result<Response, Problem> {
+pub(crate) fn redirect_response(path: &str) -> Result<Response, Problem> {
     let mut response = bare_response(StatusCode::SEE_OTHER);
     let location = HeaderValue::try_from(path).map_err(|_| Problem::Internal)?;
     response.headers_mut().insert(LOCATION, location);
