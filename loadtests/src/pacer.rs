@@ -24,7 +24,9 @@ pub struct RunControl {
 }
 
 impl RunControl {
-    /// Stops releasing votes. Votes in flight are awaited, and the report is made.
+    /// Stops releasing votes. Votes that were released before are still sent and their answers
+    /// awaited, with retries no longer than the plan's `drain`. Samples without a decision count as
+    /// unresolved. Then the report is made.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
     }

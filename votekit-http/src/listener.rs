@@ -11,6 +11,8 @@ mod connection;
 mod file_descriptors;
 mod limiter;
 mod parse_refusal;
+mod reload;
+mod reserved;
 mod slots;
 mod tls;
 
@@ -25,7 +27,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use votekit_node::Node;
-use votekit_node::config::{Config, ConfigError};
+use votekit_node::config::ConfigError;
 use votekit_node::data_folder::FolderError;
 use votekit_node::limits::address_prefix::Shares;
 use votekit_node::memory::overwriting_stack;
@@ -38,8 +40,11 @@ use self::tls::TlsIdentity;
 use crate::context::Api;
 use crate::gate::Gate;
 use crate::guard::message_rules;
+use crate::log_summary::LogSummary;
 use crate::routes;
 
+pub use self::reload::Reloader;
+pub use self::reserved::Reserved;
 pub use votekit_node::logging::{
     LogLevelError, check_log_level, flush_log, init_logging, log_panics,
 };
@@ -144,8 +149,9 @@ const INCOMPLETE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time for complete requests to be answered after that.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// On each internal listener: the most connections held at once, the part of them reserved for
-/// callers with a valid token, and the most newcomers that wait.
+/// On each internal listener: the most connections held at once, and the most newcomers that wait.
+/// The reserved part of the former is for callers with a valid token on the administrative
+/// listener, and for other addresses on that for monitoring.
 const INTERNAL_SLOTS_MAX: u32 = 64;
 const INTERNAL_RESERVED: u32 = 16;
 const INTERNAL_WAITING_MAX: u32 = 64;
@@ -159,145 +165,8 @@ const PUBLIC_WAITING_MAX: u32 = 256;
 const PUBLIC_STAY_MIN_MS: u64 = 1000;
 const INTERNAL_STAY_MIN_MS: u64 = 500;
 
-/// The most connections that the system completes before they are accepted.
-const BACKLOG: u32 = 4096;
-
 /// The interval at which histograms are drained, rates computed and quiet keys evicted.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(2);
-
-/// The bound addresses and the TLS identity of a server. They are acquired before the node starts:
-/// reading its logs may take an hour, and a wrong address or file must be reported before that. No
-/// client can connect yet.
-pub struct Reserved {
-    sockets: [(SocketAddr, TcpSocket); 3],
-    tls: Option<Arc<TlsIdentity>>,
-}
-
-impl fmt::Debug for Reserved {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Reserved({:?})", self.sockets.each_ref().map(|(address, _)| address))
-    }
-}
-
-impl Reserved {
-    /// Checks the configuration, reads the TLS files and binds the addresses.
-    ///
-    /// # Errors
-    /// The first [`ServeError`], naming the address or file.
-    pub fn bind(config: &Config) -> Result<Self, ServeError> {
-        Self::try_of(config).map_err(|mut faults| faults.swap_remove(0))
-    }
-
-    /// Does the same as [`Reserved::bind`], and returns every fault.
-    ///
-    /// # Errors
-    /// At least one.
-    pub fn try_of(config: &Config) -> Result<Self, Vec<ServeError>> {
-        let mut faults: Vec<ServeError> =
-            config.check().err().map(Into::into).into_iter().collect();
-        let tls = match (&config.tls_cert, &config.tls_key) {
-            (Some(cert), Some(key)) => match TlsIdentity::read(cert, key) {
-                Ok(identity) => Some(Arc::new(identity)),
-                Err(error) => {
-                    faults.push(error);
-                    None
-                }
-            },
-            _ => None,
-        };
-        let addresses = [
-            ("listen", config.listen),
-            ("admin_listen", config.admin_listen),
-            ("metrics_listen", config.metrics_listen),
-        ];
-        for (index, (second, address)) in addresses.into_iter().enumerate() {
-            let mut before = addresses[..index].iter();
-            if let Some((first, _)) = before.find(|(_, other)| overlap(*other, address)) {
-                faults.push(ServeError::SameAddress { first, second, address });
-            }
-        }
-        let mut sockets = Vec::new();
-        for (_, address) in addresses {
-            match bind_socket(address) {
-                Ok(socket) => sockets.push((address, socket)),
-                Err(source) => faults.push(ServeError::Bind { address, source }),
-            }
-        }
-        match <[_; 3]>::try_from(sockets) {
-            Ok(sockets) if faults.is_empty() => Ok(Self { sockets, tls }),
-            _ => Err(faults),
-        }
-    }
-}
-
-/// Whether two listeners need the same port of an address. Binding does not find this: with
-/// `SO_REUSEADDR` the system reports it only when the second one listens.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let any_interface = one.ip().is_unspecified() || other.ip().is_unspecified();
-    one.port() != 0 && one.port() == other.port() && (any_interface || one.ip() == other.ip())
-}
-
-fn bind_socket(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A restarted node can bind its address at once, while old connections are in TIME-WAIT.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
-}
-
-/// Reloads the TLS identity and the administrator's token while a node runs.
-#[derive(Clone)]
-pub struct Reloader {
-    tls: Option<Arc<TlsIdentity>>,
-    api: Arc<Api>,
-    node: Node,
-}
-
-impl fmt::Debug for Reloader {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Reloader(tls: {})", self.tls.is_some())
-    }
-}
-
-impl Reloader {
-    /// Reloads the TLS identity and the token. If one cannot be read, its previous value stays in
-    /// use and an error is logged.
-    pub async fn reload(&self) {
-        // Reading the files blocks the thread.
-        let this = self.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            let tls = this.tls.as_ref().map_or(Ok(()), |tls| tls.reload());
-            let token =
-                this.node.admin_token().map(|token| this.api.set_admin_token(token.as_bytes()));
-            (tls.map_err(|error| error.to_string()), token.map_err(|error| error.to_string()))
-        });
-        let (tls, token) = match read.await {
-            Ok(read) => read,
-            Err(error) => (Err(error.to_string()), Ok(())),
-        };
-        if let Err(error) = &tls {
-            tracing::error!(
-                event = "certificate_reload_failed",
-                error,
-                "certificate not reloaded, the previous one stays in use"
-            );
-        }
-        if let Err(error) = &token {
-            tracing::error!(
-                event = "admin_token_reload_failed",
-                error,
-                "administrator token not reloaded, the previous one stays in use"
-            );
-        }
-        if tls.is_ok() && token.is_ok() {
-            tracing::info!(
-                event = "certificate_and_token_reloaded",
-                tls = self.tls.is_some(),
-                "certificate and administrator token reloaded"
-            );
-        }
-    }
-}
 
 impl Server {
     /// Checks the node's configuration, reads the TLS files and listens on the addresses.
@@ -339,11 +208,10 @@ impl Server {
         let (gate, router) = (Some(Gate::new(&api)), routes::public(&api));
         let served = Service { router, gate, tls: tls.clone(), wants_token: false, limits };
         let public = Listener::listen(public, &node, served, rules)?;
-        // Monitoring needs no token, so one address alone must not fill the slots and the waiting
-        // room.
+        // Monitoring needs no token, so one address alone must not take every slot.
         let rules = LimiterRules {
             slots_max: INTERNAL_SLOTS_MAX,
-            per_address_max: INTERNAL_SLOTS_MAX - INTERNAL_RESERVED + INTERNAL_WAITING_MAX / 2,
+            per_address_max: INTERNAL_SLOTS_MAX - INTERNAL_RESERVED,
             waiting_max: INTERNAL_WAITING_MAX,
             stay_min_ms: INTERNAL_STAY_MIN_MS,
             ..rules
@@ -389,6 +257,7 @@ impl Server {
     /// [`ServeError::NodeFailed`], [`ServeError::Panicked`].
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
         let phase = watch::Sender::new(Phase::Serving);
+        let slots = self.listeners.each_ref().map(|listener| Arc::clone(&listener.slots));
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
             accepting.spawn(listener.accept(phase.subscribe()));
@@ -424,7 +293,7 @@ impl Server {
             // Resolves when it has dropped what it uses of the node.
             let _ = live.await;
         }
-        drain(&self.node, &phase, &mut accepting, outcome.is_ok()).await;
+        drain(&self.node, &phase, &mut accepting, &slots, outcome.is_ok()).await;
         outcome
     }
 }
@@ -435,6 +304,7 @@ async fn drain(
     node: &Node,
     phase: &watch::Sender<Phase>,
     accepting: &mut JoinSet<()>,
+    slots: &[Arc<Slots>],
     is_orderly: bool,
 ) {
     tracing::info!(
@@ -452,11 +322,16 @@ async fn drain(
     if tokio::time::timeout(incomplete_timeout, &mut drained).await.is_ok() {
         return;
     }
-    tracing::warn!(event = "incomplete_requests_dropped", "incomplete requests dropped");
     // Voters that wait for a decision get the present status.
     node.hurry();
     phase.send_replace(Phase::Finishing);
-    if tokio::time::timeout(answer_timeout, &mut drained).await.is_err() {
+    let is_drained = tokio::time::timeout(answer_timeout, &mut drained).await.is_ok();
+    // Known now: a request that is slow to answer is not incomplete.
+    let count: u32 = slots.iter().map(|slots| slots.dropped()).sum();
+    if count > 0 {
+        tracing::warn!(event = "incomplete_requests_dropped", count, "incomplete requests dropped");
+    }
+    if !is_drained {
         tracing::warn!(event = "requests_cut_off", "requests in flight cut off");
         phase.send_replace(Phase::Ended);
     }
@@ -490,7 +365,7 @@ impl Listener {
         rules: LimiterRules,
     ) -> Result<Self, ServeError> {
         let failed = |source| ServeError::Bind { address, source };
-        let listener = socket.listen(BACKLOG).map_err(failed)?;
+        let listener = reserved::listen(socket).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self {
             listener,
@@ -568,20 +443,49 @@ impl Listener {
     }
 }
 
-/// The pause after an accept that failed for lack of resources.
+/// The pause after an accept that failed.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Pauses after a failed accept, so that connections can end and free file descriptors or memory.
-/// Does not pause when the client closed the connection before it was accepted.
+/// Accepts that failed and are not logged yet: they may fail for as long as the cause lasts.
+static ACCEPTS_FAILED: LogSummary = LogSummary::new();
+
+/// Pauses after a failed accept, so that connections can end and free file descriptors or memory,
+/// and so that an error that stays does not keep a thread busy.
 async fn pause_after(error: &io::Error) {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected,
-    };
-    if !matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected
-    ) {
-        tracing::error!(event = "accept_failed", %error, "connection not accepted");
+    if !is_of_one_connection(error.kind()) {
+        if let Some(count) = ACCEPTS_FAILED.due(Instant::now()) {
+            tracing::error!(event = "accept_failed", %error, count, "connection not accepted");
+        }
         tokio::time::sleep(ACCEPT_RETRY_INTERVAL).await;
+    }
+}
+
+/// Whether a failed accept took its connection out of the queue: the client had closed it. The next
+/// accept then gets another connection.
+fn is_of_one_connection(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn only_an_error_of_one_connection_is_retried_without_a_pause() {
+        let of_one = |errno: Errno| is_of_one_connection(io::Error::from(errno).kind());
+        for errno in [Errno::CONNABORTED, Errno::CONNRESET] {
+            assert!(of_one(errno), "{errno}");
+        }
+        // EINVAL: the socket does not listen. It fails in the same way for ever.
+        for errno in [Errno::INVAL, Errno::NOTCONN, Errno::MFILE, Errno::NOBUFS, Errno::PERM] {
+            assert!(!of_one(errno), "{errno}");
+        }
     }
 }

@@ -460,6 +460,31 @@ async fn a_poll_is_closed_and_watched_beside_busy_local_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_address_leaves_slots_of_monitoring_to_others() {
+    let served = Served::open().await;
+    let mut held = Vec::new();
+    for _ in 0..48 {
+        let mut client = client_from(1, served.at.metrics).await;
+        assert_eq!(client.get("/metrics").await.status, 200);
+        held.push(client);
+    }
+    let mut answer = String::new();
+    connect_from(1, served.at.metrics)
+        .await
+        .read_to_string(&mut answer)
+        .await
+        .expect("closed in order");
+    assert!(answer.contains("\"code\":\"too-many-connections\""), "{answer}");
+    for host in 2..18 {
+        let mut other = client_from(host, served.at.metrics).await;
+        assert_eq!(other.get("/metrics").await.status, 200);
+        held.push(other);
+    }
+    drop(held);
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_valid_token_a_connection_ends_with_its_answer() {
     let served = Served::open_with(config(), create_request()).await;
     let mut stranger = Client::connect(served.at.administration).await;

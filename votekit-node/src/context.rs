@@ -39,6 +39,8 @@ pub(crate) struct NodeContext {
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) admission: Admission,
     pub(crate) elections: RwLock<BTreeMap<ElectionId, Arc<ElectionHandle>>>,
+    /// Changes with each election that is added.
+    pub(crate) listed: tokio::sync::watch::Sender<u64>,
     pub(crate) leader_lease: LeaderLease,
     /// Whether other processes use the same engines.
     pub(crate) is_shared: bool,

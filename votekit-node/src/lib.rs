@@ -65,7 +65,7 @@ pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView}
 pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
 pub use ingest::sign_in::SIGN_IN_LAWS_MAX;
 pub use node::Node;
-pub use query::election_watch::ElectionWatch;
+pub use query::election_watch::{ElectionListWatch, ElectionWatch};
 pub use query::{
     DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus,
 };

@@ -97,6 +97,7 @@ impl Node {
             accounts: engine.accounts,
             pending: Pending::new(),
             elections: RwLock::default(),
+            listed: tokio::sync::watch::Sender::new(0),
             creating: tokio::sync::Mutex::default(),
             loading: Arc::default(),
             uploads: Arc::default(),
@@ -269,8 +270,8 @@ impl Node {
             intake,
             sealer,
         }));
-        let mut elections = self.context.elections.write();
-        elections.insert(election.law_id().clone(), Arc::clone(&election));
+        self.context.elections.write().insert(election.law_id().clone(), Arc::clone(&election));
+        self.context.listed.send_modify(|changes| *changes += 1);
         let context = || Arc::clone(&self.context);
         let owner = || Owner::Election(Arc::clone(&election));
         let node = node_key.node_id();

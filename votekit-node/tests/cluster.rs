@@ -23,7 +23,7 @@ use votekit_node::{AdminError, Node, NodeError, SubmitError};
 use votekit_node::{ElectionView, OpenElection, VoteStatus};
 use votekit_store::embedded::{EmbeddedEngine, EmbeddedLedger};
 use votekit_store::testing::unreliable::{Odds, Unreliable};
-use votekit_store::{Engines, Ledger, LogStore};
+use votekit_store::{Engines, Ledger, LogStore, Staging, StagingId};
 
 const NO_FAULTS: Odds = Odds {
     unavailable_percent: 0,
@@ -31,6 +31,9 @@ const NO_FAULTS: Odds = Odds {
     outcome_unknown_percent: 0,
     acknowledgement_lost_percent: 0,
 };
+
+/// An upper bound for waits, not a target.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One engine used by several nodes.
 fn engine(folder: &Path, odds: Odds) -> Engines {
@@ -211,6 +214,43 @@ async fn roles_are_shared_among_nodes() {
     }
     assert_eq!(decided(&query, requests[7]).await, decided(&sealer, requests[7]).await);
     for node in ingest.into_iter().chain([sealer, validator, query]) {
+        assert_eq!(node.failure(), None);
+        node.shutdown().await;
+    }
+}
+
+/// Nodes with the role `ingest` alone read what is staged, also at their start: a vote that another
+/// one took is the same request here, and is stored once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn ingest_nodes_know_the_requests_that_others_have_in_flight() {
+    let place = TestDir::new(10);
+    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
+    let first = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
+    let second = start(&place, &engine, "ingest-2", &[Role::Ingest]).await;
+    open_poll(&place, &sealer).await;
+    for (node, elector) in [(&first, 0), (&second, 1)] {
+        let request = cast(node, elector, "k").await;
+        decided(node, request).await;
+    }
+    // From now on no node seals: a vote that is taken stays in flight.
+    sealer.shutdown().await;
+    let request = cast(&first, 2, "once").await;
+    let in_flight = async |node: &Node| {
+        while !matches!(node.status(request).await, Ok(Some(VoteStatus::Pending { .. }))) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(WAIT_TIMEOUT, in_flight(&second)).await.expect("it reads on");
+    second.shutdown().await;
+    let again = start(&place, &engine, "ingest-2", &[Role::Ingest]).await;
+    let known = again.status(request).await.expect("read");
+    assert!(matches!(known, Some(VoteStatus::Pending { .. })), "{known:?}");
+    assert_eq!(cast(&again, 2, "once").await, request);
+    let staged = engine.ledger.staged(&law(), StagingId(0), 100).await.expect("read");
+    let copies = staged.iter().flat_map(|staged| staged.batch.envelopes());
+    assert_eq!(copies.filter(|envelope| envelope.request == request).count(), 1);
+    for node in [first, again] {
         assert_eq!(node.failure(), None);
         node.shutdown().await;
     }

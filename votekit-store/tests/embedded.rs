@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
@@ -14,9 +15,10 @@ use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, RequestId, Sequen
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
 use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::testing::unreliable::{Odds, Unreliable};
 use votekit_store::{
-    BallotBox, BlockCommit, Conflict, Documents, EngineError, Head, Ledger, LogStore, Staging,
-    StagingId, StoredBlock,
+    BallotBox, BlockCommit, Conflict, Documents, EngineError, Head, LeaderFence, Leadership,
+    Leases, Ledger, LogStore, Staging, StagingId, StoredBlock,
 };
 
 fn law() -> ElectionId {
@@ -34,10 +36,14 @@ fn envelope(number: u64) -> Envelope {
 }
 
 fn batch(sequence: u64, envelopes: std::ops::Range<u64>) -> Arc<Batch> {
+    batch_of(law(), sequence, envelopes)
+}
+
+fn batch_of(law_id: ElectionId, sequence: u64, envelopes: std::ops::Range<u64>) -> Arc<Batch> {
     let node_key = NodeKey::from_seed(&[1; 32]);
     let number =
         BatchNumber { node: node_key.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
-    let header = BatchHeader { law_id: law(), number, confirmed_through: Sequence(0), last: false };
+    let header = BatchHeader { law_id, number, confirmed_through: Sequence(0), last: false };
     let envelopes: Vec<Envelope> = envelopes.map(envelope).collect();
     let ballot_key = BallotSecretKey::from_seed(&[2; 32]).public_key();
     Arc::new(
@@ -86,49 +92,55 @@ async fn fill(folder: &Path) {
     }
     let mut tree = TreeBuilder::new();
     for height in 1..=2_u8 {
-        let (first_leaf, mut leaves, mut full_tiles) = (tree.size(), Vec::new(), Vec::new());
-        for _ in 0..300 {
-            leaves.extend_from_slice(&[0, 1, height]);
-            tree.append(leaf_hash(&[height]), &mut full_tiles);
-        }
-        let head = Head {
-            size: tree.size(),
-            height: height.into(),
-            root: tree.root(),
-            fence: 1,
-            checkpoint: b"checkpoint".to_vec(),
-            sealed_through: places[usize::from(height) - 1],
-            takes_votes: true,
-        };
-        let block = StoredBlock { height: height.into(), first_leaf, leaf_count: 300, leaves };
-        engine
-            .ledger
-            .commit(&Arc::new(BlockCommit {
-                law_id: law(),
-                block,
-                full_tiles,
-                head,
-                not_after: None,
-            }))
-            .await
-            .expect("committed");
+        let sealed_through = places[usize::from(height) - 1];
+        let commit = block(law(), &mut tree, height, 1, sealed_through);
+        engine.ledger.commit(&commit).await.expect("committed");
     }
 }
 
+/// The next block of a log, of 300 leaves.
+fn block(
+    law_id: ElectionId,
+    tree: &mut TreeBuilder,
+    height: u8,
+    fence: u64,
+    sealed_through: StagingId,
+) -> Arc<BlockCommit> {
+    let (first_leaf, mut leaves, mut full_tiles) = (tree.size(), Vec::new(), Vec::new());
+    for _ in 0..300 {
+        leaves.extend_from_slice(&[0, 1, height]);
+        tree.append(leaf_hash(&[height]), &mut full_tiles);
+    }
+    let head = Head {
+        size: tree.size(),
+        height: height.into(),
+        root: tree.root(),
+        fence,
+        checkpoint: b"checkpoint".to_vec(),
+        sealed_through,
+        takes_votes: true,
+    };
+    let block = StoredBlock { height: height.into(), first_leaf, leaf_count: 300, leaves };
+    Arc::new(BlockCommit { law_id, block, full_tiles, head, not_after: None })
+}
+
 /// Changes the file of a ledger without the engine, and opens it again.
-async fn open_after(sql: &str) -> Result<EmbeddedEngine, EngineError> {
+async fn open_after(sql: &str) -> (tempfile::TempDir, Result<EmbeddedEngine, EngineError>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fill(folder.path()).await;
     Connection::open(folder.path().join("ledger.sqlite"))
         .expect("the file")
         .execute_batch(sql)
         .expect("the change");
-    EmbeddedEngine::open(folder.path())
+    let opened = EmbeddedEngine::open(folder.path());
+    (folder, opened)
 }
 
 #[tokio::test]
-async fn damage_is_found_when_the_ledger_is_opened() {
-    open_after("SELECT 1").await.expect("nothing is damaged");
+async fn damage_to_the_rows_of_an_election_is_found_at_the_opening_and_is_of_it_alone() {
+    let (_folder, whole) = open_after("SELECT 1").await;
+    let whole = whole.expect("nothing is damaged").ledger;
+    whole.head(&law()).await.expect("nothing is damaged").expect("a head");
     for (sql, expected) in [
         ("UPDATE head SET size = 599", "table head"),
         ("UPDATE head SET height = 3", "table head"),
@@ -146,11 +158,47 @@ async fn damage_is_found_when_the_ledger_is_opened() {
         ("UPDATE batch SET bytes = (SELECT bytes FROM batch WHERE id = 1) WHERE id = 3", "batch 3"),
         ("UPDATE batch SET digest = zeroblob(32) WHERE id = 3", "batch 3"),
         ("UPDATE batch SET sequence = 7 WHERE id = 3", "batch 3"),
+        ("UPDATE batch SET node = x'00' WHERE id = 3", "table batch: column node: "),
+        ("UPDATE block SET leaf_count = -1 WHERE height = 2", "table block: column leaf_count: -1"),
+        (
+            "UPDATE leaves SET first_leaf = -1 WHERE first_leaf = 0",
+            "table leaves: column first_leaf",
+        ),
+    ] {
+        let (_folder, engine) = open_after(sql).await;
+        let engine = engine.expect("the file can be read");
+        let ledger = &engine.ledger;
+        let is_named = |error: EngineError| {
+            let EngineError::Corrupt { reason, .. } = error else { panic!("{sql}: {error}") };
+            assert!(reason.contains(expected), "{sql}: {reason}");
+        };
+        assert_eq!(ledger.elections().await.expect("listed"), [law()], "{sql}");
+        is_named(ledger.head(&law()).await.expect_err(sql));
+        is_named(ledger.blocks(&law(), 1, 1).await.expect_err(sql));
+        is_named(ledger.staged(&law(), StagingId(2), 1).await.expect_err(sql));
+        is_named(ledger.stage(&batch(4, 0..1), &Vec::new()).await.expect_err(sql));
+        let node = NodeKey::from_seed(&[1; 32]).node_id();
+        is_named(ledger.allocate_epoch(&law(), node).await.expect_err(sql));
+        // Another election is written and read as ever, and is the only one with a delivery.
+        let other: ElectionId = "L2".parse().expect("a law id");
+        let (voted, mut tree) = (batch_of(other.clone(), 1, 0..1), TreeBuilder::new());
+        engine.ballot_box.publish(&voted).await.expect("published");
+        let delivered = engine.ballot_box.receive().await.expect("delivered");
+        assert_eq!(delivered.batch.header().law_id, other, "{sql}");
+        let commit = block(other.clone(), &mut tree, 1, 1, StagingId(0));
+        ledger.commit(&commit).await.expect("committed");
+        assert_eq!(ledger.head(&other).await.expect("read"), Some(commit.head.clone()));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_as_a_whole_is_not_opened() {
+    for (sql, expected) in [
         ("UPDATE election SET law_id = 'L 1'", "election"),
         ("PRAGMA application_id = 7", "not a votekit ledger"),
         ("PRAGMA user_version = 0", "schema version 0"),
     ] {
-        match open_after(sql).await {
+        match open_after(sql).await.1 {
             Err(EngineError::Corrupt { reason, .. }) => {
                 assert!(reason.contains(expected), "{sql}: {reason}")
             }
@@ -180,9 +228,49 @@ async fn damaged_evidence_blocks_and_tiles_are_not_served() {
     ledger.blocks(&law(), 2, 1).await.expect("another block is whole");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_term_begins_after_the_blocks_that_were_queued_before_it() {
+    const LONG: Duration = Duration::from_secs(3600);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ledger = EmbeddedEngine::open(folder.path()).expect("a new ledger").ledger;
+    let first = ledger.acquire_leadership("first", LONG).await.expect("granted");
+    assert!(matches!(first, Leadership::Leading { term: 1 }), "{first:?}");
+    // Another connection keeps the writer waiting.
+    let other = Connection::open(folder.path().join("ledger.sqlite")).expect("the file");
+    other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+    let mut tree = TreeBuilder::new();
+    let commit = block(law(), &mut tree, 1, 1, StagingId(0));
+    let (to, queued) = (Arc::clone(&ledger), Arc::clone(&commit));
+    let committing = tokio::spawn(async move { to.commit(&queued).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    ledger.release_leadership("first").await.expect("released");
+    let to = Arc::clone(&ledger);
+    let acquiring = tokio::spawn(async move { to.acquire_leadership("second", LONG).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!acquiring.is_finished(), "a block of the first term is queued before it");
+    other.execute_batch("ROLLBACK").expect("the lock is free");
+    committing.await.expect("no panic").expect("stored in its term");
+    let second = acquiring.await.expect("no panic").expect("granted");
+    assert!(matches!(second, Leadership::Leading { term: 2 }), "{second:?}");
+    let late = block(law(), &mut tree, 2, 1, StagingId(0));
+    let refused = ledger.commit(&late).await.expect_err("of the first term");
+    assert!(matches!(refused, EngineError::Conflict(Conflict::Term { .. })), "{refused}");
+}
+
+#[tokio::test]
+async fn an_unreliable_ledger_fails_probes_too() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ledger = EmbeddedEngine::open(folder.path()).expect("a new ledger").ledger;
+    let odds = Odds { unavailable_percent: 100, ..Odds::BAD_DAY };
+    let failing = Unreliable::new(Arc::clone(&ledger), 1, odds);
+    let refused = failing.probe().await.expect_err("as planned");
+    assert!(matches!(refused, EngineError::Unavailable { .. }), "{refused}");
+    ledger.probe().await.expect("the ledger itself is well");
+}
+
 #[tokio::test]
 async fn a_newer_ledger_is_left_alone() {
-    match open_after("PRAGMA user_version = 99").await {
+    match open_after("PRAGMA user_version = 99").await.1 {
         Err(EngineError::Unavailable { reason, .. }) => {
             assert!(reason.contains("newer version of votekit"), "{reason}")
         }

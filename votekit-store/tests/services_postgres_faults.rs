@@ -187,19 +187,35 @@ async fn changed_tables_are_reported_as_damage() {
         ));
         read().await.expect(damage);
     }
-    for damage in [
-        "DELETE FROM block WHERE height = 1",
-        "DELETE FROM leaves WHERE first_leaf = 256",
-        "UPDATE leaves SET first_leaf = 257 WHERE first_leaf = 256",
-        "DELETE FROM tile",
-        "UPDATE staging SET last = 0",
+    run(&format!("SET search_path = {schema}; UPDATE block SET first_leaf = -1 WHERE height = 2"));
+    let negative = ledger.blocks(&law(), 1, 10).await.expect_err("damaged").to_string();
+    assert!(negative.contains("table block: column first_leaf holds -1"), "{negative}");
+    run(&format!("SET search_path = {schema}; UPDATE block SET first_leaf = 300 WHERE height = 2"));
+    // An election is damaged by itself; staging concerns all of them.
+    for (damage, is_of_election) in [
+        ("DELETE FROM block WHERE height = 1", true),
+        ("DELETE FROM leaves WHERE first_leaf = 256", true),
+        ("UPDATE leaves SET first_leaf = 257 WHERE first_leaf = 256", true),
+        ("DELETE FROM tile", true),
+        ("DELETE FROM head", true),
+        ("UPDATE staging SET last = 0", false),
     ] {
-        let tables = ["block", "leaves", "tile", "staging"];
+        let tables = ["block", "leaves", "tile", "head", "staging"];
         let each = |command: fn(&str) -> String| tables.map(command).join("; ");
         let save = each(|table| format!("CREATE TABLE saved_{table} AS SELECT * FROM {table}"));
         run(&format!("SET search_path = {schema}; {save}; {damage}"));
-        let opened = PostgresLedger::open(&address(&schema)).await;
-        assert!(matches!(opened, Err(EngineError::Corrupt { .. })), "{damage}: {opened:?}");
+        let refused = match PostgresLedger::open(&address(&schema)).await {
+            Ok(ledger) => {
+                assert!(is_of_election, "{damage}");
+                assert_eq!(ledger.elections().await.expect("listed"), [law()], "{damage}");
+                ledger.head(&law()).await.expect_err(damage)
+            }
+            Err(error) => {
+                assert!(!is_of_election, "{damage}: {error}");
+                error
+            }
+        };
+        assert!(matches!(refused, EngineError::Corrupt { .. }), "{damage}: {refused}");
         let mend = each(|table| {
             format!(
                 "DELETE FROM {table}; INSERT INTO {table} SELECT * FROM saved_{table}; DROP TABLE saved_{table}"
@@ -208,6 +224,31 @@ async fn changed_tables_are_reported_as_damage() {
         run(&format!("SET search_path = {schema}; {mend}"));
     }
     PostgresLedger::open(&address(&schema)).await.expect("whole again");
+    drop_schema(&schema);
+}
+
+#[tokio::test]
+async fn the_space_of_purged_evidence_is_free_at_once() {
+    let schema = fresh_schema();
+    let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
+    for sequence in 1..=50 {
+        ledger.stage(&batch(1, sequence), &Hints::new()).await.expect("staged");
+    }
+    let vacuums = || {
+        let sql = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'batch'";
+        select(&format!("{sql} AND schemaname = '{schema}'"))[0][0].clone().expect("a count")
+    };
+    assert_eq!(vacuums(), "0");
+    assert_eq!(ledger.purge_evidence(&law()).await.expect("purged"), 50);
+    // The server may report it a moment later.
+    let begin = Instant::now();
+    while vacuums() != "1" {
+        assert!(begin.elapsed() < Duration::from_secs(30), "the table was not vacuumed");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // Nothing was purged the second time, so nothing is freed.
+    assert_eq!(ledger.purge_evidence(&law()).await.expect("purged"), 0);
+    assert_eq!(vacuums(), "1");
     drop_schema(&schema);
 }
 

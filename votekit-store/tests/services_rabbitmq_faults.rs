@@ -325,6 +325,9 @@ fn work(ballot_box: &Arc<RabbitMqBallotBox>) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move { pass_on(&ballot_box, &BTreeSet::from(["never".to_owned()])).await })
 }
 
+/// The probe at the end of the dead letters: in the broker's own count a letter that is delivered
+/// to a reader is not there. Without the probe this settle succeeds, and a poll is closed without
+/// the votes of the letter.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unacknowledged_dead_letter_blocks_settling() {
     let corner = Corner::new();
@@ -367,6 +370,9 @@ async fn an_unacknowledged_dead_letter_blocks_settling() {
     working.abort();
 }
 
+/// The probe that a settle leaves among the dead letters: a letter that is requeued meanwhile is
+/// behind the barriers, and there is no dead letter at the end either. Without the probe this settle
+/// succeeds while the batch is undecided.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_letter_that_is_driven_behind_the_barriers_is_noticed() {
     let corner = Corner::new();
@@ -445,6 +451,31 @@ async fn what_a_killed_broker_confirmed_is_there_after_it_comes_back() {
     drop((ballot_box, corner, server));
 }
 
+/// Each queue has one active consumer, the process that consumed it first. Without sharing, a
+/// process that lives but finishes nothing, because its registry or its disk hangs, keeps all
+/// queues, and no vote is decided although another validator is idle.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_stuck_holds_up_its_share_and_no_more() {
+    let corner = Corner::new();
+    let (stuck, working) = (corner.ballot_box().await, corner.ballot_box().await);
+    let batches: Vec<_> = (1..=8).map(|sequence| batch_of(sequence, 2)).collect();
+    for batch in &batches {
+        stuck.publish(batch).await.expect("published");
+    }
+    for _ in &batches {
+        stuck.receive().await.expect("delivered");
+    }
+    // The batches of one of the two queues, which are published in turn.
+    for _ in 0..batches.len() / 2 {
+        let delivery = tokio::time::timeout(Duration::from_secs(60), working.receive())
+            .await
+            .expect("the stuck process gives a queue up")
+            .expect("delivered");
+        working.forward(&delivery, &Hints::new()).await.expect("forwarded");
+    }
+}
+
+/// The same with two processes that work: a process that starts later is of use.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_process_takes_its_share() {
     let corner = Corner::new();

@@ -286,6 +286,51 @@ fn a_failed_sync_may_take_back_at_once() {
 }
 
 #[test]
+fn a_failed_sync_takes_back_what_a_descriptor_that_appends_has_changed() {
+    let bench = Bench::new();
+    bench.run(&["write a 0 a 10", "sync a", "sync ."]);
+    let mut program = bench.program();
+    for line in ["open-append a", "append a b 5", "resize a 3"] {
+        program.ok(line);
+    }
+    let faults =
+        Faults { failing_sync: Some(1), failing_sync_takes_back: true, ..Faults::default() };
+    bench.disk.set_faults(&faults).expect("ordered");
+    assert_eq!(program.answer("sync a"), "error 5");
+    // Written at its place: a write through the descriptor itself would append.
+    assert_eq!(program.answer("read a"), "aaaaaaaaaa");
+}
+
+#[test]
+fn vectored_calls_with_flags_are_followed() {
+    let bench = Bench::new();
+    bench.run(&["write a 0 a 10", "sync a", "sync ."]);
+    // Python calls preadv2 and pwritev2, and prints the number of an error.
+    let python = |call: &str| {
+        let code = format!(
+            "import os\nfd = os.open('a', os.O_RDWR)\ntry: print(os.{call})\nexcept OSError as e: print('error', e.errno)"
+        );
+        let mut command = Command::new("python3");
+        bench.disk.apply(&mut command);
+        command.args(["-c", &code]).current_dir(bench.disk.root());
+        let output = command.output().expect("it starts");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
+    };
+    assert_eq!(python("pwritev(fd, [b'bb', b'b'], 2)"), "3");
+    assert_eq!(python("pwritev(fd, [b'c'], -1)"), "1");
+    assert_eq!(bench.files(), ["a c1 a1 b3 a5"]);
+    // One that would be durable cannot be recorded as such.
+    assert_eq!(python("pwritev(fd, [b'd'], 0, os.RWF_DSYNC)"), "error 95");
+    bench.lose();
+    assert_eq!(bench.files(), ["a a10"]);
+    let faults = Faults { failing_reads: true, file: "a".into(), ..Faults::default() };
+    assert_eq!(python("preadv(fd, [bytearray(3)], 0)"), "3");
+    bench.disk.set_faults(&faults).expect("ordered");
+    assert_eq!(python("preadv(fd, [bytearray(3)], 0)"), "error 5");
+}
+
+#[test]
 fn a_disk_fills_and_is_given_room() {
     let bench = Bench::new();
     let mut program = bench.program();

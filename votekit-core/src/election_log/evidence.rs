@@ -79,8 +79,7 @@ pub(super) fn verify(
 
 /// The leaves that must follow a batch leaf.
 pub(super) struct ExpectedLeaves {
-    envelopes: usize,
-    taken: usize,
+    count: ExpectedCount,
     /// The expected leaf of each envelope. `None` if the evidence is destroyed.
     outcomes: Option<(VerifiedBatch, Vec<ExpectedLeaf>)>,
 }
@@ -95,25 +94,24 @@ impl ExpectedLeaves {
         outcomes: Vec<Outcome>,
         choices: Vec<Option<ChoiceIndex>>,
     ) -> Self {
-        let envelopes = batch.count();
+        let count = ExpectedCount::new(batch.count());
         let outcomes = outcomes.into_iter().zip(choices).collect();
-        Self { envelopes, taken: 0, outcomes: Some((batch, outcomes)) }
+        Self { count, outcomes: Some((batch, outcomes)) }
     }
 
     /// The leaves of a batch whose evidence is destroyed: only their number is known.
     pub(super) fn of_count(leaf: &BatchLeaf) -> Self {
-        Self { envelopes: leaf.count as usize, taken: 0, outcomes: None }
+        Self { count: ExpectedCount::new(leaf.count as usize), outcomes: None }
     }
 
-    /// Compares the next leaf. Returns the choice of its envelope, if the evidence shows one.
-    pub(super) fn take(&mut self, found: &Outcome) -> Result<Option<ChoiceIndex>, EvidenceFault> {
-        let place = self.taken;
-        self.taken += 1;
-        if place >= self.envelopes {
-            let (leaves, envelopes) = (self.taken, self.envelopes);
-            return Err(EvidenceFault::Count { leaves, envelopes });
-        }
-        let Some((batch, outcomes)) = &self.outcomes else { return Ok(None) };
+    /// Compares the next leaf. Returns the index of its envelope, and the choice if the evidence
+    /// shows one.
+    pub(super) fn take(
+        &mut self,
+        found: &Outcome,
+    ) -> Result<(usize, Option<ChoiceIndex>), EvidenceFault> {
+        let place = self.count.take()?;
+        let Some((batch, outcomes)) = &self.outcomes else { return Ok((place, None)) };
         let (expected, choice) = &outcomes[place];
         if found != expected {
             let envelope = batch.envelopes().nth(place);
@@ -122,7 +120,7 @@ impl ExpectedLeaves {
                 false => EvidenceFault::Envelope { place },
             });
         }
-        Ok(*choice)
+        Ok((place, *choice))
     }
 
     /// Whether the evidence is available.
@@ -132,34 +130,38 @@ impl ExpectedLeaves {
 
     /// Checks that no leaf is missing.
     pub(super) fn finish(&self) -> Result<(), EvidenceFault> {
-        if self.taken == self.envelopes {
-            return Ok(());
-        }
-        Err(EvidenceFault::Count { leaves: self.taken, envelopes: self.envelopes })
+        self.count.finish()
     }
 }
 
-/// The number of leaves that must follow a batch leaf whose evidence is destroyed.
+/// Counts the leaves that follow a batch leaf: one an envelope.
 pub(super) struct ExpectedCount {
-    left: u32,
+    envelopes: usize,
+    taken: usize,
 }
 
 impl ExpectedCount {
     /// The rule that a wrong count breaks.
     pub(super) const RULE: &str = "a batch has one leaf an envelope";
 
-    pub(super) fn new(leaf: &BatchLeaf) -> Self {
-        Self { left: leaf.count }
+    pub(super) fn new(envelopes: usize) -> Self {
+        Self { envelopes, taken: 0 }
     }
 
-    /// Counts a leaf. `None` if it is one too many.
-    pub(super) fn take(&mut self) -> Option<()> {
-        self.left = self.left.checked_sub(1)?;
-        Some(())
+    /// Counts a leaf, and returns the index of its envelope. Fails if it is one too many.
+    pub(super) fn take(&mut self) -> Result<usize, EvidenceFault> {
+        let place = self.taken;
+        self.taken += 1;
+        if place < self.envelopes { Ok(place) } else { Err(self.fault()) }
     }
 
-    pub(super) fn is_complete(&self) -> bool {
-        self.left == 0
+    /// Checks that no leaf is missing.
+    pub(super) fn finish(&self) -> Result<(), EvidenceFault> {
+        if self.taken == self.envelopes { Ok(()) } else { Err(self.fault()) }
+    }
+
+    fn fault(&self) -> EvidenceFault {
+        EvidenceFault::Count { leaves: self.taken, envelopes: self.envelopes }
     }
 }
 

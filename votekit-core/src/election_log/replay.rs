@@ -194,12 +194,12 @@ impl NextState<'_> {
         if let Some(outcome) = outcome {
             let (batch, count) =
                 batch.as_mut().ok_or(contradiction("an entry belongs to a batch"))?;
-            count.take().ok_or(contradiction(ExpectedCount::RULE))?;
+            count.take().map_err(|_| contradiction(ExpectedCount::RULE))?;
             on_outcome(&outcome);
             return self.replay_outcome(batch, &outcome, index);
         }
-        if batch.take().is_some_and(|(_, count)| !count.is_complete()) {
-            return Err(contradiction(ExpectedCount::RULE));
+        if let Some((_, count)) = batch.take() {
+            count.finish().map_err(|_| contradiction(ExpectedCount::RULE))?;
         }
         match leaf {
             Leaf::Election(event) => self.replay_event(event),
@@ -216,7 +216,7 @@ impl NextState<'_> {
             Leaf::Batch(leaf) => {
                 self.next.scheme.ok_or(contradiction("batches follow a roll"))?;
                 self.log.decisions.take_batch(&mut self.pending, &leaf.place(), None)?;
-                *batch = Some((*leaf, ExpectedCount::new(leaf)));
+                *batch = Some((*leaf, ExpectedCount::new(leaf.count as usize)));
             }
             Leaf::Totals(totals) => {
                 self.replay_totals(totals).ok_or(contradiction("totals open a sum"))?;

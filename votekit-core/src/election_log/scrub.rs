@@ -45,7 +45,6 @@ pub struct Scrub {
 struct OpenBatch {
     leaves: ExpectedLeaves,
     firsts: Vec<Option<FirstDecision>>,
-    taken: usize,
 }
 
 /// Looks up the first decisions on requests, in the order given.
@@ -256,7 +255,7 @@ impl Scrub {
             self.evidence_missing = true;
             self.epochs.take_batch(&leaf.place(), None).map_err(|error| differs(error.into()))?;
             let leaves = ExpectedLeaves::of_count(leaf);
-            self.batch = Some(OpenBatch { leaves, firsts: Vec::new(), taken: 0 });
+            self.batch = Some(OpenBatch { leaves, firsts: Vec::new() });
             return Ok(());
         };
         let batch = evidence::verify(leaf, &evidence, &self.law_id, self.nodes.get(&leaf.node))
@@ -284,7 +283,7 @@ impl Scrub {
             })
             .collect();
         let leaves = ExpectedLeaves::of_evidence(batch, outcomes, evidence.choices);
-        self.batch = Some(OpenBatch { leaves, firsts, taken: 0 });
+        self.batch = Some(OpenBatch { leaves, firsts });
         Ok(())
     }
 
@@ -299,9 +298,7 @@ impl Scrub {
             .batch
             .as_mut()
             .ok_or(ScrubError::Contradiction { index, rule: "an entry belongs to a batch" })?;
-        let choice = batch.leaves.take(outcome).map_err(differs)?;
-        let place = batch.taken;
-        batch.taken += 1;
+        let (place, choice) = batch.leaves.take(outcome).map_err(differs)?;
         let is_known = batch.leaves.is_known();
         let first = match (is_known, outcome) {
             (true, _) => batch.firsts[place],

@@ -178,6 +178,7 @@ impl Service {
         }
         // The rest of an incomplete request may never arrive.
         if slot.activity().waiting_since().is_some() {
+            slot.count_dropped();
             return;
         }
         tokio::select! {

@@ -23,6 +23,8 @@ pub(super) struct Slots {
     /// The number of connections that have released their slot and still drain their client's
     /// bytes.
     lingering: AtomicU32,
+    /// The number of connections that the stop has dropped with an incomplete request.
+    dropped: AtomicU32,
     start: Instant,
 }
 
@@ -58,6 +60,7 @@ impl Slots {
             state: Mutex::new(state),
             is_short: AtomicBool::new(false),
             lingering: AtomicU32::new(0),
+            dropped: AtomicU32::new(0),
             start: Instant::now(),
         }
     }
@@ -112,6 +115,12 @@ impl Slots {
     /// Whether newcomers wait for a slot.
     pub(super) fn is_short(&self) -> bool {
         self.is_short.load(Ordering::Relaxed)
+    }
+
+    /// The number of connections that the stop has dropped: their clients sent a part of a request,
+    /// or read a part of an answer.
+    pub(super) fn dropped(&self) -> u32 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Searches for connections to evict. Called every [`TICK_INTERVAL`] while slots are short.
@@ -206,6 +215,11 @@ impl Slot {
             metrics::connection_yielded();
         }
         yields
+    }
+
+    /// Records that the stop drops the connection while it waits for its client.
+    pub(super) fn count_dropped(&self) {
+        self.slots.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Records that the connection has shown a token.

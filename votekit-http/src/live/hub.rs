@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
-use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
 use votekit_core::id::ElectionId;
 use votekit_node::config::Role;
 use votekit_node::metrics;
@@ -16,7 +16,7 @@ use votekit_node::{ElectionWatch, Node};
 
 use super::channel::{Channel, Subscription};
 use super::message::{Numbers, Topic, election_list};
-use super::pacer::{INTERVAL, Pacer};
+use super::pacer::Pacer;
 use super::readers::ReaderPlaces;
 
 /// The live updates of a node.
@@ -25,7 +25,12 @@ pub(crate) struct LiveHub {
     channels: Mutex<BTreeMap<Topic, Arc<Channel>>>,
     places: Arc<ReaderPlaces>,
     ended: watch::Sender<bool>,
+    /// Notified when an election of the list has moved.
+    moved: Notify,
     start: Instant,
+    /// How often the list was made.
+    #[cfg(test)]
+    lists: std::sync::atomic::AtomicU64,
 }
 
 /// How often the numbers of one block are read before the next attempt is left for later: blocks
@@ -49,7 +54,10 @@ impl LiveHub {
             channels: Mutex::default(),
             places: Arc::new(places),
             ended: watch::Sender::new(false),
+            moved: Notify::new(),
             start: Instant::now(),
+            #[cfg(test)]
+            lists: std::sync::atomic::AtomicU64::new(0),
         })
     }
 
@@ -82,18 +90,24 @@ impl LiveHub {
             return std::future::pending().await;
         }
         let (mut followed, mut following) = (BTreeSet::new(), FuturesUnordered::new());
-        let mut ticks = interval(INTERVAL);
-        // Two lists are never closer to each other than the interval.
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Subscribed before the first list is made: no change is missed.
+        let mut list = self.node.watch_list();
+        let mut pacer = Pacer::default();
+        pacer.record_change(self.now_ms());
         loop {
             tokio::select! {
-                _ = ticks.tick() => {}
                 // None of them ends.
                 Some(()) = following.next() => {}
-            }
-            for (law_id, watch) in self.publish_list() {
-                if followed.insert(law_id.clone()) {
-                    following.push(self.follow(law_id, watch));
+                () = list.changed() => pacer.record_change(self.now_ms()),
+                () = self.moved.notified() => pacer.record_change(self.now_ms()),
+                // Two lists are never closer to each other than the interval of the pacer.
+                () = due(pacer.wait(self.now_ms())) => {
+                    pacer.record_sent(self.now_ms());
+                    for (law_id, watch) in self.publish_list() {
+                        if followed.insert(law_id.clone()) {
+                            following.push(self.follow(law_id, watch));
+                        }
+                    }
                 }
             }
         }
@@ -101,6 +115,8 @@ impl LiveHub {
 
     /// Publishes the list of elections, and returns a subscription to each.
     fn publish_list(&self) -> Vec<(ElectionId, ElectionWatch)> {
+        #[cfg(test)]
+        self.lists.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (mut version, mut views, mut watches) = (0, Vec::new(), Vec::new());
         for view in self.node.elections() {
             let Ok(law_id) = view.law_id.parse::<ElectionId>() else { continue };
@@ -122,7 +138,10 @@ impl LiveHub {
         pacer.record_change(self.now_ms());
         loop {
             tokio::select! {
-                () = watch.changed() => pacer.record_change(self.now_ms()),
+                () = watch.changed() => {
+                    pacer.record_change(self.now_ms());
+                    self.moved.notify_one();
+                }
                 () = due(pacer.wait(self.now_ms())) => {
                     match self.read(&law_id, &mut watch).await {
                         Some(numbers) => {
@@ -189,3 +208,7 @@ impl EndSignal {
         let _ = self.0.wait_for(|ended| *ended).await;
     }
 }
+
+#[cfg(test)]
+#[path = "hub_test.rs"]
+mod tests;

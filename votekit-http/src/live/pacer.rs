@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// The shortest time between two messages of a topic: four a second.
-pub(crate) const INTERVAL: Duration = Duration::from_millis(250);
+const INTERVAL: Duration = Duration::from_millis(250);
 
 const INTERVAL_MS: u64 = INTERVAL.as_millis() as u64;
 

@@ -1,4 +1,4 @@
-//! A subscription to the durable state of one election.
+//! Subscriptions to the durable state of one election, and to the list of elections.
 
 use std::sync::Arc;
 
@@ -14,7 +14,17 @@ pub struct ElectionWatch {
     committed: watch::Receiver<Arc<Committed>>,
 }
 
+/// Follows the list of elections on this node: it moves with each one that is added.
+#[derive(Debug)]
+pub struct ElectionListWatch(watch::Receiver<u64>);
+
 impl Node {
+    /// A subscription to the list of elections. Changes before the call are not reported.
+    #[must_use]
+    pub fn watch_list(&self) -> ElectionListWatch {
+        ElectionListWatch(self.context.listed.subscribe())
+    }
+
     /// A subscription to one election; `None` when there is no such election.
     #[must_use]
     pub fn watch(&self, law_id: &ElectionId) -> Option<ElectionWatch> {
@@ -35,6 +45,15 @@ impl ElectionWatch {
     /// Waits for the next block. Cancel safe. Pending for ever once the node has stopped.
     pub async fn changed(&mut self) {
         if self.committed.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+impl ElectionListWatch {
+    /// Waits for the next change. Cancel safe. Pending for ever once the node has stopped.
+    pub async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
             std::future::pending().await
         }
     }

@@ -334,11 +334,11 @@ BEGIN
     remaining_seconds := extract(epoch FROM length);
 END $$;
 
--- Tells the first thing about the logs that contradicts another; null when all fits. Cheap at any size: leaves and evidence are not read.
-CREATE FUNCTION inspect() RETURNS text LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
-    SELECT damage FROM election
+-- The first contradiction in the rows of each election, and in those of no election. No row when all fits. Cheap at any size: leaves and evidence are not read.
+CREATE FUNCTION inspect() RETURNS TABLE (of_law text, damage text) LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+    SELECT law_id, first.what FROM election
     LEFT JOIN head ON head.election = election.id
-    CROSS JOIN LATERAL (
+    CROSS JOIN LATERAL (SELECT found.what FROM (
         SELECT format('%s: the head is at block %s with %s leaves, the blocks are %s, up to height %s, with %s, and do not follow one another or end there',
             law_id, head.height, head.size, blocks, highest, leaves)
         FROM (
@@ -372,7 +372,9 @@ CREATE FUNCTION inspect() RETURNS text LANGUAGE sql STABLE SET search_path FROM 
         WHERE (stored, ends) <> (expected, expected)
         UNION ALL
         SELECT format('%s: batches are sealed through %s, staging ends at %s', law_id, head.sealed_through, last)
-        FROM staging WHERE head.sealed_through > last OR last < (SELECT coalesce(max(id), 0) FROM batch)
-    ) AS found (damage)
-    LIMIT 1
+        FROM staging WHERE head.sealed_through > last
+    ) AS found (what) LIMIT 1) AS first
+    UNION ALL
+    SELECT NULL, format('staging ends at %s, and a batch has the place %s', last, highest)
+    FROM staging, (SELECT coalesce(max(id), 0) AS highest FROM batch) AS batches WHERE last < highest
 $$;

@@ -204,7 +204,15 @@ impl Incoming {
         let Some(Backlog { law_id, after, through }) = self.backlog.front_mut() else {
             return Ok(());
         };
-        let page = ledger.staged(law_id, *after, BACKLOG_PAGE).await?;
+        let page = match ledger.staged(law_id, *after, BACKLOG_PAGE).await {
+            // Damage of one election keeps no other waiting. Its sealer reads the same rows and
+            // reports them.
+            Err(EngineError::Corrupt { .. }) => {
+                self.backlog.pop_front();
+                return Ok(());
+            }
+            page => page?,
+        };
         let last: Option<StagingId> = page.last().map(|staged| staged.id);
         self.page.extend(
             page.into_iter().filter(|staged| staged.id <= *through).map(|staged| staged.batch),

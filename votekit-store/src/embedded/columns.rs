@@ -1,7 +1,8 @@
 //! Conversions between the ledger's columns and the types of the core. A value that does not fit
 //! its type is reported as damage, with its place.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, OptionalExtension, Row, Statement};
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::log::merkle::TreeHash;
@@ -15,10 +16,33 @@ pub(super) fn column(number: u64) -> Option<i64> {
     i64::try_from(number).ok()
 }
 
-/// Reads a number that [`column`] wrote.
-pub(super) fn number(row: &Row<'_>, place: usize) -> Result<u64, Fault> {
-    let value: i64 = row.get(place)?;
-    u64::try_from(value).map_err(|_| corrupt(format!("a count is negative: {value}")).into())
+/// A row of a table. A value that does not fit its type is damage, and its error names the table.
+pub(super) struct TableRow<'row, 'statement> {
+    table: &'static str,
+    row: &'row Row<'statement>,
+}
+
+impl<'row, 'statement> TableRow<'row, 'statement> {
+    pub(super) fn new(table: &'static str, row: &'row Row<'statement>) -> Self {
+        Self { table, row }
+    }
+
+    /// The value of a column.
+    pub(super) fn get<T: FromSql>(&self, place: usize) -> Result<T, Fault> {
+        self.row.get(place).map_err(|error| self.damage(place, &error.to_string()))
+    }
+
+    /// Reads a number that [`column`] wrote.
+    pub(super) fn number(&self, place: usize) -> Result<u64, Fault> {
+        let value: i64 = self.get(place)?;
+        u64::try_from(value).map_err(|_| self.damage(place, &format!("{value} is not a count")))
+    }
+
+    fn damage(&self, place: usize, what: &str) -> Fault {
+        let statement: &Statement<'_> = self.row.as_ref();
+        let column = statement.column_name(place).unwrap_or("?");
+        corrupt(format!("table {}: column {column}: {what}", self.table)).into()
+    }
 }
 
 /// The row id of an election, which other tables refer to.
@@ -53,13 +77,14 @@ pub(super) fn law_id(text: &str) -> Result<ElectionId, Fault> {
 /// Reads `size, height, root, fence, checkpoint, sealed_through, takes_votes, digest`, and verifies
 /// the digest.
 pub(super) fn head(row: &Row<'_>) -> Result<Head, Fault> {
+    let row = TableRow::new("head", row);
     let head = Head {
-        size: number(row, 0)?,
-        height: number(row, 1)?,
+        size: row.number(0)?,
+        height: row.number(1)?,
         root: TreeHash::from_bytes(row.get(2)?),
-        fence: number(row, 3)?,
+        fence: row.number(3)?,
         checkpoint: row.get(4)?,
-        sealed_through: StagingId(number(row, 5)?),
+        sealed_through: StagingId(row.number(5)?),
         takes_votes: row.get(6)?,
     };
     let stored: [u8; 32] = row.get(7)?;
@@ -79,7 +104,8 @@ pub(super) struct LeafRun {
 
 /// Reads `first_leaf, leaf_count, digest, bytes`, and verifies the digest and the number of leaves.
 pub(super) fn leaf_run(row: &Row<'_>) -> Result<LeafRun, Fault> {
-    let run = LeafRun { first_leaf: number(row, 0)?, leaf_count: row.get(1)?, bytes: row.get(3)? };
+    let row = TableRow::new("leaves", row);
+    let run = LeafRun { first_leaf: row.number(0)?, leaf_count: row.get(1)?, bytes: row.get(3)? };
     let stored: [u8; 32] = row.get(2)?;
     if Digest::of(&run.bytes).as_bytes() == &stored && holds_leaves(&run.bytes, run.leaf_count) {
         return Ok(run);
@@ -94,7 +120,8 @@ pub(super) fn leaf_run(row: &Row<'_>) -> Result<LeafRun, Fault> {
 /// Reads `id, digest, bytes, node, epoch, sequence` of an unpurged batch, and compares the batch
 /// with its digest, its election and its number.
 pub(super) fn batch(row: &Row<'_>, law: &ElectionId) -> Result<(StagingId, Batch), Fault> {
-    let id = number(row, 0)?;
+    let row = TableRow::new("batch", row);
+    let id = row.number(0)?;
     let stored: [u8; 32] = row.get(1)?;
     let damage =
         |what: String| Fault::from(corrupt(format!("table batch: batch {id} of {law}: {what}")));
@@ -109,7 +136,7 @@ pub(super) fn batch(row: &Row<'_>, law: &ElectionId) -> Result<(StagingId, Batch
     let row_number = BatchNumber {
         node: NodeId::from_bytes(row.get(3)?),
         epoch: Epoch(row.get(4)?),
-        sequence: Sequence(number(row, 5)?),
+        sequence: Sequence(row.number(5)?),
     };
     if batch.number() != row_number {
         return Err(damage(format!("it is batch {}, its row says {row_number}", batch.number())));

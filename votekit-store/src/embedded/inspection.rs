@@ -2,45 +2,75 @@
 //! unsealed batch must match its stored digest. Cheap at any size: leaves and sealed evidence are
 //! not read here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rusqlite::Connection;
 use votekit_core::id::ElectionId;
 
-use super::columns::{self, ElectionRow, number};
+use super::columns::{self, ElectionRow, TableRow};
 use super::fault::{Fault, corrupt};
 use super::queries::{self, collect};
 use super::tail::Tail;
-use crate::Head;
+use crate::{EngineError, Head};
 
-/// Inspects a ledger and loads its tail into memory.
-pub(super) fn inspect(connection: &Connection) -> Result<Tail, Fault> {
-    let tail = Tail::new();
-    let last_staged = single_number(connection, "SELECT coalesce(max(id), 0) FROM batch")?;
+/// The result of an inspection.
+pub(super) struct Inspected {
+    pub(super) tail: Tail,
+    /// Elections whose rows contradict one another, each with what was found. The tail has nothing
+    /// of them.
+    pub(super) damaged: BTreeMap<ElectionId, EngineError>,
+}
+
+/// Inspects a ledger and loads its tail into memory. Fails when the file as a whole cannot be read;
+/// damage to the rows of one election is of that election alone.
+pub(super) fn inspect(connection: &Connection) -> Result<Inspected, Fault> {
+    let (tail, mut damaged) = (Tail::new(), BTreeMap::new());
+    let last_staged = last_staged(connection)?;
     let mut statement = connection.prepare("SELECT id, law_id FROM election ORDER BY id")?;
     let elections = collect(statement.query([])?, |row| {
-        Ok((ElectionRow(row.get(0)?), columns::law_id(&row.get::<_, String>(1)?)?))
+        let row = TableRow::new("election", row);
+        Ok((ElectionRow(row.get(0)?), columns::law_id(&row.get::<String>(1)?)?))
     })?;
     for (election, law_id) in elections {
-        let head = queries::head(connection, election)?;
-        check_blocks(connection, election, &law_id, head.as_ref())?;
-        check_leaves(connection, election, &law_id, head.as_ref())?;
-        check_tiles(connection, election, &law_id, head.as_ref())?;
-        if let Some(head) = head {
-            if head.sealed_through.0 > last_staged {
-                return Err(damage(
-                    &law_id,
-                    format!(
-                        "batches are sealed through {}, staging ends at {last_staged}",
-                        head.sealed_through.0
-                    ),
-                ));
+        match inspect_election(connection, election, &law_id, last_staged, &tail) {
+            Ok(()) => {}
+            Err(Fault::Engine(error @ EngineError::Corrupt { .. })) => {
+                tail.remove(&law_id);
+                damaged.insert(law_id, error);
             }
-            tail.advance(&law_id, head);
+            // Among others, SQLite itself reports that the file is malformed: then no row of any
+            // election can be trusted.
+            Err(fault) => return Err(fault),
         }
-        load_unsealed(connection, election, &law_id, &tail)?;
     }
-    Ok(tail)
+    Ok(Inspected { tail, damaged })
+}
+
+fn inspect_election(
+    connection: &Connection,
+    election: ElectionRow,
+    law_id: &ElectionId,
+    last_staged: u64,
+    tail: &Tail,
+) -> Result<(), Fault> {
+    let head = queries::head(connection, election)?;
+    check_blocks(connection, election, law_id, head.as_ref())?;
+    check_leaves(connection, election, law_id, head.as_ref())?;
+    check_tiles(connection, election, law_id, head.as_ref())?;
+    if let Some(head) = head {
+        if head.sealed_through.0 > last_staged {
+            return Err(damage(
+                law_id,
+                format!(
+                    "batches are sealed through {}, staging ends at {last_staged}",
+                    head.sealed_through.0
+                ),
+            ));
+        }
+        tail.advance(law_id, head);
+    }
+    load_unsealed(connection, election, law_id, tail)
 }
 
 fn check_blocks(
@@ -56,7 +86,8 @@ fn check_blocks(
     let mut rows = statement.query([election.0])?;
     let (mut blocks, mut leaves) = (0, 0);
     while let Some(row) = rows.next()? {
-        let (found, first_leaf) = (number(row, 0)?, number(row, 1)?);
+        let row = TableRow::new("block", row);
+        let (found, first_leaf) = (row.number(0)?, row.number(1)?);
         if found != blocks + 1 || first_leaf != leaves {
             return Err(damage(
                 law_id,
@@ -67,7 +98,7 @@ fn check_blocks(
             ));
         }
         blocks = found;
-        leaves += number(row, 2)?;
+        leaves += row.number(2)?;
     }
     if (blocks, leaves) != (height, size) {
         return Err(damage(
@@ -95,14 +126,15 @@ fn check_leaves(
     let mut rows = statement.query([election.0])?;
     let mut leaves = 0;
     while let Some(row) = rows.next()? {
-        let first_leaf = number(row, 0)?;
+        let row = TableRow::new("leaves", row);
+        let first_leaf = row.number(0)?;
         if first_leaf != leaves {
             return Err(damage(
                 law_id,
                 format!("the leaves up to {leaves} are followed by those from {first_leaf}"),
             ));
         }
-        leaves += number(row, 1)?;
+        leaves += row.number(1)?;
     }
     if leaves != size {
         return Err(damage(law_id, format!("the head is at {size} leaves, {leaves} are stored")));
@@ -125,7 +157,8 @@ fn check_tiles(
         let expected = size >> (8 * (u32::from(level) + 1));
         let mut rows = statement.query((election.0, level))?;
         let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-        let found = (number(row, 0)?, number(row, 1)?);
+        let row = TableRow::new("tile", row);
+        let found = (row.number(0)?, row.number(1)?);
         if found != (expected, expected) {
             return Err(damage(
                 law_id,
@@ -159,10 +192,10 @@ fn load_unsealed(
     Ok(())
 }
 
-fn single_number(connection: &Connection, sql: &str) -> Result<u64, Fault> {
-    let mut statement = connection.prepare_cached(sql)?;
+fn last_staged(connection: &Connection) -> Result<u64, Fault> {
+    let mut statement = connection.prepare_cached("SELECT coalesce(max(id), 0) FROM batch")?;
     let mut rows = statement.query([])?;
-    number(rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?, 0)
+    TableRow::new("batch", rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?).number(0)
 }
 
 fn damage(law_id: &ElectionId, what: String) -> Fault {

@@ -1,5 +1,6 @@
 //! The ledger in one SQLite file, `ledger.sqlite`: one thread writes, several connections read.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,11 +16,14 @@ use votekit_core::instant::UnixMillis;
 
 use super::checkpointer::Checkpointer;
 use super::fault::{Poison, unavailable};
+use super::inspection::Inspected;
 use super::leases::LeaseTable;
 use super::readers::Readers;
 use super::tail::{Backlog, Tail};
 use super::writer::Writer;
-use super::writes::{AddReviewNote, AllocateEpoch, Commit, Probe, PurgePart, PutManifest, Stage};
+use super::writes::{
+    AcquireLeadership, AddReviewNote, AllocateEpoch, Commit, Probe, PurgePart, PutManifest, Stage,
+};
 use super::{inspection, queries, schema};
 use crate::clock;
 use crate::embedded::NO_FOLLOW;
@@ -42,7 +46,10 @@ pub struct EmbeddedLedger {
     readers: Arc<Readers>,
     tail: Arc<Tail>,
     poison: Arc<Poison>,
-    leases: LeaseTable,
+    leases: Arc<LeaseTable>,
+    /// Elections whose rows contradicted one another when the ledger was opened: they are listed,
+    /// and neither read nor written.
+    damaged: BTreeMap<ElectionId, EngineError>,
     /// Held while the ledger is open. The last field, so that it is released after the writer has
     /// ended.
     _lock: File,
@@ -53,7 +60,8 @@ impl EmbeddedLedger {
     /// data.
     ///
     /// # Errors
-    /// [`EngineError::Corrupt`] for a file that contradicts itself or is not a ledger;
+    /// [`EngineError::Corrupt`] for a file that cannot be read as a whole or is not a ledger: damage
+    /// to the rows of one election is reported when that election is read;
     /// [`EngineError::Unavailable`] when another process has it open, when a newer version wrote
     /// it, or when the file system refuses.
     pub fn open(folder: &Path) -> Result<Self, EngineError> {
@@ -61,7 +69,8 @@ impl EmbeddedLedger {
         let lock = lock(folder)?;
         let path = folder.join(schema::FILE);
         let connection = schema::open_writer(&path)?;
-        let tail = Arc::new(inspection::inspect(&connection)?);
+        let Inspected { tail, damaged } = inspection::inspect(&connection)?;
+        let tail = Arc::new(tail);
         let poison = Arc::new(Poison::new());
         let checkpointer = Checkpointer::start(&path, Arc::clone(&poison))?;
         let writer =
@@ -71,7 +80,8 @@ impl EmbeddedLedger {
             readers: Readers::new(path),
             tail,
             poison,
-            leases: LeaseTable::default(),
+            leases: Arc::default(),
+            damaged,
             _lock: lock,
         })
     }
@@ -93,6 +103,24 @@ impl EmbeddedLedger {
         self.tail.backlog()
     }
 
+    /// Fails for an election with damaged rows, and after the ledger has failed.
+    fn check(&self, law_id: &ElectionId) -> Result<(), EngineError> {
+        self.poison.check()?;
+        self.damaged.get(law_id).cloned().map_or(Ok(()), Err)
+    }
+
+    async fn read_of<T, Q>(&self, law_id: &ElectionId, query: Q) -> Result<T, EngineError>
+    where
+        T: Send + 'static,
+        Q: FnOnce(&rusqlite::Connection, &ElectionId) -> Result<T, super::fault::Fault>
+            + Send
+            + 'static,
+    {
+        self.check(law_id)?;
+        let law_id = law_id.clone();
+        self.read(move |connection| query(connection, &law_id)).await
+    }
+
     async fn read<T, Q>(&self, query: Q) -> Result<T, EngineError>
     where
         T: Send + 'static,
@@ -106,6 +134,7 @@ impl EmbeddedLedger {
 #[async_trait]
 impl Staging for EmbeddedLedger {
     async fn stage(&self, batch: &Arc<Batch>, _hints: &Hints) -> Result<StagingId, EngineError> {
+        self.check(&batch.header().law_id)?;
         Ok(self.writer.write(Stage { batch: Arc::clone(batch) }).await?.id)
     }
 
@@ -115,13 +144,14 @@ impl Staging for EmbeddedLedger {
         after: StagingId,
         limit: usize,
     ) -> Result<Vec<Staged>, EngineError> {
-        self.poison.check()?;
+        self.check(law_id)?;
         if let Some(unsealed) = self.tail.unsealed(law_id, after, limit) {
             return Ok(unsealed);
         }
-        let law_id = law_id.clone();
         let batches = self
-            .read(move |connection| queries::batches(connection, &law_id, after, limit))
+            .read_of(law_id, move |connection, law_id| {
+                queries::batches(connection, law_id, after, limit)
+            })
             .await?;
         Ok(batches
             .into_iter()
@@ -135,11 +165,14 @@ impl Staging for EmbeddedLedger {
         node: NodeId,
         epoch: Epoch,
     ) -> Result<Option<Sequence>, EngineError> {
-        let law_id = law_id.clone();
-        self.read(move |connection| queries::staged_through(connection, &law_id, node, epoch)).await
+        self.read_of(law_id, move |connection, law_id| {
+            queries::staged_through(connection, law_id, node, epoch)
+        })
+        .await
     }
 
     async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
+        self.check(law_id)?;
         let mut purged = 0;
         loop {
             match self.writer.write(PurgePart { law_id: law_id.clone() }).await? {
@@ -156,7 +189,12 @@ impl Staging for EmbeddedLedger {
 #[async_trait]
 impl LogStore for EmbeddedLedger {
     async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
-        self.read(queries::elections).await
+        let mut elections = self.read(queries::elections).await?;
+        // One without a head is damaged too, and does not go unmentioned.
+        let unlisted = self.damaged.keys().filter(|law_id| !elections.contains(law_id));
+        let unlisted: Vec<_> = unlisted.cloned().collect();
+        elections.extend(unlisted);
+        Ok(elections)
     }
 
     async fn positions(&self) -> Result<Vec<LogPosition>, EngineError> {
@@ -173,12 +211,13 @@ impl LogStore for EmbeddedLedger {
     }
 
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
-        self.poison.check()?;
-        self.writer.write(Commit::new(Arc::clone(commit), self.leases.term())?).await.map(|_| ())
+        self.check(&commit.law_id)?;
+        let commit = Commit::new(Arc::clone(commit), Arc::clone(&self.leases))?;
+        self.writer.write(commit).await.map(|_| ())
     }
 
     async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
-        self.poison.check()?;
+        self.check(law_id)?;
         Ok(self.tail.head(law_id))
     }
 
@@ -188,8 +227,10 @@ impl LogStore for EmbeddedLedger {
         from_height: u64,
         limit: usize,
     ) -> Result<Vec<StoredBlock>, EngineError> {
-        let law_id = law_id.clone();
-        self.read(move |connection| queries::blocks(connection, &law_id, from_height, limit)).await
+        self.read_of(law_id, move |connection, law_id| {
+            queries::blocks(connection, law_id, from_height, limit)
+        })
+        .await
     }
 
     async fn leaves(
@@ -198,8 +239,10 @@ impl LogStore for EmbeddedLedger {
         first: u64,
         count: u32,
     ) -> Result<Option<Vec<u8>>, EngineError> {
-        let law_id = law_id.clone();
-        self.read(move |connection| queries::leaves(connection, &law_id, first, count)).await
+        self.read_of(law_id, move |connection, law_id| {
+            queries::leaves(connection, law_id, first, count)
+        })
+        .await
     }
 
     async fn tile(
@@ -208,8 +251,10 @@ impl LogStore for EmbeddedLedger {
         level: u8,
         index: u64,
     ) -> Result<Option<Vec<u8>>, EngineError> {
-        let law_id = law_id.clone();
-        self.read(move |connection| queries::tile(connection, &law_id, level, index)).await
+        self.read_of(law_id, move |connection, law_id| {
+            queries::tile(connection, law_id, level, index)
+        })
+        .await
     }
 }
 
@@ -220,6 +265,7 @@ impl Leases for EmbeddedLedger {
         law_id: &ElectionId,
         node: NodeId,
     ) -> Result<Epoch, EngineError> {
+        self.check(law_id)?;
         self.writer.write(AllocateEpoch { law_id: law_id.clone(), node }).await
     }
 
@@ -265,7 +311,7 @@ impl Leases for EmbeddedLedger {
     }
 
     async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError> {
-        self.poison.check()?;
+        self.check(law_id)?;
         Ok(self.leases.leases_of(law_id))
     }
 
@@ -283,8 +329,7 @@ impl Leases for EmbeddedLedger {
     }
 
     async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
-        let law_id = law_id.clone();
-        self.read(move |connection| queries::epochs(connection, &law_id)).await
+        self.read_of(law_id, queries::epochs).await
     }
 }
 
@@ -295,8 +340,11 @@ impl LeaderFence for EmbeddedLedger {
         holder: &str,
         length: Duration,
     ) -> Result<Leadership, EngineError> {
-        self.poison.check()?;
-        Ok(self.leases.acquire_leadership(holder, length, self.tail.highest_term()))
+        let leases = Arc::clone(&self.leases);
+        let tail = Arc::clone(&self.tail);
+        self.writer
+            .write(AcquireLeadership { holder: holder.to_owned(), length, leases, tail })
+            .await
     }
 
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {

@@ -1,11 +1,11 @@
 //! The read queries.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixSeconds;
 
-use super::columns::{self, ElectionRow, find_election};
+use super::columns::{self, ElectionRow, TableRow, find_election};
 use super::fault::{Fault, corrupt};
 use crate::block_rows::part_of_run;
 use crate::{Head, ReviewNote, StagingId, StoredBlock};
@@ -22,7 +22,9 @@ pub(super) fn elections(connection: &Connection) -> Result<Vec<ElectionId>, Faul
     let mut statement = connection.prepare_cached(
         "SELECT law_id FROM head JOIN election ON id = election ORDER BY created",
     )?;
-    collect(statement.query([])?, |row| columns::law_id(&row.get::<_, String>(0)?))
+    collect(statement.query([])?, |row| {
+        columns::law_id(&TableRow::new("election", row).get::<String>(0)?)
+    })
 }
 
 pub(super) fn epochs(
@@ -33,6 +35,7 @@ pub(super) fn epochs(
     let mut statement = connection
         .prepare_cached("SELECT node, epoch FROM epoch WHERE election = ?1 ORDER BY node, epoch")?;
     collect(statement.query([election.0])?, |row| {
+        let row = TableRow::new("epoch", row);
         Ok((NodeId::from_bytes(row.get(0)?), Epoch(row.get(1)?)))
     })
 }
@@ -93,7 +96,7 @@ pub(super) fn staged_through(
         )?
         .query((election.0, node.as_bytes(), epoch.0))?
         .next()?
-        .map(|row| columns::number(row, 0).map(Sequence))
+        .map(|row| TableRow::new("batch", row).number(0).map(Sequence))
         .transpose()
 }
 
@@ -146,8 +149,8 @@ fn whole_block(
     election: ElectionRow,
     row: &Row<'_>,
 ) -> Result<StoredBlock, Fault> {
-    let (height, first_leaf, leaf_count) =
-        (columns::number(row, 0)?, columns::number(row, 1)?, row.get(2)?);
+    let row = TableRow::new("block", row);
+    let (height, first_leaf, leaf_count) = (row.number(0)?, row.number(1)?, row.get(2)?);
     let leaves = leaf_range(connection, election, first_leaf, leaf_count)?;
     let leaves = leaves
         .ok_or_else(|| corrupt(format!("table leaves: leaves of block {height} are missing")))?;
@@ -208,12 +211,18 @@ pub(super) fn tile(
     else {
         return Ok(None);
     };
-    let tile: Option<([u8; 32], Vec<u8>)> = connection
+    let read = |row: &Row<'_>| -> Result<([u8; 32], Vec<u8>), Fault> {
+        let row = TableRow::new("tile", row);
+        Ok((row.get(0)?, row.get(1)?))
+    };
+    let tile = connection
         .prepare_cached(
             "SELECT digest, hashes FROM tile WHERE election = ?1 AND level = ?2 AND idx = ?3",
         )?
-        .query_row((election.0, level, column), |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
+        .query((election.0, level, column))?
+        .next()?
+        .map(read)
+        .transpose()?;
     match tile {
         Some((digest, hashes))
             if hashes.len() != 256 * 32 || Digest::of(&hashes).as_bytes() != &digest =>
@@ -228,10 +237,12 @@ pub(super) fn tile(
 }
 
 pub(super) fn manifest(connection: &Connection, digest: &Digest) -> Result<Option<Vec<u8>>, Fault> {
-    let bytes: Option<Vec<u8>> = connection
+    let bytes = connection
         .prepare_cached("SELECT bytes FROM manifest WHERE digest = ?1")?
-        .query_row([digest.as_bytes()], |row| row.get(0))
-        .optional()?;
+        .query([digest.as_bytes()])?
+        .next()?
+        .map(|row| TableRow::new("manifest", row).get::<Vec<u8>>(0))
+        .transpose()?;
     match bytes {
         Some(bytes) if Digest::of(&bytes) != *digest => {
             Err(corrupt(format!("table manifest: the bytes of {digest} have another digest"))
@@ -286,7 +297,8 @@ pub(super) fn review_notes(
         "SELECT request, at, by, text FROM review_note WHERE election = ?1 ORDER BY id",
     )?;
     collect(statement.query([election.0])?, |row| {
-        let at = UnixSeconds(columns::number(row, 1)?);
+        let row = TableRow::new("review_note", row);
+        let at = UnixSeconds(row.number(1)?);
         Ok(ReviewNote {
             request: RequestId::from_bytes(row.get(0)?),
             at,

@@ -103,6 +103,15 @@ impl Tail {
         }
     }
 
+    /// Forgets an election.
+    pub(super) fn remove(&self, law_id: &ElectionId) {
+        let mut tails = self.lock();
+        if let Some(tail) = tails.elections.remove(law_id) {
+            tails.bytes -=
+                tail.unsealed.values().map(|batch| batch.as_bytes().len()).sum::<usize>();
+        }
+    }
+
     /// Changes when a head moves, or a batch is staged for an election that had none unsealed.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

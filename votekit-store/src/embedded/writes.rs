@@ -3,6 +3,7 @@
 mod commit;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
 use votekit_core::batch::Batch;
@@ -10,9 +11,10 @@ use votekit_core::id::{Digest, ElectionId, Epoch, NodeId};
 
 use super::columns::{ElectionRow, column, find_election, find_or_create_election};
 use super::fault::{Fault, corrupt, malformed, unavailable};
+use super::leases::LeaseTable;
 use super::tail::Tail;
 use super::writer::Write;
-use crate::{Conflict, ReviewNote, StagingId};
+use crate::{Conflict, Leadership, ReviewNote, StagingId};
 
 pub(super) use self::commit::Commit;
 
@@ -124,6 +126,24 @@ impl Write for AllocateEpoch {
             .prepare_cached("INSERT INTO epoch (election, node, epoch) VALUES (?1, ?2, ?3)")?
             .execute((election.0, self.node.as_bytes(), epoch))?;
         Ok(Epoch(epoch))
+    }
+}
+
+/// Grants or renews the leader lease, in order with the commits: once a new term has begun, no
+/// block of an earlier one is stored, also none that was queued before.
+pub(super) struct AcquireLeadership {
+    pub(super) holder: String,
+    pub(super) length: Duration,
+    pub(super) leases: Arc<LeaseTable>,
+    pub(super) tail: Arc<Tail>,
+}
+
+impl Write for AcquireLeadership {
+    type Output = Leadership;
+
+    fn apply(&self, _connection: &Connection) -> Result<Leadership, Fault> {
+        let stored = self.tail.highest_term();
+        Ok(self.leases.acquire_leadership(&self.holder, self.length, stored))
     }
 }
 

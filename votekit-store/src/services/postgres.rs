@@ -64,7 +64,8 @@ impl PostgresLedger {
     /// # Errors
     /// [`EngineError::Misconfigured`] within 5 seconds, with a hint on what to correct;
     /// [`EngineError::Unavailable`] while the server is starting or stopping;
-    /// [`EngineError::Corrupt`] when the logs contradict themselves.
+    /// [`EngineError::Corrupt`] when staging contradicts itself: damage to the rows of one election
+    /// is reported when that election is read.
     pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
         let connector = Arc::new(Connector::new(address)?);
         let connections = Arc::new(Connections::open(&connector, address).await?);
@@ -99,7 +100,8 @@ impl Staging for PostgresLedger {
         after: StagingId,
         limit: usize,
     ) -> Result<Vec<Staged>, EngineError> {
-        queries::staged(&mut self.connections.session().await?, law_id, after, limit).await
+        let mut session = self.connections.session_for(law_id).await?;
+        queries::staged(&mut session, law_id, after, limit).await
     }
 
     async fn staged_through(
@@ -132,7 +134,13 @@ impl Staging for PostgresLedger {
 #[async_trait]
 impl LogStore for PostgresLedger {
     async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
-        queries::elections(&mut self.connections.session().await?).await
+        let mut elections = queries::elections(&mut self.connections.session().await?).await?;
+        // One without a head is damaged too, and does not go unmentioned.
+        let damaged = self.connections.damaged().keys();
+        let unlisted: Vec<_> =
+            damaged.filter(|law_id| !elections.contains(law_id)).cloned().collect();
+        elections.extend(unlisted);
+        Ok(elections)
     }
 
     async fn positions(&self) -> Result<Vec<LogPosition>, EngineError> {
@@ -145,11 +153,11 @@ impl LogStore for PostgresLedger {
 
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
         let prepared = writes::PreparedCommit::new(commit)?;
-        prepared.write(&mut self.connections.session().await?).await
+        prepared.write(&mut self.connections.session_for(&commit.law_id).await?).await
     }
 
     async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
-        queries::head(&mut self.connections.session().await?, law_id).await
+        queries::head(&mut self.connections.session_for(law_id).await?, law_id).await
     }
 
     async fn blocks(
@@ -158,7 +166,8 @@ impl LogStore for PostgresLedger {
         from_height: u64,
         limit: usize,
     ) -> Result<Vec<StoredBlock>, EngineError> {
-        queries::blocks(&mut self.connections.session().await?, law_id, from_height, limit).await
+        let mut session = self.connections.session_for(law_id).await?;
+        queries::blocks(&mut session, law_id, from_height, limit).await
     }
 
     async fn leaves(
@@ -167,7 +176,8 @@ impl LogStore for PostgresLedger {
         first: u64,
         count: u32,
     ) -> Result<Option<Vec<u8>>, EngineError> {
-        queries::leaves(&mut self.connections.session().await?, law_id, first, count).await
+        let mut session = self.connections.session_for(law_id).await?;
+        queries::leaves(&mut session, law_id, first, count).await
     }
 
     async fn tile(
@@ -176,7 +186,8 @@ impl LogStore for PostgresLedger {
         level: u8,
         index: u64,
     ) -> Result<Option<Vec<u8>>, EngineError> {
-        queries::tile(&mut self.connections.session().await?, law_id, level, index).await
+        let mut session = self.connections.session_for(law_id).await?;
+        queries::tile(&mut session, law_id, level, index).await
     }
 }
 

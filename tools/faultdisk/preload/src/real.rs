@@ -43,10 +43,16 @@ real! {
     pread64(fd: c_int, buffer: *mut c_void, count: size_t, offset: off_t) -> ssize_t;
     readv(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t;
     preadv64(fd: c_int, vector: *const iovec, count: c_int, offset: off_t) -> ssize_t;
+    preadv64v2(
+        fd: c_int, vector: *const iovec, count: c_int, offset: off_t, flags: c_int
+    ) -> ssize_t;
     write(fd: c_int, buffer: *const c_void, count: size_t) -> ssize_t;
     pwrite64(fd: c_int, buffer: *const c_void, count: size_t, offset: off_t) -> ssize_t;
     writev(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t;
     pwritev64(fd: c_int, vector: *const iovec, count: c_int, offset: off_t) -> ssize_t;
+    pwritev64v2(
+        fd: c_int, vector: *const iovec, count: c_int, offset: off_t, flags: c_int
+    ) -> ssize_t;
     ftruncate64(fd: c_int, length: off_t) -> c_int;
     fallocate64(fd: c_int, mode: c_int, offset: off_t, length: off_t) -> c_int;
     fsync(fd: c_int) -> c_int;

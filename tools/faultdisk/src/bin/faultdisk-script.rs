@@ -4,8 +4,8 @@
 //!
 //! ```text
 //! write FILE OFFSET LETTER COUNT    append FILE LETTER COUNT    resize FILE LENGTH
-//! empty FILE    read FILE    sync PATH    rename FROM TO    remove FILE
-//! mkdir FOLDER    rmdir FOLDER    link FROM TO
+//! open-append FILE    empty FILE    read FILE    sync PATH    rename FROM TO
+//! remove FILE    mkdir FOLDER    rmdir FOLDER    link FROM TO
 //! ```
 
 use std::collections::HashMap;
@@ -45,6 +45,11 @@ fn act(words: &[&str], open: &mut HashMap<String, File>) -> io::Result<String> {
                 .create(true)
                 .open(path)?
                 .write_all(&letters(letter, count)?)?;
+        }
+        // The descriptor of further commands about the file.
+        ["open-append", path] => {
+            let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+            open.insert(path.to_owned(), file);
         }
         ["resize", path, length] => file(open, path)?.set_len(number(length)?)?,
         ["empty", path] => drop(File::create(path)?),

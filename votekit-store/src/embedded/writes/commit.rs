@@ -11,6 +11,7 @@ use crate::block_rows::{check, head_digest, runs};
 use crate::clock;
 use crate::embedded::columns::{ElectionRow, column, find_election, find_or_create_election};
 use crate::embedded::fault::{Fault, malformed};
+use crate::embedded::leases::LeaseTable;
 use crate::embedded::queries;
 use crate::embedded::tail::Tail;
 use crate::embedded::writer::Write;
@@ -20,8 +21,7 @@ use crate::{BlockCommit, Conflict, EngineError, Head, StagingId};
 pub(in crate::embedded) struct Commit {
     commit: Arc<BlockCommit>,
     columns: Columns,
-    /// The term of the last leader; 0 when there was none.
-    leader_term: u64,
+    leases: Arc<LeaseTable>,
 }
 
 /// The numbers of a commit as SQLite integers.
@@ -37,11 +37,11 @@ impl Commit {
     /// Makes the checks that do not need the log.
     pub(in crate::embedded) fn new(
         commit: Arc<BlockCommit>,
-        leader_term: u64,
+        leases: Arc<LeaseTable>,
     ) -> Result<Self, EngineError> {
         let columns = columns(&commit).and_then(|columns| check(&commit).map(|()| columns));
         let columns = columns.map_err(|rule| malformed(&commit.law_id, rule))?;
-        Ok(Self { commit, columns, leader_term })
+        Ok(Self { commit, columns, leases })
     }
 }
 
@@ -101,7 +101,9 @@ impl Commit {
         if self.commit.not_after.is_some_and(|time| clock::now() > time) {
             return Err(Conflict::Late { law_id: law_id.clone() }.into());
         }
-        let term = found.fence.max(self.leader_term);
+        // Read here, in the writer's thread, where terms begin as well: a term read when the commit
+        // was queued may have ended by now.
+        let term = found.fence.max(self.leases.term());
         if head.fence < term {
             return Err(Conflict::Term {
                 law_id: law_id.clone(),

@@ -1,6 +1,7 @@
 //! Pooled connections to the primary server, replaced when they are lost. All statements are sent
 //! over them by [`Session`].
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use deadpool_postgres::{
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use votekit_core::id::ElectionId;
 
 use super::fault::{self, Access, corrupt, misconfigured, unavailable};
 use super::{schema, tls};
@@ -43,6 +45,8 @@ const REPETITIONS_MAX: u32 = 5;
 pub(super) struct Connections {
     pool: Pool,
     health: Arc<WriteHealth>,
+    /// Elections whose rows contradicted one another at the opening, each with what was found.
+    damaged: BTreeMap<ElectionId, EngineError>,
 }
 
 impl Connections {
@@ -62,8 +66,9 @@ impl Connections {
             Ok(prepared) => prepared?,
             Err(_) => return Err(open_timeout(address)),
         }
-        let connections = Self { pool: connector.pool()?, health: Arc::default() };
-        connections.session().await?.inspect().await?;
+        let (pool, health) = (connector.pool()?, Arc::default());
+        let mut connections = Self { pool, health, damaged: BTreeMap::new() };
+        connections.damaged = connections.session().await?.inspect().await?;
         Ok(connections)
     }
 
@@ -83,7 +88,19 @@ impl Connections {
             Ok(checked) => checked?,
             Err(_) => return Err(open_timeout(address)),
         }
-        Ok(Self { pool: connector.pool()?, health: Arc::default() })
+        let (pool, health) = (connector.pool()?, Arc::default());
+        Ok(Self { pool, health, damaged: BTreeMap::new() })
+    }
+
+    /// The elections that were damaged at the opening.
+    pub(super) fn damaged(&self) -> &BTreeMap<ElectionId, EngineError> {
+        &self.damaged
+    }
+
+    /// A connection for one call about an election. Fails for one with damaged rows.
+    pub(super) async fn session_for(&self, law_id: &ElectionId) -> Result<Session, EngineError> {
+        self.damaged.get(law_id).cloned().map_or(Ok(()), Err)?;
+        self.session().await
     }
 
     /// A connection for one call.
@@ -292,11 +309,20 @@ impl Session {
         Ok(())
     }
 
-    async fn inspect(&mut self) -> Result<(), EngineError> {
-        let rows = self.read("SELECT inspect() AS damage", &[]).await?;
-        let damage: Option<String> =
-            rows.first().map_or(Ok(None), |row| super::rows::value(row, "damage"))?;
-        damage.map_or(Ok(()), |damage| Err(corrupt(damage)))
+    /// The elections whose rows contradict one another, each with what was found. Fails when the
+    /// damage is of no election.
+    async fn inspect(&mut self) -> Result<BTreeMap<ElectionId, EngineError>, EngineError> {
+        let rows = self.read("SELECT of_law, damage FROM inspect()", &[]).await?;
+        let mut damaged = BTreeMap::new();
+        for row in &rows {
+            let damage = corrupt(super::rows::value::<String>(row, "damage")?);
+            let law_id: Option<&str> = super::rows::value(row, "of_law")?;
+            match law_id.map(str::parse::<ElectionId>) {
+                Some(Ok(law_id)) => drop(damaged.insert(law_id, damage)),
+                _ => return Err(damage),
+            }
+        }
+        Ok(damaged)
     }
 
     async fn call(

@@ -9,7 +9,7 @@ use votekit_core::instant::{UnixMillis, UnixSeconds};
 
 use super::connections::Session;
 use super::fault::corrupt;
-use super::rows::{self, LeafRun, column, fixed_bytes, number, value};
+use super::rows::{self, LeafRun, column, fixed_bytes, number, of_table, value};
 use crate::block_rows::part_of_run;
 use crate::{EngineError, Head, Lease, LogPosition, ReviewNote, Staged, StagingId, StoredBlock};
 
@@ -136,7 +136,8 @@ pub(super) async fn staged_through(
     let rows = session
         .read(sql, &[&law_id.as_str(), &node.as_bytes().as_slice(), &i64::from(epoch.0)])
         .await?;
-    rows.first().map(|row| number(row, "sequence").map(Sequence)).transpose()
+    let sequence = |row: &Row| of_table("batch", number(row, "sequence").map(Sequence));
+    rows.first().map(sequence).transpose()
 }
 
 /// The height of every log, and the last id staged for it.
@@ -184,8 +185,8 @@ pub(super) async fn blocks(
     let rows = session
         .read(sql, &[&law_id.as_str(), &from_height, &limit_column(limit), &READ_BYTES_MAX])
         .await?;
-    let mut blocks =
-        rows.iter().map(block_without_leaves).collect::<Result<Vec<_>, EngineError>>()?;
+    let block = |row: &Row| of_table("block", block_without_leaves(row));
+    let mut blocks = rows.iter().map(block).collect::<Result<Vec<_>, EngineError>>()?;
     let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(blocks) };
     let (start, end) = (first.first_leaf, last.first_leaf + u64::from(last.leaf_count));
     let mut runs = runs(session, law_id, start, end).await?.into_iter().peekable();

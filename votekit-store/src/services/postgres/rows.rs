@@ -41,6 +41,16 @@ pub(super) fn fixed_bytes<const LENGTH: usize>(
         .map_err(|_| corrupt(format!("column {name} holds {} bytes, not {LENGTH}", bytes.len())))
 }
 
+/// Names the table in an error about one of its columns.
+pub(super) fn of_table<T>(table: &str, decoded: Result<T, EngineError>) -> Result<T, EngineError> {
+    decoded.map_err(|error| match error {
+        EngineError::Corrupt { reason, .. } if reason.starts_with("column ") => {
+            corrupt(format!("table {table}: {reason}"))
+        }
+        error => error,
+    })
+}
+
 pub(super) fn law_id(row: &Row) -> Result<ElectionId, EngineError> {
     value::<&str>(row, "law_id")?
         .parse()
@@ -49,6 +59,10 @@ pub(super) fn law_id(row: &Row) -> Result<ElectionId, EngineError> {
 
 /// Decodes a head, and verifies its digest.
 pub(super) fn head(row: &Row) -> Result<Head, EngineError> {
+    of_table("head", decode_head(row))
+}
+
+fn decode_head(row: &Row) -> Result<Head, EngineError> {
     let head = Head {
         size: number(row, "size")?,
         height: number(row, "height")?,
@@ -73,6 +87,10 @@ pub(super) struct LeafRun {
 
 /// Decodes a run, and verifies its digest and its number of leaves.
 pub(super) fn leaf_run(row: &Row) -> Result<LeafRun, EngineError> {
+    of_table("leaves", decode_leaf_run(row))
+}
+
+fn decode_leaf_run(row: &Row) -> Result<LeafRun, EngineError> {
     let run = LeafRun {
         first_leaf: number(row, "first_leaf")?,
         leaf_count: number(row, "leaf_count")?,
@@ -91,6 +109,10 @@ pub(super) fn leaf_run(row: &Row) -> Result<LeafRun, EngineError> {
 
 /// Decodes a batch that is not purged, and verifies it against its row.
 pub(super) fn staged(row: &Row, law: &ElectionId) -> Result<Staged, EngineError> {
+    of_table("batch", decode_staged(row, law))
+}
+
+fn decode_staged(row: &Row, law: &ElectionId) -> Result<Staged, EngineError> {
     let id = number(row, "id")?;
     let damage = |what: String| corrupt(format!("table batch: batch {id} of {law}: {what}"));
     let batch = Batch::parse(value(row, "bytes")?).map_err(|error| damage(error.to_string()))?;

@@ -195,7 +195,7 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
     }
 
     async fn probe(&self) -> Result<(), EngineError> {
-        self.inner.probe().await
+        self.write(self.inner.probe()).await
     }
 
     fn is_shared(&self) -> bool {
@@ -373,7 +373,7 @@ impl<T: Ledger> Ledger for Persistent<T> {
     }
 
     async fn probe(&self) -> Result<(), EngineError> {
-        self.inner.probe().await
+        persist(|| self.inner.probe()).await
     }
 
     fn is_shared(&self) -> bool {

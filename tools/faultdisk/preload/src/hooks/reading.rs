@@ -71,3 +71,30 @@ unsafe extern "C" fn preadv64(
     // SAFETY: passes the program's arguments on.
     if must_fail(fd) { -1 } else { unsafe { real::preadv64(fd, vector, count, offset) } }
 }
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn preadv2(
+    fd: c_int,
+    vector: *const iovec,
+    count: c_int,
+    offset: off_t,
+    flags: c_int,
+) -> ssize_t {
+    if must_fail(fd) {
+        return -1;
+    }
+    // SAFETY: passes the program's arguments on.
+    unsafe { real::preadv64v2(fd, vector, count, offset, flags) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn preadv64v2(
+    fd: c_int,
+    vector: *const iovec,
+    count: c_int,
+    offset: off_t,
+    flags: c_int,
+) -> ssize_t {
+    // SAFETY: passes the program's arguments on.
+    unsafe { preadv2(fd, vector, count, offset, flags) }
+}

@@ -78,17 +78,23 @@ unsafe extern "C" fn syscall(
     e: usize,
     f: usize,
 ) -> c_long {
-    const CHANGE_FILES: [c_long; 12] = [
+    const CHANGE_FILES: [c_long; 19] = [
         libc::SYS_io_uring_setup,
         libc::SYS_openat2,
         libc::SYS_openat,
         libc::SYS_write,
         libc::SYS_pwrite64,
+        libc::SYS_writev,
+        libc::SYS_pwritev,
         libc::SYS_pwritev2,
+        libc::SYS_truncate,
         libc::SYS_ftruncate,
+        libc::SYS_fallocate,
         libc::SYS_fsync,
         libc::SYS_fdatasync,
         libc::SYS_renameat2,
+        libc::SYS_linkat,
+        libc::SYS_mkdirat,
         libc::SYS_unlinkat,
         libc::SYS_copy_file_range,
     ];

@@ -150,6 +150,47 @@ unsafe extern "C" fn pwritev64(
     unsafe { pwritev(fd, vector, count, offset) }
 }
 
+/// A flag may make the write durable, or append: such a write is reported as unsupported, and the
+/// program falls back to others.
+fn write_parts_with_flags(
+    fd: c_int,
+    vector: *const iovec,
+    count: c_int,
+    offset: off_t,
+    flags: c_int,
+) -> Option<ssize_t> {
+    if flags != 0 {
+        return is_followed(fd, libc::EOPNOTSUPP).then_some(-1);
+    }
+    // The offset -1 stands for the position of the descriptor: pwritev2(2).
+    write_parts(fd, vector, count, Some(offset).filter(|offset| *offset != -1))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pwritev2(
+    fd: c_int,
+    vector: *const iovec,
+    count: c_int,
+    offset: off_t,
+    flags: c_int,
+) -> ssize_t {
+    // SAFETY: passes the program's arguments on.
+    write_parts_with_flags(fd, vector, count, offset, flags)
+        .unwrap_or_else(|| unsafe { real::pwritev64v2(fd, vector, count, offset, flags) })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pwritev64v2(
+    fd: c_int,
+    vector: *const iovec,
+    count: c_int,
+    offset: off_t,
+    flags: c_int,
+) -> ssize_t {
+    // SAFETY: passes the program's arguments on.
+    unsafe { pwritev2(fd, vector, count, offset, flags) }
+}
+
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ftruncate(fd: c_int, length: off_t) -> c_int {
     let log = disk().and_then(|disk| disk.file(fd));
@@ -222,8 +263,8 @@ unsafe extern "C" fn posix_fallocate64(fd: c_int, offset: off_t, length: off_t) 
     unsafe { posix_fallocate(fd, offset, length) }
 }
 
-/// Whether a file is on the disk. If so, sets `errno` to `number`: copying within the kernel is
-/// reported as unsupported, and the program falls back to writes.
+/// Whether a file is on the disk. If so, sets `errno` to `number`: copying within the kernel, for
+/// one, is reported as unsupported, and the program falls back to writes.
 fn is_followed(fd: c_int, number: c_int) -> bool {
     let followed = disk().is_some_and(|disk| disk.file(fd).is_some());
     if followed {
