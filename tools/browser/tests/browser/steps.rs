@@ -1,0 +1,30 @@
+//! The steps that lead to a state of a page.
+
+/// The button of the form in the content of a page.
+pub(crate) const SUBMIT: &str = "main form[method=post] button[type=submit]";
+
+/// What a person does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Step {
+    /// Opens the page at a path; the language comes before it.
+    Open(&'static str),
+    /// Types a text into the field with a name.
+    Type(&'static str, &'static str),
+    /// Presses a button or a link, and waits for the next page.
+    Press(&'static str),
+    /// Selects the choice at a place on the ballot.
+    Choose(usize),
+    /// Signs in to an election as a voter who has not voted.
+    SignIn(&'static str),
+    /// Types the credential of the voter who signed in last into the form of this page, and sends
+    /// it.
+    SendCredential,
+    /// Sends wrong codes for one NAS until the node refuses to look at more.
+    SendWrongCodes(&'static str),
+    /// Loses the session.
+    Forget,
+    /// Sends a form to a path from a page of another origin.
+    PostFromElsewhere(&'static str),
+    /// Waits until an element is shown.
+    Await(&'static str),
+}

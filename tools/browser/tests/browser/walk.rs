@@ -1,0 +1,113 @@
+//! A person at a browser, who takes steps.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::browser::Browser;
+use crate::language::Language;
+use crate::site::Site;
+use crate::steps::{SUBMIT, Step};
+use crate::voters::{Voter, Voters};
+
+/// More wrong codes than the throttle allows without a wait.
+const WRONG_CODES_MAX: usize = 20;
+
+/// A code that no letter has: codes of sample rolls have eight characters.
+const WRONG_CODE: &str = "WRONG";
+
+/// One person, one browser, one language.
+pub(crate) struct Walk<'a> {
+    browser: &'a Browser,
+    url: String,
+    voters: Rc<Voters>,
+    language: Language,
+    voter: Option<Voter>,
+    /// The paths of all pages seen, without their language.
+    pub(crate) seen: BTreeSet<String>,
+}
+
+impl<'a> Walk<'a> {
+    /// A person who has done nothing yet.
+    pub(crate) fn new(site: &Site, browser: &'a Browser, language: Language) -> Self {
+        Self {
+            browser,
+            url: site.url.clone(),
+            voters: Rc::clone(&site.voters),
+            language,
+            voter: None,
+            seen: BTreeSet::new(),
+        }
+    }
+
+    /// Takes steps, one after the other.
+    pub(crate) async fn take<'s>(
+        &mut self,
+        steps: impl IntoIterator<Item = &'s Step>,
+    ) -> Result<()> {
+        for step in steps {
+            self.step(*step).await.with_context(|| format!("{step:?}"))?;
+            self.seen.insert(self.browser.path().await?);
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, step: Step) -> Result<()> {
+        match step {
+            Step::Open(path) => self.open(path).await,
+            Step::Type(name, text) => self.browser.fill(name, text).await,
+            Step::Press(selector) => self.browser.press(selector).await,
+            Step::Choose(place) => {
+                Ok(self.browser.find(&format!("#choice-{place}")).await?.click().await?)
+            }
+            Step::SignIn(law) => {
+                self.voter = Some(self.voters.next(law)?);
+                self.open(&format!("/vote/{law}")).await?;
+                self.send_credential().await
+            }
+            Step::SendCredential => self.send_credential().await,
+            Step::SendWrongCodes(law) => self.send_wrong_codes(law).await,
+            Step::Forget => self.browser.forget().await,
+            Step::PostFromElsewhere(path) => {
+                let address = self.address(path);
+                let page = format!(
+                    "data:text/html,<form method=post action='{address}'><button>send</button>"
+                );
+                self.browser.open_page(&page).await?;
+                self.browser.press("button").await
+            }
+            Step::Await(selector) => self.browser.until_shown(selector).await,
+        }
+    }
+
+    async fn open(&self, path: &str) -> Result<()> {
+        self.browser.open_page(&self.address(path)).await
+    }
+
+    async fn send_credential(&self) -> Result<()> {
+        let voter = self.voter.as_ref().context("no voter has signed in")?;
+        self.browser.fill("nas", &voter.nas).await?;
+        self.browser.fill("code", &voter.code).await?;
+        self.browser.press(SUBMIT).await
+    }
+
+    async fn send_wrong_codes(&mut self, law: &str) -> Result<()> {
+        const STATUS: &str = "return performance.getEntriesByType('navigation')[0].responseStatus;";
+        let voter = self.voters.next(law)?;
+        self.open(&format!("/vote/{law}")).await?;
+        for _ in 0..WRONG_CODES_MAX {
+            self.browser.fill("nas", &voter.nas).await?;
+            self.browser.fill("code", WRONG_CODE).await?;
+            self.browser.press(SUBMIT).await?;
+            if self.browser.run(STATUS).await? == 429 {
+                return Ok(());
+            }
+        }
+        bail!("the node looked at {WRONG_CODES_MAX} wrong codes for one NAS");
+    }
+
+    fn address(&self, path: &str) -> String {
+        format!("{}/{}{path}", self.url, self.language.code())
+    }
+}
