@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::site::Site;
+use crate::site::{ELECTORS, Site};
 
 /// The demo's election: open, with live results.
 pub(crate) const LAW: &str = "L2025-001";
@@ -25,7 +25,16 @@ struct Election {
     verbs: &'static [&'static [&'static str]],
 }
 
+/// In this order: a sample roll gives the first law the codes of the demo, and the poll of this one
+/// never opens.
 const ELECTIONS: &[Election] = &[
+    Election {
+        id: "future",
+        title_fr: "Loi sur l’air",
+        title_en: "Air Act",
+        options: &["--opens", "2099-01-01T08:00:00-05:00", "--closes", "2099-01-02T08:00:00-05:00"],
+        verbs: &[],
+    },
     Election {
         id: SECOND,
         title_fr: "Budget du quartier",
@@ -46,13 +55,6 @@ const ELECTIONS: &[Election] = &[
             "2099-01-02T08:00:00-05:00",
         ],
         verbs: &[&["open"]],
-    },
-    Election {
-        id: "future",
-        title_fr: "Loi sur l’air",
-        title_en: "Air Act",
-        options: &["--opens", "2099-01-01T08:00:00-05:00", "--closes", "2099-01-02T08:00:00-05:00"],
-        verbs: &[],
     },
     Election {
         id: "closed",
@@ -80,7 +82,8 @@ const ELECTIONS: &[Election] = &[
 /// Adds the elections to the data folder of a site whose node is stopped.
 pub(crate) fn prepare(site: &Site, data: &str) -> Result<()> {
     let laws = ELECTIONS.iter().flat_map(|election| ["--law", election.id]);
-    let sample = ["roll", "sample", "--electors", "30", "--seed", "2", "-o", ROLL];
+    // The same seed as that of the demo: the same people, with other codes.
+    let sample = ["roll", "sample", "--electors", ELECTORS, "--seed", "1", "-o", ROLL];
     site.run(&sample.into_iter().chain(laws).collect::<Vec<_>>())?;
     site.run(&["hashgen", ROLL, "--out", "hashes", "--pepper-file", PEPPER])?;
     site.run(&["load", "hashes", "--pepper-file", PEPPER, "--data", data])?;

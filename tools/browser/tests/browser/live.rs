@@ -9,14 +9,18 @@ use crate::site::Site;
 use crate::steps::{SUBMIT, Step};
 use crate::walk::Walk;
 
-/// True when mark and live region both say what an attribute of the mark holds.
-fn says(mark: &str, said: &str) -> String {
-    format!(
-        "window.isLeft && (({{ dataset, textContent }}) => textContent === dataset.{mark} \
-         && document.querySelector('[data-said][role=status]').textContent === dataset.{said})\
-         (document.querySelector('[data-live]'))"
-    )
-}
+/// The page says, in its mark and to screen readers, that its figures may be old: the connection is
+/// gone, or the node has said that it stops.
+const IS_LOST: &str = "window.isLeft && (({ dataset, textContent }) => \
+     [dataset.lost, dataset.away].includes(textContent) \
+     && document.querySelector('[data-said][role=status]').textContent === textContent)\
+     (document.querySelector('[data-live]'))";
+
+/// The page says that its figures are new again.
+const IS_BACK: &str = "window.isLeft && (({ dataset, textContent }) => \
+     textContent === dataset.live \
+     && document.querySelector('[data-said][role=status]').textContent === dataset.back)\
+     (document.querySelector('[data-live]'))";
 
 #[tokio::test]
 async fn results_recover_from_a_restart_of_the_node_and_say_so() -> Result<()> {
@@ -26,9 +30,9 @@ async fn results_recover_from_a_restart_of_the_node_and_say_so() -> Result<()> {
     walk.take(&[Step::Open("/results/L2025-001"), Step::Await("[data-live]")]).await?;
     browser.mark_page().await?;
     site.stop()?;
-    browser.until("the lost connection", &says("lost", "lost")).await?;
+    browser.until("the lost connection", IS_LOST).await?;
     site.start()?;
-    browser.until("the connection", &says("live", "back")).await?;
+    browser.until("the connection", IS_BACK).await?;
     let voter = Browser::open().await?;
     Walk::new(&site, &voter, Language::English)
         .take(&[Step::SignIn(LAW), Step::Choose(1), Step::Press(SUBMIT), Step::Press(SUBMIT)])

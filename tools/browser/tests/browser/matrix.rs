@@ -46,7 +46,7 @@ async fn check_every_state(language: Language, offset: usize) -> Result<()> {
         });
         faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", state.name)));
     }
-    let unseen = routes::unseen(&walk.seen);
+    let unseen = routes::unseen(&walk.seen)?;
     faults.extend(unseen.iter().map(|page| format!("no state shows the page {page}")));
     browser.close().await?;
     let report = faults.join("\n  ");

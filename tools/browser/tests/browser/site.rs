@@ -14,8 +14,8 @@ use crate::elections;
 use crate::process::Process;
 use crate::voters::Voters;
 
-/// The electors of the demo: each test of a vote needs another one.
-const ELECTORS: &str = "60";
+/// The electors of each roll: each state of a vote needs another one.
+pub(crate) const ELECTORS: &str = "60";
 
 /// The data folder, below the folder of the site.
 const DATA: &str = "demo/node";

@@ -62,7 +62,7 @@ pub(crate) const STATES: &[State] = &[
     page("results-closed", &[&[Step::Open("/results/closed")]], "[data-state=closed] table"),
     page("results-official", &[&[Step::Open("/results/official")]], "[data-count=roy]"),
     page("results-annulled", &[&[Step::Open("/results/annulled")]], "[data-count=oui]"),
-    page("help", &[&[Step::Open("/help")]], "#privacy + #problems"),
+    page("help", &[&[Step::Open("/help")]], "#problems"),
     page("accessibility", &[&[Step::Open("/accessibility")]], "section h2"),
     page("receipts", &[&[Step::Open("/receipts")]], "section h2"),
     error("not-found", &[&[Step::Open("/nothing")]], "[href$='help#unknown-route']", 404),
@@ -132,8 +132,8 @@ pub(crate) const STATES: &[State] = &[
     outcome("accepted", &[SIGN_IN, CHOOSE, CAST], ".outcome.good"),
     outcome(
         "accepted-with-others",
-        &[&[Step::SignIn(SECOND)], SIGN_IN, CHOOSE, CAST],
-        "#others + ul [href$='/vote/second/ballot']",
+        &[&[Step::SignIn(SECOND), Step::AddElection(LAW)], CHOOSE, CAST],
+        "main [href$='/vote/second/ballot']",
     ),
     page(
         "start-after-vote",

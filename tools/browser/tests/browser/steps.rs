@@ -1,7 +1,7 @@
 //! The steps that lead to a state of a page.
 
 /// The button of the form in the content of a page.
-pub(crate) const SUBMIT: &str = "main form[method=post] button[type=submit]";
+pub(crate) const SUBMIT: &str = "main form[method=post] .actions button[type=submit]";
 
 /// What a person does.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +16,8 @@ pub(crate) enum Step {
     Choose(usize),
     /// Signs in to an election as a voter who has not voted.
     SignIn(&'static str),
+    /// Signs in to a further election as the voter who signed in last.
+    AddElection(&'static str),
     /// Types the credential of the voter who signed in last into the form of this page, and sends
     /// it.
     SendCredential,

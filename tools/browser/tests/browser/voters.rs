@@ -1,7 +1,7 @@
-//! Credentials of sample rolls, each given out once.
+//! Credentials of sample rolls, each person given out once.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Context as _, Result};
 
@@ -12,26 +12,42 @@ pub(crate) struct Voter {
     pub(crate) code: String,
 }
 
-/// The unused credentials of each election.
+/// The rolls of the elections. The same people are on each of them.
 #[derive(Default)]
-pub(crate) struct Voters(RefCell<HashMap<String, Vec<Voter>>>);
+pub(crate) struct Voters {
+    rolls: RefCell<HashMap<String, Vec<Voter>>>,
+    /// The NAS of those who were given out.
+    used: RefCell<BTreeSet<String>>,
+}
 
 impl Voters {
     /// Adds the rows of a roll: `nas,code,law_id`.
     pub(crate) fn add(&self, roll: &str) -> Result<()> {
-        let mut unused = self.0.borrow_mut();
+        let mut rolls = self.rolls.borrow_mut();
         for row in roll.lines().skip(1) {
             let mut fields = row.split(',').map(str::to_owned);
             let mut next = || fields.next().with_context(|| format!("a roll has a row {row}"));
             let (nas, code, law) = (next()?, next()?, next()?);
-            unused.entry(law).or_default().push(Voter { nas, code });
+            rolls.entry(law).or_default().push(Voter { nas, code });
         }
         Ok(())
     }
 
-    /// A voter of an election who has not been given out.
+    /// A voter of an election who was not given out before.
     pub(crate) fn next(&self, law: &str) -> Result<Voter> {
-        let mut unused = self.0.borrow_mut();
-        unused.get_mut(law).and_then(Vec::pop).with_context(|| format!("{law} has no voter left"))
+        let voter = self.find(law, |voter| !self.used.borrow().contains(&voter.nas))?;
+        self.used.borrow_mut().insert(voter.nas.clone());
+        Ok(voter)
+    }
+
+    /// A person on the roll of another election.
+    pub(crate) fn in_election(&self, law: &str, nas: &str) -> Result<Voter> {
+        self.find(law, |voter| voter.nas == nas)
+    }
+
+    fn find(&self, law: &str, is_wanted: impl Fn(&Voter) -> bool) -> Result<Voter> {
+        let rolls = self.rolls.borrow();
+        let found = rolls.get(law).and_then(|roll| roll.iter().find(|voter| is_wanted(voter)));
+        found.cloned().with_context(|| format!("no such voter in {law}"))
     }
 }

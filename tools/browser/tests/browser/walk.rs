@@ -63,8 +63,12 @@ impl<'a> Walk<'a> {
             }
             Step::SignIn(law) => {
                 self.voter = Some(self.voters.next(law)?);
-                self.open(&format!("/vote/{law}")).await?;
-                self.send_credential().await
+                self.sign_in(law).await
+            }
+            Step::AddElection(law) => {
+                let before = self.voter.as_ref().context("no voter has signed in")?;
+                self.voter = Some(self.voters.in_election(law, &before.nas)?);
+                self.sign_in(law).await
             }
             Step::SendCredential => self.send_credential().await,
             Step::SendWrongCodes(law) => self.send_wrong_codes(law).await,
@@ -83,6 +87,11 @@ impl<'a> Walk<'a> {
 
     async fn open(&self, path: &str) -> Result<()> {
         self.browser.open_page(&self.address(path)).await
+    }
+
+    async fn sign_in(&self, law: &str) -> Result<()> {
+        self.open(&format!("/vote/{law}")).await?;
+        self.send_credential().await
     }
 
     async fn send_credential(&self) -> Result<()> {
