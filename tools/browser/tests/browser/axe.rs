@@ -35,7 +35,7 @@ impl Axe {
         if browser.run("return !window.axe;").await? == true {
             browser.run(&self.0).await?;
         }
-        let report = browser.client.execute_async(RUN, Vec::new()).await?;
+        let report = browser.run_async(RUN, Vec::new()).await?;
         let report: Report = serde_json::from_value(report)?;
         ensure!(!report.version.is_empty(), "{}", report.findings.join("\n"));
         Ok(report.findings)

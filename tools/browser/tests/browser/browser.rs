@@ -190,6 +190,11 @@ impl Browser {
         Ok(self.client.execute(script, arguments).await?)
     }
 
+    /// Runs a script that passes its result to its last argument.
+    pub(crate) async fn run_async(&self, script: &str, arguments: Vec<Value>) -> Result<Value> {
+        Ok(self.client.execute_async(script, arguments).await?)
+    }
+
     /// Runs a script at the beginning of each page from now on.
     pub(crate) async fn run_in_each_page(&self, script: &str) -> Result<()> {
         let source = json!({ "source": script });

@@ -26,7 +26,7 @@ const IS_BACK: &str = "window.isLeft && (({ dataset, textContent }) => \
 async fn results_recover_from_a_restart_of_the_node_and_say_so() -> Result<()> {
     let mut site = Site::open()?;
     let browser = Browser::open().await?;
-    let mut walk = Walk::new(&site, &browser, Language::French);
+    let mut walk = Walk::new(&site, &browser, Language::French)?;
     walk.take(&[Step::Open("/results/L2025-001"), Step::Await("[data-live]")]).await?;
     browser.mark_page().await?;
     site.stop()?;
@@ -34,8 +34,13 @@ async fn results_recover_from_a_restart_of_the_node_and_say_so() -> Result<()> {
     site.start()?;
     browser.until("the connection", IS_BACK).await?;
     let voter = Browser::open().await?;
-    Walk::new(&site, &voter, Language::English)
-        .take(&[Step::SignIn(LAW), Step::Choose(1), Step::Press(SUBMIT), Step::Press(SUBMIT)])
+    Walk::new(&site, &voter, Language::English)?
+        .take(&[
+            Step::SignIn(LAW),
+            Step::Select("#choice-1"),
+            Step::Press(SUBMIT),
+            Step::Press(SUBMIT),
+        ])
         .await?;
     let moved = "window.isLeft && document.querySelector('[data-count=non]').textContent === '1'";
     browser.until("the new results", moved).await?;
@@ -47,8 +52,8 @@ async fn results_recover_from_a_restart_of_the_node_and_say_so() -> Result<()> {
 async fn a_choice_outlives_a_restart_of_the_node() -> Result<()> {
     let mut site = Site::open()?;
     let browser = Browser::open().await?;
-    let mut walk = Walk::new(&site, &browser, Language::French);
-    walk.take(&[Step::SignIn(LAW), Step::Choose(1), Step::Press(SUBMIT)]).await?;
+    let mut walk = Walk::new(&site, &browser, Language::French)?;
+    walk.take(&[Step::SignIn(LAW), Step::Select("#choice-1"), Step::Press(SUBMIT)]).await?;
     let choice = browser.text(".chosen").await?;
     // The keys of sessions are held in memory: every session ends.
     site.stop()?;

@@ -12,6 +12,7 @@
 //! a node that restarts, sessions, frames. `cargo xtask browser` installs what the tests need and
 //! runs them; without it they fail.
 
+mod accounts;
 mod axe;
 mod browser;
 mod checks;
@@ -22,6 +23,7 @@ mod keyboard;
 mod language;
 mod live;
 mod matrix;
+mod official_states;
 mod process;
 mod routes;
 mod self_test;

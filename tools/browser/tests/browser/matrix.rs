@@ -11,7 +11,7 @@ use crate::checks;
 use crate::language::Language;
 use crate::routes;
 use crate::site::Site;
-use crate::states::{STATES, State};
+use crate::states::{self, State};
 use crate::view::View;
 use crate::walk::Walk;
 
@@ -35,9 +35,9 @@ async fn check_every_state(language: Language, offset: usize) -> Result<()> {
     let (site, axe) = (Site::open()?, Axe::load()?);
     let browser = Browser::open().await?;
     browser.run_in_each_page(SOON).await?;
-    let mut walk = Walk::new(&site, &browser, language);
+    let mut walk = Walk::new(&site, &browser, language)?;
     let mut faults = Vec::new();
-    for (place, state) in STATES.iter().enumerate() {
+    for (place, state) in states::states().enumerate() {
         let check = StateCheck { browser: &browser, axe: &axe, language, state };
         let views = View::selected(place + offset);
         let found = check.run(&mut walk, &views).await.unwrap_or_else(|error| {

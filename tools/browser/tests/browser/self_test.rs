@@ -7,7 +7,7 @@ use crate::browser::Browser;
 use crate::checks;
 use crate::language::Language;
 use crate::site::Site;
-use crate::states::STATES;
+use crate::states::VOTER_STATES;
 use crate::steps::Step;
 use crate::walk::Walk;
 
@@ -41,8 +41,8 @@ const FAULTS: &[(&str, &str)] = &[
 async fn each_check_detects_its_fault() -> Result<()> {
     let (site, axe) = (Site::open()?, Axe::load()?);
     let browser = Browser::open().await?;
-    let mut walk = Walk::new(&site, &browser, Language::French);
-    let state = &STATES[0];
+    let mut walk = Walk::new(&site, &browser, Language::French)?;
+    let state = &VOTER_STATES[0];
     for (script, report) in [("", "")].iter().chain(FAULTS) {
         walk.take(&[Step::Open("/")]).await?;
         browser.run(script).await?;

@@ -17,7 +17,7 @@ const SOON: &str = include_str!("scripts/soon.js");
 async fn check_cookie(site: &Site, name: &str, is_secure: bool) -> Result<()> {
     let setup = Setup { accepts_any_certificate: is_secure, ..Setup::default() };
     let browser = Browser::open_with(setup).await?;
-    Walk::new(site, &browser, Language::French).take(&[Step::SignIn(LAW)]).await?;
+    Walk::new(site, &browser, Language::French)?.take(&[Step::SignIn(LAW)]).await?;
     let cookies = browser.cookies().await?;
     ensure!(cookies.len() == 1, "one cookie is enough: {cookies:?}");
     let cookie = cookies.first().context("no cookie")?;
@@ -44,7 +44,7 @@ async fn the_cookie_over_tls_is_bound_to_host_and_tls() -> Result<()> {
 async fn a_sign_out_leaves_nothing_in_the_browser() -> Result<()> {
     let site = Site::open()?;
     let browser = Browser::open().await?;
-    let mut walk = Walk::new(&site, &browser, Language::French);
+    let mut walk = Walk::new(&site, &browser, Language::French)?;
     walk.take(&[Step::SignIn(LAW)]).await?;
     // The pages store nothing: this shows that `Clear-Site-Data` is obeyed.
     browser.run("localStorage.setItem('left', 'behind');").await?;
@@ -63,7 +63,7 @@ async fn a_warning_comes_before_the_end_and_one_press_extends_the_session() -> R
     let site = Site::open()?;
     let browser = Browser::open().await?;
     browser.run_in_each_page(SOON).await?;
-    let mut walk = Walk::new(&site, &browser, Language::French);
+    let mut walk = Walk::new(&site, &browser, Language::French)?;
     let steps = [Step::SignIn(LAW), Step::Open("/elections#soon"), Step::Await(".session-warning")];
     walk.take(&steps).await?;
     let before = browser.cookies().await?;

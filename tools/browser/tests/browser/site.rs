@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use tempfile::TempDir;
 
+use crate::accounts::Invited;
 use crate::elections;
 use crate::process::Process;
 use crate::voters::Voters;
@@ -43,12 +44,15 @@ pub(crate) struct Site {
     /// The address of the pages, without a slash at the end. It stays the same across restarts.
     pub(crate) url: String,
     pub(crate) voters: Rc<Voters>,
+    /// The accounts that the demo has made.
+    pub(crate) accounts: Vec<Invited>,
 }
 
 /// The line of `votekit demo --web --json`.
 #[derive(Deserialize)]
 struct DemoReport {
     electors: u32,
+    accounts: Vec<Invited>,
 }
 
 /// The line of `votekit serve --json`.
@@ -74,8 +78,9 @@ impl Site {
             node: None,
             url: "http://127.0.0.1:0".to_owned(),
             voters: Rc::default(),
+            accounts: Vec::new(),
         };
-        site.run_demo()?;
+        site.accounts = site.run_demo()?;
         elections::prepare(&site, DATA)?;
         for roll in ["demo/roll.csv", elections::ROLL] {
             site.voters.add(&fs::read_to_string(site.path(roll))?)?;
@@ -117,13 +122,14 @@ impl Site {
         Ok(())
     }
 
-    fn run_demo(&self) -> Result<()> {
+    fn run_demo(&self) -> Result<Vec<Invited>> {
         let arguments = ["demo", "--web", "--json", "--electors", ELECTORS, "--dir", "demo"];
         let mut demo = Process::start(&mut self.command(&arguments)?)?;
         let line = demo.line().with_context(|| self.log())?;
         let report: DemoReport = serde_json::from_str(&line)?;
         ensure!(report.electors.to_string() == ELECTORS, "the demo reports {line}");
-        demo.stop().with_context(|| self.log())
+        demo.stop().with_context(|| self.log())?;
+        Ok(report.accounts)
     }
 
     fn command(&self, arguments: &[&str]) -> Result<Command> {

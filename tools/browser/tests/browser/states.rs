@@ -1,6 +1,7 @@
 //! The table of states: each page, in each state that a reader can meet.
 
 use crate::elections::{LAW, SECOND};
+use crate::official_states::OFFICIAL_STATES;
 use crate::steps::{SUBMIT, Step};
 
 /// A page in one state.
@@ -19,31 +20,41 @@ pub(crate) struct State {
     pub(crate) focus: &'static str,
 }
 
-type Steps = &'static [&'static [Step]];
+pub(crate) type Steps = &'static [&'static [Step]];
 
 /// A page that is read from its beginning.
-const fn page(name: &'static str, steps: Steps, shows: &'static str) -> State {
+pub(crate) const fn page(name: &'static str, steps: Steps, shows: &'static str) -> State {
     State { name, steps, shows, status: 200, is_error: false, focus: "" }
 }
 
 /// A page that begins with its heading: what a form has brought about.
-const fn outcome(name: &'static str, steps: Steps, shows: &'static str) -> State {
+pub(crate) const fn outcome(name: &'static str, steps: Steps, shows: &'static str) -> State {
     State { focus: "main h1", ..page(name, steps, shows) }
 }
 
 /// A form that was refused: the focus is on the summary of its errors.
-const fn form_error(name: &'static str, steps: Steps, shows: &'static str, status: u16) -> State {
+pub(crate) const fn form_error(
+    name: &'static str,
+    steps: Steps,
+    shows: &'static str,
+    status: u16,
+) -> State {
     State { status, is_error: true, focus: ".summary", ..page(name, steps, shows) }
 }
 
 /// A page with an error alone.
-const fn error(name: &'static str, steps: Steps, shows: &'static str, status: u16) -> State {
+pub(crate) const fn error(
+    name: &'static str,
+    steps: Steps,
+    shows: &'static str,
+    status: u16,
+) -> State {
     State { status, is_error: true, ..outcome(name, steps, shows) }
 }
 
 const SIGN_IN: &[Step] = &[Step::SignIn(LAW)];
-const CHOOSE: &[Step] = &[Step::Choose(0), Step::Press(SUBMIT)];
-const CAST: &[Step] = &[Step::Press(SUBMIT)];
+pub(crate) const CHOOSE: &[Step] = &[Step::Select("#choice-0"), Step::Press(SUBMIT)];
+pub(crate) const CAST: &[Step] = &[Step::Press(SUBMIT)];
 
 /// The same voter, at a browser without a session.
 const SIGN_IN_AGAIN: &[Step] = &[Step::Forget, Step::Open("/vote/L2025-001"), Step::SendCredential];
@@ -52,8 +63,13 @@ const SIGN_IN_AGAIN: &[Step] = &[Step::Forget, Step::Open("/vote/L2025-001"), St
 const SESSION_ENDS_SOON: &[Step] =
     &[Step::Open("/elections#soon"), Step::Await(".session-warning")];
 
-/// All states. Those of readers come first: they use no credentials.
-pub(crate) const STATES: &[State] = &[
+/// All states: of readers and voters, then of officials and members.
+pub(crate) fn states() -> impl Iterator<Item = &'static State> {
+    VOTER_STATES.iter().chain(OFFICIAL_STATES)
+}
+
+/// The states of readers and voters. Those of readers come first: they use no credentials.
+pub(crate) const VOTER_STATES: &[State] = &[
     page("start", &[&[Step::Open("/")]], "#open-now"),
     page("elections", &[&[Step::Open("/elections")]], "ul.cards .tag.open"),
     page("results-live", &[&[Step::Open("/results/L2025-001")]], "[data-live]:not([hidden])"),

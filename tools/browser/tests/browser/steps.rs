@@ -12,8 +12,8 @@ pub(crate) enum Step {
     Type(&'static str, &'static str),
     /// Presses a button or a link, and waits for the next page.
     Press(&'static str),
-    /// Selects the choice at a place on the ballot.
-    Choose(usize),
+    /// Selects a choice by its selector.
+    Select(&'static str),
     /// Signs in to an election as a voter who has not voted.
     SignIn(&'static str),
     /// Signs in to a further election as the voter who signed in last.
@@ -23,7 +23,13 @@ pub(crate) enum Step {
     SendCredential,
     /// Sends wrong codes for one NAS until the node refuses to look at more.
     SendWrongCodes(&'static str),
-    /// Loses the session.
+    /// Opens the one-time link of the account with an e-mail address.
+    OpenLink(&'static str),
+    /// Chooses password and second factor on the page of that link.
+    ChoosePassword(&'static str),
+    /// Has a session of that account, and the first page open.
+    UseAccount(&'static str),
+    /// Loses the sessions.
     Forget,
     /// Sends a form to a path from a page of another origin.
     PostFromElsewhere(&'static str),

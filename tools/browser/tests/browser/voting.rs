@@ -12,7 +12,7 @@ use crate::steps::{SUBMIT, Step};
 use crate::walk::Walk;
 
 const VOTE: &[Step] =
-    &[Step::SignIn(LAW), Step::Choose(0), Step::Press(SUBMIT), Step::Press(SUBMIT)];
+    &[Step::SignIn(LAW), Step::Select("#choice-0"), Step::Press(SUBMIT), Step::Press(SUBMIT)];
 
 const RESULTS: &str = "/results/L2025-001";
 
@@ -49,7 +49,7 @@ async fn a_vote_is_cast_without_scripts() -> Result<()> {
     let site = Site::open()?;
     let browser =
         Browser::open_with(Setup { is_without_scripts: true, ..Setup::default() }).await?;
-    let mut walk = Walk::new(&site, &browser, Language::French);
+    let mut walk = Walk::new(&site, &browser, Language::French)?;
     walk.take(VOTE).await?;
     let heading = browser.find(".outcome.good h1").await?;
     ensure!(
@@ -69,12 +69,12 @@ async fn a_vote_is_cast_without_scripts() -> Result<()> {
 async fn a_vote_moves_the_results_in_another_browser() -> Result<()> {
     let site = Site::open()?;
     let (reader, voter) = (Browser::open().await?, Browser::open().await?);
-    let mut reading = Walk::new(&site, &reader, Language::English);
+    let mut reading = Walk::new(&site, &reader, Language::English)?;
     reading.take(&[Step::Open(RESULTS), Step::Await("[data-live]")]).await?;
     // A page that is loaded again has lost its mark.
     reader.mark_page().await?;
     ensure!(reader.text("[data-count=oui]").await? == "0", "a result before the first vote");
-    Walk::new(&site, &voter, Language::French).take(VOTE).await?;
+    Walk::new(&site, &voter, Language::French)?.take(VOTE).await?;
     let moved = "window.isLeft && document.querySelector('[data-count=oui]').textContent === '1' \
          && document.querySelector('[data-figure=accepted]').textContent === '1' \
          && document.querySelector('[data-bar=choice-oui]').getAttribute('width') === '100%' \
@@ -88,7 +88,7 @@ async fn a_vote_moves_the_results_in_another_browser() -> Result<()> {
 async fn back_and_again_casts_no_second_vote() -> Result<()> {
     let site = Site::open()?;
     let browser = Browser::open().await?;
-    let mut walk = Walk::new(&site, &browser, Language::English);
+    let mut walk = Walk::new(&site, &browser, Language::English)?;
     walk.take(VOTE).await?;
     let outcome = browser.path().await?;
     browser.client.back().await?;

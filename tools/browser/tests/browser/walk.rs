@@ -1,10 +1,11 @@
 //! A person at a browser, who takes steps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::accounts::{self, Holder, OFFICIAL};
 use crate::browser::Browser;
 use crate::language::Language;
 use crate::site::Site;
@@ -24,21 +25,24 @@ pub(crate) struct Walk<'a> {
     voters: Rc<Voters>,
     language: Language,
     voter: Option<Voter>,
+    /// The people with accounts, by their e-mail addresses.
+    holders: HashMap<String, Holder>,
     /// The paths of all pages seen, without their language.
     pub(crate) seen: BTreeSet<String>,
 }
 
 impl<'a> Walk<'a> {
     /// A person who has done nothing yet.
-    pub(crate) fn new(site: &Site, browser: &'a Browser, language: Language) -> Self {
-        Self {
+    pub(crate) fn new(site: &Site, browser: &'a Browser, language: Language) -> Result<Self> {
+        Ok(Self {
             browser,
             url: site.url.clone(),
             voters: Rc::clone(&site.voters),
             language,
             voter: None,
+            holders: accounts::holders(&site.accounts)?,
             seen: BTreeSet::new(),
-        }
+        })
     }
 
     /// Takes steps, one after the other.
@@ -58,9 +62,7 @@ impl<'a> Walk<'a> {
             Step::Open(path) => self.open(path).await,
             Step::Type(name, text) => self.browser.fill(name, text).await,
             Step::Press(selector) => self.browser.press(selector).await,
-            Step::Choose(place) => {
-                Ok(self.browser.find(&format!("#choice-{place}")).await?.click().await?)
-            }
+            Step::Select(selector) => Ok(self.browser.find(selector).await?.click().await?),
             Step::SignIn(law) => {
                 self.voter = Some(self.voters.next(law)?);
                 self.sign_in(law).await
@@ -72,6 +74,15 @@ impl<'a> Walk<'a> {
             }
             Step::SendCredential => self.send_credential().await,
             Step::SendWrongCodes(law) => self.send_wrong_codes(law).await,
+            Step::OpenLink(email) => {
+                let link = self.holder(email)?.link.clone();
+                self.open(&link).await
+            }
+            Step::ChoosePassword(email) => {
+                let browser = self.browser;
+                self.holder(email)?.choose_password(browser).await
+            }
+            Step::UseAccount(email) => self.use_account(email).await,
             Step::Forget => self.browser.forget().await,
             Step::PostFromElsewhere(path) => {
                 let address = self.address(path);
@@ -87,6 +98,29 @@ impl<'a> Walk<'a> {
 
     async fn open(&self, path: &str) -> Result<()> {
         self.browser.open_page(&self.address(path)).await
+    }
+
+    fn holder(&mut self, email: &str) -> Result<&mut Holder> {
+        self.holders.get_mut(email).with_context(|| format!("{email} has no account"))
+    }
+
+    async fn use_account(&mut self, email: &'static str) -> Result<()> {
+        let browser = self.browser;
+        self.open("/").await?;
+        if !self.holders.contains_key(email) {
+            let member = self.holder(OFFICIAL)?.create_club(browser).await?;
+            self.holders.insert(email.to_owned(), member);
+        }
+        if self.holder(email)?.resume(browser).await? {
+            return Ok(());
+        }
+        if !self.holder(email)?.has_password() {
+            let link = self.holder(email)?.link.clone();
+            self.open(&link).await?;
+            self.holder(email)?.choose_password(browser).await?;
+        }
+        self.open("/accounts/sign-in").await?;
+        self.holder(email)?.sign_in(browser).await
     }
 
     async fn sign_in(&self, law: &str) -> Result<()> {
