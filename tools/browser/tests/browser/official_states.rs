@@ -1,5 +1,5 @@
-//! The states of the pages of officials and members. Their order matters: a link is used up, and the
-//! sign-out ends the session that the states before it share.
+//! The states of the pages of officials and members. Their order matters: a link is used up, and
+//! the sign-out ends the session that the states before it share.
 
 use crate::accounts::{MEMBER, OFFICIAL};
 use crate::states::{CAST, CHOOSE, State, error, form_error, outcome, page};

@@ -1,4 +1,4 @@
-// Runs axe-core, which the test has put into the page, and hands its findings to the test.
+// Runs axe-core, which the test has put into the page, and returns its findings.
 const done = arguments[0];
 const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 const line = (rule, node) =>
