@@ -24,6 +24,7 @@ pub mod metrics;
 mod clock;
 mod random;
 
+mod binding_rule;
 pub mod data_folder;
 mod regular_file;
 pub mod roll_store;
@@ -54,13 +55,15 @@ pub mod archive;
 
 pub use admin::elections::{
     AmendElection, AnnulElection, ChoiceRequest, CloseElection, CreateElection, CreatedElection,
-    LoadOutcome, LoadReport, LoadedLaw, OpenElection,
+    LoadOutcome, LoadReport, LoadedLaw, OpenElection, PUBLISH_EVERY,
 };
 pub use admin::supplement_report::SupplementReport;
+pub use binding_rule::BindingRule;
 pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
 pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
 pub use node::Node;
 pub use query::election_watch::ElectionWatch;
+pub use query::official_view::OfficialView;
 pub use query::{
     DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus,
 };

@@ -4,6 +4,7 @@
 //! Only durable decisions are reported: they are read from the ledger.
 
 pub(crate) mod election_watch;
+pub(crate) mod official_view;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
