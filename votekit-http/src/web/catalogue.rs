@@ -32,9 +32,15 @@ macro_rules! messages {
 
         /// Both texts of each message of the group, for the tests.
         #[cfg(test)]
-        const $group: &[(&str, &str)] = &[$(($fr, $en)),*];
+        pub(super) const $group: &[(&str, &str)] = &[$(($fr, $en)),*];
     };
 }
+
+// Behind the macro, which they use.
+mod accounts;
+mod election_form;
+mod officials;
+mod rules;
 
 // The frame of every page.
 messages! {
@@ -306,7 +312,12 @@ mod tests {
             found.sort();
             found
         };
-        for (fr, en) in [FRAME, START, RESULTS, SIGN_IN, BALLOT, OUTCOME, HELP].concat() {
+        let of_voters = [FRAME, START, RESULTS, SIGN_IN, BALLOT, OUTCOME, HELP];
+        let of_accounts = [accounts::BAR, accounts::ACCOUNT_SIGN_IN, accounts::INVITATION];
+        let of_officials = [accounts::ACCOUNTS, officials::HOME, officials::ELECTION];
+        let of_forms = [officials::STEPS, election_form::FORM, election_form::ZONES];
+        let groups = [&of_voters[..], &of_accounts, &of_officials, &of_forms];
+        for (fr, en) in [groups.concat(), vec![election_form::ROLL]].concat().concat() {
             assert!(!fr.is_empty() && !en.is_empty());
             assert_eq!(parameters(fr), parameters(en), "{fr}");
             for mark in [':', ';', '?', '!', '»', '%'] {

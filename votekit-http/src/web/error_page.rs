@@ -86,7 +86,12 @@ fn code_of(status: StatusCode) -> &'static str {
 /// The path of the page in the other language: one that a `GET` opens.
 fn shown_path(path: &str) -> &str {
     let path = path.get(3..).filter(|path| !path.is_empty()).unwrap_or("/");
-    if path == "/sign-out" { "/" } else { path.strip_suffix("/cast").unwrap_or(path) }
+    match path {
+        "/sign-out" => "/",
+        "/accounts/sign-out" | "/accounts/invitation" => "/accounts/sign-in",
+        _ if path.starts_with("/officials/accounts/") => "/officials/accounts",
+        _ => path.strip_suffix("/cast").unwrap_or(path),
+    }
 }
 
 /// When to try again, by `Retry-After`.

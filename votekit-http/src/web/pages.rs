@@ -17,3 +17,6 @@ pub(crate) mod outcome;
 pub(crate) mod sign_out;
 
 pub(crate) mod articles;
+
+pub(crate) mod accounts;
+pub(crate) mod officials;

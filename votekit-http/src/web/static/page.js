@@ -58,7 +58,8 @@ if (warning) {
     const answer = await fetch(warning.dataset.sessionPage, { credentials: "same-origin" }).catch(
       () => null,
     );
-    if (answer?.ok) {
+    // A session that has ended leads to the sign-in.
+    if (answer?.ok && !answer.redirected) {
       warning.hidden = true;
       status.textContent = warning.dataset.sessionExtended;
       document.getElementById("content").focus();
