@@ -168,7 +168,7 @@ async fn an_election_is_held_from_its_creation_to_its_certified_result() {
     official.submit(&close, &close, &typed).await;
     assert_eq!(official.page.header("location"), format!("{page}?done=close"));
     official.get(&format!("{page}?done=close")).await;
-    official.shows("Les comptes balancent");
+    official.shows("Les comptes concordent");
     official.shows("Dépouillé, pas encore certifié");
     official.get(&format!("{page}/results/json")).await;
     assert_eq!(official.page.json()["accepted"], 3);

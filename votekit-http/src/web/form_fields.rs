@@ -123,6 +123,7 @@ fn described(name: &str, hint: &str, error: &str) -> String {
 }
 
 /// A message about a field.
+#[derive(Debug)]
 pub(crate) struct FieldMessage {
     /// The id of the field.
     pub(crate) field: String,
@@ -130,7 +131,7 @@ pub(crate) struct FieldMessage {
 }
 
 /// What is wrong with a form: at its fields, or with the call as a whole.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct FormErrors {
     pub(crate) fields: Vec<FieldMessage>,
     /// The call as a whole: what happened. Empty if only fields are wrong.

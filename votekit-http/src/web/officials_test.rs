@@ -201,7 +201,7 @@ async fn a_step_asks_for_the_id_and_a_reason_where_the_log_does() {
     let closed = site.submit(&close, &close, &cookie, &[("confirm", LAW)]).await;
     assert_eq!(closed.header("location"), format!("{page}?done=close"), "{}", closed.html);
     let shown = site.get(&page, &cookie).await.html;
-    assert!(shown.contains("Les comptes balancent") && shown.contains("/results/csv"), "{shown}");
+    assert!(shown.contains("Les comptes concordent") && shown.contains("/results/csv"), "{shown}");
     let csv = site.get(&format!("{page}/results/csv"), &cookie).await;
     assert!(csv.html.starts_with("law_id,kind,id,"), "{}", csv.html);
     assert!(csv.header("content-disposition").contains(&format!("{LAW}-results.csv")));

@@ -47,6 +47,11 @@ messages! {
     ELECTION:
     law_id_label = "Identifiant", "Identifier";
     timeline_title = "Étapes", "Steps";
+    timeline_opening = "Ouverture", "Opening";
+    timeline_close = "Fermeture", "Close";
+    timeline_count = "Dépouillement", "Count";
+    timeline_certification = "Certification", "Certification";
+    timeline_annulment = "Annulation", "Annulment";
     timeline_planned = "Prévu", "Planned";
     timeline_now = "étape actuelle", "present step";
     next_step_title = "Prochaine étape", "Next step";
@@ -62,9 +67,9 @@ messages! {
     account_duplicate = "+ répétés, non comptés", "+ repeated, not counted";
     account_invalid = "+ invalides, non comptés", "+ invalid, not counted";
     account_replayed = "+ copies d’un envoi déjà décidé", "+ copies of an envelope already decided";
-    account_balances = "Les comptes balancent.", "The accounts balance.";
+    account_balances = "Les comptes concordent.", "The accounts balance.";
     account_unbalanced =
-        "Les comptes ne balancent pas. Ne changez rien, appelez les opérateurs et les observateurs.",
+        "Les comptes ne concordent pas. Ne changez rien, appelez les opérateurs et les observateurs.",
         "The accounts do not balance. Change nothing, and call the operators and the observers.";
     counts_caption = "Votes acceptés, par choix", "Accepted votes, by choice";
     counts_sum = "Somme des choix et des illisibles", "Sum of choices and unreadable votes";

@@ -11,7 +11,7 @@ use votekit_core::id::ElectionId;
 use votekit_node::{AdminError, AmendElection, CreateElection, OfficialView};
 
 use super::election_form::{FormKind, RowFocus, change_rows, page};
-use super::typed_election::{BINDING, CheckedElection, TypedElection};
+use super::typed_election::{CheckedElection, TypedElection};
 use crate::accounts::Caller;
 use crate::api::election_admin::record_act;
 use crate::api::{PathText, law_id};

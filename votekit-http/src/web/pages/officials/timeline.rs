@@ -31,14 +31,14 @@ pub(super) fn timeline(lang: Lang, view: &OfficialView) -> Vec<TimelineStep> {
         _ => 3,
     };
     let last = match state {
-        State::Annulled => lang.official_annulled(),
-        _ => lang.official_certified(),
+        State::Annulled => lang.timeline_annulment(),
+        _ => lang.timeline_certification(),
     };
     let times = [
         (lang.official_draft(), None, None),
-        (lang.official_open(), view.opened, planned.opens),
-        (lang.official_closing(), view.closed, planned.closes),
-        (lang.official_closed(), None, None),
+        (lang.timeline_opening(), view.opened, planned.opens),
+        (lang.timeline_close(), view.closed, planned.closes),
+        (lang.timeline_count(), None, None),
         (last, None, None),
     ];
     type Known = Option<UnixMinutes>;

@@ -85,13 +85,16 @@ impl TypedElection {
         let blank = Choice::with_customary_labels(blank);
         let text = |text: &Bilingual| TypedText { fr: text.fr.clone(), en: text.en.clone() };
         let nature = if definition.binding { BINDING } else { TEST };
-        let rows = definition.choices.iter().filter(|choice| **choice != blank);
+        // Its own box puts the blank choice last; anywhere else it is a row like the others.
+        let has_blank = definition.choices.last() == Some(&blank);
+        let rows = definition.choices.len() - usize::from(has_blank);
+        let rows = definition.choices.iter().take(rows);
         Self {
             law_id: definition.law_id.to_string(),
             title: text(&definition.title),
             description: text(&definition.description),
             choices: rows.map(TypedChoice::from_choice).collect(),
-            has_blank: definition.choices.contains(&blank),
+            has_blank,
             nature: nature.to_owned(),
             policy: definition.results.as_str().to_owned(),
             publish_every: definition.publish_every.to_string(),
