@@ -715,7 +715,10 @@ impl From<AdminError> for Problem {
             AdminError::UnknownElection { .. } => return Self::UnknownElection,
             AdminError::Field { field, rule } => return Self::field(field, rule),
             AdminError::Fields { errors } => return errors.into(),
-            AdminError::NotSafe { missing } => return Self::NotSafe { missing },
+            AdminError::NotSafe { missing } => {
+                let missing = missing.iter().map(ToString::to_string).collect();
+                return Self::NotSafe { missing };
+            }
             AdminError::Stopping => return Self::Stopping,
             AdminError::Exists { .. } => &ELECTION_EXISTS,
             AdminError::State { .. } => &WRONG_STATE,

@@ -5,6 +5,7 @@
 
 pub(crate) mod election_watch;
 mod membership;
+pub(crate) mod official_view;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
