@@ -17,9 +17,9 @@ use votekit_store::AccountRole;
 use self::permissions::{RoleCheck, require_page_role, require_role};
 use crate::api::admin::{self, nodes};
 use crate::api::{
-use crate::api::{
     accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
-    log_tiles, openapi, receipt, results, roll_upload, session, status, user, vote, votes,
+    log_tiles, openapi, receipt, results, roll_upload, session as voter_session, status, user,
+    vote, votes,
 };
 use crate::context::{Api, LOGIN_PATH, REFRESH_PATH, SESSION_PATH, VOTE_PATH};
 use crate::guard::cors::{CallingOrigins, calling_origins};
@@ -203,7 +203,7 @@ fn interface() -> Vec<Route> {
         query("/api/v1/vote/{request_id}/receipt", Public, get(receipt::vote_receipt)),
         // The cookie or the token of the caller is checked where the law is known.
         route("/api/v1/votes/{law_id}", Public, put(votes::put_vote)),
-        route(SESSION_PATH, Public, post(session::sign_in).delete(session::sign_out)),
+        route(SESSION_PATH, Public, post(voter_session::sign_in).delete(voter_session::sign_out)),
         route("/api/v1/user/voted-elections", Public, get(user::voted_elections)),
         route("/api/v1/elections", Public, get(elections::elections)),
         route("/api/v1/elections/{law_id}", Public, get(elections::election)),

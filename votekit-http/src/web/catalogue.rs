@@ -324,15 +324,8 @@ mod tests {
         let of_officials = [accounts::ACCOUNTS, officials::HOME, officials::ELECTION];
         let of_forms = [officials::STEPS, election_form::FORM, election_form::ZONES];
         let others = [election_form::ROLL, members::MEMBERS];
-        let groups: [&[_]; 7] = [
-            &of_voters,
-            &of_ballots,
-            &of_readers,
-            &of_accounts,
-            &of_officials,
-            &of_forms,
-            &others,
-        ];
+        let groups: [&[_]; 7] =
+            [&of_voters, &of_ballots, &of_readers, &of_accounts, &of_officials, &of_forms, &others];
         for (fr, en) in groups.concat().concat() {
             assert!(!fr.is_empty() && !en.is_empty());
             assert_eq!(parameters(fr), parameters(en), "{fr}");

@@ -176,7 +176,11 @@ pub(super) fn keys(connection: &Connection, now: UnixSeconds) -> Result<Vec<Toke
         "SELECT id, public, expires FROM token_key WHERE expires > ?1 ORDER BY id",
     )?;
     let key = |row: &Row<'_>| -> Result<TokenKey, Fault> {
-        Ok(TokenKey { id: row.get(0)?, public: row.get(1)?, expires: UnixSeconds(TableRow::new("token_key", row).number(2)?) })
+        Ok(TokenKey {
+            id: row.get(0)?,
+            public: row.get(1)?,
+            expires: UnixSeconds(TableRow::new("token_key", row).number(2)?),
+        })
     };
     statement.query_and_then([time_column(now)], key)?.collect()
 }
