@@ -68,6 +68,12 @@ impl NodeUrl {
         .into_bytes()
     }
 
+    /// A GET request over plain HTTP.
+    pub(crate) fn get_request(&self, below: &str) -> Vec<u8> {
+        let (path, host) = (self.path(), self.authority());
+        format!("GET {path}{below} HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes()
+    }
+
     /// The first socket address the host resolves to.
     pub(crate) fn resolve(&self) -> Result<SocketAddr, LoadError> {
         let unreachable =

@@ -27,6 +27,7 @@ use crate::error::LoadError;
 use crate::hostile::{HostileRun, Target, is_loopback, loopback_address};
 use crate::http_client::{Client, ClientOptions, ExchangeError, NodeAnswer, NodeUrl};
 use crate::journal::{Journal, JournalLine, JournalOptions, idempotency_key};
+use crate::live::LiveRun;
 pub use crate::pacer::RunControl;
 use crate::pacer::{Pacer, Pacing, Releases};
 pub use crate::plan::OpenLoopPlan;
@@ -54,6 +55,7 @@ pub fn run_open_loop(
         return Err(LoadError::Plan { option: "--addresses", problem });
     }
     plan.hostile.check(&plan.nodes, &addresses)?;
+    plan.live.check(&plan.nodes[0], &addresses[0])?;
     check_reachable(plan, &addresses)?;
     raise_file_descriptor_limit();
     let journal = plan
@@ -62,6 +64,7 @@ pub fn run_open_loop(
         .map(|path| Journal::start(Arc::clone(&mix), journal_options(plan, path)))
         .transpose()?;
 
+    let live = start_readers(plan, &mix, addresses[0])?;
     let started_at_ms =
         std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_millis() as u64);
     let releases = Arc::new(Releases::new(plan.schedule.total()));
@@ -92,6 +95,7 @@ pub fn run_open_loop(
     }
     let wall = start.elapsed();
     let hostile = hostile.finish(plan.hostile)?;
+    let live = live.finish()?;
     let cpu = process_cpu_time().saturating_sub(cpu_before);
     if let Some(journal) = journal {
         journal.finish()?;
@@ -104,8 +108,21 @@ pub fn run_open_loop(
         cpu,
         stopped: control.is_stopped(),
         hostile,
+        live,
     };
     Ok(OpenLoopReport::new(&facts, recorder, &pacing))
+}
+
+/// The readers of the first law of the roll.
+fn start_readers(
+    plan: &OpenLoopPlan,
+    mix: &BallotMix,
+    address: std::net::SocketAddr,
+) -> Result<LiveRun, LoadError> {
+    match mix.laws().first() {
+        Some(law_id) => LiveRun::start(&plan.live, &plan.nodes[0], address, law_id),
+        None => Ok(LiveRun::default()),
+    }
 }
 
 fn journal_options(plan: &OpenLoopPlan, path: PathBuf) -> JournalOptions {

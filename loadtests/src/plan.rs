@@ -7,6 +7,7 @@ use crate::ballot_mix::BallotMix;
 use crate::error::LoadError;
 use crate::hostile::{ADDRESSES_MAX, HostilePlan};
 use crate::http_client::NodeUrl;
+use crate::live::LivePlan;
 use crate::schedule::Schedule;
 use crate::share::Share;
 
@@ -51,6 +52,8 @@ pub struct OpenLoopPlan {
     pub journal: Option<PathBuf>,
     /// The hostile load beside the votes.
     pub hostile: HostilePlan,
+    /// The readers of live updates beside the votes, at the first node.
+    pub live: LivePlan,
     /// Certificate authorities (PEM) to trust in addition to the system's, for https.
     pub tls_ca_pem: Option<Vec<u8>>,
 }
@@ -76,6 +79,7 @@ impl OpenLoopPlan {
             follow_patience: Duration::from_secs(30),
             journal: None,
             hostile: HostilePlan::default(),
+            live: LivePlan::default(),
             tls_ca_pem: None,
         }
     }

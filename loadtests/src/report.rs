@@ -19,8 +19,11 @@ use serde::Serialize;
 
 use crate::answer::VoteState;
 use crate::ballot_mix::{BallotKind, BallotMix};
+pub use crate::distribution::Distribution;
+use crate::distribution::Microseconds;
 use crate::hostile::HostileReport;
 use crate::journal::UNSENT;
+use crate::live::LiveReport;
 use crate::pacer::Pacing;
 use crate::plan::OpenLoopPlan;
 use crate::recorder::Recorder;
@@ -86,6 +89,9 @@ pub struct OpenLoopReport {
     /// The results of the hostile load.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostile: Option<HostileReport>,
+    /// The readers of live updates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveReport>,
     /// The generator's own cost and delay.
     pub generator: GeneratorFacts,
     /// Counts for each second.
@@ -105,30 +111,6 @@ pub struct FailureCount {
     pub failure: FailureKind,
     /// The number of failures.
     pub count: u64,
-}
-
-/// The distribution of a set of times, in microseconds, to 3 significant digits.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Distribution {
-    /// Number of times.
-    pub count: u64,
-    /// The minimum.
-    pub min: u64,
-    /// The mean.
-    pub mean: f64,
-    /// The median.
-    pub p50: u64,
-    /// The 90th percentile.
-    pub p90: u64,
-    /// The 95th percentile.
-    pub p95: u64,
-    /// The 99th percentile.
-    pub p99: u64,
-    /// The 99.9th percentile.
-    #[serde(rename = "p99.9")]
-    pub p99_9: u64,
-    /// The maximum.
-    pub max: u64,
 }
 
 /// Decisions obtained by waiting or following.
@@ -172,6 +154,7 @@ pub(crate) struct RunFacts<'run> {
     pub(crate) cpu: Duration,
     pub(crate) stopped: bool,
     pub(crate) hostile: Option<HostileReport>,
+    pub(crate) live: Option<LiveReport>,
 }
 
 impl OpenLoopReport {
@@ -225,6 +208,7 @@ impl OpenLoopReport {
                 to_decision_us: Distribution::from_histogram(&recorder.to_decision),
             },
             hostile: facts.hostile.clone(),
+            live: facts.live.clone(),
             generator: GeneratorFacts::new(facts, pacing),
             to_taken_us_hdr: encode(&recorder.to_taken),
             seconds: recorder.seconds,
@@ -283,29 +267,6 @@ impl GeneratorFacts {
     }
 }
 
-impl Distribution {
-    fn from_histogram(histogram: &Histogram<u64>) -> Self {
-        let at = |quantile| {
-            if histogram.is_empty() {
-                0
-            } else {
-                histogram.value_at_quantile(quantile).min(histogram.max())
-            }
-        };
-        Self {
-            count: histogram.len(),
-            min: if histogram.is_empty() { 0 } else { histogram.min() },
-            mean: histogram.mean().round(),
-            p50: at(0.5),
-            p90: at(0.9),
-            p95: at(0.95),
-            p99: at(0.99),
-            p99_9: at(0.999),
-            max: if histogram.is_empty() { 0 } else { histogram.max() },
-        }
-    }
-}
-
 fn per_second(count: u64, seconds: f64) -> f64 {
     per_second_f64(count as f64, seconds)
 }
@@ -330,19 +291,6 @@ fn encode(histogram: &Histogram<u64>) -> String {
         .serialize(histogram, &mut bytes)
         .expect("writing into memory cannot fail for bounded counts");
     STANDARD.encode(bytes)
-}
-
-/// Displays a time with a suitable unit.
-struct Microseconds(u64);
-
-impl fmt::Display for Microseconds {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0..1_000 => write!(formatter, "{} µs", self.0),
-            1_000..1_000_000 => write!(formatter, "{:.1} ms", self.0 as f64 / 1e3),
-            _ => write!(formatter, "{:.2} s", self.0 as f64 / 1e6),
-        }
-    }
 }
 
 /// One kind of failure on a line.
@@ -383,6 +331,9 @@ impl fmt::Display for OpenLoopReport {
         line(formatter, "release", &self.generator.release_lag_us)?;
         if let Some(hostile) = &self.hostile {
             writeln!(formatter, "{hostile}")?;
+        }
+        if let Some(live) = &self.live {
+            writeln!(formatter, "{live}")?;
         }
         write!(
             formatter,

@@ -7,6 +7,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -68,11 +69,25 @@ impl StagedFolder {
     /// # Errors
     /// When it cannot be written completely. The message gives the final path of the file.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CommandError> {
+        self.write_as(name, Secrecy::Public, bytes)
+    }
+
+    /// Writes one file of the folder as [`StagedFolder::write`] does, with a permission.
+    ///
+    /// # Errors
+    /// As for [`StagedFolder::write`].
+    pub(crate) fn write_as(
+        &self,
+        name: &str,
+        secrecy: Secrecy,
+        bytes: &[u8],
+    ) -> Result<(), CommandError> {
         let write = || -> io::Result<()> {
             let path = self.staging.join(name);
             let staged = Staged::lock();
             fs::create_dir_all(parent_of(&path))?;
-            let mut file = File::create_new(path)?;
+            let mut open = File::options();
+            let mut file = open.write(true).create_new(true).mode(secrecy.mode()).open(path)?;
             drop(staged);
             file.write_all(bytes)?;
             file.sync_all()

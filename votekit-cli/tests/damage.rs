@@ -249,16 +249,43 @@ fn damage_in_the_write_ahead_log_is_reported() {
     }
 }
 
+/// A flipped bit may change an account without a trace; it changes nothing about votes.
+#[test]
+fn damage_in_the_accounts_is_reported_or_hinders_no_vote() {
+    let truth = Truth::new(false);
+    let add = ["user", "add", "a@example.org", "--role", "auditor", "--data", "node"];
+    truth.dir.run(&add).succeeds();
+    let length = truth.dir.read("node/accounts.sqlite").len() as u64;
+    let mut numbers = Numbers(3);
+    let flip = |at: usize, bit: u64| {
+        let place = format!("accounts.sqlite, byte {at}, bit {bit}");
+        truth.refusal(&damaged(&truth, Path::new("accounts.sqlite"), at, bit), None, &place)
+    };
+    // The magic text of SQLite, and the mark of the file.
+    for at in [0, 68] {
+        let said = flip(at, 0).unwrap_or_else(|| panic!("byte {at} was flipped"));
+        assert!(said.starts_with("exit status: 4") && said.contains("accounts"), "{said}");
+    }
+    for _ in 0..6 {
+        let at = 100 + numbers.below(length - 100) as usize;
+        if let Some(said) = flip(at, numbers.below(8)) {
+            assert!(said.contains("accounts"), "byte {at}: {said}");
+        }
+    }
+}
+
 #[test]
 fn damage_in_any_other_file_is_reported() {
     let truth = Truth::new(true);
     // SQLite rebuilds its index after a crash, and a damaged token is answered with 401.
-    let harmless = ["lock", "ledger.lock", "ledger.sqlite-shm", "keys/admin-token"];
-    let ledger = ["ledger.sqlite", "ledger.sqlite-wal"];
+    let harmless =
+        ["lock", "ledger.lock", "ledger.sqlite-shm", "accounts.sqlite-shm", "keys/admin-token"];
+    let databases =
+        ["ledger.sqlite", "ledger.sqlite-wal", "accounts.sqlite", "accounts.sqlite-wal"];
     let files = files_of(&truth.dir);
     let is_other = |file: &Path| {
         !file.starts_with("snapshots")
-            && ![&harmless[..], &ledger].concat().iter().any(|name| file == Path::new(name))
+            && ![&harmless[..], &databases].concat().iter().any(|name| file == Path::new(name))
     };
     let files: Vec<_> = files.iter().filter(|file| is_other(file)).collect();
     // The format; node, log, cosigner, ballot and request keys, pepper; manifest and shard.

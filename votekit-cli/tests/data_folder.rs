@@ -27,8 +27,11 @@ fn tree(folder: &Path) -> BTreeMap<String, (u32, i64, Vec<u8>)> {
             if path.is_dir() {
                 folders.push(path);
             // SQLite's shared memory, in which readers record the state they read: not data, and
-            // recreated whenever the ledger is opened first.
-            } else if !path.ends_with("ledger.sqlite-shm") {
+            // recreated whenever the database is opened first.
+            } else if !["ledger", "accounts"]
+                .iter()
+                .any(|name| path.ends_with(format!("{name}.sqlite-shm")))
+            {
                 let seen = fs::metadata(&path).expect("a file");
                 let bytes = fs::read(&path).expect("a file");
                 found.insert(path.display().to_string(), (seen.mode(), seen.mtime_nsec(), bytes));
@@ -62,6 +65,11 @@ fn verbs() -> Vec<Vec<&'static str>> {
         vec!["review", "show", "00000000000000000000000000000000"],
         vec!["review", "annotate", "00000000000000000000000000000000", "--by", "B", "--text", "T"],
         vec!["review", "export", "--format", "csv"],
+        vec!["user", "list"],
+        vec!["user", "add", "a@example.org", "--role", "auditor"],
+        vec!["user", "disable", "a@example.org"],
+        vec!["user", "enable", "a@example.org"],
+        vec!["user", "reset", "a@example.org"],
     ];
     if cfg!(feature = "services") {
         verbs.push(vec!["registry", "check", "--registry", "redis://127.0.0.1:1"]);
@@ -134,6 +142,7 @@ fn commands_that_read_write_nothing() {
     assert!(nodes[0]["epochs"].as_array().is_some_and(|epochs| !epochs.is_empty()), "{nodes}");
     assert_eq!(read(&["results"])["accepted"], 2);
     read(&["review", "list"]);
+    assert_eq!(read(&["user", "list"]), serde_json::json!([]));
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn with_keep_the_node_serves_until_a_signal_stops_it() {
 }
 
 #[test]
-fn with_web_it_prints_the_pages_and_credentials_to_vote_with() {
+fn with_web_it_prints_the_pages_credentials_and_an_invitation() {
     let dir = TestDir::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_votekit"));
     command.args(["demo", "--web", "--dir", "there", "--json"]).current_dir(dir.path(""));
@@ -113,6 +113,16 @@ fn with_web_it_prints_the_pages_and_credentials_to_vote_with() {
     for credential in credentials {
         assert_eq!(credential["nas"].as_str().map(str::len), Some(9), "{credential}");
         assert!(credential["code"].is_string(), "{credential}");
+    }
+    let accounts = report["accounts"].as_array().expect("accounts");
+    assert_eq!(accounts.len(), 1);
+    assert_eq!(accounts[0]["email"], "official@example.com");
+    assert_eq!(accounts[0]["role"], "administrator");
+    let link = accounts[0]["link"].as_str().expect("a link");
+    assert!(link.starts_with(report["node"].as_str().expect("an address")), "{link}");
+    // Opening it does not use it up.
+    for _ in 0..2 {
+        assert_eq!(http.get(link).status, 200, "{link}");
     }
     terminate(demo.id());
     let ended = demo.wait().expect("it ends");

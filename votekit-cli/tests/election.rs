@@ -101,6 +101,11 @@ fn what_breaks_a_rule_is_not_created() {
             3,
             "closes: the poll would close at 2020-01-01T00:00:00Z, and it is",
         ),
+        (
+            &["--opens", "2020-01-01T00:00:00Z"],
+            3,
+            "opens: the poll would open at 2020-01-01T00:00:00Z, and it is",
+        ),
         (&["--choice", "seul"], 3, "2 to 100 choices, this one has 1"),
         (&["--choice", "a", "--choice", "a"], 3, "the choice 'a' is given twice"),
         (&["--choice", "a|b", "--choice", "c"], 3, "choices: a choice has 1 to 50 characters"),
@@ -395,8 +400,9 @@ fn a_draft_can_be_amended_and_an_election_annulled() {
     dir.run(&[&annul[..], &admin].concat()).fails(2, &["cannot be undone", "hint: give --yes"]);
     // A draft is amended and an open poll is closed: only a closed election can be annulled.
     dir.run(&[&annul[..], &["--yes"], &admin].concat()).fails(3, &["the election is draft"]);
-    dir.run(&[&["election", "amend", LAW, "--opens", "2020-01-01T00:00:00Z"][..], &admin].concat())
-        .succeeds();
+    let opens = |at| dir.run(&[&["election", "amend", LAW, "--opens", at][..], &admin].concat());
+    opens("2020-01-01T00:00:00Z").fails(3, &["opens: the poll would open at 2020-01-01"]);
+    opens("none").succeeds();
     election(&dir, "open", &admin).succeeds();
     election(&dir, "close", &[&admin[..], &["--early", "liste erronée"]].concat()).succeeds();
     let annulled = dir.run(&[&annul[..], &["--yes"], &admin].concat());

@@ -5,6 +5,7 @@
 //! as redacted and are zeroed on drop.
 
 mod key_batch;
+mod member;
 
 use std::fmt;
 
@@ -382,6 +383,8 @@ pub struct CredentialHasher {
     keyed: Option<Hmac<Sha256>>,
     /// The same key, as prepared states for [`KeyBatch`].
     keyed_states: Option<key_batch::KeyedStates>,
+    /// Whether the key is a members' key: the electors are accounts.
+    is_of_members: bool,
 }
 
 /// Maximum length of the message in bytes: 9 digits, 32 characters, 50 characters and two bars.
@@ -391,7 +394,7 @@ impl CredentialHasher {
     /// Plain SHA-256.
     #[must_use]
     pub fn plain() -> Self {
-        Self { keyed: None, keyed_states: None }
+        Self { keyed: None, keyed_states: None, is_of_members: false }
     }
 
     /// HMAC-SHA-256 under a pepper.
@@ -400,6 +403,7 @@ impl CredentialHasher {
         Self {
             keyed: Some(pepper.mac()),
             keyed_states: Some(key_batch::KeyedStates::new(&pepper.0)),
+            is_of_members: false,
         }
     }
 

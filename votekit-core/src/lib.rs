@@ -34,6 +34,7 @@
 //!
 //! The formats are specified byte by byte in `docs/formats.md`.
 
+pub mod email;
 pub mod id;
 pub mod instant;
 

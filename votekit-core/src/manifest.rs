@@ -159,6 +159,9 @@ impl Manifest {
     pub const FILE_NAME: &'static str = "manifest.json";
     /// The file name of the manifest's signatures.
     pub const NOTE_FILE_NAME: &'static str = "manifest.note";
+    /// The `tool` of the roll of an election of members: its keys are those of accounts, under a
+    /// members' key in the place of the pepper.
+    pub const MEMBERS_TOOL: &'static str = "votekit-members/1";
 
     /// Checks that counts, numbers and names agree.
     ///
@@ -212,6 +215,12 @@ impl Manifest {
         self.0.parent.is_some()
     }
 
+    /// Whether the electors are members with accounts, by [`Manifest::MEMBERS_TOOL`].
+    #[must_use]
+    pub fn is_of_members(&self) -> bool {
+        self.0.tool == Self::MEMBERS_TOOL && self.0.scheme == HashScheme::HmacSha256
+    }
+
     /// The row of a law.
     #[must_use]
     pub fn law(&self, law_id: &ElectionId) -> Option<&LawRow> {
@@ -229,7 +238,10 @@ impl Manifest {
             (Some(marks), None) => Err(ManifestError::PepperMissing { id: marks.id }),
             (None, Some(_)) => Err(ManifestError::PepperUnasked),
             (Some(marks), Some(pepper)) if *marks == PepperMarks::of(pepper) => {
-                Ok(CredentialHasher::peppered(pepper))
+                Ok(match self.is_of_members() {
+                    true => CredentialHasher::of_members(pepper),
+                    false => CredentialHasher::peppered(pepper),
+                })
             }
             (Some(marks), Some(pepper)) => {
                 Err(ManifestError::PepperOther { expected: marks.id, given: pepper.id() })

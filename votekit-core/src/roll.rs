@@ -24,7 +24,8 @@
 //! one call, on several threads.
 //!
 //! [`read_table`] reads rolls and votes to be cast ([`Table`]) row by row, by the same rules;
-//! [`read_roll`] is for integrators with a small roll.
+//! [`read_roll`] is for integrators with a small roll. [`read_members`] reads the list of an
+//! association's members, who get their credentials from `votekit roll members`.
 
 mod chunk;
 mod code_lengths;
@@ -34,6 +35,7 @@ mod hashes;
 mod header;
 mod invisible;
 mod law_keys;
+mod members;
 mod plain_row;
 mod prefix;
 mod record;
@@ -57,6 +59,7 @@ pub use hashes::{Conflict, GatheredRoll, HashedRoll, RollHashes};
 pub use header::RollHeader;
 pub use invisible::InvisibleCharacter;
 pub use law_keys::{AscendingKeys, LawKeys};
+pub use members::{MemberList, MemberRow, read_members};
 pub use record::Rows;
 pub use repetition::{Sequential, Threads};
 pub use row::{RawRow, is_clean};

@@ -44,6 +44,7 @@ fn hex(bytes: &[u8]) -> String {
 fn vectors() -> BTreeMap<String, Vec<u8>> {
     let mut files: BTreeMap<String, Vec<u8>> = [
         ("credential.json", credential()),
+        ("member.json", member()),
         ("pepper.json", pepper_marks()),
         ("request.json", request()),
         ("envelopes.json", envelopes_digest()),
@@ -87,6 +88,19 @@ fn credential() -> Value {
         "input": { "nas": nas, "code": code, "law_id": "L2025-001", "pepper": hex(&[7; 32]) },
         "message": "012345678|ABCD2345|L2025-001",
         "hashes": [hashed(&CredentialHasher::plain()), hashed(&CredentialHasher::peppered(&pepper()))],
+    })
+}
+
+fn member() -> Value {
+    let hasher = CredentialHasher::of_members(&pepper());
+    let account: [u8; 16] = std::array::from_fn(|place| place as u8);
+    let hash = hasher.member_hash(&account, &law_id()).expect("under a members' key");
+    let account = hex(&account);
+    json!({
+        "message": format!("votekit-member/1\n{account}\nL2025-001"),
+        "H": hash,
+        "T": hasher.scheme().registry_key(&hash),
+        "input": { "account": account, "law_id": "L2025-001", "members_key": hex(&[7; 32]) },
     })
 }
 

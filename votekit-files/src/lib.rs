@@ -24,6 +24,9 @@ pub struct TemporaryFile {
 }
 
 impl TemporaryFile {
+    /// The start of each random name: what a killed process leaves is known by it.
+    pub const PREFIX: &str = ".votekit-";
+
     /// Creates a file under a random name in the folder of `target`.
     ///
     /// # Errors
@@ -32,7 +35,8 @@ impl TemporaryFile {
         let number = getrandom::u64().map_err(|error| {
             io::Error::other(format!("the system gives no random number: {error}"))
         })?;
-        Self::create(parent_of(target).join(format!(".votekit-{number:016x}")), mode)
+        let name = format!("{}{number:016x}", Self::PREFIX);
+        Self::create(parent_of(target).join(name), mode)
     }
 
     /// Creates a file under a fixed name, and first removes a leftover of an earlier run. A

@@ -1,18 +1,29 @@
 //! The resources, one in each file, and the variable parts of their paths.
 
+pub(crate) mod session;
+pub(crate) mod user;
 pub(crate) mod vote;
+pub(crate) mod votes;
 
 pub(crate) mod receipt;
 pub(crate) mod status;
 
 pub(crate) mod elections;
+mod viewer;
+
 pub(crate) mod live_events;
 pub(crate) mod live_socket;
 pub(crate) mod results;
 
 pub(crate) mod log_tiles;
 
+pub(crate) mod accounts;
+pub(crate) mod auth;
+
 pub(crate) mod admin;
+mod election_actions;
+pub(crate) mod election_admin;
+pub(crate) mod roll_upload;
 
 pub(crate) mod exposition;
 pub(crate) mod health;

@@ -1,6 +1,6 @@
 //! The first check of a request, before the router and before its body is read: determines its
-//! address, and refuses it by address or rate alone. Votes and reads have separate rates, so that
-//! readers take nothing from voters.
+//! address, and refuses it by address or rate alone. Votes, reads and sign-ins with an account have
+//! separate rates, so that readers and officials take nothing from voters.
 //!
 //! A flood arrives here. A refusal costs a digest of the address, two small look-ups and an answer
 //! whose body is built once; and only a limited number of refusals a second is answered at once.
@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes};
 use axum::http::{Request, Response};
 use votekit_node::limits::rate_limit::RateLimit;
-use votekit_node::metrics::{self, Refusal};
+use votekit_node::metrics::{self, Refusal, SignIn};
 
-use crate::context::{Api, ClientPrefix, VOTE_PATH, is_attempt};
+use crate::context::{Api, ClientPrefix, VOTE_PATH, is_attempt, is_sign_in};
 use crate::guard::client_address::client_address;
 use crate::guard::idempotency_key::IDEMPOTENCY_KEY;
+use crate::guard::officials_network;
 use crate::live::is_live_path;
 use crate::live::readers::ClientShares;
 use crate::problem::{Problem, problem_response};
@@ -28,6 +29,7 @@ pub(crate) struct Gate {
     api: Arc<Api>,
     address_share: Bytes,
     read_share: Bytes,
+    sign_in_share: Bytes,
     rate: Bytes,
     refusals: RateLimit,
 }
@@ -44,6 +46,7 @@ impl Gate {
             api: Arc::clone(api),
             address_share: Problem::AddressShare { retry_after }.into_body(),
             read_share: Problem::ReadShare { retry_after }.into_body(),
+            sign_in_share: Problem::SignInShare { retry_after }.into_body(),
             rate: Problem::RateLimited { retry_after }.into_body(),
             // The burst: the refusals of a tenth of a second.
             refusals: RateLimit::new(refusals_per_second, refusals_per_second / 10),
@@ -73,6 +76,15 @@ impl Gate {
         let (node, config) = (&self.api.node, self.api.node.config());
         let address = client_address(peer, request.headers(), config);
         let shares = node.throttle().shares(address, config.counts_alone(address));
+        officials_network::record(request.extensions_mut(), address, config);
+        if is_sign_in(request.method(), request.uri().path()) {
+            if let Err(wait) = self.api.sign_in_rate.take(&shares) {
+                metrics::sign_in(SignIn::AddressShare);
+                return Some(too_many(&self.sign_in_share, wait));
+            }
+            request.extensions_mut().insert(ClientPrefix(shares.narrow()));
+            return None;
+        }
         if !is_attempt(request.method(), request.uri().path()) {
             if let Err(wait) = self.api.read_rate.take(&shares) {
                 metrics::read_refused();

@@ -1,6 +1,6 @@
 //! The HTTP interface of a votekit node: one resource a file, problems in one place, every route
 //! with its permission in one table, three listeners. `web` has the pages on which people vote and
-//! read results, `sessions` the cookie of a voter.
+//! read results, `sessions` the cookie of a voter, `accounts` officials and members.
 //!
 //! ```text
 //! listener ─▶ gate ─▶ routes ─▶ guard ─▶ api, web ─▶ node
@@ -12,14 +12,19 @@ mod live;
 
 mod log_summary;
 mod problem;
+mod support_code;
 
 mod guard;
 
 mod sessions;
 
+mod accounts;
+
 mod context;
 
 mod gate;
+
+mod members;
 
 mod api;
 mod web;

@@ -23,7 +23,7 @@ use votekit_core::id::RequestId;
 use votekit_core::instant::UnixMinutes;
 use votekit_node::config::Role;
 use votekit_node::roll_store::RollError;
-use votekit_node::{AdminError, ElectionFault, SubmitError};
+use votekit_node::{AdminError, ElectionFault, SubmitError, UploadError};
 use votekit_node::{ReceiptError, ResultsError};
 use votekit_store::{Conflict, EngineError};
 
@@ -39,6 +39,14 @@ pub(crate) enum Problem {
     UnknownChoice,
     /// No or a wrong bearer token.
     Unauthorized,
+    /// No voter is signed in for this.
+    NotSignedIn,
+    /// Sign-in with an account: whatever was wrong.
+    SignInRefused,
+    /// No access token, or one that is not valid now: whatever is wrong with it.
+    TokenRefused,
+    /// The account's role does not allow this, or the network from which it is used.
+    Forbidden,
     /// The policy withholds results now.
     ResultsWithheld { policy: ResultsPolicy, state: State },
     /// A page of another origin sends a form, or opens a WebSocket.
@@ -63,8 +71,14 @@ pub(crate) enum Problem {
     RequestTimeout,
     /// The poll is not open.
     NotOpen { early: bool, state: State, opens: Option<UnixMinutes>, closes: Option<UnixMinutes> },
+    /// The session of the voter has cast a vote in this election.
+    AlreadyCast { request: RequestId },
     /// There is no receipt before the decision is recorded.
     NotRecordedYet,
+    /// Another account has the e-mail address.
+    AccountExists,
+    /// A one-time link was used, replaced, or has expired.
+    InvitationVoid,
     /// An administrative call was refused or failed; its kind says why.
     Refused { kind: &'static Kind, detail: String },
     /// A binding election lacks what it needs.
@@ -99,6 +113,10 @@ pub(crate) enum Problem {
     NotRecognised { retry_after: Duration },
     /// More reads a second than one address may send.
     ReadShare { retry_after: Duration },
+    /// More sign-ins a second than one address may send.
+    SignInShare { retry_after: Duration },
+    /// Too many passwords wait to be hashed.
+    PasswordsWaiting { retry_after: Duration },
     /// Too many votes with a credential that was already used.
     TooManyDuplicates { retry_after: Duration },
     /// Too many votes are waiting.
@@ -141,8 +159,12 @@ kinds! {
     MALFORMED = "malformed", BAD_REQUEST, "The request breaks a rule";
     UNKNOWN_CHOICE = "unknown-choice", BAD_REQUEST, "The ballot has no such choice";
     UNAUTHORIZED = "unauthorized", UNAUTHORIZED, "The administrator's token is missing or wrong";
+    NOT_SIGNED_IN = "not-signed-in", UNAUTHORIZED, "No voter is signed in for this";
+    SIGN_IN_REFUSED = "sign-in-refused", UNAUTHORIZED, "Address, password or code is not accepted";
+    TOKEN_REFUSED = "token-refused", UNAUTHORIZED, "The access token is missing or not valid";
     RESULTS_WITHHELD = "results-withheld", FORBIDDEN, "The results are not shown now";
     FOREIGN_ORIGIN = "foreign-origin", FORBIDDEN, "Pages of this origin may not do this";
+    FORBIDDEN = "forbidden", FORBIDDEN, "This account may not do this";
     UNKNOWN_ROUTE = "unknown-route", NOT_FOUND, "There is nothing at this address";
     UNKNOWN_ELECTION = "unknown-election", NOT_FOUND, "There is no such election";
     UNKNOWN_REQUEST = "unknown-request", NOT_FOUND, "No such request was issued";
@@ -153,6 +175,7 @@ kinds! {
     REQUEST_TIMEOUT = "request-timeout", REQUEST_TIMEOUT, "The request did not arrive in time";
     NOT_OPEN_YET = "not-open-yet", CONFLICT, "The poll is not open yet";
     CLOSED = "closed", CONFLICT, "The poll is closed";
+    ALREADY_CAST = "already-cast", CONFLICT, "This session has voted in the election";
     NOT_RECORDED_YET = "not-recorded-yet", CONFLICT, "The decision is not recorded yet";
     ELECTION_EXISTS = "election-exists", CONFLICT, "There is such an election already";
     WRONG_STATE = "wrong-state", CONFLICT, "The election's state does not allow this";
@@ -162,12 +185,15 @@ kinds! {
     ADMIN_BUSY = "admin-busy", CONFLICT, "Another administrative call is under way";
     NOT_LEADING = "not-leading", CONFLICT, "Another node leads, and administration is its part";
     NOT_SAFE = "not-safe", CONFLICT, "A binding election lacks what it needs";
+    ACCOUNT_EXISTS = "account-exists", CONFLICT, "There is an account with this address already";
+    INVITATION_VOID = "invitation-void", GONE, "The link is not valid any more";
     BODY_TOO_LARGE = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large";
     URI_TOO_LONG = "uri-too-long", URI_TOO_LONG, "The address is too long";
     NOT_JSON = "not-json", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
     CONTENT_CODING = "content-coding", UNSUPPORTED_MEDIA_TYPE, "The body must not be compressed";
     NOT_SERVED_HERE = "not-served-here", MISDIRECTED_REQUEST, "Another node serves this";
     ROLL_REFUSED = "roll-refused", UNPROCESSABLE_ENTITY, "The roll was not loaded";
+    ROLL_NOT_HASHED = "roll-not-hashed", UNPROCESSABLE_ENTITY, "The roll is not hashed";
     UPGRADE_REQUIRED = "upgrade-required", UPGRADE_REQUIRED, "This address takes WebSockets only";
     RATE_LIMITED = "rate-limited", TOO_MANY_REQUESTS, "Too many requests at once";
     ADDRESS_SHARE = "address-share", TOO_MANY_REQUESTS, "Too many votes at once from one address";
@@ -177,7 +203,7 @@ kinds! {
     HEADERS_TOO_LARGE = "headers-too-large", REQUEST_HEADER_FIELDS_TOO_LARGE, "The header fields are too large";
     INTERNAL = "internal", INTERNAL_SERVER_ERROR, "The node has a fault";
     TRANSFER_CODING = "transfer-coding", NOT_IMPLEMENTED, "The transfer coding is not supported";
-    BUSY = "busy", SERVICE_UNAVAILABLE, "Too many votes are waiting";
+    BUSY = "busy", SERVICE_UNAVAILABLE, "Too many requests are waiting";
     UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "Storage is not available";
     CLOCK = "clock", SERVICE_UNAVAILABLE, "The node's clock went back";
     HALTED = "halted", SERVICE_UNAVAILABLE, "A fault halted the election on this node";
@@ -186,6 +212,7 @@ kinds! {
     TOO_MANY_CONNECTIONS = "too-many-connections", SERVICE_UNAVAILABLE, "Too many connections from one address";
     TOO_MANY_READERS = "too-many-readers", SERVICE_UNAVAILABLE, "Too many readers of live updates";
     STOPPING = "stopping", SERVICE_UNAVAILABLE, "The node is stopping";
+    STORAGE_FULL = "storage-full", INSUFFICIENT_STORAGE, "The node's disk has no room for this";
 }
 
 /// The body of every answer that is not a success: problem details as in RFC 9457.
@@ -213,7 +240,7 @@ pub(crate) struct ProblemDocument {
     /// Each wrong field, and the rule it breaks. Only for errors in fields.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldProblem>,
-    /// The request that was issued. Only with `outcome-unknown`.
+    /// The request that was issued. Only with `outcome-unknown` and `already-cast`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "000102030405060708090a0b0c0d0e0f", pattern = "^[0-9a-f]{32}$")]
     request_id: Option<RequestId>,
@@ -267,6 +294,12 @@ impl Problem {
             Self::Malformed { .. } | Self::Framing { .. } => &MALFORMED,
             Self::UnknownChoice => &UNKNOWN_CHOICE,
             Self::Unauthorized => &UNAUTHORIZED,
+            Self::NotSignedIn => &NOT_SIGNED_IN,
+            Self::SignInRefused => &SIGN_IN_REFUSED,
+            Self::TokenRefused => &TOKEN_REFUSED,
+            Self::Forbidden => &FORBIDDEN,
+            Self::AccountExists => &ACCOUNT_EXISTS,
+            Self::InvitationVoid => &INVITATION_VOID,
             Self::ResultsWithheld { .. } => &RESULTS_WITHHELD,
             Self::ForeignOrigin => &FOREIGN_ORIGIN,
             Self::NotServedHere { .. } => &NOT_SERVED_HERE,
@@ -280,6 +313,7 @@ impl Problem {
             Self::RequestTimeout => &REQUEST_TIMEOUT,
             Self::NotOpen { early: true, .. } => &NOT_OPEN_YET,
             Self::NotOpen { .. } => &CLOSED,
+            Self::AlreadyCast { .. } => &ALREADY_CAST,
             Self::NotRecordedYet => &NOT_RECORDED_YET,
             Self::Refused { kind, .. } => kind,
             Self::NotSafe { .. } => &NOT_SAFE,
@@ -296,9 +330,9 @@ impl Problem {
             Self::TooManyReaders => &TOO_MANY_READERS,
             Self::BackOff { .. } => &BACK_OFF,
             Self::NotRecognised { .. } => &NOT_RECOGNISED,
-            Self::ReadShare { .. } => &RATE_LIMITED,
+            Self::ReadShare { .. } | Self::SignInShare { .. } => &RATE_LIMITED,
             Self::TooManyDuplicates { .. } => &TOO_MANY_DUPLICATES,
-            Self::Busy { .. } => &BUSY,
+            Self::Busy { .. } | Self::PasswordsWaiting { .. } => &BUSY,
             Self::Clock => &CLOCK,
             Self::NotStored | Self::Unavailable => &UNAVAILABLE,
             Self::OutcomeUnknown { .. } => &OUTCOME_UNKNOWN,
@@ -317,6 +351,30 @@ impl Problem {
             }
             Self::Unauthorized => {
                 "send the administrator's token as `Authorization: Bearer`".to_owned()
+            }
+            Self::NotSignedIn => {
+                "nothing was recorded: sign in with NAS and code (POST /api/v1/session), or send \
+                 the token of a member as `Authorization: Bearer`"
+                    .to_owned()
+            }
+            Self::SignInRefused => {
+                "e-mail address, password and code are not accepted together; officials also need \
+                 a network from which they may work"
+                    .to_owned()
+            }
+            Self::TokenRefused => {
+                "send a valid access token as `Authorization: Bearer`: /api/v1/auth/refresh and \
+                 /api/v1/auth/login issue them"
+                    .to_owned()
+            }
+            Self::Forbidden => {
+                "the role of the account does not allow this, or officials may not work from this \
+                 network"
+                    .to_owned()
+            }
+            Self::AccountExists => "nothing was changed".to_owned(),
+            Self::InvitationVoid => {
+                "it was used, replaced or has expired: ask for another one".to_owned()
             }
             Self::ResultsWithheld { policy, state } => withheld(*policy, *state),
             Self::ForeignOrigin => {
@@ -343,6 +401,11 @@ impl Problem {
             Self::RequestTimeout => "send the whole request at once".to_owned(),
             Self::NotOpen { early, state, opens, closes } => {
                 not_open(*early, *state, *opens, *closes)
+            }
+            Self::AlreadyCast { .. } => {
+                "the vote that this session cast is unchanged, and nothing else was recorded: \
+                 request_id names it"
+                    .to_owned()
             }
             Self::NotRecordedYet => {
                 "the request was issued and its decision will be recorded: retry".to_owned()
@@ -382,7 +445,7 @@ impl Problem {
             }
             Self::BackOff { .. } => {
                 "too many wrong codes came from your network for this person; this attempt was not \
-                 stored. A vote of this person from another network is not delayed"
+                 stored. An attempt from another network is not delayed"
                     .to_owned()
             }
             Self::NotRecognised { .. } => {
@@ -390,6 +453,12 @@ impl Problem {
             }
             Self::ReadShare { .. } => {
                 "your network exceeds the limit of reads per address".to_owned()
+            }
+            Self::SignInShare { .. } => {
+                "your network exceeds the limit of sign-ins per address".to_owned()
+            }
+            Self::PasswordsWaiting { .. } => {
+                "sign-ins arrive faster than passwords can be checked: try again".to_owned()
             }
             Self::TooManyDuplicates { .. } => {
                 "this credential was used, and its first vote counts; this attempt was not stored"
@@ -421,6 +490,8 @@ impl Problem {
             Self::BackOff { retry_after }
             | Self::NotRecognised { retry_after }
             | Self::ReadShare { retry_after }
+            | Self::SignInShare { retry_after }
+            | Self::PasswordsWaiting { retry_after }
             | Self::TooManyDuplicates { retry_after }
             | Self::Busy { retry_after } => Some(*retry_after),
             Self::TooManyConnections => Some(CONNECTIONS_RETRY),
@@ -461,7 +532,7 @@ impl Problem {
                 .into_iter()
                 .map(|rule| FieldProblem { field: "election".into(), rule })
                 .collect(),
-            Self::OutcomeUnknown { request } => {
+            Self::OutcomeUnknown { request } | Self::AlreadyCast { request } => {
                 request_id = Some(request);
                 Vec::new()
             }
@@ -521,6 +592,8 @@ pub(crate) struct ProblemMark {
     pub(crate) kind: &'static Kind,
     /// The request that was issued. Only with `outcome-unknown`.
     pub(crate) request: Option<RequestId>,
+    /// When the poll opens or closes, if that is known. Only with `not-open-yet` and `closed`.
+    pub(crate) when: Option<UnixMinutes>,
 }
 
 impl IntoResponse for Problem {
@@ -530,8 +603,15 @@ impl IntoResponse for Problem {
             Self::OutcomeUnknown { request } => Some(request),
             _ => None,
         };
+        let when = match self {
+            Self::NotOpen { early: true, opens, .. } => opens,
+            Self::NotOpen { early: false, closes, .. } => closes,
+            _ => None,
+        };
         let advice = match self {
-            Self::Unauthorized => Some((WWW_AUTHENTICATE, "Bearer")),
+            Self::Unauthorized | Self::NotSignedIn | Self::SignInRefused | Self::TokenRefused => {
+                Some((WWW_AUTHENTICATE, "Bearer"))
+            }
             Self::ContentCoding => Some((ACCEPT_ENCODING, "identity")),
             Self::UpgradeRequired => Some((UPGRADE, "websocket")),
             // The beginning of the next request is not certain.
@@ -539,7 +619,7 @@ impl IntoResponse for Problem {
             _ => None,
         };
         let mut response = problem_response(kind.status, self.into_body(), retry_after);
-        response.extensions_mut().insert(ProblemMark { kind, request });
+        response.extensions_mut().insert(ProblemMark { kind, request, when });
         if let Some((name, value)) = advice {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
@@ -635,7 +715,10 @@ impl From<AdminError> for Problem {
             AdminError::UnknownElection { .. } => return Self::UnknownElection,
             AdminError::Field { field, rule } => return Self::field(field, rule),
             AdminError::Fields { errors } => return errors.into(),
-            AdminError::NotSafe { missing } => return Self::NotSafe { missing },
+            AdminError::NotSafe { missing } => {
+                let missing = missing.iter().map(ToString::to_string).collect();
+                return Self::NotSafe { missing };
+            }
             AdminError::Stopping => return Self::Stopping,
             AdminError::Exists { .. } => &ELECTION_EXISTS,
             AdminError::State { .. } => &WRONG_STATE,
@@ -671,6 +754,24 @@ impl From<AdminError> for Problem {
                 "administrative call failed"
             );
         }
+        Self::Refused { kind, detail }
+    }
+}
+
+/// Officials see the name and the rule of the file, never a byte of it.
+impl From<UploadError> for Problem {
+    fn from(error: UploadError) -> Self {
+        let detail = error.to_string();
+        let kind = match error {
+            UploadError::Admin(error) => return error.into(),
+            UploadError::Name => return Self::field("file", detail),
+            UploadError::NotHashed => &ROLL_NOT_HASHED,
+            UploadError::Refused { .. } | UploadError::NoPepper { .. } => &ROLL_REFUSED,
+            UploadError::OtherLaw { .. } => &ROLL_CONFLICT,
+            UploadError::TooLarge { .. } | UploadError::TooMuch { .. } => &BODY_TOO_LARGE,
+            UploadError::NoRoom => &STORAGE_FULL,
+            UploadError::Busy { .. } => &ADMIN_BUSY,
+        };
         Self::Refused { kind, detail }
     }
 }

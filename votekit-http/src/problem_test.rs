@@ -16,8 +16,12 @@ fn codes_and_statuses_are_stable() {
         "400 malformed",
         "400 unknown-choice",
         "401 unauthorized",
+        "401 not-signed-in",
+        "401 sign-in-refused",
+        "401 token-refused",
         "403 results-withheld",
         "403 foreign-origin",
+        "403 forbidden",
         "404 unknown-route",
         "404 unknown-election",
         "404 unknown-request",
@@ -28,6 +32,7 @@ fn codes_and_statuses_are_stable() {
         "408 request-timeout",
         "409 not-open-yet",
         "409 closed",
+        "409 already-cast",
         "409 not-recorded-yet",
         "409 election-exists",
         "409 wrong-state",
@@ -37,12 +42,15 @@ fn codes_and_statuses_are_stable() {
         "409 admin-busy",
         "409 not-leading",
         "409 not-safe",
+        "409 account-exists",
+        "410 invitation-void",
         "413 body-too-large",
         "414 uri-too-long",
         "415 not-json",
         "415 content-coding",
         "421 not-served-here",
         "422 roll-refused",
+        "422 roll-not-hashed",
         "426 upgrade-required",
         "429 rate-limited",
         "429 address-share",
@@ -60,6 +68,7 @@ fn codes_and_statuses_are_stable() {
         "503 too-many-connections",
         "503 too-many-readers",
         "503 stopping",
+        "507 storage-full",
     ];
     assert_eq!(kinds, expected);
     let codes: BTreeSet<_> = KINDS.iter().map(|kind| kind.code).collect();
@@ -82,6 +91,26 @@ fn documents_have_the_members_of_rfc_9457_and_ours() {
             r#""code":"outcome-unknown","detail":"retry with the same key: it counts once","request_id":"01010101010101010101010101010101"}"#
         )
     );
+}
+
+#[test]
+fn a_refused_file_is_named_by_what_is_wrong_with_it() {
+    let law = |text: &str| text.parse::<ElectionId>().expect("a law id");
+    let refused = UploadError::Refused { file: "a.bin".to_owned(), rule: "is short".to_owned() };
+    for (error, code) in [
+        (UploadError::Name, "malformed"),
+        (UploadError::NotHashed, "roll-not-hashed"),
+        (refused, "roll-refused"),
+        (UploadError::OtherLaw { law_id: law("L1"), other: law("L2") }, "roll-conflict"),
+        (UploadError::TooLarge { bytes_max: 1 }, "body-too-large"),
+        (UploadError::NoRoom, "storage-full"),
+        (UploadError::Busy { law_id: law("L1") }, "admin-busy"),
+        (UploadError::Admin(AdminError::Stopping), "stopping"),
+    ] {
+        assert_eq!(Problem::from(error).kind().code, code);
+    }
+    let cast = json(Problem::AlreadyCast { request: RequestId::from_bytes([1; 16]) });
+    assert!(cast.contains(r#""request_id":"01010101010101010101010101010101""#), "{cast}");
 }
 
 #[test]

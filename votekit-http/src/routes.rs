@@ -1,29 +1,41 @@
 //! All routes in one table, with the permission of the caller and the role of the node that each
 //! requires.
 
+mod permissions;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, any, delete, get, post};
+use axum::routing::{MethodRouter, any, delete, get, post, put};
 use votekit_node::config::Role;
+use votekit_store::AccountRole;
 
+use self::permissions::{RoleCheck, require_page_role, require_role};
 use crate::api::admin::{self, nodes};
 use crate::api::{
-    elections, exposition, health, live_events, live_socket, log_tiles, openapi, receipt, results,
-    status, vote,
+    accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
+    log_tiles, openapi, receipt, results, roll_upload, session as voter_session, status, user,
+    vote, votes,
 };
-use crate::context::{Api, VOTE_PATH};
+use crate::context::{Api, LOGIN_PATH, REFRESH_PATH, SESSION_PATH, VOTE_PATH};
+use crate::guard::cors::{CallingOrigins, calling_origins};
 use crate::guard::response_headers::any_origin;
 use crate::guard::timing::Timing;
 use crate::live::SOCKET_PATH;
 use crate::problem::Problem;
 use crate::web;
-use crate::web::pages::{articles, ballot, cast, outcome, sign_in, sign_out, start};
+use crate::web::official_visit::{ACCOUNT_READERS, ADMINISTRATORS, OFFICIALS};
+use crate::web::pages::{
+    accounts as account_pages, articles, ballot, cast, members, officials, outcome, receipts,
+    session, sign_in, sign_out, start,
+};
 
-/// The permission that a route requires; it determines the listener that serves the route.
+/// The permission that a route requires; it determines the listener that serves the route. A path
+/// may have several routes, for different methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Permission {
     /// None: for voters and readers, on the public listener.
@@ -33,6 +45,14 @@ pub(crate) enum Permission {
     /// None: pages for people, on the public listener. They are not part of the interface for
     /// programs, and a form requires the origin of this node, the steps of a vote also a session.
     Page,
+    /// An access token of an account with one of these roles, on the public listener. The handler
+    /// gets the [`Caller`](crate::accounts::Caller).
+    Role(&'static [AccountRole]),
+    /// An access token of any account, on the public listener.
+    SignedIn,
+    /// The cookie of an account with one of these roles: pages of officials and members, on the
+    /// public listener. Without a session the browser is sent to the sign-in.
+    AccountPage(&'static [AccountRole]),
     /// The administrator's token, on the administration listener.
     Administrator,
     /// Access to the metrics listener.
@@ -48,16 +68,36 @@ pub(crate) struct Route {
     handlers: MethodRouter<Arc<Api>>,
 }
 
+impl Permission {
+    /// Whether the public listener serves it.
+    fn is_public(self) -> bool {
+        !matches!(self, Self::Administrator | Self::Monitoring)
+    }
+}
+
 const QUERY: &[Role] = &[Role::Query];
+
+/// Every role of an account.
+const ALL_ROLES: &[AccountRole] = &AccountRole::ALL;
+
+/// The role of a member with an account.
+const MEMBER: &[AccountRole] = &[AccountRole::Voter];
+const ADMINISTRATOR: &[AccountRole] = &[AccountRole::Administrator];
+const ADMINISTRATOR_AUDITOR: &[AccountRole] = &[AccountRole::Administrator, AccountRole::Auditor];
 
 /// The table of routes.
 pub(crate) fn routes() -> Vec<Route> {
-    [interface(), pages()].into_iter().flatten().collect()
+    [interface(), account_calls(), official_calls(), pages(), official_pages()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The pages for people.
 fn pages() -> Vec<Route> {
     let page = |path, handlers| Route { path, permission: Permission::Page, roles: &[], handlers };
+    let permission = Permission::AccountPage(MEMBER);
+    let member_page = |path, handlers| Route { path, permission, roles: &[], handlers };
     vec![
         page("/", get(start::root)),
         page("/fr", get(start::french_root)),
@@ -73,10 +113,81 @@ fn pages() -> Vec<Route> {
         page("/{lang}/vote/{law_id}/ballot", get(ballot::form).post(ballot::choose)),
         page("/{lang}/vote/{law_id}/cast", post(cast::cast)),
         page("/{lang}/votes/{request_id}", get(outcome::outcome)),
+        member_page("/{lang}/members", get(members::list)),
+        member_page("/{lang}/members/{law_id}", get(members::enter).post(members::enter_again)),
+        page("/{lang}/session", get(session::ballots)),
+        page("/{lang}/session/extend", post(session::extend)),
         page("/{lang}/sign-out", post(sign_out::sign_out)),
         page("/{lang}/help", get(articles::help)),
         page("/{lang}/accessibility", get(articles::accessibility)),
-        page("/{lang}/receipts", get(articles::receipts)),
+        page("/{lang}/privacy", get(articles::privacy)),
+        page("/{lang}/receipts", get(receipts::receipts)),
+        Route { roles: QUERY, ..page("/{lang}/receipts/check", post(receipts::check)) },
+    ]
+}
+
+/// Sign-in with an account, and the accounts.
+fn account_calls() -> Vec<Route> {
+    use Permission::{Public, Role, SignedIn};
+    let route = |path, permission, handlers| Route { path, permission, roles: &[], handlers };
+    vec![
+        route(LOGIN_PATH, Public, post(auth::login)),
+        route(REFRESH_PATH, Public, post(auth::refresh)),
+        route("/api/v1/auth/logout", Public, post(auth::logout)),
+        route("/api/v1/auth/me", SignedIn, get(auth::me)),
+        route("/api/v1/accounts", Role(ADMINISTRATOR), post(accounts::invite)),
+        route("/api/v1/accounts", Role(ADMINISTRATOR_AUDITOR), get(accounts::list)),
+    ]
+}
+
+/// The pages of accounts and officials. Observers read, administrators change.
+fn official_pages() -> Vec<Route> {
+    use Permission::{AccountPage, Page};
+    let page = |path, permission, handlers| Route { path, permission, roles: &[], handlers };
+    let of_all = |path, handlers| page(path, AccountPage(OFFICIALS), handlers);
+    let of_readers = |path, handlers| page(path, AccountPage(ACCOUNT_READERS), handlers);
+    let of_changers = |path, handlers| page(path, AccountPage(ADMINISTRATORS), handlers);
+    vec![
+        page(
+            "/{lang}/accounts/sign-in",
+            Page,
+            get(account_pages::sign_in::form).post(account_pages::sign_in::sign_in),
+        ),
+        page("/{lang}/accounts/sign-out", Page, post(account_pages::sign_out::sign_out)),
+        page(
+            "/{lang}/accounts/invitation",
+            Page,
+            get(account_pages::invitation::form).post(account_pages::invitation::accept),
+        ),
+        of_all("/{lang}/officials", get(officials::home::home)),
+        of_changers(
+            "/{lang}/officials/new",
+            get(officials::create::new_form).post(officials::create::create),
+        ),
+        of_all("/{lang}/officials/elections/{law_id}", get(officials::election::election)),
+        of_changers(
+            "/{lang}/officials/elections/{law_id}/amend",
+            get(officials::create::amend_form).post(officials::create::amend),
+        ),
+        of_readers("/{lang}/officials/elections/{law_id}/roll", get(officials::roll::roll)),
+        of_changers("/{lang}/officials/elections/{law_id}/roll", post(officials::roll::change)),
+        of_changers(
+            "/{lang}/officials/elections/{law_id}/{step}",
+            get(officials::steps::form).post(officials::steps::take),
+        ),
+        Route {
+            roles: QUERY,
+            ..of_all(
+                "/{lang}/officials/elections/{law_id}/results/{format}",
+                get(officials::result_files::result_file),
+            )
+        },
+        of_readers("/{lang}/officials/accounts", get(officials::accounts::accounts)),
+        of_changers("/{lang}/officials/accounts", post(officials::invite::invite)),
+        of_changers(
+            "/{lang}/officials/accounts/{account}/{change}",
+            post(officials::accounts::change_state),
+        ),
     ]
 }
 
@@ -90,8 +201,17 @@ fn interface() -> Vec<Route> {
         route(VOTE_PATH, Public, post(vote::cast_vote)),
         route("/api/v1/vote/{request_id}", Public, get(status::vote_status)),
         query("/api/v1/vote/{request_id}/receipt", Public, get(receipt::vote_receipt)),
+        // The cookie or the token of the caller is checked where the law is known.
+        route("/api/v1/votes/{law_id}", Public, put(votes::put_vote)),
+        route(SESSION_PATH, Public, post(voter_session::sign_in).delete(voter_session::sign_out)),
+        route("/api/v1/user/voted-elections", Public, get(user::voted_elections)),
         route("/api/v1/elections", Public, get(elections::elections)),
         route("/api/v1/elections/{law_id}", Public, get(elections::election)),
+        route(
+            "/api/v1/elections/{law_id}/candidates",
+            PublicFromAnyOrigin,
+            get(elections::candidates),
+        ),
         query("/api/v1/results", PublicFromAnyOrigin, get(results::all_results)),
         query("/api/v1/results/{law_id}", PublicFromAnyOrigin, get(results::results)),
         query(
@@ -138,12 +258,30 @@ fn interface() -> Vec<Route> {
     ]
 }
 
+/// What signed-in officials do with elections.
+fn official_calls() -> Vec<Route> {
+    let permission = Permission::Role(ADMINISTRATOR);
+    let administrator = |path, handlers| Route { path, permission, roles: &[], handlers };
+    vec![
+        administrator("/api/v1/elections", post(election_admin::create)),
+        administrator("/api/v1/elections/{law_id}/open", post(election_admin::open)),
+        administrator("/api/v1/elections/{law_id}/close", post(election_admin::close)),
+        administrator("/api/v1/elections/{law_id}/certify", post(election_admin::certify)),
+        administrator("/api/v1/elections/{law_id}/amend", post(election_admin::amend)),
+        administrator("/api/v1/elections/{law_id}/annul", post(election_admin::annul)),
+        administrator(
+            "/api/v1/elections/{law_id}/roll",
+            get(roll_upload::show).delete(roll_upload::discard),
+        ),
+        administrator("/api/v1/elections/{law_id}/roll/load", post(roll_upload::load)),
+        administrator("/api/v1/elections/{law_id}/roll/{file}", put(roll_upload::put_file)),
+    ]
+}
+
 /// The routes of the public listener.
 pub(crate) fn public(api: &Arc<Api>) -> Router {
-    use Permission::{Page, Public, PublicFromAnyOrigin};
-    let is_public = |permission| matches!(permission, Public | PublicFromAnyOrigin | Page);
     let pages = from_fn_with_state(Arc::clone(api), web::as_page);
-    router(api, is_public).layer(pages).with_state(Arc::clone(api))
+    router(api, Permission::is_public).layer(pages).with_state(Arc::clone(api))
 }
 
 /// The routes of the administration listener. Every request requires the administrator's token,
@@ -165,23 +303,59 @@ impl Route {
     pub(crate) fn is_served_by(&self, roles: &[Role]) -> bool {
         self.roles.is_empty() || self.roles.iter().any(|role| roles.contains(role))
     }
+
+    /// Whether pages of the origins in `cors_origins` may call the path: those that take a token,
+    /// and those that issue one.
+    fn is_called_across_origins(&self) -> bool {
+        matches!(self.permission, Permission::Role(_) | Permission::SignedIn)
+            || self.path.starts_with("/api/v1/auth/")
+    }
+
+    /// The handlers behind the check of the permission. Methods that the route does not have are
+    /// not checked: the answer to them says nothing.
+    fn guarded(self, api: &Arc<Api>) -> MethodRouter<Arc<Api>> {
+        let needs = self.roles.first().filter(|_| !self.is_served_by(&api.node.config().roles));
+        let handlers = match needs {
+            Some(needs) => self.handlers.route_layer(from_fn_with_state(*needs, not_served_here)),
+            None => self.handlers,
+        };
+        let check = |roles| RoleCheck::new(api, roles);
+        match self.permission {
+            Permission::PublicFromAnyOrigin => handlers.route_layer(from_fn(any_origin)),
+            Permission::Role(roles) => {
+                handlers.route_layer(from_fn_with_state(check(roles), require_role))
+            }
+            Permission::SignedIn => {
+                handlers.route_layer(from_fn_with_state(check(ALL_ROLES), require_role))
+            }
+            Permission::AccountPage(roles) => {
+                handlers.route_layer(from_fn_with_state(check(roles), require_page_role))
+            }
+            Permission::Public
+            | Permission::Page
+            | Permission::Administrator
+            | Permission::Monitoring => handlers,
+        }
+    }
 }
 
-fn router(api: &Api, serves: impl Fn(Permission) -> bool) -> Router<Arc<Api>> {
-    let roles = &api.node.config().roles;
-    let served = routes().into_iter().filter(|route| serves(route.permission));
-    let timed = served.fold(Router::new(), |router, route| {
-        let is_served = route.is_served_by(roles);
-        let Route { path, permission, handlers, .. } = route;
-        let handlers =
-            if is_served { handlers.fallback(method_not_allowed) } else { any(not_served_here) };
-        let handlers = match permission {
-            Permission::PublicFromAnyOrigin => handlers.layer(from_fn(any_origin)),
-            _ => handlers,
-        };
+fn router(api: &Arc<Api>, serves: impl Fn(Permission) -> bool) -> Router<Arc<Api>> {
+    let origins = CallingOrigins::new(&api.node.config().cors_origins);
+    // One path may have routes with different permissions.
+    let mut paths: BTreeMap<&'static str, (MethodRouter<Arc<Api>>, bool)> = BTreeMap::new();
+    for route in routes().into_iter().filter(|route| serves(route.permission)) {
+        let (path, is_called) = (route.path, route.is_called_across_origins());
+        let (handlers, is_any_called) = paths.remove(path).unwrap_or_default();
+        paths.insert(path, (handlers.merge(route.guarded(api)), is_any_called || is_called));
+    }
+    let served = paths.into_iter().fold(Router::new(), |router, (path, (handlers, is_called))| {
+        let mut handlers = handlers.fallback(method_not_allowed);
+        if is_called {
+            handlers = handlers.layer(from_fn_with_state(origins.clone(), calling_origins));
+        }
         router.route(path, handlers.layer(Timing::new(path)))
     });
-    timed.fallback_service(any(unknown_route).layer(Timing::new("unknown")))
+    served.fallback_service(any(unknown_route).layer(Timing::new("unknown")))
 }
 
 /// Refuses calls without the administrator's token.
@@ -197,8 +371,9 @@ async fn unknown_route() -> Problem {
     Problem::UnknownRoute
 }
 
-async fn not_served_here() -> Problem {
-    Problem::NotServedHere { needs: Role::Query }
+/// Answers in place of the handler.
+async fn not_served_here(State(needs): State<Role>, _: Request, _: Next) -> Problem {
+    Problem::NotServedHere { needs }
 }
 
 async fn method_not_allowed() -> Problem {
@@ -208,3 +383,7 @@ async fn method_not_allowed() -> Problem {
 #[cfg(test)]
 #[path = "routes_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "routes_access_test.rs"]
+mod access_tests;

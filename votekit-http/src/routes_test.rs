@@ -36,9 +36,13 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 async fn api() -> (tempfile::TempDir, Arc<Api>) {
+    api_with(Config::default()).await
+}
+
+pub(super) async fn api_with(config: Config) -> (tempfile::TempDir, Arc<Api>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = DataFolder::open(folder.path(), None).expect("a data folder");
-    let node = Node::start(data, Config::default()).await.expect("a node");
+    let node = Node::start(data, config).await.expect("a node");
     (folder, Api::new(node, b"token"))
 }
 
@@ -51,26 +55,28 @@ async fn ask(router: &Router, method: &Method, path: &str, token: bool) -> Respo
     router.clone().oneshot(request).await.expect("routers do not fail")
 }
 
-const METHODS: [Method; 5] =
+pub(super) const METHODS: [Method; 5] =
     [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+/// Whether a route is a page for people.
+fn is_page(route: &Route) -> bool {
+    matches!(route.permission, Permission::Page | Permission::AccountPage(_))
+}
 
 /// The table permission × route: each listener serves its own routes and no others, and an
 /// administrator's route is never reached without the token.
 #[tokio::test]
 async fn every_route_is_served_by_the_listener_of_its_permission_alone() {
     let (_folder, api) = api().await;
-    let listeners = [
-        (
-            public(&api),
-            [Permission::Public, Permission::PublicFromAnyOrigin, Permission::Page].as_slice(),
-        ),
-        (administration(&api), &[Permission::Administrator]),
-        (monitoring(&api), &[Permission::Monitoring]),
+    let listeners: [(Router, fn(Permission) -> bool); 3] = [
+        (public(&api), Permission::is_public),
+        (administration(&api), |permission| permission == Permission::Administrator),
+        (monitoring(&api), |permission| permission == Permission::Monitoring),
     ];
     let mut served = 0;
     for route in routes() {
-        for (router, permissions) in &listeners {
-            let is_own = permissions.contains(&route.permission);
+        for (router, serves) in &listeners {
+            let is_own = serves(route.permission);
             let mut answers = Vec::new();
             for method in &METHODS {
                 answers.push(ask(router, method, route.path, true).await.status());
@@ -97,15 +103,13 @@ async fn every_route_is_documented_and_the_reverse() {
     let documented = documented();
     let mut routed = BTreeSet::new();
     // Pages are for people.
-    for route in routes().into_iter().filter(|route| route.permission != Permission::Page) {
+    for route in routes().into_iter().filter(|route| !is_page(route)) {
         let path = route.path.replace("{*", "{");
         let methods = documented.get(&path).unwrap_or_else(|| panic!("{path} is not documented"));
         let listener = match route.permission {
-            Permission::Public | Permission::PublicFromAnyOrigin | Permission::Page => {
-                &listeners[0]
-            }
             Permission::Administrator => &listeners[1],
             Permission::Monitoring => &listeners[2],
+            _ => &listeners[0],
         };
         for method in METHODS {
             let answer = ask(listener, &method, &path, true).await;
@@ -124,6 +128,11 @@ async fn every_route_is_documented_and_the_reverse() {
 fn every_operation_is_described_and_its_problems_have_schemas() {
     let document = document();
     assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
+    let schemes = &document["components"]["securitySchemes"];
+    for (name, format) in [("administrator", Value::Null), ("account", "JWT".into())] {
+        assert_eq!(schemes[name]["scheme"], "bearer", "{name}");
+        assert_eq!(schemes[name]["bearerFormat"], format, "{name}");
+    }
     let mut ids = BTreeSet::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
@@ -141,8 +150,9 @@ fn every_operation_is_described_and_its_problems_have_schemas() {
                     );
                 }
             }
-            let secured = path.starts_with("/api/v1/admin/");
-            assert_eq!(operation.get("security").is_some(), secured, "{method} {path}");
+            let scheme = super::access_tests::scheme(method, path);
+            let expected = scheme.map(|scheme| serde_json::json!([{scheme: []}]));
+            assert_eq!(operation.get("security"), expected.as_ref(), "{method} {path}");
         }
     }
 }
@@ -169,7 +179,9 @@ fn ids_keys_and_tokens_have_a_pattern_and_lengths() {
         "Idempotency-Key",
         "Last-Event-ID",
         "Votekit-Voter-Token",
+        "after",
         "digest",
+        "file",
         "law_id",
         "manifest",
         "node",
@@ -180,19 +192,47 @@ fn ids_keys_and_tokens_have_a_pattern_and_lengths() {
     for (schema, field) in [
         ("VoteBody", "law_id"),
         ("VoteBody", "vote"),
+        ("ChoiceBody", "vote"),
         ("CreateElection", "law_id"),
+        ("NewElection", "law_id"),
         ("AdmitNode", "public_key"),
         ("VoteReceived", "request_id"),
+        ("RefreshBody", "refresh_token"),
+        ("TokenDocument", "refresh_token"),
+        ("CallerDocument", "id"),
+        ("AccountDocument", "id"),
     ] {
         assert!(is_bounded(&schemas[schema]["properties"][field]), "{schema} {field}");
     }
-    for field in ["nas", "code"] {
-        assert!(schemas["VoteBody"]["properties"][field]["pattern"].is_string(), "{field}");
+    for body in ["VoteBody", "VoterSignInBody"] {
+        for field in ["nas", "code"] {
+            assert!(schemas[body]["properties"][field]["pattern"].is_string(), "{body} {field}");
+        }
     }
-    assert_eq!(schemas["VoteBody"]["additionalProperties"], false);
+    for body in ["VoteBody", "VoterSignInBody", "ChoiceBody", "LoadUpload", "NewElection"] {
+        assert_eq!(schemas[body]["additionalProperties"], false, "{body}");
+    }
+    for schema in ["SignInBody", "RefreshBody"] {
+        assert_eq!(schemas[schema]["additionalProperties"], false, "{schema}");
+    }
     let waivers = &schemas["OpenElection"]["properties"]["waivers"];
     assert_eq!(waivers["items"]["$ref"], "#/components/schemas/Waiver");
     assert_eq!(schemas["Waiver"]["enum"], serde_json::json!(["results"]));
+}
+
+/// The body of `POST /api/v1/elections` is that of the administration listener and one more member.
+#[test]
+fn a_new_election_is_a_definition_with_its_members() {
+    let document = document();
+    let schemas = &document["components"]["schemas"];
+    let properties = |schema: &str| {
+        schemas[schema]["properties"].as_object().unwrap_or_else(|| panic!("{schema}")).clone()
+    };
+    let mut new = properties("NewElection");
+    let emails = new.remove("eligible_voters").expect("the list of members");
+    assert_eq!(emails["type"], "array");
+    assert_eq!(new, properties("CreateElection"));
+    assert_eq!(schemas["NewElection"]["required"], schemas["CreateElection"]["required"]);
 }
 
 #[test]
@@ -219,8 +259,9 @@ fn the_document_says_where_each_listener_is_and_shows_a_vote() {
 fn every_kind_of_problem_is_documented_where_it_can_occur() {
     let document = document();
     // Of every address, and of the pages.
-    let mut documented =
-        BTreeSet::from(["method-not-allowed".to_owned(), "foreign-origin".to_owned()]);
+    let mut documented = BTreeSet::from(
+        ["method-not-allowed", "foreign-origin", "invitation-void"].map(str::to_owned),
+    );
     for item in document["paths"].as_object().expect("paths").values() {
         for operation in item.as_object().expect("operations").values() {
             for response in operation["responses"].as_object().expect("responses").values() {
@@ -337,6 +378,7 @@ fn a_node_serves_the_routes_of_its_roles() {
         "/log/{law_id}/manifest/{digest}",
         "/log/{law_id}/tile/{*path}",
         "/{lang}/results/{law_id}",
+        "/{lang}/receipts/check",
     ];
     assert_eq!(refused(&[Role::Ingest, Role::Validate, Role::Seal]), of_query);
 }

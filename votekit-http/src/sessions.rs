@@ -3,11 +3,12 @@
 //! ```text
 //! cookie   base64url( nonce 24 ‖ XChaCha20-Poly1305( session, padded to 1,024 bytes ) ‖ tag 16 )
 //! keys     made hourly, held in memory only, the last three kept: a cookie lives 2 h at the most
-//! session  id, expiry, (law, H) not yet cast, (law, request id) cast; never NAS or code
+//! session  id, expiry, mark of the person, (law, H) not yet cast, (law, request id) cast; never
+//!          NAS or code
 //! ```
 //!
 //! H of an election leaves the session when its vote is cast, so that a stolen cookie casts nothing
-//! twice. A form carries a token over the session's id, under the keys of the same hours.
+//! twice. A form carries a token over the session's id, under hourly keys that are kept longer.
 //!
 //! The keys are those of one process: behind a load balancer a voter stays with one node, or signs
 //! in again at another; a choice made is kept in the form meanwhile.
@@ -16,7 +17,6 @@ mod session;
 
 mod key_ring;
 
-mod cookie;
 mod form_token;
 
 use axum::http::{HeaderMap, HeaderValue};
@@ -24,12 +24,16 @@ use parking_lot::Mutex;
 use votekit_core::instant::UnixSeconds;
 
 pub(crate) use self::form_token::Form;
-use self::key_ring::KeyRing;
-pub(crate) use self::session::Session;
+use self::key_ring::{KeyRing, SEALED_CHARS};
+pub(crate) use self::session::{RETRY_KEY_CHARS, Session};
+use crate::guard::session_cookie::SessionCookie;
 
 /// The time for which a session is valid after its last request. A cookie stays readable for two
 /// hours at least, so the keys never end a session before this does.
 pub(crate) const LIFETIME_SECONDS: u64 = 30 * 60;
+
+const VOTER_COOKIE: SessionCookie =
+    SessionCookie::new("__Host-votekit", "votekit-local", SEALED_CHARS);
 
 /// Why a session cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +49,13 @@ pub(crate) enum SessionError {
 impl From<getrandom::Error> for SessionError {
     fn from(_: getrandom::Error) -> Self {
         Self::Random
+    }
+}
+
+impl From<SessionError> for crate::problem::Problem {
+    fn from(error: SessionError) -> Self {
+        tracing::error!(event = "session_failed", %error, "voter session not made");
+        Self::Internal
     }
 }
 
@@ -65,7 +76,7 @@ impl Sessions {
 
     /// The session of a request, if it carries one that is valid now.
     pub(crate) fn open(&self, headers: &HeaderMap, now: UnixSeconds) -> Option<Session> {
-        let sealed = cookie::values(headers, self.is_confidential);
+        let sealed = VOTER_COOKIE.values(headers, self.is_confidential);
         let mut ring = self.ring.lock();
         ring.retire(now);
         sealed
@@ -86,12 +97,12 @@ impl Sessions {
         session.renew(UnixSeconds(now.0.saturating_add(LIFETIME_SECONDS)));
         let plain = session.encode()?;
         let sealed = self.ring.lock().seal(&plain, &self.base, now)?;
-        Ok(cookie::set(&sealed, self.is_confidential))
+        Ok(VOTER_COOKIE.set(&sealed, self.is_confidential))
     }
 
     /// The `Set-Cookie` field that removes the cookie.
     pub(crate) fn clear(&self) -> HeaderValue {
-        cookie::clear(self.is_confidential)
+        VOTER_COOKIE.clear(self.is_confidential)
     }
 
     /// The token for a form of this session.

@@ -2,7 +2,7 @@
 
 use axum::http::header::COOKIE;
 use proptest::prelude::*;
-use votekit_core::credential::CredentialHash;
+use votekit_core::credential::{CredentialHash, Nas};
 use votekit_core::id::{ElectionId, RequestId};
 
 use super::*;
@@ -31,6 +31,16 @@ fn signed_in(laws: usize) -> Session {
         session.admit(&law(number), &hash(0xab)).expect("fits");
     }
     session
+}
+
+fn nas(number: u32) -> Nas {
+    Nas::parse(format!("{number:09}").as_bytes()).expect("nine digits")
+}
+
+/// The session after a sign-in for the first of these laws.
+fn sign_in(before: Option<Session>, number: u32, laws: &[usize], byte: u8) -> Session {
+    let recognised: Vec<_> = laws.iter().map(|place| (law(*place), hash(byte))).collect();
+    Session::after_sign_in(before, &nas(number), &law(laws[0]), &recognised).expect("fits")
 }
 
 /// The request that sends a cookie back.
@@ -98,11 +108,26 @@ fn a_key_is_dropped_after_its_hours_and_every_key_with_the_process() {
         ring.open(value.as_bytes(), &sessions.base).is_some()
     };
     assert!(opens(after(3 * 3600 - 1)), "for two hours at least");
-    assert!(sessions.admits(&session, &Form::SignOut, &token, after(3 * 3600 - 1)));
     assert!(!opens(after(3 * 3600)));
-    assert!(!sessions.admits(&session, &Form::SignOut, &token, after(3 * 3600)));
+    assert!(sessions.admits(&session, &Form::SignOut, &token, after(12 * 3600 - 1)));
+    assert!(!sessions.admits(&session, &Form::SignOut, &token, after(12 * 3600)));
     let other = self::sessions();
     assert!(other.open(&sent_back(&sealed), NOON).is_none(), "another process");
+}
+
+#[test]
+fn a_session_is_extended_ten_times_and_more_and_its_first_form_is_still_valid() {
+    let sessions = sessions();
+    let mut session = sign_in(None, 1, &[0], 1);
+    let form = Form::Ballot { law: &law(0) };
+    let token = sessions.form_token(&session, &form, NOON).expect("made");
+    for extension in 0..20 {
+        let now = after(extension * (LIFETIME_SECONDS - 120));
+        let cookie = sessions.seal(&mut session, now).expect("sealed");
+        let last = UnixSeconds(now.0 + LIFETIME_SECONDS - 1);
+        session = sessions.open(&sent_back(&cookie), last).expect("valid");
+        assert!(sessions.admits(&session, &form, &token, last), "{extension}");
+    }
 }
 
 #[test]
@@ -138,6 +163,7 @@ fn a_token_is_for_one_form_of_one_session() {
         Form::Cast { law: &law, key: "other" },
         Form::Cast { law: &other_law, key: "key" },
         Form::Ballot { law: &law },
+        Form::Extend,
         Form::SignOut,
     ] {
         assert!(!sessions.admits(&session, &form, &token, NOON));
@@ -145,6 +171,63 @@ fn a_token_is_for_one_form_of_one_session() {
     for wrong in ["", "00", &token[1..], &format!("{token}00"), &"0".repeat(64)] {
         assert!(!sessions.admits(&session, &form, wrong, NOON), "{wrong}");
     }
+}
+
+#[test]
+fn a_person_who_adds_a_law_keeps_the_others() {
+    let mut session = sign_in(None, 1, &[0, 1], 0xab);
+    session.record_cast(&law(0), RequestId::from_bytes([7; 16]));
+    let session = sign_in(Some(session), 1, &[2, 0], 0xcd);
+    assert_eq!(session.request_for(&law(0)), Some(RequestId::from_bytes([7; 16])));
+    assert_eq!(session.hash_for(&law(0)), None, "H of a vote that was cast does not come back");
+    assert_eq!(session.hash_for(&law(1)), Some(hash(0xab)));
+    assert_eq!(session.hash_for(&law(2)), Some(hash(0xcd)));
+    assert_eq!(session.votes_cast().map(|(law, _)| law).collect::<Vec<_>>(), [&law(0)]);
+}
+
+#[test]
+fn another_person_begins_a_session_and_so_does_a_second_sign_in_for_a_law() {
+    // Two marks are equal once in 256 times: of these persons nearly all are distinguished.
+    let kept = (2..102).filter(|number| {
+        let session = sign_in(Some(sign_in(None, 1, &[0], 1)), *number, &[1], 2);
+        session.knows(&law(0))
+    });
+    assert!(kept.count() < 10);
+    let mut voted = sign_in(None, 1, &[0], 1);
+    voted.record_cast(&law(0), RequestId::from_bytes([7; 16]));
+    let again = sign_in(Some(voted), 1, &[0], 1);
+    assert_eq!((again.request_for(&law(0)), again.hash_for(&law(0))), (None, Some(hash(1))));
+    // A code of another law at the form of a law that the session knows: the session is kept.
+    let recognised = [(law(1), hash(2))];
+    let before = Some(sign_in(None, 1, &[0], 1));
+    let kept = Session::after_sign_in(before, &nas(1), &law(0), &recognised).expect("fits");
+    assert!(kept.knows(&law(0)) && kept.knows(&law(1)));
+}
+
+#[test]
+fn a_full_session_gives_way_to_the_law_signed_in_for() {
+    let many: Vec<usize> = (0..60).collect();
+    let full = sign_in(None, 1, &many, 1);
+    assert!(full.knows(&law(0)) && !full.knows(&law(59)), "the others are left out");
+    let next = sign_in(Some(full), 1, &[59], 2);
+    assert_eq!(next.laws_left().collect::<Vec<_>>(), [&law(59)]);
+}
+
+#[test]
+fn a_retry_key_is_of_one_choice_in_one_session_and_survives_a_renewal() {
+    let sessions = sessions();
+    let mut session = sign_in(None, 1, &[0, 1], 1);
+    let key = session.retry_key(&law(0), "oui");
+    assert_eq!(key.len(), RETRY_KEY_CHARS);
+    let headers = sent_back(&sessions.seal(&mut session, NOON).expect("sealed"));
+    let renewed = sessions.open(&headers, after(60)).expect("valid");
+    assert_eq!(renewed.retry_key(&law(0), "oui"), key);
+    let others = [
+        renewed.retry_key(&law(0), "non"),
+        renewed.retry_key(&law(1), "oui"),
+        sign_in(None, 1, &[0], 1).retry_key(&law(0), "oui"),
+    ];
+    assert!(!others.contains(&key));
 }
 
 proptest! {

@@ -17,6 +17,10 @@ use super::visit::PAGE_POLICY;
 use crate::context::Api;
 use crate::routes;
 
+#[path = "web_ballots_test.rs"]
+mod ballots;
+#[path = "web_states_test.rs"]
+mod states;
 #[path = "../../votekit-node/tests/support/mod.rs"]
 mod support;
 
@@ -82,6 +86,20 @@ impl Site {
         answer.cookie()
     }
 
+    /// Votes with the session of a cookie, and returns the next cookie and the page of the vote.
+    async fn vote(&self, law: &str, choice: &str, cookie: &str) -> (String, String) {
+        let (ballot, cast) = (format!("/fr/vote/{law}/ballot"), format!("/fr/vote/{law}/cast"));
+        let token = self.get(&ballot, cookie).await.hidden(&ballot, "token");
+        let fields = [("choice", choice), ("token", token.as_str())];
+        let check = self.post(&ballot, cookie, &fields).await;
+        assert_eq!(check.status, StatusCode::OK, "{}", check.html);
+        let (key, token) = (check.hidden(&cast, "key"), check.hidden(&cast, "token"));
+        let fields = [("choice", choice), ("key", key.as_str()), ("token", token.as_str())];
+        let answer = self.post(&cast, cookie, &fields).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.html);
+        (answer.cookie(), answer.header("location").to_owned())
+    }
+
     async fn end(self) {
         self.api.node.clone().shutdown().await;
     }
@@ -104,6 +122,20 @@ impl Answer {
         let (form, _) = form.split_once("</form>").expect("its end");
         let (_, field) = form.split_once(&format!("name=\"{name}\" value=\"")).expect("the field");
         field.split('"').next().expect("a value").to_owned()
+    }
+
+    /// The value of a `data-` attribute.
+    fn data(&self, name: &str) -> &str {
+        let (_, value) = self.html.split_once(&format!("{name}=\"")).expect("the attribute");
+        value.split('"').next().expect("its end")
+    }
+
+    fn shows(&self, text: &str) {
+        assert!(self.html.contains(text), "no {text:?} in {}", self.html);
+    }
+
+    fn lacks(&self, text: &str) {
+        assert!(!self.html.contains(text), "{text:?} in {}", self.html);
     }
 
     fn title(&self) -> &str {

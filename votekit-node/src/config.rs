@@ -12,6 +12,7 @@ use votekit_core::batch::Batch;
 
 use crate::address_range::AddressRange;
 use crate::node_name::NodeName;
+use crate::time_zone::TimeZone;
 
 /// All settings of a node. The defaults suit one node on its own machine.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -66,6 +67,11 @@ pub struct Config {
     pub live_readers_max: usize,
     /// Origins, besides the host of the node itself, whose pages may open a WebSocket.
     pub live_origins: Vec<String>,
+    /// Origins whose pages may make calls with the token of an account. None by default.
+    pub cors_origins: Vec<String>,
+    /// The networks from which officials sign in and work; empty: from everywhere. Members of an
+    /// association, and everything that needs no account, are not subject to it.
+    pub officials_from: Vec<AddressRange>,
     /// Votes waiting for their batch, per election; beyond that voters are asked to retry.
     pub queue_votes_max: usize,
     /// The largest number of votes in a batch.
@@ -170,6 +176,8 @@ impl Default for Config {
             connection_requests_max: 1000,
             live_readers_max: 5000,
             live_origins: Vec::new(),
+            cors_origins: Vec::new(),
+            officials_from: Vec::new(),
             queue_votes_max: 65_536,
             batch_votes_max: 4096,
             snapshot_leaves: 131_072,
@@ -245,10 +253,12 @@ pub enum ConfigError {
     },
     /// A page's origin is not written as browsers send it.
     #[error(
-        "live_origins: \"{origin}\" is not an origin: it is a scheme, a host and a port unless it is \
-         the scheme's own, such as \"https://results.example.ca\""
+        "{setting}: \"{origin}\" is not an origin: it is a scheme, a host and a port unless it is the \
+         scheme's own, such as \"https://results.example.ca\""
     )]
     Origin {
+        /// The setting.
+        setting: &'static str,
         /// The given text.
         origin: String,
     },
@@ -311,8 +321,12 @@ impl Config {
         if crate::logging::check_log_level(&self.log_level).is_err() {
             return Err(ConfigError::LogLevel { level: self.log_level.clone() });
         }
-        if let Some(origin) = self.live_origins.iter().find(|origin| !is_origin(origin)) {
-            return Err(ConfigError::Origin { origin: origin.clone() });
+        for (setting, origins) in
+            [("live_origins", &self.live_origins), ("cors_origins", &self.cors_origins)]
+        {
+            if let Some(origin) = origins.iter().find(|origin| !is_origin(origin)) {
+                return Err(ConfigError::Origin { setting, origin: origin.clone() });
+            }
         }
         for (name, value) in [
             ("body_bytes_max", self.body_bytes_max),
@@ -346,6 +360,20 @@ impl Config {
     #[must_use]
     pub fn is_tls_proxy(&self, address: IpAddr) -> bool {
         self.tls_proxies.iter().any(|proxies| proxies.contains(address))
+    }
+
+    /// Whether officials may work from an address.
+    #[must_use]
+    pub fn admits_officials_from(&self, address: IpAddr) -> bool {
+        self.officials_from.is_empty()
+            || self.officials_from.iter().any(|network| network.contains(address))
+    }
+
+    /// Attempts a second to sign in with an account from one address prefix; 0: no limit. A tenth
+    /// of the votes: to check a password costs the node far more than to take a vote.
+    #[must_use]
+    pub fn sign_in_limit_per_address(&self) -> u32 {
+        self.rate_limit_per_address().div_ceil(10)
     }
 
     /// Votes per second from one address prefix; 0: no limit.
@@ -434,6 +462,12 @@ pub struct PagesConfig {
     pub privacy_fr: String,
     /// What it does with personal information, in English.
     pub privacy_en: String,
+    /// The zone of the times on the pages, beside UTC; without it, UTC alone.
+    pub time_zone: Option<TimeZone>,
+    /// The name of the zone in French; by default the short name of its rule.
+    pub time_zone_fr: String,
+    /// The name of the zone in English.
+    pub time_zone_en: String,
 }
 
 #[cfg(test)]
@@ -469,17 +503,52 @@ mod tests {
     }
 
     #[test]
+    fn a_time_zone_is_a_rule() {
+        let config = Config::from_toml("[pages]\ntime_zone = \"EST5EDT,M3.2.0,M11.1.0\"");
+        let zone = config.expect("a rule").pages.time_zone.expect("given");
+        assert_eq!(zone.to_string(), "EST/EDT");
+        let error = Config::from_toml("[pages]\ntime_zone = \"America/Toronto\"")
+            .expect_err("a name")
+            .to_string();
+        assert!(error.contains("line 2") && error.contains("EST5EDT"), "{error}");
+    }
+
+    #[test]
     fn an_origin_has_no_path_and_no_capital() {
-        let check = |origin: &str| {
-            Config { live_origins: vec![origin.to_owned()], ..Config::default() }.check()
+        let check = |setting: &str, origin: &str| {
+            let (origins, mut config) = (vec![origin.to_owned()], Config::default());
+            match setting {
+                "live_origins" => config.live_origins = origins,
+                _ => config.cors_origins = origins,
+            }
+            config.check()
         };
-        for origin in ["https://a.example", "http://127.0.0.1:8080", "https://[::1]:8443"] {
-            assert_eq!(check(origin), Ok(()), "{origin}");
+        for setting in ["live_origins", "cors_origins"] {
+            for origin in ["https://a.example", "http://127.0.0.1:8080", "https://[::1]:8443"] {
+                assert_eq!(check(setting, origin), Ok(()), "{origin}");
+            }
+            for origin in
+                ["", "a.example", "https://", "https://a.example/", "https://A.example", "*"]
+            {
+                let origin = origin.to_owned();
+                assert_eq!(check(setting, &origin), Err(ConfigError::Origin { setting, origin }));
+            }
         }
-        for origin in ["", "a.example", "https://", "https://a.example/", "https://A.example", "*"]
-        {
-            assert_eq!(check(origin), Err(ConfigError::Origin { origin: origin.to_owned() }));
-        }
+    }
+
+    #[test]
+    fn officials_work_from_everywhere_unless_networks_are_given() {
+        let admits = |networks: &[&str], address: &str| {
+            let officials_from =
+                networks.iter().map(|network| network.parse().expect("a range")).collect();
+            let config = Config { officials_from, ..Config::default() };
+            config.admits_officials_from(address.parse().expect("an address"))
+        };
+        assert!(admits(&[], "203.0.113.9"));
+        assert!(admits(&["10.0.0.0/8", "2001:db8::/32"], "2001:db8::7"));
+        assert!(admits(&["10.0.0.0/8"], "::ffff:10.1.2.3"));
+        assert!(!admits(&["10.0.0.0/8"], "203.0.113.9"));
+        assert!(Config::from_toml("officials_from = [\"10.0.0.5/24\"]").is_err());
     }
 
     #[test]
@@ -492,6 +561,10 @@ mod tests {
             };
             config.rate_limit_per_address()
         };
+        let sign_ins = |rate| {
+            Config { rate_limit_per_second: rate, ..Config::default() }.sign_in_limit_per_address()
+        };
+        assert_eq!([sign_ins(1000), sign_ins(1), sign_ins(0)], [20, 1, 0]);
         assert_eq!([share(1000, None), share(1, None), share(0, None)], [200, 1, 0]);
         assert_eq!([share(1000, Some(0)), share(0, Some(7))], [0, 7]);
     }

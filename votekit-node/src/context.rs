@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use votekit_core::id::{ElectionId, RequestId};
 use votekit_core::instant::UnixMillis;
-use votekit_store::{BallotBox, EngineError, Hint, Ledger, Registry, clock};
+use votekit_store::{Accounts, BallotBox, EngineError, Hint, Ledger, Registry, clock};
 
 use crate::config::{Config, Role};
 use crate::data_folder::DataFolder;
@@ -25,6 +25,7 @@ use crate::limits::admission::Admission;
 use crate::limits::throttle::Throttle;
 use crate::memory::overwriting_stack;
 use crate::pending::Pending;
+use crate::upload_claims::UploadClaims;
 
 /// State shared by the tasks of a node.
 pub(crate) struct NodeContext {
@@ -33,6 +34,7 @@ pub(crate) struct NodeContext {
     pub(crate) registry: Arc<dyn Registry>,
     pub(crate) ballot_box: Arc<dyn BallotBox>,
     pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) accounts: Arc<dyn Accounts>,
     pub(crate) pending: Pending,
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) admission: Admission,
@@ -49,6 +51,8 @@ pub(crate) struct NodeContext {
     pub(crate) creating: tokio::sync::Mutex<()>,
     /// Held while a roll is loaded: one at a time.
     pub(crate) loading: Arc<tokio::sync::Mutex<()>>,
+    /// Which uploaded files of rolls are in use.
+    pub(crate) uploads: Arc<UploadClaims>,
     /// The latest observations of the watch.
     pub(crate) observed: Arc<Observed>,
     pub(crate) failure: tokio::sync::watch::Sender<Option<Failure>>,

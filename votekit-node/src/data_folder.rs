@@ -10,11 +10,14 @@
 //!     node log cosigner admin-token
 //!     ballot/<law id>   request/<law id>   pepper/<pepper id>
 //!   rolls/<manifest SHA-256>/   manifest.json and the shards or change files, as loaded
+//!   incoming/<law id>/          the same, as officials upload them; removed when they are loaded
 //!   nodes/<name>/     of several nodes that share the folder, the files of one: key, lock,
 //!                     snapshots/
 //!   snapshots/<law id>/   the state of a log, so that a start reads only the rest; may be deleted
 //!   services          the ledger on services that the folder belongs to, if any
 //!   ledger.sqlite     staging, evidence, blocks, tiles, heads
+//!   accounts.sqlite   accounts of officials and members, without a ledger on services; other
+//!                     processes may write to it beside a running node
 //! ```
 //!
 //! Long because the files of a folder, their order of creation and their checks are one contract.
@@ -58,6 +61,9 @@ const IDENTITY: &str = "votekit.toml";
 /// Names allowed in a folder that becomes a data folder: files that people put there beforehand,
 /// those of the file system, and the remains of an interrupted start.
 const BEFOREHAND: [&str; 6] = ["officials", "lost+found", "lock", "nodes", "keys", "votekit.toml~"];
+
+/// The folder of uploaded rolls.
+const INCOMING: &str = "incoming";
 
 /// A key, a space, its check.
 const KEY_LINE_BYTES: usize = 64 + 1 + 8;
@@ -190,6 +196,7 @@ impl DataFolder {
         for name in ["log", "cosigner", TOKEN] {
             folder.secret(name)?;
         }
+        clear_uploads(&folder.path.join(INCOMING))?;
         // An earlier run may have been killed between creating a name and syncing it. Nothing that
         // depends on the name may outlive it.
         for folder in folders.iter().map(PathBuf::as_path).chain([path]) {
@@ -457,6 +464,12 @@ impl DataFolder {
         self.path.join("rolls").join(manifest.to_hex())
     }
 
+    /// The folder of the files that officials upload for an election.
+    #[must_use]
+    pub(crate) fn incoming_path(&self, law_id: &ElectionId) -> PathBuf {
+        self.path.join(INCOMING).join(law_id.as_str())
+    }
+
     /// The folder of an election's snapshots.
     #[must_use]
     pub fn snapshot_path(&self, law_id: &ElectionId) -> PathBuf {
@@ -659,6 +672,28 @@ fn clear_temporary(folder: &Path) -> Result<(), FolderError> {
         }
     }
     Ok(())
+}
+
+/// Removes what uploads that were cut off by a kill have left.
+fn clear_uploads(incoming: &Path) -> Result<(), FolderError> {
+    for upload in entries_of(incoming)? {
+        for file in entries_of(&upload)? {
+            let name = file.file_name().unwrap_or_default().as_encoded_bytes();
+            if name.starts_with(TemporaryFile::PREFIX.as_bytes()) {
+                fs::remove_file(&file).map_err(FolderError::io(&file))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The paths in a folder; none if it is not there or is not a folder.
+fn entries_of(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(folder).map_err(FolderError::io(folder))?;
+    entries.map(|entry| Ok(entry.map_err(FolderError::io(folder))?.path())).collect()
 }
 
 fn overwrite_and_remove(path: &Path) -> io::Result<()> {

@@ -128,6 +128,20 @@ fn a_destruction_that_was_cut_off_is_finished_at_the_next_start() {
     }
 }
 
+#[test]
+fn an_upload_that_a_kill_cut_off_is_removed_at_the_next_start() {
+    let temporary = folder();
+    drop(DataFolder::open(temporary.path(), None).expect("new"));
+    let upload = temporary.path().join("incoming/L1");
+    fs::create_dir_all(&upload).expect("made");
+    for name in ["manifest.json", ".votekit-0123456789abcdef"] {
+        fs::write(upload.join(name), b"part").expect("written");
+    }
+    drop(DataFolder::open(temporary.path(), None).expect("again"));
+    assert!(upload.join("manifest.json").exists(), "a whole file stays");
+    assert_eq!(fs::read_dir(&upload).expect("there").count(), 1);
+}
+
 fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("changed");
 }

@@ -13,6 +13,7 @@ use votekit_core::log::policy::PolicyError;
 use votekit_store::retry::is_passing;
 use votekit_store::{Conflict, EngineError};
 
+use crate::binding_rule::BindingRule;
 use crate::config::Role;
 use crate::data_folder::FolderError;
 use crate::roll_store::RollError;
@@ -162,10 +163,13 @@ pub enum AdminError {
     #[error(transparent)]
     Refused(#[from] ElectionLogError),
     /// A binding election lacks what binding elections need.
-    #[error("a binding election cannot open: {missing}", missing = missing.join("; "))]
+    #[error(
+        "a binding election cannot open: {}",
+        missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    )]
     NotSafe {
-        /// The missing items, one sentence each.
-        missing: Vec<String>,
+        /// The requirements that it does not meet.
+        missing: Vec<BindingRule>,
     },
     /// Batches that the ledger holds are not in the log.
     #[error(

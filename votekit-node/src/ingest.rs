@@ -1,5 +1,6 @@
 //! From the request to the ballot box: checks, batches, durability, the answer.
 
+pub(crate) mod sign_in;
 pub(crate) mod submit;
 
 pub(crate) mod intake;

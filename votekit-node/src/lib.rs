@@ -8,7 +8,7 @@
 //!       └─ 202 once durable         throttle, hints       query: status, receipts, results, tiles
 //! ```
 //!
-//! [`votekit_store`] provides the engines behind the three storage roles. [`Node`] is the handle
+//! [`votekit_store`] provides the engines behind the storage roles. [`Node`] is the handle
 //! for programs that embed a node. The modules below are in this order: foundations, the state of
 //! an election, then the tasks in the order of the flow.
 
@@ -16,6 +16,7 @@ pub mod address_range;
 pub mod config;
 pub mod error;
 pub mod node_name;
+pub mod time_zone;
 
 pub mod logging;
 pub mod memory;
@@ -24,6 +25,7 @@ pub mod metrics;
 mod clock;
 mod random;
 
+mod binding_rule;
 pub mod data_folder;
 mod regular_file;
 pub mod roll_store;
@@ -33,6 +35,7 @@ pub mod limits;
 mod election;
 mod leader;
 mod pending;
+mod upload_claims;
 
 mod context;
 pub mod node;
@@ -43,6 +46,7 @@ mod ingest;
 mod seal;
 mod validate;
 
+mod expiry;
 mod watch;
 
 mod query;
@@ -54,13 +58,17 @@ pub mod archive;
 
 pub use admin::elections::{
     AmendElection, AnnulElection, ChoiceRequest, CloseElection, CreateElection, CreatedElection,
-    LoadOutcome, LoadReport, LoadedLaw, OpenElection,
+    LoadOutcome, LoadReport, LoadedLaw, OpenElection, PUBLISH_EVERY,
 };
 pub use admin::supplement_report::SupplementReport;
+pub use admin::upload::{FileUpload, KeptFile, UploadError, UploadView, UploadedFile};
+pub use binding_rule::BindingRule;
 pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
 pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
+pub use ingest::sign_in::SIGN_IN_LAWS_MAX;
 pub use node::Node;
 pub use query::election_watch::{ElectionListWatch, ElectionWatch};
 pub use query::health::{DependencyHealth, ElectionGauges, Gauges, Health};
+pub use query::official_view::OfficialView;
 pub use query::{ReadError, ReceiptError, ResultsError, VoteStatus};
 pub use roll_store::{CheckedRoll, RollError, RollView, RolledLaw, read_roll};

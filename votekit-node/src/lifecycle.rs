@@ -34,7 +34,7 @@ use crate::recovery::{scrubbing, snapshots};
 use crate::seal::leader_lease;
 use crate::seal::sealer::Sealer;
 use crate::validate::{staging, validation};
-use crate::{recovery, roll_store, watch};
+use crate::{expiry, recovery, roll_store, watch};
 
 /// How long a node waits for a change of the ledger before it polls: a change may be missed.
 const SLOW_POLL: Duration = Duration::from_secs(1);
@@ -66,8 +66,7 @@ impl Node {
             engine: "SQLite",
             reason: error.to_string(),
         })??;
-        let EmbeddedEngine { registry, ballot_box, ledger } = engine;
-        Self::start_on(folder, config, Engines { registry, ballot_box, ledger }).await
+        Self::start_on(folder, config, engine.into()).await
     }
 
     /// Starts a node on the given engines.
@@ -95,12 +94,14 @@ impl Node {
             registry: engine.registry,
             ballot_box: engine.ballot_box,
             ledger: engine.ledger,
+            accounts: engine.accounts,
             pending: Pending::new(),
             elections: RwLock::default(),
             damaged: RwLock::default(),
             listed: tokio::sync::watch::Sender::new(0),
             creating: tokio::sync::Mutex::default(),
             loading: Arc::default(),
+            uploads: Arc::default(),
             observed: Arc::default(),
             failure: tokio::sync::watch::Sender::new(None),
             hurrying: tokio::sync::watch::Sender::new(false),
@@ -135,6 +136,7 @@ impl Node {
             }
         }
         node.context.spawn(Owner::Node, watch::run(Arc::clone(&node.context)));
+        node.context.spawn(Owner::Node, expiry::run(Arc::clone(&node.context)));
         let context = Arc::clone(&node.context);
         node.context.spawn(Owner::Node, async move {
             let what = essential::panicked().await;

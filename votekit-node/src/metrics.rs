@@ -145,6 +145,34 @@ pub fn wrong_code(number: u32) {
 /// Bands of that number: the lowest of each, and its label.
 const WRONG_BANDS: [(u32, &str); 4] = [(21, "21+"), (6, "6-20"), (2, "2-5"), (0, "1")];
 
+/// What became of an attempt to sign in with an account: the `outcome` label of `sign_ins_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignIn {
+    /// It succeeded.
+    Accepted,
+    /// An unknown or disabled account, a wrong password or a wrong code.
+    Refused,
+    /// Its pair of prefix and e-mail address is in back-off.
+    BackOff,
+    /// Its address exceeds its share.
+    AddressShare,
+    /// Too many passwords are waiting to be checked.
+    Busy,
+}
+
+/// Counts an attempt to sign in with an account.
+pub fn sign_in(outcome: SignIn) {
+    let meters = &*METERS;
+    let counter = match outcome {
+        SignIn::Accepted => &meters.sign_ins_accepted,
+        SignIn::Refused => &meters.sign_ins_refused,
+        SignIn::BackOff => &meters.sign_ins_back_off,
+        SignIn::AddressShare => &meters.sign_ins_address_share,
+        SignIn::Busy => &meters.sign_ins_busy,
+    };
+    counter.increment(1);
+}
+
 /// Counts a read request over the share of its address.
 pub fn read_refused() {
     METERS.reads_refused.increment(1);
@@ -401,6 +429,11 @@ struct Meters {
     connections_dismissed: Counter,
     connections_yielded: Counter,
     wrong_codes: [Counter; WRONG_BANDS.len()],
+    sign_ins_accepted: Counter,
+    sign_ins_refused: Counter,
+    sign_ins_back_off: Counter,
+    sign_ins_address_share: Counter,
+    sign_ins_busy: Counter,
     reads_refused: Counter,
     readers_events: Gauge,
     readers_socket: Gauge,
@@ -444,6 +477,13 @@ impl Meters {
                 recorder,
                 "live_readers_dropped_total",
                 vec![Label::from_static_parts("reason", reason)],
+            )
+        };
+        let sign_ins = |outcome| {
+            register_counter(
+                recorder,
+                "sign_ins_total",
+                vec![Label::from_static_parts("outcome", outcome)],
             )
         };
         let batches = |step| {
@@ -494,6 +534,11 @@ impl Meters {
                 let label = Label::from_static_parts("of_nas", band);
                 register_counter(recorder, "wrong_codes_total", vec![label])
             }),
+            sign_ins_accepted: sign_ins("accepted"),
+            sign_ins_refused: sign_ins("refused"),
+            sign_ins_back_off: sign_ins("back-off"),
+            sign_ins_address_share: sign_ins("address-share"),
+            sign_ins_busy: sign_ins("busy"),
             reads_refused: register_counter(recorder, "reads_refused_total", Vec::new()),
             readers_events: readers("events"),
             readers_socket: readers("websocket"),
@@ -600,6 +645,8 @@ fn describe(recorder: &PrometheusRecorder) {
     recorder.describe_counter(name("http_connections_yielded_total"), None, yielded);
     let wrong = text("Votes with a wrong code, by the number of wrong codes of their NAS so far.");
     recorder.describe_counter(name("wrong_codes_total"), None, wrong);
+    let sign_ins = text("Attempts to sign in with an account, by what became of them.");
+    recorder.describe_counter(name("sign_ins_total"), None, sign_ins);
     let reads = text("Requests to read answered 429 for the share of their address.");
     recorder.describe_counter(name("reads_refused_total"), None, reads);
     recorder.describe_gauge(
@@ -703,6 +750,7 @@ mod tests {
         sealed(7, Duration::from_millis(2));
         vote_refused(Refusal::NotRecognised);
         wrong_code(21);
+        sign_in(SignIn::BackOff);
         batch(Step::Staged);
         let _commit = OpenCommit::count();
         let _reader = LiveReader::count(ReaderKind::Socket);
@@ -724,6 +772,7 @@ mod tests {
             "sealing_duration_seconds_count ",
             "votes_refused_total{reason=\"not-recognised\"}",
             "wrong_codes_total{of_nas=\"21+\"} ",
+            "sign_ins_total{outcome=\"back-off\"} ",
             "batches_total{step=\"staged\"} ",
             "# TYPE commits_open gauge",
             "live_readers{kind=\"websocket\"} ",

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use votekit_core::id::ElectionId;
 use votekit_core::instant::UnixMillis;
 use votekit_core::log::note::KeyName;
+use votekit_store::Accounts;
 
 use crate::config::Config;
 use crate::context::NodeContext;
@@ -74,6 +75,12 @@ impl Node {
     /// [`FolderError`].
     pub fn log_base(&self) -> Result<KeyName, FolderError> {
         self.context.folder.base()
+    }
+
+    /// The accounts of officials and members, their sessions, and the keys of tokens.
+    #[must_use]
+    pub fn accounts(&self) -> &Arc<dyn Accounts> {
+        &self.context.accounts
     }
 
     /// The administrator's token.

@@ -5,6 +5,8 @@
 
 pub(crate) mod election_watch;
 pub(crate) mod health;
+mod membership;
+pub(crate) mod official_view;
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -87,8 +87,10 @@ pub(crate) async fn read_back(
     if !context.registry.is_shared() {
         context.registry.restore_all(law_id, known_electors(&log), None).await?;
     }
+    // No vote is hashed after a purge, which destroys a members' key.
     let hasher = log
         .last_manifest()
+        .filter(|_| !log.is_purged())
         .map(|manifest| roll_store::hasher(&context.folder, &manifest))
         .transpose()?;
     let node = context.folder.node_key()?.node_id();

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use votekit_core::credential::{CredentialHasher, HashScheme, Pepper, PepperError};
+use votekit_core::credential::{CredentialHasher, HashScheme, Pepper, PepperError, PepperId};
 use votekit_core::election_log::RollContent;
 use votekit_core::electorate::{Changes, KeyList};
 use votekit_core::id::{Digest, ElectionId};
@@ -297,13 +297,36 @@ pub(crate) fn discard(folder: &DataFolder, digest: &Digest) -> Result<(), RollEr
         fs::remove_dir_all(&aside)
     };
     remove().map_err(|source| FolderError::Io { path: path.clone(), source })?;
-    let Some(marks) = marks else { return Ok(()) };
+    marks.map_or(Ok(()), |marks| destroy_pepper(folder, &marks.id, digest))
+}
+
+/// Destroys the members' key of a stored roll, whose election is purged: from then on no one can
+/// compute which member has which hash in the log. Another roll is left as it is.
+///
+/// # Errors
+/// [`RollError`].
+pub(crate) fn destroy_members_key(folder: &DataFolder, digest: &Digest) -> Result<(), RollError> {
+    let manifest = manifest(folder, digest)?;
+    match manifest.body().pepper {
+        Some(marks) if manifest.is_of_members() => destroy_pepper(folder, &marks.id, digest),
+        _ => Ok(()),
+    }
+}
+
+/// Destroys a pepper, unless another roll than this one is hashed under it.
+fn destroy_pepper(folder: &DataFolder, id: &PepperId, roll: &Digest) -> Result<(), RollError> {
     for other in manifests(folder)? {
-        if other.body().pepper.is_some_and(|other| other.id == marks.id) {
+        let is_same = other.body().pepper.is_some_and(|marks| marks.id == *id);
+        if is_same && other.digest() != *roll {
             return Ok(());
         }
     }
-    Ok(folder.destroy_pepper(&marks.id)?)
+    Ok(folder.destroy_pepper(id)?)
+}
+
+/// Whether every manifest must be signed by an official.
+pub(crate) fn requires_signatures(folder: &DataFolder) -> bool {
+    folder.path().join(OFFICIALS).exists()
 }
 
 /// Every stored manifest, each after its parent.

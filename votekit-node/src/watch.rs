@@ -102,7 +102,7 @@ pub(crate) fn stepped(context: &NodeContext) -> Option<(ElectionId, Stepped)> {
 }
 
 /// The space that this process has in the file system of a folder.
-fn space_at(folder: &Path) -> Option<Space> {
+pub(crate) fn space_at(folder: &Path) -> Option<Space> {
     let system = rustix::fs::statvfs(folder).ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(system.f_frsize);
     Some(Space { free: bytes(system.f_bavail), size: bytes(system.f_blocks) })

@@ -28,6 +28,7 @@ async fn start(place: &TestDir, seed: u64) -> Node {
         registry: Arc::new(Unreliable::new(engine.registry, seed, odds)),
         ballot_box: Arc::new(Unreliable::new(engine.ballot_box, seed + 1, odds)),
         ledger: Arc::new(Unreliable::new(engine.ledger, seed + 2, odds)),
+        accounts: Arc::new(Unreliable::new(engine.accounts, seed + 3, odds)),
     };
     // At the start the engines are asked once for their elections: with these seeds that succeeds.
     Node::start_on(folder, Config::default(), roles).await.expect("the node starts")
@@ -128,11 +129,8 @@ async fn while_nothing_is_stored_no_credential_is_looked_at() {
         outcome_unknown_percent: 0,
         acknowledgement_lost_percent: 0,
     };
-    let roles = Engines {
-        registry: engine.registry,
-        ballot_box: Arc::new(Unreliable::new(engine.ballot_box, 1, full)),
-        ledger: engine.ledger,
-    };
+    let ballot_box = Arc::new(Unreliable::new(Arc::clone(&engine.ballot_box), 1, full));
+    let roles = Engines { ballot_box, ..Engines::from(engine) };
     let node = Node::start_on(folder, Config::default(), roles).await.expect("the node starts");
     node.load(&place.path("hashes"), None).await.expect("loaded");
     node.create(create_request()).await.expect("created");

@@ -50,6 +50,7 @@ fn engine_and_ledger(folder: &Path, odds: Odds) -> (Engines, Arc<Unreliable<Embe
             registry: engine.registry,
             ballot_box,
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
+            accounts: engine.accounts,
         },
         ledger,
     )

@@ -219,11 +219,13 @@ async fn a_binding_election_opens_only_when_it_is_safe() {
                 ["a pepper", "after the close only", "over TLS", "named after your organisation"]
             {
                 assert!(
-                    missing.iter().any(|missing| missing.contains(rule)),
+                    missing.iter().any(|missing| missing.to_string().contains(rule)),
                     "{rule}: {missing:?}"
                 );
             }
             assert_eq!(missing.len(), 4, "{missing:?}");
+            let to_open = node.missing_to_open(&law(), &[]).await.expect("known");
+            assert_eq!(to_open, missing, "the same before an attempt");
         }
         other => panic!("opened: {other:?}"),
     }

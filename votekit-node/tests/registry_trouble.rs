@@ -75,11 +75,7 @@ async fn a_failing_registry_does_not_stop_voting() {
         let place = TestDir::new(3);
         let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
         let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
-        let roles = Engines {
-            registry: Arc::new(Failing(error)),
-            ballot_box: engine.ballot_box,
-            ledger: engine.ledger,
-        };
+        let roles = Engines { registry: Arc::new(Failing(error)), ..Engines::from(engine) };
         let node = Node::start_on(folder, Config::default(), roles).await.expect("the node starts");
         node.load(&place.path("hashes"), None).await.expect("loaded");
         node.create(create_request()).await.expect("created");

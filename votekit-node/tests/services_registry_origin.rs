@@ -41,11 +41,7 @@ async fn registry() -> (RedisRegistry, String) {
 async fn start(place: &TestDir, registry: &RedisRegistry) -> Result<Node, NodeError> {
     let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
     let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
-    let roles = Engines {
-        registry: Arc::new(registry.clone()),
-        ballot_box: engine.ballot_box,
-        ledger: engine.ledger,
-    };
+    let roles = Engines { registry: Arc::new(registry.clone()), ..Engines::from(engine) };
     Node::start_on(folder, Config::default(), roles).await
 }
 

@@ -1,6 +1,9 @@
 //! Accounts of officials and members, their sessions, and the keys that sign their tokens. Kept
 //! apart from the ledger: no row joins an account and a vote.
 
+mod names;
+pub(crate) mod stored;
+
 use std::fmt;
 
 use async_trait::async_trait;
@@ -9,6 +12,7 @@ use votekit_core::instant::UnixSeconds;
 use zeroize::Zeroizing;
 
 use crate::EngineError;
+pub use votekit_core::email::{EmailAddress, EmailError};
 
 /// The id of an account: 16 random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,10 +45,18 @@ pub enum AccountState {
 /// A one-time link that lets the holder of an account choose a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Invitation {
-    /// SHA-256 of the link's token.
+    /// SHA-256 of the link's token: [`Invitation::digest_of`].
     pub token: Digest,
     /// From then on the link is void.
     pub expires: UnixSeconds,
+}
+
+impl Invitation {
+    /// The digest under which a token is stored: SHA-256 of its text, as it stands in the link.
+    #[must_use]
+    pub fn digest_of(token: &str) -> Digest {
+        Digest::of(token.as_bytes())
+    }
 }
 
 /// An account of an official or a member.
@@ -131,11 +143,15 @@ pub struct TokenKey {
 pub trait Accounts: Send + Sync + 'static {
     /// Adds accounts, all of them or none. Refused as
     /// [`Conflict::AccountExists`](crate::Conflict::AccountExists) if one has the id or the e-mail
-    /// address.
+    /// address. The same call again, as after an unknown outcome, succeeds.
     async fn add(&self, accounts: &[Account]) -> Result<(), EngineError>;
 
     /// Replaces the account of this id, if its version is still `account.version`, and raises the
-    /// version by one. Otherwise [`Conflict::AccountChanged`](crate::Conflict::AccountChanged).
+    /// version by one. Otherwise [`Conflict::AccountChanged`](crate::Conflict::AccountChanged), and
+    /// [`Conflict::AccountExists`](crate::Conflict::AccountExists) if another account has the
+    /// e-mail address. The same call again is refused, even if the first one succeeded: of two
+    /// callers who use up one code only one may succeed. After an unknown outcome, read the
+    /// account.
     async fn update(&self, account: &Account) -> Result<(), EngineError>;
 
     /// An account by its id.
@@ -150,7 +166,7 @@ pub trait Accounts: Send + Sync + 'static {
     /// Accounts in the order of their e-mail addresses, after `after`: at most `limit`.
     async fn accounts(&self, after: &str, limit: usize) -> Result<Vec<Account>, EngineError>;
 
-    /// Begins a session.
+    /// Begins a session. The same call again changes nothing.
     async fn begin_session(&self, session: &NewSession) -> Result<(), EngineError>;
 
     /// The account of a session of the pages that is valid now; it stays so until `idle_until` at
@@ -162,8 +178,10 @@ pub trait Accounts: Send + Sync + 'static {
         idle_until: UnixSeconds,
     ) -> Result<Option<AccountId>, EngineError>;
 
-    /// Replaces a refresh token by the next one of its session. A token that was replaced before
-    /// ends the session.
+    /// Replaces a refresh token by the next one of its session, which then stays valid until
+    /// `idle_until` at least, unless it expires. A token that was replaced before ends the session,
+    /// except in the same call again: with the same `next`, while that is the current token, the
+    /// answer is the same.
     async fn rotate(
         &self,
         token: &Digest,
@@ -181,10 +199,11 @@ pub trait Accounts: Send + Sync + 'static {
     /// Removes sessions and keys that have expired. Returns how many.
     async fn remove_expired(&self, now: UnixSeconds) -> Result<u64, EngineError>;
 
-    /// Publishes the key of a node's tokens to the nodes on the same engine.
+    /// Publishes the key of a node's tokens to the nodes on the same engine. Replaces a key of the
+    /// same id.
     async fn publish_token_key(&self, key: &TokenKey) -> Result<(), EngineError>;
 
-    /// The published keys that have not expired.
+    /// The published keys that have not expired, in the order of their ids.
     async fn token_keys(&self, now: UnixSeconds) -> Result<Vec<TokenKey>, EngineError>;
 
     /// Records which account created an election. The first record stays.

@@ -153,6 +153,12 @@ pub enum Conflict {
     /// The account was changed since it was read, or is not there any more.
     #[error("the account was changed meanwhile")]
     AccountChanged,
+    /// An account or a key of tokens cannot be stored.
+    #[error("the account or key violates a rule of the store: {rule}")]
+    MalformedAccount {
+        /// The broken rule.
+        rule: &'static str,
+    },
 }
 
 /// Why a lease is refused.

@@ -1,11 +1,12 @@
-//! Storage of votes and logs: three narrow roles over batches and blocks, and the engines that
-//! implement them.
+//! Storage of votes and logs: three narrow roles over batches and blocks, one for the accounts of
+//! people, and the engines that implement them.
 //!
 //! | role | embedded engine | services engine | keeps |
 //! | --- | --- | --- | --- |
 //! | [`Registry`] | shards in memory | Redis Cluster | first request of each credential: a hint |
 //! | [`BallotBox`] | the ledger's staging table | RabbitMQ | published batches, until staged |
 //! | [`Ledger`] | SQLite | PostgreSQL | staging, evidence, blocks, tiles, heads, leases |
+//! | [`Accounts`] | SQLite, in a separate file | PostgreSQL | accounts, sessions, keys of tokens |
 //!
 //! The ledger is the truth; the registry only gives hints. Engines share these contracts and one
 //! conformance suite (`testing::conformance`, behind the feature `testing`), not helpers. Every
@@ -36,8 +37,8 @@ pub mod testing;
 use std::sync::Arc;
 
 pub use accounts::{
-    Account, AccountId, AccountRole, AccountState, Accounts, Invitation, NewSession, Rotation,
-    SessionKind, TokenKey,
+    Account, AccountId, AccountRole, AccountState, Accounts, EmailAddress, EmailError, Invitation,
+    NewSession, Rotation, SessionKind, TokenKey,
 };
 pub use ballot_box::{BallotBox, Delivery, Hints, ValidatedBatch};
 pub use error::{Conflict, EngineError, NoLease};
@@ -49,7 +50,7 @@ pub use write_health::failed_writes;
 
 pub use registry::{FirstUse, Hint, KnownElectors, Mark, Registry, RollOrigin};
 
-/// The three roles of one engine.
+/// The four roles of one engine.
 #[derive(Clone)]
 pub struct Engines {
     /// The registry.
@@ -58,4 +59,6 @@ pub struct Engines {
     pub ballot_box: Arc<dyn BallotBox>,
     /// The ledger.
     pub ledger: Arc<dyn Ledger>,
+    /// The accounts.
+    pub accounts: Arc<dyn Accounts>,
 }

@@ -7,7 +7,8 @@ use votekit_store::EngineError;
 use votekit_store::Engines;
 use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::testing::conformance::{
-    TestStorage, Which, ballot_box_cases, ledger_cases, registry_cases, report_cases,
+    TestStorage, Which, accounts_cases, ballot_box_cases, ledger_cases, registry_cases,
+    report_cases,
 };
 use votekit_store::testing::unreliable::Odds;
 
@@ -17,6 +18,8 @@ const BALLOT_BOX_CASES: usize = 18;
 const BALLOT_BOX_CASES_RETRY_SAFE: usize = 16;
 const LEDGER_CASES: usize = 44;
 const LEDGER_CASES_RETRY_SAFE: usize = 42;
+const ACCOUNTS_CASES: usize = 32;
+const ACCOUNTS_CASES_RETRY_SAFE: usize = 25;
 
 struct Folder {
     folder: TempDir,
@@ -32,12 +35,7 @@ impl Folder {
 #[async_trait]
 impl TestStorage for Folder {
     async fn open(&self) -> Result<Engines, EngineError> {
-        let engine = EmbeddedEngine::open(self.folder.path())?;
-        let roles = Engines {
-            registry: engine.registry,
-            ballot_box: engine.ballot_box,
-            ledger: engine.ledger,
-        };
+        let roles = Engines::from(EmbeddedEngine::open(self.folder.path())?);
         Ok(match self.bad_day {
             Some(seed) => roles.unreliable(seed, Odds::BAD_DAY),
             None => roles,
@@ -52,7 +50,9 @@ async fn the_embedded_engine_conforms() {
     let ballot_box =
         report_cases("embedded", "ballot box", &ballot_box_cases(make, Which::All).await);
     let ledger = report_cases("embedded", "ledger", &ledger_cases(make, Which::All).await);
+    let accounts = report_cases("embedded", "accounts", &accounts_cases(make, Which::All).await);
     assert_eq!((registry, ballot_box, ledger), (REGISTRY_CASES, BALLOT_BOX_CASES, LEDGER_CASES));
+    assert_eq!(accounts, ACCOUNTS_CASES);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -69,5 +69,8 @@ async fn the_embedded_engine_conforms_on_a_bad_day() {
             (registry, ballot_box, ledger),
             (REGISTRY_CASES_RETRY_SAFE, BALLOT_BOX_CASES_RETRY_SAFE, LEDGER_CASES_RETRY_SAFE)
         );
+        let accounts =
+            report_cases(&engine, "accounts", &accounts_cases(make, Which::RetrySafe).await);
+        assert_eq!(accounts, ACCOUNTS_CASES_RETRY_SAFE);
     }
 }

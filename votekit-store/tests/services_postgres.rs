@@ -1,19 +1,25 @@
-//! The ledger on PostgreSQL runs the whole conformance suite, also with injected faults, and
-//! reports the number of cases it ran.
+//! The ledger and the accounts on PostgreSQL run the whole conformance suite, also with injected
+//! faults, and report the number of cases they ran.
 
 mod postgres_support;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use postgres_support::{address, drop_schema, fresh_schema};
 use tempfile::TempDir;
 use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::services::postgres::PostgresLedger;
-use votekit_store::testing::conformance::{TestStorage, Which, ledger_cases, report_cases};
+use votekit_store::testing::conformance::{
+    TestStorage, Which, accounts_cases, ledger_cases, report_cases,
+};
 use votekit_store::testing::unreliable::Odds;
 use votekit_store::{EngineError, Engines};
 
 const LEDGER_CASES: usize = 44;
 const LEDGER_CASES_RETRY_SAFE: usize = 42;
+const ACCOUNTS_CASES: usize = 32;
+const ACCOUNTS_CASES_RETRY_SAFE: usize = 25;
 
 /// A separate schema. The other roles, which the cases do not use, are embedded.
 struct Schema {
@@ -42,8 +48,10 @@ impl Drop for Schema {
 impl TestStorage for Schema {
     async fn open(&self) -> Result<Engines, EngineError> {
         let engine = EmbeddedEngine::open(self.folder.path())?;
-        let ledger = std::sync::Arc::new(PostgresLedger::open(&address(&self.name)).await?);
-        let roles = Engines { registry: engine.registry, ballot_box: engine.ballot_box, ledger };
+        let ledger = Arc::new(PostgresLedger::open(&address(&self.name)).await?);
+        let accounts = Arc::new(ledger.accounts());
+        let (registry, ballot_box) = (engine.registry, engine.ballot_box);
+        let roles = Engines { registry, ballot_box, ledger, accounts };
         Ok(match self.bad_day {
             Some(seed) => roles.unreliable(seed, Odds::BAD_DAY),
             None => roles,
@@ -66,4 +74,24 @@ async fn the_ledger_on_postgresql_conforms_on_a_bad_day() {
         &ledger_cases(|| Schema::make(Some(2_025)), Which::RetrySafe).await,
     );
     assert_eq!(cases, LEDGER_CASES_RETRY_SAFE);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_accounts_on_postgresql_conform() {
+    let cases = report_cases(
+        "services",
+        "accounts",
+        &accounts_cases(|| Schema::make(None), Which::All).await,
+    );
+    assert_eq!(cases, ACCOUNTS_CASES);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_accounts_on_postgresql_conform_on_a_bad_day() {
+    let cases = report_cases(
+        "services on bad day 2025",
+        "accounts",
+        &accounts_cases(|| Schema::make(Some(2_025)), Which::RetrySafe).await,
+    );
+    assert_eq!(cases, ACCOUNTS_CASES_RETRY_SAFE);
 }

@@ -121,17 +121,18 @@ async fn foreign_schemas_and_other_versions_are_reported() {
     PostgresLedger::open(&nothing).await.expect("the schema is made");
     PostgresReadView::open(&nothing).expect("there is a ledger now");
     run(&format!(
-        "INSERT INTO {schema}.schema_version (application, version) VALUES ('votekit', 3)"
+        "INSERT INTO {schema}.schema_version (application, version) VALUES ('votekit', 4)"
     ));
     refused(&nothing, "newer version", "newer").await;
 
-    // The version before the views is migrated, and keeps its data.
-    run(&format!("DELETE FROM {schema}.schema_version WHERE version = 3"));
+    // The version before the views and the accounts is migrated, and keeps its data.
+    run(&format!("DELETE FROM {schema}.schema_version WHERE version = 4"));
     let ledger = PostgresLedger::open(&nothing).await.expect("as before");
     ledger.stage(&batch(1, 1), &Hints::new()).await.expect("staged");
     run(&format!(
-        "DELETE FROM {schema}.schema_version WHERE version = 2; DROP VIEW {schema}.vote_results, {schema}.vote_audit, {schema}.duplicate_attempts;
-         DROP FUNCTION {schema}.leaves_of_run"
+        "SET search_path = {schema}; DELETE FROM schema_version WHERE version > 1; DROP VIEW vote_results, vote_audit, duplicate_attempts;
+         DROP TABLE account, account_session, account_token, token_key, election_creator;
+         DROP FUNCTION leaves_of_run, add_accounts, update_account, begin_account_session, rotate_account_token"
     ));
     let refusal = PostgresReadView::open(&nothing).expect_err("an older version").to_string();
     assert!(refusal.contains("has version 1"), "{refusal}");
@@ -141,7 +142,7 @@ async fn foreign_schemas_and_other_versions_are_reported() {
     assert_eq!(ledger.staged(&law(), StagingId(0), 10).await.expect("staged").len(), 1);
     assert_eq!(
         select(&format!("SELECT max(version) FROM {schema}.schema_version")),
-        [[Some("2".to_owned())]]
+        [[Some("3".to_owned())]]
     );
     drop_schema(&schema);
 }

@@ -135,6 +135,23 @@ async fn every_decision_is_audited_without_a_choice() {
     drop_schema(&schema);
 }
 
+/// Auditors read the views. No view leads to an account, and nothing lets others read the tables.
+#[tokio::test]
+async fn no_view_reads_the_accounts() {
+    let schema = fresh_schema();
+    PostgresLedger::open(&address(&schema)).await.expect("opened");
+    let read = format!(
+        "SELECT DISTINCT table_name::text FROM information_schema.view_table_usage WHERE view_schema = '{schema}' ORDER BY 1"
+    );
+    assert_eq!(rows(&schema, &read), ["election", "head", "leaves"]);
+    let readers = format!(
+        "SELECT table_name::text, grantee::text FROM information_schema.table_privileges
+         WHERE table_schema = '{schema}' AND grantee <> current_user"
+    );
+    assert_eq!(rows(&schema, &readers), [""; 0]);
+    drop_schema(&schema);
+}
+
 #[tokio::test]
 async fn a_snapshot_shows_one_moment_from_within_a_runtime_too() {
     let schema = fresh_schema();

@@ -73,7 +73,7 @@ impl TestStorage for OnRedis {
     async fn open(&self) -> Result<Engines, EngineError> {
         let engine = EmbeddedEngine::open(self.folder.path())?;
         let registry = Arc::new(RedisRegistry::open(&address(&self.url)).await?);
-        let roles = Engines { registry, ballot_box: engine.ballot_box, ledger: engine.ledger };
+        let roles = Engines { registry, ..Engines::from(engine) };
         Ok(match self.bad_day {
             Some(seed) => roles.unreliable(seed, Odds::BAD_DAY),
             None => roles,

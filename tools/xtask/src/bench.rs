@@ -10,6 +10,7 @@ mod latency;
 mod node;
 mod paired;
 mod profile;
+mod readers;
 mod redis;
 mod referendum;
 mod rest;
@@ -34,7 +35,7 @@ use crate::project;
 /// Compare votekit's own speed and memory with another command's.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The benchmarks to run: hashgen, vote, latency, hostile, verify, referendum, redis, restart;
+    /// The benchmarks to run: hashgen, vote, latency, hostile, readers, verify, referendum, redis, restart;
     /// on services vote, latency, parts, rest. By default those of the engine that are short.
     names: Vec<String>,
     /// The engine of votekit; `services` starts a Redis Cluster, RabbitMQ and PostgreSQL for it.
@@ -82,7 +83,7 @@ struct Bench {
     run: fn(&Workbench) -> Result<Vec<Row>>,
 }
 
-const BENCHES: [Bench; 8] = [
+const BENCHES: [Bench; 9] = [
     Bench {
         name: "hashgen",
         about: "hash a roll into shards, beside DuckDB",
@@ -106,6 +107,12 @@ const BENCHES: [Bench; 8] = [
         about: "time to 202 at 800 votes/s beside busy connections, replays and readers",
         by_default: false,
         run: hostile::run,
+    },
+    Bench {
+        name: "readers",
+        about: "time to 202 at 1,000 votes/s beside 5,000 readers of live results",
+        by_default: false,
+        run: readers::run,
     },
     Bench {
         name: "verify",

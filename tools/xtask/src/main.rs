@@ -1,8 +1,8 @@
-//! The project's chores, run as `cargo xtask <verb>`: all checks, man pages, fuzzing, benchmarks,
-//! chaos, and servers for experiments.
+//! The project's chores, run as `cargo xtask <verb>`: all checks, pages in a browser, man pages,
+//! fuzzing, benchmarks, chaos, and servers for experiments.
 //!
-//! In addition to a Rust toolchain and a C compiler, tests need curl and openssl, benchmarks wrk
-//! and a Python with DuckDB, fuzzing a C++ compiler.
+//! In addition to a Rust toolchain and a C compiler, tests need curl, openssl, Chromium with its
+//! driver and Python with pip, benchmarks wrk and a Python with DuckDB, fuzzing a C++ compiler.
 
 #![expect(
     clippy::print_stdout,
@@ -11,10 +11,12 @@
 )]
 
 mod bench;
+mod browser;
 mod chaos;
 mod fuzz;
 mod man;
 mod modules;
+mod packages;
 mod project;
 mod services;
 mod test;
@@ -35,6 +37,7 @@ struct Chores {
 #[derive(Subcommand)]
 enum Verb {
     Test(test::Arguments),
+    Browser(browser::Arguments),
     /// Regenerate the pages in man/.
     Man,
     Modules(modules::Arguments),
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
 fn run(verb: Verb) -> ExitCode {
     exit_code(match verb {
         Verb::Test(arguments) => return test::run(&arguments),
+        Verb::Browser(arguments) => browser::run(&arguments),
         Verb::Man => man::run(),
         Verb::Modules(arguments) => modules::run(&arguments),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),

@@ -27,6 +27,7 @@ use clap::ValueEnum;
 
 use self::report::Report;
 use self::suite::Counts;
+use crate::browser::BrowserTools;
 use crate::services::Rig;
 use crate::{chaos, man, modules, project, services};
 
@@ -85,6 +86,11 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     report.check("preloaded library", || {
         project::succeed(&mut project::cargo(["build", "--package", "faultdisk-preload"]))
     });
+    let mut browser = None;
+    report.check("browser", || {
+        browser = Some(BrowserTools::find_or_install()?);
+        Ok(())
+    });
     let mut rig = None;
     if arguments.engine == Engine::All {
         report.check("servers", || {
@@ -93,7 +99,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         });
     }
     let cases = conformance::Cases::begin();
-    report.suite("tests", || tests(rig.as_ref(), cases.as_ref().ok()));
+    report.suite("tests", || tests(rig.as_ref(), browser.as_ref(), cases.as_ref().ok()));
     if let Some(rig) = rig {
         report.check("servers: to the end", || rig.end());
     }
@@ -136,9 +142,16 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 /// tests that need them are left out.
 ///
 /// Ignored tests rewrite golden files: run them by name, after a deliberate change of format.
-fn tests(rig: Option<&Rig>, cases: Option<&conformance::Cases>) -> Result<Counts> {
+fn tests(
+    rig: Option<&Rig>,
+    browser: Option<&BrowserTools>,
+    cases: Option<&conformance::Cases>,
+) -> Result<Counts> {
     let mut command = project::cargo(["test", "--no-fail-fast", "--workspace", "--lib", "--bins"]);
     servers::hand_over(&mut command, rig)?;
+    if let Some(browser) = browser {
+        browser.hand_over(&mut command);
+    }
     if let Some(cases) = cases {
         cases.collect(&mut command);
     }

@@ -20,8 +20,8 @@ use crate::error::CommandError;
 /// policy.
 ///
 /// With --web a small election stays open instead, whose results move with each vote: its node
-/// serves the pages on which people vote and read results, and the demo prints their addresses and
-/// credentials to vote with.
+/// serves the pages on which people vote and read results, and the demo prints their addresses,
+/// credentials to vote with, and the one-time link of an official's account.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

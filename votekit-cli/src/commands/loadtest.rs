@@ -14,6 +14,7 @@ use votekit_loadtests::ballot_mix::{BallotKind, BallotMix, MixOptions, WeightedC
 use votekit_loadtests::goose_scenarios::{GooseOptions, run_goose};
 use votekit_loadtests::hostile::HostilePlan;
 use votekit_loadtests::http_client::NodeUrl;
+use votekit_loadtests::live::LivePlan;
 use votekit_loadtests::open_loop::{OpenLoopPlan, RunControl, run_open_loop};
 use votekit_loadtests::roll_source::RollSource;
 use votekit_loadtests::schedule::{Rate, Schedule, parse_duration};
@@ -82,6 +83,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     open_loop: OpenLoopArgs,
+
+    #[command(flatten)]
+    live: LiveArgs,
 
     #[command(flatten)]
     hostile: HostileArgs,
@@ -212,6 +216,18 @@ struct OpenLoopArgs {
     /// Trust these certificate authorities (PEM) in addition to the system's
     #[arg(long, value_name = "FILE", requires = "rate")]
     tls_ca: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Readers of live updates beside the votes, reported separately")]
+struct LiveArgs {
+    /// Number of WebSockets that follow the results of the first law, at the first node
+    #[arg(long, value_name = "N", requires = "rate")]
+    live_readers: Option<usize>,
+
+    /// Number of local source addresses of the readers (127.3.0.1 and up) [default: one]
+    #[arg(long, value_name = "N", requires = "live_readers")]
+    live_addresses: Option<u32>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -465,6 +481,10 @@ fn plan(
             replay_connections: args.hostile.replay_connections.unwrap_or(0),
             reader_connections: args.hostile.reader_connections.unwrap_or(0),
             addresses: args.hostile.hostile_addresses.unwrap_or(0),
+        },
+        live: LivePlan {
+            readers: args.live.live_readers.unwrap_or(0),
+            addresses: args.live.live_addresses.unwrap_or(0),
         },
         tls_ca_pem: options.tls_ca.as_ref().map(read).transpose()?,
         ..defaults

@@ -34,6 +34,8 @@ pub(crate) mod review;
 pub(crate) mod roll;
 #[cfg(feature = "node")]
 pub(crate) mod serve;
+#[cfg(feature = "node")]
+pub(crate) mod user;
 pub(crate) mod verify;
 
 use clap::Subcommand;
@@ -54,6 +56,8 @@ pub(crate) enum Command {
     Election(election::Args),
     #[cfg(feature = "node")]
     Serve(Box<serve::Args>),
+    #[cfg(feature = "node")]
+    User(user::Args),
     #[cfg(feature = "services")]
     Registry(registry::Args),
     #[cfg(feature = "node")]
@@ -123,6 +127,8 @@ pub(crate) fn run(
         Command::Review(args) => review::run(args, context),
         #[cfg(feature = "node")]
         Command::Serve(args) => serve::run(*args, context),
+        #[cfg(feature = "node")]
+        Command::User(args) => user::run(args, context),
         #[cfg(feature = "loadtest")]
         Command::Loadtest(args) => loadtest::run(*args, context),
         Command::Completions(args) => completions::run(args, tree(), context),

@@ -1,7 +1,9 @@
-//! `votekit roll`: synthetic rolls for trials, and the rolls that a node keeps.
+//! `votekit roll`: synthetic rolls for trials, rolls of an association's members, and the rolls
+//! that a node keeps.
 
 #[cfg(feature = "node")]
 mod kept;
+mod members;
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -14,7 +16,7 @@ use crate::error::CommandError;
 use crate::interruption;
 use crate::progress;
 
-/// Make sample rolls for trials; list and discard the rolls that a node keeps
+/// Make rolls for trials and for members; list and discard the rolls that a node keeps
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -24,6 +26,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     Sample(SampleArgs),
+    Members(members::MembersArgs),
     #[cfg(feature = "node")]
     List(kept::ListArgs),
     #[cfg(feature = "node")]
@@ -67,6 +70,7 @@ const ELECTORS_MAX: u64 = FREE_NUMBERS - 1;
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     match args.action {
         Action::Sample(args) => sample(&args, context),
+        Action::Members(args) => members::run(&args, context),
         #[cfg(feature = "node")]
         Action::List(args) => kept::list(&args, context),
         #[cfg(feature = "node")]
@@ -75,9 +79,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 }
 
 fn sample(args: &SampleArgs, context: &Context) -> Result<(), CommandError> {
-    if let Some(law) = repeated(&args.laws) {
-        return Err(CommandError::usage(format!("the law {law} is given twice")));
-    }
+    refuse_repeated(&args.laws)?;
     if args.output.as_os_str() == "-" {
         let mut stdout = io::stdout().lock();
         return match write_roll(args, &mut stdout) {
@@ -100,8 +102,11 @@ fn sample(args: &SampleArgs, context: &Context) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn repeated(laws: &[ElectionId]) -> Option<&ElectionId> {
-    laws.iter().enumerate().find(|(place, law)| laws[..*place].contains(law)).map(|(_, law)| law)
+fn refuse_repeated(laws: &[ElectionId]) -> Result<(), CommandError> {
+    match laws.iter().enumerate().find(|(place, law)| laws[..*place].contains(law)) {
+        None => Ok(()),
+        Some((_, law)) => Err(CommandError::usage(format!("the law {law} is given twice"))),
+    }
 }
 
 fn write_roll(args: &SampleArgs, output: &mut impl Write) -> io::Result<()> {
@@ -138,6 +143,12 @@ fn nas_of(elector: u64, seed: u64) -> [u8; 9] {
         0 => image(ELECTORS_MAX),
         free => free,
     };
+    unissued(free)
+}
+
+/// The number with these seven free digits: it starts with 0, so that it is never issued, and its
+/// check digit is right.
+fn unissued(free: u64) -> [u8; 9] {
     let mut digits = [b'0'; 9];
     let mut rest = free;
     for digit in digits[1..8].iter_mut().rev() {

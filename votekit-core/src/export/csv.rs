@@ -54,8 +54,9 @@ pub fn to_csv(results: &Results) -> Vec<u8> {
     [b"law_id,kind,id,label_fr,label_en,count\r\n".as_slice(), &rows].concat()
 }
 
-/// Prevents a spreadsheet from running a text as a formula.
-fn inert(text: &str) -> Cow<'_, str> {
+/// The cell for a text, with an apostrophe before one that a spreadsheet would run as a formula.
+#[must_use]
+pub fn inert(text: &str) -> Cow<'_, str> {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
         Cow::Owned(format!("'{text}"))
     } else {

@@ -7,6 +7,7 @@ use super::invisible::InvisibleCharacter;
 use super::table::{Field, Table};
 use crate::credential::CredentialError;
 use crate::election::ChoiceIdError;
+use crate::email::EmailError;
 use crate::id::IdError;
 
 /// The rule that a row breaks.
@@ -19,6 +20,9 @@ pub enum RowRule {
     /// The choice is malformed.
     #[error(transparent)]
     Choice(#[from] ChoiceIdError),
+    /// The e-mail address of a member is malformed.
+    #[error(transparent)]
+    Email(#[from] EmailError),
     /// A required field holds an invisible character.
     #[error("character {position} is {character}, which is invisible")]
     Invisible {
@@ -71,6 +75,23 @@ pub enum RowRule {
         /// The first line.
         first_line: u64,
     },
+    /// A row of a list of members without e-mail address, name and id.
+    #[error("the row names no member: it has no e-mail address, no name and no id")]
+    NoMember,
+    /// An earlier line has the same e-mail address, or the same id.
+    #[error("line {first_line} has the same")]
+    MemberTwice {
+        /// The first line.
+        first_line: u64,
+    },
+    /// The name or the id of a member is too long.
+    #[error("the text has {length} characters, more than {length_max}")]
+    TextLength {
+        /// Characters found.
+        length: usize,
+        /// The limit.
+        length_max: usize,
+    },
 }
 
 struct Lines(u64);
@@ -101,6 +122,7 @@ impl RowRule {
                 CredentialError::Law(_) => "law",
             },
             Self::Choice(_) => "vote",
+            Self::Email(_) => "email",
             Self::Invisible { .. } => "invisible-character",
             Self::Missing => "missing",
             Self::Blank => "blank",
@@ -112,6 +134,9 @@ impl RowRule {
             Self::Utf8 => "utf-8",
             Self::Zero => "zero-byte",
             Self::Duplicate { .. } => "duplicate",
+            Self::NoMember => "no-member",
+            Self::MemberTwice { .. } => "member-twice",
+            Self::TextLength { .. } => "text-length",
         }
     }
 
@@ -139,7 +164,12 @@ impl RowRule {
             }
             Self::Invisible { .. } => "retype the field: it contains an invisible character",
             Self::Utf8 => "save the file again as 'CSV UTF-8'",
-            Self::Blank => "delete the empty rows in the spreadsheet, not only their content",
+            Self::Blank | Self::NoMember => {
+                "delete the empty rows in the spreadsheet, not only their content"
+            }
+            Self::MemberTwice { .. } => {
+                "each member gets one right to vote: delete the second row, or correct it"
+            }
             _ => return None,
         })
     }
@@ -353,6 +383,6 @@ impl HeaderCause {
 }
 
 fn names_columns(table: Table) -> String {
-    let names: Vec<&str> = table.required().iter().map(|field| field.name()).collect();
+    let names: Vec<&str> = table.columns().iter().map(|field| field.name()).collect();
     format!("the first line must name the columns, such as: {}", names.join(","))
 }

@@ -1,4 +1,4 @@
-//! Finds the required columns in a table's header.
+//! Finds the columns that are read in a table's header.
 
 use memchr::memchr;
 use zeroize::Zeroizing;
@@ -10,16 +10,16 @@ use super::table::{Field, Table};
 use crate::credential::{AccessCode, Nas};
 use crate::id::ElectionId;
 
-/// The most columns that a table may require.
-pub(super) const REQUIRED_MAX: usize = Field::REQUIRED_OF_VOTES.len();
+/// The most columns that are read of a table.
+pub(super) const COLUMNS_MAX: usize = Field::REQUIRED_OF_VOTES.len();
 
-/// The positions of the required columns among the columns of a table.
+/// The positions of the columns that are read among the columns of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RollHeader {
     table: Table,
-    /// Positions from 0, in the order of [`Table::required`]; `usize::MAX` if the table does not
-    /// require as many.
-    places: [usize; REQUIRED_MAX],
+    /// Positions from 0, in the order of [`Table::columns`]; `usize::MAX` for a column that the
+    /// table does not have.
+    places: [usize; COLUMNS_MAX],
     columns: usize,
 }
 
@@ -29,15 +29,15 @@ impl RollHeader {
         Self { table, places: [0, 1, 2, usize::MAX], columns: 3 }
     }
 
-    /// Reads the header from the first record; `None` if there are no records. Only the required
-    /// columns must be text.
+    /// Reads the header from the first record; `None` if there are no records. Only the columns
+    /// that are read must be text.
     ///
     /// # Errors
     /// When a column is missing or named twice, a quotation mark makes rows a part of the header,
     /// or lines end with a carriage return alone. Errors do not repeat values: a file without a
     /// header has an elector's row there.
     pub(super) fn read(rows: &mut Rows<'_>, table: Table) -> Result<Option<Self>, RollError> {
-        let mut found: [Option<usize>; REQUIRED_MAX] = [None; REQUIRED_MAX];
+        let mut found: [Option<usize>; COLUMNS_MAX] = [None; COLUMNS_MAX];
         let mut twice = None;
         let mut columns = 0;
         let mut is_unclosed = false;
@@ -46,7 +46,7 @@ impl RollHeader {
             columns = place + 1;
             is_unclosed |= field.fault == Some(RowRule::QuoteUnclosed);
             names.push(field.bytes);
-            let index = table.required().iter().position(|column| is_name(*column, field.bytes));
+            let index = table.columns().iter().position(|column| is_name(*column, field.bytes));
             twice = twice.or(index.filter(|index| found[*index].replace(place).is_some()));
         });
         let Some(record) = record else { return Ok(None) };
@@ -55,14 +55,19 @@ impl RollHeader {
             return Err(RollError::LineEnds { line });
         }
         if let Some(index) = twice {
-            return Err(RollError::HeaderTwice { line, field: table.required()[index] });
+            return Err(RollError::HeaderTwice { line, field: table.columns()[index] });
         }
-        let mut places = [usize::MAX; REQUIRED_MAX];
-        for (index, field) in table.required().iter().copied().enumerate() {
-            places[index] = found[index].ok_or_else(|| {
-                let cause = cause(&record, &names, field);
-                RollError::HeaderMissing { line, field, cause, table }
-            })?;
+        let mut places = [usize::MAX; COLUMNS_MAX];
+        let has_none = found.iter().all(Option::is_none);
+        for (index, field) in table.columns().iter().copied().enumerate() {
+            match found[index] {
+                Some(place) => places[index] = place,
+                None if has_none || table.required().contains(&field) => {
+                    let cause = cause(&record, &names, field);
+                    return Err(RollError::HeaderMissing { line, field, cause, table });
+                }
+                None => {}
+            }
         }
         let header = Self { table, places, columns };
         // An unclosed quotation mark has swallowed the rest of the file, whatever its rows look
@@ -79,16 +84,23 @@ impl RollHeader {
         self.table
     }
 
-    /// The required field in a column, counted from 0.
+    /// Whether the table has a column that is read.
+    #[must_use]
+    pub fn has(&self, field: Field) -> bool {
+        let index = self.table.columns().iter().position(|column| *column == field);
+        index.is_some_and(|index| self.places[index] != usize::MAX)
+    }
+
+    /// The field in a column that is read, counted from 0.
     #[must_use]
     pub fn field_at(&self, place: usize) -> Field {
         match self.index_at(place) {
-            Some(index) => self.table.required()[index],
+            Some(index) => self.table.columns()[index],
             None => Field::Column(u32::try_from(place + 1).unwrap_or(u32::MAX)),
         }
     }
 
-    /// The index in [`Table::required`] of the field in a column, counted from 0.
+    /// The index in [`Table::columns`] of the field in a column, counted from 0.
     #[inline]
     pub(super) fn index_at(&self, place: usize) -> Option<usize> {
         self.places.iter().position(|known| *known == place)
@@ -103,7 +115,7 @@ impl RollHeader {
     /// quotation marks.
     pub(super) fn is_whole_row(&self, line: &[u8]) -> bool {
         let is_good = |line: &[u8]| {
-            let mut fields = [None; REQUIRED_MAX];
+            let mut fields = [None; COLUMNS_MAX];
             Rows::new(line, 1).next_record(|place, field| {
                 if let Some(index) = self.index_at(place) {
                     fields[index] = Some(field.bytes);

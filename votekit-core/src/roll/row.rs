@@ -3,20 +3,20 @@
 use memchr::memchr;
 
 use super::fault::{RowFault, RowRule};
-use super::header::{REQUIRED_MAX, RollHeader};
+use super::header::{COLUMNS_MAX, RollHeader};
 use super::record::{Rows, count_lines, holds_lone_carriage_return};
 use super::table::{Field, Table};
 
-/// One record split into its required fields, which are not checked yet.
+/// One record split into the fields that are read, which are not checked yet.
 #[derive(Clone, Copy)]
 pub struct RawRow<'a> {
     /// The line on which the record starts.
     pub line: u64,
     /// The whole record without its line break.
     pub bytes: &'a [u8],
-    /// The fields of [`Table::required`], in that order, without their enclosing quotation marks. A
+    /// The fields of [`Table::columns`], in that order, without their enclosing quotation marks. A
     /// doubled quotation mark inside stays doubled: no required field may hold one.
-    fields: [Option<&'a [u8]>; REQUIRED_MAX],
+    fields: [Option<&'a [u8]>; COLUMNS_MAX],
     columns: usize,
     fault: Option<(usize, RowRule)>,
     /// Whether the record spans more than one line.
@@ -26,7 +26,7 @@ pub struct RawRow<'a> {
 impl<'a> Rows<'a> {
     /// The next record, with its columns assigned by the header.
     pub fn next_row(&mut self, header: &RollHeader) -> Option<RawRow<'a>> {
-        let mut fields = [None; REQUIRED_MAX];
+        let mut fields = [None; COLUMNS_MAX];
         let mut columns = 0;
         let mut fault = None;
         let record = self.next_record(|place, field| {
@@ -55,16 +55,7 @@ impl<'a> RawRow<'a> {
     /// encoding.
     #[inline]
     pub fn fields(&self, header: &RollHeader, clean: bool) -> Result<[&'a [u8]; 3], RowFault> {
-        if let Some((place, rule)) = self.fault {
-            return Err(self.structure_fault(header, header.field_at(place), rule));
-        }
-        if self.columns > header.columns() {
-            let rule = RowRule::TooManyFields { found: self.columns, expected: header.columns() };
-            return Err(self.structure_fault(header, Field::ROW, rule));
-        }
-        if !clean {
-            self.check_text(header)?;
-        }
+        self.check_structure(header, clean)?;
         let required = header.table().required().len();
         if let [Some(nas), Some(code), Some(law_id), _] = self.fields
             && self.fields[..required].iter().all(Option::is_some)
@@ -79,6 +70,33 @@ impl<'a> RawRow<'a> {
         let field =
             missing.find(|field| header.table().required().contains(field)).unwrap_or(Field::ROW);
         Err(self.structure_fault(header, field, RowRule::Missing))
+    }
+
+    /// E-mail address, name and id of a member as in the file, in this order; empty for a column
+    /// that the file does not have or the row does not reach.
+    ///
+    /// # Errors
+    /// As [`RawRow::fields`].
+    pub(super) fn member_fields(
+        &self,
+        header: &RollHeader,
+        clean: bool,
+    ) -> Result<[&'a [u8]; 3], RowFault> {
+        self.check_structure(header, clean)?;
+        let [email, name, id, _] = self.fields;
+        Ok([email, name, id].map(Option::unwrap_or_default))
+    }
+
+    #[inline]
+    fn check_structure(&self, header: &RollHeader, clean: bool) -> Result<(), RowFault> {
+        if let Some((place, rule)) = self.fault {
+            return Err(self.structure_fault(header, header.field_at(place), rule));
+        }
+        if self.columns > header.columns() {
+            let rule = RowRule::TooManyFields { found: self.columns, expected: header.columns() };
+            return Err(self.structure_fault(header, Field::ROW, rule));
+        }
+        if clean { Ok(()) } else { self.check_text(header) }
     }
 
     /// The choice as in the file; empty in a roll, which has none.
@@ -140,8 +158,8 @@ impl<'a> RawRow<'a> {
     }
 
     fn check_text(&self, header: &RollHeader) -> Result<(), RowFault> {
-        let required = self.fields.iter().zip(header.table().required());
-        for (bytes, field) in required {
+        let read = self.fields.iter().zip(header.table().columns());
+        for (bytes, field) in read {
             if bytes.is_some_and(|bytes| std::str::from_utf8(bytes).is_err()) {
                 return Err(self.fault_in(*field, RowRule::Utf8));
             }

@@ -10,15 +10,27 @@ pub enum Table {
     Roll,
     /// Votes to be cast: the columns of a roll, plus `vote`.
     Votes,
+    /// Members of an association: at least one of `email`, `name` and `id`.
+    Members,
 }
 
 impl Table {
-    /// The required columns.
+    /// The columns that are read, each found by its name.
     #[must_use]
-    pub const fn required(self) -> &'static [Field] {
+    pub const fn columns(self) -> &'static [Field] {
         match self {
             Self::Roll => &Field::REQUIRED,
             Self::Votes => &Field::REQUIRED_OF_VOTES,
+            Self::Members => &Field::OF_MEMBERS,
+        }
+    }
+
+    /// The required columns. A list of members requires any one of its columns.
+    #[must_use]
+    pub const fn required(self) -> &'static [Field] {
+        match self {
+            Self::Members => &[],
+            other => other.columns(),
         }
     }
 }
@@ -28,6 +40,7 @@ impl fmt::Display for Table {
         formatter.write_str(match self {
             Self::Roll => "roll",
             Self::Votes => "file of votes",
+            Self::Members => "list of members",
         })
     }
 }
@@ -43,6 +56,12 @@ pub enum Field {
     ElectionId,
     /// The choice, in a file of votes.
     Vote,
+    /// The e-mail address, in a list of members.
+    Email,
+    /// The name, in a list of members.
+    Name,
+    /// The id in the records of the association, in a list of members.
+    Id,
     /// Another column, by its position from 1; 0 for the row as a whole.
     Column(u32),
 }
@@ -52,6 +71,8 @@ impl Field {
     pub const REQUIRED: [Self; 3] = [Self::Nas, Self::Code, Self::ElectionId];
     /// The columns every file of votes has.
     pub const REQUIRED_OF_VOTES: [Self; 4] = [Self::Nas, Self::Code, Self::ElectionId, Self::Vote];
+    /// The columns that a list of members may have.
+    pub const OF_MEMBERS: [Self; 3] = [Self::Email, Self::Name, Self::Id];
     /// The row as a whole.
     pub const ROW: Self = Self::Column(0);
 
@@ -62,6 +83,9 @@ impl Field {
             Self::Code => "code",
             Self::ElectionId => "law_id",
             Self::Vote => "vote",
+            Self::Email => "email",
+            Self::Name => "name",
+            Self::Id => "id",
             Self::Column(_) => "",
         }
     }

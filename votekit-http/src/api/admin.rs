@@ -19,9 +19,9 @@ use votekit_node::{
     OpenElection,
 };
 
-use crate::api::{PathText, law_id};
+use crate::api::{PathText, election_actions, law_id};
 use crate::context::Api;
-use crate::guard::json_body::{json, optional_json};
+use crate::guard::json_body::json;
 use crate::problem::{Problem, ProblemDocument};
 
 /// The roll to load, by its path on the node's machine.
@@ -108,9 +108,7 @@ pub(crate) async fn open_election(
     PathText(law): PathText<String>,
     request: Request,
 ) -> Result<Json<ElectionView>, Problem> {
-    let law = law_id(&law)?;
-    let request = optional_json(request).await?.unwrap_or(OpenElection { waivers: Vec::new() });
-    Ok(Json(api.node.open(&law, request).await?))
+    election_actions::open(&api, &law, request).await
 }
 
 /// Closes the poll: decides what was received, reconciles it and opens the totals. Resumes an
@@ -132,9 +130,7 @@ pub(crate) async fn close_election(
     PathText(law): PathText<String>,
     request: Request,
 ) -> Result<Json<ElectionView>, Problem> {
-    let law = law_id(&law)?;
-    let request = optional_json(request).await?.unwrap_or_default();
-    Ok(Json(api.node.close_with(&law, request).await?))
+    election_actions::close(&api, &law, request).await
 }
 
 /// Declares the result official.
@@ -152,7 +148,7 @@ pub(crate) async fn certify_election(
     State(api): State<Arc<Api>>,
     PathText(law): PathText<String>,
 ) -> Result<Json<ElectionView>, Problem> {
-    Ok(Json(api.node.certify(&law_id(&law)?).await?))
+    election_actions::certify(&api, &law).await
 }
 
 /// Changes the definition of a draft. Fields that are not given keep their values.
@@ -173,8 +169,7 @@ pub(crate) async fn amend_election(
     PathText(law): PathText<String>,
     request: Request,
 ) -> Result<Json<CreatedElection>, Problem> {
-    let law = law_id(&law)?;
-    Ok(Json(api.node.amend(&law, json(request).await?).await?))
+    election_actions::amend(&api, &law, request).await
 }
 
 /// Declares an election void, with the reason in its log.
@@ -195,8 +190,7 @@ pub(crate) async fn annul_election(
     PathText(law): PathText<String>,
     request: Request,
 ) -> Result<Json<ElectionView>, Problem> {
-    let law = law_id(&law)?;
-    Ok(Json(api.node.annul(&law, json(request).await?).await?))
+    election_actions::annul(&api, &law, request).await
 }
 
 /// Destroys the evidence and the ballot key of a certified or annulled election. The log stays.

@@ -1,28 +1,62 @@
-//! `GET /api/v1/elections` and `GET /api/v1/elections/{law_id}`: the elections and their states.
+//! `GET /api/v1/elections`, `GET /api/v1/elections/{law_id}`, `GET …/candidates`: the elections,
+//! their states and their ballots; for a caller who is known also what concerns the caller.
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, Response};
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde::Serialize;
-use votekit_node::ElectionView;
+use utoipa::ToSchema;
+use votekit_core::id::ElectionId;
+use votekit_node::{ChoiceView, ElectionView};
 
+use super::viewer::{VARY_BY_VIEWER, Viewer, personal};
 use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::guard::representation::{REVALIDATE, Representation};
 use crate::problem::{Problem, ProblemDocument};
 
+/// An election, and what concerns the caller.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ElectionForCaller {
+    /// The election.
+    #[serde(flatten)]
+    election: ElectionView,
+    /// Whether the caller has voted: with the cookie of a voter, in this session; with the token of
+    /// a member, at all. Absent for other callers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    has_voted: Option<bool>,
+    /// The e-mail address of the official who created the election, if one did. For officials
+    /// alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_by: Option<String>,
+}
+
 /// Lists the elections.
+///
+/// Without a cookie and a token the answer is public, with an entity tag. With the session of a
+/// voter, or the token of an account, each election also has what concerns the caller, and no cache
+/// keeps the answer.
 #[utoipa::path(
     get, path = "/api/v1/elections", tag = "elections", operation_id = "elections",
-    responses((status = 200, description = "Every election of this node", body = Vec<ElectionView>))
+    responses(
+        (status = 200, description = "Every election of this node", body = Vec<ElectionForCaller>),
+        (status = 401, description = "`token-refused`: a token was sent and is not valid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`forbidden`: an official, from a network where officials may not work", body = ProblemDocument, content_type = "application/problem+json"),
+    )
 )]
 pub(crate) async fn elections(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
-) -> Result<Response<Body>, Problem> {
-    page(&headers, &api.node.elections())
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, _) = request.into_parts();
+    let viewer = Viewer::identify(&api, &head).await?;
+    let elections = api.node.elections();
+    if matches!(viewer, Viewer::Anyone) {
+        return public(&head.headers, &elections, VARY_BY_VIEWER);
+    }
+    Ok(personal(&for_viewer(&api, &viewer, elections).await?))
 }
 
 /// Shows one election.
@@ -30,19 +64,70 @@ pub(crate) async fn elections(
     get, path = "/api/v1/elections/{law_id}", tag = "elections", operation_id = "election",
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
     responses(
-        (status = 200, description = "The election", body = ElectionView),
+        (status = 200, description = "The election, as in the list", body = ElectionForCaller),
+        (status = 401, description = "`token-refused`: a token was sent and is not valid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`forbidden`: an official, from a network where officials may not work", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn election(
     State(api): State<Arc<Api>>,
     PathText(law): PathText<String>,
-    headers: HeaderMap,
-) -> Result<Response<Body>, Problem> {
-    page(&headers, &api.node.election(&law_id(&law)?).ok_or(Problem::UnknownElection)?)
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, _) = request.into_parts();
+    let viewer = Viewer::identify(&api, &head).await?;
+    let election = known(&api, &law)?;
+    if matches!(viewer, Viewer::Anyone) {
+        return public(&head.headers, &election, VARY_BY_VIEWER);
+    }
+    let mut elections = for_viewer(&api, &viewer, vec![election]).await?;
+    elections.pop().map(|election| personal(&election)).ok_or(Problem::UnknownElection)
 }
 
-fn page(headers: &HeaderMap, views: &impl Serialize) -> Result<Response<Body>, Problem> {
-    let json = serde_json::to_vec(views).map_err(|_| Problem::Internal)?;
-    Ok(Representation::plain(json, "application/json").answer(headers, REVALIDATE, ""))
+/// Lists the choices on the ballot of an election.
+///
+/// In the order of the ballot, with their labels in both languages. A page of any origin can read
+/// them.
+#[utoipa::path(
+    get, path = "/api/v1/elections/{law_id}/candidates", tag = "elections", operation_id = "candidates",
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    responses(
+        (status = 200, description = "The choices", body = Vec<ChoiceView>, example = json!([{"id": "oui", "fr": "Oui", "en": "Yes"}, {"id": "non", "fr": "Non", "en": "No"}])),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn candidates(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    public(&headers, &known(&api, &law)?.choices, "")
+}
+
+fn known(api: &Api, law: &str) -> Result<ElectionView, Problem> {
+    api.node.election(&law_id(law)?).ok_or(Problem::UnknownElection)
+}
+
+async fn for_viewer(
+    api: &Api,
+    viewer: &Viewer,
+    elections: Vec<ElectionView>,
+) -> Result<Vec<ElectionForCaller>, Problem> {
+    let mut creators = viewer.creators(api).await?;
+    let for_caller = |election: ElectionView| -> Result<_, Problem> {
+        let law: ElectionId = law_id(&election.law_id)?;
+        let has_voted = viewer.has_voted(api, &law);
+        Ok(ElectionForCaller { election, has_voted, created_by: creators.remove(&law) })
+    };
+    elections.into_iter().map(for_caller).collect()
+}
+
+fn public(
+    headers: &HeaderMap,
+    answer: &impl Serialize,
+    vary: &'static str,
+) -> Result<Response, Problem> {
+    let json = serde_json::to_vec(answer).map_err(|_| Problem::Internal)?;
+    Ok(Representation::plain(json, "application/json").answer(headers, REVALIDATE, vary))
 }

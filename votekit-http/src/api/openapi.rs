@@ -16,8 +16,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::admin::{self, nodes};
 use super::{
-    elections, exposition, health, live_events, live_socket, log_tiles, receipt, results, status,
-    vote,
+    accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
+    log_tiles, receipt, results, roll_upload, session, status, user, vote, votes,
 };
 use crate::guard::representation::{Representation, accepts_gzip};
 use crate::problem::{self, KINDS, Kind};
@@ -27,6 +27,10 @@ use crate::problem::{self, KINDS, Kind};
     info(title = "votekit", license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")),
     paths(
         vote::cast_vote,
+        session::sign_in,
+        session::sign_out,
+        votes::put_vote,
+        user::voted_elections,
         status::vote_status,
         receipt::vote_receipt,
         results::results,
@@ -35,12 +39,29 @@ use crate::problem::{self, KINDS, Kind};
         live_socket::live_socket,
         elections::elections,
         elections::election,
+        elections::candidates,
+        election_admin::create,
+        election_admin::open,
+        election_admin::close,
+        election_admin::certify,
+        election_admin::amend,
+        election_admin::annul,
+        roll_upload::put_file,
+        roll_upload::show,
+        roll_upload::discard,
+        roll_upload::load,
         health::health,
         openapi_json,
         log_tiles::checkpoint,
         log_tiles::policy,
         log_tiles::manifest,
         log_tiles::tile,
+        auth::login,
+        auth::refresh,
+        auth::logout,
+        auth::me,
+        accounts::invite,
+        accounts::list,
         exposition::exposition,
         admin::create_election,
         admin::list_elections,
@@ -61,8 +82,10 @@ use crate::problem::{self, KINDS, Kind};
     tags(
         (name = "vote", description = "Casting a vote, and what became of it"),
         (name = "elections", description = "What is put to the vote"),
+        (name = "officials", description = "What signed-in officials do, with the token of their account"),
         (name = "results", description = "Counts, by the election's policy"),
         (name = "log", description = "The log, for auditors: C2SP tlog-tiles"),
+        (name = "accounts", description = "Officials and members: sign-in, tokens, invitations"),
         (name = "operation", description = "For operators. `/metrics` is on a separate listener"),
         (name = "administration", description = "For officials and operators: on a separate listener, with the administrator's token"),
     ),
@@ -79,8 +102,9 @@ impl Modify for Additions {
             `method-not-allowed` (405) when it is not listed here; `HEAD` is answered as `GET` \
             without the body. The pages for people, under `/`, `/fr/` and `/en/`, are not listed: \
             they are no interface for programs.\n\n\
-            The log and the results can be read by a page of any origin (CORS, plain requests \
-            only); nothing else can.\n\n\
+            The log, the results and the ballots can be read by a page of any origin (CORS, plain \
+             requests only). Calls with the token of an account, and those that issue it, can be \
+             made by pages of the origins that the node names (`cors_origins`); nothing else can.\n\n\
             | code | status | meaning |\n| --- | --- | --- |\n"
             .to_owned();
         for kind in KINDS {
@@ -100,10 +124,17 @@ impl Modify for Additions {
             .build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("administrator", SecurityScheme::Http(bearer));
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some("The access token of an account, from `POST /api/v1/auth/login`"))
+            .build();
+        components.add_security_scheme("account", SecurityScheme::Http(bearer));
         for (path, item) in &mut document.paths.paths {
             let is_admin = path.starts_with("/api/v1/admin/");
-            for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten()
-            {
+            let operations =
+                [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
+            for operation in operations.into_iter().flatten() {
                 if is_admin {
                     let text = "The administration listener (--admin-listen)";
                     operation.servers = Some(vec![server("http://127.0.0.1:8081", text)]);
@@ -122,9 +153,10 @@ fn server(url: &str, description: &str) -> Server {
 }
 
 /// Operations whose answers carry an entity tag.
-const TAGGED: [&str; 9] = [
+const TAGGED: [&str; 10] = [
     "elections",
     "election",
+    "candidates",
     "results",
     "allResults",
     "openapi",
@@ -135,7 +167,10 @@ const TAGGED: [&str; 9] = [
 ];
 
 /// Operations that read from an engine.
-const READS: [&str; 8] = [
+const READS: [&str; 11] = [
+    "elections",
+    "election",
+    "votedElections",
     "voteStatus",
     "voteReceipt",
     "results",
@@ -144,6 +179,19 @@ const READS: [&str; 8] = [
     "tile",
     "listNodes",
     "listRolls",
+];
+
+/// Operations of officials that change an election or its roll.
+const CHANGES: [&str; 9] = [
+    "postElection",
+    "openPoll",
+    "closePoll",
+    "certifyResult",
+    "amendDraft",
+    "annulPoll",
+    "putRollFile",
+    "discardRollUpload",
+    "loadRollUpload",
 ];
 
 /// Adds the answers that depend only on the kind of an operation.
@@ -156,8 +204,8 @@ fn add_common_answers(operation: &mut Operation, path: &str) {
         RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Path,
         RefOr::Ref(_) => false,
     });
-    let is_change =
-        is_admin && !is_one_of(&["adminElections", "adminElection", "listNodes", "listRolls"]);
+    let is_change = is_one_of(&CHANGES)
+        || is_admin && !is_one_of(&["adminElections", "adminElection", "listNodes", "listRolls"]);
     let mut kinds = vec![
         &problem::MALFORMED,
         &problem::URI_TOO_LONG,
@@ -167,11 +215,15 @@ fn add_common_answers(operation: &mut Operation, path: &str) {
     if is_admin {
         kinds.push(&problem::UNAUTHORIZED);
     } else if path != "/metrics" {
-        kinds.push(&problem::TOO_MANY_CONNECTIONS);
-        // The gate may refuse any request that reads.
-        if !has_body {
-            kinds.push(&problem::RATE_LIMITED);
-        }
+        // The gate may refuse any request.
+        kinds.extend([&problem::TOO_MANY_CONNECTIONS, &problem::RATE_LIMITED]);
+    }
+    let takes_token = !is_admin && operation.security.is_some();
+    if takes_token {
+        kinds.extend([&problem::TOKEN_REFUSED, &problem::FORBIDDEN]);
+    }
+    if takes_token || path.starts_with("/api/v1/auth/") {
+        kinds.extend([&problem::INTERNAL, &problem::UNAVAILABLE]);
     }
     if has_path_parts {
         kinds.push(&problem::UNKNOWN_ROUTE);
@@ -200,7 +252,7 @@ fn add_common_answers(operation: &mut Operation, path: &str) {
             &problem::HALTED,
         ]);
     }
-    if is_one_of(&["createElection", "openElection"]) {
+    if is_one_of(&["createElection", "openElection", "postElection", "openPoll"]) {
         kinds.push(&problem::ROLL_REFUSED);
     }
     kinds.into_iter().for_each(|kind| add_problem(operation, kind));

@@ -122,7 +122,8 @@ pub(crate) struct ResultsQuery {
     voter_token: Option<String>,
 }
 
-/// Shows the results of one election, if its policy allows it.
+/// Shows the results of one election, if its policy allows it. Under `after_vote` the cookie of a
+/// session that has cast its vote in the election is a key, too.
 #[utoipa::path(
     get, path = "/api/v1/results/{law_id}", tag = "results", operation_id = "results",
     params(
@@ -151,14 +152,25 @@ pub(crate) async fn results(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let law = law_id(&law)?;
-    let voter = voter(query, &headers)?;
+    let voter = voter(query, &headers)?.or_else(|| cast_in_session(&api, &law, &headers));
     let results = api.node.results(&law, voter).await?;
     if voter.is_some() {
         let mut response = Json(Document::of(&results)).into_response();
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         return Ok(response);
     }
-    page(&headers, &Document::of(&results), "Votekit-Voter-Token")
+    page(&headers, &Document::of(&results), "Votekit-Voter-Token, Cookie")
+}
+
+/// The vote that the session of a voter cast in an election that shows its results to those who
+/// have voted: the cookie stands for request id and token.
+pub(crate) fn cast_in_session(
+    api: &Api,
+    law: &ElectionId,
+    headers: &HeaderMap,
+) -> Option<(RequestId, VoterToken)> {
+    let request = api.sessions.open(headers, api.now())?.request_for(law)?;
+    Some((request, api.node.voter_token(law, &request)?))
 }
 
 fn page(

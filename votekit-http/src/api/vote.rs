@@ -1,7 +1,6 @@
 //! `POST /api/v1/vote`: the hot path. Checks come in the order of their cost: address and rate at
 //! the gate; type, size and form here; then the node takes the vote.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -12,12 +11,12 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use votekit_core::envelope::VoteRequest;
-use votekit_core::id::RequestId;
+use votekit_core::id::{ElectionId, RequestId};
 use votekit_node::VoteStatus;
 use votekit_node::memory::stack_used;
 
 use crate::api::status::{VoteStatusDocument, status_response};
-use crate::context::{Api, ClientPrefix, VOTE_PATH};
+use crate::context::{Api, VOTE_PATH};
 use crate::guard::idempotency_key::idempotency_key;
 use crate::guard::limits;
 use crate::guard::message_rules::check_content_coding;
@@ -110,27 +109,35 @@ async fn cast(api: &Api, request: Request<Body>) -> Result<Response, Problem> {
     stack_used();
     let vote = VoteRequest::parse(&body)?;
     let throttle = api.node.throttle();
-    let known = head.extensions.get::<ClientPrefix>().map(|client| client.0);
+    let prefix = api.client_prefix(&head.extensions);
     // Dropped early: head and body are slices of the connection's read buffer, which is overwritten
     // while the connection waits, unless it is still in use.
     drop((head, body));
-    let prefix = known.unwrap_or_else(|| throttle.prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
     let origin = throttle.origin(prefix, &vote.credential.nas);
     let submitted = api.node.submit(&vote, key.as_deref(), Some(origin)).await;
     let request = submitted.map_err(Problem::not_taken)?;
+    Ok(taken(api, &vote.credential.law_id, request, wait).await)
+}
+
+/// The answer to a vote that is durable: whatever fails now, it is a success.
+pub(crate) async fn taken(
+    api: &Api,
+    law: &ElectionId,
+    request: RequestId,
+    wait: Option<Wait>,
+) -> Response {
     let mut response = match wait {
         None => received(request),
         Some(wait) => decided(api, request, wait).await,
     };
-    if let Some(token) = api.node.voter_token(&vote.credential.law_id, &request)
+    if let Some(token) = api.node.voter_token(law, &request)
         && let Ok(token) = HeaderValue::from_str(&token.to_hex())
     {
         response.headers_mut().insert(&VOTER_TOKEN, token);
     }
-    Ok(response)
+    response
 }
 
-/// The vote is durable from here on: whatever fails now, the answer is a success.
 async fn decided(api: &Api, request: RequestId, wait: Wait) -> Response {
     let status = api.node.wait(request, wait.duration()).await;
     let mut response = match status {

@@ -1,11 +1,10 @@
 //! The administrator's token, kept as its digest.
 
 use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-const BEARER: &[u8] = b"Bearer ";
+use crate::guard::bearer_token::bearer_token;
 
 /// SHA-256 of the administrator's token.
 pub(crate) struct TokenDigest([u8; 32]);
@@ -19,17 +18,14 @@ impl TokenDigest {
     /// Whether the headers carry the token. The time depends on neither token, as digests of equal
     /// length are compared.
     pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
-        let value = headers.get(AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
-        let Some((scheme, token)) = value.split_at_checked(BEARER.len()) else { return false };
-        let offered = Self::new(token.trim_ascii());
-        // `&` does not short-circuit.
-        scheme.eq_ignore_ascii_case(BEARER) & bool::from(self.0.ct_eq(&offered.0))
+        bearer_token(headers).is_some_and(|token| self.0.ct_eq(&Self::new(token).0).into())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use axum::http::header::AUTHORIZATION;
 
     use super::*;
 

@@ -40,6 +40,39 @@ pub(crate) async fn optional_json<T: DeserializeOwned>(
     if [&b""[..], b"null"].contains(&body.trim_ascii()) { Ok(None) } else { parse(&body).map(Some) }
 }
 
+/// Parses the body of a call whose object has one more member than `T`, which may be left out.
+/// Every wrong member of both is reported at once.
+pub(crate) async fn json_with<T: DeserializeOwned, M: DeserializeOwned>(
+    request: Request,
+    name: &'static str,
+) -> Result<(T, Option<M>), Problem> {
+    let body = read(request).await?;
+    let json = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&body);
+    let Ok(Members(members)) = serde_json::from_slice(json) else {
+        return parse(&body).map(|value| (value, None));
+    };
+    let (mut more, members): (Vec<_>, Vec<_>) =
+        members.into_iter().partition(|(member, _)| member == name);
+    let more = match (more.pop(), more.is_empty()) {
+        (None, _) => Ok(None),
+        (Some((_, value)), true) => serde_json::from_value(value)
+            .map(Some)
+            .map_err(|error| fault(name.to_owned(), &error.to_string())),
+        (Some(_), false) => Err(fault(name.to_owned(), "is given more than once")),
+    };
+    let object = Value::Object(members.iter().cloned().collect());
+    let mut errors = faults::<T>(members);
+    match (more, serde_json::from_value(object)) {
+        (Ok(more), Ok(value)) if errors.is_empty() => return Ok((value, more)),
+        (Err(wrong), _) => errors.push(wrong),
+        (Ok(_), Err(error)) if errors.is_empty() => {
+            errors.push(fault("body".to_owned(), &error.to_string()))
+        }
+        _ => {}
+    }
+    Err(Problem::Malformed { errors })
+}
+
 async fn read(request: Request) -> Result<Bytes, Problem> {
     let (head, body) = request.into_parts();
     check_content_coding(&head.headers)?;
@@ -116,7 +149,7 @@ fn shown(text: &str) -> String {
 }
 
 /// The members of an object in their order, including repeated ones.
-struct Members(Vec<(String, Value)>);
+pub(super) struct Members(pub(super) Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -148,7 +181,11 @@ mod tests {
     use votekit_node::CreateElection;
 
     fn errors(body: &str) -> Vec<(String, String)> {
-        match parse::<CreateElection>(body.as_bytes()) {
+        named(parse::<CreateElection>(body.as_bytes()))
+    }
+
+    fn named<T: fmt::Debug>(parsed: Result<T, Problem>) -> Vec<(String, String)> {
+        match parsed {
             Err(Problem::Malformed { errors }) => {
                 errors.into_iter().map(|error| (error.field.into_owned(), error.rule)).collect()
             }
@@ -170,6 +207,30 @@ mod tests {
         assert_eq!(found[6].1, "is missing");
         let missing: Vec<_> = errors("{}").into_iter().map(|(field, _)| field).collect();
         assert_eq!(missing, ["law_id", "title_fr", "title_en"]);
+    }
+
+    #[tokio::test]
+    async fn one_more_member_is_read_beside_the_others() {
+        let parsed = async |body: &str| {
+            let request = Request::builder().header("content-type", "application/json");
+            let request = request.body(body.to_owned().into()).expect("a request");
+            json_with::<CreateElection, Vec<String>>(request, "voters").await
+        };
+        let right = r#""law_id":"L1","title_fr":"Loi","title_en":"Act""#;
+        let (election, voters) = parsed(&format!("{{{right}}}")).await.expect("right");
+        assert_eq!((election.law_id.as_str(), voters), ("L1", None));
+        let body = format!(r#"{{"voters":["a@b.example"],{right}}}"#);
+        let (_, voters) = parsed(&body).await.expect("right");
+        assert_eq!(voters, Some(vec!["a@b.example".to_owned()]));
+        let wrong = r#"{"voters":5,"law_id":5,"colour":"blue","title_en":"Act"}"#;
+        let fields: Vec<_> =
+            named(parsed(wrong).await).into_iter().map(|(field, _)| field).collect();
+        assert_eq!(fields, ["law_id", "colour", "title_fr", "voters"]);
+        let twice = named(parsed(&format!(r#"{{"voters":[],"voters":[],{right}}}"#)).await);
+        assert_eq!(twice, [("voters".to_owned(), "is given more than once".to_owned())]);
+        for body in ["", "[]", "{"] {
+            assert_eq!(named(parsed(body).await)[0].0, "body", "{body}");
+        }
     }
 
     #[test]

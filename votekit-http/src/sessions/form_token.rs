@@ -22,6 +22,8 @@ pub(crate) enum Form<'a> {
         /// The idempotency key: with it the token is bound to one attempt.
         key: &'a str,
     },
+    /// The button that extends the session.
+    Extend,
     /// The button that signs out.
     SignOut,
 }
@@ -32,6 +34,7 @@ impl Form<'_> {
         match self {
             Self::Ballot { law } => format!("ballot\n{law}"),
             Self::Cast { law, key } => format!("cast\n{law}\n{key}"),
+            Self::Extend => "extend".to_owned(),
             Self::SignOut => "sign-out".to_owned(),
         }
     }

@@ -13,8 +13,12 @@ use super::session::PLAIN_BYTES;
 
 const HOUR_SECONDS: u64 = 3600;
 
-/// The hours whose keys are kept, the present one included.
-const HOURS_KEPT: u64 = 3;
+/// The hours whose keys for sessions are kept, the present one included.
+const SEAL_HOURS: u64 = 3;
+
+/// The hours whose keys for forms are kept: a voter who extends the session again and again still
+/// sends the form of the first page. Such a key opens no session.
+const FORM_HOURS: u64 = 12;
 
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
@@ -32,7 +36,8 @@ pub(super) type SecretKey = Zeroizing<[u8; 32]>;
 /// The keys of one hour.
 struct HourKeys {
     hour: u64,
-    seal: SecretKey,
+    /// `None` once it is retired.
+    seal: Option<SecretKey>,
     form: SecretKey,
 }
 
@@ -41,11 +46,11 @@ impl HourKeys {
         let (mut seal, mut form) = (Zeroizing::new([0; 32]), Zeroizing::new([0; 32]));
         getrandom::fill(seal.as_mut_slice())?;
         getrandom::fill(form.as_mut_slice())?;
-        Ok(Self { hour, seal, form })
+        Ok(Self { hour, seal: Some(seal), form })
     }
 
-    fn cipher(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new(&Key::from(*self.seal))
+    fn cipher(&self) -> Option<XChaCha20Poly1305> {
+        self.seal.as_ref().map(|seal| XChaCha20Poly1305::new(&Key::from(**seal)))
     }
 }
 
@@ -60,7 +65,12 @@ impl KeyRing {
     /// Drops the keys that are no longer kept.
     pub(super) fn retire(&mut self, now: UnixSeconds) {
         let hour = now.0 / HOUR_SECONDS;
-        self.0.retain(|keys| keys.hour.saturating_add(HOURS_KEPT) > hour);
+        self.0.retain(|keys| keys.hour.saturating_add(FORM_HOURS) > hour);
+        for keys in &mut self.0 {
+            if keys.hour.saturating_add(SEAL_HOURS) <= hour {
+                keys.seal = None;
+            }
+        }
     }
 
     /// The keys of this hour. After a clock that went back, the newest that there are: a key of a
@@ -89,6 +99,7 @@ impl KeyRing {
         body.copy_from_slice(plain);
         let made = keys
             .cipher()
+            .expect("the newest key is not retired")
             .encrypt_inout_detached(&nonce_of(nonce), &associated(base), InOutBuf::from(body))
             .expect("a session is far below the limit of the cipher");
         tag.copy_from_slice(&made);
@@ -108,10 +119,11 @@ impl KeyRing {
         let (body, tag) = rest.split_at(PLAIN_BYTES);
         let tag = Tag::from(<[u8; TAG_BYTES]>::try_from(tag).ok()?);
         self.0.iter().find_map(|keys| {
+            let cipher = keys.cipher()?;
             let mut plain = Zeroizing::new([0; PLAIN_BYTES]);
             plain.copy_from_slice(body);
             let buffer = InOutBuf::from(plain.as_mut_slice());
-            keys.cipher()
+            cipher
                 .decrypt_inout_detached(&nonce_of(nonce), &associated(base), buffer, &tag)
                 .ok()
                 .map(|()| plain)

@@ -1,13 +1,19 @@
 //! A session in the clear, and its encoding.
 //!
 //! ```text
-//! version 1 ‖ expiry 8 ‖ id 16
+//! version 1 ‖ expiry 8 ‖ id 16 ‖ person 2
 //!   ‖ n 1 ‖ n × (length 1 ‖ law ‖ H 32) ‖ m 1 ‖ m × (length 1 ‖ law ‖ request 16) ‖ 0…
 //! ```
+//!
+//! A household votes on one device. The mark of the person is eight bits of a digest of the NAS,
+//! under the secret id: enough to notice that another person signs in, 255 times of 256, and far
+//! too little to find a NAS.
 
 use std::fmt;
 
-use votekit_core::credential::CredentialHash;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use votekit_core::credential::{CredentialHash, Nas};
 use votekit_core::id::{ElectionId, RequestId};
 use votekit_core::instant::UnixSeconds;
 use zeroize::Zeroizing;
@@ -17,15 +23,20 @@ use super::SessionError;
 /// The size of every session: the number of its elections does not show in the cookie.
 pub(super) const PLAIN_BYTES: usize = 1024;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The id of a session: secret, and the same for as long as the session is renewed.
 pub(super) type SessionId = Zeroizing<[u8; 16]>;
+
+/// The length of a retry key: 16 bytes in hexadecimal digits.
+pub(crate) const RETRY_KEY_CHARS: usize = 32;
 
 /// The session of a voter.
 pub(crate) struct Session {
     id: SessionId,
     expires: UnixSeconds,
+    /// The mark of the person who signed in, once it is known.
+    person: Option<u8>,
     open: Vec<(ElectionId, Zeroizing<[u8; CredentialHash::LENGTH]>)>,
     cast: Vec<(ElectionId, RequestId)>,
 }
@@ -44,7 +55,55 @@ impl Session {
     pub(crate) fn begin() -> Result<Self, SessionError> {
         let mut id = Zeroizing::new([0; 16]);
         getrandom::fill(id.as_mut_slice())?;
-        Ok(Self { id, expires: UnixSeconds(0), open: Vec::new(), cast: Vec::new() })
+        let (expires, open, cast) = (UnixSeconds(0), Vec::new(), Vec::new());
+        Ok(Self { id, expires, person: None, open, cast })
+    }
+
+    /// The session after a sign-in for an election, which NAS and code opened with others: the one
+    /// before it with the elections added. A new one begins if another person signs in, if the
+    /// session knows the election already (then, too, it is another person's, at the same browser),
+    /// or if it is full. Elections beyond the room of a session are left out.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub(crate) fn after_sign_in(
+        before: Option<Self>,
+        nas: &Nas,
+        law: &ElectionId,
+        recognised: &[(ElectionId, CredentialHash)],
+    ) -> Result<Self, SessionError> {
+        let is_opened = recognised.iter().any(|(opened, _)| opened == law);
+        let is_kept = |session: &Self| {
+            session.person.is_none_or(|person| person == session.mark_of(nas))
+                && !(is_opened && session.knows(law))
+        };
+        if let Some(mut session) = before.filter(is_kept)
+            && session.admit_all(nas, law, recognised).is_ok()
+        {
+            return Ok(session);
+        }
+        let mut session = Self::begin()?;
+        session.admit_all(nas, law, recognised)?;
+        Ok(session)
+    }
+
+    fn admit_all(
+        &mut self,
+        nas: &Nas,
+        law: &ElectionId,
+        recognised: &[(ElectionId, CredentialHash)],
+    ) -> Result<(), SessionError> {
+        self.person = Some(self.mark_of(nas));
+        for (opened, hash) in recognised {
+            // H of a vote that was cast does not come back.
+            if self.request_for(opened).is_none()
+                && let Err(refused) = self.admit(opened, hash)
+                && opened == law
+            {
+                return Err(refused);
+            }
+        }
+        Ok(())
     }
 
     /// Adds an election that the voter may vote in.
@@ -99,6 +158,29 @@ impl Session {
         self.open.iter().map(|(law, _)| law)
     }
 
+    /// The votes that this session cast: each election with its request.
+    pub(crate) fn votes_cast(&self) -> impl Iterator<Item = (&ElectionId, RequestId)> {
+        self.cast.iter().map(|(law, request)| (law, *request))
+    }
+
+    /// The idempotency key of a choice: the same for as long as the session is renewed, so that a
+    /// page loaded again does not turn a repetition into a second vote. Others cannot guess it.
+    pub(crate) fn retry_key(&self, law: &ElectionId, choice: &str) -> String {
+        let text = format!("votekit-retry/1\n{law}\n{choice}");
+        let digest = self.mac(text.as_bytes()).finalize().into_bytes();
+        const_hex::encode(&digest[..RETRY_KEY_CHARS / 2])
+    }
+
+    fn mark_of(&self, nas: &Nas) -> u8 {
+        let mac = self.mac(b"votekit-person/1\n").chain_update(nas.as_bytes());
+        mac.finalize().into_bytes()[0]
+    }
+
+    fn mac(&self, text: &[u8]) -> Hmac<Sha256> {
+        let mac = Hmac::<Sha256>::new_from_slice(self.id.as_slice()).expect("any length of key");
+        mac.chain_update(text)
+    }
+
     pub(super) fn id(&self) -> &SessionId {
         &self.id
     }
@@ -115,7 +197,7 @@ impl Session {
         let entry = |law: &ElectionId, bytes: usize| 1 + law.as_str().len() + bytes;
         let open = self.open.iter().map(|(law, _)| entry(law, CredentialHash::LENGTH));
         let cast = self.cast.iter().map(|(law, _)| entry(law, RequestId::LENGTH));
-        1 + 8 + 16 + 1 + open.sum::<usize>() + 1 + cast.sum::<usize>()
+        1 + 8 + 16 + 2 + 1 + open.sum::<usize>() + 1 + cast.sum::<usize>()
     }
 
     pub(super) fn encode(&self) -> Result<Zeroizing<[u8; PLAIN_BYTES]>, SessionError> {
@@ -133,6 +215,7 @@ impl Session {
         put(&[VERSION]);
         put(&self.expires.0.to_be_bytes());
         put(self.id.as_slice());
+        put(&[u8::from(self.person.is_some()), self.person.unwrap_or(0)]);
         put(&byte(self.open.len()));
         for (law, hash) in &self.open {
             put(&byte(law.as_str().len()));
@@ -155,6 +238,8 @@ impl Session {
         }
         let expires = UnixSeconds(u64::from_be_bytes(rest.array()?));
         let id = Zeroizing::new(rest.array()?);
+        let [is_known, mark] = rest.array()?;
+        let person = (is_known == 1).then_some(mark);
         let mut open = Vec::new();
         for _ in 0..rest.byte()? {
             open.push((rest.law()?, Zeroizing::new(rest.array()?)));
@@ -163,7 +248,7 @@ impl Session {
         for _ in 0..rest.byte()? {
             cast.push((rest.law()?, RequestId::from_bytes(rest.array()?)));
         }
-        Some(Self { id, expires, open, cast })
+        Some(Self { id, expires, person, open, cast })
     }
 }
 

@@ -28,13 +28,16 @@ impl Asset {
 
 const SCRIPT_TYPE: &str = "text/javascript; charset=utf-8";
 
-static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 7]> = LazyLock::new(|| {
     let style = include_bytes!("static/votekit.css");
     [
         Asset::new("votekit", "css", style, "text/css; charset=utf-8"),
         Asset::new("page", "js", include_bytes!("static/page.js"), SCRIPT_TYPE),
         Asset::new("results", "js", include_bytes!("static/results.js"), SCRIPT_TYPE),
         Asset::new("icon", "svg", include_bytes!("static/icon.svg"), "image/svg+xml"),
+        Asset::new("session", "js", include_bytes!("static/session.js"), SCRIPT_TYPE),
+        Asset::new("elections", "js", include_bytes!("static/elections.js"), SCRIPT_TYPE),
+        Asset::new("link", "js", include_bytes!("static/link.js"), SCRIPT_TYPE),
     ]
 });
 
@@ -56,6 +59,21 @@ pub(crate) fn results_script() -> &'static str {
 /// The address of the icon.
 pub(crate) fn icon() -> &'static str {
     &ASSETS[3].path
+}
+
+/// The address of the script that warns before the end of a session.
+pub(crate) fn session_script() -> &'static str {
+    &ASSETS[4].path
+}
+
+/// The address of the script for the list of elections.
+pub(crate) fn elections_script() -> &'static str {
+    &ASSETS[5].path
+}
+
+/// The address of the script that reads a personal link.
+pub(crate) fn link_script() -> &'static str {
+    &ASSETS[6].path
 }
 
 /// `GET /static/{name}`.
@@ -83,6 +101,9 @@ mod tests {
         }
         assert!(style().ends_with(".css") && page_script().ends_with(".js"));
         assert!(results_script().starts_with("/static/results-") && icon().ends_with(".svg"));
+        assert!(link_script().starts_with("/static/link-"));
+        assert!(session_script().starts_with("/static/session-"));
+        assert!(elections_script().starts_with("/static/elections-"));
     }
 
     #[test]

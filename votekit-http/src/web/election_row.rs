@@ -1,17 +1,23 @@
 //! An election in a list.
 
 use votekit_core::election::State;
+use votekit_core::id::ElectionId;
+use votekit_core::instant::UnixSeconds;
 use votekit_node::ElectionView;
 
 use super::lang::Lang;
 use super::moment::{Moment, is_between};
 use super::visit::Visit;
-use crate::problem::Problem;
+use crate::context::Api;
+use crate::problem::{HALTED, Problem};
 
 /// An election in a list, in the language of the page.
 pub(crate) struct ElectionRow {
+    pub(crate) law_id: String,
     pub(crate) title: String,
     pub(crate) description: String,
+    /// The state as the interface names it, for the script that follows it.
+    pub(crate) state_id: String,
     pub(crate) state: &'static str,
     /// Its class in the style sheet.
     pub(crate) state_class: &'static str,
@@ -20,6 +26,9 @@ pub(crate) struct ElectionRow {
     pub(crate) is_test: bool,
     /// Whether it takes votes now.
     pub(crate) is_open: bool,
+    /// Whether it is to open.
+    pub(crate) is_upcoming: bool,
+    /// The ballot for a voter who is signed in for the election, the sign-in for others.
     pub(crate) vote_href: String,
     pub(crate) vote_label: String,
     pub(crate) results_href: String,
@@ -32,23 +41,26 @@ impl ElectionRow {
     pub(crate) fn new(visit: &Visit<'_>, election: &ElectionView) -> Self {
         let (lang, law_id) = (visit.lang, &election.law_id);
         let title = lang.pick(&election.title);
-        let cast = visit.session.as_ref().and_then(|session| {
-            let law = law_id.parse().ok()?;
-            session.request_for(&law)
-        });
+        let session = visit.session.as_ref().zip(law_id.parse::<ElectionId>().ok());
+        let cast = session.as_ref().and_then(|(session, law)| session.request_for(law));
+        let has_ballot = session.is_some_and(|(session, law)| session.hash_for(&law).is_some());
         let code = lang.code();
-        let is_open = is_open(election, visit.api.now().0);
-        let moment = |text: &Option<String>| Moment::new(lang, text.as_deref()?);
+        let now = visit.api.now().0;
+        let is_open = is_open(election, now);
+        let step = if has_ballot { "/ballot" } else { "" };
         Self {
+            law_id: law_id.clone(),
             title: title.to_owned(),
             description: lang.pick(&election.description).to_owned(),
+            state_id: election.state.clone(),
             state: state_name(lang, election, is_open),
             state_class: if is_open { "open" } else { "" },
-            opens: moment(&election.opens),
-            closes: moment(&election.closes),
+            opens: visit.moment(election.opens.as_deref()),
+            closes: visit.moment(election.closes.as_deref()),
             is_test: !election.binding,
             is_open,
-            vote_href: format!("/{code}/vote/{law_id}"),
+            is_upcoming: is_early(election, now),
+            vote_href: format!("/{code}/vote/{law_id}{step}"),
             vote_label: lang.vote_in(title),
             results_href: format!("/{code}/results/{law_id}"),
             results_label: lang.results_of(title),
@@ -63,18 +75,35 @@ pub(crate) fn is_open(election: &ElectionView, now: u64) -> bool {
         && is_between(election.opens.as_deref(), election.closes.as_deref(), now)
 }
 
-/// Checks that an election takes votes at this second, so that no voter types a code in vain.
+/// Whether an election is to open.
+fn is_early(election: &ElectionView, now: u64) -> bool {
+    election.state == "draft"
+        || (election.state == "open" && !is_between(election.opens.as_deref(), None, now))
+}
+
+/// Checks that an election takes votes here at this second, so that no voter types a code, or
+/// fills in a ballot, in vain.
 ///
 /// # Errors
-/// [`Problem::NotOpen`].
-pub(crate) fn check_open(election: &ElectionView, now: u64) -> Result<(), Problem> {
-    if is_open(election, now) {
-        return Ok(());
+/// [`Problem::NotOpen`] with the times of the poll; the problem of a halted election.
+pub(crate) fn check_open(api: &Api, election: &ElectionView) -> Result<(), Problem> {
+    let now = api.now().0;
+    if !is_open(election, now) {
+        let early = is_early(election, now);
+        let state = if early { State::Draft } else { State::Closed };
+        let minute = |rfc3339: Option<&str>| {
+            let second = UnixSeconds::from_rfc3339(rfc3339?).ok()?;
+            Some(second.minute_floor())
+        };
+        let (opens, closes) =
+            (minute(election.opens.as_deref()), minute(election.closes.as_deref()));
+        return Err(Problem::NotOpen { early, state, opens, closes });
     }
-    let early = election.state == "draft"
-        || (election.state == "open" && !is_between(election.opens.as_deref(), None, now));
-    let state = if early { State::Draft } else { State::Closed };
-    Err(Problem::NotOpen { early, state, opens: None, closes: None })
+    let halted = election.law_id.parse().ok().and_then(|law: ElectionId| api.node.halted(&law));
+    match halted {
+        Some(detail) => Err(Problem::Refused { kind: &HALTED, detail }),
+        None => Ok(()),
+    }
 }
 
 /// The state in words. An open election outside its hours is upcoming or being counted.

@@ -11,9 +11,11 @@ use axum::middleware::Next;
 
 use super::frame::Frame;
 use super::lang::Lang;
+use super::moment::Moment;
 use super::visit::page_response;
 use crate::context::Api;
-use crate::problem::ProblemMark;
+use crate::problem::{self, ProblemMark};
+use crate::support_code;
 
 /// A message by itself: a problem, or the end of a session.
 #[derive(Template)]
@@ -26,6 +28,18 @@ pub(super) struct MessagePage {
     /// The code of the problem.
     pub(super) code: String,
     pub(super) support: String,
+}
+
+/// A poll that is not open: when it opens, or when it closed.
+#[derive(Template)]
+#[template(path = "not_open.html")]
+struct NotOpenPage {
+    frame: Frame,
+    text: &'static str,
+    label: &'static str,
+    moment: Moment,
+    code: &'static str,
+    support: String,
 }
 
 /// The fields of a problem that a page keeps.
@@ -62,21 +76,48 @@ pub(crate) fn localized(
     let code = mark.map_or(code_of(answer.status()), |mark| mark.kind.code);
     let text = lang.problem(code);
     let frame = Frame::new(&api.node, lang, text.title, shown_path(path)).with_error(true);
-    let request = mark.and_then(|mark| mark.request);
-    let page = MessagePage {
-        frame,
-        text: text.advice.to_owned(),
-        retry: retry_sentence(lang, answer.headers()),
-        code: code.to_owned(),
-        support: request.map(|request| support_code(&request.to_hex())).unwrap_or_default(),
+    let status = answer.status();
+    // The gate's refusals get no code: a flood of them is not worth a line each.
+    let support = mark.map(|mark| support(api, mark, status)).unwrap_or_default();
+    let page = match mark.and_then(|mark| moment(api, lang, mark)) {
+        Some((label, moment)) => {
+            let text = text.advice;
+            page_response(status, &NotOpenPage { frame, text, label, moment, code, support })
+        }
+        None => {
+            let page = MessagePage {
+                frame,
+                text: text.advice.to_owned(),
+                retry: retry_sentence(lang, answer.headers()),
+                code: code.to_owned(),
+                support,
+            };
+            page_response(status, &page)
+        }
     };
-    let Ok(mut page) = page_response(answer.status(), &page) else { return answer };
+    let Ok(mut page) = page else { return answer };
     for name in KEPT {
         if let Some(value) = answer.headers().get(&name) {
             page.headers_mut().insert(name, value.clone());
         }
     }
     page
+}
+
+/// The code of the request that was issued, or one for the problem.
+fn support(api: &Api, mark: ProblemMark, status: StatusCode) -> String {
+    match mark.request {
+        Some(request) => support_code::of_request(&request.to_hex()),
+        None => api.support.issue(mark.kind.code, status),
+    }
+}
+
+/// When the poll opens or closed, with its label.
+fn moment(api: &Api, lang: Lang, mark: ProblemMark) -> Option<(&'static str, Moment)> {
+    let moment = Moment::new(lang, &mark.when?.to_rfc3339())?;
+    let is_early = *mark.kind == problem::NOT_OPEN_YET;
+    let label = if is_early { lang.column_opens() } else { lang.column_closes() };
+    Some((label, moment.in_zone_of(lang, &api.node.config().pages)))
 }
 
 fn code_of(status: StatusCode) -> &'static str {
@@ -86,17 +127,18 @@ fn code_of(status: StatusCode) -> &'static str {
 /// The path of the page in the other language: one that a `GET` opens.
 fn shown_path(path: &str) -> &str {
     let path = path.get(3..).filter(|path| !path.is_empty()).unwrap_or("/");
-    if path == "/sign-out" { "/" } else { path.strip_suffix("/cast").unwrap_or(path) }
+    match path {
+        "/sign-out" => "/",
+        "/session/extend" => "/session",
+        "/receipts/check" => "/receipts",
+        "/accounts/sign-out" | "/accounts/invitation" => "/accounts/sign-in",
+        _ if path.starts_with("/officials/accounts/") => "/officials/accounts",
+        _ => path.strip_suffix("/cast").unwrap_or(path),
+    }
 }
 
 /// When to try again, by `Retry-After`.
 pub(super) fn retry_sentence(lang: Lang, headers: &HeaderMap) -> String {
     let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     seconds.map(|seconds| lang.try_again_in(&lang.seconds(seconds))).unwrap_or_default()
-}
-
-/// The support code of a request: enough to find it in the log, without identity.
-pub(super) fn support_code(request: &str) -> String {
-    let first = request.get(..8).unwrap_or(request);
-    first.to_ascii_uppercase()
 }

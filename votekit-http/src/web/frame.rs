@@ -23,9 +23,12 @@ pub(crate) struct Frame {
     pub(crate) has_session: bool,
     pub(crate) session_seconds: u64,
     pub(crate) sign_out_token: String,
+    pub(crate) extend_token: String,
     pub(crate) css: &'static str,
     pub(crate) icon: &'static str,
     pub(crate) script: &'static str,
+    /// The script of the pages of a session.
+    pub(crate) session_script: &'static str,
 }
 
 impl Frame {
@@ -48,9 +51,11 @@ impl Frame {
             has_session: false,
             session_seconds: LIFETIME_SECONDS,
             sign_out_token: String::new(),
+            extend_token: String::new(),
             css: assets::style(),
             icon: assets::icon(),
             script: assets::page_script(),
+            session_script: assets::session_script(),
         }
     }
 
@@ -62,6 +67,16 @@ impl Frame {
     /// Makes the page one that reports an error.
     pub(crate) fn with_error(self, is_error: bool) -> Self {
         Self { is_error, ..self }
+    }
+
+    /// The address of the script that reads a personal link.
+    pub(crate) fn link_script(&self) -> &'static str {
+        assets::link_script()
+    }
+
+    /// When the session ends, for readers without a script that warns of it.
+    pub(crate) fn session_note(&self) -> String {
+        self.lang.session_note(self.session_seconds / 60)
     }
 
     /// The text of the banner, in the language of the page or in the other one.

@@ -7,6 +7,7 @@ pub(crate) mod start;
 pub(crate) mod results;
 
 pub(crate) mod check;
+pub(crate) mod members;
 pub(crate) mod sign_in;
 
 pub(crate) mod ballot;
@@ -14,6 +15,13 @@ pub(crate) mod ballot;
 pub(crate) mod cast;
 
 pub(crate) mod outcome;
+pub(crate) mod session;
 pub(crate) mod sign_out;
 
+mod receipt_check;
+pub(crate) mod receipts;
+
 pub(crate) mod articles;
+
+pub(crate) mod accounts;
+pub(crate) mod officials;

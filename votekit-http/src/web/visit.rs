@@ -11,6 +11,7 @@ use votekit_node::memory::stack_used;
 
 use super::frame::Frame;
 use super::lang::Lang;
+use super::moment::Moment;
 use crate::context::Api;
 use crate::problem::Problem;
 use crate::sessions::{Form, Session, SessionError};
@@ -63,6 +64,7 @@ impl<'a> Visit<'a> {
         if self.session.is_some() {
             frame.has_session = true;
             frame.sign_out_token = self.token(&Form::SignOut)?;
+            frame.extend_token = self.token(&Form::Extend)?;
         }
         Ok(frame)
     }
@@ -80,6 +82,12 @@ impl<'a> Visit<'a> {
     pub(crate) fn has_sent(&self, form: &Form<'_>, token: &str) -> bool {
         let admits = |session| self.api.sessions.admits(session, form, token, self.api.now());
         self.session.as_ref().is_some_and(admits)
+    }
+
+    /// A time of a view, for a page. `None` without one.
+    pub(crate) fn moment(&self, rfc3339: Option<&str>) -> Option<Moment> {
+        let moment = Moment::new(self.lang, rfc3339?)?;
+        Some(moment.in_zone_of(self.lang, &self.api.node.config().pages))
     }
 
     /// Answers with a page.
@@ -106,6 +114,16 @@ impl<'a> Visit<'a> {
         Ok(response)
     }
 
+    /// Answers a script, which needs no page.
+    ///
+    /// # Errors
+    /// [`Problem::Internal`].
+    pub(crate) fn no_content(self) -> Result<Response, Problem> {
+        let mut response = bare_response(StatusCode::NO_CONTENT);
+        self.renew(&mut response)?;
+        Ok(response)
+    }
+
     fn renew(self, response: &mut Response) -> Result<(), Problem> {
         if let Some(mut session) = self.session {
             stack_used();
@@ -119,8 +137,7 @@ impl<'a> Visit<'a> {
 
 /// Maps a session that cannot be made: the system returns no random bytes.
 pub(super) fn session_failed(error: SessionError) -> Problem {
-    tracing::error!(event = "session_failed", %error, "voter session not made");
-    Problem::Internal
+    error.into()
 }
 
 /// A page, with the header fields of all pages.
@@ -144,13 +161,19 @@ pub(super) fn page_response(status: StatusCode, page: &impl Template) -> Result<
 ///
 /// # Errors
 /// [`Problem::Internal`].
-pub(super) fn redirect_response(path: &str) -> Result<Response, Problem> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SEE_OTHER;
-    let headers = response.headers_mut();
-    for (name, value) in page_headers() {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    headers.insert(LOCATION, HeaderValue::try_from(path).map_err(|_| Problem::Internal)?);
+pub(crate) fn redirect_response(path: &str) -> Result<Response, Problem> {
+    let mut response = bare_response(StatusCode::SEE_OTHER);
+    let location = HeaderValue::try_from(path).map_err(|_| Problem::Internal)?;
+    response.headers_mut().insert(LOCATION, location);
     Ok(response)
+}
+
+/// An answer without a body, with the header fields of all pages.
+fn bare_response(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    for (name, value) in page_headers() {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
 }

@@ -181,6 +181,10 @@ impl Answer {
         if is_page(path) {
             return;
         }
+        // The answer to a preflight belongs to the calls that it is about.
+        if method == "OPTIONS" && self.headers.contains_key("access-control-allow-methods") {
+            return;
+        }
         let status = self.status.as_u16();
         let path = path.split('?').next().unwrap_or_default();
         let paths = DOCUMENT["paths"].as_object().expect("paths");

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 use votekit_core::batch::NodePublicKey;
@@ -25,6 +26,7 @@ use votekit_core::manifest::Manifest;
 use votekit_store::StagingId;
 
 use crate::admin::supplement_report::{LiveBefore, SupplementReport};
+use crate::binding_rule::BindingRule;
 use crate::data_folder::DataFolder;
 use crate::election::SealerCommand;
 use crate::election::snapshots::Snapshots;
@@ -41,7 +43,7 @@ use crate::seal::endorse::{Endorse as _, Endorsement, ProposedBlock, SoleAuthori
 const LOAD_TIME: Duration = Duration::from_secs(600);
 
 /// The default number of accepted votes that must be new before results move.
-const PUBLISH_EVERY: u64 = 20;
+pub const PUBLISH_EVERY: u64 = 20;
 
 /// A requested choice: its id alone, or with its labels.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -82,8 +84,9 @@ pub struct CreateElection {
     #[serde(default)]
     #[schema(max_length = 2000)]
     pub description_en: String,
-    /// The choices; `oui` and `non` when none is given.
-    #[serde(default)]
+    /// The choices; `oui` and `non` when the field is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "some_choices")]
+    #[schema(min_items = 1, max_items = 100)]
     pub choices: Vec<ChoiceRequest>,
     /// Whether a blank vote can be cast.
     #[serde(default)]
@@ -222,10 +225,12 @@ pub enum LoadOutcome {
 }
 
 impl CreateElection {
-    /// Builds the requested definition, with the key its choices are sealed to.
+    /// Builds the requested definition, with the key its choices are sealed to, or names every
+    /// field that breaks a rule at this minute.
     fn definition(
         self,
         ballot_key: votekit_core::ballot::BallotPublicKey,
+        now: UnixMinutes,
     ) -> Result<Definition, AdminError> {
         let mut choices = if self.choices.is_empty() {
             vec![ChoiceRequest::Id("oui".to_owned()), ChoiceRequest::Id("non".to_owned())]
@@ -262,13 +267,15 @@ impl CreateElection {
             closes,
             ballot_key,
         };
-        faultless(definition, faults, choices_are_wrong)
+        faultless(definition, faults, choices_are_wrong, Amended { opens: true, now })
     }
 }
 
 impl AmendElection {
-    /// Applies these changes to a definition.
-    fn apply(self, mut definition: Definition) -> Result<Definition, AdminError> {
+    /// Applies these changes to a definition, or names every field that breaks a rule at this
+    /// minute.
+    fn apply(self, mut definition: Definition, now: UnixMinutes) -> Result<Definition, AdminError> {
+        let planned_before = definition.opens;
         let set = |place: &mut String, text: Option<String>| {
             if let Some(text) = text {
                 *place = text;
@@ -298,8 +305,17 @@ impl AmendElection {
             let closes = amended(&closes, UnixSeconds::minute_ceil);
             definition.closes = kept(&mut faults, "closes", closes).flatten();
         }
-        faultless(definition, faults, choices_are_wrong)
+        // An opening that has passed since it was planned is not an error of this request.
+        let opens = definition.opens != planned_before;
+        faultless(definition, faults, choices_are_wrong, Amended { opens, now })
     }
+}
+
+/// What decides whether a planned time is in the past.
+struct Amended {
+    /// Whether the request sets the opening.
+    opens: bool,
+    now: UnixMinutes,
 }
 
 /// Returns the definition if it breaks no rule, else every fault with its field.
@@ -307,6 +323,7 @@ fn faultless(
     definition: Definition,
     mut faults: Vec<FieldError>,
     choices_are_wrong: bool,
+    amended: Amended,
 ) -> Result<Definition, AdminError> {
     let broken = definition.faults();
     faults.extend(
@@ -315,7 +332,43 @@ fn faultless(
             .filter(|(field, _)| !(choices_are_wrong && *field == "choices"))
             .map(|(field, error)| FieldError { field, rule: error.to_string() }),
     );
+    for past in past_times(&definition, &amended) {
+        if !faults.iter().any(|fault| fault.field == past.field) {
+            faults.push(past);
+        }
+    }
     if faults.is_empty() { Ok(definition) } else { Err(AdminError::Fields { errors: faults }) }
+}
+
+/// The planned times that are in the past: such a poll could never open, or would not open when its
+/// definition says.
+fn past_times(definition: &Definition, amended: &Amended) -> Vec<FieldError> {
+    let Amended { opens, now } = *amended;
+    let fault = |field, rule| FieldError { field, rule };
+    let opening = definition.opens.filter(|at| opens && *at < now).map(|at| {
+        let rule = format!(
+            "the poll would open at {at}, and it is {now} now: leave this out to open it by hand"
+        );
+        fault("opens", rule)
+    });
+    let closing = definition.closes.filter(|at| *at <= now).map(|at| {
+        let rule = format!("the poll would close at {at}, and it is {now} now");
+        fault("closes", rule)
+    });
+    opening.into_iter().chain(closing).collect()
+}
+
+/// Reads a list of choices. An empty one is a mistake: without the field the choices are the
+/// customary ones.
+fn some_choices<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<ChoiceRequest>, D::Error> {
+    let choices = Vec::<ChoiceRequest>::deserialize(deserializer)?;
+    if choices.is_empty() {
+        let error = "an election has 2 to 100 choices: leave this out for oui and non";
+        return Err(D::Error::custom(error));
+    }
+    Ok(choices)
 }
 
 /// Returns the value of a field, or adds its error to `faults`.
@@ -368,7 +421,8 @@ impl Node {
     pub async fn create(&self, request: CreateElection) -> Result<CreatedElection, AdminError> {
         // Checks the rules with a placeholder key, before a real key is made.
         let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([9; 32]);
-        let planned = request.clone().definition(unkeyed)?;
+        let checked_at = self.now().minutes();
+        let planned = request.clone().definition(unkeyed, checked_at)?;
         let law_id = planned.law_id.clone();
         let _creating = self.context.creating.lock().await;
         self.check_readable(&law_id)?;
@@ -376,13 +430,12 @@ impl Node {
             return Err(AdminError::Exists { law_id });
         }
         let now = self.now();
-        check_closing(&planned, now)?;
         let rolls = self.prepare_rolls(&law_id).await?;
         let term = self.context.leader_lease.term().ok_or_else(|| self.not_leading())?;
         let law = law_id.clone();
         let made = self.on_files(move |folder| Ok(ElectionSecrets::make(folder, &law)?));
         let (secrets, ballot_key) = made.await?;
-        let definition = request.definition(ballot_key)?;
+        let definition = request.definition(ballot_key, checked_at)?;
         let election = self.begin(definition, secrets, term, now).await?;
         for roll in rolls {
             self.take_effect(&election, roll).await.map_err(|error| {
@@ -392,6 +445,22 @@ impl Node {
         }
         let warnings = self.warnings(&election).await?;
         Ok(CreatedElection { election: ElectionView::from_handle(&election), warnings })
+    }
+
+    /// Checks a request by the rules of [`Node::create`], and changes nothing. Returns the law.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub(crate) fn check_creation(
+        &self,
+        request: &CreateElection,
+    ) -> Result<ElectionId, AdminError> {
+        let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([9; 32]);
+        let planned = request.clone().definition(unkeyed, self.now().minutes())?;
+        match self.context.election(&planned.law_id) {
+            Some(_) => Err(AdminError::Exists { law_id: planned.law_id }),
+            None => Ok(planned.law_id),
+        }
     }
 
     /// Changes the definition of a draft. Its law, whether it is binding, and its ballot key cannot
@@ -411,8 +480,7 @@ impl Node {
             return Err(AdminError::State { state, wanted: "amended" });
         }
         let before = election.committed().results.definition.clone();
-        let definition = request.apply(before.clone())?;
-        check_closing(&definition, self.now())?;
+        let definition = request.apply(before.clone(), self.now().minutes())?;
         if definition != before {
             self.record(&election, vec![LogEvent::Amend { definition: Box::new(definition) }])
                 .await?;
@@ -494,7 +562,7 @@ impl Node {
         if definition.binding {
             let missing = self.missing_for_binding(election, &[]).await?;
             let warning = |rule| format!("this binding election cannot be opened yet: {rule}");
-            warnings.extend(missing.into_iter().map(warning));
+            warnings.extend(missing.iter().map(warning));
         }
         Ok(warnings)
     }
@@ -548,50 +616,53 @@ impl Node {
         Ok(ElectionView::from_handle(&election))
     }
 
-    /// Requirements that a binding election does not meet, one sentence each. Without a roll the
-    /// rules on rolls are not checked.
+    /// Requirements that a binding election does not meet yet, and that an opening with these
+    /// waivers would refuse. None of an election that is not binding. Without a roll the rules on
+    /// rolls are not checked.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn missing_to_open(
+        &self,
+        law_id: &ElectionId,
+        waivers: &[String],
+    ) -> Result<Vec<BindingRule>, AdminError> {
+        let election = self.election_handle(law_id)?;
+        if !election.definition.binding {
+            return Ok(Vec::new());
+        }
+        self.missing_for_binding(&election, waivers).await
+    }
+
+    /// Requirements that a binding election does not meet. Without a roll the rules on rolls are
+    /// not checked.
     async fn missing_for_binding(
         &self,
         election: &ElectionHandle,
         waivers: &[String],
-    ) -> Result<Vec<String>, AdminError> {
+    ) -> Result<Vec<BindingRule>, AdminError> {
         let mut missing = Vec::new();
         let (scheme, digests) = {
             let log = election.log();
             (log.scheme(), log.manifests().to_vec())
         };
         if scheme.is_some_and(|scheme| scheme != HashScheme::HmacSha256) {
-            missing.push(
-                "its roll must be hashed under a pepper (votekit hashgen --pepper-file)".to_owned(),
-            );
+            missing.push(BindingRule::Pepper);
         }
         if election.committed().results.definition.results != ResultsPolicy::AfterClose
             && !waivers.iter().any(|waiver| waiver == "results")
         {
-            missing.push(
-                "results must be shown after the close only (or waive this rule: --waive results)"
-                    .to_owned(),
-            );
+            missing.push(BindingRule::Results);
         }
         if !self.context.config.is_confidential() {
-            missing.push(
-                "votes must reach the node over TLS (--tls-cert and --tls-key, or --tls-proxy)"
-                    .to_owned(),
-            );
+            missing.push(BindingRule::Confidential);
         }
         let base = self.context.folder.base()?;
         if Definition::is_test_base(base.as_str()) {
-            missing.push(format!(
-                "its log must not have the name of a test, and this folder has {base}: load the \
-                 roll into a new folder with another --log-base"
-            ));
+            missing.push(BindingRule::TestBase { base: base.as_str().to_owned() });
         }
         if base.as_str() == DataFolder::DEFAULT_BASE {
-            missing.push(format!(
-                "its log must be named after your organisation, and this folder has the default \
-                 name {}: load the roll into a new folder with --log-base",
-                DataFolder::DEFAULT_BASE
-            ));
+            missing.push(BindingRule::DefaultBase);
         }
         let rolls = self
             .on_files(move |folder| {
@@ -600,13 +671,10 @@ impl Node {
                 digests.into_iter().map(read).collect::<Result<Vec<_>, AdminError>>()
             })
             .await?;
-        for (digest, facts) in rolls {
+        for (manifest, facts) in rolls {
             if Definition::is_too_short_to_bind(facts.code_length_min) {
-                missing.push(format!(
-                    "access codes must have at least {} characters; the shortest of manifest {digest} has {}",
-                    Definition::BINDING_CODE_LENGTH_MIN,
-                    facts.code_length_min
-                ));
+                let length = facts.code_length_min;
+                missing.push(BindingRule::ShortCodes { manifest, length });
             }
         }
         Ok(missing)
@@ -864,8 +932,9 @@ impl Node {
         Ok(LoadReport { manifest: manifest.digest().to_hex(), peppered, laws })
     }
 
-    /// Destroys the evidence and the ballot key of a certified or annulled election. The log and
-    /// its totals stay. Returns the number of batches destroyed.
+    /// Destroys the evidence and the ballot key of a certified or annulled election, and its
+    /// members' key if it has one. The log and its totals stay. Returns the number of batches
+    /// destroyed.
     ///
     /// # Errors
     /// [`AdminError`].
@@ -885,7 +954,14 @@ impl Node {
         }
         let batches = self.context.ledger.purge_evidence(law_id).await?;
         let law = law_id.clone();
-        self.on_files(move |folder| Ok(folder.destroy_election_keys(&law)?)).await?;
+        let manifests: Vec<_> = election.log().named_manifests().copied().collect();
+        self.on_files(move |folder| {
+            folder.destroy_election_keys(&law)?;
+            manifests.iter().try_for_each(|digest| {
+                roll_store::destroy_members_key(folder, digest).map_err(AdminError::from)
+            })
+        })
+        .await?;
         election.forget_secrets();
         Ok(batches)
     }
@@ -989,18 +1065,6 @@ impl Node {
 
 fn halted(election: &ElectionHandle, reason: &str) -> AdminError {
     AdminError::Halted { law_id: election.law_id().clone(), reason: reason.to_owned() }
-}
-
-/// Refuses a closing time in the past: such a poll could never open.
-fn check_closing(definition: &Definition, now: UnixMillis) -> Result<(), AdminError> {
-    let now = now.minutes();
-    match definition.closes.filter(|closes| *closes <= now) {
-        None => Ok(()),
-        Some(closes) => {
-            let rule = format!("the poll would close at {closes}, and it is {now} now");
-            Err(AdminError::Field { field: "closes", rule })
-        }
-    }
 }
 
 /// Checks a reason: one line of text, public in the log.

@@ -226,9 +226,14 @@ impl ElectionHandle {
         self.secrets.read().is_some()
     }
 
-    /// Drops the keys; they are zeroed.
+    /// Drops the keys, and the hasher if its key is a members' key, which is destroyed with them;
+    /// they are zeroed.
     pub(crate) fn forget_secrets(&self) {
         *self.secrets.write() = None;
+        let mut hasher = self.hasher.write();
+        if hasher.as_ref().is_some_and(|(_, hasher)| hasher.is_of_members()) {
+            *hasher = None;
+        }
     }
 
     pub(crate) fn hasher(&self) -> Option<CredentialHasher> {

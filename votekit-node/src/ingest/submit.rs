@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
-use votekit_core::credential::{Credential, CredentialHash};
+use votekit_core::credential::{AccessCode, CredentialHash, Nas};
 use votekit_core::election::{ChoiceId, State, Timing, Window};
 use votekit_core::envelope::{Envelope, VoteRequest};
 use votekit_core::id::{ElectionId, RequestId};
@@ -17,7 +17,7 @@ use crate::config::Role;
 use crate::context::NodeContext;
 use crate::election::{ElectionHandle, IntakeError, Stored, Submission};
 use crate::error::{ElectionFault, NotReady, SubmitError};
-use crate::limits::throttle::{Origin, Prefix, Turn};
+use crate::limits::throttle::{Origin, Turn};
 use crate::metrics;
 use crate::node::Node;
 use crate::pending::{Issue, Known};
@@ -41,7 +41,7 @@ impl Node {
     ) -> Result<RequestId, SubmitError> {
         let credential = &vote.credential;
         let (election, received) = self.taking_votes(&credential.law_id, self.now())?;
-        let hash = hash(&election, credential)?;
+        let hash = hash(&election, &credential.nas, &credential.code)?;
         let ballot = Ballot { hash, choice: &vote.choice, idempotency_key, received };
         self.take(&election, &ballot, origin).await
     }
@@ -63,35 +63,24 @@ impl Node {
         self.context.admission.admit_unseen(Instant::now())?;
         let idempotency_key = Some(idempotency_key);
         let ballot = Ballot { hash, choice, idempotency_key, received };
+        self.admit_duplicate(&election, &ballot).await?;
         self.take(&election, &ballot, None).await
     }
 
-    /// Whether a roll holds a credential that is not revoked, for a voter who signs in. `None` if
-    /// not. Counts as an attempt in the throttle, as a vote with the credential would; used and
-    /// unused credentials get the same answer.
-    ///
-    /// # Errors
-    /// [`SubmitError`]: back-off, an exhausted rate, an election that takes no votes now, or a
-    /// registry that does not answer.
-    pub async fn recognise(
+    /// Refuses the duplicates of a recognised credential beyond a few a minute, as those of votes
+    /// from the network. A request that is known gets its answer instead.
+    async fn admit_duplicate(
         &self,
-        credential: &Credential,
-        prefix: Prefix,
-    ) -> Result<Option<CredentialHash>, SubmitError> {
-        let (election, _) = self.taking_votes(&credential.law_id, self.now())?;
-        let hash = hash(&election, credential)?;
-        // Only checked: wrong codes must not use up the rate of the votes.
-        self.context.admission.check_rate(Instant::now())?;
-        let turn = self.turn(self.context.throttle.origin(prefix, &credential.nas)).await?;
-        let hasher = election.hasher().ok_or_else(|| not_open(&election, false))?;
-        let key = hasher.scheme().registry_key(&hash);
-        let registered = self.context.registry.is_registered(election.law_id(), &key).await;
-        // Without an answer the attempt is not judged.
-        if registered.map_err(|error| SubmitError::Unavailable(error.into()))? {
-            return Ok(Some(hash));
+        election: &ElectionHandle,
+        ballot: &Ballot<'_>,
+    ) -> Result<(), SubmitError> {
+        let (_, mark) = envelope(election, ballot)?;
+        let is_in_flight = !matches!(self.context.pending.known(&mark.request), Known::No);
+        if is_in_flight || self.is_decided(election, &mark).await {
+            return Ok(());
         }
-        turn.record_failure();
-        Ok(None)
+        let NodeContext { admission, registry, .. } = &*self.context;
+        admission.admit_duplicate(&**registry, election.law_id(), &mark)
     }
 
     async fn take(
@@ -169,7 +158,7 @@ impl Node {
     }
 
     /// The election of a vote and its stamp, if this node takes votes for it now.
-    fn taking_votes(
+    pub(super) fn taking_votes(
         &self,
         law_id: &ElectionId,
         wall: UnixMillis,
@@ -206,7 +195,8 @@ impl Node {
         Ok((election, received.minutes()))
     }
 
-    async fn turn(&self, origin: Origin) -> Result<Turn, SubmitError> {
+    /// Waits for the turn of an attempt.
+    pub(super) async fn turn(&self, origin: Origin) -> Result<Turn, SubmitError> {
         self.context.throttle.turn(origin).await.map_err(|retry_after| {
             metrics::vote_refused(metrics::Refusal::BackOff);
             SubmitError::BackOff { retry_after }
@@ -230,9 +220,13 @@ struct Ballot<'a> {
 }
 
 /// The hash of a credential, by the roll of its election.
-fn hash(election: &ElectionHandle, credential: &Credential) -> Result<CredentialHash, SubmitError> {
+pub(super) fn hash(
+    election: &ElectionHandle,
+    nas: &Nas,
+    code: &AccessCode,
+) -> Result<CredentialHash, SubmitError> {
     let hasher = election.hasher().ok_or_else(|| not_open(election, false))?;
-    Ok(hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id))
+    Ok(hasher.hash_parts(nas, code, election.law_id()))
 }
 
 /// The envelope of a vote, and its mark for the registry.
@@ -260,7 +254,7 @@ fn envelope(
     Ok((Box::new(envelope), mark))
 }
 
-fn not_open(election: &ElectionHandle, early: bool) -> SubmitError {
+pub(super) fn not_open(election: &ElectionHandle, early: bool) -> SubmitError {
     let committed = election.committed();
     SubmitError::NotOpen {
         early,

@@ -93,10 +93,7 @@ impl Admission {
             None => Some(turn),
             Some(Hint::Accepted) => None,
             Some(Hint::Duplicate { .. }) => {
-                self.duplicates.take(mark.key).map_err(|retry_after| {
-                    metrics::vote_refused(metrics::Refusal::Duplicates);
-                    SubmitError::TooManyDuplicates { retry_after }
-                })?;
+                self.take_duplicate(mark)?;
                 None
             }
             Some(Hint::Unknown | Hint::Revoked) => {
@@ -112,6 +109,30 @@ impl Admission {
         };
         self.take_rate(now)?;
         Ok(unjudged)
+    }
+
+    /// Admits a vote of a credential that was recognised before, unless it is one of too many
+    /// duplicates. Takes nothing from the rate.
+    ///
+    /// # Errors
+    /// [`SubmitError::TooManyDuplicates`].
+    pub(crate) fn admit_duplicate(
+        &self,
+        registry: &dyn Registry,
+        law_id: &ElectionId,
+        mark: &Mark,
+    ) -> Result<(), SubmitError> {
+        match registry.peek(law_id, mark) {
+            Some(Hint::Duplicate { .. }) => self.take_duplicate(mark),
+            _ => Ok(()),
+        }
+    }
+
+    fn take_duplicate(&self, mark: &Mark) -> Result<(), SubmitError> {
+        self.duplicates.take(mark.key).map_err(|retry_after| {
+            metrics::vote_refused(metrics::Refusal::Duplicates);
+            SubmitError::TooManyDuplicates { retry_after }
+        })
     }
 
     /// Admits a vote without looking up its credential.

@@ -13,6 +13,9 @@
 //! argument; the clock, the locks and the waiting are here.
 //!
 //! Addresses and NAS are kept as digests under a key that exists only as long as the process.
+//!
+//! Signing in with an account counts in the same way, in a throttle that is separate from that of
+//! the votes: the subject of its pairs is the e-mail address.
 
 mod pairs;
 
@@ -35,11 +38,13 @@ use crate::metrics;
 
 pub use crate::limits::address_prefix::Prefix;
 
-/// The source address and the NAS of an attempt, as keyed digests. Kept in memory only.
+/// The source address and the subject of an attempt, a NAS or another name, as keyed digests. Kept
+/// in memory only.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
     prefix: Prefix,
-    nas: u64,
+    /// `None` for another subject: the metric of wrong codes is about NAS.
+    nas: Option<u64>,
     pair: u64,
 }
 
@@ -115,7 +120,14 @@ impl Throttle {
     #[must_use]
     pub fn origin(&self, prefix: Prefix, nas: &Nas) -> Origin {
         let nas = self.key.digest(nas.as_bytes());
-        Origin { prefix, nas, pair: self.key.digest((prefix, nas)) }
+        Origin { prefix, nas: Some(nas), pair: self.key.digest((prefix, nas)) }
+    }
+
+    /// Digests another subject, such as an e-mail address, together with the prefix. The subject
+    /// must be in its canonical form: two spellings are two pairs.
+    #[must_use]
+    pub fn origin_of(&self, prefix: Prefix, subject: &[u8]) -> Origin {
+        Origin { prefix, nas: None, pair: self.key.digest((prefix, subject)) }
     }
 
     /// Waits for the turn of an attempt that arrives now. Once this succeeds, the caller may check
@@ -123,7 +135,7 @@ impl Throttle {
     ///
     /// # Errors
     /// How long the pair has to wait.
-    pub(crate) async fn turn(self: &Arc<Self>, origin: Origin) -> Result<Turn, Duration> {
+    pub async fn turn(self: &Arc<Self>, origin: Origin) -> Result<Turn, Duration> {
         let arrived = Instant::now();
         let judged = &self.shard(origin.pair).judged;
         loop {
@@ -192,8 +204,8 @@ impl Throttle {
         }
         drop(pairs);
         shard.judged.notify_waiters();
-        if is_wrong {
-            metrics::wrong_code(self.by_nas.lock().count(origin.nas));
+        if let Some(nas) = origin.nas.filter(|_| is_wrong) {
+            metrics::wrong_code(self.by_nas.lock().count(nas));
         }
     }
 
@@ -224,7 +236,7 @@ pub(crate) enum Next {
 
 /// The turn of one attempt, until it is judged. Dropping it clears the attempt: the code was right,
 /// or the vote a repeat or a duplicate, or the code was never checked.
-pub(crate) struct Turn {
+pub struct Turn {
     throttle: Arc<Throttle>,
     origin: Origin,
     /// `None` once judged, or without a throttle.
@@ -238,7 +250,7 @@ impl Turn {
     }
 
     /// Judges the code wrong; also used when no hint can arrive any more.
-    pub(crate) fn record_failure(mut self) {
+    pub fn record_failure(mut self) {
         if let Some(attempt) = self.attempt.take() {
             self.throttle.record(&self.origin, attempt, true);
         }

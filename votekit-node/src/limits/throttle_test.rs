@@ -34,6 +34,22 @@ fn a_pair_is_held_up_and_neither_the_nas_nor_the_prefix() {
 }
 
 #[test]
+fn another_subject_is_held_up_by_its_pair_too() {
+    let (throttle, now) = (Throttle::new(&ThrottleConfig::default()), Instant::now());
+    let prefix = |address: &str| throttle.prefix(address.parse().expect("address"));
+    let guessed = throttle.origin_of(prefix(ADDRESS), b"a@b.example");
+    for _ in 0..6 {
+        assert_eq!(wrong(&throttle, guessed, now), Ok(()));
+    }
+    assert_eq!(wrong(&throttle, guessed, now), Err(Duration::from_secs(1)));
+    let elsewhere = throttle.origin_of(prefix("192.0.2.8"), b"a@b.example");
+    assert_eq!(wrong(&throttle, elsewhere, now), Ok(()), "the account is not locked");
+    let neighbour = throttle.origin_of(prefix(ADDRESS), b"c@b.example");
+    assert_eq!(wrong(&throttle, neighbour, now), Ok(()));
+    assert_eq!(format!("{guessed:?}"), "Origin(redacted)");
+}
+
+#[test]
 fn a_turn_that_is_dropped_leaves_no_trace() {
     let (throttle, now) = (Throttle::new(&ThrottleConfig::default()), Instant::now());
     let origin = from(&throttle, ADDRESS, 1);

@@ -148,7 +148,8 @@ impl Sealer {
                 return Err(ElectionFault::damaged(format!("evidence of {law_id} is missing")));
             }
             let committed = Committed::new(&log, self.node, head.checkpoint, head.sealed_through);
-            (committed, log.last_manifest())
+            // No vote is hashed after a purge, which destroys a members' key.
+            (committed, log.last_manifest().filter(|_| !log.is_purged()))
         };
         if let Some(manifest) = manifest
             && self.election.hasher_changes(&manifest)

@@ -22,10 +22,15 @@ pub(crate) fn law() -> ElectionId {
 
 /// The credential of elector `place`.
 pub(crate) fn credential(place: u32) -> Credential {
+    credential_for(LAW, "CODE", place)
+}
+
+/// The credential of elector `place` for a law, with a code that begins with these letters.
+pub(crate) fn credential_for(law_id: &str, letters: &str, place: u32) -> Credential {
     Credential::parse(
         format!("0{place:08}").as_bytes(),
-        format!("CODE{place:04}").as_bytes(),
-        LAW.as_bytes(),
+        format!("{letters}{place:04}").as_bytes(),
+        law_id.as_bytes(),
     )
     .expect("well formed")
 }
@@ -84,6 +89,35 @@ pub(crate) fn write_roll(folder: &Path, electors: u32, peppered: bool) -> Manife
         ..body(peppered, count)
     })
     .expect("consistent");
+    std::fs::write(folder.join("manifest.json"), manifest.encode()).expect("written");
+    manifest
+}
+
+/// Writes one hashed roll of several laws in ascending order, each with the first letters of its
+/// codes and the number of its electors, and returns its manifest.
+pub(crate) fn write_roll_of_laws(folder: &Path, laws: &[(&str, &str, u32)]) -> Manifest {
+    std::fs::create_dir_all(folder).expect("a folder");
+    let hasher = hasher(false);
+    let (mut rows, mut shards) = (Vec::new(), Vec::new());
+    for (law_id, letters, electors) in laws {
+        let key = |place| {
+            let credential = credential_for(law_id, letters, place);
+            hasher.registry_key(&credential.nas, &credential.code, &credential.law_id)
+        };
+        let mut keys: Vec<_> = (0..*electors).map(key).collect();
+        keys.sort_unstable();
+        let law_id: ElectionId = law_id.parse().expect("a law id");
+        let head = ShardHead { law_id: law_id.clone(), shard: 1, shards: 1 };
+        let bytes = head.encode(ShardFormat::Json, &keys);
+        let file = head.file_name(ShardFormat::Json);
+        std::fs::write(folder.join(&file), &bytes).expect("written");
+        let count = u64::from(*electors);
+        rows.push(LawRow { law_id: law_id.clone(), registered: count, shards: 1, revoked: 0 });
+        shards.push(FileRow { file, law_id, shard: 1, count, sha256: Digest::of(&bytes) });
+    }
+    let electors = rows.iter().map(|row| row.registered).sum();
+    let body = ManifestBody { laws: rows, shards, ..body(false, electors) };
+    let manifest = Manifest::new(body).expect("consistent");
     std::fs::write(folder.join("manifest.json"), manifest.encode()).expect("written");
     manifest
 }
@@ -161,6 +195,13 @@ impl TestDir {
         Self { folder, manifest }
     }
 
+    /// As [`TestDir::new`], with the roll of [`write_roll_of_laws`].
+    pub(crate) fn of_laws(laws: &[(&str, &str, u32)]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let manifest = write_roll_of_laws(&folder.path().join("hashes"), laws);
+        Self { folder, manifest }
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -179,5 +220,27 @@ impl TestDir {
         node.create(create_request()).await.expect("created");
         node.open(&law(), OpenElection::default()).await.expect("opened");
         node
+    }
+
+    /// Starts the node with the roll loaded and a poll open for each of its laws.
+    pub(crate) async fn open_polls(&self) -> Node {
+        let node = self.start().await;
+        self.open_polls_of(&node).await;
+        node
+    }
+
+    /// Loads the roll into a node, and opens a poll for each of its laws.
+    pub(crate) async fn open_polls_of(&self, node: &Node) {
+        node.load(&self.path("hashes"), None).await.expect("loaded");
+        for row in &self.manifest.body().laws {
+            let request = CreateElection {
+                law_id: row.law_id.to_string(),
+                title_fr: format!("Loi {}", row.law_id),
+                title_en: format!("Act {}", row.law_id),
+                ..create_request()
+            };
+            node.create(request).await.expect("created");
+            node.open(&row.law_id, OpenElection::default()).await.expect("opened");
+        }
     }
 }

@@ -150,12 +150,13 @@ pub(super) fn move_rest(connection: &Connection) -> Result<(), Fault> {
 }
 
 /// Pages in the log, and how many of them were moved to the database. Both are -1 without a log.
-struct LogLength {
-    pages: i64,
-    moved: i64,
+pub(super) struct LogLength {
+    pub(super) pages: i64,
+    pub(super) moved: i64,
 }
 
-fn log_length(connection: &Connection, pragma: &str) -> Result<LogLength, Fault> {
+/// The length of the log after a checkpoint pragma, of which `NOOP` moves nothing.
+pub(super) fn log_length(connection: &Connection, pragma: &str) -> Result<LogLength, Fault> {
     let mut statement = connection.prepare_cached(pragma)?;
     Ok(statement.query_row([], |row| Ok(LogLength { pages: row.get(1)?, moved: row.get(2)? }))?)
 }

@@ -9,6 +9,9 @@ use crate::{Conflict, EngineError};
 /// The name of the ledger in errors.
 pub(super) const ENGINE: &str = "the embedded ledger";
 
+/// The name of the database of accounts in errors.
+const ACCOUNTS: &str = "the embedded database of accounts";
+
 /// Why a step of a read or a write failed.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -60,6 +63,20 @@ pub(super) fn fatal(reason: impl Into<String>) -> EngineError {
 /// A thread of the ledger has panicked, or has ended where only a panic can end it.
 pub(super) fn panicked(what: &'static str) -> EngineError {
     EngineError::Panicked { engine: ENGINE, what }
+}
+
+/// The same error, in the name of the database of accounts.
+pub(super) fn in_accounts(mut error: EngineError) -> EngineError {
+    match &mut error {
+        EngineError::Unavailable { engine, .. }
+        | EngineError::OutcomeUnknown { engine, .. }
+        | EngineError::Corrupt { engine, .. }
+        | EngineError::Fatal { engine, .. }
+        | EngineError::Panicked { engine, .. }
+        | EngineError::Misconfigured { engine, .. } => *engine = ACCOUNTS,
+        EngineError::Conflict(_) => {}
+    }
+    error
 }
 
 pub(super) fn malformed(law_id: &ElectionId, rule: &'static str) -> EngineError {

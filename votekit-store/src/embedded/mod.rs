@@ -7,8 +7,10 @@
 //!                          └─ readers (a few read-only connections) ────────────────────┘   │
 //!                                      checkpointer ─▶ database file ───────────────────────┘
 //! registry: in memory only
+//! accounts: one connection, beside other processes ───▶ accounts.sqlite
 //! ```
 
+mod accounts;
 mod ballot_box;
 mod checkpointer;
 mod columns;
@@ -22,6 +24,7 @@ mod readers;
 mod registry;
 mod schema;
 mod tail;
+mod transaction;
 mod wal_check;
 mod writer;
 mod writes;
@@ -29,20 +32,24 @@ mod writes;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use accounts::EmbeddedAccounts;
 pub use ballot_box::EmbeddedBallotBox;
 pub use ledger::EmbeddedLedger;
 pub use read_view::EmbeddedReadView;
 pub use registry::EmbeddedRegistry;
 
-use super::EngineError;
+use super::{EngineError, Engines};
 
 /// The file name of the ledger in a data folder.
 pub const FILE_NAME: &str = "ledger.sqlite";
 
+/// The file name of the accounts in a data folder.
+pub const ACCOUNTS_FILE_NAME: &str = "accounts.sqlite";
+
 /// Open flag that refuses a symbolic link instead of a file.
 pub(crate) const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
-/// The three roles over one folder.
+/// The four roles over one folder.
 #[derive(Debug, Clone)]
 pub struct EmbeddedEngine {
     /// Empty when opened: the node adds the rolls and restores the accepted votes from the log.
@@ -51,6 +58,8 @@ pub struct EmbeddedEngine {
     pub ballot_box: Arc<EmbeddedBallotBox>,
     /// The ledger, the source of truth.
     pub ledger: Arc<EmbeddedLedger>,
+    /// The accounts, which other processes may change at the same time.
+    pub accounts: Arc<EmbeddedAccounts>,
 }
 
 impl EmbeddedEngine {
@@ -69,10 +78,18 @@ impl EmbeddedEngine {
     /// ```
     ///
     /// # Errors
-    /// As [`EmbeddedLedger::open`].
+    /// As [`EmbeddedLedger::open`] and [`EmbeddedAccounts::open`].
     pub fn open(folder: &Path) -> Result<Self, EngineError> {
         let ledger = Arc::new(EmbeddedLedger::open(folder)?);
         let ballot_box = Arc::new(EmbeddedBallotBox::new(Arc::clone(&ledger)));
-        Ok(Self { registry: Arc::new(EmbeddedRegistry::new()), ballot_box, ledger })
+        let accounts = Arc::new(EmbeddedAccounts::open(folder)?);
+        Ok(Self { registry: Arc::new(EmbeddedRegistry::new()), ballot_box, ledger, accounts })
+    }
+}
+
+impl From<EmbeddedEngine> for Engines {
+    fn from(engine: EmbeddedEngine) -> Self {
+        let EmbeddedEngine { registry, ballot_box, ledger, accounts } = engine;
+        Self { registry, ballot_box, ledger, accounts }
     }
 }

@@ -27,7 +27,7 @@ impl EmbeddedReadView {
             let connection = schema::open_reader(&folder.join(schema::FILE))?;
             connection.execute_batch("BEGIN")?;
             // SQLite fixes the snapshot at the first read of the transaction.
-            schema::identify(&connection)?;
+            schema::LEDGER.identify(&connection)?;
             Ok(connection)
         };
         Ok(Self { connection: open()? })

@@ -1,52 +1,94 @@
-//! The ledger's file: opening, identification and migration to the newest schema.
+//! The files of the engine: opening, identification and migration to the newest schema.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
+use std::io::{Error, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rustix::fs::{Access, access};
 
 use super::fault::{Fault, corrupt, unavailable};
 use super::wal_check;
 use crate::EngineError;
-use crate::embedded::NO_FOLLOW;
 
 pub(super) const FILE: &str = super::FILE_NAME;
 
-/// `VKIT`: identifies the database to `file` and to SQLite's own tools.
-const APPLICATION_ID: i32 = i32::from_be_bytes(*b"VKIT");
+/// What a file of the engine is, and how it is made.
+pub(super) struct Schema {
+    /// Identifies the database to `file` and to SQLite's own tools.
+    application_id: i32,
+    /// What the file is, in errors.
+    name: &'static str,
+    /// The first migration creates version 1, each further one the next. `user_version` stores the
+    /// version.
+    migrations: &'static [&'static str],
+}
 
-/// The first migration creates schema 1, each further one the next. `user_version` stores the
-/// number of the schema.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/embedded/001_ledger.sql")];
+/// The ledger.
+pub(super) const LEDGER: Schema = Schema {
+    application_id: i32::from_be_bytes(*b"VKIT"),
+    name: "votekit ledger",
+    migrations: &[include_str!("../../migrations/embedded/001_ledger.sql")],
+};
 
-/// How long the writer waits for readers when it empties the write-ahead log, its only wait.
+/// The accounts.
+pub(super) const ACCOUNTS: Schema = Schema {
+    application_id: i32::from_be_bytes(*b"VKAC"),
+    name: "votekit database of accounts",
+    migrations: &[include_str!("../../migrations/embedded_accounts/001_accounts.sql")],
+};
+
+/// How long a connection waits for another one: the ledger's writer for readers when it empties the
+/// write-ahead log, and a process that writes accounts for another one.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// Capacity of a connection's statement cache: more than this engine has statements.
 const STATEMENTS_MAX: usize = 64;
 
-/// Opens the file to write, creating it if needed, and migrates it to the newest schema.
+/// Opens the ledger to write, creating it if needed, and migrates it to the newest schema.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, EngineError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    // SQLite gives its side files the mode of the database. Other users must not read who was
-    // refused, and when.
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .custom_flags(NO_FOLLOW)
-        .open(path)
-        .map_err(|error| unavailable(format!("{}: {error}", path.display())))?;
+    create_private(path)?;
     wal_check::check(&path.with_file_name(format!("{FILE}-wal")))?;
+    open(path, &LEDGER)
+}
+
+/// Opens the accounts to read and write, creating the file if needed, and migrates it to the newest
+/// schema. Other processes may have it open: so the write-ahead log, to which they may be writing,
+/// is not checked as the ledger's is.
+pub(super) fn open_accounts(path: &Path) -> Result<Connection, EngineError> {
+    create_private(path)?;
+    let connection = open(path, &ACCOUNTS)?;
+    check_pages(&connection)?;
+    Ok(connection)
+}
+
+/// Creates a missing file, readable by its owner alone. SQLite gives its side files the same mode.
+/// Other users must not read who was refused and when, or the hash of a password.
+fn create_private(path: &Path) -> Result<(), EngineError> {
+    let refused = |error: Error| unavailable(format!("{}: {error}", path.display()));
+    // An existing file is not opened: closing it would release the locks that SQLite holds on it in
+    // this process.
+    match OpenOptions::new().create_new(true).write(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            if !fs::symlink_metadata(path).map_err(refused)?.is_file() {
+                return Err(unavailable(format!("{} is not a regular file", path.display())));
+            }
+            // SQLite would open a file that it may not write for reading alone.
+            access(path, Access::READ_OK | Access::WRITE_OK).map_err(|error| refused(error.into()))
+        }
+        Err(error) => Err(refused(error)),
+    }
+}
+
+fn open(path: &Path, schema: &Schema) -> Result<Connection, EngineError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(Fault::from)?;
     configure(&connection)?;
-    let version = identify(&connection)?;
+    let version = schema.identify(&connection)?;
     // The journal mode is stored in the file, so it is set only after the file is identified as
     // ours.
     let mode: String = connection
@@ -58,8 +100,14 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, EngineError> {
         )));
     }
     empty_log(&connection)?;
-    migrate(&mut connection, version)?;
+    schema.migrate(&mut connection, version)?;
     Ok(connection)
+}
+
+/// Reads every page of a small database once, and compares the pages with one another.
+fn check_pages(connection: &Connection) -> Result<(), Fault> {
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if found == "ok" { Ok(()) } else { Err(corrupt(found).into()) }
 }
 
 /// Opens the file to checkpoint its write-ahead log.
@@ -73,7 +121,7 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, EngineError> 
 /// Checkpoints and empties the write-ahead log of an earlier run. Its end may hold frames that were
 /// never committed: if the log were continued, a later start could mistake them for synced frames
 /// that were damaged since.
-fn empty_log(connection: &Connection) -> Result<(), Fault> {
+pub(super) fn empty_log(connection: &Connection) -> Result<(), Fault> {
     match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)) {
         // While another connection reads, or without disk space, the log stays in place, intact.
         Ok(_) => Ok(()),
@@ -111,47 +159,54 @@ fn configure(connection: &Connection) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Returns the schema's version; 0 for an empty file. Refuses foreign databases, and schemas that
-/// this version does not know.
-pub(super) fn identify(connection: &Connection) -> Result<usize, Fault> {
-    let application: i32 =
-        connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if application == 0 && version == 0 {
-        let tables: i64 =
-            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-        if tables == 0 {
-            return Ok(0);
+impl Schema {
+    /// Returns the version of a database; 0 for an empty file. Refuses foreign databases, and
+    /// versions that this program does not know.
+    pub(super) fn identify(&self, connection: &Connection) -> Result<usize, Fault> {
+        let application: i32 =
+            connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if application == 0 && version == 0 {
+            let tables: i64 =
+                connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+            if tables == 0 {
+                return Ok(0);
+            }
+        }
+        if application != self.application_id {
+            let name = self.name;
+            return Err(corrupt(format!("the file is a database, but not a {name}")).into());
+        }
+        let newest = self.migrations.len();
+        match usize::try_from(version) {
+            Ok(version) if (1..=newest).contains(&version) => Ok(version),
+            Ok(version) if version > newest => Err(unavailable(format!(
+                "the file was written by a newer version of votekit (schema {version}, \
+                 this one knows {newest})"
+            ))
+            .into()),
+            _ => Err(corrupt(format!("the file has the unknown schema version {version}")).into()),
         }
     }
-    if application != APPLICATION_ID {
-        return Err(corrupt("the file is a database, but not a votekit ledger").into());
-    }
-    let newest = MIGRATIONS.len();
-    match usize::try_from(version) {
-        Ok(version) if (1..=newest).contains(&version) => Ok(version),
-        Ok(version) if version > newest => Err(unavailable(format!(
-            "the file was written by a newer version of votekit (schema {version}, \
-             this one knows {newest})"
-        ))
-        .into()),
-        _ => Err(corrupt(format!("the file has the unknown schema version {version}")).into()),
-    }
-}
 
-fn migrate(connection: &mut Connection, version: usize) -> Result<(), Fault> {
-    for (schema, migration) in
-        (1_usize..).zip(MIGRATIONS).skip_while(|(schema, _)| *schema <= version)
-    {
-        let transaction = connection.transaction()?;
-        transaction.execute_batch(migration)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(
-            None,
-            "user_version",
-            i32::try_from(schema).expect("migrations are few"),
-        )?;
-        transaction.commit()?;
+    fn migrate(&self, connection: &mut Connection, version: usize) -> Result<(), Fault> {
+        for (to, migration) in (1_usize..).zip(self.migrations).skip_while(|(to, _)| *to <= version)
+        {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            // Another process may have migrated while this one waited for the lock.
+            if self.identify(&transaction)? >= to {
+                continue;
+            }
+            transaction.execute_batch(migration)?;
+            transaction.pragma_update(None, "application_id", self.application_id)?;
+            transaction.pragma_update(
+                None,
+                "user_version",
+                i32::try_from(to).expect("migrations are few"),
+            )?;
+            transaction.commit()?;
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::checkpointer::{self, Checkpointer};
 use super::fault::{self, Fault, PanicGuard, Poison, corrupt, fatal, panicked, unavailable};
 use super::tail::Tail;
+use super::transaction;
 use crate::EngineError;
 use crate::write_health::WriteHealth;
 
@@ -269,27 +270,12 @@ impl WriterThread {
     }
 
     fn transact(&self, jobs: &mut [Box<dyn Job>]) -> Result<(), EngineError> {
-        self.connection
-            .execute_batch("BEGIN IMMEDIATE")
-            .map_err(|error| fault::of_statement(&error))?;
-        for job in jobs {
-            if let Err(error) = job.apply(&self.connection) {
-                return Err(self.roll_back(fault::of_statement(&error)));
+        transaction::immediate(&self.connection, |connection| {
+            for job in jobs {
+                job.apply(connection)?;
             }
-        }
-        self.connection
-            .execute_batch("COMMIT")
-            .map_err(|error| self.roll_back(fault::of_commit(&error)))
-    }
-
-    /// Rolls the transaction back, unless SQLite already has. A failed rollback is fatal.
-    fn roll_back(&self, error: EngineError) -> EngineError {
-        if !self.connection.is_autocommit()
-            && let Err(second) = self.connection.execute_batch("ROLLBACK")
-        {
-            return fatal(format!("{error}; and it could not be rolled back: {second}"));
-        }
-        error
+            Ok(())
+        })
     }
 
     /// Checkpoints the rest of the log. The group before it is already durable, even if this fails.

@@ -67,5 +67,6 @@ pub async fn open(addresses: &ServiceAddresses) -> Result<(Engines, String), Eng
     let installation = ledger.installation().await?;
     let ballot_box = Arc::new(RabbitMqBallotBox::open(&addresses.ballot_box).await?);
     let registry = Arc::new(RedisRegistry::open(&addresses.registry).await?);
-    Ok((Engines { registry, ballot_box, ledger }, installation))
+    let accounts = Arc::new(ledger.accounts());
+    Ok((Engines { registry, ballot_box, ledger, accounts }, installation))
 }

@@ -9,6 +9,7 @@
 //! The functions and tables are those of `migrations/services`. The ledger keeps nothing in memory:
 //! answers are the primary server's, and times are by its clock.
 
+mod accounts;
 mod connections;
 mod fault;
 mod listener;
@@ -29,6 +30,7 @@ use votekit_core::batch::Batch;
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
 
+pub use accounts::PostgresAccounts;
 pub use read_view::PostgresReadView;
 
 use super::url::ServiceAddress;
@@ -77,6 +79,12 @@ impl PostgresLedger {
     /// When the server is unavailable.
     pub async fn installation(&self) -> Result<String, EngineError> {
         queries::installation(&mut self.connections.session().await?).await
+    }
+
+    /// The accounts in the same schema, over the same connections.
+    #[must_use]
+    pub fn accounts(&self) -> PostgresAccounts {
+        PostgresAccounts::new(Arc::clone(&self.connections))
     }
 }
 

@@ -1,10 +1,11 @@
 //! The conformance suite of all engines: a case for each sentence of the contracts in this crate.
 //!
-//! The test of an engine passes a function that makes a [`TestStorage`], runs the three suites, and
+//! The test of an engine passes a function that makes a [`TestStorage`], runs the four suites, and
 //! asserts that each case passed and how many ran ([`report_cases`]). [`Which::RetrySafe`] leaves
 //! out the cases that count calls, so that the rest can run over an engine that fails at random
 //! ([`Engines::unreliable`]).
 
+mod accounts;
 mod ballot_box;
 mod ledger;
 mod registry;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::unreliable::{Odds, Persistent, Unreliable};
-use crate::{EngineError, Engines};
+use crate::{Conflict, EngineError, Engines};
 
 /// The storage of one case: empty when made, and the same each time it is opened.
 #[async_trait]
@@ -46,6 +47,11 @@ impl Engines {
             ledger: Arc::new(Persistent::new(Unreliable::new(
                 self.ledger,
                 seed.wrapping_add(2),
+                odds,
+            ))),
+            accounts: Arc::new(Persistent::new(Unreliable::new(
+                self.accounts,
+                seed.wrapping_add(3),
                 odds,
             ))),
         }
@@ -115,6 +121,14 @@ pub async fn ledger_cases(
     run(&ledger::CASES, make, which).await
 }
 
+/// Runs the cases of [`Accounts`](crate::Accounts).
+pub async fn accounts_cases(
+    make: impl Fn() -> Box<dyn TestStorage>,
+    which: Which,
+) -> Vec<CaseResult> {
+    run(&accounts::CASES, make, which).await
+}
+
 /// The environment variable that names the file to which [`report_cases`] appends.
 pub const CASES_FILE: &str = "VOTEKIT_CASES_FILE";
 
@@ -123,8 +137,8 @@ pub const CASES_FILE: &str = "VOTEKIT_CASES_FILE";
 /// Prints the line `conformance: <engine> <role>: <n> cases` to standard output, since a suite that
 /// silently ran nothing proves nothing. If [`CASES_FILE`] names a file, appends
 /// `<engine> TAB <role> TAB <n> TAB <number of failed> LF` to it, so that the test runner can
-/// compare the engines. Engines are `embedded` and `services`; roles are `registry`, `ballot box`
-/// and `ledger`. A run under special conditions has them in the engine's name:
+/// compare the engines. Engines are `embedded` and `services`; roles are `registry`, `ballot box`,
+/// `ledger` and `accounts`. A run under special conditions has them in the engine's name:
 /// `embedded on bad day 1`.
 ///
 /// # Panics
@@ -177,6 +191,20 @@ async fn run(
         results.push(CaseResult { name: case.name, outcome: (case.run)(&*place).await });
     }
     results
+}
+
+/// Ends a case unless a call was refused with the expected conflict.
+fn expect_conflict<T: std::fmt::Debug>(
+    answer: Result<T, EngineError>,
+    expected: impl Fn(&Conflict) -> bool,
+    what: &str,
+) -> Outcome {
+    match answer {
+        Err(EngineError::Conflict(conflict)) if expected(&conflict) => Ok(()),
+        answer => Err(CaseError::Broken {
+            expectation: format!("{what}: expected to be refused, found {answer:?}"),
+        }),
+    }
 }
 
 /// A case that also passes when calls are repeated.

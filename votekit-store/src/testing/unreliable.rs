@@ -6,6 +6,7 @@
 //! the minimum that a caller must do about it: retry until the outcome is definite. A case that
 //! passes over both tolerates such faults.
 
+mod accounts;
 mod ballot_box;
 mod ledger;
 mod registry;

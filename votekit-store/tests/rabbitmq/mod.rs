@@ -156,7 +156,7 @@ impl TestStorage for Corner {
     async fn open(&self) -> Result<Engines, EngineError> {
         let ballot_box = Arc::new(RabbitMqBallotBox::open(&self.address()).await?);
         let engine = EmbeddedEngine::open(self.folder.path())?;
-        let roles = Engines { registry: engine.registry, ballot_box, ledger: engine.ledger };
+        let roles = Engines { ballot_box, ..Engines::from(engine) };
         Ok(match self.bad_day {
             Some((seed, odds)) => roles.unreliable(seed, odds),
             None => roles,

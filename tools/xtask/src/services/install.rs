@@ -1,12 +1,11 @@
 //! The programs of the servers: found, installed, or reported as missing.
 
-use std::env;
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
+
+use crate::packages::{self, in_path};
 
 /// The paths of the servers' programs.
 pub(crate) struct Programs {
@@ -21,9 +20,6 @@ pub(crate) struct Programs {
 
 const RABBITMQ: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const POSTGRESQL: &str = "/usr/lib/postgresql";
-
-/// While this file exits with 101, Debian's packages start no service.
-const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 impl Programs {
     /// Finds them.
@@ -41,12 +37,8 @@ impl Programs {
 
     /// Finds them. Installs missing ones where that needs no confirmation: on Debian, as root.
     pub(crate) fn find_or_install() -> Result<Self> {
-        if let Err(missing) = Self::look()
-            && rustix::process::geteuid().is_root()
-            && in_path("apt-get").is_some()
-        {
-            println!("installing {}", missing.join(", "));
-            install(&missing)?;
+        if let Err(missing) = Self::look() {
+            packages::install(&missing)?;
         }
         Self::find()
     }
@@ -81,11 +73,6 @@ impl Programs {
     }
 }
 
-fn in_path(program: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
-}
-
 /// The program folder of the highest version.
 fn newest(folder: &Path) -> Option<PathBuf> {
     let versions = fs::read_dir(folder).ok()?.filter_map(|entry| {
@@ -96,61 +83,6 @@ fn newest(folder: &Path) -> Option<PathBuf> {
         .filter(|(_, programs)| programs.join("initdb").is_file())
         .max()
         .map(|(_, programs)| programs)
-}
-
-fn install(packages: &[&str]) -> Result<()> {
-    let _policy = Policy::hold()?;
-    // A stale package list may still do.
-    let _ = apt(&["update"]);
-    let installed = apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())?;
-    ensure!(
-        installed,
-        "{} could not be installed: apt-get install --no-install-recommends {0} says why",
-        packages.join(" ")
-    );
-    Ok(())
-}
-
-fn apt(arguments: &[&str]) -> Result<bool> {
-    let mut command = Command::new("apt-get");
-    // Killed in the middle, it would leave a broken package.
-    childguard::unmark(&mut command);
-    command
-        .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    Ok(command.status().context("starting apt-get")?.success())
-}
-
-/// Keeps packages from starting their services while it lives. Leaves an existing policy as it is.
-struct Policy {
-    ours: bool,
-}
-
-impl Policy {
-    fn hold() -> Result<Self> {
-        use std::io::Write as _;
-        match fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(POLICY) {
-            Ok(mut file) => {
-                file.write_all(b"#!/bin/sh\nexit 101\n")?;
-                Ok(Self { ours: true })
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                Ok(Self { ours: false })
-            }
-            Err(error) => Err(error).context(POLICY),
-        }
-    }
-}
-
-impl Drop for Policy {
-    fn drop(&mut self) {
-        if self.ours {
-            // A file left behind would keep services from starting; its content shows what it does.
-            let _ = fs::remove_file(POLICY);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::project;
 /// The variable with the path of the file to which each suite appends a line.
 const CASES_FILE: &str = "VOTEKIT_CASES_FILE";
 
-const ROLES: [&str; 3] = ["registry", "ballot box", "ledger"];
+const ROLES: [&str; 4] = ["registry", "ballot box", "ledger", "accounts"];
 
 /// The file in which the suites report how many cases they ran.
 pub(crate) struct Cases {
@@ -66,16 +66,14 @@ fn parse(text: &str) -> Result<SuiteReports> {
 }
 
 fn print(reports: &SuiteReports) {
-    println!("{:<30} {:>10} {:>10} {:>10}", "conformance cases", ROLES[0], ROLES[1], ROLES[2]);
+    let row = |first: &str, cells: [String; ROLES.len()]| {
+        let cells: String = cells.iter().map(|cell| format!(" {cell:>10}")).collect();
+        println!("{first:<30}{cells}");
+    };
+    row("conformance cases", ROLES.map(str::to_owned));
     let engines: BTreeSet<&str> = reports.keys().map(|(engine, _)| engine.as_str()).collect();
     for engine in engines {
-        let cell = |role: &str| shown(reports, engine, role);
-        println!(
-            "{engine:<30} {:>10} {:>10} {:>10}",
-            cell(ROLES[0]),
-            cell(ROLES[1]),
-            cell(ROLES[2])
-        );
+        row(engine, ROLES.map(|role| shown(reports, engine, role)));
     }
 }
 
@@ -119,9 +117,10 @@ mod tests {
     use super::*;
 
     const GOOD: &str = "embedded\tregistry\t21\t0\nembedded\tballot box\t11\t0\nembedded\tledger\t29\t0\n\
+        embedded\taccounts\t32\t0\n\
         embedded on bad day 1\tledger\t27\t0\nembedded\tledger\t29\t0\n";
-    const SERVICES: &str =
-        "services\tregistry\t21\t0\nservices\tballot box\t11\t0\nservices\tledger\t29\t0\n";
+    const SERVICES: &str = "services\tregistry\t21\t0\nservices\tballot box\t11\t0\n\
+        services\tledger\t29\t0\nservices\taccounts\t32\t0\n";
 
     fn found(text: &str, engines: &[&str]) -> Result<Vec<String>> {
         Ok(faults(&parse(text)?, engines))
@@ -137,7 +136,7 @@ mod tests {
     #[test]
     fn an_engine_without_cases_is_reported() -> Result<()> {
         let missing = found(GOOD, &["embedded", "services"])?;
-        assert_eq!(missing.len(), 3, "{missing:?}");
+        assert_eq!(missing.len(), 4, "{missing:?}");
         let none =
             found(&format!("{GOOD}{}", SERVICES.replace("11", "0")), &["embedded", "services"])?;
         assert_eq!(none, ["services ran no case of the ballot box"]);

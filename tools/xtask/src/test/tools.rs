@@ -3,7 +3,9 @@
 
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+
+use crate::packages;
 
 /// Each with its Debian package.
 const TOOLS: [(&str, &str); 3] = [("curl", "curl"), ("openssl", "openssl"), ("python3", "python3")];
@@ -16,18 +18,7 @@ pub(crate) fn check() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    println!("installing {}", missing.join(", "));
-    let quiet = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        // Killed in the middle, it would leave a broken package.
-        childguard::unmark(&mut command).args(arguments).stdout(Stdio::null()).status()
-    };
-    // A stale package list may still do.
-    let _ = quiet(&["update"]);
-    match quiet(&[&["install", "--yes", "--no-install-recommends"], missing.as_slice()].concat()) {
-        Ok(status) if status.success() => Ok(()),
-        _ => bail!("these programs are missing and could not be installed: {}", missing.join(", ")),
-    }
+    packages::install(&missing)
 }
 
 fn is_there(tool: &str) -> bool {

@@ -447,7 +447,7 @@ impl<'a> Demo<'a> {
     }
 
     /// Runs votekit and parses the JSON it prints.
-    fn json(&self, arguments: &[&str]) -> Result<Value, CommandError> {
+    pub(super) fn json(&self, arguments: &[&str]) -> Result<Value, CommandError> {
         self.show(arguments);
         let said = self.output(arguments)?;
         serde_json::from_str(&said).map_err(|error| {

@@ -1,10 +1,10 @@
-//! The demo of the pages: a small election whose poll stays open.
+//! The demo of the pages: a small election whose poll stays open, and the account of an official.
 
 use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Args;
 use super::ballots::read_roll;
@@ -16,13 +16,17 @@ use crate::error::CommandError;
 /// Credentials of the sample roll that the demo prints.
 const SHOWN_MAX: usize = 5;
 
-/// Where to vote, and with what.
+/// The official that the demo invites.
+const OFFICIAL: &str = "official@example.com";
+
+/// Where to vote and to sign in, and with what.
 #[derive(Serialize)]
 struct Report {
     electors: u32,
     node: String,
     pages: Vec<Page>,
     credentials: Vec<Sample>,
+    accounts: Vec<Account>,
 }
 
 #[derive(Serialize)]
@@ -36,6 +40,20 @@ struct Page {
 struct Sample {
     nas: String,
     code: String,
+}
+
+/// An account, and the one-time link with which its holder chooses a password.
+#[derive(Serialize, Deserialize)]
+struct Account {
+    email: String,
+    role: String,
+    link: String,
+}
+
+/// The output of `votekit user add --json`.
+#[derive(Deserialize)]
+struct Invitations {
+    accounts: Vec<Account>,
 }
 
 /// Runs `votekit demo --web`.
@@ -58,6 +76,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         electors: args.electors(),
         pages: pages(&node.public),
         credentials: samples(&demo.path("roll.csv"))?,
+        accounts: invite(&mut demo, &node)?,
         node: node.public.clone(),
     };
     node.keep(context, || context.output.result(&report))
@@ -92,6 +111,17 @@ fn open_poll(demo: &mut Demo<'_>, running: Option<&NodeProcess>) -> Result<(), C
     demo.votekit(&[&["election", "open", LAW, "--yes"], &admin[..]].concat())
 }
 
+fn invite(demo: &mut Demo<'_>, node: &NodeProcess) -> Result<Vec<Account>, CommandError> {
+    demo.say("An official is invited: the node sends no e-mail, so its one-time link is printed");
+    let data = demo.path("node");
+    let account = ["user", "add", OFFICIAL, "--role", "administrator"];
+    let place = ["--url", &node.public, "--data", &data, "--json"];
+    let invitations = demo.json(&[&account[..], &place].concat())?;
+    let invitations: Invitations = serde_json::from_value(invitations)
+        .map_err(|error| CommandError::internal(format!("`votekit user add`: {error}")))?;
+    Ok(invitations.accounts)
+}
+
 fn pages(node: &str) -> Vec<Page> {
     let page = |what, path: String| Page { what, url: format!("{node}{path}") };
     vec![
@@ -119,6 +149,10 @@ impl fmt::Display for Report {
         writeln!(formatter, "\nCredentials of the sample roll, each for one vote")?;
         for Sample { nas, code } in &self.credentials {
             writeln!(formatter, "  NAS {nas}   code {code}")?;
+        }
+        writeln!(formatter, "\nAccounts, each with the one-time link with which it begins")?;
+        for Account { email, role, link } in &self.accounts {
+            writeln!(formatter, "  {email}, {role}\n    {link}")?;
         }
         Ok(())
     }

@@ -109,6 +109,49 @@ articles! {
             "If a page keeps you from voting, contact us: another way to vote may be offered to \
                 you."
         ];
+    article_privacy:
+        "Ce que le site traite" [
+            "Pour voter, vous donnez votre numéro d’assurance sociale, votre code d’accès et \
+                votre choix. Le serveur les transforme aussitôt\u{a0}: le NAS et le code \
+                deviennent une empreinte, et le choix est chiffré. Ni le NAS, ni le code, ni le \
+                choix en clair ne sont enregistrés.",
+            "Le registre public du scrutin montre, pour chaque vote, la décision, la minute où il \
+                est arrivé et, s’il est accepté, l’empreinte. Il ne montre ni votre nom, ni votre \
+                NAS, ni votre choix. Avec la liste électorale et une clé secrète, les responsables \
+                peuvent vérifier qui a voté, comme sur une liste pointée."
+        ],
+        "What the site processes" [
+            "To vote, you give your social insurance number, your access code and your choice. \
+                The server transforms them at once: SIN and code become a digest, and the choice \
+                is encrypted. Neither SIN, nor code, nor the choice in clear is stored.",
+            "The public log of the election shows, for each vote, the decision, the minute in \
+                which it arrived and, if it is accepted, the digest. It shows neither your name, \
+                nor your SIN, nor your choice. With the electoral roll and a secret key, the \
+                officials can verify who voted, as on a marked list."
+        ];
+        "Témoin (cookie) et session" [
+            "Pendant que vous votez, un seul témoin chiffré garde votre session ouverte. Il ne \
+                contient ni votre NAS ni votre code. Il est supprimé quand vous vous déconnectez, \
+                et ne sert plus 30 minutes après votre dernière page.",
+            "Il n’y a ni mesure d’audience, ni publicité, ni contenu d’un autre site."
+        ],
+        "Cookie and session" [
+            "While you vote, a single encrypted cookie keeps your session open. It holds neither \
+                your SIN nor your code. It is removed when you sign out, and is void 30 minutes \
+                after your last page.",
+            "There is no audience measurement, no advertising and no content of another site."
+        ];
+        "Adresses et journaux" [
+            "Le serveur compte les demandes par adresse pour arrêter les abus. Il garde ces \
+                comptes en mémoire seulement, sous une forme qui ne montre pas l’adresse. Il ne \
+                tient aucun journal des accès.",
+            "Un code d’assistance désigne un message affiché. Il ne dit pas qui l’a vu."
+        ],
+        "Addresses and logs" [
+            "The server counts requests by address to stop abuse. It keeps these counts in memory \
+                only, in a form that does not show the address. It keeps no access log.",
+            "A support code names a message that was shown. It does not say who saw it."
+        ];
     article_help:
         "Je n’ai pas reçu de code d’accès" [
             "Joignez l’organisation qui tient le vote. Elle peut annuler la lettre perdue et \

@@ -70,6 +70,28 @@ problems! {
     "unauthorized" false
         "Réservé à l’administration", "Cette adresse demande le jeton de l’administration.";
         "For administrators only", "This address requires the administrator’s token.";
+    "not-signed-in" true
+        "Aucune session n’est ouverte pour ce scrutin",
+        "Rien n’a été enregistré. Identifiez-vous avec votre NAS et votre code d’accès, et \
+            recommencez.";
+        "No session is open for this election",
+        "Nothing was recorded. Sign in with your SIN and your access code, and start again.";
+    "sign-in-refused" false
+        "Connexion refusée",
+        "Le courriel, le mot de passe et le code ne concordent pas. Vérifiez-les et réessayez.";
+        "Sign-in refused",
+        "The e-mail address, the password and the code do not fit together. Check them and try \
+            again.";
+    "token-refused" false
+        "Réservé aux titulaires d’un compte", "Cette adresse demande le jeton d’un compte.";
+        "For account holders only", "This address requires the token of an account.";
+    "forbidden" false
+        "Votre compte ne le permet pas",
+        "Rien n’a été modifié. Le rôle du compte ne le permet pas, ou ce réseau n’est pas celui \
+            du bureau. Adressez-vous à l’administration du scrutin.";
+        "Your account does not allow this",
+        "Nothing was changed. The role of the account does not allow this, or this network is \
+            not that of the office. Ask the administrators of the election.";
     "foreign-origin" true
         "Formulaire envoyé depuis un autre site",
         "Rien n’a été enregistré. Ouvrez ce site dans un nouvel onglet et recommencez. Si le \
@@ -124,6 +146,11 @@ problems! {
         "Le scrutin est fermé", "Rien n’a été enregistré. On ne peut plus voter à ce scrutin.";
         "The poll is closed",
         "Nothing was recorded. Votes in this election are no longer accepted.";
+    "already-cast" true
+        "Vous avez déjà voté à ce scrutin dans cette session",
+        "Le vote que vous avez transmis est inchangé. Rien d’autre n’a été enregistré.";
+        "You have voted in this election in this session",
+        "The vote that you cast is unchanged. Nothing else was recorded.";
     "not-recorded-yet" true
         "Votre vote n’est pas encore inscrit",
         "Il est conservé en lieu sûr. Le reçu sera prêt dans quelques instants.";
@@ -153,6 +180,17 @@ problems! {
     "not-safe" false
         "Il manque une condition d’un scrutin officiel", "Corrigez les points nommés.";
         "A binding election lacks a condition", "Correct the points that are named.";
+    "account-exists" false
+        "Un compte a déjà ce courriel", "Rien n’a été modifié. Vérifiez la liste des comptes.";
+        "An account has this e-mail address already",
+        "Nothing was changed. Check the list of accounts.";
+    "invitation-void" false
+        "Ce lien n’est plus valable",
+        "Il a servi, il a expiré ou un autre lien l’a remplacé. Demandez un nouveau lien à \
+            l’administration du scrutin.";
+        "This link is not valid any more",
+        "It was used, it has expired, or another link has replaced it. Ask the administrators of \
+            the election for a new one.";
     "body-too-large" true
         "Le formulaire est trop long",
         "Rien n’a été enregistré. Revenez à la page précédente et recommencez.";
@@ -174,6 +212,13 @@ problems! {
     "roll-refused" false
         "La liste n’a pas été chargée", "Corrigez la liste et recommencez.";
         "The roll was not loaded", "Correct the roll and start again.";
+    "roll-not-hashed" false
+        "La liste électorale n’est pas hachée",
+        "Rien n’a été conservé. Hachez la liste avec votekit hashgen sur un poste hors ligne, \
+            puis téléversez le résultat.";
+        "The roll is not hashed",
+        "Nothing was kept. Hash the roll with votekit hashgen on an offline machine, then \
+            upload the result.";
     "upgrade-required" false
         "Adresse réservée aux WebSocket", "Cette adresse est faite pour les programmes.";
         "This address takes WebSockets only", "This address is meant for programs.";
@@ -216,10 +261,10 @@ problems! {
         "Codage de transfert inconnu", "Cette adresse est faite pour les programmes.";
         "Unknown transfer coding", "This address is meant for programs.";
     "busy" true
-        "Beaucoup de votes arrivent en même temps",
+        "Beaucoup de demandes arrivent en même temps",
         "Cette tentative n’a pas été enregistrée. Réessayez dans quelques secondes\u{a0}: votre \
             vote compte une seule fois.";
-        "Many votes are arriving at once",
+        "Many requests are arriving at once",
         "This attempt was not recorded. Try again in a few seconds: your vote counts once.";
     "unavailable" true
         "Le service est interrompu",
@@ -251,6 +296,11 @@ problems! {
     "stopping" true
         "Le serveur redémarre", "Rien n’a été enregistré. Réessayez dans une minute.";
         "The server is restarting", "Nothing was recorded. Try again in a minute.";
+    "storage-full" false
+        "Le disque du serveur est presque plein",
+        "Rien n’a été conservé. Libérez de l’espace sur le serveur et recommencez.";
+        "The server’s disk is almost full",
+        "Nothing was kept. Free space on the server and start again.";
     "internal" true
         "Le serveur a une défaillance",
         "Réessayez dans quelques instants. Si le message revient, joignez-nous.";

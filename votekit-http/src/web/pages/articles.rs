@@ -1,4 +1,4 @@
-//! The pages that explain: help with every problem code, accessibility, what a receipt proves.
+//! The pages that explain: help with every problem code, accessibility, personal information.
 
 use std::sync::Arc;
 
@@ -19,14 +19,17 @@ use crate::web::visit::Visit;
 #[template(path = "article.html")]
 struct ArticlePage {
     frame: Frame,
+    /// What the organisation says itself, in paragraphs.
+    own: Vec<String>,
     sections: &'static [Section],
-    privacy: String,
     problems: Vec<ProblemRow>,
 }
 
+/// A problem that a voter can meet.
 struct ProblemRow {
     code: &'static str,
     title: &'static str,
+    cause: &'static str,
     advice: &'static str,
 }
 
@@ -36,21 +39,16 @@ pub(crate) async fn help(
     PathText(lang): PathText<Lang>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let pages = &api.node.config().pages;
-    let privacy = match lang {
-        Lang::Fr => pages.privacy_fr.clone(),
-        Lang::En => pages.privacy_en.clone(),
-    };
     let problems = lang.problems_of_voters().map(|(code, text)| ProblemRow {
         code,
         title: text.title,
+        cause: lang.cause(code),
         advice: text.advice,
     });
     let visit = Visit::begin(&api, lang, &headers);
     let frame = visit.frame(lang.help_title(), "/help")?;
-    let sections = lang.article_help();
-    let problems = problems.collect();
-    visit.answer(StatusCode::OK, &ArticlePage { frame, sections, privacy, problems })
+    let (own, sections, problems) = (Vec::new(), lang.article_help(), problems.collect());
+    visit.answer(StatusCode::OK, &ArticlePage { frame, own, sections, problems })
 }
 
 /// `GET /{lang}/accessibility`.
@@ -61,25 +59,62 @@ pub(crate) async fn accessibility(
 ) -> Result<Response, Problem> {
     let visit = Visit::begin(&api, lang, &headers);
     let frame = visit.frame(lang.menu_accessibility(), "/accessibility")?;
-    article(visit, frame, lang.article_accessibility())
+    article(visit, frame, Vec::new(), lang.article_accessibility())
 }
 
-/// `GET /{lang}/receipts`.
-pub(crate) async fn receipts(
+/// `GET /{lang}/privacy`.
+pub(crate) async fn privacy(
     State(api): State<Arc<Api>>,
     PathText(lang): PathText<Lang>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let pages = &api.node.config().pages;
+    let own = match lang {
+        Lang::Fr => &pages.privacy_fr,
+        Lang::En => &pages.privacy_en,
+    };
+    let own = paragraphs(own);
     let visit = Visit::begin(&api, lang, &headers);
-    let frame = visit.frame(lang.menu_receipts(), "/receipts")?;
-    article(visit, frame, lang.article_receipts())
+    let frame = visit.frame(lang.help_privacy(), "/privacy")?;
+    article(visit, frame, own, lang.article_privacy())
 }
 
 fn article(
     visit: Visit<'_>,
     frame: Frame,
+    own: Vec<String>,
     sections: &'static [Section],
 ) -> Result<Response, Problem> {
-    let page = ArticlePage { frame, sections, privacy: String::new(), problems: Vec::new() };
+    let page = ArticlePage { frame, own, sections, problems: Vec::new() };
     visit.answer(StatusCode::OK, &page)
+}
+
+/// The paragraphs of a text from the configuration: empty lines are between them.
+fn paragraphs(text: &str) -> Vec<String> {
+    let mut paragraphs = vec![String::new()];
+    for line in text.lines().map(str::trim) {
+        match paragraphs.last_mut() {
+            Some(last) if !line.is_empty() => {
+                if !last.is_empty() {
+                    last.push(' ');
+                }
+                last.push_str(line);
+            }
+            _ => paragraphs.push(String::new()),
+        }
+    }
+    paragraphs.retain(|paragraph| !paragraph.is_empty());
+    paragraphs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_lines_are_between_paragraphs() {
+        let text = "\n One line,\nand more of it.\n\n \n\nAnother.\n";
+        assert_eq!(paragraphs(text), ["One line, and more of it.", "Another."]);
+        assert!(paragraphs(" \n").is_empty());
+    }
 }

@@ -18,6 +18,7 @@ use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::problem::Problem;
 use crate::sessions::Form;
+use crate::web::election_row::check_open;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
 use crate::web::visit::Visit;
@@ -52,6 +53,7 @@ pub(crate) async fn form(
     if let Some(path) = elsewhere(&visit, &law) {
         return visit.redirect(&path);
     }
+    check_open(&api, &election)?;
     page(visit, &law, &election, false)
 }
 
@@ -72,6 +74,7 @@ pub(crate) async fn choose(
     {
         return sign_in::ended(visit, &law, &election, attempt);
     }
+    check_open(&api, &election)?;
     if !attempt.is_on(&election) {
         return page(visit, &law, &election, true);
     }

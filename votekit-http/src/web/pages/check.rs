@@ -1,5 +1,6 @@
 //! The check page: the choice once more, and the one button that votes. It is the answer to the
-//! ballot's form, and holds choice and idempotency key in its own.
+//! ballot's form, and holds choice and idempotency key in its own. The key follows from session,
+//! election and choice: a browser that loads the page again repeats the same request.
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -12,11 +13,12 @@ use zeroize::Zeroize as _;
 
 use crate::guard::form_body::FormBody;
 use crate::problem::Problem;
-use crate::sessions::{Form, SessionError};
+use crate::sessions::{Form, RETRY_KEY_CHARS};
+use crate::support_code;
 use crate::web::error_page::retry_sentence;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
-use crate::web::visit::{Visit, session_failed};
+use crate::web::visit::Visit;
 
 #[derive(Template)]
 #[template(path = "check.html")]
@@ -31,6 +33,7 @@ struct CheckPage {
     problem_title: &'static str,
     problem_advice: &'static str,
     retry: String,
+    support: String,
 }
 
 /// A choice on its way, and the key that makes its repetition the same request.
@@ -48,15 +51,12 @@ impl Drop for Attempt {
     }
 }
 
-/// The length of a key: 16 random bytes in hexadecimal digits.
-const KEY_CHARS: usize = 32;
-
 impl Attempt {
     /// The choice and the key of a form. A key of another form than this node's is dropped.
     pub(super) fn from_form(form: &FormBody) -> Self {
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         let key = form.text("key");
-        let is_key = key.len() == KEY_CHARS && key.bytes().all(is_digit);
+        let is_key = key.len() == RETRY_KEY_CHARS && key.bytes().all(is_digit);
         Self {
             choice: form.text("choice").to_owned(),
             key: if is_key { key.to_owned() } else { String::new() },
@@ -89,8 +89,11 @@ pub(super) fn page(
     let chosen = election.choices.iter().find(|choice| choice.id == attempt.choice);
     let chosen = chosen.ok_or(Problem::UnknownChoice)?;
     if attempt.key.is_empty() {
-        attempt.key = random_key()?;
+        // Only a voter with a session has come here without a key.
+        let session = visit.session.as_ref().ok_or(Problem::Internal)?;
+        attempt.key = session.retry_key(law, &attempt.choice);
     }
+    let support = problem.as_ref().map(|problem| support(&visit, problem)).unwrap_or_default();
     let shown = problem.as_ref().map(|problem| lang.problem(problem.kind().code));
     let refusal = problem.map(Problem::into_response);
     let frame = visit
@@ -111,6 +114,7 @@ pub(super) fn page(
             .as_ref()
             .map(|refusal| retry_sentence(lang, refusal.headers()))
             .unwrap_or_default(),
+        support,
     };
     let status = refusal.as_ref().map_or(StatusCode::OK, Response::status);
     let mut response = visit.answer(status, &page)?;
@@ -130,9 +134,10 @@ pub(super) fn label(lang: Lang, choice: &ChoiceView) -> &str {
     }
 }
 
-/// A key that others cannot guess.
-fn random_key() -> Result<String, Problem> {
-    let mut bytes = [0; KEY_CHARS / 2];
-    getrandom::fill(&mut bytes).map_err(|error| session_failed(SessionError::from(error)))?;
-    Ok(const_hex::encode(bytes))
+/// The code of the request that was issued, or one for the problem.
+fn support(visit: &Visit<'_>, problem: &Problem) -> String {
+    match problem {
+        Problem::OutcomeUnknown { request } => support_code::of_request(&request.to_hex()),
+        _ => visit.api.support.issue(problem.kind().code, problem.kind().status),
+    }
 }

@@ -9,14 +9,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use votekit_core::decision::{Decision, InvalidReason};
-use votekit_core::id::ElectionId;
 use votekit_node::{ElectionView, VoteStatus};
 
 use crate::api::PathText;
 use crate::api::status::request_id;
 use crate::context::Api;
 use crate::problem::Problem;
-use crate::web::error_page::support_code;
+use crate::support_code;
+use crate::web::election_row::is_open;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
 use crate::web::visit::Visit;
@@ -40,12 +40,13 @@ struct OutcomePage {
     again_href: String,
     request: String,
     support: String,
-    others: Vec<OtherElection>,
+    /// The next ballot of the session, if one is left.
+    next: Option<NextBallot>,
     results_href: String,
 }
 
-/// An election that the voter has signed in for and not voted in.
-struct OtherElection {
+/// An open election that the voter has signed in for and not voted in.
+struct NextBallot {
     href: String,
     label: String,
 }
@@ -87,8 +88,8 @@ pub(crate) async fn outcome(
         is_pending: matches!(status, VoteStatus::Pending { .. }),
         again_href: href("vote").filter(|_| words.may_try_again).unwrap_or_default(),
         request: request.to_hex(),
-        support: support_code(&request.to_hex()),
-        others: others(&visit),
+        support: support_code::of_request(&request.to_hex()),
+        next: next_ballot(&visit),
         results_href: href("results").unwrap_or_default(),
     };
     visit.answer(StatusCode::OK, &page)
@@ -98,14 +99,14 @@ fn title(lang: Lang, election: &ElectionView) -> String {
     lang.pick(&election.title).to_owned()
 }
 
-fn others(visit: &Visit<'_>) -> Vec<OtherElection> {
-    let laws = visit.session.iter().flat_map(|session| session.laws_left());
-    let other = |law: &ElectionId| {
-        let election = visit.api.node.election(law)?;
+fn next_ballot(visit: &Visit<'_>) -> Option<NextBallot> {
+    let now = visit.api.now().0;
+    visit.session.as_ref()?.laws_left().find_map(|law| {
+        let election = visit.api.node.election(law).filter(|election| is_open(election, now))?;
         let href = format!("/{}/vote/{law}/ballot", visit.lang.code());
-        Some(OtherElection { href, label: title(visit.lang, &election) })
-    };
-    laws.filter_map(other).collect()
+        let label = visit.lang.next_ballot_for(&title(visit.lang, &election));
+        Some(NextBallot { href, label })
+    })
 }
 
 fn words(lang: Lang, status: VoteStatus) -> Words {

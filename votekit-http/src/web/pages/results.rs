@@ -93,7 +93,7 @@ pub(crate) async fn results(
         updated: results
             .as_ref()
             .ok()
-            .and_then(|results| Moment::new(lang, &results.updated_at.to_rfc3339())),
+            .and_then(|results| visit.moment(Some(&results.updated_at.to_rfc3339()))),
         is_followed: matches!(election.state.as_str(), "draft" | "open" | "closing" | "closed"),
         events: format!("/api/v1/results/{law}/events"),
         version,

@@ -1,5 +1,5 @@
-//! The sign-in: NAS and code, tested by the throttle's rules without voting. What was typed is
-//! never part of an answer.
+//! The sign-in: NAS and code, tested by the throttle's rules without voting, for the election of
+//! the page and for the others of its roll. What was typed is never part of an answer.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -11,18 +11,19 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use votekit_core::credential::{AccessCode, Credential, CredentialHash, Nas};
+use votekit_core::credential::{AccessCode, CredentialHash, Nas};
 use votekit_core::id::ElectionId;
 use votekit_node::limits::throttle::Prefix;
 use votekit_node::{ElectionView, SubmitError};
 
 use super::check::{self, Attempt};
-use super::post::Post;
+use super::members;
+use super::post::{Post, not_taken};
 use crate::api::{PathText, law_id};
 use crate::context::{Api, ClientPrefix};
 use crate::guard::form_body::FormBody;
 use crate::problem::Problem;
-use crate::sessions::{Session, SessionError};
+use crate::sessions::Session;
 use crate::web::election_row::check_open;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
@@ -40,10 +41,22 @@ struct SignInPage {
     errors: Vec<FieldMessage>,
     nas_error: String,
     code_error: String,
+    /// The session that the browser has already.
+    session: SessionNote,
     /// A choice made before the session ended.
     choice: String,
     /// Its idempotency key.
     key: String,
+    support: String,
+}
+
+/// What a session that the browser has already means for the sign-in; empty without one.
+#[derive(Default)]
+struct SessionNote {
+    text: &'static str,
+    /// Where the voter goes on without another sign-in.
+    href: String,
+    label: &'static str,
 }
 
 struct FieldMessage {
@@ -53,18 +66,20 @@ struct FieldMessage {
 
 /// What is wrong with a sign-in: a message at the field, or at both.
 #[derive(Default)]
-pub(super) struct SignInErrors {
+struct SignInErrors {
     nas: String,
     code: String,
 }
 
 /// What the page says before the form.
-pub(super) struct SignIn {
-    pub(super) status: StatusCode,
-    pub(super) notice: &'static str,
-    pub(super) errors: SignInErrors,
+#[derive(Default)]
+struct SignIn {
+    status: StatusCode,
+    notice: &'static str,
+    errors: SignInErrors,
     /// The choice and the key to keep.
-    pub(super) kept: Attempt,
+    kept: Attempt,
+    support: String,
 }
 
 /// `GET /{lang}/vote/{law_id}`.
@@ -75,15 +90,12 @@ pub(crate) async fn form(
 ) -> Result<Response, Problem> {
     let law = law_id(&law)?;
     let election = api.node.election(&law).ok_or(Problem::UnknownElection)?;
-    check_open(&election, api.now().0)?;
+    check_open(&api, &election)?;
     let visit = Visit::begin(&api, lang, &headers);
-    let sign_in = SignIn {
-        status: StatusCode::OK,
-        notice: "",
-        errors: SignInErrors::default(),
-        kept: Attempt::default(),
-    };
-    page(visit, &law, &election, sign_in)
+    if api.node.takes_members(&law) {
+        return visit.redirect(&format!("/{}/members/{law}", lang.code()));
+    }
+    page(visit, &law, &election, SignIn::default())
 }
 
 /// `POST /{lang}/vote/{law_id}`.
@@ -93,43 +105,68 @@ pub(crate) async fn sign_in(
     request: Request,
 ) -> Result<Response, Problem> {
     let Post { head, form, law, election } = Post::read(&api, &law, request).await?;
-    let mut visit = Visit::begin(&api, lang, &head.headers);
+    let visit = Visit::begin(&api, lang, &head.headers);
     let kept = Attempt::from_form(&form);
     let prefix = prefix(&api, &head);
-    let refused = |errors, status| SignIn { status, notice: "", errors, kept: kept.clone() };
-    let credential = match credential(lang, &form, &law) {
-        Ok(credential) => credential,
+    let refused = |errors, status, support| {
+        let kept = kept.clone();
+        SignIn { status, errors, kept, support, ..SignIn::default() }
+    };
+    let (nas, code) = match typed(lang, &form) {
+        Ok(typed) => typed,
         Err(errors) => {
-            let sign_in = refused(errors, StatusCode::UNPROCESSABLE_ENTITY);
+            let sign_in = refused(errors, StatusCode::UNPROCESSABLE_ENTITY, String::new());
             return page(visit, &law, &election, sign_in);
         }
     };
     // Zeroed before the wait for the answer.
     drop((form, head));
-    let recognised = api.node.recognise(&credential, prefix).await;
-    match recognised {
-        Ok(Some(hash)) => {
-            visit.session = Some(admitted(visit.session.take(), &law, &hash)?);
-            if kept.is_on(&election) {
-                return check::page(visit, &law, &election, kept, None);
-            }
-            let path = format!("/{}/vote/{law}/ballot", lang.code());
-            visit.redirect(&path)
-        }
-        Ok(None) => {
+    let laws = api.node.sign_in_laws(&law);
+    let opened = api.node.recognise_any(&nas, &code, &laws, prefix).await;
+    match opened {
+        Ok(opened) if opened.is_empty() => {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
             let errors = SignInErrors::both(lang.not_recognised().to_owned());
-            let sign_in = refused(errors, StatusCode::UNPROCESSABLE_ENTITY);
+            let sign_in = refused(errors, status, api.support.issue("not-recognised", status));
             page(visit, &law, &election, sign_in)
         }
+        Ok(opened) => admitted(visit, &nas, (&law, &election), kept, &opened),
         Err(SubmitError::BackOff { retry_after }) => {
-            let seconds = whole_seconds(retry_after);
+            let (status, seconds) = (StatusCode::TOO_MANY_REQUESTS, whole_seconds(retry_after));
             let errors = SignInErrors::both(lang.back_off(&lang.seconds(seconds)));
-            let sign_in = refused(errors, StatusCode::TOO_MANY_REQUESTS);
+            let sign_in = refused(errors, status, api.support.issue("back-off", status));
             let mut response = page(visit, &law, &election, sign_in)?;
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
             Ok(response)
         }
-        Err(error) => Err(Problem::not_taken(error)),
+        Err(error) => Err(not_taken(error)),
+    }
+}
+
+/// What follows a sign-in that opened at least one election.
+fn admitted(
+    mut visit: Visit<'_>,
+    nas: &Nas,
+    (law, election): (&ElectionId, &ElectionView),
+    kept: Attempt,
+    opened: &[(ElectionId, CredentialHash)],
+) -> Result<Response, Problem> {
+    let session = Session::after_sign_in(visit.session.take(), nas, law, opened);
+    let session = session.map_err(session_failed)?;
+    let has_ballot = session.hash_for(law).is_some();
+    visit.session = Some(session);
+    let code = visit.lang.code();
+    match (has_ballot, kept.is_on(election)) {
+        (true, true) => check::page(visit, law, election, kept, None),
+        // The choice waits for the code of its own election.
+        (false, true) => {
+            let code = visit.lang.code_of_another_law().to_owned();
+            let errors = SignInErrors { code, ..SignInErrors::default() };
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            page(visit, law, election, SignIn { status, errors, kept, ..SignIn::default() })
+        }
+        (true, false) if opened.len() == 1 => visit.redirect(&format!("/{code}/vote/{law}/ballot")),
+        _ => visit.redirect(&format!("/{code}/session")),
     }
 }
 
@@ -140,10 +177,13 @@ pub(super) fn ended(
     election: &ElectionView,
     kept: Attempt,
 ) -> Result<Response, Problem> {
+    if visit.api.node.takes_members(law) {
+        return members::ended(visit, law, election, kept);
+    }
     let lang = visit.lang;
     let notice = if kept.is_on(election) { lang.choice_kept() } else { lang.session_ended() };
-    let errors = SignInErrors::default();
-    page(visit, law, election, SignIn { status: StatusCode::FORBIDDEN, notice, errors, kept })
+    let status = StatusCode::FORBIDDEN;
+    page(visit, law, election, SignIn { status, notice, kept, ..SignIn::default() })
 }
 
 fn page(
@@ -153,7 +193,7 @@ fn page(
     sign_in: SignIn,
 ) -> Result<Response, Problem> {
     let lang = visit.lang;
-    let SignIn { status, notice, errors: SignInErrors { nas, code }, kept } = sign_in;
+    let SignIn { status, notice, errors: SignInErrors { nas, code }, kept, support } = sign_in;
     let mut errors = Vec::new();
     if !nas.is_empty() {
         errors.push(FieldMessage { field: "nas", message: nas.clone() });
@@ -166,6 +206,8 @@ fn page(
         .about(election)
         .with_error(!errors.is_empty());
     let kept = if kept.is_on(election) { kept } else { Attempt::default() };
+    // After the notice that the session has ended, another one would contradict it.
+    let session = if notice.is_empty() { session_note(&visit, law) } else { Default::default() };
     let page = SignInPage {
         frame,
         lead: lang.sign_in_lead(lang.pick(&election.title)),
@@ -174,10 +216,32 @@ fn page(
         errors,
         nas_error: nas,
         code_error: code,
+        session,
         choice: kept.choice.clone(),
         key: kept.key.clone(),
+        support,
     };
     visit.answer(status, &page)
+}
+
+fn session_note(visit: &Visit<'_>, law: &ElectionId) -> SessionNote {
+    let (lang, code) = (visit.lang, visit.lang.code());
+    let Some(session) = &visit.session else { return SessionNote::default() };
+    if session.hash_for(law).is_some() {
+        return SessionNote {
+            text: lang.signed_in_already(),
+            href: format!("/{code}/vote/{law}/ballot"),
+            label: lang.go_to_ballot(),
+        };
+    }
+    match session.request_for(law) {
+        Some(request) => SessionNote {
+            text: lang.voted_already_here(),
+            href: format!("/{code}/votes/{request}"),
+            label: lang.see_confirmation(),
+        },
+        None => SessionNote { text: lang.adds_to_session(), ..SessionNote::default() },
+    }
 }
 
 impl SignInErrors {
@@ -186,14 +250,14 @@ impl SignInErrors {
     }
 }
 
-/// The credential of a form, or what is wrong with its fields.
-fn credential(lang: Lang, form: &FormBody, law: &ElectionId) -> Result<Credential, SignInErrors> {
+/// NAS and code of a form, or what is wrong with its fields.
+fn typed(lang: Lang, form: &FormBody) -> Result<(Nas, AccessCode), SignInErrors> {
     let wrong = |text: &str, missing: &str, wrong: &str| {
         if text.trim().is_empty() { missing.to_owned() } else { wrong.to_owned() }
     };
     let (nas, code) = (form.text("nas"), form.text("code"));
     match (Nas::parse(nas.trim().as_bytes()), AccessCode::parse(code.as_bytes())) {
-        (Ok(nas), Ok(code)) => Ok(Credential { nas, code, law_id: law.clone() }),
+        (Ok(nas), Ok(code)) => Ok((nas, code)),
         (parsed_nas, parsed_code) => Err(SignInErrors {
             nas: match parsed_nas {
                 Ok(_) => String::new(),
@@ -205,25 +269,6 @@ fn credential(lang: Lang, form: &FormBody, law: &ElectionId) -> Result<Credentia
             },
         }),
     }
-}
-
-/// The session with the election added. A session that knows the election already is another
-/// person's, at the same browser: a new one begins. So it does when the old one is full.
-fn admitted(
-    session: Option<Session>,
-    law: &ElectionId,
-    hash: &CredentialHash,
-) -> Result<Session, Problem> {
-    let begin = || Session::begin().map_err(session_failed);
-    let mut session = match session.filter(|session| !session.knows(law)) {
-        Some(session) => session,
-        None => begin()?,
-    };
-    if session.admit(law, hash) == Err(SessionError::Full) {
-        session = begin()?;
-        session.admit(law, hash).map_err(session_failed)?;
-    }
-    Ok(session)
 }
 
 /// The address prefix that the gate has determined; tests call the router without a gate.

@@ -7,10 +7,12 @@ use axum::extract::State;
 use axum::http::header::{ACCEPT_LANGUAGE, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
+use votekit_node::config::Role;
 
 use crate::api::PathText;
 use crate::context::Api;
 use crate::problem::Problem;
+use crate::web::assets;
 use crate::web::election_row::ElectionRow;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
@@ -22,7 +24,9 @@ struct StartPage {
     frame: Frame,
     /// Who holds the vote, as a sentence.
     held_by: String,
+    /// The elections that take votes now.
     rows: Vec<ElectionRow>,
+    upcoming: Vec<ElectionRow>,
 }
 
 #[derive(Template)]
@@ -30,6 +34,9 @@ struct StartPage {
 struct ElectionsPage {
     frame: Frame,
     rows: Vec<ElectionRow>,
+    /// Whether the page follows the states of the elections: this node has them live.
+    is_followed: bool,
+    elections_script: &'static str,
 }
 
 /// `GET /`: the first page in the language that the browser prefers.
@@ -62,9 +69,10 @@ pub(crate) async fn start(
         .filter(|name| !name.is_empty())
         .map(|name| lang.held_by(name))
         .unwrap_or_default();
-    let mut rows = rows(&visit);
-    rows.retain(|row| row.is_open);
-    visit.answer(StatusCode::OK, &StartPage { frame, held_by, rows })
+    let mut upcoming = rows(&visit);
+    let rows = upcoming.extract_if(.., |row| row.is_open).collect();
+    upcoming.retain(|row| row.is_upcoming);
+    visit.answer(StatusCode::OK, &StartPage { frame, held_by, rows, upcoming })
 }
 
 /// `GET /{lang}/elections`.
@@ -75,8 +83,13 @@ pub(crate) async fn elections(
 ) -> Result<Response, Problem> {
     let visit = Visit::begin(&api, lang, &headers);
     let frame = visit.frame(lang.elections_title(), "/elections")?;
-    let rows = rows(&visit);
-    visit.answer(StatusCode::OK, &ElectionsPage { frame, rows })
+    let page = ElectionsPage {
+        frame,
+        rows: rows(&visit),
+        is_followed: api.node.config().roles.contains(&Role::Query),
+        elections_script: assets::elections_script(),
+    };
+    visit.answer(StatusCode::OK, &page)
 }
 
 fn rows(visit: &Visit<'_>) -> Vec<ElectionRow> {

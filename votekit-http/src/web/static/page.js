@@ -1,5 +1,5 @@
-// What every page does beyond its HTML: local times, focus on errors, printing, the end of the
-// session. Each page works without it.
+// What every page does beyond its HTML: local times, focus on errors, printing, a notice when the
+// connection is gone. Each page works without it.
 
 const lang = document.documentElement.lang;
 
@@ -15,7 +15,7 @@ const local = new Intl.DateTimeFormat(lang === "fr" ? "fr-CA" : "en-CA", {
 for (const time of document.querySelectorAll("time[datetime]")) {
   const instant = new Date(time.dateTime);
   if (!Number.isNaN(instant.valueOf()) && instant.getTimezoneOffset() !== 0) {
-    const utc = time.textContent.trim();
+    const utc = time.dataset.utc ?? time.textContent.trim();
     time.textContent = `${local.format(instant)} (${utc})`;
   }
 }
@@ -28,10 +28,29 @@ for (const button of document.querySelectorAll("[data-print]")) {
   button.addEventListener("click", () => window.print());
 }
 
-// A form is sent once: a second press while the first is under way does nothing.
+// A file becomes the text of a field; it is not sent before the button.
+for (const input of document.querySelectorAll("[data-file-into]")) {
+  const field = document.getElementById(input.dataset.fileInto);
+  input.closest("[data-file-field]").hidden = false;
+  input.addEventListener("change", async () => {
+    const file = input.files[0];
+    if (!file || file.size > Number(field.maxLength)) return;
+    field.value = await file.text();
+    field.focus();
+  });
+}
+
+// A form is sent once: a second press while the first is under way does nothing. Without a
+// connection it is not sent at all: the browser's own error page would take the place of this one.
+const connection = document.querySelector("[data-connection]");
 for (const form of document.querySelectorAll("form[method=post]")) {
   let sent = false;
   form.addEventListener("submit", (event) => {
+    if (!navigator.onLine) {
+      event.preventDefault();
+      connection.textContent = connection.dataset.offline;
+      return;
+    }
     if (sent) event.preventDefault();
     sent = true;
   });
@@ -39,9 +58,12 @@ for (const form of document.querySelectorAll("form[method=post]")) {
     sent = false;
   });
 }
+window.addEventListener("online", () => {
+  if (connection.textContent) connection.textContent = connection.dataset.online;
+});
 
 // The end of the session: a warning two minutes before, and one press to extend it.
-const warning = document.querySelector("[data-session-seconds]");
+const warning = document.querySelector("[data-session-page]");
 if (warning) {
   const button = warning.querySelector("button");
   const status = document.querySelector("[data-session-status]");
@@ -58,7 +80,8 @@ if (warning) {
     const answer = await fetch(warning.dataset.sessionPage, { credentials: "same-origin" }).catch(
       () => null,
     );
-    if (answer?.ok) {
+    // A session that has ended leads to the sign-in.
+    if (answer?.ok && !answer.redirected) {
       warning.hidden = true;
       status.textContent = warning.dataset.sessionExtended;
       document.getElementById("content").focus();

@@ -15,6 +15,8 @@ const shares = new Intl.NumberFormat(lang, {
 let version = Number(page.dataset.version);
 let isLost = false;
 let saidAt = 0;
+// What a lost connection means: the node said that it stops, or nothing.
+let isAway = false;
 
 // Rounded down, as the server does.
 const share = (part, whole) => (whole > 0 ? Math.floor((part * 10000) / whole) / 10000 : 0);
@@ -61,12 +63,6 @@ const show = (update) => {
 
 const take = (event) => {
   const update = JSON.parse(event.data);
-  if (isLost) {
-    isLost = false;
-    mark.classList.remove("lost");
-    mark.textContent = mark.dataset.live;
-    say(mark.dataset.back);
-  }
   if (update.version < version) return;
   const isNew = update.version > version;
   version = update.version;
@@ -75,19 +71,32 @@ const take = (event) => {
 };
 
 const lose = () => {
-  if (isLost) return;
+  let text = isAway ? mark.dataset.away : mark.dataset.lost;
+  if (!navigator.onLine) text = mark.dataset.offline;
+  if (isLost && mark.textContent === text) return;
   isLost = true;
   mark.classList.add("lost");
-  mark.textContent = mark.dataset.lost;
-  say(mark.dataset.lost);
+  mark.textContent = text;
+  say(text);
+};
+
+const restore = () => {
+  isAway = false;
+  if (!isLost) return;
+  isLost = false;
+  mark.classList.remove("lost");
+  mark.textContent = mark.dataset.live;
+  say(mark.dataset.back);
 };
 
 let source;
 let retry = 1000;
 const follow = () => {
   source = new EventSource(page.dataset.events);
+  // A reader whose version is the latest gets nothing before the next change.
   source.addEventListener("open", () => {
     retry = 1000;
+    restore();
   });
   source.addEventListener("snapshot", (event) => {
     // The node may have started again from an earlier block.
@@ -95,6 +104,10 @@ const follow = () => {
     take(event);
   });
   source.addEventListener("update", take);
+  // The browser comes back by itself, with the version that it has (`Last-Event-ID`).
+  source.addEventListener("bye", (event) => {
+    isAway = JSON.parse(event.data).reason === "stopping";
+  });
   source.addEventListener("error", () => {
     lose();
     // The browser tries again by itself, unless the server refused.
@@ -104,6 +117,8 @@ const follow = () => {
     }
   });
 };
+
+window.addEventListener("offline", lose);
 
 mark.hidden = false;
 for (const note of document.querySelectorAll("[data-without-live]")) note.hidden = true;

@@ -72,6 +72,26 @@ impl Connections {
         Ok(connections)
     }
 
+    /// Connects once to check the server and the version of the schema. Creates and migrates
+    /// nothing.
+    pub(super) async fn open_existing(
+        connector: &Connector,
+        address: &ServiceAddress,
+    ) -> Result<Self, EngineError> {
+        let check = async {
+            let client = connector.connect().await?;
+            schema::check(&client, &connector.schema)
+                .await
+                .map_err(|fault| fault.map_open_error(address))
+        };
+        match tokio::time::timeout(OPENING_TIME, check).await {
+            Ok(checked) => checked?,
+            Err(_) => return Err(open_timeout(address)),
+        }
+        let (pool, health) = (connector.pool()?, Arc::default());
+        Ok(Self { pool, health, damaged: BTreeMap::new() })
+    }
+
     /// The elections that were damaged at the opening.
     pub(super) fn damaged(&self) -> &BTreeMap<ElectionId, EngineError> {
         &self.damaged

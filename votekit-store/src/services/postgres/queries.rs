@@ -331,6 +331,6 @@ pub(super) async fn ping(session: &mut Session) -> Result<(), EngineError> {
     session.read("SELECT FROM staging", &[]).await.map(|_| ())
 }
 
-fn limit_column(limit: usize) -> i64 {
+pub(super) fn limit_column(limit: usize) -> i64 {
     limit.min(READ_ROWS_MAX) as i64
 }

@@ -7,9 +7,10 @@ use crate::EngineError;
 use crate::services::url::ServiceAddress;
 
 /// In order: each creates the version equal to its position, from 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/services/001_ledger.sql"),
     include_str!("../../../migrations/services/002_views.sql"),
+    include_str!("../../../migrations/services/003_accounts.sql"),
 ];
 
 /// Default schema.

@@ -6,7 +6,7 @@ mod staging;
 
 use super::samples::{SampleLog, batches, law, node};
 use super::{Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq};
-use crate::{Conflict, EngineError, Hints, StagingId};
+use crate::{Hints, StagingId};
 
 /// By file, in the order of the contract.
 pub(super) const CASES: [&[Case]; 4] = [CASES_OF_ALL, staging::CASES, log::CASES, leases::CASES];
@@ -16,20 +16,6 @@ const CASES_OF_ALL: &[Case] = &[
     case!(the_engine_answers_a_ping),
     case!(manifests_are_named_by_their_digest),
 ];
-
-/// Ends a case unless a call was refused with the expected conflict.
-fn expect_conflict<T: std::fmt::Debug>(
-    answer: Result<T, EngineError>,
-    expected: impl Fn(&Conflict) -> bool,
-    what: &str,
-) -> Outcome {
-    match answer {
-        Err(EngineError::Conflict(conflict)) if expected(&conflict) => Ok(()),
-        answer => Err(CaseError::Broken {
-            expectation: format!("{what}: expected to be refused, found {answer:?}"),
-        }),
-    }
-}
 
 async fn a_new_ledger_is_empty(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;

@@ -9,8 +9,9 @@ use votekit_core::id::{ElectionId, Epoch};
 use votekit_core::instant::UnixSeconds;
 
 use super::super::samples::{SampleLog, batch, law, node, request};
-use super::super::{Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq};
-use super::expect_conflict;
+use super::super::{
+    Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, expect_conflict,
+};
 use crate::{
     BlockCommit, Conflict, EngineError, Hints, Leadership, Lease, Ledger, NoLease, ReviewNote,
     StagingId,

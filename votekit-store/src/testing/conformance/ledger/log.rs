@@ -10,8 +10,9 @@ use votekit_core::instant::UnixMillis;
 use votekit_core::log::tile::encode_hashes;
 
 use super::super::samples::{SampleLog, batch, law};
-use super::super::{Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq};
-use super::expect_conflict;
+use super::super::{
+    Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, expect_conflict,
+};
 use crate::{BlockCommit, Conflict, Hints, Ledger, LogPosition, StagingId};
 
 pub(super) const CASES: &[Case] = &[

@@ -7,8 +7,9 @@ use votekit_core::batch::Batch;
 use votekit_core::id::{ElectionId, Epoch, NodeId, Sequence};
 
 use super::super::samples::{SampleLog, batch, batches, law, node};
-use super::super::{Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, exact_case};
-use super::expect_conflict;
+use super::super::{
+    Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, exact_case, expect_conflict,
+};
 use crate::{Conflict, Hints, Ledger, Staged, StagingId};
 
 pub(super) const CASES: &[Case] = &[

@@ -1,0 +1,120 @@
+//! The states of the pages of officials and members. Their order matters: a link is used up, and
+//! the sign-out ends the session that the states before it share.
+
+use crate::accounts::{MEMBER, OFFICIAL};
+use crate::states::{CAST, CHOOSE, State, error, form_error, outcome, page};
+use crate::steps::{SUBMIT, Step};
+
+const LINK: &[Step] = &[Step::OpenLink(OFFICIAL)];
+const SEND: &[Step] = &[Step::Press(SUBMIT)];
+const SIGN_IN: &[Step] = &[Step::Open("/accounts/sign-in")];
+const AS_OFFICIAL: &[Step] = &[Step::UseAccount(OFFICIAL)];
+const AS_MEMBER: &[Step] = &[Step::UseAccount(MEMBER), Step::Open("/members")];
+const TO_BALLOT: &[Step] = &[Step::Press("main a.button[href$='/members/club']")];
+const NEW: &[Step] = &[Step::Open("/officials/new")];
+const ACCOUNTS: &[Step] = &[Step::Open("/officials/accounts")];
+const CLOSE: &[Step] = &[Step::Open("/officials/elections/second/close")];
+
+/// All of them.
+pub(crate) const OFFICIAL_STATES: &[State] = &[
+    page("account-sign-in", &[SIGN_IN], "#password"),
+    form_error("account-sign-in-empty", &[SIGN_IN, SEND], "#password-error", 422),
+    form_error(
+        "account-sign-in-refused",
+        &[SIGN_IN, &[Step::Type("email", OFFICIAL), Step::Type("password", "wrong")], SEND],
+        "#email-error",
+        422,
+    ),
+    page("officials-signed-out", &[&[Step::Open("/officials")]], "#password"),
+    page("invitation", &[LINK], "svg.qr"),
+    form_error("invitation-empty", &[LINK, SEND], "#code-error", 422),
+    form_error(
+        "invitation-without-code",
+        &[LINK, &[Step::Type("password", "a"), Step::Type("repeat", "a")], SEND],
+        "[href='#code']",
+        422,
+    ),
+    outcome("recovery-codes", &[LINK, &[Step::ChoosePassword(OFFICIAL)]], ".recovery-codes"),
+    error("invitation-void", &[LINK], "[href$='help#invitation-void']", 410),
+    page("officials", &[AS_OFFICIAL, &[Step::Open("/officials")]], ".cards-table"),
+    page("official-new", &[AS_OFFICIAL, NEW], "#law_id"),
+    form_error("official-new-empty", &[AS_OFFICIAL, NEW, SEND], "#law_id-error", 422),
+    page(
+        "official-draft",
+        &[AS_OFFICIAL, &[Step::Open("/officials/elections/future")]],
+        "[href$='/future/amend']",
+    ),
+    page(
+        "official-amend",
+        &[AS_OFFICIAL, &[Step::Open("/officials/elections/future/amend")]],
+        "#title_fr",
+    ),
+    page(
+        "official-roll",
+        &[AS_OFFICIAL, &[Step::Open("/officials/elections/future/roll")]],
+        "#in-effect",
+    ),
+    page(
+        "official-open",
+        &[AS_OFFICIAL, &[Step::Open("/officials/elections/future/open")]],
+        "#confirm",
+    ),
+    page(
+        "official-poll",
+        &[AS_OFFICIAL, &[Step::Open("/officials/elections/second")]],
+        "[href$='/second/close']",
+    ),
+    page("official-close", &[AS_OFFICIAL, CLOSE], "#reason"),
+    form_error("official-close-unconfirmed", &[AS_OFFICIAL, CLOSE, SEND], "#confirm-error", 422),
+    page(
+        "official-closed",
+        &[AS_OFFICIAL, &[Step::Open("/officials/elections/closed")]],
+        "[href$='/closed/certify']",
+    ),
+    page(
+        "official-certify",
+        &[AS_OFFICIAL, &[Step::Open("/officials/elections/closed/certify")]],
+        "#confirm",
+    ),
+    page(
+        "official-annul",
+        &[AS_OFFICIAL, &[Step::Open("/officials/elections/official/annul")]],
+        "#reason",
+    ),
+    page("official-accounts", &[AS_OFFICIAL, ACCOUNTS], ".cards-table"),
+    form_error("official-invite-empty", &[AS_OFFICIAL, ACCOUNTS, SEND], "#email-error", 422),
+    outcome(
+        "official-link",
+        &[
+            AS_OFFICIAL,
+            ACCOUNTS,
+            &[
+                Step::Type("email", "auditor@example.com"),
+                Step::Select("[name=role][value=auditor]"),
+            ],
+            SEND,
+        ],
+        "#link + pre",
+    ),
+    State {
+        focus: ".session-warning button",
+        ..page(
+            "official-session-ends-soon",
+            &[AS_OFFICIAL, &[Step::Open("/officials#soon"), Step::Await(".session-warning")]],
+            ".session-warning",
+        )
+    },
+    page("members", &[AS_MEMBER], "a.button[href$='/members/club']"),
+    page("member-ballot", &[AS_MEMBER, TO_BALLOT], ".choices"),
+    page("member-check", &[AS_MEMBER, TO_BALLOT, CHOOSE], ".button.final"),
+    outcome("member-accepted", &[AS_MEMBER, TO_BALLOT, CHOOSE, CAST], ".outcome.good"),
+    page("member-voted", &[AS_MEMBER, &[Step::Open("/members/club")]], ".notice"),
+    outcome(
+        "official-signed-out",
+        &[
+            AS_OFFICIAL,
+            &[Step::Open("/officials"), Step::Press("form[action$='/accounts/sign-out'] button")],
+        ],
+        "main .actions .button",
+    ),
+];

@@ -1,0 +1,77 @@
+//! `votekit user`: the accounts of officials.
+
+mod add;
+mod change;
+mod link;
+mod list;
+mod rows;
+mod target;
+
+use votekit_store::{Account, Accounts, EmailAddress};
+
+use crate::context::Context;
+use crate::error::CommandError;
+
+/// Invite officials, and list, disable and reset their accounts
+///
+/// Officials sign in on the pages, and through the interface for programs, with an account. An
+/// account begins with a one-time link: its holder follows the link, chooses a password and sets up
+/// the second factor. No one else ever sees the password. The commands work in the data folder of a
+/// node (--data), also while the node runs, or on the ledger of nodes that use services (--ledger).
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    Add(Box<add::Args>),
+    List(list::Args),
+    Disable(change::DisableArgs),
+    Enable(change::EnableArgs),
+    Reset(change::ResetArgs),
+}
+
+/// Runs `votekit user`.
+pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
+    match args.action {
+        Action::Add(args) => add::run(&args, context),
+        Action::List(args) => list::run(&args, context),
+        Action::Disable(args) => change::disable(&args, context),
+        Action::Enable(args) => change::enable(&args, context),
+        Action::Reset(args) => change::reset(&args, context),
+    }
+}
+
+/// Accounts read at once.
+const PAGE_LENGTH: usize = 500;
+
+/// Calls `each` for every account, in the order of the addresses.
+async fn for_each(
+    accounts: &dyn Accounts,
+    mut each: impl FnMut(&Account),
+) -> Result<(), CommandError> {
+    let mut after = String::new();
+    loop {
+        let page = accounts.accounts(&after, PAGE_LENGTH).await?;
+        page.iter().for_each(&mut each);
+        match page.last() {
+            Some(last) => after.clone_from(&last.email),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// The account of an address.
+async fn find(accounts: &dyn Accounts, email: &EmailAddress) -> Result<Account, CommandError> {
+    accounts.account_by_email(email.as_str()).await?.ok_or_else(|| {
+        CommandError::bad_input(format!("there is no account with the address {email}"))
+            .hint("`votekit user list` shows the accounts")
+    })
+}
+
+/// Parses an address on the command line.
+fn parse_email(text: &str) -> Result<EmailAddress, String> {
+    text.parse().map_err(|error: votekit_store::EmailError| error.to_string())
+}

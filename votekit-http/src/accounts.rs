@@ -1,0 +1,48 @@
+//! Accounts of officials and members: sign-in, tokens for programs, sessions of pages, invitations.
+//!
+//! ```text
+//! invitation ─▶ password, second factor ─▶ sign-in ─┬─▶ access and refresh token   (programs)
+//!                                                   └─▶ cookie of a session        (pages)
+//! each call ─▶ token or cookie ─▶ account as stored now ─▶ Caller
+//! ```
+//!
+//! A token or a cookie says who calls; whether the account is active, and its role, are read from
+//! the store at each call, so that a disabled account is refused at once. Of passwords, refresh
+//! tokens, cookies, links and recovery codes the store has digests alone.
+//!
+//! Nothing here is about votes: no row, token or log line joins an account and a vote.
+
+mod faults;
+
+pub(crate) mod role;
+
+mod opaque;
+mod recovery;
+mod totp;
+
+mod password;
+
+mod hashing_pool;
+
+mod token;
+mod token_keys;
+
+mod caller;
+
+mod service;
+
+mod api_tokens;
+mod invitations;
+mod page_sessions;
+mod sign_in;
+
+pub(crate) use self::api_tokens::TokenPair;
+pub(crate) use self::caller::Caller;
+pub(crate) use self::invitations::{NewCredentials, OneTimeLink};
+pub(crate) use self::recovery::RecoveryCode;
+pub(crate) use self::service::AccountService;
+pub(crate) use self::sign_in::SignInAttempt;
+
+#[cfg(test)]
+#[path = "accounts/office_test.rs"]
+mod office;

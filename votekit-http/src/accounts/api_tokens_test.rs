@@ -1,0 +1,54 @@
+//! Tokens of programs, while the account changes.
+
+use votekit_store::AccountRole;
+
+use super::*;
+use crate::accounts::office::{EMAIL, Office, code, with_token};
+
+#[tokio::test]
+async fn a_token_says_who_calls_until_the_account_changes() {
+    let office = Office::open().await;
+    office.official(AccountRole::Auditor).await;
+    let pair = office.accounts.tokens(&office.stored().await).await.expect("tokens");
+    let caller = office.accounts.bearer(&with_token(&pair.access)).await.expect("valid");
+    assert_eq!((caller.email.as_str(), caller.role), (EMAIL, AccountRole::Auditor));
+    for wrong in ["", "x", pair.refresh.as_str(), &format!("{}x", *pair.access)] {
+        let refused = office.accounts.bearer(&with_token(wrong)).await;
+        assert_eq!(code(refused), "token-refused", "{wrong}");
+    }
+    assert_eq!(code(office.accounts.bearer(&HeaderMap::new()).await), "token-refused");
+    let promoted = Account { role: AccountRole::Administrator, ..office.stored().await };
+    office.node.accounts().update(&promoted).await.expect("changed");
+    let refused = office.accounts.bearer(&with_token(&pair.access)).await;
+    assert_eq!(code(refused), "token-refused", "the role of the token is not the account's");
+    let pair = office.accounts.refresh(&pair.refresh).await.expect("the next pair");
+    let caller = office.accounts.bearer(&with_token(&pair.access)).await.expect("valid");
+    assert_eq!(caller.role, AccountRole::Administrator);
+    office.disable().await;
+    assert_eq!(code(office.accounts.bearer(&with_token(&pair.access)).await), "token-refused");
+    assert_eq!(code(office.accounts.refresh(&pair.refresh).await), "token-refused");
+    office.end().await;
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_used_once_and_its_reuse_ends_the_session() {
+    let office = Office::open().await;
+    office.official(AccountRole::Observer).await;
+    let account = office.stored().await;
+    let accounts = &office.accounts;
+    let first = accounts.tokens(&account).await.expect("tokens");
+    let apart = accounts.tokens(&account).await.expect("tokens");
+    let second = accounts.refresh(&first.refresh).await.expect("the next pair");
+    let third = accounts.refresh(&second.refresh).await.expect("the next pair");
+    assert_eq!(code(accounts.refresh(&first.refresh).await), "token-refused", "reused");
+    assert_eq!(code(accounts.refresh(&third.refresh).await), "token-refused", "with its session");
+    let apart = accounts.refresh(&apart.refresh).await.expect("another session stays");
+    accounts.end_refresh(&apart.refresh).await.expect("ended");
+    assert_eq!(code(accounts.refresh(&apart.refresh).await), "token-refused");
+    accounts.end_refresh(&apart.refresh).await.expect("nothing to end");
+    accounts.end_refresh("x").await.expect("nothing to end");
+    let idle = accounts.tokens(&account).await.expect("tokens");
+    office.node.step_clock(3601 * 1000);
+    assert_eq!(code(accounts.refresh(&idle.refresh).await), "token-refused", "idle for an hour");
+    office.end().await;
+}

@@ -1,0 +1,106 @@
+//! The work on passwords: a few hashes at once, and a bounded queue before them. A hash takes 19
+//! MiB and tens of milliseconds, and must not take them from the votes.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::password::HashError;
+
+/// The most hashes that are made at once.
+const RUNNING_MAX: usize = 2;
+
+/// The most hashes that are made or wait: the last one waits for about half a second.
+const PLACES: usize = 32;
+
+/// Why no hash was made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PoolError {
+    /// Every place is taken.
+    #[error("too many passwords are waiting")]
+    Busy,
+    /// The hash failed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+}
+
+/// The places for hashes.
+pub(crate) struct HashingPool {
+    running: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+}
+
+impl HashingPool {
+    pub(crate) fn new() -> Self {
+        Self::with_places(RUNNING_MAX, PLACES)
+    }
+
+    fn with_places(running_max: usize, places: usize) -> Self {
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        Self { running: semaphore(running_max), places: semaphore(places) }
+    }
+
+    /// Runs work on a blocking thread, in turn. A caller that gives up frees its place when the
+    /// work that has begun is done: otherwise dropped requests could start any number of hashes.
+    ///
+    /// # Errors
+    /// [`PoolError::Busy`] at once, if every place is taken; or the error of the work.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, HashError> + Send + 'static,
+    ) -> Result<T, PoolError> {
+        // Neither semaphore is ever closed.
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| PoolError::Busy)?;
+        let turn = Arc::clone(&self.running).acquire_owned().await.map_err(|_| PoolError::Busy)?;
+        let done = tokio::task::spawn_blocking(move || {
+            let _held = (place, turn);
+            work()
+        });
+        Ok(done.await.map_err(|_| HashError::Panicked)??)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_full_queue_refuses_at_once_and_empties() {
+        let pool = Arc::new(HashingPool::with_places(1, 2));
+        let (release, held) = mpsc::channel::<()>();
+        let (begun, beginning) = tokio::sync::oneshot::channel();
+        let first = tokio::spawn({
+            let pool = Arc::clone(&pool);
+            async move {
+                pool.run(move || {
+                    let _ = begun.send(());
+                    held.recv().map_err(|_| HashError::Random)
+                })
+                .await
+            }
+        });
+        beginning.await.expect("it begins");
+        let second = tokio::spawn({
+            let pool = Arc::clone(&pool);
+            async move { pool.run(|| Ok(2)).await }
+        });
+        while pool.places.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(pool.run(|| Ok(3)).await, Err(PoolError::Busy)));
+        release.send(()).expect("it waits");
+        first.await.expect("no panic").expect("done");
+        assert_eq!(second.await.expect("no panic").expect("done"), 2);
+        assert_eq!(pool.run(|| Ok(3)).await.expect("free again"), 3);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_frees_its_place() {
+        let pool = HashingPool::with_places(1, 1);
+        let panicked = pool.run::<()>(|| panic!("a test panics")).await;
+        assert!(matches!(panicked, Err(PoolError::Hash(HashError::Panicked))));
+        assert_eq!(pool.run(|| Ok(1)).await.expect("free again"), 1);
+    }
+}

@@ -1,0 +1,247 @@
+//! Invitations: an account begins with a one-time link, through which its holder chooses the
+//! password and sets up the second factor.
+
+use std::fmt;
+
+use votekit_core::instant::UnixSeconds;
+use votekit_store::{
+    Account, AccountId, AccountRole, AccountState, Conflict, EmailAddress, EmailError, EngineError,
+    Invitation,
+};
+use zeroize::Zeroizing;
+
+use super::faults::{hash_failed, random_failed, store_failed};
+use super::opaque;
+use super::password::Password;
+use super::recovery::{self, RecoveryCode};
+use super::service::AccountService;
+use super::totp::{self, TotpSecret};
+use crate::problem::{FieldProblem, Problem};
+
+/// How long a link is valid: three days.
+const INVITATION_SECONDS: u64 = 3 * 24 * 3600;
+
+/// A one-time link.
+pub(crate) struct OneTimeLink {
+    token: Zeroizing<String>,
+    /// From then on it is void.
+    pub(crate) expires: UnixSeconds,
+}
+
+impl OneTimeLink {
+    /// The path of the link, on any node of this store, in a language of the pages (`fr`, `en`).
+    pub(crate) fn path(&self, lang: &str) -> String {
+        format!("/{lang}/accounts/invitation?token={}", *self.token)
+    }
+}
+
+impl fmt::Debug for OneTimeLink {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("OneTimeLink(redacted)")
+    }
+}
+
+/// A new second factor, as the page of a link shows it. Nothing of it is stored: the form returns
+/// the secret together with the first code.
+pub(crate) struct SecondFactorOffer {
+    /// The secret, in base 32.
+    pub(crate) secret: Zeroizing<String>,
+    /// The address that an authenticator app opens.
+    pub(crate) uri: Zeroizing<String>,
+}
+
+/// What the holder of an account chooses.
+#[derive(Clone, Copy)]
+pub(crate) struct NewCredentials<'a> {
+    /// The password.
+    pub(crate) password: &'a str,
+    /// The secret of [`SecondFactorOffer`]; empty for a member who wants no second factor.
+    pub(crate) totp_secret: &'a str,
+    /// The code that the app shows for it.
+    pub(crate) code: &'a str,
+}
+
+impl AccountService {
+    /// Makes an account, whose holder follows the link. An invited account whose link was not
+    /// followed gets a new link, and the earlier one is void.
+    ///
+    /// # Errors
+    /// [`Problem::AccountExists`], a wrong address, or the store is not available.
+    pub(crate) async fn invite(
+        &self,
+        email: &str,
+        role: AccountRole,
+    ) -> Result<OneTimeLink, Problem> {
+        let wrong = |error: EmailError| Problem::field("email", error.to_string());
+        let email: EmailAddress = email.parse().map_err(wrong)?;
+        let token = opaque::draw()?;
+        let now = self.now();
+        let expires = UnixSeconds(now.0.saturating_add(INVITATION_SECONDS));
+        let invitation = Some(Invitation { token: Invitation::digest_of(&token), expires });
+        let known = self.store.account_by_email(email.as_str()).await.map_err(store_failed)?;
+        match known {
+            None => {
+                let account = new_account(&email, role, invitation, now)?;
+                self.store.add(&[account]).await.map_err(store_failed)?;
+            }
+            Some(known) if known.state == AccountState::Invited && known.role == role => {
+                let changed = Account { invitation, ..known };
+                self.store.update(&changed).await.map_err(store_failed)?;
+            }
+            Some(_) => return Err(Problem::AccountExists),
+        }
+        Ok(OneTimeLink { token, expires })
+    }
+
+    /// The account of a link that is valid now.
+    ///
+    /// # Errors
+    /// [`Problem::InvitationVoid`], or the store is not available.
+    pub(crate) async fn invited(&self, token: &str) -> Result<Account, Problem> {
+        let digest = opaque::digest_of(token.as_bytes()).ok_or(Problem::InvitationVoid)?;
+        let now = self.now();
+        let account = self.store.account_by_invitation(&digest).await.map_err(store_failed)?;
+        let is_valid = |account: &Account| {
+            account.state != AccountState::Disabled
+                && account.invitation.is_some_and(|link| link.token == digest && now < link.expires)
+        };
+        account.filter(is_valid).ok_or(Problem::InvitationVoid)
+    }
+
+    /// Draws a second factor for an account that is setting up its credentials.
+    ///
+    /// # Errors
+    /// The system returned no random bytes.
+    pub(crate) fn offer_second_factor(
+        &self,
+        account: &Account,
+    ) -> Result<SecondFactorOffer, Problem> {
+        let secret = TotpSecret::random().map_err(random_failed)?;
+        let uri = secret.uri(&self.issuer, &account.email);
+        Ok(SecondFactorOffer { secret: secret.to_base32(), uri })
+    }
+
+    /// Sets password and second factor of the account of a link, and ends its earlier sessions.
+    /// Returns the recovery codes, to be shown once; a member without a second factor has none.
+    ///
+    /// # Errors
+    /// [`Problem::InvitationVoid`]; the fields `password` and `code` with the rules that they
+    /// break; or a fault.
+    pub(crate) async fn accept_invitation(
+        &self,
+        token: &str,
+        choice: NewCredentials<'_>,
+    ) -> Result<Vec<RecoveryCode>, Problem> {
+        let account = self.invited(token).await?;
+        let password = Password::typed(choice.password);
+        let (factor, errors) = check(&account, &password, &choice, self.now());
+        if !errors.is_empty() {
+            return Err(Problem::Malformed { errors });
+        }
+        let hash = self.hashing.run(move || password.hash()).await.map_err(hash_failed)?;
+        let codes = match factor {
+            Some(_) => recovery_codes()?,
+            None => Vec::new(),
+        };
+        let (totp, totp_step) = factor.map_or((None, account.totp_step), |(secret, step)| {
+            (Some(Zeroizing::new(secret.as_bytes().to_vec())), step)
+        });
+        // Before the change: after it an error would lose the codes.
+        self.store.end_sessions(account.id).await.map_err(store_failed)?;
+        let changed = Account {
+            state: AccountState::Active,
+            password: Some(hash),
+            totp,
+            totp_step,
+            recovery_codes: codes.iter().map(RecoveryCode::digest).collect(),
+            invitation: None,
+            ..account
+        };
+        self.store_credentials(&changed).await?;
+        let account = const_hex::encode(changed.id.0);
+        tracing::info!(event = "account_activated", account, "invitation accepted");
+        Ok(codes)
+    }
+}
+
+impl AccountService {
+    /// Stores new credentials. Under an unknown outcome the account is read: the recovery codes are
+    /// shown once, and the salt of the new hash proves that the change was made.
+    async fn store_credentials(&self, changed: &Account) -> Result<(), Problem> {
+        let error = match self.store.update(changed).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if matches!(error, EngineError::OutcomeUnknown { .. }) {
+            let stored = self.store.account(changed.id).await.map_err(store_failed)?;
+            if stored.is_some_and(|stored| stored.password == changed.password) {
+                return Ok(());
+            }
+        }
+        match error.conflict() {
+            // The link was followed twice at once.
+            Some(Conflict::AccountChanged) => Err(Problem::InvitationVoid),
+            _ => Err(store_failed(error)),
+        }
+    }
+}
+
+fn new_account(
+    email: &EmailAddress,
+    role: AccountRole,
+    invitation: Option<Invitation>,
+    created: UnixSeconds,
+) -> Result<Account, Problem> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(random_failed)?;
+    Ok(Account {
+        id: AccountId(id),
+        email: email.as_str().to_owned(),
+        role,
+        state: AccountState::Invited,
+        password: None,
+        totp: None,
+        totp_step: 0,
+        recovery_codes: Vec::new(),
+        invitation,
+        created,
+        version: 0,
+    })
+}
+
+/// The second factor with the step of its first code, and every rule that the choice breaks.
+fn check(
+    account: &Account,
+    password: &Password,
+    choice: &NewCredentials<'_>,
+    now: UnixSeconds,
+) -> (Option<(TotpSecret, u64)>, Vec<FieldProblem>) {
+    let mut errors = Vec::new();
+    let mut refuse = |field: &'static str, rule: &str| {
+        errors.push(FieldProblem { field: field.into(), rule: rule.to_owned() });
+    };
+    if let Err(fault) = password.check(&account.email) {
+        refuse("password", fault.rule());
+    }
+    let is_member = account.role == AccountRole::Voter;
+    if is_member && choice.totp_secret.is_empty() && choice.code.is_empty() {
+        return (None, errors);
+    }
+    let digits: String = choice.code.chars().filter(|character| *character != ' ').collect();
+    let factor = TotpSecret::from_base32(choice.totp_secret).and_then(|secret| {
+        let step = totp::accepted_step(secret.as_bytes(), &digits, now, 0)?;
+        Some((secret, step))
+    });
+    if factor.is_none() {
+        refuse("code", "is not the code that the authenticator app shows now for this secret");
+    }
+    (factor, errors)
+}
+
+fn recovery_codes() -> Result<Vec<RecoveryCode>, Problem> {
+    (0..recovery::COUNT).map(|_| RecoveryCode::random().map_err(random_failed)).collect()
+}
+
+#[cfg(test)]
+#[path = "invitations_test.rs"]
+mod tests;

@@ -1,0 +1,127 @@
+//! Sign-in: one answer for all that is wrong, codes that count once, the throttle.
+
+use super::*;
+use crate::accounts::NewCredentials;
+use crate::accounts::office::{EMAIL, Office, PASSWORD, code};
+use crate::accounts::password::outdated_hash_for_test;
+
+#[tokio::test]
+async fn a_member_needs_no_second_factor() {
+    let office = Office::open().await;
+    let link = office.invite(EMAIL, AccountRole::Voter).await;
+    let choice = NewCredentials { password: PASSWORD, totp_secret: "", code: "" };
+    let codes = office.accounts.accept_invitation(&link, choice).await.expect("accepted");
+    assert!(codes.is_empty());
+    assert_eq!(code(office.sign_in(PASSWORD, "").await), "done");
+    let attempt =
+        SignInAttempt { email: EMAIL, password: PASSWORD, code: "", from_officials_network: false };
+    let elsewhere = office.accounts.sign_in(attempt, office.prefix("192.0.2.1")).await;
+    assert_eq!(code(elsewhere), "done", "members sign in from everywhere");
+    office.end().await;
+}
+
+#[tokio::test]
+async fn every_wrong_sign_in_gets_one_answer() {
+    let office = Office::open().await;
+    let official = office.official(AccountRole::Auditor).await;
+    let right = office.code(&official.secret, 0);
+    let far = office.code(&official.secret, 3);
+    let mut host = 0;
+    for (email, password, code_sent) in [
+        ("unknown@exemple.ca", PASSWORD, right.as_str()),
+        ("not an address", PASSWORD, right.as_str()),
+        ("\0", PASSWORD, right.as_str()),
+        (EMAIL, "correct cheval pile agraf", right.as_str()),
+        (EMAIL, "", right.as_str()),
+        (EMAIL, PASSWORD, ""),
+        (EMAIL, PASSWORD, far.as_str()),
+        (EMAIL, PASSWORD, "ABCDE-FGHJK"),
+    ] {
+        host += 1;
+        let address = format!("192.0.2.{host}");
+        let refused = office.sign_in_from(&address, email, password, code_sent).await;
+        assert_eq!(code(refused), "sign-in-refused", "{email} {code_sent}");
+    }
+    let attempt = SignInAttempt {
+        email: EMAIL,
+        password: PASSWORD,
+        code: &right,
+        from_officials_network: false,
+    };
+    let elsewhere = office.accounts.sign_in(attempt, office.prefix("192.0.2.99")).await;
+    assert_eq!(code(elsewhere), "sign-in-refused", "a network from which officials may not work");
+    let email = format!(" {} ", EMAIL.to_uppercase());
+    let signed_in = office.sign_in_from("192.0.2.98", &email, PASSWORD, &right).await;
+    assert_eq!(code(signed_in), "done", "nothing above used the code");
+    office.disable().await;
+    let late = office.code(&official.secret, 1);
+    assert_eq!(code(office.sign_in(PASSWORD, &late).await), "sign-in-refused", "disabled");
+    office.end().await;
+}
+
+#[tokio::test]
+async fn each_code_is_used_once_even_by_two_nodes_at_once() {
+    let office = Office::open().await;
+    let official = office.official(AccountRole::Administrator).await;
+    let other = AccountService::new(&office.node);
+    let now = office.code(&official.secret, 0);
+    let attempt = |code| SignInAttempt {
+        email: EMAIL,
+        password: PASSWORD,
+        code,
+        from_officials_network: true,
+    };
+    let (one, two) = tokio::join!(
+        office.accounts.sign_in(attempt(&now), office.prefix("192.0.2.1")),
+        other.sign_in(attempt(&now), office.prefix("192.0.2.2")),
+    );
+    let mut codes = [code(one), code(two)];
+    codes.sort_unstable();
+    assert_eq!(codes, ["done", "sign-in-refused"]);
+
+    let recovery = official.codes[3].as_str().to_lowercase();
+    assert_eq!(code(office.sign_in(PASSWORD, &recovery).await), "done");
+    assert_eq!(code(office.sign_in(PASSWORD, &recovery).await), "sign-in-refused");
+    assert_eq!(office.stored().await.recovery_codes.len(), 9);
+    let other = official.codes[0].as_str();
+    assert_eq!(code(office.sign_in(PASSWORD, other).await), "done", "the others stay");
+    office.end().await;
+}
+
+#[tokio::test]
+async fn wrong_passwords_delay_their_network_and_no_other() {
+    let office = Office::open().await;
+    let official = office.official(AccountRole::Auditor).await;
+    for number in 0..6 {
+        let wrong = format!("wrong password number {number}");
+        assert_eq!(code(office.sign_in(&wrong, "").await), "sign-in-refused", "{number}");
+    }
+    let now = office.code(&official.secret, 0);
+    for email in [EMAIL, "JEANNE@exemple.ca"] {
+        let delayed = office.sign_in_from("192.0.2.1", email, PASSWORD, &now).await;
+        assert_eq!(code(delayed), "back-off", "{email}");
+    }
+    let neighbour = office.sign_in_from("192.0.2.1", "other@exemple.ca", PASSWORD, "").await;
+    assert_eq!(code(neighbour), "sign-in-refused", "another account is not delayed");
+    let elsewhere = office.sign_in_from("192.0.2.2", EMAIL, PASSWORD, &now).await;
+    assert_eq!(code(elsewhere), "done", "the account is not locked");
+    office.end().await;
+}
+
+#[tokio::test]
+async fn an_outdated_hash_is_replaced_when_its_holder_signs_in() {
+    let office = Office::open().await;
+    let link = office.invite(EMAIL, AccountRole::Voter).await;
+    let choice = NewCredentials { password: PASSWORD, totp_secret: "", code: "" };
+    office.accounts.accept_invitation(&link, choice).await.expect("accepted");
+    let outdated = outdated_hash_for_test(PASSWORD);
+    let changed = Account { password: Some(outdated.clone()), ..office.stored().await };
+    office.node.accounts().update(&changed).await.expect("changed");
+    assert_eq!(code(office.sign_in("wrong password", "").await), "sign-in-refused");
+    assert_eq!(office.stored().await.password, Some(outdated));
+    assert_eq!(code(office.sign_in(PASSWORD, "").await), "done");
+    let stored = office.stored().await.password.expect("a hash");
+    assert!(stored.starts_with("$argon2id$v=19$m=19456,"), "{stored}");
+    assert_eq!(code(office.sign_in(PASSWORD, "").await), "done");
+    office.end().await;
+}

@@ -1,0 +1,85 @@
+//! The keys of one node and of its neighbours, on the store of a real node.
+
+use votekit_node::Node;
+use votekit_node::config::Config;
+use votekit_node::data_folder::DataFolder;
+use votekit_store::{AccountId, AccountRole};
+
+use super::*;
+
+const ISSUER: &str = "vote.example";
+const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+const GRANT: Grant = Grant { account: AccountId([7; 16]), role: AccountRole::Observer };
+
+async fn node() -> (tempfile::TempDir, Node) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = DataFolder::open(folder.path(), None).expect("a data folder");
+    (folder, Node::start(data, Config::default()).await.expect("a node"))
+}
+
+fn code(verified: Result<Grant, Problem>) -> Result<Grant, &'static str> {
+    verified.map_err(|problem| problem.kind().code)
+}
+
+#[tokio::test]
+async fn a_key_is_published_before_its_first_token_and_replaced_before_it_expires() {
+    let (_folder, node) = node().await;
+    let keys = TokenKeys::new(Arc::clone(node.accounts()));
+    assert!(node.accounts().token_keys(NOW).await.expect("read").is_empty());
+    let token = keys.sign(ISSUER, GRANT, NOW).await.expect("signed");
+    assert_eq!(code(keys.verify(token.as_bytes(), ISSUER, NOW).await), Ok(GRANT));
+    let published = node.accounts().token_keys(NOW).await.expect("read");
+    assert_eq!(published.len(), 1);
+    assert_eq!(published[0].expires, UnixSeconds(NOW.0 + PUBLISHED_SECONDS));
+
+    let last = UnixSeconds(NOW.0 + SIGNING_SECONDS - 1);
+    let late = keys.sign(ISSUER, GRANT, last).await.expect("signed");
+    let end = UnixSeconds(last.0 + LIFETIME_SECONDS - 1);
+    assert_eq!(code(keys.verify(late.as_bytes(), ISSUER, end).await), Ok(GRANT), "to its end");
+    let next = UnixSeconds(NOW.0 + SIGNING_SECONDS);
+    let token = keys.sign(ISSUER, GRANT, next).await.expect("signed");
+    assert_eq!(code(keys.verify(token.as_bytes(), ISSUER, next).await), Ok(GRANT));
+    let published = node.accounts().token_keys(next).await.expect("read");
+    assert_eq!(published.len(), 2, "the earlier one still verifies its last tokens");
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn tokens_of_other_nodes_are_verified_by_their_published_keys() {
+    let (_folder, node) = node().await;
+    let [one, other] = [(); 2].map(|()| TokenKeys::new(Arc::clone(node.accounts())));
+    let token = other.sign(ISSUER, GRANT, NOW).await.expect("signed");
+    assert_eq!(code(one.verify(token.as_bytes(), ISSUER, NOW).await), Ok(GRANT));
+
+    // An invented id does not read the keys again at once, and a new node waits for the next read.
+    let stranger = TokenKeys::new(Arc::clone(node.accounts()));
+    let token = stranger.sign(ISSUER, GRANT, NOW).await.expect("signed");
+    assert_eq!(code(one.verify(token.as_bytes(), ISSUER, NOW).await), Err("token-refused"));
+    one.known.lock().read = None;
+    assert_eq!(code(one.verify(token.as_bytes(), ISSUER, NOW).await), Ok(GRANT));
+
+    let expired = UnixSeconds(NOW.0 + PUBLISHED_SECONDS);
+    assert!(one.find(&published_id(&node).await, NOW).is_some());
+    assert!(one.find(&published_id(&node).await, expired).is_none());
+    node.shutdown().await;
+}
+
+async fn published_id(node: &Node) -> String {
+    node.accounts().token_keys(NOW).await.expect("read").swap_remove(0).id
+}
+
+#[tokio::test]
+async fn a_token_of_no_published_key_is_refused() {
+    let (_folder, node) = node().await;
+    let keys = TokenKeys::new(Arc::clone(node.accounts()));
+    let own = keys.sign(ISSUER, GRANT, NOW).await.expect("signed");
+    let stranger = SigningKey::from_bytes(&[9; 32]);
+    let own_id = published_id(&node).await;
+    for kid in ["unknown", "", &own_id] {
+        let token = token::sign(&stranger, kid, ISSUER, GRANT, NOW);
+        let verified = keys.verify(token.as_bytes(), ISSUER, NOW).await;
+        assert_eq!(code(verified), Err("token-refused"), "{kid}");
+    }
+    assert_eq!(code(keys.verify(own.as_bytes(), "other.example", NOW).await), Err("token-refused"));
+    node.shutdown().await;
+}

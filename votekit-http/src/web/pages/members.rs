@@ -1,0 +1,200 @@
+//! The pages of members with accounts: their elections, and the way from there to a ballot. The
+//! ballot itself, its check and the cast are those of every voter, in a session that holds H of
+//! this one election.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use votekit_core::id::{ElectionId, RequestId};
+use votekit_node::ElectionView;
+
+use super::check::{self, Attempt};
+use super::post::Post;
+use crate::accounts::Caller;
+use crate::api::{PathText, law_id};
+use crate::context::Api;
+use crate::members;
+use crate::problem::Problem;
+use crate::sessions::Session;
+use crate::web::election_row::ElectionRow;
+use crate::web::frame::Frame;
+use crate::web::lang::Lang;
+use crate::web::official_visit::SIGN_OUT_FORM;
+use crate::web::visit::{Visit, session_failed};
+
+#[derive(Template)]
+#[template(path = "members.html")]
+struct MembersPage {
+    frame: Frame,
+    lead: String,
+    rows: Vec<MemberRow>,
+    account_token: String,
+}
+
+/// An election of a member in the list.
+struct MemberRow {
+    election: ElectionRow,
+    /// Whether the member has voted, in words.
+    voted: &'static str,
+    may_vote: bool,
+    vote_href: String,
+}
+
+/// A member who cannot go on to the ballot: the vote is cast already, or the session has ended.
+#[derive(Template)]
+#[template(path = "member_entry.html")]
+struct MemberEntryPage {
+    frame: Frame,
+    title: &'static str,
+    question: String,
+    text: &'static str,
+    law_id: String,
+    /// A choice made before the session ended.
+    choice: String,
+    /// Its idempotency key.
+    key: String,
+}
+
+/// `GET /{lang}/members`: the elections of the member.
+pub(crate) async fn list(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    PathText(lang): PathText<Lang>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let elections = members::elections(&api, &caller).await?;
+    let visit = Visit::begin(&api, lang, &headers);
+    let rows = elections.iter().map(|(law, view)| row(&visit, &caller, law, view)).collect();
+    let page = MembersPage {
+        frame: visit.frame(lang.member_title(), "/members")?,
+        lead: lang.member_lead(&caller.email),
+        rows,
+        account_token: caller.form_token(SIGN_OUT_FORM),
+    };
+    visit.answer(StatusCode::OK, &page)
+}
+
+fn row(visit: &Visit<'_>, caller: &Caller, law: &ElectionId, view: &ElectionView) -> MemberRow {
+    let lang = visit.lang;
+    let election = ElectionRow::new(visit, view);
+    let has_voted = members::has_voted(visit.api, caller, law);
+    MemberRow {
+        voted: match has_voted {
+            Some(true) => lang.member_voted(),
+            Some(false) => lang.member_not_voted(),
+            None => lang.member_vote_unknown(),
+        },
+        may_vote: election.is_open && has_voted != Some(true),
+        vote_href: format!("/{}/members/{law}", lang.code()),
+        election,
+    }
+}
+
+/// `GET /{lang}/members/{law_id}`: to the ballot.
+pub(crate) async fn enter(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    PathText((lang, law)): PathText<(Lang, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let law = law_id(&law)?;
+    let election = api.node.election(&law).ok_or(Problem::UnknownElection)?;
+    let mut visit = Visit::begin(&api, lang, &headers);
+    match admit(&mut visit, &caller, &law).await? {
+        Entry::Ballot => visit.redirect(&format!("/{}/vote/{law}/ballot", lang.code())),
+        Entry::Cast(request) => visit.redirect(&format!("/{}/votes/{request}", lang.code())),
+        Entry::Voted => voted(visit, &law, &election),
+    }
+}
+
+/// `POST /{lang}/members/{law_id}`: back to the check of a choice that was made before the session
+/// ended.
+pub(crate) async fn enter_again(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    PathText((lang, law)): PathText<(Lang, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let Post { head, form, law, election } = Post::read(&api, &law, request).await?;
+    let mut visit = Visit::begin(&api, lang, &head.headers);
+    let kept = Attempt::from_form(&form);
+    match admit(&mut visit, &caller, &law).await? {
+        Entry::Ballot if kept.is_on(&election) => check::page(visit, &law, &election, kept, None),
+        Entry::Ballot => visit.redirect(&format!("/{}/vote/{law}/ballot", lang.code())),
+        Entry::Cast(request) => visit.redirect(&format!("/{}/votes/{request}", lang.code())),
+        Entry::Voted => voted(visit, &law, &election),
+    }
+}
+
+/// The page for a member whose ballot session has ended: the choice is kept.
+pub(super) fn ended(
+    visit: Visit<'_>,
+    law: &ElectionId,
+    election: &ElectionView,
+    kept: Attempt,
+) -> Result<Response, Problem> {
+    let lang = visit.lang;
+    if !kept.is_on(election) {
+        return visit.redirect(&format!("/{}/members/{law}", lang.code()));
+    }
+    let (title, text) = (lang.member_kept_title(), lang.member_kept_text());
+    entry_page(visit, law, election, (title, text, kept), StatusCode::FORBIDDEN)
+}
+
+/// The page for a member who has voted, in a session that has ended.
+fn voted(visit: Visit<'_>, law: &ElectionId, election: &ElectionView) -> Result<Response, Problem> {
+    let (title, text) = (visit.lang.member_voted_title(), visit.lang.member_voted_text());
+    entry_page(visit, law, election, (title, text, Attempt::default()), StatusCode::OK)
+}
+
+fn entry_page(
+    visit: Visit<'_>,
+    law: &ElectionId,
+    election: &ElectionView,
+    (title, text, kept): (&'static str, &'static str, Attempt),
+    status: StatusCode,
+) -> Result<Response, Problem> {
+    let page = MemberEntryPage {
+        frame: visit.frame(title, &format!("/members/{law}"))?.about(election),
+        title,
+        question: visit.lang.pick(&election.title).to_owned(),
+        text,
+        law_id: law.to_string(),
+        choice: kept.choice.clone(),
+        key: kept.key.clone(),
+    };
+    visit.answer(status, &page)
+}
+
+/// What a member finds who enters an election.
+enum Entry {
+    /// The ballot: the session holds H.
+    Ballot,
+    /// The vote that this session cast.
+    Cast(RequestId),
+    /// The vote was cast in a session that has ended.
+    Voted,
+}
+
+/// Begins a ballot session of the member, with H of this election alone: a session that is there
+/// already may be another person's, at the same browser.
+async fn admit(visit: &mut Visit<'_>, caller: &Caller, law: &ElectionId) -> Result<Entry, Problem> {
+    let api = visit.api;
+    let hash = members::credential(api, caller, law).await?;
+    let known = visit.session.as_ref();
+    if known.is_some_and(|session| session.hash_for(law) == Some(hash)) {
+        return Ok(Entry::Ballot);
+    }
+    if members::has_voted(api, caller, law) == Some(true) {
+        let request = known.and_then(|session| session.request_for(law));
+        return Ok(request.map_or(Entry::Voted, Entry::Cast));
+    }
+    let mut session = Session::begin().map_err(session_failed)?;
+    session.admit(law, &hash).map_err(session_failed)?;
+    visit.session = Some(session);
+    Ok(Entry::Ballot)
+}

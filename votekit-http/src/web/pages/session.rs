@@ -1,0 +1,142 @@
+//! The ballots of a session: several laws at one sitting. Each election is a vote by itself, with
+//! its own outcome and its own retry key; this page only lists them.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use votekit_core::decision::Decision;
+use votekit_core::id::{ElectionId, RequestId};
+use votekit_node::{ElectionView, VoteStatus};
+
+use crate::api::PathText;
+use crate::context::Api;
+use crate::guard::form_body::FormBody;
+use crate::guard::same_origin::check_same_origin;
+use crate::problem::Problem;
+use crate::sessions::Form;
+use crate::web::election_row::ElectionRow;
+use crate::web::error_page::MessagePage;
+use crate::web::frame::Frame;
+use crate::web::lang::Lang;
+use crate::web::visit::Visit;
+
+#[derive(Template)]
+#[template(path = "session.html")]
+struct SessionPage {
+    frame: Frame,
+    lead: String,
+    to_vote: Vec<ElectionRow>,
+    cast: Vec<CastRow>,
+    /// Open elections that the session does not know.
+    more: Vec<MoreRow>,
+}
+
+/// A vote that this session sent.
+struct CastRow {
+    title: String,
+    state: &'static str,
+    /// Its class in the style sheet.
+    state_class: &'static str,
+    href: String,
+    label: String,
+}
+
+/// An election that the voter may add.
+struct MoreRow {
+    election: ElectionRow,
+    label: String,
+}
+
+/// `GET /{lang}/session`.
+pub(crate) async fn ballots(
+    State(api): State<Arc<Api>>,
+    PathText(lang): PathText<Lang>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let visit = Visit::begin(&api, lang, &headers);
+    let votes: Vec<_> = visit
+        .session
+        .iter()
+        .flat_map(|session| session.votes_cast())
+        .map(|(law, request)| (law.clone(), request))
+        .collect();
+    let mut cast = Vec::new();
+    for (law, request) in votes {
+        if let Some(election) = api.node.election(&law) {
+            cast.push(cast_row(&visit, &election, request).await);
+        }
+    }
+    let (mut to_vote, mut more) = (Vec::new(), Vec::new());
+    for election in api.node.elections() {
+        let Ok(law) = election.law_id.parse::<ElectionId>() else { continue };
+        let session = visit.session.as_ref();
+        let row = ElectionRow::new(&visit, &election);
+        if session.is_some_and(|session| session.hash_for(&law).is_some()) {
+            to_vote.push(row);
+        } else if row.is_open && session.is_none_or(|session| !session.knows(&law)) {
+            let label = lang.add_code_for(&row.title);
+            more.push(MoreRow { election: row, label });
+        }
+    }
+    let left = to_vote.iter().filter(|row| row.is_open).count();
+    let lead = match (visit.session.is_some(), left) {
+        (false, _) => lang.ballots_signed_out().to_owned(),
+        (true, 0) => lang.ballots_all_done().to_owned(),
+        (true, 1) => lang.ballots_left_one().to_owned(),
+        (true, left) => lang.ballots_left(left),
+    };
+    let frame = visit.frame(lang.ballots_title(), "/session")?;
+    visit.answer(StatusCode::OK, &SessionPage { frame, lead, to_vote, cast, more })
+}
+
+async fn cast_row(visit: &Visit<'_>, election: &ElectionView, request: RequestId) -> CastRow {
+    let lang = visit.lang;
+    let (state, state_class) = match visit.api.node.status(request).await {
+        Ok(Some(VoteStatus::Decided(decision))) => match decision {
+            Decision::Accepted { .. } => (lang.cast_recorded(), "open"),
+            Decision::Duplicate { .. } => (lang.cast_duplicate(), "caution"),
+            _ => (lang.cast_not_counted(), "bad"),
+        },
+        Ok(Some(VoteStatus::Pending { .. })) => (lang.cast_pending(), ""),
+        // The page of the vote says what cannot be read.
+        Ok(None) | Err(_) => (lang.cast_unknown(), "caution"),
+    };
+    let title = lang.pick(&election.title);
+    CastRow {
+        title: title.to_owned(),
+        state,
+        state_class,
+        href: format!("/{}/votes/{request}", lang.code()),
+        label: lang.see_confirmation_of(title),
+    }
+}
+
+/// `POST /{lang}/session/extend`: renews the session for a script that warns of its end.
+pub(crate) async fn extend(
+    State(api): State<Arc<Api>>,
+    PathText(lang): PathText<Lang>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    check_same_origin(&head.headers, api.sessions.is_confidential())?;
+    let time = api.node.config().request_timeout();
+    let form = FormBody::read(&head.headers, body, time).await?;
+    let visit = Visit::begin(&api, lang, &head.headers);
+    if visit.has_sent(&Form::Extend, form.text("token")) {
+        return visit.no_content();
+    }
+    if visit.session.is_some() {
+        return Err(Problem::ForeignOrigin);
+    }
+    let page = MessagePage {
+        frame: visit.frame(lang.session_over_title(), "/session")?,
+        text: lang.session_ended().to_owned(),
+        retry: String::new(),
+        code: String::new(),
+        support: String::new(),
+    };
+    visit.answer(StatusCode::FORBIDDEN, &page)
+}

@@ -1,0 +1,86 @@
+//! Why a file of a roll was not taken, or an uploaded roll not loaded.
+
+use votekit_core::credential::PepperId;
+use votekit_core::id::ElectionId;
+
+use crate::data_folder::FolderError;
+use crate::error::AdminError;
+
+/// Why a file of a roll was not taken, or an uploaded roll not loaded. Nothing was kept of the
+/// file, and nothing was changed in an election.
+#[derive(Debug, thiserror::Error)]
+// Exhaustive: votekit-http maps each variant to a problem.
+pub enum UploadError {
+    /// The name of the file.
+    #[error(
+        "has 1 to 100 of A-Z, a-z, 0-9, '.', '_' and '-', and does not begin with a dot: upload \
+         the files as votekit hashgen named them"
+    )]
+    Name,
+    /// The file is a roll that is not hashed.
+    #[error(
+        "this is a roll that is not hashed, and nothing of it was kept: hash it with votekit \
+         hashgen on an offline machine, and upload the manifest and the shards that it makes"
+    )]
+    NotHashed,
+    /// The file is not one of a hashed roll, or not the one that the manifest lists.
+    #[error("{file} {rule}")]
+    Refused {
+        /// The file.
+        file: String,
+        /// What is wrong, without a value of the file.
+        rule: String,
+    },
+    /// The manifest is of another election.
+    #[error(
+        "the manifest names the law {other}, and this is the upload of {law_id}: hash the rows of \
+         this law alone (votekit hashgen --law {law_id})"
+    )]
+    OtherLaw {
+        /// The election of the upload.
+        law_id: ElectionId,
+        /// The law in the manifest.
+        other: ElectionId,
+    },
+    /// The file is too large.
+    #[error("this file has at most {bytes_max} bytes")]
+    TooLarge {
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// All files together are too large, or too many.
+    #[error("the files of one upload have at most {bytes_max} bytes and are at most {files_max}")]
+    TooMuch {
+        /// The limit of their bytes.
+        bytes_max: u64,
+        /// The limit of their number.
+        files_max: usize,
+    },
+    /// The disk would be too full for the ledger.
+    #[error("the disk of the node has no room for this file: free space and upload it again")]
+    NoRoom,
+    /// The file is being uploaded already, or the upload is being loaded or discarded.
+    #[error("another call uploads this file, or loads or discards the roll of {law_id}")]
+    Busy {
+        /// The election.
+        law_id: ElectionId,
+    },
+    /// The node does not hold the pepper of the roll.
+    #[error(
+        "the roll is hashed under the pepper {id}, which this node does not hold: an operator \
+         loads the uploaded folder once, with votekit load --pepper-file; the upload was kept"
+    )]
+    NoPepper {
+        /// The pepper's id.
+        id: PepperId,
+    },
+    /// The election, the roll or the node does not allow it.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+}
+
+impl From<FolderError> for UploadError {
+    fn from(error: FolderError) -> Self {
+        Self::Admin(error.into())
+    }
+}

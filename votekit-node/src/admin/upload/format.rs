@@ -1,0 +1,201 @@
+//! The names and the first bytes of the files of a hashed roll.
+//!
+//! A file is taken only if it begins exactly as the file of its name does. A roll in the clear
+//! therefore never passes, whatever its separators and its encoding; the header is looked at only
+//! to name the mistake.
+
+use votekit_core::manifest::Manifest;
+use votekit_core::shard::ShardFormat;
+use zeroize::Zeroizing;
+
+use super::UploadError;
+
+/// Bytes from the start of a file that are looked at before any is written.
+pub(super) const HEAD_BYTES: usize = 4096;
+
+/// The longest name.
+const NAME_CHARS_MAX: usize = 100;
+
+const MANIFEST_BYTES_MAX: u64 = 16 << 20;
+const NOTE_BYTES_MAX: u64 = 64 << 10;
+const SHARD_BYTES_MAX: u64 = 256 << 20;
+
+/// The end of the name of a change file.
+const CHANGES: &str = ".changes.json";
+
+/// The column by which a roll is recognised.
+const NAS: &[u8] = b"nas";
+
+/// Refuses a name that is not plain. No name that passes leaves its folder or is hidden in it.
+pub(super) fn check_name(file: &str) -> Result<(), UploadError> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let is_name = (1..=NAME_CHARS_MAX).contains(&file.len())
+        && file.bytes().all(is_plain)
+        && !file.starts_with('.');
+    if is_name { Ok(()) } else { Err(UploadError::Name) }
+}
+
+/// The largest file of this name.
+pub(super) fn bytes_max(file: &str) -> u64 {
+    match file {
+        Manifest::FILE_NAME => MANIFEST_BYTES_MAX,
+        Manifest::NOTE_FILE_NAME => NOTE_BYTES_MAX,
+        _ => SHARD_BYTES_MAX,
+    }
+}
+
+/// Checks that a file begins as the file of its name does. `head` is the whole file if that is
+/// shorter than [`HEAD_BYTES`].
+pub(super) fn check_head(file: &str, head: &[u8]) -> Result<(), UploadError> {
+    if start(file).is_some_and(|start| head.starts_with(start)) {
+        return Ok(());
+    }
+    if is_roll(head) {
+        return Err(UploadError::NotHashed);
+    }
+    let rule = match start(file) {
+        None => {
+            "is not the name of a file of a hashed roll: manifest.json, manifest.note, or a file \
+             that the manifest lists"
+        }
+        Some(_) => {
+            "does not begin as this file of a hashed roll does: upload it as votekit hashgen made \
+             it"
+        }
+    };
+    Err(UploadError::Refused { file: file.to_owned(), rule: rule.to_owned() })
+}
+
+/// The first bytes of the file of this name (docs/formats.md, sections 3 and 4). All of these files
+/// have one canonical form.
+fn start(file: &str) -> Option<&'static [u8]> {
+    let start: &'static str = match file {
+        Manifest::FILE_NAME => "{\n  \"format\": \"votekit-manifest/1\",\n",
+        Manifest::NOTE_FILE_NAME => "votekit-manifest/1\n",
+        _ if file.ends_with(CHANGES) => "{\"format\":\"votekit-changes/1\",",
+        _ => match ShardFormat::of_file_name(file)? {
+            ShardFormat::Json => "{\"format\":\"votekit-shard/1\",",
+            ShardFormat::Binary => "VKSHARD1",
+        },
+    };
+    Some(start.as_bytes())
+}
+
+/// Whether bytes are the start of a table with a column `nas`, or with a NAS in the first column:
+/// with any separator, quotation marks, a byte-order mark, in UTF-8 or UTF-16.
+fn is_roll(head: &[u8]) -> bool {
+    // Of UTF-16 this leaves the ASCII characters.
+    let mut text = Zeroizing::new(Vec::<u8>::with_capacity(head.len()));
+    text.extend(head.iter().copied().filter(u8::is_ascii).filter(|byte| *byte != 0));
+    let mut lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
+    lines.any(|line| {
+        let mut fields = line.split(|byte| matches!(byte, b',' | b';' | b'\t' | b'|'));
+        let is_quote = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'');
+        let name = |field: &[u8]| {
+            let mut name = Zeroizing::new(Vec::<u8>::with_capacity(field.len()));
+            name.extend(field.iter().copied().filter(|byte| !is_quote(byte)));
+            name
+        };
+        let Some(first) = fields.next().map(name) else { return false };
+        is_nas(&first)
+            || first.eq_ignore_ascii_case(NAS)
+            || fields.any(|field| name(field).eq_ignore_ascii_case(NAS))
+    })
+}
+
+/// Nine digits, with or without hyphens. The whole line may be one.
+fn is_nas(field: &[u8]) -> bool {
+    field.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-')
+        && field.iter().filter(|byte| byte.is_ascii_digit()).count() == 9
+}
+
+#[cfg(test)]
+mod tests {
+    use votekit_core::id::{Digest, ElectionId};
+    use votekit_core::manifest::{ManifestBody, RollFacts};
+    use votekit_core::shard::{Changes, ShardHead};
+
+    use super::*;
+
+    #[test]
+    fn names_are_plain_and_stay_in_their_folder() {
+        let long = "a".repeat(NAME_CHARS_MAX);
+        for name in ["manifest.json", "L2025-001.0001.json", "a", "A_b-c.d", &long] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+        let longer = "a".repeat(NAME_CHARS_MAX + 1);
+        for name in
+            ["", ".", "..", ".hidden", "../x", "a/b", "a\\b", "a b", "a\0", "%2e%2e", "é", &longer]
+        {
+            assert!(matches!(check_name(name), Err(UploadError::Name)), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn each_file_of_a_hashed_roll_begins_as_its_name_says() {
+        let law: ElectionId = "L1".parse().expect("a law id");
+        let head = ShardHead { law_id: law.clone(), shard: 1, shards: 1 };
+        let body = ManifestBody {
+            tool: "votekit test".to_owned(),
+            scheme: votekit_core::credential::HashScheme::Sha256,
+            pepper: None,
+            date: None,
+            parent: None,
+            roll: RollFacts {
+                sha256: Digest::of(b""),
+                rows: 0,
+                duplicates: 0,
+                rejects: 0,
+                code_length_min: 0,
+            },
+            laws: vec![],
+            shards: vec![],
+            changes: vec![],
+        };
+        let manifest = Manifest::new(body).expect("consistent");
+        let changes = Changes::new(law.clone(), vec![], vec![], vec![]).expect("disjoint");
+        for (name, bytes) in [
+            ("manifest.json".to_owned(), manifest.encode()),
+            ("manifest.note".to_owned(), manifest.note_text().into_bytes()),
+            (Changes::file_name(&law), changes.encode()),
+            (head.file_name(ShardFormat::Json), head.encode(ShardFormat::Json, &[])),
+            (head.file_name(ShardFormat::Binary), head.encode(ShardFormat::Binary, &[])),
+        ] {
+            assert!(check_head(&name, &bytes).is_ok(), "{name}");
+            for other in ["roll.csv", "manifest.txt", "x.0001.bin.gz"] {
+                let refused = check_head(other, &bytes);
+                assert!(matches!(refused, Err(UploadError::Refused { .. })), "{other}: {name}");
+            }
+            assert!(check_head(&name, b"").is_err() && check_head(&name, b"PK\x03\x04").is_err());
+        }
+    }
+
+    #[test]
+    fn a_roll_is_known_in_any_spelling() {
+        let wide = |text: &str, order: fn(u16) -> [u8; 2]| {
+            text.encode_utf16().flat_map(order).collect::<Vec<u8>>()
+        };
+        let excel = "\u{feff}NAS;Code;Loi\r\n046454286;ABCD1234;L1\r\n";
+        for roll in [
+            b"nas,code,law_id\n".to_vec(),
+            b"code , \"Nas\" ,law_id\n".to_vec(),
+            b"sep=;\r\nnas;code\r\n".to_vec(),
+            b"\n\nnom\tNAS\tcode\n".to_vec(),
+            b"nas".to_vec(),
+            b"046-454-286,ABCD1234,L1\n".to_vec(),
+            b"046 454 286;ABCD1234;L1".to_vec(),
+            excel.as_bytes().to_vec(),
+            wide(excel, u16::to_le_bytes),
+            wide(excel, u16::to_be_bytes),
+        ] {
+            for name in ["roll.csv", "L1.0001.json", "L1.0001.bin", "manifest.json"] {
+                let refused = check_head(name, &roll);
+                assert!(matches!(refused, Err(UploadError::NotHashed)), "{name}: {roll:?}");
+            }
+        }
+        for other in [&b"name,code\n"[..], b"{\"nas\":1}", b"\x1f\x8b\x08", b"12345678\n"] {
+            let refused = check_head("roll.csv", other);
+            assert!(matches!(refused, Err(UploadError::Refused { .. })), "{other:?}");
+        }
+    }
+}
