@@ -24,7 +24,7 @@ use votekit_core::instant::UnixMinutes;
 use votekit_node::config::Role;
 use votekit_node::roll_store::RollError;
 use votekit_node::{AdminError, ElectionFault, SubmitError, UploadError};
-use votekit_node::{ReceiptError, ResultsError};
+use votekit_node::{ReadError, ReceiptError, ResultsError};
 use votekit_store::{Conflict, EngineError};
 
 use crate::live::readers::NoPlace;
@@ -123,6 +123,11 @@ pub(crate) enum Problem {
     Busy { retry_after: Duration },
     /// The machine's clock went back; nothing was stored.
     Clock,
+    /// A fault halted the election on this node; the vote was not stored.
+    Halted,
+    /// A fault halted an election on this node, and its log, which may have the requested data,
+    /// cannot be read.
+    UnreadableLog,
     /// A vote was not stored: storage is not available.
     NotStored,
     /// The requested data cannot be read: storage is not available.
@@ -272,6 +277,7 @@ impl Problem {
                 Self::NotOpen { early, state, opens, closes }
             }
             SubmitError::Clock { .. } => Self::Clock,
+            SubmitError::Halted => Self::Halted,
             SubmitError::RateLimited { retry_after } => Self::RateLimited { retry_after },
             SubmitError::BackOff { retry_after } => Self::BackOff { retry_after },
             SubmitError::NotRecognised { retry_after } => Self::NotRecognised { retry_after },
@@ -334,6 +340,7 @@ impl Problem {
             Self::TooManyDuplicates { .. } => &TOO_MANY_DUPLICATES,
             Self::Busy { .. } | Self::PasswordsWaiting { .. } => &BUSY,
             Self::Clock => &CLOCK,
+            Self::Halted | Self::UnreadableLog => &HALTED,
             Self::NotStored | Self::Unavailable => &UNAVAILABLE,
             Self::OutcomeUnknown { .. } => &OUTCOME_UNKNOWN,
             Self::Stopping => &STOPPING,
@@ -470,6 +477,12 @@ impl Problem {
             Self::Clock => "the clock of this node's machine went back, and the vote would be \
                             stamped before recorded votes; this attempt was not stored"
                 .to_owned(),
+            Self::Halted => "a fault halted the election on this node; this attempt was not \
+                             stored; try again later"
+                .to_owned(),
+            Self::UnreadableLog => "a fault halted an election on this node, and its log cannot \
+                                    be read here; stored votes remain stored; try again later"
+                .to_owned(),
             Self::NotStored => "this attempt was not stored; try again".to_owned(),
             Self::Unavailable => {
                 "this cannot be read now; stored votes remain stored; try again".to_owned()
@@ -498,6 +511,8 @@ impl Problem {
             Self::TooManyReaders => Some(READERS_RETRY),
             Self::NotRecordedYet
             | Self::Clock
+            | Self::Halted
+            | Self::UnreadableLog
             | Self::NotStored
             | Self::Unavailable
             | Self::OutcomeUnknown { .. }
@@ -683,11 +698,21 @@ impl From<NoPlace> for Problem {
     }
 }
 
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Halted => Self::UnreadableLog,
+            ReadError::Engine(error) => error.into(),
+        }
+    }
+}
+
 impl From<ReceiptError> for Problem {
     fn from(error: ReceiptError) -> Self {
         match error {
             ReceiptError::Unknown => Self::UnknownRequest,
             ReceiptError::Pending => Self::NotRecordedYet,
+            ReceiptError::Halted => Self::UnreadableLog,
             ReceiptError::Engine(error) => error.into(),
         }
     }
@@ -699,6 +724,7 @@ impl From<ResultsError> for Problem {
             ResultsError::UnknownElection => Self::UnknownElection,
             ResultsError::Withheld { policy, state } => Self::ResultsWithheld { policy, state },
             ResultsError::NotHere => Self::NotServedHere { needs: Role::Seal },
+            ResultsError::Halted => Self::UnreadableLog,
             ResultsError::Engine(error) => error.into(),
         }
     }

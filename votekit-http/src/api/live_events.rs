@@ -66,9 +66,10 @@ pub(crate) async fn result_events(
     PathText(law): PathText<String>,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let topic = Topic::Results(law_id(&law)?);
+    let law = law_id(&law)?;
+    let topic = Topic::Results(law.clone());
     let from = last_event_id(request.headers());
-    let subscription = api.live.subscribe(&topic, from).ok_or(Problem::UnknownElection)?;
+    let subscription = api.live.subscribe(&topic, from).ok_or_else(|| api.unreadable(&law))?;
     let shares = request.extensions().get::<ClientShares>().map(|shares| shares.0);
     let place = api.live.places().take(ReaderKind::Events, shares)?;
     let stream = EventStream {

@@ -66,11 +66,11 @@ impl LiveHub {
         &self.places
     }
 
-    /// Subscribes to a topic; `None` when it is about an election that does not exist. `from` is
-    /// the version that the reader has.
+    /// Subscribes to a topic; `None` when it is about an election that does not exist, or whose log
+    /// cannot be read. `from` is the version that the reader has.
     pub(crate) fn subscribe(&self, topic: &Topic, from: Option<u64>) -> Option<Subscription> {
-        let exists = topic.law_id().is_none_or(|law_id| self.node.election(law_id).is_some());
-        exists.then(|| self.channel(topic).subscribe(from))
+        let is_read = topic.law_id().is_none_or(|law_id| self.node.watch(law_id).is_some());
+        is_read.then(|| self.channel(topic).subscribe(from))
     }
 
     /// Ends every stream, present and future: the node stops.
@@ -120,10 +120,16 @@ impl LiveHub {
         let (mut version, mut views, mut watches) = (0, Vec::new(), Vec::new());
         for view in self.node.elections() {
             let Ok(law_id) = view.law_id.parse::<ElectionId>() else { continue };
-            let Some(mut watch) = self.node.watch(&law_id) else { continue };
+            // An election whose log cannot be read is listed, and never moves.
+            let Some(mut watch) = self.node.watch(&law_id) else {
+                version += 1;
+                views.push(view);
+                continue;
+            };
             let (height, view) = watch.current();
-            // A state changes with a block, so the sum grows whenever the list changes.
-            version += height + 1;
+            // A state changes with a block or by a halt, which is final until the node starts
+            // again: the sum grows whenever the list changes.
+            version += height + 1 + u64::from(view.is_halted());
             views.push(view);
             watches.push((law_id, watch));
         }

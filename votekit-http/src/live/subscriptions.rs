@@ -57,7 +57,8 @@ impl Subscriptions {
     }
 }
 
-const UNKNOWN_ELECTION: &str = "a topic is about an election that does not exist";
+const UNKNOWN_ELECTION: &str =
+    "a topic is about an election that does not exist, or is halted on this node";
 
 /// The topics of a subscription, each with the version that the reader has.
 fn topics(text: &str) -> Result<Vec<(Topic, Option<u64>)>, Cow<'static, str>> {

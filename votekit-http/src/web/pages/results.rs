@@ -68,7 +68,7 @@ pub(crate) async fn results(
 ) -> Result<Response, Problem> {
     let law = law_id(&law)?;
     // Read before the counts: an event of the same version then changes nothing.
-    let (version, election) = api.node.watch(&law).ok_or(Problem::UnknownElection)?.current();
+    let (version, election) = api.node.watch(&law).ok_or_else(|| api.unreadable(&law))?.current();
     let results = match api.node.results(&law, None).await {
         Ok(results) => Ok(results),
         Err(ResultsError::Withheld { policy, .. }) => Err(policy),
@@ -111,6 +111,7 @@ fn standing(lang: Lang, state: &str) -> &'static str {
         "closing" => lang.results_counting(),
         "certified" => lang.results_official(),
         "annulled" => lang.results_annulled(),
+        "halted" => lang.results_halted(),
         _ => lang.results_closed(),
     }
 }
