@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use votekit_core::election::{Definition, State};
-use votekit_core::election_log::{ElectionLogError, ReplayError};
-use votekit_core::envelope::FieldError;
+use votekit_core::election_log::{Change, ElectionLogError, ReplayError};
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::checkpoint::CheckpointError;
@@ -14,6 +13,7 @@ use votekit_store::retry::is_passing;
 use votekit_store::{Conflict, EngineError};
 
 use crate::binding_rule::BindingRule;
+use crate::call_rule::{CallRule, FieldFault};
 use crate::config::Role;
 use crate::data_folder::FolderError;
 use crate::roll_store::RollError;
@@ -142,8 +142,8 @@ pub enum AdminError {
     State {
         /// The present state.
         state: State,
-        /// The wanted change, as a participle.
-        wanted: &'static str,
+        /// The wanted change.
+        wanted: Change,
     },
     /// A field of the call is wrong.
     #[error("{field}: {rule}")]
@@ -151,13 +151,13 @@ pub enum AdminError {
         /// The field.
         field: &'static str,
         /// The rule it breaks.
-        rule: String,
+        rule: CallRule,
     },
     /// Fields of the call are wrong.
     #[error("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Fields {
         /// Each field, and the rule it breaks.
-        errors: Vec<FieldError>,
+        errors: Vec<FieldFault>,
     },
     /// The log refuses.
     #[error(transparent)]
@@ -333,11 +333,12 @@ pub enum AdminError {
          then retry"
     )]
     OutcomeUnknown,
-    /// The call timed out. Nothing was changed.
-    #[error("{what} took longer than {seconds} s and was aborted; nothing was changed")]
+    /// The load timed out. Nothing was changed.
+    #[error(
+        "reading the files of the roll took longer than {seconds} s and was aborted; nothing was \
+         changed"
+    )]
     TooLong {
-        /// The call.
-        what: &'static str,
         /// The timeout, in seconds.
         seconds: u64,
     },

@@ -43,7 +43,6 @@ impl Lang {
             BindingRule::ShortCodes { length, .. } => {
                 self.rule_short_codes(*length, Definition::BINDING_CODE_LENGTH_MIN)
             }
-            other => other.to_string(),
         }
     }
 
