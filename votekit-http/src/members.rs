@@ -19,7 +19,7 @@ use votekit_node::ElectionView;
 
 use crate::accounts::Caller;
 use crate::context::Api;
-use crate::problem::{FORBIDDEN, Problem};
+use crate::problem::{Problem, Refusal};
 
 pub(crate) use self::creation::{CreatedWithMembers, create_with_members};
 
@@ -39,10 +39,7 @@ pub(crate) async fn credential(
     }
     match api.node.member_hash(law, caller.id) {
         Some(hash) if api.node.has_member(law, &hash).await? => Ok(hash),
-        _ => {
-            let detail = "this account is not among the members of the election".to_owned();
-            Err(Problem::Refused { kind: &FORBIDDEN, detail })
-        }
+        _ => Err(Problem::Refused(Refusal::NotMember)),
     }
 }
 

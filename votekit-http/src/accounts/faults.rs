@@ -7,7 +7,7 @@ use votekit_store::{Conflict, EngineError};
 
 use super::hashing_pool::PoolError;
 use crate::log_summary::LogSummary;
-use crate::problem::{ADMIN_BUSY, Problem, UNAVAILABLE};
+use crate::problem::{Problem, Refusal};
 
 /// After a full queue of passwords, a client tries again in this time.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
@@ -21,8 +21,7 @@ pub(super) fn store_failed(error: EngineError) -> Problem {
     match error.conflict() {
         Some(Conflict::AccountExists) => return Problem::AccountExists,
         Some(Conflict::AccountChanged) => {
-            let detail = "the account was changed meanwhile: try again".to_owned();
-            return Problem::Refused { kind: &ADMIN_BUSY, detail };
+            return Problem::Refused(Refusal::AccountChanged);
         }
         _ => {}
     }
@@ -31,8 +30,7 @@ pub(super) fn store_failed(error: EngineError) -> Problem {
     }
     match error {
         EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. } => {
-            let detail = "the accounts cannot be read or changed now: try again".to_owned();
-            Problem::Refused { kind: &UNAVAILABLE, detail }
+            Problem::Refused(Refusal::AccountsUnavailable)
         }
         _ => Problem::Internal,
     }

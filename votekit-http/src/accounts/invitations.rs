@@ -16,6 +16,7 @@ use super::password::Password;
 use super::recovery::{self, RecoveryCode};
 use super::service::AccountService;
 use super::totp::{self, TotpSecret};
+use crate::problem::catalogue::InWords as _;
 use crate::problem::{FieldProblem, Problem};
 
 /// How long a link is valid: three days.
@@ -72,7 +73,7 @@ impl AccountService {
         email: &str,
         role: AccountRole,
     ) -> Result<OneTimeLink, Problem> {
-        let wrong = |error: EmailError| Problem::field("email", error.to_string());
+        let wrong = |error: EmailError| Problem::field("email", error.in_words());
         let email: EmailAddress = email.parse().map_err(wrong)?;
         let token = opaque::draw()?;
         let now = self.now();

@@ -10,6 +10,7 @@ use votekit_store::{AccountId, AccountRole, AccountState, EmailAddress};
 
 use crate::accounts::OneTimeLink;
 use crate::context::Api;
+use crate::problem::catalogue::InWords as _;
 use crate::problem::{FieldProblem, Problem};
 
 /// The field of a request that lists the members.
@@ -93,7 +94,7 @@ fn addresses(texts: &[String]) -> Result<Vec<EmailAddress>, Problem> {
     let mut places: HashMap<EmailAddress, usize> = HashMap::new();
     for (place, text) in texts.iter().enumerate() {
         match text.parse::<EmailAddress>() {
-            Err(error) => errors.push(fault(place, error.to_string())),
+            Err(error) => errors.push(fault(place, error.in_words())),
             Ok(email) => match places.get(&email) {
                 Some(first) => {
                     errors.push(fault(place, format!("is the same address as {FIELD}[{first}]")));

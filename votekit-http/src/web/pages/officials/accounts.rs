@@ -15,7 +15,7 @@ use super::done::Done;
 use crate::accounts::Caller;
 use crate::api::PathText;
 use crate::context::Api;
-use crate::problem::{ADMIN_BUSY, Problem};
+use crate::problem::{Problem, Refusal};
 use crate::web::form_fields::{ChoiceField, FormErrors, TextField};
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
@@ -156,10 +156,7 @@ async fn set_state(api: &Api, id: AccountId, state: AccountState) -> Result<(), 
 
 fn not_changed(error: EngineError) -> Problem {
     match error.conflict() {
-        Some(Conflict::AccountChanged) => {
-            let detail = "the account was changed meanwhile: try again".to_owned();
-            Problem::Refused { kind: &ADMIN_BUSY, detail }
-        }
+        Some(Conflict::AccountChanged) => Problem::Refused(Refusal::AccountChanged),
         _ => error.into(),
     }
 }
