@@ -20,6 +20,7 @@ mod error;
 mod interruption;
 #[cfg(feature = "node")]
 mod log_source;
+mod messages;
 mod output;
 mod progress;
 #[cfg(feature = "node")]
