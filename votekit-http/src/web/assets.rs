@@ -28,13 +28,14 @@ impl Asset {
 
 const SCRIPT_TYPE: &str = "text/javascript; charset=utf-8";
 
-static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 5]> = LazyLock::new(|| {
     let style = include_bytes!("static/votekit.css");
     [
         Asset::new("votekit", "css", style, "text/css; charset=utf-8"),
         Asset::new("page", "js", include_bytes!("static/page.js"), SCRIPT_TYPE),
         Asset::new("results", "js", include_bytes!("static/results.js"), SCRIPT_TYPE),
         Asset::new("icon", "svg", include_bytes!("static/icon.svg"), "image/svg+xml"),
+        Asset::new("official", "js", include_bytes!("static/official.js"), SCRIPT_TYPE),
     ]
 });
 
@@ -56,6 +57,11 @@ pub(crate) fn results_script() -> &'static str {
 /// The address of the icon.
 pub(crate) fn icon() -> &'static str {
     &ASSETS[3].path
+}
+
+/// The address of the script of the pages of officials.
+pub(crate) fn official_script() -> &'static str {
+    &ASSETS[4].path
 }
 
 /// `GET /static/{name}`.
@@ -83,6 +89,7 @@ mod tests {
         }
         assert!(style().ends_with(".css") && page_script().ends_with(".js"));
         assert!(results_script().starts_with("/static/results-") && icon().ends_with(".svg"));
+        assert!(official_script().starts_with("/static/official-"));
     }
 
     #[test]
