@@ -80,8 +80,7 @@ if (warning) {
     const answer = await fetch(warning.dataset.sessionPage, { credentials: "same-origin" }).catch(
       () => null,
     );
-    // A session that has ended leads to the sign-in.
-    if (answer?.ok && !answer.redirected) {
+    if (answer?.ok) {
       warning.hidden = true;
       status.textContent = warning.dataset.sessionExtended;
       document.getElementById("content").focus();
