@@ -68,8 +68,7 @@ pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
 pub use ingest::sign_in::SIGN_IN_LAWS_MAX;
 pub use node::Node;
 pub use query::election_watch::{ElectionListWatch, ElectionWatch};
+pub use query::health::{DependencyHealth, ElectionGauges, Gauges, Health};
 pub use query::official_view::OfficialView;
-pub use query::{
-    DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus,
-};
+pub use query::{ReadError, ReceiptError, ResultsError, VoteStatus};
 pub use roll_store::{CheckedRoll, RollError, RollView, RolledLaw, read_roll};

@@ -425,6 +425,7 @@ impl Node {
         let planned = request.clone().definition(unkeyed, checked_at)?;
         let law_id = planned.law_id.clone();
         let _creating = self.context.creating.lock().await;
+        self.check_readable(&law_id)?;
         if self.context.election(&law_id).is_some() {
             return Err(AdminError::Exists { law_id });
         }
@@ -850,13 +851,20 @@ impl Node {
     ) -> Result<LoadReport, AdminError> {
         let loading = Arc::clone(&self.context.loading);
         let loading = Arc::new(loading.try_lock_owned().map_err(|_| AdminError::Loading)?);
-        if self.context.is_shared {
-            // This node may not follow an election yet that another node created a moment ago: the
-            // roll must not be kept as that of a future election.
-            self.take_up_elections(false).await?;
-        }
+        // This node may not follow an election yet that another node created a moment ago: the roll
+        // must not be kept as that of a future election.
+        let left = match self.context.is_shared {
+            true => self.take_up_elections().await?,
+            false => Vec::new(),
+        };
         let source = folder.to_owned();
         let offered = self.on_files(move |_| Ok(roll_store::offered_manifest(&source)?)).await?;
+        let laws = &offered.body().laws;
+        let is_offered = |law_id: &ElectionId| laws.iter().any(|row| row.law_id == *law_id);
+        if let Some((_, error)) = left.into_iter().find(|(law_id, _)| is_offered(law_id)) {
+            return Err(error.into());
+        }
+        laws.iter().try_for_each(|row| self.check_readable(&row.law_id))?;
         let replaced = self.check_offered(&offered, replace).await?;
         let kept = self.keep_roll(folder, pepper, &loading).await?;
         let _creating = self.context.creating.lock().await;
@@ -958,7 +966,18 @@ impl Node {
         Ok(batches)
     }
 
+    /// Refuses calls on an election whose log cannot be read.
+    pub(crate) fn check_readable(&self, law_id: &ElectionId) -> Result<(), AdminError> {
+        let damaged = self.context.damaged(law_id);
+        let halted = damaged.map(|damaged| AdminError::Halted {
+            law_id: law_id.clone(),
+            reason: damaged.reason().to_owned(),
+        });
+        halted.map_or(Ok(()), Err)
+    }
+
     fn election_handle(&self, law_id: &ElectionId) -> Result<Arc<ElectionHandle>, AdminError> {
+        self.check_readable(law_id)?;
         self.context
             .election(law_id)
             .ok_or_else(|| AdminError::UnknownElection { law_id: law_id.clone() })
