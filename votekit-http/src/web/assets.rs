@@ -28,24 +28,17 @@ impl Asset {
 
 const SCRIPT_TYPE: &str = "text/javascript; charset=utf-8";
 
-<<<<<<< HEAD
-static ASSETS: LazyLock<[Asset; 7]> = LazyLock::new(|| {
-=======
-static ASSETS: LazyLock<[Asset; 5]> = LazyLock::new(|| {
->>>>>>> e-officials
+static ASSETS: LazyLock<[Asset; 8]> = LazyLock::new(|| {
     let style = include_bytes!("static/votekit.css");
     [
         Asset::new("votekit", "css", style, "text/css; charset=utf-8"),
         Asset::new("page", "js", include_bytes!("static/page.js"), SCRIPT_TYPE),
         Asset::new("results", "js", include_bytes!("static/results.js"), SCRIPT_TYPE),
         Asset::new("icon", "svg", include_bytes!("static/icon.svg"), "image/svg+xml"),
-<<<<<<< HEAD
         Asset::new("session", "js", include_bytes!("static/session.js"), SCRIPT_TYPE),
         Asset::new("elections", "js", include_bytes!("static/elections.js"), SCRIPT_TYPE),
         Asset::new("link", "js", include_bytes!("static/link.js"), SCRIPT_TYPE),
-=======
         Asset::new("official", "js", include_bytes!("static/official.js"), SCRIPT_TYPE),
->>>>>>> e-officials
     ]
 });
 
@@ -69,7 +62,6 @@ pub(crate) fn icon() -> &'static str {
     &ASSETS[3].path
 }
 
-<<<<<<< HEAD
 /// The address of the script that warns before the end of a session.
 pub(crate) fn session_script() -> &'static str {
     &ASSETS[4].path
@@ -85,13 +77,11 @@ pub(crate) fn link_script() -> &'static str {
     &ASSETS[6].path
 }
 
-=======
 /// The address of the script of the pages of officials.
 pub(crate) fn official_script() -> &'static str {
     &ASSETS[7].path
 }
 
->>>>>>> e-officials
 /// `GET /static/{name}`.
 pub(crate) async fn asset(
     PathText(name): PathText<String>,
@@ -117,13 +107,10 @@ mod tests {
         }
         assert!(style().ends_with(".css") && page_script().ends_with(".js"));
         assert!(results_script().starts_with("/static/results-") && icon().ends_with(".svg"));
-<<<<<<< HEAD
         assert!(link_script().starts_with("/static/link-"));
         assert!(session_script().starts_with("/static/session-"));
         assert!(elections_script().starts_with("/static/elections-"));
-=======
         assert!(official_script().starts_with("/static/official-"));
->>>>>>> e-officials
     }
 
     #[test]
