@@ -380,6 +380,7 @@ fn a_node_serves_the_routes_of_its_roles() {
         "/log/{law_id}/tile/{*path}",
         "/{lang}/results/{law_id}",
         "/{lang}/receipts/check",
+        "/{lang}/officials/elections/{law_id}/results/{format}",
     ];
     assert_eq!(refused(&[Role::Ingest, Role::Validate, Role::Seal]), of_query);
 }
