@@ -41,7 +41,7 @@ mod sign_in;
 
 pub(crate) use self::api_tokens::TokenPair;
 pub(crate) use self::caller::Caller;
-pub(crate) use self::invitations::{NewCredentials, SecondFactorOffer};
+pub(crate) use self::invitations::NewCredentials;
 pub(crate) use self::own_password::PasswordChange;
 pub(crate) use self::recovery::RecoveryCode;
 pub(crate) use self::service::AccountService;
