@@ -457,6 +457,7 @@ impl From<AdminError> for CommandError {
             AdminError::Stopping
             | AdminError::Halted { .. }
             | AdminError::OutcomeUnknown
+            | AdminError::AccountsBusy
             | AdminError::TooLong { .. } => Self::configuration(text),
             AdminError::Roll(RollError::NotRegular { .. } | RollError::TooLarge { .. }) => {
                 Self::bad_input(text)
