@@ -50,7 +50,10 @@ const EXCLUDED: [(&str, &str); 2] = [
 /// Paths that the public listener does not serve.
 const OTHER_LISTENERS: &str = "^/(api/v1/admin/|metrics$)";
 
-/// Operations whose answers depend on the cookie of a voter.
+/// The run that calls every operation of the public listener.
+const ANYONE: &str = "anyone";
+
+/// Operations whose answers depend on the cookie of a voter, or on a token if there is one.
 const OF_VOTERS: [&str; 8] = [
     "putVote",
     "votedElections",
@@ -118,58 +121,51 @@ fn program(arguments: &Arguments) -> Result<PathBuf> {
 
 /// The runs on the public listener.
 fn public(site: &Site) -> Vec<Target> {
-    let of_listener = || {
-        let excluded = EXCLUDED.iter().flat_map(|(id, _)| ["--exclude-operation-id", *id]);
-        excluded.chain(["--exclude-path-regex", OTHER_LISTENERS]).map(str::to_owned).collect()
-    };
-    let of_voters = OF_VOTERS.iter().flat_map(|id| ["--include-operation-id", *id]);
     let callers = &site.callers;
+    let bearer = |token: &str| vec![format!("Authorization: Bearer {token}")];
     // Calls with a cookie are accepted from pages of the node alone.
-    let page = format!("Origin: {}", site.node.url);
+    let of_page = vec![format!("Cookie: {}", callers.cookie), format!("Origin: {}", site.node.url)];
+    let mut of_listener = filters("--exclude-operation-id", EXCLUDED.map(|(id, _)| id));
+    of_listener.extend(filters("--exclude-path-regex", [OTHER_LISTENERS]));
+    let of_voters = filters("--include-operation-id", OF_VOTERS);
+    let accounts = site.account_operations.iter().map(String::as_str);
+    let of_officials = filters("--include-operation-id", accounts.chain(OF_VOTERS));
+    let target = |name: &'static str, headers: Vec<String>, filters: Vec<String>| {
+        let (url, counts) = (site.node.url.clone(), name == ANYONE);
+        Target { name, url, headers, filters, counts }
+    };
     vec![
-        Target {
-            name: "anyone",
-            url: site.node.url.clone(),
-            headers: Vec::new(),
-            filters: of_listener(),
-            counts: true,
-        },
-        Target {
-            name: "voter",
-            url: site.node.url.clone(),
-            headers: vec![format!("Cookie: {}", callers.cookie), page],
-            filters: of_voters.map(str::to_owned).collect(),
-            counts: false,
-        },
-        Target {
-            name: "official",
-            url: site.node.url.clone(),
-            headers: vec![format!("Authorization: Bearer {}", callers.access_token)],
-            filters: of_listener(),
-            counts: false,
-        },
+        target(ANYONE, Vec::new(), of_listener),
+        target("voter", of_page, of_voters.clone()),
+        target("member", bearer(&callers.member), of_voters),
+        // Last, as it closes the polls.
+        target("official", bearer(&callers.official), of_officials),
     ]
 }
 
 /// The runs on the other listeners.
 fn admin(site: &Site) -> Vec<Target> {
-    let filters = |option: &str, value: &str| vec![option.to_owned(), value.to_owned()];
     vec![
         Target {
             name: "operator",
             url: site.node.admin_url.clone(),
             headers: vec![format!("Authorization: Bearer {}", site.admin_token)],
-            filters: filters("--include-path-regex", "^/api/v1/admin/"),
+            filters: filters("--include-path-regex", ["^/api/v1/admin/"]),
             counts: true,
         },
         Target {
             name: "monitoring",
             url: site.metrics_url().to_owned(),
             headers: Vec::new(),
-            filters: filters("--include-path", "/metrics"),
+            filters: filters("--include-path", ["/metrics"]),
             counts: true,
         },
     ]
+}
+
+/// One option for each value.
+fn filters<'a>(option: &str, values: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    values.into_iter().flat_map(|value| [option.to_owned(), value.to_owned()]).collect()
 }
 
 /// What all runs have in common.

@@ -1,9 +1,9 @@
 """Callers of a node, for `cargo xtask api-fuzz`.
 
 Reads a JSON object from standard input: the addresses of the node, the administrator's token, the
-one-time link of an official, and electors of the open election. An official accepts the link and
-signs in, one elector votes, another signs in. Prints a JSON object with their credentials and with
-ids that exist on the node.
+one-time link of an official, and electors of the open election. The official accepts the link, signs
+in, and opens an election for a member, who signs in too. One elector votes, another signs in. Prints
+a JSON object with their credentials and with ids that exist on the node.
 """
 
 import base64
@@ -56,8 +56,8 @@ def found(pattern, page):
     return match[1]
 
 
-def official(node, email, link):
-    """Accepts an invitation; returns an access token."""
+def accept(node, link, has_second_factor):
+    """Accepts an invitation on its page; returns the page that follows."""
     address, _, query = link.partition("?")
     _, page = send("GET", link)
     secret = found(r'name="secret" value="([A-Z2-7]+)"', page)
@@ -66,13 +66,37 @@ def official(node, email, link):
         "secret": secret,
         "password": PASSWORD,
         "repeat": PASSWORD,
-        "code": code_of_app(secret),
+        "code": code_of_app(secret) if has_second_factor else "",
     }
-    _, page = send("POST", address, urllib.parse.urlencode(form).encode(), {"Origin": node})
-    # A code of the app is accepted once, and the next one comes after half a minute.
-    code = found(r"<li>([2-9A-Z]{5}-[2-9A-Z]{5})</li>", page)
-    sign_in = {"email": email, "password": PASSWORD, "code": code}
+    return send("POST", address, urllib.parse.urlencode(form).encode(), {"Origin": node})[1]
+
+
+def access_token(node, email, code=None):
+    """Signs an account in; returns its access token."""
+    sign_in = {"email": email, "password": PASSWORD, **({"code": code} if code else {})}
     return post(f"{node}/api/v1/auth/login", sign_in)[1]["access_token"]
+
+
+def official(node, email, link):
+    """Accepts the invitation of an official; returns an access token."""
+    page = accept(node, link, True)
+    # A code of the app is accepted once, and the next one comes after half a minute.
+    return access_token(node, email, found(r"<li>([2-9A-Z]{5}-[2-9A-Z]{5})</li>", page))
+
+
+def member(node, token, law_id, email):
+    """Opens an election for a member, in the name of an official; returns the member's token."""
+    bearer = {"Authorization": f"Bearer {token}"}
+    election = {
+        "law_id": law_id,
+        "title_fr": "Assemblée du club",
+        "title_en": "Assembly of the club",
+        "eligible_voters": [email],
+    }
+    _, created = post(f"{node}/api/v1/elections", election, bearer)
+    post(f"{node}/api/v1/elections/{law_id}/open", {}, bearer)
+    accept(node, node + created["invitations"][0]["path"], False)
+    return access_token(node, email)
 
 
 def vote(node, law_id, elector):
@@ -99,8 +123,10 @@ def main():
     site = json.load(sys.stdin)
     node, law_id = site["node"], site["law_id"]
     first, second = site["electors"]
+    token = official(node, site["email"], site["link"])
     callers = {
-        "access_token": official(node, site["email"], site["link"]),
+        "official": token,
+        "member": member(node, token, site["members_law_id"], "alice@example.com"),
         "request_id": vote(node, law_id, first),
         "cookie": session(node, law_id, second),
         "roll": roll(site["admin"], site["admin_token"]),

@@ -13,12 +13,15 @@ use serde_json::{Value, json};
 use crate::bench::node::{self, LAW, Node};
 use crate::project;
 
-/// Accepts the invitation of the official, signs in and votes.
+/// Signs the callers in.
 const CALLERS_SCRIPT: &str = include_str!("callers.py");
 
 const ELECTORS: u64 = 20;
 
 const OFFICIAL: &str = "official@example.com";
+
+/// The election of the member.
+const MEMBERS_LAW: &str = "M1";
 
 /// A node, and those who call it.
 pub(super) struct Site {
@@ -28,13 +31,17 @@ pub(super) struct Site {
     pub(super) admin_token: String,
     /// The file of the OpenAPI document.
     pub(super) document: PathBuf,
+    /// The operations that take the token of an account.
+    pub(super) account_operations: Vec<String>,
 }
 
 /// Credentials of callers, and ids that exist on the node.
 #[derive(Deserialize)]
 pub(super) struct Callers {
     /// The access token of an administrator.
-    pub(super) access_token: String,
+    pub(super) official: String,
+    /// The access token of a member who has not voted yet.
+    pub(super) member: String,
     /// The cookie of a voter who has not voted yet.
     pub(super) cookie: String,
     /// A vote that was accepted.
@@ -78,6 +85,7 @@ impl Site {
             "email": OFFICIAL,
             "link": invite(votekit, &data, &node.url)?,
             "law_id": LAW,
+            "members_law_id": MEMBERS_LAW,
             "electors": [first, second],
         });
         let callers = sign_in(python, &request)?;
@@ -85,7 +93,8 @@ impl Site {
         set_examples(&mut text, &callers, &third)?;
         let document = folder.join("openapi.json");
         fs::write(&document, serde_json::to_vec(&text)?)?;
-        Ok(Self { node, callers, admin_token, document })
+        let account_operations = account_operations(&text);
+        Ok(Self { node, callers, admin_token, document, account_operations })
     }
 
     /// The URL of the listener for metrics.
@@ -149,6 +158,14 @@ fn sign_in(python: &Path, request: &Value) -> Result<Callers> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
+/// The ids of operations that require the token of an account.
+fn account_operations(document: &Value) -> Vec<String> {
+    let items = document["paths"].as_object().into_iter().flat_map(|paths| paths.values());
+    let operations = items.filter_map(Value::as_object).flat_map(|item| item.values());
+    let secured = operations.filter(|operation| operation["security"][0].get("account").is_some());
+    secured.filter_map(|operation| operation["operationId"].as_str()).map(str::to_owned).collect()
+}
+
 /// Replaces the examples of the document by values that exist on the node. Schemathesis sends them
 /// beside its own; without them hardly a request would find what it names.
 fn set_examples(document: &mut Value, callers: &Callers, elector: &Elector) -> Result<()> {
@@ -160,14 +177,17 @@ fn set_examples(document: &mut Value, callers: &Callers, elector: &Elector) -> R
     for operation in items.flat_map(|item| item.values_mut()) {
         let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
         for parameter in parameters.into_iter().flatten() {
-            let example = match parameter["name"].as_str() {
-                Some("law_id") => LAW,
-                Some("request_id") => callers.request_id.as_str(),
-                Some("digest" | "manifest") => callers.roll.as_str(),
-                Some("file") => "manifest.json",
+            let examples = match parameter["name"].as_str() {
+                Some("law_id") => vec![LAW, MEMBERS_LAW],
+                Some("request_id") => vec![callers.request_id.as_str()],
+                Some("digest" | "manifest") => vec![callers.roll.as_str()],
+                Some("file") => vec!["manifest.json"],
                 _ => continue,
             };
-            parameter["example"] = example.into();
+            let named = examples.iter().map(|text| ((*text).to_owned(), json!({ "value": text })));
+            parameter["examples"] = Value::Object(named.collect());
+            // The two exclude one another.
+            parameter.as_object_mut().context("a parameter")?.remove("example");
         }
         let body = match operation["operationId"].as_str() {
             Some("castVote") => &vote,
@@ -186,7 +206,8 @@ mod tests {
     #[test]
     fn examples_exist_on_the_node() -> Result<()> {
         let callers = Callers {
-            access_token: String::new(),
+            official: String::new(),
+            member: String::new(),
             cookie: String::new(),
             request_id: "0a".to_owned(),
             roll: "0b".to_owned(),
@@ -195,11 +216,13 @@ mod tests {
         let mut document = json!({ "paths": { "/a/{law_id}/{digest}": { "post": {
             "operationId": "castVote",
             "parameters": [{ "name": "law_id", "example": "L9" }, { "name": "digest" }],
-        } }, "/b": { "get": { "operationId": "b" } } } });
+        } }, "/b": { "get": { "operationId": "b", "security": [{ "account": [] }] } } } });
+        assert_eq!(account_operations(&document), ["b"]);
         set_examples(&mut document, &callers, &elector)?;
         let operation = &document["paths"]["/a/{law_id}/{digest}"]["post"];
-        assert_eq!(operation["parameters"][0]["example"], LAW);
-        assert_eq!(operation["parameters"][1]["example"], "0b");
+        assert_eq!(operation["parameters"][0]["examples"][LAW]["value"], LAW);
+        assert_eq!(operation["parameters"][0].get("example"), None);
+        assert_eq!(operation["parameters"][1]["examples"]["0b"]["value"], "0b");
         let body = &operation["requestBody"]["content"]["application/json"]["example"];
         assert_eq!((&body["nas"], &body["code"]), (&json!("1"), &json!("A")));
         assert!(electors("nas,code,law_id\n1,A,x\n").is_err());
