@@ -37,7 +37,10 @@ async fn a_poll_that_is_not_open_says_when_it_opens() {
         CreateElection { opens: Some("2099-02-01T13:00:00Z".to_owned()), ..create_request() };
     let site = draft_site(pages, request).await;
     for (lang, time) in [
-        (Lang::Fr, "1er février 2099, 8 h 00, heure de l’Est (1er février 2099, 13 h 00 UTC)"),
+        (
+            Lang::Fr,
+            "1er février 2099, 8\u{a0}h\u{a0}00, heure de l’Est (1er février 2099, 13\u{a0}h\u{a0}00 UTC)",
+        ),
         (Lang::En, "February 1, 2099, 8:00, EST (February 1, 2099, 13:00 UTC)"),
     ] {
         let code = lang.code();

@@ -23,7 +23,7 @@ use votekit_node::{AdminError, Node, NodeError, SubmitError};
 use votekit_node::{ElectionView, OpenElection, VoteStatus};
 use votekit_store::embedded::{EmbeddedEngine, EmbeddedLedger};
 use votekit_store::testing::unreliable::{Odds, Unreliable};
-use votekit_store::{Engines, Ledger, LogStore, Staging, StagingId};
+use votekit_store::{Engines, Ledger, LogStore, StagingId};
 
 const NO_FAULTS: Odds = Odds {
     unavailable_percent: 0,
