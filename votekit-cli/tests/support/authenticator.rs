@@ -90,7 +90,7 @@ pub(crate) fn from_base32(text: &str) -> Vec<u8> {
         if count >= 8 {
             count -= 8;
             bytes.push((bits >> count) as u8);
-            bits &= (1 << count) - 1;
+            bits &= (1_u32 << count) - 1;
         }
     }
     bytes
