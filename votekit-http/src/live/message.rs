@@ -175,7 +175,8 @@ pub(crate) enum MessageKind {
 }
 
 impl MessageKind {
-    fn as_str(self) -> &'static str {
+    /// The name in messages.
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Snapshot => "snapshot",
             Self::Update => "update",
