@@ -82,12 +82,12 @@ const WRITE_BUFFER_BYTES_MAX: usize = 64 * 1024;
                 | topic | readers | data beside `version` |\n| --- | --- | --- |\n\
                 | `elections` | anyone | `elections`: each with `id` and `state` |\n\
                 | `blocks/LAW` | anyone | `height`, `log_size` |\n\
-                | `turnout/LAW` | anyone | `state`, `received`, `accepted`, `duplicate`, `invalid`, \
-                `registered` |\n\
-                | `results/LAW` | anyone | the same and `counts`, which is null unless the reader may \
-                see them: everyone by the policy; under `after_vote` before the close a member \
-                whose token is in the message and who has voted, and a page of this node whose \
-                cookie is that of a voter's session whose vote was accepted |\n\
+                | `turnout/LAW` | anyone | `state`, `received`, `accepted`, `duplicate`, \
+                `invalid`, `registered` |\n\
+                | `results/LAW` | anyone | the same and `counts`, which is null unless the reader \
+                may see them: everyone by the policy; under `after_vote` before the close a member \
+                whose token is in the message and who has voted, and a page of this node with the \
+                cookie of a session whose vote was accepted |\n\
                 | `vote/REQUEST_ID`, at most 4 | anyone with the request id | as \
                 `GET /api/v1/vote/{request_id}`; the topic ends with the decision |\n\
                 | `nodes/LAW` | with the token of an administrator or auditor | `nodes`: as \
@@ -102,8 +102,8 @@ const WRITE_BUFFER_BYTES_MAX: usize = 64 * 1024;
                 when the node stops (`stopping`), the reader is too slow (`slow`), or all topics \
                 have ended (`ended`). The close frame has a code and a reason; a refused \
                 subscription has the code 1008 and a rule, or one of the reasons \
-                `token-refused`, `forbidden`, `unknown-election` and `unknown-request`; the code is \
-                1013 with `unavailable`"
+                `token-refused`, `forbidden`, `unknown-election` and `unknown-request`; with \
+                `unavailable` the code is 1013"
         ),
         (status = 403, description = "`foreign-origin`", body = ProblemDocument, content_type = "application/problem+json"),
         (

@@ -1,4 +1,4 @@
-//! The subscription of a WebSocket: what its first message names, and the topics, followed together.
+//! The subscription of a WebSocket: the topics that its first message names, followed together.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
