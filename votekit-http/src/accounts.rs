@@ -38,7 +38,7 @@ mod sign_in;
 
 pub(crate) use self::api_tokens::{TokenHolder, TokenPair};
 pub(crate) use self::caller::Caller;
-pub(crate) use self::invitations::{NewCredentials, SecondFactorOffer};
+pub(crate) use self::invitations::{NewCredentials, OneTimeLink};
 pub(crate) use self::recovery::RecoveryCode;
 pub(crate) use self::service::AccountService;
 pub(crate) use self::sign_in::SignInAttempt;

@@ -12,8 +12,7 @@ use votekit_store::{Account, AccountId, AccountRole, AccountState, NewSession, S
 use self::support::{LAW, TestDir, create_request, law};
 use super::*;
 
-#[path = "../../votekit-node/tests/support/mod.rs"]
-mod support;
+use crate::test_support as support;
 
 const KEY: &[u8] = b"a key that others cannot guess";
 

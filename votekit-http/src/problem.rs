@@ -24,7 +24,7 @@ use votekit_core::instant::UnixMinutes;
 use votekit_node::config::Role;
 use votekit_node::roll_store::RollError;
 use votekit_node::{AdminError, ElectionFault, SubmitError, UploadError};
-use votekit_node::{ReceiptError, ResultsError};
+use votekit_node::{ReadError, ReceiptError, ResultsError};
 use votekit_store::{Conflict, EngineError};
 
 use crate::live::readers::NoPlace;
@@ -263,6 +263,12 @@ impl Problem {
         Self::Malformed { errors: vec![FieldProblem { field: field.into(), rule: rule.into() }] }
     }
 
+    /// A fault halted the election, or its log cannot be read on this node.
+    pub(crate) fn halted() -> Self {
+        let detail = "nothing was stored: a fault halted an election on this node".to_owned();
+        Self::Refused { kind: &HALTED, detail }
+    }
+
     /// Maps the error of a vote that was not taken.
     pub(crate) fn not_taken(error: SubmitError) -> Self {
         match error {
@@ -272,6 +278,7 @@ impl Problem {
                 Self::NotOpen { early, state, opens, closes }
             }
             SubmitError::Clock { .. } => Self::Clock,
+            SubmitError::Halted => Self::halted(),
             SubmitError::RateLimited { retry_after } => Self::RateLimited { retry_after },
             SubmitError::BackOff { retry_after } => Self::BackOff { retry_after },
             SubmitError::NotRecognised { retry_after } => Self::NotRecognised { retry_after },
@@ -683,11 +690,21 @@ impl From<NoPlace> for Problem {
     }
 }
 
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Halted => Self::halted(),
+            ReadError::Engine(error) => error.into(),
+        }
+    }
+}
+
 impl From<ReceiptError> for Problem {
     fn from(error: ReceiptError) -> Self {
         match error {
             ReceiptError::Unknown => Self::UnknownRequest,
             ReceiptError::Pending => Self::NotRecordedYet,
+            ReceiptError::Halted => Self::halted(),
             ReceiptError::Engine(error) => error.into(),
         }
     }
@@ -698,6 +715,7 @@ impl From<ResultsError> for Problem {
         match error {
             ResultsError::UnknownElection => Self::UnknownElection,
             ResultsError::Withheld { policy, state } => Self::ResultsWithheld { policy, state },
+            ResultsError::Halted => Self::halted(),
             ResultsError::NotHere => Self::NotServedHere { needs: Role::Seal },
             ResultsError::Engine(error) => error.into(),
         }
@@ -715,7 +733,10 @@ impl From<AdminError> for Problem {
             AdminError::UnknownElection { .. } => return Self::UnknownElection,
             AdminError::Field { field, rule } => return Self::field(field, rule),
             AdminError::Fields { errors } => return errors.into(),
-            AdminError::NotSafe { missing } => return Self::NotSafe { missing },
+            AdminError::NotSafe { missing } => {
+                let missing = missing.iter().map(ToString::to_string).collect();
+                return Self::NotSafe { missing };
+            }
             AdminError::Stopping => return Self::Stopping,
             AdminError::Exists { .. } => &ELECTION_EXISTS,
             AdminError::State { .. } => &WRONG_STATE,

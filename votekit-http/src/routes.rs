@@ -17,9 +17,9 @@ use votekit_store::AccountRole;
 use self::permissions::{RoleCheck, require_page_role, require_role};
 use crate::api::admin::{self, nodes};
 use crate::api::{
-use crate::api::{
     accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
-    log_tiles, openapi, receipt, results, roll_upload, session, status, user, vote, votes,
+    log_tiles, openapi, receipt, results, roll_upload, session as voter_session, status, user,
+    vote, votes,
 };
 use crate::context::{Api, LOGIN_PATH, REFRESH_PATH, SESSION_PATH, VOTE_PATH};
 use crate::guard::cors::{CallingOrigins, calling_origins};
@@ -28,8 +28,10 @@ use crate::guard::timing::Timing;
 use crate::live::SOCKET_PATH;
 use crate::problem::Problem;
 use crate::web;
+use crate::web::official_visit::{ACCOUNT_READERS, ADMINISTRATORS, OFFICIALS};
 use crate::web::pages::{
-    articles, ballot, cast, members, outcome, receipts, session, sign_in, sign_out, start,
+    accounts as account_pages, articles, ballot, cast, members, officials, outcome, receipts,
+    session, sign_in, sign_out, start,
 };
 
 /// The permission that a route requires; it determines the listener that serves the route. A path
@@ -85,7 +87,10 @@ const ADMINISTRATOR_AUDITOR: &[AccountRole] = &[AccountRole::Administrator, Acco
 
 /// The table of routes.
 pub(crate) fn routes() -> Vec<Route> {
-    [interface(), account_calls(), official_calls(), pages()].into_iter().flatten().collect()
+    [interface(), account_calls(), official_calls(), pages(), official_pages()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The pages for people.
@@ -135,6 +140,57 @@ fn account_calls() -> Vec<Route> {
     ]
 }
 
+/// The pages of accounts and officials. Observers read, administrators change.
+fn official_pages() -> Vec<Route> {
+    use Permission::{AccountPage, Page};
+    let page = |path, permission, handlers| Route { path, permission, roles: &[], handlers };
+    let of_all = |path, handlers| page(path, AccountPage(OFFICIALS), handlers);
+    let of_readers = |path, handlers| page(path, AccountPage(ACCOUNT_READERS), handlers);
+    let of_changers = |path, handlers| page(path, AccountPage(ADMINISTRATORS), handlers);
+    vec![
+        page(
+            "/{lang}/accounts/sign-in",
+            Page,
+            get(account_pages::sign_in::form).post(account_pages::sign_in::sign_in),
+        ),
+        page("/{lang}/accounts/sign-out", Page, post(account_pages::sign_out::sign_out)),
+        page(
+            "/{lang}/accounts/invitation",
+            Page,
+            get(account_pages::invitation::form).post(account_pages::invitation::accept),
+        ),
+        of_all("/{lang}/officials", get(officials::home::home)),
+        of_changers(
+            "/{lang}/officials/new",
+            get(officials::create::new_form).post(officials::create::create),
+        ),
+        of_all("/{lang}/officials/elections/{law_id}", get(officials::election::election)),
+        of_changers(
+            "/{lang}/officials/elections/{law_id}/amend",
+            get(officials::create::amend_form).post(officials::create::amend),
+        ),
+        of_readers("/{lang}/officials/elections/{law_id}/roll", get(officials::roll::roll)),
+        of_changers("/{lang}/officials/elections/{law_id}/roll", post(officials::roll::change)),
+        of_changers(
+            "/{lang}/officials/elections/{law_id}/{step}",
+            get(officials::steps::form).post(officials::steps::take),
+        ),
+        Route {
+            roles: QUERY,
+            ..of_all(
+                "/{lang}/officials/elections/{law_id}/results/{format}",
+                get(officials::result_files::result_file),
+            )
+        },
+        of_readers("/{lang}/officials/accounts", get(officials::accounts::accounts)),
+        of_changers("/{lang}/officials/accounts", post(officials::invite::invite)),
+        of_changers(
+            "/{lang}/officials/accounts/{account}/{change}",
+            post(officials::accounts::change_state),
+        ),
+    ]
+}
+
 /// The interface for programs.
 fn interface() -> Vec<Route> {
     use Permission::{Administrator, Monitoring, Public, PublicFromAnyOrigin};
@@ -147,7 +203,7 @@ fn interface() -> Vec<Route> {
         query("/api/v1/vote/{request_id}/receipt", Public, get(receipt::vote_receipt)),
         // The cookie or the token of the caller is checked where the law is known.
         route("/api/v1/votes/{law_id}", Public, put(votes::put_vote)),
-        route(SESSION_PATH, Public, post(session::sign_in).delete(session::sign_out)),
+        route(SESSION_PATH, Public, post(voter_session::sign_in).delete(voter_session::sign_out)),
         route("/api/v1/user/voted-elections", Public, get(user::voted_elections)),
         route("/api/v1/elections", Public, get(elections::elections)),
         route("/api/v1/elections/{law_id}", Public, get(elections::election)),

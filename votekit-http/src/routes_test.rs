@@ -68,7 +68,8 @@ fn is_page(route: &Route) -> bool {
 #[tokio::test]
 async fn every_route_is_served_by_the_listener_of_its_permission_alone() {
     let (_folder, api) = api().await;
-    let listeners: [(Router, fn(Permission) -> bool); 3] = [
+    type Serves = fn(Permission) -> bool;
+    let listeners: [(Router, Serves); 3] = [
         (public(&api), Permission::is_public),
         (administration(&api), |permission| permission == Permission::Administrator),
         (monitoring(&api), |permission| permission == Permission::Monitoring),
@@ -379,6 +380,7 @@ fn a_node_serves_the_routes_of_its_roles() {
         "/log/{law_id}/tile/{*path}",
         "/{lang}/results/{law_id}",
         "/{lang}/receipts/check",
+        "/{lang}/officials/elections/{law_id}/results/{format}",
     ];
     assert_eq!(refused(&[Role::Ingest, Role::Validate, Role::Seal]), of_query);
 }

@@ -10,6 +10,8 @@
 //!   └── session ended ◀──┘  the choice lives in the form alone, through a new sign-in too
 //! ```
 //!
+//! Officials have pages of their own, with accounts (`pages/officials`, `pages/accounts`).
+//!
 //! `catalogue` has every text, `templates` the HTML, `static` the style sheet and the scripts;
 //! `visit` is a request with its session, and `frame` what all pages share.
 
@@ -20,8 +22,12 @@ mod catalogue;
 mod moment;
 mod numbers;
 
+mod form_fields;
 mod frame;
+mod typed_time;
 mod visit;
+
+pub(crate) mod official_visit;
 
 mod election_row;
 mod error_page;
@@ -34,3 +40,14 @@ pub(crate) use self::visit::redirect_response;
 #[cfg(test)]
 #[path = "web_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "web/officials_test/site.rs"]
+mod official_site;
+
+#[cfg(test)]
+#[path = "web/accounts_test.rs"]
+mod account_tests;
+#[cfg(test)]
+#[path = "web/officials_test.rs"]
+mod official_tests;

@@ -21,8 +21,7 @@ use crate::routes;
 mod ballots;
 #[path = "web_states_test.rs"]
 mod states;
-#[path = "../../votekit-node/tests/support/mod.rs"]
-mod support;
+use crate::test_support as support;
 
 /// A node with an open election, and its router.
 struct Site {

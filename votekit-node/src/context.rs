@@ -17,7 +17,7 @@ use votekit_store::{Accounts, BallotBox, EngineError, Hint, Ledger, Registry, cl
 
 use crate::config::{Config, Role};
 use crate::data_folder::DataFolder;
-use crate::election::ElectionHandle;
+use crate::election::{DamagedElection, ElectionHandle};
 use crate::error::ElectionFault;
 use crate::error::NodeError;
 use crate::leader::LeaderLease;
@@ -39,7 +39,10 @@ pub(crate) struct NodeContext {
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) admission: Admission,
     pub(crate) elections: RwLock<BTreeMap<ElectionId, Arc<ElectionHandle>>>,
-    /// Changes with each election that is added.
+    /// Elections whose logs could not be read back at the start: they are halted, and not among
+    /// `elections`.
+    pub(crate) damaged: RwLock<BTreeMap<ElectionId, Arc<DamagedElection>>>,
+    /// Changes with each election that is added or halted.
     pub(crate) listed: tokio::sync::watch::Sender<u64>,
     pub(crate) leader_lease: LeaderLease,
     /// Whether other processes use the same engines.
@@ -129,15 +132,27 @@ impl NodeContext {
         self.elections.read().values().cloned().collect()
     }
 
+    /// An election whose log could not be read back.
+    pub(crate) fn damaged(&self, law_id: &ElectionId) -> Option<Arc<DamagedElection>> {
+        self.damaged.read().get(law_id).cloned()
+    }
+
+    pub(crate) fn damaged_elections(&self) -> Vec<Arc<DamagedElection>> {
+        self.damaged.read().values().cloned().collect()
+    }
+
+    /// Why an election is halted on this node, if it is.
+    pub(crate) fn halted(&self, law_id: &ElectionId) -> Option<String> {
+        match self.election(law_id) {
+            Some(election) => election.halted().map(str::to_owned),
+            None => self.damaged(law_id).map(|damaged| damaged.reason().to_owned()),
+        }
+    }
+
     /// Records a failure after which the node must stop; the first one is kept.
     pub(crate) fn fail(&self, error: &EngineError) {
         let is_panic = matches!(error, EngineError::Panicked { .. });
         self.stop_by_itself(Failure { reason: error.to_string(), is_panic });
-    }
-
-    /// Records a failure that no engine reported.
-    pub(crate) fn fail_because(&self, reason: String) {
-        self.stop_by_itself(Failure { reason, is_panic: false });
     }
 
     /// Records the panic of a task that the node cannot run without.
@@ -161,8 +176,26 @@ impl NodeContext {
             ElectionFault::Engine(
                 error @ (EngineError::Fatal { .. } | EngineError::Panicked { .. }),
             ) => self.fail(error),
-            fault => halt(election, &fault.to_string()),
+            fault => self.halt(election, &fault.to_string()),
         }
+    }
+
+    /// Halts an election on this node: until the node restarts, no vote is taken for it and nothing
+    /// of it is sealed here. Votes already answered are durable.
+    fn halt(&self, election: &ElectionHandle, reason: &str) {
+        if election.halt(reason) {
+            report_halt(election.law_id(), reason);
+            self.listed.send_modify(|changes| *changes += 1);
+            // Wakes the sealer, which then ends.
+            election.staged.notify_one();
+        }
+    }
+
+    /// Lists an election whose log cannot be read back, as halted. The others are not affected.
+    pub(crate) fn add_damaged(&self, election: DamagedElection) {
+        report_halt(election.law_id(), election.reason());
+        self.damaged.write().insert(election.law_id().clone(), Arc::new(election));
+        self.listed.send_modify(|changes| *changes += 1);
     }
 
     /// Spawns a task. If it panics, the node stops or the election that owns it halts: nothing may
@@ -191,7 +224,7 @@ impl NodeContext {
                             .fail_by_panic(&format_args!("a task of the node panicked: {error}"));
                     }
                     Owner::Election(election) => {
-                        halt(&election, &format!("a task panicked: {error}"))
+                        context.halt(&election, &format!("a task panicked: {error}"));
                     }
                 }
             }
@@ -230,18 +263,14 @@ impl NodeContext {
     }
 }
 
-/// Halts an election on this node: until the node restarts, no vote is taken for it and nothing of
-/// it is sealed here. Votes already answered are durable.
-fn halt(election: &ElectionHandle, reason: &str) {
-    if election.halt(reason) {
-        tracing::error!(
-            event = "election_halted",
-            alarm = true,
-            law_id = %election.law_id(),
-            reason,
-            "election halted on this node"
-        );
-    }
+fn report_halt(law_id: &ElectionId, reason: &str) {
+    tracing::error!(
+        event = "election_halted",
+        alarm = true,
+        %law_id,
+        reason,
+        "election halted on this node"
+    );
 }
 
 /// The latest observations of the node about itself, made by the watch.

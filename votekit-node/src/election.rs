@@ -2,6 +2,7 @@
 //! it depends on no task.
 
 mod committed;
+mod damaged;
 mod handle;
 mod keys;
 mod lease;
@@ -10,6 +11,7 @@ mod view;
 mod write_gate;
 
 pub(crate) use committed::Committed;
+pub(crate) use damaged::DamagedElection;
 pub(crate) use handle::{
     ElectionHandle, ElectionHandleParts, IntakeError, Position, SealerCommand, Stored, Submission,
     Voter,

@@ -13,6 +13,7 @@ use votekit_core::log::policy::PolicyError;
 use votekit_store::retry::is_passing;
 use votekit_store::{Conflict, EngineError};
 
+use crate::binding_rule::BindingRule;
 use crate::config::Role;
 use crate::data_folder::FolderError;
 use crate::roll_store::RollError;
@@ -64,6 +65,14 @@ pub enum NodeError {
         /// The election.
         law_id: ElectionId,
     },
+    /// A key of an election cannot be read.
+    #[error("the keys of {law_id} cannot be used: {source}")]
+    ElectionKeys {
+        /// The election.
+        law_id: ElectionId,
+        /// The file, and what is wrong with it.
+        source: FolderError,
+    },
     /// A name in the data folder is not a valid key name.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -89,6 +98,24 @@ pub enum NodeError {
     /// A block could not be signed.
     #[error(transparent)]
     Sign(#[from] CheckpointError),
+}
+
+impl NodeError {
+    /// Whether what belongs to one election is damaged or missing: its log, evidence, rolls or
+    /// keys. Any other error concerns all elections. So does a ledger that was put back: it is one
+    /// file or database, and lacks votes of any of them.
+    pub(crate) fn halts_one_election(&self) -> bool {
+        match self {
+            Self::Log { .. }
+            | Self::Checkpoint { .. }
+            | Self::BallotKey { .. }
+            | Self::ElectionKeys { .. }
+            | Self::Engine(EngineError::Corrupt { .. }) => true,
+            // A pepper is of several elections.
+            Self::Roll(error) => !matches!(error, RollError::Folder(_)),
+            _ => false,
+        }
+    }
 }
 
 /// Why an administrative call was refused. Nothing has changed then, unless an engine's outcome is
@@ -136,10 +163,13 @@ pub enum AdminError {
     #[error(transparent)]
     Refused(#[from] ElectionLogError),
     /// A binding election lacks what binding elections need.
-    #[error("a binding election cannot open: {missing}", missing = missing.join("; "))]
+    #[error(
+        "a binding election cannot open: {}",
+        missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    )]
     NotSafe {
-        /// The missing items, one sentence each.
-        missing: Vec<String>,
+        /// The requirements that it does not meet.
+        missing: Vec<BindingRule>,
     },
     /// Batches that the ledger holds are not in the log.
     #[error(
@@ -384,12 +414,9 @@ pub enum NotReady {
     /// The last write was not stored: votes are refused until one is.
     #[error("the last write was not stored")]
     WritesFail,
-    /// A fault halted the election.
-    #[error("the election is halted: {reason}")]
-    Halted {
-        /// The fault.
-        reason: String,
-    },
+    /// Its intake for the election has ended: the node is stopping.
+    #[error("it takes no more votes")]
+    Stopping,
     /// The votes of this batch were not published.
     #[error("the batch could not be published: {reason}")]
     NotPublished {
@@ -504,6 +531,9 @@ pub enum SubmitError {
         /// How far the clock is behind the latest time that was given out or sealed.
         by: Duration,
     },
+    /// A fault halted the election on this node. Nothing was stored.
+    #[error("a fault halted the election on this node")]
+    Halted,
     /// Nothing was stored.
     #[error("the vote could not be stored: {0}")]
     Unavailable(ElectionFault),

@@ -25,6 +25,7 @@ pub mod metrics;
 mod clock;
 mod random;
 
+mod binding_rule;
 pub mod data_folder;
 mod regular_file;
 pub mod roll_store;
@@ -57,16 +58,17 @@ pub mod archive;
 
 pub use admin::elections::{
     AmendElection, AnnulElection, ChoiceRequest, CloseElection, CreateElection, CreatedElection,
-    LoadOutcome, LoadReport, LoadedLaw, OpenElection,
+    LoadOutcome, LoadReport, LoadedLaw, OpenElection, PUBLISH_EVERY,
 };
 pub use admin::supplement_report::SupplementReport;
 pub use admin::upload::{FileUpload, KeptFile, UploadError, UploadView, UploadedFile};
+pub use binding_rule::BindingRule;
 pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
 pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
 pub use ingest::sign_in::SIGN_IN_LAWS_MAX;
 pub use node::Node;
 pub use query::election_watch::{ElectionListWatch, ElectionWatch};
-pub use query::{
-    DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus,
-};
+pub use query::health::{DependencyHealth, ElectionGauges, Gauges, Health};
+pub use query::official_view::OfficialView;
+pub use query::{ReadError, ReceiptError, ResultsError, VoteStatus};
 pub use roll_store::{CheckedRoll, RollError, RollView, RolledLaw, read_roll};

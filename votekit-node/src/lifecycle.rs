@@ -97,6 +97,7 @@ impl Node {
             accounts: engine.accounts,
             pending: Pending::new(),
             elections: RwLock::default(),
+            damaged: RwLock::default(),
             listed: tokio::sync::watch::Sender::new(0),
             creating: tokio::sync::Mutex::default(),
             loading: Arc::default(),
@@ -113,7 +114,7 @@ impl Node {
         if !node.context.is_shared {
             leader_lease::acquire_exclusive(&node.context).await?;
         }
-        node.take_up_elections(true).await?;
+        node.read_back_elections().await?;
         if node.context.has(Role::Validate) {
             node.context.spawn(Owner::Node, validation::run(Arc::clone(&node.context)));
         }
@@ -144,26 +145,53 @@ impl Node {
         tracing::info!(
             event = "node_started",
             elections = node.context.elections().len(),
+            halted = node.context.damaged_elections().len(),
             "node started"
         );
         node.resume_closes();
         Ok(node)
     }
 
-    /// Reads back every election of the ledger that this node does not have yet. A starting node
-    /// also checks the registry against each.
-    pub(crate) async fn take_up_elections(&self, starting: bool) -> Result<(), NodeError> {
-        let _creating = self.context.creating.lock().await;
+    /// Reads back every election of the ledger, at the start, and checks the registry against each.
+    /// One whose log is damaged is halted, and the others are read all the same.
+    async fn read_back_elections(&self) -> Result<(), NodeError> {
         for law_id in self.context.ledger.elections().await? {
-            if self.context.election(&law_id).is_none() {
-                let (log, parts) = recovery::read_back(&self.context, &law_id).await?;
-                if starting {
-                    self.check_registry(&law_id, &log).await?;
+            match self.read_back_and_check(&law_id).await {
+                Err(error) if error.halts_one_election() => {
+                    let damaged = recovery::damaged(&self.context, law_id, &error).await;
+                    self.context.add_damaged(damaged);
                 }
-                self.add_election(log, parts)?;
+                read => read?,
             }
         }
         Ok(())
+    }
+
+    async fn read_back_and_check(&self, law_id: &ElectionId) -> Result<(), NodeError> {
+        let (log, parts) = recovery::read_back(&self.context, law_id).await?;
+        self.check_registry(law_id, &log).await?;
+        self.add_election(log, parts).map(|_| ())
+    }
+
+    /// Reads back every election of the ledger that this node does not have yet. Returns those that
+    /// it could not read: they may be complete in a moment, as the keys of an election are written
+    /// before its log, but the folder may be on a network.
+    pub(crate) async fn take_up_elections(
+        &self,
+    ) -> Result<Vec<(ElectionId, NodeError)>, NodeError> {
+        let _creating = self.context.creating.lock().await;
+        let mut left = Vec::new();
+        for law_id in self.context.ledger.elections().await? {
+            if self.context.election(&law_id).is_some() || self.context.damaged(&law_id).is_some() {
+                continue;
+            }
+            match recovery::read_back(&self.context, &law_id).await {
+                Ok((log, parts)) => drop(self.add_election(log, parts)?),
+                Err(error) if error.halts_one_election() => left.push((law_id, error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(left)
     }
 
     /// Refuses a registry that was loaded under another pepper: every voter would be unknown to it.
@@ -232,16 +260,18 @@ impl Node {
         for LogPosition { law_id, height, staged } in positions {
             match self.context.election(&law_id) {
                 Some(election) => election.set_position(Position { height, staged }),
-                None => has_new = true,
+                None => has_new |= self.context.damaged(&law_id).is_none(),
             }
         }
         has_new
     }
 
     async fn take_up_new_elections(&self) {
-        if let Err(error) = self.take_up_elections(false).await {
-            // It may be complete in a moment: its keys are written first, but the folder may be on
-            // a network.
+        let failed = match self.take_up_elections().await {
+            Ok(left) => left.into_iter().map(|(_, error)| error).collect(),
+            Err(error) => vec![error],
+        };
+        for error in failed {
             tracing::warn!(
                 event = "election_recovery_failed",
                 %error,

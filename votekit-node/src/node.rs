@@ -117,7 +117,7 @@ impl Node {
     /// Why an election is halted on this node, if it is.
     #[must_use]
     pub fn halted(&self, law_id: &ElectionId) -> Option<String> {
-        self.context.election(law_id)?.halted().map(str::to_owned)
+        self.context.halted(law_id)
     }
 
     /// Answers clients that wait for a decision with the present status: the node is about to stop.

@@ -1,19 +1,19 @@
 //! The public queries of a node: the status of a request, its receipt, results by policy, the log's
-//! tiles, health.
+//! tiles; [`health`], and subscriptions.
 //!
 //! Only durable decisions are reported: they are read from the ledger.
 
 mod decision_wait;
 pub(crate) mod election_watch;
+pub(crate) mod health;
 mod membership;
+pub(crate) mod official_view;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-use utoipa::ToSchema;
 use votekit_core::decision::Decision;
 use votekit_core::election::{ResultsPolicy, State};
 use votekit_core::election_log::leaves_of_block;
@@ -27,12 +27,9 @@ use votekit_core::log::tile::{self, TILE_WIDTH, Tile};
 use votekit_core::results::Results;
 use votekit_store::{EngineError, Hint};
 
-use crate::config::Role;
-use crate::context::NodeContext;
 use crate::election::ElectionView;
 use crate::election::{Committed, ElectionHandle};
 use crate::node::Node;
-use crate::watch;
 
 /// The status of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +43,19 @@ pub enum VoteStatus {
     Decided(Decision),
 }
 
+/// Why something about a log cannot be read.
+#[derive(Debug, Clone, thiserror::Error)]
+// Exhaustive: votekit-http gives each variant its problem.
+pub enum ReadError {
+    /// A fault halted the election, and its log cannot be read on this node. For a request: no
+    /// other log has it, so it may be in that one.
+    #[error("a log cannot be read on this node")]
+    Halted,
+    /// An engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
 /// Why there is no receipt.
 #[derive(Debug, Clone, thiserror::Error)]
 // Exhaustive: votekit-http gives each variant its problem.
@@ -56,6 +66,9 @@ pub enum ReceiptError {
     /// The request is not recorded yet.
     #[error("the request is not recorded yet")]
     Pending,
+    /// As [`ReadError::Halted`].
+    #[error("a log cannot be read on this node")]
+    Halted,
     /// An engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -80,77 +93,20 @@ pub enum ResultsError {
     /// not open.
     #[error("this node does not know the running counts of this election")]
     NotHere,
+    /// A fault halted the election, and its log cannot be read on this node.
+    #[error("the log of this election cannot be read on this node")]
+    Halted,
     /// An engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
 
-/// The state of a node and of its dependencies.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct Health {
-    /// Whether votes are accepted.
-    pub healthy: bool,
-    /// Each dependency: `ok`, or what is wrong.
-    pub dependencies: Vec<DependencyHealth>,
-    /// Votes issued by this node and not yet decided.
-    pub votes_pending: u64,
-}
-
-/// The state of one dependency.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct DependencyHealth {
-    /// `ledger`, `ballot box`, `registry`, `node`, `clock`; `election` and its law id where a
-    /// fault halted one.
-    pub name: String,
-    /// `ok`, or what is wrong.
-    pub state: String,
-}
-
-/// Numbers for gauges.
-#[derive(Debug, Clone, Default)]
-pub struct Gauges {
-    /// Votes issued by this node and not yet decided.
-    pub votes_pending: u64,
-    /// Elections that a fault halted here.
-    pub elections_halted: u64,
-    /// How far the clock is behind the latest time it issued or sealed.
-    pub clock_behind: Duration,
-    /// Free bytes in the file system of the data folder, and its size, where known.
-    pub data_bytes: Option<(u64, u64)>,
-    /// Pairs of address prefix and NAS with wrong codes that the throttle remembers.
-    pub throttle_pairs: u64,
-    /// The gauges of each election.
-    pub elections: Vec<ElectionGauges>,
-}
-
-/// Gauges of one election.
-#[derive(Debug, Clone)]
-pub struct ElectionGauges {
-    /// The election.
-    pub law_id: ElectionId,
-    /// Votes waiting for their batch.
-    pub queue_depth: u64,
-    /// Height of the last block.
-    pub block_height: u64,
-    /// Leaves in the log.
-    pub log_size: u64,
-    /// The time of the last checkpoint, in unix seconds.
-    pub checkpoint_at: u64,
-    /// Counts by choice, where the policy shows them to everyone.
-    pub votes_by_choice: Vec<(String, u64)>,
-}
-
-/// The state of a dependency that works.
-const OK: &str = "ok";
-
-/// Timeout for the ping of a dependency.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
-
-async fn state(ping: impl Future<Output = Result<(), EngineError>>) -> String {
-    match tokio::time::timeout(PING_TIMEOUT, ping).await {
-        Ok(Ok(())) => OK.to_owned(),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "it does not answer".to_owned(),
+impl From<ReadError> for ResultsError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Halted => Self::Halted,
+            ReadError::Engine(error) => Self::Engine(error),
+        }
     }
 }
 
@@ -158,16 +114,17 @@ impl Node {
     /// Returns the status of a request. `None` if it was never issued here and is in no log.
     ///
     /// # Errors
-    /// [`EngineError`].
-    pub async fn status(&self, request: RequestId) -> Result<Option<VoteStatus>, EngineError> {
+    /// [`ReadError`].
+    pub async fn status(&self, request: RequestId) -> Result<Option<VoteStatus>, ReadError> {
         let Some((election, index)) = self.find(&request).await else {
-            let pending = self.context.pending.hint_of(&request);
-            // It may have been sealed between the two lookups.
-            return match pending {
+            return match self.context.pending.hint_of(&request) {
+                Some(expected) => Ok(Some(VoteStatus::Pending { expected })),
+                // It may have been sealed between the two lookups.
                 None if self.find(&request).await.is_some() => {
                     Ok(Some(VoteStatus::Pending { expected: None }))
                 }
-                pending => Ok(pending.map(|expected| VoteStatus::Pending { expected })),
+                None if self.has_damaged() => Err(ReadError::Halted),
+                None => Ok(None),
             };
         };
         if index >= election.committed().size() {
@@ -181,19 +138,19 @@ impl Node {
             Ok(Leaf::Entry(entry)) if entry.request == request => {
                 Ok(Some(VoteStatus::Decided(entry.decision)))
             }
-            _ => Err(damaged(&election, index)),
+            _ => Err(damaged(&election, index).into()),
         }
     }
 
     /// As [`Node::status`], after waiting at most `wait` for the decision.
     ///
     /// # Errors
-    /// [`EngineError`].
+    /// [`ReadError`].
     pub async fn wait(
         &self,
         request: RequestId,
         wait: Duration,
-    ) -> Result<Option<VoteStatus>, EngineError> {
+    ) -> Result<Option<VoteStatus>, ReadError> {
         if let Some(decided) = self.context.pending.decided(&request) {
             // Whether or not it came in time, the ledger holds the status.
             tokio::select! {
@@ -210,8 +167,11 @@ impl Node {
     /// [`ReceiptError`].
     pub async fn receipt(&self, request: RequestId) -> Result<Vec<u8>, ReceiptError> {
         let Some((election, index)) = self.find(&request).await else {
-            let pending = self.context.pending.hint_of(&request).is_some();
-            return Err(if pending { ReceiptError::Pending } else { ReceiptError::Unknown });
+            return Err(match self.context.pending.hint_of(&request) {
+                Some(_) => ReceiptError::Pending,
+                None if self.has_damaged() => ReceiptError::Halted,
+                None => ReceiptError::Unknown,
+            });
         };
         let committed = election.committed();
         if index >= committed.size() {
@@ -227,17 +187,27 @@ impl Node {
     /// The elections of this node.
     #[must_use]
     pub fn elections(&self) -> Vec<ElectionView> {
-        self.context
-            .elections()
+        let read = self.context.elections();
+        let damaged = self.context.damaged_elections();
+        let mut views: Vec<_> = read
             .iter()
             .map(|election| ElectionView::from_handle(election))
-            .collect()
+            .chain(damaged.iter().map(|election| ElectionView::from_damaged(election)))
+            .collect();
+        views.sort_by(|one, other| one.law_id.cmp(&other.law_id));
+        views
     }
 
     /// One election.
     #[must_use]
     pub fn election(&self, law_id: &ElectionId) -> Option<ElectionView> {
-        self.context.election(law_id).map(|election| ElectionView::from_handle(&election))
+        match self.context.election(law_id) {
+            Some(election) => Some(ElectionView::from_handle(&election)),
+            None => {
+                let damaged = self.context.damaged(law_id)?;
+                Some(ElectionView::from_damaged(&damaged))
+            }
+        }
     }
 
     /// The voter token returned with the answer to a vote under `after_vote`: a request id is no
@@ -260,7 +230,10 @@ impl Node {
         law_id: &ElectionId,
         voter: Option<(RequestId, VoterToken)>,
     ) -> Result<Results, ResultsError> {
-        let election = self.context.election(law_id).ok_or(ResultsError::UnknownElection)?;
+        let Some(election) = self.context.election(law_id) else {
+            let damaged = self.context.damaged(law_id);
+            return Err(damaged.map_or(ResultsError::UnknownElection, |_| ResultsError::Halted));
+        };
         let committed = election.committed();
         let shown = match committed.results.definition.results {
             _ if committed.state() >= State::Closed => true,
@@ -311,30 +284,30 @@ impl Node {
     /// Returns a manifest that the log of an election names.
     ///
     /// # Errors
-    /// [`EngineError`].
+    /// [`ReadError`].
     pub async fn manifest(
         &self,
         law_id: &ElectionId,
         digest: &Digest,
-    ) -> Result<Option<Vec<u8>>, EngineError> {
-        match self.context.election(law_id) {
-            Some(election) if election.log().named_manifests().any(|named| named == digest) => {
-                self.context.ledger.manifest(digest).await
-            }
-            _ => Ok(None),
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some(election) = self.readable(law_id)? else { return Ok(None) };
+        let is_named = election.log().named_manifests().any(|named| named == digest);
+        if !is_named {
+            return Ok(None);
         }
+        Ok(self.context.ledger.manifest(digest).await?)
     }
 
     /// Returns a tile of hashes, if the log is large enough for it.
     ///
     /// # Errors
-    /// [`EngineError`].
+    /// [`ReadError`].
     pub async fn tile(
         &self,
         law_id: &ElectionId,
         tile: Tile,
-    ) -> Result<Option<Vec<u8>>, EngineError> {
-        let Some(election) = self.context.election(law_id) else { return Ok(None) };
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some(election) = self.readable(law_id)? else { return Ok(None) };
         let committed = election.committed();
         match Tile::in_tree(committed.size(), tile.level(), tile.index()) {
             Some(there) if there.width() >= tile.width() => {
@@ -348,13 +321,13 @@ impl Node {
     /// Returns a bundle of leaves, named by the level-0 tile that holds their hashes.
     ///
     /// # Errors
-    /// [`EngineError`].
+    /// [`ReadError`].
     pub async fn entry_bundle(
         &self,
         law_id: &ElectionId,
         tile: Tile,
-    ) -> Result<Option<Vec<u8>>, EngineError> {
-        let Some(election) = self.context.election(law_id) else { return Ok(None) };
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some(election) = self.readable(law_id)? else { return Ok(None) };
         let span = tile.index().checked_mul(u64::from(TILE_WIDTH)).and_then(|first| {
             let end = first.checked_add(u64::from(tile.width()))?;
             (tile.level() == 0 && end <= election.committed().size()).then_some((first, end))
@@ -366,91 +339,17 @@ impl Node {
         Ok(Some(bundle.ok_or_else(|| damaged(&election, first))?))
     }
 
-    /// Returns the state of this node and of its dependencies.
-    pub async fn health(&self) -> Health {
-        let NodeContext { ledger, ballot_box, registry, .. } = &*self.context;
-        let (ledger, ballot_box, registry) =
-            tokio::join!(state(ledger.ping()), state(ballot_box.ping()), state(registry.ping()));
-        let node = self.failure().or_else(|| self.not_admitted()).unwrap_or_else(|| OK.to_owned());
-        let clock = self.clock_stepped().unwrap_or_else(|| OK.to_owned());
-        let elections = self.context.elections();
-        let is_open = |election: &&Arc<ElectionHandle>| election.committed().state() == State::Open;
-        let mut open = elections.iter().filter(is_open).peekable();
-        // A halted election must not turn away the voters of another one.
-        let all_halted = open.peek().is_some() && open.all(|election| election.halted().is_some());
-        // Without the registry votes are still accepted and decided.
-        let healthy =
-            !all_halted && [&ledger, &ballot_box, &node, &clock].iter().all(|state| *state == OK);
-        let mut dependencies = [
-            ("ledger", ledger),
-            ("ballot box", ballot_box),
-            ("registry", registry),
-            ("node", node),
-            ("clock", clock),
-        ]
-        .map(|(name, state)| DependencyHealth { name: name.to_owned(), state })
-        .to_vec();
-        dependencies.extend(elections.iter().filter_map(|election| {
-            let state = format!("halted: {}", election.halted()?);
-            Some(DependencyHealth { name: format!("election {}", election.law_id()), state })
-        }));
-        Health { healthy, dependencies, votes_pending: self.context.pending.len() as u64 }
-    }
-
-    /// The reason for which no vote is accepted, if the clock went back too far.
-    fn clock_stepped(&self) -> Option<String> {
-        let (law_id, stepped) = watch::stepped(&self.context)?;
-        Some(format!(
-            "it went back: it is {} s before a time issued or sealed for {law_id}",
-            stepped.by.div_ceil(1000)
-        ))
-    }
-
-    /// The reason for which an ingest node would refuse votes, if an open election does not admit
-    /// it.
-    fn not_admitted(&self) -> Option<String> {
-        let lacking = |election: &Arc<ElectionHandle>| {
-            let committed = election.committed();
-            committed.state() == State::Open && !committed.admits_this_node
-        };
-        let election = self
-            .context
-            .has(Role::Ingest)
-            .then(|| self.context.elections().into_iter().find(lacking))??;
-        Some(format!("{} does not admit it: votekit node admit", election.law_id()))
-    }
-
-    /// Returns the numbers for gauges.
-    #[must_use]
-    pub fn gauges(&self) -> Gauges {
-        let elections = self.context.elections().into_iter().map(|election| {
-            let committed = election.committed();
-            let shown = committed.state() >= State::Closed
-                || committed.results.definition.results == ResultsPolicy::Live;
-            let counts =
-                committed.results.definition.choices.iter().zip(&committed.results.counts.choices);
-            ElectionGauges {
-                law_id: election.law_id().clone(),
-                queue_depth: (election.intake.max_capacity() - election.intake.capacity()) as u64,
-                block_height: committed.height,
-                log_size: committed.size(),
-                checkpoint_at: committed.results.updated_at.0,
-                votes_by_choice: counts
-                    .filter(|_| shown)
-                    .map(|(choice, count)| (choice.id.to_string(), *count))
-                    .collect(),
-            }
-        });
-        let halted =
-            self.context.elections().iter().filter(|election| election.halted().is_some()).count();
-        Gauges {
-            votes_pending: self.context.pending.len() as u64,
-            elections_halted: halted as u64,
-            clock_behind: self.context.observed.clock_behind(),
-            data_bytes: self.context.observed.space().map(|space| (space.free, space.size)),
-            throttle_pairs: self.context.throttle.pairs() as u64,
-            elections: elections.collect(),
+    /// An election whose log can be read; `None` if there is no such election.
+    fn readable(&self, law_id: &ElectionId) -> Result<Option<Arc<ElectionHandle>>, ReadError> {
+        match (self.context.election(law_id), self.context.damaged(law_id)) {
+            (None, Some(_)) => Err(ReadError::Halted),
+            (election, _) => Ok(election),
         }
+    }
+
+    /// Whether there is an election whose log cannot be read.
+    fn has_damaged(&self) -> bool {
+        !self.context.damaged.read().is_empty()
     }
 
     async fn find(&self, request: &RequestId) -> Option<(Arc<ElectionHandle>, u64)> {

@@ -34,7 +34,7 @@ use votekit_store::{
 use self::snapshots::{Refused, Restored, restore};
 use crate::context::NodeContext;
 use crate::election::snapshots::{Snapshots, Written};
-use crate::election::{CheckpointSigner, Committed, ElectionSecrets};
+use crate::election::{CheckpointSigner, Committed, DamagedElection, ElectionSecrets};
 use crate::error::NodeError;
 use crate::memory::stack_used;
 use crate::metrics;
@@ -65,9 +65,10 @@ pub(crate) async fn read_back(
 ) -> Result<(ElectionLog, Recovered), NodeError> {
     let began = Instant::now();
     let ledger = &*context.ledger;
-    let head = ledger.head(law_id).await?.ok_or_else(|| damaged(law_id, "it has no head"))?;
+    let head = ledger.head(law_id).await?.ok_or_else(|| contradiction(law_id, "it has no head"))?;
     let decides = context.decides();
-    let secrets = ElectionSecrets::read(&context.folder, law_id, decides)?;
+    let secrets = ElectionSecrets::read(&context.folder, law_id, decides)
+        .map_err(|source| NodeError::ElectionKeys { law_id: law_id.clone(), source })?;
     let ballot_key = secrets.as_ref().and_then(|secrets| secrets.ballot_key.clone());
     let rolls = Rolls::new(&context.folder, law_id);
     let stored = StoredLog { context, law_id, head: &head, ballot_key: ballot_key.clone(), rolls };
@@ -77,7 +78,10 @@ pub(crate) async fn read_back(
         return Err(NodeError::BallotKey { law_id: law_id.clone() });
     }
     if decides && log.evidence_missing() && log.state() < State::Certified {
-        return Err(damaged(law_id, "evidence of an election that is not certified is missing"));
+        return Err(contradiction(
+            law_id,
+            "evidence of an election that is not certified is missing",
+        ));
     }
     let signer = Arc::new(stored.signer(&log)?);
     if !context.registry.is_shared() {
@@ -131,7 +135,23 @@ pub(crate) async fn read_back(
     ))
 }
 
-fn damaged(law_id: &ElectionId, rule: &'static str) -> NodeError {
+/// What is known of an election that could not be read back.
+pub(crate) async fn damaged(
+    context: &NodeContext,
+    law_id: ElectionId,
+    error: &NodeError,
+) -> DamagedElection {
+    let first = context.ledger.blocks(&law_id, 1, 1).await.ok();
+    let first = first.and_then(|blocks| blocks.into_iter().next());
+    let log = first.and_then(|block| ElectionLog::follow_first(&block.leaves).ok());
+    let definition = log.map(|log| log.definition().clone());
+    let signer = definition.as_ref().and_then(|definition| {
+        CheckpointSigner::new(&context.folder, &law_id, definition.binding).ok()
+    });
+    DamagedElection::new(law_id, error.to_string(), definition, signer)
+}
+
+fn contradiction(law_id: &ElectionId, rule: &'static str) -> NodeError {
     NodeError::Checkpoint { law_id: law_id.clone(), rule }
 }
 
@@ -221,11 +241,11 @@ impl StoredLog<'_> {
                 .min(READ_BATCH_LEN);
             let blocks = context.ledger.blocks(law_id, height, limit).await?;
             if blocks.is_empty() {
-                return Err(damaged(law_id, "blocks are missing"));
+                return Err(contradiction(law_id, "blocks are missing"));
             }
             for block in blocks {
                 if block.height != height {
-                    return Err(damaged(law_id, "blocks are missing"));
+                    return Err(contradiction(law_id, "blocks are missing"));
                 }
                 let decided =
                     |number: &BatchNumber| replay.log().is_some_and(|log| is_decided(log, number));
@@ -252,11 +272,11 @@ impl StoredLog<'_> {
             let limit = usize::try_from(head.height - height + 1).unwrap_or(READ_BATCH_LEN);
             let blocks = context.ledger.blocks(law_id, height, limit.min(READ_BATCH_LEN)).await?;
             if blocks.is_empty() {
-                return Err(damaged(law_id, "blocks are missing"));
+                return Err(contradiction(law_id, "blocks are missing"));
             }
             for block in blocks {
                 if block.height != height {
-                    return Err(damaged(law_id, "blocks are missing"));
+                    return Err(contradiction(law_id, "blocks are missing"));
                 }
                 let read = match &mut followed {
                     None => ElectionLog::follow_first(&block.leaves)
@@ -277,11 +297,12 @@ impl StoredLog<'_> {
     /// Compares a log with the signed checkpoint.
     fn verified(&self, log: Option<ElectionLog>) -> Result<ElectionLog, NodeError> {
         let Self { law_id, head, .. } = self;
-        let log = log.ok_or_else(|| damaged(law_id, "it has no block"))?;
+        let log = log.ok_or_else(|| contradiction(law_id, "it has no block"))?;
         let signer = self.signer(&log)?;
-        let by_other = |_| damaged(law_id, "the checkpoint is not by this node");
+        let by_other = |_| contradiction(law_id, "the checkpoint is not by this node");
         signer.policy.verify_strict(&head.checkpoint).map_err(by_other)?;
-        check_head(&log, &head.checkpoint, head.size).map_err(|rule| damaged(law_id, rule))?;
+        check_head(&log, &head.checkpoint, head.size)
+            .map_err(|rule| contradiction(law_id, rule))?;
         Ok(log)
     }
 

@@ -23,7 +23,7 @@ use votekit_node::{AdminError, Node, NodeError, SubmitError};
 use votekit_node::{ElectionView, OpenElection, VoteStatus};
 use votekit_store::embedded::{EmbeddedEngine, EmbeddedLedger};
 use votekit_store::testing::unreliable::{Odds, Unreliable};
-use votekit_store::{Engines, Ledger, LogStore, Staging, StagingId};
+use votekit_store::{Engines, Ledger, LogStore, StagingId};
 
 const NO_FAULTS: Odds = Odds {
     unavailable_percent: 0,
@@ -491,7 +491,7 @@ fn batch(
     sequence: u64,
     definition_key: &votekit_core::ballot::BallotPublicKey,
 ) -> Batch {
-    batch_for(law(), seed, epoch, sequence, definition_key)
+    batch_for(law(), seed, epoch, sequence, definition_key, UnixMinutes(28_333_333))
 }
 
 fn batch_for(
@@ -500,6 +500,7 @@ fn batch_for(
     epoch: u32,
     sequence: u64,
     definition_key: &votekit_core::ballot::BallotPublicKey,
+    received: UnixMinutes,
 ) -> Batch {
     let key = NodeKey::from_seed(seed);
     let number =
@@ -509,7 +510,7 @@ fn batch_for(
     let envelope = Envelope {
         request: RequestId::from_bytes([seed[0]; 16]),
         hash: CredentialHash::from_bytes([7; 32]),
-        received: UnixMinutes(28_333_333),
+        received,
         choice: ChoiceIndex(0),
     };
     Batch::seal(
@@ -528,7 +529,8 @@ async fn a_batch_of_an_unknown_election_is_kept() {
     let engine = engine(&place.path("engine"), NO_FAULTS);
     let key = BallotSecretKey::from_seed(&[3; 32]).public_key();
     let strange: ElectionId = "L-of-another-ledger".parse().expect("a law id");
-    let kept = Arc::new(batch_for(strange.clone(), &[9; 32], 1, 1, &key));
+    let received = UnixMinutes(28_333_333);
+    let kept = Arc::new(batch_for(strange.clone(), &[9; 32], 1, 1, &key, received));
     engine.ballot_box.publish(&kept).await.expect("published");
     let node = start(&place, &engine, "all-1", &Role::ALL).await;
     open_poll(&place, &node).await;
@@ -549,6 +551,40 @@ async fn a_batch_of_an_unknown_election_is_kept() {
     );
 }
 
+/// The seed of a node's key, from the shared folder.
+fn key_of(place: &TestDir, name: &str) -> [u8; 32] {
+    let path = place.path("shared/nodes").join(name).join("key");
+    let digits = std::fs::read_to_string(path).expect("the node's key");
+    let mut seed = [0; 32];
+    const_hex::decode_to_slice(&digits[..64], &mut seed).expect("64 digits");
+    seed
+}
+
+/// A panic in any task of an election halts it: its sealer ends too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_halted_election_is_not_sealed_any_more() {
+    let place = TestDir::new(10);
+    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let node = start(&place, &engine, "all-1", &Role::ALL).await;
+    open_poll(&place, &node).await;
+    let first = cast(&node, 0, "k").await;
+    decided(&node, first).await;
+    let before = engine.ledger.head(&law()).await.expect("read").expect("a head");
+    node.panic_in_task(Some(&law()));
+    while node.halted(&law()).is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // The next batch of the node itself, which its sealer would take.
+    let ballot_key = BallotSecretKey::from_seed(&[3; 32]).public_key();
+    let seed = key_of(&place, "all-1");
+    let next = batch_for(law(), &seed, 1, 2, &ballot_key, node.now().minutes());
+    engine.ballot_box.publish(&Arc::new(next)).await.expect("stored");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let after = engine.ledger.head(&law()).await.expect("read").expect("a head");
+    assert_eq!(after, before);
+    node.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn forged_altered_and_renumbered_batches_change_nothing() {
     let place = TestDir::new(10);
@@ -558,10 +594,7 @@ async fn forged_altered_and_renumbered_batches_change_nothing() {
     let first = cast(&node, 0, "k").await;
     decided(&node, first).await;
     let ballot_key = BallotSecretKey::from_seed(&[3; 32]).public_key();
-    let digits =
-        std::fs::read_to_string(place.path("shared/nodes/all-1/key")).expect("the node's key");
-    let mut own = [0; 32];
-    const_hex::decode_to_slice(&digits[..64], &mut own).expect("64 digits");
+    let own = key_of(&place, "all-1");
     // One by an unknown node, and one by the node itself with a bit changed afterwards.
     let forged = batch(&[9; 32], 1, 1, &ballot_key);
     let mut altered = batch(&own, 1, 50, &ballot_key).as_bytes().to_vec();

@@ -219,11 +219,13 @@ async fn a_binding_election_opens_only_when_it_is_safe() {
                 ["a pepper", "after the close only", "over TLS", "named after your organisation"]
             {
                 assert!(
-                    missing.iter().any(|missing| missing.contains(rule)),
+                    missing.iter().any(|missing| missing.to_string().contains(rule)),
                     "{rule}: {missing:?}"
                 );
             }
             assert_eq!(missing.len(), 4, "{missing:?}");
+            let to_open = node.missing_to_open(&law(), &[]).await.expect("known");
+            assert_eq!(to_open, missing, "the same before an attempt");
         }
         other => panic!("opened: {other:?}"),
     }
@@ -296,7 +298,7 @@ async fn until_it_is_certified_an_election_needs_its_keys_and_its_evidence() {
     let aside = place.path("aside");
     for key in &keys {
         fs::rename(key, &aside).expect("moved");
-        let said = refusal(&place).await;
+        let said = halt(&place).await;
         assert!(
             said.starts_with(
                 "a key of L2025-001 is missing from the data folder (keys/ballot/L2025-001 or"
@@ -311,7 +313,7 @@ async fn until_it_is_certified_an_election_needs_its_keys_and_its_evidence() {
     connection.execute("UPDATE batch SET bytes = NULL", ()).expect("SQL");
     drop(connection);
     assert!(
-        refusal(&place).await.contains("evidence of an election that is not certified is missing")
+        halt(&place).await.contains("evidence of an election that is not certified is missing")
     );
     fs::write(&ledger, whole).expect("written");
     let node = place.start().await;
@@ -324,11 +326,12 @@ async fn until_it_is_certified_an_election_needs_its_keys_and_its_evidence() {
     place.start().await.shutdown().await;
 }
 
-/// Returns the error of a start that reads the whole log.
-async fn refusal(place: &TestDir) -> String {
+/// Returns why a start that reads the whole log halts the election.
+async fn halt(place: &TestDir) -> String {
     let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
-    Node::start(folder, Config { replay: true, ..Config::default() })
-        .await
-        .expect_err("the node does not start")
-        .to_string()
+    let config = Config { replay: true, ..Config::default() };
+    let node = Node::start(folder, config).await.expect("the node starts");
+    let reason = node.halted(&law()).expect("the election is halted");
+    node.shutdown().await;
+    reason
 }

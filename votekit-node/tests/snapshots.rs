@@ -15,7 +15,7 @@ use votekit_core::id::{Digest, ElectionId, RequestId};
 use votekit_node::Node;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::{CreateElection, OpenElection, VoteStatus};
+use votekit_node::{CreateElection, OpenElection, SubmitError, VoteStatus};
 
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -307,7 +307,7 @@ fn change_ledger(place: &TestDir, text: &[u8], after: usize) {
 }
 
 /// A start from a snapshot reads neither old leaves nor old batches; the later scrub does, and the
-/// node stops.
+/// election is halted.
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_behind_a_snapshot_is_found_after_the_start() {
     let damages: [Option<(&[u8], usize)>; 3] =
@@ -326,12 +326,24 @@ async fn damage_behind_a_snapshot_is_found_after_the_start() {
             // Voting continues meanwhile, and nothing is found.
             assert!(matches!(cast(&node, 3, "non").await.1, Decision::Accepted { .. }));
             assert_eq!(decided(&node, requests[0].0).await, requests[0].1);
-            assert!(tokio::time::timeout(Duration::from_millis(500), node.failed()).await.is_err());
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            assert_eq!(node.halted(&law()), None);
         } else {
-            let failed = tokio::time::timeout(WAIT, node.failed()).await.expect("the node stops");
-            assert!(failed.contains("was re-read and is damaged"), "{failed}");
+            let halted = async {
+                loop {
+                    match node.halted(&law()) {
+                        Some(reason) => return reason,
+                        None => tokio::time::sleep(Duration::from_millis(10)).await,
+                    }
+                }
+            };
+            let reason = tokio::time::timeout(WAIT, halted).await.expect("the election is halted");
+            assert!(reason.contains("was re-read and is damaged"), "{reason}");
             assert!(!node.health().await.healthy);
+            let refused = node.submit(&vote(3, "non"), None, None).await;
+            assert!(matches!(refused, Err(SubmitError::Halted)), "{refused:?}");
         }
+        assert_eq!(node.failure(), None, "other elections are not affected");
         node.shutdown().await;
     }
 }

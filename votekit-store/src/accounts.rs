@@ -11,8 +11,8 @@ use votekit_core::id::{Digest, ElectionId};
 use votekit_core::instant::UnixSeconds;
 use zeroize::Zeroizing;
 
-pub use votekit_core::email::{EmailAddress, EmailError};
 use crate::EngineError;
+pub use votekit_core::email::{EmailAddress, EmailError};
 
 /// The id of an account: 16 random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

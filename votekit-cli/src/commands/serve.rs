@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use votekit_http::listener::{self, Reserved, ServeError, Server};
+use votekit_node::ElectionView;
 use votekit_node::address_range::AddressRange;
 use votekit_node::config::{Config, Role};
 use votekit_node::memory;
@@ -168,6 +169,8 @@ struct Listening {
     metrics: String,
     data: PathBuf,
     elections: usize,
+    /// Elections that a fault halted: the log has the reasons.
+    halted: Vec<String>,
 }
 
 /// Maximum duration of a stop.
@@ -242,7 +245,7 @@ async fn serve(
         .hint("give --tls-cert and --tls-key, or --tls-proxy"));
     }
     let bound = Server::on(reserved, node.clone()).await.map_err(serve_error)?;
-    announce(&bound, args, context, elections.len());
+    announce(&bound, args, context, &elections);
     let reloader = bound.reloader();
     let reloading = async {
         loop {
@@ -269,14 +272,16 @@ async fn serve(
 }
 
 /// Logs and prints the addresses of the listeners.
-fn announce(bound: &Server, args: &Args, context: &Context, elections: usize) {
+fn announce(bound: &Server, args: &Args, context: &Context, elections: &[ElectionView]) {
     let addresses = bound.addresses();
+    let halted = elections.iter().filter(|election| election.is_halted());
     let listening = Listening {
         public: bound.public_url(),
         admin: format!("http://{}", addresses.administration),
         metrics: format!("http://{}/metrics", addresses.metrics),
         data: args.data.clone(),
-        elections,
+        elections: elections.len(),
+        halted: halted.map(|election| election.law_id.clone()).collect(),
     };
     tracing::info!(
         event = "listeners_bound",
@@ -404,6 +409,10 @@ impl fmt::Display for Listening {
             "data               {} ({} elections)",
             self.data.display(),
             self.elections
-        )
+        )?;
+        if !self.halted.is_empty() {
+            writeln!(formatter, "halted             {} (see the log)", self.halted.join(", "))?;
+        }
+        Ok(())
     }
 }

@@ -86,7 +86,7 @@ impl VoteStatusDocument {
     responses(
         (status = 200, description = "Pending, or decided", body = VoteStatusDocument, headers(("Preference-Applied" = Option<String>, description = "The wait that was applied, when one was requested"))),
         (status = 404, description = "`unknown-request`: never issued", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `halted`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn vote_status(

@@ -14,11 +14,18 @@ use crate::guard::limits;
 use crate::guard::message_rules::check_content_coding;
 use crate::problem::Problem;
 
-/// The largest body of a form: its fields are short.
-const BODY_BYTES_MAX: usize = 4096;
+/// The limits of a form.
+struct FormLimits {
+    bytes_max: usize,
+    fields_max: usize,
+}
 
-/// The most fields that are read.
-const FIELDS_MAX: usize = 16;
+/// A form of a voter or a sign-in: its fields are few and short.
+const SHORT: FormLimits = FormLimits { bytes_max: 4096, fields_max: 16 };
+
+/// The definition of an election: a hundred choices with labels, where each character of a text may
+/// take twelve bytes. Only signed-in officials send one.
+const LONG: FormLimits = FormLimits { bytes_max: 512 << 10, fields_max: 400 };
 
 /// The fields of a form.
 pub(crate) struct FormBody(Vec<(Zeroizing<String>, Zeroizing<String>)>);
@@ -33,7 +40,7 @@ impl FormBody {
         body: Body,
         time: Duration,
     ) -> Result<Self, Problem> {
-        Self::read_up_to(headers, body, BODY_BYTES_MAX, time).await
+        Self::read_within(&SHORT, headers, body, time).await
     }
 
     /// As [`FormBody::read`], for a form with a long field.
@@ -46,21 +53,44 @@ impl FormBody {
         bytes_max: usize,
         time: Duration,
     ) -> Result<Self, Problem> {
+        let form_limits = FormLimits { bytes_max, ..SHORT };
+        Self::read_within(&form_limits, headers, body, time).await
+    }
+
+    /// As [`FormBody::read`], for the long forms of officials.
+    ///
+    /// # Errors
+    /// As [`FormBody::read`].
+    pub(crate) async fn read_long(
+        headers: &HeaderMap,
+        body: Body,
+        time: Duration,
+    ) -> Result<Self, Problem> {
+        Self::read_within(&LONG, headers, body, time).await
+    }
+
+    async fn read_within(
+        form_limits: &FormLimits,
+        headers: &HeaderMap,
+        body: Body,
+        time: Duration,
+    ) -> Result<Self, Problem> {
         check_content_coding(headers)?;
         if !is_form(headers) {
             let rule = "must be application/x-www-form-urlencoded";
             return Err(Problem::field("Content-Type", rule));
         }
-        let body = limits::read(body, bytes_max, time).await?;
+        let body = limits::read(body, form_limits.bytes_max, time).await?;
         stack_used();
-        Self::parse(&body).ok_or_else(|| Problem::field("body", "is not a form in UTF-8"))
+        Self::parse(&body, form_limits.fields_max)
+            .ok_or_else(|| Problem::field("body", "is not a form in UTF-8"))
     }
 
-    fn parse(body: &[u8]) -> Option<Self> {
+    fn parse(body: &[u8], fields_max: usize) -> Option<Self> {
         let pairs = body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
         let mut fields = Vec::new();
         for pair in pairs {
-            if fields.len() == FIELDS_MAX {
+            if fields.len() == fields_max {
                 return None;
             }
             let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
@@ -68,6 +98,12 @@ impl FormBody {
             fields.push((decoded(&pair[..at])?, decoded(value)?));
         }
         Some(Self(fields))
+    }
+
+    /// The form with this encoded body.
+    #[cfg(test)]
+    pub(crate) fn from_text(body: &str) -> Self {
+        Self::parse(body.as_bytes(), LONG.fields_max).expect("a form")
     }
 
     /// The value of a field. Empty if the field is absent, or is given more than once: no form of
@@ -119,7 +155,7 @@ mod tests {
     use super::*;
 
     fn text(body: &str, name: &str) -> String {
-        FormBody::parse(body.as_bytes()).expect("a form").text(name).to_owned()
+        FormBody::from_text(body).text(name).to_owned()
     }
 
     #[test]
@@ -142,10 +178,10 @@ mod tests {
 
     #[test]
     fn what_is_not_text_is_refused() {
-        assert!(FormBody::parse(b"a=%ff").is_none());
-        assert!(FormBody::parse(b"\xff=1").is_none());
-        assert!(FormBody::parse("a=1&".repeat(17).as_bytes()).is_none());
-        assert!(FormBody::parse("a=1&".repeat(16).as_bytes()).is_some());
+        assert!(FormBody::parse(b"a=%ff", 16).is_none());
+        assert!(FormBody::parse(b"\xff=1", 16).is_none());
+        assert!(FormBody::parse("a=1&".repeat(17).as_bytes(), 16).is_none());
+        assert!(FormBody::parse("a=1&".repeat(16).as_bytes(), 16).is_some());
     }
 
     #[tokio::test]
@@ -157,10 +193,13 @@ mod tests {
         };
         let form = sent("application/x-www-form-urlencoded; charset=UTF-8");
         assert!(FormBody::read(&form, Body::from("a=1"), time).await.is_ok());
-        let large = "a".repeat(BODY_BYTES_MAX + 1);
-        assert!(FormBody::read(&form, Body::from(large.clone()), time).await.is_err());
-        let longer = FormBody::read_up_to(&form, Body::from(large), 2 * BODY_BYTES_MAX, time);
-        assert!(longer.await.is_ok());
+        for (limits, is_read) in [(&SHORT, false), (&LONG, true)] {
+            let large = Body::from("a".repeat(SHORT.bytes_max + 1));
+            let read = FormBody::read_within(limits, &form, large, time).await;
+            assert_eq!(read.is_ok(), is_read);
+        }
+        let large = Body::from("a".repeat(LONG.bytes_max + 1));
+        assert!(FormBody::read_long(&form, large, time).await.is_err());
         for other in ["text/plain", "multipart/form-data; boundary=x", ""] {
             assert!(FormBody::read(&sent(other), Body::from("a=1"), time).await.is_err());
         }

@@ -9,8 +9,7 @@ use votekit_node::{CreateElection, OpenElection};
 use self::support::{TestDir, create_request, law, vote};
 use super::*;
 
-#[path = "../../../votekit-node/tests/support/mod.rs"]
-mod support;
+use crate::test_support as support;
 
 /// An upper bound for waits, not a target.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);

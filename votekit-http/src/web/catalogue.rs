@@ -38,10 +38,14 @@ macro_rules! messages {
 }
 
 // Below the macro, which they use.
+mod accounts;
 mod ballots;
+mod election_form;
 mod listing;
 mod members;
+mod officials;
 mod receipt_check;
+mod rules;
 
 // The frame of every page.
 messages! {
@@ -315,23 +319,16 @@ mod tests {
             found.sort();
             found
         };
-        let groups = [
-            FRAME,
-            START,
-            RESULTS,
-            SIGN_IN,
-            BALLOT,
-            OUTCOME,
-            HELP,
-            ballots::BALLOTS,
-            ballots::ADDED_LAW,
-            ballots::SESSION_END,
-            listing::LISTING,
-            listing::EXPLAINED,
-            receipt_check::RECEIPT_CHECK,
-            members::MEMBERS,
-        ];
-        for (fr, en) in groups.concat() {
+        let of_voters = [FRAME, START, RESULTS, SIGN_IN, BALLOT, OUTCOME, HELP];
+        let of_ballots = [ballots::BALLOTS, ballots::ADDED_LAW, ballots::SESSION_END];
+        let of_readers = [listing::LISTING, listing::EXPLAINED, receipt_check::RECEIPT_CHECK];
+        let of_accounts = [accounts::BAR, accounts::ACCOUNT_SIGN_IN, accounts::INVITATION];
+        let of_officials = [accounts::ACCOUNTS, officials::HOME, officials::ELECTION];
+        let of_forms = [officials::STEPS, election_form::FORM, election_form::ZONES];
+        let others = [election_form::ROLL, members::MEMBERS];
+        let groups: [&[_]; 7] =
+            [&of_voters, &of_ballots, &of_readers, &of_accounts, &of_officials, &of_forms, &others];
+        for (fr, en) in groups.concat().concat() {
             assert!(!fr.is_empty() && !en.is_empty());
             assert_eq!(parameters(fr), parameters(en), "{fr}");
             for mark in [':', ';', '?', '!', '»', '%'] {

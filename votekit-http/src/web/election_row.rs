@@ -87,6 +87,10 @@ fn is_early(election: &ElectionView, now: u64) -> bool {
 /// # Errors
 /// [`Problem::NotOpen`] with the times of the poll; the problem of a halted election.
 pub(crate) fn check_open(api: &Api, election: &ElectionView) -> Result<(), Problem> {
+    let halted = election.law_id.parse().ok().and_then(|law: ElectionId| api.node.halted(&law));
+    if let Some(detail) = halted {
+        return Err(Problem::Refused { kind: &HALTED, detail });
+    }
     let now = api.now().0;
     if !is_open(election, now) {
         let early = is_early(election, now);
@@ -99,11 +103,7 @@ pub(crate) fn check_open(api: &Api, election: &ElectionView) -> Result<(), Probl
             (minute(election.opens.as_deref()), minute(election.closes.as_deref()));
         return Err(Problem::NotOpen { early, state, opens, closes });
     }
-    let halted = election.law_id.parse().ok().and_then(|law: ElectionId| api.node.halted(&law));
-    match halted {
-        Some(detail) => Err(Problem::Refused { kind: &HALTED, detail }),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// The state in words. An open election outside its hours is upcoming or being counted.

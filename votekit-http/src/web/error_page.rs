@@ -131,6 +131,8 @@ fn shown_path(path: &str) -> &str {
         "/sign-out" => "/",
         "/session/extend" => "/session",
         "/receipts/check" => "/receipts",
+        "/accounts/sign-out" | "/accounts/invitation" => "/accounts/sign-in",
+        _ if path.starts_with("/officials/accounts/") => "/officials/accounts",
         _ => path.strip_suffix("/cast").unwrap_or(path),
     }
 }

@@ -22,3 +22,6 @@ mod receipt_check;
 pub(crate) mod receipts;
 
 pub(crate) mod articles;
+
+pub(crate) mod accounts;
+pub(crate) mod officials;

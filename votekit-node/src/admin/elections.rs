@@ -26,6 +26,7 @@ use votekit_core::manifest::Manifest;
 use votekit_store::StagingId;
 
 use crate::admin::supplement_report::{LiveBefore, SupplementReport};
+use crate::binding_rule::BindingRule;
 use crate::data_folder::DataFolder;
 use crate::election::SealerCommand;
 use crate::election::snapshots::Snapshots;
@@ -42,7 +43,7 @@ use crate::seal::endorse::{Endorse as _, Endorsement, ProposedBlock, SoleAuthori
 const LOAD_TIME: Duration = Duration::from_secs(600);
 
 /// The default number of accepted votes that must be new before results move.
-const PUBLISH_EVERY: u64 = 20;
+pub const PUBLISH_EVERY: u64 = 20;
 
 /// A requested choice: its id alone, or with its labels.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -424,6 +425,7 @@ impl Node {
         let planned = request.clone().definition(unkeyed, checked_at)?;
         let law_id = planned.law_id.clone();
         let _creating = self.context.creating.lock().await;
+        self.check_readable(&law_id)?;
         if self.context.election(&law_id).is_some() {
             return Err(AdminError::Exists { law_id });
         }
@@ -560,7 +562,7 @@ impl Node {
         if definition.binding {
             let missing = self.missing_for_binding(election, &[]).await?;
             let warning = |rule| format!("this binding election cannot be opened yet: {rule}");
-            warnings.extend(missing.into_iter().map(warning));
+            warnings.extend(missing.iter().map(warning));
         }
         Ok(warnings)
     }
@@ -614,50 +616,53 @@ impl Node {
         Ok(ElectionView::from_handle(&election))
     }
 
-    /// Requirements that a binding election does not meet, one sentence each. Without a roll the
-    /// rules on rolls are not checked.
+    /// Requirements that a binding election does not meet yet, and that an opening with these
+    /// waivers would refuse. None of an election that is not binding. Without a roll the rules on
+    /// rolls are not checked.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn missing_to_open(
+        &self,
+        law_id: &ElectionId,
+        waivers: &[String],
+    ) -> Result<Vec<BindingRule>, AdminError> {
+        let election = self.election_handle(law_id)?;
+        if !election.definition.binding {
+            return Ok(Vec::new());
+        }
+        self.missing_for_binding(&election, waivers).await
+    }
+
+    /// Requirements that a binding election does not meet. Without a roll the rules on rolls are
+    /// not checked.
     async fn missing_for_binding(
         &self,
         election: &ElectionHandle,
         waivers: &[String],
-    ) -> Result<Vec<String>, AdminError> {
+    ) -> Result<Vec<BindingRule>, AdminError> {
         let mut missing = Vec::new();
         let (scheme, digests) = {
             let log = election.log();
             (log.scheme(), log.manifests().to_vec())
         };
         if scheme.is_some_and(|scheme| scheme != HashScheme::HmacSha256) {
-            missing.push(
-                "its roll must be hashed under a pepper (votekit hashgen --pepper-file)".to_owned(),
-            );
+            missing.push(BindingRule::Pepper);
         }
         if election.committed().results.definition.results != ResultsPolicy::AfterClose
             && !waivers.iter().any(|waiver| waiver == "results")
         {
-            missing.push(
-                "results must be shown after the close only (or waive this rule: --waive results)"
-                    .to_owned(),
-            );
+            missing.push(BindingRule::Results);
         }
         if !self.context.config.is_confidential() {
-            missing.push(
-                "votes must reach the node over TLS (--tls-cert and --tls-key, or --tls-proxy)"
-                    .to_owned(),
-            );
+            missing.push(BindingRule::Confidential);
         }
         let base = self.context.folder.base()?;
         if Definition::is_test_base(base.as_str()) {
-            missing.push(format!(
-                "its log must not have the name of a test, and this folder has {base}: load the \
-                 roll into a new folder with another --log-base"
-            ));
+            missing.push(BindingRule::TestBase { base: base.as_str().to_owned() });
         }
         if base.as_str() == DataFolder::DEFAULT_BASE {
-            missing.push(format!(
-                "its log must be named after your organisation, and this folder has the default \
-                 name {}: load the roll into a new folder with --log-base",
-                DataFolder::DEFAULT_BASE
-            ));
+            missing.push(BindingRule::DefaultBase);
         }
         let rolls = self
             .on_files(move |folder| {
@@ -666,13 +671,10 @@ impl Node {
                 digests.into_iter().map(read).collect::<Result<Vec<_>, AdminError>>()
             })
             .await?;
-        for (digest, facts) in rolls {
+        for (manifest, facts) in rolls {
             if Definition::is_too_short_to_bind(facts.code_length_min) {
-                missing.push(format!(
-                    "access codes must have at least {} characters; the shortest of manifest {digest} has {}",
-                    Definition::BINDING_CODE_LENGTH_MIN,
-                    facts.code_length_min
-                ));
+                let length = facts.code_length_min;
+                missing.push(BindingRule::ShortCodes { manifest, length });
             }
         }
         Ok(missing)
@@ -849,13 +851,20 @@ impl Node {
     ) -> Result<LoadReport, AdminError> {
         let loading = Arc::clone(&self.context.loading);
         let loading = Arc::new(loading.try_lock_owned().map_err(|_| AdminError::Loading)?);
-        if self.context.is_shared {
-            // This node may not follow an election yet that another node created a moment ago: the
-            // roll must not be kept as that of a future election.
-            self.take_up_elections(false).await?;
-        }
+        // This node may not follow an election yet that another node created a moment ago: the roll
+        // must not be kept as that of a future election.
+        let left = match self.context.is_shared {
+            true => self.take_up_elections().await?,
+            false => Vec::new(),
+        };
         let source = folder.to_owned();
         let offered = self.on_files(move |_| Ok(roll_store::offered_manifest(&source)?)).await?;
+        let laws = &offered.body().laws;
+        let is_offered = |law_id: &ElectionId| laws.iter().any(|row| row.law_id == *law_id);
+        if let Some((_, error)) = left.into_iter().find(|(law_id, _)| is_offered(law_id)) {
+            return Err(error.into());
+        }
+        laws.iter().try_for_each(|row| self.check_readable(&row.law_id))?;
         let replaced = self.check_offered(&offered, replace).await?;
         let kept = self.keep_roll(folder, pepper, &loading).await?;
         let _creating = self.context.creating.lock().await;
@@ -957,7 +966,18 @@ impl Node {
         Ok(batches)
     }
 
+    /// Refuses calls on an election whose log cannot be read.
+    pub(crate) fn check_readable(&self, law_id: &ElectionId) -> Result<(), AdminError> {
+        let damaged = self.context.damaged(law_id);
+        let halted = damaged.map(|damaged| AdminError::Halted {
+            law_id: law_id.clone(),
+            reason: damaged.reason().to_owned(),
+        });
+        halted.map_or(Ok(()), Err)
+    }
+
     fn election_handle(&self, law_id: &ElectionId) -> Result<Arc<ElectionHandle>, AdminError> {
+        self.check_readable(law_id)?;
         self.context
             .election(law_id)
             .ok_or_else(|| AdminError::UnknownElection { law_id: law_id.clone() })

@@ -39,7 +39,13 @@ impl Node {
             let manifests = election.log().named_manifests().copied().collect();
             used.push((election.law_id().clone(), manifests));
         }
-        self.on_files(move |folder| Ok(roll_store::list(folder, &used)?)).await
+        let mut rolls = self.on_files(move |folder| Ok(roll_store::list(folder, &used)?)).await?;
+        // What the log of an election names is not known while it cannot be read.
+        let damaged = self.context.damaged_elections();
+        for law in rolls.iter_mut().flat_map(|roll| roll.laws.iter_mut()) {
+            law.in_use |= damaged.iter().any(|one| one.law_id().as_str() == law.law_id);
+        }
+        Ok(rolls)
     }
 
     /// Removes a kept roll that no election uses, and its pepper if no other roll is hashed under

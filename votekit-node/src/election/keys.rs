@@ -30,7 +30,7 @@ impl ElectionSecrets {
         folder: &DataFolder,
         law_id: &ElectionId,
         decides: bool,
-    ) -> Result<Option<Self>, NodeError> {
+    ) -> Result<Option<Self>, FolderError> {
         stack_used();
         let Some(request_key) = folder.request_key(law_id)? else { return Ok(None) };
         if !decides {

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use votekit_core::election::{Bilingual, Choice, Definition, State};
+use votekit_core::election::{Bilingual, Choice, Definition, ResultsPolicy, State};
+use votekit_core::id::ElectionId;
 use votekit_core::instant::UnixMinutes;
 use votekit_core::reconcile::Report;
 
-use super::{CheckpointSigner, ElectionHandle};
+use super::{CheckpointSigner, DamagedElection, ElectionHandle};
 
 /// A text in both languages.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -65,7 +66,9 @@ pub struct ElectionView {
     pub description: BilingualView,
     /// The choices in the order of the ballot.
     pub choices: Vec<ChoiceView>,
-    /// `draft`, `open`, `closing`, `closed` or `certified`.
+    /// `draft`, `open`, `closing`, `closed`, `certified` or `annulled`; `halted` when a fault
+    /// halted the election on this node. If its log cannot be read there, the counts are 0 and the
+    /// definition is the first one, or missing.
     pub state: String,
     /// Whether the result binds.
     pub binding: bool,
@@ -103,7 +106,16 @@ pub(crate) struct ElectionStatus {
     pub(crate) log_size: u64,
 }
 
+/// The state of an election that a fault halted on this node.
+const HALTED: &str = "halted";
+
 impl ElectionView {
+    /// Whether a fault halted the election on this node.
+    #[must_use]
+    pub fn is_halted(&self) -> bool {
+        self.state == HALTED
+    }
+
     pub(crate) fn from_handle(election: &ElectionHandle) -> Self {
         let committed = election.committed();
         let status = ElectionStatus {
@@ -114,7 +126,28 @@ impl ElectionView {
             report: committed.results.report,
             log_size: committed.size(),
         };
-        Self::new(&committed.results.definition, &status, &election.signer)
+        let mut view = Self::new(&committed.results.definition, &status, &election.signer);
+        if election.halted().is_some() {
+            view.state = HALTED.to_owned();
+        }
+        view
+    }
+
+    /// What is known of an election whose log cannot be read.
+    pub(crate) fn from_damaged(election: &DamagedElection) -> Self {
+        let view = match election.definition() {
+            Some(definition) => Self::defined(definition),
+            None => Self::unknown(election.law_id()),
+        };
+        let signer = election.signer();
+        Self {
+            state: HALTED.to_owned(),
+            origin: signer.map(|signer| signer.origin.as_str().to_owned()).unwrap_or_default(),
+            policy_fingerprint: signer
+                .map(|signer| signer.policy.fingerprint().to_hex())
+                .unwrap_or_default(),
+            ..view
+        }
     }
 
     pub(crate) fn new(
@@ -122,21 +155,9 @@ impl ElectionView {
         status: &ElectionStatus,
         signer: &CheckpointSigner,
     ) -> Self {
-        let text = |text: &Bilingual| BilingualView { fr: text.fr.clone(), en: text.en.clone() };
-        let choice = |choice: &Choice| ChoiceView {
-            id: choice.id.to_string(),
-            fr: choice.fr.clone(),
-            en: choice.en.clone(),
-        };
         let report = &status.report;
         Self {
-            law_id: definition.law_id.to_string(),
-            title: text(&definition.title),
-            description: text(&definition.description),
-            choices: definition.choices.iter().map(choice).collect(),
             state: status.state.to_string(),
-            binding: definition.binding,
-            results: definition.results.as_str().to_owned(),
             opens: status.opens.map(UnixMinutes::to_rfc3339),
             closes: status.closes.map(UnixMinutes::to_rfc3339),
             registered: status.registered,
@@ -147,6 +168,52 @@ impl ElectionView {
             log_size: status.log_size,
             origin: signer.origin.as_str().to_owned(),
             policy_fingerprint: signer.policy.fingerprint().to_hex(),
+            ..Self::defined(definition)
+        }
+    }
+
+    /// The definition, and nothing more.
+    fn defined(definition: &Definition) -> Self {
+        let text = |text: &Bilingual| BilingualView { fr: text.fr.clone(), en: text.en.clone() };
+        let choice = |choice: &Choice| ChoiceView {
+            id: choice.id.to_string(),
+            fr: choice.fr.clone(),
+            en: choice.en.clone(),
+        };
+        Self {
+            title: text(&definition.title),
+            description: text(&definition.description),
+            choices: definition.choices.iter().map(choice).collect(),
+            binding: definition.binding,
+            results: definition.results.as_str().to_owned(),
+            opens: definition.opens.map(UnixMinutes::to_rfc3339),
+            closes: definition.closes.map(UnixMinutes::to_rfc3339),
+            ..Self::unknown(&definition.law_id)
+        }
+    }
+
+    /// An election of which no more than the id is known. Nothing is shown of it, and no page takes
+    /// it for a test.
+    fn unknown(law_id: &ElectionId) -> Self {
+        let name = law_id.to_string();
+        Self {
+            title: BilingualView { fr: name.clone(), en: name.clone() },
+            description: BilingualView { fr: String::new(), en: String::new() },
+            law_id: name,
+            choices: Vec::new(),
+            state: HALTED.to_owned(),
+            binding: true,
+            results: ResultsPolicy::AfterClose.as_str().to_owned(),
+            opens: None,
+            closes: None,
+            registered: 0,
+            received: 0,
+            accepted: 0,
+            duplicate: 0,
+            invalid: 0,
+            log_size: 0,
+            origin: String::new(),
+            policy_fingerprint: String::new(),
         }
     }
 }

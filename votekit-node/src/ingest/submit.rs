@@ -98,7 +98,7 @@ impl Node {
             mpsc::error::TrySendError::Full(()) => {
                 SubmitError::Busy { retry_after: Duration::from_secs(1) }
             }
-            mpsc::error::TrySendError::Closed(()) => halted_here("it takes no more votes"),
+            mpsc::error::TrySendError::Closed(()) => not_ready(NotReady::Stopping),
         })?;
         // Searched before the turn, so that nothing is awaited while the turn is held; the result
         // is returned after it.
@@ -163,12 +163,15 @@ impl Node {
         law_id: &ElectionId,
         wall: UnixMillis,
     ) -> Result<(Arc<ElectionHandle>, UnixMinutes), SubmitError> {
-        let election = self.context.election(law_id).ok_or(SubmitError::UnknownElection)?;
+        let Some(election) = self.context.election(law_id) else {
+            let damaged = self.context.damaged(law_id);
+            return Err(damaged.map_or(SubmitError::UnknownElection, |_| SubmitError::Halted));
+        };
         if !self.context.has(Role::Ingest) {
             return Err(not_ready(NotReady::NoIngestRole));
         }
-        if let Some(reason) = election.halted() {
-            return Err(halted_here(reason));
+        if election.halted().is_some() {
+            return Err(SubmitError::Halted);
         }
         let committed = election.committed();
         if committed.state() != State::Open || election.planned_close_has_passed(&committed, wall) {
@@ -280,10 +283,6 @@ fn outcome(
             Err(SubmitError::OutcomeUnknown { request })
         }
     }
-}
-
-fn halted_here(reason: &str) -> SubmitError {
-    not_ready(NotReady::Halted { reason: reason.to_owned() })
 }
 
 fn not_ready(reason: NotReady) -> SubmitError {

@@ -26,7 +26,8 @@ impl Node {
     /// members' key is destroyed. The account need not be a member: see [`Node::has_member`].
     #[must_use]
     pub fn member_hash(&self, law_id: &ElectionId, account: AccountId) -> Option<CredentialHash> {
-        let hasher = members_hasher(&self.context.election(law_id)?)?;
+        let election = self.context.election(law_id)?;
+        let hasher = members_hasher(&election)?;
         stack_used();
         hasher.member_hash(&account.0, law_id)
     }

@@ -3,8 +3,9 @@
 //!
 //! A start that replays a log has read all of it; a start from a snapshot has not. Damage in old
 //! leaves or batches, or a snapshot that contradicts the log, would show only at the recount. So
-//! the node looks for it as soon as it serves, and stops if it finds any.
+//! the node looks for it as soon as it serves, and halts the election if it finds any.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use votekit_store::{EngineError, StagingId, StoredBlock};
 
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
+use crate::error::ElectionFault;
 use crate::memory::with_overwritten_stack;
 use crate::metrics;
 use crate::recovery::{EvidenceReader, READ_BATCH_LEN};
@@ -27,7 +29,7 @@ const REST: u32 = 3;
 /// Interval between progress log lines.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Reads the log of an election again, as a task. If anything is wrong the node stops.
+/// Reads the log of an election again, as a task. If anything is wrong the election is halted.
 pub(crate) async fn run(context: Arc<NodeContext>, election: Arc<ElectionHandle>, scrub: Scrub) {
     let began = Instant::now();
     match read_all(&context, &election, scrub).await {
@@ -46,13 +48,10 @@ pub(crate) async fn run(context: Arc<NodeContext>, election: Arc<ElectionHandle>
                 event = "log_damaged",
                 alarm = true,
                 law_id = %election.law_id(),
-                error,
+                %error,
                 "log, evidence or snapshot damaged"
             );
-            context.fail_because(format!(
-                "the log of {} was re-read and is damaged: {error}",
-                election.law_id()
-            ));
+            context.fail_election(&election, &error);
         }
     }
 }
@@ -61,19 +60,27 @@ async fn read_all(
     context: &Arc<NodeContext>,
     election: &Arc<ElectionHandle>,
     mut scrub: Scrub,
-) -> Result<u64, String> {
-    let message = |error: EngineError| error.to_string();
+) -> Result<u64, ElectionFault> {
+    let damaged = |error: &dyn Display| {
+        let law_id = election.law_id();
+        ElectionFault::damaged(format!("the log of {law_id} was re-read and is damaged: {error}"))
+    };
+    // A failed disk, for one, concerns all elections.
+    let unreadable = |error: EngineError| match error {
+        EngineError::Corrupt { .. } => damaged(&error),
+        error => ElectionFault::Engine(error),
+    };
     let mut evidence = EvidenceReader::new(election.law_id().clone(), StagingId(0));
     let mut last_logged = Instant::now();
     while let Some(height) = scrub.next_height() {
         let read = || context.ledger.blocks(election.law_id(), height, READ_BATCH_LEN);
-        let blocks = until_definite("scrub_log", read).await.map_err(message)?;
+        let blocks = until_definite("scrub_log", read).await.map_err(unreadable)?;
         if blocks.is_empty() {
-            return Err(format!("block {height} is missing"));
+            return Err(damaged(&format_args!("block {height} is missing")));
         }
         let began = Instant::now();
         for block in &blocks {
-            evidence.read_for(&*context.ledger, block, |_| false).await.map_err(message)?;
+            evidence.read_for(&*context.ledger, block, |_| false).await.map_err(unreadable)?;
         }
         let (sharing, reading) = (Arc::clone(context), Arc::clone(election));
         let blocking = tokio::task::spawn_blocking(move || {
@@ -87,8 +94,8 @@ async fn read_all(
             (read, scrub, evidence)
         });
         let read;
-        (read, scrub, evidence) = blocking.await.map_err(|error| error.to_string())?;
-        read.map_err(|error| error.to_string())?;
+        (read, scrub, evidence) = blocking.await.map_err(|error| damaged(&error))?;
+        read.map_err(|error| damaged(&error))?;
         if last_logged.elapsed() > LOG_INTERVAL {
             last_logged = Instant::now();
             tracing::info!(
@@ -100,7 +107,7 @@ async fn read_all(
         }
         tokio::time::sleep(began.elapsed() * REST).await;
     }
-    scrub.finish().map(|()| scrub.size()).map_err(|error| error.to_string())
+    scrub.finish().map(|()| scrub.size()).map_err(|error| damaged(&error))
 }
 
 /// Reads one block, if it is the next one: blocks sealed since the start were read when they were

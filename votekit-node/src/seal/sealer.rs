@@ -101,7 +101,7 @@ impl Sealer {
 
     /// Runs until a stop command, a closed channel or a permanent failure.
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<SealerCommand>) {
-        loop {
+        while self.election.halted().is_none() {
             let worked = match self.context.leader_lease.term() {
                 Some(term) => self.lead(term, &mut commands).await,
                 None => self.wait_and_follow(&mut commands).await,
@@ -174,6 +174,10 @@ impl Sealer {
                 () = tokio::time::sleep(self.idle_poll.unwrap_or(TICK)),
                     if self.context.is_shared => None,
             };
+            // Another task may have halted the election: nothing more of it is sealed.
+            if self.election.halted().is_some() {
+                return Ok(Flow::Stop);
+            }
             if let Some(command) = command {
                 if self.handle(command).await? == Flow::Stop {
                     return Ok(Flow::Stop);

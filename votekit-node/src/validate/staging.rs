@@ -32,6 +32,8 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
                 if staging.len() < IN_FLIGHT_MAX => validated,
         };
         match validated {
+            Ok(validated)
+                if !validated.is_staged && validation::is_damaged(&context, &validated.batch) => {}
             Ok(validated) => {
                 let job = context.job();
                 staging.spawn(async move { stage(&job, &validated).await });

@@ -46,6 +46,9 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
                 if validating.len() < IN_FLIGHT_MAX => delivery,
         };
         match delivery {
+            // Neither refused nor acknowledged: its votes were answered. The ballot box delivers it
+            // again to the next process.
+            Ok(delivery) if is_damaged(&context, &delivery.batch) => {}
             Ok(delivery) => {
                 let job = context.job();
                 validating.spawn(async move { validate(&job, &delivery).await });
@@ -53,6 +56,22 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
             Err(error) => return context.fail(&error),
         }
     }
+}
+
+/// Whether the log of a batch's election cannot be read on this node, so that the batch can be
+/// neither verified nor refused.
+pub(crate) fn is_damaged(context: &NodeContext, batch: &Batch) -> bool {
+    let law_id = &batch.header().law_id;
+    let is_damaged = context.damaged(law_id).is_some();
+    if is_damaged {
+        tracing::warn!(
+            event = "batch_election_halted",
+            batch = %batch.number(),
+            %law_id,
+            "batch stays in the ballot box, its election is halted"
+        );
+    }
+    is_damaged
 }
 
 async fn validate(context: &NodeContext, delivery: &Delivery) -> Result<(), EngineError> {

@@ -108,9 +108,10 @@ impl Node {
     /// Waits until the node accepts votes.
     ///
     /// # Errors
-    /// When it ends, or is not ready in time.
+    /// When it ends, is not ready in time, or has halted an election.
     pub(super) fn wait_ready(&mut self) -> Result<Duration> {
         match self.ready.recv_timeout(PROCESS_TIMEOUT) {
+            Ok(line) if line.contains(r#""halted":[""#) => bail!("an election is halted: {line}"),
             Ok(line) if !line.is_empty() => Ok(self.started.elapsed()),
             Ok(_) => bail!("the node did not come up: it ended with {}", self.wait_end()?),
             Err(_) => bail!("the node did not come up in {} s", PROCESS_TIMEOUT.as_secs()),

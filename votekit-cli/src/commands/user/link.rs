@@ -76,7 +76,8 @@ impl BaseUrl {
             host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
         Ok(Self {
             text: url.as_str().trim_end_matches('/').to_owned(),
-            is_confidential: url.scheme() == "https" || is_here,
+            is_encrypted: url.scheme() == "https",
+            is_local: is_here,
         })
     }
 }

@@ -5,7 +5,7 @@ use votekit_core::id::Digest;
 use votekit_core::instant::UnixSeconds;
 
 use crate::accounts::stored::time_column;
-use crate::embedded::columns::number;
+use crate::embedded::columns::TableRow;
 use crate::embedded::fault::Fault;
 use crate::{AccountId, NewSession, Rotation, SessionKind, TokenKey};
 
@@ -176,7 +176,11 @@ pub(super) fn keys(connection: &Connection, now: UnixSeconds) -> Result<Vec<Toke
         "SELECT id, public, expires FROM token_key WHERE expires > ?1 ORDER BY id",
     )?;
     let key = |row: &Row<'_>| -> Result<TokenKey, Fault> {
-        Ok(TokenKey { id: row.get(0)?, public: row.get(1)?, expires: UnixSeconds(number(row, 2)?) })
+        Ok(TokenKey {
+            id: row.get(0)?,
+            public: row.get(1)?,
+            expires: UnixSeconds(TableRow::new("token_key", row).number(2)?),
+        })
     };
     statement.query_and_then([time_column(now)], key)?.collect()
 }

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::accounts::stored::{
     is_repeated_add, join_digests, number_column, split_digests, time_column,
 };
-use crate::embedded::columns::number;
+use crate::embedded::columns::TableRow;
 use crate::embedded::fault::{Fault, corrupt};
 use crate::{Account, AccountId, AccountRole, AccountState, Conflict, Invitation};
 
@@ -129,7 +129,7 @@ fn account(row: &Row<'_>) -> Result<Account, Fault> {
         (None, None) => None,
         (Some(token), Some(_)) => Some(Invitation {
             token: Digest::from_bytes(token),
-            expires: UnixSeconds(number(row, 9)?),
+            expires: UnixSeconds(TableRow::new("account", row).number(9)?),
         }),
         _ => return Err(damage("invitation_expires")),
     };
@@ -140,11 +140,11 @@ fn account(row: &Row<'_>) -> Result<Account, Fault> {
         state: AccountState::from_name(&state).ok_or_else(|| damage("state"))?,
         password: row.get(4)?,
         totp: row.get::<_, Option<Vec<u8>>>(5)?.map(Zeroizing::new),
-        totp_step: number(row, 6)?,
+        totp_step: TableRow::new("account", row).number(6)?,
         recovery_codes: split_digests(&recovery_codes).ok_or_else(|| damage("recovery_codes"))?,
         invitation,
-        created: UnixSeconds(number(row, 10)?),
-        version: number(row, 11)?,
+        created: UnixSeconds(TableRow::new("account", row).number(10)?),
+        version: TableRow::new("account", row).number(11)?,
     })
 }
 

@@ -1,0 +1,190 @@
+//! The texts of the pages on which officials follow and change elections.
+
+use super::super::lang::Lang;
+
+// The list of elections to manage, and what needs attention.
+messages! {
+    HOME:
+    officials_title = "Scrutins à gérer", "Elections to manage";
+    attention_title = "À faire", "To do";
+    attention_none = "Rien ne presse en ce moment.", "Nothing is urgent at this time.";
+    attention_halted = "Suspendu sur ce nœud par une défaillance\u{a0}: appelez les opérateurs.",
+        "Halted on this node by a fault: call the operators.";
+    attention_close_late =
+        "L’heure de fermeture est passée\u{a0}: le nœud refuse les votes, fermez le scrutin.",
+        "The closing time has passed: the node refuses votes, close the poll.";
+    attention_close_unfinished = "La fermeture n’est pas achevée\u{a0}: reprenez-la.",
+        "The close is not finished: resume it.";
+    attention_certify = "Dépouillé, pas encore certifié.", "Counted, not certified yet.";
+    attention_open_late = "L’heure d’ouverture est passée, et le scrutin n’est pas ouvert.",
+        "The opening time has passed, and the poll is not open.";
+    attention_no_roll = "Aucune liste électorale n’est chargée.", "No electoral roll is loaded.";
+    officials_caption = "Scrutins de ce nœud", "Elections of this node";
+    officials_none = "Ce nœud ne tient encore aucun scrutin.", "This node holds no election yet.";
+    column_election = "Scrutin", "Election";
+    column_state = "État", "State";
+    column_turnout = "Participation", "Turnout";
+    turnout_of(accepted: &str, registered: &str) = "{accepted} sur {registered}",
+        "{accepted} of {registered}";
+    official_draft = "Brouillon", "Draft";
+    official_open = "Ouvert", "Open";
+    official_closing = "Fermeture en cours", "Closing";
+    official_closed = "Fermé et dépouillé", "Closed and counted";
+    official_certified = "Certifié", "Certified";
+    official_annulled = "Annulé", "Annulled";
+    action_open = "Ouvrir", "Open";
+    action_close = "Fermer", "Close";
+    action_resume = "Reprendre la fermeture", "Resume the close";
+    action_certify = "Certifier", "Certify";
+    action_annul = "Annuler le scrutin", "Annul the election";
+    action_amend = "Modifier", "Amend";
+    action_roll = "Charger la liste", "Load the roll";
+    action_on(action: &str, title: &str) = "{action}\u{a0}: {title}", "{action}: {title}";
+}
+
+// One election: timeline, accounts, files, audit.
+messages! {
+    ELECTION:
+    law_id_label = "Identifiant", "Identifier";
+    timeline_title = "Étapes", "Steps";
+    timeline_opening = "Ouverture", "Opening";
+    timeline_close = "Fermeture", "Close";
+    timeline_count = "Dépouillement", "Count";
+    timeline_certification = "Certification", "Certification";
+    timeline_annulment = "Annulation", "Annulment";
+    timeline_planned = "Prévu", "Planned";
+    timeline_now = "étape actuelle", "present step";
+    next_step_title = "Prochaine étape", "Next step";
+    next_step_none = "Aucune étape ne reste ici.", "No step remains here.";
+    next_step_observer = "Votre rôle permet de lire, pas de changer.",
+        "Your role allows you to read, not to change.";
+    account_title_election = "Comptes du scrutin", "Accounts of the election";
+    account_open_note = "Le scrutin est ouvert\u{a0}: ces nombres bougent encore.",
+        "The poll is open: these numbers still move.";
+    account_caption = "Conciliation des envois", "Reconciliation of envelopes";
+    account_received = "Reçus", "Received";
+    account_accepted = "= acceptés", "= accepted";
+    account_duplicate = "+ répétés, non comptés", "+ repeated, not counted";
+    account_invalid = "+ invalides, non comptés", "+ invalid, not counted";
+    account_replayed = "+ copies d’un envoi déjà décidé", "+ copies of an envelope already decided";
+    account_balances = "Les comptes concordent.", "The accounts balance.";
+    account_unbalanced =
+        "Les comptes ne concordent pas. Ne changez rien, appelez les opérateurs et les observateurs.",
+        "The accounts do not balance. Change nothing, and call the operators and the observers.";
+    counts_caption = "Votes acceptés, par choix", "Accepted votes, by choice";
+    counts_sum = "Somme des choix et des illisibles", "Sum of choices and unreadable votes";
+    counts_withheld = "Les votes par choix sont donnés après la fermeture.",
+        "The votes by choice are given after the close.";
+    definition_title = "Définition", "Definition";
+    definition_nature = "Nature", "Nature";
+    definition_policy = "Affichage des résultats", "Display of results";
+    definition_every(votes: &str) = "par pas de {votes} votes", "in steps of {votes} votes";
+    definition_planned = "Heures prévues", "Planned times";
+    definition_created_by = "Créé par", "Created by";
+    planned_between(opens: &str, closes: &str) = "de {opens} à {closes}", "from {opens} to {closes}";
+    files_title = "Résultats et publication", "Results and publication";
+    files_results = "Page des résultats", "Page of the results";
+    files_csv = "Résultats en CSV, pour un tableur", "Results as CSV, for a spreadsheet";
+    files_json = "Résultats en JSON, pour les programmes", "Results as JSON, for programs";
+    files_nist = "Résultats au format NIST SP 1500-100", "Results in the format NIST SP 1500-100";
+    files_after_close = "Les fichiers des résultats sont donnés après la fermeture.",
+        "The files of the results are given after the close.";
+    bundle_text =
+        "Le dossier de publication, que toute personne peut vérifier, est écrit sur la machine du \
+         nœud\u{a0}:",
+        "The publication bundle, which anyone can verify, is written on the node’s machine:";
+    audit_title = "Vérification", "Audit";
+    audit_origin = "Nom du registre", "Name of the log";
+    audit_size = "Feuilles du registre", "Leaves in the log";
+    audit_fingerprint = "Empreinte à publier", "Fingerprint to publish";
+    audit_fingerprint_note =
+        "Publiez l’empreinte sur papier avant l’ouverture\u{a0}: toute vérification en dépend.",
+        "Publish the fingerprint in print before the opening: every verification depends on it.";
+    audit_checkpoint = "Tête signée du registre", "Signed head of the log";
+    audit_policy = "Politique des signatures", "Policy of the signatures";
+    nodes_title = "Nœuds qui reçoivent des votes", "Nodes that take votes";
+    nodes_none = "Les nœuds sont admis à l’ouverture.", "Nodes are admitted at the opening.";
+    nodes_away = "La liste des nœuds ne peut pas être lue maintenant.",
+        "The list of nodes cannot be read now.";
+    column_node = "Nœud", "Node";
+    column_answering = "Répond aux électeurs", "Answers voters";
+    column_batches = "Lots inscrits", "Batches in the log";
+    answer_yes = "Oui", "Yes";
+    answer_no = "Non", "No";
+    notice_created = "Le scrutin est créé. C’est un brouillon\u{a0}: il ne reçoit aucun vote.",
+        "The election is created. It is a draft: it takes no votes.";
+    notice_amended = "Le brouillon est modifié.", "The draft is amended.";
+    notice_opened = "Le scrutin est ouvert, et le relevé à zéro est inscrit au registre.",
+        "The poll is open, and the zero report is in the log.";
+    notice_closed = "Le scrutin est fermé, concilié et dépouillé.",
+        "The poll is closed, reconciled and counted.";
+    notice_certified = "Le résultat est officiel.", "The result is official.";
+    notice_annulled = "Le scrutin est annulé.", "The election is annulled.";
+    notice_loaded = "La liste électorale est chargée.", "The electoral roll is loaded.";
+}
+
+// The steps that cannot be undone.
+messages! {
+    STEPS:
+    step_final_title = "Cette étape ne peut pas être annulée", "This step cannot be undone";
+    step_back = "Revenir sans rien changer", "Go back and change nothing";
+    confirm_label(law_id: &str) = "Pour confirmer, tapez l’identifiant {law_id}",
+        "To confirm, type the identifier {law_id}";
+    confirm_wrong(law_id: &str) = "Tapez exactement {law_id}.", "Type exactly {law_id}.";
+    step_not_now = "Cette étape n’est pas possible maintenant", "This step is not possible now";
+    step_not_now_text(state: &str) = "État du scrutin\u{a0}: {state}.",
+        "State of the election: {state}.";
+    open_effect =
+        "L’ouverture inscrit le relevé à zéro au registre public. Dès l’heure d’ouverture, le nœud \
+         reçoit les votes. La définition ne change plus, et la liste ne reçoit plus que des \
+         suppléments.",
+        "The opening writes the zero report into the public log. From the opening time on the node \
+         takes votes. The definition no longer changes, and the roll only takes supplements.";
+    open_needs_roll = "Chargez d’abord la liste électorale.", "Load the electoral roll first.";
+    open_missing_title = "Il manque des conditions d’un scrutin officiel",
+        "The election lacks conditions of a binding election";
+    zero_title = "Relevé à zéro", "Zero report";
+    waive_label =
+        "J’écarte la règle «\u{a0}résultats après la fermeture\u{a0}»\u{a0}; le registre public le \
+         dira.",
+        "I waive the rule “results after the close”; the public log will say so.";
+    close_effect =
+        "Le nœud refuse aussitôt les nouveaux votes, décide ceux qu’il a reçus, concilie les \
+         comptes et ouvre les totaux. Un scrutin fermé ne se rouvre pas.",
+        "The node refuses new votes at once, decides those it has received, reconciles the \
+         accounts and opens the totals. A closed poll does not open again.";
+    close_early(closes: &str) =
+        "La fermeture est prévue le {closes}. Fermer plus tôt demande un motif.",
+        "The close is planned for {closes}. To close earlier requires a reason.";
+    close_resume_effect =
+        "La fermeture a commencé et n’est pas achevée. La reprendre décide et dépouille le reste.",
+        "The close has begun and is not finished. To resume it decides and counts the rest.";
+    certify_effect =
+        "Le registre public déclare le résultat officiel, avec son empreinte. Faites d’abord le \
+         recomptage et la vérification.",
+        "The public log declares the result official, with its digest. Recount and verify first.";
+    annul_effect =
+        "Le registre public déclare le scrutin sans effet, avec le motif. Aucune étape ne suit.",
+        "The public log declares the election void, with the reason. No step follows.";
+    reason_label = "Motif", "Reason";
+    reason_hint =
+        "Le registre public le garde tel quel\u{a0}: une ligne, 500 caractères au plus, aucun \
+         renseignement personnel.",
+        "The public log keeps it as it is: one line, at most 500 characters, no personal \
+         information.";
+    rule_pepper = "La liste doit être hachée avec un poivre (clé secrète).",
+        "The roll must be hashed under a pepper (a secret key).";
+    rule_results = "Les résultats doivent attendre la fermeture.",
+        "The results must wait for the close.";
+    rule_confidential = "Les votes doivent arriver au nœud par TLS.",
+        "Votes must reach the node over TLS.";
+    rule_test_base(base: &str) =
+        "Le registre ne doit pas porter le nom d’un essai, et ce dossier porte {base}.",
+        "The log must not have the name of a test, and this folder has {base}.";
+    rule_default_base = "Le registre doit porter le nom de votre organisation (--log-base).",
+        "The log must be named after your organisation (--log-base).";
+    rule_short_codes(length: u32, minimum: u32) =
+        "Les codes d’accès doivent avoir {minimum} caractères ou plus\u{a0}; le plus court en a \
+         {length}.",
+        "Access codes must have {minimum} characters or more; the shortest has {length}.";
+}

@@ -1,0 +1,140 @@
+//! The sign-in of officials and members: e-mail, password and second factor on one page. A refusal
+//! does not say which of the three was wrong. The answer repeats the e-mail address alone.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::http::header::{RETRY_AFTER, SET_COOKIE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use votekit_node::limits::throttle::Prefix;
+use votekit_store::AccountRole;
+
+use crate::accounts::SignInAttempt;
+use crate::api::PathText;
+use crate::context::{Api, ClientPrefix};
+use crate::guard::form_body::FormBody;
+use crate::guard::officials_network::is_officials_network;
+use crate::guard::same_origin::check_same_origin;
+use crate::problem::Problem;
+use crate::web::form_fields::{FormErrors, TextField};
+use crate::web::frame::Frame;
+use crate::web::lang::Lang;
+use crate::web::visit::{page_response, redirect_response};
+
+#[derive(Template)]
+#[template(path = "account_sign_in.html")]
+struct AccountSignInPage {
+    frame: Frame,
+    errors: FormErrors,
+    fields: Vec<TextField>,
+}
+
+/// `GET /{lang}/accounts/sign-in`: for those who have a session already, their first page.
+pub(crate) async fn form(
+    State(api): State<Arc<Api>>,
+    PathText(lang): PathText<Lang>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    match api.accounts.page_session(&headers).await? {
+        Some(caller) => redirect_response(&first_page(lang, caller.role)),
+        None => page(&api, lang, "", FormErrors::default(), StatusCode::OK),
+    }
+}
+
+/// `POST /{lang}/accounts/sign-in`.
+pub(crate) async fn sign_in(
+    State(api): State<Arc<Api>>,
+    PathText(lang): PathText<Lang>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    check_same_origin(&head.headers, api.sessions.is_confidential())?;
+    let config = api.node.config();
+    let form = FormBody::read(&head.headers, body, config.request_timeout()).await?;
+    let attempt = SignInAttempt {
+        email: form.text("email"),
+        password: form.text("password"),
+        code: form.text("code").trim(),
+        from_officials_network: is_officials_network(&head.extensions, config),
+    };
+    let email = attempt.email.trim();
+    let mut errors = FormErrors::default();
+    if email.is_empty() {
+        errors.add("email", lang.email_missing());
+    }
+    if attempt.password.is_empty() {
+        errors.add("password", lang.password_missing());
+    }
+    if !errors.is_empty() {
+        return page(&api, lang, email, errors, StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    match api.accounts.sign_in(attempt, prefix(&api, &head)).await {
+        Ok(account) => {
+            let cookie = api.accounts.begin_page_session(&account).await?;
+            let mut response = redirect_response(&first_page(lang, account.role))?;
+            response.headers_mut().insert(SET_COOKIE, cookie);
+            Ok(response)
+        }
+        Err(Problem::SignInRefused) => {
+            errors.add("email", lang.account_refused());
+            page(&api, lang, email, errors, StatusCode::UNPROCESSABLE_ENTITY)
+        }
+        Err(Problem::BackOff { retry_after }) => {
+            let seconds = whole_seconds(retry_after);
+            errors.add("email", lang.account_back_off(&lang.seconds(seconds)));
+            let mut response = page(&api, lang, email, errors, StatusCode::TOO_MANY_REQUESTS)?;
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            Ok(response)
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// The page after the sign-in. No address of a request leads anywhere else.
+fn first_page(lang: Lang, role: AccountRole) -> String {
+    let page = if role == AccountRole::Voter { "elections" } else { "officials" };
+    format!("/{}/{page}", lang.code())
+}
+
+fn page(
+    api: &Api,
+    lang: Lang,
+    email: &str,
+    errors: FormErrors,
+    status: StatusCode,
+) -> Result<Response, Problem> {
+    let fields = vec![
+        TextField::new("email", lang.email_label())
+            .value(email)
+            .kind("email")
+            .autocomplete("username")
+            .errors(&errors),
+        TextField::new("password", lang.password_label())
+            .kind("password")
+            .autocomplete("current-password")
+            .errors(&errors),
+        TextField::new("code", lang.factor_label())
+            .hint(lang.factor_hint())
+            .autocomplete("one-time-code")
+            .optional()
+            .errors(&errors),
+    ];
+    let frame = Frame::new(&api.node, lang, lang.account_title(), "/accounts/sign-in")
+        .with_error(!errors.is_empty());
+    page_response(status, &AccountSignInPage { frame, errors, fields })
+}
+
+/// The address prefix that the gate has determined; tests call the router without a gate.
+fn prefix(api: &Api, head: &Parts) -> Prefix {
+    let known = head.extensions.get::<ClientPrefix>().map(|client| client.0);
+    known.unwrap_or_else(|| api.node.throttle().prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+}
+
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}

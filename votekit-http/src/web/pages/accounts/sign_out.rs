@@ -1,0 +1,53 @@
+//! The sign-out of an account: the session ends in the store, so that a copied cookie is void too.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::SET_COOKIE;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+
+use crate::api::PathText;
+use crate::context::Api;
+use crate::guard::form_body::FormBody;
+use crate::guard::same_origin::check_same_origin;
+use crate::problem::Problem;
+use crate::web::error_page::MessagePage;
+use crate::web::frame::Frame;
+use crate::web::lang::Lang;
+use crate::web::official_visit::SIGN_OUT_FORM;
+use crate::web::visit::page_response;
+
+static CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+
+/// Not `"cookies"`, which would sign a voter out as well, on every host of the same domain.
+const CLEARED: &str = "\"cache\", \"storage\"";
+
+/// `POST /{lang}/accounts/sign-out`.
+pub(crate) async fn sign_out(
+    State(api): State<Arc<Api>>,
+    PathText(lang): PathText<Lang>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    check_same_origin(&head.headers, api.sessions.is_confidential())?;
+    let time = api.node.config().request_timeout();
+    let form = FormBody::read(&head.headers, body, time).await?;
+    let caller = api.accounts.page_session(&head.headers).await?;
+    if caller.is_some_and(|caller| !caller.admits(SIGN_OUT_FORM, form.text("token"))) {
+        return Err(Problem::ForeignOrigin);
+    }
+    let cookie = api.accounts.end_page_session(&head.headers).await?;
+    let page = MessagePage {
+        frame: Frame::new(&api.node, lang, lang.account_ended_title(), "/accounts/sign-in"),
+        text: lang.account_ended_text().to_owned(),
+        retry: String::new(),
+        code: String::new(),
+        support: String::new(),
+    };
+    let mut response = page_response(StatusCode::OK, &page)?;
+    let headers = response.headers_mut();
+    headers.insert(SET_COOKIE, cookie);
+    headers.insert(&CLEAR_SITE_DATA, HeaderValue::from_static(CLEARED));
+    Ok(response)
+}

@@ -1,0 +1,243 @@
+//! The accounts of a node: a list for administrators and auditors. Administrators invite, disable
+//! and enable.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Extension;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
+use axum::response::Response;
+use serde::Deserialize;
+use votekit_store::{Account, AccountId, AccountState, Conflict, EngineError};
+
+use super::done::Done;
+use crate::accounts::Caller;
+use crate::api::PathText;
+use crate::context::Api;
+use crate::problem::{ADMIN_BUSY, Problem};
+use crate::web::form_fields::{ChoiceField, FormErrors, TextField};
+use crate::web::frame::Frame;
+use crate::web::lang::Lang;
+use crate::web::moment::Moment;
+use crate::web::official_visit::{OfficialBar, OfficialVisit, read_form, role_name};
+
+/// The path of the list, after its language.
+pub(super) const PATH: &str = "/officials/accounts";
+
+/// The purpose of the form that invites.
+pub(super) const INVITE: &str = "invite";
+
+/// Accounts on one page.
+const PAGE_ACCOUNTS: usize = 100;
+
+/// The longest e-mail address, in bytes.
+const EMAIL_BYTES_MAX: usize = 254;
+
+#[derive(Template)]
+#[template(path = "official_accounts.html")]
+struct AccountsPage {
+    frame: Frame,
+    bar: OfficialBar,
+    errors: FormErrors,
+    notice: &'static str,
+    rows: Vec<AccountRow>,
+    /// The e-mail address after which the next page begins; empty on the last page.
+    next: String,
+    /// The form that invites, for administrators.
+    email: TextField,
+    role: ChoiceField,
+    token: String,
+}
+
+/// An account in the list.
+struct AccountRow {
+    email: String,
+    role: &'static str,
+    state: &'static str,
+    state_class: &'static str,
+    created: Option<Moment>,
+    is_self: bool,
+    /// The form that changes its state; empty if the caller cannot change it.
+    action: String,
+    token: String,
+    button: &'static str,
+    button_label: String,
+    is_danger: bool,
+}
+
+/// Where a page of the list begins.
+#[derive(Deserialize)]
+pub(crate) struct After {
+    #[serde(default)]
+    after: String,
+}
+
+/// A change of an account's state, as in its address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StateChange {
+    /// Ends its sessions and refuses its sign-ins.
+    Disable,
+    /// Takes that back.
+    Enable,
+}
+
+/// `GET /{lang}/officials/accounts`.
+pub(crate) async fn accounts(
+    State(api): State<Arc<Api>>,
+    PathText(lang): PathText<Lang>,
+    Extension(caller): Extension<Caller>,
+    Done(done): Done,
+    after: Result<Query<After>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let visit = OfficialVisit::new(&api, lang, &caller);
+    let notice = match done.as_str() {
+        "disable" => lang.account_disabled_notice(),
+        "enable" => lang.account_enabled_notice(),
+        _ => "",
+    };
+    let after = after.map(|Query(after)| after.after).unwrap_or_default();
+    let is_email = after.len() <= EMAIL_BYTES_MAX && !after.contains('\0');
+    let after = if is_email { after } else { String::new() };
+    page(&visit, &after, notice, FormErrors::default(), Typed::default()).await
+}
+
+/// What was typed to invite a person.
+#[derive(Default)]
+pub(super) struct Typed {
+    pub(super) email: String,
+    pub(super) role: String,
+}
+
+/// `POST /{lang}/officials/accounts/{account}/{change}`.
+pub(crate) async fn change_state(
+    State(api): State<Arc<Api>>,
+    PathText((lang, account, change)): PathText<(Lang, String, StateChange)>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let mut bytes = [0; 16];
+    const_hex::decode_to_slice(&account, &mut bytes).map_err(|_| Problem::UnknownRoute)?;
+    let id = AccountId(bytes);
+    let form = read_form(&api, &caller, &purpose(change, id), request).await?;
+    drop(form);
+    let visit = OfficialVisit::new(&api, lang, &caller);
+    if id == caller.id {
+        // The page has no such button: one administrator at least must be left.
+        return Err(Problem::Forbidden);
+    }
+    let (state, done) = match change {
+        StateChange::Disable => (AccountState::Disabled, "disable"),
+        StateChange::Enable => (AccountState::Active, "enable"),
+    };
+    set_state(&api, id, state).await?;
+    let (by, account) = (const_hex::encode(caller.id.0), const_hex::encode(id.0));
+    tracing::info!(event = "account_state_changed", by, account, done, "account state changed");
+    visit.redirect(&format!("/accounts?done={done}"))
+}
+
+/// Changes the state of an account. One that never chose a password is invited, not active.
+async fn set_state(api: &Api, id: AccountId, state: AccountState) -> Result<(), Problem> {
+    let accounts = api.node.accounts();
+    let account = accounts.account(id).await?.ok_or(Problem::UnknownRoute)?;
+    let state = match state {
+        AccountState::Active if account.password.is_none() => AccountState::Invited,
+        state => state,
+    };
+    if account.state != state {
+        accounts.update(&Account { state, ..account }).await.map_err(not_changed)?;
+    }
+    if state == AccountState::Disabled {
+        accounts.end_sessions(id).await?;
+    }
+    Ok(())
+}
+
+fn not_changed(error: EngineError) -> Problem {
+    match error.conflict() {
+        Some(Conflict::AccountChanged) => {
+            let detail = "the account was changed meanwhile: try again".to_owned();
+            Problem::Refused { kind: &ADMIN_BUSY, detail }
+        }
+        _ => error.into(),
+    }
+}
+
+/// The page with the list, and the form as it was typed.
+///
+/// # Errors
+/// [`Problem`], if the accounts cannot be read.
+pub(super) async fn page(
+    visit: &OfficialVisit<'_>,
+    after: &str,
+    notice: &'static str,
+    errors: FormErrors,
+    typed: Typed,
+) -> Result<Response, Problem> {
+    let lang = visit.lang;
+    let mut accounts = visit.api.accounts.list(after, PAGE_ACCOUNTS + 1).await?;
+    let is_last = accounts.len() <= PAGE_ACCOUNTS;
+    accounts.truncate(PAGE_ACCOUNTS);
+    let next = accounts.last().filter(|_| !is_last).map(|account| account.email.clone());
+    let roles = [
+        ("administrator", lang.role_administrator(), lang.role_administrator_hint()),
+        ("auditor", lang.role_auditor(), lang.role_auditor_hint()),
+        ("observer", lang.role_observer(), lang.role_observer_hint()),
+    ];
+    let status = errors.status();
+    let page = AccountsPage {
+        frame: visit.frame(lang.accounts_title(), PATH).with_error(!errors.is_empty()),
+        bar: visit.bar(),
+        notice,
+        rows: accounts.iter().map(|account| AccountRow::new(visit, account)).collect(),
+        next: next.unwrap_or_default(),
+        email: TextField::new("email", lang.email_label())
+            .value(typed.email)
+            .kind("email")
+            .errors(&errors),
+        role: ChoiceField::new("role", lang.column_role(), &roles, &typed.role).errors(&errors),
+        token: visit.caller.form_token(INVITE),
+        errors,
+    };
+    visit.answer(status, &page)
+}
+
+impl AccountRow {
+    fn new(visit: &OfficialVisit<'_>, account: &Account) -> Self {
+        let lang = visit.lang;
+        let (state, state_class) = match account.state {
+            AccountState::Invited => (lang.account_invited(), "waiting"),
+            AccountState::Active => (lang.account_active(), "open"),
+            AccountState::Disabled => (lang.account_disabled(), "void"),
+        };
+        let is_disabled = account.state == AccountState::Disabled;
+        let (change, page) = match is_disabled {
+            true => (StateChange::Enable, "enable"),
+            false => (StateChange::Disable, "disable"),
+        };
+        let is_self = account.id == visit.caller.id;
+        let id = const_hex::encode(account.id.0);
+        let action = format!("/{}{PATH}/{id}/{page}", lang.code());
+        Self {
+            email: account.email.clone(),
+            role: role_name(lang, account.role),
+            state,
+            state_class,
+            created: Moment::new(lang, &account.created.to_rfc3339()),
+            is_self,
+            action: if visit.is_administrator() && !is_self { action } else { String::new() },
+            token: visit.caller.form_token(&purpose(change, account.id)),
+            button: if is_disabled { lang.account_enable() } else { lang.account_disable() },
+            button_label: match is_disabled {
+                true => lang.account_enable_label(&account.email),
+                false => lang.account_disable_label(&account.email),
+            },
+            is_danger: !is_disabled,
+        }
+    }
+}
+
+fn purpose(change: StateChange, id: AccountId) -> String {
+    format!("{change:?}\n{}", const_hex::encode(id.0))
+}

@@ -1,0 +1,179 @@
+//! Health and gauges: what a node reports about itself, for load balancers and monitoring.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use votekit_core::election::{ResultsPolicy, State};
+use votekit_core::id::ElectionId;
+use votekit_store::EngineError;
+
+use crate::config::Role;
+use crate::context::NodeContext;
+use crate::election::ElectionHandle;
+use crate::node::Node;
+use crate::watch;
+
+/// The state of a node and of its dependencies.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Health {
+    /// Whether votes are accepted.
+    pub healthy: bool,
+    /// Each dependency: `ok`, or what is wrong.
+    pub dependencies: Vec<DependencyHealth>,
+    /// Votes issued by this node and not yet decided.
+    pub votes_pending: u64,
+}
+
+/// The state of one dependency.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DependencyHealth {
+    /// `ledger`, `ballot box`, `registry`, `node`, `clock`; `election` and its law id where a
+    /// fault halted one.
+    pub name: String,
+    /// `ok`, or what is wrong.
+    pub state: String,
+}
+
+/// Numbers for gauges.
+#[derive(Debug, Clone, Default)]
+pub struct Gauges {
+    /// Votes issued by this node and not yet decided.
+    pub votes_pending: u64,
+    /// Elections that a fault halted here.
+    pub elections_halted: u64,
+    /// How far the clock is behind the latest time it issued or sealed.
+    pub clock_behind: Duration,
+    /// Free bytes in the file system of the data folder, and its size, where known.
+    pub data_bytes: Option<(u64, u64)>,
+    /// Pairs of address prefix and NAS with wrong codes that the throttle remembers.
+    pub throttle_pairs: u64,
+    /// The gauges of each election.
+    pub elections: Vec<ElectionGauges>,
+}
+
+/// Gauges of one election.
+#[derive(Debug, Clone)]
+pub struct ElectionGauges {
+    /// The election.
+    pub law_id: ElectionId,
+    /// Votes waiting for their batch.
+    pub queue_depth: u64,
+    /// Height of the last block.
+    pub block_height: u64,
+    /// Leaves in the log.
+    pub log_size: u64,
+    /// The time of the last checkpoint, in unix seconds.
+    pub checkpoint_at: u64,
+    /// Counts by choice, where the policy shows them to everyone.
+    pub votes_by_choice: Vec<(String, u64)>,
+}
+
+/// The state of a dependency that works.
+const OK: &str = "ok";
+
+/// Timeout for the ping of a dependency.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+async fn state(ping: impl Future<Output = Result<(), EngineError>>) -> String {
+    match tokio::time::timeout(PING_TIMEOUT, ping).await {
+        Ok(Ok(())) => OK.to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it does not answer".to_owned(),
+    }
+}
+
+impl Node {
+    /// Returns the state of this node and of its dependencies.
+    pub async fn health(&self) -> Health {
+        let NodeContext { ledger, ballot_box, registry, .. } = &*self.context;
+        let (ledger, ballot_box, registry) =
+            tokio::join!(state(ledger.ping()), state(ballot_box.ping()), state(registry.ping()));
+        let node = self.failure().or_else(|| self.not_admitted()).unwrap_or_else(|| OK.to_owned());
+        let clock = self.clock_stepped().unwrap_or_else(|| OK.to_owned());
+        let (elections, damaged) = (self.context.elections(), self.context.damaged_elections());
+        let is_open = |election: &&Arc<ElectionHandle>| election.committed().state() == State::Open;
+        let (halted, taking): (Vec<_>, Vec<_>) =
+            elections.iter().filter(is_open).partition(|election| election.halted().is_some());
+        // A halted election must not turn away the voters of another one. Whether one whose log
+        // cannot be read is open is not known.
+        let all_halted = taking.is_empty() && !(halted.is_empty() && damaged.is_empty());
+        // Without the registry votes are still accepted and decided.
+        let healthy =
+            !all_halted && [&ledger, &ballot_box, &node, &clock].iter().all(|state| *state == OK);
+        let mut dependencies = [
+            ("ledger", ledger),
+            ("ballot box", ballot_box),
+            ("registry", registry),
+            ("node", node),
+            ("clock", clock),
+        ]
+        .map(|(name, state)| DependencyHealth { name: name.to_owned(), state })
+        .to_vec();
+        let halted = |law_id: &ElectionId, reason: &str| DependencyHealth {
+            name: format!("election {law_id}"),
+            state: format!("halted: {reason}"),
+        };
+        let read = elections.iter();
+        dependencies.extend(read.filter_map(|one| Some(halted(one.law_id(), one.halted()?))));
+        dependencies.extend(damaged.iter().map(|one| halted(one.law_id(), one.reason())));
+        Health { healthy, dependencies, votes_pending: self.context.pending.len() as u64 }
+    }
+
+    /// The reason for which no vote is accepted, if the clock went back too far.
+    fn clock_stepped(&self) -> Option<String> {
+        let (law_id, stepped) = watch::stepped(&self.context)?;
+        Some(format!(
+            "it went back: it is {} s before a time issued or sealed for {law_id}",
+            stepped.by.div_ceil(1000)
+        ))
+    }
+
+    /// The reason for which an ingest node would refuse votes, if an open election does not admit
+    /// it.
+    fn not_admitted(&self) -> Option<String> {
+        let lacking = |election: &Arc<ElectionHandle>| {
+            let committed = election.committed();
+            committed.state() == State::Open && !committed.admits_this_node
+        };
+        let election = self
+            .context
+            .has(Role::Ingest)
+            .then(|| self.context.elections().into_iter().find(lacking))??;
+        Some(format!("{} does not admit it: votekit node admit", election.law_id()))
+    }
+
+    /// Returns the numbers for gauges.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        let elections = self.context.elections().into_iter().map(|election| {
+            let committed = election.committed();
+            let shown = committed.state() >= State::Closed
+                || committed.results.definition.results == ResultsPolicy::Live;
+            let counts =
+                committed.results.definition.choices.iter().zip(&committed.results.counts.choices);
+            ElectionGauges {
+                law_id: election.law_id().clone(),
+                queue_depth: (election.intake.max_capacity() - election.intake.capacity()) as u64,
+                block_height: committed.height,
+                log_size: committed.size(),
+                checkpoint_at: committed.results.updated_at.0,
+                votes_by_choice: counts
+                    .filter(|_| shown)
+                    .map(|(choice, count)| (choice.id.to_string(), *count))
+                    .collect(),
+            }
+        });
+        let halted =
+            self.context.elections().iter().filter(|election| election.halted().is_some()).count();
+        Gauges {
+            votes_pending: self.context.pending.len() as u64,
+            elections_halted: (halted + self.context.damaged_elections().len()) as u64,
+            clock_behind: self.context.observed.clock_behind(),
+            data_bytes: self.context.observed.space().map(|space| (space.free, space.size)),
+            throttle_pairs: self.context.throttle.pairs() as u64,
+            elections: elections.collect(),
+        }
+    }
+}
