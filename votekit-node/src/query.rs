@@ -261,7 +261,7 @@ impl Node {
     /// # Errors
     /// [`ResultsError`].
     pub fn results_for_voters(&self, law_id: &ElectionId) -> Result<Results, ResultsError> {
-        let election = self.context.election(law_id).ok_or(ResultsError::UnknownElection)?;
+        let election = self.readable(law_id)?.ok_or(ResultsError::UnknownElection)?;
         let committed = election.committed();
         let policy = committed.results.definition.results;
         let shown = committed.state() >= State::Closed

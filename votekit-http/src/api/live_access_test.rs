@@ -4,11 +4,8 @@ use serde_json::json;
 use votekit_core::instant::UnixSeconds;
 use votekit_store::{Account, AccountId, AccountState};
 
-use self::support::TestDir;
 use super::*;
-
-#[path = "../../../votekit-node/tests/support/mod.rs"]
-mod support;
+use crate::test_support::TestDir;
 
 /// The topics that anyone may follow.
 const PUBLIC: [&str; 4] =

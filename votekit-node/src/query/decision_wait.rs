@@ -3,9 +3,8 @@
 
 use votekit_core::decision::Decision;
 use votekit_core::id::RequestId;
-use votekit_store::EngineError;
 
-use super::VoteStatus;
+use super::{ReadError, VoteStatus};
 use crate::node::Node;
 
 impl Node {
@@ -16,8 +15,8 @@ impl Node {
     /// Nothing is polled: a request in flight has a list of those who wait for it.
     ///
     /// # Errors
-    /// [`EngineError`].
-    pub async fn decision(&self, request: RequestId) -> Result<Option<Decision>, EngineError> {
+    /// [`ReadError`].
+    pub async fn decision(&self, request: RequestId) -> Result<Option<Decision>, ReadError> {
         loop {
             // Registered before the status is read: no decision comes in between.
             let decided = self.context.pending.decided(&request);
