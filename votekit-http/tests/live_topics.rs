@@ -100,7 +100,7 @@ async fn a_vote_is_followed_to_its_decision() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_goes_on_after_the_end_of_a_vote_and_unknown_votes_are_refused() {
+async fn a_socket_continues_after_the_end_of_a_vote_and_unknown_votes_are_refused() {
     let served = open(config(), ResultsPolicy::AfterClose).await;
     let request = served.vote(&ballot(1, "oui"), &[WAIT]).await.request_id();
     let vote = format!("vote/{request}");
@@ -218,7 +218,7 @@ async fn what_a_token_shows_ends_when_it_expires() {
     assert_eq!(close, (1000, "ended".to_owned()));
     let close = close_of(&mut with_token(&served, "elections", &token).await).await;
     assert_eq!(close, (1008, "token-refused".to_owned()));
-    // The public topic goes on.
+    // The public topic continues.
     served.node.close(&law()).await.expect("closed");
     loop {
         let message = receive(&mut both).await;

@@ -80,7 +80,7 @@ fn what_is_no_subscription_is_refused_with_a_short_rule() {
 }
 
 #[tokio::test]
-async fn a_topic_ends_when_its_token_expires_and_the_others_go_on() {
+async fn a_topic_ends_when_its_token_expires_and_the_others_continue() {
     let [nodes, elections] =
         [Topic::parse("nodes/L1"), Topic::parse("elections")].map(|topic| topic.expect("a topic"));
     let channels = [&nodes, &elections].map(|topic| Channel::new(topic.clone()));
