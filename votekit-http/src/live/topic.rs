@@ -4,7 +4,7 @@ use std::fmt;
 
 use votekit_core::id::ElectionId;
 
-/// What a channel carries.
+/// What a channel is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Topic {
     /// The elections and their states.
