@@ -36,7 +36,7 @@ mod invitations;
 mod page_sessions;
 mod sign_in;
 
-pub(crate) use self::api_tokens::TokenPair;
+pub(crate) use self::api_tokens::{TokenHolder, TokenPair};
 pub(crate) use self::caller::Caller;
 pub(crate) use self::invitations::{NewCredentials, OneTimeLink};
 pub(crate) use self::recovery::RecoveryCode;

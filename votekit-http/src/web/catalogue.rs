@@ -275,6 +275,8 @@ messages! {
         "Votre vote est conservé en lieu sûr. Son inscription au registre prend quelques \
             instants.",
         "Your vote is stored safely. Recording it in the log takes a moment.";
+    pending_live = "Cette page se mettra à jour d’elle-même dès que votre vote sera inscrit.",
+        "This page will update itself once your vote is recorded.";
     check_now = "Vérifier maintenant", "Check now";
     receipt_title = "Votre reçu", "Your receipt";
     receipt_text =

@@ -11,6 +11,7 @@ use votekit_core::election::{Choice, ResultsPolicy};
 use votekit_core::results::Results;
 use votekit_node::{ElectionView, ResultsError};
 
+use crate::api::results::cast_in_session;
 use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::problem::Problem;
@@ -69,7 +70,9 @@ pub(crate) async fn results(
     let law = law_id(&law)?;
     // Read before the counts: an event of the same version then changes nothing.
     let (version, election) = api.node.watch(&law).ok_or(Problem::UnknownElection)?.current();
-    let results = match api.node.results(&law, None).await {
+    // The events that the page follows are sent with the same cookie.
+    let voter = cast_in_session(&api, &law, &headers);
+    let results = match api.node.results(&law, voter).await {
         Ok(results) => Ok(results),
         Err(ResultsError::Withheld { policy, .. }) => Err(policy),
         Err(error) => return Err(error.into()),
