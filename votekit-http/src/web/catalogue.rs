@@ -155,6 +155,11 @@ messages! {
         "Les résultats sont montrés aux personnes qui ont voté, et à tous après la fermeture.",
         "The results are shown to those who have voted, and to everyone after the close.";
     withheld_heading = "Résultats non affichés", "Results not shown";
+    shown_after_vote =
+        "Ces résultats vous sont montrés parce que vous avez voté dans cette session. Actualisez \
+            la page pour les mettre à jour.",
+        "These results are shown to you because you voted in this session. Reload the page for \
+            current ones.";
     live_on = "Mise à jour en direct", "Updated live";
     live_lost =
         "Connexion perdue. Les chiffres affichés peuvent dater\u{a0}; nouvel essai en cours.",

@@ -1,5 +1,7 @@
 //! The results of an election: a table first, bars and turnout beside it. A script follows the
-//! events of the election, and puts new figures into the same elements.
+//! events of the election, and puts new figures into the same elements. Under `after_vote` the
+//! counts are shown to a session that has cast its vote; no event has them, so they are those of
+//! the time at which the page was loaded.
 
 use std::sync::Arc;
 
@@ -32,6 +34,8 @@ struct ResultsPage {
     standing: &'static str,
     /// Why the counts are not shown.
     withheld: Option<&'static str>,
+    /// Why they are shown to this session, if they are not to everyone.
+    shown_to_voter: Option<&'static str>,
     rows: Vec<ChoiceRow>,
     total: String,
     turnout: String,
@@ -88,6 +92,8 @@ pub(crate) async fn results(
         results_of,
         standing: standing(lang, &election.state),
         withheld: results.as_ref().err().map(|policy| withheld(lang, *policy)),
+        shown_to_voter: (results.is_ok() && voter.is_some() && !is_final(&election.state))
+            .then(|| lang.shown_after_vote()),
         rows: results.as_ref().map(|results| rows(lang, results)).unwrap_or_default(),
         total: results.as_ref().map(|shown| count(lang, total(shown))).unwrap_or_default(),
         turnout: percent(lang, turnout),
@@ -116,6 +122,11 @@ fn standing(lang: Lang, state: &str) -> &'static str {
         "annulled" => lang.results_annulled(),
         _ => lang.results_closed(),
     }
+}
+
+/// Whether everyone may see the counts, whatever the policy.
+fn is_final(state: &str) -> bool {
+    matches!(state, "closed" | "certified" | "annulled")
 }
 
 fn withheld(lang: Lang, policy: ResultsPolicy) -> &'static str {
