@@ -39,7 +39,7 @@ mod own_password;
 mod page_sessions;
 mod sign_in;
 
-pub(crate) use self::api_tokens::TokenPair;
+pub(crate) use self::api_tokens::{TokenHolder, TokenPair};
 pub(crate) use self::caller::Caller;
 pub(crate) use self::invitations::NewCredentials;
 pub(crate) use self::own_password::PasswordChange;

@@ -31,6 +31,13 @@ impl TokenPair {
     pub(crate) const ACCESS_SECONDS: u64 = LIFETIME_SECONDS;
 }
 
+/// Who holds an access token, and until when it is valid.
+pub(crate) struct TokenHolder {
+    pub(crate) caller: Caller,
+    /// From then on the token is not valid.
+    pub(crate) expires: UnixSeconds,
+}
+
 impl AccountService {
     /// Issues tokens to an account that has signed in.
     ///
@@ -129,8 +136,17 @@ impl AccountService {
     /// [`Problem::TokenRefused`] whatever is wrong, or the store is not available.
     pub(crate) async fn bearer(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let token = bearer_token(headers).ok_or(Problem::TokenRefused)?;
+        Ok(self.holder(token).await?.caller)
+    }
+
+    /// As [`AccountService::bearer`], for a token that did not come in a header field.
+    ///
+    /// # Errors
+    /// As [`AccountService::bearer`].
+    pub(crate) async fn holder(&self, token: &[u8]) -> Result<TokenHolder, Problem> {
         let now = self.now();
-        let grant = self.keys.verify(token, &self.issuer, now).await?;
+        let valid = self.keys.verify(token, &self.issuer, now).await?;
+        let grant = valid.grant;
         let holder = self.store.refresh_session(&grant.session, now).await.map_err(store_failed)?;
         if holder != Some(grant.account) {
             return Err(Problem::TokenRefused);
@@ -138,7 +154,8 @@ impl AccountService {
         let account = self.store.account(grant.account).await.map_err(store_failed)?;
         let is_valid =
             |account: &Account| account.state == AccountState::Active && account.role == grant.role;
-        account.filter(is_valid).map(Caller::with_token).ok_or(Problem::TokenRefused)
+        let account = account.filter(is_valid).ok_or(Problem::TokenRefused)?;
+        Ok(TokenHolder { caller: Caller::with_token(account), expires: valid.expires })
     }
 
     async fn access_token(

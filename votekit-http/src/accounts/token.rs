@@ -81,6 +81,14 @@ pub(super) struct Grant {
     pub(super) session: Digest,
 }
 
+/// A token that was verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ValidToken {
+    pub(super) grant: Grant,
+    /// From then on it is not valid.
+    pub(super) expires: UnixSeconds,
+}
+
 /// Signs a token that is valid from now on.
 pub(super) fn sign(
     key: &SigningKey,
@@ -165,7 +173,7 @@ impl<'a> UnverifiedToken<'a> {
         key: &VerifyingKey,
         issuer: &str,
         now: UnixSeconds,
-    ) -> Result<Grant, TokenRefused> {
+    ) -> Result<ValidToken, TokenRefused> {
         // Strict: no key of small order, and one signature of a message.
         key.verify_strict(self.message, &self.signature).map_err(|_| TokenRefused)?;
         let claims: Claims<'_> = serde_json::from_slice(&self.claims).map_err(|_| TokenRefused)?;
@@ -183,7 +191,9 @@ impl<'a> UnverifiedToken<'a> {
             return Err(TokenRefused);
         }
         let session = Digest::from_hex(claims.sid.as_bytes()).map_err(|_| TokenRefused)?;
-        Ok(Grant { account: AccountId(account), role: claims.role.into(), session })
+        let grant =
+            Grant { account: AccountId(account), role: claims.role.into(), session };
+        Ok(ValidToken { grant, expires: UnixSeconds(claims.exp) })
     }
 }
 

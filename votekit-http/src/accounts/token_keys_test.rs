@@ -21,8 +21,8 @@ async fn node() -> (tempfile::TempDir, Node) {
     (folder, Node::start(data, Config::default()).await.expect("a node"))
 }
 
-fn code(verified: Result<Grant, Problem>) -> Result<Grant, &'static str> {
-    verified.map_err(|problem| problem.kind().code)
+fn code(verified: Result<ValidToken, Problem>) -> Result<Grant, &'static str> {
+    verified.map(|valid| valid.grant).map_err(|problem| problem.kind().code)
 }
 
 #[tokio::test]

@@ -22,7 +22,9 @@ fn key(byte: u8) -> SigningKey {
 
 fn verify_at(token: &str, now: u64) -> Result<Grant, TokenRefused> {
     let token = UnverifiedToken::parse(token.as_bytes())?;
-    token.verify(&key(1).verifying_key(), ISSUER, UnixSeconds(now))
+    let valid = token.verify(&key(1).verifying_key(), ISSUER, UnixSeconds(now))?;
+    assert_eq!(valid.expires, UnixSeconds(NOW.0 + 600));
+    Ok(valid.grant)
 }
 
 fn verify(token: &str) -> Result<Grant, TokenRefused> {
@@ -77,7 +79,8 @@ fn a_base_with_quotes_is_an_issuer_too() {
     let issuer = "a\"b\\c.example";
     let token = sign(&key(1), KID, issuer, GRANT, NOW);
     let token = UnverifiedToken::parse(token.as_bytes()).expect("its form");
-    assert_eq!(token.verify(&key(1).verifying_key(), issuer, NOW), Ok(GRANT));
+    let valid = token.verify(&key(1).verifying_key(), issuer, NOW);
+    assert_eq!(valid.map(|valid| valid.grant), Ok(GRANT));
 }
 
 #[test]

@@ -173,6 +173,16 @@ pub(crate) fn cast_in_session(
     Some((request, api.node.voter_token(law, &request)?))
 }
 
+/// Whether a vote opens the results of an election that shows them to those who have voted. On a
+/// node that does not know them it opens nothing.
+pub(crate) async fn is_opened_by(
+    api: &Api,
+    law: &ElectionId,
+    voter: Option<(RequestId, VoterToken)>,
+) -> bool {
+    voter.is_some() && api.node.results(law, voter).await.is_ok()
+}
+
 fn page(
     headers: &HeaderMap,
     results: &impl Serialize,

@@ -41,7 +41,8 @@ pub(crate) struct VoteStatusDocument {
 }
 
 impl VoteStatusDocument {
-    fn new(request_id: RequestId, status: VoteStatus) -> Self {
+    /// Writes a status.
+    pub(crate) fn new(request_id: RequestId, status: VoteStatus) -> Self {
         let blank = Self {
             request_id,
             status: "pending",

@@ -1,7 +1,6 @@
 //! The results of an election: a table first, bars and turnout beside it. A script follows the
 //! events of the election, and puts new figures into the same elements. Under `after_vote` the
-//! counts are shown to a session that has cast its vote; no event has them, so they are those of
-//! the time at which the page was loaded.
+//! counts are shown to a session that has cast its vote, here and in the events.
 
 use std::sync::Arc;
 
@@ -74,6 +73,7 @@ pub(crate) async fn results(
     let law = law_id(&law)?;
     // Read before the counts: an event of the same version then changes nothing.
     let (version, election) = api.node.watch(&law).ok_or(Problem::UnknownElection)?.current();
+    // The events that the page follows are sent with the same cookie.
     let voter = cast_in_session(&api, &law, &headers);
     let results = match api.node.results(&law, voter).await {
         Ok(results) => Ok(results),
