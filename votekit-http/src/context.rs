@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::http::{Extensions, HeaderMap, Method};
 use parking_lot::RwLock;
+use votekit_core::id::ElectionId;
 use votekit_core::instant::UnixSeconds;
 use votekit_node::Node;
 use votekit_node::limits::throttle::Prefix;
@@ -14,6 +15,7 @@ use crate::accounts::AccountService;
 use crate::guard::admin_token::TokenDigest;
 use crate::guard::client_address::AddressRate;
 use crate::live::hub::LiveHub;
+use crate::problem::Problem;
 use crate::sessions::Sessions;
 use crate::support_code::SupportCodes;
 
@@ -132,6 +134,15 @@ impl Api {
         let known = extensions.get::<ClientPrefix>().map(|client| client.0);
         let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         known.unwrap_or_else(|| self.node.throttle().prefix(unknown))
+    }
+
+    /// Why something about an election cannot be read here: there is no such election, or a fault
+    /// halted it and its log cannot be read.
+    pub(crate) fn unreadable(&self, law: &ElectionId) -> Problem {
+        match self.node.election(law) {
+            Some(_) => Problem::UnreadableLog,
+            None => Problem::UnknownElection,
+        }
     }
 
     /// Whether a request carries the administrator's token.

@@ -23,15 +23,16 @@ use crate::problem::{FORBIDDEN, Problem};
 /// H of a member in an election, for a vote.
 ///
 /// # Errors
-/// The election is unknown, or the account is not among its members; a registry that does not
-/// answer.
+/// The election is unknown or halted, or the account is not among its members; a registry that does
+/// not answer.
 pub(crate) async fn credential(
     api: &Api,
     caller: &Caller,
     law: &ElectionId,
 ) -> Result<CredentialHash, Problem> {
-    if api.node.election(law).is_none() {
-        return Err(Problem::UnknownElection);
+    // The members of a halted election may not be known.
+    if api.node.election(law).ok_or(Problem::UnknownElection)?.is_halted() {
+        return Err(Problem::Halted);
     }
     match api.node.member_hash(law, caller.id) {
         Some(hash) if api.node.has_member(law, &hash).await? => Ok(hash),

@@ -123,6 +123,11 @@ pub(crate) enum Problem {
     Busy { retry_after: Duration },
     /// The machine's clock went back; nothing was stored.
     Clock,
+    /// A fault halted the election on this node; the vote was not stored.
+    Halted,
+    /// A fault halted an election on this node, and its log, which may have the requested data,
+    /// cannot be read.
+    UnreadableLog,
     /// A vote was not stored: storage is not available.
     NotStored,
     /// The requested data cannot be read: storage is not available.
@@ -265,12 +270,6 @@ impl Problem {
         Self::Malformed { errors: vec![FieldProblem { field: field.into(), rule: rule.into() }] }
     }
 
-    /// A fault halted the election, or its log cannot be read on this node.
-    pub(crate) fn halted() -> Self {
-        let detail = "nothing was stored: a fault halted an election on this node".to_owned();
-        Self::Refused { kind: &HALTED, detail }
-    }
-
     /// Maps the error of a vote that was not taken.
     pub(crate) fn not_taken(error: SubmitError) -> Self {
         match error {
@@ -280,7 +279,7 @@ impl Problem {
                 Self::NotOpen { early, state, opens, closes }
             }
             SubmitError::Clock { .. } => Self::Clock,
-            SubmitError::Halted => Self::halted(),
+            SubmitError::Halted => Self::Halted,
             SubmitError::RateLimited { retry_after } => Self::RateLimited { retry_after },
             SubmitError::BackOff { retry_after } => Self::BackOff { retry_after },
             SubmitError::NotRecognised { retry_after } => Self::NotRecognised { retry_after },
@@ -343,6 +342,7 @@ impl Problem {
             Self::TooManyDuplicates { .. } => &TOO_MANY_DUPLICATES,
             Self::Busy { .. } | Self::PasswordsWaiting { .. } => &BUSY,
             Self::Clock => &CLOCK,
+            Self::Halted | Self::UnreadableLog => &HALTED,
             Self::NotStored | Self::Unavailable => &UNAVAILABLE,
             Self::OutcomeUnknown { .. } => &OUTCOME_UNKNOWN,
             Self::Stopping => &STOPPING,
@@ -479,6 +479,12 @@ impl Problem {
             Self::Clock => "the clock of this node's machine went back, and the vote would be \
                             stamped before recorded votes; this attempt was not stored"
                 .to_owned(),
+            Self::Halted => "a fault halted the election on this node; this attempt was not \
+                             stored; try again later"
+                .to_owned(),
+            Self::UnreadableLog => "a fault halted an election on this node, and its log cannot \
+                                    be read here; stored votes remain stored; try again later"
+                .to_owned(),
             Self::NotStored => "this attempt was not stored; try again".to_owned(),
             Self::Unavailable => {
                 "this cannot be read now; stored votes remain stored; try again".to_owned()
@@ -507,6 +513,8 @@ impl Problem {
             Self::TooManyReaders => Some(READERS_RETRY),
             Self::NotRecordedYet
             | Self::Clock
+            | Self::Halted
+            | Self::UnreadableLog
             | Self::NotStored
             | Self::Unavailable
             | Self::OutcomeUnknown { .. }
@@ -695,7 +703,7 @@ impl From<NoPlace> for Problem {
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Halted => Self::halted(),
+            ReadError::Halted => Self::UnreadableLog,
             ReadError::Engine(error) => error.into(),
         }
     }
@@ -706,7 +714,7 @@ impl From<ReceiptError> for Problem {
         match error {
             ReceiptError::Unknown => Self::UnknownRequest,
             ReceiptError::Pending => Self::NotRecordedYet,
-            ReceiptError::Halted => Self::halted(),
+            ReceiptError::Halted => Self::UnreadableLog,
             ReceiptError::Engine(error) => error.into(),
         }
     }
@@ -717,8 +725,8 @@ impl From<ResultsError> for Problem {
         match error {
             ResultsError::UnknownElection => Self::UnknownElection,
             ResultsError::Withheld { policy, state } => Self::ResultsWithheld { policy, state },
-            ResultsError::Halted => Self::halted(),
             ResultsError::NotHere => Self::NotServedHere { needs: Role::Seal },
+            ResultsError::Halted => Self::UnreadableLog,
             ResultsError::Engine(error) => error.into(),
         }
     }

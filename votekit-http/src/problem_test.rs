@@ -178,10 +178,13 @@ fn an_uncertain_outcome_is_called_unknown() {
         let text = json(error.into());
         assert!(text.contains("cannot be read") && !text.contains("not stored"), "{text}");
     }
+    let text = json(Problem::UnreadableLog);
+    assert!(text.contains("cannot be read") && !text.contains("not stored"), "{text}");
     // A refusal is about this attempt only: an earlier one with the same key may be stored.
     let wait = Duration::from_secs(1);
     for refused in [
         Problem::NotStored,
+        Problem::Halted,
         Problem::RateLimited { retry_after: wait },
         Problem::AddressShare { retry_after: wait },
         Problem::BackOff { retry_after: wait },

@@ -74,11 +74,11 @@ pub(crate) async fn result_events(
     let voter = cast_in_session(&api, &law, request.headers());
     let (topic, from) = if is_opened_by(&api, &law, voter).await {
         // Always with a snapshot: the version may be one without the counts.
-        (Topic::VoterResults(law), None)
+        (Topic::VoterResults(law.clone()), None)
     } else {
-        (Topic::Results(law), last_event_id(request.headers()))
+        (Topic::Results(law.clone()), last_event_id(request.headers()))
     };
-    let subscription = api.live.subscribe(&topic, from).ok_or(Problem::UnknownElection)?;
+    let subscription = api.live.subscribe(&topic, from).ok_or_else(|| api.unreadable(&law))?;
     let shares = request.extensions().get::<ClientShares>().map(|shares| shares.0);
     let place = api.live.places().take(ReaderKind::Events, shares)?;
     let stream = EventStream {

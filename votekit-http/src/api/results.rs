@@ -110,7 +110,8 @@ pub(crate) struct LogHeadDocument {
 pub(crate) struct AllResultsDocument {
     /// Results that are shown.
     results: Vec<ResultsDocument>,
-    /// Elections whose policy withholds their results now.
+    /// Elections whose policy withholds their results now, or whose logs cannot be read on this
+    /// node.
     withheld: Vec<String>,
 }
 
@@ -218,7 +219,7 @@ pub(crate) async fn all_results(
         let law = law_id(&election.law_id)?;
         match api.node.results(&law, None).await {
             Ok(results) => shown.push(results),
-            Err(ResultsError::Withheld { .. }) => withheld.push(law),
+            Err(ResultsError::Withheld { .. } | ResultsError::Halted) => withheld.push(law),
             Err(error) => return Err(error.into()),
         }
     }

@@ -141,9 +141,14 @@ async fn recognise(
     loop {
         // The node answers for the first one; its state is checked before the attempt begins.
         match (api.node.recognise_any(nas, code, laws, prefix).await, laws) {
-            (Err(SubmitError::UnknownElection | SubmitError::NotOpen { .. }), [_, rest @ ..])
-                if !rest.is_empty() =>
-            {
+            (
+                Err(
+                    SubmitError::UnknownElection
+                    | SubmitError::NotOpen { .. }
+                    | SubmitError::Halted,
+                ),
+                [_, rest @ ..],
+            ) if !rest.is_empty() => {
                 laws = rest;
             }
             (recognised, _) => return recognised.map_err(Problem::not_taken),

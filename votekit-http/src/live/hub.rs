@@ -78,10 +78,10 @@ impl LiveHub {
         &self.places
     }
 
-    /// Subscribes to a topic; `None` when it is about an election that does not exist. `from` is
-    /// the version that the reader has.
+    /// Subscribes to a topic; `None` when it is about an election that does not exist, or whose log
+    /// cannot be read. `from` is the version that the reader has.
     pub(crate) fn subscribe(&self, topic: &Topic, from: Option<u64>) -> Option<Subscription> {
-        if topic.law_id().is_some_and(|law_id| self.node.election(law_id).is_none()) {
+        if topic.law_id().is_some_and(|law_id| self.node.watch(law_id).is_none()) {
             return None;
         }
         // Under one lock: a channel of nodes is removed when it has no readers.
@@ -141,10 +141,16 @@ impl LiveHub {
         let (mut version, mut views, mut watches) = (0, Vec::new(), Vec::new());
         for view in self.node.elections() {
             let Ok(law_id) = view.law_id.parse::<ElectionId>() else { continue };
-            let Some(mut watch) = self.node.watch(&law_id) else { continue };
+            // An election whose log cannot be read is listed, and never moves.
+            let Some(mut watch) = self.node.watch(&law_id) else {
+                version += 1;
+                views.push(view);
+                continue;
+            };
             let (height, view) = watch.current();
-            // A state changes with a block, so the sum grows whenever the list changes.
-            version += height + 1;
+            // A state changes with a block or by a halt, which is final until the node starts
+            // again: the sum grows whenever the list changes.
+            version += height + 1 + u64::from(view.is_halted());
             views.push(view);
             watches.push((law_id, watch));
         }

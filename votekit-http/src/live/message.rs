@@ -64,7 +64,8 @@ pub(crate) struct ChoiceCount {
 pub(crate) struct LiveResults {
     /// The height of the last block; it only grows.
     version: u64,
-    /// `draft`, `open`, `closing`, `closed`, `certified` or `annulled`.
+    /// `draft`, `open`, `closing`, `closed`, `certified` or `annulled`; `halted` on a node that a
+    /// fault keeps from taking votes for the election.
     state: String,
     /// Votes received and decided.
     received: u64,

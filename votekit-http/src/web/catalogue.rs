@@ -123,6 +123,7 @@ messages! {
     state_closed = "Fermé", "Closed";
     state_certified = "Résultat officiel", "Official result";
     state_annulled = "Annulé", "Annulled";
+    state_halted = "Suspendu sur ce serveur", "Halted on this server";
 }
 
 // The results.
@@ -147,6 +148,10 @@ messages! {
     results_closed = "Le scrutin est fermé et dépouillé. Le résultat n’est pas encore officiel.",
         "The poll is closed and counted. The result is not official yet.";
     results_official = "Ce résultat est officiel.", "This result is official.";
+    results_halted =
+        "Une défaillance a suspendu le scrutin sur ce serveur\u{a0}: ces chiffres n’y changent \
+            plus.",
+        "A fault halted the election on this server: these figures no longer change here.";
     results_annulled = "Ce scrutin est annulé\u{a0}: son résultat n’a aucun effet.",
         "This election is annulled: its result has no effect.";
     withheld_after_close = "Les résultats seront affichés après la fermeture du scrutin.",

@@ -72,7 +72,7 @@ pub(crate) async fn results(
 ) -> Result<Response, Problem> {
     let law = law_id(&law)?;
     // Read before the counts: an event of the same version then changes nothing.
-    let (version, election) = api.node.watch(&law).ok_or(Problem::UnknownElection)?.current();
+    let (version, election) = api.node.watch(&law).ok_or_else(|| api.unreadable(&law))?.current();
     // The events that the page follows are sent with the same cookie.
     let voter = cast_in_session(&api, &law, &headers);
     let results = match api.node.results(&law, voter).await {
@@ -119,6 +119,7 @@ fn standing(lang: Lang, state: &str) -> &'static str {
         "closing" => lang.results_counting(),
         "certified" => lang.results_official(),
         "annulled" => lang.results_annulled(),
+        "halted" => lang.results_halted(),
         _ => lang.results_closed(),
     }
 }
