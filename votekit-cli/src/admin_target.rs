@@ -13,13 +13,14 @@ use votekit_node::data_folder::{DataFolder, read_admin_token};
 use votekit_node::memory::overwriting_stack;
 use votekit_node::{AdminError, Node};
 use votekit_node::{
-    AmendElection, AnnulElection, CloseElection, CreateElection, CreatedElection, ElectionView,
-    LoadReport, OpenElection, RollView,
+    AmendElection, AnnulElection, CloseElection, CreateElection, CreatedElection,
+    CreatedWithMembers, ElectionView, LoadReport, MemberFault, OpenElection, RollView,
 };
 use zeroize::Zeroizing;
 
-use crate::client::Client;
+use crate::client::{Client, Problem, ProblemField};
 use crate::error::CommandError;
+use crate::messages::InWords as _;
 
 /// Node to administer: a running one by its address, or a stopped one by its data folder
 #[derive(Debug, Clone, clap::Args)]
@@ -102,6 +103,40 @@ impl AdminTarget {
                 client.call(Method::POST, "/api/v1/admin/elections", Some(&request)).await
             }
             Self::Local(node) => node.create(request).await.map_err(CommandError::from),
+        }
+    }
+
+    /// Creates an election of members. The inner error has the members who are refused, each by
+    /// the place of the address.
+    pub(crate) async fn create_with_members(
+        &self,
+        request: CreateElection,
+        emails: &[String],
+    ) -> Result<Result<CreatedWithMembers, Vec<RefusedMember>>, CommandError> {
+        #[derive(Serialize)]
+        struct NewElection<'a> {
+            #[serde(flatten)]
+            election: CreateElection,
+            eligible_voters: &'a [String],
+        }
+        match self {
+            Self::Running(client) => {
+                let body = NewElection { election: request, eligible_voters: emails };
+                let path = "/api/v1/admin/elections";
+                let answer = client.ask(Method::POST, path, Some(&body)).await?;
+                if !answer.is_refusal() {
+                    return client.parse(&answer).map(Ok);
+                }
+                let faults = member_faults(answer.problem());
+                if faults.is_empty() { Err(answer.refusal()) } else { Ok(Err(faults)) }
+            }
+            Self::Local(node) => match node.create_with_addresses(request, emails).await {
+                Ok(created) => Ok(Ok(created)),
+                Err(AdminError::Members { faults }) => {
+                    Ok(Err(faults.into_iter().map(RefusedMember::from).collect()))
+                }
+                Err(error) => Err(error.into()),
+            },
         }
     }
 
@@ -242,6 +277,30 @@ impl AdminTarget {
             node.shutdown().await;
         }
     }
+}
+
+/// A member whom a node refuses.
+#[derive(Debug)]
+pub(crate) struct RefusedMember {
+    /// The place of the address in the list, from 0.
+    pub(crate) place: usize,
+    /// The rule that it breaks, in words.
+    pub(crate) rule: String,
+}
+
+impl From<MemberFault> for RefusedMember {
+    fn from(fault: MemberFault) -> Self {
+        Self { place: fault.place, rule: fault.rule.in_words() }
+    }
+}
+
+/// The members whom a running node refuses.
+fn member_faults(problem: Problem) -> Vec<RefusedMember> {
+    let fault = |error: ProblemField| {
+        let place = MemberFault::place_of(&error.field)?;
+        Some(RefusedMember { place, rule: error.rule })
+    };
+    problem.errors.into_iter().filter_map(fault).collect()
 }
 
 async fn post<A: Serialize>(

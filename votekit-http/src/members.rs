@@ -3,14 +3,13 @@
 //!
 //! ```text
 //! officials   e-mail addresses ─▶ accounts, one-time links ─▶ roll under a members' key, election
+//!             (in the node: the command line creates such elections without a listener)
 //! member      token or page ─▶ account ─▶ H, in the node ─▶ the same path as every vote
 //! ```
 //!
 //! Nothing here is stored: H is computed from the account at each call, by a key that stays in the
 //! node. No row joins an account and a vote. A person who has the key can join them, and can vote
 //! for any member: such elections are not binding (docs/threats.md).
-
-mod creation;
 
 use votekit_core::credential::CredentialHash;
 use votekit_core::election::ChoiceId;
@@ -20,8 +19,6 @@ use votekit_node::ElectionView;
 use crate::accounts::Caller;
 use crate::context::Api;
 use crate::problem::{Problem, Refusal};
-
-pub(crate) use self::creation::{CreatedWithMembers, create_with_members};
 
 /// H of a member in an election, for a vote.
 ///

@@ -1,100 +1,17 @@
 //! A voter at the pages, without JavaScript: what a browser would send, over real connections.
 
+mod browser_support;
 mod http_support;
 #[path = "../../votekit-node/tests/support/mod.rs"]
 mod support;
 
-use http_support::{Answer, Client, Served, config};
+use browser_support::{Browser, typed};
+use http_support::{Client, Served, config};
 use support::{LAW, credential};
 use votekit_core::credential::CredentialHasher;
 use votekit_core::log::policy::Policy;
 use votekit_core::log::proof::Proof;
 use votekit_node::config::Config;
-
-/// A browser: one connection, the cookie, and the page that is shown.
-struct Browser {
-    client: Client,
-    cookie: String,
-    page: Answer,
-    path: String,
-}
-
-impl Browser {
-    /// Opens the first page, as a reader who types the address.
-    async fn open(served: &Served, wish: &str) -> Self {
-        let mut client = Client::connect(served.at.public).await;
-        let page = client.send("GET", "/", &[("accept-language", wish)], "").await;
-        let mut browser = Self { client, cookie: String::new(), page, path: "/".to_owned() };
-        browser.follow().await;
-        browser
-    }
-
-    async fn get(&mut self, path: &str) {
-        let cookie = self.cookie.clone();
-        self.page = self.client.send("GET", path, &[("cookie", &cookie)], "").await;
-        self.path = path.to_owned();
-        self.keep_cookie();
-    }
-
-    /// Presses a link of the page.
-    async fn press(&mut self, href: &str) {
-        assert!(self.page.text().contains(&format!("href=\"{href}\"")), "{}", self.page.text());
-        self.get(href).await;
-    }
-
-    /// Sends the form with this action: its hidden fields, and what was typed.
-    async fn submit(&mut self, action: &str, typed: &[(&str, &str)]) {
-        let mut fields = hidden_fields(self.page.text(), action);
-        fields.extend(typed.iter().map(|(name, value)| format!("{name}={value}")));
-        let cookie = self.cookie.clone();
-        let headers = [
-            ("cookie", cookie.as_str()),
-            ("content-type", "application/x-www-form-urlencoded"),
-            // An older browser, which sends no `Sec-Fetch-Site`.
-            ("origin", "http://localhost"),
-        ];
-        self.page = self.client.send("POST", action, &headers, fields.join("&")).await;
-        self.path = action.to_owned();
-        self.keep_cookie();
-        self.follow().await;
-    }
-
-    async fn follow(&mut self) {
-        if self.page.status == 303 {
-            let path = self.page.header("location").to_owned();
-            assert!(path.starts_with("/fr/") || path.starts_with("/en/"), "{path}");
-            Box::pin(self.get(&path)).await;
-        }
-    }
-
-    fn keep_cookie(&mut self) {
-        let set = self.page.header("set-cookie");
-        if let Some(pair) = set.split(';').next().filter(|pair| !pair.is_empty()) {
-            self.cookie = pair.to_owned();
-        }
-    }
-
-    fn shows(&self, text: &str) {
-        assert!(self.page.text().contains(text), "no {text:?} in {}", self.page.text());
-    }
-}
-
-/// The hidden fields of the form with this action, as `name=value`.
-fn hidden_fields(html: &str, action: &str) -> Vec<String> {
-    let (_, form) = html.split_once(&format!("action=\"{action}\"")).expect("the form");
-    let (form, _) = form.split_once("</form>").expect("its end");
-    let fields = form.split("type=\"hidden\" name=\"").skip(1);
-    let field = |text: &str| {
-        let (name, rest) = text.split_once("\" value=\"").expect("a value");
-        format!("{name}={}", rest.split('"').next().expect("its end"))
-    };
-    fields.map(field).collect()
-}
-
-fn typed(place: u32) -> (String, String) {
-    let nas = format!("0{place:08}");
-    (format!("{}-{}-{}", &nas[..3], &nas[3..6], &nas[6..]), format!("code{place:04}"))
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_voter_votes_and_reads_the_result_without_javascript() {

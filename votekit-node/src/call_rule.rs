@@ -2,6 +2,7 @@
 //! make the sentences; `Display` is for logs.
 
 use votekit_core::election::{ChoiceIdError, DefinitionError};
+use votekit_core::email::EmailError;
 use votekit_core::id::IdError;
 use votekit_core::instant::{TimeError, UnixMinutes};
 use votekit_core::shard::ShardHead;
@@ -77,4 +78,34 @@ pub enum CallRule {
     /// The members of an election fit into one shard.
     #[error("an election has 1 to {} members", ShardHead::KEYS_MAX)]
     MemberCount,
+    /// One call names a limited number of members.
+    #[error(
+        "must have 1 to {most} e-mail addresses; for more members draw credentials offline with \
+         votekit roll members"
+    )]
+    AddressCount {
+        /// The most addresses.
+        most: usize,
+    },
+}
+
+/// The rule that an address in a list of members breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+// Exhaustive: the edges have a sentence for each variant.
+pub enum MemberRule {
+    /// It is an e-mail address.
+    #[error(transparent)]
+    Email(#[from] EmailError),
+    /// It is in the list once.
+    #[error("is the same address as {}[{first}]", crate::error::MemberFault::LIST)]
+    Repeated {
+        /// The place of the first one.
+        first: usize,
+    },
+    /// It is not an official's.
+    #[error("is the address of an official: a member has an account apart")]
+    Official,
+    /// Its account is not disabled.
+    #[error("is the address of an account that is disabled")]
+    Disabled,
 }

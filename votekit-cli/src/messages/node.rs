@@ -1,14 +1,30 @@
-//! Errors of a node and its data folder: exit codes and hints. Their sentences are still those of
-//! the lower layer.
+//! Errors of a node and its data folder: exit codes, hints and, for members, sentences. The other
+//! sentences are still those of the lower layer.
 
 use votekit_core::manifest::ManifestError;
 use votekit_node::data_folder::FolderError;
-use votekit_node::{AdminError, NodeError, RollError};
+use votekit_node::{AdminError, MemberFault, MemberRule, NodeError, RollError};
 #[cfg(feature = "services")]
 use votekit_store::services::url::AddressError;
 
+use super::InWords;
 use crate::client::{EARLY_HINT, ROLLS_HINT};
 use crate::error::CommandError;
+
+impl InWords for MemberRule {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Email(error) => error.in_words(),
+            Self::Repeated { first } => {
+                format!("is the same address as {}[{first}]", MemberFault::LIST)
+            }
+            Self::Official => {
+                "is the address of an official: a member has an account apart".to_owned()
+            }
+            Self::Disabled => "is the address of an account that is disabled".to_owned(),
+        }
+    }
+}
 
 impl From<FolderError> for CommandError {
     fn from(error: FolderError) -> Self {
@@ -102,6 +118,7 @@ impl From<AdminError> for CommandError {
             AdminError::Stopping
             | AdminError::Halted { .. }
             | AdminError::OutcomeUnknown
+            | AdminError::AccountsBusy
             | AdminError::TooLong { .. } => Self::configuration(text),
             AdminError::Roll(RollError::NotRegular { .. } | RollError::TooLarge { .. }) => {
                 Self::bad_input(text)

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use votekit_node::accounts::AccountError;
 use votekit_node::metrics::{self, SignIn};
 use votekit_store::{Conflict, EngineError};
 
@@ -34,6 +35,17 @@ pub(super) fn store_failed(error: EngineError) -> Problem {
         }
         _ => Problem::Internal,
     }
+}
+
+/// Maps a change of an account that was refused.
+pub(super) fn not_changed(error: AccountError) -> Problem {
+    Problem::Refused(match error {
+        AccountError::Engine(error) => return store_failed(error),
+        AccountError::Unknown => Refusal::UnknownAccount,
+        AccountError::LastAdministrator => Refusal::LastAdministrator,
+        AccountError::Disabled => Refusal::AccountDisabled,
+        AccountError::Busy => Refusal::AccountBusy,
+    })
 }
 
 /// Maps missing random bytes.

@@ -78,7 +78,7 @@ pub(crate) async fn policy(
             status = 421, body = ProblemDocument, content_type = "application/problem+json",
             description = "`not-served-here`: ask a node with the role query"
         ),
-        (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `halted`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn manifest(
@@ -109,7 +109,7 @@ pub(crate) async fn manifest(
             status = 421, body = ProblemDocument, content_type = "application/problem+json",
             description = "`not-served-here`: ask a node with the role query"
         ),
-        (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `halted`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn tile(

@@ -143,7 +143,7 @@ pub(crate) struct ResultsQuery {
             status = 421, body = ProblemDocument, content_type = "application/problem+json",
             description = "`not-served-here`: ask a node with the role query"
         ),
-        (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `halted`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn results(
@@ -174,6 +174,16 @@ pub(crate) fn cast_in_session(
     Some((request, api.node.voter_token(law, &request)?))
 }
 
+/// Whether a vote opens the results of an election that shows them to those who have voted. On a
+/// node that does not know them it opens nothing.
+pub(crate) async fn is_opened_by(
+    api: &Api,
+    law: &ElectionId,
+    voter: Option<(RequestId, VoterToken)>,
+) -> bool {
+    voter.is_some() && api.node.results(law, voter).await.is_ok()
+}
+
 fn page(
     headers: &HeaderMap,
     results: &impl Serialize,
@@ -192,7 +202,7 @@ fn page(
             status = 421, body = ProblemDocument, content_type = "application/problem+json",
             description = "`not-served-here`: ask a node with the role query"
         ),
-        (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `halted`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn all_results(

@@ -77,7 +77,7 @@ struct SignIn {
         (status = 415, description = "`not-json`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`rate-limited`, `address-share`, `back-off`", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`, `clock`, `halted`", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+        (status = 503, description = "`unavailable`, `halted`, `clock`", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
     )
 )]
 pub(crate) async fn sign_in(

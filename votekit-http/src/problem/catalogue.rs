@@ -92,13 +92,20 @@ impl InWords for Problem {
 
 impl InWords for Refusal {
     fn in_words(&self) -> String {
-        match self {
-            Self::Admin(error) => calls::detail(error, self.kind()),
-            Self::Upload(error) => error.in_words(),
-            Self::NotMember => texts::NOT_MEMBER.to_owned(),
-            Self::AccountChanged => texts::ACCOUNT_CHANGED.to_owned(),
-            Self::AccountsUnavailable => texts::ACCOUNTS_UNAVAILABLE.to_owned(),
-        }
+        let text = match self {
+            Self::Admin(error) => return calls::detail(error, self.kind()),
+            Self::Upload(error) => return error.in_words(),
+            Self::NotMember => texts::NOT_MEMBER,
+            Self::UnknownAccount => texts::UNKNOWN_ACCOUNT,
+            Self::OwnAccount => texts::OWN_ACCOUNT,
+            Self::LastAdministrator => texts::LAST_ADMINISTRATOR,
+            Self::AccountDisabled => texts::ACCOUNT_DISABLED,
+            Self::AccountChanged => texts::ACCOUNT_CHANGED,
+            Self::AccountBusy => texts::ACCOUNT_BUSY,
+            Self::AccountsUnavailable => texts::ACCOUNTS_UNAVAILABLE,
+            Self::SessionsLeft => texts::SESSIONS_LEFT,
+        };
+        text.to_owned()
     }
 }
 

@@ -38,6 +38,7 @@ kinds! {
     UNKNOWN_TILE = "unknown-tile", NOT_FOUND, "The log has no such tile";
     UNKNOWN_MANIFEST = "unknown-manifest", NOT_FOUND, "The log names no such manifest";
     UNKNOWN_ROLL = "unknown-roll", NOT_FOUND, "No such roll is loaded";
+    UNKNOWN_ACCOUNT = "unknown-account", NOT_FOUND, "There is no such account";
     METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "This address takes other methods";
     REQUEST_TIMEOUT = "request-timeout", REQUEST_TIMEOUT, "The request did not arrive in time";
     NOT_OPEN_YET = "not-open-yet", CONFLICT, "The poll is not open yet";
@@ -53,6 +54,7 @@ kinds! {
     NOT_LEADING = "not-leading", CONFLICT, "Another node leads, and administration is its part";
     NOT_SAFE = "not-safe", CONFLICT, "A binding election lacks what it needs";
     ACCOUNT_EXISTS = "account-exists", CONFLICT, "There is an account with this address already";
+    ACCOUNT_STATE = "account-state", CONFLICT, "The state of the account does not allow this";
     INVITATION_VOID = "invitation-void", GONE, "The link is not valid any more";
     BODY_TOO_LARGE = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large";
     URI_TOO_LONG = "uri-too-long", URI_TOO_LONG, "The address is too long";

@@ -6,10 +6,10 @@ use votekit_store::{Conflict, EngineError};
 
 use super::catalogue::InWords;
 use super::kind::{
-    ADMIN_BUSY, BODY_TOO_LARGE, EARLY_CLOSE, ELECTION_EXISTS, FORBIDDEN, HALTED, INTERNAL, Kind,
-    MALFORMED, NOT_LEADING, NOT_SAFE, OUTCOME_UNKNOWN, REFUSED_BY_LOG, ROLL_CONFLICT,
-    ROLL_NOT_HASHED, ROLL_REFUSED, STOPPING, STORAGE_FULL, UNAVAILABLE, UNKNOWN_ELECTION,
-    UNKNOWN_ROLL, WRONG_STATE,
+    ACCOUNT_STATE, ADMIN_BUSY, BODY_TOO_LARGE, EARLY_CLOSE, ELECTION_EXISTS, FORBIDDEN, HALTED,
+    INTERNAL, Kind, MALFORMED, NOT_LEADING, NOT_SAFE, OUTCOME_UNKNOWN, REFUSED_BY_LOG,
+    ROLL_CONFLICT, ROLL_NOT_HASHED, ROLL_REFUSED, STOPPING, STORAGE_FULL, UNAVAILABLE,
+    UNKNOWN_ACCOUNT, UNKNOWN_ELECTION, UNKNOWN_ROLL, WRONG_STATE,
 };
 use super::{FieldProblem, Problem};
 
@@ -22,10 +22,22 @@ pub(crate) enum Refusal {
     Upload(Box<UploadError>),
     /// The account is not among the members of the election.
     NotMember,
+    /// There is no such account.
+    UnknownAccount,
+    /// Officials do not change the accounts with which they call.
+    OwnAccount,
+    /// Without the account no administrator could sign in.
+    LastAdministrator,
+    /// The account is disabled.
+    AccountDisabled,
     /// Another call has changed the account.
     AccountChanged,
+    /// Other calls keep changing the account.
+    AccountBusy,
     /// The store of accounts does not answer.
     AccountsUnavailable,
+    /// The password was changed, and sessions from before may go on.
+    SessionsLeft,
 }
 
 impl Refusal {
@@ -33,9 +45,11 @@ impl Refusal {
         match self {
             Self::Admin(error) => admin_kind(error),
             Self::Upload(error) => upload_kind(error),
-            Self::NotMember => &FORBIDDEN,
-            Self::AccountChanged => &ADMIN_BUSY,
-            Self::AccountsUnavailable => &UNAVAILABLE,
+            Self::NotMember | Self::OwnAccount => &FORBIDDEN,
+            Self::UnknownAccount => &UNKNOWN_ACCOUNT,
+            Self::LastAdministrator | Self::AccountDisabled => &ACCOUNT_STATE,
+            Self::AccountChanged | Self::AccountBusy => &ADMIN_BUSY,
+            Self::AccountsUnavailable | Self::SessionsLeft => &UNAVAILABLE,
         }
     }
 }
@@ -43,7 +57,9 @@ impl Refusal {
 fn admin_kind(error: &AdminError) -> &'static Kind {
     match error {
         AdminError::UnknownElection { .. } => &UNKNOWN_ELECTION,
-        AdminError::Field { .. } | AdminError::Fields { .. } => &MALFORMED,
+        AdminError::Field { .. } | AdminError::Fields { .. } | AdminError::Members { .. } => {
+            &MALFORMED
+        }
         AdminError::NotSafe { .. } => &NOT_SAFE,
         AdminError::Stopping => &STOPPING,
         AdminError::Exists { .. } => &ELECTION_EXISTS,
@@ -58,7 +74,7 @@ fn admin_kind(error: &AdminError) -> &'static Kind {
         | AdminError::RollHasSupplement { .. } => &ROLL_CONFLICT,
         AdminError::EarlyClose { .. } => &EARLY_CLOSE,
         AdminError::CreatedWithoutRoll { .. } => &UNAVAILABLE,
-        AdminError::Busy { .. } | AdminError::Loading => &ADMIN_BUSY,
+        AdminError::Busy { .. } | AdminError::Loading | AdminError::AccountsBusy => &ADMIN_BUSY,
         AdminError::Halted { .. } => &HALTED,
         AdminError::OutcomeUnknown => &OUTCOME_UNKNOWN,
         AdminError::TooLong { .. } => &UNAVAILABLE,
@@ -111,6 +127,15 @@ impl From<AdminError> for Problem {
                     .into_iter()
                     .map(|fault| FieldProblem {
                         field: fault.field.into(),
+                        rule: fault.rule.in_words(),
+                    })
+                    .collect(),
+            },
+            AdminError::Members { faults } => Self::Malformed {
+                errors: faults
+                    .into_iter()
+                    .map(|fault| FieldProblem {
+                        field: fault.field().into(),
                         rule: fault.rule.in_words(),
                     })
                     .collect(),

@@ -160,6 +160,9 @@ messages! {
         "Les résultats sont montrés aux personnes qui ont voté, et à tous après la fermeture.",
         "The results are shown to those who have voted, and to everyone after the close.";
     withheld_heading = "Résultats non affichés", "Results not shown";
+    shown_after_vote =
+        "Ces résultats vous sont montrés parce que vous avez voté dans cette session.",
+        "These results are shown to you because you voted in this session.";
     live_on = "Mise à jour en direct", "Updated live";
     live_lost =
         "Connexion perdue. Les chiffres affichés peuvent dater\u{a0}; nouvel essai en cours.",
@@ -280,6 +283,8 @@ messages! {
         "Votre vote est conservé en lieu sûr. Son inscription au registre prend quelques \
             instants.",
         "Your vote is stored safely. Recording it in the log takes a moment.";
+    pending_live = "Cette page se mettra à jour d’elle-même dès que votre vote sera inscrit.",
+        "This page will update itself once your vote is recorded.";
     check_now = "Vérifier maintenant", "Check now";
     receipt_title = "Votre reçu", "Your receipt";
     receipt_text =

@@ -128,6 +128,8 @@ fn described(name: &str, hint: &str, error: &str) -> String {
 pub(crate) struct FieldMessage {
     /// The id of the field.
     pub(crate) field: String,
+    /// The label of the field, for a summary of many; empty where the message says enough.
+    pub(crate) label: String,
     pub(crate) message: String,
 }
 
@@ -169,6 +171,7 @@ impl FormErrors {
         };
         let at_field = |error: crate::problem::FieldProblem| FieldMessage {
             field: error.field.into_owned(),
+            label: String::new(),
             message: lang.field_refused().to_owned(),
         };
         Self {
@@ -189,7 +192,15 @@ impl FormErrors {
     pub(crate) fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
         let field = field.into();
         if self.fields.iter().all(|other| other.field != field) {
-            self.fields.push(FieldMessage { field, message: message.into() });
+            let (label, message) = (String::new(), message.into());
+            self.fields.push(FieldMessage { field, label, message });
+        }
+    }
+
+    /// Names a field in the summary: in a long form the message alone does not say which it is.
+    pub(crate) fn label(&mut self, field: &str, label: &str) {
+        if let Some(error) = self.fields.iter_mut().find(|error| error.field == field) {
+            error.label = label.to_owned();
         }
     }
 

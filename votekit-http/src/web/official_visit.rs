@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use votekit_store::AccountRole;
 
+use super::assets;
 use super::frame::Frame;
 use super::lang::Lang;
 use super::visit::{page_response, redirect_response};
@@ -41,6 +42,8 @@ pub(crate) struct OfficialBar {
     pub(crate) reads_accounts: bool,
     pub(crate) sign_out_token: String,
     pub(crate) session_seconds: u64,
+    /// The script that warns before the end of the session.
+    pub(crate) script: &'static str,
 }
 
 /// A request of a signed-in official.
@@ -68,6 +71,7 @@ impl<'a> OfficialVisit<'a> {
             reads_accounts: ACCOUNT_READERS.contains(&self.caller.role),
             sign_out_token: self.caller.form_token(SIGN_OUT_FORM),
             session_seconds: IDLE_SECONDS,
+            script: assets::official_script(),
         }
     }
 

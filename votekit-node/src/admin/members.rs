@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use crate::admin::elections::{CreateElection, CreatedElection};
 use crate::call_rule::CallRule;
 use crate::data_folder::{DataFolder, FolderError, make_private_folder, write_whole};
-use crate::error::{AdminError, NodeError};
+use crate::error::{AdminError, MemberFault, NodeError};
 use crate::node::Node;
 use crate::roll_store::{self, KeptRolls};
 
@@ -50,7 +50,7 @@ impl Node {
             .await?;
         if is_signed {
             let rule = CallRule::MembersUnsigned;
-            return Err(AdminError::Field { field: "eligible_voters", rule });
+            return Err(AdminError::Field { field: MemberFault::LIST, rule });
         }
         kept.map_or(Ok(()), |kept| Err(AdminError::SecondRoll { law_id, kept }))
     }
@@ -70,7 +70,7 @@ impl Node {
         let members: BTreeSet<AccountId> = members.iter().copied().collect();
         if members.is_empty() || members.len() > ShardHead::KEYS_MAX {
             let rule = CallRule::MemberCount;
-            return Err(AdminError::Field { field: "eligible_voters", rule });
+            return Err(AdminError::Field { field: MemberFault::LIST, rule });
         }
         let law = law_id.clone();
         let roll = self.on_files(move |folder| MembersRoll::write(folder, &law, &members)).await?;

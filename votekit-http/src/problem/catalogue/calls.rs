@@ -33,6 +33,14 @@ impl InWords for AdminError {
                 let rule = fault.rule.in_words();
                 format!("{}: {rule}", fault.field)
             })),
+            Self::Members { faults } => joined(faults.iter().map(|fault| {
+                let rule = fault.rule.in_words();
+                format!("{}: {rule}", fault.field())
+            })),
+            Self::AccountsBusy => {
+                "other calls keep changing the accounts of these members: repeat the call"
+                    .to_owned()
+            }
             Self::Refused(error) => error.in_words(),
             Self::NotSafe { missing } => {
                 let missing = joined(missing.iter().map(InWords::in_words));

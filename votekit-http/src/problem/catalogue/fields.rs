@@ -7,7 +7,7 @@ use votekit_core::envelope::{FieldRule, JsonKind};
 use votekit_core::id::IdError;
 use votekit_core::instant::TimeError;
 use votekit_core::shard::ShardHead;
-use votekit_node::CallRule;
+use votekit_node::{CallRule, MemberFault, MemberRule};
 
 use super::InWords;
 
@@ -220,7 +220,28 @@ impl InWords for CallRule {
             Self::MemberCount => {
                 return format!("an election has 1 to {} members", ShardHead::KEYS_MAX);
             }
+            Self::AddressCount { most } => {
+                return format!(
+                    "must have 1 to {most} e-mail addresses; for more members draw credentials \
+                     offline with votekit roll members"
+                );
+            }
         };
         text.to_owned()
+    }
+}
+
+impl InWords for MemberRule {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Email(error) => error.in_words(),
+            Self::Repeated { first } => {
+                format!("is the same address as {}[{first}]", MemberFault::LIST)
+            }
+            Self::Official => {
+                "is the address of an official: a member has an account apart".to_owned()
+            }
+            Self::Disabled => "is the address of an account that is disabled".to_owned(),
+        }
     }
 }

@@ -11,7 +11,9 @@ macro_rules! texts {
 }
 
 texts! {
+    ACCOUNT_BUSY = "other calls keep changing the account: try again";
     ACCOUNT_CHANGED = "the account was changed meanwhile: try again";
+    ACCOUNT_DISABLED = "it is disabled: enable it first";
     ACCOUNT_EXISTS = "nothing was changed";
     ACCOUNTS_UNAVAILABLE = "the accounts cannot be read or changed now: try again";
     ADDRESS_SHARE = "your network exceeds the limit of votes per address; this attempt was not \
@@ -34,6 +36,7 @@ texts! {
     HEADERS_TOO_LARGE = "a request has at most 100 header fields, and about 64 KiB of them";
     INTERNAL = "see the node's log for the reason";
     INVITATION_VOID = "it was used, replaced or has expired: ask for another one";
+    LAST_ADMINISTRATOR = "it is the last active administrator: invite another one first";
     METHODS = "the Allow header lists the methods";
     NOT_JSON = "send `Content-Type: application/json`";
     NOT_MEMBER = "this account is not among the members of the election";
@@ -44,12 +47,15 @@ texts! {
     NOT_STORED = "this attempt was not stored; try again";
     ONE_FIELD = "1 field is wrong";
     OTHER_CHOICE = "must be a choice of this election";
+    OWN_ACCOUNT = "this is the account that calls: another administrator can change it";
     OUTCOME_UNKNOWN = "retry with the same key: it counts once";
     PASSWORDS_WAITING = "sign-ins arrive faster than passwords can be checked: try again";
     RATE_LIMITED = "this node has reached its limit of votes per second; this attempt was not \
         stored";
     READ_SHARE = "your network exceeds the limit of reads per address";
     REQUEST_TIMEOUT = "send the whole request at once";
+    SESSIONS_LEFT = "the password is changed, and earlier sessions of the account may last: sign \
+        in with the new password, and change it again";
     SIGN_IN_REFUSED = "e-mail address, password and code are not accepted together; officials \
         also need a network from which they may work";
     SIGN_IN_SHARE = "your network exceeds the limit of sign-ins per address";
@@ -64,6 +70,7 @@ texts! {
     TRANSFER_CODING = "`chunked` is the only transfer coding";
     UNAUTHORIZED = "send the administrator's token as `Authorization: Bearer`";
     UNAVAILABLE = "this cannot be read now; stored votes remain stored; try again";
+    UNKNOWN_ACCOUNT = "GET /api/v1/accounts lists the accounts";
     UNKNOWN_CHOICE = "the ballot has no such choice: see the choices of the election";
     UNKNOWN_ELECTION = "no election has this law id; /api/v1/elections lists the elections";
     UNKNOWN_MANIFEST = "the log names no manifest with this digest";

@@ -19,6 +19,11 @@ messages! {
     official_session_detail =
         "Elle se termine dans deux minutes. Ce que vous avez tapé sans l’envoyer sera perdu.",
         "It ends in two minutes. What you typed and did not send will be lost.";
+    official_session_over =
+        "Votre session est terminée. Ouvrez-en une autre avant d’envoyer un formulaire.",
+        "Your session has ended. Sign in again before you send a form.";
+    official_not_extended = "La session n’a pas été prolongée. Vérifiez la connexion et réessayez.",
+        "The session was not extended. Check the connection and try again.";
     technical_detail = "Détail technique", "Technical detail";
 }
 

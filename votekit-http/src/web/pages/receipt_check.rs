@@ -24,7 +24,7 @@ pub(super) enum Finding {
     /// It is not what an election of this node has signed.
     Changed { election: ElectionView },
     /// An election of this node has signed a log that holds the decision.
-    Signed { election: ElectionView, recorded: RecordedDecision, log: LogState },
+    Signed { election: ElectionView, recorded: Box<RecordedDecision>, log: LogState },
 }
 
 /// What this node's copy of the log says about a signed decision.
@@ -82,7 +82,7 @@ pub(super) async fn check(node: &Node, receipt: &str) -> Result<Finding, Problem
         }
         _ => LogState::Lacks,
     };
-    Ok(Finding::Signed { election, recorded, log })
+    Ok(Finding::Signed { election, recorded: Box::new(recorded), log })
 }
 
 #[cfg(test)]

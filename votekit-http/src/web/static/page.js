@@ -61,32 +61,3 @@ for (const form of document.querySelectorAll("form[method=post]")) {
 window.addEventListener("online", () => {
   if (connection.textContent) connection.textContent = connection.dataset.online;
 });
-
-// The end of the session: a warning two minutes before, and one press to extend it.
-const warning = document.querySelector("[data-session-page]");
-if (warning) {
-  const button = warning.querySelector("button");
-  const status = document.querySelector("[data-session-status]");
-  const lead = Number(warning.dataset.sessionSeconds) - 120;
-  let timer;
-  const wait = () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      warning.hidden = false;
-      button.focus();
-    }, lead * 1000);
-  };
-  button.addEventListener("click", async () => {
-    const answer = await fetch(warning.dataset.sessionPage, { credentials: "same-origin" }).catch(
-      () => null,
-    );
-    // A session that has ended leads to the sign-in.
-    if (answer?.ok && !answer.redirected) {
-      warning.hidden = true;
-      status.textContent = warning.dataset.sessionExtended;
-      document.getElementById("content").focus();
-      wait();
-    }
-  });
-  wait();
-}

@@ -39,10 +39,11 @@ const say = (text) => {
 
 const end = () => {
   title.textContent = warning.dataset.overTitle;
+  if (document.activeElement === button) dismiss.focus();
   button.hidden = true;
   failed.textContent = "";
-  isDismissed = false;
-  say(warning.dataset.over);
+  left.textContent = warning.dataset.over;
+  status.textContent = `${warning.dataset.overTitle}. ${warning.dataset.over}`;
   // Also for a reader who has dismissed the warning: a form now asks for a sign-in.
   warning.hidden = false;
 };

@@ -78,7 +78,7 @@ unsafe extern "C" fn syscall(
     e: usize,
     f: usize,
 ) -> c_long {
-    const CHANGE_FILES: [c_long; 19] = [
+    const CHANGE_FILES: [c_long; 18] = [
         libc::SYS_io_uring_setup,
         libc::SYS_openat2,
         libc::SYS_openat,

@@ -95,11 +95,18 @@ pub(super) fn page(
     visit: &OfficialVisit<'_>,
     kind: FormKind,
     typed: &TypedElection,
-    errors: FormErrors,
+    mut errors: FormErrors,
     focus: RowFocus,
 ) -> Result<Response, Problem> {
     let lang = visit.lang;
     let status = errors.status();
+    let identity = identity(lang, typed, kind.is_new, &errors);
+    let rows = rows(lang, typed, &errors, focus);
+    let times = vec![
+        time(lang, "opens", lang.opens_label(), &typed.opens, &errors),
+        time(lang, "closes", lang.closes_label(), &typed.closes, &errors),
+    ];
+    name_fields(&mut errors, &identity, &rows, &times);
     let frame = visit.frame(&kind.title, &kind.path).with_error(!errors.is_empty());
     let page = ElectionFormPage {
         frame,
@@ -109,9 +116,9 @@ pub(super) fn page(
         token: visit.caller.form_token(&kind.purpose),
         back_href: format!("/{}/officials{}", lang.code(), kind.back),
         button: kind.button,
-        identity: identity(lang, typed, kind.is_new, &errors),
+        identity,
         nature: kind.is_new.then(|| nature(lang, typed, &errors)),
-        rows: rows(lang, typed, &errors, focus),
+        rows,
         can_add: typed.choices.len() < Definition::CHOICES_MAX,
         add_has_focus: focus == RowFocus::AddButton,
         has_blank: typed.has_blank,
@@ -121,13 +128,31 @@ pub(super) fn page(
             .value(typed.publish_every.clone())
             .kind("number")
             .errors(&errors),
-        times: vec![
-            time(lang, "opens", lang.opens_label(), &typed.opens, &errors),
-            time(lang, "closes", lang.closes_label(), &typed.closes, &errors),
-        ],
+        times,
         errors,
     };
     visit.answer(status, &page)
+}
+
+/// Names the fields whose messages do not say which field they are about.
+fn name_fields(
+    errors: &mut FormErrors,
+    identity: &[TextField],
+    rows: &[ChoiceRow],
+    times: &[TimeFields],
+) {
+    for field in identity {
+        errors.label(&field.name, &field.label);
+    }
+    for row in rows {
+        for field in &row.fields {
+            errors.label(&field.name, &format!("{}, {}", row.legend, field.label));
+        }
+    }
+    for time in times {
+        errors.label(&time.local.name, time.legend);
+        errors.label(&time.offset.name, time.legend);
+    }
 }
 
 fn identity(
