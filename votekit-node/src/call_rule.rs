@@ -1,6 +1,8 @@
 //! The rules that the fields of an administrative call break, as codes with parameters. The edges
 //! make the sentences; `Display` is for logs.
 
+use std::fmt;
+
 use votekit_core::election::{ChoiceIdError, DefinitionError};
 use votekit_core::email::EmailError;
 use votekit_core::id::IdError;
@@ -89,6 +91,38 @@ pub enum CallRule {
     },
 }
 
+/// What is wrong with an address in a list of members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberFault {
+    /// Its place in the list, from 0.
+    pub place: usize,
+    /// The rule that it breaks.
+    pub rule: MemberRule,
+}
+
+impl MemberFault {
+    /// The name of the list in a call.
+    pub const LIST: &'static str = "eligible_voters";
+
+    /// The name of the address in a call: the list with the place.
+    #[must_use]
+    pub fn field(&self) -> String {
+        format!("{}[{}]", Self::LIST, self.place)
+    }
+
+    /// The place of an address with this name.
+    #[must_use]
+    pub fn place_of(field: &str) -> Option<usize> {
+        field.strip_prefix(Self::LIST)?.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+    }
+}
+
+impl fmt::Display for MemberFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.field(), self.rule)
+    }
+}
+
 /// The rule that an address in a list of members breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 // Exhaustive: the edges have a sentence for each variant.
@@ -97,7 +131,7 @@ pub enum MemberRule {
     #[error(transparent)]
     Email(#[from] EmailError),
     /// It is in the list once.
-    #[error("is the same address as {}[{first}]", crate::error::MemberFault::LIST)]
+    #[error("is the same address as {}[{first}]", MemberFault::LIST)]
     Repeated {
         /// The place of the first one.
         first: usize,

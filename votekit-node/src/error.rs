@@ -1,6 +1,5 @@
 //! Errors of starting a node, of administrative calls and of votes.
 
-use std::fmt;
 use std::time::Duration;
 
 use votekit_core::election::{Definition, State};
@@ -14,7 +13,7 @@ use votekit_store::retry::is_passing;
 use votekit_store::{Conflict, EngineError};
 
 use crate::binding_rule::BindingRule;
-use crate::call_rule::{CallRule, FieldFault, MemberRule};
+use crate::call_rule::{CallRule, FieldFault, MemberFault};
 use crate::config::Role;
 use crate::data_folder::FolderError;
 use crate::roll_store::RollError;
@@ -361,38 +360,6 @@ pub enum AdminError {
     /// The election cannot be set up on this node.
     #[error("{0}")]
     Setup(Box<NodeError>),
-}
-
-/// What is wrong with an address in a list of members.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberFault {
-    /// Its place in the list, from 0.
-    pub place: usize,
-    /// The rule that it breaks.
-    pub rule: MemberRule,
-}
-
-impl MemberFault {
-    /// The name of the list in a call.
-    pub const LIST: &'static str = "eligible_voters";
-
-    /// The name of the address in a call: the list with the place.
-    #[must_use]
-    pub fn field(&self) -> String {
-        format!("{}[{}]", Self::LIST, self.place)
-    }
-
-    /// The place of an address with this name.
-    #[must_use]
-    pub fn place_of(field: &str) -> Option<usize> {
-        field.strip_prefix(Self::LIST)?.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
-    }
-}
-
-impl fmt::Display for MemberFault {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.field(), self.rule)
-    }
 }
 
 impl AdminError {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::error::{Change, ElectionLogError, FixedPart};
 use super::propose::NextState;
+use super::{Change, ElectionLogError, FixedPart};
 use crate::batch::NodePublicKey;
 use crate::credential::HashScheme;
 use crate::election::{Definition, State, TextPart, check_text};

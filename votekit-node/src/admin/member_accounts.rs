@@ -12,8 +12,8 @@ use votekit_store::{
 
 use crate::accounts::{OneTimeLink, add, invited};
 use crate::admin::elections::{CreateElection, CreatedElection};
-use crate::call_rule::{CallRule, MemberRule};
-use crate::error::{AdminError, MemberFault, NodeError};
+use crate::call_rule::{CallRule, MemberFault, MemberRule};
+use crate::error::{AdminError, NodeError};
 use crate::node::Node;
 
 /// The most members that one call may name: larger associations draw credentials offline.

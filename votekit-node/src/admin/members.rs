@@ -16,9 +16,9 @@ use votekit_store::AccountId;
 use zeroize::Zeroizing;
 
 use crate::admin::elections::{CreateElection, CreatedElection};
-use crate::call_rule::CallRule;
+use crate::call_rule::{CallRule, MemberFault};
 use crate::data_folder::{DataFolder, FolderError, make_private_folder, write_whole};
-use crate::error::{AdminError, MemberFault, NodeError};
+use crate::error::{AdminError, NodeError};
 use crate::node::Node;
 use crate::roll_store::{self, KeptRolls};
 
