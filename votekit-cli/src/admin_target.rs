@@ -14,15 +14,15 @@ use votekit_node::data_folder::{DataFolder, FolderError, read_admin_token};
 use votekit_node::memory::overwriting_stack;
 use votekit_node::{AdminError, Node, NodeError};
 use votekit_node::{
-    AmendElection, AnnulElection, CloseElection, CreateElection, CreatedElection, ElectionView,
-    LoadReport, OpenElection, RollError, RollView,
+    AmendElection, AnnulElection, CloseElection, CreateElection, CreatedElection,
+    CreatedWithMembers, ElectionView, LoadReport, MemberFault, OpenElection, RollError, RollView,
 };
 use votekit_store::EngineError;
 #[cfg(feature = "services")]
 use votekit_store::services::url::AddressError;
 use zeroize::Zeroizing;
 
-use crate::client::{Client, EARLY_HINT, ROLLS_HINT};
+use crate::client::{Client, EARLY_HINT, Problem, ProblemField, ROLLS_HINT};
 use crate::error::CommandError;
 
 /// Node to administer: a running one by its address, or a stopped one by its data folder
@@ -106,6 +106,38 @@ impl AdminTarget {
                 client.call(Method::POST, "/api/v1/admin/elections", Some(&request)).await
             }
             Self::Local(node) => node.create(request).await.map_err(CommandError::from),
+        }
+    }
+
+    /// Creates an election of members. The inner error has the members who are refused, each by
+    /// the place of the address.
+    pub(crate) async fn create_with_members(
+        &self,
+        request: CreateElection,
+        emails: &[String],
+    ) -> Result<Result<CreatedWithMembers, Vec<MemberFault>>, CommandError> {
+        #[derive(Serialize)]
+        struct NewElection<'a> {
+            #[serde(flatten)]
+            election: CreateElection,
+            eligible_voters: &'a [String],
+        }
+        match self {
+            Self::Running(client) => {
+                let body = NewElection { election: request, eligible_voters: emails };
+                let path = "/api/v1/admin/elections";
+                let answer = client.ask(Method::POST, path, Some(&body)).await?;
+                if !answer.is_refusal() {
+                    return client.parse(&answer).map(Ok);
+                }
+                let faults = member_faults(answer.problem());
+                if faults.is_empty() { Err(answer.refusal()) } else { Ok(Err(faults)) }
+            }
+            Self::Local(node) => match node.create_with_addresses(request, emails).await {
+                Ok(created) => Ok(Ok(created)),
+                Err(AdminError::Members { faults }) => Ok(Err(faults)),
+                Err(error) => Err(error.into()),
+            },
         }
     }
 
@@ -246,6 +278,15 @@ impl AdminTarget {
             node.shutdown().await;
         }
     }
+}
+
+/// The members whom a node refuses.
+fn member_faults(problem: Problem) -> Vec<MemberFault> {
+    let fault = |error: ProblemField| {
+        let place = MemberFault::place_of(&error.field)?;
+        Some(MemberFault { place, rule: error.rule })
+    };
+    problem.errors.into_iter().filter_map(fault).collect()
 }
 
 async fn post<A: Serialize>(
@@ -416,6 +457,7 @@ impl From<AdminError> for CommandError {
             AdminError::Stopping
             | AdminError::Halted { .. }
             | AdminError::OutcomeUnknown
+            | AdminError::AccountsBusy
             | AdminError::TooLong { .. } => Self::configuration(text),
             AdminError::Roll(RollError::NotRegular { .. } | RollError::TooLarge { .. }) => {
                 Self::bad_input(text)

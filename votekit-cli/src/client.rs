@@ -111,13 +111,24 @@ impl Client {
         path: &str,
         body: Option<&B>,
     ) -> Result<T, CommandError> {
-        let headers: &[(&str, &str)] = &[];
+        let answer = self.ask(method, path, body).await?;
+        if answer.is_refusal() { Err(answer.refusal()) } else { self.parse(&answer) }
+    }
+
+    /// Sends a request and returns the response, whatever its status.
+    pub(crate) async fn ask<B: Serialize>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+    ) -> Result<Answer, CommandError> {
         let body = body.map(|body| serde_json::to_vec(body)).transpose();
         let body = body.map_err(|error| CommandError::internal(error.to_string()))?;
-        let answer = self.send(method, path, headers, body).await?;
-        if !(200..300).contains(&answer.status) {
-            return Err(answer.refusal());
-        }
+        self.send(method, path, &[], body).await
+    }
+
+    /// Parses the JSON of a response that is no refusal.
+    pub(crate) fn parse<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, CommandError> {
         serde_json::from_slice(&answer.body).map_err(|error| {
             CommandError::configuration(format!(
                 "{} did not answer as a votekit node does: {error}",
@@ -173,6 +184,11 @@ impl fmt::Debug for Client {
 }
 
 impl Answer {
+    /// Whether the node did not do what it was asked to.
+    pub(crate) fn is_refusal(&self) -> bool {
+        !(200..300).contains(&self.status)
+    }
+
     /// Parses the problem details; empty if the body has none.
     pub(crate) fn problem(&self) -> Problem {
         serde_json::from_slice(&self.body).unwrap_or_default()

@@ -19,6 +19,8 @@ mod context;
 mod error;
 mod interruption;
 #[cfg(feature = "node")]
+mod invitation_links;
+#[cfg(feature = "node")]
 mod log_source;
 mod output;
 mod progress;

@@ -90,7 +90,7 @@ fn with_keep_the_node_serves_until_a_signal_stops_it() {
 }
 
 #[test]
-fn with_web_it_prints_the_pages_credentials_and_an_invitation() {
+fn with_web_it_prints_the_pages_credentials_and_the_invitations() {
     let dir = TestDir::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_votekit"));
     command.args(["demo", "--web", "--dir", "there", "--json"]).current_dir(dir.path(""));
@@ -107,7 +107,7 @@ fn with_web_it_prints_the_pages_credentials_and_an_invitation() {
         assert_eq!(answer.status, 200, "{page}");
         assert!(answer.body.contains("<html lang="), "{page}");
     }
-    assert_eq!(pages.len(), 4);
+    assert_eq!(pages.len(), 6);
     let credentials = report["credentials"].as_array().expect("credentials");
     assert_eq!(credentials.len(), 5);
     for credential in credentials {
@@ -115,15 +115,25 @@ fn with_web_it_prints_the_pages_credentials_and_an_invitation() {
         assert!(credential["code"].is_string(), "{credential}");
     }
     let accounts = report["accounts"].as_array().expect("accounts");
-    assert_eq!(accounts.len(), 1);
-    assert_eq!(accounts[0]["email"], "official@example.com");
-    assert_eq!(accounts[0]["role"], "administrator");
-    let link = accounts[0]["link"].as_str().expect("a link");
-    assert!(link.starts_with(report["node"].as_str().expect("an address")), "{link}");
-    // Opening it does not use it up.
-    for _ in 0..2 {
-        assert_eq!(http.get(link).status, 200, "{link}");
+    let expected = [("official@example.com", "administrator"), ("alice@example.com", "voter")];
+    assert_eq!(accounts.len(), expected.len());
+    for (account, (email, role)) in accounts.iter().zip(expected) {
+        assert_eq!((&account["email"], &account["role"]), (&email.into(), &role.into()));
+        let link = account["link"].as_str().expect("a link");
+        assert!(link.starts_with(report["node"].as_str().expect("an address")), "{link}");
+        // Opening it does not use it up.
+        for _ in 0..2 {
+            assert_eq!(http.get(link).status, 200, "{link}");
+        }
     }
+    let node = report["node"].as_str().expect("an address");
+    let elections = http.get(&format!("{node}/api/v1/elections")).json();
+    let open = |place: usize| {
+        let election = &elections[place];
+        (election["law_id"].as_str(), election["state"].as_str(), election["registered"].as_u64())
+    };
+    assert_eq!(open(0), (Some("L2025-001"), Some("open"), Some(20)));
+    assert_eq!(open(1), (Some("M2025-001"), Some("open"), Some(1)));
     terminate(demo.id());
     let ended = demo.wait().expect("it ends");
     assert!(ended.success(), "{ended}");

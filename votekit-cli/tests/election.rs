@@ -411,3 +411,115 @@ fn a_draft_can_be_amended_and_an_election_annulled() {
     node.stop();
     amend(&["--title-fr", "Loi"]).fails(3, &["the election is annulled: it cannot be amended"]);
 }
+
+const MEMBERS: [&str; 2] = ["--members", "members.csv"];
+const LINKS: [&str; 4] = ["--csv", "links.csv", "--url", "https://vote.example.org"];
+const LINK: &str = "https://vote.example.org/fr/accounts/invitation?token=";
+
+fn no_election(dir: &TestDir) {
+    assert_eq!(dir.run(&["election", "list", "--data", "node"]).succeeds(), "no elections\n");
+}
+
+#[test]
+fn an_election_of_members_makes_their_accounts_and_links() {
+    let (dir, _) = poll::loaded(3);
+    dir.write("members.csv", "name,Email\nAlice Roy,Alice@example.org\n,bob@example.org\n");
+    let created = create(&dir, "LOGO-2026", &[&MEMBERS[..], &LINKS].concat());
+    let said = created.succeeds();
+    assert!(said.contains("\n  registered   2\n"), "{said}");
+    assert!(said.ends_with("\n2 links written to links.csv\n"), "{said}");
+    assert!(!said.contains("token=") && created.stderr.is_empty(), "{said}{}", created.stderr);
+    assert_eq!(support::mode_of(&dir.path("links.csv")), 0o600);
+    let written = String::from_utf8(dir.read("links.csv")).expect("UTF-8");
+    let lines: Vec<&str> = written.split("\r\n").collect();
+    assert_eq!(lines[0], "email,role,link,expires");
+    assert!(lines[1].starts_with(&format!("alice@example.org,voter,{LINK}")), "{}", lines[1]);
+    assert!(lines[2].starts_with(&format!("bob@example.org,voter,{LINK}")), "{}", lines[2]);
+    let accounts = dir.run(&["user", "list", "--data", "node", "--json"]).json();
+    for (place, email) in ["alice@example.org", "bob@example.org"].into_iter().enumerate() {
+        let account = &accounts[place];
+        assert_eq!((&account["email"], &account["role"]), (&email.into(), &"voter".into()));
+        assert_eq!(account["state"], "invited");
+    }
+    dir.run(&["election", "open", "LOGO-2026", "--yes", "--data", "node"]).succeeds();
+
+    // A file is never overwritten, and nothing is created without its links.
+    let again = create(&dir, "LOGO-2027", &[&MEMBERS[..], &LINKS].concat());
+    again.fails(4, &["links.csv already exists"]);
+    let elections = dir.run(&["election", "list", "--data", "node", "--json"]).json();
+    assert_eq!(elections.as_array().map(Vec::len), Some(1));
+    // Printed, if there is no file: new links, as the earlier ones were not followed.
+    let printed = create(&dir, "LOGO-2027", &MEMBERS);
+    let link = "http://127.0.0.1:8080/fr/accounts/invitation?token=";
+    assert_eq!(printed.succeeds().matches(link).count(), 2, "{}", printed.stdout);
+    assert!(printed.stderr.starts_with("warning: http://127.0.0.1:8080 leads to the machine"));
+}
+
+#[test]
+fn a_bad_row_of_members_creates_nothing() {
+    let (dir, _) = poll::loaded(3);
+    let add = ["user", "add", "official@example.org", "--role", "auditor", "--data", "node"];
+    dir.run(&add).succeeds();
+    let refuse = |rows: &str, texts: &[&str]| {
+        dir.write("members.csv", format!("email,name\nalice@example.org,A\n{rows}"));
+        let refused = create(&dir, "LOGO-2026", &[&MEMBERS[..], &LINKS].concat());
+        refused.fails(3, texts);
+        assert!(!dir.exists("links.csv"), "links to no accounts");
+        no_election(&dir);
+        let accounts = dir.run(&["user", "list", "--data", "node", "--json"]).json();
+        assert_eq!(accounts.as_array().map(Vec::len), Some(1), "{rows}");
+    };
+    refuse("bob@,B\n", &["1 bad row; nothing was created", "members.csv: line 3, email: "]);
+    refuse("Alice@Example.org,B\n", &["members.csv: line 3, email: line 2 has the same"]);
+    refuse(",B\n", &["members.csv: line 3, email: the row has no e-mail address", "column email"]);
+    refuse(
+        "bob@example.org,B\nofficial@example.org,C\n",
+        &[
+            "1 bad row; nothing was created",
+            "members.csv: line 4, email: is the address of an official",
+            "votekit user list",
+        ],
+    );
+    dir.write("members.csv", "name\nAlice\n");
+    let refused = create(&dir, "LOGO-2026", &MEMBERS);
+    refused.fails(3, &["line 2, email: the row has no e-mail address"]);
+    dir.write("members.csv", "email\n");
+    create(&dir, "LOGO-2026", &MEMBERS).fails(3, &["a header but no member"]);
+    create(&dir, "LOGO-2026", &["--members", "absent.csv"]).fails(3, &["cannot read absent.csv"]);
+    create(&dir, "LOGO-2026", &["--members", "members.csv", "--binding"]).fails(2, &["--binding"]);
+    create(&dir, "LOGO-2026", &LINKS).fails(2, &["--members"]);
+    no_election(&dir);
+    // The law of a roll has its electors already.
+    dir.write("members.csv", "email\nalice@example.org\n");
+    create(&dir, LAW, &MEMBERS).fails(3, &["L2025-001 already has another roll"]);
+    no_election(&dir);
+}
+
+#[test]
+fn a_running_node_makes_an_election_of_members() {
+    let dir = TestDir::new();
+    let node = Node::serve(&dir);
+    let admin = ["--node", &node.admin, "--json"];
+    dir.write("members.csv", "email\nalice@example.org\nofficial@example.org\n");
+    let add = ["user", "add", "official@example.org", "--role", "observer", "--data", "node"];
+    dir.run(&add).succeeds();
+    let refused = create(&dir, "LOGO-2026", &[&MEMBERS[..], &admin].concat());
+    assert_eq!(refused.code, 3, "{}", refused.stderr);
+    // A line of warning comes before the error.
+    let error = refused.stderr.lines().last().expect("an error");
+    let error: serde_json::Value = serde_json::from_str(error).expect("JSON");
+    let fault = &error["error"]["details"]["faults"][0];
+    assert_eq!((&fault["line"], &fault["field"]), (&3.into(), &"email".into()));
+    dir.write("members.csv", "email\nalice@example.org\n");
+    let more = [&MEMBERS[..], &["--url", "https://vote.example.org"], &admin].concat();
+    let created = create(&dir, "LOGO-2026", &more).json();
+    assert_eq!((&created["state"], &created["registered"]), (&"draft".into(), &1.into()));
+    let invited = &created["invitations"]["accounts"];
+    assert_eq!(invited.as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        (&invited[0]["email"], &invited[0]["role"]),
+        (&"alice@example.org".into(), &"voter".into())
+    );
+    assert!(invited[0]["link"].as_str().expect("a link").starts_with(LINK), "{created}");
+    node.stop();
+}

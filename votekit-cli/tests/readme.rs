@@ -1,90 +1,43 @@
 //! Runs the README's examples unchanged, in order, and compares their output with the answers
-//! shown.
-//!
-//! The words after a block's fence state its kind:
-//!
-//! | block | what happens |
-//! | --- | --- |
-//! | `sh run` | is run; one shell runs them all, so that variables persist |
-//! | `sh node` | starts a node: the command shown, on free ports |
-//! | `sh set` | sets variables; they get the addresses of that node |
-//! | `text answer`, `json answer` | expected output of the block before; `…` matches anything |
-//!
-//! Any other block is not run.
+//! shown. `sh node` starts a node: the command shown, on free ports. `sh set` sets variables; they
+//! get the addresses of that node.
 
 #![cfg(feature = "node")]
 
-use std::ffi::OsString;
+mod support;
+
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
 
 use serde_json::Value;
-use tempfile::TempDir;
+use support::TestDir;
+use support::examples::{Block, ExampleFolder, Examples, blocks, difference, document, fits};
+
+const README: &str = "README.md";
 
 #[test]
 fn every_example_of_the_readme_answers_as_shown() {
-    let curl = Command::new("curl").arg("--version").output();
-    assert!(
-        curl.is_ok_and(|output| output.status.success()),
-        "curl is not on this machine, and the README's examples are made with it: install the package 'curl'"
-    );
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"))
-        .expect("the README");
-    let dir = TestDir::new();
-    let mut shell = Shell::start(&dir);
+    let readme = document(README);
+    let folder = ExampleFolder::new(TestDir::new());
+    let mut examples = Examples::start(&folder);
     let mut node = None;
-    let (mut printed, mut run, mut compared) = (String::new(), 0, 0);
-    for block in blocks(&readme) {
+    for block in blocks(README, &readme) {
         match block.info {
-            "sh run" => {
-                printed = shell.run(&block);
-                run += 1;
-            }
-            "sh node" => node = Some(NodeProcess::start(&block, &dir)),
+            "sh node" => node = Some(NodeProcess::start(&block, &folder)),
             "sh set" => {
-                let text = node
-                    .as_ref()
-                    .expect("a node is started before its addresses are set")
-                    .variables(&block);
-                shell.run(&Block { text, ..block });
+                let node = node.as_ref();
+                let node = node.expect("a node is started before its addresses are set");
+                examples.evaluate(&node.variables(&block));
             }
-            "text answer" => {
-                assert!(
-                    fits(block.text.trim(), printed.trim()),
-                    "{} shows\n{}\nprinted:\n{printed}",
-                    block.place(),
-                    block.text
-                );
-                compared += 1;
-            }
-            "json answer" => {
-                let read = |text: &str| -> Value {
-                    serde_json::from_str(text)
-                        .unwrap_or_else(|error| panic!("{}: {error} in\n{text}", block.place()))
-                };
-                if let Some(difference) =
-                    difference(&read(&block.text), &read(&printed), "the answer")
-                {
-                    panic!("{}: {difference}\nprinted:\n{printed}", block.place());
-                }
-                compared += 1;
-            }
-            _ => {}
+            _ => examples.follow(&block),
         }
     }
-    assert!(
-        run >= 20 && compared >= 15,
-        "{run} blocks run, {compared} answers compared: has the README lost its marks?"
-    );
+    examples.assert_counts(20, 15);
     let node = node.expect("the README starts a node");
-    let document = shell.run(&Block {
-        info: "sh run",
-        line: 0,
-        text: "curl -s $NODE/api/v1/openapi.json\n".to_owned(),
-    });
-    every_call_is_listed(&readme, &serde_json::from_str(&document).expect("an OpenAPI document"));
+    let interface = examples.evaluate("curl -s $NODE/api/v1/openapi.json\n");
+    every_call_is_listed(&readme, &serde_json::from_str(&interface).expect("an OpenAPI document"));
     node.stop();
 }
 
@@ -104,184 +57,6 @@ fn every_call_is_listed(readme: &str, interface: &Value) {
     }
 }
 
-/// A fenced block of the README.
-struct Block<'a> {
-    info: &'a str,
-    /// Line of its fence, from 1.
-    line: usize,
-    text: String,
-}
-
-impl Block<'_> {
-    fn place(&self) -> String {
-        format!("README.md, line {}", self.line)
-    }
-}
-
-fn blocks(readme: &str) -> Vec<Block<'_>> {
-    let mut blocks = Vec::new();
-    let mut open: Option<Block<'_>> = None;
-    for (index, line) in readme.lines().enumerate() {
-        match (line.strip_prefix("```"), &mut open) {
-            (Some(info), None) => open = Some(Block { info, line: index + 1, text: String::new() }),
-            (Some(_), Some(_)) => blocks.extend(open.take()),
-            (None, Some(block)) => block.text.extend([line, "\n"]),
-            (None, None) => {}
-        }
-    }
-    assert!(open.is_none(), "the README's last block is not closed");
-    blocks
-}
-
-/// Whether a text matches the one shown, where `…` stands for anything, including line breaks.
-fn fits(shown: &str, found: &str) -> bool {
-    let mut pieces = shown.split('…');
-    let Some(mut rest) = pieces.next().and_then(|first| found.strip_prefix(first)) else {
-        return false;
-    };
-    let mut pieces = pieces.peekable();
-    if pieces.peek().is_none() {
-        return rest.is_empty();
-    }
-    while let Some(piece) = pieces.next() {
-        if pieces.peek().is_none() {
-            return rest.ends_with(piece);
-        }
-        match rest.split_once(piece) {
-            Some((_, after)) => rest = after,
-            None => return false,
-        }
-    }
-    true
-}
-
-/// Returns the first difference between a JSON value shown and the one found. Text is matched by
-/// [`fits`], the text `…` matches any value, and a member named `…` allows further members.
-fn difference(shown: &Value, found: &Value, place: &str) -> Option<String> {
-    match (shown, found) {
-        (Value::String(shown), _) if shown == "…" => None,
-        (Value::String(shown), Value::String(found)) if fits(shown, found) => None,
-        (Value::Array(shown), Value::Array(found)) if shown.len() == found.len() => {
-            let pairs = shown.iter().zip(found).enumerate();
-            pairs.into_iter().find_map(|(index, (shown, found))| {
-                difference(shown, found, &format!("{place}[{index}]"))
-            })
-        }
-        (Value::Object(shown), Value::Object(found)) => {
-            let unshown =
-                found.keys().find(|key| !shown.contains_key(*key) && !shown.contains_key("…"));
-            if let Some(key) = unshown {
-                return Some(format!("{place}.{key} is not shown"));
-            }
-            shown.iter().filter(|(key, _)| *key != "…").find_map(|(key, value)| {
-                let place = format!("{place}.{key}");
-                found.get(key).map_or_else(
-                    || Some(format!("{place} is missing")),
-                    |found| difference(value, found, &place),
-                )
-            })
-        }
-        _ if shown == found => None,
-        _ => Some(format!("{place} is {found}, the README shows {shown}")),
-    }
-}
-
-/// The folder of the examples, and a separate one for the test's own files.
-struct TestDir {
-    dir: TempDir,
-    aside: TempDir,
-}
-
-impl TestDir {
-    fn new() -> Self {
-        let folder = || TempDir::new().expect("a temporary folder");
-        let (dir, aside) = (folder(), folder());
-        // curl reports errors, and no call can hang forever.
-        fs::write(aside.path().join(".curlrc"), "show-error\nmax-time = 60\n")
-            .expect("a writable folder");
-        Self { dir, aside }
-    }
-
-    fn aside(&self, name: &str) -> PathBuf {
-        self.aside.path().join(name)
-    }
-
-    /// A POSIX shell in the folder, with `votekit` on its path.
-    fn command(&self) -> Command {
-        let built =
-            Path::new(env!("CARGO_BIN_EXE_votekit")).parent().expect("a binary lies in a folder");
-        let mut path = OsString::from(built);
-        path.push(":");
-        path.push(std::env::var_os("PATH").unwrap_or_default());
-        let mut command = Command::new("sh");
-        command.current_dir(self.dir.path()).env("PATH", path).env("CURL_HOME", self.aside.path());
-        // The node is local: no proxy of this machine applies.
-        command.env("NO_PROXY", "*").env("no_proxy", "*");
-        command
-    }
-}
-
-/// One shell for all examples.
-struct Shell<'a> {
-    dir: &'a TestDir,
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-}
-
-/// Marks the end of a block's output.
-const MARK: &str = "--- end of the block ---";
-
-impl<'a> Shell<'a> {
-    fn start(dir: &'a TestDir) -> Self {
-        let stderr = File::create(dir.aside("stderr")).expect("a writable folder");
-        let mut command = dir.command();
-        command.arg("-eu").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
-        let mut child = childguard::guard(&mut command).spawn().expect("a shell starts");
-        let stdin = child.stdin.take().expect("piped");
-        let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        Self { dir, child, stdin, stdout }
-    }
-
-    /// Runs a block to its end and returns its standard output. A failing command fails the test.
-    fn run(&mut self, block: &Block<'_>) -> String {
-        let script = self.dir.aside("block.sh");
-        fs::write(&script, &block.text).expect("a writable folder");
-        // Read from a file, so that no command in it consumes the shell's own input.
-        writeln!(
-            self.stdin,
-            "{{ . '{}'; }} </dev/null\nprintf '\\n%s\\n' '{MARK}'",
-            script.display()
-        )
-        .expect("the shell reads on");
-        let mut printed = String::new();
-        loop {
-            let before = printed.len();
-            let read = self.stdout.read_line(&mut printed).expect("the examples print text");
-            if printed[before..].trim_end() == MARK {
-                printed.truncate(before);
-                return printed.strip_suffix('\n').unwrap_or(&printed).to_owned();
-            }
-            if read == 0 {
-                let said = fs::read_to_string(self.dir.aside("stderr")).unwrap_or_default();
-                panic!(
-                    "{} failed:\n{}\nprinted:\n{printed}\nsaid:\n{said}",
-                    block.place(),
-                    block.text
-                );
-            }
-        }
-    }
-}
-
-impl Drop for Shell<'_> {
-    fn drop(&mut self) {
-        // An error is ignored: the shell has then ended already, as wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// The node that the README starts, killed when dropped.
 struct NodeProcess {
     child: Child,
@@ -290,11 +65,11 @@ struct NodeProcess {
 }
 
 impl NodeProcess {
-    fn start(block: &Block<'_>, dir: &TestDir) -> Self {
+    fn start(block: &Block<'_>, folder: &ExampleFolder) -> Self {
         let free =
             "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 --json";
-        let log = dir.aside("node.log");
-        let mut command = dir.command();
+        let log = folder.aside("node.log");
+        let mut command = folder.command();
         command.args(["-c", &format!("exec {} {free}", block.text.trim())]);
         command
             .stdin(Stdio::null())
@@ -313,10 +88,7 @@ impl NodeProcess {
 
     /// The block's variables, set to this node's addresses.
     fn variables(&self, block: &Block<'_>) -> String {
-        let set = block.text.lines().map(|line| {
-            let (name, _) = line
-                .split_once('=')
-                .unwrap_or_else(|| panic!("{}: '{line}' sets nothing", block.place()));
+        let set = block.variables().map(|name| {
             let address = match name {
                 "NODE" => &self.listening["public"],
                 "ADMIN" => &self.listening["admin"],

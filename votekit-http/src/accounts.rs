@@ -6,9 +6,10 @@
 //! each call ─▶ token or cookie ─▶ account as stored now ─▶ Caller
 //! ```
 //!
-//! A token or a cookie says who calls; whether the account is active, and its role, are read from
-//! the store at each call, so that a disabled account is refused at once. Of passwords, refresh
-//! tokens, cookies, links and recovery codes the store has digests alone.
+//! A token or a cookie says who calls; whether its session lasts, whether the account is active,
+//! and its role, are read from the store at each call. So a disabled account is refused at once,
+//! and so is a session that was signed out. Of passwords, refresh tokens, cookies, links and
+//! recovery codes the store has digests alone.
 //!
 //! Nothing here is about votes: no row, token or log line joins an account and a vote.
 
@@ -31,14 +32,17 @@ mod caller;
 
 mod service;
 
+mod administration;
 mod api_tokens;
 mod invitations;
+mod own_password;
 mod page_sessions;
 mod sign_in;
 
-pub(crate) use self::api_tokens::TokenPair;
+pub(crate) use self::api_tokens::{TokenHolder, TokenPair};
 pub(crate) use self::caller::Caller;
-pub(crate) use self::invitations::{NewCredentials, OneTimeLink};
+pub(crate) use self::invitations::NewCredentials;
+pub(crate) use self::own_password::PasswordChange;
 pub(crate) use self::recovery::RecoveryCode;
 pub(crate) use self::service::AccountService;
 pub(crate) use self::sign_in::SignInAttempt;

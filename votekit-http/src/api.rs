@@ -11,8 +11,10 @@ pub(crate) mod status;
 pub(crate) mod elections;
 mod viewer;
 
+mod live_access;
 pub(crate) mod live_events;
 pub(crate) mod live_socket;
+mod live_vote;
 pub(crate) mod results;
 
 pub(crate) mod log_tiles;

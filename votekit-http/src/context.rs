@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::http::{Extensions, HeaderMap, Method};
 use parking_lot::RwLock;
+use votekit_core::id::ElectionId;
 use votekit_core::instant::UnixSeconds;
 use votekit_node::Node;
 use votekit_node::limits::throttle::Prefix;
@@ -14,6 +15,7 @@ use crate::accounts::AccountService;
 use crate::guard::admin_token::TokenDigest;
 use crate::guard::client_address::AddressRate;
 use crate::live::hub::LiveHub;
+use crate::problem::Problem;
 use crate::sessions::Sessions;
 use crate::support_code::SupportCodes;
 
@@ -26,8 +28,8 @@ pub(crate) const SESSION_PATH: &str = "/api/v1/session";
 /// The start of the path for the vote of a signed-in voter; the law follows.
 const VOTES_PATH: &str = "/api/v1/votes/";
 
-/// The address prefix of a vote or a sign-in, of a voter or with an account: an extension of its
-/// request.
+/// The address prefix of a vote or a sign-in, of a voter or with an account, or of a change of a
+/// password: an extension of its request.
 #[derive(Clone, Copy)]
 pub(crate) struct ClientPrefix(pub(crate) Prefix);
 
@@ -59,11 +61,17 @@ pub(crate) const LOGIN_PATH: &str = "/api/v1/auth/login";
 /// Replacing a refresh token.
 pub(crate) const REFRESH_PATH: &str = "/api/v1/auth/refresh";
 
+/// Changing the password of the account that calls.
+pub(crate) const PASSWORD_PATH: &str = "/api/v1/auth/password";
+
 /// Whether a request hashes a password, or writes a session: such requests have a separate rate,
 /// and their handlers get the prefix for the throttle. The rate is not that of the votes because a
 /// password takes tens of milliseconds of a processor and a vote a part of one; and so neither
 /// officials nor voters behind one address use up the share of the others.
 pub(crate) fn is_sign_in(method: &Method, path: &str) -> bool {
+    if *method == Method::PUT {
+        return path == PASSWORD_PATH;
+    }
     let page = path.strip_prefix("/fr/").or_else(|| path.strip_prefix("/en/"));
     *method == Method::POST
         && (matches!(path, LOGIN_PATH | REFRESH_PATH)
@@ -128,6 +136,15 @@ impl Api {
         known.unwrap_or_else(|| self.node.throttle().prefix(unknown))
     }
 
+    /// Why something about an election cannot be read here: there is no such election, or a fault
+    /// halted it and its log cannot be read.
+    pub(crate) fn unreadable(&self, law: &ElectionId) -> Problem {
+        match self.node.election(law) {
+            Some(_) => Problem::UnreadableLog,
+            None => Problem::UnknownElection,
+        }
+    }
+
     /// Whether a request carries the administrator's token.
     pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
         self.admin_token.read().admits(headers)
@@ -188,6 +205,8 @@ mod tests {
             assert!(!is_sign_in(&Method::GET, path), "{path}");
             assert!(!is_attempt(&Method::POST, path), "{path}");
         }
+        assert!(is_sign_in(&Method::PUT, PASSWORD_PATH));
+        assert!(!is_sign_in(&Method::POST, PASSWORD_PATH) && !is_sign_in(&Method::PUT, LOGIN_PATH));
         for path in [VOTE_PATH, "/api/v1/accounts", "/fr/vote/L1", "/de/accounts/sign-in", "/fr/"] {
             assert!(!is_sign_in(&Method::POST, path), "{path}");
         }

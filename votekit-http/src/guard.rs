@@ -16,5 +16,6 @@ pub(crate) mod response_headers;
 pub(crate) mod same_origin;
 pub(crate) mod secret_body;
 pub(crate) mod session_cookie;
+pub(crate) mod socket_origin;
 pub(crate) mod timing;
 pub(crate) mod voter_body;

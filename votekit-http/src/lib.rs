@@ -34,3 +34,7 @@ mod routes;
 pub mod listener;
 
 pub use api::openapi::openapi_json_text;
+
+#[cfg(test)]
+#[path = "../../votekit-node/tests/support/mod.rs"]
+mod test_support;

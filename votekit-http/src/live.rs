@@ -1,12 +1,16 @@
-//! Live updates: the public numbers of elections, for readers that stay connected.
+//! Live updates: the numbers of elections, for readers that stay connected.
 //!
 //! ```text
 //! node ─ blocks ─▶ hub ─ at most 4 a second ─▶ channel of a topic ─▶ readers
 //! ```
 //!
-//! The hub reads what anyone may read, by the results policy, and encodes each message once for all
-//! readers. A reader has a place of its own, apart from the connections of requests, and is dropped
-//! when it reads too slowly. The routes are in `api/live_events.rs` and `api/live_socket.rs`.
+//! The hub reads what the results policy shows, and the nodes for officials, and encodes each
+//! message once for all readers of a channel. A reader has a place of its own, apart from the
+//! connections of requests, and is dropped when it reads too slowly. The routes are in
+//! `api/live_events.rs` and `api/live_socket.rs`; `api/live_access.rs` decides who reads which
+//! channel, and `api/live_vote.rs` follows one vote, which has no channel.
+
+pub(crate) mod topic;
 
 pub(crate) mod channel;
 pub(crate) mod hub;

@@ -3,14 +3,13 @@
 //!
 //! ```text
 //! officials   e-mail addresses ─▶ accounts, one-time links ─▶ roll under a members' key, election
+//!             (in the node: the command line creates such elections without a listener)
 //! member      token or page ─▶ account ─▶ H, in the node ─▶ the same path as every vote
 //! ```
 //!
 //! Nothing here is stored: H is computed from the account at each call, by a key that stays in the
 //! node. No row joins an account and a vote. A person who has the key can join them, and can vote
 //! for any member: such elections are not binding (docs/threats.md).
-
-mod creation;
 
 use votekit_core::credential::CredentialHash;
 use votekit_core::election::ChoiceId;
@@ -21,20 +20,19 @@ use crate::accounts::Caller;
 use crate::context::Api;
 use crate::problem::{FORBIDDEN, Problem};
 
-pub(crate) use self::creation::{CreatedWithMembers, create_with_members};
-
 /// H of a member in an election, for a vote.
 ///
 /// # Errors
-/// The election is unknown, or the account is not among its members; a registry that does not
-/// answer.
+/// The election is unknown or halted, or the account is not among its members; a registry that does
+/// not answer.
 pub(crate) async fn credential(
     api: &Api,
     caller: &Caller,
     law: &ElectionId,
 ) -> Result<CredentialHash, Problem> {
-    if api.node.election(law).is_none() {
-        return Err(Problem::UnknownElection);
+    // The members of a halted election may not be known.
+    if api.node.election(law).ok_or(Problem::UnknownElection)?.is_halted() {
+        return Err(Problem::Halted);
     }
     match api.node.member_hash(law, caller.id) {
         Some(hash) if api.node.has_member(law, &hash).await? => Ok(hash),

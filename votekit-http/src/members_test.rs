@@ -6,14 +6,13 @@ use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 use votekit_core::id::Digest;
 use votekit_core::instant::UnixSeconds;
-use votekit_node::{CreateElection, OpenElection};
+use votekit_node::{CreateElection, CreatedWithMembers, OpenElection};
 use votekit_store::{Account, AccountId, AccountRole, AccountState, NewSession, SessionKind};
 
 use self::support::{LAW, TestDir, create_request, law};
 use super::*;
 
-#[path = "../../votekit-node/tests/support/mod.rs"]
-mod support;
+use crate::test_support as support;
 
 const KEY: &[u8] = b"a key that others cannot guess";
 
@@ -31,8 +30,16 @@ impl Site {
 
     async fn create(&self, law: &str, emails: &[&str]) -> Result<CreatedWithMembers, Problem> {
         let request = CreateElection { law_id: law.to_owned(), ..create_request() };
-        let emails = emails.iter().map(|email| (*email).to_owned()).collect();
-        create_with_members(&self.api, request, emails).await
+        self.create_as(request, emails).await
+    }
+
+    async fn create_as(
+        &self,
+        request: CreateElection,
+        emails: &[&str],
+    ) -> Result<CreatedWithMembers, Problem> {
+        let emails: Vec<_> = emails.iter().map(|email| (*email).to_owned()).collect();
+        Ok(self.api.node.create_with_addresses(request, &emails).await?)
     }
 
     async fn account(&self, email: &str) -> Option<Account> {
@@ -168,8 +175,7 @@ async fn what_is_refused_makes_no_account() {
     let fields = faults(site.create(LAW, &wrong).await);
     assert_eq!(fields, ["eligible_voters[1]", "eligible_voters[2]"]);
     let binding = CreateElection { binding: true, ..create_request() };
-    let new = vec!["new@example.com".to_owned()];
-    let refused = create_with_members(&site.api, binding, new.clone()).await;
+    let refused = site.create_as(binding, &["new@example.com"]).await;
     assert_eq!(faults(refused), ["binding"]);
     assert!(!faults(site.create("L 1", &["new@example.com"]).await).is_empty());
     assert!(site.account("new@example.com").await.is_none());

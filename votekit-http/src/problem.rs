@@ -24,7 +24,7 @@ use votekit_core::instant::UnixMinutes;
 use votekit_node::config::Role;
 use votekit_node::roll_store::RollError;
 use votekit_node::{AdminError, ElectionFault, SubmitError, UploadError};
-use votekit_node::{ReceiptError, ResultsError};
+use votekit_node::{ReadError, ReceiptError, ResultsError};
 use votekit_store::{Conflict, EngineError};
 
 use crate::live::readers::NoPlace;
@@ -123,6 +123,11 @@ pub(crate) enum Problem {
     Busy { retry_after: Duration },
     /// The machine's clock went back; nothing was stored.
     Clock,
+    /// A fault halted the election on this node; the vote was not stored.
+    Halted,
+    /// A fault halted an election on this node, and its log, which may have the requested data,
+    /// cannot be read.
+    UnreadableLog,
     /// A vote was not stored: storage is not available.
     NotStored,
     /// The requested data cannot be read: storage is not available.
@@ -171,6 +176,7 @@ kinds! {
     UNKNOWN_TILE = "unknown-tile", NOT_FOUND, "The log has no such tile";
     UNKNOWN_MANIFEST = "unknown-manifest", NOT_FOUND, "The log names no such manifest";
     UNKNOWN_ROLL = "unknown-roll", NOT_FOUND, "No such roll is loaded";
+    UNKNOWN_ACCOUNT = "unknown-account", NOT_FOUND, "There is no such account";
     METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "This address takes other methods";
     REQUEST_TIMEOUT = "request-timeout", REQUEST_TIMEOUT, "The request did not arrive in time";
     NOT_OPEN_YET = "not-open-yet", CONFLICT, "The poll is not open yet";
@@ -186,6 +192,7 @@ kinds! {
     NOT_LEADING = "not-leading", CONFLICT, "Another node leads, and administration is its part";
     NOT_SAFE = "not-safe", CONFLICT, "A binding election lacks what it needs";
     ACCOUNT_EXISTS = "account-exists", CONFLICT, "There is an account with this address already";
+    ACCOUNT_STATE = "account-state", CONFLICT, "The state of the account does not allow this";
     INVITATION_VOID = "invitation-void", GONE, "The link is not valid any more";
     BODY_TOO_LARGE = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large";
     URI_TOO_LONG = "uri-too-long", URI_TOO_LONG, "The address is too long";
@@ -272,6 +279,7 @@ impl Problem {
                 Self::NotOpen { early, state, opens, closes }
             }
             SubmitError::Clock { .. } => Self::Clock,
+            SubmitError::Halted => Self::Halted,
             SubmitError::RateLimited { retry_after } => Self::RateLimited { retry_after },
             SubmitError::BackOff { retry_after } => Self::BackOff { retry_after },
             SubmitError::NotRecognised { retry_after } => Self::NotRecognised { retry_after },
@@ -334,6 +342,7 @@ impl Problem {
             Self::TooManyDuplicates { .. } => &TOO_MANY_DUPLICATES,
             Self::Busy { .. } | Self::PasswordsWaiting { .. } => &BUSY,
             Self::Clock => &CLOCK,
+            Self::Halted | Self::UnreadableLog => &HALTED,
             Self::NotStored | Self::Unavailable => &UNAVAILABLE,
             Self::OutcomeUnknown { .. } => &OUTCOME_UNKNOWN,
             Self::Stopping => &STOPPING,
@@ -470,6 +479,12 @@ impl Problem {
             Self::Clock => "the clock of this node's machine went back, and the vote would be \
                             stamped before recorded votes; this attempt was not stored"
                 .to_owned(),
+            Self::Halted => "a fault halted the election on this node; this attempt was not \
+                             stored; try again later"
+                .to_owned(),
+            Self::UnreadableLog => "a fault halted an election on this node, and its log cannot \
+                                    be read here; stored votes remain stored; try again later"
+                .to_owned(),
             Self::NotStored => "this attempt was not stored; try again".to_owned(),
             Self::Unavailable => {
                 "this cannot be read now; stored votes remain stored; try again".to_owned()
@@ -498,6 +513,8 @@ impl Problem {
             Self::TooManyReaders => Some(READERS_RETRY),
             Self::NotRecordedYet
             | Self::Clock
+            | Self::Halted
+            | Self::UnreadableLog
             | Self::NotStored
             | Self::Unavailable
             | Self::OutcomeUnknown { .. }
@@ -683,11 +700,21 @@ impl From<NoPlace> for Problem {
     }
 }
 
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Halted => Self::UnreadableLog,
+            ReadError::Engine(error) => error.into(),
+        }
+    }
+}
+
 impl From<ReceiptError> for Problem {
     fn from(error: ReceiptError) -> Self {
         match error {
             ReceiptError::Unknown => Self::UnknownRequest,
             ReceiptError::Pending => Self::NotRecordedYet,
+            ReceiptError::Halted => Self::UnreadableLog,
             ReceiptError::Engine(error) => error.into(),
         }
     }
@@ -699,6 +726,7 @@ impl From<ResultsError> for Problem {
             ResultsError::UnknownElection => Self::UnknownElection,
             ResultsError::Withheld { policy, state } => Self::ResultsWithheld { policy, state },
             ResultsError::NotHere => Self::NotServedHere { needs: Role::Seal },
+            ResultsError::Halted => Self::UnreadableLog,
             ResultsError::Engine(error) => error.into(),
         }
     }
@@ -715,6 +743,12 @@ impl From<AdminError> for Problem {
             AdminError::UnknownElection { .. } => return Self::UnknownElection,
             AdminError::Field { field, rule } => return Self::field(field, rule),
             AdminError::Fields { errors } => return errors.into(),
+            AdminError::Members { faults } => {
+                let errors = faults
+                    .into_iter()
+                    .map(|fault| FieldProblem { field: fault.field().into(), rule: fault.rule });
+                return Self::Malformed { errors: errors.collect() };
+            }
             AdminError::NotSafe { missing } => {
                 let missing = missing.iter().map(ToString::to_string).collect();
                 return Self::NotSafe { missing };
@@ -732,7 +766,7 @@ impl From<AdminError> for Problem {
             | AdminError::RollHasSupplement { .. } => &ROLL_CONFLICT,
             AdminError::EarlyClose { .. } => &EARLY_CLOSE,
             AdminError::CreatedWithoutRoll { .. } => &UNAVAILABLE,
-            AdminError::Busy { .. } | AdminError::Loading => &ADMIN_BUSY,
+            AdminError::Busy { .. } | AdminError::Loading | AdminError::AccountsBusy => &ADMIN_BUSY,
             AdminError::Halted { .. } => &HALTED,
             AdminError::OutcomeUnknown => &OUTCOME_UNKNOWN,
             AdminError::TooLong { .. } => &UNAVAILABLE,

@@ -28,6 +28,7 @@ fn codes_and_statuses_are_stable() {
         "404 unknown-tile",
         "404 unknown-manifest",
         "404 unknown-roll",
+        "404 unknown-account",
         "405 method-not-allowed",
         "408 request-timeout",
         "409 not-open-yet",
@@ -43,6 +44,7 @@ fn codes_and_statuses_are_stable() {
         "409 not-leading",
         "409 not-safe",
         "409 account-exists",
+        "409 account-state",
         "410 invitation-void",
         "413 body-too-large",
         "414 uri-too-long",
@@ -176,10 +178,13 @@ fn an_uncertain_outcome_is_called_unknown() {
         let text = json(error.into());
         assert!(text.contains("cannot be read") && !text.contains("not stored"), "{text}");
     }
+    let text = json(Problem::UnreadableLog);
+    assert!(text.contains("cannot be read") && !text.contains("not stored"), "{text}");
     // A refusal is about this attempt only: an earlier one with the same key may be stored.
     let wait = Duration::from_secs(1);
     for refused in [
         Problem::NotStored,
+        Problem::Halted,
         Problem::RateLimited { retry_after: wait },
         Problem::AddressShare { retry_after: wait },
         Problem::BackOff { retry_after: wait },

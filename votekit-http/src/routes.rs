@@ -23,7 +23,7 @@ use crate::api::{
     log_tiles, openapi, receipt, results, roll_upload, session as voter_session, status, user,
     vote, votes,
 };
-use crate::context::{Api, LOGIN_PATH, REFRESH_PATH, SESSION_PATH, VOTE_PATH};
+use crate::context::{Api, LOGIN_PATH, PASSWORD_PATH, REFRESH_PATH, SESSION_PATH, VOTE_PATH};
 use crate::guard::cors::{CallingOrigins, calling_origins};
 use crate::guard::response_headers::any_origin;
 use crate::guard::timing::Timing;
@@ -137,8 +137,12 @@ fn account_calls() -> Vec<Route> {
         route(REFRESH_PATH, Public, post(auth::refresh)),
         route("/api/v1/auth/logout", Public, post(auth::logout)),
         route("/api/v1/auth/me", SignedIn, get(auth::me)),
+        route(PASSWORD_PATH, SignedIn, put(auth::password)),
         route("/api/v1/accounts", Role(ADMINISTRATOR), post(accounts::invite)),
         route("/api/v1/accounts", Role(ADMINISTRATOR_AUDITOR), get(accounts::list)),
+        route("/api/v1/accounts/{id}/disable", Role(ADMINISTRATOR), post(accounts::disable)),
+        route("/api/v1/accounts/{id}/enable", Role(ADMINISTRATOR), post(accounts::enable)),
+        route("/api/v1/accounts/{id}/reset", Role(ADMINISTRATOR), post(accounts::reset)),
     ]
 }
 

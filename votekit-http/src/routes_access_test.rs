@@ -17,24 +17,46 @@ use crate::sessions::Session;
 enum Access {
     /// Everyone: a handler may still require a form, a session or a key.
     Open,
+    /// All of them; but a token that comes along must be valid.
+    OpenOrToken,
     /// Those with the administrator's token.
     AdminToken,
     /// Those with an access token of an account with one of the roles.
     Token(&'static [AccountRole]),
     /// Those with the cookie of an account with one of the roles.
-    #[allow(dead_code, reason = "for the pages of officials")]
     Session(&'static [AccountRole]),
 }
 
-use Access::{AdminToken, Open, Token};
+use Access::{AdminToken, Open, OpenOrToken, Session as Cookie, Token};
+
+const ADMINISTRATOR: &[AccountRole] = &[AccountRole::Administrator];
+const READERS: &[AccountRole] = &[AccountRole::Administrator, AccountRole::Auditor];
+const OFFICIALS: &[AccountRole] =
+    &[AccountRole::Administrator, AccountRole::Auditor, AccountRole::Observer];
+const MEMBER: &[AccountRole] = &[AccountRole::Voter];
 
 /// Every route with its methods. A route without its row here fails the test.
 const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/api/v1/vote", Open),
     ("GET", "/api/v1/vote/{request_id}", Open),
     ("GET", "/api/v1/vote/{request_id}/receipt", Open),
-    ("GET", "/api/v1/elections", Open),
-    ("GET", "/api/v1/elections/{law_id}", Open),
+    ("GET", "/api/v1/elections", OpenOrToken),
+    ("GET", "/api/v1/elections/{law_id}", OpenOrToken),
+    ("GET", "/api/v1/elections/{law_id}/candidates", Open),
+    ("POST", "/api/v1/elections", Token(ADMINISTRATOR)),
+    ("POST", "/api/v1/elections/{law_id}/open", Token(ADMINISTRATOR)),
+    ("POST", "/api/v1/elections/{law_id}/close", Token(ADMINISTRATOR)),
+    ("POST", "/api/v1/elections/{law_id}/certify", Token(ADMINISTRATOR)),
+    ("POST", "/api/v1/elections/{law_id}/amend", Token(ADMINISTRATOR)),
+    ("POST", "/api/v1/elections/{law_id}/annul", Token(ADMINISTRATOR)),
+    ("GET", "/api/v1/elections/{law_id}/roll", Token(ADMINISTRATOR)),
+    ("DELETE", "/api/v1/elections/{law_id}/roll", Token(ADMINISTRATOR)),
+    ("POST", "/api/v1/elections/{law_id}/roll/load", Token(ADMINISTRATOR)),
+    ("PUT", "/api/v1/elections/{law_id}/roll/{file}", Token(ADMINISTRATOR)),
+    ("POST", "/api/v1/session", Open),
+    ("DELETE", "/api/v1/session", Open),
+    ("PUT", "/api/v1/votes/{law_id}", Open),
+    ("GET", "/api/v1/user/voted-elections", OpenOrToken),
     ("GET", "/api/v1/results", Open),
     ("GET", "/api/v1/results/{law_id}", Open),
     ("GET", "/api/v1/results/{law_id}/events", Open),
@@ -49,8 +71,12 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/api/v1/auth/refresh", Open),
     ("POST", "/api/v1/auth/logout", Open),
     ("GET", "/api/v1/auth/me", Token(ALL_ROLES)),
-    ("POST", "/api/v1/accounts", Token(&[AccountRole::Administrator])),
-    ("GET", "/api/v1/accounts", Token(&[AccountRole::Administrator, AccountRole::Auditor])),
+    ("PUT", "/api/v1/auth/password", Token(ALL_ROLES)),
+    ("POST", "/api/v1/accounts", Token(ADMINISTRATOR)),
+    ("GET", "/api/v1/accounts", Token(READERS)),
+    ("POST", "/api/v1/accounts/{id}/disable", Token(ADMINISTRATOR)),
+    ("POST", "/api/v1/accounts/{id}/enable", Token(ADMINISTRATOR)),
+    ("POST", "/api/v1/accounts/{id}/reset", Token(ADMINISTRATOR)),
     ("GET", "/api/v1/admin/elections", AdminToken),
     ("POST", "/api/v1/admin/elections", AdminToken),
     ("GET", "/api/v1/admin/elections/{law_id}", AdminToken),
@@ -84,6 +110,32 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/{lang}/help", Open),
     ("GET", "/{lang}/accessibility", Open),
     ("GET", "/{lang}/receipts", Open),
+    ("POST", "/{lang}/receipts/check", Open),
+    ("GET", "/{lang}/privacy", Open),
+    ("GET", "/{lang}/session", Open),
+    ("POST", "/{lang}/session/extend", Open),
+    ("GET", "/{lang}/members", Cookie(MEMBER)),
+    ("GET", "/{lang}/members/{law_id}", Cookie(MEMBER)),
+    ("POST", "/{lang}/members/{law_id}", Cookie(MEMBER)),
+    ("GET", "/{lang}/accounts/sign-in", Open),
+    ("POST", "/{lang}/accounts/sign-in", Open),
+    ("POST", "/{lang}/accounts/sign-out", Open),
+    ("GET", "/{lang}/accounts/invitation", Open),
+    ("POST", "/{lang}/accounts/invitation", Open),
+    ("GET", "/{lang}/officials", Cookie(OFFICIALS)),
+    ("GET", "/{lang}/officials/new", Cookie(ADMINISTRATOR)),
+    ("POST", "/{lang}/officials/new", Cookie(ADMINISTRATOR)),
+    ("GET", "/{lang}/officials/elections/{law_id}", Cookie(OFFICIALS)),
+    ("GET", "/{lang}/officials/elections/{law_id}/amend", Cookie(ADMINISTRATOR)),
+    ("POST", "/{lang}/officials/elections/{law_id}/amend", Cookie(ADMINISTRATOR)),
+    ("GET", "/{lang}/officials/elections/{law_id}/roll", Cookie(READERS)),
+    ("POST", "/{lang}/officials/elections/{law_id}/roll", Cookie(ADMINISTRATOR)),
+    ("GET", "/{lang}/officials/elections/{law_id}/{step}", Cookie(ADMINISTRATOR)),
+    ("POST", "/{lang}/officials/elections/{law_id}/{step}", Cookie(ADMINISTRATOR)),
+    ("GET", "/{lang}/officials/elections/{law_id}/results/{format}", Cookie(OFFICIALS)),
+    ("GET", "/{lang}/officials/accounts", Cookie(READERS)),
+    ("POST", "/{lang}/officials/accounts", Cookie(ADMINISTRATOR)),
+    ("POST", "/{lang}/officials/accounts/{account}/{change}", Cookie(ADMINISTRATOR)),
 ];
 
 /// The security scheme of an operation in the document, by the table.
@@ -93,7 +145,7 @@ pub(super) fn scheme(method: &str, path: &str) -> Option<&'static str> {
     };
     let (_, _, access) = TABLE.iter().find(is_row).unwrap_or_else(|| panic!("{method} {path}"));
     match access {
-        Open => None,
+        Open | OpenOrToken => None,
         AdminToken => Some("administrator"),
         Token(_) | Access::Session(_) => Some("account"),
     }
@@ -106,13 +158,22 @@ struct CallerCase {
     token: Option<AccountRole>,
     session: Option<AccountRole>,
     has_admin_token: bool,
+    /// Whether it sends a bearer token that is not valid for an account.
+    has_bad_token: bool,
     header: Option<(HeaderName, String)>,
 }
 
 impl CallerCase {
     fn new(name: &str, header: Option<(HeaderName, String)>) -> Self {
         let name = name.to_owned();
-        Self { name, token: None, session: None, has_admin_token: false, header }
+        Self {
+            name,
+            token: None,
+            session: None,
+            has_admin_token: false,
+            has_bad_token: false,
+            header,
+        }
     }
 
     /// How a route answers.
@@ -124,6 +185,8 @@ impl CallerCase {
         };
         match access {
             Open => "reached",
+            OpenOrToken if self.has_bad_token => "token-refused",
+            OpenOrToken => "reached",
             AdminToken if self.has_admin_token => "reached",
             AdminToken => "unauthorized",
             Token(roles) => of_role(self.token, roles, "token-refused"),
@@ -165,7 +228,11 @@ async fn callers(api: &Api) -> Vec<CallerCase> {
     let mut callers = vec![
         CallerCase::new("none", None),
         CallerCase::new("the cookie of a voter", pair(&voter)),
-        CallerCase { has_admin_token: true, ..CallerCase::new("the administrator's token", admin) },
+        CallerCase {
+            has_admin_token: true,
+            has_bad_token: true,
+            ..CallerCase::new("the administrator's token", admin)
+        },
     ];
     for (number, role) in (1..).zip(ALL_ROLES.iter().copied()) {
         let account = account(number, role);
@@ -188,7 +255,10 @@ async fn callers(api: &Api) -> Vec<CallerCase> {
     );
     let disabled = Account { state: AccountState::Disabled, ..account };
     api.node.accounts().update(&disabled).await.expect("disabled");
-    callers.push(CallerCase::new("a token of a disabled account", token));
+    callers.push(CallerCase {
+        has_bad_token: true,
+        ..CallerCase::new("a token of a disabled account", token)
+    });
     callers.push(CallerCase::new("a page session of a disabled account", pair(&set)));
     callers
 }

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use serde_json::Value;
 use tower::ServiceExt as _;
+use utoipa::PartialSchema as _;
 use votekit_core::ballot::BallotPublicKey;
 use votekit_core::election::{Bilingual, Choice, Definition, ResultsPolicy, State};
 use votekit_core::export::json::Document;
@@ -14,6 +15,7 @@ use votekit_core::instant::UnixMinutes;
 use votekit_core::reconcile::Report;
 use votekit_core::results::Results;
 use votekit_core::tally::Counts;
+use votekit_node::CreateElection;
 use votekit_node::Node;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
@@ -68,7 +70,8 @@ fn is_page(route: &Route) -> bool {
 #[tokio::test]
 async fn every_route_is_served_by_the_listener_of_its_permission_alone() {
     let (_folder, api) = api().await;
-    let listeners: [(Router, fn(Permission) -> bool); 3] = [
+    type Serves = fn(Permission) -> bool;
+    let listeners: [(Router, Serves); 3] = [
         (public(&api), Permission::is_public),
         (administration(&api), |permission| permission == Permission::Administrator),
         (monitoring(&api), |permission| permission == Permission::Monitoring),
@@ -182,6 +185,7 @@ fn ids_keys_and_tokens_have_a_pattern_and_lengths() {
         "after",
         "digest",
         "file",
+        "id",
         "law_id",
         "manifest",
         "node",
@@ -193,7 +197,6 @@ fn ids_keys_and_tokens_have_a_pattern_and_lengths() {
         ("VoteBody", "law_id"),
         ("VoteBody", "vote"),
         ("ChoiceBody", "vote"),
-        ("CreateElection", "law_id"),
         ("NewElection", "law_id"),
         ("AdmitNode", "public_key"),
         ("VoteReceived", "request_id"),
@@ -212,7 +215,7 @@ fn ids_keys_and_tokens_have_a_pattern_and_lengths() {
     for body in ["VoteBody", "VoterSignInBody", "ChoiceBody", "LoadUpload", "NewElection"] {
         assert_eq!(schemas[body]["additionalProperties"], false, "{body}");
     }
-    for schema in ["SignInBody", "RefreshBody"] {
+    for schema in ["SignInBody", "RefreshBody", "PasswordBody"] {
         assert_eq!(schemas[schema]["additionalProperties"], false, "{schema}");
     }
     let waivers = &schemas["OpenElection"]["properties"]["waivers"];
@@ -220,19 +223,21 @@ fn ids_keys_and_tokens_have_a_pattern_and_lengths() {
     assert_eq!(schemas["Waiver"]["enum"], serde_json::json!(["results"]));
 }
 
-/// The body of `POST /api/v1/elections` is that of the administration listener and one more member.
+/// The body of a new election, on both listeners, is a definition and one more member.
 #[test]
 fn a_new_election_is_a_definition_with_its_members() {
     let document = document();
-    let schemas = &document["components"]["schemas"];
-    let properties = |schema: &str| {
-        schemas[schema]["properties"].as_object().unwrap_or_else(|| panic!("{schema}")).clone()
-    };
-    let mut new = properties("NewElection");
-    let emails = new.remove("eligible_voters").expect("the list of members");
+    for path in ["/api/v1/elections", "/api/v1/admin/elections"] {
+        let body = &document["paths"][path]["post"]["requestBody"]["content"]["application/json"];
+        assert_eq!(body["schema"]["$ref"], "#/components/schemas/NewElection", "{path}");
+    }
+    let new = &document["components"]["schemas"]["NewElection"];
+    let definition = serde_json::to_value(CreateElection::schema()).expect("text keys");
+    let mut properties = new["properties"].as_object().expect("properties").clone();
+    let emails = properties.remove("eligible_voters").expect("the list of members");
     assert_eq!(emails["type"], "array");
-    assert_eq!(new, properties("CreateElection"));
-    assert_eq!(schemas["NewElection"]["required"], schemas["CreateElection"]["required"]);
+    assert_eq!(Some(&properties), definition["properties"].as_object());
+    assert_eq!(new["required"], definition["required"]);
 }
 
 #[test]
@@ -379,6 +384,7 @@ fn a_node_serves_the_routes_of_its_roles() {
         "/log/{law_id}/tile/{*path}",
         "/{lang}/results/{law_id}",
         "/{lang}/receipts/check",
+        "/{lang}/officials/elections/{law_id}/results/{format}",
     ];
     assert_eq!(refused(&[Role::Ingest, Role::Validate, Role::Seal]), of_query);
 }

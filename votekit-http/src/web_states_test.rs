@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use votekit_core::election::ResultsPolicy;
 use votekit_node::Node;
 use votekit_node::config::{Config, PagesConfig};
 use votekit_node::data_folder::DataFolder;
@@ -37,7 +38,10 @@ async fn a_poll_that_is_not_open_says_when_it_opens() {
         CreateElection { opens: Some("2099-02-01T13:00:00Z".to_owned()), ..create_request() };
     let site = draft_site(pages, request).await;
     for (lang, time) in [
-        (Lang::Fr, "1er février 2099, 8 h 00, heure de l’Est (1er février 2099, 13 h 00 UTC)"),
+        (
+            Lang::Fr,
+            "1er février 2099, 8\u{a0}h\u{a0}00, heure de l’Est (1er février 2099, 13\u{a0}h\u{a0}00 UTC)",
+        ),
         (Lang::En, "February 1, 2099, 8:00, EST (February 1, 2099, 13:00 UTC)"),
     ] {
         let code = lang.code();
@@ -98,6 +102,24 @@ async fn a_closed_poll_and_a_halted_one_say_so() {
         closed.shows(lang.column_closes());
         closed.shows("<time datetime=\"");
     }
+    site.end().await;
+}
+
+#[tokio::test]
+async fn those_who_have_voted_see_results_that_others_see_after_the_close() {
+    let request = CreateElection { results: Some(ResultsPolicy::AfterVote), ..create_request() };
+    let site = Site::open_with(request).await;
+    let path = format!("/fr/results/{LAW}");
+    let cookie = site.sign_in(15).await;
+    for cookie in ["", cookie.as_str()] {
+        site.get(&path, cookie).await.shows(Lang::Fr.withheld_after_vote());
+    }
+    let (cookie, vote) = site.vote(LAW, "oui", &cookie).await;
+    site.get(&vote, &cookie).await.shows("outcome good");
+    let shown = site.get(&path, &cookie).await;
+    shown.shows("data-count=\"oui\"");
+    shown.lacks(Lang::Fr.withheld_after_vote());
+    site.get(&path, "").await.lacks("data-count");
     site.end().await;
 }
 

@@ -21,8 +21,7 @@ use crate::routes;
 mod ballots;
 #[path = "web_states_test.rs"]
 mod states;
-#[path = "../../votekit-node/tests/support/mod.rs"]
-mod support;
+use crate::test_support as support;
 
 /// A node with an open election, and its router.
 struct Site {
@@ -469,6 +468,38 @@ async fn withheld_results_are_nowhere_on_the_page() {
     let html = site.get(&format!("/fr/results/{LAW}"), "").await.html;
     assert!(html.contains("Les résultats seront affichés après la fermeture"), "{html}");
     assert!(!html.contains("data-count"), "{html}");
+    site.end().await;
+}
+
+#[tokio::test]
+async fn results_after_the_vote_are_on_the_page_of_the_session_that_cast_it() {
+    let policy = votekit_core::election::ResultsPolicy::AfterVote;
+    let site = Site::open_with(CreateElection { results: Some(policy), ..create_request() }).await;
+    let (path, english) = (format!("/fr/results/{LAW}"), format!("/en/results/{LAW}"));
+    let signed_in = site.sign_in(21).await;
+    let (cookie, vote) = site.vote(LAW, "oui", &signed_in).await;
+    // The page of the vote waits until it is decided.
+    site.get(&vote, &cookie).await.shows("outcome good");
+    for (path, lang) in [(&path, Lang::Fr), (&english, Lang::En)] {
+        let shown = site.get(path, &cookie).await;
+        assert_eq!(shown.status, StatusCode::OK);
+        shown.check_page(lang);
+        shown.shows("data-count=\"oui\">1<");
+        shown.shows(lang.shown_after_vote());
+        shown.lacks(lang.withheld_heading());
+        assert_eq!(shown.header("cache-control"), "no-store");
+        // Neither without the session, nor before its vote.
+        for other in ["", &signed_in, &site.sign_in(22).await] {
+            let withheld = site.get(path, other).await;
+            withheld.shows(lang.withheld_after_vote());
+            withheld.lacks("data-count");
+            withheld.lacks(lang.shown_after_vote());
+        }
+    }
+    site.api.node.close(&law()).await.expect("closed");
+    let closed = site.get(&path, &cookie).await;
+    closed.shows("data-count=\"oui\">1<");
+    closed.lacks(Lang::Fr.shown_after_vote());
     site.end().await;
 }
 

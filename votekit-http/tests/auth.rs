@@ -10,12 +10,15 @@ use account_support::{
 };
 use http_support::{Answer, Client, Served, config};
 use serde_json::json;
+use votekit_core::id::Digest;
+use votekit_core::instant::UnixSeconds;
 use votekit_node::config::Config;
-use votekit_store::{AccountRole, AccountState};
+use votekit_store::{AccountRole, AccountState, NewSession, SessionKind};
 
 const EMAIL: &str = "jeanne@exemple.ca";
 const ME: &str = "/api/v1/auth/me";
 const REFRESH: &str = "/api/v1/auth/refresh";
+const PASSWORD_PATH: &str = "/api/v1/auth/password";
 
 fn text(answer: &Answer, member: &str) -> String {
     answer.json()[member].as_str().unwrap_or_else(|| panic!("{member}: {answer:?}")).to_owned()
@@ -50,15 +53,25 @@ async fn a_program_signs_in_calls_refreshes_and_signs_out() {
     assert_eq!(refresh(&served, &first).await.problem(), refused("token-refused"), "reused");
     let second = text(&next, "refresh_token");
     assert_eq!(refresh(&served, &second).await.problem(), refused("token-refused"), "ended");
+    for pair in [&signed_in, &next] {
+        let me = call(&served, &text(pair, "access_token"), "GET", ME, None).await;
+        assert_eq!(me.problem(), refused("token-refused"), "with its access tokens");
+    }
 
     let recovered = login(&served, EMAIL, PASSWORD, RECOVERY_CODES[0]).await;
-    let token = text(&recovered, "refresh_token");
+    let apart = login(&served, EMAIL, PASSWORD, RECOVERY_CODES[1]).await;
+    let (token, access) = (text(&recovered, "refresh_token"), text(&recovered, "access_token"));
+    assert_eq!(call(&served, &access, "GET", ME, None).await.status, 200);
     for _ in 0..2 {
         let body = Some(json!({"refresh_token": token}));
         let ended = send(&served, "POST", "/api/v1/auth/logout", &[], body).await;
         assert_eq!((ended.status.as_u16(), ended.body.len()), (204, 0));
     }
     assert_eq!(refresh(&served, &token).await.problem(), refused("token-refused"));
+    let me = call(&served, &access, "GET", ME, None).await;
+    assert_eq!(me.problem(), refused("token-refused"), "at once");
+    let me = call(&served, &text(&apart, "access_token"), "GET", ME, None).await;
+    assert_eq!(me.status, 200, "another session of the account stays");
     served.end().await;
 }
 
@@ -184,10 +197,110 @@ async fn administrators_invite_auditors_list_and_others_do_neither() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn administrators_disable_enable_and_reset_the_accounts_of_others() {
+    let served = Served::empty(config()).await;
+    let administrator = token_of(&served, EMAIL, AccountRole::Administrator).await;
+    let email = "auditor@exemple.ca";
+    let auditor = token_of(&served, email, AccountRole::Auditor).await;
+    let path = |id: &str, verb: &str| format!("/api/v1/accounts/{id}/{verb}");
+    let own = text(&call(&served, &administrator, "GET", ME, None).await, "id");
+    let id = text(&call(&served, &auditor, "GET", ME, None).await, "id");
+    for verb in ["disable", "enable", "reset"] {
+        let refused = call(&served, &auditor, "POST", &path(&own, verb), None).await;
+        assert_eq!(refused.problem(), (403, "forbidden".to_owned()), "an auditor may not");
+        let refused = call(&served, &administrator, "POST", &path(&own, verb), None).await;
+        assert_eq!(refused.problem(), (403, "forbidden".to_owned()), "not oneself");
+        let no_ids =
+            ["00".repeat(16), "nonsense".to_owned(), id.to_uppercase(), id[1..].to_owned()];
+        for unknown in no_ids {
+            let answer = call(&served, &administrator, "POST", &path(&unknown, verb), None).await;
+            assert_eq!(answer.problem(), (404, "unknown-account".to_owned()), "{unknown}");
+        }
+    }
+    let me = call(&served, &administrator, "GET", ME, None).await;
+    assert_eq!(me.status, 200, "nothing of this changed it");
+
+    for _ in 0..2 {
+        let disabled = call(&served, &administrator, "POST", &path(&id, "disable"), None).await;
+        assert_eq!(disabled.status, 200, "{disabled:?}");
+        assert_eq!(
+            (text(&disabled, "email"), text(&disabled, "state")),
+            (email.into(), "disabled".into())
+        );
+    }
+    let me = call(&served, &auditor, "GET", ME, None).await;
+    assert_eq!(me.problem(), refused("token-refused"));
+    let signed_in = login(&served, email, PASSWORD, RECOVERY_CODES[0]).await;
+    assert_eq!(signed_in.problem(), refused("sign-in-refused"));
+    let reset = call(&served, &administrator, "POST", &path(&id, "reset"), None).await;
+    assert_eq!(reset.problem(), (409, "account-state".to_owned()));
+    let enabled = call(&served, &administrator, "POST", &path(&id, "enable"), None).await;
+    assert_eq!(text(&enabled, "state"), "active");
+    let me = call(&served, &auditor, "GET", ME, None).await;
+    assert_eq!(me.problem(), refused("token-refused"), "its session has ended");
+    let signed_in = login(&served, email, PASSWORD, RECOVERY_CODES[0]).await;
+    assert_eq!(signed_in.status, 200, "{signed_in:?}");
+
+    let reset = call(&served, &administrator, "POST", &path(&id, "reset"), None).await;
+    let link = text(&reset, "link");
+    let token = link.strip_prefix("/fr/accounts/invitation?token=").expect("the path");
+    let digest = votekit_store::Invitation::digest_of(token);
+    let invited = served.node.accounts().account_by_invitation(&digest).await.expect("read");
+    assert_eq!(invited.map(|account| account.state), Some(AccountState::Invited));
+    let me = call(&served, &text(&signed_in, "access_token"), "GET", ME, None).await;
+    assert_eq!(me.problem(), refused("token-refused"));
+    let again = login(&served, email, PASSWORD, RECOVERY_CODES[1]).await;
+    assert_eq!(again.problem(), refused("sign-in-refused"), "the password is gone");
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_holder_changes_the_password_with_the_present_one() {
+    let served = Served::empty(config()).await;
+    let token = token_of(&served, EMAIL, AccountRole::Auditor).await;
+    let member = token_of(&served, "member@exemple.ca", AccountRole::Voter).await;
+    let new = "une autre phrase de passe";
+    let body =
+        |current: &str, new: &str| Some(json!({"current_password": current, "new_password": new}));
+    for (current, new, field) in [
+        ("another password", new, "current_password"),
+        (PASSWORD, "court", "new_password"),
+        (PASSWORD, EMAIL, "new_password"),
+    ] {
+        let answer = call(&served, &token, "PUT", PASSWORD_PATH, body(current, new)).await;
+        assert_eq!(answer.problem(), (400, "malformed".to_owned()));
+        assert_eq!(answer.json()["errors"][0]["field"], field);
+        assert!(!answer.text().contains("another password"), "{}", answer.text());
+    }
+    let missing = Some(json!({"current_password": PASSWORD}));
+    let missing = call(&served, &token, "PUT", PASSWORD_PATH, missing).await;
+    assert_eq!(missing.json()["errors"][0]["field"], "new_password");
+    let anonymous = send(&served, "PUT", PASSWORD_PATH, &[], body(PASSWORD, new)).await;
+    assert_eq!(anonymous.problem(), refused("token-refused"));
+    assert_eq!(call(&served, &token, "GET", ME, None).await.status, 200, "nothing is changed");
+
+    let changed = call(&served, &token, "PUT", PASSWORD_PATH, body(PASSWORD, new)).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    assert_eq!(changed.header("cache-control"), "no-store");
+    let me = call(&served, &token, "GET", ME, None).await;
+    assert_eq!(me.problem(), refused("token-refused"), "the earlier session has ended");
+    let me = call(&served, &text(&changed, "access_token"), "GET", ME, None).await;
+    assert_eq!(me.json()["email"], EMAIL);
+    assert_eq!(refresh(&served, &text(&changed, "refresh_token")).await.status, 200);
+    let old = login(&served, EMAIL, PASSWORD, RECOVERY_CODES[0]).await;
+    assert_eq!(old.problem(), refused("sign-in-refused"));
+    assert_eq!(login(&served, EMAIL, new, RECOVERY_CODES[0]).await.status, 200);
+    // Members have passwords too, and their sessions are apart.
+    let changed = call(&served, &member, "PUT", PASSWORD_PATH, body(PASSWORD, new)).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn officials_sign_in_from_their_networks_alone() {
     let officials_from = vec!["192.0.2.0/24".parse().expect("a range")];
     let elsewhere = Served::empty(Config { officials_from, ..config() }).await;
-    add(&elsewhere.node, EMAIL, AccountRole::Administrator).await;
+    let away = add(&elsewhere.node, EMAIL, AccountRole::Administrator).await;
     add(&elsewhere.node, "member@exemple.ca", AccountRole::Voter).await;
     let code = app_code(&elsewhere.node, 0);
     let official = login(&elsewhere, EMAIL, PASSWORD, &code).await;
@@ -195,6 +308,21 @@ async fn officials_sign_in_from_their_networks_alone() {
     let member = login(&elsewhere, "member@exemple.ca", PASSWORD, &code).await;
     let me = call(&elsewhere, &text(&member, "access_token"), "GET", ME, None).await;
     assert_eq!(me.status, 200);
+    assert_eq!(refresh(&elsewhere, &text(&member, "refresh_token")).await.status, 200);
+    // A session that began at the office is not used up from elsewhere.
+    let (token, later) = ("A".repeat(43), UnixSeconds(elsewhere.node.now().seconds().0 + 3600));
+    let session = NewSession {
+        token: Digest::of(token.as_bytes()),
+        account: away.id,
+        kind: SessionKind::Refresh,
+        expires: later,
+        idle_until: later,
+    };
+    elsewhere.node.accounts().begin_session(&session).await.expect("begun");
+    for _ in 0..2 {
+        let refused = refresh(&elsewhere, &token).await;
+        assert_eq!(refused.problem(), (403, "forbidden".to_owned()));
+    }
     elsewhere.end().await;
 
     let officials_from = vec!["127.0.0.0/8".parse().expect("a range")];

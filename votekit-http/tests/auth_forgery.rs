@@ -13,8 +13,11 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use http_support::{Served, config};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use votekit_core::id::Digest;
 use votekit_core::instant::UnixSeconds;
-use votekit_store::{AccountRole, AccountState, TokenKey};
+use votekit_store::{
+    Account, AccountId, AccountRole, AccountState, NewSession, SessionKind, TokenKey,
+};
 
 const EMAIL: &str = "jeanne@exemple.ca";
 const ME: &str = "/api/v1/auth/me";
@@ -31,9 +34,22 @@ struct Forge {
     claims: Value,
 }
 
+/// Begins a session of programs, and returns the claim that names it.
+async fn session(served: &Served, account: AccountId, kind: SessionKind) -> String {
+    let mut named = account.0.to_vec();
+    named.push(u8::from(kind == SessionKind::Pages));
+    let later = UnixSeconds(served.node.now().seconds().0 + 3600);
+    let token = Digest::of(&named);
+    let session = NewSession { token, account, kind, expires: later, idle_until: later };
+    served.node.accounts().begin_session(&session).await.expect("begun");
+    token.to_hex()
+}
+
 impl Forge {
-    async fn publish(served: &Served, account: &str) -> Self {
+    async fn publish(served: &Served, account: &Account) -> Self {
         let (key, kid) = (SigningKey::from_bytes(&[9; 32]), "neighbour");
+        let id: String = account.id.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sid = session(served, account.id, SessionKind::Refresh).await;
         let now = served.node.now().seconds().0;
         let published = TokenKey {
             id: kid.to_owned(),
@@ -43,8 +59,8 @@ impl Forge {
         served.node.accounts().publish_token_key(&published).await.expect("published");
         let base = served.node.log_base().expect("a base");
         let claims = json!({
-            "iss": base.as_str(), "aud": "votekit-api", "sub": account, "role": "auditor",
-            "iat": now, "nbf": now, "exp": now + 600,
+            "iss": base.as_str(), "aud": "votekit-api", "sub": id, "role": "auditor",
+            "sid": sid, "iat": now, "nbf": now, "exp": now + 600,
         });
         Self { key, kid, header: json!({"alg": "EdDSA", "typ": "at+jwt", "kid": kid}), claims }
     }
@@ -119,6 +135,8 @@ impl Forge {
             ("an unknown account", self.with_claim("sub", json!("00".repeat(16)))),
             ("another role", self.with_claim("role", json!("administrator"))),
             ("no role", self.with_claim("role", json!("owner"))),
+            ("an unknown session", self.with_claim("sid", json!("00".repeat(32)))),
+            ("no session", self.with_claim("sid", json!(""))),
             ("without its signature", message.to_owned()),
             ("truncated", good[..good.len() - 2].to_owned()),
             ("too large", self.with_claim("iss", json!("a".repeat(4096)))),
@@ -130,12 +148,17 @@ impl Forge {
 async fn every_forged_token_gets_the_same_answer() {
     let served = Served::empty(config()).await;
     let account = add(&served.node, EMAIL, AccountRole::Auditor).await;
-    let id: String = account.id.0.iter().map(|byte| format!("{byte:02x}")).collect();
-    let forge = Forge::publish(&served, &id).await;
+    let forge = Forge::publish(&served, &account).await;
     let good = call(&served, &forge.good(), "GET", ME, None).await;
     assert_eq!(good.status, 200, "the neighbour's own tokens are valid: {good:?}");
     let mut bodies = Vec::new();
-    for (name, token) in forge.forgeries() {
+    let other = session(&served, AccountId([1; 16]), SessionKind::Refresh).await;
+    let pages = session(&served, account.id, SessionKind::Pages).await;
+    let of_others = [
+        ("a session of another account", forge.with_claim("sid", json!(other))),
+        ("a session of the pages", forge.with_claim("sid", json!(pages))),
+    ];
+    for (name, token) in forge.forgeries().into_iter().chain(of_others) {
         let answer = call(&served, &token, "GET", ME, None).await;
         assert_eq!(answer.problem(), refused(), "{name}");
         assert_eq!(answer.header("www-authenticate"), "Bearer");

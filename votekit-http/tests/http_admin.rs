@@ -5,7 +5,7 @@ mod http_support;
 mod support;
 
 use http_support::{Client, Served, ballot, config};
-use serde_json::json;
+use serde_json::{Value, json};
 use support::LAW;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,6 +53,49 @@ async fn an_election_lives_its_life() {
     }
     assert_eq!(served.admin("GET", &path(""), None).await.json()["accepted"], 1);
     assert_eq!(served.admin("GET", "/api/v1/admin/elections", None).await.json()[0]["law_id"], LAW);
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_election_of_members_is_created_with_their_links() {
+    let served = Served::empty(config()).await;
+    let elections = "/api/v1/admin/elections";
+    let of = |law: &str, emails: Value| {
+        Some(
+            json!({"law_id": law, "title_fr": "Logo", "title_en": "Logo", "eligible_voters": emails}),
+        )
+    };
+    for (emails, field) in [
+        (json!(["alice@example.com", "c@"]), "eligible_voters[1]"),
+        (json!(["alice@example.com", "Alice@example.com"]), "eligible_voters[1]"),
+        (json!([]), "eligible_voters"),
+        (json!("alice@example.com"), "eligible_voters"),
+    ] {
+        let answer = served.admin("POST", elections, of(LAW, emails)).await;
+        assert_eq!(answer.problem(), (400, "malformed".to_owned()));
+        assert_eq!(answer.json()["errors"][0]["field"], field);
+    }
+    let mut binding = of(LAW, json!(["alice@example.com"])).expect("a body");
+    binding["binding"] = json!(true);
+    let binding = served.admin("POST", elections, Some(binding)).await;
+    assert_eq!(binding.json()["errors"][0]["field"], "eligible_voters");
+    let accounts = served.node.accounts().accounts("", 10).await.expect("read");
+    assert!(accounts.is_empty() && served.node.elections().is_empty(), "nothing was made");
+
+    let emails = json!(["Alice@Example.com", "bob@example.com"]);
+    let created = served.admin("POST", elections, of(LAW, emails)).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    let created = created.json();
+    assert_eq!((&created["state"], &created["registered"]), (&json!("draft"), &json!(2)));
+    let invitations = created["invitations"].as_array().expect("links");
+    for (invitation, email) in invitations.iter().zip(["alice@example.com", "bob@example.com"]) {
+        assert_eq!(invitation["email"], email);
+        let path = invitation["path"].as_str().expect("a path");
+        assert!(path.starts_with("/fr/accounts/invitation?token="), "{path}");
+    }
+    assert_eq!(invitations.len(), 2);
+    let opened = served.admin("POST", &format!("{elections}/{LAW}/open"), None).await;
+    assert_eq!((opened.status.as_u16(), &opened.json()["state"]), (200, &json!("open")));
     served.end().await;
 }
 

@@ -2,33 +2,22 @@
 //! what bad readers get, the places of readers, the stop.
 
 mod http_support;
+mod live_support;
 #[path = "../../votekit-node/tests/support/mod.rs"]
 mod support;
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use http_support::{Client, Served, ballot, config};
+use live_support::{Event, Events, WAIT, WAIT_TIMEOUT, close_of, connect, receive, socket};
 use serde_json::{Value, json};
 use support::{LAW, create_request, law};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{WebSocketStream, client_async};
 use votekit_core::election::ResultsPolicy;
 use votekit_node::CreateElection;
 use votekit_node::config::Config;
-
-const WAIT: (&str, &str) = ("prefer", "wait=30");
-
-/// An upper bound for waits, not a target.
-const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Longer than the time between two messages of a topic.
-const QUIET_TIME: Duration = Duration::from_millis(1000);
 
 async fn open(config: Config, policy: ResultsPolicy) -> Served {
     let request = CreateElection { results: Some(policy), ..create_request() };
@@ -38,133 +27,6 @@ async fn open(config: Config, policy: ResultsPolicy) -> Served {
 async fn vote(served: &Served, place: u32) {
     let answer = served.vote(&ballot(place, "oui"), &[WAIT]).await;
     assert_eq!(answer.json()["status"], "accepted");
-}
-
-/// An event stream.
-struct Events {
-    stream: TcpStream,
-    text: String,
-    /// The end of what was taken from the text.
-    taken: usize,
-}
-
-/// An event of a stream.
-#[derive(Debug, PartialEq)]
-struct Event {
-    name: String,
-    id: Option<u64>,
-    data: Value,
-}
-
-impl Events {
-    /// Opens a stream; `fields` are further header fields, each with its line end.
-    async fn open(at: SocketAddr, fields: &str) -> Self {
-        let mut stream = TcpStream::connect(at).await.expect("a connection");
-        let head =
-            format!("GET /api/v1/results/{LAW}/events HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n");
-        stream.write_all(head.as_bytes()).await.expect("written");
-        let mut events = Self { stream, text: String::new(), taken: 0 };
-        while !events.text.contains("retry: 2000\n\n") {
-            assert!(events.read().await, "{}", events.text);
-        }
-        events.taken = events.text.find("retry: ").expect("read above");
-        events
-    }
-
-    /// Reads more; `false` at the end.
-    async fn read(&mut self) -> bool {
-        let mut bytes = [0; 4096];
-        let read = timeout(WAIT_TIMEOUT, self.stream.read(&mut bytes)).await.expect("in time");
-        let read = read.expect("closed in order");
-        self.text.push_str(std::str::from_utf8(&bytes[..read]).expect("ASCII"));
-        read > 0
-    }
-
-    /// The next event; `None` at the end of the stream.
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            let rest = &self.text[self.taken..];
-            let event = rest.find("event: ").and_then(|start| {
-                let length = rest[start..].find("\n\n")?;
-                Some((start, start + length))
-            });
-            if let Some((start, end)) = event {
-                let event = parse(&rest[start..end]);
-                self.taken += end;
-                return Some(event);
-            }
-            if !self.read().await {
-                return None;
-            }
-        }
-    }
-
-    /// The next event with this number of accepted votes.
-    async fn accepted(&mut self, accepted: u64) -> Event {
-        loop {
-            let event = self.next().await.expect("the stream goes on");
-            if event.data["accepted"] == accepted {
-                return event;
-            }
-        }
-    }
-
-    /// The last event before a quiet time, if any comes.
-    async fn last(&mut self) -> Option<Event> {
-        let mut last = None;
-        while let Ok(event) = timeout(QUIET_TIME, self.next()).await {
-            last = Some(event.expect("the stream goes on"));
-        }
-        last
-    }
-}
-
-fn parse(text: &str) -> Event {
-    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
-    Event {
-        name: field("event: ").expect("a name").to_owned(),
-        id: field("id: ").map(|id| id.parse().expect("a version")),
-        data: serde_json::from_str(field("data: ").expect("data")).expect("JSON"),
-    }
-}
-
-type Socket = WebSocketStream<TcpStream>;
-
-async fn connect(at: SocketAddr, origin: Option<&str>) -> Result<Socket, Error> {
-    let mut request = format!("ws://{at}/api/v1/ws").into_client_request().expect("a request");
-    if let Some(origin) = origin {
-        request.headers_mut().insert("origin", origin.parse().expect("a value"));
-    }
-    let stream = TcpStream::connect(at).await.expect("a connection");
-    client_async(request, stream).await.map(|(socket, _)| socket)
-}
-
-/// A socket that has sent this text.
-async fn socket(at: SocketAddr, text: String) -> Socket {
-    let mut socket = connect(at, None).await.expect("a socket");
-    socket.send(Message::text(text)).await.expect("sent");
-    socket
-}
-
-/// The next message, a text in JSON.
-async fn receive(socket: &mut Socket) -> Value {
-    let received = timeout(WAIT_TIMEOUT, socket.next()).await.expect("in time");
-    match received.expect("open").expect("a message") {
-        Message::Text(text) => serde_json::from_str(&text).expect("JSON"),
-        other => panic!("{other:?}"),
-    }
-}
-
-/// The code and the reason with which the node closes, after any texts.
-async fn close_of(socket: &mut Socket) -> (u16, String) {
-    loop {
-        let received = timeout(WAIT_TIMEOUT, socket.next()).await.expect("in time");
-        match received.expect("a close frame").expect("a message") {
-            Message::Close(Some(frame)) => return (frame.code.into(), frame.reason.to_string()),
-            Message::Text(_) => {}
-            other => panic!("{other:?}"),
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,7 +50,7 @@ async fn a_panic_in_the_task_of_an_election_halts_that_one_alone() {
     served.node.panic_in_task(Some(&law()));
     wait_until("the halt", async || served.node.halted(&law()).is_some()).await;
     let answer = served.vote(&ballot(2, "oui"), &[]).await;
-    assert_eq!(answer.problem(), (503, "unavailable".to_owned()));
+    assert_eq!(answer.problem(), (503, "halted".to_owned()));
     assert_eq!(served.get("/api/v1/health").await.status, 503);
     let answer = served.admin("POST", &format!("/api/v1/admin/elections/{LAW}/close"), None).await;
     assert_eq!(answer.problem(), (503, "halted".to_owned()));

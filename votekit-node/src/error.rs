@@ -1,5 +1,6 @@
 //! Errors of starting a node, of administrative calls and of votes.
 
+use std::fmt;
 use std::time::Duration;
 
 use votekit_core::election::{Definition, State};
@@ -159,6 +160,15 @@ pub enum AdminError {
         /// Each field, and the rule it breaks.
         errors: Vec<FieldError>,
     },
+    /// Addresses of members are wrong, or their accounts cannot be members. No account was made.
+    #[error("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Members {
+        /// Each address, by its place in the list.
+        faults: Vec<MemberFault>,
+    },
+    /// Other calls keep changing the accounts of the members. No election was created.
+    #[error("other calls keep changing the accounts of these members: repeat the call")]
+    AccountsBusy,
     /// The log refuses.
     #[error(transparent)]
     Refused(#[from] ElectionLogError),
@@ -350,6 +360,38 @@ pub enum AdminError {
     /// The election cannot be set up on this node.
     #[error("{0}")]
     Setup(Box<NodeError>),
+}
+
+/// What is wrong with an address in a list of members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberFault {
+    /// Its place in the list, from 0.
+    pub place: usize,
+    /// The rule that it breaks.
+    pub rule: String,
+}
+
+impl MemberFault {
+    /// The name of the list in a call.
+    pub const LIST: &'static str = "eligible_voters";
+
+    /// The name of the address in a call: the list with the place.
+    #[must_use]
+    pub fn field(&self) -> String {
+        format!("{}[{}]", Self::LIST, self.place)
+    }
+
+    /// The place of an address with this name.
+    #[must_use]
+    pub fn place_of(field: &str) -> Option<usize> {
+        field.strip_prefix(Self::LIST)?.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+    }
+}
+
+impl fmt::Display for MemberFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.field(), self.rule)
+    }
 }
 
 impl AdminError {

@@ -32,6 +32,8 @@ pub mod roll_store;
 
 pub mod limits;
 
+pub mod accounts;
+
 mod election;
 mod leader;
 mod pending;
@@ -60,11 +62,12 @@ pub use admin::elections::{
     AmendElection, AnnulElection, ChoiceRequest, CloseElection, CreateElection, CreatedElection,
     LoadOutcome, LoadReport, LoadedLaw, OpenElection, PUBLISH_EVERY,
 };
+pub use admin::member_accounts::{CreatedWithMembers, MemberInvitation};
 pub use admin::supplement_report::SupplementReport;
 pub use admin::upload::{FileUpload, KeptFile, UploadError, UploadView, UploadedFile};
 pub use binding_rule::BindingRule;
 pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
-pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
+pub use error::{AdminError, ElectionFault, MemberFault, NodeError, NotReady, SubmitError};
 pub use ingest::sign_in::SIGN_IN_LAWS_MAX;
 pub use node::Node;
 pub use query::election_watch::{ElectionListWatch, ElectionWatch};

@@ -187,9 +187,13 @@ impl Pending {
     /// Resolves when the request is decided. `None` when it is not in flight.
     pub(crate) fn decided(&self, request: &RequestId) -> Option<oneshot::Receiver<()>> {
         let mut shard = self.shard(request);
-        let waiting = shard.get_mut(request)?;
+        let waiters = &mut shard.get_mut(request)?.waiters;
+        // Before the list grows: while nothing is sealed, clients come and leave.
+        if waiters.len() == waiters.capacity() {
+            waiters.retain(|waiter| !waiter.is_closed());
+        }
         let (sender, receiver) = oneshot::channel();
-        waiting.waiters.push(sender);
+        waiters.push(sender);
         Some(receiver)
     }
 
@@ -313,6 +317,24 @@ mod tests {
         // An adopted request is durable.
         pending.adopt(request(3));
         assert!(matches!(pending.known(&request(3)), Known::Stored));
+    }
+
+    #[tokio::test]
+    async fn those_who_no_longer_wait_take_no_memory_and_the_others_are_woken() {
+        let pending = Pending::new();
+        pending.issue(request(1), &mut None, None);
+        let first = pending.decided(&request(1)).expect("in flight");
+        for _ in 0..1000 {
+            drop(pending.decided(&request(1)).expect("in flight"));
+        }
+        let last = pending.decided(&request(1)).expect("in flight");
+        let waiters = pending.shard(&request(1)).get(&request(1)).map(|it| it.waiters.len());
+        assert!(waiters.is_some_and(|waiters| waiters <= 8), "{waiters:?}");
+        pending.resolve(&request(1), None);
+        for waiter in [first, last] {
+            waiter.await.expect("decided");
+        }
+        assert!(pending.decided(&request(1)).is_none());
     }
 
     /// The throttle's count for a code that no hint came for, once the log decided.

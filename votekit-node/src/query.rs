@@ -3,6 +3,7 @@
 //!
 //! Only durable decisions are reported: they are read from the ledger.
 
+mod decision_wait;
 pub(crate) mod election_watch;
 pub(crate) mod health;
 mod membership;
@@ -234,9 +235,8 @@ impl Node {
             return Err(damaged.map_or(ResultsError::UnknownElection, |_| ResultsError::Halted));
         };
         let committed = election.committed();
-        let (policy, state) = (committed.results.definition.results, committed.state());
-        let shown = match policy {
-            _ if state >= State::Closed => true,
+        let shown = match committed.results.definition.results {
+            _ if committed.state() >= State::Closed => true,
             ResultsPolicy::Live => true,
             ResultsPolicy::AfterVote => match voter {
                 Some((request, token))
@@ -253,11 +253,20 @@ impl Node {
             },
             _ => false,
         };
-        match (shown, committed.knows_counts) {
-            (true, true) => Ok(committed.results.clone()),
-            (true, false) => Err(ResultsError::NotHere),
-            (false, _) => Err(ResultsError::Withheld { policy, state }),
-        }
+        shown_results(&committed, shown)
+    }
+
+    /// Returns the results as those see them who have voted. The caller shows them to no one else.
+    ///
+    /// # Errors
+    /// [`ResultsError`].
+    pub fn results_for_voters(&self, law_id: &ElectionId) -> Result<Results, ResultsError> {
+        let election = self.readable(law_id)?.ok_or(ResultsError::UnknownElection)?;
+        let committed = election.committed();
+        let policy = committed.results.definition.results;
+        let shown = committed.state() >= State::Closed
+            || matches!(policy, ResultsPolicy::Live | ResultsPolicy::AfterVote);
+        shown_results(&committed, shown)
     }
 
     /// Returns the signed checkpoint of an election's log.
@@ -412,6 +421,18 @@ impl Node {
                 tile::decode_hashes(&bytes).map_err(|error| corrupt(format!("{tile}: {error}")))
             })
             .transpose()
+    }
+}
+
+/// The results, if they are shown and this node knows them.
+fn shown_results(committed: &Committed, shown: bool) -> Result<Results, ResultsError> {
+    match (shown, committed.knows_counts) {
+        (true, true) => Ok(committed.results.clone()),
+        (true, false) => Err(ResultsError::NotHere),
+        (false, _) => {
+            let policy = committed.results.definition.results;
+            Err(ResultsError::Withheld { policy, state: committed.state() })
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use votekit_node::{AdminError, Node, NodeError, SubmitError};
 use votekit_node::{ElectionView, OpenElection, VoteStatus};
 use votekit_store::embedded::{EmbeddedEngine, EmbeddedLedger};
 use votekit_store::testing::unreliable::{Odds, Unreliable};
-use votekit_store::{Engines, Ledger, LogStore, Staging, StagingId};
+use votekit_store::{Engines, Ledger, LogStore, StagingId};
 
 const NO_FAULTS: Odds = Odds {
     unavailable_percent: 0,
@@ -251,6 +251,37 @@ async fn ingest_nodes_know_the_requests_that_others_have_in_flight() {
     let copies = staged.iter().flat_map(|staged| staged.batch.envelopes());
     assert_eq!(copies.filter(|envelope| envelope.request == request).count(), 1);
     for node in [first, again] {
+        assert_eq!(node.failure(), None);
+        node.shutdown().await;
+    }
+}
+
+/// A client without a limit, such as the reader of a live update, waits as long as no node seals.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_decision_is_waited_for_without_a_limit() {
+    let place = TestDir::new(10);
+    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let sealing = [Role::Seal, Role::Validate];
+    let sealer = start(&place, &engine, "sealer-1", &sealing).await;
+    let ingest = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
+    open_poll(&place, &sealer).await;
+    let first = cast(&ingest, 0, "first").await;
+    decided(&ingest, first).await;
+    sealer.shutdown().await;
+    let request = cast(&ingest, 1, "once").await;
+    let node = ingest.clone();
+    let waiting = tokio::spawn(async move { node.decision(request).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!waiting.is_finished(), "no node seals");
+    let sealer = start(&place, &engine, "sealer-1", &sealing).await;
+    let waited = tokio::time::timeout(WAIT_TIMEOUT, waiting).await.expect("it is sealed");
+    let decision = waited.expect("no panic").expect("read");
+    assert!(matches!(decision, Some(Decision::Accepted { .. })), "{decision:?}");
+    // A decision that is there is returned at once, and for a request of no one there is none.
+    assert_eq!(sealer.decision(request).await.expect("read"), decision);
+    let unknown = RequestId::from_bytes([9; 16]);
+    assert_eq!(ingest.decision(unknown).await.expect("read"), None);
+    for node in [ingest, sealer] {
         assert_eq!(node.failure(), None);
         node.shutdown().await;
     }

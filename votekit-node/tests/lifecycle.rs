@@ -262,8 +262,10 @@ async fn results_follow_the_policy() {
         // Request ids are public in the log: an id without its token gives no access.
         let guessed = Some((request, VoterToken::from_bytes([7; 16])));
         assert_eq!(shown(node.results(&law(), guessed).await), shown_to_all, "{policy:?}");
+        assert_eq!(shown(node.results_for_voters(&law())), shown_to_voters, "{policy:?}");
         node.close(&law()).await.expect("closed");
         assert!(shown(node.results(&law(), None).await));
+        assert!(shown(node.results_for_voters(&law())));
         node.shutdown().await;
     }
 }

@@ -134,8 +134,13 @@ async fn a_sign_in_is_tried_for_the_open_laws_of_one_roll() {
     node.create(request).await.expect("created");
     node.open(&law_id, OpenElection::default()).await.expect("opened");
     assert_eq!(node.sign_in_laws(&laws(&[1])[0]), laws(&[1, 0, 2]), "the one signed in for first");
-    assert_eq!(node.sign_in_laws(&law_id), [law_id.clone()], "the only law of its roll");
-    assert!(node.sign_in_laws(&"NONE".parse().expect("an id")).is_empty());
+    assert_eq!(
+        node.sign_in_laws(&law_id),
+        std::slice::from_ref(&law_id),
+        "the only law of its roll"
+    );
+    let none = "NONE".parse().expect("an id");
+    assert_eq!(node.sign_in_laws(&none), [none], "the attempt says that there is none");
     node.close(&laws(&[1])[0]).await.expect("closed");
     assert_eq!(node.sign_in_laws(&law()), laws(&[0, 2]), "closed laws are left out");
 

@@ -190,6 +190,14 @@ pub trait Accounts: Send + Sync + 'static {
         idle_until: UnixSeconds,
     ) -> Result<Rotation, EngineError>;
 
+    /// The account of the refresh session that has this token, the current one or one that was
+    /// replaced, if the session is valid now. Changes nothing.
+    async fn refresh_session(
+        &self,
+        token: &Digest,
+        now: UnixSeconds,
+    ) -> Result<Option<AccountId>, EngineError>;
+
     /// Ends the session that has this token, of either kind. Without one, nothing changes.
     async fn end_session(&self, token: &Digest) -> Result<(), EngineError>;
 

@@ -18,8 +18,8 @@ const BALLOT_BOX_CASES: usize = 18;
 const BALLOT_BOX_CASES_RETRY_SAFE: usize = 16;
 const LEDGER_CASES: usize = 44;
 const LEDGER_CASES_RETRY_SAFE: usize = 42;
-const ACCOUNTS_CASES: usize = 32;
-const ACCOUNTS_CASES_RETRY_SAFE: usize = 25;
+const ACCOUNTS_CASES: usize = 33;
+const ACCOUNTS_CASES_RETRY_SAFE: usize = 26;
 
 struct Folder {
     folder: TempDir,

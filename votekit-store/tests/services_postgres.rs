@@ -18,8 +18,8 @@ use votekit_store::{EngineError, Engines};
 
 const LEDGER_CASES: usize = 44;
 const LEDGER_CASES_RETRY_SAFE: usize = 42;
-const ACCOUNTS_CASES: usize = 32;
-const ACCOUNTS_CASES_RETRY_SAFE: usize = 25;
+const ACCOUNTS_CASES: usize = 33;
+const ACCOUNTS_CASES_RETRY_SAFE: usize = 26;
 
 /// A separate schema. The other roles, which the cases do not use, are embedded.
 struct Schema {

@@ -7,7 +7,7 @@
 mod hashgen;
 mod hostile;
 mod latency;
-mod node;
+pub(crate) mod node;
 mod paired;
 mod profile;
 mod readers;

@@ -1,8 +1,9 @@
-//! The project's chores, run as `cargo xtask <verb>`: all checks, pages in a browser, man pages,
-//! fuzzing, benchmarks, chaos, and servers for experiments.
+//! The project's chores, run as `cargo xtask <verb>`: all checks, pages in a browser, requests made
+//! from the OpenAPI document, man pages, fuzzing, benchmarks, chaos, and servers for experiments.
 //!
 //! In addition to a Rust toolchain and a C compiler, tests need curl, openssl, Chromium with its
-//! driver and Python with pip, benchmarks wrk and a Python with DuckDB, fuzzing a C++ compiler.
+//! driver and Python with pip and venv, benchmarks wrk and a Python with DuckDB, fuzzing a C++
+//! compiler.
 
 #![expect(
     clippy::print_stdout,
@@ -10,6 +11,7 @@
     reason = "a chore speaks to the person who runs it"
 )]
 
+mod api_fuzz;
 mod bench;
 mod browser;
 mod chaos;
@@ -18,6 +20,7 @@ mod man;
 mod modules;
 mod packages;
 mod project;
+mod python;
 mod services;
 mod test;
 
@@ -38,6 +41,7 @@ struct Chores {
 enum Verb {
     Test(test::Arguments),
     Browser(browser::Arguments),
+    ApiFuzz(api_fuzz::Arguments),
     /// Regenerate the pages in man/.
     Man,
     Modules(modules::Arguments),
@@ -69,6 +73,7 @@ fn run(verb: Verb) -> ExitCode {
     exit_code(match verb {
         Verb::Test(arguments) => return test::run(&arguments),
         Verb::Browser(arguments) => browser::run(&arguments),
+        Verb::ApiFuzz(arguments) => api_fuzz::run(&arguments),
         Verb::Man => man::run(),
         Verb::Modules(arguments) => modules::run(&arguments),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),

@@ -29,7 +29,7 @@ use self::report::Report;
 use self::suite::Counts;
 use crate::browser::BrowserTools;
 use crate::services::Rig;
-use crate::{chaos, man, modules, project, services};
+use crate::{api_fuzz, chaos, man, modules, project, services};
 
 /// Run every check.
 #[derive(clap::Args)]
@@ -106,6 +106,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     report.check("checker: no code of votekit", dependencies::check_checker);
     report.check("findings: their tests exist", || findings::check(project::root()));
     report.check("modules: no circle", || modules::check(project::root()));
+    report.check("OpenAPI: Schemathesis", || api_fuzz::run(&api_fuzz::Arguments::short()));
     report.check("chaos", || chaos::run(&chaos::Arguments::short()));
     if arguments.engine == Engine::All {
         report.check("chaos on services", || chaos::run(&chaos::Arguments::short_on_services()));

@@ -19,9 +19,10 @@ use crate::error::CommandError;
 /// independent code, and the publication bundle and one receipt are verified with the pinned
 /// policy.
 ///
-/// With --web a small election stays open instead, whose results move with each vote: its node
-/// serves the pages on which people vote and read results, and the demo prints their addresses,
-/// credentials to vote with, and the one-time link of an official's account.
+/// With --web two small elections stay open instead, one of the roll and one of members with
+/// accounts; their results move with each vote. The node serves the pages on which people vote and
+/// read results, and the demo prints their addresses, credentials to vote with, and the one-time
+/// links of an official's account and of a member's.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -53,7 +54,7 @@ pub(crate) struct Args {
     #[arg(long)]
     keep: bool,
 
-    /// Leave an election open to vote in on the pages of its node, until Ctrl-C
+    /// Leave elections open to vote in on the pages of their node, until Ctrl-C
     #[arg(long, conflicts_with = "keep")]
     web: bool,
 }

@@ -1,5 +1,8 @@
 //! `votekit election`: creates, opens, closes, certifies and shows elections.
 
+mod create;
+mod members;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,13 +15,14 @@ use votekit_node::AdminError;
 use votekit_node::address_range::AddressRange;
 use votekit_node::config::Config;
 use votekit_node::{
-    AmendElection, AnnulElection, ChoiceRequest, CloseElection, CreateElection, CreatedElection,
-    ElectionView, OpenElection,
+    AmendElection, AnnulElection, ChoiceRequest, CloseElection, CreatedElection, ElectionView,
+    OpenElection,
 };
 
 use crate::admin_target::{self, AdminTargetArgs};
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::invitation_links::Report;
 use crate::output::plain;
 use crate::prompt::{self, YesArgs};
 use crate::records::Records;
@@ -37,7 +41,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    Create(Box<CreateArgs>),
+    Create(Box<create::CreateArgs>),
     Amend(Box<AmendArgs>),
     Open(OpenArgs),
     /// Close the poll: decide the votes received, reconcile, and publish the totals
@@ -64,69 +68,6 @@ enum Action {
     ///
     /// Nothing is written; a running node may be using the data folder.
     Show(ElectionArgs),
-}
-
-/// Create an election as a draft
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  votekit election create L2025-001 --title-fr 'Loi sur l’eau' --title-en 'Water Act' --data node/
-  votekit election create MAIRE-2025 --title-fr Mairie --title-en Mayor \\
-      --choice 'tremblay=Alice Tremblay' --choice 'roy=Jean Roy' --blank --results after_close \\
-      --opens 2026-11-21T08:00:00-05:00 --closes 2026-11-22T08:00:00-05:00 --data node/")]
-struct CreateArgs {
-    /// Law put to the vote; it becomes the id of the election
-    law_id: ElectionId,
-
-    /// Title in French
-    #[arg(long, value_name = "TEXT")]
-    title_fr: String,
-
-    /// Title in English
-    #[arg(long, value_name = "TEXT")]
-    title_en: String,
-
-    /// Description in French
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    description_fr: String,
-
-    /// Description in English
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    description_en: String,
-
-    /// Choice, as ID, ID=LABEL or ID=FRENCH|ENGLISH; may be repeated [default: oui and non]
-    #[arg(long = "choice", value_name = "CHOICE", value_parser = parse_choice)]
-    choices: Vec<ChoiceRequest>,
-
-    /// Add a blank vote, as the choice 'blanc'
-    #[arg(long)]
-    blank: bool,
-
-    /// Make the result binding: the poll then opens only with a pepper, codes of at least 8
-    /// characters, your own --log-base, results after the close, and TLS
-    #[arg(long)]
-    binding: bool,
-
-    /// Who sees results, and when: live, after_vote or after_close [default: live; after_close when
-    /// binding]
-    #[arg(long, value_name = "POLICY", value_parser = parse_policy)]
-    results: Option<ResultsPolicy>,
-
-    /// Before the close, update the results only when N votes are new and N newer ones are held
-    /// back; below 20, readers can learn how single voters chose [default: 20]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    publish_every: Option<u64>,
-
-    /// Opening time with UTC offset, such as 2026-11-21T08:00:00-05:00
-    #[arg(long, value_name = "TIME")]
-    opens: Option<String>,
-
-    /// Closing time with UTC offset
-    #[arg(long, value_name = "TIME")]
-    closes: Option<String>,
-
-    #[command(flatten)]
-    target: AdminTargetArgs,
 }
 
 /// Open the poll, and write a zero report to the log
@@ -279,6 +220,9 @@ struct List(Vec<ElectionView>);
 struct Created {
     #[serde(flatten)]
     created: CreatedElection,
+    /// The links of its members, if it is an election of members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invitations: Option<Report>,
     #[serde(skip)]
     opens: Option<String>,
     #[serde(skip)]
@@ -288,7 +232,7 @@ struct Created {
 /// Runs `votekit election`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let shown = match args.action {
-        Action::Create(args) => return create(*args, context),
+        Action::Create(args) => return create::run(*args, context),
         Action::Amend(args) => return amend(*args, context),
         Action::Open(args) => open(args, context),
         Action::Close(args) => close(args, context),
@@ -317,25 +261,9 @@ fn offline_config(behind_tls_proxy: bool) -> Config {
     config
 }
 
-fn create(args: CreateArgs, context: &Context) -> Result<(), CommandError> {
-    let target = args.target.clone();
-    let (opens, closes) = (args.opens.clone(), args.closes.clone());
-    // How voters will reach the node is known only when the poll opens.
-    let config = offline_config(true);
-    let created = admin_target::with_target(&target, config, async |target| {
-        target.create(args.request()).await
-    })?;
-    print_created(created, opens, closes, context)
-}
-
-fn print_created(
-    created: CreatedElection,
-    opens: Option<String>,
-    closes: Option<String>,
-    context: &Context,
-) -> Result<(), CommandError> {
-    let warnings = created.warnings.clone();
-    context.output.result(&Created { created, opens, closes })?;
+fn print_created(created: &Created, context: &Context) -> Result<(), CommandError> {
+    context.output.result(created)?;
+    let warnings = &created.created.warnings;
     warnings.iter().for_each(|warning| context.output.warning(plain(warning)));
     Ok(())
 }
@@ -356,7 +284,7 @@ fn amend(args: AmendArgs, context: &Context) -> Result<(), CommandError> {
     let created = admin_target::with_target(&target, offline_config(true), async |target| {
         target.amend(&law_id, request).await
     })?;
-    print_created(created, opens, closes, context)
+    print_created(&Created { created, invitations: None, opens, closes }, context)
 }
 
 fn open(args: OpenArgs, context: &Context) -> Result<ElectionView, CommandError> {
@@ -487,25 +415,6 @@ fn choices_of(view: &ElectionView) -> String {
     view.choices.iter().map(|choice| plain(&choice.id)).collect::<Vec<_>>().join(", ")
 }
 
-impl CreateArgs {
-    fn request(self) -> CreateElection {
-        CreateElection {
-            law_id: self.law_id.to_string(),
-            title_fr: self.title_fr,
-            title_en: self.title_en,
-            description_fr: self.description_fr,
-            description_en: self.description_en,
-            choices: self.choices,
-            blank: self.blank,
-            binding: self.binding,
-            results: self.results,
-            publish_every: self.publish_every,
-            opens: self.opens,
-            closes: self.closes,
-        }
-    }
-}
-
 fn parse_choice(text: &str) -> Result<ChoiceRequest, String> {
     let Some((id, labels)) = text.split_once('=') else {
         return Ok(ChoiceRequest::Id(text.to_owned()));
@@ -530,7 +439,8 @@ impl fmt::Display for ElectionOutput {
 impl fmt::Display for Created {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (opens, closes) = (self.opens.as_deref(), self.closes.as_deref());
-        write_election(formatter, &self.created.election, opens, closes)
+        write_election(formatter, &self.created.election, opens, closes)?;
+        self.invitations.as_ref().map_or(Ok(()), |report| fmt::Display::fmt(report, formatter))
     }
 }
 

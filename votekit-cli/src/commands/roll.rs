@@ -3,7 +3,7 @@
 
 #[cfg(feature = "node")]
 mod kept;
-mod members;
+pub(super) mod members;
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;

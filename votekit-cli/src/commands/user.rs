@@ -2,15 +2,16 @@
 
 mod add;
 mod change;
-mod link;
 mod list;
 mod rows;
 mod target;
 
-use votekit_store::{Account, Accounts, EmailAddress};
+use votekit_node::accounts::OneTimeLink;
+use votekit_store::{Account, Accounts, EmailAddress, clock};
 
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::invitation_links::LinkArgs;
 
 /// Invite officials, and list, disable and reset their accounts
 ///
@@ -42,6 +43,32 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         Action::Enable(args) => change::enable(&args, context),
         Action::Reset(args) => change::reset(&args, context),
     }
+}
+
+/// Links: where they lead to, where they are written, and how long they are valid
+#[derive(Debug, Clone, clap::Args)]
+struct TimedLinkArgs {
+    #[command(flatten)]
+    output: LinkArgs,
+
+    /// Hours for which the links are valid
+    #[arg(
+        long, value_name = "N", default_value_t = OneTimeLink::LIFETIME_SECONDS / 3600,
+        value_parser = clap::value_parser!(u64).range(1..=720)
+    )]
+    hours: u64,
+}
+
+impl TimedLinkArgs {
+    /// Draws a link that is valid from now on.
+    fn draw(&self) -> Result<OneTimeLink, CommandError> {
+        OneTimeLink::draw(clock::now().seconds(), self.hours * 3600).map_err(no_random)
+    }
+}
+
+/// The error for missing random numbers.
+fn no_random(error: getrandom::Error) -> CommandError {
+    CommandError::configuration(format!("the system returned no random numbers: {error}"))
 }
 
 /// Accounts read at once.

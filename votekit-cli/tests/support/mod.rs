@@ -11,7 +11,11 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 #[cfg(feature = "node")]
+pub(crate) mod authenticator;
+#[cfg(feature = "node")]
 pub(crate) mod casting;
+#[cfg(feature = "node")]
+pub(crate) mod examples;
 #[cfg(feature = "node")]
 pub(crate) mod http;
 #[cfg(feature = "node")]

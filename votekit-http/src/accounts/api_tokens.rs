@@ -1,9 +1,10 @@
-//! Tokens of programs: a short access token, and a refresh token that is replaced at each use.
+//! Tokens of programs: a short access token, and a refresh token that is replaced at each use. Both
+//! belong to a session in the store; when it ends, so do they.
 
 use axum::http::HeaderMap;
 use votekit_core::id::Digest;
 use votekit_core::instant::UnixSeconds;
-use votekit_store::{Account, AccountState, EngineError, Rotation, SessionKind};
+use votekit_store::{Account, AccountRole, AccountState, EngineError, Rotation, SessionKind};
 use zeroize::Zeroizing;
 
 use super::caller::Caller;
@@ -30,29 +31,44 @@ impl TokenPair {
     pub(crate) const ACCESS_SECONDS: u64 = LIFETIME_SECONDS;
 }
 
+/// Who holds an access token, and until when it is valid.
+pub(crate) struct TokenHolder {
+    pub(crate) caller: Caller,
+    /// From then on the token is not valid.
+    pub(crate) expires: UnixSeconds,
+}
+
 impl AccountService {
     /// Issues tokens to an account that has signed in.
     ///
     /// # Errors
     /// The store is not available.
     pub(crate) async fn tokens(&self, account: &Account) -> Result<TokenPair, Problem> {
-        let access = self.access_token(account, self.now()).await?;
         let refresh = opaque::draw()?;
         let digest = Digest::of(refresh.as_bytes());
         self.begin_session(digest, account.id, SessionKind::Refresh, REFRESH_TIMES).await?;
+        let access = self.access_token(account, digest, self.now()).await?;
         Ok(TokenPair { access, refresh })
     }
 
     /// Replaces a refresh token. One that was replaced before was copied: its session ends, with an
-    /// alarm.
+    /// alarm. `from_officials_network` is as in a sign-in.
     ///
     /// # Errors
-    /// [`Problem::TokenRefused`], or the store is not available.
-    pub(crate) async fn refresh(&self, refresh: &str) -> Result<TokenPair, Problem> {
+    /// [`Problem::TokenRefused`]; [`Problem::Forbidden`] for an official at a network from which
+    /// officials may not work, who keeps the token; or the store is not available.
+    pub(crate) async fn refresh(
+        &self,
+        refresh: &str,
+        from_officials_network: bool,
+    ) -> Result<TokenPair, Problem> {
         let digest = opaque::digest_of(refresh.as_bytes()).ok_or(Problem::TokenRefused)?;
+        let now = self.now();
+        if !from_officials_network {
+            self.refuse_official(&digest, now).await?;
+        }
         let next = opaque::draw()?;
         let next_digest = Digest::of(next.as_bytes());
-        let now = self.now();
         let id = match self.rotate(&digest, &next_digest, now).await.map_err(store_failed)? {
             Rotation::Rotated(id) => id,
             Rotation::Reused(id) => {
@@ -71,7 +87,19 @@ impl AccountService {
             self.store.end_session(&next_digest).await.map_err(store_failed)?;
             return Err(Problem::TokenRefused);
         };
-        Ok(TokenPair { access: self.access_token(&account, now).await?, refresh: next })
+        let access = self.access_token(&account, next_digest, now).await?;
+        Ok(TokenPair { access, refresh: next })
+    }
+
+    /// Refuses the refresh token of an official, and does not use it up: a laptop that leaves the
+    /// office for an hour has its session when it is back.
+    async fn refuse_official(&self, refresh: &Digest, now: UnixSeconds) -> Result<(), Problem> {
+        let holder = self.store.refresh_session(refresh, now).await.map_err(store_failed)?;
+        let Some(id) = holder else { return Ok(()) };
+        match self.active(id).await? {
+            Some(account) if account.role != AccountRole::Voter => Err(Problem::Forbidden),
+            _ => Ok(()),
+        }
     }
 
     /// Replaces a token in the store. The same call again gets the same answer: without it, the
@@ -92,7 +120,7 @@ impl AccountService {
         }
     }
 
-    /// Ends the session of a refresh token, if there is one.
+    /// Ends the session of a refresh token, if there is one, with its access tokens.
     ///
     /// # Errors
     /// The store is not available.
@@ -101,25 +129,42 @@ impl AccountService {
         self.store.end_session(&digest).await.map_err(store_failed)
     }
 
-    /// The caller behind an access token, with the state and the role that the store has now.
+    /// The caller behind an access token, with the state and the role that the store has now. The
+    /// session of the token must last.
     ///
     /// # Errors
     /// [`Problem::TokenRefused`] whatever is wrong, or the store is not available.
     pub(crate) async fn bearer(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let token = bearer_token(headers).ok_or(Problem::TokenRefused)?;
-        let grant = self.keys.verify(token, &self.issuer, self.now()).await?;
+        Ok(self.holder(token).await?.caller)
+    }
+
+    /// As [`AccountService::bearer`], for a token that did not come in a header field.
+    ///
+    /// # Errors
+    /// As [`AccountService::bearer`].
+    pub(crate) async fn holder(&self, token: &[u8]) -> Result<TokenHolder, Problem> {
+        let now = self.now();
+        let valid = self.keys.verify(token, &self.issuer, now).await?;
+        let grant = valid.grant;
+        let holder = self.store.refresh_session(&grant.session, now).await.map_err(store_failed)?;
+        if holder != Some(grant.account) {
+            return Err(Problem::TokenRefused);
+        }
         let account = self.store.account(grant.account).await.map_err(store_failed)?;
         let is_valid =
             |account: &Account| account.state == AccountState::Active && account.role == grant.role;
-        account.filter(is_valid).map(Caller::with_token).ok_or(Problem::TokenRefused)
+        let account = account.filter(is_valid).ok_or(Problem::TokenRefused)?;
+        Ok(TokenHolder { caller: Caller::with_token(account), expires: valid.expires })
     }
 
     async fn access_token(
         &self,
         account: &Account,
+        session: Digest,
         now: UnixSeconds,
     ) -> Result<Zeroizing<String>, Problem> {
-        let grant = Grant { account: account.id, role: account.role };
+        let grant = Grant { account: account.id, role: account.role, session };
         self.keys.sign(&self.issuer, grant, now).await
     }
 }

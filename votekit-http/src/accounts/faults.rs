@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use votekit_node::accounts::AccountError;
 use votekit_node::metrics::{self, SignIn};
 use votekit_store::{Conflict, EngineError};
 
 use super::hashing_pool::PoolError;
 use crate::log_summary::LogSummary;
-use crate::problem::{ADMIN_BUSY, Problem, UNAVAILABLE};
+use crate::problem::{ACCOUNT_STATE, ADMIN_BUSY, Problem, UNAVAILABLE, UNKNOWN_ACCOUNT};
 
 /// After a full queue of passwords, a client tries again in this time.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
@@ -36,6 +37,20 @@ pub(super) fn store_failed(error: EngineError) -> Problem {
         }
         _ => Problem::Internal,
     }
+}
+
+/// Maps a change of an account that was refused.
+pub(super) fn not_changed(error: AccountError) -> Problem {
+    let (kind, detail) = match error {
+        AccountError::Engine(error) => return store_failed(error),
+        AccountError::Unknown => (&UNKNOWN_ACCOUNT, "GET /api/v1/accounts lists the accounts"),
+        AccountError::LastAdministrator => {
+            (&ACCOUNT_STATE, "it is the last active administrator: invite another one first")
+        }
+        AccountError::Disabled => (&ACCOUNT_STATE, "it is disabled: enable it first"),
+        AccountError::Busy => (&ADMIN_BUSY, "other calls keep changing the account: try again"),
+    };
+    Problem::Refused { kind, detail: detail.to_owned() }
 }
 
 /// Maps missing random bytes.

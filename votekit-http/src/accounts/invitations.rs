@@ -1,12 +1,10 @@
 //! Invitations: an account begins with a one-time link, through which its holder chooses the
 //! password and sets up the second factor.
 
-use std::fmt;
-
 use votekit_core::instant::UnixSeconds;
+use votekit_node::accounts::{OneTimeLink, invited};
 use votekit_store::{
-    Account, AccountId, AccountRole, AccountState, Conflict, EmailAddress, EmailError, EngineError,
-    Invitation,
+    Account, AccountRole, AccountState, Conflict, EmailAddress, EmailError, EngineError,
 };
 use zeroize::Zeroizing;
 
@@ -17,29 +15,6 @@ use super::recovery::{self, RecoveryCode};
 use super::service::AccountService;
 use super::totp::{self, TotpSecret};
 use crate::problem::{FieldProblem, Problem};
-
-/// How long a link is valid: three days.
-const INVITATION_SECONDS: u64 = 3 * 24 * 3600;
-
-/// A one-time link.
-pub(crate) struct OneTimeLink {
-    token: Zeroizing<String>,
-    /// From then on it is void.
-    pub(crate) expires: UnixSeconds,
-}
-
-impl OneTimeLink {
-    /// The path of the link, on any node of this store, in a language of the pages (`fr`, `en`).
-    pub(crate) fn path(&self, lang: &str) -> String {
-        format!("/{lang}/accounts/invitation?token={}", *self.token)
-    }
-}
-
-impl fmt::Debug for OneTimeLink {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("OneTimeLink(redacted)")
-    }
-}
 
 /// A new second factor, as the page of a link shows it. Nothing of it is stored: the form returns
 /// the secret together with the first code.
@@ -74,23 +49,26 @@ impl AccountService {
     ) -> Result<OneTimeLink, Problem> {
         let wrong = |error: EmailError| Problem::field("email", error.to_string());
         let email: EmailAddress = email.parse().map_err(wrong)?;
-        let token = opaque::draw()?;
         let now = self.now();
-        let expires = UnixSeconds(now.0.saturating_add(INVITATION_SECONDS));
-        let invitation = Some(Invitation { token: Invitation::digest_of(&token), expires });
+        let link = self.draw_link()?;
         let known = self.store.account_by_email(email.as_str()).await.map_err(store_failed)?;
         match known {
             None => {
-                let account = new_account(&email, role, invitation, now)?;
+                let account = invited(&email, role, &link, now).map_err(random_failed)?;
                 self.store.add(&[account]).await.map_err(store_failed)?;
             }
             Some(known) if known.state == AccountState::Invited && known.role == role => {
-                let changed = Account { invitation, ..known };
+                let changed = Account { invitation: Some(link.invitation()), ..known };
                 self.store.update(&changed).await.map_err(store_failed)?;
             }
             Some(_) => return Err(Problem::AccountExists),
         }
-        Ok(OneTimeLink { token, expires })
+        Ok(link)
+    }
+
+    /// Draws a link that is valid from now on.
+    pub(super) fn draw_link(&self) -> Result<OneTimeLink, Problem> {
+        OneTimeLink::draw(self.now(), OneTimeLink::LIFETIME_SECONDS).map_err(random_failed)
     }
 
     /// The account of a link that is valid now.
@@ -165,48 +143,29 @@ impl AccountService {
 }
 
 impl AccountService {
-    /// Stores new credentials. Under an unknown outcome the account is read: the recovery codes are
-    /// shown once, and the salt of the new hash proves that the change was made.
+    /// Stores new credentials: the link was followed twice at once if the account has changed.
     async fn store_credentials(&self, changed: &Account) -> Result<(), Problem> {
+        self.store_hash(changed).await.map_err(|error| match error.conflict() {
+            Some(Conflict::AccountChanged) => Problem::InvitationVoid,
+            _ => store_failed(error),
+        })
+    }
+
+    /// Stores an account with a new hash. Under an unknown outcome the account is read: the salt of
+    /// the hash proves that the change was made.
+    pub(super) async fn store_hash(&self, changed: &Account) -> Result<(), EngineError> {
         let error = match self.store.update(changed).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
         if matches!(error, EngineError::OutcomeUnknown { .. }) {
-            let stored = self.store.account(changed.id).await.map_err(store_failed)?;
+            let stored = self.store.account(changed.id).await?;
             if stored.is_some_and(|stored| stored.password == changed.password) {
                 return Ok(());
             }
         }
-        match error.conflict() {
-            // The link was followed twice at once.
-            Some(Conflict::AccountChanged) => Err(Problem::InvitationVoid),
-            _ => Err(store_failed(error)),
-        }
+        Err(error)
     }
-}
-
-fn new_account(
-    email: &EmailAddress,
-    role: AccountRole,
-    invitation: Option<Invitation>,
-    created: UnixSeconds,
-) -> Result<Account, Problem> {
-    let mut id = [0; 16];
-    getrandom::fill(&mut id).map_err(random_failed)?;
-    Ok(Account {
-        id: AccountId(id),
-        email: email.as_str().to_owned(),
-        role,
-        state: AccountState::Invited,
-        password: None,
-        totp: None,
-        totp_step: 0,
-        recovery_codes: Vec::new(),
-        invitation,
-        created,
-        version: 0,
-    })
 }
 
 /// The second factor with the step of its first code, and every rule that the choice breaks.

@@ -77,7 +77,7 @@ async fn new_credentials_end_the_sessions_before() {
     let password = "une autre phrase de passe";
     let choice = NewCredentials { password, totp_secret: &offer.secret, code: &now };
     office.accounts.accept_invitation(&token, choice).await.expect("accepted");
-    assert_eq!(code(office.accounts.refresh(&pair.refresh).await), "token-refused");
+    assert_eq!(code(office.accounts.refresh(&pair.refresh, true).await), "token-refused");
     let session = office.accounts.page_session(&sent_back(&set)).await.expect("read");
     assert!(session.is_none());
     let next = office.code(&secret, 1);

@@ -2,9 +2,13 @@
 //!
 //! ```text
 //! header   {"alg":"EdDSA","typ":"at+jwt","kid":…}                      these members and no others
-//! claims   {"iss":…,"aud":"votekit-api","sub":…,"role":…,"iat":…,"nbf":…,"exp":…}
+//! claims   {"iss":…,"aud":"votekit-api","sub":…,"role":…,"sid":…,"iat":…,"nbf":…,"exp":…}
 //! token    base64url(header) "." base64url(claims) "." base64url(Ed25519 signature)
 //! ```
+//!
+//! `sid` is the digest of the refresh token that was issued together with the access token: it
+//! leads to the session in the store, whichever node asks, and opens nothing by itself. So the
+//! access tokens of a session end with it, without another column or list.
 //!
 //! Own code over ed25519-dalek, which signs batches and checkpoints already. A general library
 //! reads the header first, selects an algorithm by it, and leaves it to its caller to refuse keys
@@ -17,6 +21,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
+use votekit_core::id::Digest;
 use votekit_core::instant::UnixSeconds;
 use votekit_store::{AccountId, AccountRole};
 use zeroize::Zeroizing;
@@ -57,6 +62,7 @@ struct Claims<'a> {
     aud: &'a str,
     sub: &'a str,
     role: RoleName,
+    sid: &'a str,
     iat: u64,
     nbf: u64,
     exp: u64,
@@ -71,6 +77,16 @@ pub(super) struct TokenRefused;
 pub(super) struct Grant {
     pub(super) account: AccountId,
     pub(super) role: AccountRole,
+    /// A refresh token of the session that the token belongs to.
+    pub(super) session: Digest,
+}
+
+/// A token that was verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ValidToken {
+    pub(super) grant: Grant,
+    /// From then on it is not valid.
+    pub(super) expires: UnixSeconds,
 }
 
 /// Signs a token that is valid from now on.
@@ -81,13 +97,14 @@ pub(super) fn sign(
     grant: Grant,
     now: UnixSeconds,
 ) -> Zeroizing<String> {
-    let sub = const_hex::encode(grant.account.0);
+    let (sub, sid) = (const_hex::encode(grant.account.0), grant.session.to_hex());
     let header = Header { alg: ALGORITHM, typ: TYPE, kid };
     let claims = Claims {
         iss: Cow::Borrowed(issuer),
         aud: AUDIENCE,
         sub: &sub,
         role: grant.role.into(),
+        sid: &sid,
         iat: now.0,
         nbf: now.0,
         exp: now.0.saturating_add(LIFETIME_SECONDS),
@@ -156,7 +173,7 @@ impl<'a> UnverifiedToken<'a> {
         key: &VerifyingKey,
         issuer: &str,
         now: UnixSeconds,
-    ) -> Result<Grant, TokenRefused> {
+    ) -> Result<ValidToken, TokenRefused> {
         // Strict: no key of small order, and one signature of a message.
         key.verify_strict(self.message, &self.signature).map_err(|_| TokenRefused)?;
         let claims: Claims<'_> = serde_json::from_slice(&self.claims).map_err(|_| TokenRefused)?;
@@ -173,7 +190,10 @@ impl<'a> UnverifiedToken<'a> {
         if !is_valid || !is_id {
             return Err(TokenRefused);
         }
-        Ok(Grant { account: AccountId(account), role: claims.role.into() })
+        let session = Digest::from_hex(claims.sid.as_bytes()).map_err(|_| TokenRefused)?;
+        let grant =
+            Grant { account: AccountId(account), role: claims.role.into(), session };
+        Ok(ValidToken { grant, expires: UnixSeconds(claims.exp) })
     }
 }
 

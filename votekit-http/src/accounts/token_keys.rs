@@ -13,7 +13,7 @@ use votekit_store::{Accounts, TokenKey};
 use zeroize::Zeroizing;
 
 use super::faults::{random_failed, store_failed};
-use super::token::{self, Grant, LIFETIME_SECONDS, UnverifiedToken};
+use super::token::{self, Grant, LIFETIME_SECONDS, UnverifiedToken, ValidToken};
 use crate::problem::Problem;
 
 /// How long a node signs with one key.
@@ -100,7 +100,7 @@ impl TokenKeys {
         token: &[u8],
         issuer: &str,
         now: UnixSeconds,
-    ) -> Result<Grant, Problem> {
+    ) -> Result<ValidToken, Problem> {
         let token = UnverifiedToken::parse(token).map_err(|_| Problem::TokenRefused)?;
         let key = match self.find(token.kid(), now) {
             Some(key) => key,

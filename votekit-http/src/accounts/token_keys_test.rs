@@ -9,7 +9,11 @@ use super::*;
 
 const ISSUER: &str = "vote.example";
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
-const GRANT: Grant = Grant { account: AccountId([7; 16]), role: AccountRole::Observer };
+const GRANT: Grant = Grant {
+    account: AccountId([7; 16]),
+    role: AccountRole::Observer,
+    session: Digest::from_bytes([8; 32]),
+};
 
 async fn node() -> (tempfile::TempDir, Node) {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -17,8 +21,8 @@ async fn node() -> (tempfile::TempDir, Node) {
     (folder, Node::start(data, Config::default()).await.expect("a node"))
 }
 
-fn code(verified: Result<Grant, Problem>) -> Result<Grant, &'static str> {
-    verified.map_err(|problem| problem.kind().code)
+fn code(verified: Result<ValidToken, Problem>) -> Result<Grant, &'static str> {
+    verified.map(|valid| valid.grant).map_err(|problem| problem.kind().code)
 }
 
 #[tokio::test]

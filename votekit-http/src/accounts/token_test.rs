@@ -10,7 +10,11 @@ use super::*;
 const ISSUER: &str = "vote.example/referendum";
 const KID: &str = "0123456789abcdef";
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
-const GRANT: Grant = Grant { account: AccountId([7; 16]), role: AccountRole::Auditor };
+const GRANT: Grant = Grant {
+    account: AccountId([7; 16]),
+    role: AccountRole::Auditor,
+    session: Digest::from_bytes([8; 32]),
+};
 
 fn key(byte: u8) -> SigningKey {
     SigningKey::from_bytes(&[byte; 32])
@@ -18,7 +22,9 @@ fn key(byte: u8) -> SigningKey {
 
 fn verify_at(token: &str, now: u64) -> Result<Grant, TokenRefused> {
     let token = UnverifiedToken::parse(token.as_bytes())?;
-    token.verify(&key(1).verifying_key(), ISSUER, UnixSeconds(now))
+    let valid = token.verify(&key(1).verifying_key(), ISSUER, UnixSeconds(now))?;
+    assert_eq!(valid.expires, UnixSeconds(NOW.0 + 600));
+    Ok(valid.grant)
 }
 
 fn verify(token: &str) -> Result<Grant, TokenRefused> {
@@ -32,7 +38,7 @@ fn header() -> Value {
 fn claims() -> Value {
     json!({
         "iss": ISSUER, "aud": "votekit-api", "sub": "07".repeat(16), "role": "auditor",
-        "iat": NOW.0, "nbf": NOW.0, "exp": NOW.0 + 600,
+        "sid": "08".repeat(32), "iat": NOW.0, "nbf": NOW.0, "exp": NOW.0 + 600,
     })
 }
 
@@ -73,7 +79,8 @@ fn a_base_with_quotes_is_an_issuer_too() {
     let issuer = "a\"b\\c.example";
     let token = sign(&key(1), KID, issuer, GRANT, NOW);
     let token = UnverifiedToken::parse(token.as_bytes()).expect("its form");
-    assert_eq!(token.verify(&key(1).verifying_key(), issuer, NOW), Ok(GRANT));
+    let valid = token.verify(&key(1).verifying_key(), issuer, NOW);
+    assert_eq!(valid.map(|valid| valid.grant), Ok(GRANT));
 }
 
 #[test]
@@ -124,6 +131,11 @@ fn claims_of_another_form_or_time_are_refused() {
         ("sub", json!(7)),
         ("role", json!("Auditor")),
         ("role", json!("owner")),
+        ("sid", json!("08".repeat(31))),
+        ("sid", json!("0x".to_owned() + &"08".repeat(31))),
+        ("sid", json!("A8".repeat(32))),
+        ("sid", json!("")),
+        ("sid", json!(8)),
         ("exp", json!(now)),
         ("exp", json!(now - 1)),
         ("exp", json!(now + 601)),
@@ -138,7 +150,7 @@ fn claims_of_another_form_or_time_are_refused() {
         let token = with_claims(|claims| claims[name] = value.clone());
         assert_eq!(verify(&token), Err(TokenRefused), "{name} {value}");
     }
-    for name in ["iss", "aud", "sub", "role", "iat", "nbf", "exp"] {
+    for name in ["iss", "aud", "sub", "role", "sid", "iat", "nbf", "exp"] {
         let token = with_claims(|claims| drop(claims.as_object_mut().expect("one").remove(name)));
         assert_eq!(verify(&token), Err(TokenRefused), "without {name}");
     }

@@ -9,13 +9,15 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use votekit_store::Account;
+use votekit_node::accounts::OneTimeLink;
+use votekit_store::{Account, AccountId};
 
 use crate::accounts::Caller;
 use crate::accounts::role::{RoleName, StateName};
+use crate::api::PathText;
 use crate::context::Api;
 use crate::guard::json_body::json;
-use crate::problem::{Problem, ProblemDocument};
+use crate::problem::{Problem, ProblemDocument, UNKNOWN_ACCOUNT};
 
 /// The accounts of one page of the list.
 const PAGE_ACCOUNTS: usize = 100;
@@ -41,6 +43,13 @@ pub(crate) struct InvitationDocument {
     link: String,
     /// From then on the link is void, RFC 3339.
     expires: String,
+}
+
+impl From<OneTimeLink> for InvitationDocument {
+    fn from(link: OneTimeLink) -> Self {
+        // The language of the link is a suggestion: its page leads to the other one.
+        Self { link: link.path("fr"), expires: link.expires.to_rfc3339() }
+    }
 }
 
 /// An account.
@@ -112,9 +121,7 @@ pub(crate) async fn invite(
     let link = api.accounts.invite(&email, role.into()).await?;
     let by = const_hex::encode(caller.id.0);
     tracing::info!(event = "account_invited", by, ?role, "account invited");
-    // The language of the link is a suggestion: its page leads to the other one.
-    let document = InvitationDocument { link: link.path("fr"), expires: link.expires.to_rfc3339() };
-    Ok((StatusCode::CREATED, Json(document)).into_response())
+    Ok((StatusCode::CREATED, Json(InvitationDocument::from(link))).into_response())
 }
 
 /// Lists the accounts, a hundred at a time.
@@ -138,4 +145,80 @@ pub(crate) async fn list(
     let next = accounts.last().filter(|_| !is_last).map(|account| account.email.clone());
     let accounts = accounts.into_iter().map(AccountDocument::from).collect();
     Ok(Json(AccountsDocument { accounts, next }))
+}
+
+/// Disables an account.
+///
+/// Its sessions and its tokens end at once, on every node, and a link of it is void. What it did
+/// stays on record.
+#[utoipa::path(
+    post, path = "/api/v1/accounts/{id}/disable", tag = "accounts", operation_id = "disableAccount", security(("account" = [])),
+    params(("id" = String, Path, description = "The id of the account", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32)),
+    responses(
+        (status = 200, description = "The account, disabled", body = AccountDocument),
+        (status = 403, description = "`forbidden`: also for the account that calls", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-account`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`account-state`: it is the last active administrator; `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn disable(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    PathText(id): PathText<String>,
+) -> Result<Json<AccountDocument>, Problem> {
+    Ok(Json(api.accounts.disable(&caller, account_id(&id)?).await?.into()))
+}
+
+/// Enables a disabled account.
+///
+/// Its password and its second factor count again. One that never had a password is `invited`, and
+/// gets a link by a reset.
+#[utoipa::path(
+    post, path = "/api/v1/accounts/{id}/enable", tag = "accounts", operation_id = "enableAccount", security(("account" = [])),
+    params(("id" = String, Path, description = "The id of the account", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32)),
+    responses(
+        (status = 200, description = "The account, `active` or `invited`", body = AccountDocument),
+        (status = 403, description = "`forbidden`: also for the account that calls", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-account`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn enable(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    PathText(id): PathText<String>,
+) -> Result<Json<AccountDocument>, Problem> {
+    Ok(Json(api.accounts.enable(&caller, account_id(&id)?).await?.into()))
+}
+
+/// Gives an account a new one-time link.
+///
+/// Its password and its second factor are removed, and its sessions end: for a person who has lost
+/// them, or whose link has expired.
+#[utoipa::path(
+    post, path = "/api/v1/accounts/{id}/reset", tag = "accounts", operation_id = "resetAccount", security(("account" = [])),
+    params(("id" = String, Path, description = "The id of the account", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32)),
+    responses(
+        (status = 200, description = "The link; an earlier one is void", body = InvitationDocument),
+        (status = 403, description = "`forbidden`: also for the account that calls", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-account`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`account-state`: it is disabled, or the last active administrator; `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn reset(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    PathText(id): PathText<String>,
+) -> Result<Json<InvitationDocument>, Problem> {
+    Ok(Json(api.accounts.reset(&caller, account_id(&id)?).await?.into()))
+}
+
+/// Parses the id of an account from a path. A text that is not one names no account.
+fn account_id(text: &str) -> Result<AccountId, Problem> {
+    let mut id = [0; 16];
+    let is_id = text.len() == 2 * id.len()
+        && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        && const_hex::decode_to_slice(text, &mut id).is_ok();
+    let detail = "GET /api/v1/accounts lists the accounts".to_owned();
+    if is_id { Ok(AccountId(id)) } else { Err(Problem::Refused { kind: &UNKNOWN_ACCOUNT, detail }) }
 }

@@ -15,10 +15,11 @@ use utoipa::ToSchema;
 use votekit_node::ElectionView;
 use votekit_node::roll_store::RollView;
 use votekit_node::{
-    AmendElection, AnnulElection, CloseElection, CreateElection, CreatedElection, LoadReport,
+    AmendElection, AnnulElection, CloseElection, CreatedElection, CreatedWithMembers, LoadReport,
     OpenElection,
 };
 
+use crate::api::election_actions::NewElection;
 use crate::api::{PathText, election_actions, law_id};
 use crate::context::Api;
 use crate::guard::json_body::json;
@@ -43,11 +44,14 @@ pub(crate) struct LoadRoll {
 }
 
 /// Creates an election, as a draft.
+///
+/// With `eligible_voters` the election is one of members, who vote with the tokens of their
+/// accounts.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections", tag = "administration", operation_id = "createElection", security(("administrator" = [])),
-    request_body(content = CreateElection, content_type = "application/json"),
+    request_body(content = NewElection, content_type = "application/json"),
     responses(
-        (status = 201, description = "Created, with warnings for its officials", body = CreatedElection),
+        (status = 201, description = "Created, with warnings for its officials, and one-time links for members who have no password yet", body = CreatedWithMembers),
         (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`election-exists`, `roll-conflict`, `not-leading`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -57,7 +61,7 @@ pub(crate) async fn create_election(
     State(api): State<Arc<Api>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let created = api.node.create(json(request).await?).await?;
+    let created = election_actions::create(&api, request).await?;
     Ok((StatusCode::CREATED, Json(created)).into_response())
 }
 

@@ -1,6 +1,5 @@
-//! `/api/v1/auth`: sign-in with an account, and the tokens of programs.
+//! `/api/v1/auth`: sign-in with an account, the tokens of programs, the own password.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::Json;
@@ -11,8 +10,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::accounts::role::RoleName;
-use crate::accounts::{Caller, SignInAttempt, TokenPair};
-use crate::context::{Api, ClientPrefix};
+use crate::accounts::{Caller, PasswordChange, SignInAttempt, TokenPair};
+use crate::context::Api;
 use crate::guard::officials_network::is_officials_network;
 use crate::guard::secret_body::SecretBody;
 use crate::problem::{Problem, ProblemDocument};
@@ -43,6 +42,21 @@ pub(crate) struct RefreshBody {
     /// The latest refresh token of the session.
     #[schema(pattern = "^[A-Za-z0-9_-]+$", min_length = 43, max_length = 43)]
     refresh_token: String,
+}
+
+/// A change of the password.
+#[derive(ToSchema)]
+#[schema(example = json!({"current_password": "four words without relation", "new_password": "four other words without relation"}))]
+#[serde(deny_unknown_fields)]
+// Used only by the documentation.
+#[allow(dead_code)]
+pub(crate) struct PasswordBody {
+    /// The present password.
+    #[schema(max_length = 128)]
+    current_password: String,
+    /// The password from now on.
+    #[schema(min_length = 12, max_length = 128)]
+    new_password: String,
 }
 
 /// The tokens of a program.
@@ -105,9 +119,7 @@ pub(crate) async fn login(
 ) -> Result<Json<TokenDocument>, Problem> {
     let config = api.node.config();
     let from_officials_network = is_officials_network(request.extensions(), config);
-    let known = request.extensions().get::<ClientPrefix>().map(|client| client.0);
-    let unknown = || api.node.throttle().prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let prefix = known.unwrap_or_else(unknown);
+    let prefix = api.client_prefix(request.extensions());
     let time = config.request_timeout();
     let body = SecretBody::read(request, &["email", "password"], &["code"], time).await?;
     let attempt = SignInAttempt {
@@ -121,26 +133,59 @@ pub(crate) async fn login(
 }
 
 /// Replaces a refresh token, and issues a new access token.
+///
+/// For officials from the networks from which they may work; from another one the token is not used
+/// up.
 #[utoipa::path(
     post, path = "/api/v1/auth/refresh", tag = "accounts", operation_id = "refreshTokens",
     request_body(content = RefreshBody, content_type = "application/json"),
     responses(
         (status = 200, description = "The next pair: the refresh token that was sent is used up", body = TokenDocument),
         (status = 401, description = "`token-refused`: sign in again", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`forbidden`: officials may not work from this network", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn refresh(
     State(api): State<Arc<Api>>,
     request: Request,
 ) -> Result<Json<TokenDocument>, Problem> {
+    let from_officials_network = is_officials_network(request.extensions(), api.node.config());
     let body = refresh_body(&api, request).await?;
-    Ok(Json(api.accounts.refresh(body.text(REFRESH_TOKEN)).await?.into()))
+    let token = body.text(REFRESH_TOKEN);
+    Ok(Json(api.accounts.refresh(token, from_officials_network).await?.into()))
+}
+
+/// Changes the password of the account that calls.
+///
+/// Every session of the account ends, on the pages and of programs, with its tokens. The answer has
+/// the tokens of a new one.
+#[utoipa::path(
+    put, path = "/api/v1/auth/password", tag = "accounts", operation_id = "changePassword", security(("account" = [])),
+    request_body(content = PasswordBody, content_type = "application/json", description = "JSON in UTF-8, not compressed, with these fields"),
+    responses(
+        (status = 200, description = "Changed", body = TokenDocument),
+        (status = 400, description = "`malformed`: the present password is another one, or the new one breaks a rule", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`admin-busy`: the account was changed meanwhile, try again", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "`back-off`, `rate-limited`", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+        (status = 503, description = "`busy`, `unavailable`", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+    )
+)]
+pub(crate) async fn password(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Json<TokenDocument>, Problem> {
+    let prefix = api.client_prefix(request.extensions());
+    let time = api.node.config().request_timeout();
+    let body = SecretBody::read(request, &["current_password", "new_password"], &[], time).await?;
+    let change =
+        PasswordChange { current: body.text("current_password"), new: body.text("new_password") };
+    Ok(Json(api.accounts.change_password(caller.id, change, prefix).await?.into()))
 }
 
 /// Ends the session of a refresh token.
 ///
-/// The access tokens of the session expire by themselves, within ten minutes. A token that is not
-/// known changes nothing.
+/// Its access tokens are void at once. A token that is not known changes nothing.
 #[utoipa::path(
     post, path = "/api/v1/auth/logout", tag = "accounts", operation_id = "signOut",
     request_body(content = RefreshBody, content_type = "application/json"),

@@ -1,14 +1,64 @@
-//! What changes the state of an election: the same for the administrator's token on the
+//! What creates an election and changes its state: the same for the administrator's token on the
 //! administration listener and for an official's account on the public one.
 
 use axum::Json;
 use axum::extract::Request;
-use votekit_node::{CreatedElection, ElectionView, OpenElection};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
+use votekit_node::{
+    CreateElection, CreatedElection, CreatedWithMembers, ElectionView, MemberFault, OpenElection,
+};
 
 use crate::api::law_id;
 use crate::context::Api;
-use crate::guard::json_body::{json, optional_json};
+use crate::guard::json_body::{json, json_with, optional_json};
 use crate::problem::Problem;
+
+/// A new election: its definition and, for an election of members, the e-mail addresses of those
+/// who may vote.
+// Used only by the documentation: the definition and the list are read apart.
+#[allow(dead_code)]
+pub(crate) struct NewElection;
+
+/// The schema of the definition with one more property: a reader of the document sees one object.
+impl PartialSchema for NewElection {
+    fn schema() -> RefOr<Schema> {
+        let mut schema = CreateElection::schema();
+        if let RefOr::T(Schema::Object(object)) = &mut schema {
+            let email = ObjectBuilder::new()
+                .schema_type(SchemaType::Type(Type::String))
+                .max_length(Some(254));
+            let emails = ArrayBuilder::new().items(email).description(Some(
+                "The e-mail addresses of the members who may vote, in place of a roll. For \
+                 elections that are not binding: the operator of the node can vote for any member",
+            ));
+            object.properties.insert(MemberFault::LIST.to_owned(), emails.into());
+        }
+        schema
+    }
+}
+
+impl ToSchema for NewElection {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        CreateElection::schemas(schemas);
+    }
+}
+
+/// Creates an election, with a roll or for members. Every wrong field is named at once.
+pub(crate) async fn create(api: &Api, request: Request) -> Result<CreatedWithMembers, Problem> {
+    let (election, emails): (CreateElection, Option<Vec<String>>) =
+        json_with(request, MemberFault::LIST).await?;
+    match emails {
+        None => Ok(api.node.create(election).await?.into()),
+        Some(_) if election.binding => {
+            let rule = "is for elections that are not binding, as the operator of the node can \
+                        vote for any member: a binding election has a roll";
+            Err(Problem::field(MemberFault::LIST, rule))
+        }
+        Some(emails) => Ok(api.node.create_with_addresses(election, &emails).await?),
+    }
+}
 
 /// Opens the poll. The body may be left out.
 pub(crate) async fn open(

@@ -8,57 +8,17 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
-use utoipa::{PartialSchema, ToSchema};
 use votekit_core::id::ElectionId;
 use votekit_node::{
-    AmendElection, AnnulElection, CloseElection, CreateElection, CreatedElection, ElectionView,
+    AmendElection, AnnulElection, CloseElection, CreatedElection, CreatedWithMembers, ElectionView,
     OpenElection,
 };
 
-use super::election_actions;
+use super::election_actions::{self, NewElection};
 use crate::accounts::Caller;
 use crate::api::{PathText, law_id};
 use crate::context::Api;
-use crate::guard::json_body::json_with;
-use crate::members::{CreatedWithMembers, create_with_members};
 use crate::problem::{Problem, ProblemDocument};
-
-/// The name of the list of members in a request.
-const ELIGIBLE_VOTERS: &str = "eligible_voters";
-
-/// A new election: its definition and, for an election of members, the e-mail addresses of those
-/// who may vote.
-pub(crate) struct NewElection {
-    election: CreateElection,
-    /// `None` for an election with a roll.
-    eligible_voters: Option<Vec<String>>,
-}
-
-/// The schema of the definition with one more property: a reader of the document sees one object.
-impl PartialSchema for NewElection {
-    fn schema() -> RefOr<Schema> {
-        let mut schema = CreateElection::schema();
-        if let RefOr::T(Schema::Object(object)) = &mut schema {
-            let email = ObjectBuilder::new()
-                .schema_type(SchemaType::Type(Type::String))
-                .max_length(Some(254));
-            let emails = ArrayBuilder::new().items(email).description(Some(
-                "The e-mail addresses of the members who may vote, in place of a roll. For \
-                 elections that are not binding: the operator of the node can vote for any member",
-            ));
-            object.properties.insert(ELIGIBLE_VOTERS.to_owned(), emails.into());
-        }
-        schema
-    }
-}
-
-impl ToSchema for NewElection {
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        CreateElection::schemas(schemas);
-    }
-}
 
 /// Creates an election, as a draft.
 ///
@@ -80,37 +40,18 @@ pub(crate) async fn create(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (election, eligible_voters) = json_with(request, ELIGIBLE_VOTERS).await?;
-    let created = create_by(&api, &caller, NewElection { election, eligible_voters }).await?;
-    let location = format!("/api/v1/elections/{}", created.created.election.law_id);
-    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(created)).into_response())
-}
-
-/// Creates an election in the name of an official.
-async fn create_by(
-    api: &Api,
-    caller: &Caller,
-    request: NewElection,
-) -> Result<CreatedWithMembers, Problem> {
-    let NewElection { election, eligible_voters } = request;
-    let mut created: CreatedWithMembers = match eligible_voters {
-        None => api.node.create(election).await?.into(),
-        Some(_) if election.binding => {
-            let rule = "is for elections that are not binding, as the operator of the node can \
-                        vote for any member: a binding election has a roll";
-            return Err(Problem::field(ELIGIBLE_VOTERS, rule));
-        }
-        Some(emails) => create_with_members(api, election, emails).await?,
-    };
-    let law = law_id(&created.created.election.law_id)?;
-    record_act("create", &law, caller);
+    let mut created = election_actions::create(&api, request).await?;
+    let election = &created.created.election;
+    let location = format!("/api/v1/elections/{}", election.law_id);
+    let law = law_id(&election.law_id)?;
+    record_act("create", &law, &caller);
     // The election exists: a failure here must not read as if it did not.
     if let Err(error) = api.node.accounts().record_creator(&law, caller.id).await {
         tracing::warn!(event = "creator_not_recorded", law_id = %law, %error, "creator not recorded");
         let warning = "the account that created this could not be recorded".to_owned();
         created.created.warnings.push(warning);
     }
-    Ok(created)
+    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(created)).into_response())
 }
 
 /// Opens the poll, with its zero report.

@@ -11,13 +11,15 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Response};
 use futures_util::stream::unfold;
 use votekit_node::metrics::{self, ReaderDrop, ReaderKind};
 
+use super::results::{cast_in_session, is_opened_by};
 use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::live::StaysOpen;
 use crate::live::channel::{Subscription, TooSlow};
 use crate::live::hub::EndSignal;
-use crate::live::message::{LiveResults, Topic};
+use crate::live::message::LiveResults;
 use crate::live::readers::{ClientShares, ReaderPlace};
+use crate::live::topic::Topic;
 use crate::problem::{Problem, ProblemDocument};
 
 /// The version that a browser has, when it connects again.
@@ -38,7 +40,9 @@ const COMMENT: &[u8] = b":\n\n";
 const BYE_STOPPING: &[u8] = b"event: bye\ndata: {\"reason\":\"stopping\"}\n\n";
 const BYE_SLOW: &[u8] = b"event: bye\ndata: {\"reason\":\"slow\"}\n\n";
 
-/// Follows the results of an election as server-sent events.
+/// Follows the results of an election as server-sent events. Under `after_vote` the cookie of a
+/// session that has cast its vote in the election opens the counts before the close, as in
+/// `GET /api/v1/results/{law_id}`.
 #[utoipa::path(
     get, path = "/api/v1/results/{law_id}/events", tag = "results", operation_id = "resultEvents",
     params(
@@ -66,9 +70,15 @@ pub(crate) async fn result_events(
     PathText(law): PathText<String>,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let topic = Topic::Results(law_id(&law)?);
-    let from = last_event_id(request.headers());
-    let subscription = api.live.subscribe(&topic, from).ok_or(Problem::UnknownElection)?;
+    let law = law_id(&law)?;
+    let voter = cast_in_session(&api, &law, request.headers());
+    let (topic, from) = if is_opened_by(&api, &law, voter).await {
+        // Always with a snapshot: the version may be one without the counts.
+        (Topic::VoterResults(law.clone()), None)
+    } else {
+        (Topic::Results(law.clone()), last_event_id(request.headers()))
+    };
+    let subscription = api.live.subscribe(&topic, from).ok_or_else(|| api.unreadable(&law))?;
     let shares = request.extensions().get::<ClientShares>().map(|shares| shares.0);
     let place = api.live.places().take(ReaderKind::Events, shares)?;
     let stream = EventStream {

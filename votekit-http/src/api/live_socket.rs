@@ -1,23 +1,25 @@
 //! `GET /api/v1/ws`: live updates over a WebSocket.
 //!
 //! ```text
-//! reader  {"subscribe":["results/L2025-001","elections"],"from":{"elections":17}}
+//! reader  {"subscribe":["results/L2025-001","elections"],"from":{"elections":17},"token":"…"}
 //! node    {"topic":"results/L2025-001","event":"snapshot","data":{"version":41,…}}
 //! node    {"topic":"results/L2025-001","event":"update","data":{"version":42,…}}
+//! node    {"topic":"results/L2025-001","event":"end","reason":"token-expired"}
 //! node    {"event":"bye","reason":"stopping"}
 //! ```
 //!
-//! The reader sends one message, the subscription; the token of a signed-in reader will be a member
-//! of it, so that it is in no address. After that only pings and pongs may come.
+//! The reader sends one message, the subscription. The token of a signed-in reader is a member of
+//! it, so that it is in no address. After that only pings and pongs may come. `live_access` decides
+//! what the reader may follow.
 
-use std::borrow::Cow;
+mod ending;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{HOST, ORIGIN};
-use axum::http::{HeaderMap, Response};
+use axum::http::Response;
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -30,18 +32,23 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use votekit_node::memory::overwriting_stack;
-use votekit_node::metrics::{self, ReaderDrop, ReaderKind};
+use votekit_node::metrics::{self, ReaderKind};
 
+use self::ending::Ending;
+use super::live_access::{self, Handshake, SubscribeRefusal};
 use crate::context::Api;
+use crate::guard::socket_origin::is_socket_origin;
 use crate::live::StaysOpen;
 use crate::live::channel::TooSlow;
-use crate::live::hub::LiveHub;
 use crate::live::readers::ClientShares;
 use crate::live::subscriptions::{SUBSCRIBE_BYTES_MAX, Subscriptions};
 use crate::problem::{Problem, ProblemDocument};
 
 /// The time for the subscription to arrive.
 const SUBSCRIBE_TIME: Duration = Duration::from_secs(10);
+
+/// The time for its check, which reads accounts and the log.
+const CHECK_TIME: Duration = Duration::from_secs(10);
 
 /// The interval of pings, and the time after which a reader that answers none is gone.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -68,14 +75,35 @@ const WRITE_BUFFER_BYTES_MAX: usize = 64 * 1024;
         (
             status = 101,
             description = "A WebSocket (RFC 6455). Within 10 seconds the reader sends its one \
-                message, `{\"subscribe\":[TOPIC,…],\"from\":{TOPIC:VERSION}}`, of at most 4 KiB and \
-                32 topics: `elections`, `blocks/LAW`, `turnout/LAW`, `results/LAW`. `from` is \
-                optional: the versions that it has. It receives \
+                message, \
+                `{\"subscribe\":[TOPIC,…],\"from\":{TOPIC:VERSION},\"token\":TOKEN}`, of at most \
+                4 KiB and 32 topics. `from` is optional: the versions that it has. So is `token`: \
+                the access token of an account.\n\n\
+                | topic | readers | data beside `version` |\n| --- | --- | --- |\n\
+                | `elections` | anyone | `elections`: each with `id` and `state` |\n\
+                | `blocks/LAW` | anyone | `height`, `log_size` |\n\
+                | `turnout/LAW` | anyone | `state`, `received`, `accepted`, `duplicate`, \
+                `invalid`, `registered` |\n\
+                | `results/LAW` | anyone | the same and `counts`, which is null unless the reader \
+                may see them: everyone by the policy; under `after_vote` before the close a member \
+                whose token is in the message and who has voted, and a page of this node with the \
+                cookie of a session whose vote was accepted |\n\
+                | `vote/REQUEST_ID`, at most 4 | anyone with the request id | as \
+                `GET /api/v1/vote/{request_id}`; the topic ends with the decision |\n\
+                | `nodes/LAW` | with the token of an administrator or auditor | `nodes`: as \
+                `GET /api/v1/admin/elections/{law_id}/nodes` |\n\n\
+                The reader receives \
                 `{\"topic\":TOPIC,\"event\":\"snapshot\",\"data\":{\"version\":VERSION,…}}`, then \
                 `update` instead of `snapshot`, at most four a second a topic, each with the whole \
-                state. `{\"event\":\"bye\",\"reason\":REASON}` is the last message when the node \
-                stops (`stopping`) or the reader is too slow (`slow`). The close frame has a code \
-                and a reason"
+                state. `{\"topic\":TOPIC,\"event\":\"end\",\"reason\":REASON}` is the last message \
+                of a topic that ends: `decided`, `unknown-request` (the vote was not stored after \
+                all), `unavailable`, or `token-expired`, for what the reader sees by its token \
+                alone. `{\"event\":\"bye\",\"reason\":REASON}` is the last message of the socket \
+                when the node stops (`stopping`), the reader is too slow (`slow`), or all topics \
+                have ended (`ended`). The close frame has a code and a reason; a refused \
+                subscription has the code 1008 and a rule, or one of the reasons \
+                `token-refused`, `forbidden`, `unknown-election` and `unknown-request`; with \
+                `unavailable` the code is 1013"
         ),
         (status = 403, description = "`foreign-origin`", body = ProblemDocument, content_type = "application/problem+json"),
         (
@@ -92,82 +120,21 @@ pub(crate) async fn live_socket(
 ) -> Result<Response<Body>, Problem> {
     let mut response =
         create_response_with_body(&request, Body::empty).map_err(|_| Problem::UpgradeRequired)?;
-    if !is_own_origin(request.headers(), &api.node.config().live_origins) {
+    if !is_socket_origin(request.headers(), &api.node.config().live_origins) {
         return Err(Problem::ForeignOrigin);
     }
     let shares = request.extensions().get::<ClientShares>().map(|shares| shares.0);
     let place = api.live.places().take(ReaderKind::Socket, shares)?;
+    let handshake = Handshake::read(&api, request.headers(), request.extensions());
     let upgrade = hyper::upgrade::on(&mut request);
-    let hub = Arc::clone(&api.live);
     tokio::spawn(overwriting_stack(async move {
         if let Ok(upgraded) = upgrade.await {
-            Reader::serve(upgraded, &hub).await;
+            Reader::serve(upgraded, &api, handshake).await;
         }
         drop(place);
     }));
     response.extensions_mut().insert(StaysOpen);
     Ok(response)
-}
-
-/// Whether a page of the request's origin may open a socket: one of the host it calls, or of a
-/// configured origin. Other programs than browsers send no origin.
-fn is_own_origin(headers: &HeaderMap, allowed: &[String]) -> bool {
-    let mut origins = headers.get_all(ORIGIN).iter();
-    let origin = match (origins.next(), origins.next()) {
-        (None, _) => return true,
-        (Some(origin), None) => origin.as_bytes(),
-        _ => return false,
-    };
-    if allowed.iter().any(|allowed| allowed.as_bytes() == origin) {
-        return true;
-    }
-    // The scheme may differ from the node's own behind a proxy that terminates TLS.
-    let host = origin.strip_prefix(b"https://").or_else(|| origin.strip_prefix(b"http://"));
-    let called = headers.get(HOST).map(|host| host.as_bytes());
-    host.zip(called).is_some_and(|(host, called)| host.eq_ignore_ascii_case(called))
-}
-
-/// Why a socket ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Ending {
-    /// The reader has left, or the connection failed.
-    Gone,
-    /// The node stops.
-    Stopping,
-    /// The reader is too slow.
-    Slow,
-    /// Nothing arrives from the reader.
-    Silent,
-    /// The reader sent something else than a subscription.
-    Refused(CloseCode, Cow<'static, str>),
-}
-
-impl Ending {
-    fn refused(code: CloseCode, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self::Refused(code, reason.into())
-    }
-
-    /// The last message, the code and the reason for the reader; `None` for one that has left.
-    fn goodbye(self) -> Option<(Option<&'static str>, CloseCode, Cow<'static, str>)> {
-        const BYE_STOPPING: &str = r#"{"event":"bye","reason":"stopping"}"#;
-        const BYE_SLOW: &str = r#"{"event":"bye","reason":"slow"}"#;
-        match self {
-            Self::Gone => None,
-            Self::Stopping => Some((Some(BYE_STOPPING), CloseCode::Away, "stopping".into())),
-            Self::Slow => Some((Some(BYE_SLOW), CloseCode::Again, "slow".into())),
-            Self::Silent => Some((None, CloseCode::Policy, "no answer to a ping".into())),
-            Self::Refused(code, reason) => Some((None, code, reason)),
-        }
-    }
-
-    fn drop_reason(&self) -> Option<ReaderDrop> {
-        match self {
-            Self::Gone | Self::Stopping => None,
-            Self::Slow => Some(ReaderDrop::Slow),
-            Self::Silent => Some(ReaderDrop::Silent),
-            Self::Refused(..) => Some(ReaderDrop::Refused),
-        }
-    }
 }
 
 /// One reader.
@@ -177,7 +144,7 @@ struct Reader {
 
 impl Reader {
     /// Serves a socket to its end.
-    async fn serve(upgraded: Upgraded, hub: &LiveHub) {
+    async fn serve(upgraded: Upgraded, api: &Api, handshake: Handshake) {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             // Each message is written at once.
@@ -188,12 +155,12 @@ impl Reader {
         let stream = TokioIo::new(upgraded);
         let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
         let mut reader = Self { socket };
-        let mut end = hub.end_signal();
+        let mut end = api.live.end_signal();
         // Also ends a write to a reader that takes nothing.
         let ending = tokio::select! {
             biased;
             () = end.ended() => Ending::Stopping,
-            ending = reader.follow(hub) => ending,
+            ending = reader.follow(api, handshake) => ending,
         };
         if let Some(reason) = ending.drop_reason() {
             metrics::live_reader_dropped(reason);
@@ -201,22 +168,21 @@ impl Reader {
         reader.close(ending).await;
     }
 
-    async fn follow(&mut self, hub: &LiveHub) -> Ending {
-        let mut subscriptions = match timeout(SUBSCRIBE_TIME, self.subscribe(hub)).await {
-            Ok(Ok(subscriptions)) => subscriptions,
-            Ok(Err(ending)) => return ending,
-            Err(_) => return Ending::refused(CloseCode::Policy, "no subscription came in time"),
+    async fn follow(&mut self, api: &Api, handshake: Handshake) -> Ending {
+        let mut subscriptions = match self.subscribe(api, handshake).await {
+            Ok(subscriptions) => subscriptions,
+            Err(ending) => return ending,
         };
         let mut pings = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
         let (mut heard, mut frames) = (Instant::now(), 0);
         loop {
             tokio::select! {
-                delivered = subscriptions.next() => {
-                    let delivery = match delivered {
-                        Ok(delivery) => delivery,
-                        Err(TooSlow) => return Ending::Slow,
+                next = subscriptions.next() => {
+                    let text = match next {
+                        Some(Ok(text)) => text,
+                        Some(Err(TooSlow)) => return Ending::Slow,
+                        None => return Ending::Over,
                     };
-                    let text = delivery.message.text(delivery.kind);
                     if self.socket.send(Message::Text(text)).await.is_err() {
                         return Ending::Gone;
                     }
@@ -247,15 +213,28 @@ impl Reader {
         }
     }
 
-    /// Waits for the subscription.
-    async fn subscribe(&mut self, hub: &LiveHub) -> Result<Subscriptions, Ending> {
+    /// Waits for the subscription, and checks it.
+    async fn subscribe(
+        &mut self,
+        api: &Api,
+        handshake: Handshake,
+    ) -> Result<Subscriptions, Ending> {
+        let late = |_| Ending::refused(CloseCode::Policy, "no subscription came in time");
+        let text = timeout(SUBSCRIBE_TIME, self.receive_subscription()).await.map_err(late)??;
+        // Boxed, so that the future of a reader stays small: there are thousands.
+        let subscribing = Box::pin(live_access::subscribe(api, handshake, &text));
+        match timeout(CHECK_TIME, subscribing).await {
+            Ok(Ok(subscriptions)) => Ok(subscriptions),
+            Ok(Err(SubscribeRefusal { code, reason })) => Err(Ending::refused(code, reason)),
+            Err(_) => Err(Ending::refused(CloseCode::Again, "unavailable")),
+        }
+    }
+
+    async fn receive_subscription(&mut self) -> Result<Utf8Bytes, Ending> {
         for _ in 0..FRAMES_MAX {
             if let Some(text) = self.receive().await? {
-                if text.len() > SUBSCRIBE_BYTES_MAX {
-                    return Err(too_large());
-                }
-                let parsed = Subscriptions::parse(&text, hub);
-                return parsed.map_err(|rule| Ending::refused(CloseCode::Policy, rule));
+                let is_too_large = text.len() > SUBSCRIBE_BYTES_MAX;
+                return if is_too_large { Err(Ending::too_large()) } else { Ok(text) };
             }
         }
         Err(Ending::refused(CloseCode::Policy, "too many frames"))
@@ -270,7 +249,7 @@ impl Reader {
             Some(Ok(Message::Binary(_))) => {
                 Err(Ending::refused(CloseCode::Unsupported, "messages are texts"))
             }
-            Some(Err(SocketError::Capacity(_))) => Err(too_large()),
+            Some(Err(SocketError::Capacity(_))) => Err(Ending::too_large()),
             Some(Err(SocketError::Utf8(_))) => {
                 Err(Ending::refused(CloseCode::Invalid, "texts are UTF-8"))
             }
@@ -304,59 +283,7 @@ impl Reader {
     }
 }
 
-fn too_large() -> Ending {
-    Ending::refused(CloseCode::Size, "a subscription has at most 4096 bytes")
-}
-
 /// Whether an error of the protocol is only the end of the connection.
 fn is_end(error: &ProtocolError) -> bool {
     matches!(error, ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing)
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::http::{HeaderName, HeaderValue};
-
-    use super::*;
-
-    #[test]
-    fn pages_of_the_same_host_and_of_configured_origins_may_open_a_socket() {
-        let allowed = ["https://results.example".to_owned()];
-        let is_own = |fields: &[(HeaderName, &'static str)]| {
-            let fields =
-                fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
-            is_own_origin(&fields.collect(), &allowed)
-        };
-        let host = (HOST, "vote.example:8443");
-        assert!(is_own(std::slice::from_ref(&host)), "a program that is no browser");
-        for origin in
-            ["https://vote.example:8443", "http://VOTE.example:8443", "https://results.example"]
-        {
-            assert!(is_own(&[host.clone(), (ORIGIN, origin)]), "{origin}");
-        }
-        for origin in [
-            "null",
-            "",
-            "https://vote.example",
-            "https://vote.example:8443.evil.example",
-            "https://evil.example",
-            "http://results.example",
-            "https://results.example/",
-            "file://vote.example:8443",
-        ] {
-            assert!(!is_own(&[host.clone(), (ORIGIN, origin)]), "{origin}");
-        }
-        let own = (ORIGIN, "https://vote.example:8443");
-        assert!(!is_own(std::slice::from_ref(&own)), "without a host there is nothing to compare");
-        assert!(!is_own(&[host, own.clone(), own]), "twice");
-    }
-
-    #[test]
-    fn a_reason_fits_into_a_close_frame() {
-        for ending in [Ending::Stopping, Ending::Slow, Ending::Silent, too_large()] {
-            let (_, code, reason) = ending.goodbye().expect("a goodbye");
-            assert!(code.is_allowed() && reason.len() <= 123, "{reason}");
-        }
-        assert_eq!(Ending::Gone.goodbye(), None);
-    }
 }

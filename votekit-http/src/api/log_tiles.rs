@@ -35,7 +35,8 @@ pub(crate) async fn checkpoint(
     PathText(law): PathText<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let checkpoint = api.node.checkpoint(&law_id(&law)?).ok_or(Problem::UnknownElection)?;
+    let law = law_id(&law)?;
+    let checkpoint = api.node.checkpoint(&law).ok_or_else(|| api.unreadable(&law))?;
     Ok(Representation::plain(checkpoint, TEXT).answer(&headers, REVALIDATE, ""))
 }
 
@@ -58,7 +59,8 @@ pub(crate) async fn policy(
     PathText(law): PathText<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let policy = api.node.policy(&law_id(&law)?).ok_or(Problem::UnknownElection)?;
+    let law = law_id(&law)?;
+    let policy = api.node.policy(&law).ok_or_else(|| api.unreadable(&law))?;
     Ok(Representation::plain(policy, TEXT).answer(&headers, REVALIDATE, ""))
 }
 
@@ -76,7 +78,7 @@ pub(crate) async fn policy(
             status = 421, body = ProblemDocument, content_type = "application/problem+json",
             description = "`not-served-here`: ask a node with the role query"
         ),
-        (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `halted`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn manifest(
@@ -107,7 +109,7 @@ pub(crate) async fn manifest(
             status = 421, body = ProblemDocument, content_type = "application/problem+json",
             description = "`not-served-here`: ask a node with the role query"
         ),
-        (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `halted`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn tile(

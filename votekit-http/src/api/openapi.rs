@@ -60,8 +60,12 @@ use crate::problem::{self, KINDS, Kind};
         auth::refresh,
         auth::logout,
         auth::me,
+        auth::password,
         accounts::invite,
         accounts::list,
+        accounts::disable,
+        accounts::enable,
+        accounts::reset,
         exposition::exposition,
         admin::create_election,
         admin::list_elections,
@@ -181,6 +185,9 @@ const READS: [&str; 11] = [
     "listRolls",
 ];
 
+/// Operations that are refused for an election that is halted, besides reads and changes.
+const REFUSED_WHEN_HALTED: [&str; 4] = ["checkpoint", "policy", "resultEvents", "showRollUpload"];
+
 /// Operations of officials that change an election or its roll.
 const CHANGES: [&str; 9] = [
     "postElection",
@@ -238,6 +245,9 @@ fn add_common_answers(operation: &mut Operation, path: &str) {
     }
     if is_one_of(&READS) {
         kinds.extend([&problem::INTERNAL, &problem::UNAVAILABLE, &problem::HALTED]);
+    }
+    if is_one_of(&REFUSED_WHEN_HALTED) {
+        kinds.push(&problem::HALTED);
     }
     if is_change {
         kinds.extend([

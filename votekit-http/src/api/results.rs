@@ -110,7 +110,8 @@ pub(crate) struct LogHeadDocument {
 pub(crate) struct AllResultsDocument {
     /// Results that are shown.
     results: Vec<ResultsDocument>,
-    /// Elections whose policy withholds their results now.
+    /// Elections whose policy withholds their results now, or whose logs cannot be read on this
+    /// node.
     withheld: Vec<String>,
 }
 
@@ -142,7 +143,7 @@ pub(crate) struct ResultsQuery {
             status = 421, body = ProblemDocument, content_type = "application/problem+json",
             description = "`not-served-here`: ask a node with the role query"
         ),
-        (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `halted`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn results(
@@ -173,6 +174,16 @@ pub(crate) fn cast_in_session(
     Some((request, api.node.voter_token(law, &request)?))
 }
 
+/// Whether a vote opens the results of an election that shows them to those who have voted. On a
+/// node that does not know them it opens nothing.
+pub(crate) async fn is_opened_by(
+    api: &Api,
+    law: &ElectionId,
+    voter: Option<(RequestId, VoterToken)>,
+) -> bool {
+    voter.is_some() && api.node.results(law, voter).await.is_ok()
+}
+
 fn page(
     headers: &HeaderMap,
     results: &impl Serialize,
@@ -191,7 +202,7 @@ fn page(
             status = 421, body = ProblemDocument, content_type = "application/problem+json",
             description = "`not-served-here`: ask a node with the role query"
         ),
-        (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `halted`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn all_results(
@@ -208,7 +219,7 @@ pub(crate) async fn all_results(
         let law = law_id(&election.law_id)?;
         match api.node.results(&law, None).await {
             Ok(results) => shown.push(results),
-            Err(ResultsError::Withheld { .. }) => withheld.push(law),
+            Err(ResultsError::Withheld { .. } | ResultsError::Halted) => withheld.push(law),
             Err(error) => return Err(error.into()),
         }
     }

@@ -78,7 +78,7 @@ struct SignIn {
         (status = 415, description = "`not-json`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`rate-limited`, `address-share`, `back-off`", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
         (status = 500, description = "`internal`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`, `clock`", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+        (status = 503, description = "`unavailable`, `halted`, `clock`", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
     )
 )]
 pub(crate) async fn sign_in(
@@ -142,9 +142,14 @@ async fn recognise(
     loop {
         // The node answers for the first one; its state is checked before the attempt begins.
         match (api.node.recognise_any(nas, code, laws, prefix).await, laws) {
-            (Err(SubmitError::UnknownElection | SubmitError::NotOpen { .. }), [_, rest @ ..])
-                if !rest.is_empty() =>
-            {
+            (
+                Err(
+                    SubmitError::UnknownElection
+                    | SubmitError::NotOpen { .. }
+                    | SubmitError::Halted,
+                ),
+                [_, rest @ ..],
+            ) if !rest.is_empty() => {
                 laws = rest;
             }
             (recognised, _) => return recognised.map_err(Problem::not_taken),

@@ -41,7 +41,8 @@ pub(crate) struct VoteStatusDocument {
 }
 
 impl VoteStatusDocument {
-    fn new(request_id: RequestId, status: VoteStatus) -> Self {
+    /// Writes a status.
+    pub(crate) fn new(request_id: RequestId, status: VoteStatus) -> Self {
         let blank = Self {
             request_id,
             status: "pending",
@@ -85,7 +86,7 @@ impl VoteStatusDocument {
     responses(
         (status = 200, description = "Pending, or decided", body = VoteStatusDocument, headers(("Preference-Applied" = Option<String>, description = "The wait that was applied, when one was requested"))),
         (status = 404, description = "`unknown-request`: never issued", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `halted`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn vote_status(

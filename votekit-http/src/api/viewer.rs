@@ -1,6 +1,7 @@
 //! Who reads: the answers to a voter with a session and to an account differ from the public ones.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use axum::Json;
 use axum::http::HeaderValue;
@@ -86,11 +87,14 @@ impl Viewer {
         let mut emails: HashMap<AccountId, Option<String>> = HashMap::new();
         let mut creators = HashMap::new();
         for (law, id) in accounts.creators().await? {
-            if !emails.contains_key(&id) {
-                let account = accounts.account(id).await?;
-                emails.insert(id, account.map(|account| account.email));
-            }
-            if let Some(Some(email)) = emails.get(&id) {
+            let email = match emails.entry(id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => {
+                    let account = accounts.account(id).await?;
+                    unknown.insert(account.map(|account| account.email))
+                }
+            };
+            if let Some(email) = email {
                 creators.insert(law, email.clone());
             }
         }

@@ -73,7 +73,7 @@ enum Voter {
         (status = 413, description = "`body-too-large`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "`not-json`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`rate-limited`, `address-share`, `too-many-duplicates`: this attempt was not stored", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
-        (status = 503, description = "`busy`, `unavailable`, `clock`: this attempt was not stored. `outcome-unknown`: retry with the same key", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+        (status = 503, description = "`busy`, `unavailable`, `halted`, `clock`: this attempt was not stored. `outcome-unknown`: retry with the same key", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
     )
 )]
 pub(crate) async fn put_vote(

@@ -11,7 +11,8 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout_at};
 
-use super::message::{Content, Message, MessageKind, Topic};
+use super::message::{Content, Message, MessageKind};
+use super::topic::Topic;
 
 /// The most messages that wait for one reader: four seconds' worth.
 const QUEUE_MESSAGES_MAX: usize = 16;
@@ -51,6 +52,19 @@ impl Channel {
         state.latest = Some(Arc::clone(&message));
         // An error means that there is no reader.
         let _ = state.sender.send(message);
+    }
+
+    /// Sends a state whose version is the time, for content that no block announces. One task
+    /// publishes a topic.
+    pub(crate) fn publish_at(&self, time_ms: u64, content: Content) {
+        let latest = self.state.lock().latest.as_deref().map(|latest| latest.version);
+        // A clock may go back.
+        self.publish(latest.map_or(time_ms, |latest| time_ms.max(latest + 1)), content);
+    }
+
+    /// Whether the topic has readers.
+    pub(crate) fn has_readers(&self) -> bool {
+        self.state.lock().sender.receiver_count() > 0
     }
 
     /// Adds a reader. `from` is the version that it has from an earlier connection.
@@ -278,6 +292,23 @@ mod tests {
         channel.publish(5, Content::Blocks { height: 4, log_size: 8 });
         assert_eq!(poll(&mut reader), Some(Ok((SNAPSHOT, 4))));
         assert_eq!(poll(&mut reader), None);
+    }
+
+    #[tokio::test]
+    async fn a_version_by_time_increases_when_the_clock_goes_back() {
+        let channel = channel();
+        assert!(!channel.has_readers());
+        let mut reader = channel.subscribe(None);
+        assert!(channel.has_readers());
+        for (time_ms, height) in [(1000, 1), (1000, 2), (900, 3), (900, 3), (5000, 4)] {
+            channel.publish_at(time_ms, Content::Blocks { height, log_size: 0 });
+        }
+        for version in [(SNAPSHOT, 1000), (UPDATE, 1001), (UPDATE, 1002), (UPDATE, 5000)] {
+            assert_eq!(poll(&mut reader), Some(Ok(version)));
+        }
+        assert_eq!(poll(&mut reader), None, "nothing else was new");
+        drop(reader);
+        assert!(!channel.has_readers());
     }
 
     #[test]

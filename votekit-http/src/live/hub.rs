@@ -1,6 +1,9 @@
 //! The hub: follows the elections of the node and publishes their numbers on the channels.
 
+mod node_lists;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,14 +13,16 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use votekit_core::id::ElectionId;
+use votekit_core::results::Results;
 use votekit_node::config::Role;
 use votekit_node::metrics;
 use votekit_node::{ElectionWatch, Node};
 
 use super::channel::{Channel, Subscription};
-use super::message::{Numbers, Topic, election_list};
+use super::message::{Numbers, election_list};
 use super::pacer::Pacer;
 use super::readers::ReaderPlaces;
+use super::topic::Topic;
 
 /// The live updates of a node.
 pub(crate) struct LiveHub {
@@ -27,10 +32,14 @@ pub(crate) struct LiveHub {
     ended: watch::Sender<bool>,
     /// Notified when an election of the list has moved.
     moved: Notify,
+    /// Notified when an official begins to follow the nodes of an election.
+    nodes_wanted: Notify,
     start: Instant,
-    /// How often the list was made.
+    /// How often the list of elections was made, and a list of nodes.
     #[cfg(test)]
     lists: std::sync::atomic::AtomicU64,
+    #[cfg(test)]
+    node_lists: std::sync::atomic::AtomicU64,
 }
 
 /// How often the numbers of one block are read before the next attempt is left for later: blocks
@@ -55,9 +64,12 @@ impl LiveHub {
             places: Arc::new(places),
             ended: watch::Sender::new(false),
             moved: Notify::new(),
+            nodes_wanted: Notify::new(),
             start: Instant::now(),
             #[cfg(test)]
             lists: std::sync::atomic::AtomicU64::new(0),
+            #[cfg(test)]
+            node_lists: std::sync::atomic::AtomicU64::new(0),
         })
     }
 
@@ -66,11 +78,18 @@ impl LiveHub {
         &self.places
     }
 
-    /// Subscribes to a topic; `None` when it is about an election that does not exist. `from` is
-    /// the version that the reader has.
+    /// Subscribes to a topic; `None` when it is about an election that does not exist, or whose log
+    /// cannot be read. `from` is the version that the reader has.
     pub(crate) fn subscribe(&self, topic: &Topic, from: Option<u64>) -> Option<Subscription> {
-        let exists = topic.law_id().is_none_or(|law_id| self.node.election(law_id).is_some());
-        exists.then(|| self.channel(topic).subscribe(from))
+        if topic.law_id().is_some_and(|law_id| self.node.watch(law_id).is_none()) {
+            return None;
+        }
+        // Under one lock: a channel of nodes is removed when it has no readers.
+        let subscription = channel(&mut self.channels.lock(), topic).subscribe(from);
+        if matches!(topic, Topic::Nodes(_)) {
+            self.nodes_wanted.notify_one();
+        }
+        Some(subscription)
     }
 
     /// Ends every stream, present and future: the node stops.
@@ -94,10 +113,12 @@ impl LiveHub {
         let mut list = self.node.watch_list();
         let mut pacer = Pacer::default();
         pacer.record_change(self.now_ms());
+        let mut nodes = pin!(self.publish_nodes());
         loop {
             tokio::select! {
                 // None of them ends.
                 Some(()) = following.next() => {}
+                never = nodes.as_mut() => match never {},
                 () = list.changed() => pacer.record_change(self.now_ms()),
                 () = self.moved.notified() => pacer.record_change(self.now_ms()),
                 // Two lists are never closer to each other than the interval of the pacer.
@@ -120,10 +141,16 @@ impl LiveHub {
         let (mut version, mut views, mut watches) = (0, Vec::new(), Vec::new());
         for view in self.node.elections() {
             let Ok(law_id) = view.law_id.parse::<ElectionId>() else { continue };
-            let Some(mut watch) = self.node.watch(&law_id) else { continue };
+            // An election whose log cannot be read is listed, and never moves.
+            let Some(mut watch) = self.node.watch(&law_id) else {
+                version += 1;
+                views.push(view);
+                continue;
+            };
             let (height, view) = watch.current();
-            // A state changes with a block, so the sum grows whenever the list changes.
-            version += height + 1;
+            // A state changes with a block or by a halt, which is final until the node starts
+            // again: the sum grows whenever the list changes.
+            version += height + 1 + u64::from(view.is_halted());
             views.push(view);
             watches.push((law_id, watch));
         }
@@ -155,38 +182,46 @@ impl LiveHub {
         }
     }
 
-    /// Reads the numbers that everyone may see. `None` when a block came between the parts each
-    /// time.
+    /// Reads the numbers that everyone may see, and those for readers who have voted. `None` when a
+    /// block came between the parts each time.
     async fn read(&self, law_id: &ElectionId, watch: &mut ElectionWatch) -> Option<Numbers> {
         for _ in 0..READ_ATTEMPTS {
             let (height, view) = watch.current();
-            match self.node.results(law_id, None).await {
-                // Of another block: its counts may be of another state.
-                Ok(results) if results.log_size != view.log_size => {}
-                Ok(results) => return Some(Numbers::new(height, view, Some(&results))),
-                Err(_) => return Some(Numbers::new(height, view, None)),
+            let results = self.node.results(law_id, None).await.ok();
+            // What everyone sees, voters see.
+            let for_voters = match &results {
+                Some(_) => None,
+                None => self.node.results_for_voters(law_id).ok(),
+            };
+            // Of another block: its counts may be of another state.
+            let is_of_block = |results: &Results| results.log_size == view.log_size;
+            if [&results, &for_voters].into_iter().flatten().all(is_of_block) {
+                return Some(Numbers::new(height, view, results.as_ref(), for_voters.as_ref()));
             }
         }
         None
     }
 
-    fn publish(&self, law_id: &ElectionId, numbers: Numbers) {
+    fn publish(&self, law_id: &ElectionId, mut numbers: Numbers) {
         let version = numbers.version();
-        for (topic, content) in numbers.contents(law_id) {
+        let for_voters = numbers.content_for_voters(law_id);
+        for (topic, content) in numbers.contents(law_id).into_iter().chain(for_voters) {
             self.channel(&topic).publish(version, content);
         }
     }
 
     fn channel(&self, topic: &Topic) -> Arc<Channel> {
-        let mut channels = self.channels.lock();
-        let channel =
-            channels.entry(topic.clone()).or_insert_with(|| Arc::new(Channel::new(topic.clone())));
-        Arc::clone(channel)
+        Arc::clone(channel(&mut self.channels.lock(), topic))
     }
 
     fn now_ms(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// The channel of a topic, made when it is first asked for.
+fn channel<'a>(channels: &'a mut BTreeMap<Topic, Arc<Channel>>, topic: &Topic) -> &'a Arc<Channel> {
+    channels.entry(topic.clone()).or_insert_with(|| Arc::new(Channel::new(topic.clone())))
 }
 
 /// Resolves after `wait`; never without one.

@@ -3,13 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use tokio::time::timeout;
-use votekit_node::OpenElection;
+use votekit_core::election::ResultsPolicy;
+use votekit_node::{CreateElection, OpenElection};
 
-use self::support::{TestDir, create_request, law};
+use self::support::{TestDir, create_request, law, vote};
 use super::*;
 
-#[path = "../../../votekit-node/tests/support/mod.rs"]
-mod support;
+use crate::test_support as support;
 
 /// An upper bound for waits, not a target.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -17,18 +17,23 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Four times the interval between two lists.
 const REST_TIME: Duration = Duration::from_secs(1);
 
-/// Waits for the list in which the customary election has a state.
-async fn state(list: &mut Subscription, state: &str) {
-    let wanted = format!(r#""state":"{state}""#);
+/// Waits for a message with this text.
+async fn seen(reader: &mut Subscription, wanted: &str) -> String {
     let seen = async {
         loop {
-            let delivery = list.next().await.expect("it reads at once");
-            if delivery.message.text(delivery.kind).contains(&wanted) {
-                return;
+            let delivery = reader.next().await.expect("it reads at once");
+            let text = delivery.message.text(delivery.kind);
+            if text.contains(wanted) {
+                return text.to_string();
             }
         }
     };
-    timeout(WAIT_TIMEOUT, seen).await.unwrap_or_else(|_| panic!("waited for {state}"));
+    timeout(WAIT_TIMEOUT, seen).await.unwrap_or_else(|_| panic!("waited for {wanted}"))
+}
+
+/// Waits for the list in which the customary election has a state.
+async fn state(list: &mut Subscription, state: &str) {
+    seen(list, &format!(r#""state":"{state}""#)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,6 +57,70 @@ async fn the_list_is_made_when_an_election_moves_and_not_at_rest() {
     assert_eq!(hub.lists.load(Ordering::Relaxed), before, "nothing has moved");
     node.close(&law()).await.expect("closed");
     state(&mut list, "closed").await;
+    running.abort();
+    let _ = running.await;
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_are_read_while_they_are_followed_and_not_otherwise() {
+    let dir = TestDir::new(3);
+    let node = dir.open_poll().await;
+    let hub = LiveHub::new(node.clone());
+    let running = tokio::spawn(Arc::clone(&hub).run());
+    sleep(REST_TIME).await;
+    assert_eq!(hub.node_lists.load(Ordering::Relaxed), 0, "no one follows them");
+    let topic = Topic::Nodes(law());
+    assert!(hub.subscribe(&Topic::Nodes("L9".parse().expect("a law id")), None).is_none());
+    let mut reader = hub.subscribe(&topic, None).expect("a topic");
+    let first = timeout(WAIT_TIMEOUT, reader.next()).await.expect("in time").expect("not slow");
+    let text = first.message.text(first.kind);
+    assert!(text.starts_with(r#"{"topic":"nodes/L2025-001","event":"snapshot","#), "{text}");
+    assert!(text.contains(r#""answering":true"#), "{text}");
+    // One that returns with the version has the list already; a batch in the log is news.
+    let mut again = hub.subscribe(&topic, Some(first.message.version)).expect("a topic");
+    assert!(timeout(REST_TIME, again.next()).await.is_err(), "nothing is new");
+    node.submit(&vote(1, "oui"), None, None).await.expect("taken");
+    for reader in [&mut reader, &mut again] {
+        seen(reader, r#""event":"update""#).await;
+    }
+    drop((reader, again));
+    sleep(2 * REST_TIME).await;
+    let before = hub.node_lists.load(Ordering::Relaxed);
+    sleep(2 * REST_TIME).await;
+    assert_eq!(hub.node_lists.load(Ordering::Relaxed), before, "no one follows them any more");
+    // What changed meanwhile is in the first message of the next reader.
+    node.close(&law()).await.expect("closed");
+    let mut late = hub.subscribe(&topic, None).expect("a topic");
+    let first = timeout(WAIT_TIMEOUT, late.next()).await.expect("in time").expect("not slow");
+    let text = first.message.text(first.kind);
+    assert!(text.contains(r#""ended":true"#), "{text}");
+    running.abort();
+    let _ = running.await;
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_have_voted_read_other_results_before_the_close() {
+    let dir = TestDir::new(3);
+    let node = dir.start().await;
+    node.load(&dir.path("hashes"), None).await.expect("loaded");
+    let results = Some(ResultsPolicy::AfterVote);
+    node.create(CreateElection { results, ..create_request() }).await.expect("created");
+    node.open(&law(), OpenElection::default()).await.expect("opened");
+    let hub = LiveHub::new(node.clone());
+    let running = tokio::spawn(Arc::clone(&hub).run());
+    let [mut voter, mut reader] = [Topic::VoterResults(law()), Topic::Results(law())]
+        .map(|topic| hub.subscribe(&topic, None).expect("a topic"));
+    node.submit(&vote(1, "oui"), None, None).await.expect("taken");
+    seen(&mut voter, r#""accepted":1,"duplicate":0,"invalid":0,"registered":3,"counts":[{"#).await;
+    seen(&mut reader, r#""accepted":1,"duplicate":0,"invalid":0,"registered":3,"counts":null"#)
+        .await;
+    node.close(&law()).await.expect("closed");
+    for reader in [&mut voter, &mut reader] {
+        let closed = seen(reader, r#""state":"closed""#).await;
+        assert!(closed.contains(r#""counts":[{"id":"oui","count":1}"#), "{closed}");
+    }
     running.abort();
     let _ = running.await;
     node.shutdown().await;

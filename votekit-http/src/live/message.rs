@@ -1,66 +1,18 @@
 //! What readers receive: the numbers of a topic, encoded once for every reader and transport.
 
-use std::fmt;
-
 use axum::body::Bytes;
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use utoipa::ToSchema;
-use votekit_core::election::{ResultsPolicy, State};
+use votekit_core::election::{Choice, ResultsPolicy, State};
 use votekit_core::id::ElectionId;
 use votekit_core::results::Results;
-use votekit_node::ElectionView;
+use votekit_node::{ElectionView, NodeView};
 
-/// What a reader follows.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Topic {
-    /// The elections and their states.
-    Elections,
-    /// The log of an election.
-    Blocks(ElectionId),
-    /// How many votes an election has received.
-    Turnout(ElectionId),
-    /// The same, with the counts by choice where everyone may see them.
-    Results(ElectionId),
-}
+use super::topic::Topic;
 
-impl Topic {
-    /// Parses `elections`, or `blocks/`, `turnout/` or `results/` and a law id.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        if text == "elections" {
-            return Some(Self::Elections);
-        }
-        let (name, law_id) = text.split_once('/')?;
-        let topic = match name {
-            "blocks" => Self::Blocks,
-            "turnout" => Self::Turnout,
-            "results" => Self::Results,
-            _ => return None,
-        };
-        law_id.parse().ok().map(topic)
-    }
-
-    /// The election that the topic is about.
-    pub(crate) fn law_id(&self) -> Option<&ElectionId> {
-        match self {
-            Self::Elections => None,
-            Self::Blocks(law_id) | Self::Turnout(law_id) | Self::Results(law_id) => Some(law_id),
-        }
-    }
-}
-
-impl fmt::Display for Topic {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Elections => formatter.write_str("elections"),
-            Self::Blocks(law_id) => write!(formatter, "blocks/{law_id}"),
-            Self::Turnout(law_id) => write!(formatter, "turnout/{law_id}"),
-            Self::Results(law_id) => write!(formatter, "results/{law_id}"),
-        }
-    }
-}
-
-/// What the readers of a topic see. The version is separate: it moves with every block.
+/// What the readers of a topic see. The version is separate: it moves with every block, and that of
+/// nodes with time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Content {
@@ -68,6 +20,7 @@ pub(crate) enum Content {
     Blocks { height: u64, log_size: u64 },
     Turnout(Turnout),
     Results(LiveCounts),
+    Nodes { nodes: Vec<NodeView> },
 }
 
 /// An election and its state.
@@ -111,7 +64,8 @@ pub(crate) struct ChoiceCount {
 pub(crate) struct LiveResults {
     /// The height of the last block; it only grows.
     version: u64,
-    /// `draft`, `open`, `closing`, `closed`, `certified` or `annulled`.
+    /// `draft`, `open`, `closing`, `closed`, `certified` or `annulled`; `halted` on a node that a
+    /// fault keeps from taking votes for the election.
     state: String,
     /// Votes received and decided.
     received: u64,
@@ -123,7 +77,7 @@ pub(crate) struct LiveResults {
     invalid: u64,
     /// Electors registered.
     registered: u64,
-    /// The choices in the order of the ballot; null unless everyone may see the counts now.
+    /// The choices in the order of the ballot; null unless the reader may see the counts now.
     counts: Option<Vec<ChoiceCount>>,
 }
 
@@ -135,6 +89,18 @@ pub(crate) fn shows_counts(policy: &str, state: &str) -> bool {
         || after_close.iter().any(|after| after.to_string() == state)
 }
 
+/// Whether the policy shows the counts of an open poll to those who have voted, and to no others.
+pub(crate) fn is_after_vote(policy: &str) -> bool {
+    policy == ResultsPolicy::AfterVote.as_str()
+}
+
+fn choice_counts(results: &Results) -> Vec<ChoiceCount> {
+    let choices = results.definition.choices.iter().zip(&results.counts.choices);
+    let count =
+        |(choice, count): (&Choice, &u64)| ChoiceCount { id: choice.id.to_string(), count: *count };
+    choices.map(count).collect()
+}
+
 /// The numbers of an election at one block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Numbers {
@@ -142,19 +108,22 @@ pub(crate) struct Numbers {
     log_size: u64,
     turnout: Turnout,
     counts: Option<Vec<ChoiceCount>>,
+    /// Under the policy `after_vote`: what those see who have voted.
+    for_voters: Option<LiveCounts>,
 }
 
 impl Numbers {
-    /// The numbers after the block of this height. `results` are those that everyone may see, of
-    /// the same block.
-    pub(crate) fn new(height: u64, view: ElectionView, results: Option<&Results>) -> Self {
+    /// The numbers after the block of this height. `results` are those that everyone may see,
+    /// `for_voters` those for readers who have voted, both of the same block.
+    pub(crate) fn new(
+        height: u64,
+        view: ElectionView,
+        results: Option<&Results>,
+        for_voters: Option<&Results>,
+    ) -> Self {
         let shown = results.filter(|_| shows_counts(&view.results, &view.state));
-        let counts = shown.map(|results| {
-            let choices = results.definition.choices.iter().zip(&results.counts.choices);
-            choices
-                .map(|(choice, count)| ChoiceCount { id: choice.id.to_string(), count: *count })
-                .collect()
-        });
+        let counts = shown.map(choice_counts);
+        let is_for_voters = is_after_vote(&view.results);
         let turnout = Turnout {
             state: view.state,
             received: view.received,
@@ -163,7 +132,11 @@ impl Numbers {
             invalid: view.invalid,
             registered: view.registered,
         };
-        Self { height, log_size: view.log_size, turnout, counts }
+        let for_voters = is_for_voters.then(|| LiveCounts {
+            turnout: turnout.clone(),
+            counts: counts.clone().or_else(|| for_voters.map(choice_counts)),
+        });
+        Self { height, log_size: view.log_size, turnout, counts, for_voters }
     }
 
     /// The version of messages with these numbers.
@@ -171,9 +144,15 @@ impl Numbers {
         self.height
     }
 
+    /// The content for readers who have voted, where they see more than everyone.
+    pub(crate) fn content_for_voters(&mut self, law_id: &ElectionId) -> Option<(Topic, Content)> {
+        let counts = self.for_voters.take()?;
+        Some((Topic::VoterResults(law_id.clone()), Content::Results(counts)))
+    }
+
     /// The content for the readers of each topic of the election.
     pub(crate) fn contents(self, law_id: &ElectionId) -> [(Topic, Content); 3] {
-        let Self { height, log_size, turnout, counts } = self;
+        let Self { height, log_size, turnout, counts, .. } = self;
         [
             (Topic::Blocks(law_id.clone()), Content::Blocks { height, log_size }),
             (Topic::Turnout(law_id.clone()), Content::Turnout(turnout.clone())),
@@ -197,7 +176,8 @@ pub(crate) enum MessageKind {
 }
 
 impl MessageKind {
-    fn as_str(self) -> &'static str {
+    /// The name in messages.
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Snapshot => "snapshot",
             Self::Update => "update",

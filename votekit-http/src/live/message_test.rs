@@ -2,12 +2,12 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use utoipa::PartialSchema as _;
 use votekit_core::ballot::BallotPublicKey;
-use votekit_core::election::{Bilingual, Choice, Definition};
+use votekit_core::election::{Bilingual, Definition};
 use votekit_core::id::Digest;
 use votekit_core::instant::UnixMinutes;
 use votekit_core::reconcile::Report;
 use votekit_core::tally::Counts;
-use votekit_node::BilingualView;
+use votekit_node::{BilingualView, EpochView};
 
 use super::*;
 
@@ -73,9 +73,14 @@ fn results(policy: ResultsPolicy, state: State, counts: [u64; 3]) -> Results {
     }
 }
 
-fn messages(policy: ResultsPolicy, state: State, counts: [u64; 3]) -> [Message; 3] {
+/// The numbers of an election whose node gives out the counts for everyone and for voters.
+fn numbers(policy: ResultsPolicy, state: State, counts: [u64; 3]) -> Numbers {
     let results = results(policy, state, counts);
-    let numbers = Numbers::new(4, view(policy, state, 2), Some(&results));
+    Numbers::new(4, view(policy, state, 2), Some(&results), Some(&results))
+}
+
+fn messages(policy: ResultsPolicy, state: State, counts: [u64; 3]) -> [Message; 3] {
+    let numbers = numbers(policy, state, counts);
     let version = numbers.version();
     numbers.contents(&law()).map(|(topic, content)| Message::new(&topic, version, content))
 }
@@ -89,13 +94,58 @@ fn data(message: &Message, kind: MessageKind) -> Value {
 
 #[test]
 fn a_topic_is_read_as_it_is_written() {
-    for text in ["elections", "blocks/L1", "turnout/L.1", "results/L2025-001"] {
+    for text in ["elections", "blocks/L1", "turnout/L.1", "results/L2025-001", "nodes/L1"] {
         assert_eq!(Topic::parse(text).expect("a topic").to_string(), text);
     }
     for text in ["", "results", "results/", "results/..", "results/a/b", "votes/L1", "elections/L1"]
     {
         assert_eq!(Topic::parse(text), None, "{text}");
     }
+}
+
+#[test]
+fn those_who_have_voted_read_the_counts_under_the_same_topic() {
+    for (policy, state) in POLICIES.into_iter().flat_map(|it| STATES.map(|state| (it, state))) {
+        let mut numbers = numbers(policy, state, [1, 1, 0]);
+        let Some((topic, content)) = numbers.content_for_voters(&law()) else {
+            assert_ne!(policy, ResultsPolicy::AfterVote);
+            continue;
+        };
+        assert_eq!(policy, ResultsPolicy::AfterVote);
+        assert_eq!(topic.to_string(), "results/L1");
+        assert_ne!(Topic::parse("results/L1"), Some(topic.clone()), "no reader can name it");
+        let message = Message::new(&topic, 4, content);
+        assert_eq!(data(&message, MessageKind::Update)["counts"][0]["count"], 1);
+    }
+}
+
+#[test]
+fn without_counts_for_voters_they_see_the_turnout() {
+    let view = view(ResultsPolicy::AfterVote, State::Open, 2);
+    let mut numbers = Numbers::new(4, view, None, None);
+    let (topic, content) = numbers.content_for_voters(&law()).expect("their topic");
+    let data = data(&Message::new(&topic, 4, content), MessageKind::Update);
+    assert_eq!((&data["accepted"], &data["counts"]), (&json!(2), &Value::Null));
+}
+
+#[test]
+fn nodes_are_listed_as_officials_see_them_elsewhere() {
+    let node = NodeView {
+        node: "0123456789abcdef".to_owned(),
+        public_key: "ab".repeat(32),
+        name: Some("ingest-1".to_owned()),
+        answering: true,
+        epochs: vec![EpochView { epoch: 1, sealed: 7, ended: false }],
+    };
+    let listed = serde_json::to_value(&node).expect("text keys");
+    let message = Message::new(&Topic::Nodes(law()), 4, Content::Nodes { nodes: vec![node] });
+    let text = message.text(MessageKind::Snapshot);
+    assert_eq!(
+        serde_json::from_str::<Value>(&text).expect("JSON"),
+        json!({
+            "topic": "nodes/L1", "event": "snapshot", "data": {"version": 4, "nodes": [listed]},
+        })
+    );
 }
 
 #[test]

@@ -1,138 +1,201 @@
-//! The subscription of a WebSocket: the topics that it names, followed together.
+//! The subscription of a WebSocket: the topics that its first message names, followed together.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::{BoxStream, SelectAll, unfold};
+use futures_util::stream::{BoxStream, SelectAll, Stream, StreamExt as _, unfold};
 use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use votekit_core::id::RequestId;
+use zeroize::Zeroizing;
 
 use super::channel::{Delivery, Subscription, TooSlow};
-use super::hub::LiveHub;
-use super::message::Topic;
+use super::topic::Topic;
 
 /// The largest subscription in bytes, and the most topics of one.
 pub(crate) const SUBSCRIBE_BYTES_MAX: usize = 4 * 1024;
 const TOPICS_MAX: usize = 32;
 
-/// The message of a reader.
-#[derive(Debug, Deserialize)]
+/// The most votes of one subscription: a sitting has few ballots, and each costs a read of the log.
+const VOTES_MAX: usize = 4;
+
+const FORM: &str =
+    r#"the first message is {"subscribe":[TOPIC,…],"from":{TOPIC:VERSION},"token":TOKEN}"#;
+
+/// The first message of a reader. Not `Debug`: it may hold a token.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Subscribe {
+struct FirstMessage {
     subscribe: BTreeSet<String>,
     #[serde(default)]
     from: BTreeMap<String, u64>,
+    token: Option<String>,
+}
+
+/// What a reader names.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum ReaderTopic {
+    /// A topic of many readers.
+    Topic(Topic),
+    /// What becomes of one vote.
+    Vote(RequestId),
+}
+
+/// A subscription as it was sent. Not `Debug`: it may hold a token.
+pub(crate) struct Subscribe {
+    /// Each with the version that the reader has.
+    pub(crate) topics: Vec<(ReaderTopic, Option<u64>)>,
+    /// The access token of a signed-in reader.
+    pub(crate) token: Option<Zeroizing<String>>,
+}
+
+impl Subscribe {
+    /// Parses the message of a reader.
+    ///
+    /// # Errors
+    /// The rule that it breaks, for the reader: it repeats nothing of the message.
+    pub(crate) fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        let Ok(FirstMessage { subscribe, mut from, token }) = serde_json::from_str(text) else {
+            return Err(FORM.into());
+        };
+        let token = token.map(Zeroizing::new);
+        if subscribe.is_empty() || subscribe.len() > TOPICS_MAX {
+            return Err(format!("a subscription has 1 to {TOPICS_MAX} topics").into());
+        }
+        let mut topics = Vec::new();
+        for name in subscribe {
+            let topic = ReaderTopic::parse(&name).ok_or(
+                "a topic is elections, blocks/LAW, turnout/LAW, results/LAW, nodes/LAW or vote/ID",
+            )?;
+            topics.push((topic, from.remove(&name)));
+        }
+        if !from.is_empty() {
+            return Err("from names a topic that is not subscribed to".into());
+        }
+        let votes = topics.iter().filter(|(topic, _)| matches!(topic, ReaderTopic::Vote(_)));
+        if votes.count() > VOTES_MAX {
+            return Err(format!("a subscription has at most {VOTES_MAX} votes").into());
+        }
+        Ok(Self { topics, token })
+    }
+}
+
+impl ReaderTopic {
+    fn parse(name: &str) -> Option<Self> {
+        match name.strip_prefix("vote/") {
+            Some(request) => request.parse().ok().map(Self::Vote),
+            None => Topic::parse(name).map(Self::Topic),
+        }
+    }
+}
+
+impl fmt::Display for ReaderTopic {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Topic(topic) => write!(formatter, "{topic}"),
+            Self::Vote(request) => write!(formatter, "vote/{request}"),
+        }
+    }
+}
+
+/// Why a topic ends while its reader stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TopicEnd {
+    /// The vote is decided: nothing changes any more.
+    Decided,
+    /// No copy of the vote was stored after all.
+    UnknownRequest,
+    /// The decision cannot be read now.
+    Unavailable,
+    /// The token with which the reader saw the topic is not valid any more.
+    TokenExpired,
+}
+
+impl TopicEnd {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Decided => "decided",
+            Self::UnknownRequest => "unknown-request",
+            Self::Unavailable => "unavailable",
+            Self::TokenExpired => "token-expired",
+        }
+    }
+
+    /// The last message of a topic.
+    pub(crate) fn text(self, topic: &ReaderTopic) -> Utf8Bytes {
+        // A topic and a reason have no character that JSON escapes.
+        format!(r#"{{"topic":"{topic}","event":"end","reason":"{}"}}"#, self.as_str()).into()
+    }
 }
 
 /// The topics that one reader follows.
 pub(crate) struct Subscriptions {
-    deliveries: SelectAll<BoxStream<'static, Result<Delivery, TooSlow>>>,
+    texts: SelectAll<BoxStream<'static, Result<Utf8Bytes, TooSlow>>>,
 }
 
 impl Subscriptions {
-    /// Reads the message of a reader and subscribes to its topics.
-    ///
-    /// # Errors
-    /// The rule that it breaks, for the reader: it repeats nothing of the message.
-    pub(crate) fn parse(text: &str, hub: &LiveHub) -> Result<Self, Cow<'static, str>> {
-        let topics = topics(text)?;
-        let mut deliveries = SelectAll::new();
-        for (topic, from) in topics {
-            let subscription = hub.subscribe(&topic, from).ok_or(UNKNOWN_ELECTION)?;
-            deliveries.push(stream(subscription));
-        }
-        Ok(Self { deliveries })
+    /// Without a topic.
+    pub(crate) fn new() -> Self {
+        Self { texts: SelectAll::new() }
     }
 
-    /// Waits for the next message of any topic. Cancel safe.
+    /// Follows the channel of a topic, to the time `until` at which the reader's token expires.
+    pub(crate) fn follow(
+        &mut self,
+        topic: Topic,
+        subscription: Subscription,
+        until: Option<Instant>,
+    ) {
+        let following = Following { topic: ReaderTopic::Topic(topic), subscription, until };
+        self.texts.push(unfold(Some(following), Following::next).boxed());
+    }
+
+    /// Follows a topic without a channel, by its messages.
+    pub(crate) fn follow_texts(&mut self, texts: impl Stream<Item = Utf8Bytes> + Send + 'static) {
+        self.texts.push(texts.map(Ok).boxed());
+    }
+
+    /// Waits for the next message of any topic; `None` once all have ended. Cancel safe.
     ///
     /// # Errors
     /// [`TooSlow`]: messages are lost for this reader.
-    pub(crate) async fn next(&mut self) -> Result<Delivery, TooSlow> {
-        match self.deliveries.next().await {
-            Some(delivery) => delivery,
-            // There is at least one stream, and none ends.
-            None => std::future::pending().await,
+    pub(crate) async fn next(&mut self) -> Option<Result<Utf8Bytes, TooSlow>> {
+        self.texts.next().await
+    }
+}
+
+/// One topic with a channel.
+struct Following {
+    topic: ReaderTopic,
+    subscription: Subscription,
+    until: Option<Instant>,
+}
+
+impl Following {
+    /// The next message, with the rest of the stream; the last one says that the token has expired.
+    async fn next(following: Option<Self>) -> Option<(Result<Utf8Bytes, TooSlow>, Option<Self>)> {
+        let mut following = following?;
+        match following.next_before().await {
+            Some(delivery) => {
+                let text = delivery.map(|delivery| delivery.message.text(delivery.kind));
+                Some((text, Some(following)))
+            }
+            None => Some((Ok(TopicEnd::TokenExpired.text(&following.topic)), None)),
         }
     }
-}
 
-const UNKNOWN_ELECTION: &str = "a topic is about an election that does not exist";
-
-/// The topics of a subscription, each with the version that the reader has.
-fn topics(text: &str) -> Result<Vec<(Topic, Option<u64>)>, Cow<'static, str>> {
-    let Ok(Subscribe { subscribe, mut from }) = serde_json::from_str(text) else {
-        return Err(r#"the first message is {"subscribe":[TOPIC,…],"from":{TOPIC:VERSION}}"#.into());
-    };
-    if subscribe.is_empty() || subscribe.len() > TOPICS_MAX {
-        return Err(format!("a subscription has 1 to {TOPICS_MAX} topics").into());
+    async fn next_before(&mut self) -> Option<Result<Delivery, TooSlow>> {
+        let Some(until) = self.until else { return Some(self.subscription.next().await) };
+        // Also for messages that are there already: the reader may be slow to take them.
+        if until <= Instant::now() {
+            return None;
+        }
+        timeout_at(until, self.subscription.next()).await.ok()
     }
-    let mut topics = Vec::new();
-    for name in subscribe {
-        let topic = Topic::parse(&name)
-            .ok_or("a topic is elections, blocks/LAW, turnout/LAW or results/LAW")?;
-        topics.push((topic, from.remove(&name)));
-    }
-    if !from.is_empty() {
-        return Err("from names a topic that is not subscribed to".into());
-    }
-    Ok(topics)
-}
-
-fn stream(subscription: Subscription) -> BoxStream<'static, Result<Delivery, TooSlow>> {
-    unfold(subscription, next).boxed()
-}
-
-async fn next(mut subscription: Subscription) -> Option<(Result<Delivery, TooSlow>, Subscription)> {
-    let delivery = subscription.next().await;
-    Some((delivery, subscription))
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn topics_come_with_the_versions_that_the_reader_has() {
-        let text = json!({
-            "subscribe": ["results/L1", "elections", "elections"], "from": {"results/L1": 7},
-        });
-        let topics = topics(&text.to_string()).expect("well formed");
-        let topics: Vec<_> =
-            topics.iter().map(|(topic, from)| (topic.to_string(), *from)).collect();
-        assert_eq!(topics, [("elections".to_owned(), None), ("results/L1".to_owned(), Some(7))]);
-    }
-
-    #[test]
-    fn what_is_no_subscription_is_refused_with_a_short_rule() {
-        let many: Vec<_> = (0..=TOPICS_MAX).map(|number| format!("results/L{number}")).collect();
-        for text in [
-            "".to_owned(),
-            "hello".to_owned(),
-            "[]".to_owned(),
-            json!({}).to_string(),
-            json!({"subscribe": []}).to_string(),
-            json!({"subscribe": "elections"}).to_string(),
-            json!({"subscribe": ["votes"]}).to_string(),
-            json!({"subscribe": ["results/../L1"]}).to_string(),
-            json!({"subscribe": many}).to_string(),
-            json!({"subscribe": ["elections"], "from": {"results/L1": 1}}).to_string(),
-            json!({"subscribe": ["elections"], "from": {"elections": -1}}).to_string(),
-            json!({"subscribe": ["elections"], "more": 1}).to_string(),
-        ] {
-            let rule = topics(&text).expect_err(&text);
-            assert!(rule.len() <= 123, "too long for a close frame: {rule}");
-        }
-        assert!(UNKNOWN_ELECTION.len() <= 123);
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_breaks_the_reader(text in "\\PC{0,200}") {
-            let _ = topics(&text);
-        }
-    }
-}
+#[path = "subscriptions_test.rs"]
+mod tests;

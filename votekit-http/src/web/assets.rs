@@ -28,7 +28,7 @@ impl Asset {
 
 const SCRIPT_TYPE: &str = "text/javascript; charset=utf-8";
 
-static ASSETS: LazyLock<[Asset; 8]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 9]> = LazyLock::new(|| {
     let style = include_bytes!("static/votekit.css");
     [
         Asset::new("votekit", "css", style, "text/css; charset=utf-8"),
@@ -39,6 +39,7 @@ static ASSETS: LazyLock<[Asset; 8]> = LazyLock::new(|| {
         Asset::new("elections", "js", include_bytes!("static/elections.js"), SCRIPT_TYPE),
         Asset::new("link", "js", include_bytes!("static/link.js"), SCRIPT_TYPE),
         Asset::new("official", "js", include_bytes!("static/official.js"), SCRIPT_TYPE),
+        Asset::new("outcome", "js", include_bytes!("static/outcome.js"), SCRIPT_TYPE),
     ]
 });
 
@@ -82,6 +83,11 @@ pub(crate) fn official_script() -> &'static str {
     &ASSETS[7].path
 }
 
+/// The address of the script that waits for the decision on a vote.
+pub(crate) fn outcome_script() -> &'static str {
+    &ASSETS[8].path
+}
+
 /// `GET /static/{name}`.
 pub(crate) async fn asset(
     PathText(name): PathText<String>,
@@ -108,6 +114,7 @@ mod tests {
         assert!(style().ends_with(".css") && page_script().ends_with(".js"));
         assert!(results_script().starts_with("/static/results-") && icon().ends_with(".svg"));
         assert!(link_script().starts_with("/static/link-"));
+        assert!(outcome_script().starts_with("/static/outcome-"));
         assert!(session_script().starts_with("/static/session-"));
         assert!(elections_script().starts_with("/static/elections-"));
         assert!(official_script().starts_with("/static/official-"));

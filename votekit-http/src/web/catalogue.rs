@@ -123,6 +123,7 @@ messages! {
     state_closed = "Fermé", "Closed";
     state_certified = "Résultat officiel", "Official result";
     state_annulled = "Annulé", "Annulled";
+    state_halted = "Suspendu sur ce serveur", "Halted on this server";
 }
 
 // The results.
@@ -147,6 +148,10 @@ messages! {
     results_closed = "Le scrutin est fermé et dépouillé. Le résultat n’est pas encore officiel.",
         "The poll is closed and counted. The result is not official yet.";
     results_official = "Ce résultat est officiel.", "This result is official.";
+    results_halted =
+        "Une défaillance a suspendu le scrutin sur ce serveur\u{a0}: ces chiffres n’y changent \
+            plus.",
+        "A fault halted the election on this server: these figures no longer change here.";
     results_annulled = "Ce scrutin est annulé\u{a0}: son résultat n’a aucun effet.",
         "This election is annulled: its result has no effect.";
     withheld_after_close = "Les résultats seront affichés après la fermeture du scrutin.",
@@ -155,6 +160,9 @@ messages! {
         "Les résultats sont montrés aux personnes qui ont voté, et à tous après la fermeture.",
         "The results are shown to those who have voted, and to everyone after the close.";
     withheld_heading = "Résultats non affichés", "Results not shown";
+    shown_after_vote =
+        "Ces résultats vous sont montrés parce que vous avez voté dans cette session.",
+        "These results are shown to you because you voted in this session.";
     live_on = "Mise à jour en direct", "Updated live";
     live_lost =
         "Connexion perdue. Les chiffres affichés peuvent dater\u{a0}; nouvel essai en cours.",
@@ -275,6 +283,8 @@ messages! {
         "Votre vote est conservé en lieu sûr. Son inscription au registre prend quelques \
             instants.",
         "Your vote is stored safely. Recording it in the log takes a moment.";
+    pending_live = "Cette page se mettra à jour d’elle-même dès que votre vote sera inscrit.",
+        "This page will update itself once your vote is recorded.";
     check_now = "Vérifier maintenant", "Check now";
     receipt_title = "Votre reçu", "Your receipt";
     receipt_text =

@@ -9,7 +9,7 @@ use super::lang::Lang;
 use super::moment::{Moment, is_between};
 use super::visit::Visit;
 use crate::context::Api;
-use crate::problem::{HALTED, Problem};
+use crate::problem::Problem;
 
 /// An election in a list, in the language of the page.
 pub(crate) struct ElectionRow {
@@ -85,8 +85,11 @@ fn is_early(election: &ElectionView, now: u64) -> bool {
 /// fills in a ballot, in vain.
 ///
 /// # Errors
-/// [`Problem::NotOpen`] with the times of the poll; the problem of a halted election.
+/// [`Problem::NotOpen`] with the times of the poll; [`Problem::Halted`].
 pub(crate) fn check_open(api: &Api, election: &ElectionView) -> Result<(), Problem> {
+    if election.is_halted() {
+        return Err(Problem::Halted);
+    }
     let now = api.now().0;
     if !is_open(election, now) {
         let early = is_early(election, now);
@@ -99,11 +102,7 @@ pub(crate) fn check_open(api: &Api, election: &ElectionView) -> Result<(), Probl
             (minute(election.opens.as_deref()), minute(election.closes.as_deref()));
         return Err(Problem::NotOpen { early, state, opens, closes });
     }
-    let halted = election.law_id.parse().ok().and_then(|law: ElectionId| api.node.halted(&law));
-    match halted {
-        Some(detail) => Err(Problem::Refused { kind: &HALTED, detail }),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// The state in words. An open election outside its hours is upcoming or being counted.
@@ -115,6 +114,7 @@ fn state_name(lang: Lang, election: &ElectionView, is_open: bool) -> &'static st
         "closing" => lang.state_closing(),
         "certified" => lang.state_certified(),
         "annulled" => lang.state_annulled(),
+        "halted" => lang.state_halted(),
         _ => lang.state_closed(),
     }
 }

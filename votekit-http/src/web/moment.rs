@@ -85,7 +85,7 @@ fn words(lang: Lang, time: OffsetDateTime) -> String {
         Lang::Fr => {
             let first = if day == 1 { "er" } else { "" };
             let month = MONTHS_FR[month];
-            format!("{day}{first} {month} {year}, {hour} h {minute:02}")
+            format!("{day}{first} {month} {year}, {hour}\u{a0}h\u{a0}{minute:02}")
         }
         Lang::En => format!("{} {day}, {year}, {hour}:{minute:02}", MONTHS_EN[month]),
     }
@@ -108,8 +108,14 @@ mod tests {
     #[test]
     fn a_time_is_written_in_the_language_of_the_page() {
         let text = |lang, time| Moment::new(lang, time).expect("a time").text;
-        assert_eq!(text(Lang::Fr, "2026-11-01T08:05:00Z"), "1er novembre 2026, 8 h 05 UTC");
-        assert_eq!(text(Lang::Fr, "2026-02-21T20:00:00Z"), "21 février 2026, 20 h 00 UTC");
+        assert_eq!(
+            text(Lang::Fr, "2026-11-01T08:05:00Z"),
+            "1er novembre 2026, 8\u{a0}h\u{a0}05 UTC"
+        );
+        assert_eq!(
+            text(Lang::Fr, "2026-02-21T20:00:00Z"),
+            "21 février 2026, 20\u{a0}h\u{a0}00 UTC"
+        );
         assert_eq!(text(Lang::En, "2026-08-01T08:05:00Z"), "August 1, 2026, 8:05 UTC");
         assert_eq!(Moment::new(Lang::En, "soon"), None);
     }
@@ -127,9 +133,12 @@ mod tests {
         let expected = "November 1, 2026, 20:30, EST (November 2, 2026, 1:30 UTC)";
         assert_eq!(text(Lang::En, &pages), expected);
         pages.time_zone_fr = "heure de l’Est".to_owned();
-        let expected = "1er novembre 2026, 20 h 30, heure de l’Est (2 novembre 2026, 1 h 30 UTC)";
+        let expected = "1er novembre 2026, 20\u{a0}h\u{a0}30, heure de l’Est (2 novembre 2026, 1\u{a0}h\u{a0}30 UTC)";
         assert_eq!(text(Lang::Fr, &pages), expected);
-        assert_eq!(text(Lang::Fr, &PagesConfig::default()), "2 novembre 2026, 1 h 30 UTC");
+        assert_eq!(
+            text(Lang::Fr, &PagesConfig::default()),
+            "2 novembre 2026, 1\u{a0}h\u{a0}30 UTC"
+        );
     }
 
     #[test]

@@ -48,7 +48,11 @@ pub fn config() -> Config {
 impl Served {
     /// Serves an empty node beside a roll of 30 electors.
     pub async fn empty(config: Config) -> Self {
-        let place = TestDir::new(30);
+        Self::on(TestDir::new(30), config).await
+    }
+
+    /// Serves the node of a folder.
+    pub async fn on(place: TestDir, config: Config) -> Self {
         let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
         let node = Node::start(folder, config).await.expect("the node starts");
         let server = Server::bind(node.clone()).await.expect("free ports");

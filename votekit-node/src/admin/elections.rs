@@ -457,6 +457,7 @@ impl Node {
     ) -> Result<ElectionId, AdminError> {
         let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([9; 32]);
         let planned = request.clone().definition(unkeyed, self.now().minutes())?;
+        self.check_readable(&planned.law_id)?;
         match self.context.election(&planned.law_id) {
             Some(_) => Err(AdminError::Exists { law_id: planned.law_id }),
             None => Ok(planned.law_id),
@@ -976,7 +977,10 @@ impl Node {
         halted.map_or(Ok(()), Err)
     }
 
-    fn election_handle(&self, law_id: &ElectionId) -> Result<Arc<ElectionHandle>, AdminError> {
+    pub(crate) fn election_handle(
+        &self,
+        law_id: &ElectionId,
+    ) -> Result<Arc<ElectionHandle>, AdminError> {
         self.check_readable(law_id)?;
         self.context
             .election(law_id)

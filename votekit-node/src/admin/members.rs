@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::admin::elections::{CreateElection, CreatedElection};
 use crate::data_folder::{DataFolder, FolderError, make_private_folder, write_whole};
-use crate::error::{AdminError, NodeError};
+use crate::error::{AdminError, MemberFault, NodeError};
 use crate::node::Node;
 use crate::roll_store::{self, KeptRolls};
 
@@ -52,8 +52,7 @@ impl Node {
         if is_signed {
             let rule = "this node takes only rolls that an official has signed: draw credentials \
                         offline (votekit roll members) and load their roll";
-            let field = "eligible_voters";
-            return Err(AdminError::Field { field, rule: rule.to_owned() });
+            return Err(AdminError::Field { field: MemberFault::LIST, rule: rule.to_owned() });
         }
         kept.map_or(Ok(()), |kept| Err(AdminError::SecondRoll { law_id, kept }))
     }
@@ -73,7 +72,7 @@ impl Node {
         let members: BTreeSet<AccountId> = members.iter().copied().collect();
         if members.is_empty() || members.len() > ShardHead::KEYS_MAX {
             let rule = format!("an election has 1 to {} members", ShardHead::KEYS_MAX);
-            return Err(AdminError::Field { field: "eligible_voters", rule });
+            return Err(AdminError::Field { field: MemberFault::LIST, rule });
         }
         let law = law_id.clone();
         let roll = self.on_files(move |folder| MembersRoll::write(folder, &law, &members)).await?;

@@ -77,8 +77,7 @@ impl Node {
         bytes: Option<u64>,
     ) -> Result<FileUpload, UploadError> {
         format::check_name(file)?;
-        let unknown = || AdminError::UnknownElection { law_id: law_id.clone() };
-        let election = self.context.election(law_id).ok_or_else(unknown)?;
+        let election = self.election_handle(law_id)?;
         let state = election.committed().state();
         if state >= State::Closing {
             return Err(AdminError::State { state, wanted: "given a roll" }.into());
@@ -157,8 +156,7 @@ impl Node {
     }
 
     fn check_known(&self, law_id: &ElectionId) -> Result<(), UploadError> {
-        let unknown = || AdminError::UnknownElection { law_id: law_id.clone() };
-        self.context.election(law_id).map(|_| ()).ok_or_else(|| unknown().into())
+        Ok(self.election_handle(law_id).map(drop)?)
     }
 
     async fn remove_upload(&self, law_id: &ElectionId) -> Result<(), UploadError> {

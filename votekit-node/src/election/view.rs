@@ -30,7 +30,7 @@ pub struct ChoiceView {
 }
 
 /// An ingest node that an election admits.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeView {
     /// Its id, which follows from its public key.
     pub node: String,
@@ -45,7 +45,7 @@ pub struct NodeView {
 }
 
 /// An epoch of a node.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EpochView {
     /// Its number, from 1.
     pub epoch: u32,

@@ -85,7 +85,8 @@ impl Node {
     /// take votes now and are of the same roll.
     #[must_use]
     pub fn sign_in_laws(&self, law_id: &ElectionId) -> Vec<ElectionId> {
-        let Some(first) = self.context.election(law_id) else { return Vec::new() };
+        // What is wrong with it is said at the attempt.
+        let Some(first) = self.context.election(law_id) else { return vec![law_id.clone()] };
         let (roll, now) = (roll_of(&first), self.now());
         let others = self.context.elections().into_iter().filter(|other| {
             other.law_id() != law_id

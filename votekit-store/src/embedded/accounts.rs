@@ -167,6 +167,15 @@ impl Accounts for EmbeddedAccounts {
         self.write(move |connection| sessions::rotate(connection, &token, &next, used)).await
     }
 
+    async fn refresh_session(
+        &self,
+        token: &Digest,
+        now: UnixSeconds,
+    ) -> Result<Option<AccountId>, EngineError> {
+        let token = *token;
+        self.read(move |connection| sessions::find_refresh(connection, &token, now)).await
+    }
+
     async fn end_session(&self, token: &Digest) -> Result<(), EngineError> {
         let token = *token;
         self.write(move |connection| sessions::end(connection, &token)).await

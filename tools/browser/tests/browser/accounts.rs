@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use anyhow::{Context as _, Result, ensure};
 use fantoccini::cookies::Cookie;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use crate::browser::Browser;
 use crate::steps::SUBMIT;
@@ -14,16 +13,12 @@ use crate::steps::SUBMIT;
 /// The administrator whom the demo has invited.
 pub(crate) const OFFICIAL: &str = "official@example.com";
 
-/// A member, whom the administrator makes eligible.
+/// The member whom the demo has invited, to vote in its election M2025-001.
 pub(crate) const MEMBER: &str = "alice@example.com";
-
-/// The election of the members.
-const CLUB: &str = "club";
 
 const PASSWORD: &str = "nuage fenêtre tortue lundi 47";
 
 const TOTP: &str = include_str!("scripts/totp.js");
-const MEMBERS: &str = include_str!("scripts/members.js");
 
 /// Names of cookies of accounts, with and without TLS.
 const COOKIES: [&str; 2] = ["votekit-account-local", "__Host-votekit-account"];
@@ -43,19 +38,6 @@ pub(crate) struct Holder {
 pub(crate) struct Invited {
     pub(crate) email: String,
     pub(crate) link: String,
-}
-
-/// The answer to the creation of an election of members.
-#[derive(Deserialize)]
-struct Created {
-    invitations: Vec<MemberInvited>,
-    error: String,
-}
-
-#[derive(Deserialize)]
-struct MemberInvited {
-    email: String,
-    path: String,
 }
 
 /// The people whom the demo has invited, by their e-mail addresses.
@@ -124,27 +106,4 @@ impl Holder {
         browser.client.add_cookie(session.clone()).await?;
         Ok(true)
     }
-
-    /// As the administrator, creates and opens the election of the members through the interface
-    /// for programs. Returns the invited member.
-    pub(crate) async fn create_club(&mut self, browser: &Browser) -> Result<Self> {
-        let code = self.recovery_codes.pop().context("no recovery code is left")?;
-        let sign_in = json!({ "email": self.email, "password": PASSWORD, "code": code });
-        let created = browser.run_async(MEMBERS, vec![sign_in, club()]).await?;
-        let created: Created = serde_json::from_value(created)?;
-        ensure!(created.error.is_empty(), "{}", created.error);
-        let invited = created.invitations.into_iter().find(|invited| invited.email == MEMBER);
-        let MemberInvited { email, path } = invited.context("the member is not invited")?;
-        Self::new(&Invited { email, link: path })
-    }
-}
-
-fn club() -> Value {
-    json!({
-        "law_id": CLUB,
-        "title_fr": "Assemblée du club",
-        "title_en": "Assembly of the club",
-        "blank": true,
-        "eligible_voters": [MEMBER, "bob@example.com"],
-    })
 }

@@ -10,6 +10,9 @@ pub(crate) const LAW: &str = "L2025-001";
 /// Open, with results after the close.
 pub(crate) const SECOND: &str = "second";
 
+/// Open, with results for those who have voted.
+pub(crate) const AFTER_VOTE: &str = "after";
+
 /// The roll of the elections below, in the folder of the site.
 pub(crate) const ROLL: &str = "roll.csv";
 
@@ -54,6 +57,13 @@ const ELECTIONS: &[Election] = &[
             "--closes",
             "2099-01-02T08:00:00-05:00",
         ],
+        verbs: &[&["open"]],
+    },
+    Election {
+        id: AFTER_VOTE,
+        title_fr: "Nom de la bibliothèque",
+        title_en: "Name of the library",
+        options: &["--results", "after_vote", "--publish-every", "1"],
         verbs: &[&["open"]],
     },
     Election {

@@ -18,6 +18,9 @@ const TABS_MAX: usize = 60;
 /// Presses between the last control of a page and its first: the browser's own stops.
 const STOPS_BETWEEN: usize = 3;
 
+/// The stops of the browser within a field for date and time: its parts, and its calendar.
+const STOPS_IN_DATE: usize = 8;
+
 /// Presses and releases each key in turn.
 pub(crate) async fn press(browser: &Browser, keys: &str) -> Result<()> {
     let mut actions = KeyActions::new("keyboard".to_owned());
@@ -60,7 +63,8 @@ pub(crate) async fn tab_faults(browser: &Browser) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     let mut missed: BTreeSet<usize> = (0..stops.len()).collect();
     let mut previous = None;
-    for _ in 0..stops.len() + STOPS_BETWEEN {
+    let dates = stops.iter().filter(|stop| stop.contains("datetime-local")).count();
+    for _ in 0..stops.len() + dates * STOPS_IN_DATE + STOPS_BETWEEN {
         tab(browser).await?;
         let (stop, has_ring): (i64, bool) = serde_json::from_value(browser.run(FOCUS).await?)?;
         let Ok(stop) = usize::try_from(stop) else { continue };

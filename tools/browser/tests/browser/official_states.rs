@@ -10,7 +10,7 @@ const SEND: &[Step] = &[Step::Press(SUBMIT)];
 const SIGN_IN: &[Step] = &[Step::Open("/accounts/sign-in")];
 const AS_OFFICIAL: &[Step] = &[Step::UseAccount(OFFICIAL)];
 const AS_MEMBER: &[Step] = &[Step::UseAccount(MEMBER), Step::Open("/members")];
-const TO_BALLOT: &[Step] = &[Step::Press("main a.button[href$='/members/club']")];
+const TO_BALLOT: &[Step] = &[Step::Press("main a.button[href$='/members/M2025-001']")];
 const NEW: &[Step] = &[Step::Open("/officials/new")];
 const ACCOUNTS: &[Step] = &[Step::Open("/officials/accounts")];
 const CLOSE: &[Step] = &[Step::Open("/officials/elections/second/close")];
@@ -104,11 +104,11 @@ pub(crate) const OFFICIAL_STATES: &[State] = &[
             ".session-warning",
         )
     },
-    page("members", &[AS_MEMBER], "a.button[href$='/members/club']"),
+    page("members", &[AS_MEMBER], "a.button[href$='/members/M2025-001']"),
     page("member-ballot", &[AS_MEMBER, TO_BALLOT], ".choices"),
     page("member-check", &[AS_MEMBER, TO_BALLOT, CHOOSE], ".button.final"),
     outcome("member-accepted", &[AS_MEMBER, TO_BALLOT, CHOOSE, CAST], ".outcome.good"),
-    page("member-voted", &[AS_MEMBER, &[Step::Open("/members/club")]], ".notice"),
+    page("member-voted", &[AS_MEMBER, &[Step::Open("/members/M2025-001")]], ".notice"),
     outcome(
         "official-signed-out",
         &[

@@ -1,6 +1,6 @@
 //! The table of states: each page, in each state that a reader can meet.
 
-use crate::elections::{LAW, SECOND};
+use crate::elections::{AFTER_VOTE, LAW, SECOND};
 use crate::official_states::OFFICIAL_STATES;
 use crate::steps::{SUBMIT, Step};
 
@@ -187,6 +187,11 @@ pub(crate) const VOTER_STATES: &[State] = &[
         "elections-after-vote",
         &[SIGN_IN, CHOOSE, CAST, &[Step::Open("/elections")]],
         "ul.cards [href*='/votes/']",
+    ),
+    page(
+        "results-after-vote",
+        &[&[Step::SignIn(AFTER_VOTE)], CHOOSE, CAST, &[Step::Open("/results/after")]],
+        "[data-shown-to-voter]",
     ),
     outcome("duplicate", &[SIGN_IN, CHOOSE, CAST, SIGN_IN_AGAIN, CHOOSE, CAST], ".outcome.caution"),
     State {

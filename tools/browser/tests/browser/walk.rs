@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::accounts::{self, Holder, OFFICIAL};
+use crate::accounts::{self, Holder};
 use crate::browser::Browser;
 use crate::language::Language;
 use crate::site::Site;
@@ -107,10 +107,6 @@ impl<'a> Walk<'a> {
     async fn use_account(&mut self, email: &'static str) -> Result<()> {
         let browser = self.browser;
         self.open("/").await?;
-        if !self.holders.contains_key(email) {
-            let member = self.holder(OFFICIAL)?.create_club(browser).await?;
-            self.holders.insert(email.to_owned(), member);
-        }
         if self.holder(email)?.resume(browser).await? {
             return Ok(());
         }

@@ -125,6 +125,10 @@ pub(crate) struct Node {
     pub(crate) url: String,
     /// The URL of the administrative listener.
     pub(crate) admin_url: String,
+    /// The URL of the metrics.
+    pub(crate) metrics_url: String,
+    /// Its log.
+    pub(crate) log: PathBuf,
     /// Time from the start of the process to its first answer.
     pub(crate) ready_after: Duration,
 }
@@ -192,6 +196,8 @@ impl Node {
             child,
             url: String::new(),
             admin_url: String::new(),
+            metrics_url: String::new(),
+            log: log_file,
             ready_after: Duration::ZERO,
         };
         for line in lines {
@@ -201,11 +207,13 @@ impl Node {
                 node.url = url;
             } else if line.starts_with("administration") {
                 node.admin_url = url;
+            } else if line.starts_with("metrics") {
+                node.metrics_url = url;
             } else if line.starts_with("data") {
                 break;
             }
         }
-        ensure!(!node.url.is_empty(), "the node did not start: {}", fs::read_to_string(&log_file)?);
+        ensure!(!node.url.is_empty(), "the node did not start: {}", fs::read_to_string(&node.log)?);
         node.get("/api/v1/health")?;
         node.ready_after = begun.elapsed();
         Ok(node)

@@ -3,11 +3,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{packages, project};
+use crate::project;
+use crate::python::{python, require_module};
 
 const PACKAGE: &str = "axe-playwright-python==0.1.8";
 
@@ -36,10 +37,7 @@ pub(super) fn find_or_download() -> Result<PathBuf> {
 
 /// Downloads the package, runs nothing of it, and unpacks it.
 fn download(folder: &Path) -> Result<()> {
-    let pip = python(&["-m", "pip", "--version"]).stdout(Stdio::null()).status();
-    if !pip.is_ok_and(|ended| ended.success()) {
-        packages::install(&["python3", "python3-pip"])?;
-    }
+    require_module("pip", &["python3", "python3-pip"])?;
     let mut download = python(&["-m", "pip", "download", "--quiet", "--disable-pip-version-check"]);
     download.args(["--no-input", "--no-deps", "--only-binary", ":all:", "--dest"]);
     project::succeed(download.arg(folder).arg(PACKAGE))?;
@@ -54,12 +52,6 @@ fn wheel(folder: &Path) -> Result<PathBuf> {
         anyhow::bail!("pip has downloaded {} files, not one", entries.len())
     };
     Ok(entry.path())
-}
-
-fn python(arguments: &[&str]) -> Command {
-    let mut command = Command::new("python3");
-    command.args(arguments).stdin(Stdio::null());
-    command
 }
 
 /// The SHA-256 of a file, in hexadecimal digits.

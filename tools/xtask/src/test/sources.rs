@@ -17,13 +17,14 @@ const REASON: &str = "//! Long because ";
 const FUZZ: &str = "tools/fuzz";
 
 /// Test files of the command line that mirror no verb, each with its reason.
-const OTHER_TESTS: [(&str, &str); 13] = [
+const OTHER_TESTS: [(&str, &str); 14] = [
     ("addresses", "gives every verb an address of a service that is none"),
     ("crash", "kills nodes, whatever verb they were serving"),
     ("data_folder", "gives every verb a folder that is not a data folder, and rolls that clash"),
     ("damage", "flips bits in data folders, whatever verb reads them"),
     ("hostile_node", "answers with text that drives terminals"),
     ("hashgen_supplement", "checks supplements against the rolls that they build on"),
+    ("integration_doc", "runs the examples of docs/integration.md as they stand"),
     ("interruption", "interrupts verbs that make files"),
     ("memory", "searches the memory of running nodes"),
     ("power", "cuts the power under nodes, and gives them bad disks"),

@@ -491,7 +491,7 @@ impl<'a> Demo<'a> {
         self.dir.join(name).to_string_lossy().into_owned()
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<(), CommandError> {
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<(), CommandError> {
         let path = self.dir.join(name);
         fs::write(&path, text).map_err(|error| CommandError::writing(&path, &error))
     }

@@ -1,10 +1,12 @@
-//! The demo of the pages: a small election whose poll stays open, and the account of an official.
+//! The demo of the pages: a small election whose poll stays open, another one of members, and the
+//! accounts of an official and a member.
 
 use std::fmt;
 use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Args;
 use super::ballots::read_roll;
@@ -18,6 +20,12 @@ const SHOWN_MAX: usize = 5;
 
 /// The official that the demo invites.
 const OFFICIAL: &str = "official@example.com";
+
+/// The election of members.
+const MEMBERS_LAW: &str = "M2025-001";
+
+/// The members of that election, as a file.
+const MEMBERS: &str = "email\nalice@example.com\n";
 
 /// Where to vote and to sign in, and with what.
 #[derive(Serialize)]
@@ -50,7 +58,7 @@ struct Account {
     link: String,
 }
 
-/// The output of `votekit user add --json`.
+/// The part of an output that has one-time links.
 #[derive(Deserialize)]
 struct Invitations {
     accounts: Vec<Account>,
@@ -68,6 +76,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         open_poll(&mut demo, None)?;
         demo.serve()?
     };
+    let mut accounts = invite(&mut demo, &node)?;
+    accounts.extend(open_to_members(&mut demo, &node)?);
     context.output.warning(
         "each vote changes the results, and reveals its choice to a reader who compares them \
          before and after: for demonstrations only",
@@ -76,7 +86,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         electors: args.electors(),
         pages: pages(&node.public),
         credentials: samples(&demo.path("roll.csv"))?,
-        accounts: invite(&mut demo, &node)?,
+        accounts,
         node: node.public.clone(),
     };
     node.keep(context, || context.output.result(&report))
@@ -116,9 +126,45 @@ fn invite(demo: &mut Demo<'_>, node: &NodeProcess) -> Result<Vec<Account>, Comma
     let data = demo.path("node");
     let account = ["user", "add", OFFICIAL, "--role", "administrator"];
     let place = ["--url", &node.public, "--data", &data, "--json"];
-    let invitations = demo.json(&[&account[..], &place].concat())?;
-    let invitations: Invitations = serde_json::from_value(invitations)
-        .map_err(|error| CommandError::internal(format!("`votekit user add`: {error}")))?;
+    links(demo.json(&[&account[..], &place].concat())?)
+}
+
+/// Creates the election of members and opens its poll. Returns the members with their links, which
+/// begin with the address of the running node.
+fn open_to_members(demo: &mut Demo<'_>, node: &NodeProcess) -> Result<Vec<Account>, CommandError> {
+    demo.say("The members of an association, who have accounts and no roll, choose a logo");
+    demo.write("members.csv", MEMBERS)?;
+    let (members, data) = (demo.path("members.csv"), demo.path("node"));
+    let create = [
+        "election",
+        "create",
+        MEMBERS_LAW,
+        "--title-fr",
+        "Choix du logo",
+        "--title-en",
+        "Choice of a logo",
+        "--choice",
+        "feuille=Une feuille d’érable|A maple leaf",
+        "--choice",
+        "iris=Un iris versicolore|A blue flag iris",
+        "--choice",
+        "harfang=Un harfang des neiges|A snowy owl",
+        "--results",
+        "live",
+        "--publish-every",
+        "1",
+    ];
+    let of_members = ["--members", &members, "--url", &node.public];
+    let admin = ["--node", &node.admin, "--data", &data];
+    let mut created = demo.json(&[&create[..], &of_members, &admin, &["--json"]].concat())?;
+    demo.votekit(&[&["election", "open", MEMBERS_LAW, "--yes"], &admin[..]].concat())?;
+    links(created["invitations"].take())
+}
+
+/// The accounts of an output, with their links.
+fn links(output: Value) -> Result<Vec<Account>, CommandError> {
+    let invitations: Invitations = serde_json::from_value(output)
+        .map_err(|error| CommandError::internal(format!("the output has no links: {error}")))?;
     Ok(invitations.accounts)
 }
 
@@ -129,6 +175,8 @@ fn pages(node: &str) -> Vec<Page> {
         page("vote, in English", "/en/".to_owned()),
         page("results, in French", format!("/fr/results/{LAW}")),
         page("results, in English", format!("/en/results/{LAW}")),
+        page("accounts, in French", "/fr/accounts/sign-in".to_owned()),
+        page("accounts, in English", "/en/accounts/sign-in".to_owned()),
     ]
 }
 
@@ -141,7 +189,11 @@ fn samples(roll: &str) -> Result<Vec<Sample>, CommandError> {
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "\nAn election of {} electors is open, not binding", self.electors)?;
+        writeln!(
+            formatter,
+            "\nAn election of {} electors is open, and one of the members; both are not binding",
+            self.electors
+        )?;
         writeln!(formatter, "\nPages")?;
         for Page { what, url } in &self.pages {
             writeln!(formatter, "  {what:<21} {url}")?;

@@ -95,8 +95,23 @@ pub(super) fn run(args: &MembersArgs, context: &Context) -> Result<(), CommandEr
     })
 }
 
-/// Reads the whole list. Fails if any row is bad.
+/// Reads the whole list, if credentials can be drawn for it.
 fn read(path: &Path) -> Result<MemberList, CommandError> {
+    let (name, list) = read_list(path, "nothing was written")?;
+    let count = list.members.len();
+    if count > MEMBERS_MAX {
+        let message = format!("{name}: {count} members are more than the maximum of {MEMBERS_MAX}");
+        return Err(CommandError::bad_input(message));
+    }
+    Ok(list)
+}
+
+/// Reads a whole list of members, and returns the name of the file with it. Fails if any row is
+/// bad, or there is none; `outcome` says what was not done then.
+pub(in crate::commands) fn read_list(
+    path: &Path,
+    outcome: &str,
+) -> Result<(String, MemberList), CommandError> {
     let is_stdin = path.as_os_str() == "-";
     let name = if is_stdin { "standard input".to_owned() } else { path.display().to_string() };
     let list = if is_stdin {
@@ -111,14 +126,12 @@ fn read(path: &Path) -> Result<MemberList, CommandError> {
     let list = list.map_err(|error| table_error::unreadable(&name, &error))?;
     let files = [(name.as_str(), list.faults.as_slice())];
     let hint = "correct these rows";
-    BadRows { files: &files, outcome: "nothing was written", hint }.refuse()?;
-    match list.members.len() {
-        0 => Err(CommandError::bad_input(format!("{name}: the list has a header but no member"))),
-        count if count > MEMBERS_MAX => Err(CommandError::bad_input(format!(
-            "{name}: {count} members are more than the maximum of {MEMBERS_MAX}"
-        ))),
-        _ => Ok(list),
+    BadRows { files: &files, outcome, hint }.refuse()?;
+    if list.members.is_empty() {
+        let message = format!("{name}: the list has a header but no member");
+        return Err(CommandError::bad_input(message));
     }
+    Ok((name, list))
 }
 
 #[derive(Serialize)]

@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use votekit_store::{
-    Account, AccountId, AccountRole, AccountState, Accounts, Conflict, EngineError, clock,
-};
+use votekit_node::accounts as invitations;
+use votekit_store::{Account, AccountRole, Accounts, Conflict, EngineError, clock};
 
-use super::link::{Invited, Link, LinkArgs};
 use super::rows::{Official, Officials, parse_role};
 use super::target::TargetArgs;
+use super::{TimedLinkArgs, no_random};
 use crate::admin_target;
 use crate::context::Context;
 use crate::error::CommandError;
@@ -48,14 +47,11 @@ pub(super) struct Args {
     from: Option<PathBuf>,
 
     #[command(flatten)]
-    links: LinkArgs,
+    links: TimedLinkArgs,
 
     #[command(flatten)]
     target: TargetArgs,
 }
-
-/// Calls of one addition while its outcome is unknown.
-const ATTEMPTS_MAX: u32 = 3;
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let officials = match (&args.from, args.role) {
@@ -63,60 +59,34 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         (None, Some(role)) => Officials::from_arguments(&args.emails, role)?,
         (None, None) => return Err(CommandError::usage("give --role, or --from with a file")),
     };
-    args.links.warn(context);
+    let links = &args.links.output;
+    links.warn(context);
     interruption::sweep_when_interrupted()?;
     let report = admin_target::run(async {
         let accounts = args.target.open().await?;
         officials.refuse_known(&*accounts).await?;
         let (mut made, mut invited) = (Vec::new(), Vec::new());
-        for official in &officials.rows {
-            let link = args.links.make()?;
-            let account = account(official, &link)?;
-            invited.push(Invited::new(&account, &link));
+        for Official { email, role, .. } in &officials.rows {
+            let link = args.links.draw()?;
+            let account = invitations::invited(email, *role, &link, clock::now().seconds());
+            let account = account.map_err(no_random)?;
+            invited.push(links.invited(&account, &link));
             made.push(account);
         }
-        let file = args.links.stage(&invited)?;
+        let file = links.stage(&invited)?;
         add(&*accounts, &made).await?;
-        args.links.finish(file, invited)
+        links.finish(file, invited)
     })?;
     context.output.result(&report)
 }
 
-fn account(official: &Official, link: &Link) -> Result<Account, CommandError> {
-    let mut id = [0; 16];
-    getrandom::fill(&mut id).map_err(|error| {
-        CommandError::configuration(format!("the system returned no random numbers: {error}"))
-    })?;
-    Ok(Account {
-        id: AccountId(id),
-        email: official.email.as_str().to_owned(),
-        role: official.role,
-        state: AccountState::Invited,
-        password: None,
-        totp: None,
-        totp_step: 0,
-        recovery_codes: Vec::new(),
-        invitation: Some(link.invitation),
-        created: clock::now().seconds(),
-        version: 0,
-    })
-}
-
-/// Adds the accounts. An unknown outcome becomes known by the same call again: without it the links
-/// would be lost.
 async fn add(accounts: &dyn Accounts, made: &[Account]) -> Result<(), CommandError> {
-    let mut attempts = 1;
-    loop {
-        match accounts.add(made).await {
-            Err(EngineError::OutcomeUnknown { .. }) if attempts < ATTEMPTS_MAX => attempts += 1,
-            Err(EngineError::Conflict(Conflict::AccountExists)) => {
-                return Err(CommandError::bad_input(
-                    "another process has made an account with one of these addresses; no account \
-                     was made",
-                )
-                .hint("repeat the command: it names the address"));
-            }
-            added => return Ok(added?),
-        }
+    match invitations::add(accounts, made).await {
+        Err(EngineError::Conflict(Conflict::AccountExists)) => Err(CommandError::bad_input(
+            "another process has made an account with one of these addresses; no account was \
+                 made",
+        )
+        .hint("repeat the command: it names the address")),
+        added => Ok(added?),
     }
 }

@@ -3,13 +3,11 @@
 use std::fmt;
 
 use serde::Serialize;
-use votekit_store::{
-    Account, AccountRole, AccountState, Accounts, Conflict, EmailAddress, EngineError,
-};
+use votekit_node::accounts::{self as changes, AccountError, LastAdministrator};
+use votekit_store::{Account, AccountState, EmailAddress};
 
-use super::link::{Invited, LinkArgs};
 use super::target::TargetArgs;
-use super::{find, for_each, parse_email};
+use super::{TimedLinkArgs, find, parse_email};
 use crate::admin_target;
 use crate::context::Context;
 use crate::error::CommandError;
@@ -68,7 +66,7 @@ pub(super) struct ResetArgs {
     email: EmailAddress,
 
     #[command(flatten)]
-    links: LinkArgs,
+    links: TimedLinkArgs,
 
     #[command(flatten)]
     target: TargetArgs,
@@ -82,23 +80,13 @@ struct Changed {
     state: &'static str,
 }
 
-/// Attempts to change an account that other processes change at the same time.
-const ATTEMPTS_MAX: u32 = 10;
-
 pub(super) fn disable(args: &DisableArgs, context: &Context) -> Result<(), CommandError> {
+    let last = if args.force { LastAdministrator::Lose } else { LastAdministrator::Keep };
     let account = admin_target::run(async {
         let accounts = args.target.open().await?;
-        if !args.force {
-            refuse_last_administrator(&*accounts, &args.email).await?;
-        }
-        let account = change(&*accounts, &args.email, |account| {
-            account.state = AccountState::Disabled;
-            account.invitation = None;
-            Ok(())
-        })
-        .await?;
-        accounts.end_sessions(account.id).await?;
-        Ok(account)
+        let id = find(&*accounts, &args.email).await?.id;
+        let disabled = changes::disable(&*accounts, id, last).await;
+        disabled.map_err(|error| refused(error, &args.email))
     })?;
     context.output.result(&Changed::new(&account))
 }
@@ -106,16 +94,9 @@ pub(super) fn disable(args: &DisableArgs, context: &Context) -> Result<(), Comma
 pub(super) fn enable(args: &EnableArgs, context: &Context) -> Result<(), CommandError> {
     let account = admin_target::run(async {
         let accounts = args.target.open().await?;
-        change(&*accounts, &args.email, |account| {
-            if account.state == AccountState::Disabled {
-                account.state = match account.password {
-                    Some(_) => AccountState::Active,
-                    None => AccountState::Invited,
-                };
-            }
-            Ok(())
-        })
-        .await
+        let id = find(&*accounts, &args.email).await?.id;
+        let enabled = changes::enable(&*accounts, id).await;
+        enabled.map_err(|error| refused(error, &args.email))
     })?;
     context.output.result(&Changed::new(&account))?;
     if account.state == AccountState::Invited && account.invitation.is_none() {
@@ -128,77 +109,39 @@ pub(super) fn enable(args: &EnableArgs, context: &Context) -> Result<(), Command
 }
 
 pub(super) fn reset(args: &ResetArgs, context: &Context) -> Result<(), CommandError> {
-    args.links.warn(context);
+    let links = &args.links.output;
+    links.warn(context);
     interruption::sweep_when_interrupted()?;
     let report = admin_target::run(async {
         let accounts = args.target.open().await?;
-        let link = args.links.make()?;
-        let invited = vec![Invited::new(&find(&*accounts, &args.email).await?, &link)];
-        let file = args.links.stage(&invited)?;
-        let account = change(&*accounts, &args.email, |account| {
-            if account.state == AccountState::Disabled {
-                return Err(CommandError::bad_input(format!("{} is disabled", args.email))
-                    .hint("enable it first with `votekit user enable`"));
-            }
-            account.state = AccountState::Invited;
-            account.password = None;
-            account.totp = None;
-            account.totp_step = 0;
-            account.recovery_codes.clear();
-            account.invitation = Some(link.invitation);
-            Ok(())
-        })
-        .await?;
-        accounts.end_sessions(account.id).await?;
-        args.links.finish(file, invited)
+        let account = find(&*accounts, &args.email).await?;
+        let link = args.links.draw()?;
+        let invited = vec![links.invited(&account, &link)];
+        let file = links.stage(&invited)?;
+        // Also of the last administrator: on this machine, another link can be made.
+        let reset = changes::reset(&*accounts, account.id, &link, LastAdministrator::Lose).await;
+        reset.map_err(|error| refused(error, &args.email))?;
+        links.finish(file, invited)
     })?;
     context.output.result(&report)
 }
 
-/// Changes an account as it is stored now, again if another process changes it meanwhile.
-async fn change(
-    accounts: &dyn Accounts,
-    email: &EmailAddress,
-    edit: impl Fn(&mut Account) -> Result<(), CommandError>,
-) -> Result<Account, CommandError> {
-    for _ in 0..ATTEMPTS_MAX {
-        let stored = find(accounts, email).await?;
-        let mut account = stored.clone();
-        edit(&mut account)?;
-        if account == stored {
-            return Ok(account);
+/// The error for a change that was not made.
+fn refused(error: AccountError, email: &EmailAddress) -> CommandError {
+    match error {
+        AccountError::Engine(error) => error.into(),
+        AccountError::Unknown => CommandError::bad_input(format!("there is no account {email}")),
+        AccountError::LastAdministrator => {
+            CommandError::bad_input(format!("{email} is the last active administrator"))
+                .hint("invite another one first, or give --force")
         }
-        match accounts.update(&account).await {
-            Ok(()) => return Ok(account),
-            Err(EngineError::Conflict(Conflict::AccountChanged)) => {}
-            Err(error) => return Err(error.into()),
-        }
+        AccountError::Disabled => CommandError::bad_input(format!("{email} is disabled"))
+            .hint("enable it first with `votekit user enable`"),
+        AccountError::Busy => CommandError::configuration(format!(
+            "other processes keep changing the account {email}"
+        ))
+        .hint("repeat the command"),
     }
-    Err(CommandError::configuration(format!("other processes keep changing the account {email}"))
-        .hint("repeat the command"))
-}
-
-/// Refuses to leave an installation without an administrator who can sign in.
-async fn refuse_last_administrator(
-    accounts: &dyn Accounts,
-    email: &EmailAddress,
-) -> Result<(), CommandError> {
-    let is_active = |account: &Account| {
-        account.role == AccountRole::Administrator && account.state == AccountState::Active
-    };
-    if !is_active(&find(accounts, email).await?) {
-        return Ok(());
-    }
-    let mut others = 0_u64;
-    for_each(accounts, |account| {
-        others += u64::from(is_active(account) && account.email != email.as_str());
-    })
-    .await?;
-    if others > 0 {
-        return Ok(());
-    }
-    Err(CommandError::bad_input(format!("{email} is the last active administrator"))
-        .hint("invite another one first, or give --force"))
 }
 
 impl Changed {

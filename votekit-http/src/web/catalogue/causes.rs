@@ -50,6 +50,12 @@ causes! {
     "request-timeout"
         "La connexion est lente ou a été coupée pendant l’envoi.",
         "The connection is slow, or was cut while the form was sent.";
+    "not-signed-in"
+        "La session a pris fin, ou elle n’a jamais été ouverte pour ce scrutin.",
+        "The session has ended, or was never opened for this election.";
+    "already-cast"
+        "Un vote a déjà été envoyé pour ce scrutin pendant cette session.",
+        "A vote was already sent for this election in this session.";
     "not-open-yet"
         "L’heure de l’ouverture n’est pas venue.",
         "The opening time has not come.";

@@ -32,6 +32,8 @@ messages! {
     official_closed = "Fermé et dépouillé", "Closed and counted";
     official_certified = "Certifié", "Certified";
     official_annulled = "Annulé", "Annulled";
+    official_halted = "Suspendu", "Halted";
+    turnout_unknown = "Inconnue", "Not known";
     action_open = "Ouvrir", "Open";
     action_close = "Fermer", "Close";
     action_resume = "Reprendre la fermeture", "Resume the close";

@@ -127,6 +127,9 @@ problems! {
     "unknown-roll" false
         "Cette liste n’est pas chargée", "Vérifiez l’empreinte de la liste.";
         "No such roll is loaded", "Check the digest of the roll.";
+    "unknown-account" false
+        "Ce compte n’existe pas", "Rien n’a été modifié. Vérifiez la liste des comptes.";
+        "There is no such account", "Nothing was changed. Check the list of accounts.";
     "method-not-allowed" true
         "Cette page ne s’ouvre pas ainsi",
         "Rien n’a été enregistré. Partez de la page d’accueil.";
@@ -184,6 +187,13 @@ problems! {
         "Un compte a déjà ce courriel", "Rien n’a été modifié. Vérifiez la liste des comptes.";
         "An account has this e-mail address already",
         "Nothing was changed. Check the list of accounts.";
+    "account-state" false
+        "L’état du compte ne le permet pas",
+        "Rien n’a été modifié. Le compte est désactivé, ou c’est le dernier compte actif de \
+            l’administration.";
+        "The state of the account does not allow this",
+        "Nothing was changed. The account is disabled, or it is the last active account of the \
+            administration.";
     "invitation-void" false
         "Ce lien n’est plus valable",
         "Il a servi, il a expiré ou un autre lien l’a remplacé. Demandez un nouveau lien à \

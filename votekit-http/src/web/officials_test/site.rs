@@ -19,8 +19,7 @@ use crate::routes;
 
 #[path = "../../../tests/form_support/mod.rs"]
 mod form_support;
-#[path = "../../../../votekit-node/tests/support/mod.rs"]
-mod support;
+use crate::test_support as support;
 
 pub(super) use self::form_support::{PASSWORD, hidden};
 pub(super) use self::support::{LAW, law};

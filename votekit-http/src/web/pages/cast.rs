@@ -8,7 +8,7 @@ use axum::response::Response;
 
 use super::ballot::cast_before;
 use super::check::{self, Attempt};
-use super::post::{Post, not_taken};
+use super::post::Post;
 use super::sign_in;
 use crate::api::PathText;
 use crate::context::Api;
@@ -46,7 +46,7 @@ pub(crate) async fn cast(
             }
             visit.redirect(&format!("/{}/votes/{request}", lang.code()))
         }
-        Err(error) => match not_taken(error) {
+        Err(error) => match Problem::not_taken(error) {
             // Trying again would not help.
             problem @ (Problem::NotOpen { .. }
             | Problem::UnknownElection

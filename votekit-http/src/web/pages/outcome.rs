@@ -9,6 +9,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use votekit_core::decision::{Decision, InvalidReason};
+use votekit_core::id::RequestId;
+use votekit_node::config::Role;
 use votekit_node::{ElectionView, VoteStatus};
 
 use crate::api::PathText;
@@ -16,6 +18,7 @@ use crate::api::status::request_id;
 use crate::context::Api;
 use crate::problem::Problem;
 use crate::support_code;
+use crate::web::assets;
 use crate::web::election_row::is_open;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
@@ -36,6 +39,9 @@ struct OutcomePage {
     /// The election, if this session cast the vote: the request itself does not say.
     question: String,
     is_pending: bool,
+    /// Whether a script waits for the decision: this node serves the live updates.
+    is_followed: bool,
+    outcome_script: &'static str,
     /// Where to sign in again, if that helps.
     again_href: String,
     request: String,
@@ -69,8 +75,14 @@ pub(crate) async fn outcome(
     let request = request_id(&request)?;
     let status = api.node.wait(request, WAIT_MAX).await?.ok_or(Problem::UnknownRequest)?;
     let visit = Visit::begin(&api, lang, &headers);
-    let words = words(lang, status);
-    let law = visit.session.as_ref().and_then(|session| session.law_of(&request)).cloned();
+    let page = page(&visit, request, status)?;
+    visit.answer(StatusCode::OK, &page)
+}
+
+fn page(visit: &Visit<'_>, request: RequestId, status: VoteStatus) -> Result<OutcomePage, Problem> {
+    let Visit { api, lang, session } = visit;
+    let words = words(*lang, status);
+    let law = session.as_ref().and_then(|session| session.law_of(&request)).cloned();
     let election = law.as_ref().and_then(|law| api.node.election(law));
     let mut frame = visit.frame(words.title, &format!("/votes/{request}"))?;
     if let Some(election) = &election {
@@ -78,21 +90,23 @@ pub(crate) async fn outcome(
     }
     let code = lang.code();
     let href = |part: &str| law.as_ref().map(|law| format!("/{code}/{part}/{law}"));
-    let page = OutcomePage {
+    let is_pending = matches!(status, VoteStatus::Pending { .. });
+    Ok(OutcomePage {
         frame: frame.with_error(words.tone == "bad"),
         tone: words.tone,
         title: words.title,
         text: words.text,
         advice: words.advice,
-        question: election.as_ref().map(|view| title(lang, view)).unwrap_or_default(),
-        is_pending: matches!(status, VoteStatus::Pending { .. }),
+        question: election.as_ref().map(|view| title(*lang, view)).unwrap_or_default(),
+        is_pending,
+        is_followed: is_pending && api.node.config().roles.contains(&Role::Query),
+        outcome_script: assets::outcome_script(),
         again_href: href("vote").filter(|_| words.may_try_again).unwrap_or_default(),
         request: request.to_hex(),
         support: support_code::of_request(&request.to_hex()),
-        next: next_ballot(&visit),
+        next: next_ballot(visit),
         results_href: href("results").unwrap_or_default(),
-    };
-    visit.answer(StatusCode::OK, &page)
+    })
 }
 
 fn title(lang: Lang, election: &ElectionView) -> String {
@@ -139,5 +153,53 @@ fn words(lang: Lang, status: VoteStatus) -> Words {
         },
         // Pending; and no log of this version holds a decision that it does not know.
         _ => words("waiting", lang.pending_title(), lang.pending_text()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use votekit_node::Node;
+    use votekit_node::config::Config;
+    use votekit_node::data_folder::DataFolder;
+
+    use super::*;
+
+    /// The page of a vote with this status.
+    async fn html(status: VoteStatus) -> String {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = DataFolder::open(folder.path(), None).expect("a data folder");
+        let node = Node::start(data, Config::default()).await.expect("a node");
+        let api = Api::new(node, b"token");
+        let visit = Visit::begin(&api, Lang::Fr, &HeaderMap::new());
+        let page = page(&visit, RequestId::from_bytes([10; 16]), status).expect("a page");
+        let html = page.render().expect("HTML");
+        api.node.clone().shutdown().await;
+        html
+    }
+
+    #[tokio::test]
+    async fn a_page_waits_for_a_pending_vote_and_keeps_its_button() {
+        let html = html(VoteStatus::Pending { expected: None }).await;
+        let id = "0a".repeat(16);
+        for text in [
+            assets::outcome_script(),
+            Lang::Fr.pending_live(),
+            Lang::Fr.check_now(),
+            "hidden data-note",
+            &format!("data-pending=\"{id}\""),
+            &format!("action=\"/fr/votes/{id}\""),
+        ] {
+            assert!(html.contains(text), "no {text} in {html}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_page_of_a_decided_vote_waits_for_nothing() {
+        let envelope = votekit_core::envelope::EnvelopeDigest::from_bytes([4; 32]);
+        let decision = Decision::Invalid { reason: InvalidReason::Late, envelope };
+        let html = html(VoteStatus::Decided(decision)).await;
+        for text in ["data-pending", "/static/outcome-", Lang::Fr.check_now()] {
+            assert!(!html.contains(text), "{text} in {html}");
+        }
     }
 }

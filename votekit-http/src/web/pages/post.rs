@@ -3,13 +3,13 @@
 use axum::extract::Request;
 use axum::http::request::Parts;
 use votekit_core::id::ElectionId;
-use votekit_node::{ElectionFault, ElectionView, NotReady, SubmitError};
+use votekit_node::ElectionView;
 
 use crate::api::law_id;
 use crate::context::Api;
 use crate::guard::form_body::FormBody;
 use crate::guard::same_origin::check_same_origin;
-use crate::problem::{HALTED, Problem};
+use crate::problem::Problem;
 
 /// A form, its head, and the election of its path.
 pub(super) struct Post {
@@ -32,16 +32,5 @@ impl Post {
         let time = api.node.config().request_timeout();
         let form = FormBody::read(&head.headers, body, time).await?;
         Ok(Self { head, form, law, election })
-    }
-}
-
-/// Maps the error of a vote, or of a sign-in, that was not taken. A page names a halted election:
-/// another attempt does not help its voter.
-pub(super) fn not_taken(error: SubmitError) -> Problem {
-    match error {
-        SubmitError::Unavailable(ElectionFault::NotReady(NotReady::Halted { reason })) => {
-            Problem::Refused { kind: &HALTED, detail: reason }
-        }
-        error => Problem::not_taken(error),
     }
 }

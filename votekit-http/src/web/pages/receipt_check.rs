@@ -4,6 +4,7 @@ use votekit_core::bundle::verify::Pin;
 use votekit_core::bundle::{
     ReceiptError, ReceiptFault, ReceiptVerdict, RecordedDecision, check_receipt,
 };
+use votekit_core::id::ElectionId;
 use votekit_core::log::policy::VerifyError;
 use votekit_core::log::proof::{Proof, ProofVerifyError};
 use votekit_node::{ElectionView, Node, VoteStatus};
@@ -53,14 +54,15 @@ pub(super) fn restored(text: &str) -> String {
 pub(super) async fn check(node: &Node, receipt: &str) -> Result<Finding, Problem> {
     let Ok(proof) = Proof::parse(receipt.as_bytes()) else { return Ok(Finding::NotReceipt) };
     let origin = proof.checkpoint().unverified().origin();
-    let election = node.elections().into_iter().find(|election| election.origin == origin);
-    let policy = |election: &ElectionView| node.policy(&election.law_id.parse().ok()?);
-    let Some((election, policy)) = election.and_then(|election| {
-        let policy = policy(&election)?;
-        Some((election, policy))
-    }) else {
-        return Ok(Finding::OtherLog);
+    let elections = node.elections();
+    // The log of a damaged election may have any name.
+    let has_unnamed = elections.iter().any(|election| election.origin.is_empty());
+    let Some(election) = elections.into_iter().find(|election| election.origin == origin) else {
+        return if has_unnamed { Err(Problem::UnreadableLog) } else { Ok(Finding::OtherLog) };
     };
+    let policy = election.law_id.parse::<ElectionId>().ok().and_then(|law| node.policy(&law));
+    // Only an election whose log cannot be read has no policy.
+    let policy = policy.ok_or(Problem::UnreadableLog)?;
     let recorded = match check_receipt(receipt.as_bytes(), None, Some(&Pin::Policy(policy))) {
         Ok(ReceiptVerdict::Proven(recorded) | ReceiptVerdict::Consistent(recorded)) => recorded,
         Ok(ReceiptVerdict::Failed(ReceiptFault::Proof(ProofVerifyError::Checkpoint(

@@ -1,5 +1,6 @@
 //! The results of an election: a table first, bars and turnout beside it. A script follows the
-//! events of the election, and puts new figures into the same elements.
+//! events of the election, and puts new figures into the same elements. Under `after_vote` the
+//! counts are shown to a session that has cast its vote, here and in the events.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use votekit_core::election::{Choice, ResultsPolicy};
 use votekit_core::results::Results;
 use votekit_node::{ElectionView, ResultsError};
 
+use crate::api::results::cast_in_session;
 use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::problem::Problem;
@@ -31,6 +33,8 @@ struct ResultsPage {
     standing: &'static str,
     /// Why the counts are not shown.
     withheld: Option<&'static str>,
+    /// Why they are shown to this session, if they are not to everyone.
+    shown_to_voter: Option<&'static str>,
     rows: Vec<ChoiceRow>,
     total: String,
     turnout: String,
@@ -68,8 +72,10 @@ pub(crate) async fn results(
 ) -> Result<Response, Problem> {
     let law = law_id(&law)?;
     // Read before the counts: an event of the same version then changes nothing.
-    let (version, election) = api.node.watch(&law).ok_or(Problem::UnknownElection)?.current();
-    let results = match api.node.results(&law, None).await {
+    let (version, election) = api.node.watch(&law).ok_or_else(|| api.unreadable(&law))?.current();
+    // The events that the page follows are sent with the same cookie.
+    let voter = cast_in_session(&api, &law, &headers);
+    let results = match api.node.results(&law, voter).await {
         Ok(results) => Ok(results),
         Err(ResultsError::Withheld { policy, .. }) => Err(policy),
         Err(error) => return Err(error.into()),
@@ -85,6 +91,8 @@ pub(crate) async fn results(
         results_of,
         standing: standing(lang, &election.state),
         withheld: results.as_ref().err().map(|policy| withheld(lang, *policy)),
+        shown_to_voter: (results.is_ok() && voter.is_some() && !is_final(&election.state))
+            .then(|| lang.shown_after_vote()),
         rows: results.as_ref().map(|results| rows(lang, results)).unwrap_or_default(),
         total: results.as_ref().map(|shown| count(lang, total(shown))).unwrap_or_default(),
         turnout: percent(lang, turnout),
@@ -111,8 +119,14 @@ fn standing(lang: Lang, state: &str) -> &'static str {
         "closing" => lang.results_counting(),
         "certified" => lang.results_official(),
         "annulled" => lang.results_annulled(),
+        "halted" => lang.results_halted(),
         _ => lang.results_closed(),
     }
+}
+
+/// Whether everyone may see the counts, whatever the policy.
+fn is_final(state: &str) -> bool {
+    matches!(state, "closed" | "certified" | "annulled")
 }
 
 fn withheld(lang: Lang, policy: ResultsPolicy) -> &'static str {

@@ -18,7 +18,7 @@ use votekit_node::{ElectionView, SubmitError};
 
 use super::check::{self, Attempt};
 use super::members;
-use super::post::{Post, not_taken};
+use super::post::Post;
 use crate::api::{PathText, law_id};
 use crate::context::{Api, ClientPrefix};
 use crate::guard::form_body::FormBody;
@@ -139,7 +139,7 @@ pub(crate) async fn sign_in(
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
             Ok(response)
         }
-        Err(error) => Err(not_taken(error)),
+        Err(error) => Err(Problem::not_taken(error)),
     }
 }
 

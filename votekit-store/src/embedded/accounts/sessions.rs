@@ -96,6 +96,16 @@ pub(super) fn extend_pages(
     Ok(Some(valid.account))
 }
 
+/// The account of a refresh session that is valid, by any of its tokens.
+pub(super) fn find_refresh(
+    connection: &Connection,
+    token: &Digest,
+    now: UnixSeconds,
+) -> Result<Option<AccountId>, Fault> {
+    let valid = find_valid(connection, token, SessionKind::Refresh, now)?;
+    Ok(valid.map(|valid| valid.account))
+}
+
 pub(super) fn rotate(
     connection: &Connection,
     token: &Digest,

@@ -99,6 +99,14 @@ impl Accounts for PostgresAccounts {
         sessions::rotate(&mut session, token, next, now, idle_until).await
     }
 
+    async fn refresh_session(
+        &self,
+        token: &Digest,
+        now: UnixSeconds,
+    ) -> Result<Option<AccountId>, EngineError> {
+        sessions::find_refresh(&mut self.connections.session().await?, token, now).await
+    }
+
     async fn end_session(&self, token: &Digest) -> Result<(), EngineError> {
         sessions::end(&mut self.connections.session().await?, token).await
     }

@@ -56,6 +56,14 @@ impl<T: Accounts + ?Sized> Accounts for Unreliable<T> {
         self.write(self.inner.rotate(token, next, now, idle_until)).await
     }
 
+    async fn refresh_session(
+        &self,
+        token: &Digest,
+        now: UnixSeconds,
+    ) -> Result<Option<AccountId>, EngineError> {
+        self.read(self.inner.refresh_session(token, now)).await
+    }
+
     async fn end_session(&self, token: &Digest) -> Result<(), EngineError> {
         self.write(self.inner.end_session(token)).await
     }
@@ -136,6 +144,14 @@ impl<T: Accounts> Accounts for Persistent<T> {
         idle_until: UnixSeconds,
     ) -> Result<Rotation, EngineError> {
         persist(|| self.inner.rotate(token, next, now, idle_until)).await
+    }
+
+    async fn refresh_session(
+        &self,
+        token: &Digest,
+        now: UnixSeconds,
+    ) -> Result<Option<AccountId>, EngineError> {
+        persist(|| self.inner.refresh_session(token, now)).await
     }
 
     async fn end_session(&self, token: &Digest) -> Result<(), EngineError> {

@@ -9,13 +9,13 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::response::Response;
 use serde::Deserialize;
-use votekit_store::{Account, AccountId, AccountState, Conflict, EngineError};
+use votekit_store::{Account, AccountId, AccountState};
 
 use super::done::Done;
 use crate::accounts::Caller;
 use crate::api::PathText;
 use crate::context::Api;
-use crate::problem::{ADMIN_BUSY, Problem};
+use crate::problem::Problem;
 use crate::web::form_fields::{ChoiceField, FormErrors, TextField};
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
@@ -123,45 +123,18 @@ pub(crate) async fn change_state(
     let form = read_form(&api, &caller, &purpose(change, id), request).await?;
     drop(form);
     let visit = OfficialVisit::new(&api, lang, &caller);
-    if id == caller.id {
-        // The page has no such button: one administrator at least must be left.
-        return Err(Problem::Forbidden);
-    }
-    let (state, done) = match change {
-        StateChange::Disable => (AccountState::Disabled, "disable"),
-        StateChange::Enable => (AccountState::Active, "enable"),
-    };
-    set_state(&api, id, state).await?;
-    let (by, account) = (const_hex::encode(caller.id.0), const_hex::encode(id.0));
-    tracing::info!(event = "account_state_changed", by, account, done, "account state changed");
-    visit.redirect(&format!("/accounts?done={done}"))
-}
-
-/// Changes the state of an account. One that never chose a password is invited, not active.
-async fn set_state(api: &Api, id: AccountId, state: AccountState) -> Result<(), Problem> {
-    let accounts = api.node.accounts();
-    let account = accounts.account(id).await?.ok_or(Problem::UnknownRoute)?;
-    let state = match state {
-        AccountState::Active if account.password.is_none() => AccountState::Invited,
-        state => state,
-    };
-    if account.state != state {
-        accounts.update(&Account { state, ..account }).await.map_err(not_changed)?;
-    }
-    if state == AccountState::Disabled {
-        accounts.end_sessions(id).await?;
-    }
-    Ok(())
-}
-
-fn not_changed(error: EngineError) -> Problem {
-    match error.conflict() {
-        Some(Conflict::AccountChanged) => {
-            let detail = "the account was changed meanwhile: try again".to_owned();
-            Problem::Refused { kind: &ADMIN_BUSY, detail }
+    // The page has no such button for the account that calls, nor for one that is not there.
+    let done = match change {
+        StateChange::Disable => {
+            api.accounts.disable(&caller, id).await?;
+            "disable"
         }
-        _ => error.into(),
-    }
+        StateChange::Enable => {
+            api.accounts.enable(&caller, id).await?;
+            "enable"
+        }
+    };
+    visit.redirect(&format!("/accounts?done={done}"))
 }
 
 /// The page with the list, and the form as it was typed.

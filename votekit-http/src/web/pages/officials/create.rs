@@ -134,7 +134,7 @@ async fn record_creator(api: &Api, caller: &Caller, law_id: &ElectionId) {
 
 /// The election, if it can be amended.
 fn draft(api: &Api, law: &ElectionId) -> Result<OfficialView, Problem> {
-    let view = api.node.official_view(law).ok_or(Problem::UnknownElection)?;
+    let view = api.node.official_view(law).ok_or_else(|| api.unreadable(law))?;
     match view.state {
         ElectionState::Draft => Ok(view),
         state => Err(AdminError::State { state, wanted: "amended" }.into()),

@@ -100,7 +100,7 @@ pub(crate) async fn election(
         if law.as_str() == "new" && visit.is_administrator() {
             return visit.redirect("/new");
         }
-        return Err(Problem::UnknownElection);
+        return Err(api.unreadable(&law));
     };
     let summary = ElectionSummary::new(lang, &election, &view);
     let path = format!("/officials/elections/{law}");

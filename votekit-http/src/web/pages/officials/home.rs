@@ -55,11 +55,9 @@ pub(crate) async fn home(
     let visit = OfficialVisit::new(&api, lang, &caller);
     let (mut matters, mut rows) = (Vec::new(), Vec::new());
     for election in api.node.elections() {
-        // An election may be gone from a node that is stopping.
-        if let Some((row, found)) = row(&visit, &election)? {
-            rows.push(row);
-            matters.extend(found);
-        }
+        let (row, found) = row(&visit, &election)?;
+        rows.push(row);
+        matters.extend(found);
     }
     // Stable: elections keep their order within one urgency.
     matters.sort_by_key(|matter| matter.urgency);
@@ -67,24 +65,27 @@ pub(crate) async fn home(
     visit.answer(StatusCode::OK, &HomePage { frame, bar: visit.bar(), matters, rows })
 }
 
-fn row(
-    visit: &OfficialVisit<'_>,
-    election: &ElectionView,
-) -> Result<Option<(Row, Vec<Matter>)>, Problem> {
+fn row(visit: &OfficialVisit<'_>, election: &ElectionView) -> Result<(Row, Vec<Matter>), Problem> {
     let (api, lang) = (visit.api, visit.lang);
     let law = law_id(&election.law_id)?;
-    let Some(view) = api.node.official_view(&law) else { return Ok(None) };
     let is_halted = api.node.halted(&law).is_some();
-    let summary = ElectionSummary::new(lang, election, &view);
     let now = api.now().minute_floor();
-    let matters = Attention::of_election(&view, is_halted, now).into_iter().map(|urgency| Matter {
+    let (summary, urgent, next) = match api.node.official_view(&law) {
+        Some(view) => {
+            let summary = ElectionSummary::new(lang, election, &view);
+            let next = ActionLink::next(lang, &summary.law_id, &summary.title, view.state);
+            (summary, Attention::of_election(&view, is_halted, now), next)
+        }
+        // Its log cannot be read.
+        None => (ElectionSummary::of_damaged(lang, election), vec![Attention::Halted], None),
+    };
+    let matters = urgent.into_iter().map(|urgency| Matter {
         urgency,
         title: summary.title.clone(),
         href: summary.href.clone(),
         text: urgency.text(lang),
     });
     let matters = matters.collect();
-    let next = ActionLink::next(lang, &summary.law_id, &summary.title, view.state);
     let actions = next.into_iter().filter(|_| visit.is_administrator()).collect();
-    Ok(Some((Row { election: summary, actions }, matters)))
+    Ok((Row { election: summary, actions }, matters))
 }

@@ -120,7 +120,7 @@ async fn page(
 ) -> Result<Response, Problem> {
     let (api, lang) = (visit.api, visit.lang);
     let election = api.node.election(law).ok_or(Problem::UnknownElection)?;
-    let view = api.node.official_view(law).ok_or(Problem::UnknownElection)?;
+    let view = api.node.official_view(law).ok_or_else(|| api.unreadable(law))?;
     let path = format!("/officials/elections/{law}/roll");
     let upload = api.node.upload(law).await.ok().map(|upload| Upload::new(lang, upload));
     let is_empty = upload.as_ref().is_some_and(|upload| upload.files.rows.is_empty());

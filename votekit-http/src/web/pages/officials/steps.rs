@@ -115,7 +115,7 @@ impl Target {
     fn find(api: &Api, law: &str, step: Step) -> Result<Self, Problem> {
         let law = law_id(law)?;
         let election = api.node.election(&law).ok_or(Problem::UnknownElection)?;
-        let view = api.node.official_view(&law).ok_or(Problem::UnknownElection)?;
+        let view = api.node.official_view(&law).ok_or_else(|| api.unreadable(&law))?;
         Ok(Self { law, step, election, view })
     }
 

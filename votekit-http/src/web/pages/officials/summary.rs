@@ -45,6 +45,24 @@ impl ElectionSummary {
             closes: moment(lang, view.closed.or(view.definition.closes)),
         }
     }
+
+    /// An election whose log cannot be read: its turnout is not known.
+    pub(super) fn of_damaged(lang: Lang, election: &ElectionView) -> Self {
+        let moment = |time: Option<&str>| Moment::new(lang, time?);
+        Self {
+            law_id: election.law_id.clone(),
+            title: lang.pick(&election.title).to_owned(),
+            href: format!("/{}/officials/elections/{}", lang.code(), election.law_id),
+            state: lang.official_halted(),
+            state_class: "void",
+            is_test: !election.binding,
+            turnout: lang.turnout_unknown().to_owned(),
+            turnout_width: width(0),
+            turnout_of: String::new(),
+            opens: moment(election.opens.as_deref()),
+            closes: moment(election.closes.as_deref()),
+        }
+    }
 }
 
 /// The state in the words of officials.

@@ -83,6 +83,19 @@ pub(super) async fn rotate(
     }
 }
 
+/// The account of a refresh session that is valid, by any of its tokens.
+pub(super) async fn find_refresh(
+    session: &mut Session,
+    token: &Digest,
+    now: UnixSeconds,
+) -> Result<Option<AccountId>, EngineError> {
+    let sql =
+        "SELECT account FROM account_token JOIN account_session ON account_session.id = session
+        WHERE token = $1 AND kind = 'refresh' AND expires > $2 AND idle_until > $2";
+    let found = session.read(sql, &[&token.as_bytes().as_slice(), &time_column(now)]).await?;
+    found.first().map(|row| fixed_bytes(row, "account").map(AccountId)).transpose()
+}
+
 /// Ends the session of a token. Its tokens are removed with it.
 pub(super) async fn end(session: &mut Session, token: &Digest) -> Result<(), EngineError> {
     let sql = "WITH ended AS (

@@ -18,6 +18,7 @@ pub(super) const CASES: &[Case] = &[
     case!(a_refresh_token_is_replaced_by_the_next),
     case!(a_refresh_session_ends_when_it_is_idle_or_expired),
     case!(the_same_rotation_again_has_the_same_answer),
+    case!(a_refresh_session_is_found_by_each_of_its_tokens_until_it_ends),
     exact_case!(a_reused_token_ends_its_session),
     exact_case!(one_of_many_concurrent_rotations_succeeds),
     case!(a_session_is_ended_by_any_of_its_tokens),
@@ -57,6 +58,15 @@ pub(super) async fn used(
     idle_until: u64,
 ) -> Result<Option<AccountId>, CaseError> {
     Ok(accounts.use_session(&token(text), UnixSeconds(now), UnixSeconds(idle_until)).await?)
+}
+
+/// Whose refresh session it is.
+async fn found(
+    accounts: &dyn Accounts,
+    text: &str,
+    now: u64,
+) -> Result<Option<AccountId>, CaseError> {
+    Ok(accounts.refresh_session(&token(text), UnixSeconds(now)).await?)
 }
 
 pub(super) async fn rotated(
@@ -179,6 +189,33 @@ async fn the_same_rotation_again_has_the_same_answer(place: &dyn TestStorage) ->
         ensure_eq!(rotated(&*accounts, "a", "b", 0, 200).await?, expected, "the same call");
     }
     ensure_eq!(rotated(&*accounts, "b", "c", 0, 200).await?, expected, "the next one");
+    Ok(())
+}
+
+async fn a_refresh_session_is_found_by_each_of_its_tokens_until_it_ends(
+    place: &dyn TestStorage,
+) -> Outcome {
+    let accounts = place.open().await?.accounts;
+    ensure_eq!(found(&*accounts, "a", 0).await?, None, "before it begins");
+    begin(&*accounts, REFRESH, "a", 1).await?;
+    begin(&*accounts, REFRESH, "apart", 2).await?;
+    begin(&*accounts, PAGES, "cookie", 1).await?;
+    ensure_eq!(found(&*accounts, "a", 99).await?, Some(id(1)), "by its first token");
+    ensure_eq!(found(&*accounts, "cookie", 0).await?, None, "a session of the pages");
+    let rotation = rotated(&*accounts, "a", "b", 0, 200).await?;
+    ensure_eq!(rotation, Rotation::Rotated(id(1)), "rotated");
+    for text in ["a", "b"] {
+        ensure_eq!(found(&*accounts, text, 199).await?, Some(id(1)), "by each of its tokens");
+        ensure_eq!(found(&*accounts, text, 200).await?, None, "once it is idle");
+    }
+    // It was found only: it is idle when it was.
+    ensure_eq!(found(&*accounts, "apart", 99).await?, Some(id(2)), "another session");
+    ensure_eq!(found(&*accounts, "apart", 100).await?, None, "once it is idle");
+    accounts.end_session(&token("a")).await?;
+    for text in ["a", "b"] {
+        ensure_eq!(found(&*accounts, text, 0).await?, None, "once it has ended");
+    }
+    ensure_eq!(found(&*accounts, "apart", 0).await?, Some(id(2)), "the other one stays");
     Ok(())
 }
 

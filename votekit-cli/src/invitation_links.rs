@@ -1,18 +1,17 @@
-//! One-time links, and how they reach the official who passes them on: printed, or in a file.
+//! One-time links of accounts, and how they reach the person who passes them on: printed, or in a
+//! file.
 
 use std::fmt;
 use std::io::Write as _;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Url;
 use serde::Serialize;
 use votekit_core::export::csv::inert;
-use votekit_core::instant::UnixSeconds;
-use votekit_store::{Account, Invitation, clock};
-use zeroize::Zeroizing;
+use votekit_node::MemberInvitation;
+use votekit_node::accounts::OneTimeLink;
+use votekit_store::{Account, AccountRole};
 
 use crate::atomic_output::{Secrecy, StagedFile};
 use crate::context::Context;
@@ -20,28 +19,16 @@ use crate::error::CommandError;
 use crate::output::plain;
 use crate::table_error::plural;
 
-/// Path of the page on which the holder of a link chooses a password.
-const PAGE: &str = "/fr/accounts/invitation";
+/// The language of the page that a link opens; it leads to the other one.
+const LANG: &str = "fr";
 
-/// Bytes of a token.
-const TOKEN_BYTES: usize = 32;
-
-/// Links: the address they begin with, how long they are valid, and where they are written
+/// Where the links lead to, and where they are written
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct LinkArgs {
-    /// Address of the pages, with which the links begin, such as https://vote.example.org
-    #[arg(
-        long, value_name = "URL", default_value = "http://127.0.0.1:8080",
-        value_parser = BaseUrl::parse
-    )]
-    url: BaseUrl,
-
-    /// Hours for which the links are valid
-    #[arg(
-        long, value_name = "N", default_value_t = 72,
-        value_parser = clap::value_parser!(u64).range(1..=720)
-    )]
-    hours: u64,
+pub(crate) struct LinkArgs {
+    /// Address of the pages, with which the links begin, such as https://vote.example.org [default:
+    /// http://127.0.0.1:8080]
+    #[arg(long, value_name = "URL", value_parser = BaseUrl::parse)]
+    url: Option<BaseUrl>,
 
     /// Write the links to a new CSV file that only you can read, with the columns email, role, link
     /// and expires; they are not printed then
@@ -72,25 +59,27 @@ impl BaseUrl {
             return Err("expected no user, no query and no fragment".to_owned());
         }
         let host = host.trim_matches(['[', ']']);
-        let is_here =
+        let is_local =
             host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
         Ok(Self {
             text: url.as_str().trim_end_matches('/').to_owned(),
             is_encrypted: url.scheme() == "https",
-            is_local: is_here,
+            is_local,
         })
     }
 }
 
-/// A link that was made for one account.
-pub(super) struct Link {
-    url: String,
-    pub(super) invitation: Invitation,
+/// The pages of a node that was started without options, on this machine.
+impl Default for BaseUrl {
+    fn default() -> Self {
+        let text = "http://127.0.0.1:8080".to_owned();
+        Self { text, is_encrypted: false, is_local: true }
+    }
 }
 
 /// A link with its account, as printed.
 #[derive(Serialize)]
-pub(super) struct Invited {
+pub(crate) struct Invited {
     email: String,
     role: &'static str,
     /// Absent from the output when it is in the file.
@@ -100,74 +89,108 @@ pub(super) struct Invited {
 
 /// The links that were made, and the file that has them.
 #[derive(Serialize)]
-pub(super) struct Report {
+pub(crate) struct Report {
     accounts: Vec<Invited>,
     csv: Option<PathBuf>,
 }
 
 impl LinkArgs {
-    /// Makes a link with a random token, valid from now on.
-    pub(super) fn make(&self) -> Result<Link, CommandError> {
-        let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
-        getrandom::fill(bytes.as_mut_slice()).map_err(|error| {
-            CommandError::configuration(format!("the system returned no random numbers: {error}"))
-        })?;
-        let token = URL_SAFE_NO_PAD.encode(bytes.as_slice());
-        let expires = clock::now().seconds().0.saturating_add(self.hours * 3600);
-        let invitation =
-            Invitation { token: Invitation::digest_of(&token), expires: UnixSeconds(expires) };
-        Ok(Link { url: format!("{}{PAGE}?token={token}", self.url.text), invitation })
+    /// Whether an option was given: they have no effect without links.
+    pub(crate) fn is_given(&self) -> bool {
+        self.url.is_some() || self.csv.is_some()
     }
 
     /// Warns of links that work on one machine alone, or that others could read on their way.
-    pub(super) fn warn(&self, context: &Context) {
-        let rule = match self.url {
+    pub(crate) fn warn(&self, context: &Context) {
+        let url = self.base();
+        let rule = match url {
             BaseUrl { is_local: true, .. } => "leads to the machine on which it is opened",
             BaseUrl { is_encrypted: false, .. } => "is not encrypted: others could use the links",
             _ => return,
         };
         context.output.warning(format_args!(
             "{} {rule}; give the https:// address of the pages with --url",
-            plain(&self.url.text)
+            plain(&url.text)
         ));
     }
 
+    /// The link of an account.
+    pub(crate) fn invited(&self, account: &Account, link: &OneTimeLink) -> Invited {
+        Invited {
+            email: account.email.clone(),
+            role: account.role.as_str(),
+            link: Some(self.absolute(&link.path(LANG))),
+            expires: link.expires.to_rfc3339(),
+        }
+    }
+
+    /// The link of a member, whose account a node has made.
+    pub(crate) fn invited_member(&self, invitation: MemberInvitation) -> Invited {
+        Invited {
+            role: AccountRole::Voter.as_str(),
+            link: Some(self.absolute(&invitation.path)),
+            email: invitation.email,
+            expires: invitation.expires,
+        }
+    }
+
     /// Writes the file of links, which appears when it is committed.
-    pub(super) fn stage(&self, invited: &[Invited]) -> Result<Option<StagedFile>, CommandError> {
-        let Some(path) = &self.csv else { return Ok(None) };
-        let mut file = StagedFile::create(path, Secrecy::Private)?;
-        file.write_all(&to_csv(invited)?).map_err(|error| CommandError::writing(path, &error))?;
+    pub(crate) fn stage(&self, invited: &[Invited]) -> Result<Option<StagedFile>, CommandError> {
+        let Some(mut file) = self.create()? else { return Ok(None) };
+        self.write(&mut file, invited)?;
         Ok(Some(file))
     }
 
+    /// Creates the file of links, before there are any: a file that cannot be created is reported
+    /// while nothing has changed.
+    pub(crate) fn create(&self) -> Result<Option<StagedFile>, CommandError> {
+        self.csv.as_deref().map(|path| StagedFile::create(path, Secrecy::Private)).transpose()
+    }
+
+    /// Writes the links to the file that was created.
+    pub(crate) fn fill(
+        &self,
+        file: Option<StagedFile>,
+        accounts: Vec<Invited>,
+    ) -> Result<Report, CommandError> {
+        let Some(mut file) = file else { return self.finish(None, accounts) };
+        self.write(&mut file, &accounts).map_err(lost)?;
+        self.finish(Some(file), accounts)
+    }
+
     /// Lets the file appear, once the accounts have the links.
-    pub(super) fn finish(
+    pub(crate) fn finish(
         &self,
         file: Option<StagedFile>,
         mut accounts: Vec<Invited>,
     ) -> Result<Report, CommandError> {
         if let Some(file) = file {
-            file.commit().map_err(|error| {
-                error.hint(
-                    "the accounts were stored, and their links are lost: give each a new one with \
-                     `votekit user reset`",
-                )
-            })?;
+            file.commit().map_err(lost)?;
             accounts.iter_mut().for_each(|invited| invited.link = None);
         }
         Ok(Report { accounts, csv: self.csv.clone() })
     }
+
+    fn write(&self, file: &mut StagedFile, invited: &[Invited]) -> Result<(), CommandError> {
+        let path = self.csv.as_deref().unwrap_or(Path::new(""));
+        file.write_all(&to_csv(invited)?).map_err(|error| CommandError::writing(path, &error))
+    }
+
+    fn base(&self) -> BaseUrl {
+        self.url.clone().unwrap_or_default()
+    }
+
+    fn absolute(&self, path: &str) -> String {
+        format!("{}{path}", self.base().text)
+    }
 }
 
-impl Invited {
-    pub(super) fn new(account: &Account, link: &Link) -> Self {
-        Self {
-            email: account.email.clone(),
-            role: account.role.as_str(),
-            link: Some(link.url.clone()),
-            expires: link.invitation.expires.to_rfc3339(),
-        }
-    }
+/// Adds what to do about accounts whose links were not written.
+fn lost(error: CommandError) -> CommandError {
+    error.hint(
+        "the accounts were stored, and their links are lost: give each a new one with `votekit \
+         user reset`",
+    )
 }
 
 fn to_csv(invited: &[Invited]) -> Result<Vec<u8>, anyhow::Error> {

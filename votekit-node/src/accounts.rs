@@ -1,0 +1,9 @@
+//! Accounts of officials and members: the one-time link with which an account begins, and the
+//! changes that officials make to accounts. The command line, the interface for programs and the
+//! elections of members share them.
+
+mod change;
+mod invitation;
+
+pub use self::change::{AccountError, LastAdministrator, disable, enable, reset};
+pub use self::invitation::{OneTimeLink, add, invited};
