@@ -8,20 +8,28 @@ mod http_support;
 #[path = "../../votekit-node/tests/support/mod.rs"]
 mod support;
 
-use account_support::{PASSWORD, RECOVERY_CODES, add, login, token_of};
+use account_support::{PASSWORD, RECOVERY_CODES, add, call, login, token_of};
 use attack_support::{ACCOUNT_COOKIE, JSON, VOTER_COOKIE, begin_session, get, post, sign_in};
 use http_support::{Client, Served};
 use support::LAW;
+use votekit_store::AccountId;
 use votekit_store::AccountRole::{self, Administrator, Auditor, Observer, Voter};
 
 const ELECTIONS: &str = "/api/v1/elections";
 
-/// The calls of administrators, and those that auditors may make too.
-fn calls() -> Vec<(&'static str, String)> {
+const PASSWORD_CALL: &str = "/api/v1/auth/password";
+
+/// The calls of administrators, those that auditors may make too, and one of all accounts.
+fn calls(account: &str) -> Vec<(&'static str, String)> {
     let path = |rest: &str| format!("{ELECTIONS}/{LAW}/{rest}");
+    let of_account = |verb: &str| format!("/api/v1/accounts/{account}/{verb}");
     vec![
+        ("PUT", PASSWORD_CALL.to_owned()),
         ("GET", "/api/v1/accounts".to_owned()),
         ("POST", "/api/v1/accounts".to_owned()),
+        ("POST", of_account("disable")),
+        ("POST", of_account("enable")),
+        ("POST", of_account("reset")),
         ("POST", ELECTIONS.to_owned()),
         ("POST", path("open")),
         ("POST", path("close")),
@@ -33,6 +41,10 @@ fn calls() -> Vec<(&'static str, String)> {
         ("POST", path("roll/load")),
         ("PUT", path("roll/manifest.json")),
     ]
+}
+
+fn hex(account: AccountId) -> String {
+    account.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,9 +84,14 @@ async fn no_other_credential_opens_a_call_of_officials() {
         ("an observer", vec![bearer(&observer)], forbidden),
         ("an auditor", vec![bearer(&auditor)], forbidden),
     ];
-    for (method, path) in calls() {
+    for (method, path) in calls(&hex(administrator.id)) {
         for (name, headers, (status, code)) in &callers {
-            if *name == "an auditor" && (method, path.as_str()) == ("GET", "/api/v1/accounts") {
+            let is_for_caller = match (method, path.as_str()) {
+                ("GET", "/api/v1/accounts") => *name == "an auditor",
+                (_, PASSWORD_CALL) => *status == 403,
+                _ => false,
+            };
+            if is_for_caller {
                 continue;
             }
             let mut headers: Vec<(&str, &str)> =
@@ -86,6 +103,8 @@ async fn no_other_credential_opens_a_call_of_officials() {
         }
     }
     assert_eq!(served.node.elections()[0].state, "open");
+    let me = call(&served, &access, "GET", "/api/v1/auth/me", None).await;
+    assert_eq!(me.status, 200, "the account and its sessions are as before");
     served.end().await;
 }
 
@@ -147,7 +166,7 @@ async fn no_other_cookie_opens_a_page_of_officials_or_members() {
     let mut account = String::new();
     for role in [Administrator, Auditor, Observer, Voter] {
         let added = add(&served.node, &format!("{role:?}@exemple.ca").to_lowercase(), role).await;
-        account = added.id.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        account = hex(added.id);
         sessions.push((role, begin_session(&served.node, added.id, "pages").await));
     }
     let access = token_of(&served, "second@exemple.ca", Administrator).await;
