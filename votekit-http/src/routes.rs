@@ -1,6 +1,7 @@
 //! All routes in one table, with the permission of the caller and the role of the node that each
 //! requires.
 
+mod language;
 mod permissions;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use axum::routing::{MethodRouter, any, delete, get, post, put};
 use votekit_node::config::Role;
 use votekit_store::AccountRole;
 
+use self::language::require_language;
 use self::permissions::{RoleCheck, require_page_role, require_role};
 use crate::api::admin::{self, nodes};
 use crate::api::{
@@ -353,6 +355,10 @@ fn router(api: &Arc<Api>, serves: impl Fn(Permission) -> bool) -> Router<Arc<Api
         paths.insert(path, (handlers.merge(route.guarded(api)), is_any_called || is_called));
     }
     let served = paths.into_iter().fold(Router::new(), |router, (path, (handlers, is_called))| {
+        let handlers = match path.starts_with(language::PREFIX) {
+            true => handlers.route_layer(from_fn(require_language)),
+            false => handlers,
+        };
         let mut handlers = handlers.fallback(method_not_allowed);
         if is_called {
             handlers = handlers.layer(from_fn_with_state(origins.clone(), calling_origins));

@@ -205,6 +205,14 @@ fn another_person_begins_a_session_and_so_does_a_second_sign_in_for_a_law() {
 }
 
 #[test]
+fn a_sign_in_does_not_continue_the_session_of_a_member() {
+    let member = signed_in(1);
+    assert!(member.knows(&law(0)));
+    let session = sign_in(Some(member), 1, &[1], 2);
+    assert!(session.knows(&law(1)) && !session.knows(&law(0)), "the ballot of another person");
+}
+
+#[test]
 fn a_full_session_gives_way_to_the_law_signed_in_for() {
     let many: Vec<usize> = (0..60).collect();
     let full = sign_in(None, 1, &many, 1);

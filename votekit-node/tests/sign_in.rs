@@ -160,6 +160,36 @@ async fn a_sign_in_is_tried_for_the_open_laws_of_one_roll() {
     node.shutdown().await;
 }
 
+/// The maker of another roll must not turn wrong codes into correct attempts, and test them without
+/// a wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_of_another_roll_is_a_wrong_code() {
+    let dir = TestDir::of_laws(&LAWS);
+    let node = dir.open_polls().await;
+    support::write_roll_of_laws(&dir.path("theirs"), &[("THEIRS", "GUESS", 20)]);
+    node.load(&dir.path("theirs"), None).await.expect("loaded");
+    let theirs: ElectionId = "THEIRS".parse().expect("a law id");
+    let request = CreateElection { law_id: theirs.to_string(), ..support::create_request() };
+    node.create(request).await.expect("created");
+    node.open(&theirs, OpenElection::default()).await.expect("opened");
+    let tried = |letters: &'static str, wanted: [ElectionId; 2]| {
+        let Credential { nas, code, .. } = credential_for(LAW, letters, 7);
+        let node = node.clone();
+        async move { node.recognise_any(&nas, &code, &wanted, prefix(&node, 1)).await }
+    };
+    let own = tried("GUESS", [theirs.clone(), law()]).await.expect("asked");
+    assert_eq!(recognised(&own), [theirs.clone()]);
+    let right = tried("CODE", [law(), theirs.clone()]).await.expect("asked");
+    assert_eq!(recognised(&right), [law()], "the law of another roll is left out");
+    for attempt in 0..6 {
+        let guess = tried("GUESS", [law(), theirs.clone()]).await.expect("asked");
+        assert!(guess.is_empty(), "{attempt}");
+    }
+    let held_up = tried("CODE", [law(), theirs]).await;
+    assert!(matches!(held_up, Err(SubmitError::BackOff { .. })), "{held_up:?}");
+    node.shutdown().await;
+}
+
 /// Status and whole seconds of the answer to a wrong code.
 fn answer(outcome: Result<Vec<(ElectionId, CredentialHash)>, SubmitError>) -> String {
     match outcome {

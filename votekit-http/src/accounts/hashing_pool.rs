@@ -28,6 +28,9 @@ pub(crate) enum PoolError {
 pub(crate) struct HashingPool {
     running: Arc<Semaphore>,
     places: Arc<Semaphore>,
+    /// How many hashes were begun.
+    #[cfg(test)]
+    pub(super) begun: std::sync::atomic::AtomicU64,
 }
 
 impl HashingPool {
@@ -37,7 +40,12 @@ impl HashingPool {
 
     fn with_places(running_max: usize, places: usize) -> Self {
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
-        Self { running: semaphore(running_max), places: semaphore(places) }
+        Self {
+            running: semaphore(running_max),
+            places: semaphore(places),
+            #[cfg(test)]
+            begun: std::sync::atomic::AtomicU64::new(0),
+        }
     }
 
     /// Runs work on a blocking thread, in turn. A caller that gives up frees its place when the
@@ -52,6 +60,8 @@ impl HashingPool {
         // Neither semaphore is ever closed.
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| PoolError::Busy)?;
         let turn = Arc::clone(&self.running).acquire_owned().await.map_err(|_| PoolError::Busy)?;
+        #[cfg(test)]
+        self.begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let done = tokio::task::spawn_blocking(move || {
             let _held = (place, turn);
             work()

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::http::header::{AUTHORIZATION, COOKIE};
 use axum::http::{HeaderMap, HeaderValue};
@@ -33,9 +34,13 @@ pub(super) struct Official {
 
 impl Office {
     pub(super) async fn open() -> Self {
+        Self::open_with(Config::default()).await
+    }
+
+    pub(super) async fn open_with(config: Config) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let data = DataFolder::open(folder.path(), None).expect("a data folder");
-        let node = Node::start(data, Config::default()).await.expect("a node");
+        let node = Node::start(data, config).await.expect("a node");
         let accounts = AccountService::new(&node);
         Self { node, accounts, _folder: folder }
     }
@@ -82,6 +87,11 @@ impl Office {
     pub(super) fn prefix(&self, address: &str) -> Prefix {
         let address: IpAddr = address.parse().expect("an address");
         self.node.throttle().prefix(address)
+    }
+
+    /// How many hashes the sign-ins have begun so far.
+    pub(super) fn hashes(&self) -> u64 {
+        self.accounts.hashing.begun.load(Ordering::Relaxed)
     }
 
     pub(super) async fn stored(&self) -> Account {

@@ -17,6 +17,9 @@ use crate::problem::Problem;
 /// The most pairs of address prefix and e-mail address that are remembered.
 const THROTTLE_PAIRS_MAX: usize = 100_000;
 
+/// The most accounts whose wrong codes are remembered.
+const SECOND_FACTORS_MAX: usize = 10_000;
+
 /// The accounts of a node.
 pub(crate) struct AccountService {
     pub(super) store: Arc<dyn Accounts>,
@@ -28,6 +31,8 @@ pub(crate) struct AccountService {
     pub(super) hashing: HashingPool,
     /// Apart from that of the votes: a flood of sign-ins evicts none of its pairs.
     pub(super) throttle: Arc<Throttle>,
+    /// Wrong codes after the right password, by account, from all networks together.
+    pub(super) second_factors: Arc<Throttle>,
     pub(super) keys: TokenKeys,
 }
 
@@ -53,11 +58,18 @@ impl AccountService {
         let (config, store) = (node.config(), Arc::clone(node.accounts()));
         let pairs_max = config.throttle.pairs_max.min(THROTTLE_PAIRS_MAX);
         let throttle = Throttle::new(&ThrottleConfig { pairs_max, ..config.throttle.clone() });
+        let second_factors = Throttle::new(&ThrottleConfig {
+            pairs_max: config.throttle.pairs_max.min(SECOND_FACTORS_MAX),
+            // More than one network has: its holder is delayed there first, and reads of it.
+            wrong_free: config.throttle.wrong_free.saturating_mul(2),
+            ..config.throttle.clone()
+        });
         Arc::new(Self {
             issuer: node.log_base().map(|base| base.as_str().to_owned()).unwrap_or_default(),
             is_confidential: config.is_confidential(),
             hashing: HashingPool::new(),
             throttle,
+            second_factors,
             keys: TokenKeys::new(Arc::clone(&store)),
             node: node.clone(),
             store,

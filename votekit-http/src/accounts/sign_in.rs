@@ -4,9 +4,16 @@
 //! officials may not work get one answer, after one look-up and one hash: neither the answer nor
 //! its time distinguishes them. Attempts are counted by the pair of network and address, never by
 //! the address alone, so that no account can be locked from outside.
+//!
+//! One count is by the account alone: that of wrong codes after the right password. Six digits are
+//! too few against a person who has the password and many networks. A recovery code is not counted,
+//! so the holder signs in with one all the same.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
 
 use votekit_core::instant::UnixSeconds;
-use votekit_node::limits::throttle::Prefix;
+use votekit_node::limits::throttle::{Prefix, Turn};
 use votekit_node::memory::stack_used;
 use votekit_node::metrics::{self, SignIn};
 use votekit_store::{Account, AccountRole, AccountState, Conflict, EmailAddress};
@@ -15,10 +22,14 @@ use super::faults::{hash_failed, store_failed};
 use super::password::{Password, Verdict};
 use super::service::AccountService;
 use super::{recovery, totp};
+use crate::log_summary::LogSummary;
 use crate::problem::Problem;
 
 /// How often the record of a sign-in is tried while other sign-ins change the account.
 const RECORD_TRIES: usize = 3;
+
+/// Limits the lines that a guesser can provoke.
+static SECOND_FACTOR_GUESSED: LogSummary = LogSummary::new();
 
 /// An attempt to sign in.
 #[derive(Clone, Copy)]
@@ -86,15 +97,36 @@ impl AccountService {
         let (Some(account), Verdict::Right { is_outdated }) = (account, verdict) else {
             return Ok(None);
         };
+        let Ok(turn) = self.second_factor_turn(&account, attempt.code).await else {
+            report_guesses(&account);
+            return Ok(None);
+        };
         if with_factor_used(&account, attempt.code, self.now()).is_none() {
+            turn.into_iter().for_each(Turn::record_failure);
             return Ok(None);
         }
+        drop(turn);
         // Only now: the time of a refusal must not depend on the password.
         let rehashed = match is_outdated {
             true => self.hashing.run(move || password.hash()).await.ok(),
             false => None,
         };
         self.record_sign_in(account, attempt.code, rehashed).await
+    }
+
+    /// Waits for the turn of a code after the right password. `None` for one that is not guessed: a
+    /// recovery code has fifty random bits.
+    async fn second_factor_turn(
+        &self,
+        account: &Account,
+        code: &str,
+    ) -> Result<Option<Turn>, Duration> {
+        if account.totp.is_none() || recovery::digest_of(code).is_some() {
+            return Ok(None);
+        }
+        let everywhere = self.second_factors.prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let origin = self.second_factors.origin_of(everywhere, &account.id.0);
+        self.second_factors.turn(origin).await.map(Some)
     }
 
     /// Stores that the code is used, so that it counts once on all nodes. `None` if another sign-in
@@ -133,6 +165,20 @@ impl AccountService {
             }
         }
         Ok(None)
+    }
+}
+
+/// Raises the alarm: a person who has the password tries codes.
+fn report_guesses(account: &Account) {
+    if let Some(count) = SECOND_FACTOR_GUESSED.due(Instant::now()) {
+        let account = const_hex::encode(account.id.0);
+        tracing::error!(
+            event = "second_factor_guessed",
+            alarm = true,
+            account,
+            count,
+            "codes of an account tried with its password"
+        );
     }
 }
 

@@ -1,5 +1,7 @@
 //! Sign-in: one answer for all that is wrong, codes that count once, the throttle.
 
+use votekit_node::config::{Config, ThrottleConfig};
+
 use super::*;
 use crate::accounts::NewCredentials;
 use crate::accounts::office::{EMAIL, Office, PASSWORD, code};
@@ -123,5 +125,78 @@ async fn an_outdated_hash_is_replaced_when_its_holder_signs_in() {
     let stored = office.stored().await.password.expect("a hash");
     assert!(stored.starts_with("$argon2id$v=19$m=19456,"), "{stored}");
     assert_eq!(code(office.sign_in(PASSWORD, "").await), "done");
+    office.end().await;
+}
+
+/// In place of a clock: each attempt costs one hash, whatever is wrong with it.
+#[tokio::test]
+async fn known_and_unknown_accounts_cost_the_same_work() {
+    let throttle = ThrottleConfig { delay_seconds_min: 60, ..ThrottleConfig::default() };
+    let office = Office::open_with(Config { throttle, ..Config::default() }).await;
+    let official = office.official(AccountRole::Auditor).await;
+    office.invite("invited@exemple.ca", AccountRole::Auditor).await;
+    let right = office.code(&official.secret, 0);
+    let mut host = 0;
+    for (email, password, code_sent) in [
+        ("unknown@exemple.ca", PASSWORD, right.as_str()),
+        ("not an address", PASSWORD, right.as_str()),
+        ("invited@exemple.ca", PASSWORD, right.as_str()),
+        (EMAIL, "correct cheval pile agraf", right.as_str()),
+        (EMAIL, "", ""),
+        (EMAIL, PASSWORD, "000000"),
+        (EMAIL, PASSWORD, "ABCDE-FGHJK"),
+    ] {
+        host += 1;
+        let before = office.hashes();
+        let address = format!("192.0.2.{host}");
+        let refused = office.sign_in_from(&address, email, password, code_sent).await;
+        assert_eq!(code(refused), "sign-in-refused", "{email} {code_sent}");
+        assert_eq!(office.hashes() - before, 1, "{email} {code_sent}");
+    }
+    let before = office.hashes();
+    assert_eq!(code(office.sign_in(PASSWORD, &right).await), "done");
+    assert_eq!(office.hashes() - before, 1, "a success does not cost more");
+    office.disable().await;
+    let before = office.hashes();
+    assert_eq!(code(office.sign_in(PASSWORD, &right).await), "sign-in-refused");
+    assert_eq!(office.hashes() - before, 1, "a disabled account");
+    // In back-off none of them costs a hash.
+    for email in [EMAIL, "unknown@exemple.ca"] {
+        for attempt in 0..6 {
+            let wrong = office.sign_in_from("198.51.100.1", email, "wrong password", "").await;
+            assert_eq!(code(wrong), "sign-in-refused", "{email} {attempt}");
+        }
+        let before = office.hashes();
+        let held_up = office.sign_in_from("198.51.100.1", email, PASSWORD, &right).await;
+        assert_eq!((code(held_up), office.hashes() - before), ("back-off", 0), "{email}");
+    }
+    office.end().await;
+}
+
+#[tokio::test]
+async fn a_second_factor_is_not_guessed_from_many_networks() {
+    let throttle = ThrottleConfig { delay_seconds_min: 60, ..ThrottleConfig::default() };
+    let office = Office::open_with(Config { throttle, ..Config::default() }).await;
+    let official = office.official(AccountRole::Administrator).await;
+    // Without the password nothing is counted by the account.
+    for host in 1..=12 {
+        let address = format!("192.0.2.{host}");
+        let wrong = office.sign_in_from(&address, EMAIL, "wrong password", "000000").await;
+        assert_eq!(code(wrong), "sign-in-refused", "{address}");
+    }
+    let now = office.code(&official.secret, 0);
+    let signed_in = office.sign_in_from("198.51.100.1", EMAIL, PASSWORD, &now).await;
+    assert_eq!(code(signed_in), "done", "no one without the password locks the account");
+    for host in 101..=111 {
+        let address = format!("192.0.2.{host}");
+        let wrong = office.sign_in_from(&address, EMAIL, PASSWORD, "000000").await;
+        assert_eq!(code(wrong), "sign-in-refused", "{address}");
+    }
+    let next = office.code(&official.secret, 1);
+    let held_up = office.sign_in_from("198.51.100.2", EMAIL, PASSWORD, &next).await;
+    assert_eq!(code(held_up), "sign-in-refused", "the answer to a guesser stays the same");
+    let recovery = official.codes[0].as_str();
+    let recovered = office.sign_in_from("198.51.100.3", EMAIL, PASSWORD, recovery).await;
+    assert_eq!(code(recovered), "done", "its holder signs in all the same");
     office.end().await;
 }

@@ -34,7 +34,7 @@ pub(crate) struct VoterSignInBody {
     /// The access code from the letter: 4 to 32 letters and digits.
     #[schema(pattern = r"^[ \t\r\n]*[A-Za-z0-9]{4,32}[ \t\r\n]*$", min_length = 4)]
     code: String,
-    /// The laws to sign in for. One code may open several.
+    /// The laws to sign in for, of one roll. One code may open several.
     #[schema(min_items = 1, max_items = 16)]
     law_ids: Vec<String>,
 }
@@ -45,7 +45,8 @@ pub(crate) struct VoterSignInBody {
 pub(crate) struct SignedIn {
     /// NAS and code are on the roll of these: the session may vote in them.
     recognised: Vec<String>,
-    /// NAS and code are not on the roll of these, or they take no votes now.
+    /// NAS and code are not on the roll of these, they take no votes now, or they have another roll
+    /// than the first one that takes votes: sign in for those by another call.
     not_recognised: Vec<String>,
 }
 

@@ -61,8 +61,8 @@ impl Session {
 
     /// The session after a sign-in for an election, which NAS and code opened with others: the one
     /// before it with the elections added. A new one begins if another person signs in, if the
-    /// session knows the election already (then, too, it is another person's, at the same browser),
-    /// or if it is full. Elections beyond the room of a session are left out.
+    /// session is a member's, if it knows the election already (then, too, it is another person's,
+    /// at the same browser), or if it is full. Elections beyond the room of a session are left out.
     ///
     /// # Errors
     /// [`SessionError`].
@@ -74,7 +74,8 @@ impl Session {
     ) -> Result<Self, SessionError> {
         let is_opened = recognised.iter().any(|(opened, _)| opened == law);
         let is_kept = |session: &Self| {
-            session.person.is_none_or(|person| person == session.mark_of(nas))
+            // Without a mark it is a member's: the ballot in it may be another person's.
+            session.person.is_some_and(|person| person == session.mark_of(nas))
                 && !(is_opened && session.knows(law))
         };
         if let Some(mut session) = before.filter(is_kept)

@@ -1,8 +1,8 @@
 //! How a voter signs in: NAS and code are tested by the rules of the throttle, without a vote.
 //!
-//! A sign-in is tried for several elections at once: a letter often gives one code for all laws of
-//! a roll. It is one attempt all the same. A match in any election makes it correct, no match makes
-//! it one wrong code, and the work is the same for every outcome.
+//! A sign-in is tried for several elections of one roll at once: a letter often gives one code for
+//! all laws of a roll. It is one attempt all the same. A match in any election makes it correct, no
+//! match makes it one wrong code, and the work is the same for every outcome.
 
 use std::time::Instant;
 
@@ -50,7 +50,7 @@ impl Node {
     /// NAS and code, in the order of `laws`. Empty, and one wrong code, if there is none.
     ///
     /// The first of `laws` is the one that the voter signs in for. Others that take no votes now
-    /// are left out, and so are those beyond [`SIGN_IN_LAWS_MAX`].
+    /// are left out, and so are those of another roll and those beyond [`SIGN_IN_LAWS_MAX`].
     ///
     /// # Errors
     /// As for [`Node::recognise`]; an election that takes no votes is an error only as the first.
@@ -112,11 +112,21 @@ impl Node {
         let mut candidates = vec![self.candidate(nas, code, first, now)?];
         for law_id in others {
             let is_known = |candidate: &Candidate| candidate.law_id == *law_id;
-            if candidates.len() < SIGN_IN_LAWS_MAX && !candidates.iter().any(is_known) {
+            // A match in any law makes the attempt correct. A person who makes a roll of many codes
+            // for one NAS would otherwise test each of them against another roll, without a wait.
+            if candidates.len() < SIGN_IN_LAWS_MAX
+                && !candidates.iter().any(is_known)
+                && self.have_one_roll(first, law_id)
+            {
                 candidates.extend(self.candidate(nas, code, law_id, now).ok());
             }
         }
         Ok(candidates)
+    }
+
+    fn have_one_roll(&self, first: &ElectionId, other: &ElectionId) -> bool {
+        let roll = |law_id| roll_of(&self.context.election(law_id)?);
+        roll(first).is_some_and(|first| roll(other) == Some(first))
     }
 
     fn candidate(

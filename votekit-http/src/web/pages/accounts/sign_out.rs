@@ -1,4 +1,6 @@
 //! The sign-out of an account: the session ends in the store, so that a copied cookie is void too.
+//! The ballot session of a member ends with it: the next person at the browser could cast the
+//! member's ballots.
 
 use std::sync::Arc;
 
@@ -6,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
+use votekit_store::AccountRole;
 
 use crate::api::PathText;
 use crate::context::Api;
@@ -20,7 +23,7 @@ use crate::web::visit::page_response;
 
 static CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
-/// Not `"cookies"`, which would sign a voter out as well, on every host of the same domain.
+/// Not `"cookies"`, which would sign the reader out of every host of the same domain.
 const CLEARED: &str = "\"cache\", \"storage\"";
 
 /// `POST /{lang}/accounts/sign-out`.
@@ -34,6 +37,8 @@ pub(crate) async fn sign_out(
     let time = api.node.config().request_timeout();
     let form = FormBody::read(&head.headers, body, time).await?;
     let caller = api.accounts.page_session(&head.headers).await?;
+    // A session that has ended already may have been a member's.
+    let is_official = caller.as_ref().is_some_and(|caller| caller.role != AccountRole::Voter);
     if caller.is_some_and(|caller| !caller.admits(SIGN_OUT_FORM, form.text("token"))) {
         return Err(Problem::ForeignOrigin);
     }
@@ -48,6 +53,9 @@ pub(crate) async fn sign_out(
     let mut response = page_response(StatusCode::OK, &page)?;
     let headers = response.headers_mut();
     headers.insert(SET_COOKIE, cookie);
+    if !is_official {
+        headers.append(SET_COOKIE, api.sessions.clear());
+    }
     headers.insert(&CLEAR_SITE_DATA, HeaderValue::from_static(CLEARED));
     Ok(response)
 }
