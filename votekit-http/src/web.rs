@@ -42,7 +42,7 @@ pub(crate) use self::visit::redirect_response;
 mod tests;
 
 #[cfg(test)]
-#[path = "web/officials_test/site.rs"]
+#[path = "web/officials_site_test.rs"]
 mod official_site;
 
 #[cfg(test)]

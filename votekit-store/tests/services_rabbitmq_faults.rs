@@ -373,8 +373,8 @@ async fn an_unacknowledged_dead_letter_blocks_settling() {
 }
 
 /// The probe that a settle leaves among the dead letters: a letter that is requeued meanwhile is
-/// behind the barriers, and there is no dead letter at the end either. Without the probe this settle
-/// succeeds while the batch is undecided.
+/// behind the barriers, and there is no dead letter at the end either. Without the probe this
+/// settle succeeds while the batch is undecided.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_letter_that_is_driven_behind_the_barriers_is_noticed() {
     let corner = Corner::new();

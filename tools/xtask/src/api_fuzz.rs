@@ -83,7 +83,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let deadline = Instant::now() + TIMEOUT * arguments.examples.div_ceil(EXAMPLES);
     let fuzz = Fuzz { arguments, schemathesis, deadline };
     // Officials and operators close and annul what they find: both have an open election.
-    let sites: [(&str, fn(&Site) -> Vec<Target>); 2] = [("public", public), ("admin", admin)];
+    type Targets = fn(&Site) -> Vec<Target>;
+    let sites: [(&str, Targets); 2] = [("public", public), ("admin", admin)];
     let (mut total, mut tested, mut failures) = (0, 0, 0);
     for (name, targets) in sites {
         let site = Site::open(&votekit, &folder.join(name), fuzz.schemathesis.python())?;

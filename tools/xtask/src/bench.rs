@@ -35,8 +35,9 @@ use crate::project;
 /// Compare votekit's own speed and memory with another command's.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The benchmarks to run: hashgen, vote, latency, hostile, readers, verify, referendum, redis, restart;
-    /// on services vote, latency, parts, rest. By default those of the engine that are short.
+    /// The benchmarks to run: hashgen, vote, latency, hostile, readers, verify, referendum, redis,
+    /// restart; on services vote, latency, parts, rest. By default those of the engine that are
+    /// short.
     names: Vec<String>,
     /// The engine of votekit; `services` starts a Redis Cluster, RabbitMQ and PostgreSQL for it.
     #[arg(long, value_enum, default_value_t = Engine::Embedded)]

@@ -191,8 +191,7 @@ impl<'a> UnverifiedToken<'a> {
             return Err(TokenRefused);
         }
         let session = Digest::from_hex(claims.sid.as_bytes()).map_err(|_| TokenRefused)?;
-        let grant =
-            Grant { account: AccountId(account), role: claims.role.into(), session };
+        let grant = Grant { account: AccountId(account), role: claims.role.into(), session };
         Ok(ValidToken { grant, expires: UnixSeconds(claims.exp) })
     }
 }

@@ -108,7 +108,8 @@ impl Modify for Additions {
             they are no interface for programs.\n\n\
             The log, the results and the ballots can be read by a page of any origin (CORS, plain \
              requests only). Calls with the token of an account, and those that issue it, can be \
-             made by pages of the origins that the node names (`cors_origins`); nothing else can.\n\n\
+             made by pages of the origins that the node names (`cors_origins`); nothing else \
+             can.\n\n\
             | code | status | meaning |\n| --- | --- | --- |\n"
             .to_owned();
         for kind in KINDS {

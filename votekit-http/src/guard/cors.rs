@@ -1,5 +1,5 @@
-//! Calls of pages of other origins (the CORS protocol of the Fetch standard), for the calls with the
-//! token of an account: from the origins in `cors_origins` alone.
+//! Calls of pages of other origins (the CORS protocol of the Fetch standard), for the calls with
+//! the token of an account: from the origins in `cors_origins` alone.
 //!
 //! No answer allows credentials, so that a browser adds no cookie to such a call, and none names
 //! every origin: a token is all that opens these calls, and a page must have been given one.

@@ -125,7 +125,7 @@ impl Node {
     }
 
     fn have_one_roll(&self, first: &ElectionId, other: &ElectionId) -> bool {
-        let roll = |law_id| roll_of(&self.context.election(law_id)?);
+        let roll = |law_id| self.context.election(law_id).and_then(|election| roll_of(&election));
         roll(first).is_some_and(|first| roll(other) == Some(first))
     }
 

@@ -60,8 +60,8 @@ impl EmbeddedLedger {
     /// data.
     ///
     /// # Errors
-    /// [`EngineError::Corrupt`] for a file that cannot be read as a whole or is not a ledger: damage
-    /// to the rows of one election is reported when that election is read;
+    /// [`EngineError::Corrupt`] for a file that cannot be read as a whole or is not a ledger:
+    /// damage to the rows of one election is reported when that election is read;
     /// [`EngineError::Unavailable`] when another process has it open, when a newer version wrote
     /// it, or when the file system refuses.
     pub fn open(folder: &Path) -> Result<Self, EngineError> {

@@ -21,8 +21,8 @@ messages! {
         "This server does not know whether you have voted. A second vote never counts.";
     member_note =
         "Votre choix est chiffré, et aucun dossier ne relie votre compte à votre vote. La personne \
-            qui administre ce serveur pourrait toutefois voter à votre place\u{a0}: ces scrutins ne \
-            lient personne.",
+            qui administre ce serveur pourrait toutefois voter à votre place\u{a0}: ces \
+            scrutins ne lient personne.",
         "Your choice is encrypted, and no record joins your account and your vote. The person who \
             runs this server could nevertheless vote in your place: these elections are not \
             binding.";
