@@ -17,7 +17,7 @@ use super::visit::PAGE_POLICY;
 use crate::context::Api;
 use crate::routes;
 
-#[path = "../../../tests/form_support/mod.rs"]
+#[path = "../../tests/form_support/mod.rs"]
 mod form_support;
 use crate::test_support as support;
 

@@ -56,7 +56,7 @@ pub(super) struct MembersArgs {
     #[arg(long = "law", value_name = "ID", required = true)]
     laws: Vec<ElectionId>,
 
-    /// Address of the pages on which they vote, such as https://vote.example.ca
+    /// Address of the pages on which they vote, such as `https://vote.example.ca`
     #[arg(long, value_name = "URL")]
     url: PagesUrl,
 
