@@ -8,22 +8,19 @@ use serde::Serialize;
 use votekit_core::batch::NodePublicKey;
 use votekit_core::id::{Digest, ElectionId, NodeId};
 use votekit_core::log::note::KeyName;
-use votekit_core::manifest::ManifestError;
 use votekit_node::config::Config;
-use votekit_node::data_folder::{DataFolder, FolderError, read_admin_token};
+use votekit_node::data_folder::{DataFolder, read_admin_token};
 use votekit_node::memory::overwriting_stack;
-use votekit_node::{AdminError, Node, NodeError};
+use votekit_node::{AdminError, Node};
 use votekit_node::{
     AmendElection, AnnulElection, CloseElection, CreateElection, CreatedElection,
-    CreatedWithMembers, ElectionView, LoadReport, MemberFault, OpenElection, RollError, RollView,
+    CreatedWithMembers, ElectionView, LoadReport, MemberFault, OpenElection, RollView,
 };
-use votekit_store::EngineError;
-#[cfg(feature = "services")]
-use votekit_store::services::url::AddressError;
 use zeroize::Zeroizing;
 
-use crate::client::{Client, EARLY_HINT, Problem, ProblemField, ROLLS_HINT};
+use crate::client::{Client, Problem, ProblemField};
 use crate::error::CommandError;
+use crate::messages::InWords as _;
 
 /// Node to administer: a running one by its address, or a stopped one by its data folder
 #[derive(Debug, Clone, clap::Args)]
@@ -115,7 +112,7 @@ impl AdminTarget {
         &self,
         request: CreateElection,
         emails: &[String],
-    ) -> Result<Result<CreatedWithMembers, Vec<MemberFault>>, CommandError> {
+    ) -> Result<Result<CreatedWithMembers, Vec<RefusedMember>>, CommandError> {
         #[derive(Serialize)]
         struct NewElection<'a> {
             #[serde(flatten)]
@@ -135,7 +132,9 @@ impl AdminTarget {
             }
             Self::Local(node) => match node.create_with_addresses(request, emails).await {
                 Ok(created) => Ok(Ok(created)),
-                Err(AdminError::Members { faults }) => Ok(Err(faults)),
+                Err(AdminError::Members { faults }) => {
+                    Ok(Err(faults.into_iter().map(RefusedMember::from).collect()))
+                }
                 Err(error) => Err(error.into()),
             },
         }
@@ -280,11 +279,26 @@ impl AdminTarget {
     }
 }
 
-/// The members whom a node refuses.
-fn member_faults(problem: Problem) -> Vec<MemberFault> {
+/// A member whom a node refuses.
+#[derive(Debug)]
+pub(crate) struct RefusedMember {
+    /// The place of the address in the list, from 0.
+    pub(crate) place: usize,
+    /// The rule that it breaks, in words.
+    pub(crate) rule: String,
+}
+
+impl From<MemberFault> for RefusedMember {
+    fn from(fault: MemberFault) -> Self {
+        Self { place: fault.place, rule: fault.rule.in_words() }
+    }
+}
+
+/// The members whom a running node refuses.
+fn member_faults(problem: Problem) -> Vec<RefusedMember> {
     let fault = |error: ProblemField| {
         let place = MemberFault::place_of(&error.field)?;
-        Some(MemberFault { place, rule: error.rule })
+        Some(RefusedMember { place, rule: error.rule })
     };
     problem.errors.into_iter().filter_map(fault).collect()
 }
@@ -363,138 +377,4 @@ pub(crate) fn with_target<T>(
         target.close().await;
         done
     })
-}
-
-impl From<FolderError> for CommandError {
-    fn from(error: FolderError) -> Self {
-        let failed = Self::configuration(error.to_string());
-        match error {
-            FolderError::InUse { .. } => failed.hint(
-                "a node is running on it: stop it, or give --node with the administration address \
-                 that it printed at its start",
-            ),
-            FolderError::Newer { .. } => failed.hint("use the version of votekit that wrote it, or \
-                                                      a newer one"),
-            FolderError::OtherLedger { .. } => failed.hint(
-                "are --registry, --ballot-box and --ledger, or the variables VOTEKIT_REGISTRY, VOTEKIT_BALLOT_BOX and VOTEKIT_LEDGER, those of this installation?",
-            ),
-            FolderError::OtherBase { ref found, .. } => failed.hint(format!(
-                "if {found} is your organisation's name, omit --log-base; if not, load the roll into a \
-                 new folder with --log-base"
-            )),
-            FolderError::NotOne { .. } => Self::bad_input(error.to_string())
-                .hint("check the path; create a data folder with `votekit load` or `votekit serve \
-                       --init`"),
-            FolderError::Occupied { .. } => {
-                failed.hint("choose a new or empty folder: nothing was written to this one")
-            }
-            FolderError::Io { ref path, ref source } => Self::using(path, source),
-            _ => failed,
-        }
-    }
-}
-
-impl From<NodeError> for CommandError {
-    fn from(error: NodeError) -> Self {
-        match error {
-            NodeError::Folder(error) => error.into(),
-            NodeError::Engine(error) => error.into(),
-            NodeError::Log { .. } | NodeError::Checkpoint { .. } => {
-                Self::configuration(error.to_string()).hint(
-                    "nothing was changed: keep the folder as it is, and restore a backup from \
-                     before the damage",
-                )
-            }
-            NodeError::Roll(RollError::Manifest {
-                source: ManifestError::PepperMissing { ref id },
-                ..
-            }) => Self::configuration(error.to_string()).hint(format!(
-                "restore keys/pepper/{} from a backup of the data folder",
-                id.to_hex()
-            )),
-            NodeError::Roll(RollError::Folder(error)) => error.into(),
-            NodeError::Forked { .. } => Self::configuration(error.to_string()).hint(
-                "nothing was changed: restore the newer ledger; only if no checkpoint or receipt \
-                 beyond this one was ever published, run `votekit serve --no-snapshot`",
-            ),
-            #[cfg(feature = "services")]
-            NodeError::Address(error) => error.into(),
-            other => Self::configuration(other.to_string()),
-        }
-    }
-}
-
-/// For every verb that takes an address.
-#[cfg(feature = "services")]
-impl From<AddressError> for CommandError {
-    fn from(error: AddressError) -> Self {
-        Self::configuration(error.to_string()).hint("docs/operations.md describes the addresses")
-    }
-}
-
-impl From<AdminError> for CommandError {
-    fn from(error: AdminError) -> Self {
-        let text = error.to_string();
-        match error {
-            AdminError::UnknownElection { .. } => {
-                Self::bad_input(text).hint("list the elections with `votekit election list`")
-            }
-            AdminError::Roll(RollError::Read { ref path, ref source }) => {
-                Self::reading(path, source)
-                    .hint("check that this is the complete folder made by `votekit hashgen`")
-            }
-            AdminError::Roll(RollError::Manifest {
-                source:
-                    ManifestError::PepperMissing { .. }
-                    | ManifestError::PepperOther { .. }
-                    | ManifestError::PepperUnasked,
-                ..
-            }) => Self::bad_input(text).hint(
-                "give the roll's pepper with --pepper-file; `votekit pepper show FILE` prints the \
-                 id of a pepper",
-            ),
-            AdminError::Engine(error) => error.into(),
-            AdminError::Stopping
-            | AdminError::Halted { .. }
-            | AdminError::OutcomeUnknown
-            | AdminError::AccountsBusy
-            | AdminError::TooLong { .. } => Self::configuration(text),
-            AdminError::Roll(RollError::NotRegular { .. } | RollError::TooLarge { .. }) => {
-                Self::bad_input(text)
-                    .hint("give the folder made by `votekit hashgen`, with its files")
-            }
-            AdminError::NotLeading { .. } => Self::configuration(text)
-                .hint("give the administration address of the leader with --node"),
-            AdminError::Answering { .. }
-            | AdminError::Missing { .. }
-            | AdminError::NotEnded { .. } => Self::bad_input(text)
-                .hint("retire a permanently lost node with `votekit node retire`"),
-            AdminError::EarlyClose { .. } => Self::bad_input(text).hint(EARLY_HINT),
-            AdminError::ShortCodes { .. } => Self::bad_input(text).hint(
-                "give these electors longer codes and hash the supplement again; nothing was \
-                 loaded",
-            ),
-            AdminError::SecondRoll { .. }
-            | AdminError::NotLatest { .. }
-            | AdminError::UnknownRoll { .. }
-            | AdminError::RollInUse { .. }
-            | AdminError::RollHasSupplement { .. } => Self::bad_input(text).hint(ROLLS_HINT),
-            AdminError::CreatedWithoutRoll { .. } => Self::configuration(text)
-                .hint("fix the cause, then load the roll again: it takes effect then"),
-            AdminError::Folder(error) | AdminError::Roll(RollError::Folder(error)) => error.into(),
-            AdminError::Setup(error) => (*error).into(),
-            _ => Self::bad_input(text),
-        }
-    }
-}
-
-impl From<EngineError> for CommandError {
-    fn from(error: EngineError) -> Self {
-        let failed = Self::configuration(error.to_string());
-        match error {
-            EngineError::Panicked { .. } => Self::internal(failed.message),
-            EngineError::Misconfigured { hint, .. } => failed.hint(hint),
-            _ => failed,
-        }
-    }
 }

@@ -132,6 +132,11 @@ impl CommandError {
         self
     }
 
+    /// Adds a hint, if there is one.
+    pub(crate) fn hint_if(self, hint: Option<String>) -> Self {
+        Self { hint: hint.or(self.hint), ..self }
+    }
+
     /// Adds details for programs.
     pub(crate) fn details(mut self, details: serde_json::Value) -> Self {
         self.details = Some(details);

@@ -22,6 +22,7 @@ mod interruption;
 mod invitation_links;
 #[cfg(feature = "node")]
 mod log_source;
+mod messages;
 mod output;
 mod progress;
 #[cfg(feature = "node")]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use votekit_core::roll::{RollError, RowFault, RuleCount, count_by_rule};
 
 use crate::error::CommandError;
+use crate::messages::InWords as _;
 
 /// Maximum lines printed of a list; the rest is counted.
 pub(crate) const PRINTED_MAX: usize = 100;
@@ -42,15 +43,13 @@ impl BadRows<'_> {
             return Ok(());
         };
         let message = format!(
-            "{name}: {fault}; rows after it may be lost, so it is never skipped; {}",
+            "{name}: {}; rows after it may be lost, so it is never skipped; {}",
+            fault.in_words(),
             self.outcome
         );
-        let error = CommandError::bad_input(message)
-            .details(json!({ "faults": [described(name, fault)], "faults_total": 1 }));
-        Err(match fault.rule.hint() {
-            Some(hint) => error.hint(hint),
-            None => error,
-        })
+        Err(CommandError::bad_input(message)
+            .hint_if(fault.hint())
+            .details(json!({ "faults": [described(name, fault)], "faults_total": 1 })))
     }
 
     /// Returns an error with the given message, followed by the counts by rule.
@@ -64,7 +63,7 @@ impl BadRows<'_> {
 
     fn list(&self, message: &mut String) {
         for (name, fault) in self.faults().take(PRINTED_MAX) {
-            let _ = write!(message, "\n  {name}: {fault}");
+            let _ = write!(message, "\n  {name}: {}", fault.in_words());
         }
         and_more(message, self.faults().count());
     }
@@ -80,7 +79,7 @@ impl BadRows<'_> {
         let listed: Vec<Value> =
             self.faults().take(DETAILED_MAX).map(|(name, fault)| described(name, fault)).collect();
         // The hint of the most frequent rule that has one.
-        let hint = match rules.iter().find_map(|rule| rule.first.rule.hint()) {
+        let hint = match rules.iter().find_map(|rule| rule.first.hint()) {
             Some(advice) => format!("{advice}; {}", self.hint),
             None => self.hint.to_owned(),
         };
@@ -97,6 +96,7 @@ pub(crate) struct RuleLine<'a>(pub(crate) &'a RuleCount);
 impl std::fmt::Display for RuleLine<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let RuleCount { first, count } = self.0;
+        let first = first.in_words();
         match count {
             1 => write!(formatter, "1: {first}"),
             count => write!(formatter, "{count} like {first}"),
@@ -120,7 +120,7 @@ fn described(name: &str, fault: &RowFault) -> Value {
         "line": fault.line,
         "field": fault.field.to_string(),
         "code": fault.rule.code(),
-        "rule": fault.rule.to_string(),
+        "rule": fault.rule.in_words(),
     })
 }
 
@@ -133,11 +133,7 @@ pub(crate) fn and_more(message: &mut String, total: usize) {
 
 /// The error for a table that cannot be read, with a hint.
 pub(crate) fn unreadable(name: &str, error: &RollError) -> CommandError {
-    let failed = CommandError::bad_input(format!("{name}: {error}"));
-    match error.hint() {
-        Some(hint) => failed.hint(hint),
-        None => failed,
-    }
+    CommandError::bad_input(format!("{name}: {}", error.in_words())).hint_if(error.hint())
 }
 
 /// Returns the word, with an s unless `count` is 1.

@@ -178,6 +178,36 @@ pub struct Definition {
     pub ballot_key: BallotPublicKey,
 }
 
+/// A text that people write for an election.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextPart {
+    /// The French title.
+    FrenchTitle,
+    /// The English title.
+    EnglishTitle,
+    /// The French description.
+    FrenchDescription,
+    /// The English description.
+    EnglishDescription,
+    /// The label of a choice, in either language.
+    ChoiceLabel,
+    /// The reason for an early close or an annulment.
+    Reason,
+}
+
+impl fmt::Display for TextPart {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::FrenchTitle => "the French title",
+            Self::EnglishTitle => "the English title",
+            Self::FrenchDescription => "the French description",
+            Self::EnglishDescription => "the English description",
+            Self::ChoiceLabel => "the label of a choice",
+            Self::Reason => "the reason",
+        })
+    }
+}
+
 /// The rule that a definition breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -198,7 +228,7 @@ pub enum DefinitionError {
     #[error("{what} has {length} characters; {minimum} to {maximum} are allowed")]
     TextLength {
         /// The text at fault.
-        what: &'static str,
+        what: TextPart,
         /// Number of characters found.
         length: usize,
         /// Minimum number of characters.
@@ -210,7 +240,7 @@ pub enum DefinitionError {
     #[error("{what}: character {position} is U+{character:04X}, a control or direction character")]
     TextCharacter {
         /// The text at fault.
-        what: &'static str,
+        what: TextPart,
         /// Position of the character, from 1.
         position: usize,
         /// The character's code point.
@@ -220,7 +250,7 @@ pub enum DefinitionError {
     #[error("{what} has only blank characters")]
     TextBlank {
         /// The text at fault.
-        what: &'static str,
+        what: TextPart,
     },
     /// Two choices have the same label.
     #[error("the choices '{first}' and '{second}' have the same label")]
@@ -304,10 +334,10 @@ impl Definition {
         };
         check("choices", self.check_choices());
         for (field, what, text, allowed) in [
-            ("title_fr", "the French title", &self.title.fr, 1..=500),
-            ("title_en", "the English title", &self.title.en, 1..=500),
-            ("description_fr", "the French description", &self.description.fr, 0..=2000),
-            ("description_en", "the English description", &self.description.en, 0..=2000),
+            ("title_fr", TextPart::FrenchTitle, &self.title.fr, 1..=500),
+            ("title_en", TextPart::EnglishTitle, &self.title.en, 1..=500),
+            ("description_fr", TextPart::FrenchDescription, &self.description.fr, 0..=2000),
+            ("description_en", TextPart::EnglishDescription, &self.description.en, 0..=2000),
         ] {
             check(field, check_text(what, text, allowed));
         }
@@ -336,7 +366,7 @@ impl Definition {
                 return Err(DefinitionError::ChoiceTwice { choice: choice.id.clone() });
             }
             for label in [&choice.fr, &choice.en] {
-                check_text("the label of a choice", label, 1..=100)?;
+                check_text(TextPart::ChoiceLabel, label, 1..=100)?;
             }
             let same = |earlier: &&Choice| {
                 is_same_text(&earlier.fr, &choice.fr) || is_same_text(&earlier.en, &choice.en)
@@ -368,7 +398,7 @@ impl Definition {
 /// # Errors
 /// The first broken rule.
 pub fn check_text(
-    what: &'static str,
+    what: TextPart,
     text: &str,
     allowed: RangeInclusive<usize>,
 ) -> Result<(), DefinitionError> {
@@ -566,7 +596,7 @@ mod tests {
             ("Loi\u{2028}", 4),
             ("\u{feff}Loi", 1),
         ] {
-            let refused = check_text("the title", text, 1..=500).expect_err(text);
+            let refused = check_text(TextPart::FrenchTitle, text, 1..=500).expect_err(text);
             assert!(
                 matches!(
                     refused,
@@ -586,11 +616,11 @@ mod tests {
             };
         }
         for blank in ["   ", "\u{200b}\u{2060}", "\u{3164}", "\u{a0}"] {
-            let refused = check_text("the title", blank, 1..=500);
-            assert_eq!(refused, Err(DefinitionError::TextBlank { what: "the title" }));
+            let refused = check_text(TextPart::FrenchTitle, blank, 1..=500);
+            assert_eq!(refused, Err(DefinitionError::TextBlank { what: TextPart::FrenchTitle }));
         }
         for good in ["Loi sur l'eau", "Œuvre d’été — 2ᵉ", "投票", "לא"] {
-            assert_eq!(check_text("the title", good, 1..=500), Ok(()));
+            assert_eq!(check_text(TextPart::FrenchTitle, good, 1..=500), Ok(()));
         }
     }
 

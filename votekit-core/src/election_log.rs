@@ -40,7 +40,7 @@ use crate::results::Results;
 
 pub use block::{Block, BlockMaker, batches_of_block, leaves_of_block};
 pub use check::{CheckError, Refusal, RefusalRule};
-pub use error::ElectionLogError;
+pub use error::{Change, ElectionLogError, FixedPart};
 pub(crate) use event::is_too_far_ahead;
 pub use event::{CLOSING_AHEAD_MINUTES_MAX, LogEvent, REASON_LENGTH_MAX, RollContent, RollLoad};
 pub use evidence::{Evidence, EvidenceFault};

@@ -1,5 +1,6 @@
 //! A received vote, checked field by field, and the envelope that carries it.
 
+mod field_error;
 mod vote_body;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
+pub use self::field_error::{FieldError, FieldRule, JsonKind};
 use self::vote_body::{Fields, Text};
 use crate::ballot::ChoiceIndex;
 use crate::credential::{AccessCode, Credential, CredentialHash, Nas};
@@ -64,16 +66,6 @@ impl fmt::Debug for Envelope {
     }
 }
 
-/// An invalid field of a vote, and the rule it breaks. Never contains the value.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {rule}")]
-pub struct FieldError {
-    /// `nas`, `code`, `law_id`, `vote`, or `body` for a fault of the JSON itself.
-    pub field: &'static str,
-    /// The rule, as a sentence without a final stop.
-    pub rule: String,
-}
-
 /// The checked body of `POST /api/v1/vote`: `{"nas":…,"code":…,"law_id":…,"vote":…}` and nothing
 /// else.
 ///
@@ -120,12 +112,12 @@ impl VoteRequest {
 }
 
 /// Parses the value of a field, and reports errors under its name.
-fn checked<T, E: fmt::Display>(
+fn checked<T, E: Into<FieldRule>>(
     text: Result<Text<'_>, FieldError>,
     parse: impl Fn(&str) -> Result<T, E>,
     field: &'static str,
 ) -> Result<T, FieldError> {
-    parse(text?.as_str()).map_err(|error| FieldError { field, rule: error.to_string() })
+    parse(text?.as_str()).map_err(|error| FieldError { field, rule: error.into() })
 }
 
 /// A secret shared by the ingest nodes of one installation, from which they derive the ids of
@@ -284,7 +276,9 @@ mod tests {
             (&marked, "is UTF-16 or UTF-32 text: send it as UTF-8"),
         ] {
             let found = VoteRequest::parse(body).unwrap_err();
-            assert_eq!(found, [FieldError { field: "body", rule: rule.to_owned() }]);
+            let found: Vec<_> =
+                found.into_iter().map(|error| (error.field, error.rule.to_string())).collect();
+            assert_eq!(found, [("body", rule.to_owned())]);
         }
         for open in ["[", "{\"a\":"] {
             assert!(VoteRequest::parse(open.repeat(100_000).as_bytes()).is_err());

@@ -18,7 +18,7 @@ use votekit_node::ElectionView;
 
 use crate::accounts::Caller;
 use crate::context::Api;
-use crate::problem::{FORBIDDEN, Problem};
+use crate::problem::{Problem, Refusal};
 
 /// H of a member in an election, for a vote.
 ///
@@ -36,10 +36,7 @@ pub(crate) async fn credential(
     }
     match api.node.member_hash(law, caller.id) {
         Some(hash) if api.node.has_member(law, &hash).await? => Ok(hash),
-        _ => {
-            let detail = "this account is not among the members of the election".to_owned();
-            Err(Problem::Refused { kind: &FORBIDDEN, detail })
-        }
+        _ => Err(Problem::Refused(Refusal::NotMember)),
     }
 }
 

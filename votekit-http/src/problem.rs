@@ -1,12 +1,16 @@
 //! Maps every failure of a call once to HTTP: problem details (RFC 9457) with a stable code.
 //!
-//! Long because each failure, its code, its text and its source are read together.
-//!
 //! Details are written for the caller and never repeat a value that was sent: it may be a secret in
-//! the wrong place.
+//! the wrong place. [`catalogue`] has every sentence.
+
+pub(crate) mod catalogue;
+mod document;
+mod kind;
+mod mapping;
+mod refusal;
 
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{
@@ -15,20 +19,15 @@ use axum::http::header::{
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
 use votekit_core::election::{ResultsPolicy, State};
-use votekit_core::envelope::FieldError;
 use votekit_core::id::RequestId;
 use votekit_core::instant::UnixMinutes;
+use votekit_node::BindingRule;
 use votekit_node::config::Role;
-use votekit_node::roll_store::RollError;
-use votekit_node::{AdminError, ElectionFault, SubmitError, UploadError};
-use votekit_node::{ReadError, ReceiptError, ResultsError};
-use votekit_store::{Conflict, EngineError};
 
-use crate::live::readers::NoPlace;
-use crate::log_summary::LogSummary;
+pub(crate) use self::document::{FieldProblem, ProblemDocument};
+pub(crate) use self::kind::*;
+pub(crate) use self::refusal::Refusal;
 
 /// Why a call failed.
 #[derive(Debug)]
@@ -79,10 +78,10 @@ pub(crate) enum Problem {
     AccountExists,
     /// A one-time link was used, replaced, or has expired.
     InvitationVoid,
-    /// An administrative call was refused or failed; its kind says why.
-    Refused { kind: &'static Kind, detail: String },
+    /// A call of officials, or about accounts, was refused or failed.
+    Refused(Refusal),
     /// A binding election lacks what it needs.
-    NotSafe { missing: Vec<String> },
+    NotSafe { missing: Vec<BindingRule> },
     /// The address takes WebSockets only.
     UpgradeRequired,
     /// The body is too large.
@@ -140,161 +139,10 @@ pub(crate) enum Problem {
     Internal,
 }
 
-/// The properties shared by all problems of one code.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Kind {
-    pub(crate) code: &'static str,
-    pub(crate) status: StatusCode,
-    pub(crate) title: &'static str,
-}
-
-const fn kind(code: &'static str, status: StatusCode, title: &'static str) -> Kind {
-    Kind { code, status, title }
-}
-
-macro_rules! kinds {
-    ($($name:ident = $code:literal, $status:ident, $title:literal;)*) => {
-        $(pub(crate) static $name: Kind = kind($code, StatusCode::$status, $title);)*
-        /// Every kind, by status: the documentation lists them.
-        pub(crate) static KINDS: &[&Kind] = &[$(&$name),*];
-    };
-}
-
-kinds! {
-    MALFORMED = "malformed", BAD_REQUEST, "The request breaks a rule";
-    UNKNOWN_CHOICE = "unknown-choice", BAD_REQUEST, "The ballot has no such choice";
-    UNAUTHORIZED = "unauthorized", UNAUTHORIZED, "The administrator's token is missing or wrong";
-    NOT_SIGNED_IN = "not-signed-in", UNAUTHORIZED, "No voter is signed in for this";
-    SIGN_IN_REFUSED = "sign-in-refused", UNAUTHORIZED, "Address, password or code is not accepted";
-    TOKEN_REFUSED = "token-refused", UNAUTHORIZED, "The access token is missing or not valid";
-    RESULTS_WITHHELD = "results-withheld", FORBIDDEN, "The results are not shown now";
-    FOREIGN_ORIGIN = "foreign-origin", FORBIDDEN, "Pages of this origin may not do this";
-    FORBIDDEN = "forbidden", FORBIDDEN, "This account may not do this";
-    UNKNOWN_ROUTE = "unknown-route", NOT_FOUND, "There is nothing at this address";
-    UNKNOWN_ELECTION = "unknown-election", NOT_FOUND, "There is no such election";
-    UNKNOWN_REQUEST = "unknown-request", NOT_FOUND, "No such request was issued";
-    UNKNOWN_TILE = "unknown-tile", NOT_FOUND, "The log has no such tile";
-    UNKNOWN_MANIFEST = "unknown-manifest", NOT_FOUND, "The log names no such manifest";
-    UNKNOWN_ROLL = "unknown-roll", NOT_FOUND, "No such roll is loaded";
-    UNKNOWN_ACCOUNT = "unknown-account", NOT_FOUND, "There is no such account";
-    METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "This address takes other methods";
-    REQUEST_TIMEOUT = "request-timeout", REQUEST_TIMEOUT, "The request did not arrive in time";
-    NOT_OPEN_YET = "not-open-yet", CONFLICT, "The poll is not open yet";
-    CLOSED = "closed", CONFLICT, "The poll is closed";
-    ALREADY_CAST = "already-cast", CONFLICT, "This session has voted in the election";
-    NOT_RECORDED_YET = "not-recorded-yet", CONFLICT, "The decision is not recorded yet";
-    ELECTION_EXISTS = "election-exists", CONFLICT, "There is such an election already";
-    WRONG_STATE = "wrong-state", CONFLICT, "The election's state does not allow this";
-    EARLY_CLOSE = "early-close", CONFLICT, "The planned end of the poll has not come";
-    ROLL_CONFLICT = "roll-conflict", CONFLICT, "Another roll, or an election, does not allow this";
-    REFUSED_BY_LOG = "refused-by-log", CONFLICT, "The log refuses this";
-    ADMIN_BUSY = "admin-busy", CONFLICT, "Another administrative call is under way";
-    NOT_LEADING = "not-leading", CONFLICT, "Another node leads, and administration is its part";
-    NOT_SAFE = "not-safe", CONFLICT, "A binding election lacks what it needs";
-    ACCOUNT_EXISTS = "account-exists", CONFLICT, "There is an account with this address already";
-    ACCOUNT_STATE = "account-state", CONFLICT, "The state of the account does not allow this";
-    INVITATION_VOID = "invitation-void", GONE, "The link is not valid any more";
-    BODY_TOO_LARGE = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large";
-    URI_TOO_LONG = "uri-too-long", URI_TOO_LONG, "The address is too long";
-    NOT_JSON = "not-json", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
-    CONTENT_CODING = "content-coding", UNSUPPORTED_MEDIA_TYPE, "The body must not be compressed";
-    NOT_SERVED_HERE = "not-served-here", MISDIRECTED_REQUEST, "Another node serves this";
-    ROLL_REFUSED = "roll-refused", UNPROCESSABLE_ENTITY, "The roll was not loaded";
-    ROLL_NOT_HASHED = "roll-not-hashed", UNPROCESSABLE_ENTITY, "The roll is not hashed";
-    UPGRADE_REQUIRED = "upgrade-required", UPGRADE_REQUIRED, "This address takes WebSockets only";
-    RATE_LIMITED = "rate-limited", TOO_MANY_REQUESTS, "Too many requests at once";
-    ADDRESS_SHARE = "address-share", TOO_MANY_REQUESTS, "Too many votes at once from one address";
-    BACK_OFF = "back-off", TOO_MANY_REQUESTS, "Too many wrong codes";
-    NOT_RECOGNISED = "not-recognised", TOO_MANY_REQUESTS, "NAS and code are not on the roll";
-    TOO_MANY_DUPLICATES = "too-many-duplicates", TOO_MANY_REQUESTS, "Too many votes with a credential that was used";
-    HEADERS_TOO_LARGE = "headers-too-large", REQUEST_HEADER_FIELDS_TOO_LARGE, "The header fields are too large";
-    INTERNAL = "internal", INTERNAL_SERVER_ERROR, "The node has a fault";
-    TRANSFER_CODING = "transfer-coding", NOT_IMPLEMENTED, "The transfer coding is not supported";
-    BUSY = "busy", SERVICE_UNAVAILABLE, "Too many requests are waiting";
-    UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "Storage is not available";
-    CLOCK = "clock", SERVICE_UNAVAILABLE, "The node's clock went back";
-    HALTED = "halted", SERVICE_UNAVAILABLE, "A fault halted the election on this node";
-    OUTCOME_UNKNOWN = "outcome-unknown", SERVICE_UNAVAILABLE, "It is unknown whether this was \
-                                                               stored";
-    TOO_MANY_CONNECTIONS = "too-many-connections", SERVICE_UNAVAILABLE, "Too many connections from one address";
-    TOO_MANY_READERS = "too-many-readers", SERVICE_UNAVAILABLE, "Too many readers of live updates";
-    STOPPING = "stopping", SERVICE_UNAVAILABLE, "The node is stopping";
-    STORAGE_FULL = "storage-full", INSUFFICIENT_STORAGE, "The node's disk has no room for this";
-}
-
-/// The body of every answer that is not a success: problem details as in RFC 9457.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({
-    "type": "urn:problem-type:votekit:malformed",
-    "title": "The request breaks a rule",
-    "status": 400,
-    "code": "malformed",
-    "detail": "1 field is wrong",
-    "errors": [{"field": "nas", "rule": "a NAS has exactly 9 digits, this one has 8"}]
-}))]
-pub(crate) struct ProblemDocument {
-    /// Names the kind of problem: `urn:problem-type:votekit:` and the code.
-    #[serde(rename = "type")]
-    kind: String,
-    /// The kind of problem in words; the same for every problem of one code.
-    title: &'static str,
-    /// The HTTP status.
-    status: u16,
-    /// The stable code, for programs.
-    code: &'static str,
-    /// What happened this time.
-    detail: String,
-    /// Each wrong field, and the rule it breaks. Only for errors in fields.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<FieldProblem>,
-    /// The request that was issued. Only with `outcome-unknown` and `already-cast`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "000102030405060708090a0b0c0d0e0f", pattern = "^[0-9a-f]{32}$")]
-    request_id: Option<RequestId>,
-}
-
-/// A wrong field.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct FieldProblem {
-    /// The name of the field or header; `body` if the JSON itself is wrong, `request` if the
-    /// message is.
-    #[schema(value_type = String)]
-    pub(crate) field: Cow<'static, str>,
-    /// The rule it breaks.
-    pub(crate) rule: String,
-}
-
 impl Problem {
     /// A problem with one field.
     pub(crate) fn field(field: impl Into<Cow<'static, str>>, rule: impl Into<String>) -> Self {
         Self::Malformed { errors: vec![FieldProblem { field: field.into(), rule: rule.into() }] }
-    }
-
-    /// Maps the error of a vote that was not taken.
-    pub(crate) fn not_taken(error: SubmitError) -> Self {
-        match error {
-            SubmitError::UnknownElection => Self::UnknownElection,
-            SubmitError::UnknownChoice => Self::UnknownChoice,
-            SubmitError::NotOpen { early, state, opens, closes } => {
-                Self::NotOpen { early, state, opens, closes }
-            }
-            SubmitError::Clock { .. } => Self::Clock,
-            SubmitError::Halted => Self::Halted,
-            SubmitError::RateLimited { retry_after } => Self::RateLimited { retry_after },
-            SubmitError::BackOff { retry_after } => Self::BackOff { retry_after },
-            SubmitError::NotRecognised { retry_after } => Self::NotRecognised { retry_after },
-            SubmitError::TooManyDuplicates { retry_after } => {
-                Self::TooManyDuplicates { retry_after }
-            }
-            SubmitError::Busy { retry_after } => Self::Busy { retry_after },
-            SubmitError::Unavailable(error) => {
-                if let Some(count) = VOTES_NOT_STORED.due(Instant::now()) {
-                    tracing::warn!(event = "vote_store_failed", %error, count, "vote not stored");
-                }
-                Self::NotStored
-            }
-            SubmitError::OutcomeUnknown { request } => Self::OutcomeUnknown { request },
-        }
     }
 
     pub(crate) fn kind(&self) -> &'static Kind {
@@ -323,7 +171,7 @@ impl Problem {
             Self::NotOpen { .. } => &CLOSED,
             Self::AlreadyCast { .. } => &ALREADY_CAST,
             Self::NotRecordedYet => &NOT_RECORDED_YET,
-            Self::Refused { kind, .. } => kind,
+            Self::Refused(refusal) => refusal.kind(),
             Self::NotSafe { .. } => &NOT_SAFE,
             Self::UpgradeRequired => &UPGRADE_REQUIRED,
             Self::BodyTooLarge { .. } => &BODY_TOO_LARGE,
@@ -350,153 +198,6 @@ impl Problem {
         }
     }
 
-    fn detail(&self) -> String {
-        match self {
-            Self::Framing { .. } => "1 field is wrong".to_owned(),
-            Self::Malformed { errors } if errors.len() == 1 => "1 field is wrong".to_owned(),
-            Self::Malformed { errors } => format!("{} fields are wrong", errors.len()),
-            Self::UnknownChoice => {
-                "the ballot has no such choice: see the choices of the election".to_owned()
-            }
-            Self::Unauthorized => {
-                "send the administrator's token as `Authorization: Bearer`".to_owned()
-            }
-            Self::NotSignedIn => {
-                "nothing was recorded: sign in with NAS and code (POST /api/v1/session), or send \
-                 the token of a member as `Authorization: Bearer`"
-                    .to_owned()
-            }
-            Self::SignInRefused => {
-                "e-mail address, password and code are not accepted together; officials also need \
-                 a network from which they may work"
-                    .to_owned()
-            }
-            Self::TokenRefused => {
-                "send a valid access token as `Authorization: Bearer`: /api/v1/auth/refresh and \
-                 /api/v1/auth/login issue them"
-                    .to_owned()
-            }
-            Self::Forbidden => {
-                "the role of the account does not allow this, or officials may not work from this \
-                 network"
-                    .to_owned()
-            }
-            Self::AccountExists => "nothing was changed".to_owned(),
-            Self::InvitationVoid => {
-                "it was used, replaced or has expired: ask for another one".to_owned()
-            }
-            Self::ResultsWithheld { policy, state } => withheld(*policy, *state),
-            Self::ForeignOrigin => {
-                "nothing was done: pages of this node alone send its forms; they and those of \
-                 the origins in its setting live_origins open a WebSocket"
-                    .to_owned()
-            }
-            Self::NotServedHere { needs } => {
-                format!("this node cannot answer: ask one with the role {needs}")
-            }
-            Self::UnknownRoute => "the addresses are listed in /api/v1/openapi.json".to_owned(),
-            Self::UnknownElection => {
-                "no election has this law id; /api/v1/elections lists the elections".to_owned()
-            }
-            Self::UnknownRequest => {
-                "no request with this id was issued, or it is not a request id".to_owned()
-            }
-            Self::UnknownTile => {
-                "the path names no tile, or one beyond the size of the checkpoint".to_owned()
-            }
-            Self::UnknownManifest => "the log names no manifest with this digest".to_owned(),
-            Self::UnknownRoll => "no roll with this digest is loaded".to_owned(),
-            Self::MethodNotAllowed => "the Allow header lists the methods".to_owned(),
-            Self::RequestTimeout => "send the whole request at once".to_owned(),
-            Self::NotOpen { early, state, opens, closes } => {
-                not_open(*early, *state, *opens, *closes)
-            }
-            Self::AlreadyCast { .. } => {
-                "the vote that this session cast is unchanged, and nothing else was recorded: \
-                 request_id names it"
-                    .to_owned()
-            }
-            Self::NotRecordedYet => {
-                "the request was issued and its decision will be recorded: retry".to_owned()
-            }
-            Self::Refused { detail, .. } => detail.clone(),
-            Self::NotSafe { missing } => {
-                format!("{} rules of binding elections are not met", missing.len())
-            }
-            Self::UpgradeRequired => {
-                "send the handshake of a WebSocket (RFC 6455), version 13".to_owned()
-            }
-            Self::BodyTooLarge { bytes_max } => {
-                format!("a body has at most {bytes_max} bytes here")
-            }
-            Self::NotJson => "send `Content-Type: application/json`".to_owned(),
-            Self::ContentCoding => "send the body as it is, without `Content-Encoding`".to_owned(),
-            Self::TransferCoding => "`chunked` is the only transfer coding".to_owned(),
-            Self::UriTooLong => "the addresses are listed in /api/v1/openapi.json".to_owned(),
-            Self::HeadersTooLarge => {
-                "a request has at most 100 header fields, and about 64 KiB of them".to_owned()
-            }
-            Self::RateLimited { .. } => {
-                "this node has reached its limit of votes per second; this \
-                                         attempt was not stored"
-                    .to_owned()
-            }
-            Self::AddressShare { .. } => "your network exceeds the limit of votes per address; \
-                                          this attempt was not stored"
-                .to_owned(),
-            Self::TooManyConnections => {
-                "your network exceeds the limit of connections per address".to_owned()
-            }
-            Self::TooManyReaders => {
-                "all places for readers of live updates are taken; /api/v1/results has the \
-                 results"
-                    .to_owned()
-            }
-            Self::BackOff { .. } => {
-                "too many wrong codes came from your network for this person; this attempt was not \
-                 stored. An attempt from another network is not delayed"
-                    .to_owned()
-            }
-            Self::NotRecognised { .. } => {
-                "nothing was recorded: check NAS and code, and try again".to_owned()
-            }
-            Self::ReadShare { .. } => {
-                "your network exceeds the limit of reads per address".to_owned()
-            }
-            Self::SignInShare { .. } => {
-                "your network exceeds the limit of sign-ins per address".to_owned()
-            }
-            Self::PasswordsWaiting { .. } => {
-                "sign-ins arrive faster than passwords can be checked: try again".to_owned()
-            }
-            Self::TooManyDuplicates { .. } => {
-                "this credential was used, and its first vote counts; this attempt was not stored"
-                    .to_owned()
-            }
-            Self::Busy { .. } => "votes arrive faster than they can be stored; this attempt was \
-                                  not stored"
-                .to_owned(),
-            Self::Clock => "the clock of this node's machine went back, and the vote would be \
-                            stamped before recorded votes; this attempt was not stored"
-                .to_owned(),
-            Self::Halted => "a fault halted the election on this node; this attempt was not \
-                             stored; try again later"
-                .to_owned(),
-            Self::UnreadableLog => "a fault halted an election on this node, and its log cannot \
-                                    be read here; stored votes remain stored; try again later"
-                .to_owned(),
-            Self::NotStored => "this attempt was not stored; try again".to_owned(),
-            Self::Unavailable => {
-                "this cannot be read now; stored votes remain stored; try again".to_owned()
-            }
-            Self::OutcomeUnknown { .. } => "retry with the same key: it counts once".to_owned(),
-            Self::Stopping => {
-                "the node is stopping and did not begin this call: nothing was changed".to_owned()
-            }
-            Self::Internal => "see the node's log for the reason".to_owned(),
-        }
-    }
-
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } | Self::AddressShare { retry_after } => {
@@ -519,51 +220,16 @@ impl Problem {
             | Self::Unavailable
             | Self::OutcomeUnknown { .. }
             | Self::Stopping => Some(RETRY_SOON),
-            Self::Refused { kind, .. }
-                if [&ADMIN_BUSY, &UNAVAILABLE, &OUTCOME_UNKNOWN, &HALTED].contains(kind) =>
+            Self::Refused(refusal)
+                if [&ADMIN_BUSY, &UNAVAILABLE, &OUTCOME_UNKNOWN, &HALTED]
+                    .contains(&refusal.kind()) =>
             {
                 Some(RETRY_SOON)
             }
             _ => None,
         }
     }
-
-    /// The body of the answer. It omits the time to wait, which is in the head.
-    pub(crate) fn into_body(self) -> Bytes {
-        serde_json::to_vec(&self.document()).unwrap_or_default().into()
-    }
-
-    fn document(self) -> ProblemDocument {
-        let Kind { code, status, title } = self.kind();
-        let (detail, mut request_id) = (self.detail(), None);
-        let errors = match self {
-            Self::Malformed { errors } => errors,
-            Self::Framing { field, rule } => {
-                vec![FieldProblem { field: field.into(), rule: rule.to_owned() }]
-            }
-            Self::UnknownChoice => vec![FieldProblem {
-                field: "vote".into(),
-                rule: "must be a choice of this election".to_owned(),
-            }],
-            Self::NotSafe { missing } => missing
-                .into_iter()
-                .map(|rule| FieldProblem { field: "election".into(), rule })
-                .collect(),
-            Self::OutcomeUnknown { request } | Self::AlreadyCast { request } => {
-                request_id = Some(request);
-                Vec::new()
-            }
-            _ => Vec::new(),
-        };
-        let kind = format!("urn:problem-type:votekit:{code}");
-        ProblemDocument { kind, title, status: status.as_u16(), code, detail, errors, request_id }
-    }
 }
-
-/// Limits a flood of refusals to one log line a second, with their number: the log may be on the
-/// disk that is full.
-static VOTES_NOT_STORED: LogSummary = LogSummary::new();
-static CALLS_FAILED: LogSummary = LogSummary::new();
 
 const RETRY_SOON: Duration = Duration::from_secs(1);
 
@@ -572,36 +238,6 @@ pub(crate) const CONNECTIONS_RETRY: Duration = Duration::from_secs(5);
 
 /// The time after which a reader that got no place may try again.
 const READERS_RETRY: Duration = Duration::from_secs(10);
-
-fn withheld(policy: ResultsPolicy, state: State) -> String {
-    match policy {
-        ResultsPolicy::AfterVote => {
-            format!(
-                "the election is {state}: results are shown to those who have voted (give the \
-                 request id of an accepted vote), and to everyone after the close"
-            )
-        }
-        _ => format!("the election is {state}: results are shown after the close"),
-    }
-}
-
-fn not_open(
-    early: bool,
-    state: State,
-    opens: Option<UnixMinutes>,
-    closes: Option<UnixMinutes>,
-) -> String {
-    match (early, opens, closes) {
-        (true, Some(opens), _) => {
-            format!("the election is {state}: votes are taken from {opens}")
-        }
-        (true, None, _) => format!("the election is {state}: no opening time is set"),
-        (false, _, Some(closes)) => {
-            format!("the election is {state}: votes were taken until {closes}")
-        }
-        (false, _, None) => format!("the election is {state}: no more votes are taken"),
-    }
-}
 
 /// Marks an answer as a problem, for the pages: an extension of the answer.
 #[derive(Debug, Clone, Copy)]
@@ -664,166 +300,6 @@ pub(crate) fn problem_response(
 /// Whole seconds, rounded up and at least one, for `Retry-After`.
 fn seconds_up(duration: Duration) -> u64 {
     (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
-}
-
-impl From<Vec<FieldError>> for Problem {
-    fn from(errors: Vec<FieldError>) -> Self {
-        let errors = errors
-            .into_iter()
-            .map(|FieldError { field, rule }| FieldProblem { field: field.into(), rule })
-            .collect();
-        Self::Malformed { errors }
-    }
-}
-
-/// A failed read says nothing about what is stored.
-impl From<EngineError> for Problem {
-    fn from(error: EngineError) -> Self {
-        if let Some(count) = CALLS_FAILED.due(Instant::now()) {
-            tracing::warn!(event = "engine_read_failed", %error, count, "engine read failed");
-        }
-        match error {
-            EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. } => {
-                Self::Unavailable
-            }
-            _ => Self::Internal,
-        }
-    }
-}
-
-impl From<NoPlace> for Problem {
-    fn from(refused: NoPlace) -> Self {
-        match refused {
-            NoPlace::Full => Self::TooManyReaders,
-            NoPlace::AddressShare => Self::TooManyConnections,
-        }
-    }
-}
-
-impl From<ReadError> for Problem {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Halted => Self::UnreadableLog,
-            ReadError::Engine(error) => error.into(),
-        }
-    }
-}
-
-impl From<ReceiptError> for Problem {
-    fn from(error: ReceiptError) -> Self {
-        match error {
-            ReceiptError::Unknown => Self::UnknownRequest,
-            ReceiptError::Pending => Self::NotRecordedYet,
-            ReceiptError::Halted => Self::UnreadableLog,
-            ReceiptError::Engine(error) => error.into(),
-        }
-    }
-}
-
-impl From<ResultsError> for Problem {
-    fn from(error: ResultsError) -> Self {
-        match error {
-            ResultsError::UnknownElection => Self::UnknownElection,
-            ResultsError::Withheld { policy, state } => Self::ResultsWithheld { policy, state },
-            ResultsError::NotHere => Self::NotServedHere { needs: Role::Seal },
-            ResultsError::Halted => Self::UnreadableLog,
-            ResultsError::Engine(error) => error.into(),
-        }
-    }
-}
-
-/// Administrators see the message of the engine, the folder or the roll's files.
-impl From<AdminError> for Problem {
-    fn from(error: AdminError) -> Self {
-        let mut detail = error.to_string();
-        if let AdminError::Engine(EngineError::Misconfigured { hint, .. }) = &error {
-            detail = format!("{detail} ({hint})");
-        }
-        let kind = match error {
-            AdminError::UnknownElection { .. } => return Self::UnknownElection,
-            AdminError::Field { field, rule } => return Self::field(field, rule),
-            AdminError::Fields { errors } => return errors.into(),
-            AdminError::Members { faults } => {
-                let errors = faults
-                    .into_iter()
-                    .map(|fault| FieldProblem { field: fault.field().into(), rule: fault.rule });
-                return Self::Malformed { errors: errors.collect() };
-            }
-            AdminError::NotSafe { missing } => {
-                let missing = missing.iter().map(ToString::to_string).collect();
-                return Self::NotSafe { missing };
-            }
-            AdminError::Stopping => return Self::Stopping,
-            AdminError::Exists { .. } => &ELECTION_EXISTS,
-            AdminError::State { .. } => &WRONG_STATE,
-            AdminError::Refused(_) | AdminError::Missing { .. } => &REFUSED_BY_LOG,
-            AdminError::Roll(RollError::Folder(_)) => &INTERNAL,
-            AdminError::Roll(_) | AdminError::ShortCodes { .. } => &ROLL_REFUSED,
-            AdminError::UnknownRoll { .. } => &UNKNOWN_ROLL,
-            AdminError::SecondRoll { .. }
-            | AdminError::NotLatest { .. }
-            | AdminError::RollInUse { .. }
-            | AdminError::RollHasSupplement { .. } => &ROLL_CONFLICT,
-            AdminError::EarlyClose { .. } => &EARLY_CLOSE,
-            AdminError::CreatedWithoutRoll { .. } => &UNAVAILABLE,
-            AdminError::Busy { .. } | AdminError::Loading | AdminError::AccountsBusy => &ADMIN_BUSY,
-            AdminError::Halted { .. } => &HALTED,
-            AdminError::OutcomeUnknown => &OUTCOME_UNKNOWN,
-            AdminError::TooLong { .. } => &UNAVAILABLE,
-            AdminError::NotLeading { .. } => &NOT_LEADING,
-            AdminError::Answering { .. } | AdminError::NotEnded { .. } => &REFUSED_BY_LOG,
-            AdminError::Engine(error) => engine_kind(&error),
-            AdminError::Election(ElectionFault::NotReady(_)) => &UNAVAILABLE,
-            AdminError::Election(_) => &INTERNAL,
-            AdminError::Folder(_) | AdminError::Setup(_) => &INTERNAL,
-        };
-        if *kind == OUTCOME_UNKNOWN {
-            detail
-                .push_str(": check the election before repeating this call; repeating it is safe");
-        }
-        if kind.status.is_server_error() {
-            tracing::error!(
-                event = "admin_call_failed",
-                error = detail,
-                "administrative call failed"
-            );
-        }
-        Self::Refused { kind, detail }
-    }
-}
-
-/// Officials see the name and the rule of the file, never a byte of it.
-impl From<UploadError> for Problem {
-    fn from(error: UploadError) -> Self {
-        let detail = error.to_string();
-        let kind = match error {
-            UploadError::Admin(error) => return error.into(),
-            UploadError::Name => return Self::field("file", detail),
-            UploadError::NotHashed => &ROLL_NOT_HASHED,
-            UploadError::Refused { .. } | UploadError::NoPepper { .. } => &ROLL_REFUSED,
-            UploadError::OtherLaw { .. } => &ROLL_CONFLICT,
-            UploadError::TooLarge { .. } | UploadError::TooMuch { .. } => &BODY_TOO_LARGE,
-            UploadError::NoRoom => &STORAGE_FULL,
-            UploadError::Busy { .. } => &ADMIN_BUSY,
-        };
-        Self::Refused { kind, detail }
-    }
-}
-
-/// The kind for an engine's failure during a change. Known refusals: an unavailable engine, a
-/// setting that it cannot work with, a block that came too late. The outcome is unknown after a
-/// write that leaves the engine untrustworthy, and for a block that another node's block overtook
-/// while its own outcome was unknown.
-fn engine_kind(error: &EngineError) -> &'static Kind {
-    match error {
-        EngineError::Unavailable { .. }
-        | EngineError::Misconfigured { .. }
-        | EngineError::Conflict(Conflict::Late { .. }) => &UNAVAILABLE,
-        EngineError::OutcomeUnknown { .. }
-        | EngineError::Fatal { .. }
-        | EngineError::Conflict(Conflict::Head { .. } | Conflict::Term { .. }) => &OUTCOME_UNKNOWN,
-        _ => &INTERNAL,
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 
 use votekit_core::id::ElectionId;
+use votekit_node::{AdminError, FileRule, SubmitError, UploadError};
+use votekit_store::{Conflict, EngineError};
 
 use super::*;
 
@@ -98,7 +100,7 @@ fn documents_have_the_members_of_rfc_9457_and_ours() {
 #[test]
 fn a_refused_file_is_named_by_what_is_wrong_with_it() {
     let law = |text: &str| text.parse::<ElectionId>().expect("a law id");
-    let refused = UploadError::Refused { file: "a.bin".to_owned(), rule: "is short".to_owned() };
+    let refused = UploadError::Refused { file: "a.bin".to_owned(), rule: FileRule::NoLaw };
     for (error, code) in [
         (UploadError::Name, "malformed"),
         (UploadError::NotHashed, "roll-not-hashed"),

@@ -7,10 +7,10 @@ use votekit_core::id::Digest;
 
 use crate::data_folder::DataFolder;
 
-/// A requirement that a binding election does not meet. Displayed as one sentence, for programs and
-/// the command line; the pages have their own texts.
+/// A requirement that a binding election does not meet. Displayed as one sentence, for logs; the
+/// edges have their own texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
+// Exhaustive: the edges have a sentence for each variant.
 pub enum BindingRule {
     /// The roll is hashed without a pepper.
     Pepper,

@@ -45,7 +45,7 @@ use votekit_files::{TemporaryFile, sync_folder, sync_parent};
 use zeroize::Zeroizing;
 
 pub use self::belonging::Belonging;
-pub use self::error::FolderError;
+pub use self::error::{Exposure, FileDamage, FolderError, LedgerMismatch};
 pub use self::permissions::check_private;
 pub(crate) use self::permissions::make_private_folder;
 use crate::node_name::NodeName;
@@ -272,9 +272,9 @@ impl DataFolder {
     }
 
     fn name(&self, text: &str) -> Result<KeyName, FolderError> {
-        text.parse().map_err(|error: votekit_core::log::note::KeyError| FolderError::Damaged {
+        text.parse().map_err(|error| FolderError::Damaged {
             path: self.path.join(IDENTITY),
-            rule: error.to_string(),
+            damage: FileDamage::Name(error),
         })
     }
 
@@ -452,8 +452,8 @@ impl DataFolder {
         let text = pepper.to_file_text();
         let digits = text.trim_end().rsplit(' ').next().unwrap_or_default();
         let mut bytes = Zeroizing::new([0; 32]);
-        const_hex::decode_to_slice(digits, bytes.as_mut_slice()).map_err(|error| {
-            FolderError::Damaged { path: path.clone(), rule: error.to_string() }
+        const_hex::decode_to_slice(digits, bytes.as_mut_slice()).map_err(|_| {
+            FolderError::Damaged { path: path.clone(), damage: FileDamage::KeyForm }
         })?;
         write_secret(&path, &bytes)
     }
@@ -505,8 +505,7 @@ impl DataFolder {
         }
         // A key missing beside a ledger was lost: no log in that ledger would know a new one.
         if self.locks.is_empty() || self.path.join(LEDGER).exists() {
-            let rule = "this key is missing: restore it from a backup of the folder".to_owned();
-            return Err(FolderError::Damaged { path, rule });
+            return Err(FolderError::Damaged { path, damage: FileDamage::KeyMissing });
         }
         let bytes = random(&path)?;
         write_secret(&path, &bytes)?;
@@ -526,7 +525,7 @@ pub fn read_admin_token(path: &Path) -> Result<Zeroizing<String>, FolderError> {
     let path = path.join("keys/admin-token");
     let bytes = read_secret(&path)?.ok_or_else(|| FolderError::Damaged {
         path: path.clone(),
-        rule: "the administrator's token is missing: is this the data folder of a node?".to_owned(),
+        damage: FileDamage::TokenMissing,
     })?;
     Ok(Zeroizing::new(const_hex::encode(bytes.as_slice())))
 }
@@ -553,10 +552,7 @@ fn refuse_foreign(path: &Path) -> Result<(), FolderError> {
 }
 
 fn node_key_at(path: &Path) -> Result<NodeKey, FolderError> {
-    let missing = || FolderError::Damaged {
-        path: path.to_owned(),
-        rule: "this key is missing: restore it from a backup of the folder".to_owned(),
-    };
+    let missing = || FolderError::Damaged { path: path.to_owned(), damage: FileDamage::KeyMissing };
     read_secret(path)?.map(|seed| NodeKey::from_seed(&seed)).ok_or_else(missing)
 }
 
@@ -574,20 +570,22 @@ fn identity(folder: &Path, base: Option<&KeyName>) -> Result<Identity, FolderErr
             let identity = Identity { format: FORMAT, base, authority: "authority-1".to_owned() };
             let text = toml::to_string(&identity).map_err(|error| FolderError::Damaged {
                 path: path.clone(),
-                rule: error.to_string(),
+                damage: FileDamage::Settings { reason: error.to_string() },
             })?;
             write_whole(&path, text.as_bytes()).map_err(FolderError::io(&path))?;
             return Ok(identity);
         }
         Err(source) => return Err(FolderError::Io { path, source }),
     };
-    let damaged = |rule: String| FolderError::Damaged { path: path.clone(), rule };
-    let FormatOnly { format } =
-        toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+    let damaged = |error: toml::de::Error| FolderError::Damaged {
+        path: path.clone(),
+        damage: FileDamage::Settings { reason: error.to_string() },
+    };
+    let FormatOnly { format } = toml::from_str(&text).map_err(damaged)?;
     if format > FORMAT {
         return Err(FolderError::Newer { path: folder.to_owned(), found: format, known: FORMAT });
     }
-    let identity: Identity = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+    let identity: Identity = toml::from_str(&text).map_err(damaged)?;
     match base {
         Some(wanted) if wanted.as_str() != identity.base => {
             Err(FolderError::OtherBase { found: identity.base, wanted: wanted.as_str().to_owned() })
@@ -614,19 +612,16 @@ fn read_secret(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, FolderError> 
     };
     permissions::check_metadata(path, &file.metadata().map_err(FolderError::io(path))?)?;
     file.read_to_string(&mut text).map_err(FolderError::io(path))?;
-    let damaged =
-        |rule: &str| FolderError::Damaged { path: path.to_owned(), rule: rule.to_owned() };
+    let damaged = |damage| FolderError::Damaged { path: path.to_owned(), damage };
     let mut words = text.trim_end().split(' ');
     let mut bytes = Zeroizing::new([0; 32]);
     const_hex::decode_to_slice(words.next().unwrap_or_default(), bytes.as_mut_slice())
-        .map_err(|_| damaged("a key file is one line that begins with 64 hexadecimal digits"))?;
+        .map_err(|_| damaged(FileDamage::KeyForm))?;
     // At the start most exchanged keys would be noticed without the check, but not the node's own
     // key or a request key.
     let check = has_check(path).then(|| key_check(&bytes));
     if words.next() != check.as_deref() || words.next().is_some() {
-        return Err(damaged(
-            "the key does not match its check: restore it from a backup of the folder",
-        ));
+        return Err(damaged(FileDamage::KeyCheck));
     }
     Ok(Some(bytes))
 }

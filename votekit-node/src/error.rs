@@ -1,11 +1,9 @@
 //! Errors of starting a node, of administrative calls and of votes.
 
-use std::fmt;
 use std::time::Duration;
 
 use votekit_core::election::{Definition, State};
-use votekit_core::election_log::{ElectionLogError, ReplayError};
-use votekit_core::envelope::FieldError;
+use votekit_core::election_log::{Change, ElectionLogError, ReplayError};
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::checkpoint::CheckpointError;
@@ -15,6 +13,7 @@ use votekit_store::retry::is_passing;
 use votekit_store::{Conflict, EngineError};
 
 use crate::binding_rule::BindingRule;
+use crate::call_rule::{CallRule, FieldFault, MemberFault};
 use crate::config::Role;
 use crate::data_folder::FolderError;
 use crate::roll_store::RollError;
@@ -143,8 +142,8 @@ pub enum AdminError {
     State {
         /// The present state.
         state: State,
-        /// The wanted change, as a participle.
-        wanted: &'static str,
+        /// The wanted change.
+        wanted: Change,
     },
     /// A field of the call is wrong.
     #[error("{field}: {rule}")]
@@ -152,13 +151,13 @@ pub enum AdminError {
         /// The field.
         field: &'static str,
         /// The rule it breaks.
-        rule: String,
+        rule: CallRule,
     },
     /// Fields of the call are wrong.
     #[error("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Fields {
         /// Each field, and the rule it breaks.
-        errors: Vec<FieldError>,
+        errors: Vec<FieldFault>,
     },
     /// Addresses of members are wrong, or their accounts cannot be members. No account was made.
     #[error("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
@@ -343,11 +342,12 @@ pub enum AdminError {
          then retry"
     )]
     OutcomeUnknown,
-    /// The call timed out. Nothing was changed.
-    #[error("{what} took longer than {seconds} s and was aborted; nothing was changed")]
+    /// The load timed out. Nothing was changed.
+    #[error(
+        "reading the files of the roll took longer than {seconds} s and was aborted; nothing was \
+         changed"
+    )]
     TooLong {
-        /// The call.
-        what: &'static str,
         /// The timeout, in seconds.
         seconds: u64,
     },
@@ -360,38 +360,6 @@ pub enum AdminError {
     /// The election cannot be set up on this node.
     #[error("{0}")]
     Setup(Box<NodeError>),
-}
-
-/// What is wrong with an address in a list of members.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberFault {
-    /// Its place in the list, from 0.
-    pub place: usize,
-    /// The rule that it breaks.
-    pub rule: String,
-}
-
-impl MemberFault {
-    /// The name of the list in a call.
-    pub const LIST: &'static str = "eligible_voters";
-
-    /// The name of the address in a call: the list with the place.
-    #[must_use]
-    pub fn field(&self) -> String {
-        format!("{}[{}]", Self::LIST, self.place)
-    }
-
-    /// The place of an address with this name.
-    #[must_use]
-    pub fn place_of(field: &str) -> Option<usize> {
-        field.strip_prefix(Self::LIST)?.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
-    }
-}
-
-impl fmt::Display for MemberFault {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.field(), self.rule)
-    }
 }
 
 impl AdminError {

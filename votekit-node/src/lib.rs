@@ -16,6 +16,8 @@ pub mod address_range;
 pub mod config;
 pub mod error;
 pub mod node_name;
+
+mod call_rule;
 pub mod time_zone;
 
 pub mod logging;
@@ -64,14 +66,16 @@ pub use admin::elections::{
 };
 pub use admin::member_accounts::{CreatedWithMembers, MemberInvitation};
 pub use admin::supplement_report::SupplementReport;
-pub use admin::upload::{FileUpload, KeptFile, UploadError, UploadView, UploadedFile};
+pub use admin::upload::{FileRule, FileUpload, KeptFile, UploadError, UploadView, UploadedFile};
 pub use binding_rule::BindingRule;
+pub use call_rule::{CallRule, FieldFault, MemberFault, MemberRule};
 pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
-pub use error::{AdminError, ElectionFault, MemberFault, NodeError, NotReady, SubmitError};
+pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
 pub use ingest::sign_in::SIGN_IN_LAWS_MAX;
 pub use node::Node;
 pub use query::election_watch::{ElectionListWatch, ElectionWatch};
 pub use query::health::{DependencyHealth, ElectionGauges, Gauges, Health};
 pub use query::official_view::OfficialView;
 pub use query::{ReadError, ReceiptError, ResultsError, VoteStatus};
-pub use roll_store::{CheckedRoll, RollError, RollView, RolledLaw, read_roll};
+pub use regular_file::FileKind;
+pub use roll_store::{CheckedRoll, RollError, RollView, RolledLaw, UnsignedReason, read_roll};

@@ -339,7 +339,7 @@ impl Node {
         Ok(Some(bundle.ok_or_else(|| damaged(&election, first))?))
     }
 
-    /// An election whose log can be read; `None` if there is no such election.
+    /// An election whose log can be read; `None` for an unknown id.
     fn readable(&self, law_id: &ElectionId) -> Result<Option<Arc<ElectionHandle>>, ReadError> {
         match (self.context.election(law_id), self.context.damaged(law_id)) {
             (None, Some(_)) => Err(ReadError::Halted),

@@ -2,6 +2,7 @@
 //! would block the thread that opens it, a device may never end, and a symbolic link is not the
 //! file that was checked.
 
+use std::fmt;
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
@@ -13,10 +14,36 @@ use rustix::fs::OFlags;
 #[derive(Debug)]
 pub(crate) enum ReadError {
     Io(io::Error),
-    /// Not a regular file; the text names its kind.
-    NotRegular(&'static str),
+    NotRegular(FileKind),
     /// Larger than the limit.
     TooLarge,
+}
+
+/// The kind of a file that is not regular.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A symbolic link.
+    Link,
+    /// A folder.
+    Folder,
+    /// A FIFO.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// A device.
+    Device,
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Link => "a symbolic link",
+            Self::Folder => "a folder",
+            Self::Fifo => "a FIFO",
+            Self::Socket => "a socket",
+            Self::Device => "a device",
+        })
+    }
 }
 
 /// Reads a regular file of at most `bytes_max` bytes.
@@ -48,17 +75,17 @@ fn open(path: &Path) -> Result<File, ReadError> {
     })
 }
 
-fn kind(found: FileType) -> &'static str {
+fn kind(found: FileType) -> FileKind {
     if found.is_symlink() {
-        "a symbolic link"
+        FileKind::Link
     } else if found.is_dir() {
-        "a folder"
+        FileKind::Folder
     } else if found.is_fifo() {
-        "a FIFO"
+        FileKind::Fifo
     } else if found.is_socket() {
-        "a socket"
+        FileKind::Socket
     } else {
-        "a device"
+        FileKind::Device
     }
 }
 
@@ -90,12 +117,12 @@ mod tests {
         .expect("made");
         let _listener = UnixListener::bind(path("socket")).expect("bound");
         for (path, expected) in [
-            (path("link"), "a symbolic link"),
-            (path("zero"), "a symbolic link"),
-            (path("fifo"), "a FIFO"),
-            (path("socket"), "a socket"),
-            (path(""), "a folder"),
-            ("/dev/zero".into(), "a device"),
+            (path("link"), FileKind::Link),
+            (path("zero"), FileKind::Link),
+            (path("fifo"), FileKind::Fifo),
+            (path("socket"), FileKind::Socket),
+            (path(""), FileKind::Folder),
+            ("/dev/zero".into(), FileKind::Device),
         ] {
             match read(&path, 5) {
                 Err(ReadError::NotRegular(found)) => assert_eq!(found, expected),

@@ -22,8 +22,8 @@ use votekit_core::log::note::{Note, NoteError, VerifierKey};
 use votekit_core::manifest::{FileRow, Manifest, ManifestError};
 use votekit_files::{sync_parent, sync_placed};
 
-use crate::data_folder::{DataFolder, FolderError, write_whole};
-use crate::regular_file::{self, ReadError};
+use crate::data_folder::{DataFolder, FileDamage, FolderError, write_whole};
+use crate::regular_file::{self, FileKind, ReadError};
 
 /// The file of officials' keys in the data folder, one vkey per line. If it exists, manifests must
 /// be signed by one of them.
@@ -49,7 +49,7 @@ const KEY_BYTES_MAX: u64 = 128;
 
 /// Why a roll was not loaded. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
+// Exhaustive: the edges have a sentence for each variant.
 pub enum RollError {
     /// A file could not be read.
     #[error("{path}: {source}", path = path.display())]
@@ -65,7 +65,7 @@ pub enum RollError {
         /// The path.
         path: PathBuf,
         /// The kind of file found.
-        found: &'static str,
+        found: FileKind,
     },
     /// A file is larger than its limit.
     #[error("{path}: larger than the maximum of {bytes_max} bytes", path = path.display())]
@@ -103,8 +103,8 @@ pub enum RollError {
     Unsigned {
         /// The file of the signatures.
         path: PathBuf,
-        /// Details.
-        reason: String,
+        /// What is wrong with it.
+        reason: UnsignedReason,
     },
     /// The parent of a supplement is not loaded.
     #[error("the supplement is made for manifest {parent}, which has not been loaded")]
@@ -115,6 +115,24 @@ pub enum RollError {
     /// The data folder failed.
     #[error(transparent)]
     Folder(#[from] FolderError),
+}
+
+/// Why a manifest has no valid signature by a known official.
+#[derive(Debug, thiserror::Error)]
+// Exhaustive: the edges have a sentence for each variant.
+pub enum UnsignedReason {
+    /// There are no signatures.
+    #[error("there is no such file")]
+    NoFile,
+    /// The file cannot be read.
+    #[error("{0}")]
+    Unreadable(io::Error),
+    /// The signatures are of another manifest.
+    #[error("it signs another manifest")]
+    OtherManifest,
+    /// It is no note, or none of its signatures is valid.
+    #[error("{0}")]
+    Note(NoteError),
 }
 
 /// A completely checked roll or supplement, with its content for each election.
@@ -436,10 +454,7 @@ fn replaced_by(folder: &DataFolder, digest: &Digest) -> Result<Vec<Digest>, Roll
         Err(source) => return Err(FolderError::Io { path, source }.into()),
     };
     let read = text.lines().map(str::parse).collect::<Result<Vec<_>, _>>();
-    read.map_err(|_| {
-        let rule = "a line that is not a digest".to_owned();
-        FolderError::Damaged { path, rule }.into()
-    })
+    read.map_err(|_| FolderError::Damaged { path, damage: FileDamage::NotDigest }.into())
 }
 
 /// Lists the stored rolls. `used` holds the manifests that each election's log names.
@@ -542,7 +557,7 @@ fn content_of(
         }
     }
     let list = KeyList::new(keys)
-        .map_err(|error| FolderError::Damaged { path: path.to_owned(), rule: error.to_string() })?;
+        .map_err(|error| FolderError::Damaged { path: path.to_owned(), damage: error.into() })?;
     Ok(Some(RollContent::Roll(Arc::new(list))))
 }
 
@@ -658,17 +673,17 @@ fn check_signature(
         Err(source) => return Err(RollError::Read { path: officials, source }),
     };
     let keys: Result<Vec<VerifierKey>, _> = keys.lines().map(str::parse).collect();
-    let keys = keys.map_err(|error: votekit_core::log::note::KeyError| FolderError::Damaged {
+    let keys = keys.map_err(|error| FolderError::Damaged {
         path: officials,
-        rule: format!("one verifier key a line: {error}"),
+        damage: FileDamage::NotVerifierKeys(error),
     })?;
     let path = source.join("manifest.note");
-    let unsigned = |reason: String| RollError::Unsigned { path: path.clone(), reason };
+    let unsigned = |reason| RollError::Unsigned { path: path.clone(), reason };
     let bytes = read_regular(&path, NOTE_BYTES_MAX).map_err(|error| match error {
         RollError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-            unsigned("there is no such file".to_owned())
+            unsigned(UnsignedReason::NoFile)
         }
-        RollError::Read { source, .. } => unsigned(source.to_string()),
+        RollError::Read { source, .. } => unsigned(UnsignedReason::Unreadable(source)),
         other => other,
     })?;
     let verify = || -> Result<bool, NoteError> {
@@ -678,8 +693,8 @@ fn check_signature(
     };
     match verify() {
         Ok(true) => Ok(()),
-        Ok(false) => Err(unsigned("it signs another manifest".to_owned())),
-        Err(error) => Err(unsigned(error.to_string())),
+        Ok(false) => Err(unsigned(UnsignedReason::OtherManifest)),
+        Err(error) => Err(unsigned(UnsignedReason::Note(error))),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Several nodes on one engine: each of them takes votes and answers for them, one seals, and a
 //! node that stops is replaced.
+//!
+//! Long because the cases share an engine of several nodes and the waits for what they do.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! An election whose rows, keys or rolls are damaged is halted when the node starts; the others take
-//! votes, and nothing untrue is said about it.
+//! An election whose rows, keys or rolls are damaged is halted when the node starts; the others
+//! take votes, and nothing untrue is said about it.
 
 mod support;
 

@@ -4,7 +4,7 @@ use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId};
 
 /// Error of an engine. Each variant says whether the write may have happened.
 #[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
+// Exhaustive: the edges have a sentence for each variant.
 pub enum EngineError {
     /// Nothing was written. The same call may succeed later.
     #[error("{engine} is not available: {reason}")]
@@ -78,7 +78,7 @@ impl EngineError {
 
 /// A write that contradicts stored data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
+// Exhaustive: the edges have a sentence for each variant.
 pub enum Conflict {
     /// Another batch is stored under this number. Nothing was written; this is an alarm.
     #[error(

@@ -1,5 +1,7 @@
 //! Faults of a ballot box on RabbitMQ: bad addresses, garbage in the queues, dead letters, a broker
 //! that is killed.
+//!
+//! Long because the faults share the helpers that put garbage into queues and wait for a broker.
 
 // Measurements print their figures.
 #![allow(clippy::print_stdout)]

@@ -99,7 +99,8 @@ fn http_vote(data: &[u8]) -> bool {
             assert!(!errors.is_empty());
             for error in errors {
                 assert!(["nas", "code", "law_id", "vote", "body"].contains(&error.field));
-                assert!(longest_number(&error.rule) < 6, "a value was repeated: {}", error.rule);
+                let rule = error.rule.to_string();
+                assert!(longest_number(&rule) < 6, "a value was repeated: {rule}");
             }
             false
         }

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::atomic_output::{Secrecy, write_new};
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::messages::InWords as _;
 
 /// Make a pepper: the secret key that protects a hashed roll
 ///
@@ -96,8 +97,9 @@ fn generate(args: GenerateArgs, context: &Context) -> Result<(), CommandError> {
 /// Reads a pepper file; warns if others can read it too.
 pub(crate) fn read(path: &Path, context: &Context) -> Result<Pepper, CommandError> {
     let text = read_secret(path, context)?;
-    Pepper::from_file_text(&text)
-        .map_err(|error| CommandError::bad_input(format!("{}: {error}", path.display())))
+    Pepper::from_file_text(&text).map_err(|error| {
+        CommandError::bad_input(format!("{}: {}", path.display(), error.in_words()))
+    })
 }
 
 /// Reads a small file that holds a secret; warns if others can read it too.

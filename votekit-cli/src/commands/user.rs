@@ -12,6 +12,7 @@ use votekit_store::{Account, Accounts, EmailAddress, clock};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::invitation_links::LinkArgs;
+use crate::messages::InWords as _;
 
 /// Invite officials, and list, disable and reset their accounts
 ///
@@ -100,5 +101,5 @@ async fn find(accounts: &dyn Accounts, email: &EmailAddress) -> Result<Account, 
 
 /// Parses an address on the command line.
 fn parse_email(text: &str) -> Result<EmailAddress, String> {
-    text.parse().map_err(|error: votekit_store::EmailError| error.to_string())
+    text.parse().map_err(|error: votekit_store::EmailError| error.in_words())
 }

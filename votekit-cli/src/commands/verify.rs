@@ -12,6 +12,7 @@ use votekit_core::log::policy::Policy;
 
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::messages::InWords as _;
 
 /// Verify a published election, or a voter's receipt, offline and without trusting anyone
 #[derive(Debug, clap::Args)]
@@ -68,10 +69,7 @@ impl Trust {
 fn parse_fingerprint(text: &str) -> Result<Digest, String> {
     let is_digit = |character: &char| !character.is_whitespace() && *character != ':';
     let digits: String = text.chars().filter(is_digit).collect();
-    digits
-        .to_ascii_lowercase()
-        .parse()
-        .map_err(|error: votekit_core::id::IdError| error.to_string())
+    digits.to_ascii_lowercase().parse().map_err(|error: votekit_core::id::IdError| error.in_words())
 }
 
 /// Hint for getting from exit code 6 to 0.

@@ -382,14 +382,16 @@ fn a_draft_is_amended_and_its_roll_replaced_until_it_opens() {
     };
     for (what, change) in [
         (
-            "the law id",
+            FixedPart::Law,
             (&|d: &mut Definition| d.law_id = "L2".parse().expect("law id"))
                 as &dyn Fn(&mut Definition),
         ),
-        ("whether the election is binding", &|d| d.binding = true),
-        ("the ballot key", &|d| d.ballot_key = BallotSecretKey::from_seed(&[9; 32]).public_key()),
+        (FixedPart::Binding, &|d| d.binding = true),
+        (FixedPart::BallotKey, &|d| {
+            d.ballot_key = BallotSecretKey::from_seed(&[9; 32]).public_key()
+        }),
     ] {
-        let refused = record(&mut log, amended(change)).expect_err(what);
+        let refused = record(&mut log, amended(change)).expect_err(&what.to_string());
         assert_eq!(refused, ElectionLogError::Amendment { what });
     }
     let refused = record(&mut log, amended(&|d| d.title.fr = " ".to_owned()));

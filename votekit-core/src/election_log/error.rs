@@ -1,5 +1,7 @@
 //! Why an event, a batch or a stored leaf does not fit the state of an election.
 
+use std::fmt;
+
 use super::event::CLOSING_AHEAD_MINUTES_MAX;
 use crate::batch::BatchError;
 use crate::election::{DefinitionError, State};
@@ -9,6 +11,73 @@ use crate::id::{Digest, NodeId};
 use crate::instant::UnixMinutes;
 use crate::log::leaf::LeafError;
 use crate::reconcile::Imbalance;
+
+/// A change of an election, which its state may not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Another definition.
+    Amend,
+    /// A roll, or a supplement to it.
+    GiveRoll,
+    /// Another roll in place of the one loaded.
+    ReplaceRoll,
+    /// A node that takes votes.
+    GiveNode,
+    /// The close does not wait for a node any more.
+    RetireNode,
+    /// The opening.
+    Open,
+    /// Votes.
+    Vote,
+    /// The close.
+    Close,
+    /// The certification.
+    Certify,
+    /// The annulment.
+    Annul,
+    /// The destruction of evidence and keys.
+    Purge,
+}
+
+/// As a participle, for "it cannot be …".
+impl fmt::Display for Change {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Amend => "amended",
+            Self::GiveRoll => "given a roll",
+            Self::ReplaceRoll => "given another roll",
+            Self::GiveNode => "given a node",
+            Self::RetireNode => "released from waiting for a node",
+            Self::Open => "opened",
+            Self::Vote => "voted on",
+            Self::Close => "closed",
+            Self::Certify => "certified",
+            Self::Annul => "annulled",
+            Self::Purge => "purged",
+        })
+    }
+}
+
+/// A part of a definition that no amendment changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FixedPart {
+    /// The law id.
+    Law,
+    /// Whether the election is binding.
+    Binding,
+    /// The ballot key.
+    BallotKey,
+}
+
+impl fmt::Display for FixedPart {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Law => "the law id",
+            Self::Binding => "whether the election is binding",
+            Self::BallotKey => "the ballot key",
+        })
+    }
+}
 
 /// Why an event, a batch or a stored leaf does not fit the state of the election.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,8 +90,8 @@ pub enum ElectionLogError {
     State {
         /// The state it is in.
         state: State,
-        /// The wanted action, as a participle.
-        wanted: &'static str,
+        /// The wanted change.
+        wanted: Change,
     },
     /// A poll closes after it opens.
     #[error("the poll would close ({closes}) no later than it opens ({opens})")]
@@ -65,7 +134,7 @@ pub enum ElectionLogError {
     #[error("an amendment cannot change {what}")]
     Amendment {
         /// The part.
-        what: &'static str,
+        what: FixedPart,
     },
     /// The definition or a reason breaks a rule.
     #[error(transparent)]

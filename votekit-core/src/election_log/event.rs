@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::ElectionLogError;
 use super::propose::NextState;
+use super::{Change, ElectionLogError, FixedPart};
 use crate::batch::NodePublicKey;
 use crate::credential::HashScheme;
-use crate::election::{Definition, State, check_text};
+use crate::election::{Definition, State, TextPart, check_text};
 use crate::electorate::{Changes, Electorate, KeyList};
 use crate::epochs::EpochProgress;
 use crate::export::json::certified_digest;
@@ -133,17 +133,17 @@ impl NextState<'_> {
                 self.begin_close(*closes, reason.as_deref(), at).map(Leaf::Election)
             }
             LogEvent::Certify => {
-                self.expect_state(State::Closed, "certified")?;
+                self.expect_state(State::Closed, Change::Certify)?;
                 let results = certified_digest(&self.next.results(self.electorate()));
                 self.next.state = State::Certified;
                 Ok(Leaf::Election(ElectionEvent::Certified { at, results }))
             }
             LogEvent::Annul { reason } => {
-                check_text("the reason", reason, 1..=REASON_LENGTH_MAX)?;
+                check_text(TextPart::Reason, reason, 1..=REASON_LENGTH_MAX)?;
                 if !matches!(self.next.state, State::Closed | State::Certified) {
                     return Err(ElectionLogError::State {
                         state: self.next.state,
-                        wanted: "annulled",
+                        wanted: Change::Annul,
                     });
                 }
                 self.next.state = State::Annulled;
@@ -153,7 +153,7 @@ impl NextState<'_> {
                 if !matches!(self.next.state, State::Certified | State::Annulled) {
                     return Err(ElectionLogError::State {
                         state: self.next.state,
-                        wanted: "purged",
+                        wanted: Change::Purge,
                     });
                 }
                 if self.next.purged {
@@ -170,12 +170,12 @@ impl NextState<'_> {
         definition: &Definition,
         at: UnixMinutes,
     ) -> Result<ElectionEvent, ElectionLogError> {
-        self.expect_state(State::Draft, "amended")?;
+        self.expect_state(State::Draft, Change::Amend)?;
         definition.check()?;
         for (what, kept) in [
-            ("the law id", definition.law_id == self.next.definition.law_id),
-            ("whether the election is binding", definition.binding == self.next.definition.binding),
-            ("the ballot key", definition.ballot_key == self.next.definition.ballot_key),
+            (FixedPart::Law, definition.law_id == self.next.definition.law_id),
+            (FixedPart::Binding, definition.binding == self.next.definition.binding),
+            (FixedPart::BallotKey, definition.ballot_key == self.next.definition.ballot_key),
         ] {
             if !kept {
                 return Err(ElectionLogError::Amendment { what });
@@ -191,7 +191,10 @@ impl NextState<'_> {
             return Err(ElectionLogError::NodeKey { node });
         }
         if !matches!(self.next.state, State::Draft | State::Open) {
-            return Err(ElectionLogError::State { state: self.next.state, wanted: "given a node" });
+            return Err(ElectionLogError::State {
+                state: self.next.state,
+                wanted: Change::GiveNode,
+            });
         }
         self.next.nodes.insert(node, *key);
         Ok(NodeEvent::Admitted { node, key: *key })
@@ -204,7 +207,7 @@ impl NextState<'_> {
         if !matches!(self.next.state, State::Open | State::Closing) {
             return Err(ElectionLogError::State {
                 state: self.next.state,
-                wanted: "released from waiting for a node",
+                wanted: Change::RetireNode,
             });
         }
         let decisions = &self.log.decisions;
@@ -222,7 +225,7 @@ impl NextState<'_> {
         waivers: &[String],
         at: UnixMinutes,
     ) -> Result<ElectionEvent, ElectionLogError> {
-        self.expect_state(State::Draft, "opened")?;
+        self.expect_state(State::Draft, Change::Open)?;
         if self.next.scheme.is_none() {
             return Err(ElectionLogError::NoRoll);
         }
@@ -251,7 +254,7 @@ impl NextState<'_> {
         reason: Option<&str>,
         at: UnixMinutes,
     ) -> Result<ElectionEvent, ElectionLogError> {
-        self.expect_state(State::Open, "closed")?;
+        self.expect_state(State::Open, Change::Close)?;
         let planned = self.next.window.closes;
         let closes = planned.map_or(closes, |planned| planned.min(closes));
         if let Some(opens) = self.next.window.opens.filter(|opens| closes <= *opens) {
@@ -265,7 +268,7 @@ impl NextState<'_> {
             (None, _) => None,
             (Some(planned), None) => return Err(ElectionLogError::EarlyReason { closes, planned }),
             (Some(_), Some(reason)) => {
-                check_text("the reason", reason, 1..=REASON_LENGTH_MAX)?;
+                check_text(TextPart::Reason, reason, 1..=REASON_LENGTH_MAX)?;
                 Some(reason.to_owned())
             }
         };
@@ -274,7 +277,7 @@ impl NextState<'_> {
     }
 
     pub(super) fn load(&mut self, load: &RollLoad) -> Result<RollEvent, ElectionLogError> {
-        let wanted = "given a roll";
+        let wanted = Change::GiveRoll;
         match &load.content {
             RollContent::Roll(_) => self.expect_state(State::Draft, wanted)?,
             RollContent::Supplement(_)
@@ -338,7 +341,7 @@ impl NextState<'_> {
     pub(super) fn expect_state(
         &self,
         expected: State,
-        wanted: &'static str,
+        wanted: Change,
     ) -> Result<(), ElectionLogError> {
         if self.next.state == expected {
             Ok(())

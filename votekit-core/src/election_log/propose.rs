@@ -2,7 +2,7 @@
 
 use super::block::{Block, BlockBuilder, BlockMaker};
 use super::state::LogState;
-use super::{ElectionLog, ElectionLogError, LogEvent, batch_leaf};
+use super::{Change, ElectionLog, ElectionLogError, LogEvent, batch_leaf};
 use crate::ballot::{BallotSecretKey, ChoiceIndex};
 use crate::batch::VerifiedBatch;
 use crate::decision::{Outcome, PendingDecisions};
@@ -137,7 +137,7 @@ impl ElectionLog {
     ) -> Result<Proposal, ElectionLogError> {
         let state = self.state.state;
         if !matches!(state, State::Open | State::Closing) {
-            return Err(ElectionLogError::State { state, wanted: "voted on" });
+            return Err(ElectionLogError::State { state, wanted: Change::Vote });
         }
         let scheme = self.state.scheme.ok_or(ElectionLogError::NoRoll)?;
         let mut next = NextState::new(self);
@@ -175,7 +175,7 @@ impl ElectionLog {
 
     pub(super) fn propose_close(&self, maker: &BlockMaker) -> Result<Proposal, ElectionLogError> {
         let mut next = NextState::new(self);
-        next.expect_state(State::Closing, "closed")?;
+        next.expect_state(State::Closing, Change::Close)?;
         // The close is a barrier: every epoch must have ended.
         let epochs = self.decisions.epochs();
         if let Some((node, epoch)) = epochs.open().next() {

@@ -5,7 +5,6 @@
 //! copies an escaped string into a buffer that it frees without zeroing, and stops at the first
 //! invalid field.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
@@ -13,7 +12,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::FieldError;
+use super::field_error::{FieldError, FieldRule, JsonKind};
 
 /// The fields of a vote, in the order in which errors are listed.
 pub(super) const FIELDS: [&str; 4] = ["nas", "code", "law_id", "vote"];
@@ -79,19 +78,19 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                     repeated[index] = values[index].is_some();
                     values[index] = Some(value);
                 }
-                FieldName::Unknown(shown) if others.len() < UNKNOWN_LISTED_MAX => {
-                    others.push(unknown_field(shown, position));
+                FieldName::Unknown(name) if others.len() < UNKNOWN_LISTED_MAX => {
+                    let rule = FieldRule::OtherField { name, position };
+                    others.push(FieldError { field: "body", rule });
                 }
                 FieldName::Unknown(_) => {}
             }
         }
         let texts = std::array::from_fn(|index| {
-            let error =
-                |rule: &str| Err(FieldError { field: FIELDS[index], rule: rule.to_owned() });
+            let error = |rule| Err(FieldError { field: FIELDS[index], rule });
             match values[index] {
-                _ if repeated[index] => error("is given more than once"),
-                None => error("is missing"),
-                Some(value) => text(value.get()).or_else(|rule| error(&rule)),
+                _ if repeated[index] => error(FieldRule::Repeated),
+                None => error(FieldRule::Missing),
+                Some(value) => text(value.get()).or_else(error),
             }
         });
         Ok(Fields { texts, others })
@@ -137,31 +136,22 @@ fn can_be_shown(name: &str) -> bool {
         || ((1..=32).contains(&name.len()) && name.bytes().all(is_word) && is_no_code)
 }
 
-fn unknown_field(shown: Option<String>, position: usize) -> FieldError {
-    let which = match shown {
-        Some(name) => format!("has the field '{name}'"),
-        None => format!("has another field, as number {position} of its fields"),
-    };
-    let rule = format!("{which}: a vote has nas, code, law_id and vote alone");
-    FieldError { field: "body", rule }
-}
-
 /// The text of a raw JSON value, or the rule that the value breaks.
-fn text(raw: &str) -> Result<Text<'_>, Cow<'static, str>> {
+fn text(raw: &str) -> Result<Text<'_>, FieldRule> {
     let Some(inner) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
-        let kind = match raw.as_bytes().first() {
-            Some(b'{') => "an object",
-            Some(b'[') => "an array",
-            Some(b't' | b'f') => "true or false",
-            Some(b'n') => "null",
-            _ => "a number",
+        let found = match raw.as_bytes().first() {
+            Some(b'{') => JsonKind::Object,
+            Some(b'[') => JsonKind::Array,
+            Some(b't' | b'f') => JsonKind::Boolean,
+            Some(b'n') => JsonKind::Null,
+            _ => JsonKind::Number,
         };
-        return Err(format!("must be a text in quotation marks, not {kind}").into());
+        return Err(FieldRule::NotText { found });
     };
     if !inner.as_bytes().contains(&b'\\') {
         return Ok(Text::Plain(inner));
     }
-    let unescaped = unescape(inner).ok_or("holds half of a surrogate pair, which is not text")?;
+    let unescaped = unescape(inner).ok_or(FieldRule::HalfCharacter)?;
     Ok(Text::Unescaped(unescaped))
 }
 
@@ -206,17 +196,16 @@ fn code_unit(rest: &mut &str) -> Option<u16> {
 
 /// Describes a fault of the JSON without quoting it: serde's own messages contain values.
 fn body_error(json: &[u8], error: &serde_json::Error) -> FieldError {
-    let (line, column) = (error.line(), error.column());
     let rule = if is_wide(json) {
-        "is UTF-16 or UTF-32 text: send it as UTF-8".to_owned()
+        FieldRule::Wide
     } else if std::str::from_utf8(json).is_err() {
-        "is not UTF-8 text".to_owned()
+        FieldRule::NotUtf8
     } else if error.is_data() {
-        "must be a JSON object with the fields nas, code, law_id and vote".to_owned()
+        FieldRule::NotObject
     } else if error.is_eof() {
-        "is cut short: the JSON does not end".to_owned()
+        FieldRule::CutShort
     } else {
-        format!("is not JSON at line {line}, column {column}")
+        FieldRule::NotJson { line: error.line(), column: error.column() }
     };
     FieldError { field: "body", rule }
 }

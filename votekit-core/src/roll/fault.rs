@@ -146,33 +146,6 @@ impl RowRule {
     pub const fn loses_place(&self) -> bool {
         matches!(self, Self::QuoteUnclosed | Self::QuoteRunsOn { .. } | Self::CarriageReturn)
     }
-
-    /// What the official can do about it.
-    #[must_use]
-    pub const fn hint(&self) -> Option<&'static str> {
-        Some(match self {
-            Self::Credential(CredentialError::NasLength { digits: 0..9 }) => {
-                "spreadsheets such as Excel drop leading zeros: copy nas and code from their \
-                 source again, and format both columns as text before pasting"
-            }
-            Self::QuoteUnclosed | Self::QuoteStray | Self::QuoteRunsOn { .. } => {
-                "look for an extra or missing quotation mark (\") on that line: a field in \
-                 quotation marks starts and ends with one, and each within it is doubled"
-            }
-            Self::CarriageReturn => {
-                "save the file again as 'CSV UTF-8', whose lines end with a line feed"
-            }
-            Self::Invisible { .. } => "retype the field: it contains an invisible character",
-            Self::Utf8 => "save the file again as 'CSV UTF-8'",
-            Self::Blank | Self::NoMember => {
-                "delete the empty rows in the spreadsheet, not only their content"
-            }
-            Self::MemberTwice { .. } => {
-                "each member gets one right to vote: delete the second row, or correct it"
-            }
-            _ => return None,
-        })
-    }
 }
 
 /// One bad row.
@@ -332,57 +305,4 @@ pub enum RollError {
     /// A bad row; only [`super::read_roll`] stops there.
     #[error(transparent)]
     Row(#[from] RowFault),
-}
-
-impl RollError {
-    /// What the official can do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        let text = match self {
-            Self::Utf16 { .. } => "save the file again as 'CSV UTF-8'",
-            Self::Binary { kind: BinaryKind::Gzip } => "decompress it first",
-            Self::Binary { .. } => {
-                "open it in the spreadsheet and save it as 'CSV UTF-8 (comma delimited)'"
-            }
-            Self::LineEnds { .. } => {
-                "the lines end with CR alone, as 'CSV (Macintosh)' writes them: save the file again \
-                 as 'CSV UTF-8', whose lines end with LF or CRLF"
-            }
-            Self::HeaderMissing { cause, table, .. } => return Some(cause.hint(*table)),
-            Self::Empty { table } => return Some(names_columns(*table)),
-            Self::HeaderTwice { .. } => "delete or rename one of the two columns",
-            Self::HeaderRunsOn { .. } => "look for an extra quotation mark (\") in the header",
-            Self::Row(fault) => return fault.rule.hint().map(str::to_owned),
-            _ => return None,
-        };
-        Some(text.to_owned())
-    }
-}
-
-impl HeaderCause {
-    fn hint(self, table: Table) -> String {
-        match self {
-            Self::Unnamed => names_columns(table),
-            Self::Separator(';') => {
-                "the columns are separated by semicolons, as Excel writes them \
-                 under a French setting: save the file again with commas between the columns (in \
-                 LibreOffice: save as 'Text CSV', field delimiter ','; in Excel: set the list \
-                 separator of Windows to ',' first)"
-                    .to_owned()
-            }
-            Self::Separator(_) => "save the file again with commas between the columns".to_owned(),
-            Self::SeparatorLine => "delete the first line: 'sep=' is for Excel only".to_owned(),
-            Self::Invisible { position, character } => format!(
-                "character {position} of the header is {character}, which is invisible: delete it"
-            ),
-            Self::Encoding => {
-                "the header is not valid UTF-8 text: save the file again as 'CSV UTF-8'".to_owned()
-            }
-        }
-    }
-}
-
-fn names_columns(table: Table) -> String {
-    let names: Vec<&str> = table.columns().iter().map(|field| field.name()).collect();
-    format!("the first line must name the columns, such as: {}", names.join(","))
 }

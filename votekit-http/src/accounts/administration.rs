@@ -6,7 +6,7 @@ use votekit_store::{Account, AccountId};
 use super::caller::Caller;
 use super::faults::not_changed;
 use super::service::AccountService;
-use crate::problem::{FORBIDDEN, Problem};
+use crate::problem::{Problem, Refusal};
 
 impl AccountService {
     /// Disables an account: its sessions and its tokens end, on every node.
@@ -53,11 +53,7 @@ impl AccountService {
 
 /// Administrators who lock themselves out by mistake could not undo it.
 fn refuse_oneself(caller: &Caller, id: AccountId) -> Result<(), Problem> {
-    if caller.id != id {
-        return Ok(());
-    }
-    let detail = "this is the account that calls: another administrator can change it".to_owned();
-    Err(Problem::Refused { kind: &FORBIDDEN, detail })
+    if caller.id == id { Err(Problem::Refused(Refusal::OwnAccount)) } else { Ok(()) }
 }
 
 fn record(caller: &Caller, id: AccountId, done: &'static str) {

@@ -8,7 +8,7 @@ use votekit_store::{Conflict, EngineError};
 
 use super::hashing_pool::PoolError;
 use crate::log_summary::LogSummary;
-use crate::problem::{ACCOUNT_STATE, ADMIN_BUSY, Problem, UNAVAILABLE, UNKNOWN_ACCOUNT};
+use crate::problem::{Problem, Refusal};
 
 /// After a full queue of passwords, a client tries again in this time.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
@@ -22,8 +22,7 @@ pub(super) fn store_failed(error: EngineError) -> Problem {
     match error.conflict() {
         Some(Conflict::AccountExists) => return Problem::AccountExists,
         Some(Conflict::AccountChanged) => {
-            let detail = "the account was changed meanwhile: try again".to_owned();
-            return Problem::Refused { kind: &ADMIN_BUSY, detail };
+            return Problem::Refused(Refusal::AccountChanged);
         }
         _ => {}
     }
@@ -32,8 +31,7 @@ pub(super) fn store_failed(error: EngineError) -> Problem {
     }
     match error {
         EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. } => {
-            let detail = "the accounts cannot be read or changed now: try again".to_owned();
-            Problem::Refused { kind: &UNAVAILABLE, detail }
+            Problem::Refused(Refusal::AccountsUnavailable)
         }
         _ => Problem::Internal,
     }
@@ -41,16 +39,13 @@ pub(super) fn store_failed(error: EngineError) -> Problem {
 
 /// Maps a change of an account that was refused.
 pub(super) fn not_changed(error: AccountError) -> Problem {
-    let (kind, detail) = match error {
+    Problem::Refused(match error {
         AccountError::Engine(error) => return store_failed(error),
-        AccountError::Unknown => (&UNKNOWN_ACCOUNT, "GET /api/v1/accounts lists the accounts"),
-        AccountError::LastAdministrator => {
-            (&ACCOUNT_STATE, "it is the last active administrator: invite another one first")
-        }
-        AccountError::Disabled => (&ACCOUNT_STATE, "it is disabled: enable it first"),
-        AccountError::Busy => (&ADMIN_BUSY, "other calls keep changing the account: try again"),
-    };
-    Problem::Refused { kind, detail: detail.to_owned() }
+        AccountError::Unknown => Refusal::UnknownAccount,
+        AccountError::LastAdministrator => Refusal::LastAdministrator,
+        AccountError::Disabled => Refusal::AccountDisabled,
+        AccountError::Busy => Refusal::AccountBusy,
+    })
 }
 
 /// Maps missing random bytes.

@@ -14,6 +14,7 @@ use super::password::Password;
 use super::recovery::{self, RecoveryCode};
 use super::service::AccountService;
 use super::totp::{self, TotpSecret};
+use crate::problem::catalogue::InWords as _;
 use crate::problem::{FieldProblem, Problem};
 
 /// A new second factor, as the page of a link shows it. Nothing of it is stored: the form returns
@@ -47,7 +48,7 @@ impl AccountService {
         email: &str,
         role: AccountRole,
     ) -> Result<OneTimeLink, Problem> {
-        let wrong = |error: EmailError| Problem::field("email", error.to_string());
+        let wrong = |error: EmailError| Problem::field("email", error.in_words());
         let email: EmailAddress = email.parse().map_err(wrong)?;
         let now = self.now();
         let link = self.draw_link()?;

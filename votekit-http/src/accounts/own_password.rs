@@ -9,7 +9,7 @@ use super::api_tokens::TokenPair;
 use super::faults::{hash_failed, store_failed};
 use super::password::{Password, Verdict};
 use super::service::AccountService;
-use crate::problem::{Problem, UNAVAILABLE};
+use crate::problem::{Problem, Refusal};
 
 /// Attempts to end the sessions of an account whose password is changed already.
 const ATTEMPTS_MAX: u32 = 3;
@@ -73,9 +73,7 @@ impl AccountService {
                 return Ok(());
             }
         }
-        let detail = "the password is changed, and earlier sessions of the account may last: sign \
-                      in with the new password, and change it again";
-        Err(Problem::Refused { kind: &UNAVAILABLE, detail: detail.to_owned() })
+        Err(Problem::Refused(Refusal::SessionsLeft))
     }
 }
 

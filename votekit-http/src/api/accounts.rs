@@ -17,7 +17,7 @@ use crate::accounts::role::{RoleName, StateName};
 use crate::api::PathText;
 use crate::context::Api;
 use crate::guard::json_body::json;
-use crate::problem::{Problem, ProblemDocument, UNKNOWN_ACCOUNT};
+use crate::problem::{Problem, ProblemDocument, Refusal};
 
 /// The accounts of one page of the list.
 const PAGE_ACCOUNTS: usize = 100;
@@ -219,6 +219,5 @@ fn account_id(text: &str) -> Result<AccountId, Problem> {
     let is_id = text.len() == 2 * id.len()
         && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         && const_hex::decode_to_slice(text, &mut id).is_ok();
-    let detail = "GET /api/v1/accounts lists the accounts".to_owned();
-    if is_id { Ok(AccountId(id)) } else { Err(Problem::Refused { kind: &UNKNOWN_ACCOUNT, detail }) }
+    if is_id { Ok(AccountId(id)) } else { Err(Problem::Refused(Refusal::UnknownAccount)) }
 }

@@ -16,6 +16,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::guard::json_body::Members;
 use crate::guard::limits;
 use crate::guard::message_rules::check_content_coding;
+use crate::problem::catalogue::InWords;
 use crate::problem::{FieldProblem, Problem};
 
 /// The largest body: its fields are few and short.
@@ -84,7 +85,7 @@ impl VoterBody {
     }
 
     /// The text of a field, parsed.
-    pub(crate) fn text<T, E: fmt::Display>(
+    pub(crate) fn text<T, E: InWords>(
         &mut self,
         field: &'static str,
         parse: impl FnOnce(&str) -> Result<T, E>,
@@ -92,7 +93,7 @@ impl VoterBody {
         match self.take(field)? {
             Value::String(text) => {
                 let text = Zeroizing::new(text);
-                parse(&text).map_err(|error| self.fault(field, error.to_string())).ok()
+                parse(&text).map_err(|error| self.fault(field, error.in_words())).ok()
             }
             _ => {
                 self.fault(field, "must be a text in quotation marks");
@@ -102,7 +103,7 @@ impl VoterBody {
     }
 
     /// The texts of a field that is a list, each parsed.
-    pub(crate) fn texts<T, E: fmt::Display>(
+    pub(crate) fn texts<T, E: InWords>(
         &mut self,
         field: &'static str,
         parse: impl Fn(&str) -> Result<T, E>,
@@ -112,7 +113,7 @@ impl VoterBody {
             Value::Array(values) => values
                 .iter()
                 .map(|value| match value {
-                    Value::String(text) => parse(text).map_err(|error| error.to_string()),
+                    Value::String(text) => parse(text).map_err(|error| error.in_words()),
                     _ => Err("must be a list of texts".to_owned()),
                 })
                 .collect(),

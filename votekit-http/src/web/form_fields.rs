@@ -6,6 +6,7 @@ use votekit_node::AdminError;
 
 use super::lang::Lang;
 use crate::problem::Problem;
+use crate::problem::catalogue::InWords as _;
 
 /// A text field, or a text area.
 #[derive(Default)]
@@ -156,7 +157,7 @@ impl FormErrors {
             }
             _ => Vec::new(),
         };
-        let detail = error.to_string();
+        let detail = error.in_words();
         Self { reasons, ..Self::of_problem(lang, detail, Problem::from(error)) }
     }
 
@@ -242,7 +243,7 @@ mod tests {
         assert_eq!(errors.status(), StatusCode::CONFLICT);
         assert_eq!(errors.title, "Ce scrutin existe déjà");
         assert!(errors.detail.contains("L1"), "{}", errors.detail);
-        let rule = "is wrong".to_owned();
+        let rule = votekit_node::CallRule::AnsweringNode;
         let errors = FormErrors::of_call(Lang::En, AdminError::Field { field: "closes", rule });
         assert_eq!(errors.at("closes"), "This field is not accepted.");
     }

@@ -14,12 +14,12 @@ use utoipa::ToSchema;
 use votekit_core::batch::NodePublicKey;
 use votekit_core::credential::HashScheme;
 use votekit_core::election::{
-    BLANK, Bilingual, Choice, ChoiceId, ChoiceIdError, Definition, ResultsPolicy, State, check_text,
+    BLANK, Bilingual, Choice, ChoiceId, ChoiceIdError, Definition, ResultsPolicy, State, TextPart,
+    check_text,
 };
 use votekit_core::election_log::{
-    BlockMaker, ElectionLog, ElectionLogError, LogEvent, REASON_LENGTH_MAX, RollContent,
+    BlockMaker, Change, ElectionLog, ElectionLogError, LogEvent, REASON_LENGTH_MAX, RollContent,
 };
-use votekit_core::envelope::FieldError;
 use votekit_core::id::{ElectionId, NodeId};
 use votekit_core::instant::{TimeError, UnixMillis, UnixMinutes, UnixSeconds};
 use votekit_core::manifest::Manifest;
@@ -27,6 +27,7 @@ use votekit_store::StagingId;
 
 use crate::admin::supplement_report::{LiveBefore, SupplementReport};
 use crate::binding_rule::BindingRule;
+use crate::call_rule::{CallRule, FieldFault};
 use crate::data_folder::DataFolder;
 use crate::election::SealerCommand;
 use crate::election::snapshots::Snapshots;
@@ -321,7 +322,7 @@ struct Amended {
 /// Returns the definition if it breaks no rule, else every fault with its field.
 fn faultless(
     definition: Definition,
-    mut faults: Vec<FieldError>,
+    mut faults: Vec<FieldFault>,
     choices_are_wrong: bool,
     amended: Amended,
 ) -> Result<Definition, AdminError> {
@@ -330,7 +331,7 @@ fn faultless(
         broken
             .into_iter()
             .filter(|(field, _)| !(choices_are_wrong && *field == "choices"))
-            .map(|(field, error)| FieldError { field, rule: error.to_string() }),
+            .map(|(field, error)| FieldFault { field, rule: error.into() }),
     );
     for past in past_times(&definition, &amended) {
         if !faults.iter().any(|fault| fault.field == past.field) {
@@ -342,19 +343,16 @@ fn faultless(
 
 /// The planned times that are in the past: such a poll could never open, or would not open when its
 /// definition says.
-fn past_times(definition: &Definition, amended: &Amended) -> Vec<FieldError> {
+fn past_times(definition: &Definition, amended: &Amended) -> Vec<FieldFault> {
     let Amended { opens, now } = *amended;
-    let fault = |field, rule| FieldError { field, rule };
-    let opening = definition.opens.filter(|at| opens && *at < now).map(|at| {
-        let rule = format!(
-            "the poll would open at {at}, and it is {now} now: leave this out to open it by hand"
-        );
-        fault("opens", rule)
-    });
-    let closing = definition.closes.filter(|at| *at <= now).map(|at| {
-        let rule = format!("the poll would close at {at}, and it is {now} now");
-        fault("closes", rule)
-    });
+    let opening = definition
+        .opens
+        .filter(|at| opens && *at < now)
+        .map(|opens| FieldFault { field: "opens", rule: CallRule::OpensInPast { opens, now } });
+    let closing = definition
+        .closes
+        .filter(|at| *at <= now)
+        .map(|closes| FieldFault { field: "closes", rule: CallRule::ClosesInPast { closes, now } });
     opening.into_iter().chain(closing).collect()
 }
 
@@ -372,12 +370,12 @@ fn some_choices<'de, D: Deserializer<'de>>(
 }
 
 /// Returns the value of a field, or adds its error to `faults`.
-fn kept<T, E: std::fmt::Display>(
-    faults: &mut Vec<FieldError>,
+fn kept<T, E: Into<CallRule>>(
+    faults: &mut Vec<FieldFault>,
     field: &'static str,
     value: Result<T, E>,
 ) -> Option<T> {
-    value.map_err(|error| faults.push(FieldError { field, rule: error.to_string() })).ok()
+    value.map_err(|error| faults.push(FieldFault { field, rule: error.into() })).ok()
 }
 
 impl ChoiceRequest {
@@ -478,7 +476,7 @@ impl Node {
         let _busy = self.busy(&election)?;
         let state = election.committed().state();
         if state != State::Draft {
-            return Err(AdminError::State { state, wanted: "amended" });
+            return Err(AdminError::State { state, wanted: Change::Amend });
         }
         let before = election.committed().results.definition.clone();
         let definition = request.apply(before.clone(), self.now().minutes())?;
@@ -581,7 +579,7 @@ impl Node {
         let election = self.election_handle(law_id)?;
         let _busy = self.busy(&election)?;
         if let Some(unknown) = request.waivers.iter().find(|waiver| *waiver != "results") {
-            let rule = format!("'{unknown}' is not a rule that can be waived; 'results' is");
+            let rule = CallRule::NotWaivable { waiver: unknown.clone() };
             return Err(AdminError::Field { field: "waivers", rule });
         }
         if election.definition.binding {
@@ -732,7 +730,7 @@ impl Node {
         let _busy = self.busy(&election)?;
         let state = election.committed().state();
         if state >= State::Closing {
-            return Err(AdminError::State { state, wanted: "given a node" });
+            return Err(AdminError::State { state, wanted: Change::GiveNode });
         }
         if election.log().node_key(key.node_id()).is_none() {
             self.record(&election, vec![LogEvent::Admit(key)]).await?;
@@ -795,7 +793,7 @@ impl Node {
         let _busy = self.busy(&election)?;
         let committed = election.committed();
         if committed.state() != State::Closed {
-            return Err(AdminError::State { state: committed.state(), wanted: "certified" });
+            return Err(AdminError::State { state: committed.state(), wanted: Change::Certify });
         }
         self.record(&election, vec![LogEvent::Certify]).await?;
         Ok(ElectionView::from_handle(&election))
@@ -944,7 +942,7 @@ impl Node {
         let _busy = self.busy(&election)?;
         let state = election.committed().state();
         if !matches!(state, State::Certified | State::Annulled) {
-            return Err(AdminError::State { state, wanted: "purged" });
+            return Err(AdminError::State { state, wanted: Change::Purge });
         }
         if self.context.leader_lease.term().is_none() {
             return Err(self.not_leading());
@@ -1053,10 +1051,9 @@ impl Node {
         let mut keep = std::pin::pin!(keep);
         match tokio::time::timeout(LOAD_TIME, &mut keep).await {
             Ok(kept) => kept,
-            Err(_) if progress.give_up() => Err(AdminError::TooLong {
-                what: "reading the files of the roll",
-                seconds: LOAD_TIME.as_secs(),
-            }),
+            Err(_) if progress.give_up() => {
+                Err(AdminError::TooLong { seconds: LOAD_TIME.as_secs() })
+            }
             // Already read and checked: only the pepper and the rename are left.
             Err(_) => keep.await,
         }
@@ -1073,6 +1070,6 @@ fn halted(election: &ElectionHandle, reason: &str) -> AdminError {
 
 /// Checks a reason: one line of text, public in the log.
 fn check_reason(reason: &str) -> Result<(), AdminError> {
-    check_text("the reason", reason, 1..=REASON_LENGTH_MAX)
-        .map_err(|error| AdminError::Field { field: "reason", rule: error.to_string() })
+    check_text(TextPart::Reason, reason, 1..=REASON_LENGTH_MAX)
+        .map_err(|error| AdminError::Field { field: "reason", rule: error.into() })
 }

@@ -12,7 +12,8 @@ use votekit_store::{
 
 use crate::accounts::{OneTimeLink, add, invited};
 use crate::admin::elections::{CreateElection, CreatedElection};
-use crate::error::{AdminError, MemberFault, NodeError};
+use crate::call_rule::{CallRule, MemberFault, MemberRule};
+use crate::error::{AdminError, NodeError};
 use crate::node::Node;
 
 /// The most members that one call may name: larger associations draw credentials offline.
@@ -106,10 +107,7 @@ struct Members {
 /// The addresses, parsed. Each wrong one is named by its place in the list.
 fn addresses(texts: &[String]) -> Result<Vec<EmailAddress>, AdminError> {
     if texts.is_empty() || texts.len() > MEMBERS_MAX {
-        let rule = format!(
-            "must have 1 to {MEMBERS_MAX} e-mail addresses; for more members draw credentials \
-             offline with votekit roll members"
-        );
+        let rule = CallRule::AddressCount { most: MEMBERS_MAX };
         return Err(AdminError::Field { field: MemberFault::LIST, rule });
     }
     let mut faults = Vec::new();
@@ -117,10 +115,10 @@ fn addresses(texts: &[String]) -> Result<Vec<EmailAddress>, AdminError> {
     let mut places: HashMap<EmailAddress, usize> = HashMap::new();
     for (place, text) in texts.iter().enumerate() {
         match text.parse::<EmailAddress>() {
-            Err(error) => faults.push(MemberFault { place, rule: error.to_string() }),
+            Err(error) => faults.push(MemberFault { place, rule: error.into() }),
             Ok(email) => match places.get(&email) {
                 Some(first) => {
-                    let rule = format!("is the same address as {}[{first}]", MemberFault::LIST);
+                    let rule = MemberRule::Repeated { first: *first };
                     faults.push(MemberFault { place, rule });
                 }
                 None => {
@@ -144,14 +142,12 @@ async fn known_members(
     for (place, email) in emails.iter().enumerate() {
         let account = accounts.account_by_email(email.as_str()).await?;
         let rule = account.as_ref().and_then(|account| match (account.role, account.state) {
-            (AccountRole::Voter, AccountState::Disabled) => {
-                Some("is the address of an account that is disabled")
-            }
+            (AccountRole::Voter, AccountState::Disabled) => Some(MemberRule::Disabled),
             (AccountRole::Voter, _) => None,
-            _ => Some("is the address of an official: a member has an account apart"),
+            _ => Some(MemberRule::Official),
         });
         if let Some(rule) = rule {
-            faults.push(MemberFault { place, rule: rule.to_owned() });
+            faults.push(MemberFault { place, rule });
         }
         known.push(account);
     }

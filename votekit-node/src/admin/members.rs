@@ -16,8 +16,9 @@ use votekit_store::AccountId;
 use zeroize::Zeroizing;
 
 use crate::admin::elections::{CreateElection, CreatedElection};
+use crate::call_rule::{CallRule, MemberFault};
 use crate::data_folder::{DataFolder, FolderError, make_private_folder, write_whole};
-use crate::error::{AdminError, MemberFault, NodeError};
+use crate::error::{AdminError, NodeError};
 use crate::node::Node;
 use crate::roll_store::{self, KeptRolls};
 
@@ -34,9 +35,7 @@ impl Node {
     pub async fn check_members_election(&self, request: &CreateElection) -> Result<(), AdminError> {
         let law_id = self.check_creation(request)?;
         if request.binding {
-            let rule = "an election of members with accounts cannot be binding: the person who \
-                        runs the node can vote for any member";
-            return Err(AdminError::Field { field: "binding", rule: rule.to_owned() });
+            return Err(AdminError::Field { field: "binding", rule: CallRule::MembersBinding });
         }
         if self.context.leader_lease.term().is_none() {
             return Err(self.not_leading());
@@ -50,9 +49,8 @@ impl Node {
             })
             .await?;
         if is_signed {
-            let rule = "this node takes only rolls that an official has signed: draw credentials \
-                        offline (votekit roll members) and load their roll";
-            return Err(AdminError::Field { field: MemberFault::LIST, rule: rule.to_owned() });
+            let rule = CallRule::MembersUnsigned;
+            return Err(AdminError::Field { field: MemberFault::LIST, rule });
         }
         kept.map_or(Ok(()), |kept| Err(AdminError::SecondRoll { law_id, kept }))
     }
@@ -71,7 +69,7 @@ impl Node {
         let law_id = self.check_creation(&request)?;
         let members: BTreeSet<AccountId> = members.iter().copied().collect();
         if members.is_empty() || members.len() > ShardHead::KEYS_MAX {
-            let rule = format!("an election has 1 to {} members", ShardHead::KEYS_MAX);
+            let rule = CallRule::MemberCount;
             return Err(AdminError::Field { field: MemberFault::LIST, rule });
         }
         let law = law_id.clone();

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use votekit_core::credential::CredentialHasher;
 use votekit_core::election::{Definition, State};
-use votekit_core::election_log::{ElectionLogError, LogEvent, RollLoad};
+use votekit_core::election_log::{Change, ElectionLogError, LogEvent, RollLoad};
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::manifest::{LawRow, Manifest};
 use votekit_store::retry::until_definite;
 use votekit_store::{EngineError, RollOrigin};
 
 use crate::admin::elections::LoadOutcome;
+use crate::call_rule::CallRule;
 use crate::data_folder::DataFolder;
 use crate::election::ElectionHandle;
 use crate::error::AdminError;
@@ -87,7 +88,7 @@ impl Node {
     ) -> Result<Vec<Digest>, AdminError> {
         let digest = manifest.digest();
         if replace && manifest.is_supplement() {
-            let rule = "a supplement cannot replace a roll: load it without".to_owned();
+            let rule = CallRule::SupplementReplaces;
             return Err(AdminError::Field { field: "replace", rule });
         }
         let kept = self.on_files(|folder| Ok(KeptRolls::read(folder)?)).await?;
@@ -124,7 +125,7 @@ impl Node {
             let committed = election.committed();
             state = committed.state();
             if state >= State::Closing {
-                return Err(AdminError::State { state, wanted: "given a roll" });
+                return Err(AdminError::State { state, wanted: Change::GiveRoll });
             }
             let length = manifest.body().roll.code_length_min;
             if committed.results.definition.binding
@@ -143,7 +144,7 @@ impl Node {
             return follows(&row.law_id, manifest, &row_of_rolls);
         }
         if state > State::Draft && row_of_rolls.first() != Some(&manifest.digest()) {
-            return Err(AdminError::State { state, wanted: "given another roll" });
+            return Err(AdminError::State { state, wanted: Change::ReplaceRoll });
         }
         Ok(())
     }

@@ -20,11 +20,12 @@ use std::path::Path;
 use serde::Serialize;
 use utoipa::ToSchema;
 use votekit_core::election::State;
+use votekit_core::election_log::Change;
 use votekit_core::id::ElectionId;
 use votekit_core::manifest::{FileRow, Manifest, ManifestError};
 use votekit_files::sync_parent;
 
-pub use self::error::UploadError;
+pub use self::error::{FileRule, UploadError};
 pub use self::file::{FileUpload, UploadedFile};
 use self::format::bytes_max;
 use crate::admin::elections::LoadReport;
@@ -80,7 +81,7 @@ impl Node {
         let election = self.election_handle(law_id)?;
         let state = election.committed().state();
         if state >= State::Closing {
-            return Err(AdminError::State { state, wanted: "given a roll" }.into());
+            return Err(AdminError::State { state, wanted: Change::GiveRoll }.into());
         }
         let bytes_max = bytes_max(file);
         if bytes.is_some_and(|bytes| bytes > bytes_max) {
@@ -200,19 +201,16 @@ fn view(folder: &Path, law_id: &ElectionId) -> Result<UploadView, UploadError> {
 /// Refuses an upload that lacks files, or whose manifest is not of this election alone. An operator
 /// may have put files here as well.
 fn check_complete(folder: &Path, law_id: &ElectionId) -> Result<(), UploadError> {
-    let missing = |rule: String| UploadError::Refused { file: Manifest::FILE_NAME.into(), rule };
-    let manifest = kept_manifest(folder)?.ok_or_else(|| missing("is not uploaded".to_owned()))?;
+    let missing = |rule| UploadError::Refused { file: Manifest::FILE_NAME.to_owned(), rule };
+    let manifest = kept_manifest(folder)?.ok_or_else(|| missing(FileRule::NotUploaded))?;
     check_laws(&manifest, law_id)?;
-    let files = view(folder, law_id)?.missing;
-    if files.is_empty() {
+    let mut named = view(folder, law_id)?.missing;
+    if named.is_empty() {
         return Ok(());
     }
-    let named = files.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let rule = match files.len().saturating_sub(NAMED_MAX) {
-        0 => format!("lists files that are not uploaded: {named}"),
-        more => format!("lists files that are not uploaded: {named} and {more} more"),
-    };
-    Err(missing(rule))
+    let more = named.len().saturating_sub(NAMED_MAX);
+    named.truncate(NAMED_MAX);
+    Err(missing(FileRule::Incomplete { named, more }))
 }
 
 /// Refuses a manifest that has rows of another law: an upload for one election must not change the
@@ -220,7 +218,7 @@ fn check_complete(folder: &Path, law_id: &ElectionId) -> Result<(), UploadError>
 fn check_laws(manifest: &Manifest, law_id: &ElectionId) -> Result<(), UploadError> {
     let mut laws = manifest.body().laws.iter().map(|row| &row.law_id).peekable();
     if laws.peek().is_none() {
-        let rule = "lists no law: the roll is empty".to_owned();
+        let rule = FileRule::NoLaw;
         return Err(UploadError::Refused { file: Manifest::FILE_NAME.to_owned(), rule });
     }
     match laws.find(|law| *law != law_id) {
@@ -267,12 +265,12 @@ fn kept_files(folder: &Path) -> Result<Vec<KeptFile>, UploadError> {
 fn kept_manifest(folder: &Path) -> Result<Option<Manifest>, UploadError> {
     let file = Manifest::FILE_NAME;
     let path = folder.join(file);
-    let refused = |rule: String| UploadError::Refused { file: file.to_owned(), rule };
+    let refused = |rule| UploadError::Refused { file: file.to_owned(), rule };
     match regular_file::read(&path, bytes_max(file)) {
-        Ok(bytes) => Manifest::parse(&bytes).map(Some).map_err(|error| refused(error.to_string())),
+        Ok(bytes) => Manifest::parse(&bytes).map(Some).map_err(|error| refused(error.into())),
         Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(ReadError::Io(source)) => Err(FolderError::Io { path, source }.into()),
-        Err(ReadError::NotRegular(found)) => Err(refused(format!("is {found}"))),
+        Err(ReadError::NotRegular(found)) => Err(refused(FileRule::NotRegular { found })),
         Err(ReadError::TooLarge) => Err(UploadError::TooLarge { bytes_max: bytes_max(file) }),
     }
 }

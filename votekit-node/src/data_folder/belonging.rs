@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Write as _};
 
 use votekit_files::TemporaryFile;
 
+use super::error::LedgerMismatch;
 use super::{DataFolder, FolderError};
 
 /// The file that names the ledger on services.
@@ -59,24 +60,19 @@ impl DataFolder {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(FolderError::io(&path)(error)),
         };
-        let other = |rule: &str| {
-            Err(FolderError::OtherLedger { path: self.path().to_owned(), rule: rule.to_owned() })
-        };
+        let other =
+            |mismatch| Err(FolderError::OtherLedger { path: self.path().to_owned(), mismatch });
         match (belonging, written) {
             (Belonging::Itself, None) => Ok(true),
-            (Belonging::Itself, Some(_)) => {
-                other("its ledger is on services, and no services were given")
-            }
+            (Belonging::Itself, Some(_)) => other(LedgerMismatch::OnServices),
             (Belonging::Services { .. }, None) if self.path().join(EMBEDDED).exists() => {
-                other("its ledger is in the folder itself, and services were given")
+                other(LedgerMismatch::InFolder)
             }
             (Belonging::Services { .. }, None) => Ok(false),
             (Belonging::Services { installation }, Some(written)) if written == *installation => {
                 Ok(true)
             }
-            (Belonging::Services { .. }, Some(_)) => {
-                other("its ledger is in another database or schema than the one given")
-            }
+            (Belonging::Services { .. }, Some(_)) => other(LedgerMismatch::OtherServices),
         }
     }
 }

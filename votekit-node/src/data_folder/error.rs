@@ -3,9 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use votekit_core::electorate::ElectorateError;
+use votekit_core::log::note::KeyError;
+
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
+// Exhaustive: the edges have a sentence for each variant.
 pub enum FolderError {
     /// A file could not be read or written.
     #[error("{path}: {source}", path = path.display())]
@@ -30,12 +33,12 @@ pub enum FolderError {
         found: String,
     },
     /// Another account owns a key or can reach it.
-    #[error("{path}: {rule}", path = path.display())]
+    #[error("{path}: {exposure}", path = path.display(), exposure = exposure.described(path))]
     Exposed {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong, and what to do.
-        rule: String,
+        /// Who owns or reaches it.
+        exposure: Exposure,
     },
     /// Another process holds the folder.
     #[error("{path} is in use by another votekit process", path = path.display())]
@@ -64,20 +67,110 @@ pub enum FolderError {
         wanted: String,
     },
     /// The folder belongs to another ledger than the one given.
-    #[error("{path}: {rule}", path = path.display())]
+    #[error("{path}: {mismatch}", path = path.display())]
     OtherLedger {
         /// The folder.
         path: PathBuf,
-        /// The difference, in words.
-        rule: String,
+        /// The difference.
+        mismatch: LedgerMismatch,
     },
     /// A file of the folder is damaged.
-    #[error("{path}: {rule}", path = path.display())]
+    #[error("{path}: {damage}", path = path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        rule: String,
+        damage: FileDamage,
+    },
+}
+
+/// How another account owns a file or a folder, or reaches it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exposure {
+    /// Neither this account nor root owns it.
+    Owner {
+        /// The user id of the owner.
+        owner: u32,
+        /// The user id of this process.
+        user: u32,
+    },
+    /// Others reach a key, or a group that root gave no access.
+    Key {
+        /// The mode of the file.
+        mode: u32,
+    },
+    /// Others reach the folder.
+    Folder {
+        /// The mode of the folder.
+        mode: u32,
+    },
+}
+
+impl Exposure {
+    fn described(self, path: &Path) -> String {
+        let path = path.display();
+        match self {
+            Self::Owner { owner, user } => format!(
+                "it belongs to the user id {owner}, and this process runs as user id {user}: run \
+                 the command as the owner, or change the owner with chown"
+            ),
+            Self::Key { mode } => format!(
+                "other accounts have access to it (mode {mode:04o}); a key must be private: run \
+                 'chmod go= {path}'"
+            ),
+            Self::Folder { mode } => {
+                format!("other accounts have access to it (mode {mode:04o}): run 'chmod o= {path}'")
+            }
+        }
+    }
+}
+
+/// How the ledger of a folder differs from the one given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerMismatch {
+    /// The folder belongs to a ledger on services.
+    #[error("its ledger is on services, and no services were given")]
+    OnServices,
+    /// The folder has a ledger of its own.
+    #[error("its ledger is in the folder itself, and services were given")]
+    InFolder,
+    /// The folder belongs to another ledger on services.
+    #[error("its ledger is in another database or schema than the one given")]
+    OtherServices,
+}
+
+/// What is wrong with a file of a data folder.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FileDamage {
+    /// A required key is not there.
+    #[error("this key is missing: restore it from a backup of the folder")]
+    KeyMissing,
+    /// The administrator's token is not there.
+    #[error("the administrator's token is missing: is this the data folder of a node?")]
+    TokenMissing,
+    /// A key file has another form.
+    #[error("a key file is one line that begins with 64 hexadecimal digits")]
+    KeyForm,
+    /// A key was changed.
+    #[error("the key does not match its check: restore it from a backup of the folder")]
+    KeyCheck,
+    /// The name of the logs or of the authority is not usable.
+    #[error("{0}")]
+    Name(KeyError),
+    /// A line of the officials' keys is no verifier key.
+    #[error("one verifier key a line: {0}")]
+    NotVerifierKeys(KeyError),
+    /// A line is not a digest.
+    #[error("a line that is not a digest")]
+    NotDigest,
+    /// The keys of a roll do not form one.
+    #[error(transparent)]
+    Roll(#[from] ElectorateError),
+    /// The settings of the folder cannot be read or written.
+    #[error("{reason}")]
+    Settings {
+        /// The message of the parser.
+        reason: String,
     },
 }
 

@@ -11,21 +11,12 @@ use std::path::Path;
 
 use votekit_files::sync_parent;
 
-use super::FolderError;
+use super::error::{Exposure, FolderError};
 
 /// The permission bits of others, and of the group.
 const OTHERS: u32 = 0o007;
 const GROUP: u32 = 0o070;
 const GROUP_WRITE: u32 = 0o020;
-
-/// The fault in the permissions of a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Exposure {
-    /// Neither this account nor root owns it.
-    Owner,
-    /// Others have access, or a group that root gave none.
-    Access,
-}
 
 /// Refuses a key, or a folder of keys, that another account owns or can reach. Symbolic links are
 /// followed: their targets count.
@@ -39,33 +30,19 @@ pub fn check_private(path: &Path) -> Result<(), FolderError> {
 
 /// [`check_private`] for an open file.
 pub(super) fn check_metadata(path: &Path, found: &Metadata) -> Result<(), FolderError> {
-    let rule = match exposure(found.uid(), found.mode(), current_user()) {
-        None => return Ok(()),
-        Some(Exposure::Owner) => owner_rule(found.uid()),
-        Some(Exposure::Access) => format!(
-            "other accounts have access to it (mode {:04o}); a key must be private: run 'chmod go= {}'",
-            found.mode() & 0o7777,
-            path.display()
-        ),
-    };
-    Err(FolderError::Exposed { path: path.to_owned(), rule })
-}
-
-fn owner_rule(owner: u32) -> String {
-    format!(
-        "it belongs to the user id {owner}, and this process runs as user id {}: run the command \
-         as the owner, or change the owner with chown",
-        current_user()
-    )
+    match exposure(found.uid(), found.mode(), current_user()) {
+        None => Ok(()),
+        Some(exposure) => Err(FolderError::Exposed { path: path.to_owned(), exposure }),
+    }
 }
 
 fn exposure(owner: u32, mode: u32, user: u32) -> Option<Exposure> {
     if owner != user && owner != 0 {
-        return Some(Exposure::Owner);
+        return Some(Exposure::Owner { owner, user });
     }
     // A group may read what root owns, but never write it.
     let forbidden = if owner == 0 { OTHERS | GROUP_WRITE } else { OTHERS | GROUP };
-    (mode & forbidden != 0).then_some(Exposure::Access)
+    (mode & forbidden != 0).then_some(Exposure::Key { mode: mode & 0o7777 })
 }
 
 fn current_user() -> u32 {
@@ -105,16 +82,12 @@ pub(super) fn tighten(path: &Path) -> Result<(), FolderError> {
         }
         return Ok(());
     }
-    let exposed = |rule| Err(FolderError::Exposed { path: path.to_owned(), rule });
+    let exposed = |exposure| Err(FolderError::Exposed { path: path.to_owned(), exposure });
     if found.uid() != 0 {
-        return exposed(owner_rule(found.uid()));
+        return exposed(Exposure::Owner { owner: found.uid(), user });
     }
     if found.mode() & OTHERS != 0 {
-        return exposed(format!(
-            "other accounts have access to it (mode {:04o}): run 'chmod o= {}'",
-            found.mode() & 0o7777,
-            path.display()
-        ));
+        return exposed(Exposure::Folder { mode: found.mode() & 0o7777 });
     }
     Ok(())
 }
@@ -126,25 +99,27 @@ mod tests {
     #[test]
     fn a_key_is_private_to_its_owner_or_to_root_and_a_group() {
         let (user, other) = (1000, 1001);
+        let shared = |mode| Some(Exposure::Key { mode });
+        let foreign = Some(Exposure::Owner { owner: other, user });
         for (owner, mode, wanted) in [
             (user, 0o600, None),
             (user, 0o400, None),
             (user, 0o700, None),
-            (user, 0o640, Some(Exposure::Access)),
-            (user, 0o604, Some(Exposure::Access)),
-            (user, 0o601, Some(Exposure::Access)),
-            (user, 0o666, Some(Exposure::Access)),
+            (user, 0o640, shared(0o640)),
+            (user, 0o604, shared(0o604)),
+            (user, 0o601, shared(0o601)),
+            (user, 0o666, shared(0o666)),
             (0, 0o600, None),
             (0, 0o640, None),
             (0, 0o750, None),
-            (0, 0o660, Some(Exposure::Access)),
-            (0, 0o644, Some(Exposure::Access)),
-            (other, 0o600, Some(Exposure::Owner)),
-            (other, 0o777, Some(Exposure::Owner)),
+            (0, 0o660, shared(0o660)),
+            (0, 0o644, shared(0o644)),
+            (other, 0o600, foreign),
+            (other, 0o777, foreign),
         ] {
             assert_eq!(exposure(owner, mode, user), wanted, "owner {owner}, mode {mode:o}");
         }
         // Root does not use another account's key either: the owner could exchange it.
-        assert_eq!(exposure(user, 0o600, 0), Some(Exposure::Owner));
+        assert_eq!(exposure(user, 0o600, 0), Some(Exposure::Owner { owner: user, user: 0 }));
     }
 }

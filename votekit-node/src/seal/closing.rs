@@ -8,10 +8,11 @@ use votekit_authority::close::{self, Close};
 use votekit_authority::quiescence::{Clocks, Command, EpochProgress, Event, Obstacle, Process};
 use votekit_authority::retirement::Retirement;
 use votekit_core::election::State;
-use votekit_core::election_log::{BlockContent, ElectionLogError, LogEvent};
+use votekit_core::election_log::{BlockContent, Change, ElectionLogError, LogEvent};
 use votekit_core::id::{Epoch, NodeId};
 use votekit_store::EngineError;
 
+use crate::call_rule::CallRule;
 use crate::clock::monotonic;
 use crate::election::{LEASE_LENGTH, Submission};
 use crate::error::{AdminError, ElectionFault};
@@ -35,7 +36,7 @@ impl Sealer {
         let (close, first) = match self.state() {
             State::Open => Close::begin(self.close_rules(), monotonic()),
             State::Closing => Close::finish(self.close_rules(), monotonic()),
-            state => return Err(AdminError::State { state, wanted: "closed" }),
+            state => return Err(AdminError::State { state, wanted: Change::Close }),
         };
         self.drive(close, first, reason).await
     }
@@ -64,19 +65,13 @@ impl Sealer {
     /// it published is sealed, and its batch numbers above that are void.
     pub(crate) async fn retire(&mut self, node: NodeId) -> Result<(), AdminError> {
         if !matches!(self.state(), State::Open | State::Closing) {
-            return Err(AdminError::State {
-                state: self.state(),
-                wanted: "released from waiting for a node",
-            });
+            return Err(AdminError::State { state: self.state(), wanted: Change::RetireNode });
         }
         if self.election.log().node_key(node).is_none() {
             return Err(ElectionLogError::NotAdmitted { node }.into());
         }
         if node == self.node {
-            return Err(AdminError::Field {
-                field: "node",
-                rule: "this is the node that answers this call: it is not lost".to_owned(),
-            });
+            return Err(AdminError::Field { field: "node", rule: CallRule::AnsweringNode });
         }
         let (retirement, first) = Retirement::begin(node, STEP_TIMEOUT, POLL_INTERVAL, monotonic());
         self.drive(retirement, first, None).await

@@ -16,6 +16,7 @@ use crate::ballot_call::{self, Ballot, VoteAnswer};
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::messages::InWords;
 use crate::output::{plain, to_stderr};
 use crate::prompt;
 
@@ -116,8 +117,8 @@ fn ask(
     }
 }
 
-fn wrong(error: impl fmt::Display) -> CommandError {
-    CommandError::bad_input(error.to_string())
+fn wrong(error: impl InWords) -> CommandError {
+    CommandError::bad_input(error.in_words())
 }
 
 /// Reads the next line, trimmed.

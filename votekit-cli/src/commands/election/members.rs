@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use votekit_node::MemberFault;
 
+use crate::admin_target::RefusedMember;
 use crate::commands::roll::members::read_list;
 use crate::error::CommandError;
 use crate::output::plain;
@@ -47,7 +47,7 @@ impl MemberFile {
     }
 
     /// The error for members whom the node refuses, by their lines.
-    pub(super) fn refused(&self, faults: &[MemberFault]) -> CommandError {
+    pub(super) fn refused(&self, faults: &[RefusedMember]) -> CommandError {
         let line = |place: usize| self.lines.get(place).copied().unwrap_or_default();
         let faults: Vec<(u64, &str)> =
             faults.iter().map(|fault| (line(fault.place), fault.rule.as_str())).collect();

@@ -13,6 +13,7 @@ use votekit_core::roll::{GatheredRoll, LiveCredentials, RollRules, RowPlace};
 
 use super::{Args, read};
 use crate::error::CommandError;
+use crate::messages::InWords as _;
 use crate::table_error::BadRows;
 
 /// Manifests from the roll to the parent of the supplement, in this order.
@@ -36,8 +37,9 @@ pub(super) struct PriorFiles {
 pub(super) fn read_manifest(path: &Path) -> Result<Manifest, CommandError> {
     let path = if path.is_dir() { path.join(Manifest::FILE_NAME) } else { path.to_owned() };
     let bytes = fs::read(&path).map_err(|error| CommandError::reading(&path, &error))?;
-    Manifest::parse(&bytes)
-        .map_err(|error| CommandError::bad_input(format!("{}: {error}", path.display())))
+    Manifest::parse(&bytes).map_err(|error| {
+        CommandError::bad_input(format!("{}: {}", path.display(), error.in_words()))
+    })
 }
 
 impl Chain {

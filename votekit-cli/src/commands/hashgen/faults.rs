@@ -12,6 +12,7 @@ use votekit_core::roll::{HashedRoll, RollChunks, RowFault, Rows};
 use super::read::Source;
 use crate::atomic_output::{Secrecy, StagedFile};
 use crate::error::CommandError;
+use crate::messages::InWords as _;
 use crate::table_error::{self, BadRows, DETAILED_MAX, PRINTED_MAX, and_more, plural};
 
 /// Maximum number of bad rows to leave out: a count, or a share of all rows.
@@ -136,7 +137,7 @@ pub(super) fn write_rejects(
         while let Some(row) = rows.next_row(chunks.header()) {
             if let Some(fault) = faults.next_if(|fault| fault.line == row.line) {
                 // No escaping: no rule contains a quotation mark.
-                write!(table, "{},\"{}: {}\",", fault.line, fault.field, fault.rule)
+                write!(table, "{},\"{}: {}\",", fault.line, fault.field, fault.rule.in_words())
                     .and_then(|()| table.write_all(row.bytes))
                     .and_then(|()| table.write_all(b"\n"))
                     .map_err(failed)?;

@@ -20,6 +20,7 @@ use super::{Args, TOOL, faults, read, write};
 use crate::atomic_output::StagedFolder;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::messages::InWords as _;
 
 /// Makes a supplement.
 pub(super) fn run(
@@ -47,7 +48,8 @@ pub(super) fn run(
 
     let names = ChangeNames { add: add.name, revoke: revoke.name };
     let hashed = hash_supplement(&live, add.rows, revoke.rows).map_err(|error| {
-        CommandError::internal(format!("the changes would be inconsistent: {error}"))
+        let reason = error.in_words();
+        CommandError::internal(format!("the changes would be inconsistent: {reason}"))
     })?;
     refuse_bad_rows(&names, &hashed)?;
     refuse_unknown_laws(chain.root(), &hashed)?;
@@ -79,7 +81,7 @@ pub(super) fn run(
 }
 
 fn pepper_error(error: &ManifestError) -> CommandError {
-    CommandError::bad_input(error.to_string()).hint(
+    CommandError::bad_input(error.in_words()).hint(
         "a supplement is hashed under its parent's pepper: give the same --pepper-file, or none",
     )
 }

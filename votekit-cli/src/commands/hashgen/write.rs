@@ -13,6 +13,7 @@ use votekit_core::shard::ShardFormat;
 use super::shard_file;
 use crate::atomic_output::{StagedFile, StagedFolder};
 use crate::error::CommandError;
+use crate::messages::InWords as _;
 use crate::progress;
 
 /// Output folder and layout of the shards.
@@ -63,11 +64,7 @@ impl Folder<'_> {
 }
 
 fn plan_error(error: &ShardPlanError) -> CommandError {
-    let refused = CommandError::usage(error.to_string());
-    match error {
-        ShardPlanError::TooManyShards { .. } => refused.hint("choose a larger --shard-size"),
-        _ => refused,
-    }
+    CommandError::usage(error.in_words()).hint_if(error.hint())
 }
 
 /// Checks a manifest made here. The date is its only user input.
@@ -75,7 +72,10 @@ pub(super) fn finish_manifest(body: ManifestBody) -> Result<Manifest, CommandErr
     use votekit_core::manifest::ManifestError;
     Manifest::new(body).map_err(|error| match error {
         ManifestError::Date => CommandError::usage("--date: expected a day such as 2026-11-21"),
-        other => CommandError::internal(format!("the manifest would be inconsistent: {other}")),
+        other => {
+            let reason = other.in_words();
+            CommandError::internal(format!("the manifest would be inconsistent: {reason}"))
+        }
     })
 }
 

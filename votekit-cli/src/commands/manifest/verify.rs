@@ -17,6 +17,7 @@ use crate::bundle_folder::warn_of_system_files;
 use crate::commands::pepper;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::messages::InWords as _;
 use crate::output::plain;
 use crate::progress;
 
@@ -87,7 +88,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         let pepper = pepper::read(path, context)?;
         folder
             .findings
-            .extend(folder.manifest.hasher(Some(&pepper)).err().map(|error| error.to_string()));
+            .extend(folder.manifest.hasher(Some(&pepper)).err().map(|error| error.in_words()));
     }
     folder.check_signatures(&args.vkeys)?;
     folder.refuse_findings()?;
@@ -118,7 +119,8 @@ impl Folder {
         let bytes = fs::read(&manifest_path)
             .map_err(|error| CommandError::reading(&manifest_path, &error))?;
         let manifest = Manifest::parse(&bytes).map_err(|error| {
-            CommandError::verification_failed(format!("{}: {error}", manifest_path.display()))
+            let words = error.in_words();
+            CommandError::verification_failed(format!("{}: {words}", manifest_path.display()))
         })?;
         let rows: Vec<&FileRow> =
             manifest.body().shards.iter().chain(&manifest.body().changes).collect();
@@ -200,7 +202,7 @@ fn check_file(folder: &Path, manifest: &Manifest, row: &FileRow) -> Result<(), S
     } else {
         manifest.read_shard(row, &bytes).map(drop)
     };
-    checked.map_err(|error| error.to_string())
+    checked.map_err(|error| error.in_words())
 }
 
 /// Returns the files that the manifest does not list: someone added them.

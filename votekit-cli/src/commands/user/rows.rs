@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use votekit_store::{AccountRole, Accounts, EmailAddress};
 
 use crate::error::CommandError;
+use crate::messages::InWords as _;
 use crate::output::plain;
 use crate::table_error::{DETAILED_MAX, PRINTED_MAX, and_more, plural};
 
@@ -91,7 +92,7 @@ impl Officials {
                 },
                 (email, role) => {
                     if let Err(error) = email {
-                        fault("email", error.to_string());
+                        fault("email", error.in_words());
                     }
                     if let Err(rule) = role {
                         fault("role", rule.to_owned());

@@ -9,7 +9,7 @@ use super::rolls::Rolls;
 use super::totals::TotalsCheck;
 use crate::bundle::{Account, Failures, Rule};
 use crate::decision::Outcome;
-use crate::election::{Definition, ResultsPolicy, State, Window, check_text};
+use crate::election::{Definition, ResultsPolicy, State, TextPart, Window, check_text};
 use crate::election_log::{CLOSING_AHEAD_MINUTES_MAX, REASON_LENGTH_MAX, is_too_far_ahead};
 use crate::envelope::EnvelopeDigest;
 use crate::instant::UnixMinutes;
@@ -482,7 +482,7 @@ impl<'a> Log<'a> {
 }
 
 fn check_reason(reason: &str, line: &mut Line<'_>) {
-    if let Err(error) = check_text("the reason", reason, 1..=REASON_LENGTH_MAX) {
+    if let Err(error) = check_text(TextPart::Reason, reason, 1..=REASON_LENGTH_MAX) {
         line.fail(Rule::State, format_args!("{error}"));
     }
 }

@@ -43,7 +43,6 @@ impl Lang {
             BindingRule::ShortCodes { length, .. } => {
                 self.rule_short_codes(*length, Definition::BINDING_CODE_LENGTH_MIN)
             }
-            other => other.to_string(),
         }
     }
 
@@ -55,15 +54,31 @@ impl Lang {
 
 #[cfg(test)]
 mod tests {
+    use votekit_core::election::TextPart;
+
     use super::*;
 
     #[test]
     fn rules_are_written_in_the_language_of_the_page() {
-        let long = DefinitionError::TextLength { what: "x", length: 501, minimum: 1, maximum: 500 };
+        let long = DefinitionError::TextLength {
+            what: TextPart::FrenchTitle,
+            length: 501,
+            minimum: 1,
+            maximum: 500,
+        };
         assert!(Lang::Fr.definition_rule(&long).starts_with("Ce texte a 501 caractères"));
-        let hidden = DefinitionError::TextCharacter { what: "x", position: 3, character: 0x202e };
+        let hidden = DefinitionError::TextCharacter {
+            what: TextPart::FrenchTitle,
+            position: 3,
+            character: 0x202e,
+        };
         assert!(Lang::En.definition_rule(&hidden).contains("3 (U+202E)"));
-        let empty = DefinitionError::TextLength { what: "x", length: 0, minimum: 1, maximum: 500 };
+        let empty = DefinitionError::TextLength {
+            what: TextPart::FrenchTitle,
+            length: 0,
+            minimum: 1,
+            maximum: 500,
+        };
         assert_eq!(Lang::Fr.definition_rule(&empty), "Remplissez ce champ.");
         assert!(Lang::Fr.binding_rule(&BindingRule::Pepper).contains("poivre"));
         let rule = BindingRule::TestBase { base: "a/test".to_owned() };

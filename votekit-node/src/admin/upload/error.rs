@@ -1,10 +1,12 @@
 //! Why a file of a roll was not taken, or an uploaded roll not loaded.
 
 use votekit_core::credential::PepperId;
-use votekit_core::id::ElectionId;
+use votekit_core::id::{Digest, ElectionId};
+use votekit_core::manifest::ManifestError;
 
 use crate::data_folder::FolderError;
 use crate::error::AdminError;
+use crate::regular_file::FileKind;
 
 /// Why a file of a roll was not taken, or an uploaded roll not loaded. Nothing was kept of the
 /// file, and nothing was changed in an election.
@@ -29,7 +31,7 @@ pub enum UploadError {
         /// The file.
         file: String,
         /// What is wrong, without a value of the file.
-        rule: String,
+        rule: FileRule,
     },
     /// The manifest is of another election.
     #[error(
@@ -77,6 +79,64 @@ pub enum UploadError {
     /// The election, the roll or the node does not allow it.
     #[error(transparent)]
     Admin(#[from] AdminError),
+}
+
+/// The rule that an uploaded file breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+// Exhaustive: votekit-http has a sentence for each variant.
+pub enum FileRule {
+    /// No file of a hashed roll has this name.
+    #[error(
+        "is not the name of a file of a hashed roll: manifest.json, manifest.note, or a file that \
+         the manifest lists"
+    )]
+    Name,
+    /// The file of this name begins otherwise.
+    #[error(
+        "does not begin as this file of a hashed roll does: upload it as votekit hashgen made it"
+    )]
+    Beginning,
+    /// The file is not there.
+    #[error("is not uploaded")]
+    NotUploaded,
+    /// The manifest lists files that are not there.
+    #[error("lists files that are not uploaded: {}", listed(named, *more))]
+    Incomplete {
+        /// Some of them.
+        named: Vec<String>,
+        /// How many more there are.
+        more: usize,
+    },
+    /// The manifest has no law.
+    #[error("lists no law: the roll is empty")]
+    NoLaw,
+    /// The manifest is not valid.
+    #[error("is not valid: {0}")]
+    Manifest(#[from] ManifestError),
+    /// The manifest states another digest.
+    #[error(
+        "has the SHA-256 {found}, and the uploaded manifest states {stated}: upload the file \
+         again, or discard the upload and begin with the manifest"
+    )]
+    Digest {
+        /// The digest of the file.
+        found: Digest,
+        /// The digest in the manifest.
+        stated: Digest,
+    },
+    /// Something else has the name of the file.
+    #[error("is {found}")]
+    NotRegular {
+        /// What was found.
+        found: FileKind,
+    },
+}
+
+fn listed(named: &[String], more: usize) -> String {
+    match (named.join(", "), more) {
+        (named, 0) => named,
+        (named, more) => format!("{named} and {more} more"),
+    }
 }
 
 impl From<FolderError> for UploadError {

@@ -14,7 +14,7 @@ use votekit_files::{TemporaryFile, parent_of};
 use zeroize::Zeroizing;
 
 use super::format::{HEAD_BYTES, bytes_max, check_head};
-use super::{UploadError, check_laws, kept_files, kept_manifest, rows};
+use super::{FileRule, UploadError, check_laws, kept_files, kept_manifest, rows};
 use crate::data_folder::{FolderError, make_private_folder};
 use crate::error::AdminError;
 use crate::upload_claims::UploadClaim;
@@ -192,21 +192,16 @@ impl Sink {
         let Self { temporary, digest, bytes, .. } = self;
         let digest = Digest::from_bytes(digest.finalize().into());
         let folder = parent_of(target);
-        let refused = |rule: String| UploadError::Refused { file: file.clone(), rule };
+        let refused = |rule| UploadError::Refused { file: file.clone(), rule };
         if file == Manifest::FILE_NAME {
             let text = fs::read(temporary.path())
                 .map_err(|error| write_failed(temporary.path(), error))?;
-            let manifest = Manifest::parse(&text)
-                .map_err(|error| refused(format!("is not valid: {error}")))?;
+            let manifest = Manifest::parse(&text).map_err(|error| refused(error.into()))?;
             check_laws(&manifest, law_id)?;
         } else if let Some(row) = rows(kept_manifest(folder)?.as_ref()).find(|row| row.file == file)
             && row.sha256 != digest
         {
-            return Err(refused(format!(
-                "has the SHA-256 {digest}, and the uploaded manifest states {}: upload the file \
-                 again, or discard the upload and begin with the manifest",
-                row.sha256
-            )));
+            return Err(refused(FileRule::Digest { found: digest, stated: row.sha256 }));
         }
         check_total(target, bytes)?;
         let replaced = target.exists();

@@ -8,7 +8,7 @@ use votekit_core::manifest::Manifest;
 use votekit_core::shard::ShardFormat;
 use zeroize::Zeroizing;
 
-use super::UploadError;
+use super::{FileRule, UploadError};
 
 /// Bytes from the start of a file that are looked at before any is written.
 pub(super) const HEAD_BYTES: usize = 4096;
@@ -54,16 +54,10 @@ pub(super) fn check_head(file: &str, head: &[u8]) -> Result<(), UploadError> {
         return Err(UploadError::NotHashed);
     }
     let rule = match start(file) {
-        None => {
-            "is not the name of a file of a hashed roll: manifest.json, manifest.note, or a file \
-             that the manifest lists"
-        }
-        Some(_) => {
-            "does not begin as this file of a hashed roll does: upload it as votekit hashgen made \
-             it"
-        }
+        None => FileRule::Name,
+        Some(_) => FileRule::Beginning,
     };
-    Err(UploadError::Refused { file: file.to_owned(), rule: rule.to_owned() })
+    Err(UploadError::Refused { file: file.to_owned(), rule })
 }
 
 /// The first bytes of the file of this name (docs/formats.md, sections 3 and 4). All of these files

@@ -7,6 +7,7 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use votekit_core::election::State as ElectionState;
+use votekit_core::election_log::Change;
 use votekit_core::id::ElectionId;
 use votekit_node::{AdminError, AmendElection, CreateElection, OfficialView};
 
@@ -137,7 +138,7 @@ fn draft(api: &Api, law: &ElectionId) -> Result<OfficialView, Problem> {
     let view = api.node.official_view(law).ok_or_else(|| api.unreadable(law))?;
     match view.state {
         ElectionState::Draft => Ok(view),
-        state => Err(AdminError::State { state, wanted: "amended" }.into()),
+        state => Err(AdminError::State { state, wanted: Change::Amend }.into()),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::api::election_admin::record_act;
 use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::problem::Problem;
+use crate::problem::catalogue::InWords as _;
 use crate::web::form_fields::FormErrors;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
@@ -161,7 +162,7 @@ fn refused(lang: Lang, error: UploadError) -> FormErrors {
     match error {
         UploadError::Admin(error) => FormErrors::of_call(lang, error),
         error => {
-            let detail = error.to_string();
+            let detail = error.in_words();
             FormErrors::of_problem(lang, detail, Problem::from(error))
         }
     }

@@ -7,7 +7,7 @@ use askama::Template;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use votekit_core::election::{State as ElectionState, check_text};
+use votekit_core::election::{State as ElectionState, TextPart, check_text};
 use votekit_core::election_log::REASON_LENGTH_MAX;
 use votekit_core::id::ElectionId;
 use votekit_node::{
@@ -161,7 +161,7 @@ impl Typed {
     fn check(&self, lang: Lang, target: &Target, needs_reason: bool) -> FormErrors {
         let mut errors = FormErrors::default();
         if needs_reason
-            && let Err(error) = check_text("the reason", &self.reason, 1..=REASON_LENGTH_MAX)
+            && let Err(error) = check_text(TextPart::Reason, &self.reason, 1..=REASON_LENGTH_MAX)
         {
             errors.add("reason", lang.definition_rule(&error));
         }

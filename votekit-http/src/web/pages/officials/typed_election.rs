@@ -4,7 +4,7 @@
 
 use votekit_core::ballot::BallotPublicKey;
 use votekit_core::election::{
-    BLANK, Bilingual, Choice, ChoiceId, Definition, ResultsPolicy, check_text,
+    BLANK, Bilingual, Choice, ChoiceId, Definition, ResultsPolicy, TextPart, check_text,
 };
 use votekit_core::id::ElectionId;
 use votekit_core::instant::{UnixMinutes, UnixSeconds};
@@ -219,7 +219,7 @@ impl TypedElection {
                 continue;
             }
             for (part, text) in [("fr", &typed.fr), ("en", &typed.en)] {
-                let checked = check_text("the label", text, 1..=100);
+                let checked = check_text(TextPart::ChoiceLabel, text, 1..=100);
                 if let Err(fault) = checked {
                     errors.add(format!("choice_{row}_{part}"), lang.definition_rule(&fault));
                 }

@@ -1,0 +1,7 @@
+//! Errors of votekit-core: fields, tables, manifests and their files.
+
+mod fields;
+mod manifests;
+mod tables;
+
+use super::InWords;

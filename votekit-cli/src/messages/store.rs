@@ -1,0 +1,112 @@
+//! Errors of the engines.
+
+use votekit_store::{Conflict, EngineError, NoLease};
+
+use super::InWords;
+use crate::error::CommandError;
+
+impl From<EngineError> for CommandError {
+    fn from(error: EngineError) -> Self {
+        let words = error.in_words();
+        let failed = match error {
+            EngineError::Panicked { .. } => Self::internal(words),
+            _ => Self::configuration(words),
+        };
+        failed.hint_if(error.hint())
+    }
+}
+
+impl InWords for EngineError {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Unavailable { engine, reason } => format!("{engine} is not available: {reason}"),
+            Self::OutcomeUnknown { engine, reason } => {
+                format!("{engine}: outcome of the write unknown: {reason}")
+            }
+            Self::Corrupt { engine, reason } => format!("{engine} holds damaged data: {reason}"),
+            Self::Fatal { engine, reason } => format!("{engine} failed permanently: {reason}"),
+            Self::Panicked { engine, what } => {
+                format!("bug in votekit: {what} of {engine} panicked")
+            }
+            Self::Misconfigured { engine, reason, .. } => {
+                format!("{engine} cannot be used: {reason}")
+            }
+            Self::Conflict(conflict) => conflict.in_words(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Misconfigured { hint, .. } => Some(hint.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl InWords for Conflict {
+    fn in_words(&self) -> String {
+        match self {
+            Self::BatchNumber { law_id, number, stored, offered } => format!(
+                "batch {number} of {law_id} is already stored with another digest: stored \
+                 {stored}, offered {offered}"
+            ),
+            Self::Head { law_id, expected, found } => {
+                format!("the log of {law_id} has {found} leaves, the block expects {expected}")
+            }
+            Self::Term { law_id, offered, found } => {
+                format!("the log of {law_id} is in term {found}, the block is of term {offered}")
+            }
+            Self::Late { law_id } => format!(
+                "the block of {law_id} reached the ledger after its deadline and was not stored: \
+                 retry"
+            ),
+            Self::NoLease { law_id, node, epoch, reason } => format!(
+                "lease refused to node {node} for epoch {} of {law_id}: {}",
+                epoch.0,
+                no_lease(*reason)
+            ),
+            Self::Malformed { law_id, rule } => {
+                format!("a write to {law_id} violates a rule of the ledger: {rule}")
+            }
+            Self::AccountExists => {
+                "there is an account with this e-mail address already".to_owned()
+            }
+            Self::AccountChanged => "the account was changed meanwhile".to_owned(),
+            Self::MalformedAccount { rule } => {
+                format!("the account or key violates a rule of the store: {rule}")
+            }
+        }
+    }
+}
+
+fn no_lease(reason: NoLease) -> &'static str {
+    match reason {
+        NoLease::TakesNoVotes => "the election takes no votes",
+        NoLease::Fenced => "the epoch was fenced",
+        NoLease::NoEpoch => "the epoch was never allocated",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn errors_of_engines_have_their_kind_and_hint() {
+        let engine = "SQLite";
+        let reason = || "database is locked".to_owned();
+        let unavailable = CommandError::from(EngineError::Unavailable { engine, reason: reason() });
+        assert_eq!(unavailable.kind, ErrorKind::Configuration);
+        assert_eq!(unavailable.message, "SQLite is not available: database is locked");
+        assert_eq!(unavailable.hint, None);
+        let hint = "free space".to_owned();
+        let wrong = EngineError::Misconfigured { engine, reason: reason(), hint: hint.clone() };
+        assert_eq!(CommandError::from(wrong).hint, Some(hint));
+        let panicked = CommandError::from(EngineError::Panicked { engine, what: "the writer" });
+        assert_eq!(panicked.kind, ErrorKind::Internal);
+        assert_eq!(panicked.message, "bug in votekit: the writer of SQLite panicked");
+        let conflict = EngineError::from(Conflict::AccountChanged);
+        assert_eq!(CommandError::from(conflict).message, "the account was changed meanwhile");
+    }
+}

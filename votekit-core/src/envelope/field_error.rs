@@ -1,0 +1,109 @@
+//! What is wrong with a field of a vote. No value of the vote is in it.
+
+use std::fmt;
+
+use crate::credential::CredentialError;
+use crate::election::ChoiceIdError;
+use crate::id::IdError;
+
+/// An invalid field of a vote, and the rule it breaks. Never contains the value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {rule}")]
+pub struct FieldError {
+    /// `nas`, `code`, `law_id`, `vote`, or `body` for a fault of the JSON itself.
+    pub field: &'static str,
+    /// The rule.
+    pub rule: FieldRule,
+}
+
+/// The rule that a field of a vote breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FieldRule {
+    /// A field occurs once.
+    #[error("is given more than once")]
+    Repeated,
+    /// Every field is required.
+    #[error("is missing")]
+    Missing,
+    /// The values are texts.
+    #[error("must be a text in quotation marks, not {found}")]
+    NotText {
+        /// What was found.
+        found: JsonKind,
+    },
+    /// Escapes form whole characters.
+    #[error("holds half of a surrogate pair, which is not text")]
+    HalfCharacter,
+    /// A NAS or an access code is well formed.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// A law id is well formed.
+    #[error(transparent)]
+    Law(#[from] IdError),
+    /// A choice id is well formed.
+    #[error(transparent)]
+    Choice(#[from] ChoiceIdError),
+    /// There are no other fields.
+    #[error("{}: a vote has nas, code, law_id and vote alone", other_field(name.as_deref(), *position))]
+    OtherField {
+        /// Its name, unless it may be a secret in the wrong place.
+        name: Option<String>,
+        /// Its place among the fields, from 1.
+        position: usize,
+    },
+    /// The body is UTF-8, and this is another encoding of Unicode.
+    #[error("is UTF-16 or UTF-32 text: send it as UTF-8")]
+    Wide,
+    /// The body is UTF-8.
+    #[error("is not UTF-8 text")]
+    NotUtf8,
+    /// The body is an object.
+    #[error("must be a JSON object with the fields nas, code, law_id and vote")]
+    NotObject,
+    /// The body is complete.
+    #[error("is cut short: the JSON does not end")]
+    CutShort,
+    /// The body is JSON.
+    #[error("is not JSON at line {line}, column {column}")]
+    NotJson {
+        /// Line of the fault, from 1.
+        line: usize,
+        /// Column of the fault, from 1.
+        column: usize,
+    },
+}
+
+fn other_field(name: Option<&str>, position: usize) -> String {
+    match name {
+        Some(name) => format!("has the field '{name}'"),
+        None => format!("has another field, as number {position} of its fields"),
+    }
+}
+
+/// A kind of JSON value that is no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonKind {
+    /// `{…}`.
+    Object,
+    /// `[…]`.
+    Array,
+    /// `true` or `false`.
+    Boolean,
+    /// `null`.
+    Null,
+    /// A number.
+    Number,
+}
+
+impl fmt::Display for JsonKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Object => "an object",
+            Self::Array => "an array",
+            Self::Boolean => "true or false",
+            Self::Null => "null",
+            Self::Number => "a number",
+        })
+    }
+}

@@ -1,0 +1,148 @@
+//! Every sentence of a problem, in one place: made from the problem, and from the errors of the
+//! lower layers, which are codes with parameters. A second language is a second set of these
+//! functions.
+//!
+//! Parameters stay as they are: ids, paths, times, numbers; and the reasons of engines, of the
+//! system, of parsers and of damaged logs, which are in English and for administrators.
+
+mod calls;
+mod fields;
+mod logs;
+mod rolls;
+mod storage;
+mod texts;
+
+use votekit_core::election::{ResultsPolicy, State};
+use votekit_core::instant::UnixMinutes;
+
+use super::{Problem, Refusal};
+
+pub(super) use self::texts::OTHER_CHOICE;
+
+/// An error that has words here.
+pub(crate) trait InWords {
+    /// The sentence, without a final stop.
+    fn in_words(&self) -> String;
+}
+
+impl InWords for Problem {
+    fn in_words(&self) -> String {
+        let text = match self {
+            Self::Malformed { errors } if errors.len() != 1 => return wrong_fields(errors.len()),
+            Self::ResultsWithheld { policy, state } => return withheld(*policy, *state),
+            Self::NotServedHere { needs } => {
+                return format!("this node cannot answer: ask one with the role {needs}");
+            }
+            Self::NotOpen { early, state, opens, closes } => {
+                return not_open(*early, *state, *opens, *closes);
+            }
+            Self::Refused(refusal) => return refusal.in_words(),
+            Self::NotSafe { missing } => return unmet_rules(missing.len()),
+            Self::BodyTooLarge { bytes_max } => {
+                return format!("a body has at most {bytes_max} bytes here");
+            }
+            Self::Malformed { .. } | Self::Framing { .. } => texts::ONE_FIELD,
+            Self::UnknownChoice => texts::UNKNOWN_CHOICE,
+            Self::Unauthorized => texts::UNAUTHORIZED,
+            Self::NotSignedIn => texts::NOT_SIGNED_IN,
+            Self::SignInRefused => texts::SIGN_IN_REFUSED,
+            Self::TokenRefused => texts::TOKEN_REFUSED,
+            Self::Forbidden => texts::FORBIDDEN,
+            Self::AccountExists => texts::ACCOUNT_EXISTS,
+            Self::InvitationVoid => texts::INVITATION_VOID,
+            Self::ForeignOrigin => texts::FOREIGN_ORIGIN,
+            Self::UnknownRoute | Self::UriTooLong => texts::ADDRESSES,
+            Self::UnknownElection => texts::UNKNOWN_ELECTION,
+            Self::UnknownRequest => texts::UNKNOWN_REQUEST,
+            Self::UnknownTile => texts::UNKNOWN_TILE,
+            Self::UnknownManifest => texts::UNKNOWN_MANIFEST,
+            Self::UnknownRoll => texts::UNKNOWN_ROLL,
+            Self::MethodNotAllowed => texts::METHODS,
+            Self::RequestTimeout => texts::REQUEST_TIMEOUT,
+            Self::AlreadyCast { .. } => texts::ALREADY_CAST,
+            Self::NotRecordedYet => texts::NOT_RECORDED_YET,
+            Self::UpgradeRequired => texts::UPGRADE_REQUIRED,
+            Self::NotJson => texts::NOT_JSON,
+            Self::ContentCoding => texts::CONTENT_CODING,
+            Self::TransferCoding => texts::TRANSFER_CODING,
+            Self::HeadersTooLarge => texts::HEADERS_TOO_LARGE,
+            Self::RateLimited { .. } => texts::RATE_LIMITED,
+            Self::AddressShare { .. } => texts::ADDRESS_SHARE,
+            Self::TooManyConnections => texts::TOO_MANY_CONNECTIONS,
+            Self::TooManyReaders => texts::TOO_MANY_READERS,
+            Self::BackOff { .. } => texts::BACK_OFF,
+            Self::NotRecognised { .. } => texts::NOT_RECOGNISED,
+            Self::ReadShare { .. } => texts::READ_SHARE,
+            Self::SignInShare { .. } => texts::SIGN_IN_SHARE,
+            Self::PasswordsWaiting { .. } => texts::PASSWORDS_WAITING,
+            Self::TooManyDuplicates { .. } => texts::TOO_MANY_DUPLICATES,
+            Self::Busy { .. } => texts::BUSY,
+            Self::Clock => texts::CLOCK,
+            Self::Halted => texts::HALTED,
+            Self::UnreadableLog => texts::UNREADABLE_LOG,
+            Self::NotStored => texts::NOT_STORED,
+            Self::Unavailable => texts::UNAVAILABLE,
+            Self::OutcomeUnknown { .. } => texts::OUTCOME_UNKNOWN,
+            Self::Stopping => texts::STOPPING,
+            Self::Internal => texts::INTERNAL,
+        };
+        text.to_owned()
+    }
+}
+
+impl InWords for Refusal {
+    fn in_words(&self) -> String {
+        let text = match self {
+            Self::Admin(error) => return calls::detail(error, self.kind()),
+            Self::Upload(error) => return error.in_words(),
+            Self::NotMember => texts::NOT_MEMBER,
+            Self::UnknownAccount => texts::UNKNOWN_ACCOUNT,
+            Self::OwnAccount => texts::OWN_ACCOUNT,
+            Self::LastAdministrator => texts::LAST_ADMINISTRATOR,
+            Self::AccountDisabled => texts::ACCOUNT_DISABLED,
+            Self::AccountChanged => texts::ACCOUNT_CHANGED,
+            Self::AccountBusy => texts::ACCOUNT_BUSY,
+            Self::AccountsUnavailable => texts::ACCOUNTS_UNAVAILABLE,
+            Self::SessionsLeft => texts::SESSIONS_LEFT,
+        };
+        text.to_owned()
+    }
+}
+
+fn wrong_fields(count: usize) -> String {
+    format!("{count} fields are wrong")
+}
+
+fn unmet_rules(count: usize) -> String {
+    format!("{count} rules of binding elections are not met")
+}
+
+fn withheld(policy: ResultsPolicy, state: State) -> String {
+    match policy {
+        ResultsPolicy::AfterVote => format!(
+            "the election is {state}: results are shown to those who have voted (give the request \
+             id of an accepted vote), and to everyone after the close"
+        ),
+        _ => format!("the election is {state}: results are shown after the close"),
+    }
+}
+
+fn not_open(
+    early: bool,
+    state: State,
+    opens: Option<UnixMinutes>,
+    closes: Option<UnixMinutes>,
+) -> String {
+    match (early, opens, closes) {
+        (true, Some(opens), _) => format!("the election is {state}: votes are taken from {opens}"),
+        (true, None, _) => format!("the election is {state}: no opening time is set"),
+        (false, _, Some(closes)) => {
+            format!("the election is {state}: votes were taken until {closes}")
+        }
+        (false, _, None) => format!("the election is {state}: no more votes are taken"),
+    }
+}
+
+#[cfg(test)]
+#[path = "catalogue_test.rs"]
+mod tests;

@@ -1,0 +1,151 @@
+//! What the log of an election refuses.
+
+use votekit_core::election::State;
+use votekit_core::election_log::{CLOSING_AHEAD_MINUTES_MAX, Change, ElectionLogError, FixedPart};
+use votekit_core::electorate::ElectorateError;
+use votekit_core::reconcile::Imbalance;
+
+use super::InWords;
+
+impl InWords for ElectionLogError {
+    fn in_words(&self) -> String {
+        match self {
+            Self::State { state, wanted } => wrong_state(*state, *wanted, ", annulled"),
+            Self::Times { opens, closes } => {
+                format!("the poll would close ({closes}) no later than it opens ({opens})")
+            }
+            Self::Early { opens, planned } => {
+                format!("the poll would open ({opens}) before its planned opening ({planned})")
+            }
+            Self::EarlyReason { closes, planned } => format!(
+                "the poll would close ({closes}) before its planned closing ({planned}): that \
+                 requires a reason"
+            ),
+            Self::FarClosing { closes, at } => format!(
+                "the poll would close ({closes}) more than {CLOSING_AHEAD_MINUTES_MAX} minutes \
+                 after the closing is recorded ({at}): did the clock run ahead?"
+            ),
+            Self::Amendment { what } => format!("an amendment cannot change {}", fixed_part(*what)),
+            Self::Definition(error) => error.in_words(),
+            Self::NodeKey { node } => {
+                format!("the key of node {node} is not a usable Ed25519 key")
+            }
+            Self::Parent { parent } => format!(
+                "the supplement is made for manifest {parent}, which is not the one loaded last"
+            ),
+            Self::Electorate(error) => error.in_words(),
+            Self::NotAdmitted { node } => {
+                format!("node {node} is not admitted to this election")
+            }
+            Self::Imbalance(error) => error.in_words(),
+            Self::EpochEnded { node, epoch } => {
+                format!("epoch {epoch} of node {node} has ended already")
+            }
+            Self::OpenEpoch { node, epoch } => {
+                format!("the close is waiting for node {node}, epoch {epoch}, which has not ended")
+            }
+            Self::MissingEpoch { node, epoch } => format!(
+                "the close is waiting for node {node}, epoch {epoch}: nothing in the log ends it"
+            ),
+            other => plain(other).map_or_else(|| contradiction(other), str::to_owned),
+        }
+    }
+}
+
+/// The sentence of a refusal without parameters.
+fn plain(error: &ElectionLogError) -> Option<&'static str> {
+    Some(match error {
+        ElectionLogError::Purged => "evidence and keys of this election are already destroyed",
+        ElectionLogError::NoRoll => "no roll has been loaded for this election",
+        ElectionLogError::SecondRoll => {
+            "another roll is already loaded; later changes are loaded as supplements to it"
+        }
+        ElectionLogError::Replaces => {
+            "the roll names another roll to replace than the one loaded, or the election is not a \
+             draft"
+        }
+        ElectionLogError::Scheme => {
+            "the supplement hashes credentials by another scheme than the roll"
+        }
+        ElectionLogError::Followed => {
+            "this log is followed: only a log that holds the electorate decides"
+        }
+        _ => return None,
+    })
+}
+
+/// What contradicts the log, with the reason for administrators: a stored leaf, or a batch of
+/// another node.
+fn contradiction(error: &ElectionLogError) -> String {
+    match error {
+        ElectionLogError::Leaf { index, error } => format!("leaf {index}: {error}"),
+        ElectionLogError::Contradiction { index, rule } => {
+            format!("leaf {index} does not follow from the log before it: {rule}")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A change that the state of an election does not allow. `last` ends the list of states.
+pub(super) fn wrong_state(state: State, wanted: Change, last: &str) -> String {
+    format!(
+        "the election is {state}: it cannot be {} now; an election is a draft, then open, closing, \
+         closed, certified{last}",
+        participle(wanted)
+    )
+}
+
+fn participle(change: Change) -> &'static str {
+    match change {
+        Change::Amend => "amended",
+        Change::GiveRoll => "given a roll",
+        Change::ReplaceRoll => "given another roll",
+        Change::GiveNode => "given a node",
+        Change::RetireNode => "released from waiting for a node",
+        Change::Open => "opened",
+        Change::Vote => "voted on",
+        Change::Close => "closed",
+        Change::Certify => "certified",
+        Change::Annul => "annulled",
+        Change::Purge => "purged",
+    }
+}
+
+fn fixed_part(part: FixedPart) -> &'static str {
+    match part {
+        FixedPart::Law => "the law id",
+        FixedPart::Binding => "whether the election is binding",
+        FixedPart::BallotKey => "the ballot key",
+    }
+}
+
+impl InWords for ElectorateError {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Order { position } => {
+                format!("registry keys are not in ascending order at position {position}")
+            }
+            Self::TooMany { count } => {
+                format!("{count} electors are more than this system can hold")
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
+impl InWords for Imbalance {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Received { received, decided } => {
+                format!("{received} envelopes were received, {decided} are accounted for")
+            }
+            Self::Accepted { accepted, counted } => format!(
+                "{accepted} votes were accepted, the counts of all choices add up to {counted}"
+            ),
+            Self::Registered { accepted, registered } => {
+                format!("{accepted} votes were accepted of {registered} electors registered")
+            }
+            other => other.to_string(),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What fails below a call: engines, the data folder, the node itself.
+
+use std::path::Path;
+
+use votekit_node::data_folder::{Exposure, FileDamage, FolderError, LedgerMismatch};
+use votekit_node::{ElectionFault, NodeError, NotReady};
+use votekit_store::{Conflict, EngineError, NoLease};
+
+use super::InWords;
+
+impl InWords for EngineError {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Unavailable { engine, reason } => format!("{engine} is not available: {reason}"),
+            Self::OutcomeUnknown { engine, reason } => {
+                format!("{engine}: outcome of the write unknown: {reason}")
+            }
+            Self::Corrupt { engine, reason } => format!("{engine} holds damaged data: {reason}"),
+            Self::Fatal { engine, reason } => format!("{engine} failed permanently: {reason}"),
+            Self::Panicked { engine, what } => {
+                format!("bug in votekit: {what} of {engine} panicked")
+            }
+            Self::Misconfigured { engine, reason, .. } => {
+                format!("{engine} cannot be used: {reason}")
+            }
+            Self::Conflict(conflict) => conflict.in_words(),
+        }
+    }
+}
+
+impl InWords for Conflict {
+    fn in_words(&self) -> String {
+        match self {
+            Self::BatchNumber { law_id, number, stored, offered } => format!(
+                "batch {number} of {law_id} is already stored with another digest: stored \
+                 {stored}, offered {offered}"
+            ),
+            Self::Head { law_id, expected, found } => {
+                format!("the log of {law_id} has {found} leaves, the block expects {expected}")
+            }
+            Self::Term { law_id, offered, found } => {
+                format!("the log of {law_id} is in term {found}, the block is of term {offered}")
+            }
+            Self::Late { law_id } => format!(
+                "the block of {law_id} reached the ledger after its deadline and was not stored: \
+                 retry"
+            ),
+            Self::NoLease { law_id, node, epoch, reason } => format!(
+                "lease refused to node {node} for epoch {} of {law_id}: {}",
+                epoch.0,
+                no_lease(*reason)
+            ),
+            Self::Malformed { law_id, rule } => {
+                format!("a write to {law_id} violates a rule of the ledger: {rule}")
+            }
+            Self::AccountExists => {
+                "there is an account with this e-mail address already".to_owned()
+            }
+            Self::AccountChanged => "the account was changed meanwhile".to_owned(),
+            Self::MalformedAccount { rule } => {
+                format!("the account or key violates a rule of the store: {rule}")
+            }
+        }
+    }
+}
+
+fn no_lease(reason: NoLease) -> &'static str {
+    match reason {
+        NoLease::TakesNoVotes => "the election takes no votes",
+        NoLease::Fenced => "the epoch was fenced",
+        NoLease::NoEpoch => "the epoch was never allocated",
+    }
+}
+
+impl InWords for FolderError {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Io { path, source } => format!("{}: {source}", path.display()),
+            Self::NotOne { path } => format!(
+                "{} is not the data folder of a node: it has no votekit.toml",
+                path.display()
+            ),
+            Self::Occupied { path, found } => format!(
+                "{} is not a data folder, and is not empty: it holds '{found}'",
+                path.display()
+            ),
+            Self::Exposed { path, exposure } => {
+                format!("{}: {}", path.display(), exposed(path, *exposure))
+            }
+            Self::InUse { path } => {
+                format!("{} is in use by another votekit process", path.display())
+            }
+            Self::Newer { path, found, known } => format!(
+                "{} was written by a newer votekit (format {found}, this one knows {known})",
+                path.display()
+            ),
+            Self::OtherBase { found, wanted } => format!(
+                "the logs in this folder are named under '{found}', not '{wanted}': the name \
+                 cannot change"
+            ),
+            Self::OtherLedger { path, mismatch } => {
+                format!("{}: {}", path.display(), other_ledger(*mismatch))
+            }
+            Self::Damaged { path, damage } => format!("{}: {}", path.display(), damage.in_words()),
+        }
+    }
+}
+
+fn exposed(path: &Path, exposure: Exposure) -> String {
+    let path = path.display();
+    match exposure {
+        Exposure::Owner { owner, user } => format!(
+            "it belongs to the user id {owner}, and this process runs as user id {user}: run the \
+             command as the owner, or change the owner with chown"
+        ),
+        Exposure::Key { mode } => format!(
+            "other accounts have access to it (mode {mode:04o}); a key must be private: run \
+             'chmod go= {path}'"
+        ),
+        Exposure::Folder { mode } => {
+            format!("other accounts have access to it (mode {mode:04o}): run 'chmod o= {path}'")
+        }
+    }
+}
+
+fn other_ledger(mismatch: LedgerMismatch) -> &'static str {
+    match mismatch {
+        LedgerMismatch::OnServices => "its ledger is on services, and no services were given",
+        LedgerMismatch::InFolder => "its ledger is in the folder itself, and services were given",
+        LedgerMismatch::OtherServices => {
+            "its ledger is in another database or schema than the one given"
+        }
+    }
+}
+
+impl InWords for FileDamage {
+    fn in_words(&self) -> String {
+        let text = match self {
+            Self::KeyMissing => "this key is missing: restore it from a backup of the folder",
+            Self::TokenMissing => {
+                "the administrator's token is missing: is this the data folder of a node?"
+            }
+            Self::KeyForm => "a key file is one line that begins with 64 hexadecimal digits",
+            Self::KeyCheck => {
+                "the key does not match its check: restore it from a backup of the folder"
+            }
+            Self::Name(reason) => return reason.to_string(),
+            Self::NotVerifierKeys(reason) => return format!("one verifier key a line: {reason}"),
+            Self::NotDigest => "a line that is not a digest",
+            Self::Roll(error) => return error.in_words(),
+            Self::Settings { reason } => return reason.clone(),
+        };
+        text.to_owned()
+    }
+}
+
+impl InWords for NodeError {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Folder(error) => error.in_words(),
+            Self::Engine(error) => error.in_words(),
+            Self::Roll(error) => error.in_words(),
+            Self::Log { law_id, error } => format!("the log of {law_id} is damaged: {error}"),
+            Self::Checkpoint { law_id, rule } => {
+                format!("the log of {law_id} does not match its checkpoint: {rule}")
+            }
+            Self::Forked { law_id, rule } => {
+                format!("the ledger of {law_id} was restored from an older copy: {rule}")
+            }
+            Self::BallotKey { law_id } => format!(
+                "a key of {law_id} is missing from the data folder (keys/ballot/{law_id} or \
+                 keys/request/{law_id}): its election cannot continue without it"
+            ),
+            Self::ElectionKeys { law_id, source } => {
+                format!("the keys of {law_id} cannot be used: {}", source.in_words())
+            }
+            Self::Role { role } => format!(
+                "this node lacks the role {role}: with the embedded engine, one process has all \
+                 roles"
+            ),
+            Self::Random(reason) => format!("the system returned no random numbers: {reason}"),
+            // What a node meets at its start alone, and keys and signatures: reasons.
+            other => other.to_string(),
+        }
+    }
+}
+
+impl InWords for ElectionFault {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Engine(error) => error.in_words(),
+            Self::NotReady(error) => format!("this node is not ready: {}", error.in_words()),
+            Self::Damaged { reason } => reason.clone(),
+        }
+    }
+}
+
+impl InWords for NotReady {
+    fn in_words(&self) -> String {
+        let text = match self {
+            Self::NotLeading => "it does not lead",
+            Self::NoIngestRole => {
+                "it does not have the role ingest: send votes to a node that has it"
+            }
+            Self::NotAdmitted => {
+                "its key is not admitted to the election: is this its own data folder?"
+            }
+            Self::WritesFail => "the last write was not stored",
+            Self::Stopping => "it takes no more votes",
+            Self::NotPublished { reason } => {
+                return format!("the batch could not be published: {reason}");
+            }
+            Self::Randomness { reason } => return format!("no random numbers: {reason}"),
+        };
+        text.to_owned()
+    }
+}

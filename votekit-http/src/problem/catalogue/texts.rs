@@ -1,0 +1,83 @@
+//! The sentences without parameters.
+
+macro_rules! texts {
+    ($($name:ident = $text:literal;)*) => {
+        $(pub(in crate::problem) const $name: &str = $text;)*
+
+        /// All of them.
+        #[cfg(test)]
+        pub(in crate::problem) const ALL: &[&str] = &[$($name),*];
+    };
+}
+
+texts! {
+    ACCOUNT_BUSY = "other calls keep changing the account: try again";
+    ACCOUNT_CHANGED = "the account was changed meanwhile: try again";
+    ACCOUNT_DISABLED = "it is disabled: enable it first";
+    ACCOUNT_EXISTS = "nothing was changed";
+    ACCOUNTS_UNAVAILABLE = "the accounts cannot be read or changed now: try again";
+    ADDRESS_SHARE = "your network exceeds the limit of votes per address; this attempt was not \
+        stored";
+    ADDRESSES = "the addresses are listed in /api/v1/openapi.json";
+    ALREADY_CAST = "the vote that this session cast is unchanged, and nothing else was recorded: \
+        request_id names it";
+    BACK_OFF = "too many wrong codes came from your network for this person; this attempt was not \
+        stored. An attempt from another network is not delayed";
+    BUSY = "votes arrive faster than they can be stored; this attempt was not stored";
+    CLOCK = "the clock of this node's machine went back, and the vote would be stamped before \
+        recorded votes; this attempt was not stored";
+    CONTENT_CODING = "send the body as it is, without `Content-Encoding`";
+    FORBIDDEN = "the role of the account does not allow this, or officials may not work from this \
+        network";
+    FOREIGN_ORIGIN = "nothing was done: pages of this node alone send its forms; they and those \
+        of the origins in its setting live_origins open a WebSocket";
+    HALTED = "a fault halted the election on this node; this attempt was not stored; try again \
+        later";
+    HEADERS_TOO_LARGE = "a request has at most 100 header fields, and about 64 KiB of them";
+    INTERNAL = "see the node's log for the reason";
+    INVITATION_VOID = "it was used, replaced or has expired: ask for another one";
+    LAST_ADMINISTRATOR = "it is the last active administrator: invite another one first";
+    METHODS = "the Allow header lists the methods";
+    NOT_JSON = "send `Content-Type: application/json`";
+    NOT_MEMBER = "this account is not among the members of the election";
+    NOT_RECOGNISED = "nothing was recorded: check NAS and code, and try again";
+    NOT_RECORDED_YET = "the request was issued and its decision will be recorded: retry";
+    NOT_SIGNED_IN = "nothing was recorded: sign in with NAS and code (POST /api/v1/session), or \
+        send the token of a member as `Authorization: Bearer`";
+    NOT_STORED = "this attempt was not stored; try again";
+    ONE_FIELD = "1 field is wrong";
+    OTHER_CHOICE = "must be a choice of this election";
+    OWN_ACCOUNT = "this is the account that calls: another administrator can change it";
+    OUTCOME_UNKNOWN = "retry with the same key: it counts once";
+    PASSWORDS_WAITING = "sign-ins arrive faster than passwords can be checked: try again";
+    RATE_LIMITED = "this node has reached its limit of votes per second; this attempt was not \
+        stored";
+    READ_SHARE = "your network exceeds the limit of reads per address";
+    REQUEST_TIMEOUT = "send the whole request at once";
+    SESSIONS_LEFT = "the password is changed, and earlier sessions of the account may last: sign \
+        in with the new password, and change it again";
+    SIGN_IN_REFUSED = "e-mail address, password and code are not accepted together; officials \
+        also need a network from which they may work";
+    SIGN_IN_SHARE = "your network exceeds the limit of sign-ins per address";
+    STOPPING = "the node is stopping and did not begin this call: nothing was changed";
+    TOKEN_REFUSED = "send a valid access token as `Authorization: Bearer`: /api/v1/auth/refresh \
+        and /api/v1/auth/login issue them";
+    TOO_MANY_CONNECTIONS = "your network exceeds the limit of connections per address";
+    TOO_MANY_DUPLICATES = "this credential was used, and its first vote counts; this attempt was \
+        not stored";
+    TOO_MANY_READERS = "all places for readers of live updates are taken; /api/v1/results has the \
+        results";
+    TRANSFER_CODING = "`chunked` is the only transfer coding";
+    UNAUTHORIZED = "send the administrator's token as `Authorization: Bearer`";
+    UNAVAILABLE = "this cannot be read now; stored votes remain stored; try again";
+    UNKNOWN_ACCOUNT = "GET /api/v1/accounts lists the accounts";
+    UNKNOWN_CHOICE = "the ballot has no such choice: see the choices of the election";
+    UNKNOWN_ELECTION = "no election has this law id; /api/v1/elections lists the elections";
+    UNKNOWN_MANIFEST = "the log names no manifest with this digest";
+    UNKNOWN_REQUEST = "no request with this id was issued, or it is not a request id";
+    UNKNOWN_ROLL = "no roll with this digest is loaded";
+    UNKNOWN_TILE = "the path names no tile, or one beyond the size of the checkpoint";
+    UNREADABLE_LOG = "a fault halted an election on this node, and its log cannot be read here; \
+        stored votes remain stored; try again later";
+    UPGRADE_REQUIRED = "send the handshake of a WebSocket (RFC 6455), version 13";
+}

@@ -1,0 +1,125 @@
+use std::io;
+use std::path::PathBuf;
+
+use votekit_core::credential::CredentialError;
+use votekit_core::election::{DefinitionError, TextPart};
+use votekit_core::election_log::{Change, ElectionLogError};
+use votekit_core::envelope::VoteRequest;
+use votekit_core::id::{Digest, ElectionId};
+use votekit_core::manifest::ManifestError;
+use votekit_node::data_folder::{Exposure, FolderError};
+use votekit_node::{AdminError, BindingRule, CallRule, FieldFault, FileKind, FileRule};
+use votekit_node::{RollError, UnsignedReason, UploadError};
+use votekit_store::EngineError;
+
+use super::*;
+
+fn law() -> ElectionId {
+    "L1".parse().expect("a law id")
+}
+
+#[test]
+fn texts_are_one_line_without_a_final_stop() {
+    for text in texts::ALL {
+        assert!(!text.is_empty() && !text.ends_with('.'), "{text}");
+        assert!(!text.contains("  ") && !text.contains('\n'), "{text}");
+    }
+}
+
+#[test]
+fn fields_of_a_vote_have_their_rules_in_words() {
+    let body = br#"{"nas":"12","code":5,"vote":"\ud83d","sin":1}"#;
+    let errors = VoteRequest::parse(body).expect_err("every field is wrong");
+    let rules: Vec<_> = errors.iter().map(|error| error.rule.in_words()).collect();
+    assert_eq!(
+        rules,
+        [
+            "a NAS has exactly 9 digits, this one has 2",
+            "must be a text in quotation marks, not a number",
+            "is missing",
+            "holds half of a surrogate pair, which is not text",
+            "has the field 'sin': a vote has nas, code, law_id and vote alone",
+        ]
+    );
+}
+
+#[test]
+fn parameters_are_part_of_the_sentence() {
+    let definition =
+        DefinitionError::TextLength { what: TextPart::Reason, length: 0, minimum: 1, maximum: 500 };
+    let past =
+        CallRule::ClosesInPast { closes: UnixMinutes(29_400_000), now: UnixMinutes(29_400_001) };
+    let refused = ElectionLogError::State { state: State::Draft, wanted: Change::RetireNode };
+    let note = UnsignedReason::Unreadable(io::Error::other("no disk"));
+    let unsigned = RollError::Unsigned { path: PathBuf::from("/r/manifest.note"), reason: note };
+    let folder = FolderError::Exposed {
+        path: PathBuf::from("/d/keys"),
+        exposure: Exposure::Key { mode: 0o640 },
+    };
+    let named = FileRule::Incomplete { named: vec!["a".to_owned(), "b".to_owned()], more: 2 };
+    let upload = UploadError::Refused { file: "manifest.json".to_owned(), rule: named };
+    let engine =
+        EngineError::Unavailable { engine: "SQLite", reason: "database is locked".to_owned() };
+    for (words, expected) in [
+        (
+            CredentialError::CodeLength { length: 3 }.in_words(),
+            "an access code has 4 to 32 characters, this one has 3",
+        ),
+        (definition.in_words(), "the reason has 0 characters; 1 to 500 are allowed"),
+        (
+            past.in_words(),
+            "the poll would close at 2025-11-24T16:00:00Z, and it is 2025-11-24T16:01:00Z now",
+        ),
+        (
+            refused.in_words(),
+            "the election is draft: it cannot be released from waiting for a node now; an election \
+             is a draft, then open, closing, closed, certified, annulled",
+        ),
+        (
+            unsigned.in_words(),
+            "/r/manifest.note: this node requires signed manifests, and this one has no valid \
+             signature by a known official (no disk)",
+        ),
+        (
+            folder.in_words(),
+            "/d/keys: other accounts have access to it (mode 0640); a key must be private: run \
+             'chmod go= /d/keys'",
+        ),
+        (upload.in_words(), "manifest.json lists files that are not uploaded: a, b and 2 more"),
+        (FileRule::NotRegular { found: FileKind::Fifo }.in_words(), "is a FIFO"),
+        (engine.in_words(), "SQLite is not available: database is locked"),
+    ] {
+        assert_eq!(words, expected);
+    }
+}
+
+#[test]
+fn errors_inside_errors_have_their_own_words() {
+    let digest = Digest::of(b"roll");
+    let manifest =
+        ManifestError::FileDigest { file: "a".to_owned(), expected: digest, found: digest };
+    let path = PathBuf::from("/r/a");
+    let source = Box::new(AdminError::Roll(RollError::Manifest { path, source: manifest }));
+    let created = AdminError::CreatedWithoutRoll { law_id: law(), source };
+    assert_eq!(
+        created.in_words(),
+        format!(
+            "the election L1 was created as a draft, and its roll has not taken effect yet: /r/a: \
+             a has been changed: its SHA-256 is {digest}, the manifest states {digest}"
+        )
+    );
+    let fault = |field, rule| FieldFault { field, rule };
+    let errors = vec![
+        fault("replace", CallRule::SupplementReplaces),
+        fault("node", CallRule::AnsweringNode),
+    ];
+    assert_eq!(
+        AdminError::Fields { errors }.in_words(),
+        "replace: a supplement cannot replace a roll: load it without; node: this is the node that \
+         answers this call: it is not lost"
+    );
+    let missing = vec![BindingRule::Results, BindingRule::TestBase { base: "a/test".to_owned() }];
+    let unsafe_yet = AdminError::NotSafe { missing }.in_words();
+    assert!(unsafe_yet.starts_with("a binding election cannot open: results must be shown"));
+    assert!(unsafe_yet.contains("; its log must not have the name of a test"), "{unsafe_yet}");
+}

@@ -1,0 +1,169 @@
+//! Calls of officials and about accounts that were refused or failed: each error has its kind.
+
+use votekit_node::roll_store::RollError;
+use votekit_node::{AdminError, ElectionFault, UploadError};
+use votekit_store::{Conflict, EngineError};
+
+use super::catalogue::InWords;
+use super::kind::{
+    ACCOUNT_STATE, ADMIN_BUSY, BODY_TOO_LARGE, EARLY_CLOSE, ELECTION_EXISTS, FORBIDDEN, HALTED,
+    INTERNAL, Kind, MALFORMED, NOT_LEADING, NOT_SAFE, OUTCOME_UNKNOWN, REFUSED_BY_LOG,
+    ROLL_CONFLICT, ROLL_NOT_HASHED, ROLL_REFUSED, STOPPING, STORAGE_FULL, UNAVAILABLE,
+    UNKNOWN_ACCOUNT, UNKNOWN_ELECTION, UNKNOWN_ROLL, WRONG_STATE,
+};
+use super::{FieldProblem, Problem};
+
+/// Why a call was refused, or failed. The catalogue has its sentence.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// An administrative call.
+    Admin(Box<AdminError>),
+    /// A file of a roll, or an uploaded roll.
+    Upload(Box<UploadError>),
+    /// The account is not among the members of the election.
+    NotMember,
+    /// There is no such account.
+    UnknownAccount,
+    /// Officials do not change the accounts with which they call.
+    OwnAccount,
+    /// Without the account no administrator could sign in.
+    LastAdministrator,
+    /// The account is disabled.
+    AccountDisabled,
+    /// Another call has changed the account.
+    AccountChanged,
+    /// Other calls keep changing the account.
+    AccountBusy,
+    /// The store of accounts does not answer.
+    AccountsUnavailable,
+    /// The password was changed, and sessions from before may go on.
+    SessionsLeft,
+}
+
+impl Refusal {
+    pub(super) fn kind(&self) -> &'static Kind {
+        match self {
+            Self::Admin(error) => admin_kind(error),
+            Self::Upload(error) => upload_kind(error),
+            Self::NotMember | Self::OwnAccount => &FORBIDDEN,
+            Self::UnknownAccount => &UNKNOWN_ACCOUNT,
+            Self::LastAdministrator | Self::AccountDisabled => &ACCOUNT_STATE,
+            Self::AccountChanged | Self::AccountBusy => &ADMIN_BUSY,
+            Self::AccountsUnavailable | Self::SessionsLeft => &UNAVAILABLE,
+        }
+    }
+}
+
+fn admin_kind(error: &AdminError) -> &'static Kind {
+    match error {
+        AdminError::UnknownElection { .. } => &UNKNOWN_ELECTION,
+        AdminError::Field { .. } | AdminError::Fields { .. } | AdminError::Members { .. } => {
+            &MALFORMED
+        }
+        AdminError::NotSafe { .. } => &NOT_SAFE,
+        AdminError::Stopping => &STOPPING,
+        AdminError::Exists { .. } => &ELECTION_EXISTS,
+        AdminError::State { .. } => &WRONG_STATE,
+        AdminError::Refused(_) | AdminError::Missing { .. } => &REFUSED_BY_LOG,
+        AdminError::Roll(RollError::Folder(_)) => &INTERNAL,
+        AdminError::Roll(_) | AdminError::ShortCodes { .. } => &ROLL_REFUSED,
+        AdminError::UnknownRoll { .. } => &UNKNOWN_ROLL,
+        AdminError::SecondRoll { .. }
+        | AdminError::NotLatest { .. }
+        | AdminError::RollInUse { .. }
+        | AdminError::RollHasSupplement { .. } => &ROLL_CONFLICT,
+        AdminError::EarlyClose { .. } => &EARLY_CLOSE,
+        AdminError::CreatedWithoutRoll { .. } => &UNAVAILABLE,
+        AdminError::Busy { .. } | AdminError::Loading | AdminError::AccountsBusy => &ADMIN_BUSY,
+        AdminError::Halted { .. } => &HALTED,
+        AdminError::OutcomeUnknown => &OUTCOME_UNKNOWN,
+        AdminError::TooLong { .. } => &UNAVAILABLE,
+        AdminError::NotLeading { .. } => &NOT_LEADING,
+        AdminError::Answering { .. } | AdminError::NotEnded { .. } => &REFUSED_BY_LOG,
+        AdminError::Engine(error) => engine_kind(error),
+        AdminError::Election(ElectionFault::NotReady(_)) => &UNAVAILABLE,
+        AdminError::Election(_) => &INTERNAL,
+        AdminError::Folder(_) | AdminError::Setup(_) => &INTERNAL,
+    }
+}
+
+fn upload_kind(error: &UploadError) -> &'static Kind {
+    match error {
+        UploadError::Admin(error) => admin_kind(error),
+        UploadError::Name => &MALFORMED,
+        UploadError::NotHashed => &ROLL_NOT_HASHED,
+        UploadError::Refused { .. } | UploadError::NoPepper { .. } => &ROLL_REFUSED,
+        UploadError::OtherLaw { .. } => &ROLL_CONFLICT,
+        UploadError::TooLarge { .. } | UploadError::TooMuch { .. } => &BODY_TOO_LARGE,
+        UploadError::NoRoom => &STORAGE_FULL,
+        UploadError::Busy { .. } => &ADMIN_BUSY,
+    }
+}
+
+/// The kind for an engine's failure during a change. Known refusals: an unavailable engine, a
+/// setting that it cannot work with, a block that came too late. The outcome is unknown after a
+/// write that leaves the engine untrustworthy, and for a block that another node's block overtook
+/// while its own outcome was unknown.
+fn engine_kind(error: &EngineError) -> &'static Kind {
+    match error {
+        EngineError::Unavailable { .. }
+        | EngineError::Misconfigured { .. }
+        | EngineError::Conflict(Conflict::Late { .. }) => &UNAVAILABLE,
+        EngineError::OutcomeUnknown { .. }
+        | EngineError::Fatal { .. }
+        | EngineError::Conflict(Conflict::Head { .. } | Conflict::Term { .. }) => &OUTCOME_UNKNOWN,
+        _ => &INTERNAL,
+    }
+}
+
+/// Administrators see the message of the engine, the folder or the roll's files.
+impl From<AdminError> for Problem {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::UnknownElection { .. } => Self::UnknownElection,
+            AdminError::Field { field, rule } => Self::field(field, rule.in_words()),
+            AdminError::Fields { errors } => Self::Malformed {
+                errors: errors
+                    .into_iter()
+                    .map(|fault| FieldProblem {
+                        field: fault.field.into(),
+                        rule: fault.rule.in_words(),
+                    })
+                    .collect(),
+            },
+            AdminError::Members { faults } => Self::Malformed {
+                errors: faults
+                    .into_iter()
+                    .map(|fault| FieldProblem {
+                        field: fault.field().into(),
+                        rule: fault.rule.in_words(),
+                    })
+                    .collect(),
+            },
+            AdminError::NotSafe { missing } => Self::NotSafe { missing },
+            AdminError::Stopping => Self::Stopping,
+            error => {
+                let refusal = Refusal::Admin(Box::new(error));
+                if refusal.kind().status.is_server_error() {
+                    tracing::error!(
+                        event = "admin_call_failed",
+                        error = refusal.in_words(),
+                        "administrative call failed"
+                    );
+                }
+                Self::Refused(refusal)
+            }
+        }
+    }
+}
+
+/// Officials see the name and the rule of the file, never a byte of it.
+impl From<UploadError> for Problem {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::Admin(error) => error.into(),
+            UploadError::Name => Self::field("file", error.in_words()),
+            error => Self::Refused(Refusal::Upload(Box::new(error))),
+        }
+    }
+}

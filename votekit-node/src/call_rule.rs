@@ -1,0 +1,145 @@
+//! The rules that the fields of an administrative call break, as codes with parameters. The edges
+//! make the sentences; `Display` is for logs.
+
+use std::fmt;
+
+use votekit_core::election::{ChoiceIdError, DefinitionError};
+use votekit_core::email::EmailError;
+use votekit_core::id::IdError;
+use votekit_core::instant::{TimeError, UnixMinutes};
+use votekit_core::shard::ShardHead;
+
+/// A wrong field of a call, and the rule it breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {rule}")]
+pub struct FieldFault {
+    /// The field.
+    pub field: &'static str,
+    /// The rule.
+    pub rule: CallRule,
+}
+
+/// The rule that a field of a call breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+// Exhaustive: votekit-http has a sentence for each variant.
+pub enum CallRule {
+    /// A law id is well formed.
+    #[error(transparent)]
+    Law(#[from] IdError),
+    /// A choice id is well formed.
+    #[error(transparent)]
+    Choice(#[from] ChoiceIdError),
+    /// A time is well formed.
+    #[error(transparent)]
+    Time(#[from] TimeError),
+    /// The definition obeys its rules.
+    #[error(transparent)]
+    Definition(#[from] DefinitionError),
+    /// The planned opening is not in the past.
+    #[error(
+        "the poll would open at {opens}, and it is {now} now: leave this out to open it by hand"
+    )]
+    OpensInPast {
+        /// The planned opening.
+        opens: UnixMinutes,
+        /// The time of the node.
+        now: UnixMinutes,
+    },
+    /// The planned closing is in the future.
+    #[error("the poll would close at {closes}, and it is {now} now")]
+    ClosesInPast {
+        /// The planned closing.
+        closes: UnixMinutes,
+        /// The time of the node.
+        now: UnixMinutes,
+    },
+    /// Only the rule on results can be waived.
+    #[error("'{waiver}' is not a rule that can be waived; 'results' is")]
+    NotWaivable {
+        /// The rule that was to be waived.
+        waiver: String,
+    },
+    /// Only a roll replaces a roll.
+    #[error("a supplement cannot replace a roll: load it without")]
+    SupplementReplaces,
+    /// The node that answers is not lost.
+    #[error("this is the node that answers this call: it is not lost")]
+    AnsweringNode,
+    /// An election of members is not binding.
+    #[error(
+        "an election of members with accounts cannot be binding: the person who runs the node can \
+         vote for any member"
+    )]
+    MembersBinding,
+    /// No official has signed a roll that the node makes.
+    #[error(
+        "this node takes only rolls that an official has signed: draw credentials offline \
+         (votekit roll members) and load their roll"
+    )]
+    MembersUnsigned,
+    /// The members of an election fit into one shard.
+    #[error("an election has 1 to {} members", ShardHead::KEYS_MAX)]
+    MemberCount,
+    /// One call names a limited number of members.
+    #[error(
+        "must have 1 to {most} e-mail addresses; for more members draw credentials offline with \
+         votekit roll members"
+    )]
+    AddressCount {
+        /// The most addresses.
+        most: usize,
+    },
+}
+
+/// What is wrong with an address in a list of members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberFault {
+    /// Its place in the list, from 0.
+    pub place: usize,
+    /// The rule that it breaks.
+    pub rule: MemberRule,
+}
+
+impl MemberFault {
+    /// The name of the list in a call.
+    pub const LIST: &'static str = "eligible_voters";
+
+    /// The name of the address in a call: the list with the place.
+    #[must_use]
+    pub fn field(&self) -> String {
+        format!("{}[{}]", Self::LIST, self.place)
+    }
+
+    /// The place of an address with this name.
+    #[must_use]
+    pub fn place_of(field: &str) -> Option<usize> {
+        field.strip_prefix(Self::LIST)?.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+    }
+}
+
+impl fmt::Display for MemberFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.field(), self.rule)
+    }
+}
+
+/// The rule that an address in a list of members breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+// Exhaustive: the edges have a sentence for each variant.
+pub enum MemberRule {
+    /// It is an e-mail address.
+    #[error(transparent)]
+    Email(#[from] EmailError),
+    /// It is in the list once.
+    #[error("is the same address as {}[{first}]", MemberFault::LIST)]
+    Repeated {
+        /// The place of the first one.
+        first: usize,
+    },
+    /// It is not an official's.
+    #[error("is the address of an official: a member has an account apart")]
+    Official,
+    /// Its account is not disabled.
+    #[error("is the address of an account that is disabled")]
+    Disabled,
+}
