@@ -1,7 +1,8 @@
 //! Every text of the pages, in French and English: one line, both languages, typed parameters. A
 //! message that lacks a language, or has another set of parameters, does not compile.
 //!
-//! French has a no-break space before `:` `;` `?` `!` and `%`.
+//! French has a no-break space before `:` `;` `?` `!` and `%` and inside `« »`, and typographic
+//! apostrophes.
 
 pub(crate) mod articles;
 mod causes;
@@ -349,6 +350,7 @@ mod tests {
             for mark in [':', ';', '?', '!', '»', '%'] {
                 assert!(!fr.contains(&format!(" {mark}")), "{fr}");
             }
+            assert!(!fr.contains("« ") && !fr.contains('\''), "{fr}");
         }
     }
 
