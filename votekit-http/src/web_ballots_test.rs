@@ -120,7 +120,7 @@ async fn the_sign_in_says_what_the_session_holds_and_another_person_begins_a_new
     let site = site_of_laws().await;
     let cookie = site.send_code(LAW, "code", 5, "").await.cookie();
     let known = site.get(&format!("/fr/vote/{LAW}"), &cookie).await;
-    known.shows("Vous êtes déjà identifié pour ce scrutin");
+    known.shows("Une session est déjà ouverte pour ce scrutin");
     known.shows(&format!("class=\"link\" href=\"/fr/vote/{LAW}/ballot\""));
     let start = site.get("/fr/", &cookie).await;
     start.shows(&format!("href=\"/fr/vote/{LAW}/ballot\""));

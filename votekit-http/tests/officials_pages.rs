@@ -289,7 +289,7 @@ async fn wrong_passwords_wait_and_lock_nothing_out() {
     official.post(SIGN_IN, &typed).await;
     assert_eq!(official.page.status, 429);
     assert!(!official.page.header("retry-after").is_empty());
-    official.shows("Trop d’essais manqués");
+    official.shows("Trop de tentatives échouées");
     official.get("/fr/officials").await;
     assert_eq!(official.page.status, 200, "the session that was begun is not touched");
     served.end().await;

@@ -1,7 +1,8 @@
 //! Every text of the pages, in French and English: one line, both languages, typed parameters. A
 //! message that lacks a language, or has another set of parameters, does not compile.
 //!
-//! French has a no-break space before `:` `;` `?` `!` and `%`.
+//! French has a no-break space before `:` `;` `?` `!` and `%` and inside `« »`, and typographic
+//! apostrophes.
 
 pub(crate) mod articles;
 mod causes;
@@ -64,18 +65,18 @@ messages! {
     footer_label = "À propos", "About";
     colon = "\u{a0}:", ":";
     error_prefix = "Erreur\u{a0}: ", "Error: ";
-    sign_out = "Terminer et me déconnecter", "Finish and sign out";
-    test_banner = "SCRUTIN D’ESSAI\u{a0}: ce vote ne lie personne.",
+    sign_out = "Terminer et fermer la session", "Finish and sign out";
+    test_banner = "SCRUTIN D’ESSAI\u{a0}: ce vote est sans effet exécutoire.",
         "TEST ELECTION: this vote is not binding.";
     test_banner_some =
-        "ESSAI\u{a0}: au moins un scrutin de ce site est un essai et ne lie personne.",
+        "ESSAI\u{a0}: au moins un scrutin de ce site est un essai, sans effet exécutoire.",
         "TEST: at least one election on this site is a test and is not binding.";
     session_warning = "Votre session se termine bientôt.", "Your session ends soon.";
     session_warning_detail =
         "Elle se termine dans deux minutes. Rien n’est perdu\u{a0}: vous pourrez vous \
             identifier de nouveau.",
         "It ends in two minutes. Nothing is lost: you can sign in again.";
-    session_extend = "Rester en ligne", "Stay signed in";
+    session_extend = "Prolonger la session", "Stay signed in";
     session_extended = "Votre session est prolongée.", "Your session is extended.";
 }
 
@@ -85,11 +86,11 @@ messages! {
     start_title = "Voter en ligne", "Vote online";
     start_lead = "Votez en quelques minutes, en trois étapes.",
         "Vote in a few minutes, in three steps.";
-    held_by(organisation: &str) = "Ce vote est tenu par {organisation}.",
+    held_by(organisation: &str) = "Ce scrutin est tenu par {organisation}.",
         "This vote is held by {organisation}.";
     need_title = "Ce qu’il vous faut", "What you need";
     need_nas = "votre numéro d’assurance sociale (NAS)", "your social insurance number (SIN)";
-    need_code = "le code d’accès de la lettre que vous avez reçue",
+    need_code = "le code d’accès qui figure sur la lettre que vous avez reçue",
         "the access code from the letter that you received";
     steps_title = "Comment ça se passe", "How it works";
     step_sign_in = "Vous vous identifiez avec votre NAS et votre code d’accès.",
@@ -99,8 +100,8 @@ messages! {
     step_cast = "Vous votez, et vous recevez une confirmation avec un reçu.",
         "You vote, and you receive a confirmation with a receipt.";
     secret_note =
-        "Votre vote est secret\u{a0}: votre choix est chiffré, et le site n’enregistre pas qui \
-            vous êtes.",
+        "Votre vote est secret\u{a0}: votre choix est chiffré, et le site n’enregistre pas votre \
+            identité.",
         "Your vote is secret: your choice is encrypted, and the site does not store who you are.";
     open_now = "Scrutins ouverts", "Open elections";
     none_open = "Aucun scrutin n’est ouvert en ce moment.", "No election is open at this time.";
@@ -108,13 +109,13 @@ messages! {
     vote_in(title: &str) = "Voter\u{a0}: {title}", "Vote: {title}";
     vote_now_short = "Voter", "Vote";
     elections_title = "Scrutins", "Elections";
-    elections_none = "Ce nœud ne tient aucun scrutin.", "This node holds no election.";
+    elections_none = "Il n’y a aucun scrutin sur ce site.", "This node holds no election.";
     column_opens = "Ouverture", "Opens";
     column_closes = "Fermeture", "Closes";
     see_results = "Voir les résultats", "See results";
     results_of(title: &str) = "Résultats\u{a0}: {title}", "Results: {title}";
     test_tag = "Essai", "Test";
-    voted_tag = "Vous avez voté dans cette session", "You voted in this session";
+    voted_tag = "Vous avez voté pendant cette session", "You voted in this session";
     closes_at = "Ferme le", "Closes";
     time_unknown = "à déterminer", "to be determined";
     state_draft = "À venir", "Upcoming";
@@ -138,7 +139,7 @@ messages! {
     turnout_title = "Participation", "Turnout";
     count_received = "Reçus", "Received";
     count_accepted = "Acceptés", "Accepted";
-    count_duplicate = "Répétés, non comptés", "Repeated, not counted";
+    count_duplicate = "En double, non comptés", "Duplicate, not counted";
     count_invalid = "Invalides, non comptés", "Invalid, not counted";
     count_registered = "Électeurs inscrits", "Registered electors";
     results_provisional = "Résultat provisoire\u{a0}: le scrutin est ouvert.",
@@ -157,20 +158,22 @@ messages! {
     withheld_after_close = "Les résultats seront affichés après la fermeture du scrutin.",
         "The results will be shown after the poll closes.";
     withheld_after_vote =
-        "Les résultats sont montrés aux personnes qui ont voté, et à tous après la fermeture.",
+        "Les résultats sont affichés aux personnes qui ont voté, et à tout le monde après la \
+            fermeture.",
         "The results are shown to those who have voted, and to everyone after the close.";
     withheld_heading = "Résultats non affichés", "Results not shown";
     shown_after_vote =
-        "Ces résultats vous sont montrés parce que vous avez voté dans cette session.",
+        "Vous voyez ces résultats parce que vous avez voté pendant cette session.",
         "These results are shown to you because you voted in this session.";
     live_on = "Mise à jour en direct", "Updated live";
     live_lost =
-        "Connexion perdue. Les chiffres affichés peuvent dater\u{a0}; nouvel essai en cours.",
+        "Connexion perdue. Les chiffres affichés ne sont peut-être plus à jour\u{a0}; nouvelle \
+            tentative en cours.",
         "Connection lost. The figures shown may be out of date; trying again.";
     live_back = "Connexion rétablie. Les chiffres sont à jour.",
         "Connection restored. The figures are up to date.";
     live_changed = "Les résultats ont changé.", "The results have changed.";
-    live_reload = "Pour des chiffres à jour, actualisez la page.",
+    live_reload = "Actualisez la page pour voir les chiffres à jour.",
         "Reload the page for current figures.";
     at_time = "État au", "As of";
     verify_note =
@@ -185,10 +188,11 @@ messages! {
     sign_in_title = "Identification", "Sign in";
     sign_in_lead(title: &str) = "pour voter\u{a0}: {title}", "to vote: {title}";
     nas_label = "Numéro d’assurance sociale (NAS)", "Social insurance number (SIN)";
-    nas_hint = "Neuf chiffres. Les espaces et les traits d’union ne comptent pas.",
+    nas_hint = "Neuf chiffres. Vous pouvez laisser les espaces et les traits d’union.",
         "Nine digits. Spaces and hyphens do not matter.";
     code_label = "Code d’accès", "Access code";
-    code_hint = "Il est sur la lettre que vous avez reçue. Les majuscules ne comptent pas.",
+    code_hint =
+        "Il figure sur la lettre que vous avez reçue. Majuscules et minuscules sont équivalentes.",
         "It is on the letter that you received. Capital letters do not matter.";
     sign_in_button = "Continuer", "Continue";
     sign_in_note = "S’identifier n’est pas voter\u{a0}: rien n’est enregistré à cette étape.",
@@ -216,7 +220,7 @@ messages! {
             Depuis un autre réseau, il n’y a pas d’attente.",
         "Too many wrong codes for this person from your network. Try again in {wait}. From \
             another network there is no wait.";
-    seconds(count: u64) = "{count} s", "{count} s";
+    seconds(count: u64) = "{count}\u{a0}s", "{count}\u{a0}s";
     try_again_in(wait: &str) = "Réessayez dans {wait}.", "Try again in {wait}.";
 }
 
@@ -234,12 +238,13 @@ messages! {
     not_voted_yet = "Vous n’avez pas encore voté", "You have not voted yet";
     your_choice = "Votre choix", "Your choice";
     final_note =
-        "Une fois le bouton pressé, votre vote est définitif\u{a0}: il ne peut pas être changé.",
+        "Dès que vous appuyez sur le bouton, votre vote est définitif\u{a0}: il ne peut plus être \
+            changé.",
         "Once you press the button, your vote is final: it cannot be changed.";
     cast_button = "Voter maintenant", "Vote now";
     change_choice = "Changer mon choix", "Change my choice";
     cast_retry =
-        "Votre choix est encore là. Vous pouvez presser le bouton de nouveau\u{a0}: votre vote \
+        "Votre choix est encore là. Vous pouvez appuyer de nouveau sur le bouton\u{a0}: votre vote \
             compte une seule fois.",
         "Your choice is still here. You may press the button again: your vote counts once.";
 }
@@ -252,8 +257,8 @@ messages! {
         "It is in the public log of the election and will be counted.";
     duplicate_title = "Vous aviez déjà voté", "You had already voted";
     duplicate_text(attempt: u32) =
-        "Ce vote n’est pas compté\u{a0}: votre premier vote l’est, et il est inchangé. C’était \
-            l’essai numéro {attempt}.",
+        "Ce vote n’est pas compté\u{a0}: votre premier vote l’est, et il est inchangé. C’était la \
+            tentative numéro {attempt}.",
         "This vote is not counted: your first vote is, and it is unchanged. This was attempt \
             number {attempt}.";
     duplicate_advice =
@@ -268,12 +273,14 @@ messages! {
         "Your vote arrived after the poll closed.";
     early_title = "Scrutin pas encore ouvert\u{a0}: vote non compté",
         "Poll not open yet: vote not counted";
-    early_text = "Votre vote est arrivé avant l’ouverture. Vous pourrez voter dès l’ouverture.",
+    early_text =
+        "Votre vote est arrivé avant l’ouverture du scrutin. Vous pourrez voter dès l’ouverture.",
         "Your vote arrived before the opening. You can vote once the poll is open.";
     unknown_title = "Identification non reconnue\u{a0}: vote non compté",
         "Sign-in not recognised: vote not counted";
     unknown_text =
-        "La liste électorale n’a pas ce NAS avec ce code d’accès. Identifiez-vous de nouveau.",
+        "Ce NAS et ce code d’accès ne correspondent pas à la liste électorale. Identifiez-vous de \
+            nouveau.",
         "The electoral roll does not have this SIN with this access code. Sign in again.";
     clash_title = "Vote non compté", "Vote not counted";
     clash_text = "Cette demande avait déjà servi à un autre vote. Identifiez-vous de nouveau.",
@@ -283,9 +290,10 @@ messages! {
         "Votre vote est conservé en lieu sûr. Son inscription au registre prend quelques \
             instants.",
         "Your vote is stored safely. Recording it in the log takes a moment.";
-    pending_live = "Cette page se mettra à jour d’elle-même dès que votre vote sera inscrit.",
+    pending_live = "Cette page se mettra à jour automatiquement dès que votre vote sera inscrit.",
         "This page will update itself once your vote is recorded.";
     check_now = "Vérifier maintenant", "Check now";
+    sign_in_again = "M’identifier de nouveau", "Sign in again";
     receipt_title = "Votre reçu", "Your receipt";
     receipt_text =
         "Le reçu prouve que la décision sur votre vote est inscrite au registre. Il ne montre \
@@ -296,11 +304,11 @@ messages! {
     print_button = "Imprimer cette page", "Print this page";
     support_code = "Code d’assistance", "Support code";
     support_note =
-        "Donnez ce code si vous demandez de l’aide. Il ne dit ni qui vous êtes ni votre choix.",
+        "Donnez ce code si vous demandez de l’aide. Il ne révèle ni votre identité ni votre choix.",
         "Give this code if you ask for help. It says neither who you are nor what you chose.";
     request_number = "Numéro de la demande", "Request number";
     next_elections = "Vos autres scrutins", "Your other elections";
-    signed_out_title = "Vous êtes déconnecté", "You are signed out";
+    signed_out_title = "Votre session est fermée", "You are signed out";
     signed_out_text = "Rien de votre session ne reste sur ce navigateur.",
         "Nothing of your session remains in this browser.";
     back_to_start = "Retour à l’accueil", "Back to the start";
@@ -342,12 +350,13 @@ mod tests {
             for mark in [':', ';', '?', '!', '»', '%'] {
                 assert!(!fr.contains(&format!(" {mark}")), "{fr}");
             }
+            assert!(!fr.contains("« ") && !fr.contains('\''), "{fr}");
         }
     }
 
     #[test]
     fn a_message_has_its_parameters_in_both_languages() {
-        assert!(Lang::Fr.duplicate_text(3).contains("l’essai numéro 3."));
+        assert!(Lang::Fr.duplicate_text(3).contains("la tentative numéro 3."));
         assert!(Lang::En.duplicate_text(3).contains("attempt number 3."));
         assert_eq!(Lang::Fr.own_name(), "Français");
         assert_eq!(Lang::En.other().own_name(), "Français");

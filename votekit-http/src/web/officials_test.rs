@@ -230,7 +230,7 @@ async fn results_are_not_downloaded_while_the_poll_is_open() {
         answer.check_page(Lang::Fr);
     }
     let page = site.get(&format!("/fr/officials/elections/{LAW}"), &cookie).await.html;
-    assert!(page.contains("donnés après la fermeture"), "{page}");
+    assert!(page.contains("affichés après la fermeture"), "{page}");
     let unknown = site.get(&format!("/fr/officials/elections/{LAW}/results/exe"), &cookie).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
     site.end().await;

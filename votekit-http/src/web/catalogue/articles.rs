@@ -26,16 +26,16 @@ macro_rules! articles {
 articles! {
     article_receipts:
         "Ce que prouve un reçu" [
-            "Le reçu prouve qu’une décision sur votre demande est inscrite au registre public \
-                du scrutin\u{a0}: vote accepté, répété ou invalide.",
+            "Le reçu prouve qu’une décision sur votre demande est inscrite au registre public du \
+                scrutin\u{a0}: vote accepté, en double ou invalide.",
             "Toute personne peut le vérifier, sans nous faire confiance, avec la commande \
                 «\u{a0}votekit verify receipt\u{a0}» et la politique publiée du scrutin.",
-            "Si l’on retirait votre vote du registre après coup, votre reçu ne se vérifierait \
-                plus avec le registre publié."
+            "Si l’on retirait votre vote du registre après coup, votre reçu ne concorderait plus \
+                avec le registre publié."
         ],
         "What a receipt proves" [
             "The receipt proves that a decision on your request is in the public log of the \
-                election: vote accepted, repeated or invalid.",
+                election: vote accepted, duplicate or invalid.",
             "Anyone can verify it, without trusting us, with the command “votekit verify \
                 receipt” and the published policy of the election.",
             "If your vote were removed from the log afterwards, your receipt would no longer \
@@ -44,8 +44,8 @@ articles! {
         "Ce qu’il ne prouve pas" [
             "Le reçu ne montre pas votre choix. Personne ne peut s’en servir pour savoir \
                 comment vous avez voté, ni vous pour le prouver à quelqu’un.",
-            "Il ne dit pas qui vous êtes. Qui détient le fichier sait seulement qu’une demande \
-                portant ce numéro a été décidée.",
+            "Il ne révèle pas votre identité. La personne qui détient le fichier sait seulement \
+                qu’une demande portant ce numéro a fait l’objet d’une décision.",
             "Il ne prouve pas que votre appareil a transmis le choix que vous aviez à \
                 l’esprit\u{a0}: vérifiez votre choix avant de voter."
         ],
@@ -67,21 +67,22 @@ articles! {
         ];
     article_accessibility:
         "Notre engagement" [
-            "Ces pages visent le niveau AA des Règles pour l’accessibilité des contenus Web \
-                (WCAG) 2.2 et le standard SGQRI 008 3.0 du gouvernement du Québec."
+            "Ces pages visent le niveau AA des Règles pour l’accessibilité des contenus Web (WCAG) \
+                2.2 et le respect du Standard sur l’accessibilité des sites Web (SGQRI 008 3.0) du \
+                gouvernement du Québec."
         ],
         "Our commitment" [
             "These pages aim at level AA of the Web Content Accessibility Guidelines (WCAG) 2.2 \
                 and at the standard SGQRI 008 3.0 of the Government of Québec."
         ];
         "Comment les pages se comportent" [
-            "On peut voter au clavier seul, avec un lecteur d’écran, sur un téléphone, à \
+            "On peut voter au clavier seulement, avec un lecteur d’écran, sur un téléphone, à \
                 400\u{a0}% d’agrandissement, et sans JavaScript.",
             "Les pages suivent les réglages de votre appareil\u{a0}: thème clair ou sombre, \
-                couleurs imposées, animations réduites.",
-            "Le bulletin n’expire pas. Si votre session se termine, votre choix est conservé \
-                pendant que vous vous identifiez de nouveau. Une page ouverte vous prévient \
-                deux minutes avant la fin, et un bouton prolonge la session."
+                couleurs forcées, animations réduites.",
+            "Le bulletin de vote n’expire pas. Si votre session se termine, votre choix est \
+                conservé pendant que vous vous identifiez de nouveau. Une page ouverte vous \
+                prévient deux minutes avant la fin, et un bouton prolonge la session."
         ],
         "How the pages behave" [
             "You can vote with the keyboard alone, with a screen reader, on a phone, at 400% \
@@ -102,8 +103,8 @@ articles! {
                 it. The file of the receipt is technical text, made to be verified by a program."
         ];
         "Signaler un obstacle" [
-            "Si une page vous empêche de voter, joignez-nous\u{a0}: un autre moyen de voter \
-                peut vous être offert."
+            "Si une page vous empêche de voter, joignez-nous\u{a0}: une autre façon de voter peut \
+                vous être offerte."
         ],
         "Reporting a barrier" [
             "If a page keeps you from voting, contact us: another way to vote may be offered to \
@@ -118,7 +119,8 @@ articles! {
             "Le registre public du scrutin montre, pour chaque vote, la décision, la minute où il \
                 est arrivé et, s’il est accepté, l’empreinte. Il ne montre ni votre nom, ni votre \
                 NAS, ni votre choix. Avec la liste électorale et une clé secrète, les responsables \
-                peuvent vérifier qui a voté, comme sur une liste pointée."
+                peuvent vérifier qui a voté, comme sur une liste électorale cochée au bureau de \
+                vote."
         ],
         "What the site processes" [
             "To vote, you give your social insurance number, your access code and your choice. \
@@ -131,8 +133,8 @@ articles! {
         ];
         "Témoin (cookie) et session" [
             "Pendant que vous votez, un seul témoin chiffré garde votre session ouverte. Il ne \
-                contient ni votre NAS ni votre code. Il est supprimé quand vous vous déconnectez, \
-                et ne sert plus 30 minutes après votre dernière page.",
+                contient ni votre NAS ni votre code d’accès. Il est supprimé quand vous fermez la \
+                session, et ne sert plus 30 minutes après votre dernière page.",
             "Il n’y a ni mesure d’audience, ni publicité, ni contenu d’un autre site."
         ],
         "Cookie and session" [
@@ -145,7 +147,7 @@ articles! {
             "Le serveur compte les demandes par adresse pour arrêter les abus. Il garde ces \
                 comptes en mémoire seulement, sous une forme qui ne montre pas l’adresse. Il ne \
                 tient aucun journal des accès.",
-            "Un code d’assistance désigne un message affiché. Il ne dit pas qui l’a vu."
+            "Un code d’assistance désigne un message affiché. Il ne révèle pas qui l’a vu."
         ],
         "Addresses and logs" [
             "The server counts requests by address to stop abuse. It keeps these counts in memory \
@@ -154,33 +156,33 @@ articles! {
         ];
     article_help:
         "Je n’ai pas reçu de code d’accès" [
-            "Joignez l’organisation qui tient le vote. Elle peut annuler la lettre perdue et \
-                vous donner un nouveau code\u{a0}; l’ancien ne fonctionne alors plus."
+            "Joignez l’organisation qui tient le scrutin. Elle peut annuler le code de la lettre \
+                perdue et vous en donner un nouveau\u{a0}; l’ancien ne fonctionne alors plus."
         ],
         "I have not received an access code" [
-            "Contact the organisation that holds the vote. It can revoke the lost letter and \
-                give you a new code; the old one then no longer works."
+            "Contact the organisation that holds the vote. It can revoke the code of the lost \
+                letter and give you a new one; the old one then no longer works."
         ];
         "Mon vote a-t-il été compté\u{a0}?" [
-            "Votre vote compte quand la page de confirmation est verte et dit «\u{a0}Votre vote \
-                est enregistré\u{a0}». Gardez l’adresse de cette page\u{a0}: elle montre la \
-                même chose plus tard."
+            "Votre vote compte quand la page de confirmation est verte et affiche «\u{a0}Votre \
+                vote est enregistré\u{a0}». Conservez l’adresse de cette page\u{a0}: vous pourrez \
+                y revenir plus tard."
         ],
         "Was my vote counted?" [
             "Your vote counts when the confirmation page is green and says “Your vote is \
-                recorded”. Keep the address of that page: it shows the same later."
+                recorded”. Keep the address of that page: you can come back to it later."
         ];
         "La connexion a été coupée pendant que je votais" [
-            "Revenez à la page et pressez le bouton de nouveau, ou recommencez depuis \
-                l’accueil. Un second envoi n’est jamais compté deux fois."
+            "Revenez à la page et appuyez de nouveau sur le bouton, ou recommencez depuis \
+                l’accueil. Un vote envoyé deux fois n’est compté qu’une fois."
         ],
         "The connection was cut while I was voting" [
-            "Go back to the page and press the button again, or start again from the home page. \
-                A second attempt is never counted twice."
+            "Go back to the page and press the button again, or start again from the home page. A \
+                vote that is sent twice is counted once."
         ];
         "Puis-je changer mon vote\u{a0}?" [
-            "Non. Le premier vote accepté est définitif. Avant de presser «\u{a0}Voter \
-                maintenant\u{a0}», vous pouvez changer votre choix autant de fois que vous \
+            "Non. Le premier vote accepté est définitif. Avant d’appuyer sur «\u{a0}Voter \
+                maintenant\u{a0}», vous pouvez changer votre choix autant de fois que vous le \
                 voulez."
         ],
         "Can I change my vote?" [

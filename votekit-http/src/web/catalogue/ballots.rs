@@ -5,8 +5,9 @@ use super::super::lang::Lang;
 // The page of a session.
 messages! {
     BALLOTS:
-    ballots_title = "Vos bulletins", "Your ballots";
-    ballots_signed_out = "Vous n’êtes pas identifié. Choisissez un scrutin ouvert pour commencer.",
+    ballots_title = "Vos bulletins de vote", "Your ballots";
+    ballots_signed_out =
+        "Aucune session n’est ouverte. Choisissez un scrutin ouvert pour commencer.",
         "You are not signed in. Choose an open election to begin.";
     ballots_left_one = "Il vous reste un bulletin à remplir.", "You have one ballot left.";
     ballots_left(count: usize) = "Il vous reste {count} bulletins à remplir.",
@@ -16,18 +17,18 @@ messages! {
     ballots_to_vote = "À remplir", "To vote";
     ballots_cast = "Votes envoyés dans cette session", "Votes sent in this session";
     ballots_independent =
-        "Chaque scrutin est un vote à part\u{a0}: si un vote échoue, les autres ne changent pas.",
+        "Chaque scrutin est un vote distinct\u{a0}: si un vote échoue, les autres ne changent pas.",
         "Each election is a vote by itself: if one vote fails, the others do not change.";
     ballots_more = "Autres scrutins ouverts", "Other open elections";
     ballots_more_note =
-        "Si vous êtes inscrit à l’un de ces scrutins, ajoutez-le avec son code d’accès. Vos \
-            bulletins restent ouverts.",
+        "Si votre nom est sur la liste électorale d’un de ces scrutins, ajoutez-le avec son code \
+            d’accès. Vos bulletins restent ouverts.",
         "If you are registered for one of these elections, add it with its access code. Your \
             ballots stay open.";
     ballots_start_note = "Identifiez-vous avec le code d’accès du scrutin.",
         "Sign in with the access code of the election.";
-    add_code = "Ajouter mon code", "Add my code";
-    add_code_for(title: &str) = "Ajouter mon code\u{a0}: {title}", "Add my code: {title}";
+    add_code = "Ajouter mon code d’accès", "Add my code";
+    add_code_for(title: &str) = "Ajouter mon code d’accès\u{a0}: {title}", "Add my code: {title}";
     takes_no_votes = "Ce scrutin ne reçoit pas de votes en ce moment.",
         "This election takes no votes at this time.";
     see_confirmation = "Voir la confirmation", "See the confirmation";
@@ -47,7 +48,7 @@ messages! {
     ADDED_LAW:
     adds_to_session = "Ce scrutin s’ajoutera à vos bulletins.",
         "This election will be added to your ballots.";
-    signed_in_already = "Vous êtes déjà identifié pour ce scrutin sur cet appareil.",
+    signed_in_already = "Une session est déjà ouverte pour ce scrutin sur cet appareil.",
         "You are signed in for this election already, on this device.";
     voted_already_here = "Un vote à ce scrutin a déjà été envoyé depuis cette session.",
         "A vote in this election was sent from this session already.";
@@ -56,8 +57,8 @@ messages! {
         "If another person signs in below, the present session ends.";
     go_to_ballot = "Aller au bulletin", "Go to the ballot";
     code_of_another_law =
-        "Ce code est celui d’un autre scrutin, qui est maintenant dans vos bulletins. Entrez le \
-            code de celui-ci.",
+        "Ce code d’accès est celui d’un autre scrutin, qui s’est ajouté à vos bulletins. Entrez le \
+            code d’accès de celui-ci.",
         "This code belongs to another election, which is now among your ballots. Enter the code \
             of this one.";
 }
@@ -69,8 +70,8 @@ messages! {
     session_left_half = "Il reste 30 secondes.", "30 seconds are left.";
     session_over_title = "Votre session est terminée", "Your session has ended";
     session_over =
-        "Rien n’est perdu\u{a0}: ce que vous avez choisi reste sur la page. Vous vous \
-            identifierez de nouveau pour continuer.",
+        "Rien n’est perdu\u{a0}: votre choix reste sur la page. Identifiez-vous de nouveau pour \
+            continuer.",
         "Nothing is lost: what you chose stays on the page. You will sign in again to continue.";
     session_not_extended =
         "La session n’a pas été prolongée. Vérifiez votre connexion et réessayez.",
@@ -84,6 +85,6 @@ messages! {
     offline =
         "Vous êtes hors ligne. Rien n’a été envoyé, et la page garde ce que vous avez entré.",
         "You are offline. Nothing was sent, and the page keeps what you entered.";
-    online = "La connexion est rétablie. Vous pouvez presser le bouton de nouveau.",
+    online = "La connexion est rétablie. Vous pouvez appuyer de nouveau sur le bouton.",
         "The connection is back. You may press the button again.";
 }

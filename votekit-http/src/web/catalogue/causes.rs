@@ -33,7 +33,7 @@ causes! {
         "The session is not that of the page any more, or the browser does not say where the \
             form comes from.";
     "results-withheld"
-        "Les règles du scrutin gardent les résultats secrets pour que personne ne soit influencé.",
+        "Les règles du scrutin gardent les résultats secrets pour n’influencer personne.",
         "The rules of the election keep the results secret, so that no one is influenced.";
     "unknown-route"
         "L’adresse est mal copiée, ou la page n’existe plus.",
@@ -45,7 +45,7 @@ causes! {
         "L’adresse est mal copiée, ou le vote a été envoyé à un autre site.",
         "The address was copied wrongly, or the vote was sent to another site.";
     "method-not-allowed"
-        "La page s’ouvre seulement par un bouton du site.",
+        "La page s’ouvre seulement avec un bouton du site.",
         "The page opens only with a button of the site.";
     "request-timeout"
         "La connexion est lente ou a été coupée pendant l’envoi.",
@@ -57,7 +57,7 @@ causes! {
         "Un vote a déjà été envoyé pour ce scrutin pendant cette session.",
         "A vote was already sent for this election in this session.";
     "not-open-yet"
-        "L’heure de l’ouverture n’est pas venue.",
+        "L’heure d’ouverture n’est pas encore arrivée.",
         "The opening time has not come.";
     "closed"
         "L’heure de la fermeture est passée, ou les responsables ont fermé le scrutin.",
@@ -84,17 +84,17 @@ causes! {
         "Beaucoup de personnes votent depuis le même réseau que vous.",
         "Many people vote from the same network as you.";
     "back-off"
-        "Trop de codes erronés ont été essayés pour votre NAS depuis votre réseau. L’attente \
-            protège votre vote contre une personne qui devinerait votre code.",
+        "Trop de codes erronés ont été entrés pour votre NAS depuis votre réseau. L’attente \
+            protège votre vote contre une personne qui essaierait de deviner votre code d’accès.",
         "Too many wrong codes were tried for your SIN from your network. The wait protects your \
             vote against a person who guesses your code.";
     "not-recognised"
-        "Une faute de frappe dans le NAS ou le code, un code d’un autre scrutin, ou un code qui a \
-            été remplacé.",
+        "Une faute de frappe dans le NAS ou le code d’accès, le code d’un autre scrutin, ou un \
+            code qui a été remplacé.",
         "A typing error in the SIN or the code, a code of another election, or a code that was \
             replaced.";
     "too-many-duplicates"
-        "Ce code d’accès a servi à voter, puis à d’autres essais.",
+        "Ce code d’accès a servi à voter, puis à d’autres tentatives.",
         "This access code was used to vote, and then for further attempts.";
     "headers-too-large"
         "Le navigateur envoie trop de témoins (cookies) avec la demande.",
@@ -120,10 +120,10 @@ causes! {
         "Beaucoup d’appareils de votre réseau utilisent le site en même temps.",
         "Many devices of your network use the site at the same time.";
     "stopping"
-        "Les responsables redémarrent le serveur.",
+        "L’équipe technique redémarre le serveur.",
         "The operators are restarting the server.";
     "internal"
-        "Le programme du site a une défaillance.",
+        "Le programme du site a subi une défaillance.",
         "The program of the site has a fault.";
 }
 

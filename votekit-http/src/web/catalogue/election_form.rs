@@ -6,25 +6,28 @@ use super::super::lang::Lang;
 messages! {
     FORM:
     form_new_title = "Créer un scrutin", "Create an election";
-    form_new_lead = "Le scrutin commence comme brouillon\u{a0}: il ne reçoit aucun vote, et vous \
-         pouvez encore le modifier.",
+    form_new_lead =
+        "Le scrutin est d’abord un brouillon\u{a0}: il ne reçoit aucun vote, et vous pouvez encore \
+         le modifier.",
         "The election begins as a draft: it takes no votes, and you can still amend it.";
     form_amend_lead =
-        "L’identifiant et la nature ne changent pas. Le registre public garde chaque version.",
+        "L’identifiant et la nature ne changent pas. Le registre public conserve chaque version.",
         "The identifier and the nature cannot change. The public log keeps each version.";
     form_identity = "Identité", "Identity";
     law_id_hint =
-        "L’identifiant de la loi, comme dans la liste électorale\u{a0}: 1 à 50 lettres sans \
-         accent, chiffres, points, traits. Exemple\u{a0}: L2026-001. Il ne change plus.",
+        "L’identifiant de la loi, comme dans la liste électorale\u{a0}: de 1 à 50 lettres sans \
+         accent, chiffres, points ou traits. Exemple\u{a0}: L2026-001. Il ne pourra plus être \
+         changé.",
         "The identifier of the law, as in the electoral roll: 1 to 50 letters without accents, \
          digits, dots, hyphens. Example: L2026-001. It cannot change later.";
     law_id_wrong =
-        "Un identifiant a 1 à 50 lettres sans accent, chiffres, points, traits d’union ou de \
-         soulignement.",
+        "Un identifiant a de 1 à 50 lettres sans accent, chiffres, points, traits d’union ou \
+         traits de soulignement.",
         "An identifier has 1 to 50 letters without accents, digits, dots, hyphens or underscores.";
     title_fr_label = "Titre en français", "Title in French";
     title_en_label = "Titre en anglais", "Title in English";
-    title_hint = "La question ou le nom de la loi, comme sur le bulletin. 500 caractères au plus.",
+    title_hint =
+        "La question ou le nom de la loi, comme sur le bulletin de vote. 500 caractères au plus.",
         "The question or the name of the law, as on the ballot. At most 500 characters.";
     description_fr_label = "Description en français (facultative)",
         "Description in French (optional)";
@@ -32,7 +35,7 @@ messages! {
         "Description in English (optional)";
     description_hint = "2\u{a0}000 caractères au plus, en un seul paragraphe.",
         "At most 2,000 characters, in one paragraph.";
-    form_choices = "Choix du bulletin", "Choices on the ballot";
+    form_choices = "Choix du bulletin de vote", "Choices on the ballot";
     choices_hint =
         "De 2 à 100 choix, dans l’ordre du bulletin. Les rangées vides ne comptent pas.",
         "2 to 100 choices, in ballot order. Empty rows do not count.";
@@ -41,50 +44,52 @@ messages! {
     choice_fr_label = "Libellé français", "French label";
     choice_en_label = "Libellé anglais", "English label";
     choice_id_wrong =
-        "Un choix a un identifiant de 1 à 50 minuscules sans accent, chiffres, points, traits.",
-        "A choice has an identifier of 1 to 50 lower-case letters, digits, dots, hyphens.";
+        "L’identifiant d’un choix a de 1 à 50 lettres minuscules sans accent, chiffres, points, \
+         traits d’union ou traits de soulignement.",
+        "The identifier of a choice has 1 to 50 lower-case letters without accents, digits, dots, \
+         hyphens or underscores.";
     choice_add = "Ajouter un choix", "Add a choice";
     choice_remove = "Retirer", "Remove";
     choice_remove_label(number: usize) = "Retirer le choix {number}", "Remove choice {number}";
-    blank_label = "Offrir le bulletin blanc", "Offer a blank ballot";
-    blank_choice_hint = "L’électeur peut participer sans choisir.",
+    blank_label = "Offrir un bulletin blanc", "Offer a blank ballot";
+    blank_choice_hint = "Permet de participer sans choisir.",
         "An elector can take part without choosing.";
     form_nature = "Nature du scrutin", "Nature of the election";
     nature_test = "Essai ou consultation", "Test or consultation";
     nature_test_hint =
-        "Le résultat ne lie personne. Chaque page le dit, et le nom du registre contient «\u{a0}\
-         test\u{a0}».",
+        "Le résultat est sans effet exécutoire. Chaque page le dit, et le nom du registre contient \
+         «\u{a0}test\u{a0}».",
         "The result is not binding. Every page says so, and the name of the log contains “test”.";
-    nature_binding = "Scrutin officiel", "Binding election";
+    nature_binding = "Scrutin exécutoire", "Binding election";
     nature_binding_hint =
-        "Le résultat compte. L’ouverture exige un poivre, des codes de 8 caractères, TLS, un \
-         registre au nom de votre organisation et les résultats après la fermeture.",
+        "Le résultat compte. L’ouverture exige un poivre (clé secrète), des codes de 8 caractères, \
+         TLS, un registre au nom de votre organisation et les résultats après la fermeture.",
         "The result counts. The opening requires a pepper, codes of 8 characters, TLS, a log named \
          after your organisation, and results after the close.";
     nature_missing = "Choisissez la nature du scrutin.", "Choose the nature of the election.";
     form_results = "Affichage des résultats", "Display of results";
     policy_after_close = "Après la fermeture", "After the close";
-    policy_after_close_hint = "Le plus sûr\u{a0}: aucun compte partiel pendant le scrutin.",
+    policy_after_close_hint = "Le plus sûr\u{a0}: aucun résultat partiel pendant le scrutin.",
         "The safest: no partial count while the poll is open.";
     policy_after_vote = "Aux personnes qui ont voté", "To those who have voted";
-    policy_after_vote_hint = "Chaque personne les voit après son vote\u{a0}; tous, après la \
-         fermeture.",
+    policy_after_vote_hint =
+        "Chaque personne les voit après avoir voté\u{a0}; tout le monde, après la fermeture.",
         "Each person sees them after voting; everyone, after the close.";
-    policy_live = "En direct, à tous", "Live, to everyone";
-    policy_live_hint = "Les comptes bougent pendant le scrutin, par pas.",
+    policy_live = "En direct, à tout le monde", "Live, to everyone";
+    policy_live_hint = "Les résultats changent pendant le scrutin, par tranches de votes.",
         "The counts move while the poll is open, in steps.";
     policy_missing = "Choisissez l’affichage des résultats.", "Choose the display of results.";
-    every_label = "Votes par pas", "Votes in a step";
+    every_label = "Votes par tranche", "Votes in a step";
     every_hint =
-        "Les comptes bougent quand ce nombre de votes est nouveau et que le même nombre est \
-         retenu. 20 convient. Avec 1, chaque vote se lit dans les comptes\u{a0}: seulement pour \
-         une démonstration.",
+        "Les résultats affichés changent quand il y a ce nombre de nouveaux votes et que le même \
+         nombre reste en réserve. La valeur 20 convient. Avec 1, chaque vote se lit dans les \
+         résultats\u{a0}: seulement pour une démonstration.",
         "Counts move when this number of votes is new and as many are held back. 20 is fine. \
          With 1 each vote can be read from the counts: for a demonstration only.";
     every_wrong = "Entrez un nombre entier, 1 ou plus.", "Enter a whole number, 1 or more.";
     every_reveals(votes: &str) =
-        "Avec un pas de {votes}, comparer les comptes avant et après révèle des votes. Pour une \
-         démonstration seulement.",
+        "Avec des tranches de {votes}, comparer les résultats avant et après révèle des votes. \
+         Pour une démonstration seulement.",
         "With a step of {votes}, comparing the counts before and after reveals votes. For a \
          demonstration only.";
     form_times = "Heures prévues", "Planned times";
@@ -99,14 +104,15 @@ messages! {
     local_hint = "AAAA-MM-JJ HH:MM", "YYYY-MM-DD HH:MM";
     offset_label = "Décalage avec l’heure universelle", "Offset from universal time";
     offset_choose = "Choisissez", "Choose";
-    time_wrong = "Écrivez la date et l’heure comme 2026-11-21 08:00.",
+    time_wrong = "Écrivez la date et l’heure ainsi\u{a0}: 2026-11-21 08:00.",
         "Write date and time like 2026-11-21 08:00.";
     offset_missing = "Choisissez le décalage de cette heure.", "Choose the offset of this time.";
     opens_past =
-        "Cette heure d’ouverture est déjà passée. Laissez-la vide pour ouvrir à la main.",
+        "Cette heure d’ouverture est déjà passée. Laissez ces champs vides pour ouvrir le scrutin \
+         vous-même.",
         "This opening time has passed. Leave it empty to open by hand.";
     closes_past = "Cette heure de fermeture est déjà passée.", "This closing time has passed.";
-    times_order = "La fermeture doit venir après l’ouverture.",
+    times_order = "La fermeture doit suivre l’ouverture.",
         "The closing must come after the opening.";
     form_create_button = "Créer le brouillon", "Create the draft";
     form_amend_button = "Enregistrer le brouillon", "Save the draft";
@@ -116,7 +122,7 @@ messages! {
         "Ce texte a {length} caractères\u{a0}; {maximum} au plus sont permis.",
         "This text has {length} characters; at most {maximum} are allowed.";
     text_character(position: usize, code: &str) =
-        "Le caractère {position} ({code}) est invisible et n’est pas permis. Tapez le texte de \
+        "Le caractère {position} ({code}) est invisible et n’est pas permis. Entrez le texte de \
          nouveau.",
         "Character {position} ({code}) is invisible and not allowed. Type the text again.";
     text_blank = "Ce texte n’a que des espaces.", "This text has only spaces.";
@@ -158,8 +164,8 @@ messages! {
     ROLL:
     roll_title(title: &str) = "Liste électorale\u{a0}: {title}", "Electoral roll: {title}";
     roll_lead =
-        "Le nœud ne reçoit que la liste hachée, faite sur une machine hors ligne avec votekit \
-         hashgen. Un fichier avec des NAS est refusé, et rien n’en est gardé.",
+        "Le nœud ne reçoit que la liste hachée, produite sur un poste hors ligne avec votekit \
+         hashgen. Un fichier qui contient des NAS est refusé, et rien n’en est conservé.",
         "The node takes the hashed roll only, made on an offline machine with votekit hashgen. A \
          file with SINs is refused, and nothing of it is kept.";
     roll_in_effect = "Listes en vigueur", "Rolls in effect";
@@ -176,7 +182,7 @@ messages! {
     column_bytes = "Octets", "Bytes";
     roll_manifest = "Manifeste (SHA-256)", "Manifest (SHA-256)";
     roll_manifest_note =
-        "Comparez ce nombre avec le procès-verbal avant de charger la liste.",
+        "Comparez cette empreinte avec le procès-verbal avant de charger la liste.",
         "Compare this number with the minutes before you load the roll.";
     roll_missing = "Fichiers nommés par le manifeste, pas encore téléversés",
         "Files that the manifest names, not uploaded yet";
@@ -184,26 +190,27 @@ messages! {
         "Files that the manifest does not name; they will not be loaded";
     roll_more(count: &str) = "et {count} de plus", "and {count} more";
     roll_load_note =
-        "Charger la liste l’inscrit au registre public. Une loi a une seule liste\u{a0}; plus \
-         tard, seuls des suppléments la changent.",
+        "Le chargement inscrit la liste au registre public. Une loi a une seule liste\u{a0}; plus \
+         tard, seuls des suppléments peuvent s’y ajouter.",
         "To load the roll writes it into the public log. A law has one roll; later only \
          supplements change it.";
-    roll_replace = "Remplacer la liste actuelle du brouillon\u{a0}; le registre gardera les deux.",
+    roll_replace =
+        "Remplacer la liste actuelle du brouillon\u{a0}; le registre conservera les deux.",
         "Replace the present roll of the draft; the log keeps both.";
     roll_load = "Charger la liste", "Load the roll";
-    roll_discard = "Jeter les fichiers téléversés", "Discard the uploaded files";
-    roll_discarded = "Les fichiers téléversés sont jetés.", "The uploaded files are discarded.";
+    roll_discard = "Supprimer les fichiers téléversés", "Discard the uploaded files";
+    roll_discarded = "Les fichiers téléversés sont supprimés.", "The uploaded files are discarded.";
     roll_closed = "Dans cet état, le scrutin ne reçoit plus de liste.",
         "In this state the election takes no roll.";
     roll_how_title = "Comment téléverser", "How to upload";
     roll_how_curl =
-        "Par l’interface, avec le jeton d’accès de votre compte, fichier par fichier, le manifeste \
-         en premier\u{a0}:",
+        "Par l’interface de programmation, avec le jeton d’accès de votre compte, un fichier à la \
+         fois, le manifeste en premier\u{a0}:",
         "Through the interface, with the access token of your account, file by file, the manifest \
          first:";
     roll_how_machine =
         "Ou sur la machine du nœud, avec le poivre s’il y en a un (le poivre ne passe jamais par \
-         le web)\u{a0}:",
+         le Web)\u{a0}:",
         "Or on the node’s machine, with the pepper if there is one (the pepper never passes \
          through the web):";
 }

@@ -11,15 +11,16 @@ messages! {
         "A question? Contact the organisation:";
     list_live = "États mis à jour en direct", "States updated live";
     list_lost =
-        "Connexion perdue. Les états affichés peuvent dater\u{a0}; nouvel essai en cours.",
+        "Connexion perdue. Les états affichés ne sont peut-être plus à jour\u{a0}; nouvelle \
+            tentative en cours.",
         "Connection lost. The states shown may be out of date; trying again.";
     list_back = "Connexion rétablie. La liste est à jour.",
         "Connection restored. The list is up to date.";
     list_changed = "La liste des scrutins a changé.", "The list of elections has changed.";
     list_reload = "Actualiser la liste", "Reload the list";
-    live_away = "Le serveur redémarre. La page se mettra à jour d’elle-même.",
+    live_away = "Le serveur redémarre. La page se mettra à jour automatiquement.",
         "The server is restarting. The page will update by itself.";
-    live_offline = "Vous êtes hors ligne. Les chiffres affichés peuvent dater.",
+    live_offline = "Vous êtes hors ligne. Les chiffres affichés ne sont peut-être plus à jour.",
         "You are offline. The figures shown may be out of date.";
 }
 

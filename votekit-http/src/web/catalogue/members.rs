@@ -5,10 +5,12 @@ use super::super::lang::Lang;
 messages! {
     MEMBERS:
     link_filled =
-        "Votre lien personnel a rempli le numéro et le code. Pressez le bouton pour continuer.",
+        "Votre lien personnel a rempli le numéro et le code d’accès. Appuyez sur le bouton pour \
+            continuer.",
         "Your personal link has filled in the number and the code. Press the button to continue.";
     link_broken =
-        "Ce lien personnel est incomplet. Tapez le numéro et le code tels que vous les avez reçus.",
+        "Ce lien personnel est incomplet. Entrez le numéro et le code d’accès tels que vous les \
+            avez reçus.",
         "This personal link is incomplete. Type the number and the code as you received them.";
     member_title = "Vos scrutins", "Your elections";
     member_lead(email: &str) = "Session de {email}", "Signed in as {email}";
@@ -20,9 +22,9 @@ messages! {
         "Ce serveur ne sait pas si vous avez voté. Un second vote ne compte jamais.",
         "This server does not know whether you have voted. A second vote never counts.";
     member_note =
-        "Votre choix est chiffré, et aucun dossier ne relie votre compte à votre vote. La personne \
-            qui administre ce serveur pourrait toutefois voter à votre place\u{a0}: ces \
-            scrutins ne lient personne.",
+        "Votre choix est chiffré, et aucun enregistrement ne relie votre compte à votre vote. La \
+            personne qui administre ce serveur pourrait toutefois voter à votre place\u{a0}: ces \
+            scrutins sont sans effet exécutoire.",
         "Your choice is encrypted, and no record joins your account and your vote. The person who \
             runs this server could nevertheless vote in your place: these elections are not \
             binding.";
@@ -34,7 +36,7 @@ messages! {
     member_kept_title = "Votre session est terminée", "Your session has ended";
     member_kept_text =
         "Votre choix est conservé dans cette page, et vous n’avez pas encore voté. Ouvrez d’abord \
-            une session dans un autre onglet, puis revenez ici et continuez.",
+            une session dans un autre onglet, puis revenez ici pour continuer.",
         "Your choice is kept in this page, and you have not voted yet. First sign in in another \
             tab, then come back here and continue.";
     member_sign_in = "Ouvrir une session dans un autre onglet", "Sign in in another tab";

@@ -8,7 +8,8 @@ messages! {
     officials_title = "Scrutins à gérer", "Elections to manage";
     attention_title = "À faire", "To do";
     attention_none = "Rien ne presse en ce moment.", "Nothing is urgent at this time.";
-    attention_halted = "Suspendu sur ce nœud par une défaillance\u{a0}: appelez les opérateurs.",
+    attention_halted =
+        "Suspendu sur ce nœud par une défaillance\u{a0}: appelez l’équipe technique.",
         "Halted on this node by a fault: call the operators.";
     attention_close_late =
         "L’heure de fermeture est passée\u{a0}: le nœud refuse les votes, fermez le scrutin.",
@@ -20,7 +21,8 @@ messages! {
         "The opening time has passed, and the poll is not open.";
     attention_no_roll = "Aucune liste électorale n’est chargée.", "No electoral roll is loaded.";
     officials_caption = "Scrutins de ce nœud", "Elections of this node";
-    officials_none = "Ce nœud ne tient encore aucun scrutin.", "This node holds no election yet.";
+    officials_none = "Il n’y a encore aucun scrutin sur ce nœud.",
+        "This node holds no election yet.";
     column_election = "Scrutin", "Election";
     column_state = "État", "State";
     column_turnout = "Participation", "Turnout";
@@ -57,30 +59,31 @@ messages! {
     timeline_planned = "Prévu", "Planned";
     timeline_now = "étape actuelle", "present step";
     next_step_title = "Prochaine étape", "Next step";
-    next_step_none = "Aucune étape ne reste ici.", "No step remains here.";
-    next_step_observer = "Votre rôle permet de lire, pas de changer.",
+    next_step_none = "Il ne reste aucune étape.", "No step remains here.";
+    next_step_observer = "Votre rôle permet de consulter, pas de modifier.",
         "Your role allows you to read, not to change.";
-    account_title_election = "Comptes du scrutin", "Accounts of the election";
-    account_open_note = "Le scrutin est ouvert\u{a0}: ces nombres bougent encore.",
+    account_title_election = "Décompte du scrutin", "Accounts of the election";
+    account_open_note = "Le scrutin est ouvert\u{a0}: ces nombres changent encore.",
         "The poll is open: these numbers still move.";
     account_caption = "Conciliation des envois", "Reconciliation of envelopes";
     account_received = "Reçus", "Received";
     account_accepted = "= acceptés", "= accepted";
-    account_duplicate = "+ répétés, non comptés", "+ repeated, not counted";
+    account_duplicate = "+ en double, non comptés", "+ duplicate, not counted";
     account_invalid = "+ invalides, non comptés", "+ invalid, not counted";
-    account_replayed = "+ copies d’un envoi déjà décidé", "+ copies of an envelope already decided";
+    account_replayed = "+ envois répétés, déjà traités", "+ envelopes replayed, already decided";
     account_balances = "Les comptes concordent.", "The accounts balance.";
     account_unbalanced =
-        "Les comptes ne concordent pas. Ne changez rien, appelez les opérateurs et les observateurs.",
+        "Les comptes ne concordent pas. Ne changez rien, et prévenez l’équipe technique et les \
+         personnes qui observent le scrutin.",
         "The accounts do not balance. Change nothing, and call the operators and the observers.";
     counts_caption = "Votes acceptés, par choix", "Accepted votes, by choice";
     counts_sum = "Somme des choix et des illisibles", "Sum of choices and unreadable votes";
-    counts_withheld = "Les votes par choix sont donnés après la fermeture.",
+    counts_withheld = "Les votes par choix sont affichés après la fermeture.",
         "The votes by choice are given after the close.";
     definition_title = "Définition", "Definition";
     definition_nature = "Nature", "Nature";
     definition_policy = "Affichage des résultats", "Display of results";
-    definition_every(votes: &str) = "par pas de {votes} votes", "in steps of {votes} votes";
+    definition_every(votes: &str) = "par tranches de {votes} votes", "in steps of {votes} votes";
     definition_planned = "Heures prévues", "Planned times";
     definition_created_by = "Créé par", "Created by";
     planned_between(opens: &str, closes: &str) = "de {opens} à {closes}", "from {opens} to {closes}";
@@ -89,7 +92,7 @@ messages! {
     files_csv = "Résultats en CSV, pour un tableur", "Results as CSV, for a spreadsheet";
     files_json = "Résultats en JSON, pour les programmes", "Results as JSON, for programs";
     files_nist = "Résultats au format NIST SP 1500-100", "Results in the format NIST SP 1500-100";
-    files_after_close = "Les fichiers des résultats sont donnés après la fermeture.",
+    files_after_close = "Les fichiers de résultats sont accessibles après la fermeture.",
         "The files of the results are given after the close.";
     bundle_text =
         "Le dossier de publication, que toute personne peut vérifier, est écrit sur la machine du \
@@ -109,7 +112,7 @@ messages! {
     nodes_away = "La liste des nœuds ne peut pas être lue maintenant.",
         "The list of nodes cannot be read now.";
     column_node = "Nœud", "Node";
-    column_answering = "Répond aux électeurs", "Answers voters";
+    column_answering = "Répond au public", "Answers voters";
     column_batches = "Lots inscrits", "Batches in the log";
     answer_yes = "Oui", "Yes";
     answer_no = "Non", "No";
@@ -128,38 +131,39 @@ messages! {
 // The steps that cannot be undone.
 messages! {
     STEPS:
-    step_final_title = "Cette étape ne peut pas être annulée", "This step cannot be undone";
+    step_final_title = "Cette étape est irréversible", "This step cannot be undone";
     step_back = "Revenir sans rien changer", "Go back and change nothing";
-    confirm_label(law_id: &str) = "Pour confirmer, tapez l’identifiant {law_id}",
+    confirm_label(law_id: &str) = "Pour confirmer, entrez l’identifiant {law_id}",
         "To confirm, type the identifier {law_id}";
-    confirm_wrong(law_id: &str) = "Tapez exactement {law_id}.", "Type exactly {law_id}.";
+    confirm_wrong(law_id: &str) = "Entrez exactement {law_id}.", "Type exactly {law_id}.";
     step_not_now = "Cette étape n’est pas possible maintenant", "This step is not possible now";
     step_not_now_text(state: &str) = "État du scrutin\u{a0}: {state}.",
         "State of the election: {state}.";
     open_effect =
         "L’ouverture inscrit le relevé à zéro au registre public. Dès l’heure d’ouverture, le nœud \
-         reçoit les votes. La définition ne change plus, et la liste ne reçoit plus que des \
-         suppléments.",
+         reçoit les votes. La définition ne change plus, et seuls des suppléments peuvent \
+         s’ajouter à la liste.",
         "The opening writes the zero report into the public log. From the opening time on the node \
          takes votes. The definition no longer changes, and the roll only takes supplements.";
     open_needs_roll = "Chargez d’abord la liste électorale.", "Load the electoral roll first.";
-    open_missing_title = "Il manque des conditions d’un scrutin officiel",
-        "The election lacks conditions of a binding election";
+    open_missing_title = "Le scrutin ne remplit pas toutes les conditions d’un scrutin exécutoire",
+        "The election does not meet all the conditions of a binding election";
     zero_title = "Relevé à zéro", "Zero report";
     waive_label =
-        "J’écarte la règle «\u{a0}résultats après la fermeture\u{a0}»\u{a0}; le registre public le \
-         dira.",
+        "J’écarte la règle «\u{a0}résultats après la fermeture\u{a0}»\u{a0}; le registre public \
+         l’indiquera.",
         "I waive the rule “results after the close”; the public log will say so.";
     close_effect =
-        "Le nœud refuse aussitôt les nouveaux votes, décide ceux qu’il a reçus, concilie les \
+        "Le nœud refuse aussitôt les nouveaux votes, traite ceux qu’il a reçus, concilie les \
          comptes et ouvre les totaux. Un scrutin fermé ne se rouvre pas.",
         "The node refuses new votes at once, decides those it has received, reconciles the \
          accounts and opens the totals. A closed poll does not open again.";
     close_early(closes: &str) =
-        "La fermeture est prévue le {closes}. Fermer plus tôt demande un motif.",
+        "La fermeture est prévue le {closes}. Une fermeture anticipée exige un motif.",
         "The close is planned for {closes}. To close earlier requires a reason.";
     close_resume_effect =
-        "La fermeture a commencé et n’est pas achevée. La reprendre décide et dépouille le reste.",
+        "La fermeture a commencé et n’est pas achevée. La reprendre permet de traiter et de \
+         dépouiller le reste.",
         "The close has begun and is not finished. To resume it decides and counts the rest.";
     certify_effect =
         "Le registre public déclare le résultat officiel, avec son empreinte. Faites d’abord le \
@@ -170,7 +174,7 @@ messages! {
         "The public log declares the election void, with the reason. No step follows.";
     reason_label = "Motif", "Reason";
     reason_hint =
-        "Le registre public le garde tel quel\u{a0}: une ligne, 500 caractères au plus, aucun \
+        "Le registre public le conserve tel quel\u{a0}: une ligne, 500 caractères au plus, aucun \
          renseignement personnel.",
         "The public log keeps it as it is: one line, at most 500 characters, no personal \
          information.";
@@ -178,10 +182,10 @@ messages! {
         "The roll must be hashed under a pepper (a secret key).";
     rule_results = "Les résultats doivent attendre la fermeture.",
         "The results must wait for the close.";
-    rule_confidential = "Les votes doivent arriver au nœud par TLS.",
+    rule_confidential = "Les votes doivent parvenir au nœud par TLS.",
         "Votes must reach the node over TLS.";
     rule_test_base(base: &str) =
-        "Le registre ne doit pas porter le nom d’un essai, et ce dossier porte {base}.",
+        "Le registre ne doit pas porter le nom d’un essai, et celui de ce dossier est {base}.",
         "The log must not have the name of a test, and this folder has {base}.";
     rule_default_base = "Le registre doit porter le nom de votre organisation (--log-base).",
         "The log must be named after your organisation (--log-base).";

@@ -68,7 +68,7 @@ problems! {
         "This choice is not on the ballot",
         "Nothing was recorded. Go back to the ballot and choose again.";
     "unauthorized" false
-        "Réservé à l’administration", "Cette adresse demande le jeton de l’administration.";
+        "Réservé à l’administration", "Cette adresse exige le jeton de l’administration.";
         "For administrators only", "This address requires the administrator’s token.";
     "not-signed-in" true
         "Aucune session n’est ouverte pour ce scrutin",
@@ -77,13 +77,12 @@ problems! {
         "No session is open for this election",
         "Nothing was recorded. Sign in with your SIN and your access code, and start again.";
     "sign-in-refused" false
-        "Connexion refusée",
-        "Le courriel, le mot de passe et le code ne concordent pas. Vérifiez-les et réessayez.";
+        "Ouverture de session refusée",
+        "Le courriel, le mot de passe ou le code n’est pas reconnu. Vérifiez-les et réessayez.";
         "Sign-in refused",
-        "The e-mail address, the password and the code do not fit together. Check them and try \
-            again.";
+        "The e-mail address, the password or the code is not recognised. Check them and try again.";
     "token-refused" false
-        "Réservé aux titulaires d’un compte", "Cette adresse demande le jeton d’un compte.";
+        "Réservé aux titulaires d’un compte", "Cette adresse exige le jeton d’un compte.";
         "For account holders only", "This address requires the token of an account.";
     "forbidden" false
         "Votre compte ne le permet pas",
@@ -106,7 +105,7 @@ problems! {
         "The results are not shown now",
         "The rules of the election show the results later, usually after the close.";
     "unknown-route" true
-        "Il n’y a rien à cette adresse", "Vérifiez l’adresse, ou partez de la page d’accueil.";
+        "Il n’y a rien à cette adresse", "Vérifiez l’adresse, ou revenez à la page d’accueil.";
         "There is nothing at this address", "Check the address, or begin at the home page.";
     "unknown-election" true
         "Ce scrutin n’existe pas", "Vérifiez l’adresse, ou choisissez un scrutin dans la liste.";
@@ -132,7 +131,7 @@ problems! {
         "There is no such account", "Nothing was changed. Check the list of accounts.";
     "method-not-allowed" true
         "Cette page ne s’ouvre pas ainsi",
-        "Rien n’a été enregistré. Partez de la page d’accueil.";
+        "Rien n’a été enregistré. Revenez à la page d’accueil.";
         "This page does not open like that", "Nothing was recorded. Begin at the home page.";
     "request-timeout" true
         "La demande n’est pas arrivée à temps",
@@ -141,7 +140,7 @@ problems! {
         "Nothing was recorded. Check your connection and try again.";
     "not-open-yet" true
         "Le scrutin n’est pas encore ouvert",
-        "Rien n’a été enregistré. Revenez à l’heure de l’ouverture, indiquée dans la liste des \
+        "Rien n’a été enregistré. Revenez à l’heure d’ouverture, indiquée dans la liste des \
             scrutins.";
         "The poll is not open yet",
         "Nothing was recorded. Come back at the opening time, which the list of elections shows.";
@@ -150,7 +149,7 @@ problems! {
         "The poll is closed",
         "Nothing was recorded. Votes in this election are no longer accepted.";
     "already-cast" true
-        "Vous avez déjà voté à ce scrutin dans cette session",
+        "Vous avez déjà voté à ce scrutin pendant cette session",
         "Le vote que vous avez transmis est inchangé. Rien d’autre n’a été enregistré.";
         "You have voted in this election in this session",
         "The vote that you cast is unchanged. Nothing else was recorded.";
@@ -166,10 +165,10 @@ problems! {
         "L’état du scrutin ne le permet pas", "Vérifiez l’état du scrutin.";
         "The state of the election does not allow this", "Check the state of the election.";
     "early-close" false
-        "L’heure prévue de fermeture n’est pas venue", "Confirmez la fermeture anticipée.";
+        "L’heure de fermeture prévue n’est pas encore arrivée", "Confirmez la fermeture anticipée.";
         "The planned closing time has not come", "Confirm the early close.";
     "roll-conflict" false
-        "Une autre liste ou un scrutin l’empêche", "Vérifiez les listes chargées.";
+        "Une autre liste ou un scrutin empêche cette opération", "Vérifiez les listes chargées.";
         "Another roll or an election prevents this", "Check the rolls that are loaded.";
     "refused-by-log" false
         "Le registre refuse cette opération", "Vérifiez l’état du scrutin.";
@@ -181,7 +180,7 @@ problems! {
         "Un autre nœud dirige le scrutin", "Adressez-vous au nœud qui dirige.";
         "Another node leads the election", "Address the node that leads.";
     "not-safe" false
-        "Il manque une condition d’un scrutin officiel", "Corrigez les points nommés.";
+        "Il manque une condition d’un scrutin exécutoire", "Corrigez les points nommés.";
         "A binding election lacks a condition", "Correct the points that are named.";
     "account-exists" false
         "Un compte a déjà ce courriel", "Rien n’a été modifié. Vérifiez la liste des comptes.";
@@ -207,7 +206,7 @@ problems! {
         "The form is too long",
         "Nothing was recorded. Go back to the previous page and start again.";
     "uri-too-long" true
-        "L’adresse est trop longue", "Partez de la page d’accueil.";
+        "L’adresse est trop longue", "Revenez à la page d’accueil.";
         "The address is too long", "Begin at the home page.";
     "not-json" false
         "Le contenu doit être en JSON", "Cette adresse est faite pour les programmes.";
@@ -217,7 +216,7 @@ problems! {
         "The body must not be compressed", "This address is meant for programs.";
     "not-served-here" true
         "Un autre serveur donne cette page",
-        "Rien n’a été enregistré. Partez de la page d’accueil.";
+        "Rien n’a été enregistré. Revenez à la page d’accueil.";
         "Another server has this page", "Nothing was recorded. Begin at the home page.";
     "roll-refused" false
         "La liste n’a pas été chargée", "Corrigez la liste et recommencez.";
@@ -233,9 +232,9 @@ problems! {
         "Adresse réservée aux WebSocket", "Cette adresse est faite pour les programmes.";
         "This address takes WebSockets only", "This address is meant for programs.";
     "too-many-readers" true
-        "Trop de lecteurs des résultats en direct",
+        "Trop de personnes suivent les résultats en direct",
         "Les chiffres restent lisibles sans mise à jour en direct\u{a0}: actualisez la page.";
-        "Too many readers of live results",
+        "Too many people follow the live results",
         "The figures can still be read without live updates: reload the page.";
     "rate-limited" true
         "Trop de demandes en même temps",
@@ -312,7 +311,7 @@ problems! {
         "The server’s disk is almost full",
         "Nothing was kept. Free space on the server and start again.";
     "internal" true
-        "Le serveur a une défaillance",
+        "Le serveur a subi une défaillance",
         "Réessayez dans quelques instants. Si le message revient, joignez-nous.";
         "The server has a fault", "Try again in a moment. If the message comes back, contact us.";
 }

@@ -20,21 +20,22 @@ messages! {
     receipt_genuine_title = "Ce reçu est authentique", "This receipt is genuine";
     receipt_genuine(size: &str) =
         "Le registre du scrutin, signé quand il comptait {size} inscriptions, contient cette \
-            décision. La copie du registre de ce serveur la contient toujours.",
+            décision. La copie du registre que tient ce serveur la contient toujours.",
         "The log of the election, signed when it had {size} entries, holds this decision. This \
             server’s copy of the log still holds it.";
     receipt_ahead_title = "Ce reçu est authentique, et plus récent que ce serveur",
         "This receipt is genuine, and newer than this server";
     receipt_ahead =
-        "La signature est celle du scrutin. La copie du registre de ce serveur n’a pas encore \
-            cette inscription. Réessayez dans quelques instants.",
+        "La signature est celle du scrutin. La copie du registre que tient ce serveur n’a pas \
+            encore cette inscription. Réessayez dans quelques instants.",
         "The signature is that of the election. This server’s copy of the log has not reached \
             this entry yet. Try again in a moment.";
     receipt_lost_title = "Le registre ne contient plus cette décision",
         "The log no longer holds this decision";
     receipt_lost =
-        "Le reçu est signé par le scrutin, mais la copie du registre de ce serveur ne contient \
-            pas ce qu’il promet. Conservez le fichier et joignez-nous\u{a0}: il en est la preuve.",
+        "Le reçu est signé par le scrutin, mais la copie du registre que tient ce serveur ne \
+            contient pas ce qu’il promet. Conservez le fichier et joignez-nous\u{a0}: il en est la \
+            preuve.",
         "The receipt is signed by the election, but this server’s copy of the log does not hold \
             what it promises. Keep the file and contact us: it is the evidence.";
     receipt_changed_title = "Ce reçu a été modifié", "This receipt was changed";
@@ -49,40 +50,41 @@ messages! {
         "No election of this site signed this receipt. Check it on the site where you voted.";
     receipt_none_title = "Ce texte n’est pas un reçu", "This text is not a receipt";
     receipt_none =
-        "Collez tout le contenu du fichier, sans rien retirer. Son nom finit par \
+        "Collez tout le contenu du fichier, sans rien retirer. Son nom se termine par \
             «\u{a0}.tlog-proof\u{a0}».",
         "Paste the whole content of the file and leave nothing out. Its name ends in \
             “.tlog-proof”.";
     receipt_decision = "Décision", "Decision";
     receipt_accepted = "Vote accepté\u{a0}: il compte", "Vote accepted: it counts";
     receipt_duplicate(attempt: u32) =
-        "Essai numéro {attempt} avec ce code, non compté\u{a0}: le premier vote compte",
+        "Tentative numéro {attempt} avec ce code d’accès, non comptée\u{a0}: le premier vote \
+            compte",
         "Attempt number {attempt} with this code, not counted: the first vote counts";
     receipt_invalid = "Vote non compté", "Vote not counted";
     receipt_invalid_because(reason: &str) = "Vote non compté\u{a0}: {reason}",
         "Vote not counted: {reason}";
-    reason_unknown = "identification inconnue", "credential unknown";
-    reason_revoked = "code annulé", "code revoked";
+    reason_unknown = "identification non reconnue", "credential unknown";
+    reason_revoked = "code d’accès annulé", "code revoked";
     reason_early = "arrivé avant l’ouverture", "received before the opening";
     reason_late = "arrivé après la fermeture", "received after the close";
     receipt_election = "Scrutin", "Election";
     receipt_received = "Reçu par le serveur", "Received by the server";
-    receipt_place = "Place dans le registre", "Place in the log";
+    receipt_place = "Position dans le registre", "Place in the log";
     receipt_place_of(index: &str, size: &str) = "inscription {index}, sur {size}",
         "entry {index} of {size}";
     receipt_log = "Nom du registre", "Name of the log";
     receipt_proves_title = "Ce que cela prouve, et rien de plus",
         "What this proves, and no more";
     receipt_proves =
-        "La demande de ce numéro a été décidée ainsi, et la décision est inscrite. Cela ne \
-            montre ni votre choix, ni qui vous êtes.",
+        "La demande portant ce numéro a fait l’objet de cette décision, et la décision est \
+            inscrite. Cela ne révèle ni votre choix ni votre identité.",
         "The request with this number was decided as shown, and the decision is recorded. This \
             shows neither your choice nor who you are.";
     receipt_independent =
-        "Cette page est une vérification par le serveur qui a donné le reçu. Pour une \
-            vérification indépendante, quelqu’un en qui vous avez confiance peut lancer, avec la \
-            politique publiée du scrutin\u{a0}:",
-        "This page is a check by the server that gave the receipt. For an independent check, a \
-            person whom you trust can run, with the published policy of the election:";
+        "Cette page est une vérification par le serveur qui a délivré le reçu. Pour une \
+            vérification indépendante, une personne de confiance peut exécuter cette commande, \
+            avec la politique publiée du scrutin\u{a0}:",
+        "This page is a check by the server that issued the receipt. For an independent check, a \
+            person whom you trust can run this command, with the published policy of the election:";
     receipt_policy = "Télécharger la politique du scrutin", "Download the policy of the election";
 }
