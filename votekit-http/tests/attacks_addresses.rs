@@ -115,7 +115,7 @@ async fn a_refusal_before_the_router_stands_in_no_frame_either() {
         "GET /fr/ HTTP/1.1\r\n\r\n".to_owned(),
         "nonsense\r\n\r\n".to_owned(),
         format!("GET /fr/{} HTTP/1.1\r\nhost: a\r\n\r\n", "a".repeat(70_000)),
-        format!("GET /fr/ HTTP/1.1\r\nhost: a\r\ncookie: {}\r\n\r\n", "a".repeat(70_000)),
+        format!("GET /fr/ HTTP/1.1\r\nhost: a\r\ncookie: {}\r\n\r\n", "a".repeat(300_000)),
     ] {
         let answer = raw(served.at.public, &message).await;
         let (head, _) = answer.split_once("\r\n\r\n").expect("a head");
