@@ -16,6 +16,7 @@ pub(crate) mod channel;
 pub(crate) mod hub;
 pub(crate) mod message;
 pub(crate) mod pacer;
+pub(crate) mod reader_thread;
 pub(crate) mod readers;
 pub(crate) mod subscriptions;
 

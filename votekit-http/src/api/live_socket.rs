@@ -127,7 +127,8 @@ pub(crate) async fn live_socket(
     let place = api.live.places().take(ReaderKind::Socket, shares)?;
     let handshake = Handshake::read(&api, request.headers(), request.extensions());
     let upgrade = hyper::upgrade::on(&mut request);
-    tokio::spawn(overwriting_stack(async move {
+    let live = Arc::clone(&api.live);
+    live.reader_thread().spawn(overwriting_stack(async move {
         if let Ok(upgraded) = upgrade.await {
             Reader::serve(upgraded, &api, handshake).await;
         }

@@ -21,6 +21,7 @@ use votekit_node::{ElectionWatch, Node};
 use super::channel::{Channel, Subscription};
 use super::message::{Numbers, election_list};
 use super::pacer::Pacer;
+use super::reader_thread::ReaderThread;
 use super::readers::ReaderPlaces;
 use super::topic::Topic;
 
@@ -29,6 +30,7 @@ pub(crate) struct LiveHub {
     node: Node,
     channels: Mutex<BTreeMap<Topic, Arc<Channel>>>,
     places: Arc<ReaderPlaces>,
+    reader_thread: ReaderThread,
     ended: watch::Sender<bool>,
     /// Notified when an election of the list has moved.
     moved: Notify,
@@ -62,6 +64,7 @@ impl LiveHub {
             node,
             channels: Mutex::default(),
             places: Arc::new(places),
+            reader_thread: ReaderThread::start(),
             ended: watch::Sender::new(false),
             moved: Notify::new(),
             nodes_wanted: Notify::new(),
@@ -76,6 +79,11 @@ impl LiveHub {
     /// The places of readers.
     pub(crate) fn places(&self) -> &Arc<ReaderPlaces> {
         &self.places
+    }
+
+    /// The thread of the readers' sockets.
+    pub(crate) fn reader_thread(&self) -> &ReaderThread {
+        &self.reader_thread
     }
 
     /// Subscribes to a topic; `None` when it is about an election that does not exist, or whose log
