@@ -298,7 +298,7 @@ pub(crate) fn problem_response(
 }
 
 /// Whole seconds, rounded up and at least one, for `Retry-After`.
-fn seconds_up(duration: Duration) -> u64 {
+pub(crate) fn seconds_up(duration: Duration) -> u64 {
     (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
 }
 

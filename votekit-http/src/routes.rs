@@ -84,8 +84,6 @@ const ALL_ROLES: &[AccountRole] = &AccountRole::ALL;
 
 /// The role of a member with an account.
 const MEMBER: &[AccountRole] = &[AccountRole::Voter];
-const ADMINISTRATOR: &[AccountRole] = &[AccountRole::Administrator];
-const ADMINISTRATOR_AUDITOR: &[AccountRole] = &[AccountRole::Administrator, AccountRole::Auditor];
 
 /// The table of routes.
 pub(crate) fn routes() -> Vec<Route> {
@@ -138,11 +136,11 @@ fn account_calls() -> Vec<Route> {
         route("/api/v1/auth/logout", Public, post(auth::logout)),
         route("/api/v1/auth/me", SignedIn, get(auth::me)),
         route(PASSWORD_PATH, SignedIn, put(auth::password)),
-        route("/api/v1/accounts", Role(ADMINISTRATOR), post(accounts::invite)),
-        route("/api/v1/accounts", Role(ADMINISTRATOR_AUDITOR), get(accounts::list)),
-        route("/api/v1/accounts/{id}/disable", Role(ADMINISTRATOR), post(accounts::disable)),
-        route("/api/v1/accounts/{id}/enable", Role(ADMINISTRATOR), post(accounts::enable)),
-        route("/api/v1/accounts/{id}/reset", Role(ADMINISTRATOR), post(accounts::reset)),
+        route("/api/v1/accounts", Role(ADMINISTRATORS), post(accounts::invite)),
+        route("/api/v1/accounts", Role(ACCOUNT_READERS), get(accounts::list)),
+        route("/api/v1/accounts/{id}/disable", Role(ADMINISTRATORS), post(accounts::disable)),
+        route("/api/v1/accounts/{id}/enable", Role(ADMINISTRATORS), post(accounts::enable)),
+        route("/api/v1/accounts/{id}/reset", Role(ADMINISTRATORS), post(accounts::reset)),
     ]
 }
 
@@ -266,7 +264,7 @@ fn interface() -> Vec<Route> {
 
 /// What signed-in officials do with elections.
 fn official_calls() -> Vec<Route> {
-    let permission = Permission::Role(ADMINISTRATOR);
+    let permission = Permission::Role(ADMINISTRATORS);
     let administrator = |path, handlers| Route { path, permission, roles: &[], handlers };
     vec![
         administrator("/api/v1/elections", post(election_admin::create)),

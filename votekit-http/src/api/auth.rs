@@ -20,8 +20,7 @@ use crate::problem::{Problem, ProblemDocument};
 #[derive(ToSchema)]
 #[schema(example = json!({"email": "name@example.ca", "password": "four words without relation", "code": "123456"}))]
 #[serde(deny_unknown_fields)]
-// Used only by the documentation: `SecretBody` reads bodies, and repeats no value in its errors.
-#[allow(dead_code)]
+#[expect(dead_code, reason = "for the documentation: `SecretBody` reads bodies, without a copy")]
 pub(crate) struct SignInBody {
     /// The e-mail address of the account.
     #[schema(max_length = 254)]
@@ -36,8 +35,7 @@ pub(crate) struct SignInBody {
 /// A refresh token.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
-// Used only by the documentation.
-#[allow(dead_code)]
+#[expect(dead_code, reason = "for the documentation: `SecretBody` reads bodies, without a copy")]
 pub(crate) struct RefreshBody {
     /// The latest refresh token of the session.
     #[schema(pattern = "^[A-Za-z0-9_-]+$", min_length = 43, max_length = 43)]
@@ -48,8 +46,7 @@ pub(crate) struct RefreshBody {
 #[derive(ToSchema)]
 #[schema(example = json!({"current_password": "four words without relation", "new_password": "four other words without relation"}))]
 #[serde(deny_unknown_fields)]
-// Used only by the documentation.
-#[allow(dead_code)]
+#[expect(dead_code, reason = "for the documentation: `SecretBody` reads bodies, without a copy")]
 pub(crate) struct PasswordBody {
     /// The present password.
     #[schema(max_length = 128)]

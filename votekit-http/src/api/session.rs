@@ -25,8 +25,7 @@ use crate::sessions::Session;
 #[derive(ToSchema)]
 #[schema(example = json!({"nas": "000 000 042", "code": "7KQ2M9XA", "law_ids": ["L2025-001", "L2025-002"]}))]
 #[serde(deny_unknown_fields)]
-// Used only by the documentation: `VoterBody` reads bodies, and repeats no value in its errors.
-#[allow(dead_code)]
+#[expect(dead_code, reason = "for the documentation: `VoterBody` reads bodies, without a copy")]
 pub(crate) struct VoterSignInBody {
     /// The social insurance number: 9 digits, with or without spaces and hyphens.
     #[schema(pattern = r"^[ -]*([0-9][ -]*){9}$", min_length = 9)]

@@ -31,8 +31,7 @@ use crate::sessions::Session;
 #[derive(ToSchema)]
 #[schema(example = json!({"vote": "oui"}))]
 #[serde(deny_unknown_fields)]
-// Used only by the documentation: `VoterBody` reads bodies, and repeats no value in its errors.
-#[allow(dead_code)]
+#[expect(dead_code, reason = "for the documentation: `VoterBody` reads bodies, without a copy")]
 pub(crate) struct ChoiceBody {
     /// The id of the choice.
     #[schema(pattern = "^[a-z0-9._-]+$", min_length = 1, max_length = 50)]

@@ -56,8 +56,8 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     Ok(figures.rows())
 }
 
-/// Sends the votes beside so many readers to a new node; returns the report and the node's peak
-/// memory in bytes.
+/// Sends the votes to a new node beside `readers` WebSockets; returns the report, and the peak
+/// memory of the node in bytes.
 fn measure(
     workbench: &Workbench,
     roll: &Path,

@@ -1,28 +1,24 @@
 //! The sign-in: NAS and code, tested by the throttle's rules without voting, for the election of
 //! the page and for the others of its roll. What was typed is never part of an answer.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::header::RETRY_AFTER;
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use votekit_core::credential::{AccessCode, CredentialHash, Nas};
 use votekit_core::id::ElectionId;
-use votekit_node::limits::throttle::Prefix;
 use votekit_node::{ElectionView, SubmitError};
 
 use super::check::{self, Attempt};
 use super::members;
 use super::post::Post;
 use crate::api::{PathText, law_id};
-use crate::context::{Api, ClientPrefix};
+use crate::context::Api;
 use crate::guard::form_body::FormBody;
-use crate::problem::Problem;
+use crate::problem::{Problem, seconds_up};
 use crate::sessions::Session;
 use crate::web::election_row::check_open;
 use crate::web::frame::Frame;
@@ -107,7 +103,7 @@ pub(crate) async fn sign_in(
     let Post { head, form, law, election } = Post::read(&api, &law, request).await?;
     let visit = Visit::begin(&api, lang, &head.headers);
     let kept = Attempt::from_form(&form);
-    let prefix = prefix(&api, &head);
+    let prefix = api.client_prefix(&head.extensions);
     let refused = |errors, status, support| {
         let kept = kept.clone();
         SignIn { status, errors, kept, support, ..SignIn::default() }
@@ -132,7 +128,7 @@ pub(crate) async fn sign_in(
         }
         Ok(opened) => admitted(visit, &nas, (&law, &election), kept, &opened),
         Err(SubmitError::BackOff { retry_after }) => {
-            let (status, seconds) = (StatusCode::TOO_MANY_REQUESTS, whole_seconds(retry_after));
+            let (status, seconds) = (StatusCode::TOO_MANY_REQUESTS, seconds_up(retry_after));
             let errors = SignInErrors::both(lang.back_off(&lang.seconds(seconds)));
             let sign_in = refused(errors, status, api.support.issue("back-off", status));
             let mut response = page(visit, &law, &election, sign_in)?;
@@ -269,14 +265,4 @@ fn typed(lang: Lang, form: &FormBody) -> Result<(Nas, AccessCode), SignInErrors>
             },
         }),
     }
-}
-
-/// The address prefix that the gate has determined; tests call the router without a gate.
-fn prefix(api: &Api, head: &Parts) -> Prefix {
-    let known = head.extensions.get::<ClientPrefix>().map(|client| client.0);
-    known.unwrap_or_else(|| api.node.throttle().prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
-}
-
-fn whole_seconds(wait: Duration) -> u64 {
-    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }

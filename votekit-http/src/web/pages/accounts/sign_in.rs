@@ -1,26 +1,22 @@
 //! The sign-in of officials and members: e-mail, password and second factor on one page. A refusal
 //! does not say which of the three was wrong. The answer repeats the e-mail address alone.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::header::{RETRY_AFTER, SET_COOKIE};
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use votekit_node::limits::throttle::Prefix;
 use votekit_store::AccountRole;
 
 use crate::accounts::SignInAttempt;
 use crate::api::PathText;
-use crate::context::{Api, ClientPrefix};
+use crate::context::Api;
 use crate::guard::form_body::FormBody;
 use crate::guard::officials_network::is_officials_network;
 use crate::guard::same_origin::check_same_origin;
-use crate::problem::Problem;
+use crate::problem::{Problem, seconds_up};
 use crate::web::form_fields::{FormErrors, TextField};
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
@@ -73,7 +69,7 @@ pub(crate) async fn sign_in(
     if !errors.is_empty() {
         return page(&api, lang, email, errors, StatusCode::UNPROCESSABLE_ENTITY);
     }
-    match api.accounts.sign_in(attempt, prefix(&api, &head)).await {
+    match api.accounts.sign_in(attempt, api.client_prefix(&head.extensions)).await {
         Ok(account) => {
             let cookie = api.accounts.begin_page_session(&account).await?;
             let mut response = redirect_response(&first_page(lang, account.role))?;
@@ -85,7 +81,7 @@ pub(crate) async fn sign_in(
             page(&api, lang, email, errors, StatusCode::UNPROCESSABLE_ENTITY)
         }
         Err(Problem::BackOff { retry_after }) => {
-            let seconds = whole_seconds(retry_after);
+            let seconds = seconds_up(retry_after);
             errors.add("email", lang.account_back_off(&lang.seconds(seconds)));
             let mut response = page(&api, lang, email, errors, StatusCode::TOO_MANY_REQUESTS)?;
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -127,14 +123,4 @@ fn page(
     let frame = Frame::new(&api.node, lang, lang.account_title(), "/accounts/sign-in")
         .with_error(!errors.is_empty());
     page_response(status, &AccountSignInPage { frame, errors, fields })
-}
-
-/// The address prefix that the gate has determined; tests call the router without a gate.
-fn prefix(api: &Api, head: &Parts) -> Prefix {
-    let known = head.extensions.get::<ClientPrefix>().map(|client| client.0);
-    known.unwrap_or_else(|| api.node.throttle().prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
-}
-
-fn whole_seconds(wait: Duration) -> u64 {
-    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
