@@ -9,11 +9,13 @@
 //! its own: it is the line of [`crate::log::checkpoint`].
 
 mod proposal;
+mod sealed_keys;
 mod set;
 mod statement;
 mod text;
 
 pub use proposal::BlockProposal;
+pub use sealed_keys::{open_keys, seal_keys};
 pub use set::{AuthorityMember, AuthoritySet, AuthoritySetError, AuthoritySetRule};
 pub use statement::{
     Accept, AcceptedBlock, ElectionVote, LogPoint, Refuse, Statement, StatementBody,
