@@ -16,6 +16,7 @@ pub mod address_range;
 pub mod config;
 pub mod error;
 pub mod node_name;
+pub mod node_record;
 
 mod call_rule;
 pub mod time_zone;
