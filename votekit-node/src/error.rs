@@ -321,6 +321,9 @@ pub enum AdminError {
         /// Its epoch.
         epoch: Epoch,
     },
+    /// The call is for one of several authorities, and this node is not one.
+    #[error("this node is not one of several authorities")]
+    NotAnAuthority,
     /// Another administrative call on this election is under way.
     #[error("another administrative call on {law_id} is under way")]
     Busy {
@@ -375,6 +378,7 @@ impl AdminError {
                 | Self::ShortCodes { .. }
                 | Self::NotLatest { .. }
                 | Self::NotLeading { .. }
+                | Self::NotAnAuthority
                 | Self::Busy { .. }
         )
     }
