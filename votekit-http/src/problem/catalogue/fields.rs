@@ -222,9 +222,7 @@ impl InWords for CallRule {
             }
             Self::NodeRecord(error) => return error.to_string(),
             Self::NodeNameTaken { name } => {
-                return format!(
-                    "another node is admitted as {name}: give this one another name"
-                );
+                return format!("another node is admitted as {name}: give this one another name");
             }
             Self::NodeKeyTaken { name } => {
                 return format!("the node is admitted already, as {name}");
