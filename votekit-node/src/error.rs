@@ -346,6 +346,9 @@ pub enum AdminError {
         /// Its epoch.
         epoch: Epoch,
     },
+    /// The call is for one of several authorities, and this node is not one.
+    #[error("this node is not one of several authorities")]
+    NotAnAuthority,
     /// Another administrative call on this election is under way.
     #[error("another administrative call on {law_id} is under way")]
     Busy {
@@ -400,6 +403,7 @@ impl AdminError {
                 | Self::ShortCodes { .. }
                 | Self::NotLatest { .. }
                 | Self::NotLeading { .. }
+                | Self::NotAnAuthority
                 | Self::Busy { .. }
         )
     }

@@ -75,6 +75,10 @@ pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView}
 pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
 pub use ingest::sign_in::SIGN_IN_LAWS_MAX;
 pub use node::Node;
+pub use query::cluster_view::{
+    AdmittedNode, AuthorityElection, AuthorityRole, AuthorityView, ClusterView, HaltedElection,
+    RefusalView, SuspectView,
+};
 pub use query::election_watch::{ElectionListWatch, ElectionWatch};
 pub use query::health::{DependencyHealth, ElectionGauges, Gauges, Health};
 pub use query::official_view::OfficialView;
