@@ -8,5 +8,5 @@
 mod board;
 mod context;
 
-pub(crate) use board::{Board, HeightRows, ProposalRow, RefusalSeen};
+pub(crate) use board::{Board, HeightRows, ProposalRow};
 pub(crate) use context::AuthorityContext;

@@ -380,6 +380,30 @@ impl DataFolder {
         Ok(RequestKey::from_bytes(*bytes))
     }
 
+    /// Keeps the request key of an election that was sealed to this node.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub(crate) fn keep_request_key(
+        &self,
+        law_id: &ElectionId,
+        key: &[u8; 32],
+    ) -> Result<(), FolderError> {
+        write_secret(&self.election_key("request", law_id), key)
+    }
+
+    /// Keeps the ballot key of an election that was sealed to this authority.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub(crate) fn keep_ballot_key(
+        &self,
+        law_id: &ElectionId,
+        key: &[u8; 32],
+    ) -> Result<(), FolderError> {
+        write_secret(&self.election_key("ballot", law_id), key)
+    }
+
     /// The administrator's token: 64 hexadecimal digits, generated on first use.
     ///
     /// # Errors

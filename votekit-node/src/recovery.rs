@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use votekit_core::authority::LogPoint;
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::Batch;
 use votekit_core::credential::CredentialHasher;
@@ -39,7 +40,7 @@ use crate::election::{CheckpointSigner, Committed, DamagedElection, ElectionSecr
 use crate::error::NodeError;
 use crate::memory::stack_used;
 use crate::metrics;
-use crate::roll_store::{self, Rolls};
+use crate::roll_store::Rolls;
 
 /// Blocks, and batches of evidence, read in one call; the ledger returns fewer when they are large.
 pub(crate) const READ_BATCH_LEN: usize = 256;
@@ -86,7 +87,9 @@ pub(crate) async fn read_back(
         ));
     }
     let signer = Arc::new(stored.signer(&log)?);
-    if !context.registry.is_shared() {
+    remember_head(context, law_id, &head).await?;
+    // A node that only follows has no electorate to restore.
+    if !context.registry.is_shared() && decides {
         context.registry.restore_all(law_id, known_electors(&log), None).await?;
     }
     // No vote is hashed after a purge, which destroys a members' key.
@@ -134,6 +137,33 @@ pub(crate) async fn read_back(
             scrub,
         },
     ))
+}
+
+/// Makes the head durable in the memory of this authority, and refuses a head that contradicts it.
+async fn remember_head(
+    context: &NodeContext,
+    law_id: &ElectionId,
+    head: &Head,
+) -> Result<(), NodeError> {
+    let Some(authority) = &context.authority else { return Ok(()) };
+    let point = LogPoint { height: head.height, size: head.size, root: head.root };
+    let known = authority.with_state(|state| state.election(law_id));
+    let is_other = |own: LogPoint| own.height == point.height && own != point;
+    if is_other(known.certified) || known.cosigned.is_some_and(is_other) {
+        return Err(contradiction(law_id, "it is not the log that this authority certified"));
+    }
+    if known.certified.height >= point.height {
+        return Ok(());
+    }
+    let block = context.ledger.blocks(law_id, head.height, 1).await?.pop();
+    let block = block.ok_or_else(|| contradiction(law_id, "blocks are missing"))?;
+    let (law, checkpoint) = (law_id.clone(), head.checkpoint.clone());
+    let kept = authority
+        .durable(move |memory| memory.record_certified(&law, &point, &block, &[], &checkpoint))
+        .await;
+    kept.map_err(|error| NodeError::Round { error: error.to_string() })?;
+    authority.record(|state| state.record_certified(law_id, point));
+    Ok(())
 }
 
 /// What is known of an election that could not be read back.

@@ -1,13 +1,15 @@
 //! Calls about the installation as a whole: nodes that join it, and the leader that is to step
 //! down.
 
-use votekit_core::authority::AuthoritySet;
+use votekit_core::authority::{AuthoritySet, StatementBody, Suspect, SuspectReason};
+use votekit_store::RowKind;
 
 use crate::call_rule::CallRule;
 use crate::error::AdminError;
 use crate::node::Node;
 use crate::node_record::NodeRecord;
 use crate::query::cluster_view::AdmittedNode;
+use crate::recovery::election_keys;
 
 impl Node {
     /// Admits a node with a data folder of its own to the installation: the keys that it needs are
@@ -31,6 +33,9 @@ impl Node {
             let line = record.to_string();
             self.context.ledger.put_node_record(record.name.as_str(), line.as_bytes()).await?;
         }
+        for election in self.context.elections() {
+            election_keys::share_with_node(&self.context, election.law_id(), record).await?;
+        }
         Ok(AdmittedNode::from(record))
     }
 
@@ -42,7 +47,17 @@ impl Node {
     /// [`AdminError`], among others [`AdminError::NotAnAuthority`].
     pub async fn request_step_down(&self) -> Result<(), AdminError> {
         let authority = self.context.authority.as_ref().ok_or(AdminError::NotAnAuthority)?;
-        Ok(authority.request_step_down().await?)
+        if self.context.leader_lease.term().is_some() {
+            self.context.leader_lease.step_down();
+            return Ok(());
+        }
+        let Some(leadership) = authority.promise() else { return Ok(()) };
+        let term = leadership.term;
+        let reason = SuspectReason::StepDown;
+        let bytes = authority.sign(StatementBody::Suspect(Suspect { leadership, reason }));
+        let row = authority.row(RowKind::Suspect, None, 0, term, bytes);
+        let _stored = self.context.ledger.put_row(&row, None).await?;
+        Ok(())
     }
 }
 

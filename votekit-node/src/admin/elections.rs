@@ -35,7 +35,6 @@ use crate::election::{CheckpointSigner, Committed, ElectionHandle, ElectionSecre
 use crate::election::{ElectionView, EpochView, NodeView};
 use crate::error::AdminError;
 use crate::node::Node;
-use crate::node_record::NodeRecord;
 use crate::recovery::{Recovered, election_keys};
 use crate::roll_store::{self, Kept, LoadProgress};
 use crate::seal::endorse::{Endorsement, ProposedBlock, endorser};
@@ -607,11 +606,6 @@ impl Node {
         let mut acts = vec![LogEvent::Open { opens, waivers }];
         // Nodes named in this folder have the same owner and are admitted at once; other nodes are
         // admitted one by one.
-        let admitted = self.context.ledger.node_records().await?;
-        let admitted: Vec<NodeRecord> = admitted
-            .iter()
-            .filter_map(|(_, bytes)| NodeRecord::parse(std::str::from_utf8(bytes).ok()?))
-            .collect();
         let mut keys = self
             .on_files(|folder| {
                 let mut keys = vec![folder.node_key()?.public_key()];
@@ -621,10 +615,8 @@ impl Node {
             .await?;
         if self.context.authorities.is_some() {
             // An authority admits the nodes that an operator admitted, and not itself.
+            let admitted = election_keys::node_records(&self.context).await?;
             keys = admitted.iter().map(|record| record.key).collect();
-            for record in &admitted {
-                election_keys::share_with_node(&self.context, law_id, record).await?;
-            }
         }
         keys.sort_unstable();
         keys.dedup();

@@ -5,22 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use votekit_authority::round::RoundView;
 use votekit_core::authority::{
-    Accept, BlockProposal, Refuse, StatementBody, Suspect, TermLeader, Vote,
+    Accept, BlockProposal, StatementBody, Suspect, TermLeader, Vote,
 };
-use votekit_core::id::{Digest, ElectionId};
+use votekit_core::id::ElectionId;
 use votekit_core::log::note::KeyName;
 
 /// Terms whose votes are kept.
 const TERMS_MAX: usize = 16;
-
-/// Refusals kept for operators.
-const REFUSALS_MAX: usize = 64;
 
 /// Heights of one election that are kept: a round is about the next height, and rows of a few
 /// later ones may arrive before this node has applied the block.
@@ -46,13 +42,6 @@ pub(crate) struct HeightRows {
     pub(crate) cosign_lines: BTreeMap<KeyName, Vec<u8>>,
 }
 
-/// A refusal, as operators see it.
-#[derive(Debug, Clone)]
-pub(crate) struct RefusalSeen {
-    pub(crate) authority: KeyName,
-    pub(crate) refuse: Refuse,
-}
-
 /// All verified rows that are still of use.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
@@ -64,12 +53,7 @@ struct Inner {
     /// By term, then by authority.
     votes: BTreeMap<u64, BTreeMap<KeyName, Vote>>,
     suspects: BTreeMap<u64, BTreeMap<KeyName, Suspect>>,
-    /// The last vote and incarnation of each authority, for operators.
-    latest: BTreeMap<KeyName, (u64, Vote)>,
-    refusals: Vec<RefusalSeen>,
     elections: BTreeMap<ElectionId, ElectionRows>,
-    /// When the last row of each authority was read.
-    heard: BTreeMap<KeyName, Instant>,
 }
 
 #[derive(Debug)]
@@ -104,21 +88,15 @@ impl ElectionRows {
 
 impl Board {
     /// Adds a verified statement.
-    pub(crate) fn add_statement(&self, authority: &KeyName, incarnation: u64, body: StatementBody) {
+    pub(crate) fn add_statement(&self, authority: &KeyName, body: StatementBody) {
         let mut inner = self.inner.lock();
-        inner.heard.insert(authority.clone(), Instant::now());
         match body {
-            StatementBody::Vote(vote) => inner.add_vote(authority, incarnation, vote),
+            StatementBody::Vote(vote) => inner.add_vote(authority, vote),
             StatementBody::Accept(accept) => {
                 let Accept { law_id, point, .. } = &accept;
                 let election = inner.elections.entry(law_id.clone()).or_default();
                 election.height(point.height).view.add_accept(authority.clone(), &accept);
                 election.bound();
-            }
-            StatementBody::Refuse(refuse) => {
-                inner.refusals.push(RefusalSeen { authority: authority.clone(), refuse });
-                let excess = inner.refusals.len().saturating_sub(REFUSALS_MAX);
-                inner.refusals.drain(..excess);
             }
             StatementBody::Suspect(suspect) => {
                 let term = suspect.leadership.term;
@@ -171,20 +149,6 @@ impl Board {
         inner.suspects.get(&term).into_iter().flat_map(|map| map.keys().cloned()).collect()
     }
 
-    /// The authorities that refused a block proposed under a leadership.
-    pub(crate) fn refusals_of(&self, leadership: &TermLeader) -> Vec<KeyName> {
-        let inner = self.inner.lock();
-        let mut names: Vec<KeyName> = inner
-            .refusals
-            .iter()
-            .filter(|seen| seen.refuse.leadership == *leadership)
-            .map(|seen| seen.authority.clone())
-            .collect();
-        names.sort();
-        names.dedup();
-        names
-    }
-
     /// The rows about one height.
     pub(crate) fn rows(&self, law_id: &ElectionId, height: u64) -> Option<HeightRows> {
         self.inner.lock().elections.get(law_id)?.heights.get(&height).cloned()
@@ -212,31 +176,11 @@ impl Board {
             .filter(|(_, rows)| rows.heights.get(&1).is_some_and(|rows| !rows.proposals.is_empty()));
         drafted.map(|(law_id, _)| law_id.clone()).collect()
     }
-
-    /// Whether a digest of leaves is proposed twice with different bytes under one key.
-    pub(crate) fn equivocations(&self, law_id: &ElectionId, height: u64) -> Vec<(u64, Digest)> {
-        let inner = self.inner.lock();
-        let rows = inner.elections.get(law_id).and_then(|rows| rows.heights.get(&height));
-        let proposals = rows.map_or(&[][..], |rows| &rows.proposals);
-        let is_second = |(place, row): &(usize, &ProposalRow)| {
-            proposals[..*place].iter().any(|other| {
-                other.proposal.leadership == row.proposal.leadership
-                    && other.proposal.digest != row.proposal.digest
-            })
-        };
-        let second = proposals.iter().enumerate().filter(is_second);
-        second.map(|(_, row)| (row.proposal.leadership.term, row.proposal.digest)).collect()
-    }
 }
 
 impl Inner {
-    fn add_vote(&mut self, authority: &KeyName, incarnation: u64, vote: Vote) {
+    fn add_vote(&mut self, authority: &KeyName, vote: Vote) {
         let term = vote.leadership.term;
-        let is_latest =
-            self.latest.get(authority).is_none_or(|(_, known)| known.leadership.term <= term);
-        if is_latest {
-            self.latest.insert(authority.clone(), (incarnation, vote.clone()));
-        }
         self.votes.entry(term).or_default().insert(authority.clone(), vote);
         bound_terms(&mut self.votes);
     }

@@ -71,11 +71,6 @@ impl AuthorityContext {
         Quorum { authorities: self.set.members().len(), quorum: self.set.quorum() }
     }
 
-    /// The number of starts of this authority's memory, from 1.
-    pub(crate) fn incarnation(&self) -> u64 {
-        self.incarnation
-    }
-
     /// The name under which this process asks for the leader lease.
     pub(crate) fn holder(&self) -> String {
         format!("{}/{}", self.name, self.incarnation)
@@ -134,6 +129,11 @@ impl AuthorityContext {
             ElectionFault::damaged(format!("a write to the authority's memory failed: {error}"))
         })?;
         done.map_err(|error| ElectionFault::damaged(format!("the authority's memory: {error}")))
+    }
+
+    /// Destroys the batches of a purged election. Blocks the thread.
+    pub(crate) fn purge(&self, law_id: &ElectionId) -> Result<(), MemoryError> {
+        self.memory.purge(law_id)
     }
 
     /// A row of this authority about one height.

@@ -7,6 +7,7 @@ use votekit_core::authority::{open_keys, seal_keys};
 use votekit_core::credential::CredentialHasher;
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::manifest::Manifest;
+use votekit_store::EngineError;
 
 use crate::config::Role;
 use crate::context::NodeContext;
@@ -39,7 +40,17 @@ pub(crate) async fn share(
         })?;
         context.ledger.put_sealed_key(law_id, &member.transport, &sealed).await?;
     }
+    for record in node_records(context).await? {
+        share_with_node(context, law_id, &record).await?;
+    }
     Ok(())
+}
+
+/// The ingest nodes that operators admitted.
+pub(crate) async fn node_records(context: &NodeContext) -> Result<Vec<NodeRecord>, EngineError> {
+    let records = context.ledger.node_records().await?;
+    let parsed = |(_, bytes): &(String, Vec<u8>)| std::str::from_utf8(bytes).ok()?.parse().ok();
+    Ok(records.iter().filter_map(parsed).collect())
 }
 
 /// Seals the request key of an election to an ingest node.
@@ -48,18 +59,19 @@ pub(crate) async fn share_with_node(
     law_id: &ElectionId,
     record: &NodeRecord,
 ) -> Result<(), AdminError> {
-    if context.ledger.sealed_key(law_id, &record.transport).await?.is_some() {
+    let transport = record.transport.as_bytes();
+    if context.ledger.sealed_key(law_id, transport).await?.is_some() {
         return Ok(());
     }
     let sealed = {
         stack_used();
         let Some(key) = context.folder.request_key(law_id)? else { return Ok(()) };
-        seal_keys(&record.transport, law_id, key.expose_bytes(), &mut UnwrapErr(SysRng))
+        seal_keys(transport, law_id, key.expose_bytes(), &mut UnwrapErr(SysRng))
     };
     let sealed = sealed.map_err(|error| {
         ElectionFault::damaged(format!("the transport key of {}: {error}", record.name))
     })?;
-    context.ledger.put_sealed_key(law_id, &record.transport, &sealed).await?;
+    context.ledger.put_sealed_key(law_id, transport, &sealed).await?;
     Ok(())
 }
 

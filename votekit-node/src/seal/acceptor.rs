@@ -161,7 +161,7 @@ impl Sealer {
             Accepted::Stored => Ok(true),
             Accepted::Late { .. } => Ok(false),
             Accepted::Forbidden { rule } => {
-                tracing::warn!(
+                tracing::debug!(
                     event = "proposal_forbidden",
                     law_id = %self.election.law_id(),
                     height = block.point.height,
@@ -372,7 +372,7 @@ impl Sealer {
             })
             .await?;
         let row = authority.row(RowKind::Refuse, Some(&law_id), height, term, bytes);
-        self.round(authority).put(&row, None).await?;
+        let _stored = self.round(authority).put(&row, None).await?;
         authority.note_refused(&proposal.leadership.leader);
         self.suspect(authority, &proposal.leadership, SuspectReason::Refused).await
     }

@@ -50,6 +50,7 @@ impl Sealer {
     /// Acts on the state of the election without querying the ledger: drops keys that were
     /// destroyed, and ends this node's epoch once the poll is closing.
     pub(crate) fn catch_up_with_own_folder(&mut self) {
+        self.purge_own_folder();
         // Another node may have purged: keys destroyed on disk must not stay in memory.
         if self.state() >= State::Certified
             && self.election.has_secrets()
@@ -69,6 +70,35 @@ impl Sealer {
                 }
             });
         }
+    }
+
+    /// Carries out a purge that the log records: each node with a folder of its own destroys its
+    /// keys and the batches in its memory.
+    fn purge_own_folder(&self) {
+        let law_id = self.election.law_id();
+        if self.context.authorities.is_none()
+            || !self.election.has_secrets()
+            || !self.election.log().is_purged()
+        {
+            return;
+        }
+        self.election.forget_secrets();
+        let (context, law_id) = (Arc::clone(&self.context), law_id.clone());
+        tokio::task::spawn_blocking(move || {
+            let destroyed = context.folder.destroy_election_keys(&law_id);
+            let purged = context.authority.as_ref().map(|authority| authority.purge(&law_id));
+            if let Err(error) = destroyed.map_err(|error| error.to_string()).and_then(|_| {
+                purged.unwrap_or(Ok(())).map_err(|error| error.to_string())
+            }) {
+                tracing::error!(
+                    event = "purge_not_carried_out",
+                    alarm = true,
+                    %law_id,
+                    error,
+                    "keys and batches of a purged election not destroyed on this node"
+                );
+            }
+        });
     }
 
     /// Reads staged batches that are not in the queue yet, if it has room.

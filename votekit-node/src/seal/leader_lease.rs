@@ -243,7 +243,7 @@ async fn store_vote(
              back, or its key is used elsewhere",
         ));
     }
-    authority.board.add_statement(&authority.name, authority.incarnation(), body);
+    authority.board.add_statement(&authority.name, body);
     tracing::info!(
         event = "leader_voted_for",
         term = seen.term,
@@ -284,7 +284,8 @@ async fn resend_accepted(
             bytes: row.bytes.to_vec(),
             leaves: row.leaves.to_vec(),
         };
-        until_definite("put_round_row", || context.ledger.put_row(&new, None)).await?;
+        let _stored =
+            until_definite("put_round_row", || context.ledger.put_row(&new, None)).await?;
     }
     Ok(())
 }

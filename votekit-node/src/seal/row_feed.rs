@@ -117,11 +117,11 @@ fn take_up(authority: &AuthorityContext, board: &Board, row: RoundRow) -> Result
         }
         RowKind::Vote | RowKind::Accept | RowKind::Refuse | RowKind::Suspect => {
             let statement = authority.set.verify_statement(&bytes).map_err(|e| e.to_string())?;
-            let Statement { authority: signer, incarnation, body } = statement;
+            let Statement { authority: signer, body, .. } = statement;
             if signer != name || !is_keyed(&body, kind, law_id.as_ref(), height, term) {
                 return Err(format!("the statement of {by} is stored under another key"));
             }
-            board.add_statement(&signer, incarnation, body);
+            board.add_statement(&signer, body);
         }
         _ => {}
     }

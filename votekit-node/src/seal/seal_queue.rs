@@ -114,7 +114,7 @@ impl SealQueue {
     /// The staging id up to which all batches are in the log or were refused, once the batches of
     /// `sealed` are in the log.
     pub(crate) fn sealed_through_with(&self, sealed: &[VerifiedBatch]) -> StagingId {
-        let numbers: Vec<BatchNumber> = sealed.iter().map(VerifiedBatch::number).collect();
+        let numbers: Vec<BatchNumber> = sealed.iter().map(|batch| batch.number()).collect();
         self.sealed_through_numbers(&numbers)
     }
 

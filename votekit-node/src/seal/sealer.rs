@@ -249,6 +249,7 @@ impl Sealer {
         &mut self,
         commands: &mut mpsc::Receiver<SealerCommand>,
     ) -> Result<Flow, ElectionFault> {
+        let follow_interval = self.follow_interval();
         tokio::select! {
             command = commands.recv() => {
                 let not_leading = || {
@@ -273,7 +274,7 @@ impl Sealer {
             Ok(()) = self.leading.changed() => return Ok(Flow::Continue),
             Ok(()) = self.positions.changed() => {}
             Ok(()) = self.round_rows.changed() => {}
-            () = tokio::time::sleep(self.follow_interval()) => {}
+            () = tokio::time::sleep(follow_interval) => {}
         }
         self.take_part().await?;
         let Position { height, staged } = *self.positions.borrow_and_update();

@@ -5,6 +5,7 @@
 mod support;
 
 mod accounts;
+mod authorities;
 mod damaged_election;
 mod lifecycle;
 mod members;

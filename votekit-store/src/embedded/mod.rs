@@ -87,6 +87,16 @@ impl EmbeddedEngine {
     }
 }
 
+impl EmbeddedEngine {
+    /// The roles for several nodes in this process, which share them: leases are granted by time,
+    /// and one node leads.
+    #[must_use]
+    pub fn into_shared(self) -> Engines {
+        self.ledger.share();
+        self.into()
+    }
+}
+
 impl From<EmbeddedEngine> for Engines {
     fn from(engine: EmbeddedEngine) -> Self {
         let EmbeddedEngine { registry, ballot_box, ledger, accounts } = engine;
