@@ -49,6 +49,8 @@ pub mod batch;
 pub mod election;
 pub mod envelope;
 
+pub mod authority;
+
 pub mod decision;
 pub mod election_log;
 pub mod electorate;

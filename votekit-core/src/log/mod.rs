@@ -14,7 +14,7 @@
 //! parser accepts arbitrary bytes, bounds what it keeps, and reports the line and the rule at which
 //! it stops.
 
-mod encoding;
+pub(crate) mod encoding;
 mod tree_hash;
 
 pub mod leaf;

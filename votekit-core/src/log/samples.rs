@@ -37,10 +37,11 @@ pub(super) fn authorities(count: u8) -> Vec<SampleAuthority> {
     (1..=count).map(authority).collect()
 }
 
+/// The policy in which a majority is a quorum.
 pub(super) fn policy(authorities: &[SampleAuthority]) -> Policy {
     let public: Vec<Authority> =
         authorities.iter().map(|authority| authority.public.clone()).collect();
-    Policy::of_election(&public).expect("a policy")
+    Policy::of_election(&public, public.len() / 2 + 1).expect("a policy")
 }
 
 /// A checkpoint signed by the first authority and cosigned by those at the indices `cosigners`.

@@ -76,11 +76,12 @@ impl CheckpointSigner {
             cosigner_name_of(&base, authority.as_str())?,
             &*folder.cosigner_seed()?,
         );
-        let policy = Policy::of_election(&[Authority {
+        let sole = Authority {
             name: authority.clone(),
             log_key: log_key.verifier().clone(),
             cosigner_key: cosigner.verifier().clone(),
-        }])?;
+        };
+        let policy = Policy::of_election(&[sole], 1)?;
         Ok(Self { origin, log_key, cosigner, authority, policy })
     }
 
