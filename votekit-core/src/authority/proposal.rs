@@ -1,7 +1,6 @@
 //! What a leader proposes: one block of one election, by its place, its end and its digest.
 
-use super::point::LogPoint;
-use super::point::TermLeader;
+use super::point::{LogPoint, TermLeader};
 use super::set::AuthoritySet;
 use super::text::{Fields, StatementError, StatementRule};
 use crate::id::{Digest, ElectionId};

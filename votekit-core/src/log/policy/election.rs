@@ -2,7 +2,7 @@
 //! it has any.
 
 use super::{Authority, Policy, PolicyError, PolicyRule, Witness};
-use crate::log::note::VerifierKey;
+use crate::log::note::{KeyName, VerifierKey};
 
 /// The group of the authorities.
 pub(super) const AUTHORITIES: &str = "authorities";
@@ -30,7 +30,7 @@ impl Policy {
     /// # Errors
     /// As [`Policy::of_election`]; and if `witness_quorum` is not from 1 to the number of
     /// witnesses, or if a witness has a key or name of an authority, a name that is used for a
-    /// group, or a URL with white space.
+    /// group or is not a key name, or a URL with white space or other than ASCII.
     pub fn of_election_with_witnesses(
         authorities: &[Authority],
         quorum: usize,
@@ -42,18 +42,16 @@ impl Policy {
         if witnesses.is_empty() && witness_quorum != 0 {
             return Err(at(groups_line + 1, PolicyRule::Threshold { members: 0 }));
         }
+        for (place, witness) in witnesses.iter().enumerate() {
+            if !is_plain(witness) {
+                return Err(at(2 * authorities.len() + place + 1, PolicyRule::WitnessForm));
+            }
+        }
         let policy = Self::parse(&encode(authorities, quorum, witnesses, witness_quorum))?;
         policy.check_keys()?;
         let least = authorities.len() / 2 + 1;
         if quorum < least {
             return Err(at(groups_line, PolicyRule::Majority { least }));
-        }
-        // A URL with a space or a line feed in it reads as something else than was meant.
-        for (place, witness) in witnesses.iter().enumerate() {
-            let place = authorities.len() + place;
-            if policy.witnesses.get(place) != Some(witness) {
-                return Err(at(authorities.len() + place + 1, PolicyRule::WitnessForm));
-            }
         }
         Ok(policy)
     }
@@ -118,6 +116,14 @@ impl Policy {
     }
 }
 
+/// Whether the witness's name is that of a key and its URL one word. With a space or a line feed
+/// in them the lines would read as something else than was meant.
+fn is_plain(witness: &Witness) -> bool {
+    let name = std::str::from_utf8(witness.name.as_bytes());
+    let is_url = |url: &Vec<u8>| !url.is_empty() && url.iter().all(u8::is_ascii_graphic);
+    name.is_ok_and(|name| name.parse::<KeyName>().is_ok()) && witness.url.as_ref().is_none_or(is_url)
+}
+
 /// The bytes of the policy, in its one order of lines.
 fn encode(
     authorities: &[Authority],
@@ -165,3 +171,7 @@ fn group_line<'a>(name: &str, threshold: &str, members: impl Iterator<Item = &'a
     }
     line
 }
+
+#[cfg(test)]
+#[path = "election_test.rs"]
+mod tests;
