@@ -33,7 +33,8 @@ pub struct BlockProposal {
 
 impl BlockProposal {
     /// The text that is signed, with its final line feed.
-    pub(super) fn text(&self, base: &KeyName) -> String {
+    #[must_use]
+    pub fn text(&self, base: &KeyName) -> String {
         let TermLeader { term, leader } = &self.leadership;
         let LogPoint { height, size, root } = &self.point;
         let takes_votes = if self.takes_votes { "yes" } else { "no" };

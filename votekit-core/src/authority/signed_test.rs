@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -41,10 +40,10 @@ fn the_golden_statements_verify_under_the_golden_set() {
 #[test]
 fn a_statement_counts_only_under_the_key_of_the_authority_it_names() {
     let set = vectors::set();
-    let unknown_key = |number: u8, line| {
+    let unknown_key = |number: u8, line| -> Result<Statement, StatementError> {
         let name = format!("votekit.example/statement/authority-{number}");
         let name = name.parse().expect("a key name");
-        Err(StatementError::Note(NoteError::UnknownKey { line, name }))
+        Err(NoteError::UnknownKey { line, name }.into())
     };
     for number in [1, 2, 4, 5] {
         let bytes = signed(number, &vectors::vote());
@@ -196,21 +195,18 @@ fn holding() -> impl Strategy<Value = (LogPoint, Option<LogPoint>)> {
     })
 }
 
+/// Elections in their order, each with what is held of it and the term of the accepted block.
 fn vote() -> impl Strategy<Value = StatementBody> {
     let elections = prop::collection::btree_map(law_id(), (holding(), 1..=MAX), 0..5);
     (leadership(), elections).prop_map(|(leadership, elections)| {
-        let elections: BTreeMap<ElectionId, ((LogPoint, Option<LogPoint>), u64)> = elections;
-        let one = |(law_id, ((certified, accepted), term)): (
-            ElectionId,
-            ((LogPoint, Option<LogPoint>), u64),
-        )| {
+        let mut votes = Vec::new();
+        for (law_id, ((certified, accepted), term)) in elections {
             let accepted = accepted
-                .map(|point| AcceptedBlock { term, point })
-                .filter(|accepted| accepted.term < leadership.term);
-            ElectionVote { law_id, certified, accepted }
-        };
-        let elections = elections.into_iter().map(one).collect();
-        StatementBody::Vote(Vote { leadership, elections })
+                .filter(|_| term < leadership.term)
+                .map(|point| AcceptedBlock { term, point });
+            votes.push(ElectionVote { law_id, certified, accepted });
+        }
+        StatementBody::Vote(Vote { leadership, elections: votes })
     })
 }
 
@@ -268,7 +264,8 @@ proptest! {
         incarnation in 1..=MAX,
         body in body(),
     ) {
-        let statement = Statement { authority: SampleAuthority::new(number).name(), incarnation, body };
+        let authority = SampleAuthority::new(number).name();
+        let statement = Statement { authority, incarnation, body };
         let bytes = signed(number, &statement);
         let read = vectors::set().verify_statement(&bytes);
         prop_assert_eq!(read.as_ref(), Ok(&statement));

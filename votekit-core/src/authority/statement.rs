@@ -164,7 +164,8 @@ impl fmt::Display for SuspectReason {
 
 impl Statement {
     /// The text that is signed, with its final line feed.
-    pub(super) fn text(&self, base: &KeyName) -> String {
+    #[must_use]
+    pub fn text(&self, base: &KeyName) -> String {
         let (body, TermLeader { term, leader }) = (&self.body, self.body.leadership());
         let mut text = format!(
             "{FORMAT}\nbase {base}\nauthority {}\nincarnation {}\nkind {}\nterm {term}\n\

@@ -104,24 +104,21 @@ fn each_rule_of_a_vote_is_enforced() {
         ("election L2025-002", "election L2025-001".to_owned(), 11, StatementRule::ElectionOrder),
         ("election L2025-001", "election L2025-003".to_owned(), 11, StatementRule::ElectionOrder),
         ("election L2025-002", "elections L2025-002".to_owned(), 11, StatementRule::Trailing),
-        (&certified, String::new(), 9, field("certified")),
-        (&certified, format!("certified 7 6 {seven}"), 9, StatementRule::Point),
-        (&certified, format!("certified 07 700 {seven}"), 9, StatementRule::Point),
-        (&certified, format!("certified 7  700 {seven}"), 9, StatementRule::Point),
-        (&certified, format!("certified 7 700 {seven} "), 9, StatementRule::Point),
-        (&certified, format!("certified 7 700 {}", &seven[1..]), 9, StatementRule::Point),
-        (&certified, "certified 7 700".to_owned(), 9, StatementRule::Point),
-        (&certified, format!("certified 8 700 {seven}"), 10, StatementRule::AcceptedHeight),
-        (&empty, format!("certified 0 0 {seven}"), 12, StatementRule::Point),
-        (&empty, empty.replace("0 0", "0 1"), 12, StatementRule::Point),
-        (&accepted, format!("accepted 5 8 812 {eight}"), 10, StatementRule::AcceptedTerm),
-        (&accepted, format!("accepted 0 8 812 {eight}"), 10, StatementRule::AcceptedForm),
-        (&accepted, format!("accepted 8 812 {eight}"), 10, StatementRule::AcceptedForm),
-        (&accepted, format!("{accepted}\n{accepted}"), 11, StatementRule::Trailing),
-    ]
-    .into_iter()
-    .map(|(from, to, line, rule): (&str, String, usize, StatementRule)| (from, to, line, rule))
-    .collect();
+        (certified.as_str(), String::new(), 9, field("certified")),
+        (certified.as_str(), format!("certified 7 6 {seven}"), 9, StatementRule::Point),
+        (certified.as_str(), format!("certified 07 700 {seven}"), 9, StatementRule::Point),
+        (certified.as_str(), format!("certified 7  700 {seven}"), 9, StatementRule::Point),
+        (certified.as_str(), format!("certified 7 700 {seven} "), 9, StatementRule::Point),
+        (certified.as_str(), format!("certified 7 700 {}", &seven[1..]), 9, StatementRule::Point),
+        (certified.as_str(), "certified 7 700".to_owned(), 9, StatementRule::Point),
+        (certified.as_str(), format!("certified 8 700 {seven}"), 10, StatementRule::AcceptedHeight),
+        (empty.as_str(), format!("certified 0 0 {seven}"), 12, StatementRule::Point),
+        (empty.as_str(), empty.replace("0 0", "0 1"), 12, StatementRule::Point),
+        (accepted.as_str(), format!("accepted 5 8 812 {eight}"), 10, StatementRule::AcceptedTerm),
+        (accepted.as_str(), format!("accepted 0 8 812 {eight}"), 10, StatementRule::AcceptedForm),
+        (accepted.as_str(), format!("accepted 8 812 {eight}"), 10, StatementRule::AcceptedForm),
+        (accepted.as_str(), format!("{accepted}\n{accepted}"), 11, StatementRule::Trailing),
+    ];
     for (from, to, line, rule) in cases {
         assert_eq!(refused(&vectors::vote(), from, &to), (line, rule), "{from:?} -> {to:?}");
     }
@@ -161,7 +158,7 @@ fn each_rule_of_a_refusal_is_enforced() {
         ("rule entry-decision", "rule Entry", 12, StatementRule::RuleName),
         ("rule entry-decision", "rule ", 12, StatementRule::RuleName),
         ("rule entry-decision", "rule", 12, field("rule")),
-        ("rule entry-decision", &long, 12, StatementRule::RuleName),
+        ("rule entry-decision", long.as_str(), 12, StatementRule::RuleName),
         ("own ", "own none", 13, digits.clone()),
         ("own ", "own", 13, field("own")),
         ("theirs ", "theirs NONE", 14, digits),

@@ -119,9 +119,11 @@ impl Policy {
 /// Whether the witness's name is that of a key and its URL one word. With a space or a line feed
 /// in them the lines would read as something else than was meant.
 fn is_plain(witness: &Witness) -> bool {
-    let name = std::str::from_utf8(witness.name.as_bytes());
+    let Witness { name, url, .. } = witness;
+    let is_name =
+        std::str::from_utf8(name.as_bytes()).is_ok_and(|name| name.parse::<KeyName>().is_ok());
     let is_url = |url: &Vec<u8>| !url.is_empty() && url.iter().all(u8::is_ascii_graphic);
-    name.is_ok_and(|name| name.parse::<KeyName>().is_ok()) && witness.url.as_ref().is_none_or(is_url)
+    is_name && url.as_ref().is_none_or(is_url)
 }
 
 /// The bytes of the policy, in its one order of lines.
