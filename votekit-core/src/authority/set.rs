@@ -356,7 +356,8 @@ impl AuthoritySet {
     ///
     /// # Errors
     /// [`PolicyError`] if two log keys have one key id under the election's origin, which a policy
-    /// cannot tell apart. By chance this never happens; whether it does depends on the law id.
+    /// cannot tell apart. It depends on the law id, and happens by chance to fewer than one in a
+    /// million; a key can be searched for that makes it happen.
     pub fn policy(&self, law_id: &ElectionId, binding: bool) -> Result<Policy, PolicyError> {
         let fault = |line, error| PolicyError::Malformed { line, rule: PolicyRule::Key(error) };
         let origin = origin_of(&self.base, law_id, binding).map_err(|error| fault(1, error))?;
