@@ -79,7 +79,7 @@ impl CheckpointSigner {
             &*folder.cosigner_seed()?,
         );
         let policy = match folder.authorities()? {
-            Some(set) => set.policy(law_id, binding),
+            Some(set) => set.policy(law_id, binding)?,
             None => {
                 let alone = Authority {
                     name: authority.clone(),
