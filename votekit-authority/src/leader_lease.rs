@@ -82,6 +82,8 @@ pub enum Command {
     Request {
         /// Length of the lease, and the longest time to wait for the answer.
         length: Duration,
+        /// A new term is at least this one: blocks of earlier terms would be refused.
+        at_least: u64,
     },
     /// Release the lease in the ledger, so that another node need not wait until it runs out.
     Release,
@@ -124,10 +126,21 @@ impl LeaderLease {
         }
     }
 
+    /// The role, as far as this node knows.
+    #[must_use]
+    pub const fn role(&self) -> &Role {
+        &self.role
+    }
+
     /// When the next request is due.
     #[must_use]
     pub const fn next_request(&self) -> Monotonic {
         self.next_request
+    }
+
+    /// Requires new terms to be at least this one.
+    pub fn require_term(&mut self, term_min: u64) {
+        self.term_min = self.term_min.max(term_min);
     }
 
     /// Takes up an event. Commands are to be executed in their order.
@@ -166,7 +179,7 @@ impl LeaderLease {
         }
         self.asked = Some(now);
         self.next_request = now + self.renew_interval;
-        vec![Command::Request { length: self.length }]
+        vec![Command::Request { length: self.length, at_least: self.term_min }]
     }
 
     fn granted(&mut self, term: u64) -> Vec<Command> {

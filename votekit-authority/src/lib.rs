@@ -13,12 +13,17 @@
 //! kills nodes.
 //!
 //! - [`leader_lease`]: which node seals, by a lease in the ledger.
+//! - [`leader_election`]: which authority leads: it holds the lease, and a quorum votes for it.
+//! - [`round`]: what an authority may accept and cosign, and what a new leader proposes.
 //! - [`close`]: ends the voting of an election without losing an answered vote.
 //! - [`retirement`]: ends the epochs of a node that is gone.
 //! - [`quiescence`]: the events and commands that the last two share.
 
 pub mod leader_lease;
 pub mod monotonic;
+
+pub mod leader_election;
+pub mod round;
 
 pub mod quiescence;
 

@@ -40,6 +40,9 @@ pub mod instant;
 
 pub mod credential;
 pub mod log;
+
+pub mod authority;
+
 pub mod manifest;
 pub mod roll;
 pub mod shard;

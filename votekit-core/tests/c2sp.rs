@@ -73,6 +73,7 @@ fn authorities(origin: &KeyName) -> Vec<SampleAuthority> {
 fn policy(authorities: &[SampleAuthority]) -> Policy {
     Policy::of_election(
         &authorities.iter().map(|authority| authority.public.clone()).collect::<Vec<_>>(),
+        authorities.len() / 2 + 1,
     )
     .expect("a policy")
 }

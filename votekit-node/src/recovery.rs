@@ -6,6 +6,7 @@
 //! this log proves that the ledger was put back: continuing would fork the log, so the node does
 //! not start.
 
+pub(crate) mod election_keys;
 pub(crate) mod scrubbing;
 pub(crate) mod snapshots;
 
@@ -67,6 +68,7 @@ pub(crate) async fn read_back(
     let ledger = &*context.ledger;
     let head = ledger.head(law_id).await?.ok_or_else(|| contradiction(law_id, "it has no head"))?;
     let decides = context.decides();
+    election_keys::obtain(context, law_id).await?;
     let secrets = ElectionSecrets::read(&context.folder, law_id, decides)
         .map_err(|source| NodeError::ElectionKeys { law_id: law_id.clone(), source })?;
     let ballot_key = secrets.as_ref().and_then(|secrets| secrets.ballot_key.clone());
@@ -88,11 +90,10 @@ pub(crate) async fn read_back(
         context.registry.restore_all(law_id, known_electors(&log), None).await?;
     }
     // No vote is hashed after a purge, which destroys a members' key.
-    let hasher = log
-        .last_manifest()
-        .filter(|_| !log.is_purged())
-        .map(|manifest| roll_store::hasher(&context.folder, &manifest))
-        .transpose()?;
+    let hasher = match log.last_manifest().filter(|_| !log.is_purged()) {
+        Some(manifest) => election_keys::hasher(context, &manifest).await?,
+        None => None,
+    };
     let node = context.folder.node_key()?.node_id();
     let scrub = written.is_some().then(|| Scrub::new(&log));
     let from_snapshot = written.as_ref().map_or(0, Written::size);

@@ -11,6 +11,7 @@ use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId
 use votekit_core::instant::{UnixMillis, UnixSeconds};
 use votekit_core::log::merkle::{FullTile, TreeHash};
 
+use crate::rounds::Rounds;
 use crate::{EngineError, Hints, NoLease};
 
 /// The position of a batch in staging. Positions ascend in the order of arrival in the ledger.
@@ -94,6 +95,8 @@ pub enum Leadership {
     Following {
         /// The holder of the leader lease.
         leader: String,
+        /// Its term.
+        term: u64,
         /// The remaining time of its lease.
         remaining: Duration,
     },
@@ -291,11 +294,13 @@ pub trait Leases: Send + Sync + 'static {
 pub trait LeaderFence: Send + Sync + 'static {
     /// Makes `holder` the leader of all elections for `length` from now, unless the lease of
     /// another holder is unexpired. A further call extends the lease. Once a new term has begun,
-    /// commits of lower terms are a [`Conflict::Term`](crate::Conflict::Term).
+    /// commits of lower terms are a [`Conflict::Term`](crate::Conflict::Term). A term is at least
+    /// `at_least`, which is at most 1,000 above the present term.
     async fn acquire_leadership(
         &self,
         holder: &str,
         length: Duration,
+        at_least: u64,
     ) -> Result<Leadership, EngineError>;
 
     /// Releases the leader lease, if `holder` has it.
@@ -324,7 +329,7 @@ pub trait Documents: Send + Sync + 'static {
 
 /// The source of truth: all parts over one store.
 #[async_trait]
-pub trait Ledger: Staging + LogStore + Leases + LeaderFence + Documents {
+pub trait Ledger: Staging + LogStore + Leases + LeaderFence + Documents + Rounds {
     /// Whether other processes use the same ledger. If so, one of them leads, and answering voters
     /// requires a lease.
     fn is_shared(&self) -> bool {

@@ -19,6 +19,7 @@ mod accounts;
 mod ballot_box;
 mod ledger;
 mod registry;
+mod rounds;
 
 pub mod clock;
 pub mod essential;
@@ -28,6 +29,7 @@ mod block_rows;
 mod write_health;
 
 pub mod embedded;
+pub mod memory;
 #[cfg(feature = "services")]
 pub mod services;
 
@@ -47,6 +49,8 @@ pub use ledger::{
     LogReader, LogStore, ReviewNote, Staged, Staging, StagingId, StoredBlock,
 };
 pub use write_health::failed_writes;
+
+pub use rounds::{NewRow, RoundRow, Rounds, RowId, RowKind, RowOutcome, RowsRead};
 
 pub use registry::{FirstUse, Hint, KnownElectors, Mark, Registry, RollOrigin};
 

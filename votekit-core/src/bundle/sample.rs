@@ -107,7 +107,7 @@ impl AuthorityKeys {
         let name = "authority-1".parse().expect("a key name");
         let (log_key, cosigner_key) =
             (self.log.verifier().clone(), self.cosigner.verifier().clone());
-        Policy::of_election(&[Authority { name, log_key, cosigner_key }]).expect("one authority")
+        Policy::of_election(&[Authority { name, log_key, cosigner_key }], 1).expect("one authority")
     }
 
     /// A checkpoint of these leaves, signed and cosigned.

@@ -17,6 +17,8 @@
 mod encoding;
 mod tree_hash;
 
+pub(crate) use encoding::parse_decimal;
+
 pub mod leaf;
 pub mod note;
 

@@ -117,14 +117,14 @@ impl Policy {
     /// at least 32 of each.
     pub const ENTRIES_MAX: usize = 256;
 
-    /// Writes the policy of an election: every log key of its authorities, and a majority of their
+    /// Writes the policy of an election: every log key of its authorities, and `quorum` of their
     /// cosigners.
     ///
     /// # Errors
     /// [`PolicyError`] if there is no authority, if two share a name or a key, if a key is of the
-    /// wrong type, if log keys differ in their name, or if a log key cosigns; the line is that of
-    /// the resulting policy.
-    pub fn of_election(authorities: &[Authority]) -> Result<Self, PolicyError> {
+    /// wrong type, if log keys differ in their name, if a log key cosigns, or if the quorum is no
+    /// number of authorities; the line is that of the resulting policy.
+    pub fn of_election(authorities: &[Authority], quorum: usize) -> Result<Self, PolicyError> {
         use std::fmt::Write as _;
         let mut text = String::new();
         let mut members = String::new();
@@ -136,8 +136,7 @@ impl Policy {
             let _ = writeln!(text, "witness {} {}", authority.name, authority.cosigner_key);
             let _ = write!(members, " {}", authority.name);
         }
-        let majority = authorities.len() / 2 + 1;
-        let _ = write!(text, "group authorities {majority}{members}\nquorum authorities\n");
+        let _ = write!(text, "group authorities {quorum}{members}\nquorum authorities\n");
         let policy = Self::parse(text.as_bytes())?;
         policy.check_election()?;
         Ok(policy)
@@ -162,7 +161,7 @@ impl Policy {
     }
 
     /// Whether this is, byte for byte, the policy of an election with this origin, with cosigner
-    /// keys that are named after their authorities.
+    /// keys that are named after their authorities and a quorum that is a majority or more.
     #[must_use]
     pub fn is_of_election(&self, origin: &str) -> bool {
         let names = self
@@ -180,6 +179,10 @@ impl Policy {
             })
             .collect();
         let Some(authorities) = authorities else { return false };
+        let quorum = self.groups.first().map_or(0, |group| group.threshold);
+        if quorum <= authorities.len() / 2 {
+            return false;
+        }
         // `<base>/<law>` or `<base>/test/<law>`: a base may itself end in `/test`.
         let parent = origin.rsplit_once('/').map(|(parent, _)| parent);
         let bases = [parent, parent.and_then(|parent| parent.strip_suffix("/test"))];
@@ -190,7 +193,7 @@ impl Policy {
         };
         self.logs.iter().all(|log| log.key.name().as_str() == origin)
             && bases.into_iter().flatten().any(is_named_below)
-            && Self::of_election(&authorities).is_ok_and(|policy| policy == *self)
+            && Self::of_election(&authorities, quorum).is_ok_and(|policy| policy == *self)
     }
 
     /// The bytes of the file.

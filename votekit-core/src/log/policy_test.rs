@@ -201,7 +201,7 @@ fn a_cosigner_key_that_is_not_named_after_its_authority_makes_no_policy_of_an_el
         Authority { name: second.name.clone(), ..first.clone() },
         Authority { name: first.name, ..second },
     ];
-    let policy = Policy::of_election(&exchanged).expect("two authorities");
+    let policy = Policy::of_election(&exchanged, 2).expect("two authorities");
     assert!(!policy.is_of_election(origin().as_str()));
 }
 
@@ -222,7 +222,7 @@ fn impossible_elections_have_no_policy() {
     let mut shared = authority(2).public;
     shared.cosigner_key =
         Cosigner::from_seed("a".parse().expect("a name"), &[1; 32]).verifier().clone();
-    let refused = |authorities: &[Authority]| match Policy::of_election(authorities) {
+    let refused = |authorities: &[Authority]| match Policy::of_election(authorities, 1) {
         Err(PolicyError::Malformed { line, rule }) => (line, rule),
         other => panic!("{other:?}"),
     };
@@ -231,7 +231,7 @@ fn impossible_elections_have_no_policy() {
     for bad in
         [vec![], vec![one.clone(), one.clone()], vec![one, namesake], vec![reserved], vec![swapped]]
     {
-        assert!(Policy::of_election(&bad).is_err(), "{bad:?}");
+        assert!(Policy::of_election(&bad, 1).is_err(), "{bad:?}");
     }
 }
 

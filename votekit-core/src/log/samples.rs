@@ -40,7 +40,7 @@ pub(super) fn authorities(count: u8) -> Vec<SampleAuthority> {
 pub(super) fn policy(authorities: &[SampleAuthority]) -> Policy {
     let public: Vec<Authority> =
         authorities.iter().map(|authority| authority.public.clone()).collect();
-    Policy::of_election(&public).expect("a policy")
+    Policy::of_election(&public, public.len() / 2 + 1).expect("a policy")
 }
 
 /// A checkpoint signed by the first authority and cosigned by those at the indices `cosigners`.

@@ -181,3 +181,55 @@ async fn nothing_happens_without_the_token() {
     );
     served.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cluster_is_shown_and_nodes_are_admitted_by_their_record() {
+    let served = Served::open().await;
+    let nodes = "/api/v1/admin/nodes";
+    let view = served.admin("GET", nodes, None).await;
+    assert_eq!(view.status, 200, "{view:?}");
+    let view = view.json();
+    assert_eq!(view["authorities"][0]["role"], "leader", "{view}");
+    assert_eq!(view["own"], view["authorities"][0]["name"]);
+    assert_eq!((&view["quorum"], &view["fingerprint"]), (&json!(1), &Value::Null));
+    let election = &view["authorities"][0]["elections"][0];
+    assert_eq!((&election["law_id"], &election["lag"]), (&json!(LAW), &json!(0)));
+    assert_eq!((&view["halted"], &view["nodes"]), (&json!([]), &json!([])));
+
+    // Ed25519 and X25519 base points.
+    let key = "5866666666666666666666666666666666666666666666666666666666666666";
+    let transport = format!("09{}", "0".repeat(62));
+    let record = |name: &str, key: &str, transport: &str| {
+        Some(json!({"name": name, "public_key": key, "transport_key": transport}))
+    };
+    let admitted = served.admin("POST", nodes, record("ingest-1", key, &transport)).await;
+    assert_eq!(admitted.status, 200, "{admitted:?}");
+    let again = served.admin("POST", nodes, record("ingest-1", key, &transport)).await;
+    assert_eq!(again.json(), admitted.json(), "admitting it again changes nothing");
+    let zero = "0".repeat(64);
+    let other = format!("0a{}", "0".repeat(62));
+    for (body, field) in [
+        (record("Ingest 2", key, &transport), "name"),
+        (record("ingest-2", "zz", &transport), "public_key"),
+        (record("ingest-2", key, &zero), "transport_key"),
+        (record("ingest-1", key, &other), "name"),
+        (record("ingest-2", key, &other), "public_key"),
+        (Some(json!({"name": "ingest-2", "public_key": key})), "transport_key"),
+    ] {
+        let refused = served.admin("POST", nodes, body).await;
+        assert_eq!(refused.problem(), (400, "malformed".to_owned()));
+        assert_eq!(refused.json()["errors"][0]["field"], field, "{}", refused.text());
+    }
+    let listed = served.admin("GET", nodes, None).await.json();
+    assert_eq!(listed["nodes"], json!([admitted.json()]));
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_authority_cannot_step_down() {
+    let served = Served::empty(config()).await;
+    let refused = served.admin("POST", "/api/v1/admin/leader/step-down", None).await;
+    assert_eq!(refused.problem(), (421, "not-served-here".to_owned()));
+    assert!(refused.text().contains("not one of several authorities"), "{}", refused.text());
+    served.end().await;
+}

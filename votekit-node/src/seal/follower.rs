@@ -19,8 +19,10 @@ use votekit_store::{Head, Staged, StoredBlock};
 use crate::context::NodeContext;
 use crate::election::{Committed, ElectionHandle, Submission};
 use crate::error::ElectionFault;
-use crate::recovery::{BlockSource, READ_BATCH_LEN, check_head, check_root, is_decided};
-use crate::roll_store::{self, Rolls};
+use crate::recovery::{
+    BlockSource, READ_BATCH_LEN, check_head, check_root, election_keys, is_decided,
+};
+use crate::roll_store::Rolls;
 use crate::seal::sealer::{Sealer, recognised};
 
 /// Blocks read in one call.
@@ -154,11 +156,11 @@ impl Sealer {
         if let Some(manifest) = manifest
             && self.election.hasher_changes(&manifest)
         {
-            let hasher = roll_store::hasher(&self.context.folder, &manifest);
-            self.election.set_hasher(
-                manifest,
-                hasher.map_err(|error| ElectionFault::damaged(error.to_string()))?,
-            );
+            let hasher = election_keys::hasher(&self.context, &manifest).await;
+            let hasher = hasher.map_err(|error| ElectionFault::damaged(error.to_string()))?;
+            if let Some(hasher) = hasher {
+                self.election.set_hasher(manifest, hasher);
+            }
         }
         self.set_committed(committed);
         Ok(())
@@ -166,6 +168,9 @@ impl Sealer {
 
     async fn read_block(&mut self, block: StoredBlock, head: &Head) -> Result<(), ElectionFault> {
         let numbers: Vec<BatchNumber> = batches_of_block(&block.leaves).collect();
+        if self.apply_made(&block, head).await? {
+            return Ok(());
+        }
         // The batches of a block were staged before it.
         while numbers.iter().any(|number| self.seal_queue.batch(number).is_none())
             && self.read_seal_queue_on(READ_BATCH_LEN).await?
@@ -175,20 +180,29 @@ impl Sealer {
             .filter_map(|number| Some((*number, Arc::clone(self.seal_queue.batch(number)?))))
             .collect();
         let context = Arc::clone(&self.context);
-        let head = (block.height == head.height).then(|| head.checkpoint.clone());
+        let kept: Vec<Arc<Batch>> =
+            numbers.iter().filter_map(|number| batches.get(number).map(Arc::clone)).collect();
+        let stored = block.clone();
+        let checkpoint = (block.height == head.height).then(|| head.checkpoint.clone());
         let entries = self
             .blocking(move |election| {
-                check_and_apply(&context, election, &block, head.as_deref(), batches)
+                check_and_apply(&context, election, &block, checkpoint.as_deref(), batches)
             })
             .await??;
-        let mut recognised = recognised(&entries);
-        for number in &numbers {
+        self.keep_certified(&stored, kept, head).await?;
+        self.resolve_with(&numbers, &entries);
+        Ok(())
+    }
+
+    /// Resolves the requests of batches that are sealed, and drops the batches.
+    pub(crate) fn resolve_with(&mut self, numbers: &[BatchNumber], entries: &[Entry]) {
+        let mut recognised = recognised(entries);
+        for number in numbers {
             let Some(batch) = self.seal_queue.remove(number) else { continue };
             for SealedEnvelope { request, .. } in batch.envelopes() {
                 self.context.pending.resolve(&request, recognised(&request));
             }
         }
-        Ok(())
     }
 
     /// Accepts a block as stored: this node does not decide.

@@ -9,6 +9,9 @@ use votekit_core::id::{ElectionId, Epoch, NodeId};
 
 use crate::{Leadership, Lease};
 
+/// By how much a term may lie above the present one.
+const TERM_STEP_MAX: u64 = 1000;
+
 type Key = (ElectionId, NodeId, Epoch);
 
 /// All leases of one process.
@@ -59,26 +62,56 @@ impl LeaseTable {
     }
 
     /// Grants or renews the leader lease. `stored` is the highest term of a stored block. The first
-    /// leader may continue that term, since no other process can use the file.
+    /// leader may continue that term, since no other process can use the file. `None` when
+    /// `at_least` lies too far ahead.
     pub(super) fn acquire_leadership(
         &self,
         holder: &str,
         length: Duration,
         stored: u64,
-    ) -> Leadership {
+        at_least: u64,
+    ) -> Option<Leadership> {
         let now = Instant::now();
         let mut state = self.lock();
         match &state.leader {
             Some((leader, until)) if leader != holder && *until > now => {
-                return Leadership::Following { leader: leader.clone(), remaining: *until - now };
+                return Some(Leadership::Following {
+                    leader: leader.clone(),
+                    term: state.term,
+                    remaining: *until - now,
+                });
             }
-            // No other holder led meanwhile, so the term stays, even if the lease had expired.
-            Some((leader, _)) if leader == holder => {}
-            Some(_) => state.term += 1,
-            None => state.term = state.term.max(stored).max(1),
+            _ => {}
         }
+        let stored = state.term.max(stored);
+        let term = match &state.leader {
+            // No other holder led meanwhile, so the term stays, even if the lease had expired.
+            Some((leader, _)) if leader == holder => state.term,
+            Some(_) => state.term + 1,
+            None => stored.max(1),
+        };
+        if at_least > stored.saturating_add(TERM_STEP_MAX) {
+            return None;
+        }
+        state.term = term.max(at_least);
         state.leader = Some((holder.to_owned(), now + length));
-        Leadership::Leading { term: state.term }
+        Some(Leadership::Leading { term: state.term })
+    }
+
+    /// Whether a holder has the lease of a term that is the present one.
+    pub(super) fn is_leader(&self, holder: &str, term: u64) -> bool {
+        let state = self.lock();
+        state.term == term && state.leader.as_ref().is_some_and(|(leader, _)| leader == holder)
+    }
+
+    /// Ends the lease of the leader of a term, if it is the present one.
+    pub(super) fn pass_over(&self, term: u64) {
+        let mut state = self.lock();
+        if state.term == term
+            && let Some((_, until)) = &mut state.leader
+        {
+            *until = Instant::now();
+        }
     }
 
     /// Releases the leader lease, if `holder` has it. Another holder then starts a new term.

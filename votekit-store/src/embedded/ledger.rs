@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,15 +23,16 @@ use super::readers::Readers;
 use super::tail::{Backlog, Tail};
 use super::writer::Writer;
 use super::writes::{
-    AcquireLeadership, AddReviewNote, AllocateEpoch, Commit, Probe, PurgePart, PutManifest, Stage,
+    AcquireLeadership, AddReviewNote, AllocateEpoch, Commit, Probe, PurgePart, PutManifest,
+    PutNodeRecord, PutRow, PutSealedKey, RemoveRows, Stage,
 };
 use super::{inspection, queries, schema};
 use crate::clock;
 use crate::embedded::NO_FOLLOW;
 use crate::{
     BlockCommit, Conflict, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease,
-    Leases, Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged, Staging, StagingId,
-    StoredBlock,
+    Leases, Ledger, LogPosition, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId, RowOutcome,
+    RowsRead, Staged, Staging, StagingId, StoredBlock,
 };
 
 /// The ledger of one process.
@@ -47,6 +49,8 @@ pub struct EmbeddedLedger {
     tail: Arc<Tail>,
     poison: Arc<Poison>,
     leases: Arc<LeaseTable>,
+    /// Whether several nodes of this process use the ledger.
+    shared: AtomicBool,
     /// Elections whose rows contradicted one another when the ledger was opened: they are listed,
     /// and neither read nor written.
     damaged: BTreeMap<ElectionId, EngineError>,
@@ -81,9 +85,15 @@ impl EmbeddedLedger {
             tail,
             poison,
             leases: Arc::default(),
+            shared: AtomicBool::new(false),
             damaged,
             _lock: lock,
         })
+    }
+
+    /// Reports the ledger as shared from now on: several nodes of this process use it.
+    pub fn share(&self) {
+        self.shared.store(true, Ordering::Relaxed);
     }
 
     /// The failure that poisoned this ledger, if any.
@@ -339,11 +349,12 @@ impl LeaderFence for EmbeddedLedger {
         &self,
         holder: &str,
         length: Duration,
+        at_least: u64,
     ) -> Result<Leadership, EngineError> {
         let leases = Arc::clone(&self.leases);
         let tail = Arc::clone(&self.tail);
         self.writer
-            .write(AcquireLeadership { holder: holder.to_owned(), length, leases, tail })
+            .write(AcquireLeadership { holder: holder.to_owned(), length, at_least, leases, tail })
             .await
     }
 
@@ -379,7 +390,73 @@ impl Documents for EmbeddedLedger {
 }
 
 #[async_trait]
+impl Rounds for EmbeddedLedger {
+    async fn put_row(
+        &self,
+        row: &NewRow,
+        holder: Option<&str>,
+    ) -> Result<RowOutcome, EngineError> {
+        let (leases, holder) = (Arc::clone(&self.leases), holder.map(str::to_owned));
+        self.writer.write(PutRow { row: row.clone(), holder, leases }).await
+    }
+
+    async fn rows_after(&self, after: RowId, limit: usize) -> Result<RowsRead, EngineError> {
+        self.read(move |connection| queries::rows_after(connection, after, limit)).await
+    }
+
+    async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
+        self.check(&commit.law_id)?;
+        let mut commit = BlockCommit::clone(commit);
+        let present = self.tail.head(&commit.law_id).map_or(0, |head| head.fence);
+        commit.head.fence = commit.head.fence.max(present);
+        self.writer.write(Commit::certified(Arc::new(commit))?).await.map(|_| ())
+    }
+
+    async fn remove_rows(&self, law_id: &ElectionId, height: u64) -> Result<(), EngineError> {
+        self.writer.write(RemoveRows { law_id: law_id.clone(), height }).await
+    }
+
+    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
+        self.poison.check()?;
+        self.leases.pass_over(term);
+        Ok(())
+    }
+
+    async fn put_sealed_key(
+        &self,
+        law_id: &ElectionId,
+        recipient: &[u8; 32],
+        sealed: &[u8],
+    ) -> Result<(), EngineError> {
+        let (law_id, recipient, sealed) = (law_id.clone(), *recipient, sealed.to_vec());
+        self.writer.write(PutSealedKey { law_id, recipient, sealed }).await
+    }
+
+    async fn sealed_key(
+        &self,
+        law_id: &ElectionId,
+        recipient: &[u8; 32],
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        let (law_id, recipient) = (law_id.clone(), *recipient);
+        self.read(move |connection| queries::sealed_key(connection, &law_id, &recipient)).await
+    }
+
+    async fn put_node_record(&self, name: &str, record: &[u8]) -> Result<(), EngineError> {
+        let write = PutNodeRecord { name: name.to_owned(), record: record.to_vec() };
+        self.writer.write(write).await
+    }
+
+    async fn node_records(&self) -> Result<Vec<(String, Vec<u8>)>, EngineError> {
+        self.read(queries::node_records).await
+    }
+}
+
+#[async_trait]
 impl Ledger for EmbeddedLedger {
+    fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Relaxed)
+    }
+
     async fn ping(&self) -> Result<(), EngineError> {
         self.writer.check()?;
         self.read(queries::ping).await

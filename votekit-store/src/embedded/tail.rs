@@ -117,6 +117,11 @@ impl Tail {
         self.changes.subscribe()
     }
 
+    /// Notifies of a row of a round, or of a new leader.
+    pub(super) fn notify(&self) {
+        self.changes.send_modify(|number| *number += 1);
+    }
+
     /// The last position staged for an election.
     pub(super) fn staged(&self, law_id: &ElectionId) -> StagingId {
         self.lock().elections.get(law_id).map_or(StagingId(0), |tail| tail.staged)

@@ -1,6 +1,7 @@
 //! The writes. Each makes all its checks before it changes anything.
 
 mod commit;
+mod rounds;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,12 @@ use super::writer::Write;
 use crate::{Conflict, Leadership, ReviewNote, StagingId};
 
 pub(super) use self::commit::Commit;
+pub(super) use self::rounds::{PutNodeRecord, PutRow, PutSealedKey, RemoveRows};
+
+/// A term that lies too far ahead.
+fn term_too_far(at_least: u64) -> crate::EngineError {
+    unavailable(format!("term {at_least} lies more than 1000 above the present term"))
+}
 
 /// Stages a batch.
 pub(super) struct Stage {
@@ -134,6 +141,7 @@ impl Write for AllocateEpoch {
 pub(super) struct AcquireLeadership {
     pub(super) holder: String,
     pub(super) length: Duration,
+    pub(super) at_least: u64,
     pub(super) leases: Arc<LeaseTable>,
     pub(super) tail: Arc<Tail>,
 }
@@ -143,7 +151,13 @@ impl Write for AcquireLeadership {
 
     fn apply(&self, _connection: &Connection) -> Result<Leadership, Fault> {
         let stored = self.tail.highest_term();
-        Ok(self.leases.acquire_leadership(&self.holder, self.length, stored))
+        let before = self.leases.term();
+        let acquired =
+            self.leases.acquire_leadership(&self.holder, self.length, stored, self.at_least);
+        if self.leases.term() != before {
+            self.tail.notify();
+        }
+        acquired.ok_or_else(|| Fault::Engine(term_too_far(self.at_least)))
     }
 }
 

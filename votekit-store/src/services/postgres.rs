@@ -15,6 +15,7 @@ mod fault;
 mod listener;
 mod queries;
 mod read_view;
+mod rounds;
 mod rows;
 mod schema;
 mod stager;
@@ -36,7 +37,8 @@ pub use read_view::PostgresReadView;
 use super::url::ServiceAddress;
 use crate::{
     BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
-    Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged, Staging, StagingId, StoredBlock,
+    Ledger, LogPosition, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId, RowOutcome, RowsRead,
+    Staged, Staging, StagingId, StoredBlock,
 };
 use connections::{Connections, Connector};
 use listener::Listener;
@@ -153,7 +155,7 @@ impl LogStore for PostgresLedger {
 
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
         let prepared = writes::PreparedCommit::new(commit)?;
-        prepared.write(&mut self.connections.session_for(&commit.law_id).await?).await
+        prepared.write(&mut self.connections.session_for(&commit.law_id).await?, false).await
     }
 
     async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
@@ -244,8 +246,10 @@ impl LeaderFence for PostgresLedger {
         &self,
         holder: &str,
         length: Duration,
+        at_least: u64,
     ) -> Result<Leadership, EngineError> {
-        writes::acquire_leadership(&mut self.connections.session().await?, holder, length).await
+        let mut session = self.connections.session().await?;
+        writes::acquire_leadership(&mut session, holder, length, at_least).await
     }
 
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
@@ -273,6 +277,60 @@ impl Documents for PostgresLedger {
 
     async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         queries::review_notes(&mut self.connections.session().await?, law_id).await
+    }
+}
+
+#[async_trait]
+impl Rounds for PostgresLedger {
+    async fn put_row(
+        &self,
+        row: &NewRow,
+        holder: Option<&str>,
+    ) -> Result<RowOutcome, EngineError> {
+        rounds::put_row(&mut self.connections.session().await?, row, holder).await
+    }
+
+    async fn rows_after(&self, after: RowId, limit: usize) -> Result<RowsRead, EngineError> {
+        rounds::rows_after(&mut self.connections.session().await?, after, limit).await
+    }
+
+    async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
+        let prepared = writes::PreparedCommit::new(commit)?;
+        prepared.write(&mut self.connections.session_for(&commit.law_id).await?, true).await
+    }
+
+    async fn remove_rows(&self, law_id: &ElectionId, height: u64) -> Result<(), EngineError> {
+        rounds::remove_rows(&mut self.connections.session().await?, law_id, height).await
+    }
+
+    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
+        rounds::pass_over(&mut self.connections.session().await?, term).await
+    }
+
+    async fn put_sealed_key(
+        &self,
+        law_id: &ElectionId,
+        recipient: &[u8; 32],
+        sealed: &[u8],
+    ) -> Result<(), EngineError> {
+        let mut session = self.connections.session().await?;
+        rounds::put_sealed_key(&mut session, law_id, recipient, sealed).await
+    }
+
+    async fn sealed_key(
+        &self,
+        law_id: &ElectionId,
+        recipient: &[u8; 32],
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        rounds::sealed_key(&mut self.connections.session().await?, law_id, recipient).await
+    }
+
+    async fn put_node_record(&self, name: &str, record: &[u8]) -> Result<(), EngineError> {
+        rounds::put_node_record(&mut self.connections.session().await?, name, record).await
+    }
+
+    async fn node_records(&self) -> Result<Vec<(String, Vec<u8>)>, EngineError> {
+        rounds::node_records(&mut self.connections.session().await?).await
     }
 }
 

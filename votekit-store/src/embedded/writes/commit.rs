@@ -21,7 +21,8 @@ use crate::{BlockCommit, Conflict, EngineError, Head, StagingId};
 pub(in crate::embedded) struct Commit {
     commit: Arc<BlockCommit>,
     columns: Columns,
-    leases: Arc<LeaseTable>,
+    /// The terms, unless the block may be appended in any of them.
+    leases: Option<Arc<LeaseTable>>,
 }
 
 /// The numbers of a commit as SQLite integers.
@@ -41,7 +42,14 @@ impl Commit {
     ) -> Result<Self, EngineError> {
         let columns = columns(&commit).and_then(|columns| check(&commit).map(|()| columns));
         let columns = columns.map_err(|rule| malformed(&commit.law_id, rule))?;
-        Ok(Self { commit, columns, leases })
+        Ok(Self { commit, columns, leases: Some(leases) })
+    }
+
+    /// A certified block, which may be appended in any term.
+    pub(in crate::embedded) fn certified(commit: Arc<BlockCommit>) -> Result<Self, EngineError> {
+        let columns = columns(&commit).and_then(|columns| check(&commit).map(|()| columns));
+        let columns = columns.map_err(|rule| malformed(&commit.law_id, rule))?;
+        Ok(Self { commit, columns, leases: None })
     }
 }
 
@@ -103,7 +111,10 @@ impl Commit {
         }
         // Read here, in the writer's thread, where terms begin as well: a term read when the commit
         // was queued may have ended by now.
-        let term = found.fence.max(self.leases.term());
+        let term = match &self.leases {
+            Some(leases) => found.fence.max(leases.term()),
+            None => 0,
+        };
         if head.fence < term {
             return Err(Conflict::Term {
                 law_id: law_id.clone(),

@@ -82,10 +82,14 @@ impl<'commit> PreparedCommit<'commit> {
         Ok(prepared)
     }
 
-    pub(super) async fn write(&self, session: &mut Session) -> Result<(), EngineError> {
+    pub(super) async fn write(
+        &self,
+        session: &mut Session,
+        in_any_term: bool,
+    ) -> Result<(), EngineError> {
         let BlockCommit { law_id, block, head, .. } = self.commit;
         let sql = "SELECT outcome, told FROM commit_block(
-            $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
+            $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)";
         let size_bytes = i64::try_from(block.leaves.len()).unwrap_or(i64::MAX);
         let row = session
             .write(
@@ -112,6 +116,7 @@ impl<'commit> PreparedCommit<'commit> {
                     &head.takes_votes,
                     &head_digest(head).as_bytes().as_slice(),
                     &self.not_after,
+                    &in_any_term,
                 ],
             )
             .await?;
@@ -229,15 +234,24 @@ pub(super) async fn acquire_leadership(
     session: &mut Session,
     holder: &str,
     length: Duration,
+    at_least: u64,
 ) -> Result<Leadership, EngineError> {
-    let sql =
-        "SELECT who, in_term, remaining_seconds FROM take_lead($1, make_interval(secs => $2))";
-    let row = session.write(sql, &[&holder, &length.as_secs_f64()]).await?;
-    let leader: String = value(&row, "who")?;
-    if leader == holder {
-        return Ok(Leadership::Leading { term: number(&row, "in_term")? });
+    let too_far =
+        || unavailable(format!("term {at_least} lies more than 1000 above the present term"));
+    let at_least_column = column(at_least).ok_or_else(too_far)?;
+    let sql = "SELECT who, in_term, remaining_seconds, refused
+        FROM acquire_leadership($1, make_interval(secs => $2), $3)";
+    let row = session.write(sql, &[&holder, &length.as_secs_f64(), &at_least_column]).await?;
+    if value(&row, "refused")? {
+        return Err(too_far());
     }
-    Ok(Leadership::Following { leader, remaining: seconds(value(&row, "remaining_seconds")?) })
+    let leader: String = value(&row, "who")?;
+    let term = number(&row, "in_term")?;
+    if leader == holder {
+        return Ok(Leadership::Leading { term });
+    }
+    let remaining = seconds(value(&row, "remaining_seconds")?);
+    Ok(Leadership::Following { leader, term, remaining })
 }
 
 /// The name stays: if the same holder leads again before another one, its term continues.

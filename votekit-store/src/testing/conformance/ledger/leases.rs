@@ -224,16 +224,16 @@ fn term_of(leadership: &Leadership) -> Result<u64, CaseError> {
 
 async fn leadership_is_exclusive_until_released(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
-    let term = term_of(&ledger.acquire_leadership("first", LONG).await?)?;
+    let term = term_of(&ledger.acquire_leadership("first", LONG, 0).await?)?;
     ensure!(term >= 1, "terms count from 1, found {term}");
     for _ in 0..3 {
         ensure_eq!(
-            ledger.acquire_leadership("first", LONG).await?,
+            ledger.acquire_leadership("first", LONG, 0).await?,
             Leadership::Leading { term },
             "asked again"
         );
-        match ledger.acquire_leadership("second", LONG).await? {
-            Leadership::Following { leader, remaining }
+        match ledger.acquire_leadership("second", LONG, 0).await? {
+            Leadership::Following { leader, remaining, .. }
                 if leader == "first" && remaining <= LONG => {}
             other => {
                 return Err(CaseError::Broken {
@@ -245,15 +245,15 @@ async fn leadership_is_exclusive_until_released(place: &dyn TestStorage) -> Outc
     // A holder cannot resign for another.
     ledger.release_leadership("second").await?;
     ensure_eq!(
-        ledger.acquire_leadership("first", LONG).await?,
+        ledger.acquire_leadership("first", LONG, 0).await?,
         Leadership::Leading { term },
         "after another resigned"
     );
     ledger.release_leadership("first").await?;
-    let next = term_of(&ledger.acquire_leadership("second", LONG).await?)?;
+    let next = term_of(&ledger.acquire_leadership("second", LONG, 0).await?)?;
     ensure!(next > term, "the next leader's term is {next}, the first's was {term}");
     ensure!(
-        matches!(ledger.acquire_leadership("first", LONG).await?, Leadership::Following { .. }),
+        matches!(ledger.acquire_leadership("first", LONG, 0).await?, Leadership::Following { .. }),
         "two lead at once"
     );
     Ok(())
@@ -261,12 +261,12 @@ async fn leadership_is_exclusive_until_released(place: &dyn TestStorage) -> Outc
 
 async fn expired_leadership_can_be_acquired(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
-    let term = term_of(&ledger.acquire_leadership("first", SHORT).await?)?;
+    let term = term_of(&ledger.acquire_leadership("first", SHORT, 0).await?)?;
     outwait_short().await;
-    let next = term_of(&ledger.acquire_leadership("second", LONG).await?)?;
+    let next = term_of(&ledger.acquire_leadership("second", LONG, 0).await?)?;
     ensure!(next > term, "the next leader's term is {next}, the first's was {term}");
     ensure!(
-        matches!(ledger.acquire_leadership("first", LONG).await?, Leadership::Following { .. }),
+        matches!(ledger.acquire_leadership("first", LONG, 0).await?, Leadership::Following { .. }),
         "two lead at once"
     );
     Ok(())
@@ -278,7 +278,7 @@ async fn only_one_of_many_candidates_acquires_leadership(place: &dyn TestStorage
     for task in 0..16 {
         let ledger = Arc::clone(&ledger);
         tasks
-            .spawn(async move { ledger.acquire_leadership(&format!("holder {task}"), LONG).await });
+            .spawn(async move { ledger.acquire_leadership(&format!("holder {task}"), LONG, 0).await });
     }
     let mut leaders = 0;
     while let Some(finished) = tasks.join_next().await {
@@ -294,10 +294,10 @@ async fn only_one_of_many_candidates_acquires_leadership(place: &dyn TestStorage
 async fn block_of_a_deposed_leader_is_refused(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
-    log.term = term_of(&ledger.acquire_leadership("first", LONG).await?)?;
+    log.term = term_of(&ledger.acquire_leadership("first", LONG, 0).await?)?;
     let first = log.grow(&*ledger, 10).await?;
     ledger.release_leadership("first").await?;
-    let term = term_of(&ledger.acquire_leadership("second", LONG).await?)?;
+    let term = term_of(&ledger.acquire_leadership("second", LONG, 0).await?)?;
     let late = log.clone().block(10, "late");
     let expected = Conflict::Term { law_id: law("L1"), offered: first.head.fence, found: term };
     expect_conflict(
@@ -451,9 +451,9 @@ async fn second_opening_shares_the_storage_or_is_refused(place: &dyn TestStorage
     }
     ensure_eq!(places.len(), 4 * 19, "places given by both");
     let mut log = SampleLog::new(&law_id);
-    log.term = term_of(&first.acquire_leadership("first", LONG).await?)?;
+    log.term = term_of(&first.acquire_leadership("first", LONG, 0).await?)?;
     ensure!(
-        matches!(second.acquire_leadership("second", LONG).await?, Leadership::Following { .. }),
+        matches!(second.acquire_leadership("second", LONG, 0).await?, Leadership::Following { .. }),
         "two lead at once"
     );
     let commit = log.grow(&*first, 300).await?;

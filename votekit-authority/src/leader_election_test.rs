@@ -1,0 +1,90 @@
+//! Leader election with one and with several authorities.
+
+use super::*;
+
+const LENGTH: Duration = Duration::from_secs(2);
+
+fn name(text: &str) -> KeyName {
+    text.parse().expect("a key name")
+}
+
+fn at(milliseconds: u64) -> Monotonic {
+    Monotonic(Duration::from_millis(milliseconds))
+}
+
+fn election(authorities: usize, quorum: usize) -> LeaderElection {
+    let lease = LeaderLease::new(LENGTH, Duration::from_millis(400));
+    LeaderElection::new(lease, name("a"), Quorum { authorities, quorum })
+}
+
+fn granted(election: &mut LeaderElection, term: u64, now: Monotonic) -> Vec<Command> {
+    let asked = election.step(Event::Lease(leader_lease::Event::Tick), now);
+    assert!(matches!(asked[..], [Command::Request { .. }]), "{asked:?}");
+    election.step(Event::Lease(leader_lease::Event::Granted { term }), now)
+}
+
+fn vote(by: &str, leader: &str, term: u64) -> Event {
+    let leadership = TermLeader { term, leader: name(leader) };
+    Event::Voted { authority: name(by), leadership }
+}
+
+#[test]
+fn a_single_authority_leads_with_the_lease() {
+    let mut alone = election(1, 1);
+    let commands = granted(&mut alone, 1, at(0));
+    assert!(matches!(commands[..], [Command::Announce(Role::Leader { term: 1, .. })]));
+    assert_eq!(alone.term(at(1)), Some(1));
+}
+
+#[test]
+fn a_candidate_leads_once_a_quorum_has_voted_for_it() {
+    let mut one = election(4, 3);
+    assert_eq!(granted(&mut one, 7, at(0)), [Command::VoteForSelf { term: 7 }]);
+    assert_eq!(one.term(at(1)), None);
+    assert_eq!(one.candidate_term(), Some(7));
+    for event in [vote("a", "a", 7), vote("a", "a", 7), vote("b", "c", 7), vote("b", "a", 6)] {
+        assert!(one.step(event, at(2)).is_empty());
+    }
+    assert!(one.step(vote("b", "a", 7), at(3)).is_empty());
+    let commands = one.step(vote("c", "a", 7), at(4));
+    assert!(matches!(commands[..], [Command::Announce(Role::Leader { term: 7, .. })]));
+    assert_eq!(one.term(at(5)), Some(7));
+    assert_eq!(one.term(at(2001)), None, "the lease is over");
+}
+
+#[test]
+fn a_candidate_without_votes_gives_way() {
+    let mut one = election(3, 2);
+    granted(&mut one, 7, at(0));
+    let commands = one.step(Event::Lease(leader_lease::Event::Tick), at(3000));
+    assert!(commands.contains(&Command::Release), "{commands:?}");
+    assert!(one.step(Event::Lease(leader_lease::Event::Tick), at(5999)).is_empty(), "pauses");
+    let asked = one.step(Event::Lease(leader_lease::Event::Tick), at(6000));
+    assert!(matches!(asked[..], [Command::Request { at_least: 8, .. }]), "{asked:?}");
+}
+
+#[test]
+fn a_leader_that_steps_down_releases_its_lease() {
+    let mut one = election(3, 2);
+    granted(&mut one, 7, at(0));
+    one.step(vote("a", "a", 7), at(1));
+    one.step(vote("b", "a", 7), at(1));
+    assert_eq!(one.term(at(2)), Some(7));
+    let commands = one.step(Event::StepDown, at(3));
+    assert!(commands.contains(&Command::Release));
+    assert_eq!(one.term(at(4)), None);
+    assert!(one.step(Event::StepDown, at(5)).is_empty(), "there is nothing to step down from");
+}
+
+#[test]
+fn a_renewed_lease_keeps_the_leader_without_new_votes() {
+    let mut one = election(3, 2);
+    granted(&mut one, 7, at(0));
+    one.step(vote("a", "a", 7), at(1));
+    one.step(vote("b", "a", 7), at(1));
+    assert!(granted(&mut one, 7, at(500)).is_empty());
+    assert_eq!(one.term(at(2400)), Some(7));
+    // A new term of the same holder needs new votes.
+    assert_eq!(granted(&mut one, 8, at(2600)), [Command::VoteForSelf { term: 8 }]);
+    assert_eq!(one.term(at(2601)), None);
+}

@@ -1,0 +1,201 @@
+//! The guards: what an authority may state. None of them may be weakened; the model of this crate
+//! shows for each what breaks without it.
+
+use votekit_core::authority::{
+    AcceptedBlock, BlockProposal, ElectionVote, LogPoint, TermLeader, Vote,
+};
+use votekit_core::id::ElectionId;
+
+use super::{Quorum, RoundMemory, RoundView};
+
+/// Why an authority does not vote for a leadership.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoVote {
+    /// It has promised the same or a later term.
+    #[error("term {term} is not above the promised term {promised}")]
+    Stale {
+        /// The term seen.
+        term: u64,
+        /// The term promised.
+        promised: u64,
+    },
+    /// The leader is not an authority.
+    #[error("{leader} is not an authority")]
+    NotConfigured {
+        /// The name seen.
+        leader: String,
+    },
+}
+
+/// Why an authority does not accept a proposed block.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotAccepted {
+    /// It has not promised this leadership.
+    #[error("the proposal is of term {term}, which is not the promised leadership")]
+    NotPromised {
+        /// The term of the proposal.
+        term: u64,
+    },
+    /// The block does not follow the last certified one.
+    #[error("the proposal is of height {height}, the next height is {next}")]
+    NotNext {
+        /// The height of the proposal.
+        height: u64,
+        /// The height after the last certified block.
+        next: u64,
+    },
+    /// The block that this authority made has other bytes.
+    #[error("the proposed block is not the block that this authority made")]
+    OtherBytes,
+    /// It has cosigned another block at this height.
+    #[error("another block of height {height} is cosigned")]
+    CosignedOther {
+        /// The height.
+        height: u64,
+    },
+    /// A quorum has accepted another block at this height.
+    #[error("a quorum has accepted another block of height {height}")]
+    OtherAcceptedByQuorum {
+        /// The height.
+        height: u64,
+    },
+}
+
+/// Why an authority does not cosign a block.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotCosigned {
+    /// The block does not follow the last certified one.
+    #[error("the block is of height {height}, the next height is {next}")]
+    NotNext {
+        /// The height of the block.
+        height: u64,
+        /// The height after the last certified block.
+        next: u64,
+    },
+    /// Too few authorities have accepted it in one term.
+    #[error("{accepts} of {quorum} authorities have accepted the block")]
+    TooFewAccepts {
+        /// Accepts of one term.
+        accepts: usize,
+        /// Accepts that are required.
+        quorum: usize,
+    },
+    /// It has cosigned another block at this height.
+    #[error("another block of height {height} is cosigned")]
+    CosignedOther {
+        /// The height.
+        height: u64,
+    },
+}
+
+impl NotAccepted {
+    /// The name of the rule, for logs and metrics.
+    #[must_use]
+    pub const fn rule(&self) -> &'static str {
+        match self {
+            Self::NotPromised { .. } => "not-promised",
+            Self::NotNext { .. } => "not-next-height",
+            Self::OtherBytes => "other-bytes",
+            Self::CosignedOther { .. } => "cosigned-other",
+            Self::OtherAcceptedByQuorum { .. } => "other-accepted-by-quorum",
+        }
+    }
+}
+
+impl NotCosigned {
+    /// The name of the rule, for logs and metrics.
+    #[must_use]
+    pub const fn rule(&self) -> &'static str {
+        match self {
+            Self::NotNext { .. } => "not-next-height",
+            Self::TooFewAccepts { .. } => "too-few-accepts",
+            Self::CosignedOther { .. } => "cosigned-other",
+        }
+    }
+}
+
+impl RoundMemory {
+    /// The vote for a leadership, if it is above the promise. It must be durable before it leaves.
+    ///
+    /// # Errors
+    /// [`NoVote`].
+    pub fn vote(&self, seen: &TermLeader, is_configured: bool) -> Result<Vote, NoVote> {
+        if !is_configured {
+            return Err(NoVote::NotConfigured { leader: seen.leader.as_str().to_owned() });
+        }
+        if let Some(promise) = &self.promise
+            && seen.term <= promise.term
+        {
+            return Err(NoVote::Stale { term: seen.term, promised: promise.term });
+        }
+        let elections = self.elections.iter().map(|(law_id, election)| ElectionVote {
+            law_id: law_id.clone(),
+            certified: election.certified,
+            accepted: election.accepted,
+        });
+        Ok(Vote { leadership: seen.clone(), elections: elections.collect() })
+    }
+
+    /// The accept of a proposed block, of which this authority has made `own`. It must be durable,
+    /// with the batches of the block, before it leaves.
+    ///
+    /// # Errors
+    /// [`NotAccepted`].
+    pub fn accept(
+        &self,
+        proposal: &BlockProposal,
+        own: &LogPoint,
+        seen: &RoundView,
+        quorum: Quorum,
+    ) -> Result<AcceptedBlock, NotAccepted> {
+        let term = proposal.leadership.term;
+        if self.promise.as_ref() != Some(&proposal.leadership) {
+            return Err(NotAccepted::NotPromised { term });
+        }
+        let election = self.election(&proposal.law_id);
+        let (height, next) = (proposal.point.height, election.certified.height + 1);
+        if height != next || proposal.first_leaf != election.certified.size {
+            return Err(NotAccepted::NotNext { height, next });
+        }
+        if proposal.point != *own {
+            return Err(NotAccepted::OtherBytes);
+        }
+        if election.cosigned.is_some_and(|cosigned| cosigned != *own) {
+            return Err(NotAccepted::CosignedOther { height });
+        }
+        if seen.height() == height && seen.other_accepted_by_quorum(quorum, own) {
+            return Err(NotAccepted::OtherAcceptedByQuorum { height });
+        }
+        Ok(AcceptedBlock { term, point: *own })
+    }
+
+    /// Whether this authority may cosign a block that it has made itself. The cosignature must be
+    /// durable before it leaves.
+    ///
+    /// # Errors
+    /// [`NotCosigned`].
+    pub fn cosign(
+        &self,
+        law_id: &ElectionId,
+        own: &LogPoint,
+        seen: &RoundView,
+        quorum: Quorum,
+    ) -> Result<(), NotCosigned> {
+        let election = self.election(law_id);
+        let (height, next) = (own.height, election.certified.height + 1);
+        if height != next {
+            return Err(NotCosigned::NotNext { height, next });
+        }
+        let accepts = if seen.height() == height { seen.count_accepts(own) } else { 0 };
+        if accepts < quorum.quorum {
+            return Err(NotCosigned::TooFewAccepts { accepts, quorum: quorum.quorum });
+        }
+        if election.cosigned.is_some_and(|cosigned| cosigned != *own) {
+            return Err(NotCosigned::CosignedOther { height });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! What one authority must remember over every restart.
+
+use std::collections::BTreeMap;
+
+use votekit_core::authority::{AcceptedBlock, LogPoint, TermLeader};
+use votekit_core::id::ElectionId;
+
+/// What an authority has promised, accepted and cosigned.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct RoundMemory {
+    /// The leadership of its last vote: it accepts blocks of no other.
+    pub promise: Option<TermLeader>,
+    /// One entry an election.
+    pub elections: BTreeMap<ElectionId, ElectionMemory>,
+}
+
+/// What an authority has certified, accepted and cosigned in one election.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ElectionMemory {
+    /// The last block that it knows to be certified.
+    pub certified: LogPoint,
+    /// The block that it accepted above that one, if any: the last one accepted.
+    pub accepted: Option<AcceptedBlock>,
+    /// The block that it cosigned above that one, if any.
+    pub cosigned: Option<LogPoint>,
+}
+
+impl Default for ElectionMemory {
+    fn default() -> Self {
+        Self { certified: LogPoint::empty(), accepted: None, cosigned: None }
+    }
+}
+
+impl RoundMemory {
+    /// Records a vote that is durable.
+    pub fn record_vote(&mut self, leadership: TermLeader) {
+        self.promise = Some(leadership);
+    }
+
+    /// Records an accept that is durable.
+    pub fn record_accepted(&mut self, law_id: &ElectionId, accepted: AcceptedBlock) {
+        self.elections.entry(law_id.clone()).or_default().accepted = Some(accepted);
+    }
+
+    /// Records a cosignature that is durable.
+    pub fn record_cosigned(&mut self, law_id: &ElectionId, point: LogPoint) {
+        self.elections.entry(law_id.clone()).or_default().cosigned = Some(point);
+    }
+
+    /// Records that a block is certified. What was accepted or cosigned up to it is settled.
+    pub fn record_certified(&mut self, law_id: &ElectionId, point: LogPoint) {
+        let election = self.elections.entry(law_id.clone()).or_default();
+        if point.height <= election.certified.height {
+            return;
+        }
+        election.certified = point;
+        election.accepted =
+            election.accepted.filter(|accepted| accepted.point.height > point.height);
+        election.cosigned = election.cosigned.filter(|cosigned| cosigned.height > point.height);
+    }
+
+    /// What is remembered of an election; of an unknown one, nothing.
+    #[must_use]
+    pub fn election(&self, law_id: &ElectionId) -> ElectionMemory {
+        self.elections.get(law_id).cloned().unwrap_or_default()
+    }
+}
