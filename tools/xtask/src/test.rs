@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     if let Some(rig) = rig {
         report.check("servers: to the end", || rig.end());
     }
-    report.check("checker: no code of votekit", dependencies::check_checker);
+    report.check("tools: no code of votekit", dependencies::check_independent);
     report.check("findings: their tests exist", || findings::check(project::root()));
     report.check("modules: no circle", || modules::check(project::root()));
     report.check("OpenAPI: Schemathesis", || api_fuzz::run(&api_fuzz::Arguments::short()));
