@@ -166,6 +166,12 @@ impl ReviewNote {
     }
 }
 
+/// The rule that the name of a node's record breaks, if any.
+pub(crate) fn broken_name_rule(name: &str) -> Option<&'static str> {
+    (name.is_empty() || name.len() > 255 || name.contains('\0'))
+        .then_some("a node has a name of 1 to 255 bytes of text")
+}
+
 /// Stores batches: those not sealed yet, and all of them as evidence.
 #[async_trait]
 pub trait Staging: Send + Sync + 'static {

@@ -1,5 +1,7 @@
 //! The ledger in one SQLite file, `ledger.sqlite`: one thread writes, several connections read.
 
+mod rounds;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -22,7 +24,8 @@ use super::readers::Readers;
 use super::tail::{Backlog, Tail};
 use super::writer::Writer;
 use super::writes::{
-    AcquireLeadership, AddReviewNote, AllocateEpoch, Commit, Probe, PurgePart, PutManifest, Stage,
+    AcquireLeadership, AddReviewNote, AllocateEpoch, Appending, Commit, Probe, PurgePart,
+    PutManifest, PutNodeRecord, PutSealedKey, Stage,
 };
 use super::{inspection, queries, schema};
 use crate::clock;
@@ -33,7 +36,7 @@ use crate::{
     StoredBlock,
 };
 
-/// The ledger of one process.
+/// The ledger of one process, of one node or of several.
 ///
 /// Every confirmed write is synced to disk. When a commit or a sync fails, the ledger is poisoned:
 /// every later call returns that [`EngineError::Fatal`], and the process must stop
@@ -70,20 +73,13 @@ impl EmbeddedLedger {
         let path = folder.join(schema::FILE);
         let connection = schema::open_writer(&path)?;
         let Inspected { tail, damaged } = inspection::inspect(&connection)?;
+        let leases = Arc::new(LeaseTable::new(queries::leadership_term(&connection)?));
         let tail = Arc::new(tail);
         let poison = Arc::new(Poison::new());
         let checkpointer = Checkpointer::start(&path, Arc::clone(&poison))?;
         let writer =
             Writer::start(connection, checkpointer, Arc::clone(&tail), Arc::clone(&poison))?;
-        Ok(Self {
-            writer,
-            readers: Readers::new(path),
-            tail,
-            poison,
-            leases: Arc::default(),
-            damaged,
-            _lock: lock,
-        })
+        Ok(Self { writer, readers: Readers::new(path), tail, poison, leases, damaged, _lock: lock })
     }
 
     /// The failure that poisoned this ledger, if any.
@@ -96,6 +92,11 @@ impl EmbeddedLedger {
     /// happens.
     pub async fn failed(&self) -> EngineError {
         self.poison.wait().await
+    }
+
+    /// From now on, several nodes of this process use the ledger.
+    pub(super) fn share(&self) {
+        self.leases.share();
     }
 
     /// The batches that are staged and not sealed at the time of the call.
@@ -212,7 +213,8 @@ impl LogStore for EmbeddedLedger {
 
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
         self.check(&commit.law_id)?;
-        let commit = Commit::new(Arc::clone(commit), Arc::clone(&self.leases))?;
+        let leases = Arc::clone(&self.leases);
+        let commit = Commit::new(Arc::clone(commit), leases, Appending::InTerm)?;
         self.writer.write(commit).await.map(|_| ())
     }
 
@@ -339,12 +341,17 @@ impl LeaderFence for EmbeddedLedger {
         &self,
         holder: &str,
         length: Duration,
+        at_least: u64,
     ) -> Result<Leadership, EngineError> {
-        let leases = Arc::clone(&self.leases);
-        let tail = Arc::clone(&self.tail);
-        self.writer
-            .write(AcquireLeadership { holder: holder.to_owned(), length, leases, tail })
-            .await
+        let (leases, tail) = (Arc::clone(&self.leases), Arc::clone(&self.tail));
+        let holder = holder.to_owned();
+        self.writer.write(AcquireLeadership { holder, length, at_least, leases, tail }).await
+    }
+
+    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
+        self.poison.check()?;
+        self.leases.pass_over(term);
+        Ok(())
     }
 
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
@@ -376,10 +383,46 @@ impl Documents for EmbeddedLedger {
         let digest = *digest;
         self.read(move |connection| queries::manifest(connection, &digest)).await
     }
+
+    async fn put_sealed_key(
+        &self,
+        law_id: &ElectionId,
+        recipient: &[u8; 32],
+        bytes: &[u8],
+    ) -> Result<(), EngineError> {
+        self.check(law_id)?;
+        let (law_id, recipient) = (law_id.clone(), *recipient);
+        self.writer.write(PutSealedKey { law_id, recipient, bytes: bytes.to_vec() }).await
+    }
+
+    async fn sealed_key(
+        &self,
+        law_id: &ElectionId,
+        recipient: &[u8; 32],
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        let recipient = *recipient;
+        self.read_of(law_id, move |connection, law_id| {
+            queries::sealed_key(connection, law_id, &recipient)
+        })
+        .await
+    }
+
+    async fn put_node_record(&self, name: &str, bytes: &[u8]) -> Result<(), EngineError> {
+        let (name, bytes) = (name.to_owned(), bytes.to_vec());
+        self.writer.write(PutNodeRecord { name, bytes }).await
+    }
+
+    async fn node_records(&self) -> Result<Vec<(String, Vec<u8>)>, EngineError> {
+        self.read(queries::node_records).await
+    }
 }
 
 #[async_trait]
 impl Ledger for EmbeddedLedger {
+    fn is_shared(&self) -> bool {
+        self.leases.is_shared()
+    }
+
     async fn ping(&self) -> Result<(), EngineError> {
         self.writer.check()?;
         self.read(queries::ping).await

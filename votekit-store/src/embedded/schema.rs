@@ -31,7 +31,10 @@ pub(super) struct Schema {
 pub(super) const LEDGER: Schema = Schema {
     application_id: i32::from_be_bytes(*b"VKIT"),
     name: "votekit ledger",
-    migrations: &[include_str!("../../migrations/embedded/001_ledger.sql")],
+    migrations: &[
+        include_str!("../../migrations/embedded/001_ledger.sql"),
+        include_str!("../../migrations/embedded/002_rounds.sql"),
+    ],
 };
 
 /// The accounts.

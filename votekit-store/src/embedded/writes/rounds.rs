@@ -1,0 +1,159 @@
+//! Stores and removes the rows of rounds.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use votekit_core::id::{Digest, ElectionId};
+
+use crate::embedded::columns::{TableRow, column, find_election, find_or_create_election};
+use crate::embedded::fault::{Fault, malformed_write};
+use crate::embedded::leases::LeaseTable;
+use crate::embedded::tail::Tail;
+use crate::embedded::writer::Write;
+use crate::round_row::row_digest;
+use crate::{EngineError, NewRow, RowKind, RowOutcome};
+
+/// Stores a row of a round.
+pub(in crate::embedded) struct PutRow {
+    row: NewRow,
+    digest: Digest,
+    height: i64,
+    term: i64,
+    holder: Option<String>,
+    leases: Arc<LeaseTable>,
+}
+
+impl PutRow {
+    /// Makes the checks that do not need the ledger.
+    pub(in crate::embedded) fn new(
+        row: NewRow,
+        holder: Option<&str>,
+        leases: Arc<LeaseTable>,
+    ) -> Result<Self, EngineError> {
+        let broken = |rule| malformed_write(row.law_id.as_ref(), rule);
+        if let Some(rule) = row.broken_rule() {
+            return Err(broken(rule));
+        }
+        let number = |number| column(number).ok_or_else(|| broken("numbers are at most 2^63 - 1"));
+        let (height, term) = (number(row.height)?, number(row.term)?);
+        let digest = row_digest(&row.bytes, &row.leaves);
+        Ok(Self { row, digest, height, term, holder: holder.map(str::to_owned), leases })
+    }
+}
+
+impl Write for PutRow {
+    type Output = RowOutcome;
+
+    fn apply(&self, connection: &Connection) -> Result<RowOutcome, Fault> {
+        if let Some(stored) = self.find(connection)? {
+            return Ok(if stored == self.row.bytes {
+                RowOutcome::Present
+            } else {
+                RowOutcome::Other { bytes: stored }
+            });
+        }
+        // Read here, in the writer's thread, where terms begin as well.
+        if self.is_late() {
+            return Ok(RowOutcome::Late { term: self.leases.term() });
+        }
+        let Self { row, digest, height, term, .. } = self;
+        let law_id = row.law_id.as_ref();
+        let election =
+            law_id.map(|law_id| find_or_create_election(connection, law_id)).transpose()?;
+        connection
+            .prepare_cached(
+                "INSERT INTO round_row \
+                 (kind, authority, election, height, term, digest, bytes, leaves) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute((
+                row.kind.as_str(),
+                &row.authority,
+                election.map(|election| election.0),
+                height,
+                term,
+                digest.as_bytes(),
+                &row.bytes,
+                &row.leaves,
+            ))?;
+        Ok(RowOutcome::Stored)
+    }
+
+    fn committed(&self, outcome: &RowOutcome, tail: &Tail) {
+        if *outcome == RowOutcome::Stored {
+            tail.store_row();
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.row.bytes.len() + self.row.leaves.len()
+    }
+}
+
+impl PutRow {
+    /// The bytes of the row that is stored under the key.
+    fn find(&self, connection: &Connection) -> Result<Option<Vec<u8>>, Fault> {
+        let election = match &self.row.law_id {
+            Some(law_id) => match find_election(connection, law_id)? {
+                Some(election) => Some(election.0),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        let Self { row, digest, height, term, .. } = self;
+        // The conditions on the kind name the partial index of each statement.
+        if row.kind == RowKind::Proposal {
+            let mut statement = connection.prepare_cached(
+                "SELECT bytes FROM round_row WHERE kind = 'proposal' \
+                 AND election = ?1 AND height = ?2 AND term = ?3 AND digest = ?4",
+            )?;
+            let mut rows = statement.query((election, height, term, digest.as_bytes()))?;
+            return rows.next()?.map(|row| TableRow::new("round_row", row).get(0)).transpose();
+        }
+        let mut statement = connection.prepare_cached(
+            "SELECT bytes FROM round_row WHERE kind <> 'proposal' \
+             AND coalesce(election, 0) = ?1 AND height = ?2 AND kind = ?3 AND authority = ?4 \
+             AND term = ?5",
+        )?;
+        let mut rows = statement.query((
+            election.unwrap_or(0),
+            height,
+            row.kind.as_str(),
+            &row.authority,
+            term,
+        ))?;
+        rows.next()?.map(|row| TableRow::new("round_row", row).get(0)).transpose()
+    }
+
+    fn is_late(&self) -> bool {
+        let (term, present) = (self.row.term, self.leases.term());
+        match (self.row.kind, &self.holder) {
+            (RowKind::Proposal, Some(holder)) => !self.leases.leads(holder, term),
+            (RowKind::Proposal, None) => term > present,
+            (RowKind::Accept, _) => term != present,
+            _ => false,
+        }
+    }
+}
+
+/// Removes the rows of an election up to a height, but for those that accuse.
+pub(in crate::embedded) struct RemoveRows {
+    pub(in crate::embedded) law_id: ElectionId,
+    pub(in crate::embedded) through_height: u64,
+}
+
+impl Write for RemoveRows {
+    type Output = ();
+
+    fn apply(&self, connection: &Connection) -> Result<(), Fault> {
+        let Some(election) = find_election(connection, &self.law_id)? else { return Ok(()) };
+        let height = column(self.through_height).unwrap_or(i64::MAX);
+        connection
+            .prepare_cached(
+                "DELETE FROM round_row WHERE election = ?1 AND height <= ?2 \
+                 AND kind IN ('proposal', 'accept', 'cosign')",
+            )?
+            .execute((election.0, height))?;
+        Ok(())
+    }
+}
