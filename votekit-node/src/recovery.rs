@@ -84,9 +84,7 @@ pub(crate) async fn read_back(
         ));
     }
     let signer = Arc::new(stored.signer(&log)?);
-    if !context.registry.is_shared() {
-        context.registry.restore_all(law_id, known_electors(&log), None).await?;
-    }
+    restore_registry(context, law_id, &log).await?;
     // No vote is hashed after a purge, which destroys a members' key.
     let hasher = log
         .last_manifest()
@@ -133,6 +131,26 @@ pub(crate) async fn read_back(
             scrub,
         },
     ))
+}
+
+/// Restores a registry in memory from a log.
+///
+/// Several nodes of one process share such a registry: the first of them that holds the roll
+/// restores it, and a later one must not drop the marks that were made since.
+async fn restore_registry(
+    context: &NodeContext,
+    law_id: &ElectionId,
+    log: &ElectionLog,
+) -> Result<(), EngineError> {
+    let registry = &context.registry;
+    if registry.is_shared() {
+        return Ok(());
+    }
+    let electors = known_electors(log);
+    if context.is_shared && (electors.is_empty() || registry.registered(law_id).await? > 0) {
+        return Ok(());
+    }
+    registry.restore_all(law_id, electors, None).await
 }
 
 /// What is known of an election that could not be read back.

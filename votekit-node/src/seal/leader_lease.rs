@@ -32,8 +32,9 @@ pub(crate) fn new(name: &str, life: [u8; 4], is_shared: bool) -> LeaderLease {
 pub(crate) async fn acquire_exclusive(context: &NodeContext) -> Result<(), EngineError> {
     let lease = &context.leader_lease;
     for command in lease.step(Event::Tick) {
-        if let Command::Request { length } = command {
-            lease.step(outcome(context.ledger.acquire_leadership(&lease.holder, length).await?));
+        if let Command::Request { length, at_least } = command {
+            let request = context.ledger.acquire_leadership(&lease.holder, length, at_least);
+            lease.step(outcome(request.await?));
         }
     }
     Ok(())
@@ -64,8 +65,8 @@ pub(crate) async fn resign(context: &NodeContext) {
 async fn execute(context: &NodeContext, command: Command) {
     let lease = &context.leader_lease;
     match command {
-        Command::Request { length } => {
-            let request = context.ledger.acquire_leadership(&lease.holder, length);
+        Command::Request { length, at_least } => {
+            let request = context.ledger.acquire_leadership(&lease.holder, length, at_least);
             let event = match tokio::time::timeout(length, request).await {
                 Ok(Ok(answer)) => outcome(answer),
                 Ok(Err(error)) => failed(&error.to_string()),

@@ -7,10 +7,11 @@ use crate::EngineError;
 use crate::services::url::ServiceAddress;
 
 /// In order: each creates the version equal to its position, from 1.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/services/001_ledger.sql"),
     include_str!("../../../migrations/services/002_views.sql"),
     include_str!("../../../migrations/services/003_accounts.sql"),
+    include_str!("../../../migrations/services/004_rounds.sql"),
 ];
 
 /// Default schema.

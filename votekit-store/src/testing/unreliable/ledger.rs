@@ -12,7 +12,8 @@ use votekit_core::instant::UnixMillis;
 use super::{Persistent, Unreliable, persist};
 use crate::{
     BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
-    Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged, Staging, StagingId, StoredBlock,
+    Ledger, LogPosition, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId, RowOutcome,
+    RowsRead, Staged, Staging, StagingId, StoredBlock,
 };
 
 #[async_trait]
@@ -156,12 +157,40 @@ impl<T: LeaderFence + ?Sized> LeaderFence for Unreliable<T> {
         &self,
         holder: &str,
         length: Duration,
+        at_least: u64,
     ) -> Result<Leadership, EngineError> {
-        self.write(self.inner.acquire_leadership(holder, length)).await
+        self.write(self.inner.acquire_leadership(holder, length, at_least)).await
+    }
+
+    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
+        self.write(self.inner.pass_over(term)).await
     }
 
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
         self.write(self.inner.release_leadership(holder)).await
+    }
+}
+
+#[async_trait]
+impl<T: Rounds + ?Sized> Rounds for Unreliable<T> {
+    async fn put_row(&self, row: &NewRow, holder: Option<&str>) -> Result<RowOutcome, EngineError> {
+        self.write(self.inner.put_row(row, holder)).await
+    }
+
+    async fn rows_after(&self, after: RowId, limit: usize) -> Result<RowsRead, EngineError> {
+        self.read(self.inner.rows_after(after, limit)).await
+    }
+
+    async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
+        self.write(self.inner.append(commit)).await
+    }
+
+    async fn remove_rows(
+        &self,
+        law_id: &ElectionId,
+        through_height: u64,
+    ) -> Result<(), EngineError> {
+        self.write(self.inner.remove_rows(law_id, through_height)).await
     }
 }
 
@@ -185,6 +214,31 @@ impl<T: Documents + ?Sized> Documents for Unreliable<T> {
 
     async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         self.read(self.inner.review_notes(law_id)).await
+    }
+
+    async fn put_sealed_key(
+        &self,
+        law_id: &ElectionId,
+        recipient: &[u8; 32],
+        bytes: &[u8],
+    ) -> Result<(), EngineError> {
+        self.write(self.inner.put_sealed_key(law_id, recipient, bytes)).await
+    }
+
+    async fn sealed_key(
+        &self,
+        law_id: &ElectionId,
+        recipient: &[u8; 32],
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        self.read(self.inner.sealed_key(law_id, recipient)).await
+    }
+
+    async fn put_node_record(&self, name: &str, bytes: &[u8]) -> Result<(), EngineError> {
+        self.write(self.inner.put_node_record(name, bytes)).await
+    }
+
+    async fn node_records(&self) -> Result<Vec<(String, Vec<u8>)>, EngineError> {
+        self.read(self.inner.node_records()).await
     }
 }
 
@@ -334,12 +388,40 @@ impl<T: LeaderFence> LeaderFence for Persistent<T> {
         &self,
         holder: &str,
         length: Duration,
+        at_least: u64,
     ) -> Result<Leadership, EngineError> {
-        persist(|| self.inner.acquire_leadership(holder, length)).await
+        persist(|| self.inner.acquire_leadership(holder, length, at_least)).await
+    }
+
+    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
+        persist(|| self.inner.pass_over(term)).await
     }
 
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
         persist(|| self.inner.release_leadership(holder)).await
+    }
+}
+
+#[async_trait]
+impl<T: Rounds> Rounds for Persistent<T> {
+    async fn put_row(&self, row: &NewRow, holder: Option<&str>) -> Result<RowOutcome, EngineError> {
+        persist(|| self.inner.put_row(row, holder)).await
+    }
+
+    async fn rows_after(&self, after: RowId, limit: usize) -> Result<RowsRead, EngineError> {
+        persist(|| self.inner.rows_after(after, limit)).await
+    }
+
+    async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
+        persist(|| self.inner.append(commit)).await
+    }
+
+    async fn remove_rows(
+        &self,
+        law_id: &ElectionId,
+        through_height: u64,
+    ) -> Result<(), EngineError> {
+        persist(|| self.inner.remove_rows(law_id, through_height)).await
     }
 }
 
@@ -363,6 +445,31 @@ impl<T: Documents> Documents for Persistent<T> {
 
     async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         persist(|| self.inner.review_notes(law_id)).await
+    }
+
+    async fn put_sealed_key(
+        &self,
+        law_id: &ElectionId,
+        recipient: &[u8; 32],
+        bytes: &[u8],
+    ) -> Result<(), EngineError> {
+        persist(|| self.inner.put_sealed_key(law_id, recipient, bytes)).await
+    }
+
+    async fn sealed_key(
+        &self,
+        law_id: &ElectionId,
+        recipient: &[u8; 32],
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        persist(|| self.inner.sealed_key(law_id, recipient)).await
+    }
+
+    async fn put_node_record(&self, name: &str, bytes: &[u8]) -> Result<(), EngineError> {
+        persist(|| self.inner.put_node_record(name, bytes)).await
+    }
+
+    async fn node_records(&self) -> Result<Vec<(String, Vec<u8>)>, EngineError> {
+        persist(|| self.inner.node_records()).await
     }
 }
 
