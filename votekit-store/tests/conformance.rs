@@ -49,7 +49,7 @@ impl TestStorage for Folder {
             Use::ByOneNodeOnABadDay { seed } => {
                 Engines::from(engine).unreliable(seed, Odds::BAD_DAY)
             }
-            Use::BySeveralNodes => engine.into_shared_engines(),
+            Use::BySeveralNodes => engine.into_shared(),
         })
     }
 }

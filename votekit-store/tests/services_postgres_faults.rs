@@ -236,6 +236,39 @@ async fn changed_tables_are_reported_as_damage() {
 }
 
 #[tokio::test]
+async fn a_changed_row_of_a_round_is_reported_as_damage_by_the_server() {
+    let schema = fresh_schema();
+    let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
+    let row = NewRow {
+        kind: RowKind::Cosign,
+        authority: "a".to_owned(),
+        law_id: Some(law()),
+        height: 1,
+        term: 0,
+        bytes: b"line".to_vec(),
+        leaves: Vec::new(),
+    };
+    ledger.put_row(&row, None).await.expect("stored");
+    for (change, expected) in [
+        ("bytes = '\\x00'", "does not match its digest"),
+        ("kind = 'other'", "its kind is unknown"),
+        ("height = -1", "column height"),
+    ] {
+        run(&format!("UPDATE {schema}.round_row SET {change}"));
+        match ledger.rows_after(RowId(0), 10).await {
+            Err(EngineError::Corrupt { reason, .. }) => {
+                assert!(reason.contains(expected), "{change}: {reason}");
+            }
+            other => panic!("{change}: {other:?}"),
+        }
+        let whole = "bytes = 'line', kind = 'cosign', height = 1";
+        run(&format!("UPDATE {schema}.round_row SET {whole}"));
+    }
+    assert_eq!(ledger.rows_after(RowId(0), 10).await.expect("whole").rows.len(), 1);
+    drop_schema(&schema);
+}
+
+#[tokio::test]
 async fn the_space_of_purged_evidence_is_free_at_once() {
     let schema = fresh_schema();
     let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");

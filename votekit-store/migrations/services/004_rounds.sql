@@ -160,5 +160,8 @@ BEGIN
         in_term := greatest(present_term + 1, at_least);
     END IF;
     UPDATE leadership SET leader = holder, term = in_term, until = clock_timestamp() + length;
+    IF in_term > old.term THEN
+        PERFORM pg_notify(changes_channel(), NULL);
+    END IF;
     remaining_seconds := extract(epoch FROM length);
 END $$;

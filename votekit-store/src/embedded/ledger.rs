@@ -345,7 +345,8 @@ impl LeaderFence for EmbeddedLedger {
     ) -> Result<Leadership, EngineError> {
         let (leases, tail) = (Arc::clone(&self.leases), Arc::clone(&self.tail));
         let holder = holder.to_owned();
-        self.writer.write(AcquireLeadership { holder, length, at_least, leases, tail }).await
+        let acquire = AcquireLeadership { holder, length, at_least, leases, tail };
+        self.writer.write(acquire).await.map(|acquired| acquired.leadership)
     }
 
     async fn pass_over(&self, term: u64) -> Result<(), EngineError> {

@@ -94,7 +94,7 @@ impl EmbeddedEngine {
     /// batch whose node ends before it forwards the batch is sealed all the same, only without
     /// hints; it keeps its place among the unacknowledged batches until the process ends.
     #[must_use]
-    pub fn into_shared_engines(self) -> Engines {
+    pub fn into_shared(self) -> Engines {
         self.ledger.share();
         self.into()
     }

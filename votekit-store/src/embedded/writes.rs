@@ -143,24 +143,37 @@ pub(super) struct AcquireLeadership {
     pub(super) tail: Arc<Tail>,
 }
 
-impl Write for AcquireLeadership {
-    type Output = Leadership;
+/// The answer to a request for the leader lease, and whether it begins a term.
+pub(super) struct AcquiredLease {
+    pub(super) leadership: Leadership,
+    begins_term: bool,
+}
 
-    fn apply(&self, connection: &Connection) -> Result<Leadership, Fault> {
+impl Write for AcquireLeadership {
+    type Output = AcquiredLease;
+
+    fn apply(&self, connection: &Connection) -> Result<AcquiredLease, Fault> {
         let Self { holder, length, at_least, leases, tail } = self;
         let refused = || malformed_write(None, "a term begins at most 1,000 above the present one");
         let leadership = leases
             .acquire_leadership(holder, *length, *at_least, tail.highest_term())
             .ok_or_else(refused)?;
-        if let Leadership::Leading { term } = leadership {
-            let term = column(term).ok_or_else(refused)?;
-            // Also when the lease was only renewed: the write that began the term may have failed.
-            // A term that is stored already changes no row.
-            connection
-                .prepare_cached("UPDATE leadership SET term = ?1 WHERE term < ?1")?
-                .execute([term])?;
+        let Leadership::Leading { term } = leadership else {
+            return Ok(AcquiredLease { leadership, begins_term: false });
+        };
+        let term = column(term).ok_or_else(refused)?;
+        // Also when the lease was only renewed: the write that began the term may have failed. A
+        // term that is stored already changes no row.
+        let raised = connection
+            .prepare_cached("UPDATE leadership SET term = ?1 WHERE term < ?1")?
+            .execute([term])?;
+        Ok(AcquiredLease { leadership, begins_term: raised > 0 })
+    }
+
+    fn committed(&self, acquired: &AcquiredLease, tail: &Tail) {
+        if acquired.begins_term {
+            tail.notify();
         }
-        Ok(leadership)
     }
 }
 

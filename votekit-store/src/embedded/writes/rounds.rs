@@ -81,7 +81,7 @@ impl Write for PutRow {
 
     fn committed(&self, outcome: &RowOutcome, tail: &Tail) {
         if *outcome == RowOutcome::Stored {
-            tail.store_row();
+            tail.notify();
         }
     }
 

@@ -26,7 +26,7 @@ pub(super) const CASES: &[Case] = &[
     case!(append_is_decided_by_size_and_height),
     case!(append_is_in_any_term_and_raises_the_fence),
     case!(appending_the_same_block_by_many_succeeds),
-    case!(rows_and_appended_blocks_wake_readers),
+    case!(rows_blocks_and_terms_wake_readers),
 ];
 
 /// A row of L1, unless it is about no block.
@@ -492,7 +492,7 @@ async fn appending_the_same_block_by_many_succeeds(place: &dyn TestStorage) -> O
     Ok(())
 }
 
-async fn rows_and_appended_blocks_wake_readers(place: &dyn TestStorage) -> Outcome {
+async fn rows_blocks_and_terms_wake_readers(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut changes = ledger.changes();
     let mut log = SampleLog::new(&law("L1"));
@@ -503,6 +503,9 @@ async fn rows_and_appended_blocks_wake_readers(place: &dyn TestStorage) -> Outco
         changes.mark_unchanged();
         ledger.append(&log.block(3, "leaf")).await?;
         expect_change(&mut changes, "a change when a block was appended").await?;
+        changes.mark_unchanged();
+        ledger.acquire_leadership("first", LONG, 10 * height).await?;
+        expect_change(&mut changes, "a change when a term began").await?;
     }
     Ok(())
 }
