@@ -110,7 +110,7 @@ class Verification:
         name = "leaves.jsonl"
         self.log = Log(
             lambda line, rule, message: self.fail(name, rule, message, line), found,
-            self.policy.witnesses if self.policy else None,
+            self.policy.authorities if self.policy else None,
             Electorate(self.shards) if self.shards else None)
         size = self.checkpoint.size if self.checkpoint else FILE_LENGTH_MAX
         length_max = size * LEAF_LINE_LENGTH_MAX
@@ -128,9 +128,9 @@ class Verification:
         if (checkpoint.size, checkpoint.root) != (log.tree.size, log.tree.root()):
             self.fail("leaves.jsonl", "root", "not the leaves of the checkpoint")
         if log.sealed_at is not None:
-            for name, second in self.cosigned.items():
+            for key, second in self.cosigned.items():
                 if second < log.sealed_at * 60 - 60:
-                    self.fail("checkpoint", "cosignature-time", f"{name} cosigned at {second}")
+                    self.fail("checkpoint", "cosignature-time", f"{key.name} cosigned at {second}")
         if self.policy is not None:
             self._check_origin()
 

@@ -116,12 +116,12 @@ def parse(data):
 
 
 def check_signatures(checkpoint, policy):
-    """The messages of what is wrong, and the time of the cosignature of each cosigner key of the
-    policy, by key name in unix seconds."""
+    """The messages of what is wrong, and the time in unix seconds of the cosignature of each
+    cosigner key of the policy that cosigned."""
     wrong, times, is_logged = [], {}, False
     if checkpoint.origin != policy.origin:
         wrong.append(f"the origin is {checkpoint.origin}, and the policy's is {policy.origin}")
-    keys = {(key.name, key.id): key for key in [*policy.logs, *policy.witnesses.values()]}
+    keys = {(key.name, key.id): key for key in policy.keys}
     for name, key_id, signature in checkpoint.signatures:
         key = keys.get((name, key_id))
         if key is None:
@@ -140,9 +140,9 @@ def check_signatures(checkpoint, policy):
             is_logged = True
         else:
             # Of a key that signs twice the first signature counts.
-            times.setdefault(name, time)
+            times.setdefault(key, time)
     if not is_logged:
         wrong.append("no log key of the policy signed")
-    if len(times) < policy.majority:
-        wrong.append(f"{len(times)} cosignatures, and the policy asks for {policy.majority}")
+    if not policy.is_reached(times):
+        wrong.append(f"{len(times)} cosignatures, which is not a quorum of the policy")
     return wrong, times

@@ -18,6 +18,7 @@
 //! - [`close`]: ends the voting of an election without losing an answered vote.
 //! - [`retirement`]: ends the epochs of a node that is gone.
 //! - [`quiescence`]: the events and commands that the last two share.
+//! - [`event_guard`]: what an authority checks of a block beside making it again.
 
 pub mod leader_lease;
 pub mod monotonic;
@@ -29,3 +30,5 @@ pub mod quiescence;
 
 pub mod close;
 pub mod retirement;
+
+pub mod event_guard;

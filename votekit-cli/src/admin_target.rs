@@ -26,7 +26,7 @@ use crate::messages::InWords as _;
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct AdminTargetArgs {
     /// Administration address of a running node, such as http://127.0.0.1:8081
-    #[arg(long, value_name = "URL")]
+    #[arg(long, alias = "admin", value_name = "URL")]
     node: Option<String>,
 
     /// Data folder of a stopped node, or of the running one, for its administrator's token
@@ -52,8 +52,8 @@ impl AdminTargetArgs {
     /// Returns the running node, with its token, or else the data folder.
     pub(crate) fn location(&self) -> Result<TargetLocation<'_>, CommandError> {
         if let Some(url) = &self.node {
-            let client = Client::new(url)?.for_secrets()?.with_token(token(self)?);
-            return Ok(TargetLocation::Running(client));
+            let (data, token_file) = (self.data.as_deref(), self.token_file.as_deref());
+            return Ok(TargetLocation::Running(client(url, data, token_file)?));
         }
         let data = self.data.as_deref().ok_or_else(|| {
             CommandError::usage("give --data with the data folder of a stopped node, or --node with the address of a running one")
@@ -63,6 +63,29 @@ impl AdminTargetArgs {
         }
         Err(CommandError::bad_input(format!("the data folder {} does not exist", data.display()))
             .hint("check the path; `votekit load` creates a data folder"))
+    }
+}
+
+/// Running node to ask: its administration address, and its administrator's token
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct RunningNodeArgs {
+    /// Administration address of a running node, such as http://127.0.0.1:8081
+    #[arg(long, alias = "node", value_name = "URL")]
+    admin: String,
+
+    /// Data folder of that node, for its administrator's token
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// File with the administrator's token, if it is not in the data folder
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl RunningNodeArgs {
+    /// The node, with its token.
+    pub(crate) fn client(&self) -> Result<Client, CommandError> {
+        client(&self.admin, self.data.as_deref(), self.token_file.as_deref())
     }
 }
 
@@ -326,8 +349,19 @@ pub(crate) async fn start(
     Ok(Node::start(folder, config).await?)
 }
 
-fn token(args: &AdminTargetArgs) -> Result<Zeroizing<String>, CommandError> {
-    match (&args.token_file, &args.data) {
+fn client(
+    url: &str,
+    data: Option<&Path>,
+    token_file: Option<&Path>,
+) -> Result<Client, CommandError> {
+    Ok(Client::new(url)?.for_secrets()?.with_token(token(data, token_file)?))
+}
+
+fn token(
+    data: Option<&Path>,
+    token_file: Option<&Path>,
+) -> Result<Zeroizing<String>, CommandError> {
+    match (token_file, data) {
         (Some(path), _) => {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| CommandError::reading(path, &error))?;

@@ -288,8 +288,9 @@ fn damage_in_any_other_file_is_reported() {
             && ![&harmless[..], &databases].concat().iter().any(|name| file == Path::new(name))
     };
     let files: Vec<_> = files.iter().filter(|file| is_other(file)).collect();
-    // The format; node, log, cosigner, ballot and request keys, pepper; manifest and shard.
-    assert_eq!(files.len(), 9, "{files:?}");
+    // The format; node, log, cosigner, transport, ballot and request keys, pepper; manifest and
+    // shard.
+    assert_eq!(files.len(), 10, "{files:?}");
     for file in files {
         let length =
             fs::metadata(truth.dir.path("node").join(file)).expect("a file").len() as usize;

@@ -53,6 +53,9 @@ fn verbs() -> Vec<Vec<&'static str>> {
         vec!["election", "show", LAW],
         vec!["node", "list", LAW],
         vec!["node", "keys"],
+        vec!["node", "show", "--name", "ingest-1"],
+        vec!["authority", "show"],
+        vec!["authority", "renew"],
         vec!["node", "admit", LAW, "ingest-1"],
         vec!["node", "retire", LAW, "ingest-1"],
         vec!["serve"],
@@ -95,7 +98,8 @@ fn no_verb_makes_a_data_folder_of_a_folder_with_something_else() {
         assert_eq!(tree(&dir.path("node")), before, "{verb:?}");
     }
     // Verbs that create a data folder do so only in a new or empty folder.
-    for verb in [&["load", "hashes"][..], &["serve", "--init"]] {
+    let keygen = &["authority", "keygen", "--name", "a"][..];
+    for verb in [&["load", "hashes"][..], &["serve", "--init"], keygen] {
         let outcome = dir.run(&[verb, &DATA].concat());
         outcome.fails(
             4,

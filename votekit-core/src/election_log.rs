@@ -245,3 +245,7 @@ mod check_test;
 #[cfg(test)]
 #[path = "election_log/follow_test.rs"]
 mod follow_test;
+
+#[cfg(test)]
+#[path = "election_log/byzantine_test.rs"]
+mod byzantine_test;

@@ -137,6 +137,12 @@ impl RequestKey {
         Self(Arc::new(Zeroizing::new(bytes)))
     }
 
+    /// The secret bytes, for sealing them to other nodes.
+    #[must_use]
+    pub fn expose_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The id of a request with an `Idempotency-Key`: the first 16 bytes of HMAC-SHA-256(key,
     /// `votekit-request/1` LF, H, choice (2), idempotency key). The same credential, choice and key
     /// give the same request on any node.

@@ -21,12 +21,15 @@
 //! - Check a credential: [`credential::CredentialHasher`] and [`electorate::Electorate`]. Example
 //!   `check_credential`.
 //! - Decide votes: [`election_log::ElectionLog`], see below. Example `decide_batch`.
+//! - Name the authorities of an installation, and verify what they sign:
+//!   [`authority::AuthoritySet`].
 //! - Verify a published election: [`bundle::verify::verify`]; a receipt: [`bundle::check_receipt`].
 //!   Both give a [`bundle::Verdict`]. Example `verify_bundle`.
 //!
 //! Features, none of them on by default: `parallel` adds `roll::parallel`, which starts threads;
-//! `fs` adds `bundle::FolderSource`, which reads a folder; `test-support` adds `bundle::sample`,
-//! with keys that everyone knows. The README states what a minor version may change.
+//! `fs` adds `bundle::FolderSource`, which reads a folder; `test-support` adds `bundle::sample`
+//! and `authority::sample`, with keys that everyone knows. The README states what a minor version
+//! may change.
 //!
 //! To decide votes, an integrator parses a [`batch::Batch`], verifies it for one election and one
 //! node, and passes the [`batch::VerifiedBatch`] to an [`election_log::ElectionLog`], which writes
@@ -41,8 +44,6 @@ pub mod instant;
 pub mod credential;
 pub mod log;
 
-pub mod authority;
-
 pub mod manifest;
 pub mod roll;
 pub mod shard;
@@ -51,6 +52,8 @@ pub mod ballot;
 pub mod batch;
 pub mod election;
 pub mod envelope;
+
+pub mod authority;
 
 pub mod decision;
 pub mod election_log;

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::authority::sample::authority_set;
 use crate::ballot::{BallotPublicKey, BallotSecretKey, ChoiceIndex};
 use crate::batch::{Batch, BatchHeader, NodeKey, signed_header, signed_message};
-use crate::bundle::sample::{Sample, authority_keys};
+use crate::bundle::sample::{Sample, authority_keys, checkpoint_by};
 use crate::bundle::verify::{Options, Pin, verify};
 use crate::bundle::{MemorySource, file};
 use crate::credential::{Credential, CredentialHash, CredentialHasher, Pepper};
@@ -23,6 +24,7 @@ use crate::id::{BatchNumber, Digest, ElectionId, Epoch, RequestId, Sequence};
 use crate::instant::UnixMinutes;
 use crate::log::leaf::{ElectionEvent, Leaf};
 use crate::log::note::{Note, SigningKey};
+use crate::log::policy::Policy;
 use crate::manifest::Manifest;
 use crate::reconcile::Report;
 use crate::results::Results;
@@ -63,7 +65,23 @@ fn vectors() -> BTreeMap<String, Vec<u8>> {
             bundle.into_iter().map(|(file, bytes)| (format!("bundle/{name}/{file}"), bytes)),
         );
     }
+    files.extend(crate::authority::vectors::files());
+    let bundle = three_of_four();
+    let bundle =
+        bundle.into_iter().map(|(file, bytes)| (format!("bundle/three-of-four/{file}"), bytes));
+    files.extend(bundle);
     files
+}
+
+/// The golden election under four authorities, of which the third has not cosigned.
+fn three_of_four() -> MemorySource {
+    let sample = Sample::certified();
+    let checkpoint = checkpoint_by(1, &[1, 2, 4], &sample.leaves);
+    sample.bundle_under(&sample.leaves, &policy_of_four(), &checkpoint)
+}
+
+fn policy_of_four() -> Policy {
+    authority_set(4, 3).policy(&law_id(), false).expect("distinct key ids")
 }
 
 fn pretty(value: &Value) -> Vec<u8> {
@@ -395,6 +413,17 @@ fn the_golden_bundles_of_a_draft_and_of_an_annulled_election_are_proven() {
         assert_eq!(verification.failures.list(), []);
         assert!(verification.is_proven());
     }
+}
+
+#[test]
+fn the_golden_bundle_of_four_authorities_is_proven_without_the_third() {
+    let bundle = three_of_four();
+    let pin = Some(Pin::Fingerprint(policy_of_four().fingerprint()));
+    let verification =
+        verify(&bundle, &Options { pin, ..Options::default() }).expect("memory reads");
+    assert_eq!(verification.failures.list(), []);
+    assert!(verification.is_proven());
+    assert_eq!(verification.cosigned_by, ["authority-1", "authority-2", "authority-4"]);
 }
 
 #[test]

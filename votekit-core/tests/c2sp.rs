@@ -71,11 +71,9 @@ fn authorities(origin: &KeyName) -> Vec<SampleAuthority> {
 }
 
 fn policy(authorities: &[SampleAuthority]) -> Policy {
-    Policy::of_election(
-        &authorities.iter().map(|authority| authority.public.clone()).collect::<Vec<_>>(),
-        authorities.len() / 2 + 1,
-    )
-    .expect("a policy")
+    let public: Vec<Authority> =
+        authorities.iter().map(|authority| authority.public.clone()).collect();
+    Policy::of_election(&public, 2).expect("a policy")
 }
 
 /// A checkpoint signed by authority 1 and cosigned by authorities 1 and 3.

@@ -17,7 +17,7 @@ use votekit_store::AccountRole;
 
 use self::language::require_language;
 use self::permissions::{RoleCheck, require_page_role, require_role};
-use crate::api::admin::{self, nodes};
+use crate::api::admin::{self, cluster, nodes};
 use crate::api::{
     accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
     log_tiles, openapi, receipt, results, roll_upload, session as voter_session, status, user,
@@ -256,6 +256,12 @@ fn interface() -> Vec<Route> {
             Administrator,
             post(nodes::retire_node),
         ),
+        route(
+            "/api/v1/admin/nodes",
+            Administrator,
+            get(cluster::cluster_view).post(cluster::admit_record),
+        ),
+        route("/api/v1/admin/leader/step-down", Administrator, post(cluster::step_down)),
         route("/api/v1/admin/rolls", Administrator, get(admin::list_rolls).post(admin::load_roll)),
         route("/api/v1/admin/rolls/{manifest}", Administrator, delete(admin::discard_roll)),
         route("/metrics", Monitoring, get(exposition::exposition)),

@@ -7,7 +7,11 @@ use votekit_core::election::{ChoiceIdError, DefinitionError};
 use votekit_core::email::EmailError;
 use votekit_core::id::IdError;
 use votekit_core::instant::{TimeError, UnixMinutes};
+use votekit_core::log::note::KeyName;
 use votekit_core::shard::ShardHead;
+
+use crate::node_name::NodeName;
+use crate::node_record::NodeRecordError;
 
 /// A wrong field of a call, and the rule it breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +84,27 @@ pub enum CallRule {
     /// The members of an election fit into one shard.
     #[error("an election has 1 to {} members", ShardHead::KEYS_MAX)]
     MemberCount,
+    /// A record of a node has usable keys.
+    #[error(transparent)]
+    NodeRecord(#[from] NodeRecordError),
+    /// A name stands for one node.
+    #[error("another node is admitted as {name}: give this one another name")]
+    NodeNameTaken {
+        /// The name.
+        name: NodeName,
+    },
+    /// A node has one name.
+    #[error("the node is admitted already, as {name}")]
+    NodeKeyTaken {
+        /// Its name.
+        name: NodeName,
+    },
+    /// The key of an ingest node is not one of an authority.
+    #[error("it is a key of the authority {authority}: a node has keys of its own")]
+    AuthorityKey {
+        /// The name of the authority.
+        authority: KeyName,
+    },
     /// One call names a limited number of members.
     #[error(
         "must have 1 to {most} e-mail addresses; for more members draw credentials offline with \

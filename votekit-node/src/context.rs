@@ -1,7 +1,7 @@
 //! What the tasks of a node share: engines, state, the latest observations. And the consequences of
 //! a failed task.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -11,10 +11,12 @@ use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use votekit_core::authority::AuthoritySet;
 use votekit_core::id::{ElectionId, RequestId};
 use votekit_core::instant::UnixMillis;
 use votekit_store::{Accounts, BallotBox, EngineError, Hint, Ledger, Registry, clock};
 
+use crate::authority::AuthorityContext;
 use crate::config::{Config, Role};
 use crate::data_folder::DataFolder;
 use crate::election::{DamagedElection, ElectionHandle};
@@ -45,6 +47,12 @@ pub(crate) struct NodeContext {
     /// Changes with each election that is added or halted.
     pub(crate) listed: tokio::sync::watch::Sender<u64>,
     pub(crate) leader_lease: LeaderLease,
+    /// All authorities, where there are several.
+    pub(crate) authorities: Option<Arc<AuthoritySet>>,
+    /// This node as one of several authorities.
+    pub(crate) authority: Option<Arc<AuthorityContext>>,
+    /// Elections of which this authority takes part in the round about the first block.
+    pub(crate) drafting: Mutex<BTreeSet<ElectionId>>,
     /// Whether other processes use the same engines.
     pub(crate) is_shared: bool,
     /// Held while an election is created, or taken up.

@@ -5,15 +5,19 @@
 //!   votekit.toml      format, base name of the logs, name of the authority
 //!   lock ledger.lock  held while a process uses the folder
 //!   officials         written by people: keys, one of which must sign each manifest
+//!   authorities       written by people: the keys of several authorities, and their quorum
 //!   keys/             0700; each file 0600, one line: 64 hexadecimal digits and an 8-digit check
 //!                     (admin-token: without the check)
-//!     node log cosigner admin-token
+//!     node log cosigner transport admin-token
+//!     statement         of one of several authorities, made with its folder
 //!     ballot/<law id>   request/<law id>   pepper/<pepper id>
 //!   rolls/<manifest SHA-256>/   manifest.json and the shards or change files, as loaded
 //!   incoming/<law id>/          the same, as officials upload them; removed when they are loaded
 //!   nodes/<name>/     of several nodes that share the folder, the files of one: key, lock,
 //!                     snapshots/
 //!   snapshots/<law id>/   the state of a log, so that a start reads only the rest; may be deleted
+//!   memory/           what one of several authorities has signed and accepted: never from a copy
+//!   retired-<time>/   keys and memory of an authority before `authority renew`
 //!   services          the ledger on services that the folder belongs to, if any
 //!   ledger.sqlite     staging, evidence, blocks, tiles, heads
 //!   accounts.sqlite   accounts of officials and members, without a ledger on services; other
@@ -22,6 +26,7 @@
 //!
 //! Long because the files of a folder, their order of creation and their checks are one contract.
 
+mod authority;
 mod belonging;
 mod error;
 mod lock;
@@ -45,10 +50,11 @@ use votekit_files::{TemporaryFile, sync_folder, sync_parent};
 use zeroize::Zeroizing;
 
 pub use self::belonging::Belonging;
-pub use self::error::{Exposure, FileDamage, FolderError, LedgerMismatch};
+pub use self::error::{AuthorityMismatch, Exposure, FileDamage, FolderError, LedgerMismatch};
 pub use self::permissions::check_private;
 pub(crate) use self::permissions::make_private_folder;
 use crate::node_name::NodeName;
+use crate::node_record::NodeRecord;
 use lock::{lock, shared_lock};
 use permissions::tighten;
 
@@ -60,7 +66,12 @@ const IDENTITY: &str = "votekit.toml";
 
 /// Names allowed in a folder that becomes a data folder: files that people put there beforehand,
 /// those of the file system, and the remains of an interrupted start.
-const BEFOREHAND: [&str; 6] = ["officials", "lost+found", "lock", "nodes", "keys", "votekit.toml~"];
+const BEFOREHAND: [&str; 7] =
+    ["officials", "authorities", "lost+found", "lock", "nodes", "keys", "votekit.toml~"];
+
+/// The folders of every data folder.
+const FOLDERS: [&str; 6] =
+    ["keys", "keys/ballot", "keys/request", "keys/pepper", "rolls", "snapshots"];
 
 /// The folder of uploaded rolls.
 const INCOMING: &str = "incoming";
@@ -185,9 +196,7 @@ impl DataFolder {
 
     fn prepare(path: &Path, base: Option<&KeyName>, lock: File) -> Result<Self, FolderError> {
         let identity = identity(path, base)?;
-        let folders = ["keys", "keys/ballot", "keys/request", "keys/pepper", "rolls", "snapshots"]
-            .map(|name| path.join(name));
-        folders.iter().try_for_each(|folder| make_private_folder(folder))?;
+        let folders = make_folders(path)?;
         for folder in folders.iter().filter(|folder| folder.starts_with(path.join("keys"))) {
             check_private(folder)?;
             clear_temporary(folder)?;
@@ -196,6 +205,7 @@ impl DataFolder {
         for name in ["log", "cosigner", TOKEN] {
             folder.secret(name)?;
         }
+        folder.prepare_authority_keys()?;
         clear_uploads(&folder.path.join(INCOMING))?;
         // An earlier run may have been killed between creating a name and syncing it. Nothing that
         // depends on the name may outlive it.
@@ -315,6 +325,19 @@ impl DataFolder {
         Ok(nodes)
     }
 
+    /// The record of this folder's node, by which it is admitted to an installation: of the named
+    /// node, if one of this name shares the folder, else of the folder's own node. Generates
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`FolderError`], among others if the folder has no key of its own.
+    pub fn node_record(&self, name: &NodeName) -> Result<NodeRecord, FolderError> {
+        let named = self.path.join("nodes").join(name.as_str()).join("key");
+        let own = self.path.join("keys/node");
+        let key = node_key_at(if named.exists() { &named } else { &own })?.public_key();
+        Ok(NodeRecord { name: name.clone(), key, transport: self.transport_key()?.public_key() })
+    }
+
     /// The seed of the log key, generated on first use.
     ///
     /// # Errors
@@ -355,6 +378,30 @@ impl DataFolder {
         let bytes = random(&self.path)?;
         write_secret(&path, &bytes)?;
         Ok(RequestKey::from_bytes(*bytes))
+    }
+
+    /// Keeps the request key of an election that was sealed to this node.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub(crate) fn keep_request_key(
+        &self,
+        law_id: &ElectionId,
+        key: &[u8; 32],
+    ) -> Result<(), FolderError> {
+        write_secret(&self.election_key("request", law_id), key)
+    }
+
+    /// Keeps the ballot key of an election that was sealed to this authority.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub(crate) fn keep_ballot_key(
+        &self,
+        law_id: &ElectionId,
+        key: &[u8; 32],
+    ) -> Result<(), FolderError> {
+        write_secret(&self.election_key("ballot", law_id), key)
     }
 
     /// The administrator's token: 64 hexadecimal digits, generated on first use.
@@ -498,8 +545,12 @@ impl DataFolder {
         self.path.join("keys").join(kind).join(law_id.as_str())
     }
 
+    fn key_path(&self, name: &str) -> PathBuf {
+        self.path.join("keys").join(name)
+    }
+
     fn secret(&self, name: &str) -> Result<Zeroizing<[u8; 32]>, FolderError> {
-        let path = self.path.join("keys").join(name);
+        let path = self.key_path(name);
         if let Some(bytes) = read_secret(&path)? {
             return Ok(bytes);
         }
@@ -568,11 +619,7 @@ fn identity(folder: &Path, base: Option<&KeyName>) -> Result<Identity, FolderErr
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let base = base.map_or(DataFolder::DEFAULT_BASE, KeyName::as_str).to_owned();
             let identity = Identity { format: FORMAT, base, authority: "authority-1".to_owned() };
-            let text = toml::to_string(&identity).map_err(|error| FolderError::Damaged {
-                path: path.clone(),
-                damage: FileDamage::Settings { reason: error.to_string() },
-            })?;
-            write_whole(&path, text.as_bytes()).map_err(FolderError::io(&path))?;
+            write_identity(folder, &identity)?;
             return Ok(identity);
         }
         Err(source) => return Err(FolderError::Io { path, source }),
@@ -592,6 +639,22 @@ fn identity(folder: &Path, base: Option<&KeyName>) -> Result<Identity, FolderErr
         }
         _ => Ok(identity),
     }
+}
+
+fn write_identity(folder: &Path, identity: &Identity) -> Result<(), FolderError> {
+    let path = folder.join(IDENTITY);
+    let text = toml::to_string(identity).map_err(|error| FolderError::Damaged {
+        path: path.clone(),
+        damage: FileDamage::Settings { reason: error.to_string() },
+    })?;
+    write_whole(&path, text.as_bytes()).map_err(FolderError::io(&path))
+}
+
+/// Creates the folders of a data folder.
+fn make_folders(path: &Path) -> Result<[PathBuf; FOLDERS.len()], FolderError> {
+    let folders = FOLDERS.map(|name| path.join(name));
+    folders.iter().try_for_each(|folder| make_private_folder(folder))?;
+    Ok(folders)
 }
 
 fn random(path: &Path) -> Result<Zeroizing<[u8; 32]>, FolderError> {

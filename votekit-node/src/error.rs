@@ -7,8 +7,9 @@ use votekit_core::election_log::{Change, ElectionLogError, ReplayError};
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::checkpoint::CheckpointError;
-use votekit_core::log::note::KeyError;
+use votekit_core::log::note::{KeyError, KeyName};
 use votekit_core::log::policy::PolicyError;
+use votekit_store::memory::MemoryError;
 use votekit_store::retry::is_passing;
 use votekit_store::{Conflict, EngineError};
 
@@ -79,6 +80,30 @@ pub enum NodeError {
     /// The authorities do not form a valid policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The node has the role seal, and is not one of the authorities.
+    #[error(
+        "{name} is not in the file authorities of this data folder: a node with the role seal is \
+         one of the authorities that it lists"
+    )]
+    NotAnAuthority {
+        /// The name of this node as an authority.
+        name: KeyName,
+    },
+    /// The keys of an election that were sealed to this node cannot be opened.
+    #[error("the keys of {law_id} that were sealed to this node cannot be opened with its key")]
+    SealedKeys {
+        /// The election.
+        law_id: ElectionId,
+    },
+    /// A step of the round about a first block failed.
+    #[error("the round about the first block: {error}")]
+    Round {
+        /// What failed.
+        error: String,
+    },
+    /// The memory of this authority cannot be used.
+    #[error("the memory of this authority: {0}")]
+    Memory(#[from] MemoryError),
     /// The address of a service is not valid.
     #[cfg(feature = "services")]
     #[error(transparent)]
@@ -321,6 +346,9 @@ pub enum AdminError {
         /// Its epoch.
         epoch: Epoch,
     },
+    /// The call is for one of several authorities, and this node is not one.
+    #[error("this node is not one of several authorities")]
+    NotAnAuthority,
     /// Another administrative call on this election is under way.
     #[error("another administrative call on {law_id} is under way")]
     Busy {
@@ -375,6 +403,7 @@ impl AdminError {
                 | Self::ShortCodes { .. }
                 | Self::NotLatest { .. }
                 | Self::NotLeading { .. }
+                | Self::NotAnAuthority
                 | Self::Busy { .. }
         )
     }

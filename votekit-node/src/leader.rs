@@ -1,45 +1,70 @@
-//! The leader lease of this node: the state machine of votekit-authority behind a lock.
+//! Which node leads: the state machine of votekit-authority behind a lock.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::watch;
-use votekit_authority::leader_lease::{self, Command, Event, Role};
+use tokio::sync::{Notify, watch};
+use votekit_authority::leader_election::{Command, Event, LeaderElection};
+use votekit_authority::leader_lease::{self, Role};
+use votekit_authority::round::Quorum;
+use votekit_core::log::note::KeyName;
 
 use crate::clock::monotonic;
 use crate::metrics;
 
-/// This node's view of the leader lease.
+/// This node's view of the leader lease, and of the votes for it.
 #[derive(Debug)]
 pub(crate) struct LeaderLease {
     /// The node's name and a number that differs at each start of the process.
     pub(crate) holder: String,
-    machine: Mutex<leader_lease::LeaderLease>,
+    machine: Mutex<LeaderElection>,
     /// The term in which this node leads; receivers are notified of each change.
     changes: watch::Sender<Option<u64>>,
+    /// Commands of steps that were taken outside the task that executes them.
+    pending: Mutex<Vec<Command>>,
+    pub(crate) wake: Notify,
 }
 
 impl LeaderLease {
-    /// A lease that is not held. `life` is a random number of this process, so that a restarted
-    /// node is not taken for its predecessor.
+    /// A lease that is not held. `holder` differs at each start of a node, so that a restarted node
+    /// is not taken for its predecessor.
     pub(crate) fn new(
-        name: &str,
-        life: [u8; 4],
+        holder: String,
+        name: KeyName,
+        quorum: Quorum,
         length: Duration,
         renew_interval: Duration,
     ) -> Self {
+        let lease = leader_lease::LeaderLease::new(length, renew_interval);
+        let machine = Mutex::new(LeaderElection::new(lease, name, quorum));
+        Self {
+            holder,
+            machine,
+            changes: watch::Sender::new(None),
+            pending: Mutex::default(),
+            wake: Notify::new(),
+        }
+    }
+
+    /// The holder of a node that is the only authority, or one of several processes of it. `life`
+    /// is a random number of this process.
+    pub(crate) fn holder_of(name: &str, life: [u8; 4]) -> String {
         let mut holder = format!("{name}/");
         for byte in life {
             let _ = write!(holder, "{byte:02x}");
         }
-        let machine = Mutex::new(leader_lease::LeaderLease::new(length, renew_interval));
-        Self { holder, machine, changes: watch::Sender::new(None) }
+        holder
     }
 
     /// The term in which this node leads, if it does.
     pub(crate) fn term(&self) -> Option<u64> {
         self.lock().term(monotonic())
+    }
+
+    /// The term in which this node holds the lease and waits for the votes of a quorum.
+    pub(crate) fn candidate_term(&self) -> Option<u64> {
+        self.lock().candidate_term()
     }
 
     /// The other node that leads, if known.
@@ -60,8 +85,27 @@ impl LeaderLease {
 
     /// Records that the ledger refused a block, since another node has continued the log.
     pub(crate) fn overtaken(&self, term: Option<u64>) {
-        let commands = self.step(Event::Overtaken { term });
+        let commands = self.step(Event::Lease(leader_lease::Event::Overtaken { term }));
         debug_assert!(commands.is_empty(), "a lost lease is not released");
+    }
+
+    /// Requires that new terms are at least this one.
+    pub(crate) fn require_term(&self, term_min: u64) {
+        self.lock().require_term(term_min);
+    }
+
+    /// Stops leading at once. The lease is released by the task that holds it.
+    pub(crate) fn step_down(&self) {
+        let commands = self.step(Event::StepDown);
+        if !commands.is_empty() {
+            self.pending.lock().extend(commands);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Takes the commands of steps that were taken elsewhere.
+    pub(crate) fn take_pending(&self) -> Vec<Command> {
+        std::mem::take(&mut *self.pending.lock())
     }
 
     /// Takes up an event, and announces a change of role. Returns the commands for the ledger.
@@ -97,7 +141,7 @@ impl LeaderLease {
         self.changes.send_replace(term);
     }
 
-    fn lock(&self) -> MutexGuard<'_, leader_lease::LeaderLease> {
+    fn lock(&self) -> MutexGuard<'_, LeaderElection> {
         self.machine.lock()
     }
 }

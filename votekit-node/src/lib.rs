@@ -16,6 +16,7 @@ pub mod address_range;
 pub mod config;
 pub mod error;
 pub mod node_name;
+pub mod node_record;
 
 mod call_rule;
 pub mod time_zone;
@@ -36,6 +37,7 @@ pub mod limits;
 
 pub mod accounts;
 
+mod authority;
 mod election;
 mod leader;
 mod pending;
@@ -73,6 +75,10 @@ pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView}
 pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
 pub use ingest::sign_in::SIGN_IN_LAWS_MAX;
 pub use node::Node;
+pub use query::cluster_view::{
+    AdmittedNode, AuthorityElection, AuthorityRole, AuthorityView, ClusterView, HaltedElection,
+    RefusalView, SuspectView,
+};
 pub use query::election_watch::{ElectionListWatch, ElectionWatch};
 pub use query::health::{DependencyHealth, ElectionGauges, Gauges, Health};
 pub use query::official_view::OfficialView;

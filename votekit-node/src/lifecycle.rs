@@ -18,6 +18,7 @@ use votekit_core::id::ElectionId;
 use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::{EngineError, Engines, LogPosition, RollOrigin, essential};
 
+use crate::authority::AuthorityContext;
 use crate::config::{Config, Role};
 use crate::context::{NodeContext, Owner};
 use crate::data_folder::{Belonging, DataFolder};
@@ -31,7 +32,7 @@ use crate::node::Node;
 use crate::node_name::NodeName;
 use crate::pending::Pending;
 use crate::recovery::{scrubbing, snapshots};
-use crate::seal::leader_lease;
+use crate::seal::{leader_lease, row_feed};
 use crate::seal::sealer::Sealer;
 use crate::validate::{staging, validation};
 use crate::{expiry, recovery, roll_store, watch};
@@ -80,12 +81,23 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let mut life = [0; 4];
         getrandom::fill(&mut life)?;
+        let authorities = folder.authorities()?.filter(|set| !set.is_single()).map(Arc::new);
+        let authority = match &authorities {
+            Some(set) if config.roles.contains(&Role::Seal) => {
+                Some(Arc::new(AuthorityContext::open(&folder, (**set).clone())?))
+            }
+            _ => None,
+        };
         let context = Arc::new(NodeContext {
             leader_lease: leader_lease::new(
                 config.name.as_ref().map_or("node", NodeName::as_str),
                 life,
                 engine.ledger.is_shared(),
+                authority.as_deref(),
             ),
+            authorities,
+            authority,
+            drafting: parking_lot::Mutex::default(),
             is_shared: engine.ledger.is_shared(),
             throttle: Throttle::new(&config.throttle),
             admission: Admission::new(&config),
@@ -115,6 +127,10 @@ impl Node {
             leader_lease::acquire_exclusive(&node.context).await?;
         }
         node.read_back_elections().await?;
+        if let Some(authority) = &node.context.authority {
+            let feed = row_feed::run(Arc::clone(&node.context), Arc::clone(authority));
+            node.context.spawn(Owner::Node, feed);
+        }
         if node.context.has(Role::Validate) {
             node.context.spawn(Owner::Node, validation::run(Arc::clone(&node.context)));
         }
@@ -157,6 +173,8 @@ impl Node {
     async fn read_back_elections(&self) -> Result<(), NodeError> {
         for law_id in self.context.ledger.elections().await? {
             match self.read_back_and_check(&law_id).await {
+                // Its keys may be sealed to this node later: the election is taken up then.
+                Err(NodeError::BallotKey { .. }) if self.context.authorities.is_some() => {}
                 Err(error) if error.halts_one_election() => {
                     let damaged = recovery::damaged(&self.context, law_id, &error).await;
                     self.context.add_damaged(damaged);

@@ -203,6 +203,21 @@ pub fn snapshot_refused() {
     METERS.snapshots_refused.increment(1);
 }
 
+/// Counts a block that a quorum of the authorities has certified.
+pub fn round_certified() {
+    METERS.rounds_certified.increment(1);
+}
+
+/// Counts a proposed block that this authority refused.
+pub fn proposal_refused() {
+    METERS.proposals_refused.increment(1);
+}
+
+/// Counts a row of a round that is not what its authority signed.
+pub fn round_row_refused() {
+    METERS.round_rows_refused.increment(1);
+}
+
 /// Counts leaves read again after the start.
 pub fn scrubbed(leaves: u64) {
     METERS.scrubbed.increment(leaves);
@@ -448,6 +463,9 @@ struct Meters {
     refused_duplicates: Counter,
     snapshots_written: Counter,
     snapshots_refused: Counter,
+    rounds_certified: Counter,
+    proposals_refused: Counter,
+    round_rows_refused: Counter,
     scrubbed: Counter,
     log_lines_dropped: Counter,
     writes_failed: Counter,
@@ -553,6 +571,9 @@ impl Meters {
             refused_duplicates: refused("duplicates"),
             snapshots_written: register_counter(recorder, "snapshots_written_total", Vec::new()),
             snapshots_refused: register_counter(recorder, "snapshots_refused_total", Vec::new()),
+            rounds_certified: register_counter(recorder, "rounds_certified_total", Vec::new()),
+            proposals_refused: register_counter(recorder, "proposals_refused_total", Vec::new()),
+            round_rows_refused: register_counter(recorder, "round_rows_refused_total", Vec::new()),
             scrubbed: register_counter(recorder, "leaves_scrubbed_total", Vec::new()),
             log_lines_dropped: register_counter(recorder, "log_lines_dropped_total", Vec::new()),
             writes_failed: register_counter(recorder, "ledger_writes_failed_total", Vec::new()),
@@ -674,6 +695,12 @@ fn describe(recorder: &PrometheusRecorder) {
     );
     let refused = text("Snapshots that were found at the start and not used.");
     recorder.describe_counter(name("snapshots_refused_total"), None, refused);
+    let certified = text("Blocks that were proposed here and certified by a quorum.");
+    recorder.describe_counter(name("rounds_certified_total"), None, certified);
+    let refused = text("Proposed blocks that this authority refused.");
+    recorder.describe_counter(name("proposals_refused_total"), None, refused);
+    let refused = text("Rows of rounds that are not what their authority signed.");
+    recorder.describe_counter(name("round_rows_refused_total"), None, refused);
     recorder.describe_counter(
         name("leaves_scrubbed_total"),
         None,

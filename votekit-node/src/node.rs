@@ -120,6 +120,12 @@ impl Node {
         self.context.halted(law_id)
     }
 
+    /// Whether this node leads: it seals.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.context.leader_lease.term().is_some()
+    }
+
     /// Answers clients that wait for a decision with the present status: the node is about to stop.
     pub fn hurry(&self) {
         self.context.hurrying.send_replace(true);

@@ -3,6 +3,7 @@
 //!
 //! Only durable decisions are reported: they are read from the ledger.
 
+pub(crate) mod cluster_view;
 mod decision_wait;
 pub(crate) mod election_watch;
 pub(crate) mod health;
@@ -152,9 +153,14 @@ impl Node {
         wait: Duration,
     ) -> Result<Option<VoteStatus>, ReadError> {
         if let Some(decided) = self.context.pending.decided(&request) {
+            let durable = async {
+                let _ = decided.await;
+                // A node that follows resolves the requests of a block before it shows the block.
+                self.durable(&request).await;
+            };
             // Whether or not it came in time, the ledger holds the status.
             tokio::select! {
-                _ = tokio::time::timeout(wait, decided) => {}
+                _ = tokio::time::timeout(wait, durable) => {}
                 () = self.context.hurried() => {}
             }
         }

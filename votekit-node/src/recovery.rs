@@ -6,6 +6,7 @@
 //! this log proves that the ledger was put back: continuing would fork the log, so the node does
 //! not start.
 
+pub(crate) mod election_keys;
 pub(crate) mod scrubbing;
 pub(crate) mod snapshots;
 
@@ -13,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use votekit_core::authority::LogPoint;
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::Batch;
 use votekit_core::credential::CredentialHasher;
@@ -38,7 +40,7 @@ use crate::election::{CheckpointSigner, Committed, DamagedElection, ElectionSecr
 use crate::error::NodeError;
 use crate::memory::stack_used;
 use crate::metrics;
-use crate::roll_store::{self, Rolls};
+use crate::roll_store::Rolls;
 
 /// Blocks, and batches of evidence, read in one call; the ledger returns fewer when they are large.
 pub(crate) const READ_BATCH_LEN: usize = 256;
@@ -67,6 +69,7 @@ pub(crate) async fn read_back(
     let ledger = &*context.ledger;
     let head = ledger.head(law_id).await?.ok_or_else(|| contradiction(law_id, "it has no head"))?;
     let decides = context.decides();
+    election_keys::obtain(context, law_id).await?;
     let secrets = ElectionSecrets::read(&context.folder, law_id, decides)
         .map_err(|source| NodeError::ElectionKeys { law_id: law_id.clone(), source })?;
     let ballot_key = secrets.as_ref().and_then(|secrets| secrets.ballot_key.clone());
@@ -84,13 +87,13 @@ pub(crate) async fn read_back(
         ));
     }
     let signer = Arc::new(stored.signer(&log)?);
+    remember_head(context, law_id, &head).await?;
     restore_registry(context, law_id, &log).await?;
     // No vote is hashed after a purge, which destroys a members' key.
-    let hasher = log
-        .last_manifest()
-        .filter(|_| !log.is_purged())
-        .map(|manifest| roll_store::hasher(&context.folder, &manifest))
-        .transpose()?;
+    let hasher = match log.last_manifest().filter(|_| !log.is_purged()) {
+        Some(manifest) => election_keys::hasher(context, &manifest).await?,
+        None => None,
+    };
     let node = context.folder.node_key()?.node_id();
     let scrub = written.is_some().then(|| Scrub::new(&log));
     let from_snapshot = written.as_ref().map_or(0, Written::size);
@@ -151,6 +154,33 @@ async fn restore_registry(
         return Ok(());
     }
     registry.restore_all(law_id, electors, None).await
+}
+
+/// Makes the head durable in the memory of this authority, and refuses a head that contradicts it.
+async fn remember_head(
+    context: &NodeContext,
+    law_id: &ElectionId,
+    head: &Head,
+) -> Result<(), NodeError> {
+    let Some(authority) = &context.authority else { return Ok(()) };
+    let point = LogPoint { height: head.height, size: head.size, root: head.root };
+    let known = authority.with_state(|state| state.election(law_id));
+    let is_other = |own: LogPoint| own.height == point.height && own != point;
+    if is_other(known.certified) || known.cosigned.is_some_and(is_other) {
+        return Err(contradiction(law_id, "it is not the log that this authority certified"));
+    }
+    if known.certified.height >= point.height {
+        return Ok(());
+    }
+    let block = context.ledger.blocks(law_id, head.height, 1).await?.pop();
+    let block = block.ok_or_else(|| contradiction(law_id, "blocks are missing"))?;
+    let (law, checkpoint) = (law_id.clone(), head.checkpoint.clone());
+    let kept = authority
+        .durable(move |memory| memory.record_certified(&law, &point, &block, &[], &checkpoint))
+        .await;
+    kept.map_err(|error| NodeError::Round { error: error.to_string() })?;
+    authority.record(|state| state.record_certified(law_id, point));
+    Ok(())
 }
 
 /// What is known of an election that could not be read back.

@@ -607,10 +607,17 @@ impl<'a> Rolls<'a> {
 /// # Errors
 /// [`RollError`], among others when its pepper is not in the folder.
 pub(crate) fn hasher(folder: &DataFolder, digest: &Digest) -> Result<CredentialHasher, RollError> {
-    let manifest = manifest(folder, digest)?;
-    let pepper = stored_pepper(folder, &manifest)?;
+    hasher_of(folder, &manifest(folder, digest)?)
+}
+
+/// How credentials are hashed under a manifest, with the pepper in the data folder.
+pub(crate) fn hasher_of(
+    folder: &DataFolder,
+    manifest: &Manifest,
+) -> Result<CredentialHasher, RollError> {
+    let pepper = stored_pepper(folder, manifest)?;
     manifest.hasher(pepper.as_ref()).map_err(|source| RollError::Manifest {
-        path: folder.roll_path(digest).join("manifest.json"),
+        path: folder.roll_path(&manifest.digest()).join("manifest.json"),
         source,
     })
 }

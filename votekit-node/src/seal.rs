@@ -4,8 +4,14 @@ pub(crate) mod seal_queue;
 
 pub(crate) mod endorse;
 pub(crate) mod leader_lease;
+pub(crate) mod quorum;
+pub(crate) mod round;
 
 pub(crate) mod sealer;
 
+pub(crate) mod acceptor;
 pub(crate) mod closing;
+pub(crate) mod draft;
 pub(crate) mod follower;
+pub(crate) mod new_term;
+pub(crate) mod row_feed;

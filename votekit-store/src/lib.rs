@@ -29,6 +29,7 @@ mod block_rows;
 mod write_health;
 
 pub mod embedded;
+pub mod memory;
 #[cfg(feature = "services")]
 pub mod services;
 

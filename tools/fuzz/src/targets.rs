@@ -4,10 +4,11 @@
 //! To add a target: add a function here, its line in [`TARGETS`], and seeds in
 //! `tools/fuzz/corpus/<name>/`, at least one that is accepted and one that is refused.
 
+use votekit_core::authority::AuthoritySet;
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::Batch;
 use votekit_core::envelope::VoteRequest;
-use votekit_core::id::Digest;
+use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::leaf::Leaf;
 use votekit_core::log::note::Note;
@@ -23,6 +24,7 @@ pub(crate) type Target = fn(&[u8]) -> bool;
 
 /// Every target by name.
 pub(crate) const TARGETS: &[(&str, Target)] = &[
+    ("authorities", authorities),
     ("batch", batch),
     ("changes", changes),
     ("checkpoint", checkpoint),
@@ -36,8 +38,24 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("roll", roll),
     ("shard_binary", shard_binary),
     ("shard_json", shard_json),
+    ("statement", statement),
     ("tile_path", tile_path),
 ];
+
+/// A set of authorities keeps its bytes, and the policy made from it is that of an election.
+fn authorities(data: &[u8]) -> bool {
+    let Ok(set) = AuthoritySet::parse(data) else { return false };
+    assert_eq!(set.as_bytes(), data);
+    assert_eq!(set.fingerprint(), Digest::of(data));
+    let law_id: ElectionId = "L2025-001".parse().expect("a law id");
+    let origin = format!("{}/{law_id}", set.base());
+    // Two keys of one id have no policy.
+    if let Ok(policy) = set.policy(&law_id, true) {
+        assert!(policy.is_of_election(&origin));
+        assert_eq!(policy.authorities().len(), set.members().len());
+    }
+    true
+}
 
 /// A batch keeps its bytes, holds the stated number of envelopes, and opens to that number of
 /// choices with any key.
@@ -198,6 +216,25 @@ fn shard(format: ShardFormat, data: &[u8]) -> bool {
     let Ok((head, keys)) = ShardHead::decode(format, data) else { return false };
     assert!(keys.is_sorted_by(|earlier, later| earlier < later));
     assert_eq!(head.encode(format, &keys), data);
+    true
+}
+
+/// A statement or a proposal is read from its canonical text only, and names authorities of the
+/// set. The signatures are those of the seeds: what is accepted is one of them.
+fn statement(data: &[u8]) -> bool {
+    let set = include_bytes!("../../../fixtures/vectors/authorities/authorities");
+    let set = AuthoritySet::parse(set).expect("the golden authorities");
+    let (text, leadership) = match (set.verify_statement(data), set.verify_proposal(data)) {
+        (Ok(statement), Err(_)) => {
+            assert!(set.member(&statement.authority).is_some());
+            (statement.text(set.base()), statement.body.leadership().clone())
+        }
+        (Err(_), Ok(proposal)) => (proposal.text(set.base()), proposal.leadership),
+        (Err(_), Err(_)) => return false,
+        (Ok(_), Ok(_)) => panic!("a statement that is a proposal too"),
+    };
+    assert!(set.member(&leadership.leader).is_some());
+    assert_eq!(Note::parse(data).expect("a verified note").text(), text);
     true
 }
 

@@ -1,6 +1,8 @@
 //! The verbs: one file each, with its `Args` and its `run`.
 
 #[cfg(feature = "node")]
+pub(crate) mod authority;
+#[cfg(feature = "node")]
 pub(crate) mod batch;
 #[cfg(feature = "node")]
 pub(crate) mod cast;
@@ -15,6 +17,8 @@ pub(crate) mod election;
 pub(crate) mod export;
 pub(crate) mod hashgen;
 #[cfg(feature = "node")]
+pub(crate) mod leader;
+#[cfg(feature = "node")]
 pub(crate) mod load;
 #[cfg(feature = "loadtest")]
 pub(crate) mod loadtest;
@@ -22,7 +26,10 @@ pub(crate) mod man;
 pub(crate) mod manifest;
 #[cfg(feature = "node")]
 pub(crate) mod node;
+#[cfg(feature = "node")]
+pub(crate) mod nodes;
 pub(crate) mod pepper;
+pub(crate) mod policy;
 #[cfg(feature = "node")]
 pub(crate) mod recount;
 #[cfg(feature = "services")]
@@ -61,7 +68,14 @@ pub(crate) enum Command {
     #[cfg(feature = "services")]
     Registry(registry::Args),
     #[cfg(feature = "node")]
+    Authority(authority::Args),
+    Policy(policy::Args),
+    #[cfg(feature = "node")]
     Node(node::Args),
+    #[cfg(feature = "node")]
+    Nodes(nodes::Args),
+    #[cfg(feature = "node")]
+    Leader(leader::Args),
     #[cfg(feature = "node")]
     Cast(cast::Args),
     #[cfg(feature = "node")]
@@ -120,7 +134,14 @@ pub(crate) fn run(
         #[cfg(feature = "services")]
         Command::Registry(args) => registry::run(args, context),
         #[cfg(feature = "node")]
+        Command::Authority(args) => authority::run(args, context),
+        Command::Policy(args) => policy::run(args, context),
+        #[cfg(feature = "node")]
         Command::Node(args) => node::run(args, context),
+        #[cfg(feature = "node")]
+        Command::Nodes(args) => nodes::run(args, context),
+        #[cfg(feature = "node")]
+        Command::Leader(args) => leader::run(args, context),
         #[cfg(feature = "node")]
         Command::Results(args) => results::run(args, context),
         #[cfg(feature = "node")]

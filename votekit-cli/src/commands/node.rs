@@ -3,24 +3,28 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use reqwest::Method;
 use serde::Serialize;
 use votekit_core::id::ElectionId;
-use votekit_node::NodeView;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
+use votekit_node::node_name::NodeName;
+use votekit_node::node_record::{NodeRecord, NodeRecordError};
+use votekit_node::{AdmittedNode, NodeView};
 
-use crate::admin_target::{self, AdminTargetArgs};
+use crate::admin_target::{self, AdminTargetArgs, TargetLocation};
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::messages::InWords as _;
 use crate::output::plain;
 use crate::records::Records;
 
 /// Show, admit and retire the nodes that take votes
 ///
 /// The log of an election names the nodes whose batches it takes. Nodes with a name in the data
-/// folder are admitted when the poll opens; one that joins later is admitted by its public key. A
-/// node that is permanently gone is retired: what it confirmed counts, and the close no longer
-/// waits for it.
+/// folder, and nodes that were admitted by their record, are admitted when the poll opens; one that
+/// joins later is admitted by its public key. A node that is permanently gone is retired: what it
+/// confirmed counts, and the close no longer waits for it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -34,8 +38,8 @@ enum Action {
     List(ElectionArgs),
     /// Show the public keys of the nodes that have a name in a data folder
     Keys(KeysArgs),
-    /// Admit a node, so that its batches are taken
-    Admit(NodeArgs),
+    Show(ShowArgs),
+    Admit(AdmitArgs),
     /// Retire a node that is permanently gone
     ///
     /// The node can no longer answer voters; what it confirmed is decided; its numbers above that
@@ -60,12 +64,53 @@ struct KeysArgs {
     data: PathBuf,
 }
 
+/// Print the record of a node with a data folder of its own: its name and its public keys
+///
+/// Nothing in it is secret. The administrator of the leader admits the node with `votekit node
+/// admit`. The folder exists once the node was started, or made with `votekit serve --init`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  votekit node show --data node/ --name ingest-1")]
+struct ShowArgs {
+    /// Data folder of the node
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// Name of the node in the installation: 1 to 40 of a-z, 0-9 and -
+    #[arg(long)]
+    name: NodeName,
+}
+
+/// Admit a node, so that its batches are taken
+///
+/// With an election and a node: in the log of that election. With the record of a node that has a
+/// data folder of its own, as `votekit node show` prints it: in the installation, for all elections
+/// that open later. The record is sent to the node that leads.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  votekit node admit L2025-001 ingest-2 --data node/
+  votekit node admit \"$(cat ingest-2.record)\" --admin http://127.0.0.1:8081 --data node/")]
+struct AdmitArgs {
+    /// Election; or the record of a node, in quotation marks
+    #[arg(value_name = "LAW_ID|RECORD")]
+    subject: String,
+
+    /// Node, with an election: its name in the data folder, or its public key
+    #[arg(id = "which", value_name = "NODE")]
+    node: Option<String>,
+
+    #[command(flatten)]
+    target: AdminTargetArgs,
+}
+
 #[derive(Debug, clap::Args)]
 struct NodeArgs {
     /// Election
     law_id: ElectionId,
 
-    /// Node: its name in the data folder, its id, or to admit it, its public key
+    /// Node: its name in the data folder, its id, or its public key
     #[arg(id = "which", value_name = "NODE")]
     node: String,
 
@@ -90,6 +135,19 @@ struct Key {
 #[serde(transparent)]
 struct Keys(Vec<Key>);
 
+/// The record of a node, as printed.
+#[derive(Serialize)]
+struct Record {
+    record: String,
+    #[serde(flatten)]
+    node: AdmittedNode,
+}
+
+/// A node that was admitted, as printed.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Admitted(AdmittedNode);
+
 /// Runs `votekit node`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     match args.action {
@@ -100,27 +158,15 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
             })?;
             context.output.result(&List(nodes))
         }
-        Action::Admit(args) => {
-            let key = match args.target.data().map(keys).transpose()?.unwrap_or_default() {
-                named if named.iter().any(|key| key.name == args.node) => named
-                    .into_iter()
-                    .find(|key| key.name == args.node)
-                    .map(|key| key.public_key)
-                    .unwrap_or_default(),
-                _ => args.node.clone(),
-            };
-            let key = key.parse().map_err(|_| {
-                CommandError::usage(format!(
-                    "'{}' is neither the name nor the public key of a node",
-                    args.node
-                ))
-                .hint("`votekit node keys --data DIR` lists both; with --node give --data too")
-            })?;
-            admin_target::with_target(&args.target, Config::default(), async |target| {
-                target.admit_node(&args.law_id, key).await
-            })?;
-            list(&args, context)
+        Action::Show(args) => {
+            let record = record(&args)?;
+            let node = AdmittedNode::from(&record);
+            context.output.result(&Record { record: record.to_string(), node })
         }
+        Action::Admit(args) if args.subject.starts_with(RECORD_START) => {
+            admit_record(&args, context)
+        }
+        Action::Admit(args) => admit_to_election(&args, context),
         Action::Retire(args) => {
             let nodes = admin_target::run(async {
                 Records::open(&args.target)?.nodes(&args.law_id).await
@@ -129,14 +175,86 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
             admin_target::with_target(&args.target, Config::default(), async |target| {
                 target.retire_node(&args.law_id, node).await
             })?;
-            list(&args, context)
+            list(&args.law_id, &args.target, context)
         }
     }
 }
 
-fn list(args: &NodeArgs, context: &Context) -> Result<(), CommandError> {
-    let nodes =
-        admin_target::run(async { Records::open(&args.target)?.nodes(&args.law_id).await })?;
+/// The start of the record of a node. No law id has a space.
+const RECORD_START: &str = "node ";
+
+fn record(args: &ShowArgs) -> Result<NodeRecord, CommandError> {
+    let folder = DataFolder::peek(&args.data)?;
+    let named = folder.named_nodes()?;
+    if !named.is_empty() && !named.iter().any(|(name, _)| *name == args.name) {
+        return Err(CommandError::bad_input(format!(
+            "no node in {} has the name {}",
+            args.data.display(),
+            args.name
+        ))
+        .hint("`votekit node keys` lists the nodes that have a name there"));
+    }
+    Ok(folder.node_record(&args.name)?)
+}
+
+fn admit_record(args: &AdmitArgs, context: &Context) -> Result<(), CommandError> {
+    #[derive(Serialize)]
+    struct Body {
+        name: String,
+        public_key: String,
+        transport_key: String,
+    }
+    if args.node.is_some() {
+        return Err(CommandError::usage("a record is the only argument")
+            .hint("put the whole line into quotation marks"));
+    }
+    let wrong = |error: NodeRecordError| {
+        CommandError::usage(error.to_string())
+            .hint("`votekit node show` prints the record of a node")
+    };
+    let record: NodeRecord = args.subject.trim_end().parse().map_err(wrong)?;
+    let TargetLocation::Running(client) = args.target.location()? else {
+        return Err(CommandError::usage("a record is sent to the running node that leads")
+            .hint("give its administration address with --admin"));
+    };
+    let body = Body {
+        name: record.name.to_string(),
+        public_key: record.key.to_hex(),
+        transport_key: record.transport.to_hex(),
+    };
+    let admitted = admin_target::run(async {
+        client.call(Method::POST, "/api/v1/admin/nodes", Some(&body)).await
+    })?;
+    context.output.result(&Admitted(admitted))
+}
+
+fn admit_to_election(args: &AdmitArgs, context: &Context) -> Result<(), CommandError> {
+    let law_id: ElectionId = args.subject.parse().map_err(|error: votekit_core::id::IdError| {
+        CommandError::usage(format!("'{}': {}", args.subject, error.in_words()))
+            .hint("the first argument is an election, or the record of a node")
+    })?;
+    let node = args.node.as_ref().ok_or_else(|| {
+        CommandError::usage("give the node after the election: its name or its public key")
+            .hint("`votekit node keys --data DIR` lists both")
+    })?;
+    let named = args.target.data().map(keys).transpose()?.unwrap_or_default();
+    let key = named.into_iter().find(|key| key.name == *node).map(|key| key.public_key);
+    let key = key.unwrap_or_else(|| node.clone()).parse().map_err(|_| {
+        CommandError::usage(format!("'{node}' is neither the name nor the public key of a node"))
+            .hint("`votekit node keys --data DIR` lists both; with --node give --data too")
+    })?;
+    admin_target::with_target(&args.target, Config::default(), async |target| {
+        target.admit_node(&law_id, key).await
+    })?;
+    list(&law_id, &args.target, context)
+}
+
+fn list(
+    law_id: &ElectionId,
+    target: &AdminTargetArgs,
+    context: &Context,
+) -> Result<(), CommandError> {
+    let nodes = admin_target::run(async { Records::open(target)?.nodes(law_id).await })?;
     context.output.result(&List(nodes))
 }
 
@@ -162,6 +280,18 @@ fn find(nodes: &[NodeView], wanted: &str) -> Result<votekit_core::id::NodeId, Co
         CommandError::bad_input(format!("the election does not admit the node '{wanted}'"))
             .hint("`votekit node list` shows the admitted nodes")
     })
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.record)
+    }
+}
+
+impl fmt::Display for Admitted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "admitted {}: {}", plain(&self.0.name), plain(&self.0.node))
+    }
 }
 
 impl fmt::Display for List {

@@ -2,7 +2,7 @@
 //! sentences are still those of the lower layer.
 
 use votekit_core::manifest::ManifestError;
-use votekit_node::data_folder::FolderError;
+use votekit_node::data_folder::{FileDamage, FolderError};
 use votekit_node::{AdminError, MemberFault, MemberRule, NodeError, RollError};
 #[cfg(feature = "services")]
 use votekit_store::services::url::AddressError;
@@ -49,6 +49,21 @@ impl From<FolderError> for CommandError {
             FolderError::Occupied { .. } => {
                 failed.hint("choose a new or empty folder: nothing was written to this one")
             }
+            FolderError::Present { ref path } => failed.hint(format!(
+                "choose a new or empty folder; `votekit authority show --data {}` prints the line \
+                 of an authority",
+                path.display()
+            )),
+            FolderError::NotAuthority { .. } => Self::bad_input(error.to_string())
+                .hint("`votekit authority keygen` creates the folder of an authority"),
+            FolderError::OtherAuthorities { .. } => failed.hint(
+                "collect the lines of all authorities again with `votekit authority show`, make \
+                 the file with `votekit policy make`, and install it on every machine",
+            ),
+            FolderError::Damaged { damage: FileDamage::Authorities(_), .. } => failed.hint(
+                "install the file again as `votekit policy make` wrote it: the same bytes on \
+                 every machine",
+            ),
             FolderError::Io { ref path, ref source } => Self::using(path, source),
             _ => failed,
         }
@@ -123,6 +138,9 @@ impl From<AdminError> for CommandError {
             AdminError::Roll(RollError::NotRegular { .. } | RollError::TooLarge { .. }) => {
                 Self::bad_input(text)
                     .hint("give the folder made by `votekit hashgen`, with its files")
+            }
+            AdminError::NotAnAuthority => {
+                Self::bad_input(text).hint("ask an authority of an installation that has several")
             }
             AdminError::NotLeading { .. } => Self::configuration(text)
                 .hint("give the administration address of the leader with --node"),

@@ -1,78 +1,75 @@
-//! A block that a leader proposes.
+//! What a leader proposes: one block of one election, by its place, its end and its digest.
 
-use super::statement::{LogPoint, StatementError, TermLeader, read_point};
-use super::text::Lines;
+use super::point::{LogPoint, TermLeader};
+use super::set::AuthoritySet;
+use super::text::{Fields, StatementError, StatementRule};
 use crate::id::{Digest, ElectionId};
 use crate::instant::UnixSeconds;
 use crate::log::note::KeyName;
 
-/// The first line of a proposal.
+/// The first line.
 const FORMAT: &str = "votekit-proposal/1";
 
-/// A proposed block, without its leaves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A proposed block. The leaves travel beside it; `digest` binds them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockProposal {
     /// The election.
     pub law_id: ElectionId,
-    /// The leadership under which it is proposed. The block may have been made in an earlier one.
+    /// The term, and the leader that proposes and signs.
     pub leadership: TermLeader,
-    /// The index of its first leaf.
+    /// The index in the log of the block's first leaf: the size of the log before it.
     pub first_leaf: u64,
-    /// The number of its leaves.
+    /// The number of its leaves, from 1.
     pub leaf_count: u32,
-    /// The end of the block.
+    /// The end of the log after the block.
     pub point: LogPoint,
-    /// SHA-256 of its leaves, as stored.
+    /// SHA-256 of the block's leaf bytes, each leaf preceded by its length in 2 bytes.
     pub digest: Digest,
-    /// Whether ingest nodes may answer voters after it.
+    /// Whether votes can be received after the block as before it: false for a block that closes.
     pub takes_votes: bool,
-    /// The leader's time, in seconds.
+    /// When it was proposed, by the leader's clock.
     pub proposed_at: UnixSeconds,
 }
 
 impl BlockProposal {
-    pub(super) fn text(&self, base: &KeyName) -> String {
-        let Self { law_id, leadership, first_leaf, leaf_count, point, digest, .. } = self;
+    /// The text that is signed, with its final line feed.
+    #[must_use]
+    pub fn text(&self, base: &KeyName) -> String {
+        let TermLeader { term, leader } = &self.leadership;
+        let LogPoint { height, size, root } = &self.point;
+        let takes_votes = if self.takes_votes { "yes" } else { "no" };
         format!(
-            "{FORMAT}\nbase {base}\nterm {}\nleader {}\nelection {law_id}\nfirst {first_leaf}\n\
-             count {leaf_count}\nheight {}\nsize {}\nroot {}\ndigest {}\ntakes-votes {}\nat {}\n",
-            leadership.term,
-            leadership.leader,
-            point.height,
-            point.size,
-            point.root,
-            digest.to_hex(),
-            if self.takes_votes { "yes" } else { "no" },
-            self.proposed_at.0,
+            "{FORMAT}\nbase {base}\nelection {}\nterm {term}\nleader {leader}\nheight {height}\n\
+             first {}\ncount {}\nsize {size}\nroot {root}\ndigest {}\ntakes-votes {takes_votes}\n\
+             at {}\n",
+            self.law_id, self.first_leaf, self.leaf_count, self.digest, self.proposed_at.0,
         )
     }
 
-    pub(super) fn parse_text(text: &str, base: &KeyName) -> Result<Self, StatementError> {
-        let mut lines = Lines::new(text);
-        if lines.next("the format")? != FORMAT {
-            return Err(lines.wrong("the format"));
-        }
-        let named = lines.name_of("base")?;
-        if named != *base {
-            return Err(StatementError::Base { base: named });
-        }
-        let leadership = lines.leadership()?;
-        let law_id = lines.election()?;
-        let first_leaf = lines.number_of("first")?;
-        let leaf_count =
-            u32::try_from(lines.number_of("count")?).map_err(|_| lines.wrong("count"))?;
-        let point = read_point(&mut lines)?;
-        if first_leaf.checked_add(u64::from(leaf_count)) != Some(point.size) {
-            return Err(lines.wrong("a size that follows from first and count"));
-        }
-        let digest = lines.digest("digest")?;
-        let takes_votes = match lines.field("takes-votes")? {
-            "yes" => true,
-            "no" => false,
-            _ => return Err(lines.wrong("takes-votes")),
+    /// Parses a signed text of this installation. Verifies no signature.
+    pub(super) fn parse_text(text: &str, set: &AuthoritySet) -> Result<Self, StatementError> {
+        let mut fields = Fields::open(text, FORMAT, set)?;
+        let law_id = fields.id("election")?;
+        let leadership = fields.leadership()?;
+        let height = fields.number("height", 1)?;
+        let first_leaf = fields.number("first", 0)?;
+        let count = fields.number("count", 1)?;
+        let Ok(leaf_count) = u32::try_from(count) else {
+            return Err(fields.malformed(StatementRule::Number { least: 1 }));
         };
-        let proposed_at = UnixSeconds(lines.number_of("at")?);
-        lines.end()?;
+        let size = fields.number("size", height)?;
+        // Neither exceeds 2^53 - 1.
+        if first_leaf + count != size {
+            return Err(fields.malformed(StatementRule::Size));
+        }
+        let point = LogPoint { height, size, root: fields.id("root")? };
+        let digest = fields.id("digest")?;
+        let takes_votes = fields.flag("takes-votes")?;
+        let proposed_at = UnixSeconds(fields.number("at", 0)?);
+        if !proposed_at.minute_floor().is_in_range() {
+            return Err(fields.malformed(StatementRule::Time));
+        }
+        fields.end()?;
         Ok(Self {
             law_id,
             leadership,
@@ -85,3 +82,7 @@ impl BlockProposal {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "proposal_test.rs"]
+mod tests;

@@ -1,210 +1,45 @@
-//! What an authority states about blocks and leaders, and how it signs it.
+//! What an authority states to the others: vote, accept, refuse, suspect.
 
+use std::fmt;
 use std::fmt::Write as _;
 
-use super::AuthoritySet;
-use super::proposal::BlockProposal;
-use super::text::Lines;
+use super::point::{AcceptedBlock, LogPoint, TermLeader};
+use super::set::AuthoritySet;
+use super::text::{Fields, StatementError, StatementRule};
 use crate::id::{Digest, ElectionId};
-use crate::log::merkle::{TreeHash, empty_root};
-use crate::log::note::{KeyName, Note, NoteError, SigningKey};
+use crate::log::note::KeyName;
 
-/// The first line of a statement.
+/// The first line.
 const FORMAT: &str = "votekit-statement/1";
 
-/// The longest name of a rule.
-const RULE_BYTES_MAX: usize = 40;
-
-/// A leadership: a term and the authority that leads in it.
+/// One statement of one authority.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TermLeader {
-    /// The term, from 1.
-    pub term: u64,
-    /// The name of the leader.
-    pub leader: KeyName,
-}
-
-/// A position of a log: the end of one of its blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LogPoint {
-    /// The height of the block; 0 before the first.
-    pub height: u64,
-    /// The number of leaves up to its end.
-    pub size: u64,
-    /// The root of the tree over them.
-    pub root: TreeHash,
-}
-
-impl LogPoint {
-    /// The position before the first block.
-    #[must_use]
-    pub fn empty() -> Self {
-        Self { height: 0, size: 0, root: empty_root() }
-    }
-}
-
-/// A block that an authority has accepted, and the term in which it did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AcceptedBlock {
-    /// The term.
-    pub term: u64,
-    /// The end of the block.
-    pub point: LogPoint,
-}
-
-/// What a vote carries about one election.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ElectionVote {
-    /// The election.
-    pub law_id: ElectionId,
-    /// The last block known to be certified.
-    pub certified: LogPoint,
-    /// The block accepted above it, if there is one.
-    pub accepted: Option<AcceptedBlock>,
-}
-
-/// A promise to accept no block of an earlier leadership, with what was accepted so far.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Vote {
-    /// The leadership that is voted for.
-    pub leadership: TermLeader,
-    /// One entry an election, in ascending order of their ids.
-    pub elections: Vec<ElectionVote>,
-}
-
-/// An authority has made a proposed block itself, with the same bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Accept {
-    /// The election.
-    pub law_id: ElectionId,
-    /// The leadership under which the block is proposed.
-    pub leadership: TermLeader,
-    /// The end of the block.
-    pub point: LogPoint,
-}
-
-/// An authority has made another block, or a rule forbids the proposed one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refuse {
-    /// The election.
-    pub law_id: ElectionId,
-    /// The leadership under which the block is proposed.
-    pub leadership: TermLeader,
-    /// The height of the block.
-    pub height: u64,
-    /// SHA-256 of the leaves of the block, as stored.
-    pub digest: Digest,
-    /// The index in the log of the first leaf that differs.
-    pub leaf: u64,
-    /// The rule that it breaks: 1 to 40 of `a-z`, `0-9` and `-`.
-    pub rule: String,
-    /// SHA-256 of the leaf that this authority made, if it made one.
-    pub own: Option<Digest>,
-    /// SHA-256 of the proposed leaf, if there is one.
-    pub theirs: Option<Digest>,
-}
-
-/// Why a leader is suspected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SuspectReason {
-    /// A proposal of it was refused.
-    Refused,
-    /// It leaves a batch out.
-    LeftOut,
-    /// It proposes nothing although something is due.
-    Idle,
-    /// An operator asks for another leader.
-    StepDown,
-}
-
-/// An authority asks for another leader.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Suspect {
-    /// The leadership that is suspected.
-    pub leadership: TermLeader,
-    /// Why.
-    pub reason: SuspectReason,
-}
-
-/// The content of a statement.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StatementBody {
-    /// For a leader.
-    Vote(Vote),
-    /// Of a block.
-    Accept(Accept),
-    /// Of a block.
-    Refuse(Refuse),
-    /// Against a leader.
-    Suspect(Suspect),
-}
-
-/// A statement of one authority.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// The name of the authority.
+    /// The authority that states it.
     pub authority: KeyName,
-    /// How many times its memory has been opened.
+    /// How often that authority's memory had been opened, from 1: a lower number than one seen
+    /// earlier shows a memory that was put back.
     pub incarnation: u64,
-    /// What it states.
+    /// The statement itself.
     pub body: StatementBody,
 }
 
-/// Why bytes are not a statement or a proposal of one of the authorities.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// The kinds of statements.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum StatementError {
-    /// It is not a signed note, or its signature is not valid.
-    #[error(transparent)]
-    Note(#[from] NoteError),
-    /// A line is not what it must be.
-    #[error("line {line} is not {field}")]
-    Line {
-        /// The line, from 1.
-        line: usize,
-        /// What belongs there.
-        field: &'static str,
-    },
-    /// It is of another installation.
-    #[error("it is of the base {base}")]
-    Base {
-        /// The base that it names.
-        base: KeyName,
-    },
-    /// No such authority.
-    #[error("{name} is not an authority of this installation")]
-    Unknown {
-        /// The name.
-        name: KeyName,
-    },
-    /// It is signed once, and in the one form of its content.
-    #[error("it is not in its canonical form")]
-    Form,
-}
-
-impl SuspectReason {
-    /// The token that stands in the statement.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::LeftOut => "left-out",
-            Self::Idle => "idle",
-            Self::StepDown => "step-down",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Refused, Self::LeftOut, Self::Idle, Self::StepDown]
-            .into_iter()
-            .find(|reason| reason.as_str() == text)
-    }
+pub enum StatementBody {
+    /// Promises to follow a leader in its term, with what the authority holds.
+    Vote(Vote),
+    /// Has made a proposed block itself, byte for byte, and keeps it.
+    Accept(Accept),
+    /// Has made other bytes than a proposed block, or a guard forbids the block.
+    Refuse(Refuse),
+    /// Wants another leader.
+    Suspect(Suspect),
 }
 
 impl StatementBody {
-    /// The token of the kind.
+    /// The kind's name in the text.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -215,269 +50,266 @@ impl StatementBody {
         }
     }
 
-    fn write(&self, text: &mut String) {
-        // Writing to a string does not fail.
+    /// The term and leader that it is about.
+    #[must_use]
+    pub const fn leadership(&self) -> &TermLeader {
         match self {
-            Self::Vote(vote) => write_vote(text, vote),
-            Self::Accept(accept) => {
-                write_leadership(text, &accept.leadership);
-                let _ = writeln!(text, "election {}", accept.law_id);
-                write_point(text, &accept.point);
-            }
-            Self::Refuse(refuse) => write_refuse(text, refuse),
-            Self::Suspect(suspect) => {
-                write_leadership(text, &suspect.leadership);
-                let _ = writeln!(text, "reason {}", suspect.reason.as_str());
-            }
+            Self::Vote(vote) => &vote.leadership,
+            Self::Accept(accept) => &accept.leadership,
+            Self::Refuse(refuse) => &refuse.leadership,
+            Self::Suspect(suspect) => &suspect.leadership,
         }
     }
+}
 
-    fn read(kind: &str, lines: &mut Lines<'_>) -> Result<Self, StatementError> {
-        let leadership = match kind {
-            "vote" | "accept" | "refuse" | "suspect" => lines.leadership()?,
-            _ => return Err(lines.wrong("a known kind")),
-        };
-        Ok(match kind {
-            "vote" => Self::Vote(read_vote(lines, leadership)?),
-            "accept" => {
-                let law_id = lines.election()?;
-                Self::Accept(Accept { law_id, leadership, point: read_point(lines)? })
-            }
-            "refuse" => Self::Refuse(read_refuse(lines, leadership)?),
-            _ => {
-                let text = lines.field("reason")?;
-                let reason = SuspectReason::parse(text).ok_or(lines.wrong("reason"))?;
-                Self::Suspect(Suspect { leadership, reason })
-            }
-        })
+/// The promise to follow a leader in its term and no earlier one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Vote {
+    /// The term and the leader voted for.
+    pub leadership: TermLeader,
+    /// What the authority holds of each election, ascending by law id, each once.
+    pub elections: Vec<ElectionVote>,
+}
+
+/// What an authority holds of one election when it votes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ElectionVote {
+    /// The election.
+    pub law_id: ElectionId,
+    /// The end of the log as far as the authority knows it certified.
+    pub certified: LogPoint,
+    /// The block above that which it has accepted, if any, in a term before the vote's.
+    pub accepted: Option<AcceptedBlock>,
+}
+
+/// The acceptance of a proposed block.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Accept {
+    /// The election.
+    pub law_id: ElectionId,
+    /// The term and the leader of the proposal.
+    pub leadership: TermLeader,
+    /// The end of the log after the block.
+    pub point: LogPoint,
+}
+
+/// The refusal of a proposed block.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Refuse {
+    /// The election.
+    pub law_id: ElectionId,
+    /// The term and the leader of the proposal.
+    pub leadership: TermLeader,
+    /// The height of the block.
+    pub height: u64,
+    /// The proposal's digest of the block's leaf bytes.
+    pub digest: Digest,
+    /// The index in the log of the first leaf concerned.
+    pub leaf: u64,
+    /// The name of the rule that the block breaks: 1 to 40 of `a-z0-9-`.
+    pub rule: String,
+    /// SHA-256 of the leaf that this authority makes in that place, if it makes one.
+    pub own: Option<Digest>,
+    /// SHA-256 of the leaf proposed in that place, if there is one.
+    pub theirs: Option<Digest>,
+}
+
+impl Refuse {
+    /// The longest name of a rule.
+    pub const RULE_LENGTH_MAX: usize = 40;
+}
+
+/// The wish for another leader.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Suspect {
+    /// The term and the leader suspected.
+    pub leadership: TermLeader,
+    /// The reason.
+    pub reason: SuspectReason,
+}
+
+/// Why an authority wants another leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SuspectReason {
+    /// It refused a block of the term.
+    Refused,
+    /// A batch was left out of the blocks for too long.
+    LeftOut,
+    /// Nothing was proposed for too long while something was due.
+    Idle,
+    /// The leader was asked to step down.
+    Stepdown,
+}
+
+impl SuspectReason {
+    const ALL: [Self; 4] = [Self::Refused, Self::LeftOut, Self::Idle, Self::Stepdown];
+
+    /// The reason's name in the text.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::LeftOut => "left-out",
+            Self::Idle => "idle",
+            Self::Stepdown => "step-down",
+        }
+    }
+}
+
+impl fmt::Display for SuspectReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
     }
 }
 
 impl Statement {
-    pub(super) fn text(&self, base: &KeyName) -> String {
+    /// The text that is signed, with its final line feed.
+    #[must_use]
+    pub fn text(&self, base: &KeyName) -> String {
+        let (body, TermLeader { term, leader }) = (&self.body, self.body.leadership());
         let mut text = format!(
-            "{FORMAT}\nbase {base}\nauthority {}\nincarnation {}\nkind {}\n",
+            "{FORMAT}\nbase {base}\nauthority {}\nincarnation {}\nkind {}\nterm {term}\n\
+             leader {leader}\n",
             self.authority,
             self.incarnation,
-            self.body.kind()
+            body.kind(),
         );
-        self.body.write(&mut text);
+        match body {
+            StatementBody::Vote(vote) => vote.elections.iter().for_each(|one| one.write(&mut text)),
+            StatementBody::Accept(accept) => accept.write(&mut text),
+            StatementBody::Refuse(refuse) => refuse.write(&mut text),
+            StatementBody::Suspect(suspect) => write_field(&mut text, "reason", suspect.reason),
+        }
         text
     }
 
-    fn parse_text(text: &str, base: &KeyName) -> Result<Self, StatementError> {
-        let mut lines = Lines::new(text);
-        if lines.next("the format")? != FORMAT {
-            return Err(lines.wrong("the format"));
+    /// Parses a signed text of this installation. Verifies no signature.
+    pub(super) fn parse_text(text: &str, set: &AuthoritySet) -> Result<Self, StatementError> {
+        let mut fields = Fields::open(text, FORMAT, set)?;
+        let authority = fields.member("authority")?;
+        let incarnation = fields.number("incarnation", 1)?;
+        let kind = fields.value("kind")?;
+        if !["vote", "accept", "refuse", "suspect"].contains(&kind) {
+            return Err(fields.malformed(StatementRule::Kind));
         }
-        let named = lines.name_of("base")?;
-        if named != *base {
-            return Err(StatementError::Base { base: named });
-        }
-        let authority = lines.name_of("authority")?;
-        let incarnation = lines.number_of("incarnation")?;
-        let kind = lines.field("kind")?;
-        let body = StatementBody::read(kind, &mut lines)?;
-        lines.end()?;
+        let leadership = fields.leadership()?;
+        let body = match kind {
+            "vote" => StatementBody::Vote(Vote::read(leadership, &mut fields)?),
+            "accept" => StatementBody::Accept(Accept::read(leadership, &mut fields)?),
+            "refuse" => StatementBody::Refuse(Refuse::read(leadership, &mut fields)?),
+            _ => StatementBody::Suspect(Suspect::read(leadership, &mut fields)?),
+        };
+        fields.end()?;
         Ok(Self { authority, incarnation, body })
     }
 }
 
-fn write_leadership(text: &mut String, leadership: &TermLeader) {
-    let _ = write!(text, "term {}\nleader {}\n", leadership.term, leadership.leader);
+impl Vote {
+    fn read(leadership: TermLeader, fields: &mut Fields<'_>) -> Result<Self, StatementError> {
+        let mut elections: Vec<ElectionVote> = Vec::new();
+        while fields.is_next("election") {
+            let law_id: ElectionId = fields.id("election")?;
+            if elections.last().is_some_and(|before| before.law_id >= law_id) {
+                return Err(fields.malformed(StatementRule::ElectionOrder));
+            }
+            let certified = fields.point("certified")?;
+            let accepted = match fields.is_next("accepted") {
+                true => Some(fields.accepted("accepted")?),
+                false => None,
+            };
+            if let Some(AcceptedBlock { term, point }) = accepted {
+                if point.height <= certified.height {
+                    return Err(fields.malformed(StatementRule::AcceptedHeight));
+                }
+                if term >= leadership.term {
+                    return Err(fields.malformed(StatementRule::AcceptedTerm));
+                }
+            }
+            elections.push(ElectionVote { law_id, certified, accepted });
+        }
+        Ok(Self { leadership, elections })
+    }
 }
 
-fn write_point(text: &mut String, point: &LogPoint) {
-    let _ = write!(text, "height {}\nsize {}\nroot {}\n", point.height, point.size, point.root);
-}
-
-pub(super) fn read_point(lines: &mut Lines<'_>) -> Result<LogPoint, StatementError> {
-    Ok(LogPoint {
-        height: lines.number_of("height")?,
-        size: lines.number_of("size")?,
-        root: lines.root()?,
-    })
-}
-
-fn write_vote(text: &mut String, vote: &Vote) {
-    write_leadership(text, &vote.leadership);
-    for ElectionVote { law_id, certified, accepted } in &vote.elections {
-        let _ = writeln!(text, "election {law_id}");
-        let _ =
-            writeln!(text, "certified {} {} {}", certified.height, certified.size, certified.root);
-        if let Some(AcceptedBlock { term, point }) = accepted {
-            let _ =
-                writeln!(text, "accepted {term} {} {} {}", point.height, point.size, point.root);
+impl ElectionVote {
+    fn write(&self, text: &mut String) {
+        write_field(text, "election", &self.law_id);
+        write_field(text, "certified", self.certified);
+        if let Some(accepted) = self.accepted {
+            write_field(text, "accepted", accepted);
         }
     }
 }
 
-fn read_vote(lines: &mut Lines<'_>, leadership: TermLeader) -> Result<Vote, StatementError> {
-    let mut elections: Vec<ElectionVote> = Vec::new();
-    while lines.is_next("election") {
-        let law_id = lines.election()?;
-        if elections.last().is_some_and(|last| last.law_id >= law_id) {
-            return Err(lines.wrong("an election with a higher id"));
+impl Accept {
+    fn read(leadership: TermLeader, fields: &mut Fields<'_>) -> Result<Self, StatementError> {
+        let law_id = fields.id("election")?;
+        let height = fields.number("height", 1)?;
+        let point =
+            LogPoint { height, size: fields.number("size", height)?, root: fields.id("root")? };
+        Ok(Self { law_id, leadership, point })
+    }
+
+    fn write(&self, text: &mut String) {
+        write_field(text, "election", &self.law_id);
+        write_field(text, "height", self.point.height);
+        write_field(text, "size", self.point.size);
+        write_field(text, "root", self.point.root);
+    }
+}
+
+impl Refuse {
+    fn read(leadership: TermLeader, fields: &mut Fields<'_>) -> Result<Self, StatementError> {
+        Ok(Self {
+            law_id: fields.id("election")?,
+            leadership,
+            height: fields.number("height", 1)?,
+            digest: fields.id("digest")?,
+            leaf: fields.number("leaf", 0)?,
+            rule: read_rule_name(fields)?,
+            own: fields.optional_digest("own")?,
+            theirs: fields.optional_digest("theirs")?,
+        })
+    }
+
+    fn write(&self, text: &mut String) {
+        let digest_or_none =
+            |digest: Option<Digest>| digest.map_or_else(|| "none".to_owned(), |one| one.to_hex());
+        write_field(text, "election", &self.law_id);
+        write_field(text, "height", self.height);
+        write_field(text, "digest", self.digest);
+        write_field(text, "leaf", self.leaf);
+        write_field(text, "rule", &self.rule);
+        write_field(text, "own", digest_or_none(self.own));
+        write_field(text, "theirs", digest_or_none(self.theirs));
+    }
+}
+
+impl Suspect {
+    fn read(leadership: TermLeader, fields: &mut Fields<'_>) -> Result<Self, StatementError> {
+        let value = fields.value("reason")?;
+        let reason = SuspectReason::ALL.into_iter().find(|reason| reason.name() == value);
+        match reason {
+            Some(reason) => Ok(Self { leadership, reason }),
+            None => Err(fields.malformed(StatementRule::Reason)),
         }
-        let certified = lines.field("certified")?;
-        let certified = parse_point(certified).ok_or(lines.wrong("certified"))?;
-        let accepted = if lines.is_next("accepted") {
-            let text = lines.field("accepted")?;
-            let parsed = text.split_once(' ').and_then(|(term, point)| {
-                let term = crate::log::parse_decimal(term.as_bytes())?;
-                Some(AcceptedBlock { term, point: parse_point(point)? })
-            });
-            Some(parsed.ok_or(lines.wrong("accepted"))?)
-        } else {
-            None
-        };
-        elections.push(ElectionVote { law_id, certified, accepted });
-    }
-    Ok(Vote { leadership, elections })
-}
-
-fn parse_point(text: &str) -> Option<LogPoint> {
-    let parts: Vec<&str> = text.split(' ').collect();
-    let [height, size, root] = parts[..] else { return None };
-    Some(LogPoint {
-        height: crate::log::parse_decimal(height.as_bytes())?,
-        size: crate::log::parse_decimal(size.as_bytes())?,
-        root: TreeHash::from_hex(root.as_bytes()).ok()?,
-    })
-}
-
-fn write_refuse(text: &mut String, refuse: &Refuse) {
-    write_leadership(text, &refuse.leadership);
-    let hex = |digest: &Option<Digest>| match digest {
-        Some(digest) => digest.to_hex(),
-        None => "none".to_owned(),
-    };
-    let _ = write!(
-        text,
-        "election {}\nheight {}\ndigest {}\nleaf {}\nrule {}\nown {}\ntheirs {}\n",
-        refuse.law_id,
-        refuse.height,
-        refuse.digest.to_hex(),
-        refuse.leaf,
-        refuse.rule,
-        hex(&refuse.own),
-        hex(&refuse.theirs)
-    );
-}
-
-fn read_refuse(lines: &mut Lines<'_>, leadership: TermLeader) -> Result<Refuse, StatementError> {
-    let law_id = lines.election()?;
-    let height = lines.number_of("height")?;
-    let digest = lines.digest("digest")?;
-    let leaf = lines.number_of("leaf")?;
-    let rule = lines.field("rule")?.to_owned();
-    let is_token = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if rule.is_empty() || rule.len() > RULE_BYTES_MAX || !rule.bytes().all(is_token) {
-        return Err(lines.wrong("rule"));
-    }
-    let mut optional = |field| {
-        let text = lines.field(field)?;
-        if text == "none" {
-            return Ok(None);
-        }
-        Digest::from_hex(text.as_bytes()).map(Some).map_err(|_| lines.wrong(field))
-    };
-    let (own, theirs) = (optional("own")?, optional("theirs")?);
-    Ok(Refuse { law_id, leadership, height, digest, leaf, rule, own, theirs })
-}
-
-/// The name of the key that signs the statements of an authority: `<base>/statement/<name>`.
-pub(super) fn key_name_of(base: &KeyName, name: &KeyName) -> KeyName {
-    format!("{base}/statement/{name}").parse().expect("both are key names")
-}
-
-/// The secret key under which an authority signs statements and proposals.
-///
-/// The seed is zeroed on drop and never printed.
-#[derive(Debug)]
-pub struct StatementKey {
-    base: KeyName,
-    name: KeyName,
-    key: SigningKey,
-}
-
-impl StatementKey {
-    /// Derives the key of an authority from an RFC 8032 seed.
-    #[must_use]
-    pub fn from_seed(base: &KeyName, name: &KeyName, seed: &[u8; 32]) -> Self {
-        let key = SigningKey::from_seed(key_name_of(base, name), seed);
-        Self { base: base.clone(), name: name.clone(), key }
-    }
-
-    /// The name of the authority.
-    #[must_use]
-    pub fn name(&self) -> &KeyName {
-        &self.name
-    }
-
-    /// The public half.
-    #[must_use]
-    pub fn public(&self) -> [u8; 32] {
-        *self.key.verifier().public_key()
-    }
-
-    /// Signs a statement: the bytes of a signed note.
-    #[must_use]
-    pub fn sign_statement(&self, statement: &Statement) -> Vec<u8> {
-        self.sign(statement.text(&self.base))
-    }
-
-    /// Signs a proposal: the bytes of a signed note.
-    #[must_use]
-    pub fn sign_proposal(&self, proposal: &BlockProposal) -> Vec<u8> {
-        self.sign(proposal.text(&self.base))
-    }
-
-    fn sign(&self, text: String) -> Vec<u8> {
-        let signature = self.key.sign(&text);
-        let note = Note::new(text, vec![signature]).expect("the lines make a note");
-        note.to_string().into_bytes()
     }
 }
 
-impl AuthoritySet {
-    /// Verifies a statement: exactly one signature, by the statement key of the authority that it
-    /// names, over its one form.
-    ///
-    /// # Errors
-    /// [`StatementError`].
-    pub fn verify_statement(&self, bytes: &[u8]) -> Result<Statement, StatementError> {
-        let note = Note::parse(bytes)?;
-        let statement = Statement::parse_text(note.text(), self.base())?;
-        self.verify_note(&note, bytes, &statement.authority)?;
-        if statement.text(self.base()) != note.text() {
-            return Err(StatementError::Form);
-        }
-        Ok(statement)
+fn read_rule_name(fields: &mut Fields<'_>) -> Result<String, StatementError> {
+    let name = fields.value("rule")?;
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if (1..=Refuse::RULE_LENGTH_MAX).contains(&name.len()) && name.bytes().all(fits) {
+        return Ok(name.to_owned());
     }
-
-    /// Verifies a proposal: exactly one signature, by the statement key of its leader, over its one
-    /// form.
-    ///
-    /// # Errors
-    /// [`StatementError`].
-    pub fn verify_proposal(&self, bytes: &[u8]) -> Result<BlockProposal, StatementError> {
-        let note = Note::parse(bytes)?;
-        let proposal = BlockProposal::parse_text(note.text(), self.base())?;
-        self.verify_note(&note, bytes, &proposal.leadership.leader)?;
-        if proposal.text(self.base()) != note.text() {
-            return Err(StatementError::Form);
-        }
-        Ok(proposal)
-    }
-
-    fn verify_note(&self, note: &Note, bytes: &[u8], by: &KeyName) -> Result<(), StatementError> {
-        let unknown = || StatementError::Unknown { name: by.clone() };
-        let key = self.statement_key(by).ok_or_else(unknown)?;
-        note.verify_strict(std::slice::from_ref(key))?;
-        if note.signatures().len() != 1 || note.to_string().as_bytes() != bytes {
-            return Err(StatementError::Form);
-        }
-        Ok(())
-    }
+    Err(fields.malformed(StatementRule::RuleName))
 }
+
+fn write_field(text: &mut String, name: &str, value: impl fmt::Display) {
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{name} {value}");
+}
+
+#[cfg(test)]
+#[path = "statement_test.rs"]
+mod tests;

@@ -1,81 +1,235 @@
-//! Reads the lines of a statement in their fixed order.
+//! The lines of a signed text: `<name> <value>`, each in its place and in one form.
 
-use super::statement::{StatementError, TermLeader};
-use crate::id::{Digest, ElectionId};
-use crate::log::merkle::TreeHash;
-use crate::log::note::KeyName;
-use crate::log::parse_decimal;
+use std::str::FromStr;
 
-/// The lines of a text, read one after the other.
-pub(super) struct Lines<'a> {
-    lines: std::iter::Peekable<std::str::Lines<'a>>,
-    number: usize,
+use super::point::{AcceptedBlock, LogPoint, TermLeader};
+use super::set::AuthoritySet;
+use crate::id::{Digest, IdError};
+use crate::log::encoding::parse_decimal;
+use crate::log::note::{KeyError, KeyName, NoteError};
+
+/// The largest number in a text, the same as in JSON.
+const NUMBER_MAX: u64 = (1 << 53) - 1;
+
+/// Why bytes are not a statement or a proposal of an authority. Lines count from 1.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StatementError {
+    /// The note is malformed, or not signed by the statement key of the authority it names alone.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    /// A line of the text breaks a rule.
+    #[error("line {line}: {rule}")]
+    Malformed {
+        /// The line.
+        line: usize,
+        /// The rule it breaks.
+        rule: StatementRule,
+    },
 }
 
-impl<'a> Lines<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        Self { lines: text.lines().peekable(), number: 0 }
+/// The rules of the texts that authorities sign.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StatementRule {
+    /// The first line names the format.
+    #[error("the first line is `{0}`")]
+    Format(&'static str),
+    /// Each field has its place.
+    #[error("the line is `{0} …`")]
+    Field(&'static str),
+    /// The text is of this installation.
+    #[error("the base is {0}")]
+    Base(KeyName),
+    /// A name is malformed.
+    #[error("{0}")]
+    Name(KeyError),
+    /// Only authorities of this installation are named.
+    #[error("{0} is not an authority of this installation")]
+    NotMember(KeyName),
+    /// A law id or a digest is malformed.
+    #[error("{0}")]
+    Id(IdError),
+    /// A number has one form and a range.
+    #[error("the number is a decimal from {least} to {max} without leading zero", max = NUMBER_MAX)]
+    Number {
+        /// The smallest number accepted.
+        least: u64,
+    },
+    /// A statement is of one of four kinds.
+    #[error("the kind is `vote`, `accept`, `refuse` or `suspect`")]
+    Kind,
+    /// The end of a log is three words.
+    #[error(
+        "the end of a log is its height, size and root; the size is at least the height, and \
+         height 0 is the empty log"
+    )]
+    Point,
+    /// An accepted block is four words.
+    #[error("an accepted block is its term, height, size and root")]
+    AcceptedForm,
+    /// What is accepted is not certified yet.
+    #[error("an accepted block is above the certified one")]
+    AcceptedHeight,
+    /// A vote follows every accept of earlier terms.
+    #[error("a vote names blocks accepted in earlier terms only")]
+    AcceptedTerm,
+    /// Elections are in one order.
+    #[error("elections ascend by law id, each once")]
+    ElectionOrder,
+    /// A decision of a check is a short name.
+    #[error("the name of a rule is 1 to 40 of a-z, 0-9 and '-'")]
+    RuleName,
+    /// A reason is one of four.
+    #[error("the reason is `refused`, `left-out`, `idle` or `step-down`")]
+    Reason,
+    /// A flag has one form.
+    #[error("the value is `yes` or `no`")]
+    Flag,
+    /// The block's leaves follow those before it.
+    #[error("the size is first plus count")]
+    Size,
+    /// Times are those of the formats.
+    #[error("the time is a second of the years 2000 to 9999")]
+    Time,
+    /// Nothing follows the last field.
+    #[error("the text ends before this line")]
+    Trailing,
+}
+
+/// Reads the fields of a text in their order.
+pub(super) struct Fields<'text> {
+    set: &'text AuthoritySet,
+    rest: &'text str,
+    /// The number of the line last read.
+    line: usize,
+}
+
+impl<'text> Fields<'text> {
+    /// Reads the first two lines: the format and the base.
+    pub(super) fn open(
+        text: &'text str,
+        format: &'static str,
+        set: &'text AuthoritySet,
+    ) -> Result<Self, StatementError> {
+        let mut fields = Self { set, rest: text, line: 1 };
+        let rest = text.strip_prefix(format).and_then(|rest| rest.strip_prefix('\n'));
+        fields.rest = rest.ok_or_else(|| fields.malformed(StatementRule::Format(format)))?;
+        if fields.value("base")? != set.base().as_str() {
+            return Err(fields.malformed(StatementRule::Base(set.base().clone())));
+        }
+        Ok(fields)
     }
 
-    /// The value of the next line, which has this field.
-    pub(super) fn field(&mut self, field: &'static str) -> Result<&'a str, StatementError> {
-        let line = self.next(field)?;
-        line.strip_prefix(field)
-            .and_then(|rest| rest.strip_prefix(' '))
-            .ok_or(StatementError::Line { line: self.number, field })
+    /// An error at the line last read.
+    pub(super) fn malformed(&self, rule: StatementRule) -> StatementError {
+        StatementError::Malformed { line: self.line, rule }
     }
 
-    /// The next line, whole.
-    pub(super) fn next(&mut self, field: &'static str) -> Result<&'a str, StatementError> {
-        self.number += 1;
-        self.lines.next().ok_or(StatementError::Line { line: self.number, field })
+    /// Whether the next line is that field.
+    pub(super) fn is_next(&self, name: &str) -> bool {
+        self.rest.strip_prefix(name).is_some_and(|rest| rest.starts_with(' '))
     }
 
-    /// Whether the next line has this field.
-    pub(super) fn is_next(&mut self, field: &str) -> bool {
-        self.lines
-            .peek()
-            .is_some_and(|line| line.strip_prefix(field).is_some_and(|rest| rest.starts_with(' ')))
+    /// The value of the next line, which must be that field.
+    pub(super) fn value(&mut self, name: &'static str) -> Result<&'text str, StatementError> {
+        self.line += 1;
+        let field = self.rest.split_once('\n').and_then(|(line, rest)| {
+            let value = line.strip_prefix(name)?.strip_prefix(' ')?;
+            Some((value, rest))
+        });
+        let Some((value, rest)) = field else {
+            return Err(self.malformed(StatementRule::Field(name)));
+        };
+        self.rest = rest;
+        Ok(value)
     }
 
-    pub(super) fn number_of(&mut self, field: &'static str) -> Result<u64, StatementError> {
-        let text = self.field(field)?;
-        parse_decimal(text.as_bytes()).ok_or(self.wrong(field))
+    /// A decimal from `least`.
+    pub(super) fn number(&mut self, name: &'static str, least: u64) -> Result<u64, StatementError> {
+        let value = self.value(name)?;
+        parse_number(value, least).ok_or_else(|| self.malformed(StatementRule::Number { least }))
     }
 
-    pub(super) fn name_of(&mut self, field: &'static str) -> Result<KeyName, StatementError> {
-        let text = self.field(field)?;
-        text.parse().map_err(|_| self.wrong(field))
+    /// A law id, digest or root.
+    pub(super) fn id<T: FromStr<Err = IdError>>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<T, StatementError> {
+        let value = self.value(name)?;
+        value.parse::<T>().map_err(|error| self.malformed(StatementRule::Id(error)))
     }
 
-    pub(super) fn election(&mut self) -> Result<ElectionId, StatementError> {
-        let text = self.field("election")?;
-        text.parse().map_err(|_| self.wrong("election"))
-    }
-
-    pub(super) fn root(&mut self) -> Result<TreeHash, StatementError> {
-        let text = self.field("root")?;
-        TreeHash::from_hex(text.as_bytes()).map_err(|_| self.wrong("root"))
-    }
-
-    pub(super) fn digest(&mut self, field: &'static str) -> Result<Digest, StatementError> {
-        let text = self.field(field)?;
-        Digest::from_hex(text.as_bytes()).map_err(|_| self.wrong(field))
-    }
-
-    pub(super) fn leadership(&mut self) -> Result<TermLeader, StatementError> {
-        Ok(TermLeader { term: self.number_of("term")?, leader: self.name_of("leader")? })
-    }
-
-    /// The error of the line just read.
-    pub(super) fn wrong(&self, field: &'static str) -> StatementError {
-        StatementError::Line { line: self.number, field }
-    }
-
-    pub(super) fn end(mut self) -> Result<(), StatementError> {
-        match self.lines.next() {
-            None => Ok(()),
-            Some(_) => Err(StatementError::Line { line: self.number + 1, field: "nothing more" }),
+    /// A digest or `none`.
+    pub(super) fn optional_digest(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<Digest>, StatementError> {
+        match self.value(name)? {
+            "none" => Ok(None),
+            value => value
+                .parse::<Digest>()
+                .map(Some)
+                .map_err(|error| self.malformed(StatementRule::Id(error))),
         }
     }
+
+    /// `yes` or `no`.
+    pub(super) fn flag(&mut self, name: &'static str) -> Result<bool, StatementError> {
+        match self.value(name)? {
+            "yes" => Ok(true),
+            "no" => Ok(false),
+            _ => Err(self.malformed(StatementRule::Flag)),
+        }
+    }
+
+    /// The name of an authority.
+    pub(super) fn member(&mut self, name: &'static str) -> Result<KeyName, StatementError> {
+        let value = self.value(name)?;
+        let member =
+            value.parse::<KeyName>().map_err(|error| self.malformed(StatementRule::Name(error)))?;
+        if self.set.member(&member).is_none() {
+            return Err(self.malformed(StatementRule::NotMember(member)));
+        }
+        Ok(member)
+    }
+
+    /// Two lines: term and leader.
+    pub(super) fn leadership(&mut self) -> Result<TermLeader, StatementError> {
+        Ok(TermLeader { term: self.number("term", 1)?, leader: self.member("leader")? })
+    }
+
+    /// The end of a log in one line.
+    pub(super) fn point(&mut self, name: &'static str) -> Result<LogPoint, StatementError> {
+        let value = self.value(name)?;
+        parse_point(value).ok_or_else(|| self.malformed(StatementRule::Point))
+    }
+
+    /// An accepted block in one line.
+    pub(super) fn accepted(&mut self, name: &'static str) -> Result<AcceptedBlock, StatementError> {
+        let value = self.value(name)?;
+        let block = value.split_once(' ').and_then(|(term, point)| {
+            Some(AcceptedBlock { term: parse_number(term, 1)?, point: parse_point(point)? })
+        });
+        block.ok_or_else(|| self.malformed(StatementRule::AcceptedForm))
+    }
+
+    /// Checks that no line is left.
+    pub(super) fn end(mut self) -> Result<(), StatementError> {
+        self.line += 1;
+        if self.rest.is_empty() { Ok(()) } else { Err(self.malformed(StatementRule::Trailing)) }
+    }
+}
+
+fn parse_number(text: &str, least: u64) -> Option<u64> {
+    parse_decimal(text.as_bytes()).filter(|number| (least..=NUMBER_MAX).contains(number))
+}
+
+fn parse_point(text: &str) -> Option<LogPoint> {
+    let words: Vec<&str> = text.split(' ').collect();
+    let [height, size, root] = words.as_slice() else { return None };
+    let height = parse_number(height, 0)?;
+    // Each block has a leaf at least, its own.
+    let point = LogPoint { height, size: parse_number(size, height)?, root: root.parse().ok()? };
+    (height > 0 || point == LogPoint::empty()).then_some(point)
 }

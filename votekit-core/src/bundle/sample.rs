@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::{MemorySource, Writer, file};
+use crate::authority::sample::SampleAuthority;
 use crate::ballot::{BallotSecretKey, ChoiceIndex};
 use crate::batch::{Batch, BatchHeader, NodeKey, VerifiedBatch};
 use crate::credential::{
@@ -25,7 +26,7 @@ use crate::instant::{UnixMinutes, UnixSeconds};
 use crate::log::checkpoint::{Checkpoint, Cosigner, SignedCheckpoint, cosigner_name_of, origin_of};
 use crate::log::leaf::Leaf;
 use crate::log::merkle::{RootHasher, TreeHash, leaf_hash};
-use crate::log::note::{KeyName, SigningKey};
+use crate::log::note::{KeyName, Signature, SigningKey};
 use crate::log::policy::{Authority, Policy};
 use crate::log::proof::Proof;
 use crate::manifest::{FileRow, LawRow, Manifest, ManifestBody, PepperMarks, RollFacts};
@@ -36,7 +37,7 @@ pub const OPENS: UnixMinutes = UnixMinutes(29_395_000);
 /// When it closes, a day later.
 pub const CLOSES: UnixMinutes = UnixMinutes(OPENS.0 + 1440);
 /// The base of the sample's origin.
-pub const BASE: &str = "votekit.example";
+pub use crate::authority::sample::BASE;
 
 /// The electors of the sample's first roll.
 const ELECTORS: u32 = 12;
@@ -131,6 +132,25 @@ impl AuthorityKeys {
         let cosignature = self.cosigner.cosign(&checkpoint, at).expect("a time");
         SignedCheckpoint::new(checkpoint, signature, [cosignature]).expect("two signatures")
     }
+}
+
+/// A checkpoint of these leaves by several of [`SampleAuthority`], by number: `signer` signs as the
+/// log, and each of `cosigners` cosigns, in this order.
+///
+/// # Panics
+/// For a number that is not from 1 to 32.
+#[must_use]
+pub fn checkpoint_by(signer: u8, cosigners: &[u8], leaves: &[Vec<u8>]) -> SignedCheckpoint {
+    let log_key = SampleAuthority::new(signer).log_key(&law_id(), false);
+    let root: RootHasher = leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
+    let checkpoint = Checkpoint::new(log_key.verifier().name(), root.size(), root.root());
+    let signature = checkpoint.sign(&log_key).expect("named after the origin");
+    let cosignatures = cosigners.iter().map(|number| {
+        let cosigner = SampleAuthority::new(*number).cosigner();
+        cosigner.cosign(&checkpoint, UnixSeconds(60 * (CLOSES.0 + 62))).expect("a time")
+    });
+    let cosignatures: Vec<Signature> = cosignatures.collect();
+    SignedCheckpoint::new(checkpoint, signature, cosignatures).expect("few signatures")
 }
 
 /// The credential hash of an elector of the sample, by number; electors from 12 on are not in the
@@ -248,14 +268,27 @@ impl Sample {
     /// When the leaves cannot be put into a bundle.
     #[must_use]
     pub fn bundle_of(&self, leaves: &[Vec<u8>], authority: &AuthorityKeys) -> MemorySource {
+        self.bundle_under(leaves, &authority.policy(), &authority.checkpoint(leaves))
+    }
+
+    /// As [`Sample::bundle_of`], under any policy and with any checkpoint.
+    ///
+    /// # Panics
+    /// When the leaves cannot be put into a bundle.
+    #[must_use]
+    pub fn bundle_under(
+        &self,
+        leaves: &[Vec<u8>],
+        policy: &Policy,
+        checkpoint: &SignedCheckpoint,
+    ) -> MemorySource {
         let mut writer = Writer::new();
         let mut lines = Vec::new();
         leaves.iter().for_each(|leaf| writer.leaf(leaf, &mut lines).expect("a leaf"));
         let manifests =
             [&self.roll, &self.supplement].map(|folder| folder[Manifest::FILE_NAME].clone());
-        let checkpoint = authority.checkpoint(leaves).to_string();
         let files = writer
-            .finish(checkpoint.as_bytes(), authority.policy().as_bytes(), &manifests)
+            .finish(checkpoint.to_string().as_bytes(), policy.as_bytes(), &manifests)
             .expect("a bundle");
         let files = files.into_iter().map(|file| (file.name, file.bytes));
         files.chain([(file::LEAVES.to_owned(), lines)]).collect()

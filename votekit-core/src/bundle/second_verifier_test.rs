@@ -89,6 +89,13 @@ fn the_second_verifier_agrees_on_a_policy_whose_cosigner_is_of_another_base() {
 }
 
 #[test]
+fn the_second_verifier_agrees_on_quorums() {
+    for (policy, cases) in quorum::cases() {
+        agree(cases, &policy, &[], &Compared::All);
+    }
+}
+
+#[test]
 fn the_second_verifier_agrees_on_a_pinned_policy_that_is_none() {
     let bundle = Sample::certified().bundle();
     for pinned in [b"".as_slice(), b"no policy\n"] {

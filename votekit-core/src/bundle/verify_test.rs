@@ -1206,5 +1206,8 @@ fn write_the_golden_bundle() {
     }
 }
 
+#[path = "quorum_test.rs"]
+mod quorum;
+
 #[path = "second_verifier_test.rs"]
 mod second_verifier;

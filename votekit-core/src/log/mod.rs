@@ -14,10 +14,8 @@
 //! parser accepts arbitrary bytes, bounds what it keeps, and reports the line and the rule at which
 //! it stops.
 
-mod encoding;
+pub(crate) mod encoding;
 mod tree_hash;
-
-pub(crate) use encoding::parse_decimal;
 
 pub mod leaf;
 pub mod note;

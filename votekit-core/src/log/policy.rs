@@ -3,10 +3,12 @@
 //!
 //! A policy file is a verifier's only trusted input. Any policy of the specification with Ed25519
 //! keys is accepted (logs of type 0x01, witnesses of type 0x04); [`Policy::of_election`] writes the
-//! policy of a votekit election.
+//! policy of a votekit election, [`Policy::of_election_with_witnesses`] one with outside witnesses.
 
 use std::fmt;
+use std::str::FromStr;
 
+mod election;
 mod parse;
 mod verify;
 
@@ -28,6 +30,23 @@ impl PolicyName {
         &self.0
     }
 }
+
+impl FromStr for PolicyName {
+    type Err = PolicyNameError;
+
+    fn from_str(text: &str) -> Result<Self, PolicyNameError> {
+        let offends = |byte: u8| byte <= b' ' || byte == 0x7f;
+        if text.is_empty() || text.bytes().any(offends) {
+            return Err(PolicyNameError);
+        }
+        Ok(Self(text.as_bytes().to_vec()))
+    }
+}
+
+/// A text is not the name of a witness or group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a name in a policy is not empty and holds no white space or control character")]
+pub struct PolicyNameError;
 
 impl fmt::Display for PolicyName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,85 +136,6 @@ impl Policy {
     /// at least 32 of each.
     pub const ENTRIES_MAX: usize = 256;
 
-    /// Writes the policy of an election: every log key of its authorities, and `quorum` of their
-    /// cosigners.
-    ///
-    /// # Errors
-    /// [`PolicyError`] if there is no authority, if two share a name or a key, if a key is of the
-    /// wrong type, if log keys differ in their name, if a log key cosigns, or if the quorum is no
-    /// number of authorities; the line is that of the resulting policy.
-    pub fn of_election(authorities: &[Authority], quorum: usize) -> Result<Self, PolicyError> {
-        use std::fmt::Write as _;
-        let mut text = String::new();
-        let mut members = String::new();
-        // Writing to a string does not fail.
-        for authority in authorities {
-            let _ = writeln!(text, "log {}", authority.log_key);
-        }
-        for authority in authorities {
-            let _ = writeln!(text, "witness {} {}", authority.name, authority.cosigner_key);
-            let _ = write!(members, " {}", authority.name);
-        }
-        let _ = write!(text, "group authorities {quorum}{members}\nquorum authorities\n");
-        let policy = Self::parse(text.as_bytes())?;
-        policy.check_election()?;
-        Ok(policy)
-    }
-
-    /// Checks the rules of an election beyond those of every policy. The logs come first, one line
-    /// each, then the witnesses.
-    fn check_election(&self) -> Result<(), PolicyError> {
-        let (logs, witnesses) = (&self.logs, &self.witnesses);
-        if let Some(place) = logs.iter().position(|log| log.key.name() != logs[0].key.name()) {
-            return Err(PolicyError::Malformed { line: place + 1, rule: PolicyRule::SecondOrigin });
-        }
-        let is_log =
-            |key: &VerifierKey| logs.iter().any(|log| log.key.public_key() == key.public_key());
-        if let Some(place) = witnesses.iter().position(|witness| is_log(&witness.key)) {
-            return Err(PolicyError::Malformed {
-                line: logs.len() + place + 1,
-                rule: PolicyRule::SharedKey,
-            });
-        }
-        Ok(())
-    }
-
-    /// Whether this is, byte for byte, the policy of an election with this origin, with cosigner
-    /// keys that are named after their authorities and a quorum that is a majority or more.
-    #[must_use]
-    pub fn is_of_election(&self, origin: &str) -> bool {
-        let names = self
-            .witnesses
-            .iter()
-            .map(|witness| std::str::from_utf8(witness.name.as_bytes()).ok()?.parse().ok());
-        let authorities: Option<Vec<Authority>> = names
-            .zip(self.logs.iter().zip(&self.witnesses))
-            .map(|(name, (log, witness))| {
-                Some(Authority {
-                    name: name?,
-                    log_key: log.key.clone(),
-                    cosigner_key: witness.key.clone(),
-                })
-            })
-            .collect();
-        let Some(authorities) = authorities else { return false };
-        let quorum = self.groups.first().map_or(0, |group| group.threshold);
-        if quorum <= authorities.len() / 2 {
-            return false;
-        }
-        // `<base>/<law>` or `<base>/test/<law>`: a base may itself end in `/test`.
-        let parent = origin.rsplit_once('/').map(|(parent, _)| parent);
-        let bases = [parent, parent.and_then(|parent| parent.strip_suffix("/test"))];
-        let is_named_below = |base: &str| {
-            authorities.iter().all(|Authority { name, cosigner_key, .. }| {
-                cosigner_key.name().as_str() == format!("{base}/authority/{name}")
-            })
-        };
-        self.logs.iter().all(|log| log.key.name().as_str() == origin)
-            && bases.into_iter().flatten().any(is_named_below)
-            && Self::of_election(&authorities, quorum).is_ok_and(|policy| policy == *self)
-    }
-
     /// The bytes of the file.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -218,6 +158,21 @@ impl Policy {
     #[must_use]
     pub fn witnesses(&self) -> &[Witness] {
         &self.witnesses
+    }
+
+    /// The witnesses that are authorities: the members of the group `authorities`, or every witness
+    /// of a policy without that group.
+    #[must_use]
+    pub fn authorities(&self) -> Vec<&Witness> {
+        let is_theirs = |group: &&Group| group.name.as_bytes() == election::AUTHORITIES.as_bytes();
+        let Some(group) = self.groups.iter().find(is_theirs) else {
+            return self.witnesses.iter().collect();
+        };
+        let witness = |member: &Member| match *member {
+            Member::Witness(place) => self.witnesses.get(place),
+            Member::Group(_) => None,
+        };
+        group.members.iter().filter_map(witness).collect()
     }
 
     /// The groups, in the file's order.

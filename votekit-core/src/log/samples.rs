@@ -37,6 +37,7 @@ pub(super) fn authorities(count: u8) -> Vec<SampleAuthority> {
     (1..=count).map(authority).collect()
 }
 
+/// The policy in which a majority is a quorum.
 pub(super) fn policy(authorities: &[SampleAuthority]) -> Policy {
     let public: Vec<Authority> =
         authorities.iter().map(|authority| authority.public.clone()).collect();

@@ -14,7 +14,7 @@ use utoipa::openapi::server::{Server, ServerBuilder};
 use utoipa::openapi::{OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::admin::{self, nodes};
+use super::admin::{self, cluster, nodes};
 use super::{
     accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
     log_tiles, receipt, results, roll_upload, session, status, user, vote, votes,
@@ -79,6 +79,9 @@ use crate::problem::{self, KINDS, Kind};
         nodes::list_nodes,
         nodes::admit_node,
         nodes::retire_node,
+        cluster::cluster_view,
+        cluster::admit_record,
+        cluster::step_down,
         admin::load_roll,
         admin::list_rolls,
         admin::discard_roll,
@@ -172,7 +175,7 @@ const TAGGED: [&str; 10] = [
 ];
 
 /// Operations that read from an engine.
-const READS: [&str; 11] = [
+const READS: [&str; 12] = [
     "elections",
     "election",
     "votedElections",
@@ -183,8 +186,13 @@ const READS: [&str; 11] = [
     "manifest",
     "tile",
     "listNodes",
+    "clusterView",
     "listRolls",
 ];
+
+/// Operations with the administrator's token that change nothing.
+const ADMIN_READS: [&str; 5] =
+    ["adminElections", "adminElection", "listNodes", "clusterView", "listRolls"];
 
 /// Operations that are refused for an election that is halted, besides reads and changes.
 const REFUSED_WHEN_HALTED: [&str; 4] = ["checkpoint", "policy", "resultEvents", "showRollUpload"];
@@ -212,8 +220,7 @@ fn add_common_answers(operation: &mut Operation, path: &str) {
         RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Path,
         RefOr::Ref(_) => false,
     });
-    let is_change = is_one_of(&CHANGES)
-        || is_admin && !is_one_of(&["adminElections", "adminElection", "listNodes", "listRolls"]);
+    let is_change = is_one_of(&CHANGES) || is_admin && !is_one_of(&ADMIN_READS);
     let mut kinds = vec![
         &problem::MALFORMED,
         &problem::URI_TOO_LONG,

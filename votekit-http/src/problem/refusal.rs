@@ -7,9 +7,9 @@ use votekit_store::{Conflict, EngineError};
 use super::catalogue::InWords;
 use super::kind::{
     ACCOUNT_STATE, ADMIN_BUSY, BODY_TOO_LARGE, EARLY_CLOSE, ELECTION_EXISTS, FORBIDDEN, HALTED,
-    INTERNAL, Kind, MALFORMED, NOT_LEADING, NOT_SAFE, OUTCOME_UNKNOWN, REFUSED_BY_LOG,
-    ROLL_CONFLICT, ROLL_NOT_HASHED, ROLL_REFUSED, STOPPING, STORAGE_FULL, UNAVAILABLE,
-    UNKNOWN_ACCOUNT, UNKNOWN_ELECTION, UNKNOWN_ROLL, WRONG_STATE,
+    INTERNAL, Kind, MALFORMED, NOT_LEADING, NOT_SAFE, NOT_SERVED_HERE, OUTCOME_UNKNOWN,
+    REFUSED_BY_LOG, ROLL_CONFLICT, ROLL_NOT_HASHED, ROLL_REFUSED, STOPPING, STORAGE_FULL,
+    UNAVAILABLE, UNKNOWN_ACCOUNT, UNKNOWN_ELECTION, UNKNOWN_ROLL, WRONG_STATE,
 };
 use super::{FieldProblem, Problem};
 
@@ -79,6 +79,7 @@ fn admin_kind(error: &AdminError) -> &'static Kind {
         AdminError::OutcomeUnknown => &OUTCOME_UNKNOWN,
         AdminError::TooLong { .. } => &UNAVAILABLE,
         AdminError::NotLeading { .. } => &NOT_LEADING,
+        AdminError::NotAnAuthority => &NOT_SERVED_HERE,
         AdminError::Answering { .. } | AdminError::NotEnded { .. } => &REFUSED_BY_LOG,
         AdminError::Engine(error) => engine_kind(error),
         AdminError::Election(ElectionFault::NotReady(_)) => &UNAVAILABLE,

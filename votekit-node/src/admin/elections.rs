@@ -35,9 +35,9 @@ use crate::election::{CheckpointSigner, Committed, ElectionHandle, ElectionSecre
 use crate::election::{ElectionView, EpochView, NodeView};
 use crate::error::AdminError;
 use crate::node::Node;
-use crate::recovery::Recovered;
+use crate::recovery::{Recovered, election_keys};
 use crate::roll_store::{self, Kept, LoadProgress};
-use crate::seal::endorse::{Endorse as _, Endorsement, ProposedBlock, SoleAuthority};
+use crate::seal::endorse::{Endorsement, ProposedBlock, endorser};
 
 /// Timeout for reading, checking and copying the files of a roll: eight million electors take
 /// minutes from a slow disk.
@@ -433,6 +433,7 @@ impl Node {
         let law = law_id.clone();
         let made = self.on_files(move |folder| Ok(ElectionSecrets::make(folder, &law)?));
         let (secrets, ballot_key) = made.await?;
+        election_keys::share(&self.context, &law_id, &secrets).await?;
         let definition = request.definition(ballot_key, checked_at)?;
         let election = self.begin(definition, secrets, term, now).await?;
         for roll in rolls {
@@ -509,11 +510,16 @@ impl Node {
         let (log, block) = ElectionLog::begin(definition, &maker);
         let sealed_through = StagingId(0);
         let signer = Arc::new(signer);
-        let authority =
-            SoleAuthority::new(Arc::clone(&self.context), Arc::clone(&signer), law_id.clone());
-        let proposed =
-            ProposedBlock { block, term, sealed_through, takes_votes: false, not_after: None };
-        let checkpoint = match authority.endorse(proposed).await? {
+        let endorse = endorser(&self.context, Arc::clone(&signer), law_id.clone());
+        let proposed = ProposedBlock {
+            block,
+            batches: Vec::new(),
+            term,
+            sealed_through,
+            takes_votes: false,
+            not_after: None,
+        };
+        let checkpoint = match endorse.endorse(proposed).await? {
             Endorsement::Certified(head) => head.checkpoint,
             // Another node has created it meanwhile.
             Endorsement::Superseded { .. } => return Err(AdminError::Exists { law_id }),
@@ -607,6 +613,11 @@ impl Node {
                 Ok(keys)
             })
             .await?;
+        if self.context.authorities.is_some() {
+            // An authority admits the nodes that an operator admitted, and not itself.
+            let admitted = election_keys::node_records(&self.context).await?;
+            keys = admitted.iter().map(|record| record.key).collect();
+        }
         keys.sort_unstable();
         keys.dedup();
         keys.retain(|key| election.log().node_key(key.node_id()).is_none());
@@ -909,9 +920,16 @@ impl Node {
                         }
                         _ => None,
                     };
-                    let outcome = match self.prepare_roll(election.law_id(), manifest).await? {
-                        Some(roll) => self.take_effect(&election, roll).await?,
-                        None => LoadOutcome::Unchanged,
+                    let follows = self.context.authority.is_some()
+                        && self.context.leader_lease.term().is_none();
+                    let outcome = if follows && !election.log().has_manifest(&manifest.digest()) {
+                        // The leader records it; this authority has it for its check.
+                        LoadOutcome::Kept
+                    } else {
+                        match self.prepare_roll(election.law_id(), manifest).await? {
+                            Some(roll) => self.take_effect(&election, roll).await?,
+                            None => LoadOutcome::Unchanged,
+                        }
                     };
                     let changes = before
                         .filter(|_| outcome == LoadOutcome::Loaded)

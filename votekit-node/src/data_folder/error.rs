@@ -3,8 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use votekit_core::authority::AuthoritySetError;
 use votekit_core::electorate::ElectorateError;
-use votekit_core::log::note::KeyError;
+use votekit_core::log::note::{KeyError, KeyName};
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +75,29 @@ pub enum FolderError {
         /// The difference.
         mismatch: LedgerMismatch,
     },
+    /// The folder was to become that of an authority, and is a data folder already.
+    #[error("{path} is a data folder already", path = path.display())]
+    Present {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder is not that of one of several authorities.
+    #[error(
+        "{path} is not the folder of an authority: it has no key for statements",
+        path = path.display()
+    )]
+    NotAuthority {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The file of the authorities is of others.
+    #[error("{path}: {mismatch}", path = path.display())]
+    OtherAuthorities {
+        /// The file.
+        path: PathBuf,
+        /// The difference.
+        mismatch: AuthorityMismatch,
+    },
     /// A file of the folder is damaged.
     #[error("{path}: {damage}", path = path.display())]
     Damaged {
@@ -139,6 +163,27 @@ pub enum LedgerMismatch {
     OtherServices,
 }
 
+/// How the file of the authorities differs from the folder that it is in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthorityMismatch {
+    /// It names another base.
+    #[error("it is of the base {listed}, and the logs of this folder are named under {own}")]
+    Base {
+        /// The base in the file.
+        listed: KeyName,
+        /// The base of the folder.
+        own: KeyName,
+    },
+    /// It has another key of this authority.
+    #[error("the {key} key of {name} in it does not belong to the secret key in this folder")]
+    Key {
+        /// The name of this authority.
+        name: KeyName,
+        /// Which key: its name among the keys of the folder.
+        key: &'static str,
+    },
+}
+
 /// What is wrong with a file of a data folder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileDamage {
@@ -160,6 +205,9 @@ pub enum FileDamage {
     /// A line of the officials' keys is no verifier key.
     #[error("one verifier key a line: {0}")]
     NotVerifierKeys(KeyError),
+    /// The file of the authorities breaks a rule.
+    #[error("{0}")]
+    Authorities(AuthoritySetError),
     /// A line is not a digest.
     #[error("a line that is not a digest")]
     NotDigest,

@@ -4,11 +4,12 @@ use votekit_core::ballot::{BallotPublicKey, BallotSecretKey};
 use votekit_core::election_log::Block;
 use votekit_core::envelope::RequestKey;
 use votekit_core::id::ElectionId;
-use votekit_core::instant::UnixSeconds;
+use votekit_core::instant::{UnixMinutes, UnixSeconds};
 use votekit_core::log::checkpoint::{
     Checkpoint, CheckpointError, Cosigner, SignedCheckpoint, cosigner_name_of, origin_of,
 };
-use votekit_core::log::note::{KeyName, SigningKey};
+use votekit_core::log::merkle::TreeHash;
+use votekit_core::log::note::{KeyName, Signature, SigningKey};
 use votekit_core::log::policy::{Authority, Policy};
 
 use crate::data_folder::{DataFolder, FolderError};
@@ -34,7 +35,8 @@ impl ElectionSecrets {
         stack_used();
         let Some(request_key) = folder.request_key(law_id)? else { return Ok(None) };
         if !decides {
-            let exists = folder.has_ballot_key(law_id);
+            // A node with a folder of its own never holds the ballot key.
+            let exists = folder.has_ballot_key(law_id) || folder.authorities()?.is_some();
             return Ok(exists.then_some(Self { ballot_key: None, request_key }));
         }
         let ballot_key = folder.ballot_key(law_id)?;
@@ -54,7 +56,7 @@ impl ElectionSecrets {
     }
 }
 
-/// Signs and cosigns the checkpoints of one election, as its only authority.
+/// Signs and cosigns the checkpoints of one election, with the policy that verifies them.
 pub(crate) struct CheckpointSigner {
     pub(crate) origin: KeyName,
     log_key: SigningKey,
@@ -76,13 +78,39 @@ impl CheckpointSigner {
             cosigner_name_of(&base, authority.as_str())?,
             &*folder.cosigner_seed()?,
         );
-        let authorities = [Authority {
-            name: authority.clone(),
-            log_key: log_key.verifier().clone(),
-            cosigner_key: cosigner.verifier().clone(),
-        }];
-        let policy = Policy::of_election(&authorities, 1)?;
+        let policy = match folder.authorities()? {
+            Some(set) => set.policy(law_id, binding)?,
+            None => {
+                let alone = Authority {
+                    name: authority.clone(),
+                    log_key: log_key.verifier().clone(),
+                    cosigner_key: cosigner.verifier().clone(),
+                };
+                Policy::of_election(&[alone], 1)?
+            }
+        };
         Ok(Self { origin, log_key, cosigner, authority, policy })
+    }
+
+    /// The signature of a checkpoint as the log.
+    pub(crate) fn log_signature(
+        &self,
+        checkpoint: &Checkpoint,
+    ) -> Result<Signature, CheckpointError> {
+        checkpoint.sign(&self.log_key)
+    }
+
+    /// The cosignature line over a block, without its line feed. It is never older than the block.
+    pub(crate) fn cosign_line(
+        &self,
+        size: u64,
+        root: TreeHash,
+        sealed_at: UnixMinutes,
+        now: UnixSeconds,
+    ) -> Result<Vec<u8>, CheckpointError> {
+        let checkpoint = Checkpoint::new(&self.origin, size, root);
+        let line = self.cosigner.cosign(&checkpoint, now.max(sealed_at.start()))?;
+        Ok(line.to_string().into_bytes())
     }
 
     /// The signed checkpoint of the log after a block. `now` is the clock's time; a cosignature is

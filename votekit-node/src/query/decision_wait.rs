@@ -37,7 +37,7 @@ impl Node {
 
     /// Waits until the leaf of a request that is in a log is durable. Returns at once for a request
     /// that is in none.
-    async fn durable(&self, request: &RequestId) {
+    pub(super) async fn durable(&self, request: &RequestId) {
         let Some((election, index)) = self.find(request).await else { return };
         let mut committed = election.watch_committed();
         // The sender lives as long as the election.

@@ -1,12 +1,14 @@
 //! The step between a proposed block and the moved head: the proposer submits a block and learns
 //! whether it is in the log.
 //!
-//! Today one authority signs alone and appends ([`SoleAuthority`]). Several authorities will run a
-//! round here: the block is accepted and cosigned by a quorum, and any of them may append it.
+//! One authority signs alone and appends ([`SoleAuthority`]). Several authorities run a round
+//! ([`QuorumEndorse`](super::quorum::QuorumEndorse)): the block is accepted and cosigned by a
+//! quorum, and any of them may append it.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use votekit_core::batch::Batch;
 use votekit_core::election_log::Block;
 use votekit_core::id::ElectionId;
 use votekit_core::instant::UnixMillis;
@@ -16,10 +18,13 @@ use votekit_store::{BlockCommit, Conflict, EngineError, Head, StagingId, StoredB
 use crate::context::NodeContext;
 use crate::election::CheckpointSigner;
 use crate::error::ElectionFault;
+use crate::seal::quorum::QuorumEndorse;
 
 /// A block proposed by its leader.
 pub(crate) struct ProposedBlock {
     pub(crate) block: Block,
+    /// The batches that it decides.
+    pub(crate) batches: Vec<Arc<Batch>>,
     /// The term of the leader that appends the block: the ledger's fence. The leaf keeps the term
     /// in which the block was first made.
     pub(crate) term: u64,
@@ -59,8 +64,23 @@ pub(crate) trait Endorse: Send + Sync {
     async fn endorse(&self, proposed: ProposedBlock) -> Result<Endorsement, ElectionFault>;
 }
 
+/// The endorsement of an election's blocks: by a quorum where there are several authorities.
+pub(crate) fn endorser(
+    context: &Arc<NodeContext>,
+    signer: Arc<CheckpointSigner>,
+    law_id: ElectionId,
+) -> Box<dyn Endorse> {
+    match &context.authority {
+        Some(authority) => {
+            let (context, authority) = (Arc::clone(context), Arc::clone(authority));
+            Box::new(QuorumEndorse::new(context, authority, signer, law_id))
+        }
+        None => Box::new(SoleAuthority::new(Arc::clone(context), signer, law_id)),
+    }
+}
+
 /// The only authority of an election: signs alone and appends.
-pub(crate) struct SoleAuthority {
+struct SoleAuthority {
     context: Arc<NodeContext>,
     signer: Arc<CheckpointSigner>,
     law_id: ElectionId,
@@ -68,11 +88,7 @@ pub(crate) struct SoleAuthority {
 
 impl SoleAuthority {
     /// The authority of an election whose keys this node holds.
-    pub(crate) fn new(
-        context: Arc<NodeContext>,
-        signer: Arc<CheckpointSigner>,
-        law_id: ElectionId,
-    ) -> Self {
+    fn new(context: Arc<NodeContext>, signer: Arc<CheckpointSigner>, law_id: ElectionId) -> Self {
         Self { context, signer, law_id }
     }
 }
@@ -80,7 +96,7 @@ impl SoleAuthority {
 #[async_trait]
 impl Endorse for SoleAuthority {
     async fn endorse(&self, proposed: ProposedBlock) -> Result<Endorsement, ElectionFault> {
-        let ProposedBlock { block, term, sealed_through, takes_votes, not_after } = proposed;
+        let ProposedBlock { block, term, sealed_through, takes_votes, not_after, .. } = proposed;
         let signed = self.signer.sign(&block, self.context.now().seconds());
         let checkpoint = signed.map_err(|error| ElectionFault::damaged(error.to_string()))?;
         let head = Head {

@@ -19,8 +19,10 @@ use votekit_store::{Head, Staged, StoredBlock};
 use crate::context::NodeContext;
 use crate::election::{Committed, ElectionHandle, Submission};
 use crate::error::ElectionFault;
-use crate::recovery::{BlockSource, READ_BATCH_LEN, check_head, check_root, is_decided};
-use crate::roll_store::{self, Rolls};
+use crate::recovery::{
+    BlockSource, READ_BATCH_LEN, check_head, check_root, election_keys, is_decided,
+};
+use crate::roll_store::Rolls;
 use crate::seal::sealer::{Sealer, recognised};
 
 /// Blocks read in one call.
@@ -48,6 +50,7 @@ impl Sealer {
     /// Acts on the state of the election without querying the ledger: drops keys that were
     /// destroyed, and ends this node's epoch once the poll is closing.
     pub(crate) fn catch_up_with_own_folder(&mut self) {
+        self.purge_own_folder();
         // Another node may have purged: keys destroyed on disk must not stay in memory.
         if self.state() >= State::Certified
             && self.election.has_secrets()
@@ -67,6 +70,35 @@ impl Sealer {
                 }
             });
         }
+    }
+
+    /// Carries out a purge that the log records: each node with a folder of its own destroys its
+    /// keys and the batches in its memory.
+    fn purge_own_folder(&self) {
+        let law_id = self.election.law_id();
+        if self.context.authorities.is_none()
+            || !self.election.has_secrets()
+            || !self.election.log().is_purged()
+        {
+            return;
+        }
+        self.election.forget_secrets();
+        let (context, law_id) = (Arc::clone(&self.context), law_id.clone());
+        tokio::task::spawn_blocking(move || {
+            let destroyed = context.folder.destroy_election_keys(&law_id);
+            let purged = context.authority.as_ref().map(|authority| authority.purge(&law_id));
+            if let Err(error) = destroyed.map_err(|error| error.to_string()).and_then(|_| {
+                purged.unwrap_or(Ok(())).map_err(|error| error.to_string())
+            }) {
+                tracing::error!(
+                    event = "purge_not_carried_out",
+                    alarm = true,
+                    %law_id,
+                    error,
+                    "keys and batches of a purged election not destroyed on this node"
+                );
+            }
+        });
     }
 
     /// Reads staged batches that are not in the queue yet, if it has room.
@@ -154,11 +186,11 @@ impl Sealer {
         if let Some(manifest) = manifest
             && self.election.hasher_changes(&manifest)
         {
-            let hasher = roll_store::hasher(&self.context.folder, &manifest);
-            self.election.set_hasher(
-                manifest,
-                hasher.map_err(|error| ElectionFault::damaged(error.to_string()))?,
-            );
+            let hasher = election_keys::hasher(&self.context, &manifest).await;
+            let hasher = hasher.map_err(|error| ElectionFault::damaged(error.to_string()))?;
+            if let Some(hasher) = hasher {
+                self.election.set_hasher(manifest, hasher);
+            }
         }
         self.set_committed(committed);
         Ok(())
@@ -166,6 +198,9 @@ impl Sealer {
 
     async fn read_block(&mut self, block: StoredBlock, head: &Head) -> Result<(), ElectionFault> {
         let numbers: Vec<BatchNumber> = batches_of_block(&block.leaves).collect();
+        if self.apply_made(&block, head).await? {
+            return Ok(());
+        }
         // The batches of a block were staged before it.
         while numbers.iter().any(|number| self.seal_queue.batch(number).is_none())
             && self.read_seal_queue_on(READ_BATCH_LEN).await?
@@ -175,20 +210,29 @@ impl Sealer {
             .filter_map(|number| Some((*number, Arc::clone(self.seal_queue.batch(number)?))))
             .collect();
         let context = Arc::clone(&self.context);
-        let head = (block.height == head.height).then(|| head.checkpoint.clone());
+        let kept: Vec<Arc<Batch>> =
+            numbers.iter().filter_map(|number| batches.get(number).map(Arc::clone)).collect();
+        let stored = block.clone();
+        let checkpoint = (block.height == head.height).then(|| head.checkpoint.clone());
         let entries = self
             .blocking(move |election| {
-                check_and_apply(&context, election, &block, head.as_deref(), batches)
+                check_and_apply(&context, election, &block, checkpoint.as_deref(), batches)
             })
             .await??;
-        let mut recognised = recognised(&entries);
-        for number in &numbers {
+        self.keep_certified(&stored, kept, head).await?;
+        self.resolve_with(&numbers, &entries);
+        Ok(())
+    }
+
+    /// Resolves the requests of batches that are sealed, and drops the batches.
+    pub(crate) fn resolve_with(&mut self, numbers: &[BatchNumber], entries: &[Entry]) {
+        let mut recognised = recognised(entries);
+        for number in numbers {
             let Some(batch) = self.seal_queue.remove(number) else { continue };
             for SealedEnvelope { request, .. } in batch.envelopes() {
                 self.context.pending.resolve(&request, recognised(&request));
             }
         }
-        Ok(())
     }
 
     /// Accepts a block as stored: this node does not decide.

@@ -114,8 +114,14 @@ impl SealQueue {
     /// The staging id up to which all batches are in the log or were refused, once the batches of
     /// `sealed` are in the log.
     pub(crate) fn sealed_through_with(&self, sealed: &[VerifiedBatch]) -> StagingId {
+        let numbers: Vec<BatchNumber> = sealed.iter().map(|batch| batch.number()).collect();
+        self.sealed_through_numbers(&numbers)
+    }
+
+    /// As [`SealQueue::sealed_through_with`], for the numbers of batches.
+    pub(crate) fn sealed_through_numbers(&self, sealed: &[BatchNumber]) -> StagingId {
         let sealed: BTreeSet<StagingId> =
-            sealed.iter().filter_map(|batch| self.places.get(&batch.number())).copied().collect();
+            sealed.iter().filter_map(|number| self.places.get(number)).copied().collect();
         let mut left = self.waiting.keys().filter(|id| !sealed.contains(id));
         // Up to the batch before the first one that stays.
         left.next().map_or(self.read_through, |first| StagingId(first.0 - 1))

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use votekit_core::batch::{SealedEnvelope, VerifiedBatch};
+use votekit_core::batch::{Batch, SealedEnvelope, VerifiedBatch};
 use votekit_core::decision::{Decision, Entry, InvalidReason};
 use votekit_core::election::State;
 use votekit_core::election_log::{
@@ -29,7 +29,8 @@ use crate::error::{AdminError, ElectionFault, NotReady};
 use crate::memory::with_overwritten_stack;
 use crate::metrics::{self, Status};
 use crate::recovery::READ_BATCH_LEN;
-use crate::seal::endorse::{Endorse, Endorsement, ProposedBlock, SoleAuthority};
+use crate::seal::acceptor::Acceptor;
+use crate::seal::endorse::{Endorse, Endorsement, ProposedBlock, endorser};
 use crate::seal::seal_queue::SealQueue;
 
 /// The largest number of batches in a block.
@@ -50,6 +51,9 @@ const IDLE_POLL_LAST: Duration = Duration::from_millis(640);
 /// destroyed, batches that wait for others, a close that waits.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How often a follower looks at a round that is open.
+const ROUND_INTERVAL: Duration = Duration::from_millis(100);
+
 /// How often a waiting close is retried automatically.
 const RESUME_CLOSE_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -60,10 +64,14 @@ pub(crate) struct Sealer {
     pub(crate) node: NodeId,
     pub(crate) seal_queue: SealQueue,
     endorse: Box<dyn Endorse>,
+    /// What this authority has made of the proposals of others.
+    pub(crate) acceptor: Acceptor,
     /// The earliest time of the next block of votes.
     next_block: Instant,
     positions: watch::Receiver<Position>,
     leading: watch::Receiver<Option<u64>>,
+    /// Notifies of rows about this election's rounds, where there are several authorities.
+    round_rows: watch::Receiver<u64>,
     /// The delay before a leader of a shared ledger polls for staged batches again; `None` once it
     /// has polled often enough.
     idle_poll: Option<Duration>,
@@ -84,7 +92,11 @@ impl Sealer {
     ) -> Self {
         let seal_queue = SealQueue::new(election.committed().sealed_through);
         let (signer, law_id) = (Arc::clone(&election.signer), election.law_id().clone());
-        let endorse = Box::new(SoleAuthority::new(Arc::clone(&context), signer, law_id));
+        let round_rows = match &context.authority {
+            Some(authority) => authority.board.changes(&law_id),
+            None => watch::Sender::new(0).subscribe(),
+        };
+        let endorse = endorser(&context, signer, law_id);
         let (positions, leading) = (election.positions(), context.leader_lease.changes());
         Self {
             context,
@@ -92,6 +104,8 @@ impl Sealer {
             node,
             seal_queue,
             endorse,
+            acceptor: Acceptor::default(),
+            round_rows,
             next_block: Instant::now(),
             positions,
             leading,
@@ -159,6 +173,9 @@ impl Sealer {
     ) -> Result<Flow, ElectionFault> {
         if self.context.is_shared {
             self.follow().await?;
+        }
+        if !self.settle_term(term).await? {
+            return Ok(Flow::Continue);
         }
         self.idle_poll = Some(IDLE_POLL_FIRST);
         let mut next_resume = Instant::now() + RESUME_CLOSE_INTERVAL;
@@ -232,6 +249,7 @@ impl Sealer {
         &mut self,
         commands: &mut mpsc::Receiver<SealerCommand>,
     ) -> Result<Flow, ElectionFault> {
+        let follow_interval = self.follow_interval();
         tokio::select! {
             command = commands.recv() => {
                 let not_leading = || {
@@ -255,8 +273,10 @@ impl Sealer {
             }
             Ok(()) = self.leading.changed() => return Ok(Flow::Continue),
             Ok(()) = self.positions.changed() => {}
-            () = tokio::time::sleep(TICK) => {}
+            Ok(()) = self.round_rows.changed() => {}
+            () = tokio::time::sleep(follow_interval) => {}
         }
+        self.take_part().await?;
         let Position { height, staged } = *self.positions.borrow_and_update();
         let has_staged = self.context.reads_staging() && staged > self.seal_queue.read_through();
         if height != self.election.committed().height || has_staged {
@@ -265,6 +285,12 @@ impl Sealer {
             self.catch_up_with_own_folder();
         }
         Ok(Flow::Continue)
+    }
+
+    /// How long a follower waits for an event before it looks anyway. While a round is open it
+    /// appends the block itself if the leader does not.
+    fn follow_interval(&self) -> Duration {
+        if self.acceptor.has_made() { ROUND_INTERVAL } else { TICK }
     }
 
     pub(crate) fn state(&self) -> State {
@@ -319,7 +345,8 @@ impl Sealer {
             .inspect_err(|error| self.context.fail_election(&self.election, error))?;
         let proposal = proposal.map_err(AdminError::Refused)?;
         let sealed_through = self.election.committed().sealed_through;
-        let committed = self.commit(proposal, sealed_through, &maker, not_after).await;
+        let inputs = RoundInputs { batches: Vec::new(), sealed_through, term: maker.term };
+        let committed = self.endorse_and_apply(proposal, inputs, not_after).await;
         Ok(committed.inspect_err(|error| {
             if !(self.context.is_shared && is_lost(error.conflict())) {
                 self.context.fail_election(&self.election, error);
@@ -389,7 +416,12 @@ impl Sealer {
         let Some(MadeBlock { proposal, batches }) = made? else { return Ok(0) };
         let entries = proposal.block.entries.clone();
         let sealed_through = self.seal_queue.sealed_through_with(&batches);
-        self.commit(proposal, sealed_through, &maker, None).await?;
+        let inputs = RoundInputs {
+            batches: batches.iter().map(|batch| Arc::clone(batch.batch())).collect(),
+            sealed_through,
+            term: maker.term,
+        };
+        self.endorse_and_apply(proposal, inputs, None).await?;
         for batch in &batches {
             self.seal_queue.remove(&batch.number());
         }
@@ -410,19 +442,20 @@ impl Sealer {
         })
     }
 
-    async fn commit(
+    /// Has a block endorsed, and applies its effect once it is in the log.
+    pub(crate) async fn endorse_and_apply(
         &mut self,
         proposal: Proposal,
-        sealed_through: StagingId,
-        maker: &BlockMaker,
+        inputs: RoundInputs,
         not_after: Option<UnixMillis>,
     ) -> Result<(), ElectionFault> {
         let started = Instant::now();
         let Proposal { block, effect, .. } = proposal;
         let (leaf_count, first_leaf) = (block.leaf_count, block.first_leaf);
         let takes_votes = effect.state() == State::Open;
-        let term = maker.term;
-        let proposed = ProposedBlock { block, term, sealed_through, takes_votes, not_after };
+        let RoundInputs { batches, sealed_through, term } = inputs;
+        let proposed =
+            ProposedBlock { block, batches, term, sealed_through, takes_votes, not_after };
         let open = metrics::OpenCommit::count();
         let endorsement = self.endorse.endorse(proposed).await?;
         drop(open);
@@ -544,6 +577,16 @@ fn term_found(conflict: Option<&Conflict>) -> Option<u64> {
 /// late.
 pub(crate) fn is_lost(conflict: Option<&Conflict>) -> bool {
     is_overtaken(conflict) || matches!(conflict, Some(Conflict::Late { .. }))
+}
+
+/// The inputs of a block beside its bytes.
+pub(crate) struct RoundInputs {
+    /// The batches that it decides.
+    pub(crate) batches: Vec<Arc<Batch>>,
+    /// All batches up to this staging id are in the log with this block, or were refused.
+    pub(crate) sealed_through: StagingId,
+    /// The term in which it is proposed.
+    pub(crate) term: u64,
 }
 
 /// A block of votes that is made and not yet stored.

@@ -1,5 +1,5 @@
-//! What programs link: the checker no code of votekit, the officials' offline binary no network
-//! code.
+//! What programs link: checker and witness no code of votekit, the officials' offline binary no
+//! network code.
 
 use std::collections::BTreeSet;
 
@@ -7,35 +7,29 @@ use anyhow::{Result, ensure};
 
 use crate::project;
 
-const CHECKER: &str = "votekit-checker";
+/// Programs that share no code with what they test.
+const INDEPENDENT: [&str; 2] = ["votekit-checker", "votekit-witness-test"];
 
-/// Fails when the checker links any other crate of the project.
-pub(crate) fn check_checker() -> Result<()> {
-    let mut command = project::cargo([
-        "tree",
-        "--edges",
-        "normal,build",
-        "--prefix",
-        "none",
-        "--format",
-        "{p}",
-        "--package",
-        CHECKER,
-    ]);
-    let output = command.stderr(std::process::Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "{} failed: {}", project::words(&command), output.status);
-    let tree = String::from_utf8(output.stdout)?;
-    let own = own_crates(&tree);
-    ensure!(tree.lines().any(|line| line.starts_with(CHECKER)), "cargo tree listed nothing");
-    ensure!(own.is_empty(), "the checker links code of the project: {}", own.join(", "));
-    println!("the checker links no other crate of the project");
+/// Fails when one of them links any other crate of the project.
+pub(crate) fn check_independent() -> Result<()> {
+    for package in INDEPENDENT {
+        let mut command = project::cargo(["tree", "--edges", "normal,build", "--prefix", "none"]);
+        command.args(["--format", "{p}", "--package", package]);
+        let output = command.stderr(std::process::Stdio::inherit()).output()?;
+        ensure!(output.status.success(), "{} failed: {}", project::words(&command), output.status);
+        let tree = String::from_utf8(output.stdout)?;
+        let own = own_crates(&tree, package);
+        ensure!(tree.lines().any(|line| line.starts_with(package)), "cargo tree listed nothing");
+        ensure!(own.is_empty(), "{package} links code of the project: {}", own.join(", "));
+        println!("{package} links no other crate of the project");
+    }
     Ok(())
 }
 
-/// Crates in `cargo tree` output with a path, hence of this project, except the checker. Crates
-/// from a registry have no path.
-fn own_crates(tree: &str) -> Vec<&str> {
-    tree.lines().filter(|line| line.contains(" (/") && !line.starts_with(CHECKER)).collect()
+/// Crates in `cargo tree` output with a path, hence of this project, except the package itself.
+/// Crates from a registry have no path.
+fn own_crates<'a>(tree: &'a str, package: &str) -> Vec<&'a str> {
+    tree.lines().filter(|line| line.contains(" (/") && !line.starts_with(package)).collect()
 }
 
 /// Selects the officials' offline binary in the workspace: `votekit` without the feature `node`.
@@ -97,7 +91,7 @@ mod tests {
     #[test]
     fn crates_of_the_project_are_found_by_their_path() {
         let tree = "votekit-checker v0.1.0 (/w/checker)\nsha2 v0.11.0\nvotekit-core v0.1.0 (/w/votekit-core)\nserde v1.0.0 (*)\n";
-        assert_eq!(own_crates(tree), ["votekit-core v0.1.0 (/w/votekit-core)"]);
+        assert_eq!(own_crates(tree, "votekit-checker"), ["votekit-core v0.1.0 (/w/votekit-core)"]);
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub(super) fn verify(
     let signed = bundle.parse_checkpoint(checkpoint.as_deref());
     let leaders = policy_used
         .iter()
-        .flat_map(Policy::witnesses)
+        .flat_map(Policy::authorities)
         .map(|witness| witness.name.to_string())
         .collect();
     let (capacity, seed) = table_size(signed.as_ref());

@@ -79,6 +79,12 @@ pub enum PolicyRule {
     /// An authority's log key and cosigner key differ.
     #[error("a log key cannot also be a cosigner key")]
     SharedKey,
+    /// An election takes a majority of its authorities or more.
+    #[error("the quorum of an election is a majority of its authorities, {least} or more")]
+    Majority {
+        /// The smallest majority.
+        least: usize,
+    },
     /// A name and an id identify one key.
     #[error("another key has this name and key id")]
     KeyCollision,

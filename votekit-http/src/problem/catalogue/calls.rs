@@ -73,6 +73,7 @@ impl InWords for AdminError {
             Self::Setup(error) => error.in_words(),
             Self::Missing { .. }
             | Self::NotLeading { .. }
+            | Self::NotAnAuthority
             | Self::NotEnded { .. }
             | Self::Answering { .. } => about_nodes(self),
             Self::Roll(_)
@@ -106,6 +107,7 @@ fn about_nodes(error: &AdminError) -> String {
              expired",
             epoch.0
         ),
+        AdminError::NotAnAuthority => "this node is not one of several authorities".to_owned(),
         AdminError::NotLeading { leader: Some(leader) } => {
             format!("this node does not lead: {leader} does")
         }

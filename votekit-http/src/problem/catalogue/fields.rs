@@ -220,6 +220,18 @@ impl InWords for CallRule {
             Self::MemberCount => {
                 return format!("an election has 1 to {} members", ShardHead::KEYS_MAX);
             }
+            Self::NodeRecord(error) => return error.to_string(),
+            Self::NodeNameTaken { name } => {
+                return format!("another node is admitted as {name}: give this one another name");
+            }
+            Self::NodeKeyTaken { name } => {
+                return format!("the node is admitted already, as {name}");
+            }
+            Self::AuthorityKey { authority } => {
+                return format!(
+                    "it is a key of the authority {authority}: a node has keys of its own"
+                );
+            }
             Self::AddressCount { most } => {
                 return format!(
                     "must have 1 to {most} e-mail addresses; for more members draw credentials \

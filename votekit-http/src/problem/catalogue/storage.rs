@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use votekit_node::data_folder::{Exposure, FileDamage, FolderError, LedgerMismatch};
+use votekit_node::data_folder::{
+    AuthorityMismatch, Exposure, FileDamage, FolderError, LedgerMismatch,
+};
 use votekit_node::{ElectionFault, NodeError, NotReady};
 use votekit_store::{Conflict, EngineError, NoLease};
 
@@ -104,7 +106,28 @@ impl InWords for FolderError {
             Self::OtherLedger { path, mismatch } => {
                 format!("{}: {}", path.display(), other_ledger(*mismatch))
             }
+            Self::Present { path } => format!("{} is a data folder already", path.display()),
+            Self::NotAuthority { path } => format!(
+                "{} is not the folder of an authority: it has no key for statements",
+                path.display()
+            ),
+            Self::OtherAuthorities { path, mismatch } => {
+                format!("{}: {}", path.display(), mismatch.in_words())
+            }
             Self::Damaged { path, damage } => format!("{}: {}", path.display(), damage.in_words()),
+        }
+    }
+}
+
+impl InWords for AuthorityMismatch {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Base { listed, own } => format!(
+                "it is of the base {listed}, and the logs of this folder are named under {own}"
+            ),
+            Self::Key { name, key } => format!(
+                "the {key} key of {name} in it does not belong to the secret key in this folder"
+            ),
         }
     }
 }
@@ -149,6 +172,7 @@ impl InWords for FileDamage {
             }
             Self::Name(reason) => return reason.to_string(),
             Self::NotVerifierKeys(reason) => return format!("one verifier key a line: {reason}"),
+            Self::Authorities(reason) => return reason.to_string(),
             Self::NotDigest => "a line that is not a digest",
             Self::Roll(error) => return error.in_words(),
             Self::Settings { reason } => return reason.clone(),

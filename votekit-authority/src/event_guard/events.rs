@@ -1,0 +1,172 @@
+//! Guards of events: draft, rolls, nodes, opening and closing.
+
+use votekit_core::election::Definition;
+use votekit_core::instant::UnixMinutes;
+use votekit_core::log::leaf::{ElectionEvent, Leaf, NodeEvent, RollEvent};
+
+use super::Guard;
+use super::block::{earliest, latest_minute};
+use super::facts::{Facts, RollFacts};
+use super::refusal::{EventRule, Fault, MissingFact};
+
+pub(super) const GUARDS: [Guard; 11] = [
+    draft_law,
+    new_election,
+    ballot_key,
+    signed_manifest,
+    roll_scheme,
+    roll_parent,
+    node_key,
+    opening,
+    binding_rules,
+    closing_past,
+    closing_stamp,
+];
+
+/// The requirement of a binding election that the leaf of the opening may waive.
+const WAIVABLE: &str = "results";
+
+fn drafted(leaf: &Leaf) -> Option<&Definition> {
+    match leaf {
+        Leaf::Election(ElectionEvent::Draft { definition, .. }) => Some(definition),
+        _ => None,
+    }
+}
+
+/// The first block carries the law in its draft alone: the log has no other yet.
+fn draft_law(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
+    match drafted(leaf) {
+        Some(definition) if definition.law_id != *facts.law_id => {
+            Err(EventRule::DraftLaw { law_id: definition.law_id.clone() }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn new_election(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
+    if drafted(leaf).is_some() && facts.state.is_some() {
+        return Err(EventRule::ElectionExists.into());
+    }
+    Ok(())
+}
+
+/// Under a key that an authority does not hold it could check no block of votes.
+fn ballot_key(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
+    let Leaf::Election(
+        ElectionEvent::Draft { definition, .. } | ElectionEvent::Amended { definition, .. },
+    ) = leaf
+    else {
+        return Ok(());
+    };
+    let own = facts.ballot_key.ok_or(MissingFact::BallotKey)?;
+    if definition.ballot_key != own {
+        return Err(EventRule::BallotKey.into());
+    }
+    Ok(())
+}
+
+/// A roll and the manifest that it names.
+fn roll<'a>(
+    leaf: &'a Leaf,
+    facts: &Facts<'a>,
+) -> Result<Option<(&'a RollEvent, &'a RollFacts)>, MissingFact> {
+    let Leaf::Roll(event) = leaf else { return Ok(None) };
+    let manifest = event.manifest;
+    let roll = facts.rolls.iter().find(|roll| roll.manifest == manifest);
+    Ok(Some((event, roll.ok_or(MissingFact::Roll { manifest })?)))
+}
+
+fn signed_manifest(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
+    match roll(leaf, facts)? {
+        Some((event, roll)) if !roll.is_signed => {
+            Err(EventRule::ManifestUnsigned { manifest: event.manifest }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The log takes the scheme from the leaf: under another one no credential would be found.
+fn roll_scheme(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
+    match roll(leaf, facts)? {
+        Some((event, roll)) if event.scheme != roll.scheme => {
+            Err(EventRule::RollScheme { manifest: event.manifest }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The log compares the parent in the leaf with its last manifest, not with the supplement.
+fn roll_parent(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
+    match roll(leaf, facts)? {
+        Some((event, roll)) if event.parent != roll.parent => {
+            Err(EventRule::RollParent { manifest: event.manifest }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A batch and a statement must never verify under one key.
+fn node_key(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
+    let Leaf::Node(NodeEvent::Admitted { node, key }) = leaf else { return Ok(()) };
+    let is_own = facts.authorities.members().iter().any(|member| {
+        [member.log, member.cosigner, member.statement, member.transport].contains(key.as_bytes())
+    });
+    if is_own {
+        return Err(EventRule::AuthorityKey { node: *node }.into());
+    }
+    Ok(())
+}
+
+/// Votes before the opening are invalid: a poll that opens later than officials believe loses
+/// them.
+fn opening(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
+    let Leaf::Election(ElectionEvent::Open { opens, .. }) = leaf else { return Ok(()) };
+    if facts.planned.opens.is_some_and(|planned| *opens <= planned) {
+        return Ok(());
+    }
+    let latest = latest_minute(facts)?;
+    if *opens > latest {
+        return Err(EventRule::OpeningAhead { opens: *opens, latest }.into());
+    }
+    Ok(())
+}
+
+fn binding_rules(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
+    let Leaf::Election(ElectionEvent::Open { waivers, .. }) = leaf else { return Ok(()) };
+    let unmet = facts.unmet.ok_or(MissingFact::BindingRules)?;
+    let is_waived = |name: &String| name == WAIVABLE && waivers.contains(name);
+    match unmet.iter().find(|name| !is_waived(name)) {
+        Some(name) => Err(EventRule::BindingRule { name: name.clone() }.into()),
+        None => Ok(()),
+    }
+}
+
+/// The effective closing that a leaf states, unless it is the planned one. A poll may be closed
+/// long after its planned closing, which then takes effect as planned: no node answers voters
+/// after it.
+fn unplanned_closing(leaf: &Leaf, facts: &Facts<'_>) -> Option<UnixMinutes> {
+    match leaf {
+        Leaf::Election(ElectionEvent::Closing { closes, .. }) => {
+            Some(*closes).filter(|closes| facts.planned.closes != Some(*closes))
+        }
+        _ => None,
+    }
+}
+
+/// Votes from the closing on are late: one in the past would void votes that were answered.
+fn closing_past(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
+    let Some(closes) = unplanned_closing(leaf, facts) else { return Ok(()) };
+    if closes.start().millis() < earliest(facts)? {
+        return Err(EventRule::ClosingPast { closes }.into());
+    }
+    Ok(())
+}
+
+/// Clocks differ by up to a minute; stamps of answered votes show how far the poll has come.
+fn closing_stamp(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
+    let Some(closes) = unplanned_closing(leaf, facts) else { return Ok(()) };
+    match facts.latest_stamp {
+        Some(stamp) if closes <= stamp => Err(EventRule::ClosingStamp { closes, stamp }.into()),
+        _ => Ok(()),
+    }
+}

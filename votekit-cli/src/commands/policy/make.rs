@@ -1,0 +1,218 @@
+//! `votekit policy make`.
+
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use votekit_core::authority::{AuthorityMember, AuthoritySet, AuthoritySetError};
+use votekit_core::log::note::KeyName;
+
+use super::LINE_HINT;
+use crate::atomic_output::{Secrecy, write_new};
+use crate::context::Context;
+use crate::error::CommandError;
+
+/// Make the file of the authorities from their lines
+///
+/// Each line is made on the machine of its authority by `votekit authority keygen`. A file may have
+/// several lines; lines that begin with '#' are ignored, and a line `base NAME` is compared with
+/// --base. The order of the lines is that of the file.
+///
+/// The quorum is the number of authorities that must accept and sign every block: more than half of
+/// them. With four authorities and a quorum of three, one may be down, and a false decision needs
+/// three that lie.
+///
+/// The command prints the SHA-256 of the file. Copy the file to DATA/authorities on every machine,
+/// and compare the fingerprint there with `votekit authority show`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  votekit policy make --quorum 3 --base elections.example.ca a.line b.line c.line d.line
+  votekit policy make --quorum 2 --base elections.example.ca -o authorities lines.txt")]
+pub(super) struct Args {
+    /// Number of authorities that must accept and sign every block
+    #[arg(long, value_name = "N")]
+    quorum: usize,
+
+    /// Name that all logs begin with: the one given to every `votekit authority keygen`
+    #[arg(long)]
+    base: KeyName,
+
+    /// File to create
+    #[arg(short, long, value_name = "FILE", default_value = "authorities")]
+    output: PathBuf,
+
+    /// File with lines of authorities, or one line in quotation marks
+    #[arg(required = true, value_name = "LINE")]
+    lines: Vec<String>,
+}
+
+/// A line, and where it was given.
+struct GivenLine {
+    place: String,
+    member: AuthorityMember,
+}
+
+#[derive(Serialize)]
+struct Report {
+    fingerprint: String,
+    file: PathBuf,
+    base: String,
+    quorum: usize,
+    authorities: Vec<String>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.fingerprint)
+    }
+}
+
+pub(super) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
+    let mut lines = Vec::new();
+    for (place, given) in (1..).zip(&args.lines) {
+        lines.extend(read(given, place, &args.base)?);
+    }
+    check_distinct(&lines)?;
+    check_quorum(args.quorum, lines.len())?;
+    let members = lines.iter().map(|line| line.member.clone()).collect();
+    let set = AuthoritySet::new(args.base, args.quorum, members)
+        .map_err(|error| refused(&error, &lines))?;
+    write_new(&args.output, Secrecy::Public, set.as_bytes())?;
+    let (count, quorum) = (set.members().len(), set.quorum());
+    context.output.note(format_args!(
+        "wrote {}: {count} authorities, quorum {quorum}, so that {} may be down; copy it to \
+         DATA/authorities on every machine, and compare this fingerprint there",
+        args.output.display(),
+        count - quorum
+    ));
+    context.output.result(&Report {
+        fingerprint: set.fingerprint().to_hex(),
+        file: args.output,
+        base: set.base().to_string(),
+        quorum,
+        authorities: set.members().iter().map(|member| member.name.to_string()).collect(),
+    })
+}
+
+/// Reads the lines of a file, or one that stands on the command line.
+fn read(given: &str, place: usize, base: &KeyName) -> Result<Vec<GivenLine>, CommandError> {
+    if given.starts_with("authority ") {
+        return parse(given, &format!("argument {place}"), base);
+    }
+    let text = fs::read_to_string(given)
+        .map_err(|error| CommandError::reading(given.as_ref(), &error).hint(LINE_HINT))?;
+    parse(&text, given, base)
+}
+
+fn parse(text: &str, from: &str, base: &KeyName) -> Result<Vec<GivenLine>, CommandError> {
+    let mut found = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim_end();
+        let place = format!("{from}, line {number}");
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if let Some(other) = line.strip_prefix("base ") {
+            check_base(other, base, &place)?;
+            continue;
+        }
+        let member = AuthorityMember::parse_line(line)
+            .map_err(|rule| CommandError::bad_input(format!("{place}: {rule}")).hint(LINE_HINT))?;
+        found.push(GivenLine { place, member });
+    }
+    if found.is_empty() {
+        return Err(
+            CommandError::bad_input(format!("{from} has no line of an authority")).hint(LINE_HINT)
+        );
+    }
+    Ok(found)
+}
+
+fn check_base(other: &str, base: &KeyName, place: &str) -> Result<(), CommandError> {
+    if other == base.as_str() {
+        return Ok(());
+    }
+    Err(CommandError::bad_input(format!(
+        "{place}: this authority has the base {other}, and --base is {base}"
+    ))
+    .hint(
+        "all authorities of an installation have one base: give that one, or make the keys again \
+         in a new folder with `votekit authority keygen --base`",
+    ))
+}
+
+/// Checks that each name and each key is given once. The message names both places.
+fn check_distinct(lines: &[GivenLine]) -> Result<(), CommandError> {
+    for (place, line) in lines.iter().enumerate() {
+        let name = &line.member.name;
+        if let Some(first) = lines[..place].iter().find(|first| first.member.name == *name) {
+            return Err(CommandError::bad_input(format!(
+                "{} and {} are both of {name}",
+                first.place, line.place
+            ))
+            .hint("each authority has a name of its own, and its line is given once"));
+        }
+        for (key, bytes) in keys(&line.member) {
+            let shared = lines[..=place].iter().find_map(|first| {
+                let mut keys = keys(&first.member).into_iter();
+                let other = keys.find(|(other, value)| {
+                    *value == bytes && !(first.member.name == *name && *other == key)
+                })?;
+                Some((first, other.0))
+            });
+            if let Some((first, other)) = shared {
+                return Err(CommandError::bad_input(format!(
+                    "{}: the {key} key of {name} is also the {other} key of {} ({})",
+                    line.place, first.member.name, first.place
+                ))
+                .hint("each authority makes its own keys with `votekit authority keygen`"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn keys(member: &AuthorityMember) -> [(&'static str, [u8; 32]); 4] {
+    [
+        ("log", member.log),
+        ("cosigner", member.cosigner),
+        ("statement", member.statement),
+        ("transport", member.transport),
+    ]
+}
+
+fn check_quorum(quorum: usize, count: usize) -> Result<(), CommandError> {
+    let most = AuthoritySet::COUNT_MAX;
+    if count > most {
+        return Err(CommandError::bad_input(format!(
+            "{count} authorities are given; there are {most} at most"
+        )));
+    }
+    let min = count / 2 + 1;
+    if (min..=count).contains(&quorum) {
+        return Ok(());
+    }
+    let hint = if quorum < min {
+        format!(
+            "the smallest quorum allowed is {min}: with fewer, two groups of authorities could \
+             certify two different logs"
+        )
+    } else {
+        format!("the largest quorum is {count}: every authority then has to be up")
+    };
+    Err(CommandError::usage(format!(
+        "--quorum {quorum}: the quorum of {count} authorities is from {min} to {count}"
+    ))
+    .hint(hint))
+}
+
+/// The error of a line that breaks a rule of the file, with the place where it was given.
+fn refused(error: &AuthoritySetError, lines: &[GivenLine]) -> CommandError {
+    /// The number of the first authority's line in the file.
+    const FIRST_LINE: usize = 4;
+    let line = error.line.checked_sub(FIRST_LINE).and_then(|place| lines.get(place));
+    let place = line.map_or("the file would break a rule", |line| line.place.as_str());
+    CommandError::bad_input(format!("{place}: {}", error.rule)).hint(LINE_HINT)
+}

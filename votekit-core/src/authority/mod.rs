@@ -1,0 +1,40 @@
+//! Several authorities: the file that names them and their quorum, and the statements by which they
+//! agree on a block.
+//!
+//! ```text
+//! file `authorities` ─▶ AuthoritySet ─▶ policy of each election
+//!                           │
+//! leader:    BlockProposal ─┤ StatementKey signs, AuthoritySet verifies
+//! authority: Statement ─────┘ vote, accept, refuse, suspect
+//! ```
+//!
+//! A statement is a signed note under the authority's statement key, a key that signs nothing else.
+//! Nothing here decides whether a statement may be made: it is form and signature only. Section 14
+//! of `docs/formats.md` specifies the texts.
+
+mod point;
+mod set;
+
+mod proposal;
+mod statement;
+mod text;
+
+mod sealed_keys;
+mod signed;
+
+#[cfg(any(test, feature = "test-support"))]
+pub mod sample;
+
+pub use point::{AcceptedBlock, LogPoint, TermLeader};
+pub use proposal::BlockProposal;
+pub use sealed_keys::{open_keys, seal_keys};
+pub use set::{AuthorityKey, AuthorityMember, AuthoritySet, AuthoritySetError, AuthoritySetRule};
+pub use signed::StatementKey;
+pub use statement::{
+    Accept, ElectionVote, Refuse, Statement, StatementBody, Suspect, SuspectReason, Vote,
+};
+pub use text::{StatementError, StatementRule};
+
+#[cfg(test)]
+#[path = "vectors_test.rs"]
+pub(crate) mod vectors;

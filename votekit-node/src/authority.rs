@@ -1,0 +1,12 @@
+//! This node as one of several authorities: its statements, its own memory, and what it has read of
+//! the statements of the others.
+//!
+//! Every statement is durable in the own memory before it leaves ([`AuthorityContext`]), and every
+//! statement of another authority is verified before anything depends on it ([`Board`]). What is
+//! decided from them is decided by votekit-authority; the blocks are made in [`crate::seal`].
+
+mod board;
+mod context;
+
+pub(crate) use board::{Board, HeightRows, ProposalRow};
+pub(crate) use context::AuthorityContext;

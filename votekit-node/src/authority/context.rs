@@ -1,0 +1,164 @@
+//! The keys, the memory and the verified rows of this authority.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use votekit_authority::round::{ElectionMemory, Quorum, RoundMemory};
+use votekit_core::authority::{
+    AuthoritySet, LogPoint, Statement, StatementBody, StatementKey, TermLeader,
+};
+use votekit_core::id::ElectionId;
+use votekit_core::log::note::KeyName;
+use votekit_store::memory::{AuthorityMemory, MemoryError};
+use votekit_store::{NewRow, RowKind};
+
+use super::Board;
+use crate::data_folder::DataFolder;
+use crate::error::{ElectionFault, NodeError};
+
+/// This node as one of several authorities.
+pub(crate) struct AuthorityContext {
+    pub(crate) set: AuthoritySet,
+    pub(crate) name: KeyName,
+    key: StatementKey,
+    incarnation: u64,
+    memory: Arc<AuthorityMemory>,
+    /// What the memory holds, as the guards read it. Changed after the memory, never before.
+    state: Mutex<RoundMemory>,
+    pub(crate) board: Board,
+    /// The leaders whose blocks this authority refused, and when it last did.
+    refused: Mutex<BTreeMap<KeyName, Instant>>,
+    /// The last term whose leader was passed over.
+    passed_over: AtomicU64,
+}
+
+impl AuthorityContext {
+    /// Opens the memory of the authority whose keys are in the folder.
+    ///
+    /// # Errors
+    /// [`NodeError`] when the folder's keys are not those of the `authorities` file, or its memory
+    /// is missing, damaged or held by another process.
+    pub(crate) fn open(folder: &DataFolder, set: AuthoritySet) -> Result<Self, NodeError> {
+        let name = folder.authority()?;
+        folder.own_authority(&set)?.ok_or_else(|| NodeError::NotAnAuthority { name: name.clone() })?;
+        let key = StatementKey::from_seed(set.base(), &name, &*folder.statement_seed()?);
+        let memory = AuthorityMemory::open(&folder.memory_path())?;
+        let rows = memory.state()?;
+        let mut state = RoundMemory { promise: rows.promise, ..RoundMemory::default() };
+        for (law_id, certified, accepted, cosigned) in rows.elections {
+            let certified = certified.unwrap_or_else(LogPoint::empty);
+            state.elections.insert(law_id, ElectionMemory { certified, accepted, cosigned });
+        }
+        Ok(Self {
+            set,
+            name,
+            key,
+            incarnation: memory.incarnation(),
+            memory: Arc::new(memory),
+            state: Mutex::new(state),
+            board: Board::default(),
+            refused: Mutex::default(),
+            passed_over: AtomicU64::new(0),
+        })
+    }
+
+    /// How many authorities there are, and how many are a quorum.
+    pub(crate) fn quorum(&self) -> Quorum {
+        Quorum { authorities: self.set.members().len(), quorum: self.set.quorum() }
+    }
+
+    /// The name under which this process asks for the leader lease.
+    pub(crate) fn holder(&self) -> String {
+        format!("{}/{}", self.name, self.incarnation)
+    }
+
+    /// The leadership that this authority has promised to follow.
+    pub(crate) fn promise(&self) -> Option<TermLeader> {
+        self.state.lock().promise.clone()
+    }
+
+    /// Reads what the guards read.
+    pub(crate) fn with_state<T>(&self, read: impl FnOnce(&RoundMemory) -> T) -> T {
+        read(&self.state.lock())
+    }
+
+    /// Changes what the guards read, after the memory was changed.
+    pub(crate) fn record<T>(&self, change: impl FnOnce(&mut RoundMemory) -> T) -> T {
+        change(&mut self.state.lock())
+    }
+
+    /// Records that a block of a leader was refused.
+    pub(crate) fn note_refused(&self, leader: &KeyName) {
+        self.refused.lock().insert(leader.clone(), Instant::now());
+    }
+
+    /// Whether a block of this leader was refused within `pause`.
+    pub(crate) fn has_refused(&self, leader: &KeyName, pause: Duration) -> bool {
+        self.refused.lock().get(leader).is_some_and(|at| at.elapsed() < pause)
+    }
+
+    /// Whether this is the first call for a term.
+    pub(crate) fn first_pass_over(&self, term: u64) -> bool {
+        self.passed_over.fetch_max(term, Ordering::Relaxed) < term
+    }
+
+    /// Signs a statement of this authority.
+    pub(crate) fn sign(&self, body: StatementBody) -> Vec<u8> {
+        let statement =
+            Statement { authority: self.name.clone(), incarnation: self.incarnation, body };
+        self.key.sign_statement(&statement)
+    }
+
+    /// The key under which this authority signs.
+    pub(crate) fn key(&self) -> &StatementKey {
+        &self.key
+    }
+
+    /// Runs a synced write, or a read, of the own memory on a thread that may block.
+    pub(crate) async fn durable<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&AuthorityMemory) -> Result<T, MemoryError> + Send + 'static,
+    ) -> Result<T, ElectionFault> {
+        let memory = Arc::clone(&self.memory);
+        let done = tokio::task::spawn_blocking(move || work(&memory)).await;
+        let done = done.map_err(|error| {
+            ElectionFault::damaged(format!("a write to the authority's memory failed: {error}"))
+        })?;
+        done.map_err(|error| ElectionFault::damaged(format!("the authority's memory: {error}")))
+    }
+
+    /// Destroys the batches of a purged election. Blocks the thread.
+    pub(crate) fn purge(&self, law_id: &ElectionId) -> Result<(), MemoryError> {
+        self.memory.purge(law_id)
+    }
+
+    /// A row of this authority about one height.
+    pub(crate) fn row(
+        &self,
+        kind: RowKind,
+        law_id: Option<&ElectionId>,
+        height: u64,
+        term: u64,
+        bytes: Vec<u8>,
+    ) -> NewRow {
+        NewRow {
+            kind,
+            authority: self.name.as_str().to_owned(),
+            law_id: law_id.cloned(),
+            height,
+            term,
+            bytes,
+            leaves: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for AuthorityContext {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "AuthorityContext({})", self.name)
+    }
+}

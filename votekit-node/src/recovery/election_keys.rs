@@ -1,0 +1,128 @@
+//! The keys of an election on nodes with data folders of their own: sealed to each authority and
+//! each admitted ingest node, as rows of the ledger.
+
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
+use votekit_core::authority::{open_keys, seal_keys};
+use votekit_core::credential::CredentialHasher;
+use votekit_core::id::{Digest, ElectionId};
+use votekit_core::manifest::Manifest;
+use votekit_store::EngineError;
+
+use crate::config::Role;
+use crate::context::NodeContext;
+use crate::election::ElectionSecrets;
+use crate::error::{AdminError, ElectionFault, NodeError};
+use crate::memory::stack_used;
+use crate::node_record::NodeRecord;
+use crate::roll_store::{self, RollError};
+
+/// Seals the keys of a new election to every authority. Without several authorities there is
+/// nothing to do.
+pub(crate) async fn share(
+    context: &NodeContext,
+    law_id: &ElectionId,
+    secrets: &ElectionSecrets,
+) -> Result<(), AdminError> {
+    let Some(set) = &context.authorities else { return Ok(()) };
+    for member in set.members() {
+        let sealed = {
+            stack_used();
+            let mut plain = zeroize::Zeroizing::new(Vec::with_capacity(64));
+            if let Some(key) = &secrets.ballot_key {
+                plain.extend_from_slice(key.expose_bytes());
+            }
+            plain.extend_from_slice(secrets.request_key.expose_bytes());
+            seal_keys(&member.transport, law_id, &plain, &mut UnwrapErr(SysRng))
+        };
+        let sealed = sealed.map_err(|error| {
+            ElectionFault::damaged(format!("the transport key of {}: {error}", member.name))
+        })?;
+        context.ledger.put_sealed_key(law_id, &member.transport, &sealed).await?;
+    }
+    for record in node_records(context).await? {
+        share_with_node(context, law_id, &record).await?;
+    }
+    Ok(())
+}
+
+/// The ingest nodes that operators admitted.
+pub(crate) async fn node_records(context: &NodeContext) -> Result<Vec<NodeRecord>, EngineError> {
+    let records = context.ledger.node_records().await?;
+    let parsed = |(_, bytes): &(String, Vec<u8>)| std::str::from_utf8(bytes).ok()?.parse().ok();
+    Ok(records.iter().filter_map(parsed).collect())
+}
+
+/// Seals the request key of an election to an ingest node.
+pub(crate) async fn share_with_node(
+    context: &NodeContext,
+    law_id: &ElectionId,
+    record: &NodeRecord,
+) -> Result<(), AdminError> {
+    let transport = record.transport.as_bytes();
+    if context.ledger.sealed_key(law_id, transport).await?.is_some() {
+        return Ok(());
+    }
+    let sealed = {
+        stack_used();
+        let Some(key) = context.folder.request_key(law_id)? else { return Ok(()) };
+        seal_keys(transport, law_id, key.expose_bytes(), &mut UnwrapErr(SysRng))
+    };
+    let sealed = sealed.map_err(|error| {
+        ElectionFault::damaged(format!("the transport key of {}: {error}", record.name))
+    })?;
+    context.ledger.put_sealed_key(law_id, transport, &sealed).await?;
+    Ok(())
+}
+
+/// Takes the keys of an election that were sealed to this node into its data folder, unless they
+/// are there. Without several authorities there is nothing to do.
+pub(crate) async fn obtain(context: &NodeContext, law_id: &ElectionId) -> Result<(), NodeError> {
+    if context.authorities.is_none() {
+        return Ok(());
+    }
+    let folder = &context.folder;
+    if folder.request_key(law_id)?.is_some() {
+        return Ok(());
+    }
+    let transport = folder.transport_key()?;
+    let recipient = *transport.public_key().as_bytes();
+    let Some(sealed) = context.ledger.sealed_key(law_id, &recipient).await? else {
+        return Ok(());
+    };
+    stack_used();
+    let Some(plain) = open_keys(&transport, law_id, &sealed) else {
+        return Err(NodeError::SealedKeys { law_id: law_id.clone() });
+    };
+    match plain.len() {
+        64 => {
+            folder.keep_ballot_key(law_id, plain[..32].try_into().expect("32 bytes"))?;
+            folder.keep_request_key(law_id, plain[32..].try_into().expect("32 bytes"))?;
+        }
+        32 => folder.keep_request_key(law_id, plain[..].try_into().expect("32 bytes"))?,
+        _ => return Err(NodeError::SealedKeys { law_id: law_id.clone() }),
+    }
+    Ok(())
+}
+
+/// How this node hashes credentials under a manifest. `None` where it never does: an authority that
+/// takes no votes holds no pepper.
+pub(crate) async fn hasher(
+    context: &NodeContext,
+    manifest: &Digest,
+) -> Result<Option<CredentialHasher>, NodeError> {
+    if context.authorities.is_none() {
+        return Ok(Some(roll_store::hasher(&context.folder, manifest)?));
+    }
+    if !context.has(Role::Ingest) {
+        return Ok(None);
+    }
+    if let Ok(hasher) = roll_store::hasher(&context.folder, manifest) {
+        return Ok(Some(hasher));
+    }
+    // A node without rolls: the manifest is a document of the ledger, under its digest.
+    let missing = || NodeError::Roll(RollError::NoParent { parent: *manifest });
+    let bytes = context.ledger.manifest(manifest).await?.ok_or_else(missing)?;
+    let parsed = Manifest::parse(&bytes).map_err(|_| missing())?;
+    Ok(Some(roll_store::hasher_of(&context.folder, &parsed)?))
+}

@@ -1,0 +1,452 @@
+//! A follower's part in the rounds of an election: makes the proposed block itself, compares the
+//! bytes, and accepts, cosigns and appends it.
+//!
+//! An authority never cosigns what it merely read: the block is made from its own batches, rolls
+//! and keys. A block that differs is refused with its first differing leaf.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use votekit_core::authority::{
+    BlockProposal, LogPoint, Refuse, StatementBody, Suspect, SuspectReason, TermLeader,
+};
+use votekit_core::ballot::BallotSecretKey;
+use votekit_core::batch::Batch;
+use votekit_core::decision::Entry;
+use votekit_core::election::State;
+use votekit_core::election_log::{CheckError, Effect, Proposal, Refusal, leaves_of_block};
+use votekit_core::id::{BatchNumber, Digest};
+use votekit_core::instant::UnixSeconds;
+use votekit_core::log::leaf::{BlockLeaf, Leaf};
+use votekit_store::{Head, RowKind, StoredBlock};
+
+use crate::authority::{AuthorityContext, ProposalRow};
+use crate::election::ElectionHandle;
+use crate::error::ElectionFault;
+use crate::metrics;
+use crate::recovery::{BlockSource, check_root};
+use crate::roll_store::Rolls;
+use crate::seal::round::{Accepted, QuorumSeen, Round, RoundBlock};
+use crate::seal::sealer::Sealer;
+
+/// By how many seconds the leader's clock may differ from this authority's.
+const CLOCK_DISTANCE_MAX: u64 = 60;
+
+/// How long a follower leaves it to the leader to append a certified block.
+const LEADER_APPENDS: Duration = Duration::from_millis(200);
+
+/// What this authority has made of the proposals at the next height.
+#[derive(Default)]
+pub(crate) struct Acceptor {
+    made: Option<Made>,
+    /// The digest of a proposal that was refused, so that it is refused once.
+    refused: Option<Digest>,
+    quorum_seen: QuorumSeen,
+}
+
+/// A proposed block that this authority has made too.
+struct Made {
+    block: RoundBlock,
+    effect: Effect,
+    entries: Vec<Entry>,
+    digest: Digest,
+}
+
+impl Acceptor {
+    /// Whether a block is made whose round is open.
+    pub(crate) fn has_made(&self) -> bool {
+        self.made.is_some()
+    }
+
+    /// Forgets what was made at a height that the log has passed.
+    pub(crate) fn forget_through(&mut self, height: u64) {
+        if self.made.as_ref().is_some_and(|made| made.block.point.height <= height) {
+            *self = Self::default();
+        }
+    }
+}
+
+/// Why a proposal is not made into a block now.
+pub(crate) enum NotMade {
+    /// It differs, or breaks a rule.
+    Refused { leaf: u64, rule: String, own: Option<Vec<u8>>, theirs: Option<Vec<u8>> },
+    /// An input is missing, and may arrive.
+    Later { what: String },
+}
+
+/// A refusal: the first leaf that differs, and the rule that it breaks.
+struct Refused {
+    leaf: u64,
+    rule: String,
+    own: Option<Vec<u8>>,
+    theirs: Option<Vec<u8>>,
+}
+
+impl Sealer {
+    /// Looks at the proposals of the next height, and takes part in their round. Called while this
+    /// authority follows.
+    pub(crate) async fn take_part(&mut self) -> Result<(), ElectionFault> {
+        let Some(authority) = self.context.authority.clone() else { return Ok(()) };
+        let height = self.election.committed().height + 1;
+        let Some(rows) = authority.board.rows(self.election.law_id(), height) else {
+            return Ok(());
+        };
+        let round = self.round(&authority);
+        for row in rows.proposals.iter().rev() {
+            let is_promised = authority.promise().as_ref() == Some(&row.proposal.leadership);
+            let is_known = self.acceptor.made.as_ref().is_some_and(|made| {
+                made.digest == row.proposal.digest && made.block.point == row.proposal.point
+            });
+            if !is_known && !self.make(&authority, row, is_promised).await? {
+                continue;
+            }
+            if is_promised && !self.accept_made(&round, &authority, row).await? {
+                continue;
+            }
+            break;
+        }
+        self.cosign_made(&round, height).await
+    }
+
+    /// The round of this election.
+    pub(crate) fn round(&self, authority: &Arc<AuthorityContext>) -> Round {
+        Round {
+            context: Arc::clone(&self.context),
+            authority: Arc::clone(authority),
+            signer: Arc::clone(&self.election.signer),
+            law_id: self.election.law_id().clone(),
+        }
+    }
+
+    /// Accepts the block made, once the guards of events allow it. Returns whether it may go on.
+    async fn accept_made(
+        &mut self,
+        round: &Round,
+        authority: &Arc<AuthorityContext>,
+        row: &ProposalRow,
+    ) -> Result<bool, ElectionFault> {
+        let term = row.proposal.leadership.term;
+        let Some(made) = &self.acceptor.made else { return Ok(false) };
+        let has_accepted = authority.with_state(|state| {
+            let election = state.elections.get(self.election.law_id());
+            election.and_then(|election| election.accepted).is_some_and(|accepted| {
+                accepted.term == term && accepted.point == made.block.point
+            })
+        });
+        if has_accepted {
+            return Ok(true);
+        }
+        let block = made.block.clone();
+        match self.check_events(row) {
+            Ok(()) => {}
+            Err(NotMade::Later { what }) => {
+                tracing::debug!(
+                    event = "proposal_waits",
+                    law_id = %self.election.law_id(),
+                    height = block.point.height,
+                    what,
+                    "proposal not decided yet"
+                );
+                return Ok(false);
+            }
+            Err(NotMade::Refused { leaf, rule, own, theirs }) => {
+                self.refuse(authority, &row.proposal, Refused { leaf, rule, own, theirs }).await?;
+                return Ok(false);
+            }
+        }
+        // Read again: the wait above may have brought accepts of another block.
+        let Some(rows) = round.rows(block.point.height) else { return Ok(false) };
+        match round.accept(&block, &row.proposal, &rows).await? {
+            Accepted::Stored => Ok(true),
+            Accepted::Late { .. } => Ok(false),
+            Accepted::Forbidden { rule } => {
+                tracing::debug!(
+                    event = "proposal_forbidden",
+                    law_id = %self.election.law_id(),
+                    height = block.point.height,
+                    term,
+                    rule,
+                    "a guard forbids to accept the proposal"
+                );
+                Ok(false)
+            }
+        }
+    }
+
+    /// Cosigns the block made once a quorum has accepted it, and appends it if the leader does not.
+    async fn cosign_made(&mut self, round: &Round, height: u64) -> Result<(), ElectionFault> {
+        let Some(made) = &self.acceptor.made else { return Ok(()) };
+        if made.block.point.height != height {
+            return Ok(());
+        }
+        let block = made.block.clone();
+        let Some(rows) = round.rows(height) else { return Ok(()) };
+        if let Err(not_cosigned) = round.cosign(&block, &rows).await? {
+            tracing::trace!(
+                event = "block_not_cosigned",
+                law_id = %self.election.law_id(),
+                height,
+                rule = not_cosigned.rule(),
+                "block not cosigned yet"
+            );
+            return Ok(());
+        }
+        let Some(rows) = round.rows(height) else { return Ok(()) };
+        let lines = round.valid_lines(&block, &rows).len();
+        if lines >= round.authority.set.quorum()
+            && self.acceptor.quorum_seen.elapsed(block.point) >= LEADER_APPENDS
+        {
+            let fence = round.authority.promise().map_or(0, |promise| promise.term);
+            round.append(&block, &rows, fence).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the proposed block from this authority's own inputs, and compares the bytes. Returns
+    /// whether it is made. Only a proposal of the promised leadership is refused by a statement.
+    async fn make(
+        &mut self,
+        authority: &Arc<AuthorityContext>,
+        row: &ProposalRow,
+        is_promised: bool,
+    ) -> Result<bool, ElectionFault> {
+        let proposal = &row.proposal;
+        if self.acceptor.refused == Some(proposal.digest)
+            || proposal.first_leaf != self.election.log().tree().size()
+        {
+            return Ok(false);
+        }
+        let (made, batches) = self.make_from_leaves(row.leaves.to_vec()).await?;
+        let refused = match made {
+            Ok(made) => {
+                let takes_votes = made.effect.state() == State::Open;
+                let is_same = made.block.root == proposal.point.root
+                    && made.block.size_after() == proposal.point.size
+                    && takes_votes == proposal.takes_votes;
+                if is_same {
+                    self.keep_made(made, batches, proposal.digest);
+                    return Ok(true);
+                }
+                let leaf = proposal.point.size.saturating_sub(1);
+                NotMade::Refused { leaf, rule: "proposal-differs".into(), own: None, theirs: None }
+            }
+            Err(not_made) => not_made,
+        };
+        match refused {
+            NotMade::Later { what } => {
+                tracing::debug!(
+                    event = "proposal_waits",
+                    law_id = %self.election.law_id(),
+                    height = proposal.point.height,
+                    what,
+                    "proposal not decided yet"
+                );
+            }
+            NotMade::Refused { leaf, rule, own, theirs } if is_promised => {
+                self.refuse(authority, proposal, Refused { leaf, rule, own, theirs }).await?;
+            }
+            NotMade::Refused { .. } => {}
+        }
+        Ok(false)
+    }
+
+    fn keep_made(&mut self, made: Proposal, batches: Vec<Arc<Batch>>, digest: Digest) {
+        let numbers: Vec<BatchNumber> = batches.iter().map(|batch| batch.number()).collect();
+        let sealed_through = self.seal_queue.sealed_through_numbers(&numbers);
+        let Proposal { block, effect, .. } = made;
+        let entries = block.entries.clone();
+        let takes_votes = effect.state() == State::Open;
+        self.acceptor.made = Some(Made {
+            block: RoundBlock::new(block, batches, takes_votes, sealed_through),
+            effect,
+            entries,
+            digest,
+        });
+    }
+
+    /// Applies a block of the log that this authority has made already. Returns whether it has.
+    pub(crate) async fn apply_made(
+        &mut self,
+        stored: &StoredBlock,
+        head: &Head,
+    ) -> Result<bool, ElectionFault> {
+        let is_made = self.acceptor.made.as_ref().is_some_and(|made| made.block.stored == *stored);
+        if !is_made {
+            self.acceptor.forget_through(stored.height);
+            return Ok(false);
+        }
+        let Some(made) = self.acceptor.made.take() else { return Ok(false) };
+        if stored.height == head.height {
+            check_root(made.block.point.size, &made.block.point.root, &head.checkpoint).map_err(
+                |rule| {
+                    let law_id = self.election.law_id();
+                    ElectionFault::damaged(format!("{law_id} has forked: {rule}"))
+                },
+            )?;
+        }
+        let numbers: Vec<BatchNumber> =
+            made.block.batches.iter().map(|batch| batch.number()).collect();
+        let batches = made.block.batches.clone();
+        self.keep_certified(stored, batches, head).await?;
+        self.election.apply(made.effect);
+        self.resolve_with(&numbers, &made.entries);
+        Ok(true)
+    }
+
+    /// Makes a block of the log durable in the own memory, with its certificate where the head
+    /// carries it.
+    pub(crate) async fn keep_certified(
+        &mut self,
+        stored: &StoredBlock,
+        batches: Vec<Arc<Batch>>,
+        head: &Head,
+    ) -> Result<(), ElectionFault> {
+        let Some(authority) = self.context.authority.clone() else { return Ok(()) };
+        if stored.height != head.height {
+            return Ok(());
+        }
+        let point = LogPoint { height: head.height, size: head.size, root: head.root };
+        let law_id = self.election.law_id().clone();
+        let cosigned = authority.with_state(|state| state.election(&law_id).cosigned);
+        if cosigned.is_some_and(|own| own.height == point.height && own != point) {
+            return Err(ElectionFault::damaged(format!(
+                "{law_id} has forked: the head at {} leaves is not the block that this authority \
+                 cosigned",
+                point.size
+            )));
+        }
+        let (law, block, checkpoint) = (law_id.clone(), stored.clone(), head.checkpoint.clone());
+        authority
+            .durable(move |memory| {
+                memory.record_certified(&law, &point, &block, &batches, &checkpoint)
+            })
+            .await?;
+        authority.record(|state| state.record_certified(&law_id, point));
+        authority.board.forget(&law_id, point.height);
+        Ok(())
+    }
+
+    /// Records and publishes a refusal: a statement, a metric, an alarm.
+    async fn refuse(
+        &mut self,
+        authority: &Arc<AuthorityContext>,
+        proposal: &BlockProposal,
+        refused: Refused,
+    ) -> Result<(), ElectionFault> {
+        let Refused { leaf, rule, own, theirs } = refused;
+        self.acceptor.refused = Some(proposal.digest);
+        metrics::proposal_refused();
+        let text = |leaf: &Option<Vec<u8>>| {
+            leaf.as_ref().map(|leaf| String::from_utf8_lossy(leaf).into_owned())
+        };
+        tracing::error!(
+            event = "proposal_refused",
+            alarm = true,
+            law_id = %self.election.law_id(),
+            leader = %proposal.leadership.leader,
+            term = proposal.leadership.term,
+            height = proposal.point.height,
+            leaf,
+            rule,
+            own = text(&own),
+            theirs = text(&theirs),
+            "the proposed block is not the one that follows from this authority's inputs"
+        );
+        let (law_id, height) = (self.election.law_id().clone(), proposal.point.height);
+        let term = proposal.leadership.term;
+        let bytes = authority.sign(StatementBody::Refuse(Refuse {
+            law_id: law_id.clone(),
+            leadership: proposal.leadership.clone(),
+            height,
+            digest: proposal.digest,
+            leaf,
+            rule,
+            own: own.as_deref().map(Digest::of),
+            theirs: theirs.as_deref().map(Digest::of),
+        }));
+        let (law, kept) = (law_id.clone(), bytes.clone());
+        authority
+            .durable(move |memory| {
+                memory.record_other_statement("refuse", Some(&law), height, term, &kept)
+            })
+            .await?;
+        let row = authority.row(RowKind::Refuse, Some(&law_id), height, term, bytes);
+        let _stored = self.round(authority).put(&row, None).await?;
+        authority.note_refused(&proposal.leadership.leader);
+        self.suspect(authority, &proposal.leadership, SuspectReason::Refused).await
+    }
+
+    /// Asks for another leader.
+    pub(crate) async fn suspect(
+        &self,
+        authority: &Arc<AuthorityContext>,
+        leadership: &TermLeader,
+        reason: SuspectReason,
+    ) -> Result<(), ElectionFault> {
+        let body = StatementBody::Suspect(Suspect { leadership: leadership.clone(), reason });
+        let bytes = authority.sign(body);
+        let row = authority.row(RowKind::Suspect, None, 0, leadership.term, bytes);
+        self.round(authority).put(&row, None).await.map(|_| ())
+    }
+
+    /// The guards on time and on events of the block made.
+    fn check_events(&self, row: &ProposalRow) -> Result<(), NotMade> {
+        let proposal = &row.proposal;
+        let own = self.context.now().seconds();
+        let distance = own.0.abs_diff(proposal.proposed_at.0);
+        if distance > CLOCK_DISTANCE_MAX {
+            return Err(NotMade::Later {
+                what: format!("the leader's clock differs by {distance} s"),
+            });
+        }
+        let first = proposal.first_leaf;
+        for (leaf, index) in leaves_of_block(&row.leaves).zip(first..) {
+            let parsed = leaf.and_then(|leaf| Leaf::parse(leaf).ok());
+            let Some(Leaf::Block(BlockLeaf { term, sealed_at, .. })) = parsed else { continue };
+            let refused = |rule: &str| NotMade::Refused {
+                leaf: index,
+                rule: rule.to_owned(),
+                own: None,
+                theirs: leaf.map(<[u8]>::to_vec),
+            };
+            let latest = UnixSeconds(own.0 + CLOCK_DISTANCE_MAX).minute_floor();
+            let earliest = UnixSeconds(own.0.saturating_sub(CLOCK_DISTANCE_MAX)).minute_floor();
+            if term > proposal.leadership.term {
+                return Err(refused("term-ahead"));
+            }
+            if sealed_at > latest {
+                return Err(refused("minute-ahead"));
+            }
+            // A block that was first made in an earlier term has the minute of that term.
+            if term == proposal.leadership.term
+                && sealed_at < earliest
+            {
+                return Err(refused("minute-behind"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes a block again, and compares every byte.
+pub(crate) fn make_again(
+    election: &ElectionHandle,
+    leaves: &[u8],
+    batches: &HashMap<BatchNumber, Arc<Batch>>,
+    rolls: &Rolls<'_>,
+) -> Result<Proposal, NotMade> {
+    let ballot_key = election.ballot_key();
+    let mut source = BlockSource { batches, ballot_key: ballot_key.as_ref(), rolls: Some(rolls) };
+    // Without the ballot key there is no evidence, and this dummy key decrypts nothing.
+    let no_key = BallotSecretKey::from_bytes([0; 32]);
+    let log = election.log();
+    match log.check(leaves, ballot_key.as_ref().unwrap_or(&no_key), &mut source) {
+        Ok(proposal) => Ok(proposal),
+        Err(CheckError::Refused(refusal)) => {
+            let Refusal { leaf, rule, own, theirs, .. } = *refusal;
+            Err(NotMade::Refused { leaf, rule: rule.as_str().to_owned(), own, theirs })
+        }
+        Err(missing) => Err(NotMade::Later { what: missing.to_string() }),
+    }
+}

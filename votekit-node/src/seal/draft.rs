@@ -1,0 +1,137 @@
+//! The round about the first block of an election, on authorities that do not have the election
+//! yet.
+//!
+//! An authority accepts a draft whose keys were sealed to it: so a quorum can open every vote that
+//! is sealed to the ballot key of the draft.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use votekit_core::authority::LogPoint;
+use votekit_core::election::State;
+use votekit_core::election_log::ElectionLog;
+use votekit_core::id::ElectionId;
+use votekit_store::{StagingId, StoredBlock};
+
+use crate::authority::{AuthorityContext, ProposalRow};
+use crate::context::{NodeContext, Owner};
+use crate::election::CheckpointSigner;
+use crate::error::{ElectionFault, NodeError};
+use crate::recovery::election_keys;
+use crate::seal::round::{Accepted, QuorumSeen, Round, RoundBlock};
+
+/// How long an authority takes part in the round about a draft.
+const DRAFT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The pause between two looks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long a follower leaves it to the leader to append a certified block.
+const LEADER_APPENDS: Duration = Duration::from_millis(200);
+
+/// Starts a task for each proposed first block of an election that this authority does not have.
+pub(crate) fn take_up_drafts(context: &Arc<NodeContext>, authority: &Arc<AuthorityContext>) {
+    for law_id in authority.board.drafts() {
+        if context.election(&law_id).is_some()
+            || context.damaged(&law_id).is_some()
+            || !context.drafting.lock().insert(law_id.clone())
+        {
+            continue;
+        }
+        let (task, authority) = (Arc::clone(context), Arc::clone(authority));
+        context.spawn(Owner::Node, async move {
+            if let Err(error) = take_part(&task, &authority, &law_id).await {
+                tracing::error!(
+                    event = "draft_not_accepted",
+                    alarm = true,
+                    %law_id,
+                    %error,
+                    "the first block of an election was not accepted"
+                );
+            }
+            task.drafting.lock().remove(&law_id);
+        });
+    }
+}
+
+async fn take_part(
+    context: &Arc<NodeContext>,
+    authority: &Arc<AuthorityContext>,
+    law_id: &ElectionId,
+) -> Result<(), NodeError> {
+    let began = Instant::now();
+    let mut changes = authority.board.changes(law_id);
+    let mut quorum_seen = QuorumSeen::default();
+    while began.elapsed() < DRAFT_TIMEOUT && context.election(law_id).is_none() {
+        changes.mark_unchanged();
+        if context.ledger.head(law_id).await?.is_some() {
+            return Ok(());
+        }
+        let rows = authority.board.rows(law_id, 1);
+        let promise = authority.promise();
+        let promised = rows.as_ref().and_then(|rows| {
+            rows.proposals.iter().find(|row| Some(&row.proposal.leadership) == promise.as_ref())
+        });
+        // The leader takes part where it proposes.
+        if let (Some(rows), Some(row)) = (&rows, promised)
+            && row.proposal.leadership.leader != authority.name
+            && let Some((round, block)) = make(context, authority, law_id, row).await?
+        {
+            let fault = |error: ElectionFault| NodeError::Round { error: error.to_string() };
+            if let Accepted::Stored =
+                round.accept(&block, &row.proposal, rows).await.map_err(fault)?
+                && round.cosign(&block, rows).await.map_err(fault)?.is_ok()
+                && let Some(rows) = round.rows(1)
+                && round.valid_lines(&block, &rows).len() >= authority.set.quorum()
+                && quorum_seen.elapsed(block.point) >= LEADER_APPENDS
+            {
+                let fence = row.proposal.leadership.term;
+                round.append(&block, &rows, fence).await.map_err(fault)?;
+            }
+        }
+        let _ = tokio::time::timeout(LOOK_INTERVAL, changes.changed()).await;
+    }
+    Ok(())
+}
+
+/// Makes the first block, if the keys of the election were sealed to this authority.
+async fn make(
+    context: &Arc<NodeContext>,
+    authority: &Arc<AuthorityContext>,
+    law_id: &ElectionId,
+    row: &ProposalRow,
+) -> Result<Option<(Round, RoundBlock)>, NodeError> {
+    election_keys::obtain(context, law_id).await?;
+    let Some(ballot_key) = context.folder.ballot_key(law_id)? else { return Ok(None) };
+    let log = ElectionLog::check_first(&row.leaves)
+        .map_err(|error| NodeError::Round { error: error.to_string() })?;
+    let definition = log.definition();
+    if definition.law_id != *law_id || definition.ballot_key != ballot_key.public_key() {
+        return Err(NodeError::Round {
+            error: "the ballot key of the draft is not the one sealed to this authority".into(),
+        });
+    }
+    let point = LogPoint { height: 1, size: log.tree().size(), root: log.root() };
+    let signer = Arc::new(CheckpointSigner::new(&context.folder, law_id, definition.binding)?);
+    let block = RoundBlock {
+        stored: StoredBlock {
+            height: 1,
+            first_leaf: 0,
+            leaf_count: u32::try_from(point.size).unwrap_or(u32::MAX),
+            leaves: row.leaves.to_vec(),
+        },
+        full_tiles: Vec::new(),
+        point,
+        sealed_at: log.updated_at(),
+        takes_votes: log.state() == State::Open,
+        sealed_through: StagingId(0),
+        batches: Vec::new(),
+    };
+    let round = Round {
+        context: Arc::clone(context),
+        authority: Arc::clone(authority),
+        signer,
+        law_id: law_id.clone(),
+    };
+    Ok(Some((round, block)))
+}

@@ -1,0 +1,178 @@
+//! The first work of a new leader: to settle, for each election, what may have been agreed under
+//! its predecessors.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use votekit_authority::round::{Choice, RoundView, choose};
+use votekit_core::authority::{AcceptedBlock, LogPoint, TermLeader};
+use votekit_core::batch::Batch;
+use votekit_core::election::State;
+use votekit_core::id::BatchNumber;
+use votekit_core::election_log::{Proposal, batches_of_block};
+
+use crate::authority::AuthorityContext;
+use crate::error::ElectionFault;
+use crate::recovery::READ_BATCH_LEN;
+use crate::roll_store::Rolls;
+use crate::seal::acceptor::{NotMade, make_again};
+use crate::seal::sealer::{RoundInputs, Sealer};
+
+/// The pause between two looks at a ledger that lacks a certified block, or at a block of which an
+/// input is missing.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long a new leader waits for that before it lets another authority try.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Whether a block could be proposed again.
+enum Again {
+    /// It is in the log now, or another one is.
+    Moved,
+    /// This authority makes other bytes, or has none: it may be passed over.
+    Unusable,
+    /// An input is missing.
+    Wait,
+}
+
+impl Sealer {
+    /// Proposes again what may have been agreed. Returns whether this leader may propose blocks of
+    /// its own now.
+    pub(crate) async fn settle_term(&mut self, term: u64) -> Result<bool, ElectionFault> {
+        let Some(authority) = self.context.authority.clone() else { return Ok(true) };
+        let leadership = TermLeader { term, leader: authority.name.clone() };
+        let began = Instant::now();
+        let mut excluded: Vec<LogPoint> = Vec::new();
+        while self.context.leader_lease.term() == Some(term) {
+            let head = self.log_point();
+            let rows = authority.board.rows(self.election.law_id(), head.height + 1);
+            let view = rows.map_or_else(|| RoundView::new(head.height + 1), |rows| rows.view);
+            let votes = authority.board.votes(&leadership);
+            let law_id = self.election.law_id();
+            match choose(authority.quorum(), &votes, law_id, &head, &view, &excluded) {
+                Choice::Free => return Ok(true),
+                Choice::StepDown => break,
+                Choice::Behind { certified } => {
+                    tracing::warn!(
+                        event = "ledger_lacks_certified_block",
+                        law_id = %self.election.law_id(),
+                        certified = certified.height,
+                        head = head.height,
+                        "the ledger lacks a block that a quorum has certified"
+                    );
+                    tokio::time::sleep(LOOK_INTERVAL).await;
+                    self.follow().await?;
+                }
+                Choice::Again(accepted) => {
+                    match self.propose_again(&authority, &leadership, &accepted).await? {
+                        Again::Moved => self.follow().await?,
+                        Again::Unusable => excluded.push(accepted.point),
+                        Again::Wait => {
+                            tokio::time::sleep(LOOK_INTERVAL).await;
+                            self.follow().await?;
+                        }
+                    }
+                }
+            }
+            if began.elapsed() > SETTLE_TIMEOUT {
+                break;
+            }
+        }
+        if self.context.leader_lease.term() == Some(term) {
+            tracing::warn!(
+                event = "term_not_settled",
+                law_id = %self.election.law_id(),
+                term,
+                "this leader cannot settle what was accepted before it, and steps down"
+            );
+            self.context.leader_lease.step_down();
+        }
+        Ok(false)
+    }
+
+    /// The end of the log as this node has applied it.
+    pub(crate) fn log_point(&self) -> LogPoint {
+        let log = self.election.log();
+        LogPoint { height: log.height(), size: log.tree().size(), root: log.root() }
+    }
+
+    async fn propose_again(
+        &mut self,
+        authority: &Arc<AuthorityContext>,
+        leadership: &TermLeader,
+        accepted: &AcceptedBlock,
+    ) -> Result<Again, ElectionFault> {
+        let height = accepted.point.height;
+        let rows = authority.board.rows(self.election.law_id(), height);
+        let known = rows.and_then(|rows| {
+            let row = rows.proposals.iter().find(|row| row.proposal.point == accepted.point)?;
+            Some(row.leaves.to_vec())
+        });
+        let leaves = match known {
+            Some(leaves) => leaves,
+            None => {
+                let law_id = self.election.law_id().clone();
+                let kept = authority.durable(move |memory| memory.block(&law_id, height)).await?;
+                match kept {
+                    Some(kept) => kept.block.leaves,
+                    None => return Ok(Again::Unusable),
+                }
+            }
+        };
+        let (made, batches) = self.make_from_leaves(leaves).await?;
+        let proposal = match made {
+            Ok(proposal) => proposal,
+            Err(NotMade::Refused { leaf, rule, .. }) => {
+                tracing::error!(
+                    event = "accepted_block_refused",
+                    alarm = true,
+                    law_id = %self.election.law_id(),
+                    height,
+                    leaf,
+                    rule,
+                    "a block that another authority accepted is not the one made here"
+                );
+                return Ok(Again::Unusable);
+            }
+            Err(NotMade::Later { .. }) => return Ok(Again::Wait),
+        };
+        if proposal.block.root != accepted.point.root {
+            return Ok(Again::Unusable);
+        }
+        let numbers: Vec<BatchNumber> = batches.iter().map(|batch| batch.number()).collect();
+        let sealed_through = self.seal_queue.sealed_through_numbers(&numbers);
+        let inputs = RoundInputs { batches, sealed_through, term: leadership.term };
+        let entries = proposal.block.entries.clone();
+        self.endorse_and_apply(proposal, inputs, None).await?;
+        self.resolve_with(&numbers, &entries);
+        Ok(Again::Moved)
+    }
+
+    /// Makes a block again from its leaves and this authority's own inputs. Returns the batches
+    /// that it decides too.
+    pub(crate) async fn make_from_leaves(
+        &mut self,
+        leaves: Vec<u8>,
+    ) -> Result<(Result<Proposal, NotMade>, Vec<Arc<Batch>>), ElectionFault> {
+        let numbers: Vec<BatchNumber> = batches_of_block(&leaves).collect();
+        while self.state() <= State::Closing
+            && numbers.iter().any(|number| self.seal_queue.batch(number).is_none())
+            && self.read_seal_queue_on(READ_BATCH_LEN).await?
+        {}
+        let batches: HashMap<BatchNumber, Arc<Batch>> = numbers
+            .iter()
+            .filter_map(|number| Some((*number, Arc::clone(self.seal_queue.batch(number)?))))
+            .collect();
+        let ordered: Vec<Arc<Batch>> =
+            numbers.iter().filter_map(|number| batches.get(number).map(Arc::clone)).collect();
+        let context = Arc::clone(&self.context);
+        let made = self
+            .blocking(move |election| {
+                let rolls = Rolls::new(&context.folder, election.law_id());
+                make_again(election, &leaves, &batches, &rolls)
+            })
+            .await?;
+        Ok((made, ordered))
+    }
+}

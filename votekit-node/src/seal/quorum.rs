@@ -1,0 +1,194 @@
+//! Endorsement by several authorities, as the leader sees it: proposes its block, takes part in the
+//! round about it, and appends it once a quorum has cosigned.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use votekit_authority::round::NotCosigned;
+use votekit_core::authority::TermLeader;
+use votekit_core::id::ElectionId;
+use votekit_store::retry::until_definite;
+use votekit_store::{Head, NewRow, RowKind, RowOutcome};
+
+use crate::authority::AuthorityContext;
+use crate::context::NodeContext;
+use crate::election::CheckpointSigner;
+use crate::error::ElectionFault;
+use crate::metrics;
+use crate::seal::endorse::{Endorse, Endorsement, ProposedBlock};
+use crate::seal::round::{Accepted, Appended, Round, RoundBlock};
+
+/// How long the leader waits for a row before it looks whether the head has moved or its lease is
+/// over.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long a leader waits for a quorum before it steps down: it may be the one that is cut off.
+const QUORUM_PATIENCE: Duration = Duration::from_secs(15);
+
+/// The endorsement of one election's blocks by a quorum of the authorities.
+pub(crate) struct QuorumEndorse {
+    round: Round,
+}
+
+impl QuorumEndorse {
+    pub(crate) fn new(
+        context: Arc<NodeContext>,
+        authority: Arc<AuthorityContext>,
+        signer: Arc<CheckpointSigner>,
+        law_id: ElectionId,
+    ) -> Self {
+        Self { round: Round { context, authority, signer, law_id } }
+    }
+
+    /// Puts the proposal of a block into the ledger. Returns the present term if it is a later one.
+    async fn propose(
+        &self,
+        block: &RoundBlock,
+        leadership: &TermLeader,
+    ) -> Result<Option<u64>, ElectionFault> {
+        let Round { context, authority, law_id, .. } = &self.round;
+        let at = context.now().seconds();
+        let proposal = block.proposal(law_id, leadership.clone(), at);
+        let bytes = authority.key().sign_proposal(&proposal);
+        let (height, term) = (block.point.height, leadership.term);
+        let row = authority.row(RowKind::Proposal, Some(law_id), height, term, bytes);
+        let row = NewRow { leaves: block.stored.leaves.clone(), ..row };
+        Ok(match self.round.put(&row, Some(&authority.holder())).await? {
+            RowOutcome::Late { term } => Some(term),
+            _ => None,
+        })
+    }
+
+    /// One look at the round: accepts, cosigns and appends as far as the guards allow.
+    async fn step(
+        &self,
+        block: &RoundBlock,
+        leadership: &TermLeader,
+    ) -> Result<Step, ElectionFault> {
+        let Some(rows) = self.round.rows(block.point.height) else { return Ok(Step::Wait) };
+        let own = rows.proposals.iter().find(|row| {
+            row.proposal.leadership == *leadership && row.proposal.point == block.point
+        });
+        let has_accepted = self.round.authority.with_state(|state| {
+            let election = state.elections.get(&self.round.law_id);
+            election.and_then(|election| election.accepted).is_some_and(|accepted| {
+                accepted.term == leadership.term && accepted.point == block.point
+            })
+        });
+        if let Some(own) = own
+            && !has_accepted
+        {
+            match self.round.accept(block, &own.proposal, &rows).await? {
+                Accepted::Stored => {}
+                Accepted::Late { term } => return Ok(Step::Lost { term }),
+                Accepted::Forbidden { rule } => return Ok(Step::Forbidden { rule }),
+            }
+        }
+        match self.round.cosign(block, &rows).await? {
+            Ok(()) => {}
+            Err(NotCosigned::TooFewAccepts { .. }) => return Ok(Step::Wait),
+            Err(forbidden) => return Ok(Step::Forbidden { rule: forbidden.rule() }),
+        }
+        // The own line is on the board by now.
+        let Some(rows) = self.round.rows(block.point.height) else { return Ok(Step::Wait) };
+        Ok(match self.round.append(block, &rows, leadership.term).await? {
+            Some(Appended::Head(head)) => Step::Moved(head),
+            Some(Appended::Missing) => {
+                return Err(ElectionFault::damaged("the log has lost its head"));
+            }
+            None => Step::Wait,
+        })
+    }
+}
+
+/// The outcome of one look at a round.
+enum Step {
+    Wait,
+    Moved(Head),
+    Lost { term: u64 },
+    Forbidden { rule: &'static str },
+}
+
+#[async_trait]
+impl Endorse for QuorumEndorse {
+    async fn endorse(&self, proposed: ProposedBlock) -> Result<Endorsement, ElectionFault> {
+        let ProposedBlock { block, batches, term, sealed_through, takes_votes, .. } = proposed;
+        let Round { context, authority, law_id, .. } = &self.round;
+        let block = RoundBlock::new(block, batches, takes_votes, sealed_through);
+        let leadership = TermLeader { term, leader: authority.name.clone() };
+        let began = Instant::now();
+        let mut changes = authority.board.changes(law_id);
+        if let Some(term) = self.propose(&block, &leadership).await? {
+            return Ok(Endorsement::LeadershipLost { term });
+        }
+        loop {
+            changes.mark_unchanged();
+            match self.step(&block, &leadership).await? {
+                Step::Moved(head) => return self.moved(block, head).await,
+                Step::Lost { term } => return Ok(Endorsement::LeadershipLost { term }),
+                Step::Forbidden { rule } => {
+                    tracing::warn!(
+                        event = "own_proposal_not_endorsed",
+                        %law_id,
+                        rule,
+                        term,
+                        "this leader may not accept or cosign its own proposal"
+                    );
+                    context.leader_lease.step_down();
+                    return Ok(Endorsement::LeadershipLost { term });
+                }
+                Step::Wait => {}
+            }
+            let has_row = tokio::time::timeout(LOOK_INTERVAL, changes.changed()).await.is_ok();
+            if has_row {
+                continue;
+            }
+            // Another authority may have appended the block, or a later leader another one.
+            let head = until_definite("read_head", || context.ledger.head(law_id)).await?;
+            if let Some(head) = head.filter(|head| head.height >= block.point.height) {
+                return self.moved(block, head).await;
+            }
+            match context.leader_lease.term() {
+                Some(now) if now == term => {}
+                now => return Ok(Endorsement::LeadershipLost { term: now.unwrap_or(term) }),
+            }
+            if began.elapsed() > QUORUM_PATIENCE {
+                tracing::warn!(
+                    event = "round_without_quorum",
+                    %law_id,
+                    height = block.point.height,
+                    "no quorum endorsed the block in time, the leader steps down"
+                );
+                context.leader_lease.step_down();
+                return Ok(Endorsement::LeadershipLost { term });
+            }
+        }
+    }
+}
+
+impl QuorumEndorse {
+    /// The head has reached the height of the block: is it this block?
+    async fn moved(&self, block: RoundBlock, head: Head) -> Result<Endorsement, ElectionFault> {
+        if head.height > block.point.height
+            || head.root != block.point.root
+            || head.size != block.point.size
+        {
+            // A later block may build on this one: following decides that.
+            return Ok(Endorsement::Superseded { by: head });
+        }
+        let policy = &self.round.signer.policy;
+        policy.verify_strict(&head.checkpoint).map_err(|error| {
+            ElectionFault::damaged(format!("the head's checkpoint does not verify: {error}"))
+        })?;
+        self.round.record_certified(&block, head.checkpoint.clone()).await?;
+        metrics::round_certified();
+        let (law_id, height) = (&self.round.law_id, block.point.height);
+        let ledger = &self.round.context.ledger;
+        if let Err(error) = ledger.remove_rows(law_id, height).await {
+            // The rows of the next height remove them too.
+            tracing::debug!(event = "round_rows_not_removed", %law_id, %error, "rows not removed");
+        }
+        Ok(Endorsement::Certified(head))
+    }
+}

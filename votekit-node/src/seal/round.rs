@@ -1,0 +1,360 @@
+//! The steps of a round that every authority takes about a block that it has made itself: accept,
+//! cosign, append.
+//!
+//! Each step asks the guards of votekit-authority, makes the statement durable in the own memory,
+//! and only then puts it into the ledger. Each is safe to repeat: a statement is sent again as it
+//! was.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use votekit_authority::round::NotCosigned;
+use votekit_core::authority::{Accept, BlockProposal, LogPoint, StatementBody, TermLeader};
+use votekit_core::batch::Batch;
+use votekit_core::election_log::Block;
+use votekit_core::id::{Digest, ElectionId};
+use votekit_core::instant::UnixMinutes;
+use votekit_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
+use votekit_core::log::merkle::FullTile;
+use votekit_core::log::note::{Note, Signature};
+use votekit_store::retry::until_definite;
+use votekit_store::{
+    BlockCommit, Conflict, EngineError, Head, NewRow, RowKind, RowOutcome, StagingId, StoredBlock,
+};
+
+use crate::authority::{AuthorityContext, HeightRows};
+use crate::context::NodeContext;
+use crate::election::CheckpointSigner;
+use crate::error::ElectionFault;
+
+/// A block that this authority has made itself.
+#[derive(Debug, Clone)]
+pub(crate) struct RoundBlock {
+    pub(crate) stored: StoredBlock,
+    pub(crate) full_tiles: Vec<FullTile>,
+    pub(crate) point: LogPoint,
+    pub(crate) sealed_at: UnixMinutes,
+    pub(crate) takes_votes: bool,
+    pub(crate) sealed_through: StagingId,
+    /// The batches that the block decides.
+    pub(crate) batches: Vec<Arc<Batch>>,
+}
+
+impl RoundBlock {
+    pub(crate) fn new(
+        block: Block,
+        batches: Vec<Arc<Batch>>,
+        takes_votes: bool,
+        sealed_through: StagingId,
+    ) -> Self {
+        let point =
+            LogPoint { height: block.height, size: block.size_after(), root: block.root };
+        Self {
+            point,
+            sealed_at: block.sealed_at,
+            stored: StoredBlock {
+                height: block.height,
+                first_leaf: block.first_leaf,
+                leaf_count: block.leaf_count,
+                leaves: block.leaves,
+            },
+            full_tiles: block.full_tiles,
+            takes_votes,
+            sealed_through,
+            batches,
+        }
+    }
+
+    /// The proposal of this block under a leadership.
+    pub(crate) fn proposal(
+        &self,
+        law_id: &ElectionId,
+        leadership: TermLeader,
+        proposed_at: votekit_core::instant::UnixSeconds,
+    ) -> BlockProposal {
+        BlockProposal {
+            law_id: law_id.clone(),
+            leadership,
+            first_leaf: self.stored.first_leaf,
+            leaf_count: self.stored.leaf_count,
+            point: self.point,
+            digest: Digest::of(&self.stored.leaves),
+            takes_votes: self.takes_votes,
+            proposed_at,
+        }
+    }
+}
+
+/// The steps of this authority in the rounds of one election.
+pub(crate) struct Round {
+    pub(crate) context: Arc<NodeContext>,
+    pub(crate) authority: Arc<AuthorityContext>,
+    pub(crate) signer: Arc<CheckpointSigner>,
+    pub(crate) law_id: ElectionId,
+}
+
+/// The outcome of accepting.
+#[derive(Debug)]
+pub(crate) enum Accepted {
+    /// The accept is durable and in the ledger.
+    Stored,
+    /// A guard forbids it.
+    Forbidden { rule: &'static str },
+    /// A later term has begun.
+    Late { term: u64 },
+}
+
+impl Round {
+    /// The rows about the next height, as far as they are verified.
+    pub(crate) fn rows(&self, height: u64) -> Option<HeightRows> {
+        self.authority.board.rows(&self.law_id, height)
+    }
+
+    /// Accepts a proposal of a block that this authority has made itself, unless it has.
+    pub(crate) async fn accept(
+        &self,
+        block: &RoundBlock,
+        proposal: &BlockProposal,
+        rows: &HeightRows,
+    ) -> Result<Accepted, ElectionFault> {
+        let term = proposal.leadership.term;
+        let height = block.point.height;
+        let before = self
+            .authority
+            .with_state(|state| state.elections.get(&self.law_id).and_then(|e| e.accepted));
+        let is_again = before.is_some_and(|own| own.term == term && own.point == block.point);
+        let bytes = if is_again {
+            let law_id = self.law_id.clone();
+            let stored = self
+                .authority
+                .durable(move |memory| memory.statement("accept", Some(&law_id), height, term))
+                .await?;
+            match stored {
+                Some(bytes) => bytes,
+                None => self.sign_accept(block, proposal),
+            }
+        } else {
+            let decided = self.authority.with_state(|state| {
+                state.accept(proposal, &block.point, &rows.view, self.authority.quorum())
+            });
+            let accepted = match decided {
+                Ok(accepted) => accepted,
+                Err(forbidden) => return Ok(Accepted::Forbidden { rule: forbidden.rule() }),
+            };
+            let bytes = self.sign_accept(block, proposal);
+            let (law_id, made, statement) = (self.law_id.clone(), block.clone(), bytes.clone());
+            self.authority
+                .durable(move |memory| {
+                    memory.record_accepted(
+                        &law_id,
+                        &accepted,
+                        &made.stored,
+                        &made.batches,
+                        &statement,
+                    )
+                })
+                .await?;
+            self.authority.record(|state| state.record_accepted(&self.law_id, accepted));
+            bytes
+        };
+        let row = self.authority.row(RowKind::Accept, Some(&self.law_id), height, term, bytes);
+        Ok(match self.put(&row, None).await? {
+            RowOutcome::Late { term } => Accepted::Late { term },
+            RowOutcome::Other { .. } => {
+                return Err(ElectionFault::damaged(
+                    "the ledger holds another accept under the key of this authority's: its \
+                     memory was put back, or its key is used elsewhere",
+                ));
+            }
+            _ => Accepted::Stored,
+        })
+    }
+
+    fn sign_accept(&self, block: &RoundBlock, proposal: &BlockProposal) -> Vec<u8> {
+        self.authority.sign(StatementBody::Accept(Accept {
+            law_id: self.law_id.clone(),
+            leadership: proposal.leadership.clone(),
+            point: block.point,
+        }))
+    }
+
+    /// Cosigns a block that a quorum has accepted. Returns the rule that forbids it, if any.
+    pub(crate) async fn cosign(
+        &self,
+        block: &RoundBlock,
+        rows: &HeightRows,
+    ) -> Result<Result<(), NotCosigned>, ElectionFault> {
+        let quorum = self.authority.quorum();
+        let height = block.point.height;
+        let before = self
+            .authority
+            .with_state(|state| state.elections.get(&self.law_id).and_then(|e| e.cosigned));
+        let line = if before == Some(block.point) {
+            let law_id = self.law_id.clone();
+            self.authority
+                .durable(move |memory| memory.statement("cosign", Some(&law_id), height, 0))
+                .await?
+        } else {
+            let decided = self.authority.with_state(|state| {
+                state.cosign(&self.law_id, &block.point, &rows.view, quorum)
+            });
+            if let Err(forbidden) = decided {
+                return Ok(Err(forbidden));
+            }
+            None
+        };
+        let line = match line {
+            Some(line) => line,
+            None => {
+                let line = self.signer.cosign_line(
+                    block.point.size,
+                    block.point.root,
+                    block.sealed_at,
+                    self.context.now().seconds(),
+                );
+                let line = line.map_err(|error| ElectionFault::damaged(error.to_string()))?;
+                let (law_id, point, kept) = (self.law_id.clone(), block.point, line.clone());
+                self.authority
+                    .durable(move |memory| memory.record_cosigned(&law_id, &point, &kept))
+                    .await?;
+                self.authority.record(|state| state.record_cosigned(&self.law_id, point));
+                line
+            }
+        };
+        let row = self.authority.row(RowKind::Cosign, Some(&self.law_id), height, 0, line.clone());
+        match self.put(&row, None).await? {
+            RowOutcome::Other { bytes } if bytes != line => Err(ElectionFault::damaged(
+                "the ledger holds another cosignature under the key of this authority's: its \
+                 memory was put back, or its key is used elsewhere",
+            )),
+            _ => {
+                let by = self.authority.name.clone();
+                self.authority.board.add_cosign_line(by, self.law_id.clone(), height, line);
+                Ok(Ok(()))
+            }
+        }
+    }
+
+    /// The cosignature lines over a block that verify, in the order of the authorities.
+    pub(crate) fn valid_lines(&self, block: &RoundBlock, rows: &HeightRows) -> Vec<Signature> {
+        let checkpoint =
+            Checkpoint::new(&self.signer.origin, block.point.size, block.point.root);
+        let members = self.authority.set.members().iter();
+        members
+            .zip(self.signer.policy.witnesses())
+            .filter_map(|(member, witness)| {
+                let line = rows.cosign_lines.get(&member.name)?;
+                let line = Signature::parse(std::str::from_utf8(line).ok()?).ok()?;
+                let note = Note::new(checkpoint.text(), vec![line.clone()]).ok()?;
+                note.verify_strict(std::slice::from_ref(&witness.key)).ok()?;
+                Some(line)
+            })
+            .collect()
+    }
+
+    /// Appends a block that a quorum has cosigned; `None` while there are too few cosignatures.
+    pub(crate) async fn append(
+        &self,
+        block: &RoundBlock,
+        rows: &HeightRows,
+        fence: u64,
+    ) -> Result<Option<Appended>, ElectionFault> {
+        let lines = self.valid_lines(block, rows);
+        if lines.len() < self.authority.set.quorum() {
+            return Ok(None);
+        }
+        let checkpoint =
+            Checkpoint::new(&self.signer.origin, block.point.size, block.point.root);
+        let signed = self
+            .signer
+            .log_signature(&checkpoint)
+            .and_then(|signature| SignedCheckpoint::new(checkpoint, signature, lines))
+            .map_err(|error| ElectionFault::damaged(error.to_string()))?;
+        let head = Head {
+            size: block.point.size,
+            height: block.point.height,
+            root: block.point.root,
+            fence,
+            checkpoint: signed.to_string().into_bytes(),
+            sealed_through: block.sealed_through,
+            takes_votes: block.takes_votes,
+        };
+        let commit = Arc::new(BlockCommit {
+            law_id: self.law_id.clone(),
+            block: block.stored.clone(),
+            full_tiles: block.full_tiles.clone(),
+            head,
+            not_after: None,
+        });
+        let ledger = &self.context.ledger;
+        match until_definite("append_block", || ledger.append(&commit)).await {
+            Ok(()) => Ok(Some(Appended::Head(commit.head.clone()))),
+            Err(EngineError::Conflict(Conflict::Head { .. })) => {
+                let head =
+                    until_definite("append_block", || ledger.head(&self.law_id)).await?;
+                Ok(Some(head.map_or(Appended::Missing, Appended::Head)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Records that a block with its certificate is in the log.
+    pub(crate) async fn record_certified(
+        &self,
+        block: &RoundBlock,
+        checkpoint: Vec<u8>,
+    ) -> Result<(), ElectionFault> {
+        let (law_id, made) = (self.law_id.clone(), block.clone());
+        self.authority
+            .durable(move |memory| {
+                memory.record_certified(
+                    &law_id,
+                    &made.point,
+                    &made.stored,
+                    &made.batches,
+                    &checkpoint,
+                )
+            })
+            .await?;
+        self.authority.record(|state| state.record_certified(&self.law_id, block.point));
+        self.authority.board.forget(&self.law_id, block.point.height);
+        Ok(())
+    }
+
+    /// Puts a row into the ledger, until the outcome is known.
+    pub(crate) async fn put(
+        &self,
+        row: &NewRow,
+        holder: Option<&str>,
+    ) -> Result<RowOutcome, ElectionFault> {
+        let ledger = &self.context.ledger;
+        Ok(until_definite("put_round_row", || ledger.put_row(row, holder)).await?)
+    }
+}
+
+/// The outcome of appending a block.
+#[derive(Debug)]
+pub(crate) enum Appended {
+    /// The head of the log now. It is the block's, or another block took its place.
+    Head(Head),
+    /// The ledger has no log of this election any more.
+    Missing,
+}
+
+/// Since when a quorum of cosignatures is at hand, so that authorities other than the leader wait
+/// before they append.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct QuorumSeen(Option<(LogPoint, Instant)>);
+
+impl QuorumSeen {
+    /// How long the quorum over a point has been at hand, from the first call on.
+    pub(crate) fn elapsed(&mut self, point: LogPoint) -> std::time::Duration {
+        match self.0 {
+            Some((known, since)) if known == point => since.elapsed(),
+            _ => {
+                self.0 = Some((point, Instant::now()));
+                std::time::Duration::ZERO
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Reads the rows of all rounds from the ledger, verifies them, and puts them on the board.
+//!
+//! One task a node: it queries when the ledger notifies of a change and once a second as a safety
+//! net. A row that does not verify is dropped with an alarm: anyone who can write to the ledger
+//! can insert such a row, and none of them blocks a round.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use votekit_core::authority::{Statement, StatementBody};
+use votekit_core::id::Digest;
+use votekit_store::{RoundRow, RowId, RowKind};
+
+use crate::authority::{AuthorityContext, Board, ProposalRow};
+use crate::context::NodeContext;
+use crate::metrics;
+use crate::seal::{draft, leader_lease};
+
+/// Rows read in one call.
+const ROWS_PER_READ: usize = 256;
+
+/// How long the task waits for a notification before it reads anyway.
+const SLOW_POLL: Duration = Duration::from_millis(500);
+
+/// The pause after a failed read.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Reads rows as long as the node runs.
+pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityContext>) {
+    let mut changes = context.ledger.changes();
+    let mut after = RowId(0);
+    loop {
+        changes.mark_unchanged();
+        match read(&context, &authority, &mut after).await {
+            // There may be more than one call returns.
+            Ok(count) if count == ROWS_PER_READ => continue,
+            Ok(0) => {}
+            Ok(_) => {
+                leader_lease::take_up_rows(&context, &authority).await;
+                draft::take_up_drafts(&context, &authority);
+            }
+            Err(error) => {
+                tracing::debug!(event = "round_rows_not_read", %error, "rows of rounds not read");
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+        tokio::select! {
+            // The sender lives as long as the engine.
+            Ok(()) = changes.changed() => {}
+            () = tokio::time::sleep(SLOW_POLL) => {}
+        }
+    }
+}
+
+/// Reads the rows after `after`. Returns their number.
+async fn read(
+    context: &NodeContext,
+    authority: &AuthorityContext,
+    after: &mut RowId,
+) -> Result<usize, votekit_store::EngineError> {
+    let read = context.ledger.rows_after(*after, ROWS_PER_READ).await?;
+    if read.last < *after {
+        // The ledger was put back: its rows begin again, and the statements on the board are still
+        // true.
+        tracing::error!(
+            event = "ledger_put_back",
+            alarm = true,
+            rows_read = after.0,
+            rows_stored = read.last.0,
+            "the ledger holds fewer rows than this authority has read: it was put back"
+        );
+        *after = RowId(0);
+        return Ok(ROWS_PER_READ);
+    }
+    let count = read.rows.len();
+    for row in read.rows {
+        *after = row.id;
+        if let Err(reason) = take_up(authority, &authority.board, row) {
+            metrics::round_row_refused();
+            tracing::error!(
+                event = "round_row_refused",
+                alarm = true,
+                reason,
+                "a row of a round is not what its authority signed"
+            );
+        }
+    }
+    Ok(count)
+}
+
+/// Verifies a row and puts it on the board. Returns what is wrong with it.
+fn take_up(authority: &AuthorityContext, board: &Board, row: RoundRow) -> Result<(), String> {
+    let RoundRow { kind, authority: by, law_id, height, term, bytes, leaves, .. } = row;
+    let name = by.parse().map_err(|error| format!("{by}: {error}"))?;
+    if authority.set.member(&name).is_none() {
+        return Err(format!("{by} is not an authority of this installation"));
+    }
+    match kind {
+        RowKind::Proposal => {
+            let proposal = authority.set.verify_proposal(&bytes).map_err(|e| e.to_string())?;
+            if proposal.leadership.leader != name
+                || proposal.leadership.term != term
+                || Some(&proposal.law_id) != law_id.as_ref()
+                || proposal.point.height != height
+            {
+                return Err(format!("the proposal of {by} is stored under another key"));
+            }
+            if Digest::of(&leaves) != proposal.digest {
+                return Err(format!("the block of the proposal of {by} was changed"));
+            }
+            let (bytes, leaves) = (Arc::new(bytes), Arc::new(leaves));
+            board.add_proposal(ProposalRow { proposal, bytes, leaves });
+        }
+        RowKind::Cosign => {
+            let law_id = law_id.ok_or("a cosignature names its election")?;
+            board.add_cosign_line(name, law_id, height, bytes);
+        }
+        RowKind::Vote | RowKind::Accept | RowKind::Refuse | RowKind::Suspect => {
+            let statement = authority.set.verify_statement(&bytes).map_err(|e| e.to_string())?;
+            let Statement { authority: signer, body, .. } = statement;
+            if signer != name || !is_keyed(&body, kind, law_id.as_ref(), height, term) {
+                return Err(format!("the statement of {by} is stored under another key"));
+            }
+            board.add_statement(&signer, body);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Whether a statement is stored under its own key.
+fn is_keyed(
+    body: &StatementBody,
+    kind: RowKind,
+    law_id: Option<&votekit_core::id::ElectionId>,
+    height: u64,
+    term: u64,
+) -> bool {
+    match (body, kind) {
+        (StatementBody::Vote(vote), RowKind::Vote) => vote.leadership.term == term,
+        (StatementBody::Suspect(suspect), RowKind::Suspect) => suspect.leadership.term == term,
+        (StatementBody::Accept(accept), RowKind::Accept) => {
+            Some(&accept.law_id) == law_id
+                && accept.point.height == height
+                && accept.leadership.term == term
+        }
+        (StatementBody::Refuse(refuse), RowKind::Refuse) => {
+            Some(&refuse.law_id) == law_id
+                && refuse.height == height
+                && refuse.leadership.term == term
+        }
+        _ => false,
+    }
+}

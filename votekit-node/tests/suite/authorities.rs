@@ -1,0 +1,239 @@
+//! Several authorities in one process, over one embedded ledger: votes are decided by all and
+//! cosigned by a quorum, whoever leads.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::support::{LAW, create_request, law, vote, write_roll};
+use votekit_core::authority::AuthoritySet;
+use votekit_core::decision::Decision;
+use votekit_core::log::policy::Policy;
+use votekit_core::log::note::KeyName;
+use votekit_node::config::{Config, Role};
+use votekit_node::data_folder::DataFolder;
+use votekit_node::node_record::NodeRecord;
+use votekit_node::{AdminError, CreateElection, Node, OpenElection, VoteStatus};
+use votekit_store::Engines;
+use votekit_store::embedded::EmbeddedEngine;
+
+const WAIT: Duration = Duration::from_secs(30);
+
+/// An installation of authorities and one ingest node.
+struct Installation {
+    folder: tempfile::TempDir,
+    engines: Engines,
+    authorities: Vec<Option<Node>>,
+    ingest: Node,
+    policy: Policy,
+}
+
+fn base() -> KeyName {
+    "votes.example.org".parse().expect("a name")
+}
+
+fn path_of(folder: &Path, number: usize) -> PathBuf {
+    folder.join(format!("authority-{number}"))
+}
+
+fn config(roles: &[Role]) -> Config {
+    Config { roles: roles.to_vec(), rate_limit_per_second: 0, ..Config::default() }
+}
+
+impl Installation {
+    /// Starts `count` authorities with this quorum, and an ingest node.
+    async fn start(count: usize, quorum: usize) -> Self {
+        if std::env::var_os("VOTEKIT_TEST_LOG").is_some() {
+            let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).try_init();
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let members = (1..=count)
+            .map(|number| {
+                let name: KeyName = format!("a{number}").parse().expect("a name");
+                let path = path_of(folder.path(), number);
+                let made = DataFolder::create_authority(&path, &base(), &name).expect("made");
+                made.authority_member().expect("its keys")
+            })
+            .collect();
+        let set = AuthoritySet::new(base(), quorum, members).expect("a set");
+        let ingest_path = folder.path().join("ingest");
+        drop(DataFolder::open(&ingest_path, Some(&base())).expect("opened"));
+        for path in (1..=count).map(|number| path_of(folder.path(), number)) {
+            std::fs::write(path.join("authorities"), set.as_bytes()).expect("written");
+        }
+        std::fs::write(ingest_path.join("authorities"), set.as_bytes()).expect("written");
+        let engine = EmbeddedEngine::open(&folder.path().join("ledger")).expect("opened");
+        let engines = engine.into_shared();
+        let mut authorities = Vec::new();
+        for number in 1..=count {
+            authorities.push(Some(start_authority(folder.path(), number, &engines).await));
+        }
+        let opened = DataFolder::open(&ingest_path, None).expect("opened");
+        let roles = [Role::Ingest, Role::Validate, Role::Query];
+        let ingest =
+            Node::start_on(opened, config(&roles), engines.clone()).await.expect("started");
+        let policy = set.policy(&law(), false);
+        Self { folder, engines, authorities, ingest, policy }
+    }
+
+    /// The place of the authority that leads, once one does.
+    async fn leader(&self) -> usize {
+        let until = Instant::now() + WAIT;
+        loop {
+            let leads = |node: &Option<Node>| node.as_ref().is_some_and(Node::leads);
+            if let Some(place) = self.authorities.iter().position(leads) {
+                return place;
+            }
+            assert!(Instant::now() < until, "no authority leads");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Repeats a call on whichever authority leads, until it is not refused for that reason.
+    async fn by_leader<T>(&self, call: impl AsyncFn(&Node) -> Result<T, AdminError>) -> T {
+        let until = Instant::now() + WAIT;
+        loop {
+            let leader = self.leader().await;
+            let node = self.authorities[leader].as_ref().expect("it runs");
+            match call(node).await {
+                Ok(done) => return done,
+                Err(error) => {
+                    println!("refused by a{}: {error}", leader + 1);
+                    assert!(Instant::now() < until, "{error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    /// Creates and opens an election of 40 electors.
+    async fn open_poll(&self) {
+        let roll = self.folder.path().join("roll");
+        write_roll(&roll, 40, false);
+        for node in self.authorities.iter().flatten() {
+            node.load(&roll, None).await.expect("kept");
+        }
+        let record = self.ingest_record();
+        self.by_leader(async |node| node.admit_record(&record).await).await;
+        let request = CreateElection { publish_every: Some(1), ..create_request() };
+        self.by_leader(async |node| node.create(request.clone()).await).await;
+        self.by_leader(async |node| node.open(&law(), OpenElection::default()).await).await;
+        let until = Instant::now() + WAIT;
+        while self.ingest.election(&law()).is_none_or(|view| view.state != "open") {
+            assert!(Instant::now() < until, "the ingest node does not see the open poll");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn ingest_record(&self) -> NodeRecord {
+        let folder = DataFolder::peek(&self.folder.path().join("ingest")).expect("a folder");
+        folder.node_record(&"ingest-1".parse().expect("a name")).expect("its keys")
+    }
+
+    async fn cast(&self, place: u32, choice: &str) -> Decision {
+        let until = Instant::now() + WAIT;
+        loop {
+            match self.ingest.submit(&vote(place, choice), None, None).await {
+                Ok(request) => match self.ingest.wait(request, WAIT).await.expect("answers") {
+                    Some(VoteStatus::Decided(decision)) => return decision,
+                    other => panic!("not decided: {other:?}"),
+                },
+                Err(error) => {
+                    assert!(Instant::now() < until, "{error}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    async fn restart(&mut self, place: usize) {
+        let node = start_authority(self.folder.path(), place + 1, &self.engines).await;
+        self.authorities[place] = Some(node);
+    }
+
+    /// Every authority has the same log, and its checkpoint carries a quorum.
+    async fn assert_agreement(&self) {
+        let until = Instant::now() + WAIT;
+        loop {
+            let heads: Vec<Vec<u8>> = self
+                .authorities
+                .iter()
+                .flatten()
+                .map(|node| node.checkpoint(&law()).expect("a log"))
+                .collect();
+            let texts: Vec<String> = heads
+                .iter()
+                .map(|head| {
+                    self.policy.verify_strict(head).expect("a quorum has cosigned");
+                    String::from_utf8_lossy(head).lines().take(3).collect::<Vec<_>>().join(" ")
+                })
+                .collect();
+            if texts.windows(2).all(|pair| pair[0] == pair[1]) {
+                return;
+            }
+            assert!(Instant::now() < until, "{texts:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn stop(self) {
+        for node in self.authorities.into_iter().flatten() {
+            node.shutdown().await;
+        }
+        self.ingest.shutdown().await;
+    }
+}
+
+async fn start_authority(folder: &Path, number: usize, engines: &Engines) -> Node {
+    let until = Instant::now() + WAIT;
+    loop {
+        // The folder of a node that was killed a moment ago may still be held.
+        match DataFolder::open(&path_of(folder, number), None) {
+            Ok(opened) => {
+                let config = config(&[Role::Seal, Role::Query]);
+                return Node::start_on(opened, config, engines.clone()).await.expect("started");
+            }
+            Err(error) => {
+                assert!(Instant::now() < until, "{error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_authorities_decide_and_a_quorum_certifies() {
+    let installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    for place in 0..5 {
+        let decision = installation.cast(place, "oui").await;
+        assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    }
+    let decision = installation.cast(0, "non").await;
+    assert!(matches!(decision, Decision::Duplicate { .. }), "{decision:?}");
+    installation.assert_agreement().await;
+    let closed = installation.by_leader(async |node| node.close(&law()).await).await;
+    assert_eq!((closed.state.as_str(), closed.accepted, closed.duplicate), ("closed", 5, 1));
+    installation.assert_agreement().await;
+    assert_eq!(LAW, closed.law_id);
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_leader_seals_after_the_leader_is_killed() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    for round in 1..=3 {
+        let leader = installation.leader().await;
+        installation.authorities[leader].take().expect("it runs").abandon();
+        let killed = Instant::now();
+        let decision = installation.cast(round, "oui").await;
+        assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+        println!("round {round}: decided {} ms after the kill", killed.elapsed().as_millis());
+        installation.restart(leader).await;
+    }
+    let closed = installation.by_leader(async |node| node.close(&law()).await).await;
+    assert_eq!((closed.state.as_str(), closed.accepted), ("closed", 4));
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
