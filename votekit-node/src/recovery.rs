@@ -88,10 +88,7 @@ pub(crate) async fn read_back(
     }
     let signer = Arc::new(stored.signer(&log)?);
     remember_head(context, law_id, &head).await?;
-    // A node that only follows has no electorate to restore.
-    if !context.registry.is_shared() && decides {
-        context.registry.restore_all(law_id, known_electors(&log), None).await?;
-    }
+    restore_registry(context, law_id, &log).await?;
     // No vote is hashed after a purge, which destroys a members' key.
     let hasher = match log.last_manifest().filter(|_| !log.is_purged()) {
         Some(manifest) => election_keys::hasher(context, &manifest).await?,
@@ -137,6 +134,26 @@ pub(crate) async fn read_back(
             scrub,
         },
     ))
+}
+
+/// Restores a registry in memory from a log.
+///
+/// Several nodes of one process share such a registry: the first of them that holds the roll
+/// restores it, and a later one must not drop the marks that were made since.
+async fn restore_registry(
+    context: &NodeContext,
+    law_id: &ElectionId,
+    log: &ElectionLog,
+) -> Result<(), EngineError> {
+    let registry = &context.registry;
+    if registry.is_shared() {
+        return Ok(());
+    }
+    let electors = known_electors(log);
+    if context.is_shared && (electors.is_empty() || registry.registered(law_id).await? > 0) {
+        return Ok(());
+    }
+    registry.restore_all(law_id, electors, None).await
 }
 
 /// Makes the head durable in the memory of this authority, and refuses a head that contradicts it.

@@ -140,10 +140,10 @@ pub enum Conflict {
         reason: NoLease,
     },
     /// The write contradicts itself or an earlier write.
-    #[error("a write to {law_id} violates a rule of the ledger: {rule}")]
+    #[error("a write{to} violates a rule of the ledger: {rule}", to = to_election(law_id.as_ref()))]
     Malformed {
-        /// The election.
-        law_id: ElectionId,
+        /// The election; `None` for a write that concerns all of them.
+        law_id: Option<ElectionId>,
         /// The broken rule.
         rule: &'static str,
     },
@@ -173,4 +173,8 @@ pub enum NoLease {
     /// The ledger never allocated this epoch.
     #[error("the epoch was never allocated")]
     NoEpoch,
+}
+
+fn to_election(law_id: Option<&ElectionId>) -> String {
+    law_id.map_or_else(String::new, |law_id| format!(" to {law_id}"))
 }

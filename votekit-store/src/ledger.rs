@@ -11,8 +11,7 @@ use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId
 use votekit_core::instant::{UnixMillis, UnixSeconds};
 use votekit_core::log::merkle::{FullTile, TreeHash};
 
-use crate::rounds::Rounds;
-use crate::{EngineError, Hints, NoLease};
+use crate::{EngineError, Hints, NewRow, NoLease, RowId, RowOutcome, RowsRead};
 
 /// The position of a batch in staging. Positions ascend in the order of arrival in the ledger.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,6 +101,9 @@ pub enum Leadership {
     },
 }
 
+/// How far above the present term a new term may begin, so that one call cannot use up all terms.
+pub const TERM_STEP_MAX: u64 = 1000;
+
 /// A reviewer's remark on a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReviewNote {
@@ -164,6 +166,12 @@ impl ReviewNote {
     }
 }
 
+/// The rule that the name of a node's record breaks, if any.
+pub(crate) fn broken_name_rule(name: &str) -> Option<&'static str> {
+    (name.is_empty() || name.len() > 255 || name.contains('\0'))
+        .then_some("a node has a name of 1 to 255 bytes of text")
+}
+
 /// Stores batches: those not sealed yet, and all of them as evidence.
 #[async_trait]
 pub trait Staging: Send + Sync + 'static {
@@ -191,9 +199,10 @@ pub trait Staging: Send + Sync + 'static {
         epoch: Epoch,
     ) -> Result<Option<votekit_core::id::Sequence>, EngineError>;
 
-    /// Destroys the evidence of an election: overwrites its stored batches, sealed or not. The log
-    /// stays. A late copy of a purged batch gets its old position and is not stored again. Returns
-    /// the number of batches that this call destroyed.
+    /// Destroys the evidence of an election: overwrites its stored batches, sealed or not, and
+    /// removes its [sealed keys](Documents::put_sealed_key). The log stays. A late copy of a purged
+    /// batch gets its old position and is not stored again. Returns the number of batches that this
+    /// call destroyed.
     async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError>;
 }
 
@@ -206,8 +215,9 @@ pub trait LogStore: Send + Sync + 'static {
     /// The position of every log, in one query: for a node that watches all of them.
     async fn positions(&self) -> Result<Vec<LogPosition>, EngineError>;
 
-    /// Changes when a head moves, and when a batch is staged for an election that had none
-    /// unsealed. A change may be missed, so poll [`LogStore::positions`] too.
+    /// Changes when a head moves, when a term begins, when a row of a round is stored, and when a
+    /// batch is staged for an election that had none unsealed. A change may be missed, so poll
+    /// [`LogStore::positions`] and [`Rounds::rows_after`] too.
     fn changes(&self) -> watch::Receiver<u64>;
 
     /// Appends a block and moves the head in one step, if the head's size is still
@@ -294,8 +304,11 @@ pub trait Leases: Send + Sync + 'static {
 pub trait LeaderFence: Send + Sync + 'static {
     /// Makes `holder` the leader of all elections for `length` from now, unless the lease of
     /// another holder is unexpired. A further call extends the lease. Once a new term has begun,
-    /// commits of lower terms are a [`Conflict::Term`](crate::Conflict::Term). A term is at least
-    /// `at_least`, which is at most 1,000 above the present term.
+    /// commits of lower terms are a [`Conflict::Term`](crate::Conflict::Term).
+    ///
+    /// The term is at least `at_least`: a holder whose term is lower begins a new one. More than
+    /// [`TERM_STEP_MAX`] above the present term is
+    /// [`Conflict::Malformed`](crate::Conflict::Malformed).
     async fn acquire_leadership(
         &self,
         holder: &str,
@@ -303,11 +316,50 @@ pub trait LeaderFence: Send + Sync + 'static {
         at_least: u64,
     ) -> Result<Leadership, EngineError>;
 
+    /// Ends the lease of the present term if that is `term`; otherwise changes nothing. Its holder
+    /// cannot extend it any more, only begin a new term like any other. The caller has verified
+    /// that a quorum suspects the leader of the term.
+    async fn pass_over(&self, term: u64) -> Result<(), EngineError>;
+
     /// Releases the leader lease, if `holder` has it.
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError>;
 }
 
-/// Stores the documents of officials and reviewers beside the logs.
+/// Stores what several authorities state in the rounds that certify a block, and appends blocks
+/// that they certified.
+///
+/// The key of a row is its kind, authority, election, height and term. Of a proposal it is the
+/// election, height, term and the bytes with the leaves, so that a second proposal of a leader is
+/// kept as evidence.
+#[async_trait]
+pub trait Rounds: Send + Sync + 'static {
+    /// Stores a row, unless another one has its key. Looks for that first: repeating a call
+    /// resolves an unknown outcome, also after the term has passed.
+    ///
+    /// An accept is stored only in the present term. A proposal with a `holder` is stored only
+    /// while that holder has the leader lease of the proposal's term; without a `holder`, it is a
+    /// copy of an earlier proposal, whose term must have begun. For a row of another kind, `holder`
+    /// means nothing.
+    async fn put_row(&self, row: &NewRow, holder: Option<&str>) -> Result<RowOutcome, EngineError>;
+
+    /// Rows after a position, in order: at least one if there is any, at most `limit`, and fewer
+    /// when they are large.
+    async fn rows_after(&self, after: RowId, limit: usize) -> Result<RowsRead, EngineError>;
+
+    /// Appends a certified block as [`LogStore::commit`] does, but whatever the term: size and
+    /// height alone decide. The head's fence becomes the highest of the block's, the stored one and
+    /// the present term.
+    async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError>;
+
+    /// Removes the proposals, accepts and cosignatures of an election up to and including a height.
+    async fn remove_rows(
+        &self,
+        law_id: &ElectionId,
+        through_height: u64,
+    ) -> Result<(), EngineError>;
+}
+
+/// Stores the documents of officials, reviewers and nodes beside the logs.
 #[async_trait]
 pub trait Documents: Send + Sync + 'static {
     /// Stores a manifest under its SHA-256.
@@ -325,12 +377,35 @@ pub trait Documents: Send + Sync + 'static {
 
     /// The remarks on an election's requests, in the order in which they were stored.
     async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError>;
+
+    /// Stores the keys of an election as sealed to a recipient's public key, in place of an earlier
+    /// copy.
+    async fn put_sealed_key(
+        &self,
+        law_id: &ElectionId,
+        recipient: &[u8; 32],
+        bytes: &[u8],
+    ) -> Result<(), EngineError>;
+
+    /// The keys of an election that are sealed to a recipient's public key.
+    async fn sealed_key(
+        &self,
+        law_id: &ElectionId,
+        recipient: &[u8; 32],
+    ) -> Result<Option<Vec<u8>>, EngineError>;
+
+    /// Stores what a node states of itself under its name of 1 to 255 bytes, in place of an earlier
+    /// record.
+    async fn put_node_record(&self, name: &str, bytes: &[u8]) -> Result<(), EngineError>;
+
+    /// The records of all nodes by name, in ascending order of the names' bytes.
+    async fn node_records(&self) -> Result<Vec<(String, Vec<u8>)>, EngineError>;
 }
 
 /// The source of truth: all parts over one store.
 #[async_trait]
-pub trait Ledger: Staging + LogStore + Leases + LeaderFence + Documents + Rounds {
-    /// Whether other processes use the same ledger. If so, one of them leads, and answering voters
+pub trait Ledger: Staging + LogStore + Leases + LeaderFence + Rounds + Documents {
+    /// Whether other nodes use the same ledger. If so, one of them leads, and answering voters
     /// requires a lease.
     fn is_shared(&self) -> bool {
         false

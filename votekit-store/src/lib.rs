@@ -5,7 +5,7 @@
 //! | --- | --- | --- | --- |
 //! | [`Registry`] | shards in memory | Redis Cluster | first request of each credential: a hint |
 //! | [`BallotBox`] | the ledger's staging table | RabbitMQ | published batches, until staged |
-//! | [`Ledger`] | SQLite | PostgreSQL | staging, evidence, blocks, tiles, heads, leases |
+//! | [`Ledger`] | SQLite | PostgreSQL | staging, evidence, logs, leases, rows of rounds |
 //! | [`Accounts`] | SQLite, in a separate file | PostgreSQL | accounts, sessions, keys of tokens |
 //!
 //! The ledger is the truth; the registry only gives hints. Engines share these contracts and one
@@ -19,7 +19,7 @@ mod accounts;
 mod ballot_box;
 mod ledger;
 mod registry;
-mod rounds;
+mod round_row;
 
 pub mod clock;
 pub mod essential;
@@ -46,11 +46,11 @@ pub use ballot_box::{BallotBox, Delivery, Hints, ValidatedBatch};
 pub use error::{Conflict, EngineError, NoLease};
 pub use ledger::{
     BlockCommit, Documents, Head, LeaderFence, Leadership, Lease, Leases, Ledger, LogPosition,
-    LogReader, LogStore, ReviewNote, Staged, Staging, StagingId, StoredBlock,
+    LogReader, LogStore, ReviewNote, Rounds, Staged, Staging, StagingId, StoredBlock,
+    TERM_STEP_MAX,
 };
+pub use round_row::{NewRow, RoundRow, RowId, RowKind, RowOutcome, RowsRead};
 pub use write_health::failed_writes;
-
-pub use rounds::{NewRow, RoundRow, Rounds, RowId, RowKind, RowOutcome, RowsRead};
 
 pub use registry::{FirstUse, Hint, KnownElectors, Mark, Registry, RollOrigin};
 

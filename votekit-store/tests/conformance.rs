@@ -16,36 +16,47 @@ const REGISTRY_CASES: usize = 21;
 const REGISTRY_CASES_RETRY_SAFE: usize = 20;
 const BALLOT_BOX_CASES: usize = 18;
 const BALLOT_BOX_CASES_RETRY_SAFE: usize = 16;
-const LEDGER_CASES: usize = 44;
-const LEDGER_CASES_RETRY_SAFE: usize = 42;
+const LEDGER_CASES: usize = 65;
+const LEDGER_CASES_RETRY_SAFE: usize = 61;
 const ACCOUNTS_CASES: usize = 33;
 const ACCOUNTS_CASES_RETRY_SAFE: usize = 26;
 
+/// How the roles of an engine are used.
+#[derive(Debug, Clone, Copy)]
+enum Use {
+    ByOneNode,
+    ByOneNodeOnABadDay { seed: u64 },
+    BySeveralNodes,
+}
+
 struct Folder {
     folder: TempDir,
-    bad_day: Option<u64>,
+    usage: Use,
 }
 
 impl Folder {
-    fn make(bad_day: Option<u64>) -> Box<dyn TestStorage> {
-        Box::new(Self { folder: tempfile::tempdir().expect("a temporary folder"), bad_day })
+    fn make(usage: Use) -> Box<dyn TestStorage> {
+        Box::new(Self { folder: tempfile::tempdir().expect("a temporary folder"), usage })
     }
 }
 
 #[async_trait]
 impl TestStorage for Folder {
     async fn open(&self) -> Result<Engines, EngineError> {
-        let roles = Engines::from(EmbeddedEngine::open(self.folder.path())?);
-        Ok(match self.bad_day {
-            Some(seed) => roles.unreliable(seed, Odds::BAD_DAY),
-            None => roles,
+        let engine = EmbeddedEngine::open(self.folder.path())?;
+        Ok(match self.usage {
+            Use::ByOneNode => engine.into(),
+            Use::ByOneNodeOnABadDay { seed } => {
+                Engines::from(engine).unreliable(seed, Odds::BAD_DAY)
+            }
+            Use::BySeveralNodes => engine.into_shared(),
         })
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_embedded_engine_conforms() {
-    let make = || Folder::make(None);
+    let make = || Folder::make(Use::ByOneNode);
     let registry = report_cases("embedded", "registry", &registry_cases(make, Which::All).await);
     let ballot_box =
         report_cases("embedded", "ballot box", &ballot_box_cases(make, Which::All).await);
@@ -56,9 +67,22 @@ async fn the_embedded_engine_conforms() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_embedded_engine_of_several_nodes_conforms() {
+    let make = || Folder::make(Use::BySeveralNodes);
+    let engine = "embedded, shared";
+    assert!(make().open().await.expect("opened").ledger.is_shared());
+    let registry = report_cases(engine, "registry", &registry_cases(make, Which::All).await);
+    let ballot_box = report_cases(engine, "ballot box", &ballot_box_cases(make, Which::All).await);
+    let ledger = report_cases(engine, "ledger", &ledger_cases(make, Which::All).await);
+    let accounts = report_cases(engine, "accounts", &accounts_cases(make, Which::All).await);
+    assert_eq!((registry, ballot_box, ledger), (REGISTRY_CASES, BALLOT_BOX_CASES, LEDGER_CASES));
+    assert_eq!(accounts, ACCOUNTS_CASES);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_embedded_engine_conforms_on_a_bad_day() {
     for seed in [1, 2_025] {
-        let make = || Folder::make(Some(seed));
+        let make = || Folder::make(Use::ByOneNodeOnABadDay { seed });
         let engine = format!("embedded on bad day {seed}");
         let registry =
             report_cases(&engine, "registry", &registry_cases(make, Which::RetrySafe).await);

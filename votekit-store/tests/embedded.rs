@@ -17,8 +17,9 @@ use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
 use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::testing::unreliable::{Odds, Unreliable};
 use votekit_store::{
-    BallotBox, BlockCommit, Conflict, Documents, EngineError, Head, LeaderFence, Leadership,
-    Leases, Ledger, LogStore, Staging, StagingId, StoredBlock,
+    BallotBox, BlockCommit, Conflict, Documents, EngineError, Engines, Head, LeaderFence,
+    Leadership, Leases, Ledger, LogStore, NewRow, Rounds, RowId, RowKind, RowOutcome, RowsRead,
+    Staging, StagingId, StoredBlock,
 };
 
 fn law() -> ElectionId {
@@ -233,7 +234,7 @@ async fn a_later_term_begins_after_the_blocks_that_were_queued_before_it() {
     const LONG: Duration = Duration::from_secs(3600);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let ledger = EmbeddedEngine::open(folder.path()).expect("a new ledger").ledger;
-    let first = ledger.acquire_leadership("first", LONG).await.expect("granted");
+    let first = ledger.acquire_leadership("first", LONG, 0).await.expect("granted");
     assert!(matches!(first, Leadership::Leading { term: 1 }), "{first:?}");
     // Another connection keeps the writer waiting.
     let other = Connection::open(folder.path().join("ledger.sqlite")).expect("the file");
@@ -245,7 +246,7 @@ async fn a_later_term_begins_after_the_blocks_that_were_queued_before_it() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     ledger.release_leadership("first").await.expect("released");
     let to = Arc::clone(&ledger);
-    let acquiring = tokio::spawn(async move { to.acquire_leadership("second", LONG).await });
+    let acquiring = tokio::spawn(async move { to.acquire_leadership("second", LONG, 0).await });
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!acquiring.is_finished(), "a block of the first term is queued before it");
     other.execute_batch("ROLLBACK").expect("the lock is free");
@@ -255,6 +256,137 @@ async fn a_later_term_begins_after_the_blocks_that_were_queued_before_it() {
     let late = block(law(), &mut tree, 2, 1, StagingId(0));
     let refused = ledger.commit(&late).await.expect_err("of the first term");
     assert!(matches!(refused, EngineError::Conflict(Conflict::Term { .. })), "{refused}");
+}
+
+/// An engine that several nodes of this process use.
+fn open_shared(folder: &Path) -> Engines {
+    EmbeddedEngine::open(folder).expect("opened").into_shared()
+}
+
+#[tokio::test]
+async fn a_shared_ledger_begins_a_new_term_at_each_start() {
+    const LONG: Duration = Duration::from_secs(3600);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let accept = |term| NewRow {
+        kind: RowKind::Accept,
+        authority: "a".to_owned(),
+        law_id: Some(law()),
+        height: 1,
+        term,
+        bytes: b"accept".to_vec(),
+        leaves: Vec::new(),
+    };
+    let mut last = 0;
+    for _ in 0..3 {
+        let ledger = open_shared(folder.path()).ledger;
+        assert!(ledger.is_shared());
+        // Until the next term begins, the last one is the present one, as before the restart.
+        let ahead = ledger.put_row(&accept(last + 1), None).await.expect("answered");
+        assert_eq!(ahead, RowOutcome::Late { term: last });
+        let led = ledger.acquire_leadership("first", LONG, 0).await.expect("granted");
+        let Leadership::Leading { term } = led else { panic!("{led:?}") };
+        assert_eq!(term, last + 1, "another node may have stated something in the last term");
+        let stored = ledger.put_row(&accept(term), None).await.expect("answered");
+        assert_eq!(stored, RowOutcome::Stored);
+        last = term;
+    }
+    // A ledger of one node continues the term.
+    let ledger = EmbeddedEngine::open(folder.path()).expect("opened").ledger;
+    assert!(!ledger.is_shared());
+    let led = ledger.acquire_leadership("first", LONG, 0).await.expect("granted");
+    assert_eq!(led, Leadership::Leading { term: last });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_nodes_one_gets_each_batch() {
+    const BATCHES: u64 = 40;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let engines = open_shared(folder.path());
+    let mut nodes: tokio::task::JoinSet<()> = tokio::task::JoinSet::new();
+    let (report, mut reported) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..3 {
+        let (engines, report) = (engines.clone(), report.clone());
+        nodes.spawn(async move {
+            loop {
+                let delivery = engines.ballot_box.receive().await.expect("delivered");
+                engines.ballot_box.forward(&delivery, &Vec::new()).await.expect("forwarded");
+                let validated = engines.ballot_box.collect().await.expect("collected");
+                let number = validated.batch.number();
+                engines.ballot_box.acknowledge(&validated).await.expect("acknowledged");
+                report.send((delivery.batch.number(), number)).expect("the test listens");
+            }
+        });
+    }
+    for sequence in 1..=BATCHES {
+        let batch = batch(sequence, sequence..sequence + 1);
+        engines.ballot_box.publish(&batch).await.expect("published");
+    }
+    let (mut delivered, mut collected) = (HashSet::new(), HashSet::new());
+    for _ in 1..=BATCHES {
+        let (one, other) = reported.recv().await.expect("a node works");
+        assert!(delivered.insert(one), "{one} was delivered twice");
+        assert!(collected.insert(other), "{other} was collected twice");
+    }
+    nodes.shutdown().await;
+    assert!(reported.try_recv().is_err(), "a batch was delivered once more");
+}
+
+#[tokio::test]
+async fn a_ledger_of_the_version_before_rounds_is_migrated() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fill(folder.path()).await;
+    Connection::open(folder.path().join("ledger.sqlite"))
+        .expect("the file")
+        .execute_batch(
+            "DROP TABLE leadership; DROP TABLE round_row; DROP TABLE sealed_key;
+             DROP TABLE node_record; PRAGMA user_version = 1",
+        )
+        .expect("the version before");
+    let ledger = EmbeddedEngine::open(folder.path()).expect("migrated").ledger;
+    assert_eq!(ledger.head(&law()).await.expect("read").expect("a head").height, 2);
+    assert_eq!(ledger.rows_after(RowId(0), 10).await.expect("read"), RowsRead::default());
+    // Blocks of term 1 are stored, the table of terms is new.
+    let led = ledger.acquire_leadership("first", Duration::from_secs(60), 0).await.expect("led");
+    assert_eq!(led, Leadership::Leading { term: 1 });
+}
+
+#[tokio::test]
+async fn a_changed_row_of_a_round_is_reported_as_damage() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let row = NewRow {
+        kind: RowKind::Cosign,
+        authority: "a".to_owned(),
+        law_id: Some(law()),
+        height: 1,
+        term: 0,
+        bytes: b"line".to_vec(),
+        leaves: Vec::new(),
+    };
+    let ledger = EmbeddedEngine::open(folder.path()).expect("a new ledger").ledger;
+    ledger.put_row(&row, None).await.expect("stored");
+    drop(ledger);
+    for (change, expected) in [
+        ("UPDATE round_row SET bytes = x'00'", "does not match its digest"),
+        ("UPDATE round_row SET kind = 'other'", "its kind is unknown"),
+        ("UPDATE round_row SET height = -1", "column height"),
+    ] {
+        let file = Connection::open(folder.path().join("ledger.sqlite")).expect("the file");
+        file.execute_batch(change).expect("the change");
+        drop(file);
+        let ledger = EmbeddedEngine::open(folder.path()).expect("opened").ledger;
+        match ledger.rows_after(RowId(0), 10).await {
+            Err(EngineError::Corrupt { reason, .. }) => {
+                assert!(reason.contains(expected), "{change}: {reason}");
+            }
+            other => panic!("{change}: {other:?}"),
+        }
+        drop(ledger);
+        let file = Connection::open(folder.path().join("ledger.sqlite")).expect("the file");
+        let mend = "UPDATE round_row SET bytes = CAST('line' AS BLOB), kind = 'cosign', height = 1";
+        file.execute_batch(mend).expect("mended");
+    }
+    let ledger = EmbeddedEngine::open(folder.path()).expect("opened").ledger;
+    assert_eq!(ledger.rows_after(RowId(0), 10).await.expect("whole").rows.len(), 1);
 }
 
 #[tokio::test]

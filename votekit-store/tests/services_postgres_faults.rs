@@ -10,7 +10,10 @@ use postgres_support::{
 };
 use votekit_store::services::postgres::{PostgresLedger, PostgresReadView};
 use votekit_store::services::url::ServiceAddress;
-use votekit_store::{EngineError, Hints, Ledger, LogStore, Staging, StagingId};
+use votekit_store::{
+    EngineError, Hints, LeaderFence, Leadership, Ledger, LogStore, NewRow, Rounds, RowId, RowKind,
+    Staging, StagingId,
+};
 
 mod ledger_samples;
 
@@ -121,18 +124,21 @@ async fn foreign_schemas_and_other_versions_are_reported() {
     PostgresLedger::open(&nothing).await.expect("the schema is made");
     PostgresReadView::open(&nothing).expect("there is a ledger now");
     run(&format!(
-        "INSERT INTO {schema}.schema_version (application, version) VALUES ('votekit', 4)"
+        "INSERT INTO {schema}.schema_version (application, version) VALUES ('votekit', 5)"
     ));
     refused(&nothing, "newer version", "newer").await;
 
-    // The version before the views and the accounts is migrated, and keeps its data.
-    run(&format!("DELETE FROM {schema}.schema_version WHERE version = 4"));
+    // The version before the views, the accounts and the rounds is migrated, and keeps its data.
+    run(&format!("DELETE FROM {schema}.schema_version WHERE version = 5"));
     let ledger = PostgresLedger::open(&nothing).await.expect("as before");
     ledger.stage(&batch(1, 1), &Hints::new()).await.expect("staged");
     run(&format!(
         "SET search_path = {schema}; DELETE FROM schema_version WHERE version > 1; DROP VIEW vote_results, vote_audit, duplicate_attempts;
          DROP TABLE account, account_session, account_token, token_key, election_creator;
-         DROP FUNCTION leaves_of_run, add_accounts, update_account, begin_account_session, rotate_account_token"
+         DROP FUNCTION leaves_of_run, add_accounts, update_account, begin_account_session, rotate_account_token;
+         DROP TABLE round_order, round_row, sealed_key, node_record;
+         DROP FUNCTION put_round_row, append_block, take_lead;
+         CREATE FUNCTION take_lead(text, interval) RETURNS text LANGUAGE sql AS 'SELECT $1'"
     ));
     let refusal = PostgresReadView::open(&nothing).expect_err("an older version").to_string();
     assert!(refusal.contains("has version 1"), "{refusal}");
@@ -142,8 +148,10 @@ async fn foreign_schemas_and_other_versions_are_reported() {
     assert_eq!(ledger.staged(&law(), StagingId(0), 10).await.expect("staged").len(), 1);
     assert_eq!(
         select(&format!("SELECT max(version) FROM {schema}.schema_version")),
-        [[Some("3".to_owned())]]
+        [[Some("4".to_owned())]]
     );
+    let led = ledger.acquire_leadership("first", Duration::from_secs(60), 7).await.expect("led");
+    assert_eq!(led, Leadership::Leading { term: 7 });
     drop_schema(&schema);
 }
 
@@ -224,6 +232,39 @@ async fn changed_tables_are_reported_as_damage() {
         run(&format!("SET search_path = {schema}; {mend}"));
     }
     PostgresLedger::open(&address(&schema)).await.expect("whole again");
+    drop_schema(&schema);
+}
+
+#[tokio::test]
+async fn a_changed_row_of_a_round_is_reported_as_damage_by_the_server() {
+    let schema = fresh_schema();
+    let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
+    let row = NewRow {
+        kind: RowKind::Cosign,
+        authority: "a".to_owned(),
+        law_id: Some(law()),
+        height: 1,
+        term: 0,
+        bytes: b"line".to_vec(),
+        leaves: Vec::new(),
+    };
+    ledger.put_row(&row, None).await.expect("stored");
+    for (change, expected) in [
+        ("bytes = '\\x00'", "does not match its digest"),
+        ("kind = 'other'", "its kind is unknown"),
+        ("height = -1", "column height"),
+    ] {
+        run(&format!("UPDATE {schema}.round_row SET {change}"));
+        match ledger.rows_after(RowId(0), 10).await {
+            Err(EngineError::Corrupt { reason, .. }) => {
+                assert!(reason.contains(expected), "{change}: {reason}");
+            }
+            other => panic!("{change}: {other:?}"),
+        }
+        let whole = "bytes = 'line', kind = 'cosign', height = 1";
+        run(&format!("UPDATE {schema}.round_row SET {whole}"));
+    }
+    assert_eq!(ledger.rows_after(RowId(0), 10).await.expect("whole").rows.len(), 1);
     drop_schema(&schema);
 }
 

@@ -1,29 +1,41 @@
--- Rounds between several authorities. Ids are never given twice: a reader that has read up to one never finds a lower one later.
+-- Several authorities on one ledger: terms that survive a restart, rows of rounds, sealed keys and records of nodes.
+
+-- One row: the highest term that was granted. Who leads, and until when, ends with the process and is kept in memory.
+CREATE TABLE leadership (
+    one  INTEGER PRIMARY KEY CHECK (one = 1),
+    term INTEGER NOT NULL
+) STRICT;
+INSERT INTO leadership (one, term) VALUES (1, 0);
+
+-- What authorities state in rounds. AUTOINCREMENT: the id of a removed row is never given again, so a reader that goes on after it misses nothing.
 CREATE TABLE round_row (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
     kind      TEXT NOT NULL,
     authority TEXT NOT NULL,
-    law_id    TEXT NOT NULL,
+    -- Null for a row that is about no block.
+    election  INTEGER REFERENCES election (id),
     height    INTEGER NOT NULL,
     term      INTEGER NOT NULL,
-    -- The SHA-256 of a proposal, so that two under one key are both kept; empty for other rows.
-    variant   BLOB NOT NULL,
+    -- The SHA-256 of the length of `bytes` in 8 bytes, of `bytes`, and of `leaves`.
+    digest    BLOB NOT NULL,
     bytes     BLOB NOT NULL,
-    leaves    BLOB NOT NULL,
-    UNIQUE (kind, authority, law_id, height, term, variant)
+    leaves    BLOB NOT NULL
 ) STRICT;
-CREATE INDEX round_row_by_height ON round_row (law_id, height);
 
--- Keys of elections, sealed to authorities and ingest nodes.
+-- A second proposal of a leader is evidence against it, and is kept.
+CREATE UNIQUE INDEX round_row_proposal ON round_row (election, height, term, digest) WHERE kind = 'proposal';
+CREATE UNIQUE INDEX round_row_statement ON round_row (coalesce(election, 0), height, kind, authority, term) WHERE kind <> 'proposal';
+
+-- The keys of an election, as sealed to the public key of each recipient.
 CREATE TABLE sealed_key (
-    law_id    TEXT NOT NULL,
+    election  INTEGER NOT NULL REFERENCES election (id),
     recipient BLOB NOT NULL,
-    sealed    BLOB NOT NULL,
-    PRIMARY KEY (law_id, recipient)
-) STRICT;
+    bytes     BLOB NOT NULL,
+    PRIMARY KEY (election, recipient)
+) STRICT, WITHOUT ROWID;
 
--- Admitted ingest nodes.
+-- What each node states of itself.
 CREATE TABLE node_record (
-    name   TEXT PRIMARY KEY,
-    record BLOB NOT NULL
-) STRICT;
+    name  TEXT PRIMARY KEY,
+    bytes BLOB NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -205,7 +205,7 @@ CREATE FUNCTION commit_block(
     run_first_leaves bigint[], run_leaf_counts bigint[], run_digests bytea[], run_bytes bytea[],
     tile_levels bigint[], tile_indexes bigint[], tile_digests bytea[], tile_hashes bytea[],
     new_size bigint, new_root bytea, new_fence bigint, new_checkpoint bytea, new_sealed_through bigint, new_takes_votes boolean, new_digest bytea,
-    not_after bigint, in_any_term boolean,
+    not_after bigint,
     OUT outcome text, OUT told bigint
 ) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
@@ -232,7 +232,7 @@ BEGIN
 
     outcome := CASE
         WHEN unix_milliseconds() > not_after THEN 'late'
-        WHEN NOT in_any_term AND new_fence < greatest(old.fence, leader_term) THEN 'term'
+        WHEN new_fence < greatest(old.fence, leader_term) THEN 'term'
         WHEN new_first_leaf <> coalesce(old.size, 0) THEN 'head'
         WHEN new_height <> coalesce(old.height, 0) + 1 THEN 'height'
         WHEN new_sealed_through < coalesce(old.sealed_through, 0) THEN 'unsealed'
@@ -307,6 +307,31 @@ BEGIN
     END IF;
     UPDATE epoch SET lease_until = greatest(lease_until, clock_timestamp() + length) WHERE (election, node, epoch) = (number, owner, held);
     RETURN 'given';
+END $$;
+
+-- Makes somebody the leader unless another one's lease lasts. Tells who leads, in which term, for how many more seconds.
+CREATE FUNCTION take_lead(holder text, length interval, OUT who text, OUT in_term bigint, OUT remaining_seconds double precision)
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    old leadership;
+BEGIN
+    SELECT * INTO STRICT old FROM leadership FOR UPDATE;
+    -- A lease that ends later than any that could be given now is of a server whose clock was ahead of this one's.
+    old.until := least(old.until, clock_timestamp() + length);
+    IF old.leader <> holder AND old.until > clock_timestamp() THEN
+        UPDATE leadership SET until = old.until WHERE until > old.until;
+        who := old.leader;
+        in_term := old.term;
+        remaining_seconds := extract(epoch FROM old.until - clock_timestamp());
+        RETURN;
+    END IF;
+    who := holder;
+    in_term := old.term;
+    IF old.leader IS DISTINCT FROM holder THEN
+        in_term := greatest(old.term, (SELECT max(fence) FROM head)) + 1;
+    END IF;
+    UPDATE leadership SET leader = holder, term = in_term, until = clock_timestamp() + length;
+    remaining_seconds := extract(epoch FROM length);
 END $$;
 
 -- The first contradiction in the rows of each election, and in those of no election. No row when all fits. Cheap at any size: leaves and evidence are not read.

@@ -1,93 +1,150 @@
--- Rounds between several authorities.
+-- Several authorities on one ledger: rows of rounds, blocks appended in any term, a term of at least a number, sealed keys and records of nodes.
+--
+-- Locks are taken in the order of 001_ledger.sql, and the order of the rows of rounds last.
 
--- One row: the last id given to a row of a round. Held until the rows are committed, so ids ascend in the order of the commits.
-CREATE TABLE round_row_last (
+-- One row: the last id given to a row of a round. A function that gives one holds this row until the id is committed, so ids ascend in the order of the commits, and
+-- a reader of all ids up to one never finds a lower one later. An id whose row was removed is not given again.
+CREATE TABLE round_order (
     one  boolean PRIMARY KEY DEFAULT true CHECK (one),
     last bigint NOT NULL
 );
-INSERT INTO round_row_last (last) VALUES (0);
+INSERT INTO round_order (last) VALUES (0);
 
+-- What authorities state in rounds.
 CREATE TABLE round_row (
     id        bigint PRIMARY KEY,
     kind      text NOT NULL,
-    authority text COLLATE "C" NOT NULL,
-    law_id    text COLLATE "C" NOT NULL,
+    authority text NOT NULL,
+    -- Null for a row that is about no block.
+    election  bigint REFERENCES election (id),
     height    bigint NOT NULL,
     term      bigint NOT NULL,
-    -- The SHA-256 of a proposal, so that two under one key are both kept; empty for other rows.
-    variant   bytea NOT NULL,
+    -- The SHA-256 of the length of `bytes` in 8 bytes, of `bytes`, and of `leaves`.
+    digest    bytea NOT NULL,
     bytes     bytea NOT NULL,
-    leaves    bytea NOT NULL,
-    UNIQUE (kind, authority, law_id, height, term, variant)
+    leaves    bytea NOT NULL
 );
-CREATE INDEX round_row_by_height ON round_row (law_id, height);
+-- A second proposal of a leader is evidence against it, and is kept.
+CREATE UNIQUE INDEX round_row_proposal ON round_row (election, height, term, digest) WHERE kind = 'proposal';
+CREATE UNIQUE INDEX round_row_statement ON round_row (coalesce(election, 0), height, kind, authority, term) WHERE kind <> 'proposal';
+ALTER TABLE round_row ALTER COLUMN leaves SET STORAGE EXTERNAL;
 
--- Keys of elections, sealed to authorities and ingest nodes.
+-- The keys of an election, as sealed to the public key of each recipient.
 CREATE TABLE sealed_key (
-    law_id    text COLLATE "C" NOT NULL,
+    election  bigint NOT NULL REFERENCES election (id),
     recipient bytea NOT NULL,
-    sealed    bytea NOT NULL,
-    PRIMARY KEY (law_id, recipient)
+    bytes     bytea NOT NULL,
+    PRIMARY KEY (election, recipient)
 );
 
--- Admitted ingest nodes.
+-- What each node states of itself.
 CREATE TABLE node_record (
-    name   text COLLATE "C" PRIMARY KEY,
-    record bytea NOT NULL
+    name  text PRIMARY KEY,
+    bytes bytea NOT NULL
 );
 
-REVOKE ALL ON sealed_key FROM PUBLIC;
-
--- Stores a row. Returns: stored, present, other (with the stored bytes), late (with the present term).
+-- Stores a row of a round. Returns what became of it:
+--   stored, present; other: the stored bytes are in `kept`; late: the present term is in `present_term`.
 CREATE FUNCTION put_round_row(
-    new_kind text, new_authority text, new_law_id text, new_height bigint, new_term bigint, new_variant bytea, new_bytes bytea, new_leaves bytea, holder text,
-    OUT outcome text, OUT found_bytes bytea, OUT found_term bigint
+    new_kind text, new_authority text, wanted text, new_height bigint, new_term bigint, new_digest bytea, new_bytes bytea, new_leaves bytea, holder text,
+    OUT outcome text, OUT kept bytea, OUT present_term bigint
+) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    lead leadership;
+    number bigint;
+    new_id bigint;
+BEGIN
+    IF new_kind IN ('proposal', 'accept') THEN
+        -- Waits for a term that is beginning; none begins until this has ended.
+        SELECT * INTO STRICT lead FROM leadership FOR SHARE;
+    END IF;
+    IF wanted IS NOT NULL THEN
+        number := election_number(wanted);
+    END IF;
+    SELECT last + 1 INTO STRICT new_id FROM round_order FOR UPDATE;
+
+    -- What is stored comes before the term: repeating a call must find the row that it stored, also in a later term.
+    IF new_kind = 'proposal' THEN
+        SELECT bytes INTO kept FROM round_row
+            WHERE kind = 'proposal' AND (election, height, term, digest) = (number, new_height, new_term, new_digest);
+    ELSE
+        SELECT bytes INTO kept FROM round_row
+            WHERE kind <> 'proposal' AND kind = new_kind AND authority = new_authority AND coalesce(election, 0) = coalesce(number, 0)
+                AND height = new_height AND term = new_term;
+    END IF;
+    IF kept IS NOT NULL THEN
+        outcome := CASE WHEN kept = new_bytes THEN 'present' ELSE 'other' END;
+        RETURN;
+    END IF;
+
+    outcome := CASE
+        WHEN new_kind = 'accept' AND new_term <> lead.term THEN 'late'
+        WHEN new_kind = 'proposal' AND new_term > lead.term THEN 'late'
+        WHEN new_kind = 'proposal' AND holder IS NOT NULL
+            AND (new_term < lead.term OR lead.leader IS DISTINCT FROM holder OR coalesce(lead.until <= clock_timestamp(), true)) THEN 'late'
+        ELSE 'stored'
+    END;
+    IF outcome = 'late' THEN
+        present_term := lead.term;
+        RETURN;
+    END IF;
+
+    INSERT INTO round_row (id, kind, authority, election, height, term, digest, bytes, leaves)
+        VALUES (new_id, new_kind, new_authority, number, new_height, new_term, new_digest, new_bytes, new_leaves);
+    UPDATE round_order SET last = new_id;
+    PERFORM pg_notify(changes_channel(), NULL);
+END $$;
+
+-- Appends a block whatever its term. Returns what commit_block does.
+CREATE FUNCTION append_block(
+    wanted text, new_height bigint, new_first_leaf bigint, new_leaf_count bigint, new_size_bytes bigint,
+    run_first_leaves bigint[], run_leaf_counts bigint[], run_digests bytea[], run_bytes bytea[],
+    tile_levels bigint[], tile_indexes bigint[], tile_digests bytea[], tile_hashes bytea[],
+    new_size bigint, new_root bytea, new_fence bigint, new_checkpoint bytea, new_sealed_through bigint, new_takes_votes boolean,
+    not_after bigint,
+    OUT outcome text, OUT told bigint
+) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    leader_term bigint;
+    number bigint;
+    old_fence bigint;
+    fence bigint;
+BEGIN
+    -- The same locks in the same order as commit_block, so that neither the term nor the fence moves before it.
+    SELECT term INTO STRICT leader_term FROM leadership FOR SHARE;
+    SELECT id INTO number FROM election WHERE law_id = wanted FOR NO KEY UPDATE;
+    SELECT head.fence INTO old_fence FROM head WHERE election = number FOR UPDATE;
+    -- A missing head's fence is null, which `greatest` leaves out.
+    fence := greatest(new_fence, old_fence, leader_term);
+    SELECT committed.outcome, committed.told INTO outcome, told FROM commit_block(
+        wanted, new_height, new_first_leaf, new_leaf_count, new_size_bytes,
+        run_first_leaves, run_leaf_counts, run_digests, run_bytes,
+        tile_levels, tile_indexes, tile_digests, tile_hashes,
+        new_size, new_root, fence, new_checkpoint, new_sealed_through, new_takes_votes,
+        -- The digest of a head, as clients compute it: they do not know the fence.
+        sha256(
+            int8send(new_size) || int8send(new_height) || int8send(fence) || int8send(new_sealed_through)
+                || int8send(new_takes_votes::integer::bigint) || new_root || new_checkpoint
+        ),
+        not_after
+    ) AS committed;
+END $$;
+
+-- Makes a holder the leader unless another one's lease lasts. Returns who leads, in which term, for how many more seconds; null when `at_least` is too far above the
+-- present term. A term below `at_least` is not continued.
+DROP FUNCTION take_lead(text, interval);
+CREATE FUNCTION take_lead(
+    holder text, length interval, at_least bigint, step_max bigint, OUT who text, OUT in_term bigint, OUT remaining_seconds double precision
 ) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     old leadership;
-    given bigint;
+    present_term bigint;
 BEGIN
-    SELECT bytes INTO found_bytes FROM round_row
-        WHERE (kind, authority, law_id, height, term, variant) = (new_kind, new_authority, new_law_id, new_height, new_term, new_variant);
-    IF FOUND THEN
-        outcome := CASE WHEN found_bytes = new_bytes THEN 'present' ELSE 'other' END;
-        RETURN;
-    END IF;
-    -- Waits for a term that is beginning; none begins until this has ended.
-    SELECT * INTO STRICT old FROM leadership FOR SHARE;
-    found_term := old.term;
-    IF new_kind = 'accept' AND new_term <> old.term
-        OR new_kind = 'proposal' AND (
-            new_term > old.term OR holder IS NOT NULL AND (new_term <> old.term OR old.leader IS DISTINCT FROM holder))
-    THEN
-        outcome := 'late';
-        RETURN;
-    END IF;
-    UPDATE round_row_last SET last = last + 1 RETURNING last INTO STRICT given;
-    INSERT INTO round_row (id, kind, authority, law_id, height, term, variant, bytes, leaves)
-        VALUES (given, new_kind, new_authority, new_law_id, new_height, new_term, new_variant, new_bytes, new_leaves)
-        ON CONFLICT DO NOTHING;
-    IF NOT FOUND THEN
-        -- Stored by another call meanwhile.
-        SELECT bytes INTO found_bytes FROM round_row
-            WHERE (kind, authority, law_id, height, term, variant) = (new_kind, new_authority, new_law_id, new_height, new_term, new_variant);
-        outcome := CASE WHEN found_bytes = new_bytes THEN 'present' ELSE 'other' END;
-        RETURN;
-    END IF;
-    PERFORM pg_notify(changes_channel(), NULL);
-    outcome := 'stored';
-END $$;
-
--- Makes the holder the leader unless another one's lease lasts; a new term is at least `at_least`. Returns who leads, in which term, for how many more seconds; `refused` when
--- the term would lie more than 1,000 above the present one.
-CREATE FUNCTION acquire_leadership(holder text, length interval, at_least bigint, OUT who text, OUT in_term bigint, OUT remaining_seconds double precision, OUT refused boolean)
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
-DECLARE
-    old leadership;
-    stored bigint;
-BEGIN
-    refused := false;
     SELECT * INTO STRICT old FROM leadership FOR UPDATE;
+    present_term := greatest(old.term, (SELECT max(fence) FROM head));
+    IF at_least - present_term > step_max THEN
+        RETURN;
+    END IF;
     -- A lease that ends later than any that could be given now is of a server whose clock was ahead of this one's.
     old.until := least(old.until, clock_timestamp() + length);
     IF old.leader <> holder AND old.until > clock_timestamp() THEN
@@ -99,20 +156,12 @@ BEGIN
     END IF;
     who := holder;
     in_term := old.term;
-    stored := greatest(old.term, (SELECT max(fence) FROM head));
-    IF old.leader IS DISTINCT FROM holder THEN
-        in_term := stored + 1;
-    END IF;
-    IF at_least > in_term THEN
-        IF at_least > stored + 1000 THEN
-            refused := true;
-            RETURN;
-        END IF;
-        in_term := at_least;
+    IF old.leader IS DISTINCT FROM holder OR old.term < at_least THEN
+        in_term := greatest(present_term + 1, at_least);
     END IF;
     UPDATE leadership SET leader = holder, term = in_term, until = clock_timestamp() + length;
-    remaining_seconds := extract(epoch FROM length);
-    IF in_term <> old.term THEN
+    IF in_term > old.term THEN
         PERFORM pg_notify(changes_channel(), NULL);
     END IF;
+    remaining_seconds := extract(epoch FROM length);
 END $$;

@@ -9,7 +9,8 @@ use votekit_core::log::merkle::TreeHash;
 
 use super::fault::{Fault, corrupt};
 use crate::block_rows::{head_digest, holds_leaves};
-use crate::{Head, StagingId};
+use crate::round_row::row_digest;
+use crate::{Head, RoundRow, RowId, RowKind, StagingId};
 
 /// A number as an SQLite integer; `None` if it needs more than 63 bits.
 pub(super) fn column(number: u64) -> Option<i64> {
@@ -142,4 +143,30 @@ pub(super) fn batch(row: &Row<'_>, law: &ElectionId) -> Result<(StagingId, Batch
         return Err(damage(format!("it is batch {}, its row says {row_number}", batch.number())));
     }
     Ok((StagingId(id), batch))
+}
+
+/// Reads `id, kind, authority, law_id, height, term, digest, bytes, leaves`, and verifies the
+/// digest.
+pub(super) fn round_row(row: &Row<'_>) -> Result<RoundRow, Fault> {
+    let row = TableRow::new("round_row", row);
+    let id = row.number(0)?;
+    let damage = |what: &str| Fault::from(corrupt(format!("table round_row: row {id}: {what}")));
+    let kind = RowKind::parse(&row.get::<String>(1)?);
+    let kind = kind.ok_or_else(|| damage("its kind is unknown"))?;
+    let law = row.get::<Option<String>>(3)?.map(|text| law_id(&text)).transpose()?;
+    let found = RoundRow {
+        id: RowId(id),
+        kind,
+        authority: row.get(2)?,
+        law_id: law,
+        height: row.number(4)?,
+        term: row.number(5)?,
+        bytes: row.get(7)?,
+        leaves: row.get(8)?,
+    };
+    let stored: [u8; 32] = row.get(6)?;
+    if row_digest(&found.bytes, &found.leaves).as_bytes() == &stored {
+        return Ok(found);
+    }
+    Err(damage("it does not match its digest"))
 }

@@ -80,7 +80,12 @@ pub(super) fn in_accounts(mut error: EngineError) -> EngineError {
 }
 
 pub(super) fn malformed(law_id: &ElectionId, rule: &'static str) -> EngineError {
-    Conflict::Malformed { law_id: law_id.clone(), rule }.into()
+    Conflict::Malformed { law_id: Some(law_id.clone()), rule }.into()
+}
+
+/// The refusal of a write that may concern all elections.
+pub(super) fn malformed_write(law_id: Option<&ElectionId>, rule: &'static str) -> EngineError {
+    Conflict::Malformed { law_id: law_id.cloned(), rule }.into()
 }
 
 /// Maps the error of a statement before COMMIT.

@@ -1,5 +1,5 @@
 //! The leases and the leader lease of one process. They are kept in memory, since every holder ends
-//! with the process.
+//! with the process; the terms are stored too.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -7,26 +7,46 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 use votekit_core::id::{ElectionId, Epoch, NodeId};
 
-use crate::{Leadership, Lease};
-
-/// By how much a term may lie above the present one.
-const TERM_STEP_MAX: u64 = 1000;
+use crate::{Leadership, Lease, TERM_STEP_MAX};
 
 type Key = (ElectionId, NodeId, Epoch);
 
+/// The highest term that the ledger can store.
+const TERM_MAX: u64 = u64::MAX / 2;
+
 /// All leases of one process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LeaseTable(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     until: HashMap<Key, Instant>,
     fenced: HashSet<Key>,
+    /// The last leader, until it is passed over.
     leader: Option<(String, Instant)>,
     term: u64,
+    /// Whether a holder has led since the ledger was opened.
+    has_led: bool,
+    /// Whether several nodes of this process use the ledger.
+    is_shared: bool,
 }
 
 impl LeaseTable {
+    /// A table without leases. `term` is the highest stored term.
+    pub(super) fn new(term: u64) -> Self {
+        Self(Mutex::new(State { term, ..State::default() }))
+    }
+
+    /// From now on, several nodes use the ledger: the first leader begins a new term.
+    pub(super) fn share(&self) {
+        self.lock().is_shared = true;
+    }
+
+    /// Whether several nodes use the ledger.
+    pub(super) fn is_shared(&self) -> bool {
+        self.lock().is_shared
+    }
+
     /// Grants or extends a lease. Returns `false` if the epoch is fenced.
     pub(super) fn hold(&self, key: Key, length: Duration) -> bool {
         let mut state = self.lock();
@@ -61,19 +81,25 @@ impl LeaseTable {
         self.lock().fenced.insert(key);
     }
 
-    /// Grants or renews the leader lease. `stored` is the highest term of a stored block. The first
-    /// leader may continue that term, since no other process can use the file. `None` when
-    /// `at_least` lies too far ahead.
+    /// Grants or renews the leader lease, in a term of at least `at_least`; `None` when that is too
+    /// far above the present term. `stored` is the highest term of a stored block. The first leader
+    /// of an exclusive ledger may continue that term, since no other process can use the file; of a
+    /// shared one it may not, since another node may have stated something in it.
     pub(super) fn acquire_leadership(
         &self,
         holder: &str,
         length: Duration,
-        stored: u64,
         at_least: u64,
+        stored: u64,
     ) -> Option<Leadership> {
         let now = Instant::now();
         let mut state = self.lock();
-        match &state.leader {
+        let present = state.term.max(stored);
+        let next = present.saturating_add(1).max(at_least);
+        if at_least > present.saturating_add(TERM_STEP_MAX) || next > TERM_MAX {
+            return None;
+        }
+        let continued = match &state.leader {
             Some((leader, until)) if leader != holder && *until > now => {
                 return Some(Leadership::Following {
                     leader: leader.clone(),
@@ -81,37 +107,32 @@ impl LeaseTable {
                     remaining: *until - now,
                 });
             }
-            _ => {}
-        }
-        let stored = state.term.max(stored);
-        let term = match &state.leader {
             // No other holder led meanwhile, so the term stays, even if the lease had expired.
-            Some((leader, _)) if leader == holder => state.term,
-            Some(_) => state.term + 1,
-            None => stored.max(1),
+            Some((leader, _)) if leader == holder => Some(state.term),
+            Some(_) => None,
+            None => (!state.has_led && !state.is_shared).then_some(present.max(1)),
         };
-        if at_least > stored.saturating_add(TERM_STEP_MAX) {
-            return None;
-        }
-        state.term = term.max(at_least);
+        state.term = continued.filter(|term| *term >= at_least).unwrap_or(next);
         state.leader = Some((holder.to_owned(), now + length));
+        state.has_led = true;
         Some(Leadership::Leading { term: state.term })
     }
 
-    /// Whether a holder has the lease of a term that is the present one.
-    pub(super) fn is_leader(&self, holder: &str, term: u64) -> bool {
-        let state = self.lock();
-        state.term == term && state.leader.as_ref().is_some_and(|(leader, _)| leader == holder)
-    }
-
-    /// Ends the lease of the leader of a term, if it is the present one.
+    /// Ends the lease of the present term if that is `term`. Its holder then has no term to
+    /// continue.
     pub(super) fn pass_over(&self, term: u64) {
         let mut state = self.lock();
-        if state.term == term
-            && let Some((_, until)) = &mut state.leader
-        {
-            *until = Instant::now();
+        if state.term == term {
+            state.leader = None;
         }
+    }
+
+    /// Whether a holder has the unexpired leader lease of a term.
+    pub(super) fn leads(&self, holder: &str, term: u64) -> bool {
+        let now = Instant::now();
+        let state = self.lock();
+        state.term == term
+            && state.leader.as_ref().is_some_and(|(leader, until)| leader == holder && *until > now)
     }
 
     /// Releases the leader lease, if `holder` has it. Another holder then starts a new term.
@@ -124,7 +145,7 @@ impl LeaseTable {
         }
     }
 
-    /// The term of the last leader; 0 when there was none.
+    /// The term of the last leader, also of an earlier process; 0 when there was none.
     pub(super) fn term(&self) -> u64 {
         self.lock().term
     }

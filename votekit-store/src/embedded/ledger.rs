@@ -1,12 +1,13 @@
 //! The ledger in one SQLite file, `ledger.sqlite`: one thread writes, several connections read.
 
+mod rounds;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,19 +24,19 @@ use super::readers::Readers;
 use super::tail::{Backlog, Tail};
 use super::writer::Writer;
 use super::writes::{
-    AcquireLeadership, AddReviewNote, AllocateEpoch, Commit, Probe, PurgePart, PutManifest,
-    PutNodeRecord, PutRow, PutSealedKey, RemoveRows, Stage,
+    AcquireLeadership, AddReviewNote, AllocateEpoch, Appending, Commit, Probe, PurgePart,
+    PutManifest, PutNodeRecord, PutSealedKey, Stage,
 };
 use super::{inspection, queries, schema};
 use crate::clock;
 use crate::embedded::NO_FOLLOW;
 use crate::{
     BlockCommit, Conflict, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease,
-    Leases, Ledger, LogPosition, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId, RowOutcome,
-    RowsRead, Staged, Staging, StagingId, StoredBlock,
+    Leases, Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged, Staging, StagingId,
+    StoredBlock,
 };
 
-/// The ledger of one process.
+/// The ledger of one process, of one node or of several.
 ///
 /// Every confirmed write is synced to disk. When a commit or a sync fails, the ledger is poisoned:
 /// every later call returns that [`EngineError::Fatal`], and the process must stop
@@ -49,8 +50,6 @@ pub struct EmbeddedLedger {
     tail: Arc<Tail>,
     poison: Arc<Poison>,
     leases: Arc<LeaseTable>,
-    /// Whether several nodes of this process use the ledger.
-    shared: AtomicBool,
     /// Elections whose rows contradicted one another when the ledger was opened: they are listed,
     /// and neither read nor written.
     damaged: BTreeMap<ElectionId, EngineError>,
@@ -74,26 +73,13 @@ impl EmbeddedLedger {
         let path = folder.join(schema::FILE);
         let connection = schema::open_writer(&path)?;
         let Inspected { tail, damaged } = inspection::inspect(&connection)?;
+        let leases = Arc::new(LeaseTable::new(queries::leadership_term(&connection)?));
         let tail = Arc::new(tail);
         let poison = Arc::new(Poison::new());
         let checkpointer = Checkpointer::start(&path, Arc::clone(&poison))?;
         let writer =
             Writer::start(connection, checkpointer, Arc::clone(&tail), Arc::clone(&poison))?;
-        Ok(Self {
-            writer,
-            readers: Readers::new(path),
-            tail,
-            poison,
-            leases: Arc::default(),
-            shared: AtomicBool::new(false),
-            damaged,
-            _lock: lock,
-        })
-    }
-
-    /// Reports the ledger as shared from now on: several nodes of this process use it.
-    pub fn share(&self) {
-        self.shared.store(true, Ordering::Relaxed);
+        Ok(Self { writer, readers: Readers::new(path), tail, poison, leases, damaged, _lock: lock })
     }
 
     /// The failure that poisoned this ledger, if any.
@@ -106,6 +92,11 @@ impl EmbeddedLedger {
     /// happens.
     pub async fn failed(&self) -> EngineError {
         self.poison.wait().await
+    }
+
+    /// From now on, several nodes of this process use the ledger.
+    pub(super) fn share(&self) {
+        self.leases.share();
     }
 
     /// The batches that are staged and not sealed at the time of the call.
@@ -222,7 +213,8 @@ impl LogStore for EmbeddedLedger {
 
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
         self.check(&commit.law_id)?;
-        let commit = Commit::new(Arc::clone(commit), Arc::clone(&self.leases))?;
+        let leases = Arc::clone(&self.leases);
+        let commit = Commit::new(Arc::clone(commit), leases, Appending::InTerm)?;
         self.writer.write(commit).await.map(|_| ())
     }
 
@@ -351,11 +343,16 @@ impl LeaderFence for EmbeddedLedger {
         length: Duration,
         at_least: u64,
     ) -> Result<Leadership, EngineError> {
-        let leases = Arc::clone(&self.leases);
-        let tail = Arc::clone(&self.tail);
-        self.writer
-            .write(AcquireLeadership { holder: holder.to_owned(), length, at_least, leases, tail })
-            .await
+        let (leases, tail) = (Arc::clone(&self.leases), Arc::clone(&self.tail));
+        let holder = holder.to_owned();
+        let acquire = AcquireLeadership { holder, length, at_least, leases, tail };
+        self.writer.write(acquire).await.map(|acquired| acquired.leadership)
+    }
+
+    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
+        self.poison.check()?;
+        self.leases.pass_over(term);
+        Ok(())
     }
 
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
@@ -387,49 +384,16 @@ impl Documents for EmbeddedLedger {
         let digest = *digest;
         self.read(move |connection| queries::manifest(connection, &digest)).await
     }
-}
-
-#[async_trait]
-impl Rounds for EmbeddedLedger {
-    async fn put_row(
-        &self,
-        row: &NewRow,
-        holder: Option<&str>,
-    ) -> Result<RowOutcome, EngineError> {
-        let (leases, holder) = (Arc::clone(&self.leases), holder.map(str::to_owned));
-        self.writer.write(PutRow { row: row.clone(), holder, leases }).await
-    }
-
-    async fn rows_after(&self, after: RowId, limit: usize) -> Result<RowsRead, EngineError> {
-        self.read(move |connection| queries::rows_after(connection, after, limit)).await
-    }
-
-    async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
-        self.check(&commit.law_id)?;
-        let mut commit = BlockCommit::clone(commit);
-        let present = self.tail.head(&commit.law_id).map_or(0, |head| head.fence);
-        commit.head.fence = commit.head.fence.max(present);
-        self.writer.write(Commit::certified(Arc::new(commit))?).await.map(|_| ())
-    }
-
-    async fn remove_rows(&self, law_id: &ElectionId, height: u64) -> Result<(), EngineError> {
-        self.writer.write(RemoveRows { law_id: law_id.clone(), height }).await
-    }
-
-    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
-        self.poison.check()?;
-        self.leases.pass_over(term);
-        Ok(())
-    }
 
     async fn put_sealed_key(
         &self,
         law_id: &ElectionId,
         recipient: &[u8; 32],
-        sealed: &[u8],
+        bytes: &[u8],
     ) -> Result<(), EngineError> {
-        let (law_id, recipient, sealed) = (law_id.clone(), *recipient, sealed.to_vec());
-        self.writer.write(PutSealedKey { law_id, recipient, sealed }).await
+        self.check(law_id)?;
+        let (law_id, recipient) = (law_id.clone(), *recipient);
+        self.writer.write(PutSealedKey { law_id, recipient, bytes: bytes.to_vec() }).await
     }
 
     async fn sealed_key(
@@ -437,13 +401,16 @@ impl Rounds for EmbeddedLedger {
         law_id: &ElectionId,
         recipient: &[u8; 32],
     ) -> Result<Option<Vec<u8>>, EngineError> {
-        let (law_id, recipient) = (law_id.clone(), *recipient);
-        self.read(move |connection| queries::sealed_key(connection, &law_id, &recipient)).await
+        let recipient = *recipient;
+        self.read_of(law_id, move |connection, law_id| {
+            queries::sealed_key(connection, law_id, &recipient)
+        })
+        .await
     }
 
-    async fn put_node_record(&self, name: &str, record: &[u8]) -> Result<(), EngineError> {
-        let write = PutNodeRecord { name: name.to_owned(), record: record.to_vec() };
-        self.writer.write(write).await
+    async fn put_node_record(&self, name: &str, bytes: &[u8]) -> Result<(), EngineError> {
+        let (name, bytes) = (name.to_owned(), bytes.to_vec());
+        self.writer.write(PutNodeRecord { name, bytes }).await
     }
 
     async fn node_records(&self) -> Result<Vec<(String, Vec<u8>)>, EngineError> {
@@ -454,7 +421,7 @@ impl Rounds for EmbeddedLedger {
 #[async_trait]
 impl Ledger for EmbeddedLedger {
     fn is_shared(&self) -> bool {
-        self.shared.load(Ordering::Relaxed)
+        self.leases.is_shared()
     }
 
     async fn ping(&self) -> Result<(), EngineError> {

@@ -85,11 +85,14 @@ impl EmbeddedEngine {
         let accounts = Arc::new(EmbeddedAccounts::open(folder)?);
         Ok(Self { registry: Arc::new(EmbeddedRegistry::new()), ballot_box, ledger, accounts })
     }
-}
 
-impl EmbeddedEngine {
-    /// The roles for several nodes in this process, which share them: leases are granted by time,
-    /// and one node leads.
+    /// The roles for several nodes of this process: a clone for each. One of the nodes leads, and
+    /// answering voters requires a lease, as on a ledger of several processes; the leases end with
+    /// the process all the same. A term begins above every earlier one also after a restart.
+    ///
+    /// The ballot box delivers each batch to one of the nodes. Its batches are staged already, so a
+    /// batch whose node ends before it forwards the batch is sealed all the same, only without
+    /// hints; it keeps its place among the unacknowledged batches until the process ends.
     #[must_use]
     pub fn into_shared(self) -> Engines {
         self.ledger.share();

@@ -8,9 +8,7 @@ use votekit_core::instant::UnixSeconds;
 use super::columns::{self, ElectionRow, TableRow, find_election};
 use super::fault::{Fault, corrupt};
 use crate::block_rows::part_of_run;
-use crate::{
-    Head, ReviewNote, RoundRow, RowId, RowKind, RowsRead, StagingId, StoredBlock,
-};
+use crate::{Head, ReviewNote, RoundRow, RowId, RowsRead, StagingId, StoredBlock};
 
 /// Limit of one read in bytes: it ends with the row that reaches the limit. Blocks and batches have
 /// megabytes at most.
@@ -310,49 +308,42 @@ pub(super) fn review_notes(
     })
 }
 
-/// Rows of rounds after a position, in order, and the highest position ever given.
+/// The highest term that was granted.
+pub(super) fn leadership_term(connection: &Connection) -> Result<u64, Fault> {
+    let mut statement = connection.prepare("SELECT term FROM leadership")?;
+    let mut rows = statement.query([])?;
+    let row = rows.next()?.ok_or_else(|| corrupt("table leadership: its row is missing"))?;
+    TableRow::new("leadership", row).number(0)
+}
+
+/// Rows of rounds after a position, in order.
 pub(super) fn rows_after(
     connection: &Connection,
     after: RowId,
     limit: usize,
 ) -> Result<RowsRead, Fault> {
-    let last: i64 = connection
-        .prepare_cached(
-            "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'round_row'), 0)",
-        )?
-        .query_row([], |row| row.get(0))?;
-    let last = RowId(u64::try_from(last).unwrap_or(0));
-    let Some(after) = columns::column(after.0) else {
-        return Ok(RowsRead { rows: Vec::new(), last });
-    };
+    // Read before the rows: what is stored in between is among the rows, or is read next time.
+    let last = last_row(connection)?;
+    let after = columns::column(after.0).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(
-        "SELECT id, kind, authority, law_id, height, term, bytes, leaves FROM round_row \
-         WHERE id > ?1 ORDER BY id LIMIT ?2",
+        "SELECT round_row.id, kind, authority, law_id, height, term, digest, bytes, leaves \
+         FROM round_row LEFT JOIN election ON election.id = election \
+         WHERE round_row.id > ?1 ORDER BY round_row.id LIMIT ?2",
     )?;
     let rows = statement.query((after, limit_column(limit)))?;
-    let rows = collect_some(rows, round_row, |read| read.bytes.len() + read.leaves.len())?;
+    let size = |row: &RoundRow| row.bytes.len() + row.leaves.len();
+    let rows = collect_some(rows, columns::round_row, size)?;
+    let last = rows.last().map_or(last, |row| last.max(row.id));
     Ok(RowsRead { rows, last })
 }
 
-fn round_row(row: &Row<'_>) -> Result<RoundRow, Fault> {
-    let row = TableRow::new("round_row", row);
-    let damage = |what: &str| Fault::from(corrupt(format!("table round_row: {what}")));
-    let kind: String = row.get(1)?;
-    let law_id: String = row.get(3)?;
-    let law_id = match law_id.as_str() {
-        "" => None,
-        law_id => Some(law_id.parse().map_err(|_| damage("a row names no election"))?),
-    };
-    Ok(RoundRow {
-        id: RowId(row.number(0)?),
-        kind: RowKind::parse(&kind).ok_or_else(|| damage("a row has an unknown kind"))?,
-        authority: row.get(2)?,
-        law_id,
-        height: row.number(4)?,
-        term: row.number(5)?,
-        bytes: row.get(6)?,
-        leaves: row.get(7)?,
-    })
+/// The last position given to a row of a round, also when the row was removed.
+fn last_row(connection: &Connection) -> Result<RowId, Fault> {
+    connection
+        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'round_row'")?
+        .query([])?
+        .next()?
+        .map_or(Ok(RowId(0)), |row| TableRow::new("sqlite_sequence", row).number(0).map(RowId))
 }
 
 pub(super) fn sealed_key(
@@ -360,16 +351,18 @@ pub(super) fn sealed_key(
     law_id: &ElectionId,
     recipient: &[u8; 32],
 ) -> Result<Option<Vec<u8>>, Fault> {
-    let mut statement = connection
-        .prepare_cached("SELECT sealed FROM sealed_key WHERE law_id = ?1 AND recipient = ?2")?;
-    let mut rows = statement.query((law_id.as_str(), recipient))?;
-    let row = rows.next()?;
-    row.map(|row| TableRow::new("sealed_key", row).get::<Vec<u8>>(0)).transpose()
+    let Some(election) = find_election(connection, law_id)? else { return Ok(None) };
+    connection
+        .prepare_cached("SELECT bytes FROM sealed_key WHERE election = ?1 AND recipient = ?2")?
+        .query((election.0, recipient))?
+        .next()?
+        .map(|row| TableRow::new("sealed_key", row).get(0))
+        .transpose()
 }
 
 pub(super) fn node_records(connection: &Connection) -> Result<Vec<(String, Vec<u8>)>, Fault> {
     let mut statement =
-        connection.prepare_cached("SELECT name, record FROM node_record ORDER BY name")?;
+        connection.prepare_cached("SELECT name, bytes FROM node_record ORDER BY name")?;
     collect(statement.query([])?, |row| {
         let row = TableRow::new("node_record", row);
         Ok((row.get(0)?, row.get(1)?))

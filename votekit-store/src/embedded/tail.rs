@@ -112,14 +112,15 @@ impl Tail {
         }
     }
 
-    /// Changes when a head moves, or a batch is staged for an election that had none unsealed.
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
-    }
-
-    /// Notifies of a row of a round, or of a new leader.
+    /// Reports that a row of a round was stored, or that a term began.
     pub(super) fn notify(&self) {
         self.changes.send_modify(|number| *number += 1);
+    }
+
+    /// Changes when a head moves, a term begins, a row of a round is stored, or a batch is staged
+    /// for an election that had none unsealed.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// The last position staged for an election.

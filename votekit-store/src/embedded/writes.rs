@@ -1,6 +1,7 @@
 //! The writes. Each makes all its checks before it changes anything.
 
 mod commit;
+mod documents;
 mod rounds;
 
 use std::sync::Arc;
@@ -11,19 +12,15 @@ use votekit_core::batch::Batch;
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId};
 
 use super::columns::{ElectionRow, column, find_election, find_or_create_election};
-use super::fault::{Fault, corrupt, malformed, unavailable};
+use super::fault::{Fault, corrupt, malformed, malformed_write, unavailable};
 use super::leases::LeaseTable;
 use super::tail::Tail;
 use super::writer::Write;
-use crate::{Conflict, Leadership, ReviewNote, StagingId};
+use crate::{Conflict, Leadership, StagingId};
 
-pub(super) use self::commit::Commit;
-pub(super) use self::rounds::{PutNodeRecord, PutRow, PutSealedKey, RemoveRows};
-
-/// A term that lies too far ahead.
-fn term_too_far(at_least: u64) -> crate::EngineError {
-    unavailable(format!("term {at_least} lies more than 1000 above the present term"))
-}
+pub(super) use self::commit::{Appending, Commit};
+pub(super) use self::documents::{AddReviewNote, PutManifest, PutNodeRecord, PutSealedKey};
+pub(super) use self::rounds::{PutRow, RemoveRows};
 
 /// Stages a batch.
 pub(super) struct Stage {
@@ -146,76 +143,45 @@ pub(super) struct AcquireLeadership {
     pub(super) tail: Arc<Tail>,
 }
 
+/// The answer to a request for the leader lease, and whether it begins a term.
+pub(super) struct AcquiredLease {
+    pub(super) leadership: Leadership,
+    begins_term: bool,
+}
+
 impl Write for AcquireLeadership {
-    type Output = Leadership;
+    type Output = AcquiredLease;
 
-    fn apply(&self, _connection: &Connection) -> Result<Leadership, Fault> {
-        let stored = self.tail.highest_term();
-        let before = self.leases.term();
-        let acquired =
-            self.leases.acquire_leadership(&self.holder, self.length, stored, self.at_least);
-        if self.leases.term() != before {
-            self.tail.notify();
+    fn apply(&self, connection: &Connection) -> Result<AcquiredLease, Fault> {
+        let Self { holder, length, at_least, leases, tail } = self;
+        let refused = || malformed_write(None, "a term begins at most 1,000 above the present one");
+        let leadership = leases
+            .acquire_leadership(holder, *length, *at_least, tail.highest_term())
+            .ok_or_else(refused)?;
+        let Leadership::Leading { term } = leadership else {
+            return Ok(AcquiredLease { leadership, begins_term: false });
+        };
+        let term = column(term).ok_or_else(refused)?;
+        // Also when the lease was only renewed: the write that began the term may have failed. A
+        // term that is stored already changes no row.
+        let raised = connection
+            .prepare_cached("UPDATE leadership SET term = ?1 WHERE term < ?1")?
+            .execute([term])?;
+        Ok(AcquiredLease { leadership, begins_term: raised > 0 })
+    }
+
+    fn committed(&self, acquired: &AcquiredLease, tail: &Tail) {
+        if acquired.begins_term {
+            tail.notify();
         }
-        acquired.ok_or_else(|| Fault::Engine(term_too_far(self.at_least)))
-    }
-}
-
-/// Stores a reviewer's remark.
-pub(super) struct AddReviewNote {
-    pub(super) law_id: ElectionId,
-    pub(super) note: ReviewNote,
-}
-
-impl Write for AddReviewNote {
-    type Output = ();
-
-    fn apply(&self, connection: &Connection) -> Result<(), Fault> {
-        let ReviewNote { request, at, by, text } = &self.note;
-        if let Some(rule) = self.note.broken_rule() {
-            return Err(malformed(&self.law_id, rule).into());
-        }
-        let at =
-            column(at.0).ok_or_else(|| malformed(&self.law_id, "a time is at most 2^63 - 1"))?;
-        let election = find_or_create_election(connection, &self.law_id)?;
-        connection
-            .prepare_cached(
-                "INSERT OR IGNORE INTO review_note (election, request, at, by, text) \
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute((election.0, request.as_bytes(), at, by, text))?;
-        Ok(())
-    }
-}
-
-/// Stores a manifest.
-pub(super) struct PutManifest {
-    pub(super) bytes: Vec<u8>,
-}
-
-impl Write for PutManifest {
-    type Output = Digest;
-
-    fn apply(&self, connection: &Connection) -> Result<Digest, Fault> {
-        let digest = Digest::of(&self.bytes);
-        connection
-            .prepare_cached(
-                "INSERT INTO manifest (digest, bytes) VALUES (?1, ?2) \
-                 ON CONFLICT (digest) DO NOTHING",
-            )?
-            .execute((digest.as_bytes(), &self.bytes))?;
-        Ok(digest)
-    }
-
-    fn bytes(&self) -> usize {
-        self.bytes.len()
     }
 }
 
 /// Batches destroyed by one [`PurgePart`].
 const PURGED_BATCHES_MAX: u32 = 256;
 
-/// Destroys evidence in parts, so that writes of other elections can run in between.
+/// Destroys evidence in parts, so that writes of other elections can run in between. The last part
+/// removes the sealed keys.
 pub(super) struct PurgePart {
     pub(super) law_id: ElectionId,
 }
@@ -234,6 +200,11 @@ impl Write for PurgePart {
                  ORDER BY id LIMIT ?2)",
             )?
             .execute((election.0, PURGED_BATCHES_MAX))?;
+        if destroyed == 0 {
+            connection
+                .prepare_cached("DELETE FROM sealed_key WHERE election = ?1")?
+                .execute([election.0])?;
+        }
         Ok(destroyed as u64)
     }
 

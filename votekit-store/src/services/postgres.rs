@@ -37,12 +37,13 @@ pub use read_view::PostgresReadView;
 use super::url::ServiceAddress;
 use crate::{
     BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
-    Ledger, LogPosition, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId, RowOutcome, RowsRead,
-    Staged, Staging, StagingId, StoredBlock,
+    Ledger, LogPosition, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId, RowOutcome,
+    RowsRead, Staged, Staging, StagingId, StoredBlock,
 };
 use connections::{Connections, Connector};
 use listener::Listener;
 use stager::Stager;
+use writes::{Appending, PreparedCommit};
 
 /// The ledger in a schema of a PostgreSQL database.
 ///
@@ -126,6 +127,7 @@ impl Staging for PostgresLedger {
                 part => purged += part,
             }
         }
+        writes::remove_sealed_keys(&mut self.connections.session().await?, law_id).await?;
         if purged > 0 {
             writes::vacuum_evidence(&mut self.connections.session().await?).await;
         }
@@ -154,8 +156,9 @@ impl LogStore for PostgresLedger {
     }
 
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
-        let prepared = writes::PreparedCommit::new(commit)?;
-        prepared.write(&mut self.connections.session_for(&commit.law_id).await?, false).await
+        let prepared = PreparedCommit::new(commit)?;
+        let mut session = self.connections.session_for(&commit.law_id).await?;
+        prepared.write(&mut session, Appending::InTerm).await
     }
 
     async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
@@ -252,8 +255,42 @@ impl LeaderFence for PostgresLedger {
         writes::acquire_leadership(&mut session, holder, length, at_least).await
     }
 
+    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
+        writes::pass_over(&mut self.connections.session().await?, term).await
+    }
+
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
         writes::release_leadership(&mut self.connections.session().await?, holder).await
+    }
+}
+
+#[async_trait]
+impl Rounds for PostgresLedger {
+    async fn put_row(&self, row: &NewRow, holder: Option<&str>) -> Result<RowOutcome, EngineError> {
+        let mut session = match &row.law_id {
+            Some(law_id) => self.connections.session_for(law_id).await?,
+            None => self.connections.session().await?,
+        };
+        rounds::put_row(&mut session, row, holder).await
+    }
+
+    async fn rows_after(&self, after: RowId, limit: usize) -> Result<RowsRead, EngineError> {
+        rounds::rows_after(&mut self.connections.session().await?, after, limit).await
+    }
+
+    async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
+        let prepared = PreparedCommit::new(commit)?;
+        let mut session = self.connections.session_for(&commit.law_id).await?;
+        prepared.write(&mut session, Appending::InAnyTerm).await
+    }
+
+    async fn remove_rows(
+        &self,
+        law_id: &ElectionId,
+        through_height: u64,
+    ) -> Result<(), EngineError> {
+        let mut session = self.connections.session().await?;
+        rounds::remove_rows(&mut session, law_id, through_height).await
     }
 }
 
@@ -278,43 +315,15 @@ impl Documents for PostgresLedger {
     async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         queries::review_notes(&mut self.connections.session().await?, law_id).await
     }
-}
-
-#[async_trait]
-impl Rounds for PostgresLedger {
-    async fn put_row(
-        &self,
-        row: &NewRow,
-        holder: Option<&str>,
-    ) -> Result<RowOutcome, EngineError> {
-        rounds::put_row(&mut self.connections.session().await?, row, holder).await
-    }
-
-    async fn rows_after(&self, after: RowId, limit: usize) -> Result<RowsRead, EngineError> {
-        rounds::rows_after(&mut self.connections.session().await?, after, limit).await
-    }
-
-    async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
-        let prepared = writes::PreparedCommit::new(commit)?;
-        prepared.write(&mut self.connections.session_for(&commit.law_id).await?, true).await
-    }
-
-    async fn remove_rows(&self, law_id: &ElectionId, height: u64) -> Result<(), EngineError> {
-        rounds::remove_rows(&mut self.connections.session().await?, law_id, height).await
-    }
-
-    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
-        rounds::pass_over(&mut self.connections.session().await?, term).await
-    }
 
     async fn put_sealed_key(
         &self,
         law_id: &ElectionId,
         recipient: &[u8; 32],
-        sealed: &[u8],
+        bytes: &[u8],
     ) -> Result<(), EngineError> {
-        let mut session = self.connections.session().await?;
-        rounds::put_sealed_key(&mut session, law_id, recipient, sealed).await
+        let mut session = self.connections.session_for(law_id).await?;
+        writes::put_sealed_key(&mut session, law_id, recipient, bytes).await
     }
 
     async fn sealed_key(
@@ -322,15 +331,16 @@ impl Rounds for PostgresLedger {
         law_id: &ElectionId,
         recipient: &[u8; 32],
     ) -> Result<Option<Vec<u8>>, EngineError> {
-        rounds::sealed_key(&mut self.connections.session().await?, law_id, recipient).await
+        let mut session = self.connections.session_for(law_id).await?;
+        queries::sealed_key(&mut session, law_id, recipient).await
     }
 
-    async fn put_node_record(&self, name: &str, record: &[u8]) -> Result<(), EngineError> {
-        rounds::put_node_record(&mut self.connections.session().await?, name, record).await
+    async fn put_node_record(&self, name: &str, bytes: &[u8]) -> Result<(), EngineError> {
+        writes::put_node_record(&mut self.connections.session().await?, name, bytes).await
     }
 
     async fn node_records(&self) -> Result<Vec<(String, Vec<u8>)>, EngineError> {
-        rounds::node_records(&mut self.connections.session().await?).await
+        queries::node_records(&mut self.connections.session().await?).await
     }
 }
 

@@ -52,8 +52,11 @@ impl InWords for Conflict {
                 epoch.0,
                 no_lease(*reason)
             ),
-            Self::Malformed { law_id, rule } => {
+            Self::Malformed { law_id: Some(law_id), rule } => {
                 format!("a write to {law_id} violates a rule of the ledger: {rule}")
+            }
+            Self::Malformed { law_id: None, rule } => {
+                format!("a write violates a rule of the ledger: {rule}")
             }
             Self::AccountExists => {
                 "there is an account with this e-mail address already".to_owned()

@@ -17,20 +17,28 @@ use crate::embedded::tail::Tail;
 use crate::embedded::writer::Write;
 use crate::{BlockCommit, Conflict, EngineError, Head, StagingId};
 
+/// Whether the term of a block decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::embedded) enum Appending {
+    /// Only in the present term.
+    InTerm,
+    /// Whatever the term: the block is certified.
+    InAnyTerm,
+}
+
 /// A commit that is consistent in itself.
 pub(in crate::embedded) struct Commit {
     commit: Arc<BlockCommit>,
     columns: Columns,
-    /// The terms, unless the block may be appended in any of them.
-    leases: Option<Arc<LeaseTable>>,
+    leases: Arc<LeaseTable>,
+    appending: Appending,
 }
 
-/// The numbers of a commit as SQLite integers.
+/// The numbers of a commit as SQLite integers, but for the fence.
 struct Columns {
     first_leaf: i64,
     size: i64,
     height: i64,
-    fence: i64,
     sealed_through: i64,
 }
 
@@ -39,17 +47,11 @@ impl Commit {
     pub(in crate::embedded) fn new(
         commit: Arc<BlockCommit>,
         leases: Arc<LeaseTable>,
+        appending: Appending,
     ) -> Result<Self, EngineError> {
         let columns = columns(&commit).and_then(|columns| check(&commit).map(|()| columns));
         let columns = columns.map_err(|rule| malformed(&commit.law_id, rule))?;
-        Ok(Self { commit, columns, leases: Some(leases) })
-    }
-
-    /// A certified block, which may be appended in any term.
-    pub(in crate::embedded) fn certified(commit: Arc<BlockCommit>) -> Result<Self, EngineError> {
-        let columns = columns(&commit).and_then(|columns| check(&commit).map(|()| columns));
-        let columns = columns.map_err(|rule| malformed(&commit.law_id, rule))?;
-        Ok(Self { commit, columns, leases: None })
+        Ok(Self { commit, columns, leases, appending })
     }
 }
 
@@ -66,21 +68,21 @@ impl Write for Commit {
         };
         // Compare with the head before all other checks: repeating the last commit must succeed,
         // even after its deadline or in a later term.
-        match &found {
+        let head = match &found {
             Some((election, head)) if self.is_head(connection, *election, head)? => {
                 return Ok(head.clone());
             }
             Some((_, head)) => self.check_against(connection, head)?,
             None => self.check_against(connection, &no_head())?,
-        }
+        };
         let election = match found {
             Some((election, _)) => election,
             None => find_or_create_election(connection, law_id)?,
         };
         self.insert_block(connection, election)?;
         self.insert_tiles(connection, election)?;
-        self.move_head(connection, election)?;
-        Ok(self.commit.head.clone())
+        self.move_head(connection, election, &head)?;
+        Ok(head)
     }
 
     fn committed(&self, head: &Head, tail: &Tail) {
@@ -104,18 +106,16 @@ impl Commit {
                 == Some(&self.commit.block))
     }
 
-    fn check_against(&self, connection: &Connection, found: &Head) -> Result<(), Fault> {
+    /// Returns the head to store.
+    fn check_against(&self, connection: &Connection, found: &Head) -> Result<Head, Fault> {
         let BlockCommit { law_id, block, head, .. } = &*self.commit;
         if self.commit.not_after.is_some_and(|time| clock::now() > time) {
             return Err(Conflict::Late { law_id: law_id.clone() }.into());
         }
         // Read here, in the writer's thread, where terms begin as well: a term read when the commit
         // was queued may have ended by now.
-        let term = match &self.leases {
-            Some(leases) => found.fence.max(leases.term()),
-            None => 0,
-        };
-        if head.fence < term {
+        let term = found.fence.max(self.leases.term());
+        if head.fence < term && self.appending == Appending::InTerm {
             return Err(Conflict::Term {
                 law_id: law_id.clone(),
                 offered: head.fence,
@@ -144,7 +144,7 @@ impl Commit {
         if self.columns.sealed_through > last {
             return Err(malformed(law_id, "only what is staged is sealed").into());
         }
-        Ok(())
+        Ok(Head { fence: head.fence.max(term), ..head.clone() })
     }
 
     fn insert_block(&self, connection: &Connection, election: ElectionRow) -> Result<(), Fault> {
@@ -197,8 +197,15 @@ impl Commit {
         Ok(())
     }
 
-    fn move_head(&self, connection: &Connection, election: ElectionRow) -> Result<(), Fault> {
-        let Columns { size, height, fence, sealed_through, .. } = self.columns;
+    fn move_head(
+        &self,
+        connection: &Connection,
+        election: ElectionRow,
+        head: &Head,
+    ) -> Result<(), Fault> {
+        let Columns { size, height, sealed_through, .. } = self.columns;
+        // The block's own fence was checked to fit, and the others are stored.
+        let fence = column(head.fence);
         connection
             .prepare_cached(
                 "INSERT INTO head (election, created, size, height, root, fence, checkpoint, \
@@ -214,12 +221,12 @@ impl Commit {
                 election.0,
                 size,
                 height,
-                self.commit.head.root.as_bytes(),
+                head.root.as_bytes(),
                 fence,
-                &self.commit.head.checkpoint,
+                &head.checkpoint,
                 sealed_through,
-                self.commit.head.takes_votes,
-                head_digest(&self.commit.head).as_bytes(),
+                head.takes_votes,
+                head_digest(head).as_bytes(),
             ))?;
         Ok(())
     }
@@ -227,11 +234,11 @@ impl Commit {
 
 fn columns(commit: &BlockCommit) -> Result<Columns, &'static str> {
     let number = |number| column(number).ok_or("numbers are at most 2^63 - 1");
+    number(commit.head.fence)?;
     Ok(Columns {
         first_leaf: number(commit.block.first_leaf)?,
         size: number(commit.head.size)?,
         height: number(commit.block.height)?,
-        fence: number(commit.head.fence)?,
         sealed_through: number(commit.head.sealed_through.0)?,
     })
 }

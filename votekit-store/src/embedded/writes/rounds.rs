@@ -1,72 +1,80 @@
-//! Writes of rounds between several authorities: rows, sealed keys, admitted nodes.
+//! Stores and removes the rows of rounds.
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension};
-use votekit_core::id::ElectionId;
+use rusqlite::Connection;
+use votekit_core::id::{Digest, ElectionId};
 
-use crate::embedded::columns::column;
-use crate::embedded::fault::{Fault, unavailable};
+use crate::embedded::columns::{TableRow, column, find_election, find_or_create_election};
+use crate::embedded::fault::{Fault, malformed_write};
 use crate::embedded::leases::LeaseTable;
 use crate::embedded::tail::Tail;
 use crate::embedded::writer::Write;
-use crate::{NewRow, RowKind, RowOutcome};
+use crate::round_row::row_digest;
+use crate::{EngineError, NewRow, RowKind, RowOutcome};
 
-/// Stores a row, in order with the terms.
+/// Stores a row of a round.
 pub(in crate::embedded) struct PutRow {
-    pub(in crate::embedded) row: NewRow,
-    pub(in crate::embedded) holder: Option<String>,
-    pub(in crate::embedded) leases: Arc<LeaseTable>,
+    row: NewRow,
+    digest: Digest,
+    height: i64,
+    term: i64,
+    holder: Option<String>,
+    leases: Arc<LeaseTable>,
+}
+
+impl PutRow {
+    /// Makes the checks that do not need the ledger.
+    pub(in crate::embedded) fn new(
+        row: NewRow,
+        holder: Option<&str>,
+        leases: Arc<LeaseTable>,
+    ) -> Result<Self, EngineError> {
+        let broken = |rule| malformed_write(row.law_id.as_ref(), rule);
+        if let Some(rule) = row.broken_rule() {
+            return Err(broken(rule));
+        }
+        let number = |number| column(number).ok_or_else(|| broken("numbers are at most 2^63 - 1"));
+        let (height, term) = (number(row.height)?, number(row.term)?);
+        let digest = row_digest(&row.bytes, &row.leaves);
+        Ok(Self { row, digest, height, term, holder: holder.map(str::to_owned), leases })
+    }
 }
 
 impl Write for PutRow {
     type Output = RowOutcome;
 
     fn apply(&self, connection: &Connection) -> Result<RowOutcome, Fault> {
-        let NewRow { kind, authority, height, term, bytes, leaves, .. } = &self.row;
-        let too_large = || Fault::from(unavailable("a number of a row needs more than 63 bits"));
-        let height = column(*height).ok_or_else(too_large)?;
-        let term_column = column(*term).ok_or_else(too_large)?;
-        let variant = self.row.variant();
-        let key = (kind.as_str(), authority, self.row.law(), height, term_column, &variant);
-        let found: Option<Vec<u8>> = connection
-            .prepare_cached(
-                "SELECT bytes FROM round_row WHERE kind = ?1 AND authority = ?2 AND law_id = ?3 \
-                 AND height = ?4 AND term = ?5 AND variant = ?6",
-            )?
-            .query_row(key, |row| row.get(0))
-            .optional()?;
-        if let Some(found) = found {
-            return Ok(match found == *bytes {
-                true => RowOutcome::Present,
-                false => RowOutcome::Other { bytes: found },
+        if let Some(stored) = self.find(connection)? {
+            return Ok(if stored == self.row.bytes {
+                RowOutcome::Present
+            } else {
+                RowOutcome::Other { bytes: stored }
             });
         }
-        let present = self.leases.term();
-        let is_late = match (kind, &self.holder) {
-            (RowKind::Accept, _) => *term != present,
-            (RowKind::Proposal, Some(holder)) => !self.leases.is_leader(holder, *term),
-            (RowKind::Proposal, None) => *term > present,
-            _ => false,
-        };
-        if is_late {
-            return Ok(RowOutcome::Late { term: present });
+        // Read here, in the writer's thread, where terms begin as well.
+        if self.is_late() {
+            return Ok(RowOutcome::Late { term: self.leases.term() });
         }
+        let Self { row, digest, height, term, .. } = self;
+        let law_id = row.law_id.as_ref();
+        let election =
+            law_id.map(|law_id| find_or_create_election(connection, law_id)).transpose()?;
         connection
             .prepare_cached(
                 "INSERT INTO round_row \
-                 (kind, authority, law_id, height, term, variant, bytes, leaves) \
+                 (kind, authority, election, height, term, digest, bytes, leaves) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?
             .execute((
-                kind.as_str(),
-                authority,
-                self.row.law(),
+                row.kind.as_str(),
+                &row.authority,
+                election.map(|election| election.0),
                 height,
-                term_column,
-                &variant,
-                bytes,
-                leaves,
+                term,
+                digest.as_bytes(),
+                &row.bytes,
+                &row.leaves,
             ))?;
         Ok(RowOutcome::Stored)
     }
@@ -82,64 +90,70 @@ impl Write for PutRow {
     }
 }
 
-/// Removes the rows of blocks that are in the log.
+impl PutRow {
+    /// The bytes of the row that is stored under the key.
+    fn find(&self, connection: &Connection) -> Result<Option<Vec<u8>>, Fault> {
+        let election = match &self.row.law_id {
+            Some(law_id) => match find_election(connection, law_id)? {
+                Some(election) => Some(election.0),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        let Self { row, digest, height, term, .. } = self;
+        // The conditions on the kind name the partial index of each statement.
+        if row.kind == RowKind::Proposal {
+            let mut statement = connection.prepare_cached(
+                "SELECT bytes FROM round_row WHERE kind = 'proposal' \
+                 AND election = ?1 AND height = ?2 AND term = ?3 AND digest = ?4",
+            )?;
+            let mut rows = statement.query((election, height, term, digest.as_bytes()))?;
+            return rows.next()?.map(|row| TableRow::new("round_row", row).get(0)).transpose();
+        }
+        let mut statement = connection.prepare_cached(
+            "SELECT bytes FROM round_row WHERE kind <> 'proposal' \
+             AND coalesce(election, 0) = ?1 AND height = ?2 AND kind = ?3 AND authority = ?4 \
+             AND term = ?5",
+        )?;
+        let mut rows = statement.query((
+            election.unwrap_or(0),
+            height,
+            row.kind.as_str(),
+            &row.authority,
+            term,
+        ))?;
+        rows.next()?.map(|row| TableRow::new("round_row", row).get(0)).transpose()
+    }
+
+    fn is_late(&self) -> bool {
+        let (term, present) = (self.row.term, self.leases.term());
+        match (self.row.kind, &self.holder) {
+            (RowKind::Proposal, Some(holder)) => !self.leases.leads(holder, term),
+            (RowKind::Proposal, None) => term > present,
+            (RowKind::Accept, _) => term != present,
+            _ => false,
+        }
+    }
+}
+
+/// Removes the rows of an election up to a height, but for those that accuse.
 pub(in crate::embedded) struct RemoveRows {
     pub(in crate::embedded) law_id: ElectionId,
-    pub(in crate::embedded) height: u64,
+    pub(in crate::embedded) through_height: u64,
 }
 
 impl Write for RemoveRows {
     type Output = ();
 
     fn apply(&self, connection: &Connection) -> Result<(), Fault> {
-        let height = column(self.height).unwrap_or(i64::MAX);
+        let Some(election) = find_election(connection, &self.law_id)? else { return Ok(()) };
+        let height = column(self.through_height).unwrap_or(i64::MAX);
         connection
             .prepare_cached(
-                "DELETE FROM round_row WHERE law_id = ?1 AND height <= ?2 \
+                "DELETE FROM round_row WHERE election = ?1 AND height <= ?2 \
                  AND kind IN ('proposal', 'accept', 'cosign')",
             )?
-            .execute((self.law_id.as_str(), height))?;
-        Ok(())
-    }
-}
-
-/// Stores a sealed key.
-pub(in crate::embedded) struct PutSealedKey {
-    pub(in crate::embedded) law_id: ElectionId,
-    pub(in crate::embedded) recipient: [u8; 32],
-    pub(in crate::embedded) sealed: Vec<u8>,
-}
-
-impl Write for PutSealedKey {
-    type Output = ();
-
-    fn apply(&self, connection: &Connection) -> Result<(), Fault> {
-        connection
-            .prepare_cached(
-                "INSERT INTO sealed_key (law_id, recipient, sealed) VALUES (?1, ?2, ?3) \
-                 ON CONFLICT DO NOTHING",
-            )?
-            .execute((self.law_id.as_str(), &self.recipient, &self.sealed))?;
-        Ok(())
-    }
-}
-
-/// Stores the record of an admitted node.
-pub(in crate::embedded) struct PutNodeRecord {
-    pub(in crate::embedded) name: String,
-    pub(in crate::embedded) record: Vec<u8>,
-}
-
-impl Write for PutNodeRecord {
-    type Output = ();
-
-    fn apply(&self, connection: &Connection) -> Result<(), Fault> {
-        connection
-            .prepare_cached(
-                "INSERT INTO node_record (name, record) VALUES (?1, ?2) \
-                 ON CONFLICT (name) DO UPDATE SET record = excluded.record",
-            )?
-            .execute((&self.name, &self.record))?;
+            .execute((election.0, height))?;
         Ok(())
     }
 }

@@ -35,7 +35,12 @@ pub(super) fn misconfigured(reason: impl Into<String>, hint: impl Into<String>) 
 }
 
 pub(super) fn malformed(law_id: &ElectionId, rule: &'static str) -> EngineError {
-    Conflict::Malformed { law_id: law_id.clone(), rule }.into()
+    Conflict::Malformed { law_id: Some(law_id.clone()), rule }.into()
+}
+
+/// The refusal of a write that may concern all elections.
+pub(super) fn malformed_write(law_id: Option<&ElectionId>, rule: &'static str) -> EngineError {
+    Conflict::Malformed { law_id: law_id.cloned(), rule }.into()
 }
 
 /// The error when no connection was available: nothing was sent.

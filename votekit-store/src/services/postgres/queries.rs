@@ -15,7 +15,7 @@ use crate::{EngineError, Head, Lease, LogPosition, ReviewNote, Staged, StagingId
 
 /// A read ends with the row that reaches this many bytes: blocks and batches have megabytes each at
 /// most.
-const READ_BYTES_MAX: i64 = 8 << 20;
+pub(super) const READ_BYTES_MAX: i64 = 8 << 20;
 
 /// Maximum number of rows in one read.
 const READ_ROWS_MAX: usize = 4096;
@@ -325,6 +325,25 @@ pub(super) async fn review_notes(
         })
     };
     session.read(sql, &[&law_id.as_str()]).await?.iter().map(note).collect()
+}
+
+pub(super) async fn sealed_key(
+    session: &mut Session,
+    law_id: &ElectionId,
+    recipient: &[u8; 32],
+) -> Result<Option<Vec<u8>>, EngineError> {
+    let sql = "SELECT bytes FROM sealed_key JOIN election ON id = election WHERE law_id = $1 AND recipient = $2";
+    let rows = session.read(sql, &[&law_id.as_str(), &recipient.as_slice()]).await?;
+    rows.first().map(|row| value(row, "bytes")).transpose()
+}
+
+pub(super) async fn node_records(
+    session: &mut Session,
+) -> Result<Vec<(String, Vec<u8>)>, EngineError> {
+    // By bytes, whatever the database's collation.
+    let sql = "SELECT name, bytes FROM node_record ORDER BY name COLLATE \"C\"";
+    let record = |row: &Row| Ok((value::<String>(row, "name")?, value::<Vec<u8>>(row, "bytes")?));
+    session.read(sql, &[]).await?.iter().map(record).collect()
 }
 
 pub(super) async fn ping(session: &mut Session) -> Result<(), EngineError> {

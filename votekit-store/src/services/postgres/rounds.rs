@@ -1,157 +1,120 @@
-//! The statements of rounds between several authorities.
+//! The rows of rounds: statements, arguments and results.
 
+use tokio_postgres::Row;
 use votekit_core::id::ElectionId;
 
 use super::connections::Session;
-use super::fault::{corrupt, unavailable};
-use super::rows::{column, number, of_table, value};
+use super::fault::{corrupt, malformed_write};
+use super::queries::{READ_BYTES_MAX, limit_column};
+use super::rows::{column, fixed_bytes, law_id, number, of_table, value};
+use crate::round_row::row_digest;
 use crate::{EngineError, NewRow, RoundRow, RowId, RowKind, RowOutcome, RowsRead};
-
-/// A read ends with the row that reaches this many bytes.
-const READ_BYTES_MAX: i64 = 8 << 20;
 
 pub(super) async fn put_row(
     session: &mut Session,
     row: &NewRow,
     holder: Option<&str>,
 ) -> Result<RowOutcome, EngineError> {
-    let too_large = || unavailable("a number of a row needs more than 63 bits");
-    let height = column(row.height).ok_or_else(too_large)?;
-    let term = column(row.term).ok_or_else(too_large)?;
-    let sql = "SELECT outcome, found_bytes, found_term
+    let broken = |rule| malformed_write(row.law_id.as_ref(), rule);
+    if let Some(rule) = row.broken_rule() {
+        return Err(broken(rule));
+    }
+    let number_column =
+        |number| column(number).ok_or_else(|| broken("numbers are at most 2^63 - 1"));
+    let (height, term) = (number_column(row.height)?, number_column(row.term)?);
+    let sql = "SELECT outcome, kept, present_term
         FROM put_round_row($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    let stored = session
+    let answer = session
         .write(
             sql,
             &[
                 &row.kind.as_str(),
                 &row.authority,
-                &row.law(),
+                &row.law_id.as_ref().map(ElectionId::as_str),
                 &height,
                 &term,
-                &row.variant(),
+                &row_digest(&row.bytes, &row.leaves).as_bytes().as_slice(),
                 &row.bytes,
                 &row.leaves,
                 &holder,
             ],
         )
         .await?;
-    Ok(match value::<&str>(&stored, "outcome")? {
-        "stored" => RowOutcome::Stored,
-        "present" => RowOutcome::Present,
-        "other" => RowOutcome::Other { bytes: value(&stored, "found_bytes")? },
-        "late" => RowOutcome::Late { term: number(&stored, "found_term")? },
-        other => return Err(corrupt(format!("function put_round_row returned {other:?}"))),
-    })
+    match value::<&str>(&answer, "outcome")? {
+        "stored" => Ok(RowOutcome::Stored),
+        "present" => Ok(RowOutcome::Present),
+        "other" => Ok(RowOutcome::Other { bytes: value(&answer, "kept")? }),
+        "late" => Ok(RowOutcome::Late { term: number(&answer, "present_term")? }),
+        other => Err(corrupt(format!("function put_round_row returned {other:?}"))),
+    }
 }
 
+/// Rows after a position, in order, and the last position given: as of one moment.
 pub(super) async fn rows_after(
     session: &mut Session,
     after: RowId,
     limit: usize,
 ) -> Result<RowsRead, EngineError> {
-    // One statement, so that the rows and the last position are of one moment.
-    let sql = "SELECT last, id, kind, authority, law_id, height, term, bytes, leaves
-        FROM round_row_last LEFT JOIN (
-            SELECT * FROM (
-                SELECT *, sum(length(bytes) + length(leaves)) OVER (ORDER BY id
-                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-                FROM (SELECT * FROM round_row WHERE id > $1 ORDER BY id LIMIT $2) AS few
-            ) AS sized WHERE before IS NULL OR before < $3
-        ) AS found ON true ORDER BY id";
+    // Without a row, the other columns of the only result are null. The first row is always read:
+    // `before` is the size of the rows before it.
+    let sql = "SELECT last, each.* FROM round_order LEFT JOIN (
+        SELECT round_row.id, kind, authority, law_id, height, term, digest, bytes, leaves
+        FROM round_row JOIN (
+            SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
+                SELECT id, octet_length(bytes) + octet_length(leaves) AS size FROM round_row
+                WHERE id > $1 ORDER BY id LIMIT $2
+            ) AS next
+        ) AS chosen ON chosen.id = round_row.id
+        LEFT JOIN election ON election.id = round_row.election
+        WHERE before < $3::bigint
+        ) AS each ON true ORDER BY each.id";
     let after = column(after.0).unwrap_or(i64::MAX);
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = session.read(sql, &[&after, &limit, &READ_BYTES_MAX]).await?;
-    let mut read = RowsRead::default();
-    for row in &rows {
-        read.last = RowId(number(row, "last")?);
+    let found = session.read(sql, &[&after, &limit_column(limit), &READ_BYTES_MAX]).await?;
+    let first = found.first().ok_or_else(|| corrupt("table round_order is empty"))?;
+    let last = RowId(of_table("round_order", number(first, "last"))?);
+    let mut rows = Vec::with_capacity(found.len());
+    for row in &found {
         if value::<Option<i64>>(row, "id")?.is_some() {
-            read.rows.push(of_table("round_row", round_row(row))?);
+            rows.push(of_table("round_row", decode_row(row))?);
         }
     }
-    Ok(read)
+    Ok(RowsRead { rows, last })
 }
 
-fn round_row(row: &tokio_postgres::Row) -> Result<RoundRow, EngineError> {
-    let kind: &str = value(row, "kind")?;
-    let kind =
-        RowKind::parse(kind).ok_or_else(|| corrupt(format!("column kind holds {kind:?}")))?;
-    let law_id = match value::<&str>(row, "law_id")? {
-        "" => None,
-        text => Some(text.parse().map_err(|error| corrupt(format!("column law_id: {error}")))?),
-    };
-    Ok(RoundRow {
-        id: RowId(number(row, "id")?),
+/// Decodes a row, and verifies its digest.
+fn decode_row(row: &Row) -> Result<RoundRow, EngineError> {
+    let id: u64 = number(row, "id")?;
+    let damage = |what: &str| corrupt(format!("table round_row: row {id}: {what}"));
+    let kind = RowKind::parse(value(row, "kind")?);
+    let kind = kind.ok_or_else(|| damage("its kind is unknown"))?;
+    let is_of_election = value::<Option<&str>>(row, "law_id")?.is_some();
+    let decoded = RoundRow {
+        id: RowId(id),
         kind,
         authority: value(row, "authority")?,
-        law_id,
+        law_id: is_of_election.then(|| law_id(row)).transpose()?,
         height: number(row, "height")?,
         term: number(row, "term")?,
         bytes: value(row, "bytes")?,
         leaves: value(row, "leaves")?,
-    })
+    };
+    let digest = row_digest(&decoded.bytes, &decoded.leaves);
+    if digest.as_bytes() == &fixed_bytes::<32>(row, "digest")? {
+        return Ok(decoded);
+    }
+    Err(damage("it does not match its digest"))
 }
 
+/// Removes the rows of an election up to a height, but for those that accuse.
 pub(super) async fn remove_rows(
     session: &mut Session,
     law_id: &ElectionId,
-    height: u64,
+    through_height: u64,
 ) -> Result<(), EngineError> {
+    let height = column(through_height).unwrap_or(i64::MAX);
     let sql = "WITH removed AS (
-        DELETE FROM round_row WHERE law_id = $1 AND height <= $2
-            AND kind IN ('proposal', 'accept', 'cosign') RETURNING 1
+        DELETE FROM round_row WHERE election = (SELECT id FROM election WHERE law_id = $1)
+            AND height <= $2 AND kind IN ('proposal', 'accept', 'cosign') RETURNING 1
     ) SELECT count(*) AS removed FROM removed";
-    let height = column(height).unwrap_or(i64::MAX);
     session.write(sql, &[&law_id.as_str(), &height]).await.map(|_| ())
-}
-
-pub(super) async fn pass_over(session: &mut Session, term: u64) -> Result<(), EngineError> {
-    let sql = "WITH ended AS (
-        UPDATE leadership SET until = clock_timestamp()
-        WHERE term = $1 AND until > clock_timestamp() RETURNING 1
-    ) SELECT count(*) AS ended FROM ended";
-    let term = column(term).unwrap_or(i64::MAX);
-    session.write(sql, &[&term]).await.map(|_| ())
-}
-
-pub(super) async fn put_sealed_key(
-    session: &mut Session,
-    law_id: &ElectionId,
-    recipient: &[u8; 32],
-    sealed: &[u8],
-) -> Result<(), EngineError> {
-    let sql = "WITH kept AS (
-        INSERT INTO sealed_key (law_id, recipient, sealed) VALUES ($1, $2, $3)
-        ON CONFLICT DO NOTHING RETURNING 1
-    ) SELECT count(*) AS kept FROM kept";
-    session.write(sql, &[&law_id.as_str(), &recipient.as_slice(), &sealed]).await.map(|_| ())
-}
-
-pub(super) async fn sealed_key(
-    session: &mut Session,
-    law_id: &ElectionId,
-    recipient: &[u8; 32],
-) -> Result<Option<Vec<u8>>, EngineError> {
-    let sql = "SELECT sealed FROM sealed_key WHERE law_id = $1 AND recipient = $2";
-    let rows = session.read(sql, &[&law_id.as_str(), &recipient.as_slice()]).await?;
-    rows.first().map(|row| value(row, "sealed")).transpose()
-}
-
-pub(super) async fn put_node_record(
-    session: &mut Session,
-    name: &str,
-    record: &[u8],
-) -> Result<(), EngineError> {
-    let sql = "WITH kept AS (
-        INSERT INTO node_record (name, record) VALUES ($1, $2)
-        ON CONFLICT (name) DO UPDATE SET record = excluded.record RETURNING 1
-    ) SELECT count(*) AS kept FROM kept";
-    session.write(sql, &[&name, &record]).await.map(|_| ())
-}
-
-pub(super) async fn node_records(
-    session: &mut Session,
-) -> Result<Vec<(String, Vec<u8>)>, EngineError> {
-    let rows = session.read("SELECT name, record FROM node_record ORDER BY name", &[]).await?;
-    rows.iter().map(|row| Ok((value(row, "name")?, value(row, "record")?))).collect()
 }

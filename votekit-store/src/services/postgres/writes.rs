@@ -4,18 +4,29 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId};
 use votekit_core::log::tile::encode_hashes;
 
 use super::connections::Session;
-use super::fault::{corrupt, malformed, unavailable};
+use super::fault::{corrupt, malformed, malformed_write, unavailable};
 use super::queries::seconds;
 use super::rows::{column, number, value};
 use crate::block_rows::{check, head_digest, runs};
-use crate::{BlockCommit, Conflict, EngineError, Leadership, NoLease, ReviewNote};
+use crate::ledger::broken_name_rule;
+use crate::{BlockCommit, Conflict, EngineError, Leadership, NoLease, ReviewNote, TERM_STEP_MAX};
 
 /// Maximum number of batches purged by one statement.
 const PURGE_BATCH_LEN: i64 = 1024;
+
+/// Whether the term of a block decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Appending {
+    /// Only in the present term.
+    InTerm,
+    /// Whatever the term: the block is certified.
+    InAnyTerm,
+}
 
 /// A consistent commit, as columns.
 pub(super) struct PreparedCommit<'commit> {
@@ -85,53 +96,65 @@ impl<'commit> PreparedCommit<'commit> {
     pub(super) async fn write(
         &self,
         session: &mut Session,
-        in_any_term: bool,
+        appending: Appending,
     ) -> Result<(), EngineError> {
         let BlockCommit { law_id, block, head, .. } = self.commit;
-        let sql = "SELECT outcome, told FROM commit_block(
-            $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)";
         let size_bytes = i64::try_from(block.leaves.len()).unwrap_or(i64::MAX);
-        let row = session
-            .write(
-                sql,
-                &[
-                    &law_id.as_str(),
-                    &self.height,
-                    &self.first_leaf,
-                    &i64::from(block.leaf_count),
-                    &size_bytes,
-                    &self.run_first_leaves,
-                    &self.run_leaf_counts,
-                    &self.run_digests,
-                    &self.run_bytes,
-                    &self.tile_levels,
-                    &self.tile_indexes,
-                    &self.tile_digests,
-                    &self.tile_hashes,
-                    &self.size,
-                    &head.root.as_bytes().as_slice(),
-                    &self.fence,
-                    &head.checkpoint,
-                    &self.sealed_through,
-                    &head.takes_votes,
-                    &head_digest(head).as_bytes().as_slice(),
-                    &self.not_after,
-                    &in_any_term,
-                ],
-            )
-            .await?;
+        let leaf_count = i64::from(block.leaf_count);
+        let law_id_column = law_id.as_str();
+        let (root, digest) = (head.root.as_bytes().as_slice(), head_digest(head));
+        let digest = digest.as_bytes().as_slice();
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![
+            &law_id_column,
+            &self.height,
+            &self.first_leaf,
+            &leaf_count,
+            &size_bytes,
+            &self.run_first_leaves,
+            &self.run_leaf_counts,
+            &self.run_digests,
+            &self.run_bytes,
+            &self.tile_levels,
+            &self.tile_indexes,
+            &self.tile_digests,
+            &self.tile_hashes,
+            &self.size,
+            &root,
+            &self.fence,
+            &head.checkpoint,
+            &self.sealed_through,
+            &head.takes_votes,
+        ];
+        let sql = match appending {
+            Appending::InTerm => {
+                parameters.push(&digest);
+                "SELECT outcome, told FROM commit_block(
+                    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)"
+            }
+            // The function computes the digest: it raises the fence.
+            Appending::InAnyTerm => {
+                "SELECT outcome, told FROM append_block(
+                    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
+            }
+        };
+        parameters.push(&self.not_after);
+        self.outcome(&session.write(sql, &parameters).await?)
+    }
+
+    fn outcome(&self, row: &Row) -> Result<(), EngineError> {
+        let BlockCommit { law_id, block, head, .. } = self.commit;
         let law_id = law_id.clone();
-        match value::<&str>(&row, "outcome")? {
+        match value::<&str>(row, "outcome")? {
             "committed" | "repeated" => Ok(()),
             "late" => Err(Conflict::Late { law_id }.into()),
             "term" => {
-                Err(Conflict::Term { law_id, offered: head.fence, found: number(&row, "told")? }
+                Err(Conflict::Term { law_id, offered: head.fence, found: number(row, "told")? }
                     .into())
             }
             "head" => Err(Conflict::Head {
                 law_id,
                 expected: block.first_leaf,
-                found: number(&row, "told")?,
+                found: number(row, "told")?,
             }
             .into()),
             "height" => Err(malformed(&law_id, "heights follow one another, from 1")),
@@ -236,22 +259,31 @@ pub(super) async fn acquire_leadership(
     length: Duration,
     at_least: u64,
 ) -> Result<Leadership, EngineError> {
-    let too_far =
-        || unavailable(format!("term {at_least} lies more than 1000 above the present term"));
-    let at_least_column = column(at_least).ok_or_else(too_far)?;
-    let sql = "SELECT who, in_term, remaining_seconds, refused
-        FROM acquire_leadership($1, make_interval(secs => $2), $3)";
-    let row = session.write(sql, &[&holder, &length.as_secs_f64(), &at_least_column]).await?;
-    if value(&row, "refused")? {
-        return Err(too_far());
-    }
-    let leader: String = value(&row, "who")?;
+    let refused = || malformed_write(None, "a term begins at most 1,000 above the present one");
+    let at_least = column(at_least).ok_or_else(refused)?;
+    let step_max = column(TERM_STEP_MAX).expect("a small number");
+    let sql = "SELECT who, in_term, remaining_seconds
+        FROM take_lead($1, make_interval(secs => $2), $3, $4)";
+    let row = session.write(sql, &[&holder, &length.as_secs_f64(), &at_least, &step_max]).await?;
+    let leader: Option<String> = value(&row, "who")?;
+    let leader = leader.ok_or_else(refused)?;
     let term = number(&row, "in_term")?;
     if leader == holder {
         return Ok(Leadership::Leading { term });
     }
     let remaining = seconds(value(&row, "remaining_seconds")?);
     Ok(Leadership::Following { leader, term, remaining })
+}
+
+/// Ends the lease of a term, unless a later one has begun. The name goes too: its holder has no
+/// term to continue.
+pub(super) async fn pass_over(session: &mut Session, term: u64) -> Result<(), EngineError> {
+    let Some(term) = column(term) else { return Ok(()) };
+    let sql = "WITH ended AS (
+        UPDATE leadership SET leader = NULL, until = clock_timestamp()
+        WHERE term = $1 AND leader IS NOT NULL RETURNING 1
+    ) SELECT count(*) AS ended FROM ended";
+    session.write(sql, &[&term]).await.map(|_| ())
 }
 
 /// The name stays: if the same holder leads again before another one, its term continues.
@@ -339,4 +371,43 @@ pub(super) async fn vacuum_evidence(session: &mut Session) {
             "space of purged evidence not freed yet"
         );
     }
+}
+
+pub(super) async fn put_sealed_key(
+    session: &mut Session,
+    law_id: &ElectionId,
+    recipient: &[u8; 32],
+    bytes: &[u8],
+) -> Result<(), EngineError> {
+    let sql = "WITH kept AS (
+        INSERT INTO sealed_key (election, recipient, bytes) VALUES (election_number($1), $2, $3)
+        ON CONFLICT (election, recipient) DO UPDATE SET bytes = excluded.bytes RETURNING 1
+    ) SELECT count(*) AS kept FROM kept";
+    session.write(sql, &[&law_id.as_str(), &recipient.as_slice(), &bytes]).await.map(|_| ())
+}
+
+pub(super) async fn remove_sealed_keys(
+    session: &mut Session,
+    law_id: &ElectionId,
+) -> Result<(), EngineError> {
+    let sql = "WITH removed AS (
+        DELETE FROM sealed_key WHERE election = (SELECT id FROM election WHERE law_id = $1)
+        RETURNING 1
+    ) SELECT count(*) AS removed FROM removed";
+    session.write(sql, &[&law_id.as_str()]).await.map(|_| ())
+}
+
+pub(super) async fn put_node_record(
+    session: &mut Session,
+    name: &str,
+    bytes: &[u8],
+) -> Result<(), EngineError> {
+    if let Some(rule) = broken_name_rule(name) {
+        return Err(malformed_write(None, rule));
+    }
+    let sql = "WITH kept AS (
+        INSERT INTO node_record (name, bytes) VALUES ($1, $2)
+        ON CONFLICT (name) DO UPDATE SET bytes = excluded.bytes RETURNING 1
+    ) SELECT count(*) AS kept FROM kept";
+    session.write(sql, &[&name, &bytes]).await.map(|_| ())
 }

@@ -1,20 +1,28 @@
 //! The cases of [`crate::Ledger`].
 
+mod leadership;
 mod leases;
 mod log;
+mod rounds;
 mod staging;
 
 use super::samples::{SampleLog, batches, law, node};
-use super::{Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq};
-use crate::{Hints, StagingId};
+use super::{
+    Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, exact_case, expect_conflict,
+};
+use crate::{Conflict, Hints, RowId, RowsRead, StagingId};
 
 /// By file, in the order of the contract.
-pub(super) const CASES: [&[Case]; 4] = [CASES_OF_ALL, staging::CASES, log::CASES, leases::CASES];
+pub(super) const CASES: [&[Case]; 6] =
+    [CASES_OF_ALL, staging::CASES, log::CASES, leases::CASES, leadership::CASES, rounds::CASES];
 
 const CASES_OF_ALL: &[Case] = &[
     case!(a_new_ledger_is_empty),
     case!(the_engine_answers_a_ping),
     case!(manifests_are_named_by_their_digest),
+    case!(sealed_keys_are_kept_for_each_recipient),
+    exact_case!(a_purge_removes_sealed_keys),
+    case!(the_last_record_of_each_node_is_kept),
 ];
 
 async fn a_new_ledger_is_empty(place: &dyn TestStorage) -> Outcome {
@@ -36,6 +44,9 @@ async fn a_new_ledger_is_empty(place: &dyn TestStorage) -> Outcome {
     ensure_eq!(ledger.leaves(&law_id, 0, 1).await?, None, "a leaf");
     ensure_eq!(ledger.tile(&law_id, 0, 0).await?, None, "tile");
     ensure_eq!(ledger.purge_evidence(&law_id).await?, 0, "batches purged");
+    ensure_eq!(ledger.rows_after(RowId(0), 10).await?, RowsRead::default(), "rows of rounds");
+    ensure_eq!(ledger.sealed_key(&law_id, &[1; 32]).await?, None, "a sealed key");
+    ensure!(ledger.node_records().await?.is_empty(), "a new ledger has records of nodes");
     Ok(())
 }
 
@@ -71,5 +82,65 @@ async fn manifests_are_named_by_their_digest(place: &dyn TestStorage) -> Outcome
         None,
         "a manifest that was never put"
     );
+    Ok(())
+}
+
+async fn sealed_keys_are_kept_for_each_recipient(place: &dyn TestStorage) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let (one, other) = ([1; 32], [2; 32]);
+    ledger.put_sealed_key(&law("L1"), &one, b"first").await?;
+    ledger.put_sealed_key(&law("L1"), &other, b"").await?;
+    ledger.put_sealed_key(&law("L2"), &one, &[0xff; 5000]).await?;
+    ledger.put_sealed_key(&law("L1"), &one, b"second").await?;
+    ensure_eq!(ledger.elections().await?, [], "a sealed key creates no log");
+    drop(ledger);
+    let ledger = place.open().await?.ledger;
+    for (law_id, recipient, expected) in [
+        ("L1", one, Some(b"second".to_vec())),
+        ("L1", other, Some(Vec::new())),
+        ("L2", one, Some(vec![0xff; 5000])),
+        ("L2", other, None),
+        ("L3", one, None),
+    ] {
+        let found = ledger.sealed_key(&law(law_id), &recipient).await?;
+        ensure_eq!(found, expected, format!("the key of {law_id} for {}", recipient[0]));
+    }
+    Ok(())
+}
+
+async fn a_purge_removes_sealed_keys(place: &dyn TestStorage) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    for batch in batches(&law("L1"), 3) {
+        ledger.stage(&batch, &Hints::new()).await?;
+    }
+    for law_id in ["L1", "L2"] {
+        ledger.put_sealed_key(&law(law_id), &[1; 32], b"key").await?;
+    }
+    ensure_eq!(ledger.purge_evidence(&law("L1")).await?, 3, "batches purged");
+    ensure_eq!(ledger.sealed_key(&law("L1"), &[1; 32]).await?, None, "the key that was purged");
+    ensure!(
+        ledger.sealed_key(&law("L2"), &[1; 32]).await?.is_some(),
+        "the key of another election was purged too"
+    );
+    Ok(())
+}
+
+async fn the_last_record_of_each_node_is_kept(place: &dyn TestStorage) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let records: [(&str, &[u8]); 4] = [("b", b"first"), ("Z", b"z"), ("é", b""), ("b", b"second")];
+    for (name, bytes) in records {
+        ledger.put_node_record(name, bytes).await?;
+    }
+    let malformed = |conflict: &Conflict| matches!(conflict, Conflict::Malformed { .. });
+    let too_long = "x".repeat(256);
+    for name in ["", "a\0b", too_long.as_str()] {
+        let refused = ledger.put_node_record(name, b"bytes").await;
+        expect_conflict(refused, malformed, "a name that breaks a rule")?;
+    }
+    drop(ledger);
+    let expected = [("Z", "z"), ("b", "second"), ("é", "")]
+        .map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()));
+    let found = place.open().await?.ledger.node_records().await?;
+    ensure_eq!(found, expected, "records after a restart");
     Ok(())
 }

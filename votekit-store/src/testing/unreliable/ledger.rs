@@ -10,7 +10,11 @@ use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
 
 use super::{Persistent, Unreliable, persist};
-use crate::{BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases, Ledger, LogPosition, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId, RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock};
+use crate::{
+    BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
+    Ledger, LogPosition, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId, RowOutcome,
+    RowsRead, Staged, Staging, StagingId, StoredBlock,
+};
 
 #[async_trait]
 impl<T: Staging + ?Sized> Staging for Unreliable<T> {
@@ -158,8 +162,35 @@ impl<T: LeaderFence + ?Sized> LeaderFence for Unreliable<T> {
         self.write(self.inner.acquire_leadership(holder, length, at_least)).await
     }
 
+    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
+        self.write(self.inner.pass_over(term)).await
+    }
+
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
         self.write(self.inner.release_leadership(holder)).await
+    }
+}
+
+#[async_trait]
+impl<T: Rounds + ?Sized> Rounds for Unreliable<T> {
+    async fn put_row(&self, row: &NewRow, holder: Option<&str>) -> Result<RowOutcome, EngineError> {
+        self.write(self.inner.put_row(row, holder)).await
+    }
+
+    async fn rows_after(&self, after: RowId, limit: usize) -> Result<RowsRead, EngineError> {
+        self.read(self.inner.rows_after(after, limit)).await
+    }
+
+    async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
+        self.write(self.inner.append(commit)).await
+    }
+
+    async fn remove_rows(
+        &self,
+        law_id: &ElectionId,
+        through_height: u64,
+    ) -> Result<(), EngineError> {
+        self.write(self.inner.remove_rows(law_id, through_height)).await
     }
 }
 
@@ -184,41 +215,14 @@ impl<T: Documents + ?Sized> Documents for Unreliable<T> {
     async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         self.read(self.inner.review_notes(law_id)).await
     }
-}
-
-#[async_trait]
-impl<T: Rounds + ?Sized> Rounds for Unreliable<T> {
-    async fn put_row(
-        &self,
-        row: &NewRow,
-        holder: Option<&str>,
-    ) -> Result<RowOutcome, EngineError> {
-        self.write(self.inner.put_row(row, holder)).await
-    }
-
-    async fn rows_after(&self, after: RowId, limit: usize) -> Result<RowsRead, EngineError> {
-        self.read(self.inner.rows_after(after, limit)).await
-    }
-
-    async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
-        self.write(self.inner.append(commit)).await
-    }
-
-    async fn remove_rows(&self, law_id: &ElectionId, height: u64) -> Result<(), EngineError> {
-        self.write(self.inner.remove_rows(law_id, height)).await
-    }
-
-    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
-        self.write(self.inner.pass_over(term)).await
-    }
 
     async fn put_sealed_key(
         &self,
         law_id: &ElectionId,
         recipient: &[u8; 32],
-        sealed: &[u8],
+        bytes: &[u8],
     ) -> Result<(), EngineError> {
-        self.write(self.inner.put_sealed_key(law_id, recipient, sealed)).await
+        self.write(self.inner.put_sealed_key(law_id, recipient, bytes)).await
     }
 
     async fn sealed_key(
@@ -229,8 +233,8 @@ impl<T: Rounds + ?Sized> Rounds for Unreliable<T> {
         self.read(self.inner.sealed_key(law_id, recipient)).await
     }
 
-    async fn put_node_record(&self, name: &str, record: &[u8]) -> Result<(), EngineError> {
-        self.write(self.inner.put_node_record(name, record)).await
+    async fn put_node_record(&self, name: &str, bytes: &[u8]) -> Result<(), EngineError> {
+        self.write(self.inner.put_node_record(name, bytes)).await
     }
 
     async fn node_records(&self) -> Result<Vec<(String, Vec<u8>)>, EngineError> {
@@ -389,8 +393,35 @@ impl<T: LeaderFence> LeaderFence for Persistent<T> {
         persist(|| self.inner.acquire_leadership(holder, length, at_least)).await
     }
 
+    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
+        persist(|| self.inner.pass_over(term)).await
+    }
+
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
         persist(|| self.inner.release_leadership(holder)).await
+    }
+}
+
+#[async_trait]
+impl<T: Rounds> Rounds for Persistent<T> {
+    async fn put_row(&self, row: &NewRow, holder: Option<&str>) -> Result<RowOutcome, EngineError> {
+        persist(|| self.inner.put_row(row, holder)).await
+    }
+
+    async fn rows_after(&self, after: RowId, limit: usize) -> Result<RowsRead, EngineError> {
+        persist(|| self.inner.rows_after(after, limit)).await
+    }
+
+    async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
+        persist(|| self.inner.append(commit)).await
+    }
+
+    async fn remove_rows(
+        &self,
+        law_id: &ElectionId,
+        through_height: u64,
+    ) -> Result<(), EngineError> {
+        persist(|| self.inner.remove_rows(law_id, through_height)).await
     }
 }
 
@@ -415,41 +446,14 @@ impl<T: Documents> Documents for Persistent<T> {
     async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         persist(|| self.inner.review_notes(law_id)).await
     }
-}
-
-#[async_trait]
-impl<T: Rounds> Rounds for Persistent<T> {
-    async fn put_row(
-        &self,
-        row: &NewRow,
-        holder: Option<&str>,
-    ) -> Result<RowOutcome, EngineError> {
-        persist(|| self.inner.put_row(row, holder)).await
-    }
-
-    async fn rows_after(&self, after: RowId, limit: usize) -> Result<RowsRead, EngineError> {
-        persist(|| self.inner.rows_after(after, limit)).await
-    }
-
-    async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
-        persist(|| self.inner.append(commit)).await
-    }
-
-    async fn remove_rows(&self, law_id: &ElectionId, height: u64) -> Result<(), EngineError> {
-        persist(|| self.inner.remove_rows(law_id, height)).await
-    }
-
-    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
-        persist(|| self.inner.pass_over(term)).await
-    }
 
     async fn put_sealed_key(
         &self,
         law_id: &ElectionId,
         recipient: &[u8; 32],
-        sealed: &[u8],
+        bytes: &[u8],
     ) -> Result<(), EngineError> {
-        persist(|| self.inner.put_sealed_key(law_id, recipient, sealed)).await
+        persist(|| self.inner.put_sealed_key(law_id, recipient, bytes)).await
     }
 
     async fn sealed_key(
@@ -460,8 +464,8 @@ impl<T: Rounds> Rounds for Persistent<T> {
         persist(|| self.inner.sealed_key(law_id, recipient)).await
     }
 
-    async fn put_node_record(&self, name: &str, record: &[u8]) -> Result<(), EngineError> {
-        persist(|| self.inner.put_node_record(name, record)).await
+    async fn put_node_record(&self, name: &str, bytes: &[u8]) -> Result<(), EngineError> {
+        persist(|| self.inner.put_node_record(name, bytes)).await
     }
 
     async fn node_records(&self) -> Result<Vec<(String, Vec<u8>)>, EngineError> {

@@ -1,9 +1,8 @@
-//! The cases on leases, the leader lease, remarks of reviewers, and concurrent use. They wait for
-//! short spans of real time, and assert nothing about speed.
+//! The cases on leases, remarks of reviewers, and concurrent use. They wait for short spans of real
+//! time, and assert nothing about speed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use votekit_core::id::{ElectionId, Epoch};
 use votekit_core::instant::UnixSeconds;
@@ -12,6 +11,7 @@ use super::super::samples::{SampleLog, batch, law, node, request};
 use super::super::{
     Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, expect_conflict,
 };
+use super::leadership::{LONG, SHORT, outwait_short, term_of};
 use crate::{
     BlockCommit, Conflict, EngineError, Hints, Leadership, Lease, Ledger, NoLease, ReviewNote,
     StagingId,
@@ -24,25 +24,10 @@ pub(super) const CASES: &[Case] = &[
     case!(lease_is_refused_while_no_votes_are_accepted),
     case!(lease_of_a_fenced_epoch_is_refused),
     case!(lease_of_an_unallocated_epoch_is_refused),
-    case!(leadership_is_exclusive_until_released),
-    case!(expired_leadership_can_be_acquired),
-    case!(only_one_of_many_candidates_acquires_leadership),
-    case!(block_of_a_deposed_leader_is_refused),
     case!(review_notes_are_stored_once_and_in_order),
     case!(a_reader_never_misses_a_batch),
     case!(second_opening_shares_the_storage_or_is_refused),
 ];
-
-/// A lease that outlasts any case.
-const LONG: Duration = Duration::from_secs(600);
-
-/// A lease that expires during a case.
-const SHORT: Duration = Duration::from_millis(300);
-
-/// Waits until a lease of [`SHORT`] has expired on any clock that is roughly right.
-async fn outwait_short() {
-    tokio::time::sleep(SHORT * 2).await;
-}
 
 fn no_lease(expected: NoLease) -> impl Fn(&Conflict) -> bool {
     move |conflict| matches!(conflict, Conflict::NoLease { reason, .. } if *reason == expected)
@@ -209,117 +194,6 @@ async fn lease_of_an_unallocated_epoch_is_refused(place: &dyn TestStorage) -> Ou
     let answer = ledger.hold_lease(&law("L2"), node(1), epoch, LONG).await;
     expect_conflict(answer, &refused, "a lease of another election's epoch")?;
     expect_leases(&*ledger, &law_id, &[], "leases").await?;
-    Ok(())
-}
-
-/// The term of a leader; ends a case for a follower.
-fn term_of(leadership: &Leadership) -> Result<u64, CaseError> {
-    match leadership {
-        Leadership::Leading { term } => Ok(*term),
-        following => {
-            Err(CaseError::Broken { expectation: format!("expected to lead, found {following:?}") })
-        }
-    }
-}
-
-async fn leadership_is_exclusive_until_released(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
-    let term = term_of(&ledger.acquire_leadership("first", LONG, 0).await?)?;
-    ensure!(term >= 1, "terms count from 1, found {term}");
-    for _ in 0..3 {
-        ensure_eq!(
-            ledger.acquire_leadership("first", LONG, 0).await?,
-            Leadership::Leading { term },
-            "asked again"
-        );
-        match ledger.acquire_leadership("second", LONG, 0).await? {
-            Leadership::Following { leader, remaining, .. }
-                if leader == "first" && remaining <= LONG => {}
-            other => {
-                return Err(CaseError::Broken {
-                    expectation: format!("expected to follow the first, found {other:?}"),
-                });
-            }
-        }
-    }
-    // A holder cannot resign for another.
-    ledger.release_leadership("second").await?;
-    ensure_eq!(
-        ledger.acquire_leadership("first", LONG, 0).await?,
-        Leadership::Leading { term },
-        "after another resigned"
-    );
-    ledger.release_leadership("first").await?;
-    let next = term_of(&ledger.acquire_leadership("second", LONG, 0).await?)?;
-    ensure!(next > term, "the next leader's term is {next}, the first's was {term}");
-    ensure!(
-        matches!(ledger.acquire_leadership("first", LONG, 0).await?, Leadership::Following { .. }),
-        "two lead at once"
-    );
-    Ok(())
-}
-
-async fn expired_leadership_can_be_acquired(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
-    let term = term_of(&ledger.acquire_leadership("first", SHORT, 0).await?)?;
-    outwait_short().await;
-    let next = term_of(&ledger.acquire_leadership("second", LONG, 0).await?)?;
-    ensure!(next > term, "the next leader's term is {next}, the first's was {term}");
-    ensure!(
-        matches!(ledger.acquire_leadership("first", LONG, 0).await?, Leadership::Following { .. }),
-        "two lead at once"
-    );
-    Ok(())
-}
-
-async fn only_one_of_many_candidates_acquires_leadership(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
-    let mut tasks = tokio::task::JoinSet::new();
-    for task in 0..16 {
-        let ledger = Arc::clone(&ledger);
-        tasks
-            .spawn(async move { ledger.acquire_leadership(&format!("holder {task}"), LONG, 0).await });
-    }
-    let mut leaders = 0;
-    while let Some(finished) = tasks.join_next().await {
-        let Ok(answer) = finished else {
-            return Err(CaseError::Missing { what: "the end of a task" });
-        };
-        leaders += usize::from(matches!(answer?, Leadership::Leading { .. }));
-    }
-    ensure_eq!(leaders, 1, "leaders");
-    Ok(())
-}
-
-async fn block_of_a_deposed_leader_is_refused(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
-    let mut log = SampleLog::new(&law("L1"));
-    log.term = term_of(&ledger.acquire_leadership("first", LONG, 0).await?)?;
-    let first = log.grow(&*ledger, 10).await?;
-    ledger.release_leadership("first").await?;
-    let term = term_of(&ledger.acquire_leadership("second", LONG, 0).await?)?;
-    let late = log.clone().block(10, "late");
-    let expected = Conflict::Term { law_id: law("L1"), offered: first.head.fence, found: term };
-    expect_conflict(
-        ledger.commit(&late).await,
-        |conflict| *conflict == expected,
-        "a block of the first leader's term",
-    )?;
-    let mut other = SampleLog::new(&law("L2"));
-    other.term = first.head.fence;
-    let other = other.block(1, "late");
-    let of_term = |conflict: &Conflict| matches!(conflict, Conflict::Term { .. });
-    expect_conflict(
-        ledger.commit(&other).await,
-        of_term,
-        "the first block of another election, of that term",
-    )?;
-    // Committing the block that is already the head succeeds in a later term too, so that an
-    // unknown outcome can be resolved.
-    ledger.commit(&first).await?;
-    ensure_eq!(ledger.head(&law("L1")).await?.as_ref(), Some(&first.head), "the head");
-    log.term = term;
-    log.grow(&*ledger, 10).await?;
     Ok(())
 }
 

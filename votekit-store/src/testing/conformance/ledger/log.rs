@@ -393,7 +393,10 @@ async fn full_tiles_are_kept(place: &dyn TestStorage) -> Outcome {
 }
 
 /// Ends a case unless the ledger reports a change.
-async fn expect_change(changes: &mut watch::Receiver<u64>, what: &'static str) -> Outcome {
+pub(super) async fn expect_change(
+    changes: &mut watch::Receiver<u64>,
+    what: &'static str,
+) -> Outcome {
     match tokio::time::timeout(CHANGE_TIME, changes.changed()).await {
         Ok(Ok(())) => Ok(()),
         _ => Err(CaseError::Missing { what }),

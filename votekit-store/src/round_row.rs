@@ -1,0 +1,191 @@
+//! The rows of rounds: what several authorities write into one ledger for one another to read.
+//!
+//! The ledger does not verify what a row states: its reader does, by the signature in the row.
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+use votekit_core::id::{Digest, ElectionId};
+
+/// The position of a row. Positions ascend in the order in which rows become visible: a reader that
+/// has read all rows up to one finds no lower one later. None is given twice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowId(pub u64);
+
+/// What a row states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum RowKind {
+    /// A block that a leader proposes, with its leaves.
+    Proposal,
+    /// A vote for the leader of a term. Of no election.
+    Vote,
+    /// An authority has made the proposed block itself and holds it durably.
+    Accept,
+    /// The cosignature line of an authority over the log with the block.
+    Cosign,
+    /// An authority refuses a proposed block.
+    Refuse,
+    /// An authority suspects the leader of a term. Of no election.
+    Suspect,
+}
+
+/// A row to store.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewRow {
+    /// What it states.
+    pub kind: RowKind,
+    /// The name of the authority that states it; of a proposal, the leader.
+    pub authority: String,
+    /// The election; `None` for a vote and a suspicion.
+    pub law_id: Option<ElectionId>,
+    /// The height of the block, from 1; 0 for a vote and a suspicion.
+    pub height: u64,
+    /// The term. Part of the key, so all rows of a kind that shall be one row state the same.
+    pub term: u64,
+    /// The statement or proposal, a signed note; of a cosignature, its line.
+    pub bytes: Vec<u8>,
+    /// The leaves of a proposed block, each preceded by its length (2 bytes, big-endian). Empty in
+    /// a row of another kind.
+    pub leaves: Vec<u8>,
+}
+
+/// A stored row.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RoundRow {
+    /// Its position.
+    pub id: RowId,
+    /// What it states.
+    pub kind: RowKind,
+    /// The name of the authority that states it.
+    pub authority: String,
+    /// The election; `None` for a vote and a suspicion.
+    pub law_id: Option<ElectionId>,
+    /// The height of the block; 0 for a vote and a suspicion.
+    pub height: u64,
+    /// The term.
+    pub term: u64,
+    /// The statement or proposal, a signed note; of a cosignature, its line.
+    pub bytes: Vec<u8>,
+    /// The leaves of a proposed block; empty in a row of another kind.
+    pub leaves: Vec<u8>,
+}
+
+/// What became of a row that was put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowOutcome {
+    /// It is stored, durably.
+    Stored,
+    /// The same row was stored before, durably.
+    Present,
+    /// Another row was stored under the key before, and stays.
+    Other {
+        /// The bytes of the stored row.
+        bytes: Vec<u8>,
+    },
+    /// Not stored: an accept that is not of the present term, a proposal by a holder that does not
+    /// have the lease of its term, or one of a term that has not begun.
+    Late {
+        /// The present term.
+        term: u64,
+    },
+}
+
+/// A part of the rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RowsRead {
+    /// The rows, in ascending order of their positions.
+    pub rows: Vec<RoundRow>,
+    /// The last position given so far, also when its row has been removed since; 0 before the
+    /// first. When `rows` is empty, nothing up to here is left to read. Lower than a position read
+    /// before only if the ledger was put back to an earlier state.
+    pub last: RowId,
+}
+
+impl RowKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] =
+        [Self::Proposal, Self::Vote, Self::Accept, Self::Cosign, Self::Refuse, Self::Suspect];
+
+    /// The word that engines store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Proposal => "proposal",
+            Self::Vote => "vote",
+            Self::Accept => "accept",
+            Self::Cosign => "cosign",
+            Self::Refuse => "refuse",
+            Self::Suspect => "suspect",
+        }
+    }
+
+    /// The kind that a stored word names.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// Whether rows of this kind are about a block of an election.
+    #[must_use]
+    pub const fn is_of_block(self) -> bool {
+        !matches!(self, Self::Vote | Self::Suspect)
+    }
+}
+
+impl NewRow {
+    /// The maximum length of an authority's name, in bytes.
+    pub const AUTHORITY_BYTES_MAX: usize = 255;
+
+    /// The rule that the row breaks, if any. Every ledger then refuses it as
+    /// [`Conflict::Malformed`](crate::Conflict::Malformed).
+    #[must_use]
+    pub fn broken_rule(&self) -> Option<&'static str> {
+        if self.authority.is_empty()
+            || self.authority.len() > Self::AUTHORITY_BYTES_MAX
+            || self.authority.contains('\0')
+        {
+            return Some("an authority has a name of 1 to 255 bytes of text");
+        }
+        if self.kind.is_of_block() != self.law_id.is_some()
+            || self.kind.is_of_block() != (self.height > 0)
+        {
+            return Some("a row about a block has an election and a height, another has neither");
+        }
+        if self.kind != RowKind::Proposal && !self.leaves.is_empty() {
+            return Some("only a proposal has leaves");
+        }
+        let is_too_large = |number: u64| i64::try_from(number).is_err();
+        (is_too_large(self.height) || is_too_large(self.term))
+            .then_some("numbers are at most 2^63 - 1")
+    }
+}
+
+/// The digest stored with a row: SHA-256 of the length of `bytes` (8 bytes, big-endian), `bytes`
+/// and `leaves`. It is a part of a proposal's key: a copy with other leaves is another row, so it
+/// cannot keep the true one out.
+pub(crate) fn row_digest(bytes: &[u8], leaves: &[u8]) -> Digest {
+    let hasher = Sha256::new()
+        .chain_update((bytes.len() as u64).to_be_bytes())
+        .chain_update(bytes)
+        .chain_update(leaves);
+    Digest::from_bytes(hasher.finalize().into())
+}
+
+impl fmt::Debug for NewRow {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, authority, law_id, height, term, bytes, leaves } = self;
+        let lengths = (bytes.len(), leaves.len());
+        write!(formatter, "NewRow({kind:?} by {authority}, ")?;
+        write!(formatter, "{law_id:?}, height {height}, term {term}, {lengths:?} bytes)")
+    }
+}
+
+impl fmt::Debug for RoundRow {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, kind, authority, law_id, height, term, bytes, leaves } = self;
+        let lengths = (bytes.len(), leaves.len());
+        write!(formatter, "RoundRow({}: {kind:?} by {authority}, ", id.0)?;
+        write!(formatter, "{law_id:?}, height {height}, term {term}, {lengths:?} bytes)")
+    }
+}
