@@ -194,7 +194,7 @@ fn refusals_and_suspicions_are_shown() {
         theirs: None,
     };
     installation.state(1, 1, StatementBody::Refuse(refuse));
-    for (term, reason) in [(3, SuspectReason::StepDown), (2, SuspectReason::Idle)] {
+    for (term, reason) in [(3, SuspectReason::Stepdown), (2, SuspectReason::Idle)] {
         let suspect = Suspect { leadership: led_by(term, "a"), reason };
         installation.state(1, 1, StatementBody::Suspect(suspect));
     }
