@@ -15,29 +15,27 @@
 
 mod batches;
 mod blocks;
+mod database;
 mod error;
 mod files;
 mod positions;
 mod statements;
 
 use std::fmt;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rusqlite::Connection;
 use votekit_core::authority::{AcceptedBlock, LogPoint, TermLeader};
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, Sequence};
 
+use self::database::Database;
 use self::error::Stop;
 use self::positions::{AuthorityRow, Election};
 use self::statements::Key;
-use super::checkpointer::{self, Checkpointer};
 use super::columns::column;
-use super::fault::{self, Fault, PanicGuard, Poison, corrupt, fatal, in_memory, unavailable};
-use super::{schema, transaction, writer};
+use super::fault::Fault;
 use crate::{EngineError, StoredBlock};
 
 pub use self::batches::OtherBatch;
@@ -45,20 +43,9 @@ pub use self::blocks::MemoryBlock;
 pub use self::error::MemoryError;
 pub use self::statements::OwnStatement;
 
-/// The work in errors of a call that panicked.
-const CALL: &str = "a call";
-
-/// Pages (4 KiB) up to which all of the file is checked when it is opened: 64 MiB. In a longer one,
-/// blocks and batches are checked when they are read, each by its digest.
-const CHECKED_PAGES_MAX: i64 = 16_384;
-
-/// The tables that are checked in a file of any length.
-const CHECKED_TABLES: [&str; 3] = ["authority", "election", "accepted"];
-
 /// What one election has in the memory: the last certified position; the block accepted above it;
 /// the position cosigned above it.
-pub type ElectionPosition =
-    (ElectionId, Option<LogPoint>, Option<AcceptedBlock>, Option<LogPoint>);
+pub type ElectionPosition = (ElectionId, Option<LogPoint>, Option<AcceptedBlock>, Option<LogPoint>);
 
 /// What the guards of the rounds read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,14 +61,8 @@ pub struct RoundMemoryRows {
 /// Calls block until the disk has synced. A call that returns `Ok` is durable; after a failed
 /// commit every later call returns that [`MemoryError::Fatal`], and the process must stop.
 pub struct AuthorityMemory {
-    connection: Mutex<Connection>,
-    /// Taken by drop alone.
-    checkpointer: Option<Checkpointer>,
-    poison: Arc<Poison>,
-    path: PathBuf,
+    database: Database,
     incarnation: u64,
-    /// The last field, so that it is released after the connection was closed.
-    _lock: File,
 }
 
 impl AuthorityMemory {
@@ -101,7 +82,7 @@ impl AuthorityMemory {
     /// [`EngineError::Misconfigured`] if there is one already; [`EngineError::Unavailable`] when
     /// the file system refuses.
     pub fn create(folder: &Path) -> Result<(), EngineError> {
-        create(folder).map_err(in_memory)
+        database::create(folder)
     }
 
     /// Opens the memory in a folder and takes its lock. The incarnation is one higher than before,
@@ -112,25 +93,11 @@ impl AuthorityMemory {
     /// [`MemoryError::Damaged`] for damage and for a foreign file; [`MemoryError::Unavailable`]
     /// when a newer version wrote it, or when the file system refuses.
     pub fn open(folder: &Path) -> Result<Self, MemoryError> {
-        let path = files::database(folder);
-        files::check(&path)?;
-        let at = |error: EngineError| MemoryError::at(&path, error);
-        let lock = files::lock(folder)
-            .map_err(|error| at(unavailable(format!("its lock: {error}"))))?
-            .ok_or_else(|| MemoryError::InUse { path: path.clone() })?;
-        let connection = schema::open_memory(&path).map_err(at)?;
-        check_pages(&connection).and_then(|()| read_state(&connection)).map_err(|f| at(f.into()))?;
-        let incarnation = transaction::immediate(&connection, next_incarnation).map_err(at)?;
-        let poison = Arc::new(Poison::new());
-        let checkpointer = Checkpointer::start(&path, Arc::clone(&poison)).map_err(at)?;
-        Ok(Self {
-            connection: Mutex::new(connection),
-            checkpointer: Some(checkpointer),
-            poison,
-            path,
-            incarnation,
-            _lock: lock,
-        })
+        let database = Database::open(folder)?;
+        // Reads what the guards read, and so verifies it.
+        database.read(read_state)?;
+        let incarnation = database.write(next_incarnation)?;
+        Ok(Self { database, incarnation })
     }
 
     /// How many times this memory was opened, this time included.
@@ -144,7 +111,7 @@ impl AuthorityMemory {
     /// # Errors
     /// [`MemoryError`].
     pub fn state(&self) -> Result<RoundMemoryRows, MemoryError> {
-        self.read(read_state)
+        self.database.read(read_state)
     }
 
     /// Records a vote: the promise to accept blocks of this leadership alone.
@@ -157,7 +124,7 @@ impl AuthorityMemory {
         leadership: &TermLeader,
         statement: &[u8],
     ) -> Result<(), MemoryError> {
-        self.write(|connection| {
+        self.database.write(|connection| {
             let mut authority = AuthorityRow::read(connection)?;
             if let Some(promised) = &authority.promise
                 && (leadership.term < promised.term
@@ -189,7 +156,7 @@ impl AuthorityMemory {
     ) -> Result<Vec<OtherBatch>, MemoryError> {
         let AcceptedBlock { term, point } = *accepted;
         blocks::check(law_id, &point, block, batches)?;
-        let others = self.write(|connection| {
+        let others = self.database.write(|connection| {
             // A vote for a later term may have been recorded since the guard was asked.
             let promised = AuthorityRow::read(connection)?.promise.map(|promise| promise.term);
             if promised != Some(term) {
@@ -220,7 +187,7 @@ impl AuthorityMemory {
         point: &LogPoint,
         line: &[u8],
     ) -> Result<(), MemoryError> {
-        self.write(|connection| {
+        self.database.write(|connection| {
             let election = Election::find_or_create(connection, law_id)?;
             let is_cosigned = positions::check_cosigned(connection, election, point)?;
             if !positions::check_certified(connection, election, point)? {
@@ -253,7 +220,7 @@ impl AuthorityMemory {
         checkpoint: &[u8],
     ) -> Result<Vec<OtherBatch>, MemoryError> {
         blocks::check(law_id, point, block, batches)?;
-        let others = self.write(|connection| {
+        let others = self.database.write(|connection| {
             let election = Election::find_or_create(connection, law_id)?;
             positions::check_cosigned(connection, election, point)?;
             if positions::check_certified(connection, election, point)? {
@@ -292,9 +259,11 @@ impl AuthorityMemory {
     ) -> Result<(), MemoryError> {
         let key = Key::new(kind, law_id, height, term)?;
         if !key.may_repeat() {
-            return Err(MemoryError::Malformed { rule: "only `refuse` and `suspect` bind nothing" });
+            return Err(MemoryError::Malformed {
+                rule: "only `refuse` and `suspect` bind nothing",
+            });
         }
-        self.write(|connection| statements::put(connection, key, statement))
+        self.database.write(|connection| statements::put(connection, key, statement))
     }
 
     /// Records batches seen in staging. Returns those that were seen before with another digest.
@@ -309,7 +278,7 @@ impl AuthorityMemory {
         if seen.is_empty() {
             return Ok(Vec::new());
         }
-        let others = self.write(|connection| {
+        let others = self.database.write(|connection| {
             let election = Election::find_or_create(connection, law_id)?;
             batches::observe(connection, election, seen)
         })?;
@@ -342,7 +311,7 @@ impl AuthorityMemory {
         term: u64,
     ) -> Result<Option<Vec<u8>>, MemoryError> {
         let key = Key::new(kind, law_id, height, term)?;
-        self.read(|connection| statements::find(connection, key))
+        self.database.read(|connection| statements::find(connection, key))
     }
 
     /// All statements of a kind whose bytes are kept, in the order in which they were signed.
@@ -351,7 +320,7 @@ impl AuthorityMemory {
     /// [`MemoryError`].
     pub fn all_own_statements(&self, kind: &str) -> Result<Vec<OwnStatement>, MemoryError> {
         Key::new(kind, None, 0, 0)?;
-        self.read(|connection| statements::all(connection, kind))
+        self.database.read(|connection| statements::all(connection, kind))
     }
 
     /// The highest term of each kind of statement that was signed and names one.
@@ -359,7 +328,7 @@ impl AuthorityMemory {
     /// # Errors
     /// [`MemoryError`].
     pub fn highest_statement_terms(&self) -> Result<Vec<(&'static str, u64)>, MemoryError> {
-        self.read(statements::highest_terms)
+        self.database.read(statements::highest_terms)
     }
 
     /// Whether a statement of this authority's keys was not signed with this memory: it is newer
@@ -381,7 +350,7 @@ impl AuthorityMemory {
         bytes: &[u8],
     ) -> Result<bool, MemoryError> {
         let (key, digest) = (Key::new(kind, law_id, height, term)?, Digest::of(bytes));
-        self.read(|connection| Ok(!statements::holds(connection, key, &digest)?))
+        self.database.read(|connection| Ok(!statements::holds(connection, key, &digest)?))
     }
 
     /// The block of a height: the certified one, or the one accepted last.
@@ -394,7 +363,7 @@ impl AuthorityMemory {
         height: u64,
     ) -> Result<Option<MemoryBlock>, MemoryError> {
         let Some(height) = column(height) else { return Ok(None) };
-        self.read(|connection| match Election::find(connection, law_id)? {
+        self.database.read(|connection| match Election::find(connection, law_id)? {
             Some(election) => blocks::block(connection, election, height),
             None => Ok(None),
         })
@@ -437,34 +406,19 @@ impl AuthorityMemory {
         let mut purged = 0;
         // In parts, so that rounds of other elections can write in between.
         loop {
-            let part = self.write(|connection| match Election::find(connection, law_id)? {
-                Some(election) => Ok(batches::purge_part(connection, election)?),
-                None => Ok(0),
-            })?;
+            let part =
+                self.database.write(|connection| match Election::find(connection, law_id)? {
+                    Some(election) => Ok(batches::purge_part(connection, election)?),
+                    None => Ok(0),
+                })?;
             if part == 0 {
                 break;
             }
             purged += part;
         }
         // The write-ahead log still holds the pages with the purged bytes.
-        let connection = self.connection.lock();
-        self.check()?;
-        writer::empty_log(&connection).map_err(|error| self.failed(error))?;
+        self.database.empty_log()?;
         Ok(purged)
-    }
-
-    fn check(&self) -> Result<(), MemoryError> {
-        self.poison.check().map_err(|error| MemoryError::at(&self.path, error))
-    }
-
-    fn read<T>(
-        &self,
-        query: impl FnOnce(&Connection) -> Result<T, Fault>,
-    ) -> Result<T, MemoryError> {
-        let connection = self.connection.lock();
-        self.check()?;
-        let _guard = PanicGuard { poison: &self.poison, what: CALL };
-        query(&connection).map_err(|fault| self.failed(fault.into()))
     }
 
     /// Reads a list of an election; an empty one if the memory has nothing of it.
@@ -473,86 +427,10 @@ impl AuthorityMemory {
         law_id: &ElectionId,
         query: impl FnOnce(&Connection, Election<'_>) -> Result<Vec<T>, Fault>,
     ) -> Result<Vec<T>, MemoryError> {
-        self.read(|connection| match Election::find(connection, law_id)? {
+        self.database.read(|connection| match Election::find(connection, law_id)? {
             Some(election) => query(connection, election),
             None => Ok(Vec::new()),
         })
-    }
-
-    /// Makes a change in one transaction. It is durable when this returns `Ok`; nothing of it stays
-    /// when it is refused.
-    fn write<T>(
-        &self,
-        change: impl FnOnce(&Connection) -> Result<T, Stop>,
-    ) -> Result<T, MemoryError> {
-        let connection = self.connection.lock();
-        self.check()?;
-        let _guard = PanicGuard { poison: &self.poison, what: CALL };
-        let mut refusal = None;
-        let outcome = transaction::immediate(&connection, |connection| {
-            change(connection).map_err(|stop| match stop {
-                Stop::Failed(fault) => *fault,
-                Stop::Refused(error) => {
-                    refusal = Some(error);
-                    unavailable("the write is refused").into()
-                }
-            })
-        });
-        match (outcome, refusal) {
-            (Ok(value), _) => {
-                self.restart_log(&connection);
-                Ok(value)
-            }
-            // Any other error means that the refused write could not be rolled back.
-            (Err(EngineError::Unavailable { .. }), Some(refusal)) => Err(refusal),
-            (Err(error), _) => Err(self.failed(error)),
-        }
-    }
-
-    /// Checkpoints the rest of a long write-ahead log. The change before it is durable, even if
-    /// this fails.
-    fn restart_log(&self, connection: &Connection) {
-        if !self.checkpointer.as_ref().is_some_and(Checkpointer::wants_restart) {
-            return;
-        }
-        match checkpointer::move_rest(connection).map_err(EngineError::from) {
-            Ok(()) => {}
-            Err(error @ EngineError::Unavailable { .. }) => {
-                tracing::warn!(
-                    event = "wal_restart_delayed",
-                    %error,
-                    "write-ahead log of the authority's memory not restarted, retrying"
-                );
-            }
-            Err(error) => {
-                self.poison.set(fatal(error.to_string()));
-            }
-        }
-    }
-
-    /// Adds the path to an error. After a fatal one, nothing is read or written any more.
-    fn failed(&self, error: EngineError) -> MemoryError {
-        if matches!(error, EngineError::Fatal { .. }) {
-            self.poison.set(error.clone());
-        }
-        MemoryError::at(&self.path, error)
-    }
-}
-
-impl Drop for AuthorityMemory {
-    fn drop(&mut self) {
-        // Ends the checkpointer first: only one connection can checkpoint at a time.
-        self.checkpointer = None;
-        if self.poison.get().is_none()
-            && let Err(error) = writer::empty_log(self.connection.get_mut())
-        {
-            // Nothing is lost: SQLite replays the log when the file is next opened.
-            tracing::warn!(
-                event = "wal_truncate_failed",
-                %error,
-                "memory of the authority closed, write-ahead log not emptied"
-            );
-        }
     }
 }
 
@@ -560,64 +438,22 @@ impl fmt::Debug for AuthorityMemory {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("AuthorityMemory")
-            .field("path", &self.path)
+            .field("path", &self.database.path())
             .field("incarnation", &self.incarnation)
             .finish_non_exhaustive()
     }
 }
 
-fn create(folder: &Path) -> Result<(), EngineError> {
-    let path = files::database(folder);
-    let refused = |error: std::io::Error| unavailable(format!("{}: {error}", folder.display()));
-    files::create_folder(folder).map_err(refused)?;
-    let Some(_lock) = files::lock(folder).map_err(refused)? else {
-        return Err(unavailable(format!("{} is in use", path.display())));
-    };
-    if let Some(present) = files::present(&path) {
-        return Err(EngineError::Misconfigured {
-            engine: fault::MEMORY,
-            reason: format!("{} exists already", present.display()),
-            hint: "`votekit authority renew` keeps it aside and makes a new one".to_owned(),
-        });
-    }
-    let connection = schema::create_memory(&path)?;
-    transaction::immediate(&connection, |connection| {
-        AuthorityRow::default().write(connection).map_err(Stop::into_fault)
-    })?;
-    writer::empty_log(&connection)?;
-    files::sync_folder(folder).map_err(refused)
-}
-
-fn next_incarnation(connection: &Connection) -> Result<u64, Fault> {
+fn next_incarnation(connection: &Connection) -> Result<u64, Stop> {
     let mut authority = AuthorityRow::read(connection)?;
     authority.incarnation += 1;
-    authority.write(connection).map_err(Stop::into_fault)?;
+    authority.write(connection)?;
     Ok(authority.incarnation)
 }
 
-/// Compares the pages of the file with one another. Of a long file only those of the small tables:
-/// an authority that starts again must not be away for minutes.
-fn check_pages(connection: &Connection) -> Result<(), Fault> {
-    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
-    let checks = if pages <= CHECKED_PAGES_MAX {
-        vec!["PRAGMA integrity_check(1)".to_owned()]
-    } else {
-        CHECKED_TABLES.map(|table| format!("PRAGMA integrity_check('{table}')")).to_vec()
-    };
-    for check in checks {
-        let found: String = connection.query_row(&check, [], |row| row.get(0))?;
-        if found != "ok" {
-            return Err(corrupt(found).into());
-        }
-    }
-    Ok(())
-}
-
 fn read_state(connection: &Connection) -> Result<RoundMemoryRows, Fault> {
-    let mut state = RoundMemoryRows {
-        promise: AuthorityRow::read(connection)?.promise,
-        elections: Vec::new(),
-    };
+    let mut state =
+        RoundMemoryRows { promise: AuthorityRow::read(connection)?.promise, elections: Vec::new() };
     for (row, law_id) in positions::elections(connection)? {
         let election = Election { row, law_id: &law_id };
         let certified = positions::last_certified(connection, election)?;

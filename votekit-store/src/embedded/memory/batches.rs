@@ -114,13 +114,7 @@ fn find_other(
              AND sequence = ?4 AND digest = ?5",
         )?
         .query_row(
-            (
-                election.row.0,
-                number.node.as_bytes(),
-                number.epoch.0,
-                sequence,
-                digest.as_bytes(),
-            ),
+            (election.row.0, number.node.as_bytes(), number.epoch.0, sequence, digest.as_bytes()),
             |row| row.get(0),
         )
         .optional()?;

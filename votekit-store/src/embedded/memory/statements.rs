@@ -134,11 +134,7 @@ pub(super) fn put(connection: &Connection, key: Key<'_>, bytes: &[u8]) -> Result
 
 /// Whether exactly this statement was signed with this memory. True also for one whose bytes were
 /// dropped.
-pub(super) fn holds(
-    connection: &Connection,
-    key: Key<'_>,
-    digest: &Digest,
-) -> Result<bool, Fault> {
+pub(super) fn holds(connection: &Connection, key: Key<'_>, digest: &Digest) -> Result<bool, Fault> {
     let (Some(election), Some(height), Some(term)) =
         (key.find_election(connection)?, column(key.height), column(key.term))
     else {
