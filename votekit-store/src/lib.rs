@@ -43,6 +43,7 @@ pub use accounts::{
     NewSession, Rotation, SessionKind, TokenKey,
 };
 pub use ballot_box::{BallotBox, Delivery, Hints, ValidatedBatch};
+pub use embedded::memory;
 pub use error::{Conflict, EngineError, NoLease};
 pub use ledger::{
     BlockCommit, Documents, Head, LeaderFence, Leadership, Lease, Leases, Ledger, LogPosition,

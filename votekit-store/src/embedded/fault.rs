@@ -12,6 +12,9 @@ pub(super) const ENGINE: &str = "the embedded ledger";
 /// The name of the database of accounts in errors.
 const ACCOUNTS: &str = "the embedded database of accounts";
 
+/// The name of an authority's memory in errors.
+pub(super) const MEMORY: &str = "the memory of this authority";
+
 /// Why a step of a read or a write failed.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -66,14 +69,23 @@ pub(super) fn panicked(what: &'static str) -> EngineError {
 }
 
 /// The same error, in the name of the database of accounts.
-pub(super) fn in_accounts(mut error: EngineError) -> EngineError {
+pub(super) fn in_accounts(error: EngineError) -> EngineError {
+    in_the_name_of(ACCOUNTS, error)
+}
+
+/// The same error, in the name of the memory of an authority.
+pub(super) fn in_memory(error: EngineError) -> EngineError {
+    in_the_name_of(MEMORY, error)
+}
+
+fn in_the_name_of(name: &'static str, mut error: EngineError) -> EngineError {
     match &mut error {
         EngineError::Unavailable { engine, .. }
         | EngineError::OutcomeUnknown { engine, .. }
         | EngineError::Corrupt { engine, .. }
         | EngineError::Fatal { engine, .. }
         | EngineError::Panicked { engine, .. }
-        | EngineError::Misconfigured { engine, .. } => *engine = ACCOUNTS,
+        | EngineError::Misconfigured { engine, .. } => *engine = name,
         EngineError::Conflict(_) => {}
     }
     error

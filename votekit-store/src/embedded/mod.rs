@@ -8,6 +8,7 @@
 //!                                      checkpointer ─▶ database file ───────────────────────┘
 //! registry: in memory only
 //! accounts: one connection, beside other processes ───▶ accounts.sqlite
+//! memory of an authority: one connection, one process ─▶ memory.sqlite, in a folder of its own
 //! ```
 
 mod accounts;
@@ -28,6 +29,8 @@ mod transaction;
 mod wal_check;
 mod writer;
 mod writes;
+
+pub mod memory;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -44,6 +44,13 @@ pub(super) const ACCOUNTS: Schema = Schema {
     migrations: &[include_str!("../../migrations/embedded_accounts/001_accounts.sql")],
 };
 
+/// The memory of an authority.
+const MEMORY: Schema = Schema {
+    application_id: i32::from_be_bytes(*b"VKAM"),
+    name: "memory of a votekit authority",
+    migrations: &[include_str!("../../migrations/embedded_memory/001_memory.sql")],
+};
+
 /// How long a connection waits for another one: the ledger's writer for readers when it empties the
 /// write-ahead log, and a process that writes accounts for another one.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
@@ -68,6 +75,23 @@ pub(super) fn open_accounts(path: &Path) -> Result<Connection, EngineError> {
     Ok(connection)
 }
 
+/// Creates the memory of an authority. The caller has checked that there is none.
+pub(super) fn create_memory(path: &Path) -> Result<Connection, EngineError> {
+    create_private(path)?;
+    open(path, &MEMORY)
+}
+
+/// Opens the memory of an authority, which exists, and migrates it to the newest schema.
+pub(super) fn open_memory(path: &Path) -> Result<Connection, EngineError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    wal_check::check(&path.with_file_name(format!("{name}-wal")))?;
+    let connection = connect(path)?;
+    match MEMORY.identify(&connection)? {
+        0 => Err(corrupt("the file is a database without tables")),
+        version => prepare(connection, &MEMORY, version),
+    }
+}
+
 /// Creates a missing file, readable by its owner alone. SQLite gives its side files the same mode.
 /// Other users must not read who was refused and when, or the hash of a password.
 fn create_private(path: &Path) -> Result<(), EngineError> {
@@ -88,10 +112,25 @@ fn create_private(path: &Path) -> Result<(), EngineError> {
 }
 
 fn open(path: &Path, schema: &Schema) -> Result<Connection, EngineError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(Fault::from)?;
-    configure(&connection)?;
+    let connection = connect(path)?;
     let version = schema.identify(&connection)?;
+    prepare(connection, schema, version)
+}
+
+/// Opens an existing file to read and write.
+fn connect(path: &Path) -> Result<Connection, EngineError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(Fault::from)?;
+    configure(&connection)?;
+    Ok(connection)
+}
+
+/// Migrates an identified file to the newest schema.
+fn prepare(
+    mut connection: Connection,
+    schema: &Schema,
+    version: usize,
+) -> Result<Connection, EngineError> {
     // The journal mode is stored in the file, so it is set only after the file is identified as
     // ours.
     let mode: String = connection
@@ -115,10 +154,7 @@ fn check_pages(connection: &Connection) -> Result<(), Fault> {
 
 /// Opens the file to checkpoint its write-ahead log.
 pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, EngineError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(Fault::from)?;
-    configure(&connection)?;
-    Ok(connection)
+    connect(path)
 }
 
 /// Checkpoints and empties the write-ahead log of an earlier run. Its end may hold frames that were

@@ -296,7 +296,8 @@ impl WriterThread {
     }
 }
 
-fn empty_log(connection: &Connection) -> Result<(), EngineError> {
+/// Checkpoints the write-ahead log and empties it. Fails when anything of it stays in place.
+pub(super) fn empty_log(connection: &Connection) -> Result<(), EngineError> {
     let checkpoint =
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
     match checkpoint {

@@ -1,0 +1,100 @@
+//! The files of the memory: the database, its write-ahead log, and the lock that one process holds.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, FlockOperation, access, flock};
+
+use super::error::MemoryError;
+use crate::embedded::NO_FOLLOW;
+
+/// The database in the folder of a memory.
+const DATABASE: &str = "memory.sqlite";
+
+/// The lock beside it. A file of its own: closing a second handle of the database would release the
+/// locks that SQLite holds on it.
+const LOCK: &str = "memory.lock";
+
+/// The path of the database in a folder.
+pub(super) fn database(folder: &Path) -> PathBuf {
+    folder.join(DATABASE)
+}
+
+fn write_ahead_log(database: &Path) -> PathBuf {
+    database.with_file_name(format!("{DATABASE}-wal"))
+}
+
+/// Refuses what SQLite would take for a new database, or would open for reading alone.
+///
+/// # Errors
+/// [`MemoryError::Missing`], [`MemoryError::NoDatabase`], [`MemoryError::Damaged`] for an empty
+/// file or something other than a file, [`MemoryError::Unavailable`] without the right to write it.
+pub(super) fn check(database: &Path) -> Result<(), MemoryError> {
+    let path = database.to_owned();
+    let unavailable = |error: io::Error| MemoryError::Unavailable {
+        path: database.to_owned(),
+        reason: error.to_string(),
+    };
+    match fs::symlink_metadata(database) {
+        Ok(found) if !found.is_file() => {
+            Err(MemoryError::Damaged { path, reason: "it is not a regular file".to_owned() })
+        }
+        Ok(found) if found.len() == 0 => {
+            Err(MemoryError::Damaged { path, reason: "the file is empty".to_owned() })
+        }
+        Ok(_) => access(database, Access::READ_OK | Access::WRITE_OK)
+            .map_err(|error| unavailable(error.into())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let log = write_ahead_log(database);
+            if exists(&log) {
+                return Err(MemoryError::NoDatabase { path, log });
+            }
+            Err(MemoryError::Missing { path })
+        }
+        Err(error) => Err(unavailable(error)),
+    }
+}
+
+/// The first file of a memory that is in the folder already.
+pub(super) fn present(database: &Path) -> Option<PathBuf> {
+    [database.to_owned(), write_ahead_log(database)].into_iter().find(|path| exists(path))
+}
+
+/// Whether there is anything at a path, even a broken link.
+fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Takes the lock of a folder; `None` when it is held, by another process or by this one.
+pub(super) fn lock(folder: &Path) -> io::Result<Option<File>> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(NO_FOLLOW)
+        .open(folder.join(LOCK))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Creates a folder for its owner alone, and syncs its parent, so that it survives a power cut.
+pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let parent =
+        folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    sync_folder(parent)
+}
+
+/// Makes the entries of a folder durable.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}

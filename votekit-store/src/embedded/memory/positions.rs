@@ -1,0 +1,365 @@
+//! What the authority has promised, accepted, cosigned and certified. Every row carries a digest:
+//! damage is found before anything is signed because of it.
+
+use rusqlite::{Connection, Params, Row};
+use votekit_core::authority::{AcceptedBlock, LogPoint, TermLeader};
+use votekit_core::id::{Digest, ElectionId};
+use votekit_core::log::merkle::TreeHash;
+use votekit_core::log::note::KeyName;
+
+use super::error::{MemoryError, Stop};
+use crate::embedded::columns::{self, ElectionRow, TableRow, column, find_or_create_election};
+use crate::embedded::fault::{Fault, corrupt};
+use crate::embedded::queries::collect;
+
+const ACCEPTED: &str = "accepted";
+const COSIGNED: &str = "cosigned";
+const CERTIFIED: &str = "certified";
+
+const SELECT_ACCEPTED: &str = "SELECT height, size, root, digest, term, x'' FROM accepted";
+const SELECT_COSIGNED: &str = "SELECT height, size, root, digest, 0, x'' FROM cosigned";
+const SELECT_CERTIFIED: &str = "SELECT height, size, root, digest, 0, checkpoint FROM certified";
+
+/// A number as an SQLite integer.
+///
+/// # Errors
+/// [`MemoryError::Malformed`] if it needs more than 63 bits.
+pub(super) fn integer(number: u64) -> Result<i64, MemoryError> {
+    column(number).ok_or(MemoryError::Malformed { rule: "numbers are at most 2^63 - 1" })
+}
+
+/// An election, and its row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Election<'law> {
+    pub(super) row: ElectionRow,
+    pub(super) law_id: &'law ElectionId,
+}
+
+impl<'law> Election<'law> {
+    /// `None` for an election of which the memory has nothing.
+    pub(super) fn find(
+        connection: &Connection,
+        law_id: &'law ElectionId,
+    ) -> Result<Option<Self>, Fault> {
+        let row = columns::find_election(connection, law_id)?;
+        Ok(row.map(|row| Self { row, law_id }))
+    }
+
+    pub(super) fn find_or_create(
+        connection: &Connection,
+        law_id: &'law ElectionId,
+    ) -> Result<Self, Fault> {
+        Ok(Self { row: find_or_create_election(connection, law_id)?, law_id })
+    }
+}
+
+/// The elections that the memory has rows of, in the order of their ids.
+pub(super) fn elections(connection: &Connection) -> Result<Vec<(ElectionRow, ElectionId)>, Fault> {
+    let mut statement =
+        connection.prepare_cached("SELECT id, law_id FROM election ORDER BY law_id")?;
+    collect(statement.query([])?, |row| {
+        let row = TableRow::new("election", row);
+        Ok((ElectionRow(row.get(0)?), columns::law_id(&row.get::<String>(1)?)?))
+    })
+}
+
+/// The row of the table `authority`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct AuthorityRow {
+    /// How many times the memory was opened.
+    pub(super) incarnation: u64,
+    /// The leadership of the last vote.
+    pub(super) promise: Option<TermLeader>,
+}
+
+impl AuthorityRow {
+    pub(super) fn read(connection: &Connection) -> Result<Self, Fault> {
+        let mut statement = connection.prepare_cached(
+            "SELECT incarnation, promise_term, promise_leader, digest FROM authority",
+        )?;
+        let mut rows = statement.query([])?;
+        let Some(row) = rows.next()? else {
+            return Err(corrupt("table authority: its row is missing").into());
+        };
+        let row = TableRow::new("authority", row);
+        let promise = match row.get::<Option<String>>(2)? {
+            None => None,
+            Some(leader) => {
+                let leader = leader
+                    .parse::<KeyName>()
+                    .map_err(|error| corrupt(format!("table authority: {error}")))?;
+                Some(TermLeader { term: row.number(1)?, leader })
+            }
+        };
+        let read = Self { incarnation: row.number(0)?, promise };
+        let stored: [u8; 32] = row.get(3)?;
+        if read.digest().as_bytes() == &stored {
+            return Ok(read);
+        }
+        Err(corrupt("table authority: its row does not match its digest").into())
+    }
+
+    pub(super) fn write(&self, connection: &Connection) -> Result<(), Stop> {
+        let term = self.promise.as_ref().map(|promise| integer(promise.term)).transpose()?;
+        let leader = self.promise.as_ref().map(|promise| promise.leader.as_str());
+        connection
+            .prepare_cached(
+                "INSERT INTO authority (one, incarnation, promise_term, promise_leader, digest)
+                 VALUES (1, ?1, ?2, ?3, ?4)
+                 ON CONFLICT (one) DO UPDATE SET incarnation = excluded.incarnation, \
+                 promise_term = excluded.promise_term, \
+                 promise_leader = excluded.promise_leader, digest = excluded.digest",
+            )?
+            .execute((integer(self.incarnation)?, term, leader, self.digest().as_bytes()))?;
+        Ok(())
+    }
+
+    fn digest(&self) -> Digest {
+        let (has_promise, term, leader) = match &self.promise {
+            Some(promise) => (1, promise.term, promise.leader.as_str()),
+            None => (0, 0, ""),
+        };
+        let numbers = [self.incarnation, has_promise, term].map(u64::to_be_bytes);
+        Digest::of(&[numbers.as_flattened(), leader.as_bytes()].concat())
+    }
+}
+
+/// The digest of a row about one position. It covers the law id and the table: a row cannot pass
+/// for one of another election.
+pub(super) fn row_digest(
+    table: &str,
+    law_id: &ElectionId,
+    number: u64,
+    point: &LogPoint,
+    bytes: &[u8],
+) -> Digest {
+    let numbers = [number, point.height, point.size].map(u64::to_be_bytes);
+    let fields = [
+        table.as_bytes(),
+        b"\n",
+        law_id.as_str().as_bytes(),
+        b"\n",
+        numbers.as_flattened(),
+        point.root.as_bytes(),
+        bytes,
+    ];
+    Digest::of(&fields.concat())
+}
+
+/// The block accepted last, if it is not certified.
+pub(super) fn accepted(
+    connection: &Connection,
+    election: Election<'_>,
+) -> Result<Option<AcceptedBlock>, Fault> {
+    let sql = format!("{SELECT_ACCEPTED} WHERE election = ?1");
+    let row = find(connection, ACCEPTED, &sql, [election.row.0], election)?;
+    Ok(row.map(|row| AcceptedBlock { term: row.term, point: row.point }))
+}
+
+pub(super) fn put_accepted(
+    connection: &Connection,
+    election: Election<'_>,
+    accepted: &AcceptedBlock,
+) -> Result<(), Stop> {
+    let AcceptedBlock { term, point } = accepted;
+    let digest = row_digest(ACCEPTED, election.law_id, *term, point, &[]);
+    connection
+        .prepare_cached(
+            "INSERT INTO accepted (election, term, height, size, root, digest)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (election) DO UPDATE SET term = excluded.term, \
+             height = excluded.height, size = excluded.size, root = excluded.root, \
+             digest = excluded.digest",
+        )?
+        .execute((
+            election.row.0,
+            integer(*term)?,
+            integer(point.height)?,
+            integer(point.size)?,
+            point.root.as_bytes(),
+            digest.as_bytes(),
+        ))?;
+    Ok(())
+}
+
+/// Removes what was accepted at or below a height that is certified.
+pub(super) fn drop_accepted(
+    connection: &Connection,
+    election: Election<'_>,
+    through_height: u64,
+) -> Result<(), Stop> {
+    connection
+        .prepare_cached("DELETE FROM accepted WHERE election = ?1 AND height <= ?2")?
+        .execute((election.row.0, integer(through_height)?))?;
+    Ok(())
+}
+
+/// The position cosigned at the greatest height.
+pub(super) fn last_cosigned(
+    connection: &Connection,
+    election: Election<'_>,
+) -> Result<Option<LogPoint>, Fault> {
+    let sql = format!("{SELECT_COSIGNED} WHERE election = ?1 ORDER BY height DESC LIMIT 1");
+    let row = find(connection, COSIGNED, &sql, [election.row.0], election)?;
+    Ok(row.map(|row| row.point))
+}
+
+fn cosigned_at(
+    connection: &Connection,
+    election: Election<'_>,
+    height: u64,
+) -> Result<Option<LogPoint>, Stop> {
+    let sql = format!("{SELECT_COSIGNED} WHERE election = ?1 AND height = ?2");
+    let row = find(connection, COSIGNED, &sql, (election.row.0, integer(height)?), election)?;
+    Ok(row.map(|row| row.point))
+}
+
+/// Refuses a position at whose height another one is cosigned. Returns whether it is cosigned.
+pub(super) fn check_cosigned(
+    connection: &Connection,
+    election: Election<'_>,
+    point: &LogPoint,
+) -> Result<bool, Stop> {
+    match cosigned_at(connection, election, point.height)? {
+        Some(cosigned) if cosigned != *point => Err(MemoryError::OtherCosigned {
+            law_id: election.law_id.clone(),
+            height: point.height,
+            cosigned: cosigned.root,
+            offered: point.root,
+        }
+        .into()),
+        found => Ok(found.is_some()),
+    }
+}
+
+pub(super) fn put_cosigned(
+    connection: &Connection,
+    election: Election<'_>,
+    point: &LogPoint,
+) -> Result<(), Stop> {
+    let digest = row_digest(COSIGNED, election.law_id, 0, point, &[]);
+    connection
+        .prepare_cached(
+            "INSERT INTO cosigned (election, height, size, root, digest) \
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute((
+            election.row.0,
+            integer(point.height)?,
+            integer(point.size)?,
+            point.root.as_bytes(),
+            digest.as_bytes(),
+        ))?;
+    Ok(())
+}
+
+/// The certified position at the greatest height.
+pub(super) fn last_certified(
+    connection: &Connection,
+    election: Election<'_>,
+) -> Result<Option<LogPoint>, Fault> {
+    let sql = format!("{SELECT_CERTIFIED} WHERE election = ?1 ORDER BY height DESC LIMIT 1");
+    let row = find(connection, CERTIFIED, &sql, [election.row.0], election)?;
+    Ok(row.map(|row| row.point))
+}
+
+/// The certified position at a height, with its certificate.
+pub(super) fn certificate(
+    connection: &Connection,
+    election: Election<'_>,
+    height: i64,
+) -> Result<Option<(LogPoint, Vec<u8>)>, Fault> {
+    let sql = format!("{SELECT_CERTIFIED} WHERE election = ?1 AND height = ?2");
+    let row = find(connection, CERTIFIED, &sql, (election.row.0, height), election)?;
+    Ok(row.map(|row| (row.point, row.note)))
+}
+
+/// Refuses a position at whose height another one is certified. Returns whether it is certified.
+pub(super) fn check_certified(
+    connection: &Connection,
+    election: Election<'_>,
+    point: &LogPoint,
+) -> Result<bool, Stop> {
+    match certificate(connection, election, integer(point.height)?)? {
+        Some((certified, _)) if certified != *point => Err(MemoryError::OtherCertified {
+            law_id: election.law_id.clone(),
+            height: point.height,
+            certified: certified.root,
+            offered: point.root,
+        }
+        .into()),
+        found => Ok(found.is_some()),
+    }
+}
+
+pub(super) fn put_certified(
+    connection: &Connection,
+    election: Election<'_>,
+    point: &LogPoint,
+    checkpoint: &[u8],
+) -> Result<(), Stop> {
+    let digest = row_digest(CERTIFIED, election.law_id, 0, point, checkpoint);
+    connection
+        .prepare_cached(
+            "INSERT INTO certified (election, height, size, root, checkpoint, digest) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute((
+            election.row.0,
+            integer(point.height)?,
+            integer(point.size)?,
+            point.root.as_bytes(),
+            checkpoint,
+            digest.as_bytes(),
+        ))?;
+    Ok(())
+}
+
+/// A row of one of the three tables of positions.
+struct PositionRow {
+    /// 0 where the table has none.
+    term: u64,
+    point: LogPoint,
+    /// The certificate. Empty in the tables that have none.
+    note: Vec<u8>,
+}
+
+fn find(
+    connection: &Connection,
+    table: &'static str,
+    sql: &str,
+    parameters: impl Params,
+    election: Election<'_>,
+) -> Result<Option<PositionRow>, Fault> {
+    connection
+        .prepare_cached(sql)?
+        .query(parameters)?
+        .next()?
+        .map(|row| position(row, table, election))
+        .transpose()
+}
+
+/// Reads `height, size, root, digest, term, note`, and verifies the digest.
+fn position(
+    row: &Row<'_>,
+    table: &'static str,
+    election: Election<'_>,
+) -> Result<PositionRow, Fault> {
+    let row = TableRow::new(table, row);
+    let point = LogPoint {
+        height: row.number(0)?,
+        size: row.number(1)?,
+        root: TreeHash::from_bytes(row.get(2)?),
+    };
+    let (term, note) = (row.number(4)?, row.get::<Vec<u8>>(5)?);
+    let stored: [u8; 32] = row.get(3)?;
+    let digest = row_digest(table, election.law_id, term, &point, &note);
+    if digest.as_bytes() == &stored {
+        return Ok(PositionRow { term, point, note });
+    }
+    Err(corrupt(format!(
+        "table {table}: the row of {} at height {} does not match its digest",
+        election.law_id, point.height
+    ))
+    .into())
+}
