@@ -29,7 +29,6 @@ mod block_rows;
 mod write_health;
 
 pub mod embedded;
-pub mod memory;
 #[cfg(feature = "services")]
 pub mod services;
 

@@ -133,7 +133,7 @@ impl AuthorityContext {
 
     /// Destroys the batches of a purged election. Blocks the thread.
     pub(crate) fn purge(&self, law_id: &ElectionId) -> Result<(), MemoryError> {
-        self.memory.purge(law_id)
+        self.memory.purge(law_id).map(|_| ())
     }
 
     /// A row of this authority about one height.
