@@ -211,7 +211,7 @@ fn lines_that_do_not_fit_together_are_refused_by_their_place() {
     );
 
     dir.write("weak", b.replace(&key(&b, 0), &"0".repeat(64)));
-    make(&dir, "2", &["a.line", "weak"]).fails(3, &["weak, line 1: the log key: "]);
+    make(&dir, "2", &["a.line", "weak"]).fails(3, &["weak, line 1: the log key"]);
     for (text, said) in [
         (a.to_uppercase(), "line 1: a line of an authority is"),
         (a.replace(' ', "  "), "line 1: a line of an authority is"),

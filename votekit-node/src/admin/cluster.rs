@@ -53,7 +53,7 @@ impl Node {
         }
         let Some(leadership) = authority.promise() else { return Ok(()) };
         let term = leadership.term;
-        let reason = SuspectReason::StepDown;
+        let reason = SuspectReason::Stepdown;
         let bytes = authority.sign(StatementBody::Suspect(Suspect { leadership, reason }));
         let row = authority.row(RowKind::Suspect, None, 0, term, bytes);
         let _stored = self.context.ledger.put_row(&row, None).await?;

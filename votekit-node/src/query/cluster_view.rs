@@ -374,7 +374,7 @@ fn suspect_view(suspect: &Suspect) -> SuspectView {
     SuspectView {
         term: suspect.leadership.term,
         leader: suspect.leadership.leader.to_string(),
-        reason: suspect.reason.as_str().to_owned(),
+        reason: suspect.reason.to_string(),
     }
 }
 

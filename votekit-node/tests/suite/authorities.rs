@@ -71,7 +71,7 @@ impl Installation {
         let roles = [Role::Ingest, Role::Validate, Role::Query];
         let ingest =
             Node::start_on(opened, config(&roles), engines.clone()).await.expect("started");
-        let policy = set.policy(&law(), false);
+        let policy = set.policy(&law(), false).expect("a policy");
         Self { folder, engines, authorities, ingest, policy }
     }
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use votekit_core::authority::AuthorityMember;
-use votekit_core::log::note::KeyName;
+use votekit_core::ballot::BallotSecretKey;
+use votekit_core::log::note::{KeyName, SigningKey};
 use votekit_node::data_folder::DataFolder;
 
 use super::NewKeys;
@@ -56,17 +57,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     context.output.result(&keys)
 }
 
-/// Checks the name by the rules of the file, before any key is made.
+/// Checks the name by the rules of the file, before any key is made: with public keys that are of
+/// no use, since everyone knows their secret halves.
 fn check_name(name: &KeyName) -> Result<(), CommandError> {
-    let name = name.clone();
-    let unkeyed = AuthorityMember {
-        name,
-        log: [0; 32],
-        cosigner: [0; 32],
-        statement: [0; 32],
-        transport: [0; 32],
-    };
-    match AuthorityMember::parse_line(&unkeyed.to_string()) {
+    let key = *SigningKey::from_seed(name.clone(), &[1; 32]).verifier().public_key();
+    let transport = *BallotSecretKey::from_seed(&[1; 32]).public_key().as_bytes();
+    let (name, log, cosigner, statement) = (name.clone(), key, key, key);
+    let named = AuthorityMember { name, log, cosigner, statement, transport };
+    match AuthorityMember::parse_line(&named.to_string()) {
         Ok(_) => Ok(()),
         Err(rule) => {
             Err(CommandError::usage(format!("--name: {rule}"))

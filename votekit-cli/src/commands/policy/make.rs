@@ -212,7 +212,10 @@ fn check_quorum(quorum: usize, count: usize) -> Result<(), CommandError> {
 fn refused(error: &AuthoritySetError, lines: &[GivenLine]) -> CommandError {
     /// The number of the first authority's line in the file.
     const FIRST_LINE: usize = 4;
-    let line = error.line.checked_sub(FIRST_LINE).and_then(|place| lines.get(place));
+    let AuthoritySetError::Malformed { line, rule } = error else {
+        return CommandError::bad_input(error.to_string()).hint(LINE_HINT);
+    };
+    let line = line.checked_sub(FIRST_LINE).and_then(|place| lines.get(place));
     let place = line.map_or("the file would break a rule", |line| line.place.as_str());
-    CommandError::bad_input(format!("{place}: {}", error.rule)).hint(LINE_HINT)
+    CommandError::bad_input(format!("{place}: {rule}")).hint(LINE_HINT)
 }

@@ -55,7 +55,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         CommandError::bad_input(format!("{}, {error}", path.display()))
             .hint("give the file of the authorities as `votekit policy make` wrote it")
     })?;
-    let policy = set.policy(&args.law_id, args.binding);
+    let policy = set
+        .policy(&args.law_id, args.binding)
+        .map_err(|error| CommandError::bad_input(format!("{}: {error}", path.display())))?;
     let fingerprint = policy.fingerprint().to_hex();
     if !context.output.is_json() {
         context.output.note(format_args!("SHA-256 {fingerprint}"));

@@ -1,0 +1,83 @@
+//! The data folder of an authority: its statement key, the set of authorities, ballot keys, rolls.
+//! Only read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use votekit_core::authority::{AuthoritySet, StatementKey};
+use votekit_core::ballot::BallotSecretKey;
+use votekit_core::election_log::RollContent;
+use votekit_core::electorate::{Changes, KeyList};
+use votekit_core::id::{Digest, ElectionId};
+use votekit_core::manifest::Manifest;
+
+/// A data folder.
+pub(crate) struct Folder {
+    path: PathBuf,
+    pub(crate) set: AuthoritySet,
+    /// The statement key, under the name that the set has for it.
+    pub(crate) key: StatementKey,
+}
+
+impl Folder {
+    /// Reads set and statement key.
+    ///
+    /// # Errors
+    /// When a file is missing or malformed, or the set does not have the key.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let file = path.join("authorities");
+        let bytes = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+        let set = AuthoritySet::parse(&bytes).with_context(|| file.display().to_string())?;
+        let seed = secret(&path.join("keys/statement"))?;
+        let own = set.members().iter().find_map(|member| {
+            let key = StatementKey::from_seed(set.base(), &member.name, &seed);
+            (key.public() == member.statement).then_some(key)
+        });
+        let key = own.context("no authority of the file has this statement key")?;
+        Ok(Self { path: path.to_owned(), set, key })
+    }
+
+    /// The ballot key of an election.
+    ///
+    /// # Errors
+    /// When the file is missing or malformed.
+    pub(crate) fn ballot_key(&self, law_id: &ElectionId) -> Result<BallotSecretKey> {
+        let path = self.path.join("keys/ballot").join(law_id.as_str());
+        secret(&path).map(BallotSecretKey::from_bytes)
+    }
+
+    /// The content of a stored roll for one election; `None` when it has none.
+    ///
+    /// # Errors
+    /// When a file of the roll is missing, or is not what the manifest says.
+    pub(crate) fn roll(&self, digest: &Digest, law_id: &ElectionId) -> Result<Option<RollContent>> {
+        let folder = self.path.join("rolls").join(digest.to_hex());
+        let read = |name: &str| {
+            let file = folder.join(name);
+            fs::read(&file).with_context(|| format!("reading {}", file.display()))
+        };
+        let manifest = Manifest::parse(&read(Manifest::FILE_NAME)?)?;
+        let body = manifest.body();
+        if let Some(row) = body.changes.iter().find(|row| row.law_id == *law_id) {
+            let changes = manifest.read_changes(row, &read(&row.file)?)?;
+            return Ok(Some(RollContent::Supplement(Arc::new(Changes::from(&changes)))));
+        }
+        if manifest.law(law_id).is_none() {
+            return Ok(None);
+        }
+        let mut keys = Vec::new();
+        for row in body.shards.iter().filter(|row| row.law_id == *law_id) {
+            keys.extend(manifest.read_shard(row, &read(&row.file)?)?);
+        }
+        Ok(Some(RollContent::Roll(Arc::new(KeyList::new(keys)?))))
+    }
+}
+
+/// Reads a key file: 64 hexadecimal digits, a space, a check.
+fn secret(path: &Path) -> Result<[u8; 32]> {
+    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let digits = text.split_ascii_whitespace().next().unwrap_or_default();
+    const_hex::decode_to_array(digits).with_context(|| format!("{}: no key", path.display()))
+}

@@ -1,0 +1,269 @@
+//! The lies, and how each edits the leaves of an honest block.
+
+use std::ops::Range;
+
+use clap::ValueEnum;
+use votekit_core::batch::SealedEnvelope;
+use votekit_core::credential::CredentialHash;
+use votekit_core::decision::{Decision, Entry, InvalidReason, Replay};
+use votekit_core::id::Digest;
+use votekit_core::instant::UnixMinutes;
+use votekit_core::log::leaf::Leaf;
+
+use crate::history::Batches;
+
+/// How far a back-dated block lies in the past.
+pub(crate) const BACK_DATED_MINUTES: u64 = 10;
+
+/// One false thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Lie {
+    /// Accept a vote of a credential that no roll holds.
+    AcceptUnregistered,
+    /// Record an accepted vote as a duplicate.
+    DuplicateForAccepted,
+    /// Commit to other counts than those of the block's votes.
+    WrongCount,
+    /// Leave out the first of several batches.
+    DropBatch,
+    /// State another digest of a batch than its node signed.
+    AlterBatch,
+    /// Record a batch twice in one block.
+    DoubleBatch,
+    /// Record a first request as a copy of an earlier one.
+    ReplayTold,
+    /// Sign two blocks of one height.
+    SecondRoot,
+    /// Propose under the term before.
+    StaleTerm,
+    /// Close the poll now, which no official has approved.
+    EarlyClose,
+    /// Propose and seal ten minutes in the past.
+    BackDated,
+    /// Admit an ingest node that no official knows.
+    RogueNode,
+}
+
+/// Why a block does not allow a lie: a later one may.
+pub(crate) type Unfit = &'static str;
+
+impl Lie {
+    /// The name on the command line.
+    pub(crate) fn name(self) -> String {
+        let value = self.to_possible_value().expect("no lie is hidden");
+        value.get_name().to_owned()
+    }
+
+    /// Edits the leaves of a block of votes. The lies about events, terms and roots change none:
+    /// they are in how the block is made and proposed.
+    ///
+    /// # Errors
+    /// [`Unfit`] when the block has nothing to edit.
+    pub(crate) fn edit(self, leaves: &mut Vec<Leaf>, batches: &Batches) -> Result<(), Unfit> {
+        match self {
+            Self::AcceptUnregistered => accept_unregistered(leaves, batches),
+            Self::DuplicateForAccepted => {
+                edit_accepted(leaves, |hash| Decision::Duplicate { hash, attempt: 2 })
+            }
+            Self::WrongCount => swap_counts(leaves),
+            Self::DropBatch => drop_batch(leaves),
+            Self::AlterBatch => alter_batch(leaves),
+            Self::DoubleBatch => double_batch(leaves),
+            Self::ReplayTold => replay_first(leaves, batches),
+            Self::BackDated => back_date(leaves),
+            Self::SecondRoot | Self::StaleTerm | Self::EarlyClose | Self::RogueNode => Ok(()),
+        }
+    }
+}
+
+/// Accepts an unknown credential of the block, or, if there is none, puts an invented hash into the
+/// place of an accepted one.
+fn accept_unregistered(leaves: &mut [Leaf], batches: &Batches) -> Result<(), Unfit> {
+    let is_unknown = |leaf: &Leaf| {
+        let reason = match leaf {
+            Leaf::Entry(Entry { decision: Decision::Invalid { reason, .. }, .. }) => Some(*reason),
+            _ => None,
+        };
+        reason == Some(InvalidReason::Unknown)
+    };
+    let Some(place) = leaves.iter().position(is_unknown) else {
+        let invented = CredentialHash::from_bytes(*Digest::of(b"votekit-liar").as_bytes());
+        return edit_accepted(leaves, |_| Decision::Accepted { hash: invented });
+    };
+    let envelope = envelope_of(leaves, place, batches).ok_or("an entry without its envelope")?;
+    if let Leaf::Entry(entry) = &mut leaves[place] {
+        entry.decision = Decision::Accepted { hash: envelope.hash };
+    }
+    Ok(())
+}
+
+/// Replaces the decision of the first accepted vote.
+fn edit_accepted(
+    leaves: &mut [Leaf],
+    edit: impl FnOnce(CredentialHash) -> Decision,
+) -> Result<(), Unfit> {
+    for leaf in leaves {
+        if let Leaf::Entry(entry) = leaf
+            && let Decision::Accepted { hash } = entry.decision
+        {
+            entry.decision = edit(hash);
+            return Ok(());
+        }
+    }
+    Err("no vote of the block is accepted")
+}
+
+/// Exchanges the commitments of the first two choices: each is a valid one, of another count or
+/// another blinding.
+fn swap_counts(leaves: &mut [Leaf]) -> Result<(), Unfit> {
+    for leaf in leaves {
+        if let Leaf::Counts(counts) = leaf
+            && counts.commitments.len() >= 2
+        {
+            counts.commitments.swap(0, 1);
+            return Ok(());
+        }
+    }
+    Err("the block commits to no counts")
+}
+
+fn drop_batch(leaves: &mut Vec<Leaf>) -> Result<(), Unfit> {
+    let [first, _, ..] = batch_ranges(leaves)[..] else {
+        return Err("the block has fewer than two batches");
+    };
+    leaves.drain(first.start..first.end);
+    Ok(())
+}
+
+fn alter_batch(leaves: &mut [Leaf]) -> Result<(), Unfit> {
+    for leaf in leaves {
+        if let Leaf::Batch(batch) = leaf {
+            let mut bytes = *batch.digest.as_bytes();
+            bytes[0] ^= 1;
+            batch.digest = Digest::from_bytes(bytes);
+            return Ok(());
+        }
+    }
+    Err(NO_BATCH)
+}
+
+fn double_batch(leaves: &mut Vec<Leaf>) -> Result<(), Unfit> {
+    let ranges = batch_ranges(leaves);
+    let first = ranges.first().ok_or(NO_BATCH)?;
+    let copy = leaves[first.start..first.end].to_vec();
+    leaves.splice(first.end..first.end, copy).for_each(drop);
+    Ok(())
+}
+
+fn replay_first(leaves: &mut [Leaf], batches: &Batches) -> Result<(), Unfit> {
+    let is_entry = |leaf: &Leaf| matches!(leaf, Leaf::Entry(_));
+    let place = leaves.iter().position(is_entry).ok_or("the block decides no request")?;
+    let envelope = envelope_of(leaves, place, batches).ok_or("an entry without its envelope")?;
+    leaves[place] = Leaf::Replay(Replay { request: envelope.request, envelope: envelope.digest() });
+    Ok(())
+}
+
+fn back_date(leaves: &mut [Leaf]) -> Result<(), Unfit> {
+    let Some(Leaf::Block(block)) = leaves.last_mut() else {
+        return Err("the block has no block leaf");
+    };
+    block.sealed_at = UnixMinutes(block.sealed_at.0.saturating_sub(BACK_DATED_MINUTES));
+    Ok(())
+}
+
+const NO_BATCH: Unfit = "the block has no batch";
+
+/// The places of a batch leaf and its entries, for each batch.
+#[derive(Clone, Copy)]
+struct BatchRange {
+    start: usize,
+    end: usize,
+}
+
+fn batch_ranges(leaves: &[Leaf]) -> Vec<BatchRange> {
+    let is_batch = |place: &usize| matches!(leaves[*place], Leaf::Batch(_));
+    let is_entry = |leaf: &&Leaf| matches!(leaf, Leaf::Entry(_) | Leaf::Replay(_));
+    let places: Range<usize> = 0..leaves.len();
+    let starts = places.filter(is_batch);
+    let range = |start: usize| {
+        let entries = leaves[start + 1..].iter().take_while(is_entry).count();
+        BatchRange { start, end: start + 1 + entries }
+    };
+    starts.map(range).collect()
+}
+
+/// The envelope that the entry at a place is about.
+fn envelope_of(leaves: &[Leaf], place: usize, batches: &Batches) -> Option<SealedEnvelope> {
+    let ranges = batch_ranges(leaves);
+    let range = ranges.iter().find(|range| (range.start + 1..range.end).contains(&place))?;
+    let Leaf::Batch(leaf) = &leaves[range.start] else { return None };
+    let batch = batches.get(&leaf.number())?;
+    batch.envelopes().nth(place - range.start - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use votekit_core::bundle::sample::Sample;
+
+    use super::*;
+
+    /// The block of the sample with two batches, and all batches.
+    fn block() -> (Vec<Leaf>, Batches) {
+        let sample = Sample::certified();
+        let leaves = sample.parsed();
+        let mut blocks = leaves.split_inclusive(|leaf| matches!(leaf, Leaf::Block(_)));
+        let block = blocks.find(|block| batch_ranges(block).len() == 2).expect("one has two");
+        let batches = sample.batches.iter().map(|batch| (batch.number(), Arc::clone(batch)));
+        (block.to_vec(), batches.collect())
+    }
+
+    /// The lies that edit leaves.
+    const EDITS: [Lie; 8] = [
+        Lie::AcceptUnregistered,
+        Lie::DuplicateForAccepted,
+        Lie::WrongCount,
+        Lie::DropBatch,
+        Lie::AlterBatch,
+        Lie::DoubleBatch,
+        Lie::ReplayTold,
+        Lie::BackDated,
+    ];
+
+    #[test]
+    fn every_edit_changes_the_block_and_leaves_stay_canonical() {
+        let (honest, batches) = block();
+        for lie in EDITS {
+            let mut leaves = honest.clone();
+            lie.edit(&mut leaves, &batches).expect("the block allows it");
+            assert_ne!(leaves, honest, "{lie:?}");
+            for leaf in &leaves {
+                assert_eq!(Leaf::parse(&leaf.to_bytes()).as_ref(), Ok(leaf), "{lie:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_block_without_votes_allows_no_edit_of_votes() {
+        let (honest, batches) = block();
+        let end = honest.last().expect("a block leaf").clone();
+        for lie in EDITS.into_iter().filter(|lie| *lie != Lie::BackDated) {
+            assert!(lie.edit(&mut vec![end.clone()], &batches).is_err(), "{lie:?}");
+        }
+    }
+
+    #[test]
+    fn batches_are_dropped_and_doubled_whole() {
+        let (honest, batches) = block();
+        let ranges = batch_ranges(&honest);
+        let first = ranges[0].end - ranges[0].start;
+        for (lie, batches_left, length) in
+            [(Lie::DropBatch, 1, honest.len() - first), (Lie::DoubleBatch, 3, honest.len() + first)]
+        {
+            let mut leaves = honest.clone();
+            lie.edit(&mut leaves, &batches).expect("the block allows it");
+            assert_eq!((batch_ranges(&leaves).len(), leaves.len()), (batches_left, length));
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Makes false blocks from honest ones, signs their proposals, and puts them into the ledger.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use votekit_core::authority::{BlockProposal, LogPoint, TermLeader};
+use votekit_core::batch::NodeKey;
+use votekit_core::election::State;
+use votekit_core::election_log::{BlockContent, BlockMaker, LogEvent, Proposal, leaves_of_block};
+use votekit_core::id::Digest;
+use votekit_core::instant::UnixSeconds;
+use votekit_core::log::leaf::Leaf;
+use votekit_core::log::merkle::leaf_hash;
+use votekit_core::log::tile;
+use votekit_store::services::postgres::PostgresLedger;
+use votekit_store::{LogStore as _, NewRow, Rounds as _, RowKind, RowOutcome};
+
+use crate::folder::Folder;
+use crate::history::History;
+use crate::lie::{BACK_DATED_MINUTES, Lie, Unfit};
+
+/// The reason that an early close states.
+const CLOSE_REASON: &str = "votekit-liar closes the poll";
+
+/// A block to propose.
+pub(crate) struct Forged {
+    proposal: BlockProposal,
+    leaves: Vec<u8>,
+    /// Whether the row states no holder, as a copy of an earlier proposal.
+    is_copy: bool,
+}
+
+/// Makes the blocks of a lie, at a time of this machine. The inner error says that the honest block
+/// does not allow the lie yet.
+///
+/// # Errors
+/// When the election is in a state in which the lie can never be.
+pub(crate) fn forge(
+    history: &History,
+    lie: Lie,
+    leadership: &TermLeader,
+    now: UnixSeconds,
+) -> Result<Result<Vec<Forged>, Unfit>> {
+    let state = history.log.state();
+    ensure!(
+        matches!(state, State::Draft | State::Open | State::Closing),
+        "the election is {state:?}: no block follows"
+    );
+    let minute = now.minute_floor();
+    let mut leadership = leadership.clone();
+    if lie == Lie::StaleTerm {
+        ensure!(leadership.term > 1, "there is no term before the first");
+        leadership.term -= 1;
+    }
+    // A minute later is within what the others' clocks allow.
+    let minutes = if lie == Lie::SecondRoot { vec![minute, minute.next()] } else { vec![minute] };
+    let mut forged = Vec::new();
+    for minute in minutes {
+        let maker = BlockMaker {
+            term: leadership.term,
+            leader: leadership.leader.as_str().to_owned(),
+            at: minute,
+        };
+        let honest = match honest(history, lie, &maker) {
+            Ok(honest) => honest,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let mut leaves = parse(&honest.block.leaves)?;
+        if let Err(reason) = lie.edit(&mut leaves, &history.batches) {
+            return Ok(Err(reason));
+        }
+        forged.push(encode(history, &honest, &leaves, lie, leadership.clone(), now)?);
+    }
+    if let [first, second] = &forged[..]
+        && first.proposal.point.root == second.proposal.point.root
+    {
+        // The log is ahead of this minute: both blocks state its time.
+        return Ok(Err("both blocks are the same"));
+    }
+    Ok(Ok(forged))
+}
+
+/// The block that the log allows, with the content that the lie is about.
+fn honest(history: &History, lie: Lie, maker: &BlockMaker) -> Result<Proposal, Unfit> {
+    let propose = |content: &BlockContent<'_>| {
+        history.log.propose(content, maker).map_err(|_| "the log does not allow such a block")
+    };
+    match lie {
+        Lie::EarlyClose => {
+            let closes = maker.at.next();
+            let reason = Some(CLOSE_REASON.to_owned());
+            propose(&BlockContent::Events(&[LogEvent::Closing { closes, reason }]))
+        }
+        Lie::RogueNode => {
+            let seed = Digest::of(format!("votekit-liar {}", maker.term).as_bytes());
+            let key = NodeKey::from_seed(seed.as_bytes()).public_key();
+            propose(&BlockContent::Events(&[LogEvent::Admit(key)]))
+        }
+        _ => {
+            let content = BlockContent::Batches {
+                batches: &history.unsealed,
+                ballot_key: &history.ballot_key,
+            };
+            let proposal = propose(&content)?;
+            let has_batch = proposal.refused.len() < history.unsealed.len();
+            if has_batch { Ok(proposal) } else { Err("no staged batch can be sealed") }
+        }
+    }
+}
+
+fn parse(leaves: &[u8]) -> Result<Vec<Leaf>> {
+    let parse = |leaf: Option<&[u8]>| -> Result<Leaf> {
+        let leaf = leaf.context("a block ends within a leaf")?;
+        Ok(Leaf::parse(leaf)?)
+    };
+    leaves_of_block(leaves).map(parse).collect()
+}
+
+/// The leaves as stored, and the proposal that states them.
+fn encode(
+    history: &History,
+    honest: &Proposal,
+    leaves: &[Leaf],
+    lie: Lie,
+    leadership: TermLeader,
+    now: UnixSeconds,
+) -> Result<Forged> {
+    let mut tree = history.log.tree().clone();
+    let (mut bytes, mut full_tiles) = (Vec::new(), Vec::new());
+    for leaf in leaves {
+        let leaf = leaf.to_bytes();
+        tile::push_entry(&mut bytes, &leaf)?;
+        tree.append(leaf_hash(&leaf), &mut full_tiles);
+    }
+    let point = LogPoint { height: honest.block.height, size: tree.size(), root: tree.root() };
+    let is_past = lie == Lie::BackDated;
+    let proposed_at = if is_past { now.0.saturating_sub(BACK_DATED_MINUTES * 60) } else { now.0 };
+    let proposal = BlockProposal {
+        law_id: history.log.definition().law_id.clone(),
+        leadership,
+        first_leaf: honest.block.first_leaf,
+        leaf_count: u32::try_from(leaves.len()).context("too many leaves")?,
+        point,
+        digest: Digest::of(&bytes),
+        takes_votes: honest.effect.state() == State::Open,
+        proposed_at: UnixSeconds(proposed_at),
+    };
+    Ok(Forged { proposal, leaves: bytes, is_copy: lie == Lie::StaleTerm })
+}
+
+impl Forged {
+    /// The height of the block.
+    pub(crate) fn height(&self) -> u64 {
+        self.proposal.point.height
+    }
+
+    /// Signs the proposal and stores it.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    pub(crate) async fn put(
+        &self,
+        ledger: &PostgresLedger,
+        folder: &Folder,
+        holder: &str,
+    ) -> Result<RowOutcome> {
+        let row = NewRow {
+            kind: RowKind::Proposal,
+            authority: folder.key.name().as_str().to_owned(),
+            law_id: Some(self.proposal.law_id.clone()),
+            height: self.height(),
+            term: self.proposal.leadership.term,
+            bytes: folder.key.sign_proposal(&self.proposal),
+            leaves: self.leaves.clone(),
+        };
+        let holder = (!self.is_copy).then_some(holder);
+        Ok(ledger.put_row(&row, holder).await?)
+    }
+
+    /// Whether the ledger's log has this block.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    pub(crate) async fn is_in_log(&self, ledger: &PostgresLedger) -> Result<bool> {
+        let blocks = ledger.blocks(&self.proposal.law_id, self.height(), 1).await?;
+        Ok(blocks.first().is_some_and(|block| block.leaves == self.leaves))
+    }
+
+    /// The block and what became of it, as JSON.
+    pub(crate) fn describe(&self, outcome: &RowOutcome, is_certified: bool) -> Value {
+        let BlockProposal { leadership, first_leaf, leaf_count, point, digest, .. } =
+            &self.proposal;
+        let stored = match outcome {
+            RowOutcome::Stored => "stored".to_owned(),
+            RowOutcome::Present => "present".to_owned(),
+            RowOutcome::Other { .. } => "other".to_owned(),
+            RowOutcome::Late { term } => format!("late: the term is {term}"),
+        };
+        json!({
+            "term": leadership.term,
+            "height": point.height,
+            "first_leaf": first_leaf,
+            "leaf_count": leaf_count,
+            "root": point.root.to_hex(),
+            "digest": digest.to_hex(),
+            "row": stored,
+            "certified": is_certified,
+        })
+    }
+}
