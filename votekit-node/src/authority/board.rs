@@ -181,7 +181,7 @@ impl Board {
 impl Inner {
     fn add_vote(&mut self, authority: &KeyName, vote: Vote) {
         let term = vote.leadership.term;
-        self.votes.entry(term).or_default().insert(authority.clone(), vote);
+        self.votes.entry(term).or_default().entry(authority.clone()).or_insert(vote);
         bound_terms(&mut self.votes);
     }
 }

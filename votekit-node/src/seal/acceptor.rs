@@ -93,7 +93,17 @@ impl Sealer {
             return Ok(());
         };
         let round = self.round(&authority);
-        for row in rows.proposals.iter().rev() {
+        // Of a leader's proposals at one height the first counts: with any other, authorities that
+        // read two of them in different orders could wait for one another for ever.
+        let mut seen: Vec<&TermLeader> = Vec::new();
+        let mut first: Vec<&ProposalRow> = Vec::new();
+        for row in &rows.proposals {
+            if !seen.contains(&&row.proposal.leadership) {
+                seen.push(&row.proposal.leadership);
+                first.push(row);
+            }
+        }
+        for row in first.into_iter().rev() {
             let is_promised = authority.promise().as_ref() == Some(&row.proposal.leadership);
             let is_known = self.acceptor.made.as_ref().is_some_and(|made| {
                 made.digest == row.proposal.digest && made.block.point == row.proposal.point
@@ -254,6 +264,8 @@ impl Sealer {
     fn keep_made(&mut self, made: Proposal, batches: Vec<Arc<Batch>>, digest: Digest) {
         let numbers: Vec<BatchNumber> = batches.iter().map(|batch| batch.number()).collect();
         let sealed_through = self.seal_queue.sealed_through_numbers(&numbers);
+        // Another authority may have passed over refused batches that still wait here.
+        let sealed_through = sealed_through.max(self.election.committed().sealed_through);
         let Proposal { block, effect, .. } = made;
         let entries = block.entries.clone();
         let takes_votes = effect.state() == State::Open;

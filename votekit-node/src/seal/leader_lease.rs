@@ -233,6 +233,7 @@ async fn store_vote(
     let (leadership, kept) = (seen.clone(), bytes.clone());
     authority.durable(move |memory| memory.record_vote(&leadership, &kept)).await?;
     authority.record(|state| state.record_vote(seen.clone()));
+    context.leader_lease.record_promise(seen);
     resend_accepted(context, authority, seen).await?;
     let row = authority.row(RowKind::Vote, None, 0, seen.term, bytes);
     let ledger = &context.ledger;

@@ -32,12 +32,13 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
     loop {
         changes.mark_unchanged();
         match read(&context, &authority, &mut after).await {
-            // There may be more than one call returns.
-            Ok(count) if count == ROWS_PER_READ => continue,
-            Ok(0) => {}
-            Ok(_) => {
+            Ok(Progress::Idle) => {}
+            Ok(progress) => {
                 leader_lease::take_up_rows(&context, &authority).await;
                 draft::take_up_drafts(&context, &authority);
+                if progress == Progress::More {
+                    continue;
+                }
             }
             Err(error) => {
                 tracing::debug!(event = "round_rows_not_read", %error, "rows of rounds not read");
@@ -52,12 +53,20 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
     }
 }
 
-/// Reads the rows after `after`. Returns their number.
+/// Whether rows were read, and whether there are more.
+#[derive(PartialEq, Eq)]
+enum Progress {
+    Idle,
+    Read,
+    More,
+}
+
+/// Reads the rows after `after`.
 async fn read(
     context: &NodeContext,
     authority: &AuthorityContext,
     after: &mut RowId,
-) -> Result<usize, votekit_store::EngineError> {
+) -> Result<Progress, votekit_store::EngineError> {
     let read = context.ledger.rows_after(*after, ROWS_PER_READ).await?;
     if read.last < *after {
         // The ledger was put back: its rows begin again, and the statements on the board are still
@@ -70,9 +79,9 @@ async fn read(
             "the ledger holds fewer rows than this authority has read: it was put back"
         );
         *after = RowId(0);
-        return Ok(ROWS_PER_READ);
+        return Ok(Progress::More);
     }
-    let count = read.rows.len();
+    let (is_empty, last) = (read.rows.is_empty(), read.last);
     for row in read.rows {
         *after = row.id;
         if let Err(reason) = take_up(authority, &authority.board, row) {
@@ -85,7 +94,11 @@ async fn read(
             );
         }
     }
-    Ok(count)
+    Ok(match is_empty {
+        true => Progress::Idle,
+        false if *after < last => Progress::More,
+        false => Progress::Read,
+    })
 }
 
 /// Verifies a row and puts it on the board. Returns what is wrong with it.

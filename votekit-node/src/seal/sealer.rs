@@ -454,6 +454,8 @@ impl Sealer {
         let (leaf_count, first_leaf) = (block.leaf_count, block.first_leaf);
         let takes_votes = effect.state() == State::Open;
         let RoundInputs { batches, sealed_through, term } = inputs;
+        // Another authority may have passed over refused batches that still wait here.
+        let sealed_through = sealed_through.max(self.election.committed().sealed_through);
         let proposed =
             ProposedBlock { block, batches, term, sealed_through, takes_votes, not_after };
         let open = metrics::OpenCommit::count();
