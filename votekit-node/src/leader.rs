@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 use votekit_authority::leader_election::{Command, Event, LeaderElection};
 use votekit_authority::leader_lease::{self, Role};
 use votekit_authority::round::Quorum;
+use votekit_core::authority::TermLeader;
 use votekit_core::log::note::KeyName;
 
 use crate::clock::monotonic;
@@ -89,9 +90,9 @@ impl LeaderLease {
         debug_assert!(commands.is_empty(), "a lost lease is not released");
     }
 
-    /// Requires that new terms are at least this one.
-    pub(crate) fn require_term(&self, term_min: u64) {
-        self.lock().require_term(term_min);
+    /// Records the leadership that this node has promised to follow.
+    pub(crate) fn record_promise(&self, promise: &TermLeader) {
+        self.lock().record_promise(promise);
     }
 
     /// Stops leading at once. The lease is released by the task that holds it.

@@ -32,8 +32,8 @@ use crate::node::Node;
 use crate::node_name::NodeName;
 use crate::pending::Pending;
 use crate::recovery::{scrubbing, snapshots};
-use crate::seal::{leader_lease, row_feed};
 use crate::seal::sealer::Sealer;
+use crate::seal::{leader_lease, row_feed};
 use crate::validate::{staging, validation};
 use crate::{expiry, recovery, roll_store, watch};
 

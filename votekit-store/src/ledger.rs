@@ -295,6 +295,14 @@ pub trait Leases: Send + Sync + 'static {
     /// The time on the ledger's clock, which leases use. Not comparable with other clocks.
     async fn clock(&self) -> Result<UnixMillis, EngineError>;
 
+    /// Grants no leases from now on, or grants them again, whatever the head says; a block that is
+    /// appended decides anew. Changes nothing without a log.
+    async fn set_takes_votes(
+        &self,
+        law_id: &ElectionId,
+        takes_votes: bool,
+    ) -> Result<(), EngineError>;
+
     /// All epochs allocated for an election.
     async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError>;
 }

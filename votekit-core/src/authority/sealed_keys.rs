@@ -26,14 +26,12 @@ pub fn seal_keys(
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<u8>, SealError> {
     let key = <Suite as Kem>::PublicKey::from_bytes(transport).map_err(|_| SealError::Key)?;
-    let (encapsulated, mut context) =
-        hpke::setup_sender_with_rng::<ChaCha20Poly1305, HkdfSha256, Suite>(
-            &OpModeS::Base,
-            &key,
-            &info(law_id),
-            rng,
-        )
-        .map_err(|_| SealError::Key)?;
+    let (encapsulated, mut context) = hpke::setup_sender_with_rng::<
+        ChaCha20Poly1305,
+        HkdfSha256,
+        Suite,
+    >(&OpModeS::Base, &key, &info(law_id), rng)
+    .map_err(|_| SealError::Key)?;
     let sealed = context.seal(plain, &[]).map_err(|_| SealError::Key)?;
     Ok([&encapsulated.to_bytes()[..], &sealed].concat())
 }

@@ -3,15 +3,13 @@
 //! The board is a cache: it can be emptied at any time and read again from the first row. Rows
 //! whose signatures do not verify never reach it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use votekit_authority::round::RoundView;
-use votekit_core::authority::{
-    Accept, BlockProposal, StatementBody, Suspect, TermLeader, Vote,
-};
+use votekit_core::authority::{Accept, BlockProposal, StatementBody, Suspect, TermLeader, Vote};
 use votekit_core::id::ElectionId;
 use votekit_core::log::note::KeyName;
 
@@ -53,6 +51,7 @@ struct Inner {
     /// By term, then by authority.
     votes: BTreeMap<u64, BTreeMap<KeyName, Vote>>,
     suspects: BTreeMap<u64, BTreeMap<KeyName, Suspect>>,
+    refusers: BTreeMap<u64, BTreeSet<(KeyName, TermLeader)>>,
     elections: BTreeMap<ElectionId, ElectionRows>,
 }
 
@@ -97,6 +96,12 @@ impl Board {
                 let election = inner.elections.entry(law_id.clone()).or_default();
                 election.height(point.height).view.add_accept(authority.clone(), &accept);
                 election.bound();
+            }
+            StatementBody::Refuse(refuse) => {
+                let term = refuse.leadership.term;
+                let refusers = inner.refusers.entry(term).or_default();
+                refusers.insert((authority.clone(), refuse.leadership));
+                bound_terms(&mut inner.refusers);
             }
             StatementBody::Suspect(suspect) => {
                 let term = suspect.leadership.term;
@@ -149,6 +154,13 @@ impl Board {
         inner.suspects.get(&term).into_iter().flat_map(|map| map.keys().cloned()).collect()
     }
 
+    /// The authorities that refused a block of a leadership.
+    pub(crate) fn refusers(&self, leadership: &TermLeader) -> Vec<KeyName> {
+        let inner = self.inner.lock();
+        let refusers = inner.refusers.get(&leadership.term).into_iter().flatten();
+        refusers.filter(|(_, of)| of == leadership).map(|(by, _)| by.clone()).collect()
+    }
+
     /// The rows about one height.
     pub(crate) fn rows(&self, law_id: &ElectionId, height: u64) -> Option<HeightRows> {
         self.inner.lock().elections.get(law_id)?.heights.get(&height).cloned()
@@ -170,10 +182,9 @@ impl Board {
     /// Elections of which a first block is proposed.
     pub(crate) fn drafts(&self) -> Vec<ElectionId> {
         let inner = self.inner.lock();
-        let drafted = inner
-            .elections
-            .iter()
-            .filter(|(_, rows)| rows.heights.get(&1).is_some_and(|rows| !rows.proposals.is_empty()));
+        let drafted = inner.elections.iter().filter(|(_, rows)| {
+            rows.heights.get(&1).is_some_and(|rows| !rows.proposals.is_empty())
+        });
         drafted.map(|(law_id, _)| law_id.clone()).collect()
     }
 }

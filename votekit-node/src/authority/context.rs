@@ -44,7 +44,9 @@ impl AuthorityContext {
     /// is missing, damaged or held by another process.
     pub(crate) fn open(folder: &DataFolder, set: AuthoritySet) -> Result<Self, NodeError> {
         let name = folder.authority()?;
-        folder.own_authority(&set)?.ok_or_else(|| NodeError::NotAnAuthority { name: name.clone() })?;
+        folder
+            .own_authority(&set)?
+            .ok_or_else(|| NodeError::NotAnAuthority { name: name.clone() })?;
         let key = StatementKey::from_seed(set.base(), &name, &*folder.statement_seed()?);
         let memory = AuthorityMemory::open(&folder.memory_path())?;
         let rows = memory.state()?;

@@ -140,9 +140,9 @@ impl Sealer {
         let Some(made) = &self.acceptor.made else { return Ok(false) };
         let has_accepted = authority.with_state(|state| {
             let election = state.elections.get(self.election.law_id());
-            election.and_then(|election| election.accepted).is_some_and(|accepted| {
-                accepted.term == term && accepted.point == made.block.point
-            })
+            election
+                .and_then(|election| election.accepted)
+                .is_some_and(|accepted| accepted.term == term && accepted.point == made.block.point)
         });
         if has_accepted {
             return Ok(true);
@@ -431,9 +431,7 @@ impl Sealer {
                 return Err(refused("minute-ahead"));
             }
             // A block that was first made in an earlier term has the minute of that term.
-            if term == proposal.leadership.term
-                && sealed_at < earliest
-            {
+            if term == proposal.leadership.term && sealed_at < earliest {
                 return Err(refused("minute-behind"));
             }
         }

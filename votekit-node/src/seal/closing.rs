@@ -1,7 +1,8 @@
 //! Drives the close of an election and the retirement of a node: executes the commands of the
 //! state machines in votekit-authority.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use votekit_authority::close::{self, Close};
@@ -10,7 +11,8 @@ use votekit_authority::retirement::Retirement;
 use votekit_core::election::State;
 use votekit_core::election_log::{BlockContent, Change, ElectionLogError, LogEvent};
 use votekit_core::id::{Epoch, NodeId};
-use votekit_store::EngineError;
+use votekit_core::instant::UnixMillis;
+use votekit_store::{Conflict, EngineError};
 
 use crate::call_rule::CallRule;
 use crate::clock::monotonic;
@@ -150,7 +152,7 @@ impl Sealer {
             Command::ReadClocks => return Ok(Event::Clocks(self.clocks().await?)),
             Command::RecordClosing { closes, not_after } => {
                 let closing = LogEvent::Closing { closes, reason: reason.take() };
-                self.record_before(vec![closing], not_after).await?;
+                self.record_closing(closing, not_after).await?;
             }
             Command::FinishIntake => {
                 let (reply, finished) = oneshot::channel();
@@ -175,6 +177,43 @@ impl Sealer {
             other => unreachable!("{other:?} is executed by its caller"),
         }
         Ok(Event::Recorded)
+    }
+
+    /// Records the closing. One authority gives the ledger a deadline: nodes get leases until the
+    /// block is stored. A block that several authorities may certify late has none, so no leases
+    /// are granted before it is proposed, and it waits until the last has ended.
+    async fn record_closing(
+        &mut self,
+        closing: LogEvent,
+        not_after: Option<UnixMillis>,
+    ) -> Result<(), AdminError> {
+        if self.context.authority.is_none() {
+            return self.record_before(vec![closing], not_after).await;
+        }
+        let law_id = self.election.law_id().clone();
+        let ledger = Arc::clone(&self.context.ledger);
+        let began = Instant::now();
+        ledger.set_takes_votes(&law_id, false).await?;
+        while !ledger.leases(&law_id).await?.is_empty() {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+        // The closing time allows for this much: see `Close::closing`.
+        let recorded = if began.elapsed() < LEASE_LENGTH + RECORDING {
+            self.record(vec![closing]).await
+        } else {
+            Err(Conflict::Late { law_id: law_id.clone() }.into())
+        };
+        // A proposal whose outcome is open may still be certified. A leader of the next term
+        // grants leases again if it is not.
+        if matches!(recorded, Err(AdminError::Refused(_)))
+            || matches!(
+                &recorded,
+                Err(AdminError::Engine(EngineError::Conflict(Conflict::Late { .. })))
+            )
+        {
+            ledger.set_takes_votes(&law_id, true).await?;
+        }
+        recorded
     }
 
     async fn clocks(&self) -> Result<Clocks, ElectionFault> {

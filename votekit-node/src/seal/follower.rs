@@ -87,9 +87,10 @@ impl Sealer {
         tokio::task::spawn_blocking(move || {
             let destroyed = context.folder.destroy_election_keys(&law_id);
             let purged = context.authority.as_ref().map(|authority| authority.purge(&law_id));
-            if let Err(error) = destroyed.map_err(|error| error.to_string()).and_then(|_| {
-                purged.unwrap_or(Ok(())).map_err(|error| error.to_string())
-            }) {
+            if let Err(error) = destroyed
+                .map_err(|error| error.to_string())
+                .and_then(|_| purged.unwrap_or(Ok(())).map_err(|error| error.to_string()))
+            {
                 tracing::error!(
                     event = "purge_not_carried_out",
                     alarm = true,

@@ -49,7 +49,7 @@ pub(crate) fn new(
                 RENEW_INTERVAL,
             );
             if let Some(promise) = authority.promise() {
-                lease.require_term(promise.term + 1);
+                lease.record_promise(&promise);
             }
             lease
         }
@@ -114,6 +114,14 @@ pub(crate) async fn take_up_rows(context: &NodeContext, authority: &Arc<Authorit
         count_votes(context, authority, term).await;
     }
     let Some(promise) = authority.promise() else { return };
+    if promise.leader == authority.name {
+        for by in authority.board.refusers(&promise) {
+            let refused = Event::RefusedBy { authority: by, term: promise.term };
+            for command in context.leader_lease.step(refused) {
+                Box::pin(execute(context, command)).await;
+            }
+        }
+    }
     if authority.board.suspects(promise.term).len() >= authority.set.quorum()
         && authority.first_pass_over(promise.term)
     {

@@ -9,8 +9,10 @@ use votekit_authority::round::{Choice, RoundView, choose};
 use votekit_core::authority::{AcceptedBlock, LogPoint, TermLeader};
 use votekit_core::batch::Batch;
 use votekit_core::election::State;
-use votekit_core::id::BatchNumber;
 use votekit_core::election_log::{Proposal, batches_of_block};
+use votekit_core::id::BatchNumber;
+
+use votekit_store::retry::until_definite;
 
 use crate::authority::AuthorityContext;
 use crate::error::ElectionFault;
@@ -51,7 +53,10 @@ impl Sealer {
             let votes = authority.board.votes(&leadership);
             let law_id = self.election.law_id();
             match choose(authority.quorum(), &votes, law_id, &head, &view, &excluded) {
-                Choice::Free => return Ok(true),
+                Choice::Free => {
+                    self.grant_leases_again().await?;
+                    return Ok(true);
+                }
                 Choice::StepDown => break,
                 Choice::Behind { certified } => {
                     tracing::warn!(
@@ -89,6 +94,15 @@ impl Sealer {
             self.context.leader_lease.step_down();
         }
         Ok(false)
+    }
+
+    /// Grants leases again that an earlier leader held back for a closing that came to nothing.
+    async fn grant_leases_again(&self) -> Result<(), ElectionFault> {
+        if self.state() == State::Open {
+            let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
+            until_definite("grant_leases", || ledger.set_takes_votes(law_id, true)).await?;
+        }
+        Ok(())
     }
 
     /// The end of the log as this node has applied it.

@@ -47,8 +47,7 @@ impl RoundBlock {
         takes_votes: bool,
         sealed_through: StagingId,
     ) -> Self {
-        let point =
-            LogPoint { height: block.height, size: block.size_after(), root: block.root };
+        let point = LogPoint { height: block.height, size: block.size_after(), root: block.root };
         Self {
             point,
             sealed_at: block.sealed_at,
@@ -195,9 +194,9 @@ impl Round {
                 .durable(move |memory| memory.statement("cosign", Some(&law_id), height, 0))
                 .await?
         } else {
-            let decided = self.authority.with_state(|state| {
-                state.cosign(&self.law_id, &block.point, &rows.view, quorum)
-            });
+            let decided = self
+                .authority
+                .with_state(|state| state.cosign(&self.law_id, &block.point, &rows.view, quorum));
             if let Err(forbidden) = decided {
                 return Ok(Err(forbidden));
             }
@@ -237,8 +236,7 @@ impl Round {
 
     /// The cosignature lines over a block that verify, in the order of the authorities.
     pub(crate) fn valid_lines(&self, block: &RoundBlock, rows: &HeightRows) -> Vec<Signature> {
-        let checkpoint =
-            Checkpoint::new(&self.signer.origin, block.point.size, block.point.root);
+        let checkpoint = Checkpoint::new(&self.signer.origin, block.point.size, block.point.root);
         let members = self.authority.set.members().iter();
         members
             .zip(self.signer.policy.witnesses())
@@ -263,8 +261,7 @@ impl Round {
         if lines.len() < self.authority.set.quorum() {
             return Ok(None);
         }
-        let checkpoint =
-            Checkpoint::new(&self.signer.origin, block.point.size, block.point.root);
+        let checkpoint = Checkpoint::new(&self.signer.origin, block.point.size, block.point.root);
         let signed = self
             .signer
             .log_signature(&checkpoint)
@@ -290,8 +287,7 @@ impl Round {
         match until_definite("append_block", || ledger.append(&commit)).await {
             Ok(()) => Ok(Some(Appended::Head(commit.head.clone()))),
             Err(EngineError::Conflict(Conflict::Head { .. })) => {
-                let head =
-                    until_definite("append_block", || ledger.head(&self.law_id)).await?;
+                let head = until_definite("append_block", || ledger.head(&self.law_id)).await?;
                 Ok(Some(head.map_or(Appended::Missing, Appended::Head)))
             }
             Err(error) => Err(error.into()),

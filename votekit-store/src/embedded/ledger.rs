@@ -25,7 +25,7 @@ use super::tail::{Backlog, Tail};
 use super::writer::Writer;
 use super::writes::{
     AcquireLeadership, AddReviewNote, AllocateEpoch, Appending, Commit, Probe, PurgePart,
-    PutManifest, PutNodeRecord, PutSealedKey, Stage,
+    PutManifest, PutNodeRecord, PutSealedKey, SetTakesVotes, Stage,
 };
 use super::{inspection, queries, schema};
 use crate::clock;
@@ -323,6 +323,15 @@ impl Leases for EmbeddedLedger {
             self.leases.fence((law_id.clone(), node, epoch));
         }
         Ok(())
+    }
+
+    async fn set_takes_votes(
+        &self,
+        law_id: &ElectionId,
+        takes_votes: bool,
+    ) -> Result<(), EngineError> {
+        self.check(law_id)?;
+        self.writer.write(SetTakesVotes { law_id: law_id.clone(), takes_votes }).await.map(|_| ())
     }
 
     async fn clock(&self) -> Result<UnixMillis, EngineError> {

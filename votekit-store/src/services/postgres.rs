@@ -35,6 +35,7 @@ pub use accounts::PostgresAccounts;
 pub use read_view::PostgresReadView;
 
 use super::url::ServiceAddress;
+use crate::block_rows::head_digest;
 use crate::{
     BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
     Ledger, LogPosition, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId, RowOutcome,
@@ -232,6 +233,26 @@ impl Leases for PostgresLedger {
 
     async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError> {
         writes::fence(&mut self.connections.session().await?, law_id, node).await
+    }
+
+    async fn set_takes_votes(
+        &self,
+        law_id: &ElectionId,
+        takes_votes: bool,
+    ) -> Result<(), EngineError> {
+        loop {
+            let mut session = self.connections.session_for(law_id).await?;
+            let Some(mut head) = queries::head(&mut session, law_id).await? else { return Ok(()) };
+            if head.takes_votes == takes_votes {
+                return Ok(());
+            }
+            let before = head_digest(&head);
+            head.takes_votes = takes_votes;
+            if writes::set_takes_votes(&mut session, law_id, &head, &before).await? {
+                return Ok(());
+            }
+            // A block was appended meanwhile.
+        }
     }
 
     async fn clock(&self) -> Result<UnixMillis, EngineError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use votekit_core::id::Digest;
+use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::merkle::empty_root;
 use votekit_core::log::tile::encode_hashes;
 
@@ -229,6 +229,37 @@ impl Commit {
                 head_digest(head).as_bytes(),
             ))?;
         Ok(())
+    }
+}
+
+/// Grants leases, or none, whatever the last block said.
+pub(in crate::embedded) struct SetTakesVotes {
+    pub(in crate::embedded) law_id: ElectionId,
+    pub(in crate::embedded) takes_votes: bool,
+}
+
+impl Write for SetTakesVotes {
+    /// The head as it is now.
+    type Output = Option<Head>;
+
+    fn apply(&self, connection: &Connection) -> Result<Option<Head>, Fault> {
+        let Some(election) = find_election(connection, &self.law_id)? else { return Ok(None) };
+        let Some(mut head) = queries::head(connection, election)? else { return Ok(None) };
+        if head.takes_votes != self.takes_votes {
+            head.takes_votes = self.takes_votes;
+            connection
+                .prepare_cached(
+                    "UPDATE head SET takes_votes = ?2, digest = ?3 WHERE election = ?1",
+                )?
+                .execute((election.0, head.takes_votes, head_digest(&head).as_bytes()))?;
+        }
+        Ok(Some(head))
+    }
+
+    fn committed(&self, head: &Option<Head>, tail: &Tail) {
+        if let Some(head) = head {
+            tail.advance(&self.law_id, head.clone());
+        }
     }
 }
 

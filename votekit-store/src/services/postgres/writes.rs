@@ -14,7 +14,9 @@ use super::queries::seconds;
 use super::rows::{column, number, value};
 use crate::block_rows::{check, head_digest, runs};
 use crate::ledger::broken_name_rule;
-use crate::{BlockCommit, Conflict, EngineError, Leadership, NoLease, ReviewNote, TERM_STEP_MAX};
+use crate::{
+    BlockCommit, Conflict, EngineError, Head, Leadership, NoLease, ReviewNote, TERM_STEP_MAX,
+};
 
 /// Maximum number of batches purged by one statement.
 const PURGE_BATCH_LEN: i64 = 1024;
@@ -273,6 +275,24 @@ pub(super) async fn acquire_leadership(
     }
     let remaining = seconds(value(&row, "remaining_seconds")?);
     Ok(Leadership::Following { leader, term, remaining })
+}
+
+/// Stores a head that differs in `takes_votes` alone, if the stored one still has the digest
+/// `before`. Returns whether it had.
+pub(super) async fn set_takes_votes(
+    session: &mut Session,
+    law_id: &ElectionId,
+    head: &Head,
+    before: &Digest,
+) -> Result<bool, EngineError> {
+    let sql = "WITH changed AS (
+        UPDATE head SET takes_votes = $2, digest = $3
+        WHERE election = (SELECT id FROM election WHERE law_id = $1) AND digest = $4 RETURNING 1
+    ) SELECT count(*) AS changed FROM changed";
+    let (digest, before) = (head_digest(head), before.as_bytes().as_slice());
+    let digest = digest.as_bytes().as_slice();
+    let row = session.write(sql, &[&law_id.as_str(), &head.takes_votes, &digest, &before]).await?;
+    Ok(number::<u64>(&row, "changed")? > 0)
 }
 
 /// Ends the lease of a term, unless a later one has begun. The name goes too: its holder has no

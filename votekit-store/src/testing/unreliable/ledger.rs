@@ -149,6 +149,14 @@ impl<T: Leases + ?Sized> Leases for Unreliable<T> {
     async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError> {
         self.write(self.inner.fence(law_id, node)).await
     }
+
+    async fn set_takes_votes(
+        &self,
+        law_id: &ElectionId,
+        takes_votes: bool,
+    ) -> Result<(), EngineError> {
+        self.write(self.inner.set_takes_votes(law_id, takes_votes)).await
+    }
 }
 
 #[async_trait]
@@ -379,6 +387,14 @@ impl<T: Leases> Leases for Persistent<T> {
 
     async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError> {
         persist(|| self.inner.fence(law_id, node)).await
+    }
+
+    async fn set_takes_votes(
+        &self,
+        law_id: &ElectionId,
+        takes_votes: bool,
+    ) -> Result<(), EngineError> {
+        persist(|| self.inner.set_takes_votes(law_id, takes_votes)).await
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
 };
 
 pub(super) const CASES: &[Case] = &[
+    case!(leases_held_back_are_granted_again),
     case!(leases_are_granted_and_extended),
     case!(leases_of_several_elections_are_renewed_in_one_call),
     case!(leases_expire),
@@ -82,6 +83,30 @@ async fn leases_are_granted_and_extended(place: &dyn TestStorage) -> Outcome {
     expect_leases(&*ledger, &law_id, &[(1, first), (2, second)], "extended, and not made shorter")
         .await?;
     expect_leases(&*ledger, &law("L2"), &[], "of another election").await?;
+    Ok(())
+}
+
+async fn leases_held_back_are_granted_again(place: &dyn TestStorage) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let (law_id, other) = (law("L1"), law("L2"));
+    let (mut log, mut other_log) = (SampleLog::new(&law_id), SampleLog::new(&other));
+    ledger.set_takes_votes(&law_id, true).await?;
+    commit_head(&*ledger, &mut log, true).await?;
+    commit_head(&*ledger, &mut other_log, true).await?;
+    let epoch = ledger.allocate_epoch(&law_id, node(1)).await?;
+    let of_other = ledger.allocate_epoch(&other, node(1)).await?;
+    ledger.set_takes_votes(&law_id, false).await?;
+    let held = [(law_id.clone(), epoch), (other.clone(), of_other)];
+    let renewed = ledger.renew_leases(node(1), &held, LONG).await?;
+    ensure_eq!(renewed, vec![Err(NoLease::TakesNoVotes), Ok(())], "held back in one election");
+    let head = ledger.head(&law_id).await?;
+    ensure!(head.is_some_and(|head| !head.takes_votes), "the head reads back as it is stored");
+    ledger.set_takes_votes(&law_id, true).await?;
+    ledger.hold_lease(&law_id, node(1), epoch, LONG).await?;
+    // The next block decides anew.
+    ledger.set_takes_votes(&law_id, false).await?;
+    commit_head(&*ledger, &mut log, true).await?;
+    ledger.hold_lease(&law_id, node(1), epoch, LONG).await?;
     Ok(())
 }
 
