@@ -235,6 +235,10 @@ fn one_guard_alone_refuses_each_lie() {
         assert_eq!(broken, [rule], "{faults:?}");
         let refusal = check_block(&leaves, &block.world.facts()).expect_err(rule);
         assert_eq!(refusal.rule(), rule, "{refusal}");
+        let EventRefusal::Refused { rule: broken, .. } = &refusal else { panic!("{refusal}") };
+        let of_clock = ["-minute-", "proposal-", "opening-ahead", "closing-past"];
+        let is_of_clock = of_clock.iter().any(|part| rule.contains(part));
+        assert_eq!(broken.depends_on_clock(), is_of_clock, "{rule}");
         assert!(rules.insert(rule), "{rule} is there twice");
     }
     // One guard breaks no rule, and only waits for the first proposal of a block.

@@ -311,6 +311,21 @@ impl EventRule {
             Self::ClosedObserved { .. } => "closed-observed",
         }
     }
+
+    /// Whether another clock could judge otherwise. An authority that has read a proposal late, or
+    /// whose clock is in doubt, may wait instead of signing a refusal of an honest leader's block.
+    #[must_use]
+    pub const fn depends_on_clock(&self) -> bool {
+        matches!(
+            self,
+            Self::BlockMinuteBehind { .. }
+                | Self::BlockMinuteAhead { .. }
+                | Self::ProposalBehind { .. }
+                | Self::ProposalAhead { .. }
+                | Self::OpeningAhead { .. }
+                | Self::ClosingPast { .. }
+        )
+    }
 }
 
 /// A fact without which a block cannot be judged.
