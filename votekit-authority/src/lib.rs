@@ -18,6 +18,9 @@
 //! - [`close`]: ends the voting of an election without losing an answered vote.
 //! - [`retirement`]: ends the epochs of a node that is gone.
 //! - [`quiescence`]: the events and commands that the last two share.
+//!
+//! The feature `simulation` adds `simulation`: several authorities, each with a whole log, over a
+//! ledger that loses answers, with crashes between every two writes; a seed repeats a run.
 
 pub mod leader_lease;
 pub mod monotonic;
@@ -29,3 +32,6 @@ pub mod quiescence;
 
 pub mod close;
 pub mod retirement;
+
+#[cfg(feature = "simulation")]
+pub mod simulation;
