@@ -3,11 +3,12 @@
 //!
 //! A run uses the guards of [`crate::round`], the machine of [`crate::leader_election`], and for
 //! each of 3 to 5 authorities a whole [`votekit_core::election_log::ElectionLog`] with 20 electors.
-//! One or two ingest nodes stage batches. The ledger is in memory. Every message has a delay of its own; some are lost or
-//! arrive much later; rows are read in any order and some twice. Authorities crash between every
-//! two writes, durable or into the ledger, and keep their memory alone; they are cut off; their
-//! clocks drift; leases end early. The ledger is put back to an earlier copy at most once, while
-//! some memory has all that was certified meanwhile. A leader may propose one false block.
+//! One or two ingest nodes stage batches. The ledger is in memory. Every message has its own delay;
+//! some are lost or arrive much later; rows are read in any order, and some twice. Authorities
+//! crash between every two writes, durable or into the ledger, and keep only their memory; they are
+//! cut off; their clocks drift; leases end early. The ledger is put back to an earlier copy at most
+//! once, while some memory has all that was certified meanwhile. A leader may propose one false
+//! block.
 //!
 //! ```text
 //! poll opens, votes, faults ──▶ faults end ──▶ closing, last batches, close ──▶ checks of the end

@@ -162,12 +162,13 @@ fn hash(elector: u64) -> CredentialHash {
 
 fn definition(ballot_key: &BallotSecretKey, is_live: bool) -> Definition {
     let text = Bilingual { fr: "Loi".to_owned(), en: "Act".to_owned() };
-    let choices = ["oui", "non"].map(|id| id.parse().expect("a choice id"));
+    let choices =
+        ["oui", "non"].map(|id| Choice::with_customary_labels(id.parse().expect("a choice id")));
     Definition {
         law_id: "L2025-001".parse().expect("an id"),
         title: text.clone(),
         description: text,
-        choices: choices.map(Choice::with_customary_labels).to_vec(),
+        choices: choices.to_vec(),
         binding: false,
         results: if is_live { ResultsPolicy::Live } else { ResultsPolicy::AfterClose },
         publish_every: 2,

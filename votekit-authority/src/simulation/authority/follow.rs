@@ -64,7 +64,7 @@ impl Authority {
         let blocks = &process.memory.blocks;
         let is_prefix = blocks.get(&head.height).is_some_and(|block| block.point == head);
         let Some(block) = blocks.get(&(head.height + 1)).filter(|_| is_prefix).cloned() else {
-            self.halt(env, "the ledger is no beginning of the certified log");
+            self.halt(env, "the ledger does not hold a beginning of its log");
             return true;
         };
         let missing = batches_of_block(&block.leaves.bytes)

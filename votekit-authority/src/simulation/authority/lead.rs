@@ -108,10 +108,12 @@ impl Authority {
             return process.propose_once(block);
         }
         let votes = process.readings.votes(&leadership);
-        let view = process.readings.view(next);
         let choice = match env.has(Mutation::LeaderFree) {
             true => Choice::Free,
-            false => choose(quorum, &votes, &env.election.law_id, &head, &view, &[]),
+            false => {
+                let view = process.readings.view(next);
+                choose(quorum, &votes, &env.election.law_id, &head, &view, &[])
+            }
         };
         match choice {
             Choice::Free => self.propose_new(leadership, head, env),
@@ -150,6 +152,7 @@ impl Authority {
     ) -> bool {
         let own_now = self.own_now(env);
         let Some(process) = &mut self.process else { return false };
+        process.stuck_since = None;
         let Some(content) = process.content(&env.election, env.is_healed) else { return false };
         let clock = OPENS.0 + own_now / MINUTE;
         let at = match &content {
