@@ -1,5 +1,5 @@
-//! `cargo xtask test`: runs all checks one after the other, and prints a table of times and a last
-//! line `N passed, N failed`.
+//! `cargo xtask test`: runs all checks one after the other, and prints a table of times and of disk
+//! space, and a last line `N passed, N failed`.
 //!
 //! A failing check does not stop the others: one run reports everything that is wrong. All checks
 //! share one build configuration, so that clippy and doc share their metadata, and the tests and
@@ -10,6 +10,7 @@
 
 mod conformance;
 mod dependencies;
+mod disk;
 mod examples;
 mod findings;
 mod log_events;
@@ -60,28 +61,15 @@ const CLIPPY_DENY: [&str; 3] = ["--", "-D", "warnings"];
 
 /// Runs every check. Failures are part of the report: nothing may be printed after its last line.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
-    let mut report = Report::default();
+    let mut report = Report::begin();
 
-    report.check("tools", tools::check);
-    report.check("format", || {
-        project::succeed(&mut project::cargo(["fmt", "--all", "--check"]))?;
-        project::succeed(&mut project::cargo([
-            "fmt",
-            "--manifest-path",
-            "tools/fuzz/Cargo.toml",
-            "--check",
-        ]))
-    });
-    report.check("long files", || sources::check_lengths(project::root()));
-    report.check("wording", || wording::check(project::root()));
-    report.check("log events", || log_events::check(project::root()));
-    report.check("test files", || sources::check_test_files(project::root()));
-    report
-        .check("test files that need servers", || sources::check_names_of_wanting(project::root()));
-    report.check("clippy", || {
-        let arguments = ["clippy", "--workspace", "--all-targets"].iter().chain(&CLIPPY_DENY);
-        project::succeed(&mut project::cargo(arguments))
-    });
+    report.check("disk space", disk::check);
+    if !report.has_passed() {
+        // On a full disk every other check would fail too, each with a message of its own.
+        report.finish();
+        return ExitCode::FAILURE;
+    }
+    texts(&mut report);
     // The tests of faulty disks load it, and would otherwise build it themselves.
     report.check("preloaded library", || {
         project::succeed(&mut project::cargo(["build", "--package", "faultdisk-preload"]))
@@ -121,7 +109,41 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         project::succeed(command.env("RUSTDOCFLAGS", "-D warnings"))
     });
     report.check("man pages", man::check);
-    // Last, because it replaces the full binary with the offline one.
+    offline(&mut report);
+    report.check("conformance", || cases?.check(arguments.engine.names()));
+
+    if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What needs no build of the tests: tools, format, the rules of the project, clippy.
+fn texts(report: &mut Report) {
+    report.check("tools", tools::check);
+    report.check("format", || {
+        project::succeed(&mut project::cargo(["fmt", "--all", "--check"]))?;
+        project::succeed(&mut project::cargo([
+            "fmt",
+            "--manifest-path",
+            "tools/fuzz/Cargo.toml",
+            "--check",
+        ]))
+    });
+    report.check("long files", || sources::check_lengths(project::root()));
+    report.check("wording", || wording::check(project::root()));
+    report.check("log events", || log_events::check(project::root()));
+    report.check("test files", || {
+        sources::check_test_files(project::root())?;
+        sources::check_declared(project::root())
+    });
+    report
+        .check("test files that need servers", || sources::check_names_of_wanting(project::root()));
+    report.check("clippy", || {
+        let arguments = ["clippy", "--workspace", "--all-targets"].iter().chain(&CLIPPY_DENY);
+        project::succeed(&mut project::cargo(arguments))
+    });
+}
+
+/// The officials' offline binary, last: it replaces the full binary.
+fn offline(report: &mut Report) {
     report.check("offline: no network code", dependencies::check_offline);
     report.check("offline: clippy", || {
         let arguments = ["clippy", "--all-targets"]
@@ -134,9 +156,6 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         let mut command = project::cargo(["test", "--no-fail-fast", "--bins", "--tests"]);
         suite::run(command.args(dependencies::OFFLINE_PACKAGE))
     });
-    report.check("conformance", || cases?.check(arguments.engine.names()));
-
-    if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// All tests of the workspace except doc tests; also builds their binaries. Without servers, the

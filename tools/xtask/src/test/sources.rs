@@ -101,6 +101,39 @@ pub(crate) fn check_test_files(root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Fails for every file beside the `main.rs` of a test program that no `mod` of it declares: its
+/// cases would not run, and nothing else would report it.
+pub(crate) fn check_declared(root: &Path) -> Result<()> {
+    let mut forgotten = Vec::new();
+    let mut count = 0;
+    for member in project::crate_folders(root)? {
+        let tests = Path::new(&member).join("tests");
+        let files = project::files_below(&root.join(&tests))?;
+        let is_main = |file: &&PathBuf| file.components().count() == 2 && file.ends_with("main.rs");
+        for main in files.iter().filter(is_main) {
+            let text = fs::read_to_string(root.join(&tests).join(main))?;
+            let beside = files.iter().filter(|file| file.parent() == main.parent());
+            for file in beside.filter(|file| *file != main) {
+                let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+                if file.extension().is_none_or(|extension| extension != "rs") {
+                    continue;
+                }
+                count += 1;
+                if !text.lines().any(|line| line == format!("mod {stem};")) {
+                    forgotten.push(tests.join(file).display().to_string());
+                }
+            }
+        }
+    }
+    ensure!(
+        forgotten.is_empty(),
+        "the main.rs beside these files declares no module for them:\n  {}",
+        forgotten.join("\n  ")
+    );
+    println!("{count} files of test programs, each declared in its main.rs");
+    Ok(())
+}
+
 /// Fails for every test program that needs servers but lacks the prefix in its name: without
 /// servers it would not be left out, and fail.
 pub(crate) fn check_names_of_wanting(root: &Path) -> Result<()> {
@@ -250,7 +283,23 @@ mod tests {
     fn the_project_keeps_its_own_rules() -> Result<()> {
         check_lengths(project::root())?;
         check_test_files(project::root())?;
+        check_declared(project::root())?;
         check_names_of_wanting(project::root())
+    }
+
+    #[test]
+    fn a_file_of_a_test_program_is_declared() -> Result<()> {
+        let root = project::scratch("sources-test/declared")?;
+        write(&root, "Cargo.toml", "members = [\"votekit-http\"]")?;
+        write(&root, "votekit-http/tests/suite/main.rs", "//! All.\n\nmod pages;\n")?;
+        write(&root, "votekit-http/tests/suite/pages.rs", "")?;
+        write(&root, "votekit-http/tests/suite/page.txt", "")?;
+        write(&root, "votekit-http/tests/support/mod.rs", "")?;
+        check_declared(&root)?;
+        write(&root, "votekit-http/tests/suite/page.rs", "")?;
+        let error = check_declared(&root).expect_err("forgotten").to_string();
+        assert!(error.ends_with("  votekit-http/tests/suite/page.rs"), "{error}");
+        Ok(())
     }
 
     #[test]

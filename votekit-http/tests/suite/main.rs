@@ -1,0 +1,43 @@
+//! The interface over real connections. One program: each file of its own would link the whole node
+//! anew, at 100 MB. Files with limits on time or load under them are programs of their own.
+
+#[path = "../account_support/mod.rs"]
+mod account_support;
+#[path = "../attack_support/mod.rs"]
+mod attack_support;
+#[path = "../browser_support/mod.rs"]
+mod browser_support;
+#[path = "../form_support/mod.rs"]
+mod form_support;
+#[path = "../http_support/mod.rs"]
+mod http_support;
+#[path = "../live_support/mod.rs"]
+mod live_support;
+#[path = "../officials/mod.rs"]
+mod officials;
+#[path = "../../../votekit-node/tests/support/mod.rs"]
+mod support;
+
+mod attacks_addresses;
+mod attacks_csrf;
+mod attacks_guessing;
+mod attacks_input;
+mod attacks_results;
+mod attacks_roles;
+mod attacks_sessions;
+mod attacks_text;
+mod auth;
+mod auth_forgery;
+mod ballot_session;
+mod damaged_election;
+mod elections_api;
+mod http;
+mod http_admin;
+mod http_messages;
+mod http_server;
+mod live;
+mod live_topics;
+mod members;
+mod officials_pages;
+mod pages;
+mod votes_api;

@@ -1,0 +1,39 @@
+//! The accounts of a node: kept across restarts, in a file beside the ledger.
+
+use crate::support::TestDir;
+use votekit_core::instant::UnixSeconds;
+use votekit_store::embedded::EmbeddedAccounts;
+use votekit_store::{Account, AccountId, AccountRole, AccountState, Accounts as _};
+
+fn official(number: u8) -> Account {
+    Account {
+        id: AccountId([number; 16]),
+        email: format!("official-{number}@example.org"),
+        role: AccountRole::Administrator,
+        state: AccountState::Invited,
+        password: None,
+        totp: None,
+        totp_step: 0,
+        recovery_codes: Vec::new(),
+        invitation: None,
+        created: UnixSeconds(100),
+        version: 0,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_survive_a_restart_and_can_be_added_beside_the_node() {
+    let place = TestDir::new(3);
+    let node = place.start().await;
+    node.accounts().add(&[official(1)]).await.expect("added");
+    let beside = EmbeddedAccounts::open(&place.path("node")).expect("opened beside the node");
+    beside.add(&[official(2)]).await.expect("added beside it");
+    drop(beside);
+    let found = node.accounts().accounts("", 10).await.expect("read");
+    assert!(found == [official(1), official(2)], "{found:?}");
+    node.shutdown().await;
+    let node = place.start().await;
+    let found = node.accounts().accounts("", 10).await.expect("read");
+    assert!(found == [official(1), official(2)], "{found:?}");
+    node.shutdown().await;
+}

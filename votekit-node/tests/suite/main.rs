@@ -1,0 +1,13 @@
+//! A node without HTTP. One program, because each would link the node anew; files that load the
+//! machine, or need servers, are programs of their own.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod accounts;
+mod damaged_election;
+mod lifecycle;
+mod members;
+mod registry_trouble;
+mod sign_in;
+mod snapshots;
