@@ -10,6 +10,10 @@
 //! The lease is the failure detector and breaks ties: there are no random timers. The votes make
 //! the term safe: each is a promise to accept nothing of an earlier leadership. With one authority
 //! the lease alone decides.
+//!
+//! A leader steps down when it cannot work, and when its blocks can find no quorum because too many
+//! authorities refuse them. A term below the promise is given back at once: a ledger that was put
+//! back gives old terms out again.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,6 +31,10 @@ pub const CANDIDACY_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an authority does not ask for the lease after it stepped down.
 pub const STEP_DOWN_PAUSE: Duration = Duration::from_secs(3);
 
+/// By how many terms a request may be above the ledger's present one: the ledger refuses more, so
+/// that no single request uses up all terms.
+pub const TERM_STEP_MAX: u64 = 1000;
+
 /// The election of leaders, as one authority sees it.
 #[derive(Debug, Clone)]
 pub struct LeaderElection {
@@ -36,6 +44,8 @@ pub struct LeaderElection {
     candidacy: Option<Candidacy>,
     /// No request for the lease before this time.
     paused_until: Option<Monotonic>,
+    /// After a request that failed: the highest term that the ledger cannot refuse as too far.
+    at_least_max: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -44,6 +54,8 @@ struct Candidacy {
     since: Monotonic,
     voters: BTreeSet<KeyName>,
     is_elected: bool,
+    /// The authorities that refused a block of this term.
+    refusing: BTreeSet<KeyName>,
 }
 
 /// What happened.
@@ -57,6 +69,13 @@ pub enum Event {
         authority: KeyName,
         /// The leadership that it votes for.
         leadership: TermLeader,
+    },
+    /// Another authority refused a block that was proposed in a term.
+    RefusedBy {
+        /// The authority that refuses.
+        authority: KeyName,
+        /// The term of the proposal.
+        term: u64,
     },
     /// This leader cannot do its work, or an operator asks it to step down.
     StepDown,
@@ -83,11 +102,17 @@ pub enum Command {
     Announce(Role),
 }
 
+impl Candidacy {
+    const fn new(term: u64, since: Monotonic) -> Self {
+        Self { term, since, voters: BTreeSet::new(), is_elected: false, refusing: BTreeSet::new() }
+    }
+}
+
 impl LeaderElection {
     /// The election as authority `name` sees it, which holds no lease.
     #[must_use]
     pub fn new(lease: LeaderLease, name: KeyName, quorum: Quorum) -> Self {
-        Self { lease, name, quorum, candidacy: None, paused_until: None }
+        Self { lease, name, quorum, candidacy: None, paused_until: None, at_least_max: None }
     }
 
     /// The term in which this authority leads at a time.
@@ -122,12 +147,20 @@ impl LeaderElection {
         self.lease.require_term(term_min);
     }
 
+    /// Records the promise of this authority's last vote: it leads in no earlier term, nor in the
+    /// promised one of another leader.
+    pub fn record_promise(&mut self, promise: &TermLeader) {
+        let is_own = promise.leader == self.name;
+        self.lease.require_term(if is_own { promise.term } else { promise.term + 1 });
+    }
+
     /// Takes up an event. Commands are to be executed in their order.
     pub fn step(&mut self, event: Event, now: Monotonic) -> Vec<Command> {
         match event {
             Event::Lease(leader_lease::Event::Tick) => self.tick(now),
             Event::Lease(event) => self.lease_step(event, now),
-            Event::Voted { authority, leadership } => self.voted(authority, &leadership, now),
+            Event::Voted { authority, leadership } => self.voted(authority, &leadership),
+            Event::RefusedBy { authority, term } => self.refused_by(authority, term, now),
             Event::StepDown => self.step_down(now),
         }
     }
@@ -156,18 +189,18 @@ impl LeaderElection {
     }
 
     fn lease_step(&mut self, event: leader_lease::Event, now: Monotonic) -> Vec<Command> {
+        self.note_answer(&event);
         let commands = self.lease.step(event, now);
         let mut translated = Vec::with_capacity(commands.len());
         for command in commands {
             match command {
                 leader_lease::Command::Request { length, at_least } => {
+                    let at_least = self.at_least_max.map_or(at_least, |max| at_least.min(max));
                     translated.push(Command::Request { length, at_least });
                 }
                 leader_lease::Command::Release => translated.push(Command::Release),
                 leader_lease::Command::Announce(Role::Leader { term, .. }) if !self.is_alone() => {
-                    let voters = BTreeSet::new();
-                    self.candidacy =
-                        Some(Candidacy { term, since: now, voters, is_elected: false });
+                    self.candidacy = Some(Candidacy::new(term, now));
                     translated.push(Command::VoteForSelf { term });
                 }
                 leader_lease::Command::Announce(role) => {
@@ -179,12 +212,21 @@ impl LeaderElection {
         translated
     }
 
-    fn voted(
-        &mut self,
-        authority: KeyName,
-        leadership: &TermLeader,
-        now: Monotonic,
-    ) -> Vec<Command> {
+    /// Learns from an answer how far a request may go. A ledger that was put back may be more than
+    /// [`TERM_STEP_MAX`] terms behind the promise, and fails every request for such a term: then
+    /// its term is raised in steps, by terms that are given back.
+    fn note_answer(&mut self, event: &leader_lease::Event) {
+        match event {
+            leader_lease::Event::Failed => self.at_least_max = Some(TERM_STEP_MAX),
+            leader_lease::Event::Granted { term } if self.at_least_max.is_some() => {
+                self.at_least_max = Some(term.saturating_add(TERM_STEP_MAX));
+            }
+            leader_lease::Event::Refused { .. } => self.at_least_max = None,
+            _ => {}
+        }
+    }
+
+    fn voted(&mut self, authority: KeyName, leadership: &TermLeader) -> Vec<Command> {
         let Some(candidacy) = &mut self.candidacy else { return Vec::new() };
         if leadership.leader != self.name || leadership.term != candidacy.term {
             return Vec::new();
@@ -194,14 +236,22 @@ impl LeaderElection {
             return Vec::new();
         }
         candidacy.is_elected = true;
-        let term = candidacy.term;
-        // The lease may be over by now: then nobody needs to know.
-        match self.lease.role() {
-            Role::Leader { until, .. } if now < *until => {
-                vec![Command::Announce(Role::Leader { term, until: *until })]
-            }
-            _ => Vec::new(),
+        // The lease may have run out a moment ago. Announced all the same: a renewal in the same
+        // term announces nothing, and `term` knows when the lease ends.
+        vec![Command::Announce(self.lease.role().clone())]
+    }
+
+    fn refused_by(&mut self, authority: KeyName, term: u64, now: Monotonic) -> Vec<Command> {
+        let Some(candidacy) = &mut self.candidacy else { return Vec::new() };
+        // Its own refusal of its own block would show before it proposes.
+        if candidacy.term != term || !candidacy.is_elected || authority == self.name {
+            return Vec::new();
         }
+        candidacy.refusing.insert(authority);
+        if candidacy.refusing.len() < self.quorum.blocking() {
+            return Vec::new();
+        }
+        self.step_down(now)
     }
 
     fn step_down(&mut self, now: Monotonic) -> Vec<Command> {

@@ -88,3 +88,66 @@ fn a_renewed_lease_keeps_the_leader_without_new_votes() {
     assert_eq!(granted(&mut one, 8, at(2600)), [Command::VoteForSelf { term: 8 }]);
     assert_eq!(one.term(at(2601)), None);
 }
+
+#[test]
+fn a_leader_whose_blocks_find_no_quorum_steps_down() {
+    let mut one = election(4, 3);
+    granted(&mut one, 7, at(0));
+    for by in ["a", "b", "c"] {
+        one.step(vote(by, "a", 7), at(1));
+    }
+    let refused = |by: &str, term: u64| Event::RefusedBy { authority: name(by), term };
+    for event in [refused("b", 6), refused("c", 7), refused("c", 7), refused("a", 7)] {
+        assert!(one.step(event, at(2)).is_empty());
+    }
+    assert_eq!(one.term(at(3)), Some(7), "one of three may be wrong");
+    assert!(one.step(refused("b", 7), at(4)).contains(&Command::Release));
+    assert_eq!(one.term(at(5)), None);
+}
+
+#[test]
+fn votes_that_end_the_candidacy_late_are_announced() {
+    let mut one = election(3, 2);
+    granted(&mut one, 7, at(0));
+    one.step(vote("a", "a", 7), at(1));
+    // The lease has just run out; the renewal comes after the vote.
+    let commands = one.step(vote("b", "a", 7), at(2001));
+    assert!(matches!(commands[..], [Command::Announce(Role::Leader { term: 7, .. })]));
+    assert_eq!(one.term(at(2001)), None);
+    assert!(granted(&mut one, 7, at(2002)).is_empty());
+    assert_eq!(one.term(at(2003)), Some(7));
+}
+
+#[test]
+fn a_term_below_the_promise_is_given_back() {
+    let mut one = election(3, 2);
+    one.record_promise(&TermLeader { term: 9, leader: name("b") });
+    assert_eq!(granted(&mut one, 8, at(0)), [Command::Release]);
+    assert_eq!(one.candidate_term(), None);
+    let asked = one.step(Event::Lease(leader_lease::Event::Tick), at(400));
+    assert_eq!(asked, [Command::Request { length: LENGTH, at_least: 10 }]);
+    one.step(Event::Lease(leader_lease::Event::Granted { term: 10 }), at(401));
+    one.record_promise(&TermLeader { term: 10, leader: name("a") });
+    assert!(granted(&mut one, 10, at(800)).is_empty(), "its own promise holds no renewal up");
+}
+
+#[test]
+fn a_ledger_that_was_put_back_far_is_raised_in_steps() {
+    let mut one = election(3, 2);
+    one.record_promise(&TermLeader { term: 2499, leader: name("b") });
+    let mut now = 0;
+    let mut ask = |one: &mut LeaderElection, answer: leader_lease::Event| {
+        now += 400;
+        let asked = one.step(Event::Lease(leader_lease::Event::Tick), at(now));
+        let [Command::Request { at_least, .. }] = asked.as_slice() else { panic!("{asked:?}") };
+        (*at_least, one.step(Event::Lease(answer), at(now)))
+    };
+    // The ledger is at term 3: it refuses a term that is 2,497 above.
+    assert_eq!(ask(&mut one, leader_lease::Event::Failed), (2500, vec![]));
+    let (at_least, commands) = ask(&mut one, leader_lease::Event::Granted { term: 1000 });
+    assert_eq!((at_least, commands), (1000, vec![Command::Release]));
+    let (at_least, commands) = ask(&mut one, leader_lease::Event::Granted { term: 2000 });
+    assert_eq!((at_least, commands), (2000, vec![Command::Release]));
+    let (at_least, commands) = ask(&mut one, leader_lease::Event::Granted { term: 2500 });
+    assert_eq!((at_least, commands), (2500, vec![Command::VoteForSelf { term: 2500 }]));
+}

@@ -36,7 +36,10 @@ fn the_lease_counts_from_the_request_and_ends_by_itself() {
 fn renewal_in_one_term_extends_the_lease_and_announces_nothing() {
     let mut lease = granted();
     assert_eq!(lease.step(Event::Tick, at(399)), []);
-    assert_eq!(lease.step(Event::Tick, at(400)), [Command::Request { length: LENGTH, at_least: 0 }]);
+    assert_eq!(
+        lease.step(Event::Tick, at(400)),
+        [Command::Request { length: LENGTH, at_least: 0 }]
+    );
     assert_eq!(lease.step(Event::Granted { term: 1 }, at(500)), []);
     assert_eq!(lease.term(at(2399)), Some(1));
 }

@@ -1,5 +1,6 @@
 //! The project's chores, run as `cargo xtask <verb>`: all checks, pages in a browser, requests made
-//! from the OpenAPI document, man pages, fuzzing, benchmarks, chaos, and servers for experiments.
+//! from the OpenAPI document, man pages, fuzzing, benchmarks, chaos, the model of the rounds, and
+//! servers for experiments.
 //!
 //! In addition to a Rust toolchain and a C compiler, tests need curl, openssl, Chromium with its
 //! driver and Python with pip and venv, benchmarks wrk and a Python with DuckDB, fuzzing a C++
@@ -17,6 +18,7 @@ mod browser;
 mod chaos;
 mod fuzz;
 mod man;
+mod model;
 mod modules;
 mod packages;
 mod project;
@@ -45,6 +47,7 @@ enum Verb {
     /// Regenerate the pages in man/.
     Man,
     Modules(modules::Arguments),
+    Model(model::Arguments),
     Fuzz(fuzz::Arguments),
     Bench(bench::Arguments),
     Chaos(chaos::Arguments),
@@ -76,6 +79,7 @@ fn run(verb: Verb) -> ExitCode {
         Verb::ApiFuzz(arguments) => api_fuzz::run(&arguments),
         Verb::Man => man::run(),
         Verb::Modules(arguments) => modules::run(&arguments),
+        Verb::Model(arguments) => model::run(&arguments),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Chaos(arguments) => chaos::run(&arguments),

@@ -55,6 +55,14 @@ pub enum NotAccepted {
         /// The height.
         height: u64,
     },
+    /// It has accepted another block of the same proposal's term: the leader proposed two.
+    #[error("another block of height {height} is accepted in term {term}")]
+    AcceptedOther {
+        /// The height.
+        height: u64,
+        /// The term of both proposals.
+        term: u64,
+    },
     /// A quorum has accepted another block at this height.
     #[error("a quorum has accepted another block of height {height}")]
     OtherAcceptedByQuorum {
@@ -89,6 +97,13 @@ pub enum NotCosigned {
         /// The height.
         height: u64,
     },
+    /// A quorum has accepted another block at this height, which only authorities that lie bring
+    /// about.
+    #[error("a quorum has accepted another block of height {height}")]
+    OtherAcceptedByQuorum {
+        /// The height.
+        height: u64,
+    },
 }
 
 impl NotAccepted {
@@ -100,6 +115,7 @@ impl NotAccepted {
             Self::NotNext { .. } => "not-next-height",
             Self::OtherBytes => "other-bytes",
             Self::CosignedOther { .. } => "cosigned-other",
+            Self::AcceptedOther { .. } => "accepted-other",
             Self::OtherAcceptedByQuorum { .. } => "other-accepted-by-quorum",
         }
     }
@@ -113,6 +129,7 @@ impl NotCosigned {
             Self::NotNext { .. } => "not-next-height",
             Self::TooFewAccepts { .. } => "too-few-accepts",
             Self::CosignedOther { .. } => "cosigned-other",
+            Self::OtherAcceptedByQuorum { .. } => "other-accepted-by-quorum",
         }
     }
 }
@@ -166,6 +183,9 @@ impl RoundMemory {
         if election.cosigned.is_some_and(|cosigned| cosigned != *own) {
             return Err(NotAccepted::CosignedOther { height });
         }
+        if election.accepted.is_some_and(|before| before.term == term && before.point != *own) {
+            return Err(NotAccepted::AcceptedOther { height, term });
+        }
         if seen.height() == height && seen.other_accepted_by_quorum(quorum, own) {
             return Err(NotAccepted::OtherAcceptedByQuorum { height });
         }
@@ -189,12 +209,15 @@ impl RoundMemory {
         if height != next {
             return Err(NotCosigned::NotNext { height, next });
         }
+        if election.cosigned.is_some_and(|cosigned| cosigned != *own) {
+            return Err(NotCosigned::CosignedOther { height });
+        }
+        if seen.height() == height && seen.other_accepted_by_quorum(quorum, own) {
+            return Err(NotCosigned::OtherAcceptedByQuorum { height });
+        }
         let accepts = if seen.height() == height { seen.count_accepts(own) } else { 0 };
         if accepts < quorum.quorum {
             return Err(NotCosigned::TooFewAccepts { accepts, quorum: quorum.quorum });
-        }
-        if election.cosigned.is_some_and(|cosigned| cosigned != *own) {
-            return Err(NotCosigned::CosignedOther { height });
         }
         Ok(())
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
 use votekit_core::authority::{
     Accept, AcceptedBlock, BlockProposal, ElectionVote, LogPoint, TermLeader, Vote,
 };
@@ -74,7 +73,7 @@ fn a_promise_only_rises() {
 }
 
 #[test]
-fn a_vote_tells_what_was_accepted() {
+fn a_vote_reports_what_was_accepted() {
     let mut memory = memory();
     let accepted = memory
         .accept(&proposal(5, point(3, 3)), &point(3, 3), &seen(&[]), FOUR)
@@ -126,6 +125,34 @@ fn no_other_block_is_accepted_once_one_is_cosigned_or_agreed() {
 }
 
 #[test]
+fn of_two_blocks_of_one_leader_and_term_the_first_is_accepted() {
+    let mut memory = memory();
+    let (first, second) = (point(3, 3), point(3, 9));
+    let accept = |memory: &RoundMemory, own: LogPoint| {
+        memory.accept(&proposal(5, own), &own, &seen(&[]), FOUR)
+    };
+    let accepted = accept(&memory, first).expect("the first proposal");
+    memory.record_accepted(&law(), accepted);
+    assert_eq!(accept(&memory, first), Ok(accepted), "the same again");
+    assert_eq!(accept(&memory, second), Err(NotAccepted::AcceptedOther { height: 3, term: 5 }));
+    // In a later term another block may be chosen.
+    memory.record_vote(leadership(6));
+    assert!(memory.accept(&proposal(6, second), &second, &seen(&[]), FOUR).is_ok());
+}
+
+#[test]
+fn no_block_is_cosigned_beside_another_that_a_quorum_has_accepted() {
+    let (own, other) = (point(3, 3), point(3, 9));
+    let accepts =
+        |term: u64, point: LogPoint| [(1_u8, term, point), (2, term, point), (3, term, point)];
+    let both = [accepts(4, other), accepts(5, own)].concat();
+    assert_eq!(
+        memory().cosign(&law(), &own, &seen(&both), FOUR),
+        Err(NotCosigned::OtherAcceptedByQuorum { height: 3 })
+    );
+}
+
+#[test]
 fn a_block_is_cosigned_once_a_quorum_has_accepted_it_in_one_term() {
     let mut memory = memory();
     let own = point(3, 3);
@@ -148,11 +175,12 @@ fn a_block_is_cosigned_once_a_quorum_has_accepted_it_in_one_term() {
     assert!(matches!(cosign(&memory, &enough), Err(NotCosigned::NotNext { .. })));
 }
 
-fn votes(told: &[Option<(u64, LogPoint)>]) -> BTreeMap<KeyName, Vote> {
-    told.iter()
+fn votes(reports: &[Option<(u64, LogPoint)>]) -> BTreeMap<KeyName, Vote> {
+    reports
+        .iter()
         .zip(1..)
-        .map(|(told, number)| {
-            let accepted = told.map(|(term, point)| AcceptedBlock { term, point });
+        .map(|(report, number)| {
+            let accepted = report.map(|(term, point)| AcceptedBlock { term, point });
             let election = ElectionVote { law_id: law(), certified: point(2, 2), accepted };
             (name(number), Vote { leadership: leadership(9), elections: vec![election] })
         })
@@ -163,18 +191,15 @@ fn votes(told: &[Option<(u64, LogPoint)>]) -> BTreeMap<KeyName, Vote> {
 fn a_new_leader_proposes_the_block_accepted_last() {
     let (x, y) = (point(3, 3), point(3, 9));
     let head = point(2, 2);
-    let choice = |told: &[Option<(u64, LogPoint)>], excluded: &[LogPoint]| {
-        choose(FOUR, &votes(told), &law(), &head, &RoundView::new(3), excluded)
+    let choice = |reports: &[Option<(u64, LogPoint)>], excluded: &[LogPoint]| {
+        choose(FOUR, &votes(reports), &law(), &head, &RoundView::new(3), excluded)
     };
     let again = |term, point| Choice::Again(AcceptedBlock { term, point });
     assert_eq!(choice(&[None, None], &[]), Choice::StepDown, "too few votes");
     assert_eq!(choice(&[None, None, None], &[]), Choice::Free);
     assert_eq!(choice(&[None, Some((4, x)), None], &[]), again(4, x));
     assert_eq!(choice(&[Some((5, y)), Some((4, x)), None], &[]), again(5, y));
-    // Of two blocks of one term, the one that more tell.
-    assert_eq!(choice(&[Some((5, y)), Some((5, x)), Some((5, x))], &[]), again(5, x));
-    assert_eq!(choice(&[Some((5, y)), Some((5, y)), Some((5, x))], &[]), again(5, y));
-    // A block that cannot be made is passed over only when a quorum does not tell it.
+    // A block that cannot be made is passed over only when a quorum does not report it.
     assert_eq!(choice(&[Some((5, y)), None, None], &[y]), Choice::StepDown);
     assert_eq!(choice(&[Some((5, y)), None, None, None], &[y]), Choice::Free);
     assert_eq!(choice(&[Some((5, y)), Some((3, x)), None, None], &[y]), again(3, x));
@@ -182,41 +207,7 @@ fn a_new_leader_proposes_the_block_accepted_last() {
 
 #[test]
 fn a_new_leader_waits_for_a_ledger_that_lacks_a_certified_block() {
-    let told = votes(&[None, None, None]);
-    let choice = choose(FOUR, &told, &law(), &point(1, 1), &RoundView::new(2), &[]);
+    let votes = votes(&[None, None, None]);
+    let choice = choose(FOUR, &votes, &law(), &point(1, 1), &RoundView::new(2), &[]);
     assert_eq!(choice, Choice::Behind { certified: point(2, 2) });
-}
-
-#[test]
-fn what_a_quorum_has_accepted_is_never_passed_over() {
-    let x = point(3, 3);
-    let view = seen(&[(1, 4, x), (2, 4, x), (3, 4, x)]);
-    let told = votes(&[None, None, None, None]);
-    let choice = choose(FOUR, &told, &law(), &point(2, 2), &view, &[x]);
-    assert_eq!(choice, Choice::Again(AcceptedBlock { term: 4, point: x }));
-}
-
-proptest! {
-    /// A block that a quorum of honest authorities accepted in term 5 is chosen by every leader of
-    /// a later term, whichever quorum of them votes and whatever older blocks the others tell.
-    #[test]
-    fn an_agreed_block_is_chosen_from_any_quorum_of_votes(
-        agreeing in proptest::sample::subsequence((0..4usize).collect::<Vec<_>>(), 3..=4),
-        voting in proptest::sample::subsequence((0..4usize).collect::<Vec<_>>(), 3..=4),
-        older in proptest::collection::vec(proptest::option::of((1u64..5, 4u8..8)), 4),
-    ) {
-        let agreed = point(3, 3);
-        let told: Vec<_> = (0..4usize)
-            .map(|place| match agreeing.contains(&place) {
-                true => Some((5, agreed)),
-                false => older[place].map(|(term, root)| (term, point(3, root))),
-            })
-            .collect();
-        let mut votes = votes(&told);
-        let kept: Vec<KeyName> =
-            voting.iter().map(|place| name(u8::try_from(place + 1).expect("small"))).collect();
-        votes.retain(|authority, _| kept.contains(authority));
-        let choice = choose(FOUR, &votes, &law(), &point(2, 2), &RoundView::new(3), &[]);
-        prop_assert_eq!(choice, Choice::Again(AcceptedBlock { term: 5, point: agreed }));
-    }
 }

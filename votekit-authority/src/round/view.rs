@@ -14,6 +14,14 @@ pub struct Quorum {
     pub quorum: usize,
 }
 
+impl Quorum {
+    /// How many authorities must be against something so that no quorum can be for it.
+    #[must_use]
+    pub const fn blocking(self) -> usize {
+        self.authorities - self.quorum + 1
+    }
+}
+
 /// The verified statements about one height of one election.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RoundView {
@@ -46,33 +54,34 @@ impl RoundView {
     /// The block that a quorum has accepted in one term, with the highest such term.
     #[must_use]
     pub fn accepted_by_quorum(&self, quorum: Quorum) -> Option<AcceptedBlock> {
-        let mut counts: BTreeMap<(u64, LogPoint), usize> = BTreeMap::new();
-        for ((term, _), point) in &self.accepts {
-            *counts.entry((*term, *point)).or_default() += 1;
-        }
-        let mut met = counts.into_iter().rev().filter(|(_, count)| *count >= quorum.quorum);
-        met.next().map(|((term, point), _)| AcceptedBlock { term, point })
+        self.accepted(quorum).next_back()
     }
 
     /// Whether a quorum has accepted, in any term, a block other than this one.
     #[must_use]
     pub fn other_accepted_by_quorum(&self, quorum: Quorum, point: &LogPoint) -> bool {
-        let mut counts: BTreeMap<(u64, LogPoint), usize> = BTreeMap::new();
-        for ((term, _), accepted) in &self.accepts {
-            *counts.entry((*term, *accepted)).or_default() += 1;
-        }
-        counts.iter().any(|((_, accepted), count)| accepted != point && *count >= quorum.quorum)
+        self.accepted(quorum).any(|accepted| accepted.point != *point)
     }
 
     /// How many authorities have accepted a block, in the term in which most did.
     #[must_use]
     pub fn count_accepts(&self, point: &LogPoint) -> usize {
-        let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
-        for ((term, _), accepted) in &self.accepts {
-            if accepted == point {
-                *counts.entry(*term).or_default() += 1;
-            }
+        let counts = self.counts().into_iter().filter(|(accepted, _)| accepted.point == *point);
+        counts.map(|(_, count)| count).max().unwrap_or(0)
+    }
+
+    /// The blocks that a quorum has accepted in one term each, ascending by term.
+    fn accepted(&self, quorum: Quorum) -> impl DoubleEndedIterator<Item = AcceptedBlock> {
+        let counts = self.counts().into_iter();
+        counts.filter(move |(_, count)| *count >= quorum.quorum).map(|(accepted, _)| accepted)
+    }
+
+    /// How many authorities have accepted each block in each term.
+    fn counts(&self) -> BTreeMap<AcceptedBlock, usize> {
+        let mut counts: BTreeMap<AcceptedBlock, usize> = BTreeMap::new();
+        for ((term, _), point) in &self.accepts {
+            *counts.entry(AcceptedBlock { term: *term, point: *point }).or_default() += 1;
         }
-        counts.into_values().max().unwrap_or(0)
+        counts
     }
 }
