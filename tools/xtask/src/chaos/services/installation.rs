@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::member::{Member, Part};
 use crate::chaos::LAW;
 use crate::chaos::load::LoadPlan;
+use crate::chaos::member::{Member, Part};
 use crate::chaos::node::{PROCESS_TIMEOUT, keep_answer, wait};
 use crate::services::Rig;
 
