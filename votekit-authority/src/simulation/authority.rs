@@ -404,11 +404,9 @@ impl Authority {
         }
     }
 
-    /// A vote for itself allows its own term, and any other vote only later ones.
     fn promised(&mut self, write: &Write) {
         if let (Some(process), Write::Vote { leadership, .. }) = (&mut self.process, write) {
-            let is_own = leadership.leader == self.name;
-            process.election.require_term(leadership.term + u64::from(!is_own));
+            process.election.record_promise(leadership);
         }
     }
 
@@ -550,21 +548,27 @@ impl Authority {
             process.read_again();
             return;
         }
-        let mut votes = Vec::new();
+        let mut events = Vec::new();
         for (id, row) in seen.rows {
             process.rows_read = process.rows_read.max(id);
             process.readings.add(&row);
-            if let RowBody::Statement(statement) = &row.body
-                && let StatementBody::Vote(vote) = &statement.body
-            {
-                // Others have promised this term: a lease below it would find no votes.
-                let is_own = vote.leadership.leader == self.name;
-                process.election.require_term(vote.leadership.term + u64::from(!is_own));
-                votes.push((row.authority.clone(), vote.leadership.clone()));
+            let RowBody::Statement(statement) = &row.body else { continue };
+            let authority = row.authority.clone();
+            match &statement.body {
+                StatementBody::Vote(vote) => {
+                    // Others have promised this term: a lease below it would find no votes.
+                    process.election.record_promise(&vote.leadership);
+                    let leadership = vote.leadership.clone();
+                    events.push(Event::Voted { authority, leadership });
+                }
+                StatementBody::Refuse(refuse) => {
+                    events.push(Event::RefusedBy { authority, term: refuse.leadership.term });
+                }
+                _ => {}
             }
         }
-        for (authority, leadership) in votes {
-            self.elect(Event::Voted { authority, leadership }, env);
+        for event in events {
+            self.elect(event, env);
         }
     }
 

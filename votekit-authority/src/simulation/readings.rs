@@ -16,7 +16,6 @@ pub(super) struct Readings {
     views: BTreeMap<u64, RoundView>,
     cosigns: BTreeMap<u64, BTreeMap<KeyName, LogPoint>>,
     proposals: BTreeMap<u64, Vec<Arc<ProposedBlock>>>,
-    refusals: BTreeMap<(u64, u64), BTreeSet<KeyName>>,
     votes: BTreeMap<TermLeader, BTreeMap<KeyName, Vote>>,
 }
 
@@ -44,10 +43,6 @@ impl Readings {
                     let view = self.views.entry(height).or_insert_with(|| RoundView::new(height));
                     view.add_accept(authority.clone(), accept);
                 }
-                StatementBody::Refuse(refuse) => {
-                    let key = (refuse.height, refuse.leadership.term);
-                    self.refusals.entry(key).or_default().insert(authority.clone());
-                }
                 _ => {}
             },
         }
@@ -64,11 +59,6 @@ impl Readings {
     /// The votes for a leadership.
     pub(super) fn votes(&self, leadership: &TermLeader) -> BTreeMap<KeyName, Vote> {
         self.votes.get(leadership).cloned().unwrap_or_default()
-    }
-
-    /// The authorities that refuse the block of a height in a term.
-    pub(super) fn refusals(&self, height: u64, term: u64) -> usize {
-        self.refusals.get(&(height, term)).map_or(0, BTreeSet::len)
     }
 
     pub(super) fn proposals(&self, height: u64) -> &[Arc<ProposedBlock>] {

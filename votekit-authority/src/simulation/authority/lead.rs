@@ -100,10 +100,6 @@ impl Authority {
         }
         let next = head.height + 1;
         let quorum = env.scenario.quorum;
-        let refusals = process.readings.refusals(next, term);
-        if refusals > quorum.authorities - quorum.quorum {
-            return self.step_down("its block is refused", env);
-        }
         if let Some(block) = process.proposed.get(&(term, next)).cloned() {
             return process.propose_once(block);
         }

@@ -7,7 +7,7 @@ use votekit_core::authority::{
 };
 use votekit_core::batch::Batch;
 use votekit_core::election_log::{Refusal, batches_of_block};
-use votekit_core::id::Digest;
+use votekit_core::id::{BatchNumber, Digest};
 use votekit_core::log::note::KeyName;
 
 use super::{Authority, Making, Process, Step};
@@ -40,8 +40,9 @@ impl Process {
 
     /// The batches of a block that this process has made.
     pub(super) fn batches_of(&self, leaves: &Leaves) -> Vec<Arc<Batch>> {
-        let held =
-            |number| self.staged.get(&number).or_else(|| self.memory.batches.get(&number)).cloned();
+        let held = |number: BatchNumber| {
+            self.staged.get(&number).or_else(|| self.memory.batches.get(&number)).cloned()
+        };
         batches_of_block(&leaves.bytes).filter_map(held).collect()
     }
 
