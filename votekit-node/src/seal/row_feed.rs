@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use votekit_core::authority::{Statement, StatementBody};
 use votekit_core::id::Digest;
-use votekit_store::{RoundRow, RowId, RowKind};
+use votekit_store::{EngineError, RoundRow, RowId, RowKind};
 
 use crate::authority::{AuthorityContext, Board, ProposalRow};
 use crate::context::NodeContext;
@@ -31,6 +31,9 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
     let mut after = RowId(0);
     loop {
         changes.mark_unchanged();
+        if authority.take_rows_put_back() {
+            after = RowId(0);
+        }
         match read(&context, &authority, &mut after).await {
             Ok(Progress::Idle) => {}
             Ok(progress) => {
@@ -66,7 +69,7 @@ async fn read(
     context: &NodeContext,
     authority: &AuthorityContext,
     after: &mut RowId,
-) -> Result<Progress, votekit_store::EngineError> {
+) -> Result<Progress, EngineError> {
     let read = context.ledger.rows_after(*after, ROWS_PER_READ).await?;
     if read.last < *after {
         // The ledger was put back: its rows begin again, and the statements on the board are still
@@ -84,6 +87,7 @@ async fn read(
     let (is_empty, last) = (read.rows.is_empty(), read.last);
     for row in read.rows {
         *after = row.id;
+        check_own_statement(context, authority, &row).await;
         if let Err(reason) = take_up(authority, &authority.board, row) {
             metrics::round_row_refused();
             tracing::error!(
@@ -99,6 +103,70 @@ async fn read(
         false if *after < last => Progress::More,
         false => Progress::Read,
     })
+}
+
+/// Compares the statements of this authority in the ledger with its memory, before it signs any.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub(crate) async fn check_own_statements(context: &NodeContext) -> Result<(), EngineError> {
+    let Some(authority) = &context.authority else { return Ok(()) };
+    let mut after = RowId(0);
+    loop {
+        let read = context.ledger.rows_after(after, ROWS_PER_READ).await?;
+        let Some(last) = read.rows.last() else { return Ok(()) };
+        after = last.id;
+        for row in &read.rows {
+            check_own_statement(context, authority, row).await;
+        }
+    }
+}
+
+/// Looks whether a statement of this authority is missing from its memory: then the memory was put
+/// back, or its keys are used elsewhere, and it signs nothing more. A cosignature line does not say
+/// what it is about; an accept precedes each.
+async fn check_own_statement(context: &NodeContext, authority: &AuthorityContext, row: &RoundRow) {
+    let is_statement = !matches!(row.kind, RowKind::Proposal | RowKind::Cosign);
+    if row.authority != authority.name.as_str() || !is_statement || authority.is_rolled_back() {
+        return;
+    }
+    // Anyone who writes to the ledger can insert a row that this authority never signed.
+    let Ok(statement) = authority.set.verify_statement(&row.bytes) else { return };
+    if statement.authority != authority.name
+        || !is_keyed(&statement.body, row.kind, row.law_id.as_ref(), row.height, row.term)
+    {
+        return;
+    }
+    let RoundRow { kind, law_id, height, term, bytes, .. } = row.clone();
+    let compared = authority
+        .durable(move |memory| {
+            memory.is_rolled_back(kind.as_str(), law_id.as_ref(), height, term, &bytes)
+        })
+        .await;
+    match compared {
+        Ok(false) => {}
+        Ok(true) => {
+            if authority.note_rolled_back() {
+                tracing::error!(
+                    event = "rolled_back",
+                    alarm = true,
+                    authority = %authority.name,
+                    kind = row.kind.as_str(),
+                    term = row.term,
+                    height = row.height,
+                    "the ledger holds a statement of this authority that its memory does not: it \
+                     signs nothing more, renew it (votekit authority renew)"
+                );
+            }
+            context.leader_lease.step_down();
+        }
+        Err(error) => tracing::error!(
+            event = "own_statement_not_compared",
+            alarm = true,
+            %error,
+            "a statement of this authority was not compared with its memory"
+        ),
+    }
 }
 
 /// Verifies a row and puts it on the board. Returns what is wrong with it.

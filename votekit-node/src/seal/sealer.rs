@@ -31,6 +31,7 @@ use crate::metrics::{self, Status};
 use crate::recovery::READ_BATCH_LEN;
 use crate::seal::acceptor::Acceptor;
 use crate::seal::endorse::{Endorse, Endorsement, ProposedBlock, endorser};
+use crate::seal::leader_watch::LeaderWatch;
 use crate::seal::seal_queue::SealQueue;
 
 /// The largest number of batches in a block.
@@ -66,6 +67,7 @@ pub(crate) struct Sealer {
     endorse: Box<dyn Endorse>,
     /// What this authority has made of the proposals of others.
     pub(crate) acceptor: Acceptor,
+    pub(crate) leader_watch: LeaderWatch,
     /// The earliest time of the next block of votes.
     next_block: Instant,
     positions: watch::Receiver<Position>,
@@ -105,6 +107,7 @@ impl Sealer {
             seal_queue,
             endorse,
             acceptor: Acceptor::default(),
+            leader_watch: LeaderWatch::default(),
             round_rows,
             next_block: Instant::now(),
             positions,
@@ -284,6 +287,7 @@ impl Sealer {
         } else {
             self.catch_up_with_own_folder();
         }
+        self.watch_leader().await?;
         Ok(Flow::Continue)
     }
 
