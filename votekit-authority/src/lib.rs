@@ -19,6 +19,9 @@
 //! - [`retirement`]: ends the epochs of a node that is gone.
 //! - [`quiescence`]: the events and commands that the last two share.
 //! - [`event_guard`]: what an authority checks of a block beside making it again.
+//!
+//! The feature `simulation` adds `simulation`: several authorities, each with a whole log, over a
+//! ledger that loses answers, with crashes between every two writes; a seed repeats a run.
 
 pub mod leader_lease;
 pub mod monotonic;
@@ -32,3 +35,5 @@ pub mod close;
 pub mod retirement;
 
 pub mod event_guard;
+#[cfg(feature = "simulation")]
+pub mod simulation;

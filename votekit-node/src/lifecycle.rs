@@ -35,7 +35,7 @@ use crate::recovery::{scrubbing, snapshots};
 use crate::seal::sealer::Sealer;
 use crate::seal::{leader_lease, row_feed};
 use crate::validate::{staging, validation};
-use crate::{expiry, recovery, roll_store, watch};
+use crate::{expiry, recovery, watch};
 
 /// How long a node waits for a change of the ledger before it polls: a change may be missed.
 const SLOW_POLL: Duration = Duration::from_secs(1);
@@ -230,8 +230,8 @@ impl Node {
         let Some(digest) = log.last_manifest().filter(|_| log.state() < State::Closed) else {
             return Ok(());
         };
-        let origin =
-            RollOrigin::from_manifest(&roll_store::manifest(&self.context.folder, &digest)?);
+        let manifest = recovery::election_keys::manifest(&self.context, &digest).await?;
+        let origin = RollOrigin::from_manifest(&manifest);
         match self.context.registry.check_origin(law_id, &origin).await {
             Ok(()) => Ok(()),
             Err(error @ EngineError::Misconfigured { .. }) => Err(error.into()),

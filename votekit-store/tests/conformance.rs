@@ -16,17 +16,17 @@ const REGISTRY_CASES: usize = 21;
 const REGISTRY_CASES_RETRY_SAFE: usize = 20;
 const BALLOT_BOX_CASES: usize = 18;
 const BALLOT_BOX_CASES_RETRY_SAFE: usize = 16;
-const LEDGER_CASES: usize = 65;
-const LEDGER_CASES_RETRY_SAFE: usize = 61;
+const LEDGER_CASES: usize = 66;
+const LEDGER_CASES_RETRY_SAFE: usize = 62;
 const ACCOUNTS_CASES: usize = 33;
 const ACCOUNTS_CASES_RETRY_SAFE: usize = 26;
 
 /// How the roles of an engine are used.
 #[derive(Debug, Clone, Copy)]
 enum Use {
-    ByOneNode,
-    ByOneNodeOnABadDay { seed: u64 },
-    BySeveralNodes,
+    OneNode,
+    OneNodeOnABadDay { seed: u64 },
+    SeveralNodes,
 }
 
 struct Folder {
@@ -45,18 +45,16 @@ impl TestStorage for Folder {
     async fn open(&self) -> Result<Engines, EngineError> {
         let engine = EmbeddedEngine::open(self.folder.path())?;
         Ok(match self.usage {
-            Use::ByOneNode => engine.into(),
-            Use::ByOneNodeOnABadDay { seed } => {
-                Engines::from(engine).unreliable(seed, Odds::BAD_DAY)
-            }
-            Use::BySeveralNodes => engine.into_shared(),
+            Use::OneNode => engine.into(),
+            Use::OneNodeOnABadDay { seed } => Engines::from(engine).unreliable(seed, Odds::BAD_DAY),
+            Use::SeveralNodes => engine.into_shared(),
         })
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_embedded_engine_conforms() {
-    let make = || Folder::make(Use::ByOneNode);
+    let make = || Folder::make(Use::OneNode);
     let registry = report_cases("embedded", "registry", &registry_cases(make, Which::All).await);
     let ballot_box =
         report_cases("embedded", "ballot box", &ballot_box_cases(make, Which::All).await);
@@ -68,7 +66,7 @@ async fn the_embedded_engine_conforms() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_embedded_engine_of_several_nodes_conforms() {
-    let make = || Folder::make(Use::BySeveralNodes);
+    let make = || Folder::make(Use::SeveralNodes);
     let engine = "embedded, shared";
     assert!(make().open().await.expect("opened").ledger.is_shared());
     let registry = report_cases(engine, "registry", &registry_cases(make, Which::All).await);
@@ -82,7 +80,7 @@ async fn the_embedded_engine_of_several_nodes_conforms() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_embedded_engine_conforms_on_a_bad_day() {
     for seed in [1, 2_025] {
-        let make = || Folder::make(Use::ByOneNodeOnABadDay { seed });
+        let make = || Folder::make(Use::OneNodeOnABadDay { seed });
         let engine = format!("embedded on bad day {seed}");
         let registry =
             report_cases(&engine, "registry", &registry_cases(make, Which::RetrySafe).await);

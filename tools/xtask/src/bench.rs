@@ -4,8 +4,11 @@
 //! The ratio of two programs on the same input, on the same machine, in the same minute, says more
 //! than a time alone. One file a row.
 
+mod authorities;
+mod failover;
 mod hashgen;
 mod hostile;
+mod installation;
 mod latency;
 pub(crate) mod node;
 mod paired;
@@ -36,8 +39,8 @@ use crate::project;
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The benchmarks to run: hashgen, vote, latency, hostile, readers, verify, referendum, redis,
-    /// restart; on services vote, latency, parts, rest. By default those of the engine that are
-    /// short.
+    /// restart; on services vote, latency, parts, rest; failover and authorities, always on
+    /// services. By default those of the engine that are short.
     names: Vec<String>,
     /// The engine of votekit; `services` starts a Redis Cluster, RabbitMQ and PostgreSQL for it.
     #[arg(long, value_enum, default_value_t = Engine::Embedded)]
@@ -49,6 +52,9 @@ pub(crate) struct Arguments {
     /// Number of runs, or pairs of runs, for the median.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
+    /// Number of authorities in the row `failover`; all but one are a quorum.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(3..=4))]
+    authorities: u32,
     /// Number of electors in the generated roll.
     #[arg(long, default_value_t = 1_000_000)]
     electors: u64,
@@ -68,11 +74,12 @@ enum Engine {
 }
 
 impl Engine {
-    const fn benches(self) -> &'static [Bench] {
-        match self {
+    fn benches(self) -> impl Iterator<Item = &'static Bench> + Clone {
+        let own: &'static [Bench] = match self {
             Self::Embedded => &BENCHES,
             Self::Services => &SERVICES_BENCHES,
-        }
+        };
+        own.iter().chain(&AUTHORITIES_BENCHES)
     }
 }
 
@@ -168,6 +175,22 @@ const SERVICES_BENCHES: [Bench; 4] = [
     },
 ];
 
+/// Those of several authorities, which start servers under either engine.
+const AUTHORITIES_BENCHES: [Bench; 2] = [
+    Bench {
+        name: "failover",
+        about: "time from the death of the leading authority until a vote cast after it is decided",
+        by_default: false,
+        run: failover::run,
+    },
+    Bench {
+        name: "authorities",
+        about: "the same load with one, three and four authorities",
+        by_default: false,
+        run: authorities::run,
+    },
+];
+
 /// The resources of a benchmark.
 struct Workbench {
     votekit: PathBuf,
@@ -175,6 +198,8 @@ struct Workbench {
     folder: PathBuf,
     electors: u64,
     runs: u32,
+    /// Number of authorities.
+    authorities: u32,
     beside: Option<String>,
     profile: bool,
     python: Option<PathBuf>,
@@ -187,9 +212,9 @@ struct Workbench {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let benches = arguments.engine.benches();
     for name in &arguments.names {
-        if !benches.iter().any(|bench| bench.name == name) {
+        if !benches.clone().any(|bench| bench.name == name) {
             let known: Vec<_> =
-                benches.iter().map(|bench| format!("{} ({})", bench.name, bench.about)).collect();
+                benches.map(|bench| format!("{} ({})", bench.name, bench.about)).collect();
             bail!("no benchmark '{name}'; there are: {}", known.join(", "));
         }
     }
@@ -202,12 +227,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
     };
     let mut rows = Vec::new();
-    for bench in benches.iter().filter(chosen) {
+    for bench in benches.filter(chosen) {
         let workbench = Workbench {
             votekit: project::target_dir()?.join("release/votekit"),
             folder: project::scratch(&format!("bench/{}", bench.name))?,
             electors: arguments.electors,
             runs: arguments.runs,
+            authorities: arguments.authorities,
             beside: arguments.beside.clone(),
             profile: arguments.profile,
             python: arguments.python.clone(),

@@ -9,11 +9,17 @@
 //!          └─ checker    compares journals with the bundle, sharing no code with votekit
 //! ```
 //!
+//! On services: `services` has several nodes of one authority, `authorities` several authorities.
+//! Both have `member`, a node with a `link` to each server that can be cut.
+//!
 //! `--mutant` builds a votekit that breaks an invariant, and fails unless the checker detects it.
 
+mod authorities;
 mod episode;
 mod fault;
+mod link;
 mod load;
+mod member;
 mod mutants;
 mod node;
 mod services;
@@ -37,10 +43,14 @@ pub(crate) struct Arguments {
     /// The engine the nodes run on.
     #[arg(long, value_enum, default_value_t = Engine::Embedded)]
     engine: Engine,
+    /// Several authorities, each with its own data folder, of which all but one are a quorum; on
+    /// services.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(3..=4))]
+    authorities: Option<u64>,
     /// Total number of faults, on services.
     #[arg(long, default_value_t = 130, value_parser = clap::value_parser!(u64).range(1..))]
     faults: u64,
-    /// How long PostgreSQL is down once, on services; 0: never.
+    /// How long PostgreSQL is down once, on services with one authority; 0: never.
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(..=3600))]
     outage_seconds: u64,
     /// Votes a second, on services; fewer if the roll would become too large for a long run.
@@ -113,10 +123,16 @@ impl Arguments {
         Self { engine: Engine::Services, ..Self::short() }
     }
 
+    /// The short run as part of all checks with several authorities: the first faults of a round.
+    pub(crate) fn short_with_authorities() -> Self {
+        Self { authorities: Some(3), faults: 6, ..Self::short_on_services() }
+    }
+
     /// The short run as part of all checks: one episode with kills only, and one with power cuts.
     pub(crate) fn short() -> Self {
         Self {
             engine: Engine::Embedded,
+            authorities: None,
             faults: 10,
             outage_seconds: 6,
             rate: 100,
@@ -146,6 +162,13 @@ const FAILURES_MAX: u64 = 3;
 /// When an invariant is violated, a node does not start, or anything else ends unexpectedly; with
 /// `--mutant` when the checker detects nothing.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(authorities) = arguments.authorities {
+        ensure!(
+            matches!(arguments.engine, Engine::Services) && arguments.mutant.is_none(),
+            "--authorities needs --engine services, and runs no mutant"
+        );
+        return run_authorities(arguments, authorities);
+    }
     match (arguments.engine, &arguments.mutant) {
         (Engine::Services, None) => run_services(arguments),
         (Engine::Services, Some(_)) => {
@@ -167,6 +190,27 @@ fn run_services(arguments: &Arguments) -> Result<()> {
         outage: Duration::from_secs(arguments.outage_seconds),
     };
     services::run(&plan, rig)
+}
+
+fn run_authorities(arguments: &Arguments, authorities: u64) -> Result<()> {
+    // First of all: the guard of the servers runs this program's file, which the build may replace.
+    let rig = crate::services::start_for_a_run()?;
+    let profile = arguments.profile.unwrap_or(Profile::Release);
+    let votekit = program(arguments, profile)?;
+    if arguments.votekit.is_none() && profile == Profile::Release {
+        // The build of dev has it already.
+        let build = ["build", "--quiet", "--release", "--package", "votekit-liar"];
+        project::succeed(&mut project::cargo(build))?;
+    }
+    let plan = authorities::Plan {
+        liar: Some(votekit.with_file_name("votekit-liar")).filter(|liar| liar.is_file()),
+        votekit,
+        authorities,
+        faults: arguments.faults,
+        seed: arguments.seed,
+        votes_per_second: arguments.rate,
+    };
+    authorities::run(&plan, rig)
 }
 
 /// The program under test: built, unless one is given.

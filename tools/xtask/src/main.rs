@@ -1,6 +1,6 @@
 //! The project's chores, run as `cargo xtask <verb>`: all checks, pages in a browser, requests made
-//! from the OpenAPI document, man pages, fuzzing, benchmarks, chaos, the model of the rounds, and
-//! servers for experiments.
+//! from the OpenAPI document, man pages, fuzzing, benchmarks, chaos, the model and the
+//! simulation of the rounds, and servers for experiments.
 //!
 //! In addition to a Rust toolchain and a C compiler, tests need curl, openssl, Chromium with its
 //! driver and Python with pip and venv, benchmarks wrk and a Python with DuckDB, fuzzing a C++
@@ -24,6 +24,7 @@ mod packages;
 mod project;
 mod python;
 mod services;
+mod simulate;
 mod test;
 
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ enum Verb {
     Man,
     Modules(modules::Arguments),
     Model(model::Arguments),
+    Simulate(simulate::Arguments),
     Fuzz(fuzz::Arguments),
     Bench(bench::Arguments),
     Chaos(chaos::Arguments),
@@ -80,6 +82,7 @@ fn run(verb: Verb) -> ExitCode {
         Verb::Man => man::run(),
         Verb::Modules(arguments) => modules::run(&arguments),
         Verb::Model(arguments) => model::run(&arguments),
+        Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Chaos(arguments) => chaos::run(&arguments),

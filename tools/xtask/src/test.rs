@@ -98,6 +98,9 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     report.check("chaos", || chaos::run(&chaos::Arguments::short()));
     if arguments.engine == Engine::All {
         report.check("chaos on services", || chaos::run(&chaos::Arguments::short_on_services()));
+        report.check("chaos with three authorities", || {
+            chaos::run(&chaos::Arguments::short_with_authorities())
+        });
     }
     report.suite("doc tests", || {
         let mut command = project::cargo(["test", "--workspace", "--no-fail-fast", "--doc"]);

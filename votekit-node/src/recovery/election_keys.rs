@@ -120,9 +120,20 @@ pub(crate) async fn hasher(
     if let Ok(hasher) = roll_store::hasher(&context.folder, manifest) {
         return Ok(Some(hasher));
     }
-    // A node without rolls: the manifest is a document of the ledger, under its digest.
-    let missing = || NodeError::Roll(RollError::NoParent { parent: *manifest });
-    let bytes = context.ledger.manifest(manifest).await?.ok_or_else(missing)?;
-    let parsed = Manifest::parse(&bytes).map_err(|_| missing())?;
-    Ok(Some(roll_store::hasher_of(&context.folder, &parsed)?))
+    Ok(Some(roll_store::hasher_of(&context.folder, &self::manifest(context, manifest).await?)?))
+}
+
+/// A manifest that a log names: of the data folder, or, on a node without rolls beside several
+/// authorities, the document of the ledger under its digest.
+pub(crate) async fn manifest(
+    context: &NodeContext,
+    digest: &Digest,
+) -> Result<Manifest, NodeError> {
+    match roll_store::manifest(&context.folder, digest) {
+        Err(_) if context.authorities.is_some() => {}
+        read => return Ok(read?),
+    }
+    let missing = || NodeError::Roll(RollError::NoParent { parent: *digest });
+    let bytes = context.ledger.manifest(digest).await?.ok_or_else(missing)?;
+    Manifest::parse(&bytes).map_err(|_| missing())
 }

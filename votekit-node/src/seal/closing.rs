@@ -201,7 +201,7 @@ impl Sealer {
         let recorded = if began.elapsed() < LEASE_LENGTH + RECORDING {
             self.record(vec![closing]).await
         } else {
-            Err(Conflict::Late { law_id: law_id.clone() }.into())
+            Err(EngineError::from(Conflict::Late { law_id: law_id.clone() }).into())
         };
         // A proposal whose outcome is open may still be certified. A leader of the next term
         // grants leases again if it is not.

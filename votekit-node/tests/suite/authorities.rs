@@ -97,7 +97,6 @@ impl Installation {
             match call(node).await {
                 Ok(done) => return done,
                 Err(error) => {
-                    println!("refused by a{}: {error}", leader + 1);
                     assert!(Instant::now() < until, "{error}");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -226,10 +225,8 @@ async fn a_new_leader_seals_after_the_leader_is_killed() {
     for round in 1..=3 {
         let leader = installation.leader().await;
         installation.authorities[leader].take().expect("it runs").abandon();
-        let killed = Instant::now();
         let decision = installation.cast(round, "oui").await;
         assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
-        println!("round {round}: decided {} ms after the kill", killed.elapsed().as_millis());
         installation.restart(leader).await;
     }
     let closed = installation.by_leader(async |node| node.close(&law()).await).await;

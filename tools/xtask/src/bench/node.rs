@@ -168,6 +168,12 @@ impl Node {
         Self::launch(votekit, data, name, &[ADDRESSES, NO_LIMITS], &options, false)
     }
 
+    /// Starts a node on servers whose data folder is its own, and has no name in it. It is created
+    /// if it does not exist.
+    pub(crate) fn start_in(votekit: &Path, data: &Path, options: &[ServeOption]) -> Result<Self> {
+        Self::launch(votekit, data, "node", &[ADDRESSES, NO_LIMITS], options, true)
+    }
+
     fn launch(
         votekit: &Path,
         data: &Path,
@@ -225,15 +231,16 @@ impl Node {
 
     /// The body of the answer to a GET.
     pub(crate) fn get(&self, path: &str) -> Result<String> {
-        let address = self.url.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (_, body) =
-            answer.split_once("\r\n\r\n").context("an answer without an end of its head")?;
-        Ok(body.to_owned())
+        get(self.url.trim_start_matches("http://"), path)
+    }
+
+    /// A metric without labels.
+    pub(crate) fn metric(&self, name: &str) -> Result<f64> {
+        let url = self.metrics_url.trim_start_matches("http://");
+        let address = url.strip_suffix("/metrics").unwrap_or(url);
+        let text = get(address, "/metrics")?;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(value.with_context(|| format!("no metric {name}"))?.trim().parse()?)
     }
 
     /// Votes decided so far.
@@ -292,6 +299,18 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The body of the answer of a listener to a GET.
+fn get(address: &str, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (_, body) =
+        answer.split_once("\r\n\r\n").context("an answer without an end of its head")?;
+    Ok(body.to_owned())
 }
 
 /// The number that follows a label.

@@ -2,8 +2,6 @@
 //!
 //! ```text
 //! run ─▶ installation   two nodes of each kind on one folder, one open election, voters
-//!          ├─ member       a node, and a link to each server
-//!          ├─ link         a connection that can be cut
 //!          ├─ fault        the kinds of faults, drawn in rounds
 //!          ├─ trial        applies a fault, repairs it, waits for recovery
 //!          └─ ending       a close that loses a node, and the check
@@ -15,8 +13,6 @@
 mod ending;
 mod fault;
 mod installation;
-mod link;
-mod member;
 mod trial;
 
 use std::collections::BTreeMap;
@@ -31,6 +27,7 @@ use self::installation::Installation;
 use self::trial::Trial;
 use super::fault::Chance;
 use super::load::{Load, LoadPlan};
+use super::member::Part;
 use crate::project;
 use crate::services::Rig;
 
@@ -84,7 +81,7 @@ fn play(
     let load_plan = load_plan(plan, &mut chance);
     let installation = kept
         .insert(Installation::open(&plan.votekit, folder, rig, &load_plan).context("preparing")?);
-    let voters = installation.places(member::Part::Ingest);
+    let voters = installation.places(Part::Ingest);
     let voters: Vec<_> =
         voters.iter().map(|place| installation.members[*place].addresses).collect();
     let mut load = Load::start(&plan.votekit, folder, &voters, &load_plan)?;

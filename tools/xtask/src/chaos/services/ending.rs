@@ -10,10 +10,10 @@ use rustix::process::Signal;
 use votekit_checker::{Inputs, Report};
 
 use super::installation::Installation;
-use super::link::Wire;
-use super::member::Service;
 use crate::chaos::LAW;
+use crate::chaos::link::Wire;
 use crate::chaos::load::Load;
+use crate::chaos::member::Service;
 use crate::chaos::node::{PROCESS_TIMEOUT, wait};
 
 /// How long a node publishes without receiving confirms.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::member::{Member, Part};
 use crate::chaos::LAW;
 use crate::chaos::load::LoadPlan;
+use crate::chaos::member::{Member, Part};
 use crate::chaos::node::{PROCESS_TIMEOUT, keep_answer, wait};
 use crate::services::Rig;
 
@@ -36,13 +36,11 @@ impl Installation {
     /// Starts all nodes on one shared folder, and opens an election that admits them.
     pub(super) fn open(votekit: &Path, folder: &Path, rig: Rig, plan: &LoadPlan) -> Result<Self> {
         let mut members = Vec::new();
-        for part in [Part::Ingest, Part::Validate, Part::Seal] {
+        let parts =
+            [(Part::Ingest, "ingest"), (Part::Validate, "validator"), (Part::Seal, "sealer")];
+        for (part, prefix) in parts {
             for number in 1..=2 {
-                let name = match part {
-                    Part::Ingest => format!("ingest-{number}"),
-                    Part::Validate => format!("validator-{number}"),
-                    Part::Seal => format!("sealer-{number}"),
-                };
+                let name = format!("{prefix}-{number}");
                 members.push(Member::new(part, &name, members.len() as u64, rig.site())?);
             }
         }

@@ -9,9 +9,9 @@ use rustix::process::Signal;
 
 use super::fault::Fault;
 use super::installation::Installation;
-use super::link::Wire;
-use super::member::{Member, Part, Service};
 use crate::chaos::fault::Chance;
+use crate::chaos::link::Wire;
+use crate::chaos::member::{Member, Part, Service};
 use crate::chaos::node::PROCESS_TIMEOUT;
 use crate::services::{REDIS_NODES, Rig, Server};
 

@@ -1,4 +1,4 @@
-//! A node of the installation: its process, its addresses, its links to the servers.
+//! A node of an installation on services: its process, its addresses, its links to the servers.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,6 +18,10 @@ pub(super) enum Part {
     Ingest,
     Validate,
     Seal,
+    /// One of several authorities, with a data folder of its own.
+    Authority,
+    /// A node that takes votes beside several authorities, with a data folder of its own.
+    Intake,
 }
 
 impl Part {
@@ -25,8 +29,14 @@ impl Part {
         match self {
             Self::Ingest => "ingest",
             Self::Validate => "validate,query",
-            Self::Seal => "seal,query",
+            Self::Seal | Self::Authority => "seal,query",
+            Self::Intake => "ingest,validate,query",
         }
+    }
+
+    /// Whether its nodes share one data folder, in which each has a name.
+    const fn shares_folder(self) -> bool {
+        matches!(self, Self::Ingest | Self::Validate | Self::Seal)
     }
 }
 
@@ -97,16 +107,10 @@ impl Member {
     pub(super) fn start(&mut self, votekit: &Path, folder: &Path) -> Result<()> {
         ensure!(self.node.is_none(), "{} runs already", self.name);
         let mut command = Command::new(votekit);
-        command.args([
-            "serve",
-            "--data",
-            "shared",
-            "--init",
-            "--name",
-            &self.name,
-            "--roles",
-            self.part.roles(),
-        ]);
+        command.args(["serve", "--data", self.data(), "--init", "--roles", self.part.roles()]);
+        if self.part.shares_folder() {
+            command.args(["--name", &self.name]);
+        }
         for (option, url) in ["--registry", "--ballot-box", "--ledger"].iter().zip(&self.services) {
             command.args([*option, url]);
         }
@@ -115,6 +119,11 @@ impl Member {
             .with_context(|| format!("{}, see {}", self.name, folder.join(self.log()).display()))?;
         self.node = Some(node);
         Ok(())
+    }
+
+    /// The data folder, inside the folder of the run.
+    pub(super) fn data(&self) -> &str {
+        if self.part.shares_folder() { "shared" } else { &self.name }
     }
 
     pub(super) fn log(&self) -> String {
@@ -188,6 +197,7 @@ impl Member {
 
     /// Whether it is the leading sealer.
     pub(super) fn leads(&self) -> bool {
-        self.part == Part::Seal && self.metric("node_leading", "").is_some_and(|leads| leads > 0.5)
+        matches!(self.part, Part::Seal | Part::Authority)
+            && self.metric("node_leading", "").is_some_and(|leads| leads > 0.5)
     }
 }

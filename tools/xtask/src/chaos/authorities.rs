@@ -1,0 +1,199 @@
+//! Chaos with several authorities: each in its own process, with its own data folder and memory.
+//!
+//! ```text
+//! run ─▶ cluster    the authorities, two nodes that take votes, one open election
+//!          ├─ fault     the kinds of faults, drawn in rounds
+//!          ├─ trial     applies a fault, and measures until votes are decided again
+//!          ├─ watch     keeps every checkpoint that an authority ever publishes
+//!          └─ ending    the close, the bundle of every authority, the check
+//! ```
+//!
+//! All statements of the authorities pass the ledger: a cut wire between one of them and PostgreSQL
+//! is a partition. A run has one election. At its end every checkpoint that was ever published must
+//! fit the final log and carry the quorum, whichever authority published it.
+
+mod cluster;
+mod ending;
+mod fault;
+mod trial;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use votekit_checker::{Report, Rule};
+
+use self::cluster::Cluster;
+use self::fault::Fault;
+use self::trial::Trial;
+use self::watch::Watch;
+use super::fault::Chance;
+use super::load::{Load, LoadPlan};
+use super::member::Part;
+use crate::project;
+use crate::services::Rig;
+
+/// Maximum number of electors: the roll is generated, hashed and loaded by every authority.
+const ELECTORS_MAX: u64 = 200_000;
+
+/// Usual duration of a fault with all its waits.
+const FAULT_SECONDS: u64 = 14;
+
+/// The plan of a run.
+pub(super) struct Plan {
+    /// The binary under test, which also generates the load.
+    pub(super) votekit: PathBuf,
+    /// The authority that lies; without it no fault is a lie.
+    pub(super) liar: Option<PathBuf>,
+    pub(super) authorities: u64,
+    pub(super) faults: u64,
+    pub(super) seed: u64,
+    pub(super) votes_per_second: u64,
+}
+
+/// Runs one election under faults.
+///
+/// # Errors
+/// When an invariant is violated, a node or the installation does not recover, or anything else
+/// ends unexpectedly. The folder is then kept.
+pub(super) fn run(plan: &Plan, rig: Rig) -> Result<()> {
+    let folder = project::scratch("chaos-authorities")?;
+    let begun = Instant::now();
+    let mut tally = Tally::default();
+    let mut kept = None;
+    let played = play(plan, rig, &folder, &mut tally, &mut kept);
+    tally.print(plan, begun.elapsed());
+    if let Err(error) = played {
+        println!("  kept in {}", folder.display());
+        return Err(error);
+    }
+    kept.context("it was played")?.rig.end()?;
+    std::fs::remove_dir_all(&folder)?;
+    Ok(())
+}
+
+fn play(
+    plan: &Plan,
+    rig: Rig,
+    folder: &Path,
+    tally: &mut Tally,
+    kept: &mut Option<Cluster>,
+) -> Result<()> {
+    let mut chance = Chance::new(plan.seed, 0);
+    let load_plan = load_plan(plan, &mut chance);
+    let cluster =
+        kept.insert(Cluster::new(&plan.votekit, folder, rig, plan.authorities, plan.liar.clone())?);
+    cluster.open(&load_plan).context("preparing")?;
+    let voters: Vec<_> = cluster.addresses(Part::Intake);
+    let watch = Watch::start(folder, cluster.named_addresses(Part::Authority))?;
+    let mut load = Load::start(&plan.votekit, folder, &voters, &load_plan)?;
+    let loaded = Instant::now();
+    cluster.recovers("the start")?;
+    for (number, fault) in
+        Fault::rounds(plan.faults, &mut chance, plan.liar.is_some()).into_iter().enumerate()
+    {
+        std::thread::sleep(chance.milliseconds(100, 1_000));
+        let trial = cluster
+            .try_fault(fault, &mut chance)
+            .with_context(|| format!("fault {} ({fault})", number + 1))?;
+        tally.fault(number + 1, fault, &trial, cluster.log_size());
+        ensure!(
+            !load.is_over()?,
+            "the voters are through with the roll after {} faults: see {}",
+            number + 1,
+            folder.display()
+        );
+    }
+    cluster.close(load).context("the close")?;
+    tally.loaded = loaded.elapsed();
+    let seen = watch.finish()?;
+    let report = cluster.check(seen).context("the check")?;
+    cluster.stop()?;
+    report.violations.iter().take(10).for_each(|violation| println!("  {violation}"));
+    let violations = report.violations.len();
+    tally.report = Some(report);
+    ensure!(violations == 0, "{violations} violations");
+    Ok(())
+}
+
+/// Plans votes for longer than the faults should take, but no more than the roll has electors.
+fn load_plan(plan: &Plan, chance: &mut Chance) -> LoadPlan {
+    let duration_s = plan.faults * FAULT_SECONDS + 60;
+    let votes_per_second = plan.votes_per_second.min((ELECTORS_MAX / duration_s).max(20));
+    LoadPlan { seed: chance.between(1, 1 << 40), votes_per_second, duration_s, wait: false }
+}
+
+/// The results of a run.
+#[derive(Default)]
+struct Tally {
+    faults: BTreeMap<Fault, Vec<Trial>>,
+    loaded: Duration,
+    report: Option<Report>,
+}
+
+impl Tally {
+    fn fault(&mut self, number: usize, fault: Fault, trial: &Trial, leaves: u64) {
+        println!(
+            "fault {number}: {fault} ({}): votes decided again after {:.1} s, all nodes {:.1} s \
+             after the repair, {leaves} leaves",
+            trial.description,
+            trial.decided_again.as_secs_f64(),
+            trial.recovery.as_secs_f64()
+        );
+        self.faults.entry(fault).or_default().push(trial.clone());
+    }
+
+    fn print(&self, plan: &Plan, took: Duration) {
+        let count: usize = self.faults.values().map(Vec::len).sum();
+        println!(
+            "{count} faults with {} authorities; each kind, how often, seconds from the fault until \
+             votes were decided again, and from the repair until every node had read them:",
+            plan.authorities
+        );
+        println!(
+            "  {:<20} {:>5} {:>9} {:>7} {:>9} {:>7}",
+            "fault", "count", "decided", "worst", "repaired", "worst"
+        );
+        for (fault, trials) in &self.faults {
+            let [decided, worst] = median_and_worst(trials, |trial| trial.decided_again);
+            let [repaired, longest] = median_and_worst(trials, |trial| trial.recovery);
+            println!(
+                "  {:<20} {:>5} {decided:>9.1} {worst:>7.1} {repaired:>9.1} {longest:>7.1}",
+                fault.to_string(),
+                trials.len()
+            );
+        }
+        if let Some(report) = &self.report {
+            println!(
+                "votes: {} sent {} times in {:.0} s, {} answered, {} unanswered; {} decided ({} accepted, {} duplicate, {} invalid), {} replayed",
+                report.sent,
+                report.sendings,
+                self.loaded.as_secs_f64(),
+                report.answered,
+                report.unanswered,
+                report.decided,
+                report.accepted,
+                report.duplicate,
+                report.invalid,
+                report.replayed
+            );
+            println!(
+                "lost {}, doubled {}, violations {}, checkpoints held {}",
+                report.violations_of(Rule::Lost),
+                report.violations_of(Rule::Doubled) + report.violations_of(Rule::AcceptedTwice),
+                report.violations.len(),
+                report.checkpoints
+            );
+        }
+        println!("chaos: seed {}, {} s", plan.seed, took.as_secs());
+    }
+}
+
+/// In seconds.
+fn median_and_worst(trials: &[Trial], time: impl Fn(&Trial) -> Duration) -> [f64; 2] {
+    let seconds: Vec<f64> = trials.iter().map(|trial| time(trial).as_secs_f64()).collect();
+    let worst = seconds.iter().copied().fold(0.0, f64::max);
+    [crate::bench::median(seconds), worst]
+}

@@ -1,0 +1,74 @@
+//! The close, and the check of what every authority publishes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use votekit_checker::{Inputs, Report};
+
+use super::cluster::Cluster;
+use crate::chaos::LAW;
+use crate::chaos::load::Load;
+use crate::chaos::member::Part;
+
+impl Cluster {
+    /// Closes the election under load, and waits until every node has read the close.
+    pub(super) fn close(&mut self, mut load: Load) -> Result<()> {
+        self.office(&["election", "close", LAW, "--yes"])?;
+        self.reaches("closed")?;
+        load.stop()?;
+        load.finish()?;
+        for member in &mut self.members {
+            member.check_runs()?;
+        }
+        Ok(())
+    }
+
+    /// Exports the bundle of every authority, verifies each, and compares each with the answers to
+    /// voters, and with every checkpoint that was published. Returns the report of the first, with
+    /// the violations of all.
+    pub(super) fn check(&mut self, seen: Vec<PathBuf>) -> Result<Report> {
+        let mut found: Option<Report> = None;
+        let mut heads = Vec::new();
+        for place in self.places(Part::Authority) {
+            let member = &self.members[place];
+            let bundle = format!("bundle-{}", member.name);
+            let node = format!("http://{}", member.addresses.public());
+            self.command(&["export", "bundle", &bundle, "--node", &node, "--election", LAW])?;
+            let verify = ["verify", "bundle", &bundle, "--policy", "policy"];
+            self.command(&[&verify[..], &["--shards", "hashes"]].concat())?;
+            let bundle = self.folder.join(bundle);
+            heads.push((member.name.clone(), head(&bundle.join("checkpoint"))?));
+            let report = votekit_checker::check(&Inputs {
+                journals: vec![self.folder.join("journal.jsonl")],
+                bundle,
+                roll: self.folder.join("roll.csv"),
+                policy: self.folder.join("policy"),
+                // Once is enough: the bundles are of one log, as is checked below.
+                checkpoints: if found.is_none() { seen.clone() } else { Vec::new() },
+            })?;
+            match &mut found {
+                None => found = Some(report),
+                Some(first) => first.violations.extend(report.violations),
+            }
+        }
+        ensure!(
+            heads.windows(2).all(|pair| pair[0].1 == pair[1].1),
+            "the authorities publish different logs: {heads:?}"
+        );
+        found.context("there are authorities")
+    }
+
+    /// Stops every node in order.
+    pub(super) fn stop(&mut self) -> Result<()> {
+        self.members.iter_mut().try_for_each(|member| member.stop())
+    }
+}
+
+/// The text of a checkpoint: origin, size and root, without its signatures.
+fn head(checkpoint: &Path) -> Result<String> {
+    let note = fs::read_to_string(checkpoint)
+        .with_context(|| format!("reading {}", checkpoint.display()))?;
+    let (text, _) = note.split_once("\n\n").context("a checkpoint without signatures")?;
+    Ok(text.to_owned())
+}

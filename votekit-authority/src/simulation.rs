@@ -1,0 +1,146 @@
+//! Several authorities, with crashes, partitions and a ledger that loses answers and is put back:
+//! one seed is one run, and repeats it exactly.
+//!
+//! A run uses the guards of [`crate::round`], the machine of [`crate::leader_election`], and for
+//! each of 3 to 5 authorities a whole [`votekit_core::election_log::ElectionLog`] with 20 electors.
+//! One or two ingest nodes stage batches. The ledger is in memory. Every message has its own delay;
+//! some are lost or arrive much later; rows are read in any order, and some twice. Authorities
+//! crash between every two writes, durable or into the ledger, and keep only their memory; they are
+//! cut off; their clocks drift; leases end early. The ledger is put back to an earlier copy at most
+//! once, while some memory has all that was certified meanwhile. A leader may propose one false
+//! block.
+//!
+//! ```text
+//! poll opens, votes, faults ──▶ faults end ──▶ closing, last batches, close ──▶ checks of the end
+//!       └── checks after each step: Rule ──────────────┘
+//! ```
+//!
+//! Left out: signatures (statements are typed values), suspicions, retired epochs, more than one
+//! election, ingest leases and the clocks of voters, authorities that lie beyond a false block, and
+//! a memory that is lost or put back.
+//!
+//! A [`Mutation`] takes one guard from every authority: each must be noticed within a number of
+//! seeds, or the checks are too weak.
+
+mod authority;
+mod checks;
+mod election;
+mod environment;
+mod ingest;
+mod ledger;
+mod memory;
+mod network;
+mod random;
+mod readings;
+mod reference;
+mod row;
+mod scenario;
+mod violation;
+mod world;
+
+use std::fmt;
+
+pub use scenario::{Mutation, UnknownMutation};
+pub use violation::{Rule, Violation};
+
+use world::World;
+
+/// What a run did, and what it showed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Run {
+    /// The seed.
+    pub seed: u64,
+    /// The guard that it lacked.
+    pub mutation: Option<Mutation>,
+    /// The number of authorities.
+    pub authorities: usize,
+    /// How many of them had to agree.
+    pub quorum: usize,
+    /// Steps until the end.
+    pub steps: u64,
+    /// The height of the ledger at the end.
+    pub height: u64,
+    /// The terms that the ledger gave out.
+    pub terms: u64,
+    /// Blocks that a leader of a later term proposed again.
+    pub proposed_again: u64,
+    /// Crashes.
+    pub crashes: u64,
+    /// Partitions.
+    pub cuts: u64,
+    /// Times that the ledger was put back.
+    pub put_backs: u64,
+    /// False blocks proposed.
+    pub false_blocks: u32,
+    /// The rule that it broke, if any.
+    pub violation: Option<Violation>,
+    /// Its last events.
+    pub schedule: Vec<String>,
+}
+
+/// Runs one seed, with a mutation or without.
+#[must_use]
+pub fn run(seed: u64, mutation: Option<Mutation>) -> Run {
+    let mut world = World::new(seed, mutation);
+    world.run();
+    let World { env, ledger, steps, crashes, cuts, put_backs, .. } = world;
+    let scenario = env.scenario;
+    Run {
+        seed,
+        mutation,
+        authorities: scenario.quorum.authorities,
+        quorum: scenario.quorum.quorum,
+        steps,
+        height: ledger.head().height,
+        terms: ledger.term(),
+        proposed_again: env.proposed_again,
+        crashes,
+        cuts,
+        put_backs,
+        false_blocks: u32::from(scenario.faults.false_block) - env.false_blocks,
+        violation: env.checks.violation,
+        schedule: env.events.into(),
+    }
+}
+
+/// The first of some seeds with which a mutation breaks a rule.
+#[must_use]
+pub fn find_violation(mutation: Mutation, mut seeds: impl Iterator<Item = u64>) -> Option<Run> {
+    seeds.find_map(|seed| {
+        let run = run(seed, Some(mutation));
+        run.violation.is_some().then_some(run)
+    })
+}
+
+impl Run {
+    /// The command that repeats the run.
+    #[must_use]
+    pub fn repeat_command(&self) -> String {
+        let command = "cargo run -p votekit-authority --example simulate -- --seed";
+        match self.mutation {
+            None => format!("{command} {}", self.seed),
+            Some(mutation) => format!("{command} {} --mutation {mutation}", self.seed),
+        }
+    }
+}
+
+/// The broken rule, the schedule, and how to repeat the run.
+impl fmt::Display for Run {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for event in &self.schedule {
+            writeln!(formatter, "{event}")?;
+        }
+        let Self { seed, authorities, quorum, steps, height, terms, .. } = self;
+        writeln!(
+            formatter,
+            "seed {seed}: {authorities} authorities, quorum {quorum}, {steps} steps, height \
+             {height}, {terms} terms"
+        )?;
+        match &self.violation {
+            Some(violation) => writeln!(formatter, "broken: {violation}")?,
+            None => writeln!(formatter, "every rule was kept")?,
+        }
+        write!(formatter, "repeat: {}", self.repeat_command())
+    }
+}
