@@ -8,7 +8,7 @@
 //! journals ─▶ journal ─┐
 //! roll.csv ─▶ roll ────┼─▶ rules ─▶ Report: counts, and every violation with its place
 //! bundle/  ─▶ log ─────┤
-//!            note ─────┤   who signed the checkpoint
+//!            note ─────┤   who signed and cosigned the checkpoints
 //!            merkle ───┘   what tree the leaves make
 //! ```
 //!
@@ -30,6 +30,8 @@ mod sample;
 
 use std::path::PathBuf;
 
+use self::note::Policy;
+
 pub use error::ReadError;
 pub use report::Report;
 pub use violation::{Rule, Violation};
@@ -45,7 +47,8 @@ pub struct Inputs {
     pub roll: PathBuf,
     /// The policy as known before the first vote.
     pub policy: PathBuf,
-    /// Checkpoints fetched while the election was open: the leaves they signed must still be there.
+    /// Checkpoints fetched while the election was open, from any node: the leaves they signed must
+    /// still be there, and the quorum of the policy has cosigned each.
     pub checkpoints: Vec<PathBuf>,
 }
 
@@ -60,15 +63,15 @@ pub fn check(inputs: &Inputs) -> Result<Report, ReadError> {
     let roll = roll::read(&inputs.roll)?;
     let log = log::read(&inputs.bundle)?;
     let policy = error::read_text(&inputs.policy)?;
-    let keys =
-        note::log_keys(&policy).ok_or_else(|| ReadError::form(&inputs.policy, 1, "no log key"))?;
+    let policy = Policy::parse(&policy)
+        .ok_or_else(|| ReadError::form(&inputs.policy, 1, "no log key, or a malformed line"))?;
     let mut report = Report::default();
     rules::check(&journals, &roll, &log, &mut report);
-    let notes =
+    let paths =
         std::iter::once(inputs.bundle.join("checkpoint")).chain(inputs.checkpoints.iter().cloned());
-    for (place, path) in notes.enumerate() {
-        let text = error::read_text(&path)?;
-        rules::check_checkpoint(&path, &text, &keys, &log, place == 0, &mut report);
-    }
+    let notes = paths
+        .map(|path| error::read_text(&path).map(|text| (path, text)))
+        .collect::<Result<Vec<_>, _>>()?;
+    rules::check_checkpoints(&notes, &policy, &log, &mut report);
     Ok(report)
 }

@@ -1,4 +1,7 @@
-//! The Merkle tree of RFC 6962, section 2.1, written from its recursive definition.
+//! The Merkle tree of RFC 6962, section 2.1, written from its recursive definition; for many sizes
+//! of one log from its complete subtrees.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
@@ -17,14 +20,38 @@ pub(crate) fn root(leaves: &[Hash]) -> Hash {
         _ => {
             let left = leaves.len().next_power_of_two() / 2;
             let (left, right) = leaves.split_at(left);
-            Sha256::new()
-                .chain_update([1])
-                .chain_update(root(left))
-                .chain_update(root(right))
-                .finalize()
-                .into()
+            node(root(left), root(right))
         }
     }
+}
+
+fn node(left: Hash, right: Hash) -> Hash {
+    Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
+}
+
+/// The root over the first leaves, for each of these sizes that the leaves reach. One pass: a
+/// long run has thousands of checkpoints.
+pub(crate) fn prefix_roots(leaves: &[Hash], sizes: &BTreeSet<usize>) -> BTreeMap<usize, Hash> {
+    let mut roots = BTreeMap::new();
+    if sizes.contains(&0) {
+        roots.insert(0, root(&[]));
+    }
+    // Complete subtrees from left to right, each with its number of leaves.
+    let mut subtrees: Vec<(usize, Hash)> = Vec::new();
+    for (place, leaf) in leaves.iter().enumerate() {
+        let mut last = (1, *leaf);
+        while let Some((size, left)) = subtrees.pop_if(|(size, _)| *size == last.0) {
+            last = (2 * size, node(left, last.1));
+        }
+        subtrees.push(last);
+        if sizes.contains(&(place + 1)) {
+            let hashes = subtrees.iter().rev().map(|(_, hash)| *hash);
+            if let Some(root) = hashes.reduce(|right, left| node(left, right)) {
+                roots.insert(place + 1, root);
+            }
+        }
+    }
+    roots
 }
 
 #[cfg(test)]
@@ -53,6 +80,16 @@ mod tests {
             (8, "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"),
         ] {
             assert_eq!(const_hex::encode(root(&leaves[..size])), expected, "{size} leaves");
+        }
+    }
+
+    #[test]
+    fn the_roots_of_all_prefixes_are_those_of_the_definition() {
+        let leaves: Vec<Hash> = (0..70_u8).map(|number| leaf_hash(&[number])).collect();
+        let roots = prefix_roots(&leaves, &(0..100).collect());
+        assert_eq!(roots.len(), 71, "larger sizes have no root");
+        for (size, found) in roots {
+            assert_eq!(found, root(&leaves[..size]), "{size} leaves");
         }
     }
 }

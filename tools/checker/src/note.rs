@@ -1,4 +1,7 @@
-//! Signed notes: parses the log keys of a policy and verifies the signature of a checkpoint.
+//! Signed notes: parses the keys and the quorum of a policy, and verifies the signatures of a
+//! checkpoint.
+
+use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,87 +10,170 @@ use sha2::{Digest as _, Sha256};
 
 use crate::merkle::Hash;
 
-/// The algorithm byte of Ed25519 in signed-note keys.
-const ED25519: u8 = 1;
+/// The algorithm bytes of keys: of a log, and of a cosigner.
+const LOG: u8 = 1;
+const COSIGNER: u8 = 4;
 
-/// A log's key. Its name is the log's origin.
+/// What a policy demands of a checkpoint.
 #[derive(Debug)]
-pub(crate) struct LogKey {
+pub(crate) struct Policy {
+    logs: Vec<Key>,
+    /// Each with its name in the policy.
+    cosigners: Vec<(String, Key)>,
+    /// Each defined after its members.
+    groups: Vec<Group>,
+    /// The cosigner or the group that must have cosigned; `None` when none must.
+    quorum: Option<String>,
+}
+
+/// A group holds when as many of its members hold.
+#[derive(Debug)]
+struct Group {
     name: String,
+    threshold: usize,
+    members: Vec<String>,
+}
+
+/// A key. The name of a log's key is the log's origin.
+#[derive(Debug)]
+struct Key {
+    name: String,
+    algorithm: u8,
     key: VerifyingKey,
     public: [u8; 32],
 }
 
-/// A checkpoint with a valid signature.
+/// A checkpoint with a valid signature of a log.
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
     pub(crate) size: usize,
     pub(crate) root: Hash,
+    /// Whether the quorum of the policy has cosigned it.
+    pub(crate) has_quorum: bool,
 }
 
-/// Parses the policy's `log` lines. `None` when there are none, or one cannot be parsed.
-pub(crate) fn log_keys(policy: &str) -> Option<Vec<LogKey>> {
-    let lines = policy.lines().filter_map(|line| line.strip_prefix("log "));
-    let keys = lines.map(log_key).collect::<Option<Vec<_>>>()?;
-    (!keys.is_empty()).then_some(keys)
+impl Policy {
+    /// Parses a policy. `None` when it names no log, or a line cannot be parsed.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut policy =
+            Self { logs: Vec::new(), cosigners: Vec::new(), groups: Vec::new(), quorum: None };
+        for line in text.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words[..] {
+                ["log", key, ..] => policy.logs.push(Key::parse(key, LOG)?),
+                ["witness", name, key, ..] => {
+                    policy.cosigners.push((name.to_owned(), Key::parse(key, COSIGNER)?));
+                }
+                ["group", name, threshold, ref members @ ..] => {
+                    policy.groups.push(Group::parse(name, threshold, members)?);
+                }
+                ["quorum", "none"] => {}
+                ["quorum", name] => policy.quorum = Some(name.to_owned()),
+                _ => {}
+            }
+        }
+        (!policy.logs.is_empty()).then_some(policy)
+    }
+
+    /// Parses a checkpoint and verifies that one of the logs signed it.
+    ///
+    /// # Errors
+    /// Describes what is wrong with it.
+    pub(crate) fn checkpoint(&self, note: &str) -> Result<Checkpoint, &'static str> {
+        let (text, signatures) = note.split_once("\n\n").ok_or("it has no signature")?;
+        let text = format!("{text}\n");
+        let mut lines = text.lines();
+        let origin = lines.next().unwrap_or_default();
+        let key = self.logs.iter().find(|key| key.name == origin && key.signed(&text, signatures));
+        if key.is_none() {
+            return Err("no log key of the policy signed it");
+        }
+        let size = lines
+            .next()
+            .and_then(|size| size.parse().ok())
+            .ok_or("its second line is not a size")?;
+        let root = lines
+            .next()
+            .and_then(|root| STANDARD.decode(root).ok())
+            .and_then(|root| root.try_into().ok())
+            .ok_or("its third line is not a root")?;
+        Ok(Checkpoint { size, root, has_quorum: self.has_quorum(&text, signatures) })
+    }
+
+    fn has_quorum(&self, text: &str, signatures: &str) -> bool {
+        let Some(quorum) = &self.quorum else { return true };
+        let signed = self.cosigners.iter().filter(|(_, key)| key.cosigned(text, signatures));
+        let mut holding: BTreeSet<&str> = signed.map(|(name, _)| name.as_str()).collect();
+        for group in &self.groups {
+            let members = group.members.iter().filter(|name| holding.contains(name.as_str()));
+            if members.count() >= group.threshold {
+                holding.insert(&group.name);
+            }
+        }
+        holding.contains(quorum.as_str())
+    }
 }
 
-/// Parses `<name>+<key hash, 8 hexadecimal digits>+<base64 of the algorithm byte and the key>`.
-fn log_key(text: &str) -> Option<LogKey> {
-    let (name, rest) = text.split_once('+')?;
-    let (hash, encoded) = rest.split_once('+')?;
-    let bytes = STANDARD.decode(encoded).ok()?;
-    let public: [u8; 32] = bytes.strip_prefix(&[ED25519])?.try_into().ok()?;
-    let key =
-        LogKey { name: name.to_owned(), key: VerifyingKey::from_bytes(&public).ok()?, public };
-    (const_hex::encode(key.hash()) == hash).then_some(key)
+impl Group {
+    fn parse(name: &str, threshold: &str, members: &[&str]) -> Option<Self> {
+        let threshold = match threshold {
+            "all" => members.len(),
+            "any" => 1,
+            number => number.parse().ok()?,
+        };
+        let members = members.iter().map(|&member| member.to_owned()).collect();
+        Some(Self { name: name.to_owned(), threshold, members })
+    }
 }
 
-impl LogKey {
+impl Key {
+    /// Parses `<name>+<key hash, 8 hexadecimal digits>+<base64 of the algorithm byte and the key>`.
+    fn parse(text: &str, algorithm: u8) -> Option<Self> {
+        let (name, rest) = text.split_once('+')?;
+        let (hash, encoded) = rest.split_once('+')?;
+        let bytes = STANDARD.decode(encoded).ok()?;
+        let public: [u8; 32] = bytes.strip_prefix(&[algorithm])?.try_into().ok()?;
+        let key = VerifyingKey::from_bytes(&public).ok()?;
+        let key = Self { name: name.to_owned(), algorithm, key, public };
+        (const_hex::encode(key.hash()) == hash).then_some(key)
+    }
+
     fn hash(&self) -> [u8; 4] {
         let digest = Sha256::new()
             .chain_update(&self.name)
-            .chain_update([b'\n', ED25519])
+            .chain_update([b'\n', self.algorithm])
             .chain_update(self.public)
             .finalize();
         [digest[0], digest[1], digest[2], digest[3]]
     }
 
-    /// Whether this key signed the text. A signature line is `— <name> <base64 of key hash and
-    /// signature>`.
+    /// Whether this key of a log signed the text.
     fn signed(&self, text: &str, signatures: &str) -> bool {
+        self.any_signature(signatures, |bytes| {
+            let signature = Signature::from_slice(bytes).ok();
+            signature.is_some_and(|made| self.key.verify_strict(text.as_bytes(), &made).is_ok())
+        })
+    }
+
+    /// Whether this key of a cosigner signed the text: at a time, which stands before the
+    /// signature as 8 bytes, big end first.
+    fn cosigned(&self, text: &str, signatures: &str) -> bool {
+        self.any_signature(signatures, |bytes| {
+            let Some((time, signature)) = bytes.split_first_chunk::<8>() else { return false };
+            let time = u64::from_be_bytes(*time);
+            let message = format!("cosignature/v1\ntime {time}\n{text}");
+            let signature = Signature::from_slice(signature).ok();
+            signature.is_some_and(|made| self.key.verify_strict(message.as_bytes(), &made).is_ok())
+        })
+    }
+
+    /// Whether any signature of this key verifies. A signature line is `— <name> <base64 of key
+    /// hash and signature>`.
+    fn any_signature(&self, signatures: &str, verifies: impl Fn(&[u8]) -> bool) -> bool {
         let prefix = format!("— {} ", self.name);
         signatures.lines().filter_map(|line| line.strip_prefix(&prefix)).any(|encoded| {
             let bytes = STANDARD.decode(encoded).unwrap_or_default();
-            let Some(signature) = bytes
-                .strip_prefix(&self.hash())
-                .and_then(|bytes| Signature::from_slice(bytes).ok())
-            else {
-                return false;
-            };
-            self.key.verify_strict(text.as_bytes(), &signature).is_ok()
+            bytes.strip_prefix(&self.hash()).is_some_and(&verifies)
         })
     }
-}
-
-/// Parses a checkpoint and verifies that one of the keys signed it.
-///
-/// # Errors
-/// Describes what is wrong with it.
-pub(crate) fn checkpoint(note: &str, keys: &[LogKey]) -> Result<Checkpoint, &'static str> {
-    let (text, signatures) = note.split_once("\n\n").ok_or("it has no signature")?;
-    let text = format!("{text}\n");
-    let mut lines = text.lines();
-    let origin = lines.next().unwrap_or_default();
-    let key = keys.iter().find(|key| key.name == origin && key.signed(&text, signatures));
-    if key.is_none() {
-        return Err("no log key of the policy signed it");
-    }
-    let size =
-        lines.next().and_then(|size| size.parse().ok()).ok_or("its second line is not a size")?;
-    let root = lines
-        .next()
-        .and_then(|root| STANDARD.decode(root).ok())
-        .and_then(|root| root.try_into().ok());
-    Ok(Checkpoint { size, root: root.ok_or("its third line is not a root")? })
 }

@@ -1,12 +1,12 @@
 //! The rules: compares journals, roll and log.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::PathBuf;
 
 use crate::journal::{Fate, Journal, Vote};
 use crate::log::{Entry, Log};
 use crate::merkle;
-use crate::note::{self, LogKey};
+use crate::note::Policy;
 use crate::report::Report;
 use crate::roll::Roll;
 use crate::violation::Rule;
@@ -43,30 +43,40 @@ pub(crate) fn check(journals: &[Journal], roll: &Roll, log: &Log, report: &mut R
     check_accounts(log, report);
 }
 
-/// Checks that a checkpoint is signed, and that the leaves it signed are still there. The bundle's
-/// own checkpoint (`whole`) must cover every leaf.
-pub(crate) fn check_checkpoint(
-    path: &Path,
-    text: &str,
-    keys: &[LogKey],
+/// Checks that each checkpoint is signed, that the quorum cosigned it, and that the leaves it signed
+/// are still there: so no two of one size have different roots. The first one is the bundle's own,
+/// and must cover every leaf.
+pub(crate) fn check_checkpoints(
+    notes: &[(PathBuf, String)],
+    policy: &Policy,
     log: &Log,
-    whole: bool,
     report: &mut Report,
 ) {
-    report.checkpoints += 1;
     let leaves = log.leaf_hashes.len();
-    match note::checkpoint(text, keys) {
-        Err(problem) => report.violated(Rule::NotSigned, path, 1, problem),
-        Ok(checkpoint) if checkpoint.size > leaves || (whole && checkpoint.size != leaves) => {
-            let what = format!("{} leaves were signed, found {leaves}", checkpoint.size);
-            report.violated(Rule::WrongRoot, path, 2, what);
+    let read: Vec<_> = notes.iter().map(|(_, text)| policy.checkpoint(text)).collect();
+    let sizes = read.iter().flatten().map(|checkpoint| checkpoint.size).collect();
+    let roots = merkle::prefix_roots(&log.leaf_hashes, &sizes);
+    for (place, ((path, _), checkpoint)) in notes.iter().zip(read).enumerate() {
+        report.checkpoints += 1;
+        let checkpoint = match checkpoint {
+            Ok(checkpoint) => checkpoint,
+            Err(problem) => {
+                report.violated(Rule::NotSigned, path, 1, problem);
+                continue;
+            }
+        };
+        if !checkpoint.has_quorum {
+            let what = "fewer have cosigned it than the quorum of the policy";
+            report.violated(Rule::NoQuorum, path, 1, what);
         }
-        Ok(checkpoint) if merkle::root(&log.leaf_hashes[..checkpoint.size]) != checkpoint.root => {
-            let what =
-                format!("the first {} leaves have another root than was signed", checkpoint.size);
+        let size = checkpoint.size;
+        if size > leaves || (place == 0 && size != leaves) {
+            let what = format!("{size} leaves were signed, found {leaves}");
+            report.violated(Rule::WrongRoot, path, 2, what);
+        } else if roots.get(&size) != Some(&checkpoint.root) {
+            let what = format!("the first {size} leaves have another root than was signed");
             report.violated(Rule::WrongRoot, path, 3, what);
         }
-        Ok(_) => {}
     }
 }
 

@@ -188,3 +188,17 @@ fn a_log_that_takes_back_what_it_signed_is_found() {
     sample.seen = Some(sample.leaves.iter().cloned().chain([json!({"leaf": "block"})]).collect());
     finds(&sample, &[Rule::WrongRoot]);
 }
+
+#[test]
+fn a_checkpoint_without_the_quorum_is_found() {
+    let mut sample = Sample::good();
+    for cosigned_by in [&[11, 12][..], &[12, 13], &[11, 12, 13]] {
+        sample.cosigned_by = Some(cosigned_by.to_vec());
+        finds(&sample, &[]);
+    }
+    // A cosigner that the policy does not name, and one that signs twice, are not a quorum.
+    for cosigned_by in [&[][..], &[11], &[11, 14], &[11, 11]] {
+        sample.cosigned_by = Some(cosigned_by.to_vec());
+        finds(&sample, &[Rule::NoQuorum]);
+    }
+}

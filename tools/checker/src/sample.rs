@@ -24,7 +24,13 @@ pub(crate) struct Sample {
     pub(crate) root: Option<merkle::Hash>,
     /// The leaves covered by an earlier checkpoint.
     pub(crate) seen: Option<Vec<Value>>,
+    /// The cosigners of every checkpoint, of the three of [`COSIGNERS`]; `None` for a policy
+    /// without a quorum.
+    pub(crate) cosigned_by: Option<Vec<u8>>,
 }
+
+/// The seeds of the cosigners' keys, of which two are a quorum.
+const COSIGNERS: [u8; 3] = [11, 12, 13];
 
 pub(crate) fn request(number: u64) -> String {
     format!("{number:032x}")
@@ -113,6 +119,7 @@ impl Sample {
             key: SigningKey::from_bytes(&[7; 32]),
             root: None,
             seen: None,
+            cosigned_by: None,
         }
     }
 
@@ -128,13 +135,16 @@ impl Sample {
         fs::write(path("bundle/results.json"), self.results.to_string()).expect("written");
         let rows: String = (1..=5).map(|row| credential(row) + "\n").collect();
         fs::write(path("roll.csv"), format!("nas,code,law_id\n{rows}")).expect("written");
-        let policy_key = SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes();
-        let encoded = STANDARD.encode([&[1][..], &policy_key].concat());
-        fs::write(
-            path("policy"),
-            format!("log {ORIGIN}+{}+{encoded}\n", const_hex::encode(key_hash(&policy_key))),
-        )
-        .expect("written");
+        let log_key = SigningKey::from_bytes(&[7; 32]);
+        let mut policy = format!("log {}\n", vkey(ORIGIN, 1, &log_key));
+        if self.cosigned_by.is_some() {
+            for seed in COSIGNERS {
+                let key = vkey(&cosigner(seed), 4, &SigningKey::from_bytes(&[seed; 32]));
+                policy += &format!("witness a{seed} {key}\n");
+            }
+            policy += "group authorities 2 a11 a12 a13\nquorum authorities\n";
+        }
+        fs::write(path("policy"), policy).expect("written");
         self.write_checkpoint(&path("bundle/checkpoint"), &self.leaves, self.root);
         let mut checkpoints = Vec::new();
         if let Some(seen) = &self.seen {
@@ -151,14 +161,33 @@ impl Sample {
             leaves.iter().map(|leaf| merkle::leaf_hash(leaf.to_string().as_bytes())).collect();
         let root = root.unwrap_or_else(|| merkle::root(&hashes));
         let text = format!("{ORIGIN}\n{}\n{}\n", leaves.len(), STANDARD.encode(root));
-        let hash = key_hash(&self.key.verifying_key().to_bytes());
+        let hash = key_hash(ORIGIN, 1, &self.key);
         let signature =
             STANDARD.encode([&hash[..], &self.key.sign(text.as_bytes()).to_bytes()].concat());
-        fs::write(path, format!("{text}\n— {ORIGIN} {signature}\n")).expect("written");
+        let mut note = format!("{text}\n— {ORIGIN} {signature}\n");
+        for seed in self.cosigned_by.iter().flatten() {
+            let (name, key) = (cosigner(*seed), SigningKey::from_bytes(&[*seed; 32]));
+            let signature = key.sign(format!("cosignature/v1\ntime 5\n{text}").as_bytes());
+            let (hash, time) = (key_hash(&name, 4, &key), 5_u64.to_be_bytes());
+            let bytes = [&hash[..], &time[..], &signature.to_bytes()].concat();
+            note += &format!("— {name} {}\n", STANDARD.encode(bytes));
+        }
+        fs::write(path, note).expect("written");
     }
 }
 
-fn key_hash(public: &[u8; 32]) -> [u8; 4] {
-    let digest = Sha256::digest([ORIGIN.as_bytes(), b"\n\x01", public].concat());
+/// The name of a cosigner's key.
+fn cosigner(seed: u8) -> String {
+    format!("votekit.example/authority/a{seed}")
+}
+
+fn vkey(name: &str, algorithm: u8, key: &SigningKey) -> String {
+    let encoded = STANDARD.encode([&[algorithm][..], key.verifying_key().as_bytes()].concat());
+    format!("{name}+{}+{encoded}", const_hex::encode(key_hash(name, algorithm, key)))
+}
+
+fn key_hash(name: &str, algorithm: u8, key: &SigningKey) -> [u8; 4] {
+    let public = key.verifying_key().to_bytes();
+    let digest = Sha256::digest([name.as_bytes(), &[b'\n', algorithm], &public].concat());
     digest[..4].try_into().expect("four bytes")
 }

@@ -29,6 +29,8 @@ pub enum Rule {
     WrongRoot,
     /// A checkpoint is signed by a log key of the policy.
     NotSigned,
+    /// The quorum of the policy has cosigned a checkpoint.
+    NoQuorum,
 }
 
 impl Rule {
@@ -47,6 +49,7 @@ impl Rule {
             Self::Accounts => "accounts",
             Self::WrongRoot => "wrong-root",
             Self::NotSigned => "not-signed",
+            Self::NoQuorum => "no-quorum",
         }
     }
 }

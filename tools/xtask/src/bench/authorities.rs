@@ -89,6 +89,7 @@ fn measure(
     roll: &Path,
 ) -> Result<[f64; FIGURES.len()]> {
     let report = workbench.folder.join("report.json");
+    std::thread::sleep(COUNTS_LATE);
     let (before, used_before) = (counts(rig)?, installation.processor_seconds()?);
     let mut load = Command::new(&workbench.votekit);
     load.args(["loadtest", "--node", &installation.intake.url, "--roll"]).arg(roll);

@@ -127,8 +127,9 @@ impl Cluster {
 
     fn step_down(&mut self) -> Result<(String, Duration)> {
         let leader = self.leader()?;
-        let (begun, before) = (Instant::now(), self.log_size());
         self.office(&["leader", "step-down"])?;
+        // Counted from its answer: the leader seals until it is asked.
+        let (begun, before) = (Instant::now(), self.log_size());
         let decided_again = self.grows_from(before, begun)?;
         let next = self.leader()?;
         let (name, next) = (&self.members[leader].name, &self.members[next].name);
@@ -198,7 +199,7 @@ impl Cluster {
         let data = self.members[*place].data().to_owned();
         let options = ["--data", &data, "--ledger", &ledger, "--law", LAW];
         let times = ["--wait", "10", "--answers", "3"];
-        let mut lying = self.spawn(&liar, &[&[lie], &options[..], &times[..]].concat(), "lie")?;
+        let mut lying = self.spawn(&liar, &[&[lie][..], &options, &times].concat(), "lie")?;
         std::thread::sleep(LIAR_ALONE);
         for other in others {
             self.members[*other].signal(Signal::CONT)?;
