@@ -2,6 +2,7 @@
 
 pub(crate) mod seal_queue;
 
+pub(crate) mod due_batch;
 pub(crate) mod endorse;
 pub(crate) mod leader_lease;
 pub(crate) mod quorum;

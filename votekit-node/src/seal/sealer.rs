@@ -30,8 +30,8 @@ use crate::memory::with_overwritten_stack;
 use crate::metrics::{self, Status};
 use crate::recovery::READ_BATCH_LEN;
 use crate::seal::acceptor::Acceptor;
+use crate::seal::due_batch::LeaderWatch;
 use crate::seal::endorse::{Endorse, Endorsement, ProposedBlock, endorser};
-use crate::seal::leader_watch::LeaderWatch;
 use crate::seal::seal_queue::SealQueue;
 
 /// The largest number of batches in a block.
