@@ -1,5 +1,6 @@
 //! From staging to the log: one node leads and seals, the others check and follow.
 
+pub(crate) mod made_block;
 pub(crate) mod seal_queue;
 
 pub(crate) mod due_batch;

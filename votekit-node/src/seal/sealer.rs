@@ -32,10 +32,8 @@ use crate::recovery::READ_BATCH_LEN;
 use crate::seal::acceptor::Acceptor;
 use crate::seal::due_batch::LeaderWatch;
 use crate::seal::endorse::{Endorse, Endorsement, ProposedBlock, endorser};
+use crate::seal::made_block::{BLOCK_BATCHES_MAX, MadeBlock, make_block};
 use crate::seal::seal_queue::SealQueue;
-
-/// The largest number of batches in a block.
-const BLOCK_BATCHES_MAX: usize = 64;
 
 /// The shortest time from one block to the next while votes keep arriving. A block costs
 /// signatures, commitments and a sync whatever its size: under load more votes share them, and
@@ -593,42 +591,4 @@ pub(crate) struct RoundInputs {
     pub(crate) sealed_through: StagingId,
     /// The term in which it is proposed.
     pub(crate) term: u64,
-}
-
-/// A block of votes that is made and not yet stored.
-struct MadeBlock {
-    proposal: Proposal,
-    batches: Vec<VerifiedBatch>,
-}
-
-/// Makes the next block of staged batches; `None` when none of them can be sealed now.
-fn make_block(
-    election: &ElectionHandle,
-    seal_queue: &mut SealQueue,
-    now_millis: u64,
-    maker: &BlockMaker,
-) -> Result<Option<MadeBlock>, ElectionFault> {
-    let Some(ballot_key) = election.ballot_key() else {
-        return Err(ElectionFault::damaged(
-            "the ballot key of an open election is not in the data folder",
-        ));
-    };
-    let log = election.log();
-    let batches = seal_queue.next_block(&log, now_millis, BLOCK_BATCHES_MAX);
-    if batches.is_empty() {
-        return Ok(None);
-    }
-    let content = BlockContent::Batches { batches: &batches, ballot_key: &ballot_key };
-    let proposal =
-        log.propose(&content, maker).map_err(|error| ElectionFault::damaged(error.to_string()))?;
-    if let Some((place, error)) = proposal.refused.first() {
-        // The queue chooses batches that follow on one another. If one does not, nothing may be
-        // sealed past it.
-        let number = batches[*place].number();
-        seal_queue.report_unsealable(&number, error);
-        return Err(ElectionFault::damaged(format!(
-            "staged batch {number} cannot be sealed: {error}"
-        )));
-    }
-    Ok(Some(MadeBlock { proposal, batches }))
 }

@@ -1,0 +1,49 @@
+//! Makes the next block of staged batches: chooses them from the seal queue, and proposes.
+
+use votekit_core::batch::VerifiedBatch;
+use votekit_core::election_log::{BlockContent, BlockMaker, Proposal};
+
+use crate::election::ElectionHandle;
+use crate::error::ElectionFault;
+use crate::seal::seal_queue::SealQueue;
+
+/// The largest number of batches in a block.
+pub(crate) const BLOCK_BATCHES_MAX: usize = 64;
+
+/// A block of votes that is made and not yet stored.
+pub(crate) struct MadeBlock {
+    pub(crate) proposal: Proposal,
+    pub(crate) batches: Vec<VerifiedBatch>,
+}
+
+/// Makes the next block of staged batches; `None` when none of them can be sealed now.
+pub(crate) fn make_block(
+    election: &ElectionHandle,
+    seal_queue: &mut SealQueue,
+    now_millis: u64,
+    maker: &BlockMaker,
+) -> Result<Option<MadeBlock>, ElectionFault> {
+    let Some(ballot_key) = election.ballot_key() else {
+        return Err(ElectionFault::damaged(
+            "the ballot key of an open election is not in the data folder",
+        ));
+    };
+    let log = election.log();
+    let batches = seal_queue.next_block(&log, now_millis, BLOCK_BATCHES_MAX);
+    if batches.is_empty() {
+        return Ok(None);
+    }
+    let content = BlockContent::Batches { batches: &batches, ballot_key: &ballot_key };
+    let proposal =
+        log.propose(&content, maker).map_err(|error| ElectionFault::damaged(error.to_string()))?;
+    if let Some((place, error)) = proposal.refused.first() {
+        // The queue chooses batches that follow on one another. If one does not, nothing may be
+        // sealed past it.
+        let number = batches[*place].number();
+        seal_queue.report_unsealable(&number, error);
+        return Err(ElectionFault::damaged(format!(
+            "staged batch {number} cannot be sealed: {error}"
+        )));
+    }
+    Ok(Some(MadeBlock { proposal, batches }))
+}
