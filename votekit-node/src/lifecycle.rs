@@ -123,6 +123,7 @@ impl Node {
         });
         let node = Self { context };
         node.context.check_roles()?;
+        row_feed::check_own_statements(&node.context).await?;
         if !node.context.is_shared {
             leader_lease::acquire_exclusive(&node.context).await?;
         }
@@ -171,7 +172,14 @@ impl Node {
     /// Reads back every election of the ledger, at the start, and checks the registry against each.
     /// One whose log is damaged is halted, and the others are read all the same.
     async fn read_back_elections(&self) -> Result<(), NodeError> {
-        for law_id in self.context.ledger.elections().await? {
+        let mut law_ids = self.context.ledger.elections().await?;
+        if let Some(authority) = &self.context.authority {
+            // A ledger that was put back may lack whole elections.
+            let mut lost = authority.certified_elections();
+            lost.retain(|law_id| !law_ids.contains(law_id));
+            law_ids.extend(lost);
+        }
+        for law_id in law_ids {
             match self.read_back_and_check(&law_id).await {
                 // Its keys may be sealed to this node later: the election is taken up then.
                 Err(NodeError::BallotKey { .. }) if self.context.authorities.is_some() => {}

@@ -7,6 +7,7 @@
 //! not start.
 
 pub(crate) mod election_keys;
+pub(crate) mod ledger_restore;
 pub(crate) mod scrubbing;
 pub(crate) mod snapshots;
 
@@ -33,11 +34,12 @@ use votekit_store::{
     EngineError, FirstUse, Head, KnownElectors, Ledger, Staged, StagingId, StoredBlock,
 };
 
+use self::ledger_restore::{PutBack, put_back};
 use self::snapshots::{Refused, Restored, restore};
 use crate::context::NodeContext;
 use crate::election::snapshots::{Snapshots, Written};
 use crate::election::{CheckpointSigner, Committed, DamagedElection, ElectionSecrets};
-use crate::error::NodeError;
+use crate::error::{ElectionFault, NodeError};
 use crate::memory::stack_used;
 use crate::metrics;
 use crate::roll_store::Rolls;
@@ -67,7 +69,8 @@ pub(crate) async fn read_back(
 ) -> Result<(ElectionLog, Recovered), NodeError> {
     let began = Instant::now();
     let ledger = &*context.ledger;
-    let head = ledger.head(law_id).await?.ok_or_else(|| contradiction(law_id, "it has no head"))?;
+    let head = head_put_back(context, law_id).await?;
+    let head = head.ok_or_else(|| contradiction(law_id, "it has no head"))?;
     let decides = context.decides();
     election_keys::obtain(context, law_id).await?;
     let secrets = ElectionSecrets::read(&context.folder, law_id, decides)
@@ -134,6 +137,24 @@ pub(crate) async fn read_back(
             scrub,
         },
     ))
+}
+
+/// The head of an election, once the ledger has what this authority knows to be certified.
+async fn head_put_back(
+    context: &NodeContext,
+    law_id: &ElectionId,
+) -> Result<Option<Head>, NodeError> {
+    let head = context.ledger.head(law_id).await?;
+    let Some(authority) = &context.authority else { return Ok(head) };
+    match put_back(context, authority, law_id, head.as_ref()).await {
+        Ok(PutBack::Restored) => Ok(context.ledger.head(law_id).await?),
+        // An authority that has the missing blocks appends them, and this one then follows.
+        Ok(PutBack::NotNeeded | PutBack::Waits) => Ok(head),
+        Err(ElectionFault::Engine(error)) => Err(error.into()),
+        Err(_) => {
+            Err(contradiction(law_id, "it is not an earlier state of the log of this authority"))
+        }
+    }
 }
 
 /// Restores a registry in memory from a log.
@@ -228,7 +249,10 @@ impl StoredLog<'_> {
                     Err(error) => return Err(error),
                 }
             }
-            Err(refused @ Refused::Ahead { .. }) => return Err(self.forked(refused.to_string())),
+            // An authority has compared the ledger with its memory: it waits for the others.
+            Err(refused @ Refused::Ahead { .. }) if self.context.authority.is_none() => {
+                return Err(self.forked(refused.to_string()));
+            }
             Err(refused) => {
                 self.refuse(&refused);
                 // If the log names the missing roll too, the replay fails as well.

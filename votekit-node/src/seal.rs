@@ -3,6 +3,7 @@
 pub(crate) mod made_block;
 pub(crate) mod seal_queue;
 
+pub(crate) mod due_batch;
 pub(crate) mod endorse;
 pub(crate) mod leader_lease;
 pub(crate) mod quorum;
@@ -13,6 +14,9 @@ pub(crate) mod sealer;
 pub(crate) mod acceptor;
 pub(crate) mod closing;
 pub(crate) mod draft;
+pub(crate) mod event_facts;
 pub(crate) mod follower;
+pub(crate) mod head_check;
+pub(crate) mod leader_watch;
 pub(crate) mod new_term;
 pub(crate) mod row_feed;

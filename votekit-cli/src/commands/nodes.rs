@@ -63,6 +63,13 @@ impl fmt::Display for Shown {
             let (name, id, key) = (plain(&node.name), plain(&node.node), plain(&node.public_key));
             writeln!(formatter, "node {name}: {id}, key {key}")?;
         }
+        if view.rolled_back {
+            let own = view.own.as_deref().map_or_else(|| "this node".to_owned(), plain);
+            writeln!(
+                formatter,
+                "{own} signs nothing more: its memory was put back (votekit authority renew)"
+            )?;
+        }
         if view.invalid_rows > 0 {
             let rows = view.invalid_rows;
             writeln!(formatter, "statements in the ledger that no authority signed: {rows}")?;

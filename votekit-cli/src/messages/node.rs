@@ -93,6 +93,9 @@ impl From<NodeError> for CommandError {
                 "nothing was changed: restore the newer ledger; only if no checkpoint or receipt \
                  beyond this one was ever published, run `votekit serve --no-snapshot`",
             ),
+            NodeError::Memory(ref memory) => {
+                Self::configuration(error.to_string()).hint_if(memory.hint().map(str::to_owned))
+            }
             #[cfg(feature = "services")]
             NodeError::Address(error) => error.into(),
             other => Self::configuration(other.to_string()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -34,6 +34,10 @@ pub(crate) struct AuthorityContext {
     refused: Mutex<BTreeMap<KeyName, Instant>>,
     /// The last term whose leader was passed over.
     passed_over: AtomicU64,
+    /// Whether a statement was found that the memory does not hold.
+    rolled_back: AtomicBool,
+    /// Whether the rows of the ledger have to be read again from the first.
+    rows_put_back: AtomicBool,
 }
 
 impl AuthorityContext {
@@ -65,6 +69,8 @@ impl AuthorityContext {
             board: Board::default(),
             refused: Mutex::default(),
             passed_over: AtomicU64::new(0),
+            rolled_back: AtomicBool::new(false),
+            rows_put_back: AtomicBool::new(false),
         })
     }
 
@@ -81,6 +87,13 @@ impl AuthorityContext {
     /// The leadership that this authority has promised to follow.
     pub(crate) fn promise(&self) -> Option<TermLeader> {
         self.state.lock().promise.clone()
+    }
+
+    /// The elections that this authority knows to have certified blocks.
+    pub(crate) fn certified_elections(&self) -> Vec<ElectionId> {
+        let state = self.state.lock();
+        let certified = state.elections.iter().filter(|(_, one)| one.certified.height > 0);
+        certified.map(|(law_id, _)| law_id.clone()).collect()
     }
 
     /// Reads what the guards read.
@@ -106,6 +119,27 @@ impl AuthorityContext {
     /// Whether this is the first call for a term.
     pub(crate) fn first_pass_over(&self, term: u64) -> bool {
         self.passed_over.fetch_max(term, Ordering::Relaxed) < term
+    }
+
+    /// Whether this authority signs nothing more: its keys have signed what its memory has
+    /// forgotten, so it could contradict itself.
+    pub(crate) fn is_rolled_back(&self) -> bool {
+        self.rolled_back.load(Ordering::Relaxed)
+    }
+
+    /// Records that this authority signs nothing more. Returns whether this is the first call.
+    pub(crate) fn note_rolled_back(&self) -> bool {
+        !self.rolled_back.swap(true, Ordering::Relaxed)
+    }
+
+    /// Records that the ledger was put back: its rows begin again.
+    pub(crate) fn note_rows_put_back(&self) {
+        self.rows_put_back.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the rows have to be read again from the first; the answer is given once.
+    pub(crate) fn take_rows_put_back(&self) -> bool {
+        self.rows_put_back.swap(false, Ordering::Relaxed)
     }
 
     /// Signs a statement of this authority.

@@ -36,6 +36,10 @@ pub struct ClusterView {
     pub authorities: Vec<AuthorityView>,
     /// Statements in the ledger that are not what their authority signed.
     pub invalid_rows: u64,
+    /// Whether the authority that answers signs nothing more: the ledger holds statements of it that
+    /// its memory does not.
+    #[serde(default)]
+    pub rolled_back: bool,
     /// Elections that a fault halted on the node that answers.
     pub halted: Vec<HaltedElection>,
     /// The nodes that were admitted by their record.
@@ -402,7 +406,9 @@ impl Node {
         let is_listed = view.authorities.iter().any(|authority| authority.name == own.as_str());
         let own = (is_listed && self.context.decides()).then(|| own.to_string());
         let nodes = self.node_records().await?.iter().map(AdmittedNode::from).collect();
-        Ok(ClusterView { own, halted: self.halted_elections(), nodes, ..view })
+        let authority = self.context.authority.as_ref();
+        let rolled_back = authority.is_some_and(|authority| authority.is_rolled_back());
+        Ok(ClusterView { own, rolled_back, halted: self.halted_elections(), nodes, ..view })
     }
 
     /// The records of the nodes that were admitted, in the order of their names. One that cannot be

@@ -9,16 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use votekit_core::authority::{
-    BlockProposal, LogPoint, Refuse, StatementBody, Suspect, SuspectReason, TermLeader,
+    BlockProposal, LogPoint, Refuse, StatementBody, SuspectReason, TermLeader,
 };
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::Batch;
 use votekit_core::decision::Entry;
 use votekit_core::election::State;
-use votekit_core::election_log::{CheckError, Effect, Proposal, Refusal, leaves_of_block};
+use votekit_core::election_log::{CheckError, Effect, Proposal, Refusal};
 use votekit_core::id::{BatchNumber, Digest};
-use votekit_core::instant::UnixSeconds;
-use votekit_core::log::leaf::{BlockLeaf, Leaf};
 use votekit_store::{Head, RowKind, StoredBlock};
 
 use crate::authority::{AuthorityContext, ProposalRow};
@@ -30,9 +28,6 @@ use crate::roll_store::Rolls;
 use crate::seal::round::{Accepted, QuorumSeen, Round, RoundBlock};
 use crate::seal::sealer::Sealer;
 
-/// By how many seconds the leader's clock may differ from this authority's.
-const CLOCK_DISTANCE_MAX: u64 = 60;
-
 /// How long a follower leaves it to the leader to append a certified block.
 const LEADER_APPENDS: Duration = Duration::from_millis(200);
 
@@ -40,8 +35,9 @@ const LEADER_APPENDS: Duration = Duration::from_millis(200);
 #[derive(Default)]
 pub(crate) struct Acceptor {
     made: Option<Made>,
-    /// The digest of a proposal that was refused, so that it is refused once.
-    refused: Option<Digest>,
+    /// The proposal that was refused last, so that it is refused once. The same bytes under another
+    /// leader are judged again: a lease or a clock may have refused them.
+    refused: Option<(TermLeader, Digest)>,
     quorum_seen: QuorumSeen,
 }
 
@@ -57,6 +53,14 @@ impl Acceptor {
     /// Whether a block is made whose round is open.
     pub(crate) fn has_made(&self) -> bool {
         self.made.is_some()
+    }
+
+    /// Whether this proposal is the one refused last.
+    fn has_refused(&self, proposal: &BlockProposal) -> bool {
+        let is_it = |(by, digest): &(TermLeader, Digest)| {
+            *by == proposal.leadership && *digest == proposal.digest
+        };
+        self.refused.as_ref().is_some_and(is_it)
     }
 
     /// Forgets what was made at a height that the log has passed.
@@ -88,6 +92,9 @@ impl Sealer {
     /// authority follows.
     pub(crate) async fn take_part(&mut self) -> Result<(), ElectionFault> {
         let Some(authority) = self.context.authority.clone() else { return Ok(()) };
+        if authority.is_rolled_back() {
+            return Ok(());
+        }
         let height = self.election.committed().height + 1;
         let Some(rows) = authority.board.rows(self.election.law_id(), height) else {
             return Ok(());
@@ -147,8 +154,11 @@ impl Sealer {
         if has_accepted {
             return Ok(true);
         }
+        if self.acceptor.has_refused(&row.proposal) {
+            return Ok(false);
+        }
         let block = made.block.clone();
-        match self.check_events(row) {
+        match self.check_events(authority, row, &block).await {
             Ok(()) => {}
             Err(NotMade::Later { what }) => {
                 tracing::debug!(
@@ -222,7 +232,7 @@ impl Sealer {
         is_promised: bool,
     ) -> Result<bool, ElectionFault> {
         let proposal = &row.proposal;
-        if self.acceptor.refused == Some(proposal.digest)
+        if self.acceptor.has_refused(proposal)
             || proposal.first_leaf != self.election.log().tree().size()
         {
             return Ok(false);
@@ -300,10 +310,26 @@ impl Sealer {
         let numbers: Vec<BatchNumber> =
             made.block.batches.iter().map(|batch| batch.number()).collect();
         let batches = made.block.batches.clone();
-        self.keep_certified(stored, batches, head).await?;
+        if stored.height == head.height {
+            self.keep_certified(stored, batches, head).await?;
+        } else {
+            self.keep_certified_by_rows(&made.block).await?;
+        }
         self.election.apply(made.effect);
         self.resolve_with(&numbers, &made.entries);
         Ok(true)
+    }
+
+    /// Makes a block below the head durable in the own memory, if its certificate can be made of the
+    /// rows at hand: the ledger keeps that of the head alone.
+    async fn keep_certified_by_rows(&self, block: &RoundBlock) -> Result<(), ElectionFault> {
+        let Some(authority) = self.context.authority.clone() else { return Ok(()) };
+        let round = self.round(&authority);
+        let Some(rows) = round.rows(block.point.height) else { return Ok(()) };
+        if let Some(checkpoint) = round.certificate(block, &rows)? {
+            round.record_certified(block, checkpoint).await?;
+        }
+        Ok(())
     }
 
     /// Makes a block of the log durable in the own memory, with its certificate where the head
@@ -347,7 +373,7 @@ impl Sealer {
         refused: Refused,
     ) -> Result<(), ElectionFault> {
         let Refused { leaf, rule, own, theirs } = refused;
-        self.acceptor.refused = Some(proposal.digest);
+        self.acceptor.refused = Some((proposal.leadership.clone(), proposal.digest));
         metrics::proposal_refused();
         let text = |leaf: &Option<Vec<u8>>| {
             leaf.as_ref().map(|leaf| String::from_utf8_lossy(leaf).into_owned())
@@ -387,55 +413,6 @@ impl Sealer {
         let _stored = self.round(authority).put(&row, None).await?;
         authority.note_refused(&proposal.leadership.leader);
         self.suspect(authority, &proposal.leadership, SuspectReason::Refused).await
-    }
-
-    /// Asks for another leader.
-    pub(crate) async fn suspect(
-        &self,
-        authority: &Arc<AuthorityContext>,
-        leadership: &TermLeader,
-        reason: SuspectReason,
-    ) -> Result<(), ElectionFault> {
-        let body = StatementBody::Suspect(Suspect { leadership: leadership.clone(), reason });
-        let bytes = authority.sign(body);
-        let row = authority.row(RowKind::Suspect, None, 0, leadership.term, bytes);
-        self.round(authority).put(&row, None).await.map(|_| ())
-    }
-
-    /// The guards on time and on events of the block made.
-    fn check_events(&self, row: &ProposalRow) -> Result<(), NotMade> {
-        let proposal = &row.proposal;
-        let own = self.context.now().seconds();
-        let distance = own.0.abs_diff(proposal.proposed_at.0);
-        if distance > CLOCK_DISTANCE_MAX {
-            return Err(NotMade::Later {
-                what: format!("the leader's clock differs by {distance} s"),
-            });
-        }
-        let first = proposal.first_leaf;
-        for (leaf, index) in leaves_of_block(&row.leaves).zip(first..) {
-            let parsed = leaf.and_then(|leaf| Leaf::parse(leaf).ok());
-            let Some(Leaf::Block(BlockLeaf { term, sealed_at, .. })) = parsed else { continue };
-            let refused = |rule: &str| NotMade::Refused {
-                leaf: index,
-                rule: rule.to_owned(),
-                own: None,
-                theirs: leaf.map(<[u8]>::to_vec),
-            };
-            let latest = UnixSeconds(own.0 + CLOCK_DISTANCE_MAX).minute_floor();
-            let earliest = UnixSeconds(own.0.saturating_sub(CLOCK_DISTANCE_MAX)).minute_floor();
-            if term > proposal.leadership.term {
-                return Err(refused("term-ahead"));
-            }
-            if sealed_at > latest {
-                return Err(refused("minute-ahead"));
-            }
-            // A block that was first made in an earlier term has the minute of that term.
-            if term == proposal.leadership.term && sealed_at < earliest {
-                return Err(refused("minute-behind"));
-            }
-        }
-        Ok(())
     }
 }
 

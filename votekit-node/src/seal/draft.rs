@@ -18,6 +18,8 @@ use crate::context::{NodeContext, Owner};
 use crate::election::CheckpointSigner;
 use crate::error::{ElectionFault, NodeError};
 use crate::recovery::election_keys;
+use crate::seal::acceptor::NotMade;
+use crate::seal::event_facts::check_draft;
 use crate::seal::round::{Accepted, QuorumSeen, Round, RoundBlock};
 
 /// How long an authority takes part in the round about a draft.
@@ -62,7 +64,10 @@ async fn take_part(
     let began = Instant::now();
     let mut changes = authority.board.changes(law_id);
     let mut quorum_seen = QuorumSeen::default();
-    while began.elapsed() < DRAFT_TIMEOUT && context.election(law_id).is_none() {
+    while began.elapsed() < DRAFT_TIMEOUT
+        && context.election(law_id).is_none()
+        && !authority.is_rolled_back()
+    {
         changes.mark_unchanged();
         if context.ledger.head(law_id).await?.is_some() {
             return Ok(());
@@ -110,6 +115,18 @@ async fn make(
         return Err(NodeError::Round {
             error: "the ballot key of the draft is not the one sealed to this authority".into(),
         });
+    }
+    match check_draft(context, authority, law_id, row, definition) {
+        Ok(()) => {}
+        Err(NotMade::Later { what }) => {
+            tracing::debug!(event = "proposal_waits", %law_id, what, "draft not decided yet");
+            return Ok(None);
+        }
+        Err(NotMade::Refused { leaf, rule, .. }) => {
+            return Err(NodeError::Round {
+                error: format!("leaf {leaf} of the draft breaks the rule {rule}"),
+            });
+        }
     }
     let point = LogPoint { height: 1, size: log.tree().size(), root: log.root() };
     let signer = Arc::new(CheckpointSigner::new(&context.folder, law_id, definition.binding)?);

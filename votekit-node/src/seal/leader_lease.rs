@@ -96,6 +96,11 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
 
 /// Sends a request for the lease, if one is due.
 pub(crate) async fn request(context: &NodeContext) {
+    // An authority that signs nothing cannot lead: the lease is left to the others.
+    if context.authority.as_ref().is_some_and(|authority| authority.is_rolled_back()) {
+        tokio::time::sleep(RENEW_INTERVAL).await;
+        return;
+    }
     for command in context.leader_lease.step(Event::Lease(leader_lease::Event::Tick)) {
         execute(context, command).await;
     }
@@ -202,7 +207,9 @@ async fn note_leader(context: &NodeContext, answer: &Leadership) {
 
 /// Votes for a leadership, if the guards allow it: the vote is durable before it leaves.
 async fn vote(context: &NodeContext, authority: &Arc<AuthorityContext>, seen: &TermLeader) {
-    if authority.promise().is_some_and(|promise| promise.term >= seen.term) {
+    if authority.is_rolled_back()
+        || authority.promise().is_some_and(|promise| promise.term >= seen.term)
+    {
         return;
     }
     let is_elected = || authority.board.votes(seen).len() >= authority.set.quorum();

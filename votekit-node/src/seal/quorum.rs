@@ -94,9 +94,8 @@ impl QuorumEndorse {
         let Some(rows) = self.round.rows(block.point.height) else { return Ok(Step::Wait) };
         Ok(match self.round.append(block, &rows, leadership.term).await? {
             Some(Appended::Head(head)) => Step::Moved(head),
-            Some(Appended::Missing) => {
-                return Err(ElectionFault::damaged("the log has lost its head"));
-            }
+            // The ledger was put back to before this election: following puts the log back.
+            Some(Appended::Missing) => Step::Lost { term: leadership.term },
             None => Step::Wait,
         })
     }
@@ -119,11 +118,19 @@ impl Endorse for QuorumEndorse {
         let leadership = TermLeader { term, leader: authority.name.clone() };
         let began = Instant::now();
         let mut changes = authority.board.changes(law_id);
+        if authority.is_rolled_back() {
+            context.leader_lease.step_down();
+            return Ok(Endorsement::LeadershipLost { term });
+        }
         if let Some(term) = self.propose(&block, &leadership).await? {
             return Ok(Endorsement::LeadershipLost { term });
         }
         loop {
             changes.mark_unchanged();
+            if authority.is_rolled_back() {
+                context.leader_lease.step_down();
+                return Ok(Endorsement::LeadershipLost { term });
+            }
             match self.step(&block, &leadership).await? {
                 Step::Moved(head) => return self.moved(block, head).await,
                 Step::Lost { term } => return Ok(Endorsement::LeadershipLost { term }),

@@ -25,7 +25,7 @@ use votekit_store::{
 use crate::authority::{AuthorityContext, HeightRows};
 use crate::context::NodeContext;
 use crate::election::CheckpointSigner;
-use crate::error::ElectionFault;
+use crate::error::{ElectionFault, NotReady};
 
 /// A block that this authority has made itself.
 #[derive(Debug, Clone)]
@@ -116,6 +116,9 @@ impl Round {
         proposal: &BlockProposal,
         rows: &HeightRows,
     ) -> Result<Accepted, ElectionFault> {
+        if self.authority.is_rolled_back() {
+            return Ok(Accepted::Forbidden { rule: "rolled-back" });
+        }
         let term = proposal.leadership.term;
         let height = block.point.height;
         let before = self
@@ -183,6 +186,10 @@ impl Round {
         block: &RoundBlock,
         rows: &HeightRows,
     ) -> Result<Result<(), NotCosigned>, ElectionFault> {
+        if self.authority.is_rolled_back() {
+            // Its callers have asked: this is for a statement found in between.
+            return Err(ElectionFault::NotReady(NotReady::NotLeading));
+        }
         let quorum = self.authority.quorum();
         let height = block.point.height;
         let before = self
@@ -250,13 +257,13 @@ impl Round {
             .collect()
     }
 
-    /// Appends a block that a quorum has cosigned; `None` while there are too few cosignatures.
-    pub(crate) async fn append(
+    /// The certificate of a block: its checkpoint with the cosignatures of a quorum; `None` while
+    /// there are too few.
+    pub(crate) fn certificate(
         &self,
         block: &RoundBlock,
         rows: &HeightRows,
-        fence: u64,
-    ) -> Result<Option<Appended>, ElectionFault> {
+    ) -> Result<Option<Vec<u8>>, ElectionFault> {
         let lines = self.valid_lines(block, rows);
         if lines.len() < self.authority.set.quorum() {
             return Ok(None);
@@ -267,12 +274,23 @@ impl Round {
             .log_signature(&checkpoint)
             .and_then(|signature| SignedCheckpoint::new(checkpoint, signature, lines))
             .map_err(|error| ElectionFault::damaged(error.to_string()))?;
+        Ok(Some(signed.to_string().into_bytes()))
+    }
+
+    /// Appends a block that a quorum has cosigned; `None` while there are too few cosignatures.
+    pub(crate) async fn append(
+        &self,
+        block: &RoundBlock,
+        rows: &HeightRows,
+        fence: u64,
+    ) -> Result<Option<Appended>, ElectionFault> {
+        let Some(checkpoint) = self.certificate(block, rows)? else { return Ok(None) };
         let head = Head {
             size: block.point.size,
             height: block.point.height,
             root: block.point.root,
             fence,
-            checkpoint: signed.to_string().into_bytes(),
+            checkpoint,
             sealed_through: block.sealed_through,
             takes_votes: block.takes_votes,
         };

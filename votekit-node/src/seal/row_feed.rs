@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use votekit_core::authority::{Statement, StatementBody};
 use votekit_core::id::Digest;
-use votekit_store::{RoundRow, RowId, RowKind};
+use votekit_store::{EngineError, RoundRow, RowId, RowKind, RowsRead};
 
 use crate::authority::{AuthorityContext, Board, ProposalRow};
 use crate::context::NodeContext;
@@ -18,6 +18,9 @@ use crate::seal::{draft, leader_lease};
 
 /// Rows read in one call.
 const ROWS_PER_READ: usize = 256;
+
+/// The most positions to pass over in search of the end of damage: removed rows leave gaps.
+const SKIPPED_MAX: u32 = 100_000;
 
 /// How long the task waits for a notification before it reads anyway.
 const SLOW_POLL: Duration = Duration::from_millis(500);
@@ -28,10 +31,13 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Reads rows as long as the node runs.
 pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityContext>) {
     let mut changes = context.ledger.changes();
-    let mut after = RowId(0);
+    let mut cursor = Cursor::default();
     loop {
         changes.mark_unchanged();
-        match read(&context, &authority, &mut after).await {
+        if authority.take_rows_put_back() {
+            cursor = Cursor::default();
+        }
+        match read(&context, &authority, &mut cursor).await {
             Ok(Progress::Idle) => {}
             Ok(progress) => {
                 leader_lease::take_up_rows(&context, &authority).await;
@@ -61,13 +67,59 @@ enum Progress {
     More,
 }
 
-/// Reads the rows after `after`.
+/// How far the rows were read.
+#[derive(Debug, Default)]
+struct Cursor {
+    after: RowId,
+    /// Positions passed over since the last row that could be read.
+    skipped: u32,
+}
+
+impl Cursor {
+    /// The next rows; `None` past a damaged one. A row that was changed by hand must not keep the
+    /// ones behind it from being read.
+    async fn read_next(&mut self, context: &NodeContext) -> Result<Option<RowsRead>, EngineError> {
+        let damaged = match context.ledger.rows_after(self.after, ROWS_PER_READ).await {
+            Err(error @ EngineError::Corrupt { .. }) => error,
+            read => return read.map(Some),
+        };
+        // One at a time up to the damaged row, whose position is not known.
+        match context.ledger.rows_after(self.after, 1).await {
+            Err(EngineError::Corrupt { .. }) if self.skipped < SKIPPED_MAX => {
+                if self.skipped == 0 {
+                    report_refused(&damaged.to_string());
+                }
+                self.skipped += 1;
+                self.after = RowId(self.after.0 + 1);
+                Ok(None)
+            }
+            read => {
+                let read = read?;
+                self.skipped = 0;
+                Ok(Some(read))
+            }
+        }
+    }
+}
+
+fn report_refused(reason: &str) {
+    metrics::round_row_refused();
+    tracing::error!(
+        event = "round_row_refused",
+        alarm = true,
+        reason,
+        "a row of a round is not what its authority signed"
+    );
+}
+
+/// Reads the rows after the cursor.
 async fn read(
     context: &NodeContext,
     authority: &AuthorityContext,
-    after: &mut RowId,
-) -> Result<Progress, votekit_store::EngineError> {
-    let read = context.ledger.rows_after(*after, ROWS_PER_READ).await?;
+    cursor: &mut Cursor,
+) -> Result<Progress, EngineError> {
+    let Some(read) = cursor.read_next(context).await? else { return Ok(Progress::More) };
+    let after = &mut cursor.after;
     if read.last < *after {
         // The ledger was put back: its rows begin again, and the statements on the board are still
         // true.
@@ -84,14 +136,9 @@ async fn read(
     let (is_empty, last) = (read.rows.is_empty(), read.last);
     for row in read.rows {
         *after = row.id;
+        check_own_statement(context, authority, &row).await;
         if let Err(reason) = take_up(authority, &authority.board, row) {
-            metrics::round_row_refused();
-            tracing::error!(
-                event = "round_row_refused",
-                alarm = true,
-                reason,
-                "a row of a round is not what its authority signed"
-            );
+            report_refused(&reason);
         }
     }
     Ok(match is_empty {
@@ -99,6 +146,70 @@ async fn read(
         false if *after < last => Progress::More,
         false => Progress::Read,
     })
+}
+
+/// Compares the statements of this authority in the ledger with its memory, before it signs any.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub(crate) async fn check_own_statements(context: &NodeContext) -> Result<(), EngineError> {
+    let Some(authority) = &context.authority else { return Ok(()) };
+    let mut cursor = Cursor::default();
+    loop {
+        let Some(read) = cursor.read_next(context).await? else { continue };
+        let Some(last) = read.rows.last() else { return Ok(()) };
+        cursor.after = last.id;
+        for row in &read.rows {
+            check_own_statement(context, authority, row).await;
+        }
+    }
+}
+
+/// Looks whether a statement of this authority is missing from its memory: then the memory was put
+/// back, or its keys are used elsewhere, and it signs nothing more. A cosignature line does not say
+/// what it is about; an accept precedes each.
+async fn check_own_statement(context: &NodeContext, authority: &AuthorityContext, row: &RoundRow) {
+    let is_statement = !matches!(row.kind, RowKind::Proposal | RowKind::Cosign);
+    if row.authority != authority.name.as_str() || !is_statement || authority.is_rolled_back() {
+        return;
+    }
+    // Anyone who writes to the ledger can insert a row that this authority never signed.
+    let Ok(statement) = authority.set.verify_statement(&row.bytes) else { return };
+    if statement.authority != authority.name
+        || !is_keyed(&statement.body, row.kind, row.law_id.as_ref(), row.height, row.term)
+    {
+        return;
+    }
+    let RoundRow { kind, law_id, height, term, bytes, .. } = row.clone();
+    let compared = authority
+        .durable(move |memory| {
+            memory.is_rolled_back(kind.as_str(), law_id.as_ref(), height, term, &bytes)
+        })
+        .await;
+    match compared {
+        Ok(false) => {}
+        Ok(true) => {
+            if authority.note_rolled_back() {
+                tracing::error!(
+                    event = "rolled_back",
+                    alarm = true,
+                    authority = %authority.name,
+                    kind = row.kind.as_str(),
+                    term = row.term,
+                    height = row.height,
+                    "the ledger holds a statement of this authority that its memory does not: it \
+                     signs nothing more, renew it (votekit authority renew)"
+                );
+            }
+            context.leader_lease.step_down();
+        }
+        Err(error) => tracing::error!(
+            event = "own_statement_not_compared",
+            alarm = true,
+            %error,
+            "a statement of this authority was not compared with its memory"
+        ),
+    }
 }
 
 /// Verifies a row and puts it on the board. Returns what is wrong with it.

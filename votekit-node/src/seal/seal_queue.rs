@@ -13,6 +13,7 @@ use votekit_core::batch::{Batch, VerifiedBatch};
 use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
 use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
+use votekit_core::instant::UnixMinutes;
 use votekit_store::{Staged, StagingId};
 
 /// How far in the future a stamp may be before its batch has to wait, in milliseconds.
@@ -103,6 +104,34 @@ impl SealQueue {
     /// A waiting batch.
     pub(crate) fn batch(&self, number: &BatchNumber) -> Option<&Arc<Batch>> {
         self.waiting.get(self.places.get(number)?).map(|waiting| &waiting.batch)
+    }
+
+    /// The waiting batches, in staging order.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = &Arc<Batch>> {
+        self.waiting.values().map(|waiting| &waiting.batch)
+    }
+
+    /// The latest stamp in a waiting batch of an admitted node, but for batches that wait because
+    /// their stamp is ahead of the clock.
+    pub(crate) fn latest_stamp(&self, log: &ElectionLog, now_millis: u64) -> Option<UnixMinutes> {
+        let sound = self.batches().filter(|batch| log.verify_batch(batch).is_ok());
+        let stamps = sound.filter_map(|batch| latest_stamp(batch));
+        stamps.filter(|stamp| !is_ahead(*stamp, now_millis)).max()
+    }
+
+    /// The first waiting batch that could be in the next block.
+    pub(crate) fn first_due(&self, log: &ElectionLog, now_millis: u64) -> Option<BatchNumber> {
+        let is_due = |batch: &&Arc<Batch>| {
+            let number = batch.number();
+            let progress = log.decisions().epochs().progress(number.node, number.epoch);
+            let waits = log.state() == State::Open
+                && latest_stamp(batch).is_some_and(|stamp| is_ahead(stamp, now_millis));
+            !waits
+                && !progress.ended
+                && number.sequence == progress.through.next()
+                && log.verify_batch(batch).is_ok()
+        };
+        self.batches().find(is_due).map(|batch| batch.number())
     }
 
     /// Removes a batch that is now in the log.
@@ -244,9 +273,9 @@ fn turn(
         return Turn::AfterOther(verified);
     }
     // Once the poll is closing, such a stamp is late whatever the time is, and need not wait.
-    // Minutes never decrease in a batch, so its last stamp is the highest.
-    let latest = batch.envelopes().next_back().map_or(0, |envelope| envelope.received.0);
-    if log.state() == State::Open && latest * 60_000 > now_millis + FUTURE_MILLIS_MAX {
+    if log.state() == State::Open
+        && latest_stamp(batch).is_some_and(|stamp| is_ahead(stamp, now_millis))
+    {
         if !*alarmed {
             *alarmed = true;
             tracing::error!(
@@ -260,4 +289,14 @@ fn turn(
     }
     *next = number.sequence.next();
     Turn::Next(verified)
+}
+
+/// Minutes never decrease in a batch, so its last stamp is the highest.
+fn latest_stamp(batch: &Batch) -> Option<UnixMinutes> {
+    batch.envelopes().next_back().map(|envelope| envelope.received)
+}
+
+/// Whether a batch with this stamp has to wait for the clock.
+fn is_ahead(stamp: UnixMinutes, now_millis: u64) -> bool {
+    stamp.0 * 60_000 > now_millis + FUTURE_MILLIS_MAX
 }

@@ -30,6 +30,7 @@ use crate::memory::with_overwritten_stack;
 use crate::metrics::{self, Status};
 use crate::recovery::READ_BATCH_LEN;
 use crate::seal::acceptor::Acceptor;
+use crate::seal::due_batch::LeaderWatch;
 use crate::seal::endorse::{Endorse, Endorsement, ProposedBlock, endorser};
 use crate::seal::made_block::{BLOCK_BATCHES_MAX, MadeBlock, make_block};
 use crate::seal::seal_queue::SealQueue;
@@ -64,6 +65,7 @@ pub(crate) struct Sealer {
     endorse: Box<dyn Endorse>,
     /// What this authority has made of the proposals of others.
     pub(crate) acceptor: Acceptor,
+    pub(crate) leader_watch: LeaderWatch,
     /// The earliest time of the next block of votes.
     next_block: Instant,
     positions: watch::Receiver<Position>,
@@ -103,6 +105,7 @@ impl Sealer {
             seal_queue,
             endorse,
             acceptor: Acceptor::default(),
+            leader_watch: LeaderWatch::default(),
             round_rows,
             next_block: Instant::now(),
             positions,
@@ -282,6 +285,7 @@ impl Sealer {
         } else {
             self.catch_up_with_own_folder();
         }
+        self.watch_leader().await?;
         Ok(Flow::Continue)
     }
 

@@ -4,8 +4,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod installation;
+
 mod accounts;
 mod authorities;
+mod authorities_recovery;
 mod damaged_election;
 mod lifecycle;
 mod members;

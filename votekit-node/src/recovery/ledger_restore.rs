@@ -1,0 +1,375 @@
+//! Puts a ledger back that has lost certified blocks, from the memory of this authority.
+//!
+//! ```text
+//! ledger:  blocks 1 … h          (an earlier copy)
+//! memory:  blocks … h, h+1 … n   (with certificates and batches)
+//!          └ root after h+1 by the ledger's leaves = the certified root? ─▶ stage, append h+1 … n
+//! ```
+//!
+//! The ledger is an earlier state of this log exactly if its leaves, followed by those of the next
+//! block in memory, have the root that the block's certificate is about. Otherwise the log has
+//! forked, and nothing is written.
+//!
+//! A block is appended with its own certificate or not at all: a head without one would halt the
+//! election on every other node. A block that this memory lacks, or of which it lacks a batch that
+//! is not staged either, is left to an authority that has it.
+
+use std::sync::Arc;
+
+use votekit_core::authority::LogPoint;
+use votekit_core::batch::Batch;
+use votekit_core::election_log::{batches_of_block, leaves_of_block};
+use votekit_core::id::{BatchNumber, ElectionId, Epoch, NodeId};
+use votekit_core::log::leaf::{ElectionEvent, Leaf};
+use votekit_core::log::merkle::{FullTile, TreeBuilder, leaf_hash};
+use votekit_store::memory::MemoryBlock;
+use votekit_store::retry::until_definite;
+use votekit_store::{BlockCommit, Conflict, EngineError, Head, StagingId};
+
+use crate::authority::AuthorityContext;
+use crate::context::NodeContext;
+use crate::error::ElectionFault;
+use crate::roll_store;
+
+/// Blocks read in one call.
+const BLOCKS_PER_READ: usize = 64;
+
+/// The most epochs of one node that are given out again.
+const EPOCHS_MAX: u32 = 10_000;
+
+/// The outcome of a look at the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PutBack {
+    /// The ledger is at least as long as the own certified log.
+    NotNeeded,
+    /// It is now.
+    Restored,
+    /// Another authority has to append the next block: this memory lacks a part of it.
+    Waits,
+}
+
+/// Puts the ledger back if it is shorter than the own certified log.
+///
+/// # Errors
+/// [`ElectionFault`] when the ledger is not an earlier state of the log, or contradicts itself.
+pub(crate) async fn put_back(
+    context: &NodeContext,
+    authority: &AuthorityContext,
+    law_id: &ElectionId,
+    head: Option<&Head>,
+) -> Result<PutBack, ElectionFault> {
+    let own = authority.with_state(|state| state.election(law_id).certified);
+    let height = head.map_or(0, |head| head.height);
+    if own.height <= height {
+        return Ok(PutBack::NotNeeded);
+    }
+    tracing::error!(
+        event = "ledger_put_back",
+        alarm = true,
+        %law_id,
+        certified = own.height,
+        height,
+        "the ledger lacks blocks that this authority knows to be certified"
+    );
+    let restore = Restore { context, authority, law_id, own };
+    let restored = restore.run(head).await.inspect_err(|error| report_fork(law_id, error))?;
+    if restored == PutBack::Restored {
+        authority.note_rows_put_back();
+        tracing::error!(
+            event = "ledger_restored",
+            alarm = true,
+            %law_id,
+            from = height,
+            height = own.height,
+            "certified blocks appended again from this authority's memory"
+        );
+    }
+    Ok(restored)
+}
+
+/// Raises the alarm about a ledger that does not hold this log, unless an engine failed.
+pub(crate) fn report_fork(law_id: &ElectionId, error: &ElectionFault) {
+    if matches!(error, ElectionFault::Damaged { .. }) {
+        tracing::error!(
+            event = "fork",
+            alarm = true,
+            %law_id,
+            %error,
+            "the ledger does not hold the log that this node knows"
+        );
+    }
+}
+
+struct Restore<'a> {
+    context: &'a NodeContext,
+    authority: &'a AuthorityContext,
+    law_id: &'a ElectionId,
+    /// The end of the own certified log.
+    own: LogPoint,
+}
+
+/// The log in the ledger while it is put back.
+struct RestoredLog {
+    tree: TreeBuilder,
+    height: u64,
+    /// Whether the poll is open after the last block.
+    is_open: bool,
+}
+
+impl RestoredLog {
+    /// Adds the leaves of a block. Returns the tiles that they fill.
+    fn add(&mut self, height: u64, leaves: &[u8]) -> Result<Vec<FullTile>, ElectionFault> {
+        let mut full_tiles = Vec::new();
+        for leaf in leaves_of_block(leaves) {
+            let leaf = leaf.ok_or_else(|| {
+                ElectionFault::damaged(format!("block {height} is cut off in the middle of a leaf"))
+            })?;
+            self.tree.append(leaf_hash(leaf), &mut full_tiles);
+            if let Some(event) = election_event(leaf) {
+                self.is_open = match event {
+                    ElectionEvent::Open { .. } => true,
+                    ElectionEvent::Draft { .. } | ElectionEvent::Amended { .. } => self.is_open,
+                    _ => false,
+                };
+            }
+        }
+        self.height = height;
+        Ok(full_tiles)
+    }
+}
+
+impl Restore<'_> {
+    async fn run(&self, head: Option<&Head>) -> Result<PutBack, ElectionFault> {
+        let mut log = self.read_ledger(head).await?;
+        let is_purged = self.is_purged().await?;
+        self.give_epochs_again().await?;
+        while log.height < self.own.height {
+            let (law, from) = (self.law_id.clone(), log.height + 1);
+            let blocks = self
+                .authority
+                .durable(move |memory| memory.certified_blocks(&law, from, BLOCKS_PER_READ))
+                .await?;
+            if blocks.is_empty() {
+                return Ok(self.waits(from));
+            }
+            for block in blocks {
+                let next = log.height + 1;
+                if block.block.height != next || block.checkpoint.is_none() {
+                    return Ok(self.waits(next));
+                }
+                let full_tiles = self.check(&mut log, &block)?;
+                if !self.stage(&block, is_purged).await? {
+                    return Ok(self.waits(next));
+                }
+                self.keep_manifests(&block.block.leaves).await?;
+                self.append(&log, block, full_tiles, head).await?;
+            }
+        }
+        // What was accepted above may have been answered, and staged in the lost part alone.
+        let (law, next) = (self.law_id.clone(), self.own.height + 1);
+        if let Some(block) = self.authority.durable(move |memory| memory.block(&law, next)).await? {
+            self.stage_all(&block.batches).await?;
+        }
+        Ok(PutBack::Restored)
+    }
+
+    fn waits(&self, height: u64) -> PutBack {
+        tracing::error!(
+            event = "ledger_block_missing",
+            alarm = true,
+            law_id = %self.law_id,
+            height,
+            "this authority's memory lacks a part of a block that the ledger has lost"
+        );
+        PutBack::Waits
+    }
+
+    /// The log that the ledger has, by its leaves.
+    async fn read_ledger(&self, head: Option<&Head>) -> Result<RestoredLog, ElectionFault> {
+        let mut log = RestoredLog { tree: TreeBuilder::new(), height: 0, is_open: false };
+        let Some(head) = head else { return Ok(log) };
+        let ledger = &self.context.ledger;
+        while log.height < head.height {
+            let from = log.height + 1;
+            let read = || ledger.blocks(self.law_id, from, BLOCKS_PER_READ);
+            let blocks = until_definite("read_blocks", read).await?;
+            if blocks.is_empty() {
+                return Err(self.damaged("blocks are missing"));
+            }
+            let left = usize::try_from(head.height - log.height).unwrap_or(usize::MAX);
+            for block in blocks.into_iter().take(left) {
+                if block.height != log.height + 1 {
+                    return Err(self.damaged("blocks are missing"));
+                }
+                log.add(block.height, &block.leaves)?;
+            }
+        }
+        if log.tree.size() != head.size || log.tree.root() != head.root {
+            return Err(self.damaged("its leaves do not have the root of its head"));
+        }
+        Ok(log)
+    }
+
+    /// Adds a block of the memory. Fails unless the log with it is the certified one.
+    fn check(
+        &self,
+        log: &mut RestoredLog,
+        block: &MemoryBlock,
+    ) -> Result<Vec<FullTile>, ElectionFault> {
+        let is_next = block.block.first_leaf == log.tree.size();
+        let full_tiles = log.add(block.point.height, &block.block.leaves)?;
+        if is_next && log.tree.size() == block.point.size && log.tree.root() == block.point.root {
+            return Ok(full_tiles);
+        }
+        Err(ElectionFault::damaged(format!(
+            "{} has forked: the log in the ledger is not an earlier state of the one that this \
+             authority certified, at block {}",
+            self.law_id, block.point.height
+        )))
+    }
+
+    /// Stages the batches of a block again. Returns whether all of them are staged.
+    async fn stage(&self, block: &MemoryBlock, is_purged: bool) -> Result<bool, ElectionFault> {
+        self.stage_all(&block.batches).await?;
+        if is_purged {
+            return Ok(true);
+        }
+        let ledger = &self.context.ledger;
+        let is_here =
+            |number: &BatchNumber| block.batches.iter().any(|batch| batch.number() == *number);
+        let numbers: Vec<BatchNumber> =
+            batches_of_block(&block.block.leaves).filter(|number| !is_here(number)).collect();
+        for BatchNumber { node, epoch, sequence } in numbers {
+            let read = || ledger.staged_through(self.law_id, node, epoch);
+            let staged = until_definite("read_staged_through", read).await?;
+            if staged.is_none_or(|staged| staged < sequence) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn stage_all(&self, batches: &[Arc<Batch>]) -> Result<(), ElectionFault> {
+        stage_again(self.context, batches).await
+    }
+
+    async fn append(
+        &self,
+        log: &RestoredLog,
+        block: MemoryBlock,
+        full_tiles: Vec<FullTile>,
+        head: Option<&Head>,
+    ) -> Result<(), ElectionFault> {
+        let MemoryBlock { point, block, checkpoint, .. } = block;
+        let first_leaf = block.first_leaf;
+        let head = Head {
+            size: point.size,
+            height: point.height,
+            root: point.root,
+            fence: head.map_or(0, |head| head.fence),
+            checkpoint: checkpoint.unwrap_or_default(),
+            // Batches that are staged again get new positions: none of them may be passed over.
+            sealed_through: head.map_or(StagingId(0), |head| head.sealed_through),
+            // No node answers voters before the log is whole.
+            takes_votes: log.is_open && point.height == self.own.height,
+        };
+        let law_id = self.law_id.clone();
+        let commit = Arc::new(BlockCommit { law_id, block, full_tiles, head, not_after: None });
+        let ledger = &self.context.ledger;
+        match until_definite("restore_block", || ledger.append(&commit)).await {
+            // Another authority has appended it: the last root shows whether it was this one.
+            Err(EngineError::Conflict(Conflict::Head { found, .. })) if found > first_leaf => {
+                Ok(())
+            }
+            appended => Ok(appended?),
+        }
+    }
+
+    /// Gives out again the epochs in which batches were seen, so that no node gets one that is in
+    /// use: its batches would be taken for those in the log.
+    async fn give_epochs_again(&self) -> Result<(), ElectionFault> {
+        let law = self.law_id.clone();
+        let seen = self.authority.durable(move |memory| memory.observed(&law)).await?;
+        let ledger = &self.context.ledger;
+        if until_definite("read_head", || ledger.head(self.law_id)).await?.is_none() {
+            return Ok(());
+        }
+        let given = until_definite("read_epochs", || ledger.epochs(self.law_id)).await?;
+        let last = |epochs: &mut dyn Iterator<Item = (NodeId, Epoch)>, node: NodeId| {
+            epochs.filter(|(of, _)| *of == node).map(|(_, epoch)| epoch.0).max().unwrap_or(0)
+        };
+        let mut nodes: Vec<NodeId> = seen.iter().map(|(node, ..)| *node).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        for node in nodes {
+            let wanted = last(&mut seen.iter().map(|(node, epoch, _)| (*node, *epoch)), node);
+            let present = last(&mut given.iter().copied(), node);
+            for _ in present..wanted.min(present.saturating_add(EPOCHS_MAX)) {
+                // Not repeated while the outcome is unknown: an epoch too many does no harm, and
+                // the next look gives out what is missing.
+                if ledger.allocate_epoch(self.law_id, node).await?.0 >= wanted {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn keep_manifests(&self, leaves: &[u8]) -> Result<(), ElectionFault> {
+        let rolls = leaves_of_block(leaves).flatten().filter(|leaf| leaf.starts_with(ROLL));
+        let rolls: Vec<Leaf> = rolls.filter_map(|leaf| Leaf::parse(leaf).ok()).collect();
+        for leaf in rolls {
+            let Leaf::Roll(event) = leaf else { continue };
+            let Ok(manifest) = roll_store::manifest(&self.context.folder, &event.manifest) else {
+                continue;
+            };
+            let (ledger, bytes) = (&self.context.ledger, manifest.encode());
+            until_definite("put_manifest", || ledger.put_manifest(&bytes)).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the evidence was destroyed: a purge is the last event of a log.
+    async fn is_purged(&self) -> Result<bool, ElectionFault> {
+        let (law, height) = (self.law_id.clone(), self.own.height);
+        let last = self.authority.durable(move |memory| memory.block(&law, height)).await?;
+        Ok(last.is_some_and(|last| {
+            let mut events =
+                leaves_of_block(&last.block.leaves).flatten().filter_map(election_event);
+            events.any(|event| matches!(event, ElectionEvent::Purged { .. }))
+        }))
+    }
+
+    fn damaged(&self, rule: &str) -> ElectionFault {
+        ElectionFault::damaged(format!("the log of {} in the ledger: {rule}", self.law_id))
+    }
+}
+
+/// Stages batches again, each as it was signed.
+///
+/// # Errors
+/// [`ElectionFault`], among others when another batch has taken a number.
+pub(crate) async fn stage_again(
+    context: &NodeContext,
+    batches: &[Arc<Batch>],
+) -> Result<(), ElectionFault> {
+    for batch in batches {
+        let hints = Vec::new();
+        until_definite("stage_again", || context.ledger.stage(batch, &hints)).await?;
+    }
+    Ok(())
+}
+
+/// The beginning of a leaf about a roll, and of one about the state of the election.
+const ROLL: &[u8] = br#"{"leaf":"roll""#;
+const ELECTION: &[u8] = br#"{"leaf":"election""#;
+
+fn election_event(leaf: &[u8]) -> Option<ElectionEvent> {
+    if !leaf.starts_with(ELECTION) {
+        return None;
+    }
+    match Leaf::parse(leaf).ok()? {
+        Leaf::Election(event) => Some(event),
+        _ => None,
+    }
+}

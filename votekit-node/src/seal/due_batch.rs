@@ -1,0 +1,80 @@
+//! The batch that a leader has to seal next, and for how long it has not: pure, for the watch of a
+//! follower.
+
+use std::time::{Duration, Instant};
+
+use votekit_core::authority::{SuspectReason, TermLeader};
+use votekit_core::id::BatchNumber;
+
+/// How long a leader may leave out a batch that could be sealed.
+const LEFT_OUT_MAX: Duration = Duration::from_secs(10);
+
+/// What this authority has seen of its leader.
+#[derive(Debug, Default)]
+pub(crate) struct LeaderWatch {
+    due: Option<DueBatch>,
+    /// The last term whose leader is suspected of sealing too little.
+    suspected: u64,
+}
+
+/// The first batch that could be sealed, since when, and where the log stood then.
+#[derive(Debug)]
+struct DueBatch {
+    number: BatchNumber,
+    leadership: TermLeader,
+    since: Instant,
+    height: u64,
+}
+
+impl LeaderWatch {
+    /// Notes the batch that is due under a leadership. Returns the reason to suspect its leader,
+    /// once a term.
+    pub(crate) fn note(
+        &mut self,
+        number: Option<BatchNumber>,
+        leadership: TermLeader,
+        height: u64,
+    ) -> Option<SuspectReason> {
+        // Without a batch that is due, nothing is noted: the next one has all the time.
+        let known = self.due.take();
+        let number = number.filter(|_| self.suspected < leadership.term)?;
+        let known = known.filter(|due| due.number == number && due.leadership == leadership);
+        let since = known.as_ref().map_or_else(Instant::now, |due| due.since);
+        let first_height = known.map_or(height, |due| due.height);
+        let term = leadership.term;
+        self.due = Some(DueBatch { number, leadership, since, height: first_height });
+        if since.elapsed() < LEFT_OUT_MAX {
+            return None;
+        }
+        self.suspected = term;
+        Some(if height > first_height { SuspectReason::LeftOut } else { SuspectReason::Idle })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use votekit_core::id::{Epoch, NodeId, Sequence};
+
+    use super::*;
+
+    #[test]
+    fn a_leader_is_suspected_once_a_term_and_by_what_it_did_meanwhile() {
+        let node = NodeId::from_bytes([1; 8]);
+        let number = |sequence| BatchNumber { node, epoch: Epoch(1), sequence: Sequence(sequence) };
+        let led = |term| TermLeader { term, leader: "a1".parse().expect("a name") };
+        let mut watch = LeaderWatch::default();
+        let age = |watch: &mut LeaderWatch| {
+            let due = watch.due.as_mut().expect("a due batch");
+            due.since = due.since.checked_sub(LEFT_OUT_MAX).expect("an uptime of ten seconds");
+        };
+        assert_eq!(watch.note(Some(number(1)), led(1), 5), None);
+        age(&mut watch);
+        assert_eq!(watch.note(Some(number(2)), led(1), 6), None, "another batch is due");
+        age(&mut watch);
+        assert_eq!(watch.note(Some(number(2)), led(1), 9), Some(SuspectReason::LeftOut));
+        assert_eq!(watch.note(Some(number(2)), led(1), 9), None, "once a term");
+        assert_eq!(watch.note(Some(number(2)), led(2), 9), None, "a new leader has time");
+        age(&mut watch);
+        assert_eq!(watch.note(Some(number(2)), led(2), 9), Some(SuspectReason::Idle));
+    }
+}

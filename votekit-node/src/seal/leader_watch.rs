@@ -1,0 +1,114 @@
+//! What a follower watches of its leader: whether it seals what is staged. And the durable marks of
+//! the batches that were seen in staging: no row that is removed later makes an authority forget
+//! them.
+
+use std::sync::Arc;
+
+use votekit_core::authority::{StatementBody, Suspect, SuspectReason, TermLeader};
+use votekit_core::batch::Batch;
+use votekit_core::election::State;
+use votekit_core::id::{BatchNumber, Digest};
+use votekit_store::{RowKind, Staged};
+
+use crate::authority::AuthorityContext;
+use crate::error::ElectionFault;
+use crate::seal::sealer::Sealer;
+
+impl Sealer {
+    /// Asks for another leader if the present one leaves out a batch that could be sealed.
+    pub(crate) async fn watch_leader(&mut self) -> Result<(), ElectionFault> {
+        let Some(authority) = self.context.authority.clone() else { return Ok(()) };
+        let Some(leadership) = authority.promise() else { return Ok(()) };
+        if authority.is_rolled_back()
+            || leadership.leader == authority.name
+            || self.context.leader_lease.other_leader().is_none()
+            || !matches!(self.state(), State::Open | State::Closing)
+        {
+            return Ok(());
+        }
+        let law_id = self.election.law_id();
+        let height = self.election.committed().height;
+        // A round that is open says nothing about its leader: a quorum may be missing.
+        let rows = authority.board.rows(law_id, height + 1);
+        let is_proposed = rows.is_some_and(|rows| {
+            rows.proposals.iter().any(|row| row.proposal.leadership == leadership)
+        });
+        let due = match is_proposed || self.seal_queue.is_empty() {
+            true => None,
+            false => self.seal_queue.first_due(&self.election.log(), self.context.now().0),
+        };
+        let Some(reason) = self.leader_watch.note(due, leadership.clone(), height) else {
+            return Ok(());
+        };
+        tracing::error!(
+            event = "batch_left_out",
+            alarm = true,
+            law_id = %self.election.law_id(),
+            batch = due.map(|number| number.to_string()),
+            leader = %leadership.leader,
+            term = leadership.term,
+            reason = %reason,
+            "the leader does not seal a batch that could be sealed"
+        );
+        self.suspect(&authority, &leadership, reason).await
+    }
+
+    /// Asks for another leader: durably, before the ledger has it.
+    pub(crate) async fn suspect(
+        &self,
+        authority: &Arc<AuthorityContext>,
+        leadership: &TermLeader,
+        reason: SuspectReason,
+    ) -> Result<(), ElectionFault> {
+        if authority.is_rolled_back() {
+            return Ok(());
+        }
+        let term = leadership.term;
+        // The ledger keeps one a term, whatever its reason: the first is sent again as it was.
+        let known = authority.durable(move |memory| memory.statement("suspect", None, 0, term));
+        let bytes = match known.await? {
+            Some(bytes) => bytes,
+            None => {
+                let body = Suspect { leadership: leadership.clone(), reason };
+                let bytes = authority.sign(StatementBody::Suspect(body));
+                let kept = bytes.clone();
+                authority
+                    .durable(move |memory| {
+                        memory.record_other_statement("suspect", None, 0, term, &kept)
+                    })
+                    .await?;
+                bytes
+            }
+        };
+        let row = authority.row(RowKind::Suspect, None, 0, term, bytes);
+        self.round(authority).put(&row, None).await.map(|_| ())
+    }
+
+    /// Makes durable which batches were seen in staging: those that an admitted node has signed for
+    /// an epoch that goes on. Any other is void.
+    pub(crate) async fn record_observed(&self, staged: &[Staged]) -> Result<(), ElectionFault> {
+        let Some(authority) = &self.context.authority else { return Ok(()) };
+        if staged.is_empty() {
+            return Ok(());
+        }
+        let election = Arc::clone(&self.election);
+        let batches: Vec<Arc<Batch>> =
+            staged.iter().map(|staged| Arc::clone(&staged.batch)).collect();
+        authority
+            .durable(move |memory| {
+                let seen: Vec<(BatchNumber, Digest)> = {
+                    let log = election.log();
+                    let epochs = log.decisions().epochs();
+                    let counts = |batch: &&Arc<Batch>| {
+                        let number = batch.number();
+                        !epochs.progress(number.node, number.epoch).ended
+                            && log.verify_batch(batch).is_ok()
+                    };
+                    batches.iter().filter(counts).map(|one| (one.number(), one.digest())).collect()
+                };
+                memory.record_observed(election.law_id(), &seen)
+            })
+            .await
+            .map(|_| ())
+    }
+}

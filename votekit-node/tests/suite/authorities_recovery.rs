@@ -1,0 +1,259 @@
+//! Several authorities after a loss: of an authority, of the majority, of a part of the ledger, of
+//! an authority's memory; and rows changed by hand.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use votekit_core::decision::Decision;
+use votekit_node::config::{Config, Role};
+use votekit_node::data_folder::DataFolder;
+use votekit_node::{Node, NodeError, VoteStatus, metrics};
+
+use crate::installation::{Installation, WAIT, path_of};
+use crate::support::{law, vote};
+
+/// How long nothing may happen where nothing shall happen.
+const QUIET: Duration = Duration::from_secs(2);
+
+fn is_accepted(decision: &Decision) -> bool {
+    matches!(decision, Decision::Accepted { .. })
+}
+
+/// The log that every authority has, once nothing has been added for a while.
+async fn settled_log(installation: &Installation) -> String {
+    let until = Instant::now() + WAIT;
+    let mut known = installation.logs();
+    loop {
+        tokio::time::sleep(2 * QUIET).await;
+        let logs = installation.logs();
+        if logs == known && logs.windows(2).all(|pair| pair[0] == pair[1]) {
+            return known.remove(0);
+        }
+        assert!(Instant::now() < until, "{logs:?}");
+        known = logs;
+    }
+}
+
+/// Copies the files of a database, in place of those in the target.
+fn copy_database(from: &Path, to: &Path, name: &str) {
+    fs::create_dir_all(to).expect("a folder");
+    let is_part =
+        |path: &Path| path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name));
+    let files = |folder: &Path| -> Vec<_> {
+        let entries = fs::read_dir(folder).expect("a folder");
+        entries.map(|entry| entry.expect("an entry").path()).filter(|path| is_part(path)).collect()
+    };
+    for old in files(to) {
+        fs::remove_file(old).expect("removed");
+    }
+    for file in files(from) {
+        fs::copy(&file, to.join(file.file_name().expect("a name"))).expect("copied");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_authorities_with_a_quorum_of_three_go_on_without_one() {
+    let mut installation = Installation::start(4, 3).await;
+    installation.open_poll().await;
+    assert!(is_accepted(&installation.cast(0, "oui").await));
+    let leader = installation.leader().await;
+    installation.kill(leader);
+    for place in 1..4 {
+        let decision = installation.cast(place, "non").await;
+        assert!(is_accepted(&decision), "{decision:?}");
+    }
+    installation.assert_agreement().await;
+    // It catches up, and takes part again: another one may be gone.
+    installation.restart(leader).await;
+    installation.assert_agreement().await;
+    installation.kill((leader + 1) % 4);
+    assert!(is_accepted(&installation.cast(4, "oui").await));
+    let closed = installation.by_leader(async |node| node.close(&law()).await).await;
+    assert_eq!((closed.state.as_str(), closed.accepted), ("closed", 5));
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn votes_are_answered_without_a_majority_and_sealed_when_it_returns() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    assert!(is_accepted(&installation.cast(0, "oui").await));
+    let leader = installation.leader().await;
+    let others = [(leader + 1) % 3, (leader + 2) % 3];
+    for other in others {
+        installation.kill(other);
+    }
+    let request = installation.ingest().submit(&vote(1, "oui"), None, None).await;
+    let request = request.expect("answered without a majority");
+    let early = installation.ingest().wait(request, QUIET).await.expect("answers");
+    assert!(!matches!(early, Some(VoteStatus::Decided(_))), "{early:?}");
+    for other in others {
+        installation.restart(other).await;
+    }
+    let late = installation.ingest().wait(request, WAIT).await.expect("answers");
+    assert!(
+        matches!(&late, Some(VoteStatus::Decided(decision)) if is_accepted(decision)),
+        "{late:?}"
+    );
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_restored_from_an_older_copy_is_put_back_whole() {
+    let mut installation = Installation::start(4, 3).await;
+    installation.open_poll().await;
+    for place in 0..3 {
+        assert!(is_accepted(&installation.cast(place, "oui").await));
+    }
+    installation.assert_agreement().await;
+    installation.stop_all().await;
+    let (ledger, copy) = (installation.path().join("ledger"), installation.path().join("copy"));
+    copy_database(&ledger, &copy, "ledger.sqlite");
+    installation.start_authorities().await;
+    installation.start_ingest().await;
+    for place in 3..7 {
+        assert!(is_accepted(&installation.cast(place, "non").await));
+    }
+    installation.assert_agreement().await;
+    installation.stop_all().await;
+    // The stop seals the end of the epoch too: the log is the one that authorities read now.
+    installation.start_authorities().await;
+    let whole = settled_log(&installation).await;
+    installation.stop_all().await;
+    copy_database(&copy, &ledger, "ledger.sqlite");
+    installation.start_authorities().await;
+    installation.wait_for_log(&whole).await;
+    for place in 0..4 {
+        assert_eq!(installation.authority(place).halted(&law()), None, "a{}", place + 1);
+    }
+    installation.start_ingest().await;
+    let again = installation.cast(6, "oui").await;
+    assert!(matches!(again, Decision::Duplicate { .. }), "{again:?}");
+    assert!(is_accepted(&installation.cast(7, "oui").await));
+    let closed = installation.by_leader(async |node| node.close(&law()).await).await;
+    let counts = (closed.state.as_str(), closed.accepted, closed.duplicate);
+    assert_eq!(counts, ("closed", 8, 1));
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+/// The highest term in which a statement of the authority at `place` was read.
+async fn term_of(node: &Node, place: usize) -> Option<u64> {
+    let view = node.cluster_view().await.expect("the ledger answers");
+    view.authorities[place].term
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_with_an_older_memory_signs_nothing_and_the_others_go_on() {
+    let mut installation = Installation::start(4, 3).await;
+    installation.open_poll().await;
+    let leader = installation.leader().await;
+    let place = (leader + 1) % 4;
+    let memory = path_of(installation.path(), place + 1).join("memory");
+    let copy = installation.path().join("memory-copy");
+    installation.authorities[place].take().expect("it runs").shutdown().await;
+    copy_database(&memory, &copy, "memory.sqlite");
+    installation.restart(place).await;
+    // It votes in a later term, which the copy does not know.
+    let before = term_of(installation.authority(place), place).await;
+    let leader = installation.leader().await;
+    installation.authorities[leader].take().expect("it runs").shutdown().await;
+    installation.restart(leader).await;
+    assert!(is_accepted(&installation.cast(0, "oui").await));
+    let until = Instant::now() + WAIT;
+    while term_of(installation.authority(place), place).await <= before {
+        assert!(Instant::now() < until, "it votes for no leader");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    installation.authorities[place].take().expect("it runs").shutdown().await;
+    copy_database(&copy, &memory, "memory.sqlite");
+    installation.restart(place).await;
+    let view = installation.authority(place).cluster_view().await.expect("the ledger answers");
+    assert!(view.rolled_back);
+    let signed = term_of(installation.authority(place), place).await;
+    for elector in 1..4 {
+        assert!(is_accepted(&installation.cast(elector, "oui").await));
+        assert!(!installation.authority(place).leads());
+    }
+    assert_eq!(term_of(installation.authority(place), place).await, signed);
+    // It follows and serves what the others certify.
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_without_its_memory_does_not_start() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.authorities[2].take().expect("it runs").shutdown().await;
+    let path = path_of(installation.path(), 3);
+    fs::remove_dir_all(path.join("memory")).expect("removed");
+    let until = Instant::now() + WAIT;
+    let folder = loop {
+        // The folder of a node that has just stopped may still be held.
+        match DataFolder::open(&path, None) {
+            Ok(folder) => break folder,
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let config = Config { roles: vec![Role::Seal, Role::Query], ..Config::default() };
+    let refused = Node::start_on(folder, config, installation.engines().clone()).await;
+    let Err(NodeError::Memory(error)) = refused else { panic!("{refused:?}") };
+    let hint = error.hint().expect("what to do");
+    assert!(hint.contains("votekit authority renew"), "{hint}");
+    assert!(!path.join("memory").exists(), "no memory is made beside used keys");
+    installation.stop().await;
+}
+
+/// Rows of rounds refused by all nodes of this process.
+fn refused_rows() -> u64 {
+    let text = metrics::render();
+    let is_value =
+        |line: &&str| line.contains("round_rows_refused_total ") && !line.starts_with('#');
+    let line = text.lines().find(is_value);
+    let count = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
+    count.unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_changed_by_hand_are_refused_and_the_poll_goes_on() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    assert!(is_accepted(&installation.cast(0, "oui").await));
+    let before = refused_rows();
+    let path = installation.path().join("ledger/ledger.sqlite");
+    let ledger = Connection::open(path).expect("the ledger");
+    ledger.busy_timeout(WAIT).expect("set");
+    // A proposal that no authority signed, under a digest that is not its own.
+    let inserted = ledger.execute(
+        "INSERT INTO round_row (kind, authority, election, height, term, digest, bytes, leaves) \
+         SELECT 'proposal', 'a1', id, 900, 1, zeroblob(32), x'00', x'0001ff' FROM election",
+        (),
+    );
+    assert_eq!(inserted.expect("SQL"), 1);
+    // A statement that its authority did not sign, changed where it stands.
+    let changed = ledger.execute("UPDATE round_row SET bytes = x'00' WHERE kind = 'vote'", ());
+    assert!(changed.expect("SQL") > 0);
+    drop(ledger);
+    let until = Instant::now() + WAIT;
+    while refused_rows() == before {
+        assert!(Instant::now() < until, "no row was refused");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for place in 1..3 {
+        assert!(is_accepted(&installation.cast(place, "oui").await));
+    }
+    // A node that reads every row passes over them too.
+    let leader = installation.leader().await;
+    let other = (leader + 1) % 3;
+    installation.kill(other);
+    installation.restart(other).await;
+    assert!(is_accepted(&installation.cast(3, "oui").await));
+    installation.assert_agreement().await;
+    let closed = installation.by_leader(async |node| node.close(&law()).await).await;
+    assert_eq!((closed.state.as_str(), closed.accepted), ("closed", 4));
+    installation.stop().await;
+}

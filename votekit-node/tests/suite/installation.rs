@@ -1,0 +1,299 @@
+//! An installation of several authorities and one ingest node in one process, over one embedded
+//! ledger: for tests.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::support::{create_request, law, vote, write_roll};
+use votekit_core::authority::AuthoritySet;
+use votekit_core::decision::Decision;
+use votekit_core::log::note::KeyName;
+use votekit_core::log::policy::Policy;
+use votekit_node::config::{Config, Role};
+use votekit_node::data_folder::DataFolder;
+use votekit_node::node_record::NodeRecord;
+use votekit_node::{AdminError, CreateElection, Node, OpenElection, VoteStatus};
+use votekit_store::Engines;
+use votekit_store::embedded::EmbeddedEngine;
+
+/// An upper bound for waits, not a target.
+pub(crate) const WAIT: Duration = Duration::from_secs(30);
+
+/// An installation of authorities and one ingest node.
+pub(crate) struct Installation {
+    folder: tempfile::TempDir,
+    engines: Option<Engines>,
+    pub(crate) authorities: Vec<Option<Node>>,
+    ingest: Option<Node>,
+    policy: Policy,
+}
+
+fn base() -> KeyName {
+    "votes.example.org".parse().expect("a name")
+}
+
+pub(crate) fn path_of(folder: &Path, number: usize) -> PathBuf {
+    folder.join(format!("authority-{number}"))
+}
+
+fn config(roles: &[Role]) -> Config {
+    Config { roles: roles.to_vec(), rate_limit_per_second: 0, ..Config::default() }
+}
+
+impl Installation {
+    /// Starts `count` authorities with this quorum, and an ingest node.
+    pub(crate) async fn start(count: usize, quorum: usize) -> Self {
+        if std::env::var_os("VOTEKIT_TEST_LOG").is_some() {
+            let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).try_init();
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let members = (1..=count)
+            .map(|number| {
+                let name: KeyName = format!("a{number}").parse().expect("a name");
+                let path = path_of(folder.path(), number);
+                let made = DataFolder::create_authority(&path, &base(), &name).expect("made");
+                made.authority_member().expect("its keys")
+            })
+            .collect();
+        let set = AuthoritySet::new(base(), quorum, members).expect("a set");
+        let ingest_path = folder.path().join("ingest");
+        drop(DataFolder::open(&ingest_path, Some(&base())).expect("opened"));
+        for path in (1..=count).map(|number| path_of(folder.path(), number)) {
+            std::fs::write(path.join("authorities"), set.as_bytes()).expect("written");
+        }
+        std::fs::write(ingest_path.join("authorities"), set.as_bytes()).expect("written");
+        let engines = open_engines(folder.path()).await;
+        let mut authorities = Vec::new();
+        for number in 1..=count {
+            authorities.push(Some(start_authority(folder.path(), number, &engines).await));
+        }
+        let ingest = Some(start_ingest(folder.path(), &engines).await);
+        let engines = Some(engines);
+        let policy = set.policy(&law(), false).expect("a policy");
+        Self { folder, engines, authorities, ingest, policy }
+    }
+
+    /// The place of the authority that leads, once one does.
+    pub(crate) async fn leader(&self) -> usize {
+        let until = Instant::now() + WAIT;
+        loop {
+            let leads = |node: &Option<Node>| node.as_ref().is_some_and(Node::leads);
+            if let Some(place) = self.authorities.iter().position(leads) {
+                return place;
+            }
+            assert!(Instant::now() < until, "no authority leads");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Repeats a call on whichever authority leads, until it is not refused for that reason.
+    pub(crate) async fn by_leader<T>(
+        &self,
+        call: impl AsyncFn(&Node) -> Result<T, AdminError>,
+    ) -> T {
+        let until = Instant::now() + WAIT;
+        loop {
+            let leader = self.leader().await;
+            let node = self.authorities[leader].as_ref().expect("it runs");
+            match call(node).await {
+                Ok(done) => return done,
+                Err(error) => {
+                    assert!(Instant::now() < until, "{error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    /// Creates and opens an election of 40 electors.
+    pub(crate) async fn open_poll(&self) {
+        let roll = self.folder.path().join("roll");
+        write_roll(&roll, 40, false);
+        for node in self.authorities.iter().flatten() {
+            node.load(&roll, None).await.expect("kept");
+        }
+        let record = self.ingest_record();
+        self.by_leader(async |node| node.admit_record(&record).await).await;
+        let request = CreateElection { publish_every: Some(1), ..create_request() };
+        self.by_leader(async |node| node.create(request.clone()).await).await;
+        self.by_leader(async |node| node.open(&law(), OpenElection::default()).await).await;
+        let until = Instant::now() + WAIT;
+        while self.ingest().election(&law()).is_none_or(|view| view.state != "open") {
+            assert!(Instant::now() < until, "the ingest node does not see the open poll");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The folder of everything.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn ingest(&self) -> &Node {
+        self.ingest.as_ref().expect("the ingest node runs")
+    }
+
+    pub(crate) fn authority(&self, place: usize) -> &Node {
+        self.authorities[place].as_ref().expect("the authority runs")
+    }
+
+    pub(crate) fn engines(&self) -> &Engines {
+        self.engines.as_ref().expect("the ledger is open")
+    }
+
+    /// Kills an authority: nothing more is published, sealed or reported.
+    pub(crate) fn kill(&mut self, place: usize) {
+        self.authorities[place].take().expect("it runs").abandon();
+    }
+
+    /// Stops every node, then the ledger.
+    pub(crate) async fn stop_all(&mut self) {
+        if let Some(ingest) = self.ingest.take() {
+            ingest.shutdown().await;
+        }
+        for node in self.authorities.iter_mut().filter_map(Option::take) {
+            node.shutdown().await;
+        }
+        self.engines = None;
+    }
+
+    /// Opens the ledger and starts the authorities, without the ingest node.
+    pub(crate) async fn start_authorities(&mut self) {
+        let engines = open_engines(self.folder.path()).await;
+        for place in 0..self.authorities.len() {
+            let node = start_authority(self.folder.path(), place + 1, &engines).await;
+            self.authorities[place] = Some(node);
+        }
+        self.engines = Some(engines);
+    }
+
+    pub(crate) async fn start_ingest(&mut self) {
+        let node = start_ingest(self.folder.path(), self.engines()).await;
+        self.ingest = Some(node);
+    }
+
+    /// Size and root of the log as each running authority has it.
+    pub(crate) fn logs(&self) -> Vec<String> {
+        let nodes = self.authorities.iter().flatten();
+        nodes
+            .map(|node| node.checkpoint(&law()).map_or_else(|_| String::new(), |head| text(&head)))
+            .collect()
+    }
+
+    /// Waits until each running authority has this log.
+    pub(crate) async fn wait_for_log(&self, wanted: &str) {
+        let until = Instant::now() + WAIT;
+        while self.logs().iter().any(|log| log != wanted) {
+            assert!(Instant::now() < until, "{wanted}: {:?}", self.logs());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn ingest_record(&self) -> NodeRecord {
+        let folder = DataFolder::peek(&self.folder.path().join("ingest")).expect("a folder");
+        folder.node_record(&"ingest-1".parse().expect("a name")).expect("its keys")
+    }
+
+    pub(crate) async fn cast(&self, place: u32, choice: &str) -> Decision {
+        let until = Instant::now() + WAIT;
+        loop {
+            match self.ingest().submit(&vote(place, choice), None, None).await {
+                Ok(request) => match self.ingest().wait(request, WAIT).await.expect("answers") {
+                    Some(VoteStatus::Decided(decision)) => return decision,
+                    other => panic!("not decided: {other:?}"),
+                },
+                Err(error) => {
+                    assert!(Instant::now() < until, "{error}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn restart(&mut self, place: usize) {
+        let node = start_authority(self.folder.path(), place + 1, self.engines()).await;
+        self.authorities[place] = Some(node);
+    }
+
+    /// Every authority has the same log, and its checkpoint carries a quorum.
+    pub(crate) async fn assert_agreement(&self) {
+        let until = Instant::now() + WAIT;
+        loop {
+            let heads: Vec<Vec<u8>> = self
+                .authorities
+                .iter()
+                .flatten()
+                .map(|node| node.checkpoint(&law()).expect("a log"))
+                .collect();
+            let texts: Vec<String> = heads
+                .iter()
+                .map(|head| {
+                    self.policy.verify_strict(head).expect("a quorum has cosigned");
+                    text(head)
+                })
+                .collect();
+            if texts.windows(2).all(|pair| pair[0] == pair[1]) {
+                return;
+            }
+            assert!(Instant::now() < until, "{texts:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    pub(crate) async fn stop(self) {
+        for node in self.authorities.into_iter().flatten() {
+            node.shutdown().await;
+        }
+        if let Some(ingest) = self.ingest {
+            ingest.shutdown().await;
+        }
+    }
+}
+
+async fn start_authority(folder: &Path, number: usize, engines: &Engines) -> Node {
+    let until = Instant::now() + WAIT;
+    loop {
+        // The folder of a node that was killed a moment ago may still be held.
+        match DataFolder::open(&path_of(folder, number), None) {
+            Ok(opened) => {
+                let config = config(&[Role::Seal, Role::Query]);
+                return Node::start_on(opened, config, engines.clone()).await.expect("started");
+            }
+            Err(error) => {
+                assert!(Instant::now() < until, "{error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// The first lines of a checkpoint: origin, size and root.
+fn text(checkpoint: &[u8]) -> String {
+    String::from_utf8_lossy(checkpoint).lines().take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// The ledger. That of an earlier run may still be closing.
+async fn open_engines(folder: &Path) -> Engines {
+    let until = Instant::now() + WAIT;
+    loop {
+        match EmbeddedEngine::open(&folder.join("ledger")) {
+            Ok(engine) => return engine.into_shared(),
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn start_ingest(folder: &Path, engines: &Engines) -> Node {
+    let until = Instant::now() + WAIT;
+    loop {
+        match DataFolder::open(&folder.join("ingest"), None) {
+            Ok(opened) => {
+                let config = config(&[Role::Ingest, Role::Validate, Role::Query]);
+                return Node::start_on(opened, config, engines.clone()).await.expect("started");
+            }
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
