@@ -46,7 +46,7 @@ use crate::routes;
 pub use self::reload::Reloader;
 pub use self::reserved::Reserved;
 pub use votekit_node::logging::{
-    LogLevelError, check_log_level, flush_log, init_logging, log_panics,
+    LogLevelError, LoggingError, check_log_level, flush_log, init_logging, log_panics,
 };
 
 /// Why a server does not start, or stopped without a shutdown signal.

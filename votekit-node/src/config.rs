@@ -101,6 +101,8 @@ pub struct Config {
     pub ledger: Option<String>,
     /// The lowest level of log lines written: error, warn, info, debug or trace.
     pub log_level: String,
+    /// The file to which audit events are appended; without it they are not written.
+    pub audit_log: Option<PathBuf>,
 }
 
 /// A role of a node.
@@ -191,6 +193,7 @@ impl Default for Config {
             ballot_box: None,
             ledger: None,
             log_level: "info".to_owned(),
+            audit_log: None,
         }
     }
 }

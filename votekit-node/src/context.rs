@@ -16,6 +16,7 @@ use votekit_core::id::{ElectionId, RequestId};
 use votekit_core::instant::UnixMillis;
 use votekit_store::{Accounts, BallotBox, EngineError, Hint, Ledger, Registry, clock};
 
+use crate::audit::{AuditEvent, AuditFields, AuditLog};
 use crate::authority::AuthorityContext;
 use crate::config::{Config, Role};
 use crate::data_folder::DataFolder;
@@ -51,6 +52,7 @@ pub(crate) struct NodeContext {
     pub(crate) authorities: Option<Arc<AuthoritySet>>,
     /// This node as one of several authorities.
     pub(crate) authority: Option<Arc<AuthorityContext>>,
+    pub(crate) audit: AuditLog,
     /// Elections of which this authority takes part in the round about the first block.
     pub(crate) drafting: Mutex<BTreeSet<ElectionId>>,
     /// Whether other processes use the same engines.
@@ -192,16 +194,29 @@ impl NodeContext {
     /// of it is sealed here. Votes already answered are durable.
     fn halt(&self, election: &ElectionHandle, reason: &str) {
         if election.halt(reason) {
-            report_halt(election.law_id(), reason);
+            self.report_halt(election.law_id(), reason);
             self.listed.send_modify(|changes| *changes += 1);
             // Wakes the sealer, which then ends.
             election.staged.notify_one();
         }
     }
 
+    fn report_halt(&self, law_id: &ElectionId, reason: &str) {
+        tracing::error!(
+            event = "election_halted",
+            alarm = true,
+            %law_id,
+            reason,
+            "election halted on this node"
+        );
+        let of_election = AuditFields::of_election(law_id);
+        let fields = AuditFields { reason: Some(reason), ..of_election };
+        self.audit.record(AuditEvent::ElectionHalted, &fields);
+    }
+
     /// Lists an election whose log cannot be read back, as halted. The others are not affected.
     pub(crate) fn add_damaged(&self, election: DamagedElection) {
-        report_halt(election.law_id(), election.reason());
+        self.report_halt(election.law_id(), election.reason());
         self.damaged.write().insert(election.law_id().clone(), Arc::new(election));
         self.listed.send_modify(|changes| *changes += 1);
     }
@@ -269,16 +284,6 @@ impl NodeContext {
         // The sender lives as long as `self`.
         let _ = hurrying.wait_for(|hurrying| *hurrying).await;
     }
-}
-
-fn report_halt(law_id: &ElectionId, reason: &str) {
-    tracing::error!(
-        event = "election_halted",
-        alarm = true,
-        %law_id,
-        reason,
-        "election halted on this node"
-    );
 }
 
 /// The latest observations of the node about itself, made by the watch.

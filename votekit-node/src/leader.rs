@@ -11,6 +11,7 @@ use votekit_authority::round::Quorum;
 use votekit_core::authority::TermLeader;
 use votekit_core::log::note::KeyName;
 
+use crate::audit::{AuditEvent, AuditFields, AuditLog};
 use crate::clock::monotonic;
 use crate::metrics;
 
@@ -19,6 +20,9 @@ use crate::metrics;
 pub(crate) struct LeaderLease {
     /// The node's name and a number that differs at each start of the process.
     pub(crate) holder: String,
+    /// The name of the authority, or of the node if it is the only one.
+    name: KeyName,
+    audit: AuditLog,
     machine: Mutex<LeaderElection>,
     /// The term in which this node leads; receivers are notified of each change.
     changes: watch::Sender<Option<u64>>,
@@ -29,18 +33,22 @@ pub(crate) struct LeaderLease {
 
 impl LeaderLease {
     /// A lease that is not held. `holder` differs at each start of a node, so that a restarted node
-    /// is not taken for its predecessor.
+    /// is not taken for its predecessor. `times` are the length of the lease and the interval of
+    /// its renewals.
     pub(crate) fn new(
         holder: String,
         name: KeyName,
         quorum: Quorum,
-        length: Duration,
-        renew_interval: Duration,
+        times: (Duration, Duration),
+        audit: AuditLog,
     ) -> Self {
+        let (length, renew_interval) = times;
         let lease = leader_lease::LeaderLease::new(length, renew_interval);
-        let machine = Mutex::new(LeaderElection::new(lease, name, quorum));
+        let machine = Mutex::new(LeaderElection::new(lease, name.clone(), quorum));
         Self {
             holder,
+            name,
+            audit,
             machine,
             changes: watch::Sender::new(None),
             pending: Mutex::default(),
@@ -111,17 +119,18 @@ impl LeaderLease {
 
     /// Takes up an event, and announces a change of role. Returns the commands for the ledger.
     pub(crate) fn step(&self, event: Event) -> Vec<Command> {
+        let reason = reason_to_follow(&event);
         let mut machine = self.lock();
         let mut commands = machine.step(event, monotonic());
         commands.retain(|command| {
             let Command::Announce(role) = command else { return true };
-            self.announce(role);
+            self.announce(role, reason);
             false
         });
         commands
     }
 
-    fn announce(&self, role: &Role) {
+    fn announce(&self, role: &Role, reason: &str) {
         let term = match role {
             Role::Leader { term, .. } => {
                 tracing::info!(
@@ -139,10 +148,31 @@ impl LeaderLease {
             Role::Resigned => None,
         };
         metrics::leading(term.is_some());
-        self.changes.send_replace(term);
+        let before = self.changes.send_replace(term);
+        let own = Some(self.name.as_str());
+        if let Some(before) = before.filter(|before| term != Some(*before)) {
+            let reason = Some(reason);
+            let fields =
+                AuditFields { term: Some(before), leader: own, reason, ..Default::default() };
+            self.audit.record(AuditEvent::LeaderSteppedDown, &fields);
+        }
+        if term.is_some() && term != before {
+            let fields = AuditFields { term, leader: own, ..Default::default() };
+            self.audit.record(AuditEvent::LeaderElected, &fields);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, LeaderElection> {
         self.machine.lock()
+    }
+}
+
+/// Why a leader ceases to lead with this event, for the audit log.
+fn reason_to_follow(event: &Event) -> &'static str {
+    match event {
+        Event::StepDown => "step-down",
+        Event::Lease(leader_lease::Event::Resign) => "stop",
+        Event::Lease(leader_lease::Event::Overtaken { .. }) => "overtaken",
+        _ => "lease-lost",
     }
 }

@@ -21,6 +21,7 @@ pub mod node_record;
 mod call_rule;
 pub mod time_zone;
 
+mod audit;
 pub mod logging;
 pub mod memory;
 pub mod metrics;

@@ -18,6 +18,7 @@ use votekit_core::id::ElectionId;
 use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::{EngineError, Engines, LogPosition, RollOrigin, essential};
 
+use crate::audit::AuditLog;
 use crate::authority::AuthorityContext;
 use crate::config::{Config, Role};
 use crate::context::{NodeContext, Owner};
@@ -88,13 +89,19 @@ impl Node {
             }
             _ => None,
         };
+        let audit = AuditLog::new(
+            config.name.as_ref().map(NodeName::to_string),
+            authority.as_ref().map(|own| (own.name.to_string(), own.incarnation())),
+        );
         let context = Arc::new(NodeContext {
             leader_lease: leader_lease::new(
                 config.name.as_ref().map_or("node", NodeName::as_str),
                 life,
                 engine.ledger.is_shared(),
                 authority.as_deref(),
+                audit.clone(),
             ),
+            audit,
             authorities,
             authority,
             drafting: parking_lot::Mutex::default(),

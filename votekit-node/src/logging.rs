@@ -1,18 +1,22 @@
-//! Log lines: JSON on standard error, one object per line, written by a dedicated thread.
+//! Log lines: JSON on standard error, one object per line, written by a dedicated thread. Audit
+//! events likewise, on a thread of their own, to the file of the setting `audit_log`.
 //!
 //! ```text
-//! any thread ──try_send──▶ queue (bounded) ──▶ log writer ──▶ standard error
+//! any thread ──try_send──▶ queue (bounded) ──▶ log writer ──▶ standard error, or the audit log
 //!      │ full                                      │ EPIPE, ENOSPC, EIO, EAGAIN
 //!      └──────────▶ dropped and counted ◀──────────┘
 //! ```
 //!
-//! Callers never wait for the reader of standard error and receive no write errors: a fault of
-//! logging must not cost a vote.
+//! Callers never wait for the reader of standard error, nor for the disk of the audit log, and
+//! receive no write errors: a fault of logging must not cost a vote.
 //!
 //! Each line has `event`, a stable name, and fields; alarms carry `alarm = true`. Alert rules
 //! should match `alarm` or `event`, not the message. `docs/operations.md` lists the events.
 
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
@@ -20,6 +24,9 @@ use std::time::{Duration, Instant};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::metrics;
+
+/// The tracing target of audit events, which `docs/audit-events.md` lists.
+pub(crate) const AUDIT_TARGET: &str = "votekit::audit";
 
 /// Lines queued for the writer. When the queue is full, further lines are dropped.
 const QUEUE_LINES_MAX: usize = 4096;
@@ -33,34 +40,77 @@ const RETRY_PAUSE: Duration = Duration::from_millis(10);
 /// The log queue of this process.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
+/// The queue of the audit log of this process.
+static AUDIT_QUEUE: OnceLock<Queue> = OnceLock::new();
+
 /// Writes log lines of `level` (`error`, `warn`, `info`, `debug` or `trace`) and above to standard
-/// error, as JSON, one object per line. Only the first call in a process takes effect.
+/// error, as JSON, one object per line. Audit events are appended to the file `audit_log`, which is
+/// created readable by its owner alone; without it they are not written. Only the first call in a
+/// process takes effect.
 ///
 /// A line that cannot be written is dropped, and counted in `log_lines_dropped_total`. Call
 /// [`flush_log`] before the process ends, or its last lines may be missing.
 ///
 /// ```
-/// assert!(votekit_node::logging::init_logging("info").is_ok());
-/// assert!(votekit_node::logging::init_logging("loud").is_err());
+/// assert!(votekit_node::logging::init_logging("info", None).is_ok());
+/// assert!(votekit_node::logging::init_logging("loud", None).is_err());
 /// ```
 ///
 /// # Errors
-/// [`LogLevelError`] when there is no such level.
-pub fn init_logging(level: &str) -> Result<(), LogLevelError> {
+/// [`LoggingError`] when there is no such level, or the file cannot be opened.
+pub fn init_logging(level: &str, audit_log: Option<&Path>) -> Result<(), LoggingError> {
     let level = parse_level(level)?;
-    let queue = QUEUE.get_or_init(Queue::start);
+    let audit = match audit_log {
+        Some(path) => {
+            let (file, torn) = open_audit_log(path)?;
+            Some(AUDIT_QUEUE.get_or_init(|| Queue::start("audit-writer", file, torn)).clone())
+        }
+        None => None,
+    };
+    let lines = QUEUE.get_or_init(|| Queue::start("log-writer", io::stderr(), false)).clone();
+    // A process that already has a subscriber keeps it.
+    let _ = tracing::subscriber::set_global_default(subscriber(level, Output { lines, audit }));
+    Ok(())
+}
+
+/// Formats lines as JSON and sends them to the queues of `output`.
+fn subscriber(
+    level: tracing::Level,
+    output: Output,
+) -> impl tracing::Subscriber + Send + Sync + 'static {
     // The ballot box reports broker errors itself; its client library `lapin` stays silent.
-    let wanted = tracing_subscriber::EnvFilter::new(format!("{level},lapin=off"));
-    let lines = tracing_subscriber::fmt()
+    let audit_level = if output.audit.is_some() { "info" } else { "off" };
+    let wanted = format!("{level},lapin=off,{}={audit_level}", AUDIT_TARGET);
+    tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         // The subscriber would report a failed write on the same stream, and panic there.
         .log_internal_errors(false)
-        .with_env_filter(wanted)
-        .with_writer(queue.clone());
-    // A process that already has a subscriber keeps it.
-    let _ = lines.try_init();
-    Ok(())
+        .with_env_filter(tracing_subscriber::EnvFilter::new(wanted))
+        .with_writer(output)
+        .finish()
+}
+
+/// Opens the audit log. Returns whether its last line was cut short.
+fn open_audit_log(path: &Path) -> Result<(File, bool), LoggingError> {
+    let failed = |source| LoggingError::AuditLog { path: path.to_owned(), source };
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .read(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(failed(io::Error::other("it is not a regular file")));
+    }
+    let mut last = [b'\n'];
+    if metadata.len() > 0 {
+        file.seek(SeekFrom::End(-1)).map_err(failed)?;
+        file.read_exact(&mut last).map_err(failed)?;
+    }
+    Ok((file, last != [b'\n']))
 }
 
 /// Logs each panic as a JSON line of level `ERROR` instead of Rust's text, since log readers expect
@@ -83,8 +133,15 @@ pub fn log_panics() {
 
 /// Waits until the lines logged before this call are written, at most `timeout`.
 pub fn flush_log(timeout: Duration) {
-    let Some(queue) = QUEUE.get() else { return };
     let until = Instant::now() + timeout;
+    for queue in [&QUEUE, &AUDIT_QUEUE] {
+        if let Some(queue) = queue.get() {
+            flush(queue, until);
+        }
+    }
+}
+
+fn flush(queue: &Queue, until: Instant) {
     let (reply, written) = sync_channel(1);
     let mut message = Message::Flush(reply);
     loop {
@@ -118,6 +175,23 @@ fn parse_level(level: &str) -> Result<tracing::Level, LogLevelError> {
 #[error("a log level is one of error, warn, info, debug and trace")]
 pub struct LogLevelError;
 
+/// Why log lines cannot be written as configured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoggingError {
+    /// The level does not exist.
+    #[error(transparent)]
+    Level(#[from] LogLevelError),
+    /// The audit log cannot be opened.
+    #[error("audit_log = {}: {source}", path.display())]
+    AuditLog {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
 /// A message to the log writer.
 enum Message {
     Line(Vec<u8>),
@@ -125,26 +199,41 @@ enum Message {
     Flush(SyncSender<()>),
 }
 
-/// The lines queued for the writer.
+/// Where lines go: each queue has its own writer.
+struct Output {
+    lines: Queue,
+    /// For audit events.
+    audit: Option<Queue>,
+}
+
+/// The lines queued for a writer.
 #[derive(Clone)]
 struct Queue(SyncSender<Message>);
 
 impl Queue {
-    /// Starts the writer thread. Without a thread every line is dropped and counted.
-    fn start() -> Self {
+    /// Starts the writer thread. Without a thread every line is dropped and counted. `torn` if the
+    /// last line of the output was cut short.
+    fn start(name: &str, mut output: impl Write + Send + 'static, torn: bool) -> Self {
         let (queue, lines) = sync_channel(QUEUE_LINES_MAX);
-        let writer = std::thread::Builder::new().name("log-writer".to_owned());
+        let writer = std::thread::Builder::new().name(name.to_owned());
         // A system that cannot spawn threads is reported by the start of the node.
-        let _ = writer.spawn(move || write_lines(&lines, &mut io::stderr()));
+        let _ = writer.spawn(move || write_lines(&lines, &mut output, torn));
         Self(queue)
     }
 }
 
-impl<'queue> MakeWriter<'queue> for Queue {
+impl<'queue> MakeWriter<'queue> for Output {
     type Writer = LineSender<'queue>;
 
     fn make_writer(&'queue self) -> LineSender<'queue> {
-        LineSender(&self.0)
+        LineSender(&self.lines.0)
+    }
+
+    fn make_writer_for(&'queue self, line: &tracing::Metadata<'_>) -> LineSender<'queue> {
+        match &self.audit {
+            Some(audit) if line.target() == AUDIT_TARGET => LineSender(&audit.0),
+            _ => self.make_writer(),
+        }
     }
 }
 
@@ -166,8 +255,7 @@ impl Write for LineSender<'_> {
 }
 
 /// Runs until the process ends.
-fn write_lines(lines: &Receiver<Message>, output: &mut impl Write) {
-    let mut torn = false;
+fn write_lines(lines: &Receiver<Message>, output: &mut impl Write, mut torn: bool) {
     while let Ok(message) = lines.recv() {
         match message {
             Message::Line(mut line) => {
@@ -214,8 +302,28 @@ fn write_line(line: &[u8], output: &mut impl Write) -> Result<(), Dropped> {
 }
 
 #[cfg(test)]
+pub(crate) mod capture {
+    use super::*;
+
+    /// Runs `work` on this thread, and returns the audit events that it wrote.
+    pub(crate) fn audit_lines(work: impl FnOnce()) -> Vec<String> {
+        let (audit, written) = sync_channel(64);
+        let (lines, _other) = sync_channel(64);
+        let output = Output { lines: Queue(lines), audit: Some(Queue(audit)) };
+        tracing::subscriber::with_default(subscriber(tracing::Level::ERROR, output), work);
+        let text = |message| match message {
+            Message::Line(line) => String::from_utf8(line).ok(),
+            Message::Flush(_) => None,
+        };
+        written.try_iter().filter_map(text).map(|line| line.trim_end().to_owned()).collect()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
@@ -248,7 +356,7 @@ mod tests {
             queue.send(Message::Line(line.into())).expect("room");
         }
         drop(queue);
-        write_lines(&lines, &mut output);
+        write_lines(&lines, &mut output, false);
         String::from_utf8(output.written).expect("text")
     }
 
@@ -269,6 +377,28 @@ mod tests {
         assert_eq!(written(&passing), "first\nsecond\n");
         let blocked = [Err(io::ErrorKind::WouldBlock); RETRIES_MAX as usize + 1];
         assert_eq!(written(&blocked), "second\n");
+    }
+
+    #[test]
+    fn the_audit_log_is_appended_to_and_a_torn_line_stays_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.log");
+        for (before, torn) in [("", false), ("{}\n", false), ("{}\n{\"cut", true)] {
+            fs::write(&path, before).expect("written");
+            let (mut file, found) = open_audit_log(&path).expect("opened");
+            assert_eq!(found, torn, "{before}");
+            let (queue, lines) = sync_channel(2);
+            queue.send(Message::Line(b"next\n".to_vec())).expect("room");
+            drop(queue);
+            write_lines(&lines, &mut file, found);
+            let end = if torn { "\nnext\n" } else { "next\n" };
+            assert_eq!(fs::read_to_string(&path).expect("text"), format!("{before}{end}"));
+        }
+        fs::remove_file(&path).expect("removed");
+        open_audit_log(&path).expect("created");
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        open_audit_log(folder.path()).expect_err("a folder");
     }
 
     #[test]

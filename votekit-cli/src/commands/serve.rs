@@ -191,7 +191,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         return check::run(&args, context);
     }
     let config = config(&args)?;
-    listener::init_logging(&config.log_level)
+    listener::init_logging(&config.log_level, config.audit_log.as_deref())
         .map_err(|error| CommandError::configuration(error.to_string()))?;
     listener::log_panics();
     // Before the first key is read.

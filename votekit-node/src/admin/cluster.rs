@@ -4,6 +4,7 @@
 use votekit_core::authority::{AuthoritySet, StatementBody, Suspect, SuspectReason};
 use votekit_store::RowKind;
 
+use crate::audit::{AuditEvent, AuditFields};
 use crate::call_rule::CallRule;
 use crate::error::AdminError;
 use crate::node::Node;
@@ -32,6 +33,9 @@ impl Node {
             check_distinct(&admitted, record)?;
             let line = record.to_string();
             self.context.ledger.put_node_record(record.name.as_str(), line.as_bytes()).await?;
+            let admitted = Some(record.name.as_str());
+            let fields = AuditFields { admitted, ..AuditFields::default() };
+            self.context.audit.record(AuditEvent::NodeAdmitted, &fields);
         }
         for election in self.context.elections() {
             election_keys::share_with_node(&self.context, election.law_id(), record).await?;
@@ -47,11 +51,14 @@ impl Node {
     /// [`AdminError`], among others [`AdminError::NotAnAuthority`].
     pub async fn request_step_down(&self) -> Result<(), AdminError> {
         let authority = self.context.authority.as_ref().ok_or(AdminError::NotAnAuthority)?;
+        let promise = authority.promise();
+        let fields = promise.as_ref().map(AuditFields::of_leader).unwrap_or_default();
+        self.context.audit.record(AuditEvent::StepDownRequested, &fields);
         if self.context.leader_lease.term().is_some() {
             self.context.leader_lease.step_down();
             return Ok(());
         }
-        let Some(leadership) = authority.promise() else { return Ok(()) };
+        let Some(leadership) = promise else { return Ok(()) };
         let term = leadership.term;
         let reason = SuspectReason::Stepdown;
         let bytes = authority.sign(StatementBody::Suspect(Suspect { leadership, reason }));

@@ -26,6 +26,7 @@ use votekit_core::manifest::Manifest;
 use votekit_store::StagingId;
 
 use crate::admin::supplement_report::{LiveBefore, SupplementReport};
+use crate::audit::{AuditEvent, AuditFields};
 use crate::binding_rule::BindingRule;
 use crate::call_rule::{CallRule, FieldFault};
 use crate::data_folder::DataFolder;
@@ -746,6 +747,10 @@ impl Node {
         }
         if election.log().node_key(key.node_id()).is_none() {
             self.record(&election, vec![LogEvent::Admit(key)]).await?;
+            let node = key.node_id().to_string();
+            let of_election = AuditFields::of_election(law_id);
+            let fields = AuditFields { admitted: Some(&node), ..of_election };
+            self.context.audit.record(AuditEvent::NodeAdmitted, &fields);
         }
         Ok(ElectionView::from_handle(&election))
     }

@@ -79,6 +79,11 @@ impl AuthorityContext {
         Quorum { authorities: self.set.members().len(), quorum: self.set.quorum() }
     }
 
+    /// How often this authority has been started with this memory.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
     /// The name under which this process asks for the leader lease.
     pub(crate) fn holder(&self) -> String {
         format!("{}/{}", self.name, self.incarnation)

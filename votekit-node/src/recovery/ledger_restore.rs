@@ -26,6 +26,7 @@ use votekit_store::memory::MemoryBlock;
 use votekit_store::retry::until_definite;
 use votekit_store::{BlockCommit, Conflict, EngineError, Head, StagingId};
 
+use crate::audit::{AuditEvent, AuditFields};
 use crate::authority::AuthorityContext;
 use crate::context::NodeContext;
 use crate::error::ElectionFault;
@@ -71,6 +72,9 @@ pub(crate) async fn put_back(
         height,
         "the ledger lacks blocks that this authority knows to be certified"
     );
+    let of_election = AuditFields::of_election(law_id);
+    let fields = AuditFields { height: Some(height), ..of_election };
+    context.audit.record(AuditEvent::LedgerPutBack, &fields);
     let restore = Restore { context, authority, law_id, own };
     let restored = restore.run(head).await.inspect_err(|error| report_fork(law_id, error))?;
     if restored == PutBack::Restored {
@@ -83,6 +87,9 @@ pub(crate) async fn put_back(
             height = own.height,
             "certified blocks appended again from this authority's memory"
         );
+        let of_election = AuditFields::of_election(law_id);
+        let fields = AuditFields { point: Some(own), ..of_election };
+        context.audit.record(AuditEvent::LedgerRestored, &fields);
     }
     Ok(restored)
 }

@@ -18,6 +18,7 @@ use votekit_core::election_log::{CheckError, Proposal, Refusal};
 use votekit_core::id::{BatchNumber, Digest};
 use votekit_store::{Head, RowKind, StoredBlock};
 
+use crate::audit::{AuditEvent, AuditFields};
 use crate::authority::{AuthorityContext, ProposalRow};
 use crate::election::ElectionHandle;
 use crate::error::ElectionFault;
@@ -344,6 +345,17 @@ impl Sealer {
             "the proposed block is not the one that follows from this authority's inputs"
         );
         let (law_id, height) = (self.election.law_id().clone(), proposal.point.height);
+        let of_leader = AuditFields::of_leader(&proposal.leadership);
+        self.context.audit.record(
+            AuditEvent::ProposalRefused,
+            &AuditFields {
+                law_id: Some(&law_id),
+                point: Some(proposal.point),
+                leaf: Some(leaf),
+                rule: Some(&rule),
+                ..of_leader
+            },
+        );
         let term = proposal.leadership.term;
         let bytes = authority.sign(StatementBody::Refuse(Refuse {
             law_id: law_id.clone(),

@@ -13,6 +13,7 @@ use votekit_core::log::note::KeyName;
 use votekit_store::retry::until_definite;
 use votekit_store::{EngineError, Leadership, NewRow, RowKind, RowOutcome};
 
+use crate::audit::{AuditEvent, AuditFields, AuditLog};
 use crate::authority::AuthorityContext;
 use crate::context::NodeContext;
 use crate::error::ElectionFault;
@@ -37,6 +38,7 @@ pub(crate) fn new(
     life: [u8; 4],
     is_shared: bool,
     authority: Option<&AuthorityContext>,
+    audit: AuditLog,
 ) -> LeaderLease {
     let length = if is_shared { LENGTH } else { EXCLUSIVE_LENGTH };
     match authority {
@@ -45,8 +47,8 @@ pub(crate) fn new(
                 authority.holder(),
                 authority.name.clone(),
                 authority.quorum(),
-                length,
-                RENEW_INTERVAL,
+                (length, RENEW_INTERVAL),
+                audit,
             );
             if let Some(promise) = authority.promise() {
                 lease.record_promise(&promise);
@@ -57,7 +59,7 @@ pub(crate) fn new(
             let alone = Quorum { authorities: 1, quorum: 1 };
             let key_name: KeyName = "node".parse().expect("a key name");
             let holder = LeaderLease::holder_of(name, life);
-            LeaderLease::new(holder, key_name, alone, length, RENEW_INTERVAL)
+            LeaderLease::new(holder, key_name, alone, (length, RENEW_INTERVAL), audit)
         }
     }
 }
@@ -136,6 +138,7 @@ pub(crate) async fn take_up_rows(context: &NodeContext, authority: &Arc<Authorit
             leader = %promise.leader,
             "a quorum suspects the leader, its lease ends"
         );
+        context.audit.record(AuditEvent::LeaderPassedOver, &AuditFields::of_leader(&promise));
         if let Err(error) = context.ledger.pass_over(promise.term).await {
             tracing::warn!(event = "leader_not_passed_over", %error, "lease not ended");
         }
@@ -267,6 +270,7 @@ async fn store_vote(
         milliseconds = began.elapsed().as_millis(),
         "voted for a leader"
     );
+    context.audit.record(AuditEvent::LeaderVotedFor, &AuditFields::of_leader(seen));
     Ok(())
 }
 

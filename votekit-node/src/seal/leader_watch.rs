@@ -10,6 +10,7 @@ use votekit_core::election::State;
 use votekit_core::id::{BatchNumber, Digest};
 use votekit_store::{RowKind, Staged};
 
+use crate::audit::{AuditEvent, AuditFields};
 use crate::authority::AuthorityContext;
 use crate::error::ElectionFault;
 use crate::seal::sealer::Sealer;
@@ -77,6 +78,9 @@ impl Sealer {
                         memory.record_other_statement("suspect", None, 0, term, &kept)
                     })
                     .await?;
+                let of_leader = AuditFields::of_leader(leadership);
+                let fields = AuditFields { reason: Some(reason.name()), ..of_leader };
+                self.context.audit.record(AuditEvent::LeaderSuspected, &fields);
                 bytes
             }
         };

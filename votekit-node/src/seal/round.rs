@@ -22,6 +22,7 @@ use votekit_store::{
     BlockCommit, Conflict, EngineError, Head, NewRow, RowKind, RowOutcome, StagingId, StoredBlock,
 };
 
+use crate::audit::{AuditEvent, AuditFields};
 use crate::authority::{AuthorityContext, HeightRows};
 use crate::context::NodeContext;
 use crate::election::CheckpointSigner;
@@ -303,13 +304,35 @@ impl Round {
         });
         let ledger = &self.context.ledger;
         match until_definite("append_block", || ledger.append(&commit)).await {
-            Ok(()) => Ok(Some(Appended::Head(commit.head.clone()))),
+            Ok(()) => {
+                self.audit_certified(block, fence);
+                Ok(Some(Appended::Head(commit.head.clone())))
+            }
             Err(EngineError::Conflict(Conflict::Head { .. })) => {
                 let head = until_definite("append_block", || ledger.head(&self.law_id)).await?;
+                // An earlier attempt of this call succeeded: the log signature is this authority's.
+                if head.as_ref().is_some_and(|head| head.checkpoint == commit.head.checkpoint) {
+                    self.audit_certified(block, fence);
+                }
                 Ok(Some(head.map_or(Appended::Missing, Appended::Head)))
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Records for the audit log that this authority appended a certified block: one event a block
+    /// in the installation.
+    fn audit_certified(&self, block: &RoundBlock, term: u64) {
+        let promise = self.authority.promise();
+        let leader = promise.as_ref().filter(|promise| promise.term == term);
+        let fields = AuditFields {
+            law_id: Some(&self.law_id),
+            term: Some(term),
+            leader: leader.map(|promise| promise.leader.as_str()),
+            point: Some(block.point),
+            ..AuditFields::default()
+        };
+        self.context.audit.record(AuditEvent::BlockCertified, &fields);
     }
 
     /// Records that a block with its certificate is in the log.

@@ -11,6 +11,7 @@ use votekit_core::authority::{Statement, StatementBody};
 use votekit_core::id::Digest;
 use votekit_store::{EngineError, RoundRow, RowId, RowKind, RowsRead};
 
+use crate::audit::{AuditEvent, AuditFields};
 use crate::authority::{AuthorityContext, Board, ProposalRow};
 use crate::context::NodeContext;
 use crate::metrics;
@@ -87,7 +88,7 @@ impl Cursor {
         match context.ledger.rows_after(self.after, 1).await {
             Err(EngineError::Corrupt { .. }) if self.skipped < SKIPPED_MAX => {
                 if self.skipped == 0 {
-                    report_refused(&damaged.to_string());
+                    report_refused(context, &damaged.to_string());
                 }
                 self.skipped += 1;
                 self.after = RowId(self.after.0 + 1);
@@ -102,7 +103,7 @@ impl Cursor {
     }
 }
 
-fn report_refused(reason: &str) {
+fn report_refused(context: &NodeContext, reason: &str) {
     metrics::round_row_refused();
     tracing::error!(
         event = "round_row_refused",
@@ -110,6 +111,8 @@ fn report_refused(reason: &str) {
         reason,
         "a row of a round is not what its authority signed"
     );
+    let fields = AuditFields { reason: Some(reason), ..AuditFields::default() };
+    context.audit.record(AuditEvent::RoundRowRefused, &fields);
 }
 
 /// Reads the rows after the cursor.
@@ -130,6 +133,7 @@ async fn read(
             rows_stored = read.last.0,
             "the ledger holds fewer rows than this authority has read: it was put back"
         );
+        context.audit.record(AuditEvent::LedgerPutBack, &AuditFields::default());
         *after = RowId(0);
         return Ok(Progress::More);
     }
@@ -138,7 +142,7 @@ async fn read(
         *after = row.id;
         check_own_statement(context, authority, &row).await;
         if let Err(reason) = take_up(authority, &authority.board, row) {
-            report_refused(&reason);
+            report_refused(context, &reason);
         }
     }
     Ok(match is_empty {
@@ -200,6 +204,11 @@ async fn check_own_statement(context: &NodeContext, authority: &AuthorityContext
                     "the ledger holds a statement of this authority that its memory does not: it \
                      signs nothing more, renew it (votekit authority renew)"
                 );
+                let (law_id, kind) = (row.law_id.as_ref(), row.kind.as_str());
+                let (term, height) = (Some(row.term), Some(row.height));
+                let reason = Some(kind);
+                let fields = AuditFields { law_id, term, height, reason, ..Default::default() };
+                context.audit.record(AuditEvent::RolledBack, &fields);
             }
             context.leader_lease.step_down();
         }

@@ -23,6 +23,7 @@ use votekit_core::id::{NodeId, RequestId};
 use votekit_core::instant::UnixMillis;
 use votekit_store::{Conflict, StagingId};
 
+use crate::audit::{AuditEvent, AuditFields};
 use crate::context::NodeContext;
 use crate::election::{Committed, ElectionHandle, Position, SealerCommand};
 use crate::error::{AdminError, ElectionFault, NotReady};
@@ -503,6 +504,10 @@ impl Sealer {
                 accepted = report.accepted,
                 "election state changed"
             );
+            let of_election = AuditFields::of_election(self.election.law_id());
+            let (state, height) = (committed.state().to_string(), Some(committed.height));
+            let fields = AuditFields { state: Some(&state), height, ..of_election };
+            self.context.audit.record(AuditEvent::ElectionStateChanged, &fields);
         }
         self.election.set_committed(committed);
     }

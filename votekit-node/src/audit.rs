@@ -1,0 +1,189 @@
+//! Audit events: what authorities, officials and operators may have to answer for later, one JSON
+//! object a line. `docs/audit-events.md` is the schema.
+//!
+//! Events have the tracing target [`AUDIT_TARGET`]. [`crate::logging`] writes them to the file of
+//! the setting `audit_log`, without waiting for it; without that setting they are not written.
+//! No event holds a credential, a choice, a request id or an address.
+
+use votekit_core::authority::{LogPoint, TermLeader};
+use votekit_core::id::ElectionId;
+
+use crate::logging::AUDIT_TARGET;
+
+/// What happened. The names are those of the log events about the same, where there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AuditEvent {
+    LeaderVotedFor,
+    LeaderElected,
+    LeaderSteppedDown,
+    LeaderSuspected,
+    LeaderPassedOver,
+    StepDownRequested,
+    ProposalRefused,
+    BlockCertified,
+    RoundRowRefused,
+    LedgerPutBack,
+    LedgerRestored,
+    RolledBack,
+    ElectionStateChanged,
+    ElectionHalted,
+    NodeAdmitted,
+}
+
+impl AuditEvent {
+    /// The value of the field `event`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::LeaderVotedFor => "leader_voted_for",
+            Self::LeaderElected => "leader_elected",
+            Self::LeaderSteppedDown => "leader_stepped_down",
+            Self::LeaderSuspected => "leader_suspected",
+            Self::LeaderPassedOver => "leader_passed_over",
+            Self::StepDownRequested => "step_down_requested",
+            Self::ProposalRefused => "proposal_refused",
+            Self::BlockCertified => "block_certified",
+            Self::RoundRowRefused => "round_row_refused",
+            Self::LedgerPutBack => "ledger_put_back",
+            Self::LedgerRestored => "ledger_restored",
+            Self::RolledBack => "rolled_back",
+            Self::ElectionStateChanged => "election_state_changed",
+            Self::ElectionHalted => "election_halted",
+            Self::NodeAdmitted => "node_admitted",
+        }
+    }
+}
+
+/// The fields of an event. One that is `None` is not written.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AuditFields<'a> {
+    pub(crate) law_id: Option<&'a ElectionId>,
+    pub(crate) term: Option<u64>,
+    /// The name of an authority.
+    pub(crate) leader: Option<&'a str>,
+    pub(crate) height: Option<u64>,
+    /// The end of the log after `height`: its size and root are written with it.
+    pub(crate) point: Option<LogPoint>,
+    /// The index of a leaf in the log.
+    pub(crate) leaf: Option<u64>,
+    pub(crate) rule: Option<&'a str>,
+    /// The state of an election.
+    pub(crate) state: Option<&'a str>,
+    /// The node that an act is about.
+    pub(crate) admitted: Option<&'a str>,
+    pub(crate) reason: Option<&'a str>,
+}
+
+impl<'a> AuditFields<'a> {
+    /// The fields of an event about a leader.
+    pub(crate) fn of_leader(leadership: &'a TermLeader) -> Self {
+        Self {
+            term: Some(leadership.term),
+            leader: Some(leadership.leader.as_str()),
+            ..Self::default()
+        }
+    }
+
+    /// The fields of an event about an election.
+    pub(crate) fn of_election(law_id: &'a ElectionId) -> Self {
+        Self { law_id: Some(law_id), ..Self::default() }
+    }
+}
+
+/// Writes the audit events of one node.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AuditLog {
+    /// The name of the node, if it has one.
+    node: Option<String>,
+    /// The name of the authority, where there are several and this node is one of them.
+    authority: Option<String>,
+    /// How often the authority has been started.
+    incarnation: Option<u64>,
+}
+
+impl AuditLog {
+    /// The events of a node, which is one of several authorities if it has a name as `authority`
+    /// and an incarnation.
+    pub(crate) fn new(node: Option<String>, authority: Option<(String, u64)>) -> Self {
+        let (authority, incarnation) = authority.unzip();
+        Self { node, authority, incarnation }
+    }
+
+    /// Records an event. Never waits and never fails.
+    pub(crate) fn record(&self, event: AuditEvent, fields: &AuditFields<'_>) {
+        // The fields stand in the order of docs/audit-events.md. The time and the target are added
+        // by the writer.
+        tracing::info!(
+            target: AUDIT_TARGET,
+            event = event.name(),
+            authority = self.authority,
+            node = self.node,
+            incarnation = self.incarnation,
+            law_id = fields.law_id.map(ElectionId::as_str),
+            term = fields.term,
+            leader = fields.leader,
+            height = fields.height.or(fields.point.map(|point| point.height)),
+            size = fields.point.map(|point| point.size),
+            root = fields.point.map(|point| point.root.to_string()),
+            leaf = fields.leaf,
+            rule = fields.rule,
+            state = fields.state,
+            admitted = fields.admitted,
+            reason = fields.reason,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../docs/audit-events.md");
+
+    const ALL: [AuditEvent; 15] = [
+        AuditEvent::LeaderVotedFor,
+        AuditEvent::LeaderElected,
+        AuditEvent::LeaderSteppedDown,
+        AuditEvent::LeaderSuspected,
+        AuditEvent::LeaderPassedOver,
+        AuditEvent::StepDownRequested,
+        AuditEvent::ProposalRefused,
+        AuditEvent::BlockCertified,
+        AuditEvent::RoundRowRefused,
+        AuditEvent::LedgerPutBack,
+        AuditEvent::LedgerRestored,
+        AuditEvent::RolledBack,
+        AuditEvent::ElectionStateChanged,
+        AuditEvent::ElectionHalted,
+        AuditEvent::NodeAdmitted,
+    ];
+
+    #[test]
+    fn the_page_has_a_row_and_an_example_of_each_event() {
+        for event in ALL {
+            let name = event.name();
+            assert!(PAGE.contains(&format!("| `{name}` |")), "no row of {name}");
+            assert!(PAGE.contains(&format!("\"event\":\"{name}\"")), "no example of {name}");
+        }
+        let examples = PAGE.lines().filter(|line| line.starts_with("{\"timestamp\"")).count();
+        assert_eq!(examples, ALL.len());
+    }
+
+    #[test]
+    fn an_event_is_one_line_with_the_fields_that_it_has() {
+        let lines = crate::logging::capture::audit_lines(|| {
+            let audit = AuditLog::new(Some("node-1".into()), Some(("quebec".into(), 7)));
+            let law_id: ElectionId = "L2025-001".parse().expect("a law id");
+            let of_election = AuditFields::of_election(&law_id);
+            let fields = AuditFields { state: Some("open"), height: Some(3), ..of_election };
+            audit.record(AuditEvent::ElectionStateChanged, &fields);
+        });
+        let [line] = lines.as_slice() else { panic!("{lines:?}") };
+        let (_time, rest) = line.split_once("\"level\"").expect("a level");
+        assert_eq!(
+            rest,
+            ":\"INFO\",\"event\":\"election_state_changed\",\"authority\":\"quebec\",\
+             \"node\":\"node-1\",\"incarnation\":7,\"law_id\":\"L2025-001\",\"height\":3,\
+             \"state\":\"open\",\"target\":\"votekit::audit\"}"
+        );
+    }
+}
