@@ -11,15 +11,15 @@
 //!
 //! | leaf | a guard here checks | the log's check already compares |
 //! | --- | --- | --- |
-//! | any block | term, leader, minutes, whether nodes answer voters after it | height, root, order; minutes never decrease |
+//! | any block | term, leader, minutes, whether nodes take votes after it | height, root, order |
 //! | draft | law, no such election yet, ballot key | rules of a definition |
 //! | amended | ballot key is at hand | draft; same law, ballot key and binding |
-//! | roll, supplement | signed manifest; its parent and hash scheme | shards at hand and whole, counts, order |
+//! | roll, supplement | signed manifest; its parent and hash scheme | shards whole, counts, order |
 //! | node admitted | the key is not an authority's | id of the key, usable key, state |
 //! | open | opening not in the future, binding rules | roll, plan, electors, zero report, end |
-//! | closing | closing not in the past, nor before votes that were staged | open poll, plan, reason, at most 5 minutes ahead |
-//! | node retired | epoch given and fenced, no lease, nothing above what is sealed | node, epoch not ended, what is sealed |
-//! | closed | every epoch given has ended, nothing staged or seen is unsealed | epochs of the log, report, totals |
+//! | closing | closing not in the past, nor before staged votes | open poll, plan, reason |
+//! | node retired | epoch given and fenced, no lease, nothing unsealed | node, epoch not ended |
+//! | closed | every epoch given has ended, nothing unsealed | epochs, report, totals |
 //! | certified, annulled, purged | – | order of states, digest of the results |
 //!
 //! Two rules need no guard: an authority with another file `authorities` does not verify the

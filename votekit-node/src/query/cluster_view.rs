@@ -36,8 +36,8 @@ pub struct ClusterView {
     pub authorities: Vec<AuthorityView>,
     /// Statements in the ledger that are not what their authority signed.
     pub invalid_rows: u64,
-    /// Whether the authority that answers signs nothing more: the ledger holds statements of it that
-    /// its memory does not.
+    /// Whether the authority that answers signs nothing more: the ledger holds statements of it
+    /// that its memory does not.
     #[serde(default)]
     pub rolled_back: bool,
     /// Elections that a fault halted on the node that answers.

@@ -273,8 +273,8 @@ impl Sealer {
         Ok(true)
     }
 
-    /// Makes a block below the head durable in the own memory, if its certificate can be made of the
-    /// rows at hand: the ledger keeps that of the head alone.
+    /// Makes a block below the head durable in the own memory, if its certificate can be made of
+    /// the rows at hand: the ledger keeps that of the head alone.
     async fn keep_certified_by_rows(&self, block: &RoundBlock) -> Result<(), ElectionFault> {
         let Some(authority) = self.context.authority.clone() else { return Ok(()) };
         let round = self.round(&authority);

@@ -199,14 +199,14 @@ BEGIN
 END $$;
 
 -- Appends a block and moves the head. Tells what came of it:
---   committed, repeated; late; term, head: the term or the size found is in `told`; height, unsealed, unstaged: the rule that is broken.
+--   committed, repeated; late; term, head: the term or the size found is in `present`; height, unsealed, unstaged: the rule that is broken.
 CREATE FUNCTION commit_block(
     wanted text, new_height bigint, new_first_leaf bigint, new_leaf_count bigint, new_size_bytes bigint,
     run_first_leaves bigint[], run_leaf_counts bigint[], run_digests bytea[], run_bytes bytea[],
     tile_levels bigint[], tile_indexes bigint[], tile_digests bytea[], tile_hashes bytea[],
     new_size bigint, new_root bytea, new_fence bigint, new_checkpoint bytea, new_sealed_through bigint, new_takes_votes boolean, new_digest bytea,
     not_after bigint,
-    OUT outcome text, OUT told bigint
+    OUT outcome text, OUT present bigint
 ) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     leader_term bigint;
@@ -240,7 +240,7 @@ BEGIN
         WHEN new_sealed_through > (SELECT last FROM staging) THEN 'unstaged'
         ELSE 'committed'
     END;
-    told := CASE outcome WHEN 'term' THEN greatest(old.fence, leader_term) WHEN 'head' THEN coalesce(old.size, 0) END;
+    present := CASE outcome WHEN 'term' THEN greatest(old.fence, leader_term) WHEN 'head' THEN coalesce(old.size, 0) END;
     IF outcome <> 'committed' THEN
         RETURN;
     END IF;

@@ -102,7 +102,7 @@ CREATE FUNCTION append_block(
     tile_levels bigint[], tile_indexes bigint[], tile_digests bytea[], tile_hashes bytea[],
     new_size bigint, new_root bytea, new_fence bigint, new_checkpoint bytea, new_sealed_through bigint, new_takes_votes boolean,
     not_after bigint,
-    OUT outcome text, OUT told bigint
+    OUT outcome text, OUT present bigint
 ) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     leader_term bigint;
@@ -116,7 +116,7 @@ BEGIN
     SELECT head.fence INTO old_fence FROM head WHERE election = number FOR UPDATE;
     -- A missing head's fence is null, which `greatest` leaves out.
     fence := greatest(new_fence, old_fence, leader_term);
-    SELECT committed.outcome, committed.told INTO outcome, told FROM commit_block(
+    SELECT committed.outcome, committed.present INTO outcome, present FROM commit_block(
         wanted, new_height, new_first_leaf, new_leaf_count, new_size_bytes,
         run_first_leaves, run_leaf_counts, run_digests, run_bytes,
         tile_levels, tile_indexes, tile_digests, tile_hashes,

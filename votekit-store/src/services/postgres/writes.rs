@@ -130,12 +130,12 @@ impl<'commit> PreparedCommit<'commit> {
         let sql = match appending {
             Appending::InTerm => {
                 parameters.push(&digest);
-                "SELECT outcome, told FROM commit_block(
+                "SELECT outcome, present FROM commit_block(
                     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)"
             }
             // The function computes the digest: it raises the fence.
             Appending::InAnyTerm => {
-                "SELECT outcome, told FROM append_block(
+                "SELECT outcome, present FROM append_block(
                     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
             }
         };
@@ -150,13 +150,13 @@ impl<'commit> PreparedCommit<'commit> {
             "committed" | "repeated" => Ok(()),
             "late" => Err(Conflict::Late { law_id }.into()),
             "term" => {
-                Err(Conflict::Term { law_id, offered: head.fence, found: number(row, "told")? }
+                Err(Conflict::Term { law_id, offered: head.fence, found: number(row, "present")? }
                     .into())
             }
             "head" => Err(Conflict::Head {
                 law_id,
                 expected: block.first_leaf,
-                found: number(row, "told")?,
+                found: number(row, "present")?,
             }
             .into()),
             "height" => Err(malformed(&law_id, "heights follow one another, from 1")),
