@@ -5,7 +5,9 @@ pub(crate) mod seal_queue;
 
 pub(crate) mod due_batch;
 pub(crate) mod endorse;
+pub(crate) mod endorser;
 pub(crate) mod leader_lease;
+pub(crate) mod proposals;
 pub(crate) mod quorum;
 pub(crate) mod round;
 

@@ -38,7 +38,8 @@ use crate::error::AdminError;
 use crate::node::Node;
 use crate::recovery::{Recovered, election_keys};
 use crate::roll_store::{self, Kept, LoadProgress};
-use crate::seal::endorse::{Endorsement, ProposedBlock, endorser};
+use crate::seal::endorse::{Endorsement, ProposedBlock};
+use crate::seal::endorser::endorser;
 
 /// Timeout for reading, checking and copying the files of a roll: eight million electors take
 /// minutes from a slow disk.

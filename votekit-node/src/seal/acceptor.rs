@@ -13,9 +13,8 @@ use votekit_core::authority::{
 };
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::Batch;
-use votekit_core::decision::Entry;
 use votekit_core::election::State;
-use votekit_core::election_log::{CheckError, Effect, Proposal, Refusal};
+use votekit_core::election_log::{CheckError, Proposal, Refusal};
 use votekit_core::id::{BatchNumber, Digest};
 use votekit_store::{Head, RowKind, StoredBlock};
 
@@ -26,59 +25,12 @@ use crate::error::ElectionFault;
 use crate::metrics;
 use crate::recovery::{BlockSource, check_root};
 use crate::roll_store::Rolls;
-use crate::seal::round::{Accepted, QuorumSeen, Round, RoundBlock};
+use crate::seal::proposals::{Made, NotMade};
+use crate::seal::round::{Accepted, Round, RoundBlock};
 use crate::seal::sealer::Sealer;
 
 /// How long a follower leaves it to the leader to append a certified block.
 const LEADER_APPENDS: Duration = Duration::from_millis(200);
-
-/// What this authority has made of the proposals at the next height.
-#[derive(Default)]
-pub(crate) struct Acceptor {
-    made: Option<Made>,
-    /// The proposal that was refused last, so that it is refused once. The same bytes under another
-    /// leader are judged again: a lease or a clock may have refused them.
-    refused: Option<(TermLeader, Digest)>,
-    quorum_seen: QuorumSeen,
-}
-
-/// A proposed block that this authority has made too.
-struct Made {
-    block: RoundBlock,
-    effect: Effect,
-    entries: Vec<Entry>,
-    digest: Digest,
-}
-
-impl Acceptor {
-    /// Whether a block is made whose round is open.
-    pub(crate) fn has_made(&self) -> bool {
-        self.made.is_some()
-    }
-
-    /// Whether this proposal is the one refused last.
-    fn has_refused(&self, proposal: &BlockProposal) -> bool {
-        let is_it = |(by, digest): &(TermLeader, Digest)| {
-            *by == proposal.leadership && *digest == proposal.digest
-        };
-        self.refused.as_ref().is_some_and(is_it)
-    }
-
-    /// Forgets what was made at a height that the log has passed.
-    pub(crate) fn forget_through(&mut self, height: u64) {
-        if self.made.as_ref().is_some_and(|made| made.block.point.height <= height) {
-            *self = Self::default();
-        }
-    }
-}
-
-/// Why a proposal is not made into a block now.
-pub(crate) enum NotMade {
-    /// It differs, or breaks a rule.
-    Refused { leaf: u64, rule: String, own: Option<Vec<u8>>, theirs: Option<Vec<u8>> },
-    /// An input is missing, and may arrive.
-    Later { what: String },
-}
 
 /// A refusal: the first leaf that differs, and the rule that it breaks.
 struct Refused {

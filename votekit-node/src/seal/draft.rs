@@ -18,8 +18,8 @@ use crate::context::{NodeContext, Owner};
 use crate::election::CheckpointSigner;
 use crate::error::{ElectionFault, NodeError};
 use crate::recovery::election_keys;
-use crate::seal::acceptor::NotMade;
 use crate::seal::event_facts::check_draft;
+use crate::seal::proposals::NotMade;
 use crate::seal::round::{Accepted, QuorumSeen, Round, RoundBlock};
 
 /// How long an authority takes part in the round about a draft.

@@ -2,7 +2,7 @@
 //! whether it is in the log.
 //!
 //! One authority signs alone and appends ([`SoleAuthority`]). Several authorities run a round
-//! ([`QuorumEndorse`](super::quorum::QuorumEndorse)): the block is accepted and cosigned by a
+//! (`quorum`): the block is accepted and cosigned by a
 //! quorum, and any of them may append it.
 
 use std::sync::Arc;
@@ -18,7 +18,6 @@ use votekit_store::{BlockCommit, Conflict, EngineError, Head, StagingId, StoredB
 use crate::context::NodeContext;
 use crate::election::CheckpointSigner;
 use crate::error::ElectionFault;
-use crate::seal::quorum::QuorumEndorse;
 
 /// A block proposed by its leader.
 pub(crate) struct ProposedBlock {
@@ -64,23 +63,8 @@ pub(crate) trait Endorse: Send + Sync {
     async fn endorse(&self, proposed: ProposedBlock) -> Result<Endorsement, ElectionFault>;
 }
 
-/// The endorsement of an election's blocks: by a quorum where there are several authorities.
-pub(crate) fn endorser(
-    context: &Arc<NodeContext>,
-    signer: Arc<CheckpointSigner>,
-    law_id: ElectionId,
-) -> Box<dyn Endorse> {
-    match &context.authority {
-        Some(authority) => {
-            let (context, authority) = (Arc::clone(context), Arc::clone(authority));
-            Box::new(QuorumEndorse::new(context, authority, signer, law_id))
-        }
-        None => Box::new(SoleAuthority::new(Arc::clone(context), signer, law_id)),
-    }
-}
-
 /// The only authority of an election: signs alone and appends.
-struct SoleAuthority {
+pub(crate) struct SoleAuthority {
     context: Arc<NodeContext>,
     signer: Arc<CheckpointSigner>,
     law_id: ElectionId,
@@ -88,7 +72,11 @@ struct SoleAuthority {
 
 impl SoleAuthority {
     /// The authority of an election whose keys this node holds.
-    fn new(context: Arc<NodeContext>, signer: Arc<CheckpointSigner>, law_id: ElectionId) -> Self {
+    pub(crate) fn new(
+        context: Arc<NodeContext>,
+        signer: Arc<CheckpointSigner>,
+        law_id: ElectionId,
+    ) -> Self {
         Self { context, signer, law_id }
     }
 }

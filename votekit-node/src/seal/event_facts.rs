@@ -25,7 +25,7 @@ use crate::context::NodeContext;
 use crate::data_folder::DataFolder;
 use crate::election::ElectionHandle;
 use crate::roll_store;
-use crate::seal::acceptor::NotMade;
+use crate::seal::proposals::NotMade;
 use crate::seal::round::RoundBlock;
 use crate::seal::sealer::Sealer;
 

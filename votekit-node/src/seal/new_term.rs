@@ -18,7 +18,8 @@ use crate::authority::AuthorityContext;
 use crate::error::ElectionFault;
 use crate::recovery::READ_BATCH_LEN;
 use crate::roll_store::Rolls;
-use crate::seal::acceptor::{NotMade, make_again};
+use crate::seal::acceptor::make_again;
+use crate::seal::proposals::NotMade;
 use crate::seal::sealer::{RoundInputs, Sealer};
 
 /// The pause between two looks at a ledger that lacks a certified block, or at a block of which an

@@ -30,10 +30,11 @@ use crate::error::{AdminError, ElectionFault, NotReady};
 use crate::memory::with_overwritten_stack;
 use crate::metrics::{self, Status};
 use crate::recovery::READ_BATCH_LEN;
-use crate::seal::acceptor::Acceptor;
 use crate::seal::due_batch::LeaderWatch;
-use crate::seal::endorse::{Endorse, Endorsement, ProposedBlock, endorser};
+use crate::seal::endorse::{Endorse, Endorsement, ProposedBlock};
+use crate::seal::endorser::endorser;
 use crate::seal::made_block::{BLOCK_BATCHES_MAX, MadeBlock, make_block};
+use crate::seal::proposals::Acceptor;
 use crate::seal::seal_queue::SealQueue;
 
 /// The shortest time from one block to the next while votes keep arriving. A block costs

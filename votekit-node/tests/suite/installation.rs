@@ -176,7 +176,7 @@ impl Installation {
     pub(crate) fn logs(&self) -> Vec<String> {
         let nodes = self.authorities.iter().flatten();
         nodes
-            .map(|node| node.checkpoint(&law()).map_or_else(|_| String::new(), |head| text(&head)))
+            .map(|node| node.checkpoint(&law()).map_or_else(String::new, |head| text(&head)))
             .collect()
     }
 

@@ -19,7 +19,7 @@ const PREFIX_BYTES_MAX: usize = 100;
 
 /// AMQP heartbeat, in seconds: a connection is probed after this silence, and given up after twice
 /// as long.
-const HEARTBEAT_SECONDS: u16 = 10;
+const HEARTBEAT_SECONDS: u16 = 5;
 
 /// The broker and the names of its queues. Not `Debug`: the URI contains the password.
 #[derive(Clone)]

@@ -1,0 +1,56 @@
+//! What this authority has made of the proposals of others at the next height of an election.
+
+use votekit_core::authority::{BlockProposal, TermLeader};
+use votekit_core::decision::Entry;
+use votekit_core::election_log::Effect;
+use votekit_core::id::Digest;
+
+use crate::seal::round::{QuorumSeen, RoundBlock};
+
+/// What this authority has made of the proposals at the next height.
+#[derive(Default)]
+pub(crate) struct Acceptor {
+    pub(crate) made: Option<Made>,
+    /// The proposal that was refused last, so that it is refused once. The same bytes under another
+    /// leader are judged again: a lease or a clock may have refused them.
+    pub(crate) refused: Option<(TermLeader, Digest)>,
+    pub(crate) quorum_seen: QuorumSeen,
+}
+
+/// A proposed block that this authority has made too.
+pub(crate) struct Made {
+    pub(crate) block: RoundBlock,
+    pub(crate) effect: Effect,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) digest: Digest,
+}
+
+impl Acceptor {
+    /// Whether a block is made whose round is open.
+    pub(crate) fn has_made(&self) -> bool {
+        self.made.is_some()
+    }
+
+    /// Whether this proposal is the one refused last.
+    pub(crate) fn has_refused(&self, proposal: &BlockProposal) -> bool {
+        let is_it = |(by, digest): &(TermLeader, Digest)| {
+            *by == proposal.leadership && *digest == proposal.digest
+        };
+        self.refused.as_ref().is_some_and(is_it)
+    }
+
+    /// Forgets what was made at a height that the log has passed.
+    pub(crate) fn forget_through(&mut self, height: u64) {
+        if self.made.as_ref().is_some_and(|made| made.block.point.height <= height) {
+            *self = Self::default();
+        }
+    }
+}
+
+/// Why a proposal is not made into a block now.
+pub(crate) enum NotMade {
+    /// It differs, or breaks a rule.
+    Refused { leaf: u64, rule: String, own: Option<Vec<u8>>, theirs: Option<Vec<u8>> },
+    /// An input is missing, and may arrive.
+    Later { what: String },
+}
