@@ -213,9 +213,9 @@ fn lines_that_do_not_fit_together_are_refused_by_their_place() {
     dir.write("weak", b.replace(&key(&b, 0), &"0".repeat(64)));
     make(&dir, "2", &["a.line", "weak"]).fails(3, &["weak, line 1: the log key"]);
     for (text, said) in [
-        (a.to_uppercase(), "line 1: a line of an authority is"),
-        (a.replace(' ', "  "), "line 1: a line of an authority is"),
-        (format!("# only\n{a} more"), "line 2: a line of an authority is"),
+        (a.to_uppercase(), "line 1: the line is `authority <name>"),
+        (a.replace(' ', "  "), "line 1: the line is `authority <name>"),
+        (format!("# only\n{a} more"), "line 2: the line is `authority <name>"),
         (a.replace("authority a", "authority none"), "line 1: the name none is reserved"),
         ("# nothing\n".to_owned(), "has no line of an authority"),
     ] {

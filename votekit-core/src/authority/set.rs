@@ -83,6 +83,9 @@ pub enum AuthoritySetRule {
     /// A policy cannot hold the name.
     #[error("the name of an authority does not hold U+007F")]
     NameCharacter,
+    /// A name is the last part of the names of keys.
+    #[error("the name of an authority holds no slash")]
+    NameSlash,
     /// A policy uses the name for something else.
     #[error("the name {0} is reserved")]
     ReservedName(KeyName),
@@ -179,6 +182,9 @@ impl AuthorityMember {
         check_length(&self.name)?;
         if self.name.as_str().contains('\u{7f}') {
             return Err(AuthoritySetRule::NameCharacter);
+        }
+        if self.name.as_str().contains('/') {
+            return Err(AuthoritySetRule::NameSlash);
         }
         if RESERVED_NAMES.contains(&self.name.as_str()) {
             return Err(AuthoritySetRule::ReservedName(self.name.clone()));

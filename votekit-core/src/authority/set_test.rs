@@ -180,6 +180,9 @@ fn sets_that_cannot_be_are_refused_by_line_and_rule() {
         let fault = (4 + one / 4, AuthoritySetRule::DuplicateKey(kind));
         assert_eq!(made(2, members), Some(fault), "{other} and {one}");
     }
+    let name: KeyName = "a/b".parse().expect("a key name");
+    let members = vec![AuthorityMember { name, ..member(1) }];
+    assert_eq!(made(1, members), Some((4, AuthoritySetRule::NameSlash)));
     for name in RESERVED_NAMES {
         let name: KeyName = name.parse().expect("a key name");
         let members = vec![AuthorityMember { name: name.clone(), ..member(1) }];
