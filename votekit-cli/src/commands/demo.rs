@@ -1,7 +1,10 @@
 //! `votekit demo`: a whole referendum, from the roll to the verified result, with the commands that
 //! its participants would run.
 
+mod authorities;
 mod ballots;
+mod cluster;
+mod local_nodes;
 mod node_process;
 mod steps;
 mod web;
@@ -23,12 +26,18 @@ use crate::error::CommandError;
 /// accounts; their results move with each vote. The node serves the pages on which people vote and
 /// read results, and the demo prints their addresses, credentials to vote with, and the one-time
 /// links of an official's account and of a member's.
+///
+/// With --authorities several authorities decide every vote, each with its own data folder and
+/// keys, and a quorum of them signs the log. The leader is killed during the poll: another one
+/// leads, and the demo prints how long a voter waited. Without services the nodes share this
+/// process and one embedded ledger; with services each is a process of its own.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   votekit demo
   votekit demo --electors 10000 --dir votekit-demo --keep
   votekit demo --web
+  votekit demo --authorities 3 --dir votekit-authorities
   votekit demo --engine services --registry redis://127.0.0.1:6379 \\
     --ballot-box amqp://guest:guest@127.0.0.1 --ledger postgres://postgres@127.0.0.1/postgres")]
 pub(crate) struct Args {
@@ -57,6 +66,10 @@ pub(crate) struct Args {
     /// Leave elections open to vote in on the pages of their node, until Ctrl-C
     #[arg(long, conflicts_with = "keep")]
     web: bool,
+
+    /// Number of authorities, 3 (of which 2 are a quorum) or 4 (of which 3 are)
+    #[arg(long, value_name = "N", conflicts_with_all = ["keep", "web"], value_parser = clap::value_parser!(u8).range(3..=4))]
+    authorities: Option<u8>,
 }
 
 /// Engine of the demo's node.
@@ -102,5 +115,9 @@ impl Args {
 
 /// Runs `votekit demo`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
-    if args.web { web::run(&args, context) } else { steps::run(&args, context) }
+    match args.authorities {
+        Some(count) => authorities::run(&args, usize::from(count), context),
+        None if args.web => web::run(&args, context),
+        None => steps::run(&args, context),
+    }
 }

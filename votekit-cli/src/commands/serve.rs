@@ -345,7 +345,8 @@ fn config(args: &Args) -> Result<Config, CommandError> {
     Ok(config)
 }
 
-fn serve_error(error: ServeError) -> CommandError {
+/// Converts the error of a server, with a hint.
+pub(crate) fn serve_error(error: ServeError) -> CommandError {
     let message = error.to_string();
     let kind = if failure_code(&error) == ErrorKind::Internal.code() {
         ErrorKind::Internal

@@ -24,6 +24,20 @@ use crate::error::CommandError;
 
 pub(super) const LAW: &str = "L2025-001";
 
+/// The command that creates the election.
+pub(super) const CREATE: [&str; 10] = [
+    "election",
+    "create",
+    LAW,
+    "--title-fr",
+    "Loi sur l’eau",
+    "--title-en",
+    "Water Act",
+    "--blank",
+    "--results",
+    "after_close",
+];
+
 /// Result of the demo.
 #[derive(Serialize)]
 struct Report {
@@ -47,7 +61,7 @@ pub(super) struct Demo<'a> {
     /// engine.
     services: Vec<(&'static str, String)>,
     step: u32,
-    log_leaves: u64,
+    pub(super) log_leaves: u64,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
@@ -69,7 +83,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let (expected, receipt_of) = demo.vote(&node)?;
     let closed = demo.close(&node)?;
     demo.check_accounts(&closed, &expected)?;
-    let fingerprint = demo.publish(&node)?;
+    let fingerprint = demo.publish(&node.public)?;
     demo.verify(&fingerprint)?;
     let results = demo.json(&["results", "--data", &demo.path("node"), "--json"])?;
     let report = demo.report(args, &expected, &results, fingerprint, &node, started)?;
@@ -165,17 +179,7 @@ impl<'a> Demo<'a> {
             &[&["load", &self.path("hashes"), "--pepper-file", &pepper], &admin[..]].concat(),
         )?;
         self.votekit(&[&["load", &self.path("supplement")], &admin[..]].concat())?;
-        let create = [
-            "election",
-            "create",
-            LAW,
-            "--title-fr",
-            "Loi sur l’eau",
-            "--title-en",
-            "Water Act",
-            "--blank",
-        ];
-        self.votekit(&[&create[..], &["--results", "after_close"], &admin[..]].concat())?;
+        self.votekit(&[&CREATE[..], &admin[..]].concat())?;
         self.votekit(&[&["election", "open", LAW, "--yes"], &admin[..]].concat())
     }
 
@@ -198,8 +202,17 @@ impl<'a> Demo<'a> {
             "--init",
         ];
         let arguments = &arguments[..arguments.len() - usize::from(self.services.is_empty())];
+        self.start_node(arguments, "node.log")
+    }
+
+    /// Starts a node in a process of its own, and waits until it listens.
+    pub(super) fn start_node(
+        &self,
+        arguments: &[&str],
+        log: &str,
+    ) -> Result<NodeProcess, CommandError> {
         self.show(arguments);
-        let log = self.dir.join("node.log");
+        let log = self.dir.join(log);
         let log_file =
             fs::File::create(&log).map_err(|error| CommandError::writing(&log, &error))?;
         let mut child = self
@@ -307,7 +320,11 @@ impl<'a> Demo<'a> {
         Ok(certified)
     }
 
-    fn check_accounts(&self, closed: &Value, expected: &Expected) -> Result<(), CommandError> {
+    pub(super) fn check_accounts(
+        &self,
+        closed: &Value,
+        expected: &Expected,
+    ) -> Result<(), CommandError> {
         let invalid = expected.unknown + expected.revoked;
         for (what, wanted) in [
             ("accepted", expected.accepted),
@@ -324,16 +341,10 @@ impl<'a> Demo<'a> {
         Ok(())
     }
 
-    fn publish(&mut self, node: &NodeProcess) -> Result<String, CommandError> {
+    pub(super) fn publish(&mut self, public: &str) -> Result<String, CommandError> {
         self.say("The publication bundle is made from the public log");
-        let written = self.json(&[
-            "export",
-            "bundle",
-            &self.path("bundle"),
-            "--node",
-            &node.public,
-            "--json",
-        ])?;
+        let written =
+            self.json(&["export", "bundle", &self.path("bundle"), "--node", public, "--json"])?;
         self.log_leaves = written["leaves"].as_u64().unwrap_or_default();
         Ok(written["policy_fingerprint"].as_str().unwrap_or_default().to_owned())
     }
@@ -375,17 +386,7 @@ impl<'a> Demo<'a> {
         node: &NodeProcess,
         started: Instant,
     ) -> Result<Report, CommandError> {
-        let count = |choice: &str| {
-            let choices = results["choices"].as_array().into_iter().flatten();
-            choices
-                .filter(|row| row["id"] == choice)
-                .find_map(|row| row["count"].as_u64())
-                .unwrap_or_default()
-        };
-        let counted = [("oui", count("oui")), ("non", count("non")), ("blanc", count("blanc"))];
-        if counted != [("oui", expected.oui), ("non", expected.non), ("blanc", expected.blanc)] {
-            return Err(unexpected(&format!("the results are {counted:?}")));
-        }
+        let counted = counted(results, expected)?;
         let outcome = |name, count, meaning: &str| (name, count, meaning.to_owned());
         Ok(Report {
             electors: args.electors(),
@@ -429,6 +430,11 @@ impl<'a> Demo<'a> {
     pub(super) fn say(&mut self, what: &str) {
         self.step += 1;
         self.context.output.note(format!("\n{:>2}. {what}", self.step));
+    }
+
+    /// Prints a line below a step.
+    pub(super) fn note(&self, text: impl fmt::Display) {
+        self.context.output.note(format!("    {text}"));
     }
 
     fn show(&self, arguments: &[&str]) {
@@ -497,11 +503,32 @@ impl<'a> Demo<'a> {
     }
 }
 
-fn answered(answer: Result<VoteAnswer, crate::client::Answer>) -> Result<VoteAnswer, CommandError> {
+/// The counts by choice in the results, which must be the expected ones.
+pub(super) fn counted(
+    results: &Value,
+    expected: &Expected,
+) -> Result<[(&'static str, u64); 3], CommandError> {
+    let count = |choice: &str| {
+        let choices = results["choices"].as_array().into_iter().flatten();
+        choices
+            .filter(|row| row["id"] == choice)
+            .find_map(|row| row["count"].as_u64())
+            .unwrap_or_default()
+    };
+    let counted = [("oui", count("oui")), ("non", count("non")), ("blanc", count("blanc"))];
+    if counted != [("oui", expected.oui), ("non", expected.non), ("blanc", expected.blanc)] {
+        return Err(unexpected(&format!("the results are {counted:?}")));
+    }
+    Ok(counted)
+}
+
+pub(super) fn answered(
+    answer: Result<VoteAnswer, crate::client::Answer>,
+) -> Result<VoteAnswer, CommandError> {
     answer.map_err(|refused| refused.refusal())
 }
 
-fn unexpected(what: &str) -> CommandError {
+pub(super) fn unexpected(what: &str) -> CommandError {
     CommandError::internal(format!("unexpected result of the demo: {what}"))
 }
 

@@ -1,0 +1,329 @@
+//! The authorities of a demo and its ingest node: their folders, their nodes, and who leads.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::Value;
+use votekit_node::config::Role;
+use votekit_node::data_folder::{DataFolder, read_admin_token};
+use votekit_node::{AuthorityRole, ClusterView};
+
+use super::local_nodes::{LocalNode, LocalNodes};
+use super::node_process::NodeProcess;
+use super::steps::{Demo, LAW, unexpected};
+use crate::admin_target;
+use crate::client::Client;
+use crate::error::CommandError;
+
+/// The name that the logs of the demo begin with.
+const BASE: &str = "elections.example";
+
+/// The names of the authorities.
+const NAMES: [&str; 4] = ["quebec", "montreal", "laval", "gatineau"];
+
+/// The name of the node that takes the votes.
+const INGEST: &str = "ingest-1";
+
+/// How long the demo waits for a leader, or for a node to follow the log.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Interval between two looks at a node.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A running node.
+enum RunningNode {
+    /// In a process of its own.
+    Process(NodeProcess),
+    /// In this process.
+    Local(LocalNode),
+}
+
+impl RunningNode {
+    fn public(&self) -> &str {
+        match self {
+            Self::Process(node) => &node.public,
+            Self::Local(node) => &node.public,
+        }
+    }
+
+    fn admin(&self) -> &str {
+        match self {
+            Self::Process(node) => &node.admin,
+            Self::Local(node) => &node.admin,
+        }
+    }
+}
+
+/// A node with its own data folder.
+struct Member {
+    name: &'static str,
+    data: String,
+    roles: &'static [Role],
+    node: Option<RunningNode>,
+}
+
+impl Member {
+    fn new(demo: &Demo<'_>, name: &'static str, roles: &'static [Role]) -> Self {
+        Self { name, data: demo.path(name), roles, node: None }
+    }
+
+    fn node(&self) -> Result<&RunningNode, CommandError> {
+        self.node.as_ref().ok_or_else(|| unexpected(&format!("{} does not run", self.name)))
+    }
+
+    /// Arguments by which a command administers this node.
+    fn target(&self) -> Result<[&str; 4], CommandError> {
+        Ok(["--node", self.node()?.admin(), "--data", &self.data])
+    }
+
+    /// Whether it is an authority that leads, as far as it knows.
+    async fn leads(&self) -> Result<bool, CommandError> {
+        let Some(node) = &self.node else { return Ok(false) };
+        let token = read_admin_token(Path::new(&self.data))?;
+        let client = Client::new(node.admin())?.for_secrets()?.with_token(token);
+        let shown: Result<ClusterView, CommandError> =
+            client.call(Method::GET, "/api/v1/admin/nodes", None::<&()>).await;
+        // A node that cannot answer now is asked again.
+        let Ok(view) = shown else { return Ok(false) };
+        let is_leader =
+            |name: &str, role| view.own.as_deref() == Some(name) && role == AuthorityRole::Leader;
+        Ok(view.authorities.iter().any(|authority| is_leader(&authority.name, authority.role)))
+    }
+
+    /// The log's name, size and root, once this node has a log.
+    async fn head(&self) -> Result<Option<String>, CommandError> {
+        let client = Client::new(self.node()?.public())?;
+        let path = format!("/log/{LAW}/checkpoint");
+        let answer = client.send(Method::GET, &path, &[], None).await?;
+        let text = String::from_utf8_lossy(&answer.body);
+        let head = text.lines().take(3).collect::<Vec<_>>().join("\n");
+        Ok((answer.status == 200).then_some(head))
+    }
+}
+
+/// The nodes of the demo. Dropping it ends them.
+pub(super) struct Cluster {
+    authorities: Vec<Member>,
+    ingest: Member,
+    /// What nodes in this process share; `None` on services. Dropped after the nodes.
+    local: Option<LocalNodes>,
+    pub(super) quorum: u64,
+}
+
+impl Cluster {
+    /// Makes the keys of the authorities, the file that names them all, and the data folders.
+    pub(super) fn make(demo: &mut Demo<'_>, count: usize) -> Result<Self, CommandError> {
+        let authorities: Vec<Member> = NAMES
+            .into_iter()
+            .take(count)
+            .map(|name| Member::new(demo, name, &[Role::Seal, Role::Query]))
+            .collect();
+        let ingest = Member::new(demo, INGEST, &[Role::Ingest, Role::Validate, Role::Query]);
+        demo.say("Each authority makes its keys itself, in its own data folder");
+        let mut lines = Vec::new();
+        for Member { name, data, .. } in &authorities {
+            let keygen = ["authority", "keygen", "--data", data, "--name", name, "--base", BASE];
+            let made = demo.json(&[&keygen[..], &["--json"]].concat())?;
+            let file = format!("{name}.line");
+            demo.write(&file, &format!("{}\n", made["line"].as_str().unwrap_or_default()))?;
+            lines.push(demo.path(&file));
+        }
+        demo.say("One file has all public keys and the quorum; every machine gets the same bytes");
+        let majority = (count / 2 + 1).to_string();
+        let file = demo.path("authorities");
+        let mut make = vec!["policy", "make", "--quorum", &majority, "--base", BASE, "-o", &file];
+        make.extend(lines.iter().map(String::as_str));
+        demo.votekit(&make)?;
+        let base = admin_target::base_name(Some(BASE))?;
+        drop(DataFolder::open(Path::new(&ingest.data), base.as_ref())?);
+        for Member { data, .. } in authorities.iter().chain([&ingest]) {
+            let copy = Path::new(data).join("authorities");
+            fs::copy(&file, &copy).map_err(|error| CommandError::writing(&copy, &error))?;
+        }
+        let show = ["policy", "show", "--authorities", &file, LAW, "--json"];
+        let policy = demo.json(&show)?;
+        demo.write("policy", policy["policy"].as_str().unwrap_or_default())?;
+        let quorum = policy["quorum"].as_u64().unwrap_or_default();
+        demo.note(format!("  quorum {quorum} of {count}; the policy of the election is pinned"));
+        let local = match demo.has_services() {
+            true => None,
+            false => Some(LocalNodes::open(Path::new(&demo.path("ledger")))?),
+        };
+        Ok(Self { authorities, ingest, local, quorum })
+    }
+
+    /// Starts every node.
+    pub(super) fn start(&mut self, demo: &mut Demo<'_>) -> Result<(), CommandError> {
+        demo.say("Every authority runs a node, and another node takes the votes");
+        if self.local.is_some() {
+            demo.note("all of them in this process, over one embedded ledger");
+        }
+        for place in 0..self.authorities.len() {
+            self.start_authority(demo, place)?;
+        }
+        let node = start(self.local.as_ref(), demo, &self.ingest)?;
+        demo.note(format!("{INGEST} answers at {}", node.public()));
+        self.ingest.node = Some(node);
+        let leader = self.leader()?;
+        demo.note(format!("{} leads", self.name(leader)));
+        Ok(())
+    }
+
+    /// Starts an authority that does not run.
+    pub(super) fn start_authority(
+        &mut self,
+        demo: &Demo<'_>,
+        place: usize,
+    ) -> Result<(), CommandError> {
+        let node = start(self.local.as_ref(), demo, &self.authorities[place])?;
+        self.authorities[place].node = Some(node);
+        Ok(())
+    }
+
+    /// Kills the node of an authority. Returns the moment.
+    pub(super) fn kill(&mut self, place: usize) -> Instant {
+        let killed = Instant::now();
+        match self.authorities[place].node.take() {
+            Some(RunningNode::Local(node)) => node.kill(),
+            // A process is killed when it is dropped.
+            process => drop(process),
+        }
+        killed
+    }
+
+    /// Stops every node as operators do, the one that takes votes first.
+    pub(super) fn stop(mut self) -> Result<(), CommandError> {
+        for member in [&mut self.ingest].into_iter().chain(&mut self.authorities) {
+            match (member.node.take(), &self.local) {
+                (Some(RunningNode::Process(node)), _) => node.stop()?,
+                (Some(RunningNode::Local(node)), Some(local)) => local.stop(node)?,
+                _ => {}
+            }
+        }
+        if let Some(local) = self.local {
+            local.close();
+        }
+        Ok(())
+    }
+
+    /// The name of an authority.
+    pub(super) fn name(&self, place: usize) -> &'static str {
+        self.authorities[place].name
+    }
+
+    /// Public address of the node that takes the votes.
+    pub(super) fn public(&self) -> Result<&str, CommandError> {
+        Ok(self.ingest.node()?.public())
+    }
+
+    /// Waits until an authority leads, and returns its place.
+    pub(super) fn leader(&self) -> Result<usize, CommandError> {
+        let mut leader = None;
+        admin_target::run(wait_until("an authority leads", async || {
+            for (place, authority) in self.authorities.iter().enumerate() {
+                if authority.leads().await? {
+                    leader = Some(place);
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }))?;
+        leader.ok_or_else(|| unexpected("no authority leads"))
+    }
+
+    /// Runs a command on the authority that leads; again, if another one has begun to lead.
+    pub(super) fn by_leader(
+        &self,
+        demo: &Demo<'_>,
+        arguments: &[&str],
+    ) -> Result<Value, CommandError> {
+        let until = Instant::now() + WAIT_TIMEOUT;
+        loop {
+            let target = self.authorities[self.leader()?].target()?;
+            match demo.json(&[arguments, &target, &["--json"]].concat()) {
+                Err(error) if error.message.contains("does not lead") && Instant::now() < until => {
+                    std::thread::sleep(POLL_INTERVAL);
+                }
+                answered => return answered,
+            }
+        }
+    }
+
+    /// Loads the hashed roll into the data folder of every node.
+    pub(super) fn load_roll(&self, demo: &Demo<'_>) -> Result<(), CommandError> {
+        let (hashes, pepper) = (demo.path("hashes"), demo.path("referendum.pepper"));
+        let load = ["load", &hashes, "--pepper-file", &pepper];
+        for member in self.authorities.iter().chain([&self.ingest]) {
+            demo.votekit(&[&load[..], &member.target()?].concat())?;
+        }
+        Ok(())
+    }
+
+    /// Admits the node that takes the votes.
+    pub(super) fn admit_ingest(&self, demo: &Demo<'_>) -> Result<(), CommandError> {
+        let show = ["node", "show", "--data", &self.ingest.data, "--name", INGEST, "--json"];
+        let shown = demo.json(&show)?;
+        let record = shown["record"].as_str().unwrap_or_default();
+        self.by_leader(demo, &["node", "admit", record]).map(drop)
+    }
+
+    /// Waits until the node that takes the votes sees the election in a state.
+    pub(super) fn wait_for_state(&self, state: &str) -> Result<(), CommandError> {
+        let client = Client::new(self.public()?)?;
+        let path = format!("/api/v1/elections/{LAW}");
+        let what = format!("the election is {state}");
+        admin_target::run(wait_until(&what, async || {
+            let answer = client.send(Method::GET, &path, &[], None).await?;
+            let shown: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            Ok(shown["state"] == state)
+        }))
+    }
+
+    /// Waits until an authority has the log that the node of the voters has.
+    pub(super) fn wait_for_log(&self, place: usize) -> Result<(), CommandError> {
+        let authority = &self.authorities[place];
+        let what = format!("{} has the log of the others", authority.name);
+        admin_target::run(wait_until(&what, async || {
+            let own = authority.head().await?;
+            Ok(own.is_some() && own == self.ingest.head().await?)
+        }))
+    }
+}
+
+/// Starts a node in this process, or with services in its own.
+fn start(
+    local: Option<&LocalNodes>,
+    demo: &Demo<'_>,
+    member: &Member,
+) -> Result<RunningNode, CommandError> {
+    let Member { name, data, roles, .. } = member;
+    if let Some(local) = local {
+        return local.start(Path::new(data), roles).map(RunningNode::Local);
+    }
+    let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    let roles = roles.join(",");
+    let mut serve = vec!["serve", "--data", data, "--roles", &roles];
+    for listener in ["--listen", "--admin-listen", "--metrics-listen"] {
+        serve.extend([listener, "127.0.0.1:0"]);
+    }
+    serve.extend(["--rate-limit", "0", "--json"]);
+    demo.start_node(&serve, &format!("{name}.log")).map(RunningNode::Process)
+}
+
+/// Waits until a condition is true.
+async fn wait_until(
+    what: &str,
+    mut is_true: impl AsyncFnMut() -> Result<bool, CommandError>,
+) -> Result<(), CommandError> {
+    let until = Instant::now() + WAIT_TIMEOUT;
+    while !is_true().await? {
+        if Instant::now() >= until {
+            let seconds = WAIT_TIMEOUT.as_secs();
+            return Err(unexpected(&format!("after {seconds} s it is not so that {what}")));
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    Ok(())
+}
