@@ -118,6 +118,7 @@ impl Endorse for QuorumEndorse {
         let leadership = TermLeader { term, leader: authority.name.clone() };
         let began = Instant::now();
         let mut changes = authority.board.changes(law_id);
+        let mut next_look = Instant::now() + LOOK_INTERVAL;
         if authority.is_rolled_back() {
             context.leader_lease.step_down();
             return Ok(Endorsement::LeadershipLost { term });
@@ -147,10 +148,13 @@ impl Endorse for QuorumEndorse {
                 }
                 Step::Wait => {}
             }
-            let has_row = tokio::time::timeout(LOOK_INTERVAL, changes.changed()).await.is_ok();
-            if has_row {
+            let _ = tokio::time::timeout(LOOK_INTERVAL, changes.changed()).await;
+            // By time, not only when no row comes: rows of later heights arrive all the time once
+            // another authority leads, and none of them is about this block.
+            if Instant::now() < next_look {
                 continue;
             }
+            next_look = Instant::now() + LOOK_INTERVAL;
             // Another authority may have appended the block, or a later leader another one.
             let head = until_definite("read_head", || context.ledger.head(law_id)).await?;
             if let Some(head) = head.filter(|head| head.height >= block.point.height) {
