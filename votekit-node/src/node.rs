@@ -145,8 +145,8 @@ impl Node {
         self.context.spawn(owner, async { panic!("a test panics") });
     }
 
-    /// Aborts every task at once, as a kill does: nothing more is published, sealed or reported. The
-    /// data folder is free once the tasks have ended.
+    /// Aborts every task at once, as a kill does: nothing more is published, sealed or reported.
+    /// The data folder is free once the tasks have ended.
     pub fn abandon(self) {
         self.context.stop.cancel();
     }

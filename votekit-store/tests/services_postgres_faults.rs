@@ -135,7 +135,8 @@ async fn foreign_schemas_and_other_versions_are_reported() {
     run(&format!(
         "SET search_path = {schema}; DELETE FROM schema_version WHERE version > 1; DROP VIEW vote_results, vote_audit, duplicate_attempts;
          DROP TABLE account, account_session, account_token, token_key, election_creator;
-         DROP FUNCTION leaves_of_run, add_accounts, update_account, begin_account_session, rotate_account_token;
+         DROP FUNCTION leaves_of_run, add_accounts, update_account, begin_account_session;
+         DROP FUNCTION rotate_account_token;
          DROP TABLE round_order, round_row, sealed_key, node_record;
          DROP FUNCTION put_round_row, append_block, take_lead;
          CREATE FUNCTION take_lead(text, interval) RETURNS text LANGUAGE sql AS 'SELECT $1'"

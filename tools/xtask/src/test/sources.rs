@@ -29,6 +29,7 @@ const OTHER_TESTS: [(&str, &str); 14] = [
     ("memory", "searches the memory of running nodes"),
     ("power", "cuts the power under nodes, and gives them bad disks"),
     ("readme", "runs the README's examples as they stand"),
+    ("demo_authorities", "runs the demo with several authorities"),
     ("snapshots", "starts nodes from snapshots, whatever verb needs them"),
     ("steady", "gives nodes full disks, lost log readers, signals and bad files"),
     ("terminal", "types at the prompts of verbs on a real terminal"),
