@@ -17,7 +17,7 @@ const REASON: &str = "//! Long because ";
 const FUZZ: &str = "tools/fuzz";
 
 /// Test files of the command line that mirror no verb, each with its reason.
-const OTHER_TESTS: [(&str, &str); 14] = [
+const OTHER_TESTS: [(&str, &str); 15] = [
     ("addresses", "gives every verb an address of a service that is none"),
     ("crash", "kills nodes, whatever verb they were serving"),
     ("data_folder", "gives every verb a folder that is not a data folder, and rolls that clash"),
