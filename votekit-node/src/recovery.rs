@@ -199,9 +199,7 @@ async fn remember_head(
     let block = block.ok_or_else(|| contradiction(law_id, "blocks are missing"))?;
     let (law, checkpoint) = (law_id.clone(), head.checkpoint.clone());
     let kept = authority
-        .durable(move |memory| {
-            memory.record_certified(&law, &point, &block, &batches, &checkpoint)
-        })
+        .durable(move |memory| memory.record_certified(&law, &point, &block, &batches, &checkpoint))
         .await;
     kept.map_err(|error| NodeError::Round { error: error.to_string() })?;
     authority.record(|state| state.record_certified(law_id, point));
