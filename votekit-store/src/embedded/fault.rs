@@ -2,8 +2,8 @@
 
 use rusqlite::{ErrorCode, ffi};
 use tokio::sync::watch;
-use votekit_core::id::ElectionId;
 
+pub(super) use crate::error::{malformed, malformed_write};
 use crate::{Conflict, EngineError};
 
 /// The name of the ledger in errors.
@@ -89,15 +89,6 @@ fn in_the_name_of(name: &'static str, mut error: EngineError) -> EngineError {
         EngineError::Conflict(_) => {}
     }
     error
-}
-
-pub(super) fn malformed(law_id: &ElectionId, rule: &'static str) -> EngineError {
-    Conflict::Malformed { law_id: Some(law_id.clone()), rule }.into()
-}
-
-/// The refusal of a write that may concern all elections.
-pub(super) fn malformed_write(law_id: Option<&ElectionId>, rule: &'static str) -> EngineError {
-    Conflict::Malformed { law_id: law_id.cloned(), rule }.into()
 }
 
 /// Maps the error of a statement before COMMIT.
