@@ -50,6 +50,7 @@ pub mod shard;
 
 pub mod ballot;
 pub mod batch;
+pub mod binding;
 pub mod election;
 pub mod envelope;
 

@@ -111,7 +111,7 @@ pub struct DataFolder {
 impl DataFolder {
     /// The default base name of logs. It identifies no organisation: choose one before an election
     /// that matters.
-    pub const DEFAULT_BASE: &'static str = "votekit.example";
+    pub const DEFAULT_BASE: &'static str = votekit_core::binding::DEFAULT_BASE;
 
     /// Whether a folder is a data folder. Writes nothing.
     #[must_use]

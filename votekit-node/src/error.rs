@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use votekit_core::binding::BindingRule;
 use votekit_core::election::{Definition, State};
 use votekit_core::election_log::{Change, ElectionLogError, ReplayError};
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
@@ -13,7 +14,6 @@ use votekit_store::memory::MemoryError;
 use votekit_store::retry::is_passing;
 use votekit_store::{Conflict, EngineError};
 
-use crate::binding_rule::BindingRule;
 use crate::call_rule::{CallRule, FieldFault, MemberFault};
 use crate::config::Role;
 use crate::data_folder::FolderError;

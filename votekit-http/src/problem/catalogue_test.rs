@@ -1,6 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use votekit_core::binding::BindingRule;
 use votekit_core::credential::CredentialError;
 use votekit_core::election::{DefinitionError, TextPart};
 use votekit_core::election_log::{Change, ElectionLogError};
@@ -8,7 +9,7 @@ use votekit_core::envelope::VoteRequest;
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::manifest::ManifestError;
 use votekit_node::data_folder::{Exposure, FolderError};
-use votekit_node::{AdminError, BindingRule, CallRule, FieldFault, FileKind, FileRule};
+use votekit_node::{AdminError, CallRule, FieldFault, FileKind, FileRule};
 use votekit_node::{RollError, UnsignedReason, UploadError};
 use votekit_store::EngineError;
 
