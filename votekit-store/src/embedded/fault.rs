@@ -149,6 +149,26 @@ impl Poison {
         self.0.borrow().clone()
     }
 
+    /// Logs the failure of a checkpoint. Returns whether it poisons the database: a failed sync
+    /// must not be retried, since the kernel may have dropped the pages.
+    pub(super) fn record_checkpoint_failure(&self, error: &EngineError) -> bool {
+        if matches!(error, EngineError::Unavailable { .. }) {
+            tracing::warn!(
+                event = "wal_checkpoint_delayed",
+                %error,
+                "write-ahead log not checkpointed, retrying"
+            );
+            return false;
+        }
+        tracing::error!(
+            event = "wal_checkpoint_failed",
+            %error,
+            "write-ahead log not checkpointed"
+        );
+        self.set(fatal(error.to_string()));
+        true
+    }
+
     pub(super) fn check(&self) -> Result<(), EngineError> {
         self.get().map_or(Ok(()), Err)
     }
