@@ -162,7 +162,8 @@ pub enum AdminError {
     },
     /// The state of the election does not allow the call.
     #[error(
-        "the election is {state}: it cannot be {wanted} now; an election is a draft, then open, closing, closed, certified"
+        "the election is {state}: {wanted} now; an election is a draft, then open, closing, closed, \
+         certified"
     )]
     State {
         /// The present state.

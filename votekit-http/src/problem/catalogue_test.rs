@@ -73,7 +73,7 @@ fn parameters_are_part_of_the_sentence() {
         ),
         (
             refused.in_words(),
-            "the election is draft: it cannot be released from waiting for a node now; an election \
+            "the election is draft: none of its nodes can be retired now; an election \
              is a draft, then open, closing, closed, certified, annulled",
         ),
         (
@@ -116,8 +116,8 @@ fn errors_inside_errors_have_their_own_words() {
     ];
     assert_eq!(
         AdminError::Fields { errors }.in_words(),
-        "replace: a supplement cannot replace a roll: load it without; node: this is the node that \
-         answers this call: it is not lost"
+        "replace: a supplement cannot replace a roll: load it without `replace`; node: this is the \
+         node that answers this call: it is not lost"
     );
     let missing = vec![BindingRule::Results, BindingRule::TestBase { base: "a/test".to_owned() }];
     let unsafe_yet = AdminError::NotSafe { missing }.in_words();
