@@ -39,7 +39,7 @@ pub struct Facts<'a> {
     /// The requirements of a binding election that are not met, waived or not. Empty for any other
     /// election.
     pub unmet: Option<&'a [BindingRule]>,
-    /// The latest minute of an envelope that this authority has seen staged, but for batches that
+    /// The latest minute of an envelope that this authority has seen staged, except in batches that
     /// wait because their stamp is ahead of the clock.
     pub latest_stamp: Option<UnixMinutes>,
     /// Leases and epochs of the ledger.

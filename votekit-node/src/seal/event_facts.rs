@@ -300,7 +300,7 @@ fn check_again_at_first(
     }
 }
 
-/// A rule that depends on the clock is no reason for a signed refusal: an authority that was away
+/// A rule that depends on the clock does not justify a signed refusal: an authority that was away
 /// reads old proposals of honest leaders. It waits, and another leader follows.
 fn not_made(refusal: EventRefusal, leaves: &[u8], first_leaf: u64) -> NotMade {
     match refusal {

@@ -68,12 +68,12 @@ pub(super) fn panicked(what: &'static str) -> EngineError {
     EngineError::Panicked { engine: ENGINE, what }
 }
 
-/// The same error, in the name of the database of accounts.
+/// The same error, as one of the database of accounts.
 pub(super) fn in_accounts(error: EngineError) -> EngineError {
     in_the_name_of(ACCOUNTS, error)
 }
 
-/// The same error, in the name of the memory of an authority.
+/// The same error, as one of the memory of an authority.
 pub(super) fn in_memory(error: EngineError) -> EngineError {
     in_the_name_of(MEMORY, error)
 }

@@ -25,7 +25,7 @@ pub(in crate::embedded) struct Commit {
     appending: Appending,
 }
 
-/// The numbers of a commit as SQLite integers, but for the fence.
+/// The numbers of a commit as SQLite integers, except the fence.
 struct Columns {
     first_leaf: i64,
     size: i64,
