@@ -50,9 +50,10 @@ pub mod shard;
 
 pub mod ballot;
 pub mod batch;
-pub mod binding;
 pub mod election;
 pub mod envelope;
+
+pub mod binding;
 
 pub mod authority;
 

@@ -29,7 +29,6 @@ pub mod metrics;
 mod clock;
 mod random;
 
-mod binding_rules;
 pub mod data_folder;
 mod regular_file;
 pub mod roll_store;
@@ -43,6 +42,8 @@ mod election;
 mod leader;
 mod pending;
 mod upload_claims;
+
+mod binding_rules;
 
 mod context;
 pub mod node;
