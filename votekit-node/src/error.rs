@@ -143,6 +143,11 @@ impl NodeError {
     }
 }
 
+/// The error of a node that found damage in what the ledger returned.
+pub(crate) fn damaged_ledger(reason: String) -> EngineError {
+    EngineError::Corrupt { engine: "the ledger", reason }
+}
+
 /// Why an administrative call was refused. Nothing has changed then, unless an engine's outcome is
 /// unknown.
 #[derive(Debug, thiserror::Error)]

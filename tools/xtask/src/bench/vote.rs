@@ -20,7 +20,7 @@ const CONNECTIONS: u32 = 256;
 const SECONDS: u32 = 8;
 
 /// Maximum processor time a vote on a node, as a multiple of the bare handler's.
-const PROCESSOR_RATIO_MAX: f64 = 2.8;
+const PROCESSOR_RATIO_MAX: f64 = 2.2;
 
 /// The figures of one run of one side.
 struct Run {
