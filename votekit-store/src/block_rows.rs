@@ -1,5 +1,5 @@
 //! How a log is stored in rows, the same in every ledger that uses tables: the rules of a block,
-//! the runs of its leaves, and the checks of stored rows. A check returns the sentence of the damage
+//! the runs of its leaves, and the checks of stored rows. A check returns a sentence on the damage
 //! that it found; each engine reports it under its name.
 
 use votekit_core::batch::Batch;

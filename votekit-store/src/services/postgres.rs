@@ -61,8 +61,8 @@ impl PostgresLedger {
     /// Opens the ledger at an address. Creates the schema `?schema=` (`votekit` by default) if it
     /// is missing, and migrates an older one.
     ///
-    /// `?sslmode=` is `verify-full`, or `disable` for a server on this machine, whose default it is.
-    /// `?ca_file=` names the PEM file of the authority in place of the system's, and makes
+    /// `?sslmode=` is `verify-full`, or `disable` for a server on this machine, whose default it
+    /// is. `?ca_file=` names the PEM file of the authority in place of the system's, and makes
     /// `verify-full` the default.
     ///
     /// # Errors

@@ -41,8 +41,8 @@ impl Database {
         outcome
     }
 
-    /// Moves a long write-ahead log into the database. The change before it is durable, also if this
-    /// fails.
+    /// Moves a long write-ahead log into the database. The change before it is durable, also if
+    /// this fails.
     fn shorten_log(&self, connection: &Connection) {
         let shorten = || -> Result<(), Fault> {
             let LogLength { pages, moved } = log_length(connection, "PRAGMA wal_checkpoint(NOOP)")?;

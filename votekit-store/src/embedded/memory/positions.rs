@@ -15,8 +15,8 @@ use crate::embedded::queries::collect;
 /// A table of positions of elections in their logs.
 struct PositionTable {
     name: &'static str,
-    /// Selects `height, size, root, digest, term, note`; term and note are constants where the table
-    /// has none.
+    /// Selects `height, size, root, digest, term, note`; term and note are constants where the
+    /// table has none.
     select: &'static str,
     /// Inserts election, height, size, root, digest, and the column that only this table has.
     insert: &'static str,
