@@ -64,7 +64,7 @@ pub enum CallRule {
         waiver: String,
     },
     /// Only a roll replaces a roll.
-    #[error("a supplement cannot replace a roll: load it without")]
+    #[error("a supplement cannot replace a roll: load it without `replace`")]
     SupplementReplaces,
     /// The node that answers is not lost.
     #[error("this is the node that answers this call: it is not lost")]
@@ -162,7 +162,7 @@ pub enum MemberRule {
         first: usize,
     },
     /// It is not an official's.
-    #[error("is the address of an official: a member has an account apart")]
+    #[error("is the address of an official: a member needs another one")]
     Official,
     /// Its account is not disabled.
     #[error("is the address of an account that is disabled")]

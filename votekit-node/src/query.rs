@@ -30,6 +30,7 @@ use votekit_store::{EngineError, Hint};
 
 use crate::election::ElectionView;
 use crate::election::{Committed, ElectionHandle};
+use crate::error::damaged_ledger;
 use crate::node::Node;
 
 /// The status of a request.
@@ -424,7 +425,8 @@ impl Node {
         let bytes = self.context.ledger.tile(election.law_id(), tile.level(), tile.index()).await?;
         bytes
             .map(|bytes| {
-                tile::decode_hashes(&bytes).map_err(|error| corrupt(format!("{tile}: {error}")))
+                tile::decode_hashes(&bytes)
+                    .map_err(|error| damaged_ledger(format!("{tile}: {error}")))
             })
             .transpose()
     }
@@ -468,9 +470,5 @@ impl TileReader for Fetched<'_> {
 }
 
 fn damaged(election: &ElectionHandle, index: u64) -> EngineError {
-    corrupt(format!("leaf {index} of {} cannot be read", election.law_id()))
-}
-
-fn corrupt(reason: String) -> EngineError {
-    EngineError::Corrupt { engine: "ledger", reason }
+    damaged_ledger(format!("leaf {index} of {} cannot be read", election.law_id()))
 }

@@ -185,7 +185,7 @@ impl Forged {
         Ok(blocks.first().is_some_and(|block| block.leaves == self.leaves))
     }
 
-    /// The block and what became of it, as JSON.
+    /// The block and its outcome, as JSON.
     pub(crate) fn describe(&self, outcome: &RowOutcome, is_certified: bool) -> Value {
         let BlockProposal { leadership, first_leaf, leaf_count, point, digest, .. } =
             &self.proposal;

@@ -87,7 +87,7 @@ use crate::problem::{self, KINDS, Kind};
         admin::discard_roll,
     ),
     tags(
-        (name = "vote", description = "Casting a vote, and what became of it"),
+        (name = "vote", description = "Casting a vote, and its outcome"),
         (name = "elections", description = "What is put to the vote"),
         (name = "officials", description = "What signed-in officials do, with the token of their account"),
         (name = "results", description = "Counts, by the election's policy"),

@@ -1,4 +1,5 @@
-//! Who reads: the answers to a voter with a session and to an account differ from the public ones.
+//! The viewer of a request: answers to a voter with a session and to an account differ from the
+//! public ones.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -23,7 +24,7 @@ use crate::sessions::Session;
 /// The request header fields that decide what a viewer sees.
 pub(crate) const VARY_BY_VIEWER: &str = "Cookie, Authorization";
 
-/// The one who reads.
+/// The sender of a request that reads.
 pub(crate) enum Viewer {
     /// Not signed in.
     Anyone,

@@ -65,7 +65,7 @@ async fn the_sign_in_leads_to_the_first_page_of_the_role_and_nowhere_else() {
     let answer = site.post("/en/accounts/sign-in", "", &typed).await;
     assert_eq!(answer.header("location"), "/en/elections");
     let refused = site.get("/en/officials", &answer.cookie()).await;
-    assert_eq!(refused.status, StatusCode::FORBIDDEN, "a member is no official");
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "a member is not an official");
     site.end().await;
 }
 
