@@ -39,5 +39,6 @@ mod live;
 mod live_topics;
 mod members;
 mod officials_pages;
+mod origins;
 mod pages;
 mod votes_api;
