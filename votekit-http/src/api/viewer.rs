@@ -58,11 +58,14 @@ impl Viewer {
         match self {
             Self::Anyone => None,
             Self::Voter(session) => Some(session.request_for(law).is_some()),
-            Self::Account(caller) if caller.role == AccountRole::Voter => {
-                members::has_voted(api, caller, law)
-            }
+            Self::Account(caller) if self.is_member() => members::has_voted(api, caller, law),
             Self::Account(_) => None,
         }
+    }
+
+    /// Whether the viewer is a member with an account.
+    pub(crate) fn is_member(&self) -> bool {
+        matches!(self, Self::Account(caller) if caller.role == AccountRole::Voter)
     }
 
     /// The request with which the viewer's session cast its vote in an election.

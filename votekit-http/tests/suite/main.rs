@@ -37,6 +37,7 @@ mod http_messages;
 mod http_server;
 mod live;
 mod live_topics;
+mod member_nodes;
 mod members;
 mod officials_pages;
 mod origins;
