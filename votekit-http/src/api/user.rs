@@ -14,6 +14,7 @@ use super::viewer::{Viewer, personal};
 use crate::api::law_id;
 use crate::context::Api;
 use crate::problem::{Problem, ProblemDocument};
+use crate::published;
 
 /// An election in which the caller has voted.
 #[derive(Debug, Serialize, ToSchema)]
@@ -55,7 +56,7 @@ pub(crate) async fn voted_elections(
         return Err(Problem::NotSignedIn);
     }
     let mut voted = Vec::new();
-    for election in api.node.elections() {
+    for election in published::elections(&api.node) {
         let law = law_id(&election.law_id)?;
         let has_voted = viewer.has_voted(&api, &law);
         // A list without the election would say that the member has not voted in it.

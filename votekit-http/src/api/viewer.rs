@@ -63,6 +63,11 @@ impl Viewer {
         }
     }
 
+    /// Whether the viewer is an official: one who sees drafts.
+    pub(crate) fn is_official(&self) -> bool {
+        matches!(self, Self::Account(caller) if caller.role != AccountRole::Voter)
+    }
+
     /// Whether the viewer is a member with an account.
     pub(crate) fn is_member(&self) -> bool {
         matches!(self, Self::Account(caller) if caller.role == AccountRole::Voter)
@@ -81,9 +86,7 @@ impl Viewer {
     /// # Errors
     /// [`Problem`], if the accounts cannot be read.
     pub(crate) async fn creators(&self, api: &Api) -> Result<HashMap<ElectionId, String>, Problem> {
-        let is_official =
-            matches!(self, Self::Account(caller) if caller.role != AccountRole::Voter);
-        if !is_official {
+        if !self.is_official() {
             return Ok(HashMap::new());
         }
         let accounts = api.node.accounts();
