@@ -81,6 +81,12 @@ pub enum CallRule {
          (votekit roll members) and load their roll"
     )]
     MembersUnsigned,
+    /// The members' key is of one data folder: several authorities have one each.
+    #[error(
+        "several authorities have data folders of their own, and the key of such an election is in \
+         one alone: draw credentials offline (votekit roll members) and load their roll"
+    )]
+    MembersAuthorities,
     /// The members of an election fit into one shard.
     #[error("an election has 1 to {} members", ShardHead::KEYS_MAX)]
     MemberCount,

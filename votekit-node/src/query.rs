@@ -217,6 +217,14 @@ impl Node {
         }
     }
 
+    /// Whether an election is a draft: created, and never opened. `false` for one whose log cannot be
+    /// read, and for one that does not exist.
+    #[must_use]
+    pub fn is_draft(&self, law_id: &ElectionId) -> bool {
+        let election = self.context.election(law_id);
+        election.is_some_and(|election| election.committed().state() == State::Draft)
+    }
+
     /// The voter token returned with the answer to a vote under `after_vote`: a request id is no
     /// secret, as the log publishes it. `None` under other policies.
     #[must_use]

@@ -59,11 +59,19 @@ impl Viewer {
         match self {
             Self::Anyone => None,
             Self::Voter(session) => Some(session.request_for(law).is_some()),
-            Self::Account(caller) if caller.role == AccountRole::Voter => {
-                members::has_voted(api, caller, law)
-            }
+            Self::Account(caller) if self.is_member() => members::has_voted(api, caller, law),
             Self::Account(_) => None,
         }
+    }
+
+    /// Whether the viewer is an official: one who sees drafts.
+    pub(crate) fn is_official(&self) -> bool {
+        matches!(self, Self::Account(caller) if caller.role != AccountRole::Voter)
+    }
+
+    /// Whether the viewer is a member with an account.
+    pub(crate) fn is_member(&self) -> bool {
+        matches!(self, Self::Account(caller) if caller.role == AccountRole::Voter)
     }
 
     /// The request with which the viewer's session cast its vote in an election.
@@ -79,9 +87,7 @@ impl Viewer {
     /// # Errors
     /// [`Problem`], if the accounts cannot be read.
     pub(crate) async fn creators(&self, api: &Api) -> Result<HashMap<ElectionId, String>, Problem> {
-        let is_official =
-            matches!(self, Self::Account(caller) if caller.role != AccountRole::Voter);
-        if !is_official {
+        if !self.is_official() {
             return Ok(HashMap::new());
         }
         let accounts = api.node.accounts();

@@ -219,6 +219,11 @@ impl InWords for CallRule {
                 "this node takes only rolls that an official has signed: draw credentials offline \
                  (votekit roll members) and load their roll"
             }
+            Self::MembersAuthorities => {
+                "several authorities have data folders of their own, and the key of such an \
+                 election is in one alone: draw credentials offline (votekit roll members) and \
+                 load their roll"
+            }
             Self::MemberCount => {
                 return format!("an election has 1 to {} members", ShardHead::KEYS_MAX);
             }

@@ -89,7 +89,7 @@ pub(crate) async fn sign_in(
 
 /// The page after the sign-in. No address of a request leads anywhere else.
 fn first_page(lang: Lang, role: AccountRole) -> String {
-    let page = if role == AccountRole::Voter { "elections" } else { "officials" };
+    let page = if role == AccountRole::Voter { "members" } else { "officials" };
     format!("/{}/{page}", lang.code())
 }
 
