@@ -14,6 +14,11 @@
 //! A leader steps down when it cannot work, and when its blocks can find no quorum because too many
 //! authorities refuse them. A term below the promise is given back at once: a ledger that was put
 //! back gives old terms out again.
+//!
+//! An authority on which an election is halted can propose none of its blocks. It leaves the lead to
+//! the others: it steps down, gives a lease that it is granted back once, and keeps the next one
+//! only if none of the others has led meanwhile. So it leads again only while no other authority
+//! can.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -46,6 +51,10 @@ pub struct LeaderElection {
     paused_until: Option<Monotonic>,
     /// After a request that failed: the highest term that the ledger cannot refuse as too far.
     at_least_max: Option<u64>,
+    /// Whether an election that needs blocks is halted on this authority.
+    is_hindered: bool,
+    /// Whether a lease was given back since another authority last led.
+    has_yielded: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -79,6 +88,9 @@ pub enum Event {
     },
     /// This leader cannot do its work, or an operator asks it to step down.
     StepDown,
+    /// An election that needs blocks is halted on this authority: another one is to lead, if one
+    /// can. Repeated, it gives the others another chance.
+    Hindered,
 }
 
 /// What the driver does next.
@@ -112,7 +124,16 @@ impl LeaderElection {
     /// The election as authority `name` sees it, which holds no lease.
     #[must_use]
     pub fn new(lease: LeaderLease, name: KeyName, quorum: Quorum) -> Self {
-        Self { lease, name, quorum, candidacy: None, paused_until: None, at_least_max: None }
+        Self {
+            lease,
+            name,
+            quorum,
+            candidacy: None,
+            paused_until: None,
+            at_least_max: None,
+            is_hindered: false,
+            has_yielded: false,
+        }
     }
 
     /// The term in which this authority leads at a time.
@@ -162,6 +183,10 @@ impl LeaderElection {
             Event::Voted { authority, leadership } => self.voted(authority, &leadership),
             Event::RefusedBy { authority, term } => self.refused_by(authority, term, now),
             Event::StepDown => self.step_down(now),
+            Event::Hindered => {
+                (self.is_hindered, self.has_yielded) = (true, false);
+                self.step_down(now)
+            }
         }
     }
 
@@ -190,6 +215,14 @@ impl LeaderElection {
 
     fn lease_step(&mut self, event: leader_lease::Event, now: Monotonic) -> Vec<Command> {
         self.note_answer(&event);
+        match event {
+            leader_lease::Event::Granted { .. } if self.is_to_yield() => {
+                return self.yield_lease(now);
+            }
+            // Another authority leads: when it is gone, the others have the first chance again.
+            leader_lease::Event::Refused { .. } => self.has_yielded = false,
+            _ => {}
+        }
         let commands = self.lease.step(event, now);
         let mut translated = Vec::with_capacity(commands.len());
         for command in commands {
@@ -224,6 +257,21 @@ impl LeaderElection {
             leader_lease::Event::Refused { .. } => self.at_least_max = None,
             _ => {}
         }
+    }
+
+    fn is_to_yield(&self) -> bool {
+        self.is_hindered && !self.has_yielded && !self.is_alone()
+    }
+
+    /// Gives a lease back, and leaves it to the others for as long as a lease lasts.
+    fn yield_lease(&mut self, now: Monotonic) -> Vec<Command> {
+        self.has_yielded = true;
+        let until = now + self.lease.length();
+        self.paused_until = Some(self.paused_until.map_or(until, |paused| paused.max(until)));
+        // The request is answered, and the lease is not held.
+        let commands = self.lease.step(leader_lease::Event::Failed, now);
+        debug_assert!(commands.is_empty(), "a failed request commands nothing");
+        vec![Command::Release]
     }
 
     fn voted(&mut self, authority: KeyName, leadership: &TermLeader) -> Vec<Command> {

@@ -151,3 +151,60 @@ fn a_ledger_that_was_put_back_far_is_raised_in_steps() {
     let (at_least, commands) = ask(&mut one, leader_lease::Event::Granted { term: 2500 });
     assert_eq!((at_least, commands), (2500, vec![Command::VoteForSelf { term: 2500 }]));
 }
+
+fn tick(one: &mut LeaderElection, now: Monotonic) -> Vec<Command> {
+    one.step(Event::Lease(leader_lease::Event::Tick), now)
+}
+
+fn refused(one: &mut LeaderElection, leader: &str, now: Monotonic) {
+    let asked = tick(one, now);
+    assert!(matches!(asked[..], [Command::Request { .. }]), "{asked:?}");
+    let event = leader_lease::Event::Refused { leader: leader.to_owned() };
+    one.step(Event::Lease(event), now);
+}
+
+#[test]
+fn a_hindered_leader_steps_down_and_leads_again_only_if_no_other_wants_to() {
+    let mut one = election(3, 2);
+    granted(&mut one, 7, at(0));
+    one.step(vote("a", "a", 7), at(1));
+    one.step(vote("b", "a", 7), at(1));
+    let commands = one.step(Event::Hindered, at(10));
+    assert!(commands.contains(&Command::Release), "{commands:?}");
+    assert_eq!(one.term(at(11)), None);
+    assert_eq!(tick(&mut one, at(3009)), [], "a pause as after each step-down");
+    // The others had the pause, and have the length of a lease more.
+    assert_eq!(granted(&mut one, 8, at(3010)), [Command::Release]);
+    assert_eq!(one.candidate_term(), None);
+    assert_eq!(tick(&mut one, at(5009)), []);
+    assert_eq!(granted(&mut one, 9, at(5010)), [Command::VoteForSelf { term: 9 }]);
+    one.step(vote("a", "a", 9), at(5011));
+    one.step(vote("b", "a", 9), at(5011));
+    assert_eq!(one.term(at(5012)), Some(9));
+    // It leads for want of another, and renews its lease like any leader.
+    assert_eq!(granted(&mut one, 9, at(5500)), []);
+    assert_eq!(one.term(at(7000)), Some(9));
+}
+
+#[test]
+fn a_hindered_authority_yields_anew_after_another_has_led() {
+    let mut one = election(3, 2);
+    assert_eq!(one.step(Event::Hindered, at(0)), [], "it leads nothing");
+    refused(&mut one, "b/1", at(0));
+    assert_eq!(granted(&mut one, 8, at(400)), [Command::Release]);
+    refused(&mut one, "c/1", at(2400));
+    assert_eq!(granted(&mut one, 10, at(2800)), [Command::Release], "c was there meanwhile");
+    assert_eq!(tick(&mut one, at(4799)), []);
+    assert_eq!(granted(&mut one, 11, at(4800)), [Command::VoteForSelf { term: 11 }]);
+    // An authority that can lead is there now: it has a chance again.
+    assert!(one.step(Event::Hindered, at(4900)).contains(&Command::Release));
+    assert_eq!(granted(&mut one, 12, at(7900)), [Command::Release]);
+}
+
+#[test]
+fn a_single_authority_yields_to_none() {
+    let mut alone = election(1, 1);
+    assert_eq!(alone.step(Event::Hindered, at(0)), []);
+    let commands = granted(&mut alone, 1, at(1));
+    assert!(matches!(commands[..], [Command::Announce(Role::Leader { term: 1, .. })]));
+}

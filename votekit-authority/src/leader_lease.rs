@@ -108,6 +108,12 @@ impl LeaderLease {
         }
     }
 
+    /// How long a lease lasts.
+    #[must_use]
+    pub const fn length(&self) -> Duration {
+        self.length
+    }
+
     /// The term in which this node leads at a time.
     #[must_use]
     pub fn term(&self, now: Monotonic) -> Option<u64> {

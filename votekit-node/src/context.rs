@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use votekit_core::authority::AuthoritySet;
+use votekit_core::election::State;
 use votekit_core::id::{ElectionId, RequestId};
 use votekit_core::instant::UnixMillis;
 use votekit_store::{Accounts, BallotBox, EngineError, Hint, Ledger, Registry, clock};
@@ -198,7 +199,27 @@ impl NodeContext {
             self.listed.send_modify(|changes| *changes += 1);
             // Wakes the sealer, which then ends.
             election.staged.notify_one();
+            if election.committed().state() < State::Certified {
+                self.leave_lead("an election is halted here", election.law_id());
+            }
         }
+    }
+
+    /// Leaves the lead to the other authorities: this one can propose no block of an election, and
+    /// would hold up its votes as long as it leads.
+    fn leave_lead(&self, reason: &str, law_id: &ElectionId) {
+        if self.authority.is_none() {
+            return;
+        }
+        if self.leader_lease.term().is_some() {
+            tracing::warn!(
+                event = "halted_leader_stepped_down",
+                %law_id,
+                reason,
+                "this leader cannot propose blocks of an election, it steps down"
+            );
+        }
+        self.leader_lease.hinder();
     }
 
     fn report_halt(&self, law_id: &ElectionId, reason: &str) {
@@ -217,6 +238,8 @@ impl NodeContext {
     /// Lists an election whose log cannot be read back, as halted. The others are not affected.
     pub(crate) fn add_damaged(&self, election: DamagedElection) {
         self.report_halt(election.law_id(), election.reason());
+        // Whether it needs blocks is not known.
+        self.leave_lead("the log of an election cannot be read here", election.law_id());
         self.damaged.write().insert(election.law_id().clone(), Arc::new(election));
         self.listed.send_modify(|changes| *changes += 1);
     }

@@ -105,7 +105,17 @@ impl LeaderLease {
 
     /// Stops leading at once. The lease is released by the task that holds it.
     pub(crate) fn step_down(&self) {
-        let commands = self.step(Event::StepDown);
+        self.stop_leading(Event::StepDown);
+    }
+
+    /// Stops leading at once, and from now on leads only while no other authority can: an election
+    /// that needs blocks is halted here.
+    pub(crate) fn hinder(&self) {
+        self.stop_leading(Event::Hindered);
+    }
+
+    fn stop_leading(&self, event: Event) {
+        let commands = self.step(event);
         if !commands.is_empty() {
             self.pending.lock().extend(commands);
             self.wake.notify_one();
@@ -171,6 +181,7 @@ impl LeaderLease {
 fn reason_to_follow(event: &Event) -> &'static str {
     match event {
         Event::StepDown => "step-down",
+        Event::Hindered => "halted",
         Event::Lease(leader_lease::Event::Resign) => "stop",
         Event::Lease(leader_lease::Event::Overtaken { .. }) => "overtaken",
         _ => "lease-lost",

@@ -257,3 +257,36 @@ async fn rows_changed_by_hand_are_refused_and_the_poll_goes_on() {
     assert_eq!((closed.state.as_str(), closed.accepted), ("closed", 4));
     installation.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_halted_the_election_leaves_the_lead_to_the_others() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    assert!(is_accepted(&installation.cast(0, "oui").await));
+    let halted = installation.leader().await;
+    installation.authority(halted).panic_in_task(Some(&law()));
+    let until = Instant::now() + WAIT;
+    while installation.authority(halted).halted(&law()).is_none()
+        || installation.authority(halted).leads()
+    {
+        assert!(Instant::now() < until, "it leads what it cannot seal");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for place in 1..4 {
+        assert!(is_accepted(&installation.cast(place, "oui").await));
+        assert!(!installation.authority(halted).leads());
+    }
+    // It votes for the others, and does not come before them when the leader stops.
+    let leader = installation.leader().await;
+    installation.authorities[leader].take().expect("it runs").shutdown().await;
+    installation.restart(leader).await;
+    for place in 4..6 {
+        assert!(is_accepted(&installation.cast(place, "oui").await));
+        assert!(!installation.authority(halted).leads());
+    }
+    // A restart reads the log back: it takes part again.
+    installation.authorities[halted].take().expect("it runs").shutdown().await;
+    installation.restart(halted).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
