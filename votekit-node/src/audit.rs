@@ -28,6 +28,10 @@ pub(crate) enum AuditEvent {
     ElectionStateChanged,
     ElectionHalted,
     NodeAdmitted,
+    AuthoritySilent,
+    AuthorityHeard,
+    ClockDiffers,
+    ClockAgrees,
 }
 
 impl AuditEvent {
@@ -49,6 +53,10 @@ impl AuditEvent {
             Self::ElectionStateChanged => "election_state_changed",
             Self::ElectionHalted => "election_halted",
             Self::NodeAdmitted => "node_admitted",
+            Self::AuthoritySilent => "authority_silent",
+            Self::AuthorityHeard => "authority_heard",
+            Self::ClockDiffers => "clock_differs",
+            Self::ClockAgrees => "clock_agrees",
         }
     }
 }
@@ -70,6 +78,8 @@ pub(crate) struct AuditFields<'a> {
     pub(crate) state: Option<&'a str>,
     /// The node that an act is about.
     pub(crate) admitted: Option<&'a str>,
+    /// The authority that another one has noticed something about.
+    pub(crate) about: Option<&'a str>,
     pub(crate) reason: Option<&'a str>,
 }
 
@@ -128,6 +138,7 @@ impl AuditLog {
             rule = fields.rule,
             state = fields.state,
             admitted = fields.admitted,
+            about = fields.about,
             reason = fields.reason,
         );
     }
@@ -139,7 +150,7 @@ mod tests {
 
     const PAGE: &str = include_str!("../../docs/audit-events.md");
 
-    const ALL: [AuditEvent; 15] = [
+    const ALL: [AuditEvent; 19] = [
         AuditEvent::LeaderVotedFor,
         AuditEvent::LeaderElected,
         AuditEvent::LeaderSteppedDown,
@@ -155,6 +166,10 @@ mod tests {
         AuditEvent::ElectionStateChanged,
         AuditEvent::ElectionHalted,
         AuditEvent::NodeAdmitted,
+        AuditEvent::AuthoritySilent,
+        AuditEvent::AuthorityHeard,
+        AuditEvent::ClockDiffers,
+        AuditEvent::ClockAgrees,
     ];
 
     #[test]

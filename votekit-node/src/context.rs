@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use votekit_core::authority::AuthoritySet;
+use votekit_core::authority::{AuthoritySet, AuthorityStatus};
 use votekit_core::election::State;
 use votekit_core::id::{ElectionId, RequestId};
 use votekit_core::instant::UnixMillis;
@@ -135,6 +135,12 @@ impl NodeContext {
         UnixMillis(clock::now().0.saturating_add_signed(offset))
     }
 
+    /// The time on the ledger's clock, by the last comparison with it; `None` before the first.
+    pub(crate) fn ledger_time(&self) -> Option<UnixMillis> {
+        let ahead = self.observed.clock_offset()?;
+        Some(UnixMillis(self.now().0.saturating_add_signed(-ahead)))
+    }
+
     pub(crate) fn election(&self, law_id: &ElectionId) -> Option<Arc<ElectionHandle>> {
         self.elections.read().get(law_id).cloned()
     }
@@ -203,6 +209,15 @@ impl NodeContext {
                 self.leave_lead("an election is halted here", election.law_id());
             }
         }
+    }
+
+    /// Whether an election that needs blocks is halted here. Whether one whose log cannot be read
+    /// needs any is not known.
+    pub(crate) fn is_hindered(&self) -> bool {
+        let is_halted = |election: &Arc<ElectionHandle>| {
+            election.halted().is_some() && election.committed().state() < State::Certified
+        };
+        self.elections().iter().any(is_halted) || !self.damaged_elections().is_empty()
     }
 
     /// Leaves the lead to the other authorities: this one can propose no block of an election, and
@@ -314,7 +329,10 @@ impl NodeContext {
 pub(crate) struct Observed {
     /// In milliseconds.
     clock_behind: AtomicU64,
+    /// In milliseconds.
+    clock_offset: Mutex<Option<i64>>,
     space: Mutex<Option<Space>>,
+    statuses: Mutex<Vec<AuthorityStatus>>,
 }
 
 /// The space in a file system, in bytes.
@@ -328,6 +346,28 @@ impl Observed {
     /// Records how far the clock is behind, in milliseconds.
     pub(crate) fn set_clock_behind(&self, milliseconds: u64) {
         self.clock_behind.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// Records by how many milliseconds the clock is ahead of the ledger's; negative if it is
+    /// behind.
+    pub(crate) fn set_clock_offset(&self, milliseconds: i64) {
+        *self.clock_offset.lock() = Some(milliseconds);
+    }
+
+    /// By how many milliseconds the clock is ahead of the ledger's; `None` before the first
+    /// comparison.
+    pub(crate) fn clock_offset(&self) -> Option<i64> {
+        *self.clock_offset.lock()
+    }
+
+    /// Records the statuses of the authorities as last read from the ledger.
+    pub(crate) fn set_statuses(&self, statuses: Vec<AuthorityStatus>) {
+        *self.statuses.lock() = statuses;
+    }
+
+    /// The statuses of the authorities as last read from the ledger.
+    pub(crate) fn statuses(&self) -> Vec<AuthorityStatus> {
+        self.statuses.lock().clone()
     }
 
     /// Records the measured space; `None` when it could not be measured.

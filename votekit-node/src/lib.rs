@@ -55,6 +55,7 @@ mod seal;
 mod validate;
 
 mod expiry;
+mod status_report;
 mod watch;
 
 mod query;
@@ -77,11 +78,11 @@ pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
 pub use ingest::sign_in::SIGN_IN_LAWS_MAX;
 pub use node::Node;
 pub use query::cluster_view::{
-    AdmittedNode, AuthorityElection, AuthorityRole, AuthorityView, ClusterView, HaltedElection,
-    RefusalView, SuspectView,
+    AdmittedNode, AuthorityElection, AuthorityRole, AuthorityView, ClusterView, ElectionStatusView,
+    HaltedElection, RefusalView, StatusView, SuspectView,
 };
 pub use query::election_watch::{ElectionListWatch, ElectionWatch};
-pub use query::health::{DependencyHealth, ElectionGauges, Gauges, Health};
+pub use query::health::{AuthorityGauges, DependencyHealth, ElectionGauges, Gauges, Health};
 pub use query::official_view::OfficialView;
 pub use query::{ReadError, ReceiptError, ResultsError, VoteStatus};
 pub use regular_file::FileKind;

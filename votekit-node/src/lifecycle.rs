@@ -36,7 +36,7 @@ use crate::recovery::{scrubbing, snapshots};
 use crate::seal::sealer::Sealer;
 use crate::seal::{leader_lease, row_feed};
 use crate::validate::{staging, validation};
-use crate::{expiry, recovery, watch};
+use crate::{expiry, recovery, status_report, watch};
 
 /// How long a node waits for a change of the ledger before it polls: a change may be missed.
 const SLOW_POLL: Duration = Duration::from_secs(1);
@@ -160,6 +160,10 @@ impl Node {
             }
         }
         node.context.spawn(Owner::Node, watch::run(Arc::clone(&node.context)));
+        if let Some(set) = &node.context.authorities {
+            let statuses = status_report::run(Arc::clone(&node.context), Arc::clone(set));
+            node.context.spawn(Owner::Node, statuses);
+        }
         node.context.spawn(Owner::Node, expiry::run(Arc::clone(&node.context)));
         let context = Arc::clone(&node.context);
         node.context.spawn(Owner::Node, async move {

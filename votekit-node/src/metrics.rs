@@ -722,6 +722,9 @@ fn describe(recorder: &PrometheusRecorder) {
     recorder.describe_gauge(name("elections_halted"), None, halted);
     let behind = text("How far this machine's clock is behind a time that it issued or read.");
     recorder.describe_gauge(name("clock_behind_seconds"), Some(Unit::Seconds), behind);
+    let offset = text("By how much this machine's clock is ahead of the ledger's.");
+    recorder.describe_gauge(name("clock_offset_seconds"), Some(Unit::Seconds), offset);
+    describe_authorities(recorder);
     let free = text("Bytes free for this process in the file system of the data folder.");
     recorder.describe_gauge(name("data_free_bytes"), Some(Unit::Bytes), free);
     let size = text("Size of the file system of the data folder.");
@@ -738,6 +741,18 @@ fn describe(recorder: &PrometheusRecorder) {
     recorder.describe_gauge(name("log_size"), None, text("Leaves in the log."));
     let age = text("Time since the last block was sealed.");
     recorder.describe_gauge(name("checkpoint_age_seconds"), Some(Unit::Seconds), age);
+}
+
+/// Describes what the statuses of several authorities say.
+fn describe_authorities(recorder: &PrometheusRecorder) {
+    let name = KeyName::from_const_str;
+    let text = SharedString::const_str;
+    let up = text("1 while the authority reports; 0 once it has not for 15 seconds.");
+    recorder.describe_gauge(name("authority_up"), None, up);
+    let offset = text("By how much an authority's clock is ahead of the ledger's, by its report.");
+    recorder.describe_gauge(name("authority_clock_offset_seconds"), Some(Unit::Seconds), offset);
+    let halted = text("Elections that a fault halted on an authority, by its report.");
+    recorder.describe_gauge(name("authority_elections_halted"), None, halted);
 }
 
 const METADATA: Metadata<'static> =

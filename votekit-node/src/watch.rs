@@ -1,15 +1,19 @@
 //! The node's watch over itself: once a second it checks what no vote would reveal. It asks an
 //! engine that failed a write to write again, raises an alarm for a clock that stepped back,
-//! records planned closes that have passed, and measures the space on the disk.
+//! records planned closes that have passed, compares the clock with the ledger's, and measures the
+//! space on the disk.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
+use votekit_core::authority::AuthorityStatus;
 use votekit_core::election::State;
 use votekit_core::id::ElectionId;
+use votekit_core::instant::UnixMillis;
 
+use crate::audit::{AuditEvent, AuditFields};
 use crate::clock::Stepped;
 use crate::config::Role;
 use crate::context::{NodeContext, Space};
@@ -23,14 +27,22 @@ const SPACE_TICKS: u32 = 5;
 /// Timeout of a ping or a probe.
 const PROBE_TIME: Duration = Duration::from_secs(2);
 
+/// How far this clock may be from the ledger's without an alarm, in milliseconds. The alarm ends
+/// once it is within half of that.
+const CLOCK_OFFSET_MAX: u64 = 1000;
+
 /// Checks as long as the node runs.
 pub(crate) async fn run(context: Arc<NodeContext>) {
-    let mut alarmed = false;
+    let (mut alarmed, mut differs) = (false, false);
     let mut measuring: Option<JoinHandle<()>> = None;
     for tick in (0..SPACE_TICKS).cycle() {
         alarmed = observe_clock(&context, alarmed);
         if matches!(tokio::time::timeout(PROBE_TIME, context.ledger.ping()).await, Ok(Err(_))) {
             observe_writes(&context).await;
+        }
+        // The ledger of a node alone has the clock of the node.
+        if tick == 0 && context.is_shared {
+            differs = observe_ledger_clock(&context, differs).await;
         }
         // A hanging file system blocks one thread, not one more each second.
         if tick == 0 && measuring.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -88,6 +100,50 @@ fn observe_clock(context: &NodeContext, alarmed: bool) -> bool {
     }
 }
 
+/// Compares this clock with the ledger's. Returns whether the alarm for a difference is raised.
+async fn observe_ledger_clock(context: &NodeContext, alarmed: bool) -> bool {
+    let (before, began) = (context.now(), Instant::now());
+    let asked = tokio::time::timeout(PROBE_TIME, context.ledger.clock()).await;
+    let Ok(Ok(ledger)) = asked else { return alarmed };
+    let round_trip = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let offset = clock_offset(before, round_trip, ledger);
+    context.observed.set_clock_offset(offset);
+    let is_ahead = if offset < 0 { "behind" } else { "ahead of" };
+    let text = format!("{} ms {is_ahead} the ledger's clock", offset.unsigned_abs());
+    let fields = AuditFields { reason: Some(&text), ..AuditFields::default() };
+    // The ledger read its clock at some time in between.
+    let certain = offset.unsigned_abs().saturating_sub(round_trip.div_ceil(2));
+    if !alarmed && certain > CLOCK_OFFSET_MAX {
+        tracing::error!(
+            event = "clock_differs",
+            alarm = true,
+            milliseconds = offset,
+            "this clock is not the ledger's by more than a second"
+        );
+        context.audit.record(AuditEvent::ClockDiffers, &fields);
+        return true;
+    }
+    if alarmed && certain <= CLOCK_OFFSET_MAX / 2 {
+        tracing::info!(
+            event = "clock_agrees",
+            milliseconds = offset,
+            "this clock agrees with the ledger's"
+        );
+        context.audit.record(AuditEvent::ClockAgrees, &fields);
+        return false;
+    }
+    alarmed
+}
+
+/// By how many milliseconds a clock is ahead of the ledger's, if it read `before` when the ledger
+/// was asked, and the answer `ledger` was made in the middle of the round trip.
+fn clock_offset(before: UnixMillis, round_trip: u64, ledger: UnixMillis) -> i64 {
+    let middle = before.0.saturating_add(round_trip / 2);
+    let max = AuthorityStatus::CLOCK_OFFSET_MAX;
+    let difference = i64::try_from(middle.abs_diff(ledger.0)).map_or(max, |ms| ms.min(max));
+    if middle < ledger.0 { -difference } else { difference }
+}
+
 /// An open election whose votes are refused because the clock went back, if this node takes votes.
 pub(crate) fn stepped(context: &NodeContext) -> Option<(ElectionId, Stepped)> {
     if !context.has(Role::Ingest) {
@@ -111,6 +167,18 @@ pub(crate) fn space_at(folder: &Path) -> Option<Space> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_offset_of_a_clock_counts_from_the_middle_of_the_round_trip() {
+        let offset = |before, round_trip, ledger| {
+            clock_offset(UnixMillis(before), round_trip, UnixMillis(ledger))
+        };
+        assert_eq!(offset(1000, 10, 1005), 0);
+        assert_eq!(offset(1000, 10, 900), 105);
+        assert_eq!(offset(1000, 0, 76_250), -75_250);
+        let max = AuthorityStatus::CLOCK_OFFSET_MAX;
+        assert_eq!((offset(0, 0, u64::MAX), offset(u64::MAX, 9, 0)), (-max, max));
+    }
 
     #[test]
     fn the_room_of_a_folder_is_measured() {

@@ -5,7 +5,8 @@
 //! file `authorities` ─▶ AuthoritySet ─▶ policy of each election
 //!                           │
 //! leader:    BlockProposal ─┤ StatementKey signs, AuthoritySet verifies
-//! authority: Statement ─────┘ vote, accept, refuse, suspect
+//! authority: Statement ─────┤ vote, accept, refuse, suspect
+//!            AuthorityStatus ┘ what it reports of itself to operators
 //! ```
 //!
 //! A statement is a signed note under the authority's statement key, a key that signs nothing else.
@@ -17,6 +18,7 @@ mod set;
 
 mod proposal;
 mod statement;
+mod status;
 mod text;
 
 mod sealed_keys;
@@ -33,6 +35,7 @@ pub use signed::StatementKey;
 pub use statement::{
     Accept, ElectionVote, Refuse, Statement, StatementBody, Suspect, SuspectReason, Vote,
 };
+pub use status::{AuthorityStatus, ElectionStatus};
 pub use text::{StatementError, StatementRule};
 
 #[cfg(test)]

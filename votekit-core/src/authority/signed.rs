@@ -1,10 +1,11 @@
-//! Signs and verifies statements and proposals.
+//! Signs and verifies statements, proposals and statuses.
 
 use std::fmt;
 
 use super::proposal::BlockProposal;
 use super::set::{AuthoritySet, statement_name_of};
 use super::statement::Statement;
+use super::status::AuthorityStatus;
 use super::text::StatementError;
 use crate::log::note::{KeyName, Note, NoteError, SigningKey, VerifierKey};
 
@@ -54,6 +55,13 @@ impl StatementKey {
         self.sign(&proposal.text(&self.base))
     }
 
+    /// Signs a status. Readers refuse it when it names another authority than this one, or breaks a
+    /// rule of its form.
+    #[must_use]
+    pub fn sign_status(&self, status: &AuthorityStatus) -> Vec<u8> {
+        self.sign(&status.text(&self.base))
+    }
+
     /// A note of this text, whose last line feed the text has.
     fn sign(&self, text: &str) -> Vec<u8> {
         format!("{text}\n{}\n", self.key.sign(text)).into_bytes()
@@ -89,6 +97,18 @@ impl AuthoritySet {
         let proposal = BlockProposal::parse_text(note.text(), self)?;
         self.verify_signature(&note, &proposal.leadership.leader)?;
         Ok(proposal)
+    }
+
+    /// Parses and verifies a status: its one canonical form, this installation, and one signature,
+    /// by the statement key of the authority that it names.
+    ///
+    /// # Errors
+    /// [`StatementError`].
+    pub fn verify_status(&self, bytes: &[u8]) -> Result<AuthorityStatus, StatementError> {
+        let note = Note::parse(bytes)?;
+        let status = AuthorityStatus::parse_text(note.text(), self)?;
+        self.verify_signature(&note, &status.authority)?;
+        Ok(status)
     }
 
     fn verify_signature(&self, note: &Note, signer: &KeyName) -> Result<(), NoteError> {

@@ -56,6 +56,15 @@ pub enum StatementRule {
         /// The smallest number accepted.
         least: u64,
     },
+    /// A signed number has one form and a range.
+    #[error("the number is a decimal from -{max} to {max} without leading zero, and not -0")]
+    Signed {
+        /// The largest number accepted.
+        max: i64,
+    },
+    /// A number that may not be known.
+    #[error("the value is a decimal without leading zero, or `unknown`")]
+    NumberOrUnknown,
     /// A statement is of one of four kinds.
     #[error("the kind is `vote`, `accept`, `refuse` or `suspect`")]
     Kind,
@@ -149,6 +158,33 @@ impl<'text> Fields<'text> {
     pub(super) fn number(&mut self, name: &'static str, least: u64) -> Result<u64, StatementError> {
         let value = self.value(name)?;
         parse_number(value, least).ok_or_else(|| self.malformed(StatementRule::Number { least }))
+    }
+
+    /// A decimal from `-max` to `max`.
+    pub(super) fn signed(&mut self, name: &'static str, max: i64) -> Result<i64, StatementError> {
+        let value = self.value(name)?;
+        let number = match value.strip_prefix('-') {
+            Some(digits) => parse_number(digits, 1).and_then(|number| i64::try_from(number).ok()),
+            None => parse_number(value, 0).and_then(|number| i64::try_from(number).ok()),
+        };
+        let is_negative = value.starts_with('-');
+        match number.filter(|number| *number <= max) {
+            Some(number) => Ok(if is_negative { -number } else { number }),
+            None => Err(self.malformed(StatementRule::Signed { max })),
+        }
+    }
+
+    /// A decimal, or `unknown`.
+    pub(super) fn optional_number(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<u64>, StatementError> {
+        match self.value(name)? {
+            "unknown" => Ok(None),
+            value => parse_number(value, 0)
+                .map(Some)
+                .ok_or_else(|| self.malformed(StatementRule::NumberOrUnknown)),
+        }
     }
 
     /// A law id, digest or root.

@@ -3,8 +3,9 @@
 
 use super::sample::{SampleAuthority, authority_set};
 use super::{
-    Accept, AcceptedBlock, AuthoritySet, BlockProposal, ElectionVote, LogPoint, Refuse, Statement,
-    StatementBody, Suspect, SuspectReason, TermLeader, Vote,
+    Accept, AcceptedBlock, AuthoritySet, AuthorityStatus, BlockProposal, ElectionStatus,
+    ElectionVote, LogPoint, Refuse, Statement, StatementBody, Suspect, SuspectReason, TermLeader,
+    Vote,
 };
 use crate::id::{Digest, ElectionId};
 use crate::instant::UnixSeconds;
@@ -91,6 +92,24 @@ pub(crate) fn proposal() -> BlockProposal {
     }
 }
 
+/// Authority 1 is halted in the second election, and its clock is behind.
+pub(crate) fn status() -> AuthorityStatus {
+    let election = |law_id: &str, height, is_halted| ElectionStatus {
+        law_id: law_id.parse().expect("a law id"),
+        height,
+        is_halted,
+    };
+    AuthorityStatus {
+        authority: SampleAuthority::new(1).name(),
+        incarnation: 2,
+        at: UnixSeconds(1_763_712_000),
+        clock_offset: -1250,
+        free_bytes: Some(104_857_600),
+        signs: true,
+        elections: vec![election("L2025-001", 8, false), election("L2025-002", 0, true)],
+    }
+}
+
 fn statement(authority: u8, incarnation: u64, body: StatementBody) -> Statement {
     Statement { authority: SampleAuthority::new(authority).name(), incarnation, body }
 }
@@ -119,6 +138,7 @@ pub(crate) fn files() -> Vec<(String, Vec<u8>)> {
         ("authorities.fingerprint".to_owned(), format!("{}\n", set.fingerprint()).into_bytes()),
         ("policy".to_owned(), policy.as_bytes().to_vec()),
         ("proposal.note".to_owned(), statement_key("authority-2").sign_proposal(&proposal())),
+        ("status.note".to_owned(), statement_key("authority-1").sign_status(&status())),
     ];
     for (name, statement) in statements() {
         let key = statement_key(statement.authority.as_str());

@@ -36,6 +36,7 @@ fn readings(gauges: &Gauges, now: u64) -> Vec<Reading> {
         ("throttle_pairs", Some(gauges.throttle_pairs as f64)),
         ("elections_halted", Some(gauges.elections_halted as f64)),
         ("clock_behind_seconds", Some(gauges.clock_behind.as_secs_f64())),
+        ("clock_offset_seconds", gauges.clock_offset_seconds),
         ("data_free_bytes", free.map(|bytes| bytes as f64)),
         ("data_size_bytes", size.map(|bytes| bytes as f64)),
     ];
@@ -43,6 +44,16 @@ fn readings(gauges: &Gauges, now: u64) -> Vec<Reading> {
         .into_iter()
         .filter_map(|(name, value)| Some(Reading { name, labels: Vec::new(), value: value? }))
         .collect();
+    for authority in &gauges.authorities {
+        for (name, value) in [
+            ("authority_up", Some(if authority.is_up { 1.0 } else { 0.0 })),
+            ("authority_clock_offset_seconds", authority.clock_offset_seconds),
+            ("authority_elections_halted", authority.elections_halted.map(|count| count as f64)),
+        ] {
+            let labels = vec![("authority", authority.name.clone())];
+            readings.extend(value.map(|value| Reading { name, labels, value }));
+        }
+    }
     for election in &gauges.elections {
         let law = || ("law_id", election.law_id.to_string());
         let age = now.saturating_sub(election.checkpoint_at);

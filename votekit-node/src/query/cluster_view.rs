@@ -2,22 +2,26 @@
 //! operators.
 //!
 //! Nothing is decided from this view. It shows what the rows prove, and rows of blocks that are in
-//! the log are removed: what an authority has certified is at least what is shown.
+//! the log are removed: what an authority has certified is at least what is shown. Beside that it
+//! shows what each authority reports of itself every few seconds: its status.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use votekit_core::authority::{
-    AuthoritySet, ElectionVote, Refuse, Statement, StatementBody, Suspect, TermLeader, Vote,
+    AuthoritySet, AuthorityStatus, ElectionVote, Refuse, Statement, StatementBody, Suspect,
+    TermLeader, Vote,
 };
 use votekit_core::id::ElectionId;
+use votekit_core::instant::UnixSeconds;
 use votekit_core::log::note::KeyName;
 use votekit_store::{RoundRow, RowId, RowKind};
 
 use crate::error::AdminError;
 use crate::node::Node;
 use crate::node_record::NodeRecord;
+use crate::status_report;
 
 /// Rows read in one call.
 const ROWS_PER_READ: usize = 256;
@@ -61,6 +65,39 @@ pub struct AuthorityView {
     pub elections: Vec<AuthorityElection>,
     /// The leaders that it suspects, with the latest term last.
     pub suspects: Vec<SuspectView>,
+    /// What it last reported of itself; `null` if the ledger has no report that it signed.
+    #[serde(default)]
+    pub status: Option<StatusView>,
+}
+
+/// What an authority reports of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StatusView {
+    /// How long ago it reported, in seconds, on the ledger's clock.
+    pub age_seconds: u64,
+    /// Whether that is so long ago that it is down, or cut off from the ledger.
+    pub is_silent: bool,
+    /// By how many milliseconds its clock is ahead of the ledger's; negative if it is behind.
+    pub clock_offset_milliseconds: i64,
+    /// Bytes free in the file system of its data folder, if it could measure them.
+    pub free_bytes: Option<u64>,
+    /// Whether it signs statements.
+    pub signs: bool,
+    /// The elections that need blocks or are halted on it.
+    pub elections: Vec<ElectionStatusView>,
+}
+
+/// How far an authority is with one election, by its own report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ElectionStatusView {
+    /// The election.
+    pub law_id: String,
+    /// The height of the log as it has applied it; 0 if it could not read it.
+    pub height: u64,
+    /// How many blocks of the log it was behind when it reported.
+    pub lag: u64,
+    /// Whether a fault halted the election on it.
+    pub halted: bool,
 }
 
 /// The part of an authority in the present term.
@@ -234,6 +271,7 @@ fn of_sole(name: &KeyName, term: Option<u64>, heads: &[(ElectionId, u64)]) -> Cl
         incarnation: None,
         elections,
         suspects: Vec::new(),
+        status: None,
     };
     ClusterView { quorum: 1, authorities: vec![authority], ..ClusterView::default() }
 }
@@ -347,7 +385,50 @@ fn view(
         incarnation: seen.and_then(|seen| seen.incarnation),
         elections: elections.map(|(law_id, seen)| election_view(law_id, seen, heads)).collect(),
         suspects,
+        status: None,
     }
+}
+
+/// Adds to a view what the authorities report of themselves. `now` is the time on the ledger's
+/// clock.
+pub(crate) fn add_statuses(
+    view: &mut ClusterView,
+    statuses: &[AuthorityStatus],
+    heads: &[(ElectionId, u64)],
+    now: UnixSeconds,
+) {
+    for authority in &mut view.authorities {
+        let status = statuses.iter().find(|of| of.authority.as_str() == authority.name);
+        authority.status = status.map(|status| status_view(status, heads, now));
+    }
+}
+
+fn status_view(
+    status: &AuthorityStatus,
+    heads: &[(ElectionId, u64)],
+    now: UnixSeconds,
+) -> StatusView {
+    let elections = status.elections.iter().map(|election| {
+        let head = height_of(heads, &election.law_id);
+        ElectionStatusView {
+            law_id: election.law_id.to_string(),
+            height: election.height,
+            lag: head.saturating_sub(election.height),
+            halted: election.is_halted,
+        }
+    });
+    StatusView {
+        age_seconds: status_report::age(status, now).as_secs(),
+        is_silent: status_report::is_silent(status, now),
+        clock_offset_milliseconds: status.clock_offset,
+        free_bytes: status.free_bytes,
+        signs: status.signs,
+        elections: elections.collect(),
+    }
+}
+
+fn height_of(heads: &[(ElectionId, u64)], law_id: &ElectionId) -> u64 {
+    heads.iter().find(|(of, _)| of == law_id).map_or(0, |(_, height)| *height)
 }
 
 fn election_view(
@@ -355,7 +436,7 @@ fn election_view(
     seen: &ElectionSeen,
     heads: &[(ElectionId, u64)],
 ) -> AuthorityElection {
-    let head = heads.iter().find(|(of, _)| of == law_id).map_or(0, |(_, height)| *height);
+    let head = height_of(heads, law_id);
     AuthorityElection {
         law_id: law_id.to_string(),
         certified_height: seen.certified,
@@ -382,6 +463,15 @@ fn suspect_view(suspect: &Suspect) -> SuspectView {
     }
 }
 
+/// The records of nodes among those in the ledger, in the order of their names. Others are left
+/// out: statuses of authorities, and what another program wrote.
+fn admitted(stored: &[(String, Vec<u8>)]) -> Vec<NodeRecord> {
+    let record = |(_, bytes): &(String, Vec<u8>)| std::str::from_utf8(bytes).ok()?.parse().ok();
+    let mut records: Vec<NodeRecord> = stored.iter().filter_map(record).collect();
+    records.sort_by(|one, other| one.name.cmp(&other.name));
+    records
+}
+
 impl Node {
     /// The authorities of the installation as the ledger shows them, the elections that are halted
     /// on this node, and the nodes that were admitted by their record.
@@ -395,32 +485,31 @@ impl Node {
         let heads: Vec<(ElectionId, u64)> =
             positions.into_iter().map(|position| (position.law_id, position.height)).collect();
         let term = self.context.leader_lease.term();
+        let records = self.context.ledger.node_records().await?;
         let view = match set {
             None => of_sole(&own, term, &heads),
             Some(set) => {
                 let rows = self.statement_rows().await?;
                 let leadership = term.map(|term| TermLeader { term, leader: own.clone() });
-                from_rows(&set, &rows, &heads, leadership.as_ref(), &self.head_cosigners())
+                let cosigners = self.head_cosigners();
+                let mut view = from_rows(&set, &rows, &heads, leadership.as_ref(), &cosigners);
+                let now = self.context.ledger.clock().await?.seconds();
+                let statuses = status_report::verified(&set, &records);
+                add_statuses(&mut view, &statuses, &heads, now);
+                view
             }
         };
         let is_listed = view.authorities.iter().any(|authority| authority.name == own.as_str());
         let own = (is_listed && self.context.decides()).then(|| own.to_string());
-        let nodes = self.node_records().await?.iter().map(AdmittedNode::from).collect();
+        let nodes = admitted(&records).iter().map(AdmittedNode::from).collect();
         let authority = self.context.authority.as_ref();
         let rolled_back = authority.is_some_and(|authority| authority.is_rolled_back());
         Ok(ClusterView { own, rolled_back, halted: self.halted_elections(), nodes, ..view })
     }
 
-    /// The records of the nodes that were admitted, in the order of their names. One that cannot be
-    /// read is left out: only this program writes them.
+    /// The records of the nodes that were admitted, in the order of their names.
     pub(crate) async fn node_records(&self) -> Result<Vec<NodeRecord>, AdminError> {
-        let stored = self.context.ledger.node_records().await?;
-        let mut records: Vec<NodeRecord> = stored
-            .into_iter()
-            .filter_map(|(_, bytes)| std::str::from_utf8(&bytes).ok()?.parse().ok())
-            .collect();
-        records.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(records)
+        Ok(admitted(&self.context.ledger.node_records().await?))
     }
 
     async fn statement_rows(&self) -> Result<Vec<RoundRow>, AdminError> {

@@ -1,5 +1,5 @@
 use votekit_core::authority::{
-    Accept, AcceptedBlock, AuthorityMember, LogPoint, StatementKey, SuspectReason,
+    Accept, AcceptedBlock, AuthorityMember, ElectionStatus, LogPoint, StatementKey, SuspectReason,
 };
 use votekit_core::id::Digest;
 use votekit_core::log::note::SigningKey;
@@ -240,4 +240,45 @@ fn a_view_is_read_from_its_json() {
     let json = toml::Value::try_from(&view.authorities[0]).expect("a table");
     assert_eq!(json["role"].as_str(), Some("candidate"));
     assert_eq!(json.try_into::<AuthorityView>().expect("the same"), view.authorities[0]);
+}
+
+#[test]
+fn a_status_tells_down_stuck_and_out_of_time_apart() {
+    let installation = Installation::new();
+    let status = |authority: &str, at, clock_offset, height, is_halted| AuthorityStatus {
+        authority: name(authority),
+        incarnation: 1,
+        at: UnixSeconds(at),
+        clock_offset,
+        free_bytes: Some(4096),
+        signs: true,
+        elections: vec![ElectionStatus { law_id: law("L1"), height, is_halted }],
+    };
+    let mut view = installation.view(&[]);
+    let heads = [(law("L1"), 9)];
+    let statuses = [status("a", 1000, -75_250, 9, false), status("b", 1041, 3, 4, true)];
+    add_statuses(&mut view, &statuses, &heads, UnixSeconds(1042));
+    let shown = |place: usize| view.authorities[place].status.as_ref().expect("a status");
+    assert_eq!((shown(0).age_seconds, shown(0).is_silent), (42, true));
+    assert_eq!(shown(0).clock_offset_milliseconds, -75_250);
+    assert_eq!((shown(1).age_seconds, shown(1).is_silent), (1, false));
+    let halted = ElectionStatusView { law_id: "L1".to_owned(), height: 4, lag: 5, halted: true };
+    assert_eq!(shown(1).elections, [halted]);
+    assert_eq!(view.authorities[2].status, None);
+}
+
+#[test]
+fn other_records_than_those_of_nodes_are_left_out() {
+    let keys = (
+        votekit_core::batch::NodeKey::from_seed(&[1; 32]).public_key(),
+        votekit_core::ballot::BallotSecretKey::from_seed(&[2; 32]).public_key(),
+    );
+    let record = NodeRecord::new("ingest-1".parse().expect("a name"), keys.0, keys.1);
+    let record = record.expect("usable keys");
+    let stored = [
+        ("ingest-1".to_owned(), record.to_string().into_bytes()),
+        ("authority/00".to_owned(), b"votekit-status/1\n".to_vec()),
+        ("garbage".to_owned(), vec![0xff; 300]),
+    ];
+    assert_eq!(admitted(&stored), [record]);
 }

@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use serde::Serialize;
 use utoipa::ToSchema;
+use votekit_core::authority::AuthorityStatus;
 use votekit_core::election::{ResultsPolicy, State};
 use votekit_core::id::ElectionId;
+use votekit_core::log::note::KeyName;
 use votekit_store::EngineError;
 
 use crate::config::Role;
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::node::Node;
+use crate::status_report::is_silent;
 use crate::watch;
 
 /// The state of a node and of its dependencies.
@@ -45,12 +48,31 @@ pub struct Gauges {
     pub elections_halted: u64,
     /// How far the clock is behind the latest time it issued or sealed.
     pub clock_behind: Duration,
+    /// By how many seconds the clock is ahead of the ledger's, negative if it is behind; `None`
+    /// where the ledger is of this node alone, or was not asked yet.
+    pub clock_offset_seconds: Option<f64>,
+    /// What the statuses of the authorities say, as this node has read them; empty where there is
+    /// one authority.
+    pub authorities: Vec<AuthorityGauges>,
     /// Free bytes in the file system of the data folder, and its size, where known.
     pub data_bytes: Option<(u64, u64)>,
     /// Pairs of address prefix and NAS with wrong codes that the throttle remembers.
     pub throttle_pairs: u64,
     /// The gauges of each election.
     pub elections: Vec<ElectionGauges>,
+}
+
+/// Gauges of one of several authorities.
+#[derive(Debug, Clone)]
+pub struct AuthorityGauges {
+    /// Its name.
+    pub name: String,
+    /// Whether it has reported within the last 15 seconds.
+    pub is_up: bool,
+    /// By how many seconds its clock is ahead of the ledger's, by its last report.
+    pub clock_offset_seconds: Option<f64>,
+    /// Elections that a fault halted on it, by its last report.
+    pub elections_halted: Option<u64>,
 }
 
 /// Gauges of one election.
@@ -171,9 +193,34 @@ impl Node {
             votes_pending: self.context.pending.len() as u64,
             elections_halted: (halted + self.context.damaged_elections().len()) as u64,
             clock_behind: self.context.observed.clock_behind(),
+            clock_offset_seconds: self.context.observed.clock_offset().map(seconds),
+            authorities: self.authority_gauges(),
             data_bytes: self.context.observed.space().map(|space| (space.free, space.size)),
             throttle_pairs: self.context.throttle.pairs() as u64,
             elections: elections.collect(),
         }
     }
+    fn authority_gauges(&self) -> Vec<AuthorityGauges> {
+        let Some(set) = &self.context.authorities else { return Vec::new() };
+        let (statuses, now) = (self.context.observed.statuses(), self.context.ledger_time());
+        let gauges = |name: &KeyName| {
+            let status = statuses.iter().find(|status| status.authority == *name);
+            let halted = |status: &AuthorityStatus| {
+                status.elections.iter().filter(|election| election.is_halted).count() as u64
+            };
+            AuthorityGauges {
+                name: name.to_string(),
+                is_up: status
+                    .zip(now)
+                    .is_some_and(|(status, now)| !is_silent(status, now.seconds())),
+                clock_offset_seconds: status.map(|status| seconds(status.clock_offset)),
+                elections_halted: status.map(halted),
+            }
+        };
+        set.members().iter().map(|member| gauges(&member.name)).collect()
+    }
+}
+
+fn seconds(milliseconds: i64) -> f64 {
+    milliseconds as f64 / 1000.0
 }
