@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
 use super::fleet::Fleet;
@@ -83,13 +83,36 @@ impl Fleet {
     }
 }
 
+impl Fleet {
+    /// Waits until some of the nodes report what is expected. Returns those that have by then.
+    pub(crate) fn expect_some(
+        &self,
+        marks: &Marks,
+        places: &[usize],
+        report: Report,
+        is_expected: impl Fn(&Value) -> bool,
+    ) -> Result<Vec<usize>> {
+        let begun = Instant::now();
+        let has_reported =
+            |place: &usize| self.reported(marks, *place, report).iter().any(&is_expected);
+        loop {
+            let found: Vec<usize> = places.iter().copied().filter(has_reported).collect();
+            if !found.is_empty() {
+                return Ok(found);
+            }
+            ensure!(begun.elapsed() < ALARM_TIMEOUT, "no node reports what is expected");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
 /// The file of a node's audit events, in the folder of the run.
 pub(crate) fn audit_log(name: &str) -> String {
     format!("{name}.audit.jsonl")
 }
 
 /// The whole lines of a file from a position on.
-fn read_from(path: &Path, position: u64) -> Vec<Value> {
+pub(crate) fn read_from(path: &Path, position: u64) -> Vec<Value> {
     let bytes = fs::read(path).unwrap_or_default();
     let position = usize::try_from(position).unwrap_or(usize::MAX);
     parse(bytes.get(position..).unwrap_or_default())

@@ -196,9 +196,25 @@ pub(crate) fn keep_answer(address: SocketAddr, path: &str, file: &Path) -> Optio
 
 /// The body of the answer to a GET, if it is 200 and complete.
 pub(crate) fn answer(address: SocketAddr, path: &str) -> Option<String> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let (status, body) = exchange(address, &request)?;
+    (status == 200).then_some(body)
+}
+
+/// The status and the body of the answer to a POST of JSON, if it is complete.
+pub(crate) fn post(address: SocketAddr, path: &str, body: &str) -> Option<(u16, String)> {
+    let length = body.len();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
+    exchange(address, &format!("{head}{body}"))
+}
+
+fn exchange(address: SocketAddr, request: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").ok()?;
+    stream.write_all(request.as_bytes()).ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;
     let answer = String::from_utf8(answer).ok()?;
@@ -207,8 +223,9 @@ pub(crate) fn answer(address: SocketAddr, path: &str) -> Option<String> {
     let length = head
         .lines()
         .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
-    if !head.starts_with("HTTP/1.1 200") || length != Some(body.len()) {
+    if length != Some(body.len()) {
         return None;
     }
-    Some(body.to_owned())
+    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    Some((status, body.to_owned()))
 }

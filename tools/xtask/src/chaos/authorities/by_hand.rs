@@ -205,25 +205,13 @@ impl Cluster {
         }
     }
 
-    /// Waits until some authority has raised an alarm and recorded it as an audit event. Returns
-    /// all that have.
+    /// Waits until some authority has recorded an audit event and raised the alarm of the same name.
+    /// Returns those that have raised it.
     fn any_reports(&self, marks: &Marks, event: &str) -> Result<Vec<usize>> {
-        let begun = Instant::now();
-        let has_reported = |place: &usize| {
-            [Report::Alarms, Report::Audit].iter().all(|report| {
-                let lines = self.fleet.reported(marks, *place, *report);
-                lines.iter().any(|line| line["event"] == event)
-            })
-        };
-        loop {
-            let mut found = self.fleet.places(Part::Authority);
-            found.retain(has_reported);
-            if !found.is_empty() {
-                return Ok(found);
-            }
-            ensure!(begun.elapsed() < PROCESS_TIMEOUT, "no authority reports {event}");
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        let authorities = self.fleet.places(Part::Authority);
+        let expect =
+            |report| self.fleet.expect_some(marks, &authorities, report, |it| it["event"] == event);
+        expect(Report::Audit).and_then(|_| expect(Report::Alarms)).context(event.to_owned())
     }
 }
 
