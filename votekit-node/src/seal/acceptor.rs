@@ -63,9 +63,10 @@ impl Sealer {
         // read two of them in different orders could wait for one another for ever.
         let mut first: Vec<&ProposalRow> = Vec::new();
         for row in &rows.proposals {
-            let same = |known: &&&ProposalRow| known.proposal.leadership == row.proposal.leadership;
-            match first.iter().find(same) {
-                None if has_led(&authority, &row.proposal.leadership) => first.push(row),
+            let leadership = &row.proposal.leadership;
+            let before = first.iter().find(|known| known.proposal.leadership == *leadership);
+            match before.copied() {
+                None if has_led(&authority, leadership) => first.push(row),
                 None => self.refuse_leader(&authority, &row.proposal, NOT_LEADER_OF_TERM).await?,
                 Some(known) if known.proposal.digest != row.proposal.digest => {
                     self.refuse_leader(&authority, &row.proposal, SECOND_PROPOSAL).await?;

@@ -61,8 +61,8 @@ impl QuorumEndorse {
         false
     }
 
-    /// Puts the proposal of a block into the ledger. Returns the present term if this authority does
-    /// not lead in it any more.
+    /// Puts the proposal of a block into the ledger. Returns the present term if this authority no
+    /// longer leads in it.
     async fn propose(
         &self,
         block: &RoundBlock,

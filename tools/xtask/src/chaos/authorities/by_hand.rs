@@ -19,7 +19,8 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// not match its own digest either.
 const INSERT_ROWS: &str = r"
     WITH given AS (UPDATE votekit.round_order SET last = last + 2 RETURNING last)
-    INSERT INTO votekit.round_row (id, kind, authority, election, height, term, digest, bytes, leaves)
+    INSERT INTO votekit.round_row
+        (id, kind, authority, election, height, term, digest, bytes, leaves)
     SELECT last - 1, 'suspect', 'authority-1', NULL::bigint, 0, 1000000 + last,
         sha256(int8send(4::bigint) || 'fake'::bytea), 'fake'::bytea, ''::bytea FROM given
     UNION ALL
@@ -205,7 +206,7 @@ impl Cluster {
         }
     }
 
-    /// Waits until some authority has recorded an audit event and raised the alarm of the same name.
+    /// Waits until some authority has recorded an audit event and raised the alarm of its name.
     /// Returns those that have raised it.
     fn any_reports(&self, marks: &Marks, event: &str) -> Result<Vec<usize>> {
         let authorities = self.fleet.places(Part::Authority);
