@@ -29,6 +29,7 @@ use self::case::Case;
 use self::table::Row;
 use crate::chaos::Profile;
 use crate::chaos::authorities::{Cluster, Watch};
+use crate::chaos::fleet::end_run;
 use crate::chaos::load::{Load, LoadPlan};
 use crate::chaos::member::Part;
 use crate::chaos::tally::print_report;
@@ -96,13 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let played = play(arguments, &programs, rig, &folder, &mut rows, &mut cluster);
     table::print(&rows);
     println!("byzantine: {} cases, {} s", rows.len(), begun.elapsed().as_secs());
-    if let Err(error) = played {
-        println!("  kept in {}", folder.display());
-        return Err(error);
-    }
-    cluster.context("it was played")?.fleet.rig.end()?;
-    std::fs::remove_dir_all(&folder)?;
-    Ok(())
+    end_run(&folder, played, cluster.map(|cluster| cluster.fleet))
 }
 
 /// The programs under test.

@@ -32,6 +32,7 @@ use votekit_checker::Report;
 use self::fault::Fault;
 use self::trial::Trial;
 use super::fault::Chance;
+use super::fleet::end_run;
 use super::load::{Load, LoadPlan};
 use super::member::Part;
 use super::tally::print_report;
@@ -69,13 +70,7 @@ pub(super) fn run(plan: &Plan, rig: Rig) -> Result<()> {
     let mut kept = None;
     let played = play(plan, rig, &folder, &mut tally, &mut kept);
     tally.print(plan, begun.elapsed());
-    if let Err(error) = played {
-        println!("  kept in {}", folder.display());
-        return Err(error);
-    }
-    kept.context("it was played")?.fleet.rig.end()?;
-    std::fs::remove_dir_all(&folder)?;
-    Ok(())
+    end_run(&folder, played, kept.map(|cluster| cluster.fleet))
 }
 
 fn play(

@@ -21,6 +21,19 @@ pub(crate) const RECOVERY: Duration = Duration::from_secs(120);
 /// Number of leaves by which the log must grow to count as growing.
 const GROWTH_LEAVES: u64 = 25;
 
+/// Ends a run: its servers end and its folder is removed; after a failure the folder is kept.
+///
+/// # Errors
+/// The failure of the run; or when a server had ended by itself.
+pub(crate) fn end_run(folder: &Path, played: Result<()>, fleet: Option<Fleet>) -> Result<()> {
+    if let Err(error) = played {
+        println!("  kept in {}", folder.display());
+        return Err(error);
+    }
+    fleet.context("it was played")?.rig.end()?;
+    fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))
+}
+
 /// The nodes and the servers.
 pub(crate) struct Fleet {
     pub(crate) votekit: PathBuf,

@@ -26,6 +26,7 @@ use self::fault::Fault;
 use self::installation::Installation;
 use self::trial::Trial;
 use super::fault::Chance;
+use super::fleet::end_run;
 use super::load::{Load, LoadPlan};
 use super::member::Part;
 use super::tally::print_report;
@@ -55,13 +56,7 @@ pub(super) fn run(plan: &Plan, rig: Rig) -> Result<()> {
     let mut installation = None;
     let played = play(plan, rig, &folder, &mut tally, &mut installation);
     tally.print(plan, begun.elapsed());
-    if let Err(error) = played {
-        println!("  kept in {}", folder.display());
-        return Err(error);
-    }
-    installation.context("it was played")?.fleet.rig.end()?;
-    std::fs::remove_dir_all(&folder)?;
-    Ok(())
+    end_run(&folder, played, installation.map(|installation| installation.fleet))
 }
 
 fn play(
