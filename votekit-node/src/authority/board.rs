@@ -148,6 +148,12 @@ impl Board {
             .collect()
     }
 
+    /// The leader for whom an authority has voted in a term, as far as its vote was read.
+    pub(crate) fn voted_for(&self, authority: &KeyName, term: u64) -> Option<KeyName> {
+        let inner = self.inner.lock();
+        Some(inner.votes.get(&term)?.get(authority)?.leadership.leader.clone())
+    }
+
     /// The authorities that suspect the leader of a term.
     pub(crate) fn suspects(&self, term: u64) -> Vec<KeyName> {
         let inner = self.inner.lock();
