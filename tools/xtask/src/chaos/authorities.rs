@@ -41,7 +41,6 @@ use crate::services::Rig;
 
 pub(crate) use self::by_hand::ByHand;
 pub(crate) use self::cluster::{Cluster, member};
-pub(crate) use self::liar::LieEnd;
 pub(crate) use self::watch::Watch;
 
 /// The plan of a run.

@@ -359,7 +359,7 @@ impl<'a> HeldCommits<'a> {
 
     /// Whether a commit has reached the ledger and waits.
     fn has_commit(&self) -> bool {
-        let rows = self.fleet.rig.ask_postgresql(&format!("select pid {WAITING}"));
+        let rows = self.rig.ask_postgresql(&format!("select pid {WAITING}"));
         rows.is_ok_and(|pids| !pids.is_empty())
     }
 
@@ -368,9 +368,7 @@ impl<'a> HeldCommits<'a> {
         let begun = Instant::now();
         while self.has_commit() {
             ensure!(begun.elapsed() < PROCESS_TIMEOUT, "a commit that was cancelled still waits");
-            self.fleet
-                .rig
-                .ask_postgresql(&format!("select pg_terminate_backend(pid) {WAITING}"))?;
+            self.rig.ask_postgresql(&format!("select pg_terminate_backend(pid) {WAITING}"))?;
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
