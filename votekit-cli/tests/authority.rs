@@ -298,6 +298,37 @@ fn only_folders_of_authorities_are_shown_and_renewed() {
 }
 
 #[test]
+fn an_authority_keeps_a_roll_without_its_pepper() {
+    let (dir, _) = poll::hashed(5);
+    for name in ["a", "b"] {
+        let line = keygen(&dir, name);
+        dir.write(&format!("{name}.line"), format!("{line}\n"));
+    }
+    make(&dir, "2", &["a.line", "b.line"]).succeeds();
+    fs::copy(dir.path("authorities"), dir.path("a/authorities")).expect("installed");
+    let load = ["load", "hashes", "--data", "a"];
+    let kept = dir.run(&load);
+    assert!(kept.succeeds().starts_with("L2025-001: 5 credentials kept"), "{}", kept.stdout);
+    assert!(kept.stderr.contains("an authority holds no pepper"), "{}", kept.stderr);
+    assert_eq!(names_in(&dir.path("a/rolls")).len(), 1);
+    assert!(names_in(&dir.path("a/keys/pepper")).is_empty());
+    assert!(!dir.exists("a/ledger.sqlite"), "no ledger of its own is made");
+    let json = dir.run(&[&load[..], &["--json"]].concat()).json();
+    assert_eq!((&json["without_pepper"], &json["peppered"]), (&true.into(), &true.into()));
+    dir.run(&[&load[..], &["--replace"]].concat()).fails(2, &["--replace", "hint: start the node"]);
+    // A pepper that is given is compared, and a damaged shard is found without one.
+    dir.run(&["pepper", "generate", "-o", "other.pepper"]).succeeds();
+    dir.run(&[&load[..], &["--pepper-file", "other.pepper"]].concat()).fails(3, &["pepper"]);
+    let shard = names_in(&dir.path("hashes")).into_iter().find(|name| name.contains(poll::LAW));
+    dir.write(&format!("hashes/{}", shard.expect("a shard")), "[]");
+    dir.run(&load).fails(3, &["hashes/"]);
+    // The only authority of an installation takes the votes too.
+    let (other, _) = poll::hashed(5);
+    keygen(&other, "c");
+    other.run(&["load", "hashes", "--data", "c", "--log-base", BASE]).fails(3, &["none was given"]);
+}
+
+#[test]
 fn a_node_is_admitted_by_its_record() {
     let (dir, _) = poll::opened(2);
     // The folder of an ingest node on another machine.

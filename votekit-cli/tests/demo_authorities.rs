@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::TestDir;
+use support::{TestDir, names_in};
 
 #[test]
 fn another_authority_leads_after_the_kill_and_the_bundle_verifies() {
@@ -34,6 +34,9 @@ fn another_authority_leads_after_the_kill_and_the_bundle_verifies() {
     ] {
         assert!(demo.stderr.contains(&part), "no {part:?} in {}", demo.stderr);
     }
+    // Only the node that takes the votes can hash a credential.
+    let peppers = |node: &str| names_in(&dir.path(&format!("there/{node}/keys/pepper"))).len();
+    assert_eq!(["quebec", "montreal", "laval", "ingest-1"].map(peppers), [0, 0, 0, 1]);
     // The policy that was pinned before the first vote is that of the file of the authorities.
     let file = ["policy", "show", "--authorities", "there/authorities", "L2025-001"];
     assert_eq!(dir.run(&file).succeeds().as_bytes(), dir.read("there/policy"));

@@ -6,6 +6,8 @@ pub(crate) mod elections;
 pub(crate) mod rolls;
 pub(crate) mod supplement_report;
 
+pub(crate) mod stopped_authority;
+
 pub(crate) mod member_accounts;
 pub(crate) mod members;
 pub(crate) mod upload;

@@ -68,6 +68,7 @@ pub use admin::elections::{
     LoadOutcome, LoadReport, LoadedLaw, OpenElection, PUBLISH_EVERY,
 };
 pub use admin::member_accounts::{CreatedWithMembers, MemberInvitation};
+pub use admin::stopped_authority::keep_roll_of_stopped;
 pub use admin::supplement_report::SupplementReport;
 pub use admin::upload::{FileRule, FileUpload, KeptFile, UploadError, UploadView, UploadedFile};
 pub use binding_rule::BindingRule;

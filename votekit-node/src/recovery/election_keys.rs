@@ -9,13 +9,12 @@ use votekit_core::id::{Digest, ElectionId};
 use votekit_core::manifest::Manifest;
 use votekit_store::EngineError;
 
-use crate::config::Role;
 use crate::context::NodeContext;
 use crate::election::ElectionSecrets;
 use crate::error::{AdminError, ElectionFault, NodeError};
 use crate::memory::stack_used;
 use crate::node_record::NodeRecord;
-use crate::roll_store::{self, RollError};
+use crate::roll_store::{self, PepperNeed, RollError};
 
 /// Seals the keys of a new election to every authority. Without several authorities there is
 /// nothing to do.
@@ -114,7 +113,7 @@ pub(crate) async fn hasher(
     if context.authorities.is_none() {
         return Ok(Some(roll_store::hasher(&context.folder, manifest)?));
     }
-    if !context.has(Role::Ingest) {
+    if context.pepper_need() == PepperNeed::Optional {
         return Ok(None);
     }
     if let Ok(hasher) = roll_store::hasher(&context.folder, manifest) {

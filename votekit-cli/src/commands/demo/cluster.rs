@@ -251,14 +251,16 @@ impl Cluster {
         }
     }
 
-    /// Loads the hashed roll into the data folder of every node.
+    /// Loads the hashed roll into the data folder of every node. Only the node that takes the votes
+    /// gets the pepper.
     pub(super) fn load_roll(&self, demo: &Demo<'_>) -> Result<(), CommandError> {
         let (hashes, pepper) = (demo.path("hashes"), demo.path("referendum.pepper"));
-        let load = ["load", &hashes, "--pepper-file", &pepper];
-        for member in self.authorities.iter().chain([&self.ingest]) {
-            demo.votekit(&[&load[..], &member.target()?].concat())?;
+        let load = ["load", &hashes];
+        for authority in &self.authorities {
+            demo.votekit(&[&load[..], &authority.target()?].concat())?;
         }
-        Ok(())
+        let with_pepper = ["--pepper-file", &pepper];
+        demo.votekit(&[&load[..], &with_pepper, &self.ingest.target()?].concat())
     }
 
     /// Admits the node that takes the votes.
