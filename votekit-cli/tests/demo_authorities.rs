@@ -1,4 +1,5 @@
-//! `votekit demo --authorities`: the leader is killed, and the result is signed by a quorum.
+//! `votekit demo --authorities`: the leader is killed, a false count is refused, a network is cut,
+//! and the result is signed by a quorum.
 #![cfg(feature = "node")]
 
 mod support;
@@ -14,6 +15,9 @@ fn another_authority_leads_after_the_kill_and_the_bundle_verifies() {
         "A referendum of 40 electors, decided by 3 authorities with a quorum of 2, in ",
         "The leader was killed",
         " ms until the first vote was decided",
+        "A false count was proposed by ",
+        ", by the rule differs",
+        " was cut, and mended",
         "Verified: bundle and receipt, against the pinned policy",
         "there/bundle",
     ] {
@@ -29,7 +33,10 @@ fn another_authority_leads_after_the_kill_and_the_bundle_verifies() {
         "quorum 2 of 3; the policy of the election is pinned".to_owned(),
         format!("{before} is killed"),
         format!("{after} leads now: the vote was decided "),
+        format!("{before} leads for a moment, and exchanges the counts of two choices"),
+        " made the block too, and refused it at leaf ".to_owned(),
         format!("{before} has checked the log, and has what the others have"),
+        " is cut off: the others decide the vote without it".to_owned(),
         "VERIFIED".to_owned(),
     ] {
         assert!(demo.stderr.contains(&part), "no {part:?} in {}", demo.stderr);
@@ -56,6 +63,13 @@ fn four_authorities_have_a_quorum_of_three() {
     assert_eq!((&report["authorities"], &report["quorum"]), (&4.into(), &3.into()));
     assert_ne!(report["killed_leader"], report["next_leader"]);
     assert!(report["failover_milliseconds"].as_u64().is_some_and(|took| took > 0), "{report}");
+    let false_count = &report["false_count"];
+    assert_eq!(false_count["proposed_by"], report["killed_leader"]);
+    assert_eq!(false_count["rule"], "differs");
+    let refused_by = false_count["refused_by"].as_array().expect("names");
+    assert!(!refused_by.is_empty() && !refused_by.contains(&report["killed_leader"]), "{report}");
+    let cut = &report["network_cut"];
+    assert!(cut.is_string() && *cut != report["killed_leader"], "{report}");
     assert_eq!(demo.stderr, "");
 }
 
