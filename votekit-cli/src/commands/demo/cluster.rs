@@ -241,12 +241,11 @@ impl Cluster {
 
     /// The place of an authority that runs, is none of those given, and whose network can be cut.
     pub(super) fn other_than(&self, places: &[usize]) -> Option<usize> {
-        let can_be_cut = |member: &Member| self.local.is_some() || !member.environment.is_empty();
-        let is_other = |(place, member): &(usize, &Member)| {
-            !places.contains(place) && member.node.is_some() && can_be_cut(member)
-        };
-        let mut authorities = self.authorities.iter().enumerate();
-        authorities.find(is_other).map(|(place, _)| place)
+        (0..self.authorities.len()).find(|place| {
+            let Member { node, environment, .. } = &self.authorities[*place];
+            let can_be_cut = self.local.is_some() || !environment.is_empty();
+            !places.contains(place) && node.is_some() && can_be_cut
+        })
     }
 
     /// The network of an authority.
