@@ -17,7 +17,7 @@ use votekit_store::AccountRole;
 
 use self::language::require_language;
 use self::permissions::{RoleCheck, require_page_role, require_role};
-use crate::api::admin::{self, cluster, nodes};
+use crate::api::admin::{self, ballot_key, cluster, nodes};
 use crate::api::{
     accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
     log_tiles, openapi, receipt, results, roll_upload, session as voter_session, status, user,
@@ -246,6 +246,11 @@ fn interface() -> Vec<Route> {
         route("/api/v1/admin/elections/{law_id}/amend", Administrator, post(admin::amend_election)),
         route("/api/v1/admin/elections/{law_id}/annul", Administrator, post(admin::annul_election)),
         route("/api/v1/admin/elections/{law_id}/purge", Administrator, post(admin::purge_election)),
+        route(
+            "/api/v1/admin/elections/{law_id}/ballot-key",
+            Administrator,
+            post(ballot_key::install_ballot_key),
+        ),
         route(
             "/api/v1/admin/elections/{law_id}/nodes",
             Administrator,

@@ -86,6 +86,7 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/api/v1/admin/elections/{law_id}/amend", AdminToken),
     ("POST", "/api/v1/admin/elections/{law_id}/annul", AdminToken),
     ("POST", "/api/v1/admin/elections/{law_id}/purge", AdminToken),
+    ("POST", "/api/v1/admin/elections/{law_id}/ballot-key", AdminToken),
     ("GET", "/api/v1/admin/elections/{law_id}/nodes", AdminToken),
     ("POST", "/api/v1/admin/elections/{law_id}/nodes", AdminToken),
     ("POST", "/api/v1/admin/elections/{law_id}/nodes/{node}/retire", AdminToken),

@@ -1,5 +1,6 @@
 //! Administrative operations of officials and operators.
 
+pub(crate) mod ballot_key;
 pub(crate) mod cluster;
 pub(crate) mod elections;
 

@@ -1,9 +1,13 @@
 //! Several authorities in one process, over one embedded ledger: votes are decided by all and
 //! cosigned by a quorum, whoever leads.
 
-use votekit_core::decision::Decision;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
-use crate::installation::Installation;
+use votekit_core::decision::Decision;
+use votekit_core::key_file;
+
+use crate::installation::{Installation, path_of};
 use crate::support::{LAW, law};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,5 +43,23 @@ async fn a_new_leader_seals_after_the_leader_is_killed() {
     let closed = installation.by_leader(async |node| node.close(&law()).await).await;
     assert_eq!((closed.state.as_str(), closed.accepted), ("closed", 4));
     installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ballot_key_of_officials_is_sealed_to_every_authority() {
+    let installation = Installation::start(3, 2).await;
+    let file = installation.path().join("ballot.key");
+    fs::write(&file, key_file::to_text(&[7; 32]).as_bytes()).expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("changed");
+    installation.by_leader(async |node| node.install_ballot_key(&law(), &file).await).await;
+    installation.open_poll().await;
+    let decision = installation.cast(0, "oui").await;
+    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    installation.assert_agreement().await;
+    for number in 1..=3 {
+        let kept = path_of(installation.path(), number).join("keys/ballot").join(LAW);
+        assert_eq!(fs::read(kept).expect("sealed to it"), fs::read(&file).expect("there"));
+    }
     installation.stop().await;
 }
