@@ -356,6 +356,21 @@ fn a_node_is_admitted_by_its_record() {
     let view = dir.run(&[&["nodes", "--json"][..], &at].concat()).json();
     assert_eq!(view["nodes"][0]["name"], "ingest-1");
     assert_eq!(view["nodes"][0]["public_key"], json["public_key"]);
+
+    let retire = |name: &str| dir.run(&[&["node", "retire", name][..], &at].concat());
+    retire("ingest-9").fails(3, &["no node was admitted as ingest-9"]);
+    retire(poll::LAW).fails(2, &["is not the name of a node", "hint: give the node after"]);
+    dir.run(&["node", "retire", "ingest-1", "--data", "node"]).fails(2, &["--admin"]);
+    for _ in 0..2 {
+        assert!(retire("ingest-1").succeeds().starts_with("retired ingest-1: "));
+    }
+    let view = dir.run(&[&["nodes", "--json"][..], &at].concat()).json();
+    assert_eq!(view["nodes"], serde_json::json!([]));
+    // Its name and its keys stay taken; it may be admitted again itself.
+    admit(other.succeeds()).fails(3, &["name: another node is admitted as ingest-1"]);
+    admit(&record).succeeds();
+    let view = dir.run(&[&["nodes", "--json"][..], &at].concat()).json();
+    assert_eq!(view["nodes"][0]["name"], "ingest-1");
     node.stop();
 }
 

@@ -266,6 +266,7 @@ fn interface() -> Vec<Route> {
             Administrator,
             get(cluster::cluster_view).post(cluster::admit_record),
         ),
+        route("/api/v1/admin/nodes/{name}/retire", Administrator, post(cluster::retire_record)),
         route("/api/v1/admin/leader/step-down", Administrator, post(cluster::step_down)),
         route("/api/v1/admin/rolls", Administrator, get(admin::list_rolls).post(admin::load_roll)),
         route("/api/v1/admin/rolls/{manifest}", Administrator, delete(admin::discard_roll)),

@@ -92,6 +92,7 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/api/v1/admin/elections/{law_id}/nodes/{node}/retire", AdminToken),
     ("GET", "/api/v1/admin/nodes", AdminToken),
     ("POST", "/api/v1/admin/nodes", AdminToken),
+    ("POST", "/api/v1/admin/nodes/{name}/retire", AdminToken),
     ("POST", "/api/v1/admin/leader/step-down", AdminToken),
     ("GET", "/api/v1/admin/rolls", AdminToken),
     ("POST", "/api/v1/admin/rolls", AdminToken),

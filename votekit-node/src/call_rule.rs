@@ -100,6 +100,12 @@ pub enum CallRule {
         /// Its name.
         name: NodeName,
     },
+    /// Only a node that was admitted by its record is retired from the installation.
+    #[error("no node was admitted as {name}")]
+    NodeNotAdmitted {
+        /// The name.
+        name: NodeName,
+    },
     /// The key of an ingest node is not one of an authority.
     #[error("it is a key of the authority {authority}: a node has keys of its own")]
     AuthorityKey {

@@ -63,6 +63,7 @@ mod lifecycle;
 mod admin;
 pub mod archive;
 
+pub use admin::cluster::RetiredNode;
 pub use admin::elections::{
     AmendElection, AnnulElection, ChoiceRequest, CloseElection, CreateElection, CreatedElection,
     LoadOutcome, LoadReport, LoadedLaw, OpenElection, PUBLISH_EVERY,

@@ -82,6 +82,7 @@ use crate::problem::{self, KINDS, Kind};
         nodes::retire_node,
         cluster::cluster_view,
         cluster::admit_record,
+        cluster::retire_record,
         cluster::step_down,
         admin::load_roll,
         admin::list_rolls,

@@ -6,9 +6,10 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use votekit_core::decision::Decision;
 use votekit_core::key_file;
+use votekit_node::node_name::NodeName;
 
 use crate::installation::{Installation, path_of};
-use crate::support::{LAW, law};
+use crate::support::{LAW, law, vote};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_authorities_decide_and_a_quorum_certifies() {
@@ -61,5 +62,25 @@ async fn the_ballot_key_of_officials_is_sealed_to_every_authority() {
         let kept = path_of(installation.path(), number).join("keys/ballot").join(LAW);
         assert_eq!(fs::read(kept).expect("sealed to it"), fs::read(&file).expect("there"));
     }
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retired_node_takes_no_votes_and_the_close_does_not_wait_for_it() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    installation.kill_ingest();
+    let name: NodeName = "ingest-1".parse().expect("a name");
+    let retired = installation.by_leader(async |node| node.retire_record(&name).await).await;
+    assert_eq!((retired.node.name.as_str(), retired.elections), ("ingest-1", vec![LAW.to_owned()]));
+    let view = installation.authority(0).cluster_view().await.expect("the ledger answers");
+    assert!(view.nodes.is_empty(), "{:?}", view.nodes);
+    // Its process is back, and its key still in the log: it begins no epoch.
+    installation.start_ingest().await;
+    let refused = installation.ingest().submit(&vote(1, "oui"), None, None).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let closed = installation.by_leader(async |node| node.close(&law()).await).await;
+    assert_eq!((closed.state.as_str(), closed.accepted), ("closed", 1));
     installation.stop().await;
 }

@@ -146,6 +146,11 @@ impl Installation {
         self.authorities[place].take().expect("it runs").abandon();
     }
 
+    /// Kills the ingest node.
+    pub(crate) fn kill_ingest(&mut self) {
+        self.ingest.take().expect("it runs").abandon();
+    }
+
     /// Stops every node, then the ledger.
     pub(crate) async fn stop_all(&mut self) {
         if let Some(ingest) = self.ingest.take() {

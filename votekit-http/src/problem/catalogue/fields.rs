@@ -227,6 +227,7 @@ impl InWords for CallRule {
             Self::NodeKeyTaken { name } => {
                 return format!("the node is admitted already, as {name}");
             }
+            Self::NodeNotAdmitted { name } => return format!("no node was admitted as {name}"),
             Self::AuthorityKey { authority } => {
                 return format!(
                     "it is a key of the authority {authority}: a node has keys of its own"
