@@ -1,8 +1,10 @@
 //! Several authorities in one process, over one embedded ledger: votes are decided by all and
 //! cosigned by a quorum, whoever leads.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use votekit_core::decision::Decision;
 use votekit_core::key_file;
@@ -82,5 +84,25 @@ async fn a_retired_node_takes_no_votes_and_the_close_does_not_wait_for_it() {
     assert!(refused.is_err(), "{refused:?}");
     let closed = installation.by_leader(async |node| node.close(&law()).await).await;
     assert_eq!((closed.state.as_str(), closed.accepted), ("closed", 1));
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaders_take_turns_where_a_term_has_a_length_and_votes_go_on() {
+    let installation = Installation::start_with_terms(3, 2, 1).await;
+    installation.open_poll().await;
+    let mut leaders = BTreeSet::from([installation.leader().await]);
+    let mut votes = 0;
+    while leaders.len() < 2 {
+        assert!(votes < 40, "one authority leads all the time");
+        let decision = installation.cast(votes, "oui").await;
+        assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+        votes += 1;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        leaders.insert(installation.leader().await);
+    }
+    installation.assert_agreement().await;
+    let closed = installation.by_leader(async |node| node.close(&law()).await).await;
+    assert_eq!((closed.state.as_str(), closed.accepted), ("closed", u64::from(votes)));
     installation.stop().await;
 }
