@@ -28,6 +28,7 @@ pub(crate) enum AuditEvent {
     ElectionStateChanged,
     ElectionHalted,
     NodeAdmitted,
+    NodeRetired,
 }
 
 impl AuditEvent {
@@ -49,6 +50,7 @@ impl AuditEvent {
             Self::ElectionStateChanged => "election_state_changed",
             Self::ElectionHalted => "election_halted",
             Self::NodeAdmitted => "node_admitted",
+            Self::NodeRetired => "node_retired",
         }
     }
 }
@@ -139,7 +141,7 @@ mod tests {
 
     const PAGE: &str = include_str!("../../docs/audit-events.md");
 
-    const ALL: [AuditEvent; 15] = [
+    const ALL: [AuditEvent; 16] = [
         AuditEvent::LeaderVotedFor,
         AuditEvent::LeaderElected,
         AuditEvent::LeaderSteppedDown,
@@ -155,6 +157,7 @@ mod tests {
         AuditEvent::ElectionStateChanged,
         AuditEvent::ElectionHalted,
         AuditEvent::NodeAdmitted,
+        AuditEvent::NodeRetired,
     ];
 
     #[test]
