@@ -162,7 +162,7 @@ fn build(go: &Path, folder: &Path) -> Result<PathBuf> {
         .env("GOENV", "off")
         .env("GOTOOLCHAIN", "local")
         .env("CGO_ENABLED", "0")
-        // Outside the folder, which each run empties: newer versions of Go compile their own library.
+        // Kept between runs: newer versions of Go compile their standard library into it.
         .env("GOCACHE", project::target_dir()?.join("xtask-files/go-cache"));
     project::succeed(&mut command)?;
     Ok(program)
