@@ -32,7 +32,7 @@ use crate::limits::throttle::Throttle;
 use crate::node::Node;
 use crate::node_name::NodeName;
 use crate::pending::Pending;
-use crate::recovery::{scrubbing, snapshots};
+use crate::recovery::{document_copies, scrubbing, snapshots};
 use crate::seal::sealer::Sealer;
 use crate::seal::{leader_lease, row_feed};
 use crate::validate::{staging, validation};
@@ -138,6 +138,8 @@ impl Node {
         if let Some(authority) = &node.context.authority {
             let feed = row_feed::run(Arc::clone(&node.context), Arc::clone(authority));
             node.context.spawn(Owner::Node, feed);
+            let copies = document_copies::run(Arc::clone(&node.context), Arc::clone(authority));
+            node.context.spawn(Owner::Node, copies);
         }
         if node.context.has(Role::Validate) {
             node.context.spawn(Owner::Node, validation::run(Arc::clone(&node.context)));

@@ -520,6 +520,36 @@ fn statements_of_another_copy_are_recognized() {
 }
 
 #[test]
+fn the_first_copy_of_a_document_stays_until_a_purge() {
+    let folder = created();
+    let memory = opened(folder.path());
+    let (one, two) = ([1; 32], [2; 32]);
+    memory.keep_sealed_key(&law(), &two, b"for two").expect("kept");
+    memory.keep_sealed_key(&law(), &one, b"for one").expect("kept");
+    memory.keep_sealed_key(&law(), &one, b"another").expect("the first one stays");
+    memory.keep_node_record("ingest-2", b"node 2").expect("kept");
+    memory.keep_node_record("ingest-1", b"node 1").expect("kept");
+    memory.keep_node_record("ingest-1", b"another").expect("the first one stays");
+    drop(memory);
+    let memory = opened(folder.path());
+    let keys = vec![(one, b"for one".to_vec()), (two, b"for two".to_vec())];
+    assert_eq!(memory.sealed_keys(&law()).expect("read"), keys);
+    let records = ["1", "2"].map(|n| (format!("ingest-{n}"), format!("node {n}").into_bytes()));
+    assert_eq!(memory.node_records().expect("read"), records);
+    assert!(memory.state().expect("read").elections.is_empty(), "nothing was signed");
+    let elsewhere: ElectionId = "L2025-002".parse().expect("a law id");
+    memory.keep_sealed_key(&elsewhere, &one, b"elsewhere").expect("kept");
+    assert_eq!(memory.purge(&law()).expect("purged"), 0, "no batch");
+    assert!(memory.sealed_keys(&law()).expect("read").is_empty());
+    assert_eq!(memory.sealed_keys(&elsewhere).expect("read").len(), 1);
+    let files = std::fs::read_dir(folder.path()).expect("the folder");
+    for file in files.map(|file| file.expect("a file").path()) {
+        let bytes = std::fs::read(file).expect("its bytes");
+        assert!(!bytes.windows(7).any(|window| window == b"for one"), "the purge overwrites");
+    }
+}
+
+#[test]
 fn a_purge_leaves_no_byte_of_a_batch() {
     let folder = created();
     let memory = opened(folder.path());

@@ -36,6 +36,7 @@ use crate::election::{CheckpointSigner, Committed, ElectionHandle, ElectionSecre
 use crate::election::{ElectionView, EpochView, NodeView};
 use crate::error::AdminError;
 use crate::node::Node;
+use crate::recovery::document_copies::purge_everywhere;
 use crate::recovery::{Recovered, election_keys};
 use crate::roll_store::{self, Kept, LoadProgress};
 use crate::seal::endorse::{Endorsement, ProposedBlock};
@@ -976,6 +977,9 @@ impl Node {
             self.record(&election, vec![LogEvent::Purge]).await?;
         }
         let batches = self.context.ledger.purge_evidence(law_id).await?;
+        if let Some(authority) = &self.context.authority {
+            purge_everywhere(&self.context, authority, law_id).await?;
+        }
         let law = law_id.clone();
         let manifests: Vec<_> = election.log().named_manifests().copied().collect();
         self.on_files(move |folder| {

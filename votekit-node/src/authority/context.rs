@@ -172,11 +172,6 @@ impl AuthorityContext {
         done.map_err(|error| ElectionFault::damaged(format!("the authority's memory: {error}")))
     }
 
-    /// Destroys the batches of a purged election. Blocks the thread.
-    pub(crate) fn purge(&self, law_id: &ElectionId) -> Result<(), MemoryError> {
-        self.memory.purge(law_id).map(|_| ())
-    }
-
     /// A row of this authority about one height.
     pub(crate) fn row(
         &self,

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use votekit_core::authority::AuthoritySet;
 use votekit_core::decision::Decision;
 use votekit_node::config::{Config, Role};
 use votekit_node::data_folder::DataFolder;
@@ -138,6 +139,65 @@ async fn a_ledger_restored_from_an_older_copy_is_put_back_whole() {
     assert_eq!(counts, ("closed", 8, 1));
     installation.assert_agreement().await;
     installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sealed_keys_and_records_lost_with_the_ledger_are_put_back() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.stop_all().await;
+    // The copy is from before the election and before the admission of the ingest node.
+    let (ledger, copy) = (installation.path().join("ledger"), installation.path().join("copy"));
+    copy_database(&ledger, &copy, "ledger.sqlite");
+    installation.start_authorities().await;
+    installation.start_ingest().await;
+    installation.open_poll().await;
+    assert!(is_accepted(&installation.cast(0, "oui").await));
+    installation.assert_agreement().await;
+    installation.stop_all().await;
+    // An authority compares its copies with the ledger when it starts.
+    installation.start_authorities().await;
+    let whole = settled_log(&installation).await;
+    let keys = sealed_keys(&installation).await;
+    assert_eq!(keys.iter().filter(|key| key.is_some()).count(), 4, "three authorities, one node");
+    let records = installation.engines().ledger.node_records().await.expect("read");
+    assert_eq!(records.len(), 1);
+    installation.stop_all().await;
+    copy_database(&copy, &ledger, "ledger.sqlite");
+    installation.start_authorities().await;
+    installation.wait_for_log(&whole).await;
+    let until = Instant::now() + WAIT;
+    while sealed_keys(&installation).await != keys {
+        assert!(Instant::now() < until, "keys are missing");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(installation.engines().ledger.node_records().await.expect("read"), records);
+    // A node that has lost its copy of the keys obtains them again.
+    let request_key = installation.path().join("ingest/keys/request").join(law().as_str());
+    fs::remove_file(request_key).expect("the node had the key");
+    installation.start_ingest().await;
+    let again = installation.cast(0, "oui").await;
+    assert!(matches!(again, Decision::Duplicate { .. }), "{again:?}");
+    assert!(is_accepted(&installation.cast(1, "non").await));
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+/// The keys of the election as the ledger holds them sealed to each authority and to the ingest
+/// node.
+async fn sealed_keys(installation: &Installation) -> Vec<Option<Vec<u8>>> {
+    let file = fs::read(path_of(installation.path(), 1).join("authorities")).expect("a file");
+    let set = AuthoritySet::parse(&file).expect("authorities");
+    let mut recipients: Vec<[u8; 32]> =
+        set.members().iter().map(|member| member.transport).collect();
+    let ingest = DataFolder::peek(&installation.path().join("ingest")).expect("a folder");
+    let transport = ingest.transport_key().expect("a key").public_key();
+    recipients.push(*transport.as_bytes());
+    let ledger = &installation.engines().ledger;
+    let mut keys = Vec::new();
+    for recipient in recipients {
+        keys.push(ledger.sealed_key(&law(), &recipient).await.expect("read"));
+    }
+    keys
 }
 
 /// The highest term in which a statement of the authority at `place` was read.
