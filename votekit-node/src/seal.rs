@@ -21,4 +21,5 @@ pub(crate) mod follower;
 pub(crate) mod head_check;
 pub(crate) mod leader_watch;
 pub(crate) mod new_term;
+pub(crate) mod own_statements;
 pub(crate) mod row_feed;

@@ -467,6 +467,7 @@ fn certifying_drops_accepts_and_keeps_cosignatures() {
     assert_eq!(accepts.iter().map(|own| own.height).collect::<Vec<_>>(), [3]);
     let cosigned = memory.all_own_statements("cosign").expect("read");
     assert_eq!(cosigned.len(), 2);
+    assert_eq!(memory.last_own_statements("cosign", 1).expect("read"), cosigned[1..]);
     assert_eq!(cosigned[0].law_id, Some(law()));
     assert_eq!(cosigned[0].bytes, format!("line {}", commits[0].head.root).into_bytes());
     assert!(memory.all_own_statements("proposal").is_err());

@@ -1,8 +1,7 @@
 //! Calls about the installation as a whole: nodes that join it, and the leader that is to step
 //! down.
 
-use votekit_core::authority::{AuthoritySet, StatementBody, Suspect, SuspectReason};
-use votekit_store::RowKind;
+use votekit_core::authority::{AuthoritySet, SuspectReason};
 
 use crate::audit::{AuditEvent, AuditFields};
 use crate::call_rule::CallRule;
@@ -11,6 +10,7 @@ use crate::node::Node;
 use crate::node_record::NodeRecord;
 use crate::query::cluster_view::AdmittedNode;
 use crate::recovery::election_keys;
+use crate::seal::own_statements::suspicion;
 
 impl Node {
     /// Admits a node with a data folder of its own to the installation: the keys that it needs are
@@ -59,10 +59,11 @@ impl Node {
             return Ok(());
         }
         let Some(leadership) = promise else { return Ok(()) };
-        let term = leadership.term;
+        if authority.is_rolled_back() {
+            return Ok(());
+        }
         let reason = SuspectReason::Stepdown;
-        let bytes = authority.sign(StatementBody::Suspect(Suspect { leadership, reason }));
-        let row = authority.row(RowKind::Suspect, None, 0, term, bytes);
+        let row = suspicion(&self.context, authority, &leadership, reason).await?;
         let _stored = self.context.ledger.put_row(&row, None).await?;
         Ok(())
     }

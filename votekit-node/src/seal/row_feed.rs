@@ -15,7 +15,7 @@ use crate::audit::{AuditEvent, AuditFields};
 use crate::authority::{AuthorityContext, Board, ProposalRow};
 use crate::context::NodeContext;
 use crate::metrics;
-use crate::seal::{draft, leader_lease};
+use crate::seal::{draft, leader_lease, own_statements};
 
 /// Rows read in one call.
 const ROWS_PER_READ: usize = 256;
@@ -33,10 +33,16 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityContext>) {
     let mut changes = context.ledger.changes();
     let mut cursor = Cursor::default();
+    // The process may have ended between signing a statement and sending it.
+    let mut is_resent = false;
     loop {
         changes.mark_unchanged();
         if authority.take_rows_put_back() {
             cursor = Cursor::default();
+            is_resent = false;
+        }
+        if !is_resent {
+            is_resent = resend(&context, &authority).await;
         }
         match read(&context, &authority, &mut cursor).await {
             Ok(Progress::Idle) => {}
@@ -58,6 +64,20 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
             () = tokio::time::sleep(SLOW_POLL) => {}
         }
     }
+}
+
+/// Sends own statements again that the ledger may lack. Returns whether that is done.
+async fn resend(context: &NodeContext, authority: &AuthorityContext) -> bool {
+    let resent = own_statements::resend(context, authority).await;
+    if let Err(error) = &resent {
+        tracing::error!(
+            event = "statements_not_resent",
+            alarm = true,
+            %error,
+            "earlier statements of this authority not sent again, retrying"
+        );
+    }
+    resent.is_ok()
 }
 
 /// Whether rows were read, and whether there are more.
@@ -134,7 +154,7 @@ async fn read(
             "the ledger holds fewer rows than this authority has read: it was put back"
         );
         context.audit.record(AuditEvent::LedgerPutBack, &AuditFields::default());
-        *after = RowId(0);
+        authority.note_rows_put_back();
         return Ok(Progress::More);
     }
     let (is_empty, last) = (read.rows.is_empty(), read.last);

@@ -6,11 +6,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use votekit_core::authority::AuthoritySet;
+use votekit_core::authority::{
+    AuthoritySet, Refuse, Statement, StatementBody, StatementKey, TermLeader,
+};
 use votekit_core::decision::Decision;
+use votekit_core::id::Digest;
 use votekit_node::config::{Config, Role};
 use votekit_node::data_folder::DataFolder;
 use votekit_node::{Node, NodeError, VoteStatus, metrics};
+use votekit_store::memory::AuthorityMemory;
+use votekit_store::{RowId, RowKind};
 
 use crate::installation::{Installation, WAIT, path_of};
 use crate::support::{law, vote};
@@ -180,6 +185,113 @@ async fn sealed_keys_and_records_lost_with_the_ledger_are_put_back() {
     assert!(is_accepted(&installation.cast(1, "non").await));
     installation.assert_agreement().await;
     installation.stop().await;
+}
+
+/// Signs a refusal of a block with the keys of the authority at `place`, as if it had ended before
+/// it sent the refusal. Returns the signed bytes.
+fn refuse_and_stop(installation: &Installation, place: usize, leader: usize) -> Vec<u8> {
+    let path = path_of(installation.path(), place + 1);
+    let until = Instant::now() + WAIT;
+    let memory = loop {
+        // That of a node that has just stopped may still be held.
+        match AuthorityMemory::open(&path.join("memory")) {
+            Ok(memory) => break memory,
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let folder = DataFolder::peek(&path).expect("a folder");
+    let (base, name) = (folder.base().expect("a base"), folder.authority().expect("a name"));
+    let seed = folder.statement_seed().expect("a seed");
+    let leader = format!("a{}", leader + 1).parse().expect("a name");
+    let refuse = Refuse {
+        law_id: law(),
+        leadership: TermLeader { term: 1, leader },
+        height: 4,
+        digest: Digest::of(b"a block"),
+        leaf: 9,
+        rule: "decision".to_owned(),
+        own: None,
+        theirs: None,
+    };
+    let incarnation = memory.incarnation();
+    let body = StatementBody::Refuse(refuse);
+    let statement = Statement { authority: name.clone(), incarnation, body };
+    let bytes = StatementKey::from_seed(&base, &name, &seed).sign_statement(&statement);
+    memory.record_other_statement("refuse", Some(&law()), 4, 1, &bytes).expect("recorded");
+    bytes
+}
+
+/// The bytes of the rows of a kind in the ledger.
+async fn rows_of(installation: &Installation, kind: RowKind) -> Vec<Vec<u8>> {
+    let (mut after, mut found) = (RowId(0), Vec::new());
+    loop {
+        let read = installation.engines().ledger.rows_after(after, 100).await.expect("read");
+        let Some(last) = read.rows.last() else { return found };
+        after = last.id;
+        found.extend(read.rows.into_iter().filter(|row| row.kind == kind).map(|row| row.bytes));
+    }
+}
+
+async fn wait_for_row(installation: &Installation, kind: RowKind, bytes: &[u8]) {
+    let until = Instant::now() + WAIT;
+    while !rows_of(installation, kind).await.iter().any(|row| row == bytes) {
+        assert!(Instant::now() < until, "{kind:?} was not sent again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_and_suspicions_are_sent_again_as_they_were() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    assert!(is_accepted(&installation.cast(0, "oui").await));
+    installation.stop_all().await;
+    let (ledger, copy) = (installation.path().join("ledger"), installation.path().join("copy"));
+    copy_database(&ledger, &copy, "ledger.sqlite");
+    installation.start_authorities().await;
+    installation.start_ingest().await;
+    let leader = installation.leader().await;
+    let place = (leader + 1) % 3;
+    // One suspicion of three authorities changes no leader.
+    assert!(is_accepted(&installation.cast(1, "oui").await));
+    installation.authority(place).request_step_down().await.expect("asked");
+    let suspicion = rows_of(&installation, RowKind::Suspect).await.pop().expect("a suspicion");
+    installation.authorities[place].take().expect("it runs").shutdown().await;
+    let refusal = refuse_and_stop(&installation, place, leader);
+    installation.restart(place).await;
+    wait_for_row(&installation, RowKind::Refuse, &refusal).await;
+    let view = installation.authority(place).cluster_view().await.expect("the ledger answers");
+    assert!(!view.rolled_back, "the memory holds what was signed for an operator");
+    // The ledger loses both, and the vote, while every node is stopped.
+    installation.stop_all().await;
+    copy_database(&copy, &ledger, "ledger.sqlite");
+    installation.start_authorities().await;
+    wait_for_row(&installation, RowKind::Refuse, &refusal).await;
+    let until = Instant::now() + WAIT;
+    while !is_suspected_again(&installation, place, &suspicion).await {
+        assert!(Instant::now() < until, "the suspicion was not sent again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    installation.start_ingest().await;
+    assert!(is_accepted(&installation.cast(2, "oui").await));
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+/// Whether a suspicion is in the ledger again, unless its authority has promised a later term: then
+/// nothing depends on it.
+async fn is_suspected_again(installation: &Installation, place: usize, suspicion: &[u8]) -> bool {
+    let path = path_of(installation.path(), place + 1);
+    let file = fs::read(path.join("authorities")).expect("a file");
+    let set = AuthoritySet::parse(&file).expect("authorities");
+    let StatementBody::Suspect(suspect) = set.verify_statement(suspicion).expect("signed").body
+    else {
+        return false;
+    };
+    let promised = term_of(installation.authority(place), place).await;
+    promised > Some(suspect.leadership.term)
+        || rows_of(installation, RowKind::Suspect).await.iter().any(|row| row == suspicion)
 }
 
 /// The keys of the election as the ledger holds them sealed to each authority and to the ingest

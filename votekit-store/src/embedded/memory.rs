@@ -322,7 +322,22 @@ impl AuthorityMemory {
     /// [`MemoryError`].
     pub fn all_own_statements(&self, kind: &str) -> Result<Vec<OwnStatement>, MemoryError> {
         Key::new(kind, None, 0, 0)?;
-        self.database.read(|connection| statements::all(connection, kind))
+        self.database.read(|connection| statements::last(connection, kind, i64::MAX))
+    }
+
+    /// The last statements of a kind whose bytes are kept, at most `limit`, in the order in which
+    /// they were signed.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub fn last_own_statements(
+        &self,
+        kind: &str,
+        limit: usize,
+    ) -> Result<Vec<OwnStatement>, MemoryError> {
+        Key::new(kind, None, 0, 0)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.database.read(|connection| statements::last(connection, kind, limit))
     }
 
     /// The highest term of each kind of statement that was signed and names one.
