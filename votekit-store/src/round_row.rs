@@ -100,6 +100,10 @@ pub struct RowsRead {
     /// first. When `rows` is empty, nothing up to here is left to read. Lower than a position read
     /// before only if the ledger was put back to an earlier state.
     pub last: RowId,
+    /// The [digest](RoundRow::digest) of the row at the position after which was read, while that
+    /// row is there. Another one than the reader knows means that the ledger was put back and gives
+    /// the same positions again, to other rows.
+    pub after: Option<Digest>,
 }
 
 impl RowKind {
@@ -130,6 +134,14 @@ impl RowKind {
     #[must_use]
     pub const fn is_of_block(self) -> bool {
         !matches!(self, Self::Vote | Self::Suspect)
+    }
+}
+
+impl RoundRow {
+    /// The digest of what the row states, as engines store it.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        row_digest(&self.bytes, &self.leaves)
     }
 }
 

@@ -429,3 +429,24 @@ async fn rows_changed_by_hand_are_refused_and_the_poll_goes_on() {
     assert_eq!((closed.state.as_str(), closed.accepted), ("closed", 4));
     installation.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_lost_while_the_nodes_run_are_sent_again() {
+    let installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    assert!(is_accepted(&installation.cast(0, "oui").await));
+    let path = installation.path().join("ledger/ledger.sqlite");
+    let ledger = Connection::open(path).expect("the ledger");
+    ledger.busy_timeout(WAIT).expect("set");
+    // The positions of later rows go on, so that no reader sees fewer than it has read.
+    assert!(ledger.execute("DELETE FROM round_row", ()).expect("SQL") > 0);
+    drop(ledger);
+    let until = Instant::now() + WAIT;
+    while rows_of(&installation, RowKind::Vote).await.len() < 3 {
+        assert!(Instant::now() < until, "votes are missing");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(is_accepted(&installation.cast(1, "oui").await));
+    installation.assert_agreement().await;
+    installation.stop().await;
+}

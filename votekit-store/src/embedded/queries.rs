@@ -325,6 +325,7 @@ pub(super) fn rows_after(
     // Read before the rows: what is stored in between is among the rows, or is read next time.
     let last = last_row(connection)?;
     let after = columns::column(after.0).unwrap_or(i64::MAX);
+    let at_after = row_digest_at(connection, after)?;
     let mut statement = connection.prepare_cached(
         "SELECT round_row.id, kind, authority, law_id, height, term, digest, bytes, leaves \
          FROM round_row LEFT JOIN election ON election.id = election \
@@ -334,7 +335,17 @@ pub(super) fn rows_after(
     let size = |row: &RoundRow| row.bytes.len() + row.leaves.len();
     let rows = collect_some(rows, columns::round_row, size)?;
     let last = rows.last().map_or(last, |row| last.max(row.id));
-    Ok(RowsRead { rows, last })
+    Ok(RowsRead { rows, last, after: at_after })
+}
+
+/// The digest of the row at a position.
+fn row_digest_at(connection: &Connection, id: i64) -> Result<Option<Digest>, Fault> {
+    connection
+        .prepare_cached("SELECT digest FROM round_row WHERE id = ?1")?
+        .query([id])?
+        .next()?
+        .map(|row| TableRow::new("round_row", row).get(0).map(Digest::from_bytes))
+        .transpose()
 }
 
 /// The last position given to a row of a round, also when the row was removed.

@@ -1,7 +1,7 @@
 //! The rows of rounds: statements, arguments and results.
 
 use tokio_postgres::Row;
-use votekit_core::id::ElectionId;
+use votekit_core::id::{Digest, ElectionId};
 
 use super::connections::Session;
 use super::fault::{corrupt, malformed_write};
@@ -57,7 +57,8 @@ pub(super) async fn rows_after(
 ) -> Result<RowsRead, EngineError> {
     // Without a row, the other columns of the only result are null. The first row is always read:
     // `before` is the size of the rows before it.
-    let sql = "SELECT last, each.* FROM round_order LEFT JOIN (
+    let sql = "SELECT last, (SELECT digest FROM round_row WHERE id = $1) AS at_after, each.*
+        FROM round_order LEFT JOIN (
         SELECT round_row.id, kind, authority, law_id, height, term, digest, bytes, leaves
         FROM round_row JOIN (
             SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
@@ -72,13 +73,17 @@ pub(super) async fn rows_after(
     let found = session.read(sql, &[&after, &limit_column(limit), &READ_BYTES_MAX]).await?;
     let first = found.first().ok_or_else(|| corrupt("table round_order is empty"))?;
     let last = RowId(of_table("round_order", number(first, "last"))?);
+    let at_after = value::<Option<&[u8]>>(first, "at_after")?.map(<[u8; 32]>::try_from);
+    let at_after = at_after.transpose().map_err(|_| {
+        corrupt(format!("table round_row: row {after}: its digest does not have 32 bytes"))
+    })?;
     let mut rows = Vec::with_capacity(found.len());
     for row in &found {
         if value::<Option<i64>>(row, "id")?.is_some() {
             rows.push(of_table("round_row", decode_row(row))?);
         }
     }
-    Ok(RowsRead { rows, last })
+    Ok(RowsRead { rows, last, after: at_after.map(Digest::from_bytes) })
 }
 
 /// Decodes a row, and verifies its digest.

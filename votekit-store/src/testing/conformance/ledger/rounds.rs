@@ -15,6 +15,7 @@ use crate::{
 pub(super) const CASES: &[Case] = &[
     exact_case!(the_first_row_under_a_key_stays),
     case!(rows_are_read_in_order_and_in_parts),
+    case!(a_read_reports_the_row_before_it),
     case!(large_rows_are_read_in_parts),
     case!(accept_of_another_term_is_late),
     case!(proposal_without_the_lease_of_its_term_is_late),
@@ -170,6 +171,36 @@ async fn rows_are_read_in_order_and_in_parts(place: &dyn TestStorage) -> Outcome
         ensure_eq!(read.rows, [], format!("{limit} rows after {after:?}"));
         ensure_eq!(read.last, last, "the last position");
     }
+    Ok(())
+}
+
+async fn a_read_reports_the_row_before_it(place: &dyn TestStorage) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    lead(&*ledger, "", "first").await?;
+    let rows = [
+        row(RowKind::Proposal, "a", 1, 1, "block"),
+        row(RowKind::Accept, "b", 1, 1, "accept"),
+        row(RowKind::Vote, "a", 0, 1, "vote"),
+    ];
+    ensure_eq!(ledger.rows_after(RowId(0), 10).await?.after, None, "before the first row");
+    for row in &rows {
+        store(&*ledger, row, None).await?;
+    }
+    let read = ledger.rows_after(RowId(0), 10).await?;
+    ensure_eq!(read.after, None, "no row has the position 0");
+    for row in &read.rows {
+        for limit in [0, 10] {
+            let found = ledger.rows_after(row.id, limit).await?.after;
+            ensure_eq!(found, Some(row.digest()), format!("the digest of {row:?}"));
+        }
+    }
+    let digests: Vec<_> = read.rows.iter().map(RoundRow::digest).collect();
+    ensure!(digests[0] != digests[1] && digests[1] != digests[2], "each row has its digest");
+    ensure_eq!(ledger.rows_after(RowId(u64::MAX), 10).await?.after, None, "after all rows");
+    ledger.remove_rows(&law("L1"), 1).await?;
+    let after = |place: usize| ledger.rows_after(read.rows[place].id, 10);
+    ensure_eq!(after(1).await?.after, None, "a row that was removed");
+    ensure_eq!(after(2).await?.after, Some(digests[2]), "a row that stays");
     Ok(())
 }
 
