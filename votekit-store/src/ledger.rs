@@ -101,7 +101,8 @@ pub enum Leadership {
     },
 }
 
-/// How far above the present term a new term may begin, so that one call cannot use up all terms.
+/// How far above the present term a new term, or the term of a statement, may lie, so that one call
+/// cannot use up all terms.
 pub const TERM_STEP_MAX: u64 = 1000;
 
 /// A reviewer's remark on a request.
@@ -347,7 +348,8 @@ pub trait Rounds: Send + Sync + 'static {
     /// An accept is stored only in the present term. A proposal with a `holder` is stored only
     /// while that holder has the leader lease of the proposal's term; without a `holder`, it is a
     /// copy of an earlier proposal, whose term must have begun. For a row of another kind, `holder`
-    /// means nothing.
+    /// means nothing; one of a term more than [`TERM_STEP_MAX`] above the present one is
+    /// [`Conflict::Malformed`](crate::Conflict::Malformed).
     async fn put_row(&self, row: &NewRow, holder: Option<&str>) -> Result<RowOutcome, EngineError>;
 
     /// Rows after a position, in order: at least one if there is any, at most `limit`, and fewer

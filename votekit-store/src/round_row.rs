@@ -173,6 +173,10 @@ impl NewRow {
     }
 }
 
+/// The rule that a vote, a refusal or a suspicion breaks whose term is more than
+/// [`TERM_STEP_MAX`](crate::TERM_STEP_MAX) above the present one.
+pub(crate) const FAR_TERM_RULE: &str = "a term lies at most 1,000 above the present one";
+
 /// The digest stored with a row: SHA-256 of the length of `bytes` (8 bytes, big-endian), `bytes`
 /// and `leaves`. It is a part of a proposal's key: a copy with other leaves is another row, so it
 /// cannot keep the true one out.

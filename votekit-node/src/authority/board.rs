@@ -13,7 +13,9 @@ use votekit_core::authority::{Accept, BlockProposal, StatementBody, Suspect, Ter
 use votekit_core::id::ElectionId;
 use votekit_core::log::note::KeyName;
 
-/// Terms whose votes are kept.
+/// Terms of which the votes, the refusals and the suspicions of each authority are kept, the last
+/// ones. The number is one of each authority: statements of a liar about terms to come displace no
+/// other's.
 const TERMS_MAX: usize = 16;
 
 /// Heights of one election that are kept: a round is about the next height, and rows of a few
@@ -48,10 +50,11 @@ pub(crate) struct Board {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// By term, then by authority.
-    votes: BTreeMap<u64, BTreeMap<KeyName, Vote>>,
-    suspects: BTreeMap<u64, BTreeMap<KeyName, Suspect>>,
-    refusers: BTreeMap<u64, BTreeSet<(KeyName, TermLeader)>>,
+    /// By authority, then by term.
+    votes: BTreeMap<KeyName, BTreeMap<u64, Vote>>,
+    suspects: BTreeMap<KeyName, BTreeMap<u64, Suspect>>,
+    /// The leaderships of which each authority refused a block.
+    refused: BTreeMap<KeyName, BTreeSet<TermLeader>>,
     elections: BTreeMap<ElectionId, ElectionRows>,
 }
 
@@ -98,15 +101,16 @@ impl Board {
                 election.bound();
             }
             StatementBody::Refuse(refuse) => {
-                let term = refuse.leadership.term;
-                let refusers = inner.refusers.entry(term).or_default();
-                refusers.insert((authority.clone(), refuse.leadership));
-                bound_terms(&mut inner.refusers);
+                let refused = inner.refused.entry(authority.clone()).or_default();
+                refused.insert(refuse.leadership);
+                if refused.len() > TERMS_MAX {
+                    refused.pop_first();
+                }
             }
             StatementBody::Suspect(suspect) => {
-                let term = suspect.leadership.term;
-                inner.suspects.entry(term).or_default().insert(authority.clone(), suspect);
-                bound_terms(&mut inner.suspects);
+                let suspects = inner.suspects.entry(authority.clone()).or_default();
+                suspects.insert(suspect.leadership.term, suspect);
+                bound_terms(suspects);
             }
             _ => {}
         }
@@ -141,24 +145,38 @@ impl Board {
     /// The votes of a leadership.
     pub(crate) fn votes(&self, leadership: &TermLeader) -> BTreeMap<KeyName, Vote> {
         let inner = self.inner.lock();
-        let votes = inner.votes.get(&leadership.term).into_iter().flatten();
+        let votes = inner
+            .votes
+            .iter()
+            .filter_map(|(name, votes)| Some((name, votes.get(&leadership.term)?)));
         votes
             .filter(|(_, vote)| vote.leadership == *leadership)
             .map(|(name, vote)| (name.clone(), vote.clone()))
             .collect()
     }
 
+    /// The highest term that at least `count` authorities have voted in, or in a later one; 0 if
+    /// fewer have voted.
+    pub(crate) fn voted_term(&self, count: usize) -> u64 {
+        let inner = self.inner.lock();
+        let last = |votes: &BTreeMap<u64, Vote>| votes.keys().next_back().copied();
+        let mut terms: Vec<u64> = inner.votes.values().filter_map(last).collect();
+        terms.sort_unstable_by(|one, other| other.cmp(one));
+        count.checked_sub(1).and_then(|place| terms.get(place).copied()).unwrap_or(0)
+    }
+
     /// The authorities that suspect the leader of a term.
     pub(crate) fn suspects(&self, term: u64) -> Vec<KeyName> {
         let inner = self.inner.lock();
-        inner.suspects.get(&term).into_iter().flat_map(|map| map.keys().cloned()).collect()
+        let suspects = inner.suspects.iter().filter(|(_, terms)| terms.contains_key(&term));
+        suspects.map(|(by, _)| by.clone()).collect()
     }
 
     /// The authorities that refused a block of a leadership.
     pub(crate) fn refusers(&self, leadership: &TermLeader) -> Vec<KeyName> {
         let inner = self.inner.lock();
-        let refusers = inner.refusers.get(&leadership.term).into_iter().flatten();
-        refusers.filter(|(_, of)| of == leadership).map(|(by, _)| by.clone()).collect()
+        let refusers = inner.refused.iter().filter(|(_, of)| of.contains(leadership));
+        refusers.map(|(by, _)| by.clone()).collect()
     }
 
     /// The rows about one height.
@@ -191,14 +209,43 @@ impl Board {
 
 impl Inner {
     fn add_vote(&mut self, authority: &KeyName, vote: Vote) {
-        let term = vote.leadership.term;
-        self.votes.entry(term).or_default().entry(authority.clone()).or_insert(vote);
-        bound_terms(&mut self.votes);
+        let votes = self.votes.entry(authority.clone()).or_default();
+        votes.entry(vote.leadership.term).or_insert(vote);
+        bound_terms(votes);
     }
 }
 
 fn bound_terms<T>(terms: &mut BTreeMap<u64, T>) {
     while terms.len() > TERMS_MAX {
         terms.pop_first();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> KeyName {
+        text.parse().expect("a name")
+    }
+
+    fn vote(board: &Board, by: &str, term: u64) {
+        let leadership = TermLeader { term, leader: name("a1") };
+        let vote = Vote { leadership, elections: Vec::new() };
+        board.add_statement(&name(by), StatementBody::Vote(vote));
+    }
+
+    #[test]
+    fn votes_of_one_authority_displace_no_other_ones() {
+        let board = Board::default();
+        for by in ["a1", "a2"] {
+            vote(&board, by, 7);
+        }
+        for term in 8..100 {
+            vote(&board, "a3", term);
+        }
+        let voters = board.votes(&TermLeader { term: 7, leader: name("a1") });
+        assert_eq!(voters.into_keys().collect::<Vec<_>>(), [name("a1"), name("a2")]);
+        assert_eq!([1, 2, 3, 4, 0].map(|count| board.voted_term(count)), [99, 7, 7, 0, 0]);
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct AuthorityContext {
     refused: Mutex<BTreeMap<KeyName, Instant>>,
     /// The last term whose leader was passed over.
     passed_over: AtomicU64,
+    /// The last term that was too far ahead to vote in it.
+    far_term: AtomicU64,
     /// Whether a statement was found that the memory does not hold.
     rolled_back: AtomicBool,
     /// Whether the rows of the ledger have to be read again from the first.
@@ -69,6 +71,7 @@ impl AuthorityContext {
             board: Board::default(),
             refused: Mutex::default(),
             passed_over: AtomicU64::new(0),
+            far_term: AtomicU64::new(0),
             rolled_back: AtomicBool::new(false),
             rows_put_back: AtomicBool::new(false),
         })
@@ -124,6 +127,11 @@ impl AuthorityContext {
     /// Whether this is the first call for a term.
     pub(crate) fn first_pass_over(&self, term: u64) -> bool {
         self.passed_over.fetch_max(term, Ordering::Relaxed) < term
+    }
+
+    /// Whether this is the first call in a row for a term that is too far ahead.
+    pub(crate) fn first_far_term(&self, term: u64) -> bool {
+        self.far_term.swap(term, Ordering::Relaxed) != term
     }
 
     /// Whether this authority signs nothing more: its keys have signed what its memory has

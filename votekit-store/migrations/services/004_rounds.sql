@@ -44,9 +44,10 @@ CREATE TABLE node_record (
 );
 
 -- Stores a row of a round. Returns what became of it:
---   stored, present; other: the stored bytes are in `kept`; late: the present term is in `present_term`.
+--   stored, present; other: the stored bytes are in `kept`; late: the present term is in `present_term`; far: its term is more than `step_max` above the present one.
 CREATE FUNCTION put_round_row(
     new_kind text, new_authority text, wanted text, new_height bigint, new_term bigint, new_digest bytea, new_bytes bytea, new_leaves bytea, holder text,
+    step_max bigint,
     OUT outcome text, OUT kept bytea, OUT present_term bigint
 ) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
@@ -77,6 +78,13 @@ BEGIN
         RETURN;
     END IF;
 
+    -- A vote is a promise: one of a term far ahead would use up the terms below it. The term may rise meanwhile, and never falls.
+    IF new_kind NOT IN ('proposal', 'accept')
+        AND new_term - (SELECT greatest(leadership.term, (SELECT max(fence) FROM head)) FROM leadership) > step_max
+    THEN
+        outcome := 'far';
+        RETURN;
+    END IF;
     outcome := CASE
         WHEN new_kind = 'accept' AND new_term <> lead.term THEN 'late'
         WHEN new_kind = 'proposal' AND new_term > lead.term THEN 'late'

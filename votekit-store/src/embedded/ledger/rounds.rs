@@ -16,7 +16,8 @@ impl Rounds for EmbeddedLedger {
         if let Some(law_id) = &row.law_id {
             self.check(law_id)?;
         }
-        let row = PutRow::new(row.clone(), holder, Arc::clone(&self.leases))?;
+        let row =
+            PutRow::new(row.clone(), holder, Arc::clone(&self.leases), Arc::clone(&self.tail))?;
         self.writer.write(row).await
     }
 

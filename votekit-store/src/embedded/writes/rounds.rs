@@ -10,8 +10,8 @@ use crate::embedded::fault::{Fault, malformed_write};
 use crate::embedded::leases::LeaseTable;
 use crate::embedded::tail::Tail;
 use crate::embedded::writer::Write;
-use crate::round_row::row_digest;
-use crate::{EngineError, NewRow, RowKind, RowOutcome};
+use crate::round_row::{FAR_TERM_RULE, row_digest};
+use crate::{EngineError, NewRow, RowKind, RowOutcome, TERM_STEP_MAX};
 
 /// Stores a row of a round.
 pub(in crate::embedded) struct PutRow {
@@ -21,6 +21,7 @@ pub(in crate::embedded) struct PutRow {
     term: i64,
     holder: Option<String>,
     leases: Arc<LeaseTable>,
+    tail: Arc<Tail>,
 }
 
 impl PutRow {
@@ -29,6 +30,7 @@ impl PutRow {
         row: NewRow,
         holder: Option<&str>,
         leases: Arc<LeaseTable>,
+        tail: Arc<Tail>,
     ) -> Result<Self, EngineError> {
         let broken = |rule| malformed_write(row.law_id.as_ref(), rule);
         if let Some(rule) = row.broken_rule() {
@@ -37,7 +39,8 @@ impl PutRow {
         let number = |number| column(number).ok_or_else(|| broken("numbers are at most 2^63 - 1"));
         let (height, term) = (number(row.height)?, number(row.term)?);
         let digest = row_digest(&row.bytes, &row.leaves);
-        Ok(Self { row, digest, height, term, holder: holder.map(str::to_owned), leases })
+        let holder = holder.map(str::to_owned);
+        Ok(Self { row, digest, height, term, holder, leases, tail })
     }
 }
 
@@ -51,6 +54,9 @@ impl Write for PutRow {
             } else {
                 RowOutcome::Other { bytes: stored }
             });
+        }
+        if self.is_far_ahead() {
+            return Err(malformed_write(self.row.law_id.as_ref(), FAR_TERM_RULE).into());
         }
         // Read here, in the writer's thread, where terms begin as well.
         if self.is_late() {
@@ -123,6 +129,13 @@ impl PutRow {
             term,
         ))?;
         rows.next()?.map(|row| TableRow::new("round_row", row).get(0)).transpose()
+    }
+
+    /// Whether a vote, a refusal or a suspicion is of a term that is too far ahead.
+    fn is_far_ahead(&self) -> bool {
+        let present = self.leases.term().max(self.tail.highest_term());
+        !matches!(self.row.kind, RowKind::Proposal | RowKind::Accept)
+            && self.row.term > present.saturating_add(TERM_STEP_MAX)
     }
 
     fn is_late(&self) -> bool {

@@ -7,8 +7,8 @@ use super::connections::Session;
 use super::fault::{corrupt, malformed_write};
 use super::queries::{READ_BYTES_MAX, limit_column};
 use super::rows::{column, fixed_bytes, law_id, number, of_table, value};
-use crate::round_row::row_digest;
-use crate::{EngineError, NewRow, RoundRow, RowId, RowKind, RowOutcome, RowsRead};
+use crate::round_row::{FAR_TERM_RULE, row_digest};
+use crate::{EngineError, NewRow, RoundRow, RowId, RowKind, RowOutcome, RowsRead, TERM_STEP_MAX};
 
 pub(super) async fn put_row(
     session: &mut Session,
@@ -23,7 +23,8 @@ pub(super) async fn put_row(
         |number| column(number).ok_or_else(|| broken("numbers are at most 2^63 - 1"));
     let (height, term) = (number_column(row.height)?, number_column(row.term)?);
     let sql = "SELECT outcome, kept, present_term
-        FROM put_round_row($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        FROM put_round_row($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    let step_max = column(TERM_STEP_MAX).expect("a small number");
     let answer = session
         .write(
             sql,
@@ -37,6 +38,7 @@ pub(super) async fn put_row(
                 &row.bytes,
                 &row.leaves,
                 &holder,
+                &step_max,
             ],
         )
         .await?;
@@ -45,6 +47,7 @@ pub(super) async fn put_row(
         "present" => Ok(RowOutcome::Present),
         "other" => Ok(RowOutcome::Other { bytes: value(&answer, "kept")? }),
         "late" => Ok(RowOutcome::Late { term: number(&answer, "present_term")? }),
+        "far" => Err(broken(FAR_TERM_RULE)),
         other => Err(corrupt(format!("function put_round_row returned {other:?}"))),
     }
 }

@@ -10,6 +10,7 @@ use super::leadership::{LONG, term_of};
 use super::log::expect_change;
 use crate::{
     BlockCommit, Conflict, EngineError, Head, Ledger, NewRow, RoundRow, RowId, RowKind, RowOutcome,
+    TERM_STEP_MAX,
 };
 
 pub(super) const CASES: &[Case] = &[
@@ -24,6 +25,7 @@ pub(super) const CASES: &[Case] = &[
     case!(removal_is_of_one_election_up_to_a_height),
     case!(a_reader_never_misses_a_row),
     case!(row_that_breaks_a_rule_is_refused),
+    case!(statement_of_a_term_far_ahead_is_refused),
     case!(append_is_decided_by_size_and_height),
     case!(append_is_in_any_term_and_raises_the_fence),
     case!(appending_the_same_block_by_many_succeeds),
@@ -428,6 +430,30 @@ async fn row_that_breaks_a_rule_is_refused(place: &dyn TestStorage) -> Outcome {
         expect_conflict(ledger.put_row(row, None).await, malformed, what)?;
     }
     expect_rows(&*ledger, &[], "nothing of them was written").await.map(|_| ())
+}
+
+async fn statement_of_a_term_far_ahead_is_refused(place: &dyn TestStorage) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let malformed = |conflict: &Conflict| matches!(conflict, Conflict::Malformed { .. });
+    let term = lead(&*ledger, "", "first").await?;
+    let mut stored = Vec::new();
+    for kind in [RowKind::Vote, RowKind::Refuse, RowKind::Suspect] {
+        let highest = row(kind, "a", 1, term + TERM_STEP_MAX, "far");
+        store(&*ledger, &highest, None).await?;
+        stored.push(highest);
+        for far in [term + TERM_STEP_MAX + 1, u64::MAX / 2] {
+            let refused = ledger.put_row(&row(kind, "a", 1, far, "too far"), None).await;
+            expect_conflict(refused, malformed, &format!("{kind:?} of term {far}"))?;
+        }
+    }
+    // The term of a stored block counts as the leader's does.
+    let mut log = SampleLog::new(&law("L1"));
+    log.term = term + 1;
+    ledger.append(&log.block(1, "leaf")).await?;
+    let higher = row(RowKind::Vote, "a", 1, term + 1 + TERM_STEP_MAX, "far");
+    store(&*ledger, &higher, None).await?;
+    stored.push(higher);
+    expect_rows(&*ledger, &stored, "nothing of the others").await.map(|_| ())
 }
 
 async fn append_is_decided_by_size_and_height(place: &dyn TestStorage) -> Outcome {
