@@ -528,6 +528,7 @@ impl Node {
             Endorsement::Superseded { .. } => return Err(AdminError::Exists { law_id }),
             Endorsement::LeadershipLost { .. } => return Err(self.not_leading()),
         };
+        self.context.audit.record(AuditEvent::ElectionCreated, &AuditFields::of_election(&law_id));
         let committed = Committed::new(&log, node, checkpoint, sealed_through);
         let snapshots = Snapshots::new(
             self.context.folder.snapshot_path(&law_id),
@@ -748,10 +749,6 @@ impl Node {
         }
         if election.log().node_key(key.node_id()).is_none() {
             self.record(&election, vec![LogEvent::Admit(key)]).await?;
-            let node = key.node_id().to_string();
-            let of_election = AuditFields::of_election(law_id);
-            let fields = AuditFields { admitted: Some(&node), ..of_election };
-            self.context.audit.record(AuditEvent::NodeAdmitted, &fields);
         }
         Ok(ElectionView::from_handle(&election))
     }

@@ -77,7 +77,8 @@ pub(crate) async fn put_back(
     let fields = AuditFields { height: Some(height), ..of_election };
     context.audit.record(AuditEvent::LedgerPutBack, &fields);
     let restore = Restore { context, authority, law_id, own };
-    let restored = restore.run(head).await.inspect_err(|error| report_fork(law_id, error))?;
+    let restored =
+        restore.run(head).await.inspect_err(|error| report_fork(context, law_id, error))?;
     if restored == PutBack::Restored {
         authority.note_rows_put_back();
         tracing::error!(
@@ -96,8 +97,8 @@ pub(crate) async fn put_back(
 }
 
 /// Raises the alarm about a ledger that does not hold this log, unless an engine failed.
-pub(crate) fn report_fork(law_id: &ElectionId, error: &ElectionFault) {
-    if matches!(error, ElectionFault::Damaged { .. }) {
+pub(crate) fn report_fork(context: &NodeContext, law_id: &ElectionId, error: &ElectionFault) {
+    if let ElectionFault::Damaged { reason } = error {
         tracing::error!(
             event = "fork",
             alarm = true,
@@ -105,6 +106,9 @@ pub(crate) fn report_fork(law_id: &ElectionId, error: &ElectionFault) {
             %error,
             "the ledger does not hold the log that this node knows"
         );
+        let fields =
+            AuditFields { reason: Some(reason.as_str()), ..AuditFields::of_election(law_id) };
+        context.audit.record(AuditEvent::Fork, &fields);
     }
 }
 
