@@ -34,7 +34,7 @@ use crate::node_name::NodeName;
 use crate::pending::Pending;
 use crate::recovery::{document_copies, scrubbing, snapshots};
 use crate::seal::sealer::Sealer;
-use crate::seal::{leader_lease, row_feed};
+use crate::seal::{leader_lease, row_feed, row_removal};
 use crate::validate::{staging, validation};
 use crate::{expiry, recovery, watch};
 
@@ -140,6 +140,7 @@ impl Node {
             node.context.spawn(Owner::Node, feed);
             let copies = document_copies::run(Arc::clone(&node.context), Arc::clone(authority));
             node.context.spawn(Owner::Node, copies);
+            node.context.spawn(Owner::Node, row_removal::run(Arc::clone(&node.context)));
         }
         if node.context.has(Role::Validate) {
             node.context.spawn(Owner::Node, validation::run(Arc::clone(&node.context)));

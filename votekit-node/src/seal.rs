@@ -23,3 +23,4 @@ pub(crate) mod leader_watch;
 pub(crate) mod new_term;
 pub(crate) mod own_statements;
 pub(crate) mod row_feed;
+pub(crate) mod row_removal;

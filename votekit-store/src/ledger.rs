@@ -367,6 +367,12 @@ pub trait Rounds: Send + Sync + 'static {
         law_id: &ElectionId,
         through_height: u64,
     ) -> Result<(), EngineError>;
+
+    /// Removes rows up to and including a position that no round needs any more, at most `limit`,
+    /// the oldest first: votes of a term that is over, but for the last one of each authority;
+    /// suspicions of a term that is over; refusals; proposals, accepts and cosignatures of blocks
+    /// that are in the log. Returns how many this call removed.
+    async fn remove_old_rows(&self, through: RowId, limit: usize) -> Result<u64, EngineError>;
 }
 
 /// Stores the documents of officials, reviewers and nodes beside the logs.

@@ -20,7 +20,7 @@ use crate::{Conflict, Leadership, StagingId};
 
 pub(super) use self::commit::{Appending, Commit, SetTakesVotes};
 pub(super) use self::documents::{AddReviewNote, PutManifest, PutNodeRecord, PutSealedKey};
-pub(super) use self::rounds::{PutRow, RemoveRows};
+pub(super) use self::rounds::{PutRow, RemoveOldRows, RemoveRows};
 
 /// Stages a batch.
 pub(super) struct Stage {

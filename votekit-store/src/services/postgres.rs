@@ -313,6 +313,11 @@ impl Rounds for PostgresLedger {
         let mut session = self.connections.session().await?;
         rounds::remove_rows(&mut session, law_id, through_height).await
     }
+
+    async fn remove_old_rows(&self, through: RowId, limit: usize) -> Result<u64, EngineError> {
+        let mut session = self.connections.session().await?;
+        rounds::remove_old_rows(&mut session, through, limit).await
+    }
 }
 
 #[async_trait]

@@ -7,7 +7,7 @@ use votekit_core::id::ElectionId;
 
 use super::EmbeddedLedger;
 use crate::embedded::queries;
-use crate::embedded::writes::{Appending, Commit, PutRow, RemoveRows};
+use crate::embedded::writes::{Appending, Commit, PutRow, RemoveOldRows, RemoveRows};
 use crate::{BlockCommit, EngineError, NewRow, Rounds, RowId, RowOutcome, RowsRead};
 
 #[async_trait]
@@ -38,5 +38,10 @@ impl Rounds for EmbeddedLedger {
         through_height: u64,
     ) -> Result<(), EngineError> {
         self.writer.write(RemoveRows { law_id: law_id.clone(), through_height }).await
+    }
+
+    async fn remove_old_rows(&self, through: RowId, limit: usize) -> Result<u64, EngineError> {
+        let removal = RemoveOldRows::new(through, limit, Arc::clone(&self.leases));
+        self.writer.write(removal).await
     }
 }

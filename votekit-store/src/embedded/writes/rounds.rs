@@ -11,7 +11,7 @@ use crate::embedded::leases::LeaseTable;
 use crate::embedded::tail::Tail;
 use crate::embedded::writer::Write;
 use crate::round_row::{FAR_TERM_RULE, row_digest};
-use crate::{EngineError, NewRow, RowKind, RowOutcome, TERM_STEP_MAX};
+use crate::{EngineError, NewRow, RowId, RowKind, RowOutcome, TERM_STEP_MAX};
 
 /// Stores a row of a round.
 pub(in crate::embedded) struct PutRow {
@@ -168,5 +168,51 @@ impl Write for RemoveRows {
             )?
             .execute((election.0, height))?;
         Ok(())
+    }
+}
+
+/// Removes rows that no round needs any more.
+pub(in crate::embedded) struct RemoveOldRows {
+    through: i64,
+    limit: i64,
+    leases: Arc<LeaseTable>,
+}
+
+impl RemoveOldRows {
+    pub(in crate::embedded) fn new(through: RowId, limit: usize, leases: Arc<LeaseTable>) -> Self {
+        let through = column(through.0).unwrap_or(i64::MAX);
+        Self { through, limit: i64::try_from(limit).unwrap_or(i64::MAX), leases }
+    }
+}
+
+impl Write for RemoveOldRows {
+    /// How many were removed.
+    type Output = u64;
+
+    fn apply(&self, connection: &Connection) -> Result<u64, Fault> {
+        let present = column(self.leases.term()).unwrap_or(i64::MAX);
+        // The conditions on `later` name the index of statements.
+        let removed = connection
+            .prepare_cached(
+                "DELETE FROM round_row WHERE id IN (
+                    SELECT id FROM round_row AS one
+                    WHERE id <= ?1 AND (
+                        kind = 'refuse'
+                        OR (kind IN ('vote', 'suspect') AND term < ?2
+                            AND (kind = 'suspect' OR EXISTS (
+                                SELECT 1 FROM round_row AS later
+                                WHERE later.kind <> 'proposal'
+                                    AND coalesce(later.election, 0) = 0 AND later.height = 0
+                                    AND later.kind = 'vote'
+                                    AND later.authority = one.authority
+                                    AND later.term > one.term
+                            )))
+                        OR (kind IN ('proposal', 'accept', 'cosign') AND height <=
+                            (SELECT head.height FROM head WHERE head.election = one.election))
+                    ) ORDER BY id LIMIT ?3
+                )",
+            )?
+            .execute((self.through, present, self.limit))?;
+        Ok(removed as u64)
     }
 }

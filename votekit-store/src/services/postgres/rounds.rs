@@ -126,3 +126,32 @@ pub(super) async fn remove_rows(
     ) SELECT count(*) AS removed FROM removed";
     session.write(sql, &[&law_id.as_str(), &height]).await.map(|_| ())
 }
+
+/// Removes rows that no round needs any more. Returns how many.
+pub(super) async fn remove_old_rows(
+    session: &mut Session,
+    through: RowId,
+    limit: usize,
+) -> Result<u64, EngineError> {
+    let through = column(through.0).unwrap_or(i64::MAX);
+    // The conditions on `later` name the index of statements.
+    let sql = "WITH old AS (
+        SELECT id FROM round_row AS one
+        WHERE id <= $1 AND (
+            kind = 'refuse'
+            OR (kind IN ('vote', 'suspect') AND term < (SELECT leadership.term FROM leadership)
+                AND (kind = 'suspect' OR EXISTS (
+                    SELECT 1 FROM round_row AS later
+                    WHERE later.kind <> 'proposal' AND coalesce(later.election, 0) = 0
+                        AND later.height = 0 AND later.kind = 'vote'
+                        AND later.authority = one.authority AND later.term > one.term
+                )))
+            OR (kind IN ('proposal', 'accept', 'cosign')
+                AND height <= (SELECT head.height FROM head WHERE head.election = one.election))
+        ) ORDER BY id LIMIT $2
+    ), removed AS (
+        DELETE FROM round_row WHERE id IN (SELECT id FROM old) RETURNING 1
+    ) SELECT count(*) AS removed FROM removed";
+    let row = session.write(sql, &[&through, &limit_column(limit)]).await?;
+    number(&row, "removed")
+}

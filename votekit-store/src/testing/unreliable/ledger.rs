@@ -200,6 +200,10 @@ impl<T: Rounds + ?Sized> Rounds for Unreliable<T> {
     ) -> Result<(), EngineError> {
         self.write(self.inner.remove_rows(law_id, through_height)).await
     }
+
+    async fn remove_old_rows(&self, through: RowId, limit: usize) -> Result<u64, EngineError> {
+        self.write(self.inner.remove_old_rows(through, limit)).await
+    }
 }
 
 #[async_trait]
@@ -438,6 +442,10 @@ impl<T: Rounds> Rounds for Persistent<T> {
         through_height: u64,
     ) -> Result<(), EngineError> {
         persist(|| self.inner.remove_rows(law_id, through_height)).await
+    }
+
+    async fn remove_old_rows(&self, through: RowId, limit: usize) -> Result<u64, EngineError> {
+        persist(|| self.inner.remove_old_rows(through, limit)).await
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// A row of L1, unless it is about no block.
-fn row(kind: RowKind, authority: &str, height: u64, term: u64, text: &str) -> NewRow {
+pub(super) fn row(kind: RowKind, authority: &str, height: u64, term: u64, text: &str) -> NewRow {
     let is_of_block = kind.is_of_block();
     let leaves = match kind {
         RowKind::Proposal => format!("leaves of {text}").into_bytes(),
@@ -63,7 +63,7 @@ fn as_put(row: &RoundRow) -> NewRow {
 }
 
 /// Ends a case unless the row is stored, now or by an earlier try of the same call.
-async fn store(ledger: &dyn Ledger, row: &NewRow, holder: Option<&str>) -> Outcome {
+pub(super) async fn store(ledger: &dyn Ledger, row: &NewRow, holder: Option<&str>) -> Outcome {
     match ledger.put_row(row, holder).await? {
         RowOutcome::Stored | RowOutcome::Present => Ok(()),
         outcome => Err(CaseError::Broken {
@@ -85,7 +85,7 @@ async fn expect_late(
 }
 
 /// Ends a case unless these rows are stored, in this order.
-async fn expect_rows(
+pub(super) async fn expect_rows(
     ledger: &dyn Ledger,
     expected: &[NewRow],
     what: &str,
@@ -105,7 +105,11 @@ async fn expect_rows(
 }
 
 /// Makes a holder lead, after the one before it.
-async fn lead(ledger: &dyn Ledger, before: &str, holder: &str) -> Result<u64, CaseError> {
+pub(super) async fn lead(
+    ledger: &dyn Ledger,
+    before: &str,
+    holder: &str,
+) -> Result<u64, CaseError> {
     ledger.release_leadership(before).await?;
     term_of(&ledger.acquire_leadership(holder, LONG, 0).await?)
 }
