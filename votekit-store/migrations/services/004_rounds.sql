@@ -138,6 +138,47 @@ BEGIN
     ) AS committed;
 END $$;
 
+-- The head of a log, and its rows above a position, as they are: for an operator who takes the log back to a certified head.
+CREATE FUNCTION log_rows_above(wanted text, kept_height bigint, kept_size bigint) RETURNS TABLE (source text, content text)
+LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+    WITH found AS (SELECT id FROM election WHERE law_id = wanted)
+    SELECT 'head', row_to_json(head)::text FROM head, found WHERE head.election = found.id
+    UNION ALL
+    SELECT 'block', row_to_json(block)::text FROM block, found WHERE block.election = found.id AND block.height > kept_height
+    UNION ALL
+    SELECT 'leaves', row_to_json(leaves)::text FROM leaves, found WHERE leaves.election = found.id AND leaves.first_leaf >= kept_size
+    UNION ALL
+    -- A tile stays if all leaves below it do.
+    SELECT 'tile', row_to_json(tile)::text FROM tile, found
+        WHERE tile.election = found.id AND tile.idx >= (kept_size >> (8 * (tile.level + 1))::integer)
+$$;
+
+-- Removes the rows of a log above a position, and makes that the head. Returns whether it did: `seen` is the SHA-256 of what log_rows_above returned, each text followed
+-- by LF, in order; nothing is changed if that is no longer what is stored.
+CREATE FUNCTION discard_log_above(
+    wanted text, kept_height bigint, kept_size bigint, new_root bytea, new_checkpoint bytea, new_digest bytea, seen bytea
+) RETURNS boolean LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    number bigint;
+BEGIN
+    SELECT id INTO number FROM election WHERE law_id = wanted FOR NO KEY UPDATE;
+    PERFORM FROM head WHERE election = number FOR UPDATE;
+    IF NOT FOUND OR seen <> (
+        SELECT sha256(convert_to(string_agg(source || E'\n' || content || E'\n', '' ORDER BY source, content), 'UTF8'))
+        FROM log_rows_above(wanted, kept_height, kept_size)
+    ) THEN
+        RETURN false;
+    END IF;
+    DELETE FROM block WHERE election = number AND height > kept_height;
+    DELETE FROM leaves WHERE election = number AND first_leaf >= kept_size;
+    DELETE FROM tile WHERE election = number AND idx >= (kept_size >> (8 * (level + 1))::integer);
+    UPDATE head SET size = kept_size, height = kept_height, root = new_root, fence = 0, checkpoint = new_checkpoint, sealed_through = 0, takes_votes = false,
+        digest = new_digest
+        WHERE election = number;
+    PERFORM pg_notify(changes_channel(), NULL);
+    RETURN true;
+END $$;
+
 -- Makes a holder the leader unless another one's lease lasts. Returns who leads, in which term, for how many more seconds; null when `at_least` is too far above the
 -- present term. A term below `at_least` is not continued.
 DROP FUNCTION take_lead(text, interval);

@@ -2,6 +2,7 @@
 
 mod commit;
 mod documents;
+mod repair;
 mod rounds;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::{Conflict, Leadership, StagingId};
 
 pub(super) use self::commit::{Appending, Commit, SetTakesVotes};
 pub(super) use self::documents::{AddReviewNote, PutManifest, PutNodeRecord, PutSealedKey};
+pub(super) use self::repair::DiscardAbove;
 pub(super) use self::rounds::{PutRow, RemoveOldRows, RemoveRows};
 
 /// Stages a batch.

@@ -4,6 +4,7 @@ mod leadership;
 mod leases;
 mod log;
 mod old_rows;
+mod repair;
 mod rounds;
 mod staging;
 
@@ -14,7 +15,7 @@ use super::{
 use crate::{Conflict, Hints, RowId, RowsRead, StagingId};
 
 /// By file, in the order of the contract.
-pub(super) const CASES: [&[Case]; 7] = [
+pub(super) const CASES: [&[Case]; 8] = [
     CASES_OF_ALL,
     staging::CASES,
     log::CASES,
@@ -22,6 +23,7 @@ pub(super) const CASES: [&[Case]; 7] = [
     leadership::CASES,
     rounds::CASES,
     old_rows::CASES,
+    repair::CASES,
 ];
 
 const CASES_OF_ALL: &[Case] = &[
