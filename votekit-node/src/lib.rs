@@ -62,6 +62,7 @@ mod lifecycle;
 
 mod admin;
 pub mod archive;
+pub mod log_repair;
 
 pub use admin::elections::{
     AmendElection, AnnulElection, ChoiceRequest, CloseElection, CreateElection, CreatedElection,

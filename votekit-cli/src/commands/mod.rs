@@ -19,6 +19,8 @@ pub(crate) mod hashgen;
 #[cfg(feature = "node")]
 pub(crate) mod leader;
 #[cfg(feature = "node")]
+pub(crate) mod ledger;
+#[cfg(feature = "node")]
 pub(crate) mod load;
 #[cfg(feature = "loadtest")]
 pub(crate) mod loadtest;
@@ -76,6 +78,8 @@ pub(crate) enum Command {
     Nodes(nodes::Args),
     #[cfg(feature = "node")]
     Leader(leader::Args),
+    #[cfg(feature = "node")]
+    Ledger(ledger::Args),
     #[cfg(feature = "node")]
     Cast(cast::Args),
     #[cfg(feature = "node")]
@@ -142,6 +146,8 @@ pub(crate) fn run(
         Command::Nodes(args) => nodes::run(args, context),
         #[cfg(feature = "node")]
         Command::Leader(args) => leader::run(args, context),
+        #[cfg(feature = "node")]
+        Command::Ledger(args) => ledger::run(args, context),
         #[cfg(feature = "node")]
         Command::Results(args) => results::run(args, context),
         #[cfg(feature = "node")]

@@ -13,7 +13,9 @@ use votekit_core::decision::Decision;
 use votekit_core::id::Digest;
 use votekit_node::config::{Config, Role};
 use votekit_node::data_folder::DataFolder;
+use votekit_node::log_repair::{Discard, RepairError, own_certificate};
 use votekit_node::{Node, NodeError, VoteStatus, metrics};
+use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::memory::AuthorityMemory;
 use votekit_store::{RowId, RowKind};
 
@@ -447,6 +449,84 @@ async fn statements_lost_while_the_nodes_run_are_sent_again() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(is_accepted(&installation.cast(1, "oui").await));
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+/// Appends a block to the log that no authority made, and a head that none has signed.
+fn forge_head(ledger: &Path) {
+    let ledger = Connection::open(ledger).expect("the ledger");
+    let numbers = ledger.query_row(
+        "SELECT election, size, height, fence, sealed_through FROM head",
+        (),
+        |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]),
+    );
+    let [election, size, height, fence, sealed_through]: [i64; 5] = numbers.expect("a head");
+    let (leaf, root, checkpoint) = (b"\x00\x02{}", [7_u8; 32], b"no checkpoint");
+    let block =
+        "INSERT INTO block (election, height, first_leaf, leaf_count) VALUES (?1, ?2, ?3, 1)";
+    ledger.execute(block, (election, height + 1, size)).expect("SQL");
+    let leaves = "INSERT INTO leaves (election, first_leaf, leaf_count, digest, bytes) \
+                  VALUES (?1, ?2, 1, ?3, ?4)";
+    let digest = Digest::of(leaf);
+    ledger.execute(leaves, (election, size, digest.as_bytes(), &leaf[..])).expect("SQL");
+    let numbers = [size + 1, height + 1, fence, sealed_through, 0].map(i64::to_be_bytes);
+    let digest = Digest::of(&[numbers.as_flattened(), &root[..], &checkpoint[..]].concat());
+    let head = "UPDATE head SET size = ?1, height = ?2, root = ?3, checkpoint = ?4, \
+                takes_votes = 0, digest = ?5";
+    let changed =
+        ledger.execute(head, (size + 1, height + 1, root, &checkpoint[..], digest.as_bytes()));
+    assert_eq!(changed.expect("SQL"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_does_not_verify_is_discarded_and_the_poll_goes_on() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    assert!(is_accepted(&installation.cast(0, "oui").await));
+    installation.assert_agreement().await;
+    installation.stop_all().await;
+    installation.start_authorities().await;
+    let whole = settled_log(&installation).await;
+    installation.stop_all().await;
+    let path = installation.path().join("ledger");
+    forge_head(&path.join("ledger.sqlite"));
+    installation.start_authorities().await;
+    for place in 0..3 {
+        let reason = installation.authority(place).halted(&law());
+        assert!(reason.is_some(), "a{} takes a forged block", place + 1);
+    }
+    installation.stop_all().await;
+    let until = Instant::now() + WAIT;
+    let ledger = loop {
+        match EmbeddedEngine::open(&path) {
+            Ok(engine) => break engine.ledger,
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let folder = DataFolder::peek(&path_of(installation.path(), 1)).expect("a folder");
+    let set = folder.authorities().expect("read").expect("installed");
+    let certificate = loop {
+        match own_certificate(&folder, &law()) {
+            Ok(known) => break known.expect("a certified block"),
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let foreign = Discard::plan(&*ledger, &set, &law(), b"no checkpoint").await;
+    assert!(matches!(foreign, Err(RepairError::NotCertified { .. })), "{foreign:?}");
+    let discard = Discard::plan(&*ledger, &set, &law(), &certificate).await.expect("planned");
+    let tables: Vec<&str> = discard.rows().iter().map(|row| row.table.as_str()).collect();
+    assert_eq!(tables, ["head", "block", "leaves"]);
+    discard.carry_out(&*ledger).await.expect("discarded");
+    let again = Discard::plan(&*ledger, &set, &law(), &certificate).await;
+    assert!(matches!(again, Err(RepairError::HeadVerifies { .. })), "{again:?}");
+    drop(ledger);
+    installation.start_authorities().await;
+    installation.wait_for_log(&whole).await;
+    installation.start_ingest().await;
+    assert!(is_accepted(&installation.cast(1, "non").await));
     installation.assert_agreement().await;
     installation.stop().await;
 }
