@@ -18,8 +18,9 @@ use votekit_core::log::note::KeyName;
 /// other's.
 const TERMS_MAX: usize = 16;
 
-/// Heights of one election that are kept: a round is about the next height, and rows of a few
-/// later ones may arrive before this node has applied the block.
+/// Heights of one election that are kept, the lowest ones: a round is about the next height, and
+/// rows of a few later ones may arrive before this node has applied the block. Rows about heights
+/// far ahead, which a liar may write, displace none of them.
 const HEIGHTS_MAX: usize = 32;
 
 /// A verified proposal, with the block it is about.
@@ -56,35 +57,59 @@ struct Inner {
     /// The leaderships of which each authority refused a block.
     refused: BTreeMap<KeyName, BTreeSet<TermLeader>>,
     elections: BTreeMap<ElectionId, ElectionRows>,
+    /// Whether rows that were left out may be of use by now.
+    is_incomplete: bool,
 }
 
 #[derive(Debug)]
 struct ElectionRows {
     heights: BTreeMap<u64, HeightRows>,
+    /// Every block up to this height is certified: its rows are of no use.
+    settled: u64,
+    /// The lowest height whose rows were left out, for want of room.
+    left_out: Option<u64>,
     changes: watch::Sender<u64>,
 }
 
 impl Default for ElectionRows {
     fn default() -> Self {
-        Self { heights: BTreeMap::new(), changes: watch::Sender::new(0) }
+        let changes = watch::Sender::new(0);
+        Self { heights: BTreeMap::new(), settled: 0, left_out: None, changes }
     }
 }
 
 impl ElectionRows {
-    fn height(&mut self, height: u64) -> &mut HeightRows {
+    /// The rows of a height, to be added to; `None` if its block is in the log.
+    fn height(&mut self, height: u64) -> Option<&mut HeightRows> {
+        if height <= self.settled {
+            return None;
+        }
         let rows = self.heights.entry(height).or_insert_with(|| HeightRows {
             proposals: Vec::new(),
             view: RoundView::new(height),
             cosign_lines: BTreeMap::new(),
         });
         self.changes.send_modify(|changes| *changes += 1);
-        rows
+        Some(rows)
     }
 
     fn bound(&mut self) {
         while self.heights.len() > HEIGHTS_MAX {
-            self.heights.pop_first();
+            let left_out = self.heights.pop_last().map(|(height, _)| height);
+            self.left_out = self.left_out.min(left_out).or(left_out);
         }
+    }
+
+    /// Drops the rows through a height. Returns whether rows that were left out fit now.
+    fn forget(&mut self, through_height: u64) -> bool {
+        self.settled = self.settled.max(through_height);
+        self.heights.retain(|height, _| *height > through_height);
+        let next = through_height.saturating_add(HEIGHTS_MAX as u64);
+        let fits = self.left_out.is_some_and(|height| height <= next);
+        if fits {
+            self.left_out = None;
+        }
+        fits
     }
 }
 
@@ -97,7 +122,9 @@ impl Board {
             StatementBody::Accept(accept) => {
                 let Accept { law_id, point, .. } = &accept;
                 let election = inner.elections.entry(law_id.clone()).or_default();
-                election.height(point.height).view.add_accept(authority.clone(), &accept);
+                if let Some(rows) = election.height(point.height) {
+                    rows.view.add_accept(authority.clone(), &accept);
+                }
                 election.bound();
             }
             StatementBody::Refuse(refuse) => {
@@ -121,7 +148,7 @@ impl Board {
         let mut inner = self.inner.lock();
         let (law_id, height) = (row.proposal.law_id.clone(), row.proposal.point.height);
         let election = inner.elections.entry(law_id).or_default();
-        let rows = election.height(height);
+        let Some(rows) = election.height(height) else { return };
         if !rows.proposals.iter().any(|known| known.proposal == row.proposal) {
             rows.proposals.push(row);
         }
@@ -138,7 +165,9 @@ impl Board {
     ) {
         let mut inner = self.inner.lock();
         let election = inner.elections.entry(law_id).or_default();
-        election.height(height).cosign_lines.entry(authority).or_insert(line);
+        if let Some(rows) = election.height(height) {
+            rows.cosign_lines.entry(authority).or_insert(line);
+        }
         election.bound();
     }
 
@@ -189,12 +218,17 @@ impl Board {
         self.inner.lock().elections.entry(law_id.clone()).or_default().changes.subscribe()
     }
 
-    /// Drops the rows of heights that are in the log.
+    /// Drops the rows of heights that are in the log, and takes no more of them.
     pub(crate) fn forget(&self, law_id: &ElectionId, through_height: u64) {
         let mut inner = self.inner.lock();
-        if let Some(election) = inner.elections.get_mut(law_id) {
-            election.heights.retain(|height, _| *height > through_height);
-        }
+        let fits = inner.elections.entry(law_id.clone()).or_default().forget(through_height);
+        inner.is_incomplete |= fits;
+    }
+
+    /// Whether the rows have to be read again: some were left out that may be of use by now. The
+    /// answer is given once.
+    pub(crate) fn take_incomplete(&self) -> bool {
+        std::mem::take(&mut self.inner.lock().is_incomplete)
     }
 
     /// Elections of which a first block is proposed.
@@ -233,6 +267,27 @@ mod tests {
         let leadership = TermLeader { term, leader: name("a1") };
         let vote = Vote { leadership, elections: Vec::new() };
         board.add_statement(&name(by), StatementBody::Vote(vote));
+    }
+
+    #[test]
+    fn rows_far_ahead_displace_no_round_and_are_read_again_once_they_are_near() {
+        let board = Board::default();
+        let law_id: ElectionId = "L1".parse().expect("a law id");
+        let line = |by, height| board.add_cosign_line(name(by), law_id.clone(), height, vec![1]);
+        line("a1", 5);
+        for height in 6..=200 {
+            line("a3", height);
+        }
+        assert!(board.rows(&law_id, 5).is_some() && board.rows(&law_id, 36).is_some());
+        assert!(board.rows(&law_id, 37).is_none(), "there is no room for it");
+        board.forget(&law_id, 4);
+        assert!(!board.take_incomplete(), "nothing of use is missing");
+        board.forget(&law_id, 5);
+        assert!(board.take_incomplete() && !board.take_incomplete());
+        line("a3", 37);
+        assert!(board.rows(&law_id, 37).is_some());
+        line("a3", 5);
+        assert!(board.rows(&law_id, 5).is_none(), "it is in the log");
     }
 
     #[test]

@@ -57,8 +57,10 @@ impl AuthorityContext {
         let memory = AuthorityMemory::open(&folder.memory_path())?;
         let rows = memory.state()?;
         let mut state = RoundMemory { promise: rows.promise, ..RoundMemory::default() };
+        let board = Board::default();
         for (law_id, certified, accepted, cosigned) in rows.elections {
             let certified = certified.unwrap_or_else(LogPoint::empty);
+            board.forget(&law_id, certified.height);
             state.elections.insert(law_id, ElectionMemory { certified, accepted, cosigned });
         }
         Ok(Self {
@@ -68,7 +70,7 @@ impl AuthorityContext {
             incarnation: memory.incarnation(),
             memory: Arc::new(memory),
             state: Mutex::new(state),
-            board: Board::default(),
+            board,
             refused: Mutex::default(),
             passed_over: AtomicU64::new(0),
             far_term: AtomicU64::new(0),

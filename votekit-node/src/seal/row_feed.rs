@@ -5,7 +5,7 @@
 //! can insert such a row, and none of them blocks a round.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use votekit_core::authority::{Statement, StatementBody};
 use votekit_core::id::Digest;
@@ -26,6 +26,10 @@ const SKIPPED_MAX: u32 = 100_000;
 /// How long the task waits for a notification before it reads anyway.
 const SLOW_POLL: Duration = Duration::from_millis(500);
 
+/// How soon all rows are read again for those that were left out: a liar can have them left out
+/// with each block.
+const REREAD_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The pause after a failed read.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -34,10 +38,13 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
     let mut changes = context.ledger.changes();
     // The process before this one may have ended between signing a statement and sending it.
     let mut cursor = Cursor::resending();
+    let mut begun = Instant::now();
     loop {
         changes.mark_unchanged();
         if authority.take_rows_put_back() {
             cursor = Cursor::resending();
+        } else if begun.elapsed() >= REREAD_INTERVAL && authority.board.take_incomplete() {
+            (cursor, begun) = (Cursor::default(), Instant::now());
         }
         if cursor.resends {
             cursor.resends = !resend(&context, &authority).await;
