@@ -53,6 +53,8 @@ pub mod batch;
 pub mod election;
 pub mod envelope;
 
+pub mod binding;
+
 pub mod authority;
 
 pub mod decision;

@@ -64,7 +64,7 @@ pub enum CallRule {
         waiver: String,
     },
     /// Only a roll replaces a roll.
-    #[error("a supplement cannot replace a roll: load it without")]
+    #[error("a supplement cannot replace a roll: load it without `replace`")]
     SupplementReplaces,
     /// The node that answers is not lost.
     #[error("this is the node that answers this call: it is not lost")]
@@ -81,6 +81,12 @@ pub enum CallRule {
          (votekit roll members) and load their roll"
     )]
     MembersUnsigned,
+    /// The members' key is of one data folder: several authorities have one each.
+    #[error(
+        "several authorities have data folders of their own, and the key of such an election is in \
+         one alone: draw credentials offline (votekit roll members) and load their roll"
+    )]
+    MembersAuthorities,
     /// The members of an election fit into one shard.
     #[error("an election has 1 to {} members", ShardHead::KEYS_MAX)]
     MemberCount,
@@ -162,7 +168,7 @@ pub enum MemberRule {
         first: usize,
     },
     /// It is not an official's.
-    #[error("is the address of an official: a member has an account apart")]
+    #[error("is the address of an official: a member needs another one")]
     Official,
     /// Its account is not disabled.
     #[error("is the address of an account that is disabled")]

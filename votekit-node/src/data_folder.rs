@@ -111,7 +111,7 @@ pub struct DataFolder {
 impl DataFolder {
     /// The default base name of logs. It identifies no organisation: choose one before an election
     /// that matters.
-    pub const DEFAULT_BASE: &'static str = "votekit.example";
+    pub const DEFAULT_BASE: &'static str = votekit_core::binding::DEFAULT_BASE;
 
     /// Whether a folder is a data folder. Writes nothing.
     #[must_use]
@@ -583,9 +583,11 @@ pub fn read_admin_token(path: &Path) -> Result<Zeroizing<String>, FolderError> {
 
 /// Refuses to turn a folder that holds something else into a data folder.
 fn refuse_foreign(path: &Path) -> Result<(), FolderError> {
-    if DataFolder::is_one(path) {
-        return Ok(());
-    }
+    if DataFolder::is_one(path) { Ok(()) } else { refuse_all_but(&BEFOREHAND, path) }
+}
+
+/// Refuses a folder with files of other names than these. Hidden files are allowed too.
+fn refuse_all_but(allowed: &[&str], path: &Path) -> Result<(), FolderError> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -594,7 +596,7 @@ fn refuse_foreign(path: &Path) -> Result<(), FolderError> {
     for entry in entries {
         let name = entry.map_err(FolderError::io(path))?.file_name();
         let name = name.to_string_lossy();
-        if !BEFOREHAND.contains(&name.as_ref()) && !name.starts_with('.') {
+        if !allowed.contains(&name.as_ref()) && !name.starts_with('.') {
             let (path, found) = (path.to_owned(), name.into_owned());
             return Err(FolderError::Occupied { path, found });
         }

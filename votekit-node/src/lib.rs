@@ -29,7 +29,6 @@ pub mod metrics;
 mod clock;
 mod random;
 
-mod binding_rule;
 pub mod data_folder;
 mod regular_file;
 pub mod roll_store;
@@ -43,6 +42,8 @@ mod election;
 mod leader;
 mod pending;
 mod upload_claims;
+
+mod binding_rules;
 
 mod context;
 pub mod node;
@@ -71,7 +72,6 @@ pub use admin::elections::{
 pub use admin::member_accounts::{CreatedWithMembers, MemberInvitation};
 pub use admin::supplement_report::SupplementReport;
 pub use admin::upload::{FileRule, FileUpload, KeptFile, UploadError, UploadView, UploadedFile};
-pub use binding_rule::BindingRule;
 pub use call_rule::{CallRule, FieldFault, MemberFault, MemberRule};
 pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
 pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};

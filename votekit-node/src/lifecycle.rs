@@ -65,7 +65,7 @@ impl Node {
         let path = folder.path().to_owned();
         let opened = tokio::task::spawn_blocking(move || EmbeddedEngine::open(&path)).await;
         let engine = opened.map_err(|error| EngineError::Fatal {
-            engine: "SQLite",
+            engine: "the embedded engine",
             reason: error.to_string(),
         })??;
         Self::start_on(folder, config, engine.into()).await

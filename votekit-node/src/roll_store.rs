@@ -130,7 +130,7 @@ pub enum UnsignedReason {
     /// The signatures are of another manifest.
     #[error("it signs another manifest")]
     OtherManifest,
-    /// It is no note, or none of its signatures is valid.
+    /// It is not a note, or none of its signatures is valid.
     #[error("{0}")]
     Note(NoteError),
 }

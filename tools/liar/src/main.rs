@@ -5,6 +5,8 @@
 //! folder ─▶ history ─▶ honest next block ─▶ lie ─▶ proposal ─▶ round ─▶ JSON
 //!  keys      log, batches,                  edits    signed       rows of the
 //!  rolls     replayed                       leaves                others
+//!   │
+//!   └──▶ intruder: a batch of a node that is not admitted ─▶ staging
 //! ```
 //!
 //! It is built on the public formats (docs/formats.md), the rules of votekit-core and the ledger of
@@ -21,6 +23,7 @@
 
 mod folder;
 mod history;
+mod intruder;
 mod lie;
 mod proposal;
 mod round;
@@ -35,6 +38,7 @@ use clap::Parser;
 use votekit_core::authority::TermLeader;
 use votekit_core::id::ElectionId;
 use votekit_core::instant::UnixSeconds;
+use votekit_store::LogStore as _;
 use votekit_store::services::postgres::PostgresLedger;
 use votekit_store::services::url::{Service, ServiceAddress};
 
@@ -47,8 +51,15 @@ use self::round::Leader;
 /// How often a liar looks whether the log and the staging allow its lie.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long it waits for the votes of the others before it goes on without them.
+/// How long it waits for the votes of all others before it goes on with those that it has.
 const VOTES_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the head of the log must stay as it is before a false block follows it: what a quorum
+/// had accepted under the leader before is appended meanwhile.
+const SETTLED: Duration = Duration::from_millis(1_500);
+
+/// How long the others have, once all have refused, to suspect the liar.
+const AFTERMATH: Duration = Duration::from_secs(2);
 
 /// Take the leadership with the keys of one authority, propose a false block, and print how the
 /// others answer.
@@ -91,6 +102,10 @@ async fn run(arguments: &Arguments) -> Result<bool> {
     let folder = Folder::open(&arguments.data)?;
     let address = ServiceAddress::parse(Service::PostgreSql, &arguments.ledger)?;
     let ledger = Arc::new(PostgresLedger::open(&address).await?);
+    if arguments.lie == Lie::RogueBatch {
+        let answers = Duration::from_secs(arguments.answers);
+        return intruder::stage(&folder, &ledger, &arguments.law, answers, now()?).await;
+    }
     let wait = Duration::from_secs(arguments.wait);
     let leader = Leader::acquire(Arc::clone(&ledger), folder.key.name(), wait).await?;
     let outcome = lie(arguments, &folder, &ledger, &leader).await;
@@ -106,17 +121,30 @@ async fn lie(
 ) -> Result<bool> {
     let leadership = TermLeader { term: leader.term, leader: folder.key.name().clone() };
     let mut answers = round::Answers::new(folder, &arguments.law, &leadership);
-    let others = folder.set.quorum().saturating_sub(1);
-    answers.wait(ledger, VOTES_TIMEOUT, |answers| answers.votes() >= others).await?;
+    let others = answers.others();
+    answers.wait(ledger, VOTES_TIMEOUT, |answers| answers.voters().len() >= others).await?;
+    settle(ledger, &arguments.law, Duration::from_secs(arguments.wait)).await?;
 
-    let forged = forge(arguments, folder, ledger, &leadership).await?;
+    let proposing = match arguments.lie {
+        Lie::StaleTerm => {
+            let term = answers.term_of_another();
+            let term = term.context("no earlier term in which all others voted for another")?;
+            TermLeader { term, ..leadership.clone() }
+        }
+        _ => leadership.clone(),
+    };
+    let forged = forge(arguments, folder, ledger, &proposing).await?;
     let mut outcomes = Vec::new();
     for block in &forged {
         outcomes.push(block.put(ledger, folder, leader.holder()).await?);
     }
     let height = forged.first().context("a lie proposes a block")?.height();
-    answers.expect_height(height);
-    answers.wait(ledger, Duration::from_secs(arguments.answers), |_| false).await?;
+    answers.expect(height, proposing.term);
+    let patience = Duration::from_secs(arguments.answers);
+    answers.wait(ledger, patience, round::Answers::is_refused_by_all).await?;
+    if answers.is_refused_by_all() {
+        answers.wait(ledger, AFTERMATH, |_| false).await?;
+    }
 
     let mut proposals = Vec::new();
     let mut certified = 0;
@@ -132,6 +160,20 @@ async fn lie(
     Ok(is_believed)
 }
 
+/// Waits until the log has not grown for a while.
+async fn settle(ledger: &PostgresLedger, law_id: &ElectionId, timeout: Duration) -> Result<()> {
+    let until = Instant::now() + timeout;
+    let (mut height, mut since) = (0, Instant::now());
+    while since.elapsed() < SETTLED && Instant::now() < until {
+        let head = ledger.head(law_id).await?.context("the election has no log")?;
+        if head.height != height {
+            (height, since) = (head.height, Instant::now());
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    Ok(())
+}
+
 /// Makes the false block, or the two of [`Lie::SecondRoot`], as soon as the honest next block
 /// allows it.
 async fn forge(
@@ -143,7 +185,7 @@ async fn forge(
     let until = Instant::now() + Duration::from_secs(arguments.wait);
     loop {
         let history = History::read(ledger, folder, &arguments.law).await?;
-        let forged = proposal::forge(&history, arguments.lie, leadership, now()?)?;
+        let forged = proposal::forge(&history, folder, arguments.lie, leadership, now()?)?;
         match forged {
             Ok(forged) => return Ok(forged),
             Err(_) if Instant::now() < until => tokio::time::sleep(POLL_INTERVAL).await,

@@ -160,8 +160,8 @@ impl RoundMemory {
     }
 
     /// As [`RoundMemory::vote`], by an authority that was away for many terms: `signed` is a term
-    /// that so many authorities have signed that one of them does not lie
-    /// ([`Quorum::blocking`]). It bounds the promise as an own one does.
+    /// that [`Quorum::blocking`] authorities have signed, one of which does not lie. It bounds the
+    /// promise as an own one does.
     ///
     /// # Errors
     /// [`NoVote`].

@@ -87,7 +87,7 @@ use crate::problem::{self, KINDS, Kind};
         admin::discard_roll,
     ),
     tags(
-        (name = "vote", description = "Casting a vote, and what became of it"),
+        (name = "vote", description = "Casting a vote, and its outcome"),
         (name = "elections", description = "What is put to the vote"),
         (name = "officials", description = "What signed-in officials do, with the token of their account"),
         (name = "results", description = "Counts, by the election's policy"),
@@ -110,9 +110,9 @@ impl Modify for Additions {
             without the body. The pages for people, under `/`, `/fr/` and `/en/`, are not listed: \
             they are no interface for programs.\n\n\
             The log, the results and the ballots can be read by a page of any origin (CORS, plain \
-             requests only). Calls with the token of an account, and those that issue it, can be \
-             made by pages of the origins that the node names (`cors_origins`); nothing else \
-             can.\n\n\
+             requests only). Calls that take the token of an account, those that issue it, and \
+             the status and receipt of a vote can be made by pages of the origins that the node \
+             names (`cors_origins`); nothing else can.\n\n\
             | code | status | meaning |\n| --- | --- | --- |\n"
             .to_owned();
         for kind in KINDS {

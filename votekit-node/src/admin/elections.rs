@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 use votekit_core::batch::NodePublicKey;
+use votekit_core::binding::BindingRule;
 use votekit_core::credential::HashScheme;
 use votekit_core::election::{
     BLANK, Bilingual, Choice, ChoiceId, ChoiceIdError, Definition, ResultsPolicy, State, TextPart,
@@ -27,7 +28,7 @@ use votekit_store::StagingId;
 
 use crate::admin::supplement_report::{LiveBefore, SupplementReport};
 use crate::audit::{AuditEvent, AuditFields};
-use crate::binding_rule::BindingRule;
+use crate::binding_rules::unmet_rules;
 use crate::call_rule::{CallRule, FieldFault};
 use crate::data_folder::DataFolder;
 use crate::election::SealerCommand;
@@ -549,7 +550,7 @@ impl Node {
     }
 
     /// Warnings about a new election for officials, before they open it.
-    async fn warnings(&self, election: &ElectionHandle) -> Result<Vec<String>, AdminError> {
+    async fn warnings(&self, election: &Arc<ElectionHandle>) -> Result<Vec<String>, AdminError> {
         let committed = election.committed();
         let definition = &committed.results.definition;
         let mut warnings = Vec::new();
@@ -588,7 +589,9 @@ impl Node {
     ) -> Result<ElectionView, AdminError> {
         let election = self.election_handle(law_id)?;
         let _busy = self.busy(&election)?;
-        if let Some(unknown) = request.waivers.iter().find(|waiver| *waiver != "results") {
+        if let Some(unknown) =
+            request.waivers.iter().find(|waiver| *waiver != BindingRule::RESULTS_WAIVER)
+        {
             let rule = CallRule::NotWaivable { waiver: unknown.clone() };
             return Err(AdminError::Field { field: "waivers", rule });
         }
@@ -652,45 +655,14 @@ impl Node {
     /// not checked.
     async fn missing_for_binding(
         &self,
-        election: &ElectionHandle,
+        election: &Arc<ElectionHandle>,
         waivers: &[String],
     ) -> Result<Vec<BindingRule>, AdminError> {
-        let mut missing = Vec::new();
-        let (scheme, digests) = {
-            let log = election.log();
-            (log.scheme(), log.manifests().to_vec())
-        };
-        if scheme.is_some_and(|scheme| scheme != HashScheme::HmacSha256) {
-            missing.push(BindingRule::Pepper);
-        }
-        if election.committed().results.definition.results != ResultsPolicy::AfterClose
-            && !waivers.iter().any(|waiver| waiver == "results")
-        {
-            missing.push(BindingRule::Results);
-        }
-        if !self.context.config.is_confidential() {
-            missing.push(BindingRule::Confidential);
-        }
-        let base = self.context.folder.base()?;
-        if Definition::is_test_base(base.as_str()) {
-            missing.push(BindingRule::TestBase { base: base.as_str().to_owned() });
-        }
-        if base.as_str() == DataFolder::DEFAULT_BASE {
-            missing.push(BindingRule::DefaultBase);
-        }
-        let rolls = self
-            .on_files(move |folder| {
-                let read =
-                    |digest| Ok((digest, roll_store::manifest(folder, &digest)?.body().roll));
-                digests.into_iter().map(read).collect::<Result<Vec<_>, AdminError>>()
-            })
-            .await?;
-        for (manifest, facts) in rolls {
-            if Definition::is_too_short_to_bind(facts.code_length_min) {
-                let length = facts.code_length_min;
-                missing.push(BindingRule::ShortCodes { manifest, length });
-            }
-        }
+        let is_confidential = self.context.config.is_confidential();
+        let election = Arc::clone(election);
+        let mut missing =
+            self.on_files(move |folder| unmet_rules(folder, &election, is_confidential)).await?;
+        missing.retain(|rule| !rule.is_waived(waivers));
         Ok(missing)
     }
 

@@ -194,6 +194,12 @@ impl Board {
         count.checked_sub(1).and_then(|place| terms.get(place).copied()).unwrap_or(0)
     }
 
+    /// The leader for whom an authority has voted in a term, as far as its vote was read.
+    pub(crate) fn voted_for(&self, authority: &KeyName, term: u64) -> Option<KeyName> {
+        let inner = self.inner.lock();
+        Some(inner.votes.get(authority)?.get(&term)?.leadership.leader.clone())
+    }
+
     /// The authorities that suspect the leader of a term.
     pub(crate) fn suspects(&self, term: u64) -> Vec<KeyName> {
         let inner = self.inner.lock();

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use votekit_authority::round::{ElectionMemory, Quorum, RoundMemory};
 use votekit_core::authority::{
     AuthoritySet, LogPoint, Statement, StatementBody, StatementKey, TermLeader,
@@ -29,6 +30,9 @@ pub(crate) struct AuthorityContext {
     memory: Arc<AuthorityMemory>,
     /// What the memory holds, as the guards read it. Changed after the memory, never before.
     state: Mutex<RoundMemory>,
+    /// Held, shared, while an accept is decided and written; exclusively for a vote, so that each
+    /// vote reports every accept of the earlier terms.
+    promise_lock: RwLock<()>,
     pub(crate) board: Board,
     /// The leaders whose blocks this authority refused, and when it last did.
     refused: Mutex<BTreeMap<KeyName, Instant>>,
@@ -70,6 +74,7 @@ impl AuthorityContext {
             incarnation: memory.incarnation(),
             memory: Arc::new(memory),
             state: Mutex::new(state),
+            promise_lock: RwLock::new(()),
             board,
             refused: Mutex::default(),
             passed_over: AtomicU64::new(0),
@@ -97,6 +102,18 @@ impl AuthorityContext {
     /// The leadership that this authority has promised to follow.
     pub(crate) fn promise(&self) -> Option<TermLeader> {
         self.state.lock().promise.clone()
+    }
+
+    /// Keeps the promise as it is while the guard is held: for an accept, from its guards until it
+    /// is recorded.
+    pub(crate) async fn hold_promise(&self) -> RwLockReadGuard<'_, ()> {
+        self.promise_lock.read().await
+    }
+
+    /// Waits for accepts under way and keeps others back while the guard is held: for a vote, from
+    /// the report of what is accepted until the promise is recorded.
+    pub(crate) async fn change_promise(&self) -> RwLockWriteGuard<'_, ()> {
+        self.promise_lock.write().await
     }
 
     /// The elections that this authority knows to have certified blocks.

@@ -24,7 +24,7 @@ use super::lock::lock;
 use super::permissions::{check_private, make_private_folder, tighten};
 use super::{
     DataFolder, FORMAT, Identity, TOKEN, identity, make_folders, random, read_secret,
-    write_identity, write_secret,
+    refuse_all_but, write_identity, write_secret,
 };
 use crate::memory::stack_used;
 
@@ -321,20 +321,7 @@ fn refuse_occupied(path: &Path) -> Result<(), FolderError> {
     if DataFolder::is_one(path) {
         return Err(FolderError::Present { path: path.to_owned() });
     }
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(FolderError::io(path)(error)),
-    };
-    for entry in entries {
-        let name = entry.map_err(FolderError::io(path))?.file_name();
-        let name = name.to_string_lossy();
-        if !BEFOREHAND.contains(&name.as_ref()) && !name.starts_with('.') {
-            let (path, found) = (path.to_owned(), name.into_owned());
-            return Err(FolderError::Occupied { path, found });
-        }
-    }
-    Ok(())
+    refuse_all_but(&BEFOREHAND, path)
 }
 
 #[cfg(test)]

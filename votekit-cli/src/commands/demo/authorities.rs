@@ -20,7 +20,7 @@ use crate::client::Client;
 use crate::context::Context;
 use crate::error::CommandError;
 
-/// Idempotency key of the vote that is cast while nobody leads.
+/// Idempotency key of the vote that is cast while no authority leads.
 const KEY: &str = "demo-idempotency-key-1";
 
 /// Seconds that one call waits for the decision on that vote, and how long the demo does.
