@@ -85,8 +85,6 @@ pub(crate) struct AuditFields<'a> {
     pub(crate) state: Option<&'a str>,
     /// The node that an act is about.
     pub(crate) admitted: Option<&'a str>,
-    /// The node that is gone permanently.
-    pub(crate) retired: Option<&'a str>,
     /// The digest of the manifest of a roll.
     pub(crate) manifest: Option<&'a str>,
     pub(crate) reason: Option<&'a str>,
@@ -147,7 +145,6 @@ impl AuditLog {
             rule = fields.rule,
             state = fields.state,
             admitted = fields.admitted,
-            retired = fields.retired,
             manifest = fields.manifest,
             reason = fields.reason,
         );
@@ -177,7 +174,7 @@ impl AuditLog {
                 LogEvent::Retire { node, .. } if last_retired != Some(*node) => {
                     last_retired = Some(*node);
                     let node = node.to_string();
-                    let fields = AuditFields { retired: Some(&node), ..of_election() };
+                    let fields = AuditFields { admitted: Some(&node), ..of_election() };
                     self.record(AuditEvent::NodeRetired, &fields);
                 }
                 LogEvent::Purge => self.record(AuditEvent::ElectionPurged, &of_election()),
@@ -268,6 +265,6 @@ mod tests {
             assert!(line.contains("\"law_id\":\"L2025-001\""), "{line}");
         }
         assert!(lines[0].contains(&format!("\"admitted\":\"{}\"", key.node_id())), "{lines:?}");
-        assert!(lines[1].contains(&format!("\"retired\":\"{node}\"")), "{lines:?}");
+        assert!(lines[1].contains(&format!("\"admitted\":\"{node}\"")), "{lines:?}");
     }
 }

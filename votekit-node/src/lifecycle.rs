@@ -34,7 +34,7 @@ use crate::node_name::NodeName;
 use crate::pending::Pending;
 use crate::recovery::{document_copies, scrubbing, snapshots};
 use crate::seal::sealer::Sealer;
-use crate::seal::{leader_lease, row_feed, row_removal};
+use crate::seal::{leader_lease, leader_rotation, row_feed, row_removal};
 use crate::validate::{staging, validation};
 use crate::{expiry, recovery, watch};
 
@@ -141,6 +141,12 @@ impl Node {
             let copies = document_copies::run(Arc::clone(&node.context), Arc::clone(authority));
             node.context.spawn(Owner::Node, copies);
             node.context.spawn(Owner::Node, row_removal::run(Arc::clone(&node.context)));
+            let length = Duration::from_secs(node.context.config.leader_term_seconds);
+            if !length.is_zero() {
+                let (context, authority) = (Arc::clone(&node.context), Arc::clone(authority));
+                let rotation = leader_rotation::run(context, authority, length);
+                node.context.spawn(Owner::Node, rotation);
+            }
         }
         if node.context.has(Role::Validate) {
             node.context.spawn(Owner::Node, validation::run(Arc::clone(&node.context)));

@@ -521,7 +521,7 @@ fn statements_of_another_copy_are_recognized() {
 }
 
 #[test]
-fn the_first_copy_of_a_document_stays_until_a_purge() {
+fn copies_of_documents_stay_until_a_purge() {
     let folder = created();
     let memory = opened(folder.path());
     let (one, two) = ([1; 32], [2; 32]);
@@ -529,8 +529,8 @@ fn the_first_copy_of_a_document_stays_until_a_purge() {
     memory.keep_sealed_key(&law(), &one, b"for one").expect("kept");
     memory.keep_sealed_key(&law(), &one, b"another").expect("the first one stays");
     memory.keep_node_record("ingest-2", b"node 2").expect("kept");
-    memory.keep_node_record("ingest-1", b"node 1").expect("kept");
-    memory.keep_node_record("ingest-1", b"another").expect("the first one stays");
+    memory.keep_node_record("ingest-1", b"another").expect("kept");
+    memory.keep_node_record("ingest-1", b"node 1").expect("the last one stays");
     drop(memory);
     let memory = opened(folder.path());
     let keys = vec![(one, b"for one".to_vec()), (two, b"for two".to_vec())];

@@ -15,39 +15,37 @@ use votekit_core::election_log::batches_of_block;
 use votekit_core::envelope::Envelope;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, RequestId, Sequence};
 use votekit_core::instant::UnixSeconds;
-use votekit_store::services::postgres::PostgresLedger;
-use votekit_store::{LogStore as _, Staging as _};
+use votekit_store::Ledger;
 
+use crate::attempt::{Outcome, now};
 use crate::folder::Folder;
 
 /// Blocks read at once.
 const PAGE: usize = 1000;
 
-/// Stages a batch with one vote under a key that no log admits, and prints its number. Returns
-/// whether a later block has it.
+/// Stages a batch with one vote under a key that no log admits. It is believed if a block that
+/// comes before `answers` is over has it.
 ///
 /// # Errors
 /// When the ledger fails, or the folder lacks the ballot key.
-pub(crate) async fn stage(
+pub async fn stage_rogue_batch(
     folder: &Folder,
-    ledger: &PostgresLedger,
+    ledger: &dyn Ledger,
     law_id: &ElectionId,
     answers: Duration,
-    now: UnixSeconds,
-) -> Result<bool> {
-    let batch = Arc::new(forge(folder, law_id, now)?);
+) -> Result<Outcome> {
+    let batch = Arc::new(forge(folder, law_id, now()?)?);
     let before = ledger.head(law_id).await?.context("the election has no log")?.height;
     let place = ledger.stage(&batch, &Vec::new()).await?;
     tokio::time::sleep(answers).await;
     let is_sealed = has_batch(ledger, law_id, before + 1, batch.number()).await?;
-    let staged = json!({
+    let description = json!({
         "lie": "rogue-batch",
         "batch": batch.number().to_string(),
         "staged_at": place.0,
         "believed": is_sealed,
     });
-    println!("{staged:#}");
-    Ok(is_sealed)
+    Ok(Outcome { is_believed: is_sealed, description })
 }
 
 fn forge(folder: &Folder, law_id: &ElectionId, now: UnixSeconds) -> Result<Batch> {
@@ -69,7 +67,7 @@ fn forge(folder: &Folder, law_id: &ElectionId, now: UnixSeconds) -> Result<Batch
 
 /// Whether a block from a height on has the batch.
 async fn has_batch(
-    ledger: &PostgresLedger,
+    ledger: &dyn Ledger,
     law_id: &ElectionId,
     from: u64,
     number: BatchNumber,

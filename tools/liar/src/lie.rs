@@ -17,7 +17,7 @@ pub(crate) const BACK_DATED_MINUTES: u64 = 10;
 
 /// One false thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Lie {
+pub enum Lie {
     /// Accept a vote of a credential that no roll holds.
     AcceptUnregistered,
     /// Record an accepted vote as a duplicate.

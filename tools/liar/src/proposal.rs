@@ -11,8 +11,7 @@ use votekit_core::instant::{UnixMinutes, UnixSeconds};
 use votekit_core::log::leaf::Leaf;
 use votekit_core::log::merkle::leaf_hash;
 use votekit_core::log::tile;
-use votekit_store::services::postgres::PostgresLedger;
-use votekit_store::{LogStore as _, NewRow, Rounds as _, RowKind, RowOutcome};
+use votekit_store::{Ledger, NewRow, RowKind, RowOutcome};
 
 use crate::folder::Folder;
 use crate::history::History;
@@ -184,7 +183,7 @@ impl Forged {
     /// When the ledger fails.
     pub(crate) async fn put(
         &self,
-        ledger: &PostgresLedger,
+        ledger: &dyn Ledger,
         folder: &Folder,
         holder: &str,
     ) -> Result<RowOutcome> {
@@ -205,7 +204,7 @@ impl Forged {
     ///
     /// # Errors
     /// When the ledger fails.
-    pub(crate) async fn is_in_log(&self, ledger: &PostgresLedger) -> Result<bool> {
+    pub(crate) async fn is_in_log(&self, ledger: &dyn Ledger) -> Result<bool> {
         let blocks = ledger.blocks(&self.proposal.law_id, self.height(), 1).await?;
         Ok(blocks.first().is_some_and(|block| block.leaves == self.leaves))
     }

@@ -10,14 +10,16 @@ use tokio::task::JoinHandle;
 use votekit_core::authority::{Statement, StatementBody, SuspectReason, TermLeader};
 use votekit_core::id::ElectionId;
 use votekit_core::log::note::KeyName;
-use votekit_store::services::postgres::PostgresLedger;
-use votekit_store::{LeaderFence as _, Leadership, RoundRow, Rounds as _, RowId, RowKind};
+use votekit_store::{Leadership, Ledger, RoundRow, RowId, RowKind};
 
 use crate::folder::Folder;
 
 /// The length of the lease, and how often it is renewed: those of a node.
 const LEASE_LENGTH: Duration = Duration::from_secs(2);
 const RENEW_INTERVAL: Duration = Duration::from_millis(400);
+
+/// How often a free lease is looked for: far more often than nodes do, so that the liar gets it.
+const ACQUIRE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How often rows are read.
 const READ_INTERVAL: Duration = Duration::from_millis(100);
@@ -30,8 +32,8 @@ const PAGE: usize = 1000;
 const LIFE: u64 = 1_000_000;
 
 /// The leader lease, renewed until it is released.
-pub(crate) struct Leader {
-    ledger: Arc<PostgresLedger>,
+pub struct Leader {
+    ledger: Arc<dyn Ledger>,
     holder: String,
     /// The term in which it leads.
     pub(crate) term: u64,
@@ -43,11 +45,7 @@ impl Leader {
     ///
     /// # Errors
     /// When the ledger fails, or another leads all the time.
-    pub(crate) async fn acquire(
-        ledger: Arc<PostgresLedger>,
-        name: &KeyName,
-        wait: Duration,
-    ) -> Result<Self> {
+    pub async fn acquire(ledger: Arc<dyn Ledger>, name: &KeyName, wait: Duration) -> Result<Self> {
         let holder = format!("{name}/{LIFE}");
         let until = Instant::now() + wait;
         let term = loop {
@@ -56,7 +54,7 @@ impl Leader {
                 Leadership::Following { leader, .. } if Instant::now() >= until => {
                     bail!("{leader} has led all the time: stop it first")
                 }
-                Leadership::Following { .. } => tokio::time::sleep(READ_INTERVAL).await,
+                Leadership::Following { .. } => tokio::time::sleep(ACQUIRE_INTERVAL).await,
             }
         };
         let renewing = tokio::spawn(renew(Arc::clone(&ledger), holder.clone(), term));
@@ -69,7 +67,7 @@ impl Leader {
     }
 
     /// Gives the lease back, so that the others can go on.
-    pub(crate) async fn release(self) {
+    pub async fn release(self) {
         self.renewing.abort();
         // What is not released runs out.
         let _ = self.ledger.release_leadership(&self.holder).await;
@@ -78,7 +76,7 @@ impl Leader {
 
 /// Renews the lease as long as its term lasts. Once the others have passed over this leader it does
 /// not lead again: they need the lease.
-async fn renew(ledger: Arc<PostgresLedger>, holder: String, term: u64) {
+async fn renew(ledger: Arc<dyn Ledger>, holder: String, term: u64) {
     loop {
         tokio::time::sleep(RENEW_INTERVAL).await;
         match ledger.acquire_leadership(&holder, LEASE_LENGTH, 0).await {
@@ -178,7 +176,7 @@ impl<'a> Answers<'a> {
     /// When the ledger fails.
     pub(crate) async fn wait(
         &mut self,
-        ledger: &PostgresLedger,
+        ledger: &dyn Ledger,
         timeout: Duration,
         is_enough: impl Fn(&Self) -> bool,
     ) -> Result<()> {
@@ -202,7 +200,7 @@ impl<'a> Answers<'a> {
     }
 
     fn take(&mut self, row: &RoundRow) {
-        if row.authority == self.folder.key.name().as_str() {
+        if row.authority == self.folder.name().as_str() {
             return;
         }
         match row.kind {

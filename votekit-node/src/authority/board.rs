@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -59,6 +60,8 @@ struct Inner {
     elections: BTreeMap<ElectionId, ElectionRows>,
     /// Whether rows that were left out may be of use by now.
     is_incomplete: bool,
+    /// When the last statement of each authority was read.
+    heard: BTreeMap<KeyName, Instant>,
 }
 
 #[derive(Debug)]
@@ -117,6 +120,7 @@ impl Board {
     /// Adds a verified statement.
     pub(crate) fn add_statement(&self, authority: &KeyName, body: StatementBody) {
         let mut inner = self.inner.lock();
+        inner.heard.insert(authority.clone(), Instant::now());
         match body {
             StatementBody::Vote(vote) => inner.add_vote(authority, vote),
             StatementBody::Accept(accept) => {
@@ -212,6 +216,12 @@ impl Board {
         let inner = self.inner.lock();
         let refusers = inner.refused.iter().filter(|(_, of)| of.contains(leadership));
         refusers.map(|(by, _)| by.clone()).collect()
+    }
+
+    /// Whether a statement of another authority than this one was read within a time.
+    pub(crate) fn has_heard_others(&self, own: &KeyName, within: Duration) -> bool {
+        let inner = self.inner.lock();
+        inner.heard.iter().any(|(name, at)| name != own && at.elapsed() < within)
     }
 
     /// The rows about one height.

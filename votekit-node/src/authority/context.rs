@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -44,6 +44,17 @@ pub(crate) struct AuthorityContext {
     rolled_back: AtomicBool,
     /// Whether the rows of the ledger have to be read again from the first.
     rows_put_back: AtomicBool,
+    /// The rounds about blocks that this authority has proposed.
+    open_rounds: AtomicUsize,
+}
+
+/// A round about a block that this authority has proposed, as long as this lives.
+pub(crate) struct OpenRound(Arc<AuthorityContext>);
+
+impl Drop for OpenRound {
+    fn drop(&mut self) {
+        self.0.open_rounds.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl AuthorityContext {
@@ -81,6 +92,7 @@ impl AuthorityContext {
             far_term: AtomicU64::new(0),
             rolled_back: AtomicBool::new(false),
             rows_put_back: AtomicBool::new(false),
+            open_rounds: AtomicUsize::new(0),
         })
     }
 
@@ -151,6 +163,17 @@ impl AuthorityContext {
     /// Whether this is the first call in a row for a term that is too far ahead.
     pub(crate) fn first_far_term(&self, term: u64) -> bool {
         self.far_term.swap(term, Ordering::Relaxed) != term
+    }
+
+    /// Counts a round as open.
+    pub(crate) fn open_round(self: &Arc<Self>) -> OpenRound {
+        self.open_rounds.fetch_add(1, Ordering::Relaxed);
+        OpenRound(Arc::clone(self))
+    }
+
+    /// Whether a round about a block of this authority is open.
+    pub(crate) fn has_open_round(&self) -> bool {
+        self.open_rounds.load(Ordering::Relaxed) > 0
     }
 
     /// Whether this authority signs nothing more: its keys have signed what its memory has

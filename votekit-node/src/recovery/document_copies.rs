@@ -3,7 +3,8 @@
 //!
 //! What a ledger lacks that was restored from an older copy is put back; what it holds is never
 //! replaced. Once a draft is certified its keys do not change, so the first copy is the true one.
-//! After a purge no copy stays.
+//! The record of a node may change, and its copy follows the ledger. After a purge no copy of keys
+//! stays.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::authority::AuthorityContext;
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::error::ElectionFault;
-use crate::node_record::NodeRecord;
+use crate::node_record::Admission;
 
 /// The pause between two comparisons of the ledger with the copies.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(5);
@@ -56,7 +57,7 @@ async fn compare_records(
     let mut stored = until_definite("read_documents", || ledger.node_records()).await?;
     let kept = authority.durable(|memory| memory.node_records()).await?;
     for (name, bytes) in &stored {
-        if !kept.iter().any(|(known, _)| known == name) {
+        if !kept.iter().any(|(known, copy)| known == name && copy == bytes) {
             let (name, bytes) = (name.clone(), bytes.clone());
             authority.durable(move |memory| memory.keep_node_record(&name, &bytes)).await?;
         }
@@ -147,6 +148,5 @@ pub(crate) async fn purge_everywhere(
 }
 
 fn transport_key(record: &[u8]) -> Option<[u8; 32]> {
-    let record: NodeRecord = std::str::from_utf8(record).ok()?.parse().ok()?;
-    Some(*record.transport.as_bytes())
+    Some(*Admission::parse(record)?.record.transport.as_bytes())
 }

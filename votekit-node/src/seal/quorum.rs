@@ -152,6 +152,7 @@ impl Endorse for QuorumEndorse {
     async fn endorse(&self, proposed: ProposedBlock) -> Result<Endorsement, ElectionFault> {
         let ProposedBlock { block, batches, term, sealed_through, takes_votes, .. } = proposed;
         let Round { context, authority, law_id, .. } = &self.round;
+        let _open = authority.open_round();
         let block = RoundBlock::new(block, batches, takes_votes, sealed_through);
         let leadership = TermLeader { term, leader: authority.name.clone() };
         let began = Instant::now();

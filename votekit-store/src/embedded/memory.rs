@@ -438,7 +438,7 @@ impl AuthorityMemory {
         self.read_of(law_id, documents::sealed_keys)
     }
 
-    /// Keeps a copy of the record of a node. The first copy under its name stays.
+    /// Keeps a copy of the record of a node, in place of an earlier one under its name.
     ///
     /// # Errors
     /// [`MemoryError`].

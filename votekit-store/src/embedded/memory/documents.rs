@@ -1,5 +1,5 @@
-//! Copies of the documents that the ledger alone holds: the sealed keys of elections, and the
-//! records of nodes. The first copy stays.
+//! Copies of the documents that the ledger alone holds: the sealed keys of elections, of which the
+//! first copy stays, and the records of nodes, which may change.
 
 use rusqlite::Connection;
 use votekit_core::id::Digest;
@@ -54,7 +54,7 @@ pub(super) fn remove_sealed_keys(
     Ok(())
 }
 
-/// Stores a copy of the record of a node, unless there is one under its name.
+/// Stores a copy of the record of a node, in place of an earlier one under its name.
 pub(super) fn put_node_record(
     connection: &Connection,
     name: &str,
@@ -63,7 +63,7 @@ pub(super) fn put_node_record(
     connection
         .prepare_cached(
             "INSERT INTO node_record (name, digest, bytes) VALUES (?1, ?2, ?3) \
-             ON CONFLICT (name) DO NOTHING",
+             ON CONFLICT (name) DO UPDATE SET digest = excluded.digest, bytes = excluded.bytes",
         )?
         .execute((name, Digest::of(bytes).as_bytes(), bytes))?;
     Ok(())
