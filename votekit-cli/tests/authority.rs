@@ -1,5 +1,5 @@
-//! `votekit authority`, `votekit policy`, `votekit nodes`, `votekit leader`, and the records of
-//! nodes.
+//! `votekit authority`, `votekit policy`, `votekit nodes`, `votekit leader`, `votekit ledger`, and
+//! the records of nodes.
 #![cfg(feature = "node")]
 
 mod support;
@@ -393,4 +393,19 @@ fn the_table_shows_the_only_authority() {
         .fails(3, &["this node is not one of several authorities"]);
     dir.run(&["nodes", "--admin", &node.admin]).fails(2, &["requires the administrator's token"]);
     node.stop();
+}
+
+#[test]
+fn nothing_is_discarded_without_authorities_a_certificate_and_a_ledger() {
+    let dir = authorities(&["a", "b", "c"]);
+    let discard = ["ledger", "discard-above", "L1", "--keep", "kept", "--data", "a"];
+    let with = |more: &[&str]| dir.run(&[&discard[..], more].concat());
+    with(&[]).fails(3, &["a has no file authorities", "hint: the log of a single authority"]);
+    make(&dir, "2", &["a.line", "b.line", "c.line"]).succeeds();
+    fs::copy(dir.path("authorities"), dir.path("a/authorities")).expect("installed");
+    with(&[]).fails(3, &["knows no certified block of L1", "hint: use the data folder of another"]);
+    with(&["--checkpoint", "missing"]).fails(3, &["cannot read missing"]);
+    dir.write("note", "not a checkpoint\n");
+    with(&["--checkpoint", "note"]).fails(2, &["a holds no ledger", "hint: give the ledger"]);
+    assert!(!dir.exists("kept") && !dir.exists("a/ledger.sqlite"), "nothing was written");
 }

@@ -63,6 +63,7 @@ mod lifecycle;
 
 mod admin;
 pub mod archive;
+pub mod log_repair;
 
 pub use admin::cluster::RetiredNode;
 pub use admin::elections::{

@@ -22,4 +22,6 @@ pub(crate) mod follower;
 pub(crate) mod head_check;
 pub(crate) mod leader_watch;
 pub(crate) mod new_term;
+pub(crate) mod own_statements;
 pub(crate) mod row_feed;
+pub(crate) mod row_removal;

@@ -20,6 +20,8 @@ pub(crate) mod hashgen;
 #[cfg(feature = "node")]
 pub(crate) mod leader;
 #[cfg(feature = "node")]
+pub(crate) mod ledger;
+#[cfg(feature = "node")]
 pub(crate) mod load;
 #[cfg(feature = "loadtest")]
 pub(crate) mod loadtest;
@@ -78,6 +80,8 @@ pub(crate) enum Command {
     Nodes(nodes::Args),
     #[cfg(feature = "node")]
     Leader(leader::Args),
+    #[cfg(feature = "node")]
+    Ledger(ledger::Args),
     #[cfg(feature = "node")]
     Cast(cast::Args),
     #[cfg(feature = "node")]
@@ -145,6 +149,8 @@ pub(crate) fn run(
         Command::Nodes(args) => nodes::run(args, context),
         #[cfg(feature = "node")]
         Command::Leader(args) => leader::run(args, context),
+        #[cfg(feature = "node")]
+        Command::Ledger(args) => ledger::run(args, context),
         #[cfg(feature = "node")]
         Command::Results(args) => results::run(args, context),
         #[cfg(feature = "node")]

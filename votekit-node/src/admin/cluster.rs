@@ -3,9 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use votekit_core::authority::{AuthoritySet, StatementBody, Suspect, SuspectReason};
+use votekit_core::authority::{AuthoritySet, SuspectReason};
 use votekit_core::election::State;
-use votekit_store::RowKind;
 
 use crate::audit::{AuditEvent, AuditFields};
 use crate::call_rule::CallRule;
@@ -15,6 +14,7 @@ use crate::node_name::NodeName;
 use crate::node_record::{Admission, NodeRecord};
 use crate::query::cluster_view::AdmittedNode;
 use crate::recovery::election_keys;
+use crate::seal::own_statements::suspicion;
 
 /// A node that was retired from the installation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -121,10 +121,11 @@ impl Node {
             return Ok(());
         }
         let Some(leadership) = promise else { return Ok(()) };
-        let term = leadership.term;
+        if authority.is_rolled_back() {
+            return Ok(());
+        }
         let reason = SuspectReason::Stepdown;
-        let bytes = authority.sign(StatementBody::Suspect(Suspect { leadership, reason }));
-        let row = authority.row(RowKind::Suspect, None, 0, term, bytes);
+        let row = suspicion(&self.context, authority, &leadership, reason).await?;
         let _stored = self.context.ledger.put_row(&row, None).await?;
         Ok(())
     }

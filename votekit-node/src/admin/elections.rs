@@ -36,6 +36,7 @@ use crate::election::{CheckpointSigner, Committed, ElectionHandle, ElectionSecre
 use crate::election::{ElectionView, EpochView, NodeView};
 use crate::error::AdminError;
 use crate::node::Node;
+use crate::recovery::document_copies::purge_everywhere;
 use crate::recovery::{Recovered, election_keys};
 use crate::roll_store::{self, Kept, LoadProgress};
 use crate::seal::endorse::{Endorsement, ProposedBlock};
@@ -543,6 +544,7 @@ impl Node {
             Endorsement::Superseded { .. } => return Err(AdminError::Exists { law_id }),
             Endorsement::LeadershipLost { .. } => return Err(self.not_leading()),
         };
+        self.context.audit.record(AuditEvent::ElectionCreated, &AuditFields::of_election(&law_id));
         let committed = Committed::new(&log, node, checkpoint, sealed_through);
         let snapshots = Snapshots::new(
             self.context.folder.snapshot_path(&law_id),
@@ -734,10 +736,6 @@ impl Node {
         }
         if election.log().node_key(key.node_id()).is_none() {
             self.record(&election, vec![LogEvent::Admit(key)]).await?;
-            let node = key.node_id().to_string();
-            let of_election = AuditFields::of_election(law_id);
-            let fields = AuditFields { admitted: Some(&node), ..of_election };
-            self.context.audit.record(AuditEvent::NodeAdmitted, &fields);
         }
         Ok(ElectionView::from_handle(&election))
     }
@@ -963,6 +961,9 @@ impl Node {
             self.record(&election, vec![LogEvent::Purge]).await?;
         }
         let batches = self.context.ledger.purge_evidence(law_id).await?;
+        if let Some(authority) = &self.context.authority {
+            purge_everywhere(&self.context, authority, law_id).await?;
+        }
         let law = law_id.clone();
         let manifests: Vec<_> = election.log().named_manifests().copied().collect();
         self.on_files(move |folder| {

@@ -38,6 +38,8 @@ pub(crate) struct AuthorityContext {
     refused: Mutex<BTreeMap<KeyName, Instant>>,
     /// The last term whose leader was passed over.
     passed_over: AtomicU64,
+    /// The last term that was too far ahead to vote in it.
+    far_term: AtomicU64,
     /// Whether a statement was found that the memory does not hold.
     rolled_back: AtomicBool,
     /// Whether the rows of the ledger have to be read again from the first.
@@ -70,8 +72,10 @@ impl AuthorityContext {
         let memory = AuthorityMemory::open(&folder.memory_path())?;
         let rows = memory.state()?;
         let mut state = RoundMemory { promise: rows.promise, ..RoundMemory::default() };
+        let board = Board::default();
         for (law_id, certified, accepted, cosigned) in rows.elections {
             let certified = certified.unwrap_or_else(LogPoint::empty);
+            board.forget(&law_id, certified.height);
             state.elections.insert(law_id, ElectionMemory { certified, accepted, cosigned });
         }
         Ok(Self {
@@ -82,9 +86,10 @@ impl AuthorityContext {
             memory: Arc::new(memory),
             state: Mutex::new(state),
             promise_lock: RwLock::new(()),
-            board: Board::default(),
+            board,
             refused: Mutex::default(),
             passed_over: AtomicU64::new(0),
+            far_term: AtomicU64::new(0),
             rolled_back: AtomicBool::new(false),
             rows_put_back: AtomicBool::new(false),
             open_rounds: AtomicUsize::new(0),
@@ -155,6 +160,11 @@ impl AuthorityContext {
         self.passed_over.fetch_max(term, Ordering::Relaxed) < term
     }
 
+    /// Whether this is the first call in a row for a term that is too far ahead.
+    pub(crate) fn first_far_term(&self, term: u64) -> bool {
+        self.far_term.swap(term, Ordering::Relaxed) != term
+    }
+
     /// Counts a round as open.
     pub(crate) fn open_round(self: &Arc<Self>) -> OpenRound {
         self.open_rounds.fetch_add(1, Ordering::Relaxed);
@@ -210,11 +220,6 @@ impl AuthorityContext {
             ElectionFault::damaged(format!("a write to the authority's memory failed: {error}"))
         })?;
         done.map_err(|error| ElectionFault::damaged(format!("the authority's memory: {error}")))
-    }
-
-    /// Destroys the batches of a purged election. Blocks the thread.
-    pub(crate) fn purge(&self, law_id: &ElectionId) -> Result<(), MemoryError> {
-        self.memory.purge(law_id).map(|_| ())
     }
 
     /// A row of this authority about one height.

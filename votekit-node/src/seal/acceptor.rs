@@ -123,8 +123,9 @@ impl Sealer {
         }
         let block = made.block.clone();
         match self.check_events(authority, row, &block).await {
-            Ok(()) => {}
-            Err(NotMade::Later { what }) => {
+            Ok(()) => self.acceptor.forbidden = None,
+            Err(NotMade::Later { what, rule }) => {
+                self.acceptor.forbidden = rule.map(|rule| (row.proposal.digest, rule.to_owned()));
                 tracing::debug!(
                     event = "proposal_waits",
                     law_id = %self.election.law_id(),
@@ -135,6 +136,7 @@ impl Sealer {
                 return Ok(false);
             }
             Err(NotMade::Refused { leaf, rule, own, theirs }) => {
+                self.acceptor.forbidden = Some((row.proposal.digest, rule.clone()));
                 self.refuse(authority, &row.proposal, Refused { leaf, rule, own, theirs }).await?;
                 return Ok(false);
             }
@@ -218,7 +220,7 @@ impl Sealer {
             Err(not_made) => not_made,
         };
         match refused {
-            NotMade::Later { what } => {
+            NotMade::Later { what, .. } => {
                 tracing::debug!(
                     event = "proposal_waits",
                     law_id = %self.election.law_id(),
@@ -271,6 +273,11 @@ impl Sealer {
                 },
             )?;
         }
+        if let Some((digest, rule)) = self.acceptor.forbidden.take()
+            && digest == made.digest
+        {
+            self.report_despite_guard(&made.block, &rule);
+        }
         let numbers: Vec<BatchNumber> =
             made.block.batches.iter().map(|batch| batch.number()).collect();
         let batches = made.block.batches.clone();
@@ -282,6 +289,23 @@ impl Sealer {
         self.election.apply(made.effect);
         self.resolve_with(&numbers, &made.entries);
         Ok(true)
+    }
+
+    /// Reports a block of the log whose decisions are those made here, and that a guard forbids: a
+    /// quorum has judged its events or its time otherwise.
+    fn report_despite_guard(&self, block: &RoundBlock, rule: &str) {
+        metrics::applied_despite_guard();
+        tracing::error!(
+            event = "block_applied_despite_guard",
+            alarm = true,
+            law_id = %self.election.law_id(),
+            height = block.point.height,
+            rule,
+            "a quorum has certified a block that this authority would not accept"
+        );
+        let of_election = AuditFields::of_election(self.election.law_id());
+        let fields = AuditFields { point: Some(block.point), rule: Some(rule), ..of_election };
+        self.context.audit.record(AuditEvent::BlockAppliedDespiteGuard, &fields);
     }
 
     /// Makes a block below the head durable in the own memory, if its certificate can be made of
@@ -430,6 +454,6 @@ pub(crate) fn make_again(
             let Refusal { leaf, rule, own, theirs, .. } = *refusal;
             Err(NotMade::Refused { leaf, rule: rule.as_str().to_owned(), own, theirs })
         }
-        Err(missing) => Err(NotMade::Later { what: missing.to_string() }),
+        Err(missing) => Err(NotMade::Later { what: missing.to_string(), rule: None }),
     }
 }

@@ -20,6 +20,9 @@ pub(crate) struct Acceptor {
     /// another leader are judged again: a lease or a clock may have refused them.
     refused: VecDeque<(TermLeader, Digest)>,
     pub(crate) quorum_seen: QuorumSeen,
+    /// The block that was made here and that a guard of events or of the clock forbids, with the
+    /// rule.
+    pub(crate) forbidden: Option<(Digest, String)>,
 }
 
 /// A proposed block that this authority has made too.
@@ -64,6 +67,6 @@ impl Acceptor {
 pub(crate) enum NotMade {
     /// It differs, or breaks a rule.
     Refused { leaf: u64, rule: String, own: Option<Vec<u8>>, theirs: Option<Vec<u8>> },
-    /// An input is missing, and may arrive.
-    Later { what: String },
+    /// An input is missing, and may arrive; or a rule that depends on the clock forbids it now.
+    Later { what: String, rule: Option<&'static str> },
 }

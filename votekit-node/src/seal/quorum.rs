@@ -27,6 +27,11 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a leader waits for a quorum before it steps down: it may be the one that is cut off.
 const QUORUM_PATIENCE: Duration = Duration::from_secs(15);
 
+/// Heights of blocks in the log whose rows are kept: an authority that is some blocks behind makes
+/// the certificates of those blocks from them, and a reader of rows finds the last one that it
+/// read.
+const HEIGHTS_KEPT: u64 = 16;
+
 /// The endorsement of one election's blocks by a quorum of the authorities.
 pub(crate) struct QuorumEndorse {
     round: Round,
@@ -230,7 +235,8 @@ impl QuorumEndorse {
         metrics::round_certified();
         let (law_id, height) = (&self.round.law_id, block.point.height);
         let ledger = &self.round.context.ledger;
-        if let Err(error) = ledger.remove_rows(law_id, height).await {
+        let through = height.saturating_sub(HEIGHTS_KEPT);
+        if let Err(error) = ledger.remove_rows(law_id, through).await {
             // The rows of the next height remove them too.
             tracing::debug!(event = "round_rows_not_removed", %law_id, %error, "rows not removed");
         }

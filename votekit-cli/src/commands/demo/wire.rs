@@ -13,8 +13,8 @@ use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
 use votekit_store::{
     BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
-    Ledger, LogPosition, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId, RowOutcome,
-    RowsRead, Staged, Staging, StagingId, StoredBlock,
+    Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId,
+    RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock,
 };
 
 /// The network of one authority.
@@ -244,6 +244,40 @@ impl Rounds for WiredLedger {
         through_height: u64,
     ) -> Result<(), EngineError> {
         self.reach()?.remove_rows(law_id, through_height).await
+    }
+
+    async fn remove_old_rows(&self, through: RowId, limit: usize) -> Result<u64, EngineError> {
+        self.reach()?.remove_old_rows(through, limit).await
+    }
+}
+
+#[async_trait]
+impl LogRepair for WiredLedger {
+    async fn blocks_in_doubt(
+        &self,
+        law_id: &ElectionId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError> {
+        self.reach()?.blocks_in_doubt(law_id, from_height, limit).await
+    }
+
+    async fn log_rows_above(
+        &self,
+        law_id: &ElectionId,
+        height: u64,
+        size: u64,
+    ) -> Result<Vec<LogRow>, EngineError> {
+        self.reach()?.log_rows_above(law_id, height, size).await
+    }
+
+    async fn discard_above(
+        &self,
+        law_id: &ElectionId,
+        head: &Head,
+        seen: &Digest,
+    ) -> Result<bool, EngineError> {
+        self.reach()?.discard_above(law_id, head, seen).await
     }
 }
 
