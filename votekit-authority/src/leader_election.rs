@@ -28,17 +28,13 @@ use votekit_core::log::note::KeyName;
 
 use crate::leader_lease::{self, LeaderLease, Role};
 use crate::monotonic::Monotonic;
-use crate::round::Quorum;
+use crate::round::{Quorum, TERM_STEP_MAX};
 
 /// How long a candidate waits for the votes of a quorum before it lets another one try.
 pub const CANDIDACY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long an authority does not ask for the lease after it stepped down.
 pub const STEP_DOWN_PAUSE: Duration = Duration::from_secs(3);
-
-/// By how many terms a request may be above the ledger's present one: the ledger refuses more, so
-/// that no single request uses up all terms.
-pub const TERM_STEP_MAX: u64 = 1000;
 
 /// The election of leaders, as one authority sees it.
 #[derive(Debug, Clone)]

@@ -17,7 +17,7 @@ mod memory;
 mod view;
 
 pub use choice::{Choice, choose};
-pub use guards::{NoVote, NotAccepted, NotCosigned};
+pub use guards::{FIRST_TERM_MAX, NoVote, NotAccepted, NotCosigned, TERM_STEP_MAX};
 pub use memory::{ElectionMemory, RoundMemory};
 pub use view::{Quorum, RoundView};
 

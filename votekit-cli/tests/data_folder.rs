@@ -56,6 +56,7 @@ fn verbs() -> Vec<Vec<&'static str>> {
         vec!["node", "show", "--name", "ingest-1"],
         vec!["authority", "show"],
         vec!["authority", "renew"],
+        vec!["ledger", "discard-above", LAW, "--keep", "kept"],
         vec!["node", "admit", LAW, "ingest-1"],
         vec!["node", "retire", LAW, "ingest-1"],
         vec!["serve"],

@@ -187,7 +187,7 @@ mod tests {
             BindingFacts { code_lengths: &short, ..facts },
         ];
         for (facts, rule) in unsafe_facts.iter().zip(&rules) {
-            assert_eq!(facts.unmet(), [rule.clone()]);
+            assert_eq!(facts.unmet(), std::slice::from_ref(rule));
         }
         let consultation = definition(false, ResultsPolicy::Live);
         let worst = BindingFacts {

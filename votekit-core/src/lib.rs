@@ -40,6 +40,7 @@
 pub mod email;
 pub mod id;
 pub mod instant;
+pub mod key_file;
 
 pub mod credential;
 pub mod log;

@@ -17,7 +17,7 @@ use votekit_store::AccountRole;
 
 use self::language::require_language;
 use self::permissions::{RoleCheck, require_page_role, require_role};
-use crate::api::admin::{self, cluster, nodes};
+use crate::api::admin::{self, ballot_key, cluster, nodes};
 use crate::api::{
     accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
     log_tiles, openapi, receipt, results, roll_upload, session as voter_session, status, user,
@@ -249,6 +249,11 @@ fn interface() -> Vec<Route> {
         route("/api/v1/admin/elections/{law_id}/annul", Administrator, post(admin::annul_election)),
         route("/api/v1/admin/elections/{law_id}/purge", Administrator, post(admin::purge_election)),
         route(
+            "/api/v1/admin/elections/{law_id}/ballot-key",
+            Administrator,
+            post(ballot_key::install_ballot_key),
+        ),
+        route(
             "/api/v1/admin/elections/{law_id}/nodes",
             Administrator,
             get(nodes::list_nodes).post(nodes::admit_node),
@@ -263,6 +268,7 @@ fn interface() -> Vec<Route> {
             Administrator,
             get(cluster::cluster_view).post(cluster::admit_record),
         ),
+        route("/api/v1/admin/nodes/{name}/retire", Administrator, post(cluster::retire_record)),
         route("/api/v1/admin/leader/step-down", Administrator, post(cluster::step_down)),
         route("/api/v1/admin/rolls", Administrator, get(admin::list_rolls).post(admin::load_roll)),
         route("/api/v1/admin/rolls/{manifest}", Administrator, delete(admin::discard_roll)),

@@ -6,6 +6,7 @@
 //! No event holds a credential, a choice, a request id or an address.
 
 use votekit_core::authority::{LogPoint, TermLeader};
+use votekit_core::election_log::LogEvent;
 use votekit_core::id::ElectionId;
 
 use crate::logging::AUDIT_TARGET;
@@ -21,17 +22,24 @@ pub(crate) enum AuditEvent {
     StepDownRequested,
     ProposalRefused,
     BlockCertified,
+    BlockAppliedDespiteGuard,
     RoundRowRefused,
     LedgerPutBack,
     LedgerRestored,
+    Fork,
     RolledBack,
+    ElectionCreated,
+    ElectionAmended,
+    RollLoaded,
     ElectionStateChanged,
+    ElectionPurged,
     ElectionHalted,
     NodeAdmitted,
     AuthoritySilent,
     AuthorityHeard,
     ClockDiffers,
     ClockAgrees,
+    NodeRetired,
 }
 
 impl AuditEvent {
@@ -46,17 +54,24 @@ impl AuditEvent {
             Self::StepDownRequested => "step_down_requested",
             Self::ProposalRefused => "proposal_refused",
             Self::BlockCertified => "block_certified",
+            Self::BlockAppliedDespiteGuard => "block_applied_despite_guard",
             Self::RoundRowRefused => "round_row_refused",
             Self::LedgerPutBack => "ledger_put_back",
             Self::LedgerRestored => "ledger_restored",
+            Self::Fork => "fork",
             Self::RolledBack => "rolled_back",
+            Self::ElectionCreated => "election_created",
+            Self::ElectionAmended => "election_amended",
+            Self::RollLoaded => "roll_loaded",
             Self::ElectionStateChanged => "election_state_changed",
+            Self::ElectionPurged => "election_purged",
             Self::ElectionHalted => "election_halted",
             Self::NodeAdmitted => "node_admitted",
             Self::AuthoritySilent => "authority_silent",
             Self::AuthorityHeard => "authority_heard",
             Self::ClockDiffers => "clock_differs",
             Self::ClockAgrees => "clock_agrees",
+            Self::NodeRetired => "node_retired",
         }
     }
 }
@@ -80,6 +95,8 @@ pub(crate) struct AuditFields<'a> {
     pub(crate) admitted: Option<&'a str>,
     /// The authority that another one has noticed something about.
     pub(crate) about: Option<&'a str>,
+    /// The digest of the manifest of a roll.
+    pub(crate) manifest: Option<&'a str>,
     pub(crate) reason: Option<&'a str>,
 }
 
@@ -139,18 +156,55 @@ impl AuditLog {
             state = fields.state,
             admitted = fields.admitted,
             about = fields.about,
+            manifest = fields.manifest,
             reason = fields.reason,
         );
+    }
+
+    /// Records acts of officials and operators that this node has put into the log. A change of the
+    /// state of an election is recorded by every node that applies it.
+    pub(crate) fn record_acts(&self, law_id: &ElectionId, acts: &[LogEvent]) {
+        let of_election = || AuditFields::of_election(law_id);
+        let mut last_retired = None;
+        for act in acts {
+            match act {
+                LogEvent::Amend { .. } => {
+                    self.record(AuditEvent::ElectionAmended, &of_election());
+                }
+                LogEvent::Load(load) => {
+                    let manifest = load.manifest.to_hex();
+                    let fields = AuditFields { manifest: Some(&manifest), ..of_election() };
+                    self.record(AuditEvent::RollLoaded, &fields);
+                }
+                LogEvent::Admit(key) => {
+                    let node = key.node_id().to_string();
+                    let fields = AuditFields { admitted: Some(&node), ..of_election() };
+                    self.record(AuditEvent::NodeAdmitted, &fields);
+                }
+                // One act for each epoch of the node, one after another.
+                LogEvent::Retire { node, .. } if last_retired != Some(*node) => {
+                    last_retired = Some(*node);
+                    let node = node.to_string();
+                    let fields = AuditFields { admitted: Some(&node), ..of_election() };
+                    self.record(AuditEvent::NodeRetired, &fields);
+                }
+                LogEvent::Purge => self.record(AuditEvent::ElectionPurged, &of_election()),
+                _ => {}
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use votekit_core::batch::NodeKey;
+    use votekit_core::id::{Epoch, NodeId};
+
     use super::*;
 
     const PAGE: &str = include_str!("../../docs/audit-events.md");
 
-    const ALL: [AuditEvent; 19] = [
+    const ALL: [AuditEvent; 26] = [
         AuditEvent::LeaderVotedFor,
         AuditEvent::LeaderElected,
         AuditEvent::LeaderSteppedDown,
@@ -159,17 +213,24 @@ mod tests {
         AuditEvent::StepDownRequested,
         AuditEvent::ProposalRefused,
         AuditEvent::BlockCertified,
+        AuditEvent::BlockAppliedDespiteGuard,
         AuditEvent::RoundRowRefused,
         AuditEvent::LedgerPutBack,
         AuditEvent::LedgerRestored,
+        AuditEvent::Fork,
         AuditEvent::RolledBack,
+        AuditEvent::ElectionCreated,
+        AuditEvent::ElectionAmended,
+        AuditEvent::RollLoaded,
         AuditEvent::ElectionStateChanged,
+        AuditEvent::ElectionPurged,
         AuditEvent::ElectionHalted,
         AuditEvent::NodeAdmitted,
         AuditEvent::AuthoritySilent,
         AuditEvent::AuthorityHeard,
         AuditEvent::ClockDiffers,
         AuditEvent::ClockAgrees,
+        AuditEvent::NodeRetired,
     ];
 
     #[test]
@@ -200,5 +261,25 @@ mod tests {
              \"node\":\"node-1\",\"incarnation\":7,\"law_id\":\"L2025-001\",\"height\":3,\
              \"state\":\"open\",\"target\":\"votekit::audit\"}"
         );
+    }
+
+    #[test]
+    fn an_act_in_the_log_is_one_event() {
+        let node = NodeId::from_bytes([7; 8]);
+        let retire = |epoch| LogEvent::Retire { node, epoch: Epoch(epoch) };
+        let key = NodeKey::from_seed(&[1; 32]).public_key();
+        let acts = [LogEvent::Admit(key), retire(1), retire(2), LogEvent::Certify, LogEvent::Purge];
+        let lines = crate::logging::capture::audit_lines(|| {
+            let law_id: ElectionId = "L2025-001".parse().expect("a law id");
+            AuditLog::default().record_acts(&law_id, &acts);
+        });
+        let events = ["node_admitted", "node_retired", "election_purged"];
+        assert_eq!(lines.len(), events.len(), "a new state is recorded where it is applied");
+        for (line, event) in lines.iter().zip(events) {
+            assert!(line.contains(&format!("\"event\":\"{event}\"")), "{line}");
+            assert!(line.contains("\"law_id\":\"L2025-001\""), "{line}");
+        }
+        assert!(lines[0].contains(&format!("\"admitted\":\"{}\"", key.node_id())), "{lines:?}");
+        assert!(lines[1].contains(&format!("\"admitted\":\"{node}\"")), "{lines:?}");
     }
 }

@@ -64,12 +64,15 @@ mod lifecycle;
 
 mod admin;
 pub mod archive;
+pub mod log_repair;
 
+pub use admin::cluster::RetiredNode;
 pub use admin::elections::{
     AmendElection, AnnulElection, ChoiceRequest, CloseElection, CreateElection, CreatedElection,
     LoadOutcome, LoadReport, LoadedLaw, OpenElection, PUBLISH_EVERY,
 };
 pub use admin::member_accounts::{CreatedWithMembers, MemberInvitation};
+pub use admin::stopped_authority::keep_roll_of_stopped;
 pub use admin::supplement_report::SupplementReport;
 pub use admin::upload::{FileRule, FileUpload, KeptFile, UploadError, UploadView, UploadedFile};
 pub use call_rule::{CallRule, FieldFault, MemberFault, MemberRule};

@@ -32,9 +32,9 @@ use crate::limits::throttle::Throttle;
 use crate::node::Node;
 use crate::node_name::NodeName;
 use crate::pending::Pending;
-use crate::recovery::{scrubbing, snapshots};
+use crate::recovery::{document_copies, scrubbing, snapshots};
 use crate::seal::sealer::Sealer;
-use crate::seal::{leader_lease, row_feed};
+use crate::seal::{leader_lease, leader_rotation, row_feed, row_removal};
 use crate::validate::{staging, validation};
 use crate::{expiry, recovery, status_report, watch};
 
@@ -138,6 +138,15 @@ impl Node {
         if let Some(authority) = &node.context.authority {
             let feed = row_feed::run(Arc::clone(&node.context), Arc::clone(authority));
             node.context.spawn(Owner::Node, feed);
+            let copies = document_copies::run(Arc::clone(&node.context), Arc::clone(authority));
+            node.context.spawn(Owner::Node, copies);
+            node.context.spawn(Owner::Node, row_removal::run(Arc::clone(&node.context)));
+            let length = Duration::from_secs(node.context.config.leader_term_seconds);
+            if !length.is_zero() {
+                let (context, authority) = (Arc::clone(&node.context), Arc::clone(authority));
+                let rotation = leader_rotation::run(context, authority, length);
+                node.context.spawn(Owner::Node, rotation);
+            }
         }
         if node.context.has(Role::Validate) {
             node.context.spawn(Owner::Node, validation::run(Arc::clone(&node.context)));

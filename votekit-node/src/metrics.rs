@@ -213,6 +213,11 @@ pub fn proposal_refused() {
     METERS.proposals_refused.increment(1);
 }
 
+/// Counts a certified block that this authority applied although a guard of its own forbids it.
+pub fn applied_despite_guard() {
+    METERS.applied_despite_guard.increment(1);
+}
+
 /// Counts a row of a round that is not what its authority signed.
 pub fn round_row_refused() {
     METERS.round_rows_refused.increment(1);
@@ -465,6 +470,7 @@ struct Meters {
     snapshots_refused: Counter,
     rounds_certified: Counter,
     proposals_refused: Counter,
+    applied_despite_guard: Counter,
     round_rows_refused: Counter,
     scrubbed: Counter,
     log_lines_dropped: Counter,
@@ -573,6 +579,11 @@ impl Meters {
             snapshots_refused: register_counter(recorder, "snapshots_refused_total", Vec::new()),
             rounds_certified: register_counter(recorder, "rounds_certified_total", Vec::new()),
             proposals_refused: register_counter(recorder, "proposals_refused_total", Vec::new()),
+            applied_despite_guard: register_counter(
+                recorder,
+                "blocks_applied_despite_guard_total",
+                Vec::new(),
+            ),
             round_rows_refused: register_counter(recorder, "round_rows_refused_total", Vec::new()),
             scrubbed: register_counter(recorder, "leaves_scrubbed_total", Vec::new()),
             log_lines_dropped: register_counter(recorder, "log_lines_dropped_total", Vec::new()),
@@ -699,6 +710,8 @@ fn describe(recorder: &PrometheusRecorder) {
     recorder.describe_counter(name("rounds_certified_total"), None, certified);
     let refused = text("Proposed blocks that this authority refused.");
     recorder.describe_counter(name("proposals_refused_total"), None, refused);
+    let applied = text("Certified blocks that a guard of this authority forbids.");
+    recorder.describe_counter(name("blocks_applied_despite_guard_total"), None, applied);
     let refused = text("Rows of rounds that are not what their authority signed.");
     recorder.describe_counter(name("round_rows_refused_total"), None, refused);
     recorder.describe_counter(

@@ -28,6 +28,47 @@ pub struct NodeRecord {
     pub transport: BallotPublicKey,
 }
 
+/// What the ledger holds of a node: it was admitted by its record, and may have been retired since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Admission {
+    pub(crate) record: NodeRecord,
+    pub(crate) is_retired: bool,
+}
+
+/// The most admissions that are used: far more than an installation has. Whatever another program
+/// writes beside them costs no more.
+const ADMISSIONS_MAX: usize = 1000;
+
+/// Stands before the record of a node that was retired.
+const RETIRED: &str = "retired ";
+
+impl Admission {
+    /// Reads what the ledger holds under the name of a node; `None` for anything else.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let line = std::str::from_utf8(bytes).ok()?;
+        let (line, is_retired) = match line.strip_prefix(RETIRED) {
+            Some(record) => (record, true),
+            None => (line, false),
+        };
+        Some(Self { record: line.parse().ok()?, is_retired })
+    }
+
+    /// The admissions among the records in the ledger, in their order. Others are left out: statuses
+    /// of authorities, and what another program wrote.
+    pub(crate) fn all(stored: &[(String, Vec<u8>)]) -> Vec<Self> {
+        let admission = |(name, bytes): &(String, Vec<u8>)| {
+            Self::parse(bytes).filter(|known| known.record.name.as_str() == name.as_str())
+        };
+        stored.iter().filter_map(admission).take(ADMISSIONS_MAX).collect()
+    }
+
+    /// What the ledger is to hold.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mark = if self.is_retired { RETIRED } else { "" };
+        format!("{mark}{}", self.record).into_bytes()
+    }
+}
+
 /// Why a text is not the record of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -108,6 +149,37 @@ mod tests {
         let line = record().to_string();
         assert_eq!(line.parse(), Ok(record()));
         assert_eq!(line.len(), "node ingest-1 ".len() + 64 + 1 + 64);
+    }
+
+    #[test]
+    fn a_retired_node_differs_from_an_admitted_one() {
+        for is_retired in [false, true] {
+            let admission = Admission { record: record(), is_retired };
+            assert_eq!(Admission::parse(&admission.to_bytes()), Some(admission.clone()));
+            let is_record = String::from_utf8(admission.to_bytes()).expect("text").parse();
+            assert_eq!(is_record.ok(), (!is_retired).then(record));
+        }
+        assert_eq!(Admission::parse(b"retired"), None);
+        assert_eq!(Admission::parse(&[0xff]), None);
+    }
+
+    #[test]
+    fn records_that_are_no_admissions_are_left_out_and_their_number_is_bounded() {
+        let stored = [
+            ("authority/00".to_owned(), b"votekit-status/1\n".to_vec()),
+            ("garbage".to_owned(), vec![0xff; 300]),
+            ("ingest-1".to_owned(), record().to_string().into_bytes()),
+            ("ingest-2".to_owned(), record().to_string().into_bytes()),
+        ];
+        assert_eq!(Admission::all(&stored), [Admission { record: record(), is_retired: false }]);
+        let many: Vec<(String, Vec<u8>)> = (0..=ADMISSIONS_MAX)
+            .map(|number| {
+                let name: NodeName = format!("n{number}").parse().expect("a name");
+                let record = NodeRecord { name: name.clone(), ..record() };
+                (name.to_string(), record.to_string().into_bytes())
+            })
+            .collect();
+        assert_eq!(Admission::all(&many).len(), ADMISSIONS_MAX);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! this log proves that the ledger was put back: continuing would fork the log, so the node does
 //! not start.
 
+pub(crate) mod document_copies;
 pub(crate) mod election_keys;
 pub(crate) mod ledger_restore;
 pub(crate) mod scrubbing;

@@ -101,7 +101,8 @@ pub enum Leadership {
     },
 }
 
-/// How far above the present term a new term may begin, so that one call cannot use up all terms.
+/// How far above the present term a new term, or the term of a statement, may lie, so that one call
+/// cannot use up all terms.
 pub const TERM_STEP_MAX: u64 = 1000;
 
 /// A reviewer's remark on a request.
@@ -145,6 +146,14 @@ pub struct BlockCommit {
     /// The deadline, on [`Leases::clock`]: after it, the block is refused as
     /// [`Conflict::Late`](crate::Conflict::Late). A block that is already stored is never late.
     pub not_after: Option<UnixMillis>,
+}
+
+impl Head {
+    /// The head that a log is [taken back to](LogRepair::discard_above).
+    pub(crate) fn taken_back(&self) -> Self {
+        let (fence, sealed_through, takes_votes) = (0, StagingId(0), false);
+        Self { fence, sealed_through, takes_votes, ..self.clone() }
+    }
 }
 
 impl ReviewNote {
@@ -347,7 +356,8 @@ pub trait Rounds: Send + Sync + 'static {
     /// An accept is stored only in the present term. A proposal with a `holder` is stored only
     /// while that holder has the leader lease of the proposal's term; without a `holder`, it is a
     /// copy of an earlier proposal, whose term must have begun. For a row of another kind, `holder`
-    /// means nothing.
+    /// means nothing; one of a term more than [`TERM_STEP_MAX`] above the present one is
+    /// [`Conflict::Malformed`](crate::Conflict::Malformed).
     async fn put_row(&self, row: &NewRow, holder: Option<&str>) -> Result<RowOutcome, EngineError>;
 
     /// Rows after a position, in order: at least one if there is any, at most `limit`, and fewer
@@ -365,6 +375,64 @@ pub trait Rounds: Send + Sync + 'static {
         law_id: &ElectionId,
         through_height: u64,
     ) -> Result<(), EngineError>;
+
+    /// Removes rows up to and including a position that no round needs any more, at most `limit`,
+    /// the oldest first: votes of a term that is over, but for the last one of each authority;
+    /// suspicions of a term that is over; refusals; proposals, accepts and cosignatures of blocks
+    /// that are in the log. Returns how many this call removed.
+    async fn remove_old_rows(&self, through: RowId, limit: usize) -> Result<u64, EngineError>;
+}
+
+/// A row that stores a part of a log, as it is: nothing of it is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogRow {
+    /// `head`, `block`, `leaves` or `tile`.
+    pub table: String,
+    /// Its columns as JSON, with bytes as hexadecimal digits.
+    pub columns: String,
+}
+
+impl LogRow {
+    /// The SHA-256 of rows in their order: of each table and its columns, each followed by LF.
+    #[must_use]
+    pub fn digest_of(rows: &[Self]) -> Digest {
+        let text = |row: &Self| format!("{}\n{}\n", row.table, row.columns);
+        Digest::of(rows.iter().map(text).collect::<String>().as_bytes())
+    }
+}
+
+/// Takes a log back to an earlier head, for an operator: when the head and what is stored above are
+/// not what the authorities certified. Works on the rows of a damaged election too.
+#[async_trait]
+pub trait LogRepair: Send + Sync + 'static {
+    /// As [`LogStore::blocks`], whatever is damaged elsewhere.
+    async fn blocks_in_doubt(
+        &self,
+        law_id: &ElectionId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError>;
+
+    /// The row of the head, and all rows above a height at which the log has `size` leaves. Empty
+    /// without a log.
+    async fn log_rows_above(
+        &self,
+        law_id: &ElectionId,
+        height: u64,
+        size: u64,
+    ) -> Result<Vec<LogRow>, EngineError>;
+
+    /// Removes the rows above a height and makes it the head, in one step, if these rows still have
+    /// the [digest](LogRow::digest_of) `seen`; otherwise changes nothing. Returns whether it did.
+    ///
+    /// Of `head`, the height, the size, the root and the checkpoint are taken; the caller has
+    /// verified them. The stored head grants no leases and lets every staged batch be read again.
+    async fn discard_above(
+        &self,
+        law_id: &ElectionId,
+        head: &Head,
+        seen: &Digest,
+    ) -> Result<bool, EngineError>;
 }
 
 /// Stores the documents of officials, reviewers and nodes beside the logs.
@@ -412,7 +480,9 @@ pub trait Documents: Send + Sync + 'static {
 
 /// The source of truth: all parts over one store.
 #[async_trait]
-pub trait Ledger: Staging + LogStore + Leases + LeaderFence + Rounds + Documents {
+pub trait Ledger:
+    Staging + LogStore + LogRepair + Leases + LeaderFence + Rounds + Documents
+{
     /// Whether other nodes use the same ledger. If so, one of them leads, and answering voters
     /// requires a lease.
     fn is_shared(&self) -> bool {

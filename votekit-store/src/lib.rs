@@ -46,8 +46,8 @@ pub use embedded::memory;
 pub use error::{Conflict, EngineError, NoLease};
 pub use ledger::{
     BlockCommit, Documents, Head, LeaderFence, Leadership, Lease, Leases, Ledger, LogPosition,
-    LogReader, LogStore, ReviewNote, Rounds, Staged, Staging, StagingId, StoredBlock,
-    TERM_STEP_MAX,
+    LogReader, LogRepair, LogRow, LogStore, ReviewNote, Rounds, Staged, Staging, StagingId,
+    StoredBlock, TERM_STEP_MAX,
 };
 pub use round_row::{NewRow, RoundRow, RowId, RowKind, RowOutcome, RowsRead};
 pub use write_health::failed_writes;

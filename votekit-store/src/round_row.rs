@@ -100,6 +100,10 @@ pub struct RowsRead {
     /// first. When `rows` is empty, nothing up to here is left to read. Lower than a position read
     /// before only if the ledger was put back to an earlier state.
     pub last: RowId,
+    /// The [digest](RoundRow::digest) of the row at the position after which was read, while that
+    /// row is there. Another one than the reader knows means that the ledger was put back and gives
+    /// the same positions again, to other rows.
+    pub after: Option<Digest>,
 }
 
 impl RowKind {
@@ -133,6 +137,14 @@ impl RowKind {
     }
 }
 
+impl RoundRow {
+    /// The digest of what the row states, as engines store it.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        row_digest(&self.bytes, &self.leaves)
+    }
+}
+
 impl NewRow {
     /// The maximum length of an authority's name, in bytes.
     pub const AUTHORITY_BYTES_MAX: usize = 255;
@@ -160,6 +172,10 @@ impl NewRow {
             .then_some("numbers are at most 2^63 - 1")
     }
 }
+
+/// The rule that a vote, a refusal or a suspicion breaks whose term is more than
+/// [`TERM_STEP_MAX`](crate::TERM_STEP_MAX) above the present one.
+pub(crate) const FAR_TERM_RULE: &str = "a term lies at most 1,000 above the present one";
 
 /// The digest stored with a row: SHA-256 of the length of `bytes` (8 bytes, big-endian), `bytes`
 /// and `leaves`. It is a part of a proposal's key: a copy with other leaves is another row, so it

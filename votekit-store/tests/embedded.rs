@@ -389,6 +389,47 @@ async fn a_changed_row_of_a_round_is_reported_as_damage() {
     assert_eq!(ledger.rows_after(RowId(0), 10).await.expect("whole").rows.len(), 1);
 }
 
+/// Copies the files of a ledger, in place of those in the target.
+fn copy_ledger(from: &Path, to: &Path) {
+    for name in ["ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"] {
+        let _ = std::fs::remove_file(to.join(name));
+        if from.join(name).exists() {
+            std::fs::copy(from.join(name), to.join(name)).expect("copied");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_put_back_shows_other_rows_at_the_same_positions() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let vote = |term: u64| NewRow {
+        kind: RowKind::Vote,
+        authority: "a".to_owned(),
+        law_id: None,
+        height: 0,
+        term,
+        bytes: format!("vote {term}").into_bytes(),
+        leaves: Vec::new(),
+    };
+    let copy = tempfile::tempdir().expect("a temporary folder");
+    let ledger = EmbeddedEngine::open(folder.path()).expect("a new ledger").ledger;
+    ledger.put_row(&vote(1), None).await.expect("stored");
+    drop(ledger);
+    copy_ledger(folder.path(), copy.path());
+    let ledger = EmbeddedEngine::open(folder.path()).expect("opened").ledger;
+    ledger.put_row(&vote(2), None).await.expect("stored");
+    let known = ledger.rows_after(RowId(0), 10).await.expect("read").rows;
+    drop(ledger);
+    copy_ledger(copy.path(), folder.path());
+    let ledger = EmbeddedEngine::open(folder.path()).expect("opened").ledger;
+    ledger.put_row(&vote(3), None).await.expect("stored");
+    let read = ledger.rows_after(known[1].id, 10).await.expect("read");
+    assert_eq!((read.rows.len(), read.last), (0, known[1].id), "nothing seems to be new");
+    assert!(read.after.is_some() && read.after != Some(known[1].digest()));
+    let read = ledger.rows_after(known[0].id, 10).await.expect("read");
+    assert_eq!((read.rows.len(), read.after), (1, Some(known[0].digest())));
+}
+
 #[tokio::test]
 async fn an_unreliable_ledger_fails_probes_too() {
     let folder = tempfile::tempdir().expect("a temporary folder");

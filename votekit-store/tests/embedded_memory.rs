@@ -467,6 +467,7 @@ fn certifying_drops_accepts_and_keeps_cosignatures() {
     assert_eq!(accepts.iter().map(|own| own.height).collect::<Vec<_>>(), [3]);
     let cosigned = memory.all_own_statements("cosign").expect("read");
     assert_eq!(cosigned.len(), 2);
+    assert_eq!(memory.last_own_statements("cosign", 1).expect("read"), cosigned[1..]);
     assert_eq!(cosigned[0].law_id, Some(law()));
     assert_eq!(cosigned[0].bytes, format!("line {}", commits[0].head.root).into_bytes());
     assert!(memory.all_own_statements("proposal").is_err());
@@ -517,6 +518,36 @@ fn statements_of_another_copy_are_recognized() {
     }
     assert!(memory.is_rolled_back("vote", None, 0, 1, b"another").expect("read"));
     assert!(memory.is_rolled_back("accept", Some(&law), 1, 1, b"another").expect("read"));
+}
+
+#[test]
+fn copies_of_documents_stay_until_a_purge() {
+    let folder = created();
+    let memory = opened(folder.path());
+    let (one, two) = ([1; 32], [2; 32]);
+    memory.keep_sealed_key(&law(), &two, b"for two").expect("kept");
+    memory.keep_sealed_key(&law(), &one, b"for one").expect("kept");
+    memory.keep_sealed_key(&law(), &one, b"another").expect("the first one stays");
+    memory.keep_node_record("ingest-2", b"node 2").expect("kept");
+    memory.keep_node_record("ingest-1", b"another").expect("kept");
+    memory.keep_node_record("ingest-1", b"node 1").expect("the last one stays");
+    drop(memory);
+    let memory = opened(folder.path());
+    let keys = vec![(one, b"for one".to_vec()), (two, b"for two".to_vec())];
+    assert_eq!(memory.sealed_keys(&law()).expect("read"), keys);
+    let records = ["1", "2"].map(|n| (format!("ingest-{n}"), format!("node {n}").into_bytes()));
+    assert_eq!(memory.node_records().expect("read"), records);
+    assert!(memory.state().expect("read").elections.is_empty(), "nothing was signed");
+    let elsewhere: ElectionId = "L2025-002".parse().expect("a law id");
+    memory.keep_sealed_key(&elsewhere, &one, b"elsewhere").expect("kept");
+    assert_eq!(memory.purge(&law()).expect("purged"), 0, "no batch");
+    assert!(memory.sealed_keys(&law()).expect("read").is_empty());
+    assert_eq!(memory.sealed_keys(&elsewhere).expect("read").len(), 1);
+    let files = std::fs::read_dir(folder.path()).expect("the folder");
+    for file in files.map(|file| file.expect("a file").path()) {
+        let bytes = std::fs::read(file).expect("its bytes");
+        assert!(!bytes.windows(7).any(|window| window == b"for one"), "the purge overwrites");
+    }
 }
 
 #[test]

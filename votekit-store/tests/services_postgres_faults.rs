@@ -138,7 +138,7 @@ async fn foreign_schemas_and_other_versions_are_reported() {
          DROP FUNCTION leaves_of_run, add_accounts, update_account, begin_account_session;
          DROP FUNCTION rotate_account_token;
          DROP TABLE round_order, round_row, sealed_key, node_record;
-         DROP FUNCTION put_round_row"
+         DROP FUNCTION put_round_row, log_rows_above, discard_log_above"
     ));
     let refusal = PostgresReadView::open(&nothing).expect_err("an older version").to_string();
     assert!(refusal.contains("has version 1"), "{refusal}");
@@ -265,6 +265,36 @@ async fn a_changed_row_of_a_round_is_reported_as_damage_by_the_server() {
         run(&format!("UPDATE {schema}.round_row SET {whole}"));
     }
     assert_eq!(ledger.rows_after(RowId(0), 10).await.expect("whole").rows.len(), 1);
+    drop_schema(&schema);
+}
+
+#[tokio::test]
+async fn a_server_put_back_shows_other_rows_at_the_same_positions() {
+    let schema = fresh_schema();
+    let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
+    let vote = |term: u64| NewRow {
+        kind: RowKind::Vote,
+        authority: "a".to_owned(),
+        law_id: None,
+        height: 0,
+        term,
+        bytes: format!("vote {term}").into_bytes(),
+        leaves: Vec::new(),
+    };
+    ledger.put_row(&vote(1), None).await.expect("stored");
+    ledger.put_row(&vote(2), None).await.expect("stored");
+    let known = ledger.rows_after(RowId(0), 10).await.expect("read").rows;
+    let first = known[0].id.0;
+    run(&format!("DELETE FROM {schema}.round_row WHERE id > {first}"));
+    run(&format!("UPDATE {schema}.round_order SET last = {first}"));
+    assert_eq!(ledger.rows_after(known[1].id, 10).await.expect("read").after, None);
+    ledger.put_row(&vote(3), None).await.expect("stored");
+    let read = ledger.rows_after(known[1].id, 10).await.expect("read");
+    assert_eq!((read.rows.len(), read.last), (0, known[1].id), "nothing seems to be new");
+    assert!(read.after.is_some() && read.after != Some(known[1].digest()));
+    run(&format!("UPDATE {schema}.round_row SET digest = 'short' WHERE id > {first}"));
+    let damaged = ledger.rows_after(known[1].id, 10).await;
+    assert!(matches!(damaged, Err(EngineError::Corrupt { .. })), "{damaged:?}");
     drop_schema(&schema);
 }
 

@@ -1,10 +1,10 @@
 //! The project's chores, run as `cargo xtask <verb>`: all checks, pages in a browser, requests made
-//! from the OpenAPI document, man pages, fuzzing, benchmarks, chaos, the model and the
-//! simulation of the rounds, and servers for experiments.
+//! from the OpenAPI document, man pages, fuzzing, benchmarks, chaos, lies of authorities, the model
+//! and the simulation of the rounds, checkpoints verified in Go, and servers for experiments.
 //!
 //! In addition to a Rust toolchain and a C compiler, tests need curl, openssl, Chromium with its
 //! driver and Python with pip and venv, benchmarks wrk and a Python with DuckDB, fuzzing a C++
-//! compiler.
+//! compiler, `go-note` Go.
 
 #![expect(
     clippy::print_stdout,
@@ -15,8 +15,10 @@
 mod api_fuzz;
 mod bench;
 mod browser;
+mod byzantine;
 mod chaos;
 mod fuzz;
+mod go_note;
 mod man;
 mod model;
 mod modules;
@@ -50,9 +52,11 @@ enum Verb {
     Modules(modules::Arguments),
     Model(model::Arguments),
     Simulate(simulate::Arguments),
+    GoNote(go_note::Arguments),
     Fuzz(fuzz::Arguments),
     Bench(bench::Arguments),
     Chaos(chaos::Arguments),
+    Byzantine(byzantine::Arguments),
     Services(services::Arguments),
 }
 
@@ -83,9 +87,11 @@ fn run(verb: Verb) -> ExitCode {
         Verb::Modules(arguments) => modules::run(&arguments),
         Verb::Model(arguments) => model::run(&arguments),
         Verb::Simulate(arguments) => simulate::run(&arguments),
+        Verb::GoNote(arguments) => go_note::run(&arguments),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Chaos(arguments) => chaos::run(&arguments),
+        Verb::Byzantine(arguments) => byzantine::run(&arguments),
         Verb::Services(arguments) => services::run(&arguments),
     })
 }

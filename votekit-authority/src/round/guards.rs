@@ -8,6 +8,14 @@ use votekit_core::id::ElectionId;
 
 use super::{Quorum, RoundMemory, RoundView};
 
+/// How far above the highest term that it has seen an authority promises. Without a bound one
+/// answer of a lying ledger would use up all terms: no promise goes back.
+pub const TERM_STEP_MAX: u64 = 1000;
+
+/// The highest term of an authority's first promise: it has seen none, and the ledger may be in
+/// use for long. It leaves more terms than any installation uses.
+pub const FIRST_TERM_MAX: u64 = 1 << 32;
+
 /// Why an authority does not vote for a leadership.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -25,6 +33,14 @@ pub enum NoVote {
     NotConfigured {
         /// The name seen.
         leader: String,
+    },
+    /// The term is too far above those that it has seen.
+    #[error("term {term} is too far ahead: no term above {highest} is promised")]
+    FarAhead {
+        /// The term of the leadership.
+        term: u64,
+        /// The highest term that it promises now.
+        highest: u64,
     },
 }
 
@@ -140,6 +156,21 @@ impl RoundMemory {
     /// # Errors
     /// [`NoVote`].
     pub fn vote(&self, seen: &TermLeader, is_configured: bool) -> Result<Vote, NoVote> {
+        self.vote_within(seen, is_configured, 0)
+    }
+
+    /// As [`RoundMemory::vote`], by an authority that was away for many terms: `signed` is a term
+    /// that [`Quorum::blocking`] authorities have signed, one of which does not lie. It bounds the
+    /// promise as an own one does.
+    ///
+    /// # Errors
+    /// [`NoVote`].
+    pub fn vote_within(
+        &self,
+        seen: &TermLeader,
+        is_configured: bool,
+        signed: u64,
+    ) -> Result<Vote, NoVote> {
         if !is_configured {
             return Err(NoVote::NotConfigured { leader: seen.leader.as_str().to_owned() });
         }
@@ -147,6 +178,13 @@ impl RoundMemory {
             && seen.term <= promise.term
         {
             return Err(NoVote::Stale { term: seen.term, promised: promise.term });
+        }
+        let highest = match &self.promise {
+            Some(promise) => promise.term.max(signed).saturating_add(TERM_STEP_MAX),
+            None => FIRST_TERM_MAX.max(signed.saturating_add(TERM_STEP_MAX)),
+        };
+        if seen.term > highest {
+            return Err(NoVote::FarAhead { term: seen.term, highest });
         }
         let elections = self.elections.iter().map(|(law_id, election)| ElectionVote {
             law_id: law_id.clone(),

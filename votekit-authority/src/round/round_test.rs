@@ -73,6 +73,27 @@ fn a_promise_only_rises() {
 }
 
 #[test]
+fn a_promise_rises_by_a_bounded_number_of_terms() {
+    let memory = memory();
+    let highest = 5 + TERM_STEP_MAX;
+    assert!(memory.vote(&leadership(highest), true).is_ok());
+    let term = highest + 1;
+    assert_eq!(memory.vote(&leadership(term), true), Err(NoVote::FarAhead { term, highest }));
+    let all = leadership(u64::MAX);
+    assert!(matches!(memory.vote(&all, true), Err(NoVote::FarAhead { .. })));
+    // Others have signed a later term while this authority was away.
+    assert!(memory.vote_within(&leadership(term), true, 6).is_ok());
+    assert!(memory.vote_within(&all, true, 6).is_err());
+    assert!(memory.vote_within(&leadership(term), true, 4).is_err(), "the own promise counts too");
+    // The first promise, on a ledger that is in use.
+    let new = RoundMemory::default();
+    assert!(new.vote(&leadership(50_000), true).is_ok());
+    assert!(new.vote(&leadership(FIRST_TERM_MAX + 1), true).is_err());
+    let far = FIRST_TERM_MAX + 7;
+    assert!(new.vote_within(&leadership(far + TERM_STEP_MAX), true, far).is_ok());
+}
+
+#[test]
 fn a_vote_reports_what_was_accepted() {
     let mut memory = memory();
     let accepted = memory

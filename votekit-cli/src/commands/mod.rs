@@ -2,6 +2,7 @@
 
 #[cfg(feature = "node")]
 pub(crate) mod authority;
+pub(crate) mod ballot_key;
 #[cfg(feature = "node")]
 pub(crate) mod batch;
 #[cfg(feature = "node")]
@@ -18,6 +19,8 @@ pub(crate) mod export;
 pub(crate) mod hashgen;
 #[cfg(feature = "node")]
 pub(crate) mod leader;
+#[cfg(feature = "node")]
+pub(crate) mod ledger;
 #[cfg(feature = "node")]
 pub(crate) mod load;
 #[cfg(feature = "loadtest")]
@@ -56,6 +59,7 @@ pub(crate) enum Command {
     Roll(roll::Args),
     Hashgen(Box<hashgen::Args>),
     Pepper(pepper::Args),
+    BallotKey(ballot_key::Args),
     Manifest(manifest::Args),
     #[cfg(feature = "node")]
     Load(load::Args),
@@ -76,6 +80,8 @@ pub(crate) enum Command {
     Nodes(nodes::Args),
     #[cfg(feature = "node")]
     Leader(leader::Args),
+    #[cfg(feature = "node")]
+    Ledger(ledger::Args),
     #[cfg(feature = "node")]
     Cast(cast::Args),
     #[cfg(feature = "node")]
@@ -113,6 +119,7 @@ pub(crate) fn run(
         Command::Roll(args) => roll::run(args, context),
         Command::Hashgen(args) => hashgen::run(*args, context),
         Command::Pepper(args) => pepper::run(args, context),
+        Command::BallotKey(args) => ballot_key::run(args, context),
         Command::Manifest(args) => manifest::run(args, context),
         Command::Verify(args) => verify::run(args, context),
         #[cfg(feature = "node")]
@@ -142,6 +149,8 @@ pub(crate) fn run(
         Command::Nodes(args) => nodes::run(args, context),
         #[cfg(feature = "node")]
         Command::Leader(args) => leader::run(args, context),
+        #[cfg(feature = "node")]
+        Command::Ledger(args) => ledger::run(args, context),
         #[cfg(feature = "node")]
         Command::Results(args) => results::run(args, context),
         #[cfg(feature = "node")]

@@ -14,7 +14,7 @@ use utoipa::openapi::server::{Server, ServerBuilder};
 use utoipa::openapi::{OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::admin::{self, cluster, nodes};
+use super::admin::{self, ballot_key, cluster, nodes};
 use super::{
     accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
     log_tiles, receipt, results, roll_upload, session, status, user, vote, votes,
@@ -76,11 +76,13 @@ use crate::problem::{self, KINDS, Kind};
         admin::amend_election,
         admin::annul_election,
         admin::purge_election,
+        ballot_key::install_ballot_key,
         nodes::list_nodes,
         nodes::admit_node,
         nodes::retire_node,
         cluster::cluster_view,
         cluster::admit_record,
+        cluster::retire_record,
         cluster::step_down,
         admin::load_roll,
         admin::list_rolls,

@@ -23,7 +23,6 @@ use votekit_core::election_log::{
 };
 use votekit_core::id::{ElectionId, NodeId};
 use votekit_core::instant::{TimeError, UnixMillis, UnixMinutes, UnixSeconds};
-use votekit_core::manifest::Manifest;
 use votekit_store::StagingId;
 
 use crate::admin::supplement_report::{LiveBefore, SupplementReport};
@@ -37,6 +36,7 @@ use crate::election::{CheckpointSigner, Committed, ElectionHandle, ElectionSecre
 use crate::election::{ElectionView, EpochView, NodeView};
 use crate::error::AdminError;
 use crate::node::Node;
+use crate::recovery::document_copies::purge_everywhere;
 use crate::recovery::{Recovered, election_keys};
 use crate::roll_store::{self, Kept, LoadProgress};
 use crate::seal::endorse::{Endorsement, ProposedBlock};
@@ -196,6 +196,10 @@ pub struct LoadReport {
     pub manifest: String,
     /// Whether credentials are hashed under a pepper.
     pub peppered: bool,
+    /// Whether the pepper was not compared with the manifest: one of several authorities holds
+    /// none. Absent otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_pepper: bool,
     /// One row for each law.
     pub laws: Vec<LoadedLaw>,
 }
@@ -226,6 +230,18 @@ pub enum LoadOutcome {
     Kept,
     /// The roll had taken effect earlier: nothing changed.
     Unchanged,
+}
+
+impl LoadReport {
+    /// The report on a roll that is kept in the data folder.
+    pub(crate) fn new(kept: &Kept, laws: Vec<LoadedLaw>) -> Self {
+        Self {
+            manifest: kept.manifest.digest().to_hex(),
+            peppered: kept.manifest.body().scheme == HashScheme::HmacSha256,
+            without_pepper: kept.lacks_pepper,
+            laws,
+        }
+    }
 }
 
 impl CreateElection {
@@ -528,6 +544,7 @@ impl Node {
             Endorsement::Superseded { .. } => return Err(AdminError::Exists { law_id }),
             Endorsement::LeadershipLost { .. } => return Err(self.not_leading()),
         };
+        self.context.audit.record(AuditEvent::ElectionCreated, &AuditFields::of_election(&law_id));
         let committed = Committed::new(&log, node, checkpoint, sealed_through);
         let snapshots = Snapshots::new(
             self.context.folder.snapshot_path(&law_id),
@@ -719,10 +736,6 @@ impl Node {
         }
         if election.log().node_key(key.node_id()).is_none() {
             self.record(&election, vec![LogEvent::Admit(key)]).await?;
-            let node = key.node_id().to_string();
-            let of_election = AuditFields::of_election(law_id);
-            let fields = AuditFields { admitted: Some(&node), ..of_election };
-            self.context.audit.record(AuditEvent::NodeAdmitted, &fields);
         }
         Ok(ElectionView::from_handle(&election))
     }
@@ -856,7 +869,7 @@ impl Node {
         let replaced = self.check_offered(&offered, replace).await?;
         let kept = self.keep_roll(folder, pepper, &loading).await?;
         let _creating = self.context.creating.lock().await;
-        let loaded = self.load_kept(&kept.manifest).await;
+        let loaded = self.load_kept(&kept).await;
         let digest = kept.manifest.digest();
         if let Err(error) = &loaded
             && kept.is_new
@@ -876,7 +889,8 @@ impl Node {
         loaded
     }
 
-    async fn load_kept(&self, manifest: &Manifest) -> Result<LoadReport, AdminError> {
+    async fn load_kept(&self, kept: &Kept) -> Result<LoadReport, AdminError> {
+        let manifest = &kept.manifest;
         self.context.ledger.put_manifest(&manifest.encode()).await?;
         let mut laws = Vec::new();
         for row in &manifest.body().laws {
@@ -923,8 +937,7 @@ impl Node {
                 changes,
             });
         }
-        let peppered = manifest.body().scheme == HashScheme::HmacSha256;
-        Ok(LoadReport { manifest: manifest.digest().to_hex(), peppered, laws })
+        Ok(LoadReport::new(kept, laws))
     }
 
     /// Destroys the evidence and the ballot key of a certified or annulled election, and its
@@ -948,6 +961,9 @@ impl Node {
             self.record(&election, vec![LogEvent::Purge]).await?;
         }
         let batches = self.context.ledger.purge_evidence(law_id).await?;
+        if let Some(authority) = &self.context.authority {
+            purge_everywhere(&self.context, authority, law_id).await?;
+        }
         let law = law_id.clone();
         let manifests: Vec<_> = election.log().named_manifests().copied().collect();
         self.on_files(move |folder| {
@@ -1037,10 +1053,11 @@ impl Node {
         loading: &Arc<tokio::sync::OwnedMutexGuard<()>>,
     ) -> Result<Kept, AdminError> {
         let (source, pepper) = (folder.to_owned(), pepper.map(Path::to_owned));
+        let need = self.context.pepper_need();
         let progress = Arc::new(LoadProgress::default());
         let (reading, loading) = (Arc::clone(&progress), Arc::clone(loading));
         let keep = self.on_files(move |folder| {
-            let kept = roll_store::keep(folder, &source, pepper.as_deref(), &reading);
+            let kept = roll_store::keep(folder, &source, (pepper.as_deref(), need), &reading);
             drop(loading);
             Ok(kept?)
         });

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -13,11 +14,14 @@ use votekit_core::authority::{Accept, BlockProposal, StatementBody, Suspect, Ter
 use votekit_core::id::ElectionId;
 use votekit_core::log::note::KeyName;
 
-/// Terms whose votes are kept.
+/// Terms of which the votes, the refusals and the suspicions of each authority are kept, the last
+/// ones. The number is one of each authority: statements of a liar about terms to come displace no
+/// other's.
 const TERMS_MAX: usize = 16;
 
-/// Heights of one election that are kept: a round is about the next height, and rows of a few
-/// later ones may arrive before this node has applied the block.
+/// Heights of one election that are kept, the lowest ones: a round is about the next height, and
+/// rows of a few later ones may arrive before this node has applied the block. Rows about heights
+/// far ahead, which a liar may write, displace none of them.
 const HEIGHTS_MAX: usize = 32;
 
 /// A verified proposal, with the block it is about.
@@ -48,40 +52,67 @@ pub(crate) struct Board {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// By term, then by authority.
-    votes: BTreeMap<u64, BTreeMap<KeyName, Vote>>,
-    suspects: BTreeMap<u64, BTreeMap<KeyName, Suspect>>,
-    refusers: BTreeMap<u64, BTreeSet<(KeyName, TermLeader)>>,
+    /// By authority, then by term.
+    votes: BTreeMap<KeyName, BTreeMap<u64, Vote>>,
+    suspects: BTreeMap<KeyName, BTreeMap<u64, Suspect>>,
+    /// The leaderships of which each authority refused a block.
+    refused: BTreeMap<KeyName, BTreeSet<TermLeader>>,
     elections: BTreeMap<ElectionId, ElectionRows>,
+    /// Whether rows that were left out may be of use by now.
+    is_incomplete: bool,
+    /// When the last statement of each authority was read.
+    heard: BTreeMap<KeyName, Instant>,
 }
 
 #[derive(Debug)]
 struct ElectionRows {
     heights: BTreeMap<u64, HeightRows>,
+    /// Every block up to this height is certified: its rows are of no use.
+    settled: u64,
+    /// The lowest height whose rows were left out, for want of room.
+    left_out: Option<u64>,
     changes: watch::Sender<u64>,
 }
 
 impl Default for ElectionRows {
     fn default() -> Self {
-        Self { heights: BTreeMap::new(), changes: watch::Sender::new(0) }
+        let changes = watch::Sender::new(0);
+        Self { heights: BTreeMap::new(), settled: 0, left_out: None, changes }
     }
 }
 
 impl ElectionRows {
-    fn height(&mut self, height: u64) -> &mut HeightRows {
+    /// The rows of a height, to be added to; `None` if its block is in the log.
+    fn height(&mut self, height: u64) -> Option<&mut HeightRows> {
+        if height <= self.settled {
+            return None;
+        }
         let rows = self.heights.entry(height).or_insert_with(|| HeightRows {
             proposals: Vec::new(),
             view: RoundView::new(height),
             cosign_lines: BTreeMap::new(),
         });
         self.changes.send_modify(|changes| *changes += 1);
-        rows
+        Some(rows)
     }
 
     fn bound(&mut self) {
         while self.heights.len() > HEIGHTS_MAX {
-            self.heights.pop_first();
+            let left_out = self.heights.pop_last().map(|(height, _)| height);
+            self.left_out = self.left_out.min(left_out).or(left_out);
         }
+    }
+
+    /// Drops the rows through a height. Returns whether rows that were left out fit now.
+    fn forget(&mut self, through_height: u64) -> bool {
+        self.settled = self.settled.max(through_height);
+        self.heights.retain(|height, _| *height > through_height);
+        let next = through_height.saturating_add(HEIGHTS_MAX as u64);
+        let fits = self.left_out.is_some_and(|height| height <= next);
+        if fits {
+            self.left_out = None;
+        }
+        fits
     }
 }
 
@@ -89,24 +120,28 @@ impl Board {
     /// Adds a verified statement.
     pub(crate) fn add_statement(&self, authority: &KeyName, body: StatementBody) {
         let mut inner = self.inner.lock();
+        inner.heard.insert(authority.clone(), Instant::now());
         match body {
             StatementBody::Vote(vote) => inner.add_vote(authority, vote),
             StatementBody::Accept(accept) => {
                 let Accept { law_id, point, .. } = &accept;
                 let election = inner.elections.entry(law_id.clone()).or_default();
-                election.height(point.height).view.add_accept(authority.clone(), &accept);
+                if let Some(rows) = election.height(point.height) {
+                    rows.view.add_accept(authority.clone(), &accept);
+                }
                 election.bound();
             }
             StatementBody::Refuse(refuse) => {
-                let term = refuse.leadership.term;
-                let refusers = inner.refusers.entry(term).or_default();
-                refusers.insert((authority.clone(), refuse.leadership));
-                bound_terms(&mut inner.refusers);
+                let refused = inner.refused.entry(authority.clone()).or_default();
+                refused.insert(refuse.leadership);
+                if refused.len() > TERMS_MAX {
+                    refused.pop_first();
+                }
             }
             StatementBody::Suspect(suspect) => {
-                let term = suspect.leadership.term;
-                inner.suspects.entry(term).or_default().insert(authority.clone(), suspect);
-                bound_terms(&mut inner.suspects);
+                let suspects = inner.suspects.entry(authority.clone()).or_default();
+                suspects.insert(suspect.leadership.term, suspect);
+                bound_terms(suspects);
             }
             _ => {}
         }
@@ -117,7 +152,7 @@ impl Board {
         let mut inner = self.inner.lock();
         let (law_id, height) = (row.proposal.law_id.clone(), row.proposal.point.height);
         let election = inner.elections.entry(law_id).or_default();
-        let rows = election.height(height);
+        let Some(rows) = election.height(height) else { return };
         if !rows.proposals.iter().any(|known| known.proposal == row.proposal) {
             rows.proposals.push(row);
         }
@@ -134,31 +169,59 @@ impl Board {
     ) {
         let mut inner = self.inner.lock();
         let election = inner.elections.entry(law_id).or_default();
-        election.height(height).cosign_lines.entry(authority).or_insert(line);
+        if let Some(rows) = election.height(height) {
+            rows.cosign_lines.entry(authority).or_insert(line);
+        }
         election.bound();
     }
 
     /// The votes of a leadership.
     pub(crate) fn votes(&self, leadership: &TermLeader) -> BTreeMap<KeyName, Vote> {
         let inner = self.inner.lock();
-        let votes = inner.votes.get(&leadership.term).into_iter().flatten();
+        let votes = inner
+            .votes
+            .iter()
+            .filter_map(|(name, votes)| Some((name, votes.get(&leadership.term)?)));
         votes
             .filter(|(_, vote)| vote.leadership == *leadership)
             .map(|(name, vote)| (name.clone(), vote.clone()))
             .collect()
     }
 
+    /// The highest term that at least `count` authorities have voted in, or in a later one; 0 if
+    /// fewer have voted.
+    pub(crate) fn voted_term(&self, count: usize) -> u64 {
+        let inner = self.inner.lock();
+        let last = |votes: &BTreeMap<u64, Vote>| votes.keys().next_back().copied();
+        let mut terms: Vec<u64> = inner.votes.values().filter_map(last).collect();
+        terms.sort_unstable_by(|one, other| other.cmp(one));
+        count.checked_sub(1).and_then(|place| terms.get(place).copied()).unwrap_or(0)
+    }
+
+    /// The leader for whom an authority has voted in a term, as far as its vote was read.
+    pub(crate) fn voted_for(&self, authority: &KeyName, term: u64) -> Option<KeyName> {
+        let inner = self.inner.lock();
+        Some(inner.votes.get(authority)?.get(&term)?.leadership.leader.clone())
+    }
+
     /// The authorities that suspect the leader of a term.
     pub(crate) fn suspects(&self, term: u64) -> Vec<KeyName> {
         let inner = self.inner.lock();
-        inner.suspects.get(&term).into_iter().flat_map(|map| map.keys().cloned()).collect()
+        let suspects = inner.suspects.iter().filter(|(_, terms)| terms.contains_key(&term));
+        suspects.map(|(by, _)| by.clone()).collect()
     }
 
     /// The authorities that refused a block of a leadership.
     pub(crate) fn refusers(&self, leadership: &TermLeader) -> Vec<KeyName> {
         let inner = self.inner.lock();
-        let refusers = inner.refusers.get(&leadership.term).into_iter().flatten();
-        refusers.filter(|(_, of)| of == leadership).map(|(by, _)| by.clone()).collect()
+        let refusers = inner.refused.iter().filter(|(_, of)| of.contains(leadership));
+        refusers.map(|(by, _)| by.clone()).collect()
+    }
+
+    /// Whether a statement of another authority than this one was read within a time.
+    pub(crate) fn has_heard_others(&self, own: &KeyName, within: Duration) -> bool {
+        let inner = self.inner.lock();
+        inner.heard.iter().any(|(name, at)| name != own && at.elapsed() < within)
     }
 
     /// The rows about one height.
@@ -171,12 +234,17 @@ impl Board {
         self.inner.lock().elections.entry(law_id.clone()).or_default().changes.subscribe()
     }
 
-    /// Drops the rows of heights that are in the log.
+    /// Drops the rows of heights that are in the log, and takes no more of them.
     pub(crate) fn forget(&self, law_id: &ElectionId, through_height: u64) {
         let mut inner = self.inner.lock();
-        if let Some(election) = inner.elections.get_mut(law_id) {
-            election.heights.retain(|height, _| *height > through_height);
-        }
+        let fits = inner.elections.entry(law_id.clone()).or_default().forget(through_height);
+        inner.is_incomplete |= fits;
+    }
+
+    /// Whether the rows have to be read again: some were left out that may be of use by now. The
+    /// answer is given once.
+    pub(crate) fn take_incomplete(&self) -> bool {
+        std::mem::take(&mut self.inner.lock().is_incomplete)
     }
 
     /// Elections of which a first block is proposed.
@@ -191,14 +259,64 @@ impl Board {
 
 impl Inner {
     fn add_vote(&mut self, authority: &KeyName, vote: Vote) {
-        let term = vote.leadership.term;
-        self.votes.entry(term).or_default().entry(authority.clone()).or_insert(vote);
-        bound_terms(&mut self.votes);
+        let votes = self.votes.entry(authority.clone()).or_default();
+        votes.entry(vote.leadership.term).or_insert(vote);
+        bound_terms(votes);
     }
 }
 
 fn bound_terms<T>(terms: &mut BTreeMap<u64, T>) {
     while terms.len() > TERMS_MAX {
         terms.pop_first();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> KeyName {
+        text.parse().expect("a name")
+    }
+
+    fn vote(board: &Board, by: &str, term: u64) {
+        let leadership = TermLeader { term, leader: name("a1") };
+        let vote = Vote { leadership, elections: Vec::new() };
+        board.add_statement(&name(by), StatementBody::Vote(vote));
+    }
+
+    #[test]
+    fn rows_far_ahead_displace_no_round_and_are_read_again_once_they_are_near() {
+        let board = Board::default();
+        let law_id: ElectionId = "L1".parse().expect("a law id");
+        let line = |by, height| board.add_cosign_line(name(by), law_id.clone(), height, vec![1]);
+        line("a1", 5);
+        for height in 6..=200 {
+            line("a3", height);
+        }
+        assert!(board.rows(&law_id, 5).is_some() && board.rows(&law_id, 36).is_some());
+        assert!(board.rows(&law_id, 37).is_none(), "there is no room for it");
+        board.forget(&law_id, 4);
+        assert!(!board.take_incomplete(), "nothing of use is missing");
+        board.forget(&law_id, 5);
+        assert!(board.take_incomplete() && !board.take_incomplete());
+        line("a3", 37);
+        assert!(board.rows(&law_id, 37).is_some());
+        line("a3", 5);
+        assert!(board.rows(&law_id, 5).is_none(), "it is in the log");
+    }
+
+    #[test]
+    fn votes_of_one_authority_displace_no_other_ones() {
+        let board = Board::default();
+        for by in ["a1", "a2"] {
+            vote(&board, by, 7);
+        }
+        for term in 8..100 {
+            vote(&board, "a3", term);
+        }
+        let voters = board.votes(&TermLeader { term: 7, leader: name("a1") });
+        assert_eq!(voters.into_keys().collect::<Vec<_>>(), [name("a1"), name("a2")]);
+        assert_eq!([1, 2, 3, 4, 0].map(|count| board.voted_term(count)), [99, 7, 7, 0, 0]);
     }
 }

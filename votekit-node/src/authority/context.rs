@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -38,10 +38,23 @@ pub(crate) struct AuthorityContext {
     refused: Mutex<BTreeMap<KeyName, Instant>>,
     /// The last term whose leader was passed over.
     passed_over: AtomicU64,
+    /// The last term that was too far ahead to vote in it.
+    far_term: AtomicU64,
     /// Whether a statement was found that the memory does not hold.
     rolled_back: AtomicBool,
     /// Whether the rows of the ledger have to be read again from the first.
     rows_put_back: AtomicBool,
+    /// The rounds about blocks that this authority has proposed.
+    open_rounds: AtomicUsize,
+}
+
+/// A round about a block that this authority has proposed, as long as this lives.
+pub(crate) struct OpenRound(Arc<AuthorityContext>);
+
+impl Drop for OpenRound {
+    fn drop(&mut self) {
+        self.0.open_rounds.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl AuthorityContext {
@@ -59,8 +72,10 @@ impl AuthorityContext {
         let memory = AuthorityMemory::open(&folder.memory_path())?;
         let rows = memory.state()?;
         let mut state = RoundMemory { promise: rows.promise, ..RoundMemory::default() };
+        let board = Board::default();
         for (law_id, certified, accepted, cosigned) in rows.elections {
             let certified = certified.unwrap_or_else(LogPoint::empty);
+            board.forget(&law_id, certified.height);
             state.elections.insert(law_id, ElectionMemory { certified, accepted, cosigned });
         }
         Ok(Self {
@@ -71,11 +86,13 @@ impl AuthorityContext {
             memory: Arc::new(memory),
             state: Mutex::new(state),
             promise_lock: RwLock::new(()),
-            board: Board::default(),
+            board,
             refused: Mutex::default(),
             passed_over: AtomicU64::new(0),
+            far_term: AtomicU64::new(0),
             rolled_back: AtomicBool::new(false),
             rows_put_back: AtomicBool::new(false),
+            open_rounds: AtomicUsize::new(0),
         })
     }
 
@@ -143,6 +160,22 @@ impl AuthorityContext {
         self.passed_over.fetch_max(term, Ordering::Relaxed) < term
     }
 
+    /// Whether this is the first call in a row for a term that is too far ahead.
+    pub(crate) fn first_far_term(&self, term: u64) -> bool {
+        self.far_term.swap(term, Ordering::Relaxed) != term
+    }
+
+    /// Counts a round as open.
+    pub(crate) fn open_round(self: &Arc<Self>) -> OpenRound {
+        self.open_rounds.fetch_add(1, Ordering::Relaxed);
+        OpenRound(Arc::clone(self))
+    }
+
+    /// Whether a round about a block of this authority is open.
+    pub(crate) fn has_open_round(&self) -> bool {
+        self.open_rounds.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether this authority signs nothing more: its keys have signed what its memory has
     /// forgotten, so it could contradict itself.
     pub(crate) fn is_rolled_back(&self) -> bool {
@@ -187,11 +220,6 @@ impl AuthorityContext {
             ElectionFault::damaged(format!("a write to the authority's memory failed: {error}"))
         })?;
         done.map_err(|error| ElectionFault::damaged(format!("the authority's memory: {error}")))
-    }
-
-    /// Destroys the batches of a purged election. Blocks the thread.
-    pub(crate) fn purge(&self, law_id: &ElectionId) -> Result<(), MemoryError> {
-        self.memory.purge(law_id).map(|_| ())
     }
 
     /// A row of this authority about one height.

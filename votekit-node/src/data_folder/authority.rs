@@ -113,6 +113,14 @@ impl DataFolder {
         self.key_path(STATEMENT).exists()
     }
 
+    /// Whether this is the folder of an authority, and the installed file lists several.
+    ///
+    /// # Errors
+    /// [`FolderError::Damaged`] when the file of the authorities breaks a rule.
+    pub fn is_of_several_authorities(&self) -> Result<bool, FolderError> {
+        Ok(self.is_authority() && self.authorities()?.is_some_and(|set| !set.is_single()))
+    }
+
     /// The seed of the key that signs the statements of this authority. It is generated with the
     /// folder, never later.
     ///

@@ -20,7 +20,7 @@ use votekit_store::{RoundRow, RowId, RowKind};
 
 use crate::error::AdminError;
 use crate::node::Node;
-use crate::node_record::NodeRecord;
+use crate::node_record::{Admission, NodeRecord};
 use crate::status_report;
 
 /// Rows read in one call.
@@ -463,11 +463,12 @@ fn suspect_view(suspect: &Suspect) -> SuspectView {
     }
 }
 
-/// The records of nodes among those in the ledger, in the order of their names. Others are left
-/// out: statuses of authorities, and what another program wrote.
+/// The records of nodes that were admitted and not retired among those in the ledger, in the order
+/// of their names. Others are left out: statuses of authorities, and what another program wrote.
 fn admitted(stored: &[(String, Vec<u8>)]) -> Vec<NodeRecord> {
-    let record = |(_, bytes): &(String, Vec<u8>)| std::str::from_utf8(bytes).ok()?.parse().ok();
-    let mut records: Vec<NodeRecord> = stored.iter().filter_map(record).collect();
+    let admissions = Admission::all(stored).into_iter();
+    let mut records: Vec<NodeRecord> =
+        admissions.filter(|known| !known.is_retired).map(|known| known.record).collect();
     records.sort_by(|one, other| one.name.cmp(&other.name));
     records
 }
@@ -505,11 +506,6 @@ impl Node {
         let authority = self.context.authority.as_ref();
         let rolled_back = authority.is_some_and(|authority| authority.is_rolled_back());
         Ok(ClusterView { own, rolled_back, halted: self.halted_elections(), nodes, ..view })
-    }
-
-    /// The records of the nodes that were admitted, in the order of their names.
-    pub(crate) async fn node_records(&self) -> Result<Vec<NodeRecord>, AdminError> {
-        Ok(admitted(&self.context.ledger.node_records().await?))
     }
 
     async fn statement_rows(&self) -> Result<Vec<RoundRow>, AdminError> {

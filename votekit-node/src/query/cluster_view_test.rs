@@ -266,19 +266,3 @@ fn a_status_tells_down_stuck_and_out_of_time_apart() {
     assert_eq!(shown(1).elections, [halted]);
     assert_eq!(view.authorities[2].status, None);
 }
-
-#[test]
-fn other_records_than_those_of_nodes_are_left_out() {
-    let keys = (
-        votekit_core::batch::NodeKey::from_seed(&[1; 32]).public_key(),
-        votekit_core::ballot::BallotSecretKey::from_seed(&[2; 32]).public_key(),
-    );
-    let record = NodeRecord::new("ingest-1".parse().expect("a name"), keys.0, keys.1);
-    let record = record.expect("usable keys");
-    let stored = [
-        ("ingest-1".to_owned(), record.to_string().into_bytes()),
-        ("authority/00".to_owned(), b"votekit-status/1\n".to_vec()),
-        ("garbage".to_owned(), vec![0xff; 300]),
-    ];
-    assert_eq!(admitted(&stored), [record]);
-}

@@ -12,7 +12,8 @@
 //!
 //! A block is appended with its own certificate or not at all: a head without one would halt the
 //! election on every other node. A block that this memory lacks, or of which it lacks a batch that
-//! is not staged either, is left to an authority that has it.
+//! is not staged either, is left to an authority that has it. Sealed keys and records of nodes are
+//! put back by [`document_copies`](super::document_copies).
 
 use std::sync::Arc;
 
@@ -76,7 +77,8 @@ pub(crate) async fn put_back(
     let fields = AuditFields { height: Some(height), ..of_election };
     context.audit.record(AuditEvent::LedgerPutBack, &fields);
     let restore = Restore { context, authority, law_id, own };
-    let restored = restore.run(head).await.inspect_err(|error| report_fork(law_id, error))?;
+    let restored =
+        restore.run(head).await.inspect_err(|error| report_fork(context, law_id, error))?;
     if restored == PutBack::Restored {
         authority.note_rows_put_back();
         tracing::error!(
@@ -95,8 +97,8 @@ pub(crate) async fn put_back(
 }
 
 /// Raises the alarm about a ledger that does not hold this log, unless an engine failed.
-pub(crate) fn report_fork(law_id: &ElectionId, error: &ElectionFault) {
-    if matches!(error, ElectionFault::Damaged { .. }) {
+pub(crate) fn report_fork(context: &NodeContext, law_id: &ElectionId, error: &ElectionFault) {
+    if let ElectionFault::Damaged { reason } = error {
         tracing::error!(
             event = "fork",
             alarm = true,
@@ -104,6 +106,9 @@ pub(crate) fn report_fork(law_id: &ElectionId, error: &ElectionFault) {
             %error,
             "the ledger does not hold the log that this node knows"
         );
+        let fields =
+            AuditFields { reason: Some(reason.as_str()), ..AuditFields::of_election(law_id) };
+        context.audit.record(AuditEvent::Fork, &fields);
     }
 }
 
@@ -170,12 +175,22 @@ impl Restore<'_> {
                 }
                 self.keep_manifests(&block.block.leaves).await?;
                 self.append(&log, block, full_tiles, head).await?;
+                if head.is_none() && next == 1 {
+                    // Only now the ledger has the election that epochs are of. No node gets one
+                    // before the last block, which allows leases.
+                    self.give_epochs_again().await?;
+                }
             }
         }
         // What was accepted above may have been answered, and staged in the lost part alone.
         let (law, next) = (self.law_id.clone(), self.own.height + 1);
         if let Some(block) = self.authority.durable(move |memory| memory.block(&law, next)).await? {
             self.stage_all(&block.batches).await?;
+        }
+        if is_purged {
+            // The older copy may be from before the purge.
+            let ledger = &self.context.ledger;
+            until_definite("purge_evidence", || ledger.purge_evidence(self.law_id)).await?;
         }
         Ok(PutBack::Restored)
     }

@@ -32,6 +32,12 @@ use crate::seal::sealer::Sealer;
 /// How long a follower leaves it to the leader to append a certified block.
 const LEADER_APPENDS: Duration = Duration::from_millis(200);
 
+/// The rule of a proposal in a term in which this authority voted for another leader.
+const NOT_LEADER_OF_TERM: &str = "not-leader-of-term";
+
+/// The rule of another block of one height under one leadership.
+const SECOND_PROPOSAL: &str = "second-proposal";
+
 /// A refusal: the first leaf that differs, and the rule that it breaks.
 struct Refused {
     leaf: u64,
@@ -55,12 +61,17 @@ impl Sealer {
         let round = self.round(&authority);
         // Of a leader's proposals at one height the first counts: with any other, authorities that
         // read two of them in different orders could wait for one another for ever.
-        let mut seen: Vec<&TermLeader> = Vec::new();
         let mut first: Vec<&ProposalRow> = Vec::new();
         for row in &rows.proposals {
-            if !seen.contains(&&row.proposal.leadership) {
-                seen.push(&row.proposal.leadership);
-                first.push(row);
+            let leadership = &row.proposal.leadership;
+            let before = first.iter().find(|known| known.proposal.leadership == *leadership);
+            match before.copied() {
+                None if has_led(&authority, leadership) => first.push(row),
+                None => self.refuse_leader(&authority, &row.proposal, NOT_LEADER_OF_TERM).await?,
+                Some(known) if known.proposal.digest != row.proposal.digest => {
+                    self.refuse_leader(&authority, &row.proposal, SECOND_PROPOSAL).await?;
+                }
+                Some(_) => {}
             }
         }
         for row in first.into_iter().rev() {
@@ -112,8 +123,9 @@ impl Sealer {
         }
         let block = made.block.clone();
         match self.check_events(authority, row, &block).await {
-            Ok(()) => {}
-            Err(NotMade::Later { what }) => {
+            Ok(()) => self.acceptor.forbidden = None,
+            Err(NotMade::Later { what, rule }) => {
+                self.acceptor.forbidden = rule.map(|rule| (row.proposal.digest, rule.to_owned()));
                 tracing::debug!(
                     event = "proposal_waits",
                     law_id = %self.election.law_id(),
@@ -124,6 +136,7 @@ impl Sealer {
                 return Ok(false);
             }
             Err(NotMade::Refused { leaf, rule, own, theirs }) => {
+                self.acceptor.forbidden = Some((row.proposal.digest, rule.clone()));
                 self.refuse(authority, &row.proposal, Refused { leaf, rule, own, theirs }).await?;
                 return Ok(false);
             }
@@ -207,7 +220,7 @@ impl Sealer {
             Err(not_made) => not_made,
         };
         match refused {
-            NotMade::Later { what } => {
+            NotMade::Later { what, .. } => {
                 tracing::debug!(
                     event = "proposal_waits",
                     law_id = %self.election.law_id(),
@@ -260,6 +273,11 @@ impl Sealer {
                 },
             )?;
         }
+        if let Some((digest, rule)) = self.acceptor.forbidden.take()
+            && digest == made.digest
+        {
+            self.report_despite_guard(&made.block, &rule);
+        }
         let numbers: Vec<BatchNumber> =
             made.block.batches.iter().map(|batch| batch.number()).collect();
         let batches = made.block.batches.clone();
@@ -271,6 +289,23 @@ impl Sealer {
         self.election.apply(made.effect);
         self.resolve_with(&numbers, &made.entries);
         Ok(true)
+    }
+
+    /// Reports a block of the log whose decisions are those made here, and that a guard forbids: a
+    /// quorum has judged its events or its time otherwise.
+    fn report_despite_guard(&self, block: &RoundBlock, rule: &str) {
+        metrics::applied_despite_guard();
+        tracing::error!(
+            event = "block_applied_despite_guard",
+            alarm = true,
+            law_id = %self.election.law_id(),
+            height = block.point.height,
+            rule,
+            "a quorum has certified a block that this authority would not accept"
+        );
+        let of_election = AuditFields::of_election(self.election.law_id());
+        let fields = AuditFields { point: Some(block.point), rule: Some(rule), ..of_election };
+        self.context.audit.record(AuditEvent::BlockAppliedDespiteGuard, &fields);
     }
 
     /// Makes a block below the head durable in the own memory, if its certificate can be made of
@@ -318,6 +353,21 @@ impl Sealer {
         Ok(())
     }
 
+    /// Refuses a proposal by a rule of the rounds that its leader breaks, whatever its block holds.
+    async fn refuse_leader(
+        &mut self,
+        authority: &Arc<AuthorityContext>,
+        proposal: &BlockProposal,
+        rule: &str,
+    ) -> Result<(), ElectionFault> {
+        if self.acceptor.has_refused(proposal) {
+            return Ok(());
+        }
+        let leaf = proposal.point.size.saturating_sub(1);
+        let refused = Refused { leaf, rule: rule.to_owned(), own: None, theirs: None };
+        self.refuse(authority, proposal, refused).await
+    }
+
     /// Records and publishes a refusal: a statement, a metric, an alarm.
     async fn refuse(
         &mut self,
@@ -326,7 +376,7 @@ impl Sealer {
         refused: Refused,
     ) -> Result<(), ElectionFault> {
         let Refused { leaf, rule, own, theirs } = refused;
-        self.acceptor.refused = Some((proposal.leadership.clone(), proposal.digest));
+        self.acceptor.note_refused(proposal);
         metrics::proposal_refused();
         let text = |leaf: &Option<Vec<u8>>| {
             leaf.as_ref().map(|leaf| String::from_utf8_lossy(leaf).into_owned())
@@ -380,6 +430,12 @@ impl Sealer {
     }
 }
 
+/// Whether a leadership may have been: this authority has not voted for another leader in its term.
+fn has_led(authority: &AuthorityContext, leadership: &TermLeader) -> bool {
+    let voted = authority.board.voted_for(&authority.name, leadership.term);
+    voted.is_none_or(|leader| leader == leadership.leader)
+}
+
 /// Makes a block again, and compares every byte.
 pub(crate) fn make_again(
     election: &ElectionHandle,
@@ -398,6 +454,6 @@ pub(crate) fn make_again(
             let Refusal { leaf, rule, own, theirs, .. } = *refusal;
             Err(NotMade::Refused { leaf, rule: rule.as_str().to_owned(), own, theirs })
         }
-        Err(missing) => Err(NotMade::Later { what: missing.to_string() }),
+        Err(missing) => Err(NotMade::Later { what: missing.to_string(), rule: None }),
     }
 }

@@ -118,7 +118,7 @@ async fn make(
     }
     match check_draft(context, authority, law_id, row, definition) {
         Ok(()) => {}
-        Err(NotMade::Later { what }) => {
+        Err(NotMade::Later { what, .. }) => {
             tracing::debug!(event = "proposal_waits", %law_id, what, "draft not decided yet");
             return Ok(None);
         }

@@ -309,7 +309,13 @@ fn not_made(refusal: EventRefusal, leaves: &[u8], first_leaf: u64) -> NotMade {
             let theirs = leaves_of_block(leaves).nth(place).flatten().map(<[u8]>::to_vec);
             NotMade::Refused { leaf, rule: rule.as_str().to_owned(), own: None, theirs }
         }
-        waits => NotMade::Later { what: waits.to_string() },
+        waits => {
+            let rule = match &waits {
+                EventRefusal::Refused { rule, .. } => Some(rule.as_str()),
+                _ => None,
+            };
+            NotMade::Later { what: waits.to_string(), rule }
+        }
     }
 }
 

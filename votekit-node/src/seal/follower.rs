@@ -12,13 +12,14 @@ use votekit_core::batch::{Batch, SealedEnvelope};
 use votekit_core::decision::{Entry, Outcome};
 use votekit_core::election::State;
 use votekit_core::election_log::{CheckError, Effect, ElectionLog, ReplayError, batches_of_block};
-use votekit_core::id::BatchNumber;
+use votekit_core::id::{BatchNumber, ElectionId};
 use votekit_store::retry::until_definite;
 use votekit_store::{Head, Staged, StoredBlock};
 
-use crate::context::NodeContext;
+use crate::context::{NodeContext, Owner};
 use crate::election::{Committed, ElectionHandle, Submission};
 use crate::error::ElectionFault;
+use crate::recovery::document_copies::purge_everywhere;
 use crate::recovery::{
     BlockSource, READ_BATCH_LEN, check_head, check_root, election_keys, is_decided,
 };
@@ -79,18 +80,13 @@ impl Sealer {
         }
         self.election.forget_secrets();
         let (context, law_id) = (Arc::clone(&self.context), law_id.clone());
-        tokio::task::spawn_blocking(move || {
-            let destroyed = context.folder.destroy_election_keys(&law_id);
-            let purged = context.authority.as_ref().map(|authority| authority.purge(&law_id));
-            if let Err(error) = destroyed
-                .map_err(|error| error.to_string())
-                .and_then(|_| purged.unwrap_or(Ok(())).map_err(|error| error.to_string()))
-            {
+        self.context.spawn(Owner::Node, async move {
+            if let Err(error) = purge_own_copies(&context, &law_id).await {
                 tracing::error!(
                     event = "purge_not_carried_out",
                     alarm = true,
                     %law_id,
-                    error,
+                    %error,
                     "keys and batches of a purged election not destroyed on this node"
                 );
             }
@@ -247,6 +243,24 @@ impl Sealer {
         }
         Ok(())
     }
+}
+
+/// Destroys the batches in the own memory, then the keys: after a crash in between, the keys that
+/// are still there lead to this again.
+async fn purge_own_copies(
+    context: &Arc<NodeContext>,
+    law_id: &ElectionId,
+) -> Result<(), ElectionFault> {
+    if let Some(authority) = &context.authority {
+        purge_everywhere(context, authority, law_id).await?;
+    }
+    let (job, law_id) = (context.job(), law_id.clone());
+    let destroyed =
+        tokio::task::spawn_blocking(move || job.folder.destroy_election_keys(&law_id)).await;
+    destroyed
+        .map_err(|error| error.to_string())
+        .and_then(|destroyed| destroyed.map_err(|error| error.to_string()))
+        .map_err(ElectionFault::damaged)
 }
 
 /// Checks a block that another node made, and applies it. The last block must have the signed root.

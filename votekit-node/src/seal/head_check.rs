@@ -50,7 +50,7 @@ impl Sealer {
                 let rule = format!("{law_id} was restored from an older copy: {rule}");
                 ElectionFault::damaged(rule)
             })
-            .inspect_err(|error| report_fork(&law_id, error))?;
+            .inspect_err(|error| report_fork(&self.context, &law_id, error))?;
         Ok(Some(head))
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use votekit_authority::leader_election::{Command, Event};
 use votekit_authority::leader_lease;
-use votekit_authority::round::Quorum;
+use votekit_authority::round::{NoVote, Quorum};
 use votekit_core::authority::{AcceptedBlock, StatementBody, TermLeader};
 use votekit_core::id::ElectionId;
 use votekit_core::log::note::KeyName;
@@ -238,9 +238,23 @@ async fn store_vote(
 ) -> Result<(), ElectionFault> {
     let is_configured = authority.set.member(&seen.leader).is_some();
     let promise = authority.change_promise().await;
-    let vote = authority.with_state(|state| state.vote(seen, is_configured));
+    let signed = authority.board.voted_term(authority.quorum().blocking());
+    let vote = authority.with_state(|state| state.vote_within(seen, is_configured, signed));
     let vote = match vote {
         Ok(vote) => vote,
+        Err(reason @ NoVote::FarAhead { .. }) => {
+            if authority.first_far_term(seen.term) {
+                tracing::error!(
+                    event = "term_far_ahead",
+                    alarm = true,
+                    term = seen.term,
+                    leader = %seen.leader,
+                    %reason,
+                    "the ledger gives out a term that is too far ahead: no vote in it"
+                );
+            }
+            return Ok(());
+        }
         Err(reason) => {
             tracing::debug!(event = "vote_withheld", %reason, "no vote for a leader");
             return Ok(());

@@ -4,15 +4,15 @@
 
 use std::sync::Arc;
 
-use votekit_core::authority::{StatementBody, Suspect, SuspectReason, TermLeader};
+use votekit_core::authority::{SuspectReason, TermLeader};
 use votekit_core::batch::Batch;
 use votekit_core::election::State;
 use votekit_core::id::{BatchNumber, Digest};
-use votekit_store::{RowKind, Staged};
+use votekit_store::Staged;
 
-use crate::audit::{AuditEvent, AuditFields};
 use crate::authority::AuthorityContext;
 use crate::error::ElectionFault;
+use crate::seal::own_statements::suspicion;
 use crate::seal::sealer::Sealer;
 
 impl Sealer {
@@ -64,27 +64,7 @@ impl Sealer {
         if authority.is_rolled_back() {
             return Ok(());
         }
-        let term = leadership.term;
-        // The ledger keeps one a term, whatever its reason: the first is sent again as it was.
-        let known = authority.durable(move |memory| memory.statement("suspect", None, 0, term));
-        let bytes = match known.await? {
-            Some(bytes) => bytes,
-            None => {
-                let body = Suspect { leadership: leadership.clone(), reason };
-                let bytes = authority.sign(StatementBody::Suspect(body));
-                let kept = bytes.clone();
-                authority
-                    .durable(move |memory| {
-                        memory.record_other_statement("suspect", None, 0, term, &kept)
-                    })
-                    .await?;
-                let of_leader = AuditFields::of_leader(leadership);
-                let fields = AuditFields { reason: Some(reason.name()), ..of_leader };
-                self.context.audit.record(AuditEvent::LeaderSuspected, &fields);
-                bytes
-            }
-        };
-        let row = authority.row(RowKind::Suspect, None, 0, term, bytes);
+        let row = suspicion(&self.context, authority, leadership, reason).await?;
         self.round(authority).put(&row, None).await.map(|_| ())
     }
 

@@ -1,7 +1,10 @@
 //! Makes the next block of staged batches: chooses them from the seal queue, and proposes.
 
-use votekit_core::batch::VerifiedBatch;
+use std::sync::Arc;
+
+use votekit_core::batch::{Batch, VerifiedBatch};
 use votekit_core::election_log::{BlockContent, BlockMaker, Proposal};
+use votekit_store::StagingId;
 
 use crate::election::ElectionHandle;
 use crate::error::ElectionFault;
@@ -14,6 +17,16 @@ pub(crate) const BLOCK_BATCHES_MAX: usize = 64;
 pub(crate) struct MadeBlock {
     pub(crate) proposal: Proposal,
     pub(crate) batches: Vec<VerifiedBatch>,
+}
+
+/// The inputs of a block beside its bytes.
+pub(crate) struct RoundInputs {
+    /// The batches that it decides.
+    pub(crate) batches: Vec<Arc<Batch>>,
+    /// All batches up to this staging id are in the log with this block, or were refused.
+    pub(crate) sealed_through: StagingId,
+    /// The term in which it is proposed.
+    pub(crate) term: u64,
 }
 
 /// Makes the next block of staged batches; `None` when none of them can be sealed now.

@@ -19,8 +19,9 @@ use crate::error::ElectionFault;
 use crate::recovery::READ_BATCH_LEN;
 use crate::roll_store::Rolls;
 use crate::seal::acceptor::make_again;
+use crate::seal::made_block::RoundInputs;
 use crate::seal::proposals::NotMade;
-use crate::seal::sealer::{RoundInputs, Sealer};
+use crate::seal::sealer::Sealer;
 
 /// The pause between two looks at a ledger that lacks a certified block, or at a block of which an
 /// input is missing.

@@ -5,7 +5,7 @@
 //! can insert such a row, and none of them blocks a round.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use votekit_core::authority::{Statement, StatementBody};
 use votekit_core::id::Digest;
@@ -15,7 +15,7 @@ use crate::audit::{AuditEvent, AuditFields};
 use crate::authority::{AuthorityContext, Board, ProposalRow};
 use crate::context::NodeContext;
 use crate::metrics;
-use crate::seal::{draft, leader_lease};
+use crate::seal::{draft, leader_lease, own_statements};
 
 /// Rows read in one call.
 const ROWS_PER_READ: usize = 256;
@@ -26,17 +26,28 @@ const SKIPPED_MAX: u32 = 100_000;
 /// How long the task waits for a notification before it reads anyway.
 const SLOW_POLL: Duration = Duration::from_millis(500);
 
+/// How soon all rows are read again for those that were left out: a liar can have them left out
+/// with each block.
+const REREAD_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The pause after a failed read.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Reads rows as long as the node runs.
 pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityContext>) {
     let mut changes = context.ledger.changes();
-    let mut cursor = Cursor::default();
+    // The process before this one may have ended between signing a statement and sending it.
+    let mut cursor = Cursor::resending();
+    let mut begun = Instant::now();
     loop {
         changes.mark_unchanged();
         if authority.take_rows_put_back() {
-            cursor = Cursor::default();
+            cursor = Cursor::resending();
+        } else if begun.elapsed() >= REREAD_INTERVAL && authority.board.take_incomplete() {
+            (cursor, begun) = (Cursor::default(), Instant::now());
+        }
+        if cursor.resends {
+            cursor.resends = !resend(&context, &authority).await;
         }
         match read(&context, &authority, &mut cursor).await {
             Ok(Progress::Idle) => {}
@@ -60,6 +71,20 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
     }
 }
 
+/// Sends own statements again that the ledger may lack. Returns whether that is done.
+async fn resend(context: &NodeContext, authority: &AuthorityContext) -> bool {
+    let resent = own_statements::resend(context, authority).await;
+    if let Err(error) = &resent {
+        tracing::error!(
+            event = "statements_not_resent",
+            alarm = true,
+            %error,
+            "earlier statements of this authority not sent again, retrying"
+        );
+    }
+    resent.is_ok()
+}
+
 /// Whether rows were read, and whether there are more.
 #[derive(PartialEq, Eq)]
 enum Progress {
@@ -72,11 +97,54 @@ enum Progress {
 #[derive(Debug, Default)]
 struct Cursor {
     after: RowId,
+    /// The digest of the row there; `None` at the beginning, and where a row could not be read.
+    digest: Option<Digest>,
     /// Positions passed over since the last row that could be read.
     skipped: u32,
+    /// The last term in which a vote of this authority was read.
+    voted: Option<u64>,
+    /// Whether the last row was reached once.
+    is_complete: bool,
+    /// Whether own statements are to be sent again.
+    resends: bool,
+}
+
+/// What became of the row that was read last.
+#[derive(Debug, PartialEq, Eq)]
+enum LastRow {
+    /// It is where it was.
+    Stays,
+    /// It was removed, or the ledger has lost it.
+    Gone,
+    /// The ledger was put back: another row is there, or none was given the position yet.
+    PutBack,
 }
 
 impl Cursor {
+    /// The beginning, before which own statements are sent again.
+    fn resending() -> Self {
+        Self { resends: true, ..Self::default() }
+    }
+
+    /// Compares the last row that was read with what the ledger has at its position now.
+    fn last_row(&self, read: &RowsRead) -> LastRow {
+        match (self.digest, read.after) {
+            _ if read.last < self.after => LastRow::PutBack,
+            (Some(known), Some(found)) if known != found => LastRow::PutBack,
+            (Some(_), None) => LastRow::Gone,
+            _ => LastRow::Stays,
+        }
+    }
+
+    /// Passes a row that was read.
+    fn pass(&mut self, row: &RoundRow, own_name: &str) {
+        self.after = row.id;
+        self.digest = Some(row.digest());
+        if row.kind == RowKind::Vote && row.authority == own_name {
+            self.voted = self.voted.max(Some(row.term));
+        }
+    }
+
     /// The next rows; `None` past a damaged one. A row that was changed by hand must not keep the
     /// ones behind it from being read.
     async fn read_next(&mut self, context: &NodeContext) -> Result<Option<RowsRead>, EngineError> {
@@ -92,6 +160,7 @@ impl Cursor {
                 }
                 self.skipped += 1;
                 self.after = RowId(self.after.0 + 1);
+                self.digest = None;
                 Ok(None)
             }
             read => {
@@ -122,34 +191,45 @@ async fn read(
     cursor: &mut Cursor,
 ) -> Result<Progress, EngineError> {
     let Some(read) = cursor.read_next(context).await? else { return Ok(Progress::More) };
-    let after = &mut cursor.after;
-    if read.last < *after {
-        // The ledger was put back: its rows begin again, and the statements on the board are still
-        // true.
-        tracing::error!(
-            event = "ledger_put_back",
-            alarm = true,
-            rows_read = after.0,
-            rows_stored = read.last.0,
-            "the ledger holds fewer rows than this authority has read: it was put back"
-        );
-        context.audit.record(AuditEvent::LedgerPutBack, &AuditFields::default());
-        *after = RowId(0);
-        return Ok(Progress::More);
+    match cursor.last_row(&read) {
+        LastRow::Stays => {}
+        // Rows that no round needs are removed. To read what is left again costs little, and finds
+        // what a ledger that was put back has at positions that were read before.
+        LastRow::Gone => {
+            *cursor = Cursor::default();
+            return Ok(Progress::More);
+        }
+        // The rows begin again, and the statements on the board are still true.
+        LastRow::PutBack => {
+            tracing::error!(
+                event = "ledger_put_back",
+                alarm = true,
+                rows_read = cursor.after.0,
+                rows_stored = read.last.0,
+                "the ledger lacks rows that this authority has read: it was put back"
+            );
+            context.audit.record(AuditEvent::LedgerPutBack, &AuditFields::default());
+            authority.note_rows_put_back();
+            return Ok(Progress::More);
+        }
     }
     let (is_empty, last) = (read.rows.is_empty(), read.last);
     for row in read.rows {
-        *after = row.id;
+        cursor.pass(&row, authority.name.as_str());
         check_own_statement(context, authority, &row).await;
         if let Err(reason) = take_up(authority, &authority.board, row) {
             report_refused(context, &reason);
         }
     }
-    Ok(match is_empty {
-        true => Progress::Idle,
-        false if *after < last => Progress::More,
-        false => Progress::Read,
-    })
+    if !is_empty && cursor.after < last {
+        return Ok(Progress::More);
+    }
+    if !std::mem::replace(&mut cursor.is_complete, true) {
+        // The last vote of an authority is never removed: a ledger without it has lost rows.
+        let promised = authority.promise().map(|promise| promise.term);
+        cursor.resends |= cursor.voted < promised;
+    }
+    Ok(if is_empty { Progress::Idle } else { Progress::Read })
 }
 
 /// Compares the statements of this authority in the ledger with its memory, before it signs any.
@@ -162,7 +242,7 @@ pub(crate) async fn check_own_statements(context: &NodeContext) -> Result<(), En
     loop {
         let Some(read) = cursor.read_next(context).await? else { continue };
         let Some(last) = read.rows.last() else { return Ok(()) };
-        cursor.after = last.id;
+        (cursor.after, cursor.digest) = (last.id, None);
         for row in &read.rows {
             check_own_statement(context, authority, row).await;
         }
@@ -283,5 +363,35 @@ fn is_keyed(
                 && refuse.leadership.term == term
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_read_before_shows_what_became_of_the_ledger() {
+        let row = RoundRow {
+            id: RowId(7),
+            kind: RowKind::Vote,
+            authority: "a1".into(),
+            law_id: None,
+            height: 0,
+            term: 3,
+            bytes: b"a vote".to_vec(),
+            leaves: Vec::new(),
+        };
+        let read = |last, after| RowsRead { rows: Vec::new(), last: RowId(last), after };
+        let (known, other) = (Some(row.digest()), Some(Digest::of(b"another")));
+        let mut cursor = Cursor::default();
+        assert_eq!(cursor.last_row(&read(0, None)), LastRow::Stays, "nothing was read yet");
+        cursor.pass(&row, "a1");
+        assert_eq!((cursor.after, cursor.voted), (RowId(7), Some(3)));
+        assert_eq!(cursor.last_row(&read(7, known)), LastRow::Stays);
+        assert_eq!(cursor.last_row(&read(9, known)), LastRow::Stays, "more rows");
+        assert_eq!(cursor.last_row(&read(9, None)), LastRow::Gone);
+        assert_eq!(cursor.last_row(&read(9, other)), LastRow::PutBack);
+        assert_eq!(cursor.last_row(&read(6, None)), LastRow::PutBack);
     }
 }

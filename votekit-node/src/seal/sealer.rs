@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use votekit_core::batch::{Batch, SealedEnvelope, VerifiedBatch};
+use votekit_core::batch::{SealedEnvelope, VerifiedBatch};
 use votekit_core::decision::{Decision, Entry, InvalidReason};
 use votekit_core::election::State;
 use votekit_core::election_log::{
@@ -33,7 +33,7 @@ use crate::recovery::READ_BATCH_LEN;
 use crate::seal::due_batch::LeaderWatch;
 use crate::seal::endorse::{Endorse, Endorsement, ProposedBlock};
 use crate::seal::endorser::endorser;
-use crate::seal::made_block::{BLOCK_BATCHES_MAX, MadeBlock, make_block};
+use crate::seal::made_block::{BLOCK_BATCHES_MAX, MadeBlock, RoundInputs, make_block};
 use crate::seal::proposals::Acceptor;
 use crate::seal::seal_queue::SealQueue;
 
@@ -326,10 +326,13 @@ impl Sealer {
         events: Vec<LogEvent>,
         not_after: Option<UnixMillis>,
     ) -> Result<(), AdminError> {
+        let acts = events.clone();
         let propose = move |log: &ElectionLog, maker: &BlockMaker| {
             log.propose(&BlockContent::Events(&events), maker)
         };
-        self.record_block(not_after, propose).await
+        self.record_block(not_after, propose).await?;
+        self.context.audit.record_acts(self.election.law_id(), &acts);
+        Ok(())
     }
 
     /// Makes and commits a block for an administrative call. A block that the ledger refuses is
@@ -587,14 +590,4 @@ fn term_found(conflict: Option<&Conflict>) -> Option<u64> {
 /// late.
 pub(crate) fn is_lost(conflict: Option<&Conflict>) -> bool {
     is_overtaken(conflict) || matches!(conflict, Some(Conflict::Late { .. }))
-}
-
-/// The inputs of a block beside its bytes.
-pub(crate) struct RoundInputs {
-    /// The batches that it decides.
-    pub(crate) batches: Vec<Arc<Batch>>,
-    /// All batches up to this staging id are in the log with this block, or were refused.
-    pub(crate) sealed_through: StagingId,
-    /// The term in which it is proposed.
-    pub(crate) term: u64,
 }

@@ -6,10 +6,18 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use votekit_core::authority::{
+    AuthoritySet, Refuse, Statement, StatementBody, StatementKey, TermLeader,
+};
 use votekit_core::decision::Decision;
+use votekit_core::id::Digest;
 use votekit_node::config::{Config, Role};
 use votekit_node::data_folder::DataFolder;
+use votekit_node::log_repair::{Discard, RepairError, own_certificate};
 use votekit_node::{Node, NodeError, VoteStatus, metrics};
+use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::memory::AuthorityMemory;
+use votekit_store::{RowId, RowKind};
 
 use crate::installation::{Installation, WAIT, path_of};
 use crate::support::{law, vote};
@@ -138,6 +146,172 @@ async fn a_ledger_restored_from_an_older_copy_is_put_back_whole() {
     assert_eq!(counts, ("closed", 8, 1));
     installation.assert_agreement().await;
     installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sealed_keys_and_records_lost_with_the_ledger_are_put_back() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.stop_all().await;
+    // The copy is from before the election and before the admission of the ingest node.
+    let (ledger, copy) = (installation.path().join("ledger"), installation.path().join("copy"));
+    copy_database(&ledger, &copy, "ledger.sqlite");
+    installation.start_authorities().await;
+    installation.start_ingest().await;
+    installation.open_poll().await;
+    assert!(is_accepted(&installation.cast(0, "oui").await));
+    installation.assert_agreement().await;
+    installation.stop_all().await;
+    // An authority compares its copies with the ledger when it starts.
+    installation.start_authorities().await;
+    let whole = settled_log(&installation).await;
+    let keys = sealed_keys(&installation).await;
+    assert_eq!(keys.iter().filter(|key| key.is_some()).count(), 4, "three authorities, one node");
+    let records = installation.engines().ledger.node_records().await.expect("read");
+    assert_eq!(records.len(), 1);
+    installation.stop_all().await;
+    copy_database(&copy, &ledger, "ledger.sqlite");
+    installation.start_authorities().await;
+    installation.wait_for_log(&whole).await;
+    let until = Instant::now() + WAIT;
+    while sealed_keys(&installation).await != keys {
+        assert!(Instant::now() < until, "keys are missing");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(installation.engines().ledger.node_records().await.expect("read"), records);
+    // A node that has lost its copy of the keys obtains them again.
+    let request_key = installation.path().join("ingest/keys/request").join(law().as_str());
+    fs::remove_file(request_key).expect("the node had the key");
+    installation.start_ingest().await;
+    let again = installation.cast(0, "oui").await;
+    assert!(matches!(again, Decision::Duplicate { .. }), "{again:?}");
+    assert!(is_accepted(&installation.cast(1, "non").await));
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+/// Signs a refusal of a block with the keys of the authority at `place`, as if it had ended before
+/// it sent the refusal. Returns the signed bytes.
+fn refuse_and_stop(installation: &Installation, place: usize, leader: usize) -> Vec<u8> {
+    let path = path_of(installation.path(), place + 1);
+    let until = Instant::now() + WAIT;
+    let memory = loop {
+        // That of a node that has just stopped may still be held.
+        match AuthorityMemory::open(&path.join("memory")) {
+            Ok(memory) => break memory,
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let folder = DataFolder::peek(&path).expect("a folder");
+    let (base, name) = (folder.base().expect("a base"), folder.authority().expect("a name"));
+    let seed = folder.statement_seed().expect("a seed");
+    let leader = format!("a{}", leader + 1).parse().expect("a name");
+    let refuse = Refuse {
+        law_id: law(),
+        leadership: TermLeader { term: 1, leader },
+        height: 4,
+        digest: Digest::of(b"a block"),
+        leaf: 9,
+        rule: "decision".to_owned(),
+        own: None,
+        theirs: None,
+    };
+    let incarnation = memory.incarnation();
+    let body = StatementBody::Refuse(refuse);
+    let statement = Statement { authority: name.clone(), incarnation, body };
+    let bytes = StatementKey::from_seed(&base, &name, &seed).sign_statement(&statement);
+    memory.record_other_statement("refuse", Some(&law()), 4, 1, &bytes).expect("recorded");
+    bytes
+}
+
+/// The bytes of the rows of a kind in the ledger.
+async fn rows_of(installation: &Installation, kind: RowKind) -> Vec<Vec<u8>> {
+    let (mut after, mut found) = (RowId(0), Vec::new());
+    loop {
+        let read = installation.engines().ledger.rows_after(after, 100).await.expect("read");
+        let Some(last) = read.rows.last() else { return found };
+        after = last.id;
+        found.extend(read.rows.into_iter().filter(|row| row.kind == kind).map(|row| row.bytes));
+    }
+}
+
+async fn wait_for_row(installation: &Installation, kind: RowKind, bytes: &[u8]) {
+    let until = Instant::now() + WAIT;
+    while !rows_of(installation, kind).await.iter().any(|row| row == bytes) {
+        assert!(Instant::now() < until, "{kind:?} was not sent again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_and_suspicions_are_sent_again_as_they_were() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    assert!(is_accepted(&installation.cast(0, "oui").await));
+    installation.stop_all().await;
+    let (ledger, copy) = (installation.path().join("ledger"), installation.path().join("copy"));
+    copy_database(&ledger, &copy, "ledger.sqlite");
+    installation.start_authorities().await;
+    installation.start_ingest().await;
+    let leader = installation.leader().await;
+    let place = (leader + 1) % 3;
+    // One suspicion of three authorities changes no leader.
+    assert!(is_accepted(&installation.cast(1, "oui").await));
+    installation.authority(place).request_step_down().await.expect("asked");
+    let suspicion = rows_of(&installation, RowKind::Suspect).await.pop().expect("a suspicion");
+    installation.authorities[place].take().expect("it runs").shutdown().await;
+    let refusal = refuse_and_stop(&installation, place, leader);
+    installation.restart(place).await;
+    wait_for_row(&installation, RowKind::Refuse, &refusal).await;
+    let view = installation.authority(place).cluster_view().await.expect("the ledger answers");
+    assert!(!view.rolled_back, "the memory holds what was signed for an operator");
+    // The ledger loses both, and the vote, while every node is stopped.
+    installation.stop_all().await;
+    copy_database(&copy, &ledger, "ledger.sqlite");
+    installation.start_authorities().await;
+    wait_for_row(&installation, RowKind::Refuse, &refusal).await;
+    let until = Instant::now() + WAIT;
+    while !is_suspected_again(&installation, place, &suspicion).await {
+        assert!(Instant::now() < until, "the suspicion was not sent again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    installation.start_ingest().await;
+    assert!(is_accepted(&installation.cast(2, "oui").await));
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+/// Whether a suspicion is in the ledger again, unless its authority has promised a later term: then
+/// nothing depends on it.
+async fn is_suspected_again(installation: &Installation, place: usize, suspicion: &[u8]) -> bool {
+    let path = path_of(installation.path(), place + 1);
+    let file = fs::read(path.join("authorities")).expect("a file");
+    let set = AuthoritySet::parse(&file).expect("authorities");
+    let StatementBody::Suspect(suspect) = set.verify_statement(suspicion).expect("signed").body
+    else {
+        return false;
+    };
+    let promised = term_of(installation.authority(place), place).await;
+    promised > Some(suspect.leadership.term)
+        || rows_of(installation, RowKind::Suspect).await.iter().any(|row| row == suspicion)
+}
+
+/// The keys of the election as the ledger holds them sealed to each authority and to the ingest
+/// node.
+async fn sealed_keys(installation: &Installation) -> Vec<Option<Vec<u8>>> {
+    let file = fs::read(path_of(installation.path(), 1).join("authorities")).expect("a file");
+    let set = AuthoritySet::parse(&file).expect("authorities");
+    let mut recipients: Vec<[u8; 32]> =
+        set.members().iter().map(|member| member.transport).collect();
+    let ingest = DataFolder::peek(&installation.path().join("ingest")).expect("a folder");
+    let transport = ingest.transport_key().expect("a key").public_key();
+    recipients.push(*transport.as_bytes());
+    let ledger = &installation.engines().ledger;
+    let mut keys = Vec::new();
+    for recipient in recipients {
+        keys.push(ledger.sealed_key(&law(), &recipient).await.expect("read"));
+    }
+    keys
 }
 
 /// The highest term in which a statement of the authority at `place` was read.
@@ -287,6 +461,105 @@ async fn a_leader_that_halted_the_election_leaves_the_lead_to_the_others() {
     // A restart reads the log back: it takes part again.
     installation.authorities[halted].take().expect("it runs").shutdown().await;
     installation.restart(halted).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_lost_while_the_nodes_run_are_sent_again() {
+    let installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    assert!(is_accepted(&installation.cast(0, "oui").await));
+    let path = installation.path().join("ledger/ledger.sqlite");
+    let ledger = Connection::open(path).expect("the ledger");
+    ledger.busy_timeout(WAIT).expect("set");
+    // The positions of later rows go on, so that no reader sees fewer than it has read.
+    assert!(ledger.execute("DELETE FROM round_row", ()).expect("SQL") > 0);
+    drop(ledger);
+    let until = Instant::now() + WAIT;
+    while rows_of(&installation, RowKind::Vote).await.len() < 3 {
+        assert!(Instant::now() < until, "votes are missing");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(is_accepted(&installation.cast(1, "oui").await));
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+/// Appends a block to the log that no authority made, and a head that none has signed.
+fn forge_head(ledger: &Path) {
+    let ledger = Connection::open(ledger).expect("the ledger");
+    let numbers = ledger.query_row(
+        "SELECT election, size, height, fence, sealed_through FROM head",
+        (),
+        |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]),
+    );
+    let [election, size, height, fence, sealed_through]: [i64; 5] = numbers.expect("a head");
+    let (leaf, root, checkpoint) = (b"\x00\x02{}", [7_u8; 32], b"no checkpoint");
+    let block =
+        "INSERT INTO block (election, height, first_leaf, leaf_count) VALUES (?1, ?2, ?3, 1)";
+    ledger.execute(block, (election, height + 1, size)).expect("SQL");
+    let leaves = "INSERT INTO leaves (election, first_leaf, leaf_count, digest, bytes) \
+                  VALUES (?1, ?2, 1, ?3, ?4)";
+    let digest = Digest::of(leaf);
+    ledger.execute(leaves, (election, size, digest.as_bytes(), &leaf[..])).expect("SQL");
+    let numbers = [size + 1, height + 1, fence, sealed_through, 0].map(i64::to_be_bytes);
+    let digest = Digest::of(&[numbers.as_flattened(), &root[..], &checkpoint[..]].concat());
+    let head = "UPDATE head SET size = ?1, height = ?2, root = ?3, checkpoint = ?4, \
+                takes_votes = 0, digest = ?5";
+    let changed =
+        ledger.execute(head, (size + 1, height + 1, root, &checkpoint[..], digest.as_bytes()));
+    assert_eq!(changed.expect("SQL"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_does_not_verify_is_discarded_and_the_poll_goes_on() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    assert!(is_accepted(&installation.cast(0, "oui").await));
+    installation.assert_agreement().await;
+    installation.stop_all().await;
+    installation.start_authorities().await;
+    let whole = settled_log(&installation).await;
+    installation.stop_all().await;
+    let path = installation.path().join("ledger");
+    forge_head(&path.join("ledger.sqlite"));
+    installation.start_authorities().await;
+    for place in 0..3 {
+        let reason = installation.authority(place).halted(&law());
+        assert!(reason.is_some(), "a{} takes a forged block", place + 1);
+    }
+    installation.stop_all().await;
+    let until = Instant::now() + WAIT;
+    let ledger = loop {
+        match EmbeddedEngine::open(&path) {
+            Ok(engine) => break engine.ledger,
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let folder = DataFolder::peek(&path_of(installation.path(), 1)).expect("a folder");
+    let set = folder.authorities().expect("read").expect("installed");
+    let certificate = loop {
+        match own_certificate(&folder, &law()) {
+            Ok(known) => break known.expect("a certified block"),
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let foreign = Discard::plan(&*ledger, &set, &law(), b"no checkpoint").await;
+    assert!(matches!(foreign, Err(RepairError::NotCertified { .. })), "{foreign:?}");
+    let discard = Discard::plan(&*ledger, &set, &law(), &certificate).await.expect("planned");
+    let tables: Vec<&str> = discard.rows().iter().map(|row| row.table.as_str()).collect();
+    assert_eq!(tables, ["head", "block", "leaves"]);
+    discard.carry_out(&*ledger).await.expect("discarded");
+    let again = Discard::plan(&*ledger, &set, &law(), &certificate).await;
+    assert!(matches!(again, Err(RepairError::HeadVerifies { .. })), "{again:?}");
+    drop(ledger);
+    installation.start_authorities().await;
+    installation.wait_for_log(&whole).await;
+    installation.start_ingest().await;
+    assert!(is_accepted(&installation.cast(1, "non").await));
     installation.assert_agreement().await;
     installation.stop().await;
 }

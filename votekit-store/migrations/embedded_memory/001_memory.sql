@@ -124,3 +124,19 @@ CREATE TABLE statement (
 ) STRICT;
 
 CREATE INDEX statement_by_term ON statement (kind, term) WHERE term > 0;
+
+-- Copies of documents that the ledger alone holds, to put back what a ledger restored from an older
+-- copy lacks. A digest is the SHA-256 of the bytes. A purge removes the keys of its election.
+CREATE TABLE sealed_key (
+    election  INTEGER NOT NULL REFERENCES election (id),
+    recipient BLOB NOT NULL,
+    digest    BLOB NOT NULL,
+    bytes     BLOB NOT NULL,
+    PRIMARY KEY (election, recipient)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE node_record (
+    name   TEXT PRIMARY KEY,
+    digest BLOB NOT NULL,
+    bytes  BLOB NOT NULL
+) STRICT, WITHOUT ROWID;

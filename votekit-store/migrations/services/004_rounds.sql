@@ -46,9 +46,11 @@ CREATE TABLE node_record (
 
 -- Stores a row of a round. Returns the outcome:
 --   stored, present; other: the stored bytes are in `kept`;
---   late: the present term is in `present_term`.
+--   late: the present term is in `present_term`;
+--   far: its term is more than `step_max` above the present one.
 CREATE FUNCTION put_round_row(
     new_kind text, new_authority text, wanted text, new_height bigint, new_term bigint, new_digest bytea, new_bytes bytea, new_leaves bytea, holder text,
+    step_max bigint,
     OUT outcome text, OUT kept bytea, OUT present_term bigint
 ) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
@@ -80,6 +82,14 @@ BEGIN
         RETURN;
     END IF;
 
+    -- A vote is a promise: one of a term far ahead would use up the terms below it. The term may
+    -- rise meanwhile, and never falls.
+    IF new_kind NOT IN ('proposal', 'accept')
+        AND new_term - (SELECT greatest(leadership.term, (SELECT max(fence) FROM head)) FROM leadership) > step_max
+    THEN
+        outcome := 'far';
+        RETURN;
+    END IF;
     outcome := CASE
         WHEN new_kind = 'accept' AND new_term <> lead.term THEN 'late'
         WHEN new_kind = 'proposal' AND new_term > lead.term THEN 'late'
@@ -96,4 +106,47 @@ BEGIN
         VALUES (new_id, new_kind, new_authority, number, new_height, new_term, new_digest, new_bytes, new_leaves);
     UPDATE round_order SET last = new_id;
     PERFORM pg_notify(changes_channel(), NULL);
+END $$;
+
+-- The head of a log, and its rows above a position, as they are: for an operator who takes the log
+-- back to a certified head.
+CREATE FUNCTION log_rows_above(wanted text, kept_height bigint, kept_size bigint) RETURNS TABLE (source text, content text)
+LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+    WITH found AS (SELECT id FROM election WHERE law_id = wanted)
+    SELECT 'head', row_to_json(head)::text FROM head, found WHERE head.election = found.id
+    UNION ALL
+    SELECT 'block', row_to_json(block)::text FROM block, found WHERE block.election = found.id AND block.height > kept_height
+    UNION ALL
+    SELECT 'leaves', row_to_json(leaves)::text FROM leaves, found WHERE leaves.election = found.id AND leaves.first_leaf >= kept_size
+    UNION ALL
+    -- A tile stays if all leaves below it do.
+    SELECT 'tile', row_to_json(tile)::text FROM tile, found
+        WHERE tile.election = found.id AND tile.idx >= (kept_size >> (8 * (tile.level + 1))::integer)
+$$;
+
+-- Removes the rows of a log above a position, and makes that the head. Returns whether it did:
+-- `seen` is the SHA-256 of what log_rows_above returned, each text followed by LF, in order; nothing
+-- is changed if that is no longer what is stored.
+CREATE FUNCTION discard_log_above(
+    wanted text, kept_height bigint, kept_size bigint, new_root bytea, new_checkpoint bytea, new_digest bytea, seen bytea
+) RETURNS boolean LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    number bigint;
+BEGIN
+    SELECT id INTO number FROM election WHERE law_id = wanted FOR NO KEY UPDATE;
+    PERFORM FROM head WHERE election = number FOR UPDATE;
+    IF NOT FOUND OR seen <> (
+        SELECT sha256(convert_to(string_agg(source || E'\n' || content || E'\n', '' ORDER BY source, content), 'UTF8'))
+        FROM log_rows_above(wanted, kept_height, kept_size)
+    ) THEN
+        RETURN false;
+    END IF;
+    DELETE FROM block WHERE election = number AND height > kept_height;
+    DELETE FROM leaves WHERE election = number AND first_leaf >= kept_size;
+    DELETE FROM tile WHERE election = number AND idx >= (kept_size >> (8 * (level + 1))::integer);
+    UPDATE head SET size = kept_size, height = kept_height, root = new_root, fence = 0, checkpoint = new_checkpoint, sealed_through = 0, takes_votes = false,
+        digest = new_digest
+        WHERE election = number;
+    PERFORM pg_notify(changes_channel(), NULL);
+    RETURN true;
 END $$;

@@ -1,5 +1,6 @@
 //! The ledger in one SQLite file, `ledger.sqlite`: one thread writes, several connections read.
 
+mod repair;
 mod rounds;
 
 use std::collections::BTreeMap;

@@ -16,6 +16,7 @@
 mod batches;
 mod blocks;
 mod database;
+mod documents;
 mod error;
 mod files;
 mod positions;
@@ -40,6 +41,7 @@ use crate::{EngineError, StoredBlock};
 
 pub use self::batches::OtherBatch;
 pub use self::blocks::MemoryBlock;
+pub use self::documents::SealedKey;
 pub use self::error::MemoryError;
 pub use self::statements::OwnStatement;
 
@@ -320,7 +322,22 @@ impl AuthorityMemory {
     /// [`MemoryError`].
     pub fn all_own_statements(&self, kind: &str) -> Result<Vec<OwnStatement>, MemoryError> {
         Key::new(kind, None, 0, 0)?;
-        self.database.read(|connection| statements::all(connection, kind))
+        self.database.read(|connection| statements::last(connection, kind, i64::MAX))
+    }
+
+    /// The last statements of a kind whose bytes are kept, at most `limit`, in the order in which
+    /// they were signed.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub fn last_own_statements(
+        &self,
+        kind: &str,
+        limit: usize,
+    ) -> Result<Vec<OwnStatement>, MemoryError> {
+        Key::new(kind, None, 0, 0)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.database.read(|connection| statements::last(connection, kind, limit))
     }
 
     /// The highest term of each kind of statement that was signed and names one.
@@ -396,9 +413,50 @@ impl AuthorityMemory {
         self.read_of(law_id, batches::others)
     }
 
-    /// Destroys the batches of an election: overwrites their bytes in the database and in the
-    /// write-ahead log. Digests, blocks and statements stay; a late copy of a purged batch is not
-    /// stored again. Returns the number of batches that this call destroyed.
+    /// Keeps a copy of the keys of an election as the ledger holds them sealed to a recipient. The
+    /// first copy stays.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub fn keep_sealed_key(
+        &self,
+        law_id: &ElectionId,
+        recipient: &[u8; 32],
+        bytes: &[u8],
+    ) -> Result<(), MemoryError> {
+        self.database.write(|connection| {
+            let election = Election::find_or_create(connection, law_id)?;
+            documents::put_sealed_key(connection, election, recipient, bytes)
+        })
+    }
+
+    /// The copies of the sealed keys of an election, by recipient.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub fn sealed_keys(&self, law_id: &ElectionId) -> Result<Vec<SealedKey>, MemoryError> {
+        self.read_of(law_id, documents::sealed_keys)
+    }
+
+    /// Keeps a copy of the record of a node, in place of an earlier one under its name.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub fn keep_node_record(&self, name: &str, bytes: &[u8]) -> Result<(), MemoryError> {
+        self.database.write(|connection| documents::put_node_record(connection, name, bytes))
+    }
+
+    /// The copies of the records of nodes, by name.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub fn node_records(&self) -> Result<Vec<(String, Vec<u8>)>, MemoryError> {
+        self.database.read(documents::node_records)
+    }
+
+    /// Destroys the batches and the sealed keys of an election: overwrites their bytes in the
+    /// database and in the write-ahead log. Digests, blocks and statements stay; a late copy of a
+    /// purged batch is not stored again. Returns the number of batches that this call destroyed.
     ///
     /// # Errors
     /// [`MemoryError::Unavailable`] if the log could not be emptied: purge again.
@@ -416,6 +474,10 @@ impl AuthorityMemory {
             }
             purged += part;
         }
+        self.database.write(|connection| match Election::find(connection, law_id)? {
+            Some(election) => documents::remove_sealed_keys(connection, election),
+            None => Ok(()),
+        })?;
         // The write-ahead log still holds the pages with the purged bytes.
         self.database.empty_log()?;
         Ok(purged)

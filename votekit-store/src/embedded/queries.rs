@@ -8,7 +8,7 @@ use votekit_core::instant::UnixSeconds;
 use super::columns::{self, ElectionRow, TableRow, find_election};
 use super::fault::{Fault, corrupt};
 use crate::block_rows::{LeafRange, verify_manifest, verify_tile};
-use crate::{Head, ReviewNote, RoundRow, RowId, RowsRead, StagingId, StoredBlock};
+use crate::{Head, LogRow, ReviewNote, RoundRow, RowId, RowsRead, StagingId, StoredBlock};
 
 /// Limit of one read in bytes: it ends with the row that reaches the limit. Blocks and batches have
 /// megabytes at most.
@@ -305,6 +305,7 @@ pub(super) fn rows_after(
     // Read before the rows: what is stored in between is among the rows, or is read next time.
     let last = last_row(connection)?;
     let after = columns::column(after.0).unwrap_or(i64::MAX);
+    let at_after = row_digest_at(connection, after)?;
     let mut statement = connection.prepare_cached(
         "SELECT round_row.id, kind, authority, law_id, height, term, digest, bytes, leaves \
          FROM round_row LEFT JOIN election ON election.id = election \
@@ -314,7 +315,17 @@ pub(super) fn rows_after(
     let size = |row: &RoundRow| row.bytes.len() + row.leaves.len();
     let rows = collect_some(rows, columns::round_row, size)?;
     let last = rows.last().map_or(last, |row| last.max(row.id));
-    Ok(RowsRead { rows, last })
+    Ok(RowsRead { rows, last, after: at_after })
+}
+
+/// The digest of the row at a position.
+fn row_digest_at(connection: &Connection, id: i64) -> Result<Option<Digest>, Fault> {
+    connection
+        .prepare_cached("SELECT digest FROM round_row WHERE id = ?1")?
+        .query([id])?
+        .next()?
+        .map(|row| TableRow::new("round_row", row).get(0).map(Digest::from_bytes))
+        .transpose()
 }
 
 /// The last position given to a row of a round, also when the row was removed.
@@ -347,4 +358,55 @@ pub(super) fn node_records(connection: &Connection) -> Result<Vec<(String, Vec<u
         let row = TableRow::new("node_record", row);
         Ok((row.get(0)?, row.get(1)?))
     })
+}
+
+/// The head of a log, and its rows above a position, as they are.
+const LOG_ROWS: [(&str, &str); 4] = [
+    (
+        "head",
+        "SELECT json_object('size', size, 'height', height, 'root', hex(root), 'fence', fence, \
+         'checkpoint', hex(checkpoint), 'sealed_through', sealed_through, \
+         'takes_votes', takes_votes, 'digest', hex(digest)) \
+         FROM head WHERE election = ?1 AND ?2 >= 0 AND ?3 >= 0",
+    ),
+    (
+        "block",
+        "SELECT json_object('height', height, 'first_leaf', first_leaf, 'leaf_count', leaf_count) \
+         FROM block WHERE election = ?1 AND height > ?2 AND ?3 >= 0 ORDER BY height",
+    ),
+    (
+        "leaves",
+        "SELECT json_object('first_leaf', first_leaf, 'leaf_count', leaf_count, \
+         'digest', hex(digest), 'bytes', hex(bytes)) \
+         FROM leaves WHERE election = ?1 AND ?2 >= 0 AND first_leaf >= ?3 ORDER BY first_leaf",
+    ),
+    (
+        // A tile stays if all leaves below it do.
+        "tile",
+        "SELECT json_object('level', level, 'idx', idx, 'digest', hex(digest), \
+         'hashes', hex(hashes)) FROM tile WHERE election = ?1 AND ?2 >= 0 \
+         AND idx >= (?3 >> (8 * (level + 1))) ORDER BY level, idx",
+    ),
+];
+
+pub(super) fn log_rows_above(
+    connection: &Connection,
+    law_id: &ElectionId,
+    height: u64,
+    size: u64,
+) -> Result<Vec<LogRow>, Fault> {
+    let (Some(election), Some(height), Some(size)) =
+        (find_election(connection, law_id)?, columns::column(height), columns::column(size))
+    else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for (table, sql) in LOG_ROWS {
+        let mut statement = connection.prepare_cached(sql)?;
+        found.extend(collect(statement.query((election.0, height, size))?, |row| {
+            let columns = TableRow::new(table, row).get(0)?;
+            Ok(LogRow { table: table.to_owned(), columns })
+        })?);
+    }
+    Ok(found)
 }

@@ -2,6 +2,7 @@
 
 mod commit;
 mod documents;
+mod repair;
 mod rounds;
 
 use std::sync::Arc;
@@ -20,7 +21,8 @@ use crate::{Conflict, Leadership, StagingId};
 
 pub(super) use self::commit::{Commit, SetTakesVotes};
 pub(super) use self::documents::{AddReviewNote, PutManifest, PutNodeRecord, PutSealedKey};
-pub(super) use self::rounds::{PutRow, RemoveRows};
+pub(super) use self::repair::DiscardAbove;
+pub(super) use self::rounds::{PutRow, RemoveOldRows, RemoveRows};
 
 /// Stages a batch.
 pub(super) struct Stage {

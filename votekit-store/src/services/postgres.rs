@@ -15,6 +15,7 @@ mod fault;
 mod listener;
 mod queries;
 mod read_view;
+mod repair;
 mod rounds;
 mod rows;
 mod schema;
@@ -38,8 +39,8 @@ use super::url::ServiceAddress;
 use crate::block_rows::{Appending, head_digest};
 use crate::{
     BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
-    Ledger, LogPosition, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId, RowOutcome,
-    RowsRead, Staged, Staging, StagingId, StoredBlock,
+    Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId,
+    RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock,
 };
 use connections::{Connections, Connector};
 use listener::Listener;
@@ -312,6 +313,44 @@ impl Rounds for PostgresLedger {
     ) -> Result<(), EngineError> {
         let mut session = self.connections.session().await?;
         rounds::remove_rows(&mut session, law_id, through_height).await
+    }
+
+    async fn remove_old_rows(&self, through: RowId, limit: usize) -> Result<u64, EngineError> {
+        let mut session = self.connections.session().await?;
+        rounds::remove_old_rows(&mut session, through, limit).await
+    }
+}
+
+#[async_trait]
+impl LogRepair for PostgresLedger {
+    async fn blocks_in_doubt(
+        &self,
+        law_id: &ElectionId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError> {
+        let mut session = self.connections.session().await?;
+        queries::blocks(&mut session, law_id, from_height, limit).await
+    }
+
+    async fn log_rows_above(
+        &self,
+        law_id: &ElectionId,
+        height: u64,
+        size: u64,
+    ) -> Result<Vec<LogRow>, EngineError> {
+        let mut session = self.connections.session().await?;
+        repair::log_rows_above(&mut session, law_id, height, size).await
+    }
+
+    async fn discard_above(
+        &self,
+        law_id: &ElectionId,
+        head: &Head,
+        seen: &Digest,
+    ) -> Result<bool, EngineError> {
+        let mut session = self.connections.session().await?;
+        repair::discard_above(&mut session, law_id, &head.taken_back(), seen).await
     }
 }
 

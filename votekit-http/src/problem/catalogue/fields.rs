@@ -234,10 +234,23 @@ impl InWords for CallRule {
             Self::NodeKeyTaken { name } => {
                 return format!("the node is admitted already, as {name}");
             }
+            Self::NodeNotAdmitted { name } => return format!("no node was admitted as {name}"),
             Self::AuthorityKey { authority } => {
                 return format!(
                     "it is a key of the authority {authority}: a node has keys of its own"
                 );
+            }
+            Self::FileUnread { reason } => {
+                return format!("the node cannot read this file: {reason}");
+            }
+            Self::KeyFile(error) => return error.to_string(),
+            Self::BallotKeyUsed { law_id } => {
+                return format!(
+                    "it is the ballot key of {law_id}: an election has a ballot key of its own"
+                );
+            }
+            Self::OtherBallotKey => {
+                "the data folder holds another ballot key for this election already"
             }
             Self::AddressCount { most } => {
                 return format!(

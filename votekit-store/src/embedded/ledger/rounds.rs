@@ -8,7 +8,7 @@ use votekit_core::id::ElectionId;
 use super::EmbeddedLedger;
 use crate::block_rows::Appending;
 use crate::embedded::queries;
-use crate::embedded::writes::{Commit, PutRow, RemoveRows};
+use crate::embedded::writes::{Commit, PutRow, RemoveOldRows, RemoveRows};
 use crate::{BlockCommit, EngineError, NewRow, Rounds, RowId, RowOutcome, RowsRead};
 
 #[async_trait]
@@ -17,7 +17,8 @@ impl Rounds for EmbeddedLedger {
         if let Some(law_id) = &row.law_id {
             self.check(law_id)?;
         }
-        let row = PutRow::new(row.clone(), holder, Arc::clone(&self.leases))?;
+        let row =
+            PutRow::new(row.clone(), holder, Arc::clone(&self.leases), Arc::clone(&self.tail))?;
         self.writer.write(row).await
     }
 
@@ -38,5 +39,10 @@ impl Rounds for EmbeddedLedger {
         through_height: u64,
     ) -> Result<(), EngineError> {
         self.writer.write(RemoveRows { law_id: law_id.clone(), through_height }).await
+    }
+
+    async fn remove_old_rows(&self, through: RowId, limit: usize) -> Result<u64, EngineError> {
+        let removal = RemoveOldRows::new(through, limit, Arc::clone(&self.leases));
+        self.writer.write(removal).await
     }
 }

@@ -166,14 +166,18 @@ pub(super) fn find(connection: &Connection, key: Key<'_>) -> Result<Option<Vec<u
     Ok(Some(verified(row.get(0)?, row.get(1)?, key.kind)?))
 }
 
-/// All statements of a kind whose bytes are there, in the order in which they were signed.
-pub(super) fn all(connection: &Connection, kind: &str) -> Result<Vec<OwnStatement>, Fault> {
+/// The last statements of a kind whose bytes are there, in the order in which they were signed.
+pub(super) fn last(
+    connection: &Connection,
+    kind: &str,
+    limit: i64,
+) -> Result<Vec<OwnStatement>, Fault> {
     let mut statement = connection.prepare_cached(
         "SELECT law_id, height, term, digest, bytes FROM statement \
          LEFT JOIN election ON election.id = statement.election \
-         WHERE kind = ?1 AND bytes IS NOT NULL ORDER BY statement.id",
+         WHERE kind = ?1 AND bytes IS NOT NULL ORDER BY statement.id DESC LIMIT ?2",
     )?;
-    collect(statement.query([kind])?, |row| {
+    let mut found = collect(statement.query((kind, limit))?, |row| {
         let row = TableRow::new("statement", row);
         let law_id: Option<String> = row.get(0)?;
         Ok(OwnStatement {
@@ -182,7 +186,9 @@ pub(super) fn all(connection: &Connection, kind: &str) -> Result<Vec<OwnStatemen
             term: row.number(2)?,
             bytes: verified(row.get(3)?, row.get(4)?, kind)?,
         })
-    })
+    })?;
+    found.reverse();
+    Ok(found)
 }
 
 /// The highest term of each kind of statement that names one.

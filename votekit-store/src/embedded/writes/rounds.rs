@@ -10,8 +10,8 @@ use crate::embedded::fault::{Fault, malformed_write};
 use crate::embedded::leases::LeaseTable;
 use crate::embedded::tail::Tail;
 use crate::embedded::writer::Write;
-use crate::round_row::row_digest;
-use crate::{EngineError, NewRow, RowKind, RowOutcome};
+use crate::round_row::{FAR_TERM_RULE, row_digest};
+use crate::{EngineError, NewRow, RowId, RowKind, RowOutcome, TERM_STEP_MAX};
 
 /// Stores a row of a round.
 pub(in crate::embedded) struct PutRow {
@@ -21,6 +21,7 @@ pub(in crate::embedded) struct PutRow {
     term: i64,
     holder: Option<String>,
     leases: Arc<LeaseTable>,
+    tail: Arc<Tail>,
 }
 
 impl PutRow {
@@ -29,6 +30,7 @@ impl PutRow {
         row: NewRow,
         holder: Option<&str>,
         leases: Arc<LeaseTable>,
+        tail: Arc<Tail>,
     ) -> Result<Self, EngineError> {
         let broken = |rule| malformed_write(row.law_id.as_ref(), rule);
         if let Some(rule) = row.broken_rule() {
@@ -37,7 +39,8 @@ impl PutRow {
         let number = |number| column(number).ok_or_else(|| broken("numbers are at most 2^63 - 1"));
         let (height, term) = (number(row.height)?, number(row.term)?);
         let digest = row_digest(&row.bytes, &row.leaves);
-        Ok(Self { row, digest, height, term, holder: holder.map(str::to_owned), leases })
+        let holder = holder.map(str::to_owned);
+        Ok(Self { row, digest, height, term, holder, leases, tail })
     }
 }
 
@@ -51,6 +54,9 @@ impl Write for PutRow {
             } else {
                 RowOutcome::Other { bytes: stored }
             });
+        }
+        if self.is_far_ahead() {
+            return Err(malformed_write(self.row.law_id.as_ref(), FAR_TERM_RULE).into());
         }
         // Read here, in the writer's thread, where terms begin as well.
         if self.is_late() {
@@ -125,6 +131,13 @@ impl PutRow {
         rows.next()?.map(|row| TableRow::new("round_row", row).get(0)).transpose()
     }
 
+    /// Whether a vote, a refusal or a suspicion is of a term that is too far ahead.
+    fn is_far_ahead(&self) -> bool {
+        let present = self.leases.term().max(self.tail.highest_term());
+        !matches!(self.row.kind, RowKind::Proposal | RowKind::Accept)
+            && self.row.term > present.saturating_add(TERM_STEP_MAX)
+    }
+
     fn is_late(&self) -> bool {
         let (term, present) = (self.row.term, self.leases.term());
         match (self.row.kind, &self.holder) {
@@ -155,5 +168,51 @@ impl Write for RemoveRows {
             )?
             .execute((election.0, height))?;
         Ok(())
+    }
+}
+
+/// Removes rows that no round needs any more.
+pub(in crate::embedded) struct RemoveOldRows {
+    through: i64,
+    limit: i64,
+    leases: Arc<LeaseTable>,
+}
+
+impl RemoveOldRows {
+    pub(in crate::embedded) fn new(through: RowId, limit: usize, leases: Arc<LeaseTable>) -> Self {
+        let through = column(through.0).unwrap_or(i64::MAX);
+        Self { through, limit: i64::try_from(limit).unwrap_or(i64::MAX), leases }
+    }
+}
+
+impl Write for RemoveOldRows {
+    /// How many were removed.
+    type Output = u64;
+
+    fn apply(&self, connection: &Connection) -> Result<u64, Fault> {
+        let present = column(self.leases.term()).unwrap_or(i64::MAX);
+        // The conditions on `later` name the index of statements.
+        let removed = connection
+            .prepare_cached(
+                "DELETE FROM round_row WHERE id IN (
+                    SELECT id FROM round_row AS one
+                    WHERE id <= ?1 AND (
+                        kind = 'refuse'
+                        OR (kind IN ('vote', 'suspect') AND term < ?2
+                            AND (kind = 'suspect' OR EXISTS (
+                                SELECT 1 FROM round_row AS later
+                                WHERE later.kind <> 'proposal'
+                                    AND coalesce(later.election, 0) = 0 AND later.height = 0
+                                    AND later.kind = 'vote'
+                                    AND later.authority = one.authority
+                                    AND later.term > one.term
+                            )))
+                        OR (kind IN ('proposal', 'accept', 'cosign') AND height <=
+                            (SELECT head.height FROM head WHERE head.election = one.election))
+                    ) ORDER BY id LIMIT ?3
+                )",
+            )?
+            .execute((self.through, present, self.limit))?;
+        Ok(removed as u64)
     }
 }

@@ -1,14 +1,14 @@
 //! The rows of rounds: statements, arguments and results.
 
 use tokio_postgres::Row;
-use votekit_core::id::ElectionId;
+use votekit_core::id::{Digest, ElectionId};
 
 use super::connections::Session;
 use super::fault::{corrupt, malformed_write};
 use super::queries::{READ_BYTES_MAX, limit_column};
 use super::rows::{column, fixed_bytes, law_id, number, of_table, value};
-use crate::round_row::row_digest;
-use crate::{EngineError, NewRow, RoundRow, RowId, RowKind, RowOutcome, RowsRead};
+use crate::round_row::{FAR_TERM_RULE, row_digest};
+use crate::{EngineError, NewRow, RoundRow, RowId, RowKind, RowOutcome, RowsRead, TERM_STEP_MAX};
 
 pub(super) async fn put_row(
     session: &mut Session,
@@ -23,7 +23,8 @@ pub(super) async fn put_row(
         |number| column(number).ok_or_else(|| broken("numbers are at most 2^63 - 1"));
     let (height, term) = (number_column(row.height)?, number_column(row.term)?);
     let sql = "SELECT outcome, kept, present_term
-        FROM put_round_row($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        FROM put_round_row($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    let step_max = column(TERM_STEP_MAX).expect("a small number");
     let answer = session
         .write(
             sql,
@@ -37,6 +38,7 @@ pub(super) async fn put_row(
                 &row.bytes,
                 &row.leaves,
                 &holder,
+                &step_max,
             ],
         )
         .await?;
@@ -45,6 +47,7 @@ pub(super) async fn put_row(
         "present" => Ok(RowOutcome::Present),
         "other" => Ok(RowOutcome::Other { bytes: value(&answer, "kept")? }),
         "late" => Ok(RowOutcome::Late { term: number(&answer, "present_term")? }),
+        "far" => Err(broken(FAR_TERM_RULE)),
         other => Err(corrupt(format!("function put_round_row returned {other:?}"))),
     }
 }
@@ -57,7 +60,8 @@ pub(super) async fn rows_after(
 ) -> Result<RowsRead, EngineError> {
     // Without a row, the other columns of the only result are null. The first row is always read:
     // `before` is the size of the rows before it.
-    let sql = "SELECT last, each.* FROM round_order LEFT JOIN (
+    let sql = "SELECT last, (SELECT digest FROM round_row WHERE id = $1) AS at_after, each.*
+        FROM round_order LEFT JOIN (
         SELECT round_row.id, kind, authority, law_id, height, term, digest, bytes, leaves
         FROM round_row JOIN (
             SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
@@ -72,13 +76,17 @@ pub(super) async fn rows_after(
     let found = session.read(sql, &[&after, &limit_column(limit), &READ_BYTES_MAX]).await?;
     let first = found.first().ok_or_else(|| corrupt("table round_order is empty"))?;
     let last = RowId(of_table("round_order", number(first, "last"))?);
+    let at_after = value::<Option<&[u8]>>(first, "at_after")?.map(<[u8; 32]>::try_from);
+    let at_after = at_after.transpose().map_err(|_| {
+        corrupt(format!("table round_row: row {after}: its digest does not have 32 bytes"))
+    })?;
     let mut rows = Vec::with_capacity(found.len());
     for row in &found {
         if value::<Option<i64>>(row, "id")?.is_some() {
             rows.push(of_table("round_row", decode_row(row))?);
         }
     }
-    Ok(RowsRead { rows, last })
+    Ok(RowsRead { rows, last, after: at_after.map(Digest::from_bytes) })
 }
 
 /// Decodes a row, and verifies its digest.
@@ -117,4 +125,33 @@ pub(super) async fn remove_rows(
             AND height <= $2 AND kind IN ('proposal', 'accept', 'cosign') RETURNING 1
     ) SELECT count(*) AS removed FROM removed";
     session.write(sql, &[&law_id.as_str(), &height]).await.map(|_| ())
+}
+
+/// Removes rows that no round needs any more. Returns how many.
+pub(super) async fn remove_old_rows(
+    session: &mut Session,
+    through: RowId,
+    limit: usize,
+) -> Result<u64, EngineError> {
+    let through = column(through.0).unwrap_or(i64::MAX);
+    // The conditions on `later` name the index of statements.
+    let sql = "WITH old AS (
+        SELECT id FROM round_row AS one
+        WHERE id <= $1 AND (
+            kind = 'refuse'
+            OR (kind IN ('vote', 'suspect') AND term < (SELECT leadership.term FROM leadership)
+                AND (kind = 'suspect' OR EXISTS (
+                    SELECT 1 FROM round_row AS later
+                    WHERE later.kind <> 'proposal' AND coalesce(later.election, 0) = 0
+                        AND later.height = 0 AND later.kind = 'vote'
+                        AND later.authority = one.authority AND later.term > one.term
+                )))
+            OR (kind IN ('proposal', 'accept', 'cosign')
+                AND height <= (SELECT head.height FROM head WHERE head.election = one.election))
+        ) ORDER BY id LIMIT $2
+    ), removed AS (
+        DELETE FROM round_row WHERE id IN (SELECT id FROM old) RETURNING 1
+    ) SELECT count(*) AS removed FROM removed";
+    let row = session.write(sql, &[&through, &limit_column(limit)]).await?;
+    number(&row, "removed")
 }

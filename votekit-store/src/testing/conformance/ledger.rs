@@ -3,6 +3,8 @@
 mod leadership;
 mod leases;
 mod log;
+mod old_rows;
+mod repair;
 mod rounds;
 mod staging;
 
@@ -13,8 +15,16 @@ use super::{
 use crate::{Conflict, Hints, RowId, RowsRead, StagingId};
 
 /// By file, in the order of the contract.
-pub(super) const CASES: [&[Case]; 6] =
-    [CASES_OF_ALL, staging::CASES, log::CASES, leases::CASES, leadership::CASES, rounds::CASES];
+pub(super) const CASES: [&[Case]; 8] = [
+    CASES_OF_ALL,
+    staging::CASES,
+    log::CASES,
+    leases::CASES,
+    leadership::CASES,
+    rounds::CASES,
+    old_rows::CASES,
+    repair::CASES,
+];
 
 const CASES_OF_ALL: &[Case] = &[
     case!(a_new_ledger_is_empty),

@@ -12,8 +12,8 @@ use votekit_core::instant::UnixMillis;
 use super::{Persistent, Unreliable, persist};
 use crate::{
     BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
-    Ledger, LogPosition, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId, RowOutcome,
-    RowsRead, Staged, Staging, StagingId, StoredBlock,
+    Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId,
+    RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock,
 };
 
 #[async_trait]
@@ -199,6 +199,40 @@ impl<T: Rounds + ?Sized> Rounds for Unreliable<T> {
         through_height: u64,
     ) -> Result<(), EngineError> {
         self.write(self.inner.remove_rows(law_id, through_height)).await
+    }
+
+    async fn remove_old_rows(&self, through: RowId, limit: usize) -> Result<u64, EngineError> {
+        self.write(self.inner.remove_old_rows(through, limit)).await
+    }
+}
+
+#[async_trait]
+impl<T: LogRepair + ?Sized> LogRepair for Unreliable<T> {
+    async fn blocks_in_doubt(
+        &self,
+        law_id: &ElectionId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError> {
+        self.read(self.inner.blocks_in_doubt(law_id, from_height, limit)).await
+    }
+
+    async fn log_rows_above(
+        &self,
+        law_id: &ElectionId,
+        height: u64,
+        size: u64,
+    ) -> Result<Vec<LogRow>, EngineError> {
+        self.read(self.inner.log_rows_above(law_id, height, size)).await
+    }
+
+    async fn discard_above(
+        &self,
+        law_id: &ElectionId,
+        head: &Head,
+        seen: &Digest,
+    ) -> Result<bool, EngineError> {
+        self.write(self.inner.discard_above(law_id, head, seen)).await
     }
 }
 
@@ -438,6 +472,40 @@ impl<T: Rounds> Rounds for Persistent<T> {
         through_height: u64,
     ) -> Result<(), EngineError> {
         persist(|| self.inner.remove_rows(law_id, through_height)).await
+    }
+
+    async fn remove_old_rows(&self, through: RowId, limit: usize) -> Result<u64, EngineError> {
+        persist(|| self.inner.remove_old_rows(through, limit)).await
+    }
+}
+
+#[async_trait]
+impl<T: LogRepair> LogRepair for Persistent<T> {
+    async fn blocks_in_doubt(
+        &self,
+        law_id: &ElectionId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError> {
+        persist(|| self.inner.blocks_in_doubt(law_id, from_height, limit)).await
+    }
+
+    async fn log_rows_above(
+        &self,
+        law_id: &ElectionId,
+        height: u64,
+        size: u64,
+    ) -> Result<Vec<LogRow>, EngineError> {
+        persist(|| self.inner.log_rows_above(law_id, height, size)).await
+    }
+
+    async fn discard_above(
+        &self,
+        law_id: &ElectionId,
+        head: &Head,
+        seen: &Digest,
+    ) -> Result<bool, EngineError> {
+        persist(|| self.inner.discard_above(law_id, head, seen)).await
     }
 }
 

@@ -10,11 +10,13 @@ use super::leadership::{LONG, term_of};
 use super::log::expect_change;
 use crate::{
     BlockCommit, Conflict, EngineError, Head, Ledger, NewRow, RoundRow, RowId, RowKind, RowOutcome,
+    TERM_STEP_MAX,
 };
 
 pub(super) const CASES: &[Case] = &[
     exact_case!(the_first_row_under_a_key_stays),
     case!(rows_are_read_in_order_and_in_parts),
+    case!(a_read_reports_the_row_before_it),
     case!(large_rows_are_read_in_parts),
     case!(accept_of_another_term_is_late),
     case!(proposal_without_the_lease_of_its_term_is_late),
@@ -23,6 +25,7 @@ pub(super) const CASES: &[Case] = &[
     case!(removal_is_of_one_election_up_to_a_height),
     case!(a_reader_never_misses_a_row),
     case!(row_that_breaks_a_rule_is_refused),
+    case!(statement_of_a_term_far_ahead_is_refused),
     case!(append_is_decided_by_size_and_height),
     case!(append_is_in_any_term_and_raises_the_fence),
     case!(appending_the_same_block_by_many_succeeds),
@@ -30,7 +33,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// A row of L1, unless it is about no block.
-fn row(kind: RowKind, authority: &str, height: u64, term: u64, text: &str) -> NewRow {
+pub(super) fn row(kind: RowKind, authority: &str, height: u64, term: u64, text: &str) -> NewRow {
     let is_of_block = kind.is_of_block();
     let leaves = match kind {
         RowKind::Proposal => format!("leaves of {text}").into_bytes(),
@@ -60,7 +63,7 @@ fn as_put(row: &RoundRow) -> NewRow {
 }
 
 /// Ends a case unless the row is stored, now or by an earlier try of the same call.
-async fn store(ledger: &dyn Ledger, row: &NewRow, holder: Option<&str>) -> Outcome {
+pub(super) async fn store(ledger: &dyn Ledger, row: &NewRow, holder: Option<&str>) -> Outcome {
     match ledger.put_row(row, holder).await? {
         RowOutcome::Stored | RowOutcome::Present => Ok(()),
         outcome => Err(CaseError::Broken {
@@ -82,7 +85,7 @@ async fn expect_late(
 }
 
 /// Ends a case unless these rows are stored, in this order.
-async fn expect_rows(
+pub(super) async fn expect_rows(
     ledger: &dyn Ledger,
     expected: &[NewRow],
     what: &str,
@@ -102,7 +105,11 @@ async fn expect_rows(
 }
 
 /// Makes a holder lead, after the one before it.
-async fn lead(ledger: &dyn Ledger, before: &str, holder: &str) -> Result<u64, CaseError> {
+pub(super) async fn lead(
+    ledger: &dyn Ledger,
+    before: &str,
+    holder: &str,
+) -> Result<u64, CaseError> {
     ledger.release_leadership(before).await?;
     term_of(&ledger.acquire_leadership(holder, LONG, 0).await?)
 }
@@ -170,6 +177,36 @@ async fn rows_are_read_in_order_and_in_parts(place: &dyn TestStorage) -> Outcome
         ensure_eq!(read.rows, [], format!("{limit} rows after {after:?}"));
         ensure_eq!(read.last, last, "the last position");
     }
+    Ok(())
+}
+
+async fn a_read_reports_the_row_before_it(place: &dyn TestStorage) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    lead(&*ledger, "", "first").await?;
+    let rows = [
+        row(RowKind::Proposal, "a", 1, 1, "block"),
+        row(RowKind::Accept, "b", 1, 1, "accept"),
+        row(RowKind::Vote, "a", 0, 1, "vote"),
+    ];
+    ensure_eq!(ledger.rows_after(RowId(0), 10).await?.after, None, "before the first row");
+    for row in &rows {
+        store(&*ledger, row, None).await?;
+    }
+    let read = ledger.rows_after(RowId(0), 10).await?;
+    ensure_eq!(read.after, None, "no row has the position 0");
+    for row in &read.rows {
+        for limit in [0, 10] {
+            let found = ledger.rows_after(row.id, limit).await?.after;
+            ensure_eq!(found, Some(row.digest()), format!("the digest of {row:?}"));
+        }
+    }
+    let digests: Vec<_> = read.rows.iter().map(RoundRow::digest).collect();
+    ensure!(digests[0] != digests[1] && digests[1] != digests[2], "each row has its digest");
+    ensure_eq!(ledger.rows_after(RowId(u64::MAX), 10).await?.after, None, "after all rows");
+    ledger.remove_rows(&law("L1"), 1).await?;
+    let after = |place: usize| ledger.rows_after(read.rows[place].id, 10);
+    ensure_eq!(after(1).await?.after, None, "a row that was removed");
+    ensure_eq!(after(2).await?.after, Some(digests[2]), "a row that stays");
     Ok(())
 }
 
@@ -397,6 +434,30 @@ async fn row_that_breaks_a_rule_is_refused(place: &dyn TestStorage) -> Outcome {
         expect_conflict(ledger.put_row(row, None).await, malformed, what)?;
     }
     expect_rows(&*ledger, &[], "nothing of them was written").await.map(|_| ())
+}
+
+async fn statement_of_a_term_far_ahead_is_refused(place: &dyn TestStorage) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let malformed = |conflict: &Conflict| matches!(conflict, Conflict::Malformed { .. });
+    let term = lead(&*ledger, "", "first").await?;
+    let mut stored = Vec::new();
+    for kind in [RowKind::Vote, RowKind::Refuse, RowKind::Suspect] {
+        let highest = row(kind, "a", 1, term + TERM_STEP_MAX, "far");
+        store(&*ledger, &highest, None).await?;
+        stored.push(highest);
+        for far in [term + TERM_STEP_MAX + 1, u64::MAX / 2] {
+            let refused = ledger.put_row(&row(kind, "a", 1, far, "too far"), None).await;
+            expect_conflict(refused, malformed, &format!("{kind:?} of term {far}"))?;
+        }
+    }
+    // The term of a stored block counts as the leader's does.
+    let mut log = SampleLog::new(&law("L1"));
+    log.term = term + 1;
+    ledger.append(&log.block(1, "leaf")).await?;
+    let higher = row(RowKind::Vote, "a", 1, term + 1 + TERM_STEP_MAX, "far");
+    store(&*ledger, &higher, None).await?;
+    stored.push(higher);
+    expect_rows(&*ledger, &stored, "nothing of the others").await.map(|_| ())
 }
 
 async fn append_is_decided_by_size_and_height(place: &dyn TestStorage) -> Outcome {

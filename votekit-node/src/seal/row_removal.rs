@@ -1,0 +1,100 @@
+//! Removes the rows of rounds that no round needs any more, as the leader: those of blocks in the
+//! log are removed with the next blocks (`quorum`); these are of terms that are over, and what
+//! accuses.
+//!
+//! Rows carry no time. Each authority notes once a minute which row is the last, so that it knows
+//! how old rows are if it leads later. Refusals stay ten minutes, for people to see; they are in the
+//! memory of the authority that signed them, in its log lines and in its audit log.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use votekit_store::{EngineError, RowId};
+
+use crate::context::NodeContext;
+
+/// The age at which a row is removed.
+const AGE: Duration = Duration::from_secs(600);
+
+/// The pause between two looks.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Rows removed in one call.
+const ROWS_PER_CALL: usize = 1000;
+
+/// Calls after one look: the rest is removed after the next ones.
+const CALLS_MAX: u32 = 20;
+
+/// Looks once a minute as long as the node runs, and removes old rows while it leads.
+pub(crate) async fn run(context: Arc<NodeContext>) {
+    let mut ages = RowAges::default();
+    loop {
+        if let Err(error) = remove(&context, &mut ages).await {
+            tracing::debug!(event = "old_rows_not_removed", %error, "old rows not removed");
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+async fn remove(context: &NodeContext, ages: &mut RowAges) -> Result<(), EngineError> {
+    let last = context.ledger.rows_after(RowId(u64::MAX), 0).await?.last;
+    let through = ages.note(Instant::now(), last);
+    if through == RowId(0) || context.leader_lease.term().is_none() {
+        return Ok(());
+    }
+    for _ in 0..CALLS_MAX {
+        let removed = context.ledger.remove_old_rows(through, ROWS_PER_CALL).await?;
+        if removed > 0 {
+            tracing::debug!(event = "old_rows_removed", removed, "rows of old rounds removed");
+        }
+        if removed < ROWS_PER_CALL as u64 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Which row was the last at which time.
+#[derive(Debug, Default)]
+struct RowAges {
+    looks: VecDeque<(Instant, RowId)>,
+    /// Every row up to this one is older than [`AGE`].
+    old_through: RowId,
+}
+
+impl RowAges {
+    /// Notes the last row. Returns the last one that is old.
+    fn note(&mut self, now: Instant, last: RowId) -> RowId {
+        if self.looks.back().is_some_and(|(_, known)| last < *known) {
+            // The ledger was put back: its rows are new.
+            *self = Self::default();
+        }
+        self.looks.push_back((now, last));
+        while let Some((at, id)) = self.looks.front()
+            && now.duration_since(*at) >= AGE
+        {
+            self.old_through = *id;
+            self.looks.pop_front();
+        }
+        self.old_through
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_old_ten_minutes_after_they_were_the_last() {
+        let mut ages = RowAges::default();
+        let began = Instant::now();
+        let mut note =
+            |minute: u64, last| ages.note(began + Duration::from_secs(60 * minute), RowId(last)).0;
+        assert_eq!([note(0, 5), note(1, 7), note(9, 9)], [0, 0, 0]);
+        assert_eq!([note(10, 9), note(11, 20), note(12, 30)], [5, 7, 7]);
+        assert_eq!(note(30, 31), 30);
+        assert_eq!(note(31, 8), 0, "the ledger was put back");
+        assert_eq!([note(40, 9), note(41, 9)], [0, 8]);
+    }
+}
