@@ -9,6 +9,7 @@ mod installation;
 mod accounts;
 mod authorities;
 mod authorities_recovery;
+mod authorities_status;
 mod damaged_election;
 mod lifecycle;
 mod members;

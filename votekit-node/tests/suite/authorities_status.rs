@@ -1,0 +1,60 @@
+//! What an operator sees of several authorities: which is down, stuck or out of time.
+
+use std::time::{Duration, Instant};
+
+use votekit_node::{Node, StatusView};
+
+use crate::installation::{Installation, WAIT};
+use crate::support::law;
+
+/// Waits until the status of the authority at `place`, as `node` shows it, is as expected.
+async fn wait_for(node: &Node, place: usize, is_expected: impl Fn(&StatusView) -> bool) {
+    let until = Instant::now() + WAIT;
+    loop {
+        let view = node.cluster_view().await.expect("the ledger answers");
+        let status = &view.authorities[place].status;
+        if status.as_ref().is_some_and(&is_expected) {
+            return;
+        }
+        assert!(Instant::now() < until, "authority {place}: {status:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn down_stuck_and_out_of_time_are_seen_on_every_authority() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    installation.authority(1).panic_in_task(Some(&law()));
+    installation.authority(2).step_clock(-75_250);
+    let halted = |status: &StatusView| {
+        !status.is_silent && status.elections.iter().any(|election| election.halted)
+    };
+    wait_for(installation.authority(0), 1, halted).await;
+    let is_behind = |status: &StatusView| {
+        !status.is_silent && (-76_000..-74_000).contains(&status.clock_offset_milliseconds)
+    };
+    wait_for(installation.authority(0), 2, is_behind).await;
+    wait_for(installation.authority(1), 2, is_behind).await;
+    let right = |status: &StatusView| {
+        status.clock_offset_milliseconds.abs() < 500
+            && status.signs
+            && status.elections.iter().all(|election| !election.halted && election.lag == 0)
+    };
+    wait_for(installation.authority(1), 0, right).await;
+    let gauges = installation.authority(0).gauges().authorities;
+    let names: Vec<&str> = gauges.iter().map(|gauges| gauges.name.as_str()).collect();
+    assert_eq!(names, ["a1", "a2", "a3"]);
+    assert!(gauges.iter().all(|gauges| gauges.is_up), "{gauges:?}");
+    // The authority whose clock is wrong is gone: no one is left to say so.
+    installation.kill(2);
+    wait_for(installation.authority(0), 2, |status| status.is_silent).await;
+    wait_for(installation.authority(0), 1, |status| !status.is_silent).await;
+    let until = Instant::now() + WAIT;
+    while installation.authority(0).gauges().authorities[2].is_up {
+        assert!(Instant::now() < until, "the gauge says that it is up");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    installation.stop().await;
+}
