@@ -62,10 +62,12 @@ pub(crate) async fn run(context: Arc<NodeContext>, set: Arc<AuthoritySet>) {
 
 /// Stores the own status, and reads those of all.
 async fn exchange(context: &NodeContext, set: &AuthoritySet) -> Result<(), EngineError> {
-    if let (Some(authority), Some(at)) = (&context.authority, context.ledger_time())
+    if let Some(authority) = &context.authority
         && let Some(member) = set.member(&authority.name)
     {
-        let status = own_status(context, authority, at.seconds());
+        // Not by this clock and its last comparison: it may have been set a moment ago.
+        let at = context.ledger.clock().await?.seconds();
+        let status = own_status(context, authority, at);
         let bytes = authority.key().sign_status(&status);
         context.ledger.put_node_record(&record_name(member), &bytes).await?;
     }
