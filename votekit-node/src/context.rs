@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
@@ -143,12 +143,6 @@ impl NodeContext {
     pub(crate) fn now(&self) -> UnixMillis {
         let offset = self.clock_offset.load(Ordering::Relaxed);
         UnixMillis(clock::now().0.saturating_add_signed(offset))
-    }
-
-    /// The time on the ledger's clock, by the last comparison with it; `None` before the first.
-    pub(crate) fn ledger_time(&self) -> Option<UnixMillis> {
-        let ahead = self.observed.clock_offset()?;
-        Some(UnixMillis(self.now().0.saturating_add_signed(-ahead)))
     }
 
     pub(crate) fn election(&self, law_id: &ElectionId) -> Option<Arc<ElectionHandle>> {
@@ -343,6 +337,8 @@ pub(crate) struct Observed {
     clock_offset: Mutex<Option<i64>>,
     space: Mutex<Option<Space>>,
     statuses: Mutex<Vec<AuthorityStatus>>,
+    /// A reading of the ledger's clock, and when it was made.
+    ledger_time: Mutex<Option<(UnixMillis, Instant)>>,
 }
 
 /// The space in a file system, in bytes.
@@ -368,6 +364,19 @@ impl Observed {
     /// comparison.
     pub(crate) fn clock_offset(&self) -> Option<i64> {
         *self.clock_offset.lock()
+    }
+
+    /// Records a reading of the ledger's clock.
+    pub(crate) fn set_ledger_time(&self, now: UnixMillis) {
+        *self.ledger_time.lock() = Some((now, Instant::now()));
+    }
+
+    /// The time on the ledger's clock, by the last reading of it; `None` before the first. Setting
+    /// this machine's clock does not change it.
+    pub(crate) fn ledger_time(&self) -> Option<UnixMillis> {
+        let (read, at) = (*self.ledger_time.lock())?;
+        let elapsed = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Some(UnixMillis(read.0.saturating_add(elapsed)))
     }
 
     /// Records the statuses of the authorities as last read from the ledger.

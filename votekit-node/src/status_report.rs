@@ -62,12 +62,12 @@ pub(crate) async fn run(context: Arc<NodeContext>, set: Arc<AuthoritySet>) {
 
 /// Stores the own status, and reads those of all.
 async fn exchange(context: &NodeContext, set: &AuthoritySet) -> Result<(), EngineError> {
+    let now = context.ledger.clock().await?;
+    context.observed.set_ledger_time(now);
     if let Some(authority) = &context.authority
         && let Some(member) = set.member(&authority.name)
     {
-        // Not by this clock and its last comparison: it may have been set a moment ago.
-        let at = context.ledger.clock().await?.seconds();
-        let status = own_status(context, authority, at);
+        let status = own_status(context, authority, now.seconds());
         let bytes = authority.key().sign_status(&status);
         context.ledger.put_node_record(&record_name(member), &bytes).await?;
     }
@@ -161,7 +161,7 @@ struct StatusWatch {
 impl StatusWatch {
     /// Reports the authorities that went silent, and those that report again.
     fn note_silence(&mut self, context: &NodeContext, set: &AuthoritySet) {
-        let (statuses, now) = (context.observed.statuses(), context.ledger_time());
+        let (statuses, now) = (context.observed.statuses(), context.observed.ledger_time());
         let own = context.authority.as_ref().map(|authority| &authority.name);
         for name in set.members().iter().map(|member| &member.name) {
             if Some(name) == own {
@@ -208,7 +208,7 @@ impl StatusWatch {
         {
             return;
         }
-        let Some(now) = context.ledger_time().map(|now| now.seconds()) else { return };
+        let Some(now) = context.observed.ledger_time().map(|now| now.seconds()) else { return };
         let statuses = context.observed.statuses();
         let able = statuses
             .iter()
