@@ -200,9 +200,11 @@ impl Node {
             elections: elections.collect(),
         }
     }
+
     fn authority_gauges(&self) -> Vec<AuthorityGauges> {
         let Some(set) = &self.context.authorities else { return Vec::new() };
-        let (statuses, now) = (self.context.observed.statuses(), self.context.observed.ledger_time());
+        let (statuses, now) =
+            (self.context.observed.statuses(), self.context.observed.ledger_time());
         let gauges = |name: &KeyName| {
             let status = statuses.iter().find(|status| status.authority == *name);
             let halted = |status: &AuthorityStatus| {
