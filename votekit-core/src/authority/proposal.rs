@@ -25,7 +25,7 @@ pub struct BlockProposal {
     pub point: LogPoint,
     /// SHA-256 of the block's leaf bytes, each leaf preceded by its length in 2 bytes.
     pub digest: Digest,
-    /// Whether votes can be received after the block as before it: false for a block that closes.
+    /// Whether the election is open after the block, so that nodes get leases to answer voters.
     pub takes_votes: bool,
     /// When it was proposed, by the leader's clock.
     pub proposed_at: UnixSeconds,

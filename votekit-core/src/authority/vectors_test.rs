@@ -68,7 +68,7 @@ pub(crate) fn refuse() -> Statement {
 pub(crate) fn refuse_block() -> Statement {
     let mut statement = refuse();
     if let StatementBody::Refuse(refuse) = &mut statement.body {
-        (refuse.leaf, refuse.rule) = (700, "time".to_owned());
+        (refuse.leaf, refuse.rule) = (811, "block-minute-behind".to_owned());
         (refuse.own, refuse.theirs) = (None, None);
     }
     statement
