@@ -10,7 +10,6 @@
 
 mod live;
 
-mod log_summary;
 mod problem;
 mod support_code;
 

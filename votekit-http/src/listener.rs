@@ -30,6 +30,7 @@ use votekit_node::Node;
 use votekit_node::config::ConfigError;
 use votekit_node::data_folder::FolderError;
 use votekit_node::limits::address_prefix::Shares;
+use votekit_node::log_summary::LogSummary;
 use votekit_node::memory::overwriting_stack;
 use votekit_node::metrics;
 
@@ -40,7 +41,6 @@ use self::tls::TlsIdentity;
 use crate::context::Api;
 use crate::gate::Gate;
 use crate::guard::message_rules;
-use crate::log_summary::LogSummary;
 use crate::routes;
 
 pub use self::reload::Reloader;

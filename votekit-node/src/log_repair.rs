@@ -287,8 +287,8 @@ async fn certified_by_quorum(ledger: &dyn Ledger, set: &AuthoritySet, law_id: &E
     let mut stated: BTreeMap<KeyName, u64> = BTreeMap::new();
     let mut after = RowId(0);
     while let Ok(read) = ledger.rows_after(after, READ_LEN).await {
-        let Some(last) = read.rows.last() else { break };
-        after = last.id;
+        let Some(through) = read.through() else { break };
+        after = through;
         for row in read.rows.iter().filter(|row| row.kind == RowKind::Vote) {
             let Ok(statement) = set.verify_statement(&row.bytes) else { continue };
             let StatementBody::Vote(vote) = statement.body else { continue };

@@ -361,7 +361,7 @@ pub trait Rounds: Send + Sync + 'static {
     async fn put_row(&self, row: &NewRow, holder: Option<&str>) -> Result<RowOutcome, EngineError>;
 
     /// Rows after a position, in order: at least one if there is any, at most `limit`, and fewer
-    /// when they are large.
+    /// when they are large. Rows at positions that were never given are not among them.
     async fn rows_after(&self, after: RowId, limit: usize) -> Result<RowsRead, EngineError>;
 
     /// Appends a certified block as [`LogStore::commit`] does, but whatever the term: size and

@@ -49,7 +49,7 @@ pub use ledger::{
     LogReader, LogRepair, LogRow, LogStore, ReviewNote, Rounds, Staged, Staging, StagingId,
     StoredBlock, TERM_STEP_MAX,
 };
-pub use round_row::{NewRow, RoundRow, RowId, RowKind, RowOutcome, RowsRead};
+pub use round_row::{DamagedRow, NewRow, RoundRow, RowId, RowKind, RowOutcome, RowsRead};
 pub use write_health::failed_writes;
 
 pub use registry::{FirstUse, Hint, KnownElectors, Mark, Registry, RollOrigin};

@@ -91,19 +91,40 @@ pub enum RowOutcome {
     },
 }
 
+/// A row that is not what this program stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedRow {
+    /// Its position.
+    pub id: RowId,
+    /// What was found.
+    pub reason: String,
+}
+
 /// A part of the rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RowsRead {
     /// The rows, in ascending order of their positions.
     pub rows: Vec<RoundRow>,
+    /// The rows between them that cannot be used, in the same order. A reader passes over them: a
+    /// row that another program wrote or changed keeps no later one from being read.
+    pub damaged: Vec<DamagedRow>,
     /// The last position given so far, also when its row has been removed since; 0 before the
-    /// first. When `rows` is empty, nothing up to here is left to read. Lower than a position read
+    /// first. When `rows` and `damaged` are empty, nothing up to here is left to read. Lower than a position read
     /// before only if the ledger was put back to an earlier state.
     pub last: RowId,
     /// The [digest](RoundRow::digest) of the row at the position after which was read, while that
     /// row is there. Another one than the reader knows means that the ledger was put back and gives
     /// the same positions again, to other rows.
     pub after: Option<Digest>,
+}
+
+impl RowsRead {
+    /// The last position that was read; `None` if there was nothing to read.
+    #[must_use]
+    pub fn through(&self) -> Option<RowId> {
+        let rows = self.rows.last().map(|row| row.id);
+        rows.max(self.damaged.last().map(|damaged| damaged.id))
+    }
 }
 
 impl RowKind {
@@ -149,6 +170,13 @@ impl NewRow {
     /// The maximum length of an authority's name, in bytes.
     pub const AUTHORITY_BYTES_MAX: usize = 255;
 
+    /// The maximum length of a note or line: that of a note. A longer one is damage, and not read.
+    pub const BYTES_MAX: usize = 1 << 20;
+
+    /// The maximum length of the leaves of a block: several times those of the batches that wait
+    /// in a seal queue. More is damage, and not read.
+    pub const LEAVES_BYTES_MAX: usize = 256 << 20;
+
     /// The rule that the row breaks, if any. Every ledger then refuses it as
     /// [`Conflict::Malformed`](crate::Conflict::Malformed).
     #[must_use]
@@ -166,6 +194,9 @@ impl NewRow {
         }
         if self.kind != RowKind::Proposal && !self.leaves.is_empty() {
             return Some("only a proposal has leaves");
+        }
+        if self.bytes.len() > Self::BYTES_MAX || self.leaves.len() > Self::LEAVES_BYTES_MAX {
+            return Some("a row has at most 1 MiB of text and 256 MiB of leaves");
         }
         let is_too_large = |number: u64| i64::try_from(number).is_err();
         (is_too_large(self.height) || is_too_large(self.term))

@@ -196,6 +196,17 @@ fn a_block_is_cosigned_once_a_quorum_has_accepted_it_in_one_term() {
     assert!(matches!(cosign(&memory, &enough), Err(NotCosigned::NotNext { .. })));
 }
 
+#[test]
+fn accepts_of_a_liar_are_bounded_and_displace_no_other_ones() {
+    let mut view = seen(&[(1, 5, point(3, 3)), (2, 5, point(3, 3)), (3, 5, point(3, 3))]);
+    for term in 6..3000 {
+        let accept = Accept { law_id: law(), leadership: leadership(term), point: point(3, 9) };
+        view.add_accept(name(4), &accept);
+    }
+    assert_eq!(view.accepted_by_quorum(FOUR).map(|accepted| accepted.term), Some(5));
+    assert!(format!("{view:?}").matches("a4").count() <= 1024);
+}
+
 fn votes(reports: &[Option<(u64, LogPoint)>]) -> BTreeMap<KeyName, Vote> {
     reports
         .iter()

@@ -22,6 +22,10 @@ impl Quorum {
     }
 }
 
+/// Accepts of one authority at one height that are kept, those of the last terms. An authority
+/// accepts once a term, and one that lies can sign any number.
+const ACCEPTS_MAX: usize = 1024;
+
 /// The verified statements about one height of one election.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RoundView {
@@ -46,8 +50,21 @@ impl RoundView {
     /// Adds a verified accept. One about another height is ignored.
     pub fn add_accept(&mut self, authority: KeyName, accept: &Accept) {
         if accept.point.height == self.height {
-            let key = (accept.leadership.term, authority);
+            let key = (accept.leadership.term, authority.clone());
             self.accepts.entry(key).or_insert(accept.point);
+            self.bound(&authority);
+        }
+    }
+
+    fn bound(&mut self, authority: &KeyName) {
+        if self.accepts.len() <= ACCEPTS_MAX {
+            return;
+        }
+        let own = self.accepts.keys().filter(|(_, by)| by == authority);
+        if own.clone().count() > ACCEPTS_MAX
+            && let Some(lowest) = own.min().cloned()
+        {
+            self.accepts.remove(&lowest);
         }
     }
 

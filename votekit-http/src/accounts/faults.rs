@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use votekit_node::accounts::AccountError;
+use votekit_node::log_summary::LogSummary;
 use votekit_node::metrics::{self, SignIn};
 use votekit_store::{Conflict, EngineError};
 
 use super::hashing_pool::PoolError;
-use crate::log_summary::LogSummary;
 use crate::problem::{Problem, Refusal};
 
 /// After a full queue of passwords, a client tries again in this time.

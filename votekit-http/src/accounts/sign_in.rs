@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use votekit_core::instant::UnixSeconds;
 use votekit_node::limits::throttle::{Prefix, Turn};
+use votekit_node::log_summary::LogSummary;
 use votekit_node::memory::stack_used;
 use votekit_node::metrics::{self, SignIn};
 use votekit_store::{Account, AccountRole, AccountState, Conflict, EmailAddress};
@@ -22,7 +23,6 @@ use super::faults::{hash_failed, store_failed};
 use super::password::{Password, Verdict};
 use super::service::AccountService;
 use super::{recovery, totp};
-use crate::log_summary::LogSummary;
 use crate::problem::Problem;
 
 /// How often the record of a sign-in is tried while other sign-ins change the account.

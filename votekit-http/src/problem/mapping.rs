@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use votekit_core::envelope::FieldError;
 use votekit_node::config::Role;
+use votekit_node::log_summary::LogSummary;
 use votekit_node::{ReadError, ReceiptError, ResultsError, SubmitError};
 use votekit_store::EngineError;
 
 use super::catalogue::InWords as _;
 use super::{FieldProblem, Problem};
 use crate::live::readers::NoPlace;
-use crate::log_summary::LogSummary;
 
 /// Limits a flood of refusals to one log line a second, with their number: the log may be on the
 /// disk that is full.

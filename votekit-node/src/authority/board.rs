@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use votekit_authority::round::RoundView;
 use votekit_core::authority::{Accept, BlockProposal, StatementBody, Suspect, TermLeader, Vote};
-use votekit_core::id::ElectionId;
+use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::note::KeyName;
 
 /// Terms of which the votes, the refusals and the suspicions of each authority are kept, the last
@@ -24,14 +24,37 @@ const TERMS_MAX: usize = 16;
 /// far ahead, which a liar may write, displace none of them.
 const HEIGHTS_MAX: usize = 32;
 
+/// Leaderships of one leader of which the proposals of one height are kept, the last ones, and of
+/// which their blocks are kept. What may be agreed in an earlier one is proposed again in a later
+/// one, and an authority that accepted it has it in its memory.
+const LEADERSHIPS_MAX: usize = 1024;
+const BLOCKS_MAX: usize = 16;
+
+/// Cosignature lines of one authority at one height that are kept.
+const LINES_MAX: usize = 4;
+
+/// Elections of which rows are kept. A liar can sign statements about any number of them.
+const ELECTIONS_MAX: usize = 10_000;
+
 /// A verified proposal, with the block it is about.
 #[derive(Debug, Clone)]
 pub(crate) struct ProposalRow {
     pub(crate) proposal: BlockProposal,
     /// The signed note.
     pub(crate) bytes: Arc<Vec<u8>>,
-    /// The leaves of the block, as stored.
+    /// The leaves of the block, as stored; empty where they are not kept.
     pub(crate) leaves: Arc<Vec<u8>>,
+}
+
+impl ProposalRow {
+    /// Whether the block is kept: each has a leaf.
+    pub(crate) fn has_block(&self) -> bool {
+        !self.leaves.is_empty()
+    }
+
+    fn is_by(&self, leader: &KeyName) -> bool {
+        self.proposal.leadership.leader == *leader
+    }
 }
 
 /// What was read about one height of one election.
@@ -40,8 +63,8 @@ pub(crate) struct HeightRows {
     pub(crate) proposals: Vec<ProposalRow>,
     pub(crate) view: RoundView,
     /// Cosignature lines by their authority. They are verified when the block they are about is
-    /// known: a line does not state it.
-    pub(crate) cosign_lines: BTreeMap<KeyName, Vec<u8>>,
+    /// known: a line does not state it. Until then any may be of another program.
+    pub(crate) cosign_lines: BTreeMap<KeyName, Vec<Vec<u8>>>,
 }
 
 /// All verified rows that are still of use.
@@ -125,7 +148,7 @@ impl Board {
             StatementBody::Vote(vote) => inner.add_vote(authority, vote),
             StatementBody::Accept(accept) => {
                 let Accept { law_id, point, .. } = &accept;
-                let election = inner.elections.entry(law_id.clone()).or_default();
+                let Some(election) = inner.election(law_id) else { return };
                 if let Some(rows) = election.height(point.height) {
                     rows.view.add_accept(authority.clone(), &accept);
                 }
@@ -150,16 +173,16 @@ impl Board {
     /// Adds a verified proposal, unless it is known.
     pub(crate) fn add_proposal(&self, row: ProposalRow) {
         let mut inner = self.inner.lock();
-        let (law_id, height) = (row.proposal.law_id.clone(), row.proposal.point.height);
-        let election = inner.elections.entry(law_id).or_default();
-        let Some(rows) = election.height(height) else { return };
+        let Some(election) = inner.election(&row.proposal.law_id) else { return };
+        let Some(rows) = election.height(row.proposal.point.height) else { return };
         if !rows.proposals.iter().any(|known| known.proposal == row.proposal) {
-            rows.proposals.push(row);
+            add_bounded(&mut rows.proposals, row);
         }
         election.bound();
     }
 
-    /// Adds a cosignature line, which is not verified yet.
+    /// Adds a cosignature line, which is not verified yet. A line of an election of which nothing
+    /// signed was read is not kept: the proposal and the accepts precede it.
     pub(crate) fn add_cosign_line(
         &self,
         authority: KeyName,
@@ -168,9 +191,12 @@ impl Board {
         line: Vec<u8>,
     ) {
         let mut inner = self.inner.lock();
-        let election = inner.elections.entry(law_id).or_default();
+        let Some(election) = inner.elections.get_mut(&law_id) else { return };
         if let Some(rows) = election.height(height) {
-            rows.cosign_lines.entry(authority).or_insert(line);
+            let lines = rows.cosign_lines.entry(authority).or_default();
+            if lines.len() < LINES_MAX && !lines.contains(&line) {
+                lines.push(line);
+            }
         }
         election.bound();
     }
@@ -257,7 +283,69 @@ impl Board {
     }
 }
 
+/// Adds a proposal. The first one of a leadership counts; of the others one is kept, as evidence,
+/// without its block.
+fn add_bounded(proposals: &mut Vec<ProposalRow>, mut row: ProposalRow) {
+    let leadership = &row.proposal.leadership;
+    let is_of = |known: &&ProposalRow| known.proposal.leadership == *leadership;
+    let is_first = match proposals.iter().filter(is_of).count() {
+        0 => true,
+        1 => false,
+        _ => return,
+    };
+    let digest = row.proposal.digest;
+    let same = |known: &&ProposalRow| known.proposal.digest == digest && known.has_block();
+    match proposals.iter().find(same) {
+        // A block that is proposed again is kept once.
+        Some(known) => row.leaves = Arc::clone(&known.leaves),
+        None if is_first => {}
+        None => row.leaves = Arc::default(),
+    }
+    let leader = row.proposal.leadership.leader.clone();
+    proposals.push(row);
+    bound_leader(proposals, &leader);
+}
+
+/// Bounds what is kept of one leader: blocks of its last leaderships, and fewer than any number of
+/// proposals. The first proposal of a block that another leader has proposed again stays.
+fn bound_leader(proposals: &mut Vec<ProposalRow>, leader: &KeyName) {
+    let mut terms: Vec<u64> = proposals
+        .iter()
+        .filter(|known| known.is_by(leader))
+        .map(|known| known.proposal.leadership.term)
+        .collect();
+    terms.sort_unstable_by(|one, other| other.cmp(one));
+    terms.dedup();
+    let Some(last_without) = terms.get(BLOCKS_MAX).copied() else { return };
+    for known in proposals.iter_mut().filter(|known| known.is_by(leader)) {
+        if known.proposal.leadership.term <= last_without {
+            known.leaves = Arc::default();
+        }
+    }
+    let lowest = terms.last().copied().filter(|_| terms.len() > LEADERSHIPS_MAX);
+    if let Some(lowest) = lowest {
+        let of_others: BTreeSet<Digest> = proposals
+            .iter()
+            .filter(|known| !known.is_by(leader))
+            .map(|known| known.proposal.digest)
+            .collect();
+        proposals.retain(|known| {
+            !known.is_by(leader)
+                || known.proposal.leadership.term != lowest
+                || of_others.contains(&known.proposal.digest)
+        });
+    }
+}
+
 impl Inner {
+    /// The rows of an election, to be added to; `None` if there are too many elections.
+    fn election(&mut self, law_id: &ElectionId) -> Option<&mut ElectionRows> {
+        if !self.elections.contains_key(law_id) && self.elections.len() >= ELECTIONS_MAX {
+            return None;
+        }
+        Some(self.elections.entry(law_id.clone()).or_default())
+    }
+
     fn add_vote(&mut self, authority: &KeyName, vote: Vote) {
         let votes = self.votes.entry(authority.clone()).or_default();
         votes.entry(vote.leadership.term).or_insert(vote);
@@ -273,6 +361,9 @@ fn bound_terms<T>(terms: &mut BTreeMap<u64, T>) {
 
 #[cfg(test)]
 mod tests {
+    use votekit_core::authority::LogPoint;
+    use votekit_core::instant::UnixSeconds;
+
     use super::*;
 
     fn name(text: &str) -> KeyName {
@@ -290,6 +381,9 @@ mod tests {
         let board = Board::default();
         let law_id: ElectionId = "L1".parse().expect("a law id");
         let line = |by, height| board.add_cosign_line(name(by), law_id.clone(), height, vec![1]);
+        line("a1", 5);
+        assert!(board.rows(&law_id, 5).is_none(), "nothing signed was read of the election");
+        board.forget(&law_id, 3);
         line("a1", 5);
         for height in 6..=200 {
             line("a3", height);
@@ -318,5 +412,54 @@ mod tests {
         let voters = board.votes(&TermLeader { term: 7, leader: name("a1") });
         assert_eq!(voters.into_keys().collect::<Vec<_>>(), [name("a1"), name("a2")]);
         assert_eq!([1, 2, 3, 4, 0].map(|count| board.voted_term(count)), [99, 7, 7, 0, 0]);
+    }
+
+    fn proposal(law_id: &str, leader: &str, term: u64, size: u64) -> ProposalRow {
+        let point = LogPoint { height: 2, size, ..LogPoint::empty() };
+        let proposal = BlockProposal {
+            law_id: law_id.parse().expect("a law id"),
+            leadership: TermLeader { term, leader: name(leader) },
+            first_leaf: size - 1,
+            leaf_count: 1,
+            point,
+            digest: Digest::of(&size.to_be_bytes()),
+            takes_votes: true,
+            proposed_at: UnixSeconds(1_763_712_000),
+        };
+        ProposalRow { proposal, bytes: Arc::default(), leaves: Arc::new(vec![1; 8]) }
+    }
+
+    #[test]
+    fn a_liar_fills_neither_a_height_nor_the_board() {
+        let board = Board::default();
+        let law_id: ElectionId = "L1".parse().expect("a law id");
+        board.add_proposal(proposal("L1", "a1", 7, 3));
+        for size in 4..100 {
+            board.add_proposal(proposal("L1", "a2", 7, size));
+        }
+        let of = |leader: &str| -> Vec<ProposalRow> {
+            let rows = board.rows(&law_id, 2).expect("rows").proposals;
+            rows.into_iter().filter(|row| row.proposal.leadership.leader == name(leader)).collect()
+        };
+        let (honest, liar) = (of("a1"), of("a2"));
+        assert_eq!(honest.len(), 1);
+        let kept: Vec<(u64, usize)> =
+            liar.iter().map(|row| (row.proposal.point.size, row.leaves.len())).collect();
+        assert_eq!(kept, [(4, 8), (5, 0)], "the first, and evidence");
+        for term in 8..100 {
+            board.add_proposal(proposal("L1", "a2", term, 4));
+        }
+        let terms: Vec<u64> = of("a2").iter().map(|row| row.proposal.leadership.term).collect();
+        assert_eq!(terms, (84..100).collect::<Vec<u64>>());
+        assert_eq!(of("a1").len(), 1);
+        for line in 0..100 {
+            board.add_cosign_line(name("a1"), law_id.clone(), 2, vec![line]);
+        }
+        let lines = board.rows(&law_id, 2).expect("rows").cosign_lines;
+        assert_eq!(lines[&name("a1")].len(), LINES_MAX);
+        for number in 0..=ELECTIONS_MAX {
+            board.add_proposal(proposal(&format!("F{number}"), "a2", 7, 3));
+        }
+        assert_eq!(board.inner.lock().elections.len(), ELECTIONS_MAX);
     }
 }

@@ -197,6 +197,11 @@ impl AuthorityContext {
         self.rows_put_back.swap(false, Ordering::Relaxed)
     }
 
+    /// Whether bytes in the ledger are a statement that this authority has signed.
+    pub(crate) fn has_signed(&self, bytes: &[u8]) -> bool {
+        self.set.verify_statement(bytes).is_ok_and(|statement| statement.authority == self.name)
+    }
+
     /// Signs a statement of this authority.
     pub(crate) fn sign(&self, body: StatementBody) -> Vec<u8> {
         let statement =

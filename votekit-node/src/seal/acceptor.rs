@@ -74,7 +74,7 @@ impl Sealer {
                 Some(_) => {}
             }
         }
-        for row in first.into_iter().rev() {
+        for row in first.into_iter().rev().filter(|row| row.has_block()) {
             let is_promised = authority.promise().as_ref() == Some(&row.proposal.leadership);
             let is_known = self.acceptor.made.as_ref().is_some_and(|made| {
                 made.digest == row.proposal.digest && made.block.point == row.proposal.point

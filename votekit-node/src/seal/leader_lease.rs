@@ -18,6 +18,7 @@ use crate::authority::AuthorityContext;
 use crate::context::NodeContext;
 use crate::error::ElectionFault;
 use crate::leader::LeaderLease;
+use crate::seal::round::report_kept_out;
 
 /// The length of the lease, and so the wait for a leader that is gone. With 1.5 seconds a new
 /// leader has its votes and seals within three.
@@ -272,11 +273,14 @@ async fn store_vote(
     let row = authority.row(RowKind::Vote, None, 0, seen.term, bytes);
     let ledger = &context.ledger;
     let put = until_definite("put_round_row", || ledger.put_row(&row, None)).await?;
-    if matches!(put, RowOutcome::Other { .. }) {
-        return Err(ElectionFault::damaged(
-            "the ledger holds another vote under the key of this authority's: its memory was put \
-             back, or its key is used elsewhere",
-        ));
+    if let RowOutcome::Other { bytes } = put {
+        if authority.has_signed(&bytes) {
+            return Err(ElectionFault::damaged(
+                "the ledger holds another vote under the key of this authority's: its memory was \
+                 put back, or its key is used elsewhere",
+            ));
+        }
+        report_kept_out(&row);
     }
     authority.board.add_statement(&authority.name, body);
     tracing::info!(
@@ -304,9 +308,11 @@ async fn resend_accepted(
     for (law_id, AcceptedBlock { term, point }) in accepted {
         let rows = authority.board.rows(&law_id, point.height);
         let row = rows.and_then(|rows| {
-            rows.proposals
-                .into_iter()
-                .find(|row| row.proposal.point == point && row.proposal.leadership.term == term)
+            rows.proposals.into_iter().find(|row| {
+                row.proposal.point == point
+                    && row.proposal.leadership.term == term
+                    && row.has_block()
+            })
         });
         let Some(row) = row.filter(|row| row.proposal.leadership.term < seen.term) else {
             continue;

@@ -14,7 +14,7 @@ use votekit_core::id::BatchNumber;
 
 use votekit_store::retry::until_definite;
 
-use crate::authority::AuthorityContext;
+use crate::authority::{AuthorityContext, ProposalRow};
 use crate::error::ElectionFault;
 use crate::recovery::READ_BATCH_LEN;
 use crate::roll_store::Rolls;
@@ -122,8 +122,9 @@ impl Sealer {
         let height = accepted.point.height;
         let rows = authority.board.rows(self.election.law_id(), height);
         let known = rows.and_then(|rows| {
-            let row = rows.proposals.iter().find(|row| row.proposal.point == accepted.point)?;
-            Some(row.leaves.to_vec())
+            let is_it =
+                |row: &&ProposalRow| row.proposal.point == accepted.point && row.has_block();
+            Some(rows.proposals.iter().find(is_it)?.leaves.to_vec())
         });
         let leaves = match known {
             Some(leaves) => leaves,

@@ -27,6 +27,7 @@ use crate::authority::{AuthorityContext, HeightRows};
 use crate::context::NodeContext;
 use crate::election::CheckpointSigner;
 use crate::error::{ElectionFault, NotReady};
+use crate::log_summary::LogSummary;
 
 /// A block that this authority has made itself.
 #[derive(Debug, Clone)]
@@ -145,11 +146,15 @@ impl Round {
         let row = self.authority.row(RowKind::Accept, Some(&self.law_id), height, term, bytes);
         Ok(match self.put(&row, None).await? {
             RowOutcome::Late { term } => Accepted::Late { term },
-            RowOutcome::Other { .. } => {
+            RowOutcome::Other { bytes } if self.authority.has_signed(&bytes) => {
                 return Err(ElectionFault::damaged(
                     "the ledger holds another accept under the key of this authority's: its \
                      memory was put back, or its key is used elsewhere",
                 ));
+            }
+            RowOutcome::Other { .. } => {
+                report_kept_out(&row);
+                Accepted::Stored
             }
             _ => Accepted::Stored,
         })
@@ -238,17 +243,16 @@ impl Round {
             }
         };
         let row = self.authority.row(RowKind::Cosign, Some(&self.law_id), height, 0, line.clone());
-        match self.put(&row, None).await? {
-            RowOutcome::Other { bytes } if bytes != line => Err(ElectionFault::damaged(
-                "the ledger holds another cosignature under the key of this authority's: its \
-                 memory was put back, or its key is used elsewhere",
-            )),
-            _ => {
-                let by = self.authority.name.clone();
-                self.authority.board.add_cosign_line(by, self.law_id.clone(), height, line);
-                Ok(Ok(()))
-            }
+        // A line does not say what it is about. An own one over another block would follow an
+        // accept of that block, which is found by its signature.
+        if matches!(self.put(&row, None).await?, RowOutcome::Other { bytes } if bytes != line) {
+            report_kept_out(&row);
+            let term = self.authority.promise().map_or(1, |promise| promise.term);
+            self.put(&NewRow { term, ..row }, None).await?;
         }
+        let by = self.authority.name.clone();
+        self.authority.board.add_cosign_line(by, self.law_id.clone(), height, line);
+        Ok(Ok(()))
     }
 
     /// The cosignature lines over a block that verify, in the order of the authorities.
@@ -258,11 +262,13 @@ impl Round {
         members
             .zip(self.signer.policy.witnesses())
             .filter_map(|(member, witness)| {
-                let line = rows.cosign_lines.get(&member.name)?;
-                let line = Signature::parse(std::str::from_utf8(line).ok()?).ok()?;
-                let note = Note::new(checkpoint.text(), vec![line.clone()]).ok()?;
-                note.verify_strict(std::slice::from_ref(&witness.key)).ok()?;
-                Some(line)
+                let lines = rows.cosign_lines.get(&member.name)?;
+                lines.iter().find_map(|line| {
+                    let line = Signature::parse(std::str::from_utf8(line).ok()?).ok()?;
+                    let note = Note::new(checkpoint.text(), vec![line.clone()]).ok()?;
+                    note.verify_strict(std::slice::from_ref(&witness.key)).ok()?;
+                    Some(line)
+                })
             })
             .collect()
     }
@@ -374,8 +380,40 @@ impl Round {
         holder: Option<&str>,
     ) -> Result<RowOutcome, ElectionFault> {
         let ledger = &self.context.ledger;
-        Ok(until_definite("put_round_row", || ledger.put_row(row, holder)).await?)
+        match until_definite("put_round_row", || ledger.put_row(row, holder)).await {
+            // Its form is right: the term is far above that of a ledger whose term was set back.
+            Err(error @ EngineError::Conflict(Conflict::Malformed { .. })) => {
+                tracing::warn!(
+                    event = "row_not_stored",
+                    kind = row.kind.as_str(),
+                    term = row.term,
+                    %error,
+                    "the ledger refuses a row of this authority"
+                );
+                Ok(RowOutcome::Late { term: row.term })
+            }
+            put => Ok(put?),
+        }
     }
+}
+
+/// Limits the alarm about rows that are kept out: a round puts its rows again and again.
+static ROWS_KEPT_OUT: LogSummary = LogSummary::new();
+
+/// Reports that the ledger holds a row under the key of one of this authority's that it never
+/// signed: another program wrote it there.
+pub(crate) fn report_kept_out(row: &NewRow) {
+    let Some(count) = ROWS_KEPT_OUT.due(Instant::now()) else { return };
+    tracing::error!(
+        event = "own_row_kept_out",
+        alarm = true,
+        law_id = row.law_id.as_ref().map(ElectionId::as_str),
+        kind = row.kind.as_str(),
+        height = row.height,
+        term = row.term,
+        count,
+        "a row that this authority did not sign has the key of one of its own"
+    );
 }
 
 /// The outcome of appending a block.

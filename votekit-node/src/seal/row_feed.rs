@@ -14,14 +14,12 @@ use votekit_store::{EngineError, RoundRow, RowId, RowKind, RowsRead};
 use crate::audit::{AuditEvent, AuditFields};
 use crate::authority::{AuthorityContext, Board, ProposalRow};
 use crate::context::NodeContext;
+use crate::log_summary::LogSummary;
 use crate::metrics;
 use crate::seal::{draft, leader_lease, own_statements};
 
 /// Rows read in one call.
 const ROWS_PER_READ: usize = 256;
-
-/// The most positions to pass over in search of the end of damage: removed rows leave gaps.
-const SKIPPED_MAX: u32 = 100_000;
 
 /// How long the task waits for a notification before it reads anyway.
 const SLOW_POLL: Duration = Duration::from_millis(500);
@@ -29,6 +27,9 @@ const SLOW_POLL: Duration = Duration::from_millis(500);
 /// How soon all rows are read again for those that were left out: a liar can have them left out
 /// with each block.
 const REREAD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The longest cosignature line: twice the names of an authority and its base, and a signature.
+const LINE_BYTES_MAX: usize = 2048;
 
 /// The pause after a failed read.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
@@ -97,10 +98,8 @@ enum Progress {
 #[derive(Debug, Default)]
 struct Cursor {
     after: RowId,
-    /// The digest of the row there; `None` at the beginning, and where a row could not be read.
+    /// The digest of the row there; `None` at the beginning, and where the row is damaged.
     digest: Option<Digest>,
-    /// Positions passed over since the last row that could be read.
-    skipped: u32,
     /// The last term in which a vote of this authority was read.
     voted: Option<u64>,
     /// Whether the last row was reached once.
@@ -145,42 +144,32 @@ impl Cursor {
         }
     }
 
-    /// The next rows; `None` past a damaged one. A row that was changed by hand must not keep the
-    /// ones behind it from being read.
-    async fn read_next(&mut self, context: &NodeContext) -> Result<Option<RowsRead>, EngineError> {
-        let damaged = match context.ledger.rows_after(self.after, ROWS_PER_READ).await {
-            Err(error @ EngineError::Corrupt { .. }) => error,
-            read => return read.map(Some),
-        };
-        // One at a time up to the damaged row, whose position is not known.
-        match context.ledger.rows_after(self.after, 1).await {
-            Err(EngineError::Corrupt { .. }) if self.skipped < SKIPPED_MAX => {
-                if self.skipped == 0 {
-                    report_refused(context, &damaged.to_string());
-                }
-                self.skipped += 1;
-                self.after = RowId(self.after.0 + 1);
-                self.digest = None;
-                Ok(None)
-            }
-            read => {
-                let read = read?;
-                self.skipped = 0;
-                Ok(Some(read))
-            }
+    /// Passes everything up to a position: the last row there is damaged.
+    fn pass_damaged(&mut self, through: RowId) {
+        if self.after < through {
+            (self.after, self.digest) = (through, None);
         }
     }
 }
 
+/// Limits what a flood of such rows writes: anyone who can write to the ledger can insert millions.
+static ROWS_REFUSED: LogSummary = LogSummary::new();
+
+/// The longest reason of a refusal that is reported, in characters. It may quote the row.
+const REASON_MAX: usize = 300;
+
 fn report_refused(context: &NodeContext, reason: &str) {
     metrics::round_row_refused();
+    let Some(count) = ROWS_REFUSED.due(Instant::now()) else { return };
+    let reason: String = reason.chars().take(REASON_MAX).collect();
     tracing::error!(
         event = "round_row_refused",
         alarm = true,
         reason,
+        count,
         "a row of a round is not what its authority signed"
     );
-    let fields = AuditFields { reason: Some(reason), ..AuditFields::default() };
+    let fields = AuditFields { reason: Some(&reason), ..AuditFields::default() };
     context.audit.record(AuditEvent::RoundRowRefused, &fields);
 }
 
@@ -190,7 +179,7 @@ async fn read(
     authority: &AuthorityContext,
     cursor: &mut Cursor,
 ) -> Result<Progress, EngineError> {
-    let Some(read) = cursor.read_next(context).await? else { return Ok(Progress::More) };
+    let read = context.ledger.rows_after(cursor.after, ROWS_PER_READ).await?;
     match cursor.last_row(&read) {
         LastRow::Stays => {}
         // Rows that no round needs are removed. To read what is left again costs little, and finds
@@ -213,13 +202,20 @@ async fn read(
             return Ok(Progress::More);
         }
     }
-    let (is_empty, last) = (read.rows.is_empty(), read.last);
+    let (through, last) = (read.through(), read.last);
+    let is_empty = through.is_none();
+    for damaged in &read.damaged {
+        report_refused(context, &damaged.reason);
+    }
     for row in read.rows {
         cursor.pass(&row, authority.name.as_str());
         check_own_statement(context, authority, &row).await;
         if let Err(reason) = take_up(authority, &authority.board, row) {
             report_refused(context, &reason);
         }
+    }
+    if let Some(through) = through {
+        cursor.pass_damaged(through);
     }
     if !is_empty && cursor.after < last {
         return Ok(Progress::More);
@@ -238,11 +234,11 @@ async fn read(
 /// When the ledger cannot be read.
 pub(crate) async fn check_own_statements(context: &NodeContext) -> Result<(), EngineError> {
     let Some(authority) = &context.authority else { return Ok(()) };
-    let mut cursor = Cursor::default();
+    let mut after = RowId(0);
     loop {
-        let Some(read) = cursor.read_next(context).await? else { continue };
-        let Some(last) = read.rows.last() else { return Ok(()) };
-        (cursor.after, cursor.digest) = (last.id, None);
+        let read = context.ledger.rows_after(after, ROWS_PER_READ).await?;
+        let Some(through) = read.through() else { return Ok(()) };
+        after = through;
         for row in &read.rows {
             check_own_statement(context, authority, row).await;
         }
@@ -326,6 +322,9 @@ fn take_up(authority: &AuthorityContext, board: &Board, row: RoundRow) -> Result
         }
         RowKind::Cosign => {
             let law_id = law_id.ok_or("a cosignature names its election")?;
+            if bytes.len() > LINE_BYTES_MAX {
+                return Err(format!("the cosignature of {by} is not a line"));
+            }
             board.add_cosign_line(name, law_id, height, bytes);
         }
         RowKind::Vote | RowKind::Accept | RowKind::Refuse | RowKind::Suspect => {
@@ -382,7 +381,7 @@ mod tests {
             bytes: b"a vote".to_vec(),
             leaves: Vec::new(),
         };
-        let read = |last, after| RowsRead { rows: Vec::new(), last: RowId(last), after };
+        let read = |last, after| RowsRead { last: RowId(last), after, ..RowsRead::default() };
         let (known, other) = (Some(row.digest()), Some(Digest::of(b"another")));
         let mut cursor = Cursor::default();
         assert_eq!(cursor.last_row(&read(0, None)), LastRow::Stays, "nothing was read yet");
@@ -393,5 +392,9 @@ mod tests {
         assert_eq!(cursor.last_row(&read(9, None)), LastRow::Gone);
         assert_eq!(cursor.last_row(&read(9, other)), LastRow::PutBack);
         assert_eq!(cursor.last_row(&read(6, None)), LastRow::PutBack);
+        cursor.pass_damaged(RowId(7));
+        assert_eq!(cursor.digest, Some(row.digest()), "no damaged row behind it");
+        cursor.pass_damaged(RowId(8));
+        assert_eq!(cursor.last_row(&read(9, other)), LastRow::Stays, "nothing is known of it");
     }
 }

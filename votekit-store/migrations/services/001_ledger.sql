@@ -194,6 +194,12 @@ BEGIN
                 PERFORM pg_notify(changes_channel(), NULL);
             END IF;
             new_place := new_place + 1;
+            -- Another program may have taken the place: then the next one that is free.
+            IF EXISTS (SELECT FROM batch WHERE id = new_place) THEN
+                SELECT taken.id + 1 INTO STRICT new_place FROM batch AS taken
+                    WHERE taken.id >= new_place AND NOT EXISTS (SELECT FROM batch AS follower WHERE follower.id = taken.id + 1)
+                    ORDER BY taken.id LIMIT 1;
+            END IF;
             INSERT INTO batch (id, election, node, epoch, sequence, digest, hints, bytes)
                 VALUES (new_place, number, offered.node, offered.epoch, offered.sequence, offered.digest, offered.hints, offered.bytes);
             found_place := new_place;

@@ -102,6 +102,12 @@ BEGIN
         RETURN;
     END IF;
 
+    -- Another program may have taken the position: then the next one that is free.
+    IF EXISTS (SELECT FROM round_row WHERE id = new_id) THEN
+        SELECT taken.id + 1 INTO STRICT new_id FROM round_row AS taken
+            WHERE taken.id >= new_id AND NOT EXISTS (SELECT FROM round_row AS follower WHERE follower.id = taken.id + 1)
+            ORDER BY taken.id LIMIT 1;
+    END IF;
     INSERT INTO round_row (id, kind, authority, election, height, term, digest, bytes, leaves)
         VALUES (new_id, new_kind, new_authority, number, new_height, new_term, new_digest, new_bytes, new_leaves);
     UPDATE round_order SET last = new_id;

@@ -8,7 +8,10 @@ use votekit_core::instant::UnixSeconds;
 use super::columns::{self, ElectionRow, TableRow, find_election};
 use super::fault::{Fault, corrupt};
 use crate::block_rows::{LeafRange, verify_manifest, verify_tile};
-use crate::{Head, LogRow, ReviewNote, RoundRow, RowId, RowsRead, StagingId, StoredBlock};
+use crate::{
+    DamagedRow, EngineError, Head, LogRow, NewRow, ReviewNote, RowId, RowsRead, StagingId,
+    StoredBlock,
+};
 
 /// Limit of one read in bytes: it ends with the row that reaches the limit. Blocks and batches have
 /// megabytes at most.
@@ -306,16 +309,35 @@ pub(super) fn rows_after(
     let last = last_row(connection)?;
     let after = columns::column(after.0).unwrap_or(i64::MAX);
     let at_after = row_digest_at(connection, after)?;
+    // Columns that are longer than any that this program stores are null, and so damage.
     let mut statement = connection.prepare_cached(
-        "SELECT round_row.id, kind, authority, law_id, height, term, digest, bytes, leaves \
+        "SELECT round_row.id, kind, authority, law_id, height, term, digest, \
+         CASE WHEN length(bytes) <= ?3 THEN bytes END, \
+         CASE WHEN length(leaves) <= ?4 THEN leaves END \
          FROM round_row LEFT JOIN election ON election.id = election \
          WHERE round_row.id > ?1 ORDER BY round_row.id LIMIT ?2",
     )?;
-    let rows = statement.query((after, limit_column(limit)))?;
-    let size = |row: &RoundRow| row.bytes.len() + row.leaves.len();
-    let rows = collect_some(rows, columns::round_row, size)?;
-    let last = rows.last().map_or(last, |row| last.max(row.id));
-    Ok(RowsRead { rows, last, after: at_after })
+    let (bytes_max, leaves_max) = (NewRow::BYTES_MAX as i64, NewRow::LEAVES_BYTES_MAX as i64);
+    let mut rows = statement.query((after, limit_column(limit), bytes_max, leaves_max))?;
+    let mut read = RowsRead { last, after: at_after, ..RowsRead::default() };
+    let mut bytes = 0;
+    while bytes < READ_BYTES_MAX
+        && let Some(row) = rows.next()?
+    {
+        let id = RowId(TableRow::new("round_row", row).number(0)?);
+        read.last = read.last.max(id);
+        match columns::round_row(row) {
+            Ok(found) => {
+                bytes += found.bytes.len() + found.leaves.len();
+                read.rows.push(found);
+            }
+            Err(Fault::Engine(EngineError::Corrupt { reason, .. })) => {
+                read.damaged.push(DamagedRow { id, reason });
+            }
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(read)
 }
 
 /// The digest of the row at a position.
@@ -324,8 +346,9 @@ fn row_digest_at(connection: &Connection, id: i64) -> Result<Option<Digest>, Fau
         .prepare_cached("SELECT digest FROM round_row WHERE id = ?1")?
         .query([id])?
         .next()?
-        .map(|row| TableRow::new("round_row", row).get(0).map(Digest::from_bytes))
+        .map(|row| TableRow::new("round_row", row).get::<Vec<u8>>(0))
         .transpose()
+        .map(|digest| digest.and_then(|bytes| bytes.try_into().ok()).map(Digest::from_bytes))
 }
 
 /// The last position given to a row of a round, also when the row was removed.

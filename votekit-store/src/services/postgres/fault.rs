@@ -58,7 +58,7 @@ pub(super) fn of_statement(error: &tokio_postgres::Error, access: Access) -> Eng
     match answer.code().code() {
         // A page that does not read, or an index out of order.
         "XX001" | "XX002" => corrupt(reason),
-        code if RETRIED.contains(&code) => unavailable(reason),
+        code if RETRIED.contains(&code) || SET_BY_HAND.contains(&code) => unavailable(reason),
         code => match &code[..2] {
             // A constraint that only writes of other programs can break.
             "23" => corrupt(reason),
@@ -74,6 +74,11 @@ pub(super) fn of_statement(error: &tokio_postgres::Error, access: Access) -> Eng
 /// A cached plan whose tables were changed by a concurrent migration; a prepared statement that a
 /// pooler lost.
 const RETRIED: [&str; 2] = ["0A000", "26000"];
+
+/// A counter that another program set to its largest value, and a table of one row that it emptied
+/// or added to. Nothing was written, and nothing can be until an operator sets that right: the node
+/// waits for it and serves what it has.
+const SET_BY_HAND: [&str; 3] = ["22003", "P0002", "P0003"];
 
 /// Whether a failed statement was rolled back and may be repeated at once.
 pub(super) fn is_worth_repeating(error: &tokio_postgres::Error) -> bool {

@@ -8,7 +8,9 @@ use super::fault::{corrupt, malformed_write};
 use super::queries::{READ_BYTES_MAX, limit_column};
 use super::rows::{column, fixed_bytes, law_id, number, of_table, value};
 use crate::round_row::{FAR_TERM_RULE, row_digest};
-use crate::{EngineError, NewRow, RoundRow, RowId, RowKind, RowOutcome, RowsRead, TERM_STEP_MAX};
+use crate::{
+    DamagedRow, EngineError, NewRow, RoundRow, RowId, RowKind, RowOutcome, RowsRead, TERM_STEP_MAX,
+};
 
 pub(super) async fn put_row(
     session: &mut Session,
@@ -22,7 +24,7 @@ pub(super) async fn put_row(
     let number_column =
         |number| column(number).ok_or_else(|| broken("numbers are at most 2^63 - 1"));
     let (height, term) = (number_column(row.height)?, number_column(row.term)?);
-    let sql = "SELECT outcome, kept, present_term
+    let sql = "SELECT outcome, CASE WHEN octet_length(kept) <= 1048576 THEN kept ELSE '' END AS kept, present_term
         FROM put_round_row($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     let step_max = column(TERM_STEP_MAX).expect("a small number");
     let answer = session
@@ -59,34 +61,46 @@ pub(super) async fn rows_after(
     limit: usize,
 ) -> Result<RowsRead, EngineError> {
     // Without a row, the other columns of the only result are null. The first row is always read:
-    // `before` is the size of the rows before it.
-    let sql = "SELECT last, (SELECT digest FROM round_row WHERE id = $1) AS at_after, each.*
+    // `before` is the size of the rows before it. Columns that are longer than any that this
+    // program stores are cut off or null, and so damage: they cost no memory. A position above the
+    // last one given is another program's.
+    let sql = "SELECT last, (SELECT digest FROM round_row WHERE id = $1 AND octet_length(digest) = 32) AS at_after, each.*
         FROM round_order LEFT JOIN (
-        SELECT round_row.id, kind, authority, law_id, height, term, digest, bytes, leaves
+        SELECT round_row.id, left(kind, 16) AS kind, left(authority, 256) AS authority, left(law_id, 64) AS law_id, height, term,
+            CASE WHEN octet_length(digest) = 32 THEN digest END AS digest,
+            CASE WHEN octet_length(bytes) <= $4 THEN bytes END AS bytes,
+            CASE WHEN octet_length(leaves) <= $5 THEN leaves END AS leaves
         FROM round_row JOIN (
             SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
-                SELECT id, octet_length(bytes) + octet_length(leaves) AS size FROM round_row
-                WHERE id > $1 ORDER BY id LIMIT $2
+                SELECT id, octet_length(bytes)::bigint + octet_length(leaves) AS size FROM round_row
+                WHERE id > $1 AND id <= (SELECT last FROM round_order) ORDER BY id LIMIT $2
             ) AS next
         ) AS chosen ON chosen.id = round_row.id
         LEFT JOIN election ON election.id = round_row.election
         WHERE before < $3::bigint
         ) AS each ON true ORDER BY each.id";
     let after = column(after.0).unwrap_or(i64::MAX);
-    let found = session.read(sql, &[&after, &limit_column(limit), &READ_BYTES_MAX]).await?;
+    let (bytes_max, leaves_max) = (NewRow::BYTES_MAX as i32, NewRow::LEAVES_BYTES_MAX as i32);
+    let limit = limit_column(limit);
+    let found =
+        session.read(sql, &[&after, &limit, &READ_BYTES_MAX, &bytes_max, &leaves_max]).await?;
     let first = found.first().ok_or_else(|| corrupt("table round_order is empty"))?;
     let last = RowId(of_table("round_order", number(first, "last"))?);
-    let at_after = value::<Option<&[u8]>>(first, "at_after")?.map(<[u8; 32]>::try_from);
-    let at_after = at_after.transpose().map_err(|_| {
-        corrupt(format!("table round_row: row {after}: its digest does not have 32 bytes"))
-    })?;
-    let mut rows = Vec::with_capacity(found.len());
+    let at_after = value::<Option<&[u8]>>(first, "at_after")?;
+    let at_after = at_after.and_then(|digest| digest.try_into().ok()).map(Digest::from_bytes);
+    let mut read = RowsRead { last, after: at_after, ..RowsRead::default() };
     for row in &found {
-        if value::<Option<i64>>(row, "id")?.is_some() {
-            rows.push(of_table("round_row", decode_row(row))?);
+        let Some(id) = value::<Option<i64>>(row, "id")? else { continue };
+        match of_table("round_row", decode_row(row)) {
+            Ok(decoded) => read.rows.push(decoded),
+            Err(EngineError::Corrupt { reason, .. }) => {
+                let id = RowId(u64::try_from(id).unwrap_or_default());
+                read.damaged.push(DamagedRow { id, reason });
+            }
+            Err(error) => return Err(error),
         }
     }
-    Ok(RowsRead { rows, last, after: at_after.map(Digest::from_bytes) })
+    Ok(read)
 }
 
 /// Decodes a row, and verifies its digest.

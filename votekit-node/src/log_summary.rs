@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 /// Events of one kind that are not logged yet.
-#[derive(Debug)]
-pub(crate) struct LogSummary(Mutex<State>);
+#[derive(Debug, Default)]
+pub struct LogSummary(Mutex<State>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     count: u64,
     last: Option<Instant>,
@@ -18,12 +18,14 @@ struct State {
 const INTERVAL: Duration = Duration::from_secs(1);
 
 impl LogSummary {
-    pub(crate) const fn new() -> Self {
+    /// No event so far.
+    #[must_use]
+    pub const fn new() -> Self {
         Self(Mutex::new(State { count: 0, last: None }))
     }
 
     /// Counts an event. If a line is due, returns the number of events since the last line.
-    pub(crate) fn due(&self, now: Instant) -> Option<u64> {
+    pub fn due(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock();
         state.count += 1;
         if state.last.is_some_and(|last| now.saturating_duration_since(last) < INTERVAL) {
