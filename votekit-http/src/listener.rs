@@ -30,9 +30,9 @@ use votekit_node::Node;
 use votekit_node::config::ConfigError;
 use votekit_node::data_folder::FolderError;
 use votekit_node::limits::address_prefix::Shares;
-use votekit_node::log_summary::LogSummary;
 use votekit_node::memory::overwriting_stack;
 use votekit_node::metrics;
+use votekit_store::log_summary::LogSummary;
 
 use self::connection::{Limits, Phase, Service};
 use self::limiter::LimiterRules;

@@ -22,7 +22,6 @@ mod call_rule;
 pub mod time_zone;
 
 mod audit;
-pub mod log_summary;
 pub mod logging;
 pub mod memory;
 pub mod metrics;

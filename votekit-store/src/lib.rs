@@ -23,6 +23,7 @@ mod round_row;
 
 pub mod clock;
 pub mod essential;
+pub mod log_summary;
 pub mod retry;
 
 mod block_rows;

@@ -351,7 +351,7 @@ async fn a_ledger_of_the_version_before_rounds_is_migrated() {
 }
 
 #[tokio::test]
-async fn a_changed_row_of_a_round_is_reported_as_damage() {
+async fn a_changed_row_of_a_round_is_reported_as_damage_and_passed_over() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let row = NewRow {
         kind: RowKind::Cosign,
@@ -364,29 +364,35 @@ async fn a_changed_row_of_a_round_is_reported_as_damage() {
     };
     let ledger = EmbeddedEngine::open(folder.path()).expect("a new ledger").ledger;
     ledger.put_row(&row, None).await.expect("stored");
+    let other = NewRow { authority: "b".to_owned(), ..row.clone() };
+    ledger.put_row(&other, None).await.expect("stored");
     drop(ledger);
     for (change, expected) in [
-        ("UPDATE round_row SET bytes = x'00'", "does not match its digest"),
-        ("UPDATE round_row SET kind = 'other'", "its kind is unknown"),
-        ("UPDATE round_row SET height = -1", "column height"),
+        ("bytes = x'00'", "does not match its digest"),
+        ("bytes = zeroblob(1048577)", "column"),
+        ("kind = 'other'", "its kind is unknown"),
+        ("kind = CAST(x'ff' AS TEXT)", "column kind"),
+        ("height = -1", "column height"),
+        ("digest = x'00'", "column digest"),
     ] {
+        let change = format!("UPDATE round_row SET {change} WHERE authority = 'a'");
         let file = Connection::open(folder.path().join("ledger.sqlite")).expect("the file");
-        file.execute_batch(change).expect("the change");
+        file.execute_batch(&change).expect("the change");
         drop(file);
         let ledger = EmbeddedEngine::open(folder.path()).expect("opened").ledger;
-        match ledger.rows_after(RowId(0), 10).await {
-            Err(EngineError::Corrupt { reason, .. }) => {
-                assert!(reason.contains(expected), "{change}: {reason}");
-            }
-            other => panic!("{change}: {other:?}"),
-        }
+        let read = ledger.rows_after(RowId(0), 10).await.expect("the row behind it is read");
+        let [damaged] = read.damaged.as_slice() else { panic!("{change}: {read:?}") };
+        assert!(damaged.reason.contains(expected), "{change}: {}", damaged.reason);
+        assert_eq!((damaged.id, read.rows.len(), read.through()), (RowId(1), 1, Some(RowId(2))));
         drop(ledger);
         let file = Connection::open(folder.path().join("ledger.sqlite")).expect("the file");
-        let mend = "UPDATE round_row SET bytes = CAST('line' AS BLOB), kind = 'cosign', height = 1";
+        let mend = "UPDATE round_row SET bytes = CAST('line' AS BLOB), kind = 'cosign', height = 1, \
+                    leaves = x'', digest = (SELECT digest FROM round_row WHERE authority = 'b')";
         file.execute_batch(mend).expect("mended");
     }
     let ledger = EmbeddedEngine::open(folder.path()).expect("opened").ledger;
-    assert_eq!(ledger.rows_after(RowId(0), 10).await.expect("whole").rows.len(), 1);
+    let read = ledger.rows_after(RowId(0), 10).await.expect("whole");
+    assert_eq!((read.rows.len(), read.damaged.len()), (2, 0));
 }
 
 /// Copies the files of a ledger, in place of those in the target.

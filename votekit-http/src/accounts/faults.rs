@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use votekit_node::accounts::AccountError;
-use votekit_node::log_summary::LogSummary;
 use votekit_node::metrics::{self, SignIn};
+use votekit_store::log_summary::LogSummary;
 use votekit_store::{Conflict, EngineError};
 
 use super::hashing_pool::PoolError;

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use votekit_core::instant::UnixSeconds;
 use votekit_node::limits::throttle::{Prefix, Turn};
-use votekit_node::log_summary::LogSummary;
 use votekit_node::memory::stack_used;
 use votekit_node::metrics::{self, SignIn};
+use votekit_store::log_summary::LogSummary;
 use votekit_store::{Account, AccountRole, AccountState, Conflict, EmailAddress};
 
 use super::faults::{hash_failed, store_failed};

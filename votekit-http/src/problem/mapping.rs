@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use votekit_core::envelope::FieldError;
 use votekit_node::config::Role;
-use votekit_node::log_summary::LogSummary;
 use votekit_node::{ReadError, ReceiptError, ResultsError, SubmitError};
 use votekit_store::EngineError;
+use votekit_store::log_summary::LogSummary;
 
 use super::catalogue::InWords as _;
 use super::{FieldProblem, Problem};

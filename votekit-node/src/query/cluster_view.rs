@@ -202,30 +202,46 @@ impl From<&NodeRecord> for AdmittedNode {
 /// The authorities that cosigned the present head of each log.
 pub(crate) type HeadCosigners = BTreeMap<ElectionId, Vec<KeyName>>;
 
+/// What the rows of rounds say, row by row: the ledger may hold any number of them, of which
+/// another program may have written most.
+#[derive(Debug, Default)]
+pub(crate) struct RowsSeen {
+    seen: BTreeMap<KeyName, Seen>,
+    invalid_rows: u64,
+}
+
+impl RowsSeen {
+    /// Takes up a row, of which nothing is kept but what a verified statement says.
+    pub(crate) fn take_up(&mut self, set: &AuthoritySet, row: &RoundRow) {
+        if !is_statement(row) {
+            return;
+        }
+        match set.verify_statement(&row.bytes) {
+            Ok(statement) if statement.authority.as_str() == row.authority => {
+                self.seen.entry(statement.authority.clone()).or_default().take_up(statement);
+            }
+            _ => self.invalid_rows += 1,
+        }
+    }
+}
+
 /// Computes the view of several authorities from the statements in the ledger. `heads` has the
 /// height of each log, `leadership` the present term and its leader as far as the caller knows
 /// them: the votes may know a later one.
 pub(crate) fn from_rows(
     set: &AuthoritySet,
-    rows: &[RoundRow],
+    rows: RowsSeen,
     heads: &[(ElectionId, u64)],
     leadership: Option<&TermLeader>,
     cosigners: &HeadCosigners,
 ) -> ClusterView {
-    let mut seen: BTreeMap<KeyName, Seen> = BTreeMap::new();
-    let mut invalid_rows = 0;
-    for row in rows.iter().filter(|row| is_statement(row)) {
-        match set.verify_statement(&row.bytes) {
-            Ok(statement) if statement.authority.as_str() == row.authority => {
-                seen.entry(statement.authority.clone()).or_default().take_up(statement);
-            }
-            _ => invalid_rows += 1,
-        }
-    }
+    let RowsSeen { mut seen, invalid_rows } = rows;
     for (law_id, height) in heads {
         // A cosigner of the head has made that block itself.
         for name in cosigners.get(law_id).into_iter().flatten() {
-            seen.entry(name.clone()).or_default().election(law_id).certify(*height);
+            if let Some(election) = seen.entry(name.clone()).or_default().election(law_id) {
+                election.certify(*height);
+            }
         }
     }
     let voted = seen.values().filter_map(|seen| seen.vote.as_ref()).map(|vote| &vote.leadership);
@@ -310,9 +326,26 @@ impl ElectionSeen {
     }
 }
 
+/// Refusals of one election, and suspicions, that are shown of one authority: the last ones.
+const SHOWN_MAX: usize = 100;
+
+/// Elections about which statements of one authority are shown. One that lies can name any number.
+const ELECTIONS_MAX: usize = 10_000;
+
+/// Adds to a list of which the last elements are kept.
+fn push_last<T>(list: &mut Vec<T>, element: T) {
+    if list.len() >= SHOWN_MAX {
+        list.remove(0);
+    }
+    list.push(element);
+}
+
 impl Seen {
-    fn election(&mut self, law_id: &ElectionId) -> &mut ElectionSeen {
-        self.elections.entry(law_id.clone()).or_default()
+    fn election(&mut self, law_id: &ElectionId) -> Option<&mut ElectionSeen> {
+        if self.elections.len() >= ELECTIONS_MAX && !self.elections.contains_key(law_id) {
+            return None;
+        }
+        Some(self.elections.entry(law_id.clone()).or_default())
     }
 
     fn votes_for(&self, leadership: &TermLeader) -> bool {
@@ -325,13 +358,17 @@ impl Seen {
             StatementBody::Vote(vote) => self.take_up_vote(vote),
             StatementBody::Accept(accept) => {
                 self.term = self.term.max(Some(accept.leadership.term));
-                self.election(&accept.law_id).accept(accept.point.height);
+                if let Some(election) = self.election(&accept.law_id) {
+                    election.accept(accept.point.height);
+                }
             }
             StatementBody::Refuse(refuse) => {
                 self.term = self.term.max(Some(refuse.leadership.term));
-                self.election(&refuse.law_id).refusals.push(refuse);
+                if let Some(election) = self.election(&refuse.law_id) {
+                    push_last(&mut election.refusals, refuse);
+                }
             }
-            StatementBody::Suspect(suspect) => self.suspects.push(suspect),
+            StatementBody::Suspect(suspect) => push_last(&mut self.suspects, suspect),
             _ => {}
         }
     }
@@ -339,7 +376,7 @@ impl Seen {
     fn take_up_vote(&mut self, vote: Vote) {
         self.term = self.term.max(Some(vote.leadership.term));
         for ElectionVote { law_id, certified, accepted } in &vote.elections {
-            let election = self.election(law_id);
+            let Some(election) = self.election(law_id) else { continue };
             election.certify(certified.height);
             if let Some(accepted) = accepted {
                 election.accept(accepted.point.height);
@@ -490,10 +527,10 @@ impl Node {
         let view = match set {
             None => of_sole(&own, term, &heads),
             Some(set) => {
-                let rows = self.statement_rows().await?;
+                let rows = self.rows_seen(&set).await?;
                 let leadership = term.map(|term| TermLeader { term, leader: own.clone() });
                 let cosigners = self.head_cosigners();
-                let mut view = from_rows(&set, &rows, &heads, leadership.as_ref(), &cosigners);
+                let mut view = from_rows(&set, rows, &heads, leadership.as_ref(), &cosigners);
                 let now = self.context.ledger.clock().await?.seconds();
                 let statuses = status_report::verified(&set, &records);
                 add_statuses(&mut view, &statuses, &heads, now);
@@ -508,14 +545,14 @@ impl Node {
         Ok(ClusterView { own, rolled_back, halted: self.halted_elections(), nodes, ..view })
     }
 
-    async fn statement_rows(&self) -> Result<Vec<RoundRow>, AdminError> {
-        let (mut after, mut rows) = (RowId(0), Vec::new());
+    async fn rows_seen(&self, set: &AuthoritySet) -> Result<RowsSeen, AdminError> {
+        let (mut after, mut rows) = (RowId(0), RowsSeen::default());
         loop {
             let read = self.context.ledger.rows_after(after, ROWS_PER_READ).await?;
-            let Some(last) = read.rows.last() else { return Ok(rows) };
-            after = last.id;
-            // Proposals carry whole blocks, which are of no use here.
-            rows.extend(read.rows.into_iter().filter(is_statement));
+            let Some(through) = read.through() else { return Ok(rows) };
+            after = through;
+            read.rows.iter().for_each(|row| rows.take_up(set, row));
+            rows.invalid_rows += read.damaged.len() as u64;
         }
     }
 

@@ -98,7 +98,9 @@ impl Installation {
         cosigners: &HeadCosigners,
     ) -> ClusterView {
         let heads: Vec<_> = heads.iter().map(|(law_id, height)| (law(law_id), *height)).collect();
-        from_rows(&self.set, &self.rows, &heads, leadership, cosigners)
+        let mut rows = RowsSeen::default();
+        self.rows.iter().for_each(|row| rows.take_up(&self.set, row));
+        from_rows(&self.set, rows, &heads, leadership, cosigners)
     }
 }
 
@@ -265,4 +267,30 @@ fn a_status_tells_down_stuck_and_out_of_time_apart() {
     let halted = ElectionStatusView { law_id: "L1".to_owned(), height: 4, lag: 5, halted: true };
     assert_eq!(shown(1).elections, [halted]);
     assert_eq!(view.authorities[2].status, None);
+}
+
+#[test]
+fn refusals_and_suspicions_of_a_liar_are_bounded() {
+    let mut installation = Installation::new();
+    for term in 1..=250 {
+        let leadership = led_by(term, "a");
+        let suspect = Suspect { leadership: leadership.clone(), reason: SuspectReason::Idle };
+        installation.state(1, 1, StatementBody::Suspect(suspect));
+        let refuse = Refuse {
+            law_id: law("L1"),
+            leadership,
+            height: term,
+            digest: Digest::of(b"leaves"),
+            leaf: 1,
+            rule: "order".to_owned(),
+            own: None,
+            theirs: None,
+        };
+        installation.state(1, 1, StatementBody::Refuse(refuse));
+    }
+    let view = installation.view(&[]);
+    let b = &view.authorities[1];
+    let refusals = &b.elections[0].refusals;
+    assert_eq!((b.suspects.len(), refusals.len()), (SHOWN_MAX, SHOWN_MAX));
+    assert_eq!((b.suspects[99].term, refusals[99].height), (250, 250));
 }

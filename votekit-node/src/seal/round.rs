@@ -17,6 +17,7 @@ use votekit_core::instant::UnixMinutes;
 use votekit_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use votekit_core::log::merkle::FullTile;
 use votekit_core::log::note::{Note, Signature};
+use votekit_store::log_summary::LogSummary;
 use votekit_store::retry::until_definite;
 use votekit_store::{
     BlockCommit, Conflict, EngineError, Head, NewRow, RowKind, RowOutcome, StagingId, StoredBlock,
@@ -27,7 +28,6 @@ use crate::authority::{AuthorityContext, HeightRows};
 use crate::context::NodeContext;
 use crate::election::CheckpointSigner;
 use crate::error::{ElectionFault, NotReady};
-use crate::log_summary::LogSummary;
 
 /// A block that this authority has made itself.
 #[derive(Debug, Clone)]

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use votekit_core::authority::{Statement, StatementBody};
 use votekit_core::id::Digest;
+use votekit_store::log_summary::LogSummary;
 use votekit_store::{EngineError, RoundRow, RowId, RowKind, RowsRead};
 
 use crate::audit::{AuditEvent, AuditFields};
 use crate::authority::{AuthorityContext, Board, ProposalRow};
 use crate::context::NodeContext;
-use crate::log_summary::LogSummary;
 use crate::metrics;
 use crate::seal::{draft, leader_lease, own_statements};
 

@@ -312,14 +312,17 @@ impl Session {
     /// The elections whose rows contradict one another, each with what was found. Fails when the
     /// damage does not belong to an election.
     async fn inspect(&mut self) -> Result<BTreeMap<ElectionId, EngineError>, EngineError> {
-        let rows = self.read("SELECT of_law, damage FROM inspect()", &[]).await?;
+        let sql = "SELECT left(of_law, 64) AS of_law, left(damage, 500) AS damage FROM inspect() LIMIT 5000";
+        let rows = self.read(sql, &[]).await?;
         let mut damaged = BTreeMap::new();
         for row in &rows {
             let damage = corrupt(super::rows::value::<String>(row, "damage")?);
             let law_id: Option<&str> = super::rows::value(row, "of_law")?;
             match law_id.map(str::parse::<ElectionId>) {
                 Some(Ok(law_id)) => drop(damaged.insert(law_id, damage)),
-                _ => return Err(damage),
+                // No installation has such an election: another program wrote its rows.
+                Some(Err(_)) => super::queries::report_passed_over(&damage.to_string()),
+                None => return Err(damage),
             }
         }
         Ok(damaged)

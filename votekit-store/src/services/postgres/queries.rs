@@ -1,6 +1,6 @@
 //! The read statements.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::Row;
 use votekit_core::batch::Batch;
@@ -11,6 +11,7 @@ use super::connections::Session;
 use super::fault::corrupt;
 use super::rows::{self, column, fixed_bytes, number, of_table, value};
 use crate::block_rows::{LeafRange, LeafRun, verify_manifest, verify_tile};
+use crate::log_summary::LogSummary;
 use crate::{EngineError, Head, Lease, LogPosition, ReviewNote, Staged, StagingId, StoredBlock};
 
 /// A read ends with the row that reaches this many bytes: blocks and batches have megabytes each at
@@ -20,9 +21,59 @@ pub(super) const READ_BYTES_MAX: i64 = 8 << 20;
 /// Maximum number of rows in one read.
 const READ_ROWS_MAX: usize = 4096;
 
+/// The longest values that are read: several times those that this program stores. A longer one is
+/// null, and so damage, and costs no memory: another program may have written it.
+const BATCH_BYTES_MAX: i32 = 16 << 20;
+const HINTS_BYTES_MAX: i32 = 1 << 20;
+const MANIFEST_BYTES_MAX: i32 = 64 << 20;
+const RECORD_BYTES_MAX: i32 = 1 << 16;
+const SEALED_KEY_BYTES_MAX: i32 = 1 << 12;
+
+/// The most elections and records of nodes that are listed.
+const LISTED_MAX: usize = 5000;
+
+/// Limits what a flood of rows that cannot be used writes.
+static ROWS_PASSED_OVER: LogSummary = LogSummary::new();
+
+/// Reports a row that is not used.
+pub(super) fn report_passed_over(reason: &str) {
+    if let Some(count) = ROWS_PASSED_OVER.due(Instant::now()) {
+        tracing::error!(
+            event = "ledger_row_passed_over",
+            alarm = true,
+            reason,
+            count,
+            "a row of the ledger is not this program's, and is passed over"
+        );
+    }
+}
+
+/// Decodes the rows of a list. Another program can insert any row: one that cannot be decoded must
+/// not hide the others, and their number is bounded.
+fn listed<T>(
+    rows: &[Row],
+    decode: impl Fn(&Row) -> Result<T, EngineError>,
+) -> Result<Vec<T>, EngineError> {
+    let mut decoded = Vec::with_capacity(rows.len().min(LISTED_MAX));
+    for row in rows.iter().take(LISTED_MAX) {
+        match decode(row) {
+            Ok(one) => decoded.push(one),
+            Err(EngineError::Corrupt { reason, .. }) => report_passed_over(&reason),
+            Err(error) => return Err(error),
+        }
+    }
+    if rows.len() > LISTED_MAX {
+        report_passed_over("a list has more rows than any installation");
+    }
+    Ok(decoded)
+}
+
+/// The limit of a list: one more than is used shows that there are more.
+const LIST_LIMIT: i64 = LISTED_MAX as i64 + 1;
+
 pub(super) async fn elections(session: &mut Session) -> Result<Vec<ElectionId>, EngineError> {
-    let sql = "SELECT law_id FROM head JOIN election ON id = election ORDER BY created";
-    session.read(sql, &[]).await?.iter().map(rows::law_id).collect()
+    let sql = "SELECT left(law_id, 64) AS law_id FROM head JOIN election ON id = election ORDER BY created LIMIT $1";
+    listed(&session.read(sql, &[&LIST_LIMIT]).await?, rows::law_id)
 }
 
 pub(super) async fn epochs(
@@ -87,7 +138,10 @@ pub(super) async fn staged(
 ) -> Result<Vec<Staged>, EngineError> {
     let Some(after) = column(after.0) else { return Ok(Vec::new()) };
     // The first row is always read: `before` is the size of the rows before it.
-    let sql = "SELECT batch.id, digest, bytes, node, epoch, sequence, hints FROM batch JOIN (
+    let sql = "SELECT batch.id, digest, node, epoch, sequence,
+            CASE WHEN octet_length(bytes) <= $5 THEN bytes END AS bytes,
+            CASE WHEN octet_length(hints) <= $6 THEN hints END AS hints
+        FROM batch JOIN (
         SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
             SELECT batch.id, octet_length(bytes) AS size FROM batch
             WHERE election = (SELECT id FROM election WHERE law_id = $1)
@@ -95,7 +149,17 @@ pub(super) async fn staged(
         ) AS next
     ) AS chosen ON chosen.id = batch.id WHERE before < $4::bigint ORDER BY batch.id";
     let rows = session
-        .read(sql, &[&law_id.as_str(), &after, &limit_column(limit), &READ_BYTES_MAX])
+        .read(
+            sql,
+            &[
+                &law_id.as_str(),
+                &after,
+                &limit_column(limit),
+                &READ_BYTES_MAX,
+                &BATCH_BYTES_MAX,
+                &HINTS_BYTES_MAX,
+            ],
+        )
         .await?;
     rows.iter().map(|row| rows::staged(row, law_id)).collect()
 }
@@ -142,12 +206,12 @@ pub(super) async fn staged_through(
 
 /// The height of every log, and the last id staged for it.
 pub(super) async fn positions(session: &mut Session) -> Result<Vec<LogPosition>, EngineError> {
-    let sql = "SELECT law_id, height,
+    let sql = "SELECT left(law_id, 64) AS law_id, height,
             coalesce((
                 SELECT max(id) FROM batch
                 WHERE batch.election = head.election AND bytes IS NOT NULL
             ), 0) AS staged
-        FROM head JOIN election ON id = election ORDER BY created";
+        FROM head JOIN election ON id = election ORDER BY created LIMIT $1";
     let position = |row: &Row| {
         Ok(LogPosition {
             law_id: rows::law_id(row)?,
@@ -155,15 +219,19 @@ pub(super) async fn positions(session: &mut Session) -> Result<Vec<LogPosition>,
             staged: StagingId(rows::number(row, "staged")?),
         })
     };
-    session.read(sql, &[]).await?.iter().map(position).collect()
+    listed(&session.read(sql, &[&LIST_LIMIT]).await?, position)
 }
 
 pub(super) async fn head(
     session: &mut Session,
     law_id: &ElectionId,
 ) -> Result<Option<Head>, EngineError> {
-    let sql = "SELECT size, height, root, fence, checkpoint, sealed_through, takes_votes, digest FROM head
-        JOIN election ON id = election WHERE law_id = $1";
+    // A checkpoint is a note, of at most 1 MiB.
+    let sql = "SELECT size, height, fence, sealed_through, takes_votes,
+            CASE WHEN octet_length(root) = 32 THEN root END AS root,
+            CASE WHEN octet_length(checkpoint) <= 1048576 THEN checkpoint END AS checkpoint,
+            CASE WHEN octet_length(digest) = 32 THEN digest END AS digest
+        FROM head JOIN election ON id = election WHERE law_id = $1";
     session.read(sql, &[&law_id.as_str()]).await?.first().map(rows::head).transpose()
 }
 
@@ -287,7 +355,10 @@ pub(super) async fn manifest(
     digest: &Digest,
 ) -> Result<Option<Vec<u8>>, EngineError> {
     let rows = session
-        .read("SELECT bytes FROM manifest WHERE digest = $1", &[&digest.as_bytes().as_slice()])
+        .read(
+            "SELECT CASE WHEN octet_length(bytes) <= $2 THEN bytes END AS bytes FROM manifest WHERE digest = $1",
+            &[&digest.as_bytes().as_slice(), &MANIFEST_BYTES_MAX],
+        )
         .await?;
     let Some(row) = rows.first() else { return Ok(None) };
     verify_manifest(value(row, "bytes")?, digest).map(Some).map_err(corrupt)
@@ -316,8 +387,9 @@ pub(super) async fn sealed_key(
     law_id: &ElectionId,
     recipient: &[u8; 32],
 ) -> Result<Option<Vec<u8>>, EngineError> {
-    let sql = "SELECT bytes FROM sealed_key JOIN election ON id = election WHERE law_id = $1 AND recipient = $2";
-    let rows = session.read(sql, &[&law_id.as_str(), &recipient.as_slice()]).await?;
+    let sql = "SELECT bytes FROM sealed_key JOIN election ON id = election WHERE law_id = $1 AND recipient = $2 AND octet_length(bytes) <= $3";
+    let recipient = recipient.as_slice();
+    let rows = session.read(sql, &[&law_id.as_str(), &recipient, &SEALED_KEY_BYTES_MAX]).await?;
     rows.first().map(|row| value(row, "bytes")).transpose()
 }
 
@@ -325,9 +397,10 @@ pub(super) async fn node_records(
     session: &mut Session,
 ) -> Result<Vec<(String, Vec<u8>)>, EngineError> {
     // By bytes, whatever the database's collation.
-    let sql = "SELECT name, bytes FROM node_record ORDER BY name COLLATE \"C\"";
+    let sql = "SELECT name, bytes FROM node_record WHERE octet_length(name) <= 255 AND octet_length(bytes) <= $1
+        ORDER BY name COLLATE \"C\" LIMIT $2";
     let record = |row: &Row| Ok((value::<String>(row, "name")?, value::<Vec<u8>>(row, "bytes")?));
-    session.read(sql, &[]).await?.iter().map(record).collect()
+    listed(&session.read(sql, &[&RECORD_BYTES_MAX, &LIST_LIMIT]).await?, record)
 }
 
 pub(super) async fn ping(session: &mut Session) -> Result<(), EngineError> {

@@ -246,7 +246,7 @@ pub(super) async fn acquire_leadership(
     let refused = || malformed_write(None, "a term begins at most 1,000 above the present one");
     let at_least = column(at_least).ok_or_else(refused)?;
     let step_max = column(TERM_STEP_MAX).expect("a small number");
-    let sql = "SELECT who, in_term, remaining_seconds
+    let sql = "SELECT left(who, 600) AS who, in_term, remaining_seconds
         FROM take_lead($1, make_interval(secs => $2), $3, $4)";
     let row = session.write(sql, &[&holder, &length.as_secs_f64(), &at_least, &step_max]).await?;
     let leader: Option<String> = value(&row, "who")?;
