@@ -433,6 +433,38 @@ async fn rows_changed_by_hand_are_refused_and_the_poll_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_under_the_keys_of_cosignatures_to_come_halt_nothing() {
+    let installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    assert!(is_accepted(&installation.cast(0, "oui").await));
+    let path = installation.path().join("ledger/ledger.sqlite");
+    let ledger = Connection::open(path).expect("the ledger");
+    ledger.busy_timeout(WAIT).expect("set");
+    let inserted = ledger.execute(
+        "WITH RECURSIVE
+             heights (height) AS (SELECT 1 UNION ALL SELECT height + 1 FROM heights LIMIT 200),
+             names (name) AS (VALUES ('a1'), ('a2'), ('a3'))
+         INSERT OR IGNORE INTO round_row
+             (kind, authority, election, height, term, digest, bytes, leaves)
+         SELECT 'cosign', name, election.id, height, 0, zeroblob(32), x'ff', x''
+         FROM election, heights, names",
+        (),
+    );
+    assert!(inserted.expect("SQL") > 500);
+    drop(ledger);
+    for place in 1..4 {
+        assert!(is_accepted(&installation.cast(place, "oui").await));
+    }
+    for place in 0..3 {
+        assert_eq!(installation.authority(place).halted(&law()), None, "a{}", place + 1);
+    }
+    let closed = installation.by_leader(async |node| node.close(&law()).await).await;
+    assert_eq!((closed.state.as_str(), closed.accepted), ("closed", 4));
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_halted_the_election_leaves_the_lead_to_the_others() {
     let mut installation = Installation::start(3, 2).await;
     installation.open_poll().await;
