@@ -10,7 +10,7 @@ use votekit_core::log::merkle::TreeHash;
 use super::fault::{Fault, corrupt};
 use crate::block_rows::{head_digest, holds_leaves};
 use crate::round_row::row_digest;
-use crate::{Head, RoundRow, RowId, RowKind, StagingId};
+use crate::{Head, RoundRow, RowId, RowKind, StagingId, WitnessLine};
 
 /// A number as an SQLite integer; `None` if it needs more than 63 bits.
 pub(super) fn column(number: u64) -> Option<i64> {
@@ -169,4 +169,16 @@ pub(super) fn round_row(row: &Row<'_>) -> Result<RoundRow, Fault> {
         return Ok(found);
     }
     Err(damage("it does not match its digest"))
+}
+
+/// Reads `witness, height, size, root, line`. The line carries its own proof: its signature.
+pub(super) fn witness_line(row: &Row<'_>) -> Result<WitnessLine, Fault> {
+    let row = TableRow::new("witness_line", row);
+    Ok(WitnessLine {
+        witness: row.get(0)?,
+        height: row.number(1)?,
+        size: row.number(2)?,
+        root: TreeHash::from_bytes(row.get(3)?),
+        line: row.get(4)?,
+    })
 }

@@ -1,6 +1,7 @@
 //! The ledger in one SQLite file, `ledger.sqlite`: one thread writes, several connections read.
 
 mod rounds;
+mod witnessed;
 
 use std::collections::BTreeMap;
 use std::fmt;

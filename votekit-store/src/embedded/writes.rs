@@ -3,6 +3,7 @@
 mod commit;
 mod documents;
 mod rounds;
+mod witnessed;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::{Conflict, Leadership, StagingId};
 pub(super) use self::commit::{Appending, Commit, SetTakesVotes};
 pub(super) use self::documents::{AddReviewNote, PutManifest, PutNodeRecord, PutSealedKey};
 pub(super) use self::rounds::{PutRow, RemoveRows};
+pub(super) use self::witnessed::PutWitnessLine;
 
 /// Stages a batch.
 pub(super) struct Stage {

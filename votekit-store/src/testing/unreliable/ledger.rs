@@ -13,7 +13,7 @@ use super::{Persistent, Unreliable, persist};
 use crate::{
     BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
     Ledger, LogPosition, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId, RowOutcome,
-    RowsRead, Staged, Staging, StagingId, StoredBlock,
+    RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine, Witnessed,
 };
 
 #[async_trait]
@@ -199,6 +199,32 @@ impl<T: Rounds + ?Sized> Rounds for Unreliable<T> {
         through_height: u64,
     ) -> Result<(), EngineError> {
         self.write(self.inner.remove_rows(law_id, through_height)).await
+    }
+}
+
+#[async_trait]
+impl<T: Witnessed + ?Sized> Witnessed for Unreliable<T> {
+    async fn put_witness_line(
+        &self,
+        law_id: &ElectionId,
+        line: &WitnessLine,
+    ) -> Result<(), EngineError> {
+        self.write(self.inner.put_witness_line(law_id, line)).await
+    }
+
+    async fn witness_lines(
+        &self,
+        law_id: &ElectionId,
+        size: u64,
+    ) -> Result<Vec<WitnessLine>, EngineError> {
+        self.read(self.inner.witness_lines(law_id, size)).await
+    }
+
+    async fn latest_witness_lines(
+        &self,
+        law_id: &ElectionId,
+    ) -> Result<Vec<WitnessLine>, EngineError> {
+        self.read(self.inner.latest_witness_lines(law_id)).await
     }
 }
 
@@ -438,6 +464,32 @@ impl<T: Rounds> Rounds for Persistent<T> {
         through_height: u64,
     ) -> Result<(), EngineError> {
         persist(|| self.inner.remove_rows(law_id, through_height)).await
+    }
+}
+
+#[async_trait]
+impl<T: Witnessed> Witnessed for Persistent<T> {
+    async fn put_witness_line(
+        &self,
+        law_id: &ElectionId,
+        line: &WitnessLine,
+    ) -> Result<(), EngineError> {
+        persist(|| self.inner.put_witness_line(law_id, line)).await
+    }
+
+    async fn witness_lines(
+        &self,
+        law_id: &ElectionId,
+        size: u64,
+    ) -> Result<Vec<WitnessLine>, EngineError> {
+        persist(|| self.inner.witness_lines(law_id, size)).await
+    }
+
+    async fn latest_witness_lines(
+        &self,
+        law_id: &ElectionId,
+    ) -> Result<Vec<WitnessLine>, EngineError> {
+        persist(|| self.inner.latest_witness_lines(law_id)).await
     }
 }
 
