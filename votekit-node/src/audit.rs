@@ -27,6 +27,7 @@ pub(crate) enum AuditEvent {
     RolledBack,
     ElectionStateChanged,
     ElectionHalted,
+    WitnessesWaived,
     NodeAdmitted,
 }
 
@@ -48,6 +49,7 @@ impl AuditEvent {
             Self::RolledBack => "rolled_back",
             Self::ElectionStateChanged => "election_state_changed",
             Self::ElectionHalted => "election_halted",
+            Self::WitnessesWaived => "witnesses_waived",
             Self::NodeAdmitted => "node_admitted",
         }
     }
@@ -139,7 +141,7 @@ mod tests {
 
     const PAGE: &str = include_str!("../../docs/audit-events.md");
 
-    const ALL: [AuditEvent; 15] = [
+    const ALL: [AuditEvent; 16] = [
         AuditEvent::LeaderVotedFor,
         AuditEvent::LeaderElected,
         AuditEvent::LeaderSteppedDown,
@@ -154,6 +156,7 @@ mod tests {
         AuditEvent::RolledBack,
         AuditEvent::ElectionStateChanged,
         AuditEvent::ElectionHalted,
+        AuditEvent::WitnessesWaived,
         AuditEvent::NodeAdmitted,
     ];
 

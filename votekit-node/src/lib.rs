@@ -6,6 +6,7 @@
 //!       │                    (store)        │ registry: a hint             │
 //!       │                                   ▼                              ▼
 //!       └─ 202 once durable         throttle, hints       query: status, receipts, results, tiles
+//!                                                         witness: outside witnesses cosign
 //! ```
 //!
 //! [`votekit_store`] provides the engines behind the storage roles. [`Node`] is the handle
@@ -57,6 +58,7 @@ mod expiry;
 mod watch;
 
 mod query;
+mod witness;
 
 mod lifecycle;
 
@@ -64,8 +66,8 @@ mod admin;
 pub mod archive;
 
 pub use admin::elections::{
-    AmendElection, AnnulElection, ChoiceRequest, CloseElection, CreateElection, CreatedElection,
-    LoadOutcome, LoadReport, LoadedLaw, OpenElection, PUBLISH_EVERY,
+    AmendElection, AnnulElection, CertifyElection, ChoiceRequest, CloseElection, CreateElection,
+    CreatedElection, LoadOutcome, LoadReport, LoadedLaw, OpenElection, PUBLISH_EVERY,
 };
 pub use admin::member_accounts::{CreatedWithMembers, MemberInvitation};
 pub use admin::supplement_report::SupplementReport;
@@ -83,6 +85,7 @@ pub use query::cluster_view::{
 pub use query::election_watch::{ElectionListWatch, ElectionWatch};
 pub use query::health::{DependencyHealth, ElectionGauges, Gauges, Health};
 pub use query::official_view::OfficialView;
+pub use query::witness_view::{WitnessHead, WitnessView};
 pub use query::{ReadError, ReceiptError, ResultsError, VoteStatus};
 pub use regular_file::FileKind;
 pub use roll_store::{CheckedRoll, RollError, RollView, RolledLaw, UnsignedReason, read_roll};
