@@ -44,6 +44,8 @@ pub(crate) mod serve;
 #[cfg(feature = "node")]
 pub(crate) mod user;
 pub(crate) mod verify;
+#[cfg(feature = "node")]
+pub(crate) mod witness;
 
 use clap::Subcommand;
 
@@ -76,6 +78,8 @@ pub(crate) enum Command {
     Nodes(nodes::Args),
     #[cfg(feature = "node")]
     Leader(leader::Args),
+    #[cfg(feature = "node")]
+    Witness(witness::Args),
     #[cfg(feature = "node")]
     Cast(cast::Args),
     #[cfg(feature = "node")]
@@ -142,6 +146,8 @@ pub(crate) fn run(
         Command::Nodes(args) => nodes::run(args, context),
         #[cfg(feature = "node")]
         Command::Leader(args) => leader::run(args, context),
+        #[cfg(feature = "node")]
+        Command::Witness(args) => witness::run(args, context),
         #[cfg(feature = "node")]
         Command::Results(args) => results::run(args, context),
         #[cfg(feature = "node")]

@@ -59,7 +59,13 @@ impl SetWitness {
     /// The address that takes checkpoints.
     #[must_use]
     pub fn submission_url(&self) -> String {
-        format!("{}/add-checkpoint", self.url.trim_end_matches('/'))
+        Self::submission_url_of(&self.url)
+    }
+
+    /// The address that takes checkpoints, below the prefix of a witness's addresses.
+    #[must_use]
+    pub fn submission_url_of(prefix: &str) -> String {
+        format!("{}/add-checkpoint", prefix.trim_end_matches('/'))
     }
 
     /// The line of the policy.
