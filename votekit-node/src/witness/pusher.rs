@@ -81,6 +81,8 @@ struct PushState {
     failures: u32,
     retry_at: Option<Instant>,
     tried_at: Option<Instant>,
+    /// The size of the head that was pushed last.
+    tried_size: u64,
 }
 
 impl PushState {
@@ -188,7 +190,9 @@ impl Pusher {
                 metrics::witness_behind(self.witness.name.as_str(), election.law_id(), behind);
             }
             let is_urgent = committed.state() >= State::Closed;
-            let waits = state.retry_at.is_some_and(|at| at > now);
+            // The first push of a final head is not held up by failures before it.
+            let is_first = is_urgent && state.tried_size != committed.size();
+            let waits = !is_first && state.retry_at.is_some_and(|at| at > now);
             if behind == 0 || waits || (!is_urgent && now < next_request) {
                 continue;
             }
@@ -234,11 +238,16 @@ impl Pusher {
         let pushed = self.request(client, election, &committed, known).await;
         let witness = self.witness.name.as_str();
         let state = self.logs.entry(law_id.clone()).or_default();
-        state.tried_at = Some(Instant::now());
+        let had_failed = state.failures > 0;
+        if committed.state() >= State::Closed && state.tried_size != size {
+            // Its next tries begin with the shortest pause, whatever failed before.
+            state.failures = 0;
+        }
+        (state.tried_at, state.tried_size) = (Some(Instant::now()), size);
         metrics::witness_request(pushed.is_ok());
         match pushed {
             Ok(()) => {
-                if state.failures > 0 {
+                if had_failed {
                     tracing::info!(
                         event = "witness_recovered",
                         %law_id,

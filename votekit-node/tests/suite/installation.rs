@@ -28,7 +28,7 @@ pub(crate) struct Installation {
     policy: Policy,
 }
 
-fn base() -> KeyName {
+pub(crate) fn base() -> KeyName {
     "votes.example.org".parse().expect("a name")
 }
 
@@ -43,6 +43,15 @@ fn config(roles: &[Role]) -> Config {
 impl Installation {
     /// Starts `count` authorities with this quorum, and an ingest node.
     pub(crate) async fn start(count: usize, quorum: usize) -> Self {
+        Self::start_with(count, quorum, |set| set).await
+    }
+
+    /// As [`Installation::start`], with a change to the file of the authorities: outside witnesses.
+    pub(crate) async fn start_with(
+        count: usize,
+        quorum: usize,
+        change: impl FnOnce(AuthoritySet) -> AuthoritySet,
+    ) -> Self {
         if std::env::var_os("VOTEKIT_TEST_LOG").is_some() {
             let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).try_init();
         }
@@ -55,7 +64,7 @@ impl Installation {
                 made.authority_member().expect("its keys")
             })
             .collect();
-        let set = AuthoritySet::new(base(), quorum, members).expect("a set");
+        let set = change(AuthoritySet::new(base(), quorum, members).expect("a set"));
         let ingest_path = folder.path().join("ingest");
         drop(DataFolder::open(&ingest_path, Some(&base())).expect("opened"));
         for path in (1..=count).map(|number| path_of(folder.path(), number)) {
@@ -122,6 +131,11 @@ impl Installation {
             assert!(Instant::now() < until, "the ingest node does not see the open poll");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// The policy of the election.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// The folder of everything.
@@ -228,7 +242,8 @@ impl Installation {
             let texts: Vec<String> = heads
                 .iter()
                 .map(|head| {
-                    self.policy.verify_strict(head).expect("a quorum has cosigned");
+                    let verified = self.policy.verify_strict_by_authorities(head);
+                    verified.expect("a quorum has cosigned");
                     text(head)
                 })
                 .collect();
