@@ -14,8 +14,8 @@ use crate::error::CommandError;
 /// Print the policy of an election of these authorities
 ///
 /// The policy is what a verifier trusts: the keys of all authorities for the log of this election,
-/// the quorum that must have signed, and the outside witnesses if there are any (C2SP tlog-policy). Publish it, or its SHA-256, before the
-/// poll opens; `votekit verify` takes either.
+/// the quorum that must have signed, and the outside witnesses if there are any (C2SP tlog-policy).
+/// Publish it, or its SHA-256, before the poll opens; `votekit verify` takes either.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
