@@ -58,6 +58,7 @@ fn verbs() -> Vec<Vec<&'static str>> {
         vec!["authority", "renew"],
         vec!["node", "admit", LAW, "ingest-1"],
         vec!["node", "retire", LAW, "ingest-1"],
+        vec!["witness", "request"],
         vec!["serve"],
         vec!["results"],
         vec!["recount"],
