@@ -416,8 +416,7 @@ impl Node {
         index: u64,
     ) -> Result<Vec<TreeHash>, EngineError> {
         let size = committed.size();
-        let prove = |tiles: &Fetched<'_>| prove_inclusion(tiles, index, size);
-        self.prove(election, committed, index, prove).await
+        self.prove(election, committed, index, |tiles| prove_inclusion(tiles, index, size)).await
     }
 
     /// The proof that the tree of a log begins with its first `old_size` leaves.
@@ -428,8 +427,8 @@ impl Node {
         old_size: u64,
     ) -> Result<Vec<TreeHash>, EngineError> {
         let size = committed.size();
-        let prove = |tiles: &Fetched<'_>| prove_consistency(tiles, old_size, size);
-        self.prove(election, committed, old_size, prove).await
+        self.prove(election, committed, old_size, |tiles| prove_consistency(tiles, old_size, size))
+            .await
     }
 
     /// Makes a proof. It walks the tree synchronously; each missing tile is fetched and the walk

@@ -40,6 +40,9 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(300);
 /// another one.
 const REQUESTS_PER_HEAD: usize = 3;
 
+/// How often the ledger is asked which cosignatures it holds: it may have been put back.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How often the gauges are set.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -77,6 +80,8 @@ struct PushState {
     known: u64,
     /// The size of the last head whose cosignature is in the ledger.
     stored: u64,
+    /// When the ledger was asked for it.
+    read_at: Option<Instant>,
     /// Failures in a row.
     failures: u32,
     retry_at: Option<Instant>,
@@ -204,10 +209,12 @@ impl Pusher {
         due.map(|(_, election)| election)
     }
 
-    /// What is known of a log: at first what the ledger holds. `None` while that cannot be read.
+    /// What is known of a log: at first, and from time to time, what the ledger holds. `None` while
+    /// that cannot be read.
     async fn state(&mut self, law_id: &ElectionId) -> Option<PushState> {
-        if let Some(state) = self.logs.get(law_id) {
-            return Some(*state);
+        let before = self.logs.get(law_id).copied().unwrap_or_default();
+        if before.read_at.is_some_and(|at| at.elapsed() < RECHECK_INTERVAL) {
+            return Some(before);
         }
         let lines = match self.node.context.ledger.latest_witness_lines(law_id).await {
             Ok(lines) => lines,
@@ -223,7 +230,8 @@ impl Pusher {
         };
         let own = lines.iter().filter(|line| line.witness == self.witness.name.as_str());
         let size = own.map(|line| line.size).max().unwrap_or(0);
-        let state = PushState { known: size, stored: size, ..PushState::default() };
+        let (known, read_at) = (before.known.max(size), Some(Instant::now()));
+        let state = PushState { known, stored: size, read_at, ..before };
         self.logs.insert(law_id.clone(), state);
         Some(state)
     }
