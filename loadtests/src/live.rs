@@ -289,7 +289,7 @@ impl Observations {
     fn report(&self, asked: usize) -> LiveReport {
         let (mut spread, mut lag): (Histogram<u64>, Histogram<u64>) =
             (new_histogram(), new_histogram());
-        // The snapshots of the opening readers are no update.
+        // The snapshots of the opening readers are not updates.
         let begun = self.shown.first().map(|(at, _)| *at);
         for (first, last) in self.received.values().filter(|(first, _)| Some(*first) > begun) {
             record_us(&mut spread, last.duration_since(*first));

@@ -28,7 +28,7 @@ pub trait Process {
 }
 
 /// What the driver does next. Each command has one kind of event as its outcome; a command that
-/// fails ends the process, but for the looks: they are reported as [`Event::Unavailable`].
+/// fails ends the process, except the looks: they are reported as [`Event::Unavailable`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Read the clocks: [`Event::Clocks`].

@@ -8,7 +8,7 @@
 //! own memory, then recorded in [`RoundMemory`], and only then leaves the authority. The rules are
 //! those of Paxos, one instance for each height of each election: a vote for a leader is a promise
 //! to accept nothing of an earlier one and carries what was accepted ([`RoundMemory::vote`]); a new
-//! leader proposes again what a quorum may have accepted ([`choose`]); nobody cosigns a block that
+//! leader proposes again what a quorum may have accepted ([`choose`]); no one cosigns a block that
 //! a quorum has not accepted ([`RoundMemory::cosign`]).
 
 mod choice;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use reqwest::Method;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use votekit_core::batch::NodePublicKey;
 use votekit_core::id::{Digest, ElectionId, NodeId};
 use votekit_core::log::note::KeyName;
@@ -114,6 +114,32 @@ impl AdminTarget {
                 let folder = DataFolder::open_existing(data)?;
                 Ok(Self::Local(Node::start(folder, config).await?))
             }
+        }
+    }
+
+    /// Installs the ballot key of an election that is created next. Returns its public half.
+    pub(crate) async fn install_ballot_key(
+        &self,
+        law_id: &ElectionId,
+        file: &Path,
+    ) -> Result<String, CommandError> {
+        #[derive(Serialize)]
+        struct Install<'a> {
+            file: &'a Path,
+        }
+        #[derive(Deserialize)]
+        struct Installed {
+            public_key: String,
+        }
+        match self {
+            Self::Running(client) => {
+                let file = absolute(file)?;
+                let path = format!("/api/v1/admin/elections/{law_id}/ballot-key");
+                let installed: Installed =
+                    client.call(Method::POST, &path, Some(&Install { file: &file })).await?;
+                Ok(installed.public_key)
+            }
+            Self::Local(node) => Ok(node.install_ballot_key(law_id, file).await?.to_hex()),
         }
     }
 
@@ -288,9 +314,6 @@ impl AdminTarget {
         }
         match self {
             Self::Running(client) => {
-                let absolute = |path: &Path| {
-                    std::path::absolute(path).map_err(|error| CommandError::reading(path, &error))
-                };
                 let (folder, pepper) = (absolute(folder)?, pepper_file.map(absolute).transpose()?);
                 let roll = Roll { folder: &folder, pepper_file: pepper.as_deref(), replace };
                 client.call(Method::POST, "/api/v1/admin/rolls", Some(&roll)).await
@@ -330,6 +353,11 @@ fn member_faults(problem: Problem) -> Vec<RefusedMember> {
         Some(RefusedMember { place, rule: error.rule })
     };
     problem.errors.into_iter().filter_map(fault).collect()
+}
+
+/// The path of a file as the running node, which is on this machine, finds it.
+fn absolute(path: &Path) -> Result<PathBuf, CommandError> {
+    std::path::absolute(path).map_err(|error| CommandError::reading(path, &error))
 }
 
 async fn post<A: Serialize>(

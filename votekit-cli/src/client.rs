@@ -131,7 +131,7 @@ impl Client {
         self.send(method, path, &[], body).await
     }
 
-    /// Parses the JSON of a response that is no refusal.
+    /// Parses the JSON of a response that is not a refusal.
     pub(crate) fn parse<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, CommandError> {
         serde_json::from_slice(&answer.body).map_err(|error| {
             CommandError::configuration(format!(
@@ -188,7 +188,7 @@ impl fmt::Debug for Client {
 }
 
 impl Answer {
-    /// Whether the node did not do what it was asked to.
+    /// Whether the node refused the request.
     pub(crate) fn is_refusal(&self) -> bool {
         !(200..300).contains(&self.status)
     }

@@ -298,6 +298,37 @@ fn only_folders_of_authorities_are_shown_and_renewed() {
 }
 
 #[test]
+fn an_authority_keeps_a_roll_without_its_pepper() {
+    let (dir, _) = poll::hashed(5);
+    for name in ["a", "b"] {
+        let line = keygen(&dir, name);
+        dir.write(&format!("{name}.line"), format!("{line}\n"));
+    }
+    make(&dir, "2", &["a.line", "b.line"]).succeeds();
+    fs::copy(dir.path("authorities"), dir.path("a/authorities")).expect("installed");
+    let load = ["load", "hashes", "--data", "a"];
+    let kept = dir.run(&load);
+    assert!(kept.succeeds().starts_with("L2025-001: 5 credentials kept"), "{}", kept.stdout);
+    assert!(kept.stderr.contains("an authority holds no pepper"), "{}", kept.stderr);
+    assert_eq!(names_in(&dir.path("a/rolls")).len(), 1);
+    assert!(names_in(&dir.path("a/keys/pepper")).is_empty());
+    assert!(!dir.exists("a/ledger.sqlite"), "no ledger of its own is made");
+    let json = dir.run(&[&load[..], &["--json"]].concat()).json();
+    assert_eq!((&json["without_pepper"], &json["peppered"]), (&true.into(), &true.into()));
+    dir.run(&[&load[..], &["--replace"]].concat()).fails(2, &["--replace", "hint: start the node"]);
+    // A pepper that is given is compared, and a damaged shard is found without one.
+    dir.run(&["pepper", "generate", "-o", "other.pepper"]).succeeds();
+    dir.run(&[&load[..], &["--pepper-file", "other.pepper"]].concat()).fails(3, &["pepper"]);
+    let shard = names_in(&dir.path("hashes")).into_iter().find(|name| name.contains(poll::LAW));
+    dir.write(&format!("hashes/{}", shard.expect("a shard")), "[]");
+    dir.run(&load).fails(3, &["hashes/"]);
+    // The only authority of an installation takes the votes too.
+    let (other, _) = poll::hashed(5);
+    keygen(&other, "c");
+    other.run(&["load", "hashes", "--data", "c", "--log-base", BASE]).fails(3, &["none was given"]);
+}
+
+#[test]
 fn a_node_is_admitted_by_its_record() {
     let (dir, _) = poll::opened(2);
     // The folder of an ingest node on another machine.
@@ -325,6 +356,21 @@ fn a_node_is_admitted_by_its_record() {
     let view = dir.run(&[&["nodes", "--json"][..], &at].concat()).json();
     assert_eq!(view["nodes"][0]["name"], "ingest-1");
     assert_eq!(view["nodes"][0]["public_key"], json["public_key"]);
+
+    let retire = |name: &str| dir.run(&[&["node", "retire", name][..], &at].concat());
+    retire("ingest-9").fails(3, &["no node was admitted as ingest-9"]);
+    retire(poll::LAW).fails(2, &["is not the name of a node", "hint: give the node after"]);
+    dir.run(&["node", "retire", "ingest-1", "--data", "node"]).fails(2, &["--admin"]);
+    for _ in 0..2 {
+        assert!(retire("ingest-1").succeeds().starts_with("retired ingest-1: "));
+    }
+    let view = dir.run(&[&["nodes", "--json"][..], &at].concat()).json();
+    assert_eq!(view["nodes"], serde_json::json!([]));
+    // Its name and its keys stay taken; it may be admitted again itself.
+    admit(other.succeeds()).fails(3, &["name: another node is admitted as ingest-1"]);
+    admit(&record).succeeds();
+    let view = dir.run(&[&["nodes", "--json"][..], &at].concat()).json();
+    assert_eq!(view["nodes"][0]["name"], "ingest-1");
     node.stop();
 }
 

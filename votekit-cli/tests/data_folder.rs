@@ -253,7 +253,7 @@ fn the_roll_of_a_draft_is_replaced() {
     let open = ["election", "open", LAW, "--yes"];
     dir.run(&[&open[..], &admin].concat()).succeeds();
     dir.run(&[&["load", "hashes", "--replace"][..], &admin].concat())
-        .fails(3, &["the election is open: it cannot be given another roll now"]);
+        .fails(3, &["the election is open: its roll cannot be replaced now"]);
     let cast = |elector: &poll::Elector| {
         dir.write("votes.csv", poll::votes([(elector, "oui")]));
         dir.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).stdout

@@ -470,7 +470,7 @@ fn a_bad_row_of_members_creates_nothing() {
         assert_eq!(accounts.as_array().map(Vec::len), Some(1), "{rows}");
     };
     refuse("bob@,B\n", &["1 bad row; nothing was created", "members.csv: line 3, email: "]);
-    refuse("Alice@Example.org,B\n", &["members.csv: line 3, email: line 2 has the same"]);
+    refuse("Alice@Example.org,B\n", &["members.csv: line 3, email: the same as on line 2"]);
     refuse(",B\n", &["members.csv: line 3, email: the row has no e-mail address", "column email"]);
     refuse(
         "bob@example.org,B\nofficial@example.org,C\n",

@@ -278,7 +278,7 @@ pub enum DefinitionError {
         length: usize,
     },
     /// `publish_every` must be at least 1.
-    #[error("results are published every 1 or more votes, not every 0")]
+    #[error("the number of new votes after which results are published is at least 1")]
     PublishEvery,
 }
 

@@ -40,6 +40,7 @@
 pub mod email;
 pub mod id;
 pub mod instant;
+pub mod key_file;
 
 pub mod credential;
 pub mod log;
@@ -52,6 +53,8 @@ pub mod ballot;
 pub mod batch;
 pub mod election;
 pub mod envelope;
+
+pub mod binding;
 
 pub mod authority;
 

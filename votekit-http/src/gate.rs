@@ -18,6 +18,7 @@ use votekit_node::metrics::{self, Refusal, SignIn};
 
 use crate::context::{Api, ClientPrefix, VOTE_PATH, is_attempt, is_sign_in};
 use crate::guard::client_address::client_address;
+use crate::guard::cors::OriginRules;
 use crate::guard::idempotency_key::IDEMPOTENCY_KEY;
 use crate::guard::officials_network;
 use crate::live::is_live_path;
@@ -27,6 +28,7 @@ use crate::problem::{Problem, problem_response};
 /// The gate of the public listener.
 pub(crate) struct Gate {
     api: Arc<Api>,
+    origins: OriginRules,
     address_share: Bytes,
     read_share: Bytes,
     sign_in_share: Bytes,
@@ -38,12 +40,14 @@ pub(crate) struct Gate {
 const REFUSAL_WAIT_MAX: Duration = Duration::from_secs(1);
 
 impl Gate {
-    /// Creates the gate before the router of this interface.
-    pub(crate) fn new(api: &Arc<Api>) -> Self {
+    /// Creates the gate before the router of this interface, whose answers pages of other origins
+    /// read by these rules.
+    pub(crate) fn new(api: &Arc<Api>, origins: OriginRules) -> Self {
         let (retry_after, refusals_per_second) =
             (Duration::ZERO, api.node.config().refusals_per_second);
         Self {
             api: Arc::clone(api),
+            origins,
             address_share: Problem::AddressShare { retry_after }.into_body(),
             read_share: Problem::ReadShare { retry_after }.into_body(),
             sign_in_share: Problem::SignInShare { retry_after }.into_body(),
@@ -56,6 +60,12 @@ impl Gate {
     /// The interface behind the gate.
     pub(crate) fn api(&self) -> &Api {
         &self.api
+    }
+
+    /// Completes the answer to a request that does not reach the router, so that a page of another
+    /// origin can read the refusal where it could read the answer.
+    pub(crate) fn complete_refusal<B>(&self, request: &Request<B>, refusal: &mut Response<Body>) {
+        self.origins.grant(request.uri().path(), request.headers()).write(refusal.headers_mut());
     }
 
     /// Waits for the turn of a refusal.

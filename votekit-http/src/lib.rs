@@ -25,6 +25,7 @@ mod context;
 mod gate;
 
 mod members;
+mod published;
 
 mod api;
 mod web;

@@ -205,7 +205,8 @@ impl Server {
             stay_min_ms: PUBLIC_STAY_MIN_MS,
             wait_max_ms,
         };
-        let (gate, router) = (Some(Gate::new(&api)), routes::public(&api));
+        let gate = Some(Gate::new(&api, routes::origin_rules(&api)));
+        let router = routes::public(&api);
         let served = Service { router, gate, tls: tls.clone(), wants_token: false, limits };
         let public = Listener::listen(public, &node, served, rules)?;
         // Monitoring needs no token, so one address alone must not take every slot.

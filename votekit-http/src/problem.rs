@@ -19,10 +19,10 @@ use axum::http::header::{
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use votekit_core::binding::BindingRule;
 use votekit_core::election::{ResultsPolicy, State};
 use votekit_core::id::RequestId;
 use votekit_core::instant::UnixMinutes;
-use votekit_node::BindingRule;
 use votekit_node::config::Role;
 
 pub(crate) use self::document::{FieldProblem, ProblemDocument};

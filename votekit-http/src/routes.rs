@@ -17,15 +17,14 @@ use votekit_store::AccountRole;
 
 use self::language::require_language;
 use self::permissions::{RoleCheck, require_page_role, require_role};
-use crate::api::admin::{self, cluster, nodes};
+use crate::api::admin::{self, ballot_key, cluster, nodes};
 use crate::api::{
     accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
     log_tiles, openapi, receipt, results, roll_upload, session as voter_session, status, user,
     vote, votes,
 };
 use crate::context::{Api, LOGIN_PATH, PASSWORD_PATH, REFRESH_PATH, SESSION_PATH, VOTE_PATH};
-use crate::guard::cors::{CallingOrigins, calling_origins};
-use crate::guard::response_headers::any_origin;
+use crate::guard::cors::{OriginAccess, OriginRules, origin_fields};
 use crate::guard::timing::Timing;
 use crate::live::SOCKET_PATH;
 use crate::problem::Problem;
@@ -42,6 +41,9 @@ use crate::web::pages::{
 pub(crate) enum Permission {
     /// None: for voters and readers, on the public listener.
     Public,
+    /// None, and more for the access token of an account, which the handler checks: on the public
+    /// listener.
+    PublicOrToken,
     /// None, and readable by pages of any origin: the data that auditors verify.
     PublicFromAnyOrigin,
     /// None: pages for people, on the public listener. They are not part of the interface for
@@ -197,7 +199,7 @@ fn official_pages() -> Vec<Route> {
 
 /// The interface for programs.
 fn interface() -> Vec<Route> {
-    use Permission::{Administrator, Monitoring, Public, PublicFromAnyOrigin};
+    use Permission::{Administrator, Monitoring, Public, PublicFromAnyOrigin, PublicOrToken};
     let route = |path, permission, handlers| Route { path, permission, roles: &[], handlers };
     let query =
         |path, permission, handlers| Route { roles: QUERY, ..route(path, permission, handlers) };
@@ -206,11 +208,11 @@ fn interface() -> Vec<Route> {
         route("/api/v1/vote/{request_id}", Public, get(status::vote_status)),
         query("/api/v1/vote/{request_id}/receipt", Public, get(receipt::vote_receipt)),
         // The cookie or the token of the caller is checked where the law is known.
-        route("/api/v1/votes/{law_id}", Public, put(votes::put_vote)),
+        route("/api/v1/votes/{law_id}", PublicOrToken, put(votes::put_vote)),
         route(SESSION_PATH, Public, post(voter_session::sign_in).delete(voter_session::sign_out)),
-        route("/api/v1/user/voted-elections", Public, get(user::voted_elections)),
-        route("/api/v1/elections", Public, get(elections::elections)),
-        route("/api/v1/elections/{law_id}", Public, get(elections::election)),
+        route("/api/v1/user/voted-elections", PublicOrToken, get(user::voted_elections)),
+        route("/api/v1/elections", PublicOrToken, get(elections::elections)),
+        route("/api/v1/elections/{law_id}", PublicOrToken, get(elections::election)),
         route(
             "/api/v1/elections/{law_id}/candidates",
             PublicFromAnyOrigin,
@@ -247,6 +249,11 @@ fn interface() -> Vec<Route> {
         route("/api/v1/admin/elections/{law_id}/annul", Administrator, post(admin::annul_election)),
         route("/api/v1/admin/elections/{law_id}/purge", Administrator, post(admin::purge_election)),
         route(
+            "/api/v1/admin/elections/{law_id}/ballot-key",
+            Administrator,
+            post(ballot_key::install_ballot_key),
+        ),
+        route(
             "/api/v1/admin/elections/{law_id}/nodes",
             Administrator,
             get(nodes::list_nodes).post(nodes::admit_node),
@@ -261,6 +268,7 @@ fn interface() -> Vec<Route> {
             Administrator,
             get(cluster::cluster_view).post(cluster::admit_record),
         ),
+        route("/api/v1/admin/nodes/{name}/retire", Administrator, post(cluster::retire_record)),
         route("/api/v1/admin/leader/step-down", Administrator, post(cluster::step_down)),
         route("/api/v1/admin/rolls", Administrator, get(admin::list_rolls).post(admin::load_roll)),
         route("/api/v1/admin/rolls/{manifest}", Administrator, delete(admin::discard_roll)),
@@ -291,7 +299,19 @@ fn official_calls() -> Vec<Route> {
 /// The routes of the public listener.
 pub(crate) fn public(api: &Arc<Api>) -> Router {
     let pages = from_fn_with_state(Arc::clone(api), web::as_page);
-    router(api, Permission::is_public).layer(pages).with_state(Arc::clone(api))
+    let origins = from_fn_with_state(origin_rules(api), origin_fields);
+    router(api, Permission::is_public).layer(pages).layer(origins).with_state(Arc::clone(api))
+}
+
+/// Which pages of other origins may read what the public listener answers. The router completes its
+/// own answers; a check before it completes those that it makes.
+pub(crate) fn origin_rules(api: &Api) -> OriginRules {
+    let mut paths: BTreeMap<&'static str, OriginAccess> = BTreeMap::new();
+    for route in routes().into_iter().filter(|route| route.permission.is_public()) {
+        let access = paths.entry(route.path).or_insert(OriginAccess::OwnOrigin);
+        *access = route.origin_access().max(*access);
+    }
+    OriginRules::new(&api.node.config().cors_origins, paths)
 }
 
 /// The routes of the administration listener. Every request requires the administrator's token,
@@ -314,11 +334,19 @@ impl Route {
         self.roles.is_empty() || self.roles.iter().any(|role| roles.contains(role))
     }
 
-    /// Whether pages of the origins in `cors_origins` may call the path: those that take a token,
-    /// and those that issue one.
-    fn is_called_across_origins(&self) -> bool {
-        matches!(self.permission, Permission::Role(_) | Permission::SignedIn)
-            || self.path.starts_with("/api/v1/auth/")
+    /// The pages of other origins that may read its answers: of any origin, the data that auditors
+    /// verify; of known ones, the calls with a token, those that issue one, and what became of a
+    /// vote that was cast with one.
+    fn origin_access(&self) -> OriginAccess {
+        match self.permission {
+            Permission::PublicFromAnyOrigin => OriginAccess::AnyOrigin,
+            Permission::Role(_) | Permission::SignedIn | Permission::PublicOrToken => {
+                OriginAccess::KnownOrigins
+            }
+            _ if self.path.starts_with("/api/v1/auth/") => OriginAccess::KnownOrigins,
+            _ if self.path.starts_with("/api/v1/vote/") => OriginAccess::KnownOrigins,
+            _ => OriginAccess::OwnOrigin,
+        }
     }
 
     /// The handlers behind the check of the permission. Methods that the route does not have are
@@ -331,7 +359,6 @@ impl Route {
         };
         let check = |roles| RoleCheck::new(api, roles);
         match self.permission {
-            Permission::PublicFromAnyOrigin => handlers.route_layer(from_fn(any_origin)),
             Permission::Role(roles) => {
                 handlers.route_layer(from_fn_with_state(check(roles), require_role))
             }
@@ -342,6 +369,8 @@ impl Route {
                 handlers.route_layer(from_fn_with_state(check(roles), require_page_role))
             }
             Permission::Public
+            | Permission::PublicOrToken
+            | Permission::PublicFromAnyOrigin
             | Permission::Page
             | Permission::Administrator
             | Permission::Monitoring => handlers,
@@ -350,23 +379,19 @@ impl Route {
 }
 
 fn router(api: &Arc<Api>, serves: impl Fn(Permission) -> bool) -> Router<Arc<Api>> {
-    let origins = CallingOrigins::new(&api.node.config().cors_origins);
     // One path may have routes with different permissions.
-    let mut paths: BTreeMap<&'static str, (MethodRouter<Arc<Api>>, bool)> = BTreeMap::new();
+    let mut paths: BTreeMap<&'static str, MethodRouter<Arc<Api>>> = BTreeMap::new();
     for route in routes().into_iter().filter(|route| serves(route.permission)) {
-        let (path, is_called) = (route.path, route.is_called_across_origins());
-        let (handlers, is_any_called) = paths.remove(path).unwrap_or_default();
-        paths.insert(path, (handlers.merge(route.guarded(api)), is_any_called || is_called));
+        let path = route.path;
+        let handlers = paths.remove(path).unwrap_or_default();
+        paths.insert(path, handlers.merge(route.guarded(api)));
     }
-    let served = paths.into_iter().fold(Router::new(), |router, (path, (handlers, is_called))| {
+    let served = paths.into_iter().fold(Router::new(), |router, (path, handlers)| {
         let handlers = match path.starts_with(language::PREFIX) {
             true => handlers.route_layer(from_fn(require_language)),
             false => handlers,
         };
-        let mut handlers = handlers.fallback(method_not_allowed);
-        if is_called {
-            handlers = handlers.layer(from_fn_with_state(origins.clone(), calling_origins));
-        }
+        let handlers = handlers.fallback(method_not_allowed);
         router.route(path, handlers.layer(Timing::new(path)))
     });
     served.fallback_service(any(unknown_route).layer(Timing::new("unknown")))

@@ -24,6 +24,7 @@ mod numbers;
 
 mod form_fields;
 mod frame;
+mod page_form;
 mod typed_time;
 mod visit;
 

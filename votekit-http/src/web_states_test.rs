@@ -37,6 +37,8 @@ async fn a_poll_that_is_not_open_says_when_it_opens() {
     let request =
         CreateElection { opens: Some("2099-02-01T13:00:00Z".to_owned()), ..create_request() };
     let site = draft_site(pages, request).await;
+    // Opened in advance: it takes votes from its hour on.
+    site.api.node.open(&law(), OpenElection::default()).await.expect("opened");
     for (lang, time) in [
         (
             Lang::Fr,
@@ -59,10 +61,44 @@ async fn a_poll_that_is_not_open_says_when_it_opens() {
         start.shows(time);
         start.shows("1 800 555-0100");
         let list = site.get(&format!("/{code}/elections"), "").await;
-        list.shows(&format!("data-election=\"{LAW}\" data-state=\"draft\""));
+        list.shows(&format!("data-election=\"{LAW}\" data-state=\"open\""));
         list.shows("/static/elections-");
         list.shows(lang.list_changed());
         list.shows(&format!("data-vote hidden aria-label=\"{}", lang.vote_now_short()));
+    }
+    site.end().await;
+}
+
+/// By its id a reader learns that it is not open yet, and when it is planned to open.
+#[tokio::test]
+async fn a_draft_is_on_no_page_of_voters_and_readers() {
+    let request =
+        CreateElection { opens: Some("2099-02-01T13:00:00Z".to_owned()), ..create_request() };
+    let site = draft_site(PagesConfig::default(), request).await;
+    for lang in Lang::ALL {
+        let code = lang.code();
+        for path in ["/", "/elections", "/session"] {
+            let page = site.get(&format!("/{code}{path}"), "").await;
+            assert_eq!(page.status, StatusCode::OK, "{path}");
+            page.lacks(LAW);
+            page.lacks("class=\"banner\"");
+        }
+        let ballot = format!("/{code}/vote/{LAW}/ballot");
+        let typed = [("nas", "x"), ("code", "x"), ("choice", "oui")];
+        for answer in [
+            site.get(&format!("/{code}/results/{LAW}"), "").await,
+            site.get(&format!("/{code}/vote/{LAW}"), "").await,
+            site.post(&format!("/{code}/vote/{LAW}"), "", &typed).await,
+            site.post(&ballot, "", &typed).await,
+            site.post(&format!("/{code}/vote/{LAW}/cast"), "", &typed).await,
+        ] {
+            assert_eq!(answer.status, StatusCode::CONFLICT);
+            answer.check_page(lang);
+            answer.shows(lang.problem("not-open-yet").title);
+            answer.shows("<time datetime=\"2099-02-01T13:00:00Z\"");
+            answer.lacks("Water Act");
+            answer.lacks("Loi sur l’eau");
+        }
     }
     site.end().await;
 }

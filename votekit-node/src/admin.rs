@@ -1,10 +1,13 @@
 //! Administrative operations of officials and operators.
 
+pub(crate) mod ballot_key;
 pub(crate) mod cluster;
 pub(crate) mod elections;
 
 pub(crate) mod rolls;
 pub(crate) mod supplement_report;
+
+pub(crate) mod stopped_authority;
 
 pub(crate) mod member_accounts;
 pub(crate) mod members;

@@ -27,7 +27,7 @@ use self::log_status::LogStatus;
 use crate::data_folder::{Belonging, DataFolder};
 use crate::election::CheckpointSigner;
 use crate::election::{ElectionView, NodeView};
-use crate::error::NodeError;
+use crate::error::{NodeError, damaged_ledger};
 use crate::roll_store::{self, RollView};
 
 /// The first bytes of every leaf about the state of an election.
@@ -324,8 +324,5 @@ impl Lines<'_> {
 }
 
 fn cut_short(law_id: &ElectionId, height: u64) -> EngineError {
-    EngineError::Corrupt {
-        engine: "ledger",
-        reason: format!("block {height} of {law_id} cannot be decoded"),
-    }
+    damaged_ledger(format!("block {height} of {law_id} cannot be decoded"))
 }

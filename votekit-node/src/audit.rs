@@ -29,6 +29,7 @@ pub(crate) enum AuditEvent {
     ElectionHalted,
     WitnessesWaived,
     NodeAdmitted,
+    NodeRetired,
 }
 
 impl AuditEvent {
@@ -51,6 +52,7 @@ impl AuditEvent {
             Self::ElectionHalted => "election_halted",
             Self::WitnessesWaived => "witnesses_waived",
             Self::NodeAdmitted => "node_admitted",
+            Self::NodeRetired => "node_retired",
         }
     }
 }
@@ -158,6 +160,7 @@ mod tests {
         AuditEvent::ElectionHalted,
         AuditEvent::WitnessesWaived,
         AuditEvent::NodeAdmitted,
+        AuditEvent::NodeRetired,
     ];
 
     #[test]

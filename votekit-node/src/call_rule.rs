@@ -5,8 +5,9 @@ use std::fmt;
 
 use votekit_core::election::{ChoiceIdError, DefinitionError};
 use votekit_core::email::EmailError;
-use votekit_core::id::IdError;
+use votekit_core::id::{ElectionId, IdError};
 use votekit_core::instant::{TimeError, UnixMinutes};
+use votekit_core::key_file::KeyFileError;
 use votekit_core::log::note::KeyName;
 use votekit_core::shard::ShardHead;
 
@@ -64,7 +65,7 @@ pub enum CallRule {
         waiver: String,
     },
     /// Only a roll replaces a roll.
-    #[error("a supplement cannot replace a roll: load it without")]
+    #[error("a supplement cannot replace a roll: load it without `replace`")]
     SupplementReplaces,
     /// The node that answers is not lost.
     #[error("this is the node that answers this call: it is not lost")]
@@ -81,6 +82,12 @@ pub enum CallRule {
          (votekit roll members) and load their roll"
     )]
     MembersUnsigned,
+    /// The members' key is of one data folder: several authorities have one each.
+    #[error(
+        "several authorities have data folders of their own, and the key of such an election is in \
+         one alone: draw credentials offline (votekit roll members) and load their roll"
+    )]
+    MembersAuthorities,
     /// The members of an election fit into one shard.
     #[error("an election has 1 to {} members", ShardHead::KEYS_MAX)]
     MemberCount,
@@ -99,12 +106,36 @@ pub enum CallRule {
         /// Its name.
         name: NodeName,
     },
+    /// Only a node that was admitted by its record is retired from the installation.
+    #[error("no node was admitted as {name}")]
+    NodeNotAdmitted {
+        /// The name.
+        name: NodeName,
+    },
     /// The key of an ingest node is not one of an authority.
     #[error("it is a key of the authority {authority}: a node has keys of its own")]
     AuthorityKey {
         /// The name of the authority.
         authority: KeyName,
     },
+    /// A file on the node's machine can be read.
+    #[error("the node cannot read this file: {reason}")]
+    FileUnread {
+        /// What hinders it.
+        reason: String,
+    },
+    /// A key file is whole.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// A ballot key is for one election.
+    #[error("it is the ballot key of {law_id}: an election has a ballot key of its own")]
+    BallotKeyUsed {
+        /// The other election.
+        law_id: ElectionId,
+    },
+    /// An election has one ballot key.
+    #[error("the data folder holds another ballot key for this election already")]
+    OtherBallotKey,
     /// One call names a limited number of members.
     #[error(
         "must have 1 to {most} e-mail addresses; for more members draw credentials offline with \
@@ -162,7 +193,7 @@ pub enum MemberRule {
         first: usize,
     },
     /// It is not an official's.
-    #[error("is the address of an official: a member has an account apart")]
+    #[error("is the address of an official: a member needs another one")]
     Official,
     /// Its account is not disabled.
     #[error("is the address of an account that is disabled")]

@@ -92,6 +92,9 @@ pub struct Config {
     pub name: Option<NodeName>,
     /// The roles of this node: all, unless other nodes on the same services have the rest.
     pub roles: Vec<Role>,
+    /// How long one of several authorities leads before it steps down by itself, in seconds, so
+    /// that each leads in turn; 0: until it has a reason.
+    pub leader_term_seconds: u64,
     /// The registry: `redis://` or `rediss://`. Together with the two below it replaces the
     /// embedded engine.
     pub registry: Option<String>,
@@ -189,6 +192,7 @@ impl Default for Config {
             pages: PagesConfig::default(),
             name: None,
             roles: Role::ALL.to_vec(),
+            leader_term_seconds: 0,
             registry: None,
             ballot_box: None,
             ledger: None,

@@ -28,6 +28,7 @@ use crate::limits::admission::Admission;
 use crate::limits::throttle::Throttle;
 use crate::memory::overwriting_stack;
 use crate::pending::Pending;
+use crate::roll_store::PepperNeed;
 use crate::upload_claims::UploadClaims;
 
 /// State shared by the tasks of a node.
@@ -123,6 +124,15 @@ impl NodeContext {
     /// Whether this node reads staged batches: to decide them, or to report them as in flight.
     pub(crate) fn reads_staging(&self) -> bool {
         self.decides() || self.has(Role::Query) || self.has(Role::Ingest)
+    }
+
+    /// Whether this node needs the peppers of rolls. One of several authorities does only if it
+    /// takes votes too.
+    pub(crate) fn pepper_need(&self) -> PepperNeed {
+        match self.authorities.is_none() || self.has(Role::Ingest) {
+            true => PepperNeed::Required,
+            false => PepperNeed::Optional,
+        }
     }
 
     /// Checks that a node on unshared engines, the only process, has every role.

@@ -39,12 +39,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::{NodeKey, NodePublicKey};
 use votekit_core::credential::{Pepper, PepperId};
 use votekit_core::envelope::RequestKey;
 use votekit_core::id::{Digest, ElectionId};
+use votekit_core::key_file::{self, KeyFileError};
 use votekit_core::log::note::KeyName;
 use votekit_files::{TemporaryFile, sync_folder, sync_parent};
 use zeroize::Zeroizing;
@@ -111,7 +111,7 @@ pub struct DataFolder {
 impl DataFolder {
     /// The default base name of logs. It identifies no organisation: choose one before an election
     /// that matters.
-    pub const DEFAULT_BASE: &'static str = "votekit.example";
+    pub const DEFAULT_BASE: &'static str = votekit_core::binding::DEFAULT_BASE;
 
     /// Whether a folder is a data folder. Writes nothing.
     #[must_use]
@@ -583,9 +583,11 @@ pub fn read_admin_token(path: &Path) -> Result<Zeroizing<String>, FolderError> {
 
 /// Refuses to turn a folder that holds something else into a data folder.
 fn refuse_foreign(path: &Path) -> Result<(), FolderError> {
-    if DataFolder::is_one(path) {
-        return Ok(());
-    }
+    if DataFolder::is_one(path) { Ok(()) } else { refuse_all_but(&BEFOREHAND, path) }
+}
+
+/// Refuses a folder with files of other names than these. Hidden files are allowed too.
+fn refuse_all_but(allowed: &[&str], path: &Path) -> Result<(), FolderError> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -594,7 +596,7 @@ fn refuse_foreign(path: &Path) -> Result<(), FolderError> {
     for entry in entries {
         let name = entry.map_err(FolderError::io(path))?.file_name();
         let name = name.to_string_lossy();
-        if !BEFOREHAND.contains(&name.as_ref()) && !name.starts_with('.') {
+        if !allowed.contains(&name.as_ref()) && !name.starts_with('.') {
             let (path, found) = (path.to_owned(), name.into_owned());
             return Err(FolderError::Occupied { path, found });
         }
@@ -676,34 +678,31 @@ fn read_secret(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, FolderError> 
     permissions::check_metadata(path, &file.metadata().map_err(FolderError::io(path))?)?;
     file.read_to_string(&mut text).map_err(FolderError::io(path))?;
     let damaged = |damage| FolderError::Damaged { path: path.to_owned(), damage };
-    let mut words = text.trim_end().split(' ');
-    let mut bytes = Zeroizing::new([0; 32]);
-    const_hex::decode_to_slice(words.next().unwrap_or_default(), bytes.as_mut_slice())
-        .map_err(|_| damaged(FileDamage::KeyForm))?;
-    // At the start most exchanged keys would be noticed without the check, but not the node's own
-    // key or a request key.
-    let check = has_check(path).then(|| key_check(&bytes));
-    if words.next() != check.as_deref() || words.next().is_some() {
-        return Err(damaged(FileDamage::KeyCheck));
+    if has_check(path) {
+        // At the start most exchanged keys would be noticed without the check, but not the node's
+        // own key or a request key.
+        return key_file::parse(&text).map(Some).map_err(|error| match error {
+            KeyFileError::Check => damaged(FileDamage::KeyCheck),
+            _ => damaged(FileDamage::KeyForm),
+        });
     }
+    let mut bytes = Zeroizing::new([0; 32]);
+    const_hex::decode_to_slice(text.trim_end(), bytes.as_mut_slice())
+        .map_err(|_| damaged(FileDamage::KeyForm))?;
     Ok(Some(bytes))
 }
 
 fn write_secret(path: &Path, bytes: &[u8; 32]) -> Result<(), FolderError> {
-    let check = if has_check(path) { format!(" {}", key_check(bytes)) } else { String::new() };
-    let text = Zeroizing::new(format!("{}{check}\n", const_hex::encode(bytes)));
+    let text = match has_check(path) {
+        true => key_file::to_text(bytes),
+        false => Zeroizing::new(format!("{}\n", const_hex::encode(bytes))),
+    };
     write_whole(path, text.as_bytes()).map_err(FolderError::io(path))
 }
 
 /// Whether a key file has a check: all except the token's.
 fn has_check(path: &Path) -> bool {
     !path.ends_with(TOKEN)
-}
-
-/// The check by which a damaged key file is detected.
-fn key_check(bytes: &[u8; 32]) -> String {
-    let digest = Sha256::new_with_prefix("votekit key file").chain_update(bytes).finalize();
-    const_hex::encode(&digest[..4])
 }
 
 /// Writes a file of mode 0600 atomically, and durably: it survives a power cut.

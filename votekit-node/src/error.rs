@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use votekit_core::binding::BindingRule;
 use votekit_core::election::{Definition, State};
 use votekit_core::election_log::{Change, ElectionLogError, ReplayError};
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
@@ -13,7 +14,6 @@ use votekit_store::memory::MemoryError;
 use votekit_store::retry::is_passing;
 use votekit_store::{Conflict, EngineError};
 
-use crate::binding_rule::BindingRule;
 use crate::call_rule::{CallRule, FieldFault, MemberFault};
 use crate::config::Role;
 use crate::data_folder::FolderError;
@@ -143,6 +143,11 @@ impl NodeError {
     }
 }
 
+/// The error of a node that found damage in what the ledger returned.
+pub(crate) fn damaged_ledger(reason: String) -> EngineError {
+    EngineError::Corrupt { engine: "the ledger", reason }
+}
+
 /// Why an administrative call was refused. Nothing has changed then, unless an engine's outcome is
 /// unknown.
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +167,8 @@ pub enum AdminError {
     },
     /// The state of the election does not allow the call.
     #[error(
-        "the election is {state}: it cannot be {wanted} now; an election is a draft, then open, closing, closed, certified"
+        "the election is {state}: {wanted} now; an election is a draft, then open, closing, closed, \
+         certified"
     )]
     State {
         /// The present state.

@@ -30,7 +30,6 @@ pub mod metrics;
 mod clock;
 mod random;
 
-mod binding_rule;
 pub mod data_folder;
 mod regular_file;
 pub mod roll_store;
@@ -44,6 +43,8 @@ mod election;
 mod leader;
 mod pending;
 mod upload_claims;
+
+mod binding_rules;
 
 mod context;
 pub mod node;
@@ -65,14 +66,15 @@ mod lifecycle;
 mod admin;
 pub mod archive;
 
+pub use admin::cluster::RetiredNode;
 pub use admin::elections::{
     AmendElection, AnnulElection, CertifyElection, ChoiceRequest, CloseElection, CreateElection,
     CreatedElection, LoadOutcome, LoadReport, LoadedLaw, OpenElection, PUBLISH_EVERY,
 };
 pub use admin::member_accounts::{CreatedWithMembers, MemberInvitation};
+pub use admin::stopped_authority::keep_roll_of_stopped;
 pub use admin::supplement_report::SupplementReport;
 pub use admin::upload::{FileRule, FileUpload, KeptFile, UploadError, UploadView, UploadedFile};
-pub use binding_rule::BindingRule;
 pub use call_rule::{CallRule, FieldFault, MemberFault, MemberRule};
 pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
 pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};

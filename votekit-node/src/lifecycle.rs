@@ -35,7 +35,7 @@ use crate::node_name::NodeName;
 use crate::pending::Pending;
 use crate::recovery::{scrubbing, snapshots};
 use crate::seal::sealer::Sealer;
-use crate::seal::{leader_lease, row_feed};
+use crate::seal::{leader_lease, leader_rotation, row_feed};
 use crate::validate::{staging, validation};
 use crate::witness::pusher;
 use crate::{expiry, recovery, watch};
@@ -67,7 +67,7 @@ impl Node {
         let path = folder.path().to_owned();
         let opened = tokio::task::spawn_blocking(move || EmbeddedEngine::open(&path)).await;
         let engine = opened.map_err(|error| EngineError::Fatal {
-            engine: "SQLite",
+            engine: "the embedded engine",
             reason: error.to_string(),
         })??;
         Self::start_on(folder, config, engine.into()).await
@@ -143,6 +143,12 @@ impl Node {
         if let Some(authority) = &node.context.authority {
             let feed = row_feed::run(Arc::clone(&node.context), Arc::clone(authority));
             node.context.spawn(Owner::Node, feed);
+            let length = Duration::from_secs(node.context.config.leader_term_seconds);
+            if !length.is_zero() {
+                let (context, authority) = (Arc::clone(&node.context), Arc::clone(authority));
+                let rotation = leader_rotation::run(context, authority, length);
+                node.context.spawn(Owner::Node, rotation);
+            }
         }
         pusher::start(&node)?;
         if node.context.has(Role::Validate) {

@@ -146,7 +146,7 @@ pub fn wrong_code(number: u32) {
 /// Bands of that number: the lowest of each, and its label.
 const WRONG_BANDS: [(u32, &str); 4] = [(21, "21+"), (6, "6-20"), (2, "2-5"), (0, "1")];
 
-/// What became of an attempt to sign in with an account: the `outcome` label of `sign_ins_total`.
+/// The outcome of an attempt to sign in with an account: a label of `sign_ins_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignIn {
     /// It succeeded.
@@ -634,7 +634,7 @@ fn describe(recorder: &PrometheusRecorder) {
     recorder.describe_counter(
         name("votes_validated_total"),
         None,
-        text("Votes decided, by what became of them."),
+        text("Votes decided, by status."),
     );
     recorder.describe_counter(
         name("duplicate_attempts_total"),
@@ -694,7 +694,7 @@ fn describe(recorder: &PrometheusRecorder) {
     recorder.describe_counter(name("http_connections_yielded_total"), None, yielded);
     let wrong = text("Votes with a wrong code, by the number of wrong codes of their NAS so far.");
     recorder.describe_counter(name("wrong_codes_total"), None, wrong);
-    let sign_ins = text("Attempts to sign in with an account, by what became of them.");
+    let sign_ins = text("Attempts to sign in with an account, by outcome.");
     recorder.describe_counter(name("sign_ins_total"), None, sign_ins);
     let reads = text("Requests to read answered 429 for the share of their address.");
     recorder.describe_counter(name("reads_refused_total"), None, reads);

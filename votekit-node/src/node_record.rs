@@ -28,6 +28,34 @@ pub struct NodeRecord {
     pub transport: BallotPublicKey,
 }
 
+/// What the ledger holds of a node: it was admitted by its record, and may have been retired since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Admission {
+    pub(crate) record: NodeRecord,
+    pub(crate) is_retired: bool,
+}
+
+/// Stands before the record of a node that was retired.
+const RETIRED: &str = "retired ";
+
+impl Admission {
+    /// Reads what the ledger holds under the name of a node; `None` for anything else.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let line = std::str::from_utf8(bytes).ok()?;
+        let (line, is_retired) = match line.strip_prefix(RETIRED) {
+            Some(record) => (record, true),
+            None => (line, false),
+        };
+        Some(Self { record: line.parse().ok()?, is_retired })
+    }
+
+    /// What the ledger is to hold.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mark = if self.is_retired { RETIRED } else { "" };
+        format!("{mark}{}", self.record).into_bytes()
+    }
+}
+
 /// Why a text is not the record of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -108,6 +136,18 @@ mod tests {
         let line = record().to_string();
         assert_eq!(line.parse(), Ok(record()));
         assert_eq!(line.len(), "node ingest-1 ".len() + 64 + 1 + 64);
+    }
+
+    #[test]
+    fn a_retired_node_differs_from_an_admitted_one() {
+        for is_retired in [false, true] {
+            let admission = Admission { record: record(), is_retired };
+            assert_eq!(Admission::parse(&admission.to_bytes()), Some(admission.clone()));
+            let is_record = String::from_utf8(admission.to_bytes()).expect("text").parse();
+            assert_eq!(is_record.ok(), (!is_retired).then(record));
+        }
+        assert_eq!(Admission::parse(b"retired"), None);
+        assert_eq!(Admission::parse(&[0xff]), None);
     }
 
     #[test]

@@ -32,6 +32,7 @@ use votekit_store::{EngineError, Hint};
 
 use crate::election::ElectionView;
 use crate::election::{Committed, ElectionHandle, read_witnessed};
+use crate::error::damaged_ledger;
 use crate::node::Node;
 
 /// The status of a request.
@@ -216,6 +217,14 @@ impl Node {
                 Some(ElectionView::from_damaged(&damaged))
             }
         }
+    }
+
+    /// Whether an election is a draft: created, and never opened. `false` for one whose log cannot be
+    /// read, and for one that does not exist.
+    #[must_use]
+    pub fn is_draft(&self, law_id: &ElectionId) -> bool {
+        let election = self.context.election(law_id);
+        election.is_some_and(|election| election.committed().state() == State::Draft)
     }
 
     /// The voter token returned with the answer to a vote under `after_vote`: a request id is no
@@ -472,7 +481,8 @@ impl Node {
         let bytes = self.context.ledger.tile(election.law_id(), tile.level(), tile.index()).await?;
         bytes
             .map(|bytes| {
-                tile::decode_hashes(&bytes).map_err(|error| corrupt(format!("{tile}: {error}")))
+                tile::decode_hashes(&bytes)
+                    .map_err(|error| damaged_ledger(format!("{tile}: {error}")))
             })
             .transpose()
     }
@@ -516,9 +526,5 @@ impl TileReader for Fetched<'_> {
 }
 
 fn damaged(election: &ElectionHandle, index: u64) -> EngineError {
-    corrupt(format!("leaf {index} of {} cannot be read", election.law_id()))
-}
-
-fn corrupt(reason: String) -> EngineError {
-    EngineError::Corrupt { engine: "ledger", reason }
+    damaged_ledger(format!("leaf {index} of {} cannot be read", election.law_id()))
 }

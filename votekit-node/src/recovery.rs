@@ -78,8 +78,8 @@ pub(crate) async fn read_back(
     let ballot_key = secrets.as_ref().and_then(|secrets| secrets.ballot_key.clone());
     let rolls = Rolls::new(&context.folder, law_id);
     let stored = StoredLog { context, law_id, head: &head, ballot_key: ballot_key.clone(), rolls };
-    let (log, written) =
-        if decides { stored.read().await? } else { (stored.follow().await?, None) };
+    let ReadBack { log, written, head_batches } =
+        if decides { stored.read().await? } else { ReadBack::of(stored.follow().await?) };
     if secrets.is_none() && log.state() < State::Certified {
         return Err(NodeError::BallotKey { law_id: law_id.clone() });
     }
@@ -90,7 +90,7 @@ pub(crate) async fn read_back(
         ));
     }
     let signer = Arc::new(stored.signer(&log)?);
-    remember_head(context, law_id, &head).await?;
+    remember_head(context, law_id, &head, head_batches).await?;
     restore_registry(context, law_id, &log).await?;
     // No vote is hashed after a purge, which destroys a members' key.
     let hasher = match log.last_manifest().filter(|_| !log.is_purged()) {
@@ -177,11 +177,13 @@ async fn restore_registry(
     registry.restore_all(law_id, electors, None).await
 }
 
-/// Makes the head durable in the memory of this authority, and refuses a head that contradicts it.
+/// Makes the head with its batches durable in the memory of this authority, and refuses a head that
+/// contradicts it.
 async fn remember_head(
     context: &NodeContext,
     law_id: &ElectionId,
     head: &Head,
+    batches: Vec<Arc<Batch>>,
 ) -> Result<(), NodeError> {
     let Some(authority) = &context.authority else { return Ok(()) };
     let point = LogPoint { height: head.height, size: head.size, root: head.root };
@@ -197,7 +199,7 @@ async fn remember_head(
     let block = block.ok_or_else(|| contradiction(law_id, "blocks are missing"))?;
     let (law, checkpoint) = (law_id.clone(), head.checkpoint.clone());
     let kept = authority
-        .durable(move |memory| memory.record_certified(&law, &point, &block, &[], &checkpoint))
+        .durable(move |memory| memory.record_certified(&law, &point, &block, &batches, &checkpoint))
         .await;
     kept.map_err(|error| NodeError::Round { error: error.to_string() })?;
     authority.record(|state| state.record_certified(law_id, point));
@@ -233,14 +235,29 @@ struct StoredLog<'a> {
     rolls: Rolls<'a>,
 }
 
+/// A log that was read back.
+struct ReadBack {
+    log: ElectionLog,
+    /// The snapshot that it was restored from, if any.
+    written: Option<Written>,
+    /// The batches of the last block, if it was read.
+    head_batches: Vec<Arc<Batch>>,
+}
+
+impl ReadBack {
+    fn of(log: ElectionLog) -> Self {
+        Self { log, written: None, head_batches: Vec::new() }
+    }
+}
+
 impl StoredLog<'_> {
-    /// The log at the head, and the snapshot it was restored from, if any.
-    async fn read(&self) -> Result<(ElectionLog, Option<Written>), NodeError> {
+    /// The log at the head.
+    async fn read(&self) -> Result<ReadBack, NodeError> {
         let may_be_of_another = match self.restore() {
             Ok(None) => false,
             Ok(Some(Restored { log, sealed_through, written })) => {
                 match self.read_on(Some(log), sealed_through).await {
-                    Ok(log) => return Ok((log, Some(written))),
+                    Ok(read) => return Ok(ReadBack { written: Some(written), ..read }),
                     Err(error @ (NodeError::Log { .. } | NodeError::Checkpoint { .. })) => {
                         self.refuse(&error);
                         true
@@ -259,14 +276,14 @@ impl StoredLog<'_> {
                 matches!(refused, Refused::Roll(_))
             }
         };
-        let log = self.read_on(None, StagingId(0)).await?;
+        let read = self.read_on(None, StagingId(0)).await?;
         if may_be_of_another {
             return Err(self.forked(
                 "the log and the snapshot are intact, but the log does not continue the snapshot"
                     .to_owned(),
             ));
         }
-        Ok((log, None))
+        Ok(read)
     }
 
     fn forked(&self, rule: String) -> NodeError {
@@ -299,8 +316,9 @@ impl StoredLog<'_> {
         &self,
         from: Option<ElectionLog>,
         sealed_through: StagingId,
-    ) -> Result<ElectionLog, NodeError> {
+    ) -> Result<ReadBack, NodeError> {
         let Self { context, law_id, head, ballot_key, rolls } = self;
+        let mut head_batches = Vec::new();
         let mut evidence = EvidenceReader::new((*law_id).clone(), sealed_through);
         // Without the ballot key there is no evidence, and this dummy key decrypts nothing.
         let replay_key = ballot_key.clone().unwrap_or_else(|| BallotSecretKey::from_bytes([0; 32]));
@@ -328,11 +346,14 @@ impl StoredLog<'_> {
                     Some(roll) => NodeError::Roll(roll),
                     None => NodeError::Log { law_id: (*law_id).clone(), error },
                 })?;
-                batches_of_block(&block.leaves).for_each(|number| evidence.remove(&number));
+                let batches =
+                    batches_of_block(&block.leaves).filter_map(|number| evidence.take(&number));
+                head_batches = batches.collect();
                 height += 1;
             }
         }
-        self.verified(replay.finish())
+        let log = self.verified(replay.finish())?;
+        Ok(ReadBack { head_batches, ..ReadBack::of(log) })
     }
 
     /// The log at the head, as it is stored: this node does not decide.
@@ -528,10 +549,10 @@ impl EvidenceReader {
     }
 
     /// Removes a batch whose block was read.
-    pub(crate) fn remove(&mut self, number: &BatchNumber) {
-        if let Some(batch) = self.batches.remove(number) {
-            self.bytes -= batch.as_bytes().len();
-        }
+    pub(crate) fn take(&mut self, number: &BatchNumber) -> Option<Arc<Batch>> {
+        let batch = self.batches.remove(number)?;
+        self.bytes -= batch.as_bytes().len();
+        Some(batch)
     }
 
     /// The evidence for the next block. Without `rolls` no roll is available.

@@ -130,7 +130,7 @@ pub enum UnsignedReason {
     /// The signatures are of another manifest.
     #[error("it signs another manifest")]
     OtherManifest,
-    /// It is no note, or none of its signatures is valid.
+    /// It is not a note, or none of its signatures is valid.
     #[error("{0}")]
     Note(NoteError),
 }
@@ -234,11 +234,23 @@ pub struct RolledLaw {
     pub in_use: bool,
 }
 
+/// Whether a node must have the pepper of a roll that it keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PepperNeed {
+    /// It hashes the credentials of voters.
+    Required,
+    /// It decides by registry keys alone, as one of several authorities that takes no votes. A
+    /// pepper that is at hand is compared with the manifest.
+    Optional,
+}
+
 /// A roll that [`keep`] has stored in the data folder, or found there.
 pub(crate) struct Kept {
     pub(crate) manifest: Manifest,
     /// Whether this call stored it.
     pub(crate) is_new: bool,
+    /// Whether it is hashed under a pepper that this folder does not hold.
+    pub(crate) lacks_pepper: bool,
 }
 
 /// The manifest of a roll that is about to be loaded.
@@ -257,19 +269,23 @@ pub(crate) fn offered_manifest(source: &Path) -> Result<Manifest, RollError> {
 pub(crate) fn keep(
     folder: &DataFolder,
     source: &Path,
-    pepper_file: Option<&Path>,
+    pepper: (Option<&Path>, PepperNeed),
     progress: &LoadProgress,
 ) -> Result<Kept, RollError> {
+    let (pepper_file, need) = pepper;
     let manifest = read_manifest(source)?;
     check_signature(folder, source, &manifest)?;
     let pepper = match pepper_file {
         Some(path) => Some(read_pepper(path)?),
         None => stored_pepper(folder, &manifest)?,
     };
-    manifest.hasher(pepper.as_ref()).map_err(|error| RollError::Manifest {
-        path: source.join("manifest.json"),
-        source: error,
-    })?;
+    let lacks_pepper = manifest.body().pepper.is_some() && pepper.is_none();
+    if need == PepperNeed::Required || !lacks_pepper {
+        manifest.hasher(pepper.as_ref()).map_err(|error| RollError::Manifest {
+            path: source.join("manifest.json"),
+            source: error,
+        })?;
+    }
     if let Some(parent) = manifest.body().parent
         && !folder.roll_path(&parent).join("manifest.json").exists()
     {
@@ -288,11 +304,11 @@ pub(crate) fn keep(
         folder.keep_pepper(pepper)?;
     }
     if is_new {
-        // Last, so that a stored roll is always complete and has its pepper.
+        // Last, so that a stored roll is always complete and has the pepper that its node needs.
         let rename = || fs::rename(&unfinished, &target).and_then(|()| sync_placed(&target));
         rename().map_err(|source| FolderError::Io { path: target.clone(), source })?;
     }
-    Ok(Kept { manifest, is_new })
+    Ok(Kept { manifest, is_new, lacks_pepper })
 }
 
 /// Removes a stored roll, and its pepper unless another stored roll is hashed under it. The caller

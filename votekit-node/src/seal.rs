@@ -7,6 +7,7 @@ pub(crate) mod due_batch;
 pub(crate) mod endorse;
 pub(crate) mod endorser;
 pub(crate) mod leader_lease;
+pub(crate) mod leader_rotation;
 pub(crate) mod proposals;
 pub(crate) mod quorum;
 pub(crate) mod round;

@@ -116,7 +116,7 @@ pub struct NewSession {
     pub idle_until: UnixSeconds,
 }
 
-/// What became of a refresh token that was presented.
+/// The outcome of presenting a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotation {
     /// It was the current one, and is replaced.

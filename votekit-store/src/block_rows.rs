@@ -1,10 +1,26 @@
 //! How a log is stored in rows, the same in every ledger that uses tables: the rules of a block,
-//! the runs of its leaves, the digest of a head.
+//! the runs of its leaves, and the checks of stored rows. A check returns a sentence on the damage
+//! that it found; each engine reports it under its name.
 
-use votekit_core::id::Digest;
+use votekit_core::batch::Batch;
+use votekit_core::id::{BatchNumber, Digest, ElectionId};
 use votekit_core::log::tile::{TILE_WIDTH, Tile};
 
 use super::{BlockCommit, Head};
+
+/// Whether the term of a block decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Appending {
+    /// Only in the present term.
+    InTerm,
+    /// Whatever the term: the block is certified.
+    InAnyTerm,
+}
+
+/// A number as a signed column of 64 bits; `None` if it needs more than 63 bits.
+pub(super) fn column(number: u64) -> Option<i64> {
+    i64::try_from(number).ok()
+}
 
 /// Checks the rules that do not depend on the log. The error is the broken rule.
 pub(super) fn check(commit: &BlockCommit) -> Result<(), &'static str> {
@@ -71,9 +87,58 @@ pub(super) fn holds_leaves(mut bytes: &[u8], leaf_count: u32) -> bool {
     bytes.is_empty()
 }
 
+/// A stored run of leaves.
+pub(super) struct LeafRun {
+    pub(super) first_leaf: u64,
+    pub(super) leaf_count: u32,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl LeafRun {
+    /// Verifies the digest and the number of leaves.
+    pub(super) fn verify(self, digest: &[u8; 32]) -> Result<Self, String> {
+        if Digest::of(&self.bytes).as_bytes() == digest
+            && holds_leaves(&self.bytes, self.leaf_count)
+        {
+            return Ok(self);
+        }
+        Err(format!("table leaves: the run at leaf {} does not match its digest", self.first_leaf))
+    }
+}
+
+/// Leaves of a range, collected from runs in order.
+pub(super) struct LeafRange {
+    next: u64,
+    end: u64,
+    bytes: Vec<u8>,
+}
+
+impl LeafRange {
+    pub(super) fn new(first: u64, end: u64) -> Self {
+        Self { next: first, end, bytes: Vec::new() }
+    }
+
+    /// Adds the leaves of the range that a run contains. Returns false if the next leaf is not
+    /// among them.
+    pub(super) fn add(&mut self, run: &LeafRun) -> bool {
+        let leaf_count = u64::from(run.leaf_count);
+        let skipped = self.next.checked_sub(run.first_leaf);
+        let Some(skipped) = skipped.filter(|skipped| *skipped < leaf_count) else { return false };
+        let wanted = (self.end - self.next).min(leaf_count - skipped);
+        self.bytes.extend_from_slice(part_of_run(&run.bytes, skipped, wanted));
+        self.next += wanted;
+        true
+    }
+
+    /// The leaves, each preceded by its length. The error is the first leaf that is missing.
+    pub(super) fn finish(self) -> Result<Vec<u8>, u64> {
+        if self.next == self.end { Ok(self.bytes) } else { Err(self.next) }
+    }
+}
+
 /// `wanted` leaves of a run after the first `skipped`. Panics if the run is shorter, so the caller
 /// checks that first.
-pub(super) fn part_of_run(run: &[u8], skipped: u64, wanted: u64) -> &[u8] {
+fn part_of_run(run: &[u8], skipped: u64, wanted: u64) -> &[u8] {
     let offset_after = |leaves: u64| {
         (0..leaves).fold(0, |offset, _| {
             offset + 2 + usize::from(u16::from_be_bytes([run[offset], run[offset + 1]]))
@@ -88,4 +153,53 @@ pub(super) fn head_digest(head: &Head) -> Digest {
         [head.size, head.height, head.fence, head.sealed_through.0, u64::from(head.takes_votes)]
             .map(u64::to_be_bytes);
     Digest::of(&[numbers.as_flattened(), head.root.as_bytes(), &head.checkpoint].concat())
+}
+
+pub(super) fn verify_head(head: Head, digest: &[u8; 32]) -> Result<Head, String> {
+    if head_digest(&head).as_bytes() == digest {
+        return Ok(head);
+    }
+    Err(format!("table head: the head at {} leaves does not match its digest", head.size))
+}
+
+/// Verifies the hashes of a full tile.
+pub(super) fn verify_tile(
+    law_id: &ElectionId,
+    (level, index): (u8, u64),
+    hashes: Vec<u8>,
+    digest: &[u8; 32],
+) -> Result<Vec<u8>, String> {
+    if hashes.len() == 256 * 32 && Digest::of(&hashes).as_bytes() == digest {
+        return Ok(hashes);
+    }
+    Err(format!("table tile: tile {level}/{index} of {law_id} does not match its digest"))
+}
+
+/// Verifies a stored manifest.
+pub(super) fn verify_manifest(bytes: Vec<u8>, digest: &Digest) -> Result<Vec<u8>, String> {
+    if Digest::of(&bytes) == *digest {
+        return Ok(bytes);
+    }
+    Err(format!("table manifest: the bytes of {digest} have another digest"))
+}
+
+/// Compares the bytes of a batch with the other columns of its row. The error does not name the
+/// row.
+pub(super) fn verify_batch(
+    bytes: Vec<u8>,
+    digest: Digest,
+    law_id: &ElectionId,
+    number: BatchNumber,
+) -> Result<Batch, String> {
+    let batch = Batch::parse(bytes).map_err(|error| error.to_string())?;
+    if batch.digest() != digest {
+        return Err(format!("its bytes have digest {}, expected {digest}", batch.digest()));
+    }
+    if batch.header().law_id != *law_id {
+        return Err(format!("it is a batch of {}", batch.header().law_id));
+    }
+    if batch.number() != number {
+        return Err(format!("it is batch {}, its row says {number}", batch.number()));
+    }
+    Ok(batch)
 }

@@ -178,3 +178,13 @@ pub enum NoLease {
 fn to_election(law_id: Option<&ElectionId>) -> String {
     law_id.map_or_else(String::new, |law_id| format!(" to {law_id}"))
 }
+
+/// The refusal of a write that breaks a rule.
+pub(crate) fn malformed(law_id: &ElectionId, rule: &'static str) -> EngineError {
+    malformed_write(Some(law_id), rule)
+}
+
+/// The refusal of a write that may concern all elections.
+pub(crate) fn malformed_write(law_id: Option<&ElectionId>, rule: &'static str) -> EngineError {
+    Conflict::Malformed { law_id: law_id.cloned(), rule }.into()
+}

@@ -71,7 +71,7 @@ pub struct RoundRow {
     pub leaves: Vec<u8>,
 }
 
-/// What became of a row that was put.
+/// The outcome of storing a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowOutcome {
     /// It is stored, durably.

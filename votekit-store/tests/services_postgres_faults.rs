@@ -138,8 +138,7 @@ async fn foreign_schemas_and_other_versions_are_reported() {
          DROP FUNCTION leaves_of_run, add_accounts, update_account, begin_account_session;
          DROP FUNCTION rotate_account_token;
          DROP TABLE round_order, round_row, sealed_key, node_record, witness_line;
-         DROP FUNCTION put_round_row, append_block, take_lead, put_witness_line;
-         CREATE FUNCTION take_lead(text, interval) RETURNS text LANGUAGE sql AS 'SELECT $1'"
+         DROP FUNCTION put_round_row, put_witness_line"
     ));
     let refusal = PostgresReadView::open(&nothing).expect_err("an older version").to_string();
     assert!(refusal.contains("has version 1"), "{refusal}");

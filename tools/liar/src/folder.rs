@@ -11,10 +11,11 @@ use votekit_core::ballot::BallotSecretKey;
 use votekit_core::election_log::RollContent;
 use votekit_core::electorate::{Changes, KeyList};
 use votekit_core::id::{Digest, ElectionId};
+use votekit_core::log::note::KeyName;
 use votekit_core::manifest::Manifest;
 
-/// A data folder.
-pub(crate) struct Folder {
+/// The data folder of an authority. Only read.
+pub struct Folder {
     path: PathBuf,
     pub(crate) set: AuthoritySet,
     /// The statement key, under the name that the set has for it.
@@ -26,7 +27,7 @@ impl Folder {
     ///
     /// # Errors
     /// When a file is missing or malformed, or the set does not have the key.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         let file = path.join("authorities");
         let bytes = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
         let set = AuthoritySet::parse(&bytes).with_context(|| file.display().to_string())?;
@@ -37,6 +38,12 @@ impl Folder {
         });
         let key = own.context("no authority of the file has this statement key")?;
         Ok(Self { path: path.to_owned(), set, key })
+    }
+
+    /// The name of the authority.
+    #[must_use]
+    pub fn name(&self) -> &KeyName {
+        self.key.name()
     }
 
     /// The ballot key of an election.

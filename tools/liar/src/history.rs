@@ -11,8 +11,7 @@ use votekit_core::batch::{Batch, VerifiedBatch};
 use votekit_core::election_log::{ElectionLog, Evidence, LogReplay, ReplaySource, RollContent};
 use votekit_core::id::{BatchNumber, ElectionId};
 use votekit_core::log::leaf::{BatchLeaf, RollEvent};
-use votekit_store::services::postgres::PostgresLedger;
-use votekit_store::{LogStore as _, Staging as _, StagingId};
+use votekit_store::{Ledger, StagingId};
 
 use crate::folder::Folder;
 
@@ -38,7 +37,7 @@ impl History {
     /// # Errors
     /// When the ledger fails, the log does not verify, or the folder lacks a key or a roll.
     pub(crate) async fn read(
-        ledger: &PostgresLedger,
+        ledger: &dyn Ledger,
         folder: &Folder,
         law_id: &ElectionId,
     ) -> Result<Self> {
@@ -64,7 +63,7 @@ impl History {
 }
 
 async fn replay(
-    ledger: &PostgresLedger,
+    ledger: &dyn Ledger,
     folder: &Folder,
     law_id: &ElectionId,
     ballot_key: &BallotSecretKey,

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use votekit_core::batch::SealedEnvelope;
 use votekit_core::credential::CredentialHash;
 use votekit_core::decision::{Decision, Entry, InvalidReason, Replay};
-use votekit_core::id::Digest;
+use votekit_core::id::{Digest, Epoch, NodeId};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::leaf::Leaf;
 
@@ -17,14 +17,14 @@ pub(crate) const BACK_DATED_MINUTES: u64 = 10;
 
 /// One false thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Lie {
+pub enum Lie {
     /// Accept a vote of a credential that no roll holds.
     AcceptUnregistered,
     /// Record an accepted vote as a duplicate.
     DuplicateForAccepted,
     /// Commit to other counts than those of the block's votes.
     WrongCount,
-    /// Leave out the first of several batches.
+    /// Leave out a batch that another one of its epoch follows in the block.
     DropBatch,
     /// State another digest of a batch than its node signed.
     AlterBatch,
@@ -34,18 +34,24 @@ pub(crate) enum Lie {
     ReplayTold,
     /// Sign two blocks of one height.
     SecondRoot,
-    /// Propose under the term before.
+    /// Propose under an earlier term, in which another authority led.
     StaleTerm,
-    /// Close the poll now, which no official has approved.
+    /// Close the poll at the minute of the last vote in the log, which voids votes that were
+    /// answered.
     EarlyClose,
     /// Propose and seal ten minutes in the past.
     BackDated,
-    /// Admit an ingest node that no official knows.
+    /// Admit an ingest node under the own key of an authority.
     RogueNode,
+    /// Stage a batch of a node that is not admitted. This one needs no leadership.
+    RogueBatch,
 }
 
 /// Why a block does not allow a lie: a later one may.
 pub(crate) type Unfit = &'static str;
+
+/// The place in its block of the leaf that is false.
+type Edited = Result<usize, Unfit>;
 
 impl Lie {
     /// The name on the command line.
@@ -55,11 +61,12 @@ impl Lie {
     }
 
     /// Edits the leaves of a block of votes. The lies about events, terms and roots change none:
-    /// they are in how the block is made and proposed.
+    /// they are in how the block is made and proposed. Returns the place of the leaf that is false;
+    /// of a proposal that is false as a whole, the last one.
     ///
     /// # Errors
     /// [`Unfit`] when the block has nothing to edit.
-    pub(crate) fn edit(self, leaves: &mut Vec<Leaf>, batches: &Batches) -> Result<(), Unfit> {
+    pub(crate) fn edit(self, leaves: &mut Vec<Leaf>, batches: &Batches) -> Edited {
         match self {
             Self::AcceptUnregistered => accept_unregistered(leaves, batches),
             Self::DuplicateForAccepted => {
@@ -71,14 +78,15 @@ impl Lie {
             Self::DoubleBatch => double_batch(leaves),
             Self::ReplayTold => replay_first(leaves, batches),
             Self::BackDated => back_date(leaves),
-            Self::SecondRoot | Self::StaleTerm | Self::EarlyClose | Self::RogueNode => Ok(()),
+            Self::SecondRoot | Self::StaleTerm => Ok(leaves.len().saturating_sub(1)),
+            Self::EarlyClose | Self::RogueNode | Self::RogueBatch => Ok(0),
         }
     }
 }
 
 /// Accepts an unknown credential of the block, or, if there is none, puts an invented hash into the
 /// place of an accepted one.
-fn accept_unregistered(leaves: &mut [Leaf], batches: &Batches) -> Result<(), Unfit> {
+fn accept_unregistered(leaves: &mut [Leaf], batches: &Batches) -> Edited {
     let is_unknown = |leaf: &Leaf| {
         let reason = match leaf {
             Leaf::Entry(Entry { decision: Decision::Invalid { reason, .. }, .. }) => Some(*reason),
@@ -94,20 +102,17 @@ fn accept_unregistered(leaves: &mut [Leaf], batches: &Batches) -> Result<(), Unf
     if let Leaf::Entry(entry) = &mut leaves[place] {
         entry.decision = Decision::Accepted { hash: envelope.hash };
     }
-    Ok(())
+    Ok(place)
 }
 
 /// Replaces the decision of the first accepted vote.
-fn edit_accepted(
-    leaves: &mut [Leaf],
-    edit: impl FnOnce(CredentialHash) -> Decision,
-) -> Result<(), Unfit> {
-    for leaf in leaves {
+fn edit_accepted(leaves: &mut [Leaf], edit: impl FnOnce(CredentialHash) -> Decision) -> Edited {
+    for (place, leaf) in leaves.iter_mut().enumerate() {
         if let Leaf::Entry(entry) = leaf
             && let Decision::Accepted { hash } = entry.decision
         {
             entry.decision = edit(hash);
-            return Ok(());
+            return Ok(place);
         }
     }
     Err("no vote of the block is accepted")
@@ -115,60 +120,75 @@ fn edit_accepted(
 
 /// Exchanges the commitments of the first two choices: each is a valid one, of another count or
 /// another blinding.
-fn swap_counts(leaves: &mut [Leaf]) -> Result<(), Unfit> {
-    for leaf in leaves {
+fn swap_counts(leaves: &mut [Leaf]) -> Edited {
+    for (place, leaf) in leaves.iter_mut().enumerate() {
         if let Leaf::Counts(counts) = leaf
             && counts.commitments.len() >= 2
         {
             counts.commitments.swap(0, 1);
-            return Ok(());
+            return Ok(place);
         }
     }
     Err("the block commits to no counts")
 }
 
-fn drop_batch(leaves: &mut Vec<Leaf>) -> Result<(), Unfit> {
-    let [first, _, ..] = batch_ranges(leaves)[..] else {
-        return Err("the block has fewer than two batches");
-    };
-    leaves.drain(first.start..first.end);
-    Ok(())
+/// Drops the first batch that another one of its epoch follows: without that one the block would
+/// be a valid one, and the batch merely late. The false leaf is the one that follows.
+fn drop_batch(leaves: &mut Vec<Leaf>) -> Edited {
+    let ranges = batch_ranges(leaves);
+    for (index, first) in ranges.iter().enumerate() {
+        let epoch = epoch_of(&leaves[first.start]);
+        let is_next = |later: &&BatchRange| epoch_of(&leaves[later.start]) == epoch;
+        if let Some(next) = ranges[index + 1..].iter().find(is_next) {
+            leaves.drain(first.start..first.end);
+            return Ok(next.start - (first.end - first.start));
+        }
+    }
+    Err("no batch of the block is followed by one of its epoch")
 }
 
-fn alter_batch(leaves: &mut [Leaf]) -> Result<(), Unfit> {
-    for leaf in leaves {
+fn epoch_of(leaf: &Leaf) -> Option<(NodeId, Epoch)> {
+    match leaf {
+        Leaf::Batch(batch) => Some((batch.node, batch.epoch)),
+        _ => None,
+    }
+}
+
+fn alter_batch(leaves: &mut [Leaf]) -> Edited {
+    for (place, leaf) in leaves.iter_mut().enumerate() {
         if let Leaf::Batch(batch) = leaf {
             let mut bytes = *batch.digest.as_bytes();
             bytes[0] ^= 1;
             batch.digest = Digest::from_bytes(bytes);
-            return Ok(());
+            return Ok(place);
         }
     }
     Err(NO_BATCH)
 }
 
-fn double_batch(leaves: &mut Vec<Leaf>) -> Result<(), Unfit> {
+fn double_batch(leaves: &mut Vec<Leaf>) -> Edited {
     let ranges = batch_ranges(leaves);
     let first = ranges.first().ok_or(NO_BATCH)?;
     let copy = leaves[first.start..first.end].to_vec();
     leaves.splice(first.end..first.end, copy).for_each(drop);
-    Ok(())
+    Ok(first.end)
 }
 
-fn replay_first(leaves: &mut [Leaf], batches: &Batches) -> Result<(), Unfit> {
+fn replay_first(leaves: &mut [Leaf], batches: &Batches) -> Edited {
     let is_entry = |leaf: &Leaf| matches!(leaf, Leaf::Entry(_));
     let place = leaves.iter().position(is_entry).ok_or("the block decides no request")?;
     let envelope = envelope_of(leaves, place, batches).ok_or("an entry without its envelope")?;
     leaves[place] = Leaf::Replay(Replay { request: envelope.request, envelope: envelope.digest() });
-    Ok(())
+    Ok(place)
 }
 
-fn back_date(leaves: &mut [Leaf]) -> Result<(), Unfit> {
+fn back_date(leaves: &mut [Leaf]) -> Edited {
+    let place = leaves.len().saturating_sub(1);
     let Some(Leaf::Block(block)) = leaves.last_mut() else {
         return Err("the block has no block leaf");
     };
     block.sealed_at = UnixMinutes(block.sealed_at.0.saturating_sub(BACK_DATED_MINUTES));
-    Ok(())
+    Ok(place)
 }
 
 const NO_BATCH: Unfit = "the block has no batch";
@@ -219,6 +239,17 @@ mod tests {
         (block.to_vec(), batches.collect())
     }
 
+    /// The same block, with both batches of one epoch.
+    fn block_of_one_epoch() -> (Vec<Leaf>, Batches) {
+        let (mut leaves, batches) = block();
+        let ranges = batch_ranges(&leaves);
+        let (node, epoch) = epoch_of(&leaves[ranges[0].start]).expect("a batch");
+        if let Leaf::Batch(batch) = &mut leaves[ranges[1].start] {
+            (batch.node, batch.epoch) = (node, epoch);
+        }
+        (leaves, batches)
+    }
+
     /// The lies that edit leaves.
     const EDITS: [Lie; 8] = [
         Lie::AcceptUnregistered,
@@ -232,12 +263,18 @@ mod tests {
     ];
 
     #[test]
-    fn every_edit_changes_the_block_and_leaves_stay_canonical() {
-        let (honest, batches) = block();
+    fn every_edit_changes_the_block_at_the_place_that_it_returns() {
         for lie in EDITS {
+            let is_dropping = lie == Lie::DropBatch;
+            let (honest, batches) = if is_dropping { block_of_one_epoch() } else { block() };
             let mut leaves = honest.clone();
-            lie.edit(&mut leaves, &batches).expect("the block allows it");
+            let place = lie.edit(&mut leaves, &batches).expect("the block allows it");
             assert_ne!(leaves, honest, "{lie:?}");
+            let differs = leaves.iter().zip(&honest).position(|(ours, theirs)| ours != theirs);
+            // Behind a dropped batch the next one of its epoch has the wrong number.
+            let first = if is_dropping { 0 } else { place };
+            assert_eq!(differs, Some(first), "{lie:?}");
+            assert!(!is_dropping || matches!(leaves[place], Leaf::Batch(_)));
             for leaf in &leaves {
                 assert_eq!(Leaf::parse(&leaf.to_bytes()).as_ref(), Ok(leaf), "{lie:?}");
             }
@@ -254,8 +291,14 @@ mod tests {
     }
 
     #[test]
-    fn batches_are_dropped_and_doubled_whole() {
+    fn a_batch_that_none_of_its_epoch_follows_is_not_dropped() {
         let (honest, batches) = block();
+        assert!(Lie::DropBatch.edit(&mut honest.clone(), &batches).is_err());
+    }
+
+    #[test]
+    fn batches_are_dropped_and_doubled_whole() {
+        let (honest, batches) = block_of_one_epoch();
         let ranges = batch_ranges(&honest);
         let first = ranges[0].end - ranges[0].start;
         for (lie, batches_left, length) in

@@ -1,15 +1,4 @@
-//! `votekit-liar`: one authority of an installation, with its real keys, that does one false thing
-//! and prints how the others answer it.
-//!
-//! ```text
-//! folder ─▶ history ─▶ honest next block ─▶ lie ─▶ proposal ─▶ round ─▶ JSON
-//!  keys      log, batches,                  edits    signed       rows of the
-//!  rolls     replayed                       leaves                others
-//! ```
-//!
-//! It is built on the public formats (docs/formats.md), the rules of votekit-core and the ledger of
-//! votekit-store alone, and writes nothing into the data folder. The authority's own node must be
-//! stopped, and the leader too: a liar takes the leadership like any other, when the lease is free.
+//! `votekit-liar`: one authority lies, and the program prints how the others answer.
 //!
 //! Exit codes: 0 the others held, 1 a false block is certified, 2 the lie was not possible.
 
@@ -19,36 +8,21 @@
     reason = "a command speaks to the person who runs it"
 )]
 
-mod folder;
-mod history;
-mod lie;
-mod proposal;
-mod round;
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use clap::Parser;
-use votekit_core::authority::TermLeader;
 use votekit_core::id::ElectionId;
-use votekit_core::instant::UnixSeconds;
+use votekit_liar::{Attempt, Folder, Leader, Lie, Outcome, stage_rogue_batch};
+use votekit_store::Ledger;
 use votekit_store::services::postgres::PostgresLedger;
 use votekit_store::services::url::{Service, ServiceAddress};
 
-use self::folder::Folder;
-use self::history::History;
-use self::lie::Lie;
-use self::proposal::Forged;
-use self::round::Leader;
-
-/// How often a liar looks whether the log and the staging allow its lie.
-const POLL_INTERVAL: Duration = Duration::from_millis(200);
-
-/// How long it waits for the votes of the others before it goes on without them.
-const VOTES_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the others have, once all have refused, to suspect the liar.
+const AFTERMATH: Duration = Duration::from_secs(2);
 
 /// Take the leadership with the keys of one authority, propose a false block, and print how the
 /// others answer.
@@ -90,70 +64,28 @@ async fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<bool> {
     let folder = Folder::open(&arguments.data)?;
     let address = ServiceAddress::parse(Service::PostgreSql, &arguments.ledger)?;
-    let ledger = Arc::new(PostgresLedger::open(&address).await?);
+    let ledger: Arc<dyn Ledger> = Arc::new(PostgresLedger::open(&address).await?);
+    let outcome = lie(arguments, &folder, ledger).await?;
+    println!("{:#}", outcome.description);
+    Ok(outcome.is_believed)
+}
+
+async fn lie(arguments: &Arguments, folder: &Folder, ledger: Arc<dyn Ledger>) -> Result<Outcome> {
+    let answers = Duration::from_secs(arguments.answers);
+    if arguments.lie == Lie::RogueBatch {
+        return stage_rogue_batch(folder, &*ledger, &arguments.law, answers).await;
+    }
     let wait = Duration::from_secs(arguments.wait);
-    let leader = Leader::acquire(Arc::clone(&ledger), folder.key.name(), wait).await?;
-    let outcome = lie(arguments, &folder, &ledger, &leader).await;
+    let attempt = Attempt {
+        folder,
+        law_id: &arguments.law,
+        lie: arguments.lie,
+        wait,
+        answers,
+        aftermath: AFTERMATH,
+    };
+    let leader = Leader::acquire(Arc::clone(&ledger), folder.name(), wait).await?;
+    let outcome = attempt.run(&*ledger, &leader).await;
     leader.release().await;
     outcome
-}
-
-async fn lie(
-    arguments: &Arguments,
-    folder: &Folder,
-    ledger: &PostgresLedger,
-    leader: &Leader,
-) -> Result<bool> {
-    let leadership = TermLeader { term: leader.term, leader: folder.key.name().clone() };
-    let mut answers = round::Answers::new(folder, &arguments.law, &leadership);
-    let others = folder.set.quorum().saturating_sub(1);
-    answers.wait(ledger, VOTES_TIMEOUT, |answers| answers.votes() >= others).await?;
-
-    let forged = forge(arguments, folder, ledger, &leadership).await?;
-    let mut outcomes = Vec::new();
-    for block in &forged {
-        outcomes.push(block.put(ledger, folder, leader.holder()).await?);
-    }
-    let height = forged.first().context("a lie proposes a block")?.height();
-    answers.expect_height(height);
-    answers.wait(ledger, Duration::from_secs(arguments.answers), |_| false).await?;
-
-    let mut proposals = Vec::new();
-    let mut certified = 0;
-    for (block, outcome) in forged.iter().zip(outcomes) {
-        let is_certified = block.is_in_log(ledger).await?;
-        certified += usize::from(is_certified);
-        proposals.push(block.describe(&outcome, is_certified));
-    }
-    // Of two true blocks of one height one may be certified: the lie is that there are two.
-    let allowed = usize::from(arguments.lie == Lie::SecondRoot);
-    let is_believed = certified > allowed;
-    println!("{:#}", answers.describe(arguments.lie.name(), proposals, is_believed));
-    Ok(is_believed)
-}
-
-/// Makes the false block, or the two of [`Lie::SecondRoot`], as soon as the honest next block
-/// allows it.
-async fn forge(
-    arguments: &Arguments,
-    folder: &Folder,
-    ledger: &PostgresLedger,
-    leadership: &TermLeader,
-) -> Result<Vec<Forged>> {
-    let until = Instant::now() + Duration::from_secs(arguments.wait);
-    loop {
-        let history = History::read(ledger, folder, &arguments.law).await?;
-        let forged = proposal::forge(&history, arguments.lie, leadership, now()?)?;
-        match forged {
-            Ok(forged) => return Ok(forged),
-            Err(_) if Instant::now() < until => tokio::time::sleep(POLL_INTERVAL).await,
-            Err(reason) => bail!("no block that allows the lie: {reason}"),
-        }
-    }
-}
-
-/// The time of this machine.
-fn now() -> Result<UnixSeconds> {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Ok(UnixSeconds(since.context("reading the clock")?.as_secs()))
 }

@@ -3,16 +3,15 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use votekit_core::authority::{BlockProposal, LogPoint, TermLeader};
-use votekit_core::batch::NodeKey;
+use votekit_core::batch::NodePublicKey;
 use votekit_core::election::State;
 use votekit_core::election_log::{BlockContent, BlockMaker, LogEvent, Proposal, leaves_of_block};
 use votekit_core::id::Digest;
-use votekit_core::instant::UnixSeconds;
+use votekit_core::instant::{UnixMinutes, UnixSeconds};
 use votekit_core::log::leaf::Leaf;
 use votekit_core::log::merkle::leaf_hash;
 use votekit_core::log::tile;
-use votekit_store::services::postgres::PostgresLedger;
-use votekit_store::{LogStore as _, NewRow, Rounds as _, RowKind, RowOutcome};
+use votekit_store::{Ledger, NewRow, RowKind, RowOutcome};
 
 use crate::folder::Folder;
 use crate::history::History;
@@ -21,21 +20,28 @@ use crate::lie::{BACK_DATED_MINUTES, Lie, Unfit};
 /// The reason that an early close states.
 const CLOSE_REASON: &str = "votekit-liar closes the poll";
 
+/// How old the minute of an early closing may be, in seconds. From a minute on, the others take
+/// their clocks for the reason to wait, and refuse nothing.
+const CLOSING_AGE_MAX: u64 = 45;
+
 /// A block to propose.
 pub(crate) struct Forged {
     proposal: BlockProposal,
     leaves: Vec<u8>,
+    /// The index in the log of the leaf that is false.
+    false_leaf: u64,
     /// Whether the row states no holder, as a copy of an earlier proposal.
     is_copy: bool,
 }
 
-/// Makes the blocks of a lie, at a time of this machine. The inner error says that the honest block
-/// does not allow the lie yet.
+/// Makes the blocks of a lie under a leadership, at a time of this machine. The inner error says
+/// that the honest block does not allow the lie yet.
 ///
 /// # Errors
 /// When the election is in a state in which the lie can never be.
 pub(crate) fn forge(
     history: &History,
+    folder: &Folder,
     lie: Lie,
     leadership: &TermLeader,
     now: UnixSeconds,
@@ -46,11 +52,6 @@ pub(crate) fn forge(
         "the election is {state:?}: no block follows"
     );
     let minute = now.minute_floor();
-    let mut leadership = leadership.clone();
-    if lie == Lie::StaleTerm {
-        ensure!(leadership.term > 1, "there is no term before the first");
-        leadership.term -= 1;
-    }
     // A minute later is within what the others' clocks allow.
     let minutes = if lie == Lie::SecondRoot { vec![minute, minute.next()] } else { vec![minute] };
     let mut forged = Vec::new();
@@ -60,15 +61,17 @@ pub(crate) fn forge(
             leader: leadership.leader.as_str().to_owned(),
             at: minute,
         };
-        let honest = match honest(history, lie, &maker) {
+        let honest = match honest(history, folder, lie, &maker, now) {
             Ok(honest) => honest,
             Err(reason) => return Ok(Err(reason)),
         };
         let mut leaves = parse(&honest.block.leaves)?;
-        if let Err(reason) = lie.edit(&mut leaves, &history.batches) {
-            return Ok(Err(reason));
-        }
-        forged.push(encode(history, &honest, &leaves, lie, leadership.clone(), now)?);
+        let place = match lie.edit(&mut leaves, &history.batches) {
+            Ok(place) => place,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let edited = Edited { leaves, place };
+        forged.push(encode(history, &honest, &edited, lie, leadership.clone(), now)?);
     }
     if let [first, second] = &forged[..]
         && first.proposal.point.root == second.proposal.point.root
@@ -79,20 +82,34 @@ pub(crate) fn forge(
     Ok(Ok(forged))
 }
 
+/// The leaves of a false block, and the place of the false one.
+struct Edited {
+    leaves: Vec<Leaf>,
+    place: usize,
+}
+
 /// The block that the log allows, with the content that the lie is about.
-fn honest(history: &History, lie: Lie, maker: &BlockMaker) -> Result<Proposal, Unfit> {
+fn honest(
+    history: &History,
+    folder: &Folder,
+    lie: Lie,
+    maker: &BlockMaker,
+    now: UnixSeconds,
+) -> Result<Proposal, Unfit> {
     let propose = |content: &BlockContent<'_>| {
         history.log.propose(content, maker).map_err(|_| "the log does not allow such a block")
     };
     match lie {
         Lie::EarlyClose => {
-            let closes = maker.at.next();
+            let closes = last_stamp(history).ok_or("no vote is in the log")?;
+            if now.0.saturating_sub(closes.start().0) > CLOSING_AGE_MAX {
+                return Err("the last vote in the log is too old to close at its minute");
+            }
             let reason = Some(CLOSE_REASON.to_owned());
             propose(&BlockContent::Events(&[LogEvent::Closing { closes, reason }]))
         }
         Lie::RogueNode => {
-            let seed = Digest::of(format!("votekit-liar {}", maker.term).as_bytes());
-            let key = NodeKey::from_seed(seed.as_bytes()).public_key();
+            let key = NodePublicKey::from_bytes(folder.key.public());
             propose(&BlockContent::Events(&[LogEvent::Admit(key)]))
         }
         _ => {
@@ -107,6 +124,12 @@ fn honest(history: &History, lie: Lie, maker: &BlockMaker) -> Result<Proposal, U
     }
 }
 
+/// The latest minute of a vote in the log.
+fn last_stamp(history: &History) -> Option<UnixMinutes> {
+    let epochs = history.log.decisions().epochs();
+    epochs.iter().map(|(_, _, progress)| progress.minute).max()
+}
+
 fn parse(leaves: &[u8]) -> Result<Vec<Leaf>> {
     let parse = |leaf: Option<&[u8]>| -> Result<Leaf> {
         let leaf = leaf.context("a block ends within a leaf")?;
@@ -119,14 +142,14 @@ fn parse(leaves: &[u8]) -> Result<Vec<Leaf>> {
 fn encode(
     history: &History,
     honest: &Proposal,
-    leaves: &[Leaf],
+    edited: &Edited,
     lie: Lie,
     leadership: TermLeader,
     now: UnixSeconds,
 ) -> Result<Forged> {
     let mut tree = history.log.tree().clone();
     let (mut bytes, mut full_tiles) = (Vec::new(), Vec::new());
-    for leaf in leaves {
+    for leaf in &edited.leaves {
         let leaf = leaf.to_bytes();
         tile::push_entry(&mut bytes, &leaf)?;
         tree.append(leaf_hash(&leaf), &mut full_tiles);
@@ -138,13 +161,14 @@ fn encode(
         law_id: history.log.definition().law_id.clone(),
         leadership,
         first_leaf: honest.block.first_leaf,
-        leaf_count: u32::try_from(leaves.len()).context("too many leaves")?,
+        leaf_count: u32::try_from(edited.leaves.len()).context("too many leaves")?,
         point,
         digest: Digest::of(&bytes),
         takes_votes: honest.effect.state() == State::Open,
         proposed_at: UnixSeconds(proposed_at),
     };
-    Ok(Forged { proposal, leaves: bytes, is_copy: lie == Lie::StaleTerm })
+    let false_leaf = honest.block.first_leaf + edited.place as u64;
+    Ok(Forged { proposal, leaves: bytes, false_leaf, is_copy: lie == Lie::StaleTerm })
 }
 
 impl Forged {
@@ -159,7 +183,7 @@ impl Forged {
     /// When the ledger fails.
     pub(crate) async fn put(
         &self,
-        ledger: &PostgresLedger,
+        ledger: &dyn Ledger,
         folder: &Folder,
         holder: &str,
     ) -> Result<RowOutcome> {
@@ -180,12 +204,12 @@ impl Forged {
     ///
     /// # Errors
     /// When the ledger fails.
-    pub(crate) async fn is_in_log(&self, ledger: &PostgresLedger) -> Result<bool> {
+    pub(crate) async fn is_in_log(&self, ledger: &dyn Ledger) -> Result<bool> {
         let blocks = ledger.blocks(&self.proposal.law_id, self.height(), 1).await?;
         Ok(blocks.first().is_some_and(|block| block.leaves == self.leaves))
     }
 
-    /// The block and what became of it, as JSON.
+    /// The block and its outcome, as JSON.
     pub(crate) fn describe(&self, outcome: &RowOutcome, is_certified: bool) -> Value {
         let BlockProposal { leadership, first_leaf, leaf_count, point, digest, .. } =
             &self.proposal;
@@ -200,6 +224,7 @@ impl Forged {
             "height": point.height,
             "first_leaf": first_leaf,
             "leaf_count": leaf_count,
+            "false_leaf": self.false_leaf,
             "root": point.root.to_hex(),
             "digest": digest.to_hex(),
             "row": stored,

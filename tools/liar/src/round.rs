@@ -1,5 +1,6 @@
 //! The leadership of a liar, and what the others answer it in rows.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,14 +10,16 @@ use tokio::task::JoinHandle;
 use votekit_core::authority::{Statement, StatementBody, SuspectReason, TermLeader};
 use votekit_core::id::ElectionId;
 use votekit_core::log::note::KeyName;
-use votekit_store::services::postgres::PostgresLedger;
-use votekit_store::{LeaderFence as _, Leadership, RoundRow, Rounds as _, RowId, RowKind};
+use votekit_store::{Leadership, Ledger, RoundRow, RowId, RowKind};
 
 use crate::folder::Folder;
 
 /// The length of the lease, and how often it is renewed: those of a node.
 const LEASE_LENGTH: Duration = Duration::from_secs(2);
 const RENEW_INTERVAL: Duration = Duration::from_millis(400);
+
+/// How often a free lease is looked for: far more often than nodes do, so that the liar gets it.
+const ACQUIRE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How often rows are read.
 const READ_INTERVAL: Duration = Duration::from_millis(100);
@@ -29,8 +32,8 @@ const PAGE: usize = 1000;
 const LIFE: u64 = 1_000_000;
 
 /// The leader lease, renewed until it is released.
-pub(crate) struct Leader {
-    ledger: Arc<PostgresLedger>,
+pub struct Leader {
+    ledger: Arc<dyn Ledger>,
     holder: String,
     /// The term in which it leads.
     pub(crate) term: u64,
@@ -42,11 +45,7 @@ impl Leader {
     ///
     /// # Errors
     /// When the ledger fails, or another leads all the time.
-    pub(crate) async fn acquire(
-        ledger: Arc<PostgresLedger>,
-        name: &KeyName,
-        wait: Duration,
-    ) -> Result<Self> {
+    pub async fn acquire(ledger: Arc<dyn Ledger>, name: &KeyName, wait: Duration) -> Result<Self> {
         let holder = format!("{name}/{LIFE}");
         let until = Instant::now() + wait;
         let term = loop {
@@ -55,10 +54,10 @@ impl Leader {
                 Leadership::Following { leader, .. } if Instant::now() >= until => {
                     bail!("{leader} has led all the time: stop it first")
                 }
-                Leadership::Following { .. } => tokio::time::sleep(READ_INTERVAL).await,
+                Leadership::Following { .. } => tokio::time::sleep(ACQUIRE_INTERVAL).await,
             }
         };
-        let renewing = tokio::spawn(renew(Arc::clone(&ledger), holder.clone()));
+        let renewing = tokio::spawn(renew(Arc::clone(&ledger), holder.clone(), term));
         Ok(Self { ledger, holder, term, renewing })
     }
 
@@ -68,18 +67,29 @@ impl Leader {
     }
 
     /// Gives the lease back, so that the others can go on.
-    pub(crate) async fn release(self) {
+    pub async fn release(self) {
         self.renewing.abort();
         // What is not released runs out.
         let _ = self.ledger.release_leadership(&self.holder).await;
     }
 }
 
-async fn renew(ledger: Arc<PostgresLedger>, holder: String) {
+/// Renews the lease as long as its term lasts. Once the others have passed over this leader it does
+/// not lead again: they need the lease.
+async fn renew(ledger: Arc<dyn Ledger>, holder: String, term: u64) {
     loop {
         tokio::time::sleep(RENEW_INTERVAL).await;
-        // A lost lease shows in the outcome of the proposal.
-        let _ = ledger.acquire_leadership(&holder, LEASE_LENGTH, 0).await;
+        match ledger.acquire_leadership(&holder, LEASE_LENGTH, 0).await {
+            Ok(Leadership::Leading { term: now }) if now == term => {}
+            Ok(Leadership::Leading { .. }) => {
+                // What is not released runs out.
+                let _ = ledger.release_leadership(&holder).await;
+                return;
+            }
+            Ok(Leadership::Following { .. }) => return,
+            // A lost lease shows in the outcome of the proposal.
+            Err(_) => {}
+        }
     }
 }
 
@@ -90,11 +100,15 @@ pub(crate) struct Answers<'a> {
     leadership: &'a TermLeader,
     /// The height of the false block; 0 before it is made.
     height: u64,
+    /// The term of its proposal, if it is another one than the liar's.
+    proposed_term: u64,
     after: RowId,
-    votes: Vec<KeyName>,
+    /// By term, and by the authority that votes: the leader it votes for.
+    votes: BTreeMap<u64, BTreeMap<KeyName, KeyName>>,
     /// Accepts, refusals and cosignatures of the election, at any height.
     about_blocks: Vec<(u64, &'static str, Value)>,
-    suspicions: Vec<Value>,
+    /// By the term of the leader suspected.
+    suspicions: Vec<(u64, Value)>,
     /// Rows that are not what their authority signed.
     invalid_rows: usize,
 }
@@ -111,22 +125,49 @@ impl<'a> Answers<'a> {
             law_id,
             leadership,
             height: 0,
+            proposed_term: leadership.term,
             after: RowId(0),
-            votes: Vec::new(),
+            votes: BTreeMap::new(),
             about_blocks: Vec::new(),
             suspicions: Vec::new(),
             invalid_rows: 0,
         }
     }
 
-    /// The number of other authorities that voted for the liar.
-    pub(crate) fn votes(&self) -> usize {
-        self.votes.len()
+    /// The other authorities that voted for the liar.
+    pub(crate) fn voters(&self) -> Vec<&KeyName> {
+        let TermLeader { term, leader } = self.leadership;
+        let votes = self.votes.get(term).into_iter().flatten();
+        votes.filter(|(_, of)| *of == leader).map(|(by, _)| by).collect()
     }
 
-    /// The height whose answers are described.
-    pub(crate) fn expect_height(&mut self, height: u64) {
-        self.height = height;
+    /// The last earlier term in which every other authority voted for one of the others.
+    pub(crate) fn term_of_another(&self) -> Option<u64> {
+        let TermLeader { term, leader } = self.leadership;
+        let others = self.others();
+        let led = |votes: &BTreeMap<KeyName, KeyName>| {
+            votes.len() >= others && votes.values().all(|of| of != leader)
+        };
+        let last = self.votes.range(..*term).rev().find(|(_, votes)| led(votes));
+        last.map(|(term, _)| *term)
+    }
+
+    /// How many authorities there are beside the liar.
+    pub(crate) fn others(&self) -> usize {
+        self.folder.set.members().len() - 1
+    }
+
+    /// Whether every other authority has refused the false block.
+    pub(crate) fn is_refused_by_all(&self) -> bool {
+        let by = |value: &Value| value["authority"].as_str().map(str::to_owned);
+        let refusing: BTreeSet<String> =
+            self.of_kind("refused").into_iter().filter_map(by).collect();
+        refusing.len() >= self.others()
+    }
+
+    /// The height and the term whose answers are described.
+    pub(crate) fn expect(&mut self, height: u64, term: u64) {
+        (self.height, self.proposed_term) = (height, term);
     }
 
     /// Reads rows until there is enough, or the time is over.
@@ -135,7 +176,7 @@ impl<'a> Answers<'a> {
     /// When the ledger fails.
     pub(crate) async fn wait(
         &mut self,
-        ledger: &PostgresLedger,
+        ledger: &dyn Ledger,
         timeout: Duration,
         is_enough: impl Fn(&Self) -> bool,
     ) -> Result<()> {
@@ -159,7 +200,7 @@ impl<'a> Answers<'a> {
     }
 
     fn take(&mut self, row: &RoundRow) {
-        if row.authority == self.folder.key.name().as_str() {
+        if row.authority == self.folder.name().as_str() {
             return;
         }
         match row.kind {
@@ -181,8 +222,9 @@ impl<'a> Answers<'a> {
     fn take_statement(&mut self, statement: Statement) {
         let Statement { authority, body, .. } = statement;
         match body {
-            StatementBody::Vote(vote) if vote.leadership == *self.leadership => {
-                self.votes.push(authority);
+            StatementBody::Vote(vote) => {
+                let TermLeader { term, leader } = vote.leadership;
+                self.votes.entry(term).or_default().insert(authority, leader);
             }
             StatementBody::Accept(accept)
                 if accept.leadership.leader == self.leadership.leader
@@ -211,7 +253,9 @@ impl<'a> Answers<'a> {
                 });
                 self.about_blocks.push((refuse.height, "refused", value));
             }
-            StatementBody::Suspect(suspect) if suspect.leadership == *self.leadership => {
+            StatementBody::Suspect(suspect)
+                if suspect.leadership.leader == self.leadership.leader =>
+            {
                 let reason = match suspect.reason {
                     SuspectReason::Refused => "refused",
                     SuspectReason::LeftOut => "left-out",
@@ -219,7 +263,7 @@ impl<'a> Answers<'a> {
                     _ => "step-down",
                 };
                 let value = json!({ "authority": authority.as_str(), "reason": reason });
-                self.suspicions.push(value);
+                self.suspicions.push((suspect.leadership.term, value));
             }
             _ => {}
         }
@@ -233,7 +277,10 @@ impl<'a> Answers<'a> {
 
     /// Everything as JSON.
     pub(crate) fn describe(&self, lie: String, proposals: Vec<Value>, is_believed: bool) -> Value {
-        let votes: Vec<&str> = self.votes.iter().map(KeyName::as_str).collect();
+        let votes: Vec<&str> = self.voters().into_iter().map(KeyName::as_str).collect();
+        let is_here = |term: u64| term == self.leadership.term || term == self.proposed_term;
+        let suspected = self.suspicions.iter().filter(|(term, _)| is_here(*term));
+        let suspected: Vec<&Value> = suspected.map(|(_, value)| value).collect();
         json!({
             "lie": lie,
             "liar": self.leadership.leader.as_str(),
@@ -243,7 +290,7 @@ impl<'a> Answers<'a> {
             "accepted": self.of_kind("accepted"),
             "refused": self.of_kind("refused"),
             "cosigned": self.of_kind("cosigned"),
-            "suspected": self.suspicions,
+            "suspected": suspected,
             "invalid_rows": self.invalid_rows,
             "believed": is_believed,
         })

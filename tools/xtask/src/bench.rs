@@ -5,9 +5,11 @@
 //! than a time alone. One file a row.
 
 mod authorities;
+mod bare_handler;
 mod failover;
 mod hashgen;
 mod hostile;
+mod http1;
 mod installation;
 mod latency;
 pub(crate) mod node;
@@ -38,8 +40,8 @@ use crate::project;
 /// Compare votekit's own speed and memory with another command's.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The benchmarks to run: hashgen, vote, latency, hostile, readers, verify, referendum, redis,
-    /// restart; on services vote, latency, parts, rest; failover and authorities, always on
+    /// The benchmarks to run: hashgen, vote, latency, hostile, http1, readers, verify, referendum,
+    /// redis, restart; on services vote, latency, parts, rest; failover and authorities, always on
     /// services. By default those of the engine that are short.
     names: Vec<String>,
     /// The engine of votekit; `services` starts a Redis Cluster, RabbitMQ and PostgreSQL for it.
@@ -91,7 +93,7 @@ struct Bench {
     run: fn(&Workbench) -> Result<Vec<Row>>,
 }
 
-const BENCHES: [Bench; 9] = [
+const BENCHES: [Bench; 10] = [
     Bench {
         name: "hashgen",
         about: "hash a roll into shards, beside DuckDB",
@@ -115,6 +117,12 @@ const BENCHES: [Bench; 9] = [
         about: "time to 202 at 800 votes/s beside busy connections, replays and readers",
         by_default: false,
         run: hostile::run,
+    },
+    Bench {
+        name: "http1",
+        about: "the load generator's HTTP/1.1 client, beside hyper's",
+        by_default: false,
+        run: http1::run,
     },
     Bench {
         name: "readers",

@@ -10,23 +10,26 @@
 //! ```
 //!
 //! On services: `services` has several nodes of one authority, `authorities` several authorities.
-//! Both have `member`, a node with a `link` to each server that can be cut.
+//! Both have a `fleet` of nodes and servers: a `member` is a node with a `link` to each server that
+//! can be cut, and `alarms` reads what the nodes report.
 //!
 //! `--mutant` builds a votekit that breaks an invariant, and fails unless the checker detects it.
 
-mod authorities;
+pub(crate) mod alarms;
+pub(crate) mod authorities;
 mod episode;
-mod fault;
+pub(crate) mod fault;
+pub(crate) mod fleet;
 mod link;
-mod load;
-mod member;
+pub(crate) mod load;
+pub(crate) mod member;
 mod mutants;
-mod node;
+pub(crate) mod node;
 mod services;
-mod tally;
+pub(crate) mod tally;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -85,8 +88,9 @@ enum Engine {
     Services,
 }
 
+/// How the programs under test are built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Profile {
+pub(crate) enum Profile {
     Dev,
     Release,
 }
@@ -148,7 +152,7 @@ impl Arguments {
 }
 
 /// The law of every chaos election.
-const LAW: &str = "L2025-001";
+pub(crate) const LAW: &str = "L2025-001";
 
 /// Its first episode runs on a disk that fails on order, its second does not.
 const SHORT_SEED: u64 = 1;
@@ -183,7 +187,10 @@ fn run_services(arguments: &Arguments) -> Result<()> {
     // First of all: the guard of the servers runs this program's file, which the build may replace.
     let rig = crate::services::start_for_a_run()?;
     let plan = services::Plan {
-        votekit: program(arguments, arguments.profile.unwrap_or(Profile::Release))?,
+        votekit: program(
+            arguments.votekit.as_deref(),
+            arguments.profile.unwrap_or(Profile::Release),
+        )?,
         faults: arguments.faults,
         seed: arguments.seed,
         votes_per_second: arguments.rate,
@@ -196,15 +203,12 @@ fn run_authorities(arguments: &Arguments, authorities: u64) -> Result<()> {
     // First of all: the guard of the servers runs this program's file, which the build may replace.
     let rig = crate::services::start_for_a_run()?;
     let profile = arguments.profile.unwrap_or(Profile::Release);
-    let votekit = program(arguments, profile)?;
-    if arguments.votekit.is_none() && profile == Profile::Release {
-        // The build of dev has it already.
-        let build = ["build", "--quiet", "--release", "--package", "votekit-liar"];
-        project::succeed(&mut project::cargo(build))?;
-    }
+    let (votekit, liar) = programs_with_liar(arguments.votekit.as_deref(), profile)?;
+    let clock = clock_library();
     let plan = authorities::Plan {
-        liar: Some(votekit.with_file_name("votekit-liar")).filter(|liar| liar.is_file()),
         votekit,
+        liar,
+        clock,
         authorities,
         faults: arguments.faults,
         seed: arguments.seed,
@@ -213,9 +217,32 @@ fn run_authorities(arguments: &Arguments, authorities: u64) -> Result<()> {
     authorities::run(&plan, rig)
 }
 
+/// The library that bends clocks. Without it no clock jumps, and the run says so.
+fn clock_library() -> Option<PathBuf> {
+    crate::services::clock_library()
+        .inspect_err(|error| println!("SKIPPED: no clock jumps: {error:#}"))
+        .ok()
+}
+
+/// The program under test and the authority that lies: built, unless a program is given, beside
+/// which the liar may be missing.
+pub(crate) fn programs_with_liar(
+    given: Option<&Path>,
+    profile: Profile,
+) -> Result<(PathBuf, Option<PathBuf>)> {
+    let votekit = program(given, profile)?;
+    if given.is_none() && profile == Profile::Release {
+        // The build of dev has it already.
+        let build = ["build", "--quiet", "--release", "--package", "votekit-liar"];
+        project::succeed(&mut project::cargo(build))?;
+    }
+    let liar = Some(votekit.with_file_name("votekit-liar")).filter(|liar| liar.is_file());
+    Ok((votekit, liar))
+}
+
 /// The program under test: built, unless one is given.
-fn program(arguments: &Arguments, profile: Profile) -> Result<PathBuf> {
-    if let Some(votekit) = &arguments.votekit {
+fn program(given: Option<&Path>, profile: Profile) -> Result<PathBuf> {
+    if let Some(votekit) = given {
         let found = std::path::absolute(votekit)?;
         ensure!(found.is_file(), "--votekit {}: no such file", found.display());
         return Ok(found);
@@ -226,7 +253,7 @@ fn program(arguments: &Arguments, profile: Profile) -> Result<PathBuf> {
 
 fn run_votekit(arguments: &Arguments) -> Result<()> {
     let profile = arguments.profile.unwrap_or(Profile::Release);
-    let votekit = program(arguments, profile)?;
+    let votekit = program(arguments.votekit.as_deref(), profile)?;
     let setup =
         Setup { votekit, preload: faultdisk::preload_library()?, seed: arguments.seed, only: None };
     let per_episode = arguments.rounds_per_episode.unwrap_or(10);

@@ -1,6 +1,6 @@
 //! The project's chores, run as `cargo xtask <verb>`: all checks, pages in a browser, requests made
-//! from the OpenAPI document, man pages, fuzzing, benchmarks, chaos, the model and the
-//! simulation of the rounds, and servers for experiments.
+//! from the OpenAPI document, man pages, fuzzing, benchmarks, chaos, lies of authorities, the model
+//! and the simulation of the rounds, and servers for experiments.
 //!
 //! In addition to a Rust toolchain and a C compiler, tests need curl, openssl, Chromium with its
 //! driver and Python with pip and venv, benchmarks wrk and a Python with DuckDB, fuzzing a C++
@@ -15,6 +15,7 @@
 mod api_fuzz;
 mod bench;
 mod browser;
+mod byzantine;
 mod chaos;
 mod fuzz;
 mod man;
@@ -53,6 +54,7 @@ enum Verb {
     Fuzz(fuzz::Arguments),
     Bench(bench::Arguments),
     Chaos(chaos::Arguments),
+    Byzantine(byzantine::Arguments),
     Services(services::Arguments),
 }
 
@@ -86,6 +88,7 @@ fn run(verb: Verb) -> ExitCode {
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Chaos(arguments) => chaos::run(&arguments),
+        Verb::Byzantine(arguments) => byzantine::run(&arguments),
         Verb::Services(arguments) => services::run(&arguments),
     })
 }

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Subcommand;
 
-pub(crate) use self::install::Programs;
+pub(crate) use self::install::{Programs, clock_library};
 pub(crate) use self::rig::Rig;
 pub(crate) use self::server::{REDIS_NODES, Server};
 pub(crate) use self::site::{Site, TEST_VARIABLES};

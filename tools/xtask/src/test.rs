@@ -30,7 +30,7 @@ use self::report::Report;
 use self::suite::Counts;
 use crate::browser::BrowserTools;
 use crate::services::Rig;
-use crate::{api_fuzz, chaos, man, modules, project, services};
+use crate::{api_fuzz, byzantine, chaos, man, modules, project, services};
 
 /// Run every check.
 #[derive(clap::Args)]
@@ -101,6 +101,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         report.check("chaos with three authorities", || {
             chaos::run(&chaos::Arguments::short_with_authorities())
         });
+        report.check("lies and manipulations", || byzantine::run(&byzantine::Arguments::short()));
     }
     report.suite("doc tests", || {
         let mut command = project::cargo(["test", "--workspace", "--no-fail-fast", "--doc"]);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::NodePublicKey;
+use votekit_core::binding::BindingRule;
 use votekit_core::credential::HashScheme;
 use votekit_core::election::{Definition, State};
 use votekit_core::election_log::{BlockContent, BlockMaker, ElectionLog, LogEvent};
@@ -167,7 +168,7 @@ fn of_events() -> Vec<Case> {
             block.content = Content::Event(open);
         }),
         case("binding-rule", Block::opening, |block| {
-            block.world.unmet = Some(vec!["pepper".to_owned()]);
+            block.world.unmet = Some(vec![BindingRule::Pepper]);
         }),
         case("closing-past", Block::closing, |block| {
             block.world.latest_stamp = None;

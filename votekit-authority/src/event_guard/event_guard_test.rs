@@ -1,4 +1,5 @@
 use votekit_core::batch::NodePublicKey;
+use votekit_core::binding::BindingRule;
 use votekit_core::credential::HashScheme;
 use votekit_core::election::{Definition, State};
 use votekit_core::id::{Epoch, NodeId, Sequence};
@@ -231,21 +232,21 @@ fn a_poll_opens_now_or_as_planned() {
 }
 
 /// Requirements that are not met, waivers of the opening, and the fault.
-type Requirements = (&'static [&'static str], &'static [&'static str], Option<&'static str>);
+type Requirements = (Vec<BindingRule>, &'static [&'static str], Option<&'static str>);
 
 #[test]
 fn a_binding_election_opens_when_its_requirements_are_met_or_waived() {
     let mut world = World::new();
     (world.takes_votes, world.is_open_after) = (true, true);
     let rows: [Requirements; 5] = [
-        (&[], &[], None),
-        (&["results"], &[], Some("binding-rule")),
-        (&["results"], &["results"], None),
-        (&["pepper"], &["results", "pepper"], Some("binding-rule")),
-        (&["results", "pepper"], &["results"], Some("binding-rule")),
+        (vec![], &[], None),
+        (vec![BindingRule::Results], &[], Some("binding-rule")),
+        (vec![BindingRule::Results], &["results"], None),
+        (vec![BindingRule::Pepper], &["results", "pepper"], Some("binding-rule")),
+        (vec![BindingRule::Results, BindingRule::Pepper], &["results"], Some("binding-rule")),
     ];
     for (unmet, waivers, fault) in rows {
-        world.unmet = Some(unmet.iter().map(|name| (*name).to_owned()).collect());
+        world.unmet = Some(unmet.clone());
         assert_eq!(fault_of(&world, &[opening(100, waivers)]), fault, "{unmet:?} {waivers:?}");
     }
     world.unmet = None;

@@ -23,9 +23,6 @@ pub(super) const GUARDS: [Guard; 11] = [
     closing_stamp,
 ];
 
-/// The requirement of a binding election that the leaf of the opening may waive.
-const WAIVABLE: &str = "results";
-
 fn drafted(leaf: &Leaf) -> Option<&Definition> {
     match leaf {
         Leaf::Election(ElectionEvent::Draft { definition, .. }) => Some(definition),
@@ -134,9 +131,8 @@ fn opening(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
 fn binding_rules(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Leaf::Election(ElectionEvent::Open { waivers, .. }) = leaf else { return Ok(()) };
     let unmet = facts.unmet.ok_or(MissingFact::BindingRules)?;
-    let is_waived = |name: &String| name == WAIVABLE && waivers.contains(name);
-    match unmet.iter().find(|name| !is_waived(name)) {
-        Some(name) => Err(EventRule::BindingRule { name: name.clone() }.into()),
+    match unmet.iter().find(|rule| !rule.is_waived(waivers)) {
+        Some(rule) => Err(EventRule::BindingRule { requirement: rule.clone() }.into()),
         None => Ok(()),
     }
 }

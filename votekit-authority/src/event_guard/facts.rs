@@ -3,6 +3,7 @@
 
 use votekit_core::authority::{AuthoritySet, TermLeader};
 use votekit_core::ballot::BallotPublicKey;
+use votekit_core::binding::BindingRule;
 use votekit_core::credential::HashScheme;
 use votekit_core::election::{State, Window};
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
@@ -35,10 +36,10 @@ pub struct Facts<'a> {
     pub ballot_key: Option<BallotPublicKey>,
     /// The manifests that this authority has, whole.
     pub rolls: &'a [RollFacts],
-    /// The requirements of a binding election that are not met, by name; `results` can be waived.
-    /// Empty for any other election.
-    pub unmet: Option<&'a [String]>,
-    /// The latest minute of an envelope that this authority has seen staged, but for batches that
+    /// The requirements of a binding election that are not met, waived or not. Empty for any other
+    /// election.
+    pub unmet: Option<&'a [BindingRule]>,
+    /// The latest minute of an envelope that this authority has seen staged, except in batches that
     /// wait because their stamp is ahead of the clock.
     pub latest_stamp: Option<UnixMinutes>,
     /// Leases and epochs of the ledger.

@@ -1,5 +1,6 @@
 //! Why an authority does not accept a block that the log's check accepts.
 
+use votekit_core::binding::BindingRule;
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::{UnixMinutes, UnixSeconds};
 
@@ -146,10 +147,10 @@ pub enum EventRule {
         latest: UnixMinutes,
     },
     /// A binding election meets every requirement, or waives it where that is allowed.
-    #[error("the binding election does not meet the requirement '{name}'")]
+    #[error("the binding election does not meet a requirement: {requirement}")]
     BindingRule {
         /// The requirement.
-        name: String,
+        requirement: BindingRule,
     },
     /// A poll is not closed in the past, except at its planned closing.
     #[error("the poll would have closed at {closes}, more than a minute ago")]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use votekit_core::authority::{AuthorityMember, AuthoritySet, TermLeader};
 use votekit_core::ballot::{BallotPublicKey, BallotSecretKey};
 use votekit_core::batch::NodeKey;
+use votekit_core::binding::BindingRule;
 use votekit_core::credential::{HashScheme, RegistryKey};
 use votekit_core::election::{Bilingual, Choice, Definition, ResultsPolicy, State, Window};
 use votekit_core::election_log::{
@@ -44,7 +45,7 @@ pub(super) struct World {
     pub(super) planned: Window,
     pub(super) ballot_key: Option<BallotPublicKey>,
     pub(super) rolls: Vec<RollFacts>,
-    pub(super) unmet: Option<Vec<String>>,
+    pub(super) unmet: Option<Vec<BindingRule>>,
     pub(super) latest_stamp: Option<UnixMinutes>,
     pub(super) epochs: Option<Vec<EpochFacts>>,
     pub(super) is_settled: bool,

@@ -208,12 +208,14 @@ impl Process {
 
     /// Makes a block again, from its own log and its own batches, and keeps it.
     fn make(&mut self, leaves: &Leaves, election: &Election) -> Making {
-        if let Some((point, _)) = self.made.get(&leaves.digest) {
-            return Making::Made(*point);
-        }
         let mut inputs = Inputs { election, memory: &self.memory, staged: &self.staged };
+        // Also for a block made before: since then a ledger that was put back may have lost
+        // batches that are not in the memory yet.
         if batches_of_block(&leaves.bytes).any(|number| !inputs.holds(&number)) {
             return Making::Waiting;
+        }
+        if let Some((point, _)) = self.made.get(&leaves.digest) {
+            return Making::Made(*point);
         }
         match self.log.check(&leaves.bytes, &election.ballot_key, &mut inputs) {
             Ok(Proposal { block, effect, .. }) => {

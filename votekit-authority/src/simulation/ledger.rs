@@ -58,7 +58,7 @@ pub(super) enum Answer {
     NotNext,
 }
 
-/// What became of a row.
+/// The outcome of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RowOutcome {
     Stored,

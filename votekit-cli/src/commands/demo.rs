@@ -4,10 +4,14 @@
 mod authorities;
 mod ballots;
 mod cluster;
+mod false_count;
+#[cfg(feature = "services")]
+mod link;
 mod local_nodes;
 mod node_process;
 mod steps;
 mod web;
+mod wire;
 
 use std::path::PathBuf;
 
@@ -29,8 +33,10 @@ use crate::error::CommandError;
 ///
 /// With --authorities several authorities decide every vote, each with its own data folder and
 /// keys, and a quorum of them signs the log. The leader is killed during the poll: another one
-/// leads, and the demo prints how long a voter waited. Without services the nodes share this
-/// process and one embedded ledger; with services each is a process of its own.
+/// leads, and the demo prints how long a voter waited. With the keys of the killed one a false
+/// count is proposed, and the others refuse it. It rejoins; then the network of another one is cut
+/// and mended. Without services the nodes share this process and one embedded ledger; with
+/// services each is a process of its own.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

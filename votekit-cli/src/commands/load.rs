@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use votekit_node::config::Config;
-use votekit_node::{LoadOutcome, LoadReport, LoadedLaw, SupplementReport};
+use votekit_node::data_folder::DataFolder;
+use votekit_node::{LoadOutcome, LoadReport, LoadedLaw, SupplementReport, keep_roll_of_stopped};
 
 use crate::admin_target::{self, AdminTarget, AdminTargetArgs};
 use crate::context::Context;
@@ -27,6 +28,9 @@ use crate::output::plain;
 /// until the election opens.
 ///
 /// If there is no data folder yet, it is created in a new or empty folder.
+///
+/// One of several authorities takes no votes and needs no pepper: without it, the roll is loaded
+/// and the pepper is not compared. While its node is stopped, the roll is kept in its folder.
 ///
 /// With --registry the roll is loaded only into the registry that nodes share: the nodes load it
 /// from their own folder. An interrupted load can be run again. The servers' settings are checked
@@ -71,6 +75,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     if let Some(url) = &args.registry {
         return shared_registry::run(&args, url, context);
     }
+    if let Some(data) = args.target.data_of_stopped()
+        && let Some(folder) = stopped_authority(data, args.log_base.as_deref())?
+    {
+        return keep(&folder, &args, context);
+    }
     let made = args.target.data_of_stopped().map(Made::before);
     let loaded = admin_target::run(async {
         let target = match args.target.data_of_stopped() {
@@ -86,9 +95,38 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     if let (Err(_), Some(made)) = (&loaded, made) {
         made.undo();
     }
-    let report = Report(loaded?);
-    report.0.laws.iter().filter_map(refusals).for_each(|text| context.output.warning(text));
-    context.output.result(&report)
+    print(loaded?, context)
+}
+
+/// Opens the folder of one of several authorities. No node is started on it: the ledger of such an
+/// installation is shared, and one in this folder would belong to no one.
+fn stopped_authority(data: &Path, base: Option<&str>) -> Result<Option<DataFolder>, CommandError> {
+    if !data.join("authorities").exists() || !DataFolder::is_one(data) {
+        return Ok(None);
+    }
+    if !DataFolder::peek(data)?.is_of_several_authorities()? {
+        return Ok(None);
+    }
+    let base = admin_target::base_name(base)?;
+    Ok(Some(DataFolder::open(data, base.as_ref())?))
+}
+
+fn keep(folder: &DataFolder, args: &Args, context: &Context) -> Result<(), CommandError> {
+    if args.replace {
+        return Err(CommandError::usage(
+            "--replace depends on the state of the elections, which this folder does not hold",
+        )
+        .hint("start the node of this authority, and give its address with --node"));
+    }
+    print(keep_roll_of_stopped(folder, &args.folder, args.pepper_file.as_deref())?, context)
+}
+
+fn print(report: LoadReport, context: &Context) -> Result<(), CommandError> {
+    report.laws.iter().filter_map(refusals).for_each(|text| context.output.warning(text));
+    if report.without_pepper {
+        context.output.note("an authority holds no pepper: the pepper was not compared");
+    }
+    context.output.result(&Report(report))
 }
 
 /// Describes a supplement's failed revocations: officials must know of them before they send

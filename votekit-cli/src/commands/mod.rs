@@ -2,6 +2,7 @@
 
 #[cfg(feature = "node")]
 pub(crate) mod authority;
+pub(crate) mod ballot_key;
 #[cfg(feature = "node")]
 pub(crate) mod batch;
 #[cfg(feature = "node")]
@@ -58,6 +59,7 @@ pub(crate) enum Command {
     Roll(roll::Args),
     Hashgen(Box<hashgen::Args>),
     Pepper(pepper::Args),
+    BallotKey(ballot_key::Args),
     Manifest(manifest::Args),
     #[cfg(feature = "node")]
     Load(load::Args),
@@ -117,6 +119,7 @@ pub(crate) fn run(
         Command::Roll(args) => roll::run(args, context),
         Command::Hashgen(args) => hashgen::run(*args, context),
         Command::Pepper(args) => pepper::run(args, context),
+        Command::BallotKey(args) => ballot_key::run(args, context),
         Command::Manifest(args) => manifest::run(args, context),
         Command::Verify(args) => verify::run(args, context),
         #[cfg(feature = "node")]

@@ -10,7 +10,7 @@ use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::node_name::NodeName;
 use votekit_node::node_record::{NodeRecord, NodeRecordError};
-use votekit_node::{AdmittedNode, NodeView};
+use votekit_node::{AdmittedNode, NodeView, RetiredNode};
 
 use crate::admin_target::{self, AdminTargetArgs, TargetLocation};
 use crate::context::Context;
@@ -40,12 +40,7 @@ enum Action {
     Keys(KeysArgs),
     Show(ShowArgs),
     Admit(AdmitArgs),
-    /// Retire a node that is permanently gone
-    ///
-    /// The node can no longer answer voters; what it confirmed is decided; its numbers above that
-    /// are void, and the log records this. Wait until its process is dead: one that still runs
-    /// begins a new epoch. The command can be repeated.
-    Retire(NodeArgs),
+    Retire(RetireArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -105,14 +100,28 @@ struct AdmitArgs {
     target: AdminTargetArgs,
 }
 
+/// Retire a node that is permanently gone
+///
+/// The node can no longer answer voters; what it confirmed is decided; its numbers above that are
+/// void, and the log records this. Wait until its process is dead. The command can be repeated.
+///
+/// With an election and a node: in that election; a process that still runs begins a new epoch.
+/// With the name alone of a node that was admitted by its record: in the installation, which means
+/// in every election that takes votes or is closing, and for all that open later. The name is sent
+/// to the node that leads.
 #[derive(Debug, clap::Args)]
-struct NodeArgs {
-    /// Election
-    law_id: ElectionId,
+#[command(after_help = "\
+Examples:
+  votekit node retire L2025-001 ingest-2 --node http://127.0.0.1:8081 --data shared/
+  votekit node retire ingest-2 --admin http://127.0.0.1:8081 --data node/")]
+struct RetireArgs {
+    /// Election; or the name under which a node was admitted by its record
+    #[arg(value_name = "LAW_ID|NAME")]
+    subject: String,
 
-    /// Node: its name in the data folder, its id, or its public key
+    /// Node, with an election: its name in the data folder, its id, or its public key
     #[arg(id = "which", value_name = "NODE")]
-    node: String,
+    node: Option<String>,
 
     #[command(flatten)]
     target: AdminTargetArgs,
@@ -148,6 +157,11 @@ struct Record {
 #[serde(transparent)]
 struct Admitted(AdmittedNode);
 
+/// A node that was retired from the installation, as printed.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Retired(RetiredNode);
+
 /// Runs `votekit node`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     match args.action {
@@ -167,16 +181,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
             admit_record(&args, context)
         }
         Action::Admit(args) => admit_to_election(&args, context),
-        Action::Retire(args) => {
-            let nodes = admin_target::run(async {
-                Records::open(&args.target)?.nodes(&args.law_id).await
-            })?;
-            let node = find(&nodes, &args.node)?;
-            admin_target::with_target(&args.target, Config::default(), async |target| {
-                target.retire_node(&args.law_id, node).await
-            })?;
-            list(&args.law_id, &args.target, context)
-        }
+        Action::Retire(args) => match &args.node {
+            Some(node) => retire_in_election(&args, node, context),
+            None => retire_record(&args, context),
+        },
     }
 }
 
@@ -228,11 +236,43 @@ fn admit_record(args: &AdmitArgs, context: &Context) -> Result<(), CommandError>
     context.output.result(&Admitted(admitted))
 }
 
-fn admit_to_election(args: &AdmitArgs, context: &Context) -> Result<(), CommandError> {
-    let law_id: ElectionId = args.subject.parse().map_err(|error: votekit_core::id::IdError| {
-        CommandError::usage(format!("'{}': {}", args.subject, error.in_words()))
-            .hint("the first argument is an election, or the record of a node")
+fn retire_in_election(
+    args: &RetireArgs,
+    node: &str,
+    context: &Context,
+) -> Result<(), CommandError> {
+    let law_id = election(&args.subject, "the first argument is an election")?;
+    let nodes = admin_target::run(async { Records::open(&args.target)?.nodes(&law_id).await })?;
+    let node = find(&nodes, node)?;
+    admin_target::with_target(&args.target, Config::default(), async |target| {
+        target.retire_node(&law_id, node).await
     })?;
+    list(&law_id, &args.target, context)
+}
+
+fn retire_record(args: &RetireArgs, context: &Context) -> Result<(), CommandError> {
+    let name: NodeName = args.subject.parse().map_err(|_| {
+        CommandError::usage(format!("'{}' is not the name of a node", args.subject))
+            .hint("give the node after an election, or the name alone of a node in `votekit nodes`")
+    })?;
+    let TargetLocation::Running(client) = args.target.location()? else {
+        return Err(CommandError::usage("the name is sent to the running node that leads")
+            .hint("give its administration address with --admin"));
+    };
+    let path = format!("/api/v1/admin/nodes/{name}/retire");
+    let retired = admin_target::run(async { client.call(Method::POST, &path, None::<&()>).await })?;
+    context.output.result(&Retired(retired))
+}
+
+fn election(text: &str, hint: &str) -> Result<ElectionId, CommandError> {
+    text.parse().map_err(|error: votekit_core::id::IdError| {
+        CommandError::usage(format!("'{text}': {}", error.in_words())).hint(hint)
+    })
+}
+
+fn admit_to_election(args: &AdmitArgs, context: &Context) -> Result<(), CommandError> {
+    let hint = "the first argument is an election, or the record of a node";
+    let law_id = election(&args.subject, hint)?;
     let node = args.node.as_ref().ok_or_else(|| {
         CommandError::usage("give the node after the election: its name or its public key")
             .hint("`votekit node keys --data DIR` lists both")
@@ -291,6 +331,17 @@ impl fmt::Display for Record {
 impl fmt::Display for Admitted {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "admitted {}: {}", plain(&self.0.name), plain(&self.0.node))
+    }
+}
+
+impl fmt::Display for Retired {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RetiredNode { node, elections } = &self.0;
+        write!(formatter, "retired {}: {}", plain(&node.name), plain(&node.node))?;
+        for law_id in elections {
+            write!(formatter, ", ended in {}", plain(law_id))?;
+        }
+        Ok(())
     }
 }
 

@@ -19,7 +19,7 @@ impl InWords for MemberRule {
                 format!("is the same address as {}[{first}]", MemberFault::LIST)
             }
             Self::Official => {
-                "is the address of an official: a member has an account apart".to_owned()
+                "is the address of an official: a member needs another one".to_owned()
             }
             Self::Disabled => "is the address of an account that is disabled".to_owned(),
         }

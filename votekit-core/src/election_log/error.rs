@@ -39,21 +39,21 @@ pub enum Change {
     Purge,
 }
 
-/// As a participle, for "it cannot be …".
+/// As a clause of a refusal, such as "it cannot be closed".
 impl fmt::Display for Change {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Amend => "amended",
-            Self::GiveRoll => "given a roll",
-            Self::ReplaceRoll => "given another roll",
-            Self::GiveNode => "given a node",
-            Self::RetireNode => "released from waiting for a node",
-            Self::Open => "opened",
-            Self::Vote => "voted on",
-            Self::Close => "closed",
-            Self::Certify => "certified",
-            Self::Annul => "annulled",
-            Self::Purge => "purged",
+            Self::Amend => "it cannot be amended",
+            Self::GiveRoll => "no roll can be loaded for it",
+            Self::ReplaceRoll => "its roll cannot be replaced",
+            Self::GiveNode => "no node can be admitted to it",
+            Self::RetireNode => "none of its nodes can be retired",
+            Self::Open => "it cannot be opened",
+            Self::Vote => "no vote can be decided",
+            Self::Close => "it cannot be closed",
+            Self::Certify => "it cannot be certified",
+            Self::Annul => "it cannot be annulled",
+            Self::Purge => "it cannot be purged",
         })
     }
 }
@@ -85,7 +85,8 @@ impl fmt::Display for FixedPart {
 pub enum ElectionLogError {
     /// The event is not possible in this state.
     #[error(
-        "the election is {state}: it cannot be {wanted} now; an election is a draft, then open, closing, closed, certified, annulled"
+        "the election is {state}: {wanted} now; an election is a draft, then open, closing, closed, \
+         certified, annulled"
     )]
     State {
         /// The state it is in.
@@ -211,7 +212,7 @@ pub enum ElectionLogError {
         epoch: u32,
     },
     /// The log is followed, not decided: see [`ElectionLog::follow`](super::ElectionLog::follow).
-    #[error("this log is followed: only a log that holds the electorate decides")]
+    #[error("this node only follows the log: a node that holds the electorate decides")]
     Followed,
     /// A leaf does not parse.
     #[error("leaf {index}: {error}")]

@@ -81,7 +81,7 @@ fn other_field(name: Option<&str>, position: usize) -> String {
     }
 }
 
-/// A kind of JSON value that is no text.
+/// A kind of JSON value other than text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JsonKind {
     /// `{…}`.

@@ -59,7 +59,7 @@ pub enum ManifestError {
         file: String,
     },
     /// A file name is not the one that the format prescribes.
-    #[error("the manifest names a file {file:?}, which is not as such files are named")]
+    #[error("the manifest names a file {file:?}, which is not a name of one of its files")]
     FileName {
         /// The name.
         file: String,

@@ -79,7 +79,7 @@ pub enum RowRule {
     #[error("the row names no member: it has no e-mail address, no name and no id")]
     NoMember,
     /// An earlier line has the same e-mail address, or the same id.
-    #[error("line {first_line} has the same")]
+    #[error("the same as on line {first_line}")]
     MemberTwice {
         /// The first line.
         first_line: u64,

@@ -200,8 +200,8 @@ mod tests {
         assert_eq!(
             faults,
             [
-                "line 3, email: line 2 has the same",
-                "line 4, id: line 2 has the same",
+                "line 3, email: the same as on line 2",
+                "line 4, id: the same as on line 2",
                 "line 5, row: the row holds separators only",
                 "line 6, email: the part after the @ is not the name of a domain, such as example.org",
                 "line 7, name: character 2 is U+000A (a line feed), which is invisible",

@@ -7,7 +7,7 @@
 
 use crate::id::ElectionId;
 
-/// A plain row, well formed but for the law id.
+/// A plain row, well formed except for the law id.
 pub(super) struct PlainRow<'a> {
     pub(super) nas: &'a [u8; 9],
     /// The NAS as a number.

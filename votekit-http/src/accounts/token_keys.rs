@@ -135,7 +135,7 @@ impl TokenKeys {
         let mut known = self.known.lock();
         known.by_id.retain(|_, (_, expires)| now < *expires);
         for TokenKey { id, public, expires } in published {
-            // A key that is no point of the curve verifies nothing.
+            // A key that is not a point of the curve verifies nothing.
             if let Ok(key) = VerifyingKey::from_bytes(&public) {
                 known.by_id.insert(id, (key, expires));
             }

@@ -1,6 +1,7 @@
 //! The administration listener: officials create, open, close and certify elections, operators load
 //! rolls. Every call carries the administrator's token.
 
+pub(crate) mod ballot_key;
 pub(crate) mod cluster;
 pub(crate) mod nodes;
 

@@ -16,6 +16,7 @@ use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::guard::representation::{REVALIDATE, Representation};
 use crate::problem::{Problem, ProblemDocument};
+use crate::published;
 
 /// An election, and what concerns the caller.
 #[derive(Debug, Serialize, ToSchema)]
@@ -33,7 +34,7 @@ pub(crate) struct ElectionForCaller {
     created_by: Option<String>,
 }
 
-/// Lists the elections.
+/// Lists the elections that were opened. Officials see drafts too.
 ///
 /// Without a cookie and a token the answer is public, with an entity tag. With the session of a
 /// voter, or the token of an account, each election also has what concerns the caller, and no cache
@@ -41,7 +42,7 @@ pub(crate) struct ElectionForCaller {
 #[utoipa::path(
     get, path = "/api/v1/elections", tag = "elections", operation_id = "elections",
     responses(
-        (status = 200, description = "Every election of this node", body = Vec<ElectionForCaller>),
+        (status = 200, description = "The elections of this node, in the order of their ids", body = Vec<ElectionForCaller>),
         (status = 401, description = "`token-refused`: a token was sent and is not valid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: an official, from a network where officials may not work", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -52,7 +53,10 @@ pub(crate) async fn elections(
 ) -> Result<Response, Problem> {
     let (head, _) = request.into_parts();
     let viewer = Viewer::identify(&api, &head).await?;
-    let elections = api.node.elections();
+    let elections = match viewer.is_official() {
+        true => api.node.elections(),
+        false => published::elections(&api.node),
+    };
     if matches!(viewer, Viewer::Anyone) {
         return public(&head.headers, &elections, VARY_BY_VIEWER);
     }
@@ -68,6 +72,7 @@ pub(crate) async fn elections(
         (status = 401, description = "`token-refused`: a token was sent and is not valid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: an official, from a network where officials may not work", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`not-open-yet`: a draft, which is for officials", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn election(
@@ -78,6 +83,9 @@ pub(crate) async fn election(
     let (head, _) = request.into_parts();
     let viewer = Viewer::identify(&api, &head).await?;
     let election = known(&api, &law)?;
+    if !viewer.is_official() {
+        published::check(&api.node, &election)?;
+    }
     if matches!(viewer, Viewer::Anyone) {
         return public(&head.headers, &election, VARY_BY_VIEWER);
     }
@@ -95,6 +103,7 @@ pub(crate) async fn election(
     responses(
         (status = 200, description = "The choices", body = Vec<ChoiceView>, example = json!([{"id": "oui", "fr": "Oui", "en": "Yes"}, {"id": "non", "fr": "Non", "en": "No"}])),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`not-open-yet`: a draft, which is for officials", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn candidates(
@@ -102,7 +111,8 @@ pub(crate) async fn candidates(
     PathText(law): PathText<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    public(&headers, &known(&api, &law)?.choices, "")
+    let election = published::election(&api.node, &law_id(&law)?)?;
+    public(&headers, &election.choices, "")
 }
 
 fn known(api: &Api, law: &str) -> Result<ElectionView, Problem> {

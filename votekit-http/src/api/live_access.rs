@@ -2,7 +2,7 @@
 //! came with the handshake, by the results policy.
 //!
 //! ```text
-//! elections, blocks, turnout   anyone
+//! elections, blocks, turnout   anyone, of elections that were opened; officials, of drafts too
 //! results                      anyone, with the counts that everyone may see; under after_vote
 //!                              those who have voted see the counts before the close
 //! vote                         anyone: the request id is the handle
@@ -32,6 +32,7 @@ use crate::live::subscriptions::{ReaderTopic, Subscribe, Subscriptions};
 use crate::live::topic::Topic;
 use crate::members;
 use crate::problem::Problem;
+use crate::published;
 use crate::sessions::Session;
 
 /// What the handshake says of its reader.
@@ -133,6 +134,11 @@ impl Reader<'_> {
         topic: Topic,
         from: Option<u64>,
     ) -> Result<(), Problem> {
+        if let Some(law) = topic.law_id()
+            && !self.is_official()
+        {
+            published::election(&self.api.node, law)?;
+        }
         let (topic, from, until) = match topic {
             Topic::Nodes(_) => (topic, from, Some(self.official_until()?)),
             Topic::Results(law) => match self.sees_counts(&law).await {
@@ -157,6 +163,11 @@ impl Reader<'_> {
         let status = node.status(request).await?.ok_or(Problem::UnknownRequest)?;
         subscriptions.follow_texts(live_vote::follow(node.clone(), request, status, from));
         Ok(())
+    }
+
+    /// Whether the reader sees drafts.
+    fn is_official(&self) -> bool {
+        self.holder.as_ref().is_some_and(|holder| holder.caller.role != AccountRole::Voter)
     }
 
     /// When the token of an official expires who sees everything that officials see.

@@ -2,10 +2,11 @@
 
 use serde_json::json;
 use votekit_core::instant::UnixSeconds;
+use votekit_node::CreateElection;
 use votekit_store::{Account, AccountId, AccountState};
 
 use super::*;
-use crate::test_support::TestDir;
+use crate::test_support::{TestDir, create_request};
 
 /// The topics that anyone may follow.
 const PUBLIC: [&str; 4] =
@@ -91,6 +92,24 @@ async fn each_topic_has_its_readers() {
             Some(_) => refused("forbidden"),
         };
         assert_eq!(site.refusal(PUBLIC[0], token.as_deref(), false).await, expected, "{role:?}");
+    }
+    site.end().await;
+}
+
+#[tokio::test]
+async fn the_topics_of_a_draft_are_for_officials() {
+    let site = Site::open().await;
+    let draft = CreateElection { law_id: "L9".to_owned(), ..create_request() };
+    site.api.node.create(draft).await.expect("created");
+    let (_, member) = site.token_of(AccountRole::Voter).await;
+    let (_, observer) = site.token_of(AccountRole::Observer).await;
+    for topic in ["blocks/L9", "turnout/L9", "results/L9", "nodes/L9"] {
+        for token in [None, Some(member.as_str())] {
+            let refusal = site.refusal(topic, token, true).await;
+            assert_eq!(refusal, refused("not-open-yet"), "{topic}");
+        }
+        let expected = if topic == "nodes/L9" { refused("forbidden") } else { None };
+        assert_eq!(site.refusal(topic, Some(&observer), true).await, expected, "{topic}");
     }
     site.end().await;
 }

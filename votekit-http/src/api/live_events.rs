@@ -21,6 +21,7 @@ use crate::live::message::LiveResults;
 use crate::live::readers::{ClientShares, ReaderPlace};
 use crate::live::topic::Topic;
 use crate::problem::{Problem, ProblemDocument};
+use crate::published;
 
 /// The version that a browser has, when it connects again.
 static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -58,6 +59,7 @@ const BYE_SLOW: &[u8] = b"event: bye\ndata: {\"reason\":\"slow\"}\n\n";
                 node stops (`{\"reason\":\"stopping\"}`) or the reader is too slow (`slow`)"
         ),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`not-open-yet`: a draft, which is for officials", body = ProblemDocument, content_type = "application/problem+json"),
         (
             status = 421, body = ProblemDocument, content_type = "application/problem+json",
             description = "`not-served-here`: ask a node with the role query"
@@ -71,6 +73,7 @@ pub(crate) async fn result_events(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let law = law_id(&law)?;
+    published::election(&api.node, &law)?;
     let voter = cast_in_session(&api, &law, request.headers());
     let (topic, from) = if is_opened_by(&api, &law, voter).await {
         // Always with a snapshot: the version may be one without the counts.

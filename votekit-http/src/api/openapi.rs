@@ -14,7 +14,7 @@ use utoipa::openapi::server::{Server, ServerBuilder};
 use utoipa::openapi::{OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::admin::{self, cluster, nodes};
+use super::admin::{self, ballot_key, cluster, nodes};
 use super::{
     accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
     log_tiles, receipt, results, roll_upload, session, status, user, vote, votes,
@@ -76,18 +76,20 @@ use crate::problem::{self, KINDS, Kind};
         admin::amend_election,
         admin::annul_election,
         admin::purge_election,
+        ballot_key::install_ballot_key,
         nodes::list_nodes,
         nodes::admit_node,
         nodes::retire_node,
         cluster::cluster_view,
         cluster::admit_record,
+        cluster::retire_record,
         cluster::step_down,
         admin::load_roll,
         admin::list_rolls,
         admin::discard_roll,
     ),
     tags(
-        (name = "vote", description = "Casting a vote, and what became of it"),
+        (name = "vote", description = "Casting a vote, and its outcome"),
         (name = "elections", description = "What is put to the vote"),
         (name = "officials", description = "What signed-in officials do, with the token of their account"),
         (name = "results", description = "Counts, by the election's policy"),
@@ -110,9 +112,9 @@ impl Modify for Additions {
             without the body. The pages for people, under `/`, `/fr/` and `/en/`, are not listed: \
             they are no interface for programs.\n\n\
             The log, the results and the ballots can be read by a page of any origin (CORS, plain \
-             requests only). Calls with the token of an account, and those that issue it, can be \
-             made by pages of the origins that the node names (`cors_origins`); nothing else \
-             can.\n\n\
+             requests only). Calls that take the token of an account, those that issue it, and \
+             the status and receipt of a vote can be made by pages of the origins that the node \
+             names (`cors_origins`); nothing else can.\n\n\
             | code | status | meaning |\n| --- | --- | --- |\n"
             .to_owned();
         for kind in KINDS {

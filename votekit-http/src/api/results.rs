@@ -22,6 +22,7 @@ use crate::context::Api;
 use crate::guard::representation::{REVALIDATE, Representation};
 use crate::guard::response_headers::VOTER_TOKEN;
 use crate::problem::{Problem, ProblemDocument};
+use crate::published;
 
 /// The results of one election, as in the results file of its publication bundle.
 // Used only by the documentation: answers are written from `votekit_core::export::json::Document`.
@@ -139,6 +140,7 @@ pub(crate) struct ResultsQuery {
         (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`results-withheld`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`not-open-yet`: a draft, which is for officials", body = ProblemDocument, content_type = "application/problem+json"),
         (
             status = 421, body = ProblemDocument, content_type = "application/problem+json",
             description = "`not-served-here`: ask a node with the role query"
@@ -153,6 +155,7 @@ pub(crate) async fn results(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let law = law_id(&law)?;
+    published::election(&api.node, &law)?;
     let voter = voter(query, &headers)?.or_else(|| cast_in_session(&api, &law, &headers));
     let results = api.node.results(&law, voter).await?;
     if voter.is_some() {
@@ -215,7 +218,7 @@ pub(crate) async fn all_results(
         withheld: Vec<ElectionId>,
     }
     let (mut shown, mut withheld) = (Vec::new(), Vec::new());
-    for election in api.node.elections() {
+    for election in published::elections(&api.node) {
         let law = law_id(&election.law_id)?;
         match api.node.results(&law, None).await {
             Ok(results) => shown.push(results),

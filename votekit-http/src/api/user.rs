@@ -7,12 +7,14 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 use votekit_core::id::RequestId;
+use votekit_node::config::Role;
 use votekit_node::{BilingualView, ElectionView};
 
 use super::viewer::{Viewer, personal};
 use crate::api::law_id;
 use crate::context::Api;
 use crate::problem::{Problem, ProblemDocument};
+use crate::published;
 
 /// An election in which the caller has voted.
 #[derive(Debug, Serialize, ToSchema)]
@@ -33,13 +35,15 @@ pub(crate) struct VotedElection {
 /// Lists the elections in which the caller has voted.
 ///
 /// With the cookie of a voter: those in which this session has cast a vote. With the token of a
-/// member: those in which the member has voted. The list never says for what.
+/// member: those in which the member has voted, from a node that decides. The list never says for
+/// what.
 #[utoipa::path(
     get, path = "/api/v1/user/voted-elections", tag = "vote", operation_id = "votedElections",
     responses(
         (status = 200, description = "The elections, in the order of their ids", body = Vec<VotedElection>),
         (status = 401, description = "`not-signed-in`, `token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: an official, from a network where officials may not work", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 421, description = "`not-served-here`: for a member, ask a node with the role seal", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn voted_elections(
@@ -52,9 +56,14 @@ pub(crate) async fn voted_elections(
         return Err(Problem::NotSignedIn);
     }
     let mut voted = Vec::new();
-    for election in api.node.elections() {
+    for election in published::elections(&api.node) {
         let law = law_id(&election.law_id)?;
-        if viewer.has_voted(&api, &law) == Some(true) {
+        let has_voted = viewer.has_voted(&api, &law);
+        // A list without the election would say that the member has not voted in it.
+        if has_voted.is_none() && viewer.is_member() && api.node.takes_members(&law) {
+            return Err(Problem::NotServedHere { needs: Role::Seal });
+        }
+        if has_voted == Some(true) {
             let ElectionView { law_id, title, state, .. } = election;
             voted.push(VotedElection {
                 law_id,

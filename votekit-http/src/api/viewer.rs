@@ -1,4 +1,5 @@
-//! Who reads: the answers to a voter with a session and to an account differ from the public ones.
+//! The viewer of a request: answers to a voter with a session and to an account differ from the
+//! public ones.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -23,7 +24,7 @@ use crate::sessions::Session;
 /// The request header fields that decide what a viewer sees.
 pub(crate) const VARY_BY_VIEWER: &str = "Cookie, Authorization";
 
-/// The one who reads.
+/// The sender of a request that reads.
 pub(crate) enum Viewer {
     /// Not signed in.
     Anyone,
@@ -58,11 +59,19 @@ impl Viewer {
         match self {
             Self::Anyone => None,
             Self::Voter(session) => Some(session.request_for(law).is_some()),
-            Self::Account(caller) if caller.role == AccountRole::Voter => {
-                members::has_voted(api, caller, law)
-            }
+            Self::Account(caller) if self.is_member() => members::has_voted(api, caller, law),
             Self::Account(_) => None,
         }
+    }
+
+    /// Whether the viewer is an official: one who sees drafts.
+    pub(crate) fn is_official(&self) -> bool {
+        matches!(self, Self::Account(caller) if caller.role != AccountRole::Voter)
+    }
+
+    /// Whether the viewer is a member with an account.
+    pub(crate) fn is_member(&self) -> bool {
+        matches!(self, Self::Account(caller) if caller.role == AccountRole::Voter)
     }
 
     /// The request with which the viewer's session cast its vote in an election.
@@ -78,9 +87,7 @@ impl Viewer {
     /// # Errors
     /// [`Problem`], if the accounts cannot be read.
     pub(crate) async fn creators(&self, api: &Api) -> Result<HashMap<ElectionId, String>, Problem> {
-        let is_official =
-            matches!(self, Self::Account(caller) if caller.role != AccountRole::Voter);
-        if !is_official {
+        if !self.is_official() {
             return Ok(HashMap::new());
         }
         let accounts = api.node.accounts();

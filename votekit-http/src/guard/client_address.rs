@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(
             client(stranger, &["203.0.113.9"]),
             "198.51.100.7",
-            "whoever is no proxy is the client"
+            "the last address that is not a proxy's"
         );
         assert_eq!(client(proxy, &["198.51.100.1, 203.0.113.9"]), "203.0.113.9");
         assert_eq!(client(proxy, &["203.0.113.9", "2001:db8::1"]), "2001:db8::1");

@@ -1,9 +1,13 @@
-//! Calls of pages of other origins (the CORS protocol of the Fetch standard), for the calls with
-//! the token of an account: from the origins in `cors_origins` alone.
+//! Pages of other origins (the CORS protocol of the Fetch standard): which of them may read the
+//! answers of a path, and the header fields that say so.
 //!
-//! No answer allows credentials, so that a browser adds no cookie to such a call, and none names
-//! every origin: a token is all that opens these calls, and a page must have been given one.
+//! Every answer to a request carries the fields of its path, whether a handler makes it or a check
+//! before the router: a page that is refused must be able to read why, and when to try again.
+//!
+//! No answer allows credentials, so that a browser adds no cookie to such a call: a token is all
+//! that opens the calls of known origins, and a page must have been given one.
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -16,56 +20,134 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use axum::middleware::Next;
 
+use super::response_headers::VOTER_TOKEN;
+
 const METHODS: &str = "GET, POST, PUT, PATCH, DELETE";
 const REQUEST_HEADERS: &str = "authorization, content-type, idempotency-key, if-none-match, prefer";
-const RESPONSE_HEADERS: &str = "ETag, Location, Retry-After, WWW-Authenticate";
+const RESPONSE_HEADERS: &str = "ETag, Location, Preference-Applied, Retry-After, WWW-Authenticate";
+const PUBLIC_RESPONSE_HEADERS: &str = "ETag, Retry-After";
 
 /// How long a browser keeps the answer to a preflight, in seconds.
 const MAX_AGE: &str = "600";
 
-/// The origins whose pages may call.
-#[derive(Debug, Clone)]
-pub(crate) struct CallingOrigins(Arc<[String]>);
+/// The pages that may read the answers of a path, besides those of this node. A path with several
+/// routes has the widest of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum OriginAccess {
+    /// None.
+    OwnOrigin,
+    /// Those of the origins in `cors_origins`, which may also send calls with a token.
+    KnownOrigins,
+    /// Those of every origin: the answers are public.
+    AnyOrigin,
+}
 
-impl CallingOrigins {
-    pub(crate) fn new(origins: &[String]) -> Self {
-        Self(origins.into())
+/// The table path × pages of other origins, of one listener.
+#[derive(Clone)]
+pub(crate) struct OriginRules(Arc<Rules>);
+
+struct Rules {
+    known: Vec<String>,
+    paths: matchit::Router<OriginAccess>,
+}
+
+impl fmt::Debug for OriginRules {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("OriginRules").field("known", &self.0.known).finish_non_exhaustive()
+    }
+}
+
+impl OriginRules {
+    /// The rules for the paths of a router, each given once.
+    pub(crate) fn new(
+        known: &[String],
+        paths: impl IntoIterator<Item = (&'static str, OriginAccess)>,
+    ) -> Self {
+        let mut table = matchit::Router::new();
+        for (path, access) in paths {
+            // axum keeps its paths in a table of the same kind.
+            table.insert(path, access).expect("the router has accepted the path");
+        }
+        Self(Arc::new(Rules { known: known.to_vec(), paths: table }))
     }
 
-    /// The origin of a request, if it is one of them. Compared byte by byte: browsers write an
+    /// What the answer to a request with this path and these header fields carries.
+    pub(crate) fn grant(&self, path: &str, headers: &HeaderMap) -> OriginGrant {
+        match self.access(path) {
+            OriginAccess::KnownOrigins if !self.0.known.is_empty() => {
+                OriginGrant::Known(self.find(headers))
+            }
+            // An answer to a voter's token is not public.
+            OriginAccess::AnyOrigin if !headers.contains_key(&VOTER_TOKEN) => OriginGrant::Any,
+            _ => OriginGrant::Nothing,
+        }
+    }
+
+    fn access(&self, path: &str) -> OriginAccess {
+        match self.0.paths.at(path) {
+            Ok(found) => *found.value,
+            // The answer to an unknown path says that it is unknown, to those who call beside it.
+            Err(_) if path.starts_with("/log/") => OriginAccess::AnyOrigin,
+            Err(_) if path.starts_with("/api/") => OriginAccess::KnownOrigins,
+            Err(_) => OriginAccess::OwnOrigin,
+        }
+    }
+
+    /// The origin of a request, if it is a known one. Compared byte by byte: browsers write an
     /// origin in one way.
     fn find(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let mut values = headers.get_all(ORIGIN).iter();
         let origin = values.next().filter(|_| values.next().is_none())?;
-        let is_known = self.0.iter().any(|known| known.as_bytes() == origin.as_bytes());
+        let is_known = self.0.known.iter().any(|known| known.as_bytes() == origin.as_bytes());
         is_known.then(|| origin.clone())
     }
 }
 
-/// Answers the preflight of a page of a known origin, and lets it read the answers.
-pub(crate) async fn calling_origins(
-    State(origins): State<CallingOrigins>,
+/// The permission that one answer carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum OriginGrant {
+    /// No field.
+    Nothing,
+    /// Of a path for known origins: the origin of the request, if it is one of them.
+    Known(Option<HeaderValue>),
+    /// For every origin.
+    Any,
+}
+
+impl OriginGrant {
+    /// Adds the fields to an answer.
+    pub(crate) fn write(self, headers: &mut HeaderMap) {
+        match self {
+            Self::Nothing => {}
+            Self::Known(origin) => {
+                // Of every answer, so that no cache gives one origin the answer for another.
+                headers.append(VARY, HeaderValue::from_static("Origin"));
+                if let Some(origin) = origin {
+                    allow(headers, origin, RESPONSE_HEADERS);
+                }
+            }
+            Self::Any => allow(headers, HeaderValue::from_static("*"), PUBLIC_RESPONSE_HEADERS),
+        }
+    }
+}
+
+fn allow(headers: &mut HeaderMap, origin: HeaderValue, exposed: &'static str) {
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));
+}
+
+/// Answers the preflight of a page of a known origin, and completes every other answer.
+pub(crate) async fn origin_fields(
+    State(rules): State<OriginRules>,
     request: Request,
     next: Next,
 ) -> Response<Body> {
-    if origins.0.is_empty() {
-        return next.run(request).await;
-    }
-    let origin = origins.find(request.headers());
-    let is_preflight = *request.method() == Method::OPTIONS
+    let grant = rules.grant(request.uri().path(), request.headers());
+    let is_preflight = matches!(grant, OriginGrant::Known(Some(_)))
+        && *request.method() == Method::OPTIONS
         && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = match &origin {
-        Some(_) if is_preflight => preflight(),
-        _ => next.run(request).await,
-    };
-    let headers = response.headers_mut();
-    // Of every answer, so that no cache gives one origin the answer for another.
-    headers.append(VARY, HeaderValue::from_static("Origin"));
-    if let Some(origin) = origin {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        let exposed = HeaderValue::from_static(RESPONSE_HEADERS);
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
-    }
+    let mut response = if is_preflight { preflight() } else { next.run(request).await };
+    grant.write(response.headers_mut());
     response
 }
 
@@ -86,15 +168,33 @@ fn preflight() -> Response<Body> {
 mod tests {
     use super::*;
 
+    fn rules(known: &[&str]) -> OriginRules {
+        let known: Vec<String> = known.iter().map(|origin| (*origin).to_owned()).collect();
+        OriginRules::new(
+            &known,
+            [
+                ("/api/v1/auth/me", OriginAccess::KnownOrigins),
+                ("/api/v1/results/{law_id}", OriginAccess::AnyOrigin),
+                ("/api/v1/vote", OriginAccess::OwnOrigin),
+                ("/log/{law_id}/tile/{*path}", OriginAccess::AnyOrigin),
+                ("/{lang}/elections", OriginAccess::OwnOrigin),
+            ],
+        )
+    }
+
+    fn origins(sent: &[&'static str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for origin in sent {
+            headers.append(ORIGIN, HeaderValue::from_static(origin));
+        }
+        headers
+    }
+
     #[test]
     fn an_origin_is_known_as_a_whole() {
-        let origins = CallingOrigins::new(&["https://a.example".to_owned()]);
+        let rules = rules(&["https://a.example"]);
         let is_known = |sent: &[&'static str]| {
-            let mut headers = HeaderMap::new();
-            for origin in sent {
-                headers.append(ORIGIN, HeaderValue::from_static(origin));
-            }
-            origins.find(&headers).is_some()
+            rules.grant("/api/v1/auth/me", &origins(sent)) != OriginGrant::Known(None)
         };
         assert!(is_known(&["https://a.example"]));
         for other in [
@@ -109,5 +209,39 @@ mod tests {
             assert!(!is_known(&[other]), "{other}");
         }
         assert!(!is_known(&[]) && !is_known(&["https://a.example", "https://a.example"]));
+    }
+
+    #[test]
+    fn a_path_has_the_pages_of_its_route() {
+        let rules = rules(&["https://a.example"]);
+        let own = origins(&["https://a.example"]);
+        let known = OriginGrant::Known(Some(HeaderValue::from_static("https://a.example")));
+        for (path, expected) in [
+            ("/api/v1/auth/me", known.clone()),
+            ("/api/v1/results/L1", OriginGrant::Any),
+            ("/log/L1/tile/0/000", OriginGrant::Any),
+            ("/api/v1/vote", OriginGrant::Nothing),
+            ("/fr/elections", OriginGrant::Nothing),
+            // Unknown ones.
+            ("/log/L1/nothing", OriginGrant::Any),
+            ("/api/v1/nothing", known),
+            ("/nothing", OriginGrant::Nothing),
+            ("/api", OriginGrant::Nothing),
+        ] {
+            assert_eq!(rules.grant(path, &own), expected, "{path}");
+        }
+        let mut token = HeaderMap::new();
+        token.insert(&VOTER_TOKEN, HeaderValue::from_static("00"));
+        assert_eq!(rules.grant("/api/v1/results/L1", &token), OriginGrant::Nothing);
+    }
+
+    #[test]
+    fn without_known_origins_no_answer_varies_by_origin() {
+        let grant = rules(&[]).grant("/api/v1/auth/me", &origins(&["https://a.example"]));
+        assert_eq!(grant, OriginGrant::Nothing);
+        let mut headers = HeaderMap::new();
+        OriginGrant::Known(None).write(&mut headers);
+        assert_eq!(headers.get(VARY), Some(&HeaderValue::from_static("Origin")));
+        assert_eq!(headers.len(), 1);
     }
 }

@@ -34,7 +34,7 @@ impl FormBody {
     /// Reads the body of a request.
     ///
     /// # Errors
-    /// [`Problem`], if the body is no form, is too large or arrives too slowly.
+    /// [`Problem`], if the body is not a form, is too large or arrives too slowly.
     pub(crate) async fn read(
         headers: &HeaderMap,
         body: Body,

@@ -1,13 +1,11 @@
-//! Header fields of every answer, and the permission for pages of other origins to read it.
+//! Header fields of every answer.
 
 use axum::body::Body;
-use axum::extract::Request;
 use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL,
-    CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Response};
-use axum::middleware::Next;
+use axum::http::{HeaderName, HeaderValue, Response};
 
 /// With the request id, the key to the results of an election that shows them to those who have
 /// voted. A header, so that it appears in no log of addresses.
@@ -40,20 +38,4 @@ pub(crate) fn complete(response: &mut Response<Body>, is_tls: bool) {
 pub(crate) fn as_text(is_tls: bool) -> String {
     let hsts = is_tls.then_some((STRICT_TRANSPORT_SECURITY, HSTS));
     ALWAYS.into_iter().chain(hsts).map(|(name, value)| format!("{name}: {value}\r\n")).collect()
-}
-
-/// Lets pages of any origin read public data, the log and the results, so that an auditor can
-/// verify in a browser. An answer to a voter's token is not public.
-pub(crate) async fn any_origin(request: Request, next: Next) -> Response<Body> {
-    let is_public = !request.headers().contains_key(&VOTER_TOKEN);
-    let mut response = next.run(request).await;
-    if is_public {
-        allow_any_origin(response.headers_mut());
-    }
-    response
-}
-
-fn allow_any_origin(headers: &mut HeaderMap) {
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("ETag, Retry-After"));
 }

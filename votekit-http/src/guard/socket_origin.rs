@@ -36,7 +36,7 @@ mod tests {
             is_socket_origin(&fields.collect(), &allowed)
         };
         let host = (HOST, "vote.example:8443");
-        assert!(is_own(std::slice::from_ref(&host)), "a program that is no browser");
+        assert!(is_own(std::slice::from_ref(&host)), "a program that is not a browser");
         for origin in
             ["https://vote.example:8443", "http://VOTE.example:8443", "https://results.example"]
         {

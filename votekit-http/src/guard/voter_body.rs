@@ -54,7 +54,7 @@ impl VoterBody {
     /// Reads the body of a request. It may have these fields and no others.
     ///
     /// # Errors
-    /// [`Problem`], if the body is no JSON object, is too large or arrives too slowly.
+    /// [`Problem`], if the body is not a JSON object, is too large or arrives too slowly.
     pub(crate) async fn read(
         headers: &HeaderMap,
         body: Body,

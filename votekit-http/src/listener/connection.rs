@@ -199,7 +199,12 @@ impl Service {
         let refused = refused.or_else(|| refuse_message(&request));
         let refused = refused.map(|answer| self.as_page(request.uri().path(), answer));
         let mut answer = match refused {
-            Some(refused) => refused,
+            Some(mut refused) => {
+                if let Some(gate) = &self.gate {
+                    gate.complete_refusal(&request, &mut refused);
+                }
+                refused
+            }
             None => self.route(request, slot).await?,
         };
         if answer.status() == StatusCode::TOO_MANY_REQUESTS

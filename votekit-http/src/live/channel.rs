@@ -119,8 +119,8 @@ pub(crate) struct Delivery {
 pub(crate) struct TooSlow;
 
 impl Subscription {
-    /// Waits for the next message. Cancel safe. Versions strictly increase, but for the snapshot of
-    /// a reader whose version this node does not reach.
+    /// Waits for the next message. Cancel safe. Versions strictly increase, except for the snapshot
+    /// of a reader whose version this node does not reach.
     ///
     /// # Errors
     /// [`TooSlow`]: messages are lost for this reader.

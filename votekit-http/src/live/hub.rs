@@ -24,6 +24,7 @@ use super::pacer::Pacer;
 use super::reader_thread::ReaderThread;
 use super::readers::ReaderPlaces;
 use super::topic::Topic;
+use crate::published;
 
 /// The live updates of a node.
 pub(crate) struct LiveHub {
@@ -142,7 +143,8 @@ impl LiveHub {
         }
     }
 
-    /// Publishes the list of elections, and returns a subscription to each.
+    /// Publishes the list of elections that the public sees, and returns a subscription to each one
+    /// of this node.
     fn publish_list(&self) -> Vec<(ElectionId, ElectionWatch)> {
         #[cfg(test)]
         self.lists.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -156,10 +158,12 @@ impl LiveHub {
                 continue;
             };
             let (height, view) = watch.current();
+            // A draft is in the version all the same: it is in the list once it is opened.
+            let is_published = !published::is_draft(&self.node, &view);
             // A state changes with a block or by a halt, which is final until the node starts
             // again: the sum grows whenever the list changes.
             version += height + 1 + u64::from(view.is_halted());
-            views.push(view);
+            views.extend(Some(view).filter(|_| is_published));
             watches.push((law_id, watch));
         }
         self.channel(&Topic::Elections).publish(version, election_list(&views));

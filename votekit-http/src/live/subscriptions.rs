@@ -39,7 +39,7 @@ struct FirstMessage {
 pub(crate) enum ReaderTopic {
     /// A topic of many readers.
     Topic(Topic),
-    /// What becomes of one vote.
+    /// The status of one vote.
     Vote(RequestId),
 }
 

@@ -39,7 +39,7 @@ impl InWords for Problem {
             Self::Refused(refusal) => return refusal.in_words(),
             Self::NotSafe { missing } => return unmet_rules(missing.len()),
             Self::BodyTooLarge { bytes_max } => {
-                return format!("a body has at most {bytes_max} bytes here");
+                return format!("the body of this call has at most {bytes_max} bytes");
             }
             Self::Malformed { .. } | Self::Framing { .. } => texts::ONE_FIELD,
             Self::UnknownChoice => texts::UNKNOWN_CHOICE,

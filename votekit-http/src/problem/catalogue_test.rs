@@ -1,6 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use votekit_core::binding::BindingRule;
 use votekit_core::credential::CredentialError;
 use votekit_core::election::{DefinitionError, TextPart};
 use votekit_core::election_log::{Change, ElectionLogError};
@@ -8,7 +9,7 @@ use votekit_core::envelope::VoteRequest;
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::manifest::ManifestError;
 use votekit_node::data_folder::{Exposure, FolderError};
-use votekit_node::{AdminError, BindingRule, CallRule, FieldFault, FileKind, FileRule};
+use votekit_node::{AdminError, CallRule, FieldFault, FileKind, FileRule};
 use votekit_node::{RollError, UnsignedReason, UploadError};
 use votekit_store::EngineError;
 
@@ -72,7 +73,7 @@ fn parameters_are_part_of_the_sentence() {
         ),
         (
             refused.in_words(),
-            "the election is draft: it cannot be released from waiting for a node now; an election \
+            "the election is draft: none of its nodes can be retired now; an election \
              is a draft, then open, closing, closed, certified, annulled",
         ),
         (
@@ -115,8 +116,8 @@ fn errors_inside_errors_have_their_own_words() {
     ];
     assert_eq!(
         AdminError::Fields { errors }.in_words(),
-        "replace: a supplement cannot replace a roll: load it without; node: this is the node that \
-         answers this call: it is not lost"
+        "replace: a supplement cannot replace a roll: load it without `replace`; node: this is the \
+         node that answers this call: it is not lost"
     );
     let missing = vec![BindingRule::Results, BindingRule::TestBase { base: "a/test".to_owned() }];
     let unsafe_yet = AdminError::NotSafe { missing }.in_words();

@@ -249,7 +249,7 @@ messages! {
         "Your choice is still here. You may press the button again: your vote counts once.";
 }
 
-// What became of a vote.
+// The outcome of a vote.
 messages! {
     OUTCOME:
     accepted_title = "Votre vote est enregistré", "Your vote is recorded";

@@ -1,8 +1,6 @@
 //! An election in a list.
 
-use votekit_core::election::State;
 use votekit_core::id::ElectionId;
-use votekit_core::instant::UnixSeconds;
 use votekit_node::ElectionView;
 
 use super::lang::Lang;
@@ -10,6 +8,7 @@ use super::moment::{Moment, is_between};
 use super::visit::Visit;
 use crate::context::Api;
 use crate::problem::Problem;
+use crate::published;
 
 /// An election in a list, in the language of the page.
 pub(crate) struct ElectionRow {
@@ -92,15 +91,7 @@ pub(crate) fn check_open(api: &Api, election: &ElectionView) -> Result<(), Probl
     }
     let now = api.now().0;
     if !is_open(election, now) {
-        let early = is_early(election, now);
-        let state = if early { State::Draft } else { State::Closed };
-        let minute = |rfc3339: Option<&str>| {
-            let second = UnixSeconds::from_rfc3339(rfc3339?).ok()?;
-            Some(second.minute_floor())
-        };
-        let (opens, closes) =
-            (minute(election.opens.as_deref()), minute(election.closes.as_deref()));
-        return Err(Problem::NotOpen { early, state, opens, closes });
+        return Err(published::not_open(election, is_early(election, now)));
     }
     Ok(())
 }

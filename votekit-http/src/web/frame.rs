@@ -4,6 +4,7 @@ use votekit_node::{ElectionView, Node};
 
 use super::assets;
 use super::lang::Lang;
+use crate::published;
 use crate::sessions::LIFETIME_SECONDS;
 
 /// The part of a page around its content.
@@ -45,7 +46,7 @@ impl Frame {
             is_error: false,
             path: path.to_owned(),
             is_test: false,
-            has_tests: node.elections().iter().any(|election| !election.binding),
+            has_tests: published::elections(node).iter().any(|election| !election.binding),
             organisation: organisation.clone(),
             contact: pages.contact.clone(),
             has_session: false,

@@ -35,7 +35,7 @@ impl Lang {
         }
     }
 
-    /// The language of a page by its path; `None` if it is no page.
+    /// The language of a page by its path; `None` if it is not a page.
     pub(crate) fn of_path(path: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|lang| {
             let rest = path.strip_prefix('/').and_then(|rest| rest.strip_prefix(lang.code()));

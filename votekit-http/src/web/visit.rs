@@ -156,6 +156,13 @@ pub(super) fn page_response(status: StatusCode, page: &impl Template) -> Result<
     Ok(response)
 }
 
+/// Has the browser remove what it kept of this site.
+pub(super) fn clear_site_data(response: &mut Response) {
+    // Not `"cookies"`, which would sign the reader out of every host of the same domain.
+    let cleared = HeaderValue::from_static("\"cache\", \"storage\"");
+    response.headers_mut().insert(HeaderName::from_static("clear-site-data"), cleared);
+}
+
 /// 303 to a path of this node. Paths are made of a language, fixed words and checked ids, so none
 /// leads to another site.
 ///

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use crate::http_support::{Answer, Client, Served, config};
 use crate::officials::{Official, email};
-use crate::support::{LAW, TestDir, write_roll};
+use crate::support::{LAW, TestDir, law, write_roll};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use votekit_node::OpenElection;
 use votekit_store::AccountRole;
 
 const ELECTIONS: &str = "/api/v1/elections";
@@ -96,6 +97,8 @@ async fn an_administrator_creates_uploads_opens_closes_and_certifies() {
 async fn readers_see_elections_and_officials_who_created_them() {
     let served = Served::empty(config()).await;
     let official = drafted(&served).await;
+    served.node.load(&served.roll(), None).await.expect("loaded");
+    served.node.open(&law(), OpenElection::default()).await.expect("opened");
     let public = served.get(ELECTIONS).await;
     assert_eq!(public.json()[0]["law_id"], LAW);
     assert!(!public.header("etag").is_empty() && public.header("cache-control") == "no-cache");
@@ -128,6 +131,42 @@ async fn readers_see_elections_and_officials_who_created_them() {
     );
     let unknown = served.get(&format!("{ELECTIONS}/L9/candidates")).await;
     assert_eq!(unknown.problem(), (404, "unknown-election".to_owned()));
+    served.end().await;
+}
+
+/// By its id others learn that it is not open yet, and when it is planned to open.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_is_for_officials() {
+    let served = Served::empty(config()).await;
+    let official = drafted(&served).await;
+    let one = format!("{ELECTIONS}/{LAW}");
+    let amended = json!({"opens": "2099-02-01T08:00:00-05:00"});
+    assert_eq!(official.post(&format!("{one}/amend"), Some(amended)).await.status, 200);
+    assert_eq!(served.get(ELECTIONS).await.json(), json!([]));
+    let results = served.get("/api/v1/results").await;
+    assert_eq!(results.json(), json!({"results": [], "withheld": []}));
+    for path in [
+        one.clone(),
+        format!("{one}/candidates"),
+        format!("/api/v1/results/{LAW}"),
+        format!("/api/v1/results/{LAW}/events"),
+    ] {
+        let refused = served.get(&path).await;
+        assert_eq!(refused.problem(), (409, "not-open-yet".to_owned()), "{path}");
+        assert!(refused.text().contains("2099-02-01T13:00:00Z"), "{}", refused.text());
+        for text in ["eau", "Water", "oui"] {
+            assert!(!refused.text().contains(text), "{path}: {}", refused.text());
+        }
+    }
+    let observer = Official::sign_in(&served, AccountRole::Observer).await;
+    let auditor = Official::sign_in(&served, AccountRole::Auditor).await;
+    for reader in [&official, &auditor, &observer] {
+        assert_eq!(reader.get(ELECTIONS).await.json()[0]["state"], "draft");
+        assert_eq!(reader.get(&one).await.json()["title"]["en"], "Water Act");
+    }
+    let member = Official::sign_in(&served, AccountRole::Voter).await;
+    assert_eq!(member.get(ELECTIONS).await.json(), json!([]));
+    assert_eq!(member.get(&one).await.problem().1, "not-open-yet");
     served.end().await;
 }
 

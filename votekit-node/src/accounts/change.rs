@@ -33,7 +33,7 @@ pub enum AccountError {
     Engine(#[from] EngineError),
 }
 
-/// What becomes of a change after which no administrator could sign in.
+/// Whether to make a change after which no administrator could sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastAdministrator {
     /// It is refused.

@@ -1,16 +1,30 @@
 //! Calls about the installation as a whole: nodes that join it, and the leader that is to step
 //! down.
 
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use votekit_core::authority::{AuthoritySet, StatementBody, Suspect, SuspectReason};
+use votekit_core::election::State;
 use votekit_store::RowKind;
 
 use crate::audit::{AuditEvent, AuditFields};
 use crate::call_rule::CallRule;
 use crate::error::AdminError;
 use crate::node::Node;
-use crate::node_record::NodeRecord;
+use crate::node_name::NodeName;
+use crate::node_record::{Admission, NodeRecord};
 use crate::query::cluster_view::AdmittedNode;
 use crate::recovery::election_keys;
+
+/// A node that was retired from the installation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RetiredNode {
+    /// The node.
+    #[serde(flatten)]
+    pub node: AdmittedNode,
+    /// The elections in whose logs its epochs were ended.
+    pub elections: Vec<String>,
+}
 
 impl Node {
     /// Admits a node with a data folder of its own to the installation: the keys that it needs are
@@ -28,11 +42,15 @@ impl Node {
         if let Some(set) = self.on_files(|folder| Ok(folder.authorities()?)).await? {
             check_no_authority(&set, record)?;
         }
-        let admitted = self.node_records().await?;
-        if !admitted.contains(record) {
-            check_distinct(&admitted, record)?;
-            let line = record.to_string();
-            self.context.ledger.put_node_record(record.name.as_str(), line.as_bytes()).await?;
+        let mut others = election_keys::admissions(&self.context).await?;
+        let admission = Admission { record: record.clone(), is_retired: false };
+        if !others.contains(&admission) {
+            // A node that was retired may be admitted again.
+            others.retain(|known| known.record != *record);
+            let others: Vec<NodeRecord> = others.into_iter().map(|known| known.record).collect();
+            check_distinct(&others, record)?;
+            let bytes = admission.to_bytes();
+            self.context.ledger.put_node_record(record.name.as_str(), &bytes).await?;
             let admitted = Some(record.name.as_str());
             let fields = AuditFields { admitted, ..AuditFields::default() };
             self.context.audit.record(AuditEvent::NodeAdmitted, &fields);
@@ -41,6 +59,50 @@ impl Node {
             election_keys::share_with_node(&self.context, election.law_id(), record).await?;
         }
         Ok(AdmittedNode::from(record))
+    }
+
+    /// Retires a node that was admitted by its record from the installation: it begins no more
+    /// epochs, and elections that open later do not admit it. In each election that takes votes, or
+    /// is closing, its epochs are fenced, what it published is sealed, and its higher numbers are
+    /// void. Retiring it again completes what failed.
+    ///
+    /// # Errors
+    /// [`AdminError`], among others [`AdminError::Answering`] while it still answers voters.
+    pub async fn retire_record(&self, name: &NodeName) -> Result<RetiredNode, AdminError> {
+        let record = self.mark_retired(name).await?;
+        let node = record.key.node_id();
+        let mut elections = Vec::new();
+        for election in self.context.elections() {
+            let state = election.committed().state();
+            if !matches!(state, State::Open | State::Closing)
+                || election.log().node_key(node).is_none()
+            {
+                continue;
+            }
+            self.retire_node(election.law_id(), node).await?;
+            elections.push(election.law_id().to_string());
+        }
+        Ok(RetiredNode { node: AdmittedNode::from(&record), elections })
+    }
+
+    /// First of all, so that the node begins no epoch after its present ones are fenced.
+    async fn mark_retired(&self, name: &NodeName) -> Result<NodeRecord, AdminError> {
+        let _creating = self.context.creating.lock().await;
+        if self.context.leader_lease.term().is_none() {
+            return Err(self.not_leading());
+        }
+        let admissions = election_keys::admissions(&self.context).await?;
+        let Some(known) = admissions.into_iter().find(|known| known.record.name == *name) else {
+            let rule = CallRule::NodeNotAdmitted { name: name.clone() };
+            return Err(AdminError::Field { field: "name", rule });
+        };
+        if !known.is_retired {
+            let bytes = Admission { is_retired: true, record: known.record.clone() }.to_bytes();
+            self.context.ledger.put_node_record(name.as_str(), &bytes).await?;
+            let fields = AuditFields { admitted: Some(name.as_str()), ..AuditFields::default() };
+            self.context.audit.record(AuditEvent::NodeRetired, &fields);
+        }
+        Ok(known.record)
     }
 
     /// Asks for another leader: this authority suspects the present one, with the reason that an

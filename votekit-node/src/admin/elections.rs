@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 use votekit_core::batch::NodePublicKey;
+use votekit_core::binding::BindingRule;
 use votekit_core::credential::HashScheme;
 use votekit_core::election::{
     BLANK, Bilingual, Choice, ChoiceId, ChoiceIdError, Definition, ResultsPolicy, State, TextPart,
@@ -22,12 +23,11 @@ use votekit_core::election_log::{
 };
 use votekit_core::id::{ElectionId, NodeId};
 use votekit_core::instant::{TimeError, UnixMillis, UnixMinutes, UnixSeconds};
-use votekit_core::manifest::Manifest;
 use votekit_store::StagingId;
 
 use crate::admin::supplement_report::{LiveBefore, SupplementReport};
 use crate::audit::{AuditEvent, AuditFields};
-use crate::binding_rule::BindingRule;
+use crate::binding_rules::unmet_rules;
 use crate::call_rule::{CallRule, FieldFault};
 use crate::data_folder::DataFolder;
 use crate::election::SealerCommand;
@@ -211,6 +211,10 @@ pub struct LoadReport {
     pub manifest: String,
     /// Whether credentials are hashed under a pepper.
     pub peppered: bool,
+    /// Whether the pepper was not compared with the manifest: one of several authorities holds
+    /// none. Absent otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_pepper: bool,
     /// One row for each law.
     pub laws: Vec<LoadedLaw>,
 }
@@ -241,6 +245,18 @@ pub enum LoadOutcome {
     Kept,
     /// The roll had taken effect earlier: nothing changed.
     Unchanged,
+}
+
+impl LoadReport {
+    /// The report on a roll that is kept in the data folder.
+    pub(crate) fn new(kept: &Kept, laws: Vec<LoadedLaw>) -> Self {
+        Self {
+            manifest: kept.manifest.digest().to_hex(),
+            peppered: kept.manifest.body().scheme == HashScheme::HmacSha256,
+            without_pepper: kept.lacks_pepper,
+            laws,
+        }
+    }
 }
 
 impl CreateElection {
@@ -563,7 +579,7 @@ impl Node {
     }
 
     /// Warnings about a new election for officials, before they open it.
-    async fn warnings(&self, election: &ElectionHandle) -> Result<Vec<String>, AdminError> {
+    async fn warnings(&self, election: &Arc<ElectionHandle>) -> Result<Vec<String>, AdminError> {
         let committed = election.committed();
         let definition = &committed.results.definition;
         let mut warnings = Vec::new();
@@ -602,7 +618,9 @@ impl Node {
     ) -> Result<ElectionView, AdminError> {
         let election = self.election_handle(law_id)?;
         let _busy = self.busy(&election)?;
-        if let Some(unknown) = request.waivers.iter().find(|waiver| *waiver != "results") {
+        if let Some(unknown) =
+            request.waivers.iter().find(|waiver| *waiver != BindingRule::RESULTS_WAIVER)
+        {
             let rule = CallRule::NotWaivable { waiver: unknown.clone() };
             return Err(AdminError::Field { field: "waivers", rule });
         }
@@ -666,45 +684,14 @@ impl Node {
     /// not checked.
     async fn missing_for_binding(
         &self,
-        election: &ElectionHandle,
+        election: &Arc<ElectionHandle>,
         waivers: &[String],
     ) -> Result<Vec<BindingRule>, AdminError> {
-        let mut missing = Vec::new();
-        let (scheme, digests) = {
-            let log = election.log();
-            (log.scheme(), log.manifests().to_vec())
-        };
-        if scheme.is_some_and(|scheme| scheme != HashScheme::HmacSha256) {
-            missing.push(BindingRule::Pepper);
-        }
-        if election.committed().results.definition.results != ResultsPolicy::AfterClose
-            && !waivers.iter().any(|waiver| waiver == "results")
-        {
-            missing.push(BindingRule::Results);
-        }
-        if !self.context.config.is_confidential() {
-            missing.push(BindingRule::Confidential);
-        }
-        let base = self.context.folder.base()?;
-        if Definition::is_test_base(base.as_str()) {
-            missing.push(BindingRule::TestBase { base: base.as_str().to_owned() });
-        }
-        if base.as_str() == DataFolder::DEFAULT_BASE {
-            missing.push(BindingRule::DefaultBase);
-        }
-        let rolls = self
-            .on_files(move |folder| {
-                let read =
-                    |digest| Ok((digest, roll_store::manifest(folder, &digest)?.body().roll));
-                digests.into_iter().map(read).collect::<Result<Vec<_>, AdminError>>()
-            })
-            .await?;
-        for (manifest, facts) in rolls {
-            if Definition::is_too_short_to_bind(facts.code_length_min) {
-                let length = facts.code_length_min;
-                missing.push(BindingRule::ShortCodes { manifest, length });
-            }
-        }
+        let is_confidential = self.context.config.is_confidential();
+        let election = Arc::clone(election);
+        let mut missing =
+            self.on_files(move |folder| unmet_rules(folder, &election, is_confidential)).await?;
+        missing.retain(|rule| !rule.is_waived(waivers));
         Ok(missing)
     }
 
@@ -962,7 +949,7 @@ impl Node {
         let replaced = self.check_offered(&offered, replace).await?;
         let kept = self.keep_roll(folder, pepper, &loading).await?;
         let _creating = self.context.creating.lock().await;
-        let loaded = self.load_kept(&kept.manifest).await;
+        let loaded = self.load_kept(&kept).await;
         let digest = kept.manifest.digest();
         if let Err(error) = &loaded
             && kept.is_new
@@ -982,7 +969,8 @@ impl Node {
         loaded
     }
 
-    async fn load_kept(&self, manifest: &Manifest) -> Result<LoadReport, AdminError> {
+    async fn load_kept(&self, kept: &Kept) -> Result<LoadReport, AdminError> {
+        let manifest = &kept.manifest;
         self.context.ledger.put_manifest(&manifest.encode()).await?;
         let mut laws = Vec::new();
         for row in &manifest.body().laws {
@@ -1029,8 +1017,7 @@ impl Node {
                 changes,
             });
         }
-        let peppered = manifest.body().scheme == HashScheme::HmacSha256;
-        Ok(LoadReport { manifest: manifest.digest().to_hex(), peppered, laws })
+        Ok(LoadReport::new(kept, laws))
     }
 
     /// Destroys the evidence and the ballot key of a certified or annulled election, and its
@@ -1143,10 +1130,11 @@ impl Node {
         loading: &Arc<tokio::sync::OwnedMutexGuard<()>>,
     ) -> Result<Kept, AdminError> {
         let (source, pepper) = (folder.to_owned(), pepper.map(Path::to_owned));
+        let need = self.context.pepper_need();
         let progress = Arc::new(LoadProgress::default());
         let (reading, loading) = (Arc::clone(&progress), Arc::clone(loading));
         let keep = self.on_files(move |folder| {
-            let kept = roll_store::keep(folder, &source, pepper.as_deref(), &reading);
+            let kept = roll_store::keep(folder, &source, (pepper.as_deref(), need), &reading);
             drop(loading);
             Ok(kept?)
         });

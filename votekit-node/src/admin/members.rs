@@ -37,6 +37,11 @@ impl Node {
         if request.binding {
             return Err(AdminError::Field { field: "binding", rule: CallRule::MembersBinding });
         }
+        // The others could not check the roll, and no ingest node could hash a member.
+        if self.context.authorities.is_some() {
+            let rule = CallRule::MembersAuthorities;
+            return Err(AdminError::Field { field: MemberFault::LIST, rule });
+        }
         if self.context.leader_lease.term().is_none() {
             return Err(self.not_leading());
         }

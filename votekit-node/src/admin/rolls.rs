@@ -20,12 +20,13 @@ use crate::election::ElectionHandle;
 use crate::error::AdminError;
 use crate::node::Node;
 use crate::recovery::{add_to_registry, known_electors};
-use crate::roll_store::{self, KeptRolls, RollView};
+use crate::roll_store::{self, KeptRolls, PepperNeed, RollView};
 
 /// A kept roll, read and ready to take effect in an election.
 pub(crate) struct PreparedRoll {
     load: RollLoad,
-    hasher: CredentialHasher,
+    /// `None` on a node that hashes no credentials.
+    hasher: Option<CredentialHasher>,
     origin: RollOrigin,
 }
 
@@ -192,13 +193,21 @@ impl Node {
         {
             return Ok(None);
         }
-        let law = law_id.clone();
+        let (law, need) = (law_id.clone(), self.context.pepper_need());
         let read = move |folder: &DataFolder| {
             let content = roll_store::content(folder, &digest, &law)?;
-            Ok((content, roll_store::hasher(folder, &digest)?))
+            let hasher = match need {
+                PepperNeed::Required => Some(roll_store::hasher(folder, &digest)?),
+                PepperNeed::Optional => None,
+            };
+            Ok((content, hasher))
         };
         let (content, hasher) = self.on_files(read).await?;
         let Some(content) = content else { return Ok(None) };
+        // A roll that was kept while the node was stopped is not in the ledger yet, from which
+        // nodes without rolls read it.
+        let encoded = manifest.encode();
+        until_definite("put_manifest", || self.context.ledger.put_manifest(&encoded)).await?;
         // Fallible steps come before the log records the roll. The registry holds hints only:
         // writes to it are retried until they succeed.
         let origin = RollOrigin::from_manifest(manifest);
@@ -231,7 +240,9 @@ impl Node {
         let digest = load.manifest;
         let (content, is_replacement) = (load.content.clone(), load.replaces.is_some());
         self.record(election, vec![LogEvent::Load(load)]).await?;
-        election.set_hasher(digest, hasher);
+        if let Some(hasher) = hasher {
+            election.set_hasher(digest, hasher);
+        }
         let change = async || {
             if is_replacement {
                 let electors = known_electors(&election.log());
@@ -259,7 +270,11 @@ impl Node {
 }
 
 /// Checks that a roll is a law's first, or a supplement to its latest.
-fn follows(law_id: &ElectionId, manifest: &Manifest, row: &[Digest]) -> Result<(), AdminError> {
+pub(crate) fn follows(
+    law_id: &ElectionId,
+    manifest: &Manifest,
+    row: &[Digest],
+) -> Result<(), AdminError> {
     match (manifest.body().parent, row.last()) {
         (None, None) => Ok(()),
         (None, Some(_)) => Err(AdminError::SecondRoll { law_id: law_id.clone(), kept: row[0] }),

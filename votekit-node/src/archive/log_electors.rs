@@ -12,10 +12,10 @@ use votekit_core::election_log::RollContent;
 use votekit_core::electorate::{Elector, Electorate};
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::leaf::Leaf;
-use votekit_store::{EngineError, FirstUse, KnownElectors, RollOrigin};
+use votekit_store::{FirstUse, KnownElectors, RollOrigin};
 
 use crate::archive::Archive;
-use crate::error::NodeError;
+use crate::error::{NodeError, damaged_ledger};
 use crate::roll_store;
 
 /// The electors of one election.
@@ -142,10 +142,6 @@ impl Reader<'_> {
     }
 
     fn damaged(&self, rule: &str) -> NodeError {
-        EngineError::Corrupt {
-            engine: "the ledger",
-            reason: format!("the log of {}: {rule}", self.law_id),
-        }
-        .into()
+        damaged_ledger(format!("the log of {}: {rule}", self.law_id)).into()
     }
 }

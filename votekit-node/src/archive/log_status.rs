@@ -10,12 +10,11 @@ use votekit_core::id::{Digest, ElectionId, Epoch, NodeId};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::leaf::{ElectionEvent, Leaf, NodeEvent};
 use votekit_core::log::merkle::empty_root;
-use votekit_store::EngineError;
 
 use crate::archive::Archive;
 use crate::election::CheckpointSigner;
 use crate::election::{ElectionStatus, ElectionView, EpochView, NodeView};
-use crate::error::NodeError;
+use crate::error::{NodeError, damaged_ledger};
 use crate::node_name::NodeName;
 
 /// The state that results from the leaves of one log.
@@ -34,9 +33,8 @@ impl LogStatus {
         if archive.head(law_id)?.is_none() {
             return Ok(None);
         }
-        let damaged = |reason: String| EngineError::Corrupt {
-            engine: "ledger",
-            reason: format!("the log of {law_id} cannot be decoded: {reason}"),
+        let damaged = |reason: String| {
+            damaged_ledger(format!("the log of {law_id} cannot be decoded: {reason}"))
         };
         let mut status: Option<Self> = None;
         archive.for_each_leaf(law_id, |leaf| -> Result<(), NodeError> {

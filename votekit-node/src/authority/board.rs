@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -53,6 +54,8 @@ struct Inner {
     suspects: BTreeMap<u64, BTreeMap<KeyName, Suspect>>,
     refusers: BTreeMap<u64, BTreeSet<(KeyName, TermLeader)>>,
     elections: BTreeMap<ElectionId, ElectionRows>,
+    /// When the last statement of each authority was read.
+    heard: BTreeMap<KeyName, Instant>,
 }
 
 #[derive(Debug)]
@@ -89,6 +92,7 @@ impl Board {
     /// Adds a verified statement.
     pub(crate) fn add_statement(&self, authority: &KeyName, body: StatementBody) {
         let mut inner = self.inner.lock();
+        inner.heard.insert(authority.clone(), Instant::now());
         match body {
             StatementBody::Vote(vote) => inner.add_vote(authority, vote),
             StatementBody::Accept(accept) => {
@@ -148,6 +152,12 @@ impl Board {
             .collect()
     }
 
+    /// The leader for whom an authority has voted in a term, as far as its vote was read.
+    pub(crate) fn voted_for(&self, authority: &KeyName, term: u64) -> Option<KeyName> {
+        let inner = self.inner.lock();
+        Some(inner.votes.get(&term)?.get(authority)?.leadership.leader.clone())
+    }
+
     /// The authorities that suspect the leader of a term.
     pub(crate) fn suspects(&self, term: u64) -> Vec<KeyName> {
         let inner = self.inner.lock();
@@ -159,6 +169,12 @@ impl Board {
         let inner = self.inner.lock();
         let refusers = inner.refusers.get(&leadership.term).into_iter().flatten();
         refusers.filter(|(_, of)| of == leadership).map(|(by, _)| by.clone()).collect()
+    }
+
+    /// Whether a statement of another authority than this one was read within a time.
+    pub(crate) fn has_heard_others(&self, own: &KeyName, within: Duration) -> bool {
+        let inner = self.inner.lock();
+        inner.heard.iter().any(|(name, at)| name != own && at.elapsed() < within)
     }
 
     /// The rows about one height.

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use votekit_authority::round::{ElectionMemory, Quorum, RoundMemory};
 use votekit_core::authority::{
     AuthoritySet, LogPoint, Statement, StatementBody, StatementKey, TermLeader,
@@ -29,6 +30,9 @@ pub(crate) struct AuthorityContext {
     memory: Arc<AuthorityMemory>,
     /// What the memory holds, as the guards read it. Changed after the memory, never before.
     state: Mutex<RoundMemory>,
+    /// Held, shared, while an accept is decided and written; exclusively for a vote, so that each
+    /// vote reports every accept of the earlier terms.
+    promise_lock: RwLock<()>,
     pub(crate) board: Board,
     /// The leaders whose blocks this authority refused, and when it last did.
     refused: Mutex<BTreeMap<KeyName, Instant>>,
@@ -38,6 +42,17 @@ pub(crate) struct AuthorityContext {
     rolled_back: AtomicBool,
     /// Whether the rows of the ledger have to be read again from the first.
     rows_put_back: AtomicBool,
+    /// The rounds about blocks that this authority has proposed.
+    open_rounds: AtomicUsize,
+}
+
+/// A round about a block that this authority has proposed, as long as this lives.
+pub(crate) struct OpenRound(Arc<AuthorityContext>);
+
+impl Drop for OpenRound {
+    fn drop(&mut self) {
+        self.0.open_rounds.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl AuthorityContext {
@@ -66,11 +81,13 @@ impl AuthorityContext {
             incarnation: memory.incarnation(),
             memory: Arc::new(memory),
             state: Mutex::new(state),
+            promise_lock: RwLock::new(()),
             board: Board::default(),
             refused: Mutex::default(),
             passed_over: AtomicU64::new(0),
             rolled_back: AtomicBool::new(false),
             rows_put_back: AtomicBool::new(false),
+            open_rounds: AtomicUsize::new(0),
         })
     }
 
@@ -92,6 +109,18 @@ impl AuthorityContext {
     /// The leadership that this authority has promised to follow.
     pub(crate) fn promise(&self) -> Option<TermLeader> {
         self.state.lock().promise.clone()
+    }
+
+    /// Keeps the promise as it is while the guard is held: for an accept, from its guards until it
+    /// is recorded.
+    pub(crate) async fn hold_promise(&self) -> RwLockReadGuard<'_, ()> {
+        self.promise_lock.read().await
+    }
+
+    /// Waits for accepts under way and keeps others back while the guard is held: for a vote, from
+    /// the report of what is accepted until the promise is recorded.
+    pub(crate) async fn change_promise(&self) -> RwLockWriteGuard<'_, ()> {
+        self.promise_lock.write().await
     }
 
     /// The elections that this authority knows to have certified blocks.
@@ -124,6 +153,17 @@ impl AuthorityContext {
     /// Whether this is the first call for a term.
     pub(crate) fn first_pass_over(&self, term: u64) -> bool {
         self.passed_over.fetch_max(term, Ordering::Relaxed) < term
+    }
+
+    /// Counts a round as open.
+    pub(crate) fn open_round(self: &Arc<Self>) -> OpenRound {
+        self.open_rounds.fetch_add(1, Ordering::Relaxed);
+        OpenRound(Arc::clone(self))
+    }
+
+    /// Whether a round about a block of this authority is open.
+    pub(crate) fn has_open_round(&self) -> bool {
+        self.open_rounds.load(Ordering::Relaxed) > 0
     }
 
     /// Whether this authority signs nothing more: its keys have signed what its memory has

@@ -24,7 +24,7 @@ use super::lock::lock;
 use super::permissions::{check_private, make_private_folder, tighten};
 use super::{
     DataFolder, FORMAT, Identity, TOKEN, identity, make_folders, random, read_secret,
-    write_identity, write_secret,
+    refuse_all_but, write_identity, write_secret,
 };
 use crate::memory::stack_used;
 
@@ -111,6 +111,14 @@ impl DataFolder {
     #[must_use]
     pub fn is_authority(&self) -> bool {
         self.key_path(STATEMENT).exists()
+    }
+
+    /// Whether this is the folder of an authority, and the installed file lists several.
+    ///
+    /// # Errors
+    /// [`FolderError::Damaged`] when the file of the authorities breaks a rule.
+    pub fn is_of_several_authorities(&self) -> Result<bool, FolderError> {
+        Ok(self.is_authority() && self.authorities()?.is_some_and(|set| !set.is_single()))
     }
 
     /// The seed of the key that signs the statements of this authority. It is generated with the
@@ -321,20 +329,7 @@ fn refuse_occupied(path: &Path) -> Result<(), FolderError> {
     if DataFolder::is_one(path) {
         return Err(FolderError::Present { path: path.to_owned() });
     }
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(FolderError::io(path)(error)),
-    };
-    for entry in entries {
-        let name = entry.map_err(FolderError::io(path))?.file_name();
-        let name = name.to_string_lossy();
-        if !BEFOREHAND.contains(&name.as_ref()) && !name.starts_with('.') {
-            let (path, found) = (path.to_owned(), name.into_owned());
-            return Err(FolderError::Occupied { path, found });
-        }
-    }
-    Ok(())
+    refuse_all_but(&BEFOREHAND, path)
 }
 
 #[cfg(test)]

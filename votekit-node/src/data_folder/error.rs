@@ -202,7 +202,7 @@ pub enum FileDamage {
     /// The name of the logs or of the authority is not usable.
     #[error("{0}")]
     Name(KeyError),
-    /// A line of the officials' keys is no verifier key.
+    /// A line of the officials' keys is not a verifier key.
     #[error("one verifier key a line: {0}")]
     NotVerifierKeys(KeyError),
     /// The file of the authorities breaks a rule.

@@ -24,6 +24,7 @@ use crate::election::{ElectionHandle, IntakeError, Stored, Submission, Voter};
 use crate::error::{ElectionFault, NotReady};
 use crate::memory::stack_used;
 use crate::metrics;
+use crate::recovery::election_keys;
 
 /// The longest time for which a batch admits votes that are being processed at this moment. It is
 /// used up under full load only: a batch costs signatures and a sync whatever its size, and a lone
@@ -203,6 +204,13 @@ impl Intake {
             let epoch = match self.epoch {
                 Some(epoch) => epoch,
                 None => {
+                    // The last epoch of a retired node was fenced, and none follows. Its key stays
+                    // in the logs that admitted it.
+                    if self.context.is_shared
+                        && election_keys::is_retired(&self.context, node).await?
+                    {
+                        return Err(ElectionFault::NotReady(NotReady::NotAdmitted));
+                    }
                     let epoch =
                         self.context.ledger.allocate_epoch(self.election.law_id(), node).await?;
                     self.confirmed = Sequence(0);

@@ -19,6 +19,7 @@ use super::witness_view::{LogSize, WitnessView, witness_views};
 use crate::error::AdminError;
 use crate::node::Node;
 use crate::node_record::NodeRecord;
+use crate::recovery::election_keys;
 
 /// Rows read in one call.
 const ROWS_PER_READ: usize = 256;
@@ -438,14 +439,9 @@ impl Node {
         Ok(witness_views(set, &logs))
     }
 
-    /// The records of the nodes that were admitted, in the order of their names. One that cannot be
-    /// read is left out: only this program writes them.
+    /// The records of the nodes that were admitted and not retired, in the order of their names.
     pub(crate) async fn node_records(&self) -> Result<Vec<NodeRecord>, AdminError> {
-        let stored = self.context.ledger.node_records().await?;
-        let mut records: Vec<NodeRecord> = stored
-            .into_iter()
-            .filter_map(|(_, bytes)| std::str::from_utf8(&bytes).ok()?.parse().ok())
-            .collect();
+        let mut records = election_keys::node_records(&self.context).await?;
         records.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(records)
     }

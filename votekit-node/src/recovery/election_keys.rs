@@ -5,17 +5,16 @@ use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use votekit_core::authority::{open_keys, seal_keys};
 use votekit_core::credential::CredentialHasher;
-use votekit_core::id::{Digest, ElectionId};
+use votekit_core::id::{Digest, ElectionId, NodeId};
 use votekit_core::manifest::Manifest;
 use votekit_store::EngineError;
 
-use crate::config::Role;
 use crate::context::NodeContext;
 use crate::election::ElectionSecrets;
 use crate::error::{AdminError, ElectionFault, NodeError};
 use crate::memory::stack_used;
-use crate::node_record::NodeRecord;
-use crate::roll_store::{self, RollError};
+use crate::node_record::{Admission, NodeRecord};
+use crate::roll_store::{self, PepperNeed, RollError};
 
 /// Seals the keys of a new election to every authority. Without several authorities there is
 /// nothing to do.
@@ -46,11 +45,23 @@ pub(crate) async fn share(
     Ok(())
 }
 
-/// The ingest nodes that operators admitted.
+/// The ingest nodes that operators admitted by their records, those among them that they retired
+/// too. A record that cannot be read is left out: only this program writes them.
+pub(crate) async fn admissions(context: &NodeContext) -> Result<Vec<Admission>, EngineError> {
+    let stored = context.ledger.node_records().await?;
+    Ok(stored.iter().filter_map(|(_, bytes)| Admission::parse(bytes)).collect())
+}
+
+/// The ingest nodes that operators admitted and did not retire.
 pub(crate) async fn node_records(context: &NodeContext) -> Result<Vec<NodeRecord>, EngineError> {
-    let records = context.ledger.node_records().await?;
-    let parsed = |(_, bytes): &(String, Vec<u8>)| std::str::from_utf8(bytes).ok()?.parse().ok();
-    Ok(records.iter().filter_map(parsed).collect())
+    let admissions = admissions(context).await?.into_iter();
+    Ok(admissions.filter(|known| !known.is_retired).map(|known| known.record).collect())
+}
+
+/// Whether operators retired a node from the installation.
+pub(crate) async fn is_retired(context: &NodeContext, node: NodeId) -> Result<bool, EngineError> {
+    let admissions = admissions(context).await?;
+    Ok(admissions.iter().any(|known| known.is_retired && known.record.key.node_id() == node))
 }
 
 /// Seals the request key of an election to an ingest node.
@@ -114,7 +125,7 @@ pub(crate) async fn hasher(
     if context.authorities.is_none() {
         return Ok(Some(roll_store::hasher(&context.folder, manifest)?));
     }
-    if !context.has(Role::Ingest) {
+    if context.pepper_need() == PepperNeed::Optional {
         return Ok(None);
     }
     if let Ok(hasher) = roll_store::hasher(&context.folder, manifest) {

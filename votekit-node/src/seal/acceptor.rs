@@ -32,6 +32,12 @@ use crate::seal::sealer::Sealer;
 /// How long a follower leaves it to the leader to append a certified block.
 const LEADER_APPENDS: Duration = Duration::from_millis(200);
 
+/// The rule of a proposal in a term in which this authority voted for another leader.
+const NOT_LEADER_OF_TERM: &str = "not-leader-of-term";
+
+/// The rule of another block of one height under one leadership.
+const SECOND_PROPOSAL: &str = "second-proposal";
+
 /// A refusal: the first leaf that differs, and the rule that it breaks.
 struct Refused {
     leaf: u64,
@@ -55,12 +61,17 @@ impl Sealer {
         let round = self.round(&authority);
         // Of a leader's proposals at one height the first counts: with any other, authorities that
         // read two of them in different orders could wait for one another for ever.
-        let mut seen: Vec<&TermLeader> = Vec::new();
         let mut first: Vec<&ProposalRow> = Vec::new();
         for row in &rows.proposals {
-            if !seen.contains(&&row.proposal.leadership) {
-                seen.push(&row.proposal.leadership);
-                first.push(row);
+            let leadership = &row.proposal.leadership;
+            let before = first.iter().find(|known| known.proposal.leadership == *leadership);
+            match before.copied() {
+                None if has_led(&authority, leadership) => first.push(row),
+                None => self.refuse_leader(&authority, &row.proposal, NOT_LEADER_OF_TERM).await?,
+                Some(known) if known.proposal.digest != row.proposal.digest => {
+                    self.refuse_leader(&authority, &row.proposal, SECOND_PROPOSAL).await?;
+                }
+                Some(_) => {}
             }
         }
         for row in first.into_iter().rev() {
@@ -318,6 +329,21 @@ impl Sealer {
         Ok(())
     }
 
+    /// Refuses a proposal by a rule of the rounds that its leader breaks, whatever its block holds.
+    async fn refuse_leader(
+        &mut self,
+        authority: &Arc<AuthorityContext>,
+        proposal: &BlockProposal,
+        rule: &str,
+    ) -> Result<(), ElectionFault> {
+        if self.acceptor.has_refused(proposal) {
+            return Ok(());
+        }
+        let leaf = proposal.point.size.saturating_sub(1);
+        let refused = Refused { leaf, rule: rule.to_owned(), own: None, theirs: None };
+        self.refuse(authority, proposal, refused).await
+    }
+
     /// Records and publishes a refusal: a statement, a metric, an alarm.
     async fn refuse(
         &mut self,
@@ -326,7 +352,7 @@ impl Sealer {
         refused: Refused,
     ) -> Result<(), ElectionFault> {
         let Refused { leaf, rule, own, theirs } = refused;
-        self.acceptor.refused = Some((proposal.leadership.clone(), proposal.digest));
+        self.acceptor.note_refused(proposal);
         metrics::proposal_refused();
         let text = |leaf: &Option<Vec<u8>>| {
             leaf.as_ref().map(|leaf| String::from_utf8_lossy(leaf).into_owned())
@@ -378,6 +404,12 @@ impl Sealer {
         authority.note_refused(&proposal.leadership.leader);
         self.suspect(authority, &proposal.leadership, SuspectReason::Refused).await
     }
+}
+
+/// Whether a leadership may have been: this authority has not voted for another leader in its term.
+fn has_led(authority: &AuthorityContext, leadership: &TermLeader) -> bool {
+    let voted = authority.board.voted_for(&authority.name, leadership.term);
+    voted.is_none_or(|leader| leader == leadership.leader)
 }
 
 /// Makes a block again, and compares every byte.

@@ -81,7 +81,9 @@ impl Sealer {
 
     fn close_rules(&self) -> close::Rules {
         close::Rules {
-            has_other_nodes: self.context.config.name.is_some(),
+            // An authority takes no votes, whatever its name: ingest nodes do.
+            has_other_nodes: self.context.config.name.is_some()
+                || self.context.authorities.is_some(),
             lease_length: LEASE_LENGTH,
             clock_margin: CLOCK_MARGIN,
             recording: RECORDING,
@@ -139,7 +141,7 @@ impl Sealer {
                 self.drain().await?;
                 Event::Sealed
             }
-            _ => Event::Epochs(self.epochs().await?),
+            _ => Event::Epochs(self.epoch_progress(&[]).await?),
         })
     }
 
@@ -228,17 +230,27 @@ impl Sealer {
         Ok(Clocks { own, ledger, latest_stamp: self.election.latest_stamp(), log_time })
     }
 
-    /// The epochs that the ledger has given out, and those that the log has open.
-    async fn epochs(&self) -> Result<Vec<EpochProgress>, ElectionFault> {
-        let law_id = self.election.law_id();
-        let given = self.context.ledger.epochs(law_id).await?;
+    /// How far each epoch has come: those that the ledger has given out, those that the log has
+    /// open, and those of which this authority has seen a batch.
+    pub(crate) async fn epoch_progress(
+        &self,
+        seen: &[(NodeId, Epoch)],
+    ) -> Result<Vec<EpochProgress>, EngineError> {
+        let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
+        let given = ledger.epochs(law_id).await?;
         let mut staged = Vec::with_capacity(given.len());
         for (node, epoch) in &given {
-            staged.push(self.context.ledger.staged_through(law_id, *node, *epoch).await?);
+            staged.push(ledger.staged_through(law_id, *node, *epoch).await?);
         }
         let log = self.election.log();
         let epochs = log.decisions().epochs();
         let open: Vec<(NodeId, Epoch)> = epochs.open().collect();
+        let mut unknown: Vec<(NodeId, Epoch)> = Vec::new();
+        for one in open.iter().chain(seen) {
+            if !given.contains(one) && !unknown.contains(one) {
+                unknown.push(*one);
+            }
+        }
         let progress = |(node, epoch): (NodeId, Epoch), is_given, staged_through| {
             let progress = epochs.progress(node, epoch);
             EpochProgress {
@@ -252,9 +264,8 @@ impl Sealer {
                 is_ended: progress.ended,
             }
         };
-        let unknown = open.iter().filter(|open| !given.contains(open));
-        let unknown = unknown.map(|open| progress(*open, false, None));
         let known = given.iter().zip(&staged).map(|(one, staged)| progress(*one, true, *staged));
+        let unknown = unknown.iter().map(|one| progress(*one, false, None));
         Ok(known.chain(unknown).collect())
     }
 

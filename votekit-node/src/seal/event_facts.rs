@@ -12,8 +12,8 @@ use votekit_authority::event_guard::{
 };
 use votekit_authority::quiescence::EpochProgress;
 use votekit_core::authority::{BlockProposal, TermLeader};
-use votekit_core::credential::HashScheme;
-use votekit_core::election::{Definition, ResultsPolicy, Window};
+use votekit_core::binding::BindingRule;
+use votekit_core::election::{Definition, Window};
 use votekit_core::election_log::leaves_of_block;
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMinutes;
@@ -21,6 +21,7 @@ use votekit_core::log::leaf::{ElectionEvent, Leaf, NodeEvent};
 use votekit_store::{EngineError, Lease};
 
 use crate::authority::{AuthorityContext, HeightRows, ProposalRow};
+use crate::binding_rules::unmet_rules;
 use crate::context::NodeContext;
 use crate::data_folder::DataFolder;
 use crate::election::ElectionHandle;
@@ -77,7 +78,7 @@ impl Needs {
 #[derive(Debug, Default)]
 struct Gathered {
     rolls: Vec<RollFacts>,
-    unmet: Option<Vec<String>>,
+    unmet: Option<Vec<BindingRule>>,
     epochs: Option<Vec<EpochFacts>>,
     is_settled: bool,
     observed: Vec<(NodeId, Epoch, Sequence)>,
@@ -139,7 +140,9 @@ impl Sealer {
             let read = self
                 .blocking(move |election| {
                     let rolls = rolls(&context.folder, &manifests);
-                    (rolls, if opens { unmet(&context.folder, election) } else { None })
+                    // The rule on TLS is about the nodes that take votes.
+                    let unmet = opens.then(|| unmet_rules(&context.folder, election, true));
+                    (rolls, unmet.and_then(Result::ok))
                 })
                 .await;
             if let Ok((rolls, unmet)) = read {
@@ -169,8 +172,8 @@ impl Sealer {
         gathered
     }
 
-    /// The epochs that the ledger has given out, that the log has open, or of which this authority
-    /// has seen a batch; and whether the ballot box is settled.
+    /// How far the epochs have come, with their leases and fences; and whether the ballot box is
+    /// settled.
     async fn read_epochs(
         &self,
         retired: &[NodeId],
@@ -192,13 +195,10 @@ impl Sealer {
             leases = ledger.leases(law_id).await?;
         }
         let settled = tokio::time::timeout(SETTLE_TIMEOUT, self.context.ballot_box.settle()).await;
-        let given = ledger.epochs(law_id).await?;
-        let mut known: Vec<(NodeId, Epoch, bool, Option<Sequence>)> = Vec::new();
-        for (node, epoch) in given {
-            let staged = ledger.staged_through(law_id, node, epoch).await?;
-            known.push((node, epoch, true, staged));
-        }
-        let epochs = epoch_facts(&self.election, known, observed, &leases, &fenced);
+        let seen: Vec<(NodeId, Epoch)> =
+            observed.iter().map(|(node, epoch, _)| (*node, *epoch)).collect();
+        let progress = self.epoch_progress(&seen).await?;
+        let epochs = epoch_facts(&self.election, progress, &leases, &fenced);
         Ok((epochs, matches!(settled, Ok(Ok(())))))
     }
 
@@ -213,42 +213,22 @@ impl Sealer {
 
 fn epoch_facts(
     election: &ElectionHandle,
-    given: Vec<(NodeId, Epoch, bool, Option<Sequence>)>,
-    observed: &[(NodeId, Epoch, Sequence)],
+    progress: Vec<EpochProgress>,
     leases: &[Lease],
     fenced: &[NodeId],
 ) -> Vec<EpochFacts> {
     let log = election.log();
     let epochs = log.decisions().epochs();
-    let open: Vec<(NodeId, Epoch)> = epochs.open().collect();
-    let mut known = given;
-    let seen = observed.iter().map(|(node, epoch, _)| (*node, *epoch));
-    for (node, epoch) in open.iter().copied().chain(seen) {
-        if !known.iter().any(|(of, number, ..)| (*of, *number) == (node, epoch)) {
-            known.push((node, epoch, false, None));
+    let facts = |progress: EpochProgress| {
+        let (node, epoch) = (progress.node, progress.epoch);
+        EpochFacts {
+            progress,
+            is_fenced: fenced.contains(&node),
+            has_lease: leases.iter().any(|lease| (lease.node, lease.epoch) == (node, epoch)),
+            confirmed_through: epochs.progress(node, epoch).confirmed,
         }
-    }
-    known
-        .into_iter()
-        .map(|(node, epoch, is_given, staged_through)| {
-            let progress = epochs.progress(node, epoch);
-            EpochFacts {
-                progress: EpochProgress {
-                    node,
-                    epoch,
-                    is_given,
-                    is_admitted: log.node_key(node).is_some(),
-                    staged_through,
-                    sealed_through: progress.through,
-                    is_open: open.contains(&(node, epoch)),
-                    is_ended: progress.ended,
-                },
-                is_fenced: fenced.contains(&node),
-                has_lease: leases.iter().any(|one| (one.node, one.epoch) == (node, epoch)),
-                confirmed_through: progress.confirmed,
-            }
-        })
-        .collect()
+    };
+    progress.into_iter().map(facts).collect()
 }
 
 /// Judges the first block of an election, which this authority does not have yet.
@@ -320,7 +300,7 @@ fn check_again_at_first(
     }
 }
 
-/// A rule that depends on the clock is no reason for a signed refusal: an authority that was away
+/// A rule that depends on the clock does not justify a signed refusal: an authority that was away
 /// reads old proposals of honest leaders. It waits, and another leader follows.
 fn not_made(refusal: EventRefusal, leaves: &[u8], first_leaf: u64) -> NotMade {
     match refusal {
@@ -343,34 +323,4 @@ fn rolls(folder: &DataFolder, manifests: &[Digest]) -> Vec<RollFacts> {
         Some(RollFacts { manifest: *digest, parent, scheme, is_signed: true })
     };
     manifests.iter().filter_map(read).collect()
-}
-
-/// The requirements that a binding election does not meet, but for that on TLS: it is about the
-/// nodes that take votes. `None` when a manifest cannot be read.
-fn unmet(folder: &DataFolder, election: &ElectionHandle) -> Option<Vec<String>> {
-    let (definition, scheme, digests) = {
-        let log = election.log();
-        (log.definition().clone(), log.scheme(), log.manifests().to_vec())
-    };
-    let mut unmet = Vec::new();
-    if !definition.binding {
-        return Some(unmet);
-    }
-    if scheme.is_some_and(|scheme| scheme != HashScheme::HmacSha256) {
-        unmet.push("pepper".to_owned());
-    }
-    if definition.results != ResultsPolicy::AfterClose {
-        unmet.push("results".to_owned());
-    }
-    let base = folder.base().ok()?;
-    if Definition::is_test_base(base.as_str()) || base.as_str() == DataFolder::DEFAULT_BASE {
-        unmet.push("base".to_owned());
-    }
-    for digest in digests {
-        let manifest = roll_store::manifest(folder, &digest).ok()?;
-        if Definition::is_too_short_to_bind(manifest.body().roll.code_length_min) {
-            unmet.push("codes".to_owned());
-        }
-    }
-    Some(unmet)
 }

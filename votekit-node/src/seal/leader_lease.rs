@@ -237,6 +237,7 @@ async fn store_vote(
     seen: &TermLeader,
 ) -> Result<(), ElectionFault> {
     let is_configured = authority.set.member(&seen.leader).is_some();
+    let promise = authority.change_promise().await;
     let vote = authority.with_state(|state| state.vote(seen, is_configured));
     let vote = match vote {
         Ok(vote) => vote,
@@ -251,6 +252,7 @@ async fn store_vote(
     let (leadership, kept) = (seen.clone(), bytes.clone());
     authority.durable(move |memory| memory.record_vote(&leadership, &kept)).await?;
     authority.record(|state| state.record_vote(seen.clone()));
+    drop(promise);
     context.leader_lease.record_promise(seen);
     resend_accepted(context, authority, seen).await?;
     let row = authority.row(RowKind::Vote, None, 0, seen.term, bytes);

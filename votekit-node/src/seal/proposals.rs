@@ -1,5 +1,7 @@
 //! What this authority has made of the proposals of others at the next height of an election.
 
+use std::collections::VecDeque;
+
 use votekit_core::authority::{BlockProposal, TermLeader};
 use votekit_core::decision::Entry;
 use votekit_core::election_log::Effect;
@@ -7,13 +9,16 @@ use votekit_core::id::Digest;
 
 use crate::seal::round::{QuorumSeen, RoundBlock};
 
+/// Refused proposals that are remembered.
+const REFUSED_MAX: usize = 16;
+
 /// What this authority has made of the proposals at the next height.
 #[derive(Default)]
 pub(crate) struct Acceptor {
     pub(crate) made: Option<Made>,
-    /// The proposal that was refused last, so that it is refused once. The same bytes under another
-    /// leader are judged again: a lease or a clock may have refused them.
-    pub(crate) refused: Option<(TermLeader, Digest)>,
+    /// The proposals that were refused last, so that each is refused once. The same bytes under
+    /// another leader are judged again: a lease or a clock may have refused them.
+    refused: VecDeque<(TermLeader, Digest)>,
     pub(crate) quorum_seen: QuorumSeen,
 }
 
@@ -31,12 +36,20 @@ impl Acceptor {
         self.made.is_some()
     }
 
-    /// Whether this proposal is the one refused last.
+    /// Whether this proposal was refused.
     pub(crate) fn has_refused(&self, proposal: &BlockProposal) -> bool {
         let is_it = |(by, digest): &(TermLeader, Digest)| {
             *by == proposal.leadership && *digest == proposal.digest
         };
-        self.refused.as_ref().is_some_and(is_it)
+        self.refused.iter().any(is_it)
+    }
+
+    /// Remembers that this proposal was refused.
+    pub(crate) fn note_refused(&mut self, proposal: &BlockProposal) {
+        if self.refused.len() >= REFUSED_MAX {
+            self.refused.pop_front();
+        }
+        self.refused.push_back((proposal.leadership.clone(), proposal.digest));
     }
 
     /// Forgets what was made at a height that the log has passed.

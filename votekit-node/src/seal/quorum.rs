@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use votekit_authority::round::NotCosigned;
-use votekit_core::authority::TermLeader;
+use votekit_core::authority::{LogPoint, TermLeader};
 use votekit_core::id::ElectionId;
 use votekit_store::retry::until_definite;
 use votekit_store::{Head, NewRow, RowKind, RowOutcome};
@@ -29,6 +30,9 @@ const QUORUM_PATIENCE: Duration = Duration::from_secs(15);
 /// The endorsement of one election's blocks by a quorum of the authorities.
 pub(crate) struct QuorumEndorse {
     round: Round,
+    /// The term and the block of the last proposal. The same leadership signs no second block of
+    /// one height: the others take that for a lie.
+    proposed: Mutex<Option<(u64, LogPoint)>>,
 }
 
 impl QuorumEndorse {
@@ -38,20 +42,49 @@ impl QuorumEndorse {
         signer: Arc<CheckpointSigner>,
         law_id: ElectionId,
     ) -> Self {
-        Self { round: Round { context, authority, signer, law_id } }
+        let round = Round { context, authority, signer, law_id };
+        Self { round, proposed: Mutex::default() }
     }
 
-    /// Puts the proposal of a block into the ledger. Returns the present term if it is a later one.
+    /// Notes that a block is about to be proposed. Returns whether another block of its height was
+    /// proposed in the same term before: the lease had run out meanwhile, and came back.
+    fn has_proposed_other(&self, term: u64, point: LogPoint) -> bool {
+        let mut proposed = self.proposed.lock();
+        if let Some((before, known)) = *proposed
+            && before == term
+            && known.height == point.height
+            && known != point
+        {
+            return true;
+        }
+        *proposed = Some((term, point));
+        false
+    }
+
+    /// Puts the proposal of a block into the ledger. Returns the present term if this authority no
+    /// longer leads in it.
     async fn propose(
         &self,
         block: &RoundBlock,
         leadership: &TermLeader,
     ) -> Result<Option<u64>, ElectionFault> {
         let Round { context, authority, law_id, .. } = &self.round;
+        let term = leadership.term;
+        if self.has_proposed_other(term, block.point) {
+            tracing::warn!(
+                event = "own_proposal_not_endorsed",
+                %law_id,
+                rule = "second-proposal",
+                term,
+                "another block of this height was proposed in this term, the leader steps down"
+            );
+            context.leader_lease.step_down();
+            return Ok(Some(term));
+        }
         let at = context.now().seconds();
         let proposal = block.proposal(law_id, leadership.clone(), at);
         let bytes = authority.key().sign_proposal(&proposal);
-        let (height, term) = (block.point.height, leadership.term);
+        let height = block.point.height;
         let row = authority.row(RowKind::Proposal, Some(law_id), height, term, bytes);
         let row = NewRow { leaves: block.stored.leaves.clone(), ..row };
         Ok(match self.round.put(&row, Some(&authority.holder())).await? {
@@ -114,6 +147,7 @@ impl Endorse for QuorumEndorse {
     async fn endorse(&self, proposed: ProposedBlock) -> Result<Endorsement, ElectionFault> {
         let ProposedBlock { block, batches, term, sealed_through, takes_votes, .. } = proposed;
         let Round { context, authority, law_id, .. } = &self.round;
+        let _open = authority.open_round();
         let block = RoundBlock::new(block, batches, takes_votes, sealed_through);
         let leadership = TermLeader { term, leader: authority.name.clone() };
         let began = Instant::now();

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use votekit_authority::round::NotCosigned;
+use votekit_authority::round::{NotAccepted, NotCosigned};
 use votekit_core::authority::{Accept, BlockProposal, LogPoint, StatementBody, TermLeader};
 use votekit_core::batch::Batch;
 use votekit_core::election_log::Block;
@@ -137,28 +137,10 @@ impl Round {
                 None => self.sign_accept(block, proposal),
             }
         } else {
-            let decided = self.authority.with_state(|state| {
-                state.accept(proposal, &block.point, &rows.view, self.authority.quorum())
-            });
-            let accepted = match decided {
-                Ok(accepted) => accepted,
+            match self.decide_accept(block, proposal, rows).await? {
+                Ok(bytes) => bytes,
                 Err(forbidden) => return Ok(Accepted::Forbidden { rule: forbidden.rule() }),
-            };
-            let bytes = self.sign_accept(block, proposal);
-            let (law_id, made, statement) = (self.law_id.clone(), block.clone(), bytes.clone());
-            self.authority
-                .durable(move |memory| {
-                    memory.record_accepted(
-                        &law_id,
-                        &accepted,
-                        &made.stored,
-                        &made.batches,
-                        &statement,
-                    )
-                })
-                .await?;
-            self.authority.record(|state| state.record_accepted(&self.law_id, accepted));
-            bytes
+            }
         };
         let row = self.authority.row(RowKind::Accept, Some(&self.law_id), height, term, bytes);
         Ok(match self.put(&row, None).await? {
@@ -171,6 +153,33 @@ impl Round {
             }
             _ => Accepted::Stored,
         })
+    }
+
+    /// Signs an accept and makes it durable, if the guards allow it. No vote is signed meanwhile.
+    async fn decide_accept(
+        &self,
+        block: &RoundBlock,
+        proposal: &BlockProposal,
+        rows: &HeightRows,
+    ) -> Result<Result<Vec<u8>, NotAccepted>, ElectionFault> {
+        let _promise = self.authority.hold_promise().await;
+        let quorum = self.authority.quorum();
+        let decided = self
+            .authority
+            .with_state(|state| state.accept(proposal, &block.point, &rows.view, quorum));
+        let accepted = match decided {
+            Ok(accepted) => accepted,
+            Err(forbidden) => return Ok(Err(forbidden)),
+        };
+        let bytes = self.sign_accept(block, proposal);
+        let (law_id, made, statement) = (self.law_id.clone(), block.clone(), bytes.clone());
+        self.authority
+            .durable(move |memory| {
+                memory.record_accepted(&law_id, &accepted, &made.stored, &made.batches, &statement)
+            })
+            .await?;
+        self.authority.record(|state| state.record_accepted(&self.law_id, accepted));
+        Ok(Ok(bytes))
     }
 
     fn sign_accept(&self, block: &RoundBlock, proposal: &BlockProposal) -> Vec<u8> {

@@ -544,7 +544,7 @@ impl Sealer {
 }
 
 /// Whether the credential of a request was right, by the entries of its block. To be asked in the
-/// order of the entries, which are those of the envelopes that are no replay.
+/// order of the entries, which are those of the envelopes that are not replays.
 pub(crate) fn recognised(entries: &[Entry]) -> impl FnMut(&RequestId) -> Option<bool> + '_ {
     let mut entries = entries.iter().peekable();
     move |request| {

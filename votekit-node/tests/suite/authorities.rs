@@ -1,10 +1,19 @@
 //! Several authorities in one process, over one embedded ledger: votes are decided by all and
 //! cosigned by a quorum, whoever leads.
 
-use votekit_core::decision::Decision;
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
-use crate::installation::Installation;
-use crate::support::{LAW, law};
+use votekit_core::decision::Decision;
+use votekit_core::key_file;
+use votekit_node::node_name::NodeName;
+use votekit_node::{AdminError, CallRule};
+use votekit_store::AccountId;
+
+use crate::installation::{Installation, path_of};
+use crate::support::{LAW, create_request, law, vote};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_authorities_decide_and_a_quorum_certifies() {
@@ -39,5 +48,80 @@ async fn a_new_leader_seals_after_the_leader_is_killed() {
     let closed = installation.by_leader(async |node| node.close(&law()).await).await;
     assert_eq!((closed.state.as_str(), closed.accepted), ("closed", 4));
     installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+/// The key of such an election would be in the folder of one authority: the others could not check
+/// its roll, and the ingest node could not take a vote.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_election_of_members_is_refused_by_name() {
+    let installation = Installation::start(3, 2).await;
+    let node = installation.authority(0);
+    let refused = node.create_with_members(create_request(), &[AccountId([1; 16])]).await;
+    match refused {
+        Err(AdminError::Field { field, rule: CallRule::MembersAuthorities }) => {
+            assert_eq!(field, "eligible_voters");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(node.elections().is_empty());
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ballot_key_of_officials_is_sealed_to_every_authority() {
+    let installation = Installation::start(3, 2).await;
+    let file = installation.path().join("ballot.key");
+    fs::write(&file, key_file::to_text(&[7; 32]).as_bytes()).expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("changed");
+    installation.by_leader(async |node| node.install_ballot_key(&law(), &file).await).await;
+    installation.open_poll().await;
+    let decision = installation.cast(0, "oui").await;
+    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    installation.assert_agreement().await;
+    for number in 1..=3 {
+        let kept = path_of(installation.path(), number).join("keys/ballot").join(LAW);
+        assert_eq!(fs::read(kept).expect("sealed to it"), fs::read(&file).expect("there"));
+    }
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retired_node_takes_no_votes_and_the_close_does_not_wait_for_it() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    installation.kill_ingest();
+    let name: NodeName = "ingest-1".parse().expect("a name");
+    let retired = installation.by_leader(async |node| node.retire_record(&name).await).await;
+    assert_eq!((retired.node.name.as_str(), retired.elections), ("ingest-1", vec![LAW.to_owned()]));
+    let view = installation.authority(0).cluster_view().await.expect("the ledger answers");
+    assert!(view.nodes.is_empty(), "{:?}", view.nodes);
+    // Its process is back, and its key still in the log: it begins no epoch.
+    installation.start_ingest().await;
+    let refused = installation.ingest().submit(&vote(1, "oui"), None, None).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let closed = installation.by_leader(async |node| node.close(&law()).await).await;
+    assert_eq!((closed.state.as_str(), closed.accepted), ("closed", 1));
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaders_take_turns_where_a_term_has_a_length_and_votes_go_on() {
+    let installation = Installation::start_with_terms(3, 2, 1).await;
+    installation.open_poll().await;
+    let mut leaders = BTreeSet::from([installation.leader().await]);
+    let mut votes = 0;
+    while leaders.len() < 2 {
+        assert!(votes < 40, "one authority leads all the time");
+        let decision = installation.cast(votes, "oui").await;
+        assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+        votes += 1;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        leaders.insert(installation.leader().await);
+    }
+    installation.assert_agreement().await;
+    let closed = installation.by_leader(async |node| node.close(&law()).await).await;
+    assert_eq!((closed.state.as_str(), closed.accepted), ("closed", u64::from(votes)));
     installation.stop().await;
 }

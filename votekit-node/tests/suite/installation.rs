@@ -26,6 +26,7 @@ pub(crate) struct Installation {
     pub(crate) authorities: Vec<Option<Node>>,
     ingest: Option<Node>,
     policy: Policy,
+    leader_term_seconds: u64,
 }
 
 pub(crate) fn base() -> KeyName {
@@ -43,13 +44,31 @@ fn config(roles: &[Role]) -> Config {
 impl Installation {
     /// Starts `count` authorities with this quorum, and an ingest node.
     pub(crate) async fn start(count: usize, quorum: usize) -> Self {
-        Self::start_with(count, quorum, |set| set).await
+        Self::start_as(count, quorum, 0, |set| set).await
     }
 
-    /// As [`Installation::start`], with a change to the file of the authorities: outside witnesses.
+    /// The same, with leaders that step down after a time; 0: they do not.
+    pub(crate) async fn start_with_terms(
+        count: usize,
+        quorum: usize,
+        leader_term_seconds: u64,
+    ) -> Self {
+        Self::start_as(count, quorum, leader_term_seconds, |set| set).await
+    }
+
+    /// The same, with a change to the file of the authorities: outside witnesses.
     pub(crate) async fn start_with(
         count: usize,
         quorum: usize,
+        change: impl FnOnce(AuthoritySet) -> AuthoritySet,
+    ) -> Self {
+        Self::start_as(count, quorum, 0, change).await
+    }
+
+    async fn start_as(
+        count: usize,
+        quorum: usize,
+        leader_term_seconds: u64,
         change: impl FnOnce(AuthoritySet) -> AuthoritySet,
     ) -> Self {
         if std::env::var_os("VOTEKIT_TEST_LOG").is_some() {
@@ -74,12 +93,13 @@ impl Installation {
         let engines = open_engines(folder.path()).await;
         let mut authorities = Vec::new();
         for number in 1..=count {
-            authorities.push(Some(start_authority(folder.path(), number, &engines).await));
+            let node = start_authority(folder.path(), number, &engines, leader_term_seconds);
+            authorities.push(Some(node.await));
         }
         let ingest = Some(start_ingest(folder.path(), &engines).await);
         let engines = Some(engines);
         let policy = set.policy(&law(), false).expect("a policy");
-        Self { folder, engines, authorities, ingest, policy }
+        Self { folder, engines, authorities, ingest, policy, leader_term_seconds }
     }
 
     /// The place of the authority that leads, once one does.
@@ -160,6 +180,11 @@ impl Installation {
         self.authorities[place].take().expect("it runs").abandon();
     }
 
+    /// Kills the ingest node.
+    pub(crate) fn kill_ingest(&mut self) {
+        self.ingest.take().expect("it runs").abandon();
+    }
+
     /// Stops every node, then the ledger.
     pub(crate) async fn stop_all(&mut self) {
         if let Some(ingest) = self.ingest.take() {
@@ -175,7 +200,8 @@ impl Installation {
     pub(crate) async fn start_authorities(&mut self) {
         let engines = open_engines(self.folder.path()).await;
         for place in 0..self.authorities.len() {
-            let node = start_authority(self.folder.path(), place + 1, &engines).await;
+            let seconds = self.leader_term_seconds;
+            let node = start_authority(self.folder.path(), place + 1, &engines, seconds).await;
             self.authorities[place] = Some(node);
         }
         self.engines = Some(engines);
@@ -225,7 +251,8 @@ impl Installation {
     }
 
     pub(crate) async fn restart(&mut self, place: usize) {
-        let node = start_authority(self.folder.path(), place + 1, self.engines()).await;
+        let (engines, seconds) = (self.engines(), self.leader_term_seconds);
+        let node = start_authority(self.folder.path(), place + 1, engines, seconds).await;
         self.authorities[place] = Some(node);
     }
 
@@ -265,13 +292,18 @@ impl Installation {
     }
 }
 
-async fn start_authority(folder: &Path, number: usize, engines: &Engines) -> Node {
+async fn start_authority(
+    folder: &Path,
+    number: usize,
+    engines: &Engines,
+    leader_term_seconds: u64,
+) -> Node {
     let until = Instant::now() + WAIT;
     loop {
         // The folder of a node that was killed a moment ago may still be held.
         match DataFolder::open(&path_of(folder, number), None) {
             Ok(opened) => {
-                let config = config(&[Role::Seal, Role::Query]);
+                let config = Config { leader_term_seconds, ..config(&[Role::Seal, Role::Query]) };
                 return Node::start_on(opened, config, engines.clone()).await.expect("started");
             }
             Err(error) => {

@@ -1,4 +1,5 @@
--- The embedded ledger. Numbers that a row is found by ascend within an election, so every index grows at its right edge.
+-- The embedded ledger. Numbers that a row is found by ascend within an election, so every index
+-- grows at its right edge.
 
 CREATE TABLE election (
     id     INTEGER PRIMARY KEY,
@@ -12,8 +13,9 @@ CREATE TABLE epoch (
     PRIMARY KEY (election, node, epoch)
 ) STRICT, WITHOUT ROWID;
 
--- Staging and evidence in one: what stands at or below its head's sealed_through is in the log or was refused. A row is never deleted:
--- a purge takes its bytes, and what remains keeps a late copy from being stored again and an id from being given twice.
+-- Staging and evidence in one: what stands at or below its head's sealed_through is in the log or
+-- was refused. A row is never deleted: a purge takes its bytes, and what remains keeps a late copy
+-- from being stored again and an id from being given twice.
 CREATE TABLE batch (
     id       INTEGER PRIMARY KEY,
     election INTEGER NOT NULL REFERENCES election (id),
@@ -36,8 +38,9 @@ CREATE TABLE block (
     UNIQUE (election, height)
 ) STRICT;
 
--- The leaves of the blocks, in runs: one ends where a block ends, and where a tile of the tree is full (256 leaves). So a
--- status, a receipt or an entry bundle costs a run or a few, however large the block. The digest is the SHA-256 of the bytes.
+-- The leaves of the blocks, in runs: one ends where a block ends, and where a tile of the tree is
+-- full (256 leaves). So a status, a receipt or an entry bundle costs a run or a few, however large
+-- the block. The digest is the SHA-256 of the bytes.
 CREATE TABLE leaves (
     id         INTEGER PRIMARY KEY,
     election   INTEGER NOT NULL REFERENCES election (id),
@@ -65,7 +68,8 @@ CREATE TABLE head (
     size           INTEGER NOT NULL,
     height         INTEGER NOT NULL,
     root           BLOB NOT NULL,
-    -- The highest term in which a block was appended. Leaves state the term in which theirs was made first.
+    -- The highest term in which a block was appended. Leaves state the term in which theirs was
+    -- made first.
     fence          INTEGER NOT NULL,
     checkpoint     BLOB NOT NULL,
     sealed_through INTEGER NOT NULL,

@@ -1,13 +1,16 @@
--- Several authorities on one ledger: terms that survive a restart, rows of rounds, sealed keys and records of nodes.
+-- Several authorities on one ledger: terms that survive a restart, rows of rounds, sealed keys and
+-- records of nodes.
 
--- One row: the highest term that was granted. Who leads, and until when, ends with the process and is kept in memory.
+-- One row: the highest term that was granted. Who leads, and until when, ends with the process and
+-- is kept in memory.
 CREATE TABLE leadership (
     one  INTEGER PRIMARY KEY CHECK (one = 1),
     term INTEGER NOT NULL
 ) STRICT;
 INSERT INTO leadership (one, term) VALUES (1, 0);
 
--- What authorities state in rounds. AUTOINCREMENT: the id of a removed row is never given again, so a reader that goes on after it misses nothing.
+-- What authorities state in rounds. AUTOINCREMENT: the id of a removed row is never given again, so
+-- a reader that goes on after it misses nothing.
 CREATE TABLE round_row (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
     kind      TEXT NOT NULL,

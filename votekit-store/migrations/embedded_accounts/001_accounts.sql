@@ -1,5 +1,5 @@
--- Accounts, their sessions and the keys of tokens. In a file of its own: a copy of the ledger holds no password, and the command line
--- may write here while a node runs.
+-- Accounts, their sessions and the keys of tokens. In a file of its own: a copy of the ledger holds
+-- no password, and the command line may write here while a node runs.
 
 CREATE TABLE account (
     id                 BLOB PRIMARY KEY,
@@ -31,7 +31,8 @@ CREATE TABLE account_session (
 
 CREATE INDEX account_session_by_account ON account_session (account);
 
--- The tokens of a session by their SHA-256: the current one, and those that it replaced, which end the session when they come again.
+-- The tokens of a session by their SHA-256: the current one, and those that it replaced, which end
+-- the session when they come again.
 CREATE TABLE account_token (
     token       BLOB PRIMARY KEY,
     session     INTEGER NOT NULL REFERENCES account_session (id) ON DELETE CASCADE,

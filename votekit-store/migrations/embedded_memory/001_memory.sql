@@ -1,6 +1,7 @@
--- The memory of an authority: what it has promised, accepted, cosigned and certified, its own signed statements, and the blocks and
--- batches that they are about. Every row is durable before the statement that depends on it leaves. Numbers that a row is found by
--- ascend within an election.
+-- The memory of an authority: what it has promised, accepted, cosigned and certified, its own
+-- signed statements, and the blocks and batches that they are about. Every row is durable before
+-- the statement that depends on it leaves. Numbers that a row is found by ascend within an
+-- election.
 
 -- One row, made when the memory is created. The digest is that of the other columns.
 CREATE TABLE authority (
@@ -16,7 +17,8 @@ CREATE TABLE election (
     law_id TEXT NOT NULL UNIQUE
 ) STRICT;
 
--- The block that was accepted last and is not certified. The digests of this table and the next three cover the law id and all columns.
+-- The block that was accepted last and is not certified. The digests of this table and the next
+-- three cover the law id and all columns.
 CREATE TABLE accepted (
     election INTEGER PRIMARY KEY REFERENCES election (id),
     term     INTEGER NOT NULL,
@@ -61,7 +63,8 @@ CREATE TABLE block (
     UNIQUE (election, height)
 ) STRICT;
 
--- A row is never deleted: a purge takes its bytes, and what remains keeps a late copy from being stored again.
+-- A row is never deleted: a purge takes its bytes, and what remains keeps a late copy from being
+-- stored again.
 CREATE TABLE batch (
     id       INTEGER PRIMARY KEY,
     election INTEGER NOT NULL REFERENCES election (id),
@@ -106,8 +109,9 @@ CREATE TABLE observed (
     PRIMARY KEY (election, node, epoch, sequence, digest)
 ) STRICT, WITHOUT ROWID;
 
--- Everything that this authority has signed. The election is 0 for a vote and a suspicion, which are about none. The digest is the
--- SHA-256 of the bytes. It stays when the bytes are dropped, so that a statement of another copy of this memory is recognized.
+-- Everything that this authority has signed. The election is 0 for a vote and a suspicion, which
+-- are about none. The digest is the SHA-256 of the bytes. It stays when the bytes are dropped, so
+-- that a statement of another copy of this memory is recognized.
 CREATE TABLE statement (
     id       INTEGER PRIMARY KEY,
     kind     TEXT NOT NULL,

@@ -1,10 +1,11 @@
 -- The ledger on PostgreSQL: the tables, and the functions that write them.
 --
--- Every write is one call of one function, and so one statement and one transaction: a client that is stopped never holds a lock while it is awaited. Locks are taken in
--- the order staging, leadership, election, head, epoch. What is read by a number that ascends has an index that grows at its right edge.
--- Names are resolved in the schema the session names first; nothing here names it.
+-- Every write is one call of one function, and so one statement and one transaction: a suspended
+-- client never holds a lock. Locks are taken in the order staging, leadership, election, head,
+-- epoch. Rows that are read by an ascending number have an index that grows at its right edge.
+-- Names are resolved in the first schema of the session's search path; nothing here names it.
 
--- One row: what tells this ledger from every other.
+-- One row: the identity of this ledger.
 CREATE TABLE installation (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     id  text NOT NULL DEFAULT gen_random_uuid()::text
@@ -16,7 +17,7 @@ CREATE TABLE election (
     law_id text NOT NULL UNIQUE
 );
 
--- An epoch of a node, and the lease it was given. An epoch that is fenced gets no lease any more.
+-- An epoch of a node, and its lease. A fenced epoch gets no lease any more.
 CREATE TABLE epoch (
     election    bigint NOT NULL REFERENCES election (id),
     node        bytea NOT NULL,
@@ -26,7 +27,7 @@ CREATE TABLE epoch (
     PRIMARY KEY (election, node, epoch)
 );
 
--- One row: who leads all elections, until when, in which term. No row: nobody ever did.
+-- One row: who leads all elections, until when, in which term. No leader yet: `leader` is null.
 CREATE TABLE leadership (
     one    boolean PRIMARY KEY DEFAULT true CHECK (one),
     term   bigint NOT NULL,
@@ -35,16 +36,18 @@ CREATE TABLE leadership (
 );
 INSERT INTO leadership (term) VALUES (0);
 
--- One row: the last place given in staging. Whoever gives places holds it until they are committed, so places ascend in the order of the commits, and whoever has
--- read all places up to one never finds a lower one later.
+-- One row: the last place given in staging. A function that gives places holds this row until they
+-- are committed, so places ascend in the order of the commits, and a reader of all places up to one
+-- never finds a lower one later.
 CREATE TABLE staging (
     one  boolean PRIMARY KEY DEFAULT true CHECK (one),
     last bigint NOT NULL
 );
 INSERT INTO staging (last) VALUES (0);
 
--- Staging and evidence in one: what stands at or below its head's sealed_through is in the log or was refused. A row is never deleted:
--- a purge takes its bytes, and what remains keeps a late copy from being stored again and a place from being given twice.
+-- Staging and evidence in one: a batch at or below its head's sealed_through is in the log or was
+-- refused. A row is never deleted: a purge removes its bytes, and the rest keeps a late copy from
+-- being stored again and a place from being given twice.
 CREATE TABLE batch (
     id       bigint PRIMARY KEY,
     election bigint NOT NULL REFERENCES election (id),
@@ -70,21 +73,23 @@ CREATE TABLE block (
     PRIMARY KEY (election, height)
 );
 
--- The leaves of the blocks, in runs: one ends where a block ends, and where a tile of the tree is full (256 leaves). So a status, a receipt or an entry bundle
--- costs a run or a few, however large the block. A leaf is behind its length in 2 bytes. The digest is the SHA-256 of the bytes.
+-- The leaves of the blocks, in runs: one ends where a block ends, and where a tile of the tree is
+-- full (256 leaves). So a status, a receipt or an entry bundle costs a run or a few, however large
+-- the block. A leaf is behind its length in 2 bytes. The digest is the SHA-256 of the bytes.
 CREATE TABLE leaves (
     election   bigint NOT NULL REFERENCES election (id),
     first_leaf bigint NOT NULL,
     leaf_count bigint NOT NULL,
     digest     bytea NOT NULL,
-    -- Whether the run holds a change of the election's state, opened sums: what results are read from. Found in the bytes; may be true of a run without one.
-    tells_state  boolean NOT NULL,
-    tells_totals boolean NOT NULL,
+    -- Whether the run holds a change of the election's state, and opened sums: results are read from
+    -- these. Found in the bytes; may be true of a run without one.
+    has_election_leaf boolean NOT NULL,
+    has_totals_leaf   boolean NOT NULL,
     bytes      bytea NOT NULL,
     PRIMARY KEY (election, first_leaf)
 );
-CREATE INDEX leaves_telling_state ON leaves (election, first_leaf) WHERE tells_state;
-CREATE INDEX leaves_telling_totals ON leaves (election, first_leaf) WHERE tells_totals;
+CREATE INDEX leaves_with_election_leaf ON leaves (election, first_leaf) WHERE has_election_leaf;
+CREATE INDEX leaves_with_totals_leaf ON leaves (election, first_leaf) WHERE has_totals_leaf;
 ALTER TABLE leaves ALTER COLUMN bytes SET STORAGE EXTERNAL;
 
 CREATE TABLE tile (
@@ -105,16 +110,17 @@ CREATE TABLE head (
     size           bigint NOT NULL,
     height         bigint NOT NULL,
     root           bytea NOT NULL,
-    -- The highest term in which a block was appended. Leaves state the term in which theirs was made first.
+    -- The highest term in which a block was appended. Leaves state the term in which theirs was
+    -- made first.
     fence          bigint NOT NULL,
     checkpoint     bytea NOT NULL,
     sealed_through bigint NOT NULL,
     takes_votes    boolean NOT NULL,
-    -- The SHA-256 of the columns above but the first two.
+    -- The SHA-256 of the columns above, except the first two.
     digest         bytea NOT NULL
 ) WITH (fillfactor = 50);
 
--- What reviewers remarked on requests.
+-- Remarks of reviewers on requests.
 CREATE TABLE review_note (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     election bigint NOT NULL REFERENCES election (id),
@@ -122,7 +128,8 @@ CREATE TABLE review_note (
     at       bigint NOT NULL,
     by       text NOT NULL,
     text     text NOT NULL,
-    -- The SHA-256 of the columns above but the first two, each behind its length: a remark is too long for an index.
+    -- The SHA-256 of the columns above, except the first two, each after its length: a remark is too
+    -- long for an index.
     digest   bytea NOT NULL,
     UNIQUE (election, digest)
 );
@@ -132,7 +139,7 @@ CREATE TABLE manifest (
     bytes  bytea NOT NULL
 );
 
--- The number that stands for an election in the other tables; given when it is first asked for.
+-- The number of an election in the other tables; allocated at the first call.
 CREATE FUNCTION election_number(wanted text) RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     found bigint;
@@ -145,7 +152,7 @@ BEGIN
     RETURN found;
 END $$;
 
--- The channel on which changes are told: one a schema.
+-- The channel on which changes are notified: one for each schema.
 CREATE FUNCTION changes_channel() RETURNS text LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
     SELECT 'votekit_' || md5(current_schema())
 $$;
@@ -155,8 +162,9 @@ CREATE FUNCTION unix_milliseconds() RETURNS bigint LANGUAGE sql AS $$
     SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 $$;
 
--- Stages batches, given as arrays of one length. Tells for each the place and the digest that are stored under its number.
--- One at a time, each by its number: a join would be planned while the table is small, and read all of it ever after.
+-- Stages batches, given as arrays of one length. Returns for each the place and the digest that are
+-- stored under its number. One at a time, each by its number: a join would be planned while the
+-- table is small, and keep reading all of it.
 CREATE FUNCTION stage(
     law_ids text[], nodes bytea[], epochs bigint[], sequences bigint[], digests bytea[], all_hints bytea[], all_bytes bytea[],
     OUT places bigint[], OUT stored bytea[]
@@ -179,8 +187,9 @@ BEGIN
         SELECT id, digest INTO found_place, found_digest FROM batch
             WHERE (election, node, epoch, sequence) = (number, offered.node, offered.epoch, offered.sequence);
         IF NOT FOUND THEN
-            -- Only the first batch after idle is told of: who seals goes on by itself while there is more. A batch that is staged while the
-            -- last one is being sealed may be missed; those who listen look from time to time too.
+            -- Only the first batch after idle is notified: the leader seals on while there are more.
+            -- A batch that is staged while the last one is being sealed may be missed; listeners
+            -- poll from time to time too.
             IF NOT EXISTS (SELECT FROM batch JOIN head USING (election) WHERE election = number AND bytes IS NOT NULL AND id > sealed_through) THEN
                 PERFORM pg_notify(changes_channel(), NULL);
             END IF;
@@ -198,14 +207,17 @@ BEGIN
     END IF;
 END $$;
 
--- Appends a block and moves the head. Tells what came of it:
---   committed, repeated; late; term, head: the term or the size found is in `present`; height, unsealed, unstaged: the rule that is broken.
+-- Appends a block and moves the head. Returns the outcome:
+--   committed, repeated; late; term, head: the term or the size found is in `present`;
+--   height, unsealed, unstaged: the rule that is broken.
+-- With `in_any_term` the block is certified and its term does not decide; the head keeps the
+-- highest fence.
 CREATE FUNCTION commit_block(
     wanted text, new_height bigint, new_first_leaf bigint, new_leaf_count bigint, new_size_bytes bigint,
     run_first_leaves bigint[], run_leaf_counts bigint[], run_digests bytea[], run_bytes bytea[],
     tile_levels bigint[], tile_indexes bigint[], tile_digests bytea[], tile_hashes bytea[],
-    new_size bigint, new_root bytea, new_fence bigint, new_checkpoint bytea, new_sealed_through bigint, new_takes_votes boolean, new_digest bytea,
-    not_after bigint,
+    new_size bigint, new_root bytea, new_fence bigint, new_checkpoint bytea, new_sealed_through bigint, new_takes_votes boolean,
+    in_any_term boolean, not_after bigint,
     OUT outcome text, OUT present bigint
 ) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
@@ -213,12 +225,17 @@ DECLARE
     number bigint;
     old head;
     is_new boolean;
+    found_term bigint;
+    kept_fence bigint;
+    new_digest bytea;
 BEGIN
     -- Waits for a term that is beginning; none begins until this has ended.
     SELECT term INTO STRICT leader_term FROM leadership FOR SHARE;
     SELECT id INTO number FROM election WHERE law_id = wanted FOR NO KEY UPDATE;
     SELECT * INTO old FROM head WHERE election = number FOR UPDATE;
     is_new := NOT FOUND;
+    -- A missing head's fence is null, which `greatest` leaves out.
+    found_term := greatest(old.fence, leader_term);
 
     IF NOT is_new
         -- By size and root alone: another copy of the block may bear other signatures.
@@ -232,7 +249,7 @@ BEGIN
 
     outcome := CASE
         WHEN unix_milliseconds() > not_after THEN 'late'
-        WHEN new_fence < greatest(old.fence, leader_term) THEN 'term'
+        WHEN new_fence < found_term AND NOT in_any_term THEN 'term'
         WHEN new_first_leaf <> coalesce(old.size, 0) THEN 'head'
         WHEN new_height <> coalesce(old.height, 0) + 1 THEN 'height'
         WHEN new_sealed_through < coalesce(old.sealed_through, 0) THEN 'unsealed'
@@ -240,7 +257,7 @@ BEGIN
         WHEN new_sealed_through > (SELECT last FROM staging) THEN 'unstaged'
         ELSE 'committed'
     END;
-    present := CASE outcome WHEN 'term' THEN greatest(old.fence, leader_term) WHEN 'head' THEN coalesce(old.size, 0) END;
+    present := CASE outcome WHEN 'term' THEN found_term WHEN 'head' THEN coalesce(old.size, 0) END;
     IF outcome <> 'committed' THEN
         RETURN;
     END IF;
@@ -255,25 +272,31 @@ BEGIN
     END IF;
     INSERT INTO block (election, height, first_leaf, leaf_count, size_bytes)
         VALUES (number, new_height, new_first_leaf, new_leaf_count, new_size_bytes);
-    INSERT INTO leaves (election, first_leaf, leaf_count, digest, tells_state, tells_totals, bytes)
+    INSERT INTO leaves (election, first_leaf, leaf_count, digest, has_election_leaf, has_totals_leaf, bytes)
         SELECT number, first_leaf, leaf_count, digest,
             position('{"leaf":"election",'::bytea IN bytes) > 0, position('{"leaf":"totals",'::bytea IN bytes) > 0, bytes
         FROM unnest(run_first_leaves, run_leaf_counts, run_digests, run_bytes) AS runs (first_leaf, leaf_count, digest, bytes);
     INSERT INTO tile (election, level, idx, digest, hashes)
         SELECT number, tiles.* FROM unnest(tile_levels, tile_indexes, tile_digests, tile_hashes) AS tiles;
+    kept_fence := greatest(new_fence, found_term);
+    -- As clients compute it. They do not know the fence that is kept.
+    new_digest := sha256(
+        int8send(new_size) || int8send(new_height) || int8send(kept_fence) || int8send(new_sealed_through)
+            || int8send(new_takes_votes::integer::bigint) || new_root || new_checkpoint
+    );
     IF is_new THEN
         INSERT INTO head (election, created, size, height, root, fence, checkpoint, sealed_through, takes_votes, digest)
-            SELECT number, coalesce(max(created), 0) + 1, new_size, new_height, new_root, new_fence, new_checkpoint, new_sealed_through, new_takes_votes, new_digest
+            SELECT number, coalesce(max(created), 0) + 1, new_size, new_height, new_root, kept_fence, new_checkpoint, new_sealed_through, new_takes_votes, new_digest
             FROM head;
     ELSE
-        UPDATE head SET size = new_size, height = new_height, root = new_root, fence = new_fence, checkpoint = new_checkpoint, sealed_through = new_sealed_through,
+        UPDATE head SET size = new_size, height = new_height, root = new_root, fence = kept_fence, checkpoint = new_checkpoint, sealed_through = new_sealed_through,
             takes_votes = new_takes_votes, digest = new_digest
             WHERE election = number;
     END IF;
     PERFORM pg_notify(changes_channel(), NULL);
 END $$;
 
--- Gives out the next epoch.
+-- Allocates the next epoch of a node.
 CREATE FUNCTION allocate_epoch(wanted text, owner bytea) RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     number bigint := election_number(wanted);
@@ -287,7 +310,7 @@ BEGIN
     RETURN given;
 END $$;
 
--- Gives or extends a lease. Tells: given, no epoch, takes no votes, fenced.
+-- Gives or extends a lease. Returns: given, no epoch, takes no votes, fenced.
 CREATE FUNCTION hold_lease(wanted text, owner bytea, held bigint, length interval) RETURNS text LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     number bigint;
@@ -295,7 +318,8 @@ DECLARE
     is_fenced boolean;
 BEGIN
     SELECT id INTO number FROM election WHERE law_id = wanted;
-    -- A head that moves waits for this lease, and this lease for a head that is moving: after the head that ends the voting none is given.
+    -- A head that moves waits for this lease, and this lease for a head that is moving: no lease is
+    -- given after the head that ends the voting.
     SELECT takes_votes INTO takes FROM head WHERE election = number FOR SHARE;
     SELECT fenced INTO is_fenced FROM epoch WHERE (election, node, epoch) = (number, owner, held) FOR NO KEY UPDATE;
     IF NOT FOUND THEN
@@ -309,14 +333,23 @@ BEGIN
     RETURN 'given';
 END $$;
 
--- Makes somebody the leader unless another one's lease lasts. Tells who leads, in which term, for how many more seconds.
-CREATE FUNCTION take_lead(holder text, length interval, OUT who text, OUT in_term bigint, OUT remaining_seconds double precision)
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+-- Makes a holder the leader unless another one's lease lasts. Returns who leads, in which term, for
+-- how many more seconds; null when `at_least` is too far above the present term. A term below
+-- `at_least` is not continued.
+CREATE FUNCTION take_lead(
+    holder text, length interval, at_least bigint, step_max bigint, OUT who text, OUT in_term bigint, OUT remaining_seconds double precision
+) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     old leadership;
+    present_term bigint;
 BEGIN
     SELECT * INTO STRICT old FROM leadership FOR UPDATE;
-    -- A lease that ends later than any that could be given now is of a server whose clock was ahead of this one's.
+    present_term := greatest(old.term, (SELECT max(fence) FROM head));
+    IF at_least - present_term > step_max THEN
+        RETURN;
+    END IF;
+    -- A lease that ends later than any that could be given now is of a server whose clock was ahead
+    -- of this one's.
     old.until := least(old.until, clock_timestamp() + length);
     IF old.leader <> holder AND old.until > clock_timestamp() THEN
         UPDATE leadership SET until = old.until WHERE until > old.until;
@@ -327,14 +360,18 @@ BEGIN
     END IF;
     who := holder;
     in_term := old.term;
-    IF old.leader IS DISTINCT FROM holder THEN
-        in_term := greatest(old.term, (SELECT max(fence) FROM head)) + 1;
+    IF old.leader IS DISTINCT FROM holder OR old.term < at_least THEN
+        in_term := greatest(present_term + 1, at_least);
     END IF;
     UPDATE leadership SET leader = holder, term = in_term, until = clock_timestamp() + length;
+    IF in_term > old.term THEN
+        PERFORM pg_notify(changes_channel(), NULL);
+    END IF;
     remaining_seconds := extract(epoch FROM length);
 END $$;
 
--- The first contradiction in the rows of each election, and in those of no election. No row when all fits. Cheap at any size: leaves and evidence are not read.
+-- The first contradiction in the rows of each election, and in those of no election. No row when
+-- there is none. Cheap at any size: leaves and evidence are not read.
 CREATE FUNCTION inspect() RETURNS TABLE (of_law text, damage text) LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
     SELECT law_id, first.what FROM election
     LEFT JOIN head ON head.election = election.id

@@ -1,6 +1,7 @@
--- What operators look at, read from the log itself: there is no second copy that could say something else.
+-- Views for operators, computed from the log itself: there is no second copy that could differ.
 
--- The leaves of a run, each with its index in the log. A leaf that is no JSON is an error: what is stored is damaged.
+-- The leaves of a run, each with its index in the log. A leaf that is not JSON is an
+-- error: it is damaged.
 CREATE FUNCTION leaves_of_run(first_leaf bigint, run bytea, OUT leaf_index bigint, OUT leaf jsonb) RETURNS SETOF record
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog AS $$
 DECLARE
@@ -34,7 +35,8 @@ CREATE VIEW vote_audit AS
     CROSS JOIN LATERAL leaves_of_run(leaves.first_leaf, leaves.bytes)
     WHERE leaf ->> 'leaf' = 'entry';
 
--- The credentials that came more than once, by the first 16 digits of their hash: the request that counts, how many attempts there were, when the last one came.
+-- The credentials that came more than once, by the first 16 digits of their hash: the request that
+-- counts, how many attempts there were, when the last one came.
 CREATE VIEW duplicate_attempts AS
     SELECT law_id, left(hash, 16) AS hash_prefix,
         max(request_id) FILTER (WHERE status = 'accepted') AS request_id,
@@ -50,8 +52,10 @@ CREATE VIEW duplicate_attempts AS
     GROUP BY law_id, hash
     HAVING count(*) > 1;
 
--- The counts as far as the log has opened them, and so as far as the results policy lets anybody know them: the last opened sums of each log. Before the first of
--- them every count is null. `updated_at` is the time of the block that opened them; turnout is in per cent of the electors registered when the poll opened or closed.
+-- The counts as far as the log has opened them, and so as far as the results policy
+-- publishes them: the last opened sums of each log. Before the first of them every count is null.
+-- `updated_at` is the time of the block that opened them; turnout is in per cent of the electors
+-- registered when the poll opened or closed.
 CREATE VIEW vote_results AS
     SELECT election.law_id,
         definition.leaf -> 'definition' ->> 'results' AS results_policy,
@@ -66,19 +70,19 @@ CREATE VIEW vote_results AS
     CROSS JOIN LATERAL (
         SELECT leaf FROM leaves
         CROSS JOIN LATERAL leaves_of_run(leaves.first_leaf, leaves.bytes)
-        WHERE leaves.election = head.election AND tells_state AND leaf ->> 'leaf' = 'election' AND leaf ->> 'state' = 'draft'
+        WHERE leaves.election = head.election AND has_election_leaf AND leaf ->> 'leaf' = 'election' AND leaf ->> 'state' = 'draft'
         ORDER BY leaf_index LIMIT 1
     ) AS definition
     CROSS JOIN LATERAL (
         SELECT leaf FROM leaves
         CROSS JOIN LATERAL leaves_of_run(leaves.first_leaf, leaves.bytes)
-        WHERE leaves.election = head.election AND tells_state AND leaf ->> 'leaf' = 'election'
+        WHERE leaves.election = head.election AND has_election_leaf AND leaf ->> 'leaf' = 'election'
         ORDER BY leaf_index DESC LIMIT 1
     ) AS state
     LEFT JOIN LATERAL (
         SELECT (leaf ->> 'registered')::bigint AS electors FROM leaves
         CROSS JOIN LATERAL leaves_of_run(leaves.first_leaf, leaves.bytes)
-        WHERE leaves.election = head.election AND tells_state AND leaf ->> 'leaf' = 'election' AND leaf ? 'registered'
+        WHERE leaves.election = head.election AND has_election_leaf AND leaf ->> 'leaf' = 'election' AND leaf ? 'registered'
         ORDER BY leaf_index DESC LIMIT 1
     ) AS registered ON true
     LEFT JOIN LATERAL (
@@ -96,7 +100,7 @@ CREATE VIEW vote_results AS
                 AND after.leaf_index > sums.leaf_index AND after.leaf ->> 'leaf' = 'block'
             ORDER BY after.leaf_index LIMIT 1
         ) AS block ON true
-        WHERE leaves.election = head.election AND tells_totals
+        WHERE leaves.election = head.election AND has_totals_leaf
         ORDER BY leaves.first_leaf DESC LIMIT 1
     ) AS opened ON true
     LEFT JOIN LATERAL (

@@ -1,4 +1,5 @@
--- Accounts of officials and members, their sessions and the keys of tokens. No view reads them, and no row joins an account and a vote.
+-- Accounts of officials and members, their sessions and the keys of tokens. No view reads them, and
+-- no row joins an account and a vote.
 
 CREATE TABLE account (
     id                 bytea PRIMARY KEY,
@@ -28,7 +29,8 @@ CREATE TABLE account_session (
 );
 CREATE INDEX account_session_by_account ON account_session (account);
 
--- The tokens of a session by their SHA-256: the current one, and those that it replaced, which end the session when they come again.
+-- The tokens of a session by their SHA-256: the current one, and those that it replaced, which end
+-- the session when they come again.
 CREATE TABLE account_token (
     token       bytea PRIMARY KEY,
     session     bigint NOT NULL REFERENCES account_session (id) ON DELETE CASCADE,
@@ -63,7 +65,8 @@ EXCEPTION WHEN unique_violation THEN
     RETURN 'exists';
 END $$;
 
--- Replaces an account that still has the version that its reader saw. Returns: updated, changed, exists.
+-- Replaces an account that still has the version that its reader saw. Returns: updated, changed,
+-- exists.
 CREATE FUNCTION update_account(
     wanted bytea, new_email text, new_role text, new_state text, new_password text, new_totp bytea, new_totp_step bigint, new_recovery_codes bytea,
     new_invitation bytea, new_invitation_expires bigint, new_created bigint, seen_version bigint
@@ -91,7 +94,8 @@ EXCEPTION WHEN unique_violation THEN
     RETURN 'repeated';
 END $$;
 
--- Replaces a refresh token by the next one of its session. Returns: rotated, reused, unknown; and whose session it is.
+-- Replaces a refresh token by the next one of its session. Returns: rotated, reused, unknown; and
+-- whose session it is.
 CREATE FUNCTION rotate_account_token(presented bytea, successor bytea, moment bigint, idle_ends bigint, OUT outcome text, OUT holder bytea)
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE

@@ -1,9 +1,10 @@
--- Several authorities on one ledger: rows of rounds, blocks appended in any term, a term of at least a number, sealed keys and records of nodes.
+-- Several authorities on one ledger: rows of rounds, sealed keys and records of nodes.
 --
 -- Locks are taken in the order of 001_ledger.sql, and the order of the rows of rounds last.
 
--- One row: the last id given to a row of a round. A function that gives one holds this row until the id is committed, so ids ascend in the order of the commits, and
--- a reader of all ids up to one never finds a lower one later. An id whose row was removed is not given again.
+-- One row: the last id given to a row of a round. A function that gives one holds this row until
+-- the id is committed, so ids ascend in the order of the commits, and a reader of all ids up to one
+-- never finds a lower one later. An id whose row was removed is not given again.
 CREATE TABLE round_order (
     one  boolean PRIMARY KEY DEFAULT true CHECK (one),
     last bigint NOT NULL
@@ -43,8 +44,9 @@ CREATE TABLE node_record (
     bytes bytea NOT NULL
 );
 
--- Stores a row of a round. Returns what became of it:
---   stored, present; other: the stored bytes are in `kept`; late: the present term is in `present_term`.
+-- Stores a row of a round. Returns the outcome:
+--   stored, present; other: the stored bytes are in `kept`;
+--   late: the present term is in `present_term`.
 CREATE FUNCTION put_round_row(
     new_kind text, new_authority text, wanted text, new_height bigint, new_term bigint, new_digest bytea, new_bytes bytea, new_leaves bytea, holder text,
     OUT outcome text, OUT kept bytea, OUT present_term bigint
@@ -63,7 +65,8 @@ BEGIN
     END IF;
     SELECT last + 1 INTO STRICT new_id FROM round_order FOR UPDATE;
 
-    -- What is stored comes before the term: repeating a call must find the row that it stored, also in a later term.
+    -- What is stored comes before the term: repeating a call must find the row that it stored, also
+    -- in a later term.
     IF new_kind = 'proposal' THEN
         SELECT bytes INTO kept FROM round_row
             WHERE kind = 'proposal' AND (election, height, term, digest) = (number, new_height, new_term, new_digest);
@@ -93,75 +96,4 @@ BEGIN
         VALUES (new_id, new_kind, new_authority, number, new_height, new_term, new_digest, new_bytes, new_leaves);
     UPDATE round_order SET last = new_id;
     PERFORM pg_notify(changes_channel(), NULL);
-END $$;
-
--- Appends a block whatever its term. Returns what commit_block does.
-CREATE FUNCTION append_block(
-    wanted text, new_height bigint, new_first_leaf bigint, new_leaf_count bigint, new_size_bytes bigint,
-    run_first_leaves bigint[], run_leaf_counts bigint[], run_digests bytea[], run_bytes bytea[],
-    tile_levels bigint[], tile_indexes bigint[], tile_digests bytea[], tile_hashes bytea[],
-    new_size bigint, new_root bytea, new_fence bigint, new_checkpoint bytea, new_sealed_through bigint, new_takes_votes boolean,
-    not_after bigint,
-    OUT outcome text, OUT present bigint
-) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
-DECLARE
-    leader_term bigint;
-    number bigint;
-    old_fence bigint;
-    fence bigint;
-BEGIN
-    -- The same locks in the same order as commit_block, so that neither the term nor the fence moves before it.
-    SELECT term INTO STRICT leader_term FROM leadership FOR SHARE;
-    SELECT id INTO number FROM election WHERE law_id = wanted FOR NO KEY UPDATE;
-    SELECT head.fence INTO old_fence FROM head WHERE election = number FOR UPDATE;
-    -- A missing head's fence is null, which `greatest` leaves out.
-    fence := greatest(new_fence, old_fence, leader_term);
-    SELECT committed.outcome, committed.present INTO outcome, present FROM commit_block(
-        wanted, new_height, new_first_leaf, new_leaf_count, new_size_bytes,
-        run_first_leaves, run_leaf_counts, run_digests, run_bytes,
-        tile_levels, tile_indexes, tile_digests, tile_hashes,
-        new_size, new_root, fence, new_checkpoint, new_sealed_through, new_takes_votes,
-        -- The digest of a head, as clients compute it: they do not know the fence.
-        sha256(
-            int8send(new_size) || int8send(new_height) || int8send(fence) || int8send(new_sealed_through)
-                || int8send(new_takes_votes::integer::bigint) || new_root || new_checkpoint
-        ),
-        not_after
-    ) AS committed;
-END $$;
-
--- Makes a holder the leader unless another one's lease lasts. Returns who leads, in which term, for how many more seconds; null when `at_least` is too far above the
--- present term. A term below `at_least` is not continued.
-DROP FUNCTION take_lead(text, interval);
-CREATE FUNCTION take_lead(
-    holder text, length interval, at_least bigint, step_max bigint, OUT who text, OUT in_term bigint, OUT remaining_seconds double precision
-) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
-DECLARE
-    old leadership;
-    present_term bigint;
-BEGIN
-    SELECT * INTO STRICT old FROM leadership FOR UPDATE;
-    present_term := greatest(old.term, (SELECT max(fence) FROM head));
-    IF at_least - present_term > step_max THEN
-        RETURN;
-    END IF;
-    -- A lease that ends later than any that could be given now is of a server whose clock was ahead of this one's.
-    old.until := least(old.until, clock_timestamp() + length);
-    IF old.leader <> holder AND old.until > clock_timestamp() THEN
-        UPDATE leadership SET until = old.until WHERE until > old.until;
-        who := old.leader;
-        in_term := old.term;
-        remaining_seconds := extract(epoch FROM old.until - clock_timestamp());
-        RETURN;
-    END IF;
-    who := holder;
-    in_term := old.term;
-    IF old.leader IS DISTINCT FROM holder OR old.term < at_least THEN
-        in_term := greatest(present_term + 1, at_least);
-    END IF;
-    UPDATE leadership SET leader = holder, term = in_term, until = clock_timestamp() + length;
-    IF in_term > old.term THEN
-        PERFORM pg_notify(changes_channel(), NULL);
-    END IF;
-    remaining_seconds := extract(epoch FROM length);
 END $$;

@@ -190,7 +190,7 @@ impl Accounts for EmbeddedAccounts {
             self.write(move |connection| sessions::remove_expired(connection, now)).await?;
         // What was removed, here or by other changes, still stands in the log.
         self.run(move |database| {
-            database.judge(database.empty_log().map_err(Fault::from));
+            database.record_checkpoint(database.empty_log().map_err(Fault::from));
             Ok(removed)
         })
         .await

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::fault::{self, Fault, PanicGuard, Poison, unavailable};
+use super::fault::{Fault, PanicGuard, Poison, unavailable};
 use super::schema;
 use crate::EngineError;
 
@@ -96,26 +96,10 @@ impl Mover {
         let _guard = PanicGuard { poison: &poison, what: "the checkpointer's thread" };
         // Ends when the handle drops the sender.
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK_INTERVAL) {
-            match self.look().map_err(EngineError::from) {
-                Ok(()) => {}
-                Err(error @ EngineError::Unavailable { .. }) => {
-                    tracing::warn!(
-                        event = "wal_checkpoint_delayed",
-                        %error,
-                        "write-ahead log not checkpointed, retrying"
-                    );
-                }
-                // A failed sync of the database must not be retried: the kernel may have dropped
-                // the pages.
-                Err(error) => {
-                    tracing::error!(
-                        event = "wal_checkpoint_failed",
-                        %error,
-                        "write-ahead log not checkpointed"
-                    );
-                    self.poison.set(fault::fatal(error.to_string()));
-                    return;
-                }
+            if let Err(error) = self.look().map_err(EngineError::from)
+                && self.poison.record_checkpoint_failure(&error)
+            {
+                return;
             }
         }
     }

@@ -8,14 +8,10 @@ use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, Sequence}
 use votekit_core::log::merkle::TreeHash;
 
 use super::fault::{Fault, corrupt};
-use crate::block_rows::{head_digest, holds_leaves};
+pub(super) use crate::block_rows::column;
+use crate::block_rows::{LeafRun, verify_batch, verify_head};
 use crate::round_row::row_digest;
 use crate::{Head, RoundRow, RowId, RowKind, StagingId, WitnessLine};
-
-/// A number as an SQLite integer; `None` if it needs more than 63 bits.
-pub(super) fn column(number: u64) -> Option<i64> {
-    i64::try_from(number).ok()
-}
 
 /// A row of a table. A value that does not fit its type is damage, and its error names the table.
 pub(super) struct TableRow<'row, 'statement> {
@@ -88,34 +84,14 @@ pub(super) fn head(row: &Row<'_>) -> Result<Head, Fault> {
         sealed_through: StagingId(row.number(5)?),
         takes_votes: row.get(6)?,
     };
-    let stored: [u8; 32] = row.get(7)?;
-    if head_digest(&head).as_bytes() == &stored {
-        return Ok(head);
-    }
-    Err(corrupt(format!("table head: the head at {} leaves does not match its digest", head.size))
-        .into())
-}
-
-/// A stored run of leaves.
-pub(super) struct LeafRun {
-    pub(super) first_leaf: u64,
-    pub(super) leaf_count: u32,
-    pub(super) bytes: Vec<u8>,
+    verify_head(head, &row.get(7)?).map_err(|damage| corrupt(damage).into())
 }
 
 /// Reads `first_leaf, leaf_count, digest, bytes`, and verifies the digest and the number of leaves.
 pub(super) fn leaf_run(row: &Row<'_>) -> Result<LeafRun, Fault> {
     let row = TableRow::new("leaves", row);
     let run = LeafRun { first_leaf: row.number(0)?, leaf_count: row.get(1)?, bytes: row.get(3)? };
-    let stored: [u8; 32] = row.get(2)?;
-    if Digest::of(&run.bytes).as_bytes() == &stored && holds_leaves(&run.bytes, run.leaf_count) {
-        return Ok(run);
-    }
-    Err(corrupt(format!(
-        "table leaves: the run at leaf {} does not match its digest",
-        run.first_leaf
-    ))
-    .into())
+    run.verify(&row.get(2)?).map_err(|damage| corrupt(damage).into())
 }
 
 /// Reads `id, digest, bytes, node, epoch, sequence` of an unpurged batch, and compares the batch
@@ -123,25 +99,13 @@ pub(super) fn leaf_run(row: &Row<'_>) -> Result<LeafRun, Fault> {
 pub(super) fn batch(row: &Row<'_>, law: &ElectionId) -> Result<(StagingId, Batch), Fault> {
     let row = TableRow::new("batch", row);
     let id = row.number(0)?;
-    let stored: [u8; 32] = row.get(1)?;
-    let damage =
-        |what: String| Fault::from(corrupt(format!("table batch: batch {id} of {law}: {what}")));
-    let batch = Batch::parse(row.get(2)?).map_err(|error| damage(error.to_string()))?;
-    let stored = Digest::from_bytes(stored);
-    if batch.digest() != stored {
-        return Err(damage(format!("its bytes have digest {}, expected {stored}", batch.digest())));
-    }
-    if batch.header().law_id != *law {
-        return Err(damage(format!("it is a batch of {}", batch.header().law_id)));
-    }
-    let row_number = BatchNumber {
+    let number = BatchNumber {
         node: NodeId::from_bytes(row.get(3)?),
         epoch: Epoch(row.get(4)?),
         sequence: Sequence(row.number(5)?),
     };
-    if batch.number() != row_number {
-        return Err(damage(format!("it is batch {}, its row says {row_number}", batch.number())));
-    }
+    let batch = verify_batch(row.get(2)?, Digest::from_bytes(row.get(1)?), law, number)
+        .map_err(|what| corrupt(format!("table batch: batch {id} of {law}: {what}")))?;
     Ok((StagingId(id), batch))
 }
 

@@ -2,8 +2,8 @@
 
 use rusqlite::{ErrorCode, ffi};
 use tokio::sync::watch;
-use votekit_core::id::ElectionId;
 
+pub(super) use crate::error::{malformed, malformed_write};
 use crate::{Conflict, EngineError};
 
 /// The name of the ledger in errors.
@@ -68,12 +68,12 @@ pub(super) fn panicked(what: &'static str) -> EngineError {
     EngineError::Panicked { engine: ENGINE, what }
 }
 
-/// The same error, in the name of the database of accounts.
+/// The same error, as one of the database of accounts.
 pub(super) fn in_accounts(error: EngineError) -> EngineError {
     in_the_name_of(ACCOUNTS, error)
 }
 
-/// The same error, in the name of the memory of an authority.
+/// The same error, as one of the memory of an authority.
 pub(super) fn in_memory(error: EngineError) -> EngineError {
     in_the_name_of(MEMORY, error)
 }
@@ -89,15 +89,6 @@ fn in_the_name_of(name: &'static str, mut error: EngineError) -> EngineError {
         EngineError::Conflict(_) => {}
     }
     error
-}
-
-pub(super) fn malformed(law_id: &ElectionId, rule: &'static str) -> EngineError {
-    Conflict::Malformed { law_id: Some(law_id.clone()), rule }.into()
-}
-
-/// The refusal of a write that may concern all elections.
-pub(super) fn malformed_write(law_id: Option<&ElectionId>, rule: &'static str) -> EngineError {
-    Conflict::Malformed { law_id: law_id.cloned(), rule }.into()
 }
 
 /// Maps the error of a statement before COMMIT.
@@ -156,6 +147,26 @@ impl Poison {
 
     pub(super) fn get(&self) -> Option<EngineError> {
         self.0.borrow().clone()
+    }
+
+    /// Logs the failure of a checkpoint. Returns whether it poisons the database: a failed sync
+    /// must not be retried, since the kernel may have dropped the pages.
+    pub(super) fn record_checkpoint_failure(&self, error: &EngineError) -> bool {
+        if matches!(error, EngineError::Unavailable { .. }) {
+            tracing::warn!(
+                event = "wal_checkpoint_delayed",
+                %error,
+                "write-ahead log not checkpointed, retrying"
+            );
+            return false;
+        }
+        tracing::error!(
+            event = "wal_checkpoint_failed",
+            %error,
+            "write-ahead log not checkpointed"
+        );
+        self.set(fatal(error.to_string()));
+        true
     }
 
     pub(super) fn check(&self) -> Result<(), EngineError> {

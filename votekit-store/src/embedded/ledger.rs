@@ -25,10 +25,11 @@ use super::readers::Readers;
 use super::tail::{Backlog, Tail};
 use super::writer::Writer;
 use super::writes::{
-    AcquireLeadership, AddReviewNote, AllocateEpoch, Appending, Commit, Probe, PurgePart,
-    PutManifest, PutNodeRecord, PutSealedKey, SetTakesVotes, Stage,
+    AcquireLeadership, AddReviewNote, AllocateEpoch, Commit, Probe, PurgePart, PutManifest,
+    PutNodeRecord, PutSealedKey, SetTakesVotes, Stage,
 };
 use super::{inspection, queries, schema};
+use crate::block_rows::Appending;
 use crate::clock;
 use crate::embedded::NO_FOLLOW;
 use crate::{

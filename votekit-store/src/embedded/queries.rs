@@ -7,7 +7,7 @@ use votekit_core::instant::UnixSeconds;
 
 use super::columns::{self, ElectionRow, TableRow, find_election};
 use super::fault::{Fault, corrupt};
-use crate::block_rows::part_of_run;
+use crate::block_rows::{LeafRange, verify_manifest, verify_tile};
 use crate::{Head, ReviewNote, RoundRow, RowId, RowsRead, StagingId, StoredBlock, WitnessLine};
 
 /// Limit of one read in bytes: it ends with the row that reaches the limit. Blocks and batches have
@@ -185,20 +185,13 @@ fn leaf_range(
          AND first_leaf <= ?2), 0) ORDER BY first_leaf"
     ))?;
     let mut rows = statement.query((election.0, column, end))?;
-    let mut bytes = Vec::new();
-    let mut next = first;
+    let mut range = LeafRange::new(first, first + u64::from(count));
     while let Some(row) = rows.next()? {
-        let run = columns::leaf_run(row)?;
-        let Some(skipped) =
-            next.checked_sub(run.first_leaf).filter(|skipped| *skipped < run.leaf_count.into())
-        else {
+        if !range.add(&columns::leaf_run(row)?) {
             break;
-        };
-        let wanted = (first + u64::from(count) - next).min(u64::from(run.leaf_count) - skipped);
-        bytes.extend_from_slice(part_of_run(&run.bytes, skipped, wanted));
-        next += wanted;
+        }
     }
-    Ok((next == first + u64::from(count)).then_some(bytes))
+    Ok(range.finish().ok())
 }
 
 pub(super) fn tile(
@@ -224,17 +217,9 @@ pub(super) fn tile(
         .next()?
         .map(read)
         .transpose()?;
-    match tile {
-        Some((digest, hashes))
-            if hashes.len() != 256 * 32 || Digest::of(&hashes).as_bytes() != &digest =>
-        {
-            Err(corrupt(format!(
-                "table tile: tile {level}/{index} of {law_id} does not match its digest"
-            ))
-            .into())
-        }
-        tile => Ok(tile.map(|(_, hashes)| hashes)),
-    }
+    let Some((digest, hashes)) = tile else { return Ok(None) };
+    let verified = verify_tile(law_id, (level, index), hashes, &digest);
+    verified.map(Some).map_err(|damage| corrupt(damage).into())
 }
 
 pub(super) fn manifest(connection: &Connection, digest: &Digest) -> Result<Option<Vec<u8>>, Fault> {
@@ -244,13 +229,8 @@ pub(super) fn manifest(connection: &Connection, digest: &Digest) -> Result<Optio
         .next()?
         .map(|row| TableRow::new("manifest", row).get::<Vec<u8>>(0))
         .transpose()?;
-    match bytes {
-        Some(bytes) if Digest::of(&bytes) != *digest => {
-            Err(corrupt(format!("table manifest: the bytes of {digest} have another digest"))
-                .into())
-        }
-        bytes => Ok(bytes),
-    }
+    let Some(bytes) = bytes else { return Ok(None) };
+    verify_manifest(bytes, digest).map(Some).map_err(|damage| corrupt(damage).into())
 }
 
 pub(super) fn ping(connection: &Connection) -> Result<(), Fault> {
@@ -269,7 +249,7 @@ pub(super) fn collect<T>(
 }
 
 /// Collects rows until they reach [`READ_BYTES_MAX`]; at least one, if there is any.
-fn collect_some<T>(
+pub(super) fn collect_some<T>(
     mut rows: rusqlite::Rows<'_>,
     mut read: impl FnMut(&Row<'_>) -> Result<T, Fault>,
     bytes_of: impl Fn(&T) -> usize,

@@ -82,7 +82,7 @@ mod tests {
             let readers = Arc::clone(&readers);
             async move {
                 let slow = move |_: &Connection| {
-                    begin.send(()).expect("somebody listens");
+                    begin.send(()).expect("the caller waits");
                     // Ends when the other side drops `release`.
                     let _ = released.recv();
                     Ok(())

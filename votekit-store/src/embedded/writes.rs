@@ -19,7 +19,7 @@ use super::tail::Tail;
 use super::writer::Write;
 use crate::{Conflict, Leadership, StagingId};
 
-pub(super) use self::commit::{Appending, Commit, SetTakesVotes};
+pub(super) use self::commit::{Commit, SetTakesVotes};
 pub(super) use self::documents::{AddReviewNote, PutManifest, PutNodeRecord, PutSealedKey};
 pub(super) use self::rounds::{PutRow, RemoveRows};
 pub(super) use self::witnessed::PutWitnessLine;

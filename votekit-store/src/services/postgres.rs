@@ -36,7 +36,7 @@ pub use accounts::PostgresAccounts;
 pub use read_view::PostgresReadView;
 
 use super::url::ServiceAddress;
-use crate::block_rows::head_digest;
+use crate::block_rows::{Appending, head_digest};
 use crate::{
     BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
     Ledger, LogPosition, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId, RowOutcome,
@@ -45,7 +45,7 @@ use crate::{
 use connections::{Connections, Connector};
 use listener::Listener;
 use stager::Stager;
-use writes::{Appending, PreparedCommit};
+use writes::PreparedCommit;
 
 /// The ledger in a schema of a PostgreSQL database.
 ///
@@ -62,9 +62,9 @@ impl PostgresLedger {
     /// Opens the ledger at an address. Creates the schema `?schema=` (`votekit` by default) if it
     /// is missing, and migrates an older one.
     ///
-    /// `?sslmode=` is `disable`, `prefer` (the default: TLS if the server has it, without a check
-    /// of the certificate), `require`, `verify-ca` or `verify-full`; with `ca_file`, `require`
-    /// checks as `verify-ca` does.
+    /// `?sslmode=` is `verify-full`, or `disable` for a server on this machine, whose default it
+    /// is. `?ca_file=` names the PEM file of the authority in place of the system's, and makes
+    /// `verify-full` the default.
     ///
     /// # Errors
     /// [`EngineError::Misconfigured`] within 5 seconds, with a hint on what to correct;

@@ -74,7 +74,6 @@ pub(crate) const VOTER_STATES: &[State] = &[
     page("elections", &[&[Step::Open("/elections")]], "ul.cards .tag.open"),
     page("results-live", &[&[Step::Open("/results/L2025-001")]], "[data-live]:not([hidden])"),
     page("results-withheld", &[&[Step::Open("/results/second")]], ".columns > .card > h2 + p"),
-    page("results-draft", &[&[Step::Open("/results/future")]], "[data-state=draft]"),
     page("results-closed", &[&[Step::Open("/results/closed")]], "[data-state=closed] table"),
     page("results-official", &[&[Step::Open("/results/official")]], "[data-count=roy]"),
     page("results-annulled", &[&[Step::Open("/results/annulled")]], "[data-count=oui]"),
@@ -112,6 +111,7 @@ pub(crate) const VOTER_STATES: &[State] = &[
     ),
     error("closed", &[&[Step::Open("/vote/closed")]], "[href$='help#closed']", 409),
     error("not-open", &[&[Step::Open("/vote/future")]], "[href$='help#not-open-yet']", 409),
+    error("results-draft", &[&[Step::Open("/results/future")]], "[href$='help#not-open-yet']", 409),
     page("sign-in", &[&[Step::Open("/vote/L2025-001")]], "#nas"),
     form_error(
         "sign-in-empty",

@@ -263,11 +263,7 @@ impl Node {
 
     /// Processor time used so far, in seconds.
     pub(crate) fn processor_seconds(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
-        let fields: Vec<&str> =
-            stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        // utime and stime, in hundredths of a second: proc(5).
-        Ok((fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) / 100.0)
+        processor_seconds(self.pid())
     }
 
     /// Peak resident memory so far, in bytes.
@@ -331,6 +327,15 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
         fs::copy(from.join(&file), target)?;
     }
     project::succeed(Command::new("sync").arg("-f").arg(to))
+}
+
+/// Processor time that a running process has used so far, in seconds.
+pub(super) fn processor_seconds(pid: u32) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields: Vec<&str> =
+        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    // utime and stime, in hundredths of a second: proc(5).
+    Ok((fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) / 100.0)
 }
 
 /// Total size of a folder's files, in bytes.

@@ -43,7 +43,8 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
         let last = &nodes[nodes.len() - 1];
         let path = format!("/api/v1/elections/L{ELECTIONS}");
         let until = Instant::now() + Duration::from_secs(60);
-        while !last.get(&path)?.contains("\"law_id\"") {
+        // A draft is not public: by its id one learns that it is not open yet.
+        while !last.get(&path)?.contains("not-open-yet") {
             ensure!(Instant::now() < until, "the last node has not read the last election");
             thread::sleep(Duration::from_millis(100));
         }

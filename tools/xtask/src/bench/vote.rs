@@ -2,18 +2,16 @@
 //! votes and stores nothing.
 
 use std::fs;
-use std::net::TcpListener;
-use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
+use super::bare_handler::BareHandler;
 use super::node::{self, Node};
 use super::paired::median;
 use super::row::Row;
 use super::wrk::{Load, Mix, Requests, Seen};
 use super::{Workbench, profile};
-use crate::project;
 
 /// Connections of the generator: enough that neither side waits for the other's latency.
 const CONNECTIONS: u32 = 256;
@@ -22,7 +20,7 @@ const CONNECTIONS: u32 = 256;
 const SECONDS: u32 = 8;
 
 /// Maximum processor time a vote on a node, as a multiple of the bare handler's.
-const PROCESSOR_RATIO_MAX: f64 = 2.8;
+const PROCESSOR_RATIO_MAX: f64 = 2.2;
 
 /// The figures of one run of one side.
 struct Run {
@@ -33,14 +31,7 @@ struct Run {
 }
 
 pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
-    project::succeed(&mut project::cargo([
-        "build",
-        "--release",
-        "--package",
-        "votekit-loadtests",
-        "--example",
-        "bare_handler",
-    ]))?;
+    BareHandler::build()?;
     let electors = workbench.electors.max(1_000_000);
     let (roll, hashes) = node::hashed_roll(&workbench.votekit, electors, &workbench.folder)?;
     let ready = workbench.folder.join("ready");
@@ -122,36 +113,11 @@ fn node_run(workbench: &Workbench, ready: &std::path::Path, requests: &Requests)
     Ok(Run { per_second: decided as f64 / seconds, seen, processor_us })
 }
 
-/// The bare handler; killed on drop.
-struct BareHandler(Child);
-
-impl Drop for BareHandler {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn bare_run(workbench: &Workbench, requests: &Requests) -> Result<Run> {
-    // A port that is free now; the handler binds it a moment later.
-    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-    let program = workbench.votekit.with_file_name("examples").join("bare_handler");
-    let handler = BareHandler(
-        Command::new(program).arg(&address).spawn().context("starting the bare handler")?,
-    );
-    let begun = Instant::now();
-    while std::net::TcpStream::connect(&address).is_err() {
-        ensure!(begun.elapsed() < Duration::from_secs(10), "the bare handler does not answer");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let seen =
-        Load::start(requests, &format!("http://{address}"), CONNECTIONS, SECONDS)?.finish()?;
+    let handler = BareHandler::start(&workbench.votekit)?;
+    let url = format!("http://{}", handler.address);
+    let seen = Load::start(requests, &url, CONNECTIONS, SECONDS)?.finish()?;
     ensure!(seen.refused == 0, "the bare handler refused {} votes", seen.refused);
-    let stat = fs::read_to_string(format!("/proc/{}/stat", handler.0.id()))?;
-    let fields: Vec<&str> =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let processor_seconds = (fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) / 100.0;
-    let processor_us = processor_seconds * 1e6 / seen.requests as f64;
+    let processor_us = handler.processor_seconds()? * 1e6 / seen.requests as f64;
     Ok(Run { per_second: seen.requests as f64 / seen.seconds, seen, processor_us })
 }

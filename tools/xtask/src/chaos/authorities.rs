@@ -4,6 +4,8 @@
 //! run ─▶ cluster    the authorities, two nodes that take votes, one open election
 //!          ├─ fault     the kinds of faults, drawn in rounds
 //!          ├─ trial     applies a fault, and measures until votes are decided again
+//!          │    ├─ by_hand   PostgreSQL put back, rows inserted and changed
+//!          │    └─ liar      one authority proposes a false block
 //!          ├─ watch     keeps every checkpoint that an authority ever publishes
 //!          └─ ending    the close, the bundle of every authority, the check
 //! ```
@@ -12,9 +14,11 @@
 //! is a partition. A run has one election. At its end every checkpoint that was ever published must
 //! fit the final log and carry the quorum, whichever authority published it.
 
+mod by_hand;
 mod cluster;
 mod ending;
 mod fault;
+mod liar;
 mod trial;
 mod watch;
 
@@ -23,23 +27,21 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use votekit_checker::{Report, Rule};
+use votekit_checker::Report;
 
-use self::cluster::Cluster;
 use self::fault::Fault;
 use self::trial::Trial;
-use self::watch::Watch;
 use super::fault::Chance;
+use super::fleet::end_run;
 use super::load::{Load, LoadPlan};
 use super::member::Part;
+use super::tally::print_report;
 use crate::project;
 use crate::services::Rig;
 
-/// Maximum number of electors: the roll is generated, hashed and loaded by every authority.
-const ELECTORS_MAX: u64 = 200_000;
-
-/// Usual duration of a fault with all its waits.
-const FAULT_SECONDS: u64 = 14;
+pub(crate) use self::by_hand::ByHand;
+pub(crate) use self::cluster::{Cluster, member};
+pub(crate) use self::watch::Watch;
 
 /// The plan of a run.
 pub(super) struct Plan {
@@ -47,6 +49,8 @@ pub(super) struct Plan {
     pub(super) votekit: PathBuf,
     /// The authority that lies; without it no fault is a lie.
     pub(super) liar: Option<PathBuf>,
+    /// The library that bends clocks; without it no clock jumps.
+    pub(super) clock: Option<PathBuf>,
     pub(super) authorities: u64,
     pub(super) faults: u64,
     pub(super) seed: u64,
@@ -65,13 +69,7 @@ pub(super) fn run(plan: &Plan, rig: Rig) -> Result<()> {
     let mut kept = None;
     let played = play(plan, rig, &folder, &mut tally, &mut kept);
     tally.print(plan, begun.elapsed());
-    if let Err(error) = played {
-        println!("  kept in {}", folder.display());
-        return Err(error);
-    }
-    kept.context("it was played")?.rig.end()?;
-    std::fs::remove_dir_all(&folder)?;
-    Ok(())
+    end_run(&folder, played, kept.map(|cluster| cluster.fleet))
 }
 
 fn play(
@@ -82,23 +80,23 @@ fn play(
     kept: &mut Option<Cluster>,
 ) -> Result<()> {
     let mut chance = Chance::new(plan.seed, 0);
-    let load_plan = load_plan(plan, &mut chance);
+    let load_plan = LoadPlan::for_faults(plan.faults, 0, plan.votes_per_second, &mut chance);
     let cluster =
         kept.insert(Cluster::new(&plan.votekit, folder, rig, plan.authorities, plan.liar.clone())?);
+    cluster.clock.clone_from(&plan.clock);
     cluster.open(&load_plan).context("preparing")?;
-    let voters: Vec<_> = cluster.addresses(Part::Intake);
-    let watch = Watch::start(folder, cluster.named_addresses(Part::Authority))?;
+    let voters = cluster.fleet.addresses(Part::Intake);
+    let watch = Watch::start(folder, cluster.named_authorities())?;
     let mut load = Load::start(&plan.votekit, folder, &voters, &load_plan)?;
     let loaded = Instant::now();
-    cluster.recovers("the start")?;
-    for (number, fault) in
-        Fault::rounds(plan.faults, &mut chance, plan.liar.is_some()).into_iter().enumerate()
-    {
+    cluster.fleet.recovers("the start")?;
+    let kinds = Fault::kinds(plan.liar.is_some(), plan.clock.is_some());
+    for (number, fault) in chance.rounds(&kinds, plan.faults, true).into_iter().enumerate() {
         std::thread::sleep(chance.milliseconds(100, 1_000));
         let trial = cluster
             .try_fault(fault, &mut chance)
             .with_context(|| format!("fault {} ({fault})", number + 1))?;
-        tally.fault(number + 1, fault, &trial, cluster.log_size());
+        tally.fault(number + 1, fault, &trial, cluster.fleet.log_size());
         ensure!(
             !load.is_over()?,
             "the voters are through with the roll after {} faults: see {}",
@@ -110,19 +108,12 @@ fn play(
     tally.loaded = loaded.elapsed();
     let seen = watch.finish()?;
     let report = cluster.check(seen).context("the check")?;
-    cluster.stop()?;
+    cluster.fleet.stop()?;
     report.violations.iter().take(10).for_each(|violation| println!("  {violation}"));
     let violations = report.violations.len();
     tally.report = Some(report);
     ensure!(violations == 0, "{violations} violations");
     Ok(())
-}
-
-/// Plans votes for longer than the faults should take, but no more than the roll has electors.
-fn load_plan(plan: &Plan, chance: &mut Chance) -> LoadPlan {
-    let duration_s = plan.faults * FAULT_SECONDS + 60;
-    let votes_per_second = plan.votes_per_second.min((ELECTORS_MAX / duration_s).max(20));
-    LoadPlan { seed: chance.between(1, 1 << 40), votes_per_second, duration_s, wait: false }
 }
 
 /// The results of a run.
@@ -166,26 +157,7 @@ impl Tally {
             );
         }
         if let Some(report) = &self.report {
-            println!(
-                "votes: {} sent {} times in {:.0} s, {} answered, {} unanswered; {} decided ({} accepted, {} duplicate, {} invalid), {} replayed",
-                report.sent,
-                report.sendings,
-                self.loaded.as_secs_f64(),
-                report.answered,
-                report.unanswered,
-                report.decided,
-                report.accepted,
-                report.duplicate,
-                report.invalid,
-                report.replayed
-            );
-            println!(
-                "lost {}, doubled {}, violations {}, checkpoints held {}",
-                report.violations_of(Rule::Lost),
-                report.violations_of(Rule::Doubled) + report.violations_of(Rule::AcceptedTwice),
-                report.violations.len(),
-                report.checkpoints
-            );
+            print_report(report, self.loaded, "");
         }
         println!("chaos: seed {}, {} s", plan.seed, took.as_secs());
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// One fault. All but [`Close`](Self::Close) end a round; `Close` ends an episode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// SIGKILL under load.
     Kill,
     /// SIGKILL under load, and unsynced changes are lost.
@@ -26,7 +26,7 @@ pub(super) enum Fault {
 
 impl Fault {
     /// Draws the fault that ends a round. Disk faults are drawn only on the faulty disk.
-    pub(super) fn draw(chance: &mut Chance, on_disk: bool) -> Self {
+    pub(crate) fn draw(chance: &mut Chance, on_disk: bool) -> Self {
         match (chance.between(0, 19), on_disk) {
             (0..=8, true) => Self::PowerCut,
             (9..=10, true) => Self::FailedSync,
@@ -55,17 +55,17 @@ impl fmt::Display for Fault {
 /// A repeatable sequence of numbers (splitmix64): all random choices of chaos follow from its seed,
 /// as far as the operating system allows.
 #[derive(Debug, Clone)]
-pub(super) struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
     /// The sequence for one item, such as an episode, under a seed.
-    pub(super) fn new(seed: u64, thing: u64) -> Self {
+    pub(crate) fn new(seed: u64, thing: u64) -> Self {
         let mut chance = Self(seed ^ thing.wrapping_mul(0xd134_2543_de82_ef95));
         chance.next();
         chance
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -73,16 +73,42 @@ impl Chance {
     }
 
     /// A number from `least` to `most`, inclusive.
-    pub(super) fn between(&mut self, least: u64, most: u64) -> u64 {
+    pub(crate) fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.next() % (most - least + 1)
     }
 
-    pub(super) fn milliseconds(&mut self, least: u64, most: u64) -> Duration {
+    pub(crate) fn milliseconds(&mut self, least: u64, most: u64) -> Duration {
         Duration::from_micros(self.between(least * 1_000, most * 1_000))
     }
 
+    /// One of several things.
+    pub(crate) fn one_of<T: Copy>(&mut self, things: &[T]) -> T {
+        things[(self.next() % things.len() as u64) as usize]
+    }
+
+    /// `count` kinds of faults, in rounds: each round has every kind once, in random order. The
+    /// first round may keep the order of `kinds`, so that a short run has the first of them.
+    pub(crate) fn rounds<T: Copy>(
+        &mut self,
+        kinds: &[T],
+        count: u64,
+        is_first_in_order: bool,
+    ) -> Vec<T> {
+        let mut faults = if is_first_in_order { kinds.to_vec() } else { Vec::new() };
+        while (faults.len() as u64) < count {
+            let mut round = kinds.to_vec();
+            for place in (1..round.len()).rev() {
+                let other = self.between(0, place as u64) as usize;
+                round.swap(place, other);
+            }
+            faults.extend(round);
+        }
+        faults.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+        faults
+    }
+
     /// True with probability 1/`times`.
-    pub(super) fn once_in(&mut self, times: u64) -> bool {
+    pub(crate) fn once_in(&mut self, times: u64) -> bool {
         self.next().is_multiple_of(times)
     }
 }
@@ -108,6 +134,18 @@ mod tests {
         assert!(
             drawn.iter().all(|fault| matches!(fault, Fault::Kill | Fault::Stall | Fault::Start))
         );
+    }
+
+    #[test]
+    fn each_round_has_every_kind_once() {
+        let kinds = [1, 2, 3, 4, 5];
+        let faults = Chance::new(1, 1).rounds(&kinds, 13, true);
+        assert_eq!((faults.len(), &faults[..5]), (13, &kinds[..]));
+        for round in faults.chunks_exact(kinds.len()) {
+            assert!(kinds.iter().all(|kind| round.contains(kind)), "{round:?}");
+        }
+        let drawn = Chance::new(1, 1).rounds(&kinds, 10, false);
+        assert!(drawn[..5] != drawn[5..], "the order is drawn: {drawn:?}");
     }
 
     #[test]

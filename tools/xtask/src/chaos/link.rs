@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 /// The state of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Wire {
+pub(crate) enum Wire {
     /// All bytes arrive.
     Whole = 0,
     /// No bytes arrive, without an error, like a network that loses everything. They arrive once
@@ -31,7 +31,7 @@ pub(super) enum Wire {
 
 /// A loopback port that forwards to another.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     port: u16,
     shared: Arc<Shared>,
 }
@@ -49,7 +49,7 @@ struct Shared {
 
 impl Link {
     /// A link to a server on this machine.
-    pub(super) fn new(port: u16) -> Result<Self> {
+    pub(crate) fn new(port: u16) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a port for a link")?;
         let shared = Arc::new(Shared {
             server: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
@@ -73,7 +73,7 @@ impl Link {
 
     /// Links to servers that redirect their clients to one another: they announce the links' ports
     /// instead.
-    pub(super) fn to_cluster(ports: &[u16]) -> Result<Vec<Self>> {
+    pub(crate) fn to_cluster(ports: &[u16]) -> Result<Vec<Self>> {
         let links = ports.iter().map(|port| Self::new(*port)).collect::<Result<Vec<_>>>()?;
         let replacements: Vec<_> = ports
             .iter()
@@ -91,12 +91,12 @@ impl Link {
     }
 
     /// The port to connect to instead of the server's.
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Cuts or restores the link.
-    pub(super) fn set(&self, wire: Wire) {
+    pub(crate) fn set(&self, wire: Wire) {
         self.shared.wire.store(wire as u8, Ordering::SeqCst);
         if matches!(wire, Wire::Broken | Wire::Gone) {
             self.shared

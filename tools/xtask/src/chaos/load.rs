@@ -8,30 +8,53 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 
+use super::fault::Chance;
 use super::node::{Addresses, PROCESS_TIMEOUT, send, wait};
+
+/// Maximum number of electors of a run on services: the roll is generated, hashed and loaded before
+/// it.
+const ELECTORS_MAX: u64 = 200_000;
+
+/// Usual duration of a fault on services with all its waits.
+const FAULT_SECONDS: u64 = 18;
 
 /// The behaviour of an episode's voters.
 #[derive(Debug, Clone)]
-pub(super) struct LoadPlan {
-    pub(super) seed: u64,
-    pub(super) votes_per_second: u64,
-    pub(super) duration_s: u64,
+pub(crate) struct LoadPlan {
+    pub(crate) seed: u64,
+    pub(crate) votes_per_second: u64,
+    pub(crate) duration_s: u64,
     /// Whether they wait for the decision (`Prefer: wait`).
-    pub(super) wait: bool,
+    pub(crate) wait: bool,
+}
+
+impl LoadPlan {
+    /// Votes for longer than the faults of a run on services should take, and some more seconds,
+    /// but no more than the roll has electors.
+    pub(crate) fn for_faults(
+        faults: u64,
+        more_seconds: u64,
+        votes_per_second: u64,
+        chance: &mut Chance,
+    ) -> Self {
+        let duration_s = faults * FAULT_SECONDS + more_seconds + 60;
+        let votes_per_second = votes_per_second.min((ELECTORS_MAX / duration_s).max(20));
+        Self { seed: chance.between(1, 1 << 40), votes_per_second, duration_s, wait: false }
+    }
 }
 
 /// A running load client.
 #[derive(Debug)]
-pub(super) struct Load {
+pub(crate) struct Load {
     child: Child,
     folder: PathBuf,
-    pub(super) journal: PathBuf,
-    pub(super) started: Instant,
+    pub(crate) journal: PathBuf,
+    pub(crate) started: Instant,
 }
 
 impl Load {
     /// Starts it against nodes of which at least one is ready.
-    pub(super) fn start(
+    pub(crate) fn start(
         votekit: &Path,
         folder: &Path,
         nodes: &[Addresses],
@@ -97,12 +120,12 @@ impl Load {
     }
 
     /// Whether every vote of the plan has been sent.
-    pub(super) fn is_over(&mut self) -> Result<bool> {
+    pub(crate) fn is_over(&mut self) -> Result<bool> {
         Ok(self.child.try_wait()?.is_some())
     }
 
     /// Stops the release of votes. Votes in flight are retried until they are answered.
-    pub(super) fn stop(&mut self) -> Result<()> {
+    pub(crate) fn stop(&mut self) -> Result<()> {
         if self.child.try_wait()?.is_none() {
             send(&self.child, Signal::INT)?;
         }
@@ -110,7 +133,7 @@ impl Load {
     }
 
     /// Waits for its orderly end.
-    pub(super) fn finish(mut self) -> Result<()> {
+    pub(crate) fn finish(mut self) -> Result<()> {
         match wait(&mut self.child, PROCESS_TIMEOUT)? {
             Some(status) => ensure!(
                 status.success(),

@@ -8,13 +8,13 @@ use rustix::process::Signal;
 
 use super::link::{Link, Wire};
 use crate::chaos::LAW;
-use crate::chaos::node::{Addresses, Node, answer};
+use crate::chaos::node::{Addresses, CONFIG, Node, answer};
 use crate::services::Site;
 
 /// The part of a node. Each has one of the roles on a vote's way, so that the effect of its death
 /// shows. A node that follows the log and one that decides both show their checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     Ingest,
     Validate,
     Seal,
@@ -34,6 +34,11 @@ impl Part {
         }
     }
 
+    /// Whether its nodes take votes.
+    pub(crate) const fn takes_votes(self) -> bool {
+        matches!(self, Self::Ingest | Self::Intake)
+    }
+
     /// Whether its nodes share one data folder, in which each has a name.
     const fn shares_folder(self) -> bool {
         matches!(self, Self::Ingest | Self::Validate | Self::Seal)
@@ -42,16 +47,16 @@ impl Part {
 
 /// A service that a node can be cut off from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Service {
+pub(crate) enum Service {
     Registry,
     BallotBox,
     Ledger,
 }
 
 impl Service {
-    pub(super) const ALL: [Self; 3] = [Self::Registry, Self::BallotBox, Self::Ledger];
+    pub(crate) const ALL: [Self; 3] = [Self::Registry, Self::BallotBox, Self::Ledger];
 
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Registry => "registry",
             Self::BallotBox => "ballot box",
@@ -62,21 +67,25 @@ impl Service {
 
 /// A node and its links; killed on drop.
 #[derive(Debug)]
-pub(super) struct Member {
-    pub(super) name: String,
-    pub(super) part: Part,
-    pub(super) addresses: Addresses,
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) part: Part,
+    pub(crate) addresses: Addresses,
     registry: Vec<Link>,
     ballot_box: Link,
     ledger: Link,
     services: [String; 3],
+    /// The file of its settings, in the folder of the run.
+    pub(crate) config: String,
+    /// Environment variables of its process from its next start on.
+    pub(crate) environment: Vec<(&'static str, String)>,
     node: Option<Node>,
 }
 
 impl Member {
     /// A node that is not started yet. `number` must differ between nodes: it selects the
     /// addresses.
-    pub(super) fn new(part: Part, name: &str, number: u64, site: &Site) -> Result<Self> {
+    pub(crate) fn new(part: Part, name: &str, number: u64, site: &Site) -> Result<Self> {
         let redis: Vec<u16> =
             (1..=crate::services::REDIS_NODES).map(|node| site.ports.redis(node)).collect();
         let registry = Link::to_cluster(&redis)?;
@@ -99,12 +108,14 @@ impl Member {
             ballot_box,
             ledger,
             services,
+            config: CONFIG.to_owned(),
+            environment: Vec::new(),
             node: None,
         })
     }
 
     /// Starts its process and waits until it is ready.
-    pub(super) fn start(&mut self, votekit: &Path, folder: &Path) -> Result<()> {
+    pub(crate) fn start(&mut self, votekit: &Path, folder: &Path) -> Result<()> {
         ensure!(self.node.is_none(), "{} runs already", self.name);
         let mut command = Command::new(votekit);
         command.args(["serve", "--data", self.data(), "--init", "--roles", self.part.roles()]);
@@ -114,7 +125,8 @@ impl Member {
         for (option, url) in ["--registry", "--ballot-box", "--ledger"].iter().zip(&self.services) {
             command.args([*option, url]);
         }
-        let mut node = Node::launch(command, folder, self.addresses, &self.log())?;
+        command.envs(self.environment.iter().map(|(name, value)| (*name, value)));
+        let mut node = Node::launch(command, folder, self.addresses, &self.config, &self.log())?;
         node.wait_ready()
             .with_context(|| format!("{}, see {}", self.name, folder.join(self.log()).display()))?;
         self.node = Some(node);
@@ -122,21 +134,21 @@ impl Member {
     }
 
     /// The data folder, inside the folder of the run.
-    pub(super) fn data(&self) -> &str {
+    pub(crate) fn data(&self) -> &str {
         if self.part.shares_folder() { "shared" } else { &self.name }
     }
 
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         format!("{}.log", self.name)
     }
 
     /// Whether its process has been started, and not killed or stopped since.
-    pub(super) fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         self.node.is_some()
     }
 
     /// Fails when the process ended without being killed or stopped.
-    pub(super) fn check_runs(&mut self) -> Result<()> {
+    pub(crate) fn check_runs(&mut self) -> Result<()> {
         if let Some(node) = &mut self.node {
             ensure!(
                 node.runs()?,
@@ -150,23 +162,23 @@ impl Member {
     }
 
     /// Kills it.
-    pub(super) fn kill(&mut self) -> Result<()> {
+    pub(crate) fn kill(&mut self) -> Result<()> {
         self.node.take().with_context(|| format!("{} does not run", self.name))?.kill()
     }
 
     /// Stops it in order.
-    pub(super) fn stop(&mut self) -> Result<()> {
+    pub(crate) fn stop(&mut self) -> Result<()> {
         let stopped = self.node.take().map_or(Ok(()), Node::stop);
         stopped.with_context(|| self.name.clone())
     }
 
     /// Sends it a signal, such as STOP or CONT.
-    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         self.node.as_ref().with_context(|| format!("{} does not run", self.name))?.signal(signal)
     }
 
     /// Cuts its links to one service, or restores them.
-    pub(super) fn wire(&self, service: Service, wire: Wire) {
+    pub(crate) fn wire(&self, service: Service, wire: Wire) {
         match service {
             Service::Registry => self.registry.iter().for_each(|link| link.set(wire)),
             Service::BallotBox => self.ballot_box.set(wire),
@@ -175,13 +187,13 @@ impl Member {
     }
 
     /// Number of leaves of the log that it has read.
-    pub(super) fn log_size(&self) -> Option<u64> {
+    pub(crate) fn log_size(&self) -> Option<u64> {
         let election = answer(self.addresses.public(), &format!("/api/v1/elections/{LAW}"))?;
         serde_json::from_str::<serde_json::Value>(&election).ok()?["log_size"].as_u64()
     }
 
     /// The sum of one of its metrics over the lines that contain `label`.
-    pub(super) fn metric(&self, name: &str, label: &str) -> Option<f64> {
+    pub(crate) fn metric(&self, name: &str, label: &str) -> Option<f64> {
         let text = answer(self.addresses.metrics(), "/metrics")?;
         let values = text.lines().filter(|line| {
             let rest = line.strip_prefix(name);
@@ -191,12 +203,12 @@ impl Member {
     }
 
     /// Votes accepted since its start.
-    pub(super) fn taken(&self) -> Option<f64> {
+    pub(crate) fn taken(&self) -> Option<f64> {
         self.metric("votes_submitted_total", "")
     }
 
     /// Whether it is the leading sealer.
-    pub(super) fn leads(&self) -> bool {
+    pub(crate) fn leads(&self) -> bool {
         matches!(self.part, Part::Seal | Part::Authority)
             && self.metric("node_leading", "").is_some_and(|leads| leads > 0.5)
     }

@@ -20,22 +20,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use votekit_checker::{Report, Rule};
+use votekit_checker::Report;
 
 use self::fault::Fault;
 use self::installation::Installation;
 use self::trial::Trial;
 use super::fault::Chance;
+use super::fleet::end_run;
 use super::load::{Load, LoadPlan};
 use super::member::Part;
+use super::tally::print_report;
 use crate::project;
 use crate::services::Rig;
-
-/// Maximum number of electors: the roll is generated, hashed and loaded before the run.
-const ELECTORS_MAX: u64 = 200_000;
-
-/// Usual duration of a fault with all its waits.
-const FAULT_SECONDS: u64 = 14;
 
 /// The plan of a run.
 pub(super) struct Plan {
@@ -60,14 +56,7 @@ pub(super) fn run(plan: &Plan, rig: Rig) -> Result<()> {
     let mut installation = None;
     let played = play(plan, rig, &folder, &mut tally, &mut installation);
     tally.print(plan, begun.elapsed());
-    if let Err(error) = played {
-        println!("  kept in {}", folder.display());
-        return Err(error);
-    }
-    let rig = installation.context("it was played")?.rig;
-    rig.end()?;
-    std::fs::remove_dir_all(&folder)?;
-    Ok(())
+    end_run(&folder, played, installation.map(|installation| installation.fleet))
 }
 
 fn play(
@@ -78,16 +67,19 @@ fn play(
     kept: &mut Option<Installation>,
 ) -> Result<()> {
     let mut chance = Chance::new(plan.seed, 0);
-    let load_plan = load_plan(plan, &mut chance);
+    let load_plan = LoadPlan::for_faults(
+        plan.faults,
+        plan.outage.as_secs(),
+        plan.votes_per_second,
+        &mut chance,
+    );
     let installation = kept
         .insert(Installation::open(&plan.votekit, folder, rig, &load_plan).context("preparing")?);
-    let voters = installation.places(Part::Ingest);
-    let voters: Vec<_> =
-        voters.iter().map(|place| installation.members[*place].addresses).collect();
+    let voters = installation.fleet.addresses(Part::Ingest);
     let mut load = Load::start(&plan.votekit, folder, &voters, &load_plan)?;
     let loaded = Instant::now();
-    installation.recovers("the start")?;
-    let faults = Fault::rounds(plan.faults, &mut chance);
+    installation.fleet.recovers("the start")?;
+    let faults = chance.rounds(&Fault::ALL, plan.faults, false);
     let outage_at = faults.len() / 2;
     for (number, fault) in faults.iter().enumerate() {
         if number == outage_at && !plan.outage.is_zero() {
@@ -95,12 +87,13 @@ fn play(
             tally.outage(&trial);
         }
         std::thread::sleep(chance.milliseconds(100, 1_000));
-        let place = usize::try_from(chance.between(0, installation.members.len() as u64 - 1))?;
+        let place =
+            usize::try_from(chance.between(0, installation.fleet.members.len() as u64 - 1))?;
         installation.see_checkpoint(place);
         let trial = installation
             .try_fault(*fault, &mut chance)
             .with_context(|| format!("fault {} ({fault})", number + 1))?;
-        tally.fault(number + 1, *fault, &trial, installation.log_size());
+        tally.fault(number + 1, *fault, &trial, installation.fleet.log_size());
         ensure!(
             !load.is_over()?,
             "the voters are through with the roll after {} faults: see {}",
@@ -123,13 +116,6 @@ fn play(
     installation.verify_and_recount().context("the check")?;
     ensure!(violations.is_empty(), "{} violations", violations.len());
     Ok(())
-}
-
-/// Plans votes for longer than the faults should take, but no more than the roll has electors.
-fn load_plan(plan: &Plan, chance: &mut Chance) -> LoadPlan {
-    let duration_s = plan.faults * FAULT_SECONDS + plan.outage.as_secs() + 60;
-    let votes_per_second = plan.votes_per_second.min((ELECTORS_MAX / duration_s).max(20));
-    LoadPlan { seed: chance.between(1, 1 << 40), votes_per_second, duration_s, wait: false }
 }
 
 /// The results of a run.
@@ -190,27 +176,8 @@ impl Tally {
             );
         }
         if let Some(report) = &self.report {
-            println!(
-                "votes: {} sent {} times in {:.0} s, {} answered, {} unanswered, {} answered 503; {} decided ({} accepted, {} duplicate, {} invalid), {} replayed",
-                report.sent,
-                report.sendings,
-                self.loaded.as_secs_f64(),
-                report.answered,
-                report.unanswered,
-                self.come_back,
-                report.decided,
-                report.accepted,
-                report.duplicate,
-                report.invalid,
-                report.replayed
-            );
-            println!(
-                "lost {}, doubled {}, violations {}, checkpoints held {}",
-                report.violations_of(Rule::Lost),
-                report.violations_of(Rule::Doubled) + report.violations_of(Rule::AcceptedTwice),
-                report.violations.len(),
-                report.checkpoints
-            );
+            let notes = format!(", {} answered 503", self.come_back);
+            print_report(report, self.loaded, &notes);
         }
         println!("chaos: seed {}, {} s", plan.seed, took.as_secs());
     }

@@ -36,6 +36,31 @@ pub(super) struct Tally {
     pub(super) failures: u64,
 }
 
+/// Prints the results of the check of a run on services. `notes` are inserted before the number of
+/// decided votes.
+pub(crate) fn print_report(report: &Report, loaded: Duration, notes: &str) {
+    println!(
+        "votes: {} sent {} times in {:.0} s, {} answered, {} unanswered{notes}; {} decided ({} accepted, {} duplicate, {} invalid), {} replayed",
+        report.sent,
+        report.sendings,
+        loaded.as_secs_f64(),
+        report.answered,
+        report.unanswered,
+        report.decided,
+        report.accepted,
+        report.duplicate,
+        report.invalid,
+        report.replayed
+    );
+    println!(
+        "lost {}, doubled {}, violations {}, checkpoints held {}",
+        report.violations_of(Rule::Lost),
+        report.violations_of(Rule::Doubled) + report.violations_of(Rule::AcceptedTwice),
+        report.violations.len(),
+        report.checkpoints
+    );
+}
+
 impl Tally {
     pub(super) fn fault(&mut self, fault: Fault) {
         *self.faults.entry(fault).or_default() += 1;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::packages::{self, in_path};
 
@@ -73,6 +73,28 @@ impl Programs {
     }
 }
 
+/// The library that bends the clock of a process that it is loaded into. Installed if it is missing
+/// and that needs no confirmation: on Debian, as root.
+///
+/// # Errors
+/// When it is missing and cannot be installed; the message names what to install.
+pub(crate) fn clock_library() -> Result<PathBuf> {
+    let libraries = Path::new("/usr/lib");
+    if clock_library_in(libraries).is_none() {
+        packages::install(&["libfaketime"])?;
+    }
+    clock_library_in(libraries).context("the package libfaketime has no libfaketimeMT.so.1")
+}
+
+/// Debian puts it into the folder of the machine's architecture.
+fn clock_library_in(libraries: &Path) -> Option<PathBuf> {
+    let folders = fs::read_dir(libraries).ok()?;
+    let files = folders.filter_map(|entry| {
+        Some(entry.ok()?.path().join("faketime/libfaketimeMT.so.1")).filter(|file| file.is_file())
+    });
+    files.min()
+}
+
 /// The program folder of the highest version.
 fn newest(folder: &Path) -> Option<PathBuf> {
     let versions = fs::read_dir(folder).ok()?.filter_map(|entry| {
@@ -89,6 +111,18 @@ fn newest(folder: &Path) -> Option<PathBuf> {
 mod tests {
     use super::*;
     use crate::project;
+
+    #[test]
+    fn the_clock_library_is_found_whatever_the_architecture() -> Result<()> {
+        let folder = project::scratch("clock-library-test")?;
+        assert_eq!(clock_library_in(&folder), None);
+        fs::create_dir_all(folder.join("python3"))?;
+        let library = folder.join("riscv64-linux-gnu/faketime/libfaketimeMT.so.1");
+        fs::create_dir_all(library.parent().expect("in a folder"))?;
+        fs::write(&library, "")?;
+        assert_eq!(clock_library_in(&folder), Some(library));
+        Ok(())
+    }
 
     #[test]
     fn the_newest_version_is_taken_by_its_number() -> Result<()> {

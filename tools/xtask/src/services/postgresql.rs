@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -49,6 +50,39 @@ pub(super) fn clear_lock(site: &Site) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// The data of the server, and the copy of it, beside each other.
+const DATA: &str = "data";
+const COPY: &str = "copy";
+
+/// Copies the data of a server that is down, in place of an earlier copy.
+pub(super) fn keep_copy(site: &Site) -> Result<()> {
+    let folder = site.folder.join("postgresql");
+    remove(&folder.join(COPY))?;
+    // Owner and rights stay: the server refuses a folder of another user.
+    let mut copy = Command::new("cp");
+    copy.args(["--archive", DATA, COPY]).current_dir(&folder);
+    let copied = copy.output().context("starting cp")?;
+    let errors = String::from_utf8_lossy(&copied.stderr);
+    ensure!(copied.status.success(), "copying the data of PostgreSQL: {errors}");
+    Ok(())
+}
+
+/// Puts the copy in the place of the data of a server that is down.
+pub(super) fn put_copy_back(site: &Site) -> Result<()> {
+    let folder = site.folder.join("postgresql");
+    let (data, copy) = (folder.join(DATA), folder.join(COPY));
+    ensure!(copy.is_dir(), "no copy of the data of PostgreSQL was kept");
+    remove(&data)?;
+    fs::rename(&copy, &data).context("putting the data of PostgreSQL back")
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
+    }
+    Ok(())
 }
 
 /// The command that starts the server.

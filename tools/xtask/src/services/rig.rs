@@ -234,6 +234,33 @@ impl Rig {
         self.save()
     }
 
+    /// Keeps a copy of what PostgreSQL has stored by now. It is down meanwhile.
+    ///
+    /// # Errors
+    /// When it cannot be copied, or does not start again.
+    pub(crate) fn copy_postgresql(&mut self) -> Result<()> {
+        self.without_postgresql(postgresql::keep_copy)
+    }
+
+    /// Puts the kept copy back in the place of what PostgreSQL has stored since. It is down
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// When there is no copy, or it does not start again.
+    pub(crate) fn put_back_postgresql(&mut self) -> Result<()> {
+        self.without_postgresql(postgresql::put_copy_back)
+    }
+
+    fn without_postgresql(&mut self, work: impl FnOnce(&Site) -> Result<()>) -> Result<()> {
+        if let Some(process) = self.process(Server::PostgreSql) {
+            end(&[(Server::PostgreSql, process)]);
+        }
+        let done = work(self.site());
+        self.launch(Server::PostgreSql)?;
+        self.wait_ready(Server::PostgreSql)?;
+        done
+    }
+
     /// Waits until a server answers.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! The demo of several authorities: the leader is killed during the poll, and the votes are decided
-//! all the same.
+//! The demo of several authorities: during the poll the leader is killed, a false count is
+//! proposed, and the network of an authority is cut. The votes are decided all the same.
 
 use std::fmt;
 use std::fs;
@@ -11,21 +11,23 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Args;
-use super::ballots::{Elector, Expected, read_roll, vote_files};
+use super::ballots::{Elector, Expected, cast_until_decided, read_roll, vote_files};
 use super::cluster::Cluster;
-use super::steps::{CREATE, Demo, LAW, answered, counted, unexpected};
+use super::false_count::{self, FalseCount};
+use super::steps::{CREATE, Demo, LAW, counted, unexpected};
 use crate::admin_target;
-use crate::ballot_call::{self, Ballot, VoteAnswer};
+use crate::ballot_call;
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::CommandError;
 
-/// Idempotency key of the vote that is cast while nobody leads.
+/// Idempotency key of the vote that is cast while no authority leads.
 const KEY: &str = "demo-idempotency-key-1";
 
-/// Seconds that one call waits for the decision on that vote, and how long the demo does.
-const CALL_SECONDS: u64 = 10;
-const DECISION_TIMEOUT: Duration = Duration::from_secs(30);
+/// The electors that vote while something is wrong, by their places in the roll: see `vote_files`.
+const AFTER_KILL: usize = 0;
+const WITH_FALSE_COUNT: usize = 9;
+const WITH_CUT_NETWORK: usize = 19;
 
 /// Result of the demo.
 #[derive(Serialize)]
@@ -38,6 +40,9 @@ struct Report {
     next_leader: &'static str,
     /// From the kill of the leader to the decision on a vote that was cast after it.
     failover_milliseconds: u64,
+    false_count: FalseCount,
+    /// The authority whose network was cut; null where the services use TLS or other machines.
+    network_cut: Option<&'static str>,
     outcomes: Vec<(&'static str, u64)>,
     results: Vec<(&'static str, u64)>,
     log_leaves: u64,
@@ -63,9 +68,13 @@ pub(super) fn run(args: &Args, count: usize, context: &Context) -> Result<(), Co
     open_poll(&mut demo, &cluster)?;
     let electors = electors(&demo)?;
     let expected = vote(&mut demo, &cluster, &electors)?;
-    let failover = kill_leader(&mut demo, &mut cluster, &electors[0])?;
+    let failover = kill_leader(&mut demo, &mut cluster, &electors[AFTER_KILL])?;
     vote_again(&mut demo, &cluster)?;
+    let elector = &electors[WITH_FALSE_COUNT];
+    let false_count = false_count::propose(&mut demo, &cluster, failover.killed, elector)?;
     rejoin(&mut demo, &mut cluster, failover.killed)?;
+    let elector = &electors[WITH_CUT_NETWORK];
+    let network_cut = cut_network(&mut demo, &cluster, failover.killed, elector)?;
     let certified = close(&mut demo, &cluster)?;
     demo.check_accounts(&certified, &expected)?;
     let fingerprint = verify(&mut demo, &cluster, &failover.request)?;
@@ -77,6 +86,8 @@ pub(super) fn run(args: &Args, count: usize, context: &Context) -> Result<(), Co
         killed_leader: cluster.name(failover.killed),
         next_leader: cluster.name(failover.next),
         failover_milliseconds: u64::try_from(failover.took.as_millis()).unwrap_or(u64::MAX),
+        false_count,
+        network_cut,
         outcomes: vec![
             ("accepted", expected.accepted),
             ("duplicate", expected.duplicate),
@@ -125,10 +136,11 @@ fn vote(
 ) -> Result<Expected, CommandError> {
     demo.say("Electors vote: each authority decides every vote, and a quorum signs the log");
     let (first, second, mut expected) = vote_files(electors);
-    // No code is revoked here, so the second elector's vote counts, as does that of the first,
-    // which is cast after the leader is killed.
-    expected.accepted += expected.revoked + 1;
-    expected.oui += expected.revoked + 1;
+    // No code is revoked here, so the second elector's vote counts, as do those that are cast while
+    // something is wrong.
+    let others = expected.revoked + [AFTER_KILL, WITH_FALSE_COUNT, WITH_CUT_NETWORK].len() as u64;
+    expected.accepted += others;
+    expected.oui += others;
     expected.revoked = 0;
     demo.write("votes.csv", &first)?;
     demo.write("votes-again.csv", &second)?;
@@ -157,7 +169,7 @@ fn kill_leader(
     let client = Client::new(cluster.public()?)?;
     let killed = cluster.kill(leader);
     demo.note(format!("{} is killed", cluster.name(leader)));
-    let answer = admin_target::run(cast_until_decided(&client, elector))?;
+    let answer = admin_target::run(cast_until_decided(&client, elector, KEY))?;
     let took = killed.elapsed();
     if answer.status != "accepted" {
         return Err(unexpected(&format!("the vote after the kill is {}", answer.status)));
@@ -171,22 +183,6 @@ fn kill_leader(
     Ok(Failover { killed: leader, next, took, request: answer.request_id })
 }
 
-/// Casts a vote, again with the same key while it is not decided.
-async fn cast_until_decided(
-    client: &Client,
-    elector: &Elector,
-) -> Result<VoteAnswer, CommandError> {
-    let ballot =
-        Ballot { nas: &elector.nas, code: &elector.code, law_id: &elector.law_id, vote: "oui" };
-    let until = Instant::now() + DECISION_TIMEOUT;
-    loop {
-        let answer = answered(ballot_call::cast(client, &ballot, KEY, CALL_SECONDS).await?)?;
-        if answer.status != "pending" || Instant::now() >= until {
-            return Ok(answer);
-        }
-    }
-}
-
 fn vote_again(demo: &mut Demo<'_>, cluster: &Cluster) -> Result<(), CommandError> {
     demo.say("The votes that must not count are cast while that authority is down");
     cast(demo, cluster, "votes-again.csv", "outcomes-again.csv")
@@ -198,6 +194,41 @@ fn rejoin(demo: &mut Demo<'_>, cluster: &mut Cluster, place: usize) -> Result<()
     cluster.wait_for_log(place)?;
     demo.note(format!("{} has checked the log, and has what the others have", cluster.name(place)));
     Ok(())
+}
+
+/// Cuts the network of an authority that neither leads nor has lied, while an elector votes: the
+/// others are a quorum. Returns its name.
+fn cut_network(
+    demo: &mut Demo<'_>,
+    cluster: &Cluster,
+    liar: usize,
+    elector: &Elector,
+) -> Result<Option<&'static str>, CommandError> {
+    demo.say("The network of another authority is cut, and an elector votes");
+    let Some(place) = cluster.other_than(&[liar, cluster.leader()?]) else {
+        demo.note("left out: the services are on other machines, or use TLS");
+        let (client, key) = (Client::new(cluster.public()?)?, ballot_call::fresh_key()?);
+        admin_target::run(cast_until_decided(&client, elector, &key))?;
+        return Ok(None);
+    };
+    let name = cluster.name(place);
+    cluster.wire(place).cut();
+    let (client, key) = (Client::new(cluster.public()?)?, ballot_call::fresh_key()?);
+    let (answer, has_log) = admin_target::run(async {
+        let answer = cast_until_decided(&client, elector, &key).await?;
+        Ok((answer, cluster.has_log(place).await?))
+    })?;
+    if answer.status != "accepted" || has_log {
+        let status = answer.status;
+        return Err(unexpected(&format!(
+            "with {name} cut off, its log: {has_log}, vote: {status}"
+        )));
+    }
+    demo.note(format!("{name} is cut off: the others decide the vote without it"));
+    cluster.wire(place).mend();
+    cluster.wait_for_log(place)?;
+    demo.note(format!("the network is mended: {name} has checked what it missed"));
+    Ok(Some(name))
 }
 
 fn close(demo: &mut Demo<'_>, cluster: &Cluster) -> Result<Value, CommandError> {
@@ -244,6 +275,11 @@ impl fmt::Display for Report {
         writeln!(formatter, "  after   {}", self.next_leader)?;
         let milliseconds = self.failover_milliseconds;
         writeln!(formatter, "  {milliseconds} ms until the first vote was decided")?;
+        writeln!(formatter, "\nA false count was proposed by {}", self.false_count.proposed_by())?;
+        writeln!(formatter, "  {}", self.false_count)?;
+        if let Some(name) = self.network_cut {
+            writeln!(formatter, "\nThe network of {name} was cut, and mended")?;
+        }
         for (title, counts) in
             [("Outcomes of the votes", &self.outcomes), ("The result", &self.results)]
         {

@@ -1,6 +1,15 @@
 //! The votes of the demo, of every kind, and their expected outcomes.
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use crate::ballot_call::{self, Ballot, VoteAnswer};
+use crate::client::{Answer, Client};
+use crate::error::CommandError;
+
+/// Seconds that one call waits for the decision on a vote, and how long the demo does.
+const CALL_SECONDS: u64 = 10;
+const DECISION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A row of the sample roll.
 #[derive(Clone)]
@@ -41,7 +50,7 @@ pub(super) fn read_roll(text: &str) -> Vec<Elector> {
 /// depend on the first having been cast.
 ///
 /// Elector 0 is left for the vote that is repeated with its key, the code of elector 1 is revoked,
-/// and every tenth elector does not vote.
+/// and every tenth elector, such as 9 and 19, does not vote.
 pub(super) fn vote_files(roll: &[Elector]) -> (String, String, Expected) {
     let mut expected = Expected::default();
     let mut first = "nas,code,law_id,vote\n".to_owned();
@@ -77,6 +86,28 @@ pub(super) fn vote_files(roll: &[Elector]) -> (String, String, Expected) {
         expected.refused += 1;
     }
     (first, second, expected)
+}
+
+/// Casts a vote, again with the same key while it is not decided.
+pub(super) async fn cast_until_decided(
+    client: &Client,
+    elector: &Elector,
+    key: &str,
+) -> Result<VoteAnswer, CommandError> {
+    let ballot =
+        Ballot { nas: &elector.nas, code: &elector.code, law_id: &elector.law_id, vote: "oui" };
+    let until = Instant::now() + DECISION_TIMEOUT;
+    loop {
+        let answer = answered(ballot_call::cast(client, &ballot, key, CALL_SECONDS).await?)?;
+        if answer.status != "pending" || Instant::now() >= until {
+            return Ok(answer);
+        }
+    }
+}
+
+/// The answer to a vote; the node's refusal as an error.
+pub(super) fn answered(answer: Result<VoteAnswer, Answer>) -> Result<VoteAnswer, CommandError> {
+    answer.map_err(|refused| refused.refusal())
 }
 
 fn row(file: &mut String, nas: &str, code: &str, law_id: &str, vote: &str) {

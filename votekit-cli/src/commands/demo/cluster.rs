@@ -2,17 +2,21 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::Value;
+use tokio::runtime::Runtime;
 use votekit_node::config::Role;
 use votekit_node::data_folder::{DataFolder, read_admin_token};
 use votekit_node::{AuthorityRole, ClusterView};
+use votekit_store::Ledger;
 
 use super::local_nodes::{LocalNode, LocalNodes};
 use super::node_process::NodeProcess;
 use super::steps::{Demo, LAW, unexpected};
+use super::wire::Wire;
 use crate::admin_target;
 use crate::client::Client;
 use crate::error::CommandError;
@@ -61,12 +65,16 @@ struct Member {
     name: &'static str,
     data: String,
     roles: &'static [Role],
+    wire: Wire,
+    /// What leads a process over that wire; empty in this process, and where that cannot be.
+    environment: Vec<(&'static str, String)>,
     node: Option<RunningNode>,
 }
 
 impl Member {
     fn new(demo: &Demo<'_>, name: &'static str, roles: &'static [Role]) -> Self {
-        Self { name, data: demo.path(name), roles, node: None }
+        let (wire, environment) = (Wire::default(), Vec::new());
+        Self { name, data: demo.path(name), roles, wire, environment, node: None }
     }
 
     fn node(&self) -> Result<&RunningNode, CommandError> {
@@ -115,11 +123,12 @@ pub(super) struct Cluster {
 impl Cluster {
     /// Makes the keys of the authorities, the file that names them all, and the data folders.
     pub(super) fn make(demo: &mut Demo<'_>, count: usize) -> Result<Self, CommandError> {
-        let authorities: Vec<Member> = NAMES
-            .into_iter()
-            .take(count)
-            .map(|name| Member::new(demo, name, &[Role::Seal, Role::Query]))
-            .collect();
+        let mut authorities = Vec::new();
+        for name in NAMES.into_iter().take(count) {
+            let mut authority = Member::new(demo, name, &[Role::Seal, Role::Query]);
+            authority.environment = through_wire(demo, &authority.wire)?;
+            authorities.push(authority);
+        }
         let ingest = Member::new(demo, INGEST, &[Role::Ingest, Role::Validate, Role::Query]);
         demo.say("Each authority makes its keys itself, in its own data folder");
         let mut lines = Vec::new();
@@ -213,6 +222,37 @@ impl Cluster {
         self.authorities[place].name
     }
 
+    /// The data folder of an authority.
+    pub(super) fn data(&self, place: usize) -> &Path {
+        Path::new(&self.authorities[place].data)
+    }
+
+    /// The ledger of the installation. Its connections belong to a runtime.
+    pub(super) fn ledger(
+        &self,
+        demo: &Demo<'_>,
+        runtime: &Runtime,
+    ) -> Result<Arc<dyn Ledger>, CommandError> {
+        match &self.local {
+            Some(local) => Ok(local.ledger()),
+            None => open_ledger(demo, runtime),
+        }
+    }
+
+    /// The place of an authority that runs, is none of those given, and whose network can be cut.
+    pub(super) fn other_than(&self, places: &[usize]) -> Option<usize> {
+        (0..self.authorities.len()).find(|place| {
+            let Member { node, environment, .. } = &self.authorities[*place];
+            let can_be_cut = self.local.is_some() || !environment.is_empty();
+            !places.contains(place) && node.is_some() && can_be_cut
+        })
+    }
+
+    /// The network of an authority.
+    pub(super) fn wire(&self, place: usize) -> &Wire {
+        &self.authorities[place].wire
+    }
+
     /// Public address of the node that takes the votes.
     pub(super) fn public(&self) -> Result<&str, CommandError> {
         Ok(self.ingest.node()?.public())
@@ -222,15 +262,26 @@ impl Cluster {
     pub(super) fn leader(&self) -> Result<usize, CommandError> {
         let mut leader = None;
         admin_target::run(wait_until("an authority leads", async || {
-            for (place, authority) in self.authorities.iter().enumerate() {
-                if authority.leads().await? {
-                    leader = Some(place);
-                    return Ok(true);
-                }
-            }
-            Ok(false)
+            leader = self.find_leader().await?;
+            Ok(leader.is_some())
         }))?;
         leader.ok_or_else(|| unexpected("no authority leads"))
+    }
+
+    /// Asks the authority that leads to step down; nothing if none leads at this moment.
+    pub(super) fn step_down(&self, demo: &Demo<'_>) -> Result<(), CommandError> {
+        let Some(leader) = admin_target::run(self.find_leader())? else { return Ok(()) };
+        let target = self.authorities[leader].target()?;
+        demo.votekit(&[&["leader", "step-down"][..], &target].concat())
+    }
+
+    async fn find_leader(&self) -> Result<Option<usize>, CommandError> {
+        for (place, authority) in self.authorities.iter().enumerate() {
+            if authority.leads().await? {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
     }
 
     /// Runs a command on the authority that leads; again, if another one has begun to lead.
@@ -251,14 +302,16 @@ impl Cluster {
         }
     }
 
-    /// Loads the hashed roll into the data folder of every node.
+    /// Loads the hashed roll into the data folder of every node. Only the node that takes the votes
+    /// gets the pepper.
     pub(super) fn load_roll(&self, demo: &Demo<'_>) -> Result<(), CommandError> {
         let (hashes, pepper) = (demo.path("hashes"), demo.path("referendum.pepper"));
-        let load = ["load", &hashes, "--pepper-file", &pepper];
-        for member in self.authorities.iter().chain([&self.ingest]) {
-            demo.votekit(&[&load[..], &member.target()?].concat())?;
+        let load = ["load", &hashes];
+        for authority in &self.authorities {
+            demo.votekit(&[&load[..], &authority.target()?].concat())?;
         }
-        Ok(())
+        let with_pepper = ["--pepper-file", &pepper];
+        demo.votekit(&[&load[..], &with_pepper, &self.ingest.target()?].concat())
     }
 
     /// Admits the node that takes the votes.
@@ -283,12 +336,14 @@ impl Cluster {
 
     /// Waits until an authority has the log that the node of the voters has.
     pub(super) fn wait_for_log(&self, place: usize) -> Result<(), CommandError> {
-        let authority = &self.authorities[place];
-        let what = format!("{} has the log of the others", authority.name);
-        admin_target::run(wait_until(&what, async || {
-            let own = authority.head().await?;
-            Ok(own.is_some() && own == self.ingest.head().await?)
-        }))
+        let what = format!("{} has the log of the others", self.name(place));
+        admin_target::run(wait_until(&what, async || self.has_log(place).await))
+    }
+
+    /// Whether an authority has the log that the node of the voters has.
+    pub(super) async fn has_log(&self, place: usize) -> Result<bool, CommandError> {
+        let own = self.authorities[place].head().await?;
+        Ok(own.is_some() && own == self.ingest.head().await?)
     }
 }
 
@@ -298,9 +353,9 @@ fn start(
     demo: &Demo<'_>,
     member: &Member,
 ) -> Result<RunningNode, CommandError> {
-    let Member { name, data, roles, .. } = member;
+    let Member { name, data, roles, wire, environment, .. } = member;
     if let Some(local) = local {
-        return local.start(Path::new(data), roles).map(RunningNode::Local);
+        return local.start(Path::new(data), roles, wire).map(RunningNode::Local);
     }
     let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
     let roles = roles.join(",");
@@ -309,7 +364,33 @@ fn start(
         serve.extend([listener, "127.0.0.1:0"]);
     }
     serve.extend(["--rate-limit", "0", "--json"]);
-    demo.start_node(&serve, &format!("{name}.log")).map(RunningNode::Process)
+    demo.start_node(&serve, &format!("{name}.log"), environment).map(RunningNode::Process)
+}
+
+#[cfg(feature = "services")]
+fn through_wire(demo: &Demo<'_>, wire: &Wire) -> Result<Vec<(&'static str, String)>, CommandError> {
+    super::link::through_wire(demo.services(), wire)
+}
+
+#[cfg(not(feature = "services"))]
+#[expect(clippy::unnecessary_wraps, reason = "as with services")]
+fn through_wire(_: &Demo<'_>, _: &Wire) -> Result<Vec<(&'static str, String)>, CommandError> {
+    Ok(Vec::new())
+}
+
+#[cfg(feature = "services")]
+fn open_ledger(demo: &Demo<'_>, runtime: &Runtime) -> Result<Arc<dyn Ledger>, CommandError> {
+    use votekit_store::services::postgres::PostgresLedger;
+    use votekit_store::services::url::{Service, ServiceAddress};
+    let url = demo.services().iter().find(|(name, _)| *name == "VOTEKIT_LEDGER");
+    let (_, url) = url.ok_or_else(|| unexpected("the demo has no ledger"))?;
+    let address = ServiceAddress::parse(Service::PostgreSql, url)?;
+    Ok(Arc::new(runtime.block_on(PostgresLedger::open(&address))?))
+}
+
+#[cfg(not(feature = "services"))]
+fn open_ledger(_: &Demo<'_>, _: &Runtime) -> Result<Arc<dyn Ledger>, CommandError> {
+    Err(unexpected("the demo has no ledger"))
 }
 
 /// Waits until a condition is true.

@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,9 +15,10 @@ use votekit_node::Node;
 use votekit_node::config::{Config, Role};
 use votekit_node::data_folder::DataFolder;
 use votekit_node::memory::overwriting_stack;
-use votekit_store::Engines;
 use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::{Engines, Ledger};
 
+use super::wire::{Wire, WiredLedger};
 use crate::admin_target;
 use crate::commands::serve::serve_error;
 use crate::error::CommandError;
@@ -56,18 +58,33 @@ impl LocalNodes {
         Ok(Self { runtime, engines: engine.into_shared() })
     }
 
-    /// Starts a node and its listeners.
-    pub(super) fn start(&self, data: &Path, roles: &[Role]) -> Result<LocalNode, CommandError> {
+    /// The ledger that the nodes share.
+    pub(super) fn ledger(&self) -> Arc<dyn Ledger> {
+        Arc::clone(&self.engines.ledger)
+    }
+
+    /// Starts a node and its listeners. It reaches the ledger over its own wire.
+    pub(super) fn start(
+        &self,
+        data: &Path,
+        roles: &[Role],
+        wire: &Wire,
+    ) -> Result<LocalNode, CommandError> {
         let until = Instant::now() + RELEASE_TIMEOUT;
         loop {
-            match self.runtime.block_on(overwriting_stack(self.start_once(data, roles))) {
+            match self.runtime.block_on(overwriting_stack(self.start_once(data, roles, wire))) {
                 Err(_) if Instant::now() < until => thread::sleep(RELEASE_INTERVAL),
                 started => return started,
             }
         }
     }
 
-    async fn start_once(&self, data: &Path, roles: &[Role]) -> Result<LocalNode, CommandError> {
+    async fn start_once(
+        &self,
+        data: &Path,
+        roles: &[Role],
+        wire: &Wire,
+    ) -> Result<LocalNode, CommandError> {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = Config {
             listen: any_port,
@@ -78,7 +95,9 @@ impl LocalNodes {
             ..Config::default()
         };
         let folder = DataFolder::open_existing(data)?;
-        let node = Node::start_on(folder, config, self.engines.clone()).await?;
+        let ledger = Arc::new(WiredLedger { ledger: self.ledger(), wire: wire.clone() });
+        let engines = Engines { ledger, ..self.engines.clone() };
+        let node = Node::start_on(folder, config, engines).await?;
         let server = Server::bind(node.clone()).await.map_err(serve_error)?;
         let public = server.public_url();
         let admin = format!("http://{}", server.addresses().administration);

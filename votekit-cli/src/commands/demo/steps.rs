@@ -13,11 +13,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Args;
-use super::ballots::{Expected, read_roll, vote_files};
+use super::ballots::{Expected, answered, read_roll, vote_files};
 use super::node_process::NodeProcess;
 use crate::admin_target;
 use crate::atomic_output::refuse_occupied;
-use crate::ballot_call::{self, Ballot, VoteAnswer};
+use crate::ballot_call::{self, Ballot};
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::CommandError;
@@ -121,6 +121,12 @@ impl<'a> Demo<'a> {
         !self.services.is_empty()
     }
 
+    /// The addresses of the services, as environment variables.
+    #[cfg(feature = "services")]
+    pub(super) fn services(&self) -> &[(&'static str, String)] {
+        &self.services
+    }
+
     pub(super) fn prepare_roll(&mut self, electors: u32) -> Result<(), CommandError> {
         self.say("An electoral roll (a sample: no NAS in it was ever issued)");
         let electors = electors.to_string();
@@ -202,21 +208,28 @@ impl<'a> Demo<'a> {
             "--init",
         ];
         let arguments = &arguments[..arguments.len() - usize::from(self.services.is_empty())];
-        self.start_node(arguments, "node.log")
+        self.start_node(arguments, "node.log", &[])
     }
 
-    /// Starts a node in a process of its own, and waits until it listens.
+    /// Starts a node in a process of its own, and waits until it listens. `environment` takes the
+    /// place of variables that name the services.
     pub(super) fn start_node(
         &self,
         arguments: &[&str],
         log: &str,
+        environment: &[(&'static str, String)],
     ) -> Result<NodeProcess, CommandError> {
         self.show(arguments);
         let log = self.dir.join(log);
-        let log_file =
-            fs::File::create(&log).map_err(|error| CommandError::writing(&log, &error))?;
+        // A node that is started again continues its log.
+        let log_file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .map_err(|error| CommandError::writing(&log, &error))?;
         let mut child = self
             .command(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log_file)
@@ -520,12 +533,6 @@ pub(super) fn counted(
         return Err(unexpected(&format!("the results are {counted:?}")));
     }
     Ok(counted)
-}
-
-pub(super) fn answered(
-    answer: Result<VoteAnswer, crate::client::Answer>,
-) -> Result<VoteAnswer, CommandError> {
-    answer.map_err(|refused| refused.refusal())
 }
 
 pub(super) fn unexpected(what: &str) -> CommandError {

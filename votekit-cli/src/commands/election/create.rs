@@ -8,7 +8,7 @@ use votekit_node::{ChoiceRequest, CreateElection};
 
 use super::members::MemberFile;
 use super::{Created, offline_config, parse_choice, parse_policy, print_created};
-use crate::admin_target::{self, AdminTargetArgs};
+use crate::admin_target::{self, AdminTarget, AdminTargetArgs};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::interruption;
@@ -25,6 +25,8 @@ Examples:
   votekit election create LOGO-2026 --title-fr 'Choix du logo' --title-en 'Choice of a logo' \\
       --choice feuille --choice iris --members members.csv --csv links.csv \\
       --url https://vote.example.org --data node/
+  votekit election create L2025-001 --title-fr 'Loi sur l’eau' --title-en 'Water Act' \\
+      --ballot-key L2025-001.key --data node/
 
 A file of members:
   email
@@ -87,6 +89,12 @@ pub(super) struct CreateArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "binding")]
     members: Option<PathBuf>,
 
+    /// Ballot key that officials made with `votekit ballot-key generate`, for this election alone;
+    /// without it the node makes one. The file is on the machine of the node, and private to its
+    /// account
+    #[arg(long, value_name = "FILE")]
+    ballot_key: Option<PathBuf>,
+
     #[command(flatten)]
     links: LinkArgs,
 
@@ -101,16 +109,17 @@ pub(super) fn run(args: CreateArgs, context: &Context) -> Result<(), CommandErro
         None if args.links.is_given() => {
             return Err(CommandError::usage("--url and --csv are about the links of --members"));
         }
-        None => create(args)?,
+        None => create(args, context)?,
     };
     print_created(&Created { opens, closes, ..created }, context)
 }
 
-fn create(args: CreateArgs) -> Result<Created, CommandError> {
+fn create(args: CreateArgs, context: &Context) -> Result<Created, CommandError> {
     let target = args.target.clone();
     // How voters will reach the node is known only when the poll opens.
     let config = offline_config(true);
     let created = admin_target::with_target(&target, config, async |target| {
+        args.install_ballot_key(target, context).await?;
         target.create(args.request()).await
     })?;
     Ok(Created { created, invitations: None, opens: None, closes: None })
@@ -127,6 +136,7 @@ fn create_with_members(
     let file = links.create()?;
     let config = offline_config(true);
     let created = admin_target::with_target(&target, config, async |target| {
+        args.install_ballot_key(target, context).await?;
         target.create_with_members(args.request(), &members.emails).await
     })?;
     let created = created.map_err(|faults| members.refused(&faults))?;
@@ -136,6 +146,22 @@ fn create_with_members(
 }
 
 impl CreateArgs {
+    /// Hands the node the ballot key, if one was given. A creation that is refused can be repeated.
+    async fn install_ballot_key(
+        &self,
+        target: &AdminTarget,
+        context: &Context,
+    ) -> Result<(), CommandError> {
+        if let Some(file) = &self.ballot_key {
+            let public_key = target.install_ballot_key(&self.law_id, file).await?;
+            context.output.note(format_args!(
+                "the ballot key of {} is {public_key}: compare it with the one that officials noted",
+                self.law_id
+            ));
+        }
+        Ok(())
+    }
+
     fn request(self) -> CreateElection {
         CreateElection {
             law_id: self.law_id.to_string(),

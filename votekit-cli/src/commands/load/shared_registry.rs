@@ -81,7 +81,12 @@ async fn load(
         let changes = None;
         laws.push(LoadedLaw { law_id: law_id.to_string(), keys, outcome, registered, changes });
     }
-    Ok(LoadReport { manifest: origin.manifest.to_hex(), peppered: origin.pepper.is_some(), laws })
+    Ok(LoadReport {
+        manifest: origin.manifest.to_hex(),
+        peppered: origin.pepper.is_some(),
+        without_pepper: false,
+        laws,
+    })
 }
 
 /// Refuses a second roll: the registry takes one roll and its supplements.

@@ -4,6 +4,7 @@ use votekit_core::credential::{CredentialError, PepperError};
 use votekit_core::election::ChoiceIdError;
 use votekit_core::email::{EmailAddress, EmailError};
 use votekit_core::id::IdError;
+use votekit_core::key_file::KeyFileError;
 
 use super::InWords;
 
@@ -87,6 +88,21 @@ impl InWords for EmailError {
             other => return other.to_string(),
         };
         text.to_owned()
+    }
+}
+
+impl InWords for KeyFileError {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Form => {
+                "not a key file: expected one line that begins with 64 hexadecimal digits"
+                    .to_owned()
+            }
+            Self::Check => {
+                "the key does not match its check: take another copy of the file".to_owned()
+            }
+            other => other.to_string(),
+        }
     }
 }
 

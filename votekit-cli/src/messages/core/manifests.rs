@@ -81,7 +81,7 @@ fn of_file(error: &ManifestError) -> String {
             "the manifest's row for {file} is out of order or of a law that it does not list"
         ),
         ManifestError::FileName { file } => {
-            format!("the manifest names a file {file:?}, which is not as such files are named")
+            format!("the manifest names a file {file:?}, which is not a name of one of its files")
         }
         ManifestError::ShardCount { file, count } => {
             format!("{file} states {count} keys, more than a shard can hold")

@@ -176,7 +176,7 @@ impl InWords for RowRule {
             Self::NoMember => {
                 "the row names no member: it has no e-mail address, no name and no id"
             }
-            Self::MemberTwice { first_line } => return format!("line {first_line} has the same"),
+            Self::MemberTwice { first_line } => return format!("the same as on line {first_line}"),
             Self::TextLength { length, length_max } => {
                 return format!("the text has {length} characters, more than {length_max}");
             }

@@ -62,7 +62,7 @@ fn rows_are_named_by_line_field_and_rule() {
         ),
         (
             fault(Field::Email, RowRule::MemberTwice { first_line: 3 }),
-            "line 7, email: line 3 has the same",
+            "line 7, email: the same as on line 3",
             "one right to vote",
         ),
     ] {

@@ -7,6 +7,7 @@ use super::entries::Entries;
 use super::leaves::Item;
 use super::rolls::Rolls;
 use super::totals::TotalsCheck;
+use crate::binding::BindingRule;
 use crate::bundle::{Account, Failures, Rule};
 use crate::decision::Outcome;
 use crate::election::{Definition, ResultsPolicy, State, TextPart, Window, check_text};
@@ -449,7 +450,8 @@ impl<'a> Log<'a> {
     /// One rule of binding elections can be waived, by name and in the log: that results are shown
     /// only after the close.
     fn check_binding(&self, waivers: &[String], line: &mut Line<'_>) {
-        if let Some(unknown) = waivers.iter().find(|waiver| *waiver != RESULTS_WAIVER) {
+        if let Some(unknown) = waivers.iter().find(|waiver| *waiver != BindingRule::RESULTS_WAIVER)
+        {
             line.fail(Rule::Binding, format_args!("{unknown:?} is not a rule that can be waived"));
         }
         let Some(definition) = self.account.definition().filter(|definition| definition.binding)
@@ -490,9 +492,6 @@ fn check_reason(reason: &str, line: &mut Line<'_>) {
         line.fail(Rule::State, format_args!("{error}"));
     }
 }
-
-/// The name of the one rule that can be waived.
-const RESULTS_WAIVER: &str = "results";
 
 const fn after(phase: Phase) -> &'static str {
     match phase {

@@ -9,8 +9,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use votekit_node::node_name::{NodeName, NodeNameError};
 use votekit_node::node_record::{NodeRecord, NodeRecordError};
-use votekit_node::{AdmittedNode, ClusterView};
+use votekit_node::{AdmittedNode, ClusterView, RetiredNode};
 
+use crate::api::PathText;
 use crate::context::Api;
 use crate::guard::json_body::json;
 use crate::problem::{Problem, ProblemDocument};
@@ -80,6 +81,27 @@ pub(crate) async fn admit_record(
 ) -> Result<Json<AdmittedNode>, Problem> {
     let body: AdmitRecord = json(request).await?;
     Ok(Json(api.node.admit_record(&body.record()?).await?))
+}
+
+/// Retires a node from the installation: it begins no more epochs, and in each election that takes
+/// votes its epochs are ended. Retiring it again completes what failed.
+#[utoipa::path(
+    post, path = "/api/v1/admin/nodes/{name}/retire", tag = "administration", operation_id = "retireRecord", security(("administrator" = [])),
+    params(("name" = String, Path, description = "The name under which it was admitted", example = "ingest-1", pattern = "^[a-z0-9-]+$", min_length = 1, max_length = 40)),
+    responses(
+        (status = 200, description = "Retired", body = RetiredNode),
+        (status = 400, description = "`malformed`: also a name under which no node was admitted", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `refused-by-log`, `not-leading`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn retire_record(
+    State(api): State<Arc<Api>>,
+    PathText(name): PathText<String>,
+) -> Result<Json<RetiredNode>, Problem> {
+    let unnamed = |error: NodeNameError| Problem::field("name", error.to_string());
+    let name: NodeName = name.parse().map_err(unnamed)?;
+    Ok(Json(api.node.retire_record(&name).await?))
 }
 
 /// Asks for another leader. The authority that answers states that it wants the present leader to

@@ -1,8 +1,9 @@
 //! Why an administrative call was refused, or failed.
 
+use votekit_core::binding::BindingRule;
 use votekit_core::election::Definition;
+use votekit_node::AdminError;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::{AdminError, BindingRule};
 use votekit_store::EngineError;
 
 use super::super::{Kind, OUTCOME_UNKNOWN};

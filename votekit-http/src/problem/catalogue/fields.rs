@@ -170,7 +170,7 @@ impl InWords for DefinitionError {
                 Definition::LENGTH_MAX
             ),
             Self::PublishEvery => {
-                "results are published every 1 or more votes, not every 0".to_owned()
+                "the number of new votes after which results are published is at least 1".to_owned()
             }
             other => other.to_string(),
         }
@@ -207,7 +207,9 @@ impl InWords for CallRule {
             Self::NotWaivable { waiver } => {
                 return format!("'{waiver}' is not a rule that can be waived; 'results' is");
             }
-            Self::SupplementReplaces => "a supplement cannot replace a roll: load it without",
+            Self::SupplementReplaces => {
+                "a supplement cannot replace a roll: load it without `replace`"
+            }
             Self::AnsweringNode => "this is the node that answers this call: it is not lost",
             Self::MembersBinding => {
                 "an election of members with accounts cannot be binding: the person who runs the \
@@ -216,6 +218,11 @@ impl InWords for CallRule {
             Self::MembersUnsigned => {
                 "this node takes only rolls that an official has signed: draw credentials offline \
                  (votekit roll members) and load their roll"
+            }
+            Self::MembersAuthorities => {
+                "several authorities have data folders of their own, and the key of such an \
+                 election is in one alone: draw credentials offline (votekit roll members) and \
+                 load their roll"
             }
             Self::MemberCount => {
                 return format!("an election has 1 to {} members", ShardHead::KEYS_MAX);
@@ -227,10 +234,23 @@ impl InWords for CallRule {
             Self::NodeKeyTaken { name } => {
                 return format!("the node is admitted already, as {name}");
             }
+            Self::NodeNotAdmitted { name } => return format!("no node was admitted as {name}"),
             Self::AuthorityKey { authority } => {
                 return format!(
                     "it is a key of the authority {authority}: a node has keys of its own"
                 );
+            }
+            Self::FileUnread { reason } => {
+                return format!("the node cannot read this file: {reason}");
+            }
+            Self::KeyFile(error) => return error.to_string(),
+            Self::BallotKeyUsed { law_id } => {
+                return format!(
+                    "it is the ballot key of {law_id}: an election has a ballot key of its own"
+                );
+            }
+            Self::OtherBallotKey => {
+                "the data folder holds another ballot key for this election already"
             }
             Self::AddressCount { most } => {
                 return format!(
@@ -251,7 +271,7 @@ impl InWords for MemberRule {
                 format!("is the same address as {}[{first}]", MemberFault::LIST)
             }
             Self::Official => {
-                "is the address of an official: a member has an account apart".to_owned()
+                "is the address of an official: a member needs another one".to_owned()
             }
             Self::Disabled => "is the address of an account that is disabled".to_owned(),
         }

@@ -68,7 +68,7 @@ fn plain(error: &ElectionLogError) -> Option<&'static str> {
             "the supplement hashes credentials by another scheme than the roll"
         }
         ElectionLogError::Followed => {
-            "this log is followed: only a log that holds the electorate decides"
+            "this node only follows the log: a node that holds the electorate decides"
         }
         _ => return None,
     })
@@ -89,25 +89,25 @@ fn contradiction(error: &ElectionLogError) -> String {
 /// A change that the state of an election does not allow. `last` ends the list of states.
 pub(super) fn wrong_state(state: State, wanted: Change, last: &str) -> String {
     format!(
-        "the election is {state}: it cannot be {} now; an election is a draft, then open, closing, \
-         closed, certified{last}",
-        participle(wanted)
+        "the election is {state}: {} now; an election is a draft, then open, closing, closed, \
+         certified{last}",
+        refused(wanted)
     )
 }
 
-fn participle(change: Change) -> &'static str {
+fn refused(change: Change) -> &'static str {
     match change {
-        Change::Amend => "amended",
-        Change::GiveRoll => "given a roll",
-        Change::ReplaceRoll => "given another roll",
-        Change::GiveNode => "given a node",
-        Change::RetireNode => "released from waiting for a node",
-        Change::Open => "opened",
-        Change::Vote => "voted on",
-        Change::Close => "closed",
-        Change::Certify => "certified",
-        Change::Annul => "annulled",
-        Change::Purge => "purged",
+        Change::Amend => "it cannot be amended",
+        Change::GiveRoll => "no roll can be loaded for it",
+        Change::ReplaceRoll => "its roll cannot be replaced",
+        Change::GiveNode => "no node can be admitted to it",
+        Change::RetireNode => "none of its nodes can be retired",
+        Change::Open => "it cannot be opened",
+        Change::Vote => "no vote can be decided",
+        Change::Close => "it cannot be closed",
+        Change::Certify => "it cannot be certified",
+        Change::Annul => "it cannot be annulled",
+        Change::Purge => "it cannot be purged",
     }
 }
 

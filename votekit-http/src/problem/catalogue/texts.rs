@@ -13,7 +13,7 @@ macro_rules! texts {
 texts! {
     ACCOUNT_BUSY = "other calls keep changing the account: try again";
     ACCOUNT_CHANGED = "the account was changed meanwhile: try again";
-    ACCOUNT_DISABLED = "it is disabled: enable it first";
+    ACCOUNT_DISABLED = "the account is disabled: enable it first";
     ACCOUNT_EXISTS = "nothing was changed";
     ACCOUNTS_UNAVAILABLE = "the accounts cannot be read or changed now: try again";
     ADDRESS_SHARE = "your network exceeds the limit of votes per address; this attempt was not \
@@ -29,14 +29,14 @@ texts! {
     CONTENT_CODING = "send the body as it is, without `Content-Encoding`";
     FORBIDDEN = "the role of the account does not allow this, or officials may not work from this \
         network";
-    FOREIGN_ORIGIN = "nothing was done: pages of this node alone send its forms; they and those \
-        of the origins in its setting live_origins open a WebSocket";
+    FOREIGN_ORIGIN = "nothing was done: only pages of this node may send its forms; a WebSocket \
+        may also be opened by pages of the origins in the setting live_origins";
     HALTED = "a fault halted the election on this node; this attempt was not stored; try again \
         later";
-    HEADERS_TOO_LARGE = "a request has at most 100 header fields, and about 64 KiB of them";
+    HEADERS_TOO_LARGE = "a request has at most 100 header fields, of about 64 KiB in all";
     INTERNAL = "see the node's log for the reason";
-    INVITATION_VOID = "it was used, replaced or has expired: ask for another one";
-    LAST_ADMINISTRATOR = "it is the last active administrator: invite another one first";
+    INVITATION_VOID = "the link was used or replaced, or has expired: ask for another one";
+    LAST_ADMINISTRATOR = "the account is the last active administrator: invite another one first";
     METHODS = "the Allow header lists the methods";
     NOT_JSON = "send `Content-Type: application/json`";
     NOT_MEMBER = "this account is not among the members of the election";
@@ -56,8 +56,8 @@ texts! {
     REQUEST_TIMEOUT = "send the whole request at once";
     SESSIONS_LEFT = "the password is changed, and earlier sessions of the account may last: sign \
         in with the new password, and change it again";
-    SIGN_IN_REFUSED = "e-mail address, password and code are not accepted together; officials \
-        also need a network from which they may work";
+    SIGN_IN_REFUSED = "e-mail address, password or code is wrong, or the account is disabled; \
+        officials can sign in from permitted networks only";
     SIGN_IN_SHARE = "your network exceeds the limit of sign-ins per address";
     STOPPING = "the node is stopping and did not begin this call: nothing was changed";
     TOKEN_REFUSED = "send a valid access token as `Authorization: Bearer`: /api/v1/auth/refresh \

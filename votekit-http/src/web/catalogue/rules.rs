@@ -1,8 +1,8 @@
 //! The rules of elections and binding elections, in words for the page: from the values that the
 //! lower layers return, never from their English sentences.
 
+use votekit_core::binding::BindingRule;
 use votekit_core::election::{Definition, DefinitionError};
-use votekit_node::BindingRule;
 
 use super::super::lang::Lang;
 use super::super::numbers::count;

@@ -1,5 +1,5 @@
 //! The button that votes. The vote is durable before the answer: a redirect to the page that says
-//! what became of it, which waits for the decision. H leaves the session with the same answer.
+//! its outcome, which waits for the decision. H leaves the session with the same answer.
 
 use std::sync::Arc;
 

@@ -19,6 +19,7 @@ use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::members;
 use crate::problem::Problem;
+use crate::published;
 use crate::sessions::Session;
 use crate::web::election_row::ElectionRow;
 use crate::web::frame::Frame;
@@ -66,7 +67,8 @@ pub(crate) async fn list(
     PathText(lang): PathText<Lang>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let elections = members::elections(&api, &caller).await?;
+    let mut elections = members::elections(&api, &caller).await?;
+    elections.retain(|(_, election)| !published::is_draft(&api.node, election));
     let visit = Visit::begin(&api, lang, &headers);
     let rows = elections.iter().map(|(law, view)| row(&visit, &caller, law, view)).collect();
     let page = MembersPage {
@@ -102,7 +104,7 @@ pub(crate) async fn enter(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let law = law_id(&law)?;
-    let election = api.node.election(&law).ok_or(Problem::UnknownElection)?;
+    let election = published::election(&api.node, &law)?;
     let mut visit = Visit::begin(&api, lang, &headers);
     match admit(&mut visit, &caller, &law).await? {
         Entry::Ballot => visit.redirect(&format!("/{}/vote/{law}/ballot", lang.code())),

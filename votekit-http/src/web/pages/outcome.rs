@@ -1,4 +1,4 @@
-//! What became of a vote. Green only when the decision is recorded and the vote counts; otherwise
+//! The outcome of a vote. Green only when the decision is recorded and the vote counts; otherwise
 //! the reason comes first. A vote that is still being recorded is waited for.
 
 use std::sync::Arc;

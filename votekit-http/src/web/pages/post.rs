@@ -10,6 +10,7 @@ use crate::context::Api;
 use crate::guard::form_body::FormBody;
 use crate::guard::same_origin::check_same_origin;
 use crate::problem::Problem;
+use crate::published;
 
 /// A form, its head, and the election of its path.
 pub(super) struct Post {
@@ -28,7 +29,8 @@ impl Post {
         let (head, body) = request.into_parts();
         check_same_origin(&head.headers, api.sessions.is_confidential())?;
         let law = law_id(law)?;
-        let election = api.node.election(&law).ok_or(Problem::UnknownElection)?;
+        // Before the form is read: what answers a form shows the question.
+        let election = published::election(&api.node, &law)?;
         let time = api.node.config().request_timeout();
         let form = FormBody::read(&head.headers, body, time).await?;
         Ok(Self { head, form, law, election })

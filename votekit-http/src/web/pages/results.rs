@@ -16,6 +16,7 @@ use crate::api::results::cast_in_session;
 use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::problem::Problem;
+use crate::published;
 use crate::web::assets;
 use crate::web::election_row::is_open;
 use crate::web::frame::Frame;
@@ -71,6 +72,7 @@ pub(crate) async fn results(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let law = law_id(&law)?;
+    published::election(&api.node, &law)?;
     // Read before the counts: an event of the same version then changes nothing.
     let (version, election) = api.node.watch(&law).ok_or_else(|| api.unreadable(&law))?.current();
     // The events that the page follows are sent with the same cookie.

@@ -13,14 +13,13 @@ use votekit_node::{ElectionView, VoteStatus};
 
 use crate::api::PathText;
 use crate::context::Api;
-use crate::guard::form_body::FormBody;
-use crate::guard::same_origin::check_same_origin;
 use crate::problem::Problem;
 use crate::sessions::Form;
 use crate::web::election_row::ElectionRow;
 use crate::web::error_page::MessagePage;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
+use crate::web::page_form::read_page_form;
 use crate::web::visit::Visit;
 
 #[derive(Template)]
@@ -120,10 +119,7 @@ pub(crate) async fn extend(
     PathText(lang): PathText<Lang>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
-    check_same_origin(&head.headers, api.sessions.is_confidential())?;
-    let time = api.node.config().request_timeout();
-    let form = FormBody::read(&head.headers, body, time).await?;
+    let (head, form) = read_page_form(&api, request).await?;
     let visit = Visit::begin(&api, lang, &head.headers);
     if visit.has_sent(&Form::Extend, form.text("token")) {
         return visit.no_content();

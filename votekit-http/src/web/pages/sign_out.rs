@@ -3,24 +3,18 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
 use crate::api::PathText;
 use crate::context::Api;
-use crate::guard::form_body::FormBody;
-use crate::guard::same_origin::check_same_origin;
 use crate::problem::Problem;
 use crate::sessions::Form;
 use crate::web::error_page::MessagePage;
 use crate::web::lang::Lang;
-use crate::web::visit::Visit;
-
-static CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
-
-/// Not `"cookies"`, which would sign the reader out of every host of the same domain.
-const CLEARED: &str = "\"cache\", \"storage\"";
+use crate::web::page_form::read_page_form;
+use crate::web::visit::{Visit, clear_site_data};
 
 /// `POST /{lang}/sign-out`.
 pub(crate) async fn sign_out(
@@ -28,10 +22,7 @@ pub(crate) async fn sign_out(
     PathText(lang): PathText<Lang>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
-    check_same_origin(&head.headers, api.sessions.is_confidential())?;
-    let time = api.node.config().request_timeout();
-    let form = FormBody::read(&head.headers, body, time).await?;
+    let (head, form) = read_page_form(&api, request).await?;
     let mut visit = Visit::begin(&api, lang, &head.headers);
     if visit.session.is_some() && !visit.has_sent(&Form::SignOut, form.text("token")) {
         return Err(Problem::ForeignOrigin);
@@ -45,8 +36,7 @@ pub(crate) async fn sign_out(
         support: String::new(),
     };
     let mut response = visit.answer(StatusCode::OK, &page)?;
-    let headers = response.headers_mut();
-    headers.insert(SET_COOKIE, api.sessions.clear());
-    headers.insert(&CLEAR_SITE_DATA, HeaderValue::from_static(CLEARED));
+    response.headers_mut().insert(SET_COOKIE, api.sessions.clear());
+    clear_site_data(&mut response);
     Ok(response)
 }

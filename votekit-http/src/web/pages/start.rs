@@ -12,6 +12,7 @@ use votekit_node::config::Role;
 use crate::api::PathText;
 use crate::context::Api;
 use crate::problem::Problem;
+use crate::published;
 use crate::web::assets;
 use crate::web::election_row::ElectionRow;
 use crate::web::frame::Frame;
@@ -93,6 +94,6 @@ pub(crate) async fn elections(
 }
 
 fn rows(visit: &Visit<'_>) -> Vec<ElectionRow> {
-    let elections = visit.api.node.elections();
+    let elections = published::elections(&visit.api.node);
     elections.iter().map(|election| ElectionRow::new(visit, election)).collect()
 }

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 
 use crate::EngineError;
 use crate::embedded::checkpointer::{LogLength, log_length, move_rest};
-use crate::embedded::fault::{Fault, Poison, fatal, in_accounts};
+use crate::embedded::fault::{Fault, Poison, in_accounts};
 use crate::embedded::{schema, transaction};
 
 /// Pages (4 KiB) in the write-ahead log from which a change moves them to the database.
@@ -41,14 +41,14 @@ impl Database {
         outcome
     }
 
-    /// Moves a long write-ahead log into the database. The change before it is durable whatever
-    /// comes of this.
+    /// Moves a long write-ahead log into the database. The change before it is durable, also if
+    /// this fails.
     fn shorten_log(&self, connection: &Connection) {
         let shorten = || -> Result<(), Fault> {
             let LogLength { pages, moved } = log_length(connection, "PRAGMA wal_checkpoint(NOOP)")?;
             if pages - moved < LOG_PAGES_MAX { Ok(()) } else { move_rest(connection) }
         };
-        self.judge(shorten());
+        self.record_checkpoint(shorten());
     }
 
     /// Empties the write-ahead log, which holds pages with removed passwords and tokens.
@@ -60,26 +60,10 @@ impl Database {
         Ok(())
     }
 
-    /// Records what came of a checkpoint. A failed sync of the database must not be retried: the
-    /// kernel may have dropped the pages.
-    pub(super) fn judge(&self, checkpoint: Result<(), Fault>) {
-        match checkpoint.map_err(|fault| in_accounts(fault.into())) {
-            Ok(()) => {}
-            Err(error @ EngineError::Unavailable { .. }) => {
-                tracing::warn!(
-                    event = "wal_checkpoint_delayed",
-                    %error,
-                    "write-ahead log not checkpointed, retrying"
-                );
-            }
-            Err(error) => {
-                tracing::error!(
-                    event = "wal_checkpoint_failed",
-                    %error,
-                    "write-ahead log not checkpointed"
-                );
-                self.poison.set(fatal(error.to_string()));
-            }
+    /// Records the outcome of a checkpoint.
+    pub(super) fn record_checkpoint(&self, checkpoint: Result<(), Fault>) {
+        if let Err(fault) = checkpoint {
+            self.poison.record_checkpoint_failure(&in_accounts(fault.into()));
         }
     }
 }

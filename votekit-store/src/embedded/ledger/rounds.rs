@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use votekit_core::id::ElectionId;
 
 use super::EmbeddedLedger;
+use crate::block_rows::Appending;
 use crate::embedded::queries;
-use crate::embedded::writes::{Appending, Commit, PutRow, RemoveRows};
+use crate::embedded::writes::{Commit, PutRow, RemoveRows};
 use crate::{BlockCommit, EngineError, NewRow, Rounds, RowId, RowOutcome, RowsRead};
 
 #[async_trait]

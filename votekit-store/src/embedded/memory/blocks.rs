@@ -15,9 +15,7 @@ use crate::StoredBlock;
 use crate::block_rows::holds_leaves;
 use crate::embedded::columns::TableRow;
 use crate::embedded::fault::{Fault, corrupt};
-
-/// Limit of one read in bytes: it ends with the block that reaches the limit.
-const READ_BYTES_MAX: usize = 8 << 20;
+use crate::embedded::queries::collect_some;
 
 const BLOCK: &str = "SELECT id, height, first_leaf, size, root, digest, leaves FROM block";
 
@@ -121,16 +119,8 @@ pub(super) fn certified(
          WHERE certified.election = block.election AND certified.height = block.height) \
          ORDER BY height LIMIT ?3"
     ))?;
-    let mut rows = statement.query((election.row.0, from_height, limit))?;
-    let (mut blocks, mut bytes) = (Vec::new(), 0);
-    while bytes < READ_BYTES_MAX
-        && let Some(row) = rows.next()?
-    {
-        let block = read(connection, election, row)?;
-        bytes += block.bytes();
-        blocks.push(block);
-    }
-    Ok(blocks)
+    let rows = statement.query((election.row.0, from_height, limit))?;
+    collect_some(rows, |row| read(connection, election, row), MemoryBlock::bytes)
 }
 
 /// The digest of a row covers its place in the log and its leaves.

@@ -1,4 +1,4 @@
-//! What comes of a write that is interrupted. The records are tested in `tests/embedded_memory.rs`.
+//! The effect of a write that is interrupted. The records are tested in `tests/embedded_memory.rs`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

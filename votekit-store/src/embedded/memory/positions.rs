@@ -1,7 +1,7 @@
 //! What the authority has promised, accepted, cosigned and certified. Every row carries a digest:
 //! damage is found before anything is signed because of it.
 
-use rusqlite::{Connection, Params, Row};
+use rusqlite::{Connection, Params, Row, ToSql};
 use votekit_core::authority::{AcceptedBlock, LogPoint, TermLeader};
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::merkle::TreeHash;
@@ -12,13 +12,38 @@ use crate::embedded::columns::{self, ElectionRow, TableRow, column, find_or_crea
 use crate::embedded::fault::{Fault, corrupt};
 use crate::embedded::queries::collect;
 
-const ACCEPTED: &str = "accepted";
-const COSIGNED: &str = "cosigned";
-const CERTIFIED: &str = "certified";
+/// A table of positions of elections in their logs.
+struct PositionTable {
+    name: &'static str,
+    /// Selects `height, size, root, digest, term, note`; term and note are constants where the
+    /// table has none.
+    select: &'static str,
+    /// Inserts election, height, size, root, digest, and the column that only this table has.
+    insert: &'static str,
+}
 
-const SELECT_ACCEPTED: &str = "SELECT height, size, root, digest, term, x'' FROM accepted";
-const SELECT_COSIGNED: &str = "SELECT height, size, root, digest, 0, x'' FROM cosigned";
-const SELECT_CERTIFIED: &str = "SELECT height, size, root, digest, 0, checkpoint FROM certified";
+const ACCEPTED: PositionTable = PositionTable {
+    name: "accepted",
+    select: "SELECT height, size, root, digest, term, x'' FROM accepted WHERE election = ?1",
+    insert: "INSERT INTO accepted (election, height, size, root, digest, term)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (election) DO UPDATE SET term = excluded.term, height = excluded.height, \
+         size = excluded.size, root = excluded.root, digest = excluded.digest",
+};
+
+const COSIGNED: PositionTable = PositionTable {
+    name: "cosigned",
+    select: "SELECT height, size, root, digest, 0, x'' FROM cosigned WHERE election = ?1",
+    insert: "INSERT INTO cosigned (election, height, size, root, digest) \
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+};
+
+const CERTIFIED: PositionTable = PositionTable {
+    name: "certified",
+    select: "SELECT height, size, root, digest, 0, checkpoint FROM certified WHERE election = ?1",
+    insert: "INSERT INTO certified (election, height, size, root, digest, checkpoint) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+};
 
 /// A number as an SQLite integer.
 ///
@@ -151,8 +176,7 @@ pub(super) fn accepted(
     connection: &Connection,
     election: Election<'_>,
 ) -> Result<Option<AcceptedBlock>, Fault> {
-    let sql = format!("{SELECT_ACCEPTED} WHERE election = ?1");
-    let row = find(connection, ACCEPTED, &sql, [election.row.0], election)?;
+    let row = ACCEPTED.last(connection, election)?;
     Ok(row.map(|row| AcceptedBlock { term: row.term, point: row.point }))
 }
 
@@ -162,24 +186,7 @@ pub(super) fn put_accepted(
     accepted: &AcceptedBlock,
 ) -> Result<(), Stop> {
     let AcceptedBlock { term, point } = accepted;
-    let digest = row_digest(ACCEPTED, election.law_id, *term, point, &[]);
-    connection
-        .prepare_cached(
-            "INSERT INTO accepted (election, term, height, size, root, digest)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (election) DO UPDATE SET term = excluded.term, \
-             height = excluded.height, size = excluded.size, root = excluded.root, \
-             digest = excluded.digest",
-        )?
-        .execute((
-            election.row.0,
-            integer(*term)?,
-            integer(point.height)?,
-            integer(point.size)?,
-            point.root.as_bytes(),
-            digest.as_bytes(),
-        ))?;
-    Ok(())
+    ACCEPTED.put(connection, election, point, (*term, &[]), Some(&integer(*term)?))
 }
 
 /// Removes what was accepted at or below a height that is certified.
@@ -199,19 +206,7 @@ pub(super) fn last_cosigned(
     connection: &Connection,
     election: Election<'_>,
 ) -> Result<Option<LogPoint>, Fault> {
-    let sql = format!("{SELECT_COSIGNED} WHERE election = ?1 ORDER BY height DESC LIMIT 1");
-    let row = find(connection, COSIGNED, &sql, [election.row.0], election)?;
-    Ok(row.map(|row| row.point))
-}
-
-fn cosigned_at(
-    connection: &Connection,
-    election: Election<'_>,
-    height: u64,
-) -> Result<Option<LogPoint>, Stop> {
-    let sql = format!("{SELECT_COSIGNED} WHERE election = ?1 AND height = ?2");
-    let row = find(connection, COSIGNED, &sql, (election.row.0, integer(height)?), election)?;
-    Ok(row.map(|row| row.point))
+    Ok(COSIGNED.last(connection, election)?.map(|row| row.point))
 }
 
 /// Refuses a position at whose height another one is cosigned. Returns whether it is cosigned.
@@ -220,11 +215,11 @@ pub(super) fn check_cosigned(
     election: Election<'_>,
     point: &LogPoint,
 ) -> Result<bool, Stop> {
-    match cosigned_at(connection, election, point.height)? {
-        Some(cosigned) if cosigned != *point => Err(MemoryError::OtherCosigned {
+    match COSIGNED.at(connection, election, integer(point.height)?)? {
+        Some(cosigned) if cosigned.point != *point => Err(MemoryError::OtherCosigned {
             law_id: election.law_id.clone(),
             height: point.height,
-            cosigned: cosigned.root,
+            cosigned: cosigned.point.root,
             offered: point.root,
         }
         .into()),
@@ -237,20 +232,7 @@ pub(super) fn put_cosigned(
     election: Election<'_>,
     point: &LogPoint,
 ) -> Result<(), Stop> {
-    let digest = row_digest(COSIGNED, election.law_id, 0, point, &[]);
-    connection
-        .prepare_cached(
-            "INSERT INTO cosigned (election, height, size, root, digest) \
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute((
-            election.row.0,
-            integer(point.height)?,
-            integer(point.size)?,
-            point.root.as_bytes(),
-            digest.as_bytes(),
-        ))?;
-    Ok(())
+    COSIGNED.put(connection, election, point, (0, &[]), None)
 }
 
 /// The certified position at the greatest height.
@@ -258,9 +240,7 @@ pub(super) fn last_certified(
     connection: &Connection,
     election: Election<'_>,
 ) -> Result<Option<LogPoint>, Fault> {
-    let sql = format!("{SELECT_CERTIFIED} WHERE election = ?1 ORDER BY height DESC LIMIT 1");
-    let row = find(connection, CERTIFIED, &sql, [election.row.0], election)?;
-    Ok(row.map(|row| row.point))
+    Ok(CERTIFIED.last(connection, election)?.map(|row| row.point))
 }
 
 /// The certified position at a height, with its certificate.
@@ -269,9 +249,7 @@ pub(super) fn certificate(
     election: Election<'_>,
     height: i64,
 ) -> Result<Option<(LogPoint, Vec<u8>)>, Fault> {
-    let sql = format!("{SELECT_CERTIFIED} WHERE election = ?1 AND height = ?2");
-    let row = find(connection, CERTIFIED, &sql, (election.row.0, height), election)?;
-    Ok(row.map(|row| (row.point, row.note)))
+    Ok(CERTIFIED.at(connection, election, height)?.map(|row| (row.point, row.note)))
 }
 
 /// Refuses a position at whose height another one is certified. Returns whether it is certified.
@@ -280,11 +258,11 @@ pub(super) fn check_certified(
     election: Election<'_>,
     point: &LogPoint,
 ) -> Result<bool, Stop> {
-    match certificate(connection, election, integer(point.height)?)? {
-        Some((certified, _)) if certified != *point => Err(MemoryError::OtherCertified {
+    match CERTIFIED.at(connection, election, integer(point.height)?)? {
+        Some(certified) if certified.point != *point => Err(MemoryError::OtherCertified {
             law_id: election.law_id.clone(),
             height: point.height,
-            certified: certified.root,
+            certified: certified.point.root,
             offered: point.root,
         }
         .into()),
@@ -298,21 +276,7 @@ pub(super) fn put_certified(
     point: &LogPoint,
     checkpoint: &[u8],
 ) -> Result<(), Stop> {
-    let digest = row_digest(CERTIFIED, election.law_id, 0, point, checkpoint);
-    connection
-        .prepare_cached(
-            "INSERT INTO certified (election, height, size, root, checkpoint, digest) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute((
-            election.row.0,
-            integer(point.height)?,
-            integer(point.size)?,
-            point.root.as_bytes(),
-            checkpoint,
-            digest.as_bytes(),
-        ))?;
-    Ok(())
+    CERTIFIED.put(connection, election, point, (0, checkpoint), Some(&checkpoint))
 }
 
 /// A row of one of the three tables of positions.
@@ -324,42 +288,79 @@ struct PositionRow {
     note: Vec<u8>,
 }
 
-fn find(
-    connection: &Connection,
-    table: &'static str,
-    sql: &str,
-    parameters: impl Params,
-    election: Election<'_>,
-) -> Result<Option<PositionRow>, Fault> {
-    connection
-        .prepare_cached(sql)?
-        .query(parameters)?
-        .next()?
-        .map(|row| position(row, table, election))
-        .transpose()
-}
-
-/// Reads `height, size, root, digest, term, note`, and verifies the digest.
-fn position(
-    row: &Row<'_>,
-    table: &'static str,
-    election: Election<'_>,
-) -> Result<PositionRow, Fault> {
-    let row = TableRow::new(table, row);
-    let point = LogPoint {
-        height: row.number(0)?,
-        size: row.number(1)?,
-        root: TreeHash::from_bytes(row.get(2)?),
-    };
-    let (term, note) = (row.number(4)?, row.get::<Vec<u8>>(5)?);
-    let stored: [u8; 32] = row.get(3)?;
-    let digest = row_digest(table, election.law_id, term, &point, &note);
-    if digest.as_bytes() == &stored {
-        return Ok(PositionRow { term, point, note });
+impl PositionTable {
+    /// The position at the greatest height.
+    fn last(
+        &self,
+        connection: &Connection,
+        election: Election<'_>,
+    ) -> Result<Option<PositionRow>, Fault> {
+        let sql = format!("{} ORDER BY height DESC LIMIT 1", self.select);
+        self.find(connection, &sql, [election.row.0], election)
     }
-    Err(corrupt(format!(
-        "table {table}: the row of {} at height {} does not match its digest",
-        election.law_id, point.height
-    ))
-    .into())
+
+    fn at(
+        &self,
+        connection: &Connection,
+        election: Election<'_>,
+        height: i64,
+    ) -> Result<Option<PositionRow>, Fault> {
+        let sql = format!("{} AND height = ?2", self.select);
+        self.find(connection, &sql, (election.row.0, height), election)
+    }
+
+    fn find(
+        &self,
+        connection: &Connection,
+        sql: &str,
+        parameters: impl Params,
+        election: Election<'_>,
+    ) -> Result<Option<PositionRow>, Fault> {
+        connection
+            .prepare_cached(sql)?
+            .query(parameters)?
+            .next()?
+            .map(|row| self.position(row, election))
+            .transpose()
+    }
+
+    /// Stores a position. `term` and `note` go into the digest; `column` is the value of the column
+    /// that only this table has.
+    fn put(
+        &self,
+        connection: &Connection,
+        election: Election<'_>,
+        point: &LogPoint,
+        (term, note): (u64, &[u8]),
+        column: Option<&dyn ToSql>,
+    ) -> Result<(), Stop> {
+        let digest = row_digest(self.name, election.law_id, term, point, note);
+        let (height, size) = (integer(point.height)?, integer(point.size)?);
+        let mut columns: Vec<&dyn ToSql> =
+            vec![&election.row.0, &height, &size, point.root.as_bytes(), digest.as_bytes()];
+        columns.extend(column);
+        connection.prepare_cached(self.insert)?.execute(columns.as_slice())?;
+        Ok(())
+    }
+
+    /// Reads what `select` selects, and verifies the digest.
+    fn position(&self, row: &Row<'_>, election: Election<'_>) -> Result<PositionRow, Fault> {
+        let row = TableRow::new(self.name, row);
+        let point = LogPoint {
+            height: row.number(0)?,
+            size: row.number(1)?,
+            root: TreeHash::from_bytes(row.get(2)?),
+        };
+        let (term, note) = (row.number(4)?, row.get::<Vec<u8>>(5)?);
+        let stored: [u8; 32] = row.get(3)?;
+        let digest = row_digest(self.name, election.law_id, term, &point, &note);
+        if digest.as_bytes() == &stored {
+            return Ok(PositionRow { term, point, note });
+        }
+        Err(corrupt(format!(
+            "table {}: the row of {} at height {} does not match its digest",
+            self.name, election.law_id, point.height
+        ))
+        .into())
+    }
 }

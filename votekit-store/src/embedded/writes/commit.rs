@@ -7,7 +7,7 @@ use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::merkle::empty_root;
 use votekit_core::log::tile::encode_hashes;
 
-use crate::block_rows::{check, head_digest, runs};
+use crate::block_rows::{Appending, check, head_digest, runs};
 use crate::clock;
 use crate::embedded::columns::{ElectionRow, column, find_election, find_or_create_election};
 use crate::embedded::fault::{Fault, malformed};
@@ -17,15 +17,6 @@ use crate::embedded::tail::Tail;
 use crate::embedded::writer::Write;
 use crate::{BlockCommit, Conflict, EngineError, Head, StagingId};
 
-/// Whether the term of a block decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::embedded) enum Appending {
-    /// Only in the present term.
-    InTerm,
-    /// Whatever the term: the block is certified.
-    InAnyTerm,
-}
-
 /// A commit that is consistent in itself.
 pub(in crate::embedded) struct Commit {
     commit: Arc<BlockCommit>,
@@ -34,7 +25,7 @@ pub(in crate::embedded) struct Commit {
     appending: Appending,
 }
 
-/// The numbers of a commit as SQLite integers, but for the fence.
+/// The numbers of a commit as SQLite integers, except the fence.
 struct Columns {
     first_leaf: i64,
     size: i64,

@@ -136,7 +136,7 @@ impl PutRow {
     }
 }
 
-/// Removes the rows of an election up to a height, but for those that accuse.
+/// Removes the rows of an election up to a height, except those that accuse.
 pub(in crate::embedded) struct RemoveRows {
     pub(in crate::embedded) law_id: ElectionId,
     pub(in crate::embedded) through_height: u64,

@@ -310,7 +310,7 @@ impl Session {
     }
 
     /// The elections whose rows contradict one another, each with what was found. Fails when the
-    /// damage is of no election.
+    /// damage does not belong to an election.
     async fn inspect(&mut self) -> Result<BTreeMap<ElectionId, EngineError>, EngineError> {
         let rows = self.read("SELECT of_law, damage FROM inspect()", &[]).await?;
         let mut damaged = BTreeMap::new();

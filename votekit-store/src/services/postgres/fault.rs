@@ -4,9 +4,9 @@ use std::error::Error as _;
 
 use deadpool_postgres::PoolError;
 use tokio_postgres::error::{DbError, Severity};
-use votekit_core::id::ElectionId;
 
-use crate::{Conflict, EngineError};
+use crate::EngineError;
+pub(super) use crate::error::{malformed, malformed_write};
 
 /// The engine's name in errors.
 pub(super) const ENGINE: &str = "PostgreSQL";
@@ -32,15 +32,6 @@ pub(super) fn corrupt(reason: impl Into<String>) -> EngineError {
 
 pub(super) fn misconfigured(reason: impl Into<String>, hint: impl Into<String>) -> EngineError {
     EngineError::Misconfigured { engine: ENGINE, reason: reason.into(), hint: hint.into() }
-}
-
-pub(super) fn malformed(law_id: &ElectionId, rule: &'static str) -> EngineError {
-    Conflict::Malformed { law_id: Some(law_id.clone()), rule }.into()
-}
-
-/// The refusal of a write that may concern all elections.
-pub(super) fn malformed_write(law_id: Option<&ElectionId>, rule: &'static str) -> EngineError {
-    Conflict::Malformed { law_id: law_id.cloned(), rule }.into()
 }
 
 /// The error when no connection was available: nothing was sent.

@@ -9,8 +9,8 @@ use votekit_core::instant::{UnixMillis, UnixSeconds};
 
 use super::connections::Session;
 use super::fault::corrupt;
-use super::rows::{self, LeafRun, column, fixed_bytes, number, of_table, value};
-use crate::block_rows::part_of_run;
+use super::rows::{self, column, fixed_bytes, number, of_table, value};
+use crate::block_rows::{LeafRange, LeafRun, verify_manifest, verify_tile};
 use crate::{EngineError, Head, Lease, LogPosition, ReviewNote, Staged, StagingId, StoredBlock};
 
 /// A read ends with the row that reaches this many bytes: blocks and batches have megabytes each at
@@ -255,22 +255,16 @@ pub(super) async fn leaves(
     if runs.is_empty() {
         return Ok(None);
     }
-    let mut bytes = Vec::new();
-    let mut next = first;
+    let mut range = LeafRange::new(first, end);
     for run in runs {
-        let Some(skipped) =
-            next.checked_sub(run.first_leaf).filter(|skipped| *skipped < run.leaf_count.into())
-        else {
+        if !range.add(&run) {
             break;
-        };
-        let wanted = (end - next).min(u64::from(run.leaf_count) - skipped);
-        bytes.extend_from_slice(part_of_run(&run.bytes, skipped, wanted));
-        next += wanted;
+        }
     }
-    if next == end {
-        return Ok(Some(bytes));
-    }
-    Err(corrupt(format!("table leaves: leaf {next} of {law_id} is missing")))
+    range
+        .finish()
+        .map(Some)
+        .map_err(|next| corrupt(format!("table leaves: leaf {next} of {law_id} is missing")))
 }
 
 pub(super) async fn tile(
@@ -284,14 +278,8 @@ pub(super) async fn tile(
     let rows = session.read(sql, &[&law_id.as_str(), &i64::from(level), &index_column]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let hashes: Vec<u8> = value(row, "hashes")?;
-    if hashes.len() != 256 * 32
-        || Digest::of(&hashes).as_bytes() != &fixed_bytes::<32>(row, "digest")?
-    {
-        return Err(corrupt(format!(
-            "table tile: tile {level}/{index} of {law_id} does not match its digest"
-        )));
-    }
-    Ok(Some(hashes))
+    let verified = verify_tile(law_id, (level, index), hashes, &fixed_bytes(row, "digest")?);
+    verified.map(Some).map_err(corrupt)
 }
 
 pub(super) async fn manifest(
@@ -302,11 +290,7 @@ pub(super) async fn manifest(
         .read("SELECT bytes FROM manifest WHERE digest = $1", &[&digest.as_bytes().as_slice()])
         .await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    let bytes: Vec<u8> = value(row, "bytes")?;
-    if Digest::of(&bytes) != *digest {
-        return Err(corrupt(format!("table manifest: the bytes of {digest} have another digest")));
-    }
-    Ok(Some(bytes))
+    verify_manifest(value(row, "bytes")?, digest).map(Some).map_err(corrupt)
 }
 
 pub(super) async fn review_notes(

@@ -105,7 +105,7 @@ fn decode_row(row: &Row) -> Result<RoundRow, EngineError> {
     Err(damage("it does not match its digest"))
 }
 
-/// Removes the rows of an election up to a height, but for those that accuse.
+/// Removes the rows of an election up to a height, except those that accuse.
 pub(super) async fn remove_rows(
     session: &mut Session,
     law_id: &ElectionId,

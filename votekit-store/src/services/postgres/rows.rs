@@ -5,19 +5,14 @@ use std::sync::Arc;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
-use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::log::merkle::TreeHash;
 
 use super::fault::corrupt;
-use crate::block_rows::{head_digest, holds_leaves};
+pub(super) use crate::block_rows::column;
+use crate::block_rows::{LeafRun, verify_batch, verify_head};
 use crate::services::hints;
 use crate::{EngineError, Head, Staged, StagingId};
-
-/// A number as PostgreSQL stores it, in 63 bits; `None` if it is larger.
-pub(super) fn column(number: u64) -> Option<i64> {
-    i64::try_from(number).ok()
-}
 
 /// The value of a column.
 pub(super) fn value<'row, T: FromSql<'row>>(row: &'row Row, name: &str) -> Result<T, EngineError> {
@@ -72,17 +67,7 @@ fn decode_head(row: &Row) -> Result<Head, EngineError> {
         sealed_through: StagingId(number(row, "sealed_through")?),
         takes_votes: value(row, "takes_votes")?,
     };
-    if head_digest(&head).as_bytes() == &fixed_bytes::<32>(row, "digest")? {
-        return Ok(head);
-    }
-    Err(corrupt(format!("table head: the head at {} leaves does not match its digest", head.size)))
-}
-
-/// A stored run of leaves.
-pub(super) struct LeafRun {
-    pub(super) first_leaf: u64,
-    pub(super) leaf_count: u32,
-    pub(super) bytes: Vec<u8>,
+    verify_head(head, &fixed_bytes(row, "digest")?).map_err(corrupt)
 }
 
 /// Decodes a run, and verifies its digest and its number of leaves.
@@ -96,15 +81,7 @@ fn decode_leaf_run(row: &Row) -> Result<LeafRun, EngineError> {
         leaf_count: number(row, "leaf_count")?,
         bytes: value(row, "bytes")?,
     };
-    if Digest::of(&run.bytes).as_bytes() == &fixed_bytes::<32>(row, "digest")?
-        && holds_leaves(&run.bytes, run.leaf_count)
-    {
-        return Ok(run);
-    }
-    Err(corrupt(format!(
-        "table leaves: the run at leaf {} does not match its digest",
-        run.first_leaf
-    )))
+    run.verify(&fixed_bytes(row, "digest")?).map_err(corrupt)
 }
 
 /// Decodes a batch that is not purged, and verifies it against its row.
@@ -115,22 +92,13 @@ pub(super) fn staged(row: &Row, law: &ElectionId) -> Result<Staged, EngineError>
 fn decode_staged(row: &Row, law: &ElectionId) -> Result<Staged, EngineError> {
     let id = number(row, "id")?;
     let damage = |what: String| corrupt(format!("table batch: batch {id} of {law}: {what}"));
-    let batch = Batch::parse(value(row, "bytes")?).map_err(|error| damage(error.to_string()))?;
-    let stored = Digest::from_bytes(fixed_bytes(row, "digest")?);
-    if batch.digest() != stored {
-        return Err(damage(format!("its bytes have digest {}, expected {stored}", batch.digest())));
-    }
-    if batch.header().law_id != *law {
-        return Err(damage(format!("it is a batch of {}", batch.header().law_id)));
-    }
-    let row_number = BatchNumber {
+    let number_of_row = BatchNumber {
         node: NodeId::from_bytes(fixed_bytes(row, "node")?),
         epoch: Epoch(number(row, "epoch")?),
         sequence: Sequence(number(row, "sequence")?),
     };
-    if batch.number() != row_number {
-        return Err(damage(format!("it is batch {}, its row says {row_number}", batch.number())));
-    }
+    let digest = Digest::from_bytes(fixed_bytes(row, "digest")?);
+    let batch = verify_batch(value(row, "bytes")?, digest, law, number_of_row).map_err(damage)?;
     let hints: Option<&[u8]> = value(row, "hints")?;
     let hints = hints::decode(hints.unwrap_or_default())
         .map_err(|rule| damage(format!("its hints cannot be decoded: {rule}")))?;

@@ -78,7 +78,7 @@ impl Fault {
             ),
             "28000" => misconfigured(
                 reason,
-                "check the user, sslmode, and what the server's pg_hba.conf lets in",
+                "check the user, sslmode, and which connections the server's pg_hba.conf allows",
             ),
             "42501" => misconfigured(
                 reason,

@@ -12,7 +12,7 @@ use super::connections::Session;
 use super::fault::{corrupt, malformed, malformed_write, unavailable};
 use super::queries::seconds;
 use super::rows::{column, number, value};
-use crate::block_rows::{check, head_digest, runs};
+use crate::block_rows::{Appending, check, head_digest, runs};
 use crate::ledger::broken_name_rule;
 use crate::{
     BlockCommit, Conflict, EngineError, Head, Leadership, NoLease, ReviewNote, TERM_STEP_MAX,
@@ -20,15 +20,6 @@ use crate::{
 
 /// Maximum number of batches purged by one statement.
 const PURGE_BATCH_LEN: i64 = 1024;
-
-/// Whether the term of a block decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Appending {
-    /// Only in the present term.
-    InTerm,
-    /// Whatever the term: the block is certified.
-    InAnyTerm,
-}
 
 /// A consistent commit, as columns.
 pub(super) struct PreparedCommit<'commit> {
@@ -104,9 +95,9 @@ impl<'commit> PreparedCommit<'commit> {
         let size_bytes = i64::try_from(block.leaves.len()).unwrap_or(i64::MAX);
         let leaf_count = i64::from(block.leaf_count);
         let law_id_column = law_id.as_str();
-        let (root, digest) = (head.root.as_bytes().as_slice(), head_digest(head));
-        let digest = digest.as_bytes().as_slice();
-        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![
+        let root = head.root.as_bytes().as_slice();
+        let in_any_term = appending == Appending::InAnyTerm;
+        let parameters: [&(dyn ToSql + Sync); 21] = [
             &law_id_column,
             &self.height,
             &self.first_leaf,
@@ -126,20 +117,11 @@ impl<'commit> PreparedCommit<'commit> {
             &head.checkpoint,
             &self.sealed_through,
             &head.takes_votes,
+            &in_any_term,
+            &self.not_after,
         ];
-        let sql = match appending {
-            Appending::InTerm => {
-                parameters.push(&digest);
-                "SELECT outcome, present FROM commit_block(
-                    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)"
-            }
-            // The function computes the digest: it raises the fence.
-            Appending::InAnyTerm => {
-                "SELECT outcome, present FROM append_block(
-                    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
-            }
-        };
-        parameters.push(&self.not_after);
+        let sql = "SELECT outcome, present FROM commit_block($1, $2, $3, $4, $5, $6, $7, $8, $9,
+            $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
         self.outcome(&session.write(sql, &parameters).await?)
     }
 

@@ -13,37 +13,42 @@ use crate::chaos::member::Part;
 
 impl Cluster {
     /// Closes the election under load, and waits until every node has read the close.
-    pub(super) fn close(&mut self, mut load: Load) -> Result<()> {
-        self.office(&["election", "close", LAW, "--yes"])?;
+    pub(crate) fn close(&mut self, mut load: Load) -> Result<()> {
+        self.fleet.office(&["election", "close", LAW, "--yes"])?;
         self.reaches("closed")?;
         load.stop()?;
         load.finish()?;
-        for member in &mut self.members {
-            member.check_runs()?;
-        }
-        Ok(())
+        self.fleet.check_run()
     }
 
     /// Exports the bundle of every authority, verifies each, and compares each with the answers to
     /// voters, and with every checkpoint that was published. Returns the report of the first, with
     /// the violations of all.
-    pub(super) fn check(&mut self, seen: Vec<PathBuf>) -> Result<Report> {
+    pub(crate) fn check(&mut self, seen: Vec<PathBuf>) -> Result<Report> {
         let mut found: Option<Report> = None;
         let mut heads = Vec::new();
-        for place in self.places(Part::Authority) {
-            let member = &self.members[place];
+        for place in self.fleet.places(Part::Authority) {
+            let member = &self.fleet.members[place];
             let bundle = format!("bundle-{}", member.name);
             let node = format!("http://{}", member.addresses.public());
-            self.command(&["export", "bundle", &bundle, "--node", &node, "--election", LAW])?;
+            self.fleet.command(&[
+                "export",
+                "bundle",
+                &bundle,
+                "--node",
+                &node,
+                "--election",
+                LAW,
+            ])?;
             let verify = ["verify", "bundle", &bundle, "--policy", "policy"];
-            self.command(&[&verify[..], &["--shards", "hashes"]].concat())?;
-            let bundle = self.folder.join(bundle);
+            self.fleet.command(&[&verify[..], &["--shards", "hashes"]].concat())?;
+            let bundle = self.fleet.folder.join(bundle);
             heads.push((member.name.clone(), head(&bundle.join("checkpoint"))?));
             let report = votekit_checker::check(&Inputs {
-                journals: vec![self.folder.join("journal.jsonl")],
+                journals: vec![self.fleet.folder.join("journal.jsonl")],
                 bundle,
-                roll: self.folder.join("roll.csv"),
-                policy: self.folder.join("policy"),
+                roll: self.fleet.folder.join("roll.csv"),
+                policy: self.fleet.folder.join("policy"),
                 // Once is enough: the bundles are of one log, as is checked below.
                 checkpoints: if found.is_none() { seen.clone() } else { Vec::new() },
             })?;
@@ -57,11 +62,6 @@ impl Cluster {
             "the authorities publish different logs: {heads:?}"
         );
         found.context("there are authorities")
-    }
-
-    /// Stops every node in order.
-    pub(super) fn stop(&mut self) -> Result<()> {
-        self.members.iter_mut().try_for_each(|member| member.stop())
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::chaos::fault::Chance;
-
 /// One fault, which is later repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
@@ -17,47 +15,58 @@ pub(super) enum Fault {
     KillIntake,
     /// The wire between one authority and PostgreSQL is cut.
     CutLedger,
+    /// The wires between one authority and Redis are cut.
+    CutRegistry,
+    /// The wire between one authority and RabbitMQ is cut.
+    CutBallotBox,
     /// An operator asks for another leader.
     StepDown,
     KillPostgreSql,
     KillRabbitMq,
     /// SIGKILL for a master of the Redis Cluster.
     KillRedis,
+    /// PostgreSQL is put back to an earlier copy while all nodes run.
+    PutLedgerBack,
+    /// Rows of rounds that no authority signed are inserted by hand.
+    InsertRows,
+    /// A staged batch is changed by hand, and later repaired.
+    ChangeBatch,
+    /// The wall clock of one authority jumps.
+    JumpClock,
     /// One authority takes the leadership and proposes a false block.
     Lie,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::KillLeader,
         Self::StopLeader,
         Self::CutLedger,
         Self::KillIntake,
         Self::StepDown,
         Self::KillPostgreSql,
+        Self::PutLedgerBack,
         Self::KillFollower,
         Self::StopFollower,
         Self::KillRabbitMq,
         Self::KillRedis,
+        Self::CutRegistry,
+        Self::CutBallotBox,
+        Self::InsertRows,
+        Self::ChangeBatch,
+        Self::JumpClock,
         Self::Lie,
     ];
 
-    /// `count` faults, in rounds: each round has every kind once, in random order. The first round
-    /// has the order of [`Fault::ALL`], so that a short run has the kinds that matter most.
-    pub(super) fn rounds(count: u64, chance: &mut Chance, with_lies: bool) -> Vec<Self> {
-        let kinds: Vec<Self> =
-            Self::ALL.into_iter().filter(|fault| with_lies || *fault != Self::Lie).collect();
-        let mut faults = kinds.clone();
-        while (faults.len() as u64) < count {
-            let mut round = kinds.clone();
-            for place in (1..round.len()).rev() {
-                let other = chance.between(0, place as u64) as usize;
-                round.swap(place, other);
-            }
-            faults.extend(round);
-        }
-        faults.truncate(usize::try_from(count).unwrap_or(usize::MAX));
-        faults
+    /// The kinds that are possible, in the order of a first round, which has those that matter most
+    /// first: lies need a liar, and jumps of a clock the library for them.
+    pub(super) fn kinds(with_lies: bool, with_jumps: bool) -> Vec<Self> {
+        let is_possible = |fault: &Self| match fault {
+            Self::Lie => with_lies,
+            Self::JumpClock => with_jumps,
+            _ => true,
+        };
+        Self::ALL.into_iter().filter(is_possible).collect()
     }
 }
 
@@ -70,10 +79,16 @@ impl fmt::Display for Fault {
             Self::StopFollower => "stop follower",
             Self::KillIntake => "kill ingest",
             Self::CutLedger => "cut from ledger",
+            Self::CutRegistry => "cut from registry",
+            Self::CutBallotBox => "cut from ballot box",
             Self::StepDown => "step down",
             Self::KillPostgreSql => "kill PostgreSQL",
             Self::KillRabbitMq => "kill RabbitMQ",
             Self::KillRedis => "kill Redis master",
+            Self::PutLedgerBack => "put ledger back",
+            Self::InsertRows => "insert rows",
+            Self::ChangeBatch => "change batch",
+            Self::JumpClock => "jump clock",
             Self::Lie => "lie",
         })
     }
@@ -84,14 +99,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_round_has_every_kind_once() {
-        let mut chance = Chance::new(1, 1);
-        let faults = Fault::rounds(30, &mut chance, true);
-        assert_eq!(faults.len(), 30);
-        for round in faults.chunks_exact(Fault::ALL.len()) {
-            assert!(Fault::ALL.iter().all(|fault| round.contains(fault)));
-        }
-        assert_eq!(faults[..6], Fault::ALL[..6], "a short run has these");
-        assert!(!Fault::rounds(30, &mut chance, false).contains(&Fault::Lie));
+    fn kinds_that_need_a_tool_are_left_out_without_it() {
+        assert_eq!(Fault::kinds(true, true), Fault::ALL);
+        let without = Fault::kinds(false, false);
+        assert_eq!(without.len(), Fault::ALL.len() - 2);
+        assert!(!without.contains(&Fault::Lie) && !without.contains(&Fault::JumpClock));
+        let mut names: Vec<String> = Fault::ALL.iter().map(ToString::to_string).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Fault::ALL.len(), "each has a name");
     }
 }

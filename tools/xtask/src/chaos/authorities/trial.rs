@@ -1,25 +1,28 @@
 //! Applies the faults and repairs them, one at a time.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 
+use super::by_hand::ByHand;
 use super::cluster::Cluster;
 use super::fault::Fault;
-use crate::chaos::LAW;
+use crate::chaos::alarms::Report;
 use crate::chaos::fault::Chance;
 use crate::chaos::link::Wire;
 use crate::chaos::member::{Part, Service};
-use crate::chaos::node::{PROCESS_TIMEOUT, wait};
-use crate::services::{Rig, Server};
+use crate::services::Server;
 
 /// How long a node is stopped: its lease and its promise to lead run out.
 const STOP: Duration = Duration::from_secs(5);
 
-/// How long the other authorities are stopped until the liar has the leadership: the lease of the
-/// leader, and a moment.
-const LIAR_ALONE: Duration = Duration::from_millis(2_600);
+/// A round takes less than this, in milliseconds: a kill within it hits any step of one.
+const ROUND_MILLISECONDS: u64 = 150;
+
+/// How long the liar waits for answers, in seconds.
+const ANSWER_SECONDS: u64 = 3;
 
 /// False blocks, proposed one after another in a long run.
 const LIES: [&str; 6] = [
@@ -27,9 +30,15 @@ const LIES: [&str; 6] = [
     "accept-unregistered",
     "second-root",
     "back-dated",
-    "stale-term",
+    "alter-batch",
     "wrong-count",
 ];
+
+/// Jumps of a clock, in seconds: within the minute that the others allow, and beyond it.
+const JUMPS: [i64; 4] = [-90, -20, 20, 90];
+
+/// The file of the jump, in the folder of the run.
+const JUMP: &str = "clock-jump";
 
 /// The result of a fault.
 #[derive(Debug, Clone)]
@@ -47,7 +56,7 @@ impl Cluster {
     pub(super) fn try_fault(&mut self, fault: Fault, chance: &mut Chance) -> Result<Trial> {
         let (description, decided_again) = match fault {
             Fault::KillLeader => {
-                let leader = self.leader()?;
+                let leader = self.fleet.leader()?;
                 self.kill(leader, chance)?
             }
             Fault::KillFollower => {
@@ -55,172 +64,169 @@ impl Cluster {
                 self.kill(follower, chance)?
             }
             Fault::KillIntake => {
-                let place = one_of(&self.places(Part::Intake), chance);
+                let place = chance.one_of(&self.fleet.places(Part::Intake));
                 self.kill(place, chance)?
             }
             Fault::StopLeader => {
-                let leader = self.leader()?;
+                let leader = self.fleet.leader()?;
                 self.halt(leader)?
             }
             Fault::StopFollower => {
                 let follower = self.follower(chance)?;
                 self.halt(follower)?
             }
-            Fault::CutLedger => self.cut_ledger(chance)?,
+            Fault::CutLedger => self.cut(Service::Ledger, chance)?,
+            Fault::CutRegistry => self.cut(Service::Registry, chance)?,
+            Fault::CutBallotBox => self.cut(Service::BallotBox, chance)?,
             Fault::StepDown => self.step_down()?,
             Fault::KillPostgreSql => self.kill_server(Server::PostgreSql, chance)?,
             Fault::KillRabbitMq => self.kill_server(Server::RabbitMq, chance)?,
             Fault::KillRedis => self.kill_redis(chance)?,
-            Fault::Lie => self.lie(chance)?,
+            Fault::PutLedgerBack => by_hand(self.put_ledger_back()?),
+            Fault::InsertRows => by_hand(self.insert_rows()?),
+            Fault::ChangeBatch => by_hand(self.change_staged_batch()?),
+            Fault::JumpClock => self.jump_clock(chance)?,
+            Fault::Lie => self.lie_in_passing(chance)?,
         };
-        let recovery = self.recovers(&format!("{fault} ({description})"))?;
+        let recovery = self.fleet.recovers(&format!("{fault} ({description})"))?;
         Ok(Trial { description, decided_again, recovery })
     }
 
     /// An authority that does not lead.
     fn follower(&self, chance: &mut Chance) -> Result<usize> {
-        let leader = self.leader()?;
-        let mut others = self.places(Part::Authority);
-        others.retain(|place| *place != leader);
-        Ok(one_of(&others, chance))
+        Ok(chance.one_of(&self.others(self.fleet.leader()?)))
     }
 
-    /// Kills a node. The others must decide votes without it before it is started again.
+    /// Kills a node at a random moment of a round. The others must decide votes without it before
+    /// it is started again.
     fn kill(&mut self, place: usize, chance: &mut Chance) -> Result<(String, Duration)> {
-        let (begun, before) = (Instant::now(), self.log_size());
-        self.members[place].kill()?;
-        let decided_again = self.grows_from(before, begun)?;
+        std::thread::sleep(chance.milliseconds(0, ROUND_MILLISECONDS));
+        let (begun, before) = (Instant::now(), self.fleet.log_size());
+        self.fleet.members[place].kill()?;
+        let decided_again = self.fleet.grows_from(before, begun)?;
         std::thread::sleep(chance.milliseconds(0, 500));
-        self.start(place)?;
-        Ok((self.members[place].name.clone(), decided_again))
+        self.fleet.start(place)?;
+        Ok((self.fleet.members[place].name.clone(), decided_again))
     }
 
     /// Stops a node, and continues it later. The others must decide votes without it.
     fn halt(&mut self, place: usize) -> Result<(String, Duration)> {
-        let (begun, before) = (Instant::now(), self.log_size());
-        self.members[place].signal(Signal::STOP)?;
-        self.stopped.push(place);
-        let decided_again = self.grows_from(before, begun)?;
+        let (begun, before) = (Instant::now(), self.fleet.log_size());
+        self.fleet.members[place].signal(Signal::STOP)?;
+        self.fleet.stopped.push(place);
+        let decided_again = self.fleet.grows_from(before, begun)?;
         std::thread::sleep(STOP.saturating_sub(begun.elapsed()));
-        self.members[place].signal(Signal::CONT)?;
-        self.stopped.clear();
-        let (name, time) = (&self.members[place].name, begun.elapsed().as_secs_f64());
+        self.fleet.members[place].signal(Signal::CONT)?;
+        self.fleet.stopped.clear();
+        let (name, time) = (&self.fleet.members[place].name, begun.elapsed().as_secs_f64());
         Ok((format!("{name}, {time:.1} s"), decided_again))
     }
 
-    /// Cuts one authority off from the ledger: the leader half of the time. The others must decide
-    /// votes without it.
-    fn cut_ledger(&mut self, chance: &mut Chance) -> Result<(String, Duration)> {
-        let leader = self.leader()?;
+    /// Cuts one authority off from a service: the leader half of the time. Votes must be decided
+    /// all the same: without it where it needs the service, which is the ledger.
+    fn cut(&mut self, service: Service, chance: &mut Chance) -> Result<(String, Duration)> {
+        let leader = self.fleet.leader()?;
         let place = if chance.once_in(2) { leader } else { self.follower(chance)? };
         let (wire, how) =
             if chance.once_in(2) { (Wire::Silent, "in silence") } else { (Wire::Broken, "broken") };
-        let (begun, before) = (Instant::now(), self.log_size());
-        self.members[place].wire(Service::Ledger, wire);
-        let decided_again = self.grows_from(before, begun)?;
+        let (begun, before) = (Instant::now(), self.fleet.log_size());
+        self.fleet.members[place].wire(service, wire);
+        let decided_again = self.fleet.grows_from(before, begun)?;
         std::thread::sleep(STOP.saturating_sub(begun.elapsed()));
-        self.members[place].wire(Service::Ledger, Wire::Whole);
+        self.fleet.members[place].wire(service, Wire::Whole);
         let led = if place == leader { ", which led" } else { "" };
-        let (name, time) = (&self.members[place].name, begun.elapsed().as_secs_f64());
+        let (name, time) = (&self.fleet.members[place].name, begun.elapsed().as_secs_f64());
         Ok((format!("{name}{led}, {how}, {time:.1} s"), decided_again))
     }
 
     fn step_down(&mut self) -> Result<(String, Duration)> {
-        let leader = self.leader()?;
-        self.office(&["leader", "step-down"])?;
+        let leader = self.fleet.leader()?;
+        self.fleet.office(&["leader", "step-down"])?;
         // Counted from its answer: the leader seals until it is asked.
-        let (begun, before) = (Instant::now(), self.log_size());
-        let decided_again = self.grows_from(before, begun)?;
-        let next = self.leader()?;
-        let (name, next) = (&self.members[leader].name, &self.members[next].name);
+        let (begun, before) = (Instant::now(), self.fleet.log_size());
+        let decided_again = self.fleet.grows_from(before, begun)?;
+        let next = self.fleet.leader()?;
+        let (name, next) = (&self.fleet.members[leader].name, &self.fleet.members[next].name);
         Ok((format!("{name}, then {next} leads"), decided_again))
     }
 
     fn kill_server(&mut self, server: Server, chance: &mut Chance) -> Result<(String, Duration)> {
-        let (begun, before) = (Instant::now(), self.log_size());
-        self.rig.kill(server)?;
-        let away = chance.milliseconds(0, 2_000);
-        std::thread::sleep(away);
-        self.rig.launch(server)?;
-        self.rig.wait_ready(server)?;
-        let decided_again = self.grows_from(before, begun)?;
+        let (begun, before) = (Instant::now(), self.fleet.log_size());
+        let away = self.fleet.kill_server(server, chance)?;
+        let decided_again = self.fleet.grows_from(before, begun)?;
         Ok((format!("started after {:.1} s", away.as_secs_f64()), decided_again))
     }
 
     /// Kills a master of the Redis Cluster. Votes must be decided once its replica has taken over.
     fn kill_redis(&mut self, chance: &mut Chance) -> Result<(String, Duration)> {
-        let mut masters = self.rig.redis_nodes()?;
-        masters.retain(|node| node.is_master && !node.slots.is_empty());
-        let lost = masters.swap_remove(usize::try_from(chance.next())? % masters.len());
-        let server = Server::Redis(lost.node);
-        let (begun, before) = (Instant::now(), self.log_size());
-        self.rig.kill(server)?;
-        let decided_again = self.grows_from(before, begun)?;
-        // A master that returns before it is replaced would still be the master.
-        let is_replaced = |rig: &Rig| {
-            rig.redis_nodes().is_ok_and(|nodes| {
-                nodes.iter().any(|node| {
-                    node.is_master
-                        && !node.has_failed
-                        && node.node != lost.node
-                        && node.slots == lost.slots
-                })
-            })
-        };
-        while !is_replaced(&self.rig) {
-            ensure!(begun.elapsed() < PROCESS_TIMEOUT, "no replica takes the place of {server}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        self.rig.launch(server)?;
-        self.rig.wait_ready(server)?;
-        let launched = Instant::now();
-        while !self.rig.redis_is_whole() {
-            ensure!(launched.elapsed() < PROCESS_TIMEOUT, "the Redis Cluster is not whole");
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        let (begun, before) = (Instant::now(), self.fleet.log_size());
+        let (server, decided_again) =
+            self.fleet.kill_redis(chance, |fleet, _| fleet.grows_from(before, begun))?;
         Ok((server.to_string(), decided_again))
     }
 
     /// The last authority lies: it takes the leadership and proposes a false block, which the
     /// others must not sign. It is always the same one, since the others do not vote for an
     /// authority that lied to them a while ago.
-    fn lie(&mut self, chance: &mut Chance) -> Result<(String, Duration)> {
-        let liar = self.liar.clone().context("no lie is drawn without a liar")?;
-        let places = self.places(Part::Authority);
-        let (place, others) = places.split_last().context("there are authorities")?;
-        let lie = one_of(&LIES, chance);
-        let (begun, before) = (Instant::now(), self.log_size());
-        self.members[*place].kill()?;
-        for other in others {
-            self.members[*other].signal(Signal::STOP)?;
-        }
-        self.stopped = others.to_vec();
-        let ledger = self.rig.site().ledger_url();
-        let data = self.members[*place].data().to_owned();
-        let options = ["--data", &data, "--ledger", &ledger, "--law", LAW];
-        let times = ["--wait", "10", "--answers", "3"];
-        let mut lying = self.spawn(&liar, &[&[lie][..], &options, &times].concat(), "lie")?;
-        std::thread::sleep(LIAR_ALONE);
-        for other in others {
-            self.members[*other].signal(Signal::CONT)?;
-        }
-        self.stopped.clear();
-        let Some(ended) = wait(&mut lying, PROCESS_TIMEOUT)? else {
-            lying.kill()?;
-            lying.wait()?;
-            bail!("the lie {lie} did not end in {} s", PROCESS_TIMEOUT.as_secs());
-        };
-        let outcome = match ended.code() {
+    fn lie_in_passing(&mut self, chance: &mut Chance) -> Result<(String, Duration)> {
+        let place = *self.fleet.places(Part::Authority).last().context("there are authorities")?;
+        let lie = chance.one_of(&LIES);
+        let (begun, before) = (Instant::now(), self.fleet.log_size());
+        let ended = self.lie(place, lie, ANSWER_SECONDS)?;
+        let outcome = match ended.code {
             Some(0) => "the others held".to_owned(),
-            Some(2) => format!("not possible: {}", self.said("lie.log").trim()),
-            _ => bail!("the lie {lie} was believed ({ended}): {}", self.said("lie.out")),
+            Some(2) => format!("not possible: {}", ended.errors),
+            _ => bail!("the lie {lie} was believed: {}{}", ended.answers, ended.errors),
         };
-        let decided_again = self.grows_from(before, begun)?;
-        self.start(*place)?;
-        Ok((format!("{lie} by {data}, {outcome}"), decided_again))
+        let decided_again = self.fleet.grows_from(before, begun)?;
+        self.fleet.start(place)?;
+        let name = &self.fleet.members[place].name;
+        Ok((format!("{lie} by {name}, {outcome}"), decided_again))
+    }
+
+    /// The clock of one authority jumps while it runs. The others must decide votes, with it or
+    /// without it, and no authority may sign a refusal for a clock.
+    fn jump_clock(&mut self, chance: &mut Chance) -> Result<(String, Duration)> {
+        let library = self.clock.clone().context("no clock jumps without its library")?;
+        let place = chance.one_of(&self.fleet.places(Part::Authority));
+        let jump = chance.one_of(&JUMPS);
+        let file = self.fleet.folder.join(JUMP);
+        let set =
+            |seconds: i64| fs::write(&file, format!("{seconds:+}\n")).context("setting a clock");
+        set(0)?;
+        self.fleet.members[place].kill()?;
+        self.fleet.members[place].environment = [
+            ("LD_PRELOAD", library.display().to_string()),
+            ("FAKETIME_TIMESTAMP_FILE", file.display().to_string()),
+            ("FAKETIME_CACHE_DURATION", "1".to_owned()),
+            // Leases and terms are counted by the monotonic clock, which does not jump.
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+            ("DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ]
+        .into();
+        self.fleet.start(place)?;
+        self.fleet.recovers("the start under another clock")?;
+        let marks = self.fleet.mark();
+        let (begun, before) = (Instant::now(), self.fleet.log_size());
+        set(jump)?;
+        let decided_again = self.fleet.grows_from(before, begun)?;
+        std::thread::sleep(STOP);
+        let still = self.fleet.log_size();
+        self.fleet.grows_from(still, Instant::now())?;
+        for authority in self.fleet.places(Part::Authority) {
+            let alarms = self.fleet.reported(&marks, authority, Report::Alarms);
+            let refused = alarms.iter().find(|line| line["event"] == "proposal_refused");
+            ensure!(refused.is_none(), "a refusal was signed for a clock: {refused:?}");
+        }
+        set(0)?;
+        self.fleet.members[place].kill()?;
+        self.fleet.members[place].environment.clear();
+        self.fleet.start(place)?;
+        let name = &self.fleet.members[place].name;
+        Ok((format!("{name}, {jump:+} s"), decided_again))
     }
 }
 
-fn one_of<T: Copy>(things: &[T], chance: &mut Chance) -> T {
-    things[(chance.next() % things.len() as u64) as usize]
+fn by_hand(done: ByHand) -> (String, Duration) {
+    (format!("{}; {}", done.description, done.alarm), done.decided_again)
 }

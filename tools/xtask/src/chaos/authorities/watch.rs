@@ -16,14 +16,14 @@ use crate::chaos::node::{Addresses, answer};
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Threads that ask one authority each: one that is stopped holds up no other.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Result<Vec<PathBuf>>>>,
 }
 
 impl Watch {
     /// Begins to poll. Each checkpoint becomes a file in `folder/seen`.
-    pub(super) fn start(folder: &Path, authorities: Vec<(String, Addresses)>) -> Result<Self> {
+    pub(crate) fn start(folder: &Path, authorities: Vec<(String, Addresses)>) -> Result<Self> {
         let folder = folder.join("seen");
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -38,7 +38,7 @@ impl Watch {
     }
 
     /// Ends the polling. Returns the files, in no particular order.
-    pub(super) fn finish(mut self) -> Result<Vec<PathBuf>> {
+    pub(crate) fn finish(mut self) -> Result<Vec<PathBuf>> {
         self.stop.store(true, Ordering::SeqCst);
         let mut seen = Vec::new();
         for thread in std::mem::take(&mut self.threads) {

@@ -25,21 +25,22 @@ impl Installation {
     /// retired. Returns what the close reported.
     pub(super) fn close(&mut self, mut load: Load) -> Result<String> {
         let lost = self
+            .fleet
             .members
             .iter()
             .position(|member| member.name == "ingest-2")
             .context("there are two ingest nodes")?;
-        let lost_name = self.members[lost].name.clone();
+        let lost_name = self.fleet.members[lost].name.clone();
         // It publishes and receives no confirms: when it dies, some of its batches are confirmed
         // without its knowledge.
-        self.members[lost].wire(Service::BallotBox, Wire::Deaf);
+        self.fleet.members[lost].wire(Service::BallotBox, Wire::Deaf);
         std::thread::sleep(UNCONFIRMED);
-        self.members[lost].signal(Signal::STOP)?;
+        self.fleet.members[lost].signal(Signal::STOP)?;
         let mut closing = self.begin_close()?;
-        self.members[lost].kill()?;
+        self.fleet.members[lost].kill()?;
         let ended = wait(&mut closing, PROCESS_TIMEOUT)?
             .context("the close waits for a lost node without reporting it")?;
-        let said = self.said("closing.log").trim().to_owned();
+        let said = self.fleet.said("closing.log").trim().to_owned();
         ensure!(
             !ended.success(),
             "the poll was closed although {lost_name} had not ended its epoch"
@@ -56,19 +57,17 @@ impl Installation {
             "{lost_name} was not retired, and the poll is {}",
             self.state()?
         );
-        self.office(&["node", "retire", LAW, &lost_name])?;
+        self.fleet.office(&["node", "retire", LAW, &lost_name])?;
         self.reaches("closed")?;
-        for place in 0..self.members.len() {
-            if self.members[place].is_up() {
+        for place in 0..self.fleet.members.len() {
+            if self.fleet.members[place].is_up() {
                 self.see_checkpoint(place);
             }
         }
         load.stop()?;
         load.finish()?;
-        for member in &mut self.members {
-            member.check_runs()?;
-            member.stop()?;
-        }
+        self.fleet.check_run()?;
+        self.fleet.stop()?;
         Ok(said)
     }
 
@@ -76,10 +75,10 @@ impl Installation {
     fn begin_close(&self) -> Result<Child> {
         let begun = Instant::now();
         loop {
-            let admin = format!("http://{}", self.members[self.leader()?].addresses.admin());
+            let admin = self.fleet.admin(self.fleet.leader()?);
             let arguments =
                 ["election", "close", LAW, "--yes", "--node", &admin, "--data", "shared"];
-            let mut closing = self.spawn(&arguments, "closing")?;
+            let mut closing = self.fleet.spawn(&self.fleet.votekit, &arguments, "closing")?;
             while closing.try_wait()?.is_none() {
                 if self.state()? == "closing" {
                     return Ok(closing);
@@ -91,7 +90,7 @@ impl Installation {
                 return Ok(closing);
             }
             // Another node leads by now.
-            let said = self.said("closing.log");
+            let said = self.fleet.said("closing.log");
             ensure!(
                 said.contains("does not lead") && begun.elapsed() < PROCESS_TIMEOUT,
                 "the close did not begin: {said}"
@@ -100,7 +99,7 @@ impl Installation {
     }
 
     fn state(&self) -> Result<String> {
-        let shown = self.office(&["election", "show", LAW, "--json"])?;
+        let shown = self.fleet.office(&["election", "show", LAW, "--json"])?;
         let shown: serde_json::Value =
             serde_json::from_str(&shown).context("reading the election's state")?;
         Ok(shown["state"].as_str().context("an election has a state")?.to_owned())
@@ -123,13 +122,14 @@ impl Installation {
 
     /// Publishes, and compares the publication with the answers to voters.
     pub(super) fn check(&mut self) -> Result<Report> {
-        let ledger = self.rig.site().ledger_url();
-        self.command(&["export", "bundle", "bundle", "--data", "shared", "--ledger", &ledger])?;
+        let ledger = self.fleet.rig.site().ledger_url();
+        self.fleet
+            .command(&["export", "bundle", "bundle", "--data", "shared", "--ledger", &ledger])?;
         let report = votekit_checker::check(&Inputs {
-            journals: vec![self.folder.join("journal.jsonl")],
-            bundle: self.folder.join("bundle"),
-            roll: self.folder.join("roll.csv"),
-            policy: self.folder.join("start/policy"),
+            journals: vec![self.fleet.folder.join("journal.jsonl")],
+            bundle: self.fleet.folder.join("bundle"),
+            roll: self.fleet.folder.join("roll.csv"),
+            policy: self.fleet.folder.join("start/policy"),
             checkpoints: std::mem::take(&mut self.seen),
         })?;
         Ok(report)
@@ -137,8 +137,8 @@ impl Installation {
 
     /// Verifies and recounts the publication with votekit.
     pub(super) fn verify_and_recount(&self) -> Result<()> {
-        let ledger = self.rig.site().ledger_url();
-        self.command(&[
+        let ledger = self.fleet.rig.site().ledger_url();
+        self.fleet.command(&[
             "verify",
             "bundle",
             "bundle",
@@ -147,18 +147,18 @@ impl Installation {
             "--shards",
             "hashes",
         ])?;
-        self.command(&["recount", "--data", "shared", "--ledger", &ledger])?;
+        self.fleet.command(&["recount", "--data", "shared", "--ledger", &ledger])?;
         // The registry lost marks more than once. It can be rebuilt from the log.
-        let registry = self.rig.site().registry_url();
+        let registry = self.fleet.rig.site().registry_url();
         let place = ["--registry", &registry, "--data", "shared", "--ledger", &ledger];
-        self.command(&[&["registry", "rebuild"], &place[..]].concat())?;
-        self.command(&[&["registry", "check", "--full"], &place[..]].concat())?;
+        self.fleet.command(&[&["registry", "rebuild"], &place[..]].concat())?;
+        self.fleet.command(&[&["registry", "check", "--full"], &place[..]].concat())?;
         Ok(())
     }
 
     /// Number of 503 answers, which ask voters to retry.
     pub(super) fn refused_with_retry_after(&self) -> Result<usize> {
-        let journal = BufReader::new(File::open(self.folder.join("journal.jsonl"))?);
+        let journal = BufReader::new(File::open(self.fleet.folder.join("journal.jsonl"))?);
         let mut count = 0;
         for line in journal.lines() {
             count += usize::from(line?.contains("\"status\":503"));

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::chaos::fault::Chance;
-
 /// One fault, which is later repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
@@ -48,21 +46,6 @@ impl Fault {
         Self::KillBeforeCommit,
         Self::KillAfterCommit,
     ];
-
-    /// `count` faults, in rounds: each round has every kind once, in random order.
-    pub(super) fn rounds(count: u64, chance: &mut Chance) -> Vec<Self> {
-        let mut faults = Vec::new();
-        while (faults.len() as u64) < count {
-            let mut round = Self::ALL;
-            for place in (1..round.len()).rev() {
-                let other = chance.between(0, place as u64) as usize;
-                round.swap(place, other);
-            }
-            faults.extend(round);
-        }
-        faults.truncate(usize::try_from(count).unwrap_or(usize::MAX));
-        faults
-    }
 }
 
 impl fmt::Display for Fault {
@@ -82,21 +65,5 @@ impl fmt::Display for Fault {
             Self::KillBeforeCommit => "kill before commit",
             Self::KillAfterCommit => "kill after commit",
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_round_has_every_kind_once() {
-        let faults = Fault::rounds(30, &mut Chance::new(1, 1));
-        assert_eq!(faults.len(), 30);
-        for round in faults.chunks_exact(Fault::ALL.len()) {
-            assert!(Fault::ALL.iter().all(|fault| round.contains(fault)));
-        }
-        let kinds = Fault::ALL.len();
-        assert!(faults[..kinds] != faults[kinds..2 * kinds], "the order is drawn");
     }
 }

@@ -60,94 +60,66 @@ impl Installation {
             Fault::KillBeforeCommit => self.kill_in_commit(false, chance)?,
             Fault::KillAfterCommit => self.kill_in_commit(true, chance)?,
         };
-        let recovery = self.recovers(&format!("{fault} ({description})"))?;
+        let recovery = self.fleet.recovers(&format!("{fault} ({description})"))?;
         Ok(Trial { description, recovery })
     }
 
     /// Kills one of the two nodes of a kind. Half of the time the other one must show that it can
     /// work alone.
     fn kill_node(&mut self, part: Part, chance: &mut Chance) -> Result<String> {
-        let mut place = one_of(&self.places(part), chance);
+        let mut place = chance.one_of(&self.fleet.places(part));
         // Losing a sealer that does not lead has no effect: mostly choose the leader.
         if part == Part::Seal && !chance.once_in(3) {
-            place = self.leader()?;
+            place = self.fleet.leader()?;
         }
-        let leads = self.members[place].leads();
-        let (begun, before) = (Instant::now(), self.log_size());
-        self.members[place].kill()?;
+        let leads = self.fleet.members[place].leads();
+        let (begun, before) = (Instant::now(), self.fleet.log_size());
+        self.fleet.members[place].kill()?;
         if leads {
             // Counted from the kill, without intervention.
             ensure!(
-                wait(PROCESS_TIMEOUT, || self.log_size() > before),
+                wait(PROCESS_TIMEOUT, || self.fleet.log_size() > before),
                 "no node seals without {}",
-                self.members[place].name
+                self.fleet.members[place].name
             );
             self.takeovers.push(begun.elapsed());
         }
         std::thread::sleep(chance.milliseconds(0, 500));
         let alone = chance.once_in(2);
         if alone {
-            self.grows(&format!("without {}", self.members[place].name))?;
+            self.grows(&format!("without {}", self.fleet.members[place].name))?;
         }
-        self.start(place)?;
+        self.fleet.start(place)?;
         let how = [
             if leads { ", which led" } else { "" },
             if alone { ", done without for a while" } else { "" },
         ]
         .concat();
-        Ok(format!("{}{how}", self.members[place].name))
+        Ok(format!("{}{how}", self.fleet.members[place].name))
     }
 
     fn kill_redis(&mut self, chance: &mut Chance) -> Result<String> {
-        let masters: Vec<_> = self
-            .rig
-            .redis_nodes()?
-            .into_iter()
-            .filter(|node| node.is_master && !node.slots.is_empty())
-            .collect();
-        let lost = &masters[usize::try_from(chance.between(0, masters.len() as u64 - 1))?];
-        let server = Server::Redis(lost.node);
-        self.rig.kill(server)?;
-        let begun = Instant::now();
-        let replaced = |rig: &Rig| {
-            rig.redis_nodes().is_ok_and(|nodes| {
-                nodes.iter().any(|node| {
-                    node.is_master
-                        && !node.has_failed
-                        && node.node != lost.node
-                        && node.slots == lost.slots
-                })
-            })
-        };
-        while !replaced(&self.rig) {
-            ensure!(begun.elapsed() < PROCESS_TIMEOUT, "no replica takes the place of {server}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        self.grows(&format!("without {server}"))?;
-        self.rig.launch(server)?;
-        self.rig.wait_ready(server)?;
-        self.redis_is_whole()?;
+        let (server, _) = self.fleet.kill_redis(chance, |fleet, server| {
+            let grown = fleet.grows_from(fleet.log_size(), Instant::now());
+            grown.with_context(|| format!("without {server}"))
+        })?;
         Ok(server.to_string())
     }
 
     fn kill_server(&mut self, server: Server, chance: &mut Chance) -> Result<String> {
-        self.rig.kill(server)?;
-        let away = chance.milliseconds(0, 2_000);
-        std::thread::sleep(away);
-        self.rig.launch(server)?;
-        self.rig.wait_ready(server)?;
+        let away = self.fleet.kill_server(server, chance)?;
         Ok(format!("started after {:.1} s", away.as_secs_f64()))
     }
 
     fn stall_node(&mut self, chance: &mut Chance) -> Result<String> {
-        let place = usize::try_from(chance.between(0, self.members.len() as u64 - 1))?;
+        let place = usize::try_from(chance.between(0, self.fleet.members.len() as u64 - 1))?;
         let time = chance.milliseconds(3_000, 8_000);
-        let leads = self.members[place].leads();
-        self.members[place].signal(Signal::STOP)?;
+        let leads = self.fleet.members[place].leads();
+        self.fleet.members[place].signal(Signal::STOP)?;
         std::thread::sleep(time);
-        self.members[place].signal(Signal::CONT)?;
+        self.fleet.members[place].signal(Signal::CONT)?;
         let led = if leads { ", which led" } else { "" };
-        Ok(format!("{}{led}, {:.1} s", self.members[place].name, time.as_secs_f64()))
+        Ok(format!("{}{led}, {:.1} s", self.fleet.members[place].name, time.as_secs_f64()))
     }
 
     fn stall_server(&mut self, chance: &mut Chance) -> Result<String> {
@@ -157,25 +129,25 @@ impl Installation {
             _ => Server::Redis(u8::try_from(chance.between(1, REDIS_NODES.into()))?),
         };
         let time = chance.milliseconds(3_000, 8_000);
-        self.rig.pause(server)?;
+        self.fleet.rig.pause(server)?;
         std::thread::sleep(time);
-        self.rig.resume(server)?;
-        self.redis_is_whole()?;
+        self.fleet.rig.resume(server)?;
+        self.fleet.redis_is_whole()?;
         Ok(format!("{server}, {:.1} s", time.as_secs_f64()))
     }
 
     fn cut_off(&mut self, chance: &mut Chance) -> Result<String> {
-        let place = usize::try_from(chance.between(0, self.members.len() as u64 - 1))?;
+        let place = usize::try_from(chance.between(0, self.fleet.members.len() as u64 - 1))?;
         let service = Service::ALL[usize::try_from(chance.between(0, 2))?];
         let (wire, how) =
             if chance.once_in(2) { (Wire::Silent, "in silence") } else { (Wire::Broken, "broken") };
         let time = chance.milliseconds(3_000, 8_000);
-        self.members[place].wire(service, wire);
+        self.fleet.members[place].wire(service, wire);
         std::thread::sleep(time);
-        self.members[place].wire(service, Wire::Whole);
+        self.fleet.members[place].wire(service, Wire::Whole);
         Ok(format!(
             "{} from the {}, {how}, {:.1} s",
-            self.members[place].name,
+            self.fleet.members[place].name,
             service.name(),
             time.as_secs_f64()
         ))
@@ -185,18 +157,19 @@ impl Installation {
     /// rebuilds it.
     fn forget_marks(&mut self, chance: &mut Chance) -> Result<String> {
         let masters: Vec<u8> = self
+            .fleet
             .rig
             .redis_nodes()?
             .iter()
             .filter(|node| node.is_master && !node.slots.is_empty())
             .map(|node| node.node)
             .collect();
-        let node = one_of(&masters, chance);
-        self.rig.empty_redis(node)?;
+        let node = chance.one_of(&masters);
+        self.fleet.rig.empty_redis(node)?;
         self.grows(&format!("after redis-{node} forgot all"))?;
-        let site = self.rig.site();
+        let site = self.fleet.rig.site();
         let (registry, ledger) = (site.registry_url(), site.ledger_url());
-        self.command(&[
+        self.fleet.command(&[
             "registry",
             "rebuild",
             "--registry",
@@ -213,8 +186,8 @@ impl Installation {
     /// dies.
     fn kill_after_mark(&mut self, chance: &mut Chance) -> Result<String> {
         for _ in 0..ATTEMPTS {
-            let place = one_of(&self.places(Part::Validate), chance);
-            let member = &self.members[place];
+            let place = chance.one_of(&self.fleet.places(Part::Validate));
+            let member = &self.fleet.members[place];
             // Marked but not forwarded. Batches in flight before the cut count too: within
             // milliseconds they are all the validator has.
             let held = || {
@@ -235,9 +208,9 @@ impl Installation {
     /// not receive; then it dies.
     fn kill_in_commit(&mut self, carried_out: bool, chance: &mut Chance) -> Result<String> {
         for _ in 0..ATTEMPTS {
-            let held = HeldCommits::hold(&self.rig)?;
-            let place = self.leader()?;
-            let leader = &self.members[place];
+            let held = HeldCommits::hold(&self.fleet.rig)?;
+            let place = self.fleet.leader()?;
+            let leader = &self.fleet.members[place];
             // Votes keep arriving: it soon has a block to commit.
             let sent = || leader.metric("commits_open", "").is_some_and(|open| open > 0.5);
             if wait(COMMIT, || sent() && held.has_commit()) {
@@ -248,7 +221,7 @@ impl Installation {
                     // Others read the ledger: it has leaves that the leader does not know.
                     let unheard = || {
                         let known = leader.log_size();
-                        known.is_some_and(|known| known < self.log_size())
+                        known.is_some_and(|known| known < self.fleet.log_size())
                     };
                     if !wait(PROCESS_TIMEOUT, unheard) {
                         leader.wire(Service::Ledger, Wire::Whole);
@@ -261,9 +234,9 @@ impl Installation {
                     leader.signal(Signal::KILL)?;
                     held.refuse_commits()?;
                     drop(held);
-                    self.members[place].kill()?;
+                    self.fleet.members[place].kill()?;
                     std::thread::sleep(chance.milliseconds(50, 300));
-                    self.start(place)?;
+                    self.fleet.start(place)?;
                     who
                 };
                 return Ok(format!("{who}, which had read {known} leaves"));
@@ -283,26 +256,26 @@ impl Installation {
         service: Service,
         chance: &mut Chance,
     ) -> Result<String> {
-        self.members[place].kill()?;
-        self.members[place].wire(service, Wire::Broken);
+        self.fleet.members[place].kill()?;
+        self.fleet.members[place].wire(service, Wire::Broken);
         std::thread::sleep(chance.milliseconds(50, 300));
-        self.members[place].wire(service, Wire::Whole);
-        self.start(place)?;
-        Ok(self.members[place].name.clone())
+        self.fleet.members[place].wire(service, Wire::Whole);
+        self.fleet.start(place)?;
+        Ok(self.fleet.members[place].name.clone())
     }
 
     /// The ledger is down for long. Voters must get a 503 once the leases have expired, and must
     /// not be answered that their votes are stored.
     pub(super) fn outage(&mut self, length: Duration) -> Result<Trial> {
-        self.rig.kill(Server::PostgreSql)?;
+        self.fleet.rig.kill(Server::PostgreSql)?;
         let begun = Instant::now();
         std::thread::sleep(LEASE);
         let refusals = |member: &Member| {
             member.metric("api_request_duration_seconds_count", "503").unwrap_or_default()
         };
         let mut refused = Vec::new();
-        for place in self.places(Part::Ingest) {
-            let member = &self.members[place];
+        for place in self.fleet.places(Part::Ingest) {
+            let member = &self.fleet.members[place];
             let before = refusals(member);
             // Without this check, a node that only keeps voters waiting would pass too.
             ensure!(
@@ -318,13 +291,13 @@ impl Installation {
         }
         while begun.elapsed() < length {
             std::thread::sleep(Duration::from_millis(100));
-            for member in &mut self.members {
+            for member in &mut self.fleet.members {
                 member.check_runs()?;
             }
         }
         let mut refusal_counts = Vec::new();
         for (place, taken, before) in refused {
-            let member = &self.members[place];
+            let member = &self.fleet.members[place];
             ensure!(
                 member.taken() == Some(taken),
                 "{} accepted votes while the ledger was unavailable",
@@ -336,9 +309,9 @@ impl Installation {
                 refusals(member) - before
             ));
         }
-        self.rig.launch(Server::PostgreSql)?;
-        self.rig.wait_ready(Server::PostgreSql)?;
-        let recovery = self.recovers("an outage of PostgreSQL")?;
+        self.fleet.rig.launch(Server::PostgreSql)?;
+        self.fleet.rig.wait_ready(Server::PostgreSql)?;
+        let recovery = self.fleet.recovers("an outage of PostgreSQL")?;
         Ok(Trial {
             description: format!("{} s; {}", length.as_secs(), refusal_counts.join(", ")),
             recovery,
@@ -356,10 +329,6 @@ fn wait(timeout: Duration, holds: impl Fn() -> bool) -> bool {
         std::thread::sleep(Duration::from_millis(20));
     }
     true
-}
-
-fn one_of<T: Copy>(things: &[T], chance: &mut Chance) -> T {
-    things[(chance.next() % things.len() as u64) as usize]
 }
 
 /// Conflicts with every write to the table, and with no read.

@@ -17,13 +17,12 @@ use super::second_factor::SecondFactor;
 use crate::accounts::{NewCredentials, RecoveryCode};
 use crate::api::PathText;
 use crate::context::Api;
-use crate::guard::form_body::FormBody;
-use crate::guard::same_origin::check_same_origin;
 use crate::problem::Problem;
 use crate::web::form_fields::{FormErrors, TextField};
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
 use crate::web::official_visit::role_name;
+use crate::web::page_form::read_page_form;
 use crate::web::visit::{page_response, redirect_response};
 
 /// The address of the page holds the token of the link, and no other address learns it: browsers
@@ -75,10 +74,7 @@ pub(crate) async fn accept(
     PathText(lang): PathText<Lang>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
-    check_same_origin(&head.headers, api.sessions.is_confidential())?;
-    let time = api.node.config().request_timeout();
-    let form = FormBody::read(&head.headers, body, time).await?;
+    let (_, form) = read_page_form(&api, request).await?;
     let typed = Typed { token: form.text("token"), secret: form.text("secret") };
     let account = api.accounts.invited(typed.token).await?;
     let (password, code) = (form.text("password"), form.text("code").trim());

@@ -13,13 +13,12 @@ use votekit_store::AccountRole;
 use crate::accounts::SignInAttempt;
 use crate::api::PathText;
 use crate::context::Api;
-use crate::guard::form_body::FormBody;
 use crate::guard::officials_network::is_officials_network;
-use crate::guard::same_origin::check_same_origin;
 use crate::problem::{Problem, seconds_up};
 use crate::web::form_fields::{FormErrors, TextField};
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
+use crate::web::page_form::read_page_form;
 use crate::web::visit::{page_response, redirect_response};
 
 #[derive(Template)]
@@ -48,15 +47,12 @@ pub(crate) async fn sign_in(
     PathText(lang): PathText<Lang>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
-    check_same_origin(&head.headers, api.sessions.is_confidential())?;
-    let config = api.node.config();
-    let form = FormBody::read(&head.headers, body, config.request_timeout()).await?;
+    let (head, form) = read_page_form(&api, request).await?;
     let attempt = SignInAttempt {
         email: form.text("email"),
         password: form.text("password"),
         code: form.text("code").trim(),
-        from_officials_network: is_officials_network(&head.extensions, config),
+        from_officials_network: is_officials_network(&head.extensions, api.node.config()),
     };
     let email = attempt.email.trim();
     let mut errors = FormErrors::default();
@@ -93,7 +89,7 @@ pub(crate) async fn sign_in(
 
 /// The page after the sign-in. No address of a request leads anywhere else.
 fn first_page(lang: Lang, role: AccountRole) -> String {
-    let page = if role == AccountRole::Voter { "elections" } else { "officials" };
+    let page = if role == AccountRole::Voter { "members" } else { "officials" };
     format!("/{}/{page}", lang.code())
 }
 

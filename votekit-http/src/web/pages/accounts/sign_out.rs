@@ -5,26 +5,20 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use votekit_store::AccountRole;
 
 use crate::api::PathText;
 use crate::context::Api;
-use crate::guard::form_body::FormBody;
-use crate::guard::same_origin::check_same_origin;
 use crate::problem::Problem;
 use crate::web::error_page::MessagePage;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
 use crate::web::official_visit::SIGN_OUT_FORM;
-use crate::web::visit::page_response;
-
-static CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
-
-/// Not `"cookies"`, which would sign the reader out of every host of the same domain.
-const CLEARED: &str = "\"cache\", \"storage\"";
+use crate::web::page_form::read_page_form;
+use crate::web::visit::{clear_site_data, page_response};
 
 /// `POST /{lang}/accounts/sign-out`.
 pub(crate) async fn sign_out(
@@ -32,10 +26,7 @@ pub(crate) async fn sign_out(
     PathText(lang): PathText<Lang>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
-    check_same_origin(&head.headers, api.sessions.is_confidential())?;
-    let time = api.node.config().request_timeout();
-    let form = FormBody::read(&head.headers, body, time).await?;
+    let (head, form) = read_page_form(&api, request).await?;
     let caller = api.accounts.page_session(&head.headers).await?;
     // A session that has ended already may have been a member's.
     let is_official = caller.as_ref().is_some_and(|caller| caller.role != AccountRole::Voter);
@@ -56,6 +47,6 @@ pub(crate) async fn sign_out(
     if !is_official {
         headers.append(SET_COOKIE, api.sessions.clear());
     }
-    headers.insert(&CLEAR_SITE_DATA, HeaderValue::from_static(CLEARED));
+    clear_site_data(&mut response);
     Ok(response)
 }

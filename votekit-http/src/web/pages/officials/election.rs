@@ -44,6 +44,7 @@ struct ElectionPage {
     /// The nodes that take votes; for administrators and auditors.
     nodes: Option<Vec<NodeRow>>,
     nodes_are_away: bool,
+    /// Empty for a draft: the page is public.
     results_href: String,
     files_href: String,
 }
@@ -124,7 +125,10 @@ pub(crate) async fn election(
         has_files: view.state >= ElectionState::Closed,
         nodes_are_away: nodes.is_err(),
         nodes: nodes.unwrap_or_default(),
-        results_href: format!("/{}/results/{law}", lang.code()),
+        results_href: match view.state {
+            ElectionState::Draft => String::new(),
+            _ => format!("/{}/results/{law}", lang.code()),
+        },
         files_href: format!("/{}{path}/results", lang.code()),
         election: summary,
     };

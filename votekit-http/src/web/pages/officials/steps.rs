@@ -7,11 +7,12 @@ use askama::Template;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use votekit_core::binding::BindingRule;
 use votekit_core::election::{State as ElectionState, TextPart, check_text};
 use votekit_core::election_log::REASON_LENGTH_MAX;
 use votekit_core::id::ElectionId;
 use votekit_node::{
-    AdminError, AnnulElection, BindingRule, CloseElection, ElectionView, OfficialView, OpenElection,
+    AdminError, AnnulElection, CloseElection, ElectionView, OfficialView, OpenElection,
 };
 
 use super::actions::Step;
@@ -136,7 +137,11 @@ impl Target {
         match self.step {
             Step::Open => {
                 let is_waived = typed.waives_results && self.view.definition.binding;
-                let waivers = if is_waived { vec!["results".to_owned()] } else { Vec::new() };
+                let waivers = if is_waived {
+                    vec![BindingRule::RESULTS_WAIVER.to_owned()]
+                } else {
+                    Vec::new()
+                };
                 node.open(law, OpenElection { waivers }).await.map(drop)
             }
             Step::Close => node.close_with(law, CloseElection { reason }).await.map(drop),

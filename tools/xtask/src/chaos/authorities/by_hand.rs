@@ -1,0 +1,240 @@
+//! What a person does who can write to PostgreSQL: put an earlier copy back, insert rows, change
+//! rows.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+
+use super::cluster::Cluster;
+use crate::chaos::alarms::{Marks, Report};
+use crate::chaos::member::Part;
+use crate::chaos::node::PROCESS_TIMEOUT;
+
+/// How long the log must stay as it is before the ledger is put back: what is staged is sealed
+/// then. The batches of the last moment could be in no authority's memory.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// Two rows of rounds that no authority signed: one in order but for its signature, one that does
+/// not match its own digest either.
+const INSERT_ROWS: &str = r"
+    WITH given AS (UPDATE votekit.round_order SET last = last + 2 RETURNING last)
+    INSERT INTO votekit.round_row
+        (id, kind, authority, election, height, term, digest, bytes, leaves)
+    SELECT last - 1, 'suspect', 'authority-1', NULL::bigint, 0, 1000000 + last,
+        sha256(int8send(4::bigint) || 'fake'::bytea), 'fake'::bytea, ''::bytea FROM given
+    UNION ALL
+    SELECT last, 'suspect', 'authority-2', NULL::bigint, 0, 1000001 + last,
+        decode(repeat('00', 32), 'hex'), 'fake'::bytea, ''::bytea FROM given";
+
+const REMOVE_ROWS: &str = "DELETE FROM votekit.round_row WHERE bytes = 'fake'::bytea";
+
+/// The last position that staging has given.
+const STAGED: &str = "SELECT last FROM votekit.staging";
+
+/// The outcome of a manipulation.
+#[derive(Debug, Clone)]
+pub(crate) struct ByHand {
+    /// What was done, and what became of it.
+    pub(crate) description: String,
+    /// The authorities that raised the alarm.
+    pub(crate) alarmed: Vec<usize>,
+    /// The names of the alarms, with what they name.
+    pub(crate) alarm: String,
+    /// From the manipulation, or from its repair by an operator, until votes are decided again.
+    pub(crate) decided_again: Duration,
+}
+
+impl Cluster {
+    /// Puts PostgreSQL back to a copy from before some votes were decided, while all authorities
+    /// run. They must append the lost blocks again, and report it.
+    pub(crate) fn put_ledger_back(&mut self) -> Result<ByHand> {
+        self.fleet.rig.copy_postgresql()?;
+        let copied = self.fleet.log_size();
+        self.fleet.grows_from(copied, Instant::now())?;
+        let intakes = self.fleet.places(Part::Intake);
+        self.signal(&intakes, Signal::STOP)?;
+        self.fleet.stopped.clone_from(&intakes);
+        let whole = self.settled()?;
+        let marks = self.fleet.mark();
+        let begun = Instant::now();
+        let put_back = self.fleet.rig.put_back_postgresql();
+        self.signal(&intakes, Signal::CONT)?;
+        self.fleet.stopped.clear();
+        put_back?;
+        let noticed = self.any_reports(&marks, "ledger_put_back")?;
+        let restored = self.any_reports(&marks, "ledger_restored")?;
+        let decided_again = self.fleet.grows_from(whole, begun)?;
+        let names: Vec<&str> =
+            restored.iter().map(|place| self.fleet.members[*place].name.as_str()).collect();
+        Ok(ByHand {
+            description: format!(
+                "{} leaves appended again by {}",
+                whole - copied,
+                names.join(", ")
+            ),
+            alarmed: noticed,
+            alarm: "ledger_put_back, ledger_restored".to_owned(),
+            decided_again,
+        })
+    }
+
+    /// Inserts rows of rounds that no authority signed. Every authority must refuse them, and votes
+    /// must be decided as before.
+    pub(crate) fn insert_rows(&mut self) -> Result<ByHand> {
+        let authorities = self.fleet.places(Part::Authority);
+        let marks = self.fleet.mark();
+        let refused = |cluster: &Self, place: usize| {
+            cluster.fleet.members[place].metric("round_rows_refused_total", "").unwrap_or(0.0)
+        };
+        let counts: Vec<f64> = authorities.iter().map(|place| refused(self, *place)).collect();
+        let (begun, before) = (Instant::now(), self.fleet.log_size());
+        self.fleet.rig.ask_postgresql(INSERT_ROWS)?;
+        for (place, count) in authorities.iter().zip(counts) {
+            for report in [Report::Alarms, Report::Audit] {
+                self.fleet.expect_report(&marks, *place, report, |line| {
+                    line["event"] == "round_row_refused"
+                })?;
+            }
+            ensure!(
+                refused(self, *place) > count,
+                "{} counts no refused row",
+                self.fleet.members[*place].name
+            );
+        }
+        let decided_again = self.fleet.grows_from(before, begun)?;
+        // A reader that passes over no damage, such as the liar, would not get past them.
+        self.fleet.rig.ask_postgresql(REMOVE_ROWS)?;
+        Ok(ByHand {
+            description: "two statements that nobody signed".to_owned(),
+            alarmed: authorities,
+            alarm: "round_row_refused".to_owned(),
+            decided_again,
+        })
+    }
+
+    /// Changes a byte of a staged batch that no authority has read yet. None of them may count it:
+    /// the election is halted on each, and the alarm names the batch. It goes on once an operator
+    /// has repaired the row.
+    pub(crate) fn change_staged_batch(&mut self) -> Result<ByHand> {
+        let authorities = self.fleet.places(Part::Authority);
+        self.signal(&authorities, Signal::STOP)?;
+        self.fleet.stopped.clone_from(&authorities);
+        let marks = self.fleet.mark();
+        let changed = self.change_newest_batch();
+        self.signal(&authorities, Signal::CONT)?;
+        self.fleet.stopped.clear();
+        let id = changed?;
+        let names_batch = format!("batch {id} of ");
+        for place in &authorities {
+            for report in [Report::Alarms, Report::Audit] {
+                self.fleet.expect_report(&marks, *place, report, |line| {
+                    line["event"] == "election_halted"
+                        && line["reason"].as_str().is_some_and(|it| it.contains(&names_batch))
+                })?;
+            }
+        }
+        let (begun, before) = (Instant::now(), self.fleet.log_size());
+        self.fleet.rig.ask_postgresql(&flip(id))?;
+        self.restart_halted(&marks)?;
+        let decided_again = self.fleet.grows_from(before, begun)?;
+        Ok(ByHand {
+            description: format!("batch {id}, repaired by an operator"),
+            alarmed: authorities,
+            alarm: format!("election_halted, batch {id}"),
+            decided_again,
+        })
+    }
+
+    /// Waits until batches arrive that the stopped authorities cannot have read, and flips a byte
+    /// of the newest. Returns its position.
+    fn change_newest_batch(&self) -> Result<u64> {
+        let rig = &self.fleet.rig;
+        let last = || -> Result<u64> {
+            let rows = rig.ask_postgresql(STAGED)?;
+            Ok(rows.first().context("staging has a last position")?.trim().parse()?)
+        };
+        let (read, begun) = (last()?, Instant::now());
+        let id = loop {
+            let id = last()?;
+            if id >= read + 3 {
+                break id;
+            }
+            ensure!(begun.elapsed() < PROCESS_TIMEOUT, "no batch is staged any more");
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        rig.ask_postgresql(&flip(id))?;
+        Ok(id)
+    }
+
+    /// Restarts every node on which the election was halted since a moment.
+    fn restart_halted(&mut self, marks: &Marks) -> Result<()> {
+        for place in 0..self.fleet.members.len() {
+            let alarms = self.fleet.reported(marks, place, Report::Alarms);
+            if alarms.iter().any(|line| line["event"] == "election_halted") {
+                self.fleet.members[place].kill()?;
+                self.fleet.start(place)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn signal(&self, places: &[usize], signal: Signal) -> Result<()> {
+        places.iter().try_for_each(|place| self.fleet.members[*place].signal(signal))
+    }
+
+    /// Waits until the authorities have the same log, and it does not grow. Returns its leaves.
+    fn settled(&self) -> Result<u64> {
+        let authorities = self.fleet.places(Part::Authority);
+        let sizes = || -> Vec<Option<u64>> {
+            authorities.iter().map(|place| self.fleet.members[*place].log_size()).collect()
+        };
+        let (begun, mut known, mut since) = (Instant::now(), sizes(), Instant::now());
+        loop {
+            if since.elapsed() > SETTLED
+                && let Some(Some(size)) = known.first().copied()
+                && known.iter().all(|other| *other == Some(size))
+            {
+                return Ok(size);
+            }
+            ensure!(begun.elapsed() < PROCESS_TIMEOUT, "the log does not settle: {known:?}");
+            std::thread::sleep(Duration::from_millis(100));
+            let now = sizes();
+            if now != known {
+                (known, since) = (now, Instant::now());
+            }
+        }
+    }
+
+    /// Waits until some authority has recorded an audit event and raised the alarm of its name.
+    /// Returns those that have raised it.
+    fn any_reports(&self, marks: &Marks, event: &str) -> Result<Vec<usize>> {
+        let authorities = self.fleet.places(Part::Authority);
+        let expect =
+            |report| self.fleet.expect_some(marks, &authorities, report, |it| it["event"] == event);
+        expect(Report::Audit).and_then(|_| expect(Report::Alarms)).context(event.to_owned())
+    }
+}
+
+/// Flips a byte in the middle of a staged batch; done twice, it is as it was.
+fn flip(id: u64) -> String {
+    let middle = "octet_length(bytes) / 2";
+    format!(
+        "UPDATE votekit.batch SET bytes = set_byte(bytes, {middle}, get_byte(bytes, {middle}) # 255) \
+         WHERE id = {id}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_named_by_its_position_alone() {
+        let sql = flip(17);
+        assert!(
+            sql.ends_with("WHERE id = 17") && sql.matches("octet_length").count() == 2,
+            "{sql}"
+        );
+    }
+}

@@ -1,0 +1,92 @@
+//! An authority that lies: a program with the keys of an authority, in the place of its node.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
+
+use super::cluster::Cluster;
+use crate::chaos::LAW;
+use crate::chaos::member::Part;
+use crate::chaos::node::{PROCESS_TIMEOUT, wait};
+
+/// How long the other authorities are stopped until the liar has the leadership: the lease of the
+/// leader, and a moment.
+const LIAR_ALONE: Duration = Duration::from_millis(2_600);
+
+/// How long the liar waits for a block that allows its lie, in seconds.
+const BLOCK_SECONDS: &str = "20";
+
+/// The end of a lie.
+#[derive(Debug, Clone)]
+pub(crate) struct LieEnd {
+    /// 0: the others held, 1: a false block is certified, 2: the lie was not possible.
+    pub(crate) code: Option<i32>,
+    /// How the others answered, as JSON.
+    pub(crate) answers: String,
+    /// Why the lie was not possible.
+    pub(crate) errors: String,
+}
+
+impl Cluster {
+    /// The authorities other than that at a place.
+    pub(crate) fn others(&self, place: usize) -> Vec<usize> {
+        let mut others = self.fleet.places(Part::Authority);
+        others.retain(|other| *other != place);
+        others
+    }
+
+    /// Kills the node of an authority and lets the liar take its place: it takes the leadership,
+    /// while the others are stopped, and proposes a false block. The node is down afterwards.
+    pub(crate) fn lie(&mut self, place: usize, lie: &str, answer_seconds: u64) -> Result<LieEnd> {
+        let others = self.others(place);
+        self.fleet.members[place].kill()?;
+        for other in &others {
+            self.fleet.members[*other].signal(Signal::STOP)?;
+        }
+        self.fleet.stopped.clone_from(&others);
+        let spawned = self.spawn_liar(place, lie, answer_seconds);
+        std::thread::sleep(LIAR_ALONE);
+        for other in &others {
+            self.fleet.members[*other].signal(Signal::CONT)?;
+        }
+        self.fleet.stopped.clear();
+        self.lie_end(lie, spawned?)
+    }
+
+    /// Runs the liar with the keys of an authority whose node goes on: for a lie that needs no
+    /// leadership.
+    pub(crate) fn lie_beside(
+        &self,
+        place: usize,
+        lie: &str,
+        answer_seconds: u64,
+    ) -> Result<LieEnd> {
+        self.lie_end(lie, self.spawn_liar(place, lie, answer_seconds)?)
+    }
+
+    fn spawn_liar(
+        &self,
+        place: usize,
+        lie: &str,
+        answer_seconds: u64,
+    ) -> Result<std::process::Child> {
+        let liar = self.liar.as_ref().context("no lie is drawn without a liar")?;
+        let ledger = self.fleet.rig.site().ledger_url();
+        let data = self.fleet.members[place].data();
+        let seconds = answer_seconds.to_string();
+        let place = ["--data", data, "--ledger", &ledger, "--law", LAW];
+        let times = ["--wait", BLOCK_SECONDS, "--answers", &seconds];
+        self.fleet.spawn(liar, &[&[lie][..], &place, &times].concat(), "lie")
+    }
+
+    fn lie_end(&self, lie: &str, mut lying: std::process::Child) -> Result<LieEnd> {
+        let Some(ended) = wait(&mut lying, PROCESS_TIMEOUT)? else {
+            lying.kill()?;
+            lying.wait()?;
+            bail!("the lie {lie} did not end in {} s", PROCESS_TIMEOUT.as_secs());
+        };
+        let (answers, errors) = (self.fleet.said("lie.out"), self.fleet.said("lie.log"));
+        Ok(LieEnd { code: ended.code(), answers, errors: errors.trim().to_owned() })
+    }
+}

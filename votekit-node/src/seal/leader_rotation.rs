@@ -1,0 +1,53 @@
+//! Rotation by time: a leader steps down by itself once it has led for the time that its
+//! configuration sets, so that each authority leads in turn.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::authority::AuthorityContext;
+use crate::context::NodeContext;
+
+/// The pause between two looks at the lease, and between two looks for a moment to step down.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const DUE_INTERVAL: Duration = Duration::from_millis(10);
+
+/// How recent a statement of another authority must be, so that one is there to lead.
+const HEARD_MAX: Duration = Duration::from_secs(10);
+
+/// Steps down after each `length` of leading, as long as the node runs.
+pub(crate) async fn run(
+    context: Arc<NodeContext>,
+    authority: Arc<AuthorityContext>,
+    length: Duration,
+) {
+    let mut led: Option<(u64, Instant)> = None;
+    loop {
+        let is_due = led.is_some_and(|(_, since)| since.elapsed() >= length);
+        tokio::time::sleep(if is_due { DUE_INTERVAL } else { LOOK_INTERVAL }).await;
+        let now = context.leader_lease.term();
+        let same = led.filter(|(term, _)| Some(*term) == now);
+        led = same.or_else(|| now.map(|term| (term, Instant::now())));
+        let Some((term, since)) = led else { continue };
+        if since.elapsed() < length || !may_step_down(&context, &authority) {
+            continue;
+        }
+        tracing::info!(
+            event = "leader_term_ended",
+            term,
+            seconds = since.elapsed().as_secs(),
+            "this authority has led for the configured time and steps down"
+        );
+        context.leader_lease.step_down();
+        led = None;
+    }
+}
+
+/// Whether no round is open, no administrative call is under way, and another authority has been
+/// heard of lately. One of them may begin in the next moment: then its caller learns that another
+/// authority leads, as after any change of leader.
+fn may_step_down(context: &NodeContext, authority: &AuthorityContext) -> bool {
+    !authority.has_open_round()
+        && context.creating.try_lock().is_ok()
+        && context.elections().iter().all(|election| election.admin.try_lock().is_ok())
+        && authority.board.has_heard_others(&authority.name, HEARD_MAX)
+}
