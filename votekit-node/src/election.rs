@@ -8,6 +8,7 @@ mod keys;
 mod lease;
 pub(crate) mod snapshots;
 mod view;
+mod witnessed;
 mod write_gate;
 
 pub(crate) use committed::Committed;
@@ -21,4 +22,5 @@ pub(crate) use lease::{LENGTH as LEASE_LENGTH, Lease};
 pub(crate) use snapshots::Snapshots;
 pub(crate) use view::ElectionStatus;
 pub use view::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
+pub(crate) use witnessed::{WitnessedHead, read_witnessed};
 pub(crate) use write_gate::WriteGate;

@@ -6,6 +6,7 @@
 //!       │                    (store)        │ registry: a hint             │
 //!       │                                   ▼                              ▼
 //!       └─ 202 once durable         throttle, hints       query: status, receipts, results, tiles
+//!                                                         witness: outside witnesses cosign
 //! ```
 //!
 //! [`votekit_store`] provides the engines behind the storage roles. [`Node`] is the handle
@@ -58,6 +59,7 @@ mod expiry;
 mod watch;
 
 mod query;
+mod witness;
 
 mod lifecycle;
 
@@ -67,8 +69,8 @@ pub mod log_repair;
 
 pub use admin::cluster::RetiredNode;
 pub use admin::elections::{
-    AmendElection, AnnulElection, ChoiceRequest, CloseElection, CreateElection, CreatedElection,
-    LoadOutcome, LoadReport, LoadedLaw, OpenElection, PUBLISH_EVERY,
+    AmendElection, AnnulElection, CertifyElection, ChoiceRequest, CloseElection, CreateElection,
+    CreatedElection, LoadOutcome, LoadReport, LoadedLaw, OpenElection, PUBLISH_EVERY,
 };
 pub use admin::member_accounts::{CreatedWithMembers, MemberInvitation};
 pub use admin::stopped_authority::keep_roll_of_stopped;
@@ -86,6 +88,7 @@ pub use query::cluster_view::{
 pub use query::election_watch::{ElectionListWatch, ElectionWatch};
 pub use query::health::{DependencyHealth, ElectionGauges, Gauges, Health};
 pub use query::official_view::OfficialView;
+pub use query::witness_view::{WitnessHead, WitnessView};
 pub use query::{ReadError, ReceiptError, ResultsError, VoteStatus};
 pub use regular_file::FileKind;
 pub use roll_store::{CheckedRoll, RollError, RollView, RolledLaw, UnsignedReason, read_roll};

@@ -18,7 +18,9 @@ use votekit_store::StagingId;
 use zeroize::Zeroizing;
 
 use super::snapshots::WriteError;
-use super::{CheckpointSigner, Committed, ElectionSecrets, Lease, Snapshots, WriteGate};
+use super::{
+    CheckpointSigner, Committed, ElectionSecrets, Lease, Snapshots, WitnessedHead, WriteGate,
+};
 use crate::clock::{HELD_MAX_MILLIS, HeldClock, PassedCloses};
 use crate::error::{AdminError, ElectionFault};
 use crate::memory::stack_used;
@@ -63,6 +65,8 @@ pub(crate) struct ElectionHandle {
     /// Notified when a batch has been staged.
     pub(crate) staged: Notify,
     pub(crate) snapshots: Snapshots,
+    /// The head that is served.
+    pub(crate) witnessed: WitnessedHead,
     /// Held while an administrative call changes the election.
     pub(crate) admin: Arc<tokio::sync::Mutex<()>>,
 }
@@ -105,6 +109,7 @@ impl ElectionHandle {
             staged_at_start: parts.staged_at_start,
             staged: Notify::new(),
             snapshots: parts.snapshots,
+            witnessed: WitnessedHead::default(),
             admin: Arc::default(),
         }
     }

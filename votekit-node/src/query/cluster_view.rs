@@ -15,6 +15,7 @@ use votekit_core::id::ElectionId;
 use votekit_core::log::note::KeyName;
 use votekit_store::{RoundRow, RowId, RowKind};
 
+use super::witness_view::{LogSize, WitnessView, witness_views};
 use crate::error::AdminError;
 use crate::node::Node;
 use crate::node_record::NodeRecord;
@@ -45,6 +46,9 @@ pub struct ClusterView {
     pub halted: Vec<HaltedElection>,
     /// The nodes that were admitted by their record.
     pub nodes: Vec<AdmittedNode>,
+    /// The outside witnesses, in the order of the file of the authorities.
+    #[serde(default)]
+    pub witnesses: Vec<WitnessView>,
 }
 
 /// One authority.
@@ -396,6 +400,7 @@ impl Node {
         let heads: Vec<(ElectionId, u64)> =
             positions.into_iter().map(|position| (position.law_id, position.height)).collect();
         let term = self.context.leader_lease.term();
+        let witnesses = self.witness_views(set.as_ref()).await?;
         let view = match set {
             None => of_sole(&own, term, &heads),
             Some(set) => {
@@ -409,7 +414,29 @@ impl Node {
         let nodes = self.node_records().await?.iter().map(AdmittedNode::from).collect();
         let authority = self.context.authority.as_ref();
         let rolled_back = authority.is_some_and(|authority| authority.is_rolled_back());
-        Ok(ClusterView { own, rolled_back, halted: self.halted_elections(), nodes, ..view })
+        let halted = self.halted_elections();
+        Ok(ClusterView { own, rolled_back, halted, nodes, witnesses, ..view })
+    }
+
+    /// The outside witnesses, and how far each of them has cosigned the logs of this node.
+    async fn witness_views(
+        &self,
+        set: Option<&AuthoritySet>,
+    ) -> Result<Vec<WitnessView>, AdminError> {
+        let Some(set) = set.filter(|set| !set.witnesses().is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let elections = self.context.elections();
+        let mut logs = Vec::with_capacity(elections.len());
+        for election in &elections {
+            logs.push(LogSize {
+                law_id: election.law_id(),
+                origin: &election.signer.origin,
+                size: election.committed().size(),
+                lines: self.context.ledger.latest_witness_lines(election.law_id()).await?,
+            });
+        }
+        Ok(witness_views(set, &logs))
     }
 
     /// The records of the nodes that were admitted and not retired, in the order of their names.
@@ -435,7 +462,8 @@ impl Node {
         for election in self.context.elections() {
             let committed = election.committed();
             // This node has verified the checkpoint before it followed it.
-            let Ok(verified) = election.signer.policy.verify(&committed.checkpoint) else {
+            let policy = &election.signer.policy;
+            let Ok(verified) = policy.verify_strict_by_authorities(&committed.checkpoint) else {
                 continue;
             };
             let name = |name: &[u8]| std::str::from_utf8(name).ok()?.parse::<KeyName>().ok();

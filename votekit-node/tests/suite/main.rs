@@ -15,3 +15,4 @@ mod members;
 mod registry_trouble;
 mod sign_in;
 mod snapshots;
+mod witness;
