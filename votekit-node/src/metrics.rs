@@ -74,6 +74,8 @@ pub enum Step {
     Forwarded,
     /// The ledger stored it for the sealer.
     Staged,
+    /// This node published it, the ballot box took too long, and the node stored it in the ledger.
+    StagedDirectly,
     /// It is not forwarded: it is not by the node that it names, or another batch has its number.
     /// An alarm in the log gives details.
     Refused,
@@ -85,6 +87,7 @@ pub fn batch(step: Step) {
         Step::Marked => &METERS.batches_marked,
         Step::Forwarded => &METERS.batches_forwarded,
         Step::Staged => &METERS.batches_staged,
+        Step::StagedDirectly => &METERS.batches_staged_directly,
         Step::Refused => &METERS.batches_refused,
     };
     counter.increment(1);
@@ -433,6 +436,7 @@ struct Meters {
     batches_marked: Counter,
     batches_forwarded: Counter,
     batches_staged: Counter,
+    batches_staged_directly: Counter,
     batches_refused: Counter,
     commits_open: Gauge,
     blocks: Counter,
@@ -526,6 +530,7 @@ impl Meters {
             batches_marked: batches("marked"),
             batches_forwarded: batches("forwarded"),
             batches_staged: batches("staged"),
+            batches_staged_directly: batches("staged_directly"),
             batches_refused: batches("refused"),
             commits_open: register_gauge(recorder, "commits_open", Vec::new()),
             blocks: register_counter(recorder, "blocks_sealed_total", Vec::new()),
