@@ -784,6 +784,7 @@ mod tests {
         wrong_code(21);
         sign_in(SignIn::BackOff);
         batch(Step::Staged);
+        batch(Step::StagedDirectly);
         let _commit = OpenCommit::count();
         let _reader = LiveReader::count(ReaderKind::Socket);
         live_reader_dropped(ReaderDrop::Slow);
@@ -806,6 +807,7 @@ mod tests {
             "wrong_codes_total{of_nas=\"21+\"} ",
             "sign_ins_total{outcome=\"back-off\"} ",
             "batches_total{step=\"staged\"} ",
+            "batches_total{step=\"staged_directly\"} ",
             "# TYPE commits_open gauge",
             "live_readers{kind=\"websocket\"} ",
             "live_readers_dropped_total{reason=\"slow\"} ",

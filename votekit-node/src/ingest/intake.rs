@@ -30,8 +30,8 @@ use crate::metrics;
 /// voter does not wait.
 const GATHER_TIME_MAX: Duration = Duration::from_millis(4);
 
-/// The longest pause before a batch of unknown outcome is published again. The votes of its election
-/// wait meanwhile, and while the ballot box is away an attempt costs little.
+/// The longest pause before a batch of unknown outcome is published again. Later votes wait for it,
+/// and while the ballot box is away an attempt costs little.
 const REPUBLISH_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// How far apart the clocks of the nodes may be before a vote answered in the last moment could be
