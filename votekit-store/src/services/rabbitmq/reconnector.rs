@@ -38,7 +38,7 @@ const CLOSING_MAX: Duration = Duration::from_secs(1);
 /// A session that lasted this long did not end for a reason that will end the next one at once.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
 
-/// The longest pause between attempts to connect. Votes wait, and a refused connection costs little.
+/// The longest pause between attempts to connect: votes wait, and a refused attempt costs little.
 const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// The shortest time from one line about a failed attempt to the next.
