@@ -27,7 +27,7 @@ use crate::data_folder::{Belonging, DataFolder};
 use crate::election::{ElectionHandle, ElectionHandleParts, Position, SealerCommand, Submission};
 use crate::error::NodeError;
 use crate::ingest::intake::Intake;
-use crate::ingest::{epoch_end, lease_renewal};
+use crate::ingest::{direct_staging, epoch_end, lease_renewal};
 use crate::limits::admission::Admission;
 use crate::limits::throttle::Throttle;
 use crate::node::Node;
@@ -172,6 +172,8 @@ impl Node {
                 let id = node.context.folder.node_key()?.node_id();
                 let renewing = lease_renewal::renew_loop(Arc::clone(&node.context), id);
                 node.context.spawn(Owner::Node, renewing);
+                let staging = direct_staging::run(Arc::clone(&node.context));
+                node.context.spawn(Owner::Node, staging);
             }
         }
         node.context.spawn(Owner::Node, watch::run(Arc::clone(&node.context)));

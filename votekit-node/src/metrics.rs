@@ -75,6 +75,8 @@ pub enum Step {
     Forwarded,
     /// The ledger stored it for the sealer.
     Staged,
+    /// This node published it, the ballot box took too long, and the node stored it in the ledger.
+    StagedDirectly,
     /// It is not forwarded: it is not by the node that it names, or another batch has its number.
     /// An alarm in the log gives details.
     Refused,
@@ -86,6 +88,7 @@ pub fn batch(step: Step) {
         Step::Marked => &METERS.batches_marked,
         Step::Forwarded => &METERS.batches_forwarded,
         Step::Staged => &METERS.batches_staged,
+        Step::StagedDirectly => &METERS.batches_staged_directly,
         Step::Refused => &METERS.batches_refused,
     };
     counter.increment(1);
@@ -455,6 +458,7 @@ struct Meters {
     batches_marked: Counter,
     batches_forwarded: Counter,
     batches_staged: Counter,
+    batches_staged_directly: Counter,
     batches_refused: Counter,
     commits_open: Gauge,
     blocks: Counter,
@@ -558,6 +562,7 @@ impl Meters {
             batches_marked: batches("marked"),
             batches_forwarded: batches("forwarded"),
             batches_staged: batches("staged"),
+            batches_staged_directly: batches("staged_directly"),
             batches_refused: batches("refused"),
             commits_open: register_gauge(recorder, "commits_open", Vec::new()),
             blocks: register_counter(recorder, "blocks_sealed_total", Vec::new()),
@@ -826,6 +831,7 @@ mod tests {
         witness_request(true);
         witness_behind("w1", &"L1".parse().expect("a law id"), 7);
         batch(Step::Staged);
+        batch(Step::StagedDirectly);
         let _commit = OpenCommit::count();
         let _reader = LiveReader::count(ReaderKind::Socket);
         live_reader_dropped(ReaderDrop::Slow);
@@ -850,6 +856,7 @@ mod tests {
             "witness_requests_total{outcome=\"cosigned\"} ",
             "witness_behind_leaves{witness=\"w1\",law_id=\"L1\"} 7",
             "batches_total{step=\"staged\"} ",
+            "batches_total{step=\"staged_directly\"} ",
             "# TYPE commits_open gauge",
             "live_readers{kind=\"websocket\"} ",
             "live_readers_dropped_total{reason=\"slow\"} ",

@@ -19,7 +19,8 @@ use zeroize::Zeroizing;
 
 use super::snapshots::WriteError;
 use super::{
-    CheckpointSigner, Committed, ElectionSecrets, Lease, Snapshots, WitnessedHead, WriteGate,
+    CheckpointSigner, Committed, ElectionSecrets, Lease, Snapshots, UnstagedBatches, WitnessedHead,
+    WriteGate,
 };
 use crate::clock::{HELD_MAX_MILLIS, HeldClock, PassedCloses};
 use crate::error::{AdminError, ElectionFault};
@@ -49,6 +50,8 @@ pub(crate) struct ElectionHandle {
     pub(crate) intake: mpsc::Sender<Submission>,
     /// Whether the engine stores what the intake publishes.
     pub(crate) writes: WriteGate,
+    /// What this node published and has not seen in a shared ledger yet.
+    pub(crate) unstaged: UnstagedBatches,
     pub(crate) sealer: mpsc::Sender<SealerCommand>,
     /// In Unix milliseconds. The floor is the latest stamp given out, or the time of the last
     /// block.
@@ -100,6 +103,7 @@ impl ElectionHandle {
             hasher: RwLock::new(parts.hasher.map(|hasher| (None, hasher))),
             intake: parts.intake,
             writes: WriteGate::default(),
+            unstaged: UnstagedBatches::default(),
             sealer: parts.sealer,
             clock: HeldClock::new(floor, HELD_MAX_MILLIS),
             passed_closes: PassedCloses::default(),

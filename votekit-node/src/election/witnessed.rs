@@ -50,7 +50,8 @@ impl WitnessedHead {
         let mut cached = self.0.lock();
         let is_same = cached.checkpoint == checkpoint;
         let is_recent = cached.read_at.is_some_and(|at| at.elapsed() < READ_INTERVAL);
-        if !is_recent && !(is_same && cached.is_complete) {
+        let is_current = is_recent || (is_same && cached.is_complete);
+        if !is_current {
             cached.read_at = Some(Instant::now());
             return None;
         }

@@ -183,7 +183,8 @@ impl Pusher {
         if is_report {
             self.reported_at = Some(now);
         }
-        let mut due: Option<((bool, Option<Instant>), Arc<ElectionHandle>)> = None;
+        // By whether it can wait, and the time of its last push.
+        let mut due: BTreeMap<(bool, Option<Instant>), Arc<ElectionHandle>> = BTreeMap::new();
         for election in self.node.context.elections() {
             if election.halted().is_some() {
                 continue;
@@ -201,12 +202,9 @@ impl Pusher {
             if behind == 0 || waits || (!is_urgent && now < next_request) {
                 continue;
             }
-            let rank = (!is_urgent, state.tried_at);
-            if due.as_ref().is_none_or(|(other, _)| rank < *other) {
-                due = Some((rank, election));
-            }
+            due.entry((!is_urgent, state.tried_at)).or_insert(election);
         }
-        due.map(|(_, election)| election)
+        due.into_values().next()
     }
 
     /// What is known of a log: at first, and from time to time, what the ledger holds. `None` while
