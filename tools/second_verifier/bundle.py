@@ -125,6 +125,10 @@ class Verification:
 
     def _check_head(self):
         log, checkpoint = self.log, self.checkpoint
+        if self.policy is not None and not self.policy.is_reached(
+                self.cosigned, log.witness_waiver is not None):
+            message = f"{len(self.cosigned)} cosignatures, which is not a quorum of the policy"
+            self.fail("checkpoint", "checkpoint", message)
         if (checkpoint.size, checkpoint.root) != (log.tree.size, log.tree.root()):
             self.fail("leaves.jsonl", "root", "not the leaves of the checkpoint")
         if log.sealed_at is not None:

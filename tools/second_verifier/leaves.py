@@ -13,7 +13,8 @@ CHOICE_ID = re.compile(r"[a-z0-9._-]{1,50}")
 
 # Shapes: functions that say whether a value of parsed JSON has a form. The first ones make such a
 # function: of integers from `low` to `high`, of `length` bytes in hexadecimal, of some texts,
-# of null or a shape, of lists of a shape, of objects with these keys in this order.
+# of null or a shape, of lists of a shape, of objects with these keys in this order, of one of some
+# shapes.
 
 
 def integer(low, high=INTEGER_MAX):
@@ -44,6 +45,10 @@ def table(**shapes):
         and list(value) == keys
         and all(shape(value[key]) for key, shape in shapes.items())
     )
+
+
+def either(*shapes):
+    return lambda value: any(shape(value) for shape in shapes)
 
 
 def text(value):
@@ -123,6 +128,11 @@ KINDS = {
     kind: table(**HEADS.get(kind[0], dict(leaf=text)), **members)
     for kind, members in SHAPES.items()
 }
+
+# The only member that is left out where it does not apply.
+KINDS["election", "certified"] = either(
+    KINDS["election", "certified"],
+    table(**HEADS["election"], **SHAPES["election", "certified"], witness_waiver=text))
 
 
 def compact(value):

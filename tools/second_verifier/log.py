@@ -49,6 +49,7 @@ class Log:
         self.report = empty_report()
         self.at_close = None  # the facts of the result as of the close
         self.certified = None  # line and digest of the `certified` leaf
+        self.witness_waiver = None  # its reason to go without outside witnesses
         # Blocks.
         self._line = 0
         self._height, self._term, self.sealed_at = 0, 1, None
@@ -245,6 +246,9 @@ class Log:
 
     def _certified(self, leaf):
         self.certified = (self._line, leaf["results"])
+        self.witness_waiver = leaf.get("witness_waiver")
+        if self.witness_waiver is not None:
+            self._check_reason(self.witness_waiver)
 
     def _annulled(self, leaf):
         self._check_reason(leaf["reason"])

@@ -13,7 +13,7 @@ use votekit_node::data_folder::{DataFolder, read_admin_token};
 use votekit_node::memory::overwriting_stack;
 use votekit_node::{AdminError, Node};
 use votekit_node::{
-    AmendElection, AnnulElection, CloseElection, CreateElection, CreatedElection,
+    AmendElection, AnnulElection, CertifyElection, CloseElection, CreateElection, CreatedElection,
     CreatedWithMembers, ElectionView, LoadReport, MemberFault, OpenElection, RollView,
 };
 use zeroize::Zeroizing;
@@ -236,10 +236,16 @@ impl AdminTarget {
         }
     }
 
-    pub(crate) async fn certify(&self, law_id: &ElectionId) -> Result<ElectionView, CommandError> {
+    pub(crate) async fn certify(
+        &self,
+        law_id: &ElectionId,
+        request: CertifyElection,
+    ) -> Result<ElectionView, CommandError> {
         match self {
-            Self::Running(client) => post(client, law_id, "certify", None::<&()>).await,
-            Self::Local(node) => node.certify(law_id).await.map_err(CommandError::from),
+            Self::Running(client) => post(client, law_id, "certify", Some(&request)).await,
+            Self::Local(node) => {
+                node.certify_with(law_id, request).await.map_err(CommandError::from)
+            }
         }
     }
 

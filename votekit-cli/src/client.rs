@@ -15,6 +15,10 @@ use crate::output::plain;
 pub(crate) const EARLY_HINT: &str =
     "to close early, give the reason with --early REASON: the public log keeps it";
 
+/// Hint for a certification without enough outside witnesses.
+pub(crate) const WITNESSES_HINT: &str = "`votekit nodes` shows how far each witness has cosigned; to certify without them, give the \
+     reason with --witness-waiver REASON: the public log keeps it";
+
 /// Hint for rolls that do not fit together.
 pub(crate) const ROLLS_HINT: &str = "`votekit roll list` shows the loaded rolls; `votekit roll \
                                      discard` removes a roll that no election uses, and `votekit \
@@ -220,6 +224,9 @@ impl Answer {
                 )
             }
             409 if problem.code == "early-close" => CommandError::bad_input(text).hint(EARLY_HINT),
+            409 if problem.code == "witnesses-missing" => {
+                CommandError::bad_input(text).hint(WITNESSES_HINT)
+            }
             404 | 409 if matches!(problem.code.as_str(), "roll-conflict" | "unknown-roll") => {
                 CommandError::bad_input(text).hint(ROLLS_HINT)
             }

@@ -122,7 +122,7 @@ impl LogSource {
             Kind::Folder(archive) => {
                 let unknown =
                     || CommandError::bad_input(format!("there is no election {}", self.law_id));
-                let checkpoint = archive.head(&self.law_id)?.ok_or_else(unknown)?.checkpoint;
+                let checkpoint = archive.checkpoint(&self.law_id)?.ok_or_else(unknown)?;
                 archive.for_each_leaf(&self.law_id, |leaf| {
                     out.clear();
                     writer.leaf(leaf, &mut out)?;

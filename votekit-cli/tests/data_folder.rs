@@ -59,6 +59,7 @@ fn verbs() -> Vec<Vec<&'static str>> {
         vec!["ledger", "discard-above", LAW, "--keep", "kept"],
         vec!["node", "admit", LAW, "ingest-1"],
         vec!["node", "retire", LAW, "ingest-1"],
+        vec!["witness", "request"],
         vec!["serve"],
         vec!["results"],
         vec!["recount"],

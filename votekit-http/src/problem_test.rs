@@ -40,6 +40,7 @@ fn codes_and_statuses_are_stable() {
         "409 election-exists",
         "409 wrong-state",
         "409 early-close",
+        "409 witnesses-missing",
         "409 roll-conflict",
         "409 refused-by-log",
         "409 admin-busy",

@@ -15,6 +15,7 @@ use votekit_core::bundle::Account;
 use votekit_core::election::State;
 use votekit_core::election_log::{RollContent, leaves_of_block};
 use votekit_core::id::{BatchNumber, Digest, ElectionId};
+use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::leaf::{ElectionEvent, Leaf};
 use votekit_core::log::merkle::empty_root;
 use votekit_store::embedded::EmbeddedReadView;
@@ -162,6 +163,29 @@ impl Archive {
     /// # Errors
     /// [`NodeError`].
     pub fn policy(&self, law_id: &ElectionId) -> Result<Vec<u8>, NodeError> {
+        Ok(self.signer(law_id)?.policy.as_bytes().to_vec())
+    }
+
+    /// The signed checkpoint of an election's log, with the cosignatures of the outside witnesses
+    /// that the ledger holds; `None` for an election without a log.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn checkpoint(&self, law_id: &ElectionId) -> Result<Option<Vec<u8>>, NodeError> {
+        let Some(head) = self.head(law_id)? else { return Ok(None) };
+        let policy = self.signer(law_id)?.policy;
+        if policy.witness_quorum() == 0 {
+            return Ok(Some(head.checkpoint));
+        }
+        let signed = SignedCheckpoint::parse(&head.checkpoint)
+            .map_err(|_| cut_short(law_id, head.height))?;
+        let lines = self.ledger.witness_lines(law_id, head.size)?;
+        let lines = lines.iter().map(|stored| stored.line.as_slice());
+        let witnessed = policy.with_witness_lines(&signed, lines);
+        Ok(Some(witnessed.checkpoint.to_string().into_bytes()))
+    }
+
+    fn signer(&self, law_id: &ElectionId) -> Result<CheckpointSigner, NodeError> {
         let damaged = || cut_short(law_id, 1);
         let blocks = self.blocks(law_id, 1, 1)?;
         let first = blocks
@@ -172,8 +196,7 @@ impl Archive {
         let Ok(Leaf::Election(ElectionEvent::Draft { definition, .. })) = Leaf::parse(first) else {
             return Err(damaged().into());
         };
-        let signer = CheckpointSigner::new(&self.folder, law_id, definition.binding)?;
-        Ok(signer.policy.as_bytes().to_vec())
+        CheckpointSigner::new(&self.folder, law_id, definition.binding)
     }
 
     /// The state of an election, from its log.

@@ -34,6 +34,7 @@ pub(crate) enum AuditEvent {
     ElectionStateChanged,
     ElectionPurged,
     ElectionHalted,
+    WitnessesWaived,
     NodeAdmitted,
     AuthoritySilent,
     AuthorityHeard,
@@ -66,6 +67,7 @@ impl AuditEvent {
             Self::ElectionStateChanged => "election_state_changed",
             Self::ElectionPurged => "election_purged",
             Self::ElectionHalted => "election_halted",
+            Self::WitnessesWaived => "witnesses_waived",
             Self::NodeAdmitted => "node_admitted",
             Self::AuthoritySilent => "authority_silent",
             Self::AuthorityHeard => "authority_heard",
@@ -204,7 +206,7 @@ mod tests {
 
     const PAGE: &str = include_str!("../../docs/audit-events.md");
 
-    const ALL: [AuditEvent; 26] = [
+    const ALL: [AuditEvent; 27] = [
         AuditEvent::LeaderVotedFor,
         AuditEvent::LeaderElected,
         AuditEvent::LeaderSteppedDown,
@@ -225,6 +227,7 @@ mod tests {
         AuditEvent::ElectionStateChanged,
         AuditEvent::ElectionPurged,
         AuditEvent::ElectionHalted,
+        AuditEvent::WitnessesWaived,
         AuditEvent::NodeAdmitted,
         AuditEvent::AuthoritySilent,
         AuditEvent::AuthorityHeard,
@@ -268,7 +271,13 @@ mod tests {
         let node = NodeId::from_bytes([7; 8]);
         let retire = |epoch| LogEvent::Retire { node, epoch: Epoch(epoch) };
         let key = NodeKey::from_seed(&[1; 32]).public_key();
-        let acts = [LogEvent::Admit(key), retire(1), retire(2), LogEvent::Certify, LogEvent::Purge];
+        let acts = [
+            LogEvent::Admit(key),
+            retire(1),
+            retire(2),
+            LogEvent::Certify { witness_waiver: None },
+            LogEvent::Purge,
+        ];
         let lines = crate::logging::capture::audit_lines(|| {
             let law_id: ElectionId = "L2025-001".parse().expect("a law id");
             AuditLog::default().record_acts(&law_id, &acts);

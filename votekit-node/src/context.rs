@@ -52,6 +52,8 @@ pub(crate) struct NodeContext {
     pub(crate) leader_lease: LeaderLease,
     /// All authorities, where there are several.
     pub(crate) authorities: Option<Arc<AuthoritySet>>,
+    /// The authorities, or the only one, where their file names outside witnesses.
+    pub(crate) witness_set: Option<Arc<AuthoritySet>>,
     /// This node as one of several authorities.
     pub(crate) authority: Option<Arc<AuthorityContext>>,
     pub(crate) audit: AuditLog,

@@ -7,7 +7,9 @@ mod handle;
 mod keys;
 mod lease;
 pub(crate) mod snapshots;
+mod unstaged_batches;
 mod view;
+mod witnessed;
 mod write_gate;
 
 pub(crate) use committed::Committed;
@@ -19,6 +21,8 @@ pub(crate) use handle::{
 pub(crate) use keys::{CheckpointSigner, ElectionSecrets};
 pub(crate) use lease::{LENGTH as LEASE_LENGTH, Lease};
 pub(crate) use snapshots::Snapshots;
+pub(crate) use unstaged_batches::UnstagedBatches;
 pub(crate) use view::ElectionStatus;
 pub use view::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
+pub(crate) use witnessed::{WitnessedHead, read_witnessed};
 pub(crate) use write_gate::WriteGate;

@@ -310,6 +310,21 @@ pub enum AdminError {
         /// The planned end.
         closes: UnixMinutes,
     },
+    /// Too few outside witnesses have cosigned the head of the log, and no reason to do without them
+    /// was given.
+    #[error(
+        "{law_id}: {quorum} of the outside witnesses must have cosigned the closed log; missing: \
+         {}",
+        missing.join(", ")
+    )]
+    WitnessesMissing {
+        /// The election.
+        law_id: ElectionId,
+        /// How many must have cosigned.
+        quorum: usize,
+        /// The names of those that have not.
+        missing: Vec<String>,
+    },
     /// The data folder failed.
     #[error(transparent)]
     Folder(#[from] FolderError),

@@ -5,5 +5,6 @@ pub(crate) mod submit;
 
 pub(crate) mod intake;
 
+pub(crate) mod direct_staging;
 pub(crate) mod epoch_end;
 pub(crate) mod lease_renewal;

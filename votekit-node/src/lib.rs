@@ -6,6 +6,7 @@
 //!       │                    (store)        │ registry: a hint             │
 //!       │                                   ▼                              ▼
 //!       └─ 202 once durable         throttle, hints       query: status, receipts, results, tiles
+//!                                                         witness: outside witnesses cosign
 //! ```
 //!
 //! [`votekit_store`] provides the engines behind the storage roles. [`Node`] is the handle
@@ -59,6 +60,7 @@ mod status_report;
 mod watch;
 
 mod query;
+mod witness;
 
 mod lifecycle;
 
@@ -68,8 +70,8 @@ pub mod log_repair;
 
 pub use admin::cluster::RetiredNode;
 pub use admin::elections::{
-    AmendElection, AnnulElection, ChoiceRequest, CloseElection, CreateElection, CreatedElection,
-    LoadOutcome, LoadReport, LoadedLaw, OpenElection, PUBLISH_EVERY,
+    AmendElection, AnnulElection, CertifyElection, ChoiceRequest, CloseElection, CreateElection,
+    CreatedElection, LoadOutcome, LoadReport, LoadedLaw, OpenElection, PUBLISH_EVERY,
 };
 pub use admin::member_accounts::{CreatedWithMembers, MemberInvitation};
 pub use admin::stopped_authority::keep_roll_of_stopped;
@@ -81,12 +83,14 @@ pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
 pub use ingest::sign_in::SIGN_IN_LAWS_MAX;
 pub use node::Node;
 pub use query::cluster_view::{
-    AdmittedNode, AuthorityElection, AuthorityRole, AuthorityView, ClusterView, ElectionStatusView,
-    HaltedElection, RefusalView, StatusView, SuspectView,
+    AdmittedNode, AuthorityElection, AuthorityRole, AuthorityView, ClusterView, HaltedElection,
+    RefusalView, SuspectView,
 };
 pub use query::election_watch::{ElectionListWatch, ElectionWatch};
 pub use query::health::{AuthorityGauges, DependencyHealth, ElectionGauges, Gauges, Health};
 pub use query::official_view::OfficialView;
+pub use query::status_view::{ElectionStatusView, StatusView};
+pub use query::witness_view::{WitnessHead, WitnessView};
 pub use query::{ReadError, ReceiptError, ResultsError, VoteStatus};
 pub use regular_file::FileKind;
 pub use roll_store::{CheckedRoll, RollError, RollView, RolledLaw, UnsignedReason, read_roll};

@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use votekit_core::authority::AuthoritySet;
 use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
 use votekit_core::id::ElectionId;
@@ -26,7 +27,7 @@ use crate::data_folder::{Belonging, DataFolder};
 use crate::election::{ElectionHandle, ElectionHandleParts, Position, SealerCommand, Submission};
 use crate::error::NodeError;
 use crate::ingest::intake::Intake;
-use crate::ingest::{epoch_end, lease_renewal};
+use crate::ingest::{direct_staging, epoch_end, lease_renewal};
 use crate::limits::admission::Admission;
 use crate::limits::throttle::Throttle;
 use crate::node::Node;
@@ -36,6 +37,7 @@ use crate::recovery::{document_copies, scrubbing, snapshots};
 use crate::seal::sealer::Sealer;
 use crate::seal::{leader_lease, leader_rotation, row_feed, row_removal};
 use crate::validate::{staging, validation};
+use crate::witness::pusher;
 use crate::{expiry, recovery, status_report, watch};
 
 /// How long a node waits for a change of the ledger before it polls: a change may be missed.
@@ -82,7 +84,9 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let mut life = [0; 4];
         getrandom::fill(&mut life)?;
-        let authorities = folder.authorities()?.filter(|set| !set.is_single()).map(Arc::new);
+        let installed = folder.authorities()?.map(Arc::new);
+        let witness_set = witness_set(&folder, &config, installed.as_ref())?;
+        let authorities = installed.filter(|set| !set.is_single());
         let authority = match &authorities {
             Some(set) if config.roles.contains(&Role::Seal) => {
                 Some(Arc::new(AuthorityContext::open(&folder, (**set).clone())?))
@@ -103,6 +107,7 @@ impl Node {
             ),
             audit,
             authorities,
+            witness_set,
             authority,
             drafting: parking_lot::Mutex::default(),
             is_shared: engine.ledger.is_shared(),
@@ -148,6 +153,7 @@ impl Node {
                 node.context.spawn(Owner::Node, rotation);
             }
         }
+        pusher::start(&node)?;
         if node.context.has(Role::Validate) {
             node.context.spawn(Owner::Node, validation::run(Arc::clone(&node.context)));
         }
@@ -166,6 +172,8 @@ impl Node {
                 let id = node.context.folder.node_key()?.node_id();
                 let renewing = lease_renewal::renew_loop(Arc::clone(&node.context), id);
                 node.context.spawn(Owner::Node, renewing);
+                let staging = direct_staging::run(Arc::clone(&node.context));
+                node.context.spawn(Owner::Node, staging);
             }
         }
         node.context.spawn(Owner::Node, watch::run(Arc::clone(&node.context)));
@@ -446,6 +454,22 @@ impl Node {
         let until = until.max(tokio::time::Instant::now() + ABORT_TIME);
         let _ = tokio::time::timeout_at(until, self.context.end_tasks()).await;
     }
+}
+
+/// The file of the authorities, if it names outside witnesses. A node that seals as the only
+/// authority then signs under the keys of that file, so they have to be its own; of several
+/// authorities that is checked in any case.
+fn witness_set(
+    folder: &DataFolder,
+    config: &Config,
+    installed: Option<&Arc<AuthoritySet>>,
+) -> Result<Option<Arc<AuthoritySet>>, NodeError> {
+    let Some(set) = installed.filter(|set| !set.witnesses().is_empty()) else { return Ok(None) };
+    if set.is_single() && config.roles.contains(&Role::Seal) {
+        let name = folder.authority()?;
+        folder.own_authority(set)?.ok_or(NodeError::NotAnAuthority { name })?;
+    }
+    Ok(Some(Arc::clone(set)))
 }
 
 /// Interval between log lines of a stop that waits.

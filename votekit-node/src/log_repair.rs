@@ -205,7 +205,7 @@ fn certified(
     let mut fault = refused(&"it has no leaf");
     for binding in [true, false] {
         let policy = set.policy(law_id, binding).map_err(|error| refused(&error))?;
-        match policy.verify_strict(checkpoint) {
+        match policy.verify_strict_by_authorities(checkpoint) {
             Ok(verified) if verified.checkpoint().size() > 0 => {
                 let (size, root) = (verified.checkpoint().size(), verified.checkpoint().root());
                 return Ok(Certified { policy, size, root });
@@ -229,7 +229,7 @@ async fn fault_of_head(
         Err(EngineError::Corrupt { reason, .. }) => return Ok(reason),
         Err(error) => return Err(error.into()),
     };
-    match policy.verify_strict(&head.checkpoint) {
+    match policy.verify_strict_by_authorities(&head.checkpoint) {
         Err(error) => Ok(error.to_string()),
         Ok(signed) if signed.checkpoint().size() != head.size => {
             Ok(format!("it has {} leaves, its checkpoint another number", head.size))

@@ -21,6 +21,7 @@ use metrics::{
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
+use votekit_core::id::ElectionId;
 
 /// The decision on a vote: the `status` label of `votes_validated_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +75,8 @@ pub enum Step {
     Forwarded,
     /// The ledger stored it for the sealer.
     Staged,
+    /// This node published it, the ballot box took too long, and the node stored it in the ledger.
+    StagedDirectly,
     /// It is not forwarded: it is not by the node that it names, or another batch has its number.
     /// An alarm in the log gives details.
     Refused,
@@ -85,6 +88,7 @@ pub fn batch(step: Step) {
         Step::Marked => &METERS.batches_marked,
         Step::Forwarded => &METERS.batches_forwarded,
         Step::Staged => &METERS.batches_staged,
+        Step::StagedDirectly => &METERS.batches_staged_directly,
         Step::Refused => &METERS.batches_refused,
     };
     counter.increment(1);
@@ -191,6 +195,22 @@ pub fn connection_dismissed() {
 /// Counts an answered connection closed in favour of a new one.
 pub fn connection_yielded() {
     METERS.connections_yielded.increment(1);
+}
+
+/// Counts a head that was pushed to an outside witness, by whether it was cosigned.
+pub fn witness_request(is_cosigned: bool) {
+    let meters = &*METERS;
+    let counter = if is_cosigned { &meters.witness_cosigned } else { &meters.witness_failed };
+    counter.increment(1);
+}
+
+/// Sets how many leaves of a log an outside witness has not cosigned yet.
+pub(crate) fn witness_behind(witness: &str, law_id: &ElectionId, leaves: u64) {
+    let labels = vec![
+        Label::new("witness", witness.to_owned()),
+        Label::new("law_id", law_id.as_str().to_owned()),
+    ];
+    register_gauge(&RECORDER, "witness_behind_leaves", labels).set(leaves as f64);
 }
 
 /// Counts a written snapshot.
@@ -438,6 +458,7 @@ struct Meters {
     batches_marked: Counter,
     batches_forwarded: Counter,
     batches_staged: Counter,
+    batches_staged_directly: Counter,
     batches_refused: Counter,
     commits_open: Gauge,
     blocks: Counter,
@@ -472,6 +493,8 @@ struct Meters {
     proposals_refused: Counter,
     applied_despite_guard: Counter,
     round_rows_refused: Counter,
+    witness_cosigned: Counter,
+    witness_failed: Counter,
     scrubbed: Counter,
     log_lines_dropped: Counter,
     writes_failed: Counter,
@@ -510,6 +533,13 @@ impl Meters {
                 vec![Label::from_static_parts("outcome", outcome)],
             )
         };
+        let witnesses = |outcome| {
+            register_counter(
+                recorder,
+                "witness_requests_total",
+                vec![Label::from_static_parts("outcome", outcome)],
+            )
+        };
         let batches = |step| {
             register_counter(
                 recorder,
@@ -532,6 +562,7 @@ impl Meters {
             batches_marked: batches("marked"),
             batches_forwarded: batches("forwarded"),
             batches_staged: batches("staged"),
+            batches_staged_directly: batches("staged_directly"),
             batches_refused: batches("refused"),
             commits_open: register_gauge(recorder, "commits_open", Vec::new()),
             blocks: register_counter(recorder, "blocks_sealed_total", Vec::new()),
@@ -585,6 +616,8 @@ impl Meters {
                 Vec::new(),
             ),
             round_rows_refused: register_counter(recorder, "round_rows_refused_total", Vec::new()),
+            witness_cosigned: witnesses("cosigned"),
+            witness_failed: witnesses("failed"),
             scrubbed: register_counter(recorder, "leaves_scrubbed_total", Vec::new()),
             log_lines_dropped: register_counter(recorder, "log_lines_dropped_total", Vec::new()),
             writes_failed: register_counter(recorder, "ledger_writes_failed_total", Vec::new()),
@@ -714,6 +747,10 @@ fn describe(recorder: &PrometheusRecorder) {
     recorder.describe_counter(name("blocks_applied_despite_guard_total"), None, applied);
     let refused = text("Rows of rounds that are not what their authority signed.");
     recorder.describe_counter(name("round_rows_refused_total"), None, refused);
+    let pushed = text("Heads pushed to outside witnesses, by what became of them.");
+    recorder.describe_counter(name("witness_requests_total"), None, pushed);
+    let behind = text("Leaves of a log that an outside witness has not cosigned yet.");
+    recorder.describe_gauge(name("witness_behind_leaves"), None, behind);
     recorder.describe_counter(
         name("leaves_scrubbed_total"),
         None,
@@ -806,7 +843,10 @@ mod tests {
         vote_refused(Refusal::NotRecognised);
         wrong_code(21);
         sign_in(SignIn::BackOff);
+        witness_request(true);
+        witness_behind("w1", &"L1".parse().expect("a law id"), 7);
         batch(Step::Staged);
+        batch(Step::StagedDirectly);
         let _commit = OpenCommit::count();
         let _reader = LiveReader::count(ReaderKind::Socket);
         live_reader_dropped(ReaderDrop::Slow);
@@ -828,7 +868,10 @@ mod tests {
             "votes_refused_total{reason=\"not-recognised\"}",
             "wrong_codes_total{of_nas=\"21+\"} ",
             "sign_ins_total{outcome=\"back-off\"} ",
+            "witness_requests_total{outcome=\"cosigned\"} ",
+            "witness_behind_leaves{witness=\"w1\",law_id=\"L1\"} 7",
             "batches_total{step=\"staged\"} ",
+            "batches_total{step=\"staged_directly\"} ",
             "# TYPE commits_open gauge",
             "live_readers{kind=\"websocket\"} ",
             "live_readers_dropped_total{reason=\"slow\"} ",

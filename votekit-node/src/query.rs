@@ -9,8 +9,9 @@ pub(crate) mod election_watch;
 pub(crate) mod health;
 mod membership;
 pub(crate) mod official_view;
+pub(crate) mod status_view;
+pub(crate) mod witness_view;
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,14 +23,16 @@ use votekit_core::envelope::VoterToken;
 use votekit_core::id::{Digest, ElectionId, RequestId};
 use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::leaf::Leaf;
-use votekit_core::log::merkle::{ProveError, TileReader, TreeHash, prove_inclusion};
+use votekit_core::log::merkle::{
+    ProveError, TileReader, TreeHash, prove_consistency, prove_inclusion,
+};
 use votekit_core::log::proof::Proof;
 use votekit_core::log::tile::{self, TILE_WIDTH, Tile};
 use votekit_core::results::Results;
 use votekit_store::{EngineError, Hint};
 
 use crate::election::ElectionView;
-use crate::election::{Committed, ElectionHandle};
+use crate::election::{Committed, ElectionHandle, read_witnessed};
 use crate::error::damaged_ledger;
 use crate::node::Node;
 
@@ -284,10 +287,38 @@ impl Node {
         shown_results(&committed, shown)
     }
 
-    /// Returns the signed checkpoint of an election's log.
+    /// Returns the signed checkpoint of an election's log, without outside witnesses.
     #[must_use]
     pub fn checkpoint(&self, law_id: &ElectionId) -> Option<Vec<u8>> {
         self.context.election(law_id).map(|election| election.committed().checkpoint.clone())
+    }
+
+    /// Returns the signed checkpoint of an election's log, with the cosignatures of the outside
+    /// witnesses that are known. They are read from the ledger once a second at most; without an
+    /// answer of it, the checkpoint is returned without them.
+    pub async fn witnessed_checkpoint(&self, law_id: &ElectionId) -> Option<Vec<u8>> {
+        let election = self.context.election(law_id)?;
+        let committed = election.committed();
+        let policy = &election.signer.policy;
+        if policy.witness_quorum() == 0 {
+            return Some(committed.checkpoint.clone());
+        }
+        if let Some(note) = election.witnessed.get(&committed.checkpoint) {
+            return Some(note);
+        }
+        let ledger = &*self.context.ledger;
+        match read_witnessed(ledger, policy, law_id, &committed.checkpoint).await {
+            Ok(read) => Some(election.witnessed.set(&committed.checkpoint, &read)),
+            Err(error) => {
+                tracing::debug!(
+                    event = "witness_lines_not_read",
+                    %law_id,
+                    %error,
+                    "lines of outside witnesses not read"
+                );
+                Some(committed.checkpoint.clone())
+            }
+        }
     }
 
     /// Returns the policy of an election.
@@ -388,17 +419,40 @@ impl Node {
         leaf.ok_or_else(|| damaged(election, index))
     }
 
-    /// Proves inclusion. The proof walks the tree synchronously; each missing tile is fetched and
-    /// the walk starts again, at most once a level.
     async fn inclusion_path(
         &self,
         election: &ElectionHandle,
         committed: &Committed,
         index: u64,
     ) -> Result<Vec<TreeHash>, EngineError> {
-        let tiles = Fetched { committed, full: RefCell::default() };
+        let size = committed.size();
+        self.prove(election, committed, index, |tiles| prove_inclusion(tiles, index, size)).await
+    }
+
+    /// The proof that the tree of a log begins with its first `old_size` leaves.
+    pub(crate) async fn consistency_path(
+        &self,
+        election: &ElectionHandle,
+        committed: &Committed,
+        old_size: u64,
+    ) -> Result<Vec<TreeHash>, EngineError> {
+        let size = committed.size();
+        self.prove(election, committed, old_size, |tiles| prove_consistency(tiles, old_size, size))
+            .await
+    }
+
+    /// Makes a proof. It walks the tree synchronously; each missing tile is fetched and the walk
+    /// starts again, at most once a level. An error names the leaf that the proof is about.
+    async fn prove(
+        &self,
+        election: &ElectionHandle,
+        committed: &Committed,
+        index: u64,
+        proof: impl Fn(&Fetched<'_>) -> Result<Vec<TreeHash>, ProveError<NotFetched>> + Send,
+    ) -> Result<Vec<TreeHash>, EngineError> {
+        let mut tiles = Fetched { committed, full: HashMap::new() };
         loop {
-            match prove_inclusion(&tiles, index, committed.size()) {
+            match proof(&tiles) {
                 Ok(path) => return Ok(path),
                 Err(ProveError::Read { tile, .. }) => {
                     let hashes = self
@@ -407,12 +461,7 @@ impl Node {
                         .ok_or_else(|| damaged(election, index))?;
                     // A tile that is missing although it was fetched would repeat the walk for
                     // ever.
-                    if tiles
-                        .full
-                        .borrow_mut()
-                        .insert((tile.level(), tile.index()), hashes)
-                        .is_some()
-                    {
+                    if tiles.full.insert((tile.level(), tile.index()), hashes).is_some() {
                         return Err(damaged(election, index));
                     }
                 }
@@ -460,7 +509,7 @@ fn partial_tile(committed: &Committed, tile: Tile) -> Option<Vec<TreeHash>> {
 
 struct Fetched<'a> {
     committed: &'a Committed,
-    full: RefCell<HashMap<(u8, u64), Vec<TreeHash>>>,
+    full: HashMap<(u8, u64), Vec<TreeHash>>,
 }
 
 /// The tile must be fetched first.
@@ -472,7 +521,7 @@ impl TileReader for Fetched<'_> {
 
     fn hashes(&self, tile: Tile) -> Result<Vec<TreeHash>, NotFetched> {
         partial_tile(self.committed, tile)
-            .or_else(|| self.full.borrow().get(&(tile.level(), tile.index())).cloned())
+            .or_else(|| self.full.get(&(tile.level(), tile.index())).cloned())
             .ok_or(NotFetched)
     }
 }

@@ -394,7 +394,7 @@ impl StoredLog<'_> {
         let log = log.ok_or_else(|| contradiction(law_id, "it has no block"))?;
         let signer = self.signer(&log)?;
         let by_other = |_| contradiction(law_id, "the checkpoint is not by this node");
-        signer.policy.verify_strict(&head.checkpoint).map_err(by_other)?;
+        signer.policy.verify_strict_by_authorities(&head.checkpoint).map_err(by_other)?;
         check_head(&log, &head.checkpoint, head.size)
             .map_err(|rule| contradiction(law_id, rule))?;
         Ok(log)

@@ -44,7 +44,8 @@ pub trait BallotBox: Send + Sync + 'static {
     /// Makes a batch durable. Publishing the same batch again is safe.
     async fn publish(&self, batch: &Arc<Batch>) -> Result<(), EngineError>;
 
-    /// Waits for the next delivery. Cancel safe: dropping the future loses no delivery.
+    /// Waits for the next delivery; an engine that reconnects by itself waits through an outage,
+    /// too. Cancel safe: dropping the future loses no delivery.
     async fn receive(&self) -> Result<Delivery, EngineError>;
 
     /// Passes a delivery on with its hints, and acknowledges it once the forwarded batch is

@@ -11,7 +11,7 @@ use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId
 use votekit_core::instant::{UnixMillis, UnixSeconds};
 use votekit_core::log::merkle::{FullTile, TreeHash};
 
-use crate::{EngineError, Hints, NewRow, NoLease, RowId, RowOutcome, RowsRead};
+use crate::{EngineError, Hints, NewRow, NoLease, RowId, RowOutcome, RowsRead, WitnessLine};
 
 /// The position of a batch in staging. Positions ascend in the order of arrival in the ledger.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -435,6 +435,33 @@ pub trait LogRepair: Send + Sync + 'static {
     ) -> Result<bool, EngineError>;
 }
 
+/// Stores the cosignatures of outside witnesses over heads of the logs.
+#[async_trait]
+pub trait Witnessed: Send + Sync + 'static {
+    /// Stores a line, unless its witness has one over this size and root: the first one stays. Of
+    /// each witness, only the lines over the largest trees are kept
+    /// ([`WitnessLine::KEPT_PER_WITNESS`]).
+    async fn put_witness_line(
+        &self,
+        law_id: &ElectionId,
+        line: &WitnessLine,
+    ) -> Result<(), EngineError>;
+
+    /// The lines over heads of this size, in ascending order of the names' bytes.
+    async fn witness_lines(
+        &self,
+        law_id: &ElectionId,
+        size: u64,
+    ) -> Result<Vec<WitnessLine>, EngineError>;
+
+    /// The line over the largest tree of each witness, in ascending order of the names' bytes. Two
+    /// if a witness cosigned two roots of that size, which an honest one never does.
+    async fn latest_witness_lines(
+        &self,
+        law_id: &ElectionId,
+    ) -> Result<Vec<WitnessLine>, EngineError>;
+}
+
 /// Stores the documents of officials, reviewers and nodes beside the logs.
 #[async_trait]
 pub trait Documents: Send + Sync + 'static {
@@ -481,7 +508,7 @@ pub trait Documents: Send + Sync + 'static {
 /// The source of truth: all parts over one store.
 #[async_trait]
 pub trait Ledger:
-    Staging + LogStore + LogRepair + Leases + LeaderFence + Rounds + Documents
+    Staging + LogStore + LogRepair + Leases + LeaderFence + Rounds + Witnessed + Documents
 {
     /// Whether other nodes use the same ledger. If so, one of them leads, and answering voters
     /// requires a lease.
@@ -540,6 +567,17 @@ pub trait LogReader: std::fmt::Debug + Send {
     /// # Errors
     /// [`EngineError`].
     fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError>;
+
+    /// The lines of outside witnesses over heads of this size; none in a ledger of a version that
+    /// stored none.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn witness_lines(
+        &self,
+        law_id: &ElectionId,
+        size: u64,
+    ) -> Result<Vec<WitnessLine>, EngineError>;
 
     /// The remarks on an election's requests, in the order in which they were stored.
     ///

@@ -5,7 +5,7 @@
 //! | --- | --- | --- | --- |
 //! | [`Registry`] | shards in memory | Redis Cluster | first request of each credential: a hint |
 //! | [`BallotBox`] | the ledger's staging table | RabbitMQ | published batches, until staged |
-//! | [`Ledger`] | SQLite | PostgreSQL | staging, evidence, logs, leases, rows of rounds |
+//! | [`Ledger`] | SQLite | PostgreSQL | staging, evidence, logs, leases, rows of authorities |
 //! | [`Accounts`] | SQLite, in a separate file | PostgreSQL | accounts, sessions, keys of tokens |
 //!
 //! The ledger is the truth; the registry only gives hints. Engines share these contracts and one
@@ -20,6 +20,7 @@ mod ballot_box;
 mod ledger;
 mod registry;
 mod round_row;
+mod witness_line;
 
 pub mod clock;
 pub mod essential;
@@ -48,9 +49,10 @@ pub use error::{Conflict, EngineError, NoLease};
 pub use ledger::{
     BlockCommit, Documents, Head, LeaderFence, Leadership, Lease, Leases, Ledger, LogPosition,
     LogReader, LogRepair, LogRow, LogStore, ReviewNote, Rounds, Staged, Staging, StagingId,
-    StoredBlock, TERM_STEP_MAX,
+    StoredBlock, TERM_STEP_MAX, Witnessed,
 };
 pub use round_row::{DamagedRow, NewRow, RoundRow, RowId, RowKind, RowOutcome, RowsRead};
+pub use witness_line::WitnessLine;
 pub use write_health::failed_writes;
 
 pub use registry::{FirstUse, Hint, KnownElectors, Mark, Registry, RollOrigin};

@@ -7,21 +7,31 @@ use crate::EngineError;
 const FIRST: Duration = Duration::from_millis(20);
 const LAST: Duration = Duration::from_secs(2);
 
-/// Exponential back-off, from 20 milliseconds to 2 seconds.
+/// Exponential back-off, from 20 milliseconds to 2 seconds or another maximum.
 #[derive(Debug)]
-pub struct Backoff(Duration);
+pub struct Backoff {
+    next: Duration,
+    max: Duration,
+}
 
 impl Backoff {
     /// A back-off that starts with the shortest pause.
     #[must_use]
     pub fn new() -> Self {
-        Self(FIRST)
+        Self::up_to(LAST)
+    }
+
+    /// As [`Backoff::new`], with another maximum of a pause: for calls that others wait for, and
+    /// that cost little while the engine is unavailable.
+    #[must_use]
+    pub fn up_to(max: Duration) -> Self {
+        Self { next: FIRST.min(max), max }
     }
 
     /// Waits, and doubles the next pause up to the maximum.
     pub async fn pause(&mut self) {
-        tokio::time::sleep(self.0).await;
-        self.0 = (self.0 * 2).min(LAST);
+        tokio::time::sleep(self.next).await;
+        self.next = (self.next * 2).min(self.max);
     }
 }
 

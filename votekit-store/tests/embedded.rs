@@ -339,7 +339,7 @@ async fn a_ledger_of_the_version_before_rounds_is_migrated() {
         .expect("the file")
         .execute_batch(
             "DROP TABLE leadership; DROP TABLE round_row; DROP TABLE sealed_key;
-             DROP TABLE node_record; PRAGMA user_version = 1",
+             DROP TABLE node_record; DROP TABLE witness_line; PRAGMA user_version = 1",
         )
         .expect("the version before");
     let ledger = EmbeddedEngine::open(folder.path()).expect("migrated").ledger;

@@ -124,12 +124,12 @@ async fn foreign_schemas_and_other_versions_are_reported() {
     PostgresLedger::open(&nothing).await.expect("the schema is made");
     PostgresReadView::open(&nothing).expect("there is a ledger now");
     run(&format!(
-        "INSERT INTO {schema}.schema_version (application, version) VALUES ('votekit', 5)"
+        "INSERT INTO {schema}.schema_version (application, version) VALUES ('votekit', 6)"
     ));
     refused(&nothing, "newer version", "newer").await;
 
     // The version before the views, the accounts and the rounds is migrated, and keeps its data.
-    run(&format!("DELETE FROM {schema}.schema_version WHERE version = 5"));
+    run(&format!("DELETE FROM {schema}.schema_version WHERE version = 6"));
     let ledger = PostgresLedger::open(&nothing).await.expect("as before");
     ledger.stage(&batch(1, 1), &Hints::new()).await.expect("staged");
     run(&format!(
@@ -137,8 +137,8 @@ async fn foreign_schemas_and_other_versions_are_reported() {
          DROP TABLE account, account_session, account_token, token_key, election_creator;
          DROP FUNCTION leaves_of_run, add_accounts, update_account, begin_account_session;
          DROP FUNCTION rotate_account_token;
-         DROP TABLE round_order, round_row, sealed_key, node_record;
-         DROP FUNCTION put_round_row, log_rows_above, discard_log_above"
+         DROP TABLE round_order, round_row, sealed_key, node_record, witness_line;
+         DROP FUNCTION put_round_row, put_witness_line, log_rows_above, discard_log_above"
     ));
     let refusal = PostgresReadView::open(&nothing).expect_err("an older version").to_string();
     assert!(refusal.contains("has version 1"), "{refusal}");
@@ -148,7 +148,7 @@ async fn foreign_schemas_and_other_versions_are_reported() {
     assert_eq!(ledger.staged(&law(), StagingId(0), 10).await.expect("staged").len(), 1);
     assert_eq!(
         select(&format!("SELECT max(version) FROM {schema}.schema_version")),
-        [[Some("4".to_owned())]]
+        [[Some("5".to_owned())]]
     );
     let led = ledger.acquire_leadership("first", Duration::from_secs(60), 7).await.expect("led");
     assert_eq!(led, Leadership::Leading { term: 7 });

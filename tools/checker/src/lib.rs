@@ -48,7 +48,7 @@ pub struct Inputs {
     /// The policy as known before the first vote.
     pub policy: PathBuf,
     /// Checkpoints fetched while the election was open, from any node: the leaves they signed must
-    /// still be there, and the quorum of the policy has cosigned each.
+    /// still be there, and the quorum of the policy's authorities has cosigned each.
     pub checkpoints: Vec<PathBuf>,
 }
 

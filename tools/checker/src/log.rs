@@ -26,6 +26,8 @@ pub(crate) struct Log {
     pub(crate) results: Value,
     /// The report of the `closed` leaf.
     pub(crate) close_report: Option<Value>,
+    /// Whether the `certified` leaf waives the outside witnesses.
+    pub(crate) waives_witnesses: bool,
 }
 
 /// One decided vote: an `entry` leaf.
@@ -56,6 +58,7 @@ pub(crate) fn read(bundle: &Path) -> Result<Log, ReadError> {
         replayed: 0,
         results,
         close_report: None,
+        waives_witnesses: false,
     };
     // Not `lines()`: it would strip a carriage return from the bytes that are hashed.
     for (place, leaf) in text.strip_suffix('\n').unwrap_or(&text).split('\n').enumerate() {
@@ -74,6 +77,9 @@ pub(crate) fn read(bundle: &Path) -> Result<Log, ReadError> {
             }
             Some("election") if value["state"] == "closed" => {
                 log.close_report = Some(value["report"].clone())
+            }
+            Some("election") if value["state"] == "certified" => {
+                log.waives_witnesses = value["witness_waiver"].is_string()
             }
             Some(_) => {}
             None => return Err(malformed("a leaf names its kind")),

@@ -50,7 +50,12 @@ pub(crate) struct Checkpoint {
     pub(crate) root: Hash,
     /// Whether the quorum of the policy has cosigned it.
     pub(crate) has_quorum: bool,
+    /// Whether the authorities among them have. Outside witnesses cosign later, and not each head.
+    pub(crate) has_authorities: bool,
 }
+
+/// The group of the authorities in a policy.
+const AUTHORITIES: &str = "authorities";
 
 impl Policy {
     /// Parses a policy. `None` when it names no log, or a line cannot be parsed.
@@ -97,11 +102,16 @@ impl Policy {
             .and_then(|root| STANDARD.decode(root).ok())
             .and_then(|root| root.try_into().ok())
             .ok_or("its third line is not a root")?;
-        Ok(Checkpoint { size, root, has_quorum: self.has_quorum(&text, signatures) })
+        let holding = self.holding(&text, signatures);
+        let has_quorum =
+            self.quorum.as_ref().is_none_or(|quorum| holding.contains(quorum.as_str()));
+        let is_named = self.groups.iter().any(|group| group.name == AUTHORITIES);
+        let has_authorities = if is_named { holding.contains(AUTHORITIES) } else { has_quorum };
+        Ok(Checkpoint { size, root, has_quorum, has_authorities })
     }
 
-    fn has_quorum(&self, text: &str, signatures: &str) -> bool {
-        let Some(quorum) = &self.quorum else { return true };
+    /// The cosigners that signed, and the groups that hold.
+    fn holding(&self, text: &str, signatures: &str) -> BTreeSet<&str> {
         let signed = self.cosigners.iter().filter(|(_, key)| key.cosigned(text, signatures));
         let mut holding: BTreeSet<&str> = signed.map(|(name, _)| name.as_str()).collect();
         for group in &self.groups {
@@ -110,7 +120,7 @@ impl Policy {
                 holding.insert(&group.name);
             }
         }
-        holding.contains(quorum.as_str())
+        holding
     }
 }
 

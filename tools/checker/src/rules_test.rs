@@ -1,7 +1,7 @@
 use ed25519_dalek::SigningKey;
 use serde_json::json;
 
-use crate::sample::{Sample, answered, entry, request, unanswered, vote};
+use crate::sample::{OUTSIDE, Sample, answered, entry, request, unanswered, vote};
 use crate::{Report, Rule};
 
 #[track_caller]
@@ -187,6 +187,25 @@ fn a_log_that_takes_back_what_it_signed_is_found() {
     finds(&sample, &[Rule::WrongRoot]);
     sample.seen = Some(sample.leaves.iter().cloned().chain([json!({"leaf": "block"})]).collect());
     finds(&sample, &[Rule::WrongRoot]);
+}
+
+#[test]
+fn outside_witnesses_cosign_the_last_checkpoint_unless_the_log_waives_them() {
+    let mut sample = Sample::good();
+    sample.has_outside = true;
+    sample.seen = Some(sample.leaves[..5].to_vec());
+    sample.cosigned_by = Some(vec![11, 12, OUTSIDE]);
+    finds(&sample, &[]);
+    sample.cosigned_by = Some(vec![11, 12]);
+    finds(&sample, &[Rule::NoQuorum]);
+    let mut certified = json!({"leaf": "election", "state": "certified"});
+    sample.leaves.push(certified.clone());
+    finds(&sample, &[Rule::NoQuorum]);
+    certified["witness_waiver"] = "out of reach".into();
+    *sample.leaves.last_mut().expect("the certified leaf") = certified;
+    finds(&sample, &[]);
+    sample.cosigned_by = Some(vec![11]);
+    finds(&sample, &[Rule::NoQuorum, Rule::NoQuorum]);
 }
 
 #[test]

@@ -27,7 +27,12 @@ pub(crate) struct Sample {
     /// The cosigners of every checkpoint, of the three of [`COSIGNERS`]; `None` for a policy
     /// without a quorum.
     pub(crate) cosigned_by: Option<Vec<u8>>,
+    /// Whether [`OUTSIDE`] must have cosigned as an outside witness; never an earlier checkpoint.
+    pub(crate) has_outside: bool,
 }
+
+/// The seed of the outside witness's key.
+pub(crate) const OUTSIDE: u8 = 21;
 
 /// The seeds of the cosigners' keys, of which two are a quorum.
 const COSIGNERS: [u8; 3] = [11, 12, 13];
@@ -120,6 +125,7 @@ impl Sample {
             root: None,
             seen: None,
             cosigned_by: None,
+            has_outside: false,
         }
     }
 
@@ -142,7 +148,16 @@ impl Sample {
                 let key = vkey(&cosigner(seed), 4, &SigningKey::from_bytes(&[seed; 32]));
                 policy += &format!("witness a{seed} {key}\n");
             }
-            policy += "group authorities 2 a11 a12 a13\nquorum authorities\n";
+            let own = "group authorities 2 a11 a12 a13\n";
+            policy += &if self.has_outside {
+                let key = vkey(&cosigner(OUTSIDE), 4, &SigningKey::from_bytes(&[OUTSIDE; 32]));
+                format!(
+                    "witness w {key}\n{own}group witnesses 1 w\n\
+                     group both all authorities witnesses\nquorum both\n"
+                )
+            } else {
+                format!("{own}quorum authorities\n")
+            };
         }
         fs::write(path("policy"), policy).expect("written");
         self.write_checkpoint(&path("bundle/checkpoint"), &self.leaves, self.root);
@@ -165,7 +180,9 @@ impl Sample {
         let signature =
             STANDARD.encode([&hash[..], &self.key.sign(text.as_bytes()).to_bytes()].concat());
         let mut note = format!("{text}\n— {ORIGIN} {signature}\n");
-        for seed in self.cosigned_by.iter().flatten() {
+        let is_seen = path.ends_with("seen");
+        let cosigners = self.cosigned_by.iter().flatten();
+        for seed in cosigners.filter(|seed| !(is_seen && **seed == OUTSIDE)) {
             let (name, key) = (cosigner(*seed), SigningKey::from_bytes(&[*seed; 32]));
             let signature = key.sign(format!("cosignature/v1\ntime 5\n{text}").as_bytes());
             let (hash, time) = (key_hash(&name, 4, &key), 5_u64.to_be_bytes());

@@ -29,7 +29,8 @@ pub enum Rule {
     WrongRoot,
     /// A checkpoint is signed by a log key of the policy.
     NotSigned,
-    /// The quorum of the policy has cosigned a checkpoint.
+    /// The quorum of the policy has cosigned the bundle's checkpoint, that of its authorities every
+    /// other one.
     NoQuorum,
 }
 

@@ -15,8 +15,8 @@ use votekit_node::AdminError;
 use votekit_node::address_range::AddressRange;
 use votekit_node::config::Config;
 use votekit_node::{
-    AmendElection, AnnulElection, ChoiceRequest, CloseElection, CreatedElection, ElectionView,
-    OpenElection,
+    AmendElection, AnnulElection, CertifyElection, ChoiceRequest, CloseElection, CreatedElection,
+    ElectionView, OpenElection,
 };
 
 use crate::admin_target::{self, AdminTargetArgs};
@@ -50,7 +50,10 @@ enum Action {
     /// when the node starts. It does not finish while anything is missing.
     Close(CloseArgs),
     /// Declare the result official
-    Certify(StepArgs),
+    ///
+    /// Where the authorities have named outside witnesses, the closed log must have been cosigned
+    /// by enough of them. The command waits a moment for them, then names those that are missing.
+    Certify(CertifyArgs),
     /// Declare a closed or certified election void
     ///
     /// The reason is kept in the public log. Only a purge can follow.
@@ -102,6 +105,23 @@ struct CloseArgs {
     /// Close before the planned end, for this reason; it is kept in the public log
     #[arg(long, value_name = "REASON")]
     early: Option<String>,
+
+    #[command(flatten)]
+    yes: YesArgs,
+
+    #[command(flatten)]
+    target: AdminTargetArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct CertifyArgs {
+    /// Election
+    law_id: ElectionId,
+
+    /// Certify although outside witnesses are missing, for this reason; it is kept in the public
+    /// log
+    #[arg(long, value_name = "REASON")]
+    witness_waiver: Option<String>,
 
     #[command(flatten)]
     yes: YesArgs,
@@ -236,7 +256,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         Action::Amend(args) => return amend(*args, context),
         Action::Open(args) => open(args, context),
         Action::Close(args) => close(args, context),
-        Action::Certify(args) => certify(&args, context),
+        Action::Certify(args) => certify(args, context),
         Action::Annul(args) => annul(args, context),
         Action::Purge(args) => purge(&args, context),
         Action::Show(args) => {
@@ -351,15 +371,23 @@ fn in_words(seconds: u64) -> String {
     }
 }
 
-fn certify(args: &StepArgs, context: &Context) -> Result<ElectionView, CommandError> {
+fn certify(args: CertifyArgs, context: &Context) -> Result<ElectionView, CommandError> {
     confirm("certifying a result", &args.law_id, args.yes, &args.target, context, |view| {
-        Ok(format!(
+        let mut statement = format!(
             "The result is declared official, with {} accepted votes: its digest goes into the public log. It cannot be withdrawn. Has the recount confirmed the totals?",
             view.accepted
-        ))
+        );
+        if let Some(reason) = &args.witness_waiver {
+            statement.push_str(&format!(
+                "\nIf too few outside witnesses have cosigned the log, it goes without them. The public log then keeps the reason: {}",
+                plain(reason)
+            ));
+        }
+        Ok(statement)
     })?;
+    let request = CertifyElection { witness_waiver: args.witness_waiver };
     admin_target::with_target(&args.target, Config::default(), async |target| {
-        target.certify(&args.law_id).await
+        target.certify(&args.law_id, request).await
     })
 }
 

@@ -9,13 +9,15 @@ use serde::Serialize;
 use votekit_core::bundle::Writer;
 use votekit_core::election::State;
 use votekit_core::export;
+use votekit_core::log::checkpoint::SignedCheckpoint;
+use votekit_core::log::policy::Policy;
 use votekit_core::results::Results;
 
 use crate::admin_target;
 use crate::atomic_output::StagedFolder;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::log_source::{LogArgs, LogSource, fingerprint};
+use crate::log_source::{LogArgs, LogHead, LogSource, fingerprint};
 use crate::progress;
 
 /// Export the results or the publication bundle
@@ -87,6 +89,9 @@ struct BundleReport {
     leaves: u64,
     files: usize,
     policy_fingerprint: String,
+    /// What a person should know of its outside witnesses.
+    #[serde(skip)]
+    warning: Option<String>,
 }
 
 /// Runs `votekit export`.
@@ -120,7 +125,7 @@ pub(crate) fn read_results(log: &LogArgs) -> Result<Results, CommandError> {
         let source = LogSource::open(log).await?;
         let mut writer = Writer::new();
         let head = source.read(&mut writer, |_| Ok(())).await?;
-        let checkpoint = votekit_core::log::checkpoint::SignedCheckpoint::parse(&head.checkpoint)
+        let checkpoint = SignedCheckpoint::parse(&head.checkpoint)
             .map_err(|error| CommandError::verification_failed(error.to_string()))?;
         writer.account().results(checkpoint.unverified().root()).ok_or_else(|| {
             CommandError::bad_input(format!("the results of {} have not been opened", source.law_id))
@@ -131,7 +136,9 @@ pub(crate) fn read_results(log: &LogArgs) -> Result<Results, CommandError> {
 
 fn run_bundle(args: &BundleArgs, context: &Context) -> Result<(), CommandError> {
     let report = admin_target::run(write_bundle(&args.folder, &args.log))?;
-    context.output.result(&report)
+    context.output.result(&report)?;
+    report.warning.iter().for_each(|warning| context.output.warning(warning));
+    Ok(())
 }
 
 async fn write_bundle(folder: &Path, log: &LogArgs) -> Result<BundleReport, CommandError> {
@@ -152,6 +159,7 @@ async fn write_bundle(folder: &Path, log: &LogArgs) -> Result<BundleReport, Comm
     leaves.into_inner().map_err(|error| failed(error.into_error()))?.sync_all().map_err(failed)?;
     let state = writer.account().state().map(|state| state.to_string()).unwrap_or_default();
     let count = writer.account().leaves();
+    let warning = witness_warning(&head, writer.account().witness_waiver());
     let files = writer.finish(&head.checkpoint, &head.policy, &head.manifests)?;
     for file in &files {
         staged.write(&file.name, &file.bytes)?;
@@ -164,6 +172,28 @@ async fn write_bundle(folder: &Path, log: &LogArgs) -> Result<BundleReport, Comm
         leaves: count,
         files: files.len() + 1,
         policy_fingerprint: fingerprint(&head.policy),
+        warning,
+    })
+}
+
+/// What a person should know when too few outside witnesses have cosigned the head of the log.
+fn witness_warning(head: &LogHead, waiver: Option<&str>) -> Option<String> {
+    let policy = Policy::parse(&head.policy).ok()?;
+    let signed = SignedCheckpoint::parse(&head.checkpoint).ok()?;
+    let witnessed = policy.with_witness_lines(&signed, std::iter::empty::<&[u8]>());
+    if witnessed.is_witnessed {
+        return None;
+    }
+    let missing: Vec<String> = witnessed.missing.iter().map(ToString::to_string).collect();
+    let (quorum, missing) = (policy.witness_quorum(), missing.join(", "));
+    Some(match waiver {
+        Some(reason) => format!(
+            "the result was certified without {quorum} outside witnesses, for this reason: {reason}"
+        ),
+        None => format!(
+            "fewer than {quorum} outside witnesses have cosigned this head, missing: {missing}; \
+             `votekit verify` refuses the bundle: export it again once they have cosigned"
+        ),
     })
 }
 

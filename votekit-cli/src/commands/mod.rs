@@ -47,6 +47,8 @@ pub(crate) mod serve;
 #[cfg(feature = "node")]
 pub(crate) mod user;
 pub(crate) mod verify;
+#[cfg(feature = "node")]
+pub(crate) mod witness;
 
 use clap::Subcommand;
 
@@ -82,6 +84,7 @@ pub(crate) enum Command {
     Leader(leader::Args),
     #[cfg(feature = "node")]
     Ledger(ledger::Args),
+    Witness(witness::Args),
     #[cfg(feature = "node")]
     Cast(cast::Args),
     #[cfg(feature = "node")]
@@ -151,6 +154,7 @@ pub(crate) fn run(
         Command::Leader(args) => leader::run(args, context),
         #[cfg(feature = "node")]
         Command::Ledger(args) => ledger::run(args, context),
+        Command::Witness(args) => witness::run(args, context),
         #[cfg(feature = "node")]
         Command::Results(args) => results::run(args, context),
         #[cfg(feature = "node")]

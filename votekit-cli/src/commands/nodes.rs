@@ -4,7 +4,7 @@ use std::fmt;
 
 use reqwest::Method;
 use serde::Serialize;
-use votekit_node::{AuthorityView, ClusterView, StatusView};
+use votekit_node::{AuthorityView, ClusterView, StatusView, WitnessView};
 
 use crate::admin_target::{self, RunningNodeArgs};
 use crate::context::Context;
@@ -16,7 +16,8 @@ use crate::output::plain;
 /// The table shows what the statements in the ledger prove. CERTIFIED is the highest block of each
 /// election that an authority is known to have certified, perhaps fewer than it has; LAG is how
 /// many blocks it may be behind. REFUSALS counts the blocks that it refused: each is listed below
-/// the table with its rule, and is a reason to look.
+/// the table with its rule, and is a reason to look. Below the table stands too how far each
+/// outside witness has cosigned each log, in leaves.
 ///
 /// The other columns show what each authority reports of itself every five seconds. HALTED lists
 /// the elections that a fault halted on it. SEEN is the age of its last report in seconds: from 15
@@ -83,6 +84,9 @@ impl fmt::Display for Shown {
         for node in &view.nodes {
             let (name, id, key) = (plain(&node.name), plain(&node.node), plain(&node.public_key));
             writeln!(formatter, "node {name}: {id}, key {key}")?;
+        }
+        for witness in &view.witnesses {
+            write_witness(formatter, witness)?;
         }
         if view.rolled_back {
             let own = view.own.as_deref().map_or_else(|| "this node".to_owned(), plain);
@@ -211,6 +215,19 @@ fn write_table(formatter: &mut fmt::Formatter<'_>, rows: &[[String; TITLES.len()
         writeln!(formatter, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     Ok(())
+}
+
+/// Writes how far an outside witness has cosigned.
+fn write_witness(formatter: &mut fmt::Formatter<'_>, witness: &WitnessView) -> fmt::Result {
+    let heads = witness.elections.iter().map(|head| {
+        let behind =
+            if head.behind > 0 { format!(", {} behind", head.behind) } else { String::new() };
+        format!("{} at {} leaves{behind}", plain(&head.law_id), head.cosigned_size)
+    });
+    let heads: Vec<String> = heads.collect();
+    let heads = if heads.is_empty() { "no log".to_owned() } else { heads.join("; ") };
+    let (name, fed_by) = (plain(&witness.name), plain(&witness.fed_by));
+    writeln!(formatter, "witness {name}, fed by {fed_by}: {heads}")
 }
 
 /// Writes what an authority reports about blocks and leaders.

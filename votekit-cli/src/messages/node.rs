@@ -8,7 +8,7 @@ use votekit_node::{AdminError, MemberFault, MemberRule, NodeError, RollError};
 use votekit_store::services::url::AddressError;
 
 use super::InWords;
-use crate::client::{EARLY_HINT, ROLLS_HINT};
+use crate::client::{EARLY_HINT, ROLLS_HINT, WITNESSES_HINT};
 use crate::error::CommandError;
 
 impl InWords for MemberRule {
@@ -152,6 +152,7 @@ impl From<AdminError> for CommandError {
             | AdminError::NotEnded { .. } => Self::bad_input(text)
                 .hint("retire a permanently lost node with `votekit node retire`"),
             AdminError::EarlyClose { .. } => Self::bad_input(text).hint(EARLY_HINT),
+            AdminError::WitnessesMissing { .. } => Self::bad_input(text).hint(WITNESSES_HINT),
             AdminError::ShortCodes { .. } => Self::bad_input(text).hint(
                 "give these electors longer codes and hash the supplement again; nothing was \
                  loaded",

@@ -2,7 +2,7 @@
 //! agree on a block.
 //!
 //! ```text
-//! file `authorities` ─▶ AuthoritySet ─▶ policy of each election
+//! file `authorities` ─▶ AuthoritySet ─▶ policy of each election, with its outside witnesses
 //!                           │
 //! leader:    BlockProposal ─┤ StatementKey signs, AuthoritySet verifies
 //! authority: Statement ─────┤ vote, accept, refuse, suspect
@@ -15,6 +15,8 @@
 
 mod point;
 mod set;
+mod set_rule;
+mod set_witness;
 
 mod proposal;
 mod statement;
@@ -30,7 +32,9 @@ pub mod sample;
 pub use point::{AcceptedBlock, LogPoint, TermLeader};
 pub use proposal::BlockProposal;
 pub use sealed_keys::{open_keys, seal_keys};
-pub use set::{AuthorityKey, AuthorityMember, AuthoritySet, AuthoritySetError, AuthoritySetRule};
+pub use set::{AuthorityMember, AuthoritySet};
+pub use set_rule::{AuthorityKey, AuthoritySetError, AuthoritySetRule};
+pub use set_witness::SetWitness;
 pub use signed::StatementKey;
 pub use statement::{
     Accept, ElectionVote, Refuse, Statement, StatementBody, Suspect, SuspectReason, Vote,

@@ -3,7 +3,7 @@
 //! Every key derives from a fixed seed that `fixtures/README.md` lists: never use one for a real
 //! election.
 
-use super::{AuthorityMember, AuthoritySet, StatementKey};
+use super::{AuthorityMember, AuthoritySet, SetWitness, StatementKey};
 use crate::ballot::BallotSecretKey;
 use crate::id::ElectionId;
 use crate::log::checkpoint::{Cosigner, cosigner_name_of, origin_of};
@@ -105,4 +105,30 @@ pub fn base() -> KeyName {
 pub fn authority_set(count: u8, quorum: usize) -> AuthoritySet {
     let members = (1..=count).map(|number| SampleAuthority::new(number).member()).collect();
     AuthoritySet::new(base(), quorum, members).expect("sample authorities")
+}
+
+/// The key of an outside witness, from 1 to 32: `witness.example/w1` and so on. Its seed is the byte
+/// 200 plus the number, 32 times.
+///
+/// # Panics
+/// For a number that is not from 1 to 32.
+#[must_use]
+pub fn witness_cosigner(number: u8) -> Cosigner {
+    assert!((1..=32).contains(&number), "witnesses are numbered 1 to 32");
+    let name = format!("witness.example/w{number}").parse().expect("a key name");
+    Cosigner::from_seed(name, &[200 + number; 32])
+}
+
+/// An outside witness, fed by the authority of the same number.
+///
+/// # Panics
+/// For a number that is not from 1 to 32.
+#[must_use]
+pub fn witness(number: u8, url: &str) -> SetWitness {
+    SetWitness {
+        name: format!("w{number}").parse().expect("a key name"),
+        key: witness_cosigner(number).verifier().clone(),
+        url: url.to_owned(),
+        fed_by: SampleAuthority::new(number).name(),
+    }
 }

@@ -1,4 +1,5 @@
-//! The file `authorities`: who decides, with which keys, and how many of them it takes.
+//! The file `authorities`: who decides, with which keys, and how many of them it takes; and the
+//! outside witnesses, if there are any.
 //!
 //! Every machine of an installation has the same bytes, installed by hand. The policy of each
 //! election is computed from them.
@@ -6,137 +7,27 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use super::set_rule::{
+    AuthorityKey, AuthoritySetError, AuthoritySetRule, COUNT_MAX, FORMAT, NAME_LENGTH_MAX,
+    check_length, check_name,
+};
+use super::set_witness::SetWitness;
 use crate::ballot::BallotPublicKey;
 use crate::id::{Digest, ElectionId};
 use crate::log::checkpoint::{cosigner_name_of, origin_of};
 use crate::log::encoding::parse_decimal;
-use crate::log::note::{KeyError, KeyKind, KeyName, VerifierKey};
-use crate::log::policy::{Authority, Policy, PolicyError, PolicyRule};
+use crate::log::note::{KeyKind, KeyName, VerifierKey};
+use crate::log::policy::{Authority, Policy, PolicyError, PolicyRule, Witness};
 
-/// The first line.
-const FORMAT: &str = "votekit-authorities/1";
-/// The lines of the file, from 1: format, base, quorum, then one of each authority.
+/// The lines of the file, from 1: format, base, quorum, then one of each authority. Where there are
+/// outside witnesses, one of each follows, then their quorum.
 const BASE_LINE: usize = 2;
 const QUORUM_LINE: usize = 3;
 const FIRST_MEMBER_LINE: usize = 4;
 
-/// Names that a policy gives to groups, or reserves.
-const RESERVED_NAMES: [&str; 4] = ["authorities", "both", "none", "witnesses"];
-
-/// Why bytes are not a set of authorities. Lines count from 1, in the file as it is or would be
-/// written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AuthoritySetError {
-    /// A line breaks a rule.
-    #[error("line {line}: {rule}")]
-    Malformed {
-        /// The line.
-        line: usize,
-        /// The rule it breaks.
-        rule: AuthoritySetRule,
-    },
-    /// The file exceeds the length limit.
-    #[error("a file of authorities has at most {max} bytes, this one has {length}")]
-    TooLong {
-        /// Bytes found.
-        length: usize,
-        /// Bytes accepted.
-        max: usize,
-    },
-}
-
-/// The rules of a set of authorities.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AuthoritySetRule {
-    /// Each line ends in a line feed, the last one too.
-    #[error("each line ends in a line feed")]
-    LineEnd,
-    /// The file is UTF-8.
-    #[error("the file is UTF-8")]
-    Utf8,
-    /// The first line has one form.
-    #[error("the first line is `{}`", FORMAT)]
-    Format,
-    /// The second line has one form.
-    #[error("the second line is `base <key name>`")]
-    BaseForm,
-    /// The third line has one form.
-    #[error("the third line is `quorum <k>`, a decimal without leading zero")]
-    QuorumForm,
-    /// The other lines have one form.
-    #[error("the line is `authority <name> <log> <cosigner> <statement> <transport>`")]
-    MemberForm,
-    /// The name is malformed.
-    #[error("{0}")]
-    Name(KeyError),
-    /// Names are bounded.
-    #[error(
-        "a name has at most {max} bytes, this one has {length}",
-        max = AuthoritySet::NAME_LENGTH_MAX
-    )]
-    NameLength {
-        /// Bytes found.
-        length: usize,
-    },
-    /// A policy cannot hold the name.
-    #[error("the name of an authority does not hold U+007F")]
-    NameCharacter,
-    /// A name is the last part of the names of keys.
-    #[error("the name of an authority holds no slash")]
-    NameSlash,
-    /// A policy uses the name for something else.
-    #[error("the name {0} is reserved")]
-    ReservedName(KeyName),
-    /// A key has one form.
-    #[error("the {0} key is 64 lower-case hexadecimal digits")]
-    KeyForm(AuthorityKey),
-    /// The bytes are not a point of the curve, or one of small order.
-    #[error("the {0} key is not a usable public key")]
-    KeyPoint(AuthorityKey),
-    /// Names are unique.
-    #[error("another authority has the name {0}")]
-    DuplicateName(KeyName),
-    /// No key has two uses.
-    #[error("the {0} key is already in the file")]
-    DuplicateKey(AuthorityKey),
-    /// The number of authorities is bounded.
-    #[error("there are 1 to {} authorities", AuthoritySet::COUNT_MAX)]
-    Count,
-    /// A quorum is a majority or more.
-    #[error("the quorum of {authorities} authorities is from {least} to {authorities}")]
-    Quorum {
-        /// The number of authorities.
-        authorities: usize,
-        /// Their smallest majority.
-        least: usize,
-    },
-}
-
-/// The use of a public key of an authority.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AuthorityKey {
-    /// Ed25519: signs checkpoints as the log.
-    Log,
-    /// Ed25519: cosigns checkpoints.
-    Cosigner,
-    /// Ed25519: signs statements and proposals.
-    Statement,
-    /// X25519: secrets are sealed to it.
-    Transport,
-}
-
-impl fmt::Display for AuthorityKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Log => "log",
-            Self::Cosigner => "cosigner",
-            Self::Statement => "statement",
-            Self::Transport => "transport",
-        })
-    }
-}
+/// How the lines of outside witnesses and of their quorum begin.
+const WITNESS: &str = "witness ";
+const WITNESS_QUORUM: &str = "witness-quorum ";
 
 /// One authority: its name and its public keys, raw.
 #[derive(Clone, PartialEq, Eq)]
@@ -179,16 +70,7 @@ impl AuthorityMember {
     }
 
     fn check(&self) -> Result<(), AuthoritySetRule> {
-        check_length(&self.name)?;
-        if self.name.as_str().contains('\u{7f}') {
-            return Err(AuthoritySetRule::NameCharacter);
-        }
-        if self.name.as_str().contains('/') {
-            return Err(AuthoritySetRule::NameSlash);
-        }
-        if RESERVED_NAMES.contains(&self.name.as_str()) {
-            return Err(AuthoritySetRule::ReservedName(self.name.clone()));
-        }
+        check_name(&self.name)?;
         for (kind, key) in self.keys() {
             let is_usable = match kind {
                 AuthorityKey::Transport => BallotPublicKey::from_bytes(*key).is_usable(),
@@ -244,15 +126,18 @@ pub struct AuthoritySet {
     members: Vec<AuthorityMember>,
     /// One of each member, in their order.
     statement_keys: Vec<VerifierKey>,
+    witnesses: Vec<SetWitness>,
+    /// 0 without outside witnesses.
+    witness_quorum: usize,
 }
 
 impl AuthoritySet {
     /// The most authorities accepted.
-    pub const COUNT_MAX: usize = 32;
+    pub const COUNT_MAX: usize = COUNT_MAX;
     /// The longest base and the longest name of an authority accepted, in bytes.
-    pub const NAME_LENGTH_MAX: usize = 255;
+    pub const NAME_LENGTH_MAX: usize = NAME_LENGTH_MAX;
     /// The longest file accepted, in bytes. No canonical file is as long.
-    pub const BYTES_MAX: usize = 1 << 15;
+    pub const BYTES_MAX: usize = 1 << 16;
 
     /// Makes the set from its parts. `quorum` is how many authorities it takes, a majority or more.
     ///
@@ -276,7 +161,64 @@ impl AuthoritySet {
         }
         let statement_keys = check_members(&base, &members)?;
         let bytes = encode(&base, quorum, &members);
-        Ok(Self { bytes, base, quorum, members, statement_keys })
+        let (witnesses, witness_quorum) = (Vec::new(), 0);
+        Ok(Self { bytes, base, quorum, members, statement_keys, witnesses, witness_quorum })
+    }
+
+    /// The same authorities with outside witnesses, of which `quorum` must cosign. Replaces the
+    /// outside witnesses that it has.
+    ///
+    /// # Errors
+    /// [`AuthoritySetError::Malformed`].
+    pub fn with_witnesses(
+        self,
+        witnesses: Vec<SetWitness>,
+        quorum: usize,
+    ) -> Result<Self, AuthoritySetError> {
+        let first_line = FIRST_MEMBER_LINE + self.members.len();
+        let count = witnesses.len();
+        if count > COUNT_MAX {
+            return Err(malformed(first_line + COUNT_MAX, AuthoritySetRule::WitnessCount));
+        }
+        for (place, witness) in witnesses.iter().enumerate() {
+            let rule = self.broken_by(witness, &witnesses[..place]);
+            rule.map_err(|rule| malformed(first_line + place, rule))?;
+        }
+        let is_quorum = if count == 0 { quorum == 0 } else { (1..=count).contains(&quorum) };
+        if !is_quorum {
+            let rule = AuthoritySetRule::WitnessQuorum { witnesses: count };
+            return Err(malformed(first_line + count, rule));
+        }
+        let mut bytes = encode(&self.base, self.quorum, &self.members);
+        for witness in &witnesses {
+            bytes.extend_from_slice(format!("{witness}\n").as_bytes());
+        }
+        if count > 0 {
+            bytes.extend_from_slice(format!("{WITNESS_QUORUM}{quorum}\n").as_bytes());
+        }
+        Ok(Self { bytes, witnesses, witness_quorum: quorum, ..self })
+    }
+
+    /// The rule that an outside witness breaks, beside the authorities and the witnesses before it.
+    fn broken_by(
+        &self,
+        witness: &SetWitness,
+        earlier: &[SetWitness],
+    ) -> Result<(), AuthoritySetRule> {
+        witness.check()?;
+        let names = self.members.iter().map(|member| &member.name);
+        if names.chain(earlier.iter().map(|one| &one.name)).any(|name| *name == witness.name) {
+            return Err(AuthoritySetRule::DuplicateName(witness.name.clone()));
+        }
+        let public = witness.key.public_key();
+        let own = self.members.iter().flat_map(AuthorityMember::keys).map(|(_, key)| key);
+        if own.chain(earlier.iter().map(|one| one.key.public_key())).any(|key| key == public) {
+            return Err(AuthoritySetRule::DuplicateWitnessKey);
+        }
+        match self.member(&witness.fed_by) {
+            Some(_) => Ok(()),
+            None => Err(AuthoritySetRule::UnknownFeeder(witness.fed_by.clone())),
+        }
     }
 
     /// Parses the file from arbitrary bytes; accepts only its one canonical form.
@@ -302,9 +244,13 @@ impl AuthoritySet {
             return Err(malformed(1, AuthoritySetRule::Format));
         }
         let base = parse_base(line(BASE_LINE)).map_err(|rule| malformed(BASE_LINE, rule))?;
-        let quorum = parse_quorum(line(QUORUM_LINE))
+        let quorum = parse_number(line(QUORUM_LINE), "quorum ")
             .ok_or_else(|| malformed(QUORUM_LINE, AuthoritySetRule::QuorumForm))?;
         let rest = lines.get(FIRST_MEMBER_LINE - 1..).unwrap_or_default();
+        let is_of_witness =
+            |line: &&str| line.starts_with(WITNESS) || line.starts_with(WITNESS_QUORUM);
+        let count = rest.iter().position(is_of_witness).unwrap_or(rest.len());
+        let (rest, of_witnesses) = rest.split_at(count);
         let members = rest
             .iter()
             .enumerate()
@@ -313,7 +259,22 @@ impl AuthoritySet {
                     .map_err(|rule| malformed(FIRST_MEMBER_LINE + place, rule))
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Self::new(base, quorum, members)
+        let set = Self::new(base, quorum, members)?;
+        let Some((last, of_witnesses)) = of_witnesses.split_last() else { return Ok(set) };
+        let first_line = FIRST_MEMBER_LINE + count;
+        let witnesses = of_witnesses
+            .iter()
+            .enumerate()
+            .map(|(place, line)| {
+                SetWitness::parse_form(line).map_err(|rule| malformed(first_line + place, rule))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let last_line = first_line + witnesses.len();
+        let quorum = parse_number(last, WITNESS_QUORUM)
+            // Without witnesses the line is left out, so a quorum of 0 is not written.
+            .filter(|_| !witnesses.is_empty())
+            .ok_or_else(|| malformed(last_line, AuthoritySetRule::WitnessQuorumForm))?;
+        set.with_witnesses(witnesses, quorum)
     }
 
     /// The bytes of the file.
@@ -350,6 +311,29 @@ impl AuthoritySet {
     #[must_use]
     pub fn member(&self, name: &KeyName) -> Option<&AuthorityMember> {
         self.members.iter().find(|member| member.name == *name)
+    }
+
+    /// The outside witnesses, in the file's order.
+    #[must_use]
+    pub fn witnesses(&self) -> &[SetWitness] {
+        &self.witnesses
+    }
+
+    /// How many of the outside witnesses must cosign; 0 without any.
+    #[must_use]
+    pub fn witness_quorum(&self) -> usize {
+        self.witness_quorum
+    }
+
+    /// The authority that could keep the outside witnesses from cosigning, if one alone could: it
+    /// can sign a false head as the log, and the witnesses that it feeds then cosign no other. One
+    /// of a single authority can always, which is no rule about witnesses.
+    #[must_use]
+    pub fn can_lock_witnesses(&self) -> Option<&KeyName> {
+        let fed = |name: &KeyName| self.witnesses.iter().filter(|one| one.fed_by == *name).count();
+        let left = |member: &&AuthorityMember| self.witnesses.len() - fed(&member.name);
+        let one = self.members.iter().find(|member| left(member) < self.witness_quorum);
+        one.filter(|_| !self.is_single()).map(|member| &member.name)
     }
 
     /// Whether there is one authority only.
@@ -390,7 +374,13 @@ impl AuthoritySet {
                 })
             })
             .collect::<Result<Vec<_>, PolicyError>>()?;
-        Policy::of_election(&authorities, self.quorum)
+        let witnesses: Vec<Witness> = self.witnesses.iter().map(SetWitness::of_policy).collect();
+        Policy::of_election_with_witnesses(
+            &authorities,
+            self.quorum,
+            &witnesses,
+            self.witness_quorum,
+        )
     }
 
     /// The key that verifies the statements of an authority: type 0x01, named
@@ -449,14 +439,6 @@ fn check_members(
     Ok(statement_keys)
 }
 
-fn check_length(name: &KeyName) -> Result<(), AuthoritySetRule> {
-    let length = name.as_str().len();
-    if length <= AuthoritySet::NAME_LENGTH_MAX {
-        return Ok(());
-    }
-    Err(AuthoritySetRule::NameLength { length })
-}
-
 fn encode(base: &KeyName, quorum: usize, members: &[AuthorityMember]) -> Vec<u8> {
     let mut text = format!("{FORMAT}\nbase {base}\nquorum {quorum}\n");
     for member in members {
@@ -471,9 +453,10 @@ fn parse_base(line: &str) -> Result<KeyName, AuthoritySetRule> {
     name.parse().map_err(AuthoritySetRule::Name)
 }
 
-fn parse_quorum(line: &str) -> Option<usize> {
-    let quorum = parse_decimal(line.strip_prefix("quorum ")?.as_bytes())?;
-    usize::try_from(quorum).ok()
+/// The number after a prefix.
+fn parse_number(line: &str, prefix: &str) -> Option<usize> {
+    let number = parse_decimal(line.strip_prefix(prefix)?.as_bytes())?;
+    usize::try_from(number).ok()
 }
 
 fn parse_key(kind: AuthorityKey, text: &str) -> Result<[u8; 32], AuthoritySetRule> {

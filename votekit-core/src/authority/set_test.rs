@@ -1,8 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::authority::sample::{SampleAuthority, authority_set, base};
+use crate::authority::sample::{SampleAuthority, authority_set, base, witness};
+use crate::authority::set_rule::RESERVED_NAMES;
 use crate::authority::vectors;
+use crate::log::note::KeyError;
 
 fn text() -> String {
     String::from_utf8(vectors::set().as_bytes().to_vec()).expect("ASCII")
@@ -194,6 +196,105 @@ fn sets_that_cannot_be_are_refused_by_line_and_rule() {
     assert_eq!(made(1, members), Some((4, length.clone())));
     let fault = AuthoritySetError::Malformed { line: 2, rule: length };
     assert_eq!(AuthoritySet::new(long, 1, first(1)), Err(fault));
+}
+
+#[test]
+fn outside_witnesses_are_read_as_they_are_written_and_nest_in_the_policy() {
+    let set = vectors::witnessed();
+    assert_eq!(AuthoritySet::parse(set.as_bytes()), Ok(set.clone()));
+    assert_eq!((set.witnesses().len(), set.witness_quorum()), (3, 2));
+    for witness in set.witnesses() {
+        assert_eq!(SetWitness::parse_line(&witness.to_string()).as_ref(), Ok(witness));
+    }
+    let urls = set.witnesses().iter().map(SetWitness::submission_url);
+    assert_eq!(
+        urls.collect::<Vec<_>>(),
+        [
+            "https://w1.witness.example/logs/add-checkpoint",
+            "https://w2.witness.example/add-checkpoint",
+            "http://w3.witness.example:8080/add-checkpoint",
+        ]
+    );
+    let policy = set.policy(&vectors::law_id(), true).expect("distinct key ids");
+    assert!(policy.is_of_election("votekit.example/L2025-001"));
+    assert_eq!((policy.outside_witnesses().len(), policy.witness_quorum()), (3, 2));
+    assert_eq!(policy.authorities().len(), 4);
+    let without = set.with_witnesses(Vec::new(), 0).expect("none");
+    assert_eq!(without, vectors::set());
+}
+
+#[test]
+fn each_rule_on_outside_witnesses_is_enforced() {
+    let text = || String::from_utf8(vectors::witnessed().as_bytes().to_vec()).expect("ASCII");
+    let key = witness(1, "").key.to_string();
+    let of_log = key.replacen("+", "x+", 1);
+    let authority = SampleAuthority::new(1).cosigner().verifier().to_string();
+    let [key, authority] = [&key, &authority].map(String::as_str);
+    let url = "https://w1.witness.example/logs";
+    let feeder = |name: &str| AuthoritySetRule::UnknownFeeder(name.parse().expect("a key name"));
+    let taken = |name: &str| AuthoritySetRule::DuplicateName(name.parse().expect("a key name"));
+    let reserved = |name: &str| AuthoritySetRule::ReservedName(name.parse().expect("a key name"));
+    let count = |witnesses| AuthoritySetRule::WitnessQuorum { witnesses };
+    let cases: Vec<(&str, &str, usize, AuthoritySetRule)> = vec![
+        ("witness w1 ", "witness  w1 ", 8, AuthoritySetRule::WitnessForm),
+        ("witness w1 ", "witness ", 8, AuthoritySetRule::WitnessForm),
+        ("witness w1 ", "witness authority-2 ", 8, taken("authority-2")),
+        ("witness w2 ", "witness w1 ", 9, taken("w1")),
+        ("witness w2 ", "witness both ", 9, reserved("both")),
+        ("witness w2 ", "witness a/b ", 9, AuthoritySetRule::NameSlash),
+        (key, authority, 8, AuthoritySetRule::DuplicateWitnessKey),
+        (url, "ftp://w1.witness.example/", 8, AuthoritySetRule::WitnessUrl),
+        (url, "https://", 8, AuthoritySetRule::WitnessUrl),
+        (url, "https:///logs", 8, AuthoritySetRule::WitnessUrl),
+        (url, "https://é/", 8, AuthoritySetRule::WitnessUrl),
+        ("logs authority-1", "logs authority-9", 8, feeder("authority-9")),
+        ("witness-quorum 2", "witness-quorum 0", 11, count(3)),
+        ("witness-quorum 2", "witness-quorum 4", 11, count(3)),
+        ("witness-quorum 2", "witness-quorum 02", 11, AuthoritySetRule::WitnessQuorumForm),
+        ("witness-quorum 2\n", "", 10, AuthoritySetRule::WitnessQuorumForm),
+        ("witness-quorum 2\n", "witness-quorum 2\n\n", 11, AuthoritySetRule::WitnessForm),
+    ];
+    for (from, to, line, rule) in cases {
+        assert!(text().contains(from), "{from:?}");
+        assert_eq!(refused(&text().replacen(from, to, 1)), (line, rule), "{from:?} -> {to:?}");
+    }
+    let malformed = refused(&text().replacen(key, &of_log, 1));
+    assert!(matches!(malformed, (8, AuthoritySetRule::WitnessKey(KeyError::Id { .. }))));
+    let log = SampleAuthority::new(9).log_key(&vectors::law_id(), true).verifier().to_string();
+    assert_eq!(
+        refused(&text().replacen(key, &log, 1)),
+        (8, AuthoritySetRule::WitnessKeyKind),
+        "a key that does not cosign"
+    );
+    let alone = self::text() + "witness-quorum 1\n";
+    assert_eq!(refused(&alone), (8, AuthoritySetRule::WitnessQuorumForm));
+    let set = vectors::set();
+    let of_none = set.clone().with_witnesses(Vec::new(), 1);
+    let fault = AuthoritySetError::Malformed { line: 8, rule: count(0) };
+    assert_eq!(of_none, Err(fault));
+    let many = (1..=32).map(|number| witness(number, "http://w/")).collect::<Vec<_>>();
+    let many = [many.clone(), many].concat();
+    let fault = AuthoritySetError::Malformed { line: 40, rule: AuthoritySetRule::WitnessCount };
+    assert_eq!(set.with_witnesses(many, 1), Err(fault));
+}
+
+#[test]
+fn one_authority_that_feeds_too_many_witnesses_is_named() {
+    let fed = |feeders: &[u8], quorum| {
+        let witnesses = (1..).zip(feeders).map(|(number, feeder)| SetWitness {
+            fed_by: SampleAuthority::new(*feeder).name(),
+            ..witness(number, "http://w/")
+        });
+        let set = vectors::set().with_witnesses(witnesses.collect(), quorum).expect("witnesses");
+        set.can_lock_witnesses().map(KeyName::to_string)
+    };
+    assert_eq!(vectors::set().can_lock_witnesses(), None);
+    assert_eq!(fed(&[1, 2, 3], 2), None);
+    assert_eq!(fed(&[1, 2, 3], 3), Some("authority-1".to_owned()));
+    assert_eq!(fed(&[1, 2, 2], 2), Some("authority-2".to_owned()));
+    assert_eq!(fed(&[4], 1), Some("authority-4".to_owned()));
+    let alone = authority_set(1, 1).with_witnesses(vec![witness(1, "http://w/")], 1);
+    assert_eq!(alone.expect("a witness").can_lock_witnesses(), None);
 }
 
 fn key_of(member: &mut AuthorityMember, place: usize) -> &mut [u8; 32] {

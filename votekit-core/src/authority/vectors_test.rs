@@ -1,7 +1,7 @@
 //! The golden vectors of `fixtures/vectors/authorities/`: four authorities of which three are a
 //! quorum, and a statement of each kind.
 
-use super::sample::{SampleAuthority, authority_set};
+use super::sample::{SampleAuthority, authority_set, witness};
 use super::{
     Accept, AcceptedBlock, AuthoritySet, AuthorityStatus, BlockProposal, ElectionStatus,
     ElectionVote, LogPoint, Refuse, Statement, StatementBody, Suspect, SuspectReason, TermLeader,
@@ -13,6 +13,16 @@ use crate::log::merkle::TreeHash;
 
 pub(crate) fn set() -> AuthoritySet {
     authority_set(4, 3)
+}
+
+/// The same authorities with three outside witnesses, of which two must cosign.
+pub(crate) fn witnessed() -> AuthoritySet {
+    let witnesses = vec![
+        witness(1, "https://w1.witness.example/logs"),
+        witness(2, "https://w2.witness.example/"),
+        witness(3, "http://w3.witness.example:8080"),
+    ];
+    set().with_witnesses(witnesses, 2).expect("three witnesses")
 }
 
 pub(crate) fn law_id() -> ElectionId {
@@ -140,6 +150,9 @@ pub(crate) fn files() -> Vec<(String, Vec<u8>)> {
         ("proposal.note".to_owned(), statement_key("authority-2").sign_proposal(&proposal())),
         ("status.note".to_owned(), statement_key("authority-1").sign_status(&status())),
     ];
+    let policy = witnessed().policy(&law_id(), true).expect("distinct key ids");
+    files.push(("witnessed".to_owned(), witnessed().as_bytes().to_vec()));
+    files.push(("witnessed.policy".to_owned(), policy.as_bytes().to_vec()));
     for (name, statement) in statements() {
         let key = statement_key(statement.authority.as_str());
         files.push((format!("{name}.note"), key.sign_statement(&statement)));

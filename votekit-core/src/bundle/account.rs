@@ -33,6 +33,7 @@ pub struct Account {
     /// Set at the end of the block that closed the election; nothing later changes it.
     as_of_close: Option<AsOfClose>,
     certified: Option<Digest>,
+    witness_waiver: Option<String>,
 }
 
 /// What the results state: the account and the root at the end of the block that closed the
@@ -108,8 +109,9 @@ impl Account {
                 State::Closing
             }
             ElectionEvent::Closed { .. } => State::Closed,
-            ElectionEvent::Certified { results, .. } => {
+            ElectionEvent::Certified { results, witness_waiver, .. } => {
                 self.certified = Some(*results);
+                self.witness_waiver.clone_from(witness_waiver);
                 State::Certified
             }
             ElectionEvent::Annulled { .. } => State::Annulled,
@@ -157,6 +159,12 @@ impl Account {
     #[must_use]
     pub fn certified(&self) -> Option<Digest> {
         self.certified
+    }
+
+    /// Why the result was certified before enough outside witnesses had cosigned, if it was.
+    #[must_use]
+    pub fn witness_waiver(&self) -> Option<&str> {
+        self.witness_waiver.as_deref()
     }
 
     /// Counts of what was received, by outcome.

@@ -104,6 +104,7 @@ pub(super) fn cases() -> Vec<(Policy, Cases)> {
             ("a witness for an authority".to_owned(), with(&[1, 2], &[1, 2]), refused),
         ],
     ));
+    all.push((witnessed(), waived(&sample)));
     let text = String::from_utf8(policy(4, 3).as_bytes().to_vec()).expect("ASCII");
     for (quorum, bad) in [("2", "a minority"), ("any", "a word")] {
         let text = text.replace("group authorities 3 ", &format!("group authorities {quorum} "));
@@ -112,6 +113,54 @@ pub(super) fn cases() -> Vec<(Policy, Cases)> {
         all.push(under(policy, vec![(bad.to_owned(), signed(1, &[1, 2, 3, 4]), rule)]));
     }
     all
+}
+
+/// The sample, certified with a waiver of the outside witnesses.
+fn with_waiver(sample: &Sample, reason: &str) -> Vec<Vec<u8>> {
+    edited(sample, |leaves| {
+        for leaf in leaves {
+            if let Leaf::Election(ElectionEvent::Certified { witness_waiver, .. }) = leaf {
+                *witness_waiver = Some(reason.to_owned());
+            }
+        }
+    })
+}
+
+/// Bundles of a log that waives its outside witnesses.
+fn waived(sample: &Sample) -> Cases {
+    let leaves = with_waiver(sample, "witnesses cannot be reached");
+    let bundle = |leaves: &[Vec<u8>], own: &[u8], outside: &[u8]| {
+        let checkpoint = witnessed_checkpoint(leaves, own, outside);
+        sample.bundle_under(leaves, &witnessed(), &checkpoint)
+    };
+    let refused = Some(Rule::Checkpoint);
+    let empty = with_waiver(sample, "");
+    vec![
+        ("waived, no witness".to_owned(), bundle(&leaves, &[1, 2, 3], &[]), None),
+        ("waived, a witness".to_owned(), bundle(&leaves, &[1, 2, 3], &[1]), None),
+        ("waived, too few authorities".to_owned(), bundle(&leaves, &[1, 2], &[1]), refused),
+        ("an empty waiver".to_owned(), bundle(&empty, &[1, 2, 3], &[1]), Some(Rule::State)),
+    ]
+}
+
+#[test]
+fn a_waiver_in_the_log_stands_in_for_outside_witnesses() {
+    let sample = Sample::certified();
+    let pin = || Some(Pin::Policy(witnessed().as_bytes().to_vec()));
+    let verified = |bundle: &MemorySource| {
+        let options = Options { pin: pin(), ..Options::default() };
+        verify(bundle, &options).expect("memory reads")
+    };
+    let cases = waived(&sample);
+    let unwitnessed = verified(&cases[0].1);
+    assert!(unwitnessed.is_proven() && !unwitnessed.is_witnessed);
+    assert_eq!(unwitnessed.witness_waiver.as_deref(), Some("witnesses cannot be reached"));
+    let with_witness = verified(&cases[1].1);
+    assert!(with_witness.is_proven() && with_witness.is_witnessed);
+    let checkpoint = witnessed_checkpoint(&sample.leaves, &[1, 2, 3], &[]);
+    let missing = verified(&sample.bundle_under(&sample.leaves, &witnessed(), &checkpoint));
+    assert_eq!((missing.is_proven(), missing.witness_waiver.as_deref()), (false, None));
+    assert!(missing.failures.list()[0].found.contains("fewer than 1 of the outside witnesses"));
 }
 
 #[test]
@@ -168,6 +217,10 @@ fn a_receipt_needs_the_quorum_too() {
     };
     assert!(matches!(verdict(&[1, 3, 4]), ReceiptVerdict::Proven(_)));
     assert!(matches!(verdict(&[1, 3]), ReceiptVerdict::Failed(_)));
+    // Outside witnesses see no receipt.
+    let outside = Pin::Policy(witnessed().as_bytes().to_vec());
+    let of_three = check_receipt(receipt(&[1, 3, 4]).as_bytes(), None, Some(&outside));
+    assert!(matches!(of_three, Ok(ReceiptVerdict::Proven(_))));
     assert!(
         check_receipt(of_one.to_string().as_bytes(), None, Some(&pin))
             .is_ok_and(|verdict| verdict.verdict() == Verdict::Failed)

@@ -57,7 +57,8 @@ pub enum ReceiptFault {
     /// The policy of the bundle is not the pinned one.
     #[error("the bundle's policy is not the one of that fingerprint")]
     PolicyPinned,
-    /// The checkpoint is not signed as the policy requires, or the decision is not in its log.
+    /// No quorum of the policy's authorities signed the checkpoint, or the decision is not in its
+    /// log.
     #[error(transparent)]
     Proof(#[from] ProofVerifyError),
     /// The bundle does not hold the decision, or its log is another one.
@@ -84,7 +85,8 @@ pub enum ReceiptError {
 }
 
 /// Checks a receipt in one call: its form, its signatures and its inclusion proof under the policy,
-/// and, where a bundle is given, that the bundle holds the same decision in the same place.
+/// and, where a bundle is given, that the bundle holds the same decision in the same place. A quorum
+/// of the authorities must have signed; outside witnesses cosign later, so none needs to have.
 ///
 /// `pin` is what the caller trusts. With a pinned policy no bundle is needed. With a fingerprint,
 /// or with nothing pinned, the policy is read from the bundle. Only the policy and the leaves of
@@ -123,7 +125,7 @@ pub fn check_receipt(
             (Policy::parse(&bytes)?, true)
         }
     };
-    let inclusion = match receipt.verify(receipt.extra(), &policy) {
+    let inclusion = match receipt.verify_by_authorities(receipt.extra(), &policy) {
         Ok(inclusion) => inclusion,
         Err(error) => return Ok(ReceiptVerdict::Failed(error.into())),
     };

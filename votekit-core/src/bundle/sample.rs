@@ -435,7 +435,7 @@ impl Making {
     /// # Panics
     /// Before the close.
     pub fn certify(&mut self) {
-        self.record(LogEvent::Certify, CLOSES.0 + 60);
+        self.record(LogEvent::Certify { witness_waiver: None }, CLOSES.0 + 60);
     }
 
     fn append(&mut self, content: &BlockContent<'_>) {

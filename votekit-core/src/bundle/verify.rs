@@ -78,8 +78,14 @@ pub struct Verification {
     pub root: TreeHash,
     /// The log's origin, if the checkpoint verifies.
     pub origin: Option<String>,
-    /// The authorities that cosigned it.
+    /// The authorities and outside witnesses that cosigned it.
     pub cosigned_by: Vec<String>,
+    /// Whether as many outside witnesses have cosigned as the policy asks for; true if it asks for
+    /// none. Where they have not, that is a failure unless the log waives it.
+    pub is_witnessed: bool,
+    /// Why the result was certified before enough outside witnesses had cosigned, as the log states
+    /// it. A waiver is no failure: a person should know of it.
+    pub witness_waiver: Option<String>,
     /// SHA-256 of the bundle's policy.
     pub fingerprint: Option<Digest>,
     /// Whether each accepted hash was looked up in shards.

@@ -403,7 +403,9 @@ fn election_event(event: &ElectionEvent) -> Option<LogEvent> {
         ElectionEvent::Closing { closes, reason, .. } => {
             LogEvent::Closing { closes: *closes, reason: reason.clone() }
         }
-        ElectionEvent::Certified { .. } => LogEvent::Certify,
+        ElectionEvent::Certified { witness_waiver, .. } => {
+            LogEvent::Certify { witness_waiver: witness_waiver.clone() }
+        }
         ElectionEvent::Annulled { reason, .. } => LogEvent::Annul { reason: reason.clone() },
         ElectionEvent::Purged { .. } => LogEvent::Purge,
         ElectionEvent::Draft { .. } | ElectionEvent::Closed { .. } => return None,

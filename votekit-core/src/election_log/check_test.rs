@@ -41,7 +41,8 @@ fn whole(votes: &[Vec<(u8, u8, u16)>]) -> (ElectionLog, Stored) {
     let retire = LogEvent::Retire { node: keys().node.node_id(), epoch: crate::id::Epoch(2) };
     stored.blocks.push(append(&mut log, &[retire], &maker(170)).expect("open"));
     close(&mut log, &mut stored);
-    stored.blocks.push(append(&mut log, &[LogEvent::Certify], &maker(202)).expect("closed"));
+    let certify = LogEvent::Certify { witness_waiver: None };
+    stored.blocks.push(append(&mut log, &[certify], &maker(202)).expect("closed"));
     (log, stored)
 }
 

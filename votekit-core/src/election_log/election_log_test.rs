@@ -220,7 +220,7 @@ proptest! {
         check_openings(&leaves(&stored), policy, every);
         if closing {
             // The log states the purge first, as a node does before it destroys anything.
-            let acts = [LogEvent::Certify, LogEvent::Purge];
+            let acts = [LogEvent::Certify { witness_waiver: None }, LogEvent::Purge];
             stored.blocks.push(append(&mut log, &acts, &maker(202)).expect("closed"));
             stored.purged = true;
             let purged = read_back(&mut stored);
@@ -434,7 +434,9 @@ fn after_the_certification_only_annulment_and_purge_follow() {
     close(&mut log, &mut stored);
     let mut record = |act: LogEvent| append(&mut log, &[act], &maker(210)).map(|_| ());
     assert!(matches!(record(LogEvent::Purge), Err(ElectionLogError::State { .. })));
-    record(LogEvent::Certify).expect("closed");
+    let certify = |waiver: &str| LogEvent::Certify { witness_waiver: Some(waiver.to_owned()) };
+    assert!(matches!(record(certify("")), Err(ElectionLogError::Definition(_))));
+    record(LogEvent::Certify { witness_waiver: None }).expect("closed");
     for act in [
         LogEvent::Admit(keys().node.public_key()),
         LogEvent::Retire { node: keys().node.node_id(), epoch: Epoch(2) },

@@ -106,7 +106,10 @@ pub enum LogEvent {
         reason: Option<String>,
     },
     /// The result is declared official: the leaf carries the SHA-256 of the results as JSON.
-    Certify,
+    Certify {
+        /// Why too few outside witnesses need to have cosigned, if so.
+        witness_waiver: Option<String>,
+    },
     /// The election is declared void.
     Annul {
         /// The reason.
@@ -132,11 +135,8 @@ impl NextState<'_> {
             LogEvent::Closing { closes, reason } => {
                 self.begin_close(*closes, reason.as_deref(), at).map(Leaf::Election)
             }
-            LogEvent::Certify => {
-                self.expect_state(State::Closed, Change::Certify)?;
-                let results = certified_digest(&self.next.results(self.electorate()));
-                self.next.state = State::Certified;
-                Ok(Leaf::Election(ElectionEvent::Certified { at, results }))
+            LogEvent::Certify { witness_waiver } => {
+                self.certify(witness_waiver.as_deref(), at).map(Leaf::Election)
             }
             LogEvent::Annul { reason } => {
                 check_text(TextPart::Reason, reason, 1..=REASON_LENGTH_MAX)?;
@@ -274,6 +274,21 @@ impl NextState<'_> {
         };
         self.next.closing_at(closes);
         Ok(ElectionEvent::Closing { at, closes, reason })
+    }
+
+    fn certify(
+        &mut self,
+        witness_waiver: Option<&str>,
+        at: UnixMinutes,
+    ) -> Result<ElectionEvent, ElectionLogError> {
+        self.expect_state(State::Closed, Change::Certify)?;
+        if let Some(reason) = witness_waiver {
+            check_text(TextPart::Reason, reason, 1..=REASON_LENGTH_MAX)?;
+        }
+        let results = certified_digest(&self.next.results(self.electorate()));
+        self.next.state = State::Certified;
+        let witness_waiver = witness_waiver.map(str::to_owned);
+        Ok(ElectionEvent::Certified { at, results, witness_waiver })
     }
 
     pub(super) fn load(&mut self, load: &RollLoad) -> Result<RollEvent, ElectionLogError> {

@@ -246,6 +246,19 @@ impl SignedCheckpoint {
         Ok(Self { checkpoint, note })
     }
 
+    /// The same checkpoint with more cosignatures, after the signatures that it has.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Note`] if there are then too many signatures.
+    pub fn with_cosignatures(
+        &self,
+        more: impl IntoIterator<Item = Signature>,
+    ) -> Result<Self, CheckpointError> {
+        let signatures = self.note.signatures().iter().cloned().chain(more).collect();
+        let note = Note::new(self.note.text().to_owned(), signatures)?;
+        Ok(Self { checkpoint: self.checkpoint.clone(), note })
+    }
+
     /// Parses a checkpoint from arbitrary bytes.
     ///
     /// # Errors

@@ -106,6 +106,10 @@ pub enum ElectionEvent {
         at: UnixMinutes,
         /// SHA-256 of the results as JSON.
         results: Digest,
+        /// Why the result is declared official before enough outside witnesses have cosigned; left
+        /// out of the leaf when none is missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        witness_waiver: Option<String>,
     },
     /// The election is declared void.
     Annulled {

@@ -59,7 +59,12 @@ fn one_of_each() -> Vec<Leaf> {
             reason: Some("Panne d'électricité".to_owned()),
         }),
         Leaf::Election(ElectionEvent::Closed { at, registered: 3, report }),
-        Leaf::Election(ElectionEvent::Certified { at, results: digest }),
+        Leaf::Election(ElectionEvent::Certified { at, results: digest, witness_waiver: None }),
+        Leaf::Election(ElectionEvent::Certified {
+            at,
+            results: digest,
+            witness_waiver: Some("Témoins injoignables".to_owned()),
+        }),
         Leaf::Election(ElectionEvent::Annulled { at, reason: "Jugement".to_owned() }),
         Leaf::Election(ElectionEvent::Purged { at }),
         Leaf::Roll(RollEvent {

@@ -26,6 +26,7 @@ pub mod tile;
 pub mod checkpoint;
 pub mod policy;
 pub mod proof;
+pub mod witness;
 
 #[cfg(test)]
 mod samples;

@@ -9,9 +9,11 @@ use std::fmt;
 use std::str::FromStr;
 
 mod election;
+mod outside;
 mod parse;
 mod verify;
 
+pub use outside::WitnessedCheckpoint;
 pub use parse::{PolicyError, PolicyRule};
 pub use verify::{Cosignature, VerifiedCheckpoint, VerifyError};
 
@@ -164,15 +166,23 @@ impl Policy {
     /// of a policy without that group.
     #[must_use]
     pub fn authorities(&self) -> Vec<&Witness> {
-        let is_theirs = |group: &&Group| group.name.as_bytes() == election::AUTHORITIES.as_bytes();
-        let Some(group) = self.groups.iter().find(is_theirs) else {
-            return self.witnesses.iter().collect();
-        };
-        let witness = |member: &Member| match *member {
+        match self.group_named(election::AUTHORITIES) {
+            Some(place) => self.witnesses_in(place).collect(),
+            None => self.witnesses.iter().collect(),
+        }
+    }
+
+    /// The index of the group of a name.
+    fn group_named(&self, name: &str) -> Option<usize> {
+        self.groups.iter().position(|group| group.name.as_bytes() == name.as_bytes())
+    }
+
+    /// The witnesses that are members of the group at an index, in the group's order.
+    fn witnesses_in(&self, group: usize) -> impl Iterator<Item = &Witness> {
+        self.groups[group].members.iter().filter_map(move |member| match *member {
             Member::Witness(place) => self.witnesses.get(place),
             Member::Group(_) => None,
-        };
-        group.members.iter().filter_map(witness).collect()
+        })
     }
 
     /// The groups, in the file's order.
@@ -191,6 +201,11 @@ impl Policy {
     /// whether it has cosigned. Missing elements count as not cosigned.
     #[must_use]
     pub fn is_quorum(&self, cosigned: &[bool]) -> bool {
+        self.is_met(self.quorum, cosigned)
+    }
+
+    /// Whether these witnesses satisfy a witness or a group; `None` asks for none.
+    fn is_met(&self, quorum: Option<Member>, cosigned: &[bool]) -> bool {
         // Members are defined before their group, so one pass in order decides every group.
         let mut met: Vec<bool> = Vec::with_capacity(self.groups.len());
         let has_witnessed = |member: &Member, met: &[bool]| match *member {
@@ -201,7 +216,7 @@ impl Policy {
             let count = group.members.iter().filter(|member| has_witnessed(member, &met)).count();
             met.push(count >= group.threshold);
         }
-        self.quorum.is_none_or(|member| has_witnessed(&member, &met))
+        quorum.is_none_or(|member| has_witnessed(&member, &met))
     }
 }
 

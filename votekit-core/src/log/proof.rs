@@ -198,6 +198,20 @@ impl Proof {
         self.verify_inclusion(leaf, checkpoint)
     }
 
+    /// As [`Proof::verify`], where a quorum of the authorities has cosigned the checkpoint, with or
+    /// without outside witnesses: a voter's receipt is signed before they see it.
+    ///
+    /// # Errors
+    /// [`ProofVerifyError`].
+    pub fn verify_by_authorities(
+        &self,
+        leaf: &[u8],
+        policy: &Policy,
+    ) -> Result<VerifiedInclusion, ProofVerifyError> {
+        let checkpoint = policy.verify_checkpoint_by_authorities(&self.checkpoint)?;
+        self.verify_inclusion(leaf, checkpoint)
+    }
+
     fn verify_inclusion(
         &self,
         leaf: &[u8],

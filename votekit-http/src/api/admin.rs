@@ -17,8 +17,8 @@ use utoipa::ToSchema;
 use votekit_node::ElectionView;
 use votekit_node::roll_store::RollView;
 use votekit_node::{
-    AmendElection, AnnulElection, CloseElection, CreatedElection, CreatedWithMembers, LoadReport,
-    OpenElection,
+    AmendElection, AnnulElection, CertifyElection, CloseElection, CreatedElection,
+    CreatedWithMembers, LoadReport, OpenElection,
 };
 
 use crate::api::election_actions::NewElection;
@@ -139,22 +139,26 @@ pub(crate) async fn close_election(
     election_actions::close(&api, &law, request).await
 }
 
-/// Declares the result official.
+/// Declares the result official. Where outside witnesses have to cosign the closed log, it waits a
+/// moment for them; a reason to do without them is recorded in the log.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/certify", tag = "administration", operation_id = "certifyElection", security(("administrator" = [])),
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    request_body(content = Option<CertifyElection>, content_type = "application/json", description = "May be left out unless outside witnesses are missing"),
     responses(
         (status = 200, description = "Certified", body = ElectionView),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "`wrong-state`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `witnesses-missing`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn certify_election(
     State(api): State<Arc<Api>>,
     PathText(law): PathText<String>,
+    request: Request,
 ) -> Result<Json<ElectionView>, Problem> {
-    election_actions::certify(&api, &law).await
+    election_actions::certify(&api, &law, request).await
 }
 
 /// Changes the definition of a draft. Fields that are not given keep their values.

@@ -81,9 +81,15 @@ pub(crate) async fn close(
     Ok(Json(api.node.close_with(&law, request).await?))
 }
 
-/// Declares the result official.
-pub(crate) async fn certify(api: &Api, law: &str) -> Result<Json<ElectionView>, Problem> {
-    Ok(Json(api.node.certify(&law_id(law)?).await?))
+/// Declares the result official. The body may be left out.
+pub(crate) async fn certify(
+    api: &Api,
+    law: &str,
+    request: Request,
+) -> Result<Json<ElectionView>, Problem> {
+    let law = law_id(law)?;
+    let request = optional_json(request).await?.unwrap_or_default();
+    Ok(Json(api.node.certify_with(&law, request).await?))
 }
 
 /// Changes the definition of a draft.

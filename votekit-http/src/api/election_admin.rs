@@ -10,8 +10,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use votekit_core::id::ElectionId;
 use votekit_node::{
-    AmendElection, AnnulElection, CloseElection, CreatedElection, CreatedWithMembers, ElectionView,
-    OpenElection,
+    AmendElection, AnnulElection, CertifyElection, CloseElection, CreatedElection,
+    CreatedWithMembers, ElectionView, OpenElection,
 };
 
 use super::election_actions::{self, NewElection};
@@ -106,23 +106,29 @@ pub(crate) async fn close(
 }
 
 /// Declares the result official.
+///
+/// Where outside witnesses have to cosign the closed log, it waits a moment for them; a reason to do
+/// without them is recorded in the log.
 #[utoipa::path(
     post, path = "/api/v1/elections/{law_id}/certify", tag = "officials", operation_id = "certifyResult", security(("account" = [])),
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    request_body(content = Option<CertifyElection>, content_type = "application/json", description = "May be left out unless outside witnesses are missing", example = json!({"witness_waiver": "The witnesses have been out of reach since Monday"})),
     responses(
         (status = 200, description = "Certified", body = ElectionView),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "`wrong-state`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `witnesses-missing`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn certify(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
     PathText(law): PathText<String>,
+    request: Request,
 ) -> Result<Json<ElectionView>, Problem> {
-    let certified = election_actions::certify(&api, &law).await?;
+    let certified = election_actions::certify(&api, &law, request).await?;
     record_act("certify", &law_id(&law)?, &caller);
     Ok(certified)
 }

@@ -17,12 +17,13 @@ use crate::problem::{Problem, ProblemDocument};
 const TEXT: &str = "text/plain; charset=utf-8";
 const BYTES: &str = "application/octet-stream";
 
-/// Returns the signed checkpoint: the size of the log, and its root.
+/// Returns the signed checkpoint: the size of the log, and its root. Cosignatures of outside
+/// witnesses over it are added as they become known.
 #[utoipa::path(
     get, path = "/log/{law_id}/checkpoint", tag = "log", operation_id = "checkpoint",
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
     responses(
-        (status = 200, description = "A C2SP tlog-checkpoint with its cosignatures", body = String, content_type = "text/plain; charset=utf-8"),
+        (status = 200, description = "A C2SP tlog-checkpoint with its cosignatures: those of the authorities, then those of outside witnesses that are known", body = String, content_type = "text/plain; charset=utf-8"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (
             status = 421, body = ProblemDocument, content_type = "application/problem+json",
@@ -36,7 +37,8 @@ pub(crate) async fn checkpoint(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let law = law_id(&law)?;
-    let checkpoint = api.node.checkpoint(&law).ok_or_else(|| api.unreadable(&law))?;
+    let checkpoint = api.node.witnessed_checkpoint(&law).await;
+    let checkpoint = checkpoint.ok_or_else(|| api.unreadable(&law))?;
     Ok(Representation::plain(checkpoint, TEXT).answer(&headers, REVALIDATE, ""))
 }
 

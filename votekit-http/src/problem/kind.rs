@@ -48,6 +48,7 @@ kinds! {
     ELECTION_EXISTS = "election-exists", CONFLICT, "There is such an election already";
     WRONG_STATE = "wrong-state", CONFLICT, "The election's state does not allow this";
     EARLY_CLOSE = "early-close", CONFLICT, "The planned end of the poll has not come";
+    WITNESSES_MISSING = "witnesses-missing", CONFLICT, "Outside witnesses have not cosigned the log";
     ROLL_CONFLICT = "roll-conflict", CONFLICT, "Another roll, or an election, does not allow this";
     REFUSED_BY_LOG = "refused-by-log", CONFLICT, "The log refuses this";
     ADMIN_BUSY = "admin-busy", CONFLICT, "Another administrative call is under way";

@@ -9,7 +9,7 @@ use super::kind::{
     ACCOUNT_STATE, ADMIN_BUSY, BODY_TOO_LARGE, EARLY_CLOSE, ELECTION_EXISTS, FORBIDDEN, HALTED,
     INTERNAL, Kind, MALFORMED, NOT_LEADING, NOT_SAFE, NOT_SERVED_HERE, OUTCOME_UNKNOWN,
     REFUSED_BY_LOG, ROLL_CONFLICT, ROLL_NOT_HASHED, ROLL_REFUSED, STOPPING, STORAGE_FULL,
-    UNAVAILABLE, UNKNOWN_ACCOUNT, UNKNOWN_ELECTION, UNKNOWN_ROLL, WRONG_STATE,
+    UNAVAILABLE, UNKNOWN_ACCOUNT, UNKNOWN_ELECTION, UNKNOWN_ROLL, WITNESSES_MISSING, WRONG_STATE,
 };
 use super::{FieldProblem, Problem};
 
@@ -73,6 +73,7 @@ fn admin_kind(error: &AdminError) -> &'static Kind {
         | AdminError::RollInUse { .. }
         | AdminError::RollHasSupplement { .. } => &ROLL_CONFLICT,
         AdminError::EarlyClose { .. } => &EARLY_CLOSE,
+        AdminError::WitnessesMissing { .. } => &WITNESSES_MISSING,
         AdminError::CreatedWithoutRoll { .. } => &UNAVAILABLE,
         AdminError::Busy { .. } | AdminError::Loading | AdminError::AccountsBusy => &ADMIN_BUSY,
         AdminError::Halted { .. } => &HALTED,

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -32,7 +32,9 @@ use crate::call_rule::{CallRule, FieldFault};
 use crate::data_folder::DataFolder;
 use crate::election::SealerCommand;
 use crate::election::snapshots::Snapshots;
-use crate::election::{CheckpointSigner, Committed, ElectionHandle, ElectionSecrets};
+use crate::election::{
+    CheckpointSigner, Committed, ElectionHandle, ElectionSecrets, read_witnessed,
+};
 use crate::election::{ElectionView, EpochView, NodeView};
 use crate::error::AdminError;
 use crate::node::Node;
@@ -45,6 +47,11 @@ use crate::seal::endorser::endorser;
 /// Timeout for reading, checking and copying the files of a roll: eight million electors take
 /// minutes from a slow disk.
 const LOAD_TIME: Duration = Duration::from_secs(600);
+
+/// How long a certification waits for outside witnesses, and how often it looks. The head of a
+/// closed log is pushed to them at once.
+const WITNESS_TIME: Duration = Duration::from_secs(10);
+const WITNESS_LOOK: Duration = Duration::from_millis(250);
 
 /// The default number of accepted votes that must be new before results move.
 pub const PUBLISH_EVERY: u64 = 20;
@@ -133,6 +140,15 @@ pub struct CloseElection {
     /// The reason for closing before the planned end; recorded in the log. Required then, ignored
     /// after the planned end.
     pub reason: Option<String>,
+}
+
+/// Options for certifying a result.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CertifyElection {
+    /// The reason for certifying before enough outside witnesses have cosigned; recorded in the
+    /// log. Required then, ignored when none is missing.
+    pub witness_waiver: Option<String>,
 }
 
 /// Changes to the definition of a draft. Fields that are not given keep their values.
@@ -789,16 +805,78 @@ impl Node {
     /// Declares the result official: records the digest of the results as JSON in the log.
     ///
     /// # Errors
-    /// [`AdminError`].
+    /// [`AdminError`], among others [`AdminError::WitnessesMissing`].
     pub async fn certify(&self, law_id: &ElectionId) -> Result<ElectionView, AdminError> {
+        self.certify_with(law_id, CertifyElection::default()).await
+    }
+
+    /// [`Node::certify`] with a reason to do without outside witnesses, which is required while too
+    /// few of them have cosigned the head of the log. Without it the call waits a moment for them.
+    ///
+    /// # Errors
+    /// As [`Node::certify`].
+    pub async fn certify_with(
+        &self,
+        law_id: &ElectionId,
+        request: CertifyElection,
+    ) -> Result<ElectionView, AdminError> {
+        if let Some(reason) = &request.witness_waiver {
+            check_text(TextPart::Reason, reason, 1..=REASON_LENGTH_MAX).map_err(|error| {
+                AdminError::Field { field: "witness_waiver", rule: error.into() }
+            })?;
+        }
         let election = self.election_handle(law_id)?;
         let _busy = self.busy(&election)?;
         let committed = election.committed();
         if committed.state() != State::Closed {
             return Err(AdminError::State { state: committed.state(), wanted: Change::Certify });
         }
-        self.record(&election, vec![LogEvent::Certify]).await?;
+        let witness_waiver = self.needed_waiver(&election, request.witness_waiver).await?;
+        let waived = witness_waiver.clone();
+        self.record(&election, vec![LogEvent::Certify { witness_waiver }]).await?;
+        if let Some(reason) = waived.as_deref() {
+            let of_election = AuditFields::of_election(law_id);
+            let fields = AuditFields { reason: Some(reason), ..of_election };
+            self.context.audit.record(AuditEvent::WitnessesWaived, &fields);
+        }
         Ok(ElectionView::from_handle(&election))
+    }
+
+    /// The waiver to record: none when enough outside witnesses have cosigned the head of a closed
+    /// log, or when the policy asks for none.
+    async fn needed_waiver(
+        &self,
+        election: &ElectionHandle,
+        given: Option<String>,
+    ) -> Result<Option<String>, AdminError> {
+        let (law_id, policy) = (election.law_id(), &election.signer.policy);
+        let quorum = policy.witness_quorum();
+        if quorum == 0 {
+            return Ok(None);
+        }
+        if self.context.leader_lease.term().is_none() {
+            return Err(self.not_leading());
+        }
+        let (ledger, until) = (&*self.context.ledger, Instant::now() + WITNESS_TIME);
+        loop {
+            let committed = election.committed();
+            let read = read_witnessed(ledger, policy, law_id, &committed.checkpoint).await?;
+            if read.is_witnessed {
+                return Ok(None);
+            }
+            if given.is_some() {
+                return Ok(given);
+            }
+            if Instant::now() >= until {
+                let missing = read.missing.iter().map(ToString::to_string).collect();
+                return Err(AdminError::WitnessesMissing {
+                    law_id: law_id.clone(),
+                    quorum,
+                    missing,
+                });
+            }
+            tokio::time::sleep(WITNESS_LOOK).await;
+        }
     }
 
     /// Declares an election void, with the reason in its log. Only a purge can follow.

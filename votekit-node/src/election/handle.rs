@@ -18,7 +18,10 @@ use votekit_store::StagingId;
 use zeroize::Zeroizing;
 
 use super::snapshots::WriteError;
-use super::{CheckpointSigner, Committed, ElectionSecrets, Lease, Snapshots, WriteGate};
+use super::{
+    CheckpointSigner, Committed, ElectionSecrets, Lease, Snapshots, UnstagedBatches, WitnessedHead,
+    WriteGate,
+};
 use crate::clock::{HELD_MAX_MILLIS, HeldClock, PassedCloses};
 use crate::error::{AdminError, ElectionFault};
 use crate::memory::stack_used;
@@ -47,6 +50,8 @@ pub(crate) struct ElectionHandle {
     pub(crate) intake: mpsc::Sender<Submission>,
     /// Whether the engine stores what the intake publishes.
     pub(crate) writes: WriteGate,
+    /// What this node published and has not seen in a shared ledger yet.
+    pub(crate) unstaged: UnstagedBatches,
     pub(crate) sealer: mpsc::Sender<SealerCommand>,
     /// In Unix milliseconds. The floor is the latest stamp given out, or the time of the last
     /// block.
@@ -63,6 +68,8 @@ pub(crate) struct ElectionHandle {
     /// Notified when a batch has been staged.
     pub(crate) staged: Notify,
     pub(crate) snapshots: Snapshots,
+    /// The head that is served.
+    pub(crate) witnessed: WitnessedHead,
     /// Held while an administrative call changes the election.
     pub(crate) admin: Arc<tokio::sync::Mutex<()>>,
 }
@@ -96,6 +103,7 @@ impl ElectionHandle {
             hasher: RwLock::new(parts.hasher.map(|hasher| (None, hasher))),
             intake: parts.intake,
             writes: WriteGate::default(),
+            unstaged: UnstagedBatches::default(),
             sealer: parts.sealer,
             clock: HeldClock::new(floor, HELD_MAX_MILLIS),
             passed_closes: PassedCloses::default(),
@@ -105,6 +113,7 @@ impl ElectionHandle {
             staged_at_start: parts.staged_at_start,
             staged: Notify::new(),
             snapshots: parts.snapshots,
+            witnessed: WitnessedHead::default(),
             admin: Arc::default(),
         }
     }

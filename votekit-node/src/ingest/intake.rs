@@ -31,6 +31,10 @@ use crate::recovery::election_keys;
 /// voter does not wait.
 const GATHER_TIME_MAX: Duration = Duration::from_millis(4);
 
+/// The longest pause before a batch of unknown outcome is published again. Later votes wait for it,
+/// and while the ballot box is away an attempt costs little.
+const REPUBLISH_PAUSE_MAX: Duration = Duration::from_millis(500);
+
 /// How far apart the clocks of the nodes may be before a vote answered in the last moment could be
 /// late.
 pub(crate) const CLOCK_MARGIN: Duration = Duration::from_secs(2);
@@ -281,12 +285,15 @@ impl Intake {
         envelopes: &[Envelope],
         voters: &mut Vec<Voter>,
     ) -> Result<(), ElectionFault> {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::up_to(REPUBLISH_PAUSE_MAX);
         let mut unknown = false;
         loop {
             match self.context.ballot_box.publish(batch).await {
                 Ok(()) => {
                     self.confirmed = batch.number().sequence;
+                    if self.context.is_shared {
+                        self.election.unstaged.add(batch, Instant::now());
+                    }
                     // Without the batch number: with the time of this line it would date votes more
                     // finely than the log does.
                     tracing::debug!(

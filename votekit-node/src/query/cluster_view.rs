@@ -18,6 +18,8 @@ use votekit_core::instant::UnixSeconds;
 use votekit_core::log::note::KeyName;
 use votekit_store::{RoundRow, RowId, RowKind};
 
+use super::status_view::{StatusView, height_of, status_view};
+use super::witness_view::{LogSize, WitnessView, witness_views};
 use crate::error::AdminError;
 use crate::node::Node;
 use crate::node_record::{Admission, NodeRecord};
@@ -48,6 +50,9 @@ pub struct ClusterView {
     pub halted: Vec<HaltedElection>,
     /// The nodes that were admitted by their record.
     pub nodes: Vec<AdmittedNode>,
+    /// The outside witnesses, in the order of the file of the authorities.
+    #[serde(default)]
+    pub witnesses: Vec<WitnessView>,
 }
 
 /// One authority.
@@ -68,36 +73,6 @@ pub struct AuthorityView {
     /// What it last reported of itself; `null` if the ledger has no report that it signed.
     #[serde(default)]
     pub status: Option<StatusView>,
-}
-
-/// What an authority reports of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct StatusView {
-    /// How long ago it reported, in seconds, on the ledger's clock.
-    pub age_seconds: u64,
-    /// Whether that is so long ago that it is down, or cut off from the ledger.
-    pub is_silent: bool,
-    /// By how many milliseconds its clock is ahead of the ledger's; negative if it is behind.
-    pub clock_offset_milliseconds: i64,
-    /// Bytes free in the file system of its data folder, if it could measure them.
-    pub free_bytes: Option<u64>,
-    /// Whether it signs statements.
-    pub signs: bool,
-    /// The elections that need blocks or are halted on it.
-    pub elections: Vec<ElectionStatusView>,
-}
-
-/// How far an authority is with one election, by its own report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ElectionStatusView {
-    /// The election.
-    pub law_id: String,
-    /// The height of the log as it has applied it; 0 if it could not read it.
-    pub height: u64,
-    /// How many blocks of the log it was behind when it reported.
-    pub lag: u64,
-    /// Whether a fault halted the election on it.
-    pub halted: bool,
 }
 
 /// The part of an authority in the present term.
@@ -440,34 +415,6 @@ pub(crate) fn add_statuses(
     }
 }
 
-fn status_view(
-    status: &AuthorityStatus,
-    heads: &[(ElectionId, u64)],
-    now: UnixSeconds,
-) -> StatusView {
-    let elections = status.elections.iter().map(|election| {
-        let head = height_of(heads, &election.law_id);
-        ElectionStatusView {
-            law_id: election.law_id.to_string(),
-            height: election.height,
-            lag: head.saturating_sub(election.height),
-            halted: election.is_halted,
-        }
-    });
-    StatusView {
-        age_seconds: status_report::age(status, now).as_secs(),
-        is_silent: status_report::is_silent(status, now),
-        clock_offset_milliseconds: status.clock_offset,
-        free_bytes: status.free_bytes,
-        signs: status.signs,
-        elections: elections.collect(),
-    }
-}
-
-fn height_of(heads: &[(ElectionId, u64)], law_id: &ElectionId) -> u64 {
-    heads.iter().find(|(of, _)| of == law_id).map_or(0, |(_, height)| *height)
-}
-
 fn election_view(
     law_id: &ElectionId,
     seen: &ElectionSeen,
@@ -524,6 +471,7 @@ impl Node {
             positions.into_iter().map(|position| (position.law_id, position.height)).collect();
         let term = self.context.leader_lease.term();
         let records = self.context.ledger.node_records().await?;
+        let witnesses = self.witness_views(set.as_ref()).await?;
         let view = match set {
             None => of_sole(&own, term, &heads),
             Some(set) => {
@@ -542,7 +490,29 @@ impl Node {
         let nodes = admitted(&records).iter().map(AdmittedNode::from).collect();
         let authority = self.context.authority.as_ref();
         let rolled_back = authority.is_some_and(|authority| authority.is_rolled_back());
-        Ok(ClusterView { own, rolled_back, halted: self.halted_elections(), nodes, ..view })
+        let halted = self.halted_elections();
+        Ok(ClusterView { own, rolled_back, halted, nodes, witnesses, ..view })
+    }
+
+    /// The outside witnesses, and how far each of them has cosigned the logs of this node.
+    async fn witness_views(
+        &self,
+        set: Option<&AuthoritySet>,
+    ) -> Result<Vec<WitnessView>, AdminError> {
+        let Some(set) = set.filter(|set| !set.witnesses().is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let elections = self.context.elections();
+        let mut logs = Vec::with_capacity(elections.len());
+        for election in &elections {
+            logs.push(LogSize {
+                law_id: election.law_id(),
+                origin: &election.signer.origin,
+                size: election.committed().size(),
+                lines: self.context.ledger.latest_witness_lines(election.law_id()).await?,
+            });
+        }
+        Ok(witness_views(set, &logs))
     }
 
     async fn rows_seen(&self, set: &AuthoritySet) -> Result<RowsSeen, AdminError> {
@@ -561,7 +531,8 @@ impl Node {
         for election in self.context.elections() {
             let committed = election.committed();
             // This node has verified the checkpoint before it followed it.
-            let Ok(verified) = election.signer.policy.verify(&committed.checkpoint) else {
+            let policy = &election.signer.policy;
+            let Ok(verified) = policy.verify_strict_by_authorities(&committed.checkpoint) else {
                 continue;
             };
             let name = |name: &[u8]| std::str::from_utf8(name).ok()?.parse::<KeyName>().ok();

@@ -4,6 +4,7 @@ use votekit_core::authority::{
 use votekit_core::id::Digest;
 use votekit_core::log::note::SigningKey;
 
+use super::super::status_view::ElectionStatusView;
 use super::*;
 
 /// Three authorities with a quorum of two, and their keys for statements.

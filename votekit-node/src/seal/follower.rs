@@ -107,6 +107,7 @@ impl Sealer {
         let staged =
             until_definite("read_staging", || self.context.ledger.staged(law_id, after, limit))
                 .await?;
+        staged.iter().for_each(|staged| self.election.unstaged.remove(&staged.batch.number()));
         if self.context.is_shared || self.election.staged_before(after) {
             let log = self.election.log();
             staged.iter().for_each(|staged| {

@@ -74,7 +74,9 @@ impl Sealer {
             ElectionFault::damaged(format!("the head of {law_id} in the ledger: {rule}"))
         };
         let policy = &self.election.signer.policy;
-        policy.verify_strict(&head.checkpoint).map_err(|error| halted(error.to_string()))?;
+        policy
+            .verify_strict_by_authorities(&head.checkpoint)
+            .map_err(|error| halted(error.to_string()))?;
         check_root(head.size, &head.root, &head.checkpoint).map_err(|rule| halted(rule.to_owned()))
     }
 

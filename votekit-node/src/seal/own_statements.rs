@@ -106,9 +106,11 @@ pub(crate) async fn resend(
 struct Wanted {
     /// The promised term.
     term: u64,
-    /// For each election the height and term of the accepted block, and the cosigned height.
-    blocks: Vec<(ElectionId, Option<(u64, u64)>, Option<u64>)>,
+    blocks: Vec<OpenBlocks>,
 }
+
+/// An election, the height and term of its accepted block, and its cosigned height.
+type OpenBlocks = (ElectionId, Option<(u64, u64)>, Option<u64>);
 
 impl Wanted {
     fn read(&self, memory: &AuthorityMemory) -> Result<Vec<(RowKind, OwnStatement)>, MemoryError> {

@@ -228,7 +228,7 @@ impl QuorumEndorse {
             return Ok(Endorsement::Superseded { by: head });
         }
         let policy = &self.round.signer.policy;
-        policy.verify_strict(&head.checkpoint).map_err(|error| {
+        policy.verify_strict_by_authorities(&head.checkpoint).map_err(|error| {
             ElectionFault::damaged(format!("the head's checkpoint does not verify: {error}"))
         })?;
         self.round.record_certified(&block, head.checkpoint.clone()).await?;

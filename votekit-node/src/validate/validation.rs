@@ -169,7 +169,7 @@ async fn refuse(
 
 /// Marks the envelopes of a batch, and reports the hints to voters and throttle. Whatever is wrong
 /// with the registry, the batch continues.
-async fn hint(context: &NodeContext, election: &ElectionHandle, batch: &Batch) -> Hints {
+pub(crate) async fn hint(context: &NodeContext, election: &ElectionHandle, batch: &Batch) -> Hints {
     let Some(scheme) = election.hasher().map(|hasher| hasher.scheme()) else { return Hints::new() };
     let marks: Vec<Mark> = batch
         .envelopes()

@@ -29,7 +29,7 @@ pub(crate) struct Installation {
     leader_term_seconds: u64,
 }
 
-fn base() -> KeyName {
+pub(crate) fn base() -> KeyName {
     "votes.example.org".parse().expect("a name")
 }
 
@@ -44,7 +44,7 @@ fn config(roles: &[Role]) -> Config {
 impl Installation {
     /// Starts `count` authorities with this quorum, and an ingest node.
     pub(crate) async fn start(count: usize, quorum: usize) -> Self {
-        Self::start_with_terms(count, quorum, 0).await
+        Self::start_as(count, quorum, 0, |set| set).await
     }
 
     /// The same, with leaders that step down after a time; 0: they do not.
@@ -52,6 +52,24 @@ impl Installation {
         count: usize,
         quorum: usize,
         leader_term_seconds: u64,
+    ) -> Self {
+        Self::start_as(count, quorum, leader_term_seconds, |set| set).await
+    }
+
+    /// The same, with a change to the file of the authorities: outside witnesses.
+    pub(crate) async fn start_with(
+        count: usize,
+        quorum: usize,
+        change: impl FnOnce(AuthoritySet) -> AuthoritySet,
+    ) -> Self {
+        Self::start_as(count, quorum, 0, change).await
+    }
+
+    async fn start_as(
+        count: usize,
+        quorum: usize,
+        leader_term_seconds: u64,
+        change: impl FnOnce(AuthoritySet) -> AuthoritySet,
     ) -> Self {
         if std::env::var_os("VOTEKIT_TEST_LOG").is_some() {
             let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).try_init();
@@ -65,7 +83,7 @@ impl Installation {
                 made.authority_member().expect("its keys")
             })
             .collect();
-        let set = AuthoritySet::new(base(), quorum, members).expect("a set");
+        let set = change(AuthoritySet::new(base(), quorum, members).expect("a set"));
         let ingest_path = folder.path().join("ingest");
         drop(DataFolder::open(&ingest_path, Some(&base())).expect("opened"));
         for path in (1..=count).map(|number| path_of(folder.path(), number)) {
@@ -133,6 +151,11 @@ impl Installation {
             assert!(Instant::now() < until, "the ingest node does not see the open poll");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// The policy of the election.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// The folder of everything.
@@ -246,7 +269,8 @@ impl Installation {
             let texts: Vec<String> = heads
                 .iter()
                 .map(|head| {
-                    self.policy.verify_strict(head).expect("a quorum has cosigned");
+                    let verified = self.policy.verify_strict_by_authorities(head);
+                    verified.expect("a quorum has cosigned");
                     text(head)
                 })
                 .collect();

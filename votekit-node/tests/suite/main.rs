@@ -16,3 +16,4 @@ mod members;
 mod registry_trouble;
 mod sign_in;
 mod snapshots;
+mod witness;

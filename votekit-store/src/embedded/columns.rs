@@ -11,7 +11,7 @@ use super::fault::{Fault, corrupt};
 pub(super) use crate::block_rows::column;
 use crate::block_rows::{LeafRun, verify_batch, verify_head};
 use crate::round_row::row_digest;
-use crate::{Head, RoundRow, RowId, RowKind, StagingId};
+use crate::{Head, RoundRow, RowId, RowKind, StagingId, WitnessLine};
 
 /// A row of a table. A value that does not fit its type is damage, and its error names the table.
 pub(super) struct TableRow<'row, 'statement> {
@@ -133,4 +133,16 @@ pub(super) fn round_row(row: &Row<'_>) -> Result<RoundRow, Fault> {
         return Ok(found);
     }
     Err(damage("it does not match its digest"))
+}
+
+/// Reads `witness, height, size, root, line`. The line carries its own proof: its signature.
+pub(super) fn witness_line(row: &Row<'_>) -> Result<WitnessLine, Fault> {
+    let row = TableRow::new("witness_line", row);
+    Ok(WitnessLine {
+        witness: row.get(0)?,
+        height: row.number(1)?,
+        size: row.number(2)?,
+        root: TreeHash::from_bytes(row.get(3)?),
+        line: row.get(4)?,
+    })
 }

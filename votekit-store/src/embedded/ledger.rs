@@ -2,6 +2,7 @@
 
 mod repair;
 mod rounds;
+mod witnessed;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -10,7 +10,7 @@ use super::fault::{Fault, corrupt};
 use crate::block_rows::{LeafRange, verify_manifest, verify_tile};
 use crate::{
     DamagedRow, EngineError, Head, LogRow, NewRow, ReviewNote, RowId, RowsRead, StagingId,
-    StoredBlock,
+    StoredBlock, WitnessLine,
 };
 
 /// Limit of one read in bytes: it ends with the row that reaches the limit. Blocks and batches have
@@ -20,6 +20,7 @@ const READ_BYTES_MAX: usize = 8 << 20;
 const BLOCK: &str = "SELECT height, first_leaf, leaf_count FROM block";
 const BATCH: &str = "SELECT id, digest, bytes, node, epoch, sequence FROM batch";
 const LEAVES: &str = "SELECT first_leaf, leaf_count, digest, bytes FROM leaves";
+const WITNESS_LINE: &str = "SELECT witness, height, size, root, line FROM witness_line";
 
 pub(super) fn elections(connection: &Connection) -> Result<Vec<ElectionId>, Fault> {
     let mut statement = connection.prepare_cached(
@@ -432,4 +433,41 @@ pub(super) fn log_rows_above(
         })?);
     }
     Ok(found)
+}
+
+/// The lines of outside witnesses over heads of a size.
+pub(super) fn witness_lines(
+    connection: &Connection,
+    law_id: &ElectionId,
+    size: u64,
+) -> Result<Vec<WitnessLine>, Fault> {
+    let (Some(election), Some(size)) = (find_election(connection, law_id)?, columns::column(size))
+    else {
+        return Ok(Vec::new());
+    };
+    let mut statement = connection.prepare_cached(&format!(
+        "{WITNESS_LINE} WHERE election = ?1 AND size = ?2 ORDER BY witness, root"
+    ))?;
+    collect(statement.query((election.0, size))?, columns::witness_line)
+}
+
+/// The line over the largest tree of each outside witness.
+pub(super) fn latest_witness_lines(
+    connection: &Connection,
+    law_id: &ElectionId,
+) -> Result<Vec<WitnessLine>, Fault> {
+    let Some(election) = find_election(connection, law_id)? else { return Ok(Vec::new()) };
+    let mut statement = connection.prepare_cached(&format!(
+        "{WITNESS_LINE} AS one WHERE election = ?1 AND size = \
+         (SELECT max(size) FROM witness_line WHERE election = ?1 AND witness = one.witness) \
+         ORDER BY witness, root"
+    ))?;
+    collect(statement.query([election.0])?, columns::witness_line)
+}
+
+/// Whether the ledger has the table of witnesses: one of an earlier version, read while no program
+/// has migrated it, has none.
+pub(super) fn has_witness_lines(connection: &Connection) -> Result<bool, Fault> {
+    let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'witness_line'";
+    Ok(connection.prepare_cached(sql)?.exists([])?)
 }

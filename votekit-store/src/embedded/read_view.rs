@@ -10,7 +10,7 @@ use votekit_core::id::{BatchNumber, Digest, ElectionId};
 use super::columns::find_election;
 use super::fault::Fault;
 use super::{queries, schema};
-use crate::{EngineError, Head, LogReader, ReviewNote, StoredBlock};
+use crate::{EngineError, Head, LogReader, ReviewNote, StoredBlock, WitnessLine};
 
 /// A read-only view of a ledger. Later writes are not visible in it.
 pub struct EmbeddedReadView {
@@ -66,6 +66,17 @@ impl LogReader for EmbeddedReadView {
 
     fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
         Ok(queries::manifest(&self.connection, digest)?)
+    }
+
+    fn witness_lines(
+        &self,
+        law_id: &ElectionId,
+        size: u64,
+    ) -> Result<Vec<WitnessLine>, EngineError> {
+        if !queries::has_witness_lines(&self.connection)? {
+            return Ok(Vec::new());
+        }
+        Ok(queries::witness_lines(&self.connection, law_id, size)?)
     }
 
     fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {

@@ -34,6 +34,7 @@ pub(super) const LEDGER: Schema = Schema {
     migrations: &[
         include_str!("../../migrations/embedded/001_ledger.sql"),
         include_str!("../../migrations/embedded/002_rounds.sql"),
+        include_str!("../../migrations/embedded/003_witness.sql"),
     ],
 };
 

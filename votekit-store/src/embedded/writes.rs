@@ -4,6 +4,7 @@ mod commit;
 mod documents;
 mod repair;
 mod rounds;
+mod witnessed;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub(super) use self::commit::{Commit, SetTakesVotes};
 pub(super) use self::documents::{AddReviewNote, PutManifest, PutNodeRecord, PutSealedKey};
 pub(super) use self::repair::DiscardAbove;
 pub(super) use self::rounds::{PutRow, RemoveOldRows, RemoveRows};
+pub(super) use self::witnessed::PutWitnessLine;
 
 /// Stages a batch.
 pub(super) struct Stage {

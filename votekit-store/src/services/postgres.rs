@@ -21,6 +21,7 @@ mod rows;
 mod schema;
 mod stager;
 mod tls;
+mod witnessed;
 mod writes;
 
 use std::sync::Arc;
@@ -40,7 +41,7 @@ use crate::block_rows::{Appending, head_digest};
 use crate::{
     BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
     Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId,
-    RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock,
+    RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine, Witnessed,
 };
 use connections::{Connections, Connector};
 use listener::Listener;
@@ -351,6 +352,35 @@ impl LogRepair for PostgresLedger {
     ) -> Result<bool, EngineError> {
         let mut session = self.connections.session().await?;
         repair::discard_above(&mut session, law_id, &head.taken_back(), seen).await
+    }
+}
+
+#[async_trait]
+impl Witnessed for PostgresLedger {
+    async fn put_witness_line(
+        &self,
+        law_id: &ElectionId,
+        line: &WitnessLine,
+    ) -> Result<(), EngineError> {
+        let mut session = self.connections.session_for(law_id).await?;
+        witnessed::put_witness_line(&mut session, law_id, line).await
+    }
+
+    async fn witness_lines(
+        &self,
+        law_id: &ElectionId,
+        size: u64,
+    ) -> Result<Vec<WitnessLine>, EngineError> {
+        let mut session = self.connections.session_for(law_id).await?;
+        witnessed::witness_lines(&mut session, law_id, size).await
+    }
+
+    async fn latest_witness_lines(
+        &self,
+        law_id: &ElectionId,
+    ) -> Result<Vec<WitnessLine>, EngineError> {
+        let mut session = self.connections.session_for(law_id).await?;
+        witnessed::latest_witness_lines(&mut session, law_id).await
     }
 }
 

@@ -14,7 +14,7 @@ use votekit_core::instant::UnixMillis;
 use votekit_store::{
     BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
     Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId,
-    RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock,
+    RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine, Witnessed,
 };
 
 /// The network of one authority.
@@ -278,6 +278,32 @@ impl LogRepair for WiredLedger {
         seen: &Digest,
     ) -> Result<bool, EngineError> {
         self.reach()?.discard_above(law_id, head, seen).await
+    }
+}
+
+#[async_trait]
+impl Witnessed for WiredLedger {
+    async fn put_witness_line(
+        &self,
+        law_id: &ElectionId,
+        line: &WitnessLine,
+    ) -> Result<(), EngineError> {
+        self.reach()?.put_witness_line(law_id, line).await
+    }
+
+    async fn witness_lines(
+        &self,
+        law_id: &ElectionId,
+        size: u64,
+    ) -> Result<Vec<WitnessLine>, EngineError> {
+        self.reach()?.witness_lines(law_id, size).await
+    }
+
+    async fn latest_witness_lines(
+        &self,
+        law_id: &ElectionId,
+    ) -> Result<Vec<WitnessLine>, EngineError> {
+        self.reach()?.latest_witness_lines(law_id).await
     }
 }
 

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use votekit_core::authority::{AuthorityMember, AuthoritySet, AuthoritySetError};
+use votekit_core::authority::{
+    AuthorityMember, AuthoritySet, AuthoritySetError, AuthoritySetRule, SetWitness,
+};
 use votekit_core::log::note::KeyName;
 
 use super::LINE_HINT;
@@ -23,13 +25,21 @@ use crate::error::CommandError;
 /// them. With four authorities and a quorum of three, one may be down, and a false decision needs
 /// three that lie.
 ///
+/// With --witness the file names outside witnesses: servers of others that run C2SP tlog-witness.
+/// They cosign the head of every log too, and a result is certified once enough of them have. Each
+/// is fed by one authority, whose log key it is configured with: `votekit witness request` prints
+/// what its operator needs.
+///
 /// The command prints the SHA-256 of the file. Copy the file to DATA/authorities on every machine,
 /// and compare the fingerprint there with `votekit authority show`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   votekit policy make --quorum 3 --base elections.example.ca a.line b.line c.line d.line
-  votekit policy make --quorum 2 --base elections.example.ca -o authorities lines.txt")]
+  votekit policy make --quorum 2 --base elections.example.ca -o authorities lines.txt
+  votekit policy make --quorum 3 --base elections.example.ca --witness-quorum 1 \\
+    --witness north=witness.example+1a2b3c4d+BA...,https://witness.example/,a \\
+    --witness south=other.example+5e6f7a8b+BB...,https://other.example/,b lines.txt")]
 pub(super) struct Args {
     /// Number of authorities that must accept and sign every block
     #[arg(long, value_name = "N")]
@@ -38,6 +48,15 @@ pub(super) struct Args {
     /// Name that all logs begin with: the one given to every `votekit authority keygen`
     #[arg(long)]
     base: KeyName,
+
+    /// Outside witness: its name, its verifier key, the prefix of its addresses, and the authority
+    /// that feeds it; without an authority, the witnesses are spread over them in order
+    #[arg(long = "witness", value_name = "NAME=VKEY,URL[,AUTHORITY]", requires = "witness_quorum")]
+    witnesses: Vec<String>,
+
+    /// Number of outside witnesses that must have cosigned before a result is certified
+    #[arg(long, value_name = "N", requires = "witnesses")]
+    witness_quorum: Option<usize>,
 
     /// File to create
     #[arg(short, long, value_name = "FILE", default_value = "authorities")]
@@ -61,6 +80,10 @@ struct Report {
     base: String,
     quorum: usize,
     authorities: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    witnesses: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    witness_quorum: Option<usize>,
 }
 
 impl fmt::Display for Report {
@@ -79,6 +102,15 @@ pub(super) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let members = lines.iter().map(|line| line.member.clone()).collect();
     let set = AuthoritySet::new(args.base, args.quorum, members)
         .map_err(|error| refused(&error, &lines))?;
+    let set = with_witnesses(set, &args.witnesses, args.witness_quorum.unwrap_or(0))?;
+    if let Some(name) = set.can_lock_witnesses() {
+        context.output.warning(format_args!(
+            "{name} alone can keep the witnesses from cosigning: if it signed a false head as the \
+             log, those that it feeds would cosign no other, and fewer than {} would be left; \
+             spread them over the authorities, or ask for fewer",
+            set.witness_quorum()
+        ));
+    }
     write_new(&args.output, Secrecy::Public, set.as_bytes())?;
     let (count, quorum) = (set.members().len(), set.quorum());
     context.output.note(format_args!(
@@ -93,7 +125,49 @@ pub(super) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         base: set.base().to_string(),
         quorum,
         authorities: set.members().iter().map(|member| member.name.to_string()).collect(),
+        witnesses: set.witnesses().iter().map(|witness| witness.name.to_string()).collect(),
+        witness_quorum: args.witness_quorum,
     })
+}
+
+/// Adds the outside witnesses that are given on the command line.
+fn with_witnesses(
+    set: AuthoritySet,
+    given: &[String],
+    quorum: usize,
+) -> Result<AuthoritySet, CommandError> {
+    /// The number of the first authority's line in the file.
+    const FIRST_LINE: usize = 4;
+    let members = set.members();
+    let witnesses = given
+        .iter()
+        .enumerate()
+        .map(|(place, text)| {
+            let feeder = &members[place % members.len()].name;
+            parse_witness(text, feeder)
+                .map_err(|rule| CommandError::bad_input(format!("--witness {text}: {rule}")))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let first_line = FIRST_LINE + members.len();
+    set.with_witnesses(witnesses, quorum).map_err(|error| {
+        let AuthoritySetError::Malformed { line, rule } = &error else {
+            return CommandError::bad_input(error.to_string());
+        };
+        let text = line.checked_sub(first_line).and_then(|place| given.get(place));
+        let place = text.map_or("--witness-quorum".to_owned(), |text| format!("--witness {text}"));
+        CommandError::bad_input(format!("{place}: {rule}"))
+    })
+}
+
+/// Parses `NAME=VKEY,URL[,AUTHORITY]`. Without an authority it is fed by `feeder`.
+fn parse_witness(text: &str, feeder: &KeyName) -> Result<SetWitness, AuthoritySetRule> {
+    let (name, rest) = text.split_once('=').ok_or(AuthoritySetRule::WitnessForm)?;
+    let mut parts = rest.splitn(3, ',');
+    let (Some(key), Some(url)) = (parts.next(), parts.next()) else {
+        return Err(AuthoritySetRule::WitnessForm);
+    };
+    let fed_by = parts.next().unwrap_or(feeder.as_str());
+    SetWitness::parse_line(&format!("witness {name} {key} {url} {fed_by}"))
 }
 
 /// Reads the lines of a file, or one that stands on the command line.

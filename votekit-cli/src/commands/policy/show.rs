@@ -14,8 +14,8 @@ use crate::error::CommandError;
 /// Print the policy of an election of these authorities
 ///
 /// The policy is what a verifier trusts: the keys of all authorities for the log of this election,
-/// and the quorum that must have signed (C2SP tlog-policy). Publish it, or its SHA-256, before the
-/// poll opens; `votekit verify` takes either.
+/// the quorum that must have signed, and the outside witnesses if there are any (C2SP tlog-policy).
+/// Publish it, or its SHA-256, before the poll opens; `votekit verify` takes either.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -39,6 +39,9 @@ struct Report {
     law_id: String,
     fingerprint: String,
     quorum: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    witnesses: Vec<String>,
+    witness_quorum: usize,
     policy: String,
 }
 
@@ -68,6 +71,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         law_id: args.law_id.to_string(),
         fingerprint,
         quorum: set.quorum(),
+        witnesses: set.witnesses().iter().map(|witness| witness.name.to_string()).collect(),
+        witness_quorum: set.witness_quorum(),
         policy: String::from_utf8_lossy(policy.as_bytes()).into_owned(),
     })
 }

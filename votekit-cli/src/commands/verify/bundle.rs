@@ -57,6 +57,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     shards.iter().for_each(BundleFolder::finish);
     let verification = verification?;
     context.output.result(&Report(&verification))?;
+    if let Some(reason) = unwitnessed(&verification) {
+        context.output.warning(format_args!(
+            "the log was certified without its outside witnesses, for this reason: {}",
+            plain(reason)
+        ));
+    }
     match verification.verdict() {
         Verdict::Proven => Ok(()),
         Verdict::Consistent => Err(CommandError::not_authenticated(
@@ -75,6 +81,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
             Err(CommandError::verification_failed(format!("the bundle does not verify: {text}")))
         }
     }
+}
+
+/// The reason for which the log waives the outside witnesses that are missing.
+fn unwitnessed(verification: &Verification) -> Option<&str> {
+    let is_signed = verification.origin.is_some() && !verification.is_witnessed;
+    verification.witness_waiver.as_deref().filter(|_| is_signed)
 }
 
 /// The report, for people or as JSON.
@@ -101,6 +113,8 @@ impl serde::Serialize for Report<'_> {
             "state": self.0.state,
             "origin": self.0.origin,
             "cosigned_by": self.0.cosigned_by,
+            "witnessed": self.0.is_witnessed,
+            "witness_waiver": self.0.witness_waiver,
             "policy_fingerprint": self.0.fingerprint,
             "leaves": self.0.leaves,
             "root": self.0.root,

@@ -18,7 +18,7 @@ use crate::id::Digest;
 use crate::log::checkpoint::SignedCheckpoint;
 use crate::log::leaf::Leaf;
 use crate::log::note::KeyName;
-use crate::log::policy::{Policy, VerifiedCheckpoint};
+use crate::log::policy::{Policy, VerifiedCheckpoint, VerifyError};
 use crate::manifest::Manifest;
 
 /// No honest file except the leaves is longer, in bytes.
@@ -64,7 +64,8 @@ pub(super) fn verify(
     let ending = bundle.read_leaves(&mut log, options.threads, leaves_length_max)?;
     let root = ending.root;
 
-    let verified = bundle.check_checkpoint(signed.as_ref(), policy_used.as_ref(), &ending, &log);
+    let checked = bundle.check_checkpoint(signed.as_ref(), policy_used.as_ref(), &ending, &log);
+    let (verified, is_witnessed) = checked.unzip();
     bundle.check_manifests(&log);
     bundle.check_derived(&log, &ending)?;
     bundle.check_index(index.as_deref(), &log);
@@ -83,6 +84,8 @@ pub(super) fn verify(
             .flat_map(|verified| verified.cosignatures())
             .map(|one| one.witness.to_string())
             .collect(),
+        is_witnessed: is_witnessed.unwrap_or(false),
+        witness_waiver: account.witness_waiver().map(str::to_owned),
         fingerprint: policy.as_deref().map(Digest::of),
         shards_checked,
         authenticated,
@@ -279,23 +282,51 @@ impl Bundle<'_> {
         Ok(ending)
     }
 
+    /// Verifies the signatures. Returns the checkpoint, and whether enough outside witnesses have
+    /// cosigned it: a log that waives them is signed by its authorities alone.
+    fn check_signatures(
+        &mut self,
+        signed: &SignedCheckpoint,
+        policy: &Policy,
+        log: &Log<'_>,
+    ) -> Option<(VerifiedCheckpoint, bool)> {
+        let error = match policy.verify_checkpoint(signed) {
+            Ok(verified) => return Some((verified, true)),
+            Err(error) => error,
+        };
+        let unwitnessed = match error {
+            VerifyError::NoQuorum { .. } => policy.verify_checkpoint_by_authorities(signed).ok(),
+            _ => None,
+        };
+        match unwitnessed {
+            Some(verified) if log.account.witness_waiver().is_some() => Some((verified, false)),
+            Some(_) => {
+                let quorum = policy.witness_quorum();
+                let what = format_args!(
+                    "a quorum of the authorities has cosigned, and fewer than {quorum} of the \
+                     outside witnesses"
+                );
+                self.fail(file::CHECKPOINT, Rule::Checkpoint, what);
+                None
+            }
+            None => {
+                self.fail(file::CHECKPOINT, Rule::Checkpoint, format_args!("{error}"));
+                None
+            }
+        }
+    }
+
     fn check_checkpoint(
         &mut self,
         signed: Option<&SignedCheckpoint>,
         policy: Option<&Policy>,
         ending: &Ending,
         log: &Log<'_>,
-    ) -> Option<VerifiedCheckpoint> {
+    ) -> Option<(VerifiedCheckpoint, bool)> {
         let (signed, policy) = (signed?, policy?);
         let stated = signed.unverified();
-        let verified = match policy.verify_checkpoint(signed) {
-            Ok(verified) => Some(verified),
-            Err(error) => {
-                self.fail(file::CHECKPOINT, Rule::Checkpoint, format_args!("{error}"));
-                None
-            }
-        };
-        self.check_cosignatures(verified.as_ref(), log);
+        let verified = self.check_signatures(signed, policy, log);
+        self.check_cosignatures(verified.as_ref().map(|(verified, _)| verified), log);
         if !policy.is_of_election(stated.origin()) {
             let what = format_args!(
                 "it is not the policy of the log {}, in its one form",

@@ -301,7 +301,11 @@ impl<'a> Log<'a> {
                 self.batches.check_ended(line);
             }
             // The digest is compared once the results have been made again.
-            ElectionEvent::Certified { .. } => {}
+            ElectionEvent::Certified { witness_waiver, .. } => {
+                if let Some(reason) = witness_waiver {
+                    check_reason(reason, line);
+                }
+            }
             ElectionEvent::Annulled { reason, .. } => check_reason(reason, line),
             ElectionEvent::Purged { .. } => self.purged = true,
         }

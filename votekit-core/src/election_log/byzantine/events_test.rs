@@ -250,7 +250,8 @@ fn ends() -> Vec<Case> {
         }),
         leaves("a certification of another result", 10, at(0, DIFFERS), |f| {
             let results = Digest::from_bytes([7; 32]);
-            f.leaves[0] = Leaf::Election(ElectionEvent::Certified { at: minute(210), results });
+            let (at, witness_waiver) = (minute(210), None);
+            f.leaves[0] = Leaf::Election(ElectionEvent::Certified { at, results, witness_waiver });
         }),
         in_texts("a certification before the last block", 10, at(0, DIFFERS), |texts| {
             rewrite(&mut texts[0], "\"at\":29400210", "\"at\":29400204");

@@ -134,7 +134,8 @@ impl Sample {
         let retire = LogEvent::Retire { node: node_key(A).node_id(), epoch: Epoch(2) };
         record(&mut log, &mut blocks, &[retire], 202);
         append(&mut log, &mut blocks, &BlockContent::Close, 205);
-        record(&mut log, &mut blocks, &[LogEvent::Certify], 210);
+        let certify = LogEvent::Certify { witness_waiver: None };
+        record(&mut log, &mut blocks, &[certify], 210);
         record(&mut log, &mut blocks, &[LogEvent::Purge], 211);
         assert_eq!(blocks.len(), BLOCKS);
         let logs = (1..=BLOCKS).map(|count| replayed(&blocks[..count], source.clone())).collect();

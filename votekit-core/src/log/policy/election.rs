@@ -7,7 +7,7 @@ use crate::log::note::{KeyName, VerifierKey};
 /// The group of the authorities.
 pub(super) const AUTHORITIES: &str = "authorities";
 /// The group of the outside witnesses.
-const WITNESSES: &str = "witnesses";
+pub(super) const WITNESSES: &str = "witnesses";
 /// The group of both groups.
 const BOTH: &str = "both";
 

@@ -1,6 +1,7 @@
 //! Verifies a checkpoint against a policy.
 
-use super::{Policy, PolicyName};
+use super::election::AUTHORITIES;
+use super::{Member, Policy, PolicyName};
 use crate::instant::UnixSeconds;
 use crate::log::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 use crate::log::note::{KeyName, NoteError, VerifiedSignature, VerifierKey};
@@ -102,9 +103,46 @@ impl Policy {
         &self,
         signed: &SignedCheckpoint,
     ) -> Result<VerifiedCheckpoint, VerifyError> {
+        self.verify_under(signed, self.quorum)
+    }
+
+    /// As [`Policy::verify_checkpoint`], where a quorum of the authorities is enough: outside
+    /// witnesses cosign later than the authorities, or not at all. For a policy without outside
+    /// witnesses it is the same.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub fn verify_checkpoint_by_authorities(
+        &self,
+        signed: &SignedCheckpoint,
+    ) -> Result<VerifiedCheckpoint, VerifyError> {
+        self.verify_under(signed, self.authorities_quorum())
+    }
+
+    /// As [`Policy::verify_strict`], where a quorum of the authorities is enough.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub fn verify_strict_by_authorities(
+        &self,
+        note: &[u8],
+    ) -> Result<VerifiedCheckpoint, VerifyError> {
+        self.verify_strict_under(&SignedCheckpoint::parse(note)?, self.authorities_quorum())
+    }
+
+    /// The group of the authorities; without that group, the whole quorum.
+    fn authorities_quorum(&self) -> Option<Member> {
+        self.group_named(AUTHORITIES).map(Member::Group).or(self.quorum)
+    }
+
+    fn verify_under(
+        &self,
+        signed: &SignedCheckpoint,
+        quorum: Option<Member>,
+    ) -> Result<VerifiedCheckpoint, VerifyError> {
         let keys = Keys::of(self, signed.unverified().origin());
         match signed.note().verify(&keys.keys) {
-            Ok(signatures) => self.evaluate(signed, &keys, &signatures),
+            Ok(signatures) => self.evaluate(signed, &keys, &signatures, quorum),
             Err(NoteError::NoKnownKey) => Err(no_log(signed)),
             Err(error) => Err(error.into()),
         }
@@ -117,6 +155,14 @@ impl Policy {
     pub fn verify_checkpoint_strict(
         &self,
         signed: &SignedCheckpoint,
+    ) -> Result<VerifiedCheckpoint, VerifyError> {
+        self.verify_strict_under(signed, self.quorum)
+    }
+
+    fn verify_strict_under(
+        &self,
+        signed: &SignedCheckpoint,
+        quorum: Option<Member>,
     ) -> Result<VerifiedCheckpoint, VerifyError> {
         if !signed.unverified().extensions().is_empty() {
             return Err(VerifyError::Extension);
@@ -136,7 +182,7 @@ impl Policy {
                 return Err(VerifyError::Order { line: signed.note().line_of_signature(place) });
             }
         }
-        self.evaluate(signed, &keys, &signatures)
+        self.evaluate(signed, &keys, &signatures, quorum)
     }
 
     fn evaluate(
@@ -144,6 +190,7 @@ impl Policy {
         signed: &SignedCheckpoint,
         keys: &Keys,
         signatures: &[VerifiedSignature],
+        quorum: Option<Member>,
     ) -> Result<VerifiedCheckpoint, VerifyError> {
         if !signatures.iter().any(|signature| signature.key < keys.logs) {
             return Err(no_log(signed));
@@ -166,7 +213,7 @@ impl Policy {
                 at,
             });
         }
-        if !self.is_quorum(&cosigned) {
+        if !self.is_met(quorum, &cosigned) {
             return Err(VerifyError::NoQuorum { cosigned: cosignatures.len() });
         }
         Ok(VerifiedCheckpoint { checkpoint: signed.unverified().clone(), cosignatures })

@@ -51,6 +51,11 @@ impl InWords for AdminError {
                 "the poll of {law_id} is planned to close at {closes}: closing it earlier requires \
                  a reason"
             ),
+            Self::WitnessesMissing { law_id, quorum, missing } => format!(
+                "{quorum} of the outside witnesses must have cosigned the closed log of {law_id}, \
+                 and too few have; missing: {}. Wait for them, or give a reason to do without them",
+                missing.join(", ")
+            ),
             Self::CreatedWithoutRoll { law_id, source } => format!(
                 "the election {law_id} was created as a draft, and its roll has not taken effect \
                  yet: {}",

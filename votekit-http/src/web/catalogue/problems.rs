@@ -167,6 +167,11 @@ problems! {
     "early-close" false
         "L’heure de fermeture prévue n’est pas encore arrivée", "Confirmez la fermeture anticipée.";
         "The planned closing time has not come", "Confirm the early close.";
+    "witnesses-missing" false
+        "Des témoins externes n’ont pas encore signé le registre",
+        "Réessayez dans quelques minutes. Sans eux, l’administration doit donner un motif.";
+        "Outside witnesses have not signed the log yet",
+        "Try again in a few minutes. Without them the administrators have to give a reason.";
     "roll-conflict" false
         "Une autre liste ou un scrutin empêche cette opération", "Vérifiez les listes chargées.";
         "Another roll or an election prevents this", "Check the rolls that are loaded.";

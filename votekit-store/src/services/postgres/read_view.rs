@@ -13,9 +13,9 @@ use votekit_core::id::{BatchNumber, Digest, ElectionId};
 
 use super::connections::{Connector, Session, open_timeout};
 use super::fault::unavailable;
-use super::{queries, schema};
+use super::{queries, schema, witnessed};
 use crate::services::url::ServiceAddress;
-use crate::{EngineError, Head, LogReader, ReviewNote, StoredBlock};
+use crate::{EngineError, Head, LogReader, ReviewNote, StoredBlock, WitnessLine};
 
 /// Timeout for opening.
 const OPENING_TIME: Duration = Duration::from_secs(5);
@@ -110,6 +110,17 @@ impl LogReader for PostgresReadView {
     fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
         let digest = *digest;
         self.ask(move |session| Box::pin(async move { queries::manifest(session, &digest).await }))
+    }
+
+    fn witness_lines(
+        &self,
+        law_id: &ElectionId,
+        size: u64,
+    ) -> Result<Vec<WitnessLine>, EngineError> {
+        let law_id = law_id.clone();
+        self.ask(move |session| {
+            Box::pin(async move { witnessed::witness_lines(session, &law_id, size).await })
+        })
     }
 
     fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {

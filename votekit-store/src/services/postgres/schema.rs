@@ -7,11 +7,12 @@ use crate::EngineError;
 use crate::services::url::ServiceAddress;
 
 /// In order: each creates the version equal to its position, from 1.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../../migrations/services/001_ledger.sql"),
     include_str!("../../../migrations/services/002_views.sql"),
     include_str!("../../../migrations/services/003_accounts.sql"),
     include_str!("../../../migrations/services/004_rounds.sql"),
+    include_str!("../../../migrations/services/005_witness.sql"),
 ];
 
 /// Default schema.

@@ -113,28 +113,22 @@ impl QueueConsumer {
         }
     }
 
-    /// Waits for the next message.
+    /// Waits for the next message, also while the broker is away: a caller that paused between
+    /// attempts of its own would take up work later than the connection.
     pub(super) async fn next(&self) -> Result<(Arc<Batch>, Hints, u64), EngineError> {
-        let (reconnector, _) = self.running.get_or_init(|| self.start());
-        let handle = reconnector.handle();
+        self.running.get_or_init(|| self.start());
         let mut incoming = self.incoming.lock().await;
         loop {
-            tokio::select! {
-                biased;
-                next = incoming.recv() => {
-                    let Some(Incoming { batch, hints, receipt }) = next else {
-                        return Err(super::errors::unavailable("the ballot box was closed"));
-                    };
-                    // False when the queue is being given up: the broker redelivers the message.
-                    if receipt.tracker.hand_out(receipt.tag) {
-                        let mut working = self.working();
-                        working.last_tag += 1;
-                        let tag = working.last_tag;
-                        working.receipts.insert(tag, receipt);
-                        return Ok((batch, hints, tag));
-                    }
-                }
-                down = handle.down() => return Err(down),
+            let Some(Incoming { batch, hints, receipt }) = incoming.recv().await else {
+                return Err(super::errors::unavailable("the ballot box was closed"));
+            };
+            // False when the queue is being given up: the broker redelivers the message.
+            if receipt.tracker.hand_out(receipt.tag) {
+                let mut working = self.working();
+                working.last_tag += 1;
+                let tag = working.last_tag;
+                working.receipts.insert(tag, receipt);
+                return Ok((batch, hints, tag));
             }
         }
     }
@@ -166,9 +160,10 @@ impl QueueConsumer {
         let mut handle = reconnector.handle();
         let task = essential::spawn("the RabbitMQ consumer", async move {
             let consumption = Arc::new(consumption);
-            while let Some(session) = handle.up().await {
+            let mut ended = None;
+            while let Some(session) = handle.up(ended.as_ref()).await {
                 consumption.consume(&session).await;
-                handle.down().await;
+                ended = Some(session);
             }
         });
         (reconnector, AbortOnDrop(task))

@@ -38,6 +38,12 @@ const CLOSING_MAX: Duration = Duration::from_secs(1);
 /// A session that lasted this long did not end for a reason that will end the next one at once.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
 
+/// The longest pause between attempts to connect: votes wait, and a refused attempt costs little.
+const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// The shortest time from one line about a failed attempt to the next.
+const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(2);
+
 /// How often the state of the connection is polled.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -109,21 +115,16 @@ impl SessionHandle {
         }
     }
 
-    /// Waits for a session; `None` when the link was dropped.
-    pub(super) async fn up(&mut self) -> Option<Arc<Session>> {
-        match self.0.wait_for(|state| matches!(state, State::Up(_))).await.as_deref() {
+    /// Waits for a session other than the one that `ended`; `None` when the link was dropped. The
+    /// next session may be up before the end of one is noticed.
+    pub(super) async fn up(&mut self, ended: Option<&Arc<Session>>) -> Option<Arc<Session>> {
+        let is_next = |state: &State| match state {
+            State::Up(session) => ended.is_none_or(|ended| !Arc::ptr_eq(ended, session)),
+            State::Starting | State::Down(_) => false,
+        };
+        match self.0.wait_for(is_next).await.as_deref() {
             Ok(State::Up(session)) => Some(Arc::clone(session)),
             _ => None,
-        }
-    }
-
-    /// Waits until the link is away, and returns why. A first connection being opened does not
-    /// count as away.
-    pub(super) async fn down(&self) -> EngineError {
-        let mut states = self.0.clone();
-        match states.wait_for(|state| matches!(state, State::Down(_))).await.as_deref() {
-            Ok(State::Down(reason)) => unavailable(reason.clone()),
-            _ => unavailable("the ballot box was closed"),
         }
     }
 }
@@ -277,18 +278,22 @@ async fn reconnect(
     purpose: &'static str,
     state: &watch::Sender<State>,
 ) -> Arc<Session> {
-    let mut backoff = Backoff::new();
+    let mut backoff = Backoff::up_to(RECONNECT_PAUSE_MAX);
+    let mut logged: Option<Instant> = None;
     loop {
         match timeout(OPENING_MAX, open(settings)).await.unwrap_or_else(|_| Err(too_late())) {
             Ok(connection) => return Arc::new(Session::new(connection)),
             Err(error) => {
                 let reason = explain(settings, &error).to_string();
-                tracing::warn!(
-                    event = "broker_reconnect_failed",
-                    purpose,
-                    reason,
-                    "broker not reachable, retrying"
-                );
+                if logged.is_none_or(|at| at.elapsed() >= FAILURE_LOG_INTERVAL) {
+                    logged = Some(Instant::now());
+                    tracing::warn!(
+                        event = "broker_reconnect_failed",
+                        purpose,
+                        reason,
+                        "broker not reachable, retrying"
+                    );
+                }
                 state.send_replace(State::Down(reason));
             }
         }

@@ -7,6 +7,7 @@ mod old_rows;
 mod repair;
 mod rounds;
 mod staging;
+mod witnessed;
 
 use super::samples::{SampleLog, batches, law, node};
 use super::{
@@ -15,7 +16,7 @@ use super::{
 use crate::{Conflict, Hints, RowId, RowsRead, StagingId};
 
 /// By file, in the order of the contract.
-pub(super) const CASES: [&[Case]; 8] = [
+pub(super) const CASES: [&[Case]; 9] = [
     CASES_OF_ALL,
     staging::CASES,
     log::CASES,
@@ -24,6 +25,7 @@ pub(super) const CASES: [&[Case]; 8] = [
     rounds::CASES,
     old_rows::CASES,
     repair::CASES,
+    witnessed::CASES,
 ];
 
 const CASES_OF_ALL: &[Case] = &[
@@ -56,6 +58,8 @@ async fn a_new_ledger_is_empty(place: &dyn TestStorage) -> Outcome {
     ensure_eq!(ledger.purge_evidence(&law_id).await?, 0, "batches purged");
     ensure_eq!(ledger.rows_after(RowId(0), 10).await?, RowsRead::default(), "rows of rounds");
     ensure_eq!(ledger.sealed_key(&law_id, &[1; 32]).await?, None, "a sealed key");
+    ensure_eq!(ledger.witness_lines(&law_id, 0).await?, [], "lines of witnesses");
+    ensure_eq!(ledger.latest_witness_lines(&law_id).await?, [], "last lines of witnesses");
     ensure!(ledger.node_records().await?.is_empty(), "a new ledger has records of nodes");
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::{Persistent, Unreliable, persist};
 use crate::{
     BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
     Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId,
-    RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock,
+    RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine, Witnessed,
 };
 
 #[async_trait]
@@ -233,6 +233,32 @@ impl<T: LogRepair + ?Sized> LogRepair for Unreliable<T> {
         seen: &Digest,
     ) -> Result<bool, EngineError> {
         self.write(self.inner.discard_above(law_id, head, seen)).await
+    }
+}
+
+#[async_trait]
+impl<T: Witnessed + ?Sized> Witnessed for Unreliable<T> {
+    async fn put_witness_line(
+        &self,
+        law_id: &ElectionId,
+        line: &WitnessLine,
+    ) -> Result<(), EngineError> {
+        self.write(self.inner.put_witness_line(law_id, line)).await
+    }
+
+    async fn witness_lines(
+        &self,
+        law_id: &ElectionId,
+        size: u64,
+    ) -> Result<Vec<WitnessLine>, EngineError> {
+        self.read(self.inner.witness_lines(law_id, size)).await
+    }
+
+    async fn latest_witness_lines(
+        &self,
+        law_id: &ElectionId,
+    ) -> Result<Vec<WitnessLine>, EngineError> {
+        self.read(self.inner.latest_witness_lines(law_id)).await
     }
 }
 
@@ -506,6 +532,32 @@ impl<T: LogRepair> LogRepair for Persistent<T> {
         seen: &Digest,
     ) -> Result<bool, EngineError> {
         persist(|| self.inner.discard_above(law_id, head, seen)).await
+    }
+}
+
+#[async_trait]
+impl<T: Witnessed> Witnessed for Persistent<T> {
+    async fn put_witness_line(
+        &self,
+        law_id: &ElectionId,
+        line: &WitnessLine,
+    ) -> Result<(), EngineError> {
+        persist(|| self.inner.put_witness_line(law_id, line)).await
+    }
+
+    async fn witness_lines(
+        &self,
+        law_id: &ElectionId,
+        size: u64,
+    ) -> Result<Vec<WitnessLine>, EngineError> {
+        persist(|| self.inner.witness_lines(law_id, size)).await
+    }
+
+    async fn latest_witness_lines(
+        &self,
+        law_id: &ElectionId,
+    ) -> Result<Vec<WitnessLine>, EngineError> {
+        persist(|| self.inner.latest_witness_lines(law_id)).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! The cases on rows of rounds that no round needs any more.
 
 use super::super::samples::{SampleLog, law};
-use super::super::{Case, Outcome, TestStorage, case, ensure_eq, exact_case};
+use super::super::{Case, CaseError, Outcome, TestStorage, case, ensure_eq, exact_case};
 use super::rounds::{expect_rows, lead, row, store};
 use crate::{NewRow, RowId, RowKind};
 

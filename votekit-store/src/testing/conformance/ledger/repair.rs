@@ -1,7 +1,7 @@
 //! The cases on a log that is taken back to an earlier head.
 
 use super::super::samples::{SampleLog, law};
-use super::super::{Case, Outcome, TestStorage, ensure, ensure_eq, exact_case};
+use super::super::{Case, CaseError, Outcome, TestStorage, ensure, ensure_eq, exact_case};
 use crate::{Head, LogRow, StagingId};
 
 pub(super) const CASES: &[Case] = &[exact_case!(a_log_is_taken_back_to_an_earlier_head)];

@@ -1,0 +1,189 @@
+//! The rules of the file `authorities`, and what all names in it must be.
+
+use std::fmt;
+
+use crate::log::note::{KeyError, KeyName};
+
+/// The first line.
+pub(super) const FORMAT: &str = "votekit-authorities/1";
+
+/// The most authorities accepted, and the most outside witnesses.
+pub(super) const COUNT_MAX: usize = 32;
+
+/// The longest base, name and URL accepted, in bytes.
+pub(super) const NAME_LENGTH_MAX: usize = 255;
+
+/// Names that a policy gives to groups, or reserves.
+pub(super) const RESERVED_NAMES: [&str; 4] = ["authorities", "both", "none", "witnesses"];
+
+/// Why bytes are not a set of authorities. Lines count from 1, in the file as it is or would be
+/// written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthoritySetError {
+    /// A line breaks a rule.
+    #[error("line {line}: {rule}")]
+    Malformed {
+        /// The line.
+        line: usize,
+        /// The rule it breaks.
+        rule: AuthoritySetRule,
+    },
+    /// The file exceeds the length limit.
+    #[error("a file of authorities has at most {max} bytes, this one has {length}")]
+    TooLong {
+        /// Bytes found.
+        length: usize,
+        /// Bytes accepted.
+        max: usize,
+    },
+}
+
+/// The rules of a set of authorities.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthoritySetRule {
+    /// Each line ends in a line feed, the last one too.
+    #[error("each line ends in a line feed")]
+    LineEnd,
+    /// The file is UTF-8.
+    #[error("the file is UTF-8")]
+    Utf8,
+    /// The first line has one form.
+    #[error("the first line is `{}`", FORMAT)]
+    Format,
+    /// The second line has one form.
+    #[error("the second line is `base <key name>`")]
+    BaseForm,
+    /// The third line has one form.
+    #[error("the third line is `quorum <k>`, a decimal without leading zero")]
+    QuorumForm,
+    /// The other lines have one form.
+    #[error("the line is `authority <name> <log> <cosigner> <statement> <transport>`")]
+    MemberForm,
+    /// The name is malformed.
+    #[error("{0}")]
+    Name(KeyError),
+    /// Names are bounded.
+    #[error(
+        "a name has at most {max} bytes, this one has {length}",
+        max = NAME_LENGTH_MAX
+    )]
+    NameLength {
+        /// Bytes found.
+        length: usize,
+    },
+    /// A policy cannot hold the name.
+    #[error("the name of an authority does not hold U+007F")]
+    NameCharacter,
+    /// A name is the last part of the names of keys.
+    #[error("the name of an authority holds no slash")]
+    NameSlash,
+    /// A policy uses the name for something else.
+    #[error("the name {0} is reserved")]
+    ReservedName(KeyName),
+    /// A key has one form.
+    #[error("the {0} key is 64 lower-case hexadecimal digits")]
+    KeyForm(AuthorityKey),
+    /// The bytes are not a point of the curve, or one of small order.
+    #[error("the {0} key is not a usable public key")]
+    KeyPoint(AuthorityKey),
+    /// Names are unique.
+    #[error("another authority has the name {0}")]
+    DuplicateName(KeyName),
+    /// No key has two uses.
+    #[error("the {0} key is already in the file")]
+    DuplicateKey(AuthorityKey),
+    /// The number of authorities is bounded.
+    #[error("there are 1 to {} authorities", COUNT_MAX)]
+    Count,
+    /// A quorum is a majority or more.
+    #[error("the quorum of {authorities} authorities is from {least} to {authorities}")]
+    Quorum {
+        /// The number of authorities.
+        authorities: usize,
+        /// Their smallest majority.
+        least: usize,
+    },
+    /// The lines of outside witnesses have one form.
+    #[error("the line is `witness <name> <verifier key> <URL> <authority>`")]
+    WitnessForm,
+    /// The verifier key of an outside witness is malformed.
+    #[error("the key of the witness: {0}")]
+    WitnessKey(KeyError),
+    /// Witnesses cosign.
+    #[error("a witness has a key of type 0x04, which cosigns")]
+    WitnessKeyKind,
+    /// A witness is reached by HTTP.
+    #[error(
+        "the URL of a witness begins with http:// or https://, and has at most {max} bytes of \
+         ASCII without white space",
+        max = NAME_LENGTH_MAX
+    )]
+    WitnessUrl,
+    /// A witness is fed by an authority of the file.
+    #[error("{0}, which is to feed the witness, is not an authority of the file")]
+    UnknownFeeder(KeyName),
+    /// A public key has one use.
+    #[error("the key of the witness is already in the file")]
+    DuplicateWitnessKey,
+    /// The number of outside witnesses is bounded.
+    #[error("there are at most {} outside witnesses", COUNT_MAX)]
+    WitnessCount,
+    /// The last line has one form, where there are outside witnesses.
+    #[error("after the witnesses stands `witness-quorum <k>`, a decimal without leading zero")]
+    WitnessQuorumForm,
+    /// A quorum of witnesses is from one to all.
+    #[error("the quorum of {witnesses} outside witnesses is from 1 to {witnesses}")]
+    WitnessQuorum {
+        /// The number of outside witnesses.
+        witnesses: usize,
+    },
+}
+
+/// The use of a public key of an authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AuthorityKey {
+    /// Ed25519: signs checkpoints as the log.
+    Log,
+    /// Ed25519: cosigns checkpoints.
+    Cosigner,
+    /// Ed25519: signs statements and proposals.
+    Statement,
+    /// X25519: secrets are sealed to it.
+    Transport,
+}
+
+impl fmt::Display for AuthorityKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Log => "log",
+            Self::Cosigner => "cosigner",
+            Self::Statement => "statement",
+            Self::Transport => "transport",
+        })
+    }
+}
+
+/// Checks the name of an authority or of an outside witness.
+pub(super) fn check_name(name: &KeyName) -> Result<(), AuthoritySetRule> {
+    check_length(name)?;
+    if name.as_str().contains('\u{7f}') {
+        return Err(AuthoritySetRule::NameCharacter);
+    }
+    if name.as_str().contains('/') {
+        return Err(AuthoritySetRule::NameSlash);
+    }
+    if RESERVED_NAMES.contains(&name.as_str()) {
+        return Err(AuthoritySetRule::ReservedName(name.clone()));
+    }
+    Ok(())
+}
+
+pub(super) fn check_length(name: &KeyName) -> Result<(), AuthoritySetRule> {
+    let length = name.as_str().len();
+    if length <= NAME_LENGTH_MAX {
+        return Ok(());
+    }
+    Err(AuthoritySetRule::NameLength { length })
+}

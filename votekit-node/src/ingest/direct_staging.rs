@@ -1,0 +1,131 @@
+//! Direct staging: a batch that the ballot box has confirmed and that no collector stages is
+//! staged by the node that published it.
+//!
+//! A queue of a broker has one active consumer. While that process is frozen, the broker keeps the
+//! queue with it until two heartbeats are missing, 10 to 15 s, and every batch in the queue waits;
+//! to publish a batch again would put it behind the others. The node itself has all that staging
+//! takes. The ledger stores one batch under a number, whichever copy arrives first: the copy in the
+//! queue is staged again later, without effect.
+//!
+//! In the normal case nothing is queried: the node reads what is staged in any case, and removes it
+//! from [`UnstagedBatches`](crate::election::UnstagedBatches).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use votekit_core::batch::Batch;
+use votekit_core::id::ElectionId;
+use votekit_store::retry::is_passing;
+
+use crate::context::NodeContext;
+use crate::election::ElectionHandle;
+use crate::metrics::{self, Step};
+use crate::validate::validation;
+
+/// How long a confirmed batch may be on its way through the ballot box: many times the usual. The
+/// idle watch over the ledger sees a staged batch after a second at the latest.
+const WAY_MAX: Duration = Duration::from_secs(2);
+
+/// Interval between checks.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Batches in flight to the ledger, which groups them.
+const IN_FLIGHT_MAX: usize = 64;
+
+/// Stages overdue batches as long as the node runs, as one task of the node.
+pub(crate) async fn run(context: Arc<NodeContext>) {
+    // Elections with overdue batches at the last check: one line is logged for each standstill.
+    let mut overdue: BTreeSet<ElectionId> = BTreeSet::new();
+    loop {
+        tokio::time::sleep(CHECK_INTERVAL).await;
+        for election in context.elections() {
+            let batches = overdue_batches(&election);
+            if batches.is_empty() {
+                overdue.remove(election.law_id());
+                continue;
+            }
+            if overdue.insert(election.law_id().clone()) {
+                // Without their numbers: with the time of this line they would date votes more
+                // finely than the log does.
+                tracing::warn!(
+                    event = "batches_staged_directly",
+                    law_id = %election.law_id(),
+                    batches = batches.len(),
+                    "confirmed batches are not staged from the ballot box, staging them here"
+                );
+            }
+            stage_all(&context, &election, &batches).await;
+        }
+    }
+}
+
+/// The batches of an election that should be staged by now.
+fn overdue_batches(election: &ElectionHandle) -> Vec<Arc<Batch>> {
+    let unstaged = &election.unstaged;
+    // A halted election cannot be trusted to say what is sealed.
+    if unstaged.is_empty() || election.halted().is_some() {
+        return Vec::new();
+    }
+    {
+        let log = election.log();
+        let epochs = log.decisions().epochs();
+        unstaged.retain(|number| {
+            let progress = epochs.progress(number.node, number.epoch);
+            number.sequence > progress.through && !progress.ended
+        });
+    }
+    unstaged.older_than(WAY_MAX, Instant::now())
+}
+
+/// Stages batches in groups. Ends with the first group that the ledger does not store: the next
+/// check continues.
+async fn stage_all(
+    context: &Arc<NodeContext>,
+    election: &Arc<ElectionHandle>,
+    batches: &[Arc<Batch>],
+) {
+    for group in batches.chunks(IN_FLIGHT_MAX) {
+        let mut staging = JoinSet::new();
+        for batch in group {
+            let (job, election, batch) = (context.job(), Arc::clone(election), Arc::clone(batch));
+            staging.spawn(async move { stage(&job, &election, &batch).await });
+        }
+        if !staging.join_all().await.into_iter().all(|is_done| is_done) {
+            return;
+        }
+    }
+}
+
+/// Stages one batch. Returns whether nothing is left to do for it here.
+async fn stage(context: &NodeContext, election: &ElectionHandle, batch: &Arc<Batch>) -> bool {
+    let verified = election.log().verify_batch(batch).map_err(|error| error.to_string());
+    let staged = match verified {
+        Ok(_) => {
+            // As in validation: the marks of a batch are made before it can be decided.
+            let hints = validation::hint(context, election, batch).await;
+            match context.ledger.stage(batch, &hints).await {
+                // The ledger is away, which its other callers report.
+                Err(error) if is_passing(&error) => return false,
+                staged => staged.map(|_| ()).map_err(|error| error.to_string()),
+            }
+        }
+        Err(reason) => Err(reason),
+    };
+    election.unstaged.remove(&batch.number());
+    match staged {
+        Ok(()) => {
+            metrics::batch(Step::StagedDirectly);
+            election.staged.notify_one();
+        }
+        // The ballot box still has it: its fate is for validators and collectors to say.
+        Err(reason) => tracing::warn!(
+            event = "batch_left_in_ballot_box",
+            law_id = %election.law_id(),
+            reason,
+            "overdue batch of this node cannot be staged here"
+        ),
+    }
+    true
+}

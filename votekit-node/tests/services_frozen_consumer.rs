@@ -1,0 +1,173 @@
+//! A ballot box on RabbitMQ whose active consumer is frozen: the broker leaves the queues with it,
+//! and votes are decided all the same.
+#![cfg(feature = "services")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use support::{TestDir, create_request, law, vote};
+use votekit_core::ballot::BallotSecretKey;
+use votekit_core::batch::{Batch, BatchHeader, NodeKey};
+use votekit_core::decision::Decision;
+use votekit_core::id::{BatchNumber, Epoch, RequestId, Sequence};
+use votekit_node::config::{Config, Role};
+use votekit_node::data_folder::DataFolder;
+use votekit_node::node_name::NodeName;
+use votekit_node::{AdminError, Node, OpenElection, SubmitError, VoteStatus};
+use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::services::rabbitmq::RabbitMqBallotBox;
+use votekit_store::services::url::{Service, ServiceAddress};
+use votekit_store::testing::unreliable::{Odds, Unreliable};
+use votekit_store::{BallotBox, Engines, Hints, Ledger, StagingId};
+
+const NO_FAULTS: Odds = Odds {
+    unavailable_percent: 0,
+    delayed_percent: 0,
+    outcome_unknown_percent: 0,
+    acknowledgement_lost_percent: 0,
+};
+
+/// An upper bound for waits, not a target.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// As above, for a close, which waits for leases and barriers.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// Queues that no other test or earlier run uses.
+fn address() -> ServiceAddress {
+    let broker = std::env::var("VOTEKIT_TEST_AMQP").expect(
+        "VOTEKIT_TEST_AMQP is not set: `cargo xtask test` starts the servers, or \
+         `cargo xtask services up`",
+    );
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_nanos();
+    // With one queue no process has more than its share, and gives none up.
+    let text = format!("{broker}?prefix=f{}-{now:x}&queues=1", std::process::id());
+    ServiceAddress::parse(Service::RabbitMq, &text).expect("an address")
+}
+
+/// A process that consumes both steps and then does nothing more, as one that is frozen. The broker
+/// delivers everything that follows to it.
+async fn frozen_consumer(address: &ServiceAddress) -> RabbitMqBallotBox {
+    let ballot_box = RabbitMqBallotBox::open(address).await.expect("the ballot box opens");
+    // A batch that comes through shows that this process is the active consumer.
+    let node = NodeKey::from_seed(&[9; 32]);
+    let header = BatchHeader {
+        law_id: "L-sample".parse().expect("a law id"),
+        number: BatchNumber { node: node.node_id(), epoch: Epoch(1), sequence: Sequence(1) },
+        confirmed_through: Sequence(0),
+        last: true,
+    };
+    let ballot_key = BallotSecretKey::from_seed(&[3; 32]).public_key();
+    let mut random = rand_core::UnwrapErr(getrandom::SysRng);
+    let sample = Batch::seal(header, &[], &ballot_key, &node, &mut random).expect("sealed");
+    ballot_box.publish(&Arc::new(sample)).await.expect("published");
+    let delivery = ballot_box.receive().await.expect("delivered");
+    ballot_box.forward(&delivery, &Hints::new()).await.expect("forwarded");
+    let validated = ballot_box.collect().await.expect("collected");
+    ballot_box.acknowledge(&validated).await.expect("acknowledged");
+    ballot_box
+}
+
+/// A node with every role, on a shared ledger and on these queues.
+async fn start(place: &TestDir, address: &ServiceAddress) -> (Node, Arc<dyn Ledger>) {
+    let name: NodeName = "all-1".parse().expect("a name");
+    let folder = DataFolder::open_named(&place.path("shared"), None, &name).expect("a data folder");
+    let engine = EmbeddedEngine::open(&place.path("engine")).expect("the engine opens");
+    let ledger: Arc<dyn Ledger> = Arc::new(Unreliable::new(engine.ledger, 6, NO_FAULTS).shared());
+    let ballot_box = RabbitMqBallotBox::open(address).await.expect("the ballot box opens");
+    let engines = Engines {
+        registry: engine.registry,
+        ballot_box: Arc::new(ballot_box),
+        ledger: Arc::clone(&ledger),
+        accounts: engine.accounts,
+    };
+    let config = Config {
+        name: Some(name),
+        roles: Role::ALL.to_vec(),
+        rate_limit_per_second: 0,
+        ..Config::default()
+    };
+    (Node::start_on(folder, config, engines).await.expect("the node starts"), ledger)
+}
+
+/// Retries while the node does not lead, or an engine is unavailable.
+async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> T {
+    loop {
+        match call().await {
+            Ok(done) => return done,
+            Err(
+                AdminError::NotLeading { .. } | AdminError::Engine(_) | AdminError::Busy { .. },
+            ) => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => panic!("refused: {error}"),
+        }
+    }
+}
+
+async fn cast(node: &Node, elector: u32) -> RequestId {
+    loop {
+        match node.submit(&vote(elector, "oui"), Some("once".as_bytes()), None).await {
+            Ok(request) => return request,
+            Err(
+                SubmitError::Unavailable(_)
+                | SubmitError::OutcomeUnknown { .. }
+                | SubmitError::Busy { .. }
+                | SubmitError::NotOpen { .. },
+            ) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(error) => panic!("refused: {error}"),
+        }
+    }
+}
+
+async fn decided(node: &Node, request: RequestId) -> Decision {
+    loop {
+        if let Ok(Some(VoteStatus::Decided(decision))) =
+            node.wait(request, Duration::from_millis(200)).await
+        {
+            return decision;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn votes_are_decided_while_the_consumer_of_all_queues_is_frozen() {
+    const VOTES: u32 = 5;
+    let place = TestDir::new(10);
+    let address = address();
+    let frozen = frozen_consumer(&address).await;
+    let (node, ledger) = start(&place, &address).await;
+    insist(async || node.load(&place.path("hashes"), None).await).await;
+    insist(async || node.create(create_request()).await).await;
+    insist(async || node.open(&law(), OpenElection::default()).await).await;
+    let mut requests = Vec::new();
+    for elector in 0..VOTES {
+        requests.push(cast(&node, elector).await);
+    }
+    for request in requests {
+        let decision = tokio::time::timeout(WAIT_TIMEOUT, decided(&node, request)).await;
+        let decision = decision.expect("the vote waits for the frozen consumer");
+        assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    }
+    // The broker delivers what the consumer held to the node, which has it already. The close waits
+    // for all of it.
+    drop(frozen);
+    let closing = insist(async || node.close(&law()).await);
+    let closed = tokio::time::timeout(CLOSE_TIMEOUT, closing).await.expect("the queues drain");
+    assert_eq!(
+        (closed.received, closed.accepted, closed.duplicate, closed.invalid),
+        (VOTES.into(), VOTES.into(), 0, 0)
+    );
+    let staged = ledger.staged(&law(), StagingId(0), 1000).await.expect("read");
+    let numbers: BTreeSet<BatchNumber> = staged.iter().map(|one| one.batch.number()).collect();
+    assert_eq!(numbers.len(), staged.len(), "a batch was staged twice");
+    assert_eq!(node.failure(), None);
+    node.shutdown().await;
+}

@@ -1,0 +1,31 @@
+-- Cosignatures of outside witnesses over heads of logs.
+
+-- The first line of a witness over one head stays. Lines are signed: a reader verifies them.
+CREATE TABLE witness_line (
+    election bigint NOT NULL REFERENCES election (id),
+    witness  text NOT NULL,
+    size     bigint NOT NULL,
+    root     bytea NOT NULL,
+    height   bigint NOT NULL,
+    line     bytea NOT NULL,
+    PRIMARY KEY (election, witness, size, root)
+);
+
+-- Stores a line, unless the witness has one over this head, and removes all but its last ones. Returns whether the line is stored now.
+CREATE FUNCTION put_witness_line(
+    wanted text, new_witness text, new_size bigint, new_root bytea, new_height bigint, new_line bytea, kept_count bigint,
+    OUT is_new boolean
+) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    number bigint;
+BEGIN
+    number := election_number(wanted);
+    INSERT INTO witness_line (election, witness, size, root, height, line)
+        VALUES (number, new_witness, new_size, new_root, new_height, new_line)
+        ON CONFLICT DO NOTHING;
+    is_new := FOUND;
+    DELETE FROM witness_line WHERE election = number AND witness = new_witness AND size < (
+        SELECT size FROM witness_line WHERE election = number AND witness = new_witness
+            ORDER BY size DESC OFFSET kept_count - 1 LIMIT 1
+    );
+END $$;

@@ -1,0 +1,39 @@
+//! The cosignatures of outside witnesses.
+
+use async_trait::async_trait;
+use votekit_core::id::ElectionId;
+
+use super::EmbeddedLedger;
+use crate::embedded::queries;
+use crate::embedded::writes::PutWitnessLine;
+use crate::{EngineError, WitnessLine, Witnessed};
+
+#[async_trait]
+impl Witnessed for EmbeddedLedger {
+    async fn put_witness_line(
+        &self,
+        law_id: &ElectionId,
+        line: &WitnessLine,
+    ) -> Result<(), EngineError> {
+        self.check(law_id)?;
+        self.writer.write(PutWitnessLine::new(law_id, line)?).await
+    }
+
+    async fn witness_lines(
+        &self,
+        law_id: &ElectionId,
+        size: u64,
+    ) -> Result<Vec<WitnessLine>, EngineError> {
+        self.read_of(law_id, move |connection, law_id| {
+            queries::witness_lines(connection, law_id, size)
+        })
+        .await
+    }
+
+    async fn latest_witness_lines(
+        &self,
+        law_id: &ElectionId,
+    ) -> Result<Vec<WitnessLine>, EngineError> {
+        self.read_of(law_id, queries::latest_witness_lines).await
+    }
+}

@@ -1,0 +1,71 @@
+//! The cosignatures of outside witnesses: statements, arguments and results.
+
+use tokio_postgres::Row;
+use votekit_core::id::ElectionId;
+use votekit_core::log::merkle::TreeHash;
+
+use super::connections::Session;
+use super::fault::malformed;
+use super::rows::{column, fixed_bytes, number, of_table, value};
+use crate::{EngineError, WitnessLine};
+
+pub(super) async fn put_witness_line(
+    session: &mut Session,
+    law_id: &ElectionId,
+    line: &WitnessLine,
+) -> Result<(), EngineError> {
+    if let Some(rule) = line.broken_rule() {
+        return Err(malformed(law_id, rule));
+    }
+    let number_column =
+        |number| column(number).ok_or_else(|| malformed(law_id, "numbers are at most 2^63 - 1"));
+    let (size, height) = (number_column(line.size)?, number_column(line.height)?);
+    let kept = WitnessLine::KEPT_PER_WITNESS as i64;
+    let root = line.root.as_bytes().as_slice();
+    let sql = "SELECT is_new FROM put_witness_line($1, $2, $3, $4, $5, $6, $7)";
+    session
+        .write(sql, &[&law_id.as_str(), &line.witness, &size, &root, &height, &line.line, &kept])
+        .await
+        .map(|_| ())
+}
+
+/// The lines over heads of a size.
+pub(super) async fn witness_lines(
+    session: &mut Session,
+    law_id: &ElectionId,
+    size: u64,
+) -> Result<Vec<WitnessLine>, EngineError> {
+    let Some(size) = column(size) else { return Ok(Vec::new()) };
+    // By bytes, whatever the database's collation.
+    let sql = "SELECT witness, height, size, root, line
+        FROM witness_line JOIN election ON id = election WHERE law_id = $1 AND size = $2
+        ORDER BY witness COLLATE \"C\", root";
+    session.read(sql, &[&law_id.as_str(), &size]).await?.iter().map(decode).collect()
+}
+
+/// The line over the largest tree of each witness.
+pub(super) async fn latest_witness_lines(
+    session: &mut Session,
+    law_id: &ElectionId,
+) -> Result<Vec<WitnessLine>, EngineError> {
+    let sql = "SELECT witness, height, size, root, line
+        FROM witness_line AS one JOIN election ON id = election
+        WHERE law_id = $1 AND size = (SELECT max(size) FROM witness_line AS other
+            WHERE other.election = one.election AND other.witness = one.witness)
+        ORDER BY witness COLLATE \"C\", root";
+    session.read(sql, &[&law_id.as_str()]).await?.iter().map(decode).collect()
+}
+
+fn decode(row: &Row) -> Result<WitnessLine, EngineError> {
+    of_table("witness_line", decode_line(row))
+}
+
+fn decode_line(row: &Row) -> Result<WitnessLine, EngineError> {
+    Ok(WitnessLine {
+        witness: value(row, "witness")?,
+        height: number(row, "height")?,
+        size: number(row, "size")?,
+        root: TreeHash::from_bytes(fixed_bytes(row, "root")?),
+        line: value(row, "line")?,
+    })
+}
