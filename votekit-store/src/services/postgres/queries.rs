@@ -50,7 +50,7 @@ pub(super) fn report_passed_over(reason: &str) {
 
 /// Decodes the rows of a list. Another program can insert any row: one that cannot be decoded must
 /// not hide the others, and their number is bounded.
-fn listed<T>(
+pub(super) fn listed<T>(
     rows: &[Row],
     decode: impl Fn(&Row) -> Result<T, EngineError>,
 ) -> Result<Vec<T>, EngineError> {
@@ -69,7 +69,7 @@ fn listed<T>(
 }
 
 /// The limit of a list: one more than is used shows that there are more.
-const LIST_LIMIT: i64 = LISTED_MAX as i64 + 1;
+pub(super) const LIST_LIMIT: i64 = LISTED_MAX as i64 + 1;
 
 pub(super) async fn elections(session: &mut Session) -> Result<Vec<ElectionId>, EngineError> {
     let sql = "SELECT left(law_id, 64) AS law_id FROM head JOIN election ON id = election ORDER BY created LIMIT $1";

@@ -6,8 +6,12 @@ use votekit_core::log::merkle::TreeHash;
 
 use super::connections::Session;
 use super::fault::malformed;
+use super::queries::{LIST_LIMIT, listed};
 use super::rows::{column, fixed_bytes, number, of_table, value};
 use crate::{EngineError, WitnessLine};
+
+/// A longer line is another program's, and is left out.
+const LINE_BYTES_MAX: i32 = WitnessLine::LINE_BYTES_MAX as i32;
 
 pub(super) async fn put_witness_line(
     session: &mut Session,
@@ -39,8 +43,10 @@ pub(super) async fn witness_lines(
     // By bytes, whatever the database's collation.
     let sql = "SELECT witness, height, size, root, line
         FROM witness_line JOIN election ON id = election WHERE law_id = $1 AND size = $2
-        ORDER BY witness COLLATE \"C\", root";
-    session.read(sql, &[&law_id.as_str(), &size]).await?.iter().map(decode).collect()
+            AND octet_length(witness) <= 255 AND octet_length(line) <= $3 AND octet_length(root) = 32
+        ORDER BY witness COLLATE \"C\", root LIMIT $4";
+    let read = session.read(sql, &[&law_id.as_str(), &size, &LINE_BYTES_MAX, &LIST_LIMIT]);
+    listed(&read.await?, decode)
 }
 
 /// The line over the largest tree of each witness.
@@ -52,8 +58,10 @@ pub(super) async fn latest_witness_lines(
         FROM witness_line AS one JOIN election ON id = election
         WHERE law_id = $1 AND size = (SELECT max(size) FROM witness_line AS other
             WHERE other.election = one.election AND other.witness = one.witness)
-        ORDER BY witness COLLATE \"C\", root";
-    session.read(sql, &[&law_id.as_str()]).await?.iter().map(decode).collect()
+            AND octet_length(witness) <= 255 AND octet_length(line) <= $2 AND octet_length(root) = 32
+        ORDER BY witness COLLATE \"C\", root LIMIT $3";
+    let read = session.read(sql, &[&law_id.as_str(), &LINE_BYTES_MAX, &LIST_LIMIT]);
+    listed(&read.await?, decode)
 }
 
 fn decode(row: &Row) -> Result<WitnessLine, EngineError> {
