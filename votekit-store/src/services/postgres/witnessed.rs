@@ -45,8 +45,9 @@ pub(super) async fn witness_lines(
         FROM witness_line JOIN election ON id = election WHERE law_id = $1 AND size = $2
             AND octet_length(witness) <= 255 AND octet_length(line) <= $3 AND octet_length(root) = 32
         ORDER BY witness COLLATE \"C\", root LIMIT $4";
-    let read = session.read(sql, &[&law_id.as_str(), &size, &LINE_BYTES_MAX, &LIST_LIMIT]);
-    listed(&read.await?, decode)
+    let law_id = law_id.as_str();
+    let rows = session.read(sql, &[&law_id, &size, &LINE_BYTES_MAX, &LIST_LIMIT]).await?;
+    listed(&rows, decode)
 }
 
 /// The line over the largest tree of each witness.
@@ -60,8 +61,9 @@ pub(super) async fn latest_witness_lines(
             WHERE other.election = one.election AND other.witness = one.witness)
             AND octet_length(witness) <= 255 AND octet_length(line) <= $2 AND octet_length(root) = 32
         ORDER BY witness COLLATE \"C\", root LIMIT $3";
-    let read = session.read(sql, &[&law_id.as_str(), &LINE_BYTES_MAX, &LIST_LIMIT]);
-    listed(&read.await?, decode)
+    let law_id = law_id.as_str();
+    let rows = session.read(sql, &[&law_id, &LINE_BYTES_MAX, &LIST_LIMIT]).await?;
+    listed(&rows, decode)
 }
 
 fn decode(row: &Row) -> Result<WitnessLine, EngineError> {
