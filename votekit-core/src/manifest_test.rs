@@ -112,15 +112,15 @@ fn counts_numbers_and_names_must_agree() {
         (refused(|body| body.laws.truncate(1)), "of a law that it does not list"),
         (
             refused(|body| body.shards[0].file = "../L1.0001.json".into()),
-            "not as such files are named",
+            "not a name of one of its files",
         ),
         (
             refused(|body| body.shards[0].file = "/etc/L1.0001.json".into()),
-            "not as such files are named",
+            "not a name of one of its files",
         ),
         (
             refused(|body| body.shards[0].file = "L2.0001.json".into()),
-            "not as such files are named",
+            "not a name of one of its files",
         ),
         (refused(|body| body.date = Some("2026-13-01".into())), "not a day"),
         (refused(|body| body.scheme = HashScheme::HmacSha256), "if and only if"),

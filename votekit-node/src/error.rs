@@ -1,4 +1,6 @@
 //! Errors of starting a node, of administrative calls and of votes.
+//!
+//! Long because each variant has its text and its cause.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! The ledger with faults, and with retries.
+//!
+//! Long because every method of every part of the ledger is here twice.
 
 use std::sync::Arc;
 use std::time::Duration;
