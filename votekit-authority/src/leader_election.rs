@@ -15,8 +15,8 @@
 //! authorities refuse them. A term below the promise is given back at once: a ledger that was put
 //! back gives old terms out again.
 //!
-//! An authority on which an election is halted can propose none of its blocks. It leaves the lead to
-//! the others: it steps down, gives a lease that it is granted back once, and keeps the next one
+//! An authority on which an election is halted can propose none of its blocks. It leaves the lead
+//! to the others: it steps down, gives a lease that it is granted back once, and keeps the next one
 //! only if none of the others has led meanwhile. So it leads again only while no other authority
 //! can.
 

@@ -61,7 +61,8 @@ fn an_election_is_created_with_the_key_of_the_officials() {
     create(&dir, "L2", "second", &[]).succeeds();
     // The log states the public half.
     dir.run(&["election", "open", poll::LAW, "--yes", "--data", "node"]).succeeds();
-    dir.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
+    let export = ["export", "bundle", "bundle", "--election", poll::LAW, "--data", "node"];
+    dir.run(&export).succeeds();
     let stated = dir.shell(&format!("grep -raq {public} bundle"));
     stated.succeeds();
 }

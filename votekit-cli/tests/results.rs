@@ -103,8 +103,8 @@ fn among_several_elections_one_is_chosen() {
     dir.run(&[&RESULTS[..], &["--election", "L3"]].concat())
         .fails(3, &["no election L3", "hint: the elections are: L2025-001, L2"]);
     let node = Node::serve(&dir);
-    dir.run(&["results", "--node", &node.public])
-        .fails(2, &["several elections", "hint: choose with --election: L2, L2025-001"]);
+    // A draft is not public: the node has one election for voters.
+    dir.run(&["results", "--node", &node.public]).fails(3, &["the results of L2025-001"]);
     dir.run(&["results", "--node", &node.public, "--election", "L3"]).fails(3, &["election"]);
     dir.run(&["export", "bundle", "bundle", "--data", "node"]).fails(2, &["several elections"]);
     dir.run(&["recount", "--data", "node"]).fails(2, &["several elections"]);

@@ -205,17 +205,17 @@ fn a_voter_who_mistypes_is_asked_again() {
     let node = Node::serve(&dir);
     let mut terminal = Terminal::start(&dir, &["cast", "--node", &node.public, "--law", LAW]);
     terminal.sees("NAS: ");
-    for wrong in ["1234\n", "\n", "12345678X\n"] {
+    for (wrong, answer) in [("1234\n", "has 4"), ("\n", "has 0"), ("12345678X\n", "else")] {
         terminal.types(wrong);
-        // The echo of what was typed comes first.
-        terminal.sees("\r\nNAS: ");
+        // With the answer: the echo of what was typed may come before the prompt.
+        terminal.sees(&format!("{answer}\r\nNAS: "));
     }
     terminal.types(&format!("{}\n", electors[0].nas));
     terminal.sees("Access code: ");
-    for wrong in ["AB\n", "AB#D1234\n"] {
+    for (wrong, answer) in [("AB\n", "has 2"), ("AB#D1234\n", "else")] {
         terminal.until_echo_is(false);
         terminal.types(wrong);
-        terminal.sees("\r\nAccess code: ");
+        terminal.sees(&format!("{answer}\r\nAccess code: "));
     }
     terminal.until_echo_is(false);
     terminal.types(&format!("{}\n", electors[0].code));

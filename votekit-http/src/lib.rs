@@ -8,6 +8,8 @@
 //!              └──── problem: RFC 9457 ─────┘   (a page shows it in its language)
 //! ```
 
+mod drafts;
+
 mod live;
 
 mod problem;

@@ -7,10 +7,8 @@ use votekit_core::id::ElectionId;
 use votekit_core::instant::UnixSeconds;
 use votekit_node::{ElectionView, Node};
 
+use crate::drafts::is_draft;
 use crate::problem::Problem;
-
-/// The state of a draft in a view.
-const DRAFT: &str = "draft";
 
 /// The elections that the public sees, in the order of their ids. One whose log cannot be read is
 /// among them: it may be open, and its voters must learn that it is halted.
@@ -35,13 +33,6 @@ pub(crate) fn election(node: &Node, law: &ElectionId) -> Result<ElectionView, Pr
 /// [`Problem::NotOpen`] for a draft.
 pub(crate) fn check(node: &Node, election: &ElectionView) -> Result<(), Problem> {
     if is_draft(node, election) { Err(not_open(election, true)) } else { Ok(()) }
-}
-
-/// Whether an election is a draft. A view that was read before the opening is one still; one that is
-/// halted does not say so itself.
-pub(crate) fn is_draft(node: &Node, election: &ElectionView) -> bool {
-    election.state == DRAFT
-        || election.law_id.parse::<ElectionId>().is_ok_and(|law| node.is_draft(&law))
 }
 
 /// That a poll takes no votes now: not yet, or not any more.

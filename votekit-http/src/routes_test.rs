@@ -188,6 +188,7 @@ fn ids_keys_and_tokens_have_a_pattern_and_lengths() {
         "id",
         "law_id",
         "manifest",
+        "name",
         "node",
         "request_id",
     ];

@@ -312,8 +312,8 @@ pub enum AdminError {
         /// The planned end.
         closes: UnixMinutes,
     },
-    /// Too few outside witnesses have cosigned the head of the log, and no reason to do without them
-    /// was given.
+    /// Too few outside witnesses have cosigned the head of the log, and no reason to do without
+    /// them was given.
     #[error(
         "{law_id}: {quorum} of the outside witnesses must have cosigned the closed log; missing: \
          {}",

@@ -53,8 +53,8 @@ impl Admission {
         Some(Self { record: line.parse().ok()?, is_retired })
     }
 
-    /// The admissions among the records in the ledger, in their order. Others are left out: statuses
-    /// of authorities, and what another program wrote.
+    /// The admissions among the records in the ledger, in their order. Others are left out:
+    /// statuses of authorities, and what another program wrote.
     pub(crate) fn all(stored: &[(String, Vec<u8>)]) -> Vec<Self> {
         let admission = |(name, bytes): &(String, Vec<u8>)| {
             Self::parse(bytes).filter(|known| known.record.name.as_str() == name.as_str())

@@ -220,8 +220,8 @@ impl Node {
         }
     }
 
-    /// Whether an election is a draft: created, and never opened. `false` for one whose log cannot be
-    /// read, and for one that does not exist.
+    /// Whether an election is a draft: created, and never opened. `false` for one whose log cannot
+    /// be read, and for one that does not exist.
     #[must_use]
     pub fn is_draft(&self, law_id: &ElectionId) -> bool {
         let election = self.context.election(law_id);

@@ -109,8 +109,8 @@ pub struct RowsRead {
     /// row that another program wrote or changed keeps no later one from being read.
     pub damaged: Vec<DamagedRow>,
     /// The last position given so far, also when its row has been removed since; 0 before the
-    /// first. When `rows` and `damaged` are empty, nothing up to here is left to read. Lower than a position read
-    /// before only if the ledger was put back to an earlier state.
+    /// first. When `rows` and `damaged` are empty, nothing up to here is left to read. Lower than a
+    /// position read before only if the ledger was put back to an earlier state.
     pub last: RowId,
     /// The [digest](RoundRow::digest) of the row at the position after which was read, while that
     /// row is there. Another one than the reader knows means that the ledger was put back and gives

@@ -319,9 +319,12 @@ async fn rows_that_no_installation_has_hide_no_election_and_no_node() {
     run(&format!(
         "SET search_path = {schema};
          INSERT INTO election (law_id) VALUES ('../garbage'), (repeat('x', 2000));
-         INSERT INTO head (election, created, size, height, root, fence, checkpoint, sealed_through, takes_votes, digest)
-         SELECT id, -id, -1, -1, ''::bytea, -1, ''::bytea, -1, true, ''::bytea FROM election WHERE law_id <> '{}';
-         INSERT INTO node_record SELECT '0' || n, decode(repeat('ff', 65537), 'hex') FROM generate_series(1, 20) AS n",
+         INSERT INTO head (election, created, size, height, root, fence, checkpoint,
+             sealed_through, takes_votes, digest)
+         SELECT id, -id, -1, -1, ''::bytea, -1, ''::bytea, -1, true, ''::bytea
+             FROM election WHERE law_id <> '{}';
+         INSERT INTO node_record SELECT '0' || n, decode(repeat('ff', 65537), 'hex')
+             FROM generate_series(1, 20) AS n",
         law()
     ));
     assert_eq!(ledger.elections().await.expect("listed"), [law()]);
@@ -350,7 +353,8 @@ async fn batches_at_places_to_come_keep_no_batch_out() {
     let first = ledger.stage(&batch(1, 1), &Hints::new()).await.expect("staged");
     run(&format!(
         "INSERT INTO {schema}.batch (id, election, node, epoch, sequence, digest)
-         SELECT place, id, 'stranger'::bytea, 1, place, ''::bytea FROM {schema}.election, unnest(ARRAY[2, 3]) AS place"
+         SELECT place, id, 'stranger'::bytea, 1, place, ''::bytea
+             FROM {schema}.election, unnest(ARRAY[2, 3]) AS place"
     ));
     let second = ledger.stage(&batch(1, 2), &Hints::new()).await.expect("the next free place");
     assert_eq!((first, second), (StagingId(1), StagingId(4)));

@@ -107,8 +107,8 @@ pub fn authority_set(count: u8, quorum: usize) -> AuthoritySet {
     AuthoritySet::new(base(), quorum, members).expect("sample authorities")
 }
 
-/// The key of an outside witness, from 1 to 32: `witness.example/w1` and so on. Its seed is the byte
-/// 200 plus the number, 32 times.
+/// The key of an outside witness, from 1 to 32: `witness.example/w1` and so on. Its seed is the
+/// byte 200 plus the number, 32 times.
 ///
 /// # Panics
 /// For a number that is not from 1 to 32.

@@ -85,8 +85,9 @@ pub enum ReceiptError {
 }
 
 /// Checks a receipt in one call: its form, its signatures and its inclusion proof under the policy,
-/// and, where a bundle is given, that the bundle holds the same decision in the same place. A quorum
-/// of the authorities must have signed; outside witnesses cosign later, so none needs to have.
+/// and, where a bundle is given, that the bundle holds the same decision in the same place. A
+/// quorum of the authorities must have signed; outside witnesses cosign later, so none needs to
+/// have.
 ///
 /// `pin` is what the caller trusts. With a pinned policy no bundle is needed. With a fingerprint,
 /// or with nothing pinned, the policy is read from the bundle. Only the policy and the leaves of

@@ -107,8 +107,8 @@ pub(crate) async fn close(
 
 /// Declares the result official.
 ///
-/// Where outside witnesses have to cosign the closed log, it waits a moment for them; a reason to do
-/// without them is recorded in the log.
+/// Where outside witnesses have to cosign the closed log, it waits a moment for them; a reason to
+/// do without them is recorded in the log.
 #[utoipa::path(
     post, path = "/api/v1/elections/{law_id}/certify", tag = "officials", operation_id = "certifyResult", security(("account" = [])),
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),

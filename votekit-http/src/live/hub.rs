@@ -24,7 +24,7 @@ use super::pacer::Pacer;
 use super::reader_thread::ReaderThread;
 use super::readers::ReaderPlaces;
 use super::topic::Topic;
-use crate::published;
+use crate::drafts;
 
 /// The live updates of a node.
 pub(crate) struct LiveHub {
@@ -159,7 +159,7 @@ impl LiveHub {
             };
             let (height, view) = watch.current();
             // A draft is in the version all the same: it is in the list once it is opened.
-            let is_published = !published::is_draft(&self.node, &view);
+            let is_published = !drafts::is_draft(&self.node, &view);
             // A state changes with a block or by a halt, which is final until the node starts
             // again: the sum grows whenever the list changes.
             version += height + 1 + u64::from(view.is_halted());

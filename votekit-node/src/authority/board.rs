@@ -449,8 +449,10 @@ mod tests {
         for term in 8..100 {
             board.add_proposal(proposal("L1", "a2", term, 4));
         }
-        let terms: Vec<u64> = of("a2").iter().map(|row| row.proposal.leadership.term).collect();
-        assert_eq!(terms, (84..100).collect::<Vec<u64>>());
+        let kept = of("a2");
+        let with_block = kept.iter().filter(|row| row.has_block());
+        let terms: Vec<u64> = with_block.map(|row| row.proposal.leadership.term).collect();
+        assert_eq!(terms, (84..100).collect::<Vec<u64>>(), "blocks of the last leaderships");
         assert_eq!(of("a1").len(), 1);
         for line in 0..100 {
             board.add_cosign_line(name("a1"), law_id.clone(), 2, vec![line]);

@@ -44,6 +44,8 @@ pub(crate) struct AuthorityContext {
     rolled_back: AtomicBool,
     /// Whether the rows of the ledger have to be read again from the first.
     rows_put_back: AtomicBool,
+    /// How often the ledger was found put back.
+    put_backs: AtomicU64,
     /// The rounds about blocks that this authority has proposed.
     open_rounds: AtomicUsize,
 }
@@ -92,6 +94,7 @@ impl AuthorityContext {
             far_term: AtomicU64::new(0),
             rolled_back: AtomicBool::new(false),
             rows_put_back: AtomicBool::new(false),
+            put_backs: AtomicU64::new(0),
             open_rounds: AtomicUsize::new(0),
         })
     }
@@ -190,6 +193,17 @@ impl AuthorityContext {
     /// Records that the ledger was put back: its rows begin again.
     pub(crate) fn note_rows_put_back(&self) {
         self.rows_put_back.store(true, Ordering::Relaxed);
+    }
+
+    /// Records that the ledger was found put back, by its rows or its head: what was read of staging has
+    /// other positions now, in every election.
+    pub(crate) fn note_put_back(&self) {
+        self.put_backs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the ledger was found put back.
+    pub(crate) fn put_backs(&self) -> u64 {
+        self.put_backs.load(Ordering::Relaxed)
     }
 
     /// Whether the rows have to be read again from the first; the answer is given once.

@@ -1,5 +1,5 @@
-//! Copies of the documents that the ledger alone holds, in the memory of this authority: the keys of
-//! elections as they are sealed to each recipient, and the records of nodes.
+//! Copies of the documents that the ledger alone holds, in the memory of this authority: the keys
+//! of elections as they are sealed to each recipient, and the records of nodes.
 //!
 //! What a ledger lacks that was restored from an older copy is put back; what it holds is never
 //! replaced. Once a draft is certified its keys do not change, so the first copy is the true one.

@@ -80,6 +80,7 @@ pub(crate) async fn put_back(
     let restored =
         restore.run(head).await.inspect_err(|error| report_fork(context, law_id, error))?;
     if restored == PutBack::Restored {
+        authority.note_put_back();
         authority.note_rows_put_back();
         tracing::error!(
             event = "ledger_restored",

@@ -80,6 +80,17 @@ impl Sealer {
         check_root(head.size, &head.root, &head.checkpoint).map_err(|rule| halted(rule.to_owned()))
     }
 
+    /// Begins staging anew if this authority has found the ledger put back since: another authority
+    /// may have restored it before the head was looked at.
+    pub(crate) async fn take_up_put_back(&mut self) -> Result<(), ElectionFault> {
+        let Some(authority) = self.context.authority.clone() else { return Ok(()) };
+        let put_backs = authority.put_backs();
+        if std::mem::replace(&mut self.put_backs, put_backs) != put_backs {
+            self.take_up_restored(&authority).await?;
+        }
+        Ok(())
+    }
+
     /// Reads staging again after the ledger was put back: its positions begin anew, and what was
     /// staged in the lost part alone is staged again.
     async fn take_up_restored(

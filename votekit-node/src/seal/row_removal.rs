@@ -3,8 +3,8 @@
 //! accuses.
 //!
 //! Rows carry no time. Each authority notes once a minute which row is the last, so that it knows
-//! how old rows are if it leads later. Refusals stay ten minutes, for people to see; they are in the
-//! memory of the authority that signed them, in its log lines and in its audit log.
+//! how old rows are if it leads later. Refusals stay ten minutes, for people to see; they are in
+//! the memory of the authority that signed them, in its log lines and in its audit log.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

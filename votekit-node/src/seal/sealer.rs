@@ -74,6 +74,8 @@ pub(crate) struct Sealer {
     leading: watch::Receiver<Option<u64>>,
     /// Notifies of rows about this election's rounds, where there are several authorities.
     round_rows: watch::Receiver<u64>,
+    /// How often this authority had found the ledger put back when staging was last begun anew.
+    pub(crate) put_backs: u64,
     /// The delay before a leader of a shared ledger polls for staged batches again; `None` once it
     /// has polled often enough.
     idle_poll: Option<Duration>,
@@ -98,6 +100,7 @@ impl Sealer {
             Some(authority) => authority.board.changes(&law_id),
             None => watch::Sender::new(0).subscribe(),
         };
+        let put_backs = context.authority.as_ref().map_or(0, |authority| authority.put_backs());
         let endorse = endorser(&context, signer, law_id);
         let (positions, leading) = (election.positions(), context.leader_lease.changes());
         Self {
@@ -109,6 +112,7 @@ impl Sealer {
             acceptor: Acceptor::default(),
             leader_watch: LeaderWatch::default(),
             round_rows,
+            put_backs,
             next_block: Instant::now(),
             positions,
             leading,
@@ -119,9 +123,12 @@ impl Sealer {
     /// Runs until a stop command, a closed channel or a permanent failure.
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<SealerCommand>) {
         while self.election.halted().is_none() {
-            let worked = match self.context.leader_lease.term() {
-                Some(term) => self.lead(term, &mut commands).await,
-                None => self.wait_and_follow(&mut commands).await,
+            let worked = match self.take_up_put_back().await {
+                Ok(()) => match self.context.leader_lease.term() {
+                    Some(term) => self.lead(term, &mut commands).await,
+                    None => self.wait_and_follow(&mut commands).await,
+                },
+                Err(error) => Err(error),
             };
             let worked = match worked {
                 // The proposal was dropped: the log in memory is still the one in the ledger.

@@ -17,6 +17,7 @@ use super::post::Post;
 use crate::accounts::Caller;
 use crate::api::{PathText, law_id};
 use crate::context::Api;
+use crate::drafts;
 use crate::members;
 use crate::problem::Problem;
 use crate::published;
@@ -68,7 +69,7 @@ pub(crate) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let mut elections = members::elections(&api, &caller).await?;
-    elections.retain(|(_, election)| !published::is_draft(&api.node, election));
+    elections.retain(|(_, election)| !drafts::is_draft(&api.node, election));
     let visit = Visit::begin(&api, lang, &headers);
     let rows = elections.iter().map(|(law, view)| row(&visit, &caller, law, view)).collect();
     let page = MembersPage {

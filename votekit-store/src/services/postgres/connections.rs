@@ -321,7 +321,7 @@ impl Session {
             match law_id.map(str::parse::<ElectionId>) {
                 Some(Ok(law_id)) => drop(damaged.insert(law_id, damage)),
                 // No installation has such an election: another program wrote its rows.
-                Some(Err(_)) => super::queries::report_passed_over(&damage.to_string()),
+                Some(Err(_)) => super::fault::report_passed_over(&damage.to_string()),
                 None => return Err(damage),
             }
         }

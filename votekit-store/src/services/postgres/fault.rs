@@ -1,12 +1,14 @@
 //! Maps errors of the server and of the connection to [`EngineError`].
 
 use std::error::Error as _;
+use std::time::Instant;
 
 use deadpool_postgres::PoolError;
 use tokio_postgres::error::{DbError, Severity};
 
 use crate::EngineError;
 pub(super) use crate::error::{malformed, malformed_write};
+use crate::log_summary::LogSummary;
 
 /// The engine's name in errors.
 pub(super) const ENGINE: &str = "PostgreSQL";
@@ -16,6 +18,22 @@ pub(super) const ENGINE: &str = "PostgreSQL";
 pub(super) enum Access {
     Read,
     Write,
+}
+
+/// Limits what a flood of rows that cannot be used writes.
+static ROWS_PASSED_OVER: LogSummary = LogSummary::new();
+
+/// Reports a row that is not used.
+pub(super) fn report_passed_over(reason: &str) {
+    if let Some(count) = ROWS_PASSED_OVER.due(Instant::now()) {
+        tracing::error!(
+            event = "ledger_row_passed_over",
+            alarm = true,
+            reason,
+            count,
+            "a row of the ledger is not this program's, and is passed over"
+        );
+    }
 }
 
 pub(super) fn unavailable(reason: impl Into<String>) -> EngineError {

@@ -1,6 +1,6 @@
 //! The read statements.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_postgres::Row;
 use votekit_core::batch::Batch;
@@ -8,10 +8,9 @@ use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId
 use votekit_core::instant::{UnixMillis, UnixSeconds};
 
 use super::connections::Session;
-use super::fault::corrupt;
+use super::fault::{corrupt, report_passed_over};
 use super::rows::{self, column, fixed_bytes, number, of_table, value};
 use crate::block_rows::{LeafRange, LeafRun, verify_manifest, verify_tile};
-use crate::log_summary::LogSummary;
 use crate::{EngineError, Head, Lease, LogPosition, ReviewNote, Staged, StagingId, StoredBlock};
 
 /// A read ends with the row that reaches this many bytes: blocks and batches have megabytes each at
@@ -27,26 +26,10 @@ const BATCH_BYTES_MAX: i32 = 16 << 20;
 const HINTS_BYTES_MAX: i32 = 1 << 20;
 const MANIFEST_BYTES_MAX: i32 = 64 << 20;
 const RECORD_BYTES_MAX: i32 = 1 << 16;
-const SEALED_KEY_BYTES_MAX: i32 = 1 << 12;
+const SEALED_KEY_BYTES_MAX: i32 = 1 << 16;
 
 /// The most elections and records of nodes that are listed.
 const LISTED_MAX: usize = 5000;
-
-/// Limits what a flood of rows that cannot be used writes.
-static ROWS_PASSED_OVER: LogSummary = LogSummary::new();
-
-/// Reports a row that is not used.
-pub(super) fn report_passed_over(reason: &str) {
-    if let Some(count) = ROWS_PASSED_OVER.due(Instant::now()) {
-        tracing::error!(
-            event = "ledger_row_passed_over",
-            alarm = true,
-            reason,
-            count,
-            "a row of the ledger is not this program's, and is passed over"
-        );
-    }
-}
 
 /// Decodes the rows of a list. Another program can insert any row: one that cannot be decoded must
 /// not hide the others, and their number is bounded.

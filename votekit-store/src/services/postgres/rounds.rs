@@ -24,7 +24,8 @@ pub(super) async fn put_row(
     let number_column =
         |number| column(number).ok_or_else(|| broken("numbers are at most 2^63 - 1"));
     let (height, term) = (number_column(row.height)?, number_column(row.term)?);
-    let sql = "SELECT outcome, CASE WHEN octet_length(kept) <= 1048576 THEN kept ELSE '' END AS kept, present_term
+    let sql = "SELECT outcome, present_term,
+            CASE WHEN octet_length(kept) <= 1048576 THEN kept ELSE '' END AS kept
         FROM put_round_row($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     let step_max = column(TERM_STEP_MAX).expect("a small number");
     let answer = session
@@ -64,9 +65,11 @@ pub(super) async fn rows_after(
     // `before` is the size of the rows before it. Columns that are longer than any that this
     // program stores are cut off or null, and so damage: they cost no memory. A position above the
     // last one given is another program's.
-    let sql = "SELECT last, (SELECT digest FROM round_row WHERE id = $1 AND octet_length(digest) = 32) AS at_after, each.*
+    let sql = "SELECT last, each.*,
+            (SELECT digest FROM round_row WHERE id = $1 AND octet_length(digest) = 32) AS at_after
         FROM round_order LEFT JOIN (
-        SELECT round_row.id, left(kind, 16) AS kind, left(authority, 256) AS authority, left(law_id, 64) AS law_id, height, term,
+        SELECT round_row.id, left(kind, 16) AS kind, left(authority, 256) AS authority,
+            left(law_id, 64) AS law_id, height, term,
             CASE WHEN octet_length(digest) = 32 THEN digest END AS digest,
             CASE WHEN octet_length(bytes) <= $4 THEN bytes END AS bytes,
             CASE WHEN octet_length(leaves) <= $5 THEN leaves END AS leaves

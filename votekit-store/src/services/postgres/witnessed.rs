@@ -43,7 +43,8 @@ pub(super) async fn witness_lines(
     // By bytes, whatever the database's collation.
     let sql = "SELECT witness, height, size, root, line
         FROM witness_line JOIN election ON id = election WHERE law_id = $1 AND size = $2
-            AND octet_length(witness) <= 255 AND octet_length(line) <= $3 AND octet_length(root) = 32
+            AND octet_length(witness) <= 255 AND octet_length(line) <= $3
+            AND octet_length(root) = 32
         ORDER BY witness COLLATE \"C\", root LIMIT $4";
     let law_id = law_id.as_str();
     let rows = session.read(sql, &[&law_id, &size, &LINE_BYTES_MAX, &LIST_LIMIT]).await?;
@@ -59,7 +60,8 @@ pub(super) async fn latest_witness_lines(
         FROM witness_line AS one JOIN election ON id = election
         WHERE law_id = $1 AND size = (SELECT max(size) FROM witness_line AS other
             WHERE other.election = one.election AND other.witness = one.witness)
-            AND octet_length(witness) <= 255 AND octet_length(line) <= $2 AND octet_length(root) = 32
+            AND octet_length(witness) <= 255 AND octet_length(line) <= $2
+            AND octet_length(root) = 32
         ORDER BY witness COLLATE \"C\", root LIMIT $3";
     let law_id = law_id.as_str();
     let rows = session.read(sql, &[&law_id, &LINE_BYTES_MAX, &LIST_LIMIT]).await?;

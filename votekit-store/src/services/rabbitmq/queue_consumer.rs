@@ -66,9 +66,14 @@ struct Incoming {
     receipt: Receipt,
 }
 
+/// How long the connection may take to send an acknowledgement. It is only written to a socket: a
+/// connection that takes longer hardly moves at all, and with it everything that is in its queues.
+const ACKNOWLEDGEMENT_MAX: Duration = Duration::from_secs(3);
+
 /// Acknowledges one message.
 #[derive(Clone)]
 struct Receipt {
+    session: Arc<Session>,
     tracker: Arc<DeliveryTracker>,
     tag: u64,
     acker: Acker,
@@ -78,7 +83,10 @@ impl Receipt {
     async fn acknowledge(&self) {
         // The track comes first, so that a barrier does not wait for the broker.
         self.tracker.remove(self.tag);
-        acknowledge(&self.acker).await;
+        if timeout(ACKNOWLEDGEMENT_MAX, acknowledge(&self.acker)).await.is_err() {
+            // The broker delivers the message again in the next session, which does no harm.
+            self.session.give_up("it sends no acknowledgements");
+        }
     }
 }
 
@@ -191,7 +199,7 @@ impl Consumption {
         for queue in 0..queues.len() {
             let (consumption, session, shares) =
                 (Arc::clone(self), Arc::clone(session), Arc::clone(&shares));
-            tasks.spawn(async move { consumption.consume_queue(&session, queue, &shares).await });
+            tasks.spawn(async move { consumption.consume_queue(session, queue, &shares).await });
         }
         if queues.len() > 1 {
             let (consumption, session) = (Arc::clone(self), Arc::clone(session));
@@ -216,7 +224,7 @@ impl Consumption {
     /// Consumes one queue, and subscribes again each time it was given to another process.
     async fn consume_queue(
         self: &Arc<Self>,
-        session: &Session,
+        session: Arc<Session>,
         queue: usize,
         shares: &queue_sharing::Shares,
     ) -> lapin::Result<()> {
@@ -224,16 +232,17 @@ impl Consumption {
             let name = &self.step.queues(&self.publisher.settings().names)[queue];
             let tracker = Arc::new(DeliveryTracker::new(queue));
             let subscription =
-                Subscription::open(session, name, self.step.prefetch(), Arc::clone(&tracker))
+                Subscription::open(&session, name, self.step.prefetch(), Arc::clone(&tracker))
                     .await?;
             shares.subscribed(&tracker);
-            self.consume_until_released(subscription).await?;
+            self.consume_until_released(&session, subscription).await?;
         }
     }
 
     /// Handles messages until the queue is to be given to another process.
     async fn consume_until_released(
         self: &Arc<Self>,
+        session: &Arc<Session>,
         mut subscription: Subscription,
     ) -> lapin::Result<()> {
         let tracker = Arc::clone(&subscription.tracker);
@@ -241,7 +250,7 @@ impl Consumption {
         loop {
             tokio::select! {
                 message = subscription.consumer.next() => match message {
-                    Some(message) => self.dispatch(message?, &tracker, &mut chores),
+                    Some(message) => self.dispatch(message?, session, &tracker, &mut chores),
                     None => return Err(lost_queue()),
                 },
                 () = tracker.released() => break,
@@ -257,10 +266,12 @@ impl Consumption {
     fn dispatch(
         self: &Arc<Self>,
         message: Message,
+        session: &Arc<Session>,
         tracker: &Arc<DeliveryTracker>,
         chores: &mut JoinSet<()>,
     ) {
         let receipt = Receipt {
+            session: Arc::clone(session),
             tracker: Arc::clone(tracker),
             tag: message.delivery_tag,
             acker: message.acker.clone(),
