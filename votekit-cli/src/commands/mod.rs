@@ -84,6 +84,7 @@ pub(crate) enum Command {
     Leader(leader::Args),
     #[cfg(feature = "node")]
     Ledger(ledger::Args),
+    #[cfg(feature = "node")]
     Witness(witness::Args),
     #[cfg(feature = "node")]
     Cast(cast::Args),
@@ -154,6 +155,7 @@ pub(crate) fn run(
         Command::Leader(args) => leader::run(args, context),
         #[cfg(feature = "node")]
         Command::Ledger(args) => ledger::run(args, context),
+        #[cfg(feature = "node")]
         Command::Witness(args) => witness::run(args, context),
         #[cfg(feature = "node")]
         Command::Results(args) => results::run(args, context),
