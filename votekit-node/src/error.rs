@@ -62,7 +62,8 @@ pub enum NodeError {
     /// The ballot key or the request key is missing, and its election still needs it.
     #[error(
         "a key of {law_id} is missing from the data folder (keys/ballot/{law_id} or \
-         keys/request/{law_id}): its election cannot continue without it"
+         keys/request/{law_id}): its election cannot continue without it; beside several \
+         authorities a node receives it once it is admitted (votekit node admit)"
     )]
     BallotKey {
         /// The election.
