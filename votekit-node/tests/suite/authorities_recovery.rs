@@ -1,5 +1,7 @@
 //! Several authorities after a loss: of an authority, of the majority, of a part of the ledger, of
 //! an authority's memory; and rows changed by hand.
+//!
+//! Long because each way to lose something is one test, and they share their helpers.
 
 use std::fs;
 use std::path::Path;
