@@ -195,8 +195,8 @@ impl AuthorityContext {
         self.rows_put_back.store(true, Ordering::Relaxed);
     }
 
-    /// Records that the ledger was found put back, by its rows or its head: what was read of staging has
-    /// other positions now, in every election.
+    /// Records that the ledger was found put back, by its rows or its head: what was read of
+    /// staging has other positions now, in every election.
     pub(crate) fn note_put_back(&self) {
         self.put_backs.fetch_add(1, Ordering::Relaxed);
     }

@@ -71,8 +71,8 @@ fn refused_vote(cluster: &Cluster) -> Result<String> {
     Ok("it has no keys of the election".to_owned())
 }
 
-/// Sends votes for a while. The keys of the election are sealed to admitted nodes alone: to this node
-/// the election is unknown.
+/// Sends votes for a while. The keys of the election are sealed to admitted nodes alone: to this
+/// node the election is unknown.
 fn send_votes(rogue: &Member) -> Result<()> {
     let vote = serde_json::json!({
         "nas": "000 000 042", "code": "7KQ2M9XA", "law_id": LAW, "vote": "oui",
