@@ -111,7 +111,9 @@ fn a_node_that_loses_power_keeps_every_answered_vote_once() {
 
 #[test]
 fn a_node_whose_disk_loses_all_that_was_not_synced_keeps_every_answered_vote_once() {
-    assert!(power_is_cut(None) > 0, "no cut met anything that was not synced");
+    // Where the cuts of a run fall is random too: at most four runs.
+    let met = (0..4).any(|_| power_is_cut(None) > 0);
+    assert!(met, "no cut met anything that was not synced");
 }
 
 #[test]
