@@ -91,6 +91,13 @@ impl Sealer {
         Ok(())
     }
 
+    /// Whether this authority has found the ledger put back since staging was last begun anew. Its
+    /// term may be the same.
+    pub(crate) fn is_put_back(&self) -> bool {
+        let authority = self.context.authority.as_ref();
+        authority.is_some_and(|authority| authority.put_backs() != self.put_backs)
+    }
+
     /// Reads staging again after the ledger was put back: its positions begin anew, and what was
     /// staged in the lost part alone is staged again.
     async fn take_up_restored(
@@ -111,6 +118,8 @@ impl Sealer {
 
     fn read_staging_again(&mut self, head: &Head) {
         self.seal_queue = SealQueue::new(head.sealed_through);
+        // A block that is made names a position in staging too: it is made again.
+        self.acceptor.made = None;
         let committed = {
             let log = self.election.log();
             let known = self.election.committed();
