@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use votekit_core::batch::Batch;
-use votekit_store::Head;
 use votekit_store::retry::until_definite;
+use votekit_store::{Head, StagingId};
 
 use crate::authority::AuthorityContext;
 use crate::election::Committed;
@@ -117,7 +117,11 @@ impl Sealer {
     }
 
     fn read_staging_again(&mut self, head: &Head) {
-        self.seal_queue = SealQueue::new(head.sealed_through);
+        // Blocks that this node has not read yet were made of batches at new positions, which may
+        // be anywhere: without them, their evidence would be taken for missing.
+        let is_behind = head.height > self.election.committed().height;
+        let after = if is_behind { StagingId(0) } else { head.sealed_through };
+        self.seal_queue = SealQueue::new(after);
         // A block that is made names a position in staging too: it is made again.
         self.acceptor.made = None;
         let committed = {
