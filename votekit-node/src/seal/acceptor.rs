@@ -360,7 +360,9 @@ impl Sealer {
         proposal: &BlockProposal,
         rule: &str,
     ) -> Result<(), ElectionFault> {
-        if self.acceptor.has_refused(proposal) {
+        if self.acceptor.has_refused(proposal)
+            || !self.acceptor.has_room_for_refused(proposal.point.height)
+        {
             return Ok(());
         }
         let leaf = proposal.point.size.saturating_sub(1);
