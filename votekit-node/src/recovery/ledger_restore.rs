@@ -63,23 +63,29 @@ pub(crate) async fn put_back(
     let own = authority.with_state(|state| state.election(law_id).certified);
     let height = head.map_or(0, |head| head.height);
     if own.height <= height {
+        authority.note_lacking(law_id, None);
         return Ok(PutBack::NotNeeded);
     }
-    tracing::error!(
-        event = "ledger_put_back",
-        alarm = true,
-        %law_id,
-        certified = own.height,
-        height,
-        "the ledger lacks blocks that this authority knows to be certified"
-    );
-    let of_election = AuditFields::of_election(law_id);
-    let fields = AuditFields { height: Some(height), ..of_election };
-    context.audit.record(AuditEvent::LedgerPutBack, &fields);
-    let restore = Restore { context, authority, law_id, own };
+    // Once a height: an authority that waits for another one looks again and again.
+    let is_new = authority.note_lacking(law_id, Some(height));
+    if is_new {
+        tracing::error!(
+            event = "ledger_put_back",
+            alarm = true,
+            %law_id,
+            certified = own.height,
+            height,
+            "the ledger lacks blocks that this authority knows to be certified"
+        );
+        let of_election = AuditFields::of_election(law_id);
+        let fields = AuditFields { height: Some(height), ..of_election };
+        context.audit.record(AuditEvent::LedgerPutBack, &fields);
+    }
+    let restore = Restore { context, authority, law_id, own, is_new };
     let restored =
         restore.run(head).await.inspect_err(|error| report_fork(context, law_id, error))?;
     if restored == PutBack::Restored {
+        authority.note_lacking(law_id, None);
         authority.note_put_back();
         authority.note_rows_put_back();
         tracing::error!(
@@ -119,6 +125,8 @@ struct Restore<'a> {
     law_id: &'a ElectionId,
     /// The end of the own certified log.
     own: LogPoint,
+    /// Whether this is the first look at the ledger at its present height.
+    is_new: bool,
 }
 
 /// The log in the ledger while it is put back.
@@ -197,13 +205,15 @@ impl Restore<'_> {
     }
 
     fn waits(&self, height: u64) -> PutBack {
-        tracing::error!(
-            event = "ledger_block_missing",
-            alarm = true,
-            law_id = %self.law_id,
-            height,
-            "this authority's memory lacks a part of a block that the ledger has lost"
-        );
+        if self.is_new {
+            tracing::error!(
+                event = "ledger_block_missing",
+                alarm = true,
+                law_id = %self.law_id,
+                height,
+                "this authority's memory lacks a part of a block that the ledger has lost"
+            );
+        }
         PutBack::Waits
     }
 
