@@ -31,6 +31,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a follower leaves it to the leader to append a certified block.
 const LEADER_APPENDS: Duration = Duration::from_millis(200);
 
+/// The pause after a first block that was not accepted, before it is looked at again.
+const FAILURE_PAUSE: Duration = Duration::from_secs(2);
+
 /// Starts a task for each proposed first block of an election that this authority does not have.
 pub(crate) fn take_up_drafts(context: &Arc<NodeContext>, authority: &Arc<AuthorityContext>) {
     for law_id in authority.board.drafts() {
@@ -50,6 +53,8 @@ pub(crate) fn take_up_drafts(context: &Arc<NodeContext>, authority: &Arc<Authori
                     %error,
                     "the first block of an election was not accepted"
                 );
+                // Its row stays, and each row that is read looks at it again.
+                tokio::time::sleep(FAILURE_PAUSE).await;
             }
             task.drafting.lock().remove(&law_id);
         });
