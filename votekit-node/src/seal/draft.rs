@@ -36,7 +36,9 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Starts a task for each proposed first block of an election that this authority does not have.
 pub(crate) fn take_up_drafts(context: &Arc<NodeContext>, authority: &Arc<AuthorityContext>) {
-    for law_id in authority.board.drafts() {
+    // Those of other leaderships stay in the ledger for ever if no log begins with them.
+    let Some(promise) = authority.promise() else { return };
+    for law_id in authority.board.drafts(&promise) {
         if context.election(&law_id).is_some()
             || context.damaged(&law_id).is_some()
             || !context.drafting.lock().insert(law_id.clone())
