@@ -47,6 +47,7 @@ pub(crate) fn take_up_drafts(context: &Arc<NodeContext>, authority: &Arc<Authori
         }
         let (task, authority) = (Arc::clone(context), Arc::clone(authority));
         context.spawn(Owner::Node, async move {
+            let changes = authority.board.changes(&law_id);
             if let Err(error) = take_part(&task, &authority, &law_id).await {
                 tracing::error!(
                     event = "draft_not_accepted",
@@ -55,10 +56,14 @@ pub(crate) fn take_up_drafts(context: &Arc<NodeContext>, authority: &Arc<Authori
                     %error,
                     "the first block of an election was not accepted"
                 );
-                // Its row stays, and each row that is read looks at it again.
+                // Its row stays, and with each row that is read it is looked at again.
                 tokio::time::sleep(FAILURE_PAUSE).await;
             }
             task.drafting.lock().remove(&law_id);
+            // A row that was read meanwhile has found this task.
+            if changes.has_changed().unwrap_or(false) {
+                take_up_drafts(&task, &authority);
+            }
         });
     }
 }
