@@ -11,7 +11,9 @@ use crate::authority::AuthorityContext;
 use crate::election::Committed;
 use crate::error::ElectionFault;
 use crate::recovery::check_root;
-use crate::recovery::ledger_restore::{PutBack, put_back, report_fork, stage_again};
+use crate::recovery::ledger_restore::{
+    PutBack, give_epochs_again, put_back, report_fork, stage_again,
+};
 use crate::seal::seal_queue::SealQueue;
 use crate::seal::sealer::Sealer;
 
@@ -105,6 +107,7 @@ impl Sealer {
         authority: &Arc<AuthorityContext>,
     ) -> Result<Option<Head>, ElectionFault> {
         let law_id = self.election.law_id().clone();
+        give_epochs_again(&self.context, authority, &law_id).await?;
         let waiting: Vec<Arc<Batch>> = self.seal_queue.batches().map(Arc::clone).collect();
         stage_again(&self.context, &waiting).await?;
         let read = || self.context.ledger.head(&law_id);
