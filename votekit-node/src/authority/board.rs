@@ -273,11 +273,12 @@ impl Board {
         std::mem::take(&mut self.inner.lock().is_incomplete)
     }
 
-    /// Elections of which a first block is proposed.
-    pub(crate) fn drafts(&self) -> Vec<ElectionId> {
+    /// Elections of which a first block is proposed under a leadership.
+    pub(crate) fn drafts(&self, leadership: &TermLeader) -> Vec<ElectionId> {
         let inner = self.inner.lock();
+        let is_of = |row: &ProposalRow| row.proposal.leadership == *leadership;
         let drafted = inner.elections.iter().filter(|(_, rows)| {
-            rows.heights.get(&1).is_some_and(|rows| !rows.proposals.is_empty())
+            rows.heights.get(&1).is_some_and(|rows| rows.proposals.iter().any(is_of))
         });
         drafted.map(|(law_id, _)| law_id.clone()).collect()
     }

@@ -46,6 +46,8 @@ pub(crate) struct AuthorityContext {
     rows_put_back: AtomicBool,
     /// How often the ledger was found put back.
     put_backs: AtomicU64,
+    /// The elections of which the ledger lacks certified blocks, and its height in each.
+    lacking: Mutex<BTreeMap<ElectionId, u64>>,
     /// The rounds about blocks that this authority has proposed.
     open_rounds: AtomicUsize,
 }
@@ -95,6 +97,7 @@ impl AuthorityContext {
             rolled_back: AtomicBool::new(false),
             rows_put_back: AtomicBool::new(false),
             put_backs: AtomicU64::new(0),
+            lacking: Mutex::default(),
             open_rounds: AtomicUsize::new(0),
         })
     }
@@ -204,6 +207,16 @@ impl AuthorityContext {
     /// How often the ledger was found put back.
     pub(crate) fn put_backs(&self) -> u64 {
         self.put_backs.load(Ordering::Relaxed)
+    }
+
+    /// Records above which height the ledger lacks certified blocks of an election; `None` if it
+    /// lacks none. Returns whether that is new.
+    pub(crate) fn note_lacking(&self, law_id: &ElectionId, height: Option<u64>) -> bool {
+        let mut lacking = self.lacking.lock();
+        match height {
+            Some(height) => lacking.insert(law_id.clone(), height) != Some(height),
+            None => lacking.remove(law_id).is_some(),
+        }
     }
 
     /// Whether the rows have to be read again from the first; the answer is given once.

@@ -239,7 +239,30 @@ impl Intake {
                     );
                     self.epoch = None;
                 }
+                Err(EngineError::Conflict(Conflict::NoLease {
+                    reason: NoLease::NoEpoch, ..
+                })) => self.begin_after(epoch).await?,
                 Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Begins an epoch after one that the ledger has lost: it was put back. Its numbers up to that
+    /// one are given out again and passed over, since batches of this node have them.
+    async fn begin_after(&mut self, lost: Epoch) -> Result<(), ElectionFault> {
+        let (law_id, node) = (self.election.law_id(), self.node_key.node_id());
+        loop {
+            let given = self.context.ledger.allocate_epoch(law_id, node).await?;
+            if given.0 > lost.0 {
+                tracing::warn!(
+                    event = "epoch_lost",
+                    %law_id,
+                    lost = lost.0,
+                    epoch = given.0,
+                    "the ledger has lost the epoch of this node, beginning another"
+                );
+                (self.epoch, self.confirmed) = (Some(given), Sequence(0));
+                return Ok(());
             }
         }
     }

@@ -63,23 +63,29 @@ pub(crate) async fn put_back(
     let own = authority.with_state(|state| state.election(law_id).certified);
     let height = head.map_or(0, |head| head.height);
     if own.height <= height {
+        authority.note_lacking(law_id, None);
         return Ok(PutBack::NotNeeded);
     }
-    tracing::error!(
-        event = "ledger_put_back",
-        alarm = true,
-        %law_id,
-        certified = own.height,
-        height,
-        "the ledger lacks blocks that this authority knows to be certified"
-    );
-    let of_election = AuditFields::of_election(law_id);
-    let fields = AuditFields { height: Some(height), ..of_election };
-    context.audit.record(AuditEvent::LedgerPutBack, &fields);
-    let restore = Restore { context, authority, law_id, own };
+    // Once a height: an authority that waits for another one looks again and again.
+    let is_new = authority.note_lacking(law_id, Some(height));
+    if is_new {
+        tracing::error!(
+            event = "ledger_put_back",
+            alarm = true,
+            %law_id,
+            certified = own.height,
+            height,
+            "the ledger lacks blocks that this authority knows to be certified"
+        );
+        let of_election = AuditFields::of_election(law_id);
+        let fields = AuditFields { height: Some(height), ..of_election };
+        context.audit.record(AuditEvent::LedgerPutBack, &fields);
+    }
+    let restore = Restore { context, authority, law_id, own, is_new };
     let restored =
         restore.run(head).await.inspect_err(|error| report_fork(context, law_id, error))?;
     if restored == PutBack::Restored {
+        authority.note_lacking(law_id, None);
         authority.note_put_back();
         authority.note_rows_put_back();
         tracing::error!(
@@ -119,6 +125,8 @@ struct Restore<'a> {
     law_id: &'a ElectionId,
     /// The end of the own certified log.
     own: LogPoint,
+    /// Whether this is the first look at the ledger at its present height.
+    is_new: bool,
 }
 
 /// The log in the ledger while it is put back.
@@ -155,7 +163,7 @@ impl Restore<'_> {
     async fn run(&self, head: Option<&Head>) -> Result<PutBack, ElectionFault> {
         let mut log = self.read_ledger(head).await?;
         let is_purged = self.is_purged().await?;
-        self.give_epochs_again().await?;
+        give_epochs_again(self.context, self.authority, self.law_id).await?;
         while log.height < self.own.height {
             let (law, from) = (self.law_id.clone(), log.height + 1);
             let blocks = self
@@ -179,7 +187,7 @@ impl Restore<'_> {
                 if head.is_none() && next == 1 {
                     // Only now the ledger has the election that epochs are of. No node gets one
                     // before the last block, which allows leases.
-                    self.give_epochs_again().await?;
+                    give_epochs_again(self.context, self.authority, self.law_id).await?;
                 }
             }
         }
@@ -197,13 +205,15 @@ impl Restore<'_> {
     }
 
     fn waits(&self, height: u64) -> PutBack {
-        tracing::error!(
-            event = "ledger_block_missing",
-            alarm = true,
-            law_id = %self.law_id,
-            height,
-            "this authority's memory lacks a part of a block that the ledger has lost"
-        );
+        if self.is_new {
+            tracing::error!(
+                event = "ledger_block_missing",
+                alarm = true,
+                law_id = %self.law_id,
+                height,
+                "this authority's memory lacks a part of a block that the ledger has lost"
+            );
+        }
         PutBack::Waits
     }
 
@@ -308,36 +318,6 @@ impl Restore<'_> {
         }
     }
 
-    /// Gives out again the epochs in which batches were seen, so that no node gets one that is in
-    /// use: its batches would be taken for those in the log.
-    async fn give_epochs_again(&self) -> Result<(), ElectionFault> {
-        let law = self.law_id.clone();
-        let seen = self.authority.durable(move |memory| memory.observed(&law)).await?;
-        let ledger = &self.context.ledger;
-        if until_definite("read_head", || ledger.head(self.law_id)).await?.is_none() {
-            return Ok(());
-        }
-        let given = until_definite("read_epochs", || ledger.epochs(self.law_id)).await?;
-        let last = |epochs: &mut dyn Iterator<Item = (NodeId, Epoch)>, node: NodeId| {
-            epochs.filter(|(of, _)| *of == node).map(|(_, epoch)| epoch.0).max().unwrap_or(0)
-        };
-        let mut nodes: Vec<NodeId> = seen.iter().map(|(node, ..)| *node).collect();
-        nodes.sort_unstable();
-        nodes.dedup();
-        for node in nodes {
-            let wanted = last(&mut seen.iter().map(|(node, epoch, _)| (*node, *epoch)), node);
-            let present = last(&mut given.iter().copied(), node);
-            for _ in present..wanted.min(present.saturating_add(EPOCHS_MAX)) {
-                // Not repeated while the outcome is unknown: an epoch too many does no harm, and
-                // the next look gives out what is missing.
-                if ledger.allocate_epoch(self.law_id, node).await?.0 >= wanted {
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
     async fn keep_manifests(&self, leaves: &[u8]) -> Result<(), ElectionFault> {
         let rolls = leaves_of_block(leaves).flatten().filter(|leaf| leaf.starts_with(ROLL));
         let rolls: Vec<Leaf> = rolls.filter_map(|leaf| Leaf::parse(leaf).ok()).collect();
@@ -366,6 +346,43 @@ impl Restore<'_> {
     fn damaged(&self, rule: &str) -> ElectionFault {
         ElectionFault::damaged(format!("the log of {} in the ledger: {rule}", self.law_id))
     }
+}
+
+/// Gives out again the epochs in which batches were seen, so that no node gets one that is in use:
+/// its batches would be taken for those in the log, or in staging.
+///
+/// # Errors
+/// [`ElectionFault`] when the memory or the ledger fails.
+pub(crate) async fn give_epochs_again(
+    context: &NodeContext,
+    authority: &AuthorityContext,
+    law_id: &ElectionId,
+) -> Result<(), ElectionFault> {
+    let law = law_id.clone();
+    let seen = authority.durable(move |memory| memory.observed(&law)).await?;
+    let ledger = &context.ledger;
+    if until_definite("read_head", || ledger.head(law_id)).await?.is_none() {
+        return Ok(());
+    }
+    let given = until_definite("read_epochs", || ledger.epochs(law_id)).await?;
+    let last = |epochs: &mut dyn Iterator<Item = (NodeId, Epoch)>, node: NodeId| {
+        epochs.filter(|(of, _)| *of == node).map(|(_, epoch)| epoch.0).max().unwrap_or(0)
+    };
+    let mut nodes: Vec<NodeId> = seen.iter().map(|(node, ..)| *node).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    for node in nodes {
+        let wanted = last(&mut seen.iter().map(|(node, epoch, _)| (*node, *epoch)), node);
+        let present = last(&mut given.iter().copied(), node);
+        for _ in present..wanted.min(present.saturating_add(EPOCHS_MAX)) {
+            // Repeated while the outcome is unknown: an epoch too many does no harm.
+            let allocate = || ledger.allocate_epoch(law_id, node);
+            if until_definite("allocate_epoch", allocate).await?.0 >= wanted {
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Stages batches again, each as it was signed.

@@ -74,6 +74,10 @@ impl Sealer {
                 Some(_) => {}
             }
         }
+        // That of the promised leadership comes first: none that was put into the ledger after it,
+        // under a term that is over, keeps it back.
+        let promise = authority.promise();
+        first.sort_by_key(|row| promise.as_ref() == Some(&row.proposal.leadership));
         for row in first.into_iter().rev().filter(|row| row.has_block()) {
             let is_promised = authority.promise().as_ref() == Some(&row.proposal.leadership);
             let is_known = self.acceptor.made.as_ref().is_some_and(|made| {
@@ -360,7 +364,9 @@ impl Sealer {
         proposal: &BlockProposal,
         rule: &str,
     ) -> Result<(), ElectionFault> {
-        if self.acceptor.has_refused(proposal) {
+        if self.acceptor.has_refused(proposal)
+            || !self.acceptor.has_room_for_refused(proposal.point.height)
+        {
             return Ok(());
         }
         let leaf = proposal.point.size.saturating_sub(1);

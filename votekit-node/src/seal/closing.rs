@@ -17,7 +17,7 @@ use votekit_store::{Conflict, EngineError};
 use crate::call_rule::CallRule;
 use crate::clock::monotonic;
 use crate::election::{LEASE_LENGTH, Submission};
-use crate::error::{AdminError, ElectionFault};
+use crate::error::{AdminError, ElectionFault, NotReady};
 use crate::ingest::intake::CLOCK_MARGIN;
 use crate::seal::sealer::{Sealer, is_lost};
 
@@ -194,10 +194,16 @@ impl Sealer {
         }
         let law_id = self.election.law_id().clone();
         let ledger = Arc::clone(&self.context.ledger);
-        let began = Instant::now();
+        let (began, term) = (Instant::now(), self.context.leader_lease.term());
         ledger.set_takes_votes(&law_id, false).await?;
-        while !ledger.leases(&law_id).await?.is_empty() {
+        while began.elapsed() < LEASE_LENGTH + RECORDING
+            && !ledger.leases(&law_id).await?.is_empty()
+        {
             tokio::time::sleep(POLL_INTERVAL).await;
+        }
+        if self.context.leader_lease.term() != term {
+            // The next leader has granted leases again, or may be closing: nothing is changed.
+            return Err(ElectionFault::NotReady(NotReady::NotLeading).into());
         }
         // The closing time allows for this much: see `Close::closing`.
         let recorded = if began.elapsed() < LEASE_LENGTH + RECORDING {

@@ -31,9 +31,14 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a follower leaves it to the leader to append a certified block.
 const LEADER_APPENDS: Duration = Duration::from_millis(200);
 
+/// The pause after a first block that was not accepted, before it is looked at again.
+const FAILURE_PAUSE: Duration = Duration::from_secs(2);
+
 /// Starts a task for each proposed first block of an election that this authority does not have.
 pub(crate) fn take_up_drafts(context: &Arc<NodeContext>, authority: &Arc<AuthorityContext>) {
-    for law_id in authority.board.drafts() {
+    // Those of other leaderships stay in the ledger for ever if no log begins with them.
+    let Some(promise) = authority.promise() else { return };
+    for law_id in authority.board.drafts(&promise) {
         if context.election(&law_id).is_some()
             || context.damaged(&law_id).is_some()
             || !context.drafting.lock().insert(law_id.clone())
@@ -42,6 +47,7 @@ pub(crate) fn take_up_drafts(context: &Arc<NodeContext>, authority: &Arc<Authori
         }
         let (task, authority) = (Arc::clone(context), Arc::clone(authority));
         context.spawn(Owner::Node, async move {
+            let changes = authority.board.changes(&law_id);
             if let Err(error) = take_part(&task, &authority, &law_id).await {
                 tracing::error!(
                     event = "draft_not_accepted",
@@ -50,8 +56,14 @@ pub(crate) fn take_up_drafts(context: &Arc<NodeContext>, authority: &Arc<Authori
                     %error,
                     "the first block of an election was not accepted"
                 );
+                // Its row stays, and with each row that is read it is looked at again.
+                tokio::time::sleep(FAILURE_PAUSE).await;
             }
             task.drafting.lock().remove(&law_id);
+            // A row that was read meanwhile has found this task.
+            if changes.has_changed().unwrap_or(false) {
+                take_up_drafts(&task, &authority);
+            }
         });
     }
 }

@@ -116,10 +116,15 @@ impl Sealer {
         }
         self.record_observed(&staged).await?;
         let any = !staged.is_empty();
+        self.seal_queue.skip(&staged);
         if self.context.decides() {
+            let mut staged = staged;
+            {
+                // Those that are in the log are read again after the ledger was put back.
+                let log = self.election.log();
+                staged.retain(|staged| !is_decided(&log, &staged.batch.number()));
+            }
             self.seal_queue.put(staged);
-        } else {
-            self.seal_queue.skip(&staged);
         }
         Ok(any)
     }

@@ -4,14 +4,16 @@
 use std::sync::Arc;
 
 use votekit_core::batch::Batch;
-use votekit_store::Head;
 use votekit_store::retry::until_definite;
+use votekit_store::{Head, StagingId};
 
 use crate::authority::AuthorityContext;
 use crate::election::Committed;
 use crate::error::ElectionFault;
 use crate::recovery::check_root;
-use crate::recovery::ledger_restore::{PutBack, put_back, report_fork, stage_again};
+use crate::recovery::ledger_restore::{
+    PutBack, give_epochs_again, put_back, report_fork, stage_again,
+};
 use crate::seal::seal_queue::SealQueue;
 use crate::seal::sealer::Sealer;
 
@@ -91,6 +93,13 @@ impl Sealer {
         Ok(())
     }
 
+    /// Whether this authority has found the ledger put back since staging was last begun anew. Its
+    /// term may be the same.
+    pub(crate) fn is_put_back(&self) -> bool {
+        let authority = self.context.authority.as_ref();
+        authority.is_some_and(|authority| authority.put_backs() != self.put_backs)
+    }
+
     /// Reads staging again after the ledger was put back: its positions begin anew, and what was
     /// staged in the lost part alone is staged again.
     async fn take_up_restored(
@@ -98,6 +107,7 @@ impl Sealer {
         authority: &Arc<AuthorityContext>,
     ) -> Result<Option<Head>, ElectionFault> {
         let law_id = self.election.law_id().clone();
+        give_epochs_again(&self.context, authority, &law_id).await?;
         let waiting: Vec<Arc<Batch>> = self.seal_queue.batches().map(Arc::clone).collect();
         stage_again(&self.context, &waiting).await?;
         let read = || self.context.ledger.head(&law_id);
@@ -110,7 +120,13 @@ impl Sealer {
     }
 
     fn read_staging_again(&mut self, head: &Head) {
-        self.seal_queue = SealQueue::new(head.sealed_through);
+        // Blocks that this node has not read yet were made of batches at new positions, which may
+        // be anywhere: without them, their evidence would be taken for missing.
+        let is_behind = head.height > self.election.committed().height;
+        let after = if is_behind { StagingId(0) } else { head.sealed_through };
+        self.seal_queue = SealQueue::new(after);
+        // A block that is made names a position in staging too: it is made again.
+        self.acceptor.made = None;
         let committed = {
             let log = self.election.log();
             let known = self.election.committed();

@@ -140,7 +140,9 @@ pub(crate) async fn take_up_rows(context: &NodeContext, authority: &Arc<Authorit
             "a quorum suspects the leader, its lease ends"
         );
         context.audit.record(AuditEvent::LeaderPassedOver, &AuditFields::of_leader(&promise));
-        if let Err(error) = context.ledger.pass_over(promise.term).await {
+        // Once a term, so it must not fail for a moment's reason.
+        let passed = until_definite("pass_over", || context.ledger.pass_over(promise.term)).await;
+        if let Err(error) = passed {
             tracing::warn!(event = "leader_not_passed_over", %error, "lease not ended");
         }
         if promise.leader == authority.name {

@@ -17,6 +17,7 @@ use votekit_store::retry::until_definite;
 use crate::authority::{AuthorityContext, ProposalRow};
 use crate::error::ElectionFault;
 use crate::recovery::READ_BATCH_LEN;
+use crate::recovery::ledger_restore::stage_again;
 use crate::roll_store::Rolls;
 use crate::seal::acceptor::make_again;
 use crate::seal::made_block::RoundInputs;
@@ -152,7 +153,10 @@ impl Sealer {
                 );
                 return Ok(Again::Unusable);
             }
-            Err(NotMade::Later { .. }) => return Ok(Again::Wait),
+            Err(NotMade::Later { .. }) => {
+                self.stage_accepted_again(authority, &accepted.point).await?;
+                return Ok(Again::Wait);
+            }
         };
         if proposal.block.root != accepted.point.root {
             return Ok(Again::Unusable);
@@ -164,6 +168,21 @@ impl Sealer {
         self.endorse_and_apply(proposal, inputs, None).await?;
         self.resolve_with(&numbers, &entries);
         Ok(Again::Moved)
+    }
+
+    /// Stages the batches of a block that this authority accepted again: a ledger that was put back
+    /// may have lost them while it lost no block, and after a restart the memory alone has them.
+    async fn stage_accepted_again(
+        &self,
+        authority: &AuthorityContext,
+        point: &LogPoint,
+    ) -> Result<(), ElectionFault> {
+        let (law_id, height) = (self.election.law_id().clone(), point.height);
+        let kept = authority.durable(move |memory| memory.block(&law_id, height)).await?;
+        match kept.filter(|kept| kept.point == *point) {
+            Some(kept) => stage_again(&self.context, &kept.batches).await,
+            None => Ok(()),
+        }
     }
 
     /// Makes a block again from its leaves and this authority's own inputs. Returns the batches

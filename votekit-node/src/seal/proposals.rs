@@ -9,7 +9,7 @@ use votekit_core::id::Digest;
 
 use crate::seal::round::{QuorumSeen, RoundBlock};
 
-/// Refused proposals that are remembered.
+/// Refused proposals of one height that are remembered.
 const REFUSED_MAX: usize = 16;
 
 /// What this authority has made of the proposals at the next height.
@@ -18,7 +18,7 @@ pub(crate) struct Acceptor {
     pub(crate) made: Option<Made>,
     /// The proposals that were refused last, so that each is refused once. The same bytes under
     /// another leader are judged again: a lease or a clock may have refused them.
-    refused: VecDeque<(TermLeader, Digest)>,
+    refused: VecDeque<(u64, TermLeader, Digest)>,
     pub(crate) quorum_seen: QuorumSeen,
     /// The block that was made here and that a guard of events or of the clock forbids, with the
     /// rule.
@@ -41,18 +41,27 @@ impl Acceptor {
 
     /// Whether this proposal was refused.
     pub(crate) fn has_refused(&self, proposal: &BlockProposal) -> bool {
-        let is_it = |(by, digest): &(TermLeader, Digest)| {
+        let is_it = |(_, by, digest): &(u64, TermLeader, Digest)| {
             *by == proposal.leadership && *digest == proposal.digest
         };
         self.refused.iter().any(is_it)
     }
 
+    /// Whether there is room to remember another refused proposal of a height. A liar may sign any
+    /// number of them under terms that are over: without a bound, each look would refuse those
+    /// again that were forgotten meanwhile.
+    pub(crate) fn has_room_for_refused(&self, height: u64) -> bool {
+        self.refused.iter().filter(|(at, ..)| *at == height).count() < REFUSED_MAX
+    }
+
     /// Remembers that this proposal was refused.
     pub(crate) fn note_refused(&mut self, proposal: &BlockProposal) {
+        let height = proposal.point.height;
+        self.refused.retain(|(at, ..)| *at == height);
         if self.refused.len() >= REFUSED_MAX {
             self.refused.pop_front();
         }
-        self.refused.push_back((proposal.leadership.clone(), proposal.digest));
+        self.refused.push_back((height, proposal.leadership.clone(), proposal.digest));
     }
 
     /// Forgets what was made at a height that the log has passed.

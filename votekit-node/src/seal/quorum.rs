@@ -98,6 +98,18 @@ impl QuorumEndorse {
         })
     }
 
+    /// Whether the round ends without an outcome: this authority signs nothing more, or the ledger
+    /// was put back since `put_backs` was counted. Then the position in staging that the block
+    /// names is of another batch, and the block is settled like one of an earlier leader.
+    fn is_to_end(&self, put_backs: u64) -> bool {
+        let Round { context, authority, .. } = &self.round;
+        if authority.is_rolled_back() {
+            context.leader_lease.step_down();
+            return true;
+        }
+        authority.put_backs() != put_backs
+    }
+
     /// One look at the round: accepts, cosigns and appends as far as the guards allow.
     async fn step(
         &self,
@@ -156,10 +168,10 @@ impl Endorse for QuorumEndorse {
         let block = RoundBlock::new(block, batches, takes_votes, sealed_through);
         let leadership = TermLeader { term, leader: authority.name.clone() };
         let began = Instant::now();
+        let put_backs = authority.put_backs();
         let mut changes = authority.board.changes(law_id);
         let mut next_look = Instant::now() + LOOK_INTERVAL;
-        if authority.is_rolled_back() {
-            context.leader_lease.step_down();
+        if self.is_to_end(put_backs) {
             return Ok(Endorsement::LeadershipLost { term });
         }
         if let Some(term) = self.propose(&block, &leadership).await? {
@@ -167,8 +179,7 @@ impl Endorse for QuorumEndorse {
         }
         loop {
             changes.mark_unchanged();
-            if authority.is_rolled_back() {
-                context.leader_lease.step_down();
+            if self.is_to_end(put_backs) {
                 return Ok(Endorsement::LeadershipLost { term });
             }
             match self.step(&block, &leadership).await? {

@@ -310,7 +310,7 @@ impl Round {
             sealed_through: block.sealed_through,
             takes_votes: block.takes_votes,
         };
-        let commit = Arc::new(BlockCommit {
+        let mut commit = Arc::new(BlockCommit {
             law_id: self.law_id.clone(),
             block: block.stored.clone(),
             full_tiles: block.full_tiles.clone(),
@@ -318,7 +318,14 @@ impl Round {
             not_after: None,
         });
         let ledger = &self.context.ledger;
-        match until_definite("append_block", || ledger.append(&commit)).await {
+        let mut appended = until_definite("append_block", || ledger.append(&commit)).await;
+        if let Err(EngineError::Conflict(Conflict::Malformed { .. })) = appended
+            && let Some(again) = self.sealing_nothing_more(&commit).await?
+        {
+            commit = again;
+            appended = until_definite("append_block", || ledger.append(&commit)).await;
+        }
+        match appended {
             Ok(()) => {
                 self.audit_certified(block, fence);
                 Ok(Some(Appended::Head(commit.head.clone())))
@@ -333,6 +340,23 @@ impl Round {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The same block, which leaves the position in staging up to which batches are sealed where it
+    /// is: in a ledger that was put back, the positions known here are of other batches or of none.
+    /// A lower position than possible does no harm.
+    async fn sealing_nothing_more(
+        &self,
+        commit: &BlockCommit,
+    ) -> Result<Option<Arc<BlockCommit>>, ElectionFault> {
+        let head = until_definite("read_head", || self.context.ledger.head(&self.law_id)).await?;
+        let sealed_through = head.map_or(StagingId(0), |head| head.sealed_through);
+        if sealed_through == commit.head.sealed_through {
+            return Ok(None);
+        }
+        let mut again = commit.clone();
+        again.head.sealed_through = sealed_through;
+        Ok(Some(Arc::new(again)))
     }
 
     /// Records for the audit log that this authority appended a certified block: one event a block

@@ -84,17 +84,18 @@ impl SealQueue {
         self.bytes < BYTES_MAX
     }
 
-    /// Adds the batches read after [`SealQueue::read_through`].
+    /// Adds batches that were read after [`SealQueue::read_through`].
     pub(crate) fn put(&mut self, staged: Vec<Staged>) {
         for Staged { id, batch, .. } in staged {
-            self.read_through = id;
+            self.read_through = self.read_through.max(id);
             self.bytes += batch.as_bytes().len();
             self.places.insert(batch.number(), id);
             self.waiting.insert(id, Waiting { batch, since: Instant::now(), alarmed: false });
         }
     }
 
-    /// Passes over batches read after [`SealQueue::read_through`]: this node does not decide them.
+    /// Records that batches were read after [`SealQueue::read_through`]. Those that this node does
+    /// not decide, or that are decided, are not added.
     pub(crate) fn skip(&mut self, staged: &[Staged]) {
         if let Some(last) = staged.last() {
             self.read_through = last.id;

@@ -189,7 +189,7 @@ impl Sealer {
         }
         self.idle_poll = Some(IDLE_POLL_FIRST);
         let mut next_resume = Instant::now() + RESUME_CLOSE_INTERVAL;
-        while self.context.leader_lease.term() == Some(term) {
+        while self.context.leader_lease.term() == Some(term) && !self.is_put_back() {
             let command = tokio::select! {
                 command = commands.recv() => match command {
                     Some(command) => Some(command),

@@ -240,7 +240,10 @@ impl Pusher {
         let committed = election.committed();
         let size = committed.size();
         let known = self.logs.get(law_id).map_or(0, |state| state.known);
-        self.next_request = Instant::now() + REQUEST_INTERVAL;
+        if committed.state() < State::Closed {
+            // Many closed elections whose heads it refuses hold up no open one.
+            self.next_request = Instant::now() + REQUEST_INTERVAL;
+        }
         let pushed = self.request(client, election, &committed, known).await;
         let witness = self.witness.name.as_str();
         let state = self.logs.entry(law_id.clone()).or_default();

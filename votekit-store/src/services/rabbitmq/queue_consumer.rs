@@ -12,7 +12,7 @@
 //! consumers are never cancelled: their channel is closed, which the queue treats as a death.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -73,7 +73,8 @@ const ACKNOWLEDGEMENT_MAX: Duration = Duration::from_secs(3);
 /// Acknowledges one message.
 #[derive(Clone)]
 struct Receipt {
-    session: Arc<Session>,
+    /// Weak: a message that is never acknowledged keeps no connection that is over.
+    session: Weak<Session>,
     tracker: Arc<DeliveryTracker>,
     tag: u64,
     acker: Acker,
@@ -83,9 +84,11 @@ impl Receipt {
     async fn acknowledge(&self) {
         // The track comes first, so that a barrier does not wait for the broker.
         self.tracker.remove(self.tag);
-        if timeout(ACKNOWLEDGEMENT_MAX, acknowledge(&self.acker)).await.is_err() {
+        if timeout(ACKNOWLEDGEMENT_MAX, acknowledge(&self.acker)).await.is_err()
+            && let Some(session) = self.session.upgrade()
+        {
             // The broker delivers the message again in the next session, which does no harm.
-            self.session.give_up("it sends no acknowledgements");
+            session.give_up("it sends no acknowledgements");
         }
     }
 }
@@ -271,7 +274,7 @@ impl Consumption {
         chores: &mut JoinSet<()>,
     ) {
         let receipt = Receipt {
-            session: Arc::clone(session),
+            session: Arc::downgrade(session),
             tracker: Arc::clone(tracker),
             tag: message.delivery_tag,
             acker: message.acker.clone(),
