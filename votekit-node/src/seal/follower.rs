@@ -156,7 +156,7 @@ impl Sealer {
                 until_definite("follow_log", || self.context.ledger.blocks(&law_id, from, limit))
                     .await?;
             if blocks.is_empty() {
-                return Err(ElectionFault::damaged(format!("block {from} of {law_id} is missing")));
+                return self.report_missing_block(from).await;
             }
             for block in blocks {
                 if self.context.decides() {
@@ -188,6 +188,18 @@ impl Sealer {
         }
         self.set_committed(committed);
         Ok(())
+    }
+
+    /// A block below the head is missing. Where authorities can restore the ledger it may have been
+    /// put back since its head was read: the next look at the head shows that.
+    async fn report_missing_block(&self, height: u64) -> Result<(), ElectionFault> {
+        let law_id = self.election.law_id();
+        let read = || self.context.ledger.head(law_id);
+        let head = until_definite("follow_log", read).await?;
+        if self.context.authorities.is_some() && head.is_none_or(|head| head.height < height) {
+            return Ok(());
+        }
+        Err(ElectionFault::damaged(format!("block {height} of {law_id} is missing")))
     }
 
     async fn read_block(&mut self, block: StoredBlock, head: &Head) -> Result<(), ElectionFault> {
