@@ -96,7 +96,7 @@ fn measure(
     let (rate, duration) = (RATE.to_string(), format!("{SECONDS}s"));
     load.args(["--rate", &rate, "--duration", &duration, "--follow", "5%"]);
     load.args(["--follow-interval", "5ms", "--report"]).arg(&report);
-    project::succeed(load.stdout(Stdio::null()).stderr(Stdio::null()))?;
+    project::succeed(load.stdout(Stdio::null()))?;
     let begun = Instant::now();
     while installation.intake.decided()? < RATE * SECONDS {
         ensure!(begun.elapsed() < WAIT_TIMEOUT, "not every vote is decided");
@@ -105,7 +105,10 @@ fn measure(
     let used = installation.processor_seconds()? - used_before;
     std::thread::sleep(COUNTS_LATE);
     let after = counts(rig)?;
-    let report: serde_json::Value = serde_json::from_slice(&fs::read(&report)?)?;
+    let read = fs::read(&report)?;
+    // The generator of the next run never overwrites a file.
+    fs::remove_file(&report)?;
+    let report: serde_json::Value = serde_json::from_slice(&read)?;
     let read = |path: &str| {
         let value = report.pointer(path).and_then(serde_json::Value::as_f64);
         value.with_context(|| format!("{path} in {report}"))
