@@ -274,11 +274,9 @@ async fn a_changed_row_of_a_round_is_damage_that_the_reader_passes_over() {
     drop_schema(&schema);
 }
 
-#[tokio::test]
-async fn rows_at_positions_to_come_are_not_read_and_keep_no_row_out() {
-    let schema = fresh_schema();
-    let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
-    let vote = |term: u64| NewRow {
+/// The row of a vote in a term.
+fn vote(term: u64) -> NewRow {
+    NewRow {
         kind: RowKind::Vote,
         authority: "a".to_owned(),
         law_id: None,
@@ -286,12 +284,19 @@ async fn rows_at_positions_to_come_are_not_read_and_keep_no_row_out() {
         term,
         bytes: format!("vote {term}").into_bytes(),
         leaves: Vec::new(),
-    };
+    }
+}
+
+#[tokio::test]
+async fn rows_at_positions_to_come_are_not_read_and_keep_no_row_out() {
+    let schema = fresh_schema();
+    let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
     ledger.put_row(&vote(1), None).await.expect("stored");
     // At the next places, and at the last of all.
     run(&format!(
         "INSERT INTO {schema}.round_row (id, kind, authority, height, term, digest, bytes, leaves)
-         SELECT id, 'garbage', 'x', 0, id, ''::bytea, ''::bytea, ''::bytea FROM unnest(ARRAY[2, 3, 9223372036854775807]) AS id"
+         SELECT id, 'garbage', 'x', 0, id, ''::bytea, ''::bytea, ''::bytea
+             FROM unnest(ARRAY[2, 3, 9223372036854775807]) AS id"
     ));
     let read = ledger.rows_after(RowId(0), 10).await.expect("read");
     assert_eq!((read.rows.len(), read.damaged.len(), read.last), (1, 0, RowId(1)));
@@ -339,7 +344,8 @@ async fn rows_that_no_installation_has_hide_no_election_and_no_node() {
     assert_eq!(opened.head(&law()).await.expect("read").expect("a head").height, 1);
     // A checkpoint that is longer than a note is not read.
     run(&format!(
-        "UPDATE {schema}.head SET checkpoint = convert_to(repeat('x', 1048577), 'UTF8') WHERE height = 1"
+        "UPDATE {schema}.head SET checkpoint = convert_to(repeat('x', 1048577), 'UTF8')
+         WHERE height = 1"
     ));
     let long = ledger.head(&law()).await;
     assert!(matches!(long, Err(EngineError::Corrupt { .. })), "{long:?}");
@@ -365,15 +371,6 @@ async fn batches_at_places_to_come_keep_no_batch_out() {
 async fn a_server_put_back_shows_other_rows_at_the_same_positions() {
     let schema = fresh_schema();
     let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
-    let vote = |term: u64| NewRow {
-        kind: RowKind::Vote,
-        authority: "a".to_owned(),
-        law_id: None,
-        height: 0,
-        term,
-        bytes: format!("vote {term}").into_bytes(),
-        leaves: Vec::new(),
-    };
     ledger.put_row(&vote(1), None).await.expect("stored");
     ledger.put_row(&vote(2), None).await.expect("stored");
     let known = ledger.rows_after(RowId(0), 10).await.expect("read").rows;

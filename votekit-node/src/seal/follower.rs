@@ -108,23 +108,21 @@ impl Sealer {
             until_definite("read_staging", || self.context.ledger.staged(law_id, after, limit))
                 .await?;
         staged.iter().for_each(|staged| self.election.unstaged.remove(&staged.batch.number()));
+        let mut decided = vec![false; staged.len()];
         if self.context.is_shared || self.election.staged_before(after) {
             let log = self.election.log();
-            staged.iter().for_each(|staged| {
-                self.register_requests(staged, is_decided(&log, &staged.batch.number()))
-            });
+            for (staged, decided) in staged.iter().zip(&mut decided) {
+                *decided = is_decided(&log, &staged.batch.number());
+                self.register_requests(staged, *decided);
+            }
         }
         self.record_observed(&staged).await?;
         let any = !staged.is_empty();
         self.seal_queue.skip(&staged);
         if self.context.decides() {
-            let mut staged = staged;
-            {
-                // Those that are in the log are read again after the ledger was put back.
-                let log = self.election.log();
-                staged.retain(|staged| !is_decided(&log, &staged.batch.number()));
-            }
-            self.seal_queue.put(staged);
+            // Those that are in the log are read again after the ledger was put back.
+            let undecided = staged.into_iter().zip(decided).filter(|(_, decided)| !decided);
+            self.seal_queue.put(undecided.map(|(staged, _)| staged).collect());
         }
         Ok(any)
     }

@@ -86,8 +86,7 @@ impl Sealer {
     /// may have restored it before the head was looked at.
     pub(crate) async fn take_up_put_back(&mut self) -> Result<(), ElectionFault> {
         let Some(authority) = self.context.authority.clone() else { return Ok(()) };
-        let put_backs = authority.put_backs();
-        if std::mem::replace(&mut self.put_backs, put_backs) != put_backs {
+        if self.put_backs != authority.put_backs() {
             self.take_up_restored(&authority).await?;
         }
         Ok(())
@@ -106,6 +105,7 @@ impl Sealer {
         &mut self,
         authority: &Arc<AuthorityContext>,
     ) -> Result<Option<Head>, ElectionFault> {
+        self.put_backs = authority.put_backs();
         let law_id = self.election.law_id().clone();
         give_epochs_again(&self.context, authority, &law_id).await?;
         let waiting: Vec<Arc<Batch>> = self.seal_queue.batches().map(Arc::clone).collect();

@@ -45,8 +45,7 @@ async fn a_new_leader_seals_after_the_leader_is_killed() {
         assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
         installation.restart(leader).await;
     }
-    let closed = installation.by_leader(async |node| node.close(&law()).await).await;
-    assert_eq!((closed.state.as_str(), closed.accepted), ("closed", 4));
+    installation.assert_closes(4).await;
     installation.assert_agreement().await;
     installation.stop().await;
 }
@@ -101,8 +100,7 @@ async fn a_retired_node_takes_no_votes_and_the_close_does_not_wait_for_it() {
     installation.start_ingest().await;
     let refused = installation.ingest().submit(&vote(1, "oui"), None, None).await;
     assert!(refused.is_err(), "{refused:?}");
-    let closed = installation.by_leader(async |node| node.close(&law()).await).await;
-    assert_eq!((closed.state.as_str(), closed.accepted), ("closed", 1));
+    installation.assert_closes(1).await;
     installation.stop().await;
 }
 
@@ -121,7 +119,6 @@ async fn leaders_take_turns_where_a_term_has_a_length_and_votes_go_on() {
         leaders.insert(installation.leader().await);
     }
     installation.assert_agreement().await;
-    let closed = installation.by_leader(async |node| node.close(&law()).await).await;
-    assert_eq!((closed.state.as_str(), closed.accepted), ("closed", u64::from(votes)));
+    installation.assert_closes(u64::from(votes)).await;
     installation.stop().await;
 }

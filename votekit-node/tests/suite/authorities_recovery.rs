@@ -80,8 +80,7 @@ async fn four_authorities_with_a_quorum_of_three_go_on_without_one() {
     installation.assert_agreement().await;
     installation.kill((leader + 1) % 4);
     assert!(is_accepted(&installation.cast(4, "oui").await));
-    let closed = installation.by_leader(async |node| node.close(&law()).await).await;
-    assert_eq!((closed.state.as_str(), closed.accepted), ("closed", 5));
+    installation.assert_closes(5).await;
     installation.stop().await;
 }
 
@@ -436,8 +435,7 @@ async fn rows_changed_by_hand_are_refused_and_the_poll_goes_on() {
     installation.restart(other).await;
     assert!(is_accepted(&installation.cast(3, "oui").await));
     installation.assert_agreement().await;
-    let closed = installation.by_leader(async |node| node.close(&law()).await).await;
-    assert_eq!((closed.state.as_str(), closed.accepted), ("closed", 4));
+    installation.assert_closes(4).await;
     installation.stop().await;
 }
 
@@ -467,8 +465,7 @@ async fn rows_under_the_keys_of_cosignatures_to_come_halt_nothing() {
     for place in 0..3 {
         assert_eq!(installation.authority(place).halted(&law()), None, "a{}", place + 1);
     }
-    let closed = installation.by_leader(async |node| node.close(&law()).await).await;
-    assert_eq!((closed.state.as_str(), closed.accepted), ("closed", 4));
+    installation.assert_closes(4).await;
     installation.assert_agreement().await;
     installation.stop().await;
 }

@@ -115,7 +115,13 @@ impl Installation {
         }
     }
 
-    /// Repeats a call on whichever authority leads, until it is not refused for that reason.
+    /// Closes the poll, which must have accepted this many votes.
+    pub(crate) async fn assert_closes(&self, accepted: u64) {
+        let closed = self.by_leader(async |node| node.close(&law()).await).await;
+        assert_eq!((closed.state.as_str(), closed.accepted), ("closed", accepted));
+    }
+
+    /// Repeats a call on the authority that leads, until it is not refused for that reason.
     pub(crate) async fn by_leader<T>(
         &self,
         call: impl AsyncFn(&Node) -> Result<T, AdminError>,

@@ -1,5 +1,5 @@
-//! Outside witnesses: heads are pushed to them whoever leads, and a result is certified once they
-//! have cosigned, or for a reason in the log.
+//! Outside witnesses: heads are pushed to them under each leader, and a result is certified once
+//! they have cosigned, or for a reason in the log.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -97,8 +97,7 @@ async fn a_witness_cosigns_before_and_after_another_authority_leads() {
     installation.restart(leader).await;
     installation.cast(2, "non").await;
     wait_for_cosigned(installation.ingest(), before).await;
-    let closed = installation.by_leader(async |node| node.close(&law()).await).await;
-    assert_eq!((closed.state.as_str(), closed.accepted), ("closed", 3));
+    installation.assert_closes(3).await;
     let certified = installation.by_leader(async |node| node.certify(&law()).await).await;
     assert_eq!(certified.state, "certified");
     installation.assert_agreement().await;

@@ -55,7 +55,8 @@ pub(super) fn listed<T>(
 pub(super) const LIST_LIMIT: i64 = LISTED_MAX as i64 + 1;
 
 pub(super) async fn elections(session: &mut Session) -> Result<Vec<ElectionId>, EngineError> {
-    let sql = "SELECT left(law_id, 64) AS law_id FROM head JOIN election ON id = election ORDER BY created LIMIT $1";
+    let sql = "SELECT left(law_id, 64) AS law_id FROM head JOIN election ON id = election
+        ORDER BY created LIMIT $1";
     listed(&session.read(sql, &[&LIST_LIMIT]).await?, rows::law_id)
 }
 
@@ -339,7 +340,8 @@ pub(super) async fn manifest(
 ) -> Result<Option<Vec<u8>>, EngineError> {
     let rows = session
         .read(
-            "SELECT CASE WHEN octet_length(bytes) <= $2 THEN bytes END AS bytes FROM manifest WHERE digest = $1",
+            "SELECT CASE WHEN octet_length(bytes) <= $2 THEN bytes END AS bytes
+             FROM manifest WHERE digest = $1",
             &[&digest.as_bytes().as_slice(), &MANIFEST_BYTES_MAX],
         )
         .await?;
@@ -370,7 +372,8 @@ pub(super) async fn sealed_key(
     law_id: &ElectionId,
     recipient: &[u8; 32],
 ) -> Result<Option<Vec<u8>>, EngineError> {
-    let sql = "SELECT bytes FROM sealed_key JOIN election ON id = election WHERE law_id = $1 AND recipient = $2 AND octet_length(bytes) <= $3";
+    let sql = "SELECT bytes FROM sealed_key JOIN election ON id = election
+        WHERE law_id = $1 AND recipient = $2 AND octet_length(bytes) <= $3";
     let recipient = recipient.as_slice();
     let rows = session.read(sql, &[&law_id.as_str(), &recipient, &SEALED_KEY_BYTES_MAX]).await?;
     rows.first().map(|row| value(row, "bytes")).transpose()
@@ -380,7 +383,8 @@ pub(super) async fn node_records(
     session: &mut Session,
 ) -> Result<Vec<(String, Vec<u8>)>, EngineError> {
     // By bytes, whatever the database's collation.
-    let sql = "SELECT name, bytes FROM node_record WHERE octet_length(name) <= 255 AND octet_length(bytes) <= $1
+    let sql = "SELECT name, bytes FROM node_record
+        WHERE octet_length(name) <= 255 AND octet_length(bytes) <= $1
         ORDER BY name COLLATE \"C\" LIMIT $2";
     let record = |row: &Row| Ok((value::<String>(row, "name")?, value::<Vec<u8>>(row, "bytes")?));
     listed(&session.read(sql, &[&RECORD_BYTES_MAX, &LIST_LIMIT]).await?, record)

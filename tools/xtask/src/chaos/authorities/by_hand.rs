@@ -106,7 +106,7 @@ impl Cluster {
         // A reader that passes over no damage, such as the liar, would not get past them.
         self.fleet.rig.ask_postgresql(REMOVE_ROWS)?;
         Ok(ByHand {
-            description: "two statements that nobody signed".to_owned(),
+            description: "two statements without a valid signature".to_owned(),
             alarmed: authorities,
             alarm: "round_row_refused".to_owned(),
             decided_again,
