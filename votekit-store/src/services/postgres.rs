@@ -378,9 +378,10 @@ impl Witnessed for PostgresLedger {
     async fn latest_witness_lines(
         &self,
         law_id: &ElectionId,
+        through_size: u64,
     ) -> Result<Vec<WitnessLine>, EngineError> {
         let mut session = self.connections.session_for(law_id).await?;
-        witnessed::latest_witness_lines(&mut session, law_id).await
+        witnessed::latest_witness_lines(&mut session, law_id, through_size).await
     }
 }
 

@@ -302,8 +302,9 @@ impl Witnessed for WiredLedger {
     async fn latest_witness_lines(
         &self,
         law_id: &ElectionId,
+        through_size: u64,
     ) -> Result<Vec<WitnessLine>, EngineError> {
-        self.reach()?.latest_witness_lines(law_id).await
+        self.reach()?.latest_witness_lines(law_id, through_size).await
     }
 }
 

@@ -259,8 +259,9 @@ impl<T: Witnessed + ?Sized> Witnessed for Unreliable<T> {
     async fn latest_witness_lines(
         &self,
         law_id: &ElectionId,
+        through_size: u64,
     ) -> Result<Vec<WitnessLine>, EngineError> {
-        self.read(self.inner.latest_witness_lines(law_id)).await
+        self.read(self.inner.latest_witness_lines(law_id, through_size)).await
     }
 }
 
@@ -558,8 +559,9 @@ impl<T: Witnessed> Witnessed for Persistent<T> {
     async fn latest_witness_lines(
         &self,
         law_id: &ElectionId,
+        through_size: u64,
     ) -> Result<Vec<WitnessLine>, EngineError> {
-        persist(|| self.inner.latest_witness_lines(law_id)).await
+        persist(|| self.inner.latest_witness_lines(law_id, through_size)).await
     }
 }
 
