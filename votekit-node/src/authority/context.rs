@@ -44,6 +44,8 @@ pub(crate) struct AuthorityContext {
     rolled_back: AtomicBool,
     /// Whether the rows of the ledger have to be read again from the first.
     rows_put_back: AtomicBool,
+    /// Whether the last row of the ledger is read.
+    rows_read: AtomicBool,
     /// How often the ledger was found put back.
     put_backs: AtomicU64,
     /// The elections of which the ledger lacks certified blocks, and its height in each.
@@ -96,6 +98,7 @@ impl AuthorityContext {
             far_term: AtomicU64::new(0),
             rolled_back: AtomicBool::new(false),
             rows_put_back: AtomicBool::new(false),
+            rows_read: AtomicBool::new(false),
             put_backs: AtomicU64::new(0),
             lacking: Mutex::default(),
             open_rounds: AtomicUsize::new(0),
@@ -198,6 +201,17 @@ impl AuthorityContext {
         self.rows_put_back.store(true, Ordering::Relaxed);
     }
 
+    /// Records whether the last row of the ledger is read.
+    pub(crate) fn note_rows_read(&self, is_last: bool) {
+        self.rows_read.store(is_last, Ordering::Relaxed);
+    }
+
+    /// Whether the last row of the ledger was read a moment ago. While there are more, nothing
+    /// follows from a statement that was not read.
+    pub(crate) fn has_read_rows(&self) -> bool {
+        self.rows_read.load(Ordering::Relaxed)
+    }
+
     /// Records that the ledger was found put back, by its rows or its head: what was read of
     /// staging has other positions now, in every election.
     pub(crate) fn note_put_back(&self) {
@@ -222,11 +236,6 @@ impl AuthorityContext {
     /// Whether the rows have to be read again from the first; the answer is given once.
     pub(crate) fn take_rows_put_back(&self) -> bool {
         self.rows_put_back.swap(false, Ordering::Relaxed)
-    }
-
-    /// Whether bytes in the ledger are a statement that this authority has signed.
-    pub(crate) fn has_signed(&self, bytes: &[u8]) -> bool {
-        self.set.verify_statement(bytes).is_ok_and(|statement| statement.authority == self.name)
     }
 
     /// Signs a statement of this authority.

@@ -11,14 +11,13 @@ use votekit_core::authority::{AcceptedBlock, StatementBody, TermLeader};
 use votekit_core::id::ElectionId;
 use votekit_core::log::note::KeyName;
 use votekit_store::retry::until_definite;
-use votekit_store::{EngineError, Leadership, NewRow, RowKind, RowOutcome};
+use votekit_store::{EngineError, Leadership, NewRow, RowKind};
 
 use crate::audit::{AuditEvent, AuditFields, AuditLog};
 use crate::authority::AuthorityContext;
 use crate::context::NodeContext;
 use crate::error::ElectionFault;
 use crate::leader::LeaderLease;
-use crate::seal::round::report_kept_out;
 
 /// The length of the lease, and so the wait for a leader that is gone. With 1.5 seconds a new
 /// leader has its votes and seals within three.
@@ -274,16 +273,7 @@ async fn store_vote(
     resend_accepted(context, authority, seen).await?;
     let row = authority.row(RowKind::Vote, None, 0, seen.term, bytes);
     let ledger = &context.ledger;
-    let put = until_definite("put_round_row", || ledger.put_row(&row, None)).await?;
-    if let RowOutcome::Other { bytes } = put {
-        if authority.has_signed(&bytes) {
-            return Err(ElectionFault::damaged(
-                "the ledger holds another vote under the key of this authority's: its memory was \
-                 put back, or its key is used elsewhere",
-            ));
-        }
-        report_kept_out(&row);
-    }
+    let _stored = until_definite("put_round_row", || ledger.put_row(&row, None)).await?;
     authority.board.add_statement(&authority.name, body);
     tracing::info!(
         event = "leader_voted_for",
