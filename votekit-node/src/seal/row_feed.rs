@@ -141,12 +141,8 @@ impl Cursor {
     }
 
     /// Passes a row that was read, with the digest of what it states.
-    fn pass(&mut self, row: &RoundRow, stated: Digest, own_name: &str) {
-        self.after = row.id;
-        self.digest = Some(stated);
-        if row.kind == RowKind::Vote && row.authority == own_name {
-            self.voted = self.voted.max(Some(row.term));
-        }
+    fn pass(&mut self, row: RowId, stated: Digest) {
+        (self.after, self.digest) = (row, Some(stated));
     }
 
     /// Passes everything up to a position: the last row there is damaged.
@@ -254,15 +250,21 @@ async fn read(
     }
     for row in read.rows {
         let stated = row.digest();
-        cursor.pass(&row, stated, authority.name.as_str());
+        cursor.pass(row.id, stated);
         let digest = RefusedRows::digest_of(&row, &stated);
         if refused.holds(&digest) {
             continue;
         }
         check_own_statement(context, authority, &row).await;
-        if let Err(reason) = take_up(authority, &authority.board, row) {
-            refused.add(digest);
-            report_refused(context, &reason);
+        let is_own_vote = row.kind == RowKind::Vote && row.authority == authority.name.as_str();
+        let term = row.term;
+        match take_up(authority, &authority.board, row) {
+            Ok(()) if is_own_vote => cursor.voted = cursor.voted.max(Some(term)),
+            Ok(()) => {}
+            Err(reason) => {
+                refused.add(digest);
+                report_refused(context, &reason);
+            }
         }
     }
     if let Some(through) = through {
@@ -435,8 +437,8 @@ mod tests {
         let (known, other) = (Some(row.digest()), Some(Digest::of(b"another")));
         let mut cursor = Cursor::default();
         assert_eq!(cursor.last_row(&read(0, None)), LastRow::Stays, "nothing was read yet");
-        cursor.pass(&row, row.digest(), "a1");
-        assert_eq!((cursor.after, cursor.voted), (RowId(7), Some(3)));
+        cursor.pass(row.id, row.digest());
+        assert_eq!(cursor.after, RowId(7));
         assert_eq!(cursor.last_row(&read(7, known)), LastRow::Stays);
         assert_eq!(cursor.last_row(&read(9, known)), LastRow::Stays, "more rows");
         assert_eq!(cursor.last_row(&read(9, None)), LastRow::Gone);
