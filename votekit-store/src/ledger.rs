@@ -333,10 +333,17 @@ pub trait LeaderFence: Send + Sync + 'static {
         at_least: u64,
     ) -> Result<Leadership, EngineError>;
 
-    /// Ends the lease of the present term if that is `term`; otherwise changes nothing. Its holder
-    /// cannot extend it any more, only begin a new term like any other. The caller has verified
-    /// that a quorum suspects the leader of the term.
-    async fn pass_over(&self, term: u64) -> Result<(), EngineError>;
+    /// As [`LeaderFence::acquire_leadership`], and if the present term is `term`, its lease ends in
+    /// the same step, before another holder can begin the next term. The earlier holder cannot
+    /// extend it any more, only begin a new term like any other. The caller has verified that a
+    /// quorum suspects the leader of the term.
+    async fn pass_over(
+        &self,
+        term: u64,
+        holder: &str,
+        length: Duration,
+        at_least: u64,
+    ) -> Result<Leadership, EngineError>;
 
     /// Releases the leader lease, if `holder` has it.
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError>;

@@ -275,11 +275,18 @@ impl LeaderFence for PostgresLedger {
         at_least: u64,
     ) -> Result<Leadership, EngineError> {
         let mut session = self.connections.session().await?;
-        writes::acquire_leadership(&mut session, holder, length, at_least).await
+        writes::acquire_leadership(&mut session, holder, length, at_least, None).await
     }
 
-    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
-        writes::pass_over(&mut self.connections.session().await?, term).await
+    async fn pass_over(
+        &self,
+        term: u64,
+        holder: &str,
+        length: Duration,
+        at_least: u64,
+    ) -> Result<Leadership, EngineError> {
+        let mut session = self.connections.session().await?;
+        writes::acquire_leadership(&mut session, holder, length, at_least, Some(term)).await
     }
 
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {

@@ -215,8 +215,14 @@ impl LeaderFence for WiredLedger {
         self.reach()?.acquire_leadership(holder, length, at_least).await
     }
 
-    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
-        self.reach()?.pass_over(term).await
+    async fn pass_over(
+        &self,
+        term: u64,
+        holder: &str,
+        length: Duration,
+        at_least: u64,
+    ) -> Result<Leadership, EngineError> {
+        self.reach()?.pass_over(term, holder, length, at_least).await
     }
 
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {

@@ -172,8 +172,14 @@ impl<T: LeaderFence + ?Sized> LeaderFence for Unreliable<T> {
         self.write(self.inner.acquire_leadership(holder, length, at_least)).await
     }
 
-    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
-        self.write(self.inner.pass_over(term)).await
+    async fn pass_over(
+        &self,
+        term: u64,
+        holder: &str,
+        length: Duration,
+        at_least: u64,
+    ) -> Result<Leadership, EngineError> {
+        self.write(self.inner.pass_over(term, holder, length, at_least)).await
     }
 
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
@@ -472,8 +478,14 @@ impl<T: LeaderFence> LeaderFence for Persistent<T> {
         persist(|| self.inner.acquire_leadership(holder, length, at_least)).await
     }
 
-    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
-        persist(|| self.inner.pass_over(term)).await
+    async fn pass_over(
+        &self,
+        term: u64,
+        holder: &str,
+        length: Duration,
+        at_least: u64,
+    ) -> Result<Leadership, EngineError> {
+        persist(|| self.inner.pass_over(term, holder, length, at_least)).await
     }
 
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
