@@ -215,6 +215,17 @@ pub trait Staging: Send + Sync + 'static {
     async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError>;
 }
 
+/// What changed in a ledger: two counts, so that a reader of the logs is not woken by each row of a
+/// round, of which a block has several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Rises when a head moves, when a term begins, and when a batch is staged for an election that
+    /// had none unsealed.
+    pub logs: u64,
+    /// Rises when a row of a round is stored.
+    pub rows: u64,
+}
+
 /// Stores the logs: blocks, leaves, tiles and heads.
 #[async_trait]
 pub trait LogStore: Send + Sync + 'static {
@@ -224,10 +235,9 @@ pub trait LogStore: Send + Sync + 'static {
     /// The position of every log, in one query: for a node that watches all of them.
     async fn positions(&self) -> Result<Vec<LogPosition>, EngineError>;
 
-    /// Changes when a head moves, when a term begins, when a row of a round is stored, and when a
-    /// batch is staged for an election that had none unsealed. A change may be missed, so poll
+    /// Counts what changed since the ledger was opened. A change may be missed, so poll
     /// [`LogStore::positions`] and [`Rounds::rows_after`] too.
-    fn changes(&self) -> watch::Receiver<u64>;
+    fn changes(&self) -> watch::Receiver<Changes>;
 
     /// Appends a block and moves the head in one step, if the head's size is still
     /// `block.first_leaf` and neither its term nor the leader's is higher than the block's. The

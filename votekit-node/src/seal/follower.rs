@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use votekit_core::authority::LogPoint;
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::{Batch, SealedEnvelope};
 use votekit_core::decision::{Entry, Outcome};
@@ -147,12 +148,10 @@ impl Sealer {
             if from > head.height {
                 break;
             }
-            let limit = usize::try_from(head.height - from + 1)
-                .unwrap_or(BLOCKS_PER_READ)
-                .min(BLOCKS_PER_READ);
-            let blocks =
-                until_definite("follow_log", || self.context.ledger.blocks(&law_id, from, limit))
-                    .await?;
+            let blocks = match self.made_block_at(&head) {
+                Some(made) if from == head.height => vec![made],
+                _ => self.read_blocks(from, &head).await?,
+            };
             if blocks.is_empty() {
                 return self.report_missing_block(from).await;
             }
@@ -186,6 +185,22 @@ impl Sealer {
         }
         self.set_committed(committed);
         Ok(())
+    }
+
+    /// The block of the head, if this authority has made it: its root shows that the ledger has the
+    /// same bytes, which need not be read.
+    fn made_block_at(&self, head: &Head) -> Option<StoredBlock> {
+        let point = LogPoint { height: head.height, size: head.size, root: head.root };
+        let made = self.acceptor.made.as_ref().filter(|made| made.block.point == point)?;
+        Some(made.block.stored.clone())
+    }
+
+    async fn read_blocks(&self, from: u64, head: &Head) -> Result<Vec<StoredBlock>, ElectionFault> {
+        let law_id = self.election.law_id();
+        let limit =
+            usize::try_from(head.height - from + 1).unwrap_or(BLOCKS_PER_READ).min(BLOCKS_PER_READ);
+        let read = || self.context.ledger.blocks(law_id, from, limit);
+        Ok(until_definite("follow_log", read).await?)
     }
 
     /// A block below the head is missing. Where authorities can restore the ledger it may have been

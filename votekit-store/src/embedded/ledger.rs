@@ -34,8 +34,8 @@ use crate::block_rows::Appending;
 use crate::clock;
 use crate::embedded::NO_FOLLOW;
 use crate::{
-    BlockCommit, Conflict, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease,
-    Leases, Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged, Staging, StagingId,
+    BlockCommit, Changes, Conflict, Documents, EngineError, Head, Hints, LeaderFence, Leadership,
+    Lease, Leases, Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged, Staging, StagingId,
     StoredBlock,
 };
 
@@ -210,7 +210,7 @@ impl LogStore for EmbeddedLedger {
         Ok(elections.into_iter().filter_map(position).collect())
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
+    fn changes(&self) -> watch::Receiver<Changes> {
         self.tail.changes()
     }
 

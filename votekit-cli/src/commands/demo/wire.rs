@@ -12,9 +12,9 @@ use votekit_core::batch::Batch;
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
 use votekit_store::{
-    BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
-    Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId,
-    RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine, Witnessed,
+    BlockCommit, Changes, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease,
+    Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds,
+    RowId, RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine, Witnessed,
 };
 
 /// The network of one authority.
@@ -110,7 +110,7 @@ impl LogStore for WiredLedger {
         self.reach()?.positions().await
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
+    fn changes(&self) -> watch::Receiver<Changes> {
         self.ledger.changes()
     }
 

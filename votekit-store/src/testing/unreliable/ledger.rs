@@ -13,9 +13,9 @@ use votekit_core::instant::UnixMillis;
 
 use super::{Persistent, Unreliable, persist};
 use crate::{
-    BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
-    Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId,
-    RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine, Witnessed,
+    BlockCommit, Changes, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease,
+    Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds,
+    RowId, RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine, Witnessed,
 };
 
 #[async_trait]
@@ -63,7 +63,7 @@ impl<T: LogStore + ?Sized> LogStore for Unreliable<T> {
         Ok(positions)
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
+    fn changes(&self) -> watch::Receiver<Changes> {
         self.inner.changes()
     }
 
@@ -366,7 +366,7 @@ impl<T: LogStore> LogStore for Persistent<T> {
         persist(|| self.inner.positions()).await
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
+    fn changes(&self) -> watch::Receiver<Changes> {
         self.inner.changes()
     }
 

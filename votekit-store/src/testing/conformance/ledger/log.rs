@@ -13,7 +13,7 @@ use super::super::samples::{SampleLog, batch, law};
 use super::super::{
     Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, expect_conflict,
 };
-use crate::{BlockCommit, Conflict, Hints, Ledger, LogPosition, StagingId};
+use crate::{BlockCommit, Changes, Conflict, Hints, Ledger, LogPosition, StagingId};
 
 pub(super) const CASES: &[Case] = &[
     case!(the_first_block_creates_the_log),
@@ -392,13 +392,14 @@ async fn full_tiles_are_kept(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-/// Ends a case unless the ledger reports a change.
+/// Ends a case unless the ledger reports the change.
 pub(super) async fn expect_change(
-    changes: &mut watch::Receiver<u64>,
+    changes: &mut watch::Receiver<Changes>,
+    is_reported: impl FnMut(&Changes) -> bool,
     what: &'static str,
 ) -> Outcome {
-    match tokio::time::timeout(CHANGE_TIME, changes.changed()).await {
-        Ok(Ok(())) => Ok(()),
+    match tokio::time::timeout(CHANGE_TIME, changes.wait_for(is_reported)).await {
+        Ok(Ok(_)) => Ok(()),
         _ => Err(CaseError::Missing { what }),
     }
 }
@@ -406,13 +407,17 @@ pub(super) async fn expect_change(
 async fn positions_and_changes_follow_heads_and_staging(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut changes = ledger.changes();
+    let before = *changes.borrow();
     ensure_eq!(ledger.positions().await?, vec![], "a new ledger");
     let first = batch(&law("L1"), 1, Epoch(1), 1, 2, 0);
     let staged = ledger.stage(&first, &Hints::new()).await?;
-    expect_change(&mut changes, "a change when a batch was staged after idle").await?;
+    let is_staged = |now: &Changes| now.logs > before.logs;
+    expect_change(&mut changes, is_staged, "a change when a batch was staged after idle").await?;
+    let before = *changes.borrow();
     let mut log = SampleLog::new(&law("L1"));
     log.grow(&*ledger, 3).await?;
-    expect_change(&mut changes, "a change when a head moved").await?;
+    let has_moved = |now: &Changes| now.logs > before.logs;
+    expect_change(&mut changes, has_moved, "a change when a head moved").await?;
     SampleLog::new(&law("L0")).grow(&*ledger, 1).await?;
     log.grow(&*ledger, 1).await?;
     let position = |law_id, height, staged| LogPosition { law_id, height, staged };
