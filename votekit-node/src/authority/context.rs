@@ -44,12 +44,18 @@ pub(crate) struct AuthorityContext {
     rolled_back: AtomicBool,
     /// Whether the rows of the ledger have to be read again from the first.
     rows_put_back: AtomicBool,
-    /// How often the ledger was found put back.
-    put_backs: AtomicU64,
+    put_backs: Mutex<PutBacks>,
     /// The elections of which the ledger lacks certified blocks, and its height in each.
     lacking: Mutex<BTreeMap<ElectionId, u64>>,
     /// The rounds about blocks that this authority has proposed.
     open_rounds: AtomicUsize,
+}
+
+/// How often the ledger was found put back.
+#[derive(Debug, Default)]
+struct PutBacks {
+    of_all: u64,
+    of_elections: BTreeMap<ElectionId, u64>,
 }
 
 /// A round about a block that this authority has proposed, as long as this lives.
@@ -96,7 +102,7 @@ impl AuthorityContext {
             far_term: AtomicU64::new(0),
             rolled_back: AtomicBool::new(false),
             rows_put_back: AtomicBool::new(false),
-            put_backs: AtomicU64::new(0),
+            put_backs: Mutex::default(),
             lacking: Mutex::default(),
             open_rounds: AtomicUsize::new(0),
         })
@@ -198,15 +204,23 @@ impl AuthorityContext {
         self.rows_put_back.store(true, Ordering::Relaxed);
     }
 
-    /// Records that the ledger was found put back, by its rows or its head: what was read of
-    /// staging has other positions now, in every election.
-    pub(crate) fn note_put_back(&self) {
-        self.put_backs.fetch_add(1, Ordering::Relaxed);
+    /// Records that the ledger was found put back by what it holds of one election. Other elections
+    /// find that themselves, if they lost something: that each restored election ended the rounds
+    /// of all others would cost the leader its lead again and again.
+    pub(crate) fn note_put_back(&self, law_id: &ElectionId) {
+        *self.put_backs.lock().of_elections.entry(law_id.clone()).or_default() += 1;
     }
 
-    /// How often the ledger was found put back.
-    pub(crate) fn put_backs(&self) -> u64 {
-        self.put_backs.load(Ordering::Relaxed)
+    /// Records that the ledger was found put back by the rows of rounds, which are in one order for
+    /// all elections: what was read of staging may have other positions now in each of them.
+    pub(crate) fn note_all_put_back(&self) {
+        self.put_backs.lock().of_all += 1;
+    }
+
+    /// How often the ledger was found put back, as far as it concerns an election.
+    pub(crate) fn put_backs(&self, law_id: &ElectionId) -> u64 {
+        let put_backs = self.put_backs.lock();
+        put_backs.of_all + put_backs.of_elections.get(law_id).copied().unwrap_or(0)
     }
 
     /// Records above which height the ledger lacks certified blocks of an election; `None` if it

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use votekit_core::batch::{Batch, VerifiedBatch};
 use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
-use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMinutes;
 use votekit_store::{Staged, StagingId};
 
@@ -27,10 +27,33 @@ const GAP_ALARM_TIMEOUT: Duration = Duration::from_secs(10);
 /// predecessor.
 const BYTES_MAX: usize = 64 << 20;
 
+/// A position in staging, up to which batches were read or are sealed, and the batch there.
+/// Positions begin anew in a ledger that was put back: the batch shows whether one still holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StagingMark {
+    pub(crate) id: StagingId,
+    /// The batch that was read there; `None` for a position that was taken from the head, where
+    /// the ledger compared it.
+    pub(crate) batch: Option<Digest>,
+}
+
+impl StagingMark {
+    /// The position of the head.
+    pub(crate) fn of_head(id: StagingId) -> Self {
+        Self { id, batch: None }
+    }
+
+    /// This position, or that of the head if it is not below: what is sealed stays sealed.
+    pub(crate) fn at_least(self, sealed_through: StagingId) -> Self {
+        if self.id > sealed_through { self } else { Self::of_head(sealed_through) }
+    }
+}
+
 /// Batches that are staged and not in the log.
 #[derive(Debug)]
 pub(crate) struct SealQueue {
-    read_through: StagingId,
+    /// The last batch read.
+    last: StagingMark,
     waiting: BTreeMap<StagingId, Waiting>,
     places: HashMap<BatchNumber, StagingId>,
     bytes: usize,
@@ -39,6 +62,8 @@ pub(crate) struct SealQueue {
 #[derive(Debug)]
 struct Waiting {
     batch: Arc<Batch>,
+    /// The batch of the election that was read before it, waiting or not.
+    before: StagingMark,
     since: Instant,
     /// Whether an alarm was raised for it.
     alarmed: bool,
@@ -62,7 +87,7 @@ impl SealQueue {
     /// An empty queue that reads after a staging id.
     pub(crate) fn new(sealed_through: StagingId) -> Self {
         Self {
-            read_through: sealed_through,
+            last: StagingMark::of_head(sealed_through),
             waiting: BTreeMap::new(),
             places: HashMap::new(),
             bytes: 0,
@@ -76,7 +101,17 @@ impl SealQueue {
 
     /// The staging id of the last batch read.
     pub(crate) fn read_through(&self) -> StagingId {
-        self.read_through
+        self.last.id
+    }
+
+    /// The last batch read.
+    pub(crate) fn last(&self) -> StagingMark {
+        self.last
+    }
+
+    /// Notes the batch at the position from which the queue reads, before any was read.
+    pub(crate) fn note_first(&mut self, batch: Digest) {
+        self.last.batch = self.last.batch.or(Some(batch));
     }
 
     /// Whether the queue is below its read-ahead limit.
@@ -84,22 +119,19 @@ impl SealQueue {
         self.bytes < BYTES_MAX
     }
 
-    /// Adds batches that were read after [`SealQueue::read_through`].
-    pub(crate) fn put(&mut self, staged: Vec<Staged>) {
-        for Staged { id, batch, .. } in staged {
-            self.read_through = self.read_through.max(id);
-            self.bytes += batch.as_bytes().len();
-            self.places.insert(batch.number(), id);
-            self.waiting.insert(id, Waiting { batch, since: Instant::now(), alarmed: false });
-        }
+    /// Adds a batch that was read after [`SealQueue::read_through`].
+    pub(crate) fn put(&mut self, Staged { id, batch, .. }: Staged) {
+        let mark = StagingMark { id, batch: Some(batch.digest()) };
+        let before = std::mem::replace(&mut self.last, mark);
+        self.bytes += batch.as_bytes().len();
+        self.places.insert(batch.number(), id);
+        self.waiting.insert(id, Waiting { batch, before, since: Instant::now(), alarmed: false });
     }
 
-    /// Records that batches were read after [`SealQueue::read_through`]. Those that this node does
-    /// not decide, or that are decided, are not added.
-    pub(crate) fn skip(&mut self, staged: &[Staged]) {
-        if let Some(last) = staged.last() {
-            self.read_through = last.id;
-        }
+    /// Records that a batch was read after [`SealQueue::read_through`] that this node does not
+    /// decide, or that is decided: it is not added.
+    pub(crate) fn skip(&mut self, staged: &Staged) {
+        self.last = StagingMark { id: staged.id, batch: Some(staged.batch.digest()) };
     }
 
     /// A waiting batch.
@@ -141,20 +173,20 @@ impl SealQueue {
         self.remove_at(place)
     }
 
-    /// The staging id up to which all batches are in the log or were refused, once the batches of
+    /// The last batch read up to which all are in the log or were refused, once the batches of
     /// `sealed` are in the log.
-    pub(crate) fn sealed_through_with(&self, sealed: &[VerifiedBatch]) -> StagingId {
+    pub(crate) fn sealed_through_with(&self, sealed: &[VerifiedBatch]) -> StagingMark {
         let numbers: Vec<BatchNumber> = sealed.iter().map(|batch| batch.number()).collect();
         self.sealed_through_numbers(&numbers)
     }
 
     /// As [`SealQueue::sealed_through_with`], for the numbers of batches.
-    pub(crate) fn sealed_through_numbers(&self, sealed: &[BatchNumber]) -> StagingId {
+    pub(crate) fn sealed_through_numbers(&self, sealed: &[BatchNumber]) -> StagingMark {
         let sealed: BTreeSet<StagingId> =
             sealed.iter().filter_map(|number| self.places.get(number)).copied().collect();
-        let mut left = self.waiting.keys().filter(|id| !sealed.contains(id));
+        let mut left = self.waiting.iter().filter(|(id, _)| !sealed.contains(id));
         // Up to the batch before the first one that stays.
-        left.next().map_or(self.read_through, |first| StagingId(first.0 - 1))
+        left.next().map_or(self.last, |(_, first)| first.before)
     }
 
     /// Chooses the batches of the next block, `most` at most. They stay in the queue until the
@@ -223,13 +255,25 @@ impl SealQueue {
     }
 }
 
+/// Reports that a batch of staging is not where it was.
+pub(crate) fn report_lost_staging(law_id: &ElectionId, mark: StagingMark) {
+    tracing::error!(
+        event = "staging_put_back",
+        alarm = true,
+        %law_id,
+        position = mark.id.0,
+        "the ledger has another batch, or none, at a position of staging that was read: it was \
+         put back, staging is read again"
+    );
+}
+
 fn turn(
     waiting: &mut Waiting,
     log: &ElectionLog,
     expected: &mut BTreeMap<(NodeId, Epoch), Sequence>,
     now_millis: u64,
 ) -> Turn {
-    let Waiting { batch, since, alarmed } = waiting;
+    let Waiting { batch, since, alarmed, .. } = waiting;
     let number = batch.number();
     let progress = log.decisions().epochs().progress(number.node, number.epoch);
     if number.sequence <= progress.through {
