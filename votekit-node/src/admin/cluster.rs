@@ -99,7 +99,7 @@ impl Node {
             self.context.ledger.put_node_record(name.as_str(), &bytes).await?;
             // At once, not with the next comparison: the ledger may be put back before that.
             if let Some(authority) = &self.context.authority {
-                let (name, bytes) = (name.to_string(), bytes.clone());
+                let name = name.to_string();
                 authority.durable(move |memory| memory.keep_node_record(&name, &bytes)).await?;
             }
             let fields = AuditFields { admitted: Some(name.as_str()), ..AuditFields::default() };

@@ -58,6 +58,17 @@ struct PutBacks {
     of_elections: BTreeMap<ElectionId, u64>,
 }
 
+impl PutBacks {
+    fn note(&mut self, law_id: &ElectionId) {
+        *self.of_elections.entry(law_id.clone()).or_default() += 1;
+    }
+
+    /// The number only rises, with each put-back that concerns the election.
+    fn concerning(&self, law_id: &ElectionId) -> u64 {
+        self.of_all + self.of_elections.get(law_id).copied().unwrap_or(0)
+    }
+}
+
 /// A round about a block that this authority has proposed, as long as this lives.
 pub(crate) struct OpenRound(Arc<AuthorityContext>);
 
@@ -208,7 +219,7 @@ impl AuthorityContext {
     /// find that themselves, if they lost something: that each restored election ended the rounds
     /// of all others would cost the leader its lead again and again.
     pub(crate) fn note_put_back(&self, law_id: &ElectionId) {
-        *self.put_backs.lock().of_elections.entry(law_id.clone()).or_default() += 1;
+        self.put_backs.lock().note(law_id);
     }
 
     /// Records that the ledger was found put back by the rows of rounds, which are in one order for
@@ -219,8 +230,7 @@ impl AuthorityContext {
 
     /// How often the ledger was found put back, as far as it concerns an election.
     pub(crate) fn put_backs(&self, law_id: &ElectionId) -> u64 {
-        let put_backs = self.put_backs.lock();
-        put_backs.of_all + put_backs.of_elections.get(law_id).copied().unwrap_or(0)
+        self.put_backs.lock().concerning(law_id)
     }
 
     /// Records above which height the ledger lacks certified blocks of an election; `None` if it
@@ -292,5 +302,26 @@ impl AuthorityContext {
 impl fmt::Debug for AuthorityContext {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "AuthorityContext({})", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_put_back_of_one_election_concerns_no_other() {
+        let [one, other] = ["L1", "L2"].map(|law_id| law_id.parse().expect("a law id"));
+        let mut put_backs = PutBacks::default();
+        let mut seen = Vec::new();
+        for step in 0..3 {
+            match step {
+                0 => put_backs.note(&one),
+                1 => put_backs.of_all += 1,
+                _ => put_backs.note(&other),
+            }
+            seen.push((put_backs.concerning(&one), put_backs.concerning(&other)));
+        }
+        assert_eq!(seen, [(1, 0), (2, 1), (2, 2)]);
     }
 }

@@ -345,3 +345,85 @@ fn latest_stamp(batch: &Batch) -> Option<UnixMinutes> {
 fn is_ahead(stamp: UnixMinutes, now_millis: u64) -> bool {
     stamp.0 * 60_000 > now_millis + FUTURE_MILLIS_MAX
 }
+
+#[cfg(test)]
+mod tests {
+    use getrandom::SysRng;
+    use proptest::prelude::*;
+    use rand_core::UnwrapErr;
+    use votekit_core::ballot::BallotSecretKey;
+    use votekit_core::batch::{BatchHeader, NodeKey};
+    use votekit_store::Hints;
+
+    use super::*;
+
+    fn staged(id: u64, sequence: u64) -> Staged {
+        let node = NodeKey::from_seed(&[1; 32]);
+        let number =
+            BatchNumber { node: node.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
+        let law_id = "L1".parse().expect("a law id");
+        let header = BatchHeader { law_id, number, confirmed_through: Sequence(0), last: false };
+        let ballot_key = BallotSecretKey::from_seed(&[9; 32]).public_key();
+        let sealed = Batch::seal(header, &[], &ballot_key, &node, &mut UnwrapErr(SysRng));
+        let batch = Arc::new(sealed.expect("the ballot key is usable"));
+        Staged { id: StagingId(id), batch, hints: Hints::new() }
+    }
+
+    fn mark(staged: &Staged) -> StagingMark {
+        StagingMark { id: staged.id, batch: Some(staged.batch.digest()) }
+    }
+
+    #[test]
+    fn a_position_names_its_batch_unless_it_is_that_of_the_head() {
+        let mut queue = SealQueue::new(StagingId(4));
+        assert_eq!(queue.last(), StagingMark::of_head(StagingId(4)));
+        let first = Digest::of(b"the batch up to which the head seals");
+        queue.note_first(first);
+        assert_eq!(queue.last(), StagingMark { id: StagingId(4), batch: Some(first) });
+        let one = staged(7, 1);
+        queue.skip(&one);
+        queue.note_first(first);
+        assert_eq!(queue.last(), mark(&one), "batches were read");
+        let seven = mark(&one);
+        assert_eq!(seven.at_least(StagingId(6)), seven);
+        for head in [7, 20] {
+            let head = StagingId(head);
+            assert_eq!(seven.at_least(head), StagingMark::of_head(head), "it moves nothing");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Positions of other elections lie between those that are read.
+        #[test]
+        fn a_block_seals_through_the_last_batch_read_before_the_first_that_stays(
+            rows in proptest::collection::vec((1_u64..4, any::<bool>(), any::<bool>()), 0..8),
+        ) {
+            let (mut queue, mut id) = (SealQueue::new(StagingId(5)), 5);
+            let mut expected = StagingMark::of_head(StagingId(5));
+            let (mut sealed, mut stays) = (Vec::new(), false);
+            for (sequence, (gap, is_kept, is_sealed)) in (1..).zip(rows) {
+                id += gap;
+                let one = staged(id, sequence);
+                stays |= is_kept && !is_sealed;
+                if !stays {
+                    expected = mark(&one);
+                }
+                if !is_kept {
+                    queue.skip(&one);
+                    continue;
+                }
+                if is_sealed {
+                    sealed.push(one.batch.number());
+                }
+                queue.put(one);
+            }
+            prop_assert_eq!(queue.sealed_through_numbers(&sealed), expected);
+            for number in &sealed {
+                queue.remove(number);
+            }
+            prop_assert_eq!(queue.sealed_through_numbers(&[]), expected);
+        }
+    }
+}
