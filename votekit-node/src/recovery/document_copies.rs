@@ -59,7 +59,9 @@ async fn compare_records(
     // Statuses of authorities are of the moment, and anything may have been written beside them.
     let mut stored = Admission::all(&stored);
     let kept = Admission::all(&authority.durable(|memory| memory.node_records()).await?);
-    for known in stored.iter().filter(|known| is_to_be_kept(known, &kept)) {
+    let new = stored.iter().filter(|known| is_to_be_kept(known, &kept));
+    let new: Vec<Admission> = new.cloned().collect();
+    for known in new {
         let (name, bytes) = (known.record.name.to_string(), known.to_bytes());
         authority.durable(move |memory| memory.keep_node_record(&name, &bytes)).await?;
     }
