@@ -143,6 +143,10 @@ pub struct BlockCommit {
     pub full_tiles: Vec<FullTile>,
     /// The head after this block. Its size must be `block.first_leaf + block.leaf_count`.
     pub head: Head,
+    /// The digest of the batch at `head.sealed_through`. A block that moves this position is
+    /// refused as [`Conflict::NotStaged`](crate::Conflict::NotStaged) unless that batch of the
+    /// election is staged there; of a block that does not move it, this means nothing.
+    pub sealed_batch: Option<Digest>,
     /// The deadline, on [`Leases::clock`]: after it, the block is refused as
     /// [`Conflict::Late`](crate::Conflict::Late). A block that is already stored is never late.
     pub not_after: Option<UnixMillis>,
@@ -199,6 +203,15 @@ pub trait Staging: Send + Sync + 'static {
         after: StagingId,
         limit: usize,
     ) -> Result<Vec<Staged>, EngineError>;
+
+    /// The digest of the batch of an election at a position in staging, also of a sealed or purged
+    /// one; `None` when the election has none there. A reader whose last batch is no longer where
+    /// it was reads a ledger that was put back to an older copy.
+    async fn batch_at(
+        &self,
+        law_id: &ElectionId,
+        id: StagingId,
+    ) -> Result<Option<Digest>, EngineError>;
 
     /// The highest sequence staged for an epoch; `None` when the epoch has no batch.
     async fn staged_through(

@@ -104,10 +104,16 @@ impl Sealer {
 
     /// Reads staged batches whether or not the queue has room. Returns whether there were any.
     pub(crate) async fn read_seal_queue_on(&mut self, limit: usize) -> Result<bool, ElectionFault> {
-        let (law_id, after) = (self.election.law_id(), self.seal_queue.read_through());
+        let last = self.seal_queue.last();
+        let (law_id, after) = (self.election.law_id(), last.id);
         let staged =
             until_definite("read_staging", || self.context.ledger.staged(law_id, after, limit))
                 .await?;
+        if !self.has_last_read(last).await? {
+            self.take_up_lost_staging().await?;
+            // There may be any number of them.
+            return Ok(true);
+        }
         staged.iter().for_each(|staged| self.election.unstaged.remove(&staged.batch.number()));
         let mut decided = vec![false; staged.len()];
         if self.context.is_shared || self.election.staged_before(after) {
@@ -119,11 +125,12 @@ impl Sealer {
         }
         self.record_observed(&staged).await?;
         let any = !staged.is_empty();
-        self.seal_queue.skip(&staged);
-        if self.context.decides() {
+        for (staged, decided) in staged.into_iter().zip(decided) {
             // Those that are in the log are read again after the ledger was put back.
-            let undecided = staged.into_iter().zip(decided).filter(|(_, decided)| !decided);
-            self.seal_queue.put(undecided.map(|(staged, _)| staged).collect());
+            match self.context.decides() && !decided {
+                true => self.seal_queue.put(staged),
+                false => self.seal_queue.skip(&staged),
+            }
         }
         Ok(any)
     }

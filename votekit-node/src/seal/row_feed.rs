@@ -204,7 +204,7 @@ async fn read(
                 "the ledger lacks rows that this authority has read: it was put back"
             );
             context.audit.record(AuditEvent::LedgerPutBack, &AuditFields::default());
-            authority.note_put_back();
+            authority.note_all_put_back();
             authority.note_rows_put_back();
             return Ok(Progress::More);
         }

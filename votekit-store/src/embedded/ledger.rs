@@ -163,6 +163,15 @@ impl Staging for EmbeddedLedger {
             .collect())
     }
 
+    async fn batch_at(
+        &self,
+        law_id: &ElectionId,
+        id: StagingId,
+    ) -> Result<Option<Digest>, EngineError> {
+        self.read_of(law_id, move |connection, law_id| queries::batch_at(connection, law_id, id))
+            .await
+    }
+
     async fn staged_through(
         &self,
         law_id: &ElectionId,

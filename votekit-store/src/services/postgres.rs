@@ -110,6 +110,14 @@ impl Staging for PostgresLedger {
         queries::staged(&mut session, law_id, after, limit).await
     }
 
+    async fn batch_at(
+        &self,
+        law_id: &ElectionId,
+        id: StagingId,
+    ) -> Result<Option<Digest>, EngineError> {
+        queries::batch_at(&mut self.connections.session_for(law_id).await?, law_id, id).await
+    }
+
     async fn staged_through(
         &self,
         law_id: &ElectionId,

@@ -86,6 +86,14 @@ impl Staging for WiredLedger {
         self.reach()?.staged(law_id, after, limit).await
     }
 
+    async fn batch_at(
+        &self,
+        law_id: &ElectionId,
+        id: StagingId,
+    ) -> Result<Option<Digest>, EngineError> {
+        self.reach()?.batch_at(law_id, id).await
+    }
+
     async fn staged_through(
         &self,
         law_id: &ElectionId,

@@ -33,6 +33,14 @@ impl<T: Staging + ?Sized> Staging for Unreliable<T> {
         self.read(self.inner.staged(law_id, after, limit)).await
     }
 
+    async fn batch_at(
+        &self,
+        law_id: &ElectionId,
+        id: StagingId,
+    ) -> Result<Option<Digest>, EngineError> {
+        self.read(self.inner.batch_at(law_id, id)).await
+    }
+
     async fn staged_through(
         &self,
         law_id: &ElectionId,
@@ -340,6 +348,14 @@ impl<T: Staging> Staging for Persistent<T> {
         limit: usize,
     ) -> Result<Vec<Staged>, EngineError> {
         persist(|| self.inner.staged(law_id, after, limit)).await
+    }
+
+    async fn batch_at(
+        &self,
+        law_id: &ElectionId,
+        id: StagingId,
+    ) -> Result<Option<Digest>, EngineError> {
+        persist(|| self.inner.batch_at(law_id, id)).await
     }
 
     async fn staged_through(
