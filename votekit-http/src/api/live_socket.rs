@@ -13,6 +13,7 @@
 //! what the reader may follow.
 
 mod ending;
+mod metered_stream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,7 @@ use votekit_node::memory::overwriting_stack;
 use votekit_node::metrics::{self, ReaderKind};
 
 use self::ending::Ending;
+use self::metered_stream::{MeteredStream, is_used_up};
 use super::live_access::{self, Handshake, SubscribeRefusal};
 use crate::context::Api;
 use crate::guard::socket_origin::is_socket_origin;
@@ -63,6 +65,10 @@ const CLOSE_TIME: Duration = Duration::from_secs(3);
 /// The largest frame that is read, so that one somewhat too large is answered with its reason
 /// before the connection is closed.
 const FRAME_BYTES_MAX: usize = 4 * SUBSCRIBE_BYTES_MAX;
+
+/// The most bytes of a reader between two pings: more than the subscription and all the frames
+/// above. Pieces of a message that never ends are no frames that could be counted.
+const BYTES_MAX: usize = 2 * FRAME_BYTES_MAX;
 
 /// The buffers of a socket: there are thousands, and messages are small.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -140,7 +146,7 @@ pub(crate) async fn live_socket(
 
 /// One reader.
 struct Reader {
-    socket: WebSocketStream<TokioIo<Upgraded>>,
+    socket: WebSocketStream<MeteredStream<TokioIo<Upgraded>>>,
 }
 
 impl Reader {
@@ -153,7 +159,7 @@ impl Reader {
             .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
             .max_message_size(Some(FRAME_BYTES_MAX))
             .max_frame_size(Some(FRAME_BYTES_MAX));
-        let stream = TokioIo::new(upgraded);
+        let stream = MeteredStream::new(TokioIo::new(upgraded), BYTES_MAX);
         let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
         let mut reader = Self { socket };
         let mut end = api.live.end_signal();
@@ -206,6 +212,7 @@ impl Reader {
                         return Ending::Silent;
                     }
                     frames = 0;
+                    self.socket.get_mut().renew();
                     if self.socket.send(Message::Ping(Bytes::new())).await.is_err() {
                         return Ending::Gone;
                     }
@@ -251,6 +258,9 @@ impl Reader {
                 Err(Ending::refused(CloseCode::Unsupported, "messages are texts"))
             }
             Some(Err(SocketError::Capacity(_))) => Err(Ending::too_large()),
+            Some(Err(SocketError::Io(error))) if is_used_up(&error) => {
+                Err(Ending::refused(CloseCode::Policy, "too many bytes"))
+            }
             Some(Err(SocketError::Utf8(_))) => {
                 Err(Ending::refused(CloseCode::Invalid, "texts are UTF-8"))
             }
