@@ -106,10 +106,13 @@ const WRITE_BUFFER_BYTES_MAX: usize = 64 * 1024;
                 all), `unavailable`, or `token-expired`, for what the reader sees by its token \
                 alone. `{\"event\":\"bye\",\"reason\":REASON}` is the last message of the socket \
                 when the node stops (`stopping`), the reader is too slow (`slow`), or all topics \
-                have ended (`ended`). The close frame has a code and a reason; a refused \
-                subscription has the code 1008 and a rule, or one of the reasons \
-                `token-refused`, `forbidden`, `unknown-election` and `unknown-request`; with \
-                `unavailable` the code is 1013"
+                have ended (`ended`). The close frame has a code and a reason: a refused \
+                subscription, a message after it and too many frames or bytes 1008, with a rule or \
+                one of `token-refused`, `forbidden`, `unknown-election`, `unknown-request` and \
+                `not-open-yet`; a subscription that is too large 1009; other kinds of messages \
+                1002, 1003 or 1007; a fault 1011, `internal`; 1013 with `unavailable`, `halted` or \
+                `slow` means that the reader should connect again later. A version that the node \
+                has not reached is waited for, for five seconds"
         ),
         (status = 403, description = "`foreign-origin`", body = ProblemDocument, content_type = "application/problem+json"),
         (
