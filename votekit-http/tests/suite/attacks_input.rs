@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::attack_support::raw;
 use crate::http_support::{Served, config};
@@ -295,7 +295,10 @@ async fn frames_that_break_the_rules_end_their_socket_and_nothing_else() {
         ("pings without end", ping.repeat(1000), &[1008]),
         ("a close with half a code", frame(0x88, &[1], b"\x03"), &[1002]),
     ] {
+        let begun = Instant::now();
         let code = close_after(&served, &bytes).await;
+        // Before the time for a subscription is over.
+        assert!(begun.elapsed() < Duration::from_secs(8), "{what}: {:?}", begun.elapsed());
         // A node that closes at once may not get its last frame through.
         assert!(code.is_none_or(|code| codes.contains(&code)), "{what}: {code:?}");
     }
