@@ -289,6 +289,18 @@ async fn before_the_close_officials_see_no_more_than_others() {
         let names: Vec<_> = json.as_object().expect("an object").keys().cloned().collect();
         assert!(!names.iter().any(|name| name.contains("count") || name.contains(choice)));
     }
+    // Nor does the operator, on the other listener.
+    let mut shown = Vec::new();
+    for (law, _) in LAWS {
+        let answer = served.admin("GET", &format!("/api/v1/admin/elections/{law}"), None).await;
+        assert_eq!(answer.status, 200, "{law}");
+        let mut view = answer.json();
+        for particular in ["law_id", "origin", "policy_fingerprint", "log_size", "opens"] {
+            view[particular] = Value::Null;
+        }
+        shown.push(view);
+    }
+    assert_eq!(shown[0], shown[1]);
     served.end().await;
 }
 
