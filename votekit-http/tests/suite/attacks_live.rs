@@ -51,7 +51,8 @@ async fn a_token_counts_in_the_first_message_alone() {
         assert_eq!(close, (1008, "nothing is expected after the subscription".to_owned()));
     }
     let cookie = format!("access_token={token}; token={token}");
-    let mut elsewhere = connect_to(at, PATH, &[("cookie", cookie.as_str())]).await.expect("a socket");
+    let mut elsewhere =
+        connect_to(at, PATH, &[("cookie", cookie.as_str())]).await.expect("a socket");
     let subscribe = json!({"subscribe": [nodes]}).to_string();
     elsewhere.send(Message::text(subscribe)).await.expect("sent");
     assert_eq!(close_of(&mut elsewhere).await, (1008, "token-refused".to_owned()));
