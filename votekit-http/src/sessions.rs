@@ -10,8 +10,8 @@
 //!
 //! H of an election leaves the session when its vote is cast, so that a stolen cookie casts nothing
 //! twice. A session that was signed out is remembered until its last cookie has expired, so that a
-//! copy of the cookie opens nothing. A form carries a token over the session's id, under hourly keys
-//! that are kept longer.
+//! copy of the cookie opens nothing. A form carries a token over the session's id, under hourly
+//! keys that are kept longer.
 //!
 //! The keys are those of one process: behind a load balancer a voter stays with one node, or signs
 //! in again at another; a choice made is kept in the form meanwhile.
