@@ -18,6 +18,7 @@ use votekit_store::retry::Backoff;
 use votekit_store::{Conflict, EngineError, NoLease};
 use zeroize::Zeroize;
 
+use super::epoch_marks::EpochMarks;
 use super::lease_renewal;
 use crate::context::NodeContext;
 use crate::election::{ElectionHandle, IntakeError, Stored, Submission, Voter};
@@ -46,6 +47,8 @@ pub(crate) struct Intake {
     node_key: NodeKey,
     /// Set with the first batch, and again after a fence.
     epoch: Option<Epoch>,
+    /// This node's own record of its epochs, on a shared ledger.
+    marks: Option<Arc<EpochMarks>>,
     /// The last sequence known to be durable.
     confirmed: Sequence,
     /// The latest minute of a vote taken.
@@ -68,8 +71,10 @@ impl Intake {
         context: Arc<NodeContext>,
         election: Arc<ElectionHandle>,
         node_key: NodeKey,
+        marks: Option<Arc<EpochMarks>>,
     ) -> Self {
         Self {
+            marks,
             context,
             election,
             node_key,
@@ -215,10 +220,7 @@ impl Intake {
                     {
                         return Err(ElectionFault::NotReady(NotReady::NotAdmitted));
                     }
-                    let epoch =
-                        self.context.ledger.allocate_epoch(self.election.law_id(), node).await?;
-                    self.confirmed = Sequence(0);
-                    *self.epoch.insert(epoch)
+                    self.begin_above(Epoch(0)).await?
                 }
             };
             if self.election.lease().is_some_and(|lease| lease.epoch == epoch && lease.is_valid()) {
@@ -241,30 +243,42 @@ impl Intake {
                 }
                 Err(EngineError::Conflict(Conflict::NoLease {
                     reason: NoLease::NoEpoch, ..
-                })) => self.begin_after(epoch).await?,
+                })) => {
+                    let begun = self.begin_above(epoch).await?;
+                    tracing::warn!(
+                        event = "epoch_lost",
+                        law_id = %self.election.law_id(),
+                        lost = epoch.0,
+                        epoch = begun.0,
+                        "the ledger has lost the epoch of this node, beginning another"
+                    );
+                }
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// Begins an epoch after one that the ledger has lost: it was put back. Its numbers up to that
-    /// one are given out again and passed over, since batches of this node have them.
-    async fn begin_after(&mut self, lost: Epoch) -> Result<(), ElectionFault> {
+    /// Begins an epoch above one, and above all that this node has had: a ledger that was put back
+    /// gives their numbers out again, and batches of this node have them.
+    async fn begin_above(&mut self, lost: Epoch) -> Result<Epoch, ElectionFault> {
         let (law_id, node) = (self.election.law_id(), self.node_key.node_id());
-        loop {
+        let above = self.marks.as_ref().map_or(lost, |marks| marks.last().max(lost));
+        let given = loop {
             let given = self.context.ledger.allocate_epoch(law_id, node).await?;
-            if given.0 > lost.0 {
-                tracing::warn!(
-                    event = "epoch_lost",
-                    %law_id,
-                    lost = lost.0,
-                    epoch = given.0,
-                    "the ledger has lost the epoch of this node, beginning another"
-                );
-                (self.epoch, self.confirmed) = (Some(given), Sequence(0));
-                return Ok(());
+            if given > above {
+                break given;
             }
+        };
+        if let Some(marks) = self.marks.clone() {
+            let written = tokio::task::spawn_blocking(move || marks.begin(given)).await;
+            let written = written.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+            written.map_err(|error| {
+                let reason = format!("the record of this node's epochs is not written: {error}");
+                ElectionFault::NotReady(NotReady::NotPublished { reason })
+            })?;
         }
+        (self.epoch, self.confirmed) = (Some(given), Sequence(0));
+        Ok(given)
     }
 
     async fn seal(
@@ -314,6 +328,9 @@ impl Intake {
             match self.context.ballot_box.publish(batch).await {
                 Ok(()) => {
                     self.confirmed = batch.number().sequence;
+                    if let Some(marks) = &self.marks {
+                        marks.confirm(self.confirmed);
+                    }
                     if self.context.is_shared {
                         self.election.unstaged.add(batch, Instant::now());
                     }
