@@ -24,15 +24,9 @@ use votekit_node::node_name::NodeName;
 use votekit_node::{AdminError, Node, NodeError, SubmitError};
 use votekit_node::{ElectionView, OpenElection, VoteStatus};
 use votekit_store::embedded::{EmbeddedEngine, EmbeddedLedger};
-use votekit_store::testing::unreliable::{Odds, Unreliable};
+use votekit_store::faults::Faulty;
+use votekit_store::testing::seeded_faults::{Odds, SeededFaults};
 use votekit_store::{Engines, Ledger, LogStore, StagingId};
-
-const NO_FAULTS: Odds = Odds {
-    unavailable_percent: 0,
-    delayed_percent: 0,
-    outcome_unknown_percent: 0,
-    acknowledgement_lost_percent: 0,
-};
 
 /// An upper bound for waits, not a target.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,10 +37,13 @@ fn engine(folder: &Path, odds: Odds) -> Engines {
 }
 
 /// As [`engine`], with the ledger, so that a test can put it back to an earlier state.
-fn engine_and_ledger(folder: &Path, odds: Odds) -> (Engines, Arc<Unreliable<EmbeddedLedger>>) {
+fn engine_and_ledger(
+    folder: &Path,
+    odds: Odds,
+) -> (Engines, Arc<Faulty<EmbeddedLedger, SeededFaults>>) {
     let engine = EmbeddedEngine::open(folder).expect("the engine opens");
-    let ledger = Arc::new(Unreliable::new(engine.ledger, 6, odds).shared());
-    let ballot_box = Arc::new(Unreliable::new(engine.ballot_box, 5, odds));
+    let ledger = Arc::new(Faulty::new(engine.ledger, SeededFaults::new(6, odds)).shared());
+    let ballot_box = Arc::new(Faulty::new(engine.ballot_box, SeededFaults::new(5, odds)));
     (
         Engines {
             registry: engine.registry,
@@ -168,7 +165,7 @@ async fn until(node: &Node, what: impl Fn(&ElectionView) -> bool) -> ElectionVie
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn roles_are_shared_among_nodes() {
     let place = TestDir::new(40);
-    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let engine = engine(&place.path("engine"), Odds::NONE);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal]).await;
     let validator = start(&place, &engine, "validator-1", &[Role::Validate]).await;
     let ingest = [
@@ -226,7 +223,7 @@ async fn roles_are_shared_among_nodes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ingest_nodes_know_the_requests_that_others_have_in_flight() {
     let place = TestDir::new(10);
-    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let engine = engine(&place.path("engine"), Odds::NONE);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
     let first = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
     let second = start(&place, &engine, "ingest-2", &[Role::Ingest]).await;
@@ -262,7 +259,7 @@ async fn ingest_nodes_know_the_requests_that_others_have_in_flight() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_decision_is_waited_for_without_a_limit() {
     let place = TestDir::new(10);
-    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let engine = engine(&place.path("engine"), Odds::NONE);
     let sealing = [Role::Seal, Role::Validate];
     let sealer = start(&place, &engine, "sealer-1", &sealing).await;
     let ingest = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
@@ -292,7 +289,7 @@ async fn a_decision_is_waited_for_without_a_limit() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn another_sealer_takes_over() {
     let place = TestDir::new(60);
-    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let engine = engine(&place.path("engine"), Odds::NONE);
     let first = start(&place, &engine, "sealer-1", &[Role::Seal]).await;
     open_poll(&place, &first).await;
     let ingest = start(&place, &engine, "ingest-1", &[Role::Ingest, Role::Validate]).await;
@@ -341,7 +338,7 @@ async fn another_sealer_takes_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_permanently_lost_node_can_be_retired() {
     let place = TestDir::new(20);
-    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let engine = engine(&place.path("engine"), Odds::NONE);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
     let gone = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
     open_poll(&place, &sealer).await;
@@ -374,7 +371,7 @@ async fn a_permanently_lost_node_can_be_retired() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_node_that_comes_back_while_it_is_retired_goes_on_in_another_epoch() {
     let place = TestDir::new(60);
-    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let engine = engine(&place.path("engine"), Odds::NONE);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
     let back = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
     open_poll(&place, &sealer).await;
@@ -418,7 +415,7 @@ async fn a_node_that_comes_back_while_it_is_retired_goes_on_in_another_epoch() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_ledger_that_was_put_back_is_not_followed() {
     let place = TestDir::new(20);
-    let (engine, ledger) = engine_and_ledger(&place.path("engine"), NO_FAULTS);
+    let (engine, ledger) = engine_and_ledger(&place.path("engine"), Odds::NONE);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
     let ingest = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
     open_poll(&place, &sealer).await;
@@ -528,7 +525,7 @@ fn batch_for(
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_batch_of_an_unknown_election_is_kept() {
     let place = TestDir::new(10);
-    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let engine = engine(&place.path("engine"), Odds::NONE);
     let key = BallotSecretKey::from_seed(&[3; 32]).public_key();
     let strange: ElectionId = "L-of-another-ledger".parse().expect("a law id");
     let received = UnixMinutes(28_333_333);
@@ -543,7 +540,7 @@ async fn a_batch_of_an_unknown_election_is_kept() {
     node.shutdown().await;
     drop(engine);
     // The next consumer receives it.
-    let engine = self::engine(&place.path("engine"), NO_FAULTS);
+    let engine = self::engine(&place.path("engine"), Odds::NONE);
     let next = tokio::time::timeout(Duration::from_secs(30), engine.ballot_box.receive());
     let delivery = next.await.expect("nothing came").expect("there is one");
     assert_eq!(
@@ -566,7 +563,7 @@ fn key_of(place: &TestDir, name: &str) -> [u8; 32] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_halted_election_is_not_sealed_any_more() {
     let place = TestDir::new(10);
-    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let engine = engine(&place.path("engine"), Odds::NONE);
     let node = start(&place, &engine, "all-1", &Role::ALL).await;
     open_poll(&place, &node).await;
     let first = cast(&node, 0, "k").await;
@@ -590,7 +587,7 @@ async fn a_halted_election_is_not_sealed_any_more() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn forged_altered_and_renumbered_batches_change_nothing() {
     let place = TestDir::new(10);
-    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let engine = engine(&place.path("engine"), Odds::NONE);
     let node = start(&place, &engine, "all-1", &Role::ALL).await;
     open_poll(&place, &node).await;
     let first = cast(&node, 0, "k").await;

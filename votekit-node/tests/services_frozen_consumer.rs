@@ -18,17 +18,11 @@ use votekit_node::data_folder::DataFolder;
 use votekit_node::node_name::NodeName;
 use votekit_node::{AdminError, Node, OpenElection, SubmitError, VoteStatus};
 use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::faults::Faulty;
 use votekit_store::services::rabbitmq::RabbitMqBallotBox;
 use votekit_store::services::url::{Service, ServiceAddress};
-use votekit_store::testing::unreliable::{Odds, Unreliable};
+use votekit_store::testing::seeded_faults::{Odds, SeededFaults};
 use votekit_store::{BallotBox, Engines, Hints, Ledger, StagingId};
-
-const NO_FAULTS: Odds = Odds {
-    unavailable_percent: 0,
-    delayed_percent: 0,
-    outcome_unknown_percent: 0,
-    acknowledgement_lost_percent: 0,
-};
 
 /// An upper bound for waits, not a target.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -79,7 +73,8 @@ async fn start(place: &TestDir, address: &ServiceAddress) -> (Node, Arc<dyn Ledg
     let name: NodeName = "all-1".parse().expect("a name");
     let folder = DataFolder::open_named(&place.path("shared"), None, &name).expect("a data folder");
     let engine = EmbeddedEngine::open(&place.path("engine")).expect("the engine opens");
-    let ledger: Arc<dyn Ledger> = Arc::new(Unreliable::new(engine.ledger, 6, NO_FAULTS).shared());
+    let faults = SeededFaults::new(6, Odds::NONE);
+    let ledger: Arc<dyn Ledger> = Arc::new(Faulty::new(engine.ledger, faults).shared());
     let ballot_box = RabbitMqBallotBox::open(address).await.expect("the ballot box opens");
     let engines = Engines {
         registry: engine.registry,

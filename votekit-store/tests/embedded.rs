@@ -15,7 +15,8 @@ use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, RequestId, Sequen
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
 use votekit_store::embedded::EmbeddedEngine;
-use votekit_store::testing::unreliable::{Odds, Unreliable};
+use votekit_store::faults::Faulty;
+use votekit_store::testing::seeded_faults::{Odds, SeededFaults};
 use votekit_store::{
     BallotBox, BlockCommit, Conflict, Documents, EngineError, Engines, Head, LeaderFence,
     Leadership, Leases, Ledger, LogStore, NewRow, Rounds, RowId, RowKind, RowOutcome, RowsRead,
@@ -441,7 +442,7 @@ async fn an_unreliable_ledger_fails_probes_too() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let ledger = EmbeddedEngine::open(folder.path()).expect("a new ledger").ledger;
     let odds = Odds { unavailable_percent: 100, ..Odds::BAD_DAY };
-    let failing = Unreliable::new(Arc::clone(&ledger), 1, odds);
+    let failing = Faulty::new(Arc::clone(&ledger), SeededFaults::new(1, odds));
     let refused = failing.probe().await.expect_err("as planned");
     assert!(matches!(refused, EngineError::Unavailable { .. }), "{refused}");
     ledger.probe().await.expect("the ledger itself is well");

@@ -21,7 +21,7 @@ use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::services::redis::{Difference, RedisRegistry};
 use votekit_store::services::url::{Service, ServiceAddress};
 use votekit_store::testing::conformance::{TestStorage, Which, registry_cases, report_cases};
-use votekit_store::testing::unreliable::Odds;
+use votekit_store::testing::seeded_faults::Odds;
 use votekit_store::{
     EngineError, Engines, FirstUse, Hint, KnownElectors, Mark, Registry, RollOrigin,
 };
