@@ -22,7 +22,8 @@ mod interruption;
 mod invitation_links;
 #[cfg(feature = "node")]
 mod log_source;
-mod messages;
+#[cfg(feature = "node")]
+mod node_errors;
 mod output;
 mod progress;
 #[cfg(feature = "node")]

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::key_file;
+use votekit_messages::InWords as _;
 use zeroize::Zeroizing;
 
 use crate::atomic_output::{Secrecy, write_new};
 use crate::commands::pepper::read_secret;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::messages::InWords as _;
 
 /// Make the ballot key of an election, to which the choices of voters are encrypted
 ///

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use reqwest::Method;
 use serde::Serialize;
 use votekit_core::id::ElectionId;
+use votekit_messages::InWords as _;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::node_name::NodeName;
@@ -15,7 +16,6 @@ use votekit_node::{AdmittedNode, NodeView, RetiredNode};
 use crate::admin_target::{self, AdminTargetArgs, TargetLocation};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::messages::InWords as _;
 use crate::output::plain;
 use crate::records::Records;
 

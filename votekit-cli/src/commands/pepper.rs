@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use votekit_core::credential::Pepper;
+use votekit_messages::InWords as _;
 use zeroize::Zeroizing;
 
 use crate::atomic_output::{Secrecy, write_new};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::messages::InWords as _;
 
 /// Make a pepper: the secret key that protects a hashed roll
 ///

@@ -6,13 +6,13 @@ mod list;
 mod rows;
 mod target;
 
+use votekit_messages::InWords as _;
 use votekit_node::accounts::OneTimeLink;
 use votekit_store::{Account, Accounts, EmailAddress, clock};
 
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::invitation_links::LinkArgs;
-use crate::messages::InWords as _;
 
 /// Invite officials, and list, disable and reset their accounts
 ///

@@ -2,6 +2,7 @@
 //! password and sets up the second factor.
 
 use votekit_core::instant::UnixSeconds;
+use votekit_messages::InWords as _;
 use votekit_node::accounts::{OneTimeLink, invited};
 use votekit_store::{
     Account, AccountRole, AccountState, Conflict, EmailAddress, EmailError, EngineError,
@@ -14,7 +15,6 @@ use super::password::Password;
 use super::recovery::{self, RecoveryCode};
 use super::service::AccountService;
 use super::totp::{self, TotpSecret};
-use crate::problem::catalogue::InWords as _;
 use crate::problem::{FieldProblem, Problem};
 
 /// A new second factor, as the page of a link shows it. Nothing of it is stored: the form returns
