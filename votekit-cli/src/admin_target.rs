@@ -38,6 +38,16 @@ pub(crate) struct AdminTargetArgs {
     token_file: Option<PathBuf>,
 }
 
+// A doc comment would replace the help of the commands that take these arguments.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ElectionArgs {
+    /// Election
+    pub(crate) law_id: ElectionId,
+
+    #[command(flatten)]
+    pub(crate) target: AdminTargetArgs,
+}
+
 impl AdminTargetArgs {
     /// The data folder, if given.
     pub(crate) fn data(&self) -> Option<&Path> {

@@ -28,6 +28,7 @@ mod output;
 mod progress;
 #[cfg(feature = "node")]
 mod prompt;
+mod random;
 #[cfg(feature = "node")]
 mod records;
 #[cfg(feature = "node")]

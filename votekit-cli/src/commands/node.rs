@@ -13,7 +13,7 @@ use votekit_node::node_name::NodeName;
 use votekit_node::node_record::{NodeRecord, NodeRecordError};
 use votekit_node::{AdmittedNode, NodeView, RetiredNode};
 
-use crate::admin_target::{self, AdminTargetArgs, TargetLocation};
+use crate::admin_target::{self, AdminTargetArgs, ElectionArgs, TargetLocation};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::output::plain;
@@ -41,15 +41,6 @@ enum Action {
     Show(ShowArgs),
     Admit(AdmitArgs),
     Retire(RetireArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct ElectionArgs {
-    /// Election
-    law_id: ElectionId,
-
-    #[command(flatten)]
-    target: AdminTargetArgs,
 }
 
 #[derive(Debug, clap::Args)]

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::atomic_output::{Secrecy, write_new};
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::random::random_bytes;
 
 /// Make a pepper: the secret key that protects a hashed roll
 ///
@@ -80,11 +81,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 }
 
 fn generate(args: GenerateArgs, context: &Context) -> Result<(), CommandError> {
-    let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(bytes.as_mut_slice()).map_err(|error| {
-        CommandError::configuration(format!("the system returned no random numbers: {error}"))
-    })?;
-    let pepper = Pepper::from_bytes(*bytes);
+    let pepper = Pepper::from_bytes(*random_bytes::<32>()?);
     write_new(&args.output, Secrecy::Private, pepper.to_file_text().as_bytes())?;
     context.output.note(format_args!(
         "wrote {}: hand it to 'votekit hashgen --pepper-file', keep one copy in a safe, and keep \

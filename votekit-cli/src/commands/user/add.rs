@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use votekit_node::accounts as invitations;
 use votekit_store::{Account, AccountRole, Accounts, Conflict, EngineError, clock};
 
+use super::TimedLinkArgs;
 use super::rows::{Official, Officials, parse_role};
 use super::target::TargetArgs;
-use super::{TimedLinkArgs, no_random};
 use crate::admin_target;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::interruption;
+use crate::random::no_random_numbers;
 
 /// Invite officials: make their accounts, and a one-time link for each
 ///
@@ -69,7 +70,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         for Official { email, role, .. } in &officials.rows {
             let link = args.links.draw()?;
             let account = invitations::invited(email, *role, &link, clock::now().seconds());
-            let account = account.map_err(no_random)?;
+            let account = account.map_err(no_random_numbers)?;
             invited.push(links.invited(&account, &link));
             made.push(account);
         }
