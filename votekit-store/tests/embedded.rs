@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use votekit_core::FixedRng;
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::credential::CredentialHash;
@@ -49,34 +50,10 @@ fn batch_of(law_id: ElectionId, sequence: u64, envelopes: std::ops::Range<u64>) 
     let envelopes: Vec<Envelope> = envelopes.map(envelope).collect();
     let ballot_key = BallotSecretKey::from_seed(&[2; 32]).public_key();
     Arc::new(
-        Batch::seal(header, &envelopes, &ballot_key, &node_key, &mut Counter(0))
+        Batch::seal(header, &envelopes, &ballot_key, &node_key, &mut FixedRng::new(0))
             .expect("a usable key"),
     )
 }
-
-struct Counter(u8);
-
-impl rand_core::TryRng for Counter {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        Ok(7)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        Ok(7)
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        for byte in bytes {
-            self.0 = self.0.wrapping_add(1);
-            *byte = self.0;
-        }
-        Ok(())
-    }
-}
-
-impl rand_core::TryCryptoRng for Counter {}
 
 /// Fills a ledger with two blocks of 300 leaves and three staged batches, the first two of them
 /// sealed.

@@ -116,7 +116,7 @@ fn open_poll(demo: &mut Demo<'_>, cluster: &Cluster) -> Result<(), CommandError>
     cluster.admit_ingest(demo)?;
     cluster.load_roll(demo)?;
     demo.say("Officials create the election and open the poll; a quorum signs each of these steps");
-    cluster.by_leader(demo, &CREATE)?;
+    cluster.by_leader(demo, &[&CREATE[..], &["--results", "after_close"]].concat())?;
     cluster.by_leader(demo, &["election", "open", LAW, "--yes"])?;
     cluster.wait_for_state("open")
 }

@@ -24,8 +24,8 @@ use crate::error::CommandError;
 
 pub(super) const LAW: &str = "L2025-001";
 
-/// The command that creates the election.
-pub(super) const CREATE: [&str; 10] = [
+/// The command that creates the election, without the policy of its results.
+pub(super) const CREATE: [&str; 8] = [
     "election",
     "create",
     LAW,
@@ -34,8 +34,6 @@ pub(super) const CREATE: [&str; 10] = [
     "--title-en",
     "Water Act",
     "--blank",
-    "--results",
-    "after_close",
 ];
 
 /// Result of the demo.
@@ -185,7 +183,7 @@ impl<'a> Demo<'a> {
             &[&["load", &self.path("hashes"), "--pepper-file", &pepper], &admin[..]].concat(),
         )?;
         self.votekit(&[&["load", &self.path("supplement")], &admin[..]].concat())?;
-        self.votekit(&[&CREATE[..], &admin[..]].concat())?;
+        self.votekit(&[&CREATE[..], &["--results", "after_close"], &admin[..]].concat())?;
         self.votekit(&[&["election", "open", LAW, "--yes"], &admin[..]].concat())
     }
 
