@@ -6,14 +6,14 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{TestDir, create_request, law, vote};
+use support::{TestDir, create_request, decided_at_last, law, vote};
 use votekit_core::decision::Decision;
 use votekit_core::envelope::VoteRequest;
 use votekit_core::id::RequestId;
+use votekit_node::OpenElection;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::{AdminError, Node, SubmitError};
-use votekit_node::{OpenElection, VoteStatus};
 use votekit_store::Engines;
 use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::faults::Faulty;
@@ -63,16 +63,6 @@ async fn cast(node: &Node, place: u32, choice: &str, key: &str) -> RequestId {
     }
 }
 
-async fn decided(node: &Node, request: RequestId) -> Decision {
-    loop {
-        if let Ok(Some(VoteStatus::Decided(decision))) =
-            node.wait(request, Duration::from_secs(1)).await
-        {
-            return decision;
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answered_vote_counts_once_on_bad_days() {
     for seed in [1, 20, 300] {
@@ -91,7 +81,7 @@ async fn every_answered_vote_counts_once_on_bad_days() {
             // Every elector votes twice, with two keys; one of the two votes counts.
             casting.spawn(async move {
                 let request = cast(&node, voter % VOTERS, "oui", &format!("key-{voter}")).await;
-                decided(&node, request).await
+                decided_at_last(&node, request).await
             });
         }
         let decisions = casting.join_all().await;

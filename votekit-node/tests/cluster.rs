@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{LAW, TestDir, create_request, law, vote};
+use support::{LAW, TestDir, create_request, decided_at_last, insist, law, vote};
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::credential::CredentialHash;
@@ -73,21 +73,6 @@ async fn start(place: &TestDir, engine: &Engines, name: &str, roles: &[Role]) ->
     }
 }
 
-/// Retries while no node leads, or an engine is unavailable.
-async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> T {
-    loop {
-        match call().await {
-            Ok(done) => return done,
-            Err(
-                AdminError::NotLeading { .. } | AdminError::Engine(_) | AdminError::Busy { .. },
-            ) => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            Err(error) => panic!("refused: {error}"),
-        }
-    }
-}
-
 /// Calls one node after another until the leader succeeds. The leader can change meanwhile, and its
 /// followers know the elections that it created.
 async fn insist_on_any<T>(
@@ -142,17 +127,6 @@ async fn cast(node: &Node, elector: u32, key: &str) -> RequestId {
     }
 }
 
-async fn decided(node: &Node, request: RequestId) -> Decision {
-    loop {
-        if let Ok(Some(VoteStatus::Decided(decision))) =
-            node.wait(request, Duration::from_millis(200)).await
-        {
-            return decision;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 async fn until(node: &Node, what: impl Fn(&ElectionView) -> bool) -> ElectionView {
     loop {
         if let Some(view) = node.election(&law()).filter(&what) {
@@ -181,7 +155,7 @@ async fn roles_are_shared_among_nodes() {
     assert_eq!(cast(&ingest[1], 0, "once").await, requests[0]);
     for request in &requests {
         for node in [&ingest[0], &ingest[1], &sealer, &validator] {
-            assert!(matches!(decided(node, *request).await, Decision::Accepted { .. }));
+            assert!(matches!(decided_at_last(node, *request).await, Decision::Accepted { .. }));
         }
     }
     match sealer.submit(&vote(1, "oui"), None, None).await {
@@ -211,7 +185,10 @@ async fn roles_are_shared_among_nodes() {
         assert_eq!(node.results(&law(), None).await.expect("closed"), results);
         assert_eq!(node.checkpoint(&law()), sealer.checkpoint(&law()));
     }
-    assert_eq!(decided(&query, requests[7]).await, decided(&sealer, requests[7]).await);
+    assert_eq!(
+        decided_at_last(&query, requests[7]).await,
+        decided_at_last(&sealer, requests[7]).await
+    );
     for node in ingest.into_iter().chain([sealer, validator, query]) {
         assert_eq!(node.failure(), None);
         node.shutdown().await;
@@ -230,7 +207,7 @@ async fn ingest_nodes_know_the_requests_that_others_have_in_flight() {
     open_poll(&place, &sealer).await;
     for (node, elector) in [(&first, 0), (&second, 1)] {
         let request = cast(node, elector, "k").await;
-        decided(node, request).await;
+        decided_at_last(node, request).await;
     }
     // From now on no node seals: a vote that is taken stays in flight.
     sealer.shutdown().await;
@@ -265,7 +242,7 @@ async fn a_decision_is_waited_for_without_a_limit() {
     let ingest = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
     open_poll(&place, &sealer).await;
     let first = cast(&ingest, 0, "first").await;
-    decided(&ingest, first).await;
+    decided_at_last(&ingest, first).await;
     sealer.shutdown().await;
     let request = cast(&ingest, 1, "once").await;
     let node = ingest.clone();
@@ -305,7 +282,7 @@ async fn another_sealer_takes_over() {
     .await;
     let second = start(&place, &engine, "sealer-2", &[Role::Seal]).await;
     let early = cast(&ingest, 0, "k").await;
-    decided(&ingest, early).await;
+    decided_at_last(&ingest, early).await;
     match second.close(&law()).await {
         Err(AdminError::NotLeading { leader: Some(leader) }) => {
             assert!(leader.starts_with("sealer-1/"), "{leader}")
@@ -324,7 +301,7 @@ async fn another_sealer_takes_over() {
         requests
     };
     for request in requests {
-        assert!(matches!(decided(&ingest, request).await, Decision::Accepted { .. }));
+        assert!(matches!(decided_at_last(&ingest, request).await, Decision::Accepted { .. }));
     }
     let head = engine.ledger.head(&law()).await.expect("a head").expect("there is one");
     assert!(head.fence >= 2, "a new leader begins a new term: {head:?}");
@@ -462,7 +439,7 @@ async fn nothing_is_lost_among_nodes_on_a_bad_day() {
         // Every elector votes twice, on two nodes and with two keys; one of the two votes counts.
         casting.spawn(async move {
             let request = cast(&node, voter / 2, &format!("key-{voter}")).await;
-            decided(&node, request).await
+            decided_at_last(&node, request).await
         });
     }
     let decisions = casting.join_all().await;
@@ -567,7 +544,7 @@ async fn a_halted_election_is_not_sealed_any_more() {
     let node = start(&place, &engine, "all-1", &Role::ALL).await;
     open_poll(&place, &node).await;
     let first = cast(&node, 0, "k").await;
-    decided(&node, first).await;
+    decided_at_last(&node, first).await;
     let before = engine.ledger.head(&law()).await.expect("read").expect("a head");
     node.panic_in_task(Some(&law()));
     while node.halted(&law()).is_none() {
@@ -591,7 +568,7 @@ async fn forged_altered_and_renumbered_batches_change_nothing() {
     let node = start(&place, &engine, "all-1", &Role::ALL).await;
     open_poll(&place, &node).await;
     let first = cast(&node, 0, "k").await;
-    decided(&node, first).await;
+    decided_at_last(&node, first).await;
     let ballot_key = BallotSecretKey::from_seed(&[3; 32]).public_key();
     let own = key_of(&place, "all-1");
     // One by an unknown node, and one by the node itself with a bit changed afterwards.
@@ -616,7 +593,7 @@ async fn forged_altered_and_renumbered_batches_change_nothing() {
     assert!(renumbered.to_string().contains("with another digest"), "{renumbered}");
     for elector in 1..10 {
         let request = cast(&node, elector, "k").await;
-        assert!(matches!(decided(&node, request).await, Decision::Accepted { .. }));
+        assert!(matches!(decided_at_last(&node, request).await, Decision::Accepted { .. }));
     }
     let view = node.election(&law()).expect("there");
     assert_eq!(
