@@ -2,7 +2,6 @@
 //! take votes, and nothing untrue is said about it.
 
 use std::fs;
-use std::time::Duration;
 
 use crate::support::{LAW, TestDir, create_request, decided, law, vote};
 use rusqlite::Connection;
@@ -15,9 +14,6 @@ use votekit_node::{CreateElection, OpenElection};
 
 /// The election beside the customary one.
 const OTHER: &str = "L2";
-
-/// An upper bound for waits, not a target.
-const WAIT: Duration = Duration::from_secs(30);
 
 fn other() -> ElectionId {
     OTHER.parse().expect("a law id")

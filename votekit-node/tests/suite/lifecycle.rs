@@ -2,7 +2,6 @@
 //! the close, refusals.
 
 use std::fs;
-use std::time::Duration;
 
 use crate::support::{
     LAW, TestDir, create_request, decided, law, vote, write_roll, write_supplement,
@@ -18,8 +17,6 @@ use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::{AdminError, Node, SubmitError};
 use votekit_node::{CreateElection, LoadOutcome, OpenElection, ResultsError};
-
-const WAIT: Duration = Duration::from_secs(30);
 
 async fn cast(node: &Node, place: u32, choice: &str) -> (RequestId, Decision) {
     let request = node.submit(&vote(place, choice), None, None).await.expect("taken");
