@@ -214,14 +214,10 @@ async fn every_wrong_field_of_a_definition_is_named_at_once() {
     served.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn only_administrators_change_elections() {
-    let served = Served::empty(config()).await;
-    let administrator = drafted(&served).await;
-    let auditor = Official::sign_in(&served, AccountRole::Auditor).await;
-    let observer = Official::sign_in(&served, AccountRole::Observer).await;
+/// The calls on elections that administrators alone may make.
+pub(crate) fn administrator_calls() -> Vec<(&'static str, String)> {
     let path = |rest: &str| format!("{ELECTIONS}/{LAW}/{rest}");
-    let calls = [
+    vec![
         ("POST", ELECTIONS.to_owned()),
         ("POST", path("open")),
         ("POST", path("close")),
@@ -232,8 +228,16 @@ async fn only_administrators_change_elections() {
         ("DELETE", path("roll")),
         ("POST", path("roll/load")),
         ("PUT", path("roll/manifest.json")),
-    ];
-    for (method, path) in &calls {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_administrators_change_elections() {
+    let served = Served::empty(config()).await;
+    let administrator = drafted(&served).await;
+    let auditor = Official::sign_in(&served, AccountRole::Auditor).await;
+    let observer = Official::sign_in(&served, AccountRole::Observer).await;
+    for (method, path) in &administrator_calls() {
         for official in [&auditor, &observer] {
             let refused = official.send(method, path, "application/json", "{}").await;
             assert_eq!(refused.problem(), (403, "forbidden".to_owned()), "{method} {path}");
