@@ -101,11 +101,11 @@ fn play(
             folder.display()
         );
     }
-    let said = installation.close(load).context("the close")?;
+    let printed = installation.close(load).context("the close")?;
     tally.loaded = loaded.elapsed();
     println!(
         "the close waited for a lost node and reported: {}",
-        said.lines().next().unwrap_or_default()
+        printed.lines().next().unwrap_or_default()
     );
     let report = installation.check().context("the check")?;
     tally.come_back = installation.refused_with_retry_after()?;

@@ -249,10 +249,10 @@ impl<'a> Demo<'a> {
             }
             _ => {
                 drop(NodeProcess::new(child, String::new(), String::new()));
-                let said = fs::read_to_string(&log).unwrap_or_default();
+                let printed = fs::read_to_string(&log).unwrap_or_default();
                 Err(CommandError::configuration(format!(
                     "the node did not start: {}",
-                    said.trim_end()
+                    printed.trim_end()
                 )))
             }
         }
@@ -456,8 +456,8 @@ impl<'a> Demo<'a> {
     /// Runs votekit and shows its output.
     pub(super) fn votekit(&self, arguments: &[&str]) -> Result<(), CommandError> {
         self.show(arguments);
-        let said = self.output(arguments)?;
-        for line in said.lines().filter(|line| !line.is_empty()) {
+        let printed = self.output(arguments)?;
+        for line in printed.lines().filter(|line| !line.is_empty()) {
             self.context.output.note(format!("      {line}"));
         }
         Ok(())
@@ -466,8 +466,8 @@ impl<'a> Demo<'a> {
     /// Runs votekit and parses the JSON it prints.
     pub(super) fn json(&self, arguments: &[&str]) -> Result<Value, CommandError> {
         self.show(arguments);
-        let said = self.output(arguments)?;
-        serde_json::from_str(&said).map_err(|error| {
+        let printed = self.output(arguments)?;
+        serde_json::from_str(&printed).map_err(|error| {
             CommandError::internal(format!("`votekit {}`: {error}", arguments.join(" ")))
         })
     }
@@ -496,11 +496,11 @@ impl<'a> Demo<'a> {
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
-        let said = String::from_utf8_lossy(&output.stderr);
+        let printed = String::from_utf8_lossy(&output.stderr);
         Err(CommandError::internal(format!(
             "`votekit {}` failed:\n{}",
             arguments.join(" "),
-            said.trim_end()
+            printed.trim_end()
         )))
     }
 
