@@ -62,7 +62,7 @@ impl OneTimeLink {
 ///
 /// # Errors
 /// The system returned no random bytes.
-pub fn invited(
+pub fn invited_account(
     email: &EmailAddress,
     role: AccountRole,
     link: &OneTimeLink,

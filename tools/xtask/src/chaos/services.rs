@@ -153,7 +153,7 @@ impl Tally {
     fn print(&self, plan: &Plan, took: Duration) {
         let count: u64 = self.faults.values().map(|(count, _)| count).sum();
         println!(
-            "{count} faults; each kind, how often, and the longest recovery once it was mended:"
+            "{count} faults; each kind, how often, and the longest recovery once it was repaired:"
         );
         for (fault, (count, longest)) in &self.faults {
             println!("  {:<20} {count:>4} {:>7.1} s", fault.to_string(), longest.as_secs_f64());

@@ -1,5 +1,5 @@
 //! The network between an authority of a demo and the servers that it shares with the others: it
-//! can be cut, and mended.
+//! can be cut and restored.
 
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
@@ -25,13 +25,13 @@ impl Wire {
         let mut state = self.0.lock();
         state.is_cut = true;
         for stream in state.open.drain(..) {
-            // A connection that has ended already is as wanted.
+            // An error means that the connection has ended already.
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
     /// Takes connections again.
-    pub(super) fn mend(&self) {
+    pub(super) fn restore(&self) {
         self.0.lock().is_cut = false;
     }
 
