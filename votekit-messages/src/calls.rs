@@ -228,6 +228,11 @@ impl InWords for CallRule {
             Self::NodeKeyTaken { name } => {
                 return format!("the node is admitted already, as {name}");
             }
+            Self::NodeRetired { name } => {
+                return format!(
+                    "{name} was retired, which is final: admit new keys, under another name"
+                );
+            }
             Self::NodeNotAdmitted { name } => return format!("no node was admitted as {name}"),
             Self::AuthorityKey { authority } => {
                 return format!(

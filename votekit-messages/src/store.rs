@@ -48,6 +48,10 @@ impl InWords for Conflict {
                 "the block of {law_id} reached the ledger after its deadline and was not stored: \
                  retry"
             ),
+            Self::NotStaged { law_id, position } => format!(
+                "the block of {law_id} seals staging through position {position}, where the \
+                 ledger has another batch or none: it was put back to an older copy"
+            ),
             Self::NoLease { law_id, node, epoch, reason } => format!(
                 "lease refused to node {node} for epoch {} of {law_id}: {}",
                 epoch.0,

@@ -282,7 +282,7 @@ impl Node {
         let mut changes = ledger.changes();
         let mut take_up_at = Instant::now();
         loop {
-            changes.mark_unchanged();
+            let seen = changes.borrow_and_update().logs;
             let mut has_new = false;
             match ledger.positions().await {
                 Ok(positions) => {
@@ -301,7 +301,7 @@ impl Node {
             tokio::time::sleep(POLL_SPACING).await;
             tokio::select! {
                 // The sender lives as long as the engine.
-                Ok(()) = changes.changed() => {}
+                Ok(()) = async { changes.wait_for(|now| now.logs != seen).await.map(drop) } => {}
                 () = tokio::time::sleep(if has_new { TAKE_UP_INTERVAL } else { SLOW_POLL }) => {}
             }
         }

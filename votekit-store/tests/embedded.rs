@@ -61,19 +61,16 @@ async fn fill(folder: &Path) {
     let engine = EmbeddedEngine::open(folder).expect("a new ledger");
     let mut places = Vec::new();
     for sequence in 1..=3 {
-        places.push(
-            engine
-                .ledger
-                .stage(&batch(sequence, 100 * sequence..100 * sequence + 50), &Vec::new())
-                .await
-                .expect("staged"),
-        );
+        let batch = batch(sequence, 100 * sequence..100 * sequence + 50);
+        let place = engine.ledger.stage(&batch, &Vec::new()).await.expect("staged");
+        places.push((place, batch.digest()));
     }
     let mut tree = TreeBuilder::new();
     for height in 1..=2_u8 {
-        let sealed_through = places[usize::from(height) - 1];
+        let (sealed_through, batch) = places[usize::from(height) - 1];
         let commit = block(law(), &mut tree, height, 1, sealed_through);
-        engine.ledger.commit(&commit).await.expect("committed");
+        let commit = BlockCommit { sealed_batch: Some(batch), ..BlockCommit::clone(&commit) };
+        engine.ledger.commit(&Arc::new(commit)).await.expect("committed");
     }
 }
 
@@ -100,7 +97,8 @@ fn block(
         takes_votes: true,
     };
     let block = StoredBlock { height: height.into(), first_leaf, leaf_count: 300, leaves };
-    Arc::new(BlockCommit { law_id, block, full_tiles, head, not_after: None })
+    let sealed_batch = None;
+    Arc::new(BlockCommit { law_id, block, full_tiles, head, sealed_batch, not_after: None })
 }
 
 /// Changes the file of a ledger without the engine, and opens it again.

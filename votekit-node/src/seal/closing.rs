@@ -19,7 +19,8 @@ use crate::clock::monotonic;
 use crate::election::{LEASE_LENGTH, Submission};
 use crate::error::{AdminError, ElectionFault, NotReady};
 use crate::ingest::intake::CLOCK_MARGIN;
-use crate::seal::sealer::{Sealer, is_lost};
+use crate::seal::endorse::is_lost;
+use crate::seal::sealer::Sealer;
 
 /// How long a close waits for other nodes to end their epochs before it returns what it waits for.
 const STEP_TIMEOUT: Duration = Duration::from_secs(20);

@@ -21,6 +21,7 @@ use crate::recovery::election_keys;
 use crate::seal::event_facts::check_draft;
 use crate::seal::proposals::NotMade;
 use crate::seal::round::{Accepted, QuorumSeen, Round, RoundBlock};
+use crate::seal::seal_queue::StagingMark;
 
 /// How long an authority takes part in the round about a draft.
 const DRAFT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -153,7 +154,7 @@ async fn make(
         point,
         sealed_at: log.updated_at(),
         takes_votes: log.state() == State::Open,
-        sealed_through: StagingId(0),
+        sealed_through: StagingMark::of_head(StagingId(0)),
         batches: Vec::new(),
     };
     let round = Round {

@@ -102,12 +102,12 @@ impl QuorumEndorse {
     /// was put back since `put_backs` was counted. Then the position in staging that the block
     /// names is of another batch, and the block is settled like one of an earlier leader.
     fn is_to_end(&self, put_backs: u64) -> bool {
-        let Round { context, authority, .. } = &self.round;
+        let Round { context, authority, law_id, .. } = &self.round;
         if authority.is_rolled_back() {
             context.leader_lease.step_down();
             return true;
         }
-        authority.put_backs() != put_backs
+        authority.put_backs(law_id) != put_backs
     }
 
     /// One pass over the round: accepts, cosigns and appends as far as the guards allow.
@@ -168,7 +168,7 @@ impl Endorse for QuorumEndorse {
         let block = RoundBlock::new(block, batches, takes_votes, sealed_through);
         let leadership = TermLeader { term, leader: authority.name.clone() };
         let began = Instant::now();
-        let put_backs = authority.put_backs();
+        let put_backs = authority.put_backs(law_id);
         let mut changes = authority.board.changes(law_id);
         let mut next_check = Instant::now() + POLL_INTERVAL;
         if self.is_to_end(put_backs) {

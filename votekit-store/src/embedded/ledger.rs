@@ -32,8 +32,8 @@ use super::{folder, inspection, queries, schema};
 use crate::block_rows::Appending;
 use crate::clock;
 use crate::{
-    BlockCommit, Conflict, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease,
-    Leases, Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged, Staging, StagingId,
+    BlockCommit, Changes, Conflict, Documents, EngineError, Head, Hints, LeaderFence, Leadership,
+    Lease, Leases, Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged, Staging, StagingId,
     StoredBlock,
 };
 
@@ -163,6 +163,15 @@ impl Staging for EmbeddedLedger {
             .collect())
     }
 
+    async fn batch_at(
+        &self,
+        law_id: &ElectionId,
+        id: StagingId,
+    ) -> Result<Option<Digest>, EngineError> {
+        self.read_of(law_id, move |connection, law_id| queries::batch_at(connection, law_id, id))
+            .await
+    }
+
     async fn staged_through(
         &self,
         law_id: &ElectionId,
@@ -210,7 +219,7 @@ impl LogStore for EmbeddedLedger {
         Ok(elections.into_iter().filter_map(position).collect())
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
+    fn changes(&self) -> watch::Receiver<Changes> {
         self.tail.changes()
     }
 

@@ -11,9 +11,9 @@ use votekit_core::instant::UnixMillis;
 
 use super::{FaultPlan, Faulty};
 use crate::{
-    BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
-    Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId,
-    RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine, Witnessed,
+    BlockCommit, Changes, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease,
+    Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds,
+    RowId, RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine, Witnessed,
 };
 
 #[async_trait]
@@ -29,6 +29,14 @@ impl<T: Staging + ?Sized, P: FaultPlan> Staging for Faulty<T, P> {
         limit: usize,
     ) -> Result<Vec<Staged>, EngineError> {
         self.read(|| self.inner.staged(law_id, after, limit)).await
+    }
+
+    async fn batch_at(
+        &self,
+        law_id: &ElectionId,
+        id: StagingId,
+    ) -> Result<Option<Digest>, EngineError> {
+        self.read(|| self.inner.batch_at(law_id, id)).await
     }
 
     async fn staged_through(
@@ -61,7 +69,7 @@ impl<T: LogStore + ?Sized, P: FaultPlan> LogStore for Faulty<T, P> {
         Ok(positions)
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
+    fn changes(&self) -> watch::Receiver<Changes> {
         self.inner.changes()
     }
 

@@ -105,6 +105,7 @@ impl Log {
                 sealed_through: StagingId(0),
                 takes_votes: true,
             },
+            sealed_batch: None,
             not_after: None,
         })
     }

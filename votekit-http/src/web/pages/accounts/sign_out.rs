@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::Response;
+use votekit_node::memory::stack_used;
 use votekit_store::AccountRole;
 
 use crate::api::PathText;
@@ -42,7 +43,9 @@ pub(crate) async fn sign_out(
     let headers = response.headers_mut();
     headers.insert(SET_COOKIE, cookie);
     if !is_official {
-        headers.append(SET_COOKIE, api.sessions.clear());
+        // The session holds hashes of credentials.
+        stack_used();
+        headers.append(SET_COOKIE, api.sessions.end(&head.headers, api.now()));
     }
     clear_site_data(&mut response);
     Ok(response)
