@@ -300,7 +300,7 @@ async fn only_administrators_change_elections() {
         }
     }
     assert_eq!(served.node.elections()[0].state, "draft");
-    assert_eq!(administrator.get(&format!("{ELECTIONS}/{LAW}/roll")).await.status, 200);
+    assert_eq!(administrator.get(&roll_path()).await.status, 200);
     served.end().await;
 }
 
