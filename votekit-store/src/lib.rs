@@ -34,6 +34,8 @@ pub mod embedded;
 #[cfg(feature = "services")]
 pub mod services;
 
+#[cfg(feature = "faults")]
+pub mod faults;
 #[cfg(feature = "testing")]
 pub mod testing;
 

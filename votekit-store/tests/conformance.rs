@@ -10,7 +10,7 @@ use votekit_store::testing::conformance::{
     TestStorage, Which, accounts_cases, ballot_box_cases, ledger_cases, registry_cases,
     report_cases,
 };
-use votekit_store::testing::unreliable::Odds;
+use votekit_store::testing::seeded_faults::Odds;
 
 const REGISTRY_CASES: usize = 21;
 const REGISTRY_CASES_RETRY_SAFE: usize = 20;

@@ -13,7 +13,7 @@ use votekit_store::services::postgres::PostgresLedger;
 use votekit_store::testing::conformance::{
     TestStorage, Which, accounts_cases, ledger_cases, report_cases,
 };
-use votekit_store::testing::unreliable::Odds;
+use votekit_store::testing::seeded_faults::Odds;
 use votekit_store::{EngineError, Engines};
 
 const LEDGER_CASES: usize = 77;

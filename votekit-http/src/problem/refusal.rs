@@ -1,10 +1,10 @@
 //! Calls of officials and about accounts that were refused or failed: each error has its kind.
 
+use votekit_messages::InWords;
 use votekit_node::roll_store::RollError;
 use votekit_node::{AdminError, ElectionFault, UploadError};
 use votekit_store::{Conflict, EngineError};
 
-use super::catalogue::InWords;
 use super::kind::{
     ACCOUNT_STATE, ADMIN_BUSY, BODY_TOO_LARGE, EARLY_CLOSE, ELECTION_EXISTS, FORBIDDEN, HALTED,
     INTERNAL, Kind, MALFORMED, NOT_LEADING, NOT_SAFE, NOT_SERVED_HERE, OUTCOME_UNKNOWN,

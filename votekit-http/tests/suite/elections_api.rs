@@ -264,14 +264,10 @@ async fn a_wrong_amendment_and_a_step_out_of_order_change_nothing() {
     served.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn only_administrators_change_elections() {
-    let served = Served::empty(config()).await;
-    let administrator = drafted(&served).await;
-    let auditor = Official::sign_in(&served, AccountRole::Auditor).await;
-    let observer = Official::sign_in(&served, AccountRole::Observer).await;
+/// The calls on elections that administrators alone may make.
+pub(crate) fn administrator_calls() -> Vec<(&'static str, String)> {
     let path = |rest: &str| format!("{ELECTIONS}/{LAW}/{rest}");
-    let calls = [
+    vec![
         ("POST", ELECTIONS.to_owned()),
         ("POST", path("open")),
         ("POST", path("close")),
@@ -282,8 +278,16 @@ async fn only_administrators_change_elections() {
         ("DELETE", path("roll")),
         ("POST", path("roll/load")),
         ("PUT", path("roll/manifest.json")),
-    ];
-    for (method, path) in &calls {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_administrators_change_elections() {
+    let served = Served::empty(config()).await;
+    let administrator = drafted(&served).await;
+    let auditor = Official::sign_in(&served, AccountRole::Auditor).await;
+    let observer = Official::sign_in(&served, AccountRole::Observer).await;
+    for (method, path) in &administrator_calls() {
         for official in [&auditor, &observer] {
             let refused = official.send(method, path, "application/json", "{}").await;
             assert_eq!(refused.problem(), (403, "forbidden".to_owned()), "{method} {path}");
@@ -296,7 +300,7 @@ async fn only_administrators_change_elections() {
         }
     }
     assert_eq!(served.node.elections()[0].state, "draft");
-    assert_eq!(administrator.get(&path("roll")).await.status, 200);
+    assert_eq!(administrator.get(&roll_path()).await.status, 200);
     served.end().await;
 }
 

@@ -26,8 +26,8 @@ use crate::seal::seal_queue::StagingMark;
 /// How long an authority takes part in the round about a draft.
 const DRAFT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The pause between two looks.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// The pause between two polls.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long a follower leaves it to the leader to append a certified block.
 const LEADER_APPENDS: Duration = Duration::from_millis(200);
@@ -107,7 +107,7 @@ async fn take_part(
                 round.append(&block, &rows, fence).await.map_err(fault)?;
             }
         }
-        let _ = tokio::time::timeout(LOOK_INTERVAL, changes.changed()).await;
+        let _ = tokio::time::timeout(POLL_INTERVAL, changes.changed()).await;
     }
     Ok(())
 }

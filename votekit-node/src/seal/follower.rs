@@ -211,7 +211,7 @@ impl Sealer {
     }
 
     /// A block below the head is missing. Where authorities can restore the ledger it may have been
-    /// put back since its head was read: the next look at the head shows that.
+    /// put back since its head was read: the next read of the head shows that.
     async fn report_missing_block(&self, height: u64) -> Result<(), ElectionFault> {
         let law_id = self.election.law_id();
         let read = || self.context.ledger.head(law_id);

@@ -20,7 +20,7 @@ use crate::seal::seal_queue::{SealQueue, StagingMark, report_lost_staging};
 use crate::seal::sealer::Sealer;
 
 /// How often staging that ends below what was read is looked at.
-const STAGING_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const STAGING_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Sealer {
     /// The verified head, which extends the log in memory. `None` while the ledger lacks certified
@@ -110,9 +110,9 @@ impl Sealer {
         let read = self.seal_queue.read_through();
         let is_lower = staged < read
             && matches!(self.state(), State::Open | State::Closing)
-            && Instant::now() >= self.next_staging_look;
+            && Instant::now() >= self.next_staging_poll;
         if is_lower {
-            self.next_staging_look = Instant::now() + STAGING_LOOK_INTERVAL;
+            self.next_staging_poll = Instant::now() + STAGING_POLL_INTERVAL;
         }
         staged > read || is_lower
     }

@@ -83,7 +83,7 @@ pub(crate) struct Sealer {
     /// How often this authority had found the ledger put back when staging was last begun anew.
     pub(crate) put_backs: u64,
     /// When staging that ends below what was read is looked at again.
-    pub(crate) next_staging_look: Instant,
+    pub(crate) next_staging_poll: Instant,
     /// The delay before a leader of a shared ledger polls for staged batches again; `None` once it
     /// has polled often enough.
     idle_poll: Option<Duration>,
@@ -122,7 +122,7 @@ impl Sealer {
             leader_watch: LeaderWatch::default(),
             round_rows,
             put_backs,
-            next_staging_look: Instant::now(),
+            next_staging_poll: Instant::now(),
             next_block: Instant::now(),
             positions,
             leading,

@@ -195,32 +195,12 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
+    use votekit_core::FixedRng;
     use votekit_core::ballot::BallotSecretKey;
     use votekit_core::batch::{BatchHeader, NodeKey};
     use votekit_core::id::{BatchNumber, Epoch, Sequence};
 
     use super::*;
-
-    struct Ones;
-
-    impl rand_core::TryRng for Ones {
-        type Error = std::convert::Infallible;
-
-        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-            Ok(1)
-        }
-
-        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-            Ok(1)
-        }
-
-        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-            bytes.fill(1);
-            Ok(())
-        }
-    }
-
-    impl rand_core::TryCryptoRng for Ones {}
 
     fn law_id() -> ElectionId {
         "L1".parse().expect("a law id")
@@ -233,7 +213,10 @@ mod tests {
         let header =
             BatchHeader { law_id: law_id(), number, confirmed_through: Sequence(0), last: false };
         let ballot_key = BallotSecretKey::from_seed(&[2; 32]).public_key();
-        Arc::new(Batch::seal(header, &[], &ballot_key, &node_key, &mut Ones).expect("a usable key"))
+        Arc::new(
+            Batch::seal(header, &[], &ballot_key, &node_key, &mut FixedRng::new(1))
+                .expect("a usable key"),
+        )
     }
 
     fn head(sealed_through: u64) -> Head {

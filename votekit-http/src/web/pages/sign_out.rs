@@ -29,13 +29,7 @@ pub(crate) async fn sign_out(
         return Err(Problem::ForeignOrigin);
     }
     visit.session = None;
-    let page = MessagePage {
-        frame: visit.frame(lang.signed_out_title(), "/")?,
-        text: lang.signed_out_text().to_owned(),
-        retry: String::new(),
-        code: String::new(),
-        support: String::new(),
-    };
+    let page = MessagePage::new(visit.frame(lang.signed_out_title(), "/")?, lang.signed_out_text());
     let mut response = visit.answer(StatusCode::OK, &page)?;
     let cleared = api.sessions.end(&head.headers, api.now());
     response.headers_mut().insert(SET_COOKIE, cleared);

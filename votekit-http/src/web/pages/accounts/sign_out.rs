@@ -35,13 +35,10 @@ pub(crate) async fn sign_out(
         return Err(Problem::ForeignOrigin);
     }
     let cookie = api.accounts.end_page_session(&head.headers).await?;
-    let page = MessagePage {
-        frame: Frame::new(&api.node, lang, lang.account_ended_title(), "/accounts/sign-in"),
-        text: lang.account_ended_text().to_owned(),
-        retry: String::new(),
-        code: String::new(),
-        support: String::new(),
-    };
+    let page = MessagePage::new(
+        Frame::new(&api.node, lang, lang.account_ended_title(), "/accounts/sign-in"),
+        lang.account_ended_text(),
+    );
     let mut response = page_response(StatusCode::OK, &page)?;
     let headers = response.headers_mut();
     headers.insert(SET_COOKIE, cookie);
