@@ -124,7 +124,7 @@ impl EpochMarks {
 
 fn line((epoch, sequence): (Epoch, Sequence)) -> [u8; LINE_BYTES] {
     let mut line = [0; LINE_BYTES];
-    write!(line.as_mut_slice(), "{:010} {:020}\n", epoch.0, sequence.0)
+    writeln!(line.as_mut_slice(), "{:010} {:020}", epoch.0, sequence.0)
         .expect("an epoch has up to 10 digits, a sequence up to 20");
     line
 }

@@ -32,6 +32,14 @@ use crate::recovery::election_keys;
 /// voter does not wait.
 const GATHER_TIME_MAX: Duration = Duration::from_millis(4);
 
+/// The shortest time from one batch to the next with several authorities, unless as many votes wait
+/// as in [`PACED_VOTES`]. Each authority verifies, decrypts and keeps every batch, whatever its
+/// size. The first vote after a quiet moment does not wait.
+const PACED_INTERVAL: Duration = Duration::from_millis(8);
+
+/// The votes that are published at once: to wait for more would save little.
+const PACED_VOTES: usize = 32;
+
 /// The longest pause before a batch of unknown outcome is published again. Later votes wait for it,
 /// and while the ballot box is away an attempt costs little.
 const REPUBLISH_PAUSE_MAX: Duration = Duration::from_millis(500);
@@ -51,6 +59,8 @@ pub(crate) struct Intake {
     marks: Option<Arc<EpochMarks>>,
     /// The last sequence known to be durable.
     confirmed: Sequence,
+    /// The earliest time of the next small batch.
+    next_batch: Instant,
     /// The latest minute of a vote taken.
     latest: UnixMinutes,
     /// Set when no more votes are taken.
@@ -80,6 +90,7 @@ impl Intake {
             node_key,
             epoch: None,
             confirmed: Sequence(0),
+            next_batch: Instant::now(),
             latest: UnixMinutes(0),
             finished: false,
             ended: false,
@@ -92,6 +103,9 @@ impl Intake {
         let mut voters = Vec::new();
         while let Some(first) = submissions.recv().await {
             let mut finish = self.take(first, &mut envelopes, &mut voters);
+            if finish.is_none() {
+                finish = self.wait_for_more(&mut submissions, &mut envelopes, &mut voters).await;
+            }
             let gathering = Instant::now();
             while finish.is_none() && envelopes.len() < self.context.config.batch_votes_max {
                 match submissions.try_recv() {
@@ -116,6 +130,25 @@ impl Intake {
                 let _ = reply.send(self.finish().await);
             }
         }
+    }
+
+    /// Takes votes until the next batch is due.
+    async fn wait_for_more(
+        &mut self,
+        submissions: &mut mpsc::Receiver<Submission>,
+        envelopes: &mut Vec<Envelope>,
+        voters: &mut Vec<Voter>,
+    ) -> Option<oneshot::Sender<Result<(), ElectionFault>>> {
+        self.context.authorities.as_ref()?;
+        let most = PACED_VOTES.min(self.context.config.batch_votes_max);
+        let mut finish = None;
+        while finish.is_none() && envelopes.len() < most {
+            let next = tokio::time::timeout_at(self.next_batch.into(), submissions.recv());
+            let Ok(Some(next)) = next.await else { break };
+            finish = self.take(next, envelopes, voters);
+        }
+        self.next_batch = Instant::now() + PACED_INTERVAL;
+        finish
     }
 
     fn take(

@@ -10,7 +10,7 @@ use crate::error::ElectionFault;
 use crate::seal::seal_queue::{SealQueue, StagingMark};
 
 /// The largest number of batches in a block.
-pub(crate) const BLOCK_BATCHES_MAX: usize = 64;
+pub(crate) const BLOCK_BATCHES_MAX: usize = 256;
 
 /// A block of votes that is made and not yet stored.
 pub(crate) struct MadeBlock {

@@ -27,6 +27,9 @@ const GAP_ALARM_TIMEOUT: Duration = Duration::from_secs(10);
 /// predecessor.
 const BYTES_MAX: usize = 64 << 20;
 
+/// Votes after which a block takes no further batch: its leaves are one row, of some 50 MB then.
+const BLOCK_VOTES: usize = 1 << 18;
+
 /// A position in staging, up to which batches were read or are sealed, and the batch there.
 /// Positions begin anew in a ledger that was put back: the batch shows whether one still holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,20 +192,22 @@ impl SealQueue {
         left.next().map_or(self.last, |(_, first)| first.before)
     }
 
-    /// Chooses the batches of the next block, `most` at most. They stay in the queue until the
-    /// block is durable. Removes batches that are refused or already in the log.
+    /// Chooses the batches of the next block: `most` at most, and none after [`BLOCK_VOTES`] votes.
+    /// They stay in the queue until the block is durable. Removes batches that are refused or
+    /// already in the log.
     pub(crate) fn next_block(
         &mut self,
         log: &ElectionLog,
         now_millis: u64,
         most: usize,
     ) -> Vec<VerifiedBatch> {
-        let mut block = Vec::new();
+        let mut block: Vec<VerifiedBatch> = Vec::new();
+        let mut votes = 0;
         let mut gone = Vec::new();
         let mut expected = BTreeMap::new();
         let mut early: BTreeMap<BatchNumber, VerifiedBatch> = BTreeMap::new();
         for (id, waiting) in &mut self.waiting {
-            if block.len() >= most {
+            if block.len() >= most || votes >= BLOCK_VOTES {
                 break;
             }
             let number = waiting.batch.number();
@@ -213,12 +218,14 @@ impl SealQueue {
                 }
                 Turn::Sealed | Turn::Refused => gone.push(*id),
                 Turn::Next(batch) => {
+                    votes += batch.count();
                     block.push(batch);
                     // Its successors may have been staged before it.
                     let mut follower = number;
                     loop {
                         follower.sequence = follower.sequence.next();
                         let Some(batch) = early.remove(&follower) else { break };
+                        votes += batch.count();
                         block.push(batch);
                         // `turn` has counted the predecessor only.
                         expected.insert((follower.node, follower.epoch), follower.sequence.next());

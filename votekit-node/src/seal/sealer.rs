@@ -399,7 +399,10 @@ impl Sealer {
             self.idle_poll = Some(next).filter(|next| *next < IDLE_POLL_LAST);
         } else {
             self.idle_poll = Some(IDLE_POLL_FIRST);
-            self.next_block = Instant::now() + self.block_interval();
+            // After a full block others wait, and time would add to them.
+            let is_full = sealed >= BLOCK_BATCHES_MAX;
+            let pause = if is_full { Duration::ZERO } else { self.block_interval() };
+            self.next_block = Instant::now() + pause;
             // Batches that did not fit are sealed in the next block, or wait for a predecessor,
             // whose staging notifies.
             self.election.staged.notify_one();

@@ -35,7 +35,7 @@ async fn results_recover_from_a_restart_of_the_node_and_say_so() -> Result<()> {
     browser.until("the connection", IS_BACK).await?;
     let voter = Browser::open().await?;
     Walk::new(&site, &voter, Language::English)?
-        .take(&[
+        .perform(&[
             Step::SignIn(LAW),
             Step::Select("#choice-1"),
             Step::Press(SUBMIT),

@@ -17,7 +17,7 @@ const SHORTEN_TIMER: &str = include_str!("scripts/shorten_timer.js");
 async fn check_cookie(site: &Site, name: &str, is_secure: bool) -> Result<()> {
     let setup = Setup { accepts_any_certificate: is_secure, ..Setup::default() };
     let browser = Browser::open_with(setup).await?;
-    Walk::new(site, &browser, Language::French)?.take(&[Step::SignIn(LAW)]).await?;
+    Walk::new(site, &browser, Language::French)?.perform(&[Step::SignIn(LAW)]).await?;
     let cookies = browser.cookies().await?;
     ensure!(cookies.len() == 1, "one cookie is enough: {cookies:?}");
     let cookie = cookies.first().context("no cookie")?;

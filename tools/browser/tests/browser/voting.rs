@@ -70,11 +70,11 @@ async fn a_vote_moves_the_results_in_another_browser() -> Result<()> {
     let site = Site::open()?;
     let (reader, voter) = (Browser::open().await?, Browser::open().await?);
     let mut reading = Walk::new(&site, &reader, Language::English)?;
-    reading.take(&[Step::Open(RESULTS), Step::Await("[data-live]")]).await?;
+    reading.perform(&[Step::Open(RESULTS), Step::Await("[data-live]")]).await?;
     // A page that is loaded again has lost its mark.
     reader.mark_page().await?;
     ensure!(reader.text("[data-count=oui]").await? == "0", "a result before the first vote");
-    Walk::new(&site, &voter, Language::French)?.take(VOTE).await?;
+    Walk::new(&site, &voter, Language::French)?.perform(VOTE).await?;
     let moved = "window.isLeft && document.querySelector('[data-count=oui]').textContent === '1' \
          && document.querySelector('[data-figure=accepted]').textContent === '1' \
          && document.querySelector('[data-bar=choice-oui]').getAttribute('width') === '100%' \
