@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{TestDir, create_request, law, vote};
+use support::{TestDir, create_request, decided_at_last, insist, law, vote};
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::decision::Decision;
@@ -16,19 +16,13 @@ use votekit_core::id::{BatchNumber, Epoch, RequestId, Sequence};
 use votekit_node::config::{Config, Role};
 use votekit_node::data_folder::DataFolder;
 use votekit_node::node_name::NodeName;
-use votekit_node::{AdminError, Node, OpenElection, SubmitError, VoteStatus};
+use votekit_node::{Node, OpenElection, SubmitError};
 use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::faults::Faulty;
 use votekit_store::services::rabbitmq::RabbitMqBallotBox;
 use votekit_store::services::url::{Service, ServiceAddress};
-use votekit_store::testing::unreliable::{Odds, Unreliable};
+use votekit_store::testing::seeded_faults::{Odds, SeededFaults};
 use votekit_store::{BallotBox, Engines, Hints, Ledger, StagingId};
-
-const NO_FAULTS: Odds = Odds {
-    unavailable_percent: 0,
-    delayed_percent: 0,
-    outcome_unknown_percent: 0,
-    acknowledgement_lost_percent: 0,
-};
 
 /// An upper bound for waits, not a target.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -79,7 +73,8 @@ async fn start(place: &TestDir, address: &ServiceAddress) -> (Node, Arc<dyn Ledg
     let name: NodeName = "all-1".parse().expect("a name");
     let folder = DataFolder::open_named(&place.path("shared"), None, &name).expect("a data folder");
     let engine = EmbeddedEngine::open(&place.path("engine")).expect("the engine opens");
-    let ledger: Arc<dyn Ledger> = Arc::new(Unreliable::new(engine.ledger, 6, NO_FAULTS).shared());
+    let faults = SeededFaults::new(6, Odds::NONE);
+    let ledger: Arc<dyn Ledger> = Arc::new(Faulty::new(engine.ledger, faults).shared());
     let ballot_box = RabbitMqBallotBox::open(address).await.expect("the ballot box opens");
     let engines = Engines {
         registry: engine.registry,
@@ -96,21 +91,6 @@ async fn start(place: &TestDir, address: &ServiceAddress) -> (Node, Arc<dyn Ledg
     (Node::start_on(folder, config, engines).await.expect("the node starts"), ledger)
 }
 
-/// Retries while the node does not lead, or an engine is unavailable.
-async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> T {
-    loop {
-        match call().await {
-            Ok(done) => return done,
-            Err(
-                AdminError::NotLeading { .. } | AdminError::Engine(_) | AdminError::Busy { .. },
-            ) => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            Err(error) => panic!("refused: {error}"),
-        }
-    }
-}
-
 async fn cast(node: &Node, elector: u32) -> RequestId {
     loop {
         match node.submit(&vote(elector, "oui"), Some("once".as_bytes()), None).await {
@@ -123,17 +103,6 @@ async fn cast(node: &Node, elector: u32) -> RequestId {
             ) => tokio::time::sleep(Duration::from_millis(10)).await,
             Err(error) => panic!("refused: {error}"),
         }
-    }
-}
-
-async fn decided(node: &Node, request: RequestId) -> Decision {
-    loop {
-        if let Ok(Some(VoteStatus::Decided(decision))) =
-            node.wait(request, Duration::from_millis(200)).await
-        {
-            return decision;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -152,7 +121,7 @@ async fn votes_are_decided_while_the_consumer_of_all_queues_is_frozen() {
         requests.push(cast(&node, elector).await);
     }
     for request in requests {
-        let decision = tokio::time::timeout(WAIT_TIMEOUT, decided(&node, request)).await;
+        let decision = tokio::time::timeout(WAIT_TIMEOUT, decided_at_last(&node, request)).await;
         let decision = decision.expect("the vote waits for the frozen consumer");
         assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
     }

@@ -46,12 +46,29 @@ pub(crate) struct AuthorityContext {
     rows_put_back: AtomicBool,
     /// Whether the last row of the ledger is read.
     rows_read: AtomicBool,
-    /// How often the ledger was found put back.
-    put_backs: AtomicU64,
+    put_backs: Mutex<PutBacks>,
     /// The elections of which the ledger lacks certified blocks, and its height in each.
     lacking: Mutex<BTreeMap<ElectionId, u64>>,
     /// The rounds about blocks that this authority has proposed.
     open_rounds: AtomicUsize,
+}
+
+/// How often the ledger was found put back.
+#[derive(Debug, Default)]
+struct PutBacks {
+    of_all: u64,
+    of_elections: BTreeMap<ElectionId, u64>,
+}
+
+impl PutBacks {
+    fn note(&mut self, law_id: &ElectionId) {
+        *self.of_elections.entry(law_id.clone()).or_default() += 1;
+    }
+
+    /// The number only rises, with each put-back that concerns the election.
+    fn concerning(&self, law_id: &ElectionId) -> u64 {
+        self.of_all + self.of_elections.get(law_id).copied().unwrap_or(0)
+    }
 }
 
 /// A round about a block that this authority has proposed, as long as this lives.
@@ -99,7 +116,7 @@ impl AuthorityContext {
             rolled_back: AtomicBool::new(false),
             rows_put_back: AtomicBool::new(false),
             rows_read: AtomicBool::new(false),
-            put_backs: AtomicU64::new(0),
+            put_backs: Mutex::default(),
             lacking: Mutex::default(),
             open_rounds: AtomicUsize::new(0),
         })
@@ -212,15 +229,22 @@ impl AuthorityContext {
         self.rows_read.load(Ordering::Relaxed)
     }
 
-    /// Records that the ledger was found put back, by its rows or its head: what was read of
-    /// staging has other positions now, in every election.
-    pub(crate) fn note_put_back(&self) {
-        self.put_backs.fetch_add(1, Ordering::Relaxed);
+    /// Records that the ledger was found put back by what it holds of one election. Other elections
+    /// find that themselves, if they lost something: that each restored election ended the rounds
+    /// of all others would cost the leader its lead again and again.
+    pub(crate) fn note_put_back(&self, law_id: &ElectionId) {
+        self.put_backs.lock().note(law_id);
     }
 
-    /// How often the ledger was found put back.
-    pub(crate) fn put_backs(&self) -> u64 {
-        self.put_backs.load(Ordering::Relaxed)
+    /// Records that the ledger was found put back by the rows of rounds, which are in one order for
+    /// all elections: what was read of staging may have other positions now in each of them.
+    pub(crate) fn note_all_put_back(&self) {
+        self.put_backs.lock().of_all += 1;
+    }
+
+    /// How often the ledger was found put back, as far as it concerns an election.
+    pub(crate) fn put_backs(&self, law_id: &ElectionId) -> u64 {
+        self.put_backs.lock().concerning(law_id)
     }
 
     /// Records above which height the ledger lacks certified blocks of an election; `None` if it
@@ -287,5 +311,26 @@ impl AuthorityContext {
 impl fmt::Debug for AuthorityContext {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "AuthorityContext({})", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_put_back_of_one_election_concerns_no_other() {
+        let [one, other] = ["L1", "L2"].map(|law_id| law_id.parse().expect("a law id"));
+        let mut put_backs = PutBacks::default();
+        let mut seen = Vec::new();
+        for step in 0..3 {
+            match step {
+                0 => put_backs.note(&one),
+                1 => put_backs.of_all += 1,
+                _ => put_backs.note(&other),
+            }
+            seen.push((put_backs.concerning(&one), put_backs.concerning(&other)));
+        }
+        assert_eq!(seen, [(1, 0), (2, 1), (2, 2)]);
     }
 }

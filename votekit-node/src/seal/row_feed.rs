@@ -9,10 +9,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use votekit_core::authority::{Statement, StatementBody};
 use votekit_core::id::Digest;
 use votekit_store::log_summary::LogSummary;
-use votekit_store::{EngineError, RoundRow, RowId, RowKind, RowsRead};
+use votekit_store::{Changes, EngineError, RoundRow, RowId, RowKind, RowsRead};
 
 use crate::audit::{AuditEvent, AuditFields};
 use crate::authority::{AuthorityContext, Board, ProposalRow};
@@ -43,7 +44,7 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
     let mut refused = RefusedRows::default();
     let mut stalled = StalledStatements::default();
     loop {
-        changes.mark_unchanged();
+        let seen = changes.borrow_and_update().rows;
         if authority.take_rows_put_back() {
             cursor = Cursor::resending();
         } else if begun.elapsed() >= REREAD_INTERVAL && authority.board.take_incomplete() {
@@ -70,11 +71,16 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
             }
         }
         tokio::select! {
-            // The sender lives as long as the engine.
-            Ok(()) = changes.changed() => {}
+            () = wait_for_rows(&mut changes, seen) => {}
             () = tokio::time::sleep(SLOW_POLL) => {}
         }
     }
+}
+
+/// Waits until rows are stored after those that were `seen`.
+async fn wait_for_rows(changes: &mut watch::Receiver<Changes>, seen: u64) {
+    let waited = changes.wait_for(|changes| changes.rows != seen).await.map(drop);
+    waited.expect("the sender lives as long as the engine");
 }
 
 /// Sends own statements again that the ledger may lack. Returns whether that is done.
@@ -238,7 +244,7 @@ async fn read(
                 "the ledger lacks rows that this authority has read: it was put back"
             );
             context.audit.record(AuditEvent::LedgerPutBack, &AuditFields::default());
-            authority.note_put_back();
+            authority.note_all_put_back();
             authority.note_rows_put_back();
             return Ok(Progress::More);
         }
