@@ -16,9 +16,9 @@
 //! back gives old terms out again.
 //!
 //! Who follows watches the lease: when a quorum suspects its holder, each authority asks for it at
-//! once, and the first to ask ends that of the holder in the same step. A holder that is not elected
-//! within 10 s is suspected: it lies, or the votes for it do not reach the ledger, and nothing is
-//! decided in its term. A candidate that is honest gives up long before.
+//! once, and the first to ask ends that of the holder in the same step. A holder that is not
+//! elected within 10 s is suspected: it lies, or the votes for it do not reach the ledger, and
+//! nothing is decided in its term. A candidate that is honest gives up long before.
 //!
 //! An authority on which an election is halted can propose none of its blocks. It leaves the lead
 //! to the others: it steps down, gives a lease that it is granted back once, and keeps the next one
