@@ -87,7 +87,7 @@ messages! {
     start_lead = "Votez en quelques minutes, en trois étapes.",
         "Vote in a few minutes, in three steps.";
     held_by(organisation: &str) = "Ce scrutin est tenu par {organisation}.",
-        "This vote is held by {organisation}.";
+        "This vote is run by {organisation}.";
     need_title = "Ce qu’il vous faut", "What you need";
     need_nas = "votre numéro d’assurance sociale (NAS)", "your social insurance number (SIN)";
     need_code = "le code d’accès qui figure sur la lettre que vous avez reçue",
@@ -109,7 +109,8 @@ messages! {
     vote_in(title: &str) = "Voter\u{a0}: {title}", "Vote: {title}";
     vote_now_short = "Voter", "Vote";
     elections_title = "Scrutins", "Elections";
-    elections_none = "Il n’y a aucun scrutin sur ce site.", "This node holds no election.";
+    elections_none = "Il n’y a aucun scrutin sur ce site.",
+        "There is no election on this site.";
     column_opens = "Ouverture", "Opens";
     column_closes = "Fermeture", "Closes";
     see_results = "Voir les résultats", "See results";
@@ -311,7 +312,7 @@ messages! {
     signed_out_title = "Votre session est fermée", "You are signed out";
     signed_out_text = "Rien de votre session ne reste sur ce navigateur.",
         "Nothing of your session remains in this browser.";
-    back_to_start = "Retour à l’accueil", "Back to the start";
+    back_to_start = "Retour à l’accueil", "Back to the home page";
     problem_code = "Code du problème", "Problem code";
 }
 
@@ -320,6 +321,11 @@ messages! {
     HELP:
     help_title = "Aide", "Help";
     help_problems = "Messages que vous pourriez voir", "Messages that you may see";
+    help_problems_officials = "Messages que les titulaires d’un compte pourraient voir",
+        "Messages that account holders may see";
+    help_problems_programs = "Messages destinés aux programmes", "Messages meant for programs";
+    help_contents = "Sur cette page", "On this page";
+    help_questions = "Questions fréquentes", "Common questions";
     help_privacy = "Renseignements personnels", "Personal information";
 }
 
