@@ -214,7 +214,19 @@ impl Browser {
     /// Changes width and theme of the page.
     pub(crate) async fn set_view(&self, view: View) -> Result<()> {
         devtools::run(&self.client, "Emulation.setDeviceMetricsOverride", view.metrics()).await?;
-        devtools::run(&self.client, "Emulation.setEmulatedMedia", view.media()).await.map(drop)
+        self.set_media(view.media()).await
+    }
+
+    /// Changes the medium and the wishes of the system: the parameters of
+    /// `Emulation.setEmulatedMedia`.
+    pub(crate) async fn set_media(&self, media: Value) -> Result<()> {
+        devtools::run(&self.client, "Emulation.setEmulatedMedia", media).await.map(drop)
+    }
+
+    /// Changes the time zone of the pages from now on.
+    pub(crate) async fn set_time_zone(&self, zone: &str) -> Result<()> {
+        let zone = json!({ "timezoneId": zone });
+        devtools::run(&self.client, "Emulation.setTimezoneOverride", zone).await.map(drop)
     }
 
     /// An image of the whole page, as PNG.

@@ -83,6 +83,10 @@ impl<'a> Walk<'a> {
                 self.holder(email)?.choose_password(browser).await
             }
             Step::UseAccount(email) => self.use_account(email).await,
+            Step::SignInAccount(email) => {
+                let browser = self.browser;
+                self.holder(email)?.sign_in(browser).await
+            }
             Step::Forget => self.browser.forget().await,
             Step::PostFromElsewhere(path) => {
                 let address = self.address(path);

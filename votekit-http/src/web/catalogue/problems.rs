@@ -216,7 +216,7 @@ problems! {
         "Ce lien n’est plus valable",
         "Il a servi, il a expiré ou un autre lien l’a remplacé. Demandez un nouveau lien à \
             l’administration du scrutin.";
-        "This link is no longer valid",
+        "This link no longer works",
         "It was used, it has expired, or another link has replaced it. Ask the administrators of \
             the election for a new one.";
     "body-too-large" Voters

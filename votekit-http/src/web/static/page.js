@@ -1,5 +1,5 @@
-// What every page does beyond its HTML: local times, focus on errors, printing, a notice when the
-// connection is gone. Each page works without it.
+// What every page does beyond its HTML: local times, focus on errors, printing, the part of the page
+// that the other language shows, a notice when the connection is gone. Each page works without it.
 
 const lang = document.documentElement.lang;
 
@@ -22,6 +22,13 @@ for (const time of document.querySelectorAll("time[datetime]")) {
 
 // Browsers that ignore `autofocus` outside of fields.
 document.querySelector("[data-focus]")?.focus();
+
+// The other language shows the same part of a page: `help#closed`. A personal link is not in the
+// address any more when this reads it.
+const toggle = document.querySelector("a.toggle");
+toggle?.addEventListener("click", () => {
+  if (location.hash) toggle.hash = location.hash;
+});
 
 for (const button of document.querySelectorAll("[data-print]")) {
   button.hidden = false;

@@ -131,9 +131,7 @@ async fn page(
     };
     let status = errors.status();
     let page = RollPage {
-        frame: frame(visit, &election, &path)
-            .with_error(!errors.is_empty())
-            .keeping("done", done),
+        frame: frame(visit, &election, &path).with_error(!errors.is_empty()).keeping("done", done),
         bar: visit.bar(),
         notice,
         law_id: law.to_string(),
