@@ -233,7 +233,19 @@ impl Browser {
     pub(crate) async fn screenshot(&self) -> Result<Vec<u8>> {
         const SIZE: &str = "const root = document.documentElement; \
              return { x: 0, y: 0, width: innerWidth, height: root.scrollHeight, scale: 1 };";
-        let clip = self.run(SIZE).await?;
+        self.capture(self.run(SIZE).await?).await
+    }
+
+    /// An image of the content of a page, not higher than so many pixels, as PNG.
+    pub(crate) async fn content_screenshot(&self, height_max: u32) -> Result<Vec<u8>> {
+        const SIZE: &str = "const box = document.querySelector('main').getBoundingClientRect(); \
+             const height = Math.min(Math.round(box.height), arguments[0]); \
+             const y = Math.round(box.top + scrollY); \
+             return { x: 0, y, width: innerWidth, height, scale: 1 };";
+        self.capture(self.run_with(SIZE, vec![json!(height_max)]).await?).await
+    }
+
+    async fn capture(&self, clip: Value) -> Result<Vec<u8>> {
         let capture = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
         let image = devtools::run(&self.client, "Page.captureScreenshot", capture).await?;
         let image = image["data"].as_str().context("a screenshot without data")?;

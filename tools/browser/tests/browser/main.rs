@@ -26,6 +26,7 @@ mod live;
 mod matrix;
 mod official_session;
 mod official_states;
+mod pictures;
 mod presentation;
 mod process;
 mod routes;

@@ -1,4 +1,4 @@
-// What every page does beyond its HTML: local times, focus on errors, printing, the part of the page
+// What every page does beyond its HTML: local times, focus on errors, printing, the part of a page
 // that the other language shows, a notice when the connection is gone. Each page works without it.
 
 const lang = document.documentElement.lang;
