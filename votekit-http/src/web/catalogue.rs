@@ -57,7 +57,6 @@ messages! {
     main_menu = "Menu principal", "Main menu";
     menu_start = "Accueil", "Home";
     menu_elections = "Scrutins", "Elections";
-    menu_results = "Résultats", "Results";
     menu_help = "Aide", "Help";
     menu_receipts = "Ce que prouve un reçu", "What a receipt proves";
     menu_accessibility = "Accessibilité", "Accessibility";
@@ -114,6 +113,7 @@ messages! {
     column_opens = "Ouverture", "Opens";
     column_closes = "Fermeture", "Closes";
     see_results = "Voir les résultats", "See results";
+    see_results_of(title: &str) = "Voir les résultats\u{a0}: {title}", "See results: {title}";
     results_of(title: &str) = "Résultats\u{a0}: {title}", "Results: {title}";
     test_tag = "Essai", "Test";
     voted_tag = "Vous avez voté pendant cette session", "You voted in this session";
