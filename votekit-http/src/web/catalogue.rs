@@ -187,7 +187,7 @@ messages! {
 messages! {
     SIGN_IN:
     sign_in_title = "Identification", "Sign in";
-    sign_in_lead(title: &str) = "pour voter\u{a0}: {title}", "to vote: {title}";
+    sign_in_lead(title: &str) = "Pour voter\u{a0}: {title}", "To vote: {title}";
     nas_label = "Numéro d’assurance sociale (NAS)", "Social insurance number (SIN)";
     nas_hint = "Neuf chiffres. Vous pouvez laisser les espaces et les traits d’union.",
         "Nine digits. Spaces and hyphens do not matter.";
