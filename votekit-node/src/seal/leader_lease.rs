@@ -10,6 +10,7 @@ use votekit_authority::round::{NoVote, Quorum};
 use votekit_core::authority::{AcceptedBlock, StatementBody, TermLeader};
 use votekit_core::id::ElectionId;
 use votekit_core::log::note::KeyName;
+use votekit_store::log_summary::LogSummary;
 use votekit_store::retry::until_definite;
 use votekit_store::{EngineError, Leadership, NewRow, RowKind, RowOutcome};
 
@@ -334,8 +335,18 @@ async fn resend_accepted(
     Ok(())
 }
 
+/// Limits the lines about requests that fail: several a second while the ledger is away.
+static REQUESTS_FAILED: LogSummary = LogSummary::new();
+
 fn failed(error: &str) -> leader_lease::Event {
-    tracing::warn!(event = "lease_request_failed", error, "leader lease not acquired or renewed");
+    if let Some(count) = REQUESTS_FAILED.due(Instant::now()) {
+        tracing::warn!(
+            event = "lease_request_failed",
+            error,
+            count,
+            "leader lease not acquired or renewed"
+        );
+    }
     leader_lease::Event::Failed
 }
 
