@@ -17,7 +17,7 @@ use votekit_core::log::note::KeyName;
 use votekit_store::memory::{AuthorityMemory, MemoryError};
 use votekit_store::{NewRow, RowKind};
 
-use super::Board;
+use super::{Board, LedgerLog};
 use crate::data_folder::DataFolder;
 use crate::error::{ElectionFault, NodeError};
 
@@ -48,6 +48,8 @@ pub(crate) struct AuthorityContext {
     put_backs: AtomicU64,
     /// The elections of which the ledger lacks certified blocks, and its height in each.
     lacking: Mutex<BTreeMap<ElectionId, u64>>,
+    /// What was verified of their logs in the ledger at the last look.
+    verified_logs: Mutex<BTreeMap<ElectionId, LedgerLog>>,
     /// The rounds about blocks that this authority has proposed.
     open_rounds: AtomicUsize,
 }
@@ -98,6 +100,7 @@ impl AuthorityContext {
             rows_put_back: AtomicBool::new(false),
             put_backs: AtomicU64::new(0),
             lacking: Mutex::default(),
+            verified_logs: Mutex::default(),
             open_rounds: AtomicUsize::new(0),
         })
     }
@@ -201,6 +204,7 @@ impl AuthorityContext {
     /// Records that the ledger was found put back, by its rows or its head: what was read of
     /// staging has other positions now, in every election.
     pub(crate) fn note_put_back(&self) {
+        self.verified_logs.lock().clear();
         self.put_backs.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -215,8 +219,21 @@ impl AuthorityContext {
         let mut lacking = self.lacking.lock();
         match height {
             Some(height) => lacking.insert(law_id.clone(), height) != Some(height),
-            None => lacking.remove(law_id).is_some(),
+            None => {
+                self.verified_logs.lock().remove(law_id);
+                lacking.remove(law_id).is_some()
+            }
         }
+    }
+
+    /// What was verified of an election's log in the ledger when it was last found to lack blocks.
+    pub(crate) fn verified_log(&self, law_id: &ElectionId) -> Option<LedgerLog> {
+        self.verified_logs.lock().get(law_id).cloned()
+    }
+
+    /// Keeps what was verified of an election's log in the ledger, which lacks blocks.
+    pub(crate) fn keep_verified_log(&self, law_id: &ElectionId, log: &LedgerLog) {
+        self.verified_logs.lock().insert(law_id.clone(), log.clone());
     }
 
     /// Whether the rows have to be read again from the first; the answer is given once.
