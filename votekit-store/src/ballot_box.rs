@@ -4,8 +4,27 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use votekit_core::batch::Batch;
+use votekit_core::id::{BatchNumber, Digest, ElectionId};
 
 use crate::{EngineError, Hint};
+
+/// What identifies a batch: a number may be signed for two of them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BatchName {
+    /// The election.
+    pub law_id: ElectionId,
+    /// The batch number.
+    pub number: BatchNumber,
+    /// The digest of the batch.
+    pub digest: Digest,
+}
+
+impl From<&Batch> for BatchName {
+    fn from(batch: &Batch) -> Self {
+        let law_id = batch.header().law_id.clone();
+        Self { law_id, number: batch.number(), digest: batch.digest() }
+    }
+}
 
 /// A batch on its way to validation.
 #[derive(Debug, Clone)]

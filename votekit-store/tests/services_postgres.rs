@@ -16,8 +16,8 @@ use votekit_store::testing::conformance::{
 use votekit_store::testing::unreliable::Odds;
 use votekit_store::{EngineError, Engines};
 
-const LEDGER_CASES: usize = 75;
-const LEDGER_CASES_RETRY_SAFE: usize = 69;
+const LEDGER_CASES: usize = 76;
+const LEDGER_CASES_RETRY_SAFE: usize = 70;
 const ACCOUNTS_CASES: usize = 33;
 const ACCOUNTS_CASES_RETRY_SAFE: usize = 26;
 

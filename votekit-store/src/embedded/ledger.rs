@@ -34,8 +34,8 @@ use crate::block_rows::Appending;
 use crate::clock;
 use crate::embedded::NO_FOLLOW;
 use crate::{
-    BlockCommit, Conflict, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease,
-    Leases, Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged, Staging, StagingId,
+    BatchName, BlockCommit, Conflict, Documents, EngineError, Head, Hints, LeaderFence, Leadership,
+    Lease, Leases, Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged, Staging, StagingId,
     StoredBlock,
 };
 
@@ -173,6 +173,11 @@ impl Staging for EmbeddedLedger {
             queries::staged_through(connection, law_id, node, epoch)
         })
         .await
+    }
+
+    async fn are_staged(&self, batches: &[BatchName]) -> Result<Vec<bool>, EngineError> {
+        let batches = batches.to_vec();
+        self.read(move |connection| queries::are_staged(connection, &batches)).await
     }
 
     async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
@@ -418,6 +423,10 @@ impl Documents for EmbeddedLedger {
             queries::sealed_key(connection, law_id, &recipient)
         })
         .await
+    }
+
+    async fn sealed_key_recipients(&self) -> Result<Vec<(ElectionId, [u8; 32])>, EngineError> {
+        self.read(queries::sealed_key_recipients).await
     }
 
     async fn put_node_record(&self, name: &str, bytes: &[u8]) -> Result<(), EngineError> {

@@ -12,9 +12,9 @@ use votekit_core::batch::Batch;
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
 use votekit_store::{
-    BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
-    Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId,
-    RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine, Witnessed,
+    BatchName, BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease,
+    Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds,
+    RowId, RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine, Witnessed,
 };
 
 /// The network of one authority.
@@ -93,6 +93,10 @@ impl Staging for WiredLedger {
         epoch: Epoch,
     ) -> Result<Option<Sequence>, EngineError> {
         self.reach()?.staged_through(law_id, node, epoch).await
+    }
+
+    async fn are_staged(&self, batches: &[BatchName]) -> Result<Vec<bool>, EngineError> {
+        self.reach()?.are_staged(batches).await
     }
 
     async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
@@ -344,6 +348,10 @@ impl Documents for WiredLedger {
         recipient: &[u8; 32],
     ) -> Result<Option<Vec<u8>>, EngineError> {
         self.reach()?.sealed_key(law_id, recipient).await
+    }
+
+    async fn sealed_key_recipients(&self) -> Result<Vec<(ElectionId, [u8; 32])>, EngineError> {
+        self.reach()?.sealed_key_recipients().await
     }
 
     async fn put_node_record(&self, name: &str, bytes: &[u8]) -> Result<(), EngineError> {

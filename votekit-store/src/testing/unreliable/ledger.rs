@@ -13,9 +13,9 @@ use votekit_core::instant::UnixMillis;
 
 use super::{Persistent, Unreliable, persist};
 use crate::{
-    BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
-    Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds, RowId,
-    RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine, Witnessed,
+    BatchName, BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease,
+    Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds,
+    RowId, RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine, Witnessed,
 };
 
 #[async_trait]
@@ -40,6 +40,10 @@ impl<T: Staging + ?Sized> Staging for Unreliable<T> {
         epoch: Epoch,
     ) -> Result<Option<Sequence>, EngineError> {
         self.read(self.inner.staged_through(law_id, node, epoch)).await
+    }
+
+    async fn are_staged(&self, batches: &[BatchName]) -> Result<Vec<bool>, EngineError> {
+        self.read(self.inner.are_staged(batches)).await
     }
 
     async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
@@ -303,6 +307,10 @@ impl<T: Documents + ?Sized> Documents for Unreliable<T> {
         self.read(self.inner.sealed_key(law_id, recipient)).await
     }
 
+    async fn sealed_key_recipients(&self) -> Result<Vec<(ElectionId, [u8; 32])>, EngineError> {
+        self.read(self.inner.sealed_key_recipients()).await
+    }
+
     async fn put_node_record(&self, name: &str, bytes: &[u8]) -> Result<(), EngineError> {
         self.write(self.inner.put_node_record(name, bytes)).await
     }
@@ -349,6 +357,10 @@ impl<T: Staging> Staging for Persistent<T> {
         epoch: Epoch,
     ) -> Result<Option<Sequence>, EngineError> {
         persist(|| self.inner.staged_through(law_id, node, epoch)).await
+    }
+
+    async fn are_staged(&self, batches: &[BatchName]) -> Result<Vec<bool>, EngineError> {
+        persist(|| self.inner.are_staged(batches)).await
     }
 
     async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
@@ -600,6 +612,10 @@ impl<T: Documents> Documents for Persistent<T> {
         recipient: &[u8; 32],
     ) -> Result<Option<Vec<u8>>, EngineError> {
         persist(|| self.inner.sealed_key(law_id, recipient)).await
+    }
+
+    async fn sealed_key_recipients(&self) -> Result<Vec<(ElectionId, [u8; 32])>, EngineError> {
+        persist(|| self.inner.sealed_key_recipients()).await
     }
 
     async fn put_node_record(&self, name: &str, bytes: &[u8]) -> Result<(), EngineError> {
