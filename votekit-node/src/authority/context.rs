@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
 use votekit_authority::round::{ElectionMemory, Quorum, RoundMemory};
 use votekit_core::authority::{
     AuthoritySet, LogPoint, Statement, StatementBody, StatementKey, TermLeader,
 };
-use votekit_core::id::ElectionId;
+use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::note::KeyName;
 use votekit_store::memory::{AuthorityMemory, MemoryError};
 use votekit_store::{NewRow, RowKind};
@@ -45,7 +45,9 @@ pub(crate) struct AuthorityContext {
     /// Whether the rows of the ledger have to be read again from the first.
     rows_put_back: AtomicBool,
     /// How often the ledger was found put back.
-    put_backs: AtomicU64,
+    put_backs: watch::Sender<u64>,
+    /// The digest of the records of nodes as they were read last.
+    records: watch::Sender<Option<Digest>>,
     /// The elections of which the ledger lacks certified blocks, and its height in each.
     lacking: Mutex<BTreeMap<ElectionId, u64>>,
     /// What was verified of their logs in the ledger at the last look.
@@ -98,7 +100,8 @@ impl AuthorityContext {
             far_term: AtomicU64::new(0),
             rolled_back: AtomicBool::new(false),
             rows_put_back: AtomicBool::new(false),
-            put_backs: AtomicU64::new(0),
+            put_backs: watch::Sender::new(0),
+            records: watch::Sender::new(None),
             lacking: Mutex::default(),
             verified_logs: Mutex::default(),
             open_rounds: AtomicUsize::new(0),
@@ -205,12 +208,27 @@ impl AuthorityContext {
     /// staging has other positions now, in every election.
     pub(crate) fn note_put_back(&self) {
         self.verified_logs.lock().clear();
-        self.put_backs.fetch_add(1, Ordering::Relaxed);
+        self.put_backs.send_modify(|put_backs| *put_backs += 1);
     }
 
     /// How often the ledger was found put back.
     pub(crate) fn put_backs(&self) -> u64 {
-        self.put_backs.load(Ordering::Relaxed)
+        *self.put_backs.borrow()
+    }
+
+    /// Notifies each time the ledger was found put back.
+    pub(crate) fn put_back_changes(&self) -> watch::Receiver<u64> {
+        self.put_backs.subscribe()
+    }
+
+    /// Records the digest of the records of nodes, as they were read.
+    pub(crate) fn note_records(&self, digest: Digest) {
+        self.records.send_if_modified(|known| known.replace(digest) != Some(digest));
+    }
+
+    /// Notifies when the records of nodes have changed.
+    pub(crate) fn record_changes(&self) -> watch::Receiver<Option<Digest>> {
+        self.records.subscribe()
     }
 
     /// Records above which height the ledger lacks certified blocks of an election; `None` if it
