@@ -230,9 +230,10 @@ pub trait LogStore: Send + Sync + 'static {
     /// The position of every log, in one query: for a node that watches all of them.
     async fn positions(&self) -> Result<Vec<LogPosition>, EngineError>;
 
-    /// Changes when a head moves, when a term begins, when a row of a round is stored, and when a
-    /// batch is staged for an election that had none unsealed. A change may be missed, so poll
-    /// [`LogStore::positions`] and [`Rounds::rows_after`] too.
+    /// Changes when a head moves, when a term begins, when a leader lease is released or passed
+    /// over, when a row of a round is stored, and when a batch is staged for an election that had
+    /// none unsealed. A change may be missed, so poll [`LogStore::positions`] and
+    /// [`Rounds::rows_after`] too.
     fn changes(&self) -> watch::Receiver<u64>;
 
     /// Appends a block and moves the head in one step, if the head's size is still

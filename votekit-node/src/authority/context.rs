@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
+use tokio::sync::{Notify, RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
 use votekit_authority::round::{ElectionMemory, Quorum, RoundMemory};
 use votekit_core::authority::{
     AuthoritySet, LogPoint, Statement, StatementBody, StatementKey, TermLeader,
@@ -44,6 +44,7 @@ pub(crate) struct AuthorityContext {
     rolled_back: AtomicBool,
     /// Whether the rows of the ledger have to be read again from the first.
     rows_put_back: AtomicBool,
+    rows_wanted: Notify,
     /// How often the ledger was found put back.
     put_backs: watch::Sender<u64>,
     /// The digest of the records of nodes as they were read last.
@@ -100,6 +101,7 @@ impl AuthorityContext {
             far_term: AtomicU64::new(0),
             rolled_back: AtomicBool::new(false),
             rows_put_back: AtomicBool::new(false),
+            rows_wanted: Notify::new(),
             put_backs: watch::Sender::new(0),
             records: watch::Sender::new(None),
             lacking: Mutex::default(),
@@ -202,6 +204,12 @@ impl AuthorityContext {
     /// Records that the ledger was put back: its rows begin again.
     pub(crate) fn note_rows_put_back(&self) {
         self.rows_put_back.store(true, Ordering::Relaxed);
+        self.rows_wanted.notify_one();
+    }
+
+    /// Resolves when the rows have to be read without a change of the ledger.
+    pub(crate) async fn rows_wanted(&self) {
+        self.rows_wanted.notified().await;
     }
 
     /// Records that the ledger was found put back, by its rows or its head: what was read of

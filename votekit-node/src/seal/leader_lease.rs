@@ -84,11 +84,15 @@ pub(crate) async fn acquire_exclusive(context: &NodeContext) -> Result<(), Engin
 /// Acquires and renews the lease as long as the node runs.
 pub(crate) async fn run(context: Arc<NodeContext>) {
     let lease = &context.leader_lease;
+    let mut changes = context.ledger.changes();
     loop {
         // Never busy: a request is due at the earliest after the renewal interval.
         tokio::select! {
             () = tokio::time::sleep(lease.until_next_request()) => {}
             () = lease.wake.notified() => {}
+            // The lease of another node may have been given back, or a term may have begun: it is
+            // not waited for any more.
+            Ok(()) = changes.changed() => lease.note_other_lease(None),
         }
         for command in lease.take_pending() {
             execute(&context, command).await;
@@ -169,6 +173,7 @@ async fn execute(context: &NodeContext, command: Command) {
             let request = context.ledger.acquire_leadership(&lease.holder, length, at_least);
             let event = match tokio::time::timeout(length, request).await {
                 Ok(Ok(answer)) => {
+                    lease.note_other_lease(remaining_of_other(&answer));
                     note_leader(context, &answer).await;
                     outcome(&answer)
                 }
@@ -197,6 +202,14 @@ async fn execute(context: &NodeContext, command: Command) {
             count_votes(context, &authority, term).await;
         }
         Command::Announce(_) => {}
+    }
+}
+
+/// How long the lease of another node lasts, if one has it.
+fn remaining_of_other(answer: &Leadership) -> Option<Duration> {
+    match answer {
+        Leadership::Leading { .. } => None,
+        Leadership::Following { remaining, .. } => Some(*remaining),
     }
 }
 

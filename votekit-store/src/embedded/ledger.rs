@@ -369,11 +369,13 @@ impl LeaderFence for EmbeddedLedger {
     async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
         self.poison.check()?;
         self.leases.pass_over(term);
+        self.tail.notify();
         Ok(())
     }
 
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
         self.leases.release_leadership(holder);
+        self.tail.notify();
         Ok(())
     }
 }

@@ -112,13 +112,13 @@ impl Tail {
         }
     }
 
-    /// Reports that a row of a round was stored, or that a term began.
+    /// Reports that a row of a round was stored, that a term began, or that a leader lease ended.
     pub(super) fn notify(&self) {
         self.changes.send_modify(|number| *number += 1);
     }
 
-    /// Changes when a head moves, a term begins, a row of a round is stored, or a batch is staged
-    /// for an election that had none unsealed.
+    /// Changes when a head moves, a term begins, a leader lease is ended or given back, a row of a
+    /// round is stored, or a batch is staged for an election that had none unsealed.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

@@ -568,5 +568,12 @@ async fn rows_blocks_and_terms_wake_readers(place: &dyn TestStorage) -> Outcome 
         ledger.acquire_leadership("first", LONG, 10 * height).await?;
         expect_change(&mut changes, "a change when a term began").await?;
     }
+    changes.mark_unchanged();
+    ledger.release_leadership("first").await?;
+    expect_change(&mut changes, "a change when a leader lease was released").await?;
+    let term = term_of(&ledger.acquire_leadership("second", LONG, 0).await?)?;
+    expect_change(&mut changes, "a change when the next term began").await?;
+    ledger.pass_over(term).await?;
+    expect_change(&mut changes, "a change when a leader lease was passed over").await?;
     Ok(())
 }
