@@ -43,7 +43,7 @@ pub use accounts::{
     Account, AccountId, AccountRole, AccountState, Accounts, EmailAddress, EmailError, Invitation,
     NewSession, Rotation, SessionKind, TokenKey,
 };
-pub use ballot_box::{BallotBox, BatchName, Delivery, Hints, ValidatedBatch};
+pub use ballot_box::{BallotBox, BatchName, Delivery, DeliveryTag, Hints, ValidatedBatch};
 pub use embedded::memory;
 pub use error::{Conflict, EngineError, NoLease};
 pub use ledger::{

@@ -50,7 +50,7 @@ async fn end(
         tokio::time::sleep(held.remaining.max(POLL_INTERVAL)).await;
     }
     // The previous run published an unknown number of batches: all of them must be staged first.
-    until_definite("end_epoch", || context.ballot_box.settle()).await?;
+    until_definite("end_epoch", || context.ballot_box.settle(law_id)).await?;
     let staged =
         until_definite("end_epoch", || context.ledger.staged_through(law_id, node, epoch)).await?;
     let Some(through) = staged else { return Ok(()) };
