@@ -19,13 +19,25 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 pub use self::busy::BusyReport;
-use self::busy::Errand;
+use self::busy::BusyRequest;
 pub use self::guesses::GuessReport;
 pub use self::held::HeldReport;
 use crate::ballot_mix::BallotMix;
 use crate::error::LoadError;
 use crate::http_client::NodeUrl;
 use crate::pacer::RunControl;
+
+/// Maximum number of connections, without those of guesses.
+const CONNECTIONS_MAX: usize = 50_000;
+
+/// Maximum number of loopback addresses that connections can come from.
+pub(crate) const ADDRESSES_MAX: u32 = 65_000;
+
+/// The first of the hostile addresses.
+const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
+
+/// Interval between two checks whether the whole run was stopped.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The hostile load beside the honest votes. The default is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -83,21 +95,26 @@ impl HostilePlan {
     pub(crate) fn threads(&self) -> usize {
         usize::from(self.guesses_per_second > 0)
             + usize::from(self.idle_connections + self.slow_connections > 0)
-            + self.errands().iter().filter(|(_, connections)| *connections > 0).count()
+            + self
+                .busy_connections_by_request()
+                .iter()
+                .filter(|(_, connections)| *connections > 0)
+                .count()
     }
 
     /// Number of connections, without those of guesses.
     fn connections(&self) -> usize {
-        let busy: usize = self.errands().iter().map(|(_, connections)| *connections).sum();
+        let busy: usize =
+            self.busy_connections_by_request().iter().map(|(_, connections)| *connections).sum();
         self.idle_connections + self.slow_connections + busy
     }
 
     /// The connections that repeat a request, by the request they make.
-    fn errands(&self) -> [(Errand, usize); 3] {
+    fn busy_connections_by_request(&self) -> [(BusyRequest, usize); 3] {
         [
-            (Errand::Nothing, self.busy_connections),
-            (Errand::Replay, self.replay_connections),
-            (Errand::Read, self.reader_connections),
+            (BusyRequest::KeepAlive, self.busy_connections),
+            (BusyRequest::Replay, self.replay_connections),
+            (BusyRequest::Read, self.reader_connections),
         ]
     }
 
@@ -106,42 +123,34 @@ impl HostilePlan {
         nodes: &[NodeUrl],
         addresses: &[SocketAddr],
     ) -> Result<(), LoadError> {
-        let refused =
-            |option, problem: &str| Err(LoadError::Plan { option, problem: problem.to_owned() });
+        let refused = |option, problem: String| Err(LoadError::Plan { option, problem });
         if self.is_empty() {
             return Ok(());
         }
         if nodes.iter().any(NodeUrl::is_tls) {
-            return refused("--guesses and hostile connections", "they are for http:// only");
+            let problem = "they are for http:// only".to_owned();
+            return refused("--guesses and hostile connections", problem);
         }
-        if self.connections() > Self::CONNECTIONS_MAX {
-            return refused("hostile connections", "expected at most 50000 in all");
+        if self.connections() > CONNECTIONS_MAX {
+            let problem = format!("expected at most {CONNECTIONS_MAX} in all");
+            return refused("hostile connections", problem);
         }
         if self.addresses > ADDRESSES_MAX {
-            return refused("--hostile-addresses", "expected at most 65000");
+            let problem = format!("expected at most {ADDRESSES_MAX}");
+            return refused("--hostile-addresses", problem);
         }
         if self.addresses > 0 && !addresses.iter().all(is_loopback) {
-            return refused(
-                "--hostile-addresses",
-                "the node must be on this machine, at 127.0.0.1",
-            );
+            let problem = "the node must be on this machine, at 127.0.0.1".to_owned();
+            return refused("--hostile-addresses", problem);
         }
         Ok(())
     }
-
-    const CONNECTIONS_MAX: usize = 50_000;
 
     /// The source address of connection `number`.
     fn source(&self, number: usize) -> Option<IpAddr> {
         loopback_address(FIRST_ADDRESS, self.addresses, number)
     }
 }
-
-/// Maximum number of loopback addresses that connections can come from.
-pub(crate) const ADDRESSES_MAX: u32 = 65_000;
-
-/// The first of the hostile addresses.
-const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
 
 /// The source address of connection `number`: one of `addresses` loopback addresses from `first`
 /// on.
@@ -169,7 +178,7 @@ pub(crate) struct HostileRun {
     stop: Option<watch::Sender<bool>>,
     guesses: Option<JoinHandle<GuessReport>>,
     held: Option<JoinHandle<[Option<HeldReport>; 2]>>,
-    /// In the order of [`HostilePlan::errands`].
+    /// In the order of [`HostilePlan::busy_connections_by_request`].
     busy: [Option<JoinHandle<BusyReport>>; 3],
 }
 
@@ -193,7 +202,7 @@ impl HostileRun {
                 while !control.is_stopped() {
                     // Stopped, or the timeout passed: check whether the whole run was stopped.
                     if let Ok(Ok(_)) = tokio::time::timeout(
-                        LOOK_INTERVAL,
+                        POLL_INTERVAL,
                         stop_signal.wait_for(|stopped| *stopped),
                     )
                     .await
@@ -221,13 +230,14 @@ impl HostileRun {
             })
             .transpose()?;
         let mut busy = [const { None }; 3];
-        for (thread, (errand, connections)) in busy.iter_mut().zip(plan.errands()) {
+        for (thread, (kind, connections)) in busy.iter_mut().zip(plan.busy_connections_by_request())
+        {
             if connections > 0 {
-                let request = |target: &Target| (target.clone(), errand.request(target, mix));
+                let request = |target: &Target| (target.clone(), kind.request(target, mix));
                 let (requests, stopped) = (targets.iter().map(request).collect(), stopped());
-                let errand = (errand, connections);
+                let kind = (kind, connections);
                 *thread = Some(spawn("busy connections", move |runtime| {
-                    runtime.block_on(busy::run(plan, errand, requests, start, stopped))
+                    runtime.block_on(busy::run(plan, kind, requests, start, stopped))
                 })?);
             }
         }
@@ -242,16 +252,14 @@ impl HostileRun {
         let guesses = self.guesses.map(JoinHandle::join).transpose().map_err(panicked)?;
         let [idle, slow] =
             self.held.map_or(Ok([None, None]), JoinHandle::join).map_err(panicked)?;
-        let mut errands = [const { None }; 3];
-        for (report, thread) in errands.iter_mut().zip(self.busy) {
+        let mut reports = [const { None }; 3];
+        for (report, thread) in reports.iter_mut().zip(self.busy) {
             *report = thread.map(JoinHandle::join).transpose().map_err(panicked)?;
         }
-        let ([busy, replays, readers], addresses) = (errands, plan.addresses.max(1));
+        let ([busy, replays, readers], addresses) = (reports, plan.addresses.max(1));
         Ok(Some(HostileReport { addresses, guesses, idle, slow, busy, replays, readers }))
     }
 }
-
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 fn spawn<T: Send + 'static>(
     name: &str,
@@ -274,9 +282,9 @@ impl fmt::Display for HostileReport {
                 write!(formatter, "\n  {name:<7} {held}")?;
             }
         }
-        let errands =
+        let repeated =
             [("busy", &self.busy), ("replays", &self.replays), ("readers", &self.readers)];
-        for (name, busy) in errands {
+        for (name, busy) in repeated {
             if let Some(busy) = busy {
                 write!(formatter, "\n  {name:<7} {busy}")?;
             }

@@ -239,7 +239,7 @@ impl Writer {
     /// Maximum time before a note is synced.
     const SYNC_INTERVAL: Duration = Duration::from_millis(100);
     /// How often the writer checks whether votes must be written ahead.
-    const LOOK_INTERVAL: Duration = Duration::from_millis(2);
+    const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
     fn new(file: File, mix: Arc<BallotMix>, options: JournalOptions, shared: Arc<Shared>) -> Self {
         Self {
@@ -274,7 +274,7 @@ impl Writer {
 
     fn write_all(&mut self, notes: &Receiver<JournalLine<'static>>) -> io::Result<()> {
         loop {
-            match notes.recv_timeout(Self::LOOK_INTERVAL) {
+            match notes.recv_timeout(Self::POLL_INTERVAL) {
                 Ok(note) => {
                     self.write_note(&note)?;
                     // Bounded, so that many outcomes at once never delay the votes that must be

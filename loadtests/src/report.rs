@@ -231,7 +231,7 @@ impl OpenLoopReport {
         }
         if unsent > 0 {
             warnings.push(format!(
-                "{unsent} votes never left: to_taken_us leaves them out, to_end_us does not"
+                "{unsent} votes were not sent: to_taken_us leaves them out, to_end_us does not"
             ));
         }
         if generator.backlog_max > self.connections as u64 && !generator.saturated {

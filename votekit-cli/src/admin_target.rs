@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use votekit_core::batch::NodePublicKey;
 use votekit_core::id::{Digest, ElectionId, NodeId};
 use votekit_core::log::note::KeyName;
+use votekit_messages::InWords as _;
 use votekit_node::config::Config;
 use votekit_node::data_folder::{DataFolder, read_admin_token};
 use votekit_node::memory::overwriting_stack;
@@ -20,7 +21,6 @@ use zeroize::Zeroizing;
 
 use crate::client::{Client, Problem, ProblemField};
 use crate::error::CommandError;
-use crate::messages::InWords as _;
 
 /// Node to administer: a running one by its address, or a stopped one by its data folder
 #[derive(Debug, Clone, clap::Args)]
@@ -36,6 +36,16 @@ pub(crate) struct AdminTargetArgs {
     /// File with the administrator's token, if it is not in the data folder
     #[arg(long, value_name = "FILE", requires = "node")]
     token_file: Option<PathBuf>,
+}
+
+// A doc comment would replace the help of the commands that take these arguments.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ElectionArgs {
+    /// Election
+    pub(crate) law_id: ElectionId,
+
+    #[command(flatten)]
+    pub(crate) target: AdminTargetArgs,
 }
 
 impl AdminTargetArgs {

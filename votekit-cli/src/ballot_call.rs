@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::client::{Answer, Client};
 use crate::error::CommandError;
+use crate::random::random_bytes;
 
 /// Maximum attempts per vote: enough to outlast a node's restart, yet bounded.
 const ATTEMPTS_MAX: u32 = 8;
@@ -77,8 +78,5 @@ pub(crate) async fn cast(
 
 /// Generates a random idempotency key.
 pub(crate) fn fresh_key() -> Result<String, CommandError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| CommandError::internal(format!("no random numbers: {error}")))?;
-    Ok(const_hex::encode(bytes))
+    Ok(const_hex::encode(*random_bytes::<16>()?))
 }

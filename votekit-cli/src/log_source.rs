@@ -34,6 +34,21 @@ pub(crate) struct LogArgs {
     election: Option<ElectionId>,
 }
 
+/// Source of the log and of its evidence: a data folder
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ArchiveArgs {
+    /// Data folder of a node, running or stopped
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) ledger: LedgerArgs,
+
+    /// Election; may be omitted when there is only one
+    #[arg(long, value_name = "LAW_ID")]
+    election: Option<ElectionId>,
+}
+
 /// Location of the ledger, unless it is in the data folder
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct LedgerArgs {
@@ -64,6 +79,15 @@ pub(crate) struct LogHead {
     pub(crate) policy: Vec<u8>,
     /// Manifests that the log names.
     pub(crate) manifests: Vec<Vec<u8>>,
+}
+
+impl ArchiveArgs {
+    /// Opens the archive, and selects the election.
+    pub(crate) fn open(&self) -> Result<(Archive, ElectionId), CommandError> {
+        let archive = self.ledger.open(&self.data)?;
+        let law_id = choose(&archive, self.election.as_ref())?;
+        Ok((archive, law_id))
+    }
 }
 
 impl LedgerArgs {

@@ -22,11 +22,13 @@ mod interruption;
 mod invitation_links;
 #[cfg(feature = "node")]
 mod log_source;
-mod messages;
+#[cfg(feature = "node")]
+mod node_errors;
 mod output;
 mod progress;
 #[cfg(feature = "node")]
 mod prompt;
+mod random;
 #[cfg(feature = "node")]
 mod records;
 #[cfg(feature = "node")]

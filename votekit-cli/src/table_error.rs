@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use votekit_core::roll::{RollError, RowFault, RuleCount, count_by_rule};
+use votekit_messages::InWords as _;
 
 use crate::error::CommandError;
-use crate::messages::InWords as _;
 
 /// Maximum lines printed of a list; the rest is counted.
 pub(crate) const PRINTED_MAX: usize = 100;

@@ -17,7 +17,7 @@ fn another_authority_leads_after_the_kill_and_the_bundle_verifies() {
         " ms until the first vote was decided",
         "A false count was proposed by ",
         ", by the rule differs",
-        " was cut, and mended",
+        " was cut, and restored",
         "Verified: bundle and receipt, against the pinned policy",
         "there/bundle",
     ] {

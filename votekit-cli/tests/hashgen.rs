@@ -244,11 +244,11 @@ fn skipped_rows_go_to_a_private_file_as_they_stand_and_can_be_read_again() {
         3,
         &["2 bad rows", "r.csv: line 2, nas: a NAS has exactly 9 digits", "r.csv: line 5, law_id"],
     );
-    let mended = expected
+    let corrected = expected
         .replace("\"1\",\"x\ny\"", "000000034,\"ABCD1236\"")
         .replace("000000034,ABCD1236\n", "000000042,ABCD1237,L1,\n");
-    dir.write("mended.csv", mended);
-    let read = dir.run(&["hashgen", "mended.csv", "--out", "mended"]);
+    dir.write("corrected.csv", corrected);
+    let read = dir.run(&["hashgen", "corrected.csv", "--out", "corrected"]);
     assert!(read.succeeds().contains("L1: 3 registered"), "{}", read.stdout);
     // Or as a supplement, except for the elector who was registered before.
     dir.run(&[
@@ -258,11 +258,11 @@ fn skipped_rows_go_to_a_private_file_as_they_stand_and_can_be_read_again() {
         "--roll",
         "roll.csv",
         "--add",
-        "mended.csv",
+        "corrected.csv",
         "--out",
         "s",
     ])
-    .fails(3, &["mended.csv: line 3, law L1: the elector is registered already"]);
+    .fails(3, &["corrected.csv: line 3, law L1: the elector is registered already"]);
 
     // With a byte order mark, spreadsheets read the rows in their original encoding.
     dir.write("marked.csv", format!("\u{feff}{roll}"));

@@ -15,6 +15,12 @@ fn load(dir: &TestDir) -> support::Outcome {
     dir.run(&[&LOAD[..], &PEPPER].concat())
 }
 
+/// Creates the election.
+fn create(dir: &TestDir) {
+    let titles = ["--title-fr", "Eau", "--title-en", "Water"];
+    dir.run(&[&["election", "create", LAW][..], &titles, &["--data", "node"]].concat()).succeeds();
+}
+
 /// Asserts that no roll is kept, completely or in part, and that the right one can still be loaded.
 #[track_caller]
 fn nothing_was_loaded(dir: &TestDir) {
@@ -90,18 +96,7 @@ fn a_roll_waits_for_its_election_and_is_loaded_once() {
         )
     );
     assert_eq!(names_in(&dir.path("node/rolls")), [manifest.as_str()]);
-    dir.run(&[
-        "election",
-        "create",
-        LAW,
-        "--title-fr",
-        "Eau",
-        "--title-en",
-        "Water",
-        "--data",
-        "node",
-    ])
-    .succeeds();
+    create(&dir);
     let show = ["election", "show", LAW, "--data", "node", "--json"];
     let before = dir.run(&show).json();
     assert_eq!(before["registered"], 30);
@@ -148,18 +143,7 @@ fn a_supplement_follows_its_roll() {
     assert!(dir.run(&supplement).succeeds().starts_with(
         "L2025-001: kept, 0 added, 0 replaced, 1 revoked; it takes effect when the election is created\n"
     ));
-    dir.run(&[
-        "election",
-        "create",
-        LAW,
-        "--title-fr",
-        "Eau",
-        "--title-en",
-        "Water",
-        "--data",
-        "node",
-    ])
-    .succeeds();
+    create(&dir);
     assert_eq!(
         dir.run(&["election", "show", LAW, "--data", "node", "--json"]).json()["registered"],
         29

@@ -68,7 +68,7 @@ impl NodeProcess {
     fn start(block: &Block<'_>, folder: &ExampleFolder) -> Self {
         let free =
             "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 --json";
-        let log = folder.aside("node.log");
+        let log = folder.test_file("node.log");
         let mut command = folder.command();
         command.args(["-c", &format!("exec {} {free}", block.text.trim())]);
         command

@@ -3,11 +3,10 @@
 
 mod support;
 
-use support::TestDir;
+use support::{TestDir, services};
 
 fn broker() -> String {
-    std::env::var("VOTEKIT_TEST_AMQP")
-        .expect("VOTEKIT_TEST_AMQP is not set: `cargo xtask test` starts the servers, or `cargo xtask services up`")
+    services::address("VOTEKIT_TEST_AMQP")
 }
 
 #[test]

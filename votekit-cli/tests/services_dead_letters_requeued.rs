@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::TestDir;
+use support::{TestDir, services};
 use votekit_core::batch::Batch;
 use votekit_store::BallotBox as _;
 use votekit_store::services::rabbitmq::RabbitMqBallotBox;
@@ -20,8 +20,7 @@ const DIED_MAX: usize = 40;
 #[test]
 fn a_dead_letter_is_listed_and_driven() {
     let dir = TestDir::new();
-    let broker = std::env::var("VOTEKIT_TEST_AMQP")
-        .expect("VOTEKIT_TEST_AMQP is not set: `cargo xtask test` starts the servers, or `cargo xtask services up`");
+    let broker = services::address("VOTEKIT_TEST_AMQP");
     let address = format!("{broker}?prefix=test-driven-{}&queues=1", std::process::id());
     dir.run(&["dead-letters", "list", "--ballot-box", &address])
         .fails(4, &["no ballot box with this prefix", "hint: give the same address as the nodes"]);

@@ -5,35 +5,17 @@
 mod support;
 
 use serde_json::Value;
-use support::TestDir;
-
-fn server(variable: &str) -> String {
-    let unset = |_| {
-        panic!(
-            "{variable} is not set: `cargo xtask test` starts the servers, or `cargo xtask services up`"
-        )
-    };
-    std::env::var(variable).unwrap_or_else(unset)
-}
+use support::{TestDir, services};
 
 #[test]
 fn the_report_is_that_of_the_embedded_engine() {
     let dir = TestDir::new();
     let demo = ["demo", "--electors", "60", "--json"];
     let embedded = dir.run(&[&demo[..], &["--dir", "embedded"]].concat()).json();
-    let [registry, ballot_box, ledger] =
-        ["VOTEKIT_TEST_REDIS", "VOTEKIT_TEST_AMQP", "VOTEKIT_TEST_POSTGRES"].map(server);
-    let services = [
-        "--engine",
-        "services",
-        "--registry",
-        &registry,
-        "--ballot-box",
-        &ballot_box,
-        "--ledger",
-        &ledger,
-    ];
-    let services = dir.run(&[&demo[..], &["--dir", "services"], &services].concat()).json();
+    let options = services::options();
+    let options: Vec<&str> =
+        ["--engine", "services"].into_iter().chain(options.iter().map(String::as_str)).collect();
+    let services = dir.run(&[&demo[..], &["--dir", "services"], &options[..]].concat()).json();
     // Except for the size of the log: votes are batched differently, and each batch is a leaf.
     for part in ["electors", "outcomes", "results", "turnout", "node"] {
         assert_eq!(services[part], embedded[part], "{part}");

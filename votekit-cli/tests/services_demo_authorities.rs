@@ -3,34 +3,16 @@
 
 mod support;
 
-use support::TestDir;
-
-fn server(variable: &str) -> String {
-    let unset = |_| {
-        panic!(
-            "{variable} is not set: `cargo xtask test` starts the servers, or `cargo xtask services up`"
-        )
-    };
-    std::env::var(variable).unwrap_or_else(unset)
-}
+use support::{TestDir, services};
 
 #[test]
 fn another_process_leads_after_the_kill_and_the_bundle_verifies() {
     let dir = TestDir::new();
-    let [registry, ballot_box, ledger] =
-        ["VOTEKIT_TEST_REDIS", "VOTEKIT_TEST_AMQP", "VOTEKIT_TEST_POSTGRES"].map(server);
-    let services = [
-        "--engine",
-        "services",
-        "--registry",
-        &registry,
-        "--ballot-box",
-        &ballot_box,
-        "--ledger",
-        &ledger,
-    ];
+    let options = services::options();
+    let options: Vec<&str> =
+        ["--engine", "services"].into_iter().chain(options.iter().map(String::as_str)).collect();
     let demo = ["demo", "--authorities", "3", "--electors", "40", "--dir", "there", "--json"];
-    let report = dir.run(&[&demo[..], &services].concat()).json();
+    let report = dir.run(&[&demo[..], &options[..]].concat()).json();
     assert_eq!((&report["authorities"], &report["quorum"]), (&3.into(), &2.into()));
     assert_ne!(report["killed_leader"], report["next_leader"]);
     assert_eq!(report["false_count"]["proposed_by"], report["killed_leader"]);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use support::http::Http;
 use support::node::Node;
 use support::poll::{self, Elector, LAW};
-use support::{Outcome, TestDir};
+use support::{Outcome, TestDir, services};
 
 /// Time limit for waits, not a target.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -21,15 +21,10 @@ fn corner() -> Vec<String> {
         .expect("after 1970")
         .as_nanos();
     let name = format!("serve_{}_{now}", std::process::id());
-    let server = |variable: &str| {
-        std::env::var(variable).unwrap_or_else(|_| {
-            panic!("{variable} is not set: `cargo xtask test` starts the servers")
-        })
-    };
     let with = |option: &str, variable: &str, parameter: &str| {
         [
             option.to_owned(),
-            format!("{}?{parameter}={name}", server(variable).trim_end_matches('/')),
+            format!("{}?{parameter}={name}", services::address(variable).trim_end_matches('/')),
         ]
     };
     [

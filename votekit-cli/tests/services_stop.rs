@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use support::TestDir;
 use support::http::Http;
 use support::node::{Node, terminate};
 use support::poll::{self, LAW};
+use support::{TestDir, services};
 
 /// Time limit for waits, not a target.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -62,8 +62,7 @@ impl Wire {
 
 /// Replaces host and port of a server's address, from the environment, by those of a wire.
 fn wired(variable: &str, parameter: &str) -> (String, Wire) {
-    let url = std::env::var(variable)
-        .unwrap_or_else(|_| panic!("{variable} is not set: `cargo xtask test` starts the servers"));
+    let url = services::address(variable);
     let (scheme, rest) = url.split_once("://").expect("a URL");
     let (authority, path) = rest.split_once('/').map_or((rest, ""), |(left, right)| (left, right));
     let (user, host) =
@@ -99,7 +98,7 @@ fn open_poll(dir: &TestDir, node: &Node) {
 fn a_stop_with_every_service_away_ends_by_itself() {
     let (dir, electors) = poll::hashed(10);
     let name = format!("stop_{}", std::process::id());
-    let redis = std::env::var("VOTEKIT_TEST_REDIS").expect("VOTEKIT_TEST_REDIS is set");
+    let redis = services::address("VOTEKIT_TEST_REDIS");
     let registry = format!("{}?prefix={name}", redis.trim_end_matches('/'));
     let (ballot_box, broker) = wired("VOTEKIT_TEST_AMQP", &format!("prefix={name}"));
     let (ledger, database) = wired("VOTEKIT_TEST_POSTGRES", &format!("schema={name}"));

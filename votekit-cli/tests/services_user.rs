@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::{Outcome, TestDir, poll};
+use support::{Outcome, TestDir, poll, services};
 use votekit_store::services::postgres::PostgresLedger;
 use votekit_store::services::url::{Service, ServiceAddress};
 
@@ -13,8 +13,7 @@ fn address() -> String {
         .duration_since(std::time::UNIX_EPOCH)
         .expect("after 1970")
         .as_nanos();
-    let server = std::env::var("VOTEKIT_TEST_POSTGRES")
-        .expect("VOTEKIT_TEST_POSTGRES is not set: `cargo xtask test` starts the servers");
+    let server = services::address("VOTEKIT_TEST_POSTGRES");
     let join = if server.contains('?') { '&' } else { '?' };
     format!("{server}{join}schema=user_{}_{now}", std::process::id())
 }

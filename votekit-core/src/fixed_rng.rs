@@ -4,13 +4,15 @@
 use sha2::{Digest, Sha256};
 
 /// Reproducible bytes for tests and golden vectors. Never for real keys.
-pub(crate) struct FixedRng {
+pub struct FixedRng {
     seed: [u8; 32],
     counter: u64,
 }
 
 impl FixedRng {
-    pub(crate) fn new(seed: u8) -> Self {
+    /// A generator whose bytes depend on the seed alone.
+    #[must_use]
+    pub fn new(seed: u8) -> Self {
         Self { seed: [seed; 32], counter: 0 }
     }
 }

@@ -28,8 +28,8 @@
 //!
 //! Features, none of them on by default: `parallel` adds `roll::parallel`, which starts threads;
 //! `fs` adds `bundle::FolderSource`, which reads a folder; `test-support` adds `bundle::sample`
-//! and `authority::sample`, with keys that everyone knows. The README states what a minor version
-//! may change.
+//! and `authority::sample`, with keys that everyone knows, and `FixedRng`. The README states what a
+//! minor version may change.
 //!
 //! To decide votes, an integrator parses a [`batch::Batch`], verifies it for one election and one
 //! node, and passes the [`batch::VerifiedBatch`] to an [`election_log::ElectionLog`], which writes
@@ -77,6 +77,8 @@ pub use rand_core;
 
 #[cfg(any(test, feature = "test-support"))]
 mod fixed_rng;
+#[cfg(any(test, feature = "test-support"))]
+pub use fixed_rng::FixedRng;
 
 #[cfg(test)]
 mod vectors_test;

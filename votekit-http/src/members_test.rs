@@ -74,17 +74,8 @@ impl Site {
         let mut id = [7; 16];
         id[0] = email.as_bytes()[0];
         let account = Account {
-            id: AccountId(id),
-            email: email.to_owned(),
-            role,
             state,
-            password: None,
-            totp: None,
-            totp_step: 0,
-            recovery_codes: Vec::new(),
-            invitation: None,
-            created: self.api.now(),
-            version: 0,
+            ..Account::new(AccountId(id), email.to_owned(), role, self.api.now())
         };
         self.api.node.accounts().add(&[account]).await.expect("added");
     }

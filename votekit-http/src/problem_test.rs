@@ -165,11 +165,13 @@ fn an_uncertain_outcome_is_called_unknown() {
         assert!(text.contains(r#""code":"outcome-unknown""#), "{text}");
         assert!(!text.contains("nothing was") && !text.contains("not stored"), "{text}");
     }
+    let not_staged = Conflict::NotStaged { law_id: law_id.clone(), position: 7 };
     let late = Conflict::Late { law_id };
     for (known, code) in [
         (AdminError::Stopping, "stopping"),
         (AdminError::Engine(EngineError::Unavailable { engine, reason: reason() }), "unavailable"),
         (AdminError::Engine(late.into()), "unavailable"),
+        (AdminError::Engine(not_staged.into()), "unavailable"),
     ] {
         assert!(json(known.into()).contains(&format!(r#""code":"{code}""#)), "{code}");
     }

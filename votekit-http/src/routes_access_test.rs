@@ -202,17 +202,13 @@ impl CallerCase {
 
 fn account(number: u8, role: AccountRole) -> Account {
     Account {
-        id: AccountId([number; 16]),
-        email: format!("account-{number}@exemple.ca"),
-        role,
         state: AccountState::Active,
-        password: None,
-        totp: None,
-        totp_step: 0,
-        recovery_codes: Vec::new(),
-        invitation: None,
-        created: UnixSeconds(0),
-        version: 0,
+        ..Account::new(
+            AccountId([number; 16]),
+            format!("account-{number}@exemple.ca"),
+            role,
+            UnixSeconds(0),
+        )
     }
 }
 

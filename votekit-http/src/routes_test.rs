@@ -329,6 +329,53 @@ fn codes_in_the_document_are_those_there_are() {
 }
 
 #[test]
+fn refusals_are_documented_with_the_fields_that_a_program_acts_on() {
+    let document = document();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for operation in item.as_object().expect("operations").values() {
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                let text = response["description"].as_str().expect("a description");
+                let field = match status.as_str() {
+                    "401" => "WWW-Authenticate",
+                    "426" => "Upgrade",
+                    "429" | "503" => "Retry-After",
+                    "409" if text.contains("`admin-busy`") => "Retry-After",
+                    _ => continue,
+                };
+                assert!(response["headers"][field].is_object(), "{path} {status}: {field}");
+            }
+        }
+    }
+}
+
+/// Whether a text names the address of a call: whole, with any value in place of a variable part,
+/// or by its end after an ellipsis.
+fn names_call(text: &str, path: &str) -> bool {
+    let is_between = |one: char| one.is_whitespace() || "`\"'?,)".contains(one);
+    text.split(is_between).any(|word| {
+        if let Some(end) = word.strip_prefix('…') {
+            return end.len() > 1 && path.ends_with(end);
+        }
+        let listener = ["$NODE", "$ADMIN"].iter().find_map(|host| word.strip_prefix(host));
+        let (parts, given) = (path.split('/'), listener.unwrap_or(word).split('/'));
+        let is_part =
+            |(part, text): (&str, &str)| part == text || part.starts_with('{') && !text.is_empty();
+        parts.clone().count() == given.clone().count() && parts.zip(given).all(is_part)
+    })
+}
+
+#[test]
+fn every_call_is_named_in_the_documents_for_integrators() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let texts = ["README.md", "docs/integration.md"]
+        .map(|name| std::fs::read_to_string(folder.join(name)).expect("a document"));
+    for path in documented().keys() {
+        assert!(texts.iter().any(|text| names_call(text, path)), "{path}");
+    }
+    assert!(!names_call("`GET /api/v1/elections`", "/api/v1/elections/{law_id}"));
+}
+
+#[test]
 fn the_results_schema_is_that_of_the_results() {
     let text = |text: &str| Bilingual { fr: text.to_owned(), en: text.to_owned() };
     let choices = ["oui", "non", "blanc"]

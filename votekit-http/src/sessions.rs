@@ -1,4 +1,5 @@
-//! The voter's session: an opaque, encrypted cookie. The node keeps no record of it.
+//! The voter's session: an opaque, encrypted cookie. The node keeps no record of it, except that it
+//! was signed out.
 //!
 //! ```text
 //! cookie   base64url( nonce 24 ‖ XChaCha20-Poly1305( session, padded to 1,024 bytes ) ‖ tag 16 )
@@ -8,7 +9,9 @@
 //! ```
 //!
 //! H of an election leaves the session when its vote is cast, so that a stolen cookie casts nothing
-//! twice. A form carries a token over the session's id, under hourly keys that are kept longer.
+//! twice. A session that was signed out is remembered until its last cookie has expired, so that a
+//! copy of the cookie opens nothing. A form carries a token over the session's id, under hourly
+//! keys that are kept longer.
 //!
 //! The keys are those of one process: behind a load balancer a voter stays with one node, or signs
 //! in again at another; a choice made is kept in the form meanwhile.
@@ -19,10 +22,13 @@ mod key_ring;
 
 mod form_token;
 
+mod ended_sessions;
+
 use axum::http::{HeaderMap, HeaderValue};
 use parking_lot::Mutex;
 use votekit_core::instant::UnixSeconds;
 
+use self::ended_sessions::EndedSessions;
 pub(crate) use self::form_token::Form;
 use self::key_ring::{KeyRing, SEALED_CHARS};
 pub(crate) use self::session::{RETRY_KEY_CHARS, Session};
@@ -62,6 +68,8 @@ impl From<SessionError> for crate::problem::Problem {
 /// The sessions of a node: the keys, and what every cookie is bound to.
 pub(crate) struct Sessions {
     ring: Mutex<KeyRing>,
+    /// Complete, as the keys are: no other process opens these cookies.
+    ended: Mutex<EndedSessions>,
     /// The base of the node's logs: a cookie of another installation is refused.
     base: String,
     /// Whether voters reach the node over TLS.
@@ -71,7 +79,8 @@ pub(crate) struct Sessions {
 impl Sessions {
     /// Without keys: they are made when the first session is sealed.
     pub(crate) fn new(base: String, is_confidential: bool) -> Self {
-        Self { ring: Mutex::new(KeyRing::new()), base, is_confidential }
+        let (ring, ended) = (Mutex::new(KeyRing::new()), Mutex::default());
+        Self { ring, ended, base, is_confidential }
     }
 
     /// The session of a request, if it carries one that is valid now.
@@ -83,6 +92,7 @@ impl Sessions {
             .filter_map(|value| ring.open(value, &self.base))
             .find_map(|plain| Session::decode(&plain))
             .filter(|session| session.is_valid_at(now))
+            .filter(|session| !self.ended.lock().contains(session.id()))
     }
 
     /// The `Set-Cookie` field for a session, valid from now on for the whole lifetime.
@@ -100,8 +110,12 @@ impl Sessions {
         Ok(VOTER_COOKIE.set(&sealed, self.is_confidential))
     }
 
-    /// The `Set-Cookie` field that removes the cookie.
-    pub(crate) fn clear(&self) -> HeaderValue {
+    /// Ends the session of a request, if it carries one that is valid now: every copy of the cookie
+    /// is void from now on. Returns the `Set-Cookie` field that removes the cookie.
+    pub(crate) fn end(&self, headers: &HeaderMap, now: UnixSeconds) -> HeaderValue {
+        if let Some(session) = self.open(headers, now) {
+            self.ended.lock().insert(session.id(), now);
+        }
         VOTER_COOKIE.clear(self.is_confidential)
     }
 

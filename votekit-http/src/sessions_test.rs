@@ -74,7 +74,7 @@ fn a_cookie_has_the_attributes_of_its_listener() {
     assert!(set.starts_with("__Host-votekit="), "{set}");
     assert!(set.ends_with("; Path=/; Secure; HttpOnly; SameSite=Strict"), "{set}");
     assert!(set.len() < 4096, "browsers keep no more");
-    let cleared = sessions().clear();
+    let cleared = sessions().end(&HeaderMap::new(), NOON);
     let cleared = cleared.to_str().expect("visible ASCII");
     assert!(cleared.starts_with("__Host-votekit=; ") && cleared.contains("Max-Age=0"), "{cleared}");
     let local = Sessions::new(String::new(), false);
@@ -136,6 +136,26 @@ fn a_session_of_another_base_is_refused() {
     let sealed = sessions.seal(&mut signed_in(1), NOON).expect("sealed");
     sessions.base = "vote.example/other".to_owned();
     assert!(sessions.open(&sent_back(&sealed), NOON).is_none());
+}
+
+#[test]
+fn a_copy_of_a_cookie_is_void_after_the_sign_out_and_other_sessions_are_not() {
+    let sessions = sessions();
+    let (mut session, mut other) = (signed_in(1), signed_in(1));
+    let copy = sent_back(&sessions.seal(&mut session, NOON).expect("sealed"));
+    let renewed = sent_back(&sessions.seal(&mut session, after(60)).expect("sealed"));
+    let neighbour = sent_back(&sessions.seal(&mut other, NOON).expect("sealed"));
+    sessions.end(&renewed, after(90));
+    for cookie in [&copy, &renewed] {
+        assert!(sessions.open(cookie, after(90)).is_none());
+        assert!(sessions.open(cookie, after(60 + LIFETIME_SECONDS - 1)).is_none());
+    }
+    // A request that was open meanwhile renews nothing.
+    let late = sent_back(&sessions.seal(&mut session, after(91)).expect("sealed"));
+    assert!(sessions.open(&late, after(91)).is_none());
+    assert!(sessions.open(&neighbour, after(91)).is_some());
+    sessions.end(&copy, after(92));
+    assert!(sessions.open(&neighbour, after(92)).is_some());
 }
 
 #[test]

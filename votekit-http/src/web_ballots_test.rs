@@ -1,4 +1,4 @@
-//! Several laws at one sitting, and the end of a session, asked of the router.
+//! Several elections in one session, and its end, asked of the router.
 
 use super::*;
 

@@ -6,4 +6,4 @@ mod change;
 mod invitation;
 
 pub use self::change::{AccountError, LastAdministrator, disable, enable, reset};
-pub use self::invitation::{OneTimeLink, add, invited};
+pub use self::invitation::{OneTimeLink, add, invited_account};

@@ -106,6 +106,12 @@ pub enum CallRule {
         /// Its name.
         name: NodeName,
     },
+    /// A node that was retired is not admitted again.
+    #[error("{name} was retired, which is final: admit new keys, under another name")]
+    NodeRetired {
+        /// The name.
+        name: NodeName,
+    },
     /// Only a node that was admitted by its record is retired from the installation.
     #[error("no node was admitted as {name}")]
     NodeNotAdmitted {

@@ -14,8 +14,10 @@
 //!   rolls/<manifest SHA-256>/   manifest.json and the shards or change files, as loaded
 //!   incoming/<law id>/          the same, as officials upload them; removed when they are loaded
 //!   nodes/<name>/     of several nodes that share the folder, the files of one: key, lock,
-//!                     snapshots/
+//!                     snapshots/ epochs/
 //!   snapshots/<law id>/   the state of a log, so that a start reads only the rest; may be deleted
+//!   epochs/<law id>       the epochs of a node on a shared ledger, and the last batch confirmed in
+//!                         each
 //!   memory/           what one of several authorities has signed and accepted: never from a copy
 //!   retired-<time>/   keys and memory of an authority before `authority renew`
 //!   services          the ledger on services that the folder belongs to, if any
@@ -521,6 +523,12 @@ impl DataFolder {
     #[must_use]
     pub fn snapshot_path(&self, law_id: &ElectionId) -> PathBuf {
         self.own.as_ref().unwrap_or(&self.path).join("snapshots").join(law_id.as_str())
+    }
+
+    /// The file of this node's epochs in an election.
+    #[must_use]
+    pub fn epochs_path(&self, law_id: &ElectionId) -> PathBuf {
+        self.own.as_ref().unwrap_or(&self.path).join("epochs").join(law_id.as_str())
     }
 
     /// The manifests of all kept rolls.

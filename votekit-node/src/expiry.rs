@@ -1,5 +1,5 @@
-//! Removes what has expired from the store of accounts: sessions, and the keys of tokens. They are
-//! void without it; it keeps the tables small, and old tokens off the disk.
+//! Removes expired sessions and keys of tokens from the store of accounts. They are invalid anyway;
+//! their removal keeps the tables small, and old tokens off the disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use votekit_store::EngineError;
 
 use crate::context::NodeContext;
 
-/// How long after the start it is done first: a start writes nothing that can wait.
+/// Delay of the first removal: a start writes nothing that can wait.
 const FIRST_DELAY: Duration = Duration::from_secs(60);
 
-/// How often it is done.
+/// Pause between two removals.
 const INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// Removes what has expired as long as the node runs.
+/// Removes expired rows until the node stops.
 pub(crate) async fn run(context: Arc<NodeContext>) {
     let mut delay = FIRST_DELAY;
     loop {

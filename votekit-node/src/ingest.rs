@@ -7,4 +7,5 @@ pub(crate) mod intake;
 
 pub(crate) mod direct_staging;
 pub(crate) mod epoch_end;
+pub(crate) mod epoch_marks;
 pub(crate) mod lease_renewal;

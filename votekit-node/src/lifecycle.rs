@@ -23,9 +23,10 @@ use crate::audit::AuditLog;
 use crate::authority::AuthorityContext;
 use crate::config::{Config, Role};
 use crate::context::{NodeContext, Owner};
-use crate::data_folder::{Belonging, DataFolder};
+use crate::data_folder::{Belonging, DataFolder, FolderError};
 use crate::election::{ElectionHandle, ElectionHandleParts, Position, SealerCommand, Submission};
 use crate::error::NodeError;
+use crate::ingest::epoch_marks::EpochMarks;
 use crate::ingest::intake::Intake;
 use crate::ingest::{direct_staging, epoch_end, lease_renewal};
 use crate::limits::admission::Admission;
@@ -284,7 +285,7 @@ impl Node {
         let mut changes = ledger.changes();
         let mut take_up_at = Instant::now();
         loop {
-            changes.mark_unchanged();
+            let seen = changes.borrow_and_update().logs;
             let mut has_new = false;
             match ledger.positions().await {
                 Ok(positions) => {
@@ -303,7 +304,7 @@ impl Node {
             tokio::time::sleep(POLL_SPACING).await;
             tokio::select! {
                 // The sender lives as long as the engine.
-                Ok(()) = changes.changed() => {}
+                Ok(()) = async { changes.wait_for(|now| now.logs != seen).await.map(drop) } => {}
                 () = tokio::time::sleep(self.poll_interval(has_new)) => {}
             }
         }
@@ -378,18 +379,31 @@ impl Node {
         let context = || Arc::clone(&self.context);
         let owner = || Owner::Election(Arc::clone(&election));
         let node = node_key.node_id();
-        let intake = Intake::new(context(), Arc::clone(&election), node_key.clone());
+        let marks = self.epoch_marks(election.law_id())?;
+        let intake = Intake::new(context(), Arc::clone(&election), node_key.clone(), marks.clone());
         self.context.spawn(owner(), intake.run(submissions));
         self.context
             .spawn(owner(), Sealer::new(context(), Arc::clone(&election), node).run(commands));
         let earlier = recovered.earlier_epochs;
-        self.context
-            .spawn(owner(), epoch_end::run(context(), Arc::clone(&election), node_key, earlier));
+        self.context.spawn(
+            owner(),
+            epoch_end::run(context(), Arc::clone(&election), node_key, marks, earlier),
+        );
         self.context.spawn(owner(), snapshots::keep_writing(Arc::clone(&election)));
         if let Some(scrub) = recovered.scrub.filter(|_| self.context.config.scrub) {
             self.context.spawn(owner(), scrubbing::run(context(), Arc::clone(&election), scrub));
         }
         Ok(election)
+    }
+
+    /// This node's own record of its epochs in an election, on a shared ledger.
+    fn epoch_marks(&self, law_id: &ElectionId) -> Result<Option<Arc<EpochMarks>>, NodeError> {
+        if !self.context.is_shared {
+            return Ok(None);
+        }
+        let path = self.context.folder.epochs_path(law_id);
+        let marks = EpochMarks::open(&path).map_err(FolderError::io(&path))?;
+        Ok(Some(Arc::new(marks)))
     }
 
     /// Resumes closes that a previous run began.

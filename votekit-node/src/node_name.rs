@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 /// The name of a node among those that share its data folder: 1 to 40 of `a-z0-9-`. Its key, lock
-/// and snapshots are under `nodes/NAME`.
+/// snapshots and epochs are under `nodes/NAME`.
 ///
 /// ```
 /// use votekit_node::node_name::NodeName;

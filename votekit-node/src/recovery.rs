@@ -258,6 +258,16 @@ impl StoredLog<'_> {
             Ok(None) => false,
             Ok(Some(Restored { log, sealed_through, written })) => {
                 match self.read_on(Some(log), sealed_through).await {
+                    // In a ledger that was put back, positions in staging begin anew: batches that
+                    // were sealed after the snapshot may be staged before its position.
+                    Ok(read)
+                        if sealed_through > StagingId(0)
+                            && read.log.evidence_missing()
+                            && read.log.state() < State::Certified =>
+                    {
+                        self.refuse(&"batches sealed after it are not staged after its position");
+                        false
+                    }
                     Ok(read) => return Ok(ReadBack { written: Some(written), ..read }),
                     Err(error @ (NodeError::Log { .. } | NodeError::Checkpoint { .. })) => {
                         self.refuse(&error);

@@ -6,29 +6,30 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{TestDir, create_request, law, vote};
+use support::{TestDir, create_request, decided_at_last, law, vote};
 use votekit_core::decision::Decision;
 use votekit_core::envelope::VoteRequest;
 use votekit_core::id::RequestId;
+use votekit_node::OpenElection;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::{AdminError, Node, SubmitError};
-use votekit_node::{OpenElection, VoteStatus};
 use votekit_store::Engines;
 use votekit_store::embedded::EmbeddedEngine;
-use votekit_store::testing::unreliable::{Odds, Unreliable};
+use votekit_store::faults::Faulty;
+use votekit_store::testing::seeded_faults::{Odds, SeededFaults};
 
 const VOTERS: u32 = 60;
 
 async fn start(place: &TestDir, seed: u64) -> Node {
     let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
     let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
-    let odds = Odds::BAD_DAY;
+    let faults = |role| SeededFaults::new(seed + role, Odds::BAD_DAY);
     let roles = Engines {
-        registry: Arc::new(Unreliable::new(engine.registry, seed, odds)),
-        ballot_box: Arc::new(Unreliable::new(engine.ballot_box, seed + 1, odds)),
-        ledger: Arc::new(Unreliable::new(engine.ledger, seed + 2, odds)),
-        accounts: Arc::new(Unreliable::new(engine.accounts, seed + 3, odds)),
+        registry: Arc::new(Faulty::new(engine.registry, faults(0))),
+        ballot_box: Arc::new(Faulty::new(engine.ballot_box, faults(1))),
+        ledger: Arc::new(Faulty::new(engine.ledger, faults(2))),
+        accounts: Arc::new(Faulty::new(engine.accounts, faults(3))),
     };
     // At the start the engines are asked once for their elections: with these seeds that succeeds.
     Node::start_on(folder, Config::default(), roles).await.expect("the node starts")
@@ -62,16 +63,6 @@ async fn cast(node: &Node, place: u32, choice: &str, key: &str) -> RequestId {
     }
 }
 
-async fn decided(node: &Node, request: RequestId) -> Decision {
-    loop {
-        if let Ok(Some(VoteStatus::Decided(decision))) =
-            node.wait(request, Duration::from_secs(1)).await
-        {
-            return decision;
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answered_vote_counts_once_on_bad_days() {
     for seed in [1, 20, 300] {
@@ -90,7 +81,7 @@ async fn every_answered_vote_counts_once_on_bad_days() {
             // Every elector votes twice, with two keys; one of the two votes counts.
             casting.spawn(async move {
                 let request = cast(&node, voter % VOTERS, "oui", &format!("key-{voter}")).await;
-                decided(&node, request).await
+                decided_at_last(&node, request).await
             });
         }
         let decisions = casting.join_all().await;
@@ -123,13 +114,8 @@ async fn while_nothing_is_stored_no_credential_is_looked_at() {
     let place = TestDir::new(3);
     let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
     let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
-    let full = Odds {
-        unavailable_percent: 100,
-        delayed_percent: 0,
-        outcome_unknown_percent: 0,
-        acknowledgement_lost_percent: 0,
-    };
-    let ballot_box = Arc::new(Unreliable::new(Arc::clone(&engine.ballot_box), 1, full));
+    let outage = SeededFaults::new(1, Odds { unavailable_percent: 100, ..Odds::NONE });
+    let ballot_box = Arc::new(Faulty::new(Arc::clone(&engine.ballot_box), outage));
     let roles = Engines { ballot_box, ..Engines::from(engine) };
     let node = Node::start_on(folder, Config::default(), roles).await.expect("the node starts");
     node.load(&place.path("hashes"), None).await.expect("loaded");

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{LAW, TestDir, create_request, law, vote};
+use support::{LAW, TestDir, create_request, decided_at_last, insist, law, vote};
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::credential::CredentialHash;
@@ -24,15 +24,9 @@ use votekit_node::node_name::NodeName;
 use votekit_node::{AdminError, Node, NodeError, SubmitError};
 use votekit_node::{ElectionView, OpenElection, VoteStatus};
 use votekit_store::embedded::{EmbeddedEngine, EmbeddedLedger};
-use votekit_store::testing::unreliable::{Odds, Unreliable};
+use votekit_store::faults::Faulty;
+use votekit_store::testing::seeded_faults::{Odds, SeededFaults};
 use votekit_store::{Engines, Ledger, LogStore, StagingId};
-
-const NO_FAULTS: Odds = Odds {
-    unavailable_percent: 0,
-    delayed_percent: 0,
-    outcome_unknown_percent: 0,
-    acknowledgement_lost_percent: 0,
-};
 
 /// An upper bound for waits, not a target.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,10 +37,13 @@ fn engine(folder: &Path, odds: Odds) -> Engines {
 }
 
 /// As [`engine`], with the ledger, so that a test can put it back to an earlier state.
-fn engine_and_ledger(folder: &Path, odds: Odds) -> (Engines, Arc<Unreliable<EmbeddedLedger>>) {
+fn engine_and_ledger(
+    folder: &Path,
+    odds: Odds,
+) -> (Engines, Arc<Faulty<EmbeddedLedger, SeededFaults>>) {
     let engine = EmbeddedEngine::open(folder).expect("the engine opens");
-    let ledger = Arc::new(Unreliable::new(engine.ledger, 6, odds).shared());
-    let ballot_box = Arc::new(Unreliable::new(engine.ballot_box, 5, odds));
+    let ledger = Arc::new(Faulty::new(engine.ledger, SeededFaults::new(6, odds)).shared());
+    let ballot_box = Arc::new(Faulty::new(engine.ballot_box, SeededFaults::new(5, odds)));
     (
         Engines {
             registry: engine.registry,
@@ -72,21 +69,6 @@ async fn start(place: &TestDir, engine: &Engines, name: &str, roles: &[Role]) ->
         match Node::start_on(folder, config, engine.clone()).await {
             Err(NodeError::Engine(_)) => {}
             started => return started.expect("the node starts"),
-        }
-    }
-}
-
-/// Retries while no node leads, or an engine is unavailable.
-async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> T {
-    loop {
-        match call().await {
-            Ok(done) => return done,
-            Err(
-                AdminError::NotLeading { .. } | AdminError::Engine(_) | AdminError::Busy { .. },
-            ) => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            Err(error) => panic!("refused: {error}"),
         }
     }
 }
@@ -145,17 +127,6 @@ async fn cast(node: &Node, elector: u32, key: &str) -> RequestId {
     }
 }
 
-async fn decided(node: &Node, request: RequestId) -> Decision {
-    loop {
-        if let Ok(Some(VoteStatus::Decided(decision))) =
-            node.wait(request, Duration::from_millis(200)).await
-        {
-            return decision;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 async fn until(node: &Node, what: impl Fn(&ElectionView) -> bool) -> ElectionView {
     loop {
         if let Some(view) = node.election(&law()).filter(&what) {
@@ -168,7 +139,7 @@ async fn until(node: &Node, what: impl Fn(&ElectionView) -> bool) -> ElectionVie
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn roles_are_shared_among_nodes() {
     let place = TestDir::new(40);
-    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let engine = engine(&place.path("engine"), Odds::NONE);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal]).await;
     let validator = start(&place, &engine, "validator-1", &[Role::Validate]).await;
     let ingest = [
@@ -184,7 +155,7 @@ async fn roles_are_shared_among_nodes() {
     assert_eq!(cast(&ingest[1], 0, "once").await, requests[0]);
     for request in &requests {
         for node in [&ingest[0], &ingest[1], &sealer, &validator] {
-            assert!(matches!(decided(node, *request).await, Decision::Accepted { .. }));
+            assert!(matches!(decided_at_last(node, *request).await, Decision::Accepted { .. }));
         }
     }
     match sealer.submit(&vote(1, "oui"), None, None).await {
@@ -214,7 +185,10 @@ async fn roles_are_shared_among_nodes() {
         assert_eq!(node.results(&law(), None).await.expect("closed"), results);
         assert_eq!(node.checkpoint(&law()), sealer.checkpoint(&law()));
     }
-    assert_eq!(decided(&query, requests[7]).await, decided(&sealer, requests[7]).await);
+    assert_eq!(
+        decided_at_last(&query, requests[7]).await,
+        decided_at_last(&sealer, requests[7]).await
+    );
     for node in ingest.into_iter().chain([sealer, validator, query]) {
         assert_eq!(node.failure(), None);
         node.shutdown().await;
@@ -226,14 +200,14 @@ async fn roles_are_shared_among_nodes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ingest_nodes_know_the_requests_that_others_have_in_flight() {
     let place = TestDir::new(10);
-    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let engine = engine(&place.path("engine"), Odds::NONE);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
     let first = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
     let second = start(&place, &engine, "ingest-2", &[Role::Ingest]).await;
     open_poll(&place, &sealer).await;
     for (node, elector) in [(&first, 0), (&second, 1)] {
         let request = cast(node, elector, "k").await;
-        decided(node, request).await;
+        decided_at_last(node, request).await;
     }
     // From now on no node seals: a vote that is taken stays in flight.
     sealer.shutdown().await;
@@ -262,13 +236,13 @@ async fn ingest_nodes_know_the_requests_that_others_have_in_flight() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_decision_is_waited_for_without_a_limit() {
     let place = TestDir::new(10);
-    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let engine = engine(&place.path("engine"), Odds::NONE);
     let sealing = [Role::Seal, Role::Validate];
     let sealer = start(&place, &engine, "sealer-1", &sealing).await;
     let ingest = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
     open_poll(&place, &sealer).await;
     let first = cast(&ingest, 0, "first").await;
-    decided(&ingest, first).await;
+    decided_at_last(&ingest, first).await;
     sealer.shutdown().await;
     let request = cast(&ingest, 1, "once").await;
     let node = ingest.clone();
@@ -292,7 +266,7 @@ async fn a_decision_is_waited_for_without_a_limit() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn another_sealer_takes_over() {
     let place = TestDir::new(60);
-    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let engine = engine(&place.path("engine"), Odds::NONE);
     let first = start(&place, &engine, "sealer-1", &[Role::Seal]).await;
     open_poll(&place, &first).await;
     let ingest = start(&place, &engine, "ingest-1", &[Role::Ingest, Role::Validate]).await;
@@ -308,7 +282,7 @@ async fn another_sealer_takes_over() {
     .await;
     let second = start(&place, &engine, "sealer-2", &[Role::Seal]).await;
     let early = cast(&ingest, 0, "k").await;
-    decided(&ingest, early).await;
+    decided_at_last(&ingest, early).await;
     match second.close(&law()).await {
         Err(AdminError::NotLeading { leader: Some(leader) }) => {
             assert!(leader.starts_with("sealer-1/"), "{leader}")
@@ -327,7 +301,7 @@ async fn another_sealer_takes_over() {
         requests
     };
     for request in requests {
-        assert!(matches!(decided(&ingest, request).await, Decision::Accepted { .. }));
+        assert!(matches!(decided_at_last(&ingest, request).await, Decision::Accepted { .. }));
     }
     let head = engine.ledger.head(&law()).await.expect("a head").expect("there is one");
     assert!(head.fence >= 2, "a new leader begins a new term: {head:?}");
@@ -341,7 +315,7 @@ async fn another_sealer_takes_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_permanently_lost_node_can_be_retired() {
     let place = TestDir::new(20);
-    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let engine = engine(&place.path("engine"), Odds::NONE);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
     let gone = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
     open_poll(&place, &sealer).await;
@@ -374,7 +348,7 @@ async fn a_permanently_lost_node_can_be_retired() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_node_that_comes_back_while_it_is_retired_goes_on_in_another_epoch() {
     let place = TestDir::new(60);
-    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let engine = engine(&place.path("engine"), Odds::NONE);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
     let back = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
     open_poll(&place, &sealer).await;
@@ -418,7 +392,7 @@ async fn a_node_that_comes_back_while_it_is_retired_goes_on_in_another_epoch() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_ledger_that_was_put_back_is_not_followed() {
     let place = TestDir::new(20);
-    let (engine, ledger) = engine_and_ledger(&place.path("engine"), NO_FAULTS);
+    let (engine, ledger) = engine_and_ledger(&place.path("engine"), Odds::NONE);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
     let ingest = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
     open_poll(&place, &sealer).await;
@@ -465,7 +439,7 @@ async fn nothing_is_lost_among_nodes_on_a_bad_day() {
         // Every elector votes twice, on two nodes and with two keys; one of the two votes counts.
         casting.spawn(async move {
             let request = cast(&node, voter / 2, &format!("key-{voter}")).await;
-            decided(&node, request).await
+            decided_at_last(&node, request).await
         });
     }
     let decisions = casting.join_all().await;
@@ -528,7 +502,7 @@ fn batch_for(
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_batch_of_an_unknown_election_is_kept() {
     let place = TestDir::new(10);
-    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let engine = engine(&place.path("engine"), Odds::NONE);
     let key = BallotSecretKey::from_seed(&[3; 32]).public_key();
     let strange: ElectionId = "L-of-another-ledger".parse().expect("a law id");
     let received = UnixMinutes(28_333_333);
@@ -543,7 +517,7 @@ async fn a_batch_of_an_unknown_election_is_kept() {
     node.shutdown().await;
     drop(engine);
     // The next consumer receives it.
-    let engine = self::engine(&place.path("engine"), NO_FAULTS);
+    let engine = self::engine(&place.path("engine"), Odds::NONE);
     let next = tokio::time::timeout(Duration::from_secs(30), engine.ballot_box.receive());
     let delivery = next.await.expect("nothing came").expect("there is one");
     assert_eq!(
@@ -566,11 +540,11 @@ fn key_of(place: &TestDir, name: &str) -> [u8; 32] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_halted_election_is_not_sealed_any_more() {
     let place = TestDir::new(10);
-    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let engine = engine(&place.path("engine"), Odds::NONE);
     let node = start(&place, &engine, "all-1", &Role::ALL).await;
     open_poll(&place, &node).await;
     let first = cast(&node, 0, "k").await;
-    decided(&node, first).await;
+    decided_at_last(&node, first).await;
     let before = engine.ledger.head(&law()).await.expect("read").expect("a head");
     node.panic_in_task(Some(&law()));
     while node.halted(&law()).is_none() {
@@ -590,11 +564,11 @@ async fn a_halted_election_is_not_sealed_any_more() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn forged_altered_and_renumbered_batches_change_nothing() {
     let place = TestDir::new(10);
-    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let engine = engine(&place.path("engine"), Odds::NONE);
     let node = start(&place, &engine, "all-1", &Role::ALL).await;
     open_poll(&place, &node).await;
     let first = cast(&node, 0, "k").await;
-    decided(&node, first).await;
+    decided_at_last(&node, first).await;
     let ballot_key = BallotSecretKey::from_seed(&[3; 32]).public_key();
     let own = key_of(&place, "all-1");
     // One by an unknown node, and one by the node itself with a bit changed afterwards.
@@ -619,7 +593,7 @@ async fn forged_altered_and_renumbered_batches_change_nothing() {
     assert!(renumbered.to_string().contains("with another digest"), "{renumbered}");
     for elector in 1..10 {
         let request = cast(&node, elector, "k").await;
-        assert!(matches!(decided(&node, request).await, Decision::Accepted { .. }));
+        assert!(matches!(decided_at_last(&node, request).await, Decision::Accepted { .. }));
     }
     let view = node.election(&law()).expect("there");
     assert_eq!(

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_support::{address, cast, decided, insist, start};
-use support::{TestDir, create_request, law};
+use broker_support::{address, cast, start};
+use support::{TestDir, create_request, decided_at_last, insist, law};
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::decision::Decision;
@@ -64,7 +64,7 @@ async fn votes_are_decided_while_the_consumer_of_all_queues_is_frozen() {
         requests.push(cast(&node, elector).await);
     }
     for request in requests {
-        let decision = tokio::time::timeout(WAIT_TIMEOUT, decided(&node, request)).await;
+        let decision = tokio::time::timeout(WAIT_TIMEOUT, decided_at_last(&node, request)).await;
         let decision = decision.expect("the vote waits for the frozen consumer");
         assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
     }

@@ -8,9 +8,9 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_support::{address, cast, decided, insist, start};
+use broker_support::{address, cast, start};
 use rusqlite::Connection;
-use support::{TestDir, create_request, law};
+use support::{TestDir, create_request, decided_at_last, insist, law};
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::decision::Decision;
@@ -82,7 +82,7 @@ async fn batches_of_a_halted_election_hold_up_no_vote_and_no_close() {
     assert!(node.halted(&halted()).is_some(), "its log is damaged");
     for elector in 0..VOTES {
         let request = cast(&node, elector).await;
-        let decision = tokio::time::timeout(WAIT_TIMEOUT, decided(&node, request)).await;
+        let decision = tokio::time::timeout(WAIT_TIMEOUT, decided_at_last(&node, request)).await;
         let decision = decision.expect("the vote waits for the batches of the halted election");
         assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
     }

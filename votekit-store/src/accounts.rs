@@ -86,6 +86,26 @@ pub struct Account {
     pub version: u64,
 }
 
+impl Account {
+    /// An invited account without a link: no one can sign in to it yet.
+    #[must_use]
+    pub fn new(id: AccountId, email: String, role: AccountRole, created: UnixSeconds) -> Self {
+        Self {
+            id,
+            email,
+            role,
+            state: AccountState::Invited,
+            password: None,
+            totp: None,
+            totp_step: 0,
+            recovery_codes: Vec::new(),
+            invitation: None,
+            created,
+            version: 0,
+        }
+    }
+}
+
 impl fmt::Debug for Account {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Account").field("id", &self.id).finish_non_exhaustive()

@@ -124,6 +124,19 @@ pub enum Conflict {
         /// The election.
         law_id: ElectionId,
     },
+    /// The block moves the position up to which staging is sealed to a batch that is not staged
+    /// there: the ledger was put back to an older copy, in which positions begin anew. Nothing was
+    /// written. Read the staged batches again, after the position of the head.
+    #[error(
+        "the block of {law_id} seals staging through position {position}, where the ledger has \
+         another batch or none: it was put back to an older copy"
+    )]
+    NotStaged {
+        /// The election.
+        law_id: ElectionId,
+        /// The position in staging.
+        position: u64,
+    },
     /// The lease is refused; `reason` says why.
     #[error(
         "lease refused to node {node} for epoch {epoch} of {law_id}: {reason}",

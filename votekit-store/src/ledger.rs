@@ -1,5 +1,7 @@
 //! The ledger: staging, evidence, blocks, tiles, heads, leases, documents. It is the source of
 //! truth.
+//!
+//! Long because the traits of all its parts are here, each with what its callers rely on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,6 +147,10 @@ pub struct BlockCommit {
     pub full_tiles: Vec<FullTile>,
     /// The head after this block. Its size must be `block.first_leaf + block.leaf_count`.
     pub head: Head,
+    /// The digest of the batch at `head.sealed_through`. A block that moves this position is
+    /// refused as [`Conflict::NotStaged`](crate::Conflict::NotStaged) unless that batch of the
+    /// election is staged there; of a block that does not move it, this means nothing.
+    pub sealed_batch: Option<Digest>,
     /// The deadline, on [`Leases::clock`]: after it, the block is refused as
     /// [`Conflict::Late`](crate::Conflict::Late). A block that is already stored is never late.
     pub not_after: Option<UnixMillis>,
@@ -202,6 +208,15 @@ pub trait Staging: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Staged>, EngineError>;
 
+    /// The digest of the batch of an election at a position in staging, also of a sealed or purged
+    /// one; `None` when the election has none there. A reader whose last batch is no longer where
+    /// it was reads a ledger that was put back to an older copy.
+    async fn batch_at(
+        &self,
+        law_id: &ElectionId,
+        id: StagingId,
+    ) -> Result<Option<Digest>, EngineError>;
+
     /// The highest sequence staged for an epoch; `None` when the epoch has no batch.
     async fn staged_through(
         &self,
@@ -221,6 +236,17 @@ pub trait Staging: Send + Sync + 'static {
     async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError>;
 }
 
+/// What changed in a ledger: two counts, so that a reader of the logs is not woken by each row of a
+/// round, of which a block has several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Rises when a head moves, when a term begins, when a leader lease is released or passed over,
+    /// and when a batch is staged for an election that had none unsealed.
+    pub logs: u64,
+    /// Rises when a row of a round is stored.
+    pub rows: u64,
+}
+
 /// Stores the logs: blocks, leaves, tiles and heads.
 #[async_trait]
 pub trait LogStore: Send + Sync + 'static {
@@ -230,11 +256,9 @@ pub trait LogStore: Send + Sync + 'static {
     /// The position of every log, in one query: for a node that watches all of them.
     async fn positions(&self) -> Result<Vec<LogPosition>, EngineError>;
 
-    /// Changes when a head moves, when a term begins, when a leader lease is released or passed
-    /// over, when a row of a round is stored, and when a batch is staged for an election that had
-    /// none unsealed. A change may be missed, so poll [`LogStore::positions`] and
-    /// [`Rounds::rows_after`] too.
-    fn changes(&self) -> watch::Receiver<u64>;
+    /// Counts what changed since the ledger was opened. A change may be missed, so poll
+    /// [`LogStore::positions`] and [`Rounds::rows_after`] too.
+    fn changes(&self) -> watch::Receiver<Changes>;
 
     /// Appends a block and moves the head in one step, if the head's size is still
     /// `block.first_leaf` and neither its term nor the leader's is higher than the block's. The

@@ -34,6 +34,8 @@ pub mod embedded;
 #[cfg(feature = "services")]
 pub mod services;
 
+#[cfg(feature = "faults")]
+pub mod faults;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -47,9 +49,9 @@ pub use ballot_box::{BallotBox, BatchName, Delivery, DeliveryTag, Hints, Validat
 pub use embedded::memory;
 pub use error::{Conflict, EngineError, NoLease};
 pub use ledger::{
-    BlockCommit, Documents, Head, LeaderFence, Leadership, Lease, Leases, Ledger, LogPosition,
-    LogReader, LogRepair, LogRow, LogStore, ReviewNote, Rounds, Staged, Staging, StagingId,
-    StoredBlock, TERM_STEP_MAX, Witnessed,
+    BlockCommit, Changes, Documents, Head, LeaderFence, Leadership, Lease, Leases, Ledger,
+    LogPosition, LogReader, LogRepair, LogRow, LogStore, ReviewNote, Rounds, Staged, Staging,
+    StagingId, StoredBlock, TERM_STEP_MAX, Witnessed,
 };
 pub use round_row::{DamagedRow, NewRow, RoundRow, RowId, RowKind, RowOutcome, RowsRead};
 pub use witness_line::WitnessLine;

@@ -10,14 +10,14 @@ use votekit_store::testing::conformance::{
     TestStorage, Which, accounts_cases, ballot_box_cases, ledger_cases, registry_cases,
     report_cases,
 };
-use votekit_store::testing::unreliable::Odds;
+use votekit_store::testing::seeded_faults::Odds;
 
 const REGISTRY_CASES: usize = 21;
 const REGISTRY_CASES_RETRY_SAFE: usize = 20;
 const BALLOT_BOX_CASES: usize = 18;
 const BALLOT_BOX_CASES_RETRY_SAFE: usize = 16;
-const LEDGER_CASES: usize = 76;
-const LEDGER_CASES_RETRY_SAFE: usize = 70;
+const LEDGER_CASES: usize = 78;
+const LEDGER_CASES_RETRY_SAFE: usize = 72;
 const ACCOUNTS_CASES: usize = 33;
 const ACCOUNTS_CASES_RETRY_SAFE: usize = 26;
 

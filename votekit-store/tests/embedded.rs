@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use votekit_core::FixedRng;
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::credential::CredentialHash;
@@ -15,7 +16,8 @@ use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, RequestId, Sequen
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
 use votekit_store::embedded::EmbeddedEngine;
-use votekit_store::testing::unreliable::{Odds, Unreliable};
+use votekit_store::faults::Faulty;
+use votekit_store::testing::seeded_faults::{Odds, SeededFaults};
 use votekit_store::{
     BallotBox, BlockCommit, Conflict, Documents, EngineError, Engines, Head, LeaderFence,
     Leadership, Leases, Ledger, LogStore, NewRow, Rounds, RowId, RowKind, RowOutcome, RowsRead,
@@ -48,34 +50,10 @@ fn batch_of(law_id: ElectionId, sequence: u64, envelopes: std::ops::Range<u64>) 
     let envelopes: Vec<Envelope> = envelopes.map(envelope).collect();
     let ballot_key = BallotSecretKey::from_seed(&[2; 32]).public_key();
     Arc::new(
-        Batch::seal(header, &envelopes, &ballot_key, &node_key, &mut Counter(0))
+        Batch::seal(header, &envelopes, &ballot_key, &node_key, &mut FixedRng::new(0))
             .expect("a usable key"),
     )
 }
-
-struct Counter(u8);
-
-impl rand_core::TryRng for Counter {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        Ok(7)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        Ok(7)
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        for byte in bytes {
-            self.0 = self.0.wrapping_add(1);
-            *byte = self.0;
-        }
-        Ok(())
-    }
-}
-
-impl rand_core::TryCryptoRng for Counter {}
 
 /// Fills a ledger with two blocks of 300 leaves and three staged batches, the first two of them
 /// sealed.
@@ -83,19 +61,16 @@ async fn fill(folder: &Path) {
     let engine = EmbeddedEngine::open(folder).expect("a new ledger");
     let mut places = Vec::new();
     for sequence in 1..=3 {
-        places.push(
-            engine
-                .ledger
-                .stage(&batch(sequence, 100 * sequence..100 * sequence + 50), &Vec::new())
-                .await
-                .expect("staged"),
-        );
+        let batch = batch(sequence, 100 * sequence..100 * sequence + 50);
+        let place = engine.ledger.stage(&batch, &Vec::new()).await.expect("staged");
+        places.push((place, batch.digest()));
     }
     let mut tree = TreeBuilder::new();
     for height in 1..=2_u8 {
-        let sealed_through = places[usize::from(height) - 1];
+        let (sealed_through, batch) = places[usize::from(height) - 1];
         let commit = block(law(), &mut tree, height, 1, sealed_through);
-        engine.ledger.commit(&commit).await.expect("committed");
+        let commit = BlockCommit { sealed_batch: Some(batch), ..BlockCommit::clone(&commit) };
+        engine.ledger.commit(&Arc::new(commit)).await.expect("committed");
     }
 }
 
@@ -122,7 +97,8 @@ fn block(
         takes_votes: true,
     };
     let block = StoredBlock { height: height.into(), first_leaf, leaf_count: 300, leaves };
-    Arc::new(BlockCommit { law_id, block, full_tiles, head, not_after: None })
+    let sealed_batch = None;
+    Arc::new(BlockCommit { law_id, block, full_tiles, head, sealed_batch, not_after: None })
 }
 
 /// Changes the file of a ledger without the engine, and opens it again.
@@ -386,9 +362,9 @@ async fn a_changed_row_of_a_round_is_reported_as_damage_and_passed_over() {
         assert_eq!((damaged.id, read.rows.len(), read.through()), (RowId(1), 1, Some(RowId(2))));
         drop(ledger);
         let file = Connection::open(folder.path().join("ledger.sqlite")).expect("the file");
-        let mend = "UPDATE round_row SET bytes = CAST('line' AS BLOB), kind = 'cosign', height = 1, \
+        let repair = "UPDATE round_row SET bytes = CAST('line' AS BLOB), kind = 'cosign', height = 1, \
                     leaves = x'', digest = (SELECT digest FROM round_row WHERE authority = 'b')";
-        file.execute_batch(mend).expect("mended");
+        file.execute_batch(repair).expect("repaired");
     }
     let ledger = EmbeddedEngine::open(folder.path()).expect("opened").ledger;
     let read = ledger.rows_after(RowId(0), 10).await.expect("whole");
@@ -441,7 +417,7 @@ async fn an_unreliable_ledger_fails_probes_too() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let ledger = EmbeddedEngine::open(folder.path()).expect("a new ledger").ledger;
     let odds = Odds { unavailable_percent: 100, ..Odds::BAD_DAY };
-    let failing = Unreliable::new(Arc::clone(&ledger), 1, odds);
+    let failing = Faulty::new(Arc::clone(&ledger), SeededFaults::new(1, odds));
     let refused = failing.probe().await.expect_err("as planned");
     assert!(matches!(refused, EngineError::Unavailable { .. }), "{refused}");
     ledger.probe().await.expect("the ledger itself is well");

@@ -25,17 +25,14 @@ fn open(folder: &Path) -> EmbeddedAccounts {
 
 fn official(number: u8) -> Account {
     Account {
-        id: AccountId([number; 16]),
-        email: format!("official-{number}@example.org"),
-        role: AccountRole::Administrator,
         state: AccountState::Active,
         password: Some(PASSWORD.to_owned()),
-        totp: None,
-        totp_step: 0,
-        recovery_codes: Vec::new(),
-        invitation: None,
-        created: UnixSeconds(100),
-        version: 0,
+        ..Account::new(
+            AccountId([number; 16]),
+            format!("official-{number}@example.org"),
+            AccountRole::Administrator,
+            UnixSeconds(100),
+        )
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, RequestId, Sequence};
-use votekit_core::{ballot, credential, envelope, instant};
+use votekit_core::{FixedRng, ballot, credential, envelope, instant};
 use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::{Leases, Staging, StagingId};
 
@@ -48,30 +48,11 @@ fn batch(by: u8, epoch: Epoch, sequence: u64) -> Arc<Batch> {
         })
         .collect();
     let key = ballot::BallotSecretKey::from_seed(&[7; 32]).public_key();
-    Arc::new(Batch::seal(header, &envelopes, &key, &node_key, &mut Zeros).expect("a usable key"))
+    Arc::new(
+        Batch::seal(header, &envelopes, &key, &node_key, &mut FixedRng::new(0))
+            .expect("a usable key"),
+    )
 }
-
-/// Makes batches reproducible.
-struct Zeros;
-
-impl rand_core::TryRng for Zeros {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        Ok(0)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        Ok(0)
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        bytes.fill(0);
-        Ok(())
-    }
-}
-
-impl rand_core::TryCryptoRng for Zeros {}
 
 /// Stages until it is killed. Does nothing unless the test below started it.
 #[test]

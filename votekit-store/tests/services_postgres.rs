@@ -13,11 +13,11 @@ use votekit_store::services::postgres::PostgresLedger;
 use votekit_store::testing::conformance::{
     TestStorage, Which, accounts_cases, ledger_cases, report_cases,
 };
-use votekit_store::testing::unreliable::Odds;
+use votekit_store::testing::seeded_faults::Odds;
 use votekit_store::{EngineError, Engines};
 
-const LEDGER_CASES: usize = 76;
-const LEDGER_CASES_RETRY_SAFE: usize = 70;
+const LEDGER_CASES: usize = 78;
+const LEDGER_CASES_RETRY_SAFE: usize = 72;
 const ACCOUNTS_CASES: usize = 33;
 const ACCOUNTS_CASES_RETRY_SAFE: usize = 26;
 

@@ -172,7 +172,7 @@ async fn changed_tables_are_reported_as_damage() {
     };
     read().await.expect("whole");
     // Reported by a read or, where rows are missing, by the next opening.
-    for (damage, mend) in [
+    for (damage, repair) in [
         ("UPDATE head SET size = size - 1", "UPDATE head SET size = size + 1"),
         (
             "UPDATE head SET takes_votes = NOT takes_votes",
@@ -191,7 +191,7 @@ async fn changed_tables_are_reported_as_damage() {
         run(&saved);
         assert!(matches!(read().await, Err(EngineError::Corrupt { .. })), "{damage}");
         run(&format!(
-            "SET search_path = {schema}; DELETE FROM leaves; INSERT INTO leaves SELECT * FROM saved; DROP TABLE saved; {mend}"
+            "SET search_path = {schema}; DELETE FROM leaves; INSERT INTO leaves SELECT * FROM saved; DROP TABLE saved; {repair}"
         ));
         read().await.expect(damage);
     }
@@ -224,12 +224,12 @@ async fn changed_tables_are_reported_as_damage() {
             }
         };
         assert!(matches!(refused, EngineError::Corrupt { .. }), "{damage}: {refused}");
-        let mend = each(|table| {
+        let repair = each(|table| {
             format!(
                 "DELETE FROM {table}; INSERT INTO {table} SELECT * FROM saved_{table}; DROP TABLE saved_{table}"
             )
         });
-        run(&format!("SET search_path = {schema}; {mend}"));
+        run(&format!("SET search_path = {schema}; {repair}"));
     }
     PostgresLedger::open(&address(&schema)).await.expect("whole again");
     drop_schema(&schema);

@@ -3,7 +3,7 @@
 mod rabbitmq;
 
 use votekit_store::testing::conformance::{Which, ballot_box_cases, report_cases};
-use votekit_store::testing::unreliable::Odds;
+use votekit_store::testing::seeded_faults::Odds;
 
 use rabbitmq::Corner;
 

@@ -305,25 +305,10 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
     let working = work(&ballot_box);
     ballot_box.settle(&"L2".parse().expect("a law id")).await.expect("settled");
     working.abort();
-    assert_eq!(
-        DeadLetters::open(&corner.address())
-            .await
-            .expect("opened")
-            .requeue()
-            .await
-            .expect("driven")
-            .len(),
-        1
-    );
-    assert!(
-        DeadLetters::open(&corner.address())
-            .await
-            .expect("opened")
-            .list()
-            .await
-            .expect("listed")
-            .is_empty()
-    );
+    let letters = DeadLetters::open(&corner.address()).await.expect("opened");
+    assert_eq!(letters.requeue().await.expect("driven").len(), 1);
+    let letters = DeadLetters::open(&corner.address()).await.expect("opened");
+    assert!(letters.list().await.expect("listed").is_empty());
     pass_on(&ballot_box, &BTreeSet::from([batch.digest().to_string()])).await;
     drop(channel);
     let working = work(&ballot_box);
@@ -409,16 +394,8 @@ async fn a_letter_that_is_driven_behind_the_barriers_is_noticed() {
         }
     }
     put(&channel, &corner.name("dead-letters"), "batch", batch_of(1, 2).as_bytes()).await;
-    assert_eq!(
-        DeadLetters::open(&corner.address())
-            .await
-            .expect("opened")
-            .requeue()
-            .await
-            .expect("driven")
-            .len(),
-        1
-    );
+    let letters = DeadLetters::open(&corner.address()).await.expect("opened");
+    assert_eq!(letters.requeue().await.expect("driven").len(), 1);
     let working = work(&ballot_box);
     let error =
         settling.await.expect("it ends").expect_err("a batch stands behind a barrier").to_string();

@@ -21,7 +21,7 @@ use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::services::redis::{Difference, RedisRegistry};
 use votekit_store::services::url::{Service, ServiceAddress};
 use votekit_store::testing::conformance::{TestStorage, Which, registry_cases, report_cases};
-use votekit_store::testing::unreliable::Odds;
+use votekit_store::testing::seeded_faults::Odds;
 use votekit_store::{
     EngineError, Engines, FirstUse, Hint, KnownElectors, Mark, Registry, RollOrigin,
 };
@@ -718,30 +718,17 @@ async fn a_registry_of_another_layout_or_program_is_refused() {
     let prefix = prefix();
     let mut redis = redis().await;
     let here = format!("{}?prefix={prefix}", cluster());
-    redis::cmd("SET")
-        .arg(format!("{prefix}:layout"))
-        .arg("2")
-        .query_async::<()>(&mut redis)
-        .await
-        .expect("set");
+    let layout = format!("{prefix}:layout");
+    let mut call = async |command: &str, values: &[&str]| {
+        let mut command = redis::cmd(command);
+        command.arg(&layout).arg(values);
+        command.query_async::<()>(&mut redis).await.expect("done");
+    };
+    call("SET", &["2"]).await;
     refused(&here, "layout 2, expected layout 1", "use the version of votekit that wrote it").await;
-    redis::cmd("SET")
-        .arg(format!("{prefix}:layout"))
-        .arg("mine")
-        .query_async::<()>(&mut redis)
-        .await
-        .expect("set");
+    call("SET", &["mine"]).await;
     refused(&here, "is not votekit's", "prefix").await;
-    redis::cmd("DEL")
-        .arg(format!("{prefix}:layout"))
-        .query_async::<()>(&mut redis)
-        .await
-        .expect("deleted");
-    redis::cmd("SADD")
-        .arg(format!("{prefix}:layout"))
-        .arg("x")
-        .query_async::<()>(&mut redis)
-        .await
-        .expect("set");
+    call("DEL", &[]).await;
+    call("SADD", &["x"]).await;
     refused(&here, "something else", "prefix").await;
 }

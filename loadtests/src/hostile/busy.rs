@@ -33,11 +33,11 @@ pub struct BusyReport {
     pub answers_by_status: BTreeMap<u16, u64>,
 }
 
-/// The request the connections repeat.
+/// The kind of request that connections repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Errand {
+pub(super) enum BusyRequest {
     /// A path that does not exist, often enough that the connection is never idle for a second.
-    Nothing,
+    KeepAlive,
     /// The same vote under the same key, at full speed.
     Replay,
     /// The OpenAPI description, at full speed.
@@ -53,16 +53,16 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
 /// Connections opened a millisecond at the start.
 const MADE_A_MILLISECOND: u32 = 5;
 
-impl Errand {
+impl BusyRequest {
     fn pause(self) -> Duration {
-        if self == Self::Nothing { KEEP_INTERVAL } else { Duration::ZERO }
+        if self == Self::KeepAlive { KEEP_INTERVAL } else { Duration::ZERO }
     }
 
     /// Builds the whole request.
     pub(super) fn request(self, target: &Target, mix: &BallotMix) -> Vec<u8> {
         let host = "HTTP/1.1\r\nhost: localhost\r\n\r\n";
         match self {
-            Self::Nothing => format!("GET /x {host}").into_bytes(),
+            Self::KeepAlive => format!("GET /x {host}").into_bytes(),
             Self::Read => format!("GET /api/v1/openapi.json {host}").into_bytes(),
             Self::Replay => {
                 let mut body = Vec::new();
@@ -81,7 +81,7 @@ impl Errand {
 /// Sends requests until `stopped` resolves.
 pub(super) async fn run(
     plan: HostilePlan,
-    (errand, connections): (Errand, usize),
+    (kind, connections): (BusyRequest, usize),
     requests: Vec<(Target, Vec<u8>)>,
     start: Instant,
     stopped: impl Future<Output = ()>,
@@ -102,7 +102,7 @@ pub(super) async fn run(
                 match connect_from(source, address).await {
                     Ok(stream) => {
                         report.borrow_mut().made += 1;
-                        ask(stream, &wire, errand.pause(), &report).await;
+                        ask(stream, &wire, kind.pause(), &report).await;
                     }
                     Err(_) => report.borrow_mut().failed += 1,
                 }

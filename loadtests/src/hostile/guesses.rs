@@ -21,6 +21,25 @@ use super::{HostilePlan, Target};
 use crate::ballot_mix::BallotMix;
 use crate::http1::connect_from;
 
+/// Offset and length of the digits of the NAS in a body, after the leading 0.
+const NAS_OFFSET: usize = r#"{"nas":"0"#.len();
+const NAS_DIGITS: usize = 8;
+/// Offset and length of the digits of the code in a body.
+const CODE_OFFSET: usize = r#"{"nas":"000000000","code":""#.len();
+const CODE_DIGITS: usize = 10;
+
+/// Number of connections, unless there are more addresses.
+const CONNECTIONS: usize = 256;
+
+/// Pause between two releases of guesses.
+const RELEASE_INTERVAL: Duration = Duration::from_millis(1);
+
+/// Maximum backlog of guesses that no connection has taken, in seconds of their rate.
+const BACKLOG_SECONDS_MAX: f64 = 0.1;
+
+/// Pause before a closed or refused connection is reopened.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+
 /// The results of the guesses.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct GuessReport {
@@ -53,11 +72,6 @@ pub(super) struct GuessBody {
     text: Vec<u8>,
 }
 
-const NAS_AT: usize = r#"{"nas":"0"#.len();
-const NAS_DIGITS: usize = 8;
-const CODE_AT: usize = r#"{"nas":"000000000","code":""#.len();
-const CODE_DIGITS: usize = 10;
-
 impl GuessBody {
     /// A guess for the election and the choice of the first honest vote.
     pub(super) fn new(mix: &BallotMix) -> Self {
@@ -69,15 +83,6 @@ impl GuessBody {
         Self { text: text.into_bytes() }
     }
 }
-
-/// Number of connections, unless there are more addresses.
-const CONNECTIONS: usize = 256;
-
-/// Pause between two releases of guesses.
-const TICK: Duration = Duration::from_millis(1);
-
-/// Seconds of guesses that may wait for a connection.
-const WAITING_S: f64 = 0.1;
 
 /// Sends guesses until `stopped` resolves.
 pub(super) async fn run(
@@ -119,15 +124,15 @@ pub(super) async fn run(
 /// free for.
 async fn release(rate: f64, released: Rc<Semaphore>, report: Rc<RefCell<GuessReport>>) {
     let start = Instant::now();
-    let mut ticks = tokio::time::interval(TICK);
+    let mut ticks = tokio::time::interval(RELEASE_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    let waiting_max = (rate * WAITING_S) as usize + 1;
+    let backlog_max = (rate * BACKLOG_SECONDS_MAX) as usize + 1;
     let mut count = 0_u64;
     loop {
         ticks.tick().await;
         let due = (start.elapsed().as_secs_f64() * rate) as u64;
         let new = usize::try_from(due - count).unwrap_or(usize::MAX);
-        let room = waiting_max.saturating_sub(released.available_permits());
+        let room = backlog_max.saturating_sub(released.available_permits());
         released.add_permits(new.min(room));
         report.borrow_mut().unsent += new.saturating_sub(room) as u64;
         count = due;
@@ -139,7 +144,7 @@ struct Guesser {
     target: Target,
     source: Option<std::net::IpAddr>,
     wire: Vec<u8>,
-    body_at: usize,
+    body_offset: usize,
     random: u64,
 }
 
@@ -147,10 +152,10 @@ impl Guesser {
     fn new(plan: &HostilePlan, target: &Target, body: &GuessBody, number: usize) -> Self {
         let mut wire = target.vote_head.clone();
         wire.extend_from_slice(format!("content-length: {}\r\n\r\n", body.text.len()).as_bytes());
-        let body_at = wire.len();
+        let body_offset = wire.len();
         wire.extend_from_slice(&body.text);
         let random = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Self { target: target.clone(), source: plan.source(number), wire, body_at, random }
+        Self { target: target.clone(), source: plan.source(number), wire, body_offset, random }
     }
 
     async fn run(mut self, released: Rc<Semaphore>, report: Rc<RefCell<GuessReport>>) {
@@ -193,8 +198,8 @@ impl Guesser {
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         let mut word = self.random;
-        let body = &mut self.wire[self.body_at..];
-        for (at, digits) in [(NAS_AT, NAS_DIGITS), (CODE_AT, CODE_DIGITS)] {
+        let body = &mut self.wire[self.body_offset..];
+        for (at, digits) in [(NAS_OFFSET, NAS_DIGITS), (CODE_OFFSET, CODE_DIGITS)] {
             for place in &mut body[at..at + digits] {
                 *place = b'0' + (word % 10) as u8;
                 word /= 10;
@@ -233,14 +238,12 @@ fn answer(received: &[u8]) -> Option<(u16, usize)> {
     (length <= received.len()).then_some((answer.code?, length))
 }
 
-const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
-
 impl fmt::Display for GuessReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
             "{}/s requested, {:.0}/s sent, {:.0}/s answered: sent {}, 429 {}, 202 {}, other {}, \
-             unanswered {}; {} never left; {} connections",
+             unanswered {}; {} dropped; {} connections",
             self.rate_asked,
             self.rate_sent,
             self.rate_answered,
@@ -283,7 +286,7 @@ mod tests {
             .map(|_| {
                 guesser.guess();
                 let body: serde_json::Value =
-                    serde_json::from_slice(&guesser.wire[guesser.body_at..]).expect("JSON");
+                    serde_json::from_slice(&guesser.wire[guesser.body_offset..]).expect("JSON");
                 let [nas, code] =
                     ["nas", "code"].map(|field| body[field].as_str().expect("a text").to_owned());
                 assert!(nas.len() == 9 && nas.starts_with('0') && code.len() == 10, "{nas} {code}");

@@ -112,8 +112,8 @@ impl Holder {
                 Ok(stream) => {
                     let opened = Instant::now();
                     self.tally.borrow_mut().open();
-                    let said = self.hold(stream).await;
-                    self.tally.borrow_mut().close(opened.elapsed(), &said);
+                    let answered = self.hold(stream).await;
+                    self.tally.borrow_mut().close(opened.elapsed(), &answered);
                 }
                 Err(_) => self.tally.borrow_mut().report.failed += 1,
             }
@@ -123,32 +123,32 @@ impl Holder {
 
     /// Holds one connection until the node closes it, and returns the bytes the node sent.
     async fn hold(&self, mut stream: TcpStream) -> Vec<u8> {
-        let mut said = Vec::new();
+        let mut answered = Vec::new();
         let head_end: &[u8] = match self.manner {
-            Manner::Idle => return read_to_end(&mut stream, said).await,
+            Manner::Idle => return read_to_end(&mut stream, answered).await,
             Manner::SlowHead => b"x-slow: ",
             Manner::SlowBody => b"content-length: 10000\r\n\r\n",
         };
         let head = [&self.target.vote_head, head_end].concat();
         if stream.write_all(&head).await.is_err() {
-            return read_to_end(&mut stream, said).await;
+            return read_to_end(&mut stream, answered).await;
         }
         loop {
             let mut bytes = [0; 1024];
             match tokio::time::timeout(TRICKLE_INTERVAL, stream.read(&mut bytes)).await {
-                Ok(Ok(0) | Err(_)) => return said,
-                Ok(Ok(length)) => said.extend_from_slice(&bytes[..length]),
-                Err(_) if stream.write_all(b"1").await.is_err() => return said,
+                Ok(Ok(0) | Err(_)) => return answered,
+                Ok(Ok(length)) => answered.extend_from_slice(&bytes[..length]),
+                Err(_) if stream.write_all(b"1").await.is_err() => return answered,
                 Err(_) => {}
             }
         }
     }
 }
 
-async fn read_to_end(stream: &mut TcpStream, mut said: Vec<u8>) -> Vec<u8> {
+async fn read_to_end(stream: &mut TcpStream, mut answered: Vec<u8>) -> Vec<u8> {
     // However it ended, return the bytes received.
-    let _ = stream.read_to_end(&mut said).await;
-    said
+    let _ = stream.read_to_end(&mut answered).await;
+    answered
 }
 
 impl Tally {
@@ -172,11 +172,11 @@ impl Tally {
         self.report.open_max = self.report.open_max.max(self.open);
     }
 
-    fn close(&mut self, after: Duration, said: &[u8]) {
+    fn close(&mut self, after: Duration, answered: &[u8]) {
         self.open -= 1;
         self.report.closed_by_node += 1;
         record_us(&mut self.closed_after, after);
-        let status = said
+        let status = answered
             .strip_prefix(b"HTTP/1.1 ")
             .and_then(|rest| std::str::from_utf8(rest.get(..3)?).ok()?.parse().ok());
         if let Some(status) = status {

@@ -180,7 +180,7 @@ fn votes_that_cannot_leave_are_counted_as_unsent() {
     assert!(unsent > 90, "{report}");
     assert_eq!(report.sent + unsent, 100);
     assert_eq!(report.to_end_us.count, 100, "no vote is left out");
-    assert!(report.warnings.iter().any(|warning| warning.contains("never left")), "{report}");
+    assert!(report.warnings.iter().any(|warning| warning.contains("were not sent")), "{report}");
 }
 
 #[test]

@@ -147,7 +147,7 @@ fn only_trusted_keys_speak_for_an_origin() {
     assert_eq!(send(&sign(&text, &[&stranger])), 403);
     let unknown = text.replace("L2025-001", "L2025-002");
     assert_eq!(send(&sign(&unknown, &[&signers[0]])), 404);
-    // A valid signature does not mend an invalid one of another trusted key.
+    // A valid signature does not make up for an invalid one of another trusted key.
     let both = sign(&text, &[&signers[0], &signers[1]]);
     let (head, last) = both.trim_end().rsplit_once(' ').expect("a signature line");
     let mut bytes = STANDARD.decode(last).expect("base64");

@@ -152,7 +152,7 @@ fn play_case(cluster: &mut Cluster, case: &Case, number: usize) -> Result<Row> {
         Ok(row) => Ok(row),
         Err(error) => {
             let row = Row::failed(case.name, &error);
-            cluster.mend().with_context(|| format!("after {}: {error:#}", case.name))?;
+            cluster.restore().with_context(|| format!("after {}: {error:#}", case.name))?;
             Ok(row)
         }
     }

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::key_file;
-use zeroize::Zeroizing;
+use votekit_messages::InWords as _;
 
 use crate::atomic_output::{Secrecy, write_new};
 use crate::commands::pepper::read_secret;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::messages::InWords as _;
+use crate::random::random_bytes;
 
 /// Make the ballot key of an election, to which the choices of voters are encrypted
 ///
@@ -82,10 +82,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 }
 
 fn generate(args: GenerateArgs, context: &Context) -> Result<(), CommandError> {
-    let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut_slice()).map_err(|error| {
-        CommandError::configuration(format!("the system returned no random numbers: {error}"))
-    })?;
+    let seed = random_bytes::<32>()?;
     let key = BallotSecretKey::from_seed(&seed);
     let text = key_file::to_text(key.expose_bytes());
     write_new(&args.output, Secrecy::Private, text.as_bytes())?;

@@ -35,7 +35,7 @@ use crate::error::CommandError;
 /// keys, and a quorum of them signs the log. The leader is killed during the poll: another one
 /// leads, and the demo prints how long a voter waited. With the keys of the killed one a false
 /// count is proposed, and the others refuse it. It rejoins; then the network of another one is cut
-/// and mended. Without services the nodes share this process and one embedded ledger; with
+/// and restored. Without services the nodes share this process and one embedded ledger; with
 /// services each is a process of its own.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

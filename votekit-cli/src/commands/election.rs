@@ -19,7 +19,7 @@ use votekit_node::{
     ElectionView, OpenElection,
 };
 
-use crate::admin_target::{self, AdminTargetArgs};
+use crate::admin_target::{self, AdminTargetArgs, ElectionArgs};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::invitation_links::Report;
@@ -125,15 +125,6 @@ struct CertifyArgs {
 
     #[command(flatten)]
     yes: YesArgs,
-
-    #[command(flatten)]
-    target: AdminTargetArgs,
-}
-
-#[derive(Debug, clap::Args)]
-struct ElectionArgs {
-    /// Election
-    law_id: ElectionId,
 
     #[command(flatten)]
     target: AdminTargetArgs,

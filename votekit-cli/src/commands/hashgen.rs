@@ -56,7 +56,7 @@ Examples:
     votekit hashgen roll.csv --out hashes --pepper-file referendum.pepper
 
   Skip up to 20 bad rows, and write them to a file for correction:
-    votekit hashgen roll.csv --out hashes --on-error skip --max-rejects 20 --rejects to-mend.csv
+    votekit hashgen roll.csv --out hashes --on-error skip --max-rejects 20 --rejects rejects.csv
 
   Read a roll that is kept encrypted, without writing it to disk:
     gpg --decrypt roll.csv.gpg | votekit hashgen - --out hashes

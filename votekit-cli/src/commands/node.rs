@@ -6,16 +6,16 @@ use std::path::PathBuf;
 use reqwest::Method;
 use serde::Serialize;
 use votekit_core::id::ElectionId;
+use votekit_messages::InWords as _;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::node_name::NodeName;
 use votekit_node::node_record::{NodeRecord, NodeRecordError};
 use votekit_node::{AdmittedNode, NodeView, RetiredNode};
 
-use crate::admin_target::{self, AdminTargetArgs, TargetLocation};
+use crate::admin_target::{self, AdminTargetArgs, ElectionArgs, TargetLocation};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::messages::InWords as _;
 use crate::output::plain;
 use crate::records::Records;
 
@@ -41,15 +41,6 @@ enum Action {
     Show(ShowArgs),
     Admit(AdmitArgs),
     Retire(RetireArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct ElectionArgs {
-    /// Election
-    law_id: ElectionId,
-
-    #[command(flatten)]
-    target: AdminTargetArgs,
 }
 
 #[derive(Debug, clap::Args)]

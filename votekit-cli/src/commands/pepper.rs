@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use votekit_core::credential::Pepper;
+use votekit_messages::InWords as _;
 use zeroize::Zeroizing;
 
 use crate::atomic_output::{Secrecy, write_new};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::messages::InWords as _;
+use crate::random::random_bytes;
 
 /// Make a pepper: the secret key that protects a hashed roll
 ///
@@ -80,11 +81,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 }
 
 fn generate(args: GenerateArgs, context: &Context) -> Result<(), CommandError> {
-    let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(bytes.as_mut_slice()).map_err(|error| {
-        CommandError::configuration(format!("the system returned no random numbers: {error}"))
-    })?;
-    let pepper = Pepper::from_bytes(*bytes);
+    let pepper = Pepper::from_bytes(*random_bytes::<32>()?);
     write_new(&args.output, Secrecy::Private, pepper.to_file_text().as_bytes())?;
     context.output.note(format_args!(
         "wrote {}: hand it to 'votekit hashgen --pepper-file', keep one copy in a safe, and keep \

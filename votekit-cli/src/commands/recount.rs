@@ -16,7 +16,7 @@ use votekit_store::EngineError;
 
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::log_source::{LedgerArgs, choose};
+use crate::log_source::ArchiveArgs;
 use crate::recount::{BatchName, Evidence, Recount, RollRows, recount, shorten};
 
 /// Decrypt the stored votes and count them again, by code that shares nothing with the tally
@@ -31,16 +31,8 @@ Example:
   votekit recount --data node/ --election L2025-001
   votekit recount --data node/ --shards hashes/ --shards supplement-1/")]
 pub(crate) struct Args {
-    /// Data folder of a node, running or stopped
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
-
     #[command(flatten)]
-    ledger: LedgerArgs,
-
-    /// Election; may be omitted when there is only one
-    #[arg(long, value_name = "LAW_ID")]
-    election: Option<ElectionId>,
+    source: ArchiveArgs,
 
     /// Folder with a manifest and its shards or change file, used instead of the data folder's own;
     /// give one for the roll and one for each supplement
@@ -106,8 +98,7 @@ struct Report(Recount);
 
 /// Runs `votekit recount`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
-    let archive = args.ledger.open(&args.data)?;
-    let law_id = choose(&archive, args.election.as_ref())?;
+    let (archive, law_id) = args.source.open()?;
     refuse_before_the_close(&archive, &law_id)?;
     let key = archive.ballot_key(&law_id)?.ok_or_else(|| {
         CommandError::bad_input(format!("the ballot key of {law_id} is not in the data folder"))

@@ -7,14 +7,8 @@ mod list;
 mod receipt;
 mod show;
 
-use std::path::PathBuf;
-
-use votekit_core::id::ElectionId;
-use votekit_node::archive::Archive;
-
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::log_source::{LedgerArgs, choose};
 
 /// Review duplicate and invalid votes, as recorded in the log
 ///
@@ -32,29 +26,6 @@ enum Action {
     Show(show::Args),
     Annotate(annotate::Args),
     Export(export::Args),
-}
-
-/// Source of the log
-#[derive(Debug, clap::Args)]
-struct SourceArgs {
-    /// Data folder of a node, running or stopped
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
-
-    #[command(flatten)]
-    ledger: LedgerArgs,
-
-    /// Election; may be omitted when there is only one
-    #[arg(long, value_name = "LAW_ID")]
-    election: Option<ElectionId>,
-}
-
-impl SourceArgs {
-    fn open(&self) -> Result<(Archive, ElectionId), CommandError> {
-        let archive = self.ledger.open(&self.data)?;
-        let law_id = choose(&archive, self.election.as_ref())?;
-        Ok((archive, law_id))
-    }
 }
 
 /// Runs `votekit review`.

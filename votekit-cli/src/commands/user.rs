@@ -6,13 +6,14 @@ mod list;
 mod rows;
 mod target;
 
+use votekit_messages::InWords as _;
 use votekit_node::accounts::OneTimeLink;
 use votekit_store::{Account, Accounts, EmailAddress, clock};
 
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::invitation_links::LinkArgs;
-use crate::messages::InWords as _;
+use crate::random::no_random_numbers;
 
 /// Invite officials, and list, disable and reset their accounts
 ///
@@ -63,13 +64,8 @@ struct TimedLinkArgs {
 impl TimedLinkArgs {
     /// Draws a link that is valid from now on.
     fn draw(&self) -> Result<OneTimeLink, CommandError> {
-        OneTimeLink::draw(clock::now().seconds(), self.hours * 3600).map_err(no_random)
+        OneTimeLink::draw(clock::now().seconds(), self.hours * 3600).map_err(no_random_numbers)
     }
-}
-
-/// The error for missing random numbers.
-fn no_random(error: getrandom::Error) -> CommandError {
-    CommandError::configuration(format!("the system returned no random numbers: {error}"))
 }
 
 /// Accounts read at once.

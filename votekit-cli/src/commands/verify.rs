@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use votekit_core::bundle::verify::Pin;
 use votekit_core::id::Digest;
 use votekit_core::log::policy::Policy;
+use votekit_messages::InWords as _;
 
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::messages::InWords as _;
 
 /// Verify a published election, or a voter's receipt, offline and without trusting anyone
 #[derive(Debug, clap::Args)]

@@ -22,6 +22,9 @@ use tempfile::TempDir;
 
 use super::TestDir;
 
+/// Marks the end of a block's output.
+const END_OF_BLOCK: &str = "--- end of the block ---";
+
 /// The text of a document of the project.
 pub(crate) fn document(name: &str) -> String {
     let path = format!("{}/../{name}", env!("CARGO_MANIFEST_DIR"));
@@ -128,13 +131,13 @@ impl<'a> Examples<'a> {
         self.shell.run("a script of the test", script)
     }
 
-    /// Asserts the least numbers of blocks that were run and of answers that were compared: the
-    /// document has not lost its marks.
+    /// Asserts the minimum numbers of blocks run and of answers compared: a block whose fence lost
+    /// its words would be skipped.
     #[track_caller]
     pub(crate) fn assert_counts(&self, run: u32, compared: u32) {
         assert!(
             self.run >= run && self.compared >= compared,
-            "{} blocks run, {} answers compared: has the document lost its marks?",
+            "{} blocks run, {} answers compared: do the fences still state the kinds?",
             self.run,
             self.compared
         );
@@ -197,22 +200,22 @@ pub(crate) fn difference(shown: &Value, found: &Value, place: &str) -> Option<St
 /// The folder of the examples, and a separate one for the test's own files.
 pub(crate) struct ExampleFolder {
     pub(crate) dir: TestDir,
-    aside: TempDir,
+    test_files: TempDir,
 }
 
 impl ExampleFolder {
     /// Runs the examples in a folder that may hold files already.
     pub(crate) fn new(dir: TestDir) -> Self {
-        let aside = TempDir::new().expect("a temporary folder");
+        let test_files = TempDir::new().expect("a temporary folder");
         // curl reports errors, and no call can hang forever.
-        fs::write(aside.path().join(".curlrc"), "show-error\nmax-time = 60\n")
+        fs::write(test_files.path().join(".curlrc"), "show-error\nmax-time = 60\n")
             .expect("a writable folder");
-        Self { dir, aside }
+        Self { dir, test_files }
     }
 
     /// A file of the test itself.
-    pub(crate) fn aside(&self, name: &str) -> PathBuf {
-        self.aside.path().join(name)
+    pub(crate) fn test_file(&self, name: &str) -> PathBuf {
+        self.test_files.path().join(name)
     }
 
     /// A POSIX shell in the folder, with `votekit` on its path.
@@ -226,7 +229,7 @@ impl ExampleFolder {
         command
             .current_dir(self.dir.path(""))
             .env("PATH", path)
-            .env("CURL_HOME", self.aside.path());
+            .env("CURL_HOME", self.test_files.path());
         // The node is local: no proxy of this machine applies.
         command.env("NO_PROXY", "*").env("no_proxy", "*");
         command
@@ -241,12 +244,9 @@ struct Shell<'a> {
     stdout: BufReader<ChildStdout>,
 }
 
-/// Marks the end of a block's output.
-const MARK: &str = "--- end of the block ---";
-
 impl<'a> Shell<'a> {
     fn start(folder: &'a ExampleFolder) -> Self {
-        let stderr = File::create(folder.aside("stderr")).expect("a writable folder");
+        let stderr = File::create(folder.test_file("stderr")).expect("a writable folder");
         let mut command = folder.command();
         command.arg("-eu").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
         let mut child = childguard::guard(&mut command).spawn().expect("a shell starts");
@@ -257,26 +257,27 @@ impl<'a> Shell<'a> {
 
     /// Runs a script to its end and returns its standard output. A failing command fails the test.
     fn run(&mut self, place: &str, text: &str) -> String {
-        let script = self.folder.aside("block.sh");
+        let script = self.folder.test_file("block.sh");
         fs::write(&script, text).expect("a writable folder");
         // Read from a file, so that no command in it consumes the shell's own input.
         writeln!(
             self.stdin,
-            "{{ . '{}'; }} </dev/null\nprintf '\\n%s\\n' '{MARK}'",
+            "{{ . '{}'; }} </dev/null\nprintf '\\n%s\\n' '{END_OF_BLOCK}'",
             script.display()
         )
-        .expect("the shell reads on");
+        .expect("the shell reads its input");
         let mut printed = String::new();
         loop {
             let before = printed.len();
             let read = self.stdout.read_line(&mut printed).expect("the examples print text");
-            if printed[before..].trim_end() == MARK {
+            if printed[before..].trim_end() == END_OF_BLOCK {
                 printed.truncate(before);
                 return printed.strip_suffix('\n').unwrap_or(&printed).to_owned();
             }
             if read == 0 {
-                let said = fs::read_to_string(self.folder.aside("stderr")).unwrap_or_default();
-                panic!("{place} failed:\n{text}\nprinted:\n{printed}\nsaid:\n{said}");
+                let stderr =
+                    fs::read_to_string(self.folder.test_file("stderr")).unwrap_or_default();
+                panic!("{place} failed:\n{text}\nprinted:\n{printed}\nerrors:\n{stderr}");
             }
         }
     }
@@ -284,7 +285,7 @@ impl<'a> Shell<'a> {
 
 impl Drop for Shell<'_> {
     fn drop(&mut self) {
-        // An error is ignored: the shell has then ended already, as wanted.
+        // An error means that the shell has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

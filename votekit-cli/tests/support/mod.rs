@@ -26,6 +26,8 @@ pub(crate) mod poll;
 pub(crate) mod process_memory;
 #[cfg(feature = "services")]
 pub(crate) mod redis;
+#[cfg(feature = "services")]
+pub(crate) mod services;
 
 /// Makes a file unreadable by other accounts, as a node requires of its keys.
 pub(crate) fn private(file: &Path) {

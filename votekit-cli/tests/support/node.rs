@@ -146,7 +146,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // An error is ignored: the node has then ended already, as wanted.
+        // An error means that the node has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Address of one node of a cluster of three masters and three replicas.
 fn cluster() -> String {
-    std::env::var("VOTEKIT_TEST_REDIS")
-        .expect("VOTEKIT_TEST_REDIS is not set: `cargo xtask test` starts the servers, or `cargo xtask services up`")
+    super::services::address("VOTEKIT_TEST_REDIS")
 }
 
 /// A registry that no other test or earlier run uses: its address and its prefix.

@@ -197,11 +197,7 @@ proptest! {
     fn a_log_reads_back_as_it_was_made(
         votes in votes(),
         every in 1_u64..6,
-        policy in prop::sample::select(vec![
-            ResultsPolicy::Live,
-            ResultsPolicy::AfterVote,
-            ResultsPolicy::AfterClose,
-        ]),
+        policy in policy(),
         closing: bool,
     ) {
         let (mut log, mut stored) = opened(policy, every);

@@ -71,17 +71,13 @@ mod tests {
 
     fn account() -> Account {
         Account {
-            id: AccountId([7; 16]),
-            email: "a@b.example".to_owned(),
-            role: AccountRole::Auditor,
             state: AccountState::Active,
-            password: None,
-            totp: None,
-            totp_step: 0,
-            recovery_codes: Vec::new(),
-            invitation: None,
-            created: UnixSeconds(0),
-            version: 0,
+            ..Account::new(
+                AccountId([7; 16]),
+                "a@b.example".to_owned(),
+                AccountRole::Auditor,
+                UnixSeconds(0),
+            )
         }
     }
 

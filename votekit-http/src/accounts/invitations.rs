@@ -2,7 +2,8 @@
 //! password and sets up the second factor.
 
 use votekit_core::instant::UnixSeconds;
-use votekit_node::accounts::{OneTimeLink, invited};
+use votekit_messages::InWords as _;
+use votekit_node::accounts::{OneTimeLink, invited_account};
 use votekit_store::{
     Account, AccountRole, AccountState, Conflict, EmailAddress, EmailError, EngineError,
 };
@@ -14,7 +15,6 @@ use super::password::Password;
 use super::recovery::{self, RecoveryCode};
 use super::service::AccountService;
 use super::totp::{self, TotpSecret};
-use crate::problem::catalogue::InWords as _;
 use crate::problem::{FieldProblem, Problem};
 
 /// A new second factor, as the page of a link shows it. Nothing of it is stored: the form returns
@@ -55,7 +55,7 @@ impl AccountService {
         let known = self.store.account_by_email(email.as_str()).await.map_err(store_failed)?;
         match known {
             None => {
-                let account = invited(&email, role, &link, now).map_err(random_failed)?;
+                let account = invited_account(&email, role, &link, now).map_err(random_failed)?;
                 self.store.add(&[account]).await.map_err(store_failed)?;
             }
             Some(known) if known.state == AccountState::Invited && known.role == role => {

@@ -148,7 +148,11 @@ impl Reader<'_> {
             },
             topic => (topic, from, None),
         };
-        let subscription = self.api.live.subscribe(&topic, from).ok_or(Problem::UnknownElection)?;
+        let unreadable = || match topic.law_id() {
+            Some(law) => self.api.unreadable(law),
+            None => Problem::UnknownElection,
+        };
+        let subscription = self.api.live.subscribe(&topic, from).ok_or_else(unreadable)?;
         subscriptions.follow(topic, subscription, until);
         Ok(())
     }

@@ -29,17 +29,13 @@ impl Site {
     /// Adds an account with a role, and returns its id and its access token.
     async fn token_of(&self, role: AccountRole) -> (AccountId, String) {
         let account = Account {
-            id: AccountId([role as u8 + 1; 16]),
-            email: format!("{role:?}@exemple.ca").to_lowercase(),
-            role,
             state: AccountState::Active,
-            password: None,
-            totp: None,
-            totp_step: 0,
-            recovery_codes: Vec::new(),
-            invitation: None,
-            created: UnixSeconds(0),
-            version: 0,
+            ..Account::new(
+                AccountId([role as u8 + 1; 16]),
+                format!("{role:?}@exemple.ca").to_lowercase(),
+                role,
+                UnixSeconds(0),
+            )
         };
         self.api.node.accounts().add(std::slice::from_ref(&account)).await.expect("added");
         let pair = self.api.accounts.tokens(&account).await.expect("tokens");

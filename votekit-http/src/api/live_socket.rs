@@ -13,6 +13,7 @@
 //! what the reader may follow.
 
 mod ending;
+mod metered_stream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,7 @@ use votekit_node::memory::overwriting_stack;
 use votekit_node::metrics::{self, ReaderKind};
 
 use self::ending::Ending;
+use self::metered_stream::{MeteredStream, is_used_up};
 use super::live_access::{self, Handshake, SubscribeRefusal};
 use crate::context::Api;
 use crate::guard::socket_origin::is_socket_origin;
@@ -63,6 +65,10 @@ const CLOSE_TIME: Duration = Duration::from_secs(3);
 /// The largest frame that is read, so that one somewhat too large is answered with its reason
 /// before the connection is closed.
 const FRAME_BYTES_MAX: usize = 4 * SUBSCRIBE_BYTES_MAX;
+
+/// The most bytes of a reader between two pings: more than the subscription and all the frames
+/// above. Pieces of a message that never ends are no frames that could be counted.
+const BYTES_MAX: usize = 2 * FRAME_BYTES_MAX;
 
 /// The buffers of a socket: there are thousands, and messages are small.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -100,10 +106,13 @@ const WRITE_BUFFER_BYTES_MAX: usize = 64 * 1024;
                 all), `unavailable`, or `token-expired`, for what the reader sees by its token \
                 alone. `{\"event\":\"bye\",\"reason\":REASON}` is the last message of the socket \
                 when the node stops (`stopping`), the reader is too slow (`slow`), or all topics \
-                have ended (`ended`). The close frame has a code and a reason; a refused \
-                subscription has the code 1008 and a rule, or one of the reasons \
-                `token-refused`, `forbidden`, `unknown-election` and `unknown-request`; with \
-                `unavailable` the code is 1013"
+                have ended (`ended`). The close frame has a code and a reason: a refused \
+                subscription, a message after it and too many frames or bytes 1008, with a rule or \
+                one of `token-refused`, `forbidden`, `unknown-election`, `unknown-request` and \
+                `not-open-yet`; a subscription that is too large 1009; other kinds of messages \
+                1002, 1003 or 1007; a fault 1011, `internal`; 1013 with `unavailable`, `halted` or \
+                `slow` means that the reader should connect again later. A version that the node \
+                has not reached is waited for, for five seconds"
         ),
         (status = 403, description = "`foreign-origin`", body = ProblemDocument, content_type = "application/problem+json"),
         (
@@ -140,7 +149,7 @@ pub(crate) async fn live_socket(
 
 /// One reader.
 struct Reader {
-    socket: WebSocketStream<TokioIo<Upgraded>>,
+    socket: WebSocketStream<MeteredStream<TokioIo<Upgraded>>>,
 }
 
 impl Reader {
@@ -153,7 +162,7 @@ impl Reader {
             .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
             .max_message_size(Some(FRAME_BYTES_MAX))
             .max_frame_size(Some(FRAME_BYTES_MAX));
-        let stream = TokioIo::new(upgraded);
+        let stream = MeteredStream::new(TokioIo::new(upgraded), BYTES_MAX);
         let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
         let mut reader = Self { socket };
         let mut end = api.live.end_signal();
@@ -206,6 +215,7 @@ impl Reader {
                         return Ending::Silent;
                     }
                     frames = 0;
+                    self.socket.get_mut().renew();
                     if self.socket.send(Message::Ping(Bytes::new())).await.is_err() {
                         return Ending::Gone;
                     }
@@ -251,6 +261,9 @@ impl Reader {
                 Err(Ending::refused(CloseCode::Unsupported, "messages are texts"))
             }
             Some(Err(SocketError::Capacity(_))) => Err(Ending::too_large()),
+            Some(Err(SocketError::Io(error))) if is_used_up(&error) => {
+                Err(Ending::refused(CloseCode::Policy, "too many bytes"))
+            }
             Some(Err(SocketError::Utf8(_))) => {
                 Err(Ending::refused(CloseCode::Invalid, "texts are UTF-8"))
             }

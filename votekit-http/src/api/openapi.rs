@@ -276,6 +276,7 @@ fn add_common_answers(operation: &mut Operation, path: &str) {
         kinds.push(&problem::ROLL_REFUSED);
     }
     kinds.into_iter().for_each(|kind| add_problem(operation, kind));
+    add_advice(operation);
     if is_one_of(&TAGGED) {
         let unchanged = ResponseBuilder::new()
             .description("Unchanged: `If-None-Match` names this entity tag")
@@ -309,6 +310,30 @@ fn add_problem(operation: &mut Operation, kind: &Kind) {
         answer = answer.header("Retry-After", text_header("Seconds"));
     }
     answers.insert(status.to_string(), answer.build().into());
+}
+
+/// The header fields with which problems of these statuses say what to do.
+const ADVICE: [(&str, &str, &str); 4] = [
+    ("401", "WWW-Authenticate", "`Bearer`: the scheme of tokens"),
+    ("426", "Upgrade", "`websocket`"),
+    ("429", "Retry-After", "Seconds"),
+    ("503", "Retry-After", "Seconds"),
+];
+
+fn add_advice(operation: &mut Operation) {
+    for (status, name, description) in ADVICE {
+        if let Some(RefOr::T(answer)) = operation.responses.responses.get_mut(status) {
+            let header = || RefOr::T(text_header(description));
+            answer.headers.entry(name.to_owned()).or_insert_with(header);
+        }
+    }
+    let busy = format!("`{}`", problem::ADMIN_BUSY.code);
+    if let Some(RefOr::T(answer)) = operation.responses.responses.get_mut("409")
+        && answer.description.contains(&busy)
+    {
+        let header = || RefOr::T(text_header("Seconds, with `admin-busy`"));
+        answer.headers.entry("Retry-After".to_owned()).or_insert_with(header);
+    }
 }
 
 const PROBLEM: &str = "application/problem+json";

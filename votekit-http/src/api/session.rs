@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use votekit_core::credential::{AccessCode, CredentialHash, Nas};
 use votekit_core::id::ElectionId;
 use votekit_node::limits::throttle::Prefix;
+use votekit_node::memory::stack_used;
 use votekit_node::{SIGN_IN_LAWS_MAX, SubmitError};
 
 use super::viewer::personal;
@@ -156,9 +157,10 @@ async fn recognise(
     }
 }
 
-/// Signs a voter out: removes the cookie.
+/// Signs a voter out: ends the session, and removes the cookie.
 ///
-/// It requires the origin of this node, as the sign-in does.
+/// A copy of the cookie is void from then on. The call requires the origin of this node, as the
+/// sign-in does.
 #[utoipa::path(
     delete, path = "/api/v1/session", tag = "vote", operation_id = "voterSignOut",
     responses(
@@ -171,5 +173,8 @@ pub(crate) async fn sign_out(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     check_same_origin(&headers, api.sessions.is_confidential())?;
-    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, api.sessions.clear())]).into_response())
+    // The session holds hashes of credentials.
+    stack_used();
+    let cleared = api.sessions.end(&headers, api.now());
+    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cleared)]).into_response())
 }

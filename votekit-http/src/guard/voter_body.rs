@@ -10,13 +10,13 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use serde_json::Value;
+use votekit_messages::InWords;
 use votekit_node::memory::stack_used;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::guard::json_body::Members;
 use crate::guard::limits;
 use crate::guard::message_rules::check_content_coding;
-use crate::problem::catalogue::InWords;
 use crate::problem::{FieldProblem, Problem};
 
 /// The largest body: its fields are few and short.

@@ -1,29 +1,18 @@
-//! Every sentence of a problem, in one place: made from the problem, and from the errors of the
-//! lower layers, which are codes with parameters. A second language is a second set of these
+//! Every sentence of a problem, in one place. The errors of the lower layers, which are codes with
+//! parameters, have theirs in `votekit-messages`. A second language is a second set of these
 //! functions.
-//!
-//! Parameters stay as they are: ids, paths, times, numbers; and the reasons of engines, of the
-//! system, of parsers and of damaged logs, which are in English and for administrators.
 
-mod calls;
-mod fields;
-mod logs;
-mod rolls;
-mod storage;
 mod texts;
 
 use votekit_core::election::{ResultsPolicy, State};
 use votekit_core::instant::UnixMinutes;
+use votekit_messages::InWords;
+use votekit_node::AdminError;
+use votekit_store::EngineError;
 
-use super::{Problem, Refusal};
+use super::{Kind, OUTCOME_UNKNOWN, Problem, Refusal};
 
 pub(super) use self::texts::OTHER_CHOICE;
-
-/// An error that has words here.
-pub(crate) trait InWords {
-    /// The sentence, without a final stop.
-    fn in_words(&self) -> String;
-}
 
 impl InWords for Problem {
     fn in_words(&self) -> String {
@@ -93,7 +82,7 @@ impl InWords for Problem {
 impl InWords for Refusal {
     fn in_words(&self) -> String {
         let text = match self {
-            Self::Admin(error) => return calls::detail(error, self.kind()),
+            Self::Admin(error) => return detail(error, self.kind()),
             Self::Upload(error) => return error.in_words(),
             Self::NotMember => texts::NOT_MEMBER,
             Self::UnknownAccount => texts::UNKNOWN_ACCOUNT,
@@ -107,6 +96,19 @@ impl InWords for Refusal {
         };
         text.to_owned()
     }
+}
+
+/// The detail of a refused call: administrators also see what to do about a setting, and what to
+/// do when the outcome is not known.
+fn detail(error: &AdminError, kind: &Kind) -> String {
+    let mut detail = error.in_words();
+    if let AdminError::Engine(EngineError::Misconfigured { hint, .. }) = error {
+        detail = format!("{detail} ({hint})");
+    }
+    if *kind == OUTCOME_UNKNOWN {
+        detail.push_str(": check the election before repeating this call; repeating it is safe");
+    }
+    detail
 }
 
 fn wrong_fields(count: usize) -> String {
@@ -144,5 +146,14 @@ fn not_open(
 }
 
 #[cfg(test)]
-#[path = "catalogue_test.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_one_line_without_a_final_stop() {
+        for text in texts::ALL {
+            assert!(!text.is_empty() && !text.ends_with('.'), "{text}");
+            assert!(!text.contains("  ") && !text.contains('\n'), "{text}");
+        }
+    }
+}

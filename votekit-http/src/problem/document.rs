@@ -6,8 +6,9 @@ use axum::body::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 use votekit_core::id::RequestId;
+use votekit_messages::InWords;
 
-use super::catalogue::{InWords, OTHER_CHOICE};
+use super::catalogue::OTHER_CHOICE;
 use super::{Kind, Problem};
 
 /// The body of every answer that is not a success: problem details as in RFC 9457.

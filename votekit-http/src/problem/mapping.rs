@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use votekit_core::envelope::FieldError;
+use votekit_messages::InWords as _;
 use votekit_node::config::Role;
 use votekit_node::{ReadError, ReceiptError, ResultsError, SubmitError};
 use votekit_store::EngineError;
 use votekit_store::log_summary::LogSummary;
 
-use super::catalogue::InWords as _;
 use super::{FieldProblem, Problem};
 use crate::live::readers::NoPlace;
 

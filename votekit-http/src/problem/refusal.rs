@@ -1,10 +1,10 @@
 //! Calls of officials and about accounts that were refused or failed: each error has its kind.
 
+use votekit_messages::InWords;
 use votekit_node::roll_store::RollError;
 use votekit_node::{AdminError, ElectionFault, UploadError};
 use votekit_store::{Conflict, EngineError};
 
-use super::catalogue::InWords;
 use super::kind::{
     ACCOUNT_STATE, ADMIN_BUSY, BODY_TOO_LARGE, EARLY_CLOSE, ELECTION_EXISTS, FORBIDDEN, HALTED,
     INTERNAL, Kind, MALFORMED, NOT_LEADING, NOT_SAFE, NOT_SERVED_HERE, OUTCOME_UNKNOWN,
@@ -103,14 +103,14 @@ fn upload_kind(error: &UploadError) -> &'static Kind {
 }
 
 /// The kind for an engine's failure during a change. Known refusals: an unavailable engine, a
-/// setting that it cannot work with, a block that came too late. The outcome is unknown after a
-/// write that leaves the engine untrustworthy, and for a block that another node's block overtook
-/// while its own outcome was unknown.
+/// setting that it cannot work with, a block that came too late or was made before the ledger was
+/// put back. The outcome is unknown after a write that leaves the engine untrustworthy, and for a
+/// block that another node's block overtook while its own outcome was unknown.
 fn engine_kind(error: &EngineError) -> &'static Kind {
     match error {
         EngineError::Unavailable { .. }
         | EngineError::Misconfigured { .. }
-        | EngineError::Conflict(Conflict::Late { .. }) => &UNAVAILABLE,
+        | EngineError::Conflict(Conflict::Late { .. } | Conflict::NotStaged { .. }) => &UNAVAILABLE,
         EngineError::OutcomeUnknown { .. }
         | EngineError::Fatal { .. }
         | EngineError::Conflict(Conflict::Head { .. } | Conflict::Term { .. }) => &OUTCOME_UNKNOWN,

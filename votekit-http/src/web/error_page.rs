@@ -17,17 +17,26 @@ use crate::context::Api;
 use crate::problem::{self, ProblemMark};
 use crate::support_code;
 
-/// A message by itself: a problem, or the end of a session.
+/// A page with a message alone: a problem, or the end of a session.
 #[derive(Template)]
 #[template(path = "message.html")]
 pub(super) struct MessagePage {
     pub(super) frame: Frame,
     pub(super) text: String,
-    /// When to try again.
+    /// When to retry; empty if not at all.
     pub(super) retry: String,
-    /// The code of the problem.
+    /// The code of the problem; empty without one.
     pub(super) code: String,
+    /// The code by which support finds this page in the log; empty without one.
     pub(super) support: String,
+}
+
+impl MessagePage {
+    /// A message that is not about a problem.
+    pub(super) fn new(frame: Frame, text: &str) -> Self {
+        let (retry, code, support) = (String::new(), String::new(), String::new());
+        Self { frame, text: text.to_owned(), retry, code, support }
+    }
 }
 
 /// A poll that is not open: when it opens, or when it closed.

@@ -2,11 +2,11 @@
 //! the summary of all errors before the form.
 
 use axum::http::StatusCode;
+use votekit_messages::InWords as _;
 use votekit_node::AdminError;
 
 use super::lang::Lang;
 use crate::problem::Problem;
-use crate::problem::catalogue::InWords as _;
 
 /// A text field, or a text area.
 #[derive(Default)]

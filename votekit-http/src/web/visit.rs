@@ -14,9 +14,9 @@ use super::lang::Lang;
 use super::moment::Moment;
 use crate::context::Api;
 use crate::problem::Problem;
-use crate::sessions::{Form, Session, SessionError};
+use crate::sessions::{Form, Session};
 
-/// A page loads from its own origin alone, sends forms there alone, and stands in no frame.
+/// A page loads from its own origin alone, sends forms there alone, and cannot be framed.
 pub(super) const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
      connect-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
@@ -24,6 +24,7 @@ pub(super) const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; scri
 /// With `no-referrer` browsers would send `Origin: null` with the forms of a page.
 const PAGE_REFERRER: &str = "same-origin";
 
+/// Browser features that are denied to every page, and so to an injected script.
 const PERMISSIONS: &str = "camera=(), geolocation=(), microphone=(), payment=(), usb=(), \
      display-capture=(), clipboard-read=(), interest-cohort=()";
 
@@ -75,7 +76,7 @@ impl<'a> Visit<'a> {
     /// [`Problem::Internal`].
     pub(crate) fn token(&self, form: &Form<'_>) -> Result<String, Problem> {
         let Some(session) = &self.session else { return Ok(String::new()) };
-        self.api.sessions.form_token(session, form, self.api.now()).map_err(session_failed)
+        Ok(self.api.sessions.form_token(session, form, self.api.now())?)
     }
 
     /// Whether the request has a session, and a form of this session was sent.
@@ -128,16 +129,11 @@ impl<'a> Visit<'a> {
         if let Some(mut session) = self.session {
             stack_used();
             let now = self.api.now();
-            let cookie = self.api.sessions.seal(&mut session, now).map_err(session_failed)?;
+            let cookie = self.api.sessions.seal(&mut session, now)?;
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
         Ok(())
     }
-}
-
-/// Maps a session that cannot be made: the system returns no random bytes.
-pub(super) fn session_failed(error: SessionError) -> Problem {
-    error.into()
 }
 
 /// A page, with the header fields of all pages.
@@ -156,7 +152,7 @@ pub(super) fn page_response(status: StatusCode, page: &impl Template) -> Result<
     Ok(response)
 }
 
-/// Has the browser remove what it kept of this site.
+/// Asks the browser to clear its cache and storage of this site.
 pub(super) fn clear_site_data(response: &mut Response) {
     // Not `"cookies"`, which would sign the reader out of every host of the same domain.
     let cleared = HeaderValue::from_static("\"cache\", \"storage\"");

@@ -214,6 +214,14 @@ impl Answer {
                 "{method} {path}: {status} with {content_type}"
             );
         }
+        // What a program acts on.
+        for name in ["etag", "location", "retry-after", "set-cookie", "www-authenticate"] {
+            let fields = documented["headers"].as_object();
+            let is_known = fields
+                .is_some_and(|fields| fields.keys().any(|known| known.eq_ignore_ascii_case(name)));
+            let is_sent = self.headers.contains_key(name);
+            assert!(is_known || !is_sent, "{method} {path}: {status} with {name}");
+        }
         if content_type == "application/problem+json" && !self.body.is_empty() {
             let code = self.json()["code"].as_str().expect("a code").to_owned();
             let codes = documented["description"].as_str().expect("a description");

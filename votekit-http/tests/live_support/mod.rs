@@ -43,11 +43,17 @@ pub struct Event {
 }
 
 impl Events {
-    /// Opens a stream; `fields` are further header fields, each with its line end.
+    /// Opens a stream of the customary election; `fields` are further header fields, each with its
+    /// line end.
     pub async fn open(at: SocketAddr, fields: &str) -> Self {
+        Self::open_for(at, LAW, fields).await
+    }
+
+    /// Opens a stream of an election.
+    pub async fn open_for(at: SocketAddr, law: &str, fields: &str) -> Self {
         let mut stream = TcpStream::connect(at).await.expect("a connection");
         let head =
-            format!("GET /api/v1/results/{LAW}/events HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n");
+            format!("GET /api/v1/results/{law}/events HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n");
         stream.write_all(head.as_bytes()).await.expect("written");
         let mut events = Self { stream, text: String::new(), taken: 0 };
         while !events.text.contains("retry: 2000\n\n") {

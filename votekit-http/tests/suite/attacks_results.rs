@@ -1,12 +1,15 @@
 //! Results before the close: two elections that differ in nothing but the choices of their voters
 //! look alike to everyone, in what is shown and in what could be measured.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::account_support::{add, token_of};
 use crate::attack_support::{begin_session, cookie_of, get, sign_in, typed};
 use crate::http_support::{Answer, Client, Served, config};
+use crate::live_support::{Events, receive, socket};
 use crate::support::{TestDir, create_request};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use votekit_core::election::ResultsPolicy;
 use votekit_node::{CreateElection, OpenElection};
@@ -180,6 +183,78 @@ async fn before_the_close_no_answer_depends_on_a_choice() {
     served.end().await;
 }
 
+/// A message about an election, without what is particular to it.
+fn normal_message(mut data: Value) -> String {
+    for particular in ["version", "height", "log_size", "request_id"] {
+        data[particular] = Value::Null;
+    }
+    normal(&data.to_string())
+}
+
+/// What the readers of an election receive once it has all votes, by topic: over a WebSocket, with
+/// the status of a vote, and as an event stream.
+async fn streamed(served: &Served, law: &str, request: &str) -> BTreeMap<String, String> {
+    let numbers = [format!("results/{law}"), format!("turnout/{law}")];
+    let mut topics = numbers.to_vec();
+    topics.extend([format!("blocks/{law}"), format!("vote/{request}")]);
+    let mut socket = socket(served.at.public, json!({ "subscribe": topics }).to_string()).await;
+    let mut found = BTreeMap::new();
+    while found.len() < topics.len() {
+        let message = receive(&mut socket).await;
+        let topic = message["topic"].as_str().expect("a topic").to_owned();
+        let data = message["data"].clone();
+        let is_complete = !numbers.contains(&topic) || data["accepted"] == VOTES;
+        if is_complete && message["event"] != "end" {
+            let name = topic.split('/').next().unwrap_or_default().to_owned();
+            found.insert(name, normal_message(data));
+        }
+    }
+    let mut events = Events::open_for(served.at.public, law, "").await;
+    let data = loop {
+        let event = events.next().await.expect("the stream goes on");
+        if event.data["accepted"] == VOTES {
+            break event.data;
+        }
+    };
+    found.insert("events".to_owned(), normal_message(data));
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_the_close_no_stream_no_status_and_no_receipt_depends_on_a_choice() {
+    let served = served(ResultsPolicy::AfterClose).await;
+    let mut requests = Vec::new();
+    for (law, choice) in LAWS {
+        for place in 1..=VOTES {
+            requests.push(vote(&served, law, place, choice).await.request_id());
+        }
+    }
+    let firsts = [&requests[0], &requests[VOTES as usize]];
+    let mut seen = Vec::new();
+    for ((law, choice), request) in LAWS.into_iter().zip(firsts) {
+        let streamed = streamed(&served, law, request).await;
+        assert_eq!(streamed.len(), 5, "{streamed:?}");
+        let choice = format!("\"{choice}\"");
+        assert!(streamed.values().all(|text| !text.contains(&choice)), "{streamed:?}");
+        assert!(streamed["events"].contains(r#""counts":null"#), "{streamed:?}");
+
+        let status = served.get(&format!("/api/v1/vote/{request}")).await;
+        let receipt = served.get(&format!("/api/v1/vote/{request}/receipt")).await;
+        assert_eq!((status.status.as_u16(), receipt.status.as_u16()), (200, 200));
+        // What the receipt has besides hashes and signatures is the public leaf.
+        let leaf = receipt.text().lines().find_map(|line| line.strip_prefix("extra "));
+        let leaf = STANDARD.decode(leaf.expect("a leaf")).expect("base64");
+        let leaf: Value = serde_json::from_slice(&leaf).expect("JSON");
+        assert_eq!(leaf["leaf"], "entry");
+        assert!(!leaf.to_string().contains(&choice), "{leaf}");
+        let members: Vec<_> = leaf.as_object().expect("an object").keys().cloned().collect();
+        let headers: BTreeSet<_> = receipt.headers.keys().map(ToString::to_string).collect();
+        seen.push((streamed, normal_message(status.json()), members, headers));
+    }
+    assert_eq!(seen[0], seen[1]);
+    served.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn before_the_close_officials_see_no_more_than_others() {
     let served = served(ResultsPolicy::AfterVote).await;
@@ -214,6 +289,18 @@ async fn before_the_close_officials_see_no_more_than_others() {
         let names: Vec<_> = json.as_object().expect("an object").keys().cloned().collect();
         assert!(!names.iter().any(|name| name.contains("count") || name.contains(choice)));
     }
+    // Nor does the operator, on the other listener.
+    let mut shown = Vec::new();
+    for (law, _) in LAWS {
+        let answer = served.admin("GET", &format!("/api/v1/admin/elections/{law}"), None).await;
+        assert_eq!(answer.status, 200, "{law}");
+        let mut view = answer.json();
+        for particular in ["law_id", "origin", "policy_fingerprint", "log_size", "opens"] {
+            view[particular] = Value::Null;
+        }
+        shown.push(view);
+    }
+    assert_eq!(shown[0], shown[1]);
     served.end().await;
 }
 

@@ -5,6 +5,7 @@ use crate::account_support::{PASSWORD, RECOVERY_CODES, add, call, login, token_o
 use crate::attack_support::{
     ACCOUNT_COOKIE, JSON, VOTER_COOKIE, begin_session, get, post, sign_in,
 };
+use crate::elections_api::administrator_calls;
 use crate::http_support::{Client, Served};
 use crate::support::LAW;
 use votekit_store::AccountId;
@@ -16,26 +17,16 @@ const PASSWORD_CALL: &str = "/api/v1/auth/password";
 
 /// The calls of administrators, those that auditors may make too, and one of all accounts.
 fn calls(account: &str) -> Vec<(&'static str, String)> {
-    let path = |rest: &str| format!("{ELECTIONS}/{LAW}/{rest}");
     let of_account = |verb: &str| format!("/api/v1/accounts/{account}/{verb}");
-    vec![
+    let of_accounts = [
         ("PUT", PASSWORD_CALL.to_owned()),
         ("GET", "/api/v1/accounts".to_owned()),
         ("POST", "/api/v1/accounts".to_owned()),
         ("POST", of_account("disable")),
         ("POST", of_account("enable")),
         ("POST", of_account("reset")),
-        ("POST", ELECTIONS.to_owned()),
-        ("POST", path("open")),
-        ("POST", path("close")),
-        ("POST", path("certify")),
-        ("POST", path("amend")),
-        ("POST", path("annul")),
-        ("GET", path("roll")),
-        ("DELETE", path("roll")),
-        ("POST", path("roll/load")),
-        ("PUT", path("roll/manifest.json")),
-    ]
+    ];
+    of_accounts.into_iter().chain(administrator_calls()).collect()
 }
 
 fn hex(account: AccountId) -> String {

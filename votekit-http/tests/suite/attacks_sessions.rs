@@ -168,6 +168,43 @@ async fn a_form_that_is_sent_again_after_the_sign_out_does_nothing() {
     served.end().await;
 }
 
+/// A copy of the cookie that was made before the sign-out: at a shared computer, or by a thief.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_a_voters_cookie_opens_nothing_after_the_sign_out() {
+    let served = Served::open().await;
+    let ballot = format!("/fr/vote/{LAW}/ballot");
+    for (place, is_page) in [(5, true), (6, false)] {
+        let first = sign_in(&served, LAW, place).await;
+        // The page renews the cookie: there are two of one session.
+        let page = get(&served, &ballot, &first).await;
+        let renewed = cookie_of(&page);
+        assert!(!renewed.is_empty() && renewed != first);
+        let (ballot_token, sign_out_token) =
+            (hidden(page.text(), &ballot, "token"), hidden(page.text(), "/fr/sign-out", "token"));
+        if is_page {
+            let fields = [("token", sign_out_token.as_str())];
+            assert_eq!(post(&served, "/fr/sign-out", &renewed, &fields).await.status, 200);
+        } else {
+            let mut client = Client::connect(served.at.public).await;
+            let headers = [("cookie", renewed.as_str()), OWN_ORIGIN];
+            assert_eq!(client.send("DELETE", "/api/v1/session", &headers, "").await.status, 204);
+        }
+        for copy in [&first, &renewed] {
+            let cast = vote(&served, copy, "oui", KEY).await;
+            assert_eq!(cast.problem(), (401, "not-signed-in".to_owned()), "{place}");
+            let voted = get(&served, "/api/v1/user/voted-elections", copy).await;
+            assert_eq!(voted.problem(), (401, "not-signed-in".to_owned()), "{place}");
+            assert_eq!(get(&served, &ballot, copy).await.status, 303, "to the sign-in");
+            let fields = [("choice", "oui"), ("token", ballot_token.as_str())];
+            assert_eq!(post(&served, &ballot, copy, &fields).await.status, 403, "{place}");
+        }
+        // The voter signs in again, beside the copy, and votes.
+        let again = sign_in(&served, LAW, place).await;
+        assert_eq!(vote(&served, &again, "oui", KEY).await.json()["status"], "accepted");
+    }
+    served.end().await;
+}
+
 /// A cookie from before the vote casts nothing a second time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_of_a_voters_cookie_changes_no_vote() {
@@ -213,5 +250,9 @@ async fn the_ballot_of_a_member_does_not_outlive_the_session_of_the_account() {
         let is_found = cookies.iter().any(|set| set.to_str().is_ok_and(is_removed));
         assert!(is_found, "{name}: {cookies:?}");
     }
+    // Nor does a copy of either cookie.
+    let cast = vote(&served, &ballot, "oui", KEY).await;
+    assert_eq!(cast.problem(), (401, "not-signed-in".to_owned()));
+    assert_eq!(get(&served, "/fr/members", &session).await.status, 303, "to the sign-in");
     served.end().await;
 }

@@ -70,6 +70,28 @@ async fn a_program_signs_in_calls_refreshes_and_signs_out() {
     served.end().await;
 }
 
+/// Two tabs of one front end, or the owner and a thief: they cannot be distinguished.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tabs_that_refresh_at_once_get_one_pair_and_their_session_ends() {
+    let served = Served::empty(config()).await;
+    add(&served.node, EMAIL, AccountRole::Auditor).await;
+    for code in RECOVERY_CODES {
+        let signed_in = login(&served, EMAIL, PASSWORD, code).await;
+        let token = text(&signed_in, "refresh_token");
+        let (one, other) = tokio::join!(refresh(&served, &token), refresh(&served, &token));
+        let (won, lost) = if one.status == 200 { (one, other) } else { (other, one) };
+        assert_eq!(won.status, 200, "{won:?}");
+        assert_eq!(lost.problem(), refused("token-refused"));
+        let next = refresh(&served, &text(&won, "refresh_token")).await;
+        assert_eq!(next.problem(), refused("token-refused"));
+        for pair in [&signed_in, &won] {
+            let me = call(&served, &text(pair, "access_token"), "GET", ME, None).await;
+            assert_eq!(me.problem(), refused("token-refused"));
+        }
+    }
+    served.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_wrong_sign_in_gets_the_same_answer() {
     let served = Served::empty(config()).await;

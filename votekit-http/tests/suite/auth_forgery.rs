@@ -2,6 +2,7 @@
 
 use crate::account_support::{add, call, change};
 use crate::http_support::{Served, config};
+use crate::live_support::{close_of, socket};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -101,6 +102,7 @@ impl Forge {
         let good = self.good();
         let (message, _) = good.rsplit_once('.').expect("three parts");
         let now = self.claims["iat"].as_u64().expect("a time");
+        let longer = format!("{}.evil.example", self.claims["iss"].as_str().expect("a base"));
         let unsigned = json!({"alg": "none", "typ": "at+jwt", "kid": self.kid});
         let stranger = SigningKey::from_bytes(&[8; 32]);
         let jwk = json!({
@@ -116,17 +118,28 @@ impl Forge {
             ("HS256 with the public key", self.confused()),
             ("another key under a known id", Self::sign(&self.header, &self.claims, &stranger)),
             ("an unknown key id", self.with_header("kid", json!("unknown"))),
+            ("a key id in another case", self.with_header("kid", json!("NEIGHBOUR"))),
+            ("a key id that is a path", self.with_header("kid", json!("../neighbour"))),
+            ("a key id of another kind", self.with_header("kid", json!(["neighbour"]))),
+            ("a key id beyond its length", self.with_header("kid", json!("k".repeat(65)))),
+            ("an unencoded payload", self.with_header("b64", json!(false))),
             ("its own key in the header", Self::sign(&with_jwk, &self.claims, &stranger)),
             ("jku", self.with_header("jku", json!("https://evil.example/keys"))),
             ("x5u", self.with_header("x5u", json!("https://evil.example/cert"))),
             ("x5c", self.with_header("x5c", json!(["MII"]))),
             ("crit", self.with_header("crit", json!(["exp"]))),
             ("typ", self.with_header("typ", json!("JWT"))),
+            ("typ of a refresh token", self.with_header("typ", json!("rt+jwt"))),
             ("expired", self.with_claim("exp", json!(now - 1))),
             ("too long a life", self.with_claim("exp", json!(now + 3600))),
+            ("a life of eleven minutes", self.with_claim("exp", json!(now + 660))),
+            ("issued in the future", self.with_claim("iat", json!(now + 60))),
+            ("issued long ago", self.with_claim("iat", json!(now - 3600))),
             ("not valid yet", self.with_claim("nbf", json!(now + 60))),
             ("issuer", self.with_claim("iss", json!("other.example"))),
+            ("an issuer that begins in the same way", self.with_claim("iss", json!(longer))),
             ("audience", self.with_claim("aud", json!("other"))),
+            ("several audiences", self.with_claim("aud", json!(["votekit-api", "other"]))),
             ("an unknown account", self.with_claim("sub", json!("00".repeat(16)))),
             ("another role", self.with_claim("role", json!("administrator"))),
             ("no role", self.with_claim("role", json!("owner"))),
@@ -137,6 +150,21 @@ impl Forge {
             ("too large", self.with_claim("iss", json!("a".repeat(4096)))),
         ]
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_refuses_every_forged_token_whatever_its_topic_is() {
+    let served = Served::empty(config()).await;
+    let account = add(&served.node, EMAIL, AccountRole::Auditor).await;
+    let forge = Forge::publish(&served, &account).await;
+    // A token of this length is too large for the message itself.
+    let fits = |(_, token): &(&str, String)| token.len() < 3000;
+    for (name, token) in forge.forgeries().into_iter().filter(fits) {
+        let subscribe = json!({"subscribe": ["elections"], "token": token}).to_string();
+        let close = close_of(&mut socket(served.at.public, subscribe).await).await;
+        assert_eq!(close, (1008, "token-refused".to_owned()), "{name}");
+    }
+    served.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

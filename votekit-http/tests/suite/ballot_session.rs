@@ -1,4 +1,4 @@
-//! A voter with several laws at one sitting, without JavaScript, over real connections.
+//! A voter with several elections in one session, without JavaScript, over real connections.
 
 use crate::browser_support::{Browser, typed};
 use crate::http_support::{Served, config};

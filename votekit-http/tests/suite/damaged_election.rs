@@ -3,7 +3,9 @@
 use std::fs;
 
 use crate::http_support::{Client, Served, ballot, config};
+use crate::live_support::{close_of, socket};
 use crate::support::{LAW, TestDir, create_request};
+use serde_json::json;
 use votekit_node::CreateElection;
 
 /// The election that is damaged, beside the customary one.
@@ -52,6 +54,11 @@ async fn every_answer_about_a_damaged_election_says_that_it_is_halted() {
         let answer = served.get(&path).await;
         assert_eq!(answer.problem(), halted(), "{path}");
         assert!(!answer.text().contains("keys/"), "the reason is for operators: {path}");
+    }
+    for topic in ["blocks", "turnout", "results"] {
+        let subscribe = json!({"subscribe": [format!("{topic}/{DAMAGED}")]}).to_string();
+        let close = close_of(&mut socket(served.at.public, subscribe).await).await;
+        assert_eq!(close, (1013, "halted".to_owned()), "{topic}");
     }
     let withheld = served.get("/api/v1/results").await.json()["withheld"].clone();
     assert!(withheld.as_array().expect("a list").contains(&DAMAGED.into()), "{withheld}");

@@ -22,6 +22,7 @@ mod attacks_addresses;
 mod attacks_csrf;
 mod attacks_guessing;
 mod attacks_input;
+mod attacks_live;
 mod attacks_results;
 mod attacks_roles;
 mod attacks_sessions;

@@ -17,17 +17,8 @@ async fn signed_in(node: &Node, number: u8) -> String {
     let now = node.now().seconds();
     let later = UnixSeconds(now.0 + 3600);
     let account = Account {
-        id: id(number),
-        email: format!("member{number}@example.com"),
-        role: AccountRole::Voter,
         state: AccountState::Active,
-        password: None,
-        totp: None,
-        totp_step: 0,
-        recovery_codes: Vec::new(),
-        invitation: None,
-        created: now,
-        version: 0,
+        ..Account::new(id(number), format!("member{number}@example.com"), AccountRole::Voter, now)
     };
     node.accounts().add(&[account]).await.expect("added");
     let token = format!("{number:A<43}");

@@ -8,7 +8,7 @@ use crate::http_support::{Answer, Client, Served, ballot, config};
 use crate::support::LAW;
 use votekit_core::id::Digest;
 use votekit_core::instant::UnixSeconds;
-use votekit_store::{Account, AccountId, AccountRole, AccountState, Invitation};
+use votekit_store::{Account, AccountId, AccountRole, Invitation};
 
 const INVITATION: &str = "/fr/accounts/invitation";
 const SIGN_IN: &str = "/fr/accounts/sign-in";
@@ -33,20 +33,11 @@ impl Browser {
         let mut id = [0; 16];
         id.copy_from_slice(&digest.as_bytes()[..16]);
         let account = Account {
-            id: AccountId(id),
-            email: email.to_owned(),
-            role,
-            state: AccountState::Invited,
-            password: None,
-            totp: None,
-            totp_step: 0,
-            recovery_codes: Vec::new(),
             invitation: Some(Invitation {
                 token: Digest::of(link.as_bytes()),
                 expires: UnixSeconds(seconds() + 3600),
             }),
-            created: UnixSeconds(seconds()),
-            version: 0,
+            ..Account::new(AccountId(id), email.to_owned(), role, UnixSeconds(seconds()))
         };
         served.node.accounts().add(&[account]).await.expect("added");
         let mut client = Client::connect(served.at.public).await;

@@ -1,13 +1,14 @@
 //! Voters at the interface for programs: sign-in for several laws, the vote with the cookie of a
 //! session, what the session sees afterwards, and the refusals.
 
+use crate::account_support::{account, call, send, token_of};
 use crate::http_support::{Answer, Client, Served, config};
 use crate::officials::Official;
-use crate::support::{LAW, create_request, credential};
+use crate::support::{LAW, create_request, credential, law};
 use serde_json::{Value, json};
 use votekit_core::credential::Credential;
 use votekit_core::election::ResultsPolicy;
-use votekit_node::CreateElection;
+use votekit_node::{CreateElection, OpenElection};
 use votekit_store::AccountRole;
 
 const SESSION: &str = "/api/v1/session";
@@ -232,6 +233,57 @@ async fn results_after_the_vote_are_shown_to_the_session_that_cast_it() {
     again.sign_in(6, &[LAW]).await;
     assert_eq!(again.vote(LAW, "non").await.json()["status"], "duplicate");
     assert_eq!(again.get(&results).await.problem(), (403, "results-withheld".to_owned()));
+    served.end().await;
+}
+
+/// An election of the members of another association.
+const OTHER_CLUB: &str = "CLUB-2";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_votes_once_with_a_token_and_sees_it_without_a_request() {
+    let served = Served::empty(config()).await;
+    let emails = ["membre@exemple.ca", "autre@exemple.ca"];
+    for (law, email) in [LAW, OTHER_CLUB].into_iter().zip(emails) {
+        let request = CreateElection { law_id: law.to_owned(), ..create_request() };
+        let members = [account(email, AccountRole::Voter).id];
+        served.node.create_with_members(request, &members).await.expect("created");
+        let law = law.parse().expect("a law id");
+        served.node.open(&law, OpenElection::default()).await.expect("opened");
+    }
+    let token = token_of(&served, emails[0], AccountRole::Voter).await;
+    let other = token_of(&served, emails[1], AccountRole::Voter).await;
+    let seen = async |token: &str| {
+        let path = format!("/api/v1/elections/{LAW}");
+        let election = call(&served, token, "GET", &path, None).await.json();
+        let voted = call(&served, token, "GET", "/api/v1/user/voted-elections", None).await;
+        assert_eq!(voted.header("cache-control"), "no-store");
+        (election["has_voted"].clone(), voted.json())
+    };
+    let vote = async |law: &str, key: &str, choice: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers =
+            [("authorization", bearer.as_str()), ("idempotency-key", key), ("prefer", "wait=30")];
+        let body = Some(json!({ "vote": choice }));
+        send(&served, "PUT", &format!("/api/v1/votes/{law}"), &headers, body).await
+    };
+    assert_eq!(seen(token.as_str()).await, (json!(false), json!([])));
+    let elsewhere = vote(OTHER_CLUB, KEY, "oui").await;
+    assert_eq!(elsewhere.problem(), (403, "forbidden".to_owned()));
+    let cast = vote(LAW, KEY, "oui").await;
+    assert_eq!((cast.status.as_u16(), &cast.json()["status"]), (200, &json!("accepted")));
+    assert!(cast.header("set-cookie").is_empty());
+    assert_eq!(vote(LAW, KEY, "oui").await.request_id(), cast.request_id(), "a retry");
+    assert_eq!(served.node.election(&law()).map(|election| election.received), Some(1));
+    let again = vote(LAW, "another-key-of-24-letters", "non").await;
+    assert_eq!(again.json()["status"], "duplicate");
+
+    let (has_voted, voted) = seen(token.as_str()).await;
+    assert_eq!((has_voted, voted.as_array().map(Vec::len)), (json!(true), Some(1)));
+    // No record joins the account and the request.
+    assert_eq!((&voted[0]["law_id"], &voted[0]["request_id"]), (&json!(LAW), &Value::Null));
+    assert_eq!(seen(other.as_str()).await, (json!(false), json!([])));
+    let official = Official::sign_in(&served, AccountRole::Auditor).await;
+    assert_eq!(seen(official.token.as_str()).await, (Value::Null, json!([])));
     served.end().await;
 }
 

@@ -8,7 +8,7 @@ use votekit_store::{NewSession, SessionKind};
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::accounts::{add, invited};
+use crate::accounts::{add, invited_account};
 
 const NOW: UnixSeconds = UnixSeconds(1_000);
 
@@ -30,7 +30,7 @@ async fn active(accounts: &dyn Accounts, name: &str, role: AccountRole) -> Accou
         password: Some("hash".to_owned()),
         totp: Some(Zeroizing::new(vec![1, 2])),
         invitation: None,
-        ..invited(&email, role, &link(), NOW).expect("random bytes")
+        ..invited_account(&email, role, &link(), NOW).expect("random bytes")
     };
     add(accounts, std::slice::from_ref(&account)).await.expect("added");
     account.id
@@ -74,7 +74,8 @@ async fn a_disabled_account_loses_its_sessions_and_is_enabled_with_its_password(
 async fn an_account_without_a_password_is_enabled_as_invited_and_its_link_stays_void() {
     let (_folder, accounts) = store();
     let email = "new@example.org".parse().expect("an address");
-    let account = invited(&email, AccountRole::Observer, &link(), NOW).expect("random bytes");
+    let account =
+        invited_account(&email, AccountRole::Observer, &link(), NOW).expect("random bytes");
     add(&accounts, std::slice::from_ref(&account)).await.expect("added");
     disable(&accounts, account.id, LastAdministrator::Keep).await.expect("disabled");
     let enabled = enable(&accounts, account.id).await.expect("enabled");
@@ -104,7 +105,8 @@ async fn the_last_active_administrator_stays_unless_it_may_be_lost() {
     let only = active(&accounts, "only", AccountRole::Administrator).await;
     active(&accounts, "auditor", AccountRole::Auditor).await;
     let email = "later@example.org".parse().expect("an address");
-    let later = invited(&email, AccountRole::Administrator, &link(), NOW).expect("random bytes");
+    let later =
+        invited_account(&email, AccountRole::Administrator, &link(), NOW).expect("random bytes");
     add(&accounts, &[later]).await.expect("added");
     let refused = disable(&accounts, only, LastAdministrator::Keep).await;
     assert!(matches!(refused, Err(AccountError::LastAdministrator)), "{refused:?}");

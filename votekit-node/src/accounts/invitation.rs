@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use votekit_core::instant::UnixSeconds;
 use votekit_store::{
-    Account, AccountId, AccountRole, AccountState, Accounts, EmailAddress, EngineError, Invitation,
+    Account, AccountId, AccountRole, Accounts, EmailAddress, EngineError, Invitation,
 };
 use zeroize::Zeroizing;
 
@@ -62,7 +62,7 @@ impl OneTimeLink {
 ///
 /// # Errors
 /// The system returned no random bytes.
-pub fn invited(
+pub fn invited_account(
     email: &EmailAddress,
     role: AccountRole,
     link: &OneTimeLink,
@@ -71,17 +71,8 @@ pub fn invited(
     let mut id = [0; 16];
     getrandom::fill(&mut id)?;
     Ok(Account {
-        id: AccountId(id),
-        email: email.as_str().to_owned(),
-        role,
-        state: AccountState::Invited,
-        password: None,
-        totp: None,
-        totp_step: 0,
-        recovery_codes: Vec::new(),
         invitation: Some(link.invitation()),
-        created,
-        version: 0,
+        ..Account::new(AccountId(id), email.as_str().to_owned(), role, created)
     })
 }
 

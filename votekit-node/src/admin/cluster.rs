@@ -32,7 +32,8 @@ impl Node {
     /// again changes nothing.
     ///
     /// # Errors
-    /// [`AdminError`], among others if the name or a key is another node's, or an authority's.
+    /// [`AdminError`], among others if the name or a key is another node's, or an authority's, and
+    /// if the node was retired.
     pub async fn admit_record(&self, record: &NodeRecord) -> Result<AdmittedNode, AdminError> {
         // Two calls at once must not admit two nodes under one name.
         let _creating = self.context.creating.lock().await;
@@ -42,12 +43,9 @@ impl Node {
         if let Some(set) = self.on_files(|folder| Ok(folder.authorities()?)).await? {
             check_no_authority(&set, record)?;
         }
-        let mut others = election_keys::admissions(&self.context).await?;
+        let others = election_keys::admissions(&self.context).await?;
         let admission = Admission { record: record.clone(), is_retired: false };
         if !others.contains(&admission) {
-            // A node that was retired may be admitted again.
-            others.retain(|known| known.record != *record);
-            let others: Vec<NodeRecord> = others.into_iter().map(|known| known.record).collect();
             check_distinct(&others, record)?;
             let bytes = admission.to_bytes();
             self.context.ledger.put_node_record(record.name.as_str(), &bytes).await?;
@@ -99,6 +97,11 @@ impl Node {
         if !known.is_retired {
             let bytes = Admission { is_retired: true, record: known.record.clone() }.to_bytes();
             self.context.ledger.put_node_record(name.as_str(), &bytes).await?;
+            // At once, not with the next comparison: the ledger may be put back before that.
+            if let Some(authority) = &self.context.authority {
+                let name = name.to_string();
+                authority.durable(move |memory| memory.keep_node_record(&name, &bytes)).await?;
+            }
             let fields = AuditFields { admitted: Some(name.as_str()), ..AuditFields::default() };
             self.context.audit.record(AuditEvent::NodeRetired, &fields);
         }
@@ -146,10 +149,14 @@ fn check_no_authority(set: &AuthoritySet, record: &NodeRecord) -> Result<(), Adm
     Ok(())
 }
 
-fn check_distinct(admitted: &[NodeRecord], record: &NodeRecord) -> Result<(), AdminError> {
-    for other in admitted {
+fn check_distinct(admitted: &[Admission], record: &NodeRecord) -> Result<(), AdminError> {
+    for Admission { record: other, is_retired } in admitted {
         let name = || other.name.clone();
-        let (field, rule) = if other.name == record.name {
+        let (field, rule) = if *is_retired && other == record {
+            // A ledger that was put back shows it as admitted: only if none is ever admitted again
+            // is it known to be the older one.
+            ("name", CallRule::NodeRetired { name: name() })
+        } else if other.name == record.name {
             ("name", CallRule::NodeNameTaken { name: name() })
         } else if other.key == record.key {
             ("public_key", CallRule::NodeKeyTaken { name: name() })
@@ -190,15 +197,20 @@ mod tests {
 
     #[test]
     fn names_and_keys_of_nodes_are_unique() {
-        let admitted = [record("a", 1, 2), record("b", 3, 4)];
+        let admission = |record, is_retired| Admission { record, is_retired };
+        let admitted = [admission(record("a", 1, 2), false), admission(record("b", 3, 4), true)];
         for (new, field) in [
             (record("c", 5, 6), None),
+            (record("b", 3, 4), Some("name")),
             (record("a", 5, 6), Some("name")),
             (record("c", 3, 6), Some("public_key")),
             (record("c", 5, 4), Some("transport_key")),
         ] {
             assert_eq!(refused_field(check_distinct(&admitted, &new)), field, "{new}");
         }
+        let again = check_distinct(&admitted, &record("b", 3, 4));
+        let Err(AdminError::Field { rule, .. }) = again else { panic!("{again:?}") };
+        assert_eq!(rule, CallRule::NodeRetired { name: "b".parse().expect("a name") });
     }
 
     #[test]

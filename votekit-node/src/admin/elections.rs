@@ -43,6 +43,7 @@ use crate::recovery::{Recovered, election_keys};
 use crate::roll_store::{self, Kept, LoadProgress};
 use crate::seal::endorse::{Endorsement, ProposedBlock};
 use crate::seal::endorser::endorser;
+use crate::seal::seal_queue::StagingMark;
 
 /// Timeout for reading, checking and copying the files of a roll: eight million electors take
 /// minutes from a slow disk.
@@ -550,7 +551,7 @@ impl Node {
             block,
             batches: Vec::new(),
             term,
-            sealed_through,
+            sealed_through: StagingMark::of_head(sealed_through),
             takes_votes: false,
             not_after: None,
         };

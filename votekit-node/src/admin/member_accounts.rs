@@ -10,7 +10,7 @@ use votekit_store::{
     Account, AccountId, AccountRole, AccountState, Accounts, Conflict, EmailAddress, EngineError,
 };
 
-use crate::accounts::{OneTimeLink, add, invited};
+use crate::accounts::{OneTimeLink, add, invited_account};
 use crate::admin::elections::{CreateElection, CreatedElection};
 use crate::call_rule::{CallRule, MemberFault, MemberRule};
 use crate::error::{AdminError, NodeError};
@@ -178,8 +178,8 @@ async fn invite(
                 renewed.push(Account { invitation: Some(link.invitation()), ..account });
             }
             None => {
-                let account =
-                    invited(email, AccountRole::Voter, &link, now).map_err(NodeError::from)?;
+                let account = invited_account(email, AccountRole::Voter, &link, now)
+                    .map_err(NodeError::from)?;
                 members.accounts.push(account.id);
                 made.push(account);
             }

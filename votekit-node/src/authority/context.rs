@@ -45,8 +45,9 @@ pub(crate) struct AuthorityContext {
     /// Whether the rows of the ledger have to be read again from the first.
     rows_put_back: AtomicBool,
     rows_wanted: Notify,
-    /// How often the ledger was found put back.
-    put_backs: watch::Sender<u64>,
+    put_backs: Mutex<PutBacks>,
+    /// How often the ledger was found put back, in any way.
+    put_back_changes: watch::Sender<u64>,
     /// The digest of the records of nodes as they were read last.
     records: watch::Sender<Option<Digest>>,
     /// The elections of which the ledger lacks certified blocks, and its height in each.
@@ -55,6 +56,24 @@ pub(crate) struct AuthorityContext {
     verified_logs: Mutex<BTreeMap<ElectionId, LedgerLog>>,
     /// The rounds about blocks that this authority has proposed.
     open_rounds: AtomicUsize,
+}
+
+/// How often the ledger was found put back.
+#[derive(Debug, Default)]
+struct PutBacks {
+    of_all: u64,
+    of_elections: BTreeMap<ElectionId, u64>,
+}
+
+impl PutBacks {
+    fn note(&mut self, law_id: &ElectionId) {
+        *self.of_elections.entry(law_id.clone()).or_default() += 1;
+    }
+
+    /// The number only rises, with each put-back that concerns the election.
+    fn concerning(&self, law_id: &ElectionId) -> u64 {
+        self.of_all + self.of_elections.get(law_id).copied().unwrap_or(0)
+    }
 }
 
 /// A round about a block that this authority has proposed, as long as this lives.
@@ -102,7 +121,8 @@ impl AuthorityContext {
             rolled_back: AtomicBool::new(false),
             rows_put_back: AtomicBool::new(false),
             rows_wanted: Notify::new(),
-            put_backs: watch::Sender::new(0),
+            put_backs: Mutex::default(),
+            put_back_changes: watch::Sender::new(0),
             records: watch::Sender::new(None),
             lacking: Mutex::default(),
             verified_logs: Mutex::default(),
@@ -212,21 +232,31 @@ impl AuthorityContext {
         self.rows_wanted.notified().await;
     }
 
-    /// Records that the ledger was found put back, by its rows or its head: what was read of
-    /// staging has other positions now, in every election.
-    pub(crate) fn note_put_back(&self) {
+    /// Records that the ledger was found put back by what it holds of one election. Other elections
+    /// find that themselves, if they lost something: that each restored election ended the rounds
+    /// of all others would cost the leader its lead again and again.
+    pub(crate) fn note_put_back(&self, law_id: &ElectionId) {
+        self.verified_logs.lock().remove(law_id);
+        self.put_backs.lock().note(law_id);
+        self.put_back_changes.send_modify(|count| *count += 1);
+    }
+
+    /// Records that the ledger was found put back by the rows of rounds, which are in one order for
+    /// all elections: what was read of staging may have other positions now in each of them.
+    pub(crate) fn note_all_put_back(&self) {
         self.verified_logs.lock().clear();
-        self.put_backs.send_modify(|put_backs| *put_backs += 1);
+        self.put_backs.lock().of_all += 1;
+        self.put_back_changes.send_modify(|count| *count += 1);
     }
 
-    /// How often the ledger was found put back.
-    pub(crate) fn put_backs(&self) -> u64 {
-        *self.put_backs.borrow()
+    /// How often the ledger was found put back, as far as it concerns an election.
+    pub(crate) fn put_backs(&self, law_id: &ElectionId) -> u64 {
+        self.put_backs.lock().concerning(law_id)
     }
 
-    /// Notifies each time the ledger was found put back.
+    /// Notifies each time the ledger was found put back, whatever it concerns.
     pub(crate) fn put_back_changes(&self) -> watch::Receiver<u64> {
-        self.put_backs.subscribe()
+        self.put_back_changes.subscribe()
     }
 
     /// Records the digest of the records of nodes, as they were read.
@@ -321,5 +351,26 @@ impl AuthorityContext {
 impl fmt::Debug for AuthorityContext {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "AuthorityContext({})", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_put_back_of_one_election_concerns_no_other() {
+        let [one, other] = ["L1", "L2"].map(|law_id| law_id.parse().expect("a law id"));
+        let mut put_backs = PutBacks::default();
+        let mut seen = Vec::new();
+        for step in 0..3 {
+            match step {
+                0 => put_backs.note(&one),
+                1 => put_backs.of_all += 1,
+                _ => put_backs.note(&other),
+            }
+            seen.push((put_backs.concerning(&one), put_backs.concerning(&other)));
+        }
+        assert_eq!(seen, [(1, 0), (2, 1), (2, 2)]);
     }
 }

@@ -18,6 +18,7 @@ use votekit_store::retry::Backoff;
 use votekit_store::{Conflict, EngineError, NoLease};
 use zeroize::Zeroize;
 
+use super::epoch_marks::EpochMarks;
 use super::lease_renewal;
 use crate::context::NodeContext;
 use crate::election::{ElectionHandle, IntakeError, Stored, Submission, Voter};
@@ -30,6 +31,14 @@ use crate::recovery::election_keys;
 /// used up under full load only: a batch costs signatures and a sync whatever its size, and a lone
 /// voter does not wait.
 const GATHER_TIME_MAX: Duration = Duration::from_millis(4);
+
+/// The shortest time from one batch to the next with several authorities, unless as many votes wait
+/// as in [`PACED_VOTES`]. Each authority verifies, decrypts and keeps every batch, whatever its
+/// size. The first vote after a quiet moment does not wait.
+const PACED_INTERVAL: Duration = Duration::from_millis(8);
+
+/// The votes that are published at once: to wait for more would save little.
+const PACED_VOTES: usize = 32;
 
 /// The longest pause before a batch of unknown outcome is published again. Later votes wait for it,
 /// and while the ballot box is away an attempt costs little.
@@ -46,8 +55,12 @@ pub(crate) struct Intake {
     node_key: NodeKey,
     /// Set with the first batch, and again after a fence.
     epoch: Option<Epoch>,
+    /// This node's own record of its epochs, on a shared ledger.
+    marks: Option<Arc<EpochMarks>>,
     /// The last sequence known to be durable.
     confirmed: Sequence,
+    /// The earliest time of the next small batch.
+    next_batch: Instant,
     /// The latest minute of a vote taken.
     latest: UnixMinutes,
     /// Set when no more votes are taken.
@@ -68,13 +81,16 @@ impl Intake {
         context: Arc<NodeContext>,
         election: Arc<ElectionHandle>,
         node_key: NodeKey,
+        marks: Option<Arc<EpochMarks>>,
     ) -> Self {
         Self {
+            marks,
             context,
             election,
             node_key,
             epoch: None,
             confirmed: Sequence(0),
+            next_batch: Instant::now(),
             latest: UnixMinutes(0),
             finished: false,
             ended: false,
@@ -87,6 +103,9 @@ impl Intake {
         let mut voters = Vec::new();
         while let Some(first) = submissions.recv().await {
             let mut finish = self.take(first, &mut envelopes, &mut voters);
+            if finish.is_none() {
+                finish = self.wait_for_more(&mut submissions, &mut envelopes, &mut voters).await;
+            }
             let gathering = Instant::now();
             while finish.is_none() && envelopes.len() < self.context.config.batch_votes_max {
                 match submissions.try_recv() {
@@ -111,6 +130,25 @@ impl Intake {
                 let _ = reply.send(self.finish().await);
             }
         }
+    }
+
+    /// Takes votes until the next batch is due.
+    async fn wait_for_more(
+        &mut self,
+        submissions: &mut mpsc::Receiver<Submission>,
+        envelopes: &mut Vec<Envelope>,
+        voters: &mut Vec<Voter>,
+    ) -> Option<oneshot::Sender<Result<(), ElectionFault>>> {
+        self.context.authorities.as_ref()?;
+        let most = PACED_VOTES.min(self.context.config.batch_votes_max);
+        let mut finish = None;
+        while finish.is_none() && envelopes.len() < most {
+            let next = tokio::time::timeout_at(self.next_batch.into(), submissions.recv());
+            let Ok(Some(next)) = next.await else { break };
+            finish = self.take(next, envelopes, voters);
+        }
+        self.next_batch = Instant::now() + PACED_INTERVAL;
+        finish
     }
 
     fn take(
@@ -215,10 +253,7 @@ impl Intake {
                     {
                         return Err(ElectionFault::NotReady(NotReady::NotAdmitted));
                     }
-                    let epoch =
-                        self.context.ledger.allocate_epoch(self.election.law_id(), node).await?;
-                    self.confirmed = Sequence(0);
-                    *self.epoch.insert(epoch)
+                    self.begin_above(Epoch(0)).await?
                 }
             };
             if self.election.lease().is_some_and(|lease| lease.epoch == epoch && lease.is_valid()) {
@@ -241,30 +276,42 @@ impl Intake {
                 }
                 Err(EngineError::Conflict(Conflict::NoLease {
                     reason: NoLease::NoEpoch, ..
-                })) => self.begin_after(epoch).await?,
+                })) => {
+                    let begun = self.begin_above(epoch).await?;
+                    tracing::warn!(
+                        event = "epoch_lost",
+                        law_id = %self.election.law_id(),
+                        lost = epoch.0,
+                        epoch = begun.0,
+                        "the ledger has lost the epoch of this node, beginning another"
+                    );
+                }
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// Begins an epoch after one that the ledger has lost: it was put back. Its numbers up to that
-    /// one are given out again and passed over, since batches of this node have them.
-    async fn begin_after(&mut self, lost: Epoch) -> Result<(), ElectionFault> {
+    /// Begins an epoch above one, and above all that this node has had: a ledger that was put back
+    /// gives their numbers out again, and batches of this node have them.
+    async fn begin_above(&mut self, lost: Epoch) -> Result<Epoch, ElectionFault> {
         let (law_id, node) = (self.election.law_id(), self.node_key.node_id());
-        loop {
+        let above = self.marks.as_ref().map_or(lost, |marks| marks.last().max(lost));
+        let given = loop {
             let given = self.context.ledger.allocate_epoch(law_id, node).await?;
-            if given.0 > lost.0 {
-                tracing::warn!(
-                    event = "epoch_lost",
-                    %law_id,
-                    lost = lost.0,
-                    epoch = given.0,
-                    "the ledger has lost the epoch of this node, beginning another"
-                );
-                (self.epoch, self.confirmed) = (Some(given), Sequence(0));
-                return Ok(());
+            if given > above {
+                break given;
             }
+        };
+        if let Some(marks) = self.marks.clone() {
+            let written = tokio::task::spawn_blocking(move || marks.begin(given)).await;
+            let written = written.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+            written.map_err(|error| {
+                let reason = format!("the record of this node's epochs is not written: {error}");
+                ElectionFault::NotReady(NotReady::NotPublished { reason })
+            })?;
         }
+        (self.epoch, self.confirmed) = (Some(given), Sequence(0));
+        Ok(given)
     }
 
     async fn seal(
@@ -314,6 +361,9 @@ impl Intake {
             match self.context.ballot_box.publish(batch).await {
                 Ok(()) => {
                     self.confirmed = batch.number().sequence;
+                    if let Some(marks) = &self.marks {
+                        marks.confirm(self.confirmed);
+                    }
                     if self.context.is_shared {
                         self.election.unstaged.add(batch, Instant::now());
                     }

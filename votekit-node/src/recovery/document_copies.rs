@@ -3,8 +3,9 @@
 //!
 //! What a ledger lacks that was restored from an older copy is put back; what it holds is never
 //! replaced. Once a draft is certified its keys do not change, so the first copy is the true one.
-//! The record of a node may change, and its copy follows the ledger. After a purge no copy of keys
-//! stays.
+//! The record of a node changes once, when the node is retired, and its copy follows the ledger.
+//! Retirement is final: where a copy says that a node was retired and the ledger does not, the
+//! ledger is older, and the copy wins. After a purge no copy of keys stays.
 //!
 //! Ledger and copies are compared at the start, after the ledger was found put back, and when an
 //! election or the record of a node is new; and once a minute, in two queries for all elections,
@@ -78,10 +79,10 @@ async fn compare(
     context: &NodeContext,
     authority: &AuthorityContext,
 ) -> Result<bool, ElectionFault> {
-    let records = compare_records(context, authority).await?;
+    let nodes = compare_records(context, authority).await?;
     let mut recipients: Vec<[u8; 32]> =
         authority.set.members().iter().map(|member| member.transport).collect();
-    recipients.extend(records.iter().filter_map(|bytes| transport_key(bytes)));
+    recipients.extend(nodes.iter().map(|known| *known.record.transport.as_bytes()));
     let read = || context.ledger.sealed_key_recipients();
     let stored = until_definite("read_documents", read).await?.into_iter().collect();
     let keys = KeyComparison { context, authority, recipients, stored };
@@ -96,38 +97,61 @@ async fn compare(
 async fn compare_records(
     context: &NodeContext,
     authority: &AuthorityContext,
-) -> Result<Vec<Vec<u8>>, ElectionFault> {
+) -> Result<Vec<Admission>, ElectionFault> {
     let ledger = &context.ledger;
     let stored = until_definite("read_documents", || ledger.node_records()).await?;
     // Statuses of authorities are of the moment, and anything may have been written beside them.
-    let mut stored = admissions(&stored);
-    let kept = admissions(&authority.durable(|memory| memory.node_records()).await?);
-    for (name, bytes) in &stored {
-        if !kept.iter().any(|(known, copy)| known == name && copy == bytes) {
-            let (name, bytes) = (name.clone(), bytes.clone());
-            authority.durable(move |memory| memory.keep_node_record(&name, &bytes)).await?;
-        }
+    let mut stored = Admission::all(&stored);
+    let kept = Admission::all(&authority.durable(|memory| memory.node_records()).await?);
+    let new = stored.iter().filter(|known| is_to_be_kept(known, &kept));
+    let new: Vec<Admission> = new.cloned().collect();
+    for known in new {
+        let (name, bytes) = (known.record.name.to_string(), known.to_bytes());
+        authority.durable(move |memory| memory.keep_node_record(&name, &bytes)).await?;
     }
-    for (name, bytes) in kept {
-        if stored.iter().any(|(known, _)| *known == name) {
-            continue;
-        }
-        until_definite("put_document", || ledger.put_node_record(&name, &bytes)).await?;
-        tracing::error!(
-            event = "document_put_back",
-            alarm = true,
-            node = name,
-            "the ledger had lost the record of a node"
-        );
-        stored.push((name, bytes));
+    let lost: Vec<Admission> = kept.into_iter().filter(|known| is_lost(known, &stored)).collect();
+    for known in lost {
+        put_record_back(context, &known).await?;
+        stored.retain(|other| other.record.name != known.record.name);
+        stored.push(known);
     }
-    Ok(stored.into_iter().map(|(_, bytes)| bytes).collect())
+    Ok(stored)
 }
 
-/// The records of nodes that were admitted, under their names.
-fn admissions(records: &[(String, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
-    let admissions = Admission::all(records).into_iter();
-    admissions.map(|known| (known.record.name.to_string(), known.to_bytes())).collect()
+/// Whether the ledger holds a record that the memory has to copy.
+fn is_to_be_kept(stored: &Admission, kept: &[Admission]) -> bool {
+    let retired = |known: &Admission| known.is_retired && known.record == stored.record;
+    !kept.iter().any(|known| known == stored || retired(known))
+}
+
+/// Whether the ledger has lost a record that the memory has kept, or that its node was retired.
+fn is_lost(kept: &Admission, stored: &[Admission]) -> bool {
+    match stored.iter().find(|known| known.record.name == kept.record.name) {
+        Some(known) => kept.is_retired && !known.is_retired && known.record == kept.record,
+        None => true,
+    }
+}
+
+async fn put_record_back(context: &NodeContext, known: &Admission) -> Result<(), ElectionFault> {
+    let (ledger, name) = (&context.ledger, known.record.name.as_str());
+    let bytes = known.to_bytes();
+    until_definite("put_document", || ledger.put_node_record(name, &bytes)).await?;
+    if known.is_retired {
+        // It may have begun an epoch meanwhile, and the fences before its earlier ones are lost.
+        let node = known.record.key.node_id();
+        for election in context.elections() {
+            let fence = || ledger.fence(election.law_id(), node);
+            until_definite("fence_node", fence).await?;
+        }
+    }
+    tracing::error!(
+        event = "document_put_back",
+        alarm = true,
+        node = name,
+        retired = known.is_retired,
+        "the ledger had lost the record of a node, or that it was retired"
+    );
+    Ok(())
 }
 
 /// Compares the sealed keys of elections with their copies.
@@ -230,6 +254,40 @@ pub(crate) async fn purge_everywhere(
     Ok(())
 }
 
-fn transport_key(record: &[u8]) -> Option<[u8; 32]> {
-    Some(*Admission::parse(record)?.record.transport.as_bytes())
+#[cfg(test)]
+mod tests {
+    use votekit_core::ballot::BallotSecretKey;
+    use votekit_core::batch::NodeKey;
+
+    use super::*;
+    use crate::node_record::NodeRecord;
+
+    fn admission(name: &str, key: u8, is_retired: bool) -> Admission {
+        let record = NodeRecord {
+            name: name.parse().expect("a name"),
+            key: NodeKey::from_seed(&[key; 32]).public_key(),
+            transport: BallotSecretKey::from_seed(&[key; 32]).public_key(),
+        };
+        Admission { record, is_retired }
+    }
+
+    #[test]
+    fn a_copy_follows_the_ledger_but_a_retirement_is_final() {
+        let (admitted, retired) = (admission("n", 1, false), admission("n", 1, true));
+        let (other, stranger) = (admission("m", 2, true), admission("n", 3, false));
+        // What the ledger holds, what the memory holds; whether it is copied, or put back.
+        for (stored, kept, is_copied, is_put_back) in [
+            (&admitted, &admitted, false, false),
+            (&retired, &retired, false, false),
+            (&retired, &admitted, true, false),
+            (&admitted, &retired, false, true),
+            (&admitted, &other, true, true),
+            (&stranger, &retired, true, false),
+        ] {
+            let what = format!("{stored:?}, {kept:?}");
+            assert_eq!(is_to_be_kept(stored, std::slice::from_ref(kept)), is_copied, "{what}");
+            assert_eq!(is_lost(kept, std::slice::from_ref(stored)), is_put_back, "{what}");
+        }
+        assert!(is_to_be_kept(&admitted, &[]) && is_lost(&admitted, &[]));
+    }
 }

@@ -86,7 +86,7 @@ pub(crate) async fn put_back(
         restore.run(head).await.inspect_err(|error| report_fork(context, law_id, error))?;
     if restored == PutBack::Restored {
         authority.note_lacking(law_id, None);
-        authority.note_put_back();
+        authority.note_put_back(law_id);
         authority.note_rows_put_back();
         tracing::error!(
             event = "ledger_restored",
@@ -293,7 +293,9 @@ impl Restore<'_> {
             takes_votes: log.is_open && point.height == self.own.height,
         };
         let law_id = self.law_id.clone();
-        let commit = Arc::new(BlockCommit { law_id, block, full_tiles, head, not_after: None });
+        let (sealed_batch, not_after) = (None, None);
+        let commit = BlockCommit { law_id, block, full_tiles, head, sealed_batch, not_after };
+        let commit = Arc::new(commit);
         let ledger = &self.context.ledger;
         match until_definite("restore_block", || ledger.append(&commit)).await {
             // Another authority has appended it: the last root shows whether it was this one.

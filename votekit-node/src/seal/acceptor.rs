@@ -245,7 +245,7 @@ impl Sealer {
         let numbers: Vec<BatchNumber> = batches.iter().map(|batch| batch.number()).collect();
         let sealed_through = self.seal_queue.sealed_through_numbers(&numbers);
         // Another authority may have passed over refused batches that still wait here.
-        let sealed_through = sealed_through.max(self.election.committed().sealed_through);
+        let sealed_through = sealed_through.at_least(self.election.committed().sealed_through);
         let Proposal { block, effect, .. } = made;
         let entries = block.entries.clone();
         let takes_votes = effect.state() == State::Open;

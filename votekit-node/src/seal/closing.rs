@@ -19,7 +19,8 @@ use crate::clock::monotonic;
 use crate::election::{LEASE_LENGTH, Submission};
 use crate::error::{AdminError, ElectionFault, NotReady};
 use crate::ingest::intake::CLOCK_MARGIN;
-use crate::seal::sealer::{Sealer, is_lost};
+use crate::seal::endorse::is_lost;
+use crate::seal::sealer::Sealer;
 
 /// How long a close waits for other nodes to end their epochs before it returns what it waits for.
 const STEP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -28,7 +29,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 /// refuses the closing, and the official closes again.
 const RECORDING: Duration = Duration::from_secs(2);
 
-/// The pause between two looks.
+/// The pause between two reads of what is in flight.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Sealer {
@@ -111,7 +112,7 @@ impl Sealer {
                 Command::ReadLeases
                 | Command::SettleBallotBox
                 | Command::SealStaged
-                | Command::ReadEpochs => match self.look(&command).await {
+                | Command::ReadEpochs => match self.read_in_flight(&command).await {
                     Ok(event) => event,
                     Err(error) if is_lost(error.conflict()) => return Err(error.into()),
                     Err(error) => {
@@ -125,8 +126,8 @@ impl Sealer {
         }
     }
 
-    /// A look at what is in flight. It changes nothing but what sealing changes anyway.
-    async fn look(&mut self, command: &Command) -> Result<Event, ElectionFault> {
+    /// Reads what is in flight. Changes nothing but what sealing changes anyway.
+    async fn read_in_flight(&mut self, command: &Command) -> Result<Event, ElectionFault> {
         Ok(match command {
             Command::ReadLeases if !self.context.is_shared => Event::Leases(Vec::new()),
             Command::ReadLeases => {

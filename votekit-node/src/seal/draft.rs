@@ -21,12 +21,13 @@ use crate::recovery::election_keys;
 use crate::seal::event_facts::check_draft;
 use crate::seal::proposals::NotMade;
 use crate::seal::round::{Accepted, QuorumSeen, Round, RoundBlock};
+use crate::seal::seal_queue::StagingMark;
 
 /// How long an authority takes part in the round about a draft.
 const DRAFT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The pause between two looks.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// The pause between two polls.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long a follower leaves it to the leader to append a certified block.
 const LEADER_APPENDS: Duration = Duration::from_millis(200);
@@ -106,7 +107,7 @@ async fn take_part(
                 round.append(&block, &rows, fence).await.map_err(fault)?;
             }
         }
-        let _ = tokio::time::timeout(LOOK_INTERVAL, changes.changed()).await;
+        let _ = tokio::time::timeout(POLL_INTERVAL, changes.changed()).await;
     }
     Ok(())
 }
@@ -153,7 +154,7 @@ async fn make(
         point,
         sealed_at: log.updated_at(),
         takes_votes: log.state() == State::Open,
-        sealed_through: StagingId(0),
+        sealed_through: StagingMark::of_head(StagingId(0)),
         batches: Vec::new(),
     };
     let round = Round {

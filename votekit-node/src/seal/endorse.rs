@@ -13,11 +13,12 @@ use votekit_core::election_log::Block;
 use votekit_core::id::ElectionId;
 use votekit_core::instant::UnixMillis;
 use votekit_store::retry::until_definite;
-use votekit_store::{BlockCommit, Conflict, EngineError, Head, StagingId, StoredBlock};
+use votekit_store::{BlockCommit, Conflict, EngineError, Head, StoredBlock};
 
 use crate::context::NodeContext;
 use crate::election::CheckpointSigner;
 use crate::error::ElectionFault;
+use crate::seal::seal_queue::StagingMark;
 
 /// A block proposed by its leader.
 pub(crate) struct ProposedBlock {
@@ -27,8 +28,8 @@ pub(crate) struct ProposedBlock {
     /// The term of the leader that appends the block: the ledger's fence. The leaf keeps the term
     /// in which the block was first made.
     pub(crate) term: u64,
-    /// All batches up to this staging id are in the log with this block, or were refused.
-    pub(crate) sealed_through: StagingId,
+    /// All batches up to this position are in the log with this block, or were refused.
+    pub(crate) sealed_through: StagingMark,
     /// Whether nodes get leases to answer voters after this block.
     pub(crate) takes_votes: bool,
     /// The deadline for appending, on the ledger's clock.
@@ -58,8 +59,9 @@ pub(crate) trait Endorse: Send + Sync {
     /// Returns once the outcome of the block is known. Safe to repeat with the same bytes.
     ///
     /// # Errors
-    /// [`ElectionFault`] when the block cannot be signed, breaks a rule of the ledger, or came too
-    /// late ([`Conflict::Late`]). An unknown outcome is retried until it is known.
+    /// [`ElectionFault`] when the block cannot be signed, breaks a rule of the ledger, came too
+    /// late ([`Conflict::Late`]), or seals batches of a ledger that was put back
+    /// ([`Conflict::NotStaged`]). An unknown outcome is retried until it is known.
     async fn endorse(&self, proposed: ProposedBlock) -> Result<Endorsement, ElectionFault>;
 }
 
@@ -93,7 +95,7 @@ impl Endorse for SoleAuthority {
             root: block.root,
             fence: term,
             checkpoint,
-            sealed_through,
+            sealed_through: sealed_through.id,
             takes_votes,
         };
         let commit = Arc::new(BlockCommit {
@@ -106,6 +108,7 @@ impl Endorse for SoleAuthority {
             },
             full_tiles: block.full_tiles,
             head,
+            sealed_batch: sealed_through.batch,
             not_after,
         });
         let ledger = &self.context.ledger;
@@ -125,4 +128,24 @@ impl Endorse for SoleAuthority {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Whether the ledger reports that another node has extended the log.
+pub(crate) fn is_overtaken(conflict: Option<&Conflict>) -> bool {
+    matches!(conflict, Some(Conflict::Head { .. } | Conflict::Term { .. }))
+}
+
+/// The term that the ledger is in, where its refusal says so.
+pub(crate) fn term_found(conflict: Option<&Conflict>) -> Option<u64> {
+    match conflict {
+        Some(Conflict::Term { found, .. }) => Some(*found),
+        _ => None,
+    }
+}
+
+/// Whether the ledger refused a proposal permanently: another block took its place, it came too
+/// late, or it was made before the ledger was put back.
+pub(crate) fn is_lost(conflict: Option<&Conflict>) -> bool {
+    is_overtaken(conflict)
+        || matches!(conflict, Some(Conflict::Late { .. } | Conflict::NotStaged { .. }))
 }

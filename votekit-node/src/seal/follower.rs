@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use votekit_core::authority::LogPoint;
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::{Batch, SealedEnvelope};
 use votekit_core::decision::{Entry, Outcome};
@@ -103,10 +104,16 @@ impl Sealer {
 
     /// Reads staged batches whether or not the queue has room. Returns whether there were any.
     pub(crate) async fn read_seal_queue_on(&mut self, limit: usize) -> Result<bool, ElectionFault> {
-        let (law_id, after) = (self.election.law_id(), self.seal_queue.read_through());
+        let last = self.seal_queue.last();
+        let (law_id, after) = (self.election.law_id(), last.id);
         let staged =
             until_definite("read_staging", || self.context.ledger.staged(law_id, after, limit))
                 .await?;
+        if !self.has_last_read(last).await? {
+            self.take_up_lost_staging().await?;
+            // There may be any number of them.
+            return Ok(true);
+        }
         staged.iter().for_each(|staged| self.election.unstaged.remove(&staged.batch.number()));
         let mut decided = vec![false; staged.len()];
         if self.context.is_shared || self.election.staged_before(after) {
@@ -118,11 +125,12 @@ impl Sealer {
         }
         self.record_observed(&staged).await?;
         let any = !staged.is_empty();
-        self.seal_queue.skip(&staged);
-        if self.context.decides() {
+        for (staged, decided) in staged.into_iter().zip(decided) {
             // Those that are in the log are read again after the ledger was put back.
-            let undecided = staged.into_iter().zip(decided).filter(|(_, decided)| !decided);
-            self.seal_queue.put(undecided.map(|(staged, _)| staged).collect());
+            match self.context.decides() && !decided {
+                true => self.seal_queue.put(staged),
+                false => self.seal_queue.skip(&staged),
+            }
         }
         Ok(any)
     }
@@ -147,12 +155,10 @@ impl Sealer {
             if from > head.height {
                 break;
             }
-            let limit = usize::try_from(head.height - from + 1)
-                .unwrap_or(BLOCKS_PER_READ)
-                .min(BLOCKS_PER_READ);
-            let blocks =
-                until_definite("follow_log", || self.context.ledger.blocks(&law_id, from, limit))
-                    .await?;
+            let blocks = match self.made_block_at(&head) {
+                Some(made) if from == head.height => vec![made],
+                _ => self.read_blocks(from, &head).await?,
+            };
             if blocks.is_empty() {
                 return self.report_missing_block(from).await;
             }
@@ -188,8 +194,24 @@ impl Sealer {
         Ok(())
     }
 
+    /// The block of the head, if this authority has made it: its root shows that the ledger has the
+    /// same bytes, which need not be read.
+    fn made_block_at(&self, head: &Head) -> Option<StoredBlock> {
+        let point = LogPoint { height: head.height, size: head.size, root: head.root };
+        let made = self.acceptor.made.as_ref().filter(|made| made.block.point == point)?;
+        Some(made.block.stored.clone())
+    }
+
+    async fn read_blocks(&self, from: u64, head: &Head) -> Result<Vec<StoredBlock>, ElectionFault> {
+        let law_id = self.election.law_id();
+        let limit =
+            usize::try_from(head.height - from + 1).unwrap_or(BLOCKS_PER_READ).min(BLOCKS_PER_READ);
+        let read = || self.context.ledger.blocks(law_id, from, limit);
+        Ok(until_definite("follow_log", read).await?)
+    }
+
     /// A block below the head is missing. Where authorities can restore the ledger it may have been
-    /// put back since its head was read: the next look at the head shows that.
+    /// put back since its head was read: the next read of the head shows that.
     async fn report_missing_block(&self, height: u64) -> Result<(), ElectionFault> {
         let law_id = self.election.law_id();
         let read = || self.context.ledger.head(law_id);

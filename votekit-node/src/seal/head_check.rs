@@ -1,9 +1,11 @@
-//! The head of the ledger, before anything depends on it: that it is certified, and that the ledger
-//! still holds the log that this node knows.
+//! The head of the ledger and the end of staging, before anything depends on them: that the head is
+//! certified, and that the ledger still holds the log and the staged batches that this node knows.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use votekit_core::batch::Batch;
+use votekit_core::election::State;
 use votekit_store::retry::until_definite;
 use votekit_store::{Head, StagingId};
 
@@ -14,8 +16,11 @@ use crate::recovery::check_root;
 use crate::recovery::ledger_restore::{
     PutBack, give_epochs_again, put_back, report_fork, stage_again,
 };
-use crate::seal::seal_queue::SealQueue;
+use crate::seal::seal_queue::{SealQueue, StagingMark, report_lost_staging};
 use crate::seal::sealer::Sealer;
+
+/// How often staging that ends below what was read is looked at.
+const STAGING_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Sealer {
     /// The verified head, which extends the log in memory. `None` while the ledger lacks certified
@@ -86,7 +91,7 @@ impl Sealer {
     /// may have restored it before the head was looked at.
     pub(crate) async fn take_up_put_back(&mut self) -> Result<(), ElectionFault> {
         let Some(authority) = self.context.authority.clone() else { return Ok(()) };
-        if self.put_backs != authority.put_backs() {
+        if self.put_backs != authority.put_backs(self.election.law_id()) {
             self.take_up_restored(&authority).await?;
         }
         Ok(())
@@ -95,27 +100,80 @@ impl Sealer {
     /// Whether this authority has found the ledger put back since staging was last begun anew. Its
     /// term may be the same.
     pub(crate) fn is_put_back(&self) -> bool {
-        let authority = self.context.authority.as_ref();
-        authority.is_some_and(|authority| authority.put_backs() != self.put_backs)
+        let (authority, law_id) = (self.context.authority.as_ref(), self.election.law_id());
+        authority.is_some_and(|authority| authority.put_backs(law_id) != self.put_backs)
     }
 
-    /// Reads staging again after the ledger was put back: its positions begin anew, and what was
-    /// staged in the lost part alone is staged again.
+    /// Whether staging ends elsewhere than where it was read to. A lower end is looked at once a
+    /// second: the watch over all logs may be behind, or the ledger was put back.
+    pub(crate) fn has_unread(&mut self, staged: StagingId) -> bool {
+        let read = self.seal_queue.read_through();
+        let is_lower = staged < read
+            && matches!(self.state(), State::Open | State::Closing)
+            && Instant::now() >= self.next_staging_poll;
+        if is_lower {
+            self.next_staging_poll = Instant::now() + STAGING_POLL_INTERVAL;
+        }
+        staged > read || is_lower
+    }
+
+    /// Whether the ledger still has the last batch that was read of staging where it was. To be
+    /// asked after a read: one that the ledger answered before it was put back is found too.
+    ///
+    /// Rows of rounds and heads show most put-backs. This one shows those that lost staged batches
+    /// alone, and those that an authority restored before this node looked at the head: a node
+    /// without a memory of its own would never know.
+    pub(crate) async fn has_last_read(&mut self, last: StagingMark) -> Result<bool, ElectionFault> {
+        if !self.context.is_shared || last.id == StagingId(0) {
+            return Ok(true);
+        }
+        let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
+        let found = until_definite("read_staging", || ledger.batch_at(law_id, last.id)).await?;
+        match last.batch {
+            Some(known) => Ok(found == Some(known)),
+            None => {
+                if let Some(found) = found {
+                    self.seal_queue.note_first(found);
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Begins staging anew after a batch was not where it was: the ledger was put back.
+    pub(crate) async fn take_up_lost_staging(&mut self) -> Result<(), ElectionFault> {
+        report_lost_staging(self.election.law_id(), self.seal_queue.last());
+        match self.context.authority.clone() {
+            Some(authority) => self.take_up_restored(&authority).await?,
+            None => self.begin_staging_anew().await?,
+        };
+        Ok(())
+    }
+
+    /// Reads staging again after the ledger was put back, and sees to it that other rows are too.
     async fn take_up_restored(
         &mut self,
         authority: &Arc<AuthorityContext>,
     ) -> Result<Option<Head>, ElectionFault> {
-        self.put_backs = authority.put_backs();
         let law_id = self.election.law_id().clone();
+        self.put_backs = authority.put_backs(&law_id);
         give_epochs_again(&self.context, authority, &law_id).await?;
+        let head = self.begin_staging_anew().await?;
+        authority.note_rows_put_back();
+        Ok(head)
+    }
+
+    /// Reads staging again: its positions begin anew, and what was staged in the lost part alone is
+    /// staged again.
+    async fn begin_staging_anew(&mut self) -> Result<Option<Head>, ElectionFault> {
         let waiting: Vec<Arc<Batch>> = self.seal_queue.batches().map(Arc::clone).collect();
         stage_again(&self.context, &waiting).await?;
-        let read = || self.context.ledger.head(&law_id);
+        let law_id = self.election.law_id();
+        let read = || self.context.ledger.head(law_id);
         let head = until_definite("follow_log", read).await?;
         if let Some(head) = &head {
             self.read_staging_again(head);
         }
-        authority.note_rows_put_back();
         Ok(head)
     }
 

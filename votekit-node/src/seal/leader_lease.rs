@@ -85,14 +85,19 @@ pub(crate) async fn acquire_exclusive(context: &NodeContext) -> Result<(), Engin
 pub(crate) async fn run(context: Arc<NodeContext>) {
     let lease = &context.leader_lease;
     let mut changes = context.ledger.changes();
+    let mut seen = changes.borrow().logs;
     loop {
+        let changed = async { changes.wait_for(|now| now.logs != seen).await.map(|now| now.logs) };
         // Never busy: a request is due at the earliest after the renewal interval.
         tokio::select! {
             () = tokio::time::sleep(lease.until_next_request()) => {}
             () = lease.wake.notified() => {}
             // The lease of another node may have been given back, or a term may have begun: it is
             // not waited for any more.
-            Ok(()) = changes.changed() => lease.note_other_lease(None),
+            Ok(logs) = changed => {
+                seen = logs;
+                lease.note_other_lease(None);
+            }
         }
         for command in lease.take_pending() {
             execute(&context, command).await;

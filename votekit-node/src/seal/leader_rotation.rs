@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use crate::authority::AuthorityContext;
 use crate::context::NodeContext;
 
-/// The pause between two looks at the lease, and between two looks for a moment to step down.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// The pause between two polls of the lease, and between two searches for a moment to step down.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 const DUE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How recent a statement of another authority must be, so that one is there to lead.
@@ -23,7 +23,7 @@ pub(crate) async fn run(
     let mut led: Option<(u64, Instant)> = None;
     loop {
         let is_due = led.is_some_and(|(_, since)| since.elapsed() >= length);
-        tokio::time::sleep(if is_due { DUE_INTERVAL } else { LOOK_INTERVAL }).await;
+        tokio::time::sleep(if is_due { DUE_INTERVAL } else { POLL_INTERVAL }).await;
         let now = context.leader_lease.term();
         let same = led.filter(|(term, _)| Some(*term) == now);
         led = same.or_else(|| now.map(|term| (term, Instant::now())));

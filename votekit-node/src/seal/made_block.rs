@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use votekit_core::batch::{Batch, VerifiedBatch};
 use votekit_core::election_log::{BlockContent, BlockMaker, Proposal};
-use votekit_store::StagingId;
 
 use crate::election::ElectionHandle;
 use crate::error::ElectionFault;
-use crate::seal::seal_queue::SealQueue;
+use crate::seal::seal_queue::{SealQueue, StagingMark};
 
 /// The largest number of batches in a block.
-pub(crate) const BLOCK_BATCHES_MAX: usize = 64;
+pub(crate) const BLOCK_BATCHES_MAX: usize = 256;
 
 /// A block of votes that is made and not yet stored.
 pub(crate) struct MadeBlock {
@@ -23,8 +22,8 @@ pub(crate) struct MadeBlock {
 pub(crate) struct RoundInputs {
     /// The batches that it decides.
     pub(crate) batches: Vec<Arc<Batch>>,
-    /// All batches up to this staging id are in the log with this block, or were refused.
-    pub(crate) sealed_through: StagingId,
+    /// All batches up to this position are in the log with this block, or were refused.
+    pub(crate) sealed_through: StagingMark,
     /// The term in which it is proposed.
     pub(crate) term: u64,
 }

@@ -24,9 +24,9 @@ use crate::seal::made_block::RoundInputs;
 use crate::seal::proposals::NotMade;
 use crate::seal::sealer::Sealer;
 
-/// The pause between two looks at a ledger that lacks a certified block, or at a block of which an
-/// input is missing.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// The pause between two polls for a certified block that the ledger lacks, or for a missing input of
+/// a block.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long a new leader waits for that before it lets another authority try.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,7 +69,7 @@ impl Sealer {
                         head = head.height,
                         "the ledger lacks a block that a quorum has certified"
                     );
-                    tokio::time::sleep(LOOK_INTERVAL).await;
+                    tokio::time::sleep(POLL_INTERVAL).await;
                     self.follow().await?;
                 }
                 Choice::Again(accepted) => {
@@ -77,7 +77,7 @@ impl Sealer {
                         Again::Moved => self.follow().await?,
                         Again::Unusable => excluded.push(accepted.point),
                         Again::Wait => {
-                            tokio::time::sleep(LOOK_INTERVAL).await;
+                            tokio::time::sleep(POLL_INTERVAL).await;
                             self.follow().await?;
                         }
                     }

@@ -48,7 +48,7 @@ impl Acceptor {
     }
 
     /// Whether there is room to remember another refused proposal of a height. A liar may sign any
-    /// number of them under terms that are over: without a bound, each look would refuse those
+    /// number of them under terms that are over: without a bound, each pass would refuse those
     /// again that were forgotten meanwhile.
     pub(crate) fn has_room_for_refused(&self, height: u64) -> bool {
         self.refused.iter().filter(|(at, ..)| *at == height).count() < REFUSED_MAX

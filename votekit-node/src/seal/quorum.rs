@@ -20,9 +20,9 @@ use crate::metrics;
 use crate::seal::endorse::{Endorse, Endorsement, ProposedBlock};
 use crate::seal::round::{Accepted, Appended, Round, RoundBlock};
 
-/// How long the leader waits for a row before it looks whether the head has moved or its lease is
+/// How long the leader waits for a row before it checks whether the head has moved or its lease is
 /// over.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long a leader waits for a quorum before it steps down: it may be the one that is cut off.
 const QUORUM_PATIENCE: Duration = Duration::from_secs(15);
@@ -102,15 +102,15 @@ impl QuorumEndorse {
     /// was put back since `put_backs` was counted. Then the position in staging that the block
     /// names is of another batch, and the block is settled like one of an earlier leader.
     fn is_to_end(&self, put_backs: u64) -> bool {
-        let Round { context, authority, .. } = &self.round;
+        let Round { context, authority, law_id, .. } = &self.round;
         if authority.is_rolled_back() {
             context.leader_lease.step_down();
             return true;
         }
-        authority.put_backs() != put_backs
+        authority.put_backs(law_id) != put_backs
     }
 
-    /// One look at the round: accepts, cosigns and appends as far as the guards allow.
+    /// One pass over the round: accepts, cosigns and appends as far as the guards allow.
     async fn step(
         &self,
         block: &RoundBlock,
@@ -151,7 +151,7 @@ impl QuorumEndorse {
     }
 }
 
-/// The outcome of one look at a round.
+/// The outcome of one pass over a round.
 enum Step {
     Wait,
     Moved(Head),
@@ -168,9 +168,9 @@ impl Endorse for QuorumEndorse {
         let block = RoundBlock::new(block, batches, takes_votes, sealed_through);
         let leadership = TermLeader { term, leader: authority.name.clone() };
         let began = Instant::now();
-        let put_backs = authority.put_backs();
+        let put_backs = authority.put_backs(law_id);
         let mut changes = authority.board.changes(law_id);
-        let mut next_look = Instant::now() + LOOK_INTERVAL;
+        let mut next_check = Instant::now() + POLL_INTERVAL;
         if self.is_to_end(put_backs) {
             return Ok(Endorsement::LeadershipLost { term });
         }
@@ -198,13 +198,13 @@ impl Endorse for QuorumEndorse {
                 }
                 Step::Wait => {}
             }
-            let _ = tokio::time::timeout(LOOK_INTERVAL, changes.changed()).await;
+            let _ = tokio::time::timeout(POLL_INTERVAL, changes.changed()).await;
             // By time, not only when no row comes: rows of later heights arrive all the time once
             // another authority leads, and none of them is about this block.
-            if Instant::now() < next_look {
+            if Instant::now() < next_check {
                 continue;
             }
-            next_look = Instant::now() + LOOK_INTERVAL;
+            next_check = Instant::now() + POLL_INTERVAL;
             // Another authority may have appended the block, or a later leader another one.
             let head = until_definite("read_head", || context.ledger.head(law_id)).await?;
             if let Some(head) = head.filter(|head| head.height >= block.point.height) {

@@ -28,6 +28,8 @@ use crate::authority::{AuthorityContext, HeightRows};
 use crate::context::NodeContext;
 use crate::election::CheckpointSigner;
 use crate::error::{ElectionFault, NotReady};
+use crate::recovery::ledger_restore::stage_again;
+use crate::seal::seal_queue::{StagingMark, report_lost_staging};
 
 /// A block that this authority has made itself.
 #[derive(Debug, Clone)]
@@ -37,7 +39,7 @@ pub(crate) struct RoundBlock {
     pub(crate) point: LogPoint,
     pub(crate) sealed_at: UnixMinutes,
     pub(crate) takes_votes: bool,
-    pub(crate) sealed_through: StagingId,
+    pub(crate) sealed_through: StagingMark,
     /// The batches that the block decides.
     pub(crate) batches: Vec<Arc<Batch>>,
 }
@@ -47,7 +49,7 @@ impl RoundBlock {
         block: Block,
         batches: Vec<Arc<Batch>>,
         takes_votes: bool,
-        sealed_through: StagingId,
+        sealed_through: StagingMark,
     ) -> Self {
         let point = LogPoint { height: block.height, size: block.size_after(), root: block.root };
         Self {
@@ -307,7 +309,7 @@ impl Round {
             root: block.point.root,
             fence,
             checkpoint,
-            sealed_through: block.sealed_through,
+            sealed_through: block.sealed_through.id,
             takes_votes: block.takes_votes,
         };
         let mut commit = Arc::new(BlockCommit {
@@ -315,15 +317,21 @@ impl Round {
             block: block.stored.clone(),
             full_tiles: block.full_tiles.clone(),
             head,
+            sealed_batch: block.sealed_through.batch,
             not_after: None,
         });
         let ledger = &self.context.ledger;
         let mut appended = until_definite("append_block", || ledger.append(&commit)).await;
-        if let Err(EngineError::Conflict(Conflict::Malformed { .. })) = appended
-            && let Some(again) = self.sealing_nothing_more(&commit).await?
-        {
-            commit = again;
-            appended = until_definite("append_block", || ledger.append(&commit)).await;
+        let conflict = appended.as_ref().err().and_then(EngineError::conflict);
+        let is_put_back = matches!(conflict, Some(Conflict::NotStaged { .. }));
+        if is_put_back || matches!(conflict, Some(Conflict::Malformed { .. })) {
+            if is_put_back {
+                self.stage_lost(block).await?;
+            }
+            if let Some(again) = self.sealing_nothing_more(&commit).await? {
+                commit = again;
+                appended = until_definite("append_block", || ledger.append(&commit)).await;
+            }
         }
         match appended {
             Ok(()) => {
@@ -338,8 +346,19 @@ impl Round {
                 }
                 Ok(Some(head.map_or(Appended::Missing, Appended::Head)))
             }
+            // It was put back once more: the next look appends the block.
+            Err(EngineError::Conflict(Conflict::NotStaged { .. })) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Stages the batches of a certified block again, in a ledger that was put back: this authority
+    /// has them, and the ledger may have lost them.
+    async fn stage_lost(&self, block: &RoundBlock) -> Result<(), ElectionFault> {
+        report_lost_staging(&self.law_id, block.sealed_through);
+        // What was read of staging is read again.
+        self.authority.note_put_back(&self.law_id);
+        stage_again(&self.context, &block.batches).await
     }
 
     /// The same block, which leaves the position in staging up to which batches are sealed where it

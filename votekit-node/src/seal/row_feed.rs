@@ -7,10 +7,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use votekit_core::authority::{Statement, StatementBody};
 use votekit_core::id::Digest;
 use votekit_store::log_summary::LogSummary;
-use votekit_store::{EngineError, RoundRow, RowId, RowKind, RowsRead};
+use votekit_store::{Changes, EngineError, RoundRow, RowId, RowKind, RowsRead};
 
 use crate::audit::{AuditEvent, AuditFields};
 use crate::authority::{AuthorityContext, Board, ProposalRow};
@@ -43,7 +44,7 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
     let mut cursor = Cursor::resending();
     let mut begun = Instant::now();
     loop {
-        changes.mark_unchanged();
+        let seen = changes.borrow_and_update().rows;
         if authority.take_rows_put_back() {
             cursor = Cursor::resending();
         } else if begun.elapsed() >= REREAD_INTERVAL && authority.board.take_incomplete() {
@@ -67,8 +68,7 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
             }
         }
         tokio::select! {
-            // The sender lives as long as the engine.
-            Ok(()) = changes.changed() => {}
+            () = wait_for_rows(&mut changes, seen) => {}
             () = authority.rows_wanted() => {}
             () = tokio::time::sleep(poll_interval(&context, &authority)) => {}
         }
@@ -78,6 +78,12 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
 fn poll_interval(context: &NodeContext, authority: &AuthorityContext) -> Duration {
     let waits = authority.has_open_round() || context.leader_lease.candidate_term().is_some();
     if waits { SLOW_POLL } else { REST_POLL }
+}
+
+/// Waits until rows are stored after those that were `seen`.
+async fn wait_for_rows(changes: &mut watch::Receiver<Changes>, seen: u64) {
+    let waited = changes.wait_for(|changes| changes.rows != seen).await.map(drop);
+    waited.expect("the sender lives as long as the engine");
 }
 
 /// Sends own statements again that the ledger may lack. Returns whether that is done.
@@ -206,7 +212,7 @@ async fn read(
                 "the ledger lacks rows that this authority has read: it was put back"
             );
             context.audit.record(AuditEvent::LedgerPutBack, &AuditFields::default());
-            authority.note_put_back();
+            authority.note_all_put_back();
             authority.note_rows_put_back();
             return Ok(Progress::More);
         }

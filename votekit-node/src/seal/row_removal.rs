@@ -17,13 +17,13 @@ use crate::context::NodeContext;
 /// The age at which a row is removed.
 const AGE: Duration = Duration::from_secs(600);
 
-/// The pause between two looks.
-const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+/// The pause between two polls.
+const POLL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Rows removed in one call.
 const ROWS_PER_CALL: usize = 1000;
 
-/// Calls after one look: the rest is removed after the next ones.
+/// Calls after one poll: the rest is removed after the next ones.
 const CALLS_MAX: u32 = 20;
 
 /// Looks once a minute as long as the node runs, and removes old rows while it leads.
@@ -33,7 +33,7 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
         if let Err(error) = remove(&context, &mut ages).await {
             tracing::debug!(event = "old_rows_not_removed", %error, "old rows not removed");
         }
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -58,7 +58,7 @@ async fn remove(context: &NodeContext, ages: &mut RowAges) -> Result<(), EngineE
 /// Which row was the last at which time.
 #[derive(Debug, Default)]
 struct RowAges {
-    looks: VecDeque<(Instant, RowId)>,
+    polled: VecDeque<(Instant, RowId)>,
     /// Every row up to this one is older than [`AGE`].
     old_through: RowId,
 }
@@ -66,16 +66,16 @@ struct RowAges {
 impl RowAges {
     /// Notes the last row. Returns the last one that is old.
     fn note(&mut self, now: Instant, last: RowId) -> RowId {
-        if self.looks.back().is_some_and(|(_, known)| last < *known) {
+        if self.polled.back().is_some_and(|(_, known)| last < *known) {
             // The ledger was put back: its rows are new.
             *self = Self::default();
         }
-        self.looks.push_back((now, last));
-        while let Some((at, id)) = self.looks.front()
+        self.polled.push_back((now, last));
+        while let Some((at, id)) = self.polled.front()
             && now.duration_since(*at) >= AGE
         {
             self.old_through = *id;
-            self.looks.pop_front();
+            self.polled.pop_front();
         }
         self.old_through
     }

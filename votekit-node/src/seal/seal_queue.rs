@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use votekit_core::batch::{Batch, VerifiedBatch};
 use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
-use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMinutes;
 use votekit_store::{Staged, StagingId};
 
@@ -27,10 +27,36 @@ const GAP_ALARM_TIMEOUT: Duration = Duration::from_secs(10);
 /// predecessor.
 const BYTES_MAX: usize = 64 << 20;
 
+/// Votes after which a block takes no further batch: its leaves are one row, of some 50 MB then.
+const BLOCK_VOTES: usize = 1 << 18;
+
+/// A position in staging, up to which batches were read or are sealed, and the batch there.
+/// Positions begin anew in a ledger that was put back: the batch shows whether one still holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StagingMark {
+    pub(crate) id: StagingId,
+    /// The batch that was read there; `None` for a position that was taken from the head, where
+    /// the ledger compared it.
+    pub(crate) batch: Option<Digest>,
+}
+
+impl StagingMark {
+    /// The position of the head.
+    pub(crate) fn of_head(id: StagingId) -> Self {
+        Self { id, batch: None }
+    }
+
+    /// This position, or that of the head if it is not below: what is sealed stays sealed.
+    pub(crate) fn at_least(self, sealed_through: StagingId) -> Self {
+        if self.id > sealed_through { self } else { Self::of_head(sealed_through) }
+    }
+}
+
 /// Batches that are staged and not in the log.
 #[derive(Debug)]
 pub(crate) struct SealQueue {
-    read_through: StagingId,
+    /// The last batch read.
+    last: StagingMark,
     waiting: BTreeMap<StagingId, Waiting>,
     places: HashMap<BatchNumber, StagingId>,
     bytes: usize,
@@ -39,6 +65,8 @@ pub(crate) struct SealQueue {
 #[derive(Debug)]
 struct Waiting {
     batch: Arc<Batch>,
+    /// The batch of the election that was read before it, waiting or not.
+    before: StagingMark,
     since: Instant,
     /// Whether an alarm was raised for it.
     alarmed: bool,
@@ -62,7 +90,7 @@ impl SealQueue {
     /// An empty queue that reads after a staging id.
     pub(crate) fn new(sealed_through: StagingId) -> Self {
         Self {
-            read_through: sealed_through,
+            last: StagingMark::of_head(sealed_through),
             waiting: BTreeMap::new(),
             places: HashMap::new(),
             bytes: 0,
@@ -76,7 +104,17 @@ impl SealQueue {
 
     /// The staging id of the last batch read.
     pub(crate) fn read_through(&self) -> StagingId {
-        self.read_through
+        self.last.id
+    }
+
+    /// The last batch read.
+    pub(crate) fn last(&self) -> StagingMark {
+        self.last
+    }
+
+    /// Notes the batch at the position from which the queue reads, before any was read.
+    pub(crate) fn note_first(&mut self, batch: Digest) {
+        self.last.batch = self.last.batch.or(Some(batch));
     }
 
     /// Whether the queue is below its read-ahead limit.
@@ -84,22 +122,19 @@ impl SealQueue {
         self.bytes < BYTES_MAX
     }
 
-    /// Adds batches that were read after [`SealQueue::read_through`].
-    pub(crate) fn put(&mut self, staged: Vec<Staged>) {
-        for Staged { id, batch, .. } in staged {
-            self.read_through = self.read_through.max(id);
-            self.bytes += batch.as_bytes().len();
-            self.places.insert(batch.number(), id);
-            self.waiting.insert(id, Waiting { batch, since: Instant::now(), alarmed: false });
-        }
+    /// Adds a batch that was read after [`SealQueue::read_through`].
+    pub(crate) fn put(&mut self, Staged { id, batch, .. }: Staged) {
+        let mark = StagingMark { id, batch: Some(batch.digest()) };
+        let before = std::mem::replace(&mut self.last, mark);
+        self.bytes += batch.as_bytes().len();
+        self.places.insert(batch.number(), id);
+        self.waiting.insert(id, Waiting { batch, before, since: Instant::now(), alarmed: false });
     }
 
-    /// Records that batches were read after [`SealQueue::read_through`]. Those that this node does
-    /// not decide, or that are decided, are not added.
-    pub(crate) fn skip(&mut self, staged: &[Staged]) {
-        if let Some(last) = staged.last() {
-            self.read_through = last.id;
-        }
+    /// Records that a batch was read after [`SealQueue::read_through`] that this node does not
+    /// decide, or that is decided: it is not added.
+    pub(crate) fn skip(&mut self, staged: &Staged) {
+        self.last = StagingMark { id: staged.id, batch: Some(staged.batch.digest()) };
     }
 
     /// A waiting batch.
@@ -141,36 +176,38 @@ impl SealQueue {
         self.remove_at(place)
     }
 
-    /// The staging id up to which all batches are in the log or were refused, once the batches of
+    /// The last batch read up to which all are in the log or were refused, once the batches of
     /// `sealed` are in the log.
-    pub(crate) fn sealed_through_with(&self, sealed: &[VerifiedBatch]) -> StagingId {
+    pub(crate) fn sealed_through_with(&self, sealed: &[VerifiedBatch]) -> StagingMark {
         let numbers: Vec<BatchNumber> = sealed.iter().map(|batch| batch.number()).collect();
         self.sealed_through_numbers(&numbers)
     }
 
     /// As [`SealQueue::sealed_through_with`], for the numbers of batches.
-    pub(crate) fn sealed_through_numbers(&self, sealed: &[BatchNumber]) -> StagingId {
+    pub(crate) fn sealed_through_numbers(&self, sealed: &[BatchNumber]) -> StagingMark {
         let sealed: BTreeSet<StagingId> =
             sealed.iter().filter_map(|number| self.places.get(number)).copied().collect();
-        let mut left = self.waiting.keys().filter(|id| !sealed.contains(id));
+        let mut left = self.waiting.iter().filter(|(id, _)| !sealed.contains(id));
         // Up to the batch before the first one that stays.
-        left.next().map_or(self.read_through, |first| StagingId(first.0 - 1))
+        left.next().map_or(self.last, |(_, first)| first.before)
     }
 
-    /// Chooses the batches of the next block, `most` at most. They stay in the queue until the
-    /// block is durable. Removes batches that are refused or already in the log.
+    /// Chooses the batches of the next block: `most` at most, and none after [`BLOCK_VOTES`] votes.
+    /// They stay in the queue until the block is durable. Removes batches that are refused or
+    /// already in the log.
     pub(crate) fn next_block(
         &mut self,
         log: &ElectionLog,
         now_millis: u64,
         most: usize,
     ) -> Vec<VerifiedBatch> {
-        let mut block = Vec::new();
+        let mut block: Vec<VerifiedBatch> = Vec::new();
+        let mut votes = 0;
         let mut gone = Vec::new();
         let mut expected = BTreeMap::new();
         let mut early: BTreeMap<BatchNumber, VerifiedBatch> = BTreeMap::new();
         for (id, waiting) in &mut self.waiting {
-            if block.len() >= most {
+            if block.len() >= most || votes >= BLOCK_VOTES {
                 break;
             }
             let number = waiting.batch.number();
@@ -181,12 +218,14 @@ impl SealQueue {
                 }
                 Turn::Sealed | Turn::Refused => gone.push(*id),
                 Turn::Next(batch) => {
+                    votes += batch.count();
                     block.push(batch);
                     // Its successors may have been staged before it.
                     let mut follower = number;
                     loop {
                         follower.sequence = follower.sequence.next();
                         let Some(batch) = early.remove(&follower) else { break };
+                        votes += batch.count();
                         block.push(batch);
                         // `turn` has counted the predecessor only.
                         expected.insert((follower.node, follower.epoch), follower.sequence.next());
@@ -223,13 +262,25 @@ impl SealQueue {
     }
 }
 
+/// Reports that a batch of staging is not where it was.
+pub(crate) fn report_lost_staging(law_id: &ElectionId, mark: StagingMark) {
+    tracing::error!(
+        event = "staging_put_back",
+        alarm = true,
+        %law_id,
+        position = mark.id.0,
+        "the ledger has another batch, or none, at a position of staging that was read: it was \
+         put back, staging is read again"
+    );
+}
+
 fn turn(
     waiting: &mut Waiting,
     log: &ElectionLog,
     expected: &mut BTreeMap<(NodeId, Epoch), Sequence>,
     now_millis: u64,
 ) -> Turn {
-    let Waiting { batch, since, alarmed } = waiting;
+    let Waiting { batch, since, alarmed, .. } = waiting;
     let number = batch.number();
     let progress = log.decisions().epochs().progress(number.node, number.epoch);
     if number.sequence <= progress.through {
@@ -300,4 +351,86 @@ fn latest_stamp(batch: &Batch) -> Option<UnixMinutes> {
 /// Whether a batch with this stamp has to wait for the clock.
 fn is_ahead(stamp: UnixMinutes, now_millis: u64) -> bool {
     stamp.0 * 60_000 > now_millis + FUTURE_MILLIS_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use getrandom::SysRng;
+    use proptest::prelude::*;
+    use rand_core::UnwrapErr;
+    use votekit_core::ballot::BallotSecretKey;
+    use votekit_core::batch::{BatchHeader, NodeKey};
+    use votekit_store::Hints;
+
+    use super::*;
+
+    fn staged(id: u64, sequence: u64) -> Staged {
+        let node = NodeKey::from_seed(&[1; 32]);
+        let number =
+            BatchNumber { node: node.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
+        let law_id = "L1".parse().expect("a law id");
+        let header = BatchHeader { law_id, number, confirmed_through: Sequence(0), last: false };
+        let ballot_key = BallotSecretKey::from_seed(&[9; 32]).public_key();
+        let sealed = Batch::seal(header, &[], &ballot_key, &node, &mut UnwrapErr(SysRng));
+        let batch = Arc::new(sealed.expect("the ballot key is usable"));
+        Staged { id: StagingId(id), batch, hints: Hints::new() }
+    }
+
+    fn mark(staged: &Staged) -> StagingMark {
+        StagingMark { id: staged.id, batch: Some(staged.batch.digest()) }
+    }
+
+    #[test]
+    fn a_position_names_its_batch_unless_it_is_that_of_the_head() {
+        let mut queue = SealQueue::new(StagingId(4));
+        assert_eq!(queue.last(), StagingMark::of_head(StagingId(4)));
+        let first = Digest::of(b"the batch up to which the head seals");
+        queue.note_first(first);
+        assert_eq!(queue.last(), StagingMark { id: StagingId(4), batch: Some(first) });
+        let one = staged(7, 1);
+        queue.skip(&one);
+        queue.note_first(first);
+        assert_eq!(queue.last(), mark(&one), "batches were read");
+        let seven = mark(&one);
+        assert_eq!(seven.at_least(StagingId(6)), seven);
+        for head in [7, 20] {
+            let head = StagingId(head);
+            assert_eq!(seven.at_least(head), StagingMark::of_head(head), "it moves nothing");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Positions of other elections lie between those that are read.
+        #[test]
+        fn a_block_seals_through_the_last_batch_read_before_the_first_that_stays(
+            rows in proptest::collection::vec((1_u64..4, any::<bool>(), any::<bool>()), 0..8),
+        ) {
+            let (mut queue, mut id) = (SealQueue::new(StagingId(5)), 5);
+            let mut expected = StagingMark::of_head(StagingId(5));
+            let (mut sealed, mut stays) = (Vec::new(), false);
+            for (sequence, (gap, is_kept, is_sealed)) in (1..).zip(rows) {
+                id += gap;
+                let one = staged(id, sequence);
+                stays |= is_kept && !is_sealed;
+                if !stays {
+                    expected = mark(&one);
+                }
+                if !is_kept {
+                    queue.skip(&one);
+                    continue;
+                }
+                if is_sealed {
+                    sealed.push(one.batch.number());
+                }
+                queue.put(one);
+            }
+            prop_assert_eq!(queue.sealed_through_numbers(&sealed), expected);
+            for number in &sealed {
+                queue.remove(number);
+            }
+            prop_assert_eq!(queue.sealed_through_numbers(&[]), expected);
+        }
+    }
 }

@@ -31,16 +31,22 @@ use crate::memory::with_overwritten_stack;
 use crate::metrics::{self, Status};
 use crate::recovery::READ_BATCH_LEN;
 use crate::seal::due_batch::LeaderWatch;
-use crate::seal::endorse::{Endorse, Endorsement, ProposedBlock};
+use crate::seal::endorse::{
+    Endorse, Endorsement, ProposedBlock, is_lost, is_overtaken, term_found,
+};
 use crate::seal::endorser::endorser;
 use crate::seal::made_block::{BLOCK_BATCHES_MAX, MadeBlock, RoundInputs, make_block};
 use crate::seal::proposals::Acceptor;
-use crate::seal::seal_queue::SealQueue;
+use crate::seal::seal_queue::{SealQueue, StagingMark};
 
 /// The shortest time from one block to the next while votes keep arriving. A block costs
 /// signatures, commitments and a sync whatever its size: under load more votes share them, and
 /// after a quiet moment the next vote is sealed at once.
 const BLOCK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The same with several authorities. Each of them makes the block again, writes it to its own disk
+/// and sends and reads statements: a block costs the installation several times as much.
+const ROUND_BLOCK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Delays at which a leader polls for staged batches after it found none, first and limit. A batch
 /// staged while the previous one was being sealed may go unannounced, so an idle leader polls a few
@@ -76,6 +82,8 @@ pub(crate) struct Sealer {
     round_rows: watch::Receiver<u64>,
     /// How often this authority had found the ledger put back when staging was last begun anew.
     pub(crate) put_backs: u64,
+    /// When staging that ends below what was read is looked at again.
+    pub(crate) next_staging_poll: Instant,
     /// The delay before a leader of a shared ledger polls for staged batches again; `None` once it
     /// has polled often enough.
     idle_poll: Option<Duration>,
@@ -100,7 +108,8 @@ impl Sealer {
             Some(authority) => authority.board.changes(&law_id),
             None => watch::Sender::new(0).subscribe(),
         };
-        let put_backs = context.authority.as_ref().map_or(0, |authority| authority.put_backs());
+        let put_backs =
+            context.authority.as_ref().map_or(0, |authority| authority.put_backs(&law_id));
         let endorse = endorser(&context, signer, law_id);
         let (positions, leading) = (election.positions(), context.leader_lease.changes());
         Self {
@@ -113,6 +122,7 @@ impl Sealer {
             leader_watch: LeaderWatch::default(),
             round_rows,
             put_backs,
+            next_staging_poll: Instant::now(),
             next_block: Instant::now(),
             positions,
             leading,
@@ -150,6 +160,9 @@ impl Sealer {
                         "closing not stored in time"
                     );
                     Ok(Flow::Continue)
+                }
+                Err(error) if matches!(error.conflict(), Some(Conflict::NotStaged { .. })) => {
+                    self.take_up_lost_staging().await.map(|()| Flow::Continue)
                 }
                 // The lease ran out before a proposal was made.
                 Err(error)
@@ -224,11 +237,12 @@ impl Sealer {
     }
 
     /// Whether polling the ledger for staged batches is worthwhile.
-    fn may_find_batches(&self) -> bool {
+    fn may_find_batches(&mut self) -> bool {
+        let staged = self.positions.borrow().staged;
         !self.context.is_shared
             || self.idle_poll.is_some()
             || !self.seal_queue.is_empty()
-            || self.positions.borrow().staged > self.seal_queue.read_through()
+            || self.has_unread(staged)
     }
 
     async fn handle(&mut self, command: SealerCommand) -> Result<Flow, ElectionFault> {
@@ -288,7 +302,7 @@ impl Sealer {
         }
         self.take_part().await?;
         let Position { height, staged } = *self.positions.borrow_and_update();
-        let has_staged = self.context.reads_staging() && staged > self.seal_queue.read_through();
+        let has_staged = self.context.reads_staging() && self.has_unread(staged);
         if height != self.election.committed().height || has_staged {
             self.follow().await?;
         } else {
@@ -358,7 +372,7 @@ impl Sealer {
             .await
             .inspect_err(|error| self.context.fail_election(&self.election, error))?;
         let proposal = proposal.map_err(AdminError::Refused)?;
-        let sealed_through = self.election.committed().sealed_through;
+        let sealed_through = StagingMark::of_head(self.election.committed().sealed_through);
         let inputs = RoundInputs { batches: Vec::new(), sealed_through, term: maker.term };
         let committed = self.endorse_and_apply(proposal, inputs, not_after).await;
         Ok(committed.inspect_err(|error| {
@@ -368,8 +382,15 @@ impl Sealer {
         })?)
     }
 
-    /// Seals staged batches, no sooner than `BLOCK_INTERVAL` after the last block. Batches staged
-    /// meanwhile notify again.
+    fn block_interval(&self) -> Duration {
+        match &self.context.authority {
+            Some(_) => ROUND_BLOCK_INTERVAL,
+            None => BLOCK_INTERVAL,
+        }
+    }
+
+    /// Seals staged batches, no sooner than the interval of blocks after the last one. Batches
+    /// staged meanwhile notify again.
     async fn seal_paced(&mut self) -> Result<(), ElectionFault> {
         tokio::time::sleep_until(self.next_block.into()).await;
         let sealed = self.seal_next().await?;
@@ -378,7 +399,10 @@ impl Sealer {
             self.idle_poll = Some(next).filter(|next| *next < IDLE_POLL_LAST);
         } else {
             self.idle_poll = Some(IDLE_POLL_FIRST);
-            self.next_block = Instant::now() + BLOCK_INTERVAL;
+            // After a full block others wait, and time would add to them.
+            let is_full = sealed >= BLOCK_BATCHES_MAX;
+            let pause = if is_full { Duration::ZERO } else { self.block_interval() };
+            self.next_block = Instant::now() + pause;
             // Batches that did not fit are sealed in the next block, or wait for a predecessor,
             // whose staging notifies.
             self.election.staged.notify_one();
@@ -469,7 +493,7 @@ impl Sealer {
         let takes_votes = effect.state() == State::Open;
         let RoundInputs { batches, sealed_through, term } = inputs;
         // Another authority may have passed over refused batches that still wait here.
-        let sealed_through = sealed_through.max(self.election.committed().sealed_through);
+        let sealed_through = sealed_through.at_least(self.election.committed().sealed_through);
         let proposed =
             ProposedBlock { block, batches, term, sealed_through, takes_votes, not_after };
         let open = metrics::OpenCommit::count();
@@ -578,23 +602,4 @@ fn answer(
     // The receiver may be gone.
     let _ = reply.send(done);
     lost
-}
-
-/// Whether the ledger reports that another node has extended the log.
-fn is_overtaken(conflict: Option<&Conflict>) -> bool {
-    matches!(conflict, Some(Conflict::Head { .. } | Conflict::Term { .. }))
-}
-
-/// The term that the ledger is in, where its refusal says so.
-fn term_found(conflict: Option<&Conflict>) -> Option<u64> {
-    match conflict {
-        Some(Conflict::Term { found, .. }) => Some(*found),
-        _ => None,
-    }
-}
-
-/// Whether the ledger refused a proposal permanently: another block took its place, or it came too
-/// late.
-pub(crate) fn is_lost(conflict: Option<&Conflict>) -> bool {
-    is_overtaken(conflict) || matches!(conflict, Some(Conflict::Late { .. }))
 }

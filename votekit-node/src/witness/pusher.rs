@@ -27,8 +27,8 @@ use crate::error::NodeError;
 use crate::metrics;
 use crate::node::Node;
 
-/// How often it looks for a head to push.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// The pause between two searches for a head to push.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The shortest time between two requests to a witness, except for heads of closed elections.
 const REQUEST_INTERVAL: Duration = Duration::from_secs(10);
@@ -158,7 +158,7 @@ impl Pusher {
             while let Some(election) = self.next_due().await {
                 self.push(&client, &election).await;
             }
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 

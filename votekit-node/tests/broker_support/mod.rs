@@ -6,26 +6,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use votekit_core::decision::Decision;
 use votekit_core::id::RequestId;
 use votekit_node::config::{Config, Role};
 use votekit_node::data_folder::DataFolder;
 use votekit_node::node_name::NodeName;
-use votekit_node::{AdminError, Node, SubmitError, VoteStatus};
+use votekit_node::{Node, SubmitError};
 use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::faults::Faulty;
 use votekit_store::services::rabbitmq::RabbitMqBallotBox;
 use votekit_store::services::url::{Service, ServiceAddress};
-use votekit_store::testing::unreliable::{Odds, Unreliable};
+use votekit_store::testing::seeded_faults::{Odds, SeededFaults};
 use votekit_store::{Engines, Ledger};
 
 use crate::support::{TestDir, vote};
-
-const NO_FAULTS: Odds = Odds {
-    unavailable_percent: 0,
-    delayed_percent: 0,
-    outcome_unknown_percent: 0,
-    acknowledgement_lost_percent: 0,
-};
 
 /// Queues that no other test or earlier run uses.
 pub(crate) fn address() -> ServiceAddress {
@@ -47,7 +40,8 @@ pub(crate) async fn start(place: &TestDir, address: &ServiceAddress) -> (Node, A
     let name: NodeName = "all-1".parse().expect("a name");
     let folder = DataFolder::open_named(&place.path("shared"), None, &name).expect("a data folder");
     let engine = EmbeddedEngine::open(&place.path("engine")).expect("the engine opens");
-    let ledger: Arc<dyn Ledger> = Arc::new(Unreliable::new(engine.ledger, 6, NO_FAULTS).shared());
+    let faults = SeededFaults::new(6, Odds::NONE);
+    let ledger: Arc<dyn Ledger> = Arc::new(Faulty::new(engine.ledger, faults).shared());
     let ballot_box = RabbitMqBallotBox::open(address).await.expect("the ballot box opens");
     let engines = Engines {
         registry: engine.registry,
@@ -64,21 +58,6 @@ pub(crate) async fn start(place: &TestDir, address: &ServiceAddress) -> (Node, A
     (Node::start_on(folder, config, engines).await.expect("the node starts"), ledger)
 }
 
-/// Retries while the node does not lead, or an engine is unavailable.
-pub(crate) async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> T {
-    loop {
-        match call().await {
-            Ok(done) => return done,
-            Err(
-                AdminError::NotLeading { .. } | AdminError::Engine(_) | AdminError::Busy { .. },
-            ) => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            Err(error) => panic!("refused: {error}"),
-        }
-    }
-}
-
 pub(crate) async fn cast(node: &Node, elector: u32) -> RequestId {
     loop {
         match node.submit(&vote(elector, "oui"), Some("once".as_bytes()), None).await {
@@ -91,16 +70,5 @@ pub(crate) async fn cast(node: &Node, elector: u32) -> RequestId {
             ) => tokio::time::sleep(Duration::from_millis(10)).await,
             Err(error) => panic!("refused: {error}"),
         }
-    }
-}
-
-pub(crate) async fn decided(node: &Node, request: RequestId) -> Decision {
-    loop {
-        if let Ok(Some(VoteStatus::Decided(decision))) =
-            node.wait(request, Duration::from_millis(200)).await
-        {
-            return decision;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -3,22 +3,15 @@
 use crate::support::TestDir;
 use votekit_core::instant::UnixSeconds;
 use votekit_store::embedded::EmbeddedAccounts;
-use votekit_store::{Account, AccountId, AccountRole, AccountState, Accounts as _};
+use votekit_store::{Account, AccountId, AccountRole, Accounts as _};
 
 fn official(number: u8) -> Account {
-    Account {
-        id: AccountId([number; 16]),
-        email: format!("official-{number}@example.org"),
-        role: AccountRole::Administrator,
-        state: AccountState::Invited,
-        password: None,
-        totp: None,
-        totp_step: 0,
-        recovery_codes: Vec::new(),
-        invitation: None,
-        created: UnixSeconds(100),
-        version: 0,
-    }
+    Account::new(
+        AccountId([number; 16]),
+        format!("official-{number}@example.org"),
+        AccountRole::Administrator,
+        UnixSeconds(100),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ use votekit_core::id::Digest;
 use votekit_node::config::{Config, Role};
 use votekit_node::data_folder::DataFolder;
 use votekit_node::log_repair::{Discard, RepairError, own_certificate};
+use votekit_node::node_name::NodeName;
 use votekit_node::{Node, NodeError, VoteStatus, metrics};
 use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::memory::AuthorityMemory;
@@ -186,6 +187,92 @@ async fn sealed_keys_and_records_lost_with_the_ledger_are_put_back() {
     let again = installation.cast(0, "oui").await;
     assert!(matches!(again, Decision::Duplicate { .. }), "{again:?}");
     assert!(is_accepted(&installation.cast(1, "non").await));
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_retired_after_the_copy_of_a_restored_ledger_stays_retired() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    assert!(is_accepted(&installation.cast(0, "oui").await));
+    installation.kill_ingest();
+    installation.assert_agreement().await;
+    installation.stop_all().await;
+    let (ledger, copy) = (installation.path().join("ledger"), installation.path().join("copy"));
+    copy_database(&ledger, &copy, "ledger.sqlite");
+    installation.start_authorities().await;
+    let name: NodeName = "ingest-1".parse().expect("a name");
+    installation.by_leader(async |node| node.retire_record(&name).await).await;
+    let retired = admitted_records(&installation).await;
+    assert!(retired[0].1.starts_with(b"retired "), "{retired:?}");
+    let whole = settled_log(&installation).await;
+    installation.stop_all().await;
+    copy_database(&copy, &ledger, "ledger.sqlite");
+    installation.start_authorities().await;
+    installation.wait_for_log(&whole).await;
+    let until = Instant::now() + WAIT;
+    while admitted_records(&installation).await != retired {
+        assert!(Instant::now() < until, "the node is admitted again");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    installation.start_ingest().await;
+    let refused = installation.ingest().submit(&vote(1, "oui"), None, None).await;
+    assert!(refused.is_err(), "{refused:?}");
+    installation.assert_closes(1).await;
+    installation.stop().await;
+}
+
+/// As after the ledger was put back while a block was in flight: the batch up to which it seals is
+/// staged elsewhere, and positions that were read may be given to other batches.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_whose_last_batch_is_not_where_it_was_seals_nothing_more_and_halts_nothing() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    assert!(is_accepted(&installation.cast(0, "oui").await));
+    installation.assert_agreement().await;
+    let leader = installation.leader().await;
+    let others = [(leader + 1) % 3, (leader + 2) % 3];
+    for other in others {
+        installation.kill(other);
+    }
+    let proposals = rows_of(&installation, RowKind::Proposal).await.len();
+    let request = installation.ingest().submit(&vote(1, "oui"), None, None).await;
+    let request = request.expect("answered without a majority");
+    let until = Instant::now() + WAIT;
+    while rows_of(&installation, RowKind::Proposal).await.len() == proposals {
+        assert!(Instant::now() < until, "the vote is not proposed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let path = installation.path().join("ledger/ledger.sqlite");
+    let ledger = Connection::open(path).expect("the ledger");
+    ledger.busy_timeout(WAIT).expect("set");
+    let moved = "UPDATE batch SET id = id + 1000 WHERE id = (SELECT max(id) FROM batch)";
+    assert_eq!(ledger.execute(moved, ()).expect("SQL"), 1);
+    let last = "SELECT max(batch.id), sealed_through FROM head JOIN batch USING (election)";
+    let positions = || -> (i64, i64) {
+        let read = ledger.query_row(last, (), |row| Ok((row.get(0)?, row.get(1)?)));
+        read.expect("a head")
+    };
+    let (_, before) = positions();
+    for other in others {
+        installation.restart(other).await;
+    }
+    let decided = installation.ingest().wait(request, WAIT).await.expect("answers");
+    assert!(
+        matches!(&decided, Some(VoteStatus::Decided(decision)) if is_accepted(decision)),
+        "{decided:?}"
+    );
+    assert_eq!(positions().1, before, "the block moves the position to no batch");
+    // The next block seals through the batches where they are now.
+    assert!(is_accepted(&installation.cast(2, "oui").await));
+    let (staged, sealed) = positions();
+    assert_eq!(sealed, staged);
+    drop(ledger);
+    for place in 0..3 {
+        assert_eq!(installation.authority(place).halted(&law()), None, "a{}", place + 1);
+    }
+    installation.assert_closes(3).await;
     installation.assert_agreement().await;
     installation.stop().await;
 }

@@ -2,22 +2,18 @@
 //! take votes, and nothing untrue is said about it.
 
 use std::fs;
-use std::time::Duration;
 
-use crate::support::{LAW, TestDir, create_request, law, vote};
+use crate::support::{LAW, TestDir, create_request, decided, law, vote};
 use rusqlite::Connection;
 use votekit_core::decision::Decision;
 use votekit_core::id::{ElectionId, RequestId};
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::{AdminError, Node, ReadError, ReceiptError, ResultsError, SubmitError};
-use votekit_node::{CreateElection, OpenElection, VoteStatus};
+use votekit_node::{CreateElection, OpenElection};
 
 /// The election beside the customary one.
 const OTHER: &str = "L2";
-
-/// An upper bound for waits, not a target.
-const WAIT: Duration = Duration::from_secs(30);
 
 fn other() -> ElectionId {
     OTHER.parse().expect("a law id")
@@ -46,13 +42,6 @@ fn change(place: &TestDir, sql: &str, law_id: &str) {
     let of_one = format!("(SELECT id FROM election WHERE law_id = '{law_id}')");
     let changed = ledger.execute(&format!("{sql} WHERE election = {of_one}"), ());
     assert!(changed.expect("SQL") > 0, "{sql}");
-}
-
-async fn decided(node: &Node, request: RequestId) -> Decision {
-    match node.wait(request, WAIT).await.expect("the ledger answers") {
-        Some(VoteStatus::Decided(decision)) => decision,
-        status => panic!("{status:?}"),
-    }
 }
 
 fn is_halted<T: std::fmt::Debug>(refused: Result<T, AdminError>, what: &str) {

@@ -2,9 +2,10 @@
 //! the close, refusals.
 
 use std::fs;
-use std::time::Duration;
 
-use crate::support::{LAW, TestDir, create_request, law, vote, write_roll, write_supplement};
+use crate::support::{
+    LAW, TestDir, create_request, decided, law, vote, write_roll, write_supplement,
+};
 use rusqlite::Connection;
 use votekit_core::decision::{Decision, InvalidReason};
 use votekit_core::election::{ResultsPolicy, State};
@@ -15,20 +16,11 @@ use votekit_core::log::proof::Proof;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::{AdminError, Node, SubmitError};
-use votekit_node::{CreateElection, LoadOutcome, OpenElection, ResultsError, VoteStatus};
-
-const WAIT: Duration = Duration::from_secs(30);
+use votekit_node::{CreateElection, LoadOutcome, OpenElection, ResultsError};
 
 async fn cast(node: &Node, place: u32, choice: &str) -> (RequestId, Decision) {
     let request = node.submit(&vote(place, choice), None, None).await.expect("taken");
     (request, decided(node, request).await)
-}
-
-async fn decided(node: &Node, request: RequestId) -> Decision {
-    match node.wait(request, WAIT).await.expect("the ledger answers") {
-        Some(VoteStatus::Decided(decision)) => decision,
-        other => panic!("not decided: {other:?}"),
-    }
 }
 
 fn accepted(decision: Decision) -> bool {

@@ -1,16 +1,12 @@
 //! An election of the members of an association: from accounts to a purged log.
 
-use std::time::Duration;
-
-use crate::support::{TestDir, create_request, law, write_roll};
+use crate::support::{TestDir, create_request, decided, law, write_roll};
 use votekit_core::credential::CredentialHash;
 use votekit_core::decision::Decision;
 use votekit_core::id::RequestId;
 use votekit_core::manifest::Manifest;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::{
-    AdminError, CheckedRoll, CreateElection, Node, OpenElection, SubmitError, VoteStatus,
-};
+use votekit_node::{AdminError, CheckedRoll, CreateElection, Node, OpenElection, SubmitError};
 use votekit_store::AccountId;
 
 fn account(number: u8) -> AccountId {
@@ -37,13 +33,6 @@ async fn cast(node: &Node, number: u8, choice: &str, key: &str) -> RequestId {
     let choice = choice.parse().expect("a choice");
     let hash = hash_of(node, number);
     node.submit_recognised(&law(), hash, &choice, key.as_bytes()).await.expect("taken")
-}
-
-async fn decided(node: &Node, request: RequestId) -> Decision {
-    match node.wait(request, Duration::from_secs(30)).await.expect("the ledger answers") {
-        Some(VoteStatus::Decided(decision)) => decision,
-        other => panic!("not decided: {other:?}"),
-    }
 }
 
 fn has_entry(node: &Node, number: u8) -> Option<bool> {

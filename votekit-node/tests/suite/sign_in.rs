@@ -1,15 +1,13 @@
 //! A voter signs in, then casts the vote: recognised or not, the throttle, and the vote.
 
-use std::time::Duration;
-
-use crate::support::{LAW, TestDir, credential, credential_for, law, vote};
+use crate::support::{LAW, TestDir, credential, credential_for, decided, law, vote};
 use votekit_core::credential::{Credential, CredentialHash, CredentialHasher};
 use votekit_core::decision::Decision;
-use votekit_core::id::{ElectionId, RequestId};
+use votekit_core::id::ElectionId;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::limits::throttle::Prefix;
-use votekit_node::{CreateElection, Node, OpenElection, SIGN_IN_LAWS_MAX, SubmitError, VoteStatus};
+use votekit_node::{CreateElection, Node, OpenElection, SIGN_IN_LAWS_MAX, SubmitError};
 
 fn prefix(node: &Node, host: u8) -> Prefix {
     node.throttle().prefix([192, 0, 2, host].into())
@@ -19,13 +17,6 @@ fn prefix(node: &Node, host: u8) -> Prefix {
 fn wrong(place: u32, attempt: u32) -> Credential {
     let (nas, code) = (format!("0{place:08}"), format!("WRONG{attempt:04}"));
     Credential::parse(nas.as_bytes(), code.as_bytes(), LAW.as_bytes()).expect("well formed")
-}
-
-async fn decided(node: &Node, request: RequestId) -> Decision {
-    match node.wait(request, Duration::from_secs(30)).await.expect("the ledger answers") {
-        Some(VoteStatus::Decided(decision)) => decision,
-        other => panic!("not decided: {other:?}"),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::support::{LAW, TestDir, create_request, law, vote, write_supplement};
+use crate::support::{LAW, TestDir, create_request, decided, law, vote, write_supplement};
 use votekit_core::decision::{Decision, InvalidReason};
 use votekit_core::election::ResultsPolicy;
 use votekit_core::election_log::snapshot::SEGMENT_REQUESTS;
@@ -13,7 +13,7 @@ use votekit_core::id::{Digest, ElectionId, RequestId};
 use votekit_node::Node;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::{CreateElection, OpenElection, SubmitError, VoteStatus};
+use votekit_node::{CreateElection, OpenElection, SubmitError};
 
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -47,13 +47,6 @@ async fn opened(place: &TestDir, policy: ResultsPolicy, publish_every: u64) -> N
 async fn cast(node: &Node, elector: u32, choice: &str) -> (RequestId, Decision) {
     let request = node.submit(&vote(elector, choice), None, None).await.expect("taken");
     (request, decided(node, request).await)
-}
-
-async fn decided(node: &Node, request: RequestId) -> Decision {
-    match node.wait(request, WAIT).await.expect("the ledger answers") {
-        Some(VoteStatus::Decided(decision)) => decision,
-        other => panic!("not decided: {other:?}"),
-    }
 }
 
 fn snapshots(place: &TestDir) -> PathBuf {

@@ -2,17 +2,18 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use votekit_core::credential::{Credential, CredentialHasher, HashScheme, Pepper};
+use votekit_core::decision::Decision;
 use votekit_core::envelope::VoteRequest;
-use votekit_core::id::{Digest, ElectionId};
+use votekit_core::id::{Digest, ElectionId, RequestId};
 use votekit_core::manifest::{FileRow, LawRow, Manifest, ManifestBody, PepperMarks, RollFacts};
 use votekit_core::shard::{Changes, ShardFormat, ShardHead};
-use votekit_node::Node;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::{CreateElection, OpenElection};
+use votekit_node::{AdminError, CreateElection, Node, OpenElection, VoteStatus};
 
 pub(crate) const LAW: &str = "L2025-001";
 
@@ -241,6 +242,42 @@ impl TestDir {
             };
             node.create(request).await.expect("created");
             node.open(&row.law_id, OpenElection::default()).await.expect("opened");
+        }
+    }
+}
+
+/// The decision of a request, which is made soon.
+pub(crate) async fn decided(node: &Node, request: RequestId) -> Decision {
+    match node.wait(request, Duration::from_secs(30)).await.expect("the ledger answers") {
+        Some(VoteStatus::Decided(decision)) => decision,
+        other => panic!("not decided: {other:?}"),
+    }
+}
+
+/// The decision of a request, however late: the node may not know the request yet, or the ledger
+/// may fail meanwhile.
+pub(crate) async fn decided_at_last(node: &Node, request: RequestId) -> Decision {
+    loop {
+        if let Ok(Some(VoteStatus::Decided(decision))) =
+            node.wait(request, Duration::from_millis(200)).await
+        {
+            return decision;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Retries while the node does not lead, or an engine is unavailable.
+pub(crate) async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> T {
+    loop {
+        match call().await {
+            Ok(done) => return done,
+            Err(
+                AdminError::NotLeading { .. } | AdminError::Engine(_) | AdminError::Busy { .. },
+            ) => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => panic!("refused: {error}"),
         }
     }
 }

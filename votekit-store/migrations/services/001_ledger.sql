@@ -215,15 +215,16 @@ END $$;
 
 -- Appends a block and moves the head. Returns the outcome:
 --   committed, repeated; late; term, head: the term or the size found is in `present`;
---   height, unsealed, unstaged: the rule that is broken.
+--   height, unsealed: the rule that is broken;
+--   unstaged: the batch up to which it seals is not staged at its place.
 -- With `in_any_term` the block is certified and its term does not decide; the head keeps the
 -- highest fence.
 CREATE FUNCTION commit_block(
     wanted text, new_height bigint, new_first_leaf bigint, new_leaf_count bigint, new_size_bytes bigint,
     run_first_leaves bigint[], run_leaf_counts bigint[], run_digests bytea[], run_bytes bytea[],
     tile_levels bigint[], tile_indexes bigint[], tile_digests bytea[], tile_hashes bytea[],
-    new_size bigint, new_root bytea, new_fence bigint, new_checkpoint bytea, new_sealed_through bigint, new_takes_votes boolean,
-    in_any_term boolean, not_after bigint,
+    new_size bigint, new_root bytea, new_fence bigint, new_checkpoint bytea, new_sealed_through bigint, sealed_batch bytea,
+    new_takes_votes boolean, in_any_term boolean, not_after bigint,
     OUT outcome text, OUT present bigint
 ) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
@@ -259,8 +260,10 @@ BEGIN
         WHEN new_first_leaf <> coalesce(old.size, 0) THEN 'head'
         WHEN new_height <> coalesce(old.height, 0) + 1 THEN 'height'
         WHEN new_sealed_through < coalesce(old.sealed_through, 0) THEN 'unsealed'
-        -- A batch that comes later gets a higher place, and must never be taken for sealed.
-        WHEN new_sealed_through > (SELECT last FROM staging) THEN 'unstaged'
+        -- A place that was read before the ledger was put back to an older copy may be given to a
+        -- later batch, which must never be taken for sealed.
+        WHEN new_sealed_through > coalesce(old.sealed_through, 0)
+            AND NOT EXISTS (SELECT FROM batch WHERE id = new_sealed_through AND election = number AND digest = sealed_batch) THEN 'unstaged'
         ELSE 'committed'
     END;
     present := CASE outcome WHEN 'term' THEN found_term WHEN 'head' THEN coalesce(old.size, 0) END;

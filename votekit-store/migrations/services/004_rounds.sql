@@ -111,7 +111,7 @@ BEGIN
     INSERT INTO round_row (id, kind, authority, election, height, term, digest, bytes, leaves)
         VALUES (new_id, new_kind, new_authority, number, new_height, new_term, new_digest, new_bytes, new_leaves);
     UPDATE round_order SET last = new_id;
-    PERFORM pg_notify(changes_channel(), NULL);
+    PERFORM pg_notify(changes_channel(), 'rows');
 END $$;
 
 -- The head of a log, and its rows above a position, as they are: for an operator who takes the log

@@ -23,7 +23,7 @@ use super::schema;
 use crate::EngineError;
 
 /// How often the length of the log is polled.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// New pages (4 KiB) in the log that trigger a checkpoint.
 const MOVE_PAGES: i64 = 4_000;
@@ -95,8 +95,8 @@ impl Mover {
         let poison = Arc::clone(&self.poison);
         let _guard = PanicGuard { poison: &poison, what: "the checkpointer's thread" };
         // Ends when the handle drops the sender.
-        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK_INTERVAL) {
-            if let Err(error) = self.look().map_err(EngineError::from)
+        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(POLL_INTERVAL) {
+            if let Err(error) = self.check_length().map_err(EngineError::from)
                 && self.poison.record_checkpoint_failure(&error)
             {
                 return;
@@ -104,7 +104,7 @@ impl Mover {
         }
     }
 
-    fn look(&mut self) -> Result<(), Fault> {
+    fn check_length(&mut self) -> Result<(), Fault> {
         let LogLength { pages, moved } =
             log_length(&self.connection, "PRAGMA wal_checkpoint(NOOP)")?;
         if pages - moved < MOVE_PAGES {
@@ -166,7 +166,7 @@ mod tests {
             for _ in 0..40 {
                 writer.execute_batch("INSERT INTO filling VALUES (zeroblob(1000000))")?;
             }
-            std::thread::sleep(LOOK_INTERVAL);
+            std::thread::sleep(POLL_INTERVAL);
             if checkpointer.wants_restart() {
                 move_rest(&writer).map_err(EngineError::from)?;
                 restarts += 1;

@@ -6,8 +6,7 @@ mod witnessed;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,14 +28,13 @@ use super::writes::{
     AcquireLeadership, AddReviewNote, AllocateEpoch, Commit, Probe, PurgePart, PutManifest,
     PutNodeRecord, PutSealedKey, SetTakesVotes, Stage,
 };
-use super::{inspection, queries, schema};
+use super::{folder, inspection, queries, schema};
 use crate::block_rows::Appending;
 use crate::clock;
-use crate::embedded::NO_FOLLOW;
 use crate::{
-    BatchName, BlockCommit, Conflict, Documents, EngineError, Head, Hints, LeaderFence, Leadership,
-    Lease, Leases, Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged, Staging, StagingId,
-    StoredBlock,
+    BatchName, BlockCommit, Changes, Conflict, Documents, EngineError, Head, Hints, LeaderFence,
+    Leadership, Lease, Leases, Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged, Staging,
+    StagingId, StoredBlock,
 };
 
 /// The ledger of one process, of one node or of several.
@@ -71,7 +69,9 @@ impl EmbeddedLedger {
     /// [`EngineError::Unavailable`] when another process has it open, when a newer version wrote
     /// it, or when the file system refuses.
     pub fn open(folder: &Path) -> Result<Self, EngineError> {
-        create_folder(folder)?;
+        folder::create(folder, 0o777).map_err(|error| {
+            unavailable(format!("cannot create the folder {}: {error}", folder.display()))
+        })?;
         let lock = lock(folder)?;
         let path = folder.join(schema::FILE);
         let connection = schema::open_writer(&path)?;
@@ -163,6 +163,15 @@ impl Staging for EmbeddedLedger {
             .collect())
     }
 
+    async fn batch_at(
+        &self,
+        law_id: &ElectionId,
+        id: StagingId,
+    ) -> Result<Option<Digest>, EngineError> {
+        self.read_of(law_id, move |connection, law_id| queries::batch_at(connection, law_id, id))
+            .await
+    }
+
     async fn staged_through(
         &self,
         law_id: &ElectionId,
@@ -215,7 +224,7 @@ impl LogStore for EmbeddedLedger {
         Ok(elections.into_iter().filter_map(position).collect())
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
+    fn changes(&self) -> watch::Receiver<Changes> {
         self.tail.changes()
     }
 
@@ -369,13 +378,13 @@ impl LeaderFence for EmbeddedLedger {
     async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
         self.poison.check()?;
         self.leases.pass_over(term);
-        self.tail.notify();
+        self.tail.notify_of_leader();
         Ok(())
     }
 
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
         self.leases.release_leadership(holder);
-        self.tail.notify();
+        self.tail.notify_of_leader();
         Ok(())
     }
 }
@@ -466,37 +475,13 @@ impl fmt::Debug for EmbeddedLedger {
     }
 }
 
-/// Creates the folder and syncs its parent, so that it survives a power cut.
-fn create_folder(folder: &Path) -> Result<(), EngineError> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let refused = |error: std::io::Error| {
-        unavailable(format!("cannot create the folder {}: {error}", folder.display()))
-    };
-    std::fs::create_dir_all(folder).map_err(refused)?;
-    let parent =
-        folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent).and_then(|parent| parent.sync_all()).map_err(refused)
-}
-
 /// Locks out other processes: the tail in memory must not become stale.
 fn lock(folder: &Path) -> Result<File, EngineError> {
     let path = folder.join("ledger.lock");
     let refused = |error: &dyn fmt::Display| {
         unavailable(format!("cannot lock the ledger at {}: {error}", path.display()))
     };
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .custom_flags(NO_FOLLOW)
-        .open(&path)
-        .map_err(|error| refused(&error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(refused(&"another process has it open")),
-        Err(TryLockError::Error(error)) => Err(refused(&error)),
-    }
+    folder::lock(&path)
+        .map_err(|error| refused(&error))?
+        .ok_or_else(|| refused(&"another process has it open"))
 }

@@ -16,6 +16,7 @@ mod ballot_box;
 mod checkpointer;
 mod columns;
 mod fault;
+mod folder;
 mod inspection;
 mod leases;
 mod ledger;
@@ -48,9 +49,6 @@ pub const FILE_NAME: &str = "ledger.sqlite";
 
 /// The file name of the accounts in a data folder.
 pub const ACCOUNTS_FILE_NAME: &str = "accounts.sqlite";
-
-/// Open flag that refuses a symbolic link instead of a file.
-pub(crate) const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 /// The four roles over one folder.
 #[derive(Debug, Clone)]

@@ -113,6 +113,24 @@ pub(super) fn batch(
     Ok(batch.map(|(_, batch)| batch))
 }
 
+/// The digest of the batch of an election at a position, purged or not.
+pub(super) fn batch_at(
+    connection: &Connection,
+    law_id: &ElectionId,
+    id: StagingId,
+) -> Result<Option<Digest>, Fault> {
+    let (Some(election), Some(id)) = (find_election(connection, law_id)?, columns::column(id.0))
+    else {
+        return Ok(None);
+    };
+    connection
+        .prepare_cached("SELECT digest FROM batch WHERE id = ?1 AND election = ?2")?
+        .query((id, election.0))?
+        .next()?
+        .map(|row| TableRow::new("batch", row).get(0).map(Digest::from_bytes))
+        .transpose()
+}
+
 pub(super) fn staged_through(
     connection: &Connection,
     law_id: &ElectionId,

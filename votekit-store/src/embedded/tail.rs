@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use votekit_core::batch::Batch;
 use votekit_core::id::ElectionId;
 
-use crate::{Head, Hints, Staged, StagingId};
+use crate::{Changes, Head, Hints, Staged, StagingId};
 
 /// Limit of unsealed batches in memory, in bytes, over all elections. Above it, sealing reads from
 /// the disk until it has caught up.
@@ -23,7 +23,7 @@ const BYTES_MAX: usize = 256 << 20;
 pub(super) struct Tail {
     tails: Mutex<Tails>,
     bytes_max: usize,
-    changes: watch::Sender<u64>,
+    changes: watch::Sender<Changes>,
 }
 
 #[derive(Default)]
@@ -58,7 +58,7 @@ impl Tail {
     }
 
     fn with_bytes_max(bytes_max: usize) -> Self {
-        Self { tails: Mutex::default(), bytes_max, changes: watch::Sender::new(0) }
+        Self { tails: Mutex::default(), bytes_max, changes: watch::Sender::default() }
     }
 
     /// Adds a batch that was staged after all others of its election.
@@ -68,7 +68,7 @@ impl Tail {
         let tail = tails.elections.entry(batch.header().law_id.clone()).or_default();
         tail.staged = id;
         if tail.unsealed.is_empty() && tail.spilled_through.is_none() {
-            self.changes.send_modify(|number| *number += 1);
+            self.changes.send_modify(|changes| changes.logs += 1);
         }
         // After a batch that did not fit, none may be added: memory must hold a prefix without
         // gaps.
@@ -89,7 +89,7 @@ impl Tail {
         tail.spilled_through =
             tail.spilled_through.filter(|spilled| *spilled > head.sealed_through);
         tail.head = Some(head);
-        self.changes.send_modify(|number| *number += 1);
+        self.changes.send_modify(|changes| changes.logs += 1);
         tails.bytes -= sealed.values().map(|batch| batch.as_bytes().len()).sum::<usize>();
     }
 
@@ -112,14 +112,17 @@ impl Tail {
         }
     }
 
-    /// Reports that a row of a round was stored, that a term began, or that a leader lease ended.
-    pub(super) fn notify(&self) {
-        self.changes.send_modify(|number| *number += 1);
+    /// Reports that a term began, or that a leader lease was released or passed over.
+    pub(super) fn notify_of_leader(&self) {
+        self.changes.send_modify(|changes| changes.logs += 1);
     }
 
-    /// Changes when a head moves, a term begins, a leader lease is ended or given back, a row of a
-    /// round is stored, or a batch is staged for an election that had none unsealed.
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+    /// Reports that a row of a round was stored.
+    pub(super) fn notify_of_row(&self) {
+        self.changes.send_modify(|changes| changes.rows += 1);
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<Changes> {
         self.changes.subscribe()
     }
 
@@ -192,32 +195,12 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
+    use votekit_core::FixedRng;
     use votekit_core::ballot::BallotSecretKey;
     use votekit_core::batch::{BatchHeader, NodeKey};
     use votekit_core::id::{BatchNumber, Epoch, Sequence};
 
     use super::*;
-
-    struct Ones;
-
-    impl rand_core::TryRng for Ones {
-        type Error = std::convert::Infallible;
-
-        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-            Ok(1)
-        }
-
-        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-            Ok(1)
-        }
-
-        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-            bytes.fill(1);
-            Ok(())
-        }
-    }
-
-    impl rand_core::TryCryptoRng for Ones {}
 
     fn law_id() -> ElectionId {
         "L1".parse().expect("a law id")
@@ -230,7 +213,10 @@ mod tests {
         let header =
             BatchHeader { law_id: law_id(), number, confirmed_through: Sequence(0), last: false };
         let ballot_key = BallotSecretKey::from_seed(&[2; 32]).public_key();
-        Arc::new(Batch::seal(header, &[], &ballot_key, &node_key, &mut Ones).expect("a usable key"))
+        Arc::new(
+            Batch::seal(header, &[], &ballot_key, &node_key, &mut FixedRng::new(1))
+                .expect("a usable key"),
+        )
     }
 
     fn head(sealed_through: u64) -> Head {

@@ -39,9 +39,10 @@ pub use read_view::PostgresReadView;
 use super::url::ServiceAddress;
 use crate::block_rows::{Appending, head_digest};
 use crate::{
-    BatchName, BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease,
-    Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds,
-    RowId, RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine, Witnessed,
+    BatchName, BlockCommit, Changes, Documents, EngineError, Head, Hints, LeaderFence, Leadership,
+    Lease, Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote,
+    Rounds, RowId, RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine,
+    Witnessed,
 };
 use connections::{Connections, Connector};
 use listener::Listener;
@@ -110,6 +111,14 @@ impl Staging for PostgresLedger {
         queries::staged(&mut session, law_id, after, limit).await
     }
 
+    async fn batch_at(
+        &self,
+        law_id: &ElectionId,
+        id: StagingId,
+    ) -> Result<Option<Digest>, EngineError> {
+        queries::batch_at(&mut self.connections.session_for(law_id).await?, law_id, id).await
+    }
+
     async fn staged_through(
         &self,
         law_id: &ElectionId,
@@ -158,7 +167,7 @@ impl LogStore for PostgresLedger {
         queries::positions(&mut self.connections.session().await?).await
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
+    fn changes(&self) -> watch::Receiver<Changes> {
         self.listener.changes()
     }
 

@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::unreliable::{Odds, Persistent, Unreliable};
+use super::seeded_faults::{Odds, SeededFaults};
+use crate::faults::Faulty;
 use crate::{Conflict, EngineError, Engines};
 
 /// The storage of one case: empty when made, and the same each time it is opened.
@@ -34,26 +35,15 @@ pub trait TestStorage: Send + Sync {
 }
 
 impl Engines {
-    /// The same roles with injected faults, wrapped in callers that retry, as a node does.
+    /// The same roles with injected faults, and with retries, as a node makes them.
     #[must_use]
     pub fn unreliable(self, seed: u64, odds: Odds) -> Self {
+        let faults = |role| SeededFaults::new(seed.wrapping_add(role), odds).retried();
         Self {
-            registry: Arc::new(Persistent::new(Unreliable::new(self.registry, seed, odds))),
-            ballot_box: Arc::new(Persistent::new(Unreliable::new(
-                self.ballot_box,
-                seed.wrapping_add(1),
-                odds,
-            ))),
-            ledger: Arc::new(Persistent::new(Unreliable::new(
-                self.ledger,
-                seed.wrapping_add(2),
-                odds,
-            ))),
-            accounts: Arc::new(Persistent::new(Unreliable::new(
-                self.accounts,
-                seed.wrapping_add(3),
-                odds,
-            ))),
+            registry: Arc::new(Faulty::new(self.registry, faults(0))),
+            ballot_box: Arc::new(Faulty::new(self.ballot_box, faults(1))),
+            ledger: Arc::new(Faulty::new(self.ledger, faults(2))),
+            accounts: Arc::new(Faulty::new(self.accounts, faults(3))),
         }
     }
 }

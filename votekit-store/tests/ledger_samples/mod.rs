@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use votekit_core::FixedRng;
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, RequestId, Sequence};
 use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
@@ -43,7 +44,10 @@ pub(crate) fn batch_of(by: u8, sequence: u64, count: u64) -> Arc<Batch> {
         })
         .collect();
     let key = ballot::BallotSecretKey::from_seed(&[7; 32]).public_key();
-    Arc::new(Batch::seal(header, &envelopes, &key, &node_key, &mut Zeros).expect("a usable key"))
+    Arc::new(
+        Batch::seal(header, &envelopes, &key, &node_key, &mut FixedRng::new(0))
+            .expect("a usable key"),
+    )
 }
 
 /// A log that grows block by block.
@@ -101,29 +105,8 @@ impl Log {
                 sealed_through: StagingId(0),
                 takes_votes: true,
             },
+            sealed_batch: None,
             not_after: None,
         })
     }
 }
-
-/// Makes batches reproducible.
-struct Zeros;
-
-impl rand_core::TryRng for Zeros {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        Ok(0)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        Ok(0)
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        bytes.fill(0);
-        Ok(())
-    }
-}
-
-impl rand_core::TryCryptoRng for Zeros {}

@@ -25,7 +25,7 @@ use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::services::rabbitmq::RabbitMqBallotBox;
 use votekit_store::services::url::{Service, ServiceAddress};
 use votekit_store::testing::conformance::TestStorage;
-use votekit_store::testing::unreliable::Odds;
+use votekit_store::testing::seeded_faults::Odds;
 use votekit_store::{EngineError, Engines};
 
 /// Number of validation queues of a corner.

@@ -83,7 +83,7 @@ impl Browser {
         let mut driver = Process::start(&mut command)
             .context("no chromedriver: run these tests by `cargo xtask browser`")?;
         let port: u16 = loop {
-            let line = driver.line().context("chromedriver did not start")?;
+            let line = driver.read_line().context("chromedriver did not start")?;
             if let Some(port) = line.strip_prefix(STARTED) {
                 break port.trim_end_matches('.').parse()?;
             }
@@ -207,7 +207,7 @@ impl Browser {
     }
 
     /// Removes all cookies.
-    pub(crate) async fn forget(&self) -> Result<()> {
+    pub(crate) async fn clear_cookies(&self) -> Result<()> {
         devtools::run(&self.client, "Network.clearBrowserCookies", json!({})).await.map(drop)
     }
 

@@ -27,7 +27,7 @@ async fn results_recover_from_a_restart_of_the_node_and_say_so() -> Result<()> {
     let mut site = Site::open()?;
     let browser = Browser::open().await?;
     let mut walk = Walk::new(&site, &browser, Language::French)?;
-    walk.take(&[Step::Open("/results/L2025-001"), Step::Await("[data-live]")]).await?;
+    walk.perform(&[Step::Open("/results/L2025-001"), Step::Await("[data-live]")]).await?;
     browser.mark_page().await?;
     site.stop()?;
     browser.until("the lost connection", IS_LOST).await?;
@@ -35,7 +35,7 @@ async fn results_recover_from_a_restart_of_the_node_and_say_so() -> Result<()> {
     browser.until("the connection", IS_BACK).await?;
     let voter = Browser::open().await?;
     Walk::new(&site, &voter, Language::English)?
-        .take(&[
+        .perform(&[
             Step::SignIn(LAW),
             Step::Select("#choice-1"),
             Step::Press(SUBMIT),
@@ -53,17 +53,17 @@ async fn a_choice_outlives_a_restart_of_the_node() -> Result<()> {
     let mut site = Site::open()?;
     let browser = Browser::open().await?;
     let mut walk = Walk::new(&site, &browser, Language::French)?;
-    walk.take(&[Step::SignIn(LAW), Step::Select("#choice-1"), Step::Press(SUBMIT)]).await?;
+    walk.perform(&[Step::SignIn(LAW), Step::Select("#choice-1"), Step::Press(SUBMIT)]).await?;
     let choice = browser.text(".chosen").await?;
     // The keys of sessions are held in memory: every session ends.
     site.stop()?;
     site.start()?;
-    walk.take(&[Step::Press(SUBMIT)]).await?;
+    walk.perform(&[Step::Press(SUBMIT)]).await?;
     browser.find("#nas").await?;
     browser.find(".notice.caution").await?;
-    walk.take(&[Step::SendCredential]).await?;
+    walk.perform(&[Step::SendCredential]).await?;
     ensure!(browser.text(".chosen").await? == choice, "the choice is lost");
-    walk.take(&[Step::Press(SUBMIT)]).await?;
+    walk.perform(&[Step::Press(SUBMIT)]).await?;
     browser.find(".outcome.good").await?;
     browser.close().await
 }

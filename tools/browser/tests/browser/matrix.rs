@@ -15,11 +15,11 @@ use crate::states::{self, State};
 use crate::view::View;
 use crate::walk::Walk;
 
-/// Makes the first long timer of a page end at once, if its address asks for that.
-const SOON: &str = include_str!("scripts/soon.js");
+/// Ends the first long timer of a page at once, if its address ends with #soon.
+const SHORTEN_TIMER: &str = include_str!("scripts/shorten_timer.js");
 
-/// The views of the two languages differ by this many places.
-const OFFSET: usize = 4;
+/// Offset of the views in English: a state is seen in another view than in French.
+const ENGLISH_VIEW_OFFSET: usize = 4;
 
 #[tokio::test]
 async fn every_state_in_french_is_accessible() -> Result<()> {
@@ -28,20 +28,20 @@ async fn every_state_in_french_is_accessible() -> Result<()> {
 
 #[tokio::test]
 async fn every_state_in_english_is_accessible() -> Result<()> {
-    check_every_state(Language::English, OFFSET).await
+    check_every_state(Language::English, ENGLISH_VIEW_OFFSET).await
 }
 
 async fn check_every_state(language: Language, offset: usize) -> Result<()> {
     let (site, axe) = (Site::open()?, Axe::load()?);
     let browser = Browser::open().await?;
-    browser.run_in_each_page(SOON).await?;
+    browser.run_in_each_page(SHORTEN_TIMER).await?;
     let mut walk = Walk::new(&site, &browser, language)?;
     let mut faults = Vec::new();
     for (place, state) in states::states().enumerate() {
         let check = StateCheck { browser: &browser, axe: &axe, language, state };
         let views = View::selected(place + offset);
         let found = check.run(&mut walk, &views).await.unwrap_or_else(|error| {
-            // A step or a check that fails says as much about the page as one that finds a fault.
+            // A failed step or check is a fault of the page like any other.
             vec![format!("{error:#}")]
         });
         faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", state.name)));
@@ -64,9 +64,9 @@ struct StateCheck<'a> {
 
 impl StateCheck<'_> {
     async fn run(&self, walk: &mut Walk<'_>, views: &[View]) -> Result<Vec<String>> {
-        self.browser.forget().await?;
+        self.browser.clear_cookies().await?;
         self.browser.set_view(View::PHONE).await?;
-        walk.take(self.state.steps.iter().copied().flatten()).await?;
+        walk.perform(self.state.steps.iter().copied().flatten()).await?;
         let mut faults = checks::state_faults(self.browser, self.language, self.state).await?;
         for view in views {
             self.browser.set_view(*view).await?;

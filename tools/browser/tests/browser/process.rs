@@ -1,4 +1,4 @@
-//! Programs that a test starts: each ends with it.
+//! Child processes of a test, which end with it.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -23,8 +23,8 @@ impl Process {
         Ok(Self { child, output: BufReader::new(output) })
     }
 
-    /// The next line that it prints.
-    pub(crate) fn line(&mut self) -> Result<String> {
+    /// Reads the next line that it prints.
+    pub(crate) fn read_line(&mut self) -> Result<String> {
         let mut line = String::new();
         ensure!(self.output.read_line(&mut line)? > 0, "the program ended without a further line");
         Ok(line.trim_end().to_owned())
@@ -42,7 +42,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // An error means that it has ended already, as wanted.
+        // An error means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -44,7 +44,7 @@ async fn each_check_detects_its_fault() -> Result<()> {
     let mut walk = Walk::new(&site, &browser, Language::French)?;
     let state = &VOTER_STATES[0];
     for (script, report) in [("", "")].iter().chain(FAULTS) {
-        walk.take(&[Step::Open("/")]).await?;
+        walk.perform(&[Step::Open("/")]).await?;
         browser.run(script).await?;
         let mut found = checks::state_faults(&browser, Language::French, state).await?;
         found.extend(checks::view_faults(&browser, &axe).await?);

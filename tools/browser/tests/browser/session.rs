@@ -11,13 +11,13 @@ use crate::site::Site;
 use crate::steps::Step;
 use crate::walk::Walk;
 
-const SOON: &str = include_str!("scripts/soon.js");
+const SHORTEN_TIMER: &str = include_str!("scripts/shorten_timer.js");
 
 /// Signs in, and compares the one cookie.
 async fn check_cookie(site: &Site, name: &str, is_secure: bool) -> Result<()> {
     let setup = Setup { accepts_any_certificate: is_secure, ..Setup::default() };
     let browser = Browser::open_with(setup).await?;
-    Walk::new(site, &browser, Language::French)?.take(&[Step::SignIn(LAW)]).await?;
+    Walk::new(site, &browser, Language::French)?.perform(&[Step::SignIn(LAW)]).await?;
     let cookies = browser.cookies().await?;
     ensure!(cookies.len() == 1, "one cookie is enough: {cookies:?}");
     let cookie = cookies.first().context("no cookie")?;
@@ -45,10 +45,10 @@ async fn a_sign_out_leaves_nothing_in_the_browser() -> Result<()> {
     let site = Site::open()?;
     let browser = Browser::open().await?;
     let mut walk = Walk::new(&site, &browser, Language::French)?;
-    walk.take(&[Step::SignIn(LAW)]).await?;
+    walk.perform(&[Step::SignIn(LAW)]).await?;
     // The pages store nothing: this shows that `Clear-Site-Data` is obeyed.
     browser.run("localStorage.setItem('left', 'behind');").await?;
-    walk.take(&[Step::Press("form[action$=sign-out] button")]).await?;
+    walk.perform(&[Step::Press("form[action$=sign-out] button")]).await?;
     ensure!(browser.cookies().await?.is_empty(), "a cookie is left");
     ensure!(browser.run("return localStorage.length;").await? == 0, "storage is left");
     // `no-store`: the ballot is asked for again, and refused.
@@ -62,10 +62,10 @@ async fn a_sign_out_leaves_nothing_in_the_browser() -> Result<()> {
 async fn a_warning_comes_before_the_end_and_one_press_extends_the_session() -> Result<()> {
     let site = Site::open()?;
     let browser = Browser::open().await?;
-    browser.run_in_each_page(SOON).await?;
+    browser.run_in_each_page(SHORTEN_TIMER).await?;
     let mut walk = Walk::new(&site, &browser, Language::French)?;
     let steps = [Step::SignIn(LAW), Step::Open("/elections#soon"), Step::Await(".session-warning")];
-    walk.take(&steps).await?;
+    walk.perform(&steps).await?;
     let before = browser.cookies().await?;
     let button = browser.find(".session-warning button").await?;
     ensure!(

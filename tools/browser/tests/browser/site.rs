@@ -100,7 +100,7 @@ impl Site {
         let listeners = ["--admin-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
         let arguments = [&data[..], &listeners, &["--listen", address]].concat();
         let mut node = Process::start(&mut self.command(&arguments)?)?;
-        let line = node.line().with_context(|| self.log())?;
+        let line = node.read_line().with_context(|| self.log())?;
         let listening: Listening = serde_json::from_str(&line)?;
         self.url = listening.public;
         self.node = Some(node);
@@ -125,7 +125,7 @@ impl Site {
     fn run_demo(&self) -> Result<Vec<Invited>> {
         let arguments = ["demo", "--web", "--json", "--electors", ELECTORS, "--dir", "demo"];
         let mut demo = Process::start(&mut self.command(&arguments)?)?;
-        let line = demo.line().with_context(|| self.log())?;
+        let line = demo.read_line().with_context(|| self.log())?;
         let report: DemoReport = serde_json::from_str(&line)?;
         ensure!(report.electors.to_string() == ELECTORS, "the demo reports {line}");
         demo.stop().with_context(|| self.log())?;

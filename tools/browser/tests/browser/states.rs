@@ -57,9 +57,10 @@ pub(crate) const CHOOSE: &[Step] = &[Step::Select("#choice-0"), Step::Press(SUBM
 pub(crate) const CAST: &[Step] = &[Step::Press(SUBMIT)];
 
 /// The same voter, at a browser without a session.
-const SIGN_IN_AGAIN: &[Step] = &[Step::Forget, Step::Open("/vote/L2025-001"), Step::SendCredential];
+const SIGN_IN_AGAIN: &[Step] =
+    &[Step::ClearCookies, Step::Open("/vote/L2025-001"), Step::SendCredential];
 
-/// The script in `scripts/soon.js` ends the session of this page at once.
+/// The script in `scripts/shorten_timer.js` ends the session of this page at once.
 const SESSION_ENDS_SOON: &[Step] =
     &[Step::Open("/elections#soon"), Step::Await(".session-warning")];
 
@@ -157,13 +158,13 @@ pub(crate) const VOTER_STATES: &[State] = &[
         status: 403,
         ..page(
             "session-lost",
-            &[SIGN_IN, CHOOSE, &[Step::Forget], CAST],
+            &[SIGN_IN, CHOOSE, &[Step::ClearCookies], CAST],
             "[name=choice][value=oui]",
         )
     },
     page(
         "check-after-session-lost",
-        &[SIGN_IN, CHOOSE, &[Step::Forget], CAST, &[Step::SendCredential]],
+        &[SIGN_IN, CHOOSE, &[Step::ClearCookies], CAST, &[Step::SendCredential]],
         ".button.final",
     ),
     outcome("accepted", &[SIGN_IN, CHOOSE, CAST], ".outcome.good"),

@@ -30,7 +30,7 @@ pub(crate) enum Step {
     /// Has a session of that account, and the first page open.
     UseAccount(&'static str),
     /// Loses the sessions.
-    Forget,
+    ClearCookies,
     /// Sends a form to a path from a page of another origin.
     PostFromElsewhere(&'static str),
     /// Waits until an element is shown.

@@ -50,7 +50,7 @@ async fn a_vote_is_cast_without_scripts() -> Result<()> {
     let browser =
         Browser::open_with(Setup { is_without_scripts: true, ..Setup::default() }).await?;
     let mut walk = Walk::new(&site, &browser, Language::French)?;
-    walk.take(VOTE).await?;
+    walk.perform(VOTE).await?;
     let heading = browser.find(".outcome.good h1").await?;
     ensure!(
         browser.client.active_element().await?.element_id() == heading.element_id(),
@@ -58,7 +58,7 @@ async fn a_vote_is_cast_without_scripts() -> Result<()> {
     );
     // The script of every page would show it.
     ensure!(!browser.find("[data-print]").await?.is_displayed().await?, "scripts have run");
-    walk.take(&[Step::Open(RESULTS)]).await?;
+    walk.perform(&[Step::Open(RESULTS)]).await?;
     ensure!(!browser.find("[data-live]").await?.is_displayed().await?, "nothing is live");
     ensure!(browser.find("[data-without-live]").await?.is_displayed().await?, "no advice");
     ensure!(browser.text("[data-figure=accepted]").await? == "1", "the vote is not counted");
@@ -70,11 +70,11 @@ async fn a_vote_moves_the_results_in_another_browser() -> Result<()> {
     let site = Site::open()?;
     let (reader, voter) = (Browser::open().await?, Browser::open().await?);
     let mut reading = Walk::new(&site, &reader, Language::English)?;
-    reading.take(&[Step::Open(RESULTS), Step::Await("[data-live]")]).await?;
+    reading.perform(&[Step::Open(RESULTS), Step::Await("[data-live]")]).await?;
     // A page that is loaded again has lost its mark.
     reader.mark_page().await?;
     ensure!(reader.text("[data-count=oui]").await? == "0", "a result before the first vote");
-    Walk::new(&site, &voter, Language::French)?.take(VOTE).await?;
+    Walk::new(&site, &voter, Language::French)?.perform(VOTE).await?;
     let moved = "window.isLeft && document.querySelector('[data-count=oui]').textContent === '1' \
          && document.querySelector('[data-figure=accepted]').textContent === '1' \
          && document.querySelector('[data-bar=choice-oui]').getAttribute('width') === '100%' \
@@ -89,7 +89,7 @@ async fn back_and_again_casts_no_second_vote() -> Result<()> {
     let site = Site::open()?;
     let browser = Browser::open().await?;
     let mut walk = Walk::new(&site, &browser, Language::English)?;
-    walk.take(VOTE).await?;
+    walk.perform(VOTE).await?;
     let outcome = browser.path().await?;
     browser.client.back().await?;
     // The check page was never stored: Chromium asks whether to send the choice again. A browser

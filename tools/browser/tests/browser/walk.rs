@@ -45,8 +45,8 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Takes steps, one after the other.
-    pub(crate) async fn take<'s>(
+    /// Performs steps, one after the other.
+    pub(crate) async fn perform<'s>(
         &mut self,
         steps: impl IntoIterator<Item = &'s Step>,
     ) -> Result<()> {
@@ -83,7 +83,7 @@ impl<'a> Walk<'a> {
                 self.holder(email)?.choose_password(browser).await
             }
             Step::UseAccount(email) => self.use_account(email).await,
-            Step::Forget => self.browser.forget().await,
+            Step::ClearCookies => self.browser.clear_cookies().await,
             Step::PostFromElsewhere(path) => {
                 let address = self.address(path);
                 let page = format!(

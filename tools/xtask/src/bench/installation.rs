@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -14,9 +13,6 @@ use crate::services::Site;
 
 /// The base name of the logs of several authorities: the default of a data folder.
 const BASE: &str = "votekit.example";
-
-/// Upper bound for waits, not a target.
-const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running installation.
 pub(super) struct Installation {
@@ -81,7 +77,7 @@ impl Installation {
             output(admit.arg(&leader.data))?;
         }
         node::create_and_open(&self.votekit, &leader.data, Some(node))?;
-        wait("the node that takes votes shows the open poll", || {
+        node::wait_until("the node that takes votes shows the open poll", || {
             let shown = self.intake.get(&format!("/api/v1/elections/{LAW}"));
             shown.is_ok_and(|text| text.contains("\"state\":\"open\""))
         })
@@ -95,7 +91,7 @@ impl Installation {
                 .as_ref()
                 .is_some_and(|node| node.metric("node_leading").is_ok_and(|leads| leads > 0.5))
         };
-        wait("an authority leads", || self.authorities.iter().any(leads))?;
+        node::wait_until("an authority leads", || self.authorities.iter().any(leads))?;
         self.authorities.iter().position(leads).context("the leader has changed this moment")
     }
 
@@ -112,7 +108,7 @@ impl Installation {
         authority.node = Some(Node::start_in(&self.votekit, &authority.data, &options)?);
         let node = authority.node.as_ref().context("it was started")?;
         let wanted = self.intake.decided()?;
-        wait("a restarted authority has read the log", || {
+        node::wait_until("a restarted authority has read the log", || {
             node.decided().is_ok_and(|decided| decided >= wanted)
         })
     }
@@ -172,13 +168,4 @@ fn output(command: &mut Command) -> Result<String> {
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-fn wait(what: &str, holds: impl Fn() -> bool) -> Result<()> {
-    let begun = Instant::now();
-    while !holds() {
-        ensure!(begun.elapsed() < WAIT_TIMEOUT, "waited {} s until {what}", WAIT_TIMEOUT.as_secs());
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    Ok(())
 }

@@ -26,6 +26,19 @@ const ADDRESSES: &str =
 const NO_LIMITS: &str = "rate_limit_per_second = 0\nread_limit_per_address_per_second = 0\n\
     connection_requests_max = 0\nconnection_seconds_max = 0\n[throttle]\nenabled = false\n";
 
+/// Upper bound for waits, not a target.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Waits until a condition holds.
+pub(super) fn wait_until(what: &str, holds: impl Fn() -> bool) -> Result<()> {
+    let begun = Instant::now();
+    while !holds() {
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "waited {} s until {what}", WAIT_TIMEOUT.as_secs());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
 /// Generates a roll of `electors` electors.
 pub(crate) fn sample_roll(votekit: &Path, electors: u64, roll: &Path) -> Result<()> {
     let mut sample = Command::new(votekit);

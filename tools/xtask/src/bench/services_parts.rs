@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -23,9 +23,6 @@ const CONNECTIONS: u32 = 512;
 
 /// Seconds of load a run.
 const SECONDS: u32 = 15;
-
-/// Upper bound for waits, not a target.
-const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The roles, as values of `serve --roles`; each node is named after its role.
 const ROLES: [&str; 3] = ["ingest", "validate", "seal"];
@@ -96,7 +93,7 @@ fn measure(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result<
     let [ingest, _, seal] = &nodes;
     node::load(&workbench.votekit, hashes, &data, Some(seal))?;
     node::create_and_open(&workbench.votekit, &data, Some(seal))?;
-    wait("the nodes know the election", || {
+    node::wait_until("the nodes know the election", || {
         let election = format!("/api/v1/elections/{LAW}");
         nodes.iter().all(|node| node.get(&election).is_ok_and(|text| text.contains(LAW)))
     })?;
@@ -104,7 +101,7 @@ fn measure(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result<
     let before = processor_seconds(&rig, &nodes)?;
     let seen = Load::start(requests, &ingest.url, CONNECTIONS, SECONDS)?.finish()?;
     ensure!(seen.refused == 0, "{} votes were refused", seen.refused);
-    wait("every vote is decided", || {
+    node::wait_until("every vote is decided", || {
         nodes.iter().all(|node| node.decided().is_ok_and(|decided| decided >= seen.requests))
     })?;
     let decided = seal.decided()?;
@@ -162,15 +159,6 @@ fn recordings(workbench: &Workbench, nodes: &[Node; 3]) -> Result<Vec<Recording>
             Recording::start(node.pid(), &folder)
         })
         .collect()
-}
-
-fn wait(what: &str, holds: impl Fn() -> bool) -> Result<()> {
-    let begun = Instant::now();
-    while !holds() {
-        ensure!(begun.elapsed() < WAIT_TIMEOUT, "waited {} s until {what}", WAIT_TIMEOUT.as_secs());
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    Ok(())
 }
 
 /// Processor time used so far, in the order of [`PARTS`]; 0 for the generator.

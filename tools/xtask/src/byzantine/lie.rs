@@ -117,7 +117,7 @@ fn wait_for_second(seconds: &std::ops::RangeInclusive<u64>) -> Result<()> {
 
 impl Cluster {
     /// Continues and restarts what a failed case left behind, and waits until everything works.
-    pub(super) fn mend(&mut self) -> Result<()> {
+    pub(super) fn restore(&mut self) -> Result<()> {
         for place in 0..self.fleet.members.len() {
             if self.fleet.members[place].is_up() {
                 self.fleet.members[place].signal(Signal::CONT)?;

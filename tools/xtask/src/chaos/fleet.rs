@@ -243,13 +243,13 @@ impl Fleet {
             "votekit {} {}: {}",
             arguments.join(" "),
             status.map_or("did not end".to_owned(), |status| format!("failed with {status}")),
-            self.said("commands.log").trim_end()
+            self.log_text("commands.log").trim_end()
         );
-        Ok(self.said("commands.out"))
+        Ok(self.log_text("commands.out"))
     }
 
     /// The content of a file in the folder.
-    pub(crate) fn said(&self, name: &str) -> String {
+    pub(crate) fn log_text(&self, name: &str) -> String {
         fs::read_to_string(self.folder.join(name)).unwrap_or_default()
     }
 

@@ -160,11 +160,11 @@ impl Shared {
             while self.is(Wire::Silent) || self.is(held_up_by) {
                 std::thread::sleep(Duration::from_millis(10));
             }
-            let said = &mut buffer[..length];
+            let data = &mut buffer[..length];
             replacements.iter().for_each(|(port, instead)| {
-                replace_port(said, port.as_bytes(), instead.as_bytes())
+                replace_port(data, port.as_bytes(), instead.as_bytes())
             });
-            if to.write_all(said).is_err() {
+            if to.write_all(data).is_err() {
                 break;
             }
         }
@@ -175,16 +175,16 @@ impl Shared {
 }
 
 /// Replaces `:PORT` with another of the same length, unless a digit follows.
-fn replace_port(said: &mut [u8], port: &[u8], instead: &[u8]) {
+fn replace_port(data: &mut [u8], port: &[u8], instead: &[u8]) {
     // Another length would invalidate the length prefixes of the protocol.
     if port.len() != instead.len() {
         return;
     }
     let mut from = 0;
-    while let Some(found) = said[from..].windows(port.len()).position(|window| window == port) {
+    while let Some(found) = data[from..].windows(port.len()).position(|window| window == port) {
         let (start, end) = (from + found, from + found + port.len());
-        if said.get(end).is_none_or(|byte| !byte.is_ascii_digit()) {
-            said[start..end].copy_from_slice(instead);
+        if data.get(end).is_none_or(|byte| !byte.is_ascii_digit()) {
+            data[start..end].copy_from_slice(instead);
         }
         from = end;
     }
@@ -196,11 +196,11 @@ mod tests {
 
     #[test]
     fn ports_are_replaced_by_link_ports() {
-        let mut said =
+        let mut data =
             *b"*3\r\n$9\r\n127.0.0.1\r\n:20001\r\n-MOVED 1 127.0.0.1:20001\r\n:200015\r\n";
-        replace_port(&mut said, b":20001", b":45678");
+        replace_port(&mut data, b":20001", b":45678");
         assert_eq!(
-            &said[..],
+            &data[..],
             b"*3\r\n$9\r\n127.0.0.1\r\n:45678\r\n-MOVED 1 127.0.0.1:45678\r\n:200015\r\n"
         );
     }
@@ -212,11 +212,11 @@ mod tests {
         let echo = std::thread::spawn(move || -> Result<()> {
             for _ in 0..2 {
                 let (mut stream, _) = server.accept()?;
-                let mut said = [0; 2];
-                stream.read_exact(&mut said)?;
-                stream.write_all(&said)?;
+                let mut data = [0; 2];
+                stream.read_exact(&mut data)?;
+                stream.write_all(&data)?;
                 // Wait until the other side closes the connection.
-                let _ = stream.read(&mut said);
+                let _ = stream.read(&mut data);
             }
             Ok(())
         });

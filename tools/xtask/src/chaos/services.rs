@@ -101,11 +101,11 @@ fn play(
             folder.display()
         );
     }
-    let said = installation.close(load).context("the close")?;
+    let printed = installation.close(load).context("the close")?;
     tally.loaded = loaded.elapsed();
     println!(
         "the close waited for a lost node and reported: {}",
-        said.lines().next().unwrap_or_default()
+        printed.lines().next().unwrap_or_default()
     );
     let report = installation.check().context("the check")?;
     tally.come_back = installation.refused_with_retry_after()?;
@@ -153,7 +153,7 @@ impl Tally {
     fn print(&self, plan: &Plan, took: Duration) {
         let count: u64 = self.faults.values().map(|(count, _)| count).sum();
         println!(
-            "{count} faults; each kind, how often, and the longest recovery once it was mended:"
+            "{count} faults; each kind, how often, and the longest recovery once it was repaired:"
         );
         for (fault, (count, longest)) in &self.faults {
             println!("  {:<20} {count:>4} {:>7.1} s", fault.to_string(), longest.as_secs_f64());

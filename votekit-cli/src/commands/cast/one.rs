@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde::Serialize;
 use votekit_core::credential::{AccessCode, Nas};
 use votekit_core::id::ElectionId;
+use votekit_messages::InWords;
 use votekit_node::ElectionView;
 use zeroize::Zeroizing;
 
@@ -16,7 +17,6 @@ use crate::ballot_call::{self, Ballot, VoteAnswer};
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::messages::InWords;
 use crate::output::{plain, to_stderr};
 use crate::prompt;
 

@@ -116,7 +116,7 @@ fn open_poll(demo: &mut Demo<'_>, cluster: &Cluster) -> Result<(), CommandError>
     cluster.admit_ingest(demo)?;
     cluster.load_roll(demo)?;
     demo.say("Officials create the election and open the poll; a quorum signs each of these steps");
-    cluster.by_leader(demo, &CREATE)?;
+    cluster.by_leader(demo, &[&CREATE[..], &["--results", "after_close"]].concat())?;
     cluster.by_leader(demo, &["election", "open", LAW, "--yes"])?;
     cluster.wait_for_state("open")
 }
@@ -225,9 +225,9 @@ fn cut_network(
         )));
     }
     demo.note(format!("{name} is cut off: the others decide the vote without it"));
-    cluster.wire(place).mend();
+    cluster.wire(place).restore();
     cluster.wait_for_log(place)?;
-    demo.note(format!("the network is mended: {name} has checked what it missed"));
+    demo.note(format!("the network is restored: {name} has checked what it missed"));
     Ok(Some(name))
 }
 
@@ -278,7 +278,7 @@ impl fmt::Display for Report {
         writeln!(formatter, "\nA false count was proposed by {}", self.false_count.proposed_by())?;
         writeln!(formatter, "  {}", self.false_count)?;
         if let Some(name) = self.network_cut {
-            writeln!(formatter, "\nThe network of {name} was cut, and mended")?;
+            writeln!(formatter, "\nThe network of {name} was cut, and restored")?;
         }
         for (title, counts) in
             [("Outcomes of the votes", &self.outcomes), ("The result", &self.results)]

@@ -33,7 +33,7 @@ const INGEST: &str = "ingest-1";
 /// How long the demo waits for a leader, or for a node to follow the log.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Interval between two looks at a node.
+/// Interval between two polls of a node.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A running node.

@@ -31,7 +31,7 @@ const ANSWERS_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long it takes at most until a lease that was released is taken.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Interval between two looks at the lease.
+/// Interval between two polls of the lease.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long the threads may take to end.

@@ -16,9 +16,10 @@ use votekit_node::config::{Config, Role};
 use votekit_node::data_folder::DataFolder;
 use votekit_node::memory::overwriting_stack;
 use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::faults::Faulty;
 use votekit_store::{Engines, Ledger};
 
-use super::wire::{Wire, WiredLedger};
+use super::wire::Wire;
 use crate::admin_target;
 use crate::commands::serve::serve_error;
 use crate::error::CommandError;
@@ -95,7 +96,7 @@ impl LocalNodes {
             ..Config::default()
         };
         let folder = DataFolder::open_existing(data)?;
-        let ledger = Arc::new(WiredLedger { ledger: self.ledger(), wire: wire.clone() });
+        let ledger = Arc::new(Faulty::new(self.ledger(), wire.clone()));
         let engines = Engines { ledger, ..self.engines.clone() };
         let node = Node::start_on(folder, config, engines).await?;
         let server = Server::bind(node.clone()).await.map_err(serve_error)?;

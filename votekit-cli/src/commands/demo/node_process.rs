@@ -57,7 +57,7 @@ impl NodeProcess {
         if let Some(id) =
             rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(0))
         {
-            // An error is ignored: the node has then ended already, as wanted.
+            // An error means that the node has ended already.
             let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
         }
         let ended =

@@ -24,8 +24,8 @@ use crate::error::CommandError;
 
 pub(super) const LAW: &str = "L2025-001";
 
-/// The command that creates the election.
-pub(super) const CREATE: [&str; 10] = [
+/// The command that creates the election, without the policy of its results.
+pub(super) const CREATE: [&str; 8] = [
     "election",
     "create",
     LAW,
@@ -34,8 +34,6 @@ pub(super) const CREATE: [&str; 10] = [
     "--title-en",
     "Water Act",
     "--blank",
-    "--results",
-    "after_close",
 ];
 
 /// Result of the demo.
@@ -185,7 +183,7 @@ impl<'a> Demo<'a> {
             &[&["load", &self.path("hashes"), "--pepper-file", &pepper], &admin[..]].concat(),
         )?;
         self.votekit(&[&["load", &self.path("supplement")], &admin[..]].concat())?;
-        self.votekit(&[&CREATE[..], &admin[..]].concat())?;
+        self.votekit(&[&CREATE[..], &["--results", "after_close"], &admin[..]].concat())?;
         self.votekit(&[&["election", "open", LAW, "--yes"], &admin[..]].concat())
     }
 
@@ -251,10 +249,10 @@ impl<'a> Demo<'a> {
             }
             _ => {
                 drop(NodeProcess::new(child, String::new(), String::new()));
-                let said = fs::read_to_string(&log).unwrap_or_default();
+                let printed = fs::read_to_string(&log).unwrap_or_default();
                 Err(CommandError::configuration(format!(
                     "the node did not start: {}",
-                    said.trim_end()
+                    printed.trim_end()
                 )))
             }
         }
@@ -458,8 +456,8 @@ impl<'a> Demo<'a> {
     /// Runs votekit and shows its output.
     pub(super) fn votekit(&self, arguments: &[&str]) -> Result<(), CommandError> {
         self.show(arguments);
-        let said = self.output(arguments)?;
-        for line in said.lines().filter(|line| !line.is_empty()) {
+        let printed = self.output(arguments)?;
+        for line in printed.lines().filter(|line| !line.is_empty()) {
             self.context.output.note(format!("      {line}"));
         }
         Ok(())
@@ -468,8 +466,8 @@ impl<'a> Demo<'a> {
     /// Runs votekit and parses the JSON it prints.
     pub(super) fn json(&self, arguments: &[&str]) -> Result<Value, CommandError> {
         self.show(arguments);
-        let said = self.output(arguments)?;
-        serde_json::from_str(&said).map_err(|error| {
+        let printed = self.output(arguments)?;
+        serde_json::from_str(&printed).map_err(|error| {
             CommandError::internal(format!("`votekit {}`: {error}", arguments.join(" ")))
         })
     }
@@ -498,11 +496,11 @@ impl<'a> Demo<'a> {
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
-        let said = String::from_utf8_lossy(&output.stderr);
+        let printed = String::from_utf8_lossy(&output.stderr);
         Err(CommandError::internal(format!(
             "`votekit {}` failed:\n{}",
             arguments.join(" "),
-            said.trim_end()
+            printed.trim_end()
         )))
     }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Args;
 use super::ballots::read_roll;
 use super::node_process::NodeProcess;
-use super::steps::{Demo, LAW};
+use super::steps::{CREATE, Demo, LAW};
 use crate::context::Context;
 use crate::error::CommandError;
 
@@ -103,20 +103,7 @@ fn open_poll(demo: &mut Demo<'_>, running: Option<&NodeProcess>) -> Result<(), C
     }
     let hashes = demo.path("hashes");
     demo.votekit(&[&["load", &hashes, "--pepper-file", &pepper], &admin[..]].concat())?;
-    let create = [
-        "election",
-        "create",
-        LAW,
-        "--title-fr",
-        "Loi sur l’eau",
-        "--title-en",
-        "Water Act",
-        "--blank",
-        "--results",
-        "live",
-        "--publish-every",
-        "1",
-    ];
+    let create = [&CREATE[..], &["--results", "live", "--publish-every", "1"]].concat();
     demo.votekit(&[&create[..], &admin[..]].concat())?;
     demo.votekit(&[&["election", "open", LAW, "--yes"], &admin[..]].concat())
 }

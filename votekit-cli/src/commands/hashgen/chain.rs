@@ -10,10 +10,10 @@ use votekit_core::id::Digest;
 use votekit_core::manifest::{Manifest, RollFacts};
 use votekit_core::roll::parallel::ScopedThreads;
 use votekit_core::roll::{GatheredRoll, LiveCredentials, RollRules, RowPlace};
+use votekit_messages::InWords as _;
 
 use super::{Args, read};
 use crate::error::CommandError;
-use crate::messages::InWords as _;
 use crate::table_error::BadRows;
 
 /// Manifests from the roll to the parent of the supplement, in this order.

@@ -8,11 +8,11 @@ use std::str::FromStr;
 
 use serde_json::{Value, json};
 use votekit_core::roll::{HashedRoll, RollChunks, RowFault, Rows};
+use votekit_messages::InWords as _;
 
 use super::read::Source;
 use crate::atomic_output::{Secrecy, StagedFile};
 use crate::error::CommandError;
-use crate::messages::InWords as _;
 use crate::table_error::{self, BadRows, DETAILED_MAX, PRINTED_MAX, and_more, plural};
 
 /// Maximum number of bad rows to leave out: a count, or a share of all rows.

@@ -13,6 +13,7 @@ use votekit_core::roll::{
     GatheredRoll, HashedSupplement, RollRules, RollWarning, hash_supplement, short_codes,
 };
 use votekit_core::shard::Changes;
+use votekit_messages::InWords as _;
 
 use super::chain::{Chain, ReadRoll, read_manifest, read_roll};
 use super::contradictions::{self, ChangeNames};
@@ -20,7 +21,6 @@ use super::{Args, TOOL, faults, read, write};
 use crate::atomic_output::StagedFolder;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::messages::InWords as _;
 
 /// Makes a supplement.
 pub(super) fn run(

@@ -9,11 +9,11 @@ use votekit_core::manifest::{Manifest, ManifestBody};
 use votekit_core::roll::parallel::ScopedThreads;
 use votekit_core::roll::{LawKeys, ShardPlanError, law_rows, plan_shards};
 use votekit_core::shard::ShardFormat;
+use votekit_messages::InWords as _;
 
 use super::shard_file;
 use crate::atomic_output::{StagedFile, StagedFolder};
 use crate::error::CommandError;
-use crate::messages::InWords as _;
 use crate::progress;
 
 /// Output folder and layout of the shards.

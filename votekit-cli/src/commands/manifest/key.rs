@@ -11,6 +11,7 @@ use crate::atomic_output::{Secrecy, write_new};
 use crate::commands::pepper::read_secret;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::random::random_bytes;
 
 /// Start of the single line of a key file; the name and 64 hexadecimal digits follow, each after a
 /// space.
@@ -49,10 +50,7 @@ impl fmt::Display for Report {
 }
 
 pub(super) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
-    let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut_slice()).map_err(|error| {
-        CommandError::configuration(format!("the system returned no random numbers: {error}"))
-    })?;
+    let seed = random_bytes::<32>()?;
     let digits = Zeroizing::new(const_hex::encode(seed.as_slice()));
     let text = Zeroizing::new(format!("{PREFIX} {} {}\n", args.name, *digits));
     write_new(&args.output, Secrecy::Private, text.as_bytes())?;

@@ -12,12 +12,12 @@ use serde_json::json;
 use votekit_core::bundle::is_system_file;
 use votekit_core::log::note::{Note, VerifierKey};
 use votekit_core::manifest::{FileRow, LawRow, Manifest};
+use votekit_messages::InWords as _;
 
 use crate::bundle_folder::warn_of_system_files;
 use crate::commands::pepper;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::messages::InWords as _;
 use crate::output::plain;
 use crate::progress;
 

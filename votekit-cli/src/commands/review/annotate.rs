@@ -9,11 +9,11 @@ use votekit_core::instant::UnixSeconds;
 use votekit_store::embedded::EmbeddedLedger;
 use votekit_store::{Documents, ReviewNote};
 
-use super::SourceArgs;
 use super::case;
 use crate::admin_target;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::log_source::ArchiveArgs;
 
 /// Add a remark to a decided request
 ///
@@ -36,7 +36,7 @@ pub(super) struct Args {
     text: String,
 
     #[command(flatten)]
-    source: SourceArgs,
+    source: ArchiveArgs,
 }
 
 #[derive(Serialize)]

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::SourceArgs;
 use super::case::{Case, Filter};
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::log_source::ArchiveArgs;
 
 /// Export the requests that did not count, with their remarks, as CSV or JSON
 #[derive(Debug, clap::Args)]
@@ -26,7 +26,7 @@ pub(super) struct Args {
     filter: Filter,
 
     #[command(flatten)]
-    source: SourceArgs,
+    source: ArchiveArgs,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]

@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::SourceArgs;
 use super::case::{Case, Filter};
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::log_source::ArchiveArgs;
 
 /// List the requests that did not count, in log order
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub(super) struct Args {
     filter: Filter,
 
     #[command(flatten)]
-    source: SourceArgs,
+    source: ArchiveArgs,
 }
 
 #[derive(Serialize)]

@@ -8,11 +8,11 @@ use serde::Serialize;
 use votekit_core::decision::Decision;
 use votekit_core::id::RequestId;
 
-use super::SourceArgs;
 use super::case::{self, Case, for_each_case};
 use super::receipt;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::log_source::ArchiveArgs;
 use crate::output::plain;
 
 /// Show one decided request: its decision, the other attempts of its credential, the remarks, and
@@ -33,7 +33,7 @@ pub(super) struct Args {
     output: Option<PathBuf>,
 
     #[command(flatten)]
-    source: SourceArgs,
+    source: ArchiveArgs,
 }
 
 #[derive(Serialize)]

@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 
-use votekit_node::accounts as invitations;
+use votekit_node::accounts::{self, invited_account};
 use votekit_store::{Account, AccountRole, Accounts, Conflict, EngineError, clock};
 
+use super::TimedLinkArgs;
 use super::rows::{Official, Officials, parse_role};
 use super::target::TargetArgs;
-use super::{TimedLinkArgs, no_random};
 use crate::admin_target;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::interruption;
+use crate::random::no_random_numbers;
 
 /// Invite officials: make their accounts, and a one-time link for each
 ///
@@ -68,8 +69,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         let (mut made, mut invited) = (Vec::new(), Vec::new());
         for Official { email, role, .. } in &officials.rows {
             let link = args.links.draw()?;
-            let account = invitations::invited(email, *role, &link, clock::now().seconds());
-            let account = account.map_err(no_random)?;
+            let account = invited_account(email, *role, &link, clock::now().seconds())
+                .map_err(no_random_numbers)?;
             invited.push(links.invited(&account, &link));
             made.push(account);
         }
@@ -80,11 +81,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     context.output.result(&report)
 }
 
-async fn add(accounts: &dyn Accounts, made: &[Account]) -> Result<(), CommandError> {
-    match invitations::add(accounts, made).await {
+async fn add(store: &dyn Accounts, made: &[Account]) -> Result<(), CommandError> {
+    match accounts::add(store, made).await {
         Err(EngineError::Conflict(Conflict::AccountExists)) => Err(CommandError::bad_input(
-            "another process has made an account with one of these addresses; no account was \
-                 made",
+            "another process has made an account with one of these addresses; this command made none",
         )
         .hint("repeat the command: it names the address")),
         added => Ok(added?),

@@ -7,10 +7,10 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use votekit_messages::InWords as _;
 use votekit_store::{AccountRole, Accounts, EmailAddress};
 
 use crate::error::CommandError;
-use crate::messages::InWords as _;
 use crate::output::plain;
 use crate::table_error::{DETAILED_MAX, PRINTED_MAX, and_more, plural};
 

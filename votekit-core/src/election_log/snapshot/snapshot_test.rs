@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::tests::{Stored, append, batch, close, keys, maker, opened, seal, votes};
+use super::super::tests::{Stored, append, batch, close, keys, maker, opened, policy, seal, votes};
 use super::super::{LogEvent, LogReplay, RollLoad, Scrub, ScrubError};
 use super::*;
 use crate::credential::{CredentialHash, RegistryKey};
@@ -86,11 +86,7 @@ proptest! {
     fn a_snapshot_and_the_tail_give_the_whole(
         votes in votes(),
         every in 1_u64..6,
-        policy in prop::sample::select(vec![
-            ResultsPolicy::Live,
-            ResultsPolicy::AfterVote,
-            ResultsPolicy::AfterClose,
-        ]),
+        policy in policy(),
         closing: bool,
         late in 0_usize..8,
     ) {

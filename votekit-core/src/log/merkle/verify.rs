@@ -51,27 +51,17 @@ pub fn verify_inclusion(
     if index >= size {
         return Err(ProofError::Index { index, size });
     }
-    let wrong_length = ProofError::Length { found: proof.len() };
-    let (mut node, mut last) = (index, size - 1);
+    let wrong_length = || ProofError::Length { found: proof.len() };
+    let mut climb = Climb { node: index, last: size - 1 };
     let mut hash = *leaf;
     for sibling in proof {
-        if last == 0 {
-            return Err(wrong_length);
-        }
-        if node & 1 == 1 || node == last {
-            hash = node_hash(sibling, &hash);
-            // On the right edge, levels without a sibling are skipped.
-            let skipped = node.trailing_zeros();
-            node >>= skipped;
-            last >>= skipped;
-        } else {
-            hash = node_hash(&hash, sibling);
-        }
-        node >>= 1;
-        last >>= 1;
+        hash = match climb.step().ok_or_else(wrong_length)? {
+            Side::Left => node_hash(sibling, &hash),
+            Side::Right => node_hash(&hash, sibling),
+        };
     }
-    if last != 0 {
-        return Err(wrong_length);
+    if !climb.is_at_root() {
+        return Err(wrong_length());
     }
     if hash == *root { Ok(()) } else { Err(ProofError::Root) }
 }
@@ -96,40 +86,70 @@ pub fn verify_consistency(
     if first == 0 || first == second {
         return verify_trivial_consistency(first, first_root, second, second_root, proof);
     }
-    let wrong_length = ProofError::Length { found: proof.len() };
+    let wrong_length = || ProofError::Length { found: proof.len() };
     // The walk starts at the largest perfect subtree on the older tree's right edge: the older root
     // itself if it is perfect.
     let (seed, siblings) = match proof.split_first() {
         _ if first.is_power_of_two() => (first_root, proof),
         Some((seed, siblings)) => (seed, siblings),
-        None => return Err(wrong_length),
+        None => return Err(wrong_length()),
     };
     let skipped = (first - 1).trailing_ones();
-    let (mut node, mut last) = ((first - 1) >> skipped, (second - 1) >> skipped);
+    let mut climb = Climb { node: (first - 1) >> skipped, last: (second - 1) >> skipped };
     let (mut first_hash, mut second_hash) = (*seed, *seed);
     for sibling in siblings {
-        if last == 0 {
-            return Err(wrong_length);
+        match climb.step().ok_or_else(wrong_length)? {
+            Side::Left => {
+                first_hash = node_hash(sibling, &first_hash);
+                second_hash = node_hash(sibling, &second_hash);
+            }
+            Side::Right => second_hash = node_hash(&second_hash, sibling),
         }
-        if node & 1 == 1 || node == last {
-            first_hash = node_hash(sibling, &first_hash);
-            second_hash = node_hash(sibling, &second_hash);
-            let skipped = node.trailing_zeros();
-            node >>= skipped;
-            last >>= skipped;
-        } else {
-            second_hash = node_hash(&second_hash, sibling);
-        }
-        node >>= 1;
-        last >>= 1;
     }
-    if last != 0 {
-        return Err(wrong_length);
+    if !climb.is_at_root() {
+        return Err(wrong_length());
     }
     if first_hash != *first_root {
         return Err(ProofError::FirstRoot);
     }
     if second_hash == *second_root { Ok(()) } else { Err(ProofError::Root) }
+}
+
+/// The way from a node to the root: its index in its level, and that of the level's last node.
+struct Climb {
+    node: u64,
+    last: u64,
+}
+
+/// On which side of a node its sibling is.
+enum Side {
+    Left,
+    Right,
+}
+
+impl Climb {
+    /// Moves up past the next sibling; `None` at the root, which has none.
+    fn step(&mut self) -> Option<Side> {
+        if self.is_at_root() {
+            return None;
+        }
+        let side = if self.node & 1 == 1 || self.node == self.last {
+            // On the right edge, levels without a sibling are skipped.
+            let skipped = self.node.trailing_zeros();
+            self.node >>= skipped;
+            self.last >>= skipped;
+            Side::Left
+        } else {
+            Side::Right
+        };
+        self.node >>= 1;
+        self.last >>= 1;
+        Some(side)
+    }
+
+    fn is_at_root(&self) -> bool {
+        self.last == 0
+    }
 }
 
 fn verify_trivial_consistency(

@@ -1,4 +1,4 @@
-//! The texts of a ballot session: several laws at one sitting, and the end of the session.
+//! The texts of a ballot session: several elections in one session, and the end of the session.
 
 use super::super::lang::Lang;
 

@@ -26,7 +26,7 @@ use crate::web::election_row::ElectionRow;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
 use crate::web::official_visit::SIGN_OUT_FORM;
-use crate::web::visit::{Visit, session_failed};
+use crate::web::visit::Visit;
 
 #[derive(Template)]
 #[template(path = "members.html")]
@@ -196,8 +196,8 @@ async fn admit(visit: &mut Visit<'_>, caller: &Caller, law: &ElectionId) -> Resu
         let request = known.and_then(|session| session.request_for(law));
         return Ok(request.map_or(Entry::Voted, Entry::Cast));
     }
-    let mut session = Session::begin().map_err(session_failed)?;
-    session.admit(law, &hash).map_err(session_failed)?;
+    let mut session = Session::begin()?;
+    session.admit(law, &hash)?;
     visit.session = Some(session);
     Ok(Entry::Ballot)
 }

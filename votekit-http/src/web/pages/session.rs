@@ -1,5 +1,5 @@
-//! The ballots of a session: several laws at one sitting. Each election is a vote by itself, with
-//! its own outcome and its own retry key; this page only lists them.
+//! The ballots of a session, which can cover several elections. Each vote has its own outcome and
+//! its own idempotency key; this page only lists them.
 
 use std::sync::Arc;
 
@@ -127,12 +127,7 @@ pub(crate) async fn extend(
     if visit.session.is_some() {
         return Err(Problem::ForeignOrigin);
     }
-    let page = MessagePage {
-        frame: visit.frame(lang.session_over_title(), "/session")?,
-        text: lang.session_ended().to_owned(),
-        retry: String::new(),
-        code: String::new(),
-        support: String::new(),
-    };
+    let page =
+        MessagePage::new(visit.frame(lang.session_over_title(), "/session")?, lang.session_ended());
     visit.answer(StatusCode::FORBIDDEN, &page)
 }

@@ -23,7 +23,7 @@ use crate::sessions::Session;
 use crate::web::election_row::check_open;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
-use crate::web::visit::{Visit, session_failed};
+use crate::web::visit::Visit;
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
@@ -147,8 +147,7 @@ fn admitted(
     kept: Attempt,
     opened: &[(ElectionId, CredentialHash)],
 ) -> Result<Response, Problem> {
-    let session = Session::after_sign_in(visit.session.take(), nas, law, opened);
-    let session = session.map_err(session_failed)?;
+    let session = Session::after_sign_in(visit.session.take(), nas, law, opened)?;
     let has_ballot = session.hash_for(law).is_some();
     visit.session = Some(session);
     let code = visit.lang.code();

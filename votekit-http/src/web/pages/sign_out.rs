@@ -1,4 +1,5 @@
-//! The sign-out: removes the cookie, and what the browser kept of this site.
+//! The sign-out: ends the session, so that a copied cookie is void too, and removes the cookie and
+//! what the browser kept of this site.
 
 use std::sync::Arc;
 
@@ -28,15 +29,10 @@ pub(crate) async fn sign_out(
         return Err(Problem::ForeignOrigin);
     }
     visit.session = None;
-    let page = MessagePage {
-        frame: visit.frame(lang.signed_out_title(), "/")?,
-        text: lang.signed_out_text().to_owned(),
-        retry: String::new(),
-        code: String::new(),
-        support: String::new(),
-    };
+    let page = MessagePage::new(visit.frame(lang.signed_out_title(), "/")?, lang.signed_out_text());
     let mut response = visit.answer(StatusCode::OK, &page)?;
-    response.headers_mut().insert(SET_COOKIE, api.sessions.clear());
+    let cleared = api.sessions.end(&head.headers, api.now());
+    response.headers_mut().insert(SET_COOKIE, cleared);
     clear_site_data(&mut response);
     Ok(response)
 }

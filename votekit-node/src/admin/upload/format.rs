@@ -23,8 +23,8 @@ const SHARD_BYTES_MAX: u64 = 256 << 20;
 /// The end of the name of a change file.
 const CHANGES: &str = ".changes.json";
 
-/// The column by which a roll is recognised.
-const NAS: &[u8] = b"nas";
+/// The columns by which a roll is recognised, in both languages.
+const NAS: [&[u8]; 2] = [b"nas", b"sin"];
 
 /// Refuses a name that is not plain. No name that passes leaves its folder or is hidden in it.
 pub(super) fn check_name(file: &str) -> Result<(), UploadError> {
@@ -75,8 +75,9 @@ fn start(file: &str) -> Option<&'static [u8]> {
     Some(start.as_bytes())
 }
 
-/// Whether bytes are the start of a table with a column `nas`, or with a NAS in the first column:
-/// with any separator, quotation marks, a byte-order mark, in UTF-8 or UTF-16.
+/// Whether bytes are the start of a table with a column `nas`, or with a NAS in any column: with
+/// any separator, quotation marks, points, a number behind the name, a byte-order mark, in UTF-8 or
+/// UTF-16.
 fn is_roll(head: &[u8]) -> bool {
     // Of UTF-16 this leaves the ASCII characters.
     let mut text = Zeroizing::new(Vec::<u8>::with_capacity(head.len()));
@@ -84,23 +85,32 @@ fn is_roll(head: &[u8]) -> bool {
     let mut lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
     lines.any(|line| {
         let mut fields = line.split(|byte| matches!(byte, b',' | b';' | b'\t' | b'|'));
-        let is_quote = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'');
-        let name = |field: &[u8]| {
-            let mut name = Zeroizing::new(Vec::<u8>::with_capacity(field.len()));
-            name.extend(field.iter().copied().filter(|byte| !is_quote(byte)));
-            name
-        };
-        let Some(first) = fields.next().map(name) else { return false };
-        is_nas(&first)
-            || first.eq_ignore_ascii_case(NAS)
-            || fields.any(|field| name(field).eq_ignore_ascii_case(NAS))
+        fields.any(|field| {
+            let field = bare(field);
+            is_nas(&field) || is_nas_name(&field)
+        })
     })
 }
 
-/// Nine digits, with or without hyphens. The whole line may be one.
+/// A field without what is written around and between its characters.
+fn bare(field: &[u8]) -> Zeroizing<Vec<u8>> {
+    let is_left_out = |byte: &u8| {
+        byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'.' | b'-' | b'_' | b'#')
+    };
+    let mut bare = Zeroizing::new(Vec::<u8>::with_capacity(field.len()));
+    bare.extend(field.iter().copied().filter(|byte| !is_left_out(byte)));
+    bare
+}
+
+/// Nine digits.
 fn is_nas(field: &[u8]) -> bool {
-    field.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-')
-        && field.iter().filter(|byte| byte.is_ascii_digit()).count() == 9
+    field.len() == 9 && field.iter().all(u8::is_ascii_digit)
+}
+
+/// The name of a column with a NAS: `nas`, `N.A.S.`, `nas_1`.
+fn is_nas_name(field: &[u8]) -> bool {
+    let letters = field.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |last| last + 1);
+    NAS.iter().any(|name| field[..letters].eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -176,6 +186,12 @@ mod tests {
             b"sep=;\r\nnas;code\r\n".to_vec(),
             b"\n\nnom\tNAS\tcode\n".to_vec(),
             b"nas".to_vec(),
+            b"N.A.S.;code\n".to_vec(),
+            b"code,nas_1\n".to_vec(),
+            b"No|SIN #|code\n".to_vec(),
+            b"'n-a-s','code'\n".to_vec(),
+            b"ABCD1234;L1;046.454.286\n".to_vec(),
+            b"name,card\nA,046 454 286\n".to_vec(),
             b"046-454-286,ABCD1234,L1\n".to_vec(),
             b"046 454 286;ABCD1234;L1".to_vec(),
             excel.as_bytes().to_vec(),
@@ -187,7 +203,15 @@ mod tests {
                 assert!(matches!(refused, Err(UploadError::NotHashed)), "{name}: {roll:?}");
             }
         }
-        for other in [&b"name,code\n"[..], b"{\"nas\":1}", b"\x1f\x8b\x08", b"12345678\n"] {
+        for other in [
+            &b"name,code\n"[..],
+            b"{\"nas\":1}",
+            b"\x1f\x8b\x08",
+            b"12345678\n",
+            b"1234567890;x\n",
+            b"nassau,nas2a\n",
+            b"12;34\n",
+        ] {
             let refused = check_head("roll.csv", other);
             assert!(matches!(refused, Err(UploadError::Refused { .. })), "{other:?}");
         }

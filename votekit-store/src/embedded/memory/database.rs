@@ -16,7 +16,7 @@ use crate::embedded::checkpointer::{self, Checkpointer};
 use crate::embedded::fault::{
     self, Fault, PanicGuard, Poison, corrupt, fatal, in_memory, unavailable,
 };
-use crate::embedded::{schema, transaction, writer};
+use crate::embedded::{folder, schema, transaction, writer};
 
 /// The work in errors of a call that panicked.
 const CALL: &str = "a call";
@@ -172,7 +172,7 @@ impl Drop for Database {
 fn create_file(folder: &Path) -> Result<(), EngineError> {
     let path = files::database(folder);
     let refused = |error: io::Error| unavailable(format!("{}: {error}", folder.display()));
-    files::create_folder(folder).map_err(refused)?;
+    folder::create(folder, 0o700).map_err(refused)?;
     let Some(_lock) = files::lock(folder).map_err(refused)? else {
         return Err(unavailable(format!("{} is in use", path.display())));
     };
@@ -188,7 +188,7 @@ fn create_file(folder: &Path) -> Result<(), EngineError> {
         AuthorityRow::default().write(connection).map_err(Stop::into_fault)
     })?;
     writer::empty_log(&connection)?;
-    files::sync_folder(folder).map_err(refused)
+    folder::sync(folder).map_err(refused)
 }
 
 /// Compares the pages of the file with one another. Of a long file only those of the small tables:

@@ -1,14 +1,13 @@
 //! The files of the memory: the database, its write-ahead log, and the lock that one process holds.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, FlockOperation, access, flock};
+use rustix::fs::{Access, access};
 
 use super::error::MemoryError;
-use crate::embedded::NO_FOLLOW;
+use crate::embedded::folder;
 
 /// The database in the folder of a memory.
 const DATABASE: &str = "memory.sqlite";
@@ -69,32 +68,5 @@ fn exists(path: &Path) -> bool {
 
 /// Takes the lock of a folder; `None` when it is held, by another process or by this one.
 pub(super) fn lock(folder: &Path) -> io::Result<Option<File>> {
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .custom_flags(NO_FOLLOW)
-        .open(folder.join(LOCK))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Creates a folder for its owner alone, and syncs its parent, so that it survives a power cut.
-pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let parent =
-        folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    sync_folder(parent)
-}
-
-/// Makes the entries of a folder durable.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    folder::lock(&folder.join(LOCK))
 }

@@ -128,12 +128,16 @@ impl Commit {
         if head.sealed_through < found.sealed_through {
             return Err(malformed(law_id, "what is sealed stays sealed").into());
         }
-        // A later batch gets a higher position, which must not count as sealed already.
-        let last: i64 = connection
-            .prepare_cached("SELECT coalesce(max(id), 0) FROM batch")?
-            .query_row([], |row| row.get(0))?;
-        if self.columns.sealed_through > last {
-            return Err(malformed(law_id, "only what is staged is sealed").into());
+        // A position that was read before the ledger was put back may be given to a later batch,
+        // which must not count as sealed already.
+        let sealed_through = head.sealed_through;
+        if sealed_through > found.sealed_through
+            && (self.commit.sealed_batch.is_none()
+                || queries::batch_at(connection, law_id, sealed_through)?
+                    != self.commit.sealed_batch)
+        {
+            let (law_id, position) = (law_id.clone(), sealed_through.0);
+            return Err(Conflict::NotStaged { law_id, position }.into());
         }
         Ok(Head { fence: head.fence.max(term), ..head.clone() })
     }

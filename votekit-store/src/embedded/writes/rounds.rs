@@ -87,7 +87,7 @@ impl Write for PutRow {
 
     fn committed(&self, outcome: &RowOutcome, tail: &Tail) {
         if *outcome == RowOutcome::Stored {
-            tail.notify();
+            tail.notify_of_row();
         }
     }
 

@@ -11,21 +11,24 @@ use tokio::sync::watch;
 use tokio_postgres::AsyncMessage;
 
 use super::connections::Connector;
-use crate::essential;
+use crate::{Changes, essential};
 
 /// Pause before the listener reconnects.
 const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The payload of a notification about a row of a round. One about a log has none.
+const ROWS: &str = "rows";
+
 /// A task that listens for as long as the ledger is open.
 #[derive(Debug)]
 pub(super) struct Listener {
-    changes: watch::Receiver<u64>,
+    changes: watch::Receiver<Changes>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Listener {
     pub(super) fn start(connector: Arc<Connector>) -> Self {
-        let (sender, changes) = watch::channel(0);
+        let (sender, changes) = watch::channel(Changes::default());
         let task = essential::spawn("the listener of PostgreSQL", async move {
             loop {
                 listen(&connector, &sender).await;
@@ -35,7 +38,7 @@ impl Listener {
         Self { changes, task }
     }
 
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+    pub(super) fn changes(&self) -> watch::Receiver<Changes> {
         self.changes.clone()
     }
 }
@@ -47,7 +50,7 @@ impl Drop for Listener {
 }
 
 /// Listens until the connection ends.
-async fn listen(connector: &Connector, changes: &watch::Sender<u64>) {
+async fn listen(connector: &Connector, changes: &watch::Sender<Changes>) {
     let (client, mut connection) = match connector.connect_raw().await {
         Ok(connected) => connected,
         Err(error) => {
@@ -59,11 +62,11 @@ async fn listen(connector: &Connector, changes: &watch::Sender<u64>) {
             return;
         }
     };
-    // Once subscribed, signals a change: notifications before that were missed.
+    // Once subscribed, signals all changes: notifications before that were missed.
     let subscribe = async {
         let row = client.query_one("SELECT changes_channel()", &[]).await?;
         client.batch_execute(&format!("LISTEN {}", row.get::<_, &str>(0))).await?;
-        changes.send_modify(|number| *number += 1);
+        changes.send_modify(|Changes { logs, rows }| (*logs, *rows) = (*logs + 1, *rows + 1));
         Ok::<(), tokio_postgres::Error>(())
     };
     tokio::pin!(subscribe);
@@ -78,8 +81,11 @@ async fn listen(connector: &Connector, changes: &watch::Sender<u64>) {
                 subscribed = true;
             }
             match connection.poll_message(context) {
-                Poll::Ready(Some(Ok(AsyncMessage::Notification(_)))) => {
-                    changes.send_modify(|number| *number += 1);
+                Poll::Ready(Some(Ok(AsyncMessage::Notification(notification)))) => {
+                    changes.send_modify(|changes| match notification.payload() {
+                        ROWS => changes.rows += 1,
+                        _ => changes.logs += 1,
+                    });
                 }
                 Poll::Ready(Some(Ok(_))) => {}
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),

@@ -174,6 +174,20 @@ pub(super) async fn batch(
     Ok(staged.map(|staged| Batch::clone(&staged.batch)))
 }
 
+/// The digest of the batch of an election at a position, purged or not.
+pub(super) async fn batch_at(
+    session: &mut Session,
+    law_id: &ElectionId,
+    id: StagingId,
+) -> Result<Option<Digest>, EngineError> {
+    let Some(id) = column(id.0) else { return Ok(None) };
+    let sql = "SELECT CASE WHEN octet_length(digest) = 32 THEN digest END AS digest FROM batch
+        WHERE id = $1 AND election = (SELECT id FROM election WHERE law_id = $2)";
+    let rows = session.read(sql, &[&id, &law_id.as_str()]).await?;
+    let digest = |row: &Row| of_table("batch", fixed_bytes(row, "digest").map(Digest::from_bytes));
+    rows.first().map(digest).transpose()
+}
+
 pub(super) async fn staged_through(
     session: &mut Session,
     law_id: &ElectionId,

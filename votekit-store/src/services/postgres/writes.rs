@@ -91,13 +91,14 @@ impl<'commit> PreparedCommit<'commit> {
         session: &mut Session,
         appending: Appending,
     ) -> Result<(), EngineError> {
-        let BlockCommit { law_id, block, head, .. } = self.commit;
+        let BlockCommit { law_id, block, head, sealed_batch, .. } = self.commit;
+        let sealed_batch = sealed_batch.as_ref().map(|digest| digest.as_bytes().as_slice());
         let size_bytes = i64::try_from(block.leaves.len()).unwrap_or(i64::MAX);
         let leaf_count = i64::from(block.leaf_count);
         let law_id_column = law_id.as_str();
         let root = head.root.as_bytes().as_slice();
         let in_any_term = appending == Appending::InAnyTerm;
-        let parameters: [&(dyn ToSql + Sync); 21] = [
+        let parameters: [&(dyn ToSql + Sync); 22] = [
             &law_id_column,
             &self.height,
             &self.first_leaf,
@@ -116,12 +117,13 @@ impl<'commit> PreparedCommit<'commit> {
             &self.fence,
             &head.checkpoint,
             &self.sealed_through,
+            &sealed_batch,
             &head.takes_votes,
             &in_any_term,
             &self.not_after,
         ];
         let sql = "SELECT outcome, present FROM commit_block($1, $2, $3, $4, $5, $6, $7, $8, $9,
-            $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
+            $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)";
         self.outcome(&session.write(sql, &parameters).await?)
     }
 
@@ -143,7 +145,9 @@ impl<'commit> PreparedCommit<'commit> {
             .into()),
             "height" => Err(malformed(&law_id, "heights follow one another, from 1")),
             "unsealed" => Err(malformed(&law_id, "what is sealed stays sealed")),
-            "unstaged" => Err(malformed(&law_id, "only what is staged is sealed")),
+            "unstaged" => {
+                Err(Conflict::NotStaged { law_id, position: head.sealed_through.0 }.into())
+            }
             other => Err(corrupt(format!("function commit_block returned {other:?}"))),
         }
     }

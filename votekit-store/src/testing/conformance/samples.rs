@@ -10,7 +10,7 @@ use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::credential::{CredentialHash, RegistryKey};
 use votekit_core::electorate::KeyList;
 use votekit_core::envelope::Envelope;
-use votekit_core::id::{BatchNumber, ElectionId, Epoch, NodeId, RequestId, Sequence};
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
 
@@ -83,6 +83,7 @@ pub(super) struct SampleLog {
     height: u64,
     pub(super) term: u64,
     pub(super) sealed_through: StagingId,
+    sealed_batch: Option<Digest>,
 }
 
 impl SampleLog {
@@ -93,7 +94,13 @@ impl SampleLog {
             height: 0,
             term: 1,
             sealed_through: StagingId(0),
+            sealed_batch: None,
         }
+    }
+
+    /// Seals staging through a batch and its position, from the next block on.
+    pub(super) fn seal(&mut self, id: StagingId, batch: &Batch) {
+        (self.sealed_through, self.sealed_batch) = (id, Some(batch.digest()));
     }
 
     /// Appends the next block to the sample, with `leaf_count` leaves derived from `salt`, and
@@ -126,6 +133,7 @@ impl SampleLog {
                 sealed_through: self.sealed_through,
                 takes_votes: true,
             },
+            sealed_batch: self.sealed_batch,
             not_after: None,
         })
     }

@@ -30,7 +30,7 @@ unsafe extern "C" fn pread(
     offset: off_t,
 ) -> ssize_t {
     // SAFETY: passes the program's arguments on.
-    if must_fail(fd) { -1 } else { unsafe { real::pread64(fd, buffer, count, offset) } }
+    unsafe { pread64(fd, buffer, count, offset) }
 }
 
 #[unsafe(no_mangle)]
@@ -58,7 +58,7 @@ unsafe extern "C" fn preadv(
     offset: off_t,
 ) -> ssize_t {
     // SAFETY: passes the program's arguments on.
-    if must_fail(fd) { -1 } else { unsafe { real::preadv64(fd, vector, count, offset) } }
+    unsafe { preadv64(fd, vector, count, offset) }
 }
 
 #[unsafe(no_mangle)]

@@ -27,9 +27,8 @@ unsafe extern "C" fn mmap(
     fd: c_int,
     offset: off_t,
 ) -> *mut c_void {
-    check_mapping(protection, flags, fd);
     // SAFETY: passes the program's arguments on.
-    unsafe { real::mmap64(address, length, protection, flags, fd, offset) }
+    unsafe { mmap64(address, length, protection, flags, fd, offset) }
 }
 
 #[unsafe(no_mangle)]

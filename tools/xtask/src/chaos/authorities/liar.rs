@@ -86,7 +86,7 @@ impl Cluster {
             lying.wait()?;
             bail!("the lie {lie} did not end in {} s", PROCESS_TIMEOUT.as_secs());
         };
-        let (answers, errors) = (self.fleet.said("lie.out"), self.fleet.said("lie.log"));
+        let (answers, errors) = (self.fleet.log_text("lie.out"), self.fleet.log_text("lie.log"));
         Ok(LieEnd { code: ended.code(), answers, errors: errors.trim().to_owned() })
     }
 }

@@ -40,14 +40,14 @@ impl Installation {
         self.fleet.members[lost].kill()?;
         let ended = wait(&mut closing, PROCESS_TIMEOUT)?
             .context("the close waits for a lost node without reporting it")?;
-        let said = self.fleet.said("closing.log").trim().to_owned();
+        let printed = self.fleet.log_text("closing.log").trim().to_owned();
         ensure!(
             !ended.success(),
             "the poll was closed although {lost_name} had not ended its epoch"
         );
         ensure!(
             self.state()? == "closing",
-            "the close failed, and the poll is {}: {said}",
+            "the close failed, and the poll is {}: {printed}",
             self.state()?
         );
         // While the close waits nothing may be counted, however long it takes.
@@ -68,7 +68,7 @@ impl Installation {
         load.finish()?;
         self.fleet.check_run()?;
         self.fleet.stop()?;
-        Ok(said)
+        Ok(printed)
     }
 
     /// Requests the close from the leader, and waits until it has begun.
@@ -90,10 +90,10 @@ impl Installation {
                 return Ok(closing);
             }
             // Another node leads by now.
-            let said = self.fleet.said("closing.log");
+            let printed = self.fleet.log_text("closing.log");
             ensure!(
-                said.contains("does not lead") && begun.elapsed() < PROCESS_TIMEOUT,
-                "the close did not begin: {said}"
+                printed.contains("does not lead") && begun.elapsed() < PROCESS_TIMEOUT,
+                "the close did not begin: {printed}"
             );
         }
     }

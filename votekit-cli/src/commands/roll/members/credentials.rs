@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::super::{ELECTORS_MAX, FREE_NUMBERS, unissued};
 use crate::error::CommandError;
+use crate::random::random_bytes;
 
 /// The characters of a code: none is easily taken for another.
 const ALPHABET: &[u8; 31] = b"ABCDEFGHJKMNPQRSTUVWXYZ23456789";
@@ -61,14 +62,6 @@ fn code(length: usize) -> Result<Zeroizing<String>, CommandError> {
             }
         }
     }
-}
-
-fn random_bytes<const N: usize>() -> Result<Zeroizing<[u8; N]>, CommandError> {
-    let mut bytes = Zeroizing::new([0; N]);
-    getrandom::fill(bytes.as_mut_slice()).map_err(|error| {
-        CommandError::configuration(format!("the system returned no random numbers: {error}"))
-    })?;
-    Ok(bytes)
 }
 
 /// The electoral roll: one row a member and law, in the order of the list.

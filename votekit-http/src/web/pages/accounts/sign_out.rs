@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::Response;
+use votekit_node::memory::stack_used;
 use votekit_store::AccountRole;
 
 use crate::api::PathText;
@@ -34,18 +35,17 @@ pub(crate) async fn sign_out(
         return Err(Problem::ForeignOrigin);
     }
     let cookie = api.accounts.end_page_session(&head.headers).await?;
-    let page = MessagePage {
-        frame: Frame::new(&api.node, lang, lang.account_ended_title(), "/accounts/sign-in"),
-        text: lang.account_ended_text().to_owned(),
-        retry: String::new(),
-        code: String::new(),
-        support: String::new(),
-    };
+    let page = MessagePage::new(
+        Frame::new(&api.node, lang, lang.account_ended_title(), "/accounts/sign-in"),
+        lang.account_ended_text(),
+    );
     let mut response = page_response(StatusCode::OK, &page)?;
     let headers = response.headers_mut();
     headers.insert(SET_COOKIE, cookie);
     if !is_official {
-        headers.append(SET_COOKIE, api.sessions.clear());
+        // The session holds hashes of credentials.
+        stack_used();
+        headers.append(SET_COOKIE, api.sessions.end(&head.headers, api.now()));
     }
     clear_site_data(&mut response);
     Ok(response)

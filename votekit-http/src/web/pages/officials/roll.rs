@@ -10,6 +10,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use votekit_core::election::State as ElectionState;
 use votekit_core::id::ElectionId;
+use votekit_messages::InWords as _;
 use votekit_node::{ElectionView, OfficialView, UploadError, UploadView};
 
 use super::done::Done;
@@ -18,7 +19,6 @@ use crate::api::election_admin::record_act;
 use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::problem::Problem;
-use crate::problem::catalogue::InWords as _;
 use crate::web::form_fields::FormErrors;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;

@@ -14,20 +14,16 @@ pub(super) fn id(number: u32) -> AccountId {
 /// An invited official.
 pub(super) fn invited(number: u32) -> Account {
     Account {
-        id: id(number),
-        email: format!("official-{number}@example.org"),
-        role: AccountRole::Observer,
-        state: AccountState::Invited,
-        password: None,
-        totp: None,
-        totp_step: 0,
-        recovery_codes: Vec::new(),
         invitation: Some(Invitation {
             token: Invitation::digest_of(&format!("token {number}")),
             expires: UnixSeconds(1_000),
         }),
-        created: UnixSeconds(100),
-        version: 0,
+        ..Account::new(
+            id(number),
+            format!("official-{number}@example.org"),
+            AccountRole::Observer,
+            UnixSeconds(100),
+        )
     }
 }
 

@@ -13,7 +13,7 @@ use super::super::samples::{SampleLog, batch, law};
 use super::super::{
     Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, expect_conflict,
 };
-use crate::{BlockCommit, Conflict, Hints, Ledger, LogPosition, StagingId};
+use crate::{BlockCommit, Changes, Conflict, Hints, Ledger, LogPosition, StagingId};
 
 pub(super) const CASES: &[Case] = &[
     case!(the_first_block_creates_the_log),
@@ -22,6 +22,7 @@ pub(super) const CASES: &[Case] = &[
     case!(block_of_a_lower_term_is_refused),
     case!(block_after_its_deadline_is_refused),
     case!(inconsistent_block_is_refused),
+    case!(a_block_seals_through_a_position_only_with_the_batch_that_is_staged_there),
     case!(committing_the_head_again_succeeds),
     case!(another_block_at_the_heads_height_is_refused),
     case!(only_one_of_two_competing_blocks_commits),
@@ -177,12 +178,12 @@ async fn block_after_its_deadline_is_refused(place: &dyn TestStorage) -> Outcome
 async fn inconsistent_block_is_refused(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
-    log.sealed_through =
-        ledger.stage(&batch(&law("L1"), 1, Epoch(1), 1, 1, 0), &Hints::new()).await?;
+    let staged = batch(&law("L1"), 1, Epoch(1), 1, 1, 0);
+    log.seal(ledger.stage(&staged, &Hints::new()).await?, &staged);
     let mut commits = vec![log.grow(&*ledger, 300).await?];
     let good = log.clone().block(300, "leaf");
     type Spoil = fn(&mut BlockCommit);
-    let spoiled: [(&str, Spoil); 12] = [
+    let spoiled: [(&str, Spoil); 11] = [
         ("a head of another size", |commit| commit.head.size += 1),
         ("a head of another height", |commit| commit.head.height += 1),
         ("a height that does not follow", |commit| {
@@ -200,7 +201,6 @@ async fn inconsistent_block_is_refused(place: &dyn TestStorage) -> Outcome {
         ("a tile missing", |commit| commit.full_tiles.clear()),
         ("a tile twice", |commit| commit.full_tiles.push(commit.full_tiles[0].clone())),
         ("a tile cut short", |commit| commit.full_tiles[0].hashes.truncate(255)),
-        ("sealed further than what is staged", |commit| commit.head.sealed_through.0 += 1),
         ("sealed less than before", |commit| commit.head.sealed_through = StagingId(0)),
         ("numbers beyond all bounds", |commit| commit.head.fence = u64::MAX),
     ];
@@ -214,6 +214,58 @@ async fn inconsistent_block_is_refused(place: &dyn TestStorage) -> Outcome {
     ledger.commit(&good).await?;
     commits.push(good);
     expect_log(&*ledger, &commits, "the good block").await
+}
+
+/// As after the ledger was put back under nodes that had read staging before: the positions that
+/// they know have other batches, or none.
+async fn a_block_seals_through_a_position_only_with_the_batch_that_is_staged_there(
+    place: &dyn TestStorage,
+) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let [first, second, later] =
+        [1, 2, 3].map(|sequence| batch(&law("L1"), 1, Epoch(1), sequence, 1, 0));
+    let foreign = batch(&law("L2"), 1, Epoch(1), 1, 1, 0);
+    let mut ids = Vec::new();
+    for batch in [&first, &second, &foreign] {
+        ids.push(ledger.stage(batch, &Hints::new()).await?);
+    }
+    let mut log = SampleLog::new(&law("L1"));
+    let mut commits = Vec::new();
+    // The first block of a log is one of these too.
+    for (id, batch) in [(ids[0], &first), (ids[1], &second)] {
+        let mut without = BlockCommit::clone(&log.clone().block(3, "leaf"));
+        (without.head.sealed_through, without.sealed_batch) = (id, None);
+        let mut refused = vec![(id, Arc::new(without))];
+        for (at, named) in [
+            (id, &later),
+            (id, &foreign),
+            (ids[2], &foreign),
+            (ids[2], batch),
+            (StagingId(ids[2].0 + 1), &later),
+        ] {
+            let mut wrong = log.clone();
+            wrong.seal(at, named);
+            refused.push((at, wrong.block(3, "leaf")));
+        }
+        for (at, commit) in refused {
+            let position = at.0;
+            let is_it = |conflict: &Conflict| {
+                *conflict == Conflict::NotStaged { law_id: law("L1"), position }
+            };
+            expect_conflict(ledger.commit(&commit).await, is_it, "a block that is committed")?;
+            expect_conflict(ledger.append(&commit).await, is_it, "a block that is appended")?;
+        }
+        log.seal(id, batch);
+        commits.push(log.grow(&*ledger, 3).await?);
+        expect_log(&*ledger, &commits, "nothing of the others was written").await?;
+    }
+    // A block that leaves the position where it is names no batch, and it may be purged.
+    ledger.purge_evidence(&law("L1")).await?;
+    let mut still = BlockCommit::clone(&log.block(3, "leaf"));
+    still.sealed_batch = None;
+    commits.push(Arc::new(still));
+    ledger.append(&commits[2]).await?;
+    expect_log(&*ledger, &commits, "a block that seals nothing more").await
 }
 
 async fn committing_the_head_again_succeeds(place: &dyn TestStorage) -> Outcome {
@@ -392,13 +444,14 @@ async fn full_tiles_are_kept(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-/// Ends a case unless the ledger reports a change.
+/// Ends a case unless the ledger reports the change.
 pub(super) async fn expect_change(
-    changes: &mut watch::Receiver<u64>,
+    changes: &mut watch::Receiver<Changes>,
+    is_reported: impl FnMut(&Changes) -> bool,
     what: &'static str,
 ) -> Outcome {
-    match tokio::time::timeout(CHANGE_TIME, changes.changed()).await {
-        Ok(Ok(())) => Ok(()),
+    match tokio::time::timeout(CHANGE_TIME, changes.wait_for(is_reported)).await {
+        Ok(Ok(_)) => Ok(()),
         _ => Err(CaseError::Missing { what }),
     }
 }
@@ -406,13 +459,17 @@ pub(super) async fn expect_change(
 async fn positions_and_changes_follow_heads_and_staging(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut changes = ledger.changes();
+    let before = *changes.borrow();
     ensure_eq!(ledger.positions().await?, vec![], "a new ledger");
     let first = batch(&law("L1"), 1, Epoch(1), 1, 2, 0);
     let staged = ledger.stage(&first, &Hints::new()).await?;
-    expect_change(&mut changes, "a change when a batch was staged after idle").await?;
+    let is_staged = |now: &Changes| now.logs > before.logs;
+    expect_change(&mut changes, is_staged, "a change when a batch was staged after idle").await?;
+    let before = *changes.borrow();
     let mut log = SampleLog::new(&law("L1"));
     log.grow(&*ledger, 3).await?;
-    expect_change(&mut changes, "a change when a head moved").await?;
+    let has_moved = |now: &Changes| now.logs > before.logs;
+    expect_change(&mut changes, has_moved, "a change when a head moved").await?;
     SampleLog::new(&law("L0")).grow(&*ledger, 1).await?;
     log.grow(&*ledger, 1).await?;
     let position = |law_id, height, staged| LogPosition { law_id, height, staged };

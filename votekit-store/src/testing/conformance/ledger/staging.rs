@@ -20,6 +20,7 @@ pub(super) const CASES: &[Case] = &[
     case!(staged_batches_are_read_in_parts),
     case!(staging_survives_a_restart),
     case!(many_tasks_stage_at_once),
+    case!(the_batch_at_a_position_is_found_by_its_election),
     case!(the_highest_sequence_of_an_epoch_is_returned),
     case!(stored_batches_are_recognised_by_their_digests),
     case!(unsealed_batches_are_those_after_the_head),
@@ -252,6 +253,32 @@ async fn many_tasks_stage_at_once(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
+async fn the_batch_at_a_position_is_found_by_its_election(place: &dyn TestStorage) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let (one, other) =
+        (batch(&law("L1"), 1, Epoch(1), 1, 1, 0), batch(&law("L2"), 1, Epoch(1), 1, 1, 0));
+    let id = ledger.stage(&one, &Hints::new()).await?;
+    let later = ledger.stage(&other, &Hints::new()).await?;
+    for (law_id, at, expected) in [
+        ("L1", id, Some(one.digest())),
+        ("L2", later, Some(other.digest())),
+        ("L2", id, None),
+        ("L1", later, None),
+        ("L3", id, None),
+        ("L1", StagingId(0), None),
+        ("L1", StagingId(later.0 + 1), None),
+        ("L1", StagingId(u64::MAX), None),
+    ] {
+        let found = ledger.batch_at(&law(law_id), at).await?;
+        ensure_eq!(found, expected, format!("the batch of {law_id} at {at:?}"));
+    }
+    ledger.purge_evidence(&law("L1")).await?;
+    drop(ledger);
+    let found = place.open().await?.ledger.batch_at(&law("L1"), id).await?;
+    ensure_eq!(found, Some(one.digest()), "a purged batch, after a restart");
+    Ok(())
+}
+
 async fn the_highest_sequence_of_an_epoch_is_returned(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
@@ -279,7 +306,7 @@ async fn unsealed_batches_are_those_after_the_head(place: &dyn TestStorage) -> O
     log.grow(&*ledger, 1).await?;
     expect_staged(&*ledger, &law_id, StagingId(0), &batches, "a block that seals nothing").await?;
     for sealed in [3, 7, 10] {
-        log.sealed_through = ids[sealed - 1];
+        log.seal(ids[sealed - 1], &batches[sealed - 1]);
         log.grow(&*ledger, 5).await?;
         expect_staged(&*ledger, &law_id, log.sealed_through, &batches[sealed..], "unsealed")
             .await?;
@@ -306,7 +333,7 @@ async fn sealed_batches_remain_as_evidence(place: &dyn TestStorage) -> Outcome {
     let batches = batches(&law_id, 10);
     let ids = stage_all(&*ledger, &batches).await?;
     let mut log = SampleLog::new(&law_id);
-    log.sealed_through = ids[5];
+    log.seal(ids[5], &batches[5]);
     log.grow(&*ledger, 5).await?;
     expect_staged(&*ledger, &law_id, StagingId(0), &batches, "all the evidence").await?;
     expect_staged(&*ledger, &law_id, ids[2], &batches[3..], "from the middle of what is sealed")
@@ -331,11 +358,12 @@ async fn sealed_batches_remain_as_evidence(place: &dyn TestStorage) -> Outcome {
 async fn purging_counts_and_spares_the_rest(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let (purged, spared) = (law("L1"), law("L2"));
-    let ids = stage_all(&*ledger, &batches(&purged, 600)).await?;
+    let destroyed = batches(&purged, 600);
+    let ids = stage_all(&*ledger, &destroyed).await?;
     let others = batches(&spared, 5);
     stage_all(&*ledger, &others).await?;
     let mut log = SampleLog::new(&purged);
-    log.sealed_through = ids[599];
+    log.seal(ids[599], &destroyed[599]);
     let commit = log.grow(&*ledger, 300).await?;
     ensure_eq!(ledger.purge_evidence(&purged).await?, 600, "batches purged");
     ensure_eq!(ledger.purge_evidence(&purged).await?, 0, "batches left to purge");
@@ -369,7 +397,7 @@ async fn a_purged_batch_stays_purged(place: &dyn TestStorage) -> Outcome {
     let batches = batches(&law_id, 10);
     let ids = stage_all(&*ledger, &batches).await?;
     let mut log = SampleLog::new(&law_id);
-    log.sealed_through = ids[9];
+    log.seal(ids[9], &batches[9]);
     log.grow(&*ledger, 1).await?;
     ledger.purge_evidence(&law_id).await?;
     ensure_eq!(

@@ -4,7 +4,7 @@ use votekit_core::manifest::ManifestError;
 use votekit_core::roll::ShardPlanError;
 use votekit_core::shard::{ChangesError, ShardError, ShardHead};
 
-use super::InWords;
+use crate::InWords;
 
 impl InWords for ShardPlanError {
     fn in_words(&self) -> String {
@@ -100,7 +100,6 @@ fn of_file(error: &ManifestError) -> String {
         ManifestError::ChangesCount { file } => {
             format!("{file} adds or revokes another number of keys than the manifest states")
         }
-        // The core is a library, and may have further rules.
         other => other.to_string(),
     }
 }

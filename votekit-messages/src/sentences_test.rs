@@ -3,10 +3,11 @@ use std::path::PathBuf;
 
 use votekit_core::binding::BindingRule;
 use votekit_core::credential::CredentialError;
-use votekit_core::election::{DefinitionError, TextPart};
+use votekit_core::election::{DefinitionError, State, TextPart};
 use votekit_core::election_log::{Change, ElectionLogError};
 use votekit_core::envelope::VoteRequest;
 use votekit_core::id::{Digest, ElectionId};
+use votekit_core::instant::UnixMinutes;
 use votekit_core::manifest::ManifestError;
 use votekit_node::data_folder::{Exposure, FolderError};
 use votekit_node::{AdminError, CallRule, FieldFault, FileKind, FileRule};
@@ -17,14 +18,6 @@ use super::*;
 
 fn law() -> ElectionId {
     "L1".parse().expect("a law id")
-}
-
-#[test]
-fn texts_are_one_line_without_a_final_stop() {
-    for text in texts::ALL {
-        assert!(!text.is_empty() && !text.ends_with('.'), "{text}");
-        assert!(!text.contains("  ") && !text.contains('\n'), "{text}");
-    }
 }
 
 #[test]

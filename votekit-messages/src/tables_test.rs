@@ -1,5 +1,5 @@
 use votekit_core::credential::CredentialError;
-use votekit_core::roll::{Field, RollRules, read_table};
+use votekit_core::roll::{Field, InvisibleCharacter, RollRules, read_table};
 
 use super::*;
 

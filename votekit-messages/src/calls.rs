@@ -2,26 +2,12 @@
 
 use votekit_core::binding::BindingRule;
 use votekit_core::election::Definition;
-use votekit_node::AdminError;
+use votekit_core::shard::ShardHead;
 use votekit_node::data_folder::DataFolder;
-use votekit_store::EngineError;
+use votekit_node::{AdminError, CallRule, MemberFault, MemberRule};
 
-use super::super::{Kind, OUTCOME_UNKNOWN};
-use super::InWords;
-use super::logs::wrong_state;
-
-/// The detail of a refused call: administrators also see what to do about a setting, and what to
-/// do when the outcome is not known.
-pub(super) fn detail(error: &AdminError, kind: &Kind) -> String {
-    let mut detail = error.in_words();
-    if let AdminError::Engine(EngineError::Misconfigured { hint, .. }) = error {
-        detail = format!("{detail} ({hint})");
-    }
-    if *kind == OUTCOME_UNKNOWN {
-        detail.push_str(": check the election before repeating this call; repeating it is safe");
-    }
-    detail
-}
+use crate::InWords;
+use crate::logs::wrong_state;
 
 impl InWords for AdminError {
     fn in_words(&self) -> String {
@@ -193,5 +179,100 @@ impl InWords for BindingRule {
             }
         };
         text.to_owned()
+    }
+}
+
+impl InWords for CallRule {
+    fn in_words(&self) -> String {
+        let text = match self {
+            Self::Law(error) => return error.in_words(),
+            Self::Choice(error) => return error.in_words(),
+            Self::Time(error) => return error.in_words(),
+            Self::Definition(error) => return error.in_words(),
+            Self::OpensInPast { opens, now } => {
+                return format!(
+                    "the poll would open at {opens}, and it is {now} now: leave this out to open \
+                     it by hand"
+                );
+            }
+            Self::ClosesInPast { closes, now } => {
+                return format!("the poll would close at {closes}, and it is {now} now");
+            }
+            Self::NotWaivable { waiver } => {
+                return format!("'{waiver}' is not a rule that can be waived; 'results' is");
+            }
+            Self::SupplementReplaces => {
+                "a supplement cannot replace a roll: load it without `replace`"
+            }
+            Self::AnsweringNode => "this is the node that answers this call: it is not lost",
+            Self::MembersBinding => {
+                "an election of members with accounts cannot be binding: the person who runs the \
+                 node can vote for any member"
+            }
+            Self::MembersUnsigned => {
+                "this node takes only rolls that an official has signed: draw credentials offline \
+                 (votekit roll members) and load their roll"
+            }
+            Self::MembersAuthorities => {
+                "several authorities have data folders of their own, and the key of such an \
+                 election is in one alone: draw credentials offline (votekit roll members) and \
+                 load their roll"
+            }
+            Self::MemberCount => {
+                return format!("an election has 1 to {} members", ShardHead::KEYS_MAX);
+            }
+            Self::NodeRecord(error) => return error.to_string(),
+            Self::NodeNameTaken { name } => {
+                return format!("another node is admitted as {name}: give this one another name");
+            }
+            Self::NodeKeyTaken { name } => {
+                return format!("the node is admitted already, as {name}");
+            }
+            Self::NodeRetired { name } => {
+                return format!(
+                    "{name} was retired, which is final: admit new keys, under another name"
+                );
+            }
+            Self::NodeNotAdmitted { name } => return format!("no node was admitted as {name}"),
+            Self::AuthorityKey { authority } => {
+                return format!(
+                    "it is a key of the authority {authority}: a node has keys of its own"
+                );
+            }
+            Self::FileUnread { reason } => {
+                return format!("the node cannot read this file: {reason}");
+            }
+            Self::KeyFile(error) => return error.to_string(),
+            Self::BallotKeyUsed { law_id } => {
+                return format!(
+                    "it is the ballot key of {law_id}: an election has a ballot key of its own"
+                );
+            }
+            Self::OtherBallotKey => {
+                "the data folder holds another ballot key for this election already"
+            }
+            Self::AddressCount { most } => {
+                return format!(
+                    "must have 1 to {most} e-mail addresses; for more members draw credentials \
+                     offline with votekit roll members"
+                );
+            }
+        };
+        text.to_owned()
+    }
+}
+
+impl InWords for MemberRule {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Email(error) => error.in_words(),
+            Self::Repeated { first } => {
+                format!("is the same address as {}[{first}]", MemberFault::LIST)
+            }
+            Self::Official => {
+                "is the address of an official: a member needs another one".to_owned()
+            }
+            Self::Disabled => "is the address of an account that is disabled".to_owned(),
+        }
     }
 }

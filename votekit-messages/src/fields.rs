@@ -1,15 +1,14 @@
-//! The rules that fields break.
+//! The rules that fields break: ids, credentials, choices, addresses, definitions, secrets.
 
-use votekit_core::credential::CredentialError;
+use votekit_core::credential::{CredentialError, PepperError};
 use votekit_core::election::{ChoiceIdError, Definition, DefinitionError, TextPart};
 use votekit_core::email::{EmailAddress, EmailError};
 use votekit_core::envelope::{FieldRule, JsonKind};
 use votekit_core::id::IdError;
 use votekit_core::instant::TimeError;
-use votekit_core::shard::ShardHead;
-use votekit_node::{CallRule, MemberFault, MemberRule};
+use votekit_core::key_file::KeyFileError;
 
-use super::InWords;
+use crate::InWords;
 
 impl InWords for FieldRule {
     fn in_words(&self) -> String {
@@ -41,7 +40,6 @@ impl InWords for FieldRule {
             Self::NotJson { line, column } => {
                 return format!("is not JSON at line {line}, column {column}");
             }
-            // The core is a library, and may have further rules.
             other => return other.to_string(),
         };
         text.to_owned()
@@ -113,6 +111,15 @@ impl InWords for CredentialError {
             Self::Law(error) => error.in_words(),
             other => other.to_string(),
         }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let is_short = matches!(self, Self::NasLength { digits: 0..9 });
+        is_short.then(|| {
+            "spreadsheets such as Excel drop leading zeros: copy nas and code from their source \
+             again, and format both columns as text before pasting"
+                .to_owned()
+        })
     }
 }
 
@@ -188,92 +195,25 @@ fn text_part(part: TextPart) -> &'static str {
     }
 }
 
-impl InWords for CallRule {
+impl InWords for KeyFileError {
     fn in_words(&self) -> String {
-        let text = match self {
-            Self::Law(error) => return error.in_words(),
-            Self::Choice(error) => return error.in_words(),
-            Self::Time(error) => return error.in_words(),
-            Self::Definition(error) => return error.in_words(),
-            Self::OpensInPast { opens, now } => {
-                return format!(
-                    "the poll would open at {opens}, and it is {now} now: leave this out to open \
-                     it by hand"
-                );
+        match self {
+            Self::Form => {
+                "not a key file: expected one line that begins with 64 hexadecimal digits"
+                    .to_owned()
             }
-            Self::ClosesInPast { closes, now } => {
-                return format!("the poll would close at {closes}, and it is {now} now");
+            Self::Check => {
+                "the key does not match its check: take another copy of the file".to_owned()
             }
-            Self::NotWaivable { waiver } => {
-                return format!("'{waiver}' is not a rule that can be waived; 'results' is");
-            }
-            Self::SupplementReplaces => {
-                "a supplement cannot replace a roll: load it without `replace`"
-            }
-            Self::AnsweringNode => "this is the node that answers this call: it is not lost",
-            Self::MembersBinding => {
-                "an election of members with accounts cannot be binding: the person who runs the \
-                 node can vote for any member"
-            }
-            Self::MembersUnsigned => {
-                "this node takes only rolls that an official has signed: draw credentials offline \
-                 (votekit roll members) and load their roll"
-            }
-            Self::MembersAuthorities => {
-                "several authorities have data folders of their own, and the key of such an \
-                 election is in one alone: draw credentials offline (votekit roll members) and \
-                 load their roll"
-            }
-            Self::MemberCount => {
-                return format!("an election has 1 to {} members", ShardHead::KEYS_MAX);
-            }
-            Self::NodeRecord(error) => return error.to_string(),
-            Self::NodeNameTaken { name } => {
-                return format!("another node is admitted as {name}: give this one another name");
-            }
-            Self::NodeKeyTaken { name } => {
-                return format!("the node is admitted already, as {name}");
-            }
-            Self::NodeNotAdmitted { name } => return format!("no node was admitted as {name}"),
-            Self::AuthorityKey { authority } => {
-                return format!(
-                    "it is a key of the authority {authority}: a node has keys of its own"
-                );
-            }
-            Self::FileUnread { reason } => {
-                return format!("the node cannot read this file: {reason}");
-            }
-            Self::KeyFile(error) => return error.to_string(),
-            Self::BallotKeyUsed { law_id } => {
-                return format!(
-                    "it is the ballot key of {law_id}: an election has a ballot key of its own"
-                );
-            }
-            Self::OtherBallotKey => {
-                "the data folder holds another ballot key for this election already"
-            }
-            Self::AddressCount { most } => {
-                return format!(
-                    "must have 1 to {most} e-mail addresses; for more members draw credentials \
-                     offline with votekit roll members"
-                );
-            }
-        };
-        text.to_owned()
+            other => other.to_string(),
+        }
     }
 }
 
-impl InWords for MemberRule {
+impl InWords for PepperError {
     fn in_words(&self) -> String {
-        match self {
-            Self::Email(error) => error.in_words(),
-            Self::Repeated { first } => {
-                format!("is the same address as {}[{first}]", MemberFault::LIST)
-            }
-            Self::Official => {
-                "is the address of an official: a member needs another one".to_owned()
-            }
-            Self::Disabled => "is the address of an account that is disabled".to_owned(),
-        }
+        "not a pepper file: expected one line 'votekit-pepper/1 ' followed by 64 lower-case \
+         hexadecimal digits"
+            .to_owned()
     }
 }

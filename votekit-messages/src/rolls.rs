@@ -1,11 +1,8 @@
 //! What is wrong with a roll, its files and their upload.
 
-mod manifests;
-
-use votekit_core::credential::PepperError;
 use votekit_node::{FileKind, FileRule, RollError, UnsignedReason, UploadError};
 
-use super::InWords;
+use crate::InWords;
 
 impl InWords for RollError {
     fn in_words(&self) -> String {
@@ -33,14 +30,6 @@ impl InWords for RollError {
             }
             Self::Folder(error) => error.in_words(),
         }
-    }
-}
-
-impl InWords for PepperError {
-    fn in_words(&self) -> String {
-        "not a pepper file: expected one line 'votekit-pepper/1 ' followed by 64 lower-case \
-         hexadecimal digits"
-            .to_owned()
     }
 }
 

@@ -1,9 +1,9 @@
 //! Rolls, files of votes and lists of members: the table as a whole, and its rows.
 
-use votekit_core::roll::{BinaryKind, HeaderCause, InvisibleCharacter, RollError};
+use votekit_core::roll::{BinaryKind, HeaderCause, RollError};
 use votekit_core::roll::{RowFault, RowRule, Table};
 
-use super::InWords;
+use crate::InWords;
 
 impl InWords for RollError {
     fn in_words(&self) -> String {
@@ -87,8 +87,7 @@ fn header_hint(cause: HeaderCause, table: Table) -> String {
         HeaderCause::SeparatorLine => "delete the first line: 'sep=' is for Excel only",
         HeaderCause::Invisible { position, character } => {
             return format!(
-                "character {position} of the header is {}, which is invisible: delete it",
-                invisible(character)
+                "character {position} of the header is {character}, which is invisible: delete it"
             );
         }
         HeaderCause::Encoding => {
@@ -102,31 +101,6 @@ fn header_hint(cause: HeaderCause, table: Table) -> String {
 fn names_columns(table: Table) -> String {
     let names: Vec<String> = table.columns().iter().map(ToString::to_string).collect();
     format!("the first line must name the columns, such as: {}", names.join(","))
-}
-
-/// An invisible character, by its number and name.
-fn invisible(character: InvisibleCharacter) -> String {
-    let character = character.character();
-    let name = match character {
-        ' ' => "a space",
-        '\t' => "a tab",
-        '\n' => "a line feed",
-        '\r' => "a carriage return",
-        '\u{a0}' => "a no-break space",
-        '\u{ad}' => "a soft hyphen",
-        '\u{200b}' => "a zero-width space",
-        '\u{200c}' | '\u{200d}' => "a zero-width joiner",
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            "a mark of text direction"
-        }
-        '\u{2000}'..='\u{200a}' | '\u{205f}' | '\u{3000}' => "a space of another width",
-        '\u{2028}' | '\u{2029}' => "a line separator",
-        '\u{202f}' => "a narrow no-break space",
-        '\u{2060}' => "a word joiner",
-        '\u{feff}' => "a byte-order mark",
-        _ => "a control character",
-    };
-    format!("U+{:04X} ({name})", u32::from(character))
 }
 
 impl InWords for RowFault {
@@ -146,7 +120,6 @@ impl InWords for RowRule {
             Self::Choice(error) => return error.in_words(),
             Self::Email(error) => return error.in_words(),
             Self::Invisible { position, character } => {
-                let character = invisible(*character);
                 return format!("character {position} is {character}, which is invisible");
             }
             Self::Missing => "the row is cut short: this field is missing",

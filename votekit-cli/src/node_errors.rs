@@ -1,28 +1,25 @@
-//! Errors of a node and its data folder: exit codes, hints and, for members, sentences. The other
-//! sentences are still those of the lower layer.
+//! Exit codes and hints for errors of the engines, of a node and of its data folder. The sentences
+//! of nodes and data folders are their `Display`.
 
 use votekit_core::manifest::ManifestError;
+use votekit_messages::InWords as _;
 use votekit_node::data_folder::{FileDamage, FolderError};
-use votekit_node::{AdminError, MemberFault, MemberRule, NodeError, RollError};
+use votekit_node::{AdminError, NodeError, RollError};
+use votekit_store::EngineError;
 #[cfg(feature = "services")]
 use votekit_store::services::url::AddressError;
 
-use super::InWords;
 use crate::client::{EARLY_HINT, ROLLS_HINT, WITNESSES_HINT};
 use crate::error::CommandError;
 
-impl InWords for MemberRule {
-    fn in_words(&self) -> String {
-        match self {
-            Self::Email(error) => error.in_words(),
-            Self::Repeated { first } => {
-                format!("is the same address as {}[{first}]", MemberFault::LIST)
-            }
-            Self::Official => {
-                "is the address of an official: a member needs another one".to_owned()
-            }
-            Self::Disabled => "is the address of an account that is disabled".to_owned(),
-        }
+impl From<EngineError> for CommandError {
+    fn from(error: EngineError) -> Self {
+        let words = error.in_words();
+        let failed = match error {
+            EngineError::Panicked { .. } => Self::internal(words),
+            _ => Self::configuration(words),
+        };
+        failed.hint_if(error.hint())
     }
 }
 
@@ -168,5 +165,31 @@ impl From<AdminError> for CommandError {
             AdminError::Setup(error) => (*error).into(),
             _ => Self::bad_input(text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use votekit_store::Conflict;
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn errors_of_engines_have_their_kind_and_hint() {
+        let engine = "SQLite";
+        let reason = || "database is locked".to_owned();
+        let unavailable = CommandError::from(EngineError::Unavailable { engine, reason: reason() });
+        assert_eq!(unavailable.kind, ErrorKind::Configuration);
+        assert_eq!(unavailable.message, "SQLite is not available: database is locked");
+        assert_eq!(unavailable.hint, None);
+        let hint = "free space".to_owned();
+        let wrong = EngineError::Misconfigured { engine, reason: reason(), hint: hint.clone() };
+        assert_eq!(CommandError::from(wrong).hint, Some(hint));
+        let panicked = CommandError::from(EngineError::Panicked { engine, what: "the writer" });
+        assert_eq!(panicked.kind, ErrorKind::Internal);
+        assert_eq!(panicked.message, "bug in votekit: the writer of SQLite panicked");
+        let conflict = EngineError::from(Conflict::AccountChanged);
+        assert_eq!(CommandError::from(conflict).message, "the account was changed meanwhile");
     }
 }

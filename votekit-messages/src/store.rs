@@ -1,20 +1,8 @@
-//! Errors of the engines.
+//! What the engines report.
 
 use votekit_store::{Conflict, EngineError, NoLease};
 
-use super::InWords;
-use crate::error::CommandError;
-
-impl From<EngineError> for CommandError {
-    fn from(error: EngineError) -> Self {
-        let words = error.in_words();
-        let failed = match error {
-            EngineError::Panicked { .. } => Self::internal(words),
-            _ => Self::configuration(words),
-        };
-        failed.hint_if(error.hint())
-    }
-}
+use crate::InWords;
 
 impl InWords for EngineError {
     fn in_words(&self) -> String {
@@ -60,6 +48,10 @@ impl InWords for Conflict {
                 "the block of {law_id} reached the ledger after its deadline and was not stored: \
                  retry"
             ),
+            Self::NotStaged { law_id, position } => format!(
+                "the block of {law_id} seals staging through position {position}, where the \
+                 ledger has another batch or none: it was put back to an older copy"
+            ),
             Self::NoLease { law_id, node, epoch, reason } => format!(
                 "lease refused to node {node} for epoch {} of {law_id}: {}",
                 epoch.0,
@@ -87,29 +79,5 @@ fn no_lease(reason: NoLease) -> &'static str {
         NoLease::TakesNoVotes => "the election takes no votes",
         NoLease::Fenced => "the epoch was fenced",
         NoLease::NoEpoch => "the epoch was never allocated",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::ErrorKind;
-
-    #[test]
-    fn errors_of_engines_have_their_kind_and_hint() {
-        let engine = "SQLite";
-        let reason = || "database is locked".to_owned();
-        let unavailable = CommandError::from(EngineError::Unavailable { engine, reason: reason() });
-        assert_eq!(unavailable.kind, ErrorKind::Configuration);
-        assert_eq!(unavailable.message, "SQLite is not available: database is locked");
-        assert_eq!(unavailable.hint, None);
-        let hint = "free space".to_owned();
-        let wrong = EngineError::Misconfigured { engine, reason: reason(), hint: hint.clone() };
-        assert_eq!(CommandError::from(wrong).hint, Some(hint));
-        let panicked = CommandError::from(EngineError::Panicked { engine, what: "the writer" });
-        assert_eq!(panicked.kind, ErrorKind::Internal);
-        assert_eq!(panicked.message, "bug in votekit: the writer of SQLite panicked");
-        let conflict = EngineError::from(Conflict::AccountChanged);
-        assert_eq!(CommandError::from(conflict).message, "the account was changed meanwhile");
     }
 }

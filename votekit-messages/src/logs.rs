@@ -5,7 +5,7 @@ use votekit_core::election_log::{CLOSING_AHEAD_MINUTES_MAX, Change, ElectionLogE
 use votekit_core::electorate::ElectorateError;
 use votekit_core::reconcile::Imbalance;
 
-use super::InWords;
+use crate::InWords;
 
 impl InWords for ElectionLogError {
     fn in_words(&self) -> String {
@@ -87,7 +87,7 @@ fn contradiction(error: &ElectionLogError) -> String {
 }
 
 /// A change that the state of an election does not allow. `last` ends the list of states.
-pub(super) fn wrong_state(state: State, wanted: Change, last: &str) -> String {
+pub(crate) fn wrong_state(state: State, wanted: Change, last: &str) -> String {
     format!(
         "the election is {state}: {} now; an election is a draft, then open, closing, closed, \
          certified{last}",

@@ -1,4 +1,4 @@
-//! What fails below a call: engines, the data folder, the node itself.
+//! What fails below a call: the data folder, the node itself.
 
 use std::path::Path;
 
@@ -6,76 +6,8 @@ use votekit_node::data_folder::{
     AuthorityMismatch, Exposure, FileDamage, FolderError, LedgerMismatch,
 };
 use votekit_node::{ElectionFault, NodeError, NotReady};
-use votekit_store::{Conflict, EngineError, NoLease};
 
-use super::InWords;
-
-impl InWords for EngineError {
-    fn in_words(&self) -> String {
-        match self {
-            Self::Unavailable { engine, reason } => format!("{engine} is not available: {reason}"),
-            Self::OutcomeUnknown { engine, reason } => {
-                format!("{engine}: outcome of the write unknown: {reason}")
-            }
-            Self::Corrupt { engine, reason } => format!("{engine} holds damaged data: {reason}"),
-            Self::Fatal { engine, reason } => format!("{engine} failed permanently: {reason}"),
-            Self::Panicked { engine, what } => {
-                format!("bug in votekit: {what} of {engine} panicked")
-            }
-            Self::Misconfigured { engine, reason, .. } => {
-                format!("{engine} cannot be used: {reason}")
-            }
-            Self::Conflict(conflict) => conflict.in_words(),
-        }
-    }
-}
-
-impl InWords for Conflict {
-    fn in_words(&self) -> String {
-        match self {
-            Self::BatchNumber { law_id, number, stored, offered } => format!(
-                "batch {number} of {law_id} is already stored with another digest: stored \
-                 {stored}, offered {offered}"
-            ),
-            Self::Head { law_id, expected, found } => {
-                format!("the log of {law_id} has {found} leaves, the block expects {expected}")
-            }
-            Self::Term { law_id, offered, found } => {
-                format!("the log of {law_id} is in term {found}, the block is of term {offered}")
-            }
-            Self::Late { law_id } => format!(
-                "the block of {law_id} reached the ledger after its deadline and was not stored: \
-                 retry"
-            ),
-            Self::NoLease { law_id, node, epoch, reason } => format!(
-                "lease refused to node {node} for epoch {} of {law_id}: {}",
-                epoch.0,
-                no_lease(*reason)
-            ),
-            Self::Malformed { law_id: Some(law_id), rule } => {
-                format!("a write to {law_id} violates a rule of the ledger: {rule}")
-            }
-            Self::Malformed { law_id: None, rule } => {
-                format!("a write violates a rule of the ledger: {rule}")
-            }
-            Self::AccountExists => {
-                "there is an account with this e-mail address already".to_owned()
-            }
-            Self::AccountChanged => "the account was changed meanwhile".to_owned(),
-            Self::MalformedAccount { rule } => {
-                format!("the account or key violates a rule of the store: {rule}")
-            }
-        }
-    }
-}
-
-fn no_lease(reason: NoLease) -> &'static str {
-    match reason {
-        NoLease::TakesNoVotes => "the election takes no votes",
-        NoLease::Fenced => "the epoch was fenced",
-        NoLease::NoEpoch => "the epoch was never allocated",
-    }
-}
+use crate::InWords;
 
 impl InWords for FolderError {
     fn in_words(&self) -> String {
