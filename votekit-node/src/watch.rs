@@ -1,8 +1,7 @@
 //! The node's watch over itself: once a second it checks what no vote would reveal, and every few
 //! seconds what takes a query of a server. It asks an engine that failed a write to write again,
-//! raises an alarm for a clock that stepped back,
-//! records planned closes that have passed, compares the clock with the ledger's, and measures the
-//! space on the disk.
+//! raises an alarm for a clock that stepped back, records planned closes that have passed, compares
+//! the clock with the ledger's, and measures the space on the disk.
 
 use std::path::Path;
 use std::sync::Arc;

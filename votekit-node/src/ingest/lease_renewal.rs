@@ -11,8 +11,8 @@ use votekit_store::clock;
 use crate::context::NodeContext;
 use crate::election::{ElectionHandle, LEASE_LENGTH, Lease};
 
-/// The interval between renewals of the lease, and the pause after one that failed: two in a row
-/// may fail before the lease runs out.
+/// The interval between renewals of the lease, and the pause after one that failed: also after one
+/// that timed out there is time for another before the lease runs out.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 

@@ -1,8 +1,8 @@
 //! Reads the rows of all rounds from the ledger, verifies them, and puts them on the board.
 //!
 //! One task a node: it queries when the ledger notifies of a change, and from time to time as a
-//! safety net. A row that does not verify is dropped with an alarm: anyone who can write to the ledger
-//! can insert such a row, and none of them blocks a round.
+//! safety net. A row that does not verify is dropped with an alarm: anyone who can write to the
+//! ledger can insert such a row, and none of them blocks a round.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
