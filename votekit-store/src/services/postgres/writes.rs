@@ -288,7 +288,9 @@ pub(super) async fn pass_over(session: &mut Session, term: u64) -> Result<(), En
     let sql = "WITH ended AS (
         UPDATE leadership SET leader = NULL, until = clock_timestamp()
         WHERE term = $1 AND leader IS NOT NULL RETURNING 1
-    ) SELECT count(*) AS ended FROM ended";
+    ) SELECT count(*) AS ended FROM (
+        SELECT pg_notify(changes_channel(), NULL) FROM ended
+    ) AS notified";
     session.write(sql, &[&term]).await.map(|_| ())
 }
 
@@ -300,7 +302,9 @@ pub(super) async fn release_leadership(
     let sql = "WITH resigned AS (
         UPDATE leadership SET until = clock_timestamp()
         WHERE leader = $1 AND until > clock_timestamp() RETURNING 1
-    ) SELECT count(*) AS resigned FROM resigned";
+    ) SELECT count(*) AS resigned FROM (
+        SELECT pg_notify(changes_channel(), NULL) FROM resigned
+    ) AS notified";
     session.write(sql, &[&holder]).await.map(|_| ())
 }
 
