@@ -56,14 +56,14 @@ async fn a_form_waits_while_the_node_is_away_and_says_so() -> Result<()> {
     let mut site = Site::open()?;
     let browser = Browser::open().await?;
     let mut walk = Walk::new(&site, &browser, Language::French)?;
-    walk.take(&[Step::SignIn(LAW), Step::Select("#choice-1")]).await?;
+    walk.perform(&[Step::SignIn(LAW), Step::Select("#choice-1")]).await?;
     browser.mark_page().await?;
     site.stop()?;
     browser.find(SUBMIT).await?.click().await?;
     browser.until("what keeps the form", IS_AWAY).await?;
     site.start()?;
     // The session ended with the node; the choice did not, and the button works again.
-    walk.take(&[Step::Press(SUBMIT), Step::SendCredential]).await?;
+    walk.perform(&[Step::Press(SUBMIT), Step::SendCredential]).await?;
     browser.find(".button.final").await?;
     browser.find("[name=choice][value=non]").await?;
     browser.close().await

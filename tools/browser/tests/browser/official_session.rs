@@ -19,11 +19,11 @@ async fn an_official_comes_back_to_the_page_that_was_asked_for() -> Result<()> {
     let browser = Browser::open().await?;
     let mut walk = Walk::new(&site, &browser, Language::French)?;
     let asked = "/officials/elections/second/close";
-    walk.take(&[Step::UseAccount(OFFICIAL), Step::Forget, Step::Open(asked)]).await?;
+    walk.perform(&[Step::UseAccount(OFFICIAL), Step::ClearCookies, Step::Open(asked)]).await?;
     ensure!(browser.path().await? == "/accounts/sign-in", "no sign-in comes first");
     browser.find(".notice + form").await?;
     // The other language leads back to the same page.
-    walk.take(&[Step::Press("a.toggle"), Step::SignInAccount(OFFICIAL)]).await?;
+    walk.perform(&[Step::Press("a.toggle"), Step::SignInAccount(OFFICIAL)]).await?;
     let url = browser.client.current_url().await?;
     ensure!(url.path() == format!("/en{asked}"), "the sign-in led to {url}");
     browser.find("#confirm").await?;
@@ -39,7 +39,7 @@ async fn a_link_to_the_sign_in_leads_to_no_other_site() -> Result<()> {
     let site = Site::open()?;
     let browser = Browser::open().await?;
     let mut walk = Walk::new(&site, &browser, Language::English)?;
-    walk.take(&[Step::UseAccount(OFFICIAL)]).await?;
+    walk.perform(&[Step::UseAccount(OFFICIAL)]).await?;
     for next in ["//127.0.0.1:9/officials/new", "https:%2F%2F127.0.0.1:9%2F", "/%5C127.0.0.1:9/"] {
         browser.open_page(&format!("{}/en/accounts/sign-in?next={next}", site.url)).await?;
         let url = browser.client.current_url().await?;

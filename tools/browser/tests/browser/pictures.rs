@@ -41,9 +41,9 @@ async fn the_guide_of_officials_shows_its_pages() -> Result<()> {
     let folder = matrix::screenshots()?.join("guide");
     fs::create_dir_all(&folder)?;
     let mut walk = Walk::new(&site, &browser, Language::English)?;
-    walk.take(&[Step::UseAccount(OFFICIAL)]).await?;
+    walk.perform(&[Step::UseAccount(OFFICIAL)]).await?;
     for &(name, path) in PICTURES {
-        walk.take(&[Step::Open(path)]).await?;
+        walk.perform(&[Step::Open(path)]).await?;
         browser.set_view(VIEW).await?;
         let picture = browser.content_screenshot(HEIGHT_MAX).await?;
         fs::write(folder.join(format!("{name}.png")), picture)?;

@@ -41,10 +41,10 @@ async fn nothing_leaves_its_card_at_any_width() -> Result<()> {
     let site = Site::open()?;
     let browser = Browser::open().await?;
     let mut walk = Walk::new(&site, &browser, Language::French)?;
-    walk.take(&[Step::UseAccount(OFFICIAL)]).await?;
+    walk.perform(&[Step::UseAccount(OFFICIAL)]).await?;
     let mut faults = Vec::new();
     for &path in WIDE_PAGES {
-        walk.take(&[Step::Open(path)]).await?;
+        walk.perform(&[Step::Open(path)]).await?;
         for width in (320..=1280).step_by(60) {
             browser.set_view(View { width, theme: Theme::Light }).await?;
             let found = browser.run(OVERFLOW).await?;
@@ -71,7 +71,7 @@ async fn a_printed_confirmation_has_the_outcome_and_no_controls() -> Result<()> 
     let browser = Browser::open().await?;
     let mut walk = Walk::new(&site, &browser, Language::French)?;
     let (choose, cast) = (Step::Select("#choice-0"), Step::Press(SUBMIT));
-    walk.take(&[Step::SignIn(LAW), choose, cast, cast]).await?;
+    walk.perform(&[Step::SignIn(LAW), choose, cast, cast]).await?;
     // A reader with the dark theme prints on white paper too.
     let dark = json!([{ "name": "prefers-color-scheme", "value": "dark" }]);
     browser.set_media(json!({ "media": "print", "features": dark })).await?;
@@ -91,7 +91,7 @@ async fn nothing_moves_for_those_who_asked_for_less_motion() -> Result<()> {
     let site = Site::open()?;
     let browser = Browser::open().await?;
     let mut walk = Walk::new(&site, &browser, Language::French)?;
-    walk.take(&[Step::Open("/results/L2025-001")]).await?;
+    walk.perform(&[Step::Open("/results/L2025-001")]).await?;
     for (value, expected) in [("reduce", "0s"), ("no-preference", "0.3s")] {
         let motion = json!([{ "name": "prefers-reduced-motion", "value": value }]);
         browser.set_media(json!({ "features": motion })).await?;
@@ -123,7 +123,7 @@ async fn times_are_local_with_the_name_of_the_zone_and_in_utc() -> Result<()> {
         ),
     ] {
         let mut walk = Walk::new(&site, &browser, language)?;
-        walk.take(&[Step::Open("/elections")]).await?;
+        walk.perform(&[Step::Open("/elections")]).await?;
         let shown = browser.run(CLOSES).await?;
         let shown = shown.as_str().unwrap_or_default();
         ensure!(
