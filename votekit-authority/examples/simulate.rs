@@ -4,6 +4,7 @@
 //! `cargo run --release -p votekit-authority --example simulate -- --seeds 10000`
 //! `… --from 500 --seeds 100`: the seeds 500 to 599
 //! `… --seed 42 [--mutation leader-free]`: one run, with its schedule
+//! `… --holder idle`: in each run an authority takes the lease, and is not elected
 //! `… --mutations 400`: the first of 400 seeds that notices each missing guard
 #![allow(clippy::print_stdout, reason = "a program for the terminal")]
 
@@ -14,7 +15,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use votekit_authority::simulation::{Mutation, Run, find_violation, run};
+use votekit_authority::simulation::{Mutation, Run, find_violation, run, run_with_idle_holder};
 
 /// The seeds of a whole simulation.
 const SEEDS: u64 = 10_000;
@@ -26,6 +27,7 @@ struct Arguments {
     seed: Option<u64>,
     mutation: Option<Mutation>,
     mutations: Option<u64>,
+    has_idle_holder: bool,
 }
 
 impl Arguments {
@@ -39,6 +41,7 @@ impl Arguments {
                 "--seed" => parsed.seed = Some(u64::from_str(&value)?),
                 "--mutation" => parsed.mutation = Some(Mutation::from_str(&value)?),
                 "--mutations" => parsed.mutations = Some(u64::from_str(&value)?),
+                "--holder" if value == "idle" => parsed.has_idle_holder = true,
                 _ => return Err(format!("unknown option {option}").into()),
             }
         }
@@ -49,20 +52,22 @@ impl Arguments {
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let arguments = Arguments::parse(std::env::args().skip(1))?;
     let from = arguments.from.unwrap_or(0);
+    let run_seed = if arguments.has_idle_holder { run_with_idle_holder } else { run };
     let is_clean = if let Some(seed) = arguments.seed {
-        let run = run(seed, arguments.mutation);
+        let run = run_seed(seed, arguments.mutation);
         println!("{run}");
         run.violation.is_none()
     } else if let Some(seeds) = arguments.mutations {
         report_mutations(from, seeds)
     } else {
-        simulate(from, arguments.seeds.unwrap_or(SEEDS), arguments.mutation)
+        let seeds = arguments.seeds.unwrap_or(SEEDS);
+        simulate(from, seeds, |seed| run_seed(seed, arguments.mutation))
     };
     Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Runs seeds on all processors; each run has one thread. Returns whether every rule was kept.
-fn simulate(from: u64, seeds: u64, mutation: Option<Mutation>) -> bool {
+fn simulate(from: u64, seeds: u64, run_seed: impl Fn(u64) -> Run + Sync) -> bool {
     let next = AtomicU64::new(from);
     let runs: Mutex<Vec<Run>> = Mutex::new(Vec::new());
     let work = || loop {
@@ -70,7 +75,7 @@ fn simulate(from: u64, seeds: u64, mutation: Option<Mutation>) -> bool {
         if seed >= from + seeds {
             break;
         }
-        let mut run = run(seed, mutation);
+        let mut run = run_seed(seed);
         if run.violation.is_some() {
             println!("{run}\n");
         }
@@ -88,7 +93,7 @@ fn simulate(from: u64, seeds: u64, mutation: Option<Mutation>) -> bool {
     let sum = |count: &dyn Fn(&Run) -> u64| runs.iter().map(count).sum::<u64>();
     println!(
         "{} runs: {} steps, {} blocks, {} terms, {} crashes, {} partitions, ledger put back in {}, \
-         {} blocks proposed again, {} false blocks",
+         {} blocks proposed again, {} false blocks, {} suspicions",
         runs.len(),
         sum(&|run| run.steps),
         sum(&|run| run.height),
@@ -98,6 +103,7 @@ fn simulate(from: u64, seeds: u64, mutation: Option<Mutation>) -> bool {
         sum(&|run| run.put_backs),
         sum(&|run| run.proposed_again),
         sum(&|run| u64::from(run.false_blocks)),
+        sum(&|run| run.suspicions),
     );
     let mut broken: Vec<&Run> = runs.iter().filter(|run| run.violation.is_some()).collect();
     broken.sort_by_key(|run| run.seed);

@@ -15,6 +15,11 @@
 //! authorities refuse them. A term below the promise is given back at once: a ledger that was put
 //! back gives old terms out again.
 //!
+//! Who follows watches the lease: when a quorum suspects its holder, each authority asks for it at
+//! once, and the first to ask ends that of the holder in the same step. A holder that is not elected
+//! within 10 s is suspected: it lies, or the votes for it do not reach the ledger, and nothing is
+//! decided in its term. A candidate that is honest gives up long before.
+//!
 //! An authority on which an election is halted can propose none of its blocks. It leaves the lead
 //! to the others: it steps down, gives a lease that it is granted back once, and keeps the next one
 //! only if none of the others has led meanwhile. So it leads again only while no other authority
@@ -36,6 +41,14 @@ pub const CANDIDACY_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an authority does not ask for the lease after it stepped down.
 pub const STEP_DOWN_PAUSE: Duration = Duration::from_secs(3);
 
+/// How long another authority may hold the lease of a term without the votes of a quorum before it
+/// is suspected. Far longer than [`CANDIDACY_TIMEOUT`], so that no honest candidate is.
+pub const ELECTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How soon a lease is passed over again that the ledger still shows: the request may have failed,
+/// and a ledger that was put back knows nothing of it.
+const PASS_OVER_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The election of leaders, as one authority sees it.
 #[derive(Debug, Clone)]
 pub struct LeaderElection {
@@ -51,6 +64,10 @@ pub struct LeaderElection {
     is_hindered: bool,
     /// Whether a lease was given back since another authority last led.
     has_yielded: bool,
+    /// The lease of another authority that the ledger showed last.
+    watched: Option<WatchedTerm>,
+    /// The term that the next request passes over.
+    passes_over: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -61,6 +78,21 @@ struct Candidacy {
     is_elected: bool,
     /// The authorities that refused a block of this term.
     refusing: BTreeSet<KeyName>,
+    /// The authorities that suspect this leader.
+    suspecting: BTreeSet<KeyName>,
+}
+
+/// The lease of a term that another authority holds.
+#[derive(Debug, Clone)]
+struct WatchedTerm {
+    term: u64,
+    /// `None` if the holder is not an authority: no vote for it counts.
+    holder: Option<KeyName>,
+    /// Since when it is held, or was suspected last.
+    since: Monotonic,
+    voters: BTreeSet<KeyName>,
+    suspecting: BTreeSet<KeyName>,
+    passed_over_at: Option<Monotonic>,
 }
 
 /// What happened.
@@ -82,6 +114,21 @@ pub enum Event {
         /// The term of the proposal.
         term: u64,
     },
+    /// The ledger shows that another one holds the lease of a term now. Every vote for it that the
+    /// ledger holds was passed in before.
+    HeldBy {
+        /// The term.
+        term: u64,
+        /// The holder; `None` if it is not an authority.
+        holder: Option<KeyName>,
+    },
+    /// A verified suspicion of the leader of a term was read, or the own one was stored.
+    SuspectedBy {
+        /// The authority that suspects.
+        authority: KeyName,
+        /// The term.
+        term: u64,
+    },
     /// This leader cannot do its work, or an operator asks it to step down.
     StepDown,
     /// An election that needs blocks is halted on this authority: another one is to lead, if one
@@ -98,6 +145,9 @@ pub enum Command {
         length: Duration,
         /// A new term is at least this one.
         at_least: u64,
+        /// The term whose lease ends in the same step: a quorum suspects its holder, or its holder
+        /// is not an authority.
+        passes_over: Option<u64>,
     },
     /// Release the lease in the ledger.
     Release,
@@ -106,13 +156,25 @@ pub enum Command {
         /// The term.
         term: u64,
     },
+    /// Suspect the holder of the lease of a term of doing nothing: no quorum votes for it.
+    Suspect {
+        /// The term, and its holder.
+        leadership: TermLeader,
+    },
     /// The role changed: inform the tasks that depend on it.
     Announce(Role),
 }
 
 impl Candidacy {
     const fn new(term: u64, since: Monotonic) -> Self {
-        Self { term, since, voters: BTreeSet::new(), is_elected: false, refusing: BTreeSet::new() }
+        Self {
+            term,
+            since,
+            voters: BTreeSet::new(),
+            is_elected: false,
+            refusing: BTreeSet::new(),
+            suspecting: BTreeSet::new(),
+        }
     }
 }
 
@@ -129,6 +191,8 @@ impl LeaderElection {
             at_least_max: None,
             is_hindered: false,
             has_yielded: false,
+            watched: None,
+            passes_over: None,
         }
     }
 
@@ -144,6 +208,18 @@ impl LeaderElection {
     pub fn candidate_term(&self) -> Option<u64> {
         let candidacy = self.candidacy.as_ref().filter(|candidacy| !candidacy.is_elected)?;
         Some(candidacy.term)
+    }
+
+    /// The leaderships of which suspicions are to be passed in: that of the own lease, and that of
+    /// the lease of another authority that the ledger showed last.
+    #[must_use]
+    pub fn suspectable(&self) -> Vec<TermLeader> {
+        let own = self.candidacy.as_ref();
+        let own = own.map(|own| TermLeader { term: own.term, leader: self.name.clone() });
+        let watched = self.watched.as_ref().and_then(|watched| {
+            Some(TermLeader { term: watched.term, leader: watched.holder.clone()? })
+        });
+        own.into_iter().chain(watched).collect()
     }
 
     /// The node that holds the lease instead, where it is known.
@@ -178,6 +254,8 @@ impl LeaderElection {
             Event::Lease(event) => self.lease_step(event, now),
             Event::Voted { authority, leadership } => self.voted(authority, &leadership),
             Event::RefusedBy { authority, term } => self.refused_by(authority, term, now),
+            Event::HeldBy { term, holder } => self.held_by(term, holder, now),
+            Event::SuspectedBy { authority, term } => self.suspected_by(authority, term, now),
             Event::StepDown => self.step_down(now),
             Event::Hindered => {
                 (self.is_hindered, self.has_yielded) = (true, false);
@@ -211,6 +289,9 @@ impl LeaderElection {
 
     fn lease_step(&mut self, event: leader_lease::Event, now: Monotonic) -> Vec<Command> {
         self.note_answer(&event);
+        if matches!(event, leader_lease::Event::Granted { .. }) {
+            self.watched = None;
+        }
         match event {
             leader_lease::Event::Granted { .. } if self.is_to_yield() => {
                 return self.yield_lease(now);
@@ -225,7 +306,8 @@ impl LeaderElection {
             match command {
                 leader_lease::Command::Request { length, at_least } => {
                     let at_least = self.at_least_max.map_or(at_least, |max| at_least.min(max));
-                    translated.push(Command::Request { length, at_least });
+                    let passes_over = self.passes_over.take();
+                    translated.push(Command::Request { length, at_least, passes_over });
                 }
                 leader_lease::Command::Release => translated.push(Command::Release),
                 leader_lease::Command::Announce(Role::Leader { term, .. }) if !self.is_alone() => {
@@ -271,6 +353,12 @@ impl LeaderElection {
     }
 
     fn voted(&mut self, authority: KeyName, leadership: &TermLeader) -> Vec<Command> {
+        if let Some(watched) = &mut self.watched
+            && watched.term == leadership.term
+            && watched.holder.as_ref() == Some(&leadership.leader)
+        {
+            watched.voters.insert(authority.clone());
+        }
         let Some(candidacy) = &mut self.candidacy else { return Vec::new() };
         if leadership.leader != self.name || leadership.term != candidacy.term {
             return Vec::new();
@@ -296,6 +384,65 @@ impl LeaderElection {
             return Vec::new();
         }
         self.step_down(now)
+    }
+
+    /// Watches the lease of another one. It is suspected each time that it was held for
+    /// [`ELECTION_TIMEOUT`] without the votes of a quorum: a suspicion may have been lost.
+    fn held_by(&mut self, term: u64, holder: Option<KeyName>, now: Monotonic) -> Vec<Command> {
+        if self.is_alone() {
+            return Vec::new();
+        }
+        let quorum = self.quorum.quorum;
+        let known = self.watched.take();
+        let known = known.filter(|watched| watched.term == term && watched.holder == holder);
+        let watched = self.watched.insert(known.unwrap_or(WatchedTerm {
+            term,
+            holder,
+            since: now,
+            voters: BTreeSet::new(),
+            suspecting: BTreeSet::new(),
+            passed_over_at: None,
+        }));
+        if watched.suspecting.len() >= quorum {
+            self.pass_over(now);
+            return Vec::new();
+        }
+        if watched.voters.len() >= quorum || now < watched.since + ELECTION_TIMEOUT {
+            return Vec::new();
+        }
+        watched.since = now;
+        let Some(leader) = watched.holder.clone() else {
+            // No statement names it, and no vote for it counts.
+            self.pass_over(now);
+            return Vec::new();
+        };
+        vec![Command::Suspect { leadership: TermLeader { term, leader } }]
+    }
+
+    fn suspected_by(&mut self, authority: KeyName, term: u64, now: Monotonic) -> Vec<Command> {
+        let quorum = self.quorum.quorum;
+        if let Some(candidacy) = self.candidacy.as_mut().filter(|own| own.term == term) {
+            candidacy.suspecting.insert(authority);
+            let is_over = candidacy.suspecting.len() >= quorum;
+            return if is_over { self.step_down(now) } else { Vec::new() };
+        }
+        if let Some(watched) = self.watched.as_mut().filter(|watched| watched.term == term) {
+            watched.suspecting.insert(authority);
+            if watched.suspecting.len() >= quorum {
+                self.pass_over(now);
+            }
+        }
+        Vec::new()
+    }
+
+    /// Passes over the lease that is watched with the next request, which is due at once.
+    fn pass_over(&mut self, now: Monotonic) {
+        let Some(watched) = &mut self.watched else { return };
+        if watched.passed_over_at.is_none_or(|at| now >= at + PASS_OVER_INTERVAL) {
+            watched.passed_over_at = Some(now);
+            self.passes_over = Some(watched.term);
+            self.lease.hasten(now);
+        }
     }
 
     fn step_down(&mut self, now: Monotonic) -> Vec<Command> {

@@ -125,7 +125,8 @@ fn a_term_below_the_promise_is_given_back() {
     assert_eq!(granted(&mut one, 8, at(0)), [Command::Release]);
     assert_eq!(one.candidate_term(), None);
     let asked = one.step(Event::Lease(leader_lease::Event::Tick), at(400));
-    assert_eq!(asked, [Command::Request { length: LENGTH, at_least: 10 }]);
+    let request = Command::Request { length: LENGTH, at_least: 10, passes_over: None };
+    assert_eq!(asked, [request]);
     one.step(Event::Lease(leader_lease::Event::Granted { term: 10 }), at(401));
     one.record_promise(&TermLeader { term: 10, leader: name("a") });
     assert!(granted(&mut one, 10, at(800)).is_empty(), "its own promise holds no renewal up");
@@ -207,4 +208,104 @@ fn a_single_authority_yields_to_none() {
     assert_eq!(alone.step(Event::Hindered, at(0)), []);
     let commands = granted(&mut alone, 1, at(1));
     assert!(matches!(commands[..], [Command::Announce(Role::Leader { term: 1, .. })]));
+}
+
+fn held_by(one: &mut LeaderElection, term: u64, holder: Option<&str>, now: u64) -> Vec<Command> {
+    one.step(Event::HeldBy { term, holder: holder.map(name) }, at(now))
+}
+
+fn suspicion(term: u64, leader: &str) -> Vec<Command> {
+    vec![Command::Suspect { leadership: TermLeader { term, leader: name(leader) } }]
+}
+
+/// The term that the one command, a request, passes over.
+fn passed_over(commands: &[Command]) -> Option<u64> {
+    let [Command::Request { passes_over, .. }] = commands else { panic!("{commands:?}") };
+    *passes_over
+}
+
+fn suspected_by(one: &mut LeaderElection, by: &str, term: u64, now: u64) -> Vec<Command> {
+    one.step(Event::SuspectedBy { authority: name(by), term }, at(now))
+}
+
+#[test]
+fn a_holder_of_the_lease_without_votes_is_suspected() {
+    let mut one = election(4, 3);
+    assert_eq!(held_by(&mut one, 7, Some("b"), 0), []);
+    for event in [vote("a", "b", 7), vote("b", "b", 7), vote("c", "b", 6), vote("c", "d", 7)] {
+        assert!(one.step(event, at(1)).is_empty());
+    }
+    assert_eq!(held_by(&mut one, 7, Some("b"), 9999), [], "two votes, and time left");
+    assert_eq!(held_by(&mut one, 7, Some("b"), 10_000), suspicion(7, "b"));
+    assert_eq!(held_by(&mut one, 7, Some("b"), 19_999), []);
+    assert_eq!(held_by(&mut one, 7, Some("b"), 20_000), suspicion(7, "b"), "it may be lost");
+    assert_eq!(one.suspectable(), [TermLeader { term: 7, leader: name("b") }]);
+    // Another term, and another holder, have their own time.
+    assert_eq!(held_by(&mut one, 8, Some("b"), 30_001), []);
+    assert_eq!(held_by(&mut one, 8, Some("c"), 40_001), []);
+    assert_eq!(held_by(&mut one, 8, Some("c"), 50_001), suspicion(8, "c"));
+}
+
+#[test]
+fn an_elected_leader_is_not_suspected_of_having_no_votes() {
+    let mut one = election(4, 3);
+    assert_eq!(held_by(&mut one, 7, Some("b"), 0), []);
+    for by in ["a", "b", "c"] {
+        assert!(one.step(vote(by, "b", 7), at(1)).is_empty());
+    }
+    assert_eq!(held_by(&mut one, 7, Some("b"), 60_000), []);
+    // Leading meanwhile ends the watch.
+    granted(&mut one, 8, at(60_001));
+    assert_eq!(one.suspectable(), [TermLeader { term: 8, leader: name("a") }]);
+    assert_eq!(held_by(&mut one, 7, Some("b"), 60_002), [], "votes are passed in again");
+}
+
+#[test]
+fn a_lease_that_a_quorum_suspects_is_passed_over_and_asked_for_at_once() {
+    let mut one = election(3, 2);
+    refused(&mut one, "b/1", at(0));
+    assert_eq!(held_by(&mut one, 7, Some("b"), 0), []);
+    assert_eq!(suspected_by(&mut one, "a", 6, 1), []);
+    assert_eq!(suspected_by(&mut one, "a", 7, 1), []);
+    assert_eq!(suspected_by(&mut one, "a", 7, 2), [], "one authority counts once");
+    assert_eq!(tick(&mut one, at(3)), [], "the next request is due later");
+    assert_eq!(suspected_by(&mut one, "c", 7, 3), []);
+    assert_eq!(passed_over(&tick(&mut one, at(3))), Some(7), "at once");
+    let answer = leader_lease::Event::Refused { leader: "b/1".to_owned() };
+    one.step(Event::Lease(answer), at(4));
+    assert_eq!(suspected_by(&mut one, "c", 7, 4), []);
+    assert_eq!(tick(&mut one, at(4)), [], "once for now");
+    // A ledger that still shows the lease may have been put back.
+    assert_eq!(held_by(&mut one, 7, Some("b"), 1003), []);
+    assert_eq!(passed_over(&tick(&mut one, at(1003))), Some(7));
+    one.step(Event::Lease(leader_lease::Event::Granted { term: 8 }), at(1004));
+    assert_eq!(passed_over(&tick(&mut one, at(1403))), None, "a renewal passes nothing over");
+}
+
+#[test]
+fn a_leader_that_a_quorum_suspects_steps_down() {
+    let mut one = election(3, 2);
+    granted(&mut one, 7, at(0));
+    one.step(vote("a", "a", 7), at(1));
+    one.step(vote("b", "a", 7), at(1));
+    assert_eq!(suspected_by(&mut one, "b", 7, 2), []);
+    assert_eq!(suspected_by(&mut one, "c", 6, 2), []);
+    assert!(suspected_by(&mut one, "c", 7, 3).contains(&Command::Release));
+    assert_eq!(one.term(at(4)), None);
+    assert_eq!(suspected_by(&mut one, "c", 7, 5), [], "it leads no more");
+}
+
+#[test]
+fn a_holder_that_is_no_authority_is_passed_over_after_the_same_time() {
+    let mut one = election(3, 2);
+    assert_eq!(held_by(&mut one, 7, None, 0), []);
+    assert_eq!(held_by(&mut one, 7, None, 9999), []);
+    refused(&mut one, "stranger", at(9999));
+    assert_eq!(held_by(&mut one, 7, None, 10_000), []);
+    assert_eq!(passed_over(&tick(&mut one, at(10_000))), Some(7));
+    assert_eq!(one.suspectable(), [], "no statement names it");
+    let mut alone = election(1, 1);
+    for now in [0, 10_000, 20_000] {
+        assert_eq!(held_by(&mut alone, 7, Some("b"), now), [], "its processes take turns");
+    }
 }

@@ -144,6 +144,11 @@ impl LeaderLease {
         self.next_request
     }
 
+    /// Makes the next request due: the lease of another one has ended.
+    pub fn hasten(&mut self, now: Monotonic) {
+        self.next_request = self.next_request.min(now);
+    }
+
     /// Requires new terms to be at least this one.
     pub fn require_term(&mut self, term_min: u64) {
         self.term_min = self.term_min.max(term_min);

@@ -8,15 +8,16 @@
 //! crash between every two writes, durable or into the ledger, and keep only their memory; they are
 //! cut off; their clocks drift; leases end early. The ledger is put back to an earlier copy at most
 //! once, while some memory has all that was certified meanwhile. A leader may propose one false
-//! block.
+//! block. In some runs an authority does nothing but take the lease, and the others do not vote for
+//! it.
 //!
 //! ```text
 //! poll opens, votes, faults ──▶ faults end ──▶ closing, last batches, close ──▶ checks of the end
 //!       └── checks after each step: Rule ──────────────┘
 //! ```
 //!
-//! Left out: signatures (statements are typed values), suspicions, retired epochs, more than one
-//! election, ingest leases and the clocks of voters, authorities that lie beyond a false block, and
+//! Left out: signatures (statements are typed values), suspicions for other reasons than a holder of
+//! the lease that is not elected, retired epochs, more than one election, ingest leases and the clocks of voters, authorities that lie beyond a false block, and
 //! a memory that is lost or put back.
 //!
 //! A [`Mutation`] takes one guard from every authority: each must be noticed within a number of
@@ -53,6 +54,8 @@ pub struct Run {
     pub seed: u64,
     /// The guard that it lacked.
     pub mutation: Option<Mutation>,
+    /// Whether an authority held the lease without being elected.
+    pub has_idle_holder: bool,
     /// The number of authorities.
     pub authorities: usize,
     /// How many of them had to agree.
@@ -65,6 +68,8 @@ pub struct Run {
     pub terms: u64,
     /// Blocks that a leader of a later term proposed again.
     pub proposed_again: u64,
+    /// Suspicions of holders of the lease that are not elected.
+    pub suspicions: u64,
     /// Crashes.
     pub crashes: u64,
     /// Partitions.
@@ -82,19 +87,31 @@ pub struct Run {
 /// Runs one seed, with a mutation or without.
 #[must_use]
 pub fn run(seed: u64, mutation: Option<Mutation>) -> Run {
-    let mut world = World::new(seed, mutation);
+    run_world(seed, World::new(seed, mutation, false))
+}
+
+/// Runs one seed with an authority that takes the lease whenever it can and that no other votes
+/// for, with a mutation or without.
+#[must_use]
+pub fn run_with_idle_holder(seed: u64, mutation: Option<Mutation>) -> Run {
+    run_world(seed, World::new(seed, mutation, true))
+}
+
+fn run_world(seed: u64, mut world: World) -> Run {
     world.run();
     let World { env, ledger, steps, crashes, cuts, put_backs, .. } = world;
     let scenario = env.scenario;
     Run {
         seed,
-        mutation,
+        mutation: scenario.mutation,
+        has_idle_holder: scenario.idle_holder.is_some(),
         authorities: scenario.quorum.authorities,
         quorum: scenario.quorum.quorum,
         steps,
         height: ledger.head().height,
         terms: ledger.term(),
         proposed_again: env.proposed_again,
+        suspicions: env.suspicions,
         crashes,
         cuts,
         put_backs,
@@ -117,11 +134,10 @@ impl Run {
     /// The command that repeats the run.
     #[must_use]
     pub fn repeat_command(&self) -> String {
-        let command = "cargo run -p votekit-authority --example simulate -- --seed";
-        match self.mutation {
-            None => format!("{command} {}", self.seed),
-            Some(mutation) => format!("{command} {} --mutation {mutation}", self.seed),
-        }
+        let command = "cargo run -p votekit-authority --example simulate --";
+        let holder = if self.has_idle_holder { " --holder idle" } else { "" };
+        let mutation = self.mutation.map(|mutation| format!(" --mutation {mutation}"));
+        format!("{command} --seed {}{holder}{}", self.seed, mutation.unwrap_or_default())
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use votekit_authority::simulation::{Mutation, Run, find_violation, run};
+use votekit_authority::simulation::{Mutation, Run, find_violation, run, run_with_idle_holder};
 
 /// The seeds within which each mutation must be noticed. Most take a few, the rarest some dozens.
 const MUTATION_SEEDS: u64 = 400;
@@ -50,6 +50,17 @@ fn honest_authorities_keep_every_rule_third_quarter() {
 #[test]
 fn honest_authorities_keep_every_rule_last_quarter() {
     run_clean(375..500);
+}
+
+#[test]
+fn a_holder_of_the_lease_that_is_not_elected_holds_no_poll_up() {
+    let mut suspicions = 0;
+    for seed in 0..30 {
+        let run = run_with_idle_holder(seed, None);
+        assert!(run.violation.is_none(), "{run}");
+        suspicions += run.suspicions;
+    }
+    assert!(suspicions >= 60, "{suspicions} suspicions are few");
 }
 
 #[test]

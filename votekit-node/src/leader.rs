@@ -79,6 +79,11 @@ impl LeaderLease {
         self.lock().candidate_term()
     }
 
+    /// The leaderships of which suspicions are to be passed in.
+    pub(crate) fn suspectable(&self) -> Vec<TermLeader> {
+        self.lock().suspectable()
+    }
+
     /// The other node that leads, if known.
     pub(crate) fn other_leader(&self) -> Option<String> {
         self.lock().other_leader().map(str::to_owned)
@@ -193,6 +198,7 @@ fn reason_to_follow(event: &Event) -> &'static str {
     match event {
         Event::StepDown => "step-down",
         Event::Hindered => "halted",
+        Event::SuspectedBy { .. } => "suspected",
         Event::Lease(leader_lease::Event::Resign) => "stop",
         Event::Lease(leader_lease::Event::Overtaken { .. }) => "overtaken",
         _ => "lease-lost",

@@ -364,10 +364,17 @@ pub trait LeaderFence: Send + Sync + 'static {
         at_least: u64,
     ) -> Result<Leadership, EngineError>;
 
-    /// Ends the lease of the present term if that is `term`; otherwise changes nothing. Its holder
-    /// cannot extend it any more, only begin a new term like any other. The caller has verified
-    /// that a quorum suspects the leader of the term.
-    async fn pass_over(&self, term: u64) -> Result<(), EngineError>;
+    /// As [`LeaderFence::acquire_leadership`], and if the present term is `term`, its lease ends in
+    /// the same step, before another holder can begin the next term. The earlier holder cannot
+    /// extend it any more, only begin a new term like any other. The caller has verified that a
+    /// quorum suspects the leader of the term.
+    async fn pass_over(
+        &self,
+        term: u64,
+        holder: &str,
+        length: Duration,
+        at_least: u64,
+    ) -> Result<Leadership, EngineError>;
 
     /// Releases the leader lease, if `holder` has it.
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError>;
@@ -376,13 +383,14 @@ pub trait LeaderFence: Send + Sync + 'static {
 /// Stores what several authorities state in the rounds that certify a block, and appends blocks
 /// that they certified.
 ///
-/// The key of a row is its kind, authority, election, height and term. Of a proposal it is the
-/// election, height, term and the bytes with the leaves, so that a second proposal of a leader is
-/// kept as evidence.
+/// The key of a row is its kind, authority, election, height and term, and the digest of what it
+/// states: a row of other bytes is another row. So one that no authority signed keeps the true one
+/// out in no case, and a second statement of an authority about the same is kept as evidence.
 #[async_trait]
 pub trait Rounds: Send + Sync + 'static {
-    /// Stores a row, unless another one has its key. Looks for that first: repeating a call
-    /// resolves an unknown outcome, also after the term has passed.
+    /// Stores a row, unless it is stored. Looks for that first: repeating a call resolves an unknown
+    /// outcome, also after the term has passed. A damaged row under its key, whose bytes are not
+    /// those of its digest, is replaced, at a later position.
     ///
     /// An accept is stored only in the present term. A proposal with a `holder` is stored only
     /// while that holder has the leader lease of the proposal's term; without a `holder`, it is a
@@ -469,8 +477,8 @@ pub trait LogRepair: Send + Sync + 'static {
 /// Stores the cosignatures of outside witnesses over heads of the logs.
 #[async_trait]
 pub trait Witnessed: Send + Sync + 'static {
-    /// Stores a line, unless its witness has one over this size and root: the first one stays. Of
-    /// each witness, only the lines over the largest trees are kept
+    /// Stores a line beside the others over its size and root: a line that its witness has not
+    /// signed keeps no true one out. Of each witness, few of the lines over smaller trees are kept
     /// ([`WitnessLine::KEPT_PER_WITNESS`]).
     async fn put_witness_line(
         &self,
@@ -485,11 +493,12 @@ pub trait Witnessed: Send + Sync + 'static {
         size: u64,
     ) -> Result<Vec<WitnessLine>, EngineError>;
 
-    /// The line over the largest tree of each witness, in ascending order of the names' bytes. Two
-    /// if a witness cosigned two roots of that size, which an honest one never does.
+    /// The lines of each witness over its largest tree of at most this size, in ascending order of
+    /// the names' bytes. An honest witness signs one of them; another program may have added any.
     async fn latest_witness_lines(
         &self,
         law_id: &ElectionId,
+        through_size: u64,
     ) -> Result<Vec<WitnessLine>, EngineError>;
 }
 

@@ -22,7 +22,7 @@ pub enum RowKind {
     Vote,
     /// An authority has made the proposed block itself and holds it durably.
     Accept,
-    /// The cosignature line of an authority over the log with the block.
+    /// The cosignature of an authority over the log with the block.
     Cosign,
     /// An authority refuses a proposed block.
     Refuse,
@@ -41,9 +41,9 @@ pub struct NewRow {
     pub law_id: Option<ElectionId>,
     /// The height of the block, from 1; 0 for a vote and a suspicion.
     pub height: u64,
-    /// The term. Part of the key, so all rows of a kind that shall be one row state the same.
+    /// The term; 0 for a cosignature.
     pub term: u64,
-    /// The statement or proposal, a signed note; of a cosignature, its line.
+    /// The statement or proposal, a signed note; of a cosignature, the checkpoint with its line.
     pub bytes: Vec<u8>,
     /// The leaves of a proposed block, each preceded by its length (2 bytes, big-endian). Empty in
     /// a row of another kind.
@@ -65,7 +65,7 @@ pub struct RoundRow {
     pub height: u64,
     /// The term.
     pub term: u64,
-    /// The statement or proposal, a signed note; of a cosignature, its line.
+    /// The statement or proposal, a signed note; of a cosignature, the checkpoint with its line.
     pub bytes: Vec<u8>,
     /// The leaves of a proposed block; empty in a row of another kind.
     pub leaves: Vec<u8>,
@@ -78,11 +78,6 @@ pub enum RowOutcome {
     Stored,
     /// The same row was stored before, durably.
     Present,
-    /// Another row was stored under the key before, and stays.
-    Other {
-        /// The bytes of the stored row.
-        bytes: Vec<u8>,
-    },
     /// Not stored: an accept that is not of the present term, a proposal by a holder that does not
     /// have the lease of its term, or one of a term that has not begun.
     Late {
@@ -209,7 +204,7 @@ impl NewRow {
 pub(crate) const FAR_TERM_RULE: &str = "a term lies at most 1,000 above the present one";
 
 /// The digest stored with a row: SHA-256 of the length of `bytes` (8 bytes, big-endian), `bytes`
-/// and `leaves`. It is a part of a proposal's key: a copy with other leaves is another row, so it
+/// and `leaves`. It is a part of the key: a row of other bytes or leaves is another row, so it
 /// cannot keep the true one out.
 pub(crate) fn row_digest(bytes: &[u8], leaves: &[u8]) -> Digest {
     let hasher = Sha256::new()

@@ -22,12 +22,14 @@ pub struct WitnessLine {
 }
 
 impl WitnessLine {
-    /// How many lines are kept of each witness: those over the largest trees. A poll of weeks has
-    /// tens of thousands of heads that were cosigned, and of each the next one says more.
+    /// How many lines are kept of each witness when one is stored: that one and those over the next
+    /// smaller trees. A poll of weeks has tens of thousands of heads that were cosigned, and of each
+    /// the next one says more. Lines over larger trees stay and do not count: another program may
+    /// have invented them.
     pub const KEPT_PER_WITNESS: usize = 64;
 
     /// The maximum length of a line, in bytes.
-    pub const LINE_BYTES_MAX: usize = 4096;
+    pub const LINE_BYTES_MAX: usize = 1024;
 
     /// The rule that the line breaks, if any. Every ledger then refuses it as
     /// [`Conflict::Malformed`](crate::Conflict::Malformed).
@@ -37,7 +39,7 @@ impl WitnessLine {
             return Some("a witness has a name of 1 to 255 bytes of text");
         }
         if self.line.len() > Self::LINE_BYTES_MAX {
-            return Some("a line of a witness has at most 4096 bytes");
+            return Some("a line of a witness has at most 1024 bytes");
         }
         let is_too_large = |number: u64| i64::try_from(number).is_err();
         (is_too_large(self.height) || is_too_large(self.size))

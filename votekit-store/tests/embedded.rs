@@ -369,6 +369,18 @@ async fn a_changed_row_of_a_round_is_reported_as_damage_and_passed_over() {
     let ledger = EmbeddedEngine::open(folder.path()).expect("opened").ledger;
     let read = ledger.rows_after(RowId(0), 10).await.expect("whole");
     assert_eq!((read.rows.len(), read.damaged.len()), (2, 0));
+    drop(ledger);
+    let file = Connection::open(folder.path().join("ledger.sqlite")).expect("the file");
+    file.execute_batch("UPDATE round_row SET bytes = x'00' WHERE authority = 'a'")
+        .expect("the change");
+    drop(file);
+    // Sent again, it replaces the damaged one, where a reader of both finds it.
+    let ledger = EmbeddedEngine::open(folder.path()).expect("opened").ledger;
+    assert_eq!(ledger.put_row(&row, None).await.expect("stored"), RowOutcome::Stored);
+    let read = ledger.rows_after(RowId(2), 10).await.expect("read");
+    assert_eq!((read.rows.len(), read.rows[0].authority.as_str()), (1, "a"));
+    let read = ledger.rows_after(RowId(0), 10).await.expect("read");
+    assert_eq!((read.rows.len(), read.damaged.len()), (2, 0));
 }
 
 /// Copies the files of a ledger, in place of those in the target.

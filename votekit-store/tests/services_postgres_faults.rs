@@ -12,7 +12,7 @@ use votekit_store::services::postgres::{PostgresLedger, PostgresReadView};
 use votekit_store::services::url::ServiceAddress;
 use votekit_store::{
     Documents, EngineError, Hints, LeaderFence, Leadership, Ledger, LogStore, NewRow, Rounds,
-    RowId, RowKind, Staging, StagingId,
+    RowId, RowKind, RowOutcome, Staging, StagingId,
 };
 
 mod ledger_samples;
@@ -249,7 +249,8 @@ async fn a_changed_row_of_a_round_is_damage_that_the_reader_passes_over() {
         leaves: Vec::new(),
     };
     ledger.put_row(&row, None).await.expect("stored");
-    ledger.put_row(&NewRow { authority: "b".to_owned(), ..row }, None).await.expect("stored");
+    let other = NewRow { authority: "b".to_owned(), ..row.clone() };
+    ledger.put_row(&other, None).await.expect("stored");
     let whole = "bytes = 'line', leaves = '', kind = 'cosign', height = 1, term = 0";
     for (change, expected) in [
         ("bytes = '\\x00'", "does not match its digest"),
@@ -271,6 +272,13 @@ async fn a_changed_row_of_a_round_is_damage_that_the_reader_passes_over() {
         run(&format!("UPDATE {schema}.round_row SET {whole}, digest = ({digest})"));
     }
     assert_eq!(ledger.rows_after(RowId(0), 10).await.expect("whole").rows.len(), 2);
+    run(&format!("UPDATE {schema}.round_row SET bytes = '\\x00' WHERE authority = 'a'"));
+    // Sent again, it replaces the damaged one, where a reader of both finds it.
+    assert_eq!(ledger.put_row(&row, None).await.expect("stored"), RowOutcome::Stored);
+    let read = ledger.rows_after(RowId(2), 10).await.expect("read");
+    assert_eq!((read.rows.len(), read.rows[0].authority.as_str()), (1, "a"));
+    let read = ledger.rows_after(RowId(0), 10).await.expect("read");
+    assert_eq!((read.rows.len(), read.damaged.len()), (2, 0));
     drop_schema(&schema);
 }
 

@@ -216,7 +216,6 @@ impl Forged {
         let stored = match outcome {
             RowOutcome::Stored => "stored".to_owned(),
             RowOutcome::Present => "present".to_owned(),
-            RowOutcome::Other { .. } => "other".to_owned(),
             RowOutcome::Late { term } => format!("late: the term is {term}"),
         };
         json!({

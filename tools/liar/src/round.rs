@@ -205,8 +205,10 @@ impl<'a> Answers<'a> {
         }
         match row.kind {
             RowKind::Cosign if row.law_id.as_ref() == Some(self.law_id) => {
-                let line = String::from_utf8_lossy(&row.bytes);
-                let value = json!({ "authority": row.authority, "line": line.trim_end() });
+                // The text that it is over comes first.
+                let note = String::from_utf8_lossy(&row.bytes);
+                let line = note.lines().next_back().unwrap_or_default();
+                let value = json!({ "authority": row.authority, "line": line });
                 self.about_blocks.push((row.height, "cosigned", value));
             }
             RowKind::Vote | RowKind::Accept | RowKind::Refuse | RowKind::Suspect => {

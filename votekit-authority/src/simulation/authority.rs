@@ -431,8 +431,10 @@ impl Authority {
             process.lease_call = None;
             let event = match answer {
                 Answer::Granted { term } => leader_lease::Event::Granted { term },
-                Answer::Following { leader } => {
-                    leader_lease::Event::Refused { leader: leader.as_str().to_owned() }
+                Answer::Following { leader, term } => {
+                    let refused = leader_lease::Event::Refused { leader: leader.as_str().into() };
+                    self.elect(Event::Lease(refused), env);
+                    return self.watch(&TermLeader { term, leader }, env);
                 }
                 _ => leader_lease::Event::Failed,
             };
@@ -466,12 +468,14 @@ impl Authority {
         let now = self.clock(env);
         let Some(process) = &mut self.process else { return };
         for command in process.election.step(event, now) {
+            let Some(process) = &mut self.process else { return };
             match command {
-                Command::Request { at_least, .. } => {
+                Command::Request { at_least, passes_over, .. } => {
                     let caller = Caller::Authority(self.number);
-                    let id = env.call(caller, Request::Acquire { at_least });
+                    let id = env.call(caller, Request::Acquire { at_least, passes_over });
                     process.lease_call = Some((id, env.now));
                 }
+                Command::Suspect { leadership } => self.suspect(&leadership, env),
                 Command::Release => {
                     env.call(Caller::Authority(self.number), Request::Release);
                 }
@@ -565,6 +569,9 @@ impl Authority {
                 }
                 StatementBody::Refuse(refuse) => {
                     events.push(Event::RefusedBy { authority, term: refuse.leadership.term });
+                }
+                StatementBody::Suspect(suspect) => {
+                    events.push(Event::SuspectedBy { authority, term: suspect.leadership.term });
                 }
                 _ => {}
             }

@@ -29,6 +29,8 @@ pub(super) struct Environment {
     pub(super) false_blocks: u32,
     /// Blocks that a leader of a later term proposed again.
     pub(super) proposed_again: u64,
+    /// Suspicions of holders of the lease that are not elected.
+    pub(super) suspicions: u64,
     pub(super) events: VecDeque<String>,
 }
 

@@ -18,8 +18,9 @@ const TERM_STEP_MAX: u64 = 1000;
 /// A call to the ledger.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// The leader lease; a new term is at least this one.
-    Acquire { at_least: u64 },
+    /// The leader lease; a new term is at least this one. The lease of the term `passes_over` ends
+    /// in the same step.
+    Acquire { at_least: u64, passes_over: Option<u64> },
     /// The end of the own lease.
     Release,
     /// A row. A proposal of the present term is written as its leader.
@@ -49,6 +50,7 @@ pub(super) enum Answer {
     },
     Following {
         leader: KeyName,
+        term: u64,
     },
     Put(RowOutcome),
     Seen(Box<Seen>),
@@ -144,7 +146,12 @@ impl Ledger {
     /// Carries out a call.
     pub(super) fn answer(&mut self, request: &Request, context: &mut CallContext<'_>) -> Answer {
         match request {
-            Request::Acquire { at_least } => self.acquire(*at_least, context),
+            Request::Acquire { at_least, passes_over } => {
+                if *passes_over == Some(self.term) {
+                    self.leader = None;
+                }
+                self.acquire(*at_least, context)
+            }
             Request::Release => {
                 if self.leader.as_ref() == Some(context.caller) {
                     self.expire_lease(context.now);
@@ -175,7 +182,7 @@ impl Ledger {
         if let Some(leader) = self.leader.as_ref().filter(|_| !is_own)
             && context.now < self.lease_until
         {
-            return Answer::Following { leader: leader.clone() };
+            return Answer::Following { leader: leader.clone(), term: self.term };
         }
         // No other leader came between: the term stays, unless the holder requires a later one.
         if !is_own || at_least > self.term {

@@ -18,6 +18,8 @@ pub(super) struct Memory {
     pub(super) incarnation: u64,
     /// The last vote, as it was stated.
     pub(super) vote: Option<Arc<Statement>>,
+    /// The last suspicion, as it was stated.
+    pub(super) suspicion: Option<Arc<Statement>>,
     /// The block accepted above the certified ones, and the accept as it was stated.
     pub(super) accepted: Option<(Arc<ProposedBlock>, Arc<Statement>)>,
     /// Refusals above the certified blocks, by height and term.
@@ -34,6 +36,7 @@ pub(super) enum Write {
     Batches(Vec<Arc<Batch>>),
     Accepted { accepted: AcceptedBlock, block: Arc<ProposedBlock>, statement: Arc<Statement> },
     Refused { height: u64, term: u64, statement: Arc<Statement> },
+    Suspected(Arc<Statement>),
     Cosigned(LogPoint),
     Certified(Arc<CertifiedBlock>),
 }
@@ -56,6 +59,7 @@ impl Memory {
             Write::Refused { height, term, statement } => {
                 self.refusals.insert((*height, *term), Arc::clone(statement));
             }
+            Write::Suspected(statement) => self.suspicion = Some(Arc::clone(statement)),
             Write::Cosigned(point) => self.round.record_cosigned(law_id, *point),
             Write::Certified(block) => {
                 let height = block.point.height;

@@ -17,6 +17,7 @@ pub(super) struct Readings {
     cosigns: BTreeMap<u64, BTreeMap<KeyName, LogPoint>>,
     proposals: BTreeMap<u64, Vec<Arc<ProposedBlock>>>,
     votes: BTreeMap<TermLeader, BTreeMap<KeyName, Vote>>,
+    suspecting: BTreeMap<u64, BTreeSet<KeyName>>,
 }
 
 impl Readings {
@@ -43,6 +44,10 @@ impl Readings {
                     let view = self.views.entry(height).or_insert_with(|| RoundView::new(height));
                     view.add_accept(authority.clone(), accept);
                 }
+                StatementBody::Suspect(suspect) => {
+                    let suspecting = self.suspecting.entry(suspect.leadership.term).or_default();
+                    suspecting.insert(authority.clone());
+                }
                 _ => {}
             },
         }
@@ -59,6 +64,11 @@ impl Readings {
     /// The votes for a leadership.
     pub(super) fn votes(&self, leadership: &TermLeader) -> BTreeMap<KeyName, Vote> {
         self.votes.get(leadership).cloned().unwrap_or_default()
+    }
+
+    /// The authorities that suspect the leader of a term.
+    pub(super) fn suspecting(&self, term: u64) -> BTreeSet<KeyName> {
+        self.suspecting.get(&term).cloned().unwrap_or_default()
     }
 
     pub(super) fn proposals(&self, height: u64) -> &[Arc<ProposedBlock>] {

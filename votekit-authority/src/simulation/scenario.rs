@@ -31,11 +31,13 @@ pub enum Mutation {
     ApplyEarly,
     /// Takes blocks as proposed, without making them itself.
     DecideByReplay,
+    /// Never suspects a holder of the lease that is not elected. Such a one is there.
+    NeverSuspect,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::CosignWithoutAccepts,
         Self::TwoRoots,
         Self::AcceptBeforePromise,
@@ -45,6 +47,7 @@ impl Mutation {
         Self::LeaderFree,
         Self::ApplyEarly,
         Self::DecideByReplay,
+        Self::NeverSuspect,
     ];
 
     /// The name on the command line.
@@ -60,6 +63,7 @@ impl Mutation {
             Self::LeaderFree => "leader-free",
             Self::ApplyEarly => "apply-early",
             Self::DecideByReplay => "decide-by-replay",
+            Self::NeverSuspect => "never-suspect",
         }
     }
 
@@ -101,6 +105,9 @@ pub(super) struct Scenario {
     pub(super) quorum: Quorum,
     /// The authorities, `a1` and so on.
     pub(super) names: Vec<KeyName>,
+    /// The authority that does nothing but take and renew the lease, if there is one. The others
+    /// have refused its blocks, and do not vote for it.
+    pub(super) idle_holder: Option<usize>,
     /// The number of ingest nodes, 1 or 2.
     pub(super) ingest_nodes: usize,
     /// Whether the ledger refuses accepts of earlier terms. Among honest authorities the log is
@@ -143,7 +150,11 @@ impl Faults {
 const LEASE_LENGTHS: [u64; 4] = [2000, 1000, 600, 400];
 
 impl Scenario {
-    pub(super) fn new(mutation: Option<Mutation>, random: &mut Random) -> Self {
+    pub(super) fn new(
+        mutation: Option<Mutation>,
+        has_idle_holder: bool,
+        random: &mut Random,
+    ) -> Self {
         let (authorities, quorum) = [(3, 2), (4, 3), (5, 3), (5, 4)][random.index(4)];
         // Calm runs reach more heights, stormy ones contest more rounds. A mutation shows in
         // storms.
@@ -163,10 +174,12 @@ impl Scenario {
             expire: random.below(1 + 2 * storm),
         };
         let length = usize::try_from(random.below(1 + storm)).expect("at most 3");
+        let has_idle_holder = has_idle_holder || mutation == Some(Mutation::NeverSuspect);
         Self {
             mutation,
             quorum: Quorum { authorities, quorum },
             names: (1..=authorities).map(|number| name(&format!("a{number}"))).collect(),
+            idle_holder: has_idle_holder.then_some(authorities - 1),
             ingest_nodes: 1 + random.index(2),
             is_fenced: is_fenced && !mutation.is_some_and(Mutation::is_hidden_by_the_fence),
             has_accept_guard: random.happens(3, 4),
@@ -174,6 +187,11 @@ impl Scenario {
             lease_length: Duration::from_millis(LEASE_LENGTHS[length]),
             latency: 3 + random.below(20),
         }
+    }
+
+    /// Whether an authority does nothing but take the lease.
+    pub(super) fn is_idle_holder(&self, name: &KeyName) -> bool {
+        self.idle_holder.is_some_and(|number| self.names[number] == *name)
     }
 }
 

@@ -24,6 +24,11 @@ const FAULT_STEPS: u64 = 3500;
 /// before: two pauses of leader election fit many times.
 const STEPS_MAX: u64 = FAULT_STEPS + 40_000;
 
+/// The same where an authority holds the lease and is not elected: the others suspect it after ten
+/// seconds, some times in a run.
+const FAULT_STEPS_WITH_HOLDER: u64 = 12_000;
+const STEPS_MAX_WITH_HOLDER: u64 = FAULT_STEPS_WITH_HOLDER + 120_000;
+
 /// The longest time that an authority is down, in milliseconds.
 const DOWN_MAX: u64 = 600;
 
@@ -50,9 +55,9 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, mutation: Option<Mutation>) -> Self {
+    pub(super) fn new(seed: u64, mutation: Option<Mutation>, has_idle_holder: bool) -> Self {
         let mut random = Random::new(seed);
-        let scenario = Scenario::new(mutation, &mut random);
+        let scenario = Scenario::new(mutation, has_idle_holder, &mut random);
         let election = Election::new(scenario.ingest_nodes, &mut random);
         let (_, base) = election.base();
         let base: Vec<Arc<CertifiedBlock>> =
@@ -70,11 +75,16 @@ impl World {
             is_healed: false,
             false_blocks,
             proposed_again: 0,
+            suspicions: 0,
             events: VecDeque::new(),
         };
-        let authorities = (0..env.scenario.quorum.authorities)
+        let mut authorities: Vec<Authority> = (0..env.scenario.quorum.authorities)
             .map(|number| Authority::new(number, &base, &mut env))
             .collect();
+        if let Some(number) = env.scenario.idle_holder {
+            // It takes no part, and is never started again.
+            authorities[number].crash();
+        }
         let ingest_nodes = (0..env.scenario.ingest_nodes).map(IngestNode::new).collect();
         Self {
             env,
@@ -95,10 +105,10 @@ impl World {
     pub(super) fn run(&mut self) {
         while self.env.checks.violation.is_none() {
             self.steps += 1;
-            if self.env.is_healed && self.authorities.iter().all(Authority::is_closed) {
+            if self.env.is_healed && self.is_closed() {
                 return self.check_end();
             }
-            if self.steps > STEPS_MAX {
+            if self.steps > self.limits().1 {
                 let states: Vec<String> =
                     self.authorities.iter().map(|one| one.describe(&self.env)).collect();
                 let detail = states.join("\n  ");
@@ -108,11 +118,26 @@ impl World {
         }
     }
 
+    /// Whether every authority that takes part has closed the poll.
+    fn is_closed(&self) -> bool {
+        let idle_holder = self.env.scenario.idle_holder;
+        let mut authorities = self.authorities.iter().enumerate();
+        authorities.all(|(number, one)| Some(number) == idle_holder || one.is_closed())
+    }
+
+    /// The steps with faults, and all steps.
+    fn limits(&self) -> (u64, u64) {
+        match self.env.scenario.idle_holder {
+            Some(_) => (FAULT_STEPS_WITH_HOLDER, STEPS_MAX_WITH_HOLDER),
+            None => (FAULT_STEPS, STEPS_MAX),
+        }
+    }
+
     fn step(&mut self) {
         self.env.now += 1 + self.env.random.below(3);
         self.deliver();
         self.deliver();
-        if self.steps == FAULT_STEPS {
+        if self.steps == self.limits().0 {
             self.heal();
         }
         if !self.env.is_healed {
@@ -121,6 +146,10 @@ impl World {
         self.recover();
         let actor = self.env.random.index(self.authorities.len() + self.ingest_nodes.len());
         match self.authorities.get_mut(actor) {
+            Some(_) if self.env.scenario.idle_holder == Some(actor) => {
+                let request = Request::Acquire { at_least: 0, passes_over: None };
+                self.env.call(Caller::Authority(actor), request);
+            }
             Some(authority) => authority.step(&mut self.env),
             None => {
                 let node = actor - self.authorities.len();

@@ -6,6 +6,7 @@
 //!                           │
 //! leader:    BlockProposal ─┤ StatementKey signs, AuthoritySet verifies
 //! authority: Statement ─────┤ vote, accept, refuse, suspect
+//!  CosignedCheckpoint ───────┤ its cosignature over the log after a block
 //!            AuthorityStatus ┘ what it reports of itself to operators
 //! ```
 //!
@@ -23,12 +24,14 @@ mod statement;
 mod status;
 mod text;
 
+mod cosigned;
 mod sealed_keys;
 mod signed;
 
 #[cfg(any(test, feature = "test-support"))]
 pub mod sample;
 
+pub use cosigned::{CosignedCheckpoint, CosignedError};
 pub use point::{AcceptedBlock, LogPoint, TermLeader};
 pub use proposal::BlockProposal;
 pub use sealed_keys::{open_keys, seal_keys};

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::set_rule::{AuthoritySetRule, NAME_LENGTH_MAX, check_length, check_name};
+use crate::log::checkpoint::Checkpoint;
 use crate::log::note::{KeyKind, KeyName, VerifierKey};
 use crate::log::policy::Witness;
 
@@ -66,6 +67,13 @@ impl SetWitness {
     #[must_use]
     pub fn submission_url_of(prefix: &str) -> String {
         format!("{}/add-checkpoint", prefix.trim_end_matches('/'))
+    }
+
+    /// Whether a line (without its line feed) is a valid cosignature of this witness over a
+    /// checkpoint.
+    #[must_use]
+    pub fn has_cosigned(&self, checkpoint: &Checkpoint, line: &[u8]) -> bool {
+        self.of_policy().cosignature(checkpoint, line).is_some()
     }
 
     /// The line of the policy.

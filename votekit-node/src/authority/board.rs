@@ -10,9 +10,12 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use votekit_authority::round::RoundView;
-use votekit_core::authority::{Accept, BlockProposal, StatementBody, Suspect, TermLeader, Vote};
+use votekit_core::authority::{
+    Accept, BlockProposal, CosignedCheckpoint, StatementBody, Suspect, TermLeader, Vote,
+};
 use votekit_core::id::{Digest, ElectionId};
-use votekit_core::log::note::KeyName;
+use votekit_core::log::checkpoint::Checkpoint;
+use votekit_core::log::note::{KeyName, Signature};
 
 /// Terms of which the votes, the refusals and the suspicions of each authority are kept, the last
 /// ones. The number is one of each authority: statements of a liar about terms to come displace no
@@ -30,8 +33,10 @@ const HEIGHTS_MAX: usize = 32;
 const LEADERSHIPS_MAX: usize = 1024;
 const BLOCKS_MAX: usize = 16;
 
-/// Cosignature lines of one authority at one height that are kept.
-const LINES_MAX: usize = 4;
+/// Cosignatures of one authority at one height that are kept, those over the largest trees. An
+/// authority signs one a height. Others are of a liar, or copies of those over its earlier blocks,
+/// whose trees are smaller: a cosignature does not state its height.
+const COSIGNED_MAX: usize = 4;
 
 /// Elections of which rows are kept. A liar can sign statements about any number of them.
 const ELECTIONS_MAX: usize = 10_000;
@@ -62,9 +67,20 @@ impl ProposalRow {
 pub(crate) struct HeightRows {
     pub(crate) proposals: Vec<ProposalRow>,
     pub(crate) view: RoundView,
-    /// Cosignature lines by their authority. They are verified when the block they are about is
-    /// known: a line does not state it. Until then any may be of another program.
-    pub(crate) cosign_lines: BTreeMap<KeyName, Vec<Vec<u8>>>,
+    /// Cosignatures by their authority.
+    cosigned: BTreeMap<KeyName, Vec<CosignedCheckpoint>>,
+}
+
+impl HeightRows {
+    /// The cosignature of an authority over the end of the log.
+    pub(crate) fn cosignature(
+        &self,
+        authority: &KeyName,
+        checkpoint: &Checkpoint,
+    ) -> Option<&Signature> {
+        let mut cosigned = self.cosigned.get(authority)?.iter();
+        cosigned.find(|one| one.checkpoint == *checkpoint).map(|one| &one.line)
+    }
 }
 
 /// All verified rows that are still of use.
@@ -113,7 +129,7 @@ impl ElectionRows {
         let rows = self.heights.entry(height).or_insert_with(|| HeightRows {
             proposals: Vec::new(),
             view: RoundView::new(height),
-            cosign_lines: BTreeMap::new(),
+            cosigned: BTreeMap::new(),
         });
         self.changes.send_modify(|changes| *changes += 1);
         Some(rows)
@@ -181,21 +197,23 @@ impl Board {
         election.bound();
     }
 
-    /// Adds a cosignature line, which is not verified yet. A line of an election of which nothing
-    /// signed was read is not kept: the proposal and the accepts precede it.
-    pub(crate) fn add_cosign_line(
+    /// Adds a verified cosignature.
+    pub(crate) fn add_cosigned(
         &self,
         authority: KeyName,
-        law_id: ElectionId,
+        law_id: &ElectionId,
         height: u64,
-        line: Vec<u8>,
+        cosigned: CosignedCheckpoint,
     ) {
         let mut inner = self.inner.lock();
-        let Some(election) = inner.elections.get_mut(&law_id) else { return };
+        let Some(election) = inner.election(law_id) else { return };
         if let Some(rows) = election.height(height) {
-            let lines = rows.cosign_lines.entry(authority).or_default();
-            if lines.len() < LINES_MAX && !lines.contains(&line) {
-                lines.push(line);
+            let known = rows.cosigned.entry(authority).or_default();
+            if !known.iter().any(|one| one.checkpoint == cosigned.checkpoint) {
+                let size = cosigned.checkpoint.size();
+                let place = known.partition_point(|one| one.checkpoint.size() >= size);
+                known.insert(place, cosigned);
+                known.truncate(COSIGNED_MAX);
             }
         }
         election.bound();
@@ -364,6 +382,8 @@ fn bound_terms<T>(terms: &mut BTreeMap<u64, T>) {
 mod tests {
     use votekit_core::authority::LogPoint;
     use votekit_core::instant::UnixSeconds;
+    use votekit_core::log::checkpoint::Cosigner;
+    use votekit_core::log::merkle::leaf_hash;
 
     use super::*;
 
@@ -381,9 +401,9 @@ mod tests {
     fn rows_far_ahead_displace_no_round_and_are_read_again_once_they_are_near() {
         let board = Board::default();
         let law_id: ElectionId = "L1".parse().expect("a law id");
-        let line = |by, height| board.add_cosign_line(name(by), law_id.clone(), height, vec![1]);
-        line("a1", 5);
-        assert!(board.rows(&law_id, 5).is_none(), "nothing signed was read of the election");
+        let line = |by, height| {
+            board.add_cosigned(name(by), &law_id, height, cosigned(height, b"root"));
+        };
         board.forget(&law_id, 3);
         line("a1", 5);
         for height in 6..=200 {
@@ -430,6 +450,36 @@ mod tests {
         ProposalRow { proposal, bytes: Arc::default(), leaves: Arc::new(vec![1; 8]) }
     }
 
+    fn cosigned(size: u64, root: &[u8]) -> CosignedCheckpoint {
+        let checkpoint = Checkpoint::new(&name("votes.example/L1"), size, leaf_hash(root));
+        let cosigner = Cosigner::from_seed(name("votes.example/authority/a1"), &[1; 32]);
+        let line = cosigner.cosign(&checkpoint, UnixSeconds(1_763_712_000)).expect("a time");
+        CosignedCheckpoint { checkpoint, line }
+    }
+
+    #[test]
+    fn copies_of_earlier_cosignatures_keep_the_present_one_out_in_no_order() {
+        let law_id: ElectionId = "L1".parse().expect("a law id");
+        let own = cosigned(100, b"own");
+        let copies: Vec<CosignedCheckpoint> =
+            (60..90).map(|size| cosigned(size, b"earlier")).collect();
+        for place in [0, 1, COSIGNED_MAX, copies.len()] {
+            let board = Board::default();
+            let mut rows = copies.clone();
+            rows.insert(place, own.clone());
+            rows.reverse();
+            for row in rows {
+                board.add_cosigned(name("a1"), &law_id, 2, row);
+            }
+            let rows = board.rows(&law_id, 2).expect("rows");
+            assert_eq!(rows.cosignature(&name("a1"), &own.checkpoint), Some(&own.line));
+            assert_eq!(rows.cosignature(&name("a2"), &own.checkpoint), None);
+            let other = cosigned(100, b"other");
+            assert_eq!(rows.cosignature(&name("a1"), &other.checkpoint), None);
+            assert_eq!(rows.cosigned[&name("a1")].len(), COSIGNED_MAX);
+        }
+    }
+
     #[test]
     fn a_liar_fills_neither_a_height_nor_the_board() {
         let board = Board::default();
@@ -455,11 +505,6 @@ mod tests {
         let terms: Vec<u64> = with_block.map(|row| row.proposal.leadership.term).collect();
         assert_eq!(terms, (84..100).collect::<Vec<u64>>(), "blocks of the last leaderships");
         assert_eq!(of("a1").len(), 1);
-        for line in 0..100 {
-            board.add_cosign_line(name("a1"), law_id.clone(), 2, vec![line]);
-        }
-        let lines = board.rows(&law_id, 2).expect("rows").cosign_lines;
-        assert_eq!(lines[&name("a1")].len(), LINES_MAX);
         for number in 0..=ELECTIONS_MAX {
             board.add_proposal(proposal(&format!("F{number}"), "a2", 7, 3));
         }

@@ -45,6 +45,8 @@ pub(crate) struct AuthorityContext {
     /// Whether the rows of the ledger have to be read again from the first.
     rows_put_back: AtomicBool,
     rows_wanted: Notify,
+    /// Whether the last row of the ledger is read.
+    rows_read: AtomicBool,
     put_backs: Mutex<PutBacks>,
     /// How often the ledger was found put back, in any way.
     put_back_changes: watch::Sender<u64>,
@@ -121,6 +123,7 @@ impl AuthorityContext {
             rolled_back: AtomicBool::new(false),
             rows_put_back: AtomicBool::new(false),
             rows_wanted: Notify::new(),
+            rows_read: AtomicBool::new(false),
             put_backs: Mutex::default(),
             put_back_changes: watch::Sender::new(0),
             records: watch::Sender::new(None),
@@ -232,6 +235,17 @@ impl AuthorityContext {
         self.rows_wanted.notified().await;
     }
 
+    /// Records whether the last row of the ledger is read.
+    pub(crate) fn note_rows_read(&self, is_last: bool) {
+        self.rows_read.store(is_last, Ordering::Relaxed);
+    }
+
+    /// Whether the last row of the ledger was read a moment ago. While there are more, nothing
+    /// follows from a statement that was not read.
+    pub(crate) fn has_read_rows(&self) -> bool {
+        self.rows_read.load(Ordering::Relaxed)
+    }
+
     /// Records that the ledger was found put back by what it holds of one election. Other elections
     /// find that themselves, if they lost something: that each restored election ended the rounds
     /// of all others would cost the leader its lead again and again.
@@ -295,11 +309,6 @@ impl AuthorityContext {
     /// Whether the rows have to be read again from the first; the answer is given once.
     pub(crate) fn take_rows_put_back(&self) -> bool {
         self.rows_put_back.swap(false, Ordering::Relaxed)
-    }
-
-    /// Whether bytes in the ledger are a statement that this authority has signed.
-    pub(crate) fn has_signed(&self, bytes: &[u8]) -> bool {
-        self.set.verify_statement(bytes).is_ok_and(|statement| statement.authority == self.name)
     }
 
     /// Signs a statement of this authority.

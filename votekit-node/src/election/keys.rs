@@ -1,5 +1,6 @@
 //! The keys of one election: its secret keys, and those that sign its checkpoints.
 
+use votekit_core::authority::CosignedCheckpoint;
 use votekit_core::ballot::{BallotPublicKey, BallotSecretKey};
 use votekit_core::election_log::Block;
 use votekit_core::envelope::RequestKey;
@@ -100,17 +101,17 @@ impl CheckpointSigner {
         checkpoint.sign(&self.log_key)
     }
 
-    /// The cosignature line over a block, without its line feed. It is never older than the block.
-    pub(crate) fn cosign_line(
+    /// The cosigned end of the log after a block. The cosignature is never older than the block.
+    pub(crate) fn cosign(
         &self,
         size: u64,
         root: TreeHash,
         sealed_at: UnixMinutes,
         now: UnixSeconds,
-    ) -> Result<Vec<u8>, CheckpointError> {
+    ) -> Result<CosignedCheckpoint, CheckpointError> {
         let checkpoint = Checkpoint::new(&self.origin, size, root);
         let line = self.cosigner.cosign(&checkpoint, now.max(sealed_at.start()))?;
-        Ok(line.to_string().into_bytes())
+        Ok(CosignedCheckpoint { checkpoint, line })
     }
 
     /// The signed checkpoint of the log after a block. `now` is the clock's time; a cosignature is

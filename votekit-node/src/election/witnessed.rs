@@ -1,12 +1,16 @@
-//! The head of a log with the lines of its outside witnesses.
+//! The head of a log with the lines of its outside witnesses. A line in the ledger counts once its
+//! signature is verified: any program may have written it.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use votekit_core::authority::SetWitness;
 use votekit_core::id::ElectionId;
-use votekit_core::log::checkpoint::SignedCheckpoint;
+use votekit_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
+use votekit_core::log::merkle::TreeHash;
+use votekit_core::log::note::KeyName;
 use votekit_core::log::policy::{Policy, WitnessedCheckpoint};
-use votekit_store::{EngineError, Ledger};
+use votekit_store::{EngineError, Ledger, WitnessLine};
 
 /// How often the lines over the head of one log are read from the ledger at most, however many
 /// clients ask for it.
@@ -25,6 +29,23 @@ pub(crate) async fn read_witnessed(
     })?;
     let lines = ledger.witness_lines(law_id, signed.unverified().size()).await?;
     Ok(policy.with_witness_lines(&signed, lines.iter().map(|stored| stored.line.as_slice())))
+}
+
+/// The size of the largest tree of a log that an outside witness has cosigned, as stored lines show
+/// it; 0 for none. A line over another tree of the size of the `head` is not over this log.
+pub(crate) fn cosigned_size(
+    witness: &SetWitness,
+    origin: &KeyName,
+    head: (u64, TreeHash),
+    lines: &[WitnessLine],
+) -> u64 {
+    let has_cosigned = |line: &&WitnessLine| {
+        let (size, root) = (line.size, line.root);
+        line.witness == witness.name.as_str()
+            && (size != head.0 || root == head.1)
+            && witness.has_cosigned(&Checkpoint::new(origin, size, root), &line.line)
+    };
+    lines.iter().filter(has_cosigned).map(|line| line.size).max().unwrap_or(0)
 }
 
 /// The head that is served, with the lines of outside witnesses that were known when it was read
@@ -73,5 +94,45 @@ impl WitnessedHead {
         let mut cached = self.0.lock();
         cached.read_at = None;
         cached.is_complete = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use votekit_core::instant::UnixSeconds;
+    use votekit_core::log::checkpoint::Cosigner;
+    use votekit_core::log::merkle::leaf_hash;
+
+    use super::*;
+
+    #[test]
+    fn only_lines_that_the_witness_signed_over_this_log_count() {
+        let name = |text: &str| -> KeyName { text.parse().expect("a name") };
+        let origin = name("votes.example/L1");
+        let cosigner = Cosigner::from_seed(name("witness.example/w1"), &[9; 32]);
+        let witness = SetWitness {
+            name: name("w1"),
+            key: cosigner.verifier().clone(),
+            url: "https://witness.example/".to_owned(),
+            fed_by: name("a1"),
+        };
+        let signed = |size: u64, root: &[u8]| {
+            let root = leaf_hash(root);
+            let checkpoint = Checkpoint::new(&origin, size, root);
+            let line = cosigner.cosign(&checkpoint, UnixSeconds(1_763_712_000)).expect("a time");
+            let line = line.to_string().into_bytes();
+            WitnessLine { witness: "w1".to_owned(), height: 3, size, root, line }
+        };
+        let true_one = signed(30, b"root");
+        let invented = WitnessLine { size: 40, line: b"no line".to_vec(), ..true_one.clone() };
+        let moved = WitnessLine { size: 40, ..true_one.clone() };
+        let of_other = WitnessLine { witness: "w2".to_owned(), ..signed(39, b"root") };
+        let forked = signed(40, b"another root");
+        let lines = [invented, moved, of_other, forked.clone(), true_one];
+        let size_of = |head| cosigned_size(&witness, &origin, head, &lines);
+        assert_eq!(size_of((40, leaf_hash(b"root"))), 30);
+        assert_eq!(size_of((41, leaf_hash(b"root"))), 40, "it knows that size");
+        assert_eq!(size_of((40, forked.root)), 40);
+        assert_eq!(cosigned_size(&witness, &origin, (40, forked.root), &lines[..3]), 0);
     }
 }

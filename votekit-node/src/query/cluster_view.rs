@@ -505,11 +505,14 @@ impl Node {
         let elections = self.context.elections();
         let mut logs = Vec::with_capacity(elections.len());
         for election in &elections {
+            let committed = election.committed();
+            let (law_id, size) = (election.law_id(), committed.size());
             logs.push(LogSize {
-                law_id: election.law_id(),
+                law_id,
                 origin: &election.signer.origin,
-                size: election.committed().size(),
-                lines: self.context.ledger.latest_witness_lines(election.law_id()).await?,
+                size,
+                root: committed.tree.root(),
+                lines: self.context.ledger.latest_witness_lines(law_id, size).await?,
             });
         }
         Ok(witness_views(set, &logs))

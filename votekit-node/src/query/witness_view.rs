@@ -5,8 +5,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use votekit_core::authority::{AuthoritySet, SetWitness};
 use votekit_core::id::ElectionId;
+use votekit_core::log::merkle::TreeHash;
 use votekit_core::log::note::{KeyKind, KeyName, VerifierKey};
 use votekit_store::WitnessLine;
+
+use crate::election::cosigned_size;
 
 /// An outside witness.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -45,7 +48,8 @@ pub(super) struct LogSize<'a> {
     /// The origin of the log, and the name of its keys.
     pub(super) origin: &'a KeyName,
     pub(super) size: u64,
-    /// The last lines of the witnesses.
+    pub(super) root: TreeHash,
+    /// The last lines of the witnesses, not verified.
     pub(super) lines: Vec<WitnessLine>,
 }
 
@@ -62,8 +66,7 @@ pub(super) fn witness_views(set: &AuthoritySet, logs: &[LogSize<'_>]) -> Vec<Wit
 }
 
 fn head(set: &AuthoritySet, witness: &SetWitness, log: &LogSize<'_>) -> WitnessHead {
-    let own = log.lines.iter().filter(|line| line.witness == witness.name.as_str());
-    let cosigned_size = own.map(|line| line.size).max().unwrap_or(0);
+    let cosigned_size = cosigned_size(witness, log.origin, (log.size, log.root), &log.lines);
     let log_key = set.member(&witness.fed_by).and_then(|feeder| {
         VerifierKey::new(log.origin.clone(), KeyKind::Ed25519, &feeder.log).ok()
     });
@@ -80,8 +83,8 @@ fn head(set: &AuthoritySet, witness: &SetWitness, log: &LogSize<'_>) -> WitnessH
 #[cfg(test)]
 mod tests {
     use votekit_core::authority::AuthorityMember;
-    use votekit_core::log::checkpoint::Cosigner;
-    use votekit_core::log::merkle::TreeHash;
+    use votekit_core::instant::UnixSeconds;
+    use votekit_core::log::checkpoint::{Checkpoint, Cosigner};
     use votekit_core::log::note::SigningKey;
 
     use super::*;
@@ -94,11 +97,14 @@ mod tests {
         *SigningKey::from_seed(name("any"), &[seed; 32]).verifier().public_key()
     }
 
+    fn cosigner(number: u8) -> Cosigner {
+        Cosigner::from_seed(name("witness.example"), &[200 + number; 32])
+    }
+
     fn witness(number: u8, fed_by: &str) -> SetWitness {
-        let key = Cosigner::from_seed(name("witness.example"), &[200 + number; 32]);
         SetWitness {
             name: name(&format!("w{number}")),
-            key: key.verifier().clone(),
+            key: cosigner(number).verifier().clone(),
             url: "https://witness.example/".to_owned(),
             fed_by: name(fed_by),
         }
@@ -122,14 +128,19 @@ mod tests {
     fn each_witness_has_the_log_key_of_its_feeder_and_its_last_size() {
         let law_id: ElectionId = "L1".parse().expect("a law id");
         let origin = name("votes.example/L1");
+        let root = TreeHash::from_bytes([1; 32]);
+        let checkpoint = Checkpoint::new(&origin, 30, root);
+        let line = cosigner(1).cosign(&checkpoint, UnixSeconds(1_763_712_000)).expect("a time");
         let line = WitnessLine {
             witness: "w1".to_owned(),
             height: 3,
             size: 30,
-            root: TreeHash::from_bytes([1; 32]),
-            line: b"line".to_vec(),
+            root,
+            line: line.to_string().into_bytes(),
         };
-        let log = LogSize { law_id: &law_id, origin: &origin, size: 40, lines: vec![line] };
+        let invented = WitnessLine { size: 40, ..line.clone() };
+        let lines = vec![invented, line];
+        let log = LogSize { law_id: &law_id, origin: &origin, size: 40, root, lines };
         let views = witness_views(&set(), &[log]);
         let heads: Vec<(u64, u64)> = views
             .iter()

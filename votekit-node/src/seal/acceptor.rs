@@ -80,6 +80,12 @@ impl Sealer {
         first.sort_by_key(|row| promise.as_ref() == Some(&row.proposal.leadership));
         for row in first.into_iter().rev().filter(|row| row.has_block()) {
             let is_promised = authority.promise().as_ref() == Some(&row.proposal.leadership);
+            // None of another leadership is accepted here: it is of use once a quorum has accepted
+            // it. A liar can sign any number of them.
+            if !is_promised && rows.view.count_accepts(&row.proposal.point) < authority.set.quorum()
+            {
+                continue;
+            }
             let is_known = self.acceptor.made.as_ref().is_some_and(|made| {
                 made.digest == row.proposal.digest && made.block.point == row.proposal.point
             });
@@ -193,8 +199,9 @@ impl Sealer {
         Ok(())
     }
 
-    /// Makes the proposed block from this authority's own inputs, and compares the bytes. Returns
-    /// whether it is made. Only a proposal of the promised leadership is refused by a statement.
+    /// Makes the proposed block from this authority's own inputs, and compares the bytes, once for
+    /// each proposal whose inputs are at hand. Returns whether it is made. Only a proposal of the
+    /// promised leadership is refused by a statement.
     async fn make(
         &mut self,
         authority: &Arc<AuthorityContext>,
@@ -203,6 +210,7 @@ impl Sealer {
     ) -> Result<bool, ElectionFault> {
         let proposal = &row.proposal;
         if self.acceptor.has_refused(proposal)
+            || (!is_promised && self.acceptor.differs(proposal))
             || proposal.first_leaf != self.election.log().tree().size()
         {
             return Ok(false);
@@ -236,7 +244,7 @@ impl Sealer {
             NotMade::Refused { leaf, rule, own, theirs } if is_promised => {
                 self.refuse(authority, proposal, Refused { leaf, rule, own, theirs }).await?;
             }
-            NotMade::Refused { .. } => {}
+            NotMade::Refused { .. } => self.acceptor.note_differing(proposal),
         }
         Ok(false)
     }

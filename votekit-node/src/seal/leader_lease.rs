@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 use votekit_authority::leader_election::{Command, Event};
 use votekit_authority::leader_lease;
 use votekit_authority::round::{NoVote, Quorum};
-use votekit_core::authority::{AcceptedBlock, StatementBody, TermLeader};
+use votekit_core::authority::{AcceptedBlock, StatementBody, SuspectReason, TermLeader};
 use votekit_core::id::ElectionId;
 use votekit_core::log::note::KeyName;
 use votekit_store::log_summary::LogSummary;
 use votekit_store::retry::until_definite;
-use votekit_store::{EngineError, Leadership, NewRow, RowKind, RowOutcome};
+use votekit_store::{EngineError, Leadership, NewRow, RowKind};
 
 use crate::audit::{AuditEvent, AuditFields, AuditLog};
 use crate::authority::AuthorityContext;
 use crate::context::NodeContext;
 use crate::error::ElectionFault;
 use crate::leader::LeaderLease;
-use crate::seal::round::report_kept_out;
+use crate::seal::own_statements::suspicion;
 
 /// The length of the lease, and so the wait for a leader that is gone. With 1.5 seconds a new
 /// leader has its votes and seals within three.
@@ -73,7 +73,7 @@ pub(crate) fn new(
 pub(crate) async fn acquire_exclusive(context: &NodeContext) -> Result<(), EngineError> {
     let lease = &context.leader_lease;
     for command in lease.step(Event::Lease(leader_lease::Event::Tick)) {
-        if let Command::Request { length, at_least } = command {
+        if let Command::Request { length, at_least, .. } = command {
             let answer = context.ledger.acquire_leadership(&lease.holder, length, at_least).await?;
             lease.step(Event::Lease(outcome(&answer)));
         }
@@ -126,56 +126,69 @@ pub(crate) async fn resign(context: &NodeContext) {
     }
 }
 
-/// Counts the votes that were read, and ends the lease of a leader that a quorum suspects.
+/// Counts the votes, the refusals and the suspicions that were read.
 pub(crate) async fn take_up_rows(context: &NodeContext, authority: &Arc<AuthorityContext>) {
     if let Some(term) = context.leader_lease.candidate_term() {
         count_votes(context, authority, term).await;
     }
-    let Some(promise) = authority.promise() else { return };
-    if promise.leader == authority.name {
+    if let Some(promise) = authority.promise().filter(|of| of.leader == authority.name) {
         for by in authority.board.refusers(&promise) {
             let refused = Event::RefusedBy { authority: by, term: promise.term };
-            for command in context.leader_lease.step(refused) {
-                Box::pin(execute(context, command)).await;
-            }
+            take_step(context, refused).await;
         }
     }
-    if authority.board.suspects(promise.term).len() >= authority.set.quorum()
-        && authority.first_pass_over(promise.term)
-    {
+    for leadership in context.leader_lease.suspectable() {
+        count_suspicions(context, authority, &leadership).await;
+    }
+}
+
+/// Counts the suspicions of a leader. When a quorum suspects it, the lease is asked for.
+async fn count_suspicions(
+    context: &NodeContext,
+    authority: &Arc<AuthorityContext>,
+    leadership: &TermLeader,
+) {
+    let TermLeader { term, leader } = leadership;
+    let suspecting = authority.board.suspects(*term);
+    let is_passed_over = suspecting.len() >= authority.set.quorum();
+    let is_first = is_passed_over && authority.first_pass_over(*term);
+    if is_first {
         tracing::warn!(
             event = "leader_passed_over",
-            term = promise.term,
-            leader = %promise.leader,
+            term,
+            %leader,
             "a quorum suspects the leader, its lease ends"
         );
-        context.audit.record(AuditEvent::LeaderPassedOver, &AuditFields::of_leader(&promise));
-        // Once a term, so it must not fail for a moment's reason.
-        let passed = until_definite("pass_over", || context.ledger.pass_over(promise.term)).await;
-        if let Err(error) = passed {
-            tracing::warn!(event = "leader_not_passed_over", %error, "lease not ended");
-        }
-        if promise.leader == authority.name {
-            context.leader_lease.step_down();
-        }
+        context.audit.record(AuditEvent::LeaderPassedOver, &AuditFields::of_leader(leadership));
+    }
+    for by in suspecting {
+        take_step(context, Event::SuspectedBy { authority: by, term: *term }).await;
+    }
+    if is_first {
+        // A request that passes it over is due.
+        context.leader_lease.wake.notify_one();
+    }
+}
+
+/// Passes an event to the state machine, and executes what it commands.
+async fn take_step(context: &NodeContext, event: Event) {
+    for command in context.leader_lease.step(event) {
+        Box::pin(execute(context, command)).await;
     }
 }
 
 async fn count_votes(context: &NodeContext, authority: &Arc<AuthorityContext>, term: u64) {
     let own = TermLeader { term, leader: authority.name.clone() };
     for by in authority.board.votes(&own).into_keys() {
-        let voted = Event::Voted { authority: by, leadership: own.clone() };
-        for command in context.leader_lease.step(voted) {
-            Box::pin(execute(context, command)).await;
-        }
+        take_step(context, Event::Voted { authority: by, leadership: own.clone() }).await;
     }
 }
 
 async fn execute(context: &NodeContext, command: Command) {
     let lease = &context.leader_lease;
     match command {
-        Command::Request { length, at_least } => {
-            let request = context.ledger.acquire_leadership(&lease.holder, length, at_least);
+        Command::Request { length, at_least, passes_over } => {
+            let request = acquire(context, length, at_least, passes_over);
             let event = match tokio::time::timeout(length, request).await {
                 Ok(Ok(answer)) => {
                     lease.note_other_lease(remaining_of_other(&answer));
@@ -185,10 +198,8 @@ async fn execute(context: &NodeContext, command: Command) {
                 Ok(Err(error)) => failed(&error.to_string()),
                 Err(_) => failed("the ledger does not answer"),
             };
-            for command in lease.step(Event::Lease(event)) {
-                // Not a request: those answer a tick alone.
-                Box::pin(execute(context, command)).await;
-            }
+            // Not a request: those answer a tick alone.
+            take_step(context, Event::Lease(event)).await;
         }
         Command::Release => {
             let released = context.ledger.release_leadership(&lease.holder);
@@ -206,6 +217,7 @@ async fn execute(context: &NodeContext, command: Command) {
             vote(context, &authority, &own).await;
             count_votes(context, &authority, term).await;
         }
+        Command::Suspect { leadership } => suspect_holder(context, &leadership).await,
         Command::Announce(_) => {}
     }
 }
@@ -218,7 +230,31 @@ fn remaining_of_other(answer: &Leadership) -> Option<Duration> {
     }
 }
 
-/// Votes for the leadership that the ledger reports, if it is later than the promise.
+/// Asks the ledger for the lease, in place of the holder of a term that is passed over, if any.
+async fn acquire(
+    context: &NodeContext,
+    length: Duration,
+    at_least: u64,
+    passes_over: Option<u64>,
+) -> Result<Leadership, EngineError> {
+    let (ledger, holder) = (&context.ledger, &context.leader_lease.holder);
+    let Some(term) = passes_over else {
+        return ledger.acquire_leadership(holder, length, at_least).await;
+    };
+    // Of an authority, a quorum of suspicions was reported before.
+    if context.authority.as_ref().is_some_and(|authority| authority.first_pass_over(term)) {
+        tracing::error!(
+            event = "lease_of_no_authority",
+            alarm = true,
+            term,
+            "the holder of the leader lease is not an authority, it is passed over"
+        );
+    }
+    ledger.pass_over(term, holder, length, at_least).await
+}
+
+/// Votes for the leadership that the ledger reports, if it is later than the promise, and watches
+/// whether its leader gets elected.
 async fn note_leader(context: &NodeContext, answer: &Leadership) {
     let (Some(authority), Leadership::Following { leader, term, .. }) =
         (context.authority.clone(), answer)
@@ -226,8 +262,59 @@ async fn note_leader(context: &NodeContext, answer: &Leadership) {
         return;
     };
     let name = leader.rsplit_once('/').map_or(leader.as_str(), |(name, _)| name);
-    let Ok(leader) = name.parse() else { return };
-    vote(context, &authority, &TermLeader { term: *term, leader }).await;
+    let holder: Option<KeyName> = name.parse().ok();
+    let holder = holder.filter(|name| authority.set.member(name).is_some());
+    let leadership = holder.clone().map(|leader| TermLeader { term: *term, leader });
+    if let Some(leadership) = &leadership {
+        vote(context, &authority, leadership).await;
+    }
+    // A vote that is still to be read may be the one that is missing.
+    if !authority.has_read_rows() {
+        return;
+    }
+    if let Some(leadership) = leadership {
+        for by in authority.board.votes(&leadership).into_keys() {
+            let voted = Event::Voted { authority: by, leadership: leadership.clone() };
+            take_step(context, voted).await;
+        }
+    }
+    take_step(context, Event::HeldBy { term: *term, holder }).await;
+}
+
+/// Suspects an authority that holds the lease and that no quorum votes for.
+async fn suspect_holder(context: &NodeContext, leadership: &TermLeader) {
+    let Some(authority) = context.authority.clone() else { return };
+    if authority.is_rolled_back() {
+        return;
+    }
+    tracing::error!(
+        event = "leader_not_elected",
+        alarm = true,
+        term = leadership.term,
+        leader = %leadership.leader,
+        "no quorum votes for the holder of the leader lease"
+    );
+    if let Err(error) = store_suspicion(context, &authority, leadership).await {
+        tracing::error!(
+            event = "suspicion_not_stored",
+            alarm = true,
+            term = leadership.term,
+            leader = %leadership.leader,
+            %error,
+            "suspicion of a leader not stored"
+        );
+    }
+}
+
+async fn store_suspicion(
+    context: &NodeContext,
+    authority: &AuthorityContext,
+    leadership: &TermLeader,
+) -> Result<(), ElectionFault> {
+    let row = suspicion(context, authority, leadership, SuspectReason::Idle).await?;
+    let put = || context.ledger.put_row(&row, None);
+    let _stored = until_definite("put_round_row", put).await?;
+    Ok(())
 }
 
 /// Votes for a leadership, if the guards allow it: the vote is durable before it leaves.
@@ -293,16 +380,7 @@ async fn store_vote(
     resend_accepted(context, authority, seen).await?;
     let row = authority.row(RowKind::Vote, None, 0, seen.term, bytes);
     let ledger = &context.ledger;
-    let put = until_definite("put_round_row", || ledger.put_row(&row, None)).await?;
-    if let RowOutcome::Other { bytes } = put {
-        if authority.has_signed(&bytes) {
-            return Err(ElectionFault::damaged(
-                "the ledger holds another vote under the key of this authority's: its memory was \
-                 put back, or its key is used elsewhere",
-            ));
-        }
-        report_kept_out(&row);
-    }
+    let _stored = until_definite("put_round_row", || ledger.put_row(&row, None)).await?;
     authority.board.add_statement(&authority.name, body);
     tracing::info!(
         event = "leader_voted_for",

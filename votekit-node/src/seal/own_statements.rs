@@ -1,11 +1,14 @@
 //! The statements of this authority that are sent again, byte for byte as they were signed: after a
-//! restart, which may have come between signing and sending, and after the ledger has lost rows.
+//! restart, which may have come between signing and sending, after the ledger has lost rows, and
+//! while they have no effect, since another program may have removed or changed their rows.
 //!
 //! A second signature about the same would be evidence against this authority, so nothing is signed
 //! here that the memory holds already.
 
+use std::time::{Duration, Instant};
+
 use votekit_core::authority::{StatementBody, Suspect, SuspectReason, TermLeader};
-use votekit_core::id::ElectionId;
+use votekit_core::id::{Digest, ElectionId};
 use votekit_store::memory::{AuthorityMemory, MemoryError, OwnStatement};
 use votekit_store::retry::until_definite;
 use votekit_store::{NewRow, RowKind, RowOutcome};
@@ -17,6 +20,9 @@ use crate::error::ElectionFault;
 
 /// The number of refusals that are sent again, the last ones. Earlier ones stay in the memory.
 const REFUSALS_MAX: usize = 64;
+
+/// How long statements may have no effect before they are sent again: far longer than a round.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
 
 /// The suspicion of a leader as a row: signed and durable now, or as it was signed before. The
 /// ledger keeps one a term, whatever its reason.
@@ -58,19 +64,17 @@ pub(crate) async fn resend(
     if authority.is_rolled_back() {
         return Ok(());
     }
-    let wanted = authority.with_state(|state| Wanted {
-        term: state.promise.as_ref().map_or(0, |promise| promise.term),
-        blocks: state
-            .elections
-            .iter()
-            .map(|(law_id, election)| {
-                let accepted = election.accepted.map(|block| (block.point.height, block.term));
-                let cosigned = election.cosigned.map(|point| point.height);
-                (law_id.clone(), accepted, cosigned)
-            })
-            .collect(),
-    });
+    let wanted = Wanted::from_state(authority);
     let own = authority.durable(move |memory| wanted.read(memory)).await?;
+    send(context, authority, own).await
+}
+
+/// Sends statements that the ledger may lack.
+async fn send(
+    context: &NodeContext,
+    authority: &AuthorityContext,
+    own: Vec<(RowKind, OwnStatement)>,
+) -> Result<(), ElectionFault> {
     let mut count = 0_u64;
     for (kind, OwnStatement { law_id, height, term, bytes }) in own {
         let row = authority.row(kind, law_id.as_ref(), height, term, bytes);
@@ -102,17 +106,107 @@ pub(crate) async fn resend(
     Ok(())
 }
 
+/// The statements of this authority that have had no effect yet, as of the last look.
+#[derive(Debug, Default)]
+pub(crate) struct StalledStatements {
+    looked_at: Option<Instant>,
+    open: Vec<Digest>,
+}
+
+impl StalledStatements {
+    /// Looks from time to time which statements are open, and sends those that were open at the
+    /// last look again, if all of them are the same: a round that goes on has others each time.
+    pub(crate) async fn resend(&mut self, context: &NodeContext, authority: &AuthorityContext) {
+        let is_due = self.looked_at.is_none_or(|at| at.elapsed() >= STALLED_AFTER);
+        if !is_due || authority.is_rolled_back() {
+            return;
+        }
+        self.looked_at = Some(Instant::now());
+        let wanted = Wanted::from_state(authority);
+        let read = authority.durable(move |memory| wanted.read_open(memory)).await;
+        let sent = match read {
+            Ok(own) if self.note(own.iter().map(|(_, own)| Digest::of(&own.bytes)).collect()) => {
+                send(context, authority, own).await
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = sent {
+            tracing::warn!(
+                event = "stalled_statements_not_resent",
+                %error,
+                "statements without effect not sent again, retrying"
+            );
+        }
+    }
+
+    /// Notes what is open now. Returns whether it was all open at the last look.
+    fn note(&mut self, open: Vec<Digest>) -> bool {
+        let is_stalled = !open.is_empty() && open == self.open;
+        self.open = open;
+        is_stalled
+    }
+}
+
 /// What is sent again.
 struct Wanted {
     /// The promised term.
     term: u64,
+    /// Whether a quorum has voted for the promised leadership.
+    is_elected: bool,
     blocks: Vec<OpenBlocks>,
 }
 
-/// An election, the height and term of its accepted block, and its cosigned height.
-type OpenBlocks = (ElectionId, Option<(u64, u64)>, Option<u64>);
+/// What is open above the last certified block of an election.
+struct OpenBlocks {
+    law_id: ElectionId,
+    /// The height of the certified block.
+    certified: u64,
+    /// The height and the term of the accepted block.
+    accepted: Option<(u64, u64)>,
+    /// The height of the cosigned block.
+    cosigned: Option<u64>,
+}
 
 impl Wanted {
+    fn from_state(authority: &AuthorityContext) -> Self {
+        let promise = authority.promise();
+        let quorum = authority.set.quorum();
+        let is_elected =
+            promise.as_ref().is_some_and(|of| authority.board.votes(of).len() >= quorum);
+        let blocks = authority.with_state(|state| {
+            let elections = state.elections.iter();
+            elections
+                .map(|(law_id, election)| OpenBlocks {
+                    law_id: law_id.clone(),
+                    certified: election.certified.height,
+                    accepted: election.accepted.map(|block| (block.point.height, block.term)),
+                    cosigned: election.cosigned.map(|point| point.height),
+                })
+                .collect()
+        });
+        Self { term: promise.map_or(0, |promise| promise.term), is_elected, blocks }
+    }
+
+    /// What has had no effect yet: the vote until its leader is elected, the suspicion as long as
+    /// that leader leads, and what is about blocks that are not certified.
+    fn read_open(
+        &self,
+        memory: &AuthorityMemory,
+    ) -> Result<Vec<(RowKind, OwnStatement)>, MemoryError> {
+        let mut own = self.read(memory)?;
+        let certified = |law_id: Option<&ElectionId>| {
+            let of = self.blocks.iter().find(|one| Some(&one.law_id) == law_id);
+            of.map_or(0, |one| one.certified)
+        };
+        own.retain(|(kind, own)| match kind {
+            RowKind::Vote => !self.is_elected,
+            RowKind::Refuse => own.term == self.term && own.height > certified(own.law_id.as_ref()),
+            _ => true,
+        });
+        Ok(own)
+    }
+
     fn read(&self, memory: &AuthorityMemory) -> Result<Vec<(RowKind, OwnStatement)>, MemoryError> {
         let mut own = Vec::new();
         let mut find = |kind: RowKind, law_id: Option<&ElectionId>, height, term| {
@@ -124,7 +218,7 @@ impl Wanted {
         };
         find(RowKind::Vote, None, 0, self.term)?;
         find(RowKind::Suspect, None, 0, self.term)?;
-        for (law_id, accepted, cosigned) in &self.blocks {
+        for OpenBlocks { law_id, accepted, cosigned, .. } in &self.blocks {
             if let Some((height, term)) = accepted {
                 find(RowKind::Accept, Some(law_id), *height, *term)?;
             }
@@ -135,5 +229,22 @@ impl Wanted {
         let refusals = memory.last_own_statements(RowKind::Refuse.as_str(), REFUSALS_MAX)?;
         own.extend(refusals.into_iter().map(|refusal| (RowKind::Refuse, refusal)));
         Ok(own)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_are_stalled_if_the_same_ones_were_open_before() {
+        let digest = |number: u8| Digest::of(&[number]);
+        let mut stalled = StalledStatements::default();
+        assert!(!stalled.note(Vec::new()) && !stalled.note(Vec::new()), "nothing is open");
+        assert!(!stalled.note(vec![digest(1)]), "the first look");
+        assert!(stalled.note(vec![digest(1)]));
+        assert!(!stalled.note(vec![digest(1), digest(2)]), "the round goes on");
+        assert!(stalled.note(vec![digest(1), digest(2)]));
+        assert!(!stalled.note(Vec::new()) && !stalled.note(vec![digest(1)]));
     }
 }

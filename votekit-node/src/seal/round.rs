@@ -16,8 +16,7 @@ use votekit_core::id::{Digest, ElectionId};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use votekit_core::log::merkle::FullTile;
-use votekit_core::log::note::{Note, Signature};
-use votekit_store::log_summary::LogSummary;
+use votekit_core::log::note::Signature;
 use votekit_store::retry::until_definite;
 use votekit_store::{
     BlockCommit, Conflict, EngineError, Head, NewRow, RowKind, RowOutcome, StagingId, StoredBlock,
@@ -148,17 +147,7 @@ impl Round {
         let row = self.authority.row(RowKind::Accept, Some(&self.law_id), height, term, bytes);
         Ok(match self.put(&row, None).await? {
             RowOutcome::Late { term } => Accepted::Late { term },
-            RowOutcome::Other { bytes } if self.authority.has_signed(&bytes) => {
-                return Err(ElectionFault::damaged(
-                    "the ledger holds another accept under the key of this authority's: its \
-                     memory was put back, or its key is used elsewhere",
-                ));
-            }
-            RowOutcome::Other { .. } => {
-                report_kept_out(&row);
-                Accepted::Stored
-            }
-            _ => Accepted::Stored,
+            RowOutcome::Stored | RowOutcome::Present => Accepted::Stored,
         })
     }
 
@@ -212,7 +201,7 @@ impl Round {
         let before = self
             .authority
             .with_state(|state| state.elections.get(&self.law_id).and_then(|e| e.cosigned));
-        let line = if before == Some(block.point) {
+        let kept = if before == Some(block.point) {
             let law_id = self.law_id.clone();
             self.authority
                 .durable(move |memory| memory.statement("cosign", Some(&law_id), height, 0))
@@ -226,53 +215,45 @@ impl Round {
             }
             None
         };
-        let line = match line {
-            Some(line) => line,
-            None => {
-                let line = self.signer.cosign_line(
-                    block.point.size,
-                    block.point.root,
-                    block.sealed_at,
-                    self.context.now().seconds(),
-                );
-                let line = line.map_err(|error| ElectionFault::damaged(error.to_string()))?;
-                let (law_id, point, kept) = (self.law_id.clone(), block.point, line.clone());
-                self.authority
-                    .durable(move |memory| memory.record_cosigned(&law_id, &point, &kept))
-                    .await?;
-                self.authority.record(|state| state.record_cosigned(&self.law_id, point));
-                line
-            }
+        let bytes = match kept {
+            Some(bytes) => bytes,
+            None => self.sign_cosigned(block).await?,
         };
-        let row = self.authority.row(RowKind::Cosign, Some(&self.law_id), height, 0, line.clone());
-        // A line does not say what it is about. An own one over another block would follow an
-        // accept of that block, which is found by its signature.
-        if matches!(self.put(&row, None).await?, RowOutcome::Other { bytes } if bytes != line) {
-            report_kept_out(&row);
-            let term = self.authority.promise().map_or(1, |promise| promise.term);
-            self.put(&NewRow { term, ..row }, None).await?;
-        }
-        let by = self.authority.name.clone();
-        self.authority.board.add_cosign_line(by, self.law_id.clone(), height, line);
+        let row = self.authority.row(RowKind::Cosign, Some(&self.law_id), height, 0, bytes);
+        let _stored = self.put(&row, None).await?;
+        // At once, not when the row is read.
+        let by = &self.authority.name;
+        let cosigned = self
+            .authority
+            .set
+            .verify_cosigned(&row.bytes, &self.law_id, by)
+            .map_err(|error| ElectionFault::damaged(format!("the own cosignature: {error}")))?;
+        self.authority.board.add_cosigned(by.clone(), &self.law_id, height, cosigned);
         Ok(Ok(()))
     }
 
-    /// The cosignature lines over a block that verify, in the order of the authorities.
+    /// Signs a cosignature and makes it durable.
+    async fn sign_cosigned(&self, block: &RoundBlock) -> Result<Vec<u8>, ElectionFault> {
+        let LogPoint { size, root, .. } = block.point;
+        let now = self.context.now().seconds();
+        let cosigned = self
+            .signer
+            .cosign(size, root, block.sealed_at, now)
+            .map_err(|error| ElectionFault::damaged(error.to_string()))?;
+        let bytes = cosigned.to_string().into_bytes();
+        let (law_id, point, kept) = (self.law_id.clone(), block.point, bytes.clone());
+        self.authority
+            .durable(move |memory| memory.record_cosigned(&law_id, &point, &kept))
+            .await?;
+        self.authority.record(|state| state.record_cosigned(&self.law_id, point));
+        Ok(bytes)
+    }
+
+    /// The cosignature lines over a block, in the order of the authorities.
     pub(crate) fn valid_lines(&self, block: &RoundBlock, rows: &HeightRows) -> Vec<Signature> {
         let checkpoint = Checkpoint::new(&self.signer.origin, block.point.size, block.point.root);
         let members = self.authority.set.members().iter();
-        members
-            .zip(self.signer.policy.witnesses())
-            .filter_map(|(member, witness)| {
-                let lines = rows.cosign_lines.get(&member.name)?;
-                lines.iter().find_map(|line| {
-                    let line = Signature::parse(std::str::from_utf8(line).ok()?).ok()?;
-                    let note = Note::new(checkpoint.text(), vec![line.clone()]).ok()?;
-                    note.verify_strict(std::slice::from_ref(&witness.key)).ok()?;
-                    Some(line)
-                })
-            })
-            .collect()
+        members.filter_map(|one| rows.cosignature(&one.name, &checkpoint).cloned()).collect()
     }
 
     /// The certificate of a block: its checkpoint with the cosignatures of a quorum; `None` while
@@ -438,25 +419,6 @@ impl Round {
             put => Ok(put?),
         }
     }
-}
-
-/// Limits the alarm about rows that are kept out: a round puts its rows again and again.
-static ROWS_KEPT_OUT: LogSummary = LogSummary::new();
-
-/// Reports that the ledger holds a row under the key of one of this authority's that it never
-/// signed: another program wrote it there.
-pub(crate) fn report_kept_out(row: &NewRow) {
-    let Some(count) = ROWS_KEPT_OUT.due(Instant::now()) else { return };
-    tracing::error!(
-        event = "own_row_kept_out",
-        alarm = true,
-        law_id = row.law_id.as_ref().map(ElectionId::as_str),
-        kind = row.kind.as_str(),
-        height = row.height,
-        term = row.term,
-        count,
-        "a row that this authority did not sign has the key of one of its own"
-    );
 }
 
 /// The outcome of appending a block.

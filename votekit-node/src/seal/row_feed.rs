@@ -2,8 +2,10 @@
 //!
 //! One task a node: it queries when the ledger notifies of a change, and from time to time as a
 //! safety net. A row that does not verify is dropped with an alarm: anyone who can write to the
-//! ledger can insert such a row, and none of them blocks a round.
+//! ledger can insert such a row, and none of them blocks a round. A row counts by its signature,
+//! not by its place among others of its key; each is verified once, also when all are read again.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +19,8 @@ use crate::audit::{AuditEvent, AuditFields};
 use crate::authority::{AuthorityContext, Board, ProposalRow};
 use crate::context::NodeContext;
 use crate::metrics;
-use crate::seal::{draft, leader_lease, own_statements};
+use crate::seal::own_statements::{self, StalledStatements};
+use crate::seal::{draft, leader_lease};
 
 /// Rows read in one call.
 const ROWS_PER_READ: usize = 256;
@@ -31,9 +34,6 @@ const REST_POLL: Duration = Duration::from_secs(2);
 /// with each block.
 const REREAD_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The longest cosignature line: twice the names of an authority and its base, and a signature.
-const LINE_BYTES_MAX: usize = 2048;
-
 /// The pause after a failed read.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -43,6 +43,8 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
     // The process before this one may have ended between signing a statement and sending it.
     let mut cursor = Cursor::resending();
     let mut begun = Instant::now();
+    let mut refused = RefusedRows::default();
+    let mut stalled = StalledStatements::default();
     loop {
         let seen = changes.borrow_and_update().rows;
         if authority.take_rows_put_back() {
@@ -53,9 +55,11 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
         if cursor.resends {
             cursor.resends = !resend(&context, &authority).await;
         }
-        match read(&context, &authority, &mut cursor).await {
-            Ok(Progress::Idle) => {}
+        stalled.resend(&context, &authority).await;
+        match read(&context, &authority, &mut cursor, &mut refused).await {
+            Ok(Progress::Idle) => authority.note_rows_read(true),
             Ok(progress) => {
+                authority.note_rows_read(progress == Progress::Read);
                 leader_lease::take_up_rows(&context, &authority).await;
                 draft::take_up_drafts(&context, &authority);
                 if progress == Progress::More {
@@ -63,6 +67,7 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
                 }
             }
             Err(error) => {
+                authority.note_rows_read(false);
                 tracing::debug!(event = "round_rows_not_read", %error, "rows of rounds not read");
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
@@ -149,19 +154,53 @@ impl Cursor {
         }
     }
 
-    /// Passes a row that was read.
-    fn pass(&mut self, row: &RoundRow, own_name: &str) {
-        self.after = row.id;
-        self.digest = Some(row.digest());
-        if row.kind == RowKind::Vote && row.authority == own_name {
-            self.voted = self.voted.max(Some(row.term));
-        }
+    /// Passes a row that was read, with the digest of what it states.
+    fn pass(&mut self, row: RowId, stated: Digest) {
+        (self.after, self.digest) = (row, Some(stated));
     }
 
     /// Passes everything up to a position: the last row there is damaged.
     fn pass_damaged(&mut self, through: RowId) {
         if self.after < through {
             (self.after, self.digest) = (through, None);
+        }
+    }
+}
+
+/// Refused rows that are remembered, the last ones.
+const REFUSED_MAX: usize = 4096;
+
+/// The rows that were refused last: to read all rows again verifies and reports none of them again.
+#[derive(Debug, Default)]
+struct RefusedRows {
+    known: BTreeSet<Digest>,
+    order: VecDeque<Digest>,
+}
+
+impl RefusedRows {
+    /// The digest of all that a row is judged by: its key, and the digest of what it states.
+    fn digest_of(row: &RoundRow, stated: &Digest) -> Digest {
+        let RoundRow { kind, authority, law_id, height, term, .. } = row;
+        let law_id = law_id.as_ref().map_or("", |law_id| law_id.as_str());
+        let (kind, stated) = (kind.as_str(), stated.to_hex());
+        // Only the last one can have a line feed.
+        let key = format!("{law_id}\n{kind}\n{height}\n{term}\n{stated}\n{authority}");
+        Digest::of(key.as_bytes())
+    }
+
+    fn holds(&self, row: &Digest) -> bool {
+        self.known.contains(row)
+    }
+
+    fn add(&mut self, row: Digest) {
+        if !self.known.insert(row) {
+            return;
+        }
+        self.order.push_back(row);
+        if self.order.len() > REFUSED_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
         }
     }
 }
@@ -192,6 +231,7 @@ async fn read(
     context: &NodeContext,
     authority: &AuthorityContext,
     cursor: &mut Cursor,
+    refused: &mut RefusedRows,
 ) -> Result<Progress, EngineError> {
     let read = context.ledger.rows_after(cursor.after, ROWS_PER_READ).await?;
     match cursor.last_row(&read) {
@@ -223,10 +263,22 @@ async fn read(
         report_refused(context, &damaged.reason);
     }
     for row in read.rows {
-        cursor.pass(&row, authority.name.as_str());
+        let stated = row.digest();
+        cursor.pass(row.id, stated);
+        let digest = RefusedRows::digest_of(&row, &stated);
+        if refused.holds(&digest) {
+            continue;
+        }
         check_own_statement(context, authority, &row).await;
-        if let Err(reason) = take_up(authority, &authority.board, row) {
-            report_refused(context, &reason);
+        let is_own_vote = row.kind == RowKind::Vote && row.authority == authority.name.as_str();
+        let term = row.term;
+        match take_up(authority, &authority.board, row) {
+            Ok(()) if is_own_vote => cursor.voted = cursor.voted.max(Some(term)),
+            Ok(()) => {}
+            Err(reason) => {
+                refused.add(digest);
+                report_refused(context, &reason);
+            }
         }
     }
     if let Some(through) = through {
@@ -337,10 +389,9 @@ fn take_up(authority: &AuthorityContext, board: &Board, row: RoundRow) -> Result
         }
         RowKind::Cosign => {
             let law_id = law_id.ok_or("a cosignature names its election")?;
-            if bytes.len() > LINE_BYTES_MAX {
-                return Err(format!("the cosignature of {by} is not a line"));
-            }
-            board.add_cosign_line(name, law_id, height, bytes);
+            let cosigned = authority.set.verify_cosigned(&bytes, &law_id, &name);
+            let cosigned = cosigned.map_err(|e| format!("the cosignature of {by}: {e}"))?;
+            board.add_cosigned(name, &law_id, height, cosigned);
         }
         RowKind::Vote | RowKind::Accept | RowKind::Refuse | RowKind::Suspect => {
             let statement = authority.set.verify_statement(&bytes).map_err(|e| e.to_string())?;
@@ -400,8 +451,8 @@ mod tests {
         let (known, other) = (Some(row.digest()), Some(Digest::of(b"another")));
         let mut cursor = Cursor::default();
         assert_eq!(cursor.last_row(&read(0, None)), LastRow::Stays, "nothing was read yet");
-        cursor.pass(&row, "a1");
-        assert_eq!((cursor.after, cursor.voted), (RowId(7), Some(3)));
+        cursor.pass(row.id, row.digest());
+        assert_eq!(cursor.after, RowId(7));
         assert_eq!(cursor.last_row(&read(7, known)), LastRow::Stays);
         assert_eq!(cursor.last_row(&read(9, known)), LastRow::Stays, "more rows");
         assert_eq!(cursor.last_row(&read(9, None)), LastRow::Gone);
@@ -411,5 +462,41 @@ mod tests {
         assert_eq!(cursor.digest, Some(row.digest()), "no damaged row behind it");
         cursor.pass_damaged(RowId(8));
         assert_eq!(cursor.last_row(&read(9, other)), LastRow::Stays, "nothing is known of it");
+    }
+
+    #[test]
+    fn a_refused_row_is_remembered_by_its_key_and_its_bytes() {
+        let row = RoundRow {
+            id: RowId(7),
+            kind: RowKind::Accept,
+            authority: "a1".into(),
+            law_id: Some("L1".parse().expect("a law id")),
+            height: 2,
+            term: 3,
+            bytes: b"an accept".to_vec(),
+            leaves: Vec::new(),
+        };
+        let digest_of = |row: &RoundRow| RefusedRows::digest_of(row, &row.digest());
+        let digest = digest_of(&row);
+        let mut refused = RefusedRows::default();
+        refused.add(digest);
+        refused.add(digest);
+        assert!(refused.holds(&digest_of(&RoundRow { id: RowId(9), ..row.clone() })));
+        // Moved to the key that its bytes state, it is judged anew.
+        for moved in [
+            RoundRow { kind: RowKind::Vote, ..row.clone() },
+            RoundRow { authority: "a2".into(), ..row.clone() },
+            RoundRow { law_id: None, ..row.clone() },
+            RoundRow { height: 3, ..row.clone() },
+            RoundRow { term: 2, ..row.clone() },
+            RoundRow { bytes: b"another".to_vec(), ..row },
+        ] {
+            assert!(!refused.holds(&digest_of(&moved)), "{moved:?}");
+        }
+        for number in 0..REFUSED_MAX as u64 {
+            refused.add(Digest::of(&number.to_be_bytes()));
+        }
+        assert!(!refused.holds(&digest), "the last ones are kept");
+        assert_eq!((refused.known.len(), refused.order.len()), (REFUSED_MAX, REFUSED_MAX));
     }
 }

@@ -22,7 +22,7 @@ use votekit_store::{EngineError, WitnessLine};
 use super::client::{Answer, Client, ClientError};
 use crate::config::Role;
 use crate::context::Owner;
-use crate::election::{Committed, ElectionHandle};
+use crate::election::{Committed, ElectionHandle, cosigned_size};
 use crate::error::NodeError;
 use crate::metrics;
 use crate::node::Node;
@@ -78,7 +78,7 @@ struct Pusher {
 struct PushState {
     /// The size that the witness has cosigned last, as far as known.
     known: u64,
-    /// The size of the last head whose cosignature is in the ledger.
+    /// The size of the last head whose cosignature is in the ledger, as verified.
     stored: u64,
     /// When the ledger was asked for it.
     read_at: Option<Instant>,
@@ -189,7 +189,7 @@ impl Pusher {
             if election.halted().is_some() {
                 continue;
             }
-            let Some(state) = self.state(election.law_id()).await else { continue };
+            let Some(state) = self.state(&election).await else { continue };
             let committed = election.committed();
             let behind = committed.size().saturating_sub(state.stored);
             if is_report {
@@ -207,14 +207,20 @@ impl Pusher {
         due.into_values().next()
     }
 
-    /// What is known of a log: at first, and from time to time, what the ledger holds. `None` while
-    /// that cannot be read.
-    async fn state(&mut self, law_id: &ElectionId) -> Option<PushState> {
+    /// What is known of a log: at first, and from time to time, what the ledger holds of lines that
+    /// this witness has signed. `None` while that cannot be read.
+    async fn state(&mut self, election: &ElectionHandle) -> Option<PushState> {
+        let law_id = election.law_id();
         let before = self.logs.get(law_id).copied().unwrap_or_default();
         if before.read_at.is_some_and(|at| at.elapsed() < RECHECK_INTERVAL) {
             return Some(before);
         }
-        let lines = match self.node.context.ledger.latest_witness_lines(law_id).await {
+        let head = {
+            let committed = election.committed();
+            (committed.size(), committed.tree.root())
+        };
+        // Lines over larger trees may be invented, and would hide the true ones.
+        let lines = match self.node.context.ledger.latest_witness_lines(law_id, head.0).await {
             Ok(lines) => lines,
             Err(error) => {
                 tracing::debug!(
@@ -226,8 +232,7 @@ impl Pusher {
                 return None;
             }
         };
-        let own = lines.iter().filter(|line| line.witness == self.witness.name.as_str());
-        let size = own.map(|line| line.size).max().unwrap_or(0);
+        let size = cosigned_size(&self.witness, &election.signer.origin, head, &lines);
         let (known, read_at) = (before.known.max(size), Some(Instant::now()));
         let state = PushState { known, stored: size, read_at, ..before };
         self.logs.insert(law_id.clone(), state);

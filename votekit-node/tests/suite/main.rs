@@ -8,6 +8,7 @@ mod installation;
 
 mod accounts;
 mod authorities;
+mod authorities_intruder;
 mod authorities_recovery;
 mod authorities_status;
 mod damaged_election;

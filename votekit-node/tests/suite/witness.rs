@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use votekit_core::authority::{AuthoritySet, SetWitness};
 use votekit_core::log::checkpoint::origin_of;
+use votekit_core::log::merkle::TreeHash;
 use votekit_core::log::note::{KeyKind, KeyName, VerifierKey};
 use votekit_core::log::policy::VerifyError;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::{AdminError, CertifyElection, Node, WitnessHead};
+use votekit_store::WitnessLine;
 use votekit_witness_test::{Witness, serve};
 
 use crate::installation::{Installation, base};
@@ -110,6 +112,31 @@ async fn a_witness_cosigns_before_and_after_another_authority_leads() {
     let ledger = &installation.engines().ledger;
     let size = ledger.head(&law()).await.expect("read").expect("a head").size;
     assert_eq!(ledger.witness_lines(&law(), size).await.expect("read").len(), 1);
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_no_witness_signed_hold_up_no_certification() {
+    let state = tempfile::tempdir().expect("a folder");
+    let change = |set| with_served(set, "a1", state.path());
+    let installation = Installation::start_with(3, 2, change).await;
+    let ledger = Arc::clone(&installation.engines().ledger);
+    let invent = async |height, size, root| {
+        let (witness, line) = ("w1".to_owned(), b"no line".to_vec());
+        let line = WitnessLine { witness, height, size, root, line };
+        ledger.put_witness_line(&law(), &line).await.expect("stored");
+    };
+    // Over a larger tree than there will be, before anything is pushed.
+    invent(9, 1_000_000, TreeHash::from_bytes([1; 32])).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    let head = ledger.head(&law()).await.expect("read").expect("a head");
+    invent(head.height, head.size, head.root).await;
+    installation.assert_closes(1).await;
+    let certified = installation.by_leader(async |node| node.certify(&law()).await).await;
+    assert_eq!(certified.state, "certified");
+    wait_for_witnessed_head(installation.ingest(), &installation).await;
+    assert_eq!(head_of_witness(installation.ingest()).await.behind, 0);
     installation.stop().await;
 }
 

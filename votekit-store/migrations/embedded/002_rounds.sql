@@ -25,9 +25,10 @@ CREATE TABLE round_row (
     leaves    BLOB NOT NULL
 ) STRICT;
 
--- A second proposal of a leader is evidence against it, and is kept.
-CREATE UNIQUE INDEX round_row_proposal ON round_row (election, height, term, digest) WHERE kind = 'proposal';
-CREATE UNIQUE INDEX round_row_statement ON round_row (coalesce(election, 0), height, kind, authority, term) WHERE kind <> 'proposal';
+-- Readers judge rows by their signatures, so rows of other bytes are other rows: one that no
+-- authority signed keeps the true one out in no case, and a second statement of an authority about
+-- the same is evidence against it.
+CREATE UNIQUE INDEX round_row_key ON round_row (coalesce(election, 0), height, kind, authority, term, digest);
 
 -- The keys of an election, as sealed to the public key of each recipient.
 CREATE TABLE sealed_key (

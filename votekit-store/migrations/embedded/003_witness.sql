@@ -1,6 +1,7 @@
 -- Cosignatures of outside witnesses over heads of logs.
 
--- The first line of a witness over one head stays. Lines are signed: a reader verifies them.
+-- Lines are signed, and a reader verifies them: other bytes are another row, so a line that no
+-- witness signed keeps the true one out in no case.
 CREATE TABLE witness_line (
     election INTEGER NOT NULL REFERENCES election (id),
     witness  TEXT NOT NULL,
@@ -8,5 +9,5 @@ CREATE TABLE witness_line (
     root     BLOB NOT NULL,
     height   INTEGER NOT NULL,
     line     BLOB NOT NULL,
-    PRIMARY KEY (election, witness, size, root)
+    PRIMARY KEY (election, witness, size, root, line)
 ) STRICT, WITHOUT ROWID;

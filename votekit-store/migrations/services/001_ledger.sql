@@ -344,9 +344,9 @@ END $$;
 
 -- Makes a holder the leader unless another one's lease lasts. Returns who leads, in which term, for
 -- how many more seconds; null when `at_least` is too far above the present term. A term below
--- `at_least` is not continued.
+-- `at_least` is not continued, and the lease of the term `passed_over` does not last.
 CREATE FUNCTION take_lead(
-    holder text, length interval, at_least bigint, step_max bigint, OUT who text, OUT in_term bigint, OUT remaining_seconds double precision
+    holder text, length interval, at_least bigint, step_max bigint, passed_over bigint, OUT who text, OUT in_term bigint, OUT remaining_seconds double precision
 ) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     old leadership;
@@ -356,6 +356,10 @@ BEGIN
     present_term := greatest(old.term, (SELECT max(fence) FROM head));
     IF at_least - present_term > step_max THEN
         RETURN;
+    END IF;
+    IF passed_over = old.term THEN
+        -- The name goes too: its holder has no term to continue.
+        old.leader := NULL;
     END IF;
     -- A lease that ends later than any that could be given now is of a server whose clock was ahead
     -- of this one's.

@@ -25,9 +25,9 @@ CREATE TABLE round_row (
     bytes     bytea NOT NULL,
     leaves    bytea NOT NULL
 );
--- A second proposal of a leader is evidence against it, and is kept.
-CREATE UNIQUE INDEX round_row_proposal ON round_row (election, height, term, digest) WHERE kind = 'proposal';
-CREATE UNIQUE INDEX round_row_statement ON round_row (coalesce(election, 0), height, kind, authority, term) WHERE kind <> 'proposal';
+-- Readers judge rows by their signatures, so rows of other bytes are other rows: one that no authority signed keeps the true one out in no case, and a second
+-- statement of an authority about the same is evidence against it.
+CREATE UNIQUE INDEX round_row_key ON round_row (coalesce(election, 0), height, kind, authority, term, digest);
 ALTER TABLE round_row ALTER COLUMN leaves SET STORAGE EXTERNAL;
 
 -- The keys of an election, as sealed to the public key of each recipient.
@@ -45,18 +45,19 @@ CREATE TABLE node_record (
 );
 
 -- Stores a row of a round. Returns the outcome:
---   stored, present; other: the stored bytes are in `kept`;
+--   stored, present;
 --   late: the present term is in `present_term`;
 --   far: its term is more than `step_max` above the present one.
 CREATE FUNCTION put_round_row(
     new_kind text, new_authority text, wanted text, new_height bigint, new_term bigint, new_digest bytea, new_bytes bytea, new_leaves bytea, holder text,
     step_max bigint,
-    OUT outcome text, OUT kept bytea, OUT present_term bigint
+    OUT outcome text, OUT present_term bigint
 ) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     lead leadership;
     number bigint;
     new_id bigint;
+    is_whole boolean;
 BEGIN
     IF new_kind IN ('proposal', 'accept') THEN
         -- Waits for a term that is beginning; none begins until this has ended.
@@ -69,16 +70,11 @@ BEGIN
 
     -- What is stored comes before the term: repeating a call must find the row that it stored, also
     -- in a later term.
-    IF new_kind = 'proposal' THEN
-        SELECT bytes INTO kept FROM round_row
-            WHERE kind = 'proposal' AND (election, height, term, digest) = (number, new_height, new_term, new_digest);
-    ELSE
-        SELECT bytes INTO kept FROM round_row
-            WHERE kind <> 'proposal' AND kind = new_kind AND authority = new_authority AND coalesce(election, 0) = coalesce(number, 0)
-                AND height = new_height AND term = new_term;
-    END IF;
-    IF kept IS NOT NULL THEN
-        outcome := CASE WHEN kept = new_bytes THEN 'present' ELSE 'other' END;
+    SELECT bytes = new_bytes AND leaves = new_leaves INTO is_whole FROM round_row
+        WHERE coalesce(election, 0) = coalesce(number, 0) AND height = new_height AND kind = new_kind AND authority = new_authority AND term = new_term
+            AND digest = new_digest;
+    IF is_whole THEN
+        outcome := 'present';
         RETURN;
     END IF;
 
@@ -102,6 +98,12 @@ BEGIN
         RETURN;
     END IF;
 
+    -- A row with this digest and other bytes is damaged, and no reader uses it. This one takes its key, at a position that every reader has yet to read.
+    IF NOT is_whole THEN
+        DELETE FROM round_row
+            WHERE coalesce(election, 0) = coalesce(number, 0) AND height = new_height AND kind = new_kind AND authority = new_authority AND term = new_term
+                AND digest = new_digest;
+    END IF;
     -- Another program may have taken the position: then the next one that is free.
     IF EXISTS (SELECT FROM round_row WHERE id = new_id) THEN
         SELECT taken.id + 1 INTO STRICT new_id FROM round_row AS taken

@@ -1,6 +1,6 @@
 -- Cosignatures of outside witnesses over heads of logs.
 
--- The first line of a witness over one head stays. Lines are signed: a reader verifies them.
+-- Lines are signed, and a reader verifies them: other bytes are another row, so a line that no witness signed keeps the true one out in no case.
 CREATE TABLE witness_line (
     election bigint NOT NULL REFERENCES election (id),
     witness  text NOT NULL,
@@ -8,10 +8,11 @@ CREATE TABLE witness_line (
     root     bytea NOT NULL,
     height   bigint NOT NULL,
     line     bytea NOT NULL,
-    PRIMARY KEY (election, witness, size, root)
+    PRIMARY KEY (election, witness, size, root, line)
 );
 
--- Stores a line, unless the witness has one over this head, and removes all but its last ones. Returns whether the line is stored now.
+-- Stores a line, and removes those over smaller trees but for the last ones. Lines over larger trees are not counted: they may be invented. Returns whether the
+-- line is stored now.
 CREATE FUNCTION put_witness_line(
     wanted text, new_witness text, new_size bigint, new_root bytea, new_height bigint, new_line bytea, kept_count bigint,
     OUT is_new boolean
@@ -25,7 +26,7 @@ BEGIN
         ON CONFLICT DO NOTHING;
     is_new := FOUND;
     DELETE FROM witness_line WHERE election = number AND witness = new_witness AND size < (
-        SELECT size FROM witness_line WHERE election = number AND witness = new_witness
+        SELECT size FROM witness_line WHERE election = number AND witness = new_witness AND size <= new_size
             ORDER BY size DESC OFFSET kept_count - 1 LIMIT 1
     );
 END $$;

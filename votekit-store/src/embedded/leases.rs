@@ -82,7 +82,8 @@ impl LeaseTable {
     }
 
     /// Grants or renews the leader lease, in a term of at least `at_least`; `None` when that is too
-    /// far above the present term. `stored` is the highest term of a stored block. The first leader
+    /// far above the present term. The lease of the term `passed_over` does not last. `stored` is
+    /// the highest term of a stored block. The first leader
     /// of an exclusive ledger may continue that term, since no other process can use the file; of a
     /// shared one it may not, since another node may have stated something in it.
     pub(super) fn acquire_leadership(
@@ -90,6 +91,7 @@ impl LeaseTable {
         holder: &str,
         length: Duration,
         at_least: u64,
+        passed_over: Option<u64>,
         stored: u64,
     ) -> Option<Leadership> {
         let now = Instant::now();
@@ -98,6 +100,10 @@ impl LeaseTable {
         let next = present.saturating_add(1).max(at_least);
         if at_least > present.saturating_add(TERM_STEP_MAX) || next > TERM_MAX {
             return None;
+        }
+        if passed_over == Some(state.term) {
+            // Its holder has no term to continue.
+            state.leader = None;
         }
         let continued = match &state.leader {
             Some((leader, until)) if leader != holder && *until > now => {
@@ -116,15 +122,6 @@ impl LeaseTable {
         state.leader = Some((holder.to_owned(), now + length));
         state.has_led = true;
         Some(Leadership::Leading { term: state.term })
-    }
-
-    /// Ends the lease of the present term if that is `term`. Its holder then has no term to
-    /// continue.
-    pub(super) fn pass_over(&self, term: u64) {
-        let mut state = self.lock();
-        if state.term == term {
-            state.leader = None;
-        }
     }
 
     /// Whether a holder has the unexpired leader lease of a term.

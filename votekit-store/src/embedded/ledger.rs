@@ -113,6 +113,19 @@ impl EmbeddedLedger {
         self.damaged.get(law_id).cloned().map_or(Ok(()), Err)
     }
 
+    async fn take_lead(
+        &self,
+        holder: &str,
+        length: Duration,
+        at_least: u64,
+        passed_over: Option<u64>,
+    ) -> Result<Leadership, EngineError> {
+        let (leases, tail) = (Arc::clone(&self.leases), Arc::clone(&self.tail));
+        let holder = holder.to_owned();
+        let acquire = AcquireLeadership { holder, length, at_least, passed_over, leases, tail };
+        self.writer.write(acquire).await.map(|acquired| acquired.leadership)
+    }
+
     async fn read_of<T, Q>(&self, law_id: &ElectionId, query: Q) -> Result<T, EngineError>
     where
         T: Send + 'static,
@@ -369,17 +382,17 @@ impl LeaderFence for EmbeddedLedger {
         length: Duration,
         at_least: u64,
     ) -> Result<Leadership, EngineError> {
-        let (leases, tail) = (Arc::clone(&self.leases), Arc::clone(&self.tail));
-        let holder = holder.to_owned();
-        let acquire = AcquireLeadership { holder, length, at_least, leases, tail };
-        self.writer.write(acquire).await.map(|acquired| acquired.leadership)
+        self.take_lead(holder, length, at_least, None).await
     }
 
-    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
-        self.poison.check()?;
-        self.leases.pass_over(term);
-        self.tail.notify_of_leader();
-        Ok(())
+    async fn pass_over(
+        &self,
+        term: u64,
+        holder: &str,
+        length: Duration,
+        at_least: u64,
+    ) -> Result<Leadership, EngineError> {
+        self.take_lead(holder, length, at_least, Some(term)).await
     }
 
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {

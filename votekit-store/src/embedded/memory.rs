@@ -177,7 +177,7 @@ impl AuthorityMemory {
         Ok(others)
     }
 
-    /// Records a cosignature: its line over a position.
+    /// Records a cosignature of a position: the checkpoint with its line, as it is sent.
     ///
     /// # Errors
     /// [`MemoryError::OtherCosigned`] or [`MemoryError::OtherCertified`] for a second root at one
@@ -187,7 +187,7 @@ impl AuthorityMemory {
         &self,
         law_id: &ElectionId,
         point: &LogPoint,
-        line: &[u8],
+        cosigned: &[u8],
     ) -> Result<(), MemoryError> {
         self.database.write(|connection| {
             let election = Election::find_or_create(connection, law_id)?;
@@ -196,7 +196,7 @@ impl AuthorityMemory {
                 let certified = positions::last_certified(connection, election)?;
                 check_unsettled(law_id, point.height, certified)?;
             }
-            statements::put(connection, Key::cosign(law_id, point.height), line)?;
+            statements::put(connection, Key::cosign(law_id, point.height), cosigned)?;
             if !is_cosigned {
                 positions::put_cosigned(connection, election, point)?;
             }

@@ -503,23 +503,26 @@ pub(super) fn witness_lines(
         return Ok(Vec::new());
     };
     let mut statement = connection.prepare_cached(&format!(
-        "{WITNESS_LINE} WHERE election = ?1 AND size = ?2 ORDER BY witness, root"
+        "{WITNESS_LINE} WHERE election = ?1 AND size = ?2 ORDER BY witness, root, line"
     ))?;
     collect(statement.query((election.0, size))?, columns::witness_line)
 }
 
-/// The line over the largest tree of each outside witness.
+/// The lines of each outside witness over its largest tree of at most a size.
 pub(super) fn latest_witness_lines(
     connection: &Connection,
     law_id: &ElectionId,
+    through_size: u64,
 ) -> Result<Vec<WitnessLine>, Fault> {
     let Some(election) = find_election(connection, law_id)? else { return Ok(Vec::new()) };
+    let through = columns::column(through_size).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(&format!(
         "{WITNESS_LINE} AS one WHERE election = ?1 AND size = \
-         (SELECT max(size) FROM witness_line WHERE election = ?1 AND witness = one.witness) \
-         ORDER BY witness, root"
+         (SELECT max(size) FROM witness_line \
+         WHERE election = ?1 AND witness = one.witness AND size <= ?2) \
+         ORDER BY witness, root, line"
     ))?;
-    collect(statement.query([election.0])?, columns::witness_line)
+    collect(statement.query((election.0, through))?, columns::witness_line)
 }
 
 /// Whether the ledger has the table of witnesses: one of an earlier version, read while no program

@@ -143,6 +143,8 @@ pub(super) struct AcquireLeadership {
     pub(super) holder: String,
     pub(super) length: Duration,
     pub(super) at_least: u64,
+    /// A term whose lease does not last.
+    pub(super) passed_over: Option<u64>,
     pub(super) leases: Arc<LeaseTable>,
     pub(super) tail: Arc<Tail>,
 }
@@ -157,10 +159,10 @@ impl Write for AcquireLeadership {
     type Output = AcquiredLease;
 
     fn apply(&self, connection: &Connection) -> Result<AcquiredLease, Fault> {
-        let Self { holder, length, at_least, leases, tail } = self;
+        let Self { holder, length, at_least, passed_over, leases, tail } = self;
         let refused = || malformed_write(None, "a term begins at most 1,000 above the present one");
         let leadership = leases
-            .acquire_leadership(holder, *length, *at_least, tail.highest_term())
+            .acquire_leadership(holder, *length, *at_least, *passed_over, tail.highest_term())
             .ok_or_else(refused)?;
         let Leadership::Leading { term } = leadership else {
             return Ok(AcquiredLease { leadership, begins_term: false });

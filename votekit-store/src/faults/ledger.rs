@@ -183,8 +183,14 @@ impl<T: LeaderFence + ?Sized, P: FaultPlan> LeaderFence for Faulty<T, P> {
         self.write(|| self.inner.acquire_leadership(holder, length, at_least)).await
     }
 
-    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
-        self.write(|| self.inner.pass_over(term)).await
+    async fn pass_over(
+        &self,
+        term: u64,
+        holder: &str,
+        length: Duration,
+        at_least: u64,
+    ) -> Result<Leadership, EngineError> {
+        self.write(|| self.inner.pass_over(term, holder, length, at_least)).await
     }
 
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
@@ -270,8 +276,9 @@ impl<T: Witnessed + ?Sized, P: FaultPlan> Witnessed for Faulty<T, P> {
     async fn latest_witness_lines(
         &self,
         law_id: &ElectionId,
+        through_size: u64,
     ) -> Result<Vec<WitnessLine>, EngineError> {
-        self.read(|| self.inner.latest_witness_lines(law_id)).await
+        self.read(|| self.inner.latest_witness_lines(law_id, through_size)).await
     }
 }
 

@@ -288,11 +288,18 @@ impl LeaderFence for PostgresLedger {
         at_least: u64,
     ) -> Result<Leadership, EngineError> {
         let mut session = self.connections.session().await?;
-        writes::acquire_leadership(&mut session, holder, length, at_least).await
+        writes::acquire_leadership(&mut session, holder, length, at_least, None).await
     }
 
-    async fn pass_over(&self, term: u64) -> Result<(), EngineError> {
-        writes::pass_over(&mut self.connections.session().await?, term).await
+    async fn pass_over(
+        &self,
+        term: u64,
+        holder: &str,
+        length: Duration,
+        at_least: u64,
+    ) -> Result<Leadership, EngineError> {
+        let mut session = self.connections.session().await?;
+        writes::acquire_leadership(&mut session, holder, length, at_least, Some(term)).await
     }
 
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
@@ -391,9 +398,10 @@ impl Witnessed for PostgresLedger {
     async fn latest_witness_lines(
         &self,
         law_id: &ElectionId,
+        through_size: u64,
     ) -> Result<Vec<WitnessLine>, EngineError> {
         let mut session = self.connections.session_for(law_id).await?;
-        witnessed::latest_witness_lines(&mut session, law_id).await
+        witnessed::latest_witness_lines(&mut session, law_id, through_size).await
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use votekit_core::authority::{
-    Accept, AcceptedBlock, BlockProposal, LogPoint, Refuse, StatementBody, TermLeader,
+    Accept, AcceptedBlock, BlockProposal, LogPoint, Refuse, StatementBody, Suspect, SuspectReason,
+    TermLeader,
 };
 use votekit_core::batch::Batch;
 use votekit_core::election_log::{Refusal, batches_of_block};
@@ -11,6 +12,7 @@ use votekit_core::id::{BatchNumber, Digest};
 use votekit_core::log::note::KeyName;
 
 use super::{Authority, Making, Process, Step};
+use crate::leader_election::Event;
 use crate::round::{RoundMemory, RoundView};
 use crate::simulation::election::Election;
 use crate::simulation::environment::Environment;
@@ -99,6 +101,9 @@ impl Authority {
     pub(super) fn vote(&mut self, env: &mut Environment) -> bool {
         let Some(process) = &self.process else { return false };
         let Some(leadership) = process.leadership.clone() else { return false };
+        if env.scenario.is_idle_holder(&leadership.leader) {
+            return false;
+        }
         let is_configured = env.scenario.names.contains(&leadership.leader);
         let Ok(vote) = process.memory.round.vote(&leadership, is_configured) else {
             return false;
@@ -125,6 +130,44 @@ impl Authority {
             _ => vec![Step::Durable(write()), put],
         };
         self.queue(steps)
+    }
+
+    /// Passes on who holds the lease, after the votes for it.
+    pub(super) fn watch(&mut self, leadership: &TermLeader, env: &mut Environment) {
+        let Some(process) = &self.process else { return };
+        let TermLeader { term, leader } = leadership.clone();
+        let voted = |authority| Event::Voted { authority, leadership: leadership.clone() };
+        let votes = process.readings.votes(leadership);
+        let mut events: Vec<Event> = votes.into_keys().map(voted).collect();
+        events.push(Event::HeldBy { term, holder: Some(leader) });
+        let suspecting = process.readings.suspecting(term).into_iter();
+        events.extend(suspecting.map(|authority| Event::SuspectedBy { authority, term }));
+        for event in events {
+            self.elect(event, env);
+        }
+    }
+
+    /// Suspects a holder of the lease that is not elected; once more, as it was stated.
+    pub(super) fn suspect(&mut self, leadership: &TermLeader, env: &mut Environment) {
+        if env.has(Mutation::NeverSuspect) {
+            return;
+        }
+        env.suspicions += 1;
+        env.note(format_args!(
+            "{} suspects {} in term {}",
+            self.name, leadership.leader, leadership.term
+        ));
+        let known = self.durable.suspicion.clone();
+        let known = known.filter(|own| own.body.leadership() == leadership);
+        let statement = known.unwrap_or_else(|| {
+            let (leadership, reason) = (leadership.clone(), SuspectReason::Idle);
+            self.statement(StatementBody::Suspect(Suspect { leadership, reason }))
+        });
+        let row = Arc::new(Row::statement(Arc::clone(&statement)));
+        self.queue(vec![
+            Step::Durable(Write::Suspected(statement)),
+            Step::Put { row, as_leader: false },
+        ]);
     }
 
     pub(super) fn send_again(&mut self, env: &Environment) -> bool {

@@ -33,7 +33,11 @@ impl Witnessed for EmbeddedLedger {
     async fn latest_witness_lines(
         &self,
         law_id: &ElectionId,
+        through_size: u64,
     ) -> Result<Vec<WitnessLine>, EngineError> {
-        self.read_of(law_id, queries::latest_witness_lines).await
+        self.read_of(law_id, move |connection, law_id| {
+            queries::latest_witness_lines(connection, law_id, through_size)
+        })
+        .await
     }
 }

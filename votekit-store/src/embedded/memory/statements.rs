@@ -13,7 +13,7 @@ use crate::embedded::queries::collect;
 pub(super) const VOTE: &str = "vote";
 /// A block made and accepted.
 pub(super) const ACCEPT: &str = "accept";
-/// A cosignature: its line. Its term is 0.
+/// A cosignature: the checkpoint with its line. Its term is 0.
 pub(super) const COSIGN: &str = "cosign";
 /// A block refused.
 pub(super) const REFUSE: &str = "refuse";

@@ -48,12 +48,9 @@ impl Write for PutRow {
     type Output = RowOutcome;
 
     fn apply(&self, connection: &Connection) -> Result<RowOutcome, Fault> {
-        if let Some(stored) = self.find(connection)? {
-            return Ok(if stored == self.row.bytes {
-                RowOutcome::Present
-            } else {
-                RowOutcome::Other { bytes: stored }
-            });
+        let stored = self.find(connection)?;
+        if stored.as_ref().is_some_and(|stored| stored.is_whole) {
+            return Ok(RowOutcome::Present);
         }
         if self.is_far_ahead() {
             return Err(malformed_write(self.row.law_id.as_ref(), FAR_TERM_RULE).into());
@@ -61,6 +58,11 @@ impl Write for PutRow {
         // Read here, in the writer's thread, where terms begin as well.
         if self.is_late() {
             return Ok(RowOutcome::Late { term: self.leases.term() });
+        }
+        // A row with this digest and other bytes is damaged, and no reader uses it. This one takes
+        // its key, at a position that every reader has yet to read.
+        if let Some(StoredRow { id, .. }) = stored {
+            connection.prepare_cached("DELETE FROM round_row WHERE id = ?1")?.execute([id])?;
         }
         let Self { row, digest, height, term, .. } = self;
         let law_id = row.law_id.as_ref();
@@ -96,9 +98,16 @@ impl Write for PutRow {
     }
 }
 
+/// The row that is stored under a key.
+struct StoredRow {
+    id: i64,
+    /// Whether it is the row to store. Otherwise its bytes are not those of its digest.
+    is_whole: bool,
+}
+
 impl PutRow {
-    /// The bytes of the row that is stored under the key.
-    fn find(&self, connection: &Connection) -> Result<Option<Vec<u8>>, Fault> {
+    /// The row that is stored under the key.
+    fn find(&self, connection: &Connection) -> Result<Option<StoredRow>, Fault> {
         let election = match &self.row.law_id {
             Some(law_id) => match find_election(connection, law_id)? {
                 Some(election) => Some(election.0),
@@ -107,19 +116,10 @@ impl PutRow {
             None => None,
         };
         let Self { row, digest, height, term, .. } = self;
-        // The conditions on the kind name the partial index of each statement.
-        if row.kind == RowKind::Proposal {
-            let mut statement = connection.prepare_cached(
-                "SELECT bytes FROM round_row WHERE kind = 'proposal' \
-                 AND election = ?1 AND height = ?2 AND term = ?3 AND digest = ?4",
-            )?;
-            let mut rows = statement.query((election, height, term, digest.as_bytes()))?;
-            return rows.next()?.map(|row| TableRow::new("round_row", row).get(0)).transpose();
-        }
         let mut statement = connection.prepare_cached(
-            "SELECT bytes FROM round_row WHERE kind <> 'proposal' \
-             AND coalesce(election, 0) = ?1 AND height = ?2 AND kind = ?3 AND authority = ?4 \
-             AND term = ?5",
+            "SELECT id, bytes = ?7 AND leaves = ?8 FROM round_row \
+             WHERE coalesce(election, 0) = ?1 AND height = ?2 AND kind = ?3 AND authority = ?4 \
+             AND term = ?5 AND digest = ?6",
         )?;
         let mut rows = statement.query((
             election.unwrap_or(0),
@@ -127,8 +127,12 @@ impl PutRow {
             row.kind.as_str(),
             &row.authority,
             term,
+            digest.as_bytes(),
+            &row.bytes,
+            &row.leaves,
         ))?;
-        rows.next()?.map(|row| TableRow::new("round_row", row).get(0)).transpose()
+        let found = rows.next()?.map(|row| TableRow::new("round_row", row));
+        found.map(|row| Ok(StoredRow { id: row.get(0)?, is_whole: row.get(1)? })).transpose()
     }
 
     /// Whether a vote, a refusal or a suspicion is of a term that is too far ahead.
@@ -191,7 +195,7 @@ impl Write for RemoveOldRows {
 
     fn apply(&self, connection: &Connection) -> Result<u64, Fault> {
         let present = column(self.leases.term()).unwrap_or(i64::MAX);
-        // The conditions on `later` name the index of statements.
+        // The conditions on `later` are those of the index.
         let removed = connection
             .prepare_cached(
                 "DELETE FROM round_row WHERE id IN (
@@ -201,8 +205,7 @@ impl Write for RemoveOldRows {
                         OR (kind IN ('vote', 'suspect') AND term < ?2
                             AND (kind = 'suspect' OR EXISTS (
                                 SELECT 1 FROM round_row AS later
-                                WHERE later.kind <> 'proposal'
-                                    AND coalesce(later.election, 0) = 0 AND later.height = 0
+                                WHERE coalesce(later.election, 0) = 0 AND later.height = 0
                                     AND later.kind = 'vote'
                                     AND later.authority = one.authority
                                     AND later.term > one.term

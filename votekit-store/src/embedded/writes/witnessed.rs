@@ -8,7 +8,8 @@ use crate::embedded::fault::{Fault, malformed};
 use crate::embedded::writer::Write;
 use crate::{EngineError, WitnessLine};
 
-/// Stores a line, and removes all but the last ones of its witness.
+/// Stores a line, and removes those of its witness over smaller trees but for the last ones. Lines
+/// over larger trees are not counted: they may be invented.
 pub(in crate::embedded) struct PutWitnessLine {
     law_id: ElectionId,
     line: WitnessLine,
@@ -49,9 +50,9 @@ impl Write for PutWitnessLine {
             .prepare_cached(
                 "DELETE FROM witness_line WHERE election = ?1 AND witness = ?2 AND size < \
                  (SELECT size FROM witness_line WHERE election = ?1 AND witness = ?2 \
-                 ORDER BY size DESC LIMIT 1 OFFSET ?3)",
+                 AND size <= ?4 ORDER BY size DESC LIMIT 1 OFFSET ?3)",
             )?
-            .execute((election.0, &line.witness, WitnessLine::KEPT_PER_WITNESS as i64 - 1))?;
+            .execute((election.0, &line.witness, WitnessLine::KEPT_PER_WITNESS as i64 - 1, size))?;
         Ok(())
     }
 

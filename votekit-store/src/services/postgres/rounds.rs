@@ -24,8 +24,7 @@ pub(super) async fn put_row(
     let number_column =
         |number| column(number).ok_or_else(|| broken("numbers are at most 2^63 - 1"));
     let (height, term) = (number_column(row.height)?, number_column(row.term)?);
-    let sql = "SELECT outcome, present_term,
-            CASE WHEN octet_length(kept) <= 1048576 THEN kept ELSE '' END AS kept
+    let sql = "SELECT outcome, present_term
         FROM put_round_row($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     let step_max = column(TERM_STEP_MAX).expect("a small number");
     let answer = session
@@ -48,7 +47,6 @@ pub(super) async fn put_row(
     match value::<&str>(&answer, "outcome")? {
         "stored" => Ok(RowOutcome::Stored),
         "present" => Ok(RowOutcome::Present),
-        "other" => Ok(RowOutcome::Other { bytes: value(&answer, "kept")? }),
         "late" => Ok(RowOutcome::Late { term: number(&answer, "present_term")? }),
         "far" => Err(broken(FAR_TERM_RULE)),
         other => Err(corrupt(format!("function put_round_row returned {other:?}"))),
@@ -151,7 +149,7 @@ pub(super) async fn remove_old_rows(
     limit: usize,
 ) -> Result<u64, EngineError> {
     let through = column(through.0).unwrap_or(i64::MAX);
-    // The conditions on `later` name the index of statements.
+    // The conditions on `later` are those of the index.
     let sql = "WITH old AS (
         SELECT id FROM round_row AS one
         WHERE id <= $1 AND (
@@ -159,7 +157,7 @@ pub(super) async fn remove_old_rows(
             OR (kind IN ('vote', 'suspect') AND term < (SELECT leadership.term FROM leadership)
                 AND (kind = 'suspect' OR EXISTS (
                     SELECT 1 FROM round_row AS later
-                    WHERE later.kind <> 'proposal' AND coalesce(later.election, 0) = 0
+                    WHERE coalesce(later.election, 0) = 0
                         AND later.height = 0 AND later.kind = 'vote'
                         AND later.authority = one.authority AND later.term > one.term
                 )))

@@ -45,26 +45,29 @@ pub(super) async fn witness_lines(
         FROM witness_line JOIN election ON id = election WHERE law_id = $1 AND size = $2
             AND octet_length(witness) <= 255 AND octet_length(line) <= $3
             AND octet_length(root) = 32
-        ORDER BY witness COLLATE \"C\", root LIMIT $4";
+        ORDER BY witness COLLATE \"C\", root, line LIMIT $4";
     let law_id = law_id.as_str();
     let rows = session.read(sql, &[&law_id, &size, &LINE_BYTES_MAX, &LIST_LIMIT]).await?;
     listed(&rows, decode)
 }
 
-/// The line over the largest tree of each witness.
+/// The lines of each witness over its largest tree of at most a size.
 pub(super) async fn latest_witness_lines(
     session: &mut Session,
     law_id: &ElectionId,
+    through_size: u64,
 ) -> Result<Vec<WitnessLine>, EngineError> {
+    let through = column(through_size).unwrap_or(i64::MAX);
     let sql = "SELECT witness, height, size, root, line
         FROM witness_line AS one JOIN election ON id = election
         WHERE law_id = $1 AND size = (SELECT max(size) FROM witness_line AS other
-            WHERE other.election = one.election AND other.witness = one.witness)
+            WHERE other.election = one.election AND other.witness = one.witness
+                AND other.size <= $4)
             AND octet_length(witness) <= 255 AND octet_length(line) <= $2
             AND octet_length(root) = 32
-        ORDER BY witness COLLATE \"C\", root LIMIT $3";
+        ORDER BY witness COLLATE \"C\", root, line LIMIT $3";
     let law_id = law_id.as_str();
-    let rows = session.read(sql, &[&law_id, &LINE_BYTES_MAX, &LIST_LIMIT]).await?;
+    let rows = session.read(sql, &[&law_id, &LINE_BYTES_MAX, &LIST_LIMIT, &through]).await?;
     listed(&rows, decode)
 }
 

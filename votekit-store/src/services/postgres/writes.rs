@@ -246,13 +246,18 @@ pub(super) async fn acquire_leadership(
     holder: &str,
     length: Duration,
     at_least: u64,
+    passed_over: Option<u64>,
 ) -> Result<Leadership, EngineError> {
     let refused = || malformed_write(None, "a term begins at most 1,000 above the present one");
     let at_least = column(at_least).ok_or_else(refused)?;
     let step_max = column(TERM_STEP_MAX).expect("a small number");
     let sql = "SELECT left(who, 600) AS who, in_term, remaining_seconds
-        FROM take_lead($1, make_interval(secs => $2), $3, $4)";
-    let row = session.write(sql, &[&holder, &length.as_secs_f64(), &at_least, &step_max]).await?;
+        FROM take_lead($1, make_interval(secs => $2), $3, $4, $5)";
+    // No term is as high as one that has no column.
+    let passed_over = passed_over.and_then(column);
+    let seconds_long = length.as_secs_f64();
+    let row =
+        session.write(sql, &[&holder, &seconds_long, &at_least, &step_max, &passed_over]).await?;
     let leader: Option<String> = value(&row, "who")?;
     let leader = leader.ok_or_else(refused)?;
     let term = number(&row, "in_term")?;
@@ -279,19 +284,6 @@ pub(super) async fn set_takes_votes(
     let digest = digest.as_bytes().as_slice();
     let row = session.write(sql, &[&law_id.as_str(), &head.takes_votes, &digest, &before]).await?;
     Ok(number::<u64>(&row, "changed")? > 0)
-}
-
-/// Ends the lease of a term, unless a later one has begun. The name goes too: its holder has no
-/// term to continue.
-pub(super) async fn pass_over(session: &mut Session, term: u64) -> Result<(), EngineError> {
-    let Some(term) = column(term) else { return Ok(()) };
-    let sql = "WITH ended AS (
-        UPDATE leadership SET leader = NULL, until = clock_timestamp()
-        WHERE term = $1 AND leader IS NOT NULL RETURNING 1
-    ) SELECT count(*) AS ended FROM (
-        SELECT pg_notify(changes_channel(), NULL) FROM ended
-    ) AS notified";
-    session.write(sql, &[&term]).await.map(|_| ())
 }
 
 /// The name stays: if the same holder leads again before another one, its term continues.

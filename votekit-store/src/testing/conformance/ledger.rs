@@ -59,7 +59,7 @@ async fn a_new_ledger_is_empty(place: &dyn TestStorage) -> Outcome {
     ensure_eq!(ledger.rows_after(RowId(0), 10).await?, RowsRead::default(), "rows of rounds");
     ensure_eq!(ledger.sealed_key(&law_id, &[1; 32]).await?, None, "a sealed key");
     ensure_eq!(ledger.witness_lines(&law_id, 0).await?, [], "lines of witnesses");
-    ensure_eq!(ledger.latest_witness_lines(&law_id).await?, [], "last lines of witnesses");
+    ensure_eq!(ledger.latest_witness_lines(&law_id, 9).await?, [], "last lines of witnesses");
     ensure!(ledger.node_records().await?.is_empty(), "a new ledger has records of nodes");
     Ok(())
 }

@@ -211,31 +211,31 @@ async fn terms_survive_a_restart(place: &dyn TestStorage) -> Outcome {
 
 async fn passing_over_ends_the_lease_of_one_term(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
-    ledger.pass_over(1).await?;
+    let is_following = |leadership: &Leadership, in_term: u64| matches!(leadership, Leadership::Following { term, .. } if *term == in_term);
     let first = term_of(&ledger.acquire_leadership("first", LONG, 5).await?)?;
     for other in [0, first - 1, first + 1, u64::MAX] {
-        ledger.pass_over(other).await?;
+        let answer = ledger.pass_over(other, "second", LONG, 0).await?;
         ensure!(
-            matches!(
-                ledger.acquire_leadership("second", LONG, 0).await?,
-                Leadership::Following { term, .. } if term == first
-            ),
-            "passing over term {other} ended the lease of term {first}"
+            is_following(&answer, first),
+            "passing over term {other} ended the lease of term {first}: {answer:?}"
         );
     }
-    ledger.pass_over(first).await?;
-    let second = term_of(&ledger.acquire_leadership("second", LONG, 0).await?)?;
+    let second = term_of(&ledger.pass_over(first, "second", LONG, 0).await?)?;
     ensure!(second > first, "the next term is {second}, the one passed over was {first}");
+    let answer = ledger.acquire_leadership("first", LONG, 0).await?;
+    ensure!(is_following(&answer, second), "the one passed over leads at once: {answer:?}");
     // Repeated, it must not end the lease of the next term.
-    ledger.pass_over(first).await?;
     ensure_eq!(
-        ledger.acquire_leadership("second", LONG, 0).await?,
+        ledger.pass_over(first, "second", LONG, 0).await?,
         Leadership::Leading { term: second },
         "the next leader extends its lease"
     );
+    let answer = ledger.pass_over(first, "third", LONG, 0).await?;
+    ensure!(is_following(&answer, second), "an earlier term was passed over: {answer:?}");
     // The holder itself may ask first. It does not continue the term.
-    ledger.pass_over(second).await?;
-    let third = term_of(&ledger.acquire_leadership("second", LONG, 0).await?)?;
+    let third = term_of(&ledger.pass_over(second, "second", LONG, 0).await?)?;
     ensure!(third > second, "a term that was passed over went on: {third} after {second}");
+    let raised = term_of(&ledger.pass_over(third, "first", LONG, third + 7).await?)?;
+    ensure!(raised >= third + 7, "a term of at least {} was asked for: {raised}", third + 7);
     Ok(())
 }

@@ -1,0 +1,101 @@
+//! Several authorities, and a program that writes into their ledger without any of their keys: it
+//! keeps no statement out, and no lease for long.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use votekit_core::decision::Decision;
+use votekit_store::{Leadership, Ledger, NewRow, RowId, RowKind, RowOutcome};
+
+use crate::installation::{Installation, WAIT};
+use crate::support::law;
+
+/// The length of the intruder's lease.
+const LEASE: Duration = Duration::from_secs(2);
+
+/// The last term in which a vote is stored.
+async fn last_voted_term(ledger: &dyn Ledger) -> u64 {
+    let (mut after, mut last) = (RowId(0), 0);
+    loop {
+        let read = ledger.rows_after(after, 1000).await.expect("rows");
+        let Some(through) = read.through() else { return last };
+        after = through;
+        let votes = read.rows.iter().filter(|row| row.kind == RowKind::Vote);
+        last = votes.map(|row| row.term).max().unwrap_or(0).max(last);
+    }
+}
+
+/// Rows that no authority signed, under the keys of those that the next rounds will have.
+async fn insert_rows(ledger: &dyn Ledger) {
+    let term = last_voted_term(ledger).await;
+    let height = ledger.head(&law()).await.expect("read").expect("a head").height;
+    for authority in ["a1", "a2", "a3"] {
+        for number in 1..=6 {
+            let row = |kind: RowKind, height, term| NewRow {
+                kind,
+                authority: authority.to_owned(),
+                law_id: kind.is_of_block().then(law),
+                height,
+                term,
+                bytes: format!("invented {number}").into_bytes(),
+                leaves: Vec::new(),
+            };
+            for ahead in 1..=6 {
+                let stored = [
+                    row(RowKind::Vote, 0, term + ahead),
+                    row(RowKind::Suspect, 0, term + ahead),
+                    row(RowKind::Refuse, height + ahead, term + ahead),
+                    row(RowKind::Accept, height + ahead, term),
+                    row(RowKind::Cosign, height + ahead, 0),
+                ];
+                for row in stored {
+                    let outcome = ledger.put_row(&row, None).await.expect("answered");
+                    let is_late = matches!(outcome, RowOutcome::Late { .. });
+                    assert!(!is_late || row.kind == RowKind::Accept, "{outcome:?}: {row:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_no_authority_signed_keep_none_of_theirs_out() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    let ledger = Arc::clone(&installation.engines().ledger);
+    insert_rows(&*ledger).await;
+    let decision = installation.cast(1, "oui").await;
+    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    let leader = installation.leader().await;
+    installation.kill(leader);
+    let decision = installation.cast(2, "non").await;
+    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    installation.restart(leader).await;
+    installation.assert_closes(3).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_no_authority_holds_does_not_last() {
+    let installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    let ledger = Arc::clone(&installation.engines().ledger);
+    let holder = "intruder/1";
+    let mut answer = ledger.acquire_leadership(holder, LEASE, 0).await.expect("answered");
+    if let Leadership::Following { term, .. } = answer {
+        answer = ledger.pass_over(term, holder, LEASE, 0).await.expect("answered");
+    }
+    let until = Instant::now() + WAIT;
+    while matches!(answer, Leadership::Leading { .. }) {
+        assert!(Instant::now() < until, "the intruder keeps the lease");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        answer = ledger.acquire_leadership(holder, LEASE, 0).await.expect("answered");
+    }
+    let decision = installation.cast(1, "oui").await;
+    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    installation.assert_closes(2).await;
+    installation.stop().await;
+}
