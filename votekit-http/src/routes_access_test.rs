@@ -284,8 +284,8 @@ async fn ask(
     let request = request.body(Body::empty()).expect("a request");
     let answer = router.clone().oneshot(request).await.expect("routers do not fail");
     let status = answer.status();
-    let location = answer.headers().get(LOCATION).map(|value| value.as_bytes().to_vec());
-    if location.is_some_and(|location| location.ends_with(b"/accounts/sign-in")) {
+    let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    if location.is_some_and(|location| location.starts_with("/fr/accounts/sign-in")) {
         return (status, "sign-in");
     }
     if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {

@@ -25,6 +25,7 @@ mod numbers;
 mod form_fields;
 mod frame;
 mod page_form;
+mod page_path;
 mod typed_time;
 mod visit;
 
@@ -36,6 +37,7 @@ mod error_page;
 pub(crate) mod pages;
 
 pub(crate) use self::error_page::{as_page, localized};
+pub(crate) use self::page_path::ReturnPath;
 pub(crate) use self::visit::redirect_response;
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use votekit_node::config::{Config, PagesConfig};
 use votekit_node::data_folder::DataFolder;
 
 use super::*;
+use crate::problem::KINDS;
 
 /// A node with these texts and an election that is created and not opened.
 async fn draft_site(pages: PagesConfig, request: CreateElection) -> Site {
@@ -253,11 +254,13 @@ async fn what_is_not_a_genuine_receipt_is_said_to_be_none() {
 }
 
 #[tokio::test]
-async fn help_has_cause_and_remedy_of_each_problem_that_voters_meet() {
+async fn help_has_cause_and_remedy_of_each_problem() {
     let site = Site::open().await;
     for lang in Lang::ALL {
         let help = site.get(&format!("/{}/help", lang.code()), "").await;
-        for (code, text) in lang.problems_of_voters() {
+        // Each code that a page names leads here.
+        for kind in KINDS {
+            let (code, text) = (kind.code, lang.problem(kind.code));
             help.shows(&format!("id=\"{code}\""));
             help.shows(&format!(">{}</h3>", text.title));
             help.shows(&format!("<dd>{}</dd>", lang.cause(code)));

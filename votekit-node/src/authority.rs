@@ -7,6 +7,8 @@
 
 mod board;
 mod context;
+mod ledger_log;
 
 pub(crate) use board::{Board, HeightRows, ProposalRow};
 pub(crate) use context::AuthorityContext;
+pub(crate) use ledger_log::{LedgerLog, election_event};

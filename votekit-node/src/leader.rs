@@ -1,7 +1,7 @@
 //! Which node leads: the state machine of votekit-authority behind a lock.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
@@ -26,6 +26,8 @@ pub(crate) struct LeaderLease {
     machine: Mutex<LeaderElection>,
     /// The term in which this node leads; receivers are notified of each change.
     changes: watch::Sender<Option<u64>>,
+    /// Until when the lease of another holder lasts, as the ledger reported it last.
+    other_until: Mutex<Option<Instant>>,
     /// Commands of steps that were taken outside the task that executes them.
     pending: Mutex<Vec<Command>>,
     pub(crate) wake: Notify,
@@ -51,6 +53,7 @@ impl LeaderLease {
             audit,
             machine,
             changes: watch::Sender::new(None),
+            other_until: Mutex::default(),
             pending: Mutex::default(),
             wake: Notify::new(),
         }
@@ -86,9 +89,17 @@ impl LeaderLease {
         self.lock().other_leader().map(str::to_owned)
     }
 
-    /// How long until the next request is due.
+    /// How long until the next request is due: while another node leads, until its lease can have
+    /// run out. A request before that shows nothing new, unless the lease was given back.
     pub(crate) fn until_next_request(&self) -> Duration {
-        self.lock().next_request().0.saturating_sub(monotonic().0)
+        let due = self.lock().next_request().0.saturating_sub(monotonic().0);
+        let other_until = *self.other_until.lock();
+        other_until.map_or(due, |until| due.max(until.saturating_duration_since(Instant::now())))
+    }
+
+    /// Records how long the lease of another holder lasts, if one has it.
+    pub(crate) fn note_other_lease(&self, remaining: Option<Duration>) {
+        *self.other_until.lock() = remaining.map(|remaining| Instant::now() + remaining);
     }
 
     /// Notifies when this node begins or ceases to lead. An expired lease does not notify: see

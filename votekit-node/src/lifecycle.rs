@@ -41,8 +41,10 @@ use crate::validate::{staging, validation};
 use crate::witness::pusher;
 use crate::{expiry, recovery, status_report, watch};
 
-/// How long a node waits for a change of the ledger before it polls: a change may be missed.
+/// How long a node waits for a change of the ledger before it polls, while votes are on their way
+/// and at rest: a change may be missed, and a batch that is staged after others announces none.
 const SLOW_POLL: Duration = Duration::from_secs(1);
+const REST_POLL: Duration = Duration::from_secs(5);
 
 /// How soon a node retries taking up an election.
 const TAKE_UP_INTERVAL: Duration = Duration::from_millis(500);
@@ -303,9 +305,26 @@ impl Node {
             tokio::select! {
                 // The sender lives as long as the engine.
                 Ok(()) = async { changes.wait_for(|now| now.logs != seen).await.map(drop) } => {}
-                () = tokio::time::sleep(if has_new { TAKE_UP_INTERVAL } else { SLOW_POLL }) => {}
+                () = tokio::time::sleep(self.poll_interval(has_new)) => {}
             }
         }
+    }
+
+    /// How long `watch_logs` waits for a change.
+    fn poll_interval(&self, has_new: bool) -> Duration {
+        if has_new {
+            return TAKE_UP_INTERVAL;
+        }
+        let is_at_rest = |election: &Arc<ElectionHandle>| {
+            let committed = election.committed();
+            let takes_batches = matches!(committed.state(), State::Open | State::Closing);
+            // While a batch waits in staging, the next one is not announced.
+            let has_unsealed = election.position().staged > committed.sealed_through;
+            election.unstaged.is_empty() && !(takes_batches && has_unsealed)
+        };
+        let is_quiet =
+            self.context.pending.len() == 0 && self.context.elections().iter().all(is_at_rest);
+        if is_quiet { REST_POLL } else { SLOW_POLL }
     }
 
     /// Passes positions on to the elections. Returns whether there are elections that this node

@@ -403,6 +403,7 @@ pub fn read(readings: &[Reading]) {
 /// Renders all metrics in the Prometheus text format 0.0.4.
 pub fn render() -> String {
     METERS.writes_failed.absolute(votekit_store::failed_writes());
+    METERS.calls_retried.absolute(votekit_store::retry::retried_calls());
     HANDLE.render()
 }
 
@@ -498,6 +499,7 @@ struct Meters {
     scrubbed: Counter,
     log_lines_dropped: Counter,
     writes_failed: Counter,
+    calls_retried: Counter,
 }
 
 impl Meters {
@@ -621,6 +623,7 @@ impl Meters {
             scrubbed: register_counter(recorder, "leaves_scrubbed_total", Vec::new()),
             log_lines_dropped: register_counter(recorder, "log_lines_dropped_total", Vec::new()),
             writes_failed: register_counter(recorder, "ledger_writes_failed_total", Vec::new()),
+            calls_retried: register_counter(recorder, "engine_calls_retried_total", Vec::new()),
         }
     }
 }
@@ -765,6 +768,11 @@ fn describe(recorder: &PrometheusRecorder) {
         name("ledger_writes_failed_total"),
         None,
         text("Groups of writes that the embedded ledger did not store."),
+    );
+    recorder.describe_counter(
+        name("engine_calls_retried_total"),
+        None,
+        text("Calls repeated because an engine was not available."),
     );
     let healthy = text("1 while /api/v1/health answers 200; 0 while it answers 503.");
     recorder.describe_gauge(name("node_healthy"), None, healthy);

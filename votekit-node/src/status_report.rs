@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use votekit_core::authority::{AuthorityMember, AuthoritySet, AuthorityStatus, ElectionStatus};
 use votekit_core::election::State;
+use votekit_core::id::Digest;
 use votekit_core::instant::UnixSeconds;
 use votekit_core::log::note::KeyName;
 use votekit_store::EngineError;
@@ -18,6 +19,7 @@ use votekit_store::EngineError;
 use crate::audit::{AuditEvent, AuditFields};
 use crate::authority::AuthorityContext;
 use crate::context::NodeContext;
+use crate::node_record::Admission;
 
 /// How often a status is stored and the others are read.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -62,8 +64,15 @@ pub(crate) async fn run(context: Arc<NodeContext>, set: Arc<AuthoritySet>) {
 
 /// Stores the own status, and reads those of all.
 async fn exchange(context: &NodeContext, set: &AuthoritySet) -> Result<(), EngineError> {
-    let now = context.ledger.clock().await?;
-    context.observed.set_ledger_time(now);
+    // The watch of this node reads the ledger's clock as often.
+    let now = match context.observed.ledger_time() {
+        Some(now) => now,
+        None => {
+            let now = context.ledger.clock().await?;
+            context.observed.set_ledger_time(now);
+            now
+        }
+    };
     if let Some(authority) = &context.authority
         && let Some(member) = set.member(&authority.name)
     {
@@ -73,6 +82,9 @@ async fn exchange(context: &NodeContext, set: &AuthoritySet) -> Result<(), Engin
     }
     let records = context.ledger.node_records().await?;
     context.observed.set_statuses(verified(set, &records));
+    if let Some(authority) = &context.authority {
+        authority.note_records(admissions_digest(&records));
+    }
     Ok(())
 }
 
@@ -130,6 +142,17 @@ pub(crate) fn verified(set: &AuthoritySet, records: &[(String, Vec<u8>)]) -> Vec
         set.verify_status(bytes).ok().filter(|status| status.authority == member.name)
     };
     set.members().iter().filter_map(status).collect()
+}
+
+/// The digest of the records by which nodes were admitted or retired, without the statuses, which
+/// change each time.
+fn admissions_digest(records: &[(String, Vec<u8>)]) -> Digest {
+    let mut text = Vec::new();
+    for admission in Admission::all(records) {
+        text.extend_from_slice(&admission.to_bytes());
+        text.push(b'\n');
+    }
+    Digest::of(&text)
 }
 
 /// How long ago a status was made, where `now` is the time on the ledger's clock.

@@ -1,7 +1,7 @@
-//! The node's watch over itself: once a second it checks what no vote would reveal. It asks an
-//! engine that failed a write to write again, raises an alarm for a clock that stepped back,
-//! records planned closes that have passed, compares the clock with the ledger's, and measures the
-//! space on the disk.
+//! The node's watch over itself: once a second it checks what no vote would reveal, and every few
+//! seconds what takes a query of a server. It asks an engine that failed a write to write again,
+//! raises an alarm for a clock that stepped back, records planned closes that have passed, compares
+//! the clock with the ledger's, and measures the space on the disk.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,8 +21,9 @@ use crate::context::{NodeContext, Space};
 /// Interval between two checks.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Checks between two measurements of the space on the disk.
-const SPACE_TICKS: u32 = 5;
+/// Checks between two measurements of the space on the disk, and between two queries of a server
+/// that works.
+const SLOW_TICKS: u32 = 5;
 
 /// Timeout of a ping or a probe.
 const PROBE_TIME: Duration = Duration::from_secs(2);
@@ -33,12 +34,16 @@ const CLOCK_OFFSET_MAX: u64 = 1000;
 
 /// Checks as long as the node runs.
 pub(crate) async fn run(context: Arc<NodeContext>) {
-    let (mut alarmed, mut differs) = (false, false);
+    let (mut alarmed, mut differs, mut failed) = (false, false, false);
     let mut measuring: Option<JoinHandle<()>> = None;
-    for tick in (0..SPACE_TICKS).cycle() {
+    for tick in (0..SLOW_TICKS).cycle() {
         alarmed = observe_clock(&context, alarmed);
-        if matches!(tokio::time::timeout(PROBE_TIME, context.ledger.ping()).await, Ok(Err(_))) {
-            observe_writes(&context).await;
+        if tick == 0 || failed || !context.is_shared {
+            let pinged = tokio::time::timeout(PROBE_TIME, context.ledger.ping()).await;
+            failed = matches!(pinged, Ok(Err(_)));
+            if failed {
+                observe_writes(&context).await;
+            }
         }
         // The ledger of a node alone has the clock of the node.
         if tick == 0 && context.is_shared {
@@ -108,6 +113,7 @@ async fn observe_ledger_clock(context: &NodeContext, alarmed: bool) -> bool {
     let round_trip = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let offset = clock_offset(before, round_trip, ledger);
     context.observed.set_clock_offset(offset);
+    context.observed.set_ledger_time(ledger);
     let is_ahead = if offset < 0 { "behind" } else { "ahead of" };
     let text = format!("{} ms {is_ahead} the ledger's clock", offset.unsigned_abs());
     let fields = AuditFields { reason: Some(&text), ..AuditFields::default() };

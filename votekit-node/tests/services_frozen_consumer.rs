@@ -2,48 +2,29 @@
 //! and votes are decided all the same.
 #![cfg(feature = "services")]
 
+mod broker_support;
 mod support;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{TestDir, create_request, decided_at_last, insist, law, vote};
+use broker_support::{address, cast, start};
+use support::{TestDir, create_request, decided_at_last, insist, law};
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::decision::Decision;
-use votekit_core::id::{BatchNumber, Epoch, RequestId, Sequence};
-use votekit_node::config::{Config, Role};
-use votekit_node::data_folder::DataFolder;
-use votekit_node::node_name::NodeName;
-use votekit_node::{Node, OpenElection, SubmitError};
-use votekit_store::embedded::EmbeddedEngine;
-use votekit_store::faults::Faulty;
+use votekit_core::id::{BatchNumber, Epoch, Sequence};
+use votekit_node::OpenElection;
 use votekit_store::services::rabbitmq::RabbitMqBallotBox;
-use votekit_store::services::url::{Service, ServiceAddress};
-use votekit_store::testing::seeded_faults::{Odds, SeededFaults};
-use votekit_store::{BallotBox, Engines, Hints, Ledger, StagingId};
+use votekit_store::services::url::ServiceAddress;
+use votekit_store::{BallotBox, Hints, StagingId};
 
 /// An upper bound for waits, not a target.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// As above, for a close, which waits for leases and barriers.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(180);
-
-/// Queues that no other test or earlier run uses.
-fn address() -> ServiceAddress {
-    let broker = std::env::var("VOTEKIT_TEST_AMQP").expect(
-        "VOTEKIT_TEST_AMQP is not set: `cargo xtask test` starts the servers, or \
-         `cargo xtask services up`",
-    );
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .expect("after 1970")
-        .as_nanos();
-    // With one queue no process has more than its share, and gives none up.
-    let text = format!("{broker}?prefix=f{}-{now:x}&queues=1", std::process::id());
-    ServiceAddress::parse(Service::RabbitMq, &text).expect("an address")
-}
 
 /// A process that consumes both steps and then does nothing more, as one that is frozen. The broker
 /// delivers everything that follows to it.
@@ -66,44 +47,6 @@ async fn frozen_consumer(address: &ServiceAddress) -> RabbitMqBallotBox {
     let validated = ballot_box.collect().await.expect("collected");
     ballot_box.acknowledge(&validated).await.expect("acknowledged");
     ballot_box
-}
-
-/// A node with every role, on a shared ledger and on these queues.
-async fn start(place: &TestDir, address: &ServiceAddress) -> (Node, Arc<dyn Ledger>) {
-    let name: NodeName = "all-1".parse().expect("a name");
-    let folder = DataFolder::open_named(&place.path("shared"), None, &name).expect("a data folder");
-    let engine = EmbeddedEngine::open(&place.path("engine")).expect("the engine opens");
-    let faults = SeededFaults::new(6, Odds::NONE);
-    let ledger: Arc<dyn Ledger> = Arc::new(Faulty::new(engine.ledger, faults).shared());
-    let ballot_box = RabbitMqBallotBox::open(address).await.expect("the ballot box opens");
-    let engines = Engines {
-        registry: engine.registry,
-        ballot_box: Arc::new(ballot_box),
-        ledger: Arc::clone(&ledger),
-        accounts: engine.accounts,
-    };
-    let config = Config {
-        name: Some(name),
-        roles: Role::ALL.to_vec(),
-        rate_limit_per_second: 0,
-        ..Config::default()
-    };
-    (Node::start_on(folder, config, engines).await.expect("the node starts"), ledger)
-}
-
-async fn cast(node: &Node, elector: u32) -> RequestId {
-    loop {
-        match node.submit(&vote(elector, "oui"), Some("once".as_bytes()), None).await {
-            Ok(request) => return request,
-            Err(
-                SubmitError::Unavailable(_)
-                | SubmitError::OutcomeUnknown { .. }
-                | SubmitError::Busy { .. }
-                | SubmitError::NotOpen { .. },
-            ) => tokio::time::sleep(Duration::from_millis(10)).await,
-            Err(error) => panic!("refused: {error}"),
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

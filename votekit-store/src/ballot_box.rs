@@ -4,8 +4,27 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use votekit_core::batch::Batch;
+use votekit_core::id::{BatchNumber, Digest, ElectionId};
 
 use crate::{EngineError, Hint};
+
+/// What identifies a batch: a number may be signed for two of them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BatchName {
+    /// The election.
+    pub law_id: ElectionId,
+    /// The batch number.
+    pub number: BatchNumber,
+    /// The digest of the batch.
+    pub digest: Digest,
+}
+
+impl From<&Batch> for BatchName {
+    fn from(batch: &Batch) -> Self {
+        let law_id = batch.header().law_id.clone();
+        Self { law_id, number: batch.number(), digest: batch.digest() }
+    }
+}
 
 /// A batch on its way to validation.
 #[derive(Debug, Clone)]
@@ -31,6 +50,15 @@ pub struct ValidatedBatch {
     /// Whether the ballot box is the ledger's staging, and its own record of the batch is what
     /// staging would store. Such a batch is not verified and staged a second time.
     pub is_staged: bool,
+}
+
+/// A delivery of one of the two steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeliveryTag {
+    /// Of a [`Delivery`].
+    Received(u64),
+    /// Of a [`ValidatedBatch`].
+    Collected(u64),
 }
 
 /// The durable queue from ingest to staging, in two steps: to validators, and from them to stagers.
@@ -67,10 +95,21 @@ pub trait BallotBox: Send + Sync + 'static {
     /// this step is discarded.
     async fn reject(&self, validated: &ValidatedBatch, reason: &str) -> Result<(), EngineError>;
 
-    /// Waits until every batch whose publication was confirmed before this call is staged, refused
-    /// or rejected. Other tasks must receive, forward, collect and acknowledge meanwhile. Returns
-    /// [`EngineError::Unavailable`], saying so, if a batch was dead-lettered undecided.
-    async fn settle(&self) -> Result<(), EngineError>;
+    /// Keeps a delivery that this process cannot process now, such as of an election that is halted
+    /// here: it stays unacknowledged, and further ones are delivered as if it were not there.
+    /// Returns `false` if the batch is to be delivered again, here or to another process: then this
+    /// delivery is to be forgotten. Safe to repeat.
+    fn hold(&self, tag: DeliveryTag) -> bool;
+
+    /// Acknowledges a delivery of a batch that the ledger has staged already, whichever process did
+    /// so. Safe to repeat.
+    async fn acknowledge_staged(&self, tag: DeliveryTag) -> Result<(), EngineError>;
+
+    /// Waits until every batch of an election whose publication was confirmed before this call is
+    /// staged, refused or rejected. Other tasks must receive, forward, collect and acknowledge
+    /// meanwhile; batches of other elections need not move. Returns [`EngineError::Unavailable`],
+    /// saying so, if a batch of the election was dead-lettered undecided.
+    async fn settle(&self, law_id: &ElectionId) -> Result<(), EngineError>;
 
     /// Checks cheaply that the engine answers, for health checks.
     async fn ping(&self) -> Result<(), EngineError>;

@@ -1,5 +1,7 @@
 //! The ledger: staging, evidence, blocks, tiles, heads, leases, documents. It is the source of
 //! truth.
+//!
+//! Long because the traits of all its parts are here, each with what its callers rely on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,9 @@ use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId
 use votekit_core::instant::{UnixMillis, UnixSeconds};
 use votekit_core::log::merkle::{FullTile, TreeHash};
 
-use crate::{EngineError, Hints, NewRow, NoLease, RowId, RowOutcome, RowsRead, WitnessLine};
+use crate::{
+    BatchName, EngineError, Hints, NewRow, NoLease, RowId, RowOutcome, RowsRead, WitnessLine,
+};
 
 /// The position of a batch in staging. Positions ascend in the order of arrival in the ledger.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -221,6 +225,10 @@ pub trait Staging: Send + Sync + 'static {
         epoch: Epoch,
     ) -> Result<Option<votekit_core::id::Sequence>, EngineError>;
 
+    /// Which of these batches are stored with this digest, sealed or not, or were destroyed since:
+    /// in one query, also for elections with damaged rows.
+    async fn are_staged(&self, batches: &[BatchName]) -> Result<Vec<bool>, EngineError>;
+
     /// Destroys the evidence of an election: overwrites its stored batches, sealed or not, and
     /// removes its [sealed keys](Documents::put_sealed_key). The log stays. A late copy of a purged
     /// batch gets its old position and is not stored again. Returns the number of batches that this
@@ -232,8 +240,8 @@ pub trait Staging: Send + Sync + 'static {
 /// round, of which a block has several.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Rises when a head moves, when a term begins, and when a batch is staged for an election that
-    /// had none unsealed.
+    /// Rises when a head moves, when a term begins, when a leader lease is released or passed over,
+    /// and when a batch is staged for an election that had none unsealed.
     pub logs: u64,
     /// Rises when a row of a round is stored.
     pub rows: u64,
@@ -528,6 +536,11 @@ pub trait Documents: Send + Sync + 'static {
         law_id: &ElectionId,
         recipient: &[u8; 32],
     ) -> Result<Option<Vec<u8>>, EngineError>;
+
+    /// The recipients of the sealed keys of every election, in no order: in one query, for a node
+    /// that compares the keys with its copies. A key may be left out; ask for it by
+    /// [`Documents::sealed_key`] before it is taken for lost.
+    async fn sealed_key_recipients(&self) -> Result<Vec<(ElectionId, [u8; 32])>, EngineError>;
 
     /// Stores what a node states of itself under its name of 1 to 255 bytes, in place of an earlier
     /// record.

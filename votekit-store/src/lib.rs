@@ -45,7 +45,7 @@ pub use accounts::{
     Account, AccountId, AccountRole, AccountState, Accounts, EmailAddress, EmailError, Invitation,
     NewSession, Rotation, SessionKind, TokenKey,
 };
-pub use ballot_box::{BallotBox, Delivery, Hints, ValidatedBatch};
+pub use ballot_box::{BallotBox, BatchName, Delivery, DeliveryTag, Hints, ValidatedBatch};
 pub use embedded::memory;
 pub use error::{Conflict, EngineError, NoLease};
 pub use ledger::{

@@ -21,10 +21,16 @@ use lapin::{BasicProperties, Channel};
 use rabbitmq::rejecting::reject_until_put_aside;
 use rabbitmq::server::Server;
 use rabbitmq::{Corner, address, batch_of, broker};
+use votekit_core::id::ElectionId;
 use votekit_store::services::rabbitmq::RabbitMqBallotBox;
 use votekit_store::services::rabbitmq::dead_letters::{DeadContent, DeadLetters};
 use votekit_store::services::url::ServiceAddress;
 use votekit_store::{BallotBox, EngineError, Hints};
+
+/// The election of [`batch_of`].
+fn law() -> ElectionId {
+    "L1".parse().expect("a law id")
+}
 
 /// Opens an unusable address; returns the reason and the hint.
 async fn misconfigured(address: &ServiceAddress) -> (String, String) {
@@ -266,7 +272,7 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
     ballot_box.publish(&batch).await.expect("published");
     let put_aside = reject_until_put_aside(&corner, &channel);
     tokio::time::timeout(Duration::from_secs(120), put_aside).await.expect("it is put aside");
-    let error = ballot_box.settle().await.expect_err("a dead letter").to_string();
+    let error = ballot_box.settle(&law()).await.expect_err("a dead letter").to_string();
     assert!(
         error.contains("undecided batches are in")
             && error.contains("votekit dead-letters requeue"),
@@ -295,6 +301,10 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
         );
         assert!(letter.queue.contains("validation-") && letter.first_death.is_some(), "{letter:?}");
     }
+    // It holds up its own election alone.
+    let working = work(&ballot_box);
+    ballot_box.settle(&"L2".parse().expect("a law id")).await.expect("settled");
+    working.abort();
     let letters = DeadLetters::open(&corner.address()).await.expect("opened");
     assert_eq!(letters.requeue().await.expect("driven").len(), 1);
     let letters = DeadLetters::open(&corner.address()).await.expect("opened");
@@ -302,7 +312,7 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
     pass_on(&ballot_box, &BTreeSet::from([batch.digest().to_string()])).await;
     drop(channel);
     let working = work(&ballot_box);
-    ballot_box.settle().await.expect("settled");
+    ballot_box.settle(&law()).await.expect("settled");
     working.abort();
 }
 
@@ -320,7 +330,7 @@ async fn an_unacknowledged_dead_letter_blocks_settling() {
     let corner = Corner::new();
     let ballot_box = corner.ballot_box().await;
     let working = work(&ballot_box);
-    ballot_box.settle().await.expect("nothing was put aside");
+    ballot_box.settle(&law()).await.expect("nothing was put aside");
     let (_connection, channel) = corner.channel().await;
     put(&channel, &corner.name("dead-letters"), "batch", batch_of(1, 2).as_bytes()).await;
     // In the broker's own count the queue is empty from here on.
@@ -335,7 +345,7 @@ async fn an_unacknowledged_dead_letter_blocks_settling() {
         .await
         .expect("looking");
     let _held = holder.next().await.expect("a letter").expect("whole");
-    let error = ballot_box.settle().await.expect_err("a letter is held").to_string();
+    let error = ballot_box.settle(&law()).await.expect_err("a letter is held").to_string();
     assert!(
         error.contains("another consumer holds the dead letters")
             && error.contains("votekit dead-letters"),
@@ -350,10 +360,10 @@ async fn an_unacknowledged_dead_letter_blocks_settling() {
         .to_string();
     assert!(error.contains("another consumer holds the dead letters"), "{error}");
     channel.close(200, "looked".into()).await.expect("closed");
-    let error = ballot_box.settle().await.expect_err("it lies there again").to_string();
+    let error = ballot_box.settle(&law()).await.expect_err("it lies there again").to_string();
     assert!(error.contains("undecided batches are in"), "{error}");
     DeadLetters::open(&corner.address()).await.expect("opened").requeue().await.expect("driven");
-    ballot_box.settle().await.expect("settled");
+    ballot_box.settle(&law()).await.expect("settled");
     working.abort();
 }
 
@@ -366,7 +376,7 @@ async fn a_letter_that_is_driven_behind_the_barriers_is_noticed() {
     let ballot_box = corner.ballot_box().await;
     let settling = tokio::spawn({
         let ballot_box = Arc::clone(&ballot_box);
-        async move { ballot_box.settle().await }
+        async move { ballot_box.settle(&law()).await }
     });
     // No consumer runs: the barriers stay in their queues.
     let (_connection, channel) = corner.channel().await;
@@ -390,7 +400,7 @@ async fn a_letter_that_is_driven_behind_the_barriers_is_noticed() {
     let error =
         settling.await.expect("it ends").expect_err("a batch stands behind a barrier").to_string();
     assert!(error.contains("requeued meanwhile"), "{error}");
-    ballot_box.settle().await.expect("settled");
+    ballot_box.settle(&law()).await.expect("settled");
     working.abort();
 }
 

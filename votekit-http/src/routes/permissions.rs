@@ -13,7 +13,7 @@ use crate::context::Api;
 use crate::guard::officials_network::is_officials_network;
 use crate::problem::Problem;
 use crate::web::lang::Lang;
-use crate::web::redirect_response;
+use crate::web::{ReturnPath, redirect_response};
 
 /// The roles that a route admits.
 #[derive(Clone)]
@@ -60,8 +60,9 @@ pub(super) async fn require_page_role(
     match check.api.accounts.page_session(request.headers()).await {
         Ok(Some(caller)) => check.admit(caller, request, next).await,
         Ok(None) => {
-            let lang = Lang::of_path(request.uri().path()).unwrap_or(Lang::Fr);
-            let sign_in = format!("/{}/accounts/sign-in", lang.code());
+            let path = request.uri().path();
+            let lang = Lang::of_path(path).unwrap_or(Lang::Fr);
+            let sign_in = ReturnPath::of_request(path).sign_in_href(lang);
             redirect_response(&sign_in).unwrap_or_else(Problem::into_response)
         }
         Err(problem) => problem.into_response(),

@@ -72,6 +72,108 @@ async fn the_sign_in_leads_to_the_first_page_of_the_role_and_nowhere_else() {
 }
 
 #[tokio::test]
+async fn the_sign_in_leads_back_to_the_page_that_was_asked_for() {
+    let site = Site::with_draft().await;
+    let codes = site.activate("admin@example.ca", AccountRole::Administrator).await;
+    let asked = format!("/officials/elections/{LAW}/roll");
+    let page = site.get(&format!("{SIGN_IN}?next={asked}"), "").await;
+    page.check_page(Lang::Fr);
+    assert!(page.html.contains(Lang::Fr.account_needed()), "{}", page.html);
+    let other = format!("href=\"/en/accounts/sign-in?next={asked}\" lang=");
+    assert!(page.html.contains(&other), "the other language keeps it: {}", page.html);
+    let next = hidden(&page.html, SIGN_IN, "next");
+    assert_eq!(next, asked);
+    let wrong = [("email", "admin@example.ca"), ("password", "wrong"), ("next", next.as_str())];
+    let refused = site.post(SIGN_IN, "", &wrong).await;
+    refused.reports(&["email"]);
+    assert_eq!(hidden(&refused.html, SIGN_IN, "next"), asked, "a refusal keeps it");
+    let typed = [
+        ("email", "admin@example.ca"),
+        ("password", PASSWORD),
+        ("code", codes[0].as_str()),
+        ("next", next.as_str()),
+    ];
+    let answer = site.post("/en/accounts/sign-in", "", &typed).await;
+    assert_eq!(answer.header("location"), format!("/en{asked}"), "{}", answer.html);
+    let cookie = answer.cookie();
+    let again = site.get(&format!("{SIGN_IN}?next={asked}"), &cookie).await;
+    assert_eq!(again.header("location"), format!("/fr{asked}"));
+    let shown = site.get(&format!("/fr{asked}"), &cookie).await;
+    let link = format!("href=\"/fr/accounts/sign-in?next={asked}\" hidden");
+    assert!(shown.html.contains(&link), "the end of the session leads back too: {}", shown.html);
+    site.end().await;
+}
+
+#[tokio::test]
+async fn a_sign_in_leads_to_no_other_site_and_to_no_page_of_another_role() {
+    let site = Site::with_draft().await;
+    let codes = site.activate("member@example.ca", AccountRole::Voter).await;
+    let official = site.administrator().await;
+    for next in [
+        "https://evil.example/officials/new",
+        "//evil.example/officials/new",
+        "/%5Cevil.example",
+        "%5C%5Cevil.example",
+        "/officials//evil.example",
+        "/officials/%252f%252fevil.example",
+        "/officials/%0d%0alocation:%20https:evil.example",
+        "/officials@evil.example/",
+        "/officials.evil.example/x",
+        "javascript:alert(1)",
+        "%22%3E%3Cscript%3Ealert(1)%3C/script%3E",
+        "/members/M1",
+        "/vote/L1",
+        "",
+    ] {
+        let path = format!("{SIGN_IN}?next={next}");
+        let page = site.get(&path, "").await;
+        page.check_page(Lang::Fr);
+        assert!(!page.html.contains("evil.example"), "{next}: {}", page.html);
+        assert_eq!(site.get(&path, &official).await.header("location"), "/fr/officials", "{next}");
+    }
+    let typed = [
+        ("email", "member@example.ca"),
+        ("password", PASSWORD),
+        ("code", codes[0].as_str()),
+        ("next", "/officials/new"),
+    ];
+    let answer = site.post(SIGN_IN, "", &typed).await;
+    assert_eq!(answer.header("location"), "/fr/members", "a member is not an official");
+    site.end().await;
+}
+
+#[tokio::test]
+async fn the_other_language_keeps_what_the_page_reads_and_nothing_else() {
+    let site = Site::with_draft().await;
+    let cookie = site.administrator().await;
+    let accounts = "/officials/accounts";
+    for (query, kept) in [
+        ("?after=a@example.ca", "?after=a@example.ca"),
+        ("?done=disable&after=b%26c", "?after=b%26c&#38;done=disable"),
+        ("?done=certify", ""),
+        ("?nas=046454286&code=ABCD2345", ""),
+        ("?after=%22%3E%3Cscript%3E", "?after=%22%3E%3Cscript%3E"),
+    ] {
+        let page = site.get(&format!("/fr{accounts}{query}"), &cookie).await;
+        page.check_page(Lang::Fr);
+        let link = format!("href=\"/en{accounts}{kept}\" lang=");
+        assert!(page.html.contains(&link), "{query}: {}", page.html);
+        assert!(!page.html.contains("046454286"), "{query}");
+    }
+    let election = format!("/officials/elections/{LAW}");
+    for (query, kept) in [("?done=created", "?done=created"), ("?done=certify", ""), ("?x=1", "")] {
+        let page = site.get(&format!("/en{election}{query}"), &cookie).await;
+        let link = format!("href=\"/fr{election}{kept}\" lang=");
+        assert!(page.html.contains(&link), "{query}: {}", page.html);
+    }
+    let invitation = site.invite("new@example.ca", AccountRole::Auditor).await;
+    let page = site.get(&invitation, "").await;
+    let english = invitation.replace("/fr/", "/en/");
+    assert!(page.html.contains(&format!("href=\"{english}\" lang=")), "{}", page.html);
+    site.end().await;
+}
+
+#[tokio::test]
 async fn without_a_session_every_page_of_officials_leads_to_the_sign_in() {
     let site = Site::with_draft().await;
     let election = format!("/en/officials/elections/{LAW}");
@@ -84,14 +186,26 @@ async fn without_a_session_every_page_of_officials_leads_to_the_sign_in() {
         &format!("{election}/open"),
         &format!("{election}/results/csv"),
     ] {
+        // The sign-in leads back, and not to a download, which would show no page.
+        let back = path.strip_prefix("/en").expect("a page");
+        let back = back.strip_suffix("/results/csv").unwrap_or(back);
+        let sign_in = match back {
+            "/officials" => "/en/accounts/sign-in".to_owned(),
+            back => format!("/en/accounts/sign-in?next={back}"),
+        };
         for cookie in ["", "votekit-account-local=", "votekit-account-local=AAAA"] {
-            let answer = site.get(path, cookie).await;
-            assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}");
-            assert_eq!(answer.header("location"), "/en/accounts/sign-in", "{path}");
+            for query in ["", "?token=secret&next=//evil.example"] {
+                let answer = site.get(&format!("{path}{query}"), cookie).await;
+                assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}");
+                assert_eq!(answer.header("location"), sign_in, "{path}");
+            }
         }
     }
     let posted = site.post(&format!("{election}/open"), "", &[("confirm", LAW)]).await;
-    assert_eq!(posted.header("location"), "/en/accounts/sign-in");
+    let sign_in = format!("/en/accounts/sign-in?next=/officials/elections/{LAW}/open");
+    assert_eq!(posted.header("location"), sign_in, "the page with the form");
+    let posted = site.post("/en/officials/accounts/00ff/disable", "", &[]).await;
+    assert_eq!(posted.header("location"), "/en/accounts/sign-in?next=/officials/accounts");
     site.end().await;
 }
 

@@ -57,7 +57,6 @@ messages! {
     main_menu = "Menu principal", "Main menu";
     menu_start = "Accueil", "Home";
     menu_elections = "Scrutins", "Elections";
-    menu_results = "Résultats", "Results";
     menu_help = "Aide", "Help";
     menu_receipts = "Ce que prouve un reçu", "What a receipt proves";
     menu_accessibility = "Accessibilité", "Accessibility";
@@ -87,7 +86,7 @@ messages! {
     start_lead = "Votez en quelques minutes, en trois étapes.",
         "Vote in a few minutes, in three steps.";
     held_by(organisation: &str) = "Ce scrutin est tenu par {organisation}.",
-        "This vote is held by {organisation}.";
+        "This vote is run by {organisation}.";
     need_title = "Ce qu’il vous faut", "What you need";
     need_nas = "votre numéro d’assurance sociale (NAS)", "your social insurance number (SIN)";
     need_code = "le code d’accès qui figure sur la lettre que vous avez reçue",
@@ -109,10 +108,12 @@ messages! {
     vote_in(title: &str) = "Voter\u{a0}: {title}", "Vote: {title}";
     vote_now_short = "Voter", "Vote";
     elections_title = "Scrutins", "Elections";
-    elections_none = "Il n’y a aucun scrutin sur ce site.", "This node holds no election.";
+    elections_none = "Il n’y a aucun scrutin sur ce site.",
+        "There is no election on this site.";
     column_opens = "Ouverture", "Opens";
     column_closes = "Fermeture", "Closes";
     see_results = "Voir les résultats", "See results";
+    see_results_of(title: &str) = "Voir les résultats\u{a0}: {title}", "See results: {title}";
     results_of(title: &str) = "Résultats\u{a0}: {title}", "Results: {title}";
     test_tag = "Essai", "Test";
     voted_tag = "Vous avez voté pendant cette session", "You voted in this session";
@@ -186,7 +187,7 @@ messages! {
 messages! {
     SIGN_IN:
     sign_in_title = "Identification", "Sign in";
-    sign_in_lead(title: &str) = "pour voter\u{a0}: {title}", "to vote: {title}";
+    sign_in_lead(title: &str) = "Pour voter\u{a0}: {title}", "To vote: {title}";
     nas_label = "Numéro d’assurance sociale (NAS)", "Social insurance number (SIN)";
     nas_hint = "Neuf chiffres. Vous pouvez laisser les espaces et les traits d’union.",
         "Nine digits. Spaces and hyphens do not matter.";
@@ -311,7 +312,7 @@ messages! {
     signed_out_title = "Votre session est fermée", "You are signed out";
     signed_out_text = "Rien de votre session ne reste sur ce navigateur.",
         "Nothing of your session remains in this browser.";
-    back_to_start = "Retour à l’accueil", "Back to the start";
+    back_to_start = "Retour à l’accueil", "Back to the home page";
     problem_code = "Code du problème", "Problem code";
 }
 
@@ -320,6 +321,11 @@ messages! {
     HELP:
     help_title = "Aide", "Help";
     help_problems = "Messages que vous pourriez voir", "Messages that you may see";
+    help_problems_officials = "Messages que les titulaires d’un compte pourraient voir",
+        "Messages that account holders may see";
+    help_problems_programs = "Messages destinés aux programmes", "Messages meant for programs";
+    help_contents = "Sur cette page", "On this page";
+    help_questions = "Questions fréquentes", "Common questions";
     help_privacy = "Renseignements personnels", "Personal information";
 }
 

@@ -62,7 +62,7 @@ impl ElectionRow {
             vote_href: format!("/{code}/vote/{law_id}{step}"),
             vote_label: lang.vote_in(title),
             results_href: format!("/{code}/results/{law_id}"),
-            results_label: lang.results_of(title),
+            results_label: lang.see_results_of(title),
             voted_href: cast.map(|request| format!("/{code}/votes/{request}")).unwrap_or_default(),
         }
     }

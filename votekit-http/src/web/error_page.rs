@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use super::frame::Frame;
 use super::lang::Lang;
 use super::moment::Moment;
+use super::page_path::shown_path;
 use super::visit::page_response;
 use crate::context::Api;
 use crate::problem::{self, ProblemMark};
@@ -131,19 +132,6 @@ fn moment(api: &Api, lang: Lang, mark: ProblemMark) -> Option<(&'static str, Mom
 
 fn code_of(status: StatusCode) -> &'static str {
     if status == StatusCode::TOO_MANY_REQUESTS { "rate-limited" } else { "internal" }
-}
-
-/// The path of the page in the other language: one that a `GET` opens.
-fn shown_path(path: &str) -> &str {
-    let path = path.get(3..).filter(|path| !path.is_empty()).unwrap_or("/");
-    match path {
-        "/sign-out" => "/",
-        "/session/extend" => "/session",
-        "/receipts/check" => "/receipts",
-        "/accounts/sign-out" | "/accounts/invitation" => "/accounts/sign-in",
-        _ if path.starts_with("/officials/accounts/") => "/officials/accounts",
-        _ => path.strip_suffix("/cast").unwrap_or(path),
-    }
 }
 
 /// When to try again, by `Retry-After`.

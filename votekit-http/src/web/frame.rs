@@ -1,11 +1,17 @@
 //! What all pages share: title, language, banner, menu, foot.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use votekit_node::{ElectionView, Node};
 
 use super::assets;
 use super::lang::Lang;
+use super::page_path::ReturnPath;
 use crate::published;
 use crate::sessions::LIFETIME_SECONDS;
+
+/// What is encoded in a value of a query.
+const QUERY_VALUE: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'@');
 
 /// The part of a page around its content.
 pub(crate) struct Frame {
@@ -15,6 +21,8 @@ pub(crate) struct Frame {
     pub(crate) is_error: bool,
     /// The path of the page after its language: the other language has the same page.
     pub(crate) path: String,
+    /// The parameters of the address that the page reads, for the same page in the other language.
+    pub(crate) query: String,
     /// Whether the page is about an election that is not binding.
     pub(crate) is_test: bool,
     /// Whether the page is about no single election, and one of them is not binding.
@@ -45,6 +53,7 @@ impl Frame {
             title: title.to_owned(),
             is_error: false,
             path: path.to_owned(),
+            query: String::new(),
             is_test: false,
             has_tests: published::elections(node).iter().any(|election| !election.binding),
             organisation: organisation.clone(),
@@ -68,6 +77,22 @@ impl Frame {
     /// Makes the page one that reports an error.
     pub(crate) fn with_error(self, is_error: bool) -> Self {
         Self { is_error, ..self }
+    }
+
+    /// Keeps a parameter of the address in the other language. A page names those that it reads:
+    /// what else stands in an address may be a password or a NAS, and no page repeats it.
+    pub(crate) fn keeping(self, name: &str, value: &str) -> Self {
+        if value.is_empty() {
+            return self;
+        }
+        let mark = if self.query.is_empty() { '?' } else { '&' };
+        let value = utf8_percent_encode(value, QUERY_VALUE);
+        Self { query: format!("{}{mark}{name}={value}", self.query), ..self }
+    }
+
+    /// The address of the sign-in that leads back to this page, if it is one of officials.
+    pub(crate) fn sign_in_href(&self) -> String {
+        ReturnPath::parse(&self.path).sign_in_href(self.lang)
     }
 
     /// The address of the script that reads a personal link.

@@ -208,6 +208,8 @@ async fn a_step_asks_for_the_id_and_a_reason_where_the_log_does() {
     let annul = format!("{page}/annul");
     let refused = site.submit(&annul, &annul, &cookie, &[("confirm", LAW)]).await;
     refused.reports(&["reason"]);
+    let link = "<a href=\"#reason\">Motif\u{a0}: ";
+    assert!(refused.html.contains(link), "the summary names the field: {}", refused.html);
     let certify = format!("{page}/certify");
     let certified = site.submit(&certify, &certify, &cookie, &[("confirm", LAW)]).await;
     assert_eq!(certified.header("location"), format!("{page}?done=certify"));
@@ -215,6 +217,29 @@ async fn a_step_asks_for_the_id_and_a_reason_where_the_log_does() {
     let annulled = site.submit(&annul, &annul, &cookie, &typed).await;
     assert_eq!(annulled.header("location"), format!("{page}?done=annul"), "{}", annulled.html);
     assert_eq!(site.api.node.election(&law()).expect("it").state, "annulled");
+    site.end().await;
+}
+
+#[tokio::test]
+async fn a_draft_cannot_be_annulled_and_its_pages_say_what_to_do() {
+    let site = Site::with_draft().await;
+    let cookie = site.administrator().await;
+    for lang in Lang::ALL {
+        let page = format!("/{}/officials/elections/{LAW}", lang.code());
+        let shown = site.get(&page, &cookie).await;
+        assert!(shown.html.contains(lang.discard_title()), "{}", shown.html);
+        assert!(shown.html.contains(lang.discard_draft()), "{}", shown.html);
+        let annul = site.get(&format!("{page}/annul"), &cookie).await;
+        annul.check_page(lang);
+        assert!(annul.html.contains(lang.discard_draft()), "{}", annul.html);
+        assert!(!annul.html.contains("name=\"confirm\""), "{}", annul.html);
+    }
+    site.api.node.open(&law(), OpenElection::default()).await.expect("opened");
+    let page = format!("/fr/officials/elections/{LAW}");
+    let shown = site.get(&page, &cookie).await;
+    assert!(!shown.html.contains(Lang::Fr.discard_title()), "{}", shown.html);
+    let annul = site.get(&format!("{page}/annul"), &cookie).await;
+    assert!(annul.html.contains(Lang::Fr.annul_after_close()), "{}", annul.html);
     site.end().await;
 }
 

@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{Notify, RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
 use votekit_authority::round::{ElectionMemory, Quorum, RoundMemory};
 use votekit_core::authority::{
     AuthoritySet, LogPoint, Statement, StatementBody, StatementKey, TermLeader,
 };
-use votekit_core::id::ElectionId;
+use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::note::KeyName;
 use votekit_store::memory::{AuthorityMemory, MemoryError};
 use votekit_store::{NewRow, RowKind};
 
-use super::Board;
+use super::{Board, LedgerLog};
 use crate::data_folder::DataFolder;
 use crate::error::{ElectionFault, NodeError};
 
@@ -44,11 +44,18 @@ pub(crate) struct AuthorityContext {
     rolled_back: AtomicBool,
     /// Whether the rows of the ledger have to be read again from the first.
     rows_put_back: AtomicBool,
+    rows_wanted: Notify,
     /// Whether the last row of the ledger is read.
     rows_read: AtomicBool,
     put_backs: Mutex<PutBacks>,
+    /// How often the ledger was found put back, in any way.
+    put_back_changes: watch::Sender<u64>,
+    /// The digest of the records of nodes as they were read last.
+    records: watch::Sender<Option<Digest>>,
     /// The elections of which the ledger lacks certified blocks, and its height in each.
     lacking: Mutex<BTreeMap<ElectionId, u64>>,
+    /// What was verified of their logs in the ledger at the last look.
+    verified_logs: Mutex<BTreeMap<ElectionId, LedgerLog>>,
     /// The rounds about blocks that this authority has proposed.
     open_rounds: AtomicUsize,
 }
@@ -115,9 +122,13 @@ impl AuthorityContext {
             far_term: AtomicU64::new(0),
             rolled_back: AtomicBool::new(false),
             rows_put_back: AtomicBool::new(false),
+            rows_wanted: Notify::new(),
             rows_read: AtomicBool::new(false),
             put_backs: Mutex::default(),
+            put_back_changes: watch::Sender::new(0),
+            records: watch::Sender::new(None),
             lacking: Mutex::default(),
+            verified_logs: Mutex::default(),
             open_rounds: AtomicUsize::new(0),
         })
     }
@@ -216,6 +227,12 @@ impl AuthorityContext {
     /// Records that the ledger was put back: its rows begin again.
     pub(crate) fn note_rows_put_back(&self) {
         self.rows_put_back.store(true, Ordering::Relaxed);
+        self.rows_wanted.notify_one();
+    }
+
+    /// Resolves when the rows have to be read without a change of the ledger.
+    pub(crate) async fn rows_wanted(&self) {
+        self.rows_wanted.notified().await;
     }
 
     /// Records whether the last row of the ledger is read.
@@ -233,18 +250,37 @@ impl AuthorityContext {
     /// find that themselves, if they lost something: that each restored election ended the rounds
     /// of all others would cost the leader its lead again and again.
     pub(crate) fn note_put_back(&self, law_id: &ElectionId) {
+        self.verified_logs.lock().remove(law_id);
         self.put_backs.lock().note(law_id);
+        self.put_back_changes.send_modify(|count| *count += 1);
     }
 
     /// Records that the ledger was found put back by the rows of rounds, which are in one order for
     /// all elections: what was read of staging may have other positions now in each of them.
     pub(crate) fn note_all_put_back(&self) {
+        self.verified_logs.lock().clear();
         self.put_backs.lock().of_all += 1;
+        self.put_back_changes.send_modify(|count| *count += 1);
     }
 
     /// How often the ledger was found put back, as far as it concerns an election.
     pub(crate) fn put_backs(&self, law_id: &ElectionId) -> u64 {
         self.put_backs.lock().concerning(law_id)
+    }
+
+    /// Notifies each time the ledger was found put back, whatever it concerns.
+    pub(crate) fn put_back_changes(&self) -> watch::Receiver<u64> {
+        self.put_back_changes.subscribe()
+    }
+
+    /// Records the digest of the records of nodes, as they were read.
+    pub(crate) fn note_records(&self, digest: Digest) {
+        self.records.send_if_modified(|known| known.replace(digest) != Some(digest));
+    }
+
+    /// Notifies when the records of nodes have changed.
+    pub(crate) fn record_changes(&self) -> watch::Receiver<Option<Digest>> {
+        self.records.subscribe()
     }
 
     /// Records above which height the ledger lacks certified blocks of an election; `None` if it
@@ -253,8 +289,21 @@ impl AuthorityContext {
         let mut lacking = self.lacking.lock();
         match height {
             Some(height) => lacking.insert(law_id.clone(), height) != Some(height),
-            None => lacking.remove(law_id).is_some(),
+            None => {
+                self.verified_logs.lock().remove(law_id);
+                lacking.remove(law_id).is_some()
+            }
         }
+    }
+
+    /// What was verified of an election's log in the ledger when it was last found to lack blocks.
+    pub(crate) fn verified_log(&self, law_id: &ElectionId) -> Option<LedgerLog> {
+        self.verified_logs.lock().get(law_id).cloned()
+    }
+
+    /// Keeps what was verified of an election's log in the ledger, which lacks blocks.
+    pub(crate) fn keep_verified_log(&self, law_id: &ElectionId, log: &LedgerLog) {
+        self.verified_logs.lock().insert(law_id.clone(), log.clone());
     }
 
     /// Whether the rows have to be read again from the first; the answer is given once.

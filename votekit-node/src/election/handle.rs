@@ -177,6 +177,11 @@ impl ElectionHandle {
         self.position.send_if_modified(|known| std::mem::replace(known, position) != position);
     }
 
+    /// The position of the log and of its staging in the ledger, as it was read last.
+    pub(crate) fn position(&self) -> Position {
+        *self.position.borrow()
+    }
+
     /// Notifies when the log or its staging moved in the ledger.
     pub(crate) fn positions(&self) -> watch::Receiver<Position> {
         self.position.subscribe()

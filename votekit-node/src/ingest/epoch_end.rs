@@ -50,13 +50,14 @@ async fn end(
     // The lease may be held by another process, on a copy of the folder: wait until it runs out.
     loop {
         let leases = until_definite("end_epoch", || context.ledger.leases(law_id)).await?;
-        if !leases.iter().any(|lease| lease.node == node && lease.epoch == epoch) {
+        let Some(held) = leases.iter().find(|lease| lease.node == node && lease.epoch == epoch)
+        else {
             break;
-        }
-        tokio::time::sleep(POLL_INTERVAL).await;
+        };
+        tokio::time::sleep(held.remaining.max(POLL_INTERVAL)).await;
     }
     // The previous run published an unknown number of batches: all of them must be staged first.
-    until_definite("end_epoch", || context.ballot_box.settle()).await?;
+    until_definite("end_epoch", || context.ballot_box.settle(law_id)).await?;
     let Some(through) = staged_through(context, election, node, epoch, confirmed).await? else {
         return Ok(());
     };

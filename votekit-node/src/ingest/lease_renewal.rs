@@ -11,8 +11,10 @@ use votekit_store::clock;
 use crate::context::NodeContext;
 use crate::election::{ElectionHandle, LEASE_LENGTH, Lease};
 
-/// The interval between renewals of the lease.
-const RENEWAL_INTERVAL: Duration = Duration::from_millis(750);
+/// The interval between renewals of the lease, and the pause after one that failed: also after one
+/// that timed out there is time for another before the lease runs out.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long to wait for the ledger before votes are refused because it is unavailable.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -43,8 +45,9 @@ pub(crate) async fn acquire(
 
 /// Renews the leases of all epochs in use before they run out, as one task of the node.
 pub(crate) async fn renew_loop(context: Arc<NodeContext>, node: NodeId) {
+    let mut pause = RENEWAL_INTERVAL;
     loop {
-        tokio::time::sleep(RENEWAL_INTERVAL).await;
+        tokio::time::sleep(pause).await;
         let mut held = Vec::new();
         let mut elections = Vec::new();
         for election in context.elections() {
@@ -58,6 +61,7 @@ pub(crate) async fn renew_loop(context: Arc<NodeContext>, node: NodeId) {
         }
         let (asked, at) = (Instant::now(), clock::now());
         let renewing = context.ledger.renew_leases(node, &held, LEASE_LENGTH);
+        pause = RETRY_INTERVAL;
         let renewed = match tokio::time::timeout(RENEWAL_TIMEOUT, renewing).await {
             Ok(Ok(renewed)) => renewed,
             // The intake asks when it needs a lease, and its voters then get the error.
@@ -71,6 +75,7 @@ pub(crate) async fn renew_loop(context: Arc<NodeContext>, node: NodeId) {
             }
             Err(_) => continue,
         };
+        pause = RENEWAL_INTERVAL;
         for ((election, (law_id, epoch)), outcome) in elections.iter().zip(&held).zip(renewed) {
             match outcome {
                 Ok(()) => election.set_lease(Lease::from(*epoch, asked, at, LEASE_LENGTH)),

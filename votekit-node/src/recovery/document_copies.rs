@@ -6,12 +6,17 @@
 //! The record of a node changes once, when the node is retired, and its copy follows the ledger.
 //! Retirement is final: where a copy says that a node was retired and the ledger does not, the
 //! ledger is older, and the copy wins. After a purge no copy of keys stays.
+//!
+//! Ledger and copies are compared at the start, after the ledger was found put back, and when an
+//! election or the record of a node is new; and once a minute, in two queries for all elections,
+//! for what no event announced.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use votekit_core::id::ElectionId;
-use votekit_store::memory::SealedKey;
+use votekit_store::memory::{AuthorityMemory, SealedKey};
 use votekit_store::retry::until_definite;
 
 use crate::authority::AuthorityContext;
@@ -20,33 +25,72 @@ use crate::election::ElectionHandle;
 use crate::error::ElectionFault;
 use crate::node_record::Admission;
 
-/// The pause between two comparisons of the ledger with the copies.
-const COMPARE_INTERVAL: Duration = Duration::from_secs(5);
+/// The time between two comparisons without an event.
+const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The pause after a comparison that failed, or that left out an election of which this node has
+/// not read the last block yet.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The time from an event to its comparison: the keys that are sealed to a node follow its record.
+const EVENT_DELAY: Duration = Duration::from_secs(1);
+
+/// An election and the public key of a recipient.
+type KeyOwner = (ElectionId, [u8; 32]);
 
 /// Keeps copies, and puts lost documents back, as long as the node runs.
 pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityContext>) {
+    let mut put_backs = authority.put_back_changes();
+    let mut records = authority.record_changes();
+    let mut elections = context.listed.subscribe();
     loop {
-        if let Err(error) = compare(&context, &authority).await {
-            tracing::warn!(
-                event = "documents_not_compared",
-                %error,
-                "documents of the ledger not compared with this authority's copies, retrying"
-            );
+        put_backs.mark_unchanged();
+        records.mark_unchanged();
+        elections.mark_unchanged();
+        let is_complete = match compare(&context, &authority).await {
+            Ok(is_complete) => is_complete,
+            Err(error) => {
+                tracing::warn!(
+                    event = "documents_not_compared",
+                    %error,
+                    "documents of the ledger not compared with this authority's copies, retrying"
+                );
+                false
+            }
+        };
+        // The senders live as long as the node.
+        tokio::select! {
+            Ok(()) = put_backs.changed() => {}
+            Ok(()) = records.changed() => {}
+            Ok(()) = elections.changed() => {}
+            () = tokio::time::sleep(pause_after(is_complete)) => continue,
         }
-        tokio::time::sleep(COMPARE_INTERVAL).await;
+        tokio::time::sleep(EVENT_DELAY).await;
     }
 }
 
-/// Keeps copies of what is new in the ledger, and puts back what it lacks.
-async fn compare(context: &NodeContext, authority: &AuthorityContext) -> Result<(), ElectionFault> {
+fn pause_after(is_complete: bool) -> Duration {
+    if is_complete { COMPARE_INTERVAL } else { RETRY_INTERVAL }
+}
+
+/// Keeps copies of what is new in the ledger, and puts back what it lacks. Returns whether no
+/// election was left out.
+async fn compare(
+    context: &NodeContext,
+    authority: &AuthorityContext,
+) -> Result<bool, ElectionFault> {
     let nodes = compare_records(context, authority).await?;
     let mut recipients: Vec<[u8; 32]> =
         authority.set.members().iter().map(|member| member.transport).collect();
     recipients.extend(nodes.iter().map(|known| *known.record.transport.as_bytes()));
+    let read = || context.ledger.sealed_key_recipients();
+    let stored = until_definite("read_documents", read).await?.into_iter().collect();
+    let keys = KeyComparison { context, authority, recipients, stored };
+    let mut is_complete = true;
     for election in context.elections() {
-        compare_keys(context, authority, &election, &recipients).await?;
+        is_complete &= keys.compare(&election).await? || election.halted().is_some();
     }
-    Ok(())
+    Ok(is_complete)
 }
 
 /// Compares the records of nodes. Returns all of them.
@@ -110,52 +154,83 @@ async fn put_record_back(context: &NodeContext, known: &Admission) -> Result<(),
     Ok(())
 }
 
-/// Compares the sealed keys of an election.
-async fn compare_keys(
-    context: &NodeContext,
-    authority: &AuthorityContext,
-    election: &ElectionHandle,
-    recipients: &[[u8; 32]],
-) -> Result<(), ElectionFault> {
-    let (ledger, law_id) = (&context.ledger, election.law_id());
-    let kept = read_copies(authority, law_id).await?;
-    let is_purged = election.log().is_purged();
-    if is_purged {
-        // A copy that was kept, or put back, while another authority purged.
-        if !kept.is_empty() {
-            purge_everywhere(context, authority, law_id).await?;
+/// Compares the sealed keys of elections with their copies.
+struct KeyComparison<'a> {
+    context: &'a NodeContext,
+    authority: &'a AuthorityContext,
+    recipients: Vec<[u8; 32]>,
+    /// The keys that the ledger holds.
+    stored: BTreeSet<KeyOwner>,
+}
+
+impl KeyComparison<'_> {
+    /// Compares the keys of an election. Returns whether that is done.
+    async fn compare(&self, election: &ElectionHandle) -> Result<bool, ElectionFault> {
+        let law_id = election.law_id();
+        let kept = read_copies(self.authority, law_id).await?;
+        let is_purged = election.log().is_purged();
+        if is_purged {
+            // A copy that was kept, or put back, while another authority purged.
+            if !kept.is_empty() {
+                purge_everywhere(self.context, self.authority, law_id).await?;
+            }
+            return Ok(true);
         }
-        return Ok(());
+        // A block that this node has not read yet may be a purge.
+        if election.position().height != election.committed().height {
+            return Ok(false);
+        }
+        for recipient in &self.recipients {
+            let copy = kept.iter().find(|(of, _)| of == recipient).map(|(_, bytes)| bytes);
+            let is_done = match (self.stored.contains(&(law_id.clone(), *recipient)), copy) {
+                (true, None) => self.keep(law_id, recipient).await?,
+                (false, Some(bytes)) => self.put_back(election, recipient, bytes).await?,
+                _ => true,
+            };
+            if !is_done {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
-    // A block that this node has not read yet may be a purge.
-    let head = until_definite("read_head", || ledger.head(law_id)).await?;
-    if head.is_none_or(|head| head.height != election.committed().height) {
-        return Ok(());
+
+    /// Keeps a copy of a key. Returns whether that is done.
+    async fn keep(&self, law_id: &ElectionId, recipient: &[u8; 32]) -> Result<bool, ElectionFault> {
+        let read = || self.context.ledger.sealed_key(law_id, recipient);
+        let Some(bytes) = until_definite("read_documents", read).await? else { return Ok(false) };
+        let (law, recipient) = (law_id.clone(), *recipient);
+        let keep = move |memory: &AuthorityMemory| memory.keep_sealed_key(&law, &recipient, &bytes);
+        self.authority.durable(keep).await?;
+        Ok(true)
     }
-    for recipient in recipients {
-        let copy = kept.iter().find(|(of, _)| of == recipient).map(|(_, bytes)| bytes);
+
+    /// Puts a key back that the ledger was found to lack. Returns whether that is done.
+    async fn put_back(
+        &self,
+        election: &ElectionHandle,
+        recipient: &[u8; 32],
+        bytes: &[u8],
+    ) -> Result<bool, ElectionFault> {
+        let (ledger, law_id) = (&self.context.ledger, election.law_id());
+        // A list may lack a key that is there, and the position of the log may be an old one.
         let read = || ledger.sealed_key(law_id, recipient);
-        match (until_definite("read_documents", read).await?, copy) {
-            (Some(bytes), None) => {
-                let (law, recipient) = (law_id.clone(), *recipient);
-                authority
-                    .durable(move |memory| memory.keep_sealed_key(&law, &recipient, &bytes))
-                    .await?;
-            }
-            (None, Some(bytes)) => {
-                let put = || ledger.put_sealed_key(law_id, recipient, bytes);
-                until_definite("put_document", put).await?;
-                tracing::error!(
-                    event = "document_put_back",
-                    alarm = true,
-                    %law_id,
-                    "the ledger had lost keys of an election that are sealed to one of its nodes"
-                );
-            }
-            _ => {}
+        if until_definite("read_documents", read).await?.is_some() {
+            return Ok(true);
         }
+        let head = until_definite("read_head", || ledger.head(law_id)).await?;
+        if head.is_none_or(|head| head.height != election.committed().height) {
+            return Ok(false);
+        }
+        let put = || ledger.put_sealed_key(law_id, recipient, bytes);
+        until_definite("put_document", put).await?;
+        tracing::error!(
+            event = "document_put_back",
+            alarm = true,
+            %law_id,
+            "the ledger had lost keys of an election that are sealed to one of its nodes"
+        );
+        Ok(true)
     }
-    Ok(())
 }
 
 async fn read_copies(

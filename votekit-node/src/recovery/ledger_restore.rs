@@ -22,13 +22,13 @@ use votekit_core::batch::Batch;
 use votekit_core::election_log::{batches_of_block, leaves_of_block};
 use votekit_core::id::{BatchNumber, ElectionId, Epoch, NodeId};
 use votekit_core::log::leaf::{ElectionEvent, Leaf};
-use votekit_core::log::merkle::{FullTile, TreeBuilder, leaf_hash};
+use votekit_core::log::merkle::FullTile;
 use votekit_store::memory::MemoryBlock;
 use votekit_store::retry::until_definite;
 use votekit_store::{BlockCommit, Conflict, EngineError, Head, StagingId};
 
 use crate::audit::{AuditEvent, AuditFields};
-use crate::authority::AuthorityContext;
+use crate::authority::{AuthorityContext, LedgerLog, election_event};
 use crate::context::NodeContext;
 use crate::error::ElectionFault;
 use crate::roll_store;
@@ -129,36 +129,6 @@ struct Restore<'a> {
     is_new: bool,
 }
 
-/// The log in the ledger while it is put back.
-struct RestoredLog {
-    tree: TreeBuilder,
-    height: u64,
-    /// Whether the poll is open after the last block.
-    is_open: bool,
-}
-
-impl RestoredLog {
-    /// Adds the leaves of a block. Returns the tiles that they fill.
-    fn add(&mut self, height: u64, leaves: &[u8]) -> Result<Vec<FullTile>, ElectionFault> {
-        let mut full_tiles = Vec::new();
-        for leaf in leaves_of_block(leaves) {
-            let leaf = leaf.ok_or_else(|| {
-                ElectionFault::damaged(format!("block {height} is cut off in the middle of a leaf"))
-            })?;
-            self.tree.append(leaf_hash(leaf), &mut full_tiles);
-            if let Some(event) = election_event(leaf) {
-                self.is_open = match event {
-                    ElectionEvent::Open { .. } => true,
-                    ElectionEvent::Draft { .. } | ElectionEvent::Amended { .. } => self.is_open,
-                    _ => false,
-                };
-            }
-        }
-        self.height = height;
-        Ok(full_tiles)
-    }
-}
-
 impl Restore<'_> {
     async fn run(&self, head: Option<&Head>) -> Result<PutBack, ElectionFault> {
         let mut log = self.read_ledger(head).await?;
@@ -217,10 +187,26 @@ impl Restore<'_> {
         PutBack::Waits
     }
 
-    /// The log that the ledger has, by its leaves.
-    async fn read_ledger(&self, head: Option<&Head>) -> Result<RestoredLog, ElectionFault> {
-        let mut log = RestoredLog { tree: TreeBuilder::new(), height: 0, is_open: false };
-        let Some(head) = head else { return Ok(log) };
+    /// The log that the ledger has, by its leaves: from what was verified at the last look, if the
+    /// ledger still holds that.
+    async fn read_ledger(&self, head: Option<&Head>) -> Result<LedgerLog, ElectionFault> {
+        let Some(head) = head else { return Ok(LedgerLog::new()) };
+        let known = self.authority.verified_log(self.law_id);
+        let known = known.filter(|known| known.may_continue_to(head));
+        let log = match known {
+            // What is wrong may be what was known: the ledger was put back, and has grown again.
+            Some(known) => match self.read_on(known, head).await {
+                Err(ElectionFault::Damaged { .. }) => self.read_on(LedgerLog::new(), head).await?,
+                read => read?,
+            },
+            None => self.read_on(LedgerLog::new(), head).await?,
+        };
+        self.authority.keep_verified_log(self.law_id, &log);
+        Ok(log)
+    }
+
+    /// Reads the blocks after a log, up to a head.
+    async fn read_on(&self, mut log: LedgerLog, head: &Head) -> Result<LedgerLog, ElectionFault> {
         let ledger = &self.context.ledger;
         while log.height < head.height {
             let from = log.height + 1;
@@ -237,7 +223,7 @@ impl Restore<'_> {
                 log.add(block.height, &block.leaves)?;
             }
         }
-        if log.tree.size() != head.size || log.tree.root() != head.root {
+        if !log.is_of(head) {
             return Err(self.damaged("its leaves do not have the root of its head"));
         }
         Ok(log)
@@ -246,7 +232,7 @@ impl Restore<'_> {
     /// Adds a block of the memory. Fails unless the log with it is the certified one.
     fn check(
         &self,
-        log: &mut RestoredLog,
+        log: &mut LedgerLog,
         block: &MemoryBlock,
     ) -> Result<Vec<FullTile>, ElectionFault> {
         let is_next = block.block.first_leaf == log.tree.size();
@@ -288,7 +274,7 @@ impl Restore<'_> {
 
     async fn append(
         &self,
-        log: &RestoredLog,
+        log: &LedgerLog,
         block: MemoryBlock,
         full_tiles: Vec<FullTile>,
         head: Option<&Head>,
@@ -402,16 +388,5 @@ pub(crate) async fn stage_again(
     Ok(())
 }
 
-/// The beginning of a leaf about a roll, and of one about the state of the election.
+/// The beginning of a leaf about a roll.
 const ROLL: &[u8] = br#"{"leaf":"roll""#;
-const ELECTION: &[u8] = br#"{"leaf":"election""#;
-
-fn election_event(leaf: &[u8]) -> Option<ElectionEvent> {
-    if !leaf.starts_with(ELECTION) {
-        return None;
-    }
-    match Leaf::parse(leaf).ok()? {
-        Leaf::Election(event) => Some(event),
-        _ => None,
-    }
-}

@@ -135,7 +135,7 @@ impl Sealer {
                 Event::Leases(leases.iter().map(|lease| (lease.node, lease.epoch)).collect())
             }
             Command::SettleBallotBox => {
-                self.context.ballot_box.settle().await?;
+                self.context.ballot_box.settle(self.election.law_id()).await?;
                 Event::Settled
             }
             Command::SealStaged => {

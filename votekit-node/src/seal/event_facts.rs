@@ -194,7 +194,8 @@ impl Sealer {
         if !fenced.is_empty() {
             leases = ledger.leases(law_id).await?;
         }
-        let settled = tokio::time::timeout(SETTLE_TIMEOUT, self.context.ballot_box.settle()).await;
+        let settling = self.context.ballot_box.settle(law_id);
+        let settled = tokio::time::timeout(SETTLE_TIMEOUT, settling).await;
         let seen: Vec<(NodeId, Epoch)> =
             observed.iter().map(|(node, epoch, _)| (*node, *epoch)).collect();
         let progress = self.epoch_progress(&seen).await?;

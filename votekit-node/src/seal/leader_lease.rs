@@ -10,6 +10,7 @@ use votekit_authority::round::{NoVote, Quorum};
 use votekit_core::authority::{AcceptedBlock, StatementBody, SuspectReason, TermLeader};
 use votekit_core::id::ElectionId;
 use votekit_core::log::note::KeyName;
+use votekit_store::log_summary::LogSummary;
 use votekit_store::retry::until_definite;
 use votekit_store::{EngineError, Leadership, NewRow, RowKind};
 
@@ -83,11 +84,20 @@ pub(crate) async fn acquire_exclusive(context: &NodeContext) -> Result<(), Engin
 /// Acquires and renews the lease as long as the node runs.
 pub(crate) async fn run(context: Arc<NodeContext>) {
     let lease = &context.leader_lease;
+    let mut changes = context.ledger.changes();
+    let mut seen = changes.borrow().logs;
     loop {
+        let changed = async { changes.wait_for(|now| now.logs != seen).await.map(|now| now.logs) };
         // Never busy: a request is due at the earliest after the renewal interval.
         tokio::select! {
             () = tokio::time::sleep(lease.until_next_request()) => {}
             () = lease.wake.notified() => {}
+            // The lease of another node may have been given back, or a term may have begun: it is
+            // not waited for any more.
+            Ok(logs) = changed => {
+                seen = logs;
+                lease.note_other_lease(None);
+            }
         }
         for command in lease.take_pending() {
             execute(&context, command).await;
@@ -181,6 +191,7 @@ async fn execute(context: &NodeContext, command: Command) {
             let request = acquire(context, length, at_least, passes_over);
             let event = match tokio::time::timeout(length, request).await {
                 Ok(Ok(answer)) => {
+                    lease.note_other_lease(remaining_of_other(&answer));
                     note_leader(context, &answer).await;
                     outcome(&answer)
                 }
@@ -208,6 +219,14 @@ async fn execute(context: &NodeContext, command: Command) {
         }
         Command::Suspect { leadership } => suspect_holder(context, &leadership).await,
         Command::Announce(_) => {}
+    }
+}
+
+/// How long the lease of another node lasts, if one has it.
+fn remaining_of_other(answer: &Leadership) -> Option<Duration> {
+    match answer {
+        Leadership::Leading { .. } => None,
+        Leadership::Following { remaining, .. } => Some(*remaining),
     }
 }
 
@@ -412,8 +431,18 @@ async fn resend_accepted(
     Ok(())
 }
 
+/// Limits the lines about requests that fail: several a second while the ledger is away.
+static REQUESTS_FAILED: LogSummary = LogSummary::new();
+
 fn failed(error: &str) -> leader_lease::Event {
-    tracing::warn!(event = "lease_request_failed", error, "leader lease not acquired or renewed");
+    if let Some(count) = REQUESTS_FAILED.due(Instant::now()) {
+        tracing::warn!(
+            event = "lease_request_failed",
+            error,
+            count,
+            "leader lease not acquired or renewed"
+        );
+    }
     leader_lease::Event::Failed
 }
 

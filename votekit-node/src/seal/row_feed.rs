@@ -1,9 +1,9 @@
 //! Reads the rows of all rounds from the ledger, verifies them, and puts them on the board.
 //!
-//! One task a node: it queries when the ledger notifies of a change and once a second as a safety
-//! net. A row that does not verify is dropped with an alarm: anyone who can write to the ledger
-//! can insert such a row, and none of them blocks a round. A row counts by its signature, not by
-//! its place among others of its key; each is verified once, also when all are read again.
+//! One task a node: it queries when the ledger notifies of a change, and from time to time as a
+//! safety net. A row that does not verify is dropped with an alarm: anyone who can write to the
+//! ledger can insert such a row, and none of them blocks a round. A row counts by its signature,
+//! not by its place among others of its key; each is verified once, also when all are read again.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -25,8 +25,10 @@ use crate::seal::{draft, leader_lease};
 /// Rows read in one call.
 const ROWS_PER_READ: usize = 256;
 
-/// How long the task waits for a notification before it reads anyway.
+/// How long the task waits for a notification before it reads anyway, while this authority waits
+/// for the statements of others, and at rest.
 const SLOW_POLL: Duration = Duration::from_millis(500);
+const REST_POLL: Duration = Duration::from_secs(2);
 
 /// How soon all rows are read again for those that were left out: a liar can have them left out
 /// with each block.
@@ -72,9 +74,15 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
         }
         tokio::select! {
             () = wait_for_rows(&mut changes, seen) => {}
-            () = tokio::time::sleep(SLOW_POLL) => {}
+            () = authority.rows_wanted() => {}
+            () = tokio::time::sleep(poll_interval(&context, &authority)) => {}
         }
     }
+}
+
+fn poll_interval(context: &NodeContext, authority: &AuthorityContext) -> Duration {
+    let waits = authority.has_open_round() || context.leader_lease.candidate_term().is_some();
+    if waits { SLOW_POLL } else { REST_POLL }
 }
 
 /// Waits until rows are stored after those that were `seen`.

@@ -7,60 +7,84 @@ use votekit_store::{EngineError, ValidatedBatch};
 
 use crate::context::NodeContext;
 use crate::metrics::{self, Step};
-use crate::validate::validation;
+use crate::validate::held_deliveries::{HeldDeliveries, Hindrance, hindrance};
+use crate::validate::validation::{self, Checked};
 
 /// Batches in flight to the ledger. The ledger groups those that arrive during a write into the
 /// next one.
 const IN_FLIGHT_MAX: usize = 64;
 
+/// A validated batch that could not be staged now, and why.
+type Hindered = Option<(ValidatedBatch, Hindrance)>;
+
 /// Stages validated batches as long as the node runs. While the ledger is unavailable it waits;
 /// nothing is requeued in a loop.
 pub(crate) async fn run(context: Arc<NodeContext>) {
     let mut staging = tokio::task::JoinSet::new();
+    let mut held = HeldDeliveries::new();
     loop {
-        let validated = tokio::select! {
+        let room = IN_FLIGHT_MAX.saturating_sub(staging.len());
+        let batches = tokio::select! {
             Some(staged) = staging.join_next() => {
                 match staged {
-                    Ok(Ok(())) => continue,
+                    Ok(Ok(None)) => {}
+                    Ok(Ok(Some((validated, why)))) => held.add(&context, validated, why),
                     Ok(Err(error)) => return context.fail(&error),
                     Err(error) => {
                         return context.fail_by_panic(&format_args!("staging panicked: {error}"));
                     }
                 }
+                continue;
+            }
+            () = tokio::time::sleep_until(held.next_look()), if !held.is_empty() => {
+                held.look(&context, room)
             }
             validated = until_definite("collect_batch", || context.ballot_box.collect()),
-                if staging.len() < IN_FLIGHT_MAX => validated,
+                if room > 0 => match validated {
+                    Ok(validated) => vec![validated],
+                    Err(error) => return context.fail(&error),
+                },
         };
-        match validated {
-            Ok(validated)
-                if !validated.is_staged && validation::is_damaged(&context, &validated.batch) => {}
-            Ok(validated) => {
-                let job = context.job();
-                staging.spawn(async move { stage(&job, &validated).await });
+        for validated in batches {
+            let law_id = &validated.batch.header().law_id;
+            match hindrance(&context, law_id).filter(|_| !validated.is_staged) {
+                Some(why) => held.add(&context, validated, why),
+                None => {
+                    let job = context.job();
+                    staging.spawn(async move { stage(&job, validated).await });
+                }
             }
-            Err(error) => return context.fail(&error),
         }
     }
 }
 
-async fn stage(context: &NodeContext, validated: &ValidatedBatch) -> Result<(), EngineError> {
+async fn stage(context: &NodeContext, validated: ValidatedBatch) -> Result<Hindered, EngineError> {
     let batch = &validated.batch;
     if validated.is_staged {
-        return staged(context, validated).await;
+        staged(context, &validated).await?;
+        return Ok(None);
     }
     // Verified again: a writer to the queues could insert a batch between validation and staging,
     // and use up another node's number.
-    if let Err(reason) = validation::check(context, batch).await? {
-        return reject(context, validated, &reason).await;
+    match validation::check(context, batch).await? {
+        Checked::Verified(_) => {}
+        Checked::Refused(reason) => {
+            reject(context, &validated, &reason).await?;
+            return Ok(None);
+        }
+        Checked::Hindered(why) => return Ok(Some((validated, why))),
     }
     match until_definite("stage_batch", || context.ledger.stage(batch, &validated.hints)).await {
         // One number was signed for two batches. The first stands; nothing of the second is sealed.
         Err(error @ EngineError::Conflict(_)) => {
-            return reject(context, validated, &error.to_string()).await;
+            reject(context, &validated, &error.to_string()).await?;
         }
-        staged => staged?,
-    };
-    staged(context, validated).await
+        stored => {
+            stored?;
+            staged(context, &validated).await?;
+        }
+    }
+    Ok(None)
 }
 
 /// Acknowledges a staged batch, and wakes its sealer.

@@ -3,85 +3,85 @@
 //!
 //! Hints serve the voter, the throttle and the reviewers. A forged batch is not forwarded. While
 //! the registry is unavailable or damaged, batches are forwarded without hints: the log decides all
-//! the same.
+//! the same. A batch that this node cannot verify now is held, and holds up no other election.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use votekit_core::batch::Batch;
-use votekit_core::id::ElectionId;
+use votekit_store::log_summary::LogSummary;
 use votekit_store::retry::{is_passing, until_definite};
 use votekit_store::{Delivery, EngineError, Hints, Mark};
 
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::metrics::{self, Step};
+use crate::validate::held_deliveries::{HeldDeliveries, Hindrance, hindrance};
 
 /// Batches validated concurrently: each waits for the registry, then for the ballot box.
 const IN_FLIGHT_MAX: usize = 32;
 
-/// Interval at which a waiting batch checks whether this node has taken its election up.
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// How long a batch waits for this node to read the log, before it is held and leaves its place to
+/// another one.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Interval between retries for an election that this node does not know.
-const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// A delivery that could not be processed, and why.
+type Hindered = Option<(Delivery, Hindrance)>;
 
 /// Validates deliveries as long as the node runs. While the ballot box is unavailable it waits;
 /// nothing is requeued in a loop.
 pub(crate) async fn run(context: Arc<NodeContext>) {
     let mut validating = JoinSet::new();
+    let mut held = HeldDeliveries::new();
     loop {
-        let delivery = tokio::select! {
+        let room = IN_FLIGHT_MAX.saturating_sub(validating.len());
+        let deliveries = tokio::select! {
             Some(validated) = validating.join_next() => {
                 match validated {
-                    Ok(Ok(())) => continue,
+                    Ok(Ok(None)) => {}
+                    Ok(Ok(Some((delivery, why)))) => held.add(&context, delivery, why),
                     Ok(Err(error)) => return context.fail(&error),
                     Err(error) => {
                         return context.fail_by_panic(&format_args!("validation panicked: {error}"));
                     }
                 }
+                continue;
+            }
+            () = tokio::time::sleep_until(held.next_look()), if !held.is_empty() => {
+                held.look(&context, room)
             }
             delivery = until_definite("receive_batch", || context.ballot_box.receive()),
-                if validating.len() < IN_FLIGHT_MAX => delivery,
+                if room > 0 => match delivery {
+                    Ok(delivery) => vec![delivery],
+                    Err(error) => return context.fail(&error),
+                },
         };
-        match delivery {
-            // Neither refused nor acknowledged: its votes were answered. The ballot box delivers it
-            // again to the next process.
-            Ok(delivery) if is_damaged(&context, &delivery.batch) => {}
-            Ok(delivery) => {
-                let job = context.job();
-                validating.spawn(async move { validate(&job, &delivery).await });
+        for delivery in deliveries {
+            match hindrance(&context, &delivery.batch.header().law_id) {
+                // Neither refused nor acknowledged: its votes were answered.
+                Some(why) => held.add(&context, delivery, why),
+                None => {
+                    let job = context.job();
+                    validating.spawn(async move { validate(&job, delivery).await });
+                }
             }
-            Err(error) => return context.fail(&error),
         }
     }
 }
 
-/// Whether the log of a batch's election cannot be read on this node, so that the batch can be
-/// neither verified nor refused.
-pub(crate) fn is_damaged(context: &NodeContext, batch: &Batch) -> bool {
-    let law_id = &batch.header().law_id;
-    let is_damaged = context.damaged(law_id).is_some();
-    if is_damaged {
-        tracing::warn!(
-            event = "batch_election_halted",
-            batch = %batch.number(),
-            %law_id,
-            "batch stays in the ballot box, its election is halted"
-        );
-    }
-    is_damaged
-}
-
-async fn validate(context: &NodeContext, delivery: &Delivery) -> Result<(), EngineError> {
+async fn validate(context: &NodeContext, delivery: Delivery) -> Result<Hindered, EngineError> {
     let batch = &delivery.batch;
     let election = match check(context, batch).await? {
-        Ok(election) => election,
-        Err(reason) => return refuse(context, delivery, &reason).await,
+        Checked::Verified(election) => election,
+        Checked::Refused(reason) => {
+            refuse(context, &delivery, &reason).await?;
+            return Ok(None);
+        }
+        Checked::Hindered(why) => return Ok(Some((delivery, why))),
     };
     let hints = hint(context, &election, batch).await;
-    until_definite("validate_batch", || context.ballot_box.forward(delivery, &hints)).await?;
+    until_definite("validate_batch", || context.ballot_box.forward(&delivery, &hints)).await?;
     metrics::batch(Step::Forwarded);
     tracing::trace!(
         event = "batch_forwarded",
@@ -89,66 +89,69 @@ async fn validate(context: &NodeContext, delivery: &Delivery) -> Result<(), Engi
         hints = hints.len(),
         "batch forwarded to staging"
     );
-    Ok(())
+    Ok(None)
 }
 
-/// Verifies a batch. Returns its election, or the reason of a refusal. On a shared ledger a batch
-/// of an unknown election waits until the election is known: this node may be connected to another
-/// ledger than the rest, and a node that acknowledges a batch answers for its votes.
+/// What became of the verification of a batch.
+pub(crate) enum Checked {
+    /// It is of an admitted node, for this election.
+    Verified(Arc<ElectionHandle>),
+    /// It can never be staged, for this reason.
+    Refused(String),
+    /// This node cannot verify it now.
+    Hindered(Hindrance),
+}
+
+/// Verifies a batch. On a shared ledger a batch that is not verified may be ahead of this node: it
+/// is refused once the node has read the log to its present end.
 pub(crate) async fn check(
     context: &NodeContext,
     batch: &Arc<Batch>,
-) -> Result<Result<Arc<ElectionHandle>, String>, EngineError> {
-    let checked = check_now(context, batch).await;
-    if checked.is_ok() || !context.is_shared {
-        return Ok(checked);
-    }
-    // This node may be behind the log: it may not have read the election, or the admission of the
-    // batch's node, yet.
+) -> Result<Checked, EngineError> {
     let law_id = &batch.header().law_id;
-    let mut logged = false;
-    loop {
-        catch_up(context, law_id).await?;
-        if context.election(law_id).is_some() {
-            return Ok(check_now(context, batch).await);
-        }
-        if !logged {
-            tracing::error!(
-                event = "batch_election_unknown",
-                alarm = true,
-                batch = %batch.number(),
-                %law_id,
-                "batch waits, its election is not in the ledger"
-            );
-        }
-        logged = true;
-        tokio::time::sleep(RETRY_INTERVAL).await;
+    if let Some(why) = hindrance(context, law_id) {
+        return Ok(Checked::Hindered(why));
     }
+    let checked = check_now(context, batch);
+    if context.is_shared
+        && matches!(checked, Checked::Refused(_))
+        && let Some(election) = context.election(law_id)
+    {
+        // The admission of the batch's node may be in a block that was not read yet.
+        return Ok(match catch_up(context, &election).await? {
+            true => check_now(context, batch),
+            false => Checked::Hindered(Hindrance::Behind),
+        });
+    }
+    Ok(checked)
 }
 
-async fn check_now(
-    context: &NodeContext,
-    batch: &Arc<Batch>,
-) -> Result<Arc<ElectionHandle>, String> {
-    let election =
-        context.election(&batch.header().law_id).ok_or("its election is unknown to this node")?;
-    let checked = election.log().verify_batch(batch);
-    checked.map(|_| election).map_err(|error| error.to_string())
-}
-
-/// Waits until this node has read the log of an election up to its present head, if the log exists.
-async fn catch_up(context: &NodeContext, law_id: &ElectionId) -> Result<(), EngineError> {
-    let Some(head) = until_definite("validate_batch", || context.ledger.head(law_id)).await? else {
-        return Ok(());
+fn check_now(context: &NodeContext, batch: &Arc<Batch>) -> Checked {
+    let Some(election) = context.election(&batch.header().law_id) else {
+        return Checked::Refused("its election is unknown to this node".to_owned());
     };
-    loop {
-        if let Some(election) = context.election(law_id) {
-            election.committed_up_to(head.height).await;
-            return Ok(());
-        }
-        // The watch over the ledger takes the election up soon.
-        tokio::time::sleep(POLL_INTERVAL).await;
+    let refused = election.log().verify_batch(batch).err();
+    match refused {
+        Some(error) => Checked::Refused(error.to_string()),
+        None => Checked::Verified(election),
     }
+}
+
+/// Waits until this node has read the log of an election up to its present head. Returns whether it
+/// has: it reads no more of one that is halted, and waits for one that the ledger has lost.
+async fn catch_up(context: &NodeContext, election: &ElectionHandle) -> Result<bool, EngineError> {
+    if election.halted().is_some() {
+        return Ok(false);
+    }
+    let read = || context.ledger.head(election.law_id());
+    let head = match until_definite("validate_batch", read).await {
+        // A fault of one election: its sealer reads the same row, and halts it.
+        Err(EngineError::Corrupt { .. }) => return Ok(false),
+        head => head?,
+    };
+    let Some(head) = head else { return Ok(false) };
+    let reading = election.committed_up_to(head.height);
+    Ok(tokio::time::timeout(CATCH_UP_TIMEOUT, reading).await.is_ok())
 }
 
 async fn refuse(
@@ -167,6 +170,10 @@ async fn refuse(
     until_definite("validate_batch", || context.ballot_box.refuse(delivery, reason)).await
 }
 
+/// Limits the lines about a registry that is away or damaged: there would be one a batch.
+static LOOKUPS_FAILED: LogSummary = LogSummary::new();
+static REGISTRY_DAMAGED: LogSummary = LogSummary::new();
+
 /// Marks the envelopes of a batch, and reports the hints to voters and throttle. Whatever is wrong
 /// with the registry, the batch continues.
 pub(crate) async fn hint(context: &NodeContext, election: &ElectionHandle, batch: &Batch) -> Hints {
@@ -181,22 +188,28 @@ pub(crate) async fn hint(context: &NodeContext, election: &ElectionHandle, batch
     let hints = match context.registry.mark(election.law_id(), &marks).await {
         Ok(hints) => hints,
         Err(error) if is_passing(&error) => {
-            tracing::warn!(
-                event = "hint_lookup_failed",
-                batch = %batch.number(),
-                %error,
-                "registry not available, batch forwarded without hints"
-            );
+            if let Some(count) = LOOKUPS_FAILED.due(Instant::now()) {
+                tracing::warn!(
+                    event = "hint_lookup_failed",
+                    batch = %batch.number(),
+                    count,
+                    %error,
+                    "registry not available, batches forwarded without hints"
+                );
+            }
             return Hints::new();
         }
         Err(error) => {
-            tracing::error!(
-                event = "registry_damaged",
-                alarm = true,
-                batch = %batch.number(),
-                %error,
-                "registry damaged, batch forwarded without hints"
-            );
+            if let Some(count) = REGISTRY_DAMAGED.due(Instant::now()) {
+                tracing::error!(
+                    event = "registry_damaged",
+                    alarm = true,
+                    batch = %batch.number(),
+                    count,
+                    %error,
+                    "registry damaged, batches forwarded without hints"
+                );
+            }
             return Hints::new();
         }
     };

@@ -9,11 +9,14 @@ use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use votekit_core::batch::Batch;
+use votekit_core::id::ElectionId;
 
 use super::EmbeddedLedger;
 use super::fault::{ENGINE, unavailable};
 use super::tail::Backlog;
-use crate::{BallotBox, Delivery, EngineError, Hints, Staging, StagingId, ValidatedBatch};
+use crate::{
+    BallotBox, Delivery, DeliveryTag, EngineError, Hints, Staging, StagingId, ValidatedBatch,
+};
 
 /// Maximum of published, unacknowledged batches. Further publications wait.
 const UNACKNOWLEDGED_MAX: usize = 1024;
@@ -168,8 +171,20 @@ impl BallotBox for EmbeddedBallotBox {
         self.acknowledge(validated).await
     }
 
+    /// The batch is staged, and delivered again when the ledger is next opened. Its permit is kept
+    /// until it is acknowledged.
+    fn hold(&self, _tag: DeliveryTag) -> bool {
+        true
+    }
+
+    async fn acknowledge_staged(&self, tag: DeliveryTag) -> Result<(), EngineError> {
+        let (DeliveryTag::Received(tag) | DeliveryTag::Collected(tag)) = tag;
+        self.deliveries().unacknowledged.remove(&tag);
+        Ok(())
+    }
+
     /// A published batch is already staged, so there is nothing to wait for.
-    async fn settle(&self) -> Result<(), EngineError> {
+    async fn settle(&self, _law_id: &ElectionId) -> Result<(), EngineError> {
         self.ping().await
     }
 

@@ -32,9 +32,9 @@ use super::{folder, inspection, queries, schema};
 use crate::block_rows::Appending;
 use crate::clock;
 use crate::{
-    BlockCommit, Changes, Conflict, Documents, EngineError, Head, Hints, LeaderFence, Leadership,
-    Lease, Leases, Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged, Staging, StagingId,
-    StoredBlock,
+    BatchName, BlockCommit, Changes, Conflict, Documents, EngineError, Head, Hints, LeaderFence,
+    Leadership, Lease, Leases, Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged, Staging,
+    StagingId, StoredBlock,
 };
 
 /// The ledger of one process, of one node or of several.
@@ -195,6 +195,11 @@ impl Staging for EmbeddedLedger {
             queries::staged_through(connection, law_id, node, epoch)
         })
         .await
+    }
+
+    async fn are_staged(&self, batches: &[BatchName]) -> Result<Vec<bool>, EngineError> {
+        let batches = batches.to_vec();
+        self.read(move |connection| queries::are_staged(connection, &batches)).await
     }
 
     async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
@@ -392,6 +397,7 @@ impl LeaderFence for EmbeddedLedger {
 
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError> {
         self.leases.release_leadership(holder);
+        self.tail.notify_of_leader();
         Ok(())
     }
 }
@@ -441,6 +447,10 @@ impl Documents for EmbeddedLedger {
             queries::sealed_key(connection, law_id, &recipient)
         })
         .await
+    }
+
+    async fn sealed_key_recipients(&self) -> Result<Vec<(ElectionId, [u8; 32])>, EngineError> {
+        self.read(queries::sealed_key_recipients).await
     }
 
     async fn put_node_record(&self, name: &str, bytes: &[u8]) -> Result<(), EngineError> {

@@ -9,8 +9,8 @@ use super::columns::{self, ElectionRow, TableRow, find_election};
 use super::fault::{Fault, corrupt};
 use crate::block_rows::{LeafRange, verify_manifest, verify_tile};
 use crate::{
-    DamagedRow, EngineError, Head, LogRow, NewRow, ReviewNote, RowId, RowsRead, StagingId,
-    StoredBlock, WitnessLine,
+    BatchName, DamagedRow, EngineError, Head, LogRow, NewRow, ReviewNote, RowId, RowsRead,
+    StagingId, StoredBlock, WitnessLine,
 };
 
 /// Limit of one read in bytes: it ends with the row that reaches the limit. Blocks and batches have
@@ -42,6 +42,33 @@ pub(super) fn epochs(
         let row = TableRow::new("epoch", row);
         Ok((NodeId::from_bytes(row.get(0)?), Epoch(row.get(1)?)))
     })
+}
+
+/// Whether each of these batches is stored with this digest.
+pub(super) fn are_staged(
+    connection: &Connection,
+    batches: &[BatchName],
+) -> Result<Vec<bool>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT 1 FROM batch JOIN election ON election.id = batch.election \
+         WHERE law_id = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4 AND digest = ?5",
+    )?;
+    let mut found = Vec::with_capacity(batches.len());
+    for BatchName { law_id, number, digest } in batches {
+        // A sequence that no column holds is that of no stored batch.
+        let is_staged = match columns::column(number.sequence.0) {
+            Some(sequence) => statement.exists((
+                law_id.as_str(),
+                number.node.as_bytes(),
+                number.epoch.0,
+                sequence,
+                digest.as_bytes(),
+            ))?,
+            None => false,
+        };
+        found.push(is_staged);
+    }
+    Ok(found)
 }
 
 /// Unpurged batches after a position, in order.
@@ -391,6 +418,18 @@ pub(super) fn sealed_key(
         .next()?
         .map(|row| TableRow::new("sealed_key", row).get(0))
         .transpose()
+}
+
+pub(super) fn sealed_key_recipients(
+    connection: &Connection,
+) -> Result<Vec<(ElectionId, [u8; 32])>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT law_id, recipient FROM sealed_key JOIN election ON id = election",
+    )?;
+    collect(statement.query([])?, |row| {
+        let row = TableRow::new("sealed_key", row);
+        Ok((columns::law_id(&row.get::<String>(0)?)?, row.get(1)?))
+    })
 }
 
 pub(super) fn node_records(connection: &Connection) -> Result<Vec<(String, Vec<u8>)>, Fault> {

@@ -112,8 +112,8 @@ impl Tail {
         }
     }
 
-    /// Reports that a term began.
-    pub(super) fn notify_of_term(&self) {
+    /// Reports that a term began, or that a leader lease was released or passed over.
+    pub(super) fn notify_of_leader(&self) {
         self.changes.send_modify(|changes| changes.logs += 1);
     }
 

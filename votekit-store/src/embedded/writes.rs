@@ -178,7 +178,7 @@ impl Write for AcquireLeadership {
 
     fn committed(&self, acquired: &AcquiredLease, tail: &Tail) {
         if acquired.begins_term {
-            tail.notify_of_term();
+            tail.notify_of_leader();
         }
     }
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use votekit_core::batch::Batch;
+use votekit_core::id::ElectionId;
 
 use super::{FaultPlan, Faulty};
-use crate::{BallotBox, Delivery, EngineError, Hints, ValidatedBatch};
+use crate::{BallotBox, Delivery, DeliveryTag, EngineError, Hints, ValidatedBatch};
 
 #[async_trait]
 impl<T: BallotBox + ?Sized, P: FaultPlan> BallotBox for Faulty<T, P> {
@@ -41,8 +42,19 @@ impl<T: BallotBox + ?Sized, P: FaultPlan> BallotBox for Faulty<T, P> {
         self.write(|| self.inner.reject(validated, reason)).await
     }
 
-    async fn settle(&self) -> Result<(), EngineError> {
-        self.read(|| self.inner.settle()).await
+    fn hold(&self, tag: DeliveryTag) -> bool {
+        self.inner.hold(tag)
+    }
+
+    async fn acknowledge_staged(&self, tag: DeliveryTag) -> Result<(), EngineError> {
+        if self.plan.loses_acknowledgement() {
+            return Ok(());
+        }
+        self.write(|| self.inner.acknowledge_staged(tag)).await
+    }
+
+    async fn settle(&self, law_id: &ElectionId) -> Result<(), EngineError> {
+        self.read(|| self.inner.settle(law_id)).await
     }
 
     async fn ping(&self) -> Result<(), EngineError> {

@@ -11,9 +11,10 @@ use votekit_core::instant::UnixMillis;
 
 use super::{FaultPlan, Faulty};
 use crate::{
-    BlockCommit, Changes, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease,
-    Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds,
-    RowId, RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine, Witnessed,
+    BatchName, BlockCommit, Changes, Documents, EngineError, Head, Hints, LeaderFence, Leadership,
+    Lease, Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote,
+    Rounds, RowId, RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine,
+    Witnessed,
 };
 
 #[async_trait]
@@ -46,6 +47,10 @@ impl<T: Staging + ?Sized, P: FaultPlan> Staging for Faulty<T, P> {
         epoch: Epoch,
     ) -> Result<Option<Sequence>, EngineError> {
         self.read(|| self.inner.staged_through(law_id, node, epoch)).await
+    }
+
+    async fn are_staged(&self, batches: &[BatchName]) -> Result<Vec<bool>, EngineError> {
+        self.read(|| self.inner.are_staged(batches)).await
     }
 
     async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
@@ -314,6 +319,10 @@ impl<T: Documents + ?Sized, P: FaultPlan> Documents for Faulty<T, P> {
         recipient: &[u8; 32],
     ) -> Result<Option<Vec<u8>>, EngineError> {
         self.read(|| self.inner.sealed_key(law_id, recipient)).await
+    }
+
+    async fn sealed_key_recipients(&self) -> Result<Vec<(ElectionId, [u8; 32])>, EngineError> {
+        self.read(|| self.inner.sealed_key_recipients()).await
     }
 
     async fn put_node_record(&self, name: &str, bytes: &[u8]) -> Result<(), EngineError> {

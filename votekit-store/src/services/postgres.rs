@@ -39,9 +39,10 @@ pub use read_view::PostgresReadView;
 use super::url::ServiceAddress;
 use crate::block_rows::{Appending, head_digest};
 use crate::{
-    BlockCommit, Changes, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease,
-    Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote, Rounds,
-    RowId, RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine, Witnessed,
+    BatchName, BlockCommit, Changes, Documents, EngineError, Head, Hints, LeaderFence, Leadership,
+    Lease, Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote,
+    Rounds, RowId, RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine,
+    Witnessed,
 };
 use connections::{Connections, Connector};
 use listener::Listener;
@@ -125,6 +126,10 @@ impl Staging for PostgresLedger {
         epoch: Epoch,
     ) -> Result<Option<Sequence>, EngineError> {
         queries::staged_through(&mut self.connections.session().await?, law_id, node, epoch).await
+    }
+
+    async fn are_staged(&self, batches: &[BatchName]) -> Result<Vec<bool>, EngineError> {
+        queries::are_staged(&mut self.connections.session().await?, batches).await
     }
 
     /// Removes the bytes from the table. The server reuses their space over time; its write-ahead
@@ -439,6 +444,10 @@ impl Documents for PostgresLedger {
     ) -> Result<Option<Vec<u8>>, EngineError> {
         let mut session = self.connections.session_for(law_id).await?;
         queries::sealed_key(&mut session, law_id, recipient).await
+    }
+
+    async fn sealed_key_recipients(&self) -> Result<Vec<(ElectionId, [u8; 32])>, EngineError> {
+        queries::sealed_key_recipients(&mut self.connections.session().await?).await
     }
 
     async fn put_node_record(&self, name: &str, bytes: &[u8]) -> Result<(), EngineError> {

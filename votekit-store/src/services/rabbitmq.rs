@@ -12,7 +12,8 @@
 //!
 //! A message is acknowledged once its next holder has stored it durably. While the broker is
 //! unavailable, processing pauses. Messages are never requeued explicitly: the broker does so when
-//! a channel ends.
+//! a channel ends. What a process cannot process now, since an election is halted there, stays
+//! unacknowledged and leaves its room to others.
 
 mod barrier;
 mod dead_letter_cursor;
@@ -35,6 +36,7 @@ use async_trait::async_trait;
 use lapin::Connection;
 use tokio::time::timeout;
 use votekit_core::batch::Batch;
+use votekit_core::id::ElectionId;
 
 use self::errors::{misconfigured, too_late};
 use self::message::{BATCH, VALIDATED_BATCH, carrying, rejected, write_with_hints};
@@ -44,7 +46,7 @@ use self::reconnector::{OPENING_MAX, Reconnector, connect, explain};
 use self::settings::Settings;
 use self::topology::{QueueSurvey, Step, declare, survey};
 use super::url::ServiceAddress;
-use crate::{BallotBox, Delivery, EngineError, Hints, ValidatedBatch};
+use crate::{BallotBox, Delivery, DeliveryTag, EngineError, Hints, ValidatedBatch};
 
 /// A ballot box in a broker. Several processes may use one at the same time.
 pub struct RabbitMqBallotBox {
@@ -149,8 +151,23 @@ impl BallotBox for RabbitMqBallotBox {
         Ok(())
     }
 
-    async fn settle(&self) -> Result<(), EngineError> {
-        barrier::settle(&self.publisher).await
+    fn hold(&self, tag: DeliveryTag) -> bool {
+        match tag {
+            DeliveryTag::Received(tag) => self.validation.keep(tag),
+            DeliveryTag::Collected(tag) => self.aggregation.keep(tag),
+        }
+    }
+
+    async fn acknowledge_staged(&self, tag: DeliveryTag) -> Result<(), EngineError> {
+        match tag {
+            DeliveryTag::Received(tag) => self.validation.acknowledge(tag).await,
+            DeliveryTag::Collected(tag) => self.aggregation.acknowledge(tag).await,
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, law_id: &ElectionId) -> Result<(), EngineError> {
+        barrier::settle(&self.publisher, law_id).await
     }
 
     async fn ping(&self) -> Result<(), EngineError> {

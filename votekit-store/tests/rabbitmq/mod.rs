@@ -43,12 +43,17 @@ pub(crate) fn address(text: &str) -> ServiceAddress {
     ServiceAddress::parse(Service::RabbitMq, text).expect("an address")
 }
 
-/// A batch of `count` votes.
+/// A batch of `count` votes of the election `L1`.
 pub(crate) fn batch_of(sequence: u64, count: u16) -> Arc<Batch> {
+    batch_of_law("L1", sequence, count)
+}
+
+/// A batch of `count` votes of an election.
+pub(crate) fn batch_of_law(law_id: &str, sequence: u64, count: u16) -> Arc<Batch> {
     let node = NodeKey::from_seed(&[1; 32]);
     let number =
         BatchNumber { node: node.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
-    let law_id = "L1".parse().expect("a law id");
+    let law_id = law_id.parse().expect("a law id");
     let header =
         BatchHeader { law_id, number, confirmed_through: Sequence(sequence - 1), last: false };
     let envelopes: Vec<_> = (0..count)

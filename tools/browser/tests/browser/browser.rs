@@ -214,14 +214,38 @@ impl Browser {
     /// Changes width and theme of the page.
     pub(crate) async fn set_view(&self, view: View) -> Result<()> {
         devtools::run(&self.client, "Emulation.setDeviceMetricsOverride", view.metrics()).await?;
-        devtools::run(&self.client, "Emulation.setEmulatedMedia", view.media()).await.map(drop)
+        self.set_media(view.media()).await
+    }
+
+    /// Changes the medium and the wishes of the system: the parameters of
+    /// `Emulation.setEmulatedMedia`.
+    pub(crate) async fn set_media(&self, media: Value) -> Result<()> {
+        devtools::run(&self.client, "Emulation.setEmulatedMedia", media).await.map(drop)
+    }
+
+    /// Changes the time zone of the pages from now on.
+    pub(crate) async fn set_time_zone(&self, zone: &str) -> Result<()> {
+        let zone = json!({ "timezoneId": zone });
+        devtools::run(&self.client, "Emulation.setTimezoneOverride", zone).await.map(drop)
     }
 
     /// An image of the whole page, as PNG.
     pub(crate) async fn screenshot(&self) -> Result<Vec<u8>> {
         const SIZE: &str = "const root = document.documentElement; \
              return { x: 0, y: 0, width: innerWidth, height: root.scrollHeight, scale: 1 };";
-        let clip = self.run(SIZE).await?;
+        self.capture(self.run(SIZE).await?).await
+    }
+
+    /// An image of the content of a page, not higher than so many pixels, as PNG.
+    pub(crate) async fn content_screenshot(&self, height_max: u32) -> Result<Vec<u8>> {
+        const SIZE: &str = "const box = document.querySelector('main').getBoundingClientRect(); \
+             const height = Math.min(Math.round(box.height), arguments[0]); \
+             const y = Math.round(box.top + scrollY); \
+             return { x: 0, y, width: innerWidth, height, scale: 1 };";
+        self.capture(self.run_with(SIZE, vec![json!(height_max)]).await?).await
+    }
+
+    async fn capture(&self, clip: Value) -> Result<Vec<u8>> {
         let capture = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
         let image = devtools::run(&self.client, "Page.captureScreenshot", capture).await?;
         let image = image["data"].as_str().context("a screenshot without data")?;

@@ -33,6 +33,8 @@ struct Facts {
     overflow: i64,
     /// The elements that end beyond the window.
     wide: Vec<String>,
+    /// The links and buttons whose names lack their texts.
+    misnamed: Vec<String>,
     /// The targets lower than 44 pixels.
     small: Vec<String>,
 }
@@ -77,6 +79,8 @@ pub(crate) async fn view_faults(browser: &Browser, axe: &Axe) -> Result<Vec<Stri
         faults.push(format!("{} pixels wider than its window: {wide}", facts.overflow));
     }
     faults.extend(facts.small.into_iter().map(|target| format!("lower than 44 pixels: {target}")));
+    let misnamed = facts.misnamed.into_iter();
+    faults.extend(misnamed.map(|target| format!("its name lacks its text: {target}")));
     let violations = axe.violations(browser).await?;
     faults.extend(violations.into_iter().map(|violation| format!("axe: {violation}")));
     Ok(faults)

@@ -1,4 +1,4 @@
-//! A page with results whose node restarts.
+//! Pages whose node restarts: results, a ballot, a choice made.
 
 use anyhow::{Result, ensure};
 
@@ -45,6 +45,27 @@ async fn results_recover_from_a_restart_of_the_node_and_say_so() -> Result<()> {
     let moved = "window.isLeft && document.querySelector('[data-count=non]').textContent === '1'";
     browser.until("the new results", moved).await?;
     voter.close().await?;
+    browser.close().await
+}
+
+#[tokio::test]
+async fn a_form_waits_while_the_node_is_away_and_says_so() -> Result<()> {
+    const IS_AWAY: &str = "window.isLeft && (({ dataset, textContent }) => \
+         textContent === dataset.away)(document.querySelector('[data-connection][role=status]')) \
+         && document.querySelector('#choice-1').checked";
+    let mut site = Site::open()?;
+    let browser = Browser::open().await?;
+    let mut walk = Walk::new(&site, &browser, Language::French)?;
+    walk.perform(&[Step::SignIn(LAW), Step::Select("#choice-1")]).await?;
+    browser.mark_page().await?;
+    site.stop()?;
+    browser.find(SUBMIT).await?.click().await?;
+    browser.until("what keeps the form", IS_AWAY).await?;
+    site.start()?;
+    // The session ended with the node; the choice did not, and the button works again.
+    walk.perform(&[Step::Press(SUBMIT), Step::SendCredential]).await?;
+    browser.find(".button.final").await?;
+    browser.find("[name=choice][value=non]").await?;
     browser.close().await
 }
 

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The other files assert what a table cannot: a vote by keyboard or without scripts, two browsers,
-//! a node that restarts, sessions, frames. `cargo xtask browser` installs what the tests need and
-//! runs them; without it they fail.
+//! a node that restarts, sessions, frames, print, widths. `cargo xtask browser` installs what the
+//! tests need and runs them; without it they fail.
 
 mod accounts;
 mod axe;
@@ -21,9 +21,13 @@ mod elections;
 mod frames;
 mod keyboard;
 mod language;
+mod language_toggle;
 mod live;
 mod matrix;
+mod official_session;
 mod official_states;
+mod pictures;
+mod presentation;
 mod process;
 mod routes;
 mod self_test;

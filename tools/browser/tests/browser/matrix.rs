@@ -85,7 +85,7 @@ impl StateCheck<'_> {
 }
 
 /// `target/browser`: beside the folder that cargo names.
-fn screenshots() -> Result<PathBuf> {
+pub(crate) fn screenshots() -> Result<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("browser");
     fs::create_dir_all(&folder)?;
     Ok(folder)

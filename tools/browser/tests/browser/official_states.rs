@@ -26,6 +26,7 @@ pub(crate) const OFFICIAL_STATES: &[State] = &[
         422,
     ),
     page("officials-signed-out", &[&[Step::Open("/officials")]], "#password"),
+    page("account-sign-in-needed", &[NEW], ".notice + form [name=next]"),
     page("invitation", &[LINK], "svg.qr"),
     form_error("invitation-empty", &[LINK, SEND], "#code-error", 422),
     form_error(
@@ -43,6 +44,17 @@ pub(crate) const OFFICIAL_STATES: &[State] = &[
         "official-draft",
         &[AS_OFFICIAL, &[Step::Open("/officials/elections/future")]],
         "[href$='/future/amend']",
+    ),
+    page(
+        "official-annul-draft",
+        &[AS_OFFICIAL, &[Step::Open("/officials/elections/future/annul")]],
+        ".notice.caution p + p",
+    ),
+    error(
+        "official-amend-closed",
+        &[AS_OFFICIAL, &[Step::Open("/officials/elections/closed/amend")]],
+        "[href$='help#wrong-state']",
+        409,
     ),
     page(
         "official-amend",
@@ -104,6 +116,12 @@ pub(crate) const OFFICIAL_STATES: &[State] = &[
             ".session-warning",
         )
     },
+    error(
+        "member-forbidden",
+        &[AS_MEMBER, &[Step::Open("/officials")]],
+        "[href$='help#forbidden']",
+        403,
+    ),
     page("members", &[AS_MEMBER], "a.button[href$='/members/M2025-001']"),
     page("member-ballot", &[AS_MEMBER, TO_BALLOT], ".choices"),
     page("member-check", &[AS_MEMBER, TO_BALLOT, CHOOSE], ".button.final"),

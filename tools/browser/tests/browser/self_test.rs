@@ -27,6 +27,10 @@ const FAULTS: &[(&str, &str)] = &[
          { minHeight: '0', padding: '0' });",
         "lower than 44 pixels",
     ),
+    (
+        "document.querySelector('main .button').setAttribute('aria-label', 'another');",
+        "its name lacks its text",
+    ),
     ("document.querySelector('main .lead').style.color = '#aab';", "axe: color-contrast"),
     ("document.querySelector('main ul').append(document.createElement('p'));", "axe: list"),
     ("document.querySelector('.brand').replaceChildren();", "axe: link-name"),

@@ -29,6 +29,9 @@ pub(crate) enum Step {
     ChoosePassword(&'static str),
     /// Has a session of that account, and the first page open.
     UseAccount(&'static str),
+    /// Types the e-mail address, the password and a code of that account into the form of this
+    /// page, and sends it.
+    SignInAccount(&'static str),
     /// Loses the sessions.
     ClearCookies,
     /// Sends a form to a path from a page of another origin.

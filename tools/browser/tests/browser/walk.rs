@@ -84,6 +84,10 @@ impl<'a> Walk<'a> {
             }
             Step::UseAccount(email) => self.use_account(email).await,
             Step::ClearCookies => self.browser.clear_cookies().await,
+            Step::SignInAccount(email) => {
+                let browser = self.browser;
+                self.holder(email)?.sign_in(browser).await
+            }
             Step::PostFromElsewhere(path) => {
                 let address = self.address(path);
                 let page = format!(

@@ -36,6 +36,9 @@ messages! {
         "Pour les responsables et les membres. Pour voter avec le code d’accès d’une lettre, \
          choisissez plutôt un scrutin.",
         "For officials and members. To vote with a letter, choose an election instead.";
+    account_needed =
+        "Cette page est réservée. Ouvrez une session, et vous y reviendrez aussitôt.",
+        "This page is for account holders. Sign in, and you return to it at once.";
     email_label = "Courriel", "E-mail";
     email_missing = "Entrez votre adresse de courriel.", "Enter your e-mail address.";
     password_label = "Mot de passe", "Password";

@@ -25,7 +25,7 @@ macro_rules! articles {
 
 articles! {
     article_receipts:
-        "Ce que prouve un reçu" [
+        "Ce qu’il prouve" [
             "Le reçu prouve qu’une décision sur votre demande est inscrite au registre public du \
                 scrutin\u{a0}: vote accepté, en double ou invalide.",
             "Toute personne peut le vérifier, sans nous faire confiance, avec la commande \
@@ -33,7 +33,7 @@ articles! {
             "Si l’on retirait votre vote du registre après coup, votre reçu ne concorderait plus \
                 avec le registre publié."
         ],
-        "What a receipt proves" [
+        "What it proves" [
             "The receipt proves that a decision on your request is in the public log of the \
                 election: vote accepted, duplicate or invalid.",
             "Anyone can verify it, without trusting us, with the command “votekit verify \

@@ -85,6 +85,11 @@ messages! {
     offline =
         "Vous êtes hors ligne. Rien n’a été envoyé, et la page garde ce que vous avez entré.",
         "You are offline. Nothing was sent, and the page keeps what you entered.";
+    node_away =
+        "Le serveur ne répond pas. Rien n’a été envoyé, et la page garde ce que vous avez entré. \
+            Réessayez dans quelques instants.",
+        "The server does not answer. Nothing was sent, and the page keeps what you entered. Try \
+            again in a moment.";
     online = "La connexion est rétablie. Vous pouvez appuyer de nouveau sur le bouton.",
         "The connection is back. You may press the button again.";
 }

@@ -1,4 +1,4 @@
-//! Why a voter meets a problem, by its code: the help page shows the cause between what the voter
+//! Why a reader meets a problem, by its code: the help page shows the cause between what the reader
 //! sees and what to do.
 
 use super::super::lang::Lang;
@@ -10,7 +10,7 @@ macro_rules! causes {
 }
 
 impl Lang {
-    /// The cause of a problem; empty for a code that voters do not meet.
+    /// The cause of a problem; empty for an unknown code.
     pub(crate) fn cause(self, code: &str) -> &'static str {
         let cause = CAUSES.iter().find(|(known, ..)| *known == code);
         cause.map_or("", |&(_, fr, en)| match self {
@@ -125,23 +125,114 @@ causes! {
     "internal"
         "Le programme du site a subi une défaillance.",
         "The program of the site has a fault.";
+
+    // Those with an account.
+    "sign-in-refused"
+        "Un des trois champs est erroné, le code a déjà servi, le compte est désactivé ou le \
+            réseau n’est pas celui du bureau.",
+        "One of the three fields is wrong, the code was used before, the account is disabled, or \
+            the network is not that of the office.";
+    "forbidden"
+        "Le rôle du compte ne donne pas accès à cette page, ou le réseau n’est pas celui du \
+            bureau.",
+        "The role of the account does not include this page, or the network is not that of the \
+            office.";
+    "unknown-roll"
+        "L’empreinte est mal copiée, ou la liste n’a jamais été chargée.",
+        "The digest was copied wrongly, or the roll was never loaded.";
+    "unknown-account"
+        "L’adresse est mal copiée, ou la liste des comptes était ouverte depuis longtemps.",
+        "The address was copied wrongly, or the list of accounts was open for a long time.";
+    "election-exists"
+        "Un scrutin, peut-être un brouillon, porte déjà cet identifiant.",
+        "An election, perhaps a draft, has this identifier already.";
+    "wrong-state"
+        "Le scrutin a changé d’état depuis que la page est ouverte, ou l’étape précédente n’est \
+            pas franchie.",
+        "The state of the election changed while the page was open, or the step before was not \
+            taken.";
+    "early-close"
+        "La fermeture est demandée avant l’heure prévue, sans motif.",
+        "The close was requested before its planned time, without a reason.";
+    "witnesses-missing"
+        "Un témoin externe ne répond pas, ou n’a pas encore reçu la tête du registre.",
+        "An outside witness does not answer, or has not received the head of the log yet.";
+    "roll-conflict"
+        "Le scrutin a déjà une liste, ou un scrutin se sert de la liste à retirer.",
+        "The election has a roll already, or an election uses the roll that is to be removed.";
+    "refused-by-log"
+        "La demande est contraire à une règle du registre, ou à ce qui y est inscrit.",
+        "The request contradicts a rule of the log, or what is in the log.";
+    "admin-busy"
+        "Une autre personne ou un autre onglet modifie le même scrutin.",
+        "Another person or another tab is changing the same election.";
+    "not-leading"
+        "Quand il y a plusieurs nœuds, un seul à la fois inscrit les changements.",
+        "Of several nodes, only one at a time records changes.";
+    "not-safe"
+        "Un scrutin exécutoire exige un poivre, des codes assez longs, TLS, un registre au nom de \
+            l’organisation et des résultats affichés après la fermeture.",
+        "A binding election requires a pepper, codes that are long enough, TLS, a log named after \
+            the organisation, and results after the close.";
+    "account-exists"
+        "Cette personne a déjà un compte actif ou désactivé.",
+        "This person has an active or a disabled account already.";
+    "account-state"
+        "Le compte a été désactivé ou réactivé entre-temps, ou il est le dernier de \
+            l’administration.",
+        "The account was disabled or enabled meanwhile, or is the last one of the administration.";
+    "invitation-void"
+        "Un lien ne sert qu’une fois, et il expire.",
+        "A link works once, and it expires.";
+    "roll-refused"
+        "Un fichier est incomplet, ou il ne correspond pas au manifeste.",
+        "A file is cut off, or does not match the manifest.";
+    "roll-not-hashed"
+        "Le fichier a une colonne de NAS.",
+        "The file has a column of SINs.";
+    "storage-full"
+        "Il reste trop peu d’espace libre pour ce fichier.",
+        "Too little space is free for this file.";
+
+    // Programs that call the interface.
+    "unauthorized"
+        "Le jeton manque, ou il n’est pas celui de ce nœud.",
+        "The token is missing, or is not that of this node.";
+    "token-refused"
+        "Le jeton manque, il a expiré, ou il est destiné à un autre usage.",
+        "The token is missing, has expired, or is meant for another use.";
+    "unknown-tile"
+        "Le registre est encore trop court, ou l’adresse est mal formée.",
+        "The log is still too short, or the address is malformed.";
+    "unknown-manifest"
+        "L’empreinte est mal copiée, ou la liste est celle d’un autre scrutin.",
+        "The digest was copied wrongly, or the roll is that of another election.";
+    "not-json"
+        "L’en-tête Content-Type annonce un autre format.",
+        "The header Content-Type names another format.";
+    "content-coding"
+        "La demande a un en-tête Content-Encoding.",
+        "The request has a header Content-Encoding.";
+    "upgrade-required"
+        "La demande n’ouvre pas de WebSocket.",
+        "The request does not open a WebSocket.";
+    "transfer-coding"
+        "L’en-tête Transfer-Encoding annonce un codage que le serveur ne connaît pas.",
+        "The header Transfer-Encoding names a coding that the server does not know.";
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::problem::KINDS;
 
     #[test]
-    fn every_problem_of_voters_has_a_cause_and_no_other_has_one() {
+    fn every_problem_has_a_cause_and_nothing_else_has_one() {
         for lang in Lang::ALL {
-            let voters: Vec<_> = lang.problems_of_voters().map(|(code, _)| code).collect();
-            for code in &voters {
-                assert!(lang.cause(code).ends_with('.'), "{code}");
+            for kind in KINDS {
+                assert!(lang.cause(kind.code).ends_with('.'), "{}", kind.code);
             }
-            for (code, ..) in CAUSES {
-                assert!(voters.contains(code), "{code}");
-            }
-            assert_eq!(CAUSES.len(), voters.len(), "a code is given twice");
+            assert_eq!(CAUSES.len(), KINDS.len(), "a code is given twice, or unknown");
         }
     }
 

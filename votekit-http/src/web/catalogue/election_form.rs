@@ -192,7 +192,7 @@ messages! {
     roll_load_note =
         "Le chargement inscrit la liste au registre public. Une loi a une seule liste\u{a0}; plus \
          tard, seuls des suppléments peuvent s’y ajouter.",
-        "To load the roll writes it into the public log. A law has one roll; later only \
+        "Loading the roll writes it into the public log. A law has one roll; later, only \
          supplements change it.";
     roll_replace =
         "Remplacer la liste actuelle du brouillon\u{a0}; le registre conservera les deux.",
@@ -200,6 +200,7 @@ messages! {
     roll_load = "Charger la liste", "Load the roll";
     roll_discard = "Supprimer les fichiers téléversés", "Discard the uploaded files";
     roll_discarded = "Les fichiers téléversés sont supprimés.", "The uploaded files are discarded.";
+    back_to_election = "Retour au scrutin", "Back to the election";
     roll_closed = "Dans cet état, le scrutin ne reçoit plus de liste.",
         "In this state the election takes no roll.";
     roll_how_title = "Comment téléverser", "How to upload";

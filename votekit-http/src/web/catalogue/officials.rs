@@ -62,7 +62,7 @@ messages! {
     next_step_none = "Il ne reste aucune étape.", "No step remains here.";
     next_step_observer = "Votre rôle permet de consulter, pas de modifier.",
         "Your role allows you to read, not to change.";
-    account_title_election = "Décompte du scrutin", "Accounts of the election";
+    account_title_election = "Décompte du scrutin", "Ballot accounting";
     account_open_note = "Le scrutin est ouvert\u{a0}: ces nombres changent encore.",
         "The poll is open: these numbers still move.";
     account_caption = "Conciliation des envois", "Reconciliation of envelopes";
@@ -71,15 +71,15 @@ messages! {
     account_duplicate = "+ en double, non comptés", "+ duplicate, not counted";
     account_invalid = "+ invalides, non comptés", "+ invalid, not counted";
     account_replayed = "+ envois répétés, déjà traités", "+ envelopes replayed, already decided";
-    account_balances = "Les comptes concordent.", "The accounts balance.";
+    account_balances = "Les comptes concordent.", "The figures balance.";
     account_unbalanced =
         "Les comptes ne concordent pas. Ne changez rien, et prévenez l’équipe technique et les \
          personnes qui observent le scrutin.",
-        "The accounts do not balance. Change nothing, and call the operators and the observers.";
+        "The figures do not balance. Change nothing, and call the operators and the observers.";
     counts_caption = "Votes acceptés, par choix", "Accepted votes, by choice";
     counts_sum = "Somme des choix et des illisibles", "Sum of choices and unreadable votes";
     counts_withheld = "Les votes par choix sont affichés après la fermeture.",
-        "The votes by choice are given after the close.";
+        "The votes by choice are shown after the close.";
     definition_title = "Définition", "Definition";
     definition_nature = "Nature", "Nature";
     definition_policy = "Affichage des résultats", "Display of results";
@@ -93,7 +93,7 @@ messages! {
     files_json = "Résultats en JSON, pour les programmes", "Results as JSON, for programs";
     files_nist = "Résultats au format NIST SP 1500-100", "Results in the format NIST SP 1500-100";
     files_after_close = "Les fichiers de résultats sont accessibles après la fermeture.",
-        "The files of the results are given after the close.";
+        "The files of the results are available after the close.";
     bundle_text =
         "Le dossier de publication, que toute personne peut vérifier, est écrit sur la machine du \
          nœud\u{a0}:",
@@ -133,18 +133,34 @@ messages! {
     STEPS:
     step_final_title = "Cette étape est irréversible", "This step cannot be undone";
     step_back = "Revenir sans rien changer", "Go back and change nothing";
-    confirm_label(law_id: &str) = "Pour confirmer, entrez l’identifiant {law_id}",
-        "To confirm, type the identifier {law_id}";
-    confirm_wrong(law_id: &str) = "Entrez exactement {law_id}.", "Type exactly {law_id}.";
+    confirm_label(law_id: &str) =
+        "Pour confirmer, entrez l’identifiant du scrutin\u{a0}: {law_id}",
+        "To confirm, type the identifier of the election: {law_id}";
+    confirm_wrong(law_id: &str) = "L’identifiant à entrer est\u{a0}: {law_id}",
+        "The identifier to type is: {law_id}";
     step_not_now = "Cette étape n’est pas possible maintenant", "This step is not possible now";
     step_not_now_text(state: &str) = "État du scrutin\u{a0}: {state}.",
         "State of the election: {state}.";
+    discard_title = "Si ce scrutin ne doit pas avoir lieu", "If this election is not to be held";
+    discard_draft =
+        "Un brouillon ne peut pas être supprimé\u{a0}: son registre en garde chaque version. Ne \
+         l’ouvrez pas, tout simplement\u{a0}: il ne reçoit aucun vote, et le public ne le voit \
+         pas. Vous pouvez aussi le modifier pour un autre scrutin. Pour que la page d’accueil ne \
+         rappelle plus son ouverture, retirez-en les heures prévues.",
+        "A draft cannot be deleted: its log keeps each version. Simply do not open it: it takes no \
+         votes, and the public does not see it. You can also amend it for another election. To \
+         stop the reminders of its opening, remove its planned times.";
+    annul_after_close =
+        "Seul un scrutin fermé peut être annulé\u{a0}: fermez-le d’abord, avec un motif si l’heure \
+         prévue n’est pas venue.",
+        "Only a closed election can be annulled: close it first, with a reason if the planned time \
+         has not come.";
     open_effect =
         "L’ouverture inscrit le relevé à zéro au registre public. Dès l’heure d’ouverture, le nœud \
          reçoit les votes. La définition ne change plus, et seuls des suppléments peuvent \
          s’ajouter à la liste.",
-        "The opening writes the zero report into the public log. From the opening time on the node \
-         takes votes. The definition no longer changes, and the roll only takes supplements.";
+        "The opening writes the zero report into the public log. The node takes votes from the \
+         opening time. The definition no longer changes, and the roll takes only supplements.";
     open_needs_roll = "Chargez d’abord la liste électorale.", "Load the electoral roll first.";
     open_missing_title = "Le scrutin ne remplit pas toutes les conditions d’un scrutin exécutoire",
         "The election does not meet all the conditions of a binding election";
@@ -160,11 +176,11 @@ messages! {
          accounts and opens the totals. A closed poll does not open again.";
     close_early(closes: &str) =
         "La fermeture est prévue le {closes}. Une fermeture anticipée exige un motif.",
-        "The close is planned for {closes}. To close earlier requires a reason.";
+        "The close is planned for {closes}. An earlier close requires a reason.";
     close_resume_effect =
         "La fermeture a commencé et n’est pas achevée. La reprendre permet de traiter et de \
          dépouiller le reste.",
-        "The close has begun and is not finished. To resume it decides and counts the rest.";
+        "The close has begun and is not finished. Resuming it decides and counts the rest.";
     certify_effect =
         "Le registre public déclare le résultat officiel, avec son empreinte. Faites d’abord le \
          recomptage et la vérification.",

@@ -11,6 +11,7 @@ use crate::api::PathText;
 use crate::context::Api;
 use crate::problem::Problem;
 use crate::web::catalogue::articles::Section;
+use crate::web::catalogue::problems::{Audience, ProblemText};
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
 use crate::web::visit::Visit;
@@ -22,10 +23,18 @@ struct ArticlePage {
     /// What the organisation says itself, in paragraphs.
     own: Vec<String>,
     sections: &'static [Section],
+    groups: Vec<ProblemGroup>,
+}
+
+/// The problems that some readers can meet.
+struct ProblemGroup {
+    /// The id of its section.
+    id: &'static str,
+    heading: &'static str,
     problems: Vec<ProblemRow>,
 }
 
-/// A problem that a voter can meet.
+/// A problem, as the help explains it.
 struct ProblemRow {
     code: &'static str,
     title: &'static str,
@@ -39,16 +48,30 @@ pub(crate) async fn help(
     PathText(lang): PathText<Lang>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let problems = lang.problems_of_voters().map(|(code, text)| ProblemRow {
+    let groups = [
+        (Audience::Voters, "problems", lang.help_problems()),
+        (Audience::Officials, "problems-officials", lang.help_problems_officials()),
+        (Audience::Programs, "problems-programs", lang.help_problems_programs()),
+    ];
+    let groups = groups.map(|(audience, id, heading)| ProblemGroup {
+        id,
+        heading,
+        problems: problems(lang, audience),
+    });
+    let visit = Visit::begin(&api, lang, &headers);
+    let frame = visit.frame(lang.help_title(), "/help")?;
+    let (own, sections, groups) = (Vec::new(), lang.article_help(), groups.into());
+    visit.answer(StatusCode::OK, &ArticlePage { frame, own, sections, groups })
+}
+
+fn problems(lang: Lang, audience: Audience) -> Vec<ProblemRow> {
+    let row = |(code, text): (&'static str, ProblemText)| ProblemRow {
         code,
         title: text.title,
         cause: lang.cause(code),
         advice: text.advice,
-    });
-    let visit = Visit::begin(&api, lang, &headers);
-    let frame = visit.frame(lang.help_title(), "/help")?;
-    let (own, sections, problems) = (Vec::new(), lang.article_help(), problems.collect());
-    visit.answer(StatusCode::OK, &ArticlePage { frame, own, sections, problems })
+    };
+    lang.problems_of(audience).map(row).collect()
 }
 
 /// `GET /{lang}/accessibility`.
@@ -85,7 +108,7 @@ fn article(
     own: Vec<String>,
     sections: &'static [Section],
 ) -> Result<Response, Problem> {
-    let page = ArticlePage { frame, own, sections, problems: Vec::new() };
+    let page = ArticlePage { frame, own, sections, groups: Vec::new() };
     visit.answer(StatusCode::OK, &page)
 }
 

@@ -194,6 +194,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_page_of_a_vote_that_is_not_counted_begins_with_the_reason() {
+        let envelope = || votekit_core::envelope::EnvelopeDigest::from_bytes([4; 32]);
+        for (reason, reported) in [
+            (InvalidReason::Revoked, Lang::Fr.revoked_title()),
+            (InvalidReason::Late, Lang::Fr.late_title()),
+            (InvalidReason::Early, Lang::Fr.early_title()),
+            (InvalidReason::Unknown, Lang::Fr.unknown_title()),
+        ] {
+            let decision = Decision::Invalid { reason, envelope: envelope() };
+            let html = html(VoteStatus::Decided(decision)).await;
+            let title = format!("<title>{}{reported}", Lang::Fr.error_prefix());
+            assert!(html.contains(&title), "no {title} in {html}");
+            assert!(html.contains("class=\"outcome bad\""), "{html}");
+            assert!(html.contains(&format!("data-focus>{reported}</h1>")), "{html}");
+            assert!(!html.contains(Lang::Fr.accepted_title()), "{html}");
+        }
+    }
+
+    #[tokio::test]
     async fn the_page_of_a_decided_vote_waits_for_nothing() {
         let envelope = votekit_core::envelope::EnvelopeDigest::from_bytes([4; 32]);
         let decision = Decision::Invalid { reason: InvalidReason::Late, envelope };

@@ -1,5 +1,6 @@
-// The end of an official's session: a warning two minutes before, and one press to extend it. The
-// pages work without it.
+// The end of an official's session: a warning two minutes before, and one press to extend it. Every
+// page renews the session, so the pages of one browser share the time of its end. The pages work
+// without it.
 
 const warning = document.querySelector("[data-account-seconds]");
 const status = document.querySelector("[data-account-status]");
@@ -45,6 +46,12 @@ const renew = () => {
   check();
 };
 
+const others = "BroadcastChannel" in window ? new BroadcastChannel("votekit-account") : null;
+// Not after the end: the forms of this page belong to the session that is over.
+others?.addEventListener("message", () => {
+  if (signIn.hidden) renew();
+});
+
 button.addEventListener("click", async () => {
   const answer = await fetch(warning.dataset.accountPage, { credentials: "same-origin" }).catch(
     () => null,
@@ -58,6 +65,7 @@ button.addEventListener("click", async () => {
   } else {
     renew();
     status.textContent = warning.dataset.extended;
+    others?.postMessage("renewed");
     document.getElementById("content").focus();
   }
 });
@@ -67,3 +75,4 @@ document.addEventListener("visibilitychange", () => {
 });
 
 renew();
+others?.postMessage("renewed");

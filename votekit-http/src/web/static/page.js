@@ -1,5 +1,5 @@
-// What every page does beyond its HTML: local times, focus on errors, printing, a notice when the
-// connection is gone. Each page works without it.
+// What every page does beyond its HTML: local times, focus on errors, printing, the part of a page
+// that the other language shows, a notice when the connection is gone. Each page works without it.
 
 const lang = document.documentElement.lang;
 
@@ -23,6 +23,13 @@ for (const time of document.querySelectorAll("time[datetime]")) {
 // Browsers that ignore `autofocus` outside of fields.
 document.querySelector("[data-focus]")?.focus();
 
+// The other language shows the same part of a page: `help#closed`. A personal link is not in the
+// address any more when this reads it.
+const toggle = document.querySelector("a.toggle");
+toggle?.addEventListener("click", () => {
+  if (location.hash) toggle.hash = location.hash;
+});
+
 for (const button of document.querySelectorAll("[data-print]")) {
   button.hidden = false;
   button.addEventListener("click", () => window.print());
@@ -41,18 +48,37 @@ for (const input of document.querySelectorAll("[data-file-into]")) {
 }
 
 // A form is sent once: a second press while the first is under way does nothing. Without a
-// connection it is not sent at all: the browser's own error page would take the place of this one.
+// connection, and while the node does not answer, it is not sent at all: the browser's own error
+// page would take the place of this one.
 const connection = document.querySelector("[data-connection]");
+const icon = document.querySelector("link[rel=icon]").href;
+
+// Why a form cannot be sent now; empty if it can. The icon is asked for because any proxy that
+// passes pages on passes it too. Whatever else fails here keeps no form from being sent.
+const obstacle = async () => {
+  if (!navigator.onLine) return connection.dataset.offline;
+  const ask = { method: "HEAD", cache: "no-store", signal: AbortSignal.timeout?.(5000) };
+  const isAway = await fetch(icon, ask).then(
+    () => false,
+    (error) => error.name === "TypeError",
+  );
+  return isAway ? connection.dataset.away : "";
+};
+
 for (const form of document.querySelectorAll("form[method=post]")) {
   let sent = false;
-  form.addEventListener("submit", (event) => {
-    if (!navigator.onLine) {
-      event.preventDefault();
-      connection.textContent = connection.dataset.offline;
-      return;
-    }
-    if (sent) event.preventDefault();
+  let isChecked = false;
+  form.addEventListener("submit", async (event) => {
+    if (isChecked || !form.requestSubmit) return;
+    event.preventDefault();
+    if (sent) return;
     sent = true;
+    connection.textContent = await obstacle();
+    sent = connection.textContent === "";
+    if (!sent) return;
+    isChecked = true;
+    form.requestSubmit(event.submitter);
+    isChecked = false;
   });
   window.addEventListener("pageshow", () => {
     sent = false;

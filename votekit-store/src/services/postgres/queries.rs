@@ -11,7 +11,9 @@ use super::connections::Session;
 use super::fault::{corrupt, report_passed_over};
 use super::rows::{self, column, fixed_bytes, number, of_table, value};
 use crate::block_rows::{LeafRange, LeafRun, verify_manifest, verify_tile};
-use crate::{EngineError, Head, Lease, LogPosition, ReviewNote, Staged, StagingId, StoredBlock};
+use crate::{
+    BatchName, EngineError, Head, Lease, LogPosition, ReviewNote, Staged, StagingId, StoredBlock,
+};
 
 /// A read ends with the row that reaches this many bytes: blocks and batches have megabytes each at
 /// most.
@@ -200,6 +202,33 @@ pub(super) async fn staged_through(
         .await?;
     let sequence = |row: &Row| of_table("batch", number(row, "sequence").map(Sequence));
     rows.first().map(sequence).transpose()
+}
+
+/// Whether each of these batches is stored with this digest.
+pub(super) async fn are_staged(
+    session: &mut Session,
+    batches: &[BatchName],
+) -> Result<Vec<bool>, EngineError> {
+    let sql = "SELECT EXISTS (
+            SELECT FROM batch JOIN election ON election.id = batch.election
+            WHERE election.law_id = wanted.law_id AND batch.node = wanted.node
+                AND batch.epoch = wanted.epoch AND batch.sequence = wanted.sequence
+                AND batch.digest = wanted.digest
+        ) AS is_staged
+        FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bytea[])
+            WITH ORDINALITY AS wanted (law_id, node, epoch, sequence, digest, place)
+        ORDER BY place";
+    let law_ids: Vec<&str> = batches.iter().map(|batch| batch.law_id.as_str()).collect();
+    let nodes: Vec<&[u8]> =
+        batches.iter().map(|batch| batch.number.node.as_bytes().as_slice()).collect();
+    let epochs: Vec<i64> = batches.iter().map(|batch| batch.number.epoch.0.into()).collect();
+    // A sequence that no column holds is that of no stored batch, and neither is -1.
+    let sequences: Vec<i64> =
+        batches.iter().map(|batch| column(batch.number.sequence.0).unwrap_or(-1)).collect();
+    let digests: Vec<&[u8]> =
+        batches.iter().map(|batch| batch.digest.as_bytes().as_slice()).collect();
+    let rows = session.read(sql, &[&law_ids, &nodes, &epochs, &sequences, &digests]).await?;
+    rows.iter().map(|row| value(row, "is_staged")).collect()
 }
 
 /// The height of every log, and the last id staged for it.
@@ -391,6 +420,21 @@ pub(super) async fn sealed_key(
     let recipient = recipient.as_slice();
     let rows = session.read(sql, &[&law_id.as_str(), &recipient, &SEALED_KEY_BYTES_MAX]).await?;
     rows.first().map(|row| value(row, "bytes")).transpose()
+}
+
+/// As many elections as are listed, with keys for a hundred recipients each.
+const RECIPIENTS_MAX: i64 = 100 * LISTED_MAX as i64;
+
+pub(super) async fn sealed_key_recipients(
+    session: &mut Session,
+) -> Result<Vec<(ElectionId, [u8; 32])>, EngineError> {
+    let sql = "SELECT left(law_id, 64) AS law_id, recipient
+        FROM sealed_key JOIN election ON id = election
+        WHERE octet_length(recipient) = 32 LIMIT $1";
+    let rows = session.read(sql, &[&RECIPIENTS_MAX]).await?;
+    // One that cannot be decoded is another program's, and is of no election here.
+    let known = |row: &Row| Some((rows::law_id(row).ok()?, fixed_bytes(row, "recipient").ok()?));
+    Ok(rows.iter().filter_map(known).collect())
 }
 
 pub(super) async fn node_records(

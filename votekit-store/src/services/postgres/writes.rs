@@ -294,7 +294,9 @@ pub(super) async fn release_leadership(
     let sql = "WITH resigned AS (
         UPDATE leadership SET until = clock_timestamp()
         WHERE leader = $1 AND until > clock_timestamp() RETURNING 1
-    ) SELECT count(*) AS resigned FROM resigned";
+    ) SELECT count(*) AS resigned FROM (
+        SELECT pg_notify(changes_channel(), NULL) FROM resigned
+    ) AS notified";
     session.write(sql, &[&holder]).await.map(|_| ())
 }
 

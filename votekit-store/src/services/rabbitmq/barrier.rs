@@ -1,25 +1,30 @@
 //! Barriers: prove that everything published before a moment was processed.
 //!
-//! A barrier is a message in every validation queue. Its consumer waits until everything before it
-//! in that queue is forwarded or refused, then forwards the barrier. The consumer of the
-//! aggregation queue waits until everything before it is acknowledged, then replies. A batch
-//! forwarded before the barrier precedes it in the aggregation queue, since the broker confirmed it
-//! first. If the caller no longer waits, the reply is dropped.
+//! A barrier is a message in every validation queue, about the batches of one election. Its consumer
+//! waits until every such batch before it in that queue is forwarded or refused, then forwards the
+//! barrier. The consumer of the aggregation queue waits until every such batch before it is
+//! acknowledged, then replies. A batch forwarded before the barrier precedes it in the aggregation
+//! queue, since the broker confirmed it first. If the caller no longer waits, the reply is dropped.
+//!
+//! Batches of other elections are passed over: one that is halted does not hold up a close of the
+//! others.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use lapin::message::Delivery as Message;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Consumer};
 use tokio::time::timeout;
+use votekit_core::id::ElectionId;
 
 use super::dead_letter_cursor::{DeadLetterCursor, Entry, Probe};
 use super::delivery_tracker::acknowledge;
 use super::errors::{too_late, unavailable};
-use super::message::{BARRIER, persistent};
+use super::message::{BARRIER, election_of, of_election, persistent, read_batch_of_any_step};
 use super::publisher::{Destination, Publisher};
 use super::reconnector::Session;
 use super::topology::Step;
@@ -27,20 +32,20 @@ use crate::EngineError;
 use crate::retry::until_definite;
 
 /// Timeout for the replies. The caller may retry.
-const ANSWERS_MAX: Duration = Duration::from_secs(60);
+pub(super) const ANSWERS_MAX: Duration = Duration::from_secs(60);
 
-/// Maximum number of probes of other `settle` calls among the dead letters. Each call leaves one
-/// there while it runs.
-const PROBES_MAX: u16 = 10_000;
+/// Maximum number of letters of other elections, and probes of other `settle` calls, among the dead
+/// letters: as many as the broker allows a consumer. Each call leaves a probe there while it runs.
+const ENTRIES_MAX: u16 = u16::MAX;
 
 /// Timeout for answers of the broker itself.
 const BROKER_MAX: Duration = Duration::from_secs(5);
 
-/// Waits until everything published before this call is processed.
-pub(super) async fn settle(publisher: &Publisher) -> Result<(), EngineError> {
+/// Waits until every batch of an election that was published before this call is processed.
+pub(super) async fn settle(publisher: &Publisher, law_id: &ElectionId) -> Result<(), EngineError> {
     let session = publisher.session()?;
     let names = &publisher.settings().names;
-    let probe = no_dead_letters(publisher).await?;
+    let probe = no_dead_letters(publisher, law_id).await?;
     let (channel, reply_to, mut answers) =
         within(BROKER_MAX, answer_queue(&session, publisher.settings().names.for_answers()))
             .await?;
@@ -50,6 +55,7 @@ pub(super) async fn settle(publisher: &Publisher) -> Result<(), EngineError> {
             .with_message_id(format!("barrier {queue}").into())
             .with_reply_to(reply_to.clone())
             .with_correlation_id(queue.to_string().into());
+        let properties = of_election(properties, law_id);
         publisher.publish(Destination::Validation(queue), properties, &[]).await?;
         missing.insert(queue.to_string());
     }
@@ -80,7 +86,7 @@ pub(super) async fn settle(publisher: &Publisher) -> Result<(), EngineError> {
     }
     // Check again: a batch may have been dead-lettered meanwhile, and even republished behind the
     // barriers.
-    still_no_dead_letters(publisher, &probe).await
+    still_no_dead_letters(publisher, law_id, &probe).await
 }
 
 /// Forwards a barrier to the next step, or replies to its caller.
@@ -90,11 +96,15 @@ pub(super) async fn pass_on(publisher: &Arc<Publisher>, step: Step, properties: 
     match step {
         Step::Validation => {
             let correlation = properties.correlation_id().clone().unwrap_or_default();
+            let law_id = election_of(&properties);
             let passed = until_definite("forward_barrier", || {
-                let properties = persistent(BARRIER, "application/octet-stream")
+                let mut properties = persistent(BARRIER, "application/octet-stream")
                     .with_message_id("barrier".into())
                     .with_reply_to(reply_to.clone())
                     .with_correlation_id(correlation.clone());
+                if let Some(law_id) = &law_id {
+                    properties = of_election(properties, law_id);
+                }
                 publisher.publish(Destination::Aggregation, properties, &[])
             });
             if let Err(error) = passed.await {
@@ -145,28 +155,42 @@ async fn answer_queue(
     Ok((channel, name, answers))
 }
 
-/// Fails if there are dead letters; else leaves a probe in their queue.
-async fn no_dead_letters(publisher: &Publisher) -> Result<Probe, EngineError> {
-    let mut cursor = DeadLetterCursor::open(publisher, PROBES_MAX).await?;
-    if cursor.starts_with_letter() {
+/// Fails if there are dead letters that concern an election; else leaves a probe in their queue.
+async fn no_dead_letters(publisher: &Publisher, law_id: &ElectionId) -> Result<Probe, EngineError> {
+    let mut cursor = DeadLetterCursor::open(publisher, ENTRIES_MAX).await?;
+    if cursor.first_letter().is_some_and(|letter| concerns(letter, law_id)) {
         return Err(put_aside(publisher));
     }
     while let Some(found) = cursor.next().await? {
-        if let Entry::Letter(_) = found {
+        if let Entry::Letter(letter) = found
+            && concerns(&letter, law_id)
+        {
             return Err(put_aside(publisher));
         }
     }
     cursor.leave_probe().await.ok_or_else(|| put_aside(publisher))
 }
 
-/// Removes the probe. Fails if there are dead letters, or if the probe is missing: dead letters
-/// were driven meanwhile.
-async fn still_no_dead_letters(publisher: &Publisher, probe: &Probe) -> Result<(), EngineError> {
-    let mut cursor = DeadLetterCursor::open(publisher, PROBES_MAX).await?;
+/// Whether a dead letter can be a batch of an election. One that cannot be read may be of any.
+fn concerns(letter: &Message, law_id: &ElectionId) -> bool {
+    read_batch_of_any_step(&letter.data).is_none_or(|batch| batch.header().law_id == *law_id)
+}
+
+/// Removes the probe. Fails if there are dead letters that concern an election, or if the probe is
+/// missing: dead letters were driven meanwhile.
+async fn still_no_dead_letters(
+    publisher: &Publisher,
+    law_id: &ElectionId,
+    probe: &Probe,
+) -> Result<(), EngineError> {
+    let mut cursor = DeadLetterCursor::open(publisher, ENTRIES_MAX).await?;
     let mut undisturbed = false;
     while let Some(found) = cursor.next().await? {
         match found {
-            Entry::Letter(_) => return Err(put_aside(publisher)),
+            Entry::Letter(letter) if concerns(&letter, law_id) => {
+                return Err(put_aside(publisher));
+            }
+            Entry::Letter(_) => {}
             Entry::Probe(found, acker) if found == *probe => {
                 acknowledge(&acker).await;
                 undisturbed = true;

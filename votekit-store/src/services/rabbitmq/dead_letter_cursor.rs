@@ -89,10 +89,10 @@ impl<'a> DeadLetterCursor<'a> {
         Ok(cursor)
     }
 
-    /// Whether the first message is a letter. Needs no probe, so that repeated calls leave none
+    /// The first message, if it is a letter. Needs no probe, so that repeated calls leave none
     /// behind.
-    pub(super) fn starts_with_letter(&self) -> bool {
-        self.ahead.as_ref().is_some_and(|message| !is_of(&message.properties, PROBE))
+    pub(super) fn first_letter(&self) -> Option<&Message> {
+        self.ahead.as_ref().filter(|message| !is_of(&message.properties, PROBE))
     }
 
     /// Returns the next message, oldest first; `None` after the last one that was there at the

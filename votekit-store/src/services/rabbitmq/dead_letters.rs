@@ -4,13 +4,12 @@
 use lapin::BasicProperties;
 use lapin::message::Delivery as Message;
 use lapin::types::{AMQPValue, FieldTable};
-use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId};
 use votekit_core::instant::UnixSeconds;
 
 use super::dead_letter_cursor::{DeadLetterCursor, Entry};
 use super::delivery_tracker::acknowledge;
-use super::message::{BARRIER, BATCH, carrying, is_of, persistent, read_batch, read_with_hints};
+use super::message::{BARRIER, BATCH, carrying, is_of, persistent, read_batch_of_any_step};
 use super::publisher::Publisher;
 use super::reconnector::Reconnector;
 use super::{IfAbsent, connect_to_queues};
@@ -127,7 +126,8 @@ impl DeadLetters {
 
     async fn publish_again(&self, message: &Message) -> Result<(), EngineError> {
         let queue = self.publisher.next_in_turn();
-        match read(&message.data) {
+        match read_batch_of_any_step(&message.data) {
+            // Validation computes the hints again.
             Some(batch) => {
                 self.publisher.publish(queue, carrying(&batch, BATCH), batch.as_bytes()).await
             }
@@ -141,13 +141,8 @@ impl DeadLetters {
     }
 }
 
-/// Reads the batch, with or without hints in front. Validation computes the hints again.
-fn read(bytes: &[u8]) -> Option<Batch> {
-    read_batch(bytes).or_else(|_| read_with_hints(bytes).map(|(batch, _)| batch)).ok()
-}
-
 fn describe(message: &Message) -> DeadLetter {
-    let (content, digest) = match read(&message.data) {
+    let (content, digest) = match read_batch_of_any_step(&message.data) {
         Some(batch) => {
             let law_id = batch.header().law_id.clone();
             (

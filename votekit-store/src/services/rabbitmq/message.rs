@@ -4,8 +4,9 @@
 //! The bytes of a validated batch are specified in `docs/formats.md`.
 
 use lapin::BasicProperties;
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::types::{AMQPValue, ShortString};
 use votekit_core::batch::Batch;
+use votekit_core::id::ElectionId;
 
 use super::topology::table;
 use crate::Hints;
@@ -29,23 +30,24 @@ pub(super) const PROBE: &str = "probe";
 /// Message type of a note for reviewers.
 pub(super) const REVIEW: &str = "review";
 
+/// The header that names the election of a message.
+const LAW_ID: &str = "law-id";
+
 const PERSISTENT: u8 = 2;
 const MAGIC: &[u8; 8] = b"VKLABEL1";
 
 /// Properties of a message that carries a batch.
 pub(super) fn carrying(batch: &Batch, kind: &'static str) -> BasicProperties {
-    let law: FieldTable =
-        table([("law-id", AMQPValue::LongString(batch.header().law_id.as_str().into()))]);
-    persistent(kind, "application/octet-stream")
-        .with_message_id(batch.number().to_string().into())
-        .with_headers(law)
+    let properties = persistent(kind, "application/octet-stream")
+        .with_message_id(batch.number().to_string().into());
+    of_election(properties, &batch.header().law_id)
 }
 
 /// Properties of a message that carries a batch that was not staged.
 pub(super) fn rejected(batch: &Batch, reason: &str) -> BasicProperties {
     let law_id = batch.header().law_id.as_str();
     let headers = table([
-        ("law-id", AMQPValue::LongString(law_id.into())),
+        (LAW_ID, AMQPValue::LongString(law_id.into())),
         ("reason", AMQPValue::LongString(reason.into())),
     ]);
     carrying(batch, REJECTED).with_headers(headers)
@@ -97,6 +99,25 @@ pub(super) fn read_with_hints(bytes: &[u8]) -> Result<(Batch, Hints), String> {
 /// Parses a batch, or returns the broken rule.
 pub(super) fn read_batch(bytes: &[u8]) -> Result<Batch, String> {
     Batch::parse(bytes.to_vec()).map_err(|error| error.to_string())
+}
+
+/// Parses a batch, with or without hints in front.
+pub(super) fn read_batch_of_any_step(bytes: &[u8]) -> Option<Batch> {
+    read_batch(bytes).or_else(|_| read_with_hints(bytes).map(|(batch, _)| batch)).ok()
+}
+
+/// The properties that name an election.
+pub(super) fn of_election(properties: BasicProperties, law_id: &ElectionId) -> BasicProperties {
+    let law = AMQPValue::LongString(law_id.as_str().into());
+    properties.with_headers(table([(LAW_ID, law)]))
+}
+
+/// The election that a message names, if it names one.
+pub(super) fn election_of(properties: &BasicProperties) -> Option<ElectionId> {
+    match properties.headers().as_ref()?.inner().get(LAW_ID)? {
+        AMQPValue::LongString(text) => text.to_string().parse().ok(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -10,8 +10,13 @@
 //!
 //! A cancelled consumer would keep what it holds while the next one continues behind it. So
 //! consumers are never cancelled: their channel is closed, which the queue treats as a death.
+//!
+//! For the same reason a batch that this process cannot process now is not published again behind
+//! the others: a barrier could pass it. It stays where it is, unacknowledged, and the prefetch is
+//! raised by what stays ([`super::delivery_tracker`]).
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -19,7 +24,7 @@ use futures_util::StreamExt as _;
 use lapin::message::Delivery as Message;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Acker, Channel, Consumer};
+use lapin::{Acker, BasicProperties, Channel, Consumer};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio::task::JoinSet;
@@ -28,7 +33,7 @@ use votekit_core::batch::Batch;
 
 use super::barrier;
 use super::delivery_tracker::{DeliveryTracker, acknowledge, close_channel};
-use super::message::{BARRIER, is_of, read_batch, read_with_hints};
+use super::message::{BARRIER, election_of, is_of, read_batch, read_with_hints};
 use super::publisher::{Destination, Publisher};
 use super::queue_sharing;
 use super::reconnector::{AbortOnDrop, Reconnector, Session};
@@ -42,8 +47,8 @@ use crate::{EngineError, Hints};
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Step {
-    /// Maximum number of unacknowledged messages per queue and process. Higher for aggregation,
-    /// where batches are staged in groups.
+    /// Maximum number of unacknowledged messages per queue and process, beside those that it keeps.
+    /// Higher for aggregation, where batches are staged in groups.
     fn prefetch(self) -> u16 {
         match self {
             Self::Validation => 32,
@@ -149,6 +154,17 @@ impl QueueConsumer {
         self.working().receipts.contains_key(&tag)
     }
 
+    /// Keeps a message that cannot be processed now. `false` if it is to be delivered again.
+    pub(super) fn keep(&self, tag: u64) -> bool {
+        let mut working = self.working();
+        let is_kept =
+            working.receipts.get(&tag).is_some_and(|receipt| receipt.tracker.keep(receipt.tag));
+        if !is_kept {
+            working.receipts.remove(&tag);
+        }
+        is_kept
+    }
+
     /// Acknowledges a message. If another consumer has it by now, this has no effect there.
     pub(super) async fn acknowledge(&self, tag: u64) {
         let receipt = self.working().receipts.remove(&tag);
@@ -163,10 +179,13 @@ impl QueueConsumer {
             Step::Aggregation => "collecting",
         };
         let reconnector = Reconnector::spawn(self.publisher.settings().clone(), purpose, None);
+        let queues = self.step.queues(&self.publisher.settings().names).len();
+        let prefetch = || AtomicU16::new(self.step.prefetch());
         let consumption = Consumption {
             step: self.step,
             publisher: Arc::clone(&self.publisher),
             sender: self.sender.clone(),
+            prefetches: std::iter::repeat_with(prefetch).take(queues).collect(),
         };
         let mut handle = reconnector.handle();
         let task = essential::spawn("the RabbitMQ consumer", async move {
@@ -190,6 +209,9 @@ struct Consumption {
     step: Step,
     publisher: Arc<Publisher>,
     sender: mpsc::UnboundedSender<Incoming>,
+    /// The prefetch of the next subscription to each queue: in another session the same messages
+    /// are delivered again.
+    prefetches: Vec<AtomicU16>,
 }
 
 impl Consumption {
@@ -233,12 +255,14 @@ impl Consumption {
     ) -> lapin::Result<()> {
         loop {
             let name = &self.step.queues(&self.publisher.settings().names)[queue];
-            let tracker = Arc::new(DeliveryTracker::new(queue));
+            let prefetch = self.prefetches[queue].load(Ordering::Relaxed);
+            let tracker = Arc::new(DeliveryTracker::new(queue, prefetch, self.step.prefetch()));
             let subscription =
-                Subscription::open(&session, name, self.step.prefetch(), Arc::clone(&tracker))
-                    .await?;
+                Subscription::open(&session, name, prefetch, Arc::clone(&tracker)).await?;
             shares.subscribed(&tracker);
-            self.consume_until_released(&session, subscription).await?;
+            let consumed = self.consume_until_released(&session, subscription).await;
+            self.prefetches[queue].store(tracker.prefetch_wanted(), Ordering::Relaxed);
+            consumed?;
         }
     }
 
@@ -279,18 +303,17 @@ impl Consumption {
             tag: message.delivery_tag,
             acker: message.acker.clone(),
         };
-        tracker.record(receipt.tag);
         if is_of(&message.properties, BARRIER) {
+            tracker.record(receipt.tag, None);
+            tracker.keep(receipt.tag);
             let (consumption, properties) = (Arc::clone(self), message.properties);
-            chores.spawn(async move {
-                if predecessors_done(&receipt).await {
-                    barrier::pass_on(&consumption.publisher, consumption.step, properties).await;
-                    receipt.acknowledge().await;
-                }
-            });
+            chores.spawn(async move { consumption.pass_barrier_on(&receipt, properties).await });
             return;
         }
-        match self.step.read(&message.data) {
+        let read = self.step.read(&message.data);
+        let law_id = read.as_ref().ok().map(|(batch, _)| batch.header().law_id.clone());
+        tracker.record(receipt.tag, law_id);
+        match read {
             Ok((batch, hints)) => {
                 // Never fails: the receiver lives as long as the task.
                 let _ = self.sender.send(Incoming { batch: Arc::new(batch), hints, receipt });
@@ -301,6 +324,22 @@ impl Consumption {
                     consumption.refuse_unreadable(&message.data, &reason, &receipt).await
                 });
             }
+        }
+    }
+
+    /// Passes a barrier on once the batches of its election before it are processed.
+    async fn pass_barrier_on(&self, receipt: &Receipt, properties: BasicProperties) {
+        let law_id = election_of(&properties);
+        let waiting = receipt.tracker.predecessors_done(receipt.tag, law_id.as_ref());
+        match timeout(barrier::ANSWERS_MAX, waiting).await {
+            Ok(true) => {
+                barrier::pass_on(&self.publisher, self.step, properties).await;
+                receipt.acknowledge().await;
+            }
+            Ok(false) => {}
+            // Its caller has given up. Behind a batch that stays here for long, barriers would
+            // gather.
+            Err(_) => receipt.acknowledge().await,
         }
     }
 
@@ -324,10 +363,6 @@ impl Consumption {
             receipt.acknowledge().await;
         }
     }
-}
-
-async fn predecessors_done(receipt: &Receipt) -> bool {
-    receipt.tracker.predecessors_done(receipt.tag).await
 }
 
 fn lost_queue() -> lapin::Error {

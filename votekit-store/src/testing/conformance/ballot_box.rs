@@ -376,7 +376,7 @@ fn work(roles: &Engines) -> tokio::task::JoinSet<Outcome> {
 /// Settles, with up to 100 attempts while the error is transient.
 async fn settle(roles: &Engines) -> Outcome {
     for _ in 0..100 {
-        match roles.ballot_box.settle().await {
+        match roles.ballot_box.settle(&law("L1")).await {
             Err(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => {
                 tokio::task::yield_now().await
             }
@@ -425,9 +425,9 @@ async fn settle_can_be_repeated(place: &dyn TestStorage) -> Outcome {
     let roles = place.open().await?;
     // Some callers give up early. What they left in the box must not block later ones.
     for _ in 0..3 {
-        let settling =
-            tokio::time::timeout(std::time::Duration::from_millis(50), roles.ballot_box.settle());
-        let _ = settling.await;
+        let law_id = law("L1");
+        let settling = roles.ballot_box.settle(&law_id);
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(50), settling).await;
     }
     let batches = batches(&law("L1"), 20);
     publish_all(&*roles.ballot_box, &batches).await?;

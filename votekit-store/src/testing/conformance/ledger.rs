@@ -119,6 +119,10 @@ async fn sealed_keys_are_kept_for_each_recipient(place: &dyn TestStorage) -> Out
         let found = ledger.sealed_key(&law(law_id), &recipient).await?;
         ensure_eq!(found, expected, format!("the key of {law_id} for {}", recipient[0]));
     }
+    let mut recipients = ledger.sealed_key_recipients().await?;
+    recipients.sort_unstable();
+    let expected = [(law("L1"), one), (law("L1"), other), (law("L2"), one)];
+    ensure_eq!(recipients, expected, "the recipients of all keys");
     Ok(())
 }
 
@@ -132,6 +136,8 @@ async fn a_purge_removes_sealed_keys(place: &dyn TestStorage) -> Outcome {
     }
     ensure_eq!(ledger.purge_evidence(&law("L1")).await?, 3, "batches purged");
     ensure_eq!(ledger.sealed_key(&law("L1"), &[1; 32]).await?, None, "the key that was purged");
+    let left = ledger.sealed_key_recipients().await?;
+    ensure_eq!(left, [(law("L2"), [1; 32])], "the recipients that are left");
     ensure!(
         ledger.sealed_key(&law("L2"), &[1; 32]).await?.is_some(),
         "the key of another election was purged too"

@@ -139,12 +139,11 @@ fn page(
         password("password", lang.new_password_label()).hint(lang.new_password_hint()),
         password("repeat", lang.repeat_password_label()),
     ];
-    // A token that names an account is made of letters and digits.
-    let path = format!("/accounts/invitation?token={}", typed.token);
     let status = errors.status();
     let page = InvitationPage {
-        frame: Frame::new(&api.node, lang, lang.invitation_title(), &path)
-            .with_error(!errors.is_empty()),
+        frame: Frame::new(&api.node, lang, lang.invitation_title(), "/accounts/invitation")
+            .with_error(!errors.is_empty())
+            .keeping("token", typed.token),
         lead: lang.invitation_lead(role_name(lang, account.role)),
         email: account.email.clone(),
         token: typed.token.to_owned(),

@@ -4,17 +4,19 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
 use axum::http::header::{RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use votekit_store::AccountRole;
+use serde::Deserialize;
 
 use crate::accounts::SignInAttempt;
 use crate::api::PathText;
 use crate::context::Api;
 use crate::guard::officials_network::is_officials_network;
 use crate::problem::{Problem, seconds_up};
+use crate::web::ReturnPath;
 use crate::web::form_fields::{FormErrors, TextField};
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
@@ -27,17 +29,28 @@ struct AccountSignInPage {
     frame: Frame,
     errors: FormErrors,
     fields: Vec<TextField>,
+    /// The page to which the sign-in leads back; empty if none was asked for.
+    next: ReturnPath,
 }
 
-/// `GET /{lang}/accounts/sign-in`: for those who have a session already, their first page.
+/// The page to which the sign-in leads back.
+#[derive(Deserialize)]
+pub(crate) struct Wanted {
+    #[serde(default)]
+    next: String,
+}
+
+/// `GET /{lang}/accounts/sign-in`: for those who have a session already, the page that follows.
 pub(crate) async fn form(
     State(api): State<Arc<Api>>,
     PathText(lang): PathText<Lang>,
     headers: HeaderMap,
+    wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Problem> {
+    let next = wanted.map(|Query(wanted)| ReturnPath::parse(&wanted.next)).unwrap_or_default();
     match api.accounts.page_session(&headers).await? {
-        Some(caller) => redirect_response(&first_page(lang, caller.role)),
-        None => page(&api, lang, "", FormErrors::default(), StatusCode::OK),
+        Some(caller) => redirect_response(&next.href(lang, caller.role)),
+        None => page(&api, lang, Typed { email: "", next }, FormErrors::default(), StatusCode::OK),
     }
 }
 
@@ -54,7 +67,7 @@ pub(crate) async fn sign_in(
         code: form.text("code").trim(),
         from_officials_network: is_officials_network(&head.extensions, api.node.config()),
     };
-    let email = attempt.email.trim();
+    let (email, next) = (attempt.email.trim(), ReturnPath::parse(form.text("next")));
     let mut errors = FormErrors::default();
     if email.is_empty() {
         errors.add("email", lang.email_missing());
@@ -63,23 +76,26 @@ pub(crate) async fn sign_in(
         errors.add("password", lang.password_missing());
     }
     if !errors.is_empty() {
-        return page(&api, lang, email, errors, StatusCode::UNPROCESSABLE_ENTITY);
+        let typed = Typed { email, next };
+        return page(&api, lang, typed, errors, StatusCode::UNPROCESSABLE_ENTITY);
     }
     match api.accounts.sign_in(attempt, api.client_prefix(&head.extensions)).await {
         Ok(account) => {
             let cookie = api.accounts.begin_page_session(&account).await?;
-            let mut response = redirect_response(&first_page(lang, account.role))?;
+            let mut response = redirect_response(&next.href(lang, account.role))?;
             response.headers_mut().insert(SET_COOKIE, cookie);
             Ok(response)
         }
         Err(Problem::SignInRefused) => {
             errors.add("email", lang.account_refused());
-            page(&api, lang, email, errors, StatusCode::UNPROCESSABLE_ENTITY)
+            let typed = Typed { email, next };
+            page(&api, lang, typed, errors, StatusCode::UNPROCESSABLE_ENTITY)
         }
         Err(Problem::BackOff { retry_after }) => {
             let seconds = seconds_up(retry_after);
             errors.add("email", lang.account_back_off(&lang.seconds(seconds)));
-            let mut response = page(&api, lang, email, errors, StatusCode::TOO_MANY_REQUESTS)?;
+            let typed = Typed { email, next };
+            let mut response = page(&api, lang, typed, errors, StatusCode::TOO_MANY_REQUESTS)?;
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
             Ok(response)
         }
@@ -87,16 +103,16 @@ pub(crate) async fn sign_in(
     }
 }
 
-/// The page after the sign-in. No address of a request leads anywhere else.
-fn first_page(lang: Lang, role: AccountRole) -> String {
-    let page = if role == AccountRole::Voter { "members" } else { "officials" };
-    format!("/{}/{page}", lang.code())
+/// What the form brings back.
+struct Typed<'a> {
+    email: &'a str,
+    next: ReturnPath,
 }
 
 fn page(
     api: &Api,
     lang: Lang,
-    email: &str,
+    Typed { email, next }: Typed<'_>,
     errors: FormErrors,
     status: StatusCode,
 ) -> Result<Response, Problem> {
@@ -117,6 +133,7 @@ fn page(
             .errors(&errors),
     ];
     let frame = Frame::new(&api.node, lang, lang.account_title(), "/accounts/sign-in")
-        .with_error(!errors.is_empty());
-    page_response(status, &AccountSignInPage { frame, errors, fields })
+        .with_error(!errors.is_empty())
+        .keeping("next", next.as_str());
+    page_response(status, &AccountSignInPage { frame, errors, fields, next })
 }

@@ -92,15 +92,10 @@ pub(crate) async fn accounts(
     after: Result<Query<After>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let visit = OfficialVisit::new(&api, lang, &caller);
-    let notice = match done.as_str() {
-        "disable" => lang.account_disabled_notice(),
-        "enable" => lang.account_enabled_notice(),
-        _ => "",
-    };
     let after = after.map(|Query(after)| after.after).unwrap_or_default();
     let is_email = after.len() <= EMAIL_BYTES_MAX && !after.contains('\0');
     let after = if is_email { after } else { String::new() };
-    page(&visit, &after, notice, FormErrors::default(), Typed::default()).await
+    page(&visit, &after, &done, FormErrors::default(), Typed::default()).await
 }
 
 /// What was typed to invite a person.
@@ -137,18 +132,24 @@ pub(crate) async fn change_state(
     visit.redirect(&format!("/accounts?done={done}"))
 }
 
-/// The page with the list, and the form as it was typed.
+/// The page with the list, and the form as it was typed. `done` is the word of what was done just
+/// before.
 ///
 /// # Errors
 /// [`Problem`], if the accounts cannot be read.
 pub(super) async fn page(
     visit: &OfficialVisit<'_>,
     after: &str,
-    notice: &'static str,
+    done: &str,
     errors: FormErrors,
     typed: Typed,
 ) -> Result<Response, Problem> {
     let lang = visit.lang;
+    let (notice, done) = match done {
+        "disable" => (lang.account_disabled_notice(), done),
+        "enable" => (lang.account_enabled_notice(), done),
+        _ => ("", ""),
+    };
     let mut accounts = visit.api.accounts.list(after, PAGE_ACCOUNTS + 1).await?;
     let is_last = accounts.len() <= PAGE_ACCOUNTS;
     accounts.truncate(PAGE_ACCOUNTS);
@@ -160,7 +161,11 @@ pub(super) async fn page(
     ];
     let status = errors.status();
     let page = AccountsPage {
-        frame: visit.frame(lang.accounts_title(), PATH).with_error(!errors.is_empty()),
+        frame: visit
+            .frame(lang.accounts_title(), PATH)
+            .with_error(!errors.is_empty())
+            .keeping("after", after)
+            .keeping("done", done),
         bar: visit.bar(),
         notice,
         rows: accounts.iter().map(|account| AccountRow::new(visit, account)).collect(),

@@ -36,6 +36,8 @@ struct ElectionPage {
     matters: Vec<&'static str>,
     timeline: Vec<TimelineStep>,
     actions: Vec<ActionLink>,
+    /// Whether the page says what to do with a draft that is not needed.
+    is_draft: bool,
     accounts: Reconciliation,
     definition: DefinitionFacts,
     audit: AuditFacts,
@@ -112,13 +114,16 @@ pub(crate) async fn election(
     };
     let is_halted = api.node.halted(&law).is_some();
     let matters = Attention::of_election(&view, is_halted, api.now().minute_floor());
+    let notice = notice(lang, &done, view.state);
+    let kept = if notice.is_empty() { "" } else { done.as_str() };
     let page = ElectionPage {
-        frame: visit.frame(&summary.title, &path).about(&election),
+        frame: visit.frame(&summary.title, &path).about(&election).keeping("done", kept),
         bar: visit.bar(),
-        notice: notice(lang, &done, view.state),
+        notice,
         matters: matters.into_iter().map(|matter| matter.text(lang)).collect(),
         timeline: timeline(lang, &view),
         actions,
+        is_draft: view.state == ElectionState::Draft,
         accounts: Reconciliation::new(lang, &view),
         definition: definition(lang, &election, &view, created_by(&visit, &law).await),
         audit: audit(lang, &election, &view),

@@ -125,11 +125,15 @@ async fn page(
     let path = format!("/officials/elections/{law}/roll");
     let upload = api.node.upload(law).await.ok().map(|upload| Upload::new(lang, upload));
     let is_empty = upload.as_ref().is_some_and(|upload| upload.files.rows.is_empty());
+    let (notice, done) = match is_discarded && is_empty {
+        true => (lang.roll_discarded(), "discarded"),
+        false => ("", ""),
+    };
     let status = errors.status();
     let page = RollPage {
-        frame: frame(visit, &election, &path).with_error(!errors.is_empty()),
+        frame: frame(visit, &election, &path).with_error(!errors.is_empty()).keeping("done", done),
         bar: visit.bar(),
-        notice: if is_discarded && is_empty { lang.roll_discarded() } else { "" },
+        notice,
         law_id: law.to_string(),
         registered: lang.roll_registered(&count(lang, view.registered)),
         manifests: view.manifests.iter().map(|manifest| manifest.to_hex()).collect(),

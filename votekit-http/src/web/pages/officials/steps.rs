@@ -37,6 +37,8 @@ struct StepPage {
     errors: FormErrors,
     /// Why the step is not possible now, with the state; empty if it is possible.
     not_now: String,
+    /// What to do instead; empty if nothing is.
+    instead: &'static str,
     needs_roll: bool,
     /// Requirements of a binding election that are not met.
     missing: Vec<String>,
@@ -169,6 +171,7 @@ impl Typed {
             && let Err(error) = check_text(TextPart::Reason, &self.reason, 1..=REASON_LENGTH_MAX)
         {
             errors.add("reason", lang.definition_rule(&error));
+            errors.label("reason", lang.reason_label());
         }
         if self.confirm != target.law.as_str() {
             errors.add("confirm", lang.confirm_wrong(target.law.as_str()));
@@ -205,6 +208,7 @@ async fn page(
             true => String::new(),
             false => lang.step_not_now_text(state_name(lang, view.state)),
         },
+        instead: if is_possible { "" } else { instead(lang, *step, view.state) },
         needs_roll: is_opening && view.manifests.is_empty(),
         missing: rules.map(|rule| lang.binding_rule(rule)).collect(),
         effect: effect(lang, *step, view.state),
@@ -231,6 +235,15 @@ fn effect(lang: Lang, step: Step, state: ElectionState) -> &'static str {
         Step::Close => lang.close_effect(),
         Step::Certify => lang.certify_effect(),
         Step::Annul => lang.annul_effect(),
+    }
+}
+
+/// What to do in place of a step that the state does not allow.
+fn instead(lang: Lang, step: Step, state: ElectionState) -> &'static str {
+    match (step, state) {
+        (Step::Annul, ElectionState::Draft) => lang.discard_draft(),
+        (Step::Annul, ElectionState::Open | ElectionState::Closing) => lang.annul_after_close(),
+        _ => "",
     }
 }
 

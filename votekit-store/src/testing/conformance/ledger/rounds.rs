@@ -575,5 +575,13 @@ async fn rows_blocks_and_terms_wake_readers(place: &dyn TestStorage) -> Outcome 
             ensure_eq!(changes.borrow().rows, rows, "blocks and terms are no rows");
         }
     }
-    Ok(())
+    let Changes { logs, .. } = *changes.borrow();
+    ledger.release_leadership("first").await?;
+    let is_released = |now: &Changes| now.logs > logs;
+    expect_change(&mut changes, is_released, "a change when a leader lease was released").await?;
+    let term = term_of(&ledger.acquire_leadership("second", LONG, 0).await?)?;
+    let Changes { logs, .. } = *changes.borrow();
+    ledger.pass_over(term).await?;
+    let is_ended = |now: &Changes| now.logs > logs;
+    expect_change(&mut changes, is_ended, "a change when a leader lease was passed over").await
 }

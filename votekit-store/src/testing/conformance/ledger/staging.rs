@@ -10,7 +10,7 @@ use super::super::samples::{SampleLog, batch, batches, law, node};
 use super::super::{
     Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, exact_case, expect_conflict,
 };
-use crate::{Conflict, Hints, Ledger, Staged, StagingId};
+use crate::{BatchName, Conflict, Hints, Ledger, Staged, StagingId};
 
 pub(super) const CASES: &[Case] = &[
     case!(staging_ids_ascend_in_order_of_arrival),
@@ -22,6 +22,7 @@ pub(super) const CASES: &[Case] = &[
     case!(many_tasks_stage_at_once),
     case!(the_batch_at_a_position_is_found_by_its_election),
     case!(the_highest_sequence_of_an_epoch_is_returned),
+    case!(stored_batches_are_recognised_by_their_digests),
     case!(unsealed_batches_are_those_after_the_head),
     case!(sealed_batches_remain_as_evidence),
     exact_case!(purging_counts_and_spares_the_rest),
@@ -81,6 +82,30 @@ async fn staging_ids_ascend_in_order_of_arrival(place: &dyn TestStorage) -> Outc
         "L2",
     )
     .await
+}
+
+async fn stored_batches_are_recognised_by_their_digests(place: &dyn TestStorage) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let stored = batches(&law("L1"), 3);
+    stage_all(&*ledger, &stored).await?;
+    let wanted = [
+        Arc::clone(&stored[2]),
+        // Another batch under a number that is taken.
+        batch(&law("L1"), 1, Epoch(1), 2, 2, 77),
+        Arc::clone(&stored[0]),
+        batch(&law("L1"), 1, Epoch(1), 4, 2, 0),
+        batch(&law("L2"), 1, Epoch(1), 1, 2, 0),
+    ];
+    let names: Vec<BatchName> = wanted.iter().map(|batch| BatchName::from(&**batch)).collect();
+    let expected = [true, false, true, false, false];
+    ensure_eq!(ledger.are_staged(&names).await?, expected, "which batches are stored");
+    ensure_eq!(ledger.are_staged(&[]).await?, [], "none of none");
+    // A batch that was destroyed was staged before, and is not staged again.
+    ledger.purge_evidence(&law("L1")).await?;
+    drop(ledger);
+    let ledger = place.open().await?.ledger;
+    ensure_eq!(ledger.are_staged(&names).await?, expected, "after a purge and a restart");
+    Ok(())
 }
 
 async fn staging_again_returns_the_same_id(place: &dyn TestStorage) -> Outcome {

@@ -1,0 +1,258 @@
+//! Deliveries that this node cannot process now: of elections that are halted here, or that it does
+//! not know yet.
+//!
+//! Their votes were answered, so they are neither refused nor acknowledged: the ballot box keeps
+//! them, and leaves their room to the batches of other elections. They occupy no task. One is taken
+//! up again once this node can process it, and acknowledged once its batch is staged, which another
+//! node may do: the node that published it, above all (`direct_staging`). The rest is delivered
+//! again to the next process.
+
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+use votekit_core::batch::Batch;
+use votekit_core::id::ElectionId;
+use votekit_store::log_summary::LogSummary;
+use votekit_store::{BatchName, Delivery, DeliveryTag, ValidatedBatch};
+
+use crate::context::NodeContext;
+
+/// Interval between looks at what is held.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How soon a batch that waits for the log is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Interval between queries of which of them are staged, and the most of them in one.
+const QUERY_INTERVAL: Duration = Duration::from_secs(1);
+const NAMES_PER_QUERY: usize = 1000;
+
+/// A delivery of one of the two steps.
+pub(crate) trait BatchDelivery {
+    /// Its batch.
+    fn batch(&self) -> &Batch;
+    /// Identifies it to the ballot box.
+    fn tag(&self) -> DeliveryTag;
+}
+
+impl BatchDelivery for Delivery {
+    fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    fn tag(&self) -> DeliveryTag {
+        DeliveryTag::Received(self.tag)
+    }
+}
+
+impl BatchDelivery for ValidatedBatch {
+    fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    fn tag(&self) -> DeliveryTag {
+        DeliveryTag::Collected(self.tag)
+    }
+}
+
+/// Why a delivery is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hindrance {
+    /// Its election is halted on this node, as long as it runs.
+    Halted,
+    /// This node does not know its election: it may be behind the ledger, or connected to another
+    /// one than the rest. A node that acknowledges a batch answers for its votes.
+    Unknown,
+    /// This node has not read the log to its present end: the admission of the batch's node may be
+    /// there.
+    Behind,
+}
+
+/// What hinders this node from processing a batch of an election, as far as its memory shows.
+pub(crate) fn hindrance(context: &NodeContext, law_id: &ElectionId) -> Option<Hindrance> {
+    if context.damaged(law_id).is_some() {
+        return Some(Hindrance::Halted);
+    }
+    // On a ledger of its own a node knows every election.
+    (context.is_shared && context.election(law_id).is_none()).then_some(Hindrance::Unknown)
+}
+
+/// A delivery that is held.
+struct Held<D> {
+    name: BatchName,
+    /// It is not taken up again before this time.
+    retry_at: Instant,
+    /// `None` for an election that is halted as long as this node runs.
+    delivery: Option<D>,
+}
+
+/// The held deliveries of one step.
+pub(crate) struct HeldDeliveries<D> {
+    held: BTreeMap<DeliveryTag, Held<D>>,
+    next_look: Instant,
+    next_query: Instant,
+    /// The last one that the ledger was asked about.
+    asked: Option<DeliveryTag>,
+    /// Those that were acknowledged since the last look, as staged elsewhere.
+    staged: Arc<Mutex<Vec<DeliveryTag>>>,
+    /// The query that is under way, if one is: it holds up no delivery.
+    query: JoinSet<()>,
+}
+
+impl<D: BatchDelivery> HeldDeliveries<D> {
+    pub(crate) fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            held: BTreeMap::new(),
+            next_look: now,
+            next_query: now,
+            asked: None,
+            staged: Arc::default(),
+            query: JoinSet::new(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// When to look at them next.
+    pub(crate) fn next_look(&self) -> tokio::time::Instant {
+        self.next_look.into()
+    }
+
+    /// Holds a delivery.
+    pub(crate) fn add(&mut self, context: &NodeContext, delivery: D, why: Hindrance) {
+        report(delivery.batch(), why);
+        let tag = delivery.tag();
+        if !context.ballot_box.hold(tag) {
+            return;
+        }
+        if self.held.is_empty() {
+            self.next_look = Instant::now() + LOOK_INTERVAL;
+        }
+        let name = BatchName::from(delivery.batch());
+        let pause = if why == Hindrance::Behind { RETRY_INTERVAL } else { Duration::ZERO };
+        let delivery = (why != Hindrance::Halted).then_some(delivery);
+        self.held.insert(tag, Held { name, retry_at: Instant::now() + pause, delivery });
+    }
+
+    /// Drops what the ballot box delivers again, and asks the ledger for what is staged by now.
+    /// Returns at most `limit` deliveries that this node can try to process.
+    pub(crate) fn look(&mut self, context: &Arc<NodeContext>, limit: usize) -> Vec<D> {
+        let now = Instant::now();
+        self.next_look = now + LOOK_INTERVAL;
+        for tag in std::mem::take(&mut *self.staged.lock()) {
+            self.held.remove(&tag);
+        }
+        self.held.retain(|tag, _| context.ballot_box.hold(*tag));
+        let ready = self.take_ready(limit, now, |law_id| hindrance(context, law_id).is_none());
+        // A query that panicked is repeated like one that failed.
+        while self.query.try_join_next().is_some() {}
+        if now >= self.next_query && self.query.is_empty() && !self.held.is_empty() {
+            self.next_query = now + QUERY_INTERVAL;
+            let names = self.next_names();
+            let (job, staged) = (context.job(), Arc::clone(&self.staged));
+            self.query.spawn(async move { acknowledge_staged(&job, names, &staged).await });
+        }
+        ready
+    }
+
+    /// Takes deliveries that this node can try to process, in the order of their arrival.
+    fn take_ready(
+        &mut self,
+        limit: usize,
+        now: Instant,
+        is_free: impl Fn(&ElectionId) -> bool,
+    ) -> Vec<D> {
+        let is_ready = |(_, held): &(&DeliveryTag, &Held<D>)| {
+            held.delivery.is_some() && held.retry_at <= now && is_free(&held.name.law_id)
+        };
+        let ready: Vec<DeliveryTag> =
+            self.held.iter().filter(is_ready).map(|(tag, _)| *tag).take(limit).collect();
+        ready.iter().filter_map(|tag| self.held.remove(tag)?.delivery).collect()
+    }
+
+    /// The next names to ask for, in turn.
+    fn next_names(&mut self) -> Vec<(DeliveryTag, BatchName)> {
+        let after = self.asked.map_or(Unbounded, Excluded);
+        let later = self.held.range((after, Unbounded)).map(|(tag, held)| (*tag, &held.name));
+        let names: Vec<_> =
+            later.take(NAMES_PER_QUERY).map(|(tag, name)| (tag, name.clone())).collect();
+        // After the last one, the first ones are next.
+        self.asked = names.last().map(|(tag, _)| *tag).filter(|_| names.len() == NAMES_PER_QUERY);
+        names
+    }
+}
+
+/// Acknowledges deliveries whose batches are staged. What fails is tried again at the next turn.
+async fn acknowledge_staged(
+    context: &NodeContext,
+    names: Vec<(DeliveryTag, BatchName)>,
+    staged: &Mutex<Vec<DeliveryTag>>,
+) {
+    let (tags, names): (Vec<DeliveryTag>, Vec<BatchName>) = names.into_iter().unzip();
+    let are_staged = match context.ledger.are_staged(&names).await {
+        Ok(are_staged) => are_staged,
+        Err(error) => {
+            tracing::debug!(
+                event = "held_batches_not_compared",
+                %error,
+                "batches in the ballot box not compared with staging"
+            );
+            return;
+        }
+    };
+    for tag in tags.into_iter().zip(are_staged).filter(|(_, is)| *is).map(|(tag, _)| tag) {
+        if context.ballot_box.acknowledge_staged(tag).await.is_ok() {
+            staged.lock().push(tag);
+        }
+    }
+}
+
+/// Limits the lines about held deliveries: there may be one a batch.
+static HALTED: LogSummary = LogSummary::new();
+static UNKNOWN: LogSummary = LogSummary::new();
+
+fn report(batch: &Batch, why: Hindrance) {
+    let law_id = &batch.header().law_id;
+    match why {
+        Hindrance::Halted => {
+            if let Some(count) = HALTED.due(Instant::now()) {
+                tracing::warn!(
+                    event = "batch_election_halted",
+                    batch = %batch.number(),
+                    %law_id,
+                    count,
+                    "batch stays in the ballot box, its election is halted"
+                );
+            }
+        }
+        Hindrance::Unknown => {
+            if let Some(count) = UNKNOWN.due(Instant::now()) {
+                tracing::error!(
+                    event = "batch_election_unknown",
+                    alarm = true,
+                    batch = %batch.number(),
+                    %law_id,
+                    count,
+                    "batch waits, its election is not in the ledger"
+                );
+            }
+        }
+        Hindrance::Behind => tracing::debug!(
+            event = "batch_waits_for_log",
+            batch = %batch.number(),
+            %law_id,
+            "batch waits until this node has read the log"
+        ),
+    }
+}
+
+#[cfg(test)]
+#[path = "held_deliveries_test.rs"]
+mod tests;
