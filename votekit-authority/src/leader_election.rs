@@ -222,6 +222,12 @@ impl LeaderElection {
         own.into_iter().chain(watched).collect()
     }
 
+    /// Whether the next request passes a lease over.
+    #[must_use]
+    pub const fn is_passing_over(&self) -> bool {
+        self.passes_over.is_some()
+    }
+
     /// The node that holds the lease instead, where it is known.
     #[must_use]
     pub fn other_leader(&self) -> Option<&str> {
