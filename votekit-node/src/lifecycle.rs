@@ -215,6 +215,9 @@ impl Node {
                 // Its keys may be sealed to this node later: the election is taken up then.
                 Err(NodeError::BallotKey { .. }) if self.context.authorities.is_some() => {}
                 Err(error) if error.halts_one_election() => {
+                    if self.is_lost(&law_id).await {
+                        continue;
+                    }
                     let damaged = recovery::damaged(&self.context, law_id, &error).await;
                     self.context.add_damaged(damaged);
                 }
@@ -222,6 +225,13 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    /// Whether the ledger was put back to before an election, and this authority lacks a part of its
+    /// log too: another one restores it, and it is taken up then.
+    async fn is_lost(&self, law_id: &ElectionId) -> bool {
+        self.context.authority.is_some()
+            && matches!(self.context.ledger.head(law_id).await, Ok(None))
     }
 
     async fn read_back_and_check(&self, law_id: &ElectionId) -> Result<(), NodeError> {
