@@ -227,8 +227,8 @@ impl Node {
         Ok(())
     }
 
-    /// Whether the ledger was put back to before an election, and this authority lacks a part of its
-    /// log too: another one restores it, and it is taken up then.
+    /// Whether the ledger was put back to before an election, and this authority lacks a part of
+    /// its log too: another one restores it, and it is taken up then.
     async fn is_lost(&self, law_id: &ElectionId) -> bool {
         self.context.authority.is_some()
             && matches!(self.context.ledger.head(law_id).await, Ok(None))

@@ -46,8 +46,8 @@ pub(crate) fn earlier_epochs(
     earlier
 }
 
-/// Ends epochs of this node, as a task. Another one may be open meanwhile: voters do not wait. Those
-/// of previous runs are fenced already.
+/// Ends epochs of this node, as a task. Another one may be open meanwhile: voters do not wait.
+/// Those of previous runs are fenced already.
 pub(crate) async fn run(
     context: Arc<NodeContext>,
     election: Arc<ElectionHandle>,

@@ -5,19 +5,19 @@
 //! epochs were given and what is staged in them, but a ledger that was put back says too little
 //! until the authorities have restored it, and a run that ended cannot be asked. The file is the
 //! node's own lower bound: a later run begins no epoch that it names, and ends none below the last
-//! batch that it names. Nor does a later run take votes, or end an epoch, before it has read the log
-//! up to the height that the file names: a ledger that was put back shows a poll as open that is
-//! closing, and grants leases for it.
+//! batch that it names. Nor does a later run take votes, or end an epoch, before it has read the
+//! log up to the height that the file names: a ledger that was put back shows a poll as open that
+//! is closing, and grants leases for it.
 //!
 //! ```text
 //! DATA/epochs/<law id>      a line an epoch: its number (10 digits), space, the last confirmed
-//!                           sequence (20 digits), LF; the line of epoch 0, which no node has, states
-//!                           the height of the log instead
+//!                           sequence (20 digits), LF; the line of epoch 0, which no node has,
+//!                           states the height of the log instead
 //! ```
 //!
-//! The line of an epoch is written durably before the epoch is used. Numbers are overwritten without
-//! a sync: that survives the death of the process, and costs no more than the call. After a power
-//! cut they may be lower than they were, as with no file at all.
+//! The line of an epoch is written durably before the epoch is used. Numbers are overwritten
+//! without a sync: that survives the death of the process, and costs no more than the call. After a
+//! power cut they may be lower than they were, as with no file at all.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};

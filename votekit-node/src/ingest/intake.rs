@@ -46,8 +46,8 @@ const PACED_VOTES: usize = 32;
 const REPUBLISH_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// How far above all epochs that are known of this node the ledger may give out the next one: many
-/// times as far as runs that published nothing reach. There are 2³² epochs, and one row that another
-/// program wrote would use them up: a later run begins none below one that this node has had.
+/// times as far as runs that published nothing reach. There are 2³² epochs, and one row that
+/// another program wrote would use them up: no run begins one below those that this node has had.
 const EPOCH_STEP_MAX: u32 = 1000;
 
 /// How far apart the clocks of the nodes may be before a vote answered in the last moment could be

@@ -6,8 +6,8 @@
 //! The record of a node changes once, when the node is retired. Retirement is final: where a copy
 //! says that a node was retired and the ledger does not, the ledger is older, and the copy wins. So
 //! the ledger's word is no reason to copy that: anyone who writes to it could retire a node of a
-//! poll under way beyond repair. The authority that is asked to retire it keeps it. After a purge no
-//! copy of keys stays.
+//! poll under way beyond repair. The authority that is asked to retire it keeps it. After a purge
+//! no copy of keys stays.
 //!
 //! Ledger and copies are compared at the start, after the ledger was found put back, and when an
 //! election or the record of a node is new; and once a minute, in two queries for all elections,

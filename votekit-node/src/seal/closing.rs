@@ -237,9 +237,9 @@ impl Sealer {
         Ok(Clocks { own, ledger, latest_stamp: self.election.latest_stamp(), log_time })
     }
 
-    /// How far each epoch has come, for a leader that ends some of them: it leaves out no batch that
-    /// it has seen staged, as the others refuse it when they have. The ledger may have been put
-    /// back, and this authority started again since.
+    /// How far each epoch has come, for a leader that ends some of them: it leaves out no batch
+    /// that it has seen staged, as the others refuse it when they have. The ledger may have been
+    /// put back, and this authority started again since.
     async fn own_epoch_progress(&self) -> Result<Vec<EpochProgress>, ElectionFault> {
         let Some(authority) = self.context.authority.clone() else {
             return Ok(self.epoch_progress(&[]).await?);
