@@ -31,9 +31,9 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const QUERY_INTERVAL: Duration = Duration::from_secs(1);
 const NAMES_PER_QUERY: usize = 1000;
 
-/// The most bytes of batches that are kept to be processed later. Anyone who can write to the ballot
-/// box can send batches of elections that do not exist, tens of thousands of them. One that does
-/// not fit is held by its name alone.
+/// The most bytes of batches that are kept to be processed later. Anyone who can write to the
+/// ballot box can send batches of elections that do not exist, tens of thousands of them. One that
+/// does not fit is held by its name alone.
 const BYTES_MAX: usize = 64 << 20;
 
 /// A delivery of one of the two steps.
