@@ -150,8 +150,9 @@ impl Process for Close {
 
 /// Something staged that is not sealed, or an epoch without end.
 fn obstacle(epochs: &[EpochProgress]) -> Option<Obstacle> {
-    let given = epochs.iter().filter(|epoch| epoch.is_given);
-    given.map(EpochProgress::check_sealed).find_map(Result::err).or_else(|| {
+    // Of an epoch that the ledger has not given out, or has lost, what was seen of it counts.
+    let known = epochs.iter().filter(|epoch| epoch.is_given || epoch.staged_through.is_some());
+    known.map(EpochProgress::check_sealed).find_map(Result::err).or_else(|| {
         let open = epochs.iter().find(|epoch| epoch.is_open)?;
         Some(Obstacle::OpenEpoch { node: open.node, epoch: open.epoch })
     })

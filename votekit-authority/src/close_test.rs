@@ -113,6 +113,28 @@ fn batches_after_a_retirement_are_void() {
 }
 
 #[test]
+fn what_was_seen_staged_is_waited_for_although_the_ledger_has_lost_it() {
+    let observed = |mut progress: EpochProgress, sequence| {
+        progress.note_observed(Sequence(sequence));
+        progress
+    };
+    for (seen, staged) in [
+        (observed(epoch(1, Some(4), 4, false), 5), Some(5)),
+        (observed(epoch(1, None, 0, false), 1), Some(1)),
+        (observed(EpochProgress { is_given: false, ..epoch(1, None, 0, false) }, 1), Some(1)),
+    ] {
+        assert_eq!(seen.staged_through, staged.map(Sequence));
+        let waits = compare_epochs(vec![seen]);
+        assert!(matches!(waits, Command::GiveUp(Obstacle::Unsealed { .. })), "{waits:?}");
+    }
+    let sealed = observed(epoch(1, Some(4), 4, true), 4);
+    assert_eq!(sealed, epoch(1, Some(4), 4, true), "it is in the log");
+    let unknown = EpochProgress { is_given: false, ..epoch(1, None, 4, true) };
+    assert_eq!(observed(unknown, 3), unknown, "it is in the log");
+    assert_eq!(compare_epochs(vec![sealed, unknown]), Command::RecordClose);
+}
+
+#[test]
 fn unused_epochs_of_admitted_nodes_are_retired() {
     let stranger = EpochProgress { is_admitted: false, ..epoch(3, None, 0, false) };
     let retired =

@@ -156,6 +156,14 @@ pub enum Obstacle {
 }
 
 impl EpochProgress {
+    /// Counts a batch as staged that this authority has seen staged, if it is not in the log: the
+    /// ledger may have lost it since, and its voters were answered.
+    pub fn note_observed(&mut self, observed: Sequence) {
+        if observed > self.sealed_through {
+            self.staged_through = self.staged_through.max(Some(observed));
+        }
+    }
+
     /// Fails when something staged is not sealed. What came after the end of an epoch is void.
     pub(crate) fn check_sealed(&self) -> Result<(), Obstacle> {
         let staged = self.staged_through.unwrap_or(Sequence(0));

@@ -81,6 +81,15 @@ fn an_epoch_is_not_retired_below_what_is_staged() {
 }
 
 #[test]
+fn an_epoch_is_not_retired_below_what_was_seen_staged() {
+    let mut lost = epoch(GONE, 2, 5, 5, false);
+    lost.note_observed(Sequence(6));
+    let mut retirement = fenced(vec![lost]);
+    let command = looked(&mut retirement, vec![lost], at(20_000));
+    assert!(matches!(command, Command::GiveUp(Obstacle::Unsealed { .. })), "{command:?}");
+}
+
+#[test]
 fn a_node_without_open_epochs_is_retired_already() {
     let epochs = vec![epoch(GONE, 1, 4, 4, true)];
     let mut retirement = fenced(epochs.clone());

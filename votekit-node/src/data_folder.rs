@@ -16,8 +16,8 @@
 //!   nodes/<name>/     of several nodes that share the folder, the files of one: key, lock,
 //!                     snapshots/ epochs/
 //!   snapshots/<law id>/   the state of a log, so that a start reads only the rest; may be deleted
-//!   epochs/<law id>       the epochs of a node on a shared ledger, and the last batch confirmed in
-//!                         each
+//!   epochs/<law id>       the epochs of a node on a shared ledger, the last batch confirmed in
+//!                         each, and the height of the log that it has read
 //!   memory/           what one of several authorities has signed and accepted: never from a copy
 //!   retired-<time>/   keys and memory of an authority before `authority renew`
 //!   services          the ledger on services that the folder belongs to, if any

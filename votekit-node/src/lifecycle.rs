@@ -26,7 +26,7 @@ use crate::context::{NodeContext, Owner};
 use crate::data_folder::{Belonging, DataFolder, FolderError};
 use crate::election::{ElectionHandle, ElectionHandleParts, Position, SealerCommand, Submission};
 use crate::error::NodeError;
-use crate::ingest::epoch_marks::EpochMarks;
+use crate::ingest::epoch_marks::{self, EpochMarks};
 use crate::ingest::intake::Intake;
 use crate::ingest::{direct_staging, epoch_end, lease_renewal};
 use crate::limits::admission::Admission;
@@ -215,6 +215,9 @@ impl Node {
                 // Its keys may be sealed to this node later: the election is taken up then.
                 Err(NodeError::BallotKey { .. }) if self.context.authorities.is_some() => {}
                 Err(error) if error.halts_one_election() => {
+                    if self.is_lost(&law_id).await {
+                        continue;
+                    }
                     let damaged = recovery::damaged(&self.context, law_id, &error).await;
                     self.context.add_damaged(damaged);
                 }
@@ -222,6 +225,13 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    /// Whether the ledger was put back to before an election, and this authority lacks a part of
+    /// its log too: another one restores it, and it is taken up then.
+    async fn is_lost(&self, law_id: &ElectionId) -> bool {
+        self.context.authority.is_some()
+            && matches!(self.context.ledger.head(law_id).await, Ok(None))
     }
 
     async fn read_back_and_check(&self, law_id: &ElectionId) -> Result<(), NodeError> {
@@ -361,6 +371,9 @@ impl Node {
         recovered: recovery::Recovered,
     ) -> Result<Arc<ElectionHandle>, NodeError> {
         let node_key = self.context.folder.node_key()?;
+        let marks = self.epoch_marks(&log.definition().law_id)?;
+        let (node, given) = (node_key.node_id(), recovered.earlier_epochs);
+        let earlier = epoch_end::earlier_epochs(&log, node, given, marks.as_deref());
         let (intake, submissions) = mpsc::channel(self.context.config.queue_votes_max);
         let (sealer, commands) = mpsc::channel(16);
         let election = Arc::new(ElectionHandle::new(ElectionHandleParts {
@@ -378,13 +391,17 @@ impl Node {
         self.context.listed.send_modify(|changes| *changes += 1);
         let context = || Arc::clone(&self.context);
         let owner = || Owner::Election(Arc::clone(&election));
-        let node = node_key.node_id();
-        let marks = self.epoch_marks(election.law_id())?;
+        if let Some(marks) = &marks
+            && self.context.authorities.is_some()
+            && self.context.has(Role::Ingest)
+        {
+            let heights = epoch_marks::note_heights(Arc::clone(&election), Arc::clone(marks));
+            self.context.spawn(owner(), heights);
+        }
         let intake = Intake::new(context(), Arc::clone(&election), node_key.clone(), marks.clone());
         self.context.spawn(owner(), intake.run(submissions));
         self.context
             .spawn(owner(), Sealer::new(context(), Arc::clone(&election), node).run(commands));
-        let earlier = recovered.earlier_epochs;
         self.context.spawn(
             owner(),
             epoch_end::run(context(), Arc::clone(&election), node_key, marks, earlier),

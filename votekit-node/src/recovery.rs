@@ -148,9 +148,10 @@ async fn head_put_back(
     let head = context.ledger.head(law_id).await?;
     let Some(authority) = &context.authority else { return Ok(head) };
     match put_back(context, authority, law_id, head.as_ref()).await {
-        Ok(PutBack::Restored) => Ok(context.ledger.head(law_id).await?),
-        // An authority that has the missing blocks appends them, and this one then follows.
-        Ok(PutBack::NotNeeded | PutBack::Waits) => Ok(head),
+        Ok(PutBack::NotNeeded) => Ok(head),
+        // An authority that has the blocks that are still missing appends them, and this one then
+        // follows.
+        Ok(PutBack::Restored | PutBack::Waits) => Ok(context.ledger.head(law_id).await?),
         Err(ElectionFault::Engine(error)) => Err(error.into()),
         Err(_) => {
             Err(contradiction(law_id, "it is not an earlier state of the log of this authority"))

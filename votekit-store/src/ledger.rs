@@ -405,7 +405,7 @@ pub trait Rounds: Send + Sync + 'static {
 
     /// Appends a certified block as [`LogStore::commit`] does, but whatever the term: size and
     /// height alone decide. The head's fence becomes the highest of the block's, the stored one and
-    /// the present term.
+    /// the present term, and at most [`TERM_STEP_MAX`] above the latter two.
     async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError>;
 
     /// Removes the proposals, accepts and cosignatures of an election up to and including a height.

@@ -94,14 +94,17 @@ impl Node {
             let rule = CallRule::NodeNotAdmitted { name: name.clone() };
             return Err(AdminError::Field { field: "name", rule });
         };
+        let bytes = Admission { is_retired: true, record: known.record.clone() }.to_bytes();
         if !known.is_retired {
-            let bytes = Admission { is_retired: true, record: known.record.clone() }.to_bytes();
             self.context.ledger.put_node_record(name.as_str(), &bytes).await?;
-            // At once, not with the next comparison: the ledger may be put back before that.
-            if let Some(authority) = &self.context.authority {
-                let name = name.to_string();
-                authority.durable(move |memory| memory.keep_node_record(&name, &bytes)).await?;
-            }
+        }
+        // What the ledger says of a retirement is copied by no other authority, and it may be put
+        // back. So this one keeps it, whichever was asked first.
+        if let Some(authority) = &self.context.authority {
+            let name = name.to_string();
+            authority.durable(move |memory| memory.keep_node_record(&name, &bytes)).await?;
+        }
+        if !known.is_retired {
             let fields = AuditFields { admitted: Some(name.as_str()), ..AuditFields::default() };
             self.context.audit.record(AuditEvent::NodeRetired, &fields);
         }

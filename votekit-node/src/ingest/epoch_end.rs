@@ -1,13 +1,16 @@
-//! Ends the epochs that previous runs of this node left open: an epoch ends with a signed last
-//! batch, whichever run signs it.
+//! Ends the epochs that this node left open: those of previous runs, and one that the ledger has
+//! lost. An epoch ends with a signed last batch, whichever run signs it, and however often: it is
+//! the same bytes each time.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use getrandom::SysRng;
-use rand_core::UnwrapErr;
+use rand_core::{TryCryptoRng, TryRng};
+use sha2::{Digest as _, Sha256};
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::election::State;
+use votekit_core::election_log::ElectionLog;
 use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
 use votekit_store::retry::until_definite;
 
@@ -22,8 +25,29 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Interval between looks at a ledger that lacks batches of this node.
 const PUT_BACK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Ends the epochs that previous runs of this node were given, as a task. The epoch of this run may
-/// be open meanwhile: voters do not wait. The earlier epochs are fenced already.
+/// The epochs that earlier runs of this node left open: those that the ledger has given out, those
+/// that the log has open, and those that this node knows itself. The ledger and its log may have
+/// been put back.
+pub(crate) fn earlier_epochs(
+    log: &ElectionLog,
+    node: NodeId,
+    given: Vec<Epoch>,
+    marks: Option<&EpochMarks>,
+) -> Vec<Epoch> {
+    let mut earlier = given;
+    if let Some(marks) = marks.filter(|_| log.state() < State::Closed) {
+        let epochs = log.decisions().epochs();
+        earlier.extend(epochs.open().filter(|(of, _)| *of == node).map(|(_, epoch)| epoch));
+        let known = marks.epochs().into_iter();
+        earlier.extend(known.filter(|epoch| !epochs.progress(node, *epoch).ended));
+        earlier.sort_unstable();
+        earlier.dedup();
+    }
+    earlier
+}
+
+/// Ends epochs of this node, as a task. Another one may be open meanwhile: voters do not wait.
+/// Those of previous runs are fenced already.
 pub(crate) async fn run(
     context: Arc<NodeContext>,
     election: Arc<ElectionHandle>,
@@ -32,8 +56,7 @@ pub(crate) async fn run(
     epochs: Vec<Epoch>,
 ) {
     for epoch in epochs {
-        let confirmed = marks.as_ref().map_or(Sequence(0), |marks| marks.confirmed(epoch));
-        if let Err(error) = end(&context, &election, &node_key, epoch, confirmed).await {
+        if let Err(error) = end(&context, &election, &node_key, marks.as_deref(), epoch).await {
             return context.fail_election(&election, &error);
         }
     }
@@ -43,8 +66,8 @@ async fn end(
     context: &NodeContext,
     election: &ElectionHandle,
     node_key: &NodeKey,
+    marks: Option<&EpochMarks>,
     epoch: Epoch,
-    confirmed: Sequence,
 ) -> Result<(), ElectionFault> {
     let (law_id, node) = (election.law_id(), node_key.node_id());
     // The lease may be held by another process, on a copy of the folder: wait until it runs out.
@@ -56,9 +79,9 @@ async fn end(
         };
         tokio::time::sleep(held.remaining.max(POLL_INTERVAL)).await;
     }
-    // The previous run published an unknown number of batches: all of them must be staged first.
+    // The run that had it published an unknown number of batches: all of them must be staged first.
     until_definite("end_epoch", || context.ballot_box.settle(law_id)).await?;
-    let Some(through) = staged_through(context, election, node, epoch, confirmed).await? else {
+    let Some(through) = staged_through(context, election, node, marks, epoch).await? else {
         return Ok(());
     };
     loop {
@@ -71,37 +94,91 @@ async fn end(
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
-    let number = BatchNumber { node, epoch, sequence: through.next() };
-    let header = BatchHeader {
-        law_id: law_id.clone(),
-        number,
-        confirmed_through: Sequence(through.0),
-        last: true,
-    };
-    let sealed =
-        Batch::seal(header, &[], &election.definition.ballot_key, node_key, &mut UnwrapErr(SysRng));
-    let end = sealed.map_err(|error| ElectionFault::damaged(error.to_string()))?;
-    let end = Arc::new(end);
-    Ok(until_definite("end_epoch", || context.ballot_box.publish(&end)).await?)
+    let end = Arc::new(last_batch(election, node_key, epoch, through)?);
+    until_definite("end_epoch", || context.ballot_box.publish(&end)).await?;
+    if let Some(marks) = marks {
+        marks.confirm(epoch, through.next());
+    }
+    Ok(())
 }
 
+/// The last batch of an epoch, after the one that was confirmed last.
+pub(crate) fn last_batch(
+    election: &ElectionHandle,
+    node_key: &NodeKey,
+    epoch: Epoch,
+    through: Sequence,
+) -> Result<Batch, ElectionFault> {
+    let law_id = election.law_id().clone();
+    let number = BatchNumber { node: node_key.node_id(), epoch, sequence: through.next() };
+    // It encrypts nothing, so its key need not be a secret. With a random one, two runs would sign
+    // two batches of one number.
+    let mut rng = RepeatedRng::new(&format!("{law_id}\n{number}"));
+    let header = BatchHeader { law_id, number, confirmed_through: through, last: true };
+    let sealed = Batch::seal(header, &[], &election.definition.ballot_key, node_key, &mut rng);
+    sealed.map_err(|error| ElectionFault::damaged(error.to_string()))
+}
+
+/// Bytes that depend on a text alone. Not for secrets.
+struct RepeatedRng {
+    seed: [u8; 32],
+    counter: u64,
+}
+
+impl RepeatedRng {
+    fn new(text: &str) -> Self {
+        let seed = Sha256::new().chain_update("votekit-epoch-end/1\n").chain_update(text);
+        Self { seed: seed.finalize().into(), counter: 0 }
+    }
+}
+
+impl TryRng for RepeatedRng {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes).map(|()| u32::from_be_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes).map(|()| u64::from_be_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        for chunk in out.chunks_mut(32) {
+            let counter = self.counter.to_be_bytes();
+            let block = Sha256::new().chain_update(self.seed).chain_update(counter).finalize();
+            self.counter += 1;
+            chunk.copy_from_slice(&block[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for RepeatedRng {}
+
 /// The last batch of an epoch that is staged; `None` if none was. Waits while the ledger lacks
-/// batches that this node knows of: it was put back, and an end below them would be a second batch
-/// under the number of one that counts. The authorities stage them again.
+/// batches, or blocks, that this node knows of: it was put back, and an end below them would be a
+/// second batch under the number of one that counts. The authorities restore them.
 async fn staged_through(
     context: &NodeContext,
     election: &ElectionHandle,
     node: NodeId,
+    marks: Option<&EpochMarks>,
     epoch: Epoch,
-    confirmed: Sequence,
 ) -> Result<Option<Sequence>, ElectionFault> {
+    let confirmed = marks.map_or(Sequence(0), |marks| marks.confirmed(epoch));
     let mut waits = false;
     loop {
+        // The height of the log before what it decides.
+        let height = election.committed().height;
+        let is_behind = marks.is_some_and(|marks| marks.has_read_beyond(height));
         let read = || context.ledger.staged_through(election.law_id(), node, epoch);
         let staged = until_definite("end_epoch", read).await?;
         let through = staged.unwrap_or(Sequence(0));
         let decided = election.log().decisions().epochs().progress(node, epoch);
-        if decided.ended || through >= confirmed.max(decided.through) {
+        if decided.ended || (!is_behind && through >= confirmed.max(decided.through)) {
             return Ok(staged);
         }
         if !std::mem::replace(&mut waits, true) {
@@ -110,10 +187,34 @@ async fn staged_through(
                 alarm = true,
                 law_id = %election.law_id(),
                 epoch = epoch.0,
-                "the ledger lacks batches of this node: it was put back, an earlier epoch is not \
-                 ended"
+                "the ledger lacks batches or blocks that this node knows: it was put back, an \
+                 earlier epoch is not ended"
             );
         }
         tokio::time::sleep(PUT_BACK_INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use votekit_core::ballot::BallotSecretKey;
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_epoch_is_the_same_bytes_each_time() {
+        let node = NodeKey::from_seed(&[1; 32]);
+        let key = BallotSecretKey::from_seed(&[9; 32]).public_key();
+        let end = |law_id: &str, epoch| {
+            let number =
+                BatchNumber { node: node.node_id(), epoch: Epoch(epoch), sequence: Sequence(5) };
+            let mut rng = RepeatedRng::new(&format!("{law_id}\n{number}"));
+            let law_id = law_id.parse().expect("a law id");
+            let header = BatchHeader { law_id, number, confirmed_through: Sequence(4), last: true };
+            Batch::seal(header, &[], &key, &node, &mut rng).expect("the ballot key is usable")
+        };
+        assert_eq!(end("L1", 2).as_bytes(), end("L1", 2).as_bytes());
+        assert_ne!(end("L1", 2).digest(), end("L1", 3).digest());
+        assert_ne!(end("L1", 2).digest(), end("L2", 2).digest());
     }
 }

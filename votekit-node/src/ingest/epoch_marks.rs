@@ -1,34 +1,43 @@
-//! The epochs of this node in one election, and the last confirmed batch of each, in a file of the
-//! node itself.
+//! The epochs of this node in one election, the last confirmed batch of each, and the height of the
+//! log as the node has read it, in a file of the node itself.
 //!
 //! A number that was given to a batch must never be signed for another one. The ledger says which
 //! epochs were given and what is staged in them, but a ledger that was put back says too little
 //! until the authorities have restored it, and a run that ended cannot be asked. The file is the
 //! node's own lower bound: a later run begins no epoch that it names, and ends none below the last
-//! batch that it names.
+//! batch that it names. Nor does a later run take votes, or end an epoch, before it has read the
+//! log up to the height that the file names: a ledger that was put back shows a poll as open that
+//! is closing, and grants leases for it.
 //!
 //! ```text
 //! DATA/epochs/<law id>      a line an epoch: its number (10 digits), space, the last confirmed
-//!                           sequence (20 digits), LF
+//!                           sequence (20 digits), LF; the line of epoch 0, which no node has,
+//!                           states the height of the log instead
 //! ```
 //!
-//! A line is written durably before the epoch is used. Its sequence is overwritten without a sync:
-//! that survives the death of the process, and costs no more than the call. After a power cut it
-//! may be lower than it was, as with no file at all.
+//! The line of an epoch is written durably before the epoch is used. Numbers are overwritten
+//! without a sync: that survives the death of the process, and costs no more than the call. After a
+//! power cut they may be lower than they were, as with no file at all.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use votekit_core::id::{Epoch, Sequence};
 use votekit_files::sync_parent;
 
+use crate::election::ElectionHandle;
+
 /// The length of a line, with its LF.
 const LINE_BYTES: usize = 10 + 1 + 20 + 1;
 
-/// What the file holds, and the file as soon as this run has an epoch.
+/// The epoch whose line states the height of the log.
+const LOG: Epoch = Epoch(0);
+
+/// What the file holds, and the file as soon as this run has written to it.
 #[derive(Debug)]
 pub(crate) struct EpochMarks {
     path: PathBuf,
@@ -71,11 +80,22 @@ impl EpochMarks {
         state.marks.iter().map(|(epoch, _)| *epoch).max().unwrap_or(Epoch(0))
     }
 
+    /// The epochs that the file names.
+    pub(crate) fn epochs(&self) -> Vec<Epoch> {
+        let state = self.state.lock();
+        state.marks.iter().map(|(epoch, _)| *epoch).filter(|epoch| *epoch != LOG).collect()
+    }
+
     /// The last batch that is known to be confirmed in an epoch; 0 if none is.
     pub(crate) fn confirmed(&self, epoch: Epoch) -> Sequence {
         let state = self.state.lock();
         let of_epoch = state.marks.iter().filter(|(known, _)| *known == epoch);
         of_epoch.map(|(_, sequence)| *sequence).max().unwrap_or(Sequence(0))
+    }
+
+    /// Whether this node has read the log further than to a height.
+    pub(crate) fn has_read_beyond(&self, height: u64) -> bool {
+        self.confirmed(LOG).0 > height
     }
 
     /// Records durably that an epoch is this run's. Blocks.
@@ -84,40 +104,72 @@ impl EpochMarks {
     /// When the file cannot be written: the epoch must not be used.
     pub(crate) fn begin(&self, epoch: Epoch) -> io::Result<()> {
         let mut state = self.state.lock();
-        if state.file.is_none() {
-            if let Some(folder) = self.path.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            let open = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .mode(0o600)
-                .open(&self.path)?;
-            // The end of a line that a power cut has left, or a damaged one.
-            open.set_len((state.marks.len() * LINE_BYTES) as u64)?;
-            state.file = Some(open);
-        }
-        let mark = (epoch, Sequence(0));
-        let at = (state.marks.len() * LINE_BYTES) as u64;
-        let file = state.file.as_ref().expect("it was opened above");
-        file.write_all_at(&line(mark), at)?;
-        file.sync_all()?;
-        sync_parent(&self.path)?;
-        state.marks.push(mark);
-        Ok(())
+        self.raise(&mut state, (epoch, Sequence(0)))?.sync_all()?;
+        sync_parent(&self.path)
     }
 
-    /// Records that the batches of this run's epoch up to a sequence are confirmed.
-    pub(crate) fn confirm(&self, sequence: Sequence) {
-        let mut state = self.state.lock();
-        let State { marks, file: Some(file) } = &mut *state else { return };
-        let at = (marks.len().saturating_sub(1) * LINE_BYTES) as u64;
-        let Some(mark) = marks.last_mut() else { return };
-        mark.1 = mark.1.max(sequence);
+    /// Records that the batches of an epoch up to a sequence are confirmed.
+    pub(crate) fn confirm(&self, epoch: Epoch, sequence: Sequence) {
         // The batch is durable elsewhere: a lower mark costs a part of this protection alone.
-        if let Err(error) = file.write_all_at(&line(*mark), at) {
+        if let Err(error) = self.raise(&mut self.state.lock(), (epoch, sequence)) {
             tracing::debug!(event = "epoch_mark_not_written", %error, "epoch mark not written");
+        }
+    }
+
+    /// Records the height up to which this node has read the log.
+    fn note_height(&self, height: u64) {
+        self.confirm(LOG, Sequence(height));
+    }
+
+    /// Raises the number in the line of an epoch, or adds the line. Returns the file.
+    fn raise<'a>(
+        &self,
+        state: &'a mut State,
+        (epoch, sequence): (Epoch, Sequence),
+    ) -> io::Result<&'a File> {
+        let State { marks, file } = state;
+        if file.is_none() {
+            *file = Some(self.open_to_write(marks.len())?);
+        }
+        let file = file.as_ref().expect("it was opened above");
+        let known = marks.iter().position(|(known, _)| *known == epoch);
+        let place = known.unwrap_or(marks.len());
+        let before = marks.get(place).map_or(Sequence(0), |(_, before)| *before);
+        let mark = (epoch, before.max(sequence));
+        file.write_all_at(&line(mark), (place * LINE_BYTES) as u64)?;
+        match marks.get_mut(place) {
+            Some(known) => *known = mark,
+            None => marks.push(mark),
+        }
+        Ok(file)
+    }
+
+    fn open_to_write(&self, lines: usize) -> io::Result<File> {
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&self.path)?;
+        // The end of a line that a power cut has left, or a damaged one.
+        file.set_len((lines * LINE_BYTES) as u64)?;
+        Ok(file)
+    }
+}
+
+/// Records each height up to which the log is read, as long as the node runs.
+pub(crate) async fn note_heights(election: Arc<ElectionHandle>, marks: Arc<EpochMarks>) {
+    let mut committed = election.watch_committed();
+    loop {
+        let height = committed.borrow_and_update().height;
+        let own = Arc::clone(&marks);
+        // A write that panics has nothing to undo.
+        let _ = tokio::task::spawn_blocking(move || own.note_height(height)).await;
+        if committed.changed().await.is_err() {
+            return;
         }
     }
 }
@@ -150,12 +202,11 @@ mod tests {
         let path = folder.path().join("epochs").join("L1");
         let first = open(&path);
         assert_eq!((first.last(), first.confirmed(Epoch(1))), (Epoch(0), Sequence(0)));
-        first.confirm(Sequence(9));
         first.begin(Epoch(1)).expect("stored");
-        first.confirm(Sequence(7));
-        first.confirm(Sequence(6));
+        first.confirm(Epoch(1), Sequence(7));
+        first.confirm(Epoch(1), Sequence(6));
         first.begin(Epoch(3)).expect("stored");
-        first.confirm(Sequence(u64::MAX));
+        first.confirm(Epoch(3), Sequence(u64::MAX));
         // The process was killed: nothing was closed.
         let second = open(&path);
         assert_eq!(second.last(), Epoch(3));
@@ -168,12 +219,36 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_an_earlier_epoch_and_the_height_of_the_log_are_known_later() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("L1");
+        let first = open(&path);
+        assert!(!first.has_read_beyond(0));
+        first.note_height(4);
+        first.begin(Epoch(2)).expect("stored");
+        first.begin(Epoch(3)).expect("stored");
+        first.note_height(9);
+        // A run that has no epoch of its own ends an earlier one.
+        let second = open(&path);
+        assert_eq!((second.last(), second.epochs()), (Epoch(3), vec![Epoch(2), Epoch(3)]));
+        second.confirm(Epoch(2), Sequence(5));
+        let third = open(&path);
+        assert_eq!(
+            (third.confirmed(Epoch(2)), third.confirmed(Epoch(3))),
+            (Sequence(5), Sequence(0))
+        );
+        assert!(third.has_read_beyond(8) && !third.has_read_beyond(9));
+        third.note_height(3);
+        assert!(open(&path).has_read_beyond(8), "it never falls");
+    }
+
+    #[test]
     fn what_a_power_cut_left_of_a_line_is_passed_over() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("L1");
         let marks = open(&path);
         marks.begin(Epoch(1)).expect("stored");
-        marks.confirm(Sequence(5));
+        marks.confirm(Epoch(1), Sequence(5));
         let whole = fs::read(&path).expect("it can be read");
         for cut in [&whole[..20], b"0000000002 0000000000000000000x\n", &[0; LINE_BYTES]] {
             fs::write(&path, [&whole, cut].concat()).expect("written");

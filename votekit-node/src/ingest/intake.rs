@@ -12,15 +12,16 @@ use rand_core::UnwrapErr;
 use tokio::sync::{mpsc, oneshot};
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::envelope::Envelope;
-use votekit_core::id::{BatchNumber, Epoch, Sequence};
+use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMinutes;
+use votekit_store::log_summary::LogSummary;
 use votekit_store::retry::Backoff;
 use votekit_store::{Conflict, EngineError, NoLease};
 use zeroize::Zeroize;
 
 use super::epoch_marks::EpochMarks;
-use super::lease_renewal;
-use crate::context::NodeContext;
+use super::{epoch_end, lease_renewal};
+use crate::context::{NodeContext, Owner};
 use crate::election::{ElectionHandle, IntakeError, Stored, Submission, Voter};
 use crate::error::{ElectionFault, NotReady};
 use crate::memory::stack_used;
@@ -43,6 +44,11 @@ const PACED_VOTES: usize = 32;
 /// The longest pause before a batch of unknown outcome is published again. Later votes wait for it,
 /// and while the ballot box is away an attempt costs little.
 const REPUBLISH_PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// How far above all epochs that are known of this node the ledger may give out the next one: many
+/// times as far as runs that published nothing reach. There are 2³² epochs, and one row that
+/// another program wrote would use them up: no run begins one below those that this node has had.
+const EPOCH_STEP_MAX: u32 = 1000;
 
 /// How far apart the clocks of the nodes may be before a vote answered in the last moment could be
 /// late.
@@ -68,6 +74,10 @@ pub(crate) struct Intake {
     /// Set when the last batch of the epoch is durable.
     ended: bool,
 }
+
+/// Limit the lines about a ledger that was put back: there would be one a batch of votes.
+static LOG_BEHIND: LogSummary = LogSummary::new();
+static EPOCHS_REFUSED: LogSummary = LogSummary::new();
 
 /// Clears the list of a batch. The list is reused for the next batch, so the choices in it are
 /// overwritten first.
@@ -189,7 +199,7 @@ impl Intake {
     }
 
     async fn publish_votes(&mut self, envelopes: &mut Vec<Envelope>, voters: &mut Vec<Voter>) {
-        let published = match self.seal(envelopes, false).await {
+        let published = match self.seal(envelopes).await {
             Ok(batch) => self.publish(&batch, envelopes, voters).await,
             Err(error) if matches!(error.conflict(), Some(Conflict::NoLease { .. })) => Err(error),
             // Whatever the outcome of the lease or the epoch request: no vote was published.
@@ -239,8 +249,30 @@ impl Intake {
         self.answer_all(std::slice::from_ref(envelope), &mut vec![voter], stored);
     }
 
+    /// Fails while the log is shorter than this node has read it, in this run or an earlier one: a
+    /// ledger that was put back may grant leases for a poll that is closing.
+    fn check_log_is_whole(&self) -> Result<(), ElectionFault> {
+        let height = self.election.committed().height;
+        if self.marks.as_ref().is_none_or(|marks| !marks.has_read_beyond(height)) {
+            return Ok(());
+        }
+        let reason = "the ledger lacks blocks that this node has read: it was put back".to_owned();
+        if let Some(count) = LOG_BEHIND.due(Instant::now()) {
+            tracing::error!(
+                event = "votes_wait_for_log",
+                alarm = true,
+                law_id = %self.election.law_id(),
+                height,
+                count,
+                "no vote is taken: the ledger lacks blocks that this node has read"
+            );
+        }
+        Err(ElectionFault::NotReady(NotReady::NotPublished { reason }))
+    }
+
     /// The epoch to publish in, with a valid lease.
     async fn epoch(&mut self) -> Result<Epoch, ElectionFault> {
+        self.check_log_is_whole()?;
         let node = self.node_key.node_id();
         loop {
             let epoch = match self.epoch {
@@ -277,7 +309,11 @@ impl Intake {
                 Err(EngineError::Conflict(Conflict::NoLease {
                     reason: NoLease::NoEpoch, ..
                 })) => {
+                    let has_published = self.confirmed > Sequence(0);
                     let begun = self.begin_above(epoch).await?;
+                    if has_published {
+                        self.end_lost(epoch);
+                    }
                     tracing::warn!(
                         event = "epoch_lost",
                         law_id = %self.election.law_id(),
@@ -296,11 +332,17 @@ impl Intake {
     async fn begin_above(&mut self, lost: Epoch) -> Result<Epoch, ElectionFault> {
         let (law_id, node) = (self.election.law_id(), self.node_key.node_id());
         let above = self.marks.as_ref().map_or(lost, |marks| marks.last().max(lost));
+        let highest = Epoch(self.highest_epoch(node).max(above).0.saturating_add(EPOCH_STEP_MAX));
+        let mut before = Epoch(0);
         let given = loop {
             let given = self.context.ledger.allocate_epoch(law_id, node).await?;
+            if given <= before || given > highest {
+                return Err(self.epoch_out_of_order(given));
+            }
             if given > above {
                 break given;
             }
+            before = given;
         };
         if let Some(marks) = self.marks.clone() {
             let written = tokio::task::spawn_blocking(move || marks.begin(given)).await;
@@ -314,16 +356,39 @@ impl Intake {
         Ok(given)
     }
 
-    async fn seal(
-        &mut self,
-        envelopes: &[Envelope],
-        last: bool,
-    ) -> Result<Arc<Batch>, ElectionFault> {
-        // The last batch acknowledges no voter, and needs no lease.
-        let epoch = match self.epoch {
-            Some(epoch) if last => epoch,
-            _ => self.epoch().await?,
-        };
+    /// The highest epoch of this node in the log; 0 if there is none.
+    fn highest_epoch(&self, node: NodeId) -> Epoch {
+        let log = self.election.log();
+        let own = log.decisions().epochs().iter().filter(|(of, ..)| *of == node);
+        own.map(|(_, epoch, _)| epoch).max().unwrap_or(Epoch(0))
+    }
+
+    fn epoch_out_of_order(&self, given: Epoch) -> ElectionFault {
+        if let Some(count) = EPOCHS_REFUSED.due(Instant::now()) {
+            tracing::error!(
+                event = "epoch_out_of_order",
+                alarm = true,
+                law_id = %self.election.law_id(),
+                epoch = given.0,
+                count,
+                "the ledger gives out an epoch that cannot be the next one: it is not used"
+            );
+        }
+        let reason = format!("the ledger gives out epoch {}, which cannot be the next", given.0);
+        ElectionFault::NotReady(NotReady::NotPublished { reason })
+    }
+
+    /// Ends an epoch of this run that the ledger has lost, once the authorities have restored what
+    /// it held: nothing more is published in it, and no later run may come before the close.
+    fn end_lost(&self, epoch: Epoch) {
+        let (context, election) = (Arc::clone(&self.context), Arc::clone(&self.election));
+        let (node_key, marks) = (self.node_key.clone(), self.marks.clone());
+        let ended = epoch_end::run(context, Arc::clone(&election), node_key, marks, vec![epoch]);
+        self.context.spawn(Owner::Election(election), ended);
+    }
+
+    async fn seal(&mut self, envelopes: &[Envelope]) -> Result<Arc<Batch>, ElectionFault> {
+        let epoch = self.epoch().await?;
         // One batch is in flight at a time, so the next number follows the last confirmed one.
         let number =
             BatchNumber { node: self.node_key.node_id(), epoch, sequence: self.confirmed.next() };
@@ -331,7 +396,7 @@ impl Intake {
             law_id: self.election.law_id().clone(),
             number,
             confirmed_through: self.confirmed,
-            last,
+            last: false,
         };
         stack_used();
         Batch::seal(
@@ -362,7 +427,7 @@ impl Intake {
                 Ok(()) => {
                     self.confirmed = batch.number().sequence;
                     if let Some(marks) = &self.marks {
-                        marks.confirm(self.confirmed);
+                        marks.confirm(batch.number().epoch, self.confirmed);
                     }
                     if self.context.is_shared {
                         self.election.unstaged.add(batch, Instant::now());
@@ -414,12 +479,11 @@ impl Intake {
 
     async fn finish(&mut self) -> Result<(), ElectionFault> {
         self.finished = true;
-        if self.ended || self.epoch.is_none() {
-            return Ok(());
-        }
-        // A failure here is retried when the close is requested again.
-        let batch = self.seal(&[], true).await?;
-        self.publish(&batch, &[], &mut Vec::new()).await?;
+        let Some(epoch) = self.epoch.filter(|_| !self.ended) else { return Ok(()) };
+        // It acknowledges no voter, and needs no lease. A failure here is retried when the close is
+        // requested again.
+        let batch = epoch_end::last_batch(&self.election, &self.node_key, epoch, self.confirmed)?;
+        self.publish(&Arc::new(batch), &[], &mut Vec::new()).await?;
         self.ended = true;
         Ok(())
     }

@@ -3,9 +3,11 @@
 //!
 //! What a ledger lacks that was restored from an older copy is put back; what it holds is never
 //! replaced. Once a draft is certified its keys do not change, so the first copy is the true one.
-//! The record of a node changes once, when the node is retired, and its copy follows the ledger.
-//! Retirement is final: where a copy says that a node was retired and the ledger does not, the
-//! ledger is older, and the copy wins. After a purge no copy of keys stays.
+//! The record of a node changes once, when the node is retired. Retirement is final: where a copy
+//! says that a node was retired and the ledger does not, the ledger is older, and the copy wins. So
+//! the ledger's word is no reason to copy that: anyone who writes to it could retire a node of a
+//! poll under way beyond repair. The authority that is asked to retire it keeps it. After a purge
+//! no copy of keys stays.
 //!
 //! Ledger and copies are compared at the start, after the ledger was found put back, and when an
 //! election or the record of a node is new; and once a minute, in two queries for all elections,
@@ -120,8 +122,7 @@ async fn compare_records(
 
 /// Whether the ledger holds a record that the memory has to copy.
 fn is_to_be_kept(stored: &Admission, kept: &[Admission]) -> bool {
-    let retired = |known: &Admission| known.is_retired && known.record == stored.record;
-    !kept.iter().any(|known| known == stored || retired(known))
+    !stored.is_retired && !kept.iter().any(|known| known.record == stored.record)
 }
 
 /// Whether the ledger has lost a record that the memory has kept, or that its node was retired.
@@ -272,14 +273,14 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_follows_the_ledger_but_a_retirement_is_final() {
+    fn admissions_are_copied_and_a_retirement_is_final() {
         let (admitted, retired) = (admission("n", 1, false), admission("n", 1, true));
         let (other, stranger) = (admission("m", 2, true), admission("n", 3, false));
         // What the ledger holds, what the memory holds; whether it is copied, or put back.
         for (stored, kept, is_copied, is_put_back) in [
             (&admitted, &admitted, false, false),
             (&retired, &retired, false, false),
-            (&retired, &admitted, true, false),
+            (&retired, &admitted, false, false),
             (&admitted, &retired, false, true),
             (&admitted, &other, true, true),
             (&stranger, &retired, true, false),
@@ -289,5 +290,6 @@ mod tests {
             assert_eq!(is_lost(kept, std::slice::from_ref(stored)), is_put_back, "{what}");
         }
         assert!(is_to_be_kept(&admitted, &[]) && is_lost(&admitted, &[]));
+        assert!(!is_to_be_kept(&retired, &[]) && is_lost(&retired, &[]));
     }
 }

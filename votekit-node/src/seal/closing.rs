@@ -142,7 +142,7 @@ impl Sealer {
                 self.drain().await?;
                 Event::Sealed
             }
-            _ => Event::Epochs(self.epoch_progress(&[]).await?),
+            _ => Event::Epochs(self.own_epoch_progress().await?),
         })
     }
 
@@ -235,6 +235,35 @@ impl Sealer {
         let own = self.context.now();
         let log_time = self.election.committed().results.updated_at;
         Ok(Clocks { own, ledger, latest_stamp: self.election.latest_stamp(), log_time })
+    }
+
+    /// How far each epoch has come, for a leader that ends some of them: it leaves out no batch
+    /// that it has seen staged, as the others refuse it when they have. The ledger may have been
+    /// put back, and this authority started again since.
+    async fn own_epoch_progress(&self) -> Result<Vec<EpochProgress>, ElectionFault> {
+        let Some(authority) = self.context.authority.clone() else {
+            return Ok(self.epoch_progress(&[]).await?);
+        };
+        let law_id = self.election.law_id().clone();
+        let mut unsealed = authority.durable(move |memory| memory.observed(&law_id)).await?;
+        {
+            let log = self.election.log();
+            let epochs = log.decisions().epochs();
+            unsealed.retain(|(node, epoch, observed)| {
+                *observed > epochs.progress(*node, *epoch).through
+            });
+        }
+        let seen: Vec<(NodeId, Epoch)> =
+            unsealed.iter().map(|(node, epoch, _)| (*node, *epoch)).collect();
+        let mut progress = self.epoch_progress(&seen).await?;
+        for one in &mut progress {
+            let key = (one.node, one.epoch);
+            let own = unsealed.iter().find(|(node, epoch, _)| (*node, *epoch) == key);
+            if let Some((_, _, observed)) = own {
+                one.note_observed(*observed);
+            }
+        }
+        Ok(progress)
     }
 
     /// How far each epoch has come: those that the ledger has given out, those that the log has

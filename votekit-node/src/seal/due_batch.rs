@@ -1,5 +1,5 @@
-//! The batch that a leader has to seal next, and for how long it has not: pure, for the watch of a
-//! follower.
+//! The batch that a leader has to seal next, and for how long it has not; and the round that it has
+//! left open: pure, for the watch of a follower.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,16 @@ use votekit_core::id::BatchNumber;
 /// How long a leader may leave out a batch that could be sealed.
 const LEFT_OUT_MAX: Duration = Duration::from_secs(10);
 
+/// How long the round about a block of one leadership may be open. A leader that finds no quorum
+/// steps down after half of this time. One that lies need not, and its block may be such that the
+/// others wait for an input: a batch that does not exist, a minute of another clock.
+const ROUND_OPEN_MAX: Duration = Duration::from_secs(30);
+
 /// What this authority has seen of its leader.
 #[derive(Debug, Default)]
 pub(crate) struct LeaderWatch {
     due: Option<DueBatch>,
+    round: Option<OpenRound>,
     /// The last term whose leader is suspected of sealing too little.
     suspected: u64,
 }
@@ -26,7 +32,38 @@ struct DueBatch {
     height: u64,
 }
 
+/// The round of a leadership at a height, and when it was first seen.
+#[derive(Debug)]
+struct OpenRound {
+    leadership: TermLeader,
+    height: u64,
+    since: Instant,
+}
+
 impl LeaderWatch {
+    /// Notes that a block of a leadership is proposed above a height and not in the log. Returns
+    /// the reason to suspect its leader, once a term.
+    pub(crate) fn note_round(
+        &mut self,
+        leadership: TermLeader,
+        height: u64,
+    ) -> Option<SuspectReason> {
+        self.due = None;
+        let known = self.round.take();
+        if self.suspected >= leadership.term {
+            return None;
+        }
+        let is_same = |round: &OpenRound| round.leadership == leadership && round.height == height;
+        let since = known.filter(is_same).map_or_else(Instant::now, |round| round.since);
+        let term = leadership.term;
+        self.round = Some(OpenRound { leadership, height, since });
+        if since.elapsed() < ROUND_OPEN_MAX {
+            return None;
+        }
+        self.suspected = term;
+        Some(SuspectReason::Idle)
+    }
+
     /// Notes the batch that is due under a leadership. Returns the reason to suspect its leader,
     /// once a term.
     pub(crate) fn note(
@@ -35,6 +72,7 @@ impl LeaderWatch {
         leadership: TermLeader,
         height: u64,
     ) -> Option<SuspectReason> {
+        self.round = None;
         // Without a batch that is due, nothing is noted: the next one has all the time.
         let known = self.due.take();
         let number = number.filter(|_| self.suspected < leadership.term)?;
@@ -76,5 +114,26 @@ mod tests {
         assert_eq!(watch.note(Some(number(2)), led(2), 9), None, "a new leader has time");
         age(&mut watch);
         assert_eq!(watch.note(Some(number(2)), led(2), 9), Some(SuspectReason::Idle));
+    }
+
+    #[test]
+    fn a_leader_is_suspected_whose_round_stays_open() {
+        let led = |term| TermLeader { term, leader: "a1".parse().expect("a name") };
+        let mut watch = LeaderWatch::default();
+        let age = |watch: &mut LeaderWatch| {
+            let round = watch.round.as_mut().expect("an open round");
+            round.since = round.since.checked_sub(ROUND_OPEN_MAX).expect("an uptime of a minute");
+        };
+        assert_eq!(watch.note_round(led(1), 5), None);
+        age(&mut watch);
+        assert_eq!(watch.note_round(led(1), 6), None, "the block before is in the log");
+        age(&mut watch);
+        assert_eq!(watch.note(None, led(1), 6), None);
+        assert_eq!(watch.note_round(led(1), 6), None, "it was not open meanwhile");
+        age(&mut watch);
+        assert_eq!(watch.note_round(led(2), 6), None, "a new leader has time");
+        age(&mut watch);
+        assert_eq!(watch.note_round(led(2), 6), Some(SuspectReason::Idle));
+        assert_eq!(watch.note_round(led(2), 6), None, "once a term");
     }
 }

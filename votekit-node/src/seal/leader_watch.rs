@@ -16,7 +16,8 @@ use crate::seal::own_statements::suspicion;
 use crate::seal::sealer::Sealer;
 
 impl Sealer {
-    /// Asks for another leader if the present one leaves out a batch that could be sealed.
+    /// Asks for another leader if the present one leaves out a batch that could be sealed, or a
+    /// round open.
     pub(crate) async fn watch_leader(&mut self) -> Result<(), ElectionFault> {
         let Some(authority) = self.context.authority.clone() else { return Ok(()) };
         let Some(leadership) = authority.promise() else { return Ok(()) };
@@ -29,11 +30,19 @@ impl Sealer {
         }
         let law_id = self.election.law_id();
         let height = self.election.committed().height;
-        // A round that is open says nothing about its leader: a quorum may be missing.
+        // A round that is open says nothing about its leader for a while: a quorum may be missing.
         let rows = authority.board.rows(law_id, height + 1);
         let is_proposed = rows.is_some_and(|rows| {
             rows.proposals.iter().any(|row| row.proposal.leadership == leadership)
         });
+        // The block may be in the log, and this node has not read it yet.
+        let is_behind = self.election.position().height > height;
+        if is_proposed && !is_behind {
+            return match self.leader_watch.note_round(leadership.clone(), height) {
+                Some(reason) => self.suspect_of_open_round(&authority, &leadership, reason).await,
+                None => Ok(()),
+            };
+        }
         let due = match is_proposed || self.seal_queue.is_empty() {
             true => None,
             false => self.seal_queue.first_due(&self.election.log(), self.context.now().0),
@@ -52,6 +61,23 @@ impl Sealer {
             "the leader does not seal a batch that could be sealed"
         );
         self.suspect(&authority, &leadership, reason).await
+    }
+
+    async fn suspect_of_open_round(
+        &self,
+        authority: &Arc<AuthorityContext>,
+        leadership: &TermLeader,
+        reason: SuspectReason,
+    ) -> Result<(), ElectionFault> {
+        tracing::error!(
+            event = "round_left_open",
+            alarm = true,
+            law_id = %self.election.law_id(),
+            leader = %leadership.leader,
+            term = leadership.term,
+            "the leader's block finds no quorum, and the leader does not step down"
+        );
+        self.suspect(authority, leadership, reason).await
     }
 
     /// Asks for another leader: durably, before the ledger has it.

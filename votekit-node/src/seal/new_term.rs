@@ -15,6 +15,7 @@ use votekit_core::id::BatchNumber;
 use votekit_store::retry::until_definite;
 
 use crate::authority::{AuthorityContext, ProposalRow};
+use crate::election::LEASE_LENGTH;
 use crate::error::ElectionFault;
 use crate::recovery::READ_BATCH_LEN;
 use crate::recovery::ledger_restore::stage_again;
@@ -108,6 +109,20 @@ impl Sealer {
         Ok(())
     }
 
+    /// Holds leases back before a closing is proposed again, and waits for the last of them. An
+    /// earlier leader has done so; a ledger that was put back since may have granted them again.
+    async fn hold_leases_back(&self) -> Result<(), ElectionFault> {
+        let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
+        until_definite("grant_leases", || ledger.set_takes_votes(law_id, false)).await?;
+        let until = Instant::now() + LEASE_LENGTH;
+        while Instant::now() < until
+            && !until_definite("grant_leases", || ledger.leases(law_id)).await?.is_empty()
+        {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+        Ok(())
+    }
+
     /// The end of the log as this node has applied it.
     pub(crate) fn log_point(&self) -> LogPoint {
         let log = self.election.log();
@@ -165,6 +180,9 @@ impl Sealer {
         let sealed_through = self.seal_queue.sealed_through_numbers(&numbers);
         let inputs = RoundInputs { batches, sealed_through, term: leadership.term };
         let entries = proposal.block.entries.clone();
+        if self.state() == State::Open && proposal.effect.state() != State::Open {
+            self.hold_leases_back().await?;
+        }
         self.endorse_and_apply(proposal, inputs, None).await?;
         self.resolve_with(&numbers, &entries);
         Ok(Again::Moved)

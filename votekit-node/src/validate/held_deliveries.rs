@@ -31,6 +31,11 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const QUERY_INTERVAL: Duration = Duration::from_secs(1);
 const NAMES_PER_QUERY: usize = 1000;
 
+/// The most bytes of batches that are kept to be processed later. Anyone who can write to the
+/// ballot box can send batches of elections that do not exist, tens of thousands of them. One that
+/// does not fit is held by its name alone.
+const BYTES_MAX: usize = 64 << 20;
+
 /// A delivery of one of the two steps.
 pub(crate) trait BatchDelivery {
     /// Its batch.
@@ -86,13 +91,15 @@ struct Held<D> {
     name: BatchName,
     /// It is not taken up again before this time.
     retry_at: Instant,
-    /// `None` for an election that is halted as long as this node runs.
+    /// `None` for an election that is halted as long as this node runs, and if there was no room.
     delivery: Option<D>,
 }
 
 /// The held deliveries of one step.
 pub(crate) struct HeldDeliveries<D> {
     held: BTreeMap<DeliveryTag, Held<D>>,
+    /// The bytes of their batches, as of the last look and what was added since.
+    bytes: usize,
     next_look: Instant,
     next_query: Instant,
     /// The last one that the ledger was asked about.
@@ -108,6 +115,7 @@ impl<D: BatchDelivery> HeldDeliveries<D> {
         let now = Instant::now();
         Self {
             held: BTreeMap::new(),
+            bytes: 0,
             next_look: now,
             next_query: now,
             asked: None,
@@ -135,10 +143,23 @@ impl<D: BatchDelivery> HeldDeliveries<D> {
         if self.held.is_empty() {
             self.next_look = Instant::now() + LOOK_INTERVAL;
         }
-        let name = BatchName::from(delivery.batch());
         let pause = if why == Hindrance::Behind { RETRY_INTERVAL } else { Duration::ZERO };
-        let delivery = (why != Hindrance::Halted).then_some(delivery);
-        self.held.insert(tag, Held { name, retry_at: Instant::now() + pause, delivery });
+        self.insert(delivery, Instant::now() + pause, why != Hindrance::Halted);
+    }
+
+    /// Keeps a delivery to be processed later, if it is to be and there is room, or its name.
+    fn insert(&mut self, delivery: D, retry_at: Instant, is_retried: bool) {
+        let (tag, name) = (delivery.tag(), BatchName::from(delivery.batch()));
+        let size = delivery.batch().as_bytes().len();
+        let has_room = self.bytes + size <= BYTES_MAX;
+        let delivery = (is_retried && has_room).then_some(delivery);
+        self.bytes += if delivery.is_some() { size } else { 0 };
+        self.held.insert(tag, Held { name, retry_at, delivery });
+    }
+
+    fn count_bytes(&mut self) {
+        let kept = self.held.values().filter_map(|held| held.delivery.as_ref());
+        self.bytes = kept.map(|delivery| delivery.batch().as_bytes().len()).sum();
     }
 
     /// Drops what the ballot box delivers again, and asks the ledger for what is staged by now.
@@ -151,6 +172,7 @@ impl<D: BatchDelivery> HeldDeliveries<D> {
         }
         self.held.retain(|tag, _| context.ballot_box.hold(*tag));
         let ready = self.take_ready(limit, now, |law_id| hindrance(context, law_id).is_none());
+        self.count_bytes();
         // A query that panicked is repeated like one that failed.
         while self.query.try_join_next().is_some() {}
         if now >= self.next_query && self.query.is_empty() && !self.held.is_empty() {

@@ -16,14 +16,6 @@ fn delivery(law_id: &str, tag: u64) -> Delivery {
     Delivery { batch: Arc::new(sealed.expect("the ballot key is usable")), tag }
 }
 
-impl HeldDeliveries<Delivery> {
-    fn put(&mut self, delivery: Delivery, retry_at: Instant, is_retried: bool) {
-        let (tag, name) = (delivery.tag(), BatchName::from(delivery.batch()));
-        let delivery = is_retried.then_some(delivery);
-        self.held.insert(tag, Held { name, retry_at, delivery });
-    }
-}
-
 fn tags(deliveries: &[Delivery]) -> Vec<u64> {
     deliveries.iter().map(|delivery| delivery.tag).collect()
 }
@@ -32,11 +24,11 @@ fn tags(deliveries: &[Delivery]) -> Vec<u64> {
 fn what_can_be_processed_is_taken_up_in_its_order_and_once() {
     let (mut held, now) = (HeldDeliveries::<Delivery>::new(), Instant::now());
     for tag in 1..=4 {
-        held.put(delivery("L1", tag), now, true);
+        held.insert(delivery("L1", tag), now, true);
     }
-    held.put(delivery("L2", 5), now, true);
-    held.put(delivery("L1", 6), now + RETRY_INTERVAL, true);
-    held.put(delivery("L3", 7), now, false);
+    held.insert(delivery("L2", 5), now, true);
+    held.insert(delivery("L1", 6), now + RETRY_INTERVAL, true);
+    held.insert(delivery("L3", 7), now, false);
     let is_known = |law_id: &ElectionId| law_id.as_str() != "L2";
     assert_eq!(tags(&held.take_ready(3, now, is_known)), [1, 2, 3]);
     assert_eq!(tags(&held.take_ready(9, now, is_known)), [4]);
@@ -44,6 +36,22 @@ fn what_can_be_processed_is_taken_up_in_its_order_and_once() {
     assert_eq!(tags(&held.take_ready(9, now, |_| true)), [5], "its election is known by now");
     assert_eq!(held.held.len(), 1, "a halted election's stays until it is staged");
     assert!(held.take_ready(0, now, |_| true).is_empty());
+}
+
+#[test]
+fn batches_that_do_not_fit_are_held_by_their_names() {
+    let (mut held, now) = (HeldDeliveries::<Delivery>::new(), Instant::now());
+    let size = delivery("L1", 1).batch().as_bytes().len();
+    held.bytes = BYTES_MAX - 2 * size;
+    for tag in 1..=3 {
+        held.insert(delivery("L1", tag), now, true);
+    }
+    assert_eq!(held.next_names().len(), 3, "the ledger is asked about each");
+    assert_eq!(tags(&held.take_ready(9, now, |_| true)), [1, 2]);
+    held.count_bytes();
+    assert_eq!((held.bytes, held.held.len()), (0, 1));
+    held.insert(delivery("L1", 4), now, true);
+    assert_eq!(tags(&held.take_ready(9, now, |_| true)), [4], "there is room again");
 }
 
 #[test]

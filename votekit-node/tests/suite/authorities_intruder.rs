@@ -1,9 +1,11 @@
 //! Several authorities, and a program that writes into their ledger without any of their keys: it
-//! keeps no statement out, and no lease for long.
+//! keeps no statement out, and no lease for long; what it removes is made up for, and what it
+//! states beside the log is final for no one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
 use votekit_core::decision::Decision;
 use votekit_store::{Leadership, Ledger, NewRow, RowId, RowKind, RowOutcome};
 
@@ -94,6 +96,52 @@ async fn a_lease_that_no_authority_holds_does_not_last() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         answer = ledger.acquire_leadership(holder, LEASE, 0).await.expect("answered");
     }
+    let decision = installation.cast(1, "oui").await;
+    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    installation.assert_closes(2).await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_that_the_ledger_has_lost_is_ended_by_the_run_that_had_it() {
+    let installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    let path = installation.path().join("ledger/ledger.sqlite");
+    let ledger = Connection::open(path).expect("the ledger");
+    ledger.busy_timeout(WAIT).expect("set");
+    assert!(ledger.execute("DELETE FROM epoch", ()).expect("SQL") > 0);
+    drop(ledger);
+    // The lease of the lost epoch runs out: the next batch is of another one.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let decision = installation.cast(1, "oui").await;
+    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    installation.assert_closes(2).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retirement_that_only_the_ledger_states_ends_with_its_row() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    let ledger = Arc::clone(&installation.engines().ledger);
+    let records = ledger.node_records().await.expect("read");
+    let admitted = records.into_iter().find(|(name, _)| name == "ingest-1").expect("admitted").1;
+    let retired = [&b"retired "[..], &admitted[..]].concat();
+    for record in [&retired, &admitted] {
+        ledger.put_node_record("ingest-1", record).await.expect("stored");
+        // Each authority compares its copies with the ledger when it starts.
+        for place in 0..3 {
+            installation.kill(place);
+            installation.restart(place).await;
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    let records = ledger.node_records().await.expect("read");
+    let stored = records.iter().find(|(name, _)| name == "ingest-1").map(|(_, bytes)| bytes);
+    assert_eq!(stored, Some(&admitted), "no authority has copied it");
     let decision = installation.cast(1, "oui").await;
     assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
     installation.assert_closes(2).await;

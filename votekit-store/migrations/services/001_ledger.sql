@@ -287,7 +287,8 @@ BEGIN
         FROM unnest(run_first_leaves, run_leaf_counts, run_digests, run_bytes) AS runs (first_leaf, leaf_count, digest, bytes);
     INSERT INTO tile (election, level, idx, digest, hashes)
         SELECT number, tiles.* FROM unnest(tile_levels, tile_indexes, tile_digests, tile_hashes) AS tiles;
-    kept_fence := greatest(new_fence, found_term);
+    -- A block in any term may be appended by an authority that lies: it raises the term no further than a request for the lease could.
+    kept_fence := greatest(least(new_fence, found_term + 1000), found_term);
     -- As clients compute it. They do not know the fence that is kept.
     new_digest := sha256(
         int8send(new_size) || int8send(new_height) || int8send(kept_fence) || int8send(new_sealed_through)

@@ -15,7 +15,7 @@ use crate::embedded::leases::LeaseTable;
 use crate::embedded::queries;
 use crate::embedded::tail::Tail;
 use crate::embedded::writer::Write;
-use crate::{BlockCommit, Conflict, EngineError, Head, StagingId};
+use crate::{BlockCommit, Conflict, EngineError, Head, StagingId, TERM_STEP_MAX};
 
 /// A commit that is consistent in itself.
 pub(in crate::embedded) struct Commit {
@@ -139,7 +139,10 @@ impl Commit {
             let (law_id, position) = (law_id.clone(), sealed_through.0);
             return Err(Conflict::NotStaged { law_id, position }.into());
         }
-        Ok(Head { fence: head.fence.max(term), ..head.clone() })
+        // A block in any term may be appended by an authority that lies: it raises the term no
+        // further than a request for the lease could.
+        let fence = head.fence.min(term.saturating_add(TERM_STEP_MAX)).max(term);
+        Ok(Head { fence, ..head.clone() })
     }
 
     fn insert_block(&self, connection: &Connection, election: ElectionRow) -> Result<(), Fault> {

@@ -524,7 +524,12 @@ async fn append_is_in_any_term_and_raises_the_fence(place: &dyn TestStorage) -> 
     let next = lead(&*ledger, "first", "second").await?;
     ensure!(next >= term + 4, "the next term is {next}, the fence {}", term + 4);
     log.term = next;
-    log.grow(&*ledger, 10).await.map(|_| ())
+    log.grow(&*ledger, 10).await?;
+    log.term = next + 5 * TERM_STEP_MAX;
+    ledger.append(&log.block(10, "leaf")).await?;
+    let fence = ledger.head(&law("L1")).await?.map(|head| head.fence);
+    ensure_eq!(fence, Some(next + TERM_STEP_MAX), "a block raises the term by a step at most");
+    Ok(())
 }
 
 async fn appending_the_same_block_by_many_succeeds(place: &dyn TestStorage) -> Outcome {
