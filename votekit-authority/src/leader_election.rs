@@ -16,9 +16,9 @@
 //! back gives old terms out again.
 //!
 //! Who follows watches the lease: when a quorum suspects its holder, each authority asks for it at
-//! once, and the first to ask ends that of the holder in the same step. A holder that is not elected
-//! within 10 s is suspected: it lies, or the votes for it do not reach the ledger, and nothing is
-//! decided in its term. A candidate that is honest gives up long before.
+//! once, and the first to ask ends that of the holder in the same step. A holder that is not
+//! elected within 10 s is suspected: it lies, or the votes for it do not reach the ledger, and
+//! nothing is decided in its term. A candidate that is honest gives up long before.
 //!
 //! An authority on which an election is halted can propose none of its blocks. It leaves the lead
 //! to the others: it steps down, gives a lease that it is granted back once, and keeps the next one
@@ -220,6 +220,12 @@ impl LeaderElection {
             Some(TermLeader { term: watched.term, leader: watched.holder.clone()? })
         });
         own.into_iter().chain(watched).collect()
+    }
+
+    /// Whether the next request passes a lease over.
+    #[must_use]
+    pub const fn is_passing_over(&self) -> bool {
+        self.passes_over.is_some()
     }
 
     /// The node that holds the lease instead, where it is known.

@@ -16,9 +16,10 @@
 //!       └── checks after each step: Rule ──────────────┘
 //! ```
 //!
-//! Left out: signatures (statements are typed values), suspicions for other reasons than a holder of
-//! the lease that is not elected, retired epochs, more than one election, ingest leases and the clocks of voters, authorities that lie beyond a false block, and
-//! a memory that is lost or put back.
+//! Left out: signatures (statements are typed values), suspicions for other reasons than a holder
+//! of the lease that is not elected, retired epochs, more than one election, ingest leases and the
+//! clocks of voters, authorities that lie beyond a false block and an idle lease, and a memory that
+//! is lost or put back.
 //!
 //! A [`Mutation`] takes one guard from every authority: each must be noticed within a number of
 //! seeds, or the checks are too weak.

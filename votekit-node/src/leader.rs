@@ -90,9 +90,15 @@ impl LeaderLease {
     }
 
     /// How long until the next request is due: while another node leads, until its lease can have
-    /// run out. A request before that shows nothing new, unless the lease was given back.
+    /// run out. A request before that shows nothing new, unless the lease was given back, or is
+    /// passed over.
     pub(crate) fn until_next_request(&self) -> Duration {
-        let due = self.lock().next_request().0.saturating_sub(monotonic().0);
+        let machine = self.lock();
+        let due = machine.next_request().0.saturating_sub(monotonic().0);
+        if machine.is_passing_over() {
+            return due;
+        }
+        drop(machine);
         let other_until = *self.other_until.lock();
         other_until.map_or(due, |until| due.max(until.saturating_duration_since(Instant::now())))
     }

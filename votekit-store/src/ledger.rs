@@ -388,9 +388,9 @@ pub trait LeaderFence: Send + Sync + 'static {
 /// out in no case, and a second statement of an authority about the same is kept as evidence.
 #[async_trait]
 pub trait Rounds: Send + Sync + 'static {
-    /// Stores a row, unless it is stored. Looks for that first: repeating a call resolves an unknown
-    /// outcome, also after the term has passed. A damaged row under its key, whose bytes are not
-    /// those of its digest, is replaced, at a later position.
+    /// Stores a row, unless it is stored. Looks for that first: repeating a call resolves an
+    /// unknown outcome, also after the term has passed. A damaged row under its key, whose bytes
+    /// are not those of its digest, is replaced, at a later position.
     ///
     /// An accept is stored only in the present term. A proposal with a `holder` is stored only
     /// while that holder has the leader lease of the proposal's term; without a `holder`, it is a

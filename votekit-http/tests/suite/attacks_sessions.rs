@@ -143,8 +143,8 @@ async fn a_form_that_is_sent_again_after_the_sign_out_does_nothing() {
     assert!(ended.header("set-cookie").contains("Max-Age=0"));
     let fields = [("token", token.as_str()), ("confirm", LAW)];
     let answer = post(&served, &close, &cookie, &fields).await;
-    let sign_in = format!("/fr/accounts/sign-in?next=/officials/elections/{LAW}/close");
-    assert_eq!(answer.header("location"), sign_in, "the copy of the cookie is void");
+    let asked = format!("/fr/accounts/sign-in?next=/officials/elections/{LAW}/close");
+    assert_eq!(answer.header("location"), asked, "the copy of the cookie is void");
     // The token is that of the session: a new one of the same account does not take it.
     let next = begin_session(&served.node, account.id, "next").await;
     assert_eq!(post(&served, &close, &next, &fields).await.status, 403);

@@ -222,11 +222,12 @@ async fn execute(context: &NodeContext, command: Command) {
     }
 }
 
-/// How long the lease of another node lasts, if one has it.
+/// How long the lease of another node lasts, if one has it; of one that lies it may be any time,
+/// and is asked for as if it were of the usual length.
 fn remaining_of_other(answer: &Leadership) -> Option<Duration> {
     match answer {
         Leadership::Leading { .. } => None,
-        Leadership::Following { remaining, .. } => Some(*remaining),
+        Leadership::Following { remaining, .. } => Some(*remaining.min(&LENGTH)),
     }
 }
 

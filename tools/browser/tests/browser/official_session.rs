@@ -11,7 +11,7 @@ use crate::site::Site;
 use crate::steps::Step;
 use crate::walk::Walk;
 
-const SOON: &str = include_str!("scripts/soon.js");
+const SHORTEN_TIMER: &str = include_str!("scripts/shorten_timer.js");
 
 #[tokio::test]
 async fn an_official_comes_back_to_the_page_that_was_asked_for() -> Result<()> {
@@ -52,14 +52,14 @@ async fn a_link_to_the_sign_in_leads_to_no_other_site() -> Result<()> {
 async fn one_press_extends_the_session_of_an_official() -> Result<()> {
     let site = Site::open()?;
     let browser = Browser::open().await?;
-    browser.run_in_each_page(SOON).await?;
+    browser.run_in_each_page(SHORTEN_TIMER).await?;
     let mut walk = Walk::new(&site, &browser, Language::French)?;
     let steps = [
         Step::UseAccount(OFFICIAL),
         Step::Open("/officials/new#soon"),
         Step::Await(".session-warning"),
     ];
-    walk.take(&steps).await?;
+    walk.perform(&steps).await?;
     browser.fill("law_id", "L2030-001").await?;
     browser.run("document.querySelector('.session-warning button').focus();").await?;
     keyboard::press(&browser, &Key::Enter.to_string()).await?;

@@ -209,9 +209,12 @@ async fn terms_survive_a_restart(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
+fn is_following(leadership: &Leadership, in_term: u64) -> bool {
+    matches!(leadership, Leadership::Following { term, .. } if *term == in_term)
+}
+
 async fn passing_over_ends_the_lease_of_one_term(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
-    let is_following = |leadership: &Leadership, in_term: u64| matches!(leadership, Leadership::Following { term, .. } if *term == in_term);
     let first = term_of(&ledger.acquire_leadership("first", LONG, 5).await?)?;
     for other in [0, first - 1, first + 1, u64::MAX] {
         let answer = ledger.pass_over(other, "second", LONG, 0).await?;

@@ -581,7 +581,7 @@ async fn rows_blocks_and_terms_wake_readers(place: &dyn TestStorage) -> Outcome 
     expect_change(&mut changes, is_released, "a change when a leader lease was released").await?;
     let term = term_of(&ledger.acquire_leadership("second", LONG, 0).await?)?;
     let Changes { logs, .. } = *changes.borrow();
-    ledger.pass_over(term).await?;
+    ledger.pass_over(term, "third", LONG, 0).await?;
     let is_ended = |now: &Changes| now.logs > logs;
     expect_change(&mut changes, is_ended, "a change when a leader lease was passed over").await
 }

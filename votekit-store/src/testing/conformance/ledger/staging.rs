@@ -99,7 +99,7 @@ async fn stored_batches_are_recognised_by_their_digests(place: &dyn TestStorage)
     let names: Vec<BatchName> = wanted.iter().map(|batch| BatchName::from(&**batch)).collect();
     let expected = [true, false, true, false, false];
     ensure_eq!(ledger.are_staged(&names).await?, expected, "which batches are stored");
-    ensure_eq!(ledger.are_staged(&[]).await?, [], "none of none");
+    ensure!(ledger.are_staged(&[]).await?.is_empty(), "none of none");
     // A batch that was destroyed was staged before, and is not staged again.
     ledger.purge_evidence(&law("L1")).await?;
     drop(ledger);
