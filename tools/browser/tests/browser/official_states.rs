@@ -123,6 +123,14 @@ pub(crate) const OFFICIAL_STATES: &[State] = &[
         403,
     ),
     page("members", &[AS_MEMBER], "a.button[href$='/members/M2025-001']"),
+    State {
+        focus: ".session-warning button",
+        ..page(
+            "member-session-ends-soon",
+            &[AS_MEMBER, &[Step::Open("/members#soon"), Step::Await(".session-warning")]],
+            ".session-warning",
+        )
+    },
     page("member-ballot", &[AS_MEMBER, TO_BALLOT], ".choices"),
     page("member-check", &[AS_MEMBER, TO_BALLOT, CHOOSE], ".button.final"),
     outcome("member-accepted", &[AS_MEMBER, TO_BALLOT, CHOOSE, CAST], ".outcome.good"),
