@@ -43,4 +43,5 @@ mod members;
 mod officials_pages;
 mod origins;
 mod pages;
+mod slow_readers;
 mod votes_api;

@@ -61,6 +61,8 @@ async fn a_member_whose_session_has_ended_is_led_to_the_sign_in_and_back() -> Re
     let mut walk = Walk::new(&site, &browser, Language::English)?;
     let steps = [
         Step::UseAccount(MEMBER),
+        // From the same page it would be a jump within it.
+        Step::Open("/help"),
         Step::Open("/members#soon"),
         Step::Await(".session-warning"),
         Step::ClearCookies,

@@ -10,6 +10,9 @@ const SEND: &[Step] = &[Step::Press(SUBMIT)];
 const SIGN_IN: &[Step] = &[Step::Open("/accounts/sign-in")];
 const AS_OFFICIAL: &[Step] = &[Step::UseAccount(OFFICIAL)];
 const AS_MEMBER: &[Step] = &[Step::UseAccount(MEMBER), Step::Open("/members")];
+/// By way of another page: from the same one it would be a jump within it.
+const MEMBER_SESSION_ENDS_SOON: &[Step] =
+    &[Step::Open("/help"), Step::Open("/members#soon"), Step::Await(".session-warning")];
 const TO_BALLOT: &[Step] = &[Step::Press("main a.button[href$='/members/M2025-001']")];
 const NEW: &[Step] = &[Step::Open("/officials/new")];
 const ACCOUNTS: &[Step] = &[Step::Open("/officials/accounts")];
@@ -127,7 +130,7 @@ pub(crate) const OFFICIAL_STATES: &[State] = &[
         focus: ".session-warning button",
         ..page(
             "member-session-ends-soon",
-            &[AS_MEMBER, &[Step::Open("/members#soon"), Step::Await(".session-warning")]],
+            &[&[Step::UseAccount(MEMBER)], MEMBER_SESSION_ENDS_SOON],
             ".session-warning",
         )
     },
