@@ -110,10 +110,9 @@ const WRITE_BUFFER_BYTES_MAX: usize = 64 * 1024;
                 when the node stops (`stopping`), the reader is too slow (`slow`), all topics have \
                 ended (`ended`), or the session of the token has ended or its account was disabled \
                 (`session-ended`, within ten seconds, with the code 1008). The close frame has a \
-                code and a reason: a refused subscription, a message after it and too many frames or \
-                bytes 1008, with a rule or \
-                one of `token-refused`, `forbidden`, `unknown-election`, `unknown-request` and \
-                `not-open-yet`; a subscription that is too large 1009; other kinds of messages \
+                code and a reason: a refused subscription, a message after it and too many frames \
+                or bytes 1008, with a rule or one of `token-refused`, `forbidden`, \
+                `unknown-election`, `unknown-request` and `not-open-yet`; a subscription that is too large 1009; other kinds of messages \
                 1002, 1003 or 1007; a fault 1011, `internal`; 1013 with `unavailable`, `halted` or \
                 `slow` means that the reader should connect again later. A version that the node \
                 has not reached is waited for, for five seconds"
@@ -237,11 +236,7 @@ impl Reader {
     }
 
     /// Waits for the subscription, and checks it.
-    async fn subscribe(
-        &mut self,
-        api: &Api,
-        handshake: Handshake,
-    ) -> Result<Admitted, Ending> {
+    async fn subscribe(&mut self, api: &Api, handshake: Handshake) -> Result<Admitted, Ending> {
         let late = |_| Ending::refused(CloseCode::Policy, "no subscription came in time");
         let text = timeout(SUBSCRIBE_TIME, self.receive_subscription()).await.map_err(late)??;
         // Boxed, so that the future of a reader stays small: there are thousands.

@@ -16,7 +16,6 @@ use votekit_core::envelope::VoterToken;
 use votekit_core::export::json::Document;
 use votekit_core::id::{ElectionId, RequestId};
 use votekit_core::results::Results;
-use votekit_node::config::Role;
 use votekit_node::{BilingualView, ResultsError};
 
 use super::viewer::Viewer;
@@ -133,8 +132,8 @@ const VARY_BY_KEY: &str = "Votekit-Voter-Token, Cookie, Authorization";
 /// Shows the results of one election, if its policy allows it.
 ///
 /// Under `after_vote` these open them before the close: an accepted vote's request id with its
-/// voter token, the cookie of a session that has cast its vote in the election, and the access token
-/// of a member who has voted. All other callers get the same refusal.
+/// voter token, the cookie of a session that has cast its vote in the election, and the access
+/// token of a member who has voted. All other callers get the same refusal.
 #[utoipa::path(
     get, path = "/api/v1/results/{law_id}", tag = "results", operation_id = "results",
     params(
@@ -154,7 +153,7 @@ const VARY_BY_KEY: &str = "Votekit-Voter-Token, Cookie, Authorization";
         (
             status = 421, body = ProblemDocument, content_type = "application/problem+json",
             description = "`not-served-here`: ask a node with the role query; for a member under \
-                `after_vote`, one that has the role seal too"
+                after_vote, one that has the role seal too"
         ),
         (status = 503, description = "`unavailable`, `halted`", body = ProblemDocument, content_type = "application/problem+json"),
     )
