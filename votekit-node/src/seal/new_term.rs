@@ -24,8 +24,8 @@ use crate::seal::made_block::RoundInputs;
 use crate::seal::proposals::NotMade;
 use crate::seal::sealer::Sealer;
 
-/// The pause between two polls for a certified block that the ledger lacks, or for a missing input of
-/// a block.
+/// The pause between two polls for a certified block that the ledger lacks, or for a missing input
+/// of a block.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long a new leader waits for that before it lets another authority try.

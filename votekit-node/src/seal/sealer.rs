@@ -35,18 +35,11 @@ use crate::seal::endorse::{
     Endorse, Endorsement, ProposedBlock, is_lost, is_overtaken, term_found,
 };
 use crate::seal::endorser::endorser;
-use crate::seal::made_block::{BLOCK_BATCHES_MAX, MadeBlock, RoundInputs, make_block};
+use crate::seal::made_block::{
+    BLOCK_BATCHES_MAX, MadeBlock, RoundInputs, block_interval, make_block,
+};
 use crate::seal::proposals::Acceptor;
 use crate::seal::seal_queue::{SealQueue, StagingMark};
-
-/// The shortest time from one block to the next while votes keep arriving. A block costs
-/// signatures, commitments and a sync whatever its size: under load more votes share them, and
-/// after a quiet moment the next vote is sealed at once.
-const BLOCK_INTERVAL: Duration = Duration::from_millis(20);
-
-/// The same with several authorities. Each of them makes the block again, writes it to its own disk
-/// and sends and reads statements: a block costs the installation several times as much.
-const ROUND_BLOCK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Delays at which a leader polls for staged batches after it found none, first and limit. A batch
 /// staged while the previous one was being sealed may go unannounced, so an idle leader polls a few
@@ -382,13 +375,6 @@ impl Sealer {
         })?)
     }
 
-    fn block_interval(&self) -> Duration {
-        match &self.context.authority {
-            Some(_) => ROUND_BLOCK_INTERVAL,
-            None => BLOCK_INTERVAL,
-        }
-    }
-
     /// Seals staged batches, no sooner than the interval of blocks after the last one. Batches
     /// staged meanwhile notify again.
     async fn seal_paced(&mut self) -> Result<(), ElectionFault> {
@@ -401,7 +387,7 @@ impl Sealer {
             self.idle_poll = Some(IDLE_POLL_FIRST);
             // After a full block others wait, and time would add to them.
             let is_full = sealed >= BLOCK_BATCHES_MAX;
-            let pause = if is_full { Duration::ZERO } else { self.block_interval() };
+            let pause = if is_full { Duration::ZERO } else { block_interval(&self.context) };
             self.next_block = Instant::now() + pause;
             // Batches that did not fit are sealed in the next block, or wait for a predecessor,
             // whose staging notifies.

@@ -75,7 +75,11 @@ for (const form of document.querySelectorAll("form[method=post]")) {
     sent = true;
     connection.textContent = await obstacle();
     sent = connection.textContent === "";
-    if (!sent) return;
+    if (!sent) {
+      // The notice is at the bottom edge of the window, and must not cover the button.
+      event.submitter?.scrollIntoView({ block: "center" });
+      return;
+    }
     isChecked = true;
     form.requestSubmit(event.submitter);
     isChecked = false;
