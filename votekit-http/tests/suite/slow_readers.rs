@@ -23,7 +23,7 @@ const VOTE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// More messages than the connection of a slow reader and the buffers of the node hold, some 17 of
 /// 7 KB, and 16 wait for it.
-const MESSAGES: usize = 44;
+const MESSAGES: usize = 52;
 
 /// The longest choice number `number`.
 fn choice(number: usize) -> String {
