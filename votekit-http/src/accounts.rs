@@ -26,6 +26,8 @@ mod password;
 mod hashing_pool;
 
 mod token;
+
+mod key_reads;
 mod token_keys;
 
 mod caller;
@@ -39,7 +41,7 @@ mod own_password;
 mod page_sessions;
 mod sign_in;
 
-pub(crate) use self::api_tokens::{TokenHolder, TokenPair};
+pub(crate) use self::api_tokens::{TokenHolder, TokenPair, TokenSession};
 pub(crate) use self::caller::Caller;
 pub(crate) use self::invitations::NewCredentials;
 pub(crate) use self::own_password::PasswordChange;

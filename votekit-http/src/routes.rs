@@ -46,6 +46,9 @@ pub(crate) enum Permission {
     PublicOrToken,
     /// None, and readable by pages of any origin: the data that auditors verify.
     PublicFromAnyOrigin,
+    /// As [`Permission::PublicFromAnyOrigin`], and more for the access token of an account, which
+    /// the handler checks: with a token, readable by pages of known origins alone.
+    PublicFromAnyOriginOrToken,
     /// None: pages for people, on the public listener. They are not part of the interface for
     /// programs, and a form requires the origin of this node, the steps of a vote also a session.
     Page,
@@ -199,7 +202,10 @@ fn official_pages() -> Vec<Route> {
 
 /// The interface for programs.
 fn interface() -> Vec<Route> {
-    use Permission::{Administrator, Monitoring, Public, PublicFromAnyOrigin, PublicOrToken};
+    use Permission::{
+        Administrator, Monitoring, Public, PublicFromAnyOrigin, PublicFromAnyOriginOrToken,
+        PublicOrToken,
+    };
     let route = |path, permission, handlers| Route { path, permission, roles: &[], handlers };
     let query =
         |path, permission, handlers| Route { roles: QUERY, ..route(path, permission, handlers) };
@@ -219,7 +225,7 @@ fn interface() -> Vec<Route> {
             get(elections::candidates),
         ),
         query("/api/v1/results", PublicFromAnyOrigin, get(results::all_results)),
-        query("/api/v1/results/{law_id}", PublicFromAnyOrigin, get(results::results)),
+        query("/api/v1/results/{law_id}", PublicFromAnyOriginOrToken, get(results::results)),
         query(
             "/api/v1/results/{law_id}/events",
             PublicFromAnyOrigin,
@@ -340,6 +346,7 @@ impl Route {
     fn origin_access(&self) -> OriginAccess {
         match self.permission {
             Permission::PublicFromAnyOrigin => OriginAccess::AnyOrigin,
+            Permission::PublicFromAnyOriginOrToken => OriginAccess::AnyOriginOrToken,
             Permission::Role(_) | Permission::SignedIn | Permission::PublicOrToken => {
                 OriginAccess::KnownOrigins
             }
@@ -371,6 +378,7 @@ impl Route {
             Permission::Public
             | Permission::PublicOrToken
             | Permission::PublicFromAnyOrigin
+            | Permission::PublicFromAnyOriginOrToken
             | Permission::Page
             | Permission::Administrator
             | Permission::Monitoring => handlers,

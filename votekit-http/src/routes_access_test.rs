@@ -58,7 +58,7 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("PUT", "/api/v1/votes/{law_id}", Open),
     ("GET", "/api/v1/user/voted-elections", OpenOrToken),
     ("GET", "/api/v1/results", Open),
-    ("GET", "/api/v1/results/{law_id}", Open),
+    ("GET", "/api/v1/results/{law_id}", OpenOrToken),
     ("GET", "/api/v1/results/{law_id}/events", Open),
     ("GET", "/api/v1/ws", Open),
     ("GET", "/api/v1/health", Open),

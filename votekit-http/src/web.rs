@@ -22,6 +22,7 @@ mod catalogue;
 mod moment;
 mod numbers;
 
+mod account_session;
 mod form_fields;
 mod frame;
 mod page_form;

@@ -4,7 +4,7 @@
 use axum::http::HeaderMap;
 use votekit_core::id::Digest;
 use votekit_core::instant::UnixSeconds;
-use votekit_store::{Account, AccountRole, AccountState, EngineError, Rotation, SessionKind};
+use votekit_store::{Account, AccountRole, EngineError, Rotation, SessionKind};
 use zeroize::Zeroizing;
 
 use super::caller::Caller;
@@ -36,7 +36,13 @@ pub(crate) struct TokenHolder {
     pub(crate) caller: Caller,
     /// From then on the token is not valid.
     pub(crate) expires: UnixSeconds,
+    /// The session that it belongs to.
+    pub(crate) session: TokenSession,
 }
+
+/// The session of a token that was verified, for checks while a connection stays open.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TokenSession(Grant);
 
 impl AccountService {
     /// Issues tokens to an account that has signed in.
@@ -144,18 +150,31 @@ impl AccountService {
     /// # Errors
     /// As [`AccountService::bearer`].
     pub(crate) async fn holder(&self, token: &[u8]) -> Result<TokenHolder, Problem> {
-        let now = self.now();
-        let valid = self.keys.verify(token, &self.issuer, now).await?;
-        let grant = valid.grant;
-        let holder = self.store.refresh_session(&grant.session, now).await.map_err(store_failed)?;
-        if holder != Some(grant.account) {
-            return Err(Problem::TokenRefused);
+        let valid = self.keys.verify(token, &self.issuer, self.now()).await?;
+        let account = self.granted(&valid.grant).await?.ok_or(Problem::TokenRefused)?;
+        Ok(TokenHolder {
+            caller: Caller::with_token(account),
+            expires: valid.expires,
+            session: TokenSession(valid.grant),
+        })
+    }
+
+    /// Whether the session of a token still lasts, and its account is active and has the role.
+    ///
+    /// # Errors
+    /// The store is not available.
+    pub(crate) async fn lasts(&self, session: TokenSession) -> Result<bool, Problem> {
+        Ok(self.granted(&session.0).await?.is_some())
+    }
+
+    /// The account of a token, if its session lasts and the account may be used as it says.
+    async fn granted(&self, grant: &Grant) -> Result<Option<Account>, Problem> {
+        let session = self.store.refresh_session(&grant.session, self.now()).await;
+        if session.map_err(store_failed)? != Some(grant.account) {
+            return Ok(None);
         }
-        let account = self.store.account(grant.account).await.map_err(store_failed)?;
-        let is_valid =
-            |account: &Account| account.state == AccountState::Active && account.role == grant.role;
-        let account = account.filter(is_valid).ok_or(Problem::TokenRefused)?;
-        Ok(TokenHolder { caller: Caller::with_token(account), expires: valid.expires })
+        let account = self.active(grant.account).await?;
+        Ok(account.filter(|account| account.role == grant.role))
     }
 
     async fn access_token(

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use parking_lot::Mutex;
@@ -13,6 +12,7 @@ use votekit_store::{Accounts, TokenKey};
 use zeroize::Zeroizing;
 
 use super::faults::{random_failed, store_failed};
+use super::key_reads::KeyReads;
 use super::token::{self, Grant, LIFETIME_SECONDS, UnverifiedToken, ValidToken};
 use crate::problem::Problem;
 
@@ -23,10 +23,6 @@ const SIGNING_SECONDS: u64 = 12 * 3600;
 /// clocks that differ.
 const PUBLISHED_SECONDS: u64 = SIGNING_SECONDS + LIFETIME_SECONDS + 60;
 
-/// The shortest time between two reads of the published keys: tokens with invented key ids must not
-/// become reads.
-const READ_INTERVAL: Duration = Duration::from_secs(5);
-
 /// The bytes of a digest that make the id of a key.
 const KEY_ID_BYTES: usize = 16;
 
@@ -36,6 +32,7 @@ pub(super) struct TokenKeys {
     /// Held while a key is drawn and published.
     own: tokio::sync::Mutex<Option<OwnKey>>,
     known: Mutex<KnownKeys>,
+    reads: KeyReads,
 }
 
 struct OwnKey {
@@ -44,16 +41,14 @@ struct OwnKey {
     renewed_at: UnixSeconds,
 }
 
-#[derive(Default)]
-struct KnownKeys {
-    by_id: HashMap<String, (VerifyingKey, UnixSeconds)>,
-    read: Option<Instant>,
-}
+/// Keys by their ids, each with the time at which it expires.
+type KnownKeys = HashMap<String, (VerifyingKey, UnixSeconds)>;
 
 impl TokenKeys {
     /// Without a key: it is drawn and published when the first token is signed.
     pub(super) fn new(store: Arc<dyn Accounts>) -> Self {
-        Self { store, own: tokio::sync::Mutex::default(), known: Mutex::default() }
+        let (own, known) = (tokio::sync::Mutex::default(), Mutex::default());
+        Self { store, own, known, reads: KeyReads::default() }
     }
 
     /// Signs a token with this node's key.
@@ -85,7 +80,7 @@ impl TokenKeys {
         let expires = UnixSeconds(now.0.saturating_add(PUBLISHED_SECONDS));
         let published = TokenKey { id: kid.clone(), public: public.to_bytes(), expires };
         self.store.publish_token_key(&published).await.map_err(store_failed)?;
-        self.known.lock().by_id.insert(kid.clone(), (public, expires));
+        self.known.lock().insert(kid.clone(), (public, expires));
         tracing::info!(event = "token_key_published", kid, "key of access tokens published");
         let renewed_at = UnixSeconds(now.0.saturating_add(SIGNING_SECONDS));
         Ok(OwnKey { kid, key, renewed_at })
@@ -102,46 +97,40 @@ impl TokenKeys {
         now: UnixSeconds,
     ) -> Result<ValidToken, Problem> {
         let token = UnverifiedToken::parse(token).map_err(|_| Problem::TokenRefused)?;
-        let key = match self.find(token.kid(), now) {
-            Some(key) => key,
-            None => {
-                self.read_if_due(now).await?;
-                self.find(token.kid(), now).ok_or(Problem::TokenRefused)?
-            }
-        };
+        // Not even looked up: no node draws such an id.
+        if !is_key_id(token.kid()) {
+            return Err(Problem::TokenRefused);
+        }
+        let known = || self.find(token.kid(), now);
+        let key = self.reads.find(token.kid(), known, self.read(now)).await?;
+        let key = key.ok_or(Problem::TokenRefused)?;
         token.verify(&key, issuer, now).map_err(|_| Problem::TokenRefused)
     }
 
     fn find(&self, kid: &str, now: UnixSeconds) -> Option<VerifyingKey> {
         let known = self.known.lock();
-        known.by_id.get(kid).filter(|(_, expires)| now < *expires).map(|(key, _)| *key)
+        known.get(kid).filter(|(_, expires)| now < *expires).map(|(key, _)| *key)
     }
 
-    async fn read_if_due(&self, now: UnixSeconds) -> Result<(), Problem> {
-        {
-            let mut known = self.known.lock();
-            if known.read.is_some_and(|read| read.elapsed() < READ_INTERVAL) {
-                return Ok(());
-            }
-            known.read = Some(Instant::now());
-        }
-        let published = match self.store.token_keys(now).await {
-            Ok(published) => published,
-            Err(error) => {
-                self.known.lock().read = None;
-                return Err(store_failed(error));
-            }
-        };
+    /// Reads the published keys.
+    async fn read(&self, now: UnixSeconds) -> Result<(), Problem> {
+        let published = self.store.token_keys(now).await.map_err(store_failed)?;
         let mut known = self.known.lock();
-        known.by_id.retain(|_, (_, expires)| now < *expires);
+        known.retain(|_, (_, expires)| now < *expires);
         for TokenKey { id, public, expires } in published {
             // A key that is not a point of the curve verifies nothing.
             if let Ok(key) = VerifyingKey::from_bytes(&public) {
-                known.by_id.insert(id, (key, expires));
+                known.insert(id, (key, expires));
             }
         }
         Ok(())
     }
+}
+
+/// Whether a text has the form of a key's id.
+fn is_key_id(kid: &str) -> bool {
+    kid.len() == 2 * KEY_ID_BYTES
+        && kid.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]

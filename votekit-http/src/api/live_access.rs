@@ -23,7 +23,7 @@ use votekit_store::AccountRole;
 
 use super::live_vote;
 use super::results::is_opened_by;
-use crate::accounts::TokenHolder;
+use crate::accounts::{TokenHolder, TokenSession};
 use crate::context::Api;
 use crate::guard::officials_network::is_officials_network;
 use crate::guard::same_origin::check_same_origin;
@@ -42,6 +42,21 @@ pub(crate) struct Handshake {
     votes_cast: Vec<(ElectionId, RequestId)>,
     /// Whether officials may work from the network of the request.
     is_from_office: bool,
+}
+
+/// A subscription that is granted.
+pub(crate) struct Admitted {
+    pub(crate) subscriptions: Subscriptions,
+    /// The session of the reader's token, if it sent one.
+    pub(crate) session: Option<HeldSession>,
+}
+
+/// The session of a reader's token.
+#[derive(Clone, Copy)]
+pub(crate) struct HeldSession {
+    pub(crate) session: TokenSession,
+    /// When the token expires.
+    pub(crate) until: Instant,
 }
 
 /// Why a subscription is refused: the code and the reason of the close frame.
@@ -92,7 +107,7 @@ pub(crate) async fn subscribe(
     api: &Api,
     handshake: Handshake,
     text: &str,
-) -> Result<Subscriptions, SubscribeRefusal> {
+) -> Result<Admitted, SubscribeRefusal> {
     let Subscribe { topics, token } = Subscribe::parse(text)
         .map_err(|reason| SubscribeRefusal { code: CloseCode::Policy, reason })?;
     let holder = match token {
@@ -109,7 +124,10 @@ pub(crate) async fn subscribe(
             }
         }
     }
-    Ok(subscriptions)
+    let session = reader.holder.as_ref();
+    let session =
+        session.map(|holder| HeldSession { session: holder.session, until: reader.until(holder) });
+    Ok(Admitted { subscriptions, session })
 }
 
 /// Identifies the holder of a token. One that is not valid is refused, whatever the topics are: its

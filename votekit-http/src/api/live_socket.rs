@@ -14,6 +14,7 @@
 
 mod ending;
 mod metered_stream;
+mod session_end;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +38,8 @@ use votekit_node::metrics::{self, ReaderKind};
 
 use self::ending::Ending;
 use self::metered_stream::{MeteredStream, is_used_up};
-use super::live_access::{self, Handshake, SubscribeRefusal};
+use self::session_end::session_end;
+use super::live_access::{self, Admitted, Handshake, SubscribeRefusal};
 use crate::context::Api;
 use crate::guard::socket_origin::is_socket_origin;
 use crate::live::StaysOpen;
@@ -105,11 +107,12 @@ const WRITE_BUFFER_BYTES_MAX: usize = 64 * 1024;
                 of a topic that ends: `decided`, `unknown-request` (the vote was not stored after \
                 all), `unavailable`, or `token-expired`, for what the reader sees by its token \
                 alone. `{\"event\":\"bye\",\"reason\":REASON}` is the last message of the socket \
-                when the node stops (`stopping`), the reader is too slow (`slow`), or all topics \
-                have ended (`ended`). The close frame has a code and a reason: a refused \
-                subscription, a message after it and too many frames or bytes 1008, with a rule or \
-                one of `token-refused`, `forbidden`, `unknown-election`, `unknown-request` and \
-                `not-open-yet`; a subscription that is too large 1009; other kinds of messages \
+                when the node stops (`stopping`), the reader is too slow (`slow`), all topics have \
+                ended (`ended`), or the session of the token has ended or its account was disabled \
+                (`session-ended`, within ten seconds, with the code 1008). The close frame has a \
+                code and a reason: a refused subscription, a message after it and too many frames \
+                or bytes 1008, with a rule or one of `token-refused`, `forbidden`, \
+                `unknown-election`, `unknown-request` and `not-open-yet`; a subscription that is too large 1009; other kinds of messages \
                 1002, 1003 or 1007; a fault 1011, `internal`; 1013 with `unavailable`, `halted` or \
                 `slow` means that the reader should connect again later. A version that the node \
                 has not reached is waited for, for five seconds"
@@ -179,10 +182,18 @@ impl Reader {
     }
 
     async fn follow(&mut self, api: &Api, handshake: Handshake) -> Ending {
-        let mut subscriptions = match self.subscribe(api, handshake).await {
-            Ok(subscriptions) => subscriptions,
+        let Admitted { subscriptions, session } = match self.subscribe(api, handshake).await {
+            Ok(admitted) => admitted,
             Err(ending) => return ending,
         };
+        tokio::select! {
+            biased;
+            () = session_end(api, session) => Ending::SessionEnded,
+            ending = self.follow_topics(subscriptions) => ending,
+        }
+    }
+
+    async fn follow_topics(&mut self, mut subscriptions: Subscriptions) -> Ending {
         let mut pings = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
         let (mut heard, mut frames) = (Instant::now(), 0);
         loop {
@@ -225,17 +236,13 @@ impl Reader {
     }
 
     /// Waits for the subscription, and checks it.
-    async fn subscribe(
-        &mut self,
-        api: &Api,
-        handshake: Handshake,
-    ) -> Result<Subscriptions, Ending> {
+    async fn subscribe(&mut self, api: &Api, handshake: Handshake) -> Result<Admitted, Ending> {
         let late = |_| Ending::refused(CloseCode::Policy, "no subscription came in time");
         let text = timeout(SUBSCRIBE_TIME, self.receive_subscription()).await.map_err(late)??;
         // Boxed, so that the future of a reader stays small: there are thousands.
         let subscribing = Box::pin(live_access::subscribe(api, handshake, &text));
         match timeout(CHECK_TIME, subscribing).await {
-            Ok(Ok(subscriptions)) => Ok(subscriptions),
+            Ok(Ok(admitted)) => Ok(admitted),
             Ok(Err(SubscribeRefusal { code, reason })) => Err(Ending::refused(code, reason)),
             Err(_) => Err(Ending::refused(CloseCode::Again, "unavailable")),
         }

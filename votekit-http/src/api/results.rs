@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::header::CACHE_CONTROL;
+use axum::extract::{Query, Request, State};
+use axum::http::header::{CACHE_CONTROL, VARY};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use votekit_core::election::ResultsPolicy;
 use votekit_core::envelope::VoterToken;
 use votekit_core::export::json::Document;
 use votekit_core::id::{ElectionId, RequestId};
-use votekit_node::BilingualView;
-use votekit_node::ResultsError;
+use votekit_core::results::Results;
+use votekit_node::{BilingualView, ResultsError};
 
+use super::viewer::Viewer;
 use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::guard::representation::{REVALIDATE, Representation};
@@ -124,8 +126,14 @@ pub(crate) struct ResultsQuery {
     voter_token: Option<String>,
 }
 
-/// Shows the results of one election, if its policy allows it. Under `after_vote` the cookie of a
-/// session that has cast its vote in the election is a key, too.
+/// The request header fields that decide what a caller sees of results.
+const VARY_BY_KEY: &str = "Votekit-Voter-Token, Cookie, Authorization";
+
+/// Shows the results of one election, if its policy allows it.
+///
+/// Under `after_vote` these open them before the close: an accepted vote's request id with its
+/// voter token, the cookie of a session that has cast its vote in the election, and the access
+/// token of a member who has voted. All other callers get the same refusal.
 #[utoipa::path(
     get, path = "/api/v1/results/{law_id}", tag = "results", operation_id = "results",
     params(
@@ -136,14 +144,16 @@ pub(crate) struct ResultsQuery {
             stored in any cache", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32),
     ),
     responses(
-        (status = 200, description = "The results as of the last block that opened them", body = ResultsDocument),
+        (status = 200, description = "The results as of the last block that opened them. No cache stores an answer to a key or an access token", body = ResultsDocument),
         (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`results-withheld`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`token-refused`: an access token was sent and is not valid", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`results-withheld`; `forbidden`: an official, from a network where officials may not work", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`not-open-yet`: a draft, which is for officials", body = ProblemDocument, content_type = "application/problem+json"),
         (
             status = 421, body = ProblemDocument, content_type = "application/problem+json",
-            description = "`not-served-here`: ask a node with the role query"
+            description = "`not-served-here`: ask a node with the role query; for a member under \
+                after_vote, one that has the role seal too"
         ),
         (status = 503, description = "`unavailable`, `halted`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -152,18 +162,53 @@ pub(crate) async fn results(
     State(api): State<Arc<Api>>,
     PathText(law): PathText<String>,
     query: Result<Query<ResultsQuery>, QueryRejection>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Problem> {
+    let (head, _) = request.into_parts();
+    // First, as for elections: a token that is not valid is refused whatever it is for.
+    let viewer = Viewer::identify(&api, &head).await?;
     let law = law_id(&law)?;
     published::election(&api.node, &law)?;
-    let voter = voter(query, &headers)?.or_else(|| cast_in_session(&api, &law, &headers));
-    let results = api.node.results(&law, voter).await?;
-    if voter.is_some() {
-        let mut response = Json(Document::of(&results)).into_response();
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        return Ok(response);
+    let cast = || key_of(&api, &law, viewer.request_for(&law)?);
+    let voter = voter(query, &head.headers)?.or_else(cast);
+    let results = match api.node.results(&law, voter).await {
+        Err(withheld @ ResultsError::Withheld { policy: ResultsPolicy::AfterVote, .. })
+            if viewer.is_member() =>
+        {
+            results_for_member(&api, &law, &viewer, withheld)?
+        }
+        results => results?,
+    };
+    let results = Document::of(&results);
+    if voter.is_some() || matches!(viewer, Viewer::Account(_)) {
+        return Ok(unstored(&results));
     }
-    page(&headers, &Document::of(&results), "Votekit-Voter-Token, Cookie")
+    page(&head.headers, &results, VARY_BY_KEY)
+}
+
+/// The results of an open poll under `after_vote`, for a member who has voted in it. To all others
+/// they are `withheld`, in the same words as to everyone.
+fn results_for_member(
+    api: &Api,
+    law: &ElectionId,
+    viewer: &Viewer,
+    withheld: ResultsError,
+) -> Result<Results, ResultsError> {
+    match viewer.has_voted(api, law) {
+        Some(true) => api.node.results_for_voters(law),
+        // A refusal would say that the member has not voted.
+        None if api.node.takes_members(law) => Err(ResultsError::NotHere),
+        _ => Err(withheld),
+    }
+}
+
+/// An answer for one caller alone.
+fn unstored(results: &impl Serialize) -> Response {
+    let mut response = Json(results).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    headers.insert(VARY, HeaderValue::from_static(VARY_BY_KEY));
+    response
 }
 
 /// The vote that the session of a voter cast in an election that shows its results to those who
@@ -173,7 +218,11 @@ pub(crate) fn cast_in_session(
     law: &ElectionId,
     headers: &HeaderMap,
 ) -> Option<(RequestId, VoterToken)> {
-    let request = api.sessions.open(headers, api.now())?.request_for(law)?;
+    key_of(api, law, api.sessions.open(headers, api.now())?.request_for(law)?)
+}
+
+/// The key to the results of an election that a request in it is.
+fn key_of(api: &Api, law: &ElectionId, request: RequestId) -> Option<(RequestId, VoterToken)> {
     Some((request, api.node.voter_token(law, &request)?))
 }
 

@@ -14,8 +14,8 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
-    VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN, VARY,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use axum::middleware::Next;
@@ -40,6 +40,9 @@ pub(crate) enum OriginAccess {
     KnownOrigins,
     /// Those of every origin: the answers are public.
     AnyOrigin,
+    /// Those of every origin, and to a call with a token those of the origins in `cors_origins`:
+    /// what it gets may be for its sender alone.
+    AnyOriginOrToken,
 }
 
 /// The table path × pages of other origins, of one listener.
@@ -73,13 +76,20 @@ impl OriginRules {
 
     /// What the answer to a request with this path and these header fields carries.
     pub(crate) fn grant(&self, path: &str, headers: &HeaderMap) -> OriginGrant {
+        use OriginAccess::{AnyOrigin, AnyOriginOrToken, KnownOrigins, OwnOrigin};
         match self.access(path) {
-            OriginAccess::KnownOrigins if !self.0.known.is_empty() => {
-                OriginGrant::Known(self.find(headers))
-            }
+            KnownOrigins => self.grant_known(headers),
+            AnyOriginOrToken if brings_token(headers) => self.grant_known(headers),
             // An answer to a voter's token is not public.
-            OriginAccess::AnyOrigin if !headers.contains_key(&VOTER_TOKEN) => OriginGrant::Any,
-            _ => OriginGrant::Nothing,
+            AnyOrigin | AnyOriginOrToken if !headers.contains_key(&VOTER_TOKEN) => OriginGrant::Any,
+            OwnOrigin | AnyOrigin | AnyOriginOrToken => OriginGrant::Nothing,
+        }
+    }
+
+    fn grant_known(&self, headers: &HeaderMap) -> OriginGrant {
+        match self.0.known.is_empty() {
+            true => OriginGrant::Nothing,
+            false => OriginGrant::Known(self.find(headers)),
         }
     }
 
@@ -101,6 +111,14 @@ impl OriginRules {
         let is_known = self.0.known.iter().any(|known| known.as_bytes() == origin.as_bytes());
         is_known.then(|| origin.clone())
     }
+}
+
+/// Whether a request has a token, or is the preflight of one that will.
+fn brings_token(headers: &HeaderMap) -> bool {
+    let announced = headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
+    let mut names = announced.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    headers.contains_key(AUTHORIZATION)
+        || names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"authorization"))
 }
 
 /// The permission that one answer carries.
@@ -166,6 +184,8 @@ fn preflight() -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+
     use super::*;
 
     fn rules(known: &[&str]) -> OriginRules {
@@ -174,7 +194,8 @@ mod tests {
             &known,
             [
                 ("/api/v1/auth/me", OriginAccess::KnownOrigins),
-                ("/api/v1/results/{law_id}", OriginAccess::AnyOrigin),
+                ("/api/v1/results", OriginAccess::AnyOrigin),
+                ("/api/v1/results/{law_id}", OriginAccess::AnyOriginOrToken),
                 ("/api/v1/vote", OriginAccess::OwnOrigin),
                 ("/log/{law_id}/tile/{*path}", OriginAccess::AnyOrigin),
                 ("/{lang}/elections", OriginAccess::OwnOrigin),
@@ -233,6 +254,31 @@ mod tests {
         let mut token = HeaderMap::new();
         token.insert(&VOTER_TOKEN, HeaderValue::from_static("00"));
         assert_eq!(rules.grant("/api/v1/results/L1", &token), OriginGrant::Nothing);
+    }
+
+    #[test]
+    fn an_answer_to_a_token_is_for_known_origins_where_others_are_for_all() {
+        let rules = rules(&["https://a.example"]);
+        let (one, all) = ("/api/v1/results/L1", "/api/v1/results");
+        let field = |name: HeaderName, value: &'static str| (name, HeaderValue::from_static(value));
+        let known = OriginGrant::Known(Some(HeaderValue::from_static("https://a.example")));
+        for token in [
+            field(AUTHORIZATION, "Bearer x"),
+            field(ACCESS_CONTROL_REQUEST_HEADERS, "authorization"),
+            field(ACCESS_CONTROL_REQUEST_HEADERS, "if-none-match, Authorization"),
+        ] {
+            for (origin, expected) in
+                [("https://a.example", &known), ("https://evil.example", &OriginGrant::Known(None))]
+            {
+                let mut headers = origins(&[origin]);
+                headers.insert(token.0.clone(), token.1.clone());
+                assert_eq!(rules.grant(one, &headers), *expected, "{origin} {token:?}");
+                assert_eq!(rules.grant(all, &headers), OriginGrant::Any, "it takes no token");
+            }
+        }
+        let mut plain = origins(&["https://evil.example"]);
+        plain.insert(ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static("x-authorization"));
+        assert_eq!(rules.grant(one, &plain), OriginGrant::Any);
     }
 
     #[test]

@@ -38,7 +38,7 @@ static ASSETS: LazyLock<[Asset; 9]> = LazyLock::new(|| {
         Asset::new("session", "js", include_bytes!("static/session.js"), SCRIPT_TYPE),
         Asset::new("elections", "js", include_bytes!("static/elections.js"), SCRIPT_TYPE),
         Asset::new("link", "js", include_bytes!("static/link.js"), SCRIPT_TYPE),
-        Asset::new("official", "js", include_bytes!("static/official.js"), SCRIPT_TYPE),
+        Asset::new("account", "js", include_bytes!("static/account.js"), SCRIPT_TYPE),
         Asset::new("outcome", "js", include_bytes!("static/outcome.js"), SCRIPT_TYPE),
     ]
 });
@@ -78,8 +78,8 @@ pub(crate) fn link_script() -> &'static str {
     &ASSETS[6].path
 }
 
-/// The address of the script of the pages of officials.
-pub(crate) fn official_script() -> &'static str {
+/// The address of the script that warns before the end of an account's session.
+pub(crate) fn account_script() -> &'static str {
     &ASSETS[7].path
 }
 
@@ -117,7 +117,7 @@ mod tests {
         assert!(outcome_script().starts_with("/static/outcome-"));
         assert!(session_script().starts_with("/static/session-"));
         assert!(elections_script().starts_with("/static/elections-"));
-        assert!(official_script().starts_with("/static/official-"));
+        assert!(account_script().starts_with("/static/account-"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use votekit_node::{ElectionView, Node};
 
+use super::account_session::AccountSession;
 use super::assets;
 use super::lang::Lang;
 use super::page_path::ReturnPath;
@@ -33,6 +34,9 @@ pub(crate) struct Frame {
     pub(crate) session_seconds: u64,
     pub(crate) sign_out_token: String,
     pub(crate) extend_token: String,
+    /// The session of an account that the page is for. Its warning stands in place of that of a
+    /// ballot session, which ends at the same time, and is extended by the same press.
+    pub(crate) account: Option<AccountSession>,
     pub(crate) css: &'static str,
     pub(crate) icon: &'static str,
     pub(crate) script: &'static str,
@@ -62,6 +66,7 @@ impl Frame {
             session_seconds: LIFETIME_SECONDS,
             sign_out_token: String::new(),
             extend_token: String::new(),
+            account: None,
             css: assets::style(),
             icon: assets::icon(),
             script: assets::page_script(),
@@ -72,6 +77,11 @@ impl Frame {
     /// Makes the page one about this election.
     pub(crate) fn about(self, election: &ElectionView) -> Self {
         Self { is_test: !election.binding, has_tests: false, ..self }
+    }
+
+    /// Makes the page one for the holder of an account.
+    pub(crate) fn for_account(self, account: AccountSession) -> Self {
+        Self { account: Some(account), ..self }
     }
 
     /// Makes the page one that reports an error.

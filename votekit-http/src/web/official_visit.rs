@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use votekit_store::AccountRole;
 
-use super::assets;
+use super::account_session::AccountSession;
 use super::frame::Frame;
 use super::lang::Lang;
 use super::visit::{page_response, redirect_response};
@@ -28,9 +28,6 @@ pub(crate) const ACCOUNT_READERS: &[AccountRole] =
 /// The role that changes elections and accounts.
 pub(crate) const ADMINISTRATORS: &[AccountRole] = &[AccountRole::Administrator];
 
-/// The time after its last request for which a session of the pages is valid.
-const IDLE_SECONDS: u64 = 30 * 60;
-
 /// The form that ends a session.
 pub(crate) const SIGN_OUT_FORM: &str = "account-sign-out";
 
@@ -41,9 +38,6 @@ pub(crate) struct OfficialBar {
     pub(crate) is_administrator: bool,
     pub(crate) reads_accounts: bool,
     pub(crate) sign_out_token: String,
-    pub(crate) session_seconds: u64,
-    /// The script that warns before the end of the session.
-    pub(crate) script: &'static str,
 }
 
 /// A request of a signed-in official.
@@ -60,7 +54,8 @@ impl<'a> OfficialVisit<'a> {
 
     /// The frame of a page; `path` is the page's path after its language.
     pub(crate) fn frame(&self, title: &str, path: &str) -> Frame {
-        Frame::new(&self.api.node, self.lang, title, path)
+        let frame = Frame::new(&self.api.node, self.lang, title, path);
+        frame.for_account(AccountSession::for_official(self.lang))
     }
 
     pub(crate) fn bar(&self) -> OfficialBar {
@@ -70,8 +65,6 @@ impl<'a> OfficialVisit<'a> {
             is_administrator: self.is_administrator(),
             reads_accounts: ACCOUNT_READERS.contains(&self.caller.role),
             sign_out_token: self.caller.form_token(SIGN_OUT_FORM),
-            session_seconds: IDLE_SECONDS,
-            script: assets::official_script(),
         }
     }
 

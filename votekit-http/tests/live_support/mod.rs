@@ -51,7 +51,12 @@ impl Events {
 
     /// Opens a stream of an election.
     pub async fn open_for(at: SocketAddr, law: &str, fields: &str) -> Self {
-        let mut stream = TcpStream::connect(at).await.expect("a connection");
+        let stream = TcpStream::connect(at).await.expect("a connection");
+        Self::open_over(stream, law, fields).await
+    }
+
+    /// Opens a stream of an election over this connection.
+    pub async fn open_over(mut stream: TcpStream, law: &str, fields: &str) -> Self {
         let head =
             format!("GET /api/v1/results/{law}/events HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n");
         stream.write_all(head.as_bytes()).await.expect("written");
@@ -129,12 +134,34 @@ pub async fn connect_to(
     path: &str,
     fields: &[(&'static str, &str)],
 ) -> Result<Socket, Error> {
+    let stream = TcpStream::connect(at).await.expect("a connection");
+    connect_over(stream, path, fields).await
+}
+
+/// Opens a socket over this connection.
+pub async fn connect_over(
+    stream: TcpStream,
+    path: &str,
+    fields: &[(&'static str, &str)],
+) -> Result<Socket, Error> {
+    let at = stream.peer_addr().expect("connected");
     let mut request = format!("ws://{at}{path}").into_client_request().expect("a request");
     for (name, value) in fields {
         request.headers_mut().insert(*name, value.parse().expect("a value"));
     }
-    let stream = TcpStream::connect(at).await.expect("a connection");
     client_async(request, stream).await.map(|(socket, _)| socket)
+}
+
+/// A connection that holds some 50 KB on the way, both systems together, once its reader stops
+/// reading. With segments of the usual size on a loopback address it would be megabytes.
+pub async fn narrow_connection(at: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let socket = socket.expect("a socket");
+    socket.set_recv_buffer_size(2048).expect("a size");
+    socket.set_tcp_mss(536).expect("a size");
+    socket.connect(&at.into()).expect("a connection");
+    socket.set_nonblocking(true).expect("set");
+    TcpStream::from_std(socket.into()).expect("a connection")
 }
 
 /// Opens a socket, as a page of an origin or as a program.
@@ -169,6 +196,8 @@ pub async fn rest(socket: &mut Socket) -> (Vec<Value>, (u16, String)) {
                 return (messages, (frame.code.into(), frame.reason.to_string()));
             }
             Message::Text(text) => messages.push(serde_json::from_str(&text).expect("JSON")),
+            // After half a minute.
+            Message::Ping(_) => {}
             other => panic!("{other:?}"),
         }
     }

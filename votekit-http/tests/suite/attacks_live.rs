@@ -1,8 +1,9 @@
 //! Readers of live updates who send their token late, never subscribe, begin messages without an
-//! end, or come from the future.
+//! end, come from the future, or stay after their session.
 
 use std::time::{Duration, Instant};
 
+use crate::account_support::{PASSWORD, add, app_code, change, login, send, token_of};
 use crate::http_support::{Served, ballot};
 use crate::live_support::{
     Events, PATH, Socket, WAIT, close_of, connect, connect_to, receive, rest, socket,
@@ -14,7 +15,7 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
-use votekit_store::AccountRole;
+use votekit_store::{AccountRole, AccountState};
 
 /// A piece of a text that is not its last.
 fn piece(kind: Data, bytes: usize) -> Message {
@@ -113,5 +114,47 @@ async fn a_reader_from_the_future_gets_what_the_node_has() {
     assert_eq!(close_of(&mut socket(at, text).await).await.0, 1008);
     let mut events = Events::open(at, &format!("last-event-id: {beyond}\r\n")).await;
     assert_eq!(events.next().await.expect("an event").name, "snapshot");
+    served.end().await;
+}
+
+/// A socket that follows the turnout with a token, after its first message.
+async fn follower(served: &Served, token: &str) -> Socket {
+    let subscribe = json!({"subscribe": [format!("turnout/{LAW}")], "token": token});
+    let mut socket = socket(served.at.public, subscribe.to_string()).await;
+    assert_eq!(receive(&mut socket).await["event"], "snapshot");
+    socket
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_ends_within_ten_seconds_of_its_session_or_account() {
+    let served = Served::open().await;
+    let email = "sortie@exemple.ca";
+    add(&served.node, email, AccountRole::Voter).await;
+    let tokens = login(&served, email, PASSWORD, &app_code(&served.node, 0)).await.json();
+    let token = tokens["access_token"].as_str().expect("a token");
+    let mut signed_out = follower(&served, token).await;
+    let token = token_of(&served, "fermee@exemple.ca", AccountRole::Auditor).await;
+    let mut disabled = follower(&served, &token).await;
+    let token = token_of(&served, "autre@exemple.ca", AccountRole::Administrator).await;
+    let mut demoted = follower(&served, &token).await;
+    let token = token_of(&served, "reste@exemple.ca", AccountRole::Observer).await;
+    let mut stays = follower(&served, &token).await;
+
+    let begun = Instant::now();
+    let refresh = json!({"refresh_token": tokens["refresh_token"]});
+    let ended = send(&served, "POST", "/api/v1/auth/logout", &[], Some(refresh)).await;
+    assert_eq!(ended.status, 204, "{ended:?}");
+    change(&served.node, "fermee@exemple.ca", |account| account.state = AccountState::Disabled)
+        .await;
+    change(&served.node, "autre@exemple.ca", |account| account.role = AccountRole::Observer).await;
+    for socket in [&mut signed_out, &mut disabled, &mut demoted] {
+        let (messages, close) = rest(socket).await;
+        assert_eq!(messages, [json!({"event": "bye", "reason": "session-ended"})]);
+        assert_eq!(close, (1008, "session-ended".to_owned()));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    // The others continue.
+    served.vote(&ballot(1, "oui"), &[WAIT]).await;
+    until_accepted(&mut stays, 1).await;
     served.end().await;
 }

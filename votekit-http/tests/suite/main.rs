@@ -20,6 +20,7 @@ mod support;
 
 mod attacks_addresses;
 mod attacks_csrf;
+mod attacks_doors;
 mod attacks_guessing;
 mod attacks_input;
 mod attacks_live;
@@ -39,8 +40,10 @@ mod http_server;
 mod live;
 mod live_topics;
 mod member_nodes;
+mod member_results;
 mod members;
 mod officials_pages;
 mod origins;
 mod pages;
+mod slow_readers;
 mod votes_api;

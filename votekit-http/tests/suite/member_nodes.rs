@@ -1,4 +1,5 @@
-//! A member with a token at a node that only takes votes, beside one that seals, on one engine.
+//! A member with a token at a node that takes votes and reads, and decides nothing, beside one that
+//! seals, on one engine.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,11 +10,12 @@ use crate::http_support::{Answer, Client, config};
 use crate::support::{LAW, TestDir, create_request, law};
 use serde_json::json;
 use tokio::sync::oneshot;
+use votekit_core::election::ResultsPolicy;
 use votekit_http::listener::Server;
 use votekit_node::config::{Config, Role};
 use votekit_node::data_folder::DataFolder;
 use votekit_node::node_name::NodeName;
-use votekit_node::{AdminError, Node, OpenElection};
+use votekit_node::{AdminError, CreateElection, Node, OpenElection};
 use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::{AccountState, Engines};
 
@@ -53,12 +55,12 @@ async fn send(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_member_votes_at_a_node_that_only_takes_votes() {
+async fn a_member_votes_at_a_node_that_decides_nothing() {
     let place = TestDir::new(3);
     let engines = EmbeddedEngine::open(&place.path("engine")).expect("it opens").into_shared();
     let shared = place.path("shared");
     let sealer = start(&shared, &engines, "sealer-1", &[Role::Seal, Role::Validate]).await;
-    let ingest = start(&shared, &engines, "ingest-1", &[Role::Ingest]).await;
+    let ingest = start(&shared, &engines, "ingest-1", &[Role::Ingest, Role::Query]).await;
     let server = Server::bind(ingest.clone()).await.expect("free ports");
     let at = server.addresses().public;
     let (stop, stopped) = oneshot::channel::<()>();
@@ -67,7 +69,8 @@ async fn a_member_votes_at_a_node_that_only_takes_votes() {
     }));
 
     let emails = [EMAIL.to_owned()];
-    by_leader(async || sealer.create_with_addresses(create_request(), &emails).await).await;
+    let request = || CreateElection { results: Some(ResultsPolicy::AfterVote), ..create_request() };
+    by_leader(async || sealer.create_with_addresses(request(), &emails).await).await;
     by_leader(async || sealer.open(&law(), OpenElection::default()).await).await;
     change(&sealer, EMAIL, |account| {
         account.state = AccountState::Active;
@@ -108,6 +111,12 @@ async fn a_member_votes_at_a_node_that_only_takes_votes() {
     assert_eq!(voted.problem(), (421, "not-served-here".to_owned()));
     let shown = send(at, "GET", &format!("/api/v1/elections/{LAW}"), &[token], "").await;
     assert!(shown.status == 200 && shown.json().get("has_voted").is_none(), "{shown:?}");
+    // A refusal of the results would say the same of a member who has not voted.
+    let results = format!("/api/v1/results/{LAW}");
+    let elsewhere = send(at, "GET", &results, &[token], "").await;
+    assert_eq!(elsewhere.problem(), (421, "not-served-here".to_owned()));
+    let public = send(at, "GET", &results, &[], "").await;
+    assert_eq!(public.problem(), (403, "results-withheld".to_owned()));
 
     stop.send(()).expect("still serving");
     serving.await.expect("no panic").expect("an orderly end");

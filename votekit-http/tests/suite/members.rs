@@ -93,6 +93,15 @@ fn with(mut fields: Vec<String>, more: &str) -> Vec<String> {
     fields
 }
 
+/// Checks that a page warns before the end of the account's session, and of no other one beside it.
+fn check_warning(page: &Answer) {
+    let warnings = page.text().matches("class=\"session-warning").count();
+    assert_eq!(warnings, 1, "{}", page.text());
+    for part in ["data-account-seconds=\"1800\"", "/members\" data-extended=", "/static/account-"] {
+        assert!(page.text().contains(part), "{part}: {}", page.text());
+    }
+}
+
 /// A served node with an open election of the members 1 and 2.
 async fn open() -> Served {
     let served = Served::empty(config()).await;
@@ -113,6 +122,7 @@ async fn a_member_votes_from_the_list_and_sees_it_there() {
     for text in ["member1@example.com", "Loi sur l’eau", "Vous n’avez pas voté", &enter] {
         assert!(list.text().contains(text), "{text}: {}", list.text());
     }
+    check_warning(&list);
     let entered = member.get(&enter).await;
     assert_eq!((entered.status.as_u16(), entered.header("location")), (303, ballot.as_str()));
     let page = member.get(&ballot).await;
@@ -128,10 +138,13 @@ async fn a_member_votes_from_the_list_and_sees_it_there() {
     assert_eq!(again.header("location"), taken.header("location"));
     let list = member.get("/en/members").await;
     assert!(list.text().contains("You have voted"), "{}", list.text());
+    // With a ballot session too.
+    check_warning(&list);
     assert!(!list.text().contains(&format!("/en/members/{LAW}")), "{}", list.text());
     let mut elsewhere = Browser::open(&served, &account).await;
     let page = elsewhere.get(&enter).await;
     assert!(page.text().contains("Vous avez déjà voté"), "{}", page.text());
+    check_warning(&page);
     assert!(elsewhere.ballot.is_empty(), "no second ballot");
     assert_eq!(served.node.elections()[0].received, 1);
     served.end().await;
@@ -181,6 +194,7 @@ async fn a_choice_survives_the_end_of_the_ballot_session() {
     let ended = member.post(&ballot, &choice).await;
     assert_eq!(ended.status, 403);
     assert!(ended.text().contains("Your choice is kept in this page"), "{}", ended.text());
+    assert!(!ended.text().contains("data-account-seconds"), "the account may have ended too");
     assert_eq!(served.node.elections()[0].received, 0);
     let kept = hidden_fields(ended.text(), &enter);
     assert_eq!(kept, ["choice=non"]);

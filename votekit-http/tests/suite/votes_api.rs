@@ -226,7 +226,8 @@ async fn results_after_the_vote_are_shown_to_the_session_that_cast_it() {
     assert_eq!(cast.json()["status"], "accepted");
     assert!(!cast.header("votekit-voter-token").is_empty());
     let shown = voter.get(&results).await;
-    assert_eq!((shown.status.as_u16(), shown.header("cache-control")), (200, "no-store"));
+    let expected = (200, "private, no-store");
+    assert_eq!((shown.status.as_u16(), shown.header("cache-control")), expected);
     assert_eq!(served.get(&results).await.problem(), (403, "results-withheld".to_owned()));
     // A second vote with the credential is a duplicate: it opens nothing.
     let mut again = FrontEnd::open(&served).await;

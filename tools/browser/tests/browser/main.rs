@@ -24,6 +24,7 @@ mod language;
 mod language_toggle;
 mod live;
 mod matrix;
+mod member_session;
 mod official_session;
 mod official_states;
 mod pictures;

@@ -10,6 +10,9 @@ const SEND: &[Step] = &[Step::Press(SUBMIT)];
 const SIGN_IN: &[Step] = &[Step::Open("/accounts/sign-in")];
 const AS_OFFICIAL: &[Step] = &[Step::UseAccount(OFFICIAL)];
 const AS_MEMBER: &[Step] = &[Step::UseAccount(MEMBER), Step::Open("/members")];
+/// By way of another page: from the same one it would be a jump within it.
+const MEMBER_SESSION_ENDS_SOON: &[Step] =
+    &[Step::Open("/help"), Step::Open("/members#soon"), Step::Await(".session-warning")];
 const TO_BALLOT: &[Step] = &[Step::Press("main a.button[href$='/members/M2025-001']")];
 const NEW: &[Step] = &[Step::Open("/officials/new")];
 const ACCOUNTS: &[Step] = &[Step::Open("/officials/accounts")];
@@ -123,6 +126,14 @@ pub(crate) const OFFICIAL_STATES: &[State] = &[
         403,
     ),
     page("members", &[AS_MEMBER], "a.button[href$='/members/M2025-001']"),
+    State {
+        focus: ".session-warning button",
+        ..page(
+            "member-session-ends-soon",
+            &[&[Step::UseAccount(MEMBER)], MEMBER_SESSION_ENDS_SOON],
+            ".session-warning",
+        )
+    },
     page("member-ballot", &[AS_MEMBER, TO_BALLOT], ".choices"),
     page("member-check", &[AS_MEMBER, TO_BALLOT, CHOOSE], ".button.final"),
     outcome("member-accepted", &[AS_MEMBER, TO_BALLOT, CHOOSE, CAST], ".outcome.good"),

@@ -18,6 +18,8 @@ pub(super) enum Ending {
     Silent,
     /// Every topic has ended.
     Over,
+    /// The session of the reader's token has ended, or its account may not be used any more.
+    SessionEnded,
     /// The reader sent something else than a subscription, or one that is not for it.
     Refused(CloseCode, Cow<'static, str>),
 }
@@ -38,12 +40,16 @@ impl Ending {
         const BYE_STOPPING: &str = r#"{"event":"bye","reason":"stopping"}"#;
         const BYE_SLOW: &str = r#"{"event":"bye","reason":"slow"}"#;
         const BYE_ENDED: &str = r#"{"event":"bye","reason":"ended"}"#;
+        const BYE_SESSION: &str = r#"{"event":"bye","reason":"session-ended"}"#;
         match self {
             Self::Gone => None,
             Self::Stopping => Some((Some(BYE_STOPPING), CloseCode::Away, "stopping".into())),
             Self::Slow => Some((Some(BYE_SLOW), CloseCode::Again, "slow".into())),
             Self::Silent => Some((None, CloseCode::Policy, "no answer to a ping".into())),
             Self::Over => Some((Some(BYE_ENDED), CloseCode::Normal, "ended".into())),
+            Self::SessionEnded => {
+                Some((Some(BYE_SESSION), CloseCode::Policy, "session-ended".into()))
+            }
             Self::Refused(code, reason) => Some((None, code, reason)),
         }
     }
@@ -51,7 +57,7 @@ impl Ending {
     /// How the metrics count it; `None` for an end in order.
     pub(super) fn drop_reason(&self) -> Option<ReaderDrop> {
         match self {
-            Self::Gone | Self::Stopping | Self::Over => None,
+            Self::Gone | Self::Stopping | Self::Over | Self::SessionEnded => None,
             Self::Slow => Some(ReaderDrop::Slow),
             Self::Silent => Some(ReaderDrop::Silent),
             Self::Refused(..) => Some(ReaderDrop::Refused),
@@ -65,9 +71,14 @@ mod tests {
 
     #[test]
     fn a_reason_fits_into_a_close_frame() {
-        for ending in
-            [Ending::Stopping, Ending::Slow, Ending::Silent, Ending::Over, Ending::too_large()]
-        {
+        for ending in [
+            Ending::Stopping,
+            Ending::Slow,
+            Ending::Silent,
+            Ending::Over,
+            Ending::SessionEnded,
+            Ending::too_large(),
+        ] {
             let (_, code, reason) = ending.goodbye().expect("a goodbye");
             assert!(code.is_allowed() && reason.len() <= 123, "{reason}");
         }

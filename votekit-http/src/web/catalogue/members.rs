@@ -41,5 +41,8 @@ messages! {
             tab, then come back here and continue.";
     member_sign_in = "Ouvrir une session dans un autre onglet", "Sign in in another tab";
     member_continue = "Continuer avec mon choix", "Continue with my choice";
+    member_session_over =
+        "Votre session est terminée. Ouvrez-en une nouvelle pour continuer.",
+        "Your session has ended. Sign in again to continue.";
     member_sign_out = "Fermer la session", "Sign out";
 }

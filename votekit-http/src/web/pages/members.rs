@@ -22,6 +22,7 @@ use crate::members;
 use crate::problem::Problem;
 use crate::published;
 use crate::sessions::Session;
+use crate::web::account_session::AccountSession;
 use crate::web::election_row::ElectionRow;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
@@ -51,7 +52,6 @@ struct MemberRow {
 #[template(path = "member_entry.html")]
 struct MemberEntryPage {
     frame: Frame,
-    title: &'static str,
     question: String,
     text: &'static str,
     law_id: String,
@@ -72,8 +72,9 @@ pub(crate) async fn list(
     elections.retain(|(_, election)| !drafts::is_draft(&api.node, election));
     let visit = Visit::begin(&api, lang, &headers);
     let rows = elections.iter().map(|(law, view)| row(&visit, &caller, law, view)).collect();
+    let frame = visit.frame(lang.member_title(), "/members")?;
     let page = MembersPage {
-        frame: visit.frame(lang.member_title(), "/members")?,
+        frame: frame.for_account(AccountSession::for_member(lang)),
         lead: lang.member_lead(&caller.email),
         rows,
         account_token: caller.form_token(SIGN_OUT_FORM),
@@ -145,25 +146,39 @@ pub(super) fn ended(
         return visit.redirect(&format!("/{}/members/{law}", lang.code()));
     }
     let (title, text) = (lang.member_kept_title(), lang.member_kept_text());
-    entry_page(visit, law, election, (title, text, kept), StatusCode::FORBIDDEN)
+    let frame = entry_frame(&visit, title, law, election)?;
+    // Not a page for an account: its session may have ended too.
+    entry_page(visit, frame, law, election, (text, kept), StatusCode::FORBIDDEN)
 }
 
 /// The page for a member who has voted, in a session that has ended.
 fn voted(visit: Visit<'_>, law: &ElectionId, election: &ElectionView) -> Result<Response, Problem> {
-    let (title, text) = (visit.lang.member_voted_title(), visit.lang.member_voted_text());
-    entry_page(visit, law, election, (title, text, Attempt::default()), StatusCode::OK)
+    let lang = visit.lang;
+    let frame = entry_frame(&visit, lang.member_voted_title(), law, election)?;
+    let frame = frame.for_account(AccountSession::for_member(lang));
+    let content = (lang.member_voted_text(), Attempt::default());
+    entry_page(visit, frame, law, election, content, StatusCode::OK)
+}
+
+fn entry_frame(
+    visit: &Visit<'_>,
+    title: &'static str,
+    law: &ElectionId,
+    election: &ElectionView,
+) -> Result<Frame, Problem> {
+    Ok(visit.frame(title, &format!("/members/{law}"))?.about(election))
 }
 
 fn entry_page(
     visit: Visit<'_>,
+    frame: Frame,
     law: &ElectionId,
     election: &ElectionView,
-    (title, text, kept): (&'static str, &'static str, Attempt),
+    (text, kept): (&'static str, Attempt),
     status: StatusCode,
 ) -> Result<Response, Problem> {
     let page = MemberEntryPage {
-        frame: visit.frame(title, &format!("/members/{law}"))?.about(election),
-        title,
+        frame,
         question: visit.lang.pick(&election.title).to_owned(),
         text,
         law_id: law.to_string(),

@@ -1,4 +1,4 @@
-// The end of an official's session: a warning two minutes before, and one press to extend it. Every
+// The end of an account's session: a warning two minutes before, and one press to extend it. Every
 // page renews the session, so the pages of one browser share the time of its end. The pages work
 // without it.
 
