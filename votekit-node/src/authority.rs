@@ -7,8 +7,10 @@
 
 mod board;
 mod context;
+mod draft_tasks;
 mod ledger_log;
 
 pub(crate) use board::{Board, HeightRows, ProposalRow};
 pub(crate) use context::AuthorityContext;
+pub(crate) use draft_tasks::DraftTasks;
 pub(crate) use ledger_log::{LedgerLog, election_event};

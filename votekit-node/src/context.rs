@@ -1,7 +1,7 @@
 //! What the tasks of a node share: engines, state, the latest observations. And the consequences of
 //! a failed task.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use votekit_core::instant::UnixMillis;
 use votekit_store::{Accounts, BallotBox, EngineError, Hint, Ledger, Registry, clock};
 
 use crate::audit::{AuditEvent, AuditFields, AuditLog};
-use crate::authority::AuthorityContext;
+use crate::authority::{AuthorityContext, DraftTasks};
 use crate::config::{Config, Role};
 use crate::data_folder::DataFolder;
 use crate::election::{DamagedElection, ElectionHandle};
@@ -58,7 +58,7 @@ pub(crate) struct NodeContext {
     pub(crate) authority: Option<Arc<AuthorityContext>>,
     pub(crate) audit: AuditLog,
     /// Elections of which this authority takes part in the round about the first block.
-    pub(crate) drafting: Mutex<BTreeSet<ElectionId>>,
+    pub(crate) drafting: Mutex<DraftTasks>,
     /// Whether other processes use the same engines.
     pub(crate) is_shared: bool,
     /// Held while an election is created, or taken up.

@@ -4,6 +4,7 @@
 //! An authority accepts a draft whose keys were sealed to it: so a quorum can open every vote that
 //! is sealed to the ballot key of the draft.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,17 +36,18 @@ const LEADER_APPENDS: Duration = Duration::from_millis(200);
 /// The pause after a first block that was not accepted, before it is looked at again.
 const FAILURE_PAUSE: Duration = Duration::from_secs(2);
 
-/// Starts a task for each proposed first block of an election that this authority does not have.
+/// Starts tasks for proposed first blocks of elections that this authority does not have; the rest
+/// waits until a task ends.
 pub(crate) fn take_up_drafts(context: &Arc<NodeContext>, authority: &Arc<AuthorityContext>) {
     // Those of other leaderships stay in the ledger for ever if no log begins with them.
     let Some(promise) = authority.promise() else { return };
-    for law_id in authority.board.drafts(&promise) {
-        if context.election(&law_id).is_some()
-            || context.damaged(&law_id).is_some()
-            || !context.drafting.lock().insert(law_id.clone())
-        {
-            continue;
-        }
+    let drafts =
+        authority.board.drafts(&promise).into_iter().filter(|law_id| {
+            context.election(law_id).is_none() && context.damaged(law_id).is_none()
+        });
+    let drafts: BTreeSet<ElectionId> = drafts.collect();
+    let started = context.drafting.lock().start(drafts);
+    for law_id in started {
         let (task, authority) = (Arc::clone(context), Arc::clone(authority));
         context.spawn(Owner::Node, async move {
             let changes = authority.board.changes(&law_id);
@@ -60,9 +62,9 @@ pub(crate) fn take_up_drafts(context: &Arc<NodeContext>, authority: &Arc<Authori
                 // Its row stays, and with each row that is read it is looked at again.
                 tokio::time::sleep(FAILURE_PAUSE).await;
             }
-            task.drafting.lock().remove(&law_id);
+            let has_waiting = task.drafting.lock().end(&law_id);
             // A row that was read meanwhile has found this task.
-            if changes.has_changed().unwrap_or(false) {
+            if has_waiting || changes.has_changed().unwrap_or(false) {
                 take_up_drafts(&task, &authority);
             }
         });
@@ -90,6 +92,10 @@ async fn take_part(
         let promised = rows.as_ref().and_then(|rows| {
             rows.proposals.iter().find(|row| Some(&row.proposal.leadership) == promise.as_ref())
         });
+        if promised.is_none() {
+            // Another leadership was promised since: its drafts need the place.
+            return Ok(());
+        }
         // The leader takes part where it proposes.
         if let (Some(rows), Some(row)) = (&rows, promised)
             && row.proposal.leadership.leader != authority.name
