@@ -9,6 +9,7 @@ mod board;
 mod context;
 mod draft_tasks;
 mod ledger_log;
+mod rows_progress;
 
 pub(crate) use board::{Board, HeightRows, ProposalRow};
 pub(crate) use context::AuthorityContext;

@@ -15,8 +15,9 @@ use votekit_core::authority::{
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::note::KeyName;
 use votekit_store::memory::{AuthorityMemory, MemoryError};
-use votekit_store::{NewRow, RowKind};
+use votekit_store::{NewRow, RowId, RowKind};
 
+use super::rows_progress::RowsProgress;
 use super::{Board, LedgerLog};
 use crate::data_folder::DataFolder;
 use crate::error::{ElectionFault, NodeError};
@@ -45,8 +46,7 @@ pub(crate) struct AuthorityContext {
     /// Whether the rows of the ledger have to be read again from the first.
     rows_put_back: AtomicBool,
     rows_wanted: Notify,
-    /// Whether the last row of the ledger is read.
-    rows_read: AtomicBool,
+    rows_progress: Mutex<RowsProgress>,
     put_backs: Mutex<PutBacks>,
     /// How often the ledger was found put back, in any way.
     put_back_changes: watch::Sender<u64>,
@@ -123,7 +123,7 @@ impl AuthorityContext {
             rolled_back: AtomicBool::new(false),
             rows_put_back: AtomicBool::new(false),
             rows_wanted: Notify::new(),
-            rows_read: AtomicBool::new(false),
+            rows_progress: Mutex::default(),
             put_backs: Mutex::default(),
             put_back_changes: watch::Sender::new(0),
             records: watch::Sender::new(None),
@@ -226,7 +226,10 @@ impl AuthorityContext {
 
     /// Records that the ledger was put back: its rows begin again.
     pub(crate) fn note_rows_put_back(&self) {
+        let mut progress = self.rows_progress.lock();
         self.rows_put_back.store(true, Ordering::Relaxed);
+        progress.note_put_back();
+        drop(progress);
         self.rows_wanted.notify_one();
     }
 
@@ -235,15 +238,29 @@ impl AuthorityContext {
         self.rows_wanted.notified().await;
     }
 
-    /// Records whether the last row of the ledger is read.
-    pub(crate) fn note_rows_read(&self, is_last: bool) {
-        self.rows_read.store(is_last, Ordering::Relaxed);
+    /// Records up to where the rows of the ledger were read, and whether these were all.
+    pub(crate) fn note_rows_read(&self, through: RowId, is_last: bool) {
+        let mut progress = self.rows_progress.lock();
+        // A position that was read before the put-back is another one now.
+        if !self.rows_put_back.load(Ordering::Relaxed) {
+            progress.note_read(through, is_last);
+        }
     }
 
-    /// Whether the last row of the ledger was read a moment ago. While there are more, nothing
-    /// follows from a statement that was not read.
-    pub(crate) fn has_read_rows(&self) -> bool {
-        self.rows_read.load(Ordering::Relaxed)
+    /// Whether the last row of the ledger has to be known to judge the votes of a term, whose lease
+    /// is seen.
+    pub(crate) fn needs_last_row(&self, term: u64) -> bool {
+        self.rows_progress.lock().needs_last_row(term, Instant::now())
+    }
+
+    /// Records the last row that the ledger has, for the votes of a term.
+    pub(crate) fn note_last_row(&self, term: u64, last: RowId) {
+        self.rows_progress.lock().note_last_row(term, last);
+    }
+
+    /// Whether every vote of a term was read that its holder needs.
+    pub(crate) fn has_read_votes(&self, term: u64) -> bool {
+        self.rows_progress.lock().has_read_votes(term)
     }
 
     /// Records that the ledger was found put back by what it holds of one election. Other elections

@@ -12,7 +12,7 @@ use votekit_core::id::ElectionId;
 use votekit_core::log::note::KeyName;
 use votekit_store::log_summary::LogSummary;
 use votekit_store::retry::until_definite;
-use votekit_store::{EngineError, Leadership, NewRow, RowKind};
+use votekit_store::{EngineError, Leadership, NewRow, RowId, RowKind};
 
 use crate::audit::{AuditEvent, AuditFields, AuditLog};
 use crate::authority::AuthorityContext;
@@ -270,7 +270,7 @@ async fn note_leader(context: &NodeContext, answer: &Leadership) {
         vote(context, &authority, leadership).await;
     }
     // A vote that is still to be read may be the one that is missing.
-    if !authority.has_read_rows() {
+    if !has_read_votes(context, &authority, *term).await {
         return;
     }
     if let Some(leadership) = leadership {
@@ -280,6 +280,19 @@ async fn note_leader(context: &NodeContext, answer: &Leadership) {
         }
     }
     take_step(context, Event::HeldBy { term: *term, holder }).await;
+}
+
+/// Whether every vote of a term was read that its holder needs.
+async fn has_read_votes(context: &NodeContext, authority: &AuthorityContext, term: u64) -> bool {
+    if authority.needs_last_row(term) {
+        // No row lies after this position: the answer has none. A failed query is repeated with the
+        // next request for the lease.
+        let query = context.ledger.rows_after(RowId(u64::MAX), 1);
+        if let Ok(Ok(read)) = tokio::time::timeout(LENGTH, query).await {
+            authority.note_last_row(term, read.last);
+        }
+    }
+    authority.has_read_votes(term)
 }
 
 /// Suspects an authority that holds the lease and that no quorum votes for.

@@ -57,9 +57,9 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
         }
         stalled.resend(&context, &authority).await;
         match read(&context, &authority, &mut cursor, &mut refused).await {
-            Ok(Progress::Idle) => authority.note_rows_read(true),
+            Ok(Progress::Idle) => authority.note_rows_read(cursor.after, true),
             Ok(progress) => {
-                authority.note_rows_read(progress == Progress::Read);
+                authority.note_rows_read(cursor.after, progress == Progress::Read);
                 leader_lease::take_up_rows(&context, &authority).await;
                 draft::take_up_drafts(&context, &authority);
                 if progress == Progress::More {
@@ -67,7 +67,7 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
                 }
             }
             Err(error) => {
-                authority.note_rows_read(false);
+                authority.note_rows_read(cursor.after, false);
                 tracing::debug!(event = "round_rows_not_read", %error, "rows of rounds not read");
                 tokio::time::sleep(RETRY_PAUSE).await;
             }

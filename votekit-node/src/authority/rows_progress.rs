@@ -1,0 +1,106 @@
+//! How far the rows of the ledger were read, and whether the votes of a term are among them.
+
+use std::time::Instant;
+
+use votekit_authority::leader_election::CANDIDACY_TIMEOUT;
+use votekit_store::RowId;
+
+/// How far the rows were read.
+#[derive(Debug, Default)]
+pub(crate) struct RowsProgress {
+    /// Whether the last row was read a moment ago.
+    is_last: bool,
+    /// Every row up to here was read since the ledger was last found put back.
+    through: RowId,
+    awaited: Option<AwaitedVotes>,
+}
+
+/// The votes of the term whose lease the ledger showed last.
+#[derive(Debug)]
+struct AwaitedVotes {
+    term: u64,
+    /// When its lease was first seen.
+    seen: Instant,
+    /// The last row when all of its votes were stored.
+    last_row: Option<RowId>,
+}
+
+impl RowsProgress {
+    /// Records up to where the rows were read, and whether these were all.
+    pub(crate) fn note_read(&mut self, through: RowId, is_last: bool) {
+        self.through = self.through.max(through);
+        self.is_last = is_last;
+    }
+
+    /// Records that the rows begin again.
+    pub(crate) fn note_put_back(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether the last row of the ledger has to be known to judge the votes of a term, whose lease
+    /// is seen. Rows may be inserted without end, so that the last one is never read. Which was the
+    /// last is asked once an honest holder has its votes stored, or has given up.
+    pub(crate) fn needs_last_row(&mut self, term: u64, now: Instant) -> bool {
+        let awaited = self.awaited.take().filter(|awaited| awaited.term == term);
+        let awaited = awaited.unwrap_or(AwaitedVotes { term, seen: now, last_row: None });
+        let awaited = self.awaited.insert(awaited);
+        !self.is_last
+            && awaited.last_row.is_none()
+            && now.saturating_duration_since(awaited.seen) >= CANDIDACY_TIMEOUT
+    }
+
+    /// Records the last row that the ledger has, for the votes of a term.
+    pub(crate) fn note_last_row(&mut self, term: u64, last: RowId) {
+        if let Some(awaited) = self.awaited.as_mut().filter(|awaited| awaited.term == term) {
+            awaited.last_row.get_or_insert(last);
+        }
+    }
+
+    /// Whether every vote of a term was read that its holder needs. While it was not, nothing
+    /// follows from the votes that are missing.
+    pub(crate) fn has_read_votes(&self, term: u64) -> bool {
+        let awaited = self.awaited.as_ref().filter(|awaited| awaited.term == term);
+        let last_row = awaited.and_then(|awaited| awaited.last_row);
+        self.is_last || last_row.is_some_and(|last| last <= self.through)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn rows_without_end_delay_the_judgement_of_a_term_until_its_votes_are_read() {
+        let (mut progress, now) = (RowsProgress::default(), Instant::now());
+        progress.note_read(RowId(100), false);
+        assert!(!progress.needs_last_row(7, now) && !progress.has_read_votes(7));
+        let stored = now + CANDIDACY_TIMEOUT;
+        assert!(!progress.needs_last_row(7, stored - Duration::from_millis(1)));
+        assert!(progress.needs_last_row(7, stored));
+        progress.note_last_row(7, RowId(500));
+        progress.note_last_row(7, RowId(9000));
+        assert!(!progress.needs_last_row(7, stored), "it is asked for once");
+        progress.note_read(RowId(499), false);
+        assert!(!progress.has_read_votes(7));
+        progress.note_read(RowId(500), false);
+        progress.note_read(RowId(3), false);
+        assert!(progress.has_read_votes(7), "also while all rows are read again");
+        assert!(!progress.has_read_votes(8), "another term has other votes");
+        assert!(!progress.needs_last_row(8, stored) && !progress.has_read_votes(7));
+    }
+
+    #[test]
+    fn the_last_row_answers_for_every_term_and_a_put_back_for_none() {
+        let (mut progress, now) = (RowsProgress::default(), Instant::now());
+        progress.note_read(RowId(100), true);
+        assert!(!progress.needs_last_row(7, now));
+        assert!(!progress.needs_last_row(7, now + CANDIDACY_TIMEOUT), "it was read");
+        assert!(progress.has_read_votes(7) && progress.has_read_votes(8));
+        progress.note_last_row(7, RowId(90));
+        progress.note_put_back();
+        progress.note_last_row(7, RowId(90));
+        assert!(!progress.has_read_votes(7));
+    }
+}
