@@ -5,6 +5,7 @@
 //! statement of another authority is verified before anything depends on it ([`Board`]). What is
 //! decided from them is decided by votekit-authority; the blocks are made in [`crate::seal`].
 
+mod block_room;
 mod board;
 mod context;
 mod draft_tasks;

@@ -17,6 +17,8 @@ use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::checkpoint::Checkpoint;
 use votekit_core::log::note::{KeyName, Signature};
 
+use super::block_room::{BlockPlace, BlockRoom};
+
 /// Terms of which the votes, the refusals and the suspicions of each authority are kept, the last
 /// ones. The number is one of each authority: statements of a liar about terms to come displace no
 /// other's.
@@ -49,9 +51,19 @@ pub(crate) struct ProposalRow {
     pub(crate) bytes: Arc<Vec<u8>>,
     /// The leaves of the block, as stored; empty where they are not kept.
     pub(crate) leaves: Arc<Vec<u8>>,
+    /// Where the block is counted, while it is kept.
+    place: Option<Arc<BlockPlace>>,
+    /// Whether the block is not kept for want of room.
+    is_left_out: bool,
 }
 
 impl ProposalRow {
+    /// A verified proposal with its signed note and the leaves of its block.
+    pub(crate) fn new(proposal: BlockProposal, bytes: Vec<u8>, leaves: Vec<u8>) -> Self {
+        let (bytes, leaves) = (Arc::new(bytes), Arc::new(leaves));
+        Self { proposal, bytes, leaves, place: None, is_left_out: false }
+    }
+
     /// Whether the block is kept: each has a leaf.
     pub(crate) fn has_block(&self) -> bool {
         !self.leaves.is_empty()
@@ -59,6 +71,21 @@ impl ProposalRow {
 
     fn is_by(&self, leader: &KeyName) -> bool {
         self.proposal.leadership.leader == *leader
+    }
+
+    fn drop_block(&mut self) {
+        (self.leaves, self.place, self.is_left_out) = (Arc::default(), None, false);
+    }
+
+    /// Keeps the block if there is room.
+    fn take_place(&mut self, room: &mut BlockRoom) {
+        match room.take_place(self.leaves.len()) {
+            Some(place) => self.place = Some(place),
+            None => {
+                self.drop_block();
+                self.is_left_out = true;
+            }
+        }
     }
 }
 
@@ -97,6 +124,8 @@ struct Inner {
     /// The leaderships of which each authority refused a block.
     refused: BTreeMap<KeyName, BTreeSet<TermLeader>>,
     elections: BTreeMap<ElectionId, ElectionRows>,
+    /// The room for the blocks of each leader.
+    rooms: BTreeMap<KeyName, BlockRoom>,
     /// Whether rows that were left out may be of use by now.
     is_incomplete: bool,
     /// When the last statement of each authority was read.
@@ -189,12 +218,10 @@ impl Board {
     /// Adds a verified proposal, unless it is known.
     pub(crate) fn add_proposal(&self, row: ProposalRow) {
         let mut inner = self.inner.lock();
-        let Some(election) = inner.election(&row.proposal.law_id) else { return };
-        let Some(rows) = election.height(row.proposal.point.height) else { return };
-        if !rows.proposals.iter().any(|known| known.proposal == row.proposal) {
-            add_bounded(&mut rows.proposals, row);
-        }
-        election.bound();
+        let leader = row.proposal.leadership.leader.clone();
+        let mut room = inner.rooms.remove(&leader).unwrap_or_default();
+        inner.add_proposal(row, &mut room);
+        inner.rooms.insert(leader, room);
     }
 
     /// Adds a verified cosignature.
@@ -288,13 +315,18 @@ impl Board {
     /// Whether the rows have to be read again: some were left out that may be of use by now. The
     /// answer is given once.
     pub(crate) fn take_incomplete(&self) -> bool {
-        std::mem::take(&mut self.inner.lock().is_incomplete)
+        let mut inner = self.inner.lock();
+        let mut is_incomplete = std::mem::take(&mut inner.is_incomplete);
+        for room in inner.rooms.values_mut() {
+            is_incomplete |= room.take_left_out();
+        }
+        is_incomplete
     }
 
-    /// Elections of which a first block is proposed under a leadership.
+    /// Elections of which a first block is proposed under a leadership, and kept.
     pub(crate) fn drafts(&self, leadership: &TermLeader) -> Vec<ElectionId> {
         let inner = self.inner.lock();
-        let is_of = |row: &ProposalRow| row.proposal.leadership == *leadership;
+        let is_of = |row: &ProposalRow| row.proposal.leadership == *leadership && row.has_block();
         let drafted = inner.elections.iter().filter(|(_, rows)| {
             rows.heights.get(&1).is_some_and(|rows| rows.proposals.iter().any(is_of))
         });
@@ -304,7 +336,7 @@ impl Board {
 
 /// Adds a proposal. The first one of a leadership counts; of the others one is kept, as evidence,
 /// without its block.
-fn add_bounded(proposals: &mut Vec<ProposalRow>, mut row: ProposalRow) {
+fn add_bounded(proposals: &mut Vec<ProposalRow>, mut row: ProposalRow, room: &mut BlockRoom) {
     let leadership = &row.proposal.leadership;
     let is_of = |known: &&ProposalRow| known.proposal.leadership == *leadership;
     let is_first = match proposals.iter().filter(is_of).count() {
@@ -316,9 +348,12 @@ fn add_bounded(proposals: &mut Vec<ProposalRow>, mut row: ProposalRow) {
     let same = |known: &&ProposalRow| known.proposal.digest == digest && known.has_block();
     match proposals.iter().find(same) {
         // A block that is proposed again is kept once.
-        Some(known) => row.leaves = Arc::clone(&known.leaves),
-        None if is_first => {}
-        None => row.leaves = Arc::default(),
+        Some(known) => {
+            row.leaves = Arc::clone(&known.leaves);
+            row.place.clone_from(&known.place);
+        }
+        None if is_first => row.take_place(room),
+        None => row.drop_block(),
     }
     let leader = row.proposal.leadership.leader.clone();
     proposals.push(row);
@@ -338,7 +373,7 @@ fn bound_leader(proposals: &mut Vec<ProposalRow>, leader: &KeyName) {
     let Some(last_without) = terms.get(BLOCKS_MAX).copied() else { return };
     for known in proposals.iter_mut().filter(|known| known.is_by(leader)) {
         if known.proposal.leadership.term <= last_without {
-            known.leaves = Arc::default();
+            known.drop_block();
         }
     }
     let lowest = terms.last().copied().filter(|_| terms.len() > LEADERSHIPS_MAX);
@@ -365,6 +400,35 @@ impl Inner {
         Some(self.elections.entry(law_id.clone()).or_default())
     }
 
+    fn add_proposal(&mut self, mut row: ProposalRow, room: &mut BlockRoom) {
+        let TermLeader { term, leader } = &row.proposal.leadership;
+        if room.clears_before(*term, row.leaves.len()) {
+            self.drop_blocks_before(*term, leader);
+        }
+        let Some(election) = self.election(&row.proposal.law_id) else { return };
+        let Some(rows) = election.height(row.proposal.point.height) else { return };
+        match rows.proposals.iter_mut().find(|known| known.proposal == row.proposal) {
+            None => add_bounded(&mut rows.proposals, row, room),
+            Some(known) if known.is_left_out => {
+                row.take_place(room);
+                *known = row;
+            }
+            Some(_) => {}
+        }
+        election.bound();
+    }
+
+    /// Drops the blocks of a leader's earlier terms: what was accepted of them is in the memory of
+    /// those that accepted it.
+    fn drop_blocks_before(&mut self, term: u64, leader: &KeyName) {
+        let heights = self.elections.values_mut().flat_map(|rows| rows.heights.values_mut());
+        for known in heights.flat_map(|rows| &mut rows.proposals) {
+            if known.is_by(leader) && known.proposal.leadership.term < term {
+                known.drop_block();
+            }
+        }
+    }
+
     fn add_vote(&mut self, authority: &KeyName, vote: Vote) {
         let votes = self.votes.entry(authority.clone()).or_default();
         votes.entry(vote.leadership.term).or_insert(vote);
@@ -379,135 +443,5 @@ fn bound_terms<T>(terms: &mut BTreeMap<u64, T>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use votekit_core::authority::LogPoint;
-    use votekit_core::instant::UnixSeconds;
-    use votekit_core::log::checkpoint::Cosigner;
-    use votekit_core::log::merkle::leaf_hash;
-
-    use super::*;
-
-    fn name(text: &str) -> KeyName {
-        text.parse().expect("a name")
-    }
-
-    fn vote(board: &Board, by: &str, term: u64) {
-        let leadership = TermLeader { term, leader: name("a1") };
-        let vote = Vote { leadership, elections: Vec::new() };
-        board.add_statement(&name(by), StatementBody::Vote(vote));
-    }
-
-    #[test]
-    fn rows_far_ahead_displace_no_round_and_are_read_again_once_they_are_near() {
-        let board = Board::default();
-        let law_id: ElectionId = "L1".parse().expect("a law id");
-        let line = |by, height| {
-            board.add_cosigned(name(by), &law_id, height, cosigned(height, b"root"));
-        };
-        board.forget(&law_id, 3);
-        line("a1", 5);
-        for height in 6..=200 {
-            line("a3", height);
-        }
-        assert!(board.rows(&law_id, 5).is_some() && board.rows(&law_id, 36).is_some());
-        assert!(board.rows(&law_id, 37).is_none(), "there is no room for it");
-        board.forget(&law_id, 4);
-        assert!(!board.take_incomplete(), "nothing of use is missing");
-        board.forget(&law_id, 5);
-        assert!(board.take_incomplete() && !board.take_incomplete());
-        line("a3", 37);
-        assert!(board.rows(&law_id, 37).is_some());
-        line("a3", 5);
-        assert!(board.rows(&law_id, 5).is_none(), "it is in the log");
-    }
-
-    #[test]
-    fn votes_of_one_authority_displace_no_other_ones() {
-        let board = Board::default();
-        for by in ["a1", "a2"] {
-            vote(&board, by, 7);
-        }
-        for term in 8..100 {
-            vote(&board, "a3", term);
-        }
-        let voters = board.votes(&TermLeader { term: 7, leader: name("a1") });
-        assert_eq!(voters.into_keys().collect::<Vec<_>>(), [name("a1"), name("a2")]);
-        assert_eq!([1, 2, 3, 4, 0].map(|count| board.voted_term(count)), [99, 7, 7, 0, 0]);
-    }
-
-    fn proposal(law_id: &str, leader: &str, term: u64, size: u64) -> ProposalRow {
-        let point = LogPoint { height: 2, size, ..LogPoint::empty() };
-        let proposal = BlockProposal {
-            law_id: law_id.parse().expect("a law id"),
-            leadership: TermLeader { term, leader: name(leader) },
-            first_leaf: size - 1,
-            leaf_count: 1,
-            point,
-            digest: Digest::of(&size.to_be_bytes()),
-            takes_votes: true,
-            proposed_at: UnixSeconds(1_763_712_000),
-        };
-        ProposalRow { proposal, bytes: Arc::default(), leaves: Arc::new(vec![1; 8]) }
-    }
-
-    fn cosigned(size: u64, root: &[u8]) -> CosignedCheckpoint {
-        let checkpoint = Checkpoint::new(&name("votes.example/L1"), size, leaf_hash(root));
-        let cosigner = Cosigner::from_seed(name("votes.example/authority/a1"), &[1; 32]);
-        let line = cosigner.cosign(&checkpoint, UnixSeconds(1_763_712_000)).expect("a time");
-        CosignedCheckpoint { checkpoint, line }
-    }
-
-    #[test]
-    fn copies_of_earlier_cosignatures_keep_the_present_one_out_in_no_order() {
-        let law_id: ElectionId = "L1".parse().expect("a law id");
-        let own = cosigned(100, b"own");
-        let copies: Vec<CosignedCheckpoint> =
-            (60..90).map(|size| cosigned(size, b"earlier")).collect();
-        for place in [0, 1, COSIGNED_MAX, copies.len()] {
-            let board = Board::default();
-            let mut rows = copies.clone();
-            rows.insert(place, own.clone());
-            rows.reverse();
-            for row in rows {
-                board.add_cosigned(name("a1"), &law_id, 2, row);
-            }
-            let rows = board.rows(&law_id, 2).expect("rows");
-            assert_eq!(rows.cosignature(&name("a1"), &own.checkpoint), Some(&own.line));
-            assert_eq!(rows.cosignature(&name("a2"), &own.checkpoint), None);
-            let other = cosigned(100, b"other");
-            assert_eq!(rows.cosignature(&name("a1"), &other.checkpoint), None);
-            assert_eq!(rows.cosigned[&name("a1")].len(), COSIGNED_MAX);
-        }
-    }
-
-    #[test]
-    fn a_liar_fills_neither_a_height_nor_the_board() {
-        let board = Board::default();
-        let law_id: ElectionId = "L1".parse().expect("a law id");
-        board.add_proposal(proposal("L1", "a1", 7, 3));
-        for size in 4..100 {
-            board.add_proposal(proposal("L1", "a2", 7, size));
-        }
-        let of = |leader: &str| -> Vec<ProposalRow> {
-            let rows = board.rows(&law_id, 2).expect("rows").proposals;
-            rows.into_iter().filter(|row| row.proposal.leadership.leader == name(leader)).collect()
-        };
-        let (honest, liar) = (of("a1"), of("a2"));
-        assert_eq!(honest.len(), 1);
-        let kept: Vec<(u64, usize)> =
-            liar.iter().map(|row| (row.proposal.point.size, row.leaves.len())).collect();
-        assert_eq!(kept, [(4, 8), (5, 0)], "the first, and evidence");
-        for term in 8..100 {
-            board.add_proposal(proposal("L1", "a2", term, 4));
-        }
-        let kept = of("a2");
-        let with_block = kept.iter().filter(|row| row.has_block());
-        let terms: Vec<u64> = with_block.map(|row| row.proposal.leadership.term).collect();
-        assert_eq!(terms, (84..100).collect::<Vec<u64>>(), "blocks of the last leaderships");
-        assert_eq!(of("a1").len(), 1);
-        for number in 0..=ELECTIONS_MAX {
-            board.add_proposal(proposal(&format!("F{number}"), "a2", 7, 3));
-        }
-        assert_eq!(board.inner.lock().elections.len(), ELECTIONS_MAX);
-    }
-}
+#[path = "board_test.rs"]
+mod tests;

@@ -90,7 +90,9 @@ async fn take_part(
         let rows = authority.board.rows(law_id, 1);
         let promise = authority.promise();
         let promised = rows.as_ref().and_then(|rows| {
-            rows.proposals.iter().find(|row| Some(&row.proposal.leadership) == promise.as_ref())
+            rows.proposals
+                .iter()
+                .find(|row| Some(&row.proposal.leadership) == promise.as_ref() && row.has_block())
         });
         if promised.is_none() {
             // Another leadership was promised since: its drafts need the place.

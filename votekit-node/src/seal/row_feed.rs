@@ -384,8 +384,7 @@ fn take_up(authority: &AuthorityContext, board: &Board, row: RoundRow) -> Result
             if Digest::of(&leaves) != proposal.digest {
                 return Err(format!("the block of the proposal of {by} was changed"));
             }
-            let (bytes, leaves) = (Arc::new(bytes), Arc::new(leaves));
-            board.add_proposal(ProposalRow { proposal, bytes, leaves });
+            board.add_proposal(ProposalRow::new(proposal, bytes, leaves));
         }
         RowKind::Cosign => {
             let law_id = law_id.ok_or("a cosignature names its election")?;
