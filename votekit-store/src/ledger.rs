@@ -217,6 +217,14 @@ pub trait Staging: Send + Sync + 'static {
         id: StagingId,
     ) -> Result<Option<Digest>, EngineError>;
 
+    /// The batch that is stored under a number, sealed or not; `None` when there is none, or it was
+    /// destroyed. A row that is not a batch of this number is [`EngineError::Corrupt`].
+    async fn staged_batch(
+        &self,
+        law_id: &ElectionId,
+        number: BatchNumber,
+    ) -> Result<Option<Arc<Batch>>, EngineError>;
+
     /// The highest sequence staged for an epoch; `None` when the epoch has no batch.
     async fn staged_through(
         &self,

@@ -1,5 +1,5 @@
 //! Deliveries that this node cannot process now: of elections that are halted here, or that it does
-//! not know yet.
+//! not know yet, and batches whose numbers are taken by rows that no node signed.
 //!
 //! Their votes were answered, so they are neither refused nor acknowledged: the ballot box keeps
 //! them, and leaves their room to the batches of other elections. They occupy no task. One is taken
@@ -26,6 +26,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How soon a batch that waits for the log is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How soon a batch whose number is taken is tried again.
+const NUMBER_TAKEN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Interval between queries of which of them are staged, and the most of them in one.
 const QUERY_INTERVAL: Duration = Duration::from_secs(1);
@@ -75,6 +78,20 @@ pub(crate) enum Hindrance {
     /// This node has not read the log to its present end: the admission of the batch's node may be
     /// there.
     Behind,
+    /// The ledger has a row under the number of the batch that no admitted node signed: anyone who
+    /// can write to the ledger can insert one. Its votes are decided once that row is removed.
+    NumberTaken,
+}
+
+impl Hindrance {
+    /// How long a batch is held at least. `NumberTaken` needs an operator.
+    fn pause(self) -> Duration {
+        match self {
+            Self::Halted | Self::Unknown => Duration::ZERO,
+            Self::Behind => RETRY_INTERVAL,
+            Self::NumberTaken => NUMBER_TAKEN_INTERVAL,
+        }
+    }
 }
 
 /// What hinders this node from processing a batch of an election, as far as its memory shows.
@@ -143,8 +160,7 @@ impl<D: BatchDelivery> HeldDeliveries<D> {
         if self.held.is_empty() {
             self.next_look = Instant::now() + LOOK_INTERVAL;
         }
-        let pause = if why == Hindrance::Behind { RETRY_INTERVAL } else { Duration::ZERO };
-        self.insert(delivery, Instant::now() + pause, why != Hindrance::Halted);
+        self.insert(delivery, Instant::now() + why.pause(), why != Hindrance::Halted);
     }
 
     /// Keeps a delivery to be processed later, if it is to be and there is room, or its name.
@@ -239,6 +255,7 @@ async fn acknowledge_staged(
 /// Limits the lines about held deliveries: there may be one a batch.
 static HALTED: LogSummary = LogSummary::new();
 static UNKNOWN: LogSummary = LogSummary::new();
+static NUMBER_TAKEN: LogSummary = LogSummary::new();
 
 fn report(batch: &Batch, why: Hindrance) {
     let law_id = &batch.header().law_id;
@@ -263,6 +280,18 @@ fn report(batch: &Batch, why: Hindrance) {
                     %law_id,
                     count,
                     "batch waits, its election is not in the ledger"
+                );
+            }
+        }
+        Hindrance::NumberTaken => {
+            if let Some(count) = NUMBER_TAKEN.due(Instant::now()) {
+                tracing::error!(
+                    event = "batch_number_taken",
+                    alarm = true,
+                    batch = %batch.number(),
+                    %law_id,
+                    count,
+                    "batch waits, the ledger has a row under its number that no node signed"
                 );
             }
         }

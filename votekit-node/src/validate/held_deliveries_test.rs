@@ -39,6 +39,16 @@ fn what_can_be_processed_is_taken_up_in_its_order_and_once() {
 }
 
 #[test]
+fn a_batch_whose_number_is_taken_is_tried_again_after_a_pause() {
+    let (mut held, now) = (HeldDeliveries::<Delivery>::new(), Instant::now());
+    held.insert(delivery("L1", 1), now + Hindrance::NumberTaken.pause(), true);
+    held.insert(delivery("L1", 2), now + Hindrance::Unknown.pause(), true);
+    assert_eq!(tags(&held.take_ready(9, now, |_| true)), [2], "it keeps no other one back");
+    assert!(held.take_ready(9, now + RETRY_INTERVAL, |_| true).is_empty());
+    assert_eq!(tags(&held.take_ready(9, now + NUMBER_TAKEN_INTERVAL, |_| true)), [1]);
+}
+
+#[test]
 fn batches_that_do_not_fit_are_held_by_their_names() {
     let (mut held, now) = (HeldDeliveries::<Delivery>::new(), Instant::now());
     let size = delivery("L1", 1).batch().as_bytes().len();

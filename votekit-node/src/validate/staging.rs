@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use votekit_core::batch::Batch;
+use votekit_core::election::State;
 use votekit_store::retry::until_definite;
-use votekit_store::{EngineError, ValidatedBatch};
+use votekit_store::{Conflict, EngineError, ValidatedBatch};
 
 use crate::context::NodeContext;
+use crate::election::ElectionHandle;
 use crate::metrics::{self, Step};
 use crate::validate::held_deliveries::{HeldDeliveries, Hindrance, hindrance};
 use crate::validate::validation::{self, Checked};
@@ -66,15 +69,28 @@ async fn stage(context: &NodeContext, validated: ValidatedBatch) -> Result<Hinde
     }
     // Verified again: a writer to the queues could insert a batch between validation and staging,
     // and use up another node's number.
-    match validation::check(context, batch).await? {
-        Checked::Verified(_) => {}
+    let election = match validation::check(context, batch).await? {
+        Checked::Verified(election) => election,
         Checked::Refused(reason) => {
             reject(context, &validated, &reason).await?;
             return Ok(None);
         }
         Checked::Hindered(why) => return Ok(Some((validated, why))),
+    };
+    let stored = until_definite("stage_batch", || context.ledger.stage(batch, &validated.hints));
+    let stored = stored.await;
+    let is_taken = match &stored {
+        Err(EngineError::Conflict(Conflict::BatchNumber { .. })) => {
+            !is_other_signed(context, &election, batch).await?
+        }
+        // The row under the number cannot be read.
+        Err(EngineError::Corrupt { .. }) => context.is_shared,
+        _ => false,
+    };
+    if is_taken {
+        return Ok(Some((validated, Hindrance::NumberTaken)));
     }
-    match until_definite("stage_batch", || context.ledger.stage(batch, &validated.hints)).await {
+    match stored {
         // One number was signed for two batches. The first stands; nothing of the second is sealed.
         Err(error @ EngineError::Conflict(_)) => {
             reject(context, &validated, &error.to_string()).await?;
@@ -85,6 +101,26 @@ async fn stage(context: &NodeContext, validated: ValidatedBatch) -> Result<Hinde
         }
     }
     Ok(None)
+}
+
+/// Whether the other batch that is stored under the number of a batch is signed by its node. One
+/// that is not shows that another program has written it: the number is free once it is removed.
+async fn is_other_signed(
+    context: &NodeContext,
+    election: &ElectionHandle,
+    batch: &Batch,
+) -> Result<bool, EngineError> {
+    let (law_id, number) = (election.law_id(), batch.number());
+    let state = election.log().state();
+    if !matches!(state, State::Open | State::Closing) {
+        // Nothing more is decided here, and a batch that is not there may have been destroyed.
+        return Ok(true);
+    }
+    match until_definite("stage_batch", || context.ledger.staged_batch(law_id, number)).await {
+        Ok(Some(other)) => Ok(election.log().verify_batch(&other).is_ok()),
+        Ok(None) | Err(EngineError::Corrupt { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Acknowledges a staged batch, and wakes its sealer.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 use votekit_core::batch::Batch;
-use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
 
 use super::checkpointer::Checkpointer;
@@ -183,6 +183,16 @@ impl Staging for EmbeddedLedger {
     ) -> Result<Option<Digest>, EngineError> {
         self.read_of(law_id, move |connection, law_id| queries::batch_at(connection, law_id, id))
             .await
+    }
+
+    async fn staged_batch(
+        &self,
+        law_id: &ElectionId,
+        number: BatchNumber,
+    ) -> Result<Option<Arc<Batch>>, EngineError> {
+        let found = self
+            .read_of(law_id, move |connection, law_id| queries::batch(connection, law_id, number));
+        Ok(found.await?.map(Arc::new))
     }
 
     async fn staged_through(

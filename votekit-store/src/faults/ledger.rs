@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 use votekit_core::batch::Batch;
-use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
 
 use super::{FaultPlan, Faulty};
@@ -38,6 +38,14 @@ impl<T: Staging + ?Sized, P: FaultPlan> Staging for Faulty<T, P> {
         id: StagingId,
     ) -> Result<Option<Digest>, EngineError> {
         self.read(|| self.inner.batch_at(law_id, id)).await
+    }
+
+    async fn staged_batch(
+        &self,
+        law_id: &ElectionId,
+        number: BatchNumber,
+    ) -> Result<Option<Arc<Batch>>, EngineError> {
+        self.read(|| self.inner.staged_batch(law_id, number)).await
     }
 
     async fn staged_through(

@@ -30,7 +30,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 use votekit_core::batch::Batch;
-use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
 
 pub use accounts::PostgresAccounts;
@@ -117,6 +117,15 @@ impl Staging for PostgresLedger {
         id: StagingId,
     ) -> Result<Option<Digest>, EngineError> {
         queries::batch_at(&mut self.connections.session_for(law_id).await?, law_id, id).await
+    }
+
+    async fn staged_batch(
+        &self,
+        law_id: &ElectionId,
+        number: BatchNumber,
+    ) -> Result<Option<Arc<Batch>>, EngineError> {
+        let mut session = self.connections.session_for(law_id).await?;
+        Ok(queries::batch(&mut session, law_id, number).await?.map(Arc::new))
     }
 
     async fn staged_through(

@@ -157,7 +157,10 @@ pub(super) async fn batch(
     batch: BatchNumber,
 ) -> Result<Option<Batch>, EngineError> {
     let Some(sequence) = column(batch.sequence.0) else { return Ok(None) };
-    let sql = "SELECT id, digest, bytes, node, epoch, sequence, hints FROM batch
+    let sql = "SELECT id, digest, node, epoch, sequence,
+            CASE WHEN octet_length(bytes) <= $5 THEN bytes END AS bytes,
+            CASE WHEN octet_length(hints) <= $6 THEN hints END AS hints
+        FROM batch
         WHERE election = (SELECT id FROM election WHERE law_id = $1) AND node = $2 AND epoch = $3 AND sequence = $4 AND bytes IS NOT NULL";
     let rows = session
         .read(
@@ -167,6 +170,8 @@ pub(super) async fn batch(
                 &batch.node.as_bytes().as_slice(),
                 &i64::from(batch.epoch.0),
                 &sequence,
+                &BATCH_BYTES_MAX,
+                &HINTS_BYTES_MAX,
             ],
         )
         .await?;

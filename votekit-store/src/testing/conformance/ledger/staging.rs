@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use votekit_core::batch::Batch;
-use votekit_core::id::{ElectionId, Epoch, NodeId, Sequence};
+use votekit_core::id::{BatchNumber, ElectionId, Epoch, NodeId, Sequence};
 
 use super::super::samples::{SampleLog, batch, batches, law, node};
 use super::super::{
@@ -158,6 +158,10 @@ async fn batch_number_belongs_to_one_batch(place: &dyn TestStorage) -> Outcome {
         stored.iter().map(|batch| &**batch).collect::<Vec<_>>(),
         "the batches that came first"
     );
+    let under_the_number = ledger.staged_batch(&law("L1"), other.number()).await?;
+    ensure_eq!(under_the_number.as_ref(), Some(&stored[1]), "the batch under the number");
+    let free = BatchNumber { sequence: Sequence(11), ..other.number() };
+    ensure_eq!(ledger.staged_batch(&law("L1"), free).await?, None, "a batch under a free number");
     Ok(())
 }
 
