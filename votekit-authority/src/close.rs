@@ -158,13 +158,16 @@ fn obstacle(epochs: &[EpochProgress]) -> Option<Obstacle> {
     })
 }
 
-/// The epochs in which nothing was published: their node ended before its first batch. They are
-/// retired, so that the log accounts for every epoch.
+/// The epochs in which nothing was published: their node ended before its first batch, or the ledger
+/// has lost them. They are retired, so that the log accounts for every epoch.
 fn unused(epochs: &[EpochProgress]) -> Vec<(NodeId, Epoch)> {
     epochs
         .iter()
         .filter(|epoch| {
-            epoch.is_given && epoch.staged_through.is_none() && !epoch.is_ended && epoch.is_admitted
+            (epoch.is_given || epoch.is_missing)
+                && epoch.staged_through.is_none()
+                && !epoch.is_ended
+                && epoch.is_admitted
         })
         .map(|epoch| (epoch.node, epoch.epoch))
         .collect()

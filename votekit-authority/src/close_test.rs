@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use votekit_core::id::Sequence;
 
 use super::*;
-use crate::quiescence::Event;
+use crate::quiescence::{Event, missing_epochs};
 
 const LEASE_LENGTH_MS: u64 = 3000;
 
@@ -42,6 +42,7 @@ fn epoch(number: u8, staged: Option<u64>, sealed: u64, is_ended: bool) -> EpochP
         node: node(number),
         epoch: Epoch(1),
         is_given: true,
+        is_missing: false,
         is_admitted: true,
         staged_through: staged.map(Sequence),
         sealed_through: Sequence(sealed),
@@ -140,6 +141,29 @@ fn unused_epochs_of_admitted_nodes_are_retired() {
     let retired =
         compare_epochs(vec![epoch(1, Some(1), 1, true), epoch(2, None, 0, false), stranger]);
     assert_eq!(retired, Command::RecordRetirements(vec![(node(2), Epoch(1))]));
+}
+
+#[test]
+fn missing_epochs_are_retired_unless_something_of_them_is_staged() {
+    let missing = EpochProgress { is_given: false, is_missing: true, ..epoch(1, None, 0, false) };
+    let retired = Command::RecordRetirements(vec![(node(1), Epoch(1))]);
+    assert_eq!(compare_epochs(vec![missing]), retired);
+    let staged = EpochProgress { staged_through: Some(Sequence(1)), ..missing };
+    let waits = compare_epochs(vec![staged]);
+    assert!(matches!(waits, Command::GiveUp(Obstacle::Unsealed { .. })), "{waits:?}");
+    let unknown = EpochProgress { is_missing: false, ..missing };
+    assert_eq!(compare_epochs(vec![unknown]), Command::RecordClose);
+}
+
+#[test]
+fn epochs_are_missing_before_later_ones_of_their_node_up_to_a_distance() {
+    let of = |number, epochs: &[u32]| -> Vec<(NodeId, Epoch)> {
+        epochs.iter().map(|epoch| (node(number), Epoch(*epoch))).collect()
+    };
+    let known = [of(1, &[4, 1, 2, 1]), of(2, &[3]), of(3, &[1, 2, u32::MAX])].concat();
+    assert_eq!(missing_epochs(known), [of(1, &[3]), of(2, &[1, 2])].concat());
+    assert_eq!(missing_epochs(of(1, &[256])).len(), 255);
+    assert!(missing_epochs(of(1, &[257])).is_empty());
 }
 
 #[test]

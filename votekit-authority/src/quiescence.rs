@@ -11,6 +11,7 @@
 //!
 //! In another order a batch could pass behind a look that was already taken.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use votekit_core::id::{Epoch, NodeId, Sequence};
@@ -111,6 +112,9 @@ pub struct EpochProgress {
     pub epoch: Epoch,
     /// Whether the ledger has given it out. An epoch that the log alone knows was not.
     pub is_given: bool,
+    /// Whether the poll is closing, and the ledger has lost this epoch or never had it, while later
+    /// ones of its node are known: see [`missing_epochs`].
+    pub is_missing: bool,
     /// Whether the log admits the node.
     pub is_admitted: bool,
     /// Its last staged batch, if any was staged.
@@ -153,6 +157,27 @@ pub enum Obstacle {
     },
     /// A look failed.
     Unavailable,
+}
+
+/// The longest distance between two known epochs of a node that is filled by retirements: each takes
+/// a leaf, and a ledger may claim an epoch of four billion.
+const EPOCH_DISTANCE_MAX: u32 = 256;
+
+/// The epochs that are missing before later ones of the same node that the ledger or the log knows.
+/// No node gets them any more, and the log has to account for each before it closes.
+#[must_use]
+pub fn missing_epochs(known: impl IntoIterator<Item = (NodeId, Epoch)>) -> Vec<(NodeId, Epoch)> {
+    let known: BTreeSet<(NodeId, Epoch)> = known.into_iter().collect();
+    let mut earlier: Option<(NodeId, Epoch)> = None;
+    let mut missing = Vec::new();
+    for (node, epoch) in known {
+        let before = earlier.filter(|(of, _)| *of == node).map_or(0, |(_, epoch)| epoch.0);
+        earlier = Some((node, epoch));
+        if epoch.0.saturating_sub(before) <= EPOCH_DISTANCE_MAX {
+            missing.extend((before + 1..epoch.0).map(|number| (node, Epoch(number))));
+        }
+    }
+    missing
 }
 
 impl EpochProgress {

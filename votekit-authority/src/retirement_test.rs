@@ -17,6 +17,7 @@ fn epoch(node: NodeId, number: u32, staged: u64, sealed: u64, is_ended: bool) ->
         node,
         epoch: Epoch(number),
         is_given: true,
+        is_missing: false,
         is_admitted: true,
         staged_through: Some(Sequence(staged)).filter(|staged| staged.0 > 0),
         sealed_through: Sequence(sealed),

@@ -7,7 +7,7 @@ use votekit_core::log::leaf::{ElectionEvent, Leaf, NodeEvent};
 use super::Guard;
 use super::facts::{EpochFacts, Facts, LeaseFacts};
 use super::refusal::{EventRule, Fault, MissingFact};
-use crate::quiescence::Obstacle;
+use crate::quiescence::{EpochProgress, Obstacle};
 
 pub(super) const GUARDS: [Guard; 9] = [
     retired_given,
@@ -31,14 +31,18 @@ fn retired(leaf: &Leaf) -> Option<(NodeId, Epoch, Sequence)> {
     }
 }
 
-/// An epoch, if the ledger has given it out or the log has it open.
+/// An epoch, if the ledger has given it out or the log has it open; while the poll is closing, also
+/// one that is missing before later ones: it is not given out any more.
 fn known<'a>(
     facts: &Facts<'a>,
     node: NodeId,
     epoch: Epoch,
 ) -> Result<Option<&'a EpochFacts>, MissingFact> {
     let LeaseFacts { epochs, .. } = facts.leases.ok_or(MissingFact::Leases)?;
-    Ok(find(epochs, node, epoch).filter(|one| one.progress.is_given || one.progress.is_open))
+    let is_closing = facts.state == Some(State::Closing);
+    let is_known =
+        |one: &EpochProgress| one.is_given || one.is_open || (one.is_missing && is_closing);
+    Ok(find(epochs, node, epoch).filter(|one| is_known(&one.progress)))
 }
 
 fn find(epochs: &[EpochFacts], node: NodeId, epoch: Epoch) -> Option<&EpochFacts> {

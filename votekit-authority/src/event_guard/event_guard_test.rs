@@ -335,6 +335,17 @@ fn an_epoch_is_retired_when_it_is_given_out_fenced_and_without_lease() {
         world.epoch().progress.is_open = false;
     };
     assert_eq!(fault_of_retirement(unknown), Some("retired-not-given"));
+    // One that the ledger has lost is retired at the close alone.
+    let missing = |world: &mut World| {
+        unknown(world);
+        world.epoch().progress.is_missing = true;
+    };
+    assert_eq!(fault_of_retirement(missing), Some("retired-not-given"));
+    let missing_at_close = |world: &mut World| {
+        missing(world);
+        closing(world);
+    };
+    assert_eq!(fault_of_retirement(missing_at_close), None);
     let leased = |world: &mut World| world.epoch().has_lease = true;
     assert_eq!(fault_of_retirement(leased), Some("retired-lease"));
 }

@@ -123,6 +123,7 @@ pub(super) fn epoch(sealed: u64, is_ended: bool) -> EpochFacts {
             node: node_key().node_id(),
             epoch: Epoch(1),
             is_given: true,
+            is_missing: false,
             is_admitted: true,
             staged_through: Some(Sequence(sealed)).filter(|staged| staged.0 > 0),
             sealed_through: Sequence(sealed),

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use votekit_authority::close::{self, Close};
-use votekit_authority::quiescence::{Clocks, Command, EpochProgress, Event, Obstacle, Process};
+use votekit_authority::quiescence::{
+    Clocks, Command, EpochProgress, Event, Obstacle, Process, missing_epochs,
+};
 use votekit_authority::retirement::Retirement;
 use votekit_core::election::State;
 use votekit_core::election_log::{BlockContent, Change, ElectionLogError, LogEvent};
@@ -267,23 +269,29 @@ impl Sealer {
     }
 
     /// How far each epoch has come: those that the ledger has given out, those that the log has
-    /// open, and those of which this authority has seen a batch.
+    /// open, those of which this authority has seen a batch, and at the close those that are
+    /// missing.
     pub(crate) async fn epoch_progress(
         &self,
         seen: &[(NodeId, Epoch)],
     ) -> Result<Vec<EpochProgress>, EngineError> {
         let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
         let given = ledger.epochs(law_id).await?;
+        let missing = self.missing_epochs(&given);
         let mut staged = Vec::with_capacity(given.len());
         for (node, epoch) in &given {
             staged.push(ledger.staged_through(law_id, *node, *epoch).await?);
+        }
+        let mut staged_of_missing = Vec::with_capacity(missing.len());
+        for (node, epoch) in &missing {
+            staged_of_missing.push(ledger.staged_through(law_id, *node, *epoch).await?);
         }
         let log = self.election.log();
         let epochs = log.decisions().epochs();
         let open: Vec<(NodeId, Epoch)> = epochs.open().collect();
         let mut unknown: Vec<(NodeId, Epoch)> = Vec::new();
         for one in open.iter().chain(seen) {
-            if !given.contains(one) && !unknown.contains(one) {
+            if !given.contains(one) && !missing.contains(one) && !unknown.contains(one) {
                 unknown.push(*one);
             }
         }
@@ -293,6 +301,7 @@ impl Sealer {
                 node,
                 epoch,
                 is_given,
+                is_missing: missing.contains(&(node, epoch)),
                 is_admitted: log.node_key(node).is_some(),
                 staged_through,
                 sealed_through: progress.through,
@@ -302,7 +311,20 @@ impl Sealer {
         };
         let known = given.iter().zip(&staged).map(|(one, staged)| progress(*one, true, *staged));
         let unknown = unknown.iter().map(|one| progress(*one, false, None));
-        Ok(known.chain(unknown).collect())
+        let missing = missing.iter().zip(&staged_of_missing);
+        let missing = missing.map(|(one, staged)| progress(*one, false, *staged));
+        Ok(known.chain(unknown).chain(missing).collect())
+    }
+
+    /// The epochs that neither the ledger nor the log has before later ones, once no node gets them
+    /// any more: who can write to the ledger can remove the row of an epoch.
+    fn missing_epochs(&self, given: &[(NodeId, Epoch)]) -> Vec<(NodeId, Epoch)> {
+        let log = self.election.log();
+        if log.state() != State::Closing {
+            return Vec::new();
+        }
+        let sealed = log.decisions().epochs().iter().map(|(node, epoch, _)| (node, epoch));
+        missing_epochs(sealed.chain(given.iter().copied()))
     }
 
     /// The error of a process that gave up.
