@@ -122,6 +122,23 @@ async fn an_epoch_that_the_ledger_has_lost_is_ended_by_the_run_that_had_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gap_in_the_epochs_of_the_ledger_is_filled_at_the_close() {
+    let installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    let path = installation.path().join("ledger/ledger.sqlite");
+    let ledger = Connection::open(path).expect("the ledger");
+    ledger.busy_timeout(WAIT).expect("set");
+    let later = "INSERT INTO epoch (election, node, epoch) \
+                 SELECT election, node, max(epoch) + 3 FROM epoch GROUP BY election, node";
+    assert!(ledger.execute(later, ()).expect("SQL") > 0);
+    drop(ledger);
+    installation.assert_closes(1).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_retirement_that_only_the_ledger_states_ends_with_its_row() {
     let mut installation = Installation::start(3, 2).await;
     installation.open_poll().await;
