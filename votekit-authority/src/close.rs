@@ -158,8 +158,8 @@ fn obstacle(epochs: &[EpochProgress]) -> Option<Obstacle> {
     })
 }
 
-/// The epochs in which nothing was published: their node ended before its first batch, or the ledger
-/// has lost them. They are retired, so that the log accounts for every epoch.
+/// The epochs in which nothing was published: their node ended before its first batch, or the
+/// ledger has lost them. They are retired, so that the log accounts for every epoch.
 fn unused(epochs: &[EpochProgress]) -> Vec<(NodeId, Epoch)> {
     epochs
         .iter()

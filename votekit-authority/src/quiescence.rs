@@ -159,8 +159,8 @@ pub enum Obstacle {
     Unavailable,
 }
 
-/// The longest distance between two known epochs of a node that is filled by retirements: each takes
-/// a leaf, and a ledger may claim an epoch of four billion.
+/// The longest distance between two known epochs of a node that is filled by retirements: each
+/// takes a leaf, and a ledger may claim an epoch of four billion.
 const EPOCH_DISTANCE_MAX: u32 = 256;
 
 /// The epochs that are missing before later ones of the same node that the ledger or the log knows.
