@@ -148,7 +148,8 @@ fn matches(template: &str, path: &str) -> bool {
         match (parts.next(), given.next()) {
             // The only part that contains slashes.
             (Some("{path}"), Some(_)) => return true,
-            (Some(part), Some(text)) if part == text || part.starts_with('{') => {}
+            (Some(part), Some(text)) if part == text => {}
+            (Some(part), Some(text)) if part.starts_with('{') && !text.is_empty() => {}
             (None, None) => return true,
             _ => return false,
         }

@@ -43,7 +43,7 @@ async fn session(served: &Served, account: AccountId, kind: SessionKind) -> Stri
 
 impl Forge {
     async fn publish(served: &Served, account: &Account) -> Self {
-        let (key, kid) = (SigningKey::from_bytes(&[9; 32]), "neighbour");
+        let (key, kid) = (SigningKey::from_bytes(&[9; 32]), "00112233445566778899aabbccddeeff");
         let id: String = account.id.0.iter().map(|byte| format!("{byte:02x}")).collect();
         let sid = session(served, account.id, SessionKind::Refresh).await;
         let now = served.node.now().seconds().0;
@@ -120,7 +120,7 @@ impl Forge {
             ("an unknown key id", self.with_header("kid", json!("unknown"))),
             ("a key id in another case", self.with_header("kid", json!("NEIGHBOUR"))),
             ("a key id that is a path", self.with_header("kid", json!("../neighbour"))),
-            ("a key id of another kind", self.with_header("kid", json!(["neighbour"]))),
+            ("a key id of another kind", self.with_header("kid", json!([self.kid]))),
             ("a key id beyond its length", self.with_header("kid", json!("k".repeat(65)))),
             ("an unencoded payload", self.with_header("b64", json!(false))),
             ("its own key in the header", Self::sign(&with_jwk, &self.claims, &stranger)),

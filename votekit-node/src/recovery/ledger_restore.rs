@@ -17,6 +17,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
 use votekit_core::authority::LogPoint;
 use votekit_core::batch::Batch;
 use votekit_core::election_log::{batches_of_block, leaves_of_block};
@@ -25,7 +26,7 @@ use votekit_core::log::leaf::{ElectionEvent, Leaf};
 use votekit_core::log::merkle::FullTile;
 use votekit_store::memory::MemoryBlock;
 use votekit_store::retry::until_definite;
-use votekit_store::{BlockCommit, Conflict, EngineError, Head, StagingId};
+use votekit_store::{BatchName, BlockCommit, Conflict, EngineError, Head, StagingId};
 
 use crate::audit::{AuditEvent, AuditFields};
 use crate::authority::{AuthorityContext, LedgerLog, election_event};
@@ -38,6 +39,9 @@ const BLOCKS_PER_READ: usize = 64;
 
 /// The most epochs of one node that are given out again.
 const EPOCHS_MAX: u32 = 10_000;
+
+/// Batches staged at a time: the ledger stores them in one transaction.
+const STAGED_AT_ONCE: usize = 256;
 
 /// The outcome of a look at the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -381,9 +385,15 @@ pub(crate) async fn stage_again(
     context: &NodeContext,
     batches: &[Arc<Batch>],
 ) -> Result<(), ElectionFault> {
-    for batch in batches {
-        let hints = Vec::new();
-        until_definite("stage_again", || context.ledger.stage(batch, &hints)).await?;
+    let (ledger, hints) = (&context.ledger, Vec::new());
+    for group in batches.chunks(STAGED_AT_ONCE) {
+        let names: Vec<BatchName> = group.iter().map(|batch| BatchName::from(&**batch)).collect();
+        let are_staged = until_definite("stage_again", || ledger.are_staged(&names)).await?;
+        // Another authority restores the same blocks.
+        let missing = group.iter().zip(are_staged).filter(|(_, is_staged)| !is_staged);
+        let staging =
+            missing.map(|(batch, _)| until_definite("stage_again", || ledger.stage(batch, &hints)));
+        try_join_all(staging).await?;
     }
     Ok(())
 }
