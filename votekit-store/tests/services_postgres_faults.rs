@@ -376,6 +376,40 @@ async fn batches_at_places_to_come_keep_no_batch_out() {
 }
 
 #[tokio::test]
+async fn staging_does_not_read_the_batches_that_are_sealed() {
+    const SEALED: u64 = 5000;
+    let schema = fresh_schema();
+    let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
+    ledger.stage(&batch(1, 1), &Hints::new()).await.expect("staged");
+    run(&format!(
+        "INSERT INTO {schema}.batch (id, election, node, epoch, sequence, digest, bytes)
+         SELECT place, id, 'stranger'::bytea, 1, place, ''::bytea, 'evidence'::bytea
+             FROM {schema}.election, generate_series(2, {SEALED}) AS place;
+         UPDATE {schema}.staging SET last = {SEALED};
+         INSERT INTO {schema}.head (election, created, size, height, root, fence, checkpoint,
+                 sealed_through, takes_votes, digest)
+             SELECT id, 1, 1, 1, ''::bytea, 1, ''::bytea, {SEALED}, true, ''::bytea
+             FROM {schema}.election;"
+    ));
+    let rows_read = || {
+        let sql = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'batch'";
+        let count = select(&format!("{sql} AND schemaname = '{schema}'"))[0][0].clone();
+        count.expect("a count").parse::<u64>().expect("a number")
+    };
+    let before = rows_read();
+    for sequence in 2..=50 {
+        ledger.stage(&batch(1, sequence), &Hints::new()).await.expect("staged");
+    }
+    // The server counts what a connection did a moment later.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    ledger.stage(&batch(1, 51), &Hints::new()).await.expect("staged");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let read = rows_read() - before;
+    assert!(read < 2 * SEALED, "50 batches were staged, and {read} rows read");
+    drop_schema(&schema);
+}
+
+#[tokio::test]
 async fn a_server_put_back_shows_other_rows_at_the_same_positions() {
     let schema = fresh_schema();
     let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
