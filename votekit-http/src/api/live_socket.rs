@@ -112,7 +112,8 @@ const WRITE_BUFFER_BYTES_MAX: usize = 64 * 1024;
                 (`session-ended`, within ten seconds, with the code 1008). The close frame has a \
                 code and a reason: a refused subscription, a message after it and too many frames \
                 or bytes 1008, with a rule or one of `token-refused`, `forbidden`, \
-                `unknown-election`, `unknown-request` and `not-open-yet`; a subscription that is too large 1009; other kinds of messages \
+                `unknown-election`, `unknown-request` and `not-open-yet`; a subscription that is \
+                too large 1009; other kinds of messages \
                 1002, 1003 or 1007; a fault 1011, `internal`; 1013 with `unavailable`, `halted` or \
                 `slow` means that the reader should connect again later. A version that the node \
                 has not reached is waited for, for five seconds"

@@ -23,6 +23,9 @@ use crate::view::View;
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How often chromedriver is started for one browser.
+const START_ATTEMPTS: u32 = 5;
+
 /// What chromedriver prints once it listens.
 const STARTED: &str = "ChromeDriver was started successfully on port ";
 
@@ -67,6 +70,34 @@ pub(crate) struct Browser {
     _profile: TempDir,
 }
 
+/// Starts chromedriver. Returns the port on which it listens.
+fn start_driver(profile: &TempDir) -> Result<(Process, u16)> {
+    let mut attempts = 0;
+    loop {
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").stderr(Stdio::null());
+        // Whatever they write is removed with the profile.
+        command.env("HOME", profile.path()).env("TMPDIR", profile.path());
+        let mut driver = Process::start(&mut command)
+            .context("no chromedriver: run these tests by `cargo xtask browser`")?;
+        attempts += 1;
+        // It takes a port that is free for IPv6, and ends if another program has it for IPv4.
+        match listening_port(&mut driver) {
+            Err(_) if attempts < START_ATTEMPTS => {}
+            port => return Ok((driver, port.context("chromedriver did not start")?)),
+        }
+    }
+}
+
+fn listening_port(driver: &mut Process) -> Result<u16> {
+    loop {
+        let line = driver.read_line()?;
+        if let Some(port) = line.strip_prefix(STARTED) {
+            return Ok(port.trim_end_matches('.').parse()?);
+        }
+    }
+}
+
 impl Browser {
     /// Starts a browser as installed.
     pub(crate) async fn open() -> Result<Self> {
@@ -76,18 +107,7 @@ impl Browser {
     /// Starts a browser.
     pub(crate) async fn open_with(setup: Setup) -> Result<Self> {
         let profile = TempDir::new()?;
-        let mut command = Command::new("chromedriver");
-        command.arg("--port=0").stderr(Stdio::null());
-        // Whatever they write is removed with the profile.
-        command.env("HOME", profile.path()).env("TMPDIR", profile.path());
-        let mut driver = Process::start(&mut command)
-            .context("no chromedriver: run these tests by `cargo xtask browser`")?;
-        let port: u16 = loop {
-            let line = driver.read_line().context("chromedriver did not start")?;
-            if let Some(port) = line.strip_prefix(STARTED) {
-                break port.trim_end_matches('.').parse()?;
-            }
-        };
+        let (driver, port) = start_driver(&profile)?;
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities(setup, &profile))
             .connect(&format!("http://127.0.0.1:{port}"))

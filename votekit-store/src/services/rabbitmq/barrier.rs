@@ -2,9 +2,10 @@
 //!
 //! A barrier is a message in every validation queue, about the batches of one election. Its
 //! consumer waits until every such batch before it in that queue is forwarded or refused, then
-//! forwards the barrier. The consumer of the aggregation queue waits until every such batch before it is
-//! acknowledged, then replies. A batch forwarded before the barrier precedes it in the aggregation
-//! queue, since the broker confirmed it first. If the caller no longer waits, the reply is dropped.
+//! forwards the barrier. The consumer of the aggregation queue waits until every such batch before
+//! it is acknowledged, then replies. A batch forwarded before the barrier precedes it in the
+//! aggregation queue, since the broker confirmed it first. If the caller no longer waits, the reply
+//! is dropped.
 //!
 //! Batches of other elections are passed over: one that is halted does not hold up a close of the
 //! others.
