@@ -12,9 +12,10 @@ use votekit_core::log::policy::Policy;
 use votekit_node::config::{Config, Role};
 use votekit_node::data_folder::DataFolder;
 use votekit_node::node_record::NodeRecord;
-use votekit_node::{AdminError, CreateElection, Node, OpenElection, VoteStatus};
+use votekit_node::{AdminError, CreateElection, Node, NodeError, OpenElection, VoteStatus};
 use votekit_store::Engines;
 use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::memory::MemoryError;
 
 /// An upper bound for waits, not a target.
 pub(crate) const WAIT: Duration = Duration::from_secs(30);
@@ -310,7 +311,13 @@ async fn start_authority(
         match DataFolder::open(&path_of(folder, number), None) {
             Ok(opened) => {
                 let config = Config { leader_term_seconds, ..config(&[Role::Seal, Role::Query]) };
-                return Node::start_on(opened, config, engines.clone()).await.expect("started");
+                match Node::start_on(opened, config, engines.clone()).await {
+                    // So may its memory.
+                    Err(NodeError::Memory(MemoryError::InUse { .. })) if Instant::now() < until => {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                    started => return started.expect("started"),
+                }
             }
             Err(error) => {
                 assert!(Instant::now() < until, "{error}");
