@@ -257,12 +257,17 @@ impl Consumption {
             let name = &self.step.queues(&self.publisher.settings().names)[queue];
             let prefetch = self.prefetches[queue].load(Ordering::Relaxed);
             let tracker = Arc::new(DeliveryTracker::new(queue, prefetch, self.step.prefetch()));
-            let subscription =
+            let mut subscription =
                 Subscription::open(&session, name, prefetch, Arc::clone(&tracker)).await?;
             shares.subscribed(&tracker);
-            let consumed = self.consume_until_released(&session, subscription).await;
+            let consumed = self.consume_until_released(&session, &mut subscription).await;
+            let is_closed = subscription.close().await;
             self.prefetches[queue].store(tracker.prefetch_wanted(), Ordering::Relaxed);
             consumed?;
+            // A channel that stays open keeps the queue, with what was delivered on it.
+            if !is_closed {
+                return Err(std::io::Error::other("a channel did not close in time").into());
+            }
         }
     }
 
@@ -270,7 +275,7 @@ impl Consumption {
     async fn consume_until_released(
         self: &Arc<Self>,
         session: &Arc<Session>,
-        mut subscription: Subscription,
+        subscription: &mut Subscription,
     ) -> lapin::Result<()> {
         let tracker = Arc::clone(&subscription.tracker);
         let mut chores = JoinSet::new();
@@ -285,7 +290,6 @@ impl Consumption {
             }
         }
         let _ = timeout(RELEASE_TIMEOUT, tracker.idle()).await;
-        subscription.close().await;
         Ok(())
     }
 
@@ -392,9 +396,10 @@ impl Subscription {
         Ok(Self { consumer, channel, tracker })
     }
 
-    async fn close(self) {
+    /// Ends it. Returns whether the broker has confirmed that in time.
+    async fn close(self) -> bool {
         self.tracker.mark_lost();
-        close_channel(self.channel.clone(), self.consumer.clone()).await;
+        close_channel(self.channel.clone(), self.consumer.clone()).await
     }
 }
 

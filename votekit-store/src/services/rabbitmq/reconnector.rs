@@ -49,7 +49,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A connection, for as long as it lasts.
 pub(super) struct Session {
-    pub(super) connection: Connection,
+    pub(super) connection: Arc<Connection>,
     publish_channels: OnceCell<PublishChannels>,
     trouble: watch::Sender<Option<String>>,
 }
@@ -129,8 +129,22 @@ impl SessionHandle {
     }
 }
 
+/// Without this the connection of a process that goes on stays open if it was dropped while a
+/// consumer was being registered: the broker would leave the queue to that consumer.
+impl Drop for Session {
+    fn drop(&mut self) {
+        let connection = Arc::clone(&self.connection);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = timeout(CLOSING_MAX, connection.close(200, "dropped".into())).await;
+            });
+        }
+    }
+}
+
 impl Session {
     fn new(connection: Connection) -> Self {
+        let connection = Arc::new(connection);
         Self { connection, publish_channels: OnceCell::new(), trouble: watch::Sender::new(None) }
     }
 
