@@ -362,8 +362,9 @@ async fn a_changed_row_of_a_round_is_reported_as_damage_and_passed_over() {
         assert_eq!((damaged.id, read.rows.len(), read.through()), (RowId(1), 1, Some(RowId(2))));
         drop(ledger);
         let file = Connection::open(folder.path().join("ledger.sqlite")).expect("the file");
-        let repair = "UPDATE round_row SET bytes = CAST('line' AS BLOB), kind = 'cosign', height = 1, \
-                    leaves = x'', digest = (SELECT digest FROM round_row WHERE authority = 'b')";
+        let repair = "UPDATE round_row SET bytes = CAST('line' AS BLOB), kind = 'cosign', \
+                      height = 1, leaves = x'', \
+                      digest = (SELECT digest FROM round_row WHERE authority = 'b')";
         file.execute_batch(repair).expect("repaired");
     }
     let ledger = EmbeddedEngine::open(folder.path()).expect("opened").ledger;

@@ -191,7 +191,8 @@ async fn changed_tables_are_reported_as_damage() {
         run(&saved);
         assert!(matches!(read().await, Err(EngineError::Corrupt { .. })), "{damage}");
         run(&format!(
-            "SET search_path = {schema}; DELETE FROM leaves; INSERT INTO leaves SELECT * FROM saved; DROP TABLE saved; {repair}"
+            "SET search_path = {schema}; DELETE FROM leaves; INSERT INTO leaves SELECT * FROM saved; \
+             DROP TABLE saved; {repair}"
         ));
         read().await.expect(damage);
     }

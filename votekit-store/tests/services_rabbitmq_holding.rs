@@ -62,6 +62,25 @@ fn stage_all(ballot_box: &Arc<RabbitMqBallotBox>) -> tokio::task::JoinHandle<()>
     })
 }
 
+/// Publishes batches of the halted election, then some of the healthy one. Returns the digests of
+/// the former.
+async fn publish_all(
+    ballot_box: &RabbitMqBallotBox,
+    halted: u64,
+    healthy: u64,
+) -> BTreeSet<Digest> {
+    let mut digests = BTreeSet::new();
+    for sequence in 1..=halted {
+        let batch = batch_of_law(HALTED, sequence, 1);
+        ballot_box.publish(&batch).await.expect("published");
+        digests.insert(batch.digest());
+    }
+    for sequence in 1..=healthy {
+        ballot_box.publish(&batch_of_law(HEALTHY, sequence, 1)).await.expect("published");
+    }
+    digests
+}
+
 /// Without the room that a held delivery leaves, 32 of them in each queue end all deliveries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_halted_election_holds_up_no_other_one() {
@@ -69,15 +88,7 @@ async fn a_halted_election_holds_up_no_other_one() {
     const VOTES: u64 = 20;
     let corner = Corner::new();
     let ballot_box = corner.ballot_box().await;
-    let mut expected = BTreeSet::new();
-    for sequence in 1..=HELD {
-        let batch = batch_of_law(HALTED, sequence, 1);
-        ballot_box.publish(&batch).await.expect("published");
-        expected.insert(batch.digest());
-    }
-    for sequence in 1..=VOTES {
-        ballot_box.publish(&batch_of_law(HEALTHY, sequence, 1)).await.expect("published");
-    }
+    let expected = publish_all(&ballot_box, HELD, VOTES).await;
     let count = usize::try_from(VOTES).expect("few");
     let (kept, halted) = receive_healthy(&ballot_box, count).await;
     assert_eq!(halted, expected, "the queues are in order");
@@ -107,15 +118,7 @@ async fn what_was_held_is_delivered_to_the_next_process() {
     const HELD: u64 = 60;
     let corner = Corner::new();
     let ballot_box = corner.ballot_box().await;
-    let mut expected = BTreeSet::new();
-    for sequence in 1..=HELD {
-        let batch = batch_of_law(HALTED, sequence, 1);
-        ballot_box.publish(&batch).await.expect("published");
-        expected.insert(batch.digest());
-    }
-    for sequence in 1..=4 {
-        ballot_box.publish(&batch_of_law(HEALTHY, sequence, 1)).await.expect("published");
-    }
+    let mut expected = publish_all(&ballot_box, HELD, 4).await;
     let (_, halted) = receive_healthy(&ballot_box, 4).await;
     assert_eq!(halted, expected);
     drop(ballot_box);

@@ -3,7 +3,10 @@
 /// The address of a server, from the environment variable that names it.
 pub(crate) fn address(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| {
-        panic!("{variable} is not set: `cargo xtask test` starts the servers, or `cargo xtask services up`")
+        panic!(
+            "{variable} is not set: `cargo xtask test` starts the servers, or `cargo xtask \
+             services up`"
+        )
     })
 }
 

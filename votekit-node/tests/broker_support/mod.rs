@@ -1,8 +1,5 @@
 //! A node on a shared ledger, whose ballot box is on a real RabbitMQ.
 
-// Each test uses another part of this.
-#![allow(dead_code)]
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -60,6 +60,14 @@ async fn insert_rows(ledger: &dyn Ledger) {
     }
 }
 
+/// The tables of the ledger, as its administrator has them.
+fn tables(installation: &Installation) -> Connection {
+    let path = installation.path().join("ledger/ledger.sqlite");
+    let tables = Connection::open(path).expect("the ledger");
+    tables.busy_timeout(WAIT).expect("set");
+    tables
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_no_authority_signed_keep_none_of_theirs_out() {
     let mut installation = Installation::start(3, 2).await;
@@ -107,9 +115,7 @@ async fn an_epoch_that_the_ledger_has_lost_is_ended_by_the_run_that_had_it() {
     let installation = Installation::start(3, 2).await;
     installation.open_poll().await;
     installation.cast(0, "oui").await;
-    let path = installation.path().join("ledger/ledger.sqlite");
-    let ledger = Connection::open(path).expect("the ledger");
-    ledger.busy_timeout(WAIT).expect("set");
+    let ledger = tables(&installation);
     assert!(ledger.execute("DELETE FROM epoch", ()).expect("SQL") > 0);
     drop(ledger);
     // The lease of the lost epoch runs out: the next batch is of another one.
@@ -126,9 +132,7 @@ async fn a_gap_in_the_epochs_of_the_ledger_is_filled_at_the_close() {
     let installation = Installation::start(3, 2).await;
     installation.open_poll().await;
     installation.cast(0, "oui").await;
-    let path = installation.path().join("ledger/ledger.sqlite");
-    let ledger = Connection::open(path).expect("the ledger");
-    ledger.busy_timeout(WAIT).expect("set");
+    let ledger = tables(&installation);
     let later = "INSERT INTO epoch (election, node, epoch) \
                  SELECT election, node, max(epoch) + 3 FROM epoch GROUP BY election, node";
     assert!(ledger.execute(later, ()).expect("SQL") > 0);

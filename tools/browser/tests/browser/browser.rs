@@ -256,7 +256,7 @@ impl Browser {
         self.capture(self.run(SIZE).await?).await
     }
 
-    /// An image of the content of a page, not higher than so many pixels, as PNG.
+    /// An image of the content of a page, as PNG, cut off at a height in pixels.
     pub(crate) async fn content_screenshot(&self, height_max: u32) -> Result<Vec<u8>> {
         const SIZE: &str = "const box = document.querySelector('main').getBoundingClientRect(); \
              const height = Math.min(Math.round(box.height), arguments[0]); \

@@ -84,7 +84,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
 async fn add(store: &dyn Accounts, made: &[Account]) -> Result<(), CommandError> {
     match accounts::add(store, made).await {
         Err(EngineError::Conflict(Conflict::AccountExists)) => Err(CommandError::bad_input(
-            "another process has made an account with one of these addresses; this command made none",
+            "another process has made an account with one of these addresses; this command made \
+             none",
         )
         .hint("repeat the command: it names the address")),
         added => Ok(added?),
