@@ -21,7 +21,7 @@ const GUIDES: [(&str, &str); 4] = [
 const LABELS_MIN: usize = 30;
 
 /// What may follow a label in bold, or the first sentence of a longer text of a page.
-const FINAL_MARKS: [char; 4] = ['.', ',', ':', '\u{a0}'];
+const FINAL_MARKS: [char; 5] = ['.', ',', ':', ';', '\u{a0}'];
 
 #[test]
 fn the_guides_name_buttons_and_fields_as_the_pages_do() {
@@ -76,9 +76,11 @@ fn the_guides_in_french_have_no_break_spaces_and_their_apostrophes() {
     }
 }
 
-/// Whether a no-break space stands before the mark, which is not part of an address.
+/// Whether a no-break space stands before the mark, unless it is part of an address or a time.
 fn has_space(line: &str, at: usize) -> bool {
-    line[..at].ends_with('\u{a0}') || line[at..].starts_with("://")
+    let next = line[at..].chars().nth(1);
+    let is_inside = next.is_some_and(|next| next == '/' || next.is_ascii_digit());
+    line[..at].ends_with('\u{a0}') || is_inside
 }
 
 /// Whether the label is the whole text, or its beginning up to a mark.
