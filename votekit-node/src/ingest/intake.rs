@@ -430,7 +430,7 @@ impl Intake {
                         marks.confirm(batch.number().epoch, self.confirmed);
                     }
                     if self.context.is_shared {
-                        self.election.unstaged.add(batch, Instant::now());
+                        self.election.unsealed.add(batch, Instant::now());
                     }
                     // Without the batch number: with the time of this line it would date votes more
                     // finely than the log does.

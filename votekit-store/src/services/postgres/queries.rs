@@ -233,9 +233,8 @@ pub(super) async fn staged_places(
         )
     };
     let (whole, emptied) = (part("IS NOT NULL"), part("IS NULL"));
-    let sql = format!(
-        "SELECT * FROM (({whole}) UNION ALL ({emptied})) AS places ORDER BY id LIMIT $3"
-    );
+    let sql =
+        format!("SELECT * FROM (({whole}) UNION ALL ({emptied})) AS places ORDER BY id LIMIT $3");
     let rows = session.read(&sql, &[&law_id.as_str(), &after, &limit_column(limit)]).await?;
     let place = |row: &Row| {
         Ok(StagedPlace {
