@@ -40,16 +40,24 @@ pub(super) fn listed<T>(
     rows: &[Row],
     decode: impl Fn(&Row) -> Result<T, EngineError>,
 ) -> Result<Vec<T>, EngineError> {
-    let mut decoded = Vec::with_capacity(rows.len().min(LISTED_MAX));
-    for row in rows.iter().take(LISTED_MAX) {
+    if rows.len() > LISTED_MAX {
+        report_passed_over("a list has more rows than any installation");
+    }
+    usable(&rows[..rows.len().min(LISTED_MAX)], decode)
+}
+
+/// Decodes rows, and passes over those that cannot be decoded.
+fn usable<T>(
+    rows: &[Row],
+    decode: impl Fn(&Row) -> Result<T, EngineError>,
+) -> Result<Vec<T>, EngineError> {
+    let mut decoded = Vec::with_capacity(rows.len());
+    for row in rows {
         match decode(row) {
             Ok(one) => decoded.push(one),
             Err(EngineError::Corrupt { reason, .. }) => report_passed_over(&reason),
             Err(error) => return Err(error),
         }
-    }
-    if rows.len() > LISTED_MAX {
-        report_passed_over("a list has more rows than any installation");
     }
     Ok(decoded)
 }
@@ -68,12 +76,10 @@ pub(super) async fn epochs(
     law_id: &ElectionId,
 ) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
     let sql = "SELECT node, epoch FROM epoch JOIN election ON id = election WHERE law_id = $1 ORDER BY node, epoch";
-    let rows = session.read(sql, &[&law_id.as_str()]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok((NodeId::from_bytes(fixed_bytes(row, "node")?), Epoch(number(row, "epoch")?)))
-        })
-        .collect()
+    let epoch = |row: &Row| {
+        Ok((NodeId::from_bytes(fixed_bytes(row, "node")?), Epoch(number(row, "epoch")?)))
+    };
+    usable(&session.read(sql, &[&law_id.as_str()]).await?, epoch)
 }
 
 pub(super) async fn leases(
@@ -94,7 +100,7 @@ pub(super) async fn leases(
             remaining: seconds(value(row, "seconds")?),
         })
     };
-    rows.iter().map(lease).collect()
+    usable(&rows, lease)
 }
 
 pub(super) async fn installation(session: &mut Session) -> Result<String, EngineError> {
