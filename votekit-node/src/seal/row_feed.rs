@@ -62,8 +62,7 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
         let is_due = begun.elapsed() >= REREAD_INTERVAL;
         if authority.take_rows_put_back() {
             cursor = Cursor::resending();
-        } else if is_due
-            && ((has_leapt && cursor.is_complete) || authority.board.take_incomplete())
+        } else if is_due && ((has_leapt && cursor.is_complete) || authority.board.take_incomplete())
         {
             (cursor, begun) = (Cursor::default(), Instant::now());
         }
