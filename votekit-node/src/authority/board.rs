@@ -3,11 +3,10 @@
 //! The board is a cache: it can be emptied at any time and read again from the first row. Rows
 //! whose signatures do not verify never reach it.
 //!
-//! What an authority that lies can fill is bounded by authority: its blocks
-//! ([`BLOCKS_MAX`](super::block_room::BLOCKS_MAX) and their bytes), the rows that no round needs now
-//! ([`ROWS_MAX`](super::row_room::ROWS_MAX)), and at the next height of each election with a
-//! certified block, which no liar makes alone, [`LEADERSHIPS_MAX`] proposals, as many accepts and
-//! [`COSIGNED_MAX`] cosignatures.
+//! What an authority that lies can fill is bounded by authority: its blocks and their bytes
+//! (`block_room`), the rows that no round needs now (`row_room`), and at the next height of each
+//! election with a certified block, which no liar makes alone, [`LEADERSHIPS_MAX`] proposals, as
+//! many accepts and [`COSIGNED_MAX`] cosignatures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

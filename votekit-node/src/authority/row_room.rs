@@ -1,5 +1,5 @@
-//! Bounds how many rows of one authority are kept that no round needs now: those about heights after
-//! the next one of an election, and about elections without a certified block here.
+//! Bounds how many rows of one authority are kept that no round needs now: those about heights
+//! after the next one of an election, and about elections without a certified block here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

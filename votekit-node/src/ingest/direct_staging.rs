@@ -7,8 +7,8 @@
 //! takes. The ledger stores one batch under a number, whichever copy arrives first: the copy in the
 //! queue is staged again later, without effect.
 //!
-//! In the normal case nothing is queried: the node reads what is staged in any case, and notes it in
-//! [`UnsealedBatches`](crate::election::UnsealedBatches).
+//! In the normal case nothing is queried: the node reads what is staged in any case, and notes it
+//! in [`UnsealedBatches`](crate::election::UnsealedBatches).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
