@@ -27,7 +27,7 @@ pub(crate) struct LogArgs {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
-    /// File with the administrator's token of that node: for the log of a draft, which is not public
+    /// File with the administrator's token of that node, for the log of a draft
     #[arg(long, value_name = "FILE", requires = "node")]
     token_file: Option<PathBuf>,
 

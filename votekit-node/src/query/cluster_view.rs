@@ -20,6 +20,7 @@ use votekit_store::{RoundRow, RowId, RowKind};
 
 use super::status_view::{StatusView, height_of, status_view};
 use super::witness_view::{LogSize, WitnessView, witness_views};
+use crate::election::read_cosigned;
 use crate::error::AdminError;
 use crate::node::Node;
 use crate::node_record::{Admission, NodeRecord};
@@ -502,17 +503,19 @@ impl Node {
         let Some(set) = set.filter(|set| !set.witnesses().is_empty()) else {
             return Ok(Vec::new());
         };
+        let names: Vec<String> =
+            set.witnesses().iter().map(|witness| witness.name.to_string()).collect();
         let elections = self.context.elections();
         let mut logs = Vec::with_capacity(elections.len());
         for election in &elections {
-            let committed = election.committed();
-            let (law_id, size) = (election.law_id(), committed.size());
+            let (law_id, committed) = (election.law_id(), election.committed());
+            let head = (committed.size(), committed.tree.root());
             logs.push(LogSize {
                 law_id,
                 origin: &election.signer.origin,
-                size,
-                root: committed.tree.root(),
-                lines: self.context.ledger.latest_witness_lines(law_id, size).await?,
+                size: head.0,
+                root: head.1,
+                lines: read_cosigned(&*self.context.ledger, law_id, head, &names).await?,
             });
         }
         Ok(witness_views(set, &logs))
