@@ -450,8 +450,8 @@ fn suspect_view(suspect: &Suspect) -> SuspectView {
 
 /// The records of nodes that were admitted and not retired among those in the ledger, in the order
 /// of their names. Others are left out: statuses of authorities, and what another program wrote.
-fn admitted(stored: &[(String, Vec<u8>)]) -> Vec<NodeRecord> {
-    let admissions = Admission::all(stored).into_iter();
+fn admitted(stored: &[(String, Vec<u8>)], set: Option<&AuthoritySet>) -> Vec<NodeRecord> {
+    let admissions = Admission::all_in_ledger(stored, set).into_iter();
     let mut records: Vec<NodeRecord> =
         admissions.filter(|known| !known.is_retired).map(|known| known.record).collect();
     records.sort_by(|one, other| one.name.cmp(&other.name));
@@ -488,7 +488,8 @@ impl Node {
         };
         let is_listed = view.authorities.iter().any(|authority| authority.name == own.as_str());
         let own = (is_listed && self.context.decides()).then(|| own.to_string());
-        let nodes = admitted(&records).iter().map(AdmittedNode::from).collect();
+        let nodes = admitted(&records, self.context.authorities.as_deref());
+        let nodes = nodes.iter().map(AdmittedNode::from).collect();
         let authority = self.context.authority.as_ref();
         let rolled_back = authority.is_some_and(|authority| authority.is_rolled_back());
         let halted = self.halted_elections();
