@@ -100,8 +100,7 @@ impl Node {
         if !known.is_retired {
             election_keys::put_admission(&self.context, &retired).await?;
         }
-        // What the ledger says of a retirement is copied by no other authority, and it may be put
-        // back. So this one keeps it, whichever was asked first.
+        // At once, as the admission; and again, if the ledger alone has it.
         self.keep_admission(&retired).await?;
         if !known.is_retired {
             let fields = AuditFields { admitted: Some(name.as_str()), ..AuditFields::default() };

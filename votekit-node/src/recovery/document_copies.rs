@@ -5,12 +5,10 @@
 //! replaced. Once a draft is certified its keys do not change, so the first copy is the true one.
 //! The record of a node changes once, when the node is retired. Retirement is final: where a copy
 //! says that a node was retired and the ledger does not, the ledger is older, and the copy wins.
-//! The retirement itself is copied by no other authority than the one that is asked for it: one
-//! that lies could else retire a node of a poll under way beyond repair. After a purge no copy of
-//! keys stays.
+//! After a purge no copy of keys stays.
 //!
-//! Records in the ledger are signed, and one that is put back is signed by the authority that puts
-//! it back: the authority that signed the earlier one may have new keys since.
+//! Records in the ledger are signed, and only those are copied. One that is put back is signed by
+//! the authority that puts it back: the one that signed it before may have new keys since.
 //!
 //! Ledger and copies are compared at the start, after the ledger was found put back, and when an
 //! election or the record of a node is new; and once a minute, in two queries for all elections,
@@ -124,9 +122,12 @@ async fn compare_records(
     Ok(stored)
 }
 
-/// Whether the ledger holds a record that the memory has to copy.
+/// Whether the ledger holds a record that the memory has to copy, or that its node was retired.
 fn is_to_be_kept(stored: &Admission, kept: &[Admission]) -> bool {
-    !stored.is_retired && !kept.iter().any(|known| known.record == stored.record)
+    match kept.iter().find(|known| known.record == stored.record) {
+        Some(known) => stored.is_retired && !known.is_retired,
+        None => true,
+    }
 }
 
 /// Whether the ledger has lost a record that the memory has kept, or that its node was retired.
@@ -288,7 +289,7 @@ mod tests {
         for (stored, kept, is_copied, is_put_back) in [
             (&admitted, &admitted, false, false),
             (&retired, &retired, false, false),
-            (&retired, &admitted, false, false),
+            (&retired, &admitted, true, false),
             (&admitted, &retired, false, true),
             (&admitted, &other, true, true),
             (&stranger, &retired, true, false),
@@ -297,7 +298,8 @@ mod tests {
             assert_eq!(is_to_be_kept(stored, std::slice::from_ref(kept)), is_copied, "{what}");
             assert_eq!(is_lost(kept, std::slice::from_ref(stored)), is_put_back, "{what}");
         }
-        assert!(is_to_be_kept(&admitted, &[]) && is_lost(&admitted, &[]));
-        assert!(!is_to_be_kept(&retired, &[]) && is_lost(&retired, &[]));
+        for known in [admitted, retired] {
+            assert!(is_to_be_kept(&known, &[]) && is_lost(&known, &[]));
+        }
     }
 }
