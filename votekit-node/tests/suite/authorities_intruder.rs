@@ -214,7 +214,7 @@ async fn a_retirement_that_no_authority_signed_retires_no_node() {
     installation.start_ingest().await;
     let decision = installation.cast(1, "oui").await;
     assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
-    // The authority that admitted it has a copy, which each compares with the ledger when it starts.
+    // The authority that admitted it has a copy, and compares it with the ledger when it starts.
     for place in 0..3 {
         installation.kill(place);
         installation.restart(place).await;
