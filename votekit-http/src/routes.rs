@@ -46,8 +46,9 @@ pub(crate) enum Permission {
     PublicOrToken,
     /// None, and readable by pages of any origin: the data that auditors verify.
     PublicFromAnyOrigin,
-    /// As [`Permission::PublicFromAnyOrigin`], and more for the access token of an account, which
-    /// the handler checks: with a token, readable by pages of known origins alone.
+    /// As [`Permission::PublicFromAnyOrigin`], and more for the access token of an account, or for
+    /// the administrator's where it opens drafts, which the handler checks: with a token, readable
+    /// by pages of known origins alone.
     PublicFromAnyOriginOrToken,
     /// None: pages for people, on the public listener. They are not part of the interface for
     /// programs, and a form requires the origin of this node, the steps of a vote also a session.
@@ -234,10 +235,14 @@ fn interface() -> Vec<Route> {
         query(SOCKET_PATH, Public, get(live_socket::live_socket)),
         route("/api/v1/health", Public, get(health::health)),
         route("/api/v1/openapi.json", Public, get(openapi::openapi_json)),
-        query("/log/{law_id}/checkpoint", PublicFromAnyOrigin, get(log_tiles::checkpoint)),
-        query("/log/{law_id}/policy", PublicFromAnyOrigin, get(log_tiles::policy)),
-        query("/log/{law_id}/manifest/{digest}", PublicFromAnyOrigin, get(log_tiles::manifest)),
-        query("/log/{law_id}/tile/{*path}", PublicFromAnyOrigin, get(log_tiles::tile)),
+        query("/log/{law_id}/checkpoint", PublicFromAnyOriginOrToken, get(log_tiles::checkpoint)),
+        query("/log/{law_id}/policy", PublicFromAnyOriginOrToken, get(log_tiles::policy)),
+        query(
+            "/log/{law_id}/manifest/{digest}",
+            PublicFromAnyOriginOrToken,
+            get(log_tiles::manifest),
+        ),
+        query("/log/{law_id}/tile/{*path}", PublicFromAnyOriginOrToken, get(log_tiles::tile)),
         route(
             "/api/v1/admin/elections",
             Administrator,

@@ -19,6 +19,8 @@ enum Access {
     Open,
     /// All of them; but a token that comes along must be valid.
     OpenOrToken,
+    /// The same, and the administrator's token is valid too.
+    OpenOrAnyToken,
     /// Those with the administrator's token.
     AdminToken,
     /// Those with an access token of an account with one of the roles.
@@ -27,7 +29,7 @@ enum Access {
     Session(&'static [AccountRole]),
 }
 
-use Access::{AdminToken, Open, OpenOrToken, Session as Cookie, Token};
+use Access::{AdminToken, Open, OpenOrAnyToken, OpenOrToken, Session as Cookie, Token};
 
 const ADMINISTRATOR: &[AccountRole] = &[AccountRole::Administrator];
 const READERS: &[AccountRole] = &[AccountRole::Administrator, AccountRole::Auditor];
@@ -63,10 +65,10 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/api/v1/ws", Open),
     ("GET", "/api/v1/health", Open),
     ("GET", "/api/v1/openapi.json", Open),
-    ("GET", "/log/{law_id}/checkpoint", Open),
-    ("GET", "/log/{law_id}/policy", Open),
-    ("GET", "/log/{law_id}/manifest/{digest}", Open),
-    ("GET", "/log/{law_id}/tile/{*path}", Open),
+    ("GET", "/log/{law_id}/checkpoint", OpenOrAnyToken),
+    ("GET", "/log/{law_id}/policy", OpenOrAnyToken),
+    ("GET", "/log/{law_id}/manifest/{digest}", OpenOrAnyToken),
+    ("GET", "/log/{law_id}/tile/{*path}", OpenOrAnyToken),
     ("POST", "/api/v1/auth/login", Open),
     ("POST", "/api/v1/auth/refresh", Open),
     ("POST", "/api/v1/auth/logout", Open),
@@ -150,7 +152,7 @@ pub(super) fn scheme(method: &str, path: &str) -> Option<&'static str> {
     };
     let (_, _, access) = TABLE.iter().find(is_row).unwrap_or_else(|| panic!("{method} {path}"));
     match access {
-        Open | OpenOrToken => None,
+        Open | OpenOrToken | OpenOrAnyToken => None,
         AdminToken => Some("administrator"),
         Token(_) | Access::Session(_) => Some("account"),
     }
@@ -181,6 +183,12 @@ impl CallerCase {
         }
     }
 
+    /// Whether a route that needs no token refuses the one that this caller sends.
+    fn is_refused_by(&self, access: Access) -> bool {
+        let is_valid = matches!(access, OpenOrAnyToken) && self.has_admin_token;
+        self.has_bad_token && !is_valid
+    }
+
     /// How a route answers.
     fn expected(&self, access: Access) -> &'static str {
         let of_role = |role: Option<AccountRole>, roles: &[AccountRole], without| match role {
@@ -190,8 +198,8 @@ impl CallerCase {
         };
         match access {
             Open => "reached",
-            OpenOrToken if self.has_bad_token => "token-refused",
-            OpenOrToken => "reached",
+            OpenOrToken | OpenOrAnyToken if self.is_refused_by(access) => "token-refused",
+            OpenOrToken | OpenOrAnyToken => "reached",
             AdminToken if self.has_admin_token => "reached",
             AdminToken => "unauthorized",
             Token(roles) => of_role(self.token, roles, "token-refused"),

@@ -234,6 +234,10 @@ impl InWords for CallRule {
                 );
             }
             Self::NodeNotAdmitted { name } => return format!("no node was admitted as {name}"),
+            Self::NodeWithoutRecord => {
+                "with several authorities a node is first admitted to the installation, by its \
+                 record (votekit node admit RECORD)"
+            }
             Self::AuthorityKey { authority } => {
                 return format!(
                     "it is a key of the authority {authority}: a node has keys of its own"

@@ -118,6 +118,9 @@ pub enum CallRule {
         /// The name.
         name: NodeName,
     },
+    /// With several authorities a node has a record.
+    #[error("with several authorities a node is first admitted to the installation, by its record")]
+    NodeWithoutRecord,
     /// The key of an ingest node is not one of an authority.
     #[error("it is a key of the authority {authority}: a node has keys of its own")]
     AuthorityKey {

@@ -351,6 +351,12 @@ pub enum MissingFact {
         /// The manifest.
         manifest: Digest,
     },
+    /// No record of the node that an authority has signed is at hand.
+    #[error("the record of node {node}, signed by an authority, is not at hand")]
+    NodeRecord {
+        /// The node.
+        node: NodeId,
+    },
     /// The requirements of a binding election were not checked.
     #[error("the requirements of a binding election are not checked")]
     BindingRules,
@@ -371,6 +377,7 @@ impl MissingFact {
             Self::FirstProposal { .. } => "no-first-proposal",
             Self::BallotKey => "no-ballot-key",
             Self::Roll { .. } => "no-roll",
+            Self::NodeRecord { .. } => "no-node-record",
             Self::BindingRules => "no-binding-rules",
             Self::Leases => "no-leases",
             Self::BallotBox => "not-settled",

@@ -32,6 +32,7 @@ mod auth;
 mod auth_forgery;
 mod ballot_session;
 mod damaged_election;
+mod draft_log;
 mod elections_api;
 mod http;
 mod http_admin;

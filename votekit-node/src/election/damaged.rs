@@ -12,7 +12,7 @@ use super::CheckpointSigner;
 pub(crate) struct DamagedElection {
     law_id: ElectionId,
     reason: String,
-    /// As first recorded, if the first block can be read.
+    /// If the leaves that can be read open the poll.
     definition: Option<Definition>,
     signer: Option<CheckpointSigner>,
 }

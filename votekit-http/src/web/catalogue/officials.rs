@@ -107,6 +107,9 @@ messages! {
         "Publish the fingerprint in print before the opening: every verification depends on it.";
     audit_checkpoint = "Tête signée du registre", "Signed head of the log";
     audit_policy = "Politique des signatures", "Policy of the signatures";
+    audit_log_of_draft =
+        "Le registre est public dès l’ouverture, avec chaque version du brouillon.",
+        "The log is public from the opening on, with each version of the draft.";
     nodes_title = "Nœuds qui reçoivent des votes", "Nodes that take votes";
     nodes_none = "Les nœuds sont admis à l’ouverture.", "Nodes are admitted at the opening.";
     nodes_away = "La liste des nœuds ne peut pas être lue maintenant.",

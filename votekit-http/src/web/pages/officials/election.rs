@@ -77,6 +77,7 @@ struct AuditFacts {
     origin: String,
     size: String,
     fingerprint: String,
+    /// Empty for a draft, and so is the next one: its log is not public.
     checkpoint_href: String,
     policy_href: String,
     manifests: Vec<String>,
@@ -192,13 +193,16 @@ fn definition(
 }
 
 fn audit(lang: Lang, election: &ElectionView, view: &OfficialView) -> AuditFacts {
-    let law = &election.law_id;
+    let href = |part: &str| match view.state {
+        ElectionState::Draft => String::new(),
+        _ => format!("/log/{}/{part}", election.law_id),
+    };
     AuditFacts {
         origin: election.origin.clone(),
         size: count(lang, election.log_size),
         fingerprint: election.policy_fingerprint.clone(),
-        checkpoint_href: format!("/log/{law}/checkpoint"),
-        policy_href: format!("/log/{law}/policy"),
+        checkpoint_href: href("checkpoint"),
+        policy_href: href("policy"),
         manifests: view.manifests.iter().map(|manifest| manifest.to_hex()).collect(),
     }
 }
