@@ -19,7 +19,7 @@ use self::language::require_language;
 use self::permissions::{RoleCheck, require_page_role, require_role};
 use crate::api::admin::{self, ballot_key, cluster, nodes};
 use crate::api::{
-    accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
+    accounts, auth, bundle, election_admin, elections, exposition, health, live_events, live_socket,
     log_tiles, openapi, receipt, results, roll_upload, session as voter_session, status, user,
     vote, votes,
 };
@@ -191,6 +191,13 @@ fn official_pages() -> Vec<Route> {
                 get(officials::result_files::result_file),
             )
         },
+        Route {
+            roles: QUERY,
+            ..of_all(
+                "/{lang}/officials/elections/{law_id}/bundle.zip",
+                get(officials::bundle::bundle_file),
+            )
+        },
         of_readers("/{lang}/officials/accounts", get(officials::accounts::accounts)),
         of_changers("/{lang}/officials/accounts", post(officials::invite::invite)),
         of_changers(
@@ -299,6 +306,12 @@ fn official_calls() -> Vec<Route> {
         ),
         administrator("/api/v1/elections/{law_id}/roll/load", post(roll_upload::load)),
         administrator("/api/v1/elections/{law_id}/roll/{file}", put(roll_upload::put_file)),
+        Route {
+            path: "/api/v1/elections/{law_id}/bundle",
+            permission: Permission::Role(OFFICIALS),
+            roles: QUERY,
+            handlers: get(bundle::download),
+        },
     ]
 }
 

@@ -16,7 +16,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::admin::{self, ballot_key, cluster, nodes};
 use super::{
-    accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
+    accounts, auth, bundle, election_admin, elections, exposition, health, live_events, live_socket,
     log_tiles, receipt, results, roll_upload, session, status, user, vote, votes,
 };
 use crate::guard::representation::{Representation, accepts_gzip};
@@ -50,6 +50,7 @@ use crate::problem::{self, KINDS, Kind};
         roll_upload::show,
         roll_upload::discard,
         roll_upload::load,
+        bundle::download,
         health::health,
         openapi_json,
         log_tiles::checkpoint,
@@ -178,7 +179,7 @@ const TAGGED: [&str; 10] = [
 ];
 
 /// Operations that read from an engine.
-const READS: [&str; 12] = [
+const READS: [&str; 13] = [
     "elections",
     "election",
     "votedElections",
@@ -188,6 +189,7 @@ const READS: [&str; 12] = [
     "allResults",
     "manifest",
     "tile",
+    "downloadBundle",
     "listNodes",
     "clusterView",
     "listRolls",

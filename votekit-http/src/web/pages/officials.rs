@@ -17,6 +17,7 @@ mod election_form;
 pub(crate) mod create;
 pub(crate) mod home;
 
+pub(crate) mod bundle;
 pub(crate) mod election;
 pub(crate) mod result_files;
 
