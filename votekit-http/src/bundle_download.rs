@@ -81,7 +81,12 @@ struct Download {
 
 impl Download {
     /// The body, and its length.
-    fn new(law_id: &ElectionId, bundle: Bundle, crc_expected: u32, place: DownloadPlace) -> (Self, u64) {
+    fn new(
+        law_id: &ElectionId,
+        bundle: Bundle,
+        crc_expected: u32,
+        place: DownloadPlace,
+    ) -> (Self, u64) {
         let Bundle { files, leaves_bytes, lines, updated_at } = bundle;
         // All in one folder, so that unpacking scatters no files. A law id may be `..`, and the
         // ending makes it a name.

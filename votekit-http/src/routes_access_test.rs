@@ -136,6 +136,7 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/{lang}/officials/elections/{law_id}/amend", Cookie(ADMINISTRATOR)),
     ("GET", "/{lang}/officials/elections/{law_id}/roll", Cookie(READERS)),
     ("POST", "/{lang}/officials/elections/{law_id}/roll", Cookie(ADMINISTRATOR)),
+    ("POST", "/{lang}/officials/elections/{law_id}/roll/files", Cookie(ADMINISTRATOR)),
     ("GET", "/{lang}/officials/elections/{law_id}/{step}", Cookie(ADMINISTRATOR)),
     ("POST", "/{lang}/officials/elections/{law_id}/{step}", Cookie(ADMINISTRATOR)),
     ("GET", "/{lang}/officials/elections/{law_id}/results/{format}", Cookie(OFFICIALS)),

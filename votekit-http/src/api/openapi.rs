@@ -16,8 +16,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::admin::{self, ballot_key, cluster, nodes};
 use super::{
-    accounts, auth, bundle, election_admin, elections, exposition, health, live_events, live_socket,
-    log_tiles, receipt, results, roll_upload, session, status, user, vote, votes,
+    accounts, auth, bundle, election_admin, elections, exposition, health, live_events,
+    live_socket, log_tiles, receipt, results, roll_upload, session, status, user, vote, votes,
 };
 use crate::guard::representation::{Representation, accepts_gzip};
 use crate::problem::{self, KINDS, Kind};

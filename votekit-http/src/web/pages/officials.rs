@@ -22,6 +22,7 @@ pub(crate) mod election;
 pub(crate) mod result_files;
 
 pub(crate) mod roll;
+pub(crate) mod roll_files;
 pub(crate) mod steps;
 
 pub(crate) mod accounts;
