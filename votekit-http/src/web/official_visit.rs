@@ -6,6 +6,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
 use votekit_node::config::Role;
+use votekit_node::time_zone::TimeZone;
 use votekit_store::AccountRole;
 
 use super::account_session::AccountSession;
@@ -71,6 +72,11 @@ impl<'a> OfficialVisit<'a> {
 
     pub(crate) fn is_administrator(&self) -> bool {
         self.caller.role == AccountRole::Administrator
+    }
+
+    /// The time zone of the poll, if the configuration names one.
+    pub(crate) fn zone(&self) -> Option<&'a TimeZone> {
+        self.api.node.config().pages.time_zone.as_ref()
     }
 
     /// Whether this node serves what is read from the log.

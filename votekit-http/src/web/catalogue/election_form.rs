@@ -106,6 +106,14 @@ messages! {
     offset_choose = "Choisissez", "Choose";
     time_wrong = "Écrivez la date et l’heure ainsi\u{a0}: 2026-11-21 08:00.",
         "Write date and time like 2026-11-21 08:00.";
+    times_hint_zone =
+        "Facultatives. Entrez l’heure locale du scrutin\u{a0}: le décalage avec l’heure universelle \
+         suit la date.",
+        "Optional. Type the local time of the poll: the offset from universal time follows from \
+         the date.";
+    offset_changes =
+        "Les horloges changent à cette heure-là\u{a0}: choisissez le décalage vous-même.",
+        "The clocks change at this time: choose the offset yourself.";
     offset_missing = "Choisissez le décalage de cette heure.", "Choose the offset of this time.";
     opens_past =
         "Cette heure d’ouverture est déjà passée. Laissez ces champs vides pour ouvrir le scrutin \
@@ -140,6 +148,7 @@ messages! {
 // The zones of planned times.
 messages! {
     ZONES:
+    zone_of_poll = "Heure locale du scrutin", "Local time of the poll";
     zone_utc = "+00:00 – heure universelle (UTC)", "+00:00 – universal time (UTC)";
     zone_0230 = "−02:30 – Terre-Neuve, heure avancée (été)",
         "−02:30 – Newfoundland, daylight time (summer)";
