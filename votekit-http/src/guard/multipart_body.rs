@@ -183,7 +183,7 @@ impl MultipartBody {
         &mut self,
         bytes_max: usize,
     ) -> Result<Zeroizing<String>, MultipartError> {
-        let mut text = Zeroizing::new(Vec::with_capacity(bytes_max));
+        let mut text = Zeroizing::new(Vec::<u8>::with_capacity(bytes_max));
         while let Some(bytes) = self.content().await? {
             if text.len() + bytes.len() > bytes_max {
                 return Err(MultipartError::Malformed);
@@ -218,7 +218,8 @@ impl MultipartBody {
             return Err(MultipartError::TooLarge);
         }
         // A new allocation, so that a growing one leaves no copy behind.
-        let mut buffer = Zeroizing::new(Vec::with_capacity(self.buffer.len() + bytes.len()));
+        let length = self.buffer.len() + bytes.len();
+        let mut buffer = Zeroizing::new(Vec::<u8>::with_capacity(length));
         buffer.extend_from_slice(&self.buffer);
         buffer.extend_from_slice(&bytes);
         self.buffer = buffer;

@@ -37,7 +37,7 @@ pub enum BundleError {
     },
     /// Too few outside witnesses have cosigned the head of the log, and no reason to do without
     /// them is in it: a verifier would refuse the bundle.
-    #[error("{quorum} outside witnesses must have cosigned the log; missing: {}", missing.join(", "))]
+    #[error("{quorum} outside witnesses must cosign the log; missing: {}", missing.join(", "))]
     WitnessesMissing {
         /// How many must have cosigned.
         quorum: usize,

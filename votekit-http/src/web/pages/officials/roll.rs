@@ -1,6 +1,6 @@
-//! The roll of an election: what is in effect, the form that uploads the files of a hashed roll, and
-//! the buttons that load or discard what is uploaded. The files may also come through the interface
-//! for programs, or be on the node's machine.
+//! The roll of an election: what is in effect, the form that uploads the files of a hashed roll,
+//! and the buttons that load or discard what is uploaded. The files may also come through the
+//! interface for programs, or be on the node's machine.
 
 use std::sync::Arc;
 
