@@ -50,7 +50,7 @@ pub(crate) async fn bundle_answer(
     let bundle = api.node.bundle(law, |lines| crc.update(lines)).await?;
     let (download, bytes) = Download::new(law, bundle, crc.sum(), place);
     let account = const_hex::encode(caller.id.0);
-    tracing::info!(event = "bundle_download_begun", law_id = %law, account, bytes, "bundle sent");
+    tracing::info!(event = "bundle_download_begun", law_id = %law, account, bytes, "bundle begun");
     let mut response = Response::new(Body::from_stream(try_unfold(download, Download::next)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/zip"));

@@ -107,8 +107,8 @@ messages! {
     time_wrong = "Écrivez la date et l’heure ainsi\u{a0}: 2026-11-21 08:00.",
         "Write date and time like 2026-11-21 08:00.";
     times_hint_zone =
-        "Facultatives. Entrez l’heure locale du scrutin\u{a0}: le décalage avec l’heure universelle \
-         suit la date.",
+        "Facultatives. Entrez l’heure locale du scrutin\u{a0}: le décalage avec l’heure \
+         universelle suit la date.",
         "Optional. Type the local time of the poll: the offset from universal time follows from \
          the date.";
     offset_changes =
@@ -267,7 +267,8 @@ messages! {
         "this manifest is of another election, or of several. Hash the roll of this law alone.";
     upload_too_large = "l’envoi est trop volumineux, et rien de ce fichier n’est conservé.",
         "the upload is too large, and nothing of this file was kept.";
-    upload_no_room = "le disque du serveur est presque plein, et rien de ce fichier n’est conservé.",
+    upload_no_room =
+        "le disque du serveur est presque plein, et rien de ce fichier n’est conservé.",
         "the server’s disk is almost full, and nothing of this file was kept.";
     upload_busy = "ce fichier est déjà en cours d’envoi. Réessayez dans quelques instants.",
         "this file is being uploaded already. Try again in a moment.";

@@ -84,8 +84,8 @@ const sendFile = (file, onProgress) =>
   });
 
 // The manifest first: the node compares the others with it as they arrive.
-const inOrder = (files) =>
-  [...files].sort((one, other) => (other.name === "manifest.json") - (one.name === "manifest.json"));
+const isManifest = ({ name }) => name === "manifest.json";
+const inOrder = (files) => [...files].sort((one, other) => isManifest(other) - isManifest(one));
 
 form.addEventListener("submit", async (event) => {
   const files = inOrder(input.files);
