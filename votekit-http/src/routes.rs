@@ -19,9 +19,9 @@ use self::language::require_language;
 use self::permissions::{RoleCheck, require_page_role, require_role};
 use crate::api::admin::{self, ballot_key, cluster, nodes};
 use crate::api::{
-    accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
-    log_tiles, openapi, receipt, results, roll_upload, session as voter_session, status, user,
-    vote, votes,
+    accounts, auth, bundle, election_admin, elections, exposition, health, live_events,
+    live_socket, log_tiles, openapi, receipt, results, roll_upload, session as voter_session,
+    status, user, vote, votes,
 };
 use crate::context::{Api, LOGIN_PATH, PASSWORD_PATH, REFRESH_PATH, SESSION_PATH, VOTE_PATH};
 use crate::guard::cors::{OriginAccess, OriginRules, origin_fields};
@@ -182,6 +182,10 @@ fn official_pages() -> Vec<Route> {
         of_readers("/{lang}/officials/elections/{law_id}/roll", get(officials::roll::roll)),
         of_changers("/{lang}/officials/elections/{law_id}/roll", post(officials::roll::change)),
         of_changers(
+            "/{lang}/officials/elections/{law_id}/roll/files",
+            post(officials::roll_files::upload),
+        ),
+        of_changers(
             "/{lang}/officials/elections/{law_id}/{step}",
             get(officials::steps::form).post(officials::steps::take),
         ),
@@ -190,6 +194,13 @@ fn official_pages() -> Vec<Route> {
             ..of_all(
                 "/{lang}/officials/elections/{law_id}/results/{format}",
                 get(officials::result_files::result_file),
+            )
+        },
+        Route {
+            roles: QUERY,
+            ..of_all(
+                "/{lang}/officials/elections/{law_id}/bundle.zip",
+                get(officials::bundle::bundle_file),
             )
         },
         of_readers("/{lang}/officials/accounts", get(officials::accounts::accounts)),
@@ -304,6 +315,12 @@ fn official_calls() -> Vec<Route> {
         ),
         administrator("/api/v1/elections/{law_id}/roll/load", post(roll_upload::load)),
         administrator("/api/v1/elections/{law_id}/roll/{file}", put(roll_upload::put_file)),
+        Route {
+            path: "/api/v1/elections/{law_id}/bundle",
+            permission: Permission::Role(OFFICIALS),
+            roles: QUERY,
+            handlers: get(bundle::download),
+        },
     ]
 }
 

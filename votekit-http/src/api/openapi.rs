@@ -16,8 +16,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::admin::{self, ballot_key, cluster, nodes};
 use super::{
-    accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
-    log_tiles, receipt, results, roll_upload, session, status, user, vote, votes,
+    accounts, auth, bundle, election_admin, elections, exposition, health, live_events,
+    live_socket, log_tiles, receipt, results, roll_upload, session, status, user, vote, votes,
 };
 use crate::guard::representation::{Representation, accepts_gzip};
 use crate::problem::{self, KINDS, Kind};
@@ -50,6 +50,7 @@ use crate::problem::{self, KINDS, Kind};
         roll_upload::show,
         roll_upload::discard,
         roll_upload::load,
+        bundle::download,
         health::health,
         openapi_json,
         log_tiles::checkpoint,
@@ -178,7 +179,7 @@ const TAGGED: [&str; 10] = [
 ];
 
 /// Operations that read from an engine.
-const READS: [&str; 14] = [
+const READS: [&str; 15] = [
     "elections",
     "election",
     "votedElections",
@@ -190,6 +191,7 @@ const READS: [&str; 14] = [
     "policy",
     "manifest",
     "tile",
+    "downloadBundle",
     "listNodes",
     "clusterView",
     "listRolls",

@@ -258,8 +258,12 @@ async fn results_are_not_downloaded_while_the_poll_is_open() {
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{format}");
         answer.check_page(Lang::Fr);
     }
+    let early = site.get(&format!("/fr/officials/elections/{LAW}/bundle.zip"), &cookie).await;
+    assert_eq!(early.status, StatusCode::CONFLICT);
+    early.check_page(Lang::Fr);
     let page = site.get(&format!("/fr/officials/elections/{LAW}"), &cookie).await.html;
     assert!(page.contains("affichés après la fermeture"), "{page}");
+    assert!(!page.contains("bundle.zip"), "{page}");
     let unknown = site.get(&format!("/fr/officials/elections/{LAW}/results/exe"), &cookie).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
     site.end().await;

@@ -49,6 +49,8 @@ struct ElectionPage {
     /// Empty for a draft: the page is public.
     results_href: String,
     files_href: String,
+    /// The publication bundle; empty before the close, and where another node has it.
+    bundle_href: String,
 }
 
 /// The definition in words.
@@ -136,6 +138,10 @@ pub(crate) async fn election(
             _ => format!("/{}/results/{law}", lang.code()),
         },
         files_href: format!("/{}{path}/results", lang.code()),
+        bundle_href: match view.state >= ElectionState::Closed && visit.serves_queries() {
+            true => format!("/{}{path}/bundle.zip", lang.code()),
+            false => String::new(),
+        },
         election: summary,
     };
     visit.answer(StatusCode::OK, &page)
