@@ -8,7 +8,7 @@ use crate::account_support::token_of;
 use crate::http_support::{Answer, Client, Served, ballot, config};
 use crate::live_support::narrow_connection;
 use crate::officials::Official;
-use crate::support::{LAW, create_request, law};
+use crate::support::{create_request, law};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use votekit_core::bundle::MemorySource;

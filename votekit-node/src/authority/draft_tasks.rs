@@ -119,7 +119,7 @@ mod tests {
             assert!(tasks.is_turn_over(TURN) && !tasks.is_turn_over(TURN / 2));
             let ended = running.remove(0);
             assert!(tasks.end(&ended));
-            assert_eq!(tasks.start(all.clone()), [new.clone()], "{stuck}");
+            assert_eq!(tasks.start(all.clone()), std::slice::from_ref(&new), "{stuck}");
             // It has its next turn after each other one has had one.
             running.push(new.clone());
             let mut turns = 0;

@@ -97,7 +97,7 @@ async fn lines_are_read_by_head_and_by_witness(place: &dyn TestStorage) -> Outco
     let of_z = [z_10, z_5.clone()];
     let of_b = [b_20, b_other, b_10.clone()];
     for (through, witnesses, expected) in [
-        (u64::MAX, &all[..], [&of_z[..], &of_b, &[e_10.clone()]].concat()),
+        (u64::MAX, &all[..], [&of_z[..], &of_b, std::slice::from_ref(&e_10)].concat()),
         (19, &all[..], [&of_z[..], &[b_10, e_10]].concat()),
         (20, &["b"][..], of_b.to_vec()),
         (5, &all[..], vec![z_5]),
