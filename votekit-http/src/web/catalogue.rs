@@ -329,6 +329,25 @@ messages! {
     help_privacy = "Renseignements personnels", "Personal information";
 }
 
+/// Both texts of every message, French first.
+#[cfg(test)]
+fn every_message() -> Vec<(&'static str, &'static str)> {
+    let of_voters = [FRAME, START, RESULTS, SIGN_IN, BALLOT, OUTCOME, HELP];
+    let of_ballots = [ballots::BALLOTS, ballots::ADDED_LAW, ballots::SESSION_END];
+    let of_readers = [listing::LISTING, listing::EXPLAINED, receipt_check::RECEIPT_CHECK];
+    let of_accounts = [accounts::BAR, accounts::ACCOUNT_SIGN_IN, accounts::INVITATION];
+    let of_officials = [accounts::ACCOUNTS, officials::HOME, officials::ELECTION];
+    let of_forms = [officials::STEPS, election_form::FORM, election_form::ZONES];
+    let others = [election_form::ROLL, members::MEMBERS];
+    let groups: [&[_]; 7] =
+        [&of_voters, &of_ballots, &of_readers, &of_accounts, &of_officials, &of_forms, &others];
+    groups.concat().concat()
+}
+
+#[cfg(test)]
+#[path = "catalogue/guides_test.rs"]
+mod guides;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,16 +360,7 @@ mod tests {
             found.sort();
             found
         };
-        let of_voters = [FRAME, START, RESULTS, SIGN_IN, BALLOT, OUTCOME, HELP];
-        let of_ballots = [ballots::BALLOTS, ballots::ADDED_LAW, ballots::SESSION_END];
-        let of_readers = [listing::LISTING, listing::EXPLAINED, receipt_check::RECEIPT_CHECK];
-        let of_accounts = [accounts::BAR, accounts::ACCOUNT_SIGN_IN, accounts::INVITATION];
-        let of_officials = [accounts::ACCOUNTS, officials::HOME, officials::ELECTION];
-        let of_forms = [officials::STEPS, election_form::FORM, election_form::ZONES];
-        let others = [election_form::ROLL, members::MEMBERS];
-        let groups: [&[_]; 7] =
-            [&of_voters, &of_ballots, &of_readers, &of_accounts, &of_officials, &of_forms, &others];
-        for (fr, en) in groups.concat().concat() {
+        for (fr, en) in every_message() {
             assert!(!fr.is_empty() && !en.is_empty());
             assert_eq!(parameters(fr), parameters(en), "{fr}");
             for mark in [':', ';', '?', '!', '»', '%'] {

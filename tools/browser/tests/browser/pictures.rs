@@ -1,5 +1,6 @@
-//! The pictures of docs/officials-pages.md. The test takes each anew, into `target/browser/guide`;
-//! after a change of a page it is copied from there to docs/images, by `pngquant 128`.
+//! The pictures of the guides of officials, of the pages in the language of the guide. The test
+//! takes each anew, into `target/browser/guide`, which has the files and folders of docs/images;
+//! after a change of a page they are copied from there, by `pngquant 128`.
 
 use std::fs;
 use std::path::Path;
@@ -34,32 +35,48 @@ const HEIGHT_MAX: u32 = 760;
 /// The largest file in docs/images: a repository keeps every version.
 const BYTES_MAX: u64 = 60 * 1024;
 
+/// Each guide below docs, with its language and the folder of its pictures below docs/images.
+const GUIDES: [(Language, &str, &str); 2] = [
+    (Language::English, "officials-pages.md", ""),
+    (Language::French, "fr/responsables-pages.md", "fr/"),
+];
+
 #[tokio::test]
-async fn the_guide_of_officials_shows_its_pages() -> Result<()> {
+async fn the_guides_of_officials_show_their_pages() -> Result<()> {
     let site = Site::open()?;
     let browser = Browser::open().await?;
-    let folder = matrix::screenshots()?.join("guide");
-    fs::create_dir_all(&folder)?;
+    let guide = matrix::screenshots()?.join("guide");
     let mut walk = Walk::new(&site, &browser, Language::English)?;
     walk.perform(&[Step::UseAccount(OFFICIAL)]).await?;
-    for &(name, path) in PICTURES {
-        walk.perform(&[Step::Open(path)]).await?;
-        browser.set_view(VIEW).await?;
-        let picture = browser.content_screenshot(HEIGHT_MAX).await?;
-        fs::write(folder.join(format!("{name}.png")), picture)?;
+    for (language, _, folder) in GUIDES {
+        fs::create_dir_all(guide.join(folder))?;
+        walk.set_language(language);
+        for &(name, path) in PICTURES {
+            walk.perform(&[Step::Open(path)]).await?;
+            browser.set_view(VIEW).await?;
+            let picture = browser.content_screenshot(HEIGHT_MAX).await?;
+            fs::write(guide.join(picture_file(folder, name)), picture)?;
+        }
     }
     browser.close().await
 }
 
 #[test]
-fn the_guide_has_each_picture_and_none_is_large() -> Result<()> {
+fn each_guide_has_its_pictures_and_none_is_large() -> Result<()> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
-    let guide = fs::read_to_string(docs.join("officials-pages.md"))?;
-    for (name, _) in PICTURES {
-        let image = format!("images/officials-{name}.png");
-        ensure!(guide.contains(&format!("({image})")), "the guide does not show {image}");
-        let file = fs::metadata(docs.join(&image)).with_context(|| image.clone())?;
-        ensure!(file.len() <= BYTES_MAX, "{image} has {} bytes", file.len());
+    for (_, guide, folder) in GUIDES {
+        let text = fs::read_to_string(docs.join(guide))?;
+        for (name, _) in PICTURES {
+            let image = format!("images/{}", picture_file(folder, name));
+            ensure!(text.contains(&format!("{image})")), "{guide} does not show {image}");
+            let file = fs::metadata(docs.join(&image)).with_context(|| image.clone())?;
+            ensure!(file.len() <= BYTES_MAX, "{image} has {} bytes", file.len());
+        }
     }
     Ok(())
+}
+
+/// The file of a picture, below docs/images.
+fn picture_file(folder: &str, name: &str) -> String {
+    format!("{folder}officials-{name}.png")
 }

@@ -45,6 +45,11 @@ impl<'a> Walk<'a> {
         })
     }
 
+    /// From the next step on the pages are in this language; sessions stay.
+    pub(crate) fn set_language(&mut self, language: Language) {
+        self.language = language;
+    }
+
     /// Performs steps, one after the other.
     pub(crate) async fn perform<'s>(
         &mut self,
