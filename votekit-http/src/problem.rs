@@ -80,7 +80,7 @@ pub(crate) enum Problem {
     InvitationVoid,
     /// A call of officials, or about accounts, was refused or failed.
     Refused(Refusal),
-    /// A binding election lacks what it needs.
+    /// Requirements of a binding election are not met.
     NotSafe { missing: Vec<BindingRule> },
     /// The address takes WebSockets only.
     UpgradeRequired,

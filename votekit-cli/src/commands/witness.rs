@@ -98,7 +98,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
             view.witnesses.into_iter().map(WitnessRequest::from).collect()
         }
         TargetLocation::Running(_) => {
-            return Err(CommandError::usage("--election needs the data folder: give --data alone"));
+            return Err(CommandError::usage("--election needs the data folder: give only --data"));
         }
     };
     if requests.is_empty() {
@@ -150,9 +150,9 @@ fn request(
     witness: &SetWitness,
     origins: &[(String, KeyName)],
 ) -> Result<WitnessRequest, CommandError> {
-    let feeder = set.member(&witness.fed_by).ok_or_else(|| {
-        CommandError::internal(format!("{} is fed by no authority", witness.name))
-    })?;
+    let feeder = set
+        .member(&witness.fed_by)
+        .ok_or_else(|| CommandError::internal(format!("no authority feeds {}", witness.name)))?;
     let mut logs = Vec::new();
     for (law_id, origin) in origins {
         let key = VerifierKey::new(origin.clone(), KeyKind::Ed25519, &feeder.log)

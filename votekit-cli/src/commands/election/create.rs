@@ -107,7 +107,9 @@ pub(super) fn run(args: CreateArgs, context: &Context) -> Result<(), CommandErro
     let created = match args.members.clone() {
         Some(path) => create_with_members(args, &MemberFile::read(&path)?, context)?,
         None if args.links.is_given() => {
-            return Err(CommandError::usage("--url and --csv are about the links of --members"));
+            return Err(CommandError::usage(
+                "--url and --csv need --members, whose links they describe",
+            ));
         }
         None => create(args, context)?,
     };

@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
             return Ok(ledger.add_review_note(&law_id, &note).await?);
         }
         let ledger = EmbeddedLedger::open(&args.source.data).map_err(|error| {
-            CommandError::from(error).hint("is a node running on the data folder? stop it first")
+            CommandError::from(error).hint("if a node is running on the data folder, stop it first")
         })?;
         Ok(ledger.add_review_note(&law_id, &note).await?)
     })?;

@@ -174,13 +174,13 @@ problems! {
         "It is stored safely. The receipt will be ready in a moment.";
     "election-exists" Officials
         "Ce scrutin existe déjà", "Choisissez un autre identifiant.";
-        "The election exists already", "Choose another identifier.";
+        "The election already exists", "Choose another identifier.";
     "wrong-state" Officials
         "L’état du scrutin ne le permet pas", "Vérifiez l’état du scrutin.";
         "The state of the election does not allow this", "Check the state of the election.";
     "early-close" Officials
         "L’heure de fermeture prévue n’est pas encore arrivée", "Confirmez la fermeture anticipée.";
-        "The planned closing time has not come", "Confirm the early close.";
+        "The planned closing time has not been reached", "Confirm the early close.";
     "witnesses-missing" Officials
         "Des témoins externes n’ont pas encore signé le registre",
         "Réessayez dans quelques minutes. Sans eux, l’administration doit donner un motif.";
@@ -194,7 +194,7 @@ problems! {
         "The log refuses this", "Check the state of the election.";
     "admin-busy" Officials
         "Une autre opération est en cours", "Réessayez dans quelques instants.";
-        "Another operation is under way", "Try again in a moment.";
+        "Another operation is in progress", "Try again in a moment.";
     "not-leading" Officials
         "Un autre nœud dirige le scrutin", "Adressez-vous au nœud qui dirige.";
         "Another node leads the election", "Address the node that leads.";
