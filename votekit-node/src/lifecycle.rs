@@ -359,7 +359,7 @@ impl Node {
             tracing::warn!(
                 event = "election_recovery_failed",
                 %error,
-                "election created by another node not read back, retrying"
+                "election created by another node not recovered, retrying"
             );
         }
     }

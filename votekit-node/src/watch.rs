@@ -124,7 +124,7 @@ async fn observe_ledger_clock(context: &NodeContext, alarmed: bool) -> bool {
             event = "clock_differs",
             alarm = true,
             milliseconds = offset,
-            "this clock is not the ledger's by more than a second"
+            "this clock differs from the ledger's by more than a second"
         );
         context.audit.record(AuditEvent::ClockDiffers, &fields);
         return true;

@@ -67,7 +67,7 @@ impl EpochMarks {
                 alarm = true,
                 path = %path.display(),
                 intact = marks.len(),
-                "record of this node's epochs is damaged, its intact lines count"
+                "record of this node's epochs is damaged, its intact lines are used"
             );
         }
         let state = Mutex::new(State { marks, file: None });

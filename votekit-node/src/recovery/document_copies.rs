@@ -228,7 +228,7 @@ impl KeyComparison<'_> {
             event = "document_put_back",
             alarm = true,
             %law_id,
-            "the ledger had lost keys of an election that are sealed to one of its nodes"
+            "the ledger had lost keys of an election that are encrypted to one of its nodes"
         );
         Ok(true)
     }

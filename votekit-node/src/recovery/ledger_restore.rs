@@ -115,7 +115,7 @@ pub(crate) fn report_fork(context: &NodeContext, law_id: &ElectionId, error: &El
             alarm = true,
             %law_id,
             %error,
-            "the ledger does not hold the log that this node knows"
+            "the ledger does not contain the log that this node knows"
         );
         let fields =
             AuditFields { reason: Some(reason.as_str()), ..AuditFields::of_election(law_id) };

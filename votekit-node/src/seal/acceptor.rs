@@ -163,7 +163,7 @@ impl Sealer {
                     height = block.point.height,
                     term,
                     rule,
-                    "a guard forbids to accept the proposal"
+                    "a guard forbids accepting the proposal"
                 );
                 Ok(false)
             }

@@ -248,7 +248,7 @@ async fn acquire(
             event = "lease_of_no_authority",
             alarm = true,
             term,
-            "the holder of the leader lease is not an authority, it is passed over"
+            "the holder of the leader lease is not an authority, its lease is ended"
         );
     }
     ledger.pass_over(term, holder, length, at_least).await
@@ -373,7 +373,7 @@ async fn store_vote(
                     term = seen.term,
                     leader = %seen.leader,
                     %reason,
-                    "the ledger gives out a term that is too far ahead: no vote in it"
+                    "the ledger allocates a term that is too far ahead: no vote in it"
                 );
             }
             return Ok(());

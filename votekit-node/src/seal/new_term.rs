@@ -164,7 +164,7 @@ impl Sealer {
                     height,
                     leaf,
                     rule,
-                    "a block that another authority accepted is not the one made here"
+                    "a block that another authority accepted differs from the one of this authority"
                 );
                 return Ok(Again::Unusable);
             }

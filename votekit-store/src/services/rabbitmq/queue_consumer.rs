@@ -352,7 +352,7 @@ impl Consumption {
             alarm = true,
             %queue,
             reason,
-            "message without a readable batch refused"
+            "message refused, it contains no valid batch"
         );
         let reason = format!("a message in {queue} is not a batch: {reason}");
         let refusal = until_definite("refuse_message", || async {
