@@ -1,4 +1,4 @@
-//! Event guards: what an authority checks of a proposed block beside making it again.
+//! Event guards: what an authority verifies about a proposed block in addition to recomputing it.
 //!
 //! ```text
 //! proposal ─▶ ElectionLog::check ─▶ check_block ─▶ accept

@@ -110,7 +110,7 @@ pub struct EpochProgress {
     pub node: NodeId,
     /// Its number.
     pub epoch: Epoch,
-    /// Whether the ledger has given it out. An epoch that the log alone knows was not.
+    /// Whether the ledger has given it out. An epoch that only the log knows was not.
     pub is_given: bool,
     /// Whether the poll is closing, and the ledger has lost this epoch or never had it, while later
     /// ones of its node are known: see [`missing_epochs`].

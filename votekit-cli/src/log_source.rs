@@ -71,7 +71,7 @@ enum Kind {
     Node(Client),
 }
 
-/// What is read beside the leaves of a log.
+/// Other data read with the leaves of a log.
 pub(crate) struct LogHead {
     /// Signed checkpoint.
     pub(crate) checkpoint: Vec<u8>,
@@ -91,7 +91,7 @@ impl ArchiveArgs {
 }
 
 impl LedgerArgs {
-    /// Opens the archive: the PostgreSQL ledger if one is given, else the data folder alone.
+    /// Opens the archive: the PostgreSQL ledger if one is given, else only the data folder.
     pub(crate) fn open(&self, data: &Path) -> Result<Archive, CommandError> {
         #[cfg(feature = "services")]
         if let Some(address) = self.address()? {

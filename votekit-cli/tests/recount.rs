@@ -51,7 +51,7 @@ fn the_published_totals_are_confirmed() {
     );
     assert_eq!(json["published"], serde_json::json!([3, 2, 1, 0]));
     assert_eq!(json["differences"], serde_json::json!([]));
-    // The recount also reads beside a running node.
+    // The recount also works while a node runs.
     let node = Node::serve(&dir);
     dir.run(&RECOUNT).succeeds();
     node.stop();

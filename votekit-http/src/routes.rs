@@ -47,7 +47,7 @@ pub(crate) enum Permission {
     /// None, and readable by pages of any origin: the data that auditors verify.
     PublicFromAnyOrigin,
     /// As [`Permission::PublicFromAnyOrigin`], and more for the access token of an account, which
-    /// the handler checks: with a token, readable by pages of known origins alone.
+    /// the handler checks: with a token, readable only by pages of known origins.
     PublicFromAnyOriginOrToken,
     /// None: pages for people, on the public listener. They are not part of the interface for
     /// programs, and a form requires the origin of this node, the steps of a vote also a session.

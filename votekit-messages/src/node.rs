@@ -140,7 +140,8 @@ impl InWords for NodeError {
                  roles"
             ),
             Self::Random(reason) => format!("the system returned no random numbers: {reason}"),
-            // What a node meets at its start alone, and keys and signatures: reasons.
+            // Errors that occur only at the start of a node, and those of keys and signatures, have
+            // reasons for administrators.
             other => other.to_string(),
         }
     }

@@ -92,7 +92,7 @@ pub enum NodeError {
         /// The name of this node as an authority.
         name: KeyName,
     },
-    /// The keys of an election that were sealed to this node cannot be opened.
+    /// The keys of an election that were encrypted to this node cannot be opened.
     #[error("the keys of {law_id} that were sealed to this node cannot be opened with its key")]
     SealedKeys {
         /// The election.

@@ -212,7 +212,7 @@ impl Node {
         }
         for law_id in law_ids {
             match self.read_back_and_check(&law_id).await {
-                // Its keys may be sealed to this node later: the election is taken up then.
+                // Its keys may be encrypted to this node later: the election is recovered then.
                 Err(NodeError::BallotKey { .. }) if self.context.authorities.is_some() => {}
                 Err(error) if error.halts_one_election() => {
                     if self.is_lost(&law_id).await {

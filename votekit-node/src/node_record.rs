@@ -85,7 +85,7 @@ pub enum NodeRecordError {
     /// Signatures can be verified with the node key.
     #[error("the node key is not a usable Ed25519 key")]
     NodeKey,
-    /// Keys can be sealed to the transport key.
+    /// Keys can be encrypted to the transport key.
     #[error("the transport key is not a usable X25519 key")]
     TransportKey,
 }

@@ -45,7 +45,7 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
                 observe_writes(&context).await;
             }
         }
-        // The ledger of a node alone has the clock of the node.
+        // A ledger that belongs to one node uses the clock of that node.
         if tick == 0 && context.is_shared {
             differs = observe_ledger_clock(&context, differs).await;
         }

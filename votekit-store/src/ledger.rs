@@ -485,9 +485,9 @@ pub trait LogRepair: Send + Sync + 'static {
 /// Stores the cosignatures of outside witnesses over heads of the logs.
 #[async_trait]
 pub trait Witnessed: Send + Sync + 'static {
-    /// Stores a line beside the others over its size and root: a line that its witness has not
-    /// signed keeps no true one out. Of each witness, few of the lines over smaller trees are kept
-    /// ([`WitnessLine::KEPT_PER_WITNESS`]).
+    /// Stores a line in addition to the others over its size and root: a line that its witness has
+    /// not signed keeps no true one out. Of each witness, few of the lines over smaller trees are
+    /// kept ([`WitnessLine::KEPT_PER_WITNESS`]).
     async fn put_witness_line(
         &self,
         law_id: &ElectionId,
@@ -510,7 +510,7 @@ pub trait Witnessed: Send + Sync + 'static {
     ) -> Result<Vec<WitnessLine>, EngineError>;
 }
 
-/// Stores the documents of officials, reviewers and nodes beside the logs.
+/// Stores the documents of officials, reviewers and nodes, outside the logs.
 #[async_trait]
 pub trait Documents: Send + Sync + 'static {
     /// Stores a manifest under its SHA-256.
@@ -529,8 +529,8 @@ pub trait Documents: Send + Sync + 'static {
     /// The remarks on an election's requests, in the order in which they were stored.
     async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError>;
 
-    /// Stores the keys of an election as sealed to a recipient's public key, in place of an earlier
-    /// copy.
+    /// Stores the keys of an election as encrypted to a recipient's public key, in place of an
+    /// earlier copy.
     async fn put_sealed_key(
         &self,
         law_id: &ElectionId,
@@ -538,7 +538,7 @@ pub trait Documents: Send + Sync + 'static {
         bytes: &[u8],
     ) -> Result<(), EngineError>;
 
-    /// The keys of an election that are sealed to a recipient's public key.
+    /// The keys of an election that are encrypted to a recipient's public key.
     async fn sealed_key(
         &self,
         law_id: &ElectionId,

@@ -324,7 +324,7 @@ fn an_epoch_is_retired_when_it_is_given_out_fenced_and_without_lease() {
         world.epoch().is_fenced = false;
     };
     assert_eq!(fault_of_retirement(closing), None);
-    // An epoch that the log alone has open was never fenced.
+    // An epoch that is open only in the log was never fenced.
     let of_log = |world: &mut World| {
         world.epoch().is_fenced = false;
         world.epoch().progress.is_given = false;
@@ -335,7 +335,7 @@ fn an_epoch_is_retired_when_it_is_given_out_fenced_and_without_lease() {
         world.epoch().progress.is_open = false;
     };
     assert_eq!(fault_of_retirement(unknown), Some("retired-not-given"));
-    // One that the ledger has lost is retired at the close alone.
+    // One that the ledger has lost is retired only at the close.
     let missing = |world: &mut World| {
         unknown(world);
         world.epoch().progress.is_missing = true;

@@ -30,7 +30,7 @@ fn drafted(leaf: &Leaf) -> Option<&Definition> {
     }
 }
 
-/// The first block carries the law in its draft alone: the log has no other yet.
+/// The first block names the law only in its draft: the log has no other yet.
 fn draft_law(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     match drafted(leaf) {
         Some(definition) if definition.law_id != *facts.law_id => {

@@ -58,7 +58,7 @@ pub struct ProposalFacts<'a> {
     pub proposed_at: UnixSeconds,
     /// Whether nodes get leases to answer voters after the block.
     pub takes_votes: bool,
-    /// The leaders whose signed proposals of the same bytes are at hand, in any term.
+    /// The leaders whose signed proposals of the same bytes are available, in any term.
     pub signed_by: &'a [TermLeader],
 }
 

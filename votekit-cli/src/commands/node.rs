@@ -97,7 +97,7 @@ struct AdmitArgs {
 /// void, and the log records this. Wait until its process is dead. The command can be repeated.
 ///
 /// With an election and a node: in that election; a process that still runs begins a new epoch.
-/// With the name alone of a node that was admitted by its record: in the installation, which means
+/// With only the name of a node that was admitted by its record: in the installation, which means
 /// in every election that takes votes or is closing, and for all that open later. The name is sent
 /// to the node that leads.
 #[derive(Debug, clap::Args)]

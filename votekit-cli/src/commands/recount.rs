@@ -40,7 +40,7 @@ pub(crate) struct Args {
     shards: Vec<PathBuf>,
 }
 
-/// Content of the data folder, and of the roll folders given beside it.
+/// Content of the data folder, and of the roll folders given with it.
 struct Stored<'a> {
     archive: &'a Archive,
     law_id: &'a ElectionId,

@@ -48,7 +48,7 @@ struct RequestArgs {
     #[command(flatten)]
     ledger: LedgerArgs,
 
-    /// Election that is not created yet, with the data folder alone; it is binding unless --test is
+    /// Election that is not created yet, with only the data folder; it is binding unless --test is
     /// given. Without this option all existing elections are printed
     #[arg(long = "election", value_name = "LAW_ID")]
     elections: Vec<ElectionId>,

@@ -16,7 +16,7 @@ use crate::email::EmailAddress;
 /// The most characters of a name or an id: longer ones are rows that a stray quotation mark joined.
 const TEXT_CHARS_MAX: usize = 200;
 
-/// One member. `Debug` shows the line alone.
+/// One member. `Debug` shows only the line.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemberRow {

@@ -264,7 +264,7 @@ async fn a_wrong_amendment_and_a_step_out_of_order_change_nothing() {
     served.end().await;
 }
 
-/// The calls on elections that administrators alone may make.
+/// The calls on elections that only administrators may make.
 pub(crate) fn administrator_calls() -> Vec<(&'static str, String)> {
     let path = |rest: &str| format!("{ELECTIONS}/{LAW}/{rest}");
     vec![

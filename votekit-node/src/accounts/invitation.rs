@@ -17,7 +17,7 @@ const TOKEN_BYTES: usize = 32;
 const ATTEMPTS_MAX: u32 = 3;
 
 /// A one-time link, through which the holder of an account chooses the password. The store has the
-/// digest of its token alone.
+/// digest of its token.
 pub struct OneTimeLink {
     token: Zeroizing<String>,
     /// From then on it is void.

@@ -53,7 +53,7 @@ pub(crate) struct ProposalRow {
     pub(crate) leaves: Arc<Vec<u8>>,
     /// Where the block is counted, while it is kept.
     place: Option<Arc<BlockPlace>>,
-    /// Whether the block is not kept for want of room.
+    /// Whether the block is not kept because there was no room.
     is_left_out: bool,
 }
 
@@ -137,7 +137,7 @@ struct ElectionRows {
     heights: BTreeMap<u64, HeightRows>,
     /// Every block up to this height is certified: its rows are of no use.
     settled: u64,
-    /// The lowest height whose rows were left out, for want of room.
+    /// The lowest height whose rows were left out, because there was no room.
     left_out: Option<u64>,
     changes: watch::Sender<u64>,
 }

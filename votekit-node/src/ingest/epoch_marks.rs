@@ -110,7 +110,7 @@ impl EpochMarks {
 
     /// Records that the batches of an epoch up to a sequence are confirmed.
     pub(crate) fn confirm(&self, epoch: Epoch, sequence: Sequence) {
-        // The batch is durable elsewhere: a lower mark costs a part of this protection alone.
+        // The batch is durable elsewhere: a lower mark only weakens this protection.
         if let Err(error) = self.raise(&mut self.state.lock(), (epoch, sequence)) {
             tracing::debug!(event = "epoch_mark_not_written", %error, "epoch mark not written");
         }

@@ -1,5 +1,5 @@
-//! Copies of the documents that the ledger alone holds, in the memory of this authority: the keys
-//! of elections as they are sealed to each recipient, and the records of nodes.
+//! Copies of the documents that are only in the ledger, in the memory of this authority: the keys
+//! of elections as they are encrypted to each recipient, and the records of nodes.
 //!
 //! What a ledger lacks that was restored from an older copy is put back; what it holds is never
 //! replaced. Once a draft is certified its keys do not change, so the first copy is the true one.
@@ -34,7 +34,8 @@ const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 /// not read the last block yet.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The time from an event to its comparison: the keys that are sealed to a node follow its record.
+/// The time from an event to its comparison: the keys that are encrypted to a node follow its
+/// record.
 const EVENT_DELAY: Duration = Duration::from_secs(1);
 
 /// An election and the public key of a recipient.
@@ -102,7 +103,7 @@ async fn compare_records(
 ) -> Result<Vec<Admission>, ElectionFault> {
     let ledger = &context.ledger;
     let stored = until_definite("read_documents", || ledger.node_records()).await?;
-    // Statuses of authorities are of the moment, and anything may have been written beside them.
+    // Statuses of authorities are of the moment, and anything may have been written with them.
     let mut stored = Admission::all(&stored);
     let kept = Admission::all(&authority.durable(|memory| memory.node_records()).await?);
     let new = stored.iter().filter(|known| is_to_be_kept(known, &kept));

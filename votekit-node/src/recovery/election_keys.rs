@@ -85,7 +85,7 @@ pub(crate) async fn share_with_node(
     Ok(())
 }
 
-/// Takes the keys of an election that were sealed to this node into its data folder, unless they
+/// Takes the keys of an election that were encrypted to this node into its data folder, unless they
 /// are there. Without several authorities there is nothing to do.
 pub(crate) async fn obtain(context: &NodeContext, law_id: &ElectionId) -> Result<(), NodeError> {
     if context.authorities.is_none() {

@@ -70,7 +70,7 @@ pub(crate) async fn put_back(
         authority.note_lacking(law_id, None);
         return Ok(PutBack::NotNeeded);
     }
-    // Once a height: an authority that waits for another one looks again and again.
+    // Once a height: an authority that waits for another one polls.
     let is_new = authority.note_lacking(law_id, Some(height));
     if is_new {
         tracing::error!(

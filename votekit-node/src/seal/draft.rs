@@ -1,8 +1,8 @@
 //! The round about the first block of an election, on authorities that do not have the election
 //! yet.
 //!
-//! An authority accepts a draft whose keys were sealed to it: so a quorum can open every vote that
-//! is sealed to the ballot key of the draft.
+//! An authority accepts a draft whose keys were encrypted to it: so a quorum can open every vote
+//! that is encrypted to the ballot key of the draft.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -120,7 +120,7 @@ async fn take_part(
     Ok(())
 }
 
-/// Makes the first block, if the keys of the election were sealed to this authority.
+/// Makes the first block, if the keys of the election were encrypted to this authority.
 async fn make(
     context: &Arc<NodeContext>,
     authority: &Arc<AuthorityContext>,

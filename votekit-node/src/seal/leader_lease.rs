@@ -198,7 +198,7 @@ async fn execute(context: &NodeContext, command: Command) {
                 Ok(Err(error)) => failed(&error.to_string()),
                 Err(_) => failed("the ledger does not answer"),
             };
-            // Not a request: those answer a tick alone.
+            // Not a request: those only answer a tick.
             take_step(context, Event::Lease(event)).await;
         }
         Command::Release => {

@@ -89,7 +89,7 @@ pub(super) struct CreateArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "binding")]
     members: Option<PathBuf>,
 
-    /// Ballot key that officials made with `votekit ballot-key generate`, for this election alone;
+    /// Ballot key that officials made with `votekit ballot-key generate`, for this election only;
     /// without it the node makes one. The file is on the machine of the node, and private to its
     /// account
     #[arg(long, value_name = "FILE")]
