@@ -62,8 +62,8 @@ fn plain(error: &ElectionLogError) -> Option<&'static str> {
             "another roll is already loaded; later changes are loaded as supplements to it"
         }
         ElectionLogError::Replaces => {
-            "the roll to be replaced is not the one that is loaded, or the election is no longer a \
-             draft"
+            "the roll to be replaced is not the one that is loaded, or the election is not a draft \
+             any more"
         }
         ElectionLogError::Scheme => "the supplement uses a different hash scheme than the roll",
         ElectionLogError::Followed => {

@@ -158,8 +158,8 @@ pub enum ElectionLogError {
     SecondRoll,
     /// A roll can be replaced in a draft only, and names the roll that it replaces.
     #[error(
-        "the roll to be replaced is not the one that is loaded, or the election is no longer a \
-         draft"
+        "the roll to be replaced is not the one that is loaded, or the election is not a draft any \
+         more"
     )]
     Replaces,
     /// A supplement must name the manifest that was loaded last.
