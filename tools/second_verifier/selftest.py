@@ -4,7 +4,7 @@
 import json
 import sys
 import unittest
-from hashlib import sha256
+from hashlib import sha256, sha512
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -66,7 +66,12 @@ class Vectors(unittest.TestCase):
         lines = (VECTORS / "commitments.txt").read_text().splitlines()[1:]
         self.assertTrue(lines)
         for line in lines:
-            *_, value, blinding, commitment = line.split(" ")
+            key, root, leaves, choice, value, blinding, commitment = line.split(" ")
+            content = sha256(bytes.fromhex(root + leaves)).digest()
+            place = content + int(choice).to_bytes(2, "big")
+            uniform = sha512(b"votekit-blinding/1\n" + bytes.fromhex(key) + place).digest()
+            derived = int.from_bytes(uniform, "little") % ed25519.ORDER
+            self.assertEqual(derived, int.from_bytes(bytes.fromhex(blinding), "little"))
             opened = ristretto.commit(int(value), ristretto.scalar(bytes.fromhex(blinding)))
             element = ristretto.decode(bytes.fromhex(commitment))
             self.assertTrue(ristretto.equal(opened, element), line)

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use votekit_core::id::Sequence;
 
 use super::*;
-use crate::quiescence::{Event, missing_epochs};
+use crate::quiescence::{EPOCH_STEP_MAX, Event, counted_epochs, missing_epochs};
 
 const LEASE_LENGTH_MS: u64 = 3000;
 
@@ -157,13 +157,42 @@ fn missing_epochs_are_retired_unless_something_of_them_is_staged() {
 
 #[test]
 fn epochs_are_missing_before_later_ones_of_their_node_up_to_a_distance() {
-    let of = |number, epochs: &[u32]| -> Vec<(NodeId, Epoch)> {
-        epochs.iter().map(|epoch| (node(number), Epoch(*epoch))).collect()
-    };
+    let of = epochs_of;
     let known = [of(1, &[4, 1, 2, 1]), of(2, &[3]), of(3, &[1, 2, u32::MAX])].concat();
     assert_eq!(missing_epochs(known), [of(1, &[3]), of(2, &[1, 2])].concat());
-    assert_eq!(missing_epochs(of(1, &[256])).len(), 255);
-    assert!(missing_epochs(of(1, &[257])).is_empty());
+    assert_eq!(missing_epochs(of(1, &[EPOCH_STEP_MAX])).len(), EPOCH_STEP_MAX as usize - 1);
+    assert!(missing_epochs(of(1, &[EPOCH_STEP_MAX + 1])).is_empty());
+}
+
+fn epochs_of(number: u8, epochs: &[u32]) -> Vec<(NodeId, Epoch)> {
+    epochs.iter().map(|epoch| (node(number), Epoch(*epoch))).collect()
+}
+
+#[test]
+fn epochs_far_above_the_last_signed_one_of_their_node_do_not_count() {
+    let of = epochs_of;
+    let given = [of(1, &[0, 1, 2, 1002, 1003, u32::MAX]), of(2, &[1000, 1001])].concat();
+    let found = counted_epochs(given, of(1, &[2, 1]));
+    assert_eq!(found.counted, [of(1, &[1, 2, 1002]), of(2, &[1000])].concat());
+    assert_eq!(found.passed_over, [of(1, &[0, 1003, u32::MAX]), of(2, &[1001])].concat());
+    // Rows of the ledger alone reach no further, however many there are.
+    let ladder: Vec<u32> = (1..=50).map(|step| step * 500).collect();
+    assert_eq!(counted_epochs(of(1, &ladder), []).counted, of(1, &[500, 1000]));
+    // A batch that its node has signed counts wherever it is.
+    let signed = counted_epochs(of(1, &[5000]), of(1, &[5000]));
+    assert_eq!((signed.counted, signed.passed_over), (of(1, &[5000]), Vec::new()));
+}
+
+#[test]
+fn the_gap_before_an_epoch_that_counts_is_always_filled() {
+    for signed in [0, 7, 5000] {
+        let last = epochs_of(1, &[signed]).into_iter().filter(|(_, epoch)| epoch.0 > 0);
+        let known: Vec<(NodeId, Epoch)> = last.collect();
+        let given = counted_epochs(epochs_of(1, &[signed + EPOCH_STEP_MAX]), known.clone());
+        let missing = missing_epochs(known.into_iter().chain(given.counted));
+        let above = missing.iter().filter(|(_, epoch)| epoch.0 > signed).count();
+        assert_eq!(above, EPOCH_STEP_MAX as usize - 1, "above {signed}");
+    }
 }
 
 #[test]

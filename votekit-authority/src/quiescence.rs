@@ -11,7 +11,7 @@
 //!
 //! In another order a batch could pass behind a look that was already taken.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use votekit_core::id::{Epoch, NodeId, Sequence};
@@ -110,7 +110,8 @@ pub struct EpochProgress {
     pub node: NodeId,
     /// Its number.
     pub epoch: Epoch,
-    /// Whether the ledger has given it out. An epoch that only the log knows was not.
+    /// Whether the ledger has given it out. An epoch that only the log knows was not, nor one that
+    /// does not [count](counted_epochs).
     pub is_given: bool,
     /// Whether the poll is closing, and the ledger has lost this epoch or never had it, while later
     /// ones of its node are known: see [`missing_epochs`].
@@ -159,12 +160,44 @@ pub enum Obstacle {
     Unavailable,
 }
 
-/// The longest distance between two known epochs of a node that is filled by retirements: each
-/// takes a leaf, and a ledger may claim an epoch of four billion.
-const EPOCH_DISTANCE_MAX: u32 = 256;
+/// How far above the last epoch of a node of which something signed is known the ledger may give
+/// out the next one: many times as far as runs that published nothing reach. There are 2³² epochs,
+/// and one row that another program wrote would use them up: no node begins an epoch further above,
+/// and none counts at the close.
+pub const EPOCH_STEP_MAX: u32 = 1000;
+
+/// The epochs of a ledger, as far as they count.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CountedEpochs {
+    /// Those that a node may have begun.
+    pub counted: Vec<(NodeId, Epoch)>,
+    /// Those that no node has begun: another program has written their rows.
+    pub passed_over: Vec<(NodeId, Epoch)>,
+}
+
+/// The epochs that the ledger has given out, by whether they count. `signed` are those of which a
+/// batch is known that their node has signed: nothing that is only in the ledger adds to them.
+#[must_use]
+pub fn counted_epochs(
+    given: impl IntoIterator<Item = (NodeId, Epoch)>,
+    signed: impl IntoIterator<Item = (NodeId, Epoch)>,
+) -> CountedEpochs {
+    let mut highest: BTreeMap<NodeId, Epoch> = BTreeMap::new();
+    for (node, epoch) in signed {
+        let known = highest.entry(node).or_insert(epoch);
+        *known = (*known).max(epoch);
+    }
+    let counts = |(node, epoch): &(NodeId, Epoch)| {
+        let highest = highest.get(node).map_or(0, |epoch| epoch.0);
+        epoch.0 > 0 && epoch.0 <= highest.saturating_add(EPOCH_STEP_MAX)
+    };
+    let (counted, passed_over) = given.into_iter().partition(counts);
+    CountedEpochs { counted, passed_over }
+}
 
 /// The epochs that are missing before later ones of the same node that the ledger or the log knows.
-/// No node gets them any more, and the log has to account for each before it closes.
+/// No node gets them any more, and the log has to account for each before it closes. A distance of
+/// more than [`EPOCH_STEP_MAX`] is not filled: each epoch takes a leaf.
 #[must_use]
 pub fn missing_epochs(known: impl IntoIterator<Item = (NodeId, Epoch)>) -> Vec<(NodeId, Epoch)> {
     let known: BTreeSet<(NodeId, Epoch)> = known.into_iter().collect();
@@ -173,7 +206,7 @@ pub fn missing_epochs(known: impl IntoIterator<Item = (NodeId, Epoch)>) -> Vec<(
     for (node, epoch) in known {
         let before = earlier.filter(|(of, _)| *of == node).map_or(0, |(_, epoch)| epoch.0);
         earlier = Some((node, epoch));
-        if epoch.0.saturating_sub(before) <= EPOCH_DISTANCE_MAX {
+        if epoch.0.saturating_sub(before) <= EPOCH_STEP_MAX {
             missing.extend((before + 1..epoch.0).map(|number| (node, Epoch(number))));
         }
     }

@@ -10,7 +10,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, Signer, SigningKey};
 use rand_core::CryptoRng;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -19,6 +19,7 @@ use crate::ballot::{
     BallotPublicKey, BallotSecretKey, CHOICE_LENGTH, ChoiceIndex, SEAL_OVERHEAD, SealError, Sealing,
 };
 use crate::credential::CredentialHash;
+use crate::ed25519;
 use crate::envelope::{Envelope, EnvelopeDigest};
 use crate::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId, Sequence, hex_bytes};
 use crate::instant::UnixMinutes;
@@ -69,11 +70,11 @@ impl NodePublicKey {
         NodeId::of_public_key(self.as_bytes())
     }
 
-    /// Whether signatures can be verified with this key: it is a point of the curve, and not of
-    /// small order, for which one signature fits every message.
+    /// Whether signatures can be verified with this key: it is the canonical encoding of a point,
+    /// and not of small order, for which one signature fits every message.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        VerifyingKey::from_bytes(self.as_bytes()).is_ok_and(|key| !key.is_weak())
+        ed25519::public_key(self.as_bytes()).is_some()
     }
 }
 
@@ -433,7 +434,7 @@ pub(crate) fn signed_header(header: &BatchHeader, count: usize) -> Vec<u8> {
 
 /// Whether a signature is valid under the strict rules: no key of small order, canonical encodings.
 pub(crate) fn is_signed(key: &NodePublicKey, message: &[u8], signature: &BatchSignature) -> bool {
-    VerifyingKey::from_bytes(key.as_bytes()).is_ok_and(|verifying| {
+    ed25519::public_key(key.as_bytes()).is_some_and(|verifying| {
         verifying.verify_strict(message, &Signature::from_bytes(signature.as_bytes())).is_ok()
     })
 }

@@ -12,10 +12,10 @@ use curve25519_dalek::constants::RISTRETTO_BASEPOINT_TABLE;
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoBasepointTable, RistrettoPoint};
 use curve25519_dalek::scalar::Scalar;
 use curve25519_dalek::traits::Identity;
-use sha2::{Digest, Sha512};
+use sha2::{Digest, Sha256, Sha512};
 
 use crate::ballot::BallotSecretKey;
-use crate::id::{ElectionId, hex_bytes};
+use crate::id::hex_bytes;
 
 /// The second base, derived from a text so that its logarithm to the first base is unknown.
 static SECOND_BASE: LazyLock<RistrettoBasepointTable> = LazyLock::new(|| {
@@ -34,18 +34,33 @@ hex_bytes! {
     Blinding, 32
 }
 
-impl Blinding {
-    /// The blinding of choice `choice` in block `height`, derived from the ballot key, so that
-    /// nothing is stored.
+/// What the blindings of a block depend on besides the ballot key: the log before the block, and
+/// the block's leaves before its commitments.
+///
+/// Two blocks with other votes therefore never share a blinding, even if they are proposed for one
+/// height, or for two logs under one ballot key. With a shared blinding, the difference of two
+/// commitments would show the difference of their counts to anyone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockContext([u8; 32]);
+
+impl BlockContext {
+    /// Of the root of the log before the block, and the block's leaves before its commitments, as
+    /// stored: each with its length in two bytes.
     #[must_use]
-    pub fn derive(key: &BallotSecretKey, law_id: &ElectionId, height: u64, choice: u16) -> Self {
-        let law = law_id.as_str().as_bytes();
+    pub fn new(root_before: &[u8; 32], leaves: &[u8]) -> Self {
+        Self(Sha256::new().chain_update(root_before).chain_update(leaves).finalize().into())
+    }
+}
+
+impl Blinding {
+    /// The blinding of choice `choice` of a block, derived from the ballot key, so that nothing is
+    /// stored and every authority commits to the same bytes.
+    #[must_use]
+    pub fn derive(key: &BallotSecretKey, content: &BlockContext, choice: u16) -> Self {
         let uniform: [u8; 64] = Sha512::new()
             .chain_update(b"votekit-blinding/1\n")
             .chain_update(key.expose_bytes())
-            .chain_update([u8::try_from(law.len()).expect("a law id has at most 50 bytes")])
-            .chain_update(law)
-            .chain_update(height.to_be_bytes())
+            .chain_update(content.0)
             .chain_update(choice.to_be_bytes())
             .finalize()
             .into();
@@ -180,9 +195,25 @@ mod tests {
 
     use super::*;
 
-    fn blinding(height: u64, choice: u16) -> Blinding {
-        let law_id = "L2025-001".parse().expect("law id");
-        Blinding::derive(&BallotSecretKey::from_seed(&[1; 32]), &law_id, height, choice)
+    fn blinding(leaves: &[u8], choice: u16) -> Blinding {
+        let content = BlockContext::new(&[7; 32], leaves);
+        Blinding::derive(&BallotSecretKey::from_seed(&[1; 32]), &content, choice)
+    }
+
+    #[test]
+    fn two_blocks_of_other_content_share_no_blinding() {
+        let key = BallotSecretKey::from_seed(&[1; 32]);
+        let contexts = [
+            BlockContext::new(&[7; 32], b"one batch"),
+            BlockContext::new(&[7; 32], b"two batches"),
+            BlockContext::new(&[8; 32], b"one batch"),
+        ];
+        let blindings: std::collections::BTreeSet<String> = contexts
+            .iter()
+            .flat_map(|content| (0..3).map(|choice| Blinding::derive(&key, content, choice)))
+            .map(|blinding| blinding.to_string())
+            .collect();
+        assert_eq!(blindings.len(), 9);
     }
 
     proptest! {
@@ -197,7 +228,7 @@ mod tests {
             let mut blindings = [Blinding::zero(), Blinding::zero()];
             for (height, (first, second)) in blocks.iter().enumerate() {
                 let parts = [(0, *first), (1, *second)].map(|(choice, value)| {
-                    let factor = blinding(height as u64, choice);
+                    let factor = blinding(&height.to_be_bytes(), choice);
                     values[usize::from(choice)] += value;
                     blindings[usize::from(choice)] = blindings[usize::from(choice)].plus(&factor).expect("canonical");
                     Commitment::to_value(value, &factor).expect("canonical")
@@ -217,7 +248,7 @@ mod tests {
         assert_eq!(sum.add(&[bad]), Err(CommitmentError::Encoding { position: 1 }));
         // X25519 ignores the top bit of an encoding; ristretto255 must not, or one commitment would
         // have two forms.
-        let good = Commitment::to_value(1, &blinding(7, 0)).expect("canonical");
+        let good = Commitment::to_value(1, &blinding(b"leaves", 0)).expect("canonical");
         let mut bytes = *good.as_bytes();
         bytes[31] |= 0x80;
         let raised = Commitment::from_bytes(bytes);
@@ -230,13 +261,17 @@ mod tests {
     /// The vector's columns: everything that a blinding is derived from, then the results.
     fn golden() -> String {
         let key = const_hex::encode(BallotSecretKey::from_seed(&[1; 32]).expose_bytes());
+        let root = const_hex::encode([7; 32]);
+        let leaves = const_hex::encode(b"leaves");
         let rows = (0..3).map(|choice| {
-            let factor = blinding(7, choice);
+            let factor = blinding(b"leaves", choice);
             let value = 1000 * u64::from(choice);
             let commitment = Commitment::to_value(value, &factor).expect("canonical");
-            format!("{key} L2025-001 7 {choice} {value} {factor} {commitment}\n")
+            format!("{key} {root} {leaves} {choice} {value} {factor} {commitment}\n")
         });
-        std::iter::once("key law height choice value blinding C\n".to_owned()).chain(rows).collect()
+        std::iter::once("key root leaves choice value blinding C\n".to_owned())
+            .chain(rows)
+            .collect()
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub mod instant;
 pub mod key_file;
 
 pub mod credential;
+mod ed25519;
 pub mod log;
 
 pub mod manifest;

@@ -5,9 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ballot::{BallotSecretKey, ChoiceIndex};
-use crate::commitment::{Blinding, Commitment};
+use crate::commitment::{Blinding, BlockContext, Commitment};
 use crate::decision::{Decision, Entry};
-use crate::id::ElectionId;
 
 /// Votes by choice, in the definition's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,14 +77,9 @@ pub struct Totals {
 
 /// The commitments of one block to its counts, one per choice and one for spoiled votes.
 #[must_use]
-pub fn commit(
-    counts: &Counts,
-    key: &BallotSecretKey,
-    law_id: &ElectionId,
-    height: u64,
-) -> Vec<Commitment> {
+pub fn commit(counts: &Counts, key: &BallotSecretKey, content: &BlockContext) -> Vec<Commitment> {
     let commitments = counts.in_order().into_iter().zip(0_u16..).map(|(value, choice)| {
-        Commitment::to_value(value, &Blinding::derive(key, law_id, height, choice))
+        Commitment::to_value(value, &Blinding::derive(key, content, choice))
             .expect("derived blindings are canonical")
     });
     commitments.collect()
@@ -116,12 +110,12 @@ impl Tally {
         &mut self,
         counts: &Counts,
         key: &BallotSecretKey,
-        law_id: &ElectionId,
+        content: &BlockContext,
         height: u64,
     ) {
         self.counts.add(counts);
         for (sum, choice) in self.blindings.iter_mut().zip(0_u16..) {
-            let blinding = Blinding::derive(key, law_id, height, choice);
+            let blinding = Blinding::derive(key, content, choice);
             *sum = sum.plus(&blinding).expect("derived blindings are canonical");
         }
         self.height = height;
@@ -164,13 +158,13 @@ mod tests {
     #[test]
     fn an_opening_matches_the_commitments_of_all_blocks() {
         let key = BallotSecretKey::from_seed(&[3; 32]);
-        let law_id: ElectionId = "L1".parse().expect("law id");
         let mut tally = Tally::new(2);
         let mut sum = CommitmentSum::new(3);
         for height in 2..6 {
             let counts = Counts { choices: vec![height, 2 * height], spoiled: 1 };
-            sum.add(&commit(&counts, &key, &law_id, height)).expect("three commitments");
-            tally.add_block(&counts, &key, &law_id, height);
+            let content = BlockContext::new(&[0; 32], &height.to_be_bytes());
+            sum.add(&commit(&counts, &key, &content)).expect("three commitments");
+            tally.add_block(&counts, &key, &content, height);
         }
         let totals = tally.open(5);
         assert_eq!(totals.values, [14, 28, 4]);

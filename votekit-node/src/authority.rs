@@ -10,6 +10,7 @@ mod board;
 mod context;
 mod draft_tasks;
 mod ledger_log;
+mod row_room;
 mod rows_progress;
 
 pub(crate) use board::{Board, HeightRows, ProposalRow};

@@ -7,7 +7,7 @@ mod handle;
 mod keys;
 mod lease;
 pub(crate) mod snapshots;
-mod unstaged_batches;
+mod unsealed_batches;
 mod view;
 mod witnessed;
 mod write_gate;
@@ -21,7 +21,7 @@ pub(crate) use handle::{
 pub(crate) use keys::{CheckpointSigner, ElectionSecrets};
 pub(crate) use lease::{LENGTH as LEASE_LENGTH, Lease};
 pub(crate) use snapshots::Snapshots;
-pub(crate) use unstaged_batches::UnstagedBatches;
+pub(crate) use unsealed_batches::UnsealedBatches;
 pub(crate) use view::ElectionStatus;
 pub use view::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
 pub(crate) use witnessed::{WitnessedHead, cosigned_size, read_witnessed};

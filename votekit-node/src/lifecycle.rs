@@ -330,7 +330,7 @@ impl Node {
             let takes_batches = matches!(committed.state(), State::Open | State::Closing);
             // While a batch waits in staging, the next one is not announced.
             let has_unsealed = election.position().staged > committed.sealed_through;
-            election.unstaged.is_empty() && !(takes_batches && has_unsealed)
+            election.unsealed.is_empty() && !(takes_batches && has_unsealed)
         };
         let is_quiet =
             self.context.pending.len() == 0 && self.context.elections().iter().all(is_at_rest);

@@ -1,6 +1,7 @@
 //! From staging to the log: one node leads and seals, the others check and follow.
 
 pub(crate) mod made_block;
+pub(crate) mod read_places;
 pub(crate) mod seal_queue;
 
 pub(crate) mod due_batch;
@@ -25,3 +26,4 @@ pub(crate) mod new_term;
 pub(crate) mod own_statements;
 pub(crate) mod row_feed;
 pub(crate) mod row_removal;
+pub(crate) mod staging_survey;

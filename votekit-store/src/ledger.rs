@@ -33,6 +33,20 @@ pub struct Staged {
     pub hints: Hints,
 }
 
+/// A row of staging, without its batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StagedPlace {
+    /// Its position.
+    pub id: StagingId,
+    /// The number of its batch.
+    pub number: BatchNumber,
+    /// The digest of its batch.
+    pub digest: Digest,
+    /// Whether the batch is there. If not, a purge has destroyed it, or another program has removed
+    /// its bytes: what a reader knows of the log shows which.
+    pub has_batch: bool,
+}
+
 /// The current end of an election's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -196,6 +210,10 @@ pub trait Staging: Send + Sync + 'static {
     /// writes nothing; another batch under the same number is a
     /// [`Conflict::BatchNumber`](crate::Conflict::BatchNumber). No position appears below one that
     /// a reader has already seen.
+    ///
+    /// If the stored row has lost its bytes, they are put back, and the row moves to a new
+    /// position: readers have passed the old one. The ledger does not ask why they are missing; a
+    /// caller that knows of a purge stages no late copy.
     async fn stage(&self, batch: &Arc<Batch>, hints: &Hints) -> Result<StagingId, EngineError>;
 
     /// Batches of an election after a position in staging, in order: those not yet sealed, or, from
@@ -217,8 +235,17 @@ pub trait Staging: Send + Sync + 'static {
         id: StagingId,
     ) -> Result<Option<Digest>, EngineError>;
 
-    /// The batch that is stored under a number, sealed or not; `None` when there is none, or it was
-    /// destroyed. A row that is not a batch of this number is [`EngineError::Corrupt`].
+    /// The rows of an election after a position, in order, at most `limit`: those that
+    /// [`Staging::staged`] returns, and those whose bytes are missing.
+    async fn staged_places(
+        &self,
+        law_id: &ElectionId,
+        after: StagingId,
+        limit: usize,
+    ) -> Result<Vec<StagedPlace>, EngineError>;
+
+    /// The batch that is stored under a number, sealed or not; `None` when there is none, or its
+    /// bytes are missing. A row that is not a batch of this number is [`EngineError::Corrupt`].
     async fn staged_batch(
         &self,
         law_id: &ElectionId,
@@ -233,14 +260,13 @@ pub trait Staging: Send + Sync + 'static {
         epoch: Epoch,
     ) -> Result<Option<votekit_core::id::Sequence>, EngineError>;
 
-    /// Which of these batches are stored with this digest, sealed or not, or were destroyed since:
-    /// in one query, also for elections with damaged rows.
+    /// Which of these batches are stored with this digest and with their bytes, sealed or not: in
+    /// one query, also for elections with damaged rows.
     async fn are_staged(&self, batches: &[BatchName]) -> Result<Vec<bool>, EngineError>;
 
     /// Destroys the evidence of an election: overwrites its stored batches, sealed or not, and
-    /// removes its [sealed keys](Documents::put_sealed_key). The log stays. A late copy of a purged
-    /// batch gets its old position and is not stored again. Returns the number of batches that this
-    /// call destroyed.
+    /// removes its [sealed keys](Documents::put_sealed_key). The log stays. Returns the number of
+    /// batches that this call destroyed.
     async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError>;
 }
 
@@ -410,6 +436,10 @@ pub trait Rounds: Send + Sync + 'static {
     /// Rows after a position, in order: at least one if there is any, at most `limit`, and fewer
     /// when they are large. Rows at positions that were never given are not among them.
     async fn rows_after(&self, after: RowId, limit: usize) -> Result<RowsRead, EngineError>;
+
+    /// The newest rows: the last ones in order that were given a position, at most `limit`, and
+    /// fewer when they are large. A reader that has many rows to read finds the last ones here.
+    async fn newest_rows(&self, limit: usize) -> Result<RowsRead, EngineError>;
 
     /// Appends a certified block as [`LogStore::commit`] does, but whatever the term: size and
     /// height alone decide. The head's fence becomes the highest of the block's, the stored one and

@@ -28,6 +28,7 @@ pub mod log_summary;
 pub mod retry;
 
 mod block_rows;
+mod emptied_row;
 mod write_health;
 
 pub mod embedded;
@@ -50,8 +51,8 @@ pub use embedded::memory;
 pub use error::{Conflict, EngineError, NoLease};
 pub use ledger::{
     BlockCommit, Changes, Documents, Head, LeaderFence, Leadership, Lease, Leases, Ledger,
-    LogPosition, LogReader, LogRepair, LogRow, LogStore, ReviewNote, Rounds, Staged, Staging,
-    StagingId, StoredBlock, TERM_STEP_MAX, Witnessed,
+    LogPosition, LogReader, LogRepair, LogRow, LogStore, ReviewNote, Rounds, Staged, StagedPlace,
+    Staging, StagingId, StoredBlock, TERM_STEP_MAX, Witnessed,
 };
 pub use round_row::{DamagedRow, NewRow, RoundRow, RowId, RowKind, RowOutcome, RowsRead};
 pub use witness_line::WitnessLine;

@@ -11,8 +11,8 @@ use postgres_support::{
 use votekit_store::services::postgres::{PostgresLedger, PostgresReadView};
 use votekit_store::services::url::ServiceAddress;
 use votekit_store::{
-    Documents, EngineError, Hints, LeaderFence, Leadership, Ledger, LogStore, NewRow, Rounds,
-    RowId, RowKind, RowOutcome, Staging, StagingId,
+    BatchName, Documents, EngineError, Hints, LeaderFence, Leadership, Leases, Ledger, LogStore,
+    NewRow, Rounds, RowId, RowKind, RowOutcome, Staging, StagingId,
 };
 
 mod ledger_samples;
@@ -373,6 +373,82 @@ async fn batches_at_places_to_come_keep_no_batch_out() {
     ));
     let second = ledger.stage(&batch(1, 2), &Hints::new()).await.expect("the next free place");
     assert_eq!((first, second), (StagingId(1), StagingId(4)));
+    drop_schema(&schema);
+}
+
+#[tokio::test]
+async fn a_batch_whose_row_was_emptied_is_stored_again_at_a_new_place() {
+    let schema = fresh_schema();
+    let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
+    let staged: Vec<_> = (1..=3).map(|sequence| batch(1, sequence)).collect();
+    for batch in &staged {
+        ledger.stage(batch, &Hints::new()).await.expect("staged");
+    }
+    for (emptied, after) in [("NULL", 4), ("''", 5)] {
+        let place = after - 1;
+        run(&format!("UPDATE {schema}.batch SET bytes = {emptied} WHERE sequence = 2"));
+        // Passed over as if it were not there, and listed.
+        assert_eq!(ledger.staged(&law(), StagingId(0), 10).await.expect("read").len(), 2);
+        let name = [BatchName::from(&*staged[1])];
+        assert_eq!(ledger.are_staged(&name).await.expect("read"), [false]);
+        let number = staged[1].number();
+        assert_eq!(ledger.staged_batch(&law(), number).await.expect("read"), None);
+        let places = ledger.staged_places(&law(), StagingId(0), 10).await.expect("read");
+        let without: Vec<_> = places.iter().filter(|place| !place.has_batch).collect();
+        assert_eq!((places.len(), without.len(), without[0].number), (3, 1, number));
+        let again = ledger.stage(&staged[1], &Hints::new()).await.expect("staged again");
+        assert_eq!(again, StagingId(after), "behind {place}");
+        let last = ledger.staged(&law(), StagingId(place), 10).await.expect("read");
+        assert_eq!((last.len(), last[0].batch.digest()), (1, staged[1].digest()));
+        assert_eq!(ledger.are_staged(&name).await.expect("read"), [true]);
+    }
+    drop_schema(&schema);
+}
+
+#[tokio::test]
+async fn rows_of_epochs_and_places_that_no_program_wrote_are_passed_over() {
+    let schema = fresh_schema();
+    let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
+    let staged = batch(1, 1);
+    ledger.stage(&staged, &Hints::new()).await.expect("staged");
+    let node = staged.number().node;
+    let epoch = ledger.allocate_epoch(&law(), node).await.expect("allocated");
+    run(&format!(
+        "SET search_path = {schema};
+         INSERT INTO epoch (election, node, epoch, lease_until)
+         SELECT id, node, epoch, now() + interval '1 hour' FROM election, (VALUES
+             ('short'::bytea, 1), ('stranger'::bytea, -1), ('stranger'::bytea, 4294967296)
+         ) AS given (node, epoch);
+         INSERT INTO batch (id, election, node, epoch, sequence, digest)
+         SELECT 7 + n, id, 'short'::bytea, -n, -n, ''::bytea
+             FROM election, generate_series(1, 20) AS n"
+    ));
+    assert_eq!(ledger.epochs(&law()).await.expect("read"), [(node, epoch)]);
+    assert!(ledger.leases(&law()).await.expect("read").is_empty());
+    let places = ledger.staged_places(&law(), StagingId(0), 2).await.expect("read");
+    assert_eq!((places.len(), places[0].digest), (1, staged.digest()));
+    drop_schema(&schema);
+}
+
+#[tokio::test]
+async fn a_row_behind_a_leap_and_a_flood_is_among_the_newest() {
+    let schema = fresh_schema();
+    let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
+    ledger.put_row(&vote(1), None).await.expect("stored");
+    let far = 1_u64 << 40;
+    run(&format!(
+        "SET search_path = {schema};
+         INSERT INTO round_row (id, kind, authority, height, term, digest, bytes, leaves)
+         SELECT id, 'garbage', 'x', 0, id, ''::bytea, ''::bytea, ''::bytea
+             FROM generate_series(2, 2000) AS id;
+         UPDATE round_order SET last = {far}"
+    ));
+    ledger.put_row(&vote(2), None).await.expect("stored");
+    let in_order = ledger.rows_after(RowId(1), 100).await.expect("read");
+    assert_eq!((in_order.rows.len(), in_order.damaged.len()), (0, 100));
+    let newest = ledger.newest_rows(100).await.expect("read");
+    assert_eq!((newest.rows.len(), newest.damaged.len()), (1, 99));
+    assert_eq!((newest.rows[0].term, newest.last), (2, RowId(far + 1)));
     drop_schema(&schema);
 }
 

@@ -47,6 +47,12 @@ impl RoundView {
         self.height
     }
 
+    /// Whether an accept of an authority in a term was added and is kept.
+    #[must_use]
+    pub fn has_accept(&self, authority: &KeyName, term: u64) -> bool {
+        self.accepts.contains_key(&(term, authority.clone()))
+    }
+
     /// Adds a verified accept. One about another height is ignored.
     pub fn add_accept(&mut self, authority: KeyName, accept: &Accept) {
         if accept.point.height == self.height {

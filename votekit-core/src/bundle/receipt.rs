@@ -57,6 +57,13 @@ pub enum ReceiptFault {
     /// The policy of the bundle is not the pinned one.
     #[error("the bundle's policy is not the one of that fingerprint")]
     PolicyPinned,
+    /// The policy is not that of the election of this receipt: another log, a quorum below the
+    /// majority, or another form.
+    #[error("the policy is not that of the log {origin}, with a majority of its authorities")]
+    PolicyForm {
+        /// The origin of the checkpoint in the receipt.
+        origin: String,
+    },
     /// No quorum of the policy's authorities signed the checkpoint, or the decision is not in its
     /// log.
     #[error(transparent)]
@@ -130,6 +137,11 @@ pub fn check_receipt(
         Ok(inclusion) => inclusion,
         Err(error) => return Ok(ReceiptVerdict::Failed(error.into())),
     };
+    let origin = receipt.checkpoint().unverified().origin();
+    if !policy.is_of_election(origin) {
+        let origin = origin.escape_debug().to_string();
+        return Ok(ReceiptVerdict::Failed(ReceiptFault::PolicyForm { origin }));
+    }
     if let Some(bundle) = bundle {
         let unreadable = |source| ReadError { file: file::LEAVES.to_owned(), source };
         let found = find_receipt(bundle, &receipt).map_err(unreadable)?;

@@ -76,6 +76,28 @@ fn a_receipt_that_is_wrong_fails_with_its_fault() {
     assert_eq!(failures.list()[0].rule, Rule::Root);
 }
 
+/// Signatures that such a policy accepts are no majority of any authorities.
+#[test]
+fn a_policy_without_a_majority_of_authorities_proves_nothing() {
+    let (sample, bundle, place) = sample();
+    let receipt = sample.receipt(place).to_string();
+    let whole = String::from_utf8(authority_keys(11).policy().as_bytes().to_vec()).expect("ASCII");
+    let groupless: String = whole
+        .lines()
+        .filter(|line| !line.starts_with("group "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    for changed in
+        [groupless.replace("quorum authorities", "quorum none"), format!("{whole}# a comment\n")]
+    {
+        assert_ne!(changed, whole);
+        let pin = Pin::Policy(changed.into_bytes());
+        let found = fault(&receipt, None, &pin);
+        assert!(matches!(found, ReceiptFault::PolicyForm { .. }), "{found:?}");
+        assert!(matches!(fault(&receipt, Some(&bundle), &pin), ReceiptFault::PolicyForm { .. }));
+    }
+}
+
 #[test]
 fn what_cannot_be_checked_is_an_error() {
     let (sample, bundle, place) = sample();

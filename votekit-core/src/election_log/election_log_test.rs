@@ -226,6 +226,27 @@ proptest! {
     }
 }
 
+/// A leader that is replaced leaves a proposal behind that anyone with the ledger can read, beside
+/// the block that took its place. With equal blindings, equal counts would be equal commitments.
+#[test]
+fn two_blocks_proposed_at_one_height_share_no_commitment() {
+    let (log, _) = opened(ResultsPolicy::AfterClose, 1);
+    let commitments_of = |votes: &[(u8, u8, u16)]| {
+        let batch = log.verify_batch(&batch(1, false, votes)).expect("an admitted node's batch");
+        let content = BlockContent::Batches { batches: &[batch], ballot_key: &keys().ballot };
+        let Proposal { block, .. } = log.propose(&content, &maker(160)).expect("open");
+        let mut leaves = leaves_of_block(&block.leaves);
+        let counts = leaves.find_map(|leaf| match Leaf::parse(leaf?).ok()? {
+            Leaf::Counts(counts) => Some(counts.commitments),
+            _ => None,
+        });
+        counts.expect("a block of batches has commitments")
+    };
+    let (one, other) = (commitments_of(&[(1, 1, 0)]), commitments_of(&[(2, 2, 0)]));
+    assert!(one.iter().all(|commitment| !other.contains(commitment)), "{one:?} {other:?}");
+    assert_eq!(one, commitments_of(&[(1, 1, 0)]));
+}
+
 /// Each `totals` leaf opens the commitments before it. Under `live`, neither the range of new votes
 /// nor what is held back is smaller than `every`.
 fn check_openings(leaves: &[Leaf], policy: ResultsPolicy, every: u64) {

@@ -5,6 +5,7 @@ use super::state::LogState;
 use super::{Change, ElectionLog, ElectionLogError, LogEvent, batch_leaf};
 use crate::ballot::{BallotSecretKey, ChoiceIndex};
 use crate::batch::VerifiedBatch;
+use crate::commitment::BlockContext;
 use crate::decision::{Outcome, PendingDecisions};
 use crate::election::{ResultsPolicy, State};
 use crate::electorate::Electorate;
@@ -161,11 +162,10 @@ impl ElectionLog {
             }
         }
         if block.leaf_count > 0 {
-            let law_id = &self.state.definition.law_id;
-            let height = self.state.height + 1;
-            let commitments = tally::commit(&counts, ballot_key, law_id, height);
+            let content = BlockContext::new(self.state.root.as_bytes(), &block.leaves);
+            let commitments = tally::commit(&counts, ballot_key, &content);
             block.push(&Leaf::Counts(CountsLeaf { commitments }));
-            next.next.tally.add_block(&counts, ballot_key, law_id, height);
+            next.next.tally.add_block(&counts, ballot_key, &content, self.state.height + 1);
             if let Some(totals) = next.next.publish() {
                 block.push(&Leaf::Totals(totals));
             }

@@ -2,6 +2,11 @@
 //!
 //! The board is a cache: it can be emptied at any time and read again from the first row. Rows
 //! whose signatures do not verify never reach it.
+//!
+//! What an authority that lies can fill is bounded by authority: its blocks and their bytes
+//! (`block_room`), the rows that no round needs now (`row_room`), and at the next height of each
+//! election with a certified block, which no liar makes alone, [`LEADERSHIPS_MAX`] proposals, as
+//! many accepts and [`COSIGNED_MAX`] cosignatures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,13 +16,14 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use votekit_authority::round::RoundView;
 use votekit_core::authority::{
-    Accept, BlockProposal, CosignedCheckpoint, StatementBody, Suspect, TermLeader, Vote,
+    Accept, BlockProposal, CosignedCheckpoint, LogPoint, StatementBody, Suspect, TermLeader, Vote,
 };
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::checkpoint::Checkpoint;
 use votekit_core::log::note::{KeyName, Signature};
 
 use super::block_room::{BlockPlace, BlockRoom};
+use super::row_room::{RowPlace, RowRoom};
 
 /// Terms of which the votes, the refusals and the suspicions of each authority are kept, the last
 /// ones. The number is one of each authority: statements of a liar about terms to come displace no
@@ -53,6 +59,8 @@ pub(crate) struct ProposalRow {
     pub(crate) leaves: Arc<Vec<u8>>,
     /// Where the block is counted, while it is kept.
     place: Option<Arc<BlockPlace>>,
+    /// Where the row is counted, unless it is of the next height.
+    row_place: Option<Arc<RowPlace>>,
     /// Whether the block is not kept because there was no room.
     is_left_out: bool,
 }
@@ -61,12 +69,16 @@ impl ProposalRow {
     /// A verified proposal with its signed note and the leaves of its block.
     pub(crate) fn new(proposal: BlockProposal, bytes: Vec<u8>, leaves: Vec<u8>) -> Self {
         let (bytes, leaves) = (Arc::new(bytes), Arc::new(leaves));
-        Self { proposal, bytes, leaves, place: None, is_left_out: false }
+        Self { proposal, bytes, leaves, place: None, row_place: None, is_left_out: false }
     }
 
     /// Whether the block is kept: each has a leaf.
     pub(crate) fn has_block(&self) -> bool {
         !self.leaves.is_empty()
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.proposal == other.proposal
     }
 
     fn is_by(&self, leader: &KeyName) -> bool {
@@ -95,7 +107,22 @@ pub(crate) struct HeightRows {
     pub(crate) proposals: Vec<ProposalRow>,
     pub(crate) view: RoundView,
     /// Cosignatures by their authority.
-    cosigned: BTreeMap<KeyName, Vec<CosignedCheckpoint>>,
+    cosigned: BTreeMap<KeyName, Vec<CosignedRow>>,
+    /// Where the accepts are counted.
+    accept_places: Vec<Arc<RowPlace>>,
+}
+
+/// A cosignature, and where its row is counted.
+#[derive(Debug, Clone)]
+struct CosignedRow {
+    cosigned: CosignedCheckpoint,
+    _place: Option<Arc<RowPlace>>,
+}
+
+impl CosignedRow {
+    fn size(&self) -> u64 {
+        self.cosigned.checkpoint.size()
+    }
 }
 
 impl HeightRows {
@@ -105,7 +132,7 @@ impl HeightRows {
         authority: &KeyName,
         checkpoint: &Checkpoint,
     ) -> Option<&Signature> {
-        let mut cosigned = self.cosigned.get(authority)?.iter();
+        let mut cosigned = self.cosigned.get(authority)?.iter().map(|row| &row.cosigned);
         cosigned.find(|one| one.checkpoint == *checkpoint).map(|one| &one.line)
     }
 }
@@ -126,6 +153,8 @@ struct Inner {
     elections: BTreeMap<ElectionId, ElectionRows>,
     /// The room for the blocks of each leader.
     rooms: BTreeMap<KeyName, BlockRoom>,
+    /// The room for the rows of each authority that no round needs now.
+    row_rooms: BTreeMap<KeyName, RowRoom>,
     /// Whether rows that were left out may be of use by now.
     is_incomplete: bool,
     /// When the last statement of each authority was read.
@@ -135,8 +164,8 @@ struct Inner {
 #[derive(Debug)]
 struct ElectionRows {
     heights: BTreeMap<u64, HeightRows>,
-    /// Every block up to this height is certified: its rows are of no use.
-    settled: u64,
+    /// The last block that is known to be certified: rows up to it are of no use.
+    settled: LogPoint,
     /// The lowest height whose rows were left out, because there was no room.
     left_out: Option<u64>,
     changes: watch::Sender<u64>,
@@ -145,20 +174,21 @@ struct ElectionRows {
 impl Default for ElectionRows {
     fn default() -> Self {
         let changes = watch::Sender::new(0);
-        Self { heights: BTreeMap::new(), settled: 0, left_out: None, changes }
+        Self { heights: BTreeMap::new(), settled: LogPoint::empty(), left_out: None, changes }
     }
 }
 
 impl ElectionRows {
     /// The rows of a height, to be added to; `None` if its block is in the log.
     fn height(&mut self, height: u64) -> Option<&mut HeightRows> {
-        if height <= self.settled {
+        if height <= self.settled.height {
             return None;
         }
         let rows = self.heights.entry(height).or_insert_with(|| HeightRows {
             proposals: Vec::new(),
             view: RoundView::new(height),
             cosigned: BTreeMap::new(),
+            accept_places: Vec::new(),
         });
         self.changes.send_modify(|changes| *changes += 1);
         Some(rows)
@@ -166,16 +196,37 @@ impl ElectionRows {
 
     fn bound(&mut self) {
         while self.heights.len() > HEIGHTS_MAX {
-            let left_out = self.heights.pop_last().map(|(height, _)| height);
-            self.left_out = self.left_out.min(left_out).or(left_out);
+            if let Some((height, _)) = self.heights.pop_last() {
+                self.note_left_out(height);
+            }
         }
     }
 
-    /// Drops the rows through a height. Returns whether rows that were left out fit now.
-    fn forget(&mut self, through_height: u64) -> bool {
-        self.settled = self.settled.max(through_height);
-        self.heights.retain(|height, _| *height > through_height);
-        let next = through_height.saturating_add(HEIGHTS_MAX as u64);
+    fn note_left_out(&mut self, height: u64) {
+        let known = self.left_out.unwrap_or(height);
+        self.left_out = Some(known.min(height));
+    }
+
+    /// Whether the rows of a height are those of the present round.
+    fn is_next(&self, height: u64) -> bool {
+        self.settled.height > 0 && height == self.settled.height.saturating_add(1)
+    }
+
+    /// Drops the rows through a certified block. Returns whether rows that were left out fit now.
+    fn forget(&mut self, certified: LogPoint) -> bool {
+        if certified.height >= self.settled.height {
+            self.settled = certified;
+        }
+        self.heights.retain(|height, _| *height > certified.height);
+        // Copies of cosignatures of earlier blocks, which another program has stored.
+        let size = self.settled.size;
+        for rows in self.heights.values_mut() {
+            rows.cosigned.retain(|_, known| {
+                known.retain(|row| row.size() > size);
+                !known.is_empty()
+            });
+        }
+        let next = certified.height.saturating_add(HEIGHTS_MAX as u64);
         let fits = self.left_out.is_some_and(|height| height <= next);
         if fits {
             self.left_out = None;
@@ -191,14 +242,7 @@ impl Board {
         inner.heard.insert(authority.clone(), Instant::now());
         match body {
             StatementBody::Vote(vote) => inner.add_vote(authority, vote),
-            StatementBody::Accept(accept) => {
-                let Accept { law_id, point, .. } = &accept;
-                let Some(election) = inner.election(law_id) else { return };
-                if let Some(rows) = election.height(point.height) {
-                    rows.view.add_accept(authority.clone(), &accept);
-                }
-                election.bound();
-            }
+            StatementBody::Accept(accept) => inner.add_accept(authority, &accept),
             StatementBody::Refuse(refuse) => {
                 let refused = inner.refused.entry(authority.clone()).or_default();
                 refused.insert(refuse.leadership);
@@ -232,18 +276,7 @@ impl Board {
         height: u64,
         cosigned: CosignedCheckpoint,
     ) {
-        let mut inner = self.inner.lock();
-        let Some(election) = inner.election(law_id) else { return };
-        if let Some(rows) = election.height(height) {
-            let known = rows.cosigned.entry(authority).or_default();
-            if !known.iter().any(|one| one.checkpoint == cosigned.checkpoint) {
-                let size = cosigned.checkpoint.size();
-                let place = known.partition_point(|one| one.checkpoint.size() >= size);
-                known.insert(place, cosigned);
-                known.truncate(COSIGNED_MAX);
-            }
-        }
-        election.bound();
+        self.inner.lock().add_cosigned(authority, law_id, height, cosigned);
     }
 
     /// The votes of a leadership.
@@ -305,10 +338,10 @@ impl Board {
         self.inner.lock().elections.entry(law_id.clone()).or_default().changes.subscribe()
     }
 
-    /// Drops the rows of heights that are in the log, and takes no more of them.
-    pub(crate) fn forget(&self, law_id: &ElectionId, through_height: u64) {
+    /// Drops the rows up to a block that is certified, and takes no more of them.
+    pub(crate) fn forget(&self, law_id: &ElectionId, certified: LogPoint) {
         let mut inner = self.inner.lock();
-        let fits = inner.elections.entry(law_id.clone()).or_default().forget(through_height);
+        let fits = inner.elections.entry(law_id.clone()).or_default().forget(certified);
         inner.is_incomplete |= fits;
     }
 
@@ -318,6 +351,9 @@ impl Board {
         let mut inner = self.inner.lock();
         let mut is_incomplete = std::mem::take(&mut inner.is_incomplete);
         for room in inner.rooms.values_mut() {
+            is_incomplete |= room.take_left_out();
+        }
+        for room in inner.row_rooms.values_mut() {
             is_incomplete |= room.take_left_out();
         }
         is_incomplete
@@ -391,6 +427,9 @@ fn bound_leader(proposals: &mut Vec<ProposalRow>, leader: &KeyName) {
     }
 }
 
+/// A row that cannot be kept now.
+struct NoRoom;
+
 impl Inner {
     /// The rows of an election, to be added to; `None` if there are too many elections.
     fn election(&mut self, law_id: &ElectionId) -> Option<&mut ElectionRows> {
@@ -400,17 +439,93 @@ impl Inner {
         Some(self.elections.entry(law_id.clone()).or_default())
     }
 
+    /// The rows of a height, if there are any.
+    fn rows(&self, law_id: &ElectionId, height: u64) -> Option<&HeightRows> {
+        self.elections.get(law_id)?.heights.get(&height)
+    }
+
+    /// Takes the place that a row of an authority needs, if any. Fails if there is no room: then
+    /// the row has to be left out.
+    fn take_row_place(
+        &mut self,
+        by: &KeyName,
+        law_id: &ElectionId,
+        height: u64,
+    ) -> Result<Option<Arc<RowPlace>>, NoRoom> {
+        let election = self.elections.get_mut(law_id);
+        if election.as_ref().is_some_and(|rows| rows.is_next(height)) {
+            return Ok(None);
+        }
+        match self.row_rooms.entry(by.clone()).or_default().take_place() {
+            Some(place) => Ok(Some(place)),
+            None => {
+                if let Some(rows) = election.filter(|rows| height > rows.settled.height) {
+                    rows.note_left_out(height);
+                }
+                Err(NoRoom)
+            }
+        }
+    }
+
+    fn add_accept(&mut self, by: &KeyName, accept: &Accept) {
+        let Accept { law_id, leadership, point } = accept;
+        let known = self.rows(law_id, point.height);
+        if known.is_some_and(|rows| rows.view.has_accept(by, leadership.term)) {
+            return;
+        }
+        let Ok(place) = self.take_row_place(by, law_id, point.height) else { return };
+        let Some(election) = self.election(law_id) else { return };
+        if let Some(rows) = election.height(point.height) {
+            rows.view.add_accept(by.clone(), accept);
+            rows.accept_places.extend(place);
+        }
+        election.bound();
+    }
+
+    fn add_cosigned(
+        &mut self,
+        by: KeyName,
+        law_id: &ElectionId,
+        height: u64,
+        cosigned: CosignedCheckpoint,
+    ) {
+        let size = cosigned.checkpoint.size();
+        let known = self.rows(law_id, height).and_then(|rows| rows.cosigned.get(&by));
+        let is_same = |row: &CosignedRow| row.cosigned.checkpoint == cosigned.checkpoint;
+        if known.is_some_and(|known| known.iter().any(is_same))
+            || self.elections.get(law_id).is_some_and(|rows| size <= rows.settled.size)
+        {
+            return;
+        }
+        let Ok(place) = self.take_row_place(&by, law_id, height) else { return };
+        let Some(election) = self.election(law_id) else { return };
+        if let Some(rows) = election.height(height) {
+            let known = rows.cosigned.entry(by).or_default();
+            let at = known.partition_point(|row| row.size() >= size);
+            known.insert(at, CosignedRow { cosigned, _place: place });
+            known.truncate(COSIGNED_MAX);
+        }
+        election.bound();
+    }
+
     fn add_proposal(&mut self, mut row: ProposalRow, room: &mut BlockRoom) {
         let TermLeader { term, leader } = &row.proposal.leadership;
         if room.clears_before(*term, row.leaves.len()) {
             self.drop_blocks_before(*term, leader);
         }
-        let Some(election) = self.election(&row.proposal.law_id) else { return };
-        let Some(rows) = election.height(row.proposal.point.height) else { return };
-        match rows.proposals.iter_mut().find(|known| known.proposal == row.proposal) {
+        let (law_id, height) = (row.proposal.law_id.clone(), row.proposal.point.height);
+        let known = self.rows(&law_id, height);
+        if known.is_none_or(|rows| !rows.proposals.iter().any(|one| one.is_same(&row))) {
+            let Ok(place) = self.take_row_place(leader, &law_id, height) else { return };
+            row.row_place = place;
+        }
+        let Some(election) = self.election(&law_id) else { return };
+        let Some(rows) = election.height(height) else { return };
+        match rows.proposals.iter_mut().find(|known| known.is_same(&row)) {
             None => add_bounded(&mut rows.proposals, row, room),
             Some(known) if known.is_left_out => {
                 row.take_place(room);
+                row.row_place = known.row_place.take();
                 *known = row;
             }
             Some(_) => {}

@@ -105,7 +105,7 @@ impl AuthorityContext {
         let board = Board::default();
         for (law_id, certified, accepted, cosigned) in rows.elections {
             let certified = certified.unwrap_or_else(LogPoint::empty);
-            board.forget(&law_id, certified.height);
+            board.forget(&law_id, certified);
             state.elections.insert(law_id, ElectionMemory { certified, accepted, cosigned });
         }
         Ok(Self {

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::snapshots::WriteError;
 use super::{
-    CheckpointSigner, Committed, ElectionSecrets, Lease, Snapshots, UnstagedBatches, WitnessedHead,
+    CheckpointSigner, Committed, ElectionSecrets, Lease, Snapshots, UnsealedBatches, WitnessedHead,
     WriteGate,
 };
 use crate::clock::{HELD_MAX_MILLIS, HeldClock, PassedCloses};
@@ -50,8 +50,8 @@ pub(crate) struct ElectionHandle {
     pub(crate) intake: mpsc::Sender<Submission>,
     /// Whether the engine stores what the intake publishes.
     pub(crate) writes: WriteGate,
-    /// What this node published and has not seen in a shared ledger yet.
-    pub(crate) unstaged: UnstagedBatches,
+    /// What this node published and has not seen in the log of a shared ledger yet.
+    pub(crate) unsealed: UnsealedBatches,
     pub(crate) sealer: mpsc::Sender<SealerCommand>,
     /// In Unix milliseconds. The floor is the latest stamp given out, or the time of the last
     /// block.
@@ -103,7 +103,7 @@ impl ElectionHandle {
             hasher: RwLock::new(parts.hasher.map(|hasher| (None, hasher))),
             intake: parts.intake,
             writes: WriteGate::default(),
-            unstaged: UnstagedBatches::default(),
+            unsealed: UnsealedBatches::default(),
             sealer: parts.sealer,
             clock: HeldClock::new(floor, HELD_MAX_MILLIS),
             passed_closes: PassedCloses::default(),

@@ -7,8 +7,8 @@
 //! takes. The ledger stores one batch under a number, whichever copy arrives first: the copy in the
 //! queue is staged again later, without effect.
 //!
-//! In the normal case nothing is queried: the node reads what is staged in any case, and removes it
-//! from [`UnstagedBatches`](crate::election::UnstagedBatches).
+//! In the normal case nothing is queried: the node reads what is staged in any case, and notes it
+//! in [`UnsealedBatches`](crate::election::UnsealedBatches).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -63,20 +63,20 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
 
 /// The batches of an election that should be staged by now.
 fn overdue_batches(election: &ElectionHandle) -> Vec<Arc<Batch>> {
-    let unstaged = &election.unstaged;
+    let unsealed = &election.unsealed;
     // A halted election cannot be trusted to say what is sealed.
-    if unstaged.is_empty() || election.halted().is_some() {
+    if unsealed.is_empty() || election.halted().is_some() {
         return Vec::new();
     }
     {
         let log = election.log();
         let epochs = log.decisions().epochs();
-        unstaged.retain(|number| {
+        unsealed.retain(|number| {
             let progress = epochs.progress(number.node, number.epoch);
             number.sequence > progress.through && !progress.ended
         });
     }
-    unstaged.older_than(WAY_MAX, Instant::now())
+    unsealed.unstaged_for(WAY_MAX, Instant::now())
 }
 
 /// Stages batches in groups. Ends with the first group that the ledger does not store: the next
@@ -113,19 +113,22 @@ async fn stage(context: &NodeContext, election: &ElectionHandle, batch: &Arc<Bat
         }
         Err(reason) => Err(reason),
     };
-    election.unstaged.remove(&batch.number());
     match staged {
         Ok(()) => {
+            election.unsealed.note_staged(&batch.number());
             metrics::batch(Step::StagedDirectly);
             election.staged.notify_one();
         }
         // The ballot box still has it: its fate is for validators and collectors to say.
-        Err(reason) => tracing::warn!(
-            event = "batch_left_in_ballot_box",
-            law_id = %election.law_id(),
-            reason,
-            "overdue batch of this node cannot be staged here"
-        ),
+        Err(reason) => {
+            election.unsealed.remove(&batch.number());
+            tracing::warn!(
+                event = "batch_left_in_ballot_box",
+                law_id = %election.law_id(),
+                reason,
+                "overdue batch of this node cannot be staged here"
+            );
+        }
     }
     true
 }

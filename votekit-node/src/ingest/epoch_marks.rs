@@ -80,6 +80,14 @@ impl EpochMarks {
         state.marks.iter().map(|(epoch, _)| *epoch).max().unwrap_or(Epoch(0))
     }
 
+    /// The highest epoch of this node in which a batch is known to be confirmed; 0 if none is.
+    pub(crate) fn last_confirmed(&self) -> Epoch {
+        let state = self.state.lock();
+        let confirmed = state.marks.iter().filter(|(_, sequence)| *sequence > Sequence(0));
+        let epochs = confirmed.map(|(epoch, _)| *epoch);
+        epochs.max().unwrap_or(Epoch(0))
+    }
+
     /// The epochs that the file names.
     pub(crate) fn epochs(&self) -> Vec<Epoch> {
         let state = self.state.lock();
@@ -210,10 +218,13 @@ mod tests {
         // The process was killed: nothing was closed.
         let second = open(&path);
         assert_eq!(second.last(), Epoch(3));
+        second.note_height(9);
+        assert_eq!(second.last_confirmed(), Epoch(3), "the height is that of no epoch");
         let confirmed = [1, 2, 3].map(|epoch| second.confirmed(Epoch(epoch)).0);
         assert_eq!(confirmed, [7, 0, u64::MAX]);
         second.begin(Epoch(u32::MAX)).expect("stored");
         assert_eq!(open(&path).last(), Epoch(u32::MAX));
+        assert_eq!(open(&path).last_confirmed(), Epoch(3), "nothing was published in the last");
         let text = fs::read_to_string(&path).expect("it can be read");
         assert!(text.starts_with("0000000001 00000000000000000007\n0000000003 "), "{text}");
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use tokio::sync::{mpsc, oneshot};
+use votekit_authority::quiescence::EPOCH_STEP_MAX;
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::envelope::Envelope;
 use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
@@ -44,11 +45,6 @@ const PACED_VOTES: usize = 32;
 /// The longest pause before a batch of unknown outcome is published again. Later votes wait for it,
 /// and while the ballot box is away an attempt costs little.
 const REPUBLISH_PAUSE_MAX: Duration = Duration::from_millis(500);
-
-/// How far above all epochs that are known of this node the ledger may give out the next one: many
-/// times as far as runs that published nothing reach. There are 2³² epochs, and one row that
-/// another program wrote would use them up: no run begins one below those that this node has had.
-const EPOCH_STEP_MAX: u32 = 1000;
 
 /// How far apart the clocks of the nodes may be before a vote answered in the last moment could be
 /// late.
@@ -332,7 +328,11 @@ impl Intake {
     async fn begin_above(&mut self, lost: Epoch) -> Result<Epoch, ElectionFault> {
         let (law_id, node) = (self.election.law_id(), self.node_key.node_id());
         let above = self.marks.as_ref().map_or(lost, |marks| marks.last().max(lost));
-        let highest = Epoch(self.highest_epoch(node).max(above).0.saturating_add(EPOCH_STEP_MAX));
+        // Not above epochs that this node has begun without a batch: the close would not reach up
+        // to the next one.
+        let confirmed = self.marks.as_ref().map_or(Epoch(0), |marks| marks.last_confirmed());
+        let signed = self.highest_epoch(node).max(confirmed);
+        let highest = Epoch(signed.0.saturating_add(EPOCH_STEP_MAX));
         let mut before = Epoch(0);
         let given = loop {
             let given = self.context.ledger.allocate_epoch(law_id, node).await?;
@@ -430,7 +430,7 @@ impl Intake {
                         marks.confirm(batch.number().epoch, self.confirmed);
                     }
                     if self.context.is_shared {
-                        self.election.unstaged.add(batch, Instant::now());
+                        self.election.unsealed.add(batch, Instant::now());
                     }
                     // Without the batch number: with the time of this line it would date votes more
                     // finely than the log does.

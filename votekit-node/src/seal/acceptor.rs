@@ -361,7 +361,7 @@ impl Sealer {
             })
             .await?;
         authority.record(|state| state.record_certified(&law_id, point));
-        authority.board.forget(&law_id, point.height);
+        authority.board.forget(&law_id, point);
         Ok(())
     }
 

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use votekit_authority::close::{self, Close};
 use votekit_authority::quiescence::{
-    Clocks, Command, EpochProgress, Event, Obstacle, Process, missing_epochs,
+    Clocks, Command, CountedEpochs, EpochProgress, Event, Obstacle, Process, counted_epochs,
+    missing_epochs,
 };
 use votekit_authority::retirement::Retirement;
 use votekit_core::election::State;
 use votekit_core::election_log::{BlockContent, Change, ElectionLogError, LogEvent};
-use votekit_core::id::{Epoch, NodeId};
+use votekit_core::id::{Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
+use votekit_store::log_summary::LogSummary;
 use votekit_store::{Conflict, EngineError};
 
 use crate::call_rule::CallRule;
@@ -33,6 +35,9 @@ const RECORDING: Duration = Duration::from_secs(2);
 
 /// The pause between two reads of what is in flight.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Limits the lines about epochs that do not count: each look finds them again.
+static EPOCHS_PASSED_OVER: LogSummary = LogSummary::new();
 
 impl Sealer {
     /// Closes the election, or resumes an earlier close where it stopped: records the closing,
@@ -268,15 +273,17 @@ impl Sealer {
         Ok(progress)
     }
 
-    /// How far each epoch has come: those that the ledger has given out, those that the log has
-    /// open, those of which this authority has seen a batch, and at the close those that are
-    /// missing.
+    /// How far each epoch has come: those that the ledger has given out, if they count, those that
+    /// the log has open, those of which this authority has seen a batch, and at the close those
+    /// that are missing.
     pub(crate) async fn epoch_progress(
         &self,
         seen: &[(NodeId, Epoch)],
     ) -> Result<Vec<EpochProgress>, EngineError> {
         let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
-        let given = ledger.epochs(law_id).await?;
+        let CountedEpochs { counted: given, passed_over } =
+            counted_epochs(ledger.epochs(law_id).await?, self.signed_epochs(seen));
+        self.report_passed_over(&passed_over);
         let missing = self.missing_epochs(&given);
         let mut staged = Vec::with_capacity(given.len());
         for (node, epoch) in &given {
@@ -314,6 +321,31 @@ impl Sealer {
         let missing = missing.iter().zip(&staged_of_missing);
         let missing = missing.map(|(one, staged)| progress(*one, false, *staged));
         Ok(known.chain(unknown).chain(missing).collect())
+    }
+
+    /// The epochs of which a batch is known that its node has signed: in the log, or seen staged.
+    fn signed_epochs(&self, seen: &[(NodeId, Epoch)]) -> Vec<(NodeId, Epoch)> {
+        let log = self.election.log();
+        let sealed = log.decisions().epochs().iter();
+        let sealed = sealed.filter(|(_, _, progress)| progress.through > Sequence(0));
+        sealed.map(|(node, epoch, _)| (node, epoch)).chain(seen.iter().copied()).collect()
+    }
+
+    /// Reports epochs that another program has written into the ledger.
+    fn report_passed_over(&self, epochs: &[(NodeId, Epoch)]) {
+        let Some((node, epoch)) = epochs.first() else { return };
+        if let Some(count) = EPOCHS_PASSED_OVER.due(Instant::now()) {
+            tracing::error!(
+                event = "epoch_passed_over",
+                alarm = true,
+                law_id = %self.election.law_id(),
+                %node,
+                epoch = epoch.0,
+                epochs = epochs.len(),
+                count,
+                "the ledger has epochs that no node has begun, they do not count"
+            );
+        }
     }
 
     /// The epochs that neither the ledger nor the log has before later ones, once no node gets them

@@ -55,7 +55,10 @@ impl Needs {
         for leaf in events.filter_map(|bytes| Leaf::parse(bytes).ok()) {
             match leaf {
                 Leaf::Roll(event) => needs.manifests.push(event.manifest),
-                Leaf::Node(NodeEvent::Retired { node, .. }) => needs.retired.push(node),
+                // A block may retire hundreds of epochs of one node.
+                Leaf::Node(NodeEvent::Retired { node, .. }) if !needs.retired.contains(&node) => {
+                    needs.retired.push(node);
+                }
                 Leaf::Election(ElectionEvent::Open { .. }) => needs.opens = true,
                 Leaf::Election(ElectionEvent::Closing { .. }) => needs.closing = true,
                 Leaf::Election(ElectionEvent::Closed { .. }) => needs.closed = true,

@@ -114,7 +114,10 @@ impl Sealer {
             // There may be any number of them.
             return Ok(true);
         }
-        staged.iter().for_each(|staged| self.election.unstaged.remove(&staged.batch.number()));
+        if self.survey_staging().await? {
+            return Ok(true);
+        }
+        staged.iter().for_each(|staged| self.election.unsealed.note_staged(&staged.batch.number()));
         let mut decided = vec![false; staged.len()];
         if self.context.is_shared || self.election.staged_before(after) {
             let log = self.election.log();
@@ -132,6 +135,7 @@ impl Sealer {
                 false => self.seal_queue.skip(&staged),
             }
         }
+        self.seal_queue.forget_read(self.election.committed().sealed_through);
         Ok(any)
     }
 

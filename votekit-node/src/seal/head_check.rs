@@ -164,9 +164,12 @@ impl Sealer {
 
     /// Reads staging again: its positions begin anew, and what was staged in the lost part alone is
     /// staged again.
-    async fn begin_staging_anew(&mut self) -> Result<Option<Head>, ElectionFault> {
+    pub(crate) async fn begin_staging_anew(&mut self) -> Result<Option<Head>, ElectionFault> {
         let waiting: Vec<Arc<Batch>> = self.seal_queue.batches().map(Arc::clone).collect();
-        stage_again(&self.context, &waiting).await?;
+        // After a purge none is stored again: those that wait are void.
+        if !self.election.log().is_purged() {
+            stage_again(&self.context, &waiting).await?;
+        }
         let law_id = self.election.law_id();
         let read = || self.context.ledger.head(law_id);
         let head = until_definite("follow_log", read).await?;

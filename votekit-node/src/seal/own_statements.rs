@@ -116,28 +116,34 @@ pub(crate) struct StalledStatements {
 impl StalledStatements {
     /// Looks from time to time which statements are open, and sends those that were open at the
     /// last look again, if all of them are the same: a round that goes on has others each time.
-    pub(crate) async fn resend(&mut self, context: &NodeContext, authority: &AuthorityContext) {
+    /// Returns whether they are: rows of others may be missing too.
+    pub(crate) async fn resend(
+        &mut self,
+        context: &NodeContext,
+        authority: &AuthorityContext,
+    ) -> bool {
         let is_due = self.looked_at.is_none_or(|at| at.elapsed() >= STALLED_AFTER);
         if !is_due || authority.is_rolled_back() {
-            return;
+            return false;
         }
         self.looked_at = Some(Instant::now());
         let wanted = Wanted::from_state(authority);
         let read = authority.durable(move |memory| wanted.read_open(memory)).await;
         let sent = match read {
             Ok(own) if self.note(own.iter().map(|(_, own)| Digest::of(&own.bytes)).collect()) => {
-                send(context, authority, own).await
+                send(context, authority, own).await.map(|()| true)
             }
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(false),
             Err(error) => Err(error),
         };
-        if let Err(error) = sent {
+        sent.unwrap_or_else(|error| {
             tracing::warn!(
                 event = "stalled_statements_not_resent",
                 %error,
                 "statements without effect not sent again, retrying"
             );
-        }
+            false
+        })
     }
 
     /// Notes what is open now. Returns whether it was all open at the last look.

@@ -393,7 +393,7 @@ impl Round {
             })
             .await?;
         self.authority.record(|state| state.record_certified(&self.law_id, block.point));
-        self.authority.board.forget(&self.law_id, block.point.height);
+        self.authority.board.forget(&self.law_id, block.point);
         Ok(())
     }
 

@@ -4,6 +4,10 @@
 //! safety net. A row that does not verify is dropped with an alarm: anyone who can write to the
 //! ledger can insert such a row, and none of them blocks a round. A row counts by its signature,
 //! not by its place among others of its key; each is verified once, also when all are read again.
+//!
+//! Rows are read in order. While many are to be read, the newest are read beside them, so that no
+//! flood holds up what is written after it. Positions are not trusted: after a leap of them, and
+//! while own statements have no effect, all rows are read again, for those at lower positions.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -34,6 +38,13 @@ const REST_POLL: Duration = Duration::from_secs(2);
 /// with each block.
 const REREAD_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often the newest rows are read while there are many to read.
+const NEWEST_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How far one row may lie behind the one before for a reader that has read all rows. There are
+/// fewer rows than that in the life of an installation.
+const POSITION_STEP_MAX: u64 = 1 << 32;
+
 /// The pause after a failed read.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -45,24 +56,34 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
     let mut begun = Instant::now();
     let mut refused = RefusedRows::default();
     let mut stalled = StalledStatements::default();
+    let (mut newest, mut has_leapt) = (Instant::now(), false);
     loop {
         let seen = changes.borrow_and_update().rows;
+        let is_due = begun.elapsed() >= REREAD_INTERVAL;
         if authority.take_rows_put_back() {
             cursor = Cursor::resending();
-        } else if begun.elapsed() >= REREAD_INTERVAL && authority.board.take_incomplete() {
+        } else if is_due && ((has_leapt && cursor.is_complete) || authority.board.take_incomplete())
+        {
             (cursor, begun) = (Cursor::default(), Instant::now());
         }
         if cursor.resends {
             cursor.resends = !resend(&context, &authority).await;
         }
-        stalled.resend(&context, &authority).await;
+        if stalled.resend(&context, &authority).await && cursor.is_complete {
+            (cursor, begun) = (Cursor::default(), Instant::now());
+        }
         match read(&context, &authority, &mut cursor, &mut refused).await {
             Ok(Progress::Idle) => authority.note_rows_read(cursor.after, true),
             Ok(progress) => {
                 authority.note_rows_read(cursor.after, progress == Progress::Read);
                 leader_lease::take_up_rows(&context, &authority).await;
                 draft::take_up_drafts(&context, &authority);
+                has_leapt |= cursor.has_leapt;
                 if progress == Progress::More {
+                    if newest.elapsed() >= NEWEST_INTERVAL {
+                        read_newest(&context, &authority, &mut refused).await;
+                        newest = Instant::now();
+                    }
                     continue;
                 }
             }
@@ -123,6 +144,8 @@ struct Cursor {
     voted: Option<u64>,
     /// Whether the last row was reached once.
     is_complete: bool,
+    /// Whether a row was far behind the one before.
+    has_leapt: bool,
     /// Whether own statements are to be sent again.
     resends: bool,
 }
@@ -152,6 +175,11 @@ impl Cursor {
             (Some(_), None) => LastRow::Gone,
             _ => LastRow::Stays,
         }
+    }
+
+    /// Whether a row is further behind the last one that was read than rows are stored.
+    fn leaps_to(&self, row: RowId) -> bool {
+        self.is_complete && row.0.saturating_sub(self.after.0) > POSITION_STEP_MAX
     }
 
     /// Passes a row that was read, with the digest of what it states.
@@ -260,27 +288,18 @@ async fn read(
     }
     let (through, last) = (read.through(), read.last);
     let is_empty = through.is_none();
+    if through.is_some_and(|through| cursor.leaps_to(through)) {
+        cursor.has_leapt = true;
+        report_leap(cursor.after, last);
+    }
     for damaged in &read.damaged {
         report_refused(context, &damaged.reason);
     }
     for row in read.rows {
         let stated = row.digest();
         cursor.pass(row.id, stated);
-        let digest = RefusedRows::digest_of(&row, &stated);
-        if refused.holds(&digest) {
-            continue;
-        }
-        check_own_statement(context, authority, &row).await;
-        let is_own_vote = row.kind == RowKind::Vote && row.authority == authority.name.as_str();
-        let term = row.term;
-        match take_up(authority, &authority.board, row) {
-            Ok(()) if is_own_vote => cursor.voted = cursor.voted.max(Some(term)),
-            Ok(()) => {}
-            Err(reason) => {
-                refused.add(digest);
-                report_refused(context, &reason);
-            }
-        }
+        let voted = take_up_row(context, authority, refused, row, &stated).await;
+        cursor.voted = cursor.voted.max(voted);
     }
     if let Some(through) = through {
         cursor.pass_damaged(through);
@@ -294,6 +313,62 @@ async fn read(
         cursor.resends |= cursor.voted < promised;
     }
     Ok(if is_empty { Progress::Idle } else { Progress::Read })
+}
+
+/// Reads the newest rows, whatever lies between them and the last one that was read. They are read
+/// in order again later.
+async fn read_newest(
+    context: &NodeContext,
+    authority: &AuthorityContext,
+    refused: &mut RefusedRows,
+) {
+    match context.ledger.newest_rows(ROWS_PER_READ).await {
+        Ok(read) => {
+            for row in read.rows {
+                let stated = row.digest();
+                take_up_row(context, authority, refused, row, &stated).await;
+            }
+        }
+        Err(error) => {
+            tracing::debug!(event = "round_rows_not_read", %error, "newest rows not read");
+        }
+    }
+}
+
+/// Puts a row on the board, unless it was refused before or does not verify. Returns the term of a
+/// vote of this authority.
+async fn take_up_row(
+    context: &NodeContext,
+    authority: &AuthorityContext,
+    refused: &mut RefusedRows,
+    row: RoundRow,
+    stated: &Digest,
+) -> Option<u64> {
+    let digest = RefusedRows::digest_of(&row, stated);
+    if refused.holds(&digest) {
+        return None;
+    }
+    check_own_statement(context, authority, &row).await;
+    let is_own_vote = row.kind == RowKind::Vote && row.authority == authority.name.as_str();
+    let term = row.term;
+    match take_up(authority, &authority.board, row) {
+        Ok(()) => is_own_vote.then_some(term),
+        Err(reason) => {
+            refused.add(digest);
+            report_refused(context, &reason);
+            None
+        }
+    }
+}
+
+fn report_leap(after: RowId, last: RowId) {
+    tracing::error!(
+        event = "round_rows_leap",
+        alarm = true,
+        rows_read = after.0,
+        rows_stored = last.0,
+        "the ledger gives rows positions that no rows of this installation reach"
+    );
 }
 
 /// Compares the statements of this authority in the ledger with its memory, before it signs any.
@@ -462,6 +537,16 @@ mod tests {
         assert_eq!(cursor.digest, Some(row.digest()), "no damaged row behind it");
         cursor.pass_damaged(RowId(8));
         assert_eq!(cursor.last_row(&read(9, other)), LastRow::Stays, "nothing is known of it");
+    }
+
+    #[test]
+    fn a_leap_of_positions_is_noticed_by_a_reader_that_has_read_all() {
+        let far = RowId(POSITION_STEP_MAX + 8);
+        let mut cursor = Cursor { after: RowId(7), ..Cursor::default() };
+        assert!(!cursor.leaps_to(far), "earlier rows may have been removed");
+        cursor.is_complete = true;
+        assert!(cursor.leaps_to(far) && cursor.leaps_to(RowId(u64::MAX)));
+        assert!(!cursor.leaps_to(RowId(far.0 - 1)) && !cursor.leaps_to(RowId(3)));
     }
 
     #[test]

@@ -16,6 +16,8 @@ use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, Sequence}
 use votekit_core::instant::UnixMinutes;
 use votekit_store::{Staged, StagingId};
 
+use crate::seal::read_places::ReadPlaces;
+
 /// How far in the future a stamp may be before its batch has to wait, in milliseconds.
 const FUTURE_MILLIS_MAX: u64 = 60_000;
 
@@ -57,6 +59,7 @@ impl StagingMark {
 pub(crate) struct SealQueue {
     /// The last batch read.
     last: StagingMark,
+    read: ReadPlaces,
     waiting: BTreeMap<StagingId, Waiting>,
     places: HashMap<BatchNumber, StagingId>,
     bytes: usize,
@@ -91,6 +94,7 @@ impl SealQueue {
     pub(crate) fn new(sealed_through: StagingId) -> Self {
         Self {
             last: StagingMark::of_head(sealed_through),
+            read: ReadPlaces::new(sealed_through),
             waiting: BTreeMap::new(),
             places: HashMap::new(),
             bytes: 0,
@@ -112,6 +116,16 @@ impl SealQueue {
         self.last
     }
 
+    /// The places that were read and are not forgotten.
+    pub(crate) fn read_places(&self) -> &ReadPlaces {
+        &self.read
+    }
+
+    /// Forgets which batches were read up to a position: they are sealed.
+    pub(crate) fn forget_read(&mut self, sealed_through: StagingId) {
+        self.read.forget(sealed_through);
+    }
+
     /// Notes the batch at the position from which the queue reads, before any was read.
     pub(crate) fn note_first(&mut self, batch: Digest) {
         self.last.batch = self.last.batch.or(Some(batch));
@@ -124,7 +138,13 @@ impl SealQueue {
 
     /// Adds a batch that was read after [`SealQueue::read_through`].
     pub(crate) fn put(&mut self, Staged { id, batch, .. }: Staged) {
-        let mark = StagingMark { id, batch: Some(batch.digest()) };
+        let digest = batch.digest();
+        self.read.add(id, digest);
+        // Its row may have moved here, after the ledger had lost its bytes.
+        if let Some(moved) = self.places.get(&batch.number()).copied() {
+            self.remove_at(moved);
+        }
+        let mark = StagingMark { id, batch: Some(digest) };
         let before = std::mem::replace(&mut self.last, mark);
         self.bytes += batch.as_bytes().len();
         self.places.insert(batch.number(), id);
@@ -134,7 +154,9 @@ impl SealQueue {
     /// Records that a batch was read after [`SealQueue::read_through`] that this node does not
     /// decide, or that is decided: it is not added.
     pub(crate) fn skip(&mut self, staged: &Staged) {
-        self.last = StagingMark { id: staged.id, batch: Some(staged.batch.digest()) };
+        let digest = staged.batch.digest();
+        self.read.add(staged.id, digest);
+        self.last = StagingMark { id: staged.id, batch: Some(digest) };
     }
 
     /// A waiting batch.
@@ -378,6 +400,22 @@ mod tests {
 
     fn mark(staged: &Staged) -> StagingMark {
         StagingMark { id: staged.id, batch: Some(staged.batch.digest()) }
+    }
+
+    #[test]
+    fn a_batch_that_is_read_again_elsewhere_waits_once() {
+        let mut queue = SealQueue::new(StagingId(4));
+        let first = staged(5, 1);
+        let moved = Staged { id: StagingId(9), ..first.clone() };
+        let size = first.batch.as_bytes().len();
+        queue.put(first);
+        queue.put(staged(6, 2));
+        queue.put(moved.clone());
+        assert_eq!(queue.waiting.keys().map(|id| id.0).collect::<Vec<_>>(), [6, 9]);
+        assert_eq!(queue.last(), mark(&moved));
+        let number = moved.batch.number();
+        assert_eq!(queue.remove(&number).map(|batch| batch.number()), Some(number));
+        assert!(queue.batch(&number).is_none() && queue.bytes > 0 && queue.bytes < 2 * size);
     }
 
     #[test]

@@ -39,6 +39,7 @@ use crate::seal::made_block::{
     BLOCK_BATCHES_MAX, MadeBlock, RoundInputs, block_interval, make_block,
 };
 use crate::seal::proposals::Acceptor;
+use crate::seal::read_places::StagingSurvey;
 use crate::seal::seal_queue::{SealQueue, StagingMark};
 
 /// Delays at which a leader polls for staged batches after it found none, first and limit. A batch
@@ -77,6 +78,7 @@ pub(crate) struct Sealer {
     pub(crate) put_backs: u64,
     /// When staging that ends below what was read is looked at again.
     pub(crate) next_staging_poll: Instant,
+    pub(crate) survey: StagingSurvey,
     /// The delay before a leader of a shared ledger polls for staged batches again; `None` once it
     /// has polled often enough.
     idle_poll: Option<Duration>,
@@ -116,6 +118,7 @@ impl Sealer {
             round_rows,
             put_backs,
             next_staging_poll: Instant::now(),
+            survey: StagingSurvey::new(),
             next_block: Instant::now(),
             positions,
             leading,
@@ -236,6 +239,7 @@ impl Sealer {
             || self.idle_poll.is_some()
             || !self.seal_queue.is_empty()
             || self.has_unread(staged)
+            || self.needs_survey()
     }
 
     async fn handle(&mut self, command: SealerCommand) -> Result<Flow, ElectionFault> {
@@ -299,6 +303,9 @@ impl Sealer {
         if height != self.election.committed().height || has_staged {
             self.follow().await?;
         } else {
+            if self.needs_survey() {
+                self.survey_staging().await?;
+            }
             self.catch_up_with_own_folder();
         }
         self.watch_leader().await?;

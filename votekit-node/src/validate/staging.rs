@@ -10,6 +10,7 @@ use votekit_store::{Conflict, EngineError, ValidatedBatch};
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::metrics::{self, Step};
+use crate::recovery::is_decided;
 use crate::validate::held_deliveries::{HeldDeliveries, Hindrance, hindrance};
 use crate::validate::validation::{self, Checked};
 
@@ -77,6 +78,10 @@ async fn stage(context: &NodeContext, validated: ValidatedBatch) -> Result<Hinde
         }
         Checked::Hindered(why) => return Ok(Some((validated, why))),
     };
+    if is_purged(&election, batch) {
+        staged(context, &validated).await?;
+        return Ok(None);
+    }
     let stored = until_definite("stage_batch", || context.ledger.stage(batch, &validated.hints));
     let stored = stored.await;
     let is_taken = match &stored {
@@ -121,6 +126,13 @@ async fn is_other_signed(
         Ok(None) | Err(EngineError::Corrupt { .. }) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Whether a batch is in the log of an election whose evidence was destroyed: it is not stored
+/// again.
+fn is_purged(election: &ElectionHandle, batch: &Batch) -> bool {
+    let log = election.log();
+    log.is_purged() && is_decided(&log, &batch.number())
 }
 
 /// Acknowledges a staged batch, and wakes its sealer.

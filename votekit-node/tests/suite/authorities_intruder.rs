@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use votekit_core::decision::Decision;
+use votekit_node::VoteStatus;
 use votekit_store::{Leadership, Ledger, NewRow, RowId, RowKind, RowOutcome};
 
 use crate::installation::{Installation, WAIT};
-use crate::support::law;
+use crate::support::{law, vote};
 
 /// The length of the intruder's lease.
 const LEASE: Duration = Duration::from_secs(2);
@@ -138,6 +139,86 @@ async fn a_gap_in_the_epochs_of_the_ledger_is_filled_at_the_close() {
     assert!(ledger.execute(later, ()).expect("SQL") > 0);
     drop(ledger);
     installation.assert_closes(1).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_that_no_node_can_have_begun_delays_no_close() {
+    let installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    let ledger = tables(&installation);
+    let far = "INSERT INTO epoch (election, node, epoch) \
+               SELECT election, node, max(epoch) + 5000 FROM epoch GROUP BY election, node";
+    assert!(ledger.execute(far, ()).expect("SQL") > 0);
+    drop(ledger);
+    installation.assert_closes(1).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn epochs_that_the_ledger_passes_over_are_in_the_log_at_the_close() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    let ledger = tables(&installation);
+    let later = "INSERT INTO epoch (election, node, epoch) \
+                 SELECT election, node, max(epoch) + 900 FROM epoch GROUP BY election, node";
+    assert!(ledger.execute(later, ()).expect("SQL") > 0);
+    drop(ledger);
+    // The next run of the node gets the epoch after it, and publishes there.
+    installation.kill_ingest();
+    installation.start_ingest().await;
+    let decision = installation.cast(1, "oui").await;
+    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    installation.assert_closes(2).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undecided_batch_that_loses_its_bytes_is_stored_again_and_decided() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    installation.assert_agreement().await;
+    let leader = installation.leader().await;
+    let others = [(leader + 1) % 3, (leader + 2) % 3];
+    for other in others {
+        installation.kill(other);
+    }
+    let submit = async |installation: &Installation, place| {
+        let request = installation.ingest().submit(&vote(place, "oui"), None, None).await;
+        request.expect("answered without a majority")
+    };
+    let first = submit(&installation, 1).await;
+    let ledger = tables(&installation);
+    // As a purge leaves it, which no log records.
+    let emptied = "UPDATE batch SET bytes = NULL WHERE id = (SELECT max(id) FROM batch)";
+    assert_eq!(ledger.execute(emptied, ()).expect("SQL"), 1);
+    // The nodes look at staging when another batch is there.
+    let second = submit(&installation, 2).await;
+    let without_bytes = || -> i64 {
+        let count = "SELECT count(*) FROM batch WHERE bytes IS NULL";
+        ledger.query_row(count, (), |row| row.get(0)).expect("SQL")
+    };
+    let until = Instant::now() + WAIT;
+    while without_bytes() > 0 {
+        assert!(Instant::now() < until, "the batch is lost");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    drop(ledger);
+    for other in others {
+        installation.restart(other).await;
+    }
+    for request in [first, second] {
+        let decided = installation.ingest().wait(request, WAIT).await.expect("answers");
+        let is_accepted = matches!(&decided, Some(VoteStatus::Decided(Decision::Accepted { .. })));
+        assert!(is_accepted, "{decided:?}");
+    }
+    installation.assert_closes(3).await;
     installation.assert_agreement().await;
     installation.stop().await;
 }

@@ -14,8 +14,8 @@ CREATE TABLE epoch (
 ) STRICT, WITHOUT ROWID;
 
 -- Staging and evidence in one: what stands at or below its head's sealed_through is in the log or
--- was refused. A row is never deleted: a purge takes its bytes, and what remains keeps a late copy
--- from being stored again and an id from being given twice.
+-- was refused. A row is never deleted: a purge takes its bytes, and what remains keeps an id from
+-- being given twice.
 CREATE TABLE batch (
     id       INTEGER PRIMARY KEY,
     election INTEGER NOT NULL REFERENCES election (id),

@@ -46,8 +46,8 @@ CREATE TABLE staging (
 INSERT INTO staging (last) VALUES (0);
 
 -- Staging and evidence in one: a batch at or below its head's sealed_through is in the log or was
--- refused. A row is never deleted: a purge removes its bytes, and the rest keeps a late copy from
--- being stored again and a place from being given twice.
+-- refused. A row is never deleted: a purge removes its bytes, and the rest keeps a place from being
+-- given twice.
 CREATE TABLE batch (
     id       bigint PRIMARY KEY,
     election bigint NOT NULL REFERENCES election (id),
@@ -60,6 +60,8 @@ CREATE TABLE batch (
     UNIQUE (election, node, epoch, sequence)
 );
 CREATE INDEX batch_in_order ON batch (election, id) WHERE bytes IS NOT NULL;
+-- The rest: purged batches, and those whose bytes another program has removed.
+CREATE INDEX batch_without_bytes ON batch (election, id) WHERE bytes IS NULL;
 -- Encrypted votes do not compress.
 ALTER TABLE batch ALTER COLUMN bytes SET STORAGE EXTERNAL;
 
@@ -163,11 +165,12 @@ CREATE FUNCTION unix_milliseconds() RETURNS bigint LANGUAGE sql AS $$
 $$;
 
 -- Stages batches, given as arrays of one length. Returns for each the place and the digest that are
--- stored under its number. One at a time, each by its number: a join would be planned while the
+-- stored under its number, and whether its row had lost its bytes: they are put back, at a new place
+-- that no reader has passed. One at a time, each by its number: a join would be planned while the
 -- table is small, and keep reading all of it.
 CREATE FUNCTION stage(
     law_ids text[], nodes bytea[], epochs bigint[], sequences bigint[], digests bytea[], all_hints bytea[], all_bytes bytea[],
-    OUT places bigint[], OUT stored bytea[]
+    OUT places bigint[], OUT stored bytea[], OUT put_back boolean[]
 ) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     last_place bigint;
@@ -176,6 +179,8 @@ DECLARE
     offered record;
     found_place bigint;
     found_digest bytea;
+    has_bytes boolean;
+    is_emptied boolean;
 BEGIN
     SELECT last INTO STRICT last_place FROM staging FOR UPDATE;
     new_place := last_place;
@@ -184,9 +189,11 @@ BEGIN
             WITH ORDINALITY AS batches (law_id, node, epoch, sequence, digest, hints, bytes, place) ORDER BY place
     LOOP
         number := election_number(offered.law_id);
-        SELECT id, digest INTO found_place, found_digest FROM batch
+        -- All are null where no row is found.
+        SELECT id, digest, octet_length(bytes) > 0 INTO found_place, found_digest, has_bytes FROM batch
             WHERE (election, node, epoch, sequence) = (number, offered.node, offered.epoch, offered.sequence);
-        IF NOT FOUND THEN
+        is_emptied := found_digest IS NOT DISTINCT FROM offered.digest AND has_bytes IS NOT TRUE;
+        IF found_place IS NULL OR is_emptied THEN
             -- Only the first batch after idle is notified: the leader seals on while there are more.
             -- A batch that is staged while the last one is being sealed may be missed; listeners
             -- poll from time to time too.
@@ -204,13 +211,18 @@ BEGIN
                     WHERE taken.id >= new_place AND NOT EXISTS (SELECT FROM batch AS follower WHERE follower.id = taken.id + 1)
                     ORDER BY taken.id LIMIT 1;
             END IF;
-            INSERT INTO batch (id, election, node, epoch, sequence, digest, hints, bytes)
-                VALUES (new_place, number, offered.node, offered.epoch, offered.sequence, offered.digest, offered.hints, offered.bytes);
+            IF is_emptied THEN
+                UPDATE batch SET id = new_place, hints = offered.hints, bytes = offered.bytes WHERE id = found_place;
+            ELSE
+                INSERT INTO batch (id, election, node, epoch, sequence, digest, hints, bytes)
+                    VALUES (new_place, number, offered.node, offered.epoch, offered.sequence, offered.digest, offered.hints, offered.bytes);
+            END IF;
             found_place := new_place;
             found_digest := offered.digest;
         END IF;
         places := places || found_place;
         stored := stored || found_digest;
+        put_back := put_back || is_emptied;
     END LOOP;
     IF new_place > last_place THEN
         UPDATE staging SET last = new_place;

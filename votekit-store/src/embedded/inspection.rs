@@ -180,7 +180,7 @@ fn load_unsealed(
 ) -> Result<(), Fault> {
     let mut statement = connection.prepare_cached(
         "SELECT id, digest, bytes, node, epoch, sequence FROM batch \
-         WHERE election = ?1 AND bytes IS NOT NULL
+         WHERE election = ?1 AND bytes IS NOT NULL AND length(bytes) > 0 \
          AND id > coalesce((SELECT sealed_through FROM head WHERE head.election = ?1), 0) \
          ORDER BY id",
     )?;

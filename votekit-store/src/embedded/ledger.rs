@@ -33,8 +33,8 @@ use crate::block_rows::Appending;
 use crate::clock;
 use crate::{
     BatchName, BlockCommit, Changes, Conflict, Documents, EngineError, Head, Hints, LeaderFence,
-    Leadership, Lease, Leases, Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged, Staging,
-    StagingId, StoredBlock,
+    Leadership, Lease, Leases, Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged,
+    StagedPlace, Staging, StagingId, StoredBlock,
 };
 
 /// The ledger of one process, of one node or of several.
@@ -183,6 +183,18 @@ impl Staging for EmbeddedLedger {
     ) -> Result<Option<Digest>, EngineError> {
         self.read_of(law_id, move |connection, law_id| queries::batch_at(connection, law_id, id))
             .await
+    }
+
+    async fn staged_places(
+        &self,
+        law_id: &ElectionId,
+        after: StagingId,
+        limit: usize,
+    ) -> Result<Vec<StagedPlace>, EngineError> {
+        self.read_of(law_id, move |connection, law_id| {
+            queries::staged_places(connection, law_id, after, limit)
+        })
+        .await
     }
 
     async fn staged_batch(

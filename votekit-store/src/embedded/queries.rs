@@ -10,7 +10,7 @@ use super::fault::{Fault, corrupt};
 use crate::block_rows::{LeafRange, verify_manifest, verify_tile};
 use crate::{
     BatchName, DamagedRow, EngineError, Head, LogRow, NewRow, ReviewNote, RowId, RowsRead,
-    StagingId, StoredBlock, WitnessLine,
+    StagedPlace, StagingId, StoredBlock, WitnessLine,
 };
 
 /// Limit of one read in bytes: it ends with the row that reaches the limit. Blocks and batches have
@@ -44,14 +44,15 @@ pub(super) fn epochs(
     })
 }
 
-/// Whether each of these batches is stored with this digest.
+/// Whether each of these batches is stored with this digest and with its bytes.
 pub(super) fn are_staged(
     connection: &Connection,
     batches: &[BatchName],
 ) -> Result<Vec<bool>, Fault> {
     let mut statement = connection.prepare_cached(
         "SELECT 1 FROM batch JOIN election ON election.id = batch.election \
-         WHERE law_id = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4 AND digest = ?5",
+         WHERE law_id = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4 AND digest = ?5 \
+         AND length(bytes) > 0",
     )?;
     let mut found = Vec::with_capacity(batches.len());
     for BatchName { law_id, number, digest } in batches {
@@ -71,7 +72,7 @@ pub(super) fn are_staged(
     Ok(found)
 }
 
-/// Unpurged batches after a position, in order.
+/// Batches after a position, without those whose bytes are missing, in order.
 pub(super) fn batches(
     connection: &Connection,
     law_id: &ElectionId,
@@ -84,13 +85,14 @@ pub(super) fn batches(
         return Ok(Vec::new());
     };
     let mut statement = connection.prepare_cached(&format!(
-        "{BATCH} WHERE election = ?1 AND id > ?2 AND bytes IS NOT NULL ORDER BY id LIMIT ?3"
+        "{BATCH} WHERE election = ?1 AND id > ?2 AND bytes IS NOT NULL AND length(bytes) > 0 \
+         ORDER BY id LIMIT ?3"
     ))?;
     let rows = statement.query((election.0, after, limit_column(limit)))?;
     collect_some(rows, |row| columns::batch(row, law_id), |(_, batch)| batch.as_bytes().len())
 }
 
-/// An unpurged batch by its number.
+/// A batch by its number; `None` if its bytes are missing.
 pub(super) fn batch(
     connection: &Connection,
     law_id: &ElectionId,
@@ -104,13 +106,46 @@ pub(super) fn batch(
     let batch = connection
         .prepare_cached(&format!(
             "{BATCH} WHERE election = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4 \
-             AND bytes IS NOT NULL"
+             AND length(bytes) > 0"
         ))?
         .query((election.0, number.node.as_bytes(), number.epoch.0, sequence))?
         .next()?
         .map(|row| columns::batch(row, law_id))
         .transpose()?;
     Ok(batch.map(|(_, batch)| batch))
+}
+
+/// The rows of staging after a position, in order. A row whose columns no batch has is another
+/// program's, and is left out.
+pub(super) fn staged_places(
+    connection: &Connection,
+    law_id: &ElectionId,
+    after: StagingId,
+    limit: usize,
+) -> Result<Vec<StagedPlace>, Fault> {
+    let (Some(election), Some(after)) =
+        (find_election(connection, law_id)?, columns::column(after.0))
+    else {
+        return Ok(Vec::new());
+    };
+    let mut statement = connection.prepare_cached(
+        "SELECT id, node, epoch, sequence, digest, coalesce(length(bytes) > 0, 0) FROM batch \
+         WHERE election = ?1 AND id > ?2 AND length(node) = 8 AND length(digest) = 32 \
+         AND epoch BETWEEN 1 AND 4294967295 AND sequence > 0 ORDER BY id LIMIT ?3",
+    )?;
+    collect(statement.query((election.0, after, limit_column(limit)))?, |row| {
+        let row = TableRow::new("batch", row);
+        Ok(StagedPlace {
+            id: StagingId(row.number(0)?),
+            number: BatchNumber {
+                node: NodeId::from_bytes(row.get(1)?),
+                epoch: Epoch(row.get(2)?),
+                sequence: Sequence(row.number(3)?),
+            },
+            digest: Digest::from_bytes(row.get(4)?),
+            has_batch: row.get(5)?,
+        })
+    })
 }
 
 /// The digest of the batch of an election at a position, purged or not.
@@ -355,17 +390,38 @@ pub(super) fn rows_after(
     let last = last_row(connection)?;
     let after = columns::column(after.0).unwrap_or(i64::MAX);
     let at_after = row_digest_at(connection, after)?;
+    let read = RowsRead { last, after: at_after, ..RowsRead::default() };
+    let chosen = "WHERE round_row.id > ?1 ORDER BY round_row.id LIMIT ?2";
+    read_rows(connection, chosen, after, limit, read)
+}
+
+/// The newest rows of rounds, in order.
+pub(super) fn newest_rows(connection: &Connection, limit: usize) -> Result<RowsRead, Fault> {
+    let read = RowsRead { last: last_row(connection)?, ..RowsRead::default() };
+    let chosen = "WHERE round_row.id <= ?1 ORDER BY round_row.id DESC LIMIT ?2";
+    let mut read = read_rows(connection, chosen, i64::MAX, limit, read)?;
+    read.rows.reverse();
+    read.damaged.reverse();
+    Ok(read)
+}
+
+/// Adds the rows that are chosen by a position and a number, in the order of the choice.
+fn read_rows(
+    connection: &Connection,
+    chosen: &str,
+    position: i64,
+    limit: usize,
+    mut read: RowsRead,
+) -> Result<RowsRead, Fault> {
     // Columns that are longer than any that this program stores are null, and so damage.
-    let mut statement = connection.prepare_cached(
+    let mut statement = connection.prepare_cached(&format!(
         "SELECT round_row.id, kind, authority, law_id, height, term, digest, \
          CASE WHEN length(bytes) <= ?3 THEN bytes END, \
          CASE WHEN length(leaves) <= ?4 THEN leaves END \
-         FROM round_row LEFT JOIN election ON election.id = election \
-         WHERE round_row.id > ?1 ORDER BY round_row.id LIMIT ?2",
-    )?;
+         FROM round_row LEFT JOIN election ON election.id = election {chosen}"
+    ))?;
     let (bytes_max, leaves_max) = (NewRow::BYTES_MAX as i64, NewRow::LEAVES_BYTES_MAX as i64);
-    let mut rows = statement.query((after, limit_column(limit), bytes_max, leaves_max))?;
-    let mut read = RowsRead { last, after: at_after, ..RowsRead::default() };
+    let mut rows = statement.query((position, limit_column(limit), bytes_max, leaves_max))?;
     let mut bytes = 0;
     while bytes < READ_BYTES_MAX
         && let Some(row) = rows.next()?

@@ -80,6 +80,15 @@ impl Tail {
         tails.bytes += batch.as_bytes().len();
     }
 
+    /// Releases a batch whose row has moved to another position.
+    pub(super) fn release(&self, law_id: &ElectionId, id: StagingId) {
+        let mut tails = self.lock();
+        let tail = tails.elections.get_mut(law_id);
+        if let Some(batch) = tail.and_then(|tail| tail.unsealed.remove(&id)) {
+            tails.bytes -= batch.as_bytes().len();
+        }
+    }
+
     /// Moves a head, and releases the batches that it seals.
     pub(super) fn advance(&self, law_id: &ElectionId, head: Head) {
         let mut tails = self.lock();

@@ -18,6 +18,7 @@ use super::fault::{Fault, corrupt, malformed, malformed_write, unavailable};
 use super::leases::LeaseTable;
 use super::tail::Tail;
 use super::writer::Write;
+use crate::emptied_row::report_put_back;
 use crate::{Conflict, Leadership, StagingId};
 
 pub(super) use self::commit::{Commit, SetTakesVotes};
@@ -31,10 +32,28 @@ pub(super) struct Stage {
     pub(super) batch: Arc<Batch>,
 }
 
-/// The position of a batch, and whether this write created it.
+/// The position of a batch, and what this write changed.
 pub(super) struct StagedRow {
     pub(super) id: StagingId,
-    new: bool,
+    change: Change,
+}
+
+/// What a write changed.
+enum Change {
+    None,
+    /// It stored the batch.
+    Stored,
+    /// It put the bytes of the batch back, and moved its row from this position.
+    PutBack {
+        from: StagingId,
+    },
+}
+
+/// The row that is stored under the number of a batch.
+struct FoundRow {
+    id: StagingId,
+    digest: Digest,
+    has_bytes: bool,
 }
 
 impl Write for Stage {
@@ -46,11 +65,15 @@ impl Write for Stage {
         let sequence = column(number.sequence.0)
             .ok_or_else(|| malformed(law_id, "a sequence is at most 2^63 - 1"))?;
         if let Some(election) = find_election(connection, law_id)?
-            && let Some((id, stored)) = self.find(connection, election, sequence)?
+            && let Some(found) = self.find(connection, election, sequence)?
         {
+            let FoundRow { id, digest: stored, has_bytes } = found;
             let offered = self.batch.digest();
             if stored == offered {
-                return Ok(StagedRow { id, new: false });
+                return match has_bytes {
+                    true => Ok(StagedRow { id, change: Change::None }),
+                    false => self.put_back(connection, id),
+                };
             }
             return Err(
                 Conflict::BatchNumber { law_id: law_id.clone(), number, stored, offered }.into()
@@ -70,13 +93,20 @@ impl Write for Stage {
                 self.batch.digest().as_bytes(),
                 self.batch.as_bytes(),
             ))?;
-        Ok(StagedRow { id: staging_id(connection.last_insert_rowid())?, new: true })
+        let id = staging_id(connection.last_insert_rowid())?;
+        Ok(StagedRow { id, change: Change::Stored })
     }
 
     fn committed(&self, place: &StagedRow, tail: &Tail) {
-        if place.new {
-            tail.stage(place.id, &self.batch);
+        match place.change {
+            Change::None => return,
+            Change::Stored => {}
+            Change::PutBack { from } => {
+                report_put_back(&self.batch);
+                tail.release(&self.batch.header().law_id, from);
+            }
         }
+        tail.stage(place.id, &self.batch);
     }
 
     fn bytes(&self) -> usize {
@@ -90,18 +120,32 @@ impl Stage {
         connection: &Connection,
         election: ElectionRow,
         sequence: i64,
-    ) -> Result<Option<(StagingId, Digest)>, Fault> {
+    ) -> Result<Option<FoundRow>, Fault> {
         let number = self.batch.number();
-        let found: Option<(i64, [u8; 32])> = connection
+        let found: Option<(i64, [u8; 32], bool)> = connection
             .prepare_cached(
-                "SELECT id, digest FROM batch WHERE election = ?1 AND node = ?2 \
-                 AND epoch = ?3 AND sequence = ?4",
+                "SELECT id, digest, coalesce(length(bytes) > 0, 0) FROM batch \
+                 WHERE election = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4",
             )?
             .query_row((election.0, number.node.as_bytes(), number.epoch.0, sequence), |row| {
-                Ok((row.get(0)?, row.get(1)?))
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })
             .optional()?;
-        found.map(|(id, digest)| Ok((staging_id(id)?, Digest::from_bytes(digest)))).transpose()
+        let Some((id, digest, has_bytes)) = found else { return Ok(None) };
+        let (id, digest) = (staging_id(id)?, Digest::from_bytes(digest));
+        Ok(Some(FoundRow { id, digest, has_bytes }))
+    }
+
+    /// Puts the bytes back into a row that has lost them, behind all others.
+    fn put_back(&self, connection: &Connection, from: StagingId) -> Result<StagedRow, Fault> {
+        let id: i64 = connection
+            .prepare_cached("SELECT max(id) + 1 FROM batch")?
+            .query_row([], |row| row.get(0))?;
+        let found = column(from.0).ok_or_else(|| corrupt("table batch: an id is too large"))?;
+        connection
+            .prepare_cached("UPDATE batch SET id = ?1, bytes = ?2 WHERE id = ?3")?
+            .execute((id, self.batch.as_bytes(), found))?;
+        Ok(StagedRow { id: staging_id(id)?, change: Change::PutBack { from } })
     }
 }
 

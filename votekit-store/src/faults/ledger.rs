@@ -13,8 +13,8 @@ use super::{FaultPlan, Faulty};
 use crate::{
     BatchName, BlockCommit, Changes, Documents, EngineError, Head, Hints, LeaderFence, Leadership,
     Lease, Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote,
-    Rounds, RowId, RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine,
-    Witnessed,
+    Rounds, RowId, RowOutcome, RowsRead, Staged, StagedPlace, Staging, StagingId, StoredBlock,
+    WitnessLine, Witnessed,
 };
 
 #[async_trait]
@@ -38,6 +38,15 @@ impl<T: Staging + ?Sized, P: FaultPlan> Staging for Faulty<T, P> {
         id: StagingId,
     ) -> Result<Option<Digest>, EngineError> {
         self.read(|| self.inner.batch_at(law_id, id)).await
+    }
+
+    async fn staged_places(
+        &self,
+        law_id: &ElectionId,
+        after: StagingId,
+        limit: usize,
+    ) -> Result<Vec<StagedPlace>, EngineError> {
+        self.read(|| self.inner.staged_places(law_id, after, limit)).await
     }
 
     async fn staged_batch(
@@ -214,6 +223,10 @@ impl<T: Rounds + ?Sized, P: FaultPlan> Rounds for Faulty<T, P> {
 
     async fn rows_after(&self, after: RowId, limit: usize) -> Result<RowsRead, EngineError> {
         self.read(|| self.inner.rows_after(after, limit)).await
+    }
+
+    async fn newest_rows(&self, limit: usize) -> Result<RowsRead, EngineError> {
+        self.read(|| self.inner.newest_rows(limit)).await
     }
 
     async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {

@@ -41,8 +41,8 @@ use crate::block_rows::{Appending, head_digest};
 use crate::{
     BatchName, BlockCommit, Changes, Documents, EngineError, Head, Hints, LeaderFence, Leadership,
     Lease, Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote,
-    Rounds, RowId, RowOutcome, RowsRead, Staged, Staging, StagingId, StoredBlock, WitnessLine,
-    Witnessed,
+    Rounds, RowId, RowOutcome, RowsRead, Staged, StagedPlace, Staging, StagingId, StoredBlock,
+    WitnessLine, Witnessed,
 };
 use connections::{Connections, Connector};
 use listener::Listener;
@@ -117,6 +117,16 @@ impl Staging for PostgresLedger {
         id: StagingId,
     ) -> Result<Option<Digest>, EngineError> {
         queries::batch_at(&mut self.connections.session_for(law_id).await?, law_id, id).await
+    }
+
+    async fn staged_places(
+        &self,
+        law_id: &ElectionId,
+        after: StagingId,
+        limit: usize,
+    ) -> Result<Vec<StagedPlace>, EngineError> {
+        let mut session = self.connections.session_for(law_id).await?;
+        queries::staged_places(&mut session, law_id, after, limit).await
     }
 
     async fn staged_batch(
@@ -328,6 +338,10 @@ impl Rounds for PostgresLedger {
 
     async fn rows_after(&self, after: RowId, limit: usize) -> Result<RowsRead, EngineError> {
         rounds::rows_after(&mut self.connections.session().await?, after, limit).await
+    }
+
+    async fn newest_rows(&self, limit: usize) -> Result<RowsRead, EngineError> {
+        rounds::newest_rows(&mut self.connections.session().await?, limit).await
     }
 
     async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {

@@ -21,6 +21,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::ballot::{BallotSecretKey, ChoiceIndex};
 use crate::batch::{Batch, BatchHeader, NodeKey};
+use crate::commitment::BlockContext;
 use crate::credential::{CredentialHash, HashScheme, RegistryKey};
 use crate::decision::{Decision, Entry, InvalidReason, Replay};
 use crate::election::{Bilingual, Choice, Definition, ResultsPolicy};
@@ -432,7 +433,7 @@ impl Forgery {
     /// opened totals and the block's minute.
     pub(super) fn settle(&mut self) {
         let log = sample().log_before(self.number);
-        let (law_id, height) = (law_id(), log.height() + 1);
+        let height = log.height() + 1;
         let mut counts = Counts::zero(CHOICES);
         let mut latest = UnixMinutes(0);
         for leaf in &self.leaves {
@@ -441,12 +442,15 @@ impl Forgery {
                 latest = latest.max(entry.minute);
             }
         }
+        let before = self.leaves.iter().take_while(|leaf| !matches!(leaf, Leaf::Counts(_)));
+        let before = block_of(&before.map(Leaf::to_bytes).collect::<Vec<_>>());
+        let content = BlockContext::new(log.state.root.as_bytes(), &before);
         let mut sums = log.state.tally.clone();
-        sums.add_block(&counts, &ballot_key(), &law_id, height);
+        sums.add_block(&counts, &ballot_key(), &content, height);
         for leaf in &mut self.leaves {
             match leaf {
                 Leaf::Counts(leaf) => {
-                    leaf.commitments = tally::commit(&counts, &ballot_key(), &law_id, height);
+                    leaf.commitments = tally::commit(&counts, &ballot_key(), &content);
                 }
                 Leaf::Totals(totals) => *totals = sums.open(height),
                 Leaf::Block(block) => block.sealed_at = block.sealed_at.max(latest),

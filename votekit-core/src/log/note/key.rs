@@ -8,6 +8,7 @@ use ed25519_dalek::{Signer as _, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 
 use super::Signature;
+use crate::ed25519;
 use crate::id::hex_bytes;
 use crate::instant::UnixSeconds;
 use crate::log::encoding::{base64, parse_base64};
@@ -154,12 +155,10 @@ impl VerifierKey {
     /// Makes a verifier key from a name and a public key.
     ///
     /// # Errors
-    /// [`KeyError::Point`] if the bytes are not a point, or one of small order.
+    /// [`KeyError::Point`] if the bytes are not the canonical encoding of a point, or it is of small
+    /// order.
     pub fn new(name: KeyName, kind: KeyKind, public_key: &[u8; 32]) -> Result<Self, KeyError> {
-        let point = VerifyingKey::from_bytes(public_key).map_err(|_| KeyError::Point)?;
-        if point.is_weak() {
-            return Err(KeyError::Point);
-        }
+        let point = ed25519::public_key(public_key).ok_or(KeyError::Point)?;
         Ok(Self { id: KeyId::of(&name, kind, public_key), name, kind, public_key: point })
     }
 

@@ -26,6 +26,10 @@ impl Rounds for EmbeddedLedger {
         self.read(move |connection| queries::rows_after(connection, after, limit)).await
     }
 
+    async fn newest_rows(&self, limit: usize) -> Result<RowsRead, EngineError> {
+        self.read(move |connection| queries::newest_rows(connection, limit)).await
+    }
+
     async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
         self.check(&commit.law_id)?;
         let leases = Arc::clone(&self.leases);

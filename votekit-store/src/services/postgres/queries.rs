@@ -12,7 +12,8 @@ use super::fault::{corrupt, report_passed_over};
 use super::rows::{self, column, fixed_bytes, number, of_table, value};
 use crate::block_rows::{LeafRange, LeafRun, verify_manifest, verify_tile};
 use crate::{
-    BatchName, EngineError, Head, Lease, LogPosition, ReviewNote, Staged, StagingId, StoredBlock,
+    BatchName, EngineError, Head, Lease, LogPosition, ReviewNote, Staged, StagedPlace, StagingId,
+    StoredBlock,
 };
 
 /// A read ends with the row that reaches this many bytes: blocks and batches have megabytes each at
@@ -39,16 +40,24 @@ pub(super) fn listed<T>(
     rows: &[Row],
     decode: impl Fn(&Row) -> Result<T, EngineError>,
 ) -> Result<Vec<T>, EngineError> {
-    let mut decoded = Vec::with_capacity(rows.len().min(LISTED_MAX));
-    for row in rows.iter().take(LISTED_MAX) {
+    if rows.len() > LISTED_MAX {
+        report_passed_over("a list has more rows than any installation");
+    }
+    usable(&rows[..rows.len().min(LISTED_MAX)], decode)
+}
+
+/// Decodes rows, and passes over those that cannot be decoded.
+fn usable<T>(
+    rows: &[Row],
+    decode: impl Fn(&Row) -> Result<T, EngineError>,
+) -> Result<Vec<T>, EngineError> {
+    let mut decoded = Vec::with_capacity(rows.len());
+    for row in rows {
         match decode(row) {
             Ok(one) => decoded.push(one),
             Err(EngineError::Corrupt { reason, .. }) => report_passed_over(&reason),
             Err(error) => return Err(error),
         }
-    }
-    if rows.len() > LISTED_MAX {
-        report_passed_over("a list has more rows than any installation");
     }
     Ok(decoded)
 }
@@ -67,12 +76,10 @@ pub(super) async fn epochs(
     law_id: &ElectionId,
 ) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
     let sql = "SELECT node, epoch FROM epoch JOIN election ON id = election WHERE law_id = $1 ORDER BY node, epoch";
-    let rows = session.read(sql, &[&law_id.as_str()]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok((NodeId::from_bytes(fixed_bytes(row, "node")?), Epoch(number(row, "epoch")?)))
-        })
-        .collect()
+    let epoch = |row: &Row| {
+        Ok((NodeId::from_bytes(fixed_bytes(row, "node")?), Epoch(number(row, "epoch")?)))
+    };
+    usable(&session.read(sql, &[&law_id.as_str()]).await?, epoch)
 }
 
 pub(super) async fn leases(
@@ -93,7 +100,7 @@ pub(super) async fn leases(
             remaining: seconds(value(row, "seconds")?),
         })
     };
-    rows.iter().map(lease).collect()
+    usable(&rows, lease)
 }
 
 pub(super) async fn installation(session: &mut Session) -> Result<String, EngineError> {
@@ -115,7 +122,7 @@ pub(super) fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)
 }
 
-/// Batches after a staging id, without purged ones, in order.
+/// Batches after a staging id, without those whose bytes are missing, in order.
 pub(super) async fn staged(
     session: &mut Session,
     law_id: &ElectionId,
@@ -131,7 +138,7 @@ pub(super) async fn staged(
         SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
             SELECT batch.id, octet_length(bytes) AS size FROM batch
             WHERE election = (SELECT id FROM election WHERE law_id = $1)
-                AND id > $2 AND bytes IS NOT NULL ORDER BY id LIMIT $3
+                AND id > $2 AND bytes IS NOT NULL AND octet_length(bytes) > 0 ORDER BY id LIMIT $3
         ) AS next
     ) AS chosen ON chosen.id = batch.id WHERE before < $4::bigint ORDER BY batch.id";
     let rows = session
@@ -150,7 +157,7 @@ pub(super) async fn staged(
     rows.iter().map(|row| rows::staged(row, law_id)).collect()
 }
 
-/// One batch by its number; `None` if it is purged.
+/// One batch by its number; `None` if its bytes are missing.
 pub(super) async fn batch(
     session: &mut Session,
     law_id: &ElectionId,
@@ -161,7 +168,8 @@ pub(super) async fn batch(
             CASE WHEN octet_length(bytes) <= $5 THEN bytes END AS bytes,
             CASE WHEN octet_length(hints) <= $6 THEN hints END AS hints
         FROM batch
-        WHERE election = (SELECT id FROM election WHERE law_id = $1) AND node = $2 AND epoch = $3 AND sequence = $4 AND bytes IS NOT NULL";
+        WHERE election = (SELECT id FROM election WHERE law_id = $1) AND node = $2 AND epoch = $3
+            AND sequence = $4 AND octet_length(bytes) > 0";
     let rows = session
         .read(
             sql,
@@ -209,7 +217,47 @@ pub(super) async fn staged_through(
     rows.first().map(sequence).transpose()
 }
 
-/// Whether each of these batches is stored with this digest.
+/// The rows of staging after a position, in order. A row whose columns no batch has is another
+/// program's, and is left out.
+pub(super) async fn staged_places(
+    session: &mut Session,
+    law_id: &ElectionId,
+    after: StagingId,
+    limit: usize,
+) -> Result<Vec<StagedPlace>, EngineError> {
+    let Some(after) = column(after.0) else { return Ok(Vec::new()) };
+    let part = |bytes: &str| {
+        // Each part by an index of its own.
+        format!(
+            "SELECT id, node, epoch, sequence, digest,
+                coalesce(octet_length(bytes) > 0, false) AS has_batch
+            FROM batch WHERE election = (SELECT id FROM election WHERE law_id = $1)
+                AND id > $2 AND bytes {bytes}
+                AND octet_length(node) = 8 AND octet_length(digest) = 32
+                AND epoch BETWEEN 1 AND 4294967295 AND sequence > 0
+            ORDER BY id LIMIT $3"
+        )
+    };
+    let (whole, emptied) = (part("IS NOT NULL"), part("IS NULL"));
+    let sql =
+        format!("SELECT * FROM (({whole}) UNION ALL ({emptied})) AS places ORDER BY id LIMIT $3");
+    let rows = session.read(&sql, &[&law_id.as_str(), &after, &limit_column(limit)]).await?;
+    let place = |row: &Row| {
+        Ok(StagedPlace {
+            id: StagingId(number(row, "id")?),
+            number: BatchNumber {
+                node: NodeId::from_bytes(fixed_bytes(row, "node")?),
+                epoch: Epoch(number(row, "epoch")?),
+                sequence: Sequence(number(row, "sequence")?),
+            },
+            digest: Digest::from_bytes(fixed_bytes(row, "digest")?),
+            has_batch: value(row, "has_batch")?,
+        })
+    };
+    rows.iter().map(|row| of_table("batch", place(row))).collect()
+}
+
+/// Whether each of these batches is stored with this digest and with its bytes.
 pub(super) async fn are_staged(
     session: &mut Session,
     batches: &[BatchName],
@@ -218,7 +266,7 @@ pub(super) async fn are_staged(
             SELECT FROM batch JOIN election ON election.id = batch.election
             WHERE election.law_id = wanted.law_id AND batch.node = wanted.node
                 AND batch.epoch = wanted.epoch AND batch.sequence = wanted.sequence
-                AND batch.digest = wanted.digest
+                AND batch.digest = wanted.digest AND octet_length(batch.bytes) > 0
         ) AS is_staged
         FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bytea[])
             WITH ORDINALITY AS wanted (law_id, node, epoch, sequence, digest, place)

@@ -59,11 +59,32 @@ pub(super) async fn rows_after(
     after: RowId,
     limit: usize,
 ) -> Result<RowsRead, EngineError> {
+    read_rows(session, after, limit, ("id > $1", "")).await
+}
+
+/// The newest rows, in order, and the last position given: as of one moment.
+pub(super) async fn newest_rows(
+    session: &mut Session,
+    limit: usize,
+) -> Result<RowsRead, EngineError> {
+    // No row has this position.
+    let newest = RowId(0);
+    read_rows(session, newest, limit, ("id <> $1", "DESC")).await
+}
+
+/// Rows chosen by a condition on their positions, and by the order in which they are counted.
+async fn read_rows(
+    session: &mut Session,
+    after: RowId,
+    limit: usize,
+    (condition, order): (&str, &str),
+) -> Result<RowsRead, EngineError> {
     // Without a row, the other columns of the only result are null. The first row is always read:
     // `before` is the size of the rows before it. Columns that are longer than any that this
     // program stores are cut off or null, and so damage: they cost no memory. A position above the
     // last one given is another program's.
-    let sql = "SELECT last, each.*,
+    let sql = format!(
+        "SELECT last, each.*,
             (SELECT digest FROM round_row WHERE id = $1 AND octet_length(digest) = 32) AS at_after
         FROM round_order LEFT JOIN (
         SELECT round_row.id, left(kind, 16) AS kind, left(authority, 256) AS authority,
@@ -72,19 +93,21 @@ pub(super) async fn rows_after(
             CASE WHEN octet_length(bytes) <= $4 THEN bytes END AS bytes,
             CASE WHEN octet_length(leaves) <= $5 THEN leaves END AS leaves
         FROM round_row JOIN (
-            SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
+            SELECT id, sum(size) OVER (ORDER BY id {order}) - size AS before FROM (
                 SELECT id, octet_length(bytes)::bigint + octet_length(leaves) AS size FROM round_row
-                WHERE id > $1 AND id <= (SELECT last FROM round_order) ORDER BY id LIMIT $2
+                WHERE {condition} AND id <= (SELECT last FROM round_order)
+                ORDER BY id {order} LIMIT $2
             ) AS next
         ) AS chosen ON chosen.id = round_row.id
         LEFT JOIN election ON election.id = round_row.election
         WHERE before < $3::bigint
-        ) AS each ON true ORDER BY each.id";
+        ) AS each ON true ORDER BY each.id"
+    );
     let after = column(after.0).unwrap_or(i64::MAX);
     let (bytes_max, leaves_max) = (NewRow::BYTES_MAX as i32, NewRow::LEAVES_BYTES_MAX as i32);
     let limit = limit_column(limit);
     let found =
-        session.read(sql, &[&after, &limit, &READ_BYTES_MAX, &bytes_max, &leaves_max]).await?;
+        session.read(&sql, &[&after, &limit, &READ_BYTES_MAX, &bytes_max, &leaves_max]).await?;
     let first = found.first().ok_or_else(|| corrupt("table round_order is empty"))?;
     let last = RowId(of_table("round_order", number(first, "last"))?);
     let at_after = value::<Option<&[u8]>>(first, "at_after")?;

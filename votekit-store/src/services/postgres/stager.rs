@@ -10,6 +10,7 @@ use votekit_core::id::Digest;
 use super::connections::Connections;
 use super::fault::{corrupt, malformed, unavailable};
 use super::rows::{column, value};
+use crate::emptied_row::report_put_back;
 use crate::essential;
 use crate::services::hints;
 use crate::{Conflict, EngineError, Hints, StagingId};
@@ -105,7 +106,7 @@ async fn write(
         .session()
         .await?
         .write(
-            "SELECT places, stored FROM stage($1, $2, $3, $4, $5, $6, $7)",
+            "SELECT places, stored, put_back FROM stage($1, $2, $3, $4, $5, $6, $7)",
             &[
                 &law_ids,
                 &nodes,
@@ -119,6 +120,10 @@ async fn write(
         .await?;
     let (places, stored): (Vec<i64>, Vec<Vec<u8>>) =
         (value(&row, "places")?, value(&row, "stored")?);
+    let put_back: Vec<bool> = value(&row, "put_back")?;
+    for (waiting, _) in group.iter().zip(put_back).filter(|(_, put_back)| *put_back) {
+        report_put_back(&waiting.batch);
+    }
     if places.len() != group.len() || stored.len() != group.len() {
         return Err(corrupt(format!(
             "function stage returned {} rows for {} batches",

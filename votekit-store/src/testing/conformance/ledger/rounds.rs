@@ -10,12 +10,13 @@ use super::leadership::{LONG, term_of};
 use super::log::expect_change;
 use crate::{
     BlockCommit, Changes, Conflict, EngineError, Head, Ledger, NewRow, RoundRow, RowId, RowKind,
-    RowOutcome, TERM_STEP_MAX,
+    RowOutcome, RowsRead, TERM_STEP_MAX,
 };
 
 pub(super) const CASES: &[Case] = &[
     exact_case!(rows_of_other_bytes_are_kept_beside_one_another),
     case!(rows_are_read_in_order_and_in_parts),
+    case!(the_newest_rows_are_read_from_the_end),
     case!(a_read_reports_the_row_before_it),
     case!(large_rows_are_read_in_parts),
     case!(accept_of_another_term_is_late),
@@ -178,6 +179,25 @@ async fn rows_are_read_in_order_and_in_parts(place: &dyn TestStorage) -> Outcome
         ensure_eq!(read.rows, [], format!("{limit} rows after {after:?}"));
         ensure_eq!(read.last, last, "the last position");
     }
+    Ok(())
+}
+
+async fn the_newest_rows_are_read_from_the_end(place: &dyn TestStorage) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    ensure_eq!(ledger.newest_rows(10).await?, RowsRead::default(), "no row");
+    for height in 1..=20 {
+        store(&*ledger, &row(RowKind::Cosign, "a", height, 0, "line"), None).await?;
+    }
+    let all = ledger.rows_after(RowId(0), 100).await?;
+    for limit in [0, 1, 7, 100] {
+        let read = ledger.newest_rows(limit).await?;
+        let expected = &all.rows[20 - limit.min(20)..];
+        ensure_eq!(read.rows, expected, format!("the {limit} newest rows"));
+        ensure_eq!(read.last, all.last, "the last position");
+    }
+    ledger.remove_rows(&law("L1"), 20).await?;
+    let read = ledger.newest_rows(10).await?;
+    ensure_eq!((read.rows.len(), read.last), (0, all.last), "all were removed");
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use super::super::samples::{SampleLog, batch, batches, law, node};
 use super::super::{
     Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, exact_case, expect_conflict,
 };
-use crate::{BatchName, Conflict, Hints, Ledger, Staged, StagingId};
+use crate::{BatchName, Conflict, Hints, Ledger, Staged, StagedPlace, StagingId};
 
 pub(super) const CASES: &[Case] = &[
     case!(staging_ids_ascend_in_order_of_arrival),
@@ -26,7 +26,8 @@ pub(super) const CASES: &[Case] = &[
     case!(unsealed_batches_are_those_after_the_head),
     case!(sealed_batches_remain_as_evidence),
     exact_case!(purging_counts_and_spares_the_rest),
-    case!(a_purged_batch_stays_purged),
+    case!(a_batch_that_lost_its_bytes_is_stored_again_behind_the_others),
+    case!(places_are_listed_with_and_without_their_batches),
     exact_case!(epochs_count_from_1),
     case!(epochs_are_never_allocated_twice),
     case!(epochs_are_listed),
@@ -100,11 +101,14 @@ async fn stored_batches_are_recognised_by_their_digests(place: &dyn TestStorage)
     let expected = [true, false, true, false, false];
     ensure_eq!(ledger.are_staged(&names).await?, expected, "which batches are stored");
     ensure!(ledger.are_staged(&[]).await?.is_empty(), "none of none");
-    // A batch that was destroyed was staged before, and is not staged again.
+    // Whether a batch without its bytes was purged is for the reader to say.
     ledger.purge_evidence(&law("L1")).await?;
+    ensure_eq!(ledger.are_staged(&names).await?, [false; 5], "after a purge");
+    stage_all(&*ledger, &stored[..1]).await?;
     drop(ledger);
     let ledger = place.open().await?.ledger;
-    ensure_eq!(ledger.are_staged(&names).await?, expected, "after a purge and a restart");
+    let expected = [false, false, true, false, false];
+    ensure_eq!(ledger.are_staged(&names).await?, expected, "staged again, after a restart");
     Ok(())
 }
 
@@ -395,21 +399,30 @@ async fn purging_counts_and_spares_the_rest(place: &dyn TestStorage) -> Outcome 
     Ok(())
 }
 
-async fn a_purged_batch_stays_purged(place: &dyn TestStorage) -> Outcome {
+async fn a_batch_that_lost_its_bytes_is_stored_again_behind_the_others(
+    place: &dyn TestStorage,
+) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     let batches = batches(&law_id, 10);
     let ids = stage_all(&*ledger, &batches).await?;
-    let mut log = SampleLog::new(&law_id);
-    log.seal(ids[9], &batches[9]);
-    log.grow(&*ledger, 1).await?;
     ledger.purge_evidence(&law_id).await?;
-    ensure_eq!(
-        stage_all(&*ledger, &batches).await?,
-        ids,
-        "places when purged batches are staged again"
-    );
     expect_staged(&*ledger, &law_id, StagingId(0), &[], "evidence").await?;
+    let again = stage_all(&*ledger, &batches[..3]).await?;
+    // A reader has passed the old places.
+    ensure!(again.iter().all(|id| *id > ids[9]), "an old place was given: {again:?}");
+    ensure_eq!(stage_all(&*ledger, &batches[..3]).await?, again, "places when whole again");
+    for (at, expected) in [(ids[0], None), (again[0], Some(batches[0].digest()))] {
+        ensure_eq!(ledger.batch_at(&law_id, at).await?, expected, format!("the batch at {at:?}"));
+    }
+    let whole = ledger.staged_batch(&law_id, batches[1].number()).await?;
+    ensure_eq!(whole.as_ref(), Some(&batches[1]), "the batch that is stored again");
+    let gone = ledger.staged_batch(&law_id, batches[5].number()).await?;
+    ensure_eq!(gone, None, "a batch without its bytes");
+    expect_staged(&*ledger, &law_id, ids[9], &batches[..3], "behind all others").await?;
+    drop(ledger);
+    let ledger = place.open().await?.ledger;
+    expect_staged(&*ledger, &law_id, StagingId(0), &batches[..3], "after a restart").await?;
     let other = batch(&law_id, 1, Epoch(1), 4, 2, 77);
     let same_number = |conflict: &Conflict| matches!(conflict, Conflict::BatchNumber { .. });
     expect_conflict(
@@ -418,7 +431,42 @@ async fn a_purged_batch_stays_purged(place: &dyn TestStorage) -> Outcome {
         "another batch under a purged one's number",
     )?;
     let later = ledger.stage(&batch(&law_id, 1, Epoch(1), 11, 2, 0), &Hints::new()).await?;
-    ensure!(later > ids[9], "a place was given twice: {later:?}");
+    ensure!(later > again[2], "a place was given twice: {later:?}");
+    Ok(())
+}
+
+async fn places_are_listed_with_and_without_their_batches(place: &dyn TestStorage) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let law_id = law("L1");
+    let batches = batches(&law_id, 5);
+    let ids = stage_all(&*ledger, &batches).await?;
+    ledger.stage(&batch(&law("L2"), 1, Epoch(1), 1, 1, 0), &Hints::new()).await?;
+    let expected = |has_batch| -> Vec<StagedPlace> {
+        let places = ids.iter().zip(&batches);
+        places
+            .map(|(id, batch)| StagedPlace {
+                id: *id,
+                number: batch.number(),
+                digest: batch.digest(),
+                has_batch,
+            })
+            .collect()
+    };
+    ensure_eq!(ledger.staged_places(&law_id, StagingId(0), 10).await?, expected(true), "all");
+    let part = ledger.staged_places(&law_id, ids[1], 2).await?;
+    ensure_eq!(part, expected(true)[2..4], "two of them");
+    ensure_eq!(ledger.staged_places(&law_id, ids[4], 10).await?, [], "after the last");
+    ensure_eq!(ledger.staged_places(&law("L3"), StagingId(0), 10).await?, [], "of no election");
+    ledger.purge_evidence(&law_id).await?;
+    drop(ledger);
+    let ledger = place.open().await?.ledger;
+    let purged = ledger.staged_places(&law_id, StagingId(0), 10).await?;
+    ensure_eq!(purged, expected(false), "after a purge and a restart");
+    let again = ledger.stage(&batches[0], &Hints::new()).await?;
+    let mut mixed = expected(false)[1..].to_vec();
+    mixed.push(StagedPlace { id: again, has_batch: true, ..expected(true)[0] });
+    let found = ledger.staged_places(&law_id, StagingId(0), 10).await?;
+    ensure_eq!(found, mixed, "with one that is stored again");
     Ok(())
 }
 

@@ -1,0 +1,68 @@
+//! Bounds how many rows of one authority are kept that no round needs now: those about heights
+//! after the next one of an election, and about elections without a certified block here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Rows of one authority that are kept: far more than an honest one has about blocks to come. A row
+/// without its block takes at most 2 KiB, so that is 8 MiB for each authority.
+pub(super) const ROWS_MAX: usize = 4096;
+
+/// The room for such rows of one authority.
+#[derive(Debug, Default)]
+pub(super) struct RowRoom {
+    used: Arc<AtomicUsize>,
+    /// Whether a row was left out.
+    has_left_out: bool,
+}
+
+/// The place of one row, as long as this lives.
+#[derive(Debug)]
+pub(super) struct RowPlace(Arc<AtomicUsize>);
+
+impl Drop for RowPlace {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl RowRoom {
+    /// Takes a place for a row. `None` if there is no room: it has to be left out.
+    pub(super) fn take_place(&mut self) -> Option<Arc<RowPlace>> {
+        if self.used.load(Ordering::Relaxed) >= ROWS_MAX {
+            self.has_left_out = true;
+            return None;
+        }
+        self.used.fetch_add(1, Ordering::Relaxed);
+        Some(Arc::new(RowPlace(Arc::clone(&self.used))))
+    }
+
+    /// Whether rows were left out that may fit now; the answer is given once. Half of the room has
+    /// to be free, so that a full one does not have all rows read again with each block.
+    pub(super) fn take_left_out(&mut self) -> bool {
+        let fit = self.has_left_out && self.used.load(Ordering::Relaxed) <= ROWS_MAX / 2;
+        self.has_left_out &= !fit;
+        fit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_beyond_the_room_are_left_out_until_half_of_it_is_free() {
+        let mut room = RowRoom::default();
+        let mut places: Vec<_> = (0..ROWS_MAX).filter_map(|_| room.take_place()).collect();
+        assert_eq!(places.len(), ROWS_MAX);
+        assert!(!room.take_left_out(), "nothing was left out");
+        assert!(room.take_place().is_none());
+        places.truncate(ROWS_MAX / 2 + 1);
+        assert!(!room.take_left_out());
+        let copy = places.pop();
+        assert!(!room.take_left_out(), "a copy is in use");
+        drop(copy);
+        assert!(room.take_left_out() && !room.take_left_out());
+        assert!(room.take_place().is_some());
+    }
+}

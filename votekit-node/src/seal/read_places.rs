@@ -1,0 +1,141 @@
+//! The places in staging that were read and are not sealed yet, to be compared with those that the
+//! ledger has: after it was put back, or by another program, a place that was read may have another
+//! batch, and a place between two that were read may have one that no one has read.
+
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Included};
+use std::time::Instant;
+
+use votekit_core::id::Digest;
+use votekit_store::{StagedPlace, StagingId};
+
+/// What was read of staging after a position.
+#[derive(Debug)]
+pub(crate) struct ReadPlaces {
+    from: StagingId,
+    read: BTreeMap<StagingId, Digest>,
+}
+
+/// When staging was surveyed, and how far.
+#[derive(Debug)]
+pub(crate) struct StagingSurvey {
+    pub(crate) last: Instant,
+    /// The position after which the next survey begins, if that is not sealed meanwhile.
+    pub(crate) after: StagingId,
+    /// The rows without bytes that the last survey found.
+    pub(crate) emptied: Vec<StagedPlace>,
+}
+
+impl StagingSurvey {
+    /// No survey yet.
+    pub(crate) fn new() -> Self {
+        Self { last: Instant::now(), after: StagingId(0), emptied: Vec::new() }
+    }
+}
+
+impl ReadPlaces {
+    /// Nothing was read after a position yet.
+    pub(crate) fn new(from: StagingId) -> Self {
+        Self { from, read: BTreeMap::new() }
+    }
+
+    /// The position after which every batch that was read is known.
+    pub(crate) fn from(&self) -> StagingId {
+        self.from
+    }
+
+    /// Records a batch that was read.
+    pub(crate) fn add(&mut self, id: StagingId, batch: Digest) {
+        self.read.insert(id, batch);
+    }
+
+    /// Drops the places up to a position: they are sealed.
+    pub(crate) fn forget(&mut self, through: StagingId) {
+        if through > self.from {
+            self.read = self.read.split_off(&StagingId(through.0.saturating_add(1)));
+            self.from = through;
+        }
+    }
+
+    /// Whether the ledger has, after a position and up to another one, the batches that were read
+    /// there and no further ones. `places` is all that it has in between.
+    pub(crate) fn agree_with(
+        &self,
+        places: &[StagedPlace],
+        after: StagingId,
+        through: StagingId,
+    ) -> bool {
+        let after = after.max(self.from);
+        if through <= after {
+            return true;
+        }
+        let is_between = |place: &&StagedPlace| place.id > after && place.id <= through;
+        let stored: BTreeMap<StagingId, &StagedPlace> =
+            places.iter().filter(is_between).map(|place| (place.id, place)).collect();
+        // A batch that lost its bytes is still where it was.
+        let is_stored = |(id, batch): (&StagingId, &Digest)| {
+            stored.get(id).is_some_and(|place| place.digest == *batch)
+        };
+        let is_read = |place: &&StagedPlace| self.read.get(&place.id) == Some(&place.digest);
+        self.read.range((Excluded(after), Included(through))).all(is_stored)
+            && stored.values().filter(|place| place.has_batch).all(is_read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
+
+    use super::*;
+
+    fn digest(batch: &str) -> Digest {
+        Digest::of(batch.as_bytes())
+    }
+
+    fn place(id: u64, batch: &str) -> StagedPlace {
+        let node = NodeId::from_bytes([1; 8]);
+        let number = BatchNumber { node, epoch: Epoch(1), sequence: Sequence(id) };
+        StagedPlace { id: StagingId(id), number, digest: digest(batch), has_batch: true }
+    }
+
+    fn read(from: u64, batches: &[(u64, &str)]) -> ReadPlaces {
+        let mut places = ReadPlaces::new(StagingId(from));
+        batches.iter().for_each(|(id, batch)| places.add(StagingId(*id), digest(batch)));
+        places
+    }
+
+    #[test]
+    fn a_batch_below_the_last_one_is_noticed_when_the_last_one_is_where_it_was() {
+        let places = read(7, &[(8, "first"), (9, "lost"), (10, "last")]);
+        let agree = |stored: &[StagedPlace]| places.agree_with(stored, StagingId(0), StagingId(10));
+        assert!(agree(&[place(8, "first"), place(9, "lost"), place(10, "last")]));
+        // The ledger was put back to place 8, and has grown again.
+        assert!(!agree(&[place(8, "first"), place(9, "other"), place(10, "last")]));
+        assert!(!agree(&[place(8, "first"), place(10, "last")]), "one is gone");
+        assert!(!agree(&[]));
+        // Another program has moved a row to a place that was passed.
+        let gap = read(7, &[(8, "first"), (10, "last")]);
+        let moved = [place(8, "first"), place(9, "moved"), place(10, "last")];
+        assert!(!gap.agree_with(&moved, StagingId(0), StagingId(10)));
+        // One that is still to be read.
+        let later = [place(8, "first"), place(10, "last"), place(11, "later")];
+        assert!(gap.agree_with(&later, StagingId(0), StagingId(10)));
+    }
+
+    #[test]
+    fn places_without_bytes_sealed_places_and_other_parts_are_no_difference() {
+        let mut places = read(7, &[(8, "first"), (10, "last")]);
+        let emptied = StagedPlace { has_batch: false, ..place(8, "first") };
+        let unread = StagedPlace { has_batch: false, ..place(9, "never read") };
+        let stored = [emptied, unread, place(10, "last")];
+        assert!(places.agree_with(&stored, StagingId(0), StagingId(10)));
+        assert!(places.agree_with(&stored[2..], StagingId(9), StagingId(10)), "a part");
+        places.forget(StagingId(8));
+        assert_eq!(places.from(), StagingId(8));
+        assert!(places.agree_with(&stored[2..], StagingId(0), StagingId(10)), "the rest is sealed");
+        places.forget(StagingId(5));
+        assert_eq!(places.from(), StagingId(8), "what is forgotten stays forgotten");
+        places.forget(StagingId(u64::MAX));
+        assert!(places.agree_with(&[place(9, "sealed")], StagingId(0), StagingId(10)));
+    }
+}

@@ -1,0 +1,122 @@
+//! The survey of staging: which places the ledger has for the batches that are not sealed.
+//!
+//! A reader goes on after the last batch that it read. It would pass over a batch that appears
+//! below, and over a row whose bytes another program has removed: such a row looks like that of a
+//! purged batch, and nothing is purged before the log of an election is certified. So while a
+//! reader reads, it compares once a second all places above the sealed ones with those that it has
+//! read, and once a minute if nothing happens.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use votekit_core::batch::Batch;
+use votekit_core::election::State;
+use votekit_store::log_summary::LogSummary;
+use votekit_store::retry::until_definite;
+use votekit_store::{StagedPlace, StagingId};
+
+use crate::error::ElectionFault;
+use crate::recovery::ledger_restore::stage_again;
+use crate::seal::sealer::Sealer;
+
+/// The shortest time between two surveys of one election.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The longest time between two surveys of an election that takes batches.
+const IDLE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Places read in one survey. The next one goes on where the last ended.
+const PLACES_PER_SURVEY: usize = 1024;
+
+/// Limits the lines about rows without bytes: anyone who can write to the ledger can empty any
+/// number of them.
+static EMPTIED: LogSummary = LogSummary::new();
+
+impl Sealer {
+    /// Whether staging was not surveyed for long.
+    pub(crate) fn needs_survey(&self) -> bool {
+        self.surveys() && self.survey.last.elapsed() >= IDLE_INTERVAL
+    }
+
+    fn surveys(&self) -> bool {
+        self.context.is_shared
+            && self.context.reads_staging()
+            && matches!(self.state(), State::Open | State::Closing)
+    }
+
+    /// Surveys staging, if that is due. Returns whether staging is read anew: then what was read of
+    /// it before does not hold.
+    pub(crate) async fn survey_staging(&mut self) -> Result<bool, ElectionFault> {
+        if !self.surveys() || self.survey.last.elapsed() < INTERVAL {
+            return Ok(false);
+        }
+        self.survey.last = Instant::now();
+        let sealed_through = self.election.committed().sealed_through;
+        self.seal_queue.forget_read(sealed_through);
+        let after = self.survey.after.max(self.seal_queue.read_places().from());
+        let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
+        let read = || ledger.staged_places(law_id, after, PLACES_PER_SURVEY);
+        let places = until_definite("survey_staging", read).await?;
+        let last = places.last().filter(|_| places.len() >= PLACES_PER_SURVEY);
+        let surveyed = last.map_or(StagingId(u64::MAX), |place| place.id);
+        self.survey.after = last.map_or(StagingId(0), |place| place.id);
+        let through = surveyed.min(self.seal_queue.read_through());
+        if !self.seal_queue.read_places().agree_with(&places, after, through) {
+            self.take_up_lost_staging().await?;
+            return Ok(true);
+        }
+        self.take_up_emptied(&places).await
+    }
+
+    /// Reports the undecided batches whose bytes are gone, and stages those again that this node
+    /// has. Any other one is missing, as if it had never been staged.
+    async fn take_up_emptied(&mut self, places: &[StagedPlace]) -> Result<bool, ElectionFault> {
+        let emptied = self.emptied(places);
+        let copies: Vec<Arc<Batch>> =
+            emptied.iter().filter_map(|place| self.own_copy(place)).collect();
+        for place in emptied.iter().filter(|place| !self.survey.emptied.contains(place)) {
+            if let Some(count) = EMPTIED.due(Instant::now()) {
+                tracing::error!(
+                    event = "staged_batch_emptied",
+                    alarm = true,
+                    law_id = %self.election.law_id(),
+                    batch = %place.number,
+                    has_copy = copies.iter().any(|copy| copy.number() == place.number),
+                    count,
+                    "the row of an undecided batch has lost its bytes"
+                );
+            }
+        }
+        self.survey.emptied = emptied;
+        if copies.is_empty() {
+            return Ok(false);
+        }
+        // At new places: those of the waiting ones are read again.
+        stage_again(&self.context, &copies).await?;
+        self.begin_staging_anew().await?;
+        Ok(true)
+    }
+
+    /// The rows without bytes that no purge explains: of batches of admitted nodes that the own log
+    /// has not decided.
+    fn emptied(&self, places: &[StagedPlace]) -> Vec<StagedPlace> {
+        let log = self.election.log();
+        let epochs = log.decisions().epochs();
+        let is_undecided = |place: &&StagedPlace| {
+            let number = place.number;
+            let progress = epochs.progress(number.node, number.epoch);
+            !place.has_batch
+                && !progress.ended
+                && number.sequence > progress.through
+                && log.node_key(number.node).is_some()
+        };
+        places.iter().filter(is_undecided).copied().collect()
+    }
+
+    /// The batch of a place, if this node has it: in its queue, or because it has published it.
+    fn own_copy(&self, place: &StagedPlace) -> Option<Arc<Batch>> {
+        let waiting = self.seal_queue.batch(&place.number).map(Arc::clone);
+        let known = waiting.or_else(|| self.election.unsealed.batch(&place.number));
+        known.filter(|batch| batch.digest() == place.digest)
+    }
+}

@@ -1,0 +1,24 @@
+//! Reports rows of staging whose bytes another program has removed.
+
+use std::time::Instant;
+
+use votekit_core::batch::Batch;
+
+use crate::log_summary::LogSummary;
+
+/// Limits the lines about such rows: anyone who can write to the ledger can empty all of them.
+static ROWS_EMPTIED: LogSummary = LogSummary::new();
+
+/// Reports that the bytes of a staged batch were gone, and are stored again.
+pub(crate) fn report_put_back(batch: &Batch) {
+    if let Some(count) = ROWS_EMPTIED.due(Instant::now()) {
+        tracing::error!(
+            event = "batch_bytes_put_back",
+            alarm = true,
+            batch = %batch.number(),
+            law_id = %batch.header().law_id,
+            count,
+            "the row of a batch had lost its bytes: they are stored again"
+        );
+    }
+}
