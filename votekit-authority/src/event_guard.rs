@@ -13,9 +13,9 @@
 //! | --- | --- | --- |
 //! | any block | term, leader, minutes, whether nodes take votes after it | height, root, order |
 //! | draft | law, no such election yet, ballot key | rules of a definition |
-//! | amended | ballot key is at hand | draft; same law, ballot key and binding |
+//! | amended | ballot key is present | draft; same law, ballot key and binding |
 //! | roll, supplement | signed manifest; its parent and hash scheme | shards whole, counts, order |
-//! | node admitted | the key is not an authority's | id of the key, usable key, state |
+//! | node admitted | not an authority's key; its record is signed | id of the key, usable, state |
 //! | open | opening not in the future, binding rules | roll, plan, electors, zero report, end |
 //! | closing | closing not in the past, nor before staged votes | open poll, plan, reason |
 //! | node retired | epoch given and fenced, no lease, nothing unsealed | node, epoch not ended |

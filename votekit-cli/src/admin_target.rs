@@ -406,11 +406,7 @@ fn token(
     token_file: Option<&Path>,
 ) -> Result<Zeroizing<String>, CommandError> {
     match (token_file, data) {
-        (Some(path), _) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| CommandError::reading(path, &error))?;
-            Ok(Zeroizing::new(text.trim().to_owned()))
-        }
+        (Some(path), _) => read_token(path),
         (None, Some(data)) => Ok(read_admin_token(data)?),
         (None, None) => Err(CommandError::usage(
             "a running node requires the administrator's token",
@@ -419,6 +415,13 @@ fn token(
             "give its data folder with --data, or the file DATA/keys/admin-token with --token-file",
         )),
     }
+}
+
+/// Reads a file with the administrator's token.
+pub(crate) fn read_token(path: &Path) -> Result<Zeroizing<String>, CommandError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| CommandError::reading(path, &error))?;
+    Ok(Zeroizing::new(text.trim().to_owned()))
 }
 
 /// Runs asynchronous work to completion, on this thread.

@@ -12,6 +12,7 @@ use votekit_node::archive::Archive;
 #[cfg(feature = "services")]
 use votekit_store::services::url::{Service, ServiceAddress};
 
+use crate::admin_target::read_token;
 use crate::client::Client;
 use crate::error::CommandError;
 
@@ -25,6 +26,10 @@ pub(crate) struct LogArgs {
     /// Data folder of a node, running or stopped
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+
+    /// File with the administrator's token of that node, for the log of a draft
+    #[arg(long, value_name = "FILE", requires = "node")]
+    token_file: Option<PathBuf>,
 
     #[command(flatten)]
     ledger: LedgerArgs,
@@ -59,6 +64,10 @@ pub(crate) struct LedgerArgs {
     #[arg(long, env = "VOTEKIT_LEDGER", hide_env_values = true, value_name = "URL")]
     ledger: Option<String>,
 }
+
+/// Hint for an election that a node does not show.
+const DRAFT_HINT: &str = "only officials can read the log of a draft until the poll opens: give \
+                          --election, and either --data, or --node with --token-file";
 
 /// The log of one election, opened for reading.
 pub(crate) struct LogSource {
@@ -116,12 +125,11 @@ impl LogSource {
                 let client = Client::new(url)?;
                 let law_id = match &args.election {
                     Some(law_id) => law_id.clone(),
-                    None => {
-                        let elections: Vec<votekit_node::ElectionView> =
-                            client.call(Method::GET, "/api/v1/elections", None::<&()>).await?;
-                        let laws = elections.iter().map(|election| election.law_id.parse());
-                        only(laws.collect::<Result<_, _>>().map_err(|_| not_a_node())?)?
-                    }
+                    None => only_opened(&client).await?,
+                };
+                let client = match &args.token_file {
+                    Some(path) => client.for_secrets()?.with_token(read_token(path)?),
+                    None => client,
                 };
                 Ok(Self { law_id, kind: Kind::Node(client) })
             }
@@ -204,6 +212,17 @@ pub(crate) fn choose(
     }
 }
 
+/// The only election that a node lists for everyone.
+async fn only_opened(client: &Client) -> Result<ElectionId, CommandError> {
+    let elections: Vec<votekit_node::ElectionView> =
+        client.call(Method::GET, "/api/v1/elections", None::<&()>).await?;
+    if elections.is_empty() {
+        return Err(CommandError::bad_input("no election has been opened yet").hint(DRAFT_HINT));
+    }
+    let laws = elections.iter().map(|election| election.law_id.parse());
+    only(laws.collect::<Result<_, _>>().map_err(|_| not_a_node())?)
+}
+
 fn only(mut elections: Vec<ElectionId>) -> Result<ElectionId, CommandError> {
     match elections.len() {
         1 => Ok(elections.remove(0)),
@@ -220,7 +239,13 @@ fn names(elections: &[ElectionId]) -> String {
 
 async fn get(client: &Client, path: &str) -> Result<Vec<u8>, CommandError> {
     let answer = client.send(Method::GET, path, &[], None).await?;
-    if answer.status == 200 { Ok(answer.body) } else { Err(answer.refusal()) }
+    match answer.status {
+        200 => Ok(answer.body),
+        404 if answer.problem().code == "unknown-election" => {
+            Err(answer.refusal().hint(DRAFT_HINT))
+        }
+        _ => Err(answer.refusal()),
+    }
 }
 
 fn not_a_node() -> CommandError {

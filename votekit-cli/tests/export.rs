@@ -149,3 +149,23 @@ fn a_bundle_can_be_made_while_the_poll_is_open() {
     let fingerprint = report["policy_fingerprint"].as_str().expect("a fingerprint");
     dir.run(&["verify", "bundle", "bundle", "--fingerprint", fingerprint]).succeeds();
 }
+
+#[test]
+fn the_log_of_a_draft_is_read_from_its_data_or_with_the_token() {
+    let (dir, _) = poll::drafted(3, &[]);
+    let node = Node::serve(&dir);
+    let online = ["export", "bundle", "online", "--node", &node.public];
+    let hint = "hint: only officials can read the log of a draft until the poll opens";
+    dir.run(&online).fails(3, &["no election has been opened yet", hint]);
+    let named = [&online[..], &["--election", LAW]].concat();
+    dir.run(&named).fails(3, &[hint, "--token-file"]);
+    dir.write("wrong", "0".repeat(64));
+    dir.run(&[&named[..], &["--token-file", "wrong"]].concat()).fails(4, &["token"]);
+    assert!(!dir.path("online").exists(), "something half-written stayed");
+    dir.run(&[&named[..], &["--token-file", "node/keys/admin-token"]].concat()).succeeds();
+    dir.run(&["export", "bundle", "offline", "--data", "node"]).succeeds();
+    assert_eq!(files(&dir.path("online")), files(&dir.path("offline")));
+    node.stop();
+    dir.run(&["export", "bundle", "x", "--data", "node", "--token-file", "wrong"])
+        .fails(2, &["--node"]);
+}

@@ -47,7 +47,7 @@ fn every_example_of_the_integration_page_answers_as_shown() {
             _ => examples.follow(&block),
         }
     }
-    examples.assert_counts(29, 29);
+    examples.assert_counts(30, 30);
     let log = node.log_path();
     node.stop();
     let log = fs::read_to_string(log).expect("a log");

@@ -127,7 +127,7 @@ fn after_the_purge_it_says_why_it_cannot() {
     dir.run(&["election", "purge", LAW, "--yes", "--data", "node"]).succeeds();
     let gone = [
         "the ballot key of L2025-001 is not in the data folder",
-        "hint: it is destroyed by `votekit election purge`",
+        "hint: `votekit election purge` destroys it",
     ];
     dir.run(&RECOUNT).fails(3, &gone);
     let ledger = Connection::open(dir.path("node/ledger.sqlite")).expect("the ledger");

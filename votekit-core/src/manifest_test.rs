@@ -120,12 +120,12 @@ fn counts_numbers_and_names_must_agree() {
         ),
         (refused(|body| body.shards[0].file = "L2.0001.json".into()), "whose name is not allowed"),
         (refused(|body| body.date = Some("2026-13-01".into())), "not a day"),
-        (refused(|body| body.scheme = HashScheme::HmacSha256), "if and only if"),
+        (refused(|body| body.scheme = HashScheme::HmacSha256), "do not match"),
         (refused(|body| body.parent = Some(Digest::of(b"x"))), "mixes"),
         (refused(|body| body.laws[0].revoked = 1), "mixes"),
         (
             refused(|body| body.pepper = Some(PepperMarks::of(&Pepper::from_bytes([1; 32])))),
-            "if and only if",
+            "do not match",
         ),
         (
             // A law without electors has one empty shard, not none.

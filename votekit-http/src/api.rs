@@ -23,6 +23,7 @@ pub(crate) mod accounts;
 pub(crate) mod auth;
 
 pub(crate) mod admin;
+pub(crate) mod bundle;
 mod election_actions;
 pub(crate) mod election_admin;
 pub(crate) mod roll_upload;

@@ -1,5 +1,5 @@
 //! The context of every handler: the node, the live updates, the rates, the administrator's token,
-//! the sessions of voters, the accounts.
+//! the sessions of voters, the accounts, the downloads of bundles.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use votekit_node::Node;
 use votekit_node::limits::throttle::Prefix;
 
 use crate::accounts::AccountService;
+use crate::download_places::BundleDownloads;
 use crate::guard::admin_token::TokenDigest;
 use crate::guard::client_address::AddressRate;
 use crate::live::hub::LiveHub;
@@ -88,6 +89,7 @@ pub(crate) struct Api {
     pub(crate) sessions: Sessions,
     pub(crate) support: SupportCodes,
     pub(crate) accounts: Arc<AccountService>,
+    pub(crate) downloads: Arc<BundleDownloads>,
     admin_token: RwLock<TokenDigest>,
 }
 
@@ -114,6 +116,7 @@ impl Api {
             sessions,
             support,
             accounts,
+            downloads: Arc::default(),
             admin_token,
         })
     }

@@ -9,6 +9,7 @@ pub(crate) mod idempotency_key;
 pub(crate) mod json_body;
 pub(crate) mod limits;
 pub(crate) mod message_rules;
+pub(crate) mod multipart_body;
 pub(crate) mod officials_network;
 pub(crate) mod prefer;
 pub(crate) mod representation;

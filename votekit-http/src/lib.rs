@@ -21,12 +21,16 @@ mod sessions;
 
 mod accounts;
 
+mod download_places;
+
 mod context;
 
 mod gate;
 
+mod bundle_download;
 mod members;
 mod published;
+mod zip;
 
 mod api;
 mod web;

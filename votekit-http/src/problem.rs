@@ -106,6 +106,8 @@ pub(crate) enum Problem {
     TooManyConnections,
     /// The limit of readers of live updates is reached.
     TooManyReaders,
+    /// The account is already downloading a bundle, or others use all download places.
+    TooManyDownloads,
     /// Too many wrong codes from this network for this elector.
     BackOff { retry_after: Duration },
     /// The credential is on no roll, and such votes arrive faster than they are stored.
@@ -184,6 +186,7 @@ impl Problem {
             Self::AddressShare { .. } => &ADDRESS_SHARE,
             Self::TooManyConnections => &TOO_MANY_CONNECTIONS,
             Self::TooManyReaders => &TOO_MANY_READERS,
+            Self::TooManyDownloads => &TOO_MANY_DOWNLOADS,
             Self::BackOff { .. } => &BACK_OFF,
             Self::NotRecognised { .. } => &NOT_RECOGNISED,
             Self::ReadShare { .. } | Self::SignInShare { .. } => &RATE_LIMITED,
@@ -212,6 +215,7 @@ impl Problem {
             | Self::Busy { retry_after } => Some(*retry_after),
             Self::TooManyConnections => Some(CONNECTIONS_RETRY),
             Self::TooManyReaders => Some(READERS_RETRY),
+            Self::TooManyDownloads => Some(DOWNLOADS_RETRY),
             Self::NotRecordedYet
             | Self::Clock
             | Self::Halted
@@ -238,6 +242,9 @@ pub(crate) const CONNECTIONS_RETRY: Duration = Duration::from_secs(5);
 
 /// The time after which a refused reader of live updates may retry.
 const READERS_RETRY: Duration = Duration::from_secs(10);
+
+/// The time after which a refused download may be tried again.
+const DOWNLOADS_RETRY: Duration = Duration::from_secs(30);
 
 /// Marks an answer as a problem, for the pages: an extension of the answer.
 #[derive(Debug, Clone, Copy)]

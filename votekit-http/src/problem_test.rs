@@ -72,6 +72,7 @@ fn codes_and_statuses_are_stable() {
         "503 outcome-unknown",
         "503 too-many-connections",
         "503 too-many-readers",
+        "503 too-many-downloads",
         "503 stopping",
         "507 storage-full",
     ];

@@ -19,9 +19,9 @@ use self::language::require_language;
 use self::permissions::{RoleCheck, require_page_role, require_role};
 use crate::api::admin::{self, ballot_key, cluster, nodes};
 use crate::api::{
-    accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
-    log_tiles, openapi, receipt, results, roll_upload, session as voter_session, status, user,
-    vote, votes,
+    accounts, auth, bundle, election_admin, elections, exposition, health, live_events,
+    live_socket, log_tiles, openapi, receipt, results, roll_upload, session as voter_session,
+    status, user, vote, votes,
 };
 use crate::context::{Api, LOGIN_PATH, PASSWORD_PATH, REFRESH_PATH, SESSION_PATH, VOTE_PATH};
 use crate::guard::cors::{OriginAccess, OriginRules, origin_fields};
@@ -46,8 +46,9 @@ pub(crate) enum Permission {
     PublicOrToken,
     /// None, and readable by pages of any origin: the data that auditors verify.
     PublicFromAnyOrigin,
-    /// As [`Permission::PublicFromAnyOrigin`], and more for the access token of an account, which
-    /// the handler checks: with a token, readable only by pages of known origins.
+    /// As [`Permission::PublicFromAnyOrigin`], and more for the access token of an account, or for
+    /// the administrator's token if the call can read drafts. The handler checks the token. With a
+    /// token, readable only by pages of known origins.
     PublicFromAnyOriginOrToken,
     /// None: pages for people, on the public listener. They are not part of the interface for
     /// programs, and a form requires the origin of this node, the steps of a vote also a session.
@@ -181,6 +182,10 @@ fn official_pages() -> Vec<Route> {
         of_readers("/{lang}/officials/elections/{law_id}/roll", get(officials::roll::roll)),
         of_changers("/{lang}/officials/elections/{law_id}/roll", post(officials::roll::change)),
         of_changers(
+            "/{lang}/officials/elections/{law_id}/roll/files",
+            post(officials::roll_files::upload),
+        ),
+        of_changers(
             "/{lang}/officials/elections/{law_id}/{step}",
             get(officials::steps::form).post(officials::steps::take),
         ),
@@ -189,6 +194,13 @@ fn official_pages() -> Vec<Route> {
             ..of_all(
                 "/{lang}/officials/elections/{law_id}/results/{format}",
                 get(officials::result_files::result_file),
+            )
+        },
+        Route {
+            roles: QUERY,
+            ..of_all(
+                "/{lang}/officials/elections/{law_id}/bundle.zip",
+                get(officials::bundle::bundle_file),
             )
         },
         of_readers("/{lang}/officials/accounts", get(officials::accounts::accounts)),
@@ -234,10 +246,14 @@ fn interface() -> Vec<Route> {
         query(SOCKET_PATH, Public, get(live_socket::live_socket)),
         route("/api/v1/health", Public, get(health::health)),
         route("/api/v1/openapi.json", Public, get(openapi::openapi_json)),
-        query("/log/{law_id}/checkpoint", PublicFromAnyOrigin, get(log_tiles::checkpoint)),
-        query("/log/{law_id}/policy", PublicFromAnyOrigin, get(log_tiles::policy)),
-        query("/log/{law_id}/manifest/{digest}", PublicFromAnyOrigin, get(log_tiles::manifest)),
-        query("/log/{law_id}/tile/{*path}", PublicFromAnyOrigin, get(log_tiles::tile)),
+        query("/log/{law_id}/checkpoint", PublicFromAnyOriginOrToken, get(log_tiles::checkpoint)),
+        query("/log/{law_id}/policy", PublicFromAnyOriginOrToken, get(log_tiles::policy)),
+        query(
+            "/log/{law_id}/manifest/{digest}",
+            PublicFromAnyOriginOrToken,
+            get(log_tiles::manifest),
+        ),
+        query("/log/{law_id}/tile/{*path}", PublicFromAnyOriginOrToken, get(log_tiles::tile)),
         route(
             "/api/v1/admin/elections",
             Administrator,
@@ -299,6 +315,12 @@ fn official_calls() -> Vec<Route> {
         ),
         administrator("/api/v1/elections/{law_id}/roll/load", post(roll_upload::load)),
         administrator("/api/v1/elections/{law_id}/roll/{file}", put(roll_upload::put_file)),
+        Route {
+            path: "/api/v1/elections/{law_id}/bundle",
+            permission: Permission::Role(OFFICIALS),
+            roles: QUERY,
+            handlers: get(bundle::download),
+        },
     ]
 }
 

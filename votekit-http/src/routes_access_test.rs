@@ -19,6 +19,8 @@ enum Access {
     Open,
     /// All of them; but a token that comes along must be valid.
     OpenOrToken,
+    /// The same, and the administrator's token is valid too.
+    OpenOrAnyToken,
     /// Those with the administrator's token.
     AdminToken,
     /// Those with an access token of an account with one of the roles.
@@ -27,7 +29,7 @@ enum Access {
     Session(&'static [AccountRole]),
 }
 
-use Access::{AdminToken, Open, OpenOrToken, Session as Cookie, Token};
+use Access::{AdminToken, Open, OpenOrAnyToken, OpenOrToken, Session as Cookie, Token};
 
 const ADMINISTRATOR: &[AccountRole] = &[AccountRole::Administrator];
 const READERS: &[AccountRole] = &[AccountRole::Administrator, AccountRole::Auditor];
@@ -53,6 +55,7 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("DELETE", "/api/v1/elections/{law_id}/roll", Token(ADMINISTRATOR)),
     ("POST", "/api/v1/elections/{law_id}/roll/load", Token(ADMINISTRATOR)),
     ("PUT", "/api/v1/elections/{law_id}/roll/{file}", Token(ADMINISTRATOR)),
+    ("GET", "/api/v1/elections/{law_id}/bundle", Token(OFFICIALS)),
     ("POST", "/api/v1/session", Open),
     ("DELETE", "/api/v1/session", Open),
     ("PUT", "/api/v1/votes/{law_id}", Open),
@@ -63,10 +66,10 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/api/v1/ws", Open),
     ("GET", "/api/v1/health", Open),
     ("GET", "/api/v1/openapi.json", Open),
-    ("GET", "/log/{law_id}/checkpoint", Open),
-    ("GET", "/log/{law_id}/policy", Open),
-    ("GET", "/log/{law_id}/manifest/{digest}", Open),
-    ("GET", "/log/{law_id}/tile/{*path}", Open),
+    ("GET", "/log/{law_id}/checkpoint", OpenOrAnyToken),
+    ("GET", "/log/{law_id}/policy", OpenOrAnyToken),
+    ("GET", "/log/{law_id}/manifest/{digest}", OpenOrAnyToken),
+    ("GET", "/log/{law_id}/tile/{*path}", OpenOrAnyToken),
     ("POST", "/api/v1/auth/login", Open),
     ("POST", "/api/v1/auth/refresh", Open),
     ("POST", "/api/v1/auth/logout", Open),
@@ -135,9 +138,11 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/{lang}/officials/elections/{law_id}/amend", Cookie(ADMINISTRATOR)),
     ("GET", "/{lang}/officials/elections/{law_id}/roll", Cookie(READERS)),
     ("POST", "/{lang}/officials/elections/{law_id}/roll", Cookie(ADMINISTRATOR)),
+    ("POST", "/{lang}/officials/elections/{law_id}/roll/files", Cookie(ADMINISTRATOR)),
     ("GET", "/{lang}/officials/elections/{law_id}/{step}", Cookie(ADMINISTRATOR)),
     ("POST", "/{lang}/officials/elections/{law_id}/{step}", Cookie(ADMINISTRATOR)),
     ("GET", "/{lang}/officials/elections/{law_id}/results/{format}", Cookie(OFFICIALS)),
+    ("GET", "/{lang}/officials/elections/{law_id}/bundle.zip", Cookie(OFFICIALS)),
     ("GET", "/{lang}/officials/accounts", Cookie(READERS)),
     ("POST", "/{lang}/officials/accounts", Cookie(ADMINISTRATOR)),
     ("POST", "/{lang}/officials/accounts/{account}/{change}", Cookie(ADMINISTRATOR)),
@@ -150,7 +155,7 @@ pub(super) fn scheme(method: &str, path: &str) -> Option<&'static str> {
     };
     let (_, _, access) = TABLE.iter().find(is_row).unwrap_or_else(|| panic!("{method} {path}"));
     match access {
-        Open | OpenOrToken => None,
+        Open | OpenOrToken | OpenOrAnyToken => None,
         AdminToken => Some("administrator"),
         Token(_) | Access::Session(_) => Some("account"),
     }
@@ -181,6 +186,12 @@ impl CallerCase {
         }
     }
 
+    /// Whether a route that needs no token refuses the one that this caller sends.
+    fn is_refused_by(&self, access: Access) -> bool {
+        let is_valid = matches!(access, OpenOrAnyToken) && self.has_admin_token;
+        self.has_bad_token && !is_valid
+    }
+
     /// How a route answers.
     fn expected(&self, access: Access) -> &'static str {
         let of_role = |role: Option<AccountRole>, roles: &[AccountRole], without| match role {
@@ -190,8 +201,8 @@ impl CallerCase {
         };
         match access {
             Open => "reached",
-            OpenOrToken if self.has_bad_token => "token-refused",
-            OpenOrToken => "reached",
+            OpenOrToken | OpenOrAnyToken if self.is_refused_by(access) => "token-refused",
+            OpenOrToken | OpenOrAnyToken => "reached",
             AdminToken if self.has_admin_token => "reached",
             AdminToken => "unauthorized",
             Token(roles) => of_role(self.token, roles, "token-refused"),

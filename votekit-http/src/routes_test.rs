@@ -433,9 +433,11 @@ fn a_node_serves_the_routes_of_its_roles() {
         "/log/{law_id}/policy",
         "/log/{law_id}/manifest/{digest}",
         "/log/{law_id}/tile/{*path}",
+        "/api/v1/elections/{law_id}/bundle",
         "/{lang}/results/{law_id}",
         "/{lang}/receipts/check",
         "/{lang}/officials/elections/{law_id}/results/{format}",
+        "/{lang}/officials/elections/{law_id}/bundle.zip",
     ];
     assert_eq!(refused(&[Role::Ingest, Role::Validate, Role::Seal]), of_query);
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use votekit_core::election::ResultsPolicy;
+use votekit_core::log::checkpoint::SignedCheckpoint;
+use votekit_core::log::proof::Proof;
 use votekit_node::Node;
 use votekit_node::config::{Config, PagesConfig};
 use votekit_node::data_folder::DataFolder;
@@ -250,6 +252,22 @@ async fn what_is_not_a_genuine_receipt_is_said_to_be_none() {
         .header("content-type", "application/x-www-form-urlencoded");
     let foreign = site.ask(foreign.body(Body::from("receipt=x")).expect("a request")).await;
     assert_eq!(foreign.status, StatusCode::FORBIDDEN);
+    site.end().await;
+}
+
+/// An outside witness has the head of a draft, and could try it.
+#[tokio::test]
+async fn a_forged_receipt_shows_no_draft() {
+    let site = draft_site(PagesConfig::default(), create_request()).await;
+    let head = site.api.node.checkpoint(&law()).expect("a log");
+    let head = SignedCheckpoint::parse(&head).expect("a checkpoint");
+    let forged = Proof::new(b"{}", 0, Vec::new(), head).to_string();
+    for lang in Lang::ALL {
+        let path = format!("/{}/receipts/check", lang.code());
+        let answer = site.post(&path, "", &[("receipt", encoded(&forged).as_str())]).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.html);
+        answer.shows(lang.receipt_other_title());
+    }
     site.end().await;
 }
 

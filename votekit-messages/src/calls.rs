@@ -233,6 +233,10 @@ impl InWords for CallRule {
                 );
             }
             Self::NodeNotAdmitted { name } => return format!("no node was admitted as {name}"),
+            Self::NodeWithoutRecord => {
+                "with several authorities, a node must first be admitted to the installation by \
+                 its record (votekit node admit RECORD)"
+            }
             Self::AuthorityKey { authority } => {
                 return format!(
                     "it is a key of the authority {authority}: give the keys of the node"

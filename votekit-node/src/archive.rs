@@ -25,7 +25,7 @@ use votekit_store::{EngineError, Head, LogReader, ReviewNote, StoredBlock};
 
 use self::log_status::LogStatus;
 use crate::data_folder::{Belonging, DataFolder};
-use crate::election::CheckpointSigner;
+use crate::election::{CheckpointSigner, witness_names};
 use crate::election::{ElectionView, NodeView};
 use crate::error::{NodeError, damaged_ledger};
 use crate::roll_store::{self, RollView};
@@ -179,7 +179,8 @@ impl Archive {
         }
         let signed = SignedCheckpoint::parse(&head.checkpoint)
             .map_err(|_| cut_short(law_id, head.height))?;
-        let lines = self.ledger.witness_lines(law_id, head.size)?;
+        let names = witness_names(&policy);
+        let lines = self.ledger.witness_lines(law_id, head.size, &head.root, &names)?;
         let lines = lines.iter().map(|stored| stored.line.as_slice());
         let witnessed = policy.with_witness_lines(&signed, lines);
         Ok(Some(witnessed.checkpoint.to_string().into_bytes()))

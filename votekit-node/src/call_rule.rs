@@ -118,6 +118,9 @@ pub enum CallRule {
         /// The name.
         name: NodeName,
     },
+    /// With several authorities, a node needs a record.
+    #[error("with several authorities, a node must first be admitted by its record")]
+    NodeWithoutRecord,
     /// The key of an ingest node is not one of an authority.
     #[error("it is a key of the authority {authority}: give the keys of the node")]
     AuthorityKey {

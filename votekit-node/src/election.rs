@@ -24,5 +24,7 @@ pub(crate) use snapshots::Snapshots;
 pub(crate) use unsealed_batches::UnsealedBatches;
 pub(crate) use view::ElectionStatus;
 pub use view::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
-pub(crate) use witnessed::{WitnessedHead, cosigned_size, read_witnessed};
+pub(crate) use witnessed::{
+    WitnessedHead, cosigned_size, read_cosigned, read_witnessed, witness_names,
+};
 pub(crate) use write_gate::WriteGate;

@@ -82,6 +82,7 @@ pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView}
 pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
 pub use ingest::sign_in::SIGN_IN_LAWS_MAX;
 pub use node::Node;
+pub use query::bundle::{Bundle, BundleError, BundleLines};
 pub use query::cluster_view::{
     AdmittedNode, AuthorityElection, AuthorityRole, AuthorityView, ClusterView, HaltedElection,
     RefusalView, SuspectView,

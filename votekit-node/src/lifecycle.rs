@@ -34,7 +34,7 @@ use crate::limits::throttle::Throttle;
 use crate::node::Node;
 use crate::node_name::NodeName;
 use crate::pending::Pending;
-use crate::recovery::{document_copies, scrubbing, snapshots};
+use crate::recovery::{damaged_log, document_copies, scrubbing, snapshots};
 use crate::seal::sealer::Sealer;
 use crate::seal::{leader_lease, leader_rotation, row_feed, row_removal};
 use crate::validate::{staging, validation};
@@ -218,7 +218,7 @@ impl Node {
                     if self.is_lost(&law_id).await {
                         continue;
                     }
-                    let damaged = recovery::damaged(&self.context, law_id, &error).await;
+                    let damaged = damaged_log::describe(&self.context, law_id, &error).await;
                     self.context.add_damaged(damaged);
                 }
                 read => read?,

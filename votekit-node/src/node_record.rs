@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use votekit_core::authority::{AuthoritySet, NodeAdmission, StatementKey};
 use votekit_core::ballot::BallotPublicKey;
 use votekit_core::batch::NodePublicKey;
 
@@ -28,7 +29,11 @@ pub struct NodeRecord {
     pub transport: BallotPublicKey,
 }
 
-/// What the ledger holds of a node: it was admitted by its record, and may have been retired since.
+/// The state of a node: it was admitted by its record, and may have been retired since.
+///
+/// With several authorities, the ledger stores it as a note signed by one of them, so that another
+/// writer of the ledger can neither admit nor retire a node. In the memory of an authority, and
+/// with only one authority, it is a line without a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Admission {
     pub(crate) record: NodeRecord,
@@ -43,7 +48,10 @@ const ADMISSIONS_MAX: usize = 1000;
 const RETIRED: &str = "retired ";
 
 impl Admission {
-    /// Reads what the ledger holds under the name of a node; `None` for anything else.
+    /// The maximum length of one: a note with the longest names.
+    pub(crate) const BYTES_MAX: usize = 2048;
+
+    /// Parses the line; `None` for anything else.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let line = std::str::from_utf8(bytes).ok()?;
         let (line, is_retired) = match line.strip_prefix(RETIRED) {
@@ -53,16 +61,51 @@ impl Admission {
         Some(Self { record: line.parse().ok()?, is_retired })
     }
 
+    /// Parses a note that an authority of the installation has signed; `None` for anything else.
+    pub(crate) fn parse_signed(bytes: &[u8], set: &AuthoritySet) -> Option<Self> {
+        let signed = set.verify_admission(bytes).ok()?;
+        let NodeAdmission { node, key, transport, is_retired, .. } = signed;
+        let record = NodeRecord::new(node.parse().ok()?, key, transport).ok()?;
+        Some(Self { record, is_retired })
+    }
+
+    /// The admissions in the memory of an authority.
+    pub(crate) fn all_kept(stored: &[(String, Vec<u8>)]) -> Vec<Self> {
+        Self::all(stored, Self::parse)
+    }
+
     /// The admissions among the records in the ledger, in their order. Others are left out:
-    /// statuses of authorities, and what another program wrote.
-    pub(crate) fn all(stored: &[(String, Vec<u8>)]) -> Vec<Self> {
+    /// statuses of authorities, and what another program wrote. With several authorities that is
+    /// all that none of them has signed.
+    pub(crate) fn all_in_ledger(
+        stored: &[(String, Vec<u8>)],
+        authorities: Option<&AuthoritySet>,
+    ) -> Vec<Self> {
+        match authorities {
+            Some(set) => Self::all(stored, |bytes| Self::parse_signed(bytes, set)),
+            None => Self::all_kept(stored),
+        }
+    }
+
+    fn all(stored: &[(String, Vec<u8>)], parse: impl Fn(&[u8]) -> Option<Self>) -> Vec<Self> {
         let admission = |(name, bytes): &(String, Vec<u8>)| {
-            Self::parse(bytes).filter(|known| known.record.name.as_str() == name.as_str())
+            parse(bytes).filter(|known| known.record.name.as_str() == name.as_str())
         };
         stored.iter().filter_map(admission).take(ADMISSIONS_MAX).collect()
     }
 
-    /// What the ledger is to hold.
+    /// The note, signed by an authority.
+    pub(crate) fn signed_by(&self, key: &StatementKey) -> Vec<u8> {
+        key.sign_admission(&NodeAdmission {
+            authority: key.name().clone(),
+            node: self.record.name.as_str().to_owned(),
+            key: self.record.key,
+            transport: self.record.transport,
+            is_retired: self.is_retired,
+        })
+    }
+
+    /// The line.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mark = if self.is_retired { RETIRED } else { "" };
         format!("{mark}{}", self.record).into_bytes()
@@ -131,8 +174,10 @@ impl fmt::Display for NodeRecord {
 
 #[cfg(test)]
 mod tests {
+    use votekit_core::authority::AuthorityMember;
     use votekit_core::ballot::BallotSecretKey;
     use votekit_core::batch::NodeKey;
+    use votekit_core::log::note::{KeyName, SigningKey};
 
     use super::*;
 
@@ -171,7 +216,8 @@ mod tests {
             ("ingest-1".to_owned(), record().to_string().into_bytes()),
             ("ingest-2".to_owned(), record().to_string().into_bytes()),
         ];
-        assert_eq!(Admission::all(&stored), [Admission { record: record(), is_retired: false }]);
+        let found = [Admission { record: record(), is_retired: false }];
+        assert_eq!(Admission::all_in_ledger(&stored, None), found);
         let many: Vec<(String, Vec<u8>)> = (0..=ADMISSIONS_MAX)
             .map(|number| {
                 let name: NodeName = format!("n{number}").parse().expect("a name");
@@ -179,7 +225,51 @@ mod tests {
                 (name.to_string(), record.to_string().into_bytes())
             })
             .collect();
-        assert_eq!(Admission::all(&many).len(), ADMISSIONS_MAX);
+        assert_eq!(Admission::all_kept(&many).len(), ADMISSIONS_MAX);
+    }
+
+    #[test]
+    fn with_several_authorities_a_record_counts_once_one_of_them_has_signed_it() {
+        let name: KeyName = "a1".parse().expect("a name");
+        let key = |seed: u8| StatementKey::from_seed(&base(), &name, &[seed; 32]);
+        let set = AuthoritySet::new(base(), 2, vec![member("a1", 3), member("a2", 7)]);
+        let set = set.expect("authorities");
+        for is_retired in [false, true] {
+            let admission = Admission { record: record(), is_retired };
+            let signed = admission.signed_by(&key(3));
+            assert_eq!(Admission::parse_signed(&signed, &set), Some(admission.clone()));
+            assert!(signed.len() < Admission::BYTES_MAX / 4);
+            let text = String::from_utf8(signed.clone()).expect("text");
+            let key_of_other = NodeKey::from_seed(&[9; 32]).public_key().to_hex();
+            let changed = text.replacen(&record().key.to_hex(), &key_of_other, 1).into_bytes();
+            for invented in [admission.to_bytes(), admission.signed_by(&key(4)), changed] {
+                let stored = [("ingest-1".to_owned(), invented)];
+                assert!(Admission::all_in_ledger(&stored, Some(&set)).is_empty());
+            }
+            // Under the name of another node it does not count.
+            for (name, count) in [("ingest-1", 1), ("ingest-2", 0)] {
+                let stored = [(name.to_owned(), signed.clone())];
+                assert_eq!(Admission::all_in_ledger(&stored, Some(&set)).len(), count);
+                assert!(Admission::all_in_ledger(&stored, None).is_empty(), "a line is expected");
+            }
+        }
+    }
+
+    fn base() -> KeyName {
+        "votes.example.org".parse().expect("a name")
+    }
+
+    /// An authority whose keys are of this seed, and of those after it.
+    fn member(name: &str, seed: u8) -> AuthorityMember {
+        let name: KeyName = name.parse().expect("a name");
+        let public = |seed: u8| *SigningKey::from_seed(base(), &[seed; 32]).verifier().public_key();
+        AuthorityMember {
+            statement: StatementKey::from_seed(&base(), &name, &[seed; 32]).public(),
+            log: public(seed + 1),
+            cosigner: public(seed + 2),
+            transport: *BallotSecretKey::from_seed(&[seed + 3; 32]).public_key().as_bytes(),
+            name,
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! Only durable decisions are reported: they are read from the ledger.
 
+pub(crate) mod bundle;
 pub(crate) mod cluster_view;
 mod decision_wait;
 pub(crate) mod election_watch;

@@ -6,6 +6,7 @@
 //! this log proves that the ledger was put back: continuing would fork the log, so the node does
 //! not start.
 
+pub(crate) mod damaged_log;
 pub(crate) mod document_copies;
 pub(crate) mod election_keys;
 pub(crate) mod ledger_restore;
@@ -39,7 +40,7 @@ use self::ledger_restore::{PutBack, put_back};
 use self::snapshots::{Refused, Restored, restore};
 use crate::context::NodeContext;
 use crate::election::snapshots::{Snapshots, Written};
-use crate::election::{CheckpointSigner, Committed, DamagedElection, ElectionSecrets};
+use crate::election::{CheckpointSigner, Committed, ElectionSecrets};
 use crate::error::{ElectionFault, NodeError};
 use crate::memory::stack_used;
 use crate::metrics;
@@ -206,22 +207,6 @@ async fn remember_head(
     kept.map_err(|error| NodeError::Round { error: error.to_string() })?;
     authority.record(|state| state.record_certified(law_id, point));
     Ok(())
-}
-
-/// What is known of an election that could not be read back.
-pub(crate) async fn damaged(
-    context: &NodeContext,
-    law_id: ElectionId,
-    error: &NodeError,
-) -> DamagedElection {
-    let first = context.ledger.blocks(&law_id, 1, 1).await.ok();
-    let first = first.and_then(|blocks| blocks.into_iter().next());
-    let log = first.and_then(|block| ElectionLog::follow_first(&block.leaves).ok());
-    let definition = log.map(|log| log.definition().clone());
-    let signer = definition.as_ref().and_then(|definition| {
-        CheckpointSigner::new(&context.folder, &law_id, definition.binding).ok()
-    });
-    DamagedElection::new(law_id, error.to_string(), definition, signer)
 }
 
 fn contradiction(law_id: &ElectionId, rule: &'static str) -> NodeError {

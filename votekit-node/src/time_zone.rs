@@ -73,6 +73,23 @@ impl TimeZone {
         (span.offset, &span.name)
     }
 
+    /// The instants at which the clocks of the zone show a date and time, given as if it were in
+    /// UTC: none in the hour that is skipped when daylight time begins, two in the hour that is
+    /// repeated when it ends.
+    #[must_use]
+    pub fn instants(&self, wall: UnixSeconds) -> Vec<UnixSeconds> {
+        let daylight = self.daylight.iter().map(|daylight| daylight.span.offset);
+        let offsets = std::iter::once(self.standard.offset).chain(daylight);
+        let instant = |offset: i64| {
+            let instant = UnixSeconds(wall.0.checked_add_signed(-offset)?);
+            (self.at(instant).0 == offset).then_some(instant)
+        };
+        let mut instants: Vec<_> = offsets.filter_map(instant).collect();
+        instants.sort_unstable();
+        instants.dedup();
+        instants
+    }
+
     fn is_daylight(&self, daylight: &Daylight, seconds: i64) -> bool {
         let local =
             OffsetDateTime::from_unix_timestamp(seconds.saturating_add(self.standard.offset));
@@ -287,6 +304,27 @@ mod tests {
         ] {
             assert_eq!(text.parse::<TimeZone>(), Err(TimeZoneError), "{text}");
         }
+    }
+
+    #[test]
+    fn an_hour_is_skipped_and_another_is_repeated() {
+        let zone: TimeZone = "EST5EDT,M3.2.0,M11.1.0".parse().expect("a rule");
+        let second = |text: &str| UnixSeconds::from_rfc3339(text).expect("a time");
+        for (wall, expected) in [
+            ("2026-01-15T08:00:00Z", &["2026-01-15T13:00:00Z"][..]),
+            ("2026-07-15T08:00:00Z", &["2026-07-15T12:00:00Z"]),
+            ("2026-03-08T01:59:59Z", &["2026-03-08T06:59:59Z"]),
+            ("2026-03-08T02:30:00Z", &[]),
+            ("2026-03-08T03:00:00Z", &["2026-03-08T07:00:00Z"]),
+            ("2026-11-01T01:30:00Z", &["2026-11-01T05:30:00Z", "2026-11-01T06:30:00Z"]),
+            ("2026-11-01T02:00:00Z", &["2026-11-01T07:00:00Z"]),
+        ] {
+            let expected: Vec<_> = expected.iter().map(|text| second(text)).collect();
+            assert_eq!(zone.instants(second(wall)), expected, "{wall}");
+        }
+        let utc: TimeZone = "UTC0".parse().expect("a rule");
+        assert_eq!(utc.instants(UnixSeconds(7)), [UnixSeconds(7)]);
+        assert!(zone.instants(UnixSeconds(u64::MAX)).is_empty());
     }
 
     #[test]

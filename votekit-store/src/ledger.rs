@@ -515,28 +515,33 @@ pub trait LogRepair: Send + Sync + 'static {
 /// Stores the cosignatures of outside witnesses over heads of the logs.
 #[async_trait]
 pub trait Witnessed: Send + Sync + 'static {
-    /// Stores a line in addition to the others over its size and root: a line that its witness has
-    /// not signed keeps no true one out. Of each witness, few of the lines over smaller trees are
-    /// kept ([`WitnessLine::KEPT_PER_WITNESS`]).
+    /// Stores a line and replaces any other line of its witness over this size and root, so that a
+    /// line which another program has stored never keeps the valid one out. Of each witness, few of
+    /// the lines over smaller trees are kept ([`WitnessLine::KEPT_PER_WITNESS`]).
     async fn put_witness_line(
         &self,
         law_id: &ElectionId,
         line: &WitnessLine,
     ) -> Result<(), EngineError>;
 
-    /// The lines over heads of this size, in ascending order of the names' bytes.
+    /// The lines of these witnesses over the log of this size and root, in ascending order of the
+    /// names' bytes: at most one of each, whatever else another program stores.
     async fn witness_lines(
         &self,
         law_id: &ElectionId,
         size: u64,
+        root: &TreeHash,
+        witnesses: &[String],
     ) -> Result<Vec<WitnessLine>, EngineError>;
 
-    /// The lines of each witness over its largest tree of at most this size, in ascending order of
-    /// the names' bytes. An honest witness signs one of them; another program may have added any.
+    /// The lines of these witnesses over trees of at most this size, in ascending order of the
+    /// names' bytes: of each the last ones ([`WitnessLine::KEPT_PER_WITNESS`]), those over the
+    /// largest trees first. Another program may have stored some over trees that never existed.
     async fn latest_witness_lines(
         &self,
         law_id: &ElectionId,
         through_size: u64,
+        witnesses: &[String],
     ) -> Result<Vec<WitnessLine>, EngineError>;
 }
 
@@ -651,8 +656,8 @@ pub trait LogReader: std::fmt::Debug + Send {
     /// [`EngineError`].
     fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError>;
 
-    /// The lines of outside witnesses over heads of this size; none in a ledger of a version that
-    /// stored none.
+    /// The lines of these outside witnesses over the log of this size and root; none in a ledger of
+    /// a version that stored none.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -660,6 +665,8 @@ pub trait LogReader: std::fmt::Debug + Send {
         &self,
         law_id: &ElectionId,
         size: u64,
+        root: &TreeHash,
+        witnesses: &[String],
     ) -> Result<Vec<WitnessLine>, EngineError>;
 
     /// The remarks on an election's requests, in the order in which they were stored.

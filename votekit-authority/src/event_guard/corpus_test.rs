@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use votekit_core::ballot::BallotSecretKey;
-use votekit_core::batch::NodePublicKey;
+use votekit_core::batch::{NodeKey, NodePublicKey};
 use votekit_core::binding::BindingRule;
 use votekit_core::credential::HashScheme;
 use votekit_core::election::{Definition, State};
@@ -242,13 +242,26 @@ fn one_guard_alone_refuses_each_lie() {
         assert_eq!(broken.depends_on_clock(), is_of_clock, "{rule}");
         assert!(rules.insert(rule), "{rule} is there twice");
     }
-    // One guard breaks no rule, and only waits for the first proposal of a block.
-    assert_eq!(rules.len(), guards().count() - 1, "a guard without a case: {rules:?}");
+    // Two guards break no rule, and only wait: for the first proposal of a block, and for the
+    // record of a node.
+    assert_eq!(rules.len(), guards().count() - 2, "a guard without a case: {rules:?}");
     let is_token = |rule: &&str| {
         let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         (1..=40).contains(&rule.len()) && rule.bytes().all(is_part)
     };
     assert!(rules.iter().all(is_token), "{rules:?}");
+}
+
+#[test]
+fn a_node_that_only_the_leader_admits_waits() {
+    let mut block = Block::node();
+    let key = NodeKey::from_seed(&[9; 32]).public_key();
+    block.content = Content::Event(LogEvent::Admit(key));
+    let leaves = block.make();
+    let what = MissingFact::NodeRecord { node: key.node_id() };
+    assert_eq!(check_block(&leaves, &block.world.facts()), Err(EventRefusal::Undecided { what }));
+    block.world.admitted.push(key);
+    assert_eq!(check_block(&leaves, &block.world.facts()), Ok(()));
 }
 
 #[test]

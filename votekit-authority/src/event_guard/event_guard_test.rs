@@ -197,6 +197,22 @@ fn no_key_of_an_authority_is_that_of_a_node() {
     }
 }
 
+#[test]
+fn a_node_is_admitted_once_an_authority_has_signed_its_record() {
+    let mut world = World::new();
+    let key = NodePublicKey::from_bytes([7; 32]);
+    let admitted = [Leaf::Node(NodeEvent::Admitted { node: key.node_id(), key })];
+    // Another writer of the ledger may have added it, or the record may be lost: the block waits.
+    assert_eq!(fault_of(&world, &admitted), Some("no-node-record"));
+    let with_opening = [opening(100, &[]), admitted[0].clone()];
+    (world.takes_votes, world.is_open_after) = (true, true);
+    assert_eq!(fault_of(&world, &with_opening), Some("no-node-record"));
+    world.admitted.push(key);
+    assert_eq!(fault_of(&world, &with_opening), None);
+    world.admitted.clear();
+    assert_eq!(fault_of(&world, &with_opening[..1]), None, "a poll may open without a node");
+}
+
 fn opening(opens: u64, waivers: &[&str]) -> Leaf {
     Leaf::Election(ElectionEvent::Open {
         at: minute(100),

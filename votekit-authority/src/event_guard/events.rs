@@ -9,7 +9,7 @@ use super::block::{earliest, latest_minute};
 use super::facts::{Facts, RollFacts};
 use super::refusal::{EventRule, Fault, MissingFact};
 
-pub(super) const GUARDS: [Guard; 11] = [
+pub(super) const GUARDS: [Guard; 12] = [
     draft_law,
     new_election,
     ballot_key,
@@ -17,6 +17,7 @@ pub(super) const GUARDS: [Guard; 11] = [
     roll_scheme,
     roll_parent,
     node_key,
+    node_record,
     opening,
     binding_rules,
     closing_past,
@@ -112,6 +113,18 @@ fn node_key(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
         return Err(EventRule::AuthorityKey { node: *node }.into());
     }
     Ok(())
+}
+
+/// An authority must have signed that operators admitted the node, so that no other writer of the
+/// ledger can add one. A block waits while the record is missing instead of being refused: the
+/// record may not have been read yet, or the ledger may have lost it, and an honest leader has
+/// read it.
+fn node_record(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
+    let Leaf::Node(NodeEvent::Admitted { node, key }) = leaf else { return Ok(()) };
+    if facts.admitted.contains(key) {
+        return Ok(());
+    }
+    Err(MissingFact::NodeRecord { node: *node }.into())
 }
 
 /// Votes before the opening are invalid: a poll that opens later than officials believe loses

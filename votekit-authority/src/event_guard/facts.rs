@@ -3,6 +3,7 @@
 
 use votekit_core::authority::{AuthoritySet, TermLeader};
 use votekit_core::ballot::BallotPublicKey;
+use votekit_core::batch::NodePublicKey;
 use votekit_core::binding::BindingRule;
 use votekit_core::credential::HashScheme;
 use votekit_core::election::{State, Window};
@@ -36,6 +37,9 @@ pub struct Facts<'a> {
     pub ballot_key: Option<BallotPublicKey>,
     /// The manifests that this authority has, whole.
     pub rolls: &'a [RollFacts],
+    /// The keys of the nodes that operators admitted and did not retire, according to records
+    /// signed by authorities.
+    pub admitted: &'a [NodePublicKey],
     /// The requirements of a binding election that are not met, waived or not. Empty for any other
     /// election.
     pub unmet: Option<&'a [BindingRule]>,

@@ -337,19 +337,25 @@ pub enum MissingFact {
     #[error("the cluster time is unknown")]
     Clock,
     /// A block of an earlier term needs the signed proposal of that term's leader.
-    #[error("the proposal by which the leader of term {term} made the block is not at hand")]
+    #[error("the proposal by which the leader of term {term} made the block is missing")]
     FirstProposal {
         /// The term of the block.
         term: u64,
     },
     /// The ballot key has not reached this authority.
-    #[error("the ballot key is not at hand")]
+    #[error("the ballot key is missing")]
     BallotKey,
     /// The manifest has not reached this authority.
-    #[error("manifest {manifest} is not at hand")]
+    #[error("manifest {manifest} is missing")]
     Roll {
         /// The manifest.
         manifest: Digest,
+    },
+    /// No record of the node that is signed by an authority has been read.
+    #[error("the record of node {node}, signed by an authority, is missing")]
+    NodeRecord {
+        /// The node.
+        node: NodeId,
     },
     /// The requirements of a binding election were not checked.
     #[error("the requirements of a binding election are not checked")]
@@ -371,6 +377,7 @@ impl MissingFact {
             Self::FirstProposal { .. } => "no-first-proposal",
             Self::BallotKey => "no-ballot-key",
             Self::Roll { .. } => "no-roll",
+            Self::NodeRecord { .. } => "no-node-record",
             Self::BindingRules => "no-binding-rules",
             Self::Leases => "no-leases",
             Self::BallotBox => "not-settled",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use votekit_core::authority::{AuthorityMember, AuthoritySet, TermLeader};
 use votekit_core::ballot::{BallotPublicKey, BallotSecretKey};
-use votekit_core::batch::NodeKey;
+use votekit_core::batch::{NodeKey, NodePublicKey};
 use votekit_core::binding::BindingRule;
 use votekit_core::credential::{HashScheme, RegistryKey};
 use votekit_core::election::{Bilingual, Choice, Definition, ResultsPolicy, State, Window};
@@ -45,6 +45,7 @@ pub(super) struct World {
     pub(super) planned: Window,
     pub(super) ballot_key: Option<BallotPublicKey>,
     pub(super) rolls: Vec<RollFacts>,
+    pub(super) admitted: Vec<NodePublicKey>,
     pub(super) unmet: Option<Vec<BindingRule>>,
     pub(super) latest_stamp: Option<UnixMinutes>,
     pub(super) epochs: Option<Vec<EpochFacts>>,
@@ -74,6 +75,7 @@ impl World {
             planned: Window { opens: Some(minute(95)), closes: Some(minute(200)) },
             ballot_key: Some(ballot_key().public_key()),
             rolls: vec![roll],
+            admitted: vec![node_key().public_key()],
             unmet: Some(vec![]),
             latest_stamp: Some(minute(100)),
             epochs: Some(vec![]),
@@ -100,6 +102,7 @@ impl World {
             planned: self.planned,
             ballot_key: self.ballot_key,
             rolls: &self.rolls,
+            admitted: &self.admitted,
             unmet: self.unmet.as_deref(),
             latest_stamp: self.latest_stamp,
             leases: self.epochs.as_deref().map(leases),

@@ -7,6 +7,7 @@
 //! leader:    BlockProposal ─┤ StatementKey signs, AuthoritySet verifies
 //! authority: Statement ─────┤ vote, accept, refuse, suspect
 //!  CosignedCheckpoint ───────┤ its cosignature over the log after a block
+//!              NodeAdmission ┤ the ingest nodes that its operators admitted or retired
 //!            AuthorityStatus ┘ what it reports of itself to operators
 //! ```
 //!
@@ -19,6 +20,7 @@ mod set;
 mod set_rule;
 mod set_witness;
 
+mod admission;
 mod proposal;
 mod statement;
 mod status;
@@ -31,6 +33,7 @@ mod signed;
 #[cfg(any(test, feature = "test-support"))]
 pub mod sample;
 
+pub use admission::NodeAdmission;
 pub use cosigned::{CosignedCheckpoint, CosignedError};
 pub use point::{AcceptedBlock, LogPoint, TermLeader};
 pub use proposal::BlockProposal;

@@ -1,7 +1,8 @@
-//! Signs and verifies statements, proposals and statuses.
+//! Signs and verifies statements, proposals, admissions and statuses.
 
 use std::fmt;
 
+use super::admission::NodeAdmission;
 use super::proposal::BlockProposal;
 use super::set::{AuthoritySet, statement_name_of};
 use super::statement::Statement;
@@ -62,6 +63,13 @@ impl StatementKey {
         self.sign(&status.text(&self.base))
     }
 
+    /// Signs the admission of a node. Readers refuse it if it names another authority than this
+    /// one, or breaks a rule of its format.
+    #[must_use]
+    pub fn sign_admission(&self, admission: &NodeAdmission) -> Vec<u8> {
+        self.sign(&admission.text(&self.base))
+    }
+
     /// A note of this text, whose last line feed the text has.
     fn sign(&self, text: &str) -> Vec<u8> {
         format!("{text}\n{}\n", self.key.sign(text)).into_bytes()
@@ -109,6 +117,19 @@ impl AuthoritySet {
         let status = AuthorityStatus::parse_text(note.text(), self)?;
         self.verify_signature(&note, &status.authority)?;
         Ok(status)
+    }
+
+    /// Parses and verifies the admission of a node: its one canonical form, this installation, and
+    /// one signature, by the statement key of the authority that it names. Whether the keys of the
+    /// node are usable is not checked.
+    ///
+    /// # Errors
+    /// [`StatementError`].
+    pub fn verify_admission(&self, bytes: &[u8]) -> Result<NodeAdmission, StatementError> {
+        let note = Note::parse(bytes)?;
+        let admission = NodeAdmission::parse_text(note.text(), self)?;
+        self.verify_signature(&note, &admission.authority)?;
+        Ok(admission)
     }
 
     fn verify_signature(&self, note: &Note, signer: &KeyName) -> Result<(), NoteError> {

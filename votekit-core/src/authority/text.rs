@@ -48,7 +48,7 @@ pub enum StatementRule {
     /// Only authorities of this installation are named.
     #[error("{0} is not an authority of this installation")]
     NotMember(KeyName),
-    /// A law id or a digest is malformed.
+    /// A law id, a digest or a key is malformed.
     #[error("{0}")]
     Id(IdError),
     /// A number has one form and a range.
@@ -90,6 +90,9 @@ pub enum StatementRule {
     /// A decision of a check is a short name.
     #[error("the name of a rule is 1 to 40 of a-z, 0-9 and '-'")]
     RuleName,
+    /// The name of a node is a short name.
+    #[error("the name of a node is 1 to 40 of a-z, 0-9 and '-'")]
+    NodeName,
     /// A reason is one of four.
     #[error("the reason is `refused`, `left-out`, `idle` or `step-down`")]
     Reason,
@@ -188,7 +191,7 @@ impl<'text> Fields<'text> {
         }
     }
 
-    /// A law id, digest or root.
+    /// A law id, digest, root or key.
     pub(super) fn id<T: FromStr<Err = IdError>>(
         &mut self,
         name: &'static str,

@@ -4,9 +4,11 @@
 use super::sample::{SampleAuthority, authority_set, witness};
 use super::{
     Accept, AcceptedBlock, AuthoritySet, AuthorityStatus, BlockProposal, ElectionStatus,
-    ElectionVote, LogPoint, Refuse, Statement, StatementBody, Suspect, SuspectReason, TermLeader,
-    Vote,
+    ElectionVote, LogPoint, NodeAdmission, Refuse, Statement, StatementBody, Suspect,
+    SuspectReason, TermLeader, Vote,
 };
+use crate::ballot::BallotSecretKey;
+use crate::batch::NodeKey;
 use crate::id::{Digest, ElectionId};
 use crate::instant::UnixSeconds;
 use crate::log::merkle::TreeHash;
@@ -120,6 +122,17 @@ pub(crate) fn status() -> AuthorityStatus {
     }
 }
 
+/// An ingest node, admitted at authority 2.
+pub(crate) fn admission() -> NodeAdmission {
+    NodeAdmission {
+        authority: SampleAuthority::new(2).name(),
+        node: "ingest-1".to_owned(),
+        key: NodeKey::from_seed(&[2; 32]).public_key(),
+        transport: BallotSecretKey::from_seed(&[172; 32]).public_key(),
+        is_retired: false,
+    }
+}
+
 fn statement(authority: u8, incarnation: u64, body: StatementBody) -> Statement {
     Statement { authority: SampleAuthority::new(authority).name(), incarnation, body }
 }
@@ -149,6 +162,7 @@ pub(crate) fn files() -> Vec<(String, Vec<u8>)> {
         ("policy".to_owned(), policy.as_bytes().to_vec()),
         ("proposal.note".to_owned(), statement_key("authority-2").sign_proposal(&proposal())),
         ("status.note".to_owned(), statement_key("authority-1").sign_status(&status())),
+        ("admission.note".to_owned(), statement_key("authority-2").sign_admission(&admission())),
     ];
     let policy = witnessed().policy(&law_id(), true).expect("distinct key ids");
     files.push(("witnessed".to_owned(), witnessed().as_bytes().to_vec()));

@@ -16,8 +16,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::admin::{self, ballot_key, cluster, nodes};
 use super::{
-    accounts, auth, election_admin, elections, exposition, health, live_events, live_socket,
-    log_tiles, receipt, results, roll_upload, session, status, user, vote, votes,
+    accounts, auth, bundle, election_admin, elections, exposition, health, live_events,
+    live_socket, log_tiles, receipt, results, roll_upload, session, status, user, vote, votes,
 };
 use crate::guard::representation::{Representation, accepts_gzip};
 use crate::problem::{self, KINDS, Kind};
@@ -50,6 +50,7 @@ use crate::problem::{self, KINDS, Kind};
         roll_upload::show,
         roll_upload::discard,
         roll_upload::load,
+        bundle::download,
         health::health,
         openapi_json,
         log_tiles::checkpoint,
@@ -112,7 +113,7 @@ impl Modify for Additions {
             without the body. The pages for people, under `/`, `/fr/` and `/en/`, are not listed: \
             they are no interface for programs.\n\n\
             The log, the results and the ballots can be read by a page of any origin (CORS, plain \
-             requests only; results with a token by pages of the origins below). Calls that take \
+             requests only; results and logs with a token by pages of the origins below). Calls that take \
              the token of an account, those that issue it, and \
              the status and receipt of a vote can be made by pages of the origins that the node \
              names (`cors_origins`); nothing else can.\n\n\
@@ -178,7 +179,7 @@ const TAGGED: [&str; 10] = [
 ];
 
 /// Operations that read from an engine.
-const READS: [&str; 12] = [
+const READS: [&str; 15] = [
     "elections",
     "election",
     "votedElections",
@@ -186,8 +187,11 @@ const READS: [&str; 12] = [
     "voteReceipt",
     "results",
     "allResults",
+    "checkpoint",
+    "policy",
     "manifest",
     "tile",
+    "downloadBundle",
     "listNodes",
     "clusterView",
     "listRolls",
@@ -198,7 +202,7 @@ const ADMIN_READS: [&str; 5] =
     ["adminElections", "adminElection", "listNodes", "clusterView", "listRolls"];
 
 /// Operations that are refused for an election that is halted, besides reads and changes.
-const REFUSED_WHEN_HALTED: [&str; 4] = ["checkpoint", "policy", "resultEvents", "showRollUpload"];
+const REFUSED_WHEN_HALTED: [&str; 2] = ["resultEvents", "showRollUpload"];
 
 /// Operations of officials that change an election or its roll.
 const CHANGES: [&str; 9] = [

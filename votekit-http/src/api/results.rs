@@ -21,7 +21,7 @@ use votekit_node::{BilingualView, ResultsError};
 use super::viewer::Viewer;
 use crate::api::{PathText, law_id};
 use crate::context::Api;
-use crate::guard::representation::{REVALIDATE, Representation};
+use crate::guard::representation::{REVALIDATE, Representation, UNSTORED};
 use crate::guard::response_headers::VOTER_TOKEN;
 use crate::problem::{Problem, ProblemDocument};
 use crate::published;
@@ -206,7 +206,7 @@ fn results_for_member(
 fn unstored(results: &impl Serialize) -> Response {
     let mut response = Json(results).into_response();
     let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(UNSTORED));
     headers.insert(VARY, HeaderValue::from_static(VARY_BY_KEY));
     response
 }

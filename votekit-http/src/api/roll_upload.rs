@@ -25,10 +25,10 @@ use crate::guard::message_rules::check_content_coding;
 use crate::problem::{Problem, ProblemDocument};
 
 /// The longest time without a byte of a file.
-const STALL_TIME: Duration = Duration::from_secs(30);
+pub(crate) const STALL_TIME: Duration = Duration::from_secs(30);
 
 /// The longest time for one file: the largest shard over a line of 1 Mbit/s.
-const UPLOAD_TIME: Duration = Duration::from_secs(3600);
+pub(crate) const UPLOAD_TIME: Duration = Duration::from_secs(3600);
 
 /// How an uploaded roll is loaded.
 #[derive(Debug, Default, Deserialize, ToSchema)]

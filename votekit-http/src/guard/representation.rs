@@ -20,6 +20,9 @@ pub(crate) const REVALIDATE: &str = "no-cache";
 /// Never changes.
 pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
+/// For one caller only: no cache may store it.
+pub(crate) const UNSTORED: &str = "private, no-store";
+
 /// The content of an answer: bytes of one type, in one coding.
 #[derive(Debug, Clone)]
 pub(crate) struct Representation {

@@ -63,6 +63,7 @@ impl InWords for Problem {
             Self::AddressShare { .. } => texts::ADDRESS_SHARE,
             Self::TooManyConnections => texts::TOO_MANY_CONNECTIONS,
             Self::TooManyReaders => texts::TOO_MANY_READERS,
+            Self::TooManyDownloads => texts::TOO_MANY_DOWNLOADS,
             Self::BackOff { .. } => texts::BACK_OFF,
             Self::NotRecognised { .. } => texts::NOT_RECOGNISED,
             Self::ReadShare { .. } => texts::READ_SHARE,
@@ -88,6 +89,10 @@ impl InWords for Refusal {
         let text = match self {
             Self::Admin(error) => return detail(error, self.kind()),
             Self::Upload(error) => return error.in_words(),
+            Self::BundleEarly { state } => return bundle_early(*state),
+            Self::BundleUnwitnessed { quorum, missing } => {
+                return bundle_unwitnessed(*quorum, missing);
+            }
             Self::NotMember => texts::NOT_MEMBER,
             Self::UnknownAccount => texts::UNKNOWN_ACCOUNT,
             Self::OwnAccount => texts::OWN_ACCOUNT,
@@ -131,6 +136,18 @@ fn withheld(policy: ResultsPolicy, state: State) -> String {
         ),
         _ => format!("the election is {state}: results are shown after the close"),
     }
+}
+
+fn bundle_early(state: State) -> String {
+    format!("the election is {state}: its bundle can be downloaded after the close")
+}
+
+fn bundle_unwitnessed(quorum: usize, missing: &[String]) -> String {
+    format!(
+        "{quorum} outside witnesses must have cosigned the log, but too few have; missing: {}. A \
+         verifier would refuse the bundle: download it once they have cosigned",
+        missing.join(", ")
+    )
 }
 
 fn not_open(

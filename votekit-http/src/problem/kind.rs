@@ -81,6 +81,7 @@ kinds! {
                                                                stored";
     TOO_MANY_CONNECTIONS = "too-many-connections", SERVICE_UNAVAILABLE, "Too many connections from one address";
     TOO_MANY_READERS = "too-many-readers", SERVICE_UNAVAILABLE, "Too many readers of live updates";
+    TOO_MANY_DOWNLOADS = "too-many-downloads", SERVICE_UNAVAILABLE, "Too many bundles are being downloaded";
     STOPPING = "stopping", SERVICE_UNAVAILABLE, "The node is stopping";
     STORAGE_FULL = "storage-full", INSUFFICIENT_STORAGE, "The node's disk has no room for this";
 }

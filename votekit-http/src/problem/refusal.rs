@@ -1,8 +1,9 @@
 //! Calls of officials and about accounts that were refused or failed: each error has its kind.
 
+use votekit_core::election::State;
 use votekit_messages::InWords;
 use votekit_node::roll_store::RollError;
-use votekit_node::{AdminError, ElectionFault, UploadError};
+use votekit_node::{AdminError, BundleError, ElectionFault, UploadError};
 use votekit_store::{Conflict, EngineError};
 
 use super::kind::{
@@ -20,6 +21,18 @@ pub(crate) enum Refusal {
     Admin(Box<AdminError>),
     /// A file of a roll, or an uploaded roll.
     Upload(Box<UploadError>),
+    /// There is no bundle before the close.
+    BundleEarly {
+        /// The state of the election.
+        state: State,
+    },
+    /// Too few outside witnesses have cosigned the log.
+    BundleUnwitnessed {
+        /// How many must have cosigned.
+        quorum: usize,
+        /// The names of those that have not.
+        missing: Vec<String>,
+    },
     /// The account is not among the members of the election.
     NotMember,
     /// There is no such account.
@@ -45,6 +58,8 @@ impl Refusal {
         match self {
             Self::Admin(error) => admin_kind(error),
             Self::Upload(error) => upload_kind(error),
+            Self::BundleEarly { .. } => &WRONG_STATE,
+            Self::BundleUnwitnessed { .. } => &WITNESSES_MISSING,
             Self::NotMember | Self::OwnAccount => &FORBIDDEN,
             Self::UnknownAccount => &UNKNOWN_ACCOUNT,
             Self::LastAdministrator | Self::AccountDisabled => &ACCOUNT_STATE,
@@ -166,6 +181,19 @@ impl From<UploadError> for Problem {
             UploadError::Admin(error) => error.into(),
             UploadError::Name => Self::field("file", error.in_words()),
             error => Self::Refused(Refusal::Upload(Box::new(error))),
+        }
+    }
+}
+
+impl From<BundleError> for Problem {
+    fn from(error: BundleError) -> Self {
+        match error {
+            BundleError::UnknownElection => Self::UnknownElection,
+            BundleError::NotClosed { state } => Self::Refused(Refusal::BundleEarly { state }),
+            BundleError::WitnessesMissing { quorum, missing } => {
+                Self::Refused(Refusal::BundleUnwitnessed { quorum, missing })
+            }
+            BundleError::Read(error) => error.into(),
         }
     }
 }

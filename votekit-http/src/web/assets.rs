@@ -28,7 +28,7 @@ impl Asset {
 
 const SCRIPT_TYPE: &str = "text/javascript; charset=utf-8";
 
-static ASSETS: LazyLock<[Asset; 9]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 10]> = LazyLock::new(|| {
     let style = include_bytes!("static/votekit.css");
     [
         Asset::new("votekit", "css", style, "text/css; charset=utf-8"),
@@ -40,6 +40,7 @@ static ASSETS: LazyLock<[Asset; 9]> = LazyLock::new(|| {
         Asset::new("link", "js", include_bytes!("static/link.js"), SCRIPT_TYPE),
         Asset::new("account", "js", include_bytes!("static/account.js"), SCRIPT_TYPE),
         Asset::new("outcome", "js", include_bytes!("static/outcome.js"), SCRIPT_TYPE),
+        Asset::new("upload", "js", include_bytes!("static/upload.js"), SCRIPT_TYPE),
     ]
 });
 
@@ -88,6 +89,11 @@ pub(crate) fn outcome_script() -> &'static str {
     &ASSETS[8].path
 }
 
+/// The address of the script that uploads the files of a roll one by one.
+pub(crate) fn upload_script() -> &'static str {
+    &ASSETS[9].path
+}
+
 /// `GET /static/{name}`.
 pub(crate) async fn asset(
     PathText(name): PathText<String>,
@@ -118,6 +124,7 @@ mod tests {
         assert!(session_script().starts_with("/static/session-"));
         assert!(elections_script().starts_with("/static/elections-"));
         assert!(account_script().starts_with("/static/account-"));
+        assert!(upload_script().starts_with("/static/upload-"));
     }
 
     #[test]

@@ -5,6 +5,8 @@ use askama::Template;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
+use votekit_node::config::Role;
+use votekit_node::time_zone::TimeZone;
 use votekit_store::AccountRole;
 
 use super::account_session::AccountSession;
@@ -70,6 +72,16 @@ impl<'a> OfficialVisit<'a> {
 
     pub(crate) fn is_administrator(&self) -> bool {
         self.caller.role == AccountRole::Administrator
+    }
+
+    /// The time zone of the poll, if the configuration names one.
+    pub(crate) fn zone(&self) -> Option<&'a TimeZone> {
+        self.api.node.config().pages.time_zone.as_ref()
+    }
+
+    /// Whether this node serves what is read from the log.
+    pub(crate) fn serves_queries(&self) -> bool {
+        self.api.node.config().roles.contains(&Role::Query)
     }
 
     /// Answers with a page.

@@ -229,6 +229,9 @@ async fn a_draft_cannot_be_annulled_and_its_pages_say_what_to_do() {
         let shown = site.get(&page, &cookie).await;
         assert!(shown.html.contains(lang.discard_title()), "{}", shown.html);
         assert!(shown.html.contains(lang.discard_draft()), "{}", shown.html);
+        // Its log is not public, so a link from a page would lead nowhere.
+        assert!(shown.html.contains(lang.audit_log_of_draft()), "{}", shown.html);
+        assert!(!shown.html.contains("/log/"), "{}", shown.html);
         let annul = site.get(&format!("{page}/annul"), &cookie).await;
         annul.check_page(lang);
         assert!(annul.html.contains(lang.discard_draft()), "{}", annul.html);
@@ -238,6 +241,7 @@ async fn a_draft_cannot_be_annulled_and_its_pages_say_what_to_do() {
     let page = format!("/fr/officials/elections/{LAW}");
     let shown = site.get(&page, &cookie).await;
     assert!(!shown.html.contains(Lang::Fr.discard_title()), "{}", shown.html);
+    assert!(shown.html.contains(&format!("/log/{LAW}/policy")), "{}", shown.html);
     let annul = site.get(&format!("{page}/annul"), &cookie).await;
     assert!(annul.html.contains(Lang::Fr.annul_after_close()), "{}", annul.html);
     site.end().await;
@@ -254,8 +258,12 @@ async fn results_are_not_downloaded_while_the_poll_is_open() {
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{format}");
         answer.check_page(Lang::Fr);
     }
+    let early = site.get(&format!("/fr/officials/elections/{LAW}/bundle.zip"), &cookie).await;
+    assert_eq!(early.status, StatusCode::CONFLICT);
+    early.check_page(Lang::Fr);
     let page = site.get(&format!("/fr/officials/elections/{LAW}"), &cookie).await.html;
     assert!(page.contains("affichés après la fermeture"), "{page}");
+    assert!(!page.contains("bundle.zip"), "{page}");
     let unknown = site.get(&format!("/fr/officials/elections/{LAW}/results/exe"), &cookie).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
     site.end().await;

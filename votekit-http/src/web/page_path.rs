@@ -23,7 +23,14 @@ pub(super) fn shown_path(address: &str) -> &str {
         "/receipts/check" => "/receipts",
         "/accounts/sign-out" | "/accounts/invitation" => "/accounts/sign-in",
         _ if path.starts_with("/officials/accounts/") => "/officials/accounts",
-        _ => path.strip_suffix("/cast").unwrap_or(path),
+        // Of an election: targets of forms and downloads are not pages.
+        _ if path.starts_with("/officials/elections/") && path.ends_with("/roll/files") => {
+            path.strip_suffix("/files").unwrap_or(path)
+        }
+        _ => {
+            let page = path.strip_suffix("/cast").or_else(|| path.strip_suffix("/bundle.zip"));
+            page.unwrap_or(path)
+        }
     }
 }
 
@@ -141,6 +148,8 @@ mod tests {
             ("/en/officials/elections/L1/close", "/officials/elections/L1/close"),
             ("/en/officials/elections/L1/results/csv", "/officials/elections/L1"),
             ("/en/officials/elections/results/close", "/officials/elections/results/close"),
+            ("/en/officials/elections/L1/bundle.zip", "/officials/elections/L1"),
+            ("/fr/officials/elections/L1/roll/files", "/officials/elections/L1/roll"),
             ("/fr/officials/accounts/00ff/disable", "/officials/accounts"),
             ("/fr/officials/elections/%2f%2fevil.example/open", ""),
         ] {

@@ -26,7 +26,12 @@ pub struct Official<'a> {
 
 impl<'a> Official<'a> {
     pub async fn sign_in(served: &'a Served, role: AccountRole) -> Self {
-        Self { served, token: official_token(served, role).await }
+        Self::with_token(served, official_token(served, role).await)
+    }
+
+    /// The holder of an access token.
+    pub fn with_token(served: &'a Served, token: String) -> Self {
+        Self { served, token }
     }
 
     /// A call with a body of this type.

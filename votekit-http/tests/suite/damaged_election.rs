@@ -11,7 +11,7 @@ use votekit_node::CreateElection;
 /// The election that is damaged, beside the customary one.
 const DAMAGED: &str = "L2";
 
-/// A node with the customary election open, and one whose ballot key is lost.
+/// A node with the customary election open, and a draft whose ballot key is lost.
 async fn beside_a_damaged_one() -> Served {
     let place = TestDir::new(30);
     let node = place.open_poll().await;
@@ -36,6 +36,9 @@ async fn every_answer_about_a_damaged_election_says_that_it_is_halted() {
         one.expect("listed")["state"].clone()
     };
     assert_eq!((state(DAMAGED), state(LAW)), ("halted".into(), "open".into()));
+    // It is a draft, whose question may not be announced yet.
+    let shown = served.get(&format!("/api/v1/elections/{DAMAGED}")).await.json();
+    assert_eq!((&shown["title"]["en"], &shown["choices"]), (&json!(DAMAGED), &json!([])));
     let vote = ballot(1, "oui").replace(LAW, DAMAGED);
     assert_eq!(served.vote(&vote, &[]).await.problem(), halted());
     let unknown = "0".repeat(32);

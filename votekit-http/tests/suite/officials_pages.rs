@@ -18,15 +18,15 @@ fn seconds() -> u64 {
 }
 
 /// A browser: one connection, its cookie, and the page that is shown.
-struct Browser {
-    client: Client,
-    cookie: String,
-    page: Answer,
+pub(crate) struct Browser {
+    pub(crate) client: Client,
+    pub(crate) cookie: String,
+    pub(crate) page: Answer,
 }
 
 impl Browser {
     /// Makes an account, follows its link and signs in, all on the pages.
-    async fn of_new_account(served: &Served, email: &str, role: AccountRole) -> Self {
+    pub(crate) async fn of_new_account(served: &Served, email: &str, role: AccountRole) -> Self {
         // The token of a link has 43 characters of base64url.
         let digest = Digest::of(email.as_bytes()).to_hex();
         let link = digest[..43].to_owned();
@@ -61,7 +61,7 @@ impl Browser {
         browser
     }
 
-    async fn get(&mut self, path: &str) {
+    pub(crate) async fn get(&mut self, path: &str) {
         let cookie = self.cookie.clone();
         self.page = self.client.send("GET", path, &[("cookie", &cookie)], "").await;
     }
@@ -87,7 +87,7 @@ impl Browser {
     }
 
     /// Opens a page and sends its form with this action.
-    async fn submit(&mut self, page: &str, action: &str, typed: &[(&str, &str)]) {
+    pub(crate) async fn submit(&mut self, page: &str, action: &str, typed: &[(&str, &str)]) {
         self.get(page).await;
         assert_eq!(self.page.status, 200, "{page}: {}", self.page.text());
         let token = hidden(self.page.text(), action, "token");
@@ -95,7 +95,7 @@ impl Browser {
         self.post(action, &fields).await;
     }
 
-    fn shows(&self, text: &str) {
+    pub(crate) fn shows(&self, text: &str) {
         assert!(self.page.text().contains(text), "no {text:?} in {}", self.page.text());
     }
 }
@@ -163,6 +163,12 @@ async fn an_election_is_held_from_its_creation_to_its_certified_result() {
     official.submit(&certify, &certify, &[("confirm", LAW)]).await;
     official.get(&format!("{page}?done=certify")).await;
     official.shows("Le résultat est officiel.");
+    let bundle = format!("{page}/bundle.zip");
+    official.shows(&format!("href=\"{bundle}\""));
+    official.get(&bundle).await;
+    assert_eq!(official.page.header("content-type"), "application/zip");
+    assert!(official.page.header("content-disposition").ends_with("-bundle.zip\""));
+    assert!(official.page.body.starts_with(b"PK\x03\x04"));
     served.end().await;
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use votekit_core::authority::{AuthoritySet, SuspectReason};
 use votekit_core::election::State;
+use votekit_store::memory::AuthorityMemory;
 
 use crate::audit::{AuditEvent, AuditFields};
 use crate::call_rule::CallRule;
@@ -47,8 +48,9 @@ impl Node {
         let admission = Admission { record: record.clone(), is_retired: false };
         if !others.contains(&admission) {
             check_distinct(&others, record)?;
-            let bytes = admission.to_bytes();
-            self.context.ledger.put_node_record(record.name.as_str(), &bytes).await?;
+            election_keys::put_admission(&self.context, &admission).await?;
+            // At once, not when copies are compared: the ledger may lose the record before that.
+            self.keep_admission(&admission).await?;
             let admitted = Some(record.name.as_str());
             let fields = AuditFields { admitted, ..AuditFields::default() };
             self.context.audit.record(AuditEvent::NodeAdmitted, &fields);
@@ -94,21 +96,33 @@ impl Node {
             let rule = CallRule::NodeNotAdmitted { name: name.clone() };
             return Err(AdminError::Field { field: "name", rule });
         };
-        let bytes = Admission { is_retired: true, record: known.record.clone() }.to_bytes();
+        let retired = Admission { is_retired: true, record: known.record.clone() };
         if !known.is_retired {
-            self.context.ledger.put_node_record(name.as_str(), &bytes).await?;
+            election_keys::put_admission(&self.context, &retired).await?;
         }
-        // What the ledger says of a retirement is copied by no other authority, and it may be put
-        // back. So this one keeps it, whichever was asked first.
-        if let Some(authority) = &self.context.authority {
-            let name = name.to_string();
-            authority.durable(move |memory| memory.keep_node_record(&name, &bytes)).await?;
-        }
+        // At once, like the admission; and also if only the ledger has it.
+        self.keep_admission(&retired).await?;
         if !known.is_retired {
             let fields = AuditFields { admitted: Some(name.as_str()), ..AuditFields::default() };
             self.context.audit.record(AuditEvent::NodeRetired, &fields);
         }
         Ok(known.record)
+    }
+
+    /// Keeps a copy of a node's record in the memory of this authority.
+    async fn keep_admission(&self, admission: &Admission) -> Result<(), AdminError> {
+        let Some(authority) = &self.context.authority else { return Ok(()) };
+        let admission = admission.clone();
+        let keep = move |memory: &AuthorityMemory| {
+            let kept = Admission::all_kept(&memory.node_records()?);
+            // A retirement is final, even if the ledger has lost it.
+            if !admission.is_retired && kept.iter().any(|known| known.record == admission.record) {
+                return Ok(());
+            }
+            memory.keep_node_record(admission.record.name.as_str(), &admission.to_bytes())
+        };
+        authority.durable(keep).await?;
+        Ok(())
     }
 
     /// Asks for another leader: this authority suspects the present one, with the reason that an

@@ -752,6 +752,14 @@ impl Node {
             return Err(AdminError::State { state, wanted: Change::GiveNode });
         }
         if election.log().node_key(key.node_id()).is_none() {
+            if self.context.authorities.is_some() {
+                // The others accept no block with a node whose record no authority has signed.
+                let records = election_keys::node_records(&self.context).await?;
+                if !records.iter().any(|record| record.key == key) {
+                    let rule = CallRule::NodeWithoutRecord;
+                    return Err(AdminError::Field { field: "public_key", rule });
+                }
+            }
             self.record(&election, vec![LogEvent::Admit(key)]).await?;
         }
         Ok(ElectionView::from_handle(&election))

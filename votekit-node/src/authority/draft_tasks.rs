@@ -1,7 +1,13 @@
-//! The tasks that take part in rounds about first blocks: a few at a time.
+//! The tasks that take part in rounds about first blocks: a few at a time, in turn.
+//!
+//! A draft may never be accepted: its keys have not reached this authority, or the others refuse
+//! it. No number of such drafts may keep another one waiting. So while others wait, a task gives up
+//! its place after a fixed time. Next comes a draft that has had no turn yet, then the one whose
+//! last turn was longest ago. Nothing that is read from the ledger changes this order: rows of
+//! other programs are not on the board, and a draft is on it only with the signature of the leader.
 
-use std::collections::BTreeSet;
-use std::ops::Bound::{Excluded, Unbounded};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use votekit_core::id::ElectionId;
 
@@ -9,40 +15,46 @@ use votekit_core::id::ElectionId;
 /// ledger ten times a second.
 const TASKS_MAX: usize = 16;
 
+/// How long a draft keeps its place while others wait: several times the duration of a round.
+const TURN: Duration = Duration::from_secs(2);
+
 /// The elections of which this authority takes part in the round about the first block.
 #[derive(Debug, Default)]
 pub(crate) struct DraftTasks {
     running: BTreeSet<ElectionId>,
-    /// The election whose task was started last.
-    last: Option<ElectionId>,
+    /// The number of the last turn of each draft that had one.
+    turns: BTreeMap<ElectionId, u64>,
+    /// The number of the turn that was given last.
+    last_turn: u64,
     /// Whether drafts wait for a task to end.
     has_waiting: bool,
 }
 
 impl DraftTasks {
-    /// Chooses the drafts whose tasks are to be started now, in turn: drafts that are never
-    /// accepted keep no other one waiting for ever.
+    /// Chooses the drafts whose tasks are to be started now.
     pub(crate) fn start(&mut self, drafts: BTreeSet<ElectionId>) -> Vec<ElectionId> {
-        let after = self.last.clone().map_or(Unbounded, Excluded);
-        let later = drafts.range((after, Unbounded));
-        // After the last one, the first ones are next.
-        let in_turn = later.chain(&drafts).filter(|law_id| !self.running.contains(*law_id));
+        self.turns.retain(|law_id, _| drafts.contains(law_id) || self.running.contains(law_id));
+        let mut waiting: Vec<(u64, ElectionId)> = drafts
+            .into_iter()
+            .filter(|law_id| !self.running.contains(law_id))
+            .map(|law_id| (self.turns.get(&law_id).copied().unwrap_or(0), law_id))
+            .collect();
+        waiting.sort_unstable();
         let room = TASKS_MAX.saturating_sub(self.running.len());
-        let mut started: Vec<ElectionId> = Vec::new();
-        self.has_waiting = false;
-        for law_id in in_turn {
-            if started.contains(law_id) {
-                break;
-            }
-            if started.len() == room {
-                self.has_waiting = true;
-                break;
-            }
-            started.push(law_id.clone());
+        self.has_waiting = waiting.len() > room;
+        waiting.truncate(room);
+        let started: Vec<ElectionId> = waiting.into_iter().map(|(_, law_id)| law_id).collect();
+        for law_id in &started {
+            self.last_turn += 1;
+            self.turns.insert(law_id.clone(), self.last_turn);
+            self.running.insert(law_id.clone());
         }
-        self.running.extend(started.iter().cloned());
-        self.last = started.last().cloned().or(self.last.take());
         started
+    }
+
+    /// Whether a task that has had its place for this long must end, because drafts wait.
+    pub(crate) fn is_turn_over(&self, after: Duration) -> bool {
+        self.has_waiting && after >= TURN
     }
 
     /// Records the end of a task. Returns whether drafts wait for its place.
@@ -82,8 +94,57 @@ mod tests {
         let (mut tasks, few) = (DraftTasks::default(), drafts(0..3));
         assert_eq!(tasks.start(few.clone()).len(), 3);
         assert!(tasks.start(few.clone()).is_empty());
+        assert!(!tasks.is_turn_over(TURN), "nothing waits");
         let first = few.first().expect("one").clone();
         assert!(!tasks.end(&first));
         assert_eq!(tasks.start(few), [first]);
+    }
+
+    #[test]
+    fn drafts_that_are_never_accepted_hold_up_a_new_one_for_one_turn() {
+        for stuck in [TASKS_MAX, 10 * TASKS_MAX] {
+            let mut tasks = DraftTasks::default();
+            let mut all = drafts(0..stuck);
+            let mut running = tasks.start(all.clone());
+            // All of them have had turns, and run or wait for another one.
+            for _ in 0..stuck {
+                let ended = running.remove(0);
+                tasks.end(&ended);
+                running.extend(tasks.start(all.clone()));
+            }
+            // Its name is also the last one in the order.
+            let new: ElectionId = "Z".parse().expect("a law id");
+            all.insert(new.clone());
+            assert!(tasks.start(all.clone()).is_empty());
+            assert!(tasks.is_turn_over(TURN) && !tasks.is_turn_over(TURN / 2));
+            let ended = running.remove(0);
+            assert!(tasks.end(&ended));
+            assert_eq!(tasks.start(all.clone()), [new.clone()], "{stuck}");
+            // Its next turn comes after each of the others has had one.
+            running.push(new.clone());
+            let mut turns = 0;
+            loop {
+                let ended = running.remove(0);
+                tasks.end(&ended);
+                let started = tasks.start(all.clone());
+                turns += started.len();
+                if started.contains(&new) {
+                    break;
+                }
+                running.extend(started);
+            }
+            assert!(turns <= stuck + 1, "{turns} turns, {stuck} drafts");
+        }
+    }
+
+    #[test]
+    fn an_election_that_is_not_a_draft_any_more_is_forgotten() {
+        let mut tasks = DraftTasks::default();
+        let started = tasks.start(drafts(0..5));
+        for law_id in &started {
+            tasks.end(law_id);
+        }
+        assert!(tasks.start(BTreeSet::new()).is_empty());
+        assert!(tasks.turns.is_empty() && !tasks.has_waiting);
     }
 }

@@ -12,7 +12,7 @@ use super::CheckpointSigner;
 pub(crate) struct DamagedElection {
     law_id: ElectionId,
     reason: String,
-    /// As first recorded, if the first block can be read.
+    /// Present if the readable leaves include the opening.
     definition: Option<Definition>,
     signer: Option<CheckpointSigner>,
 }

@@ -67,8 +67,8 @@ pub struct ElectionView {
     /// The choices in the order of the ballot.
     pub choices: Vec<ChoiceView>,
     /// `draft`, `open`, `closing`, `closed`, `certified` or `annulled`; `halted` when a fault
-    /// halted the election on this node. If its log cannot be read there, the counts are 0 and the
-    /// definition is the first one, or missing.
+    /// halted the election on this node. If its log cannot be read there, the counts are 0, and the
+    /// definition is missing unless the leaves that can be read open the poll.
     pub state: String,
     /// Whether the result binds.
     pub binding: bool,

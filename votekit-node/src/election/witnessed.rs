@@ -16,6 +16,24 @@ use votekit_store::{EngineError, Ledger, WitnessLine};
 /// clients ask for it.
 const READ_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The names of the outside witnesses of a policy: lines under other names are not read.
+pub(crate) fn witness_names(policy: &Policy) -> Vec<String> {
+    policy.outside_witnesses().iter().map(|witness| witness.name.to_string()).collect()
+}
+
+/// Reads the lines that show how far outside witnesses have cosigned a log: those over its head,
+/// and the last ones over smaller trees. The lines over the head are found whatever the others are.
+pub(crate) async fn read_cosigned(
+    ledger: &dyn Ledger,
+    law_id: &ElectionId,
+    head: (u64, TreeHash),
+    witnesses: &[String],
+) -> Result<Vec<WitnessLine>, EngineError> {
+    let mut lines = ledger.witness_lines(law_id, head.0, &head.1, witnesses).await?;
+    lines.extend(ledger.latest_witness_lines(law_id, head.0, witnesses).await?);
+    Ok(lines)
+}
+
 /// Adds the lines of outside witnesses in the ledger to a signed head of a log.
 pub(crate) async fn read_witnessed(
     ledger: &dyn Ledger,
@@ -27,7 +45,8 @@ pub(crate) async fn read_witnessed(
         engine: "ledger",
         reason: format!("the checkpoint of {law_id}: {error}"),
     })?;
-    let lines = ledger.witness_lines(law_id, signed.unverified().size()).await?;
+    let (size, root) = (signed.unverified().size(), signed.unverified().root());
+    let lines = ledger.witness_lines(law_id, size, &root, &witness_names(policy)).await?;
     Ok(policy.with_witness_lines(&signed, lines.iter().map(|stored| stored.line.as_slice())))
 }
 

@@ -20,6 +20,7 @@ use votekit_store::{RoundRow, RowId, RowKind};
 
 use super::status_view::{StatusView, height_of, status_view};
 use super::witness_view::{LogSize, WitnessView, witness_views};
+use crate::election::read_cosigned;
 use crate::error::AdminError;
 use crate::node::Node;
 use crate::node_record::{Admission, NodeRecord};
@@ -449,8 +450,8 @@ fn suspect_view(suspect: &Suspect) -> SuspectView {
 
 /// The records of nodes that were admitted and not retired among those in the ledger, in the order
 /// of their names. Others are left out: statuses of authorities, and what another program wrote.
-fn admitted(stored: &[(String, Vec<u8>)]) -> Vec<NodeRecord> {
-    let admissions = Admission::all(stored).into_iter();
+fn admitted(stored: &[(String, Vec<u8>)], set: Option<&AuthoritySet>) -> Vec<NodeRecord> {
+    let admissions = Admission::all_in_ledger(stored, set).into_iter();
     let mut records: Vec<NodeRecord> =
         admissions.filter(|known| !known.is_retired).map(|known| known.record).collect();
     records.sort_by(|one, other| one.name.cmp(&other.name));
@@ -487,7 +488,8 @@ impl Node {
         };
         let is_listed = view.authorities.iter().any(|authority| authority.name == own.as_str());
         let own = (is_listed && self.context.decides()).then(|| own.to_string());
-        let nodes = admitted(&records).iter().map(AdmittedNode::from).collect();
+        let nodes = admitted(&records, self.context.authorities.as_deref());
+        let nodes = nodes.iter().map(AdmittedNode::from).collect();
         let authority = self.context.authority.as_ref();
         let rolled_back = authority.is_some_and(|authority| authority.is_rolled_back());
         let halted = self.halted_elections();
@@ -502,17 +504,19 @@ impl Node {
         let Some(set) = set.filter(|set| !set.witnesses().is_empty()) else {
             return Ok(Vec::new());
         };
+        let names: Vec<String> =
+            set.witnesses().iter().map(|witness| witness.name.to_string()).collect();
         let elections = self.context.elections();
         let mut logs = Vec::with_capacity(elections.len());
         for election in &elections {
-            let committed = election.committed();
-            let (law_id, size) = (election.law_id(), committed.size());
+            let (law_id, committed) = (election.law_id(), election.committed());
+            let head = (committed.size(), committed.tree.root());
             logs.push(LogSize {
                 law_id,
                 origin: &election.signer.origin,
-                size,
-                root: committed.tree.root(),
-                lines: self.context.ledger.latest_witness_lines(law_id, size).await?,
+                size: head.0,
+                root: head.1,
+                lines: read_cosigned(&*self.context.ledger, law_id, head, &names).await?,
             });
         }
         Ok(witness_views(set, &logs))

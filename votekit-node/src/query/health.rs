@@ -171,8 +171,10 @@ impl Node {
     pub fn gauges(&self) -> Gauges {
         let elections = self.context.elections().into_iter().map(|election| {
             let committed = election.committed();
+            // The choices of a draft are not announced yet.
             let shown = committed.state() >= State::Closed
-                || committed.results.definition.results == ResultsPolicy::Live;
+                || (committed.state() != State::Draft
+                    && committed.results.definition.results == ResultsPolicy::Live);
             let counts =
                 committed.results.definition.choices.iter().zip(&committed.results.counts.choices);
             ElectionGauges {

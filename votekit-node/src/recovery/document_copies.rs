@@ -4,10 +4,11 @@
 //! What a ledger lacks that was restored from an older copy is put back; what it holds is never
 //! replaced. Once a draft is certified its keys do not change, so the first copy is the true one.
 //! The record of a node changes once, when the node is retired. Retirement is final: where a copy
-//! says that a node was retired and the ledger does not, the ledger is older, and the copy wins. So
-//! the ledger's word is no reason to copy that: anyone who writes to it could retire a node of a
-//! poll under way beyond repair. The authority that is asked to retire it keeps it. After a purge
-//! no copy of keys stays.
+//! says that a node was retired and the ledger does not, the ledger is older and the copy counts.
+//! After a purge no copy of keys stays.
+//!
+//! Only records that are signed in the ledger are copied. The authority that restores one signs it:
+//! the authority that signed it before may have new keys since.
 //!
 //! Ledger and copies are compared at the start, after the ledger was found put back, and when an
 //! election or the record of a node is new; and once a minute, in two queries for all elections,
@@ -104,8 +105,8 @@ async fn compare_records(
     let ledger = &context.ledger;
     let stored = until_definite("read_documents", || ledger.node_records()).await?;
     // Statuses of authorities are of the moment, and anything may have been written with them.
-    let mut stored = Admission::all(&stored);
-    let kept = Admission::all(&authority.durable(|memory| memory.node_records()).await?);
+    let mut stored = Admission::all_in_ledger(&stored, Some(&authority.set));
+    let kept = Admission::all_kept(&authority.durable(|memory| memory.node_records()).await?);
     let new = stored.iter().filter(|known| is_to_be_kept(known, &kept));
     let new: Vec<Admission> = new.cloned().collect();
     for known in new {
@@ -113,17 +114,21 @@ async fn compare_records(
         authority.durable(move |memory| memory.keep_node_record(&name, &bytes)).await?;
     }
     let lost: Vec<Admission> = kept.into_iter().filter(|known| is_lost(known, &stored)).collect();
-    for known in lost {
-        put_record_back(context, &known).await?;
+    // An authority whose memory was restored from an older copy signs nothing more.
+    for known in lost.into_iter().filter(|_| !authority.is_rolled_back()) {
+        put_record_back(context, authority, &known).await?;
         stored.retain(|other| other.record.name != known.record.name);
         stored.push(known);
     }
     Ok(stored)
 }
 
-/// Whether the ledger holds a record that the memory has to copy.
+/// Whether the ledger has a record, or a retirement, that the memory must copy.
 fn is_to_be_kept(stored: &Admission, kept: &[Admission]) -> bool {
-    !stored.is_retired && !kept.iter().any(|known| known.record == stored.record)
+    match kept.iter().find(|known| known.record == stored.record) {
+        Some(known) => stored.is_retired && !known.is_retired,
+        None => true,
+    }
 }
 
 /// Whether the ledger has lost a record that the memory has kept, or that its node was retired.
@@ -134,9 +139,13 @@ fn is_lost(kept: &Admission, stored: &[Admission]) -> bool {
     }
 }
 
-async fn put_record_back(context: &NodeContext, known: &Admission) -> Result<(), ElectionFault> {
+async fn put_record_back(
+    context: &NodeContext,
+    authority: &AuthorityContext,
+    known: &Admission,
+) -> Result<(), ElectionFault> {
     let (ledger, name) = (&context.ledger, known.record.name.as_str());
-    let bytes = known.to_bytes();
+    let bytes = known.signed_by(authority.key());
     until_definite("put_document", || ledger.put_node_record(name, &bytes)).await?;
     if known.is_retired {
         // It may have begun an epoch meanwhile, and the fences before its earlier ones are lost.
@@ -281,7 +290,7 @@ mod tests {
         for (stored, kept, is_copied, is_put_back) in [
             (&admitted, &admitted, false, false),
             (&retired, &retired, false, false),
-            (&retired, &admitted, false, false),
+            (&retired, &admitted, true, false),
             (&admitted, &retired, false, true),
             (&admitted, &other, true, true),
             (&stranger, &retired, true, false),
@@ -290,7 +299,8 @@ mod tests {
             assert_eq!(is_to_be_kept(stored, std::slice::from_ref(kept)), is_copied, "{what}");
             assert_eq!(is_lost(kept, std::slice::from_ref(stored)), is_put_back, "{what}");
         }
-        assert!(is_to_be_kept(&admitted, &[]) && is_lost(&admitted, &[]));
-        assert!(!is_to_be_kept(&retired, &[]) && is_lost(&retired, &[]));
+        for known in [admitted, retired] {
+            assert!(is_to_be_kept(&known, &[]) && is_lost(&known, &[]));
+        }
     }
 }

@@ -45,10 +45,24 @@ pub(crate) async fn share(
     Ok(())
 }
 
-/// The ingest nodes that operators admitted by their records, those among them that they retired
-/// too.
+/// The ingest nodes that operators admitted by their records, including those that they retired.
+/// With several authorities, one of them has signed each.
 pub(crate) async fn admissions(context: &NodeContext) -> Result<Vec<Admission>, EngineError> {
-    Ok(Admission::all(&context.ledger.node_records().await?))
+    let stored = context.ledger.node_records().await?;
+    Ok(Admission::all_in_ledger(&stored, context.authorities.as_deref()))
+}
+
+/// Stores the admission or the retirement of a node in the ledger; with several authorities it is
+/// signed.
+pub(crate) async fn put_admission(
+    context: &NodeContext,
+    admission: &Admission,
+) -> Result<(), EngineError> {
+    let bytes = match &context.authority {
+        Some(authority) => admission.signed_by(authority.key()),
+        None => admission.to_bytes(),
+    };
+    context.ledger.put_node_record(admission.record.name.as_str(), &bytes).await
 }
 
 /// The ingest nodes that operators admitted and did not retire.

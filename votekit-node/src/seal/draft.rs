@@ -24,7 +24,7 @@ use crate::seal::proposals::NotMade;
 use crate::seal::round::{Accepted, QuorumSeen, Round, RoundBlock};
 use crate::seal::seal_queue::StagingMark;
 
-/// How long an authority takes part in the round about a draft.
+/// How long an authority takes part in the round about a draft if no other draft waits.
 const DRAFT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The pause between two polls.
@@ -80,6 +80,7 @@ async fn take_part(
     let mut changes = authority.board.changes(law_id);
     let mut quorum_seen = QuorumSeen::default();
     while began.elapsed() < DRAFT_TIMEOUT
+        && !context.drafting.lock().is_turn_over(began.elapsed())
         && context.election(law_id).is_none()
         && !authority.is_rolled_back()
     {

@@ -12,6 +12,7 @@ use votekit_authority::event_guard::{
 };
 use votekit_authority::quiescence::EpochProgress;
 use votekit_core::authority::{BlockProposal, TermLeader};
+use votekit_core::batch::NodePublicKey;
 use votekit_core::binding::BindingRule;
 use votekit_core::election::{Definition, Window};
 use votekit_core::election_log::leaves_of_block;
@@ -25,6 +26,7 @@ use crate::binding_rules::unmet_rules;
 use crate::context::NodeContext;
 use crate::data_folder::DataFolder;
 use crate::election::ElectionHandle;
+use crate::recovery::election_keys;
 use crate::roll_store;
 use crate::seal::proposals::NotMade;
 use crate::seal::round::RoundBlock;
@@ -41,6 +43,7 @@ const VOTES: [&[u8]; 3] = [br#"{"leaf":"entry""#, br#"{"leaf":"replay""#, br#"{"
 struct Needs {
     manifests: Vec<Digest>,
     retired: Vec<NodeId>,
+    admits: bool,
     opens: bool,
     closing: bool,
     closed: bool,
@@ -59,6 +62,7 @@ impl Needs {
                 Leaf::Node(NodeEvent::Retired { node, .. }) if !needs.retired.contains(&node) => {
                     needs.retired.push(node);
                 }
+                Leaf::Node(NodeEvent::Admitted { .. }) => needs.admits = true,
                 Leaf::Election(ElectionEvent::Open { .. }) => needs.opens = true,
                 Leaf::Election(ElectionEvent::Closing { .. }) => needs.closing = true,
                 Leaf::Election(ElectionEvent::Closed { .. }) => needs.closed = true,
@@ -81,6 +85,7 @@ impl Needs {
 #[derive(Debug, Default)]
 struct Gathered {
     rolls: Vec<RollFacts>,
+    admitted: Vec<NodePublicKey>,
     unmet: Option<Vec<BindingRule>>,
     epochs: Option<Vec<EpochFacts>>,
     is_settled: bool,
@@ -118,6 +123,7 @@ impl Sealer {
             planned: Window { opens: definition.opens, closes: definition.closes },
             ballot_key,
             rolls: &gathered.rolls,
+            admitted: &gathered.admitted,
             unmet: gathered.unmet.as_deref(),
             latest_stamp: gathered.latest_stamp,
             leases,
@@ -136,6 +142,9 @@ impl Sealer {
         let mut gathered = Gathered::default();
         if needs.closing {
             gathered.latest_stamp = self.latest_stamp_seen();
+        }
+        if needs.admits {
+            gathered.admitted = self.admitted_nodes().await;
         }
         if needs.needs_files() {
             let context = Arc::clone(&self.context);
@@ -173,6 +182,23 @@ impl Sealer {
             gathered.observed = observed;
         }
         gathered
+    }
+
+    /// The keys of the nodes that are admitted by records signed by authorities; none if the ledger
+    /// does not answer.
+    async fn admitted_nodes(&self) -> Vec<NodePublicKey> {
+        match election_keys::node_records(&self.context).await {
+            Ok(records) => records.into_iter().map(|record| record.key).collect(),
+            Err(error) => {
+                tracing::debug!(
+                    event = "node_records_not_read",
+                    law_id = %self.election.law_id(),
+                    %error,
+                    "records of nodes not read, the block waits"
+                );
+                Vec::new()
+            }
+        }
     }
 
     /// How far the epochs have come, with their leases and fences; and whether the ballot box is
@@ -258,6 +284,7 @@ pub(crate) fn check_draft(
         planned: Window { opens: definition.opens, closes: definition.closes },
         ballot_key: Some(definition.ballot_key),
         rolls: &[],
+        admitted: &[],
         unmet: None,
         latest_stamp: None,
         leases: None,

@@ -22,7 +22,7 @@ use votekit_store::{EngineError, WitnessLine};
 use super::client::{Answer, Client, ClientError};
 use crate::config::Role;
 use crate::context::Owner;
-use crate::election::{Committed, ElectionHandle, cosigned_size};
+use crate::election::{Committed, ElectionHandle, cosigned_size, read_cosigned};
 use crate::error::NodeError;
 use crate::metrics;
 use crate::node::Node;
@@ -219,8 +219,8 @@ impl Pusher {
             let committed = election.committed();
             (committed.size(), committed.tree.root())
         };
-        // Lines over larger trees may be invented, and would hide the true ones.
-        let lines = match self.node.context.ledger.latest_witness_lines(law_id, head.0).await {
+        let (ledger, names) = (&*self.node.context.ledger, [self.witness.name.to_string()]);
+        let lines = match read_cosigned(ledger, law_id, head, &names).await {
             Ok(lines) => lines,
             Err(error) => {
                 tracing::debug!(

@@ -6,6 +6,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use votekit_core::bundle::MemorySource;
+use votekit_core::bundle::verify::{Options, Pin, verify};
 use votekit_core::decision::Decision;
 use votekit_core::key_file;
 use votekit_node::node_name::NodeName;
@@ -30,6 +32,20 @@ async fn three_authorities_decide_and_a_quorum_certifies() {
     assert_eq!((closed.state.as_str(), closed.accepted, closed.duplicate), ("closed", 5, 1));
     installation.assert_agreement().await;
     assert_eq!(LAW, closed.law_id);
+    // Each of them makes the bundle that a verifier accepts under the policy of all.
+    for place in 0..3 {
+        let node = installation.authority(place);
+        let mut lines = Vec::new();
+        let bundle = node.bundle(&law(), |piece| lines.extend_from_slice(piece)).await;
+        let bundle = bundle.expect("a bundle");
+        let mut files: MemorySource =
+            bundle.files.into_iter().map(|file| (file.name, file.bytes)).collect();
+        files.insert("leaves.jsonl".to_owned(), lines);
+        let mut options = Options::default();
+        options.pin = Some(Pin::Policy(node.policy(&law()).expect("a policy")));
+        let verification = verify(&files, &options).expect("files in memory");
+        assert!(verification.is_proven(), "{:?}", verification.failures);
+    }
     installation.stop().await;
 }
 

@@ -1,16 +1,21 @@
 //! Several authorities, and a program that writes into their ledger without any of their keys: it
 //! keeps no statement out, and no lease for long; what it removes is made up for, and what it
-//! states beside the log is final for no one.
+//! states of a node counts for nothing.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use votekit_core::authority::{NodeAdmission, StatementKey};
+use votekit_core::ballot::BallotSecretKey;
+use votekit_core::batch::NodeKey;
 use votekit_core::decision::Decision;
-use votekit_node::VoteStatus;
+use votekit_core::log::note::KeyName;
+use votekit_node::node_record::NodeRecord;
+use votekit_node::{AdminError, CallRule, VoteStatus};
 use votekit_store::{Leadership, Ledger, NewRow, RowId, RowKind, RowOutcome};
 
-use crate::installation::{Installation, WAIT};
+use crate::installation::{Installation, WAIT, base};
 use crate::support::{law, vote};
 
 /// The length of the intruder's lease.
@@ -143,6 +148,14 @@ async fn a_gap_in_the_epochs_of_the_ledger_is_filled_at_the_close() {
     installation.stop().await;
 }
 
+/// The record of a node that no authority has admitted.
+fn own_record() -> NodeRecord {
+    let name = "intruder".parse().expect("a name");
+    let key = NodeKey::from_seed(&[99; 32]).public_key();
+    let transport = BallotSecretKey::from_seed(&[98; 32]).public_key();
+    NodeRecord::new(name, key, transport).expect("usable keys")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_epoch_that_no_node_can_have_begun_delays_no_close() {
     let installation = Installation::start(3, 2).await;
@@ -153,6 +166,46 @@ async fn an_epoch_that_no_node_can_have_begun_delays_no_close() {
                SELECT election, node, max(epoch) + 5000 FROM epoch GROUP BY election, node";
     assert!(ledger.execute(far, ()).expect("SQL") > 0);
     drop(ledger);
+    installation.assert_closes(1).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_no_authority_admitted_is_in_no_log_and_gets_no_key() {
+    let installation = Installation::start(3, 2).await;
+    let (ledger, record) = (Arc::clone(&installation.engines().ledger), own_record());
+    // As another program writes it; and signed, but by no authority.
+    let name: KeyName = "a1".parse().expect("a name");
+    let admission = NodeAdmission {
+        authority: name.clone(),
+        node: "intruder-2".to_owned(),
+        key: record.key,
+        transport: record.transport,
+        is_retired: false,
+    };
+    let signed = StatementKey::from_seed(&base(), &name, &[97; 32]).sign_admission(&admission);
+    for (name, bytes) in [("intruder", record.to_string().into_bytes()), ("intruder-2", signed)] {
+        ledger.put_node_record(name, &bytes).await.expect("stored");
+    }
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    let node = installation.authority(0);
+    let nodes = node.nodes(&law()).await.expect("the ledger answers");
+    assert_eq!(nodes.len(), 1, "{nodes:?}");
+    assert_ne!(nodes[0].public_key, record.key.to_string());
+    let sealed = ledger.sealed_key(&law(), record.transport.as_bytes()).await.expect("read");
+    assert_eq!(sealed, None, "the request key would open votes to trial");
+    let view = node.cluster_view().await.expect("the ledger answers");
+    let names: Vec<&str> = view.nodes.iter().map(|node| node.name.as_str()).collect();
+    assert_eq!(names, ["ingest-1"]);
+    // An operator admits it to the log alone, without its record.
+    let leader = installation.leader().await;
+    let refused = installation.authority(leader).admit_node(&law(), record.key).await;
+    let Err(AdminError::Field { rule, .. }) = &refused else { panic!("{refused:?}") };
+    assert_eq!(*rule, CallRule::NodeWithoutRecord);
+    installation.by_leader(async |node| node.admit_record(&record).await).await;
+    installation.by_leader(async |node| node.admit_node(&law(), record.key).await).await;
     installation.assert_closes(1).await;
     installation.assert_agreement().await;
     installation.stop().await;
@@ -224,28 +277,34 @@ async fn an_undecided_batch_that_loses_its_bytes_is_stored_again_and_decided() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_retirement_that_only_the_ledger_states_ends_with_its_row() {
+async fn a_retirement_that_no_authority_signed_retires_no_node() {
     let mut installation = Installation::start(3, 2).await;
     installation.open_poll().await;
     installation.cast(0, "oui").await;
     let ledger = Arc::clone(&installation.engines().ledger);
-    let records = ledger.node_records().await.expect("read");
-    let admitted = records.into_iter().find(|(name, _)| name == "ingest-1").expect("admitted").1;
-    let retired = [&b"retired "[..], &admitted[..]].concat();
-    for record in [&retired, &admitted] {
-        ledger.put_node_record("ingest-1", record).await.expect("stored");
-        // Each authority compares its copies with the ledger when it starts.
-        for place in 0..3 {
-            installation.kill(place);
-            installation.restart(place).await;
-        }
-        tokio::time::sleep(Duration::from_secs(2)).await;
-    }
-    let records = ledger.node_records().await.expect("read");
-    let stored = records.iter().find(|(name, _)| name == "ingest-1").map(|(_, bytes)| bytes);
-    assert_eq!(stored, Some(&admitted), "no authority has copied it");
+    let stored = async || {
+        let records = ledger.node_records().await.expect("read");
+        let record = records.into_iter().find(|(name, _)| name == "ingest-1");
+        String::from_utf8(record.expect("there").1).expect("text")
+    };
+    let changed = stored().await.replace("retired no", "retired yes");
+    ledger.put_node_record("ingest-1", changed.as_bytes()).await.expect("stored");
+    // It begins an epoch all the same.
+    installation.kill_ingest();
+    installation.start_ingest().await;
     let decision = installation.cast(1, "oui").await;
     assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    // The authority that admitted it has a copy, and compares it with the ledger when it starts.
+    for place in 0..3 {
+        installation.kill(place);
+        installation.restart(place).await;
+    }
+    let until = Instant::now() + WAIT;
+    while !stored().await.contains("retired no") {
+        assert!(Instant::now() < until, "the record is not put back");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     installation.assert_closes(2).await;
+    installation.assert_agreement().await;
     installation.stop().await;
 }

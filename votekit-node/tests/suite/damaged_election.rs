@@ -132,3 +132,20 @@ async fn a_damaged_poll_takes_no_vote_keeps_its_roll_and_goes_on_once_it_is_repa
     assert!(matches!(decided(&node, request).await, Decision::Accepted { .. }));
     node.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_election_shows_its_definition_once_it_was_opened() {
+    let place = two_elections().await;
+    for law_id in [LAW, OTHER] {
+        fs::remove_file(place.path("node/keys/ballot").join(law_id)).expect("removed");
+    }
+    let node = start(&place).await;
+    let view = |law_id: &ElectionId| node.election(law_id).expect("listed");
+    let (opened, draft) = (view(&law()), view(&other()));
+    assert!(opened.is_halted() && draft.is_halted());
+    assert_eq!((opened.title.en.as_str(), opened.choices.len()), ("Water Act", 3));
+    // Its question may not be announced yet.
+    assert_eq!((draft.title.en.as_str(), draft.choices.len()), (OTHER, 0));
+    assert_eq!(draft.title.fr, OTHER);
+    node.shutdown().await;
+}

@@ -110,8 +110,9 @@ async fn a_witness_cosigns_before_and_after_another_authority_leads() {
     let head = head_of_witness(installation.ingest()).await;
     assert_eq!((head.behind, head.origin.as_str()), (0, "votes.example.org/test/L2025-001"));
     let ledger = &installation.engines().ledger;
-    let size = ledger.head(&law()).await.expect("read").expect("a head").size;
-    assert_eq!(ledger.witness_lines(&law(), size).await.expect("read").len(), 1);
+    let head = ledger.head(&law()).await.expect("read").expect("a head");
+    let lines = ledger.witness_lines(&law(), head.size, &head.root, &["w1".to_owned()]).await;
+    assert_eq!(lines.expect("read").len(), 1);
     installation.stop().await;
 }
 
@@ -121,17 +122,22 @@ async fn lines_that_no_witness_signed_hold_up_no_certification() {
     let change = |set| with_served(set, "a1", state.path());
     let installation = Installation::start_with(3, 2, change).await;
     let ledger = Arc::clone(&installation.engines().ledger);
-    let invent = async |height, size, root| {
-        let (witness, line) = ("w1".to_owned(), b"no line".to_vec());
+    let invent = async |witness: &str, height, size, root| {
+        let (witness, line) = (witness.to_owned(), b"no line".to_vec());
         let line = WitnessLine { witness, height, size, root, line };
         ledger.put_witness_line(&law(), &line).await.expect("stored");
     };
     // Over a larger tree than there will be, before anything is pushed.
-    invent(9, 1_000_000, TreeHash::from_bytes([1; 32])).await;
+    invent("w1", 9, 1_000_000, TreeHash::from_bytes([1; 32])).await;
     installation.open_poll().await;
     installation.cast(0, "oui").await;
     let head = ledger.head(&law()).await.expect("read").expect("a head");
-    invent(head.height, head.size, head.root).await;
+    invent("w1", head.height, head.size, head.root).await;
+    // Of this size, but of no log; and under other names that come before the true one.
+    for number in 0..100_u8 {
+        invent("w1", head.height, head.size, TreeHash::from_bytes([number; 32])).await;
+        invent(&format!("a{number}"), head.height, head.size, head.root).await;
+    }
     installation.assert_closes(1).await;
     let certified = installation.by_leader(async |node| node.certify(&law()).await).await;
     assert_eq!(certified.state, "certified");

@@ -1,9 +1,12 @@
 //! The read queries.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, Row};
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixSeconds;
+use votekit_core::log::merkle::TreeHash;
 
 use super::columns::{self, ElectionRow, TableRow, find_election};
 use super::fault::{Fault, corrupt};
@@ -548,37 +551,53 @@ pub(super) fn log_rows_above(
     Ok(found)
 }
 
-/// The lines of outside witnesses over heads of a size.
+/// The lines of witnesses over the log of a size and root: one of each.
 pub(super) fn witness_lines(
     connection: &Connection,
     law_id: &ElectionId,
-    size: u64,
+    (size, root): (u64, &TreeHash),
+    witnesses: &[String],
 ) -> Result<Vec<WitnessLine>, Fault> {
     let (Some(election), Some(size)) = (find_election(connection, law_id)?, columns::column(size))
     else {
         return Ok(Vec::new());
     };
     let mut statement = connection.prepare_cached(&format!(
-        "{WITNESS_LINE} WHERE election = ?1 AND size = ?2 ORDER BY witness, root, line"
+        "{WITNESS_LINE} WHERE election = ?1 AND witness = ?2 AND size = ?3 AND root = ?4"
     ))?;
-    collect(statement.query((election.0, size))?, columns::witness_line)
+    let mut found = Vec::new();
+    for witness in in_order(witnesses) {
+        let rows = statement.query((election.0, witness, size, root.as_bytes()))?;
+        found.extend(collect(rows, columns::witness_line)?);
+    }
+    Ok(found)
 }
 
-/// The lines of each outside witness over its largest tree of at most a size.
+/// The last lines of each witness over trees of at most a size.
 pub(super) fn latest_witness_lines(
     connection: &Connection,
     law_id: &ElectionId,
     through_size: u64,
+    witnesses: &[String],
 ) -> Result<Vec<WitnessLine>, Fault> {
     let Some(election) = find_election(connection, law_id)? else { return Ok(Vec::new()) };
     let through = columns::column(through_size).unwrap_or(i64::MAX);
+    let most = WitnessLine::KEPT_PER_WITNESS as i64;
     let mut statement = connection.prepare_cached(&format!(
-        "{WITNESS_LINE} AS one WHERE election = ?1 AND size = \
-         (SELECT max(size) FROM witness_line \
-         WHERE election = ?1 AND witness = one.witness AND size <= ?2) \
-         ORDER BY witness, root, line"
+        "{WITNESS_LINE} WHERE election = ?1 AND witness = ?2 AND size <= ?3 \
+         ORDER BY size DESC, root LIMIT ?4"
     ))?;
-    collect(statement.query((election.0, through))?, columns::witness_line)
+    let mut found = Vec::new();
+    for witness in in_order(witnesses) {
+        let rows = statement.query((election.0, witness, through, most))?;
+        found.extend(collect(rows, columns::witness_line)?);
+    }
+    Ok(found)
+}
+
+/// Names in the order of their bytes, each once.
+fn in_order(names: &[String]) -> BTreeSet<&str> {
+    names.iter().map(String::as_str).collect()
 }
 
 /// Whether the ledger has the table of witnesses: one of an earlier version, read while no program

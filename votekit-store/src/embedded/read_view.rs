@@ -6,6 +6,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId};
+use votekit_core::log::merkle::TreeHash;
 
 use super::columns::find_election;
 use super::fault::Fault;
@@ -72,11 +73,13 @@ impl LogReader for EmbeddedReadView {
         &self,
         law_id: &ElectionId,
         size: u64,
+        root: &TreeHash,
+        witnesses: &[String],
     ) -> Result<Vec<WitnessLine>, EngineError> {
         if !queries::has_witness_lines(&self.connection)? {
             return Ok(Vec::new());
         }
-        Ok(queries::witness_lines(&self.connection, law_id, size)?)
+        Ok(queries::witness_lines(&self.connection, law_id, (size, root), witnesses)?)
     }
 
     fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
+use votekit_core::log::merkle::TreeHash;
 
 use super::{FaultPlan, Faulty};
 use crate::{
@@ -290,16 +291,19 @@ impl<T: Witnessed + ?Sized, P: FaultPlan> Witnessed for Faulty<T, P> {
         &self,
         law_id: &ElectionId,
         size: u64,
+        root: &TreeHash,
+        witnesses: &[String],
     ) -> Result<Vec<WitnessLine>, EngineError> {
-        self.read(|| self.inner.witness_lines(law_id, size)).await
+        self.read(|| self.inner.witness_lines(law_id, size, root, witnesses)).await
     }
 
     async fn latest_witness_lines(
         &self,
         law_id: &ElectionId,
         through_size: u64,
+        witnesses: &[String],
     ) -> Result<Vec<WitnessLine>, EngineError> {
-        self.read(|| self.inner.latest_witness_lines(law_id, through_size)).await
+        self.read(|| self.inner.latest_witness_lines(law_id, through_size, witnesses)).await
     }
 }
 

@@ -32,6 +32,7 @@ use tokio::sync::watch;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
+use votekit_core::log::merkle::TreeHash;
 
 pub use accounts::PostgresAccounts;
 pub use read_view::PostgresReadView;
@@ -413,18 +414,21 @@ impl Witnessed for PostgresLedger {
         &self,
         law_id: &ElectionId,
         size: u64,
+        root: &TreeHash,
+        witnesses: &[String],
     ) -> Result<Vec<WitnessLine>, EngineError> {
         let mut session = self.connections.session_for(law_id).await?;
-        witnessed::witness_lines(&mut session, law_id, size).await
+        witnessed::witness_lines(&mut session, law_id, (size, root), witnesses).await
     }
 
     async fn latest_witness_lines(
         &self,
         law_id: &ElectionId,
         through_size: u64,
+        witnesses: &[String],
     ) -> Result<Vec<WitnessLine>, EngineError> {
         let mut session = self.connections.session_for(law_id).await?;
-        witnessed::latest_witness_lines(&mut session, law_id, through_size).await
+        witnessed::latest_witness_lines(&mut session, law_id, through_size, witnesses).await
     }
 }
 

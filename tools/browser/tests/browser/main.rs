@@ -36,6 +36,7 @@ mod session;
 mod site;
 mod states;
 mod steps;
+mod uploads;
 mod view;
 mod voters;
 mod voting;

@@ -16,6 +16,7 @@ const MEMBER_SESSION_ENDS_SOON: &[Step] =
 const TO_BALLOT: &[Step] = &[Step::Press("main a.button[href$='/members/M2025-001']")];
 const NEW: &[Step] = &[Step::Open("/officials/new")];
 const ACCOUNTS: &[Step] = &[Step::Open("/officials/accounts")];
+const ROLL: &[Step] = &[Step::Open("/officials/elections/future/roll")];
 const CLOSE: &[Step] = &[Step::Open("/officials/elections/second/close")];
 
 /// All of them.
@@ -64,11 +65,8 @@ pub(crate) const OFFICIAL_STATES: &[State] = &[
         &[AS_OFFICIAL, &[Step::Open("/officials/elections/future/amend")]],
         "#title_fr",
     ),
-    page(
-        "official-roll",
-        &[AS_OFFICIAL, &[Step::Open("/officials/elections/future/roll")]],
-        "#in-effect",
-    ),
+    page("official-roll", &[AS_OFFICIAL, ROLL], "#in-effect"),
+    form_error("official-roll-no-file", &[AS_OFFICIAL, ROLL, SEND], "#files-error", 422),
     page(
         "official-open",
         &[AS_OFFICIAL, &[Step::Open("/officials/elections/future/open")]],
@@ -84,7 +82,7 @@ pub(crate) const OFFICIAL_STATES: &[State] = &[
     page(
         "official-closed",
         &[AS_OFFICIAL, &[Step::Open("/officials/elections/closed")]],
-        "[href$='/closed/certify']",
+        "[href$='/closed/bundle.zip']",
     ),
     page(
         "official-certify",

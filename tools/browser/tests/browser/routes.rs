@@ -13,7 +13,8 @@ const ROUTES: &str = "../../votekit-http/src/routes";
 const PAGE: &str = "\"/{lang}/";
 
 /// Addresses below the language that answer GET with something else than a page: downloads.
-const NO_PAGES: [&str; 1] = ["/officials/elections/{law_id}/results/{format}"];
+const NO_PAGES: [&str; 2] =
+    ["/officials/elections/{law_id}/results/{format}", "/officials/elections/{law_id}/bundle.zip"];
 
 /// The pages that answer GET and whose paths are not among those seen, which lack the language.
 pub(crate) fn unseen(seen: &BTreeSet<String>) -> Result<Vec<String>> {

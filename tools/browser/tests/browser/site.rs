@@ -142,7 +142,8 @@ impl Site {
         Ok(command)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// A file in the folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 

@@ -63,6 +63,8 @@ texts! {
     TOKEN_REFUSED = "send a valid access token as `Authorization: Bearer`: /api/v1/auth/refresh \
         and /api/v1/auth/login issue them";
     TOO_MANY_CONNECTIONS = "your network exceeds the limit of connections per address";
+    TOO_MANY_DOWNLOADS = "this account is already downloading a bundle, or two other accounts \
+        are: try again when a download has finished";
     TOO_MANY_DUPLICATES = "this credential was used, and its first vote counts; this attempt was \
         not stored";
     TOO_MANY_READERS = "the limit of readers of live updates is reached; /api/v1/results has the \

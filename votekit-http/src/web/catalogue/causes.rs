@@ -190,6 +190,10 @@ causes! {
     "roll-not-hashed"
         "Le fichier a une colonne de NAS.",
         "The file has a column of SINs.";
+    "too-many-downloads"
+        "Le téléchargement d’un dossier fait relire tout le registre\u{a0}: le serveur en fait peu \
+            à la fois.",
+        "A download reads the whole log again: the server permits few of them at once.";
     "storage-full"
         "Il reste trop peu d’espace libre pour ce fichier.",
         "Too little space is free for this file.";

@@ -106,6 +106,14 @@ messages! {
     offset_choose = "Choisissez", "Choose";
     time_wrong = "Écrivez la date et l’heure ainsi\u{a0}: 2026-11-21 08:00.",
         "Write date and time like 2026-11-21 08:00.";
+    times_hint_zone =
+        "Facultatives. Entrez l’heure locale du scrutin\u{a0}: le décalage avec l’heure \
+         universelle suit la date.",
+        "Optional. Type the local time of the poll: the offset from universal time follows from \
+         the date.";
+    offset_changes =
+        "Les horloges changent à cette heure-là\u{a0}: choisissez le décalage vous-même.",
+        "The clocks change at this time: choose the offset yourself.";
     offset_missing = "Choisissez le décalage de cette heure.", "Choose the offset of this time.";
     opens_past =
         "Cette heure d’ouverture est déjà passée. Laissez ces champs vides pour ouvrir le scrutin \
@@ -140,6 +148,7 @@ messages! {
 // The zones of planned times.
 messages! {
     ZONES:
+    zone_of_poll = "Heure locale du scrutin", "Local time of the poll";
     zone_utc = "+00:00 – heure universelle (UTC)", "+00:00 – universal time (UTC)";
     zone_0230 = "−02:30 – Terre-Neuve, heure avancée (été)",
         "−02:30 – Newfoundland, daylight time (summer)";
@@ -203,7 +212,68 @@ messages! {
     back_to_election = "Retour au scrutin", "Back to the election";
     roll_closed = "Dans cet état, le scrutin ne reçoit plus de liste.",
         "In this state the election takes no roll.";
-    roll_how_title = "Comment téléverser", "How to upload";
+    upload_title = "Téléverser la liste hachée", "Upload the hashed roll";
+    upload_label = "Fichiers du dossier haché", "Files of the hashed folder";
+    upload_hint =
+        "Le manifeste (manifest.json), sa signature (manifest.note) s’il y en a une, et tous les \
+         fichiers que le manifeste nomme. Choisissez-les ensemble ou en plusieurs fois\u{a0}; un \
+         fichier du même nom est remplacé.",
+        "The manifest (manifest.json), its signature (manifest.note) if there is one, and every \
+         file that the manifest names. Choose them together or in several steps; a file of \
+         the same name is replaced.";
+    upload_button = "Téléverser les fichiers", "Upload the files";
+    upload_stop = "Arrêter l’envoi", "Stop the upload";
+    upload_progress = "Progression de l’envoi", "Progress of the upload";
+    upload_sending = "Fichier {number} sur {count}\u{a0}: {name}",
+        "File {number} of {count}: {name}";
+    upload_stopped =
+        "L’envoi est arrêté. Les fichiers complets sont conservés, le dernier ne l’est pas.",
+        "The upload is stopped. Complete files are kept, the last one is not.";
+    upload_lost =
+        "La connexion a été coupée. Les fichiers complets sont conservés\u{a0}: téléversez les \
+         autres de nouveau.",
+        "The connection was cut. Complete files are kept: upload the others again.";
+    upload_done = "Les fichiers sont téléversés.", "The files are uploaded.";
+    upload_none = "Choisissez les fichiers à téléverser.", "Choose the files to upload.";
+    upload_cut =
+        "L’envoi n’est pas arrivé en entier. Les fichiers complets sont conservés\u{a0}: \
+         téléversez les autres de nouveau.",
+        "The upload was incomplete. Complete files are kept: upload the others again.";
+    upload_refused(file: &str, reason: &str) = "{file}\u{a0}: {reason}", "{file}: {reason}";
+    upload_file_number(number: u64) = "fichier {number}", "file {number}";
+    upload_not_hashed =
+        "cette liste n’est pas hachée, et rien n’en est conservé. Hachez-la avec votekit hashgen \
+         sur un poste hors ligne, puis téléversez les fichiers produits.",
+        "this roll is not hashed, and nothing of it was kept. Hash it with votekit hashgen on an \
+         offline machine, and upload the resulting files.";
+    upload_wrong_name =
+        "ce n’est pas le nom d’un fichier de votekit hashgen. Téléversez les fichiers sous leur \
+         nom d’origine.",
+        "votekit hashgen makes no file with this name. Upload the files under their original \
+         names.";
+    upload_wrong_beginning =
+        "le contenu n’est pas celui d’une liste hachée. Téléversez le fichier tel que votekit \
+         hashgen l’a produit.",
+        "the content is not that of a hashed roll. Upload the file unchanged, as votekit hashgen \
+         made it.";
+    upload_wrong_digest =
+        "le contenu n’est pas celui que nomme le manifeste. Téléversez le fichier du même \
+         dossier, ou supprimez tout et recommencez par le manifeste.",
+        "the content is not what the manifest states. Upload the file from the same folder, or \
+         discard everything and begin with the manifest.";
+    upload_wrong_manifest = "ce manifeste n’est pas valide.", "this manifest is not valid.";
+    upload_other_law =
+        "ce manifeste est celui d’un autre scrutin, ou de plusieurs. Hachez la liste de cette loi \
+         à part.",
+        "this manifest is for another election, or for several. Hash only the roll of this law.";
+    upload_too_large = "l’envoi est trop volumineux, et rien de ce fichier n’est conservé.",
+        "the upload is too large, and nothing of this file was kept.";
+    upload_no_room =
+        "le disque du serveur est presque plein, et rien de ce fichier n’est conservé.",
+        "the server’s disk is almost full, and nothing of this file was kept.";
+    upload_busy = "ce fichier est déjà en cours d’envoi. Réessayez dans quelques instants.",
+        "this file is already being uploaded. Try again in a moment.";
+    roll_how_title = "Autres façons de téléverser", "Other ways to upload";
     roll_how_curl =
         "Par l’interface de programmation, avec le jeton d’accès de votre compte, un fichier à la \
          fois, le manifeste en premier\u{a0}:",

@@ -94,10 +94,15 @@ messages! {
     files_nist = "Résultats au format NIST SP 1500-100", "Results in the format NIST SP 1500-100";
     files_after_close = "Les fichiers de résultats sont accessibles après la fermeture.",
         "The files of the results are available after the close.";
+    files_bundle = "Dossier de publication (ZIP)", "Publication bundle (ZIP)";
     bundle_text =
-        "Le dossier de publication, que toute personne peut vérifier, est écrit sur la machine du \
-         nœud\u{a0}:",
-        "The publication bundle, which anyone can verify, is written on the node’s machine:";
+        "Le dossier de publication permet à toute personne de vérifier le scrutin. Téléchargez-le \
+         après la fermeture, vérifiez-le et publiez-le avec l’empreinte. Pour un grand scrutin, le \
+         téléchargement met un moment à commencer\u{a0}: le nœud relit d’abord tout le registre.",
+        "With the publication bundle anyone can verify the election. Download it after the close, \
+         verify it and publish it with the fingerprint. For a large election, the download takes a \
+         moment to begin: the node reads the whole log first.";
+    bundle_machine = "L’écrire sur la machine du nœud", "Write it on the node’s machine";
     audit_title = "Vérification", "Audit";
     audit_origin = "Nom du registre", "Name of the log";
     audit_size = "Feuilles du registre", "Leaves in the log";
@@ -107,6 +112,9 @@ messages! {
         "Publish the fingerprint in print before the opening: every verification depends on it.";
     audit_checkpoint = "Tête signée du registre", "Signed head of the log";
     audit_policy = "Politique des signatures", "Policy of the signatures";
+    audit_log_of_draft =
+        "Le registre est public dès l’ouverture, avec chaque version du brouillon.",
+        "The log is public from the opening, with each version of the draft.";
     nodes_title = "Nœuds qui reçoivent des votes", "Nodes that take votes";
     nodes_none = "Les nœuds sont admis à l’ouverture.", "Nodes are admitted at the opening.";
     nodes_away = "La liste des nœuds ne peut pas être lue maintenant.",

@@ -255,6 +255,11 @@ problems! {
         "Les chiffres restent lisibles sans mise à jour en direct\u{a0}: actualisez la page.";
         "Too many people follow the live results",
         "The figures can still be read without live updates: reload the page.";
+    "too-many-downloads" Officials
+        "Trop de dossiers de publication sont en cours de téléchargement",
+        "Attendez la fin d’un téléchargement et réessayez. Chaque compte en fait un à la fois.";
+        "Too many publication bundles are being downloaded",
+        "Wait until a download has finished and try again. Each account downloads one at a time.";
     "rate-limited" Voters
         "Trop de demandes en même temps",
         "Cette tentative n’a pas été enregistrée. Attendez quelques secondes et réessayez.";

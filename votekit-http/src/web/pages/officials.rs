@@ -17,10 +17,12 @@ mod election_form;
 pub(crate) mod create;
 pub(crate) mod home;
 
+pub(crate) mod bundle;
 pub(crate) mod election;
 pub(crate) mod result_files;
 
 pub(crate) mod roll;
+pub(crate) mod roll_files;
 pub(crate) mod steps;
 
 pub(crate) mod accounts;

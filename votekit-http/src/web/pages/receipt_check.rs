@@ -10,6 +10,7 @@ use votekit_core::log::proof::{Proof, ProofVerifyError};
 use votekit_node::{ElectionView, Node, VoteStatus};
 
 use crate::problem::Problem;
+use crate::published;
 
 /// The first bytes of a UTF-8 file that an editor has saved, which are not part of it.
 const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -54,7 +55,8 @@ pub(super) fn restored(text: &str) -> String {
 pub(super) async fn check(node: &Node, receipt: &str) -> Result<Finding, Problem> {
     let Ok(proof) = Proof::parse(receipt.as_bytes()) else { return Ok(Finding::NotReceipt) };
     let origin = proof.checkpoint().unverified().origin();
-    let elections = node.elections();
+    // No draft has issued a receipt, and a forged one must not show that it exists.
+    let elections = published::elections(node);
     // The log of a damaged election may have any name.
     let has_unnamed = elections.iter().any(|election| election.origin.is_empty());
     let Some(election) = elections.into_iter().find(|election| election.origin == origin) else {

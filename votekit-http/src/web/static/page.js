@@ -49,7 +49,7 @@ for (const input of document.querySelectorAll("[data-file-into]")) {
 
 // A form is sent once: a second press while the first is under way does nothing. Without a
 // connection, and while the node does not answer, it is not sent at all: the browser's own error
-// page would take the place of this one.
+// page would take the place of this one. The form with files has a script for this.
 const connection = document.querySelector("[data-connection]");
 const icon = document.querySelector("link[rel=icon]").href;
 
@@ -65,7 +65,7 @@ const obstacle = async () => {
   return isAway ? connection.dataset.away : "";
 };
 
-for (const form of document.querySelectorAll("form[method=post]")) {
+for (const form of document.querySelectorAll("form[method=post]:not([data-upload])")) {
   let sent = false;
   let isChecked = false;
   form.addEventListener("submit", async (event) => {

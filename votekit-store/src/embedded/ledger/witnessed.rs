@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use votekit_core::id::ElectionId;
+use votekit_core::log::merkle::TreeHash;
 
 use super::EmbeddedLedger;
 use crate::embedded::queries;
@@ -23,9 +24,12 @@ impl Witnessed for EmbeddedLedger {
         &self,
         law_id: &ElectionId,
         size: u64,
+        root: &TreeHash,
+        witnesses: &[String],
     ) -> Result<Vec<WitnessLine>, EngineError> {
+        let (root, witnesses) = (*root, witnesses.to_vec());
         self.read_of(law_id, move |connection, law_id| {
-            queries::witness_lines(connection, law_id, size)
+            queries::witness_lines(connection, law_id, (size, &root), &witnesses)
         })
         .await
     }
@@ -34,9 +38,11 @@ impl Witnessed for EmbeddedLedger {
         &self,
         law_id: &ElectionId,
         through_size: u64,
+        witnesses: &[String],
     ) -> Result<Vec<WitnessLine>, EngineError> {
+        let witnesses = witnesses.to_vec();
         self.read_of(law_id, move |connection, law_id| {
-            queries::latest_witness_lines(connection, law_id, through_size)
+            queries::latest_witness_lines(connection, law_id, through_size, &witnesses)
         })
         .await
     }

@@ -8,8 +8,9 @@ use crate::embedded::fault::{Fault, malformed};
 use crate::embedded::writer::Write;
 use crate::{EngineError, WitnessLine};
 
-/// Stores a line, and removes those of its witness over smaller trees but for the last ones. Lines
-/// over larger trees are not counted: they may be invented.
+/// Stores a line in place of another one over the same head, and removes those of its witness over
+/// smaller trees except the last ones. Lines over larger trees are not counted: they may be
+/// invented.
 pub(in crate::embedded) struct PutWitnessLine {
     law_id: ElectionId,
     line: WitnessLine,
@@ -43,7 +44,8 @@ impl Write for PutWitnessLine {
         connection
             .prepare_cached(
                 "INSERT INTO witness_line (election, witness, size, root, height, line) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (election, witness, size, root) \
+                 DO UPDATE SET height = excluded.height, line = excluded.line",
             )?
             .execute((election.0, &line.witness, size, line.root.as_bytes(), height, &line.line))?;
         connection

@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId};
+use votekit_core::log::merkle::TreeHash;
 
 use super::connections::{Connector, Session, open_timeout};
 use super::fault::unavailable;
@@ -116,10 +117,14 @@ impl LogReader for PostgresReadView {
         &self,
         law_id: &ElectionId,
         size: u64,
+        root: &TreeHash,
+        witnesses: &[String],
     ) -> Result<Vec<WitnessLine>, EngineError> {
-        let law_id = law_id.clone();
+        let (law_id, root, witnesses) = (law_id.clone(), *root, witnesses.to_vec());
         self.ask(move |session| {
-            Box::pin(async move { witnessed::witness_lines(session, &law_id, size).await })
+            Box::pin(async move {
+                witnessed::witness_lines(session, &law_id, (size, &root), &witnesses).await
+            })
         })
     }
 

@@ -1,12 +1,14 @@
 //! The cosignatures of outside witnesses: statements, arguments and results.
 
+use std::collections::BTreeSet;
+
 use tokio_postgres::Row;
 use votekit_core::id::ElectionId;
 use votekit_core::log::merkle::TreeHash;
 
 use super::connections::Session;
 use super::fault::malformed;
-use super::queries::{LIST_LIMIT, listed};
+use super::queries::listed;
 use super::rows::{column, fixed_bytes, number, of_table, value};
 use crate::{EngineError, WitnessLine};
 
@@ -26,48 +28,57 @@ pub(super) async fn put_witness_line(
     let (size, height) = (number_column(line.size)?, number_column(line.height)?);
     let kept = WitnessLine::KEPT_PER_WITNESS as i64;
     let root = line.root.as_bytes().as_slice();
-    let sql = "SELECT is_new FROM put_witness_line($1, $2, $3, $4, $5, $6, $7)";
+    let sql = "SELECT is_stored FROM put_witness_line($1, $2, $3, $4, $5, $6, $7)";
     session
         .write(sql, &[&law_id.as_str(), &line.witness, &size, &root, &height, &line.line, &kept])
         .await
         .map(|_| ())
 }
 
-/// The lines over heads of a size.
+/// The lines of witnesses over the log of a size and root: one of each.
 pub(super) async fn witness_lines(
     session: &mut Session,
     law_id: &ElectionId,
-    size: u64,
+    (size, root): (u64, &TreeHash),
+    witnesses: &[String],
 ) -> Result<Vec<WitnessLine>, EngineError> {
     let Some(size) = column(size) else { return Ok(Vec::new()) };
     // By bytes, whatever the database's collation.
     let sql = "SELECT witness, height, size, root, line
         FROM witness_line JOIN election ON id = election WHERE law_id = $1 AND size = $2
-            AND octet_length(witness) <= 255 AND octet_length(line) <= $3
-            AND octet_length(root) = 32
-        ORDER BY witness COLLATE \"C\", root, line LIMIT $4";
-    let law_id = law_id.as_str();
-    let rows = session.read(sql, &[&law_id, &size, &LINE_BYTES_MAX, &LIST_LIMIT]).await?;
+            AND root = $3 AND witness = ANY($4::text[]) AND octet_length(line) <= $5
+        ORDER BY witness COLLATE \"C\"";
+    let (law_id, root) = (law_id.as_str(), root.as_bytes().as_slice());
+    let witnesses: Vec<&str> = witnesses.iter().map(String::as_str).collect();
+    let rows = session.read(sql, &[&law_id, &size, &root, &witnesses, &LINE_BYTES_MAX]).await?;
     listed(&rows, decode)
 }
 
-/// The lines of each witness over its largest tree of at most a size.
+/// The last lines of each witness over trees of at most a size.
 pub(super) async fn latest_witness_lines(
     session: &mut Session,
     law_id: &ElectionId,
     through_size: u64,
+    witnesses: &[String],
 ) -> Result<Vec<WitnessLine>, EngineError> {
     let through = column(through_size).unwrap_or(i64::MAX);
-    let sql = "SELECT witness, height, size, root, line
-        FROM witness_line AS one JOIN election ON id = election
-        WHERE law_id = $1 AND size = (SELECT max(size) FROM witness_line AS other
-            WHERE other.election = one.election AND other.witness = one.witness
-                AND other.size <= $4)
-            AND octet_length(witness) <= 255 AND octet_length(line) <= $2
-            AND octet_length(root) = 32
-        ORDER BY witness COLLATE \"C\", root, line LIMIT $3";
+    let most = WitnessLine::KEPT_PER_WITNESS as i64;
+    let sql = "SELECT found.witness, found.height, found.size, found.root, found.line
+        FROM election AS log
+        CROSS JOIN unnest($2::text[]) AS asked (wanted)
+        CROSS JOIN LATERAL (
+            SELECT witness, height, size, root, line FROM witness_line AS stored
+            WHERE stored.election = log.id AND witness = asked.wanted AND size <= $3
+                AND octet_length(line) <= $4 AND octet_length(root) = 32
+            ORDER BY size DESC, root LIMIT $5
+        ) AS found
+        WHERE log.law_id = $1
+        ORDER BY found.witness COLLATE \"C\", found.size DESC, found.root";
     let law_id = law_id.as_str();
-    let rows = session.read(sql, &[&law_id, &LINE_BYTES_MAX, &LIST_LIMIT, &through]).await?;
+    // Each name once: a repeated name would return its lines twice.
+    let witnesses: BTreeSet<&str> = witnesses.iter().map(String::as_str).collect();
+    let witnesses: Vec<&str> = witnesses.into_iter().collect();
+    let rows = session.read(sql, &[&law_id, &witnesses, &through, &LINE_BYTES_MAX, &most]).await?;
     listed(&rows, decode)
 }
 

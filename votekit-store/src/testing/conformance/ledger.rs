@@ -9,6 +9,8 @@ mod rounds;
 mod staging;
 mod witnessed;
 
+use votekit_core::log::merkle::TreeHash;
+
 use super::samples::{SampleLog, batches, law, node};
 use super::{
     Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, exact_case, expect_conflict,
@@ -58,8 +60,11 @@ async fn a_new_ledger_is_empty(place: &dyn TestStorage) -> Outcome {
     ensure_eq!(ledger.purge_evidence(&law_id).await?, 0, "batches purged");
     ensure_eq!(ledger.rows_after(RowId(0), 10).await?, RowsRead::default(), "rows of rounds");
     ensure_eq!(ledger.sealed_key(&law_id, &[1; 32]).await?, None, "a sealed key");
-    ensure_eq!(ledger.witness_lines(&law_id, 0).await?, [], "lines of witnesses");
-    ensure_eq!(ledger.latest_witness_lines(&law_id, 9).await?, [], "last lines of witnesses");
+    let (root, names) = (TreeHash::from_bytes([1; 32]), ["w1".to_owned()]);
+    let lines = ledger.witness_lines(&law_id, 0, &root, &names).await?;
+    ensure_eq!(lines, [], "lines of witnesses");
+    let latest = ledger.latest_witness_lines(&law_id, 9, &names).await?;
+    ensure_eq!(latest, [], "last lines of witnesses");
     ensure!(ledger.node_records().await?.is_empty(), "a new ledger has records of nodes");
     Ok(())
 }

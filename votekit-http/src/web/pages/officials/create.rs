@@ -36,7 +36,8 @@ pub(crate) async fn new_form(
 ) -> Result<Response, Problem> {
     let visit = OfficialVisit::new(&api, lang, &caller);
     let errors = FormErrors::default();
-    page(&visit, of_new(lang), &TypedElection::new(), errors, RowFocus::None)
+    let typed = TypedElection::new(visit.zone());
+    page(&visit, of_new(lang), &typed, errors, RowFocus::None)
 }
 
 /// `POST /{lang}/officials/new`.
@@ -52,7 +53,7 @@ pub(crate) async fn create(
     if let Some(focus) = change_rows(&mut typed, form.text("step")) {
         return page(&visit, of_new(lang), &typed, FormErrors::default(), focus);
     }
-    let checked = match typed.check(lang, api.now().minute_floor(), None) {
+    let checked = match typed.check(lang, api.now().minute_floor(), None, visit.zone()) {
         Ok(checked) => checked,
         Err(errors) => return page(&visit, of_new(lang), &typed, errors, RowFocus::None),
     };
@@ -83,7 +84,7 @@ pub(crate) async fn amend_form(
     let law = law_id(&law)?;
     let view = draft(&api, &law)?;
     let visit = OfficialVisit::new(&api, lang, &caller);
-    let typed = TypedElection::from_definition(&view.definition);
+    let typed = TypedElection::from_definition(&view.definition, visit.zone());
     page(&visit, of_draft(lang, &view), &typed, FormErrors::default(), RowFocus::None)
 }
 
@@ -99,7 +100,7 @@ pub(crate) async fn amend(
     let form = read_form(&api, &caller, &amend_purpose(&law), request).await?;
     let visit = OfficialVisit::new(&api, lang, &caller);
     // The id and the nature are not in the form: they cannot change.
-    let fixed = TypedElection::from_definition(&view.definition);
+    let fixed = TypedElection::from_definition(&view.definition, visit.zone());
     let mut typed = TypedElection {
         law_id: fixed.law_id,
         nature: fixed.nature,
@@ -108,7 +109,8 @@ pub(crate) async fn amend(
     if let Some(focus) = change_rows(&mut typed, form.text("step")) {
         return page(&visit, of_draft(lang, &view), &typed, FormErrors::default(), focus);
     }
-    let amended = match typed.check(lang, api.now().minute_floor(), view.definition.opens) {
+    let (now, before) = (api.now().minute_floor(), view.definition.opens);
+    let amended = match typed.check(lang, now, before, visit.zone()) {
         Ok(checked) => api.node.amend(&law, checked.into_amend()).await,
         Err(errors) => {
             return page(&visit, of_draft(lang, &view), &typed, errors, RowFocus::None);

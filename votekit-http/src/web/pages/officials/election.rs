@@ -49,6 +49,8 @@ struct ElectionPage {
     /// Empty for a draft: the page is public.
     results_href: String,
     files_href: String,
+    /// The publication bundle; empty before the close, and if this node does not serve queries.
+    bundle_href: String,
 }
 
 /// The definition in words.
@@ -77,6 +79,7 @@ struct AuditFacts {
     origin: String,
     size: String,
     fingerprint: String,
+    /// Empty for a draft, and so is the next one: its log is not public.
     checkpoint_href: String,
     policy_href: String,
     manifests: Vec<String>,
@@ -135,6 +138,10 @@ pub(crate) async fn election(
             _ => format!("/{}/results/{law}", lang.code()),
         },
         files_href: format!("/{}{path}/results", lang.code()),
+        bundle_href: match view.state >= ElectionState::Closed && visit.serves_queries() {
+            true => format!("/{}{path}/bundle.zip", lang.code()),
+            false => String::new(),
+        },
         election: summary,
     };
     visit.answer(StatusCode::OK, &page)
@@ -192,13 +199,16 @@ fn definition(
 }
 
 fn audit(lang: Lang, election: &ElectionView, view: &OfficialView) -> AuditFacts {
-    let law = &election.law_id;
+    let href = |part: &str| match view.state {
+        ElectionState::Draft => String::new(),
+        _ => format!("/log/{}/{part}", election.law_id),
+    };
     AuditFacts {
         origin: election.origin.clone(),
         size: count(lang, election.log_size),
         fingerprint: election.policy_fingerprint.clone(),
-        checkpoint_href: format!("/log/{law}/checkpoint"),
-        policy_href: format!("/log/{law}/policy"),
+        checkpoint_href: href("checkpoint"),
+        policy_href: href("policy"),
         manifests: view.manifests.iter().map(|manifest| manifest.to_hex()).collect(),
     }
 }

@@ -32,6 +32,7 @@ struct ElectionFormPage {
     has_blank: bool,
     results: ChoiceField,
     every: TextField,
+    times_hint: &'static str,
     times: Vec<TimeFields>,
 }
 
@@ -102,9 +103,11 @@ pub(super) fn page(
     let status = errors.status();
     let identity = identity(lang, typed, kind.is_new, &errors);
     let rows = rows(lang, typed, &errors, focus);
+    let has_zone = visit.zone().is_some();
+    let offsets = offsets(lang, has_zone);
     let times = vec![
-        time(lang, "opens", lang.opens_label(), &typed.opens, &errors),
-        time(lang, "closes", lang.closes_label(), &typed.closes, &errors),
+        time(lang, ("opens", lang.opens_label()), &typed.opens, &offsets, &errors),
+        time(lang, ("closes", lang.closes_label()), &typed.closes, &offsets, &errors),
     ];
     name_fields(&mut errors, &identity, &rows, &times);
     let frame = visit.frame(&kind.title, &kind.path).with_error(!errors.is_empty());
@@ -128,6 +131,7 @@ pub(super) fn page(
             .value(typed.publish_every.clone())
             .kind("number")
             .errors(&errors),
+        times_hint: if has_zone { lang.times_hint_zone() } else { lang.times_hint() },
         times,
         errors,
     };
@@ -229,9 +233,9 @@ fn rows(lang: Lang, typed: &TypedElection, errors: &FormErrors, focus: RowFocus)
 
 fn time(
     lang: Lang,
-    name: &'static str,
-    legend: &'static str,
+    (name, legend): (&'static str, &'static str),
     typed: &TypedTime,
+    offsets: &[(&'static str, &'static str, &'static str)],
     errors: &FormErrors,
 ) -> TimeFields {
     let offset = format!("{name}_offset");
@@ -243,7 +247,7 @@ fn time(
             .kind("datetime-local")
             .optional()
             .errors(errors),
-        offset: ChoiceField::new(offset, lang.offset_label(), &offsets(lang), &typed.offset)
+        offset: ChoiceField::new(offset, lang.offset_label(), offsets, &typed.offset)
             .errors(errors),
     }
 }

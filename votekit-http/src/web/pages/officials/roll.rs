@@ -1,6 +1,6 @@
-//! The roll of an election: what is in effect, what is uploaded, and the buttons that load or
-//! discard it. A browser uploads nothing here: the files come through the interface for programs,
-//! or are on the node's machine.
+//! The roll of an election: what is in effect, the form that uploads the files of a hashed roll,
+//! and the buttons that load or discard what was uploaded. The files can also be uploaded through
+//! the HTTP interface, or be on the node's machine.
 
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use crate::api::election_admin::record_act;
 use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::problem::Problem;
+use crate::web::assets;
 use crate::web::form_fields::FormErrors;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
@@ -46,6 +47,11 @@ struct RollPage {
     may_replace: bool,
     action: String,
     token: String,
+    /// The form that uploads files, its token, its error and its script.
+    files_action: String,
+    files_token: String,
+    files_error: String,
+    files_script: &'static str,
     back_href: String,
 }
 
@@ -79,7 +85,7 @@ pub(crate) async fn roll(
 ) -> Result<Response, Problem> {
     let law = law_id(&law)?;
     let visit = OfficialVisit::new(&api, lang, &caller);
-    page(&visit, &law, FormErrors::default(), done == "discarded").await
+    page(&visit, &law, FormErrors::default(), &done).await
 }
 
 /// `POST /{lang}/officials/elections/{law_id}/roll`: loads or discards what is uploaded.
@@ -102,22 +108,26 @@ pub(crate) async fn change(
             let loaded = api.node.load_upload(&law, replaces).await;
             loaded.map(|_| (format!("/elections/{law}?done=loaded"), "load-roll"))
         }
-        _ => return page(&visit, &law, FormErrors::default(), false).await,
+        _ => return page(&visit, &law, FormErrors::default(), "").await,
     };
     match done {
         Ok((path, action)) => {
             record_act(action, &law, &caller);
             visit.redirect(&path)
         }
-        Err(error) => page(&visit, &law, refused(lang, error), false).await,
+        Err(error) => page(&visit, &law, refused(lang, error), "").await,
     }
 }
 
-async fn page(
+/// The page, with the errors of one of its forms, or a notice of what was done.
+///
+/// # Errors
+/// [`Problem`].
+pub(super) async fn page(
     visit: &OfficialVisit<'_>,
     law: &ElectionId,
     errors: FormErrors,
-    is_discarded: bool,
+    done: &str,
 ) -> Result<Response, Problem> {
     let (api, lang) = (visit.api, visit.lang);
     let election = api.node.election(law).ok_or(Problem::UnknownElection)?;
@@ -125,13 +135,14 @@ async fn page(
     let path = format!("/officials/elections/{law}/roll");
     let upload = api.node.upload(law).await.ok().map(|upload| Upload::new(lang, upload));
     let is_empty = upload.as_ref().is_some_and(|upload| upload.files.rows.is_empty());
-    let (notice, done) = match is_discarded && is_empty {
-        true => (lang.roll_discarded(), "discarded"),
-        false => ("", ""),
+    let (notice, kept) = match done {
+        "discarded" if is_empty => (lang.roll_discarded(), done),
+        "uploaded" if !is_empty => (lang.upload_done(), done),
+        _ => ("", ""),
     };
     let status = errors.status();
     let page = RollPage {
-        frame: frame(visit, &election, &path).with_error(!errors.is_empty()).keeping("done", done),
+        frame: frame(visit, &election, &path).with_error(!errors.is_empty()).keeping("done", kept),
         bar: visit.bar(),
         notice,
         law_id: law.to_string(),
@@ -142,6 +153,10 @@ async fn page(
         may_replace: view.state == ElectionState::Draft && !view.manifests.is_empty(),
         action: format!("/{}{path}", lang.code()),
         token: visit.caller.form_token(&purpose(law)),
+        files_action: format!("/{}{path}/files", lang.code()),
+        files_token: visit.caller.form_token(&files_purpose(law)),
+        files_error: errors.at("files"),
+        files_script: assets::upload_script(),
         back_href: format!("/{}/officials/elections/{law}", lang.code()),
         errors,
     };
@@ -160,6 +175,11 @@ fn takes_rolls(view: &OfficialView) -> bool {
 
 fn purpose(law: &ElectionId) -> String {
     format!("roll\n{law}")
+}
+
+/// The purpose of the form that uploads files, for its token.
+pub(super) fn files_purpose(law: &ElectionId) -> String {
+    format!("roll-files\n{law}")
 }
 
 fn refused(lang: Lang, error: UploadError) -> FormErrors {

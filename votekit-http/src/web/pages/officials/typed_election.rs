@@ -8,6 +8,7 @@ use votekit_core::election::{
 };
 use votekit_core::id::ElectionId;
 use votekit_core::instant::{UnixMinutes, UnixSeconds};
+use votekit_node::time_zone::TimeZone;
 use votekit_node::{ChoiceRequest, PUBLISH_EVERY};
 
 use crate::guard::form_body::FormBody;
@@ -66,7 +67,7 @@ pub(super) struct CheckedElection {
 impl TypedElection {
     /// The form for a new election: a question with yes and no, results after the close. Its
     /// nature is left open: a default would be overlooked.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(zone: Option<&TimeZone>) -> Self {
         let customary = |id: &str| {
             let id: ChoiceId = id.parse().expect("a choice id");
             TypedChoice::from_choice(&Choice::with_customary_labels(id))
@@ -75,12 +76,14 @@ impl TypedElection {
             choices: vec![customary("oui"), customary("non")],
             policy: ResultsPolicy::AfterClose.as_str().to_owned(),
             publish_every: PUBLISH_EVERY.to_string(),
+            opens: TypedTime::planned(None, zone),
+            closes: TypedTime::planned(None, zone),
             ..Self::default()
         }
     }
 
     /// The form that amends a draft.
-    pub(super) fn from_definition(definition: &Definition) -> Self {
+    pub(super) fn from_definition(definition: &Definition, zone: Option<&TimeZone>) -> Self {
         let blank: ChoiceId = BLANK.parse().expect("a choice id");
         let blank = Choice::with_customary_labels(blank);
         let text = |text: &Bilingual| TypedText { fr: text.fr.clone(), en: text.en.clone() };
@@ -98,8 +101,8 @@ impl TypedElection {
             nature: nature.to_owned(),
             policy: definition.results.as_str().to_owned(),
             publish_every: definition.publish_every.to_string(),
-            opens: TypedTime::planned(definition.opens),
-            closes: TypedTime::planned(definition.closes),
+            opens: TypedTime::planned(definition.opens, zone),
+            closes: TypedTime::planned(definition.closes, zone),
         }
     }
 
@@ -148,7 +151,7 @@ impl TypedElection {
     }
 
     /// Checks everything. `now` is the present minute: planned times that have passed are refused,
-    /// except an opening that was planned `before`.
+    /// except an opening that was planned `before`. `zone` is that of the poll, if there is one.
     ///
     /// # Errors
     /// Each error with its field, in the language of the page.
@@ -157,6 +160,7 @@ impl TypedElection {
         lang: Lang,
         now: UnixMinutes,
         before: Option<UnixMinutes>,
+        zone: Option<&TimeZone>,
     ) -> Result<CheckedElection, FormErrors> {
         let mut errors = FormErrors::default();
         let law_id: Option<ElectionId> = self.law_id.parse().ok();
@@ -175,8 +179,8 @@ impl TypedElection {
         if every.is_none() {
             errors.add("publish_every", lang.every_wrong());
         }
-        let opens = time(lang, &mut errors, "opens", &self.opens);
-        let closes = time(lang, &mut errors, "closes", &self.closes);
+        let opens = time(lang, &mut errors, "opens", self.opens.rfc3339(zone));
+        let closes = time(lang, &mut errors, "closes", self.closes.rfc3339(zone));
         let choices = self.checked_choices(lang, &mut errors);
         let definition = Definition {
             // Stand-ins where a field is wrong, so that the other fields are checked too.
@@ -269,9 +273,9 @@ fn time(
     lang: Lang,
     errors: &mut FormErrors,
     name: &'static str,
-    typed: &TypedTime,
+    typed: Result<Option<String>, TimeFault>,
 ) -> Option<String> {
-    match typed.rfc3339() {
+    match typed {
         Ok(time) => time,
         Err(TimeFault::Local) => {
             errors.add(name, lang.time_wrong());
@@ -279,6 +283,10 @@ fn time(
         }
         Err(TimeFault::Offset) => {
             errors.add(format!("{name}_offset"), lang.offset_missing());
+            None
+        }
+        Err(TimeFault::Change) => {
+            errors.add(format!("{name}_offset"), lang.offset_changes());
             None
         }
     }

@@ -32,7 +32,7 @@ fn typed(changes: &[(&str, &str)]) -> TypedElection {
 }
 
 fn errors(changes: &[(&str, &str)]) -> Vec<String> {
-    match typed(changes).check(Lang::Fr, now(), None) {
+    match typed(changes).check(Lang::Fr, now(), None, None) {
         Ok(_) => Vec::new(),
         Err(errors) => errors.fields.into_iter().map(|error| error.field).collect(),
     }
@@ -40,7 +40,7 @@ fn errors(changes: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn a_good_form_becomes_a_definition() {
-    let checked = typed(&[]).check(Lang::En, now(), None).expect("no error");
+    let checked = typed(&[]).check(Lang::En, now(), None, None).expect("no error");
     let definition = checked.definition;
     assert_eq!(definition.law_id.as_str(), "L2026-001");
     assert_eq!(definition.title.fr, "Loi sur l’eau");
@@ -87,7 +87,7 @@ fn each_error_has_its_field() {
 
 #[test]
 fn rows_are_added_and_removed_within_their_limits() {
-    let mut election = TypedElection::new();
+    let mut election = TypedElection::new(None);
     assert_eq!(election.choices.len(), ROWS_MIN);
     election.add_row();
     assert_eq!((election.choices.len(), &election.choices[2]), (3, &TypedChoice::default()));
@@ -108,15 +108,20 @@ fn rows_are_added_and_removed_within_their_limits() {
 
 #[test]
 fn a_draft_comes_back_into_its_form() {
-    let checked = typed(&[]).check(Lang::Fr, now(), None).expect("no error");
-    let form = TypedElection::from_definition(&checked.definition);
+    let checked = typed(&[]).check(Lang::Fr, now(), None, None).expect("no error");
+    let form = TypedElection::from_definition(&checked.definition, None);
     assert!(form.has_blank && form.nature == TEST && form.policy == "live");
     assert_eq!(form.choices.len(), 2, "the blank choice has its own box");
     assert_eq!(form.opens.local, "2026-11-21T13:00");
-    let again = form.check(Lang::Fr, now(), None).expect("no error");
+    let zone = "EST5EDT,M3.2.0,M11.1.0".parse().expect("a rule");
+    let in_zone = TypedElection::from_definition(&checked.definition, Some(&zone));
+    assert_eq!(in_zone.opens.local, "2026-11-21T08:00");
+    let same = in_zone.check(Lang::Fr, now(), None, Some(&zone)).expect("no error");
+    assert_eq!(same.definition, checked.definition);
+    let again = form.check(Lang::Fr, now(), None, None).expect("no error");
     assert_eq!(again.definition, checked.definition);
     let later = UnixMinutes(checked.definition.opens.expect("planned").0 + 1);
     let planned = checked.definition.opens;
-    assert!(form.check(Lang::Fr, later, planned).is_ok(), "planned before, and passed since");
-    assert!(form.check(Lang::Fr, later, None).is_err());
+    assert!(form.check(Lang::Fr, later, planned, None).is_ok(), "planned before, and passed since");
+    assert!(form.check(Lang::Fr, later, None, None).is_err());
 }

@@ -4,11 +4,11 @@ use votekit_core::log::merkle::TreeHash;
 
 use super::super::samples::law;
 use super::super::{Case, CaseError, Outcome, TestStorage, case, ensure_eq, expect_conflict};
-use crate::{Conflict, WitnessLine};
+use crate::{Conflict, EngineError, Ledger, WitnessLine};
 
 pub(super) const CASES: &[Case] = &[
-    case!(lines_of_a_witness_over_a_head_are_kept_beside_one_another),
-    case!(lines_are_read_by_size_and_by_witness),
+    case!(a_witness_has_the_line_over_a_head_that_was_stored_last),
+    case!(lines_are_read_by_head_and_by_witness),
     case!(only_the_last_lines_of_each_witness_are_kept),
     case!(lines_over_larger_trees_keep_no_line_out),
     case!(line_that_breaks_a_rule_is_refused),
@@ -24,15 +24,30 @@ fn line(witness: &str, size: u64, root: u8, text: &str) -> WitnessLine {
     }
 }
 
-async fn lines_of_a_witness_over_a_head_are_kept_beside_one_another(
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// The lines of witnesses over a tree of this size, whose root has these bytes.
+async fn lines_at(
+    ledger: &dyn Ledger,
+    law_id: &str,
+    (size, root): (u64, u8),
+    witnesses: &[&str],
+) -> Result<Vec<WitnessLine>, EngineError> {
+    let root = TreeHash::from_bytes([root; 32]);
+    ledger.witness_lines(&law(law_id), size, &root, &names(witnesses)).await
+}
+
+async fn a_witness_has_the_line_over_a_head_that_was_stored_last(
     place: &dyn TestStorage,
 ) -> Outcome {
     let ledger = place.open().await?.ledger;
+    // Any program may have written the first one.
     let first = line("w1", 10, 1, "first");
     ledger.put_witness_line(&law("L1"), &first).await?;
     ledger.put_witness_line(&law("L1"), &first).await?;
-    // Any program may have written the first one: readers use the one that the witness signed.
-    let second = line("w1", 10, 1, "second");
+    let second = WitnessLine { height: 4, ..line("w1", 10, 1, "second") };
     ledger.put_witness_line(&law("L1"), &second).await?;
     let (by_other, of_other) = (line("w2", 10, 1, "other"), line("w1", 10, 1, "elsewhere"));
     ledger.put_witness_line(&law("L1"), &by_other).await?;
@@ -40,15 +55,16 @@ async fn lines_of_a_witness_over_a_head_are_kept_beside_one_another(
     ensure_eq!(ledger.elections().await?, [], "a line of a witness creates no log");
     drop(ledger);
     let ledger = place.open().await?.ledger;
-    let expected = [first.clone(), second.clone(), by_other.clone()];
-    ensure_eq!(ledger.witness_lines(&law("L1"), 10).await?, expected, "lines of L1");
-    let latest = ledger.latest_witness_lines(&law("L1"), 10).await?;
-    ensure_eq!(latest, [first, second, by_other], "the last lines of L1");
-    ensure_eq!(ledger.witness_lines(&law("L2"), 10).await?, [of_other], "lines of L2");
+    let both = ["w2", "w1", "w1"];
+    let found = lines_at(&*ledger, "L1", (10, 1), &both).await?;
+    ensure_eq!(found, [second.clone(), by_other.clone()], "lines of L1");
+    let latest = ledger.latest_witness_lines(&law("L1"), 10, &names(&both)).await?;
+    ensure_eq!(latest, [second, by_other], "the last lines of L1");
+    ensure_eq!(lines_at(&*ledger, "L2", (10, 1), &both).await?, [of_other], "lines of L2");
     Ok(())
 }
 
-async fn lines_are_read_by_size_and_by_witness(place: &dyn TestStorage) -> Outcome {
+async fn lines_are_read_by_head_and_by_witness(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let lines = [
         line("b", 10, 1, "b at 10"),
@@ -63,28 +79,35 @@ async fn lines_are_read_by_size_and_by_witness(place: &dyn TestStorage) -> Outco
         ledger.put_witness_line(&law("L1"), line).await?;
     }
     let [b_10, z_10, e_10, b_20, z_5, b_other] = lines;
-    for (size, expected) in [
-        (5, vec![z_5.clone()]),
-        (10, vec![z_10.clone(), b_10.clone(), e_10.clone()]),
-        (20, vec![b_20.clone(), b_other.clone()]),
-        (0, Vec::new()),
-        (11, Vec::new()),
-        (u64::MAX, Vec::new()),
+    let all = ["é", "b", "Z"];
+    for (size, root, witnesses, expected) in [
+        (5, 9, &all[..], vec![z_5.clone()]),
+        (5, 1, &all[..], Vec::new()),
+        (10, 1, &all[..], vec![z_10.clone(), b_10.clone(), e_10.clone()]),
+        (10, 1, &["b", "unknown"][..], vec![b_10.clone()]),
+        (10, 1, &all[..0], Vec::new()),
+        (20, 2, &all[..], vec![b_20.clone()]),
+        (20, 3, &all[..], vec![b_other.clone()]),
+        (0, 1, &all[..], Vec::new()),
+        (u64::MAX, 1, &all[..], Vec::new()),
     ] {
-        let found = ledger.witness_lines(&law("L1"), size).await?;
-        ensure_eq!(found, expected, format!("lines at {size}"));
+        let found = lines_at(&*ledger, "L1", (size, root), witnesses).await?;
+        ensure_eq!(found, expected, format!("lines at {size}, {root}, of {witnesses:?}"));
     }
-    for (through, expected) in [
-        (u64::MAX, vec![z_10.clone(), b_20.clone(), b_other.clone(), e_10.clone()]),
-        (20, vec![z_10.clone(), b_20, b_other, e_10.clone()]),
-        (19, vec![z_10, b_10, e_10]),
-        (5, vec![z_5]),
-        (4, Vec::new()),
+    let of_z = [z_10, z_5.clone()];
+    let of_b = [b_20, b_other, b_10.clone()];
+    for (through, witnesses, expected) in [
+        (u64::MAX, &all[..], [&of_z[..], &of_b, &[e_10.clone()]].concat()),
+        (19, &all[..], [&of_z[..], &[b_10, e_10]].concat()),
+        (20, &["b"][..], of_b.to_vec()),
+        (5, &all[..], vec![z_5]),
+        (4, &all[..], Vec::new()),
     ] {
-        let latest = ledger.latest_witness_lines(&law("L1"), through).await?;
-        ensure_eq!(latest, expected, format!("the last line of each through {through}"));
+        let latest = ledger.latest_witness_lines(&law("L1"), through, &names(witnesses)).await?;
+        ensure_eq!(latest, expected, format!("the last lines of {witnesses:?} through {through}"));
     }
-    ensure_eq!(ledger.latest_witness_lines(&law("L3"), 20).await?, [], "lines of no election");
+    let of_none = ledger.latest_witness_lines(&law("L3"), 20, &names(&all)).await?;
+    ensure_eq!(of_none, [], "lines of no election");
     Ok(())
 }
 
@@ -96,12 +119,21 @@ async fn only_the_last_lines_of_each_witness_are_kept(place: &dyn TestStorage) -
     for size in 1..=kept + 1 {
         ledger.put_witness_line(&law("L1"), &line("w1", size, 1, "line")).await?;
     }
-    let at_one = ledger.witness_lines(&law("L1"), 1).await?;
+    let both = ["w1", "w2"];
+    let at_one = lines_at(&*ledger, "L1", (1, 1), &both).await?;
     ensure_eq!(at_one, [line("w2", 1, 1, "of another")], "lines at the size that was removed");
-    ensure_eq!(ledger.witness_lines(&law("L2"), 1).await?.len(), 1, "of another election");
+    ensure_eq!(lines_at(&*ledger, "L2", (1, 1), &both).await?.len(), 1, "of another election");
     for size in [2, kept + 1] {
-        ensure_eq!(ledger.witness_lines(&law("L1"), size).await?.len(), 1, format!("at {size}"));
+        let found = lines_at(&*ledger, "L1", (size, 1), &both).await?;
+        ensure_eq!(found.len(), 1, format!("at {size}"));
     }
+    // More are kept where each is over a smaller tree than the one before, and are not listed.
+    for size in (1..=kept + 1).rev() {
+        ledger.put_witness_line(&law("L1"), &line("w3", size, 1, "line")).await?;
+    }
+    let latest = ledger.latest_witness_lines(&law("L1"), u64::MAX, &names(&["w3"])).await?;
+    ensure_eq!(latest.len() as u64, kept, "the last lines");
+    ensure_eq!(latest[0].size, kept + 1, "the size of the last line");
     Ok(())
 }
 
@@ -113,7 +145,7 @@ async fn lines_over_larger_trees_keep_no_line_out(place: &dyn TestStorage) -> Ou
     }
     let true_one = line("w1", 30, 1, "line");
     ledger.put_witness_line(&law("L1"), &true_one).await?;
-    let found = ledger.latest_witness_lines(&law("L1"), 30).await?;
+    let found = ledger.latest_witness_lines(&law("L1"), 30, &names(&["w1"])).await?;
     ensure_eq!(found, [true_one], "the line over the smaller tree");
     Ok(())
 }
@@ -135,10 +167,8 @@ async fn line_that_breaks_a_rule_is_refused(place: &dyn TestStorage) -> Outcome 
         let refused = ledger.put_witness_line(&law("L1"), &bad).await;
         expect_conflict(refused, malformed, &format!("{bad:?}"))?;
     }
-    ensure_eq!(
-        ledger.latest_witness_lines(&law("L1"), u64::MAX).await?,
-        [],
-        "lines after refusals"
-    );
+    let all = names(&["", "w1", &too_long]);
+    let left = ledger.latest_witness_lines(&law("L1"), u64::MAX, &all).await?;
+    ensure_eq!(left, [], "lines after refusals");
     Ok(())
 }
