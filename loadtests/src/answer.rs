@@ -52,7 +52,7 @@ impl ProblemCode {
 }
 
 impl NodeAnswer {
-    /// Parses an answer's body. A body that is not a JSON object yields the status alone.
+    /// Parses an answer's body. A body that is not a JSON object yields only the status.
     pub(crate) fn parse(status: u16, body: &[u8]) -> Self {
         let members: Members<'_> = serde_json::from_slice(body).unwrap_or_default();
         let text = |member: Option<&serde_json::value::RawValue>| {

@@ -1,4 +1,4 @@
-//! Hostile load on a node beside the honest votes: guessed credentials at a high rate, idle
+//! Hostile load on a node during honest votes: guessed credentials at a high rate, idle
 //! connections, slow connections, busy connections, replays of one vote, readers.
 //!
 //! It runs in its own threads for as long as the honest run, and is reported separately: the
@@ -39,7 +39,7 @@ const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
 /// Interval between two checks whether the whole run was stopped.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The hostile load beside the honest votes. The default is none.
+/// The hostile load in addition to the honest votes. The default is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HostilePlan {
     /// Invented credentials sent a second.

@@ -2,7 +2,7 @@
 //! pipelining.
 //!
 //! Written by hand because the generator shares a machine with the node it measures: a request
-//! costs one write, one read and parsing the head. `cargo xtask bench http1` measures it beside
+//! costs one write, one read and parsing the head. `cargo xtask bench http1` compares it with
 //! hyper's client.
 
 use std::net::{IpAddr, SocketAddr};

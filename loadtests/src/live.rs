@@ -1,4 +1,4 @@
-//! Readers of live updates beside the votes: WebSockets that follow the results of one election, as
+//! Readers of live updates during the votes: WebSockets that follow the results of one election, as
 //! the result page does.
 //!
 //! They run in a thread of their own. One more connection asks the node for its count of decided
@@ -34,7 +34,7 @@ use crate::http_client::NodeUrl;
 use crate::http1::{Connection, connect_from};
 use crate::recorder::{new_histogram, record_us};
 
-/// The readers beside the votes. The default is none.
+/// The readers in addition to the votes. The default is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LivePlan {
     /// Number of readers.

@@ -50,9 +50,9 @@ pub struct OpenLoopPlan {
     pub follow_patience: Duration,
     /// The journal file, which must not exist.
     pub journal: Option<PathBuf>,
-    /// The hostile load beside the votes.
+    /// The hostile load in addition to the votes.
     pub hostile: HostilePlan,
-    /// The readers of live updates beside the votes, at the first node.
+    /// The readers of live updates in addition to the votes, at the first node.
     pub live: LivePlan,
     /// Certificate authorities (PEM) to trust in addition to the system's, for https.
     pub tls_ca_pem: Option<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! Event guards: what an authority checks of a proposed block beside making it again.
+//! Event guards: what an authority verifies about a proposed block in addition to recomputing it.
 //!
 //! ```text
 //! proposal ─▶ ElectionLog::check ─▶ check_block ─▶ accept
@@ -13,7 +13,7 @@
 //! | --- | --- | --- |
 //! | any block | term, leader, minutes, whether nodes take votes after it | height, root, order |
 //! | draft | law, no such election yet, ballot key | rules of a definition |
-//! | amended | ballot key is at hand | draft; same law, ballot key and binding |
+//! | amended | ballot key is present | draft; same law, ballot key and binding |
 //! | roll, supplement | signed manifest; its parent and hash scheme | shards whole, counts, order |
 //! | node admitted | not an authority's key; its record is signed | id of the key, usable, state |
 //! | open | opening not in the future, binding rules | roll, plan, electors, zero report, end |

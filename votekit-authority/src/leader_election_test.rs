@@ -182,7 +182,7 @@ fn a_hindered_leader_steps_down_and_leads_again_only_if_no_other_wants_to() {
     one.step(vote("a", "a", 9), at(5011));
     one.step(vote("b", "a", 9), at(5011));
     assert_eq!(one.term(at(5012)), Some(9));
-    // It leads for want of another, and renews its lease like any leader.
+    // It leads because no other can, and renews its lease like any leader.
     assert_eq!(granted(&mut one, 9, at(5500)), []);
     assert_eq!(one.term(at(7000)), Some(9));
 }

@@ -18,7 +18,7 @@
 //! - [`close`]: ends the voting of an election without losing an answered vote.
 //! - [`retirement`]: ends the epochs of a node that is gone.
 //! - [`quiescence`]: the events and commands that the last two share.
-//! - [`event_guard`]: what an authority checks of a block beside making it again.
+//! - [`event_guard`]: what an authority verifies about a block in addition to recomputing it.
 //!
 //! The feature `simulation` adds `simulation`: several authorities, each with a whole log, over a
 //! ledger that loses answers, with crashes between every two writes; a seed repeats a run.

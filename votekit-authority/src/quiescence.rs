@@ -110,7 +110,7 @@ pub struct EpochProgress {
     pub node: NodeId,
     /// Its number.
     pub epoch: Epoch,
-    /// Whether the ledger has given it out. An epoch that the log alone knows was not, nor one that
+    /// Whether the ledger has given it out. An epoch that only the log knows was not, nor one that
     /// does not [count](counted_epochs).
     pub is_given: bool,
     /// Whether the poll is closing, and the ledger has lost this epoch or never had it, while later

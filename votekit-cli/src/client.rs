@@ -135,7 +135,7 @@ impl Client {
     pub(crate) fn parse<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, CommandError> {
         serde_json::from_slice(&answer.body).map_err(|error| {
             CommandError::configuration(format!(
-                "{} did not answer as a votekit node does: {error}",
+                "{} did not answer like a votekit node: {error}",
                 self.base
             ))
         })
@@ -167,7 +167,7 @@ impl Client {
                 self.base,
                 causes(&error)
             ))
-            .hint("check that it is running, and the address")
+            .hint("check the address, and that the node is running")
         };
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status().as_u16();
@@ -219,8 +219,8 @@ impl Answer {
             ),
             404 if problem.code == "unknown-route" => {
                 CommandError::bad_input("the node serves nothing at this address").hint(
-                    "check which of its addresses is meant: administration has its own, printed \
-                     when the node starts",
+                    "check which address of the node you gave: the one for administration is \
+                     separate, and is printed when the node starts",
                 )
             }
             409 if problem.code == "early-close" => CommandError::bad_input(text).hint(EARLY_HINT),

@@ -100,7 +100,7 @@ impl LinkArgs {
         self.url.is_some() || self.csv.is_some()
     }
 
-    /// Warns of links that work on one machine alone, or that others could read on their way.
+    /// Warns of links that work only on one machine, or that others could read on their way.
     pub(crate) fn warn(&self, context: &Context) {
         let url = self.base();
         let rule = match url {

@@ -28,7 +28,7 @@ pub(crate) struct LogArgs {
     data: Option<PathBuf>,
 
     /// File with the administrator's token of that node, for the log of a draft
-    #[arg(long, value_name = "FILE", requires = "node")]
+    #[arg(long, value_name = "FILE", requires = "node", conflicts_with = "data")]
     token_file: Option<PathBuf>,
 
     #[command(flatten)]
@@ -66,8 +66,8 @@ pub(crate) struct LedgerArgs {
 }
 
 /// Hint for an election that a node does not show.
-const DRAFT_HINT: &str = "the log of a draft is for officials until the poll opens: name it with \
-                          --election, and give --data, or --token-file beside --node";
+const DRAFT_HINT: &str = "only officials can read the log of a draft until the poll opens: give \
+                          --election, and either --data, or --node with --token-file";
 
 /// The log of one election, opened for reading.
 pub(crate) struct LogSource {
@@ -80,7 +80,7 @@ enum Kind {
     Node(Client),
 }
 
-/// What is read beside the leaves of a log.
+/// Other data read with the leaves of a log.
 pub(crate) struct LogHead {
     /// Signed checkpoint.
     pub(crate) checkpoint: Vec<u8>,
@@ -100,7 +100,7 @@ impl ArchiveArgs {
 }
 
 impl LedgerArgs {
-    /// Opens the archive: the PostgreSQL ledger if one is given, else the data folder alone.
+    /// Opens the archive: the PostgreSQL ledger if one is given, else only the data folder.
     pub(crate) fn open(&self, data: &Path) -> Result<Archive, CommandError> {
         #[cfg(feature = "services")]
         if let Some(address) = self.address()? {
@@ -217,7 +217,7 @@ async fn only_opened(client: &Client) -> Result<ElectionId, CommandError> {
     let elections: Vec<votekit_node::ElectionView> =
         client.call(Method::GET, "/api/v1/elections", None::<&()>).await?;
     if elections.is_empty() {
-        return Err(CommandError::bad_input("no election was opened yet").hint(DRAFT_HINT));
+        return Err(CommandError::bad_input("no election has been opened yet").hint(DRAFT_HINT));
     }
     let laws = elections.iter().map(|election| election.law_id.parse());
     only(laws.collect::<Result<_, _>>().map_err(|_| not_a_node())?)

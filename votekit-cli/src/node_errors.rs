@@ -34,7 +34,9 @@ impl From<FolderError> for CommandError {
             FolderError::Newer { .. } => failed.hint("use the version of votekit that wrote it, or \
                                                       a newer one"),
             FolderError::OtherLedger { .. } => failed.hint(
-                "are --registry, --ballot-box and --ledger, or the variables VOTEKIT_REGISTRY, VOTEKIT_BALLOT_BOX and VOTEKIT_LEDGER, those of this installation?",
+                "check that --registry, --ballot-box and --ledger, or the variables \
+                 VOTEKIT_REGISTRY, VOTEKIT_BALLOT_BOX and VOTEKIT_LEDGER, are those of this \
+                 installation",
             ),
             FolderError::OtherBase { ref found, .. } => failed.hint(format!(
                 "if {found} is your organisation's name, omit --log-base; if not, load the roll into a \
@@ -139,9 +141,8 @@ impl From<AdminError> for CommandError {
                 Self::bad_input(text)
                     .hint("give the folder made by `votekit hashgen`, with its files")
             }
-            AdminError::NotAnAuthority => {
-                Self::bad_input(text).hint("ask an authority of an installation that has several")
-            }
+            AdminError::NotAnAuthority => Self::bad_input(text)
+                .hint("send the command to an authority of an installation that has several"),
             AdminError::NotLeading { .. } => Self::configuration(text)
                 .hint("give the administration address of the leader with --node"),
             AdminError::Answering { .. }

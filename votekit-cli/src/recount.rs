@@ -100,7 +100,7 @@ impl Difference {
     }
 }
 
-/// What a recount reads beside the log.
+/// Other data that a recount reads with the log.
 pub(crate) trait Evidence {
     /// Returns the bytes of a batch, or `None` if it has been lost.
     fn batch(&self, name: &BatchName) -> io::Result<Option<Vec<u8>>>;

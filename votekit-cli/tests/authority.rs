@@ -153,7 +153,7 @@ fn a_file_that_is_not_of_this_authority_is_warned_of() {
     warned.succeeds();
     assert!(warned.stderr.contains("the log key of a in it"), "{}", warned.stderr);
     dir.write("a/authorities", text.replace(BASE, "other.example"));
-    assert!(show().stderr.contains("it is of the base other.example"));
+    assert!(show().stderr.contains("it is for the base other.example"));
     dir.write("a/authorities", text.replace("quorum 1", "quorum 2"));
     let warned = show();
     warned.succeeds();
@@ -190,8 +190,13 @@ fn lines_that_do_not_fit_together_are_refused_by_their_place() {
     };
     let (a, b) = (line("a"), line("b"));
     let key = |line: &str, place: usize| line.split(' ').nth(2 + place).expect("a key").to_owned();
-    make(&dir, "2", &["a.line", "a.line"])
-        .fails(3, &["a.line, line 1 and a.line, line 1 are both of a", "a name of its own"]);
+    make(&dir, "2", &["a.line", "a.line"]).fails(
+        3,
+        &[
+            "a.line, line 1 and a.line, line 1 are both the line of a",
+            "give each authority a different name",
+        ],
+    );
     dir.write("renamed", a.replace("authority a", "authority c"));
     make(&dir, "2", &["a.line", "renamed"])
         .fails(3, &["renamed, line 1: the log key of c is also the log key of a (a.line, line 1)"]);
@@ -309,7 +314,7 @@ fn an_authority_keeps_a_roll_without_its_pepper() {
     let load = ["load", "hashes", "--data", "a"];
     let kept = dir.run(&load);
     assert!(kept.succeeds().starts_with("L2025-001: 5 credentials kept"), "{}", kept.stdout);
-    assert!(kept.stderr.contains("an authority holds no pepper"), "{}", kept.stderr);
+    assert!(kept.stderr.contains("an authority has no pepper"), "{}", kept.stderr);
     assert_eq!(names_in(&dir.path("a/rolls")).len(), 1);
     assert!(names_in(&dir.path("a/keys/pepper")).is_empty());
     assert!(!dir.exists("a/ledger.sqlite"), "no ledger of its own is made");
@@ -350,7 +355,7 @@ fn a_node_is_admitted_by_its_record() {
     admit("node ingest-1 00 00").fails(2, &["a record is one line", "hint: `votekit node show`"]);
     dir.run(&["node", "admit", &record, "--data", "node"]).fails(2, &["--admin"]);
     dir.run(&[&["node", "admit", &record, "more"][..], &at].concat())
-        .fails(2, &["a record is the only argument"]);
+        .fails(2, &["a record must be the only argument"]);
     dir.run(&[&["node", "admit", poll::LAW][..], &at].concat())
         .fails(2, &["give the node after the election"]);
     let view = dir.run(&[&["nodes", "--json"][..], &at].concat()).json();

@@ -57,7 +57,7 @@ fn an_election_is_created_with_the_key_of_the_officials() {
     generate(&dir, "second");
     generate(&dir, "third");
     create(&dir, "L2", "second", &["--opens", "2001-01-01T00:00:00Z"]).fails(3, &["opens: "]);
-    create(&dir, "L2", "third", &[]).fails(3, &["holds another ballot key"]);
+    create(&dir, "L2", "third", &[]).fails(3, &["contains another ballot key"]);
     create(&dir, "L2", "second", &[]).succeeds();
     // The log states the public half.
     dir.run(&["election", "open", poll::LAW, "--yes", "--data", "node"]).succeeds();

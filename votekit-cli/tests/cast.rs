@@ -136,7 +136,7 @@ fn what_is_malformed_is_refused_before_it_is_sent() {
     dir.run_with_input(&["cast", "--node", &node.public, "--law", "NOPE"], b"")
         .fails(3, &["election"]);
     one(&dir, &unreachable_node(), &lines(&electors[0], "oui"), &[])
-        .fails(4, &["cannot be reached", "hint: check that it is running"]);
+        .fails(4, &["cannot be reached", "hint: check the address, and that the node is running"]);
     one(&dir, "127.0.0.1", "", &[])
         .fails(2, &["is not the address of a node", "hint: such as http://127.0.0.1:8080"]);
     dir.run(&["cast", "--node", &node.public, nas, code]).fails(2, &["unexpected argument"]);

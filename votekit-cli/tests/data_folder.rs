@@ -320,7 +320,7 @@ fn a_supplement_says_what_it_changed_and_what_was_refused() {
     ])
     .succeeds();
     dir.run(&["load", "other", "--data", "node"])
-        .fails(3, &["L2025-001: the supplement follows the manifest", "was loaded after that one"]);
+        .fails(3, &["L2025-001: the supplement is based on the manifest", "was loaded after it"]);
     assert_eq!(names_in(&dir.path("node/rolls")), kept);
 }
 

@@ -269,7 +269,7 @@ fn a_running_node_is_administered_with_its_token() {
         .expect("an address");
     let unused_address = format!("http://{closed_port}");
     election(&dir, "open", &["--node", &unused_address, "--data", "node"])
-        .fails(4, &["cannot be reached", "hint: check that it is running"]);
+        .fails(4, &["cannot be reached", "hint: check the address, and that the node is running"]);
     assert!(election(&dir, "open", &admin).succeeds().contains("  state        open"));
     election(&dir, "open", &admin).fails(3, &["it cannot be"]);
     dir.run(&[&["election", "close", "NOPE", "--yes"][..], &admin].concat())

@@ -155,8 +155,8 @@ fn the_log_of_a_draft_is_read_from_its_data_or_with_the_token() {
     let (dir, _) = poll::drafted(3, &[]);
     let node = Node::serve(&dir);
     let online = ["export", "bundle", "online", "--node", &node.public];
-    let hint = "hint: the log of a draft is for officials until the poll opens";
-    dir.run(&online).fails(3, &["no election was opened yet", hint]);
+    let hint = "hint: only officials can read the log of a draft until the poll opens";
+    dir.run(&online).fails(3, &["no election has been opened yet", hint]);
     let named = [&online[..], &["--election", LAW]].concat();
     dir.run(&named).fails(3, &[hint, "--token-file"]);
     dir.write("wrong", "0".repeat(64));
@@ -167,5 +167,5 @@ fn the_log_of_a_draft_is_read_from_its_data_or_with_the_token() {
     assert_eq!(files(&dir.path("online")), files(&dir.path("offline")));
     node.stop();
     dir.run(&["export", "bundle", "x", "--data", "node", "--token-file", "wrong"])
-        .fails(2, &["--node"]);
+        .fails(2, &["'--data <DIR>' cannot be used with '--token-file"]);
 }

@@ -320,7 +320,8 @@ fn a_fault_that_may_hide_other_rows_is_never_skipped() {
         (roll("\"Roy"), "roll.csv: line 4, column 4: a quotation mark is opened and never closed"),
         (
             closed,
-            "line 4, column 4: a quotation mark seems to be missing: the quoted text runs over 897 line ends",
+            "line 4, column 4: a quotation mark seems to be missing: the quoted text continues \
+             over 897 line ends",
         ),
         (
             roll("Roy\r000001001,AAAA1001,L1,Roy"),

@@ -423,7 +423,7 @@ fn where_officials_are_named_a_roll_must_be_signed() {
     dir.run(&["load", "plain", "--data", "node"]).fails(3, &["it signs another manifest"]);
     nothing_was_loaded(&dir);
     dir.write("node/officials", "nonsense\n");
-    dir.run(&LOAD).fails(4, &["node/officials", "one verifier key a line"]);
+    dir.run(&LOAD).fails(4, &["node/officials", "one verifier key per line"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! Runs the README's examples unchanged, in order, and compares their output with the answers
-//! shown. `sh node` starts a node: the command shown, on free ports. `sh set` sets variables; they
-//! get the addresses of that node.
+//! Runs the examples of the README and then those of docs/http-api.md, which continue them,
+//! unchanged and in order, and compares their output with the answers shown. `sh node` starts a
+//! node: the command shown, on free ports. `sh set` sets variables; they get the addresses of that
+//! node.
 
 #![cfg(feature = "node")]
 
@@ -17,13 +18,17 @@ use support::examples::{Block, ExampleFolder, Examples, blocks, difference, docu
 
 const README: &str = "README.md";
 
+/// Its examples use the folder, the node and the variables of the README's.
+const HTTP_API: &str = "docs/http-api.md";
+
 #[test]
 fn every_example_of_the_readme_answers_as_shown() {
     let readme = document(README);
+    let http_api = document(HTTP_API);
     let folder = ExampleFolder::new(TestDir::new());
     let mut examples = Examples::start(&folder);
     let mut node = None;
-    for block in blocks(README, &readme) {
+    for block in blocks(README, &readme).into_iter().chain(blocks(HTTP_API, &http_api)) {
         match block.info {
             "sh node" => node = Some(NodeProcess::start(&block, &folder)),
             "sh set" => {
@@ -37,12 +42,15 @@ fn every_example_of_the_readme_answers_as_shown() {
     examples.assert_counts(20, 15);
     let node = node.expect("the README starts a node");
     let interface = examples.evaluate("curl -s $NODE/api/v1/openapi.json\n");
-    every_call_is_listed(&readme, &serde_json::from_str(&interface).expect("an OpenAPI document"));
+    every_call_is_listed(
+        &http_api,
+        &serde_json::from_str(&interface).expect("an OpenAPI document"),
+    );
     node.stop();
 }
 
-/// The README's table lists every call of the node's OpenAPI document.
-fn every_call_is_listed(readme: &str, interface: &Value) {
+/// The table of docs/http-api.md lists every call of the node's OpenAPI document.
+fn every_call_is_listed(page: &str, interface: &Value) {
     let paths = interface["paths"].as_object().expect("paths");
     assert!(paths.len() > 10, "{} paths", paths.len());
     for (path, methods) in paths {
@@ -50,8 +58,8 @@ fn every_call_is_listed(readme: &str, interface: &Value) {
             let call = format!("`{} {path}`", method.to_uppercase());
             let shortened = format!("`…/{}`", path.rsplit('/').next().unwrap_or_default());
             assert!(
-                readme.contains(&call) || readme.contains(&shortened),
-                "the README does not list {call}"
+                page.contains(&call) || page.contains(&shortened),
+                "{HTTP_API} does not list {call}"
             );
         }
     }

@@ -51,7 +51,7 @@ fn the_published_totals_are_confirmed() {
     );
     assert_eq!(json["published"], serde_json::json!([3, 2, 1, 0]));
     assert_eq!(json["differences"], serde_json::json!([]));
-    // The recount also reads beside a running node.
+    // The recount also works while a node runs.
     let node = Node::serve(&dir);
     dir.run(&RECOUNT).succeeds();
     node.stop();
@@ -127,7 +127,7 @@ fn after_the_purge_it_says_why_it_cannot() {
     dir.run(&["election", "purge", LAW, "--yes", "--data", "node"]).succeeds();
     let gone = [
         "the ballot key of L2025-001 is not in the data folder",
-        "hint: it is destroyed by `votekit election purge`",
+        "hint: `votekit election purge` destroys it",
     ];
     dir.run(&RECOUNT).fails(3, &gone);
     let ledger = Connection::open(dir.path("node/ledger.sqlite")).expect("the ledger");

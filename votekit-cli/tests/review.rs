@@ -138,7 +138,7 @@ fn remarks_are_kept_beside_the_log() {
     dir.run(&[
         "review", "annotate", &request, "--by", "M. Roy", "--text", "late", "--data", "node",
     ])
-    .fails(4, &["another process has it open", "hint: is a node running"]);
+    .fails(4, &["another process has it open", "hint: if a node is running"]);
     assert_eq!(list(&dir, &[]).len(), 3, "lists beside a running node");
     node.stop();
 }

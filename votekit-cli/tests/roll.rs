@@ -169,7 +169,7 @@ fn every_bad_row_of_a_list_of_members_is_reported_and_nothing_is_written() {
             "3 bad rows; nothing was written",
             "members.csv: line 3, email: the part after the @ is not the name of a domain",
             "members.csv: line 4, email: the same as on line 2",
-            "members.csv: line 5, row: the row holds separators only",
+            "members.csv: line 5, row: the row is empty: it has only separators",
         ],
     );
     dir.write("members.csv", "email;name\na@example.com;A\n");

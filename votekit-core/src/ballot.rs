@@ -26,7 +26,7 @@ hex_bytes! {
 }
 
 impl BallotPublicKey {
-    /// Whether choices can be sealed to this key. A point of small order is unusable: its shared
+    /// Whether choices can be encrypted to this key. A point of small order is unusable: its shared
     /// secret is known to everyone.
     #[must_use]
     pub fn is_usable(&self) -> bool {

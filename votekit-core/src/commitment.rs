@@ -1,8 +1,9 @@
 //! Commitments to the counts of a block: Pedersen commitments in ristretto255 (RFC 9496).
 //!
-//! A block does not state its counts: they would reveal a vote that is sealed alone. It commits to
-//! them; the close, and under `live` some earlier blocks, open only sums. Anyone can verify that a
-//! published total is the sum over all blocks; the counts of one block stay hidden.
+//! A block does not state its counts: they would reveal a vote that is sealed in a block without
+//! others. It commits to them; the close, and under `live` some earlier blocks, open only sums.
+//! Anyone can verify that a published total is the sum over all blocks; the counts of one block
+//! stay hidden.
 
 use std::fmt;
 use std::sync::LazyLock;

@@ -46,7 +46,9 @@ pub enum CredentialError {
         digits: usize,
     },
     /// A NAS contains only digits, spaces and hyphens.
-    #[error("a NAS holds digits, spaces and hyphens only: character {position} is something else")]
+    #[error(
+        "a NAS contains only digits, spaces and hyphens: character {position} is something else"
+    )]
     NasCharacter {
         /// Position of the first offending character, from 1.
         position: usize,

@@ -388,7 +388,7 @@ impl AttemptRecorder for Electorate {
     }
 }
 
-/// An unchanged electorate, with the pending attempts beside it.
+/// An unchanged electorate, with separate pending attempts.
 struct AttemptsBeside<'a> {
     electorate: &'a Electorate,
     attempts: &'a mut PendingAttempts,

@@ -261,7 +261,7 @@ pub enum DefinitionError {
         second: ChoiceId,
     },
     /// The ballot key is not a usable X25519 point.
-    #[error("the ballot key is a point of small order, under which anyone can read every choice")]
+    #[error("the ballot key is weak (a point of small order): anyone could read every choice")]
     BallotKey,
     /// The poll must close after it opens.
     #[error("the poll closes ({closes}) no later than it opens ({opens})")]
@@ -278,7 +278,7 @@ pub enum DefinitionError {
         length: usize,
     },
     /// `publish_every` must be at least 1.
-    #[error("the number of new votes after which results are published is at least 1")]
+    #[error("the number of new votes after which results are published must be at least 1")]
     PublishEvery,
 }
 

@@ -4,8 +4,8 @@
 //! Keys stay sorted as in the shards; a small table over their leading bits finds one in a step or
 //! two. 36 bytes per elector.
 //!
-//! [`PendingAttempts`] holds the attempts of a block that is not durable yet, beside an unchanged
-//! electorate.
+//! [`PendingAttempts`] holds the attempts of a block that is not durable yet, separately from an
+//! unchanged electorate.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -212,7 +212,7 @@ impl Electorate {
         status
     }
 
-    /// Applies attempts that were recorded beside this electorate.
+    /// Applies attempts that were recorded separately from this electorate.
     pub fn apply_attempts(&mut self, pending: &PendingAttempts) {
         for (elector, word) in &pending.words {
             self.states[elector.0 as usize] = *word;

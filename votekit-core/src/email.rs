@@ -30,7 +30,7 @@ pub enum EmailError {
     #[error("the e-mail address has more than {} bytes", EmailAddress::BYTES_MAX)]
     TooLong,
     /// It has no `@`, or several.
-    #[error("an e-mail address has one @")]
+    #[error("an e-mail address contains exactly one @")]
     NotOneAt,
     /// It contains a space, a control character, or one that is not visible.
     #[error("an e-mail address has no spaces, control characters or invisible characters")]

@@ -258,7 +258,7 @@ mod tests {
         for secret in ["123456789", "123-456-789", "ABCDEFGH", "abcdefgh", "_abcd", "abcd_", "é_é"]
         {
             let text = named(secret);
-            assert!(text.starts_with("body: has another field, as number 1"), "{text}");
+            assert!(text.starts_with("body: has an unknown field (number 1)"), "{text}");
             assert!(!text.contains(secret), "{text}");
         }
     }
@@ -269,8 +269,8 @@ mod tests {
             r#"{"nas":"123456789"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let marked = [b"\xff\xfe", &wide[..]].concat();
         for (body, rule) in [
-            (&br#"{"nas":"123456789"#[..], "is cut short: the JSON does not end"),
-            (b"", "is cut short: the JSON does not end"),
+            (&br#"{"nas":"123456789"#[..], "is incomplete: the JSON ends too early"),
+            (b"", "is incomplete: the JSON ends too early"),
             (b"123456789", "must be a JSON object with the fields nas, code, law_id and vote"),
             (
                 b"[\"123456789\"]",
@@ -301,7 +301,11 @@ mod tests {
         assert_eq!(VoteRequest::parse(format!("\u{feff}{plain}").as_bytes()).expect("same"), vote);
         assert!(VoteRequest::parse(format!("\u{feff}\u{feff}{plain}").as_bytes()).is_err());
         let half = plain.replace("oui", r"\ud83d");
-        assert_eq!(errors(&half), ["vote: holds half of a surrogate pair, which is not text"]);
+        assert_eq!(
+            errors(&half),
+            ["vote: contains an unpaired surrogate, which is not valid \
+                                    text"]
+        );
     }
 
     proptest! {

@@ -109,26 +109,23 @@ fn counts_numbers_and_names_must_agree() {
         (refused(|body| body.laws.swap(0, 1)), "twice or out of order"),
         (refused(|body| body.shards.swap(1, 2)), "not numbered 1 to 2 for the law L2"),
         (refused(|body| drop(body.shards.remove(2))), "not numbered 1 to 2 for the law L2"),
-        (refused(|body| body.laws.truncate(1)), "of a law that it does not list"),
+        (refused(|body| body.laws.truncate(1)), "belongs to a law that the manifest does not list"),
         (
             refused(|body| body.shards[0].file = "../L1.0001.json".into()),
-            "not a name of one of its files",
+            "whose name is not allowed",
         ),
         (
             refused(|body| body.shards[0].file = "/etc/L1.0001.json".into()),
-            "not a name of one of its files",
+            "whose name is not allowed",
         ),
-        (
-            refused(|body| body.shards[0].file = "L2.0001.json".into()),
-            "not a name of one of its files",
-        ),
+        (refused(|body| body.shards[0].file = "L2.0001.json".into()), "whose name is not allowed"),
         (refused(|body| body.date = Some("2026-13-01".into())), "not a day"),
-        (refused(|body| body.scheme = HashScheme::HmacSha256), "if and only if"),
+        (refused(|body| body.scheme = HashScheme::HmacSha256), "do not match"),
         (refused(|body| body.parent = Some(Digest::of(b"x"))), "mixes"),
         (refused(|body| body.laws[0].revoked = 1), "mixes"),
         (
             refused(|body| body.pepper = Some(PepperMarks::of(&Pepper::from_bytes([1; 32])))),
-            "if and only if",
+            "do not match",
         ),
         (
             // A law without electors has one empty shard, not none.

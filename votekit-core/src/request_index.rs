@@ -1,9 +1,9 @@
 //! The index of decided requests, in log order: each with the index of its entry and its subject.
 //!
-//! One list that only grows, and a hash table of positions in it. A snapshot stores the list: an
-//! item never changes, so the list can be copied in parts while votes are decided. 24 bytes per
-//! request, 33 more per invalid one, and 4 bytes per slot of the table, which is at most three
-//! quarters full.
+//! It consists of an append-only list and a hash table of positions in it. A snapshot stores the
+//! list: an item never changes, so the list can be copied in parts while votes are decided. The
+//! index takes 24 bytes per request, 33 more per invalid one, and 4 bytes per slot of the table,
+//! which is at most three quarters full.
 
 use std::fmt;
 
@@ -148,8 +148,8 @@ pub enum DecidedListError {
 /// Base-2 logarithm of the smallest table.
 const BITS_MIN: u32 = 6;
 
-/// Requests whose slots [`RequestIndex::fill`] fetches together.
-const TOGETHER: usize = 32;
+/// Number of requests whose slots [`RequestIndex::fill`] prefetches together.
+const FETCH_GROUP_LEN: usize = 32;
 
 impl Default for RequestIndex {
     fn default() -> Self {
@@ -332,8 +332,8 @@ impl RequestIndex {
     /// Fills an empty table from the whole list. The slots of a group of requests are read before
     /// they are filled, so that the cache misses of the group overlap.
     fn fill(&mut self) -> Result<(), DecidedListError> {
-        for start in (0..self.decided.len()).step_by(TOGETHER) {
-            let end = (start + TOGETHER).min(self.decided.len());
+        for start in (0..self.decided.len()).step_by(FETCH_GROUP_LEN) {
+            let end = (start + FETCH_GROUP_LEN).min(self.decided.len());
             // The loads are independent and run in parallel; the sum and `black_box` keep them.
             let fetched = self.decided[start..end].iter().fold(0, |sum: u32, decided| {
                 let (slot, _) = self.home(&decided.request);

@@ -86,7 +86,8 @@ fn faults_tell_line_field_and_rule_and_never_the_value() {
         faults(roll),
         [
             "line 2, nas: a NAS has exactly 9 digits, this one has 8",
-            "line 3, nas: a NAS holds digits, spaces and hyphens only: character 9 is something else",
+            "line 3, nas: a NAS contains only digits, spaces and hyphens: character 9 is something \
+             else",
             "line 4, code: an access code is made of letters A-Z and digits: character 3 is something else",
             "line 5, code: an access code has 4 to 32 characters, this one has 3",
             "line 6, law_id: a law id has 1 to 50 characters, this one has 0",
@@ -94,7 +95,7 @@ fn faults_tell_line_field_and_rule_and_never_the_value() {
             "line 8, code: the row is cut short: this field is missing",
             "line 9, row: the row has 4 fields, the header names 3",
             "line 10, nas: a quotation mark is out of place",
-            "line 11, code: the text holds a zero byte",
+            "line 11, code: the text contains a zero byte",
             "line 12, code: a quotation mark is opened and never closed",
         ]
     );
@@ -154,7 +155,7 @@ fn characters_that_cannot_be_seen_are_named() {
         "line 6, law_id: character 3 is U+0020 (a space), which is invisible",
         "line 7, law_id: character 1 is U+FEFF (a byte-order mark), which is invisible",
         "line 8, law_id: character 4 is U+000D (a carriage return), which is invisible",
-        "line 9, row: the row holds separators only",
+        "line 9, row: the row is empty: it has only separators",
     ];
     assert_eq!(found, expected);
 }

@@ -81,7 +81,7 @@ pub enum ShardError {
         count: u32,
     },
     /// The shard holds fewer or more keys than stated.
-    #[error("the shard states {stated} keys and holds another number")]
+    #[error("the shard states {stated} keys, but contains a different number")]
     Count {
         /// Stated number of keys.
         stated: u32,

@@ -1,9 +1,9 @@
 //! The publication bundle as one ZIP file, for officials: the node reads the log once to make every
-//! other file and to know the length, then again while it sends. Neither pass keeps more than a
-//! piece of the log, and nothing is written, so a client that leaves leaves nothing behind.
+//! other file and to compute the length, then again while it sends. Each pass keeps only a chunk of
+//! the log in memory, and nothing is written, so a client that disconnects leaves nothing behind.
 //!
-//! A bundle of millions of votes takes minutes of a processor and a line. So it is for accounts,
-//! one at a time for each of them and few in all.
+//! A bundle of millions of votes takes minutes of processor and network time. Downloads therefore
+//! require an account, and are limited to one for each account and few in all.
 
 use std::collections::VecDeque;
 use std::io;
@@ -26,11 +26,11 @@ use crate::live::StaysOpen;
 use crate::problem::Problem;
 use crate::zip::{ZipFile, ZipParts};
 
-/// The time to send a bundle: this much, and a second for each [`BYTES_PER_SECOND`]. A client that
-/// takes nothing is dropped before by its connection.
+/// The time to send a bundle: this much, plus a second for each [`BYTES_PER_SECOND`]. The
+/// connection drops a client that reads nothing before that.
 const SEND_TIME: Duration = Duration::from_secs(300);
 
-/// The slowest line that a bundle is sent over: 1 Mbit/s.
+/// The lowest speed at which a bundle is sent: 1 Mbit/s.
 const BYTES_PER_SECOND: u64 = 125_000;
 
 /// The name of the leaves in a bundle.
@@ -59,7 +59,7 @@ pub(crate) async fn bundle_answer(
     let disposition = format!("attachment; filename=\"{law}-bundle.zip\"");
     let disposition = HeaderValue::try_from(disposition).map_err(|_| Problem::Internal)?;
     headers.insert(CONTENT_DISPOSITION, disposition);
-    // It is sent for as long as its reader takes: its connection is not one that waits.
+    // Sending may take long: its connection does not count as an idle one.
     response.extensions_mut().insert(StaysOpen);
     Ok(response)
 }
@@ -67,10 +67,10 @@ pub(crate) async fn bundle_answer(
 /// The body of one answer.
 struct Download {
     law_id: ElectionId,
-    /// What stands before the leaves: the other files and all headers.
+    /// The part before the leaves: the other files and all headers.
     before: VecDeque<Bytes>,
     lines: BundleLines,
-    /// Of the lines so far, and of all of them in the first pass.
+    /// The checksum of the lines so far, and that of all lines in the first pass.
     crc: Crc,
     crc_expected: u32,
     /// The directory of the archive; taken when the last line is sent.
@@ -88,8 +88,8 @@ impl Download {
         place: DownloadPlace,
     ) -> (Self, u64) {
         let Bundle { files, leaves_bytes, lines, updated_at } = bundle;
-        // All in one folder, so that unpacking scatters no files. A law id may be `..`, and the
-        // ending makes it a name.
+        // All in one folder, so that unpacking scatters no files. A law id may be `..`; the suffix
+        // makes it a valid name.
         let zip_file = |name: &str, bytes: u64, crc: u32| ZipFile {
             name: format!("{law_id}-bundle/{name}"),
             bytes,
@@ -132,7 +132,7 @@ impl Download {
     /// sees that bytes are missing.
     async fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
         if Instant::now() > self.deadline {
-            return Err(self.failed(io::ErrorKind::TimedOut, "the client takes it too slowly"));
+            return Err(self.failed(io::ErrorKind::TimedOut, "the client reads too slowly"));
         }
         if let Some(piece) = self.before.pop_front() {
             return Ok(Some((piece, self)));
@@ -142,7 +142,7 @@ impl Download {
                 self.crc.update(&lines);
                 Ok(Some((Bytes::from(lines), self)))
             }
-            // The ledger may have been put back between the two passes.
+            // The ledger may have been restored from an older copy between the two passes.
             Ok(None) if self.crc.sum() != self.crc_expected => {
                 Err(self.failed(io::ErrorKind::InvalidData, "the log has changed meanwhile"))
             }
@@ -153,7 +153,7 @@ impl Download {
 
     fn failed(&self, kind: io::ErrorKind, reason: &str) -> io::Error {
         let law_id = &self.law_id;
-        tracing::warn!(event = "bundle_download_failed", %law_id, reason, "bundle not sent whole");
+        tracing::warn!(event = "bundle_download_failed", %law_id, reason, "bundle not sent fully");
         io::Error::new(kind, reason.to_owned())
     }
 }

@@ -1,4 +1,4 @@
-//! The places of those who download a bundle: few, since each reads a whole log twice.
+//! Limits concurrent downloads of bundles: each of them reads a whole log twice.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use votekit_store::AccountId;
 
 use crate::problem::Problem;
 
-/// Bundles that are made or sent at once.
+/// The maximum number of bundles that are made or sent at once.
 const DOWNLOADS_MAX: usize = 2;
 
-/// The accounts that download a bundle from this node.
+/// The accounts that are downloading a bundle from this node.
 #[derive(Debug, Default)]
 pub(crate) struct BundleDownloads(Mutex<Vec<AccountId>>);
 
-/// The place of one download, until dropped.
+/// The place of one download; dropping it frees the place.
 #[derive(Debug)]
 pub(crate) struct DownloadPlace {
     downloads: Arc<BundleDownloads>,
@@ -22,7 +22,7 @@ pub(crate) struct DownloadPlace {
 }
 
 impl BundleDownloads {
-    /// Takes a place for an account, which has one at most.
+    /// Takes a place for an account, which has at most one.
     ///
     /// # Errors
     /// [`Problem::TooManyDownloads`].

@@ -1,7 +1,7 @@
 //! Maps every failure of a call once to HTTP: problem details (RFC 9457) with a stable code.
 //!
 //! Details are written for the caller and never repeat a value that was sent: it may be a secret in
-//! the wrong place. [`catalogue`] has every sentence.
+//! the wrong place. [`catalogue`] has every message.
 
 pub(crate) mod catalogue;
 mod document;
@@ -40,11 +40,11 @@ pub(crate) enum Problem {
     Unauthorized,
     /// No voter is signed in for this.
     NotSignedIn,
-    /// Sign-in with an account: whatever was wrong.
+    /// A sign-in with an account was refused, for any reason.
     SignInRefused,
-    /// No access token, or one that is not valid now: whatever is wrong with it.
+    /// The access token is missing or not valid, for any reason.
     TokenRefused,
-    /// The account's role does not allow this, or the network from which it is used.
+    /// The role of the account, or the network from which it is used, does not allow this.
     Forbidden,
     /// The policy withholds results now.
     ResultsWithheld { policy: ResultsPolicy, state: State },
@@ -80,7 +80,7 @@ pub(crate) enum Problem {
     InvitationVoid,
     /// A call of officials, or about accounts, was refused or failed.
     Refused(Refusal),
-    /// A binding election lacks what it needs.
+    /// Requirements of a binding election are not met.
     NotSafe { missing: Vec<BindingRule> },
     /// The address takes WebSockets only.
     UpgradeRequired,
@@ -102,15 +102,15 @@ pub(crate) enum Problem {
     RateLimited { retry_after: Duration },
     /// More votes a second than one address may send.
     AddressShare { retry_after: Duration },
-    /// More connections at once than one address may hold.
+    /// More connections at once than one address may have.
     TooManyConnections,
-    /// Every place for readers of live updates is taken.
+    /// The limit of readers of live updates is reached.
     TooManyReaders,
-    /// The account downloads a bundle already, or others take every place for it.
+    /// The account is already downloading a bundle, or others use all download places.
     TooManyDownloads,
     /// Too many wrong codes from this network for this elector.
     BackOff { retry_after: Duration },
-    /// No roll holds the credential, and such votes arrive faster than they are stored.
+    /// The credential is on no roll, and such votes arrive faster than they are stored.
     NotRecognised { retry_after: Duration },
     /// More reads a second than one address may send.
     ReadShare { retry_after: Duration },
@@ -240,10 +240,10 @@ const RETRY_SOON: Duration = Duration::from_secs(1);
 /// The time after which a connection over its address's share may be retried.
 pub(crate) const CONNECTIONS_RETRY: Duration = Duration::from_secs(5);
 
-/// The time after which a reader that got no place may try again.
+/// The time after which a refused reader of live updates may retry.
 const READERS_RETRY: Duration = Duration::from_secs(10);
 
-/// The time after which a download that got no place may be tried again.
+/// The time after which a refused download may be tried again.
 const DOWNLOADS_RETRY: Duration = Duration::from_secs(30);
 
 /// Marks an answer as a problem, for the pages: an extension of the answer.

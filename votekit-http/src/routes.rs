@@ -47,8 +47,8 @@ pub(crate) enum Permission {
     /// None, and readable by pages of any origin: the data that auditors verify.
     PublicFromAnyOrigin,
     /// As [`Permission::PublicFromAnyOrigin`], and more for the access token of an account, or for
-    /// the administrator's where it opens drafts, which the handler checks: with a token, readable
-    /// by pages of known origins alone.
+    /// the administrator's token if the call can read drafts. The handler checks the token. With a
+    /// token, readable only by pages of known origins.
     PublicFromAnyOriginOrToken,
     /// None: pages for people, on the public listener. They are not part of the interface for
     /// programs, and a form requires the origin of this node, the steps of a vote also a session.

@@ -60,7 +60,7 @@ impl From<getrandom::Error> for SessionError {
 
 impl From<SessionError> for crate::problem::Problem {
     fn from(error: SessionError) -> Self {
-        tracing::error!(event = "session_failed", %error, "voter session not made");
+        tracing::error!(event = "session_failed", %error, "voter session not created");
         Self::Internal
     }
 }

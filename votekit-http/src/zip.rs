@@ -2,9 +2,8 @@
 //! checksum are known before the first byte is sent, so that the length of the archive is known
 //! too.
 //!
-//! Our own, because what follows is all that is needed: the crates write to a file, or state the
-//! lengths behind the content, where many programs do not find them in a file that is not
-//! compressed.
+//! Our own, because little is needed, and the crates either write to a file or state the lengths
+//! after the content, where many programs do not find them if a file is not compressed.
 
 use time::OffsetDateTime;
 
@@ -19,7 +18,7 @@ pub(crate) struct ZipFile {
     pub(crate) crc: u32,
 }
 
-/// What stands between the contents of the files of an archive.
+/// The parts between the contents of the files of an archive.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ZipParts {
     /// The header before each file.
@@ -124,7 +123,7 @@ fn extra(numbers: &[u64]) -> Vec<u8> {
 
 fn local_header(file: &ZipFile, stamp: Stamp) -> Vec<u8> {
     let is_long = is_long(file.bytes);
-    // Here both lengths stand in 64 bits, or none.
+    // Here either both lengths have 64 bits, or neither.
     let extra = extra(&vec![file.bytes; if is_long { 2 } else { 0 }]);
     let mut header = Vec::from(*b"PK\x03\x04");
     common(&mut header, file, stamp, if is_long { ZIP64 } else { PLAIN });

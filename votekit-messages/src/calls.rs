@@ -48,7 +48,7 @@ impl InWords for AdminError {
                 source.in_words()
             ),
             Self::Busy { law_id } => {
-                format!("another administrative call on {law_id} is under way")
+                format!("another administrative call on {law_id} is in progress")
             }
             Self::Halted { law_id, reason } => {
                 format!("{law_id} is halted on this node ({reason}): start the node again")
@@ -121,8 +121,8 @@ fn about_rolls(error: &AdminError) -> String {
             Definition::BINDING_CODE_LENGTH_MIN
         ),
         AdminError::NotLatest { law_id, parent, last } => format!(
-            "{law_id}: the supplement follows the manifest {parent}, and {last} was loaded after \
-             that one"
+            "{law_id}: the supplement is based on the manifest {parent}, but {last} was loaded \
+             after it"
         ),
         AdminError::UnknownRoll { manifest } => {
             format!("no roll with the manifest {manifest} is loaded")
@@ -204,7 +204,7 @@ impl InWords for CallRule {
             Self::SupplementReplaces => {
                 "a supplement cannot replace a roll: load it without `replace`"
             }
-            Self::AnsweringNode => "this is the node that answers this call: it is not lost",
+            Self::AnsweringNode => "this is the node that answers this call, so it is not lost",
             Self::MembersBinding => {
                 "an election of members with accounts cannot be binding: the person who runs the \
                  node can vote for any member"
@@ -214,9 +214,8 @@ impl InWords for CallRule {
                  (votekit roll members) and load their roll"
             }
             Self::MembersAuthorities => {
-                "several authorities have data folders of their own, and the key of such an \
-                 election is in one alone: draw credentials offline (votekit roll members) and \
-                 load their roll"
+                "with several authorities, only one of them would have the key of such an \
+                 election: draw credentials offline (votekit roll members) and load their roll"
             }
             Self::MemberCount => {
                 return format!("an election has 1 to {} members", ShardHead::KEYS_MAX);
@@ -235,12 +234,12 @@ impl InWords for CallRule {
             }
             Self::NodeNotAdmitted { name } => return format!("no node was admitted as {name}"),
             Self::NodeWithoutRecord => {
-                "with several authorities a node is first admitted to the installation, by its \
-                 record (votekit node admit RECORD)"
+                "with several authorities, a node must first be admitted to the installation by \
+                 its record (votekit node admit RECORD)"
             }
             Self::AuthorityKey { authority } => {
                 return format!(
-                    "it is a key of the authority {authority}: a node has keys of its own"
+                    "it is a key of the authority {authority}: give the keys of the node"
                 );
             }
             Self::FileUnread { reason } => {
@@ -249,11 +248,11 @@ impl InWords for CallRule {
             Self::KeyFile(error) => return error.to_string(),
             Self::BallotKeyUsed { law_id } => {
                 return format!(
-                    "it is the ballot key of {law_id}: an election has a ballot key of its own"
+                    "it is the ballot key of {law_id}: each election needs a separate ballot key"
                 );
             }
             Self::OtherBallotKey => {
-                "the data folder holds another ballot key for this election already"
+                "the data folder already contains another ballot key for this election"
             }
             Self::AddressCount { most } => {
                 return format!(

@@ -18,25 +18,25 @@ impl InWords for FieldRule {
             Self::NotText { found } => {
                 return format!("must be a text in quotation marks, not {}", json_kind(*found));
             }
-            Self::HalfCharacter => "holds half of a surrogate pair, which is not text",
+            Self::HalfCharacter => "contains an unpaired surrogate, which is not valid text",
             Self::Credential(error) => return error.in_words(),
             Self::Law(error) => return error.in_words(),
             Self::Choice(error) => return error.in_words(),
             Self::OtherField { name: Some(name), .. } => {
                 return format!(
-                    "has the field '{name}': a vote has nas, code, law_id and vote alone"
+                    "has the field '{name}': a vote has only nas, code, law_id and vote"
                 );
             }
             Self::OtherField { name: None, position } => {
                 return format!(
-                    "has another field, as number {position} of its fields: a vote has nas, code, \
-                     law_id and vote alone"
+                    "has an unknown field (number {position}): a vote has only nas, code, law_id \
+                     and vote"
                 );
             }
             Self::Wide => "is UTF-16 or UTF-32 text: send it as UTF-8",
             Self::NotUtf8 => "is not UTF-8 text",
             Self::NotObject => "must be a JSON object with the fields nas, code, law_id and vote",
-            Self::CutShort => "is cut short: the JSON does not end",
+            Self::CutShort => "is incomplete: the JSON ends too early",
             Self::NotJson { line, column } => {
                 return format!("is not JSON at line {line}, column {column}");
             }
@@ -96,7 +96,7 @@ impl InWords for CredentialError {
                 format!("a NAS has exactly 9 digits, this one has {digits}")
             }
             Self::NasCharacter { position } => format!(
-                "a NAS holds digits, spaces and hyphens only: character {position} is something \
+                "a NAS contains only digits, spaces and hyphens: character {position} is something \
                  else"
             ),
             Self::NasCheckDigit => "the NAS fails its check digit".to_owned(),
@@ -133,7 +133,7 @@ impl InWords for EmailError {
                     EmailAddress::BYTES_MAX
                 );
             }
-            Self::NotOneAt => "an e-mail address has one @",
+            Self::NotOneAt => "an e-mail address contains exactly one @",
             Self::Invisible => {
                 "an e-mail address has no spaces, control characters or invisible characters"
             }
@@ -166,7 +166,7 @@ impl InWords for DefinitionError {
                 format!("the choices '{first}' and '{second}' have the same label")
             }
             Self::BallotKey => {
-                "the ballot key is a point of small order, under which anyone can read every choice"
+                "the ballot key is weak (a point of small order): anyone could read every choice"
                     .to_owned()
             }
             Self::Times { opens, closes } => {
@@ -177,7 +177,9 @@ impl InWords for DefinitionError {
                 Definition::LENGTH_MAX
             ),
             Self::PublishEvery => {
-                "the number of new votes after which results are published is at least 1".to_owned()
+                "the number of new votes after which results are published must be at least \
+                 1"
+                .to_owned()
             }
             other => other.to_string(),
         }
@@ -203,7 +205,7 @@ impl InWords for KeyFileError {
                     .to_owned()
             }
             Self::Check => {
-                "the key does not match its check: take another copy of the file".to_owned()
+                "the key does not match its check: use another copy of the file".to_owned()
             }
             other => other.to_string(),
         }

@@ -23,7 +23,7 @@ impl InWords for ElectionLogError {
             ),
             Self::FarClosing { closes, at } => format!(
                 "the poll would close ({closes}) more than {CLOSING_AHEAD_MINUTES_MAX} minutes \
-                 after the closing is recorded ({at}): did the clock run ahead?"
+                 after the closing is recorded ({at}): was the clock wrong?"
             ),
             Self::Amendment { what } => format!("an amendment cannot change {}", fixed_part(*what)),
             Self::Definition(error) => error.in_words(),
@@ -45,7 +45,8 @@ impl InWords for ElectionLogError {
                 format!("the close is waiting for node {node}, epoch {epoch}, which has not ended")
             }
             Self::MissingEpoch { node, epoch } => format!(
-                "the close is waiting for node {node}, epoch {epoch}: nothing in the log ends it"
+                "the close is waiting for node {node}, epoch {epoch}: the log does not contain its \
+                 end"
             ),
             other => plain(other).map_or_else(|| contradiction(other), str::to_owned),
         }
@@ -61,14 +62,12 @@ fn plain(error: &ElectionLogError) -> Option<&'static str> {
             "another roll is already loaded; later changes are loaded as supplements to it"
         }
         ElectionLogError::Replaces => {
-            "the roll names another roll to replace than the one loaded, or the election is not a \
-             draft"
+            "the roll to be replaced is not the one that is loaded, or the election is not a draft \
+             any more"
         }
-        ElectionLogError::Scheme => {
-            "the supplement hashes credentials by another scheme than the roll"
-        }
+        ElectionLogError::Scheme => "the supplement uses a different hash scheme than the roll",
         ElectionLogError::Followed => {
-            "this node only follows the log: a node that holds the electorate decides"
+            "this node only follows the log: a node with the role seal decides"
         }
         _ => return None,
     })

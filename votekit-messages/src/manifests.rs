@@ -60,8 +60,8 @@ impl InWords for ManifestError {
                 "the manifest is not in canonical form: it was edited or reformatted".to_owned()
             }
             Self::Scheme => {
-                "the manifest names a pepper if and only if its scheme is hmac-sha256; this one \
-                 does not"
+                "the manifest's hash scheme and pepper do not match: hmac-sha256 needs a pepper, \
+                 and sha256 has none"
                     .to_owned()
             }
             Self::Date => "the manifest's date is not a day such as 2026-11-21".to_owned(),
@@ -78,10 +78,11 @@ impl InWords for ManifestError {
 fn of_file(error: &ManifestError) -> String {
     match error {
         ManifestError::FileOrder { file } => format!(
-            "the manifest's row for {file} is out of order or of a law that it does not list"
+            "the manifest's row for {file} is out of order, or belongs to a law that the manifest \
+             does not list"
         ),
         ManifestError::FileName { file } => {
-            format!("the manifest names a file {file:?}, which is not a name of one of its files")
+            format!("the manifest lists the file {file:?}, whose name is not allowed")
         }
         ManifestError::ShardCount { file, count } => {
             format!("{file} states {count} keys, more than a shard can hold")
@@ -94,11 +95,11 @@ fn of_file(error: &ManifestError) -> String {
         }
         ManifestError::Shard { file, error } => format!("{file}: {}", error.in_words()),
         ManifestError::ShardHead { file } => {
-            format!("{file} is of another law or number than the manifest states")
+            format!("{file} has another law or number than the manifest states")
         }
         ManifestError::Changes { file, error } => format!("{file}: {}", error.in_words()),
         ManifestError::ChangesCount { file } => {
-            format!("{file} adds or revokes another number of keys than the manifest states")
+            format!("{file} adds or revokes a different number of keys than the manifest states")
         }
         other => other.to_string(),
     }
@@ -112,7 +113,7 @@ impl InWords for ShardError {
             Self::Number { shard, shards } => format!("shard {shard} of {shards} does not exist"),
             Self::TooMany { count } => format!("{count} keys are more than a shard can hold"),
             Self::Count { stated } => {
-                format!("the shard states {stated} keys and holds another number")
+                format!("the shard states {stated} keys, but contains a different number")
             }
             Self::Key { key } => format!("key {key} is malformed"),
             Self::Order { key } => format!("key {key} is out of order or repeated"),

@@ -55,7 +55,7 @@ impl InWords for AuthorityMismatch {
     fn in_words(&self) -> String {
         match self {
             Self::Base { listed, own } => format!(
-                "it is of the base {listed}, and the logs of this folder are named under {own}"
+                "it is for the base {listed}, but the logs of this folder are named under {own}"
             ),
             Self::Key { name, key } => format!(
                 "the {key} key of {name} in it does not belong to the secret key in this folder"
@@ -103,7 +103,9 @@ impl InWords for FileDamage {
                 "the key does not match its check: restore it from a backup of the folder"
             }
             Self::Name(reason) => return reason.to_string(),
-            Self::NotVerifierKeys(reason) => return format!("one verifier key a line: {reason}"),
+            Self::NotVerifierKeys(reason) => {
+                return format!("expected one verifier key per line: {reason}");
+            }
             Self::Authorities(reason) => return reason.to_string(),
             Self::NotDigest => "a line that is not a digest",
             Self::Roll(error) => return error.in_words(),
@@ -138,7 +140,8 @@ impl InWords for NodeError {
                  roles"
             ),
             Self::Random(reason) => format!("the system returned no random numbers: {reason}"),
-            // What a node meets at its start alone, and keys and signatures: reasons.
+            // Errors that occur only at the start of a node, and those of keys and signatures, have
+            // reasons for administrators.
             other => other.to_string(),
         }
     }
@@ -165,7 +168,7 @@ impl InWords for NotReady {
                 "its key is not admitted to the election: is this its own data folder?"
             }
             Self::WritesFail => "the last write was not stored",
-            Self::Stopping => "it takes no more votes",
+            Self::Stopping => "it is stopping and takes no more votes",
             Self::NotPublished { reason } => {
                 return format!("the batch could not be published: {reason}");
             }

@@ -71,16 +71,15 @@ impl InWords for UploadError {
             Self::OtherLaw { law_id, other } => {
                 return format!(
                     "the manifest names the law {other}, and this is the upload of {law_id}: hash \
-                     the rows of this law alone (votekit hashgen --law {law_id})"
+                     only the rows of this law (votekit hashgen --law {law_id})"
                 );
             }
             Self::TooLarge { bytes_max } => {
-                return format!("this file has at most {bytes_max} bytes");
+                return format!("this file is too large: at most {bytes_max} bytes are allowed");
             }
             Self::TooMuch { bytes_max, files_max } => {
                 return format!(
-                    "the files of one upload have at most {bytes_max} bytes and are at most \
-                     {files_max}"
+                    "an upload has at most {files_max} files and {bytes_max} bytes in all"
                 );
             }
             Self::NoRoom => {
@@ -93,8 +92,8 @@ impl InWords for UploadError {
             }
             Self::NoPepper { id } => {
                 return format!(
-                    "the roll is hashed under the pepper {id}, which this node does not hold: an \
-                     operator loads the uploaded folder once, with votekit load --pepper-file; \
+                    "the roll is hashed under the pepper {id}, which this node does not have: an \
+                     operator must load the uploaded folder once, with votekit load --pepper-file; \
                      the upload was kept"
                 );
             }
@@ -112,15 +111,17 @@ impl InWords for FileRule {
                  file that the manifest lists"
             }
             Self::Beginning => {
-                "does not begin as this file of a hashed roll does: upload it as votekit hashgen \
-                 made it"
+                "does not begin like this file of a hashed roll: upload the file unchanged, as \
+                 votekit hashgen made it"
             }
-            Self::NotUploaded => "is not uploaded",
+            Self::NotUploaded => "has not been uploaded",
             Self::Incomplete { named, more } => {
                 let named = named.join(", ");
                 return match more {
-                    0 => format!("lists files that are not uploaded: {named}"),
-                    more => format!("lists files that are not uploaded: {named} and {more} more"),
+                    0 => format!("lists files that have not been uploaded: {named}"),
+                    more => {
+                        format!("lists files that have not been uploaded: {named} and {more} more")
+                    }
                 };
             }
             Self::NoLaw => "lists no law: the roll is empty",

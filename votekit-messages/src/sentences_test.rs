@@ -31,8 +31,8 @@ fn fields_of_a_vote_have_their_rules_in_words() {
             "a NAS has exactly 9 digits, this one has 2",
             "must be a text in quotation marks, not a number",
             "is missing",
-            "holds half of a surrogate pair, which is not text",
-            "has the field 'sin': a vote has nas, code, law_id and vote alone",
+            "contains an unpaired surrogate, which is not valid text",
+            "has the field 'sin': a vote has only nas, code, law_id and vote",
         ]
     );
 }
@@ -79,7 +79,10 @@ fn parameters_are_part_of_the_sentence() {
             "/d/keys: other accounts have access to it (mode 0640); a key must be private: run \
              'chmod go= /d/keys'",
         ),
-        (upload.in_words(), "manifest.json lists files that are not uploaded: a, b and 2 more"),
+        (
+            upload.in_words(),
+            "manifest.json lists files that have not been uploaded: a, b and 2 more",
+        ),
         (FileRule::NotRegular { found: FileKind::Fifo }.in_words(), "is a FIFO"),
         (engine.in_words(), "SQLite is not available: database is locked"),
     ] {
@@ -110,7 +113,7 @@ fn errors_inside_errors_have_their_own_words() {
     assert_eq!(
         AdminError::Fields { errors }.in_words(),
         "replace: a supplement cannot replace a roll: load it without `replace`; node: this is the \
-         node that answers this call: it is not lost"
+         node that answers this call, so it is not lost"
     );
     let missing = vec![BindingRule::Results, BindingRule::TestBase { base: "a/test".to_owned() }];
     let unsafe_yet = AdminError::NotSafe { missing }.in_words();

@@ -49,8 +49,8 @@ impl InWords for Conflict {
                  retry"
             ),
             Self::NotStaged { law_id, position } => format!(
-                "the block of {law_id} seals staging through position {position}, where the \
-                 ledger has another batch or none: it was put back to an older copy"
+                "the block of {law_id} seals staging through position {position}, where the ledger \
+                 has another batch or none: it was restored from an older copy"
             ),
             Self::NoLease { law_id, node, epoch, reason } => format!(
                 "lease refused to node {node} for epoch {} of {law_id}: {}",
@@ -63,9 +63,7 @@ impl InWords for Conflict {
             Self::Malformed { law_id: None, rule } => {
                 format!("a write violates a rule of the ledger: {rule}")
             }
-            Self::AccountExists => {
-                "there is an account with this e-mail address already".to_owned()
-            }
+            Self::AccountExists => "an account with this e-mail address already exists".to_owned(),
             Self::AccountChanged => "the account was changed meanwhile".to_owned(),
             Self::MalformedAccount { rule } => {
                 format!("the account or key violates a rule of the store: {rule}")

@@ -24,7 +24,8 @@ impl InWords for RollError {
                 format!("line {line}: the header names the column '{field}' twice")
             }
             Self::HeaderRunsOn { line } => format!(
-                "line {line}: a quotation mark seems to be missing: the header takes in rows"
+                "line {line}: a quotation mark seems to be missing: rows are read as part of the \
+                 header"
             ),
             Self::RowLength { line, limit } => format!(
                 "line {line}: the row that starts here is longer than {limit} bytes: is a \
@@ -123,7 +124,7 @@ impl InWords for RowRule {
                 return format!("character {position} is {character}, which is invisible");
             }
             Self::Missing => "the row is cut short: this field is missing",
-            Self::Blank => "the row holds separators only",
+            Self::Blank => "the row is empty: it has only separators",
             Self::TooManyFields { found, expected } => {
                 return format!("the row has {found} fields, the header names {expected}");
             }
@@ -132,15 +133,15 @@ impl InWords for RowRule {
             Self::QuoteRunsOn { lines } => {
                 let ends = if *lines == 1 { "line end" } else { "line ends" };
                 return format!(
-                    "a quotation mark seems to be missing: the quoted text runs over {lines} \
-                     {ends} and takes in other rows"
+                    "a quotation mark seems to be missing: the quoted text continues over {lines} \
+                     {ends} into other rows"
                 );
             }
             Self::CarriageReturn => {
                 "a carriage return without a line feed: is it the end of a line?"
             }
             Self::Utf8 => "the text is not valid UTF-8",
-            Self::Zero => "the text holds a zero byte",
+            Self::Zero => "the text contains a zero byte",
             Self::Duplicate { first_line } => {
                 return format!(
                     "the same elector and law as line {first_line}, with the same code"

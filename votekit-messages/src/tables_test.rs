@@ -56,8 +56,8 @@ fn rows_are_named_by_line_field_and_rule() {
         ),
         (
             fault(Field::ROW, RowRule::QuoteRunsOn { lines: 1 }),
-            "line 7, row: a quotation mark seems to be missing: the quoted text runs over 1 line \
-             end and takes in other rows",
+            "line 7, row: a quotation mark seems to be missing: the quoted text continues over 1 \
+             line end into other rows",
             "is doubled",
         ),
         (

@@ -68,7 +68,7 @@ pub enum CallRule {
     #[error("a supplement cannot replace a roll: load it without `replace`")]
     SupplementReplaces,
     /// The node that answers is not lost.
-    #[error("this is the node that answers this call: it is not lost")]
+    #[error("this is the node that answers this call, so it is not lost")]
     AnsweringNode,
     /// An election of members is not binding.
     #[error(
@@ -84,8 +84,8 @@ pub enum CallRule {
     MembersUnsigned,
     /// The members' key is of one data folder: several authorities have one each.
     #[error(
-        "several authorities have data folders of their own, and the key of such an election is in \
-         one alone: draw credentials offline (votekit roll members) and load their roll"
+        "with several authorities, only one of them would have the key of such an election: draw \
+         credentials offline (votekit roll members) and load their roll"
     )]
     MembersAuthorities,
     /// The members of an election fit into one shard.
@@ -118,11 +118,11 @@ pub enum CallRule {
         /// The name.
         name: NodeName,
     },
-    /// With several authorities a node has a record.
-    #[error("with several authorities a node is first admitted to the installation, by its record")]
+    /// With several authorities, a node needs a record.
+    #[error("with several authorities, a node must first be admitted by its record")]
     NodeWithoutRecord,
     /// The key of an ingest node is not one of an authority.
-    #[error("it is a key of the authority {authority}: a node has keys of its own")]
+    #[error("it is a key of the authority {authority}: give the keys of the node")]
     AuthorityKey {
         /// The name of the authority.
         authority: KeyName,
@@ -137,13 +137,13 @@ pub enum CallRule {
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
     /// A ballot key is for one election.
-    #[error("it is the ballot key of {law_id}: an election has a ballot key of its own")]
+    #[error("it is the ballot key of {law_id}: each election needs a separate ballot key")]
     BallotKeyUsed {
         /// The other election.
         law_id: ElectionId,
     },
     /// An election has one ballot key.
-    #[error("the data folder holds another ballot key for this election already")]
+    #[error("the data folder already contains another ballot key for this election")]
     OtherBallotKey,
     /// One call names a limited number of members.
     #[error(

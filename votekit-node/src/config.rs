@@ -390,7 +390,7 @@ impl Config {
         self.rate_limit_per_address_per_second.unwrap_or_else(share)
     }
 
-    /// Whether an address counts alone, without the networks around it: voters on this machine are
+    /// Whether an address counts without the networks that contain it: voters on this machine are
     /// tests, and several of its addresses stand for several voters.
     #[must_use]
     pub fn counts_alone(&self, address: IpAddr) -> bool {
@@ -469,7 +469,7 @@ pub struct PagesConfig {
     pub privacy_fr: String,
     /// What it does with personal information, in English.
     pub privacy_en: String,
-    /// The zone of the times on the pages, beside UTC; without it, UTC alone.
+    /// The zone of the times on the pages, in addition to UTC; without it, only UTC.
     pub time_zone: Option<TimeZone>,
     /// The name of the zone in French; by default the short name of its rule.
     pub time_zone_fr: String,

@@ -382,7 +382,7 @@ impl DataFolder {
         Ok(RequestKey::from_bytes(*bytes))
     }
 
-    /// Keeps the request key of an election that was sealed to this node.
+    /// Keeps the request key of an election that was encrypted to this node.
     ///
     /// # Errors
     /// [`FolderError`].
@@ -394,7 +394,7 @@ impl DataFolder {
         write_secret(&self.election_key("request", law_id), key)
     }
 
-    /// Keeps the ballot key of an election that was sealed to this authority.
+    /// Keeps the ballot key of an election that was encrypted to this authority.
     ///
     /// # Errors
     /// [`FolderError`].

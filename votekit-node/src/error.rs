@@ -92,7 +92,7 @@ pub enum NodeError {
         /// The name of this node as an authority.
         name: KeyName,
     },
-    /// The keys of an election that were sealed to this node cannot be opened.
+    /// The keys of an election that were encrypted to this node cannot be opened.
     #[error("the keys of {law_id} that were sealed to this node cannot be opened with its key")]
     SealedKeys {
         /// The election.
@@ -259,7 +259,7 @@ pub enum AdminError {
     },
     /// A supplement does not follow the one that was loaded last.
     #[error(
-        "{law_id}: the supplement follows the manifest {parent}, and {last} was loaded after that one"
+        "{law_id}: the supplement is based on the manifest {parent}, but {last} was loaded after it"
     )]
     NotLatest {
         /// The law.
@@ -374,7 +374,7 @@ pub enum AdminError {
     #[error("this node is not one of several authorities")]
     NotAnAuthority,
     /// Another administrative call on this election is under way.
-    #[error("another administrative call on {law_id} is under way")]
+    #[error("another administrative call on {law_id} is in progress")]
     Busy {
         /// The election.
         law_id: ElectionId,
@@ -478,7 +478,7 @@ pub enum NotReady {
     #[error("the last write was not stored")]
     WritesFail,
     /// Its intake for the election has ended: the node is stopping.
-    #[error("it takes no more votes")]
+    #[error("it is stopping and takes no more votes")]
     Stopping,
     /// The votes of this batch were not published.
     #[error("the batch could not be published: {reason}")]

@@ -22,7 +22,11 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
         delay = INTERVAL;
         match context.accounts.remove_expired(context.now().seconds()).await {
             Ok(removed) => {
-                tracing::debug!(event = "expired_sessions_removed", removed, "expiry done");
+                tracing::debug!(
+                    event = "expired_sessions_removed",
+                    removed,
+                    "expired sessions removed"
+                );
             }
             // The engine cannot be used any more, and no other task may have noticed.
             Err(error @ (EngineError::Fatal { .. } | EngineError::Panicked { .. })) => {

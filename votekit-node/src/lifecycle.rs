@@ -212,7 +212,7 @@ impl Node {
         }
         for law_id in law_ids {
             match self.read_back_and_check(&law_id).await {
-                // Its keys may be sealed to this node later: the election is taken up then.
+                // Its keys may be encrypted to this node later: the election is recovered then.
                 Err(NodeError::BallotKey { .. }) if self.context.authorities.is_some() => {}
                 Err(error) if error.halts_one_election() => {
                     if self.is_lost(&law_id).await {
@@ -359,7 +359,7 @@ impl Node {
             tracing::warn!(
                 event = "election_recovery_failed",
                 %error,
-                "election created by another node not read back, retrying"
+                "election created by another node not recovered, retrying"
             );
         }
     }

@@ -1,5 +1,5 @@
-//! Log lines: JSON on standard error, one object per line, written by a dedicated thread. Audit
-//! events likewise, on a thread of their own, to the file of the setting `audit_log`.
+//! Log lines: JSON on standard error, one object per line, written by a dedicated thread. Another
+//! thread writes audit events in the same form to the file of the setting `audit_log`.
 //!
 //! ```text
 //! any thread ──try_send──▶ queue (bounded) ──▶ log writer ──▶ standard error, or the audit log
@@ -45,7 +45,7 @@ static AUDIT_QUEUE: OnceLock<Queue> = OnceLock::new();
 
 /// Writes log lines of `level` (`error`, `warn`, `info`, `debug` or `trace`) and above to standard
 /// error, as JSON, one object per line. Audit events are appended to the file `audit_log`, which is
-/// created readable by its owner alone; without it they are not written. Only the first call in a
+/// created readable only by its owner; without it they are not written. Only the first call in a
 /// process takes effect.
 ///
 /// A line that cannot be written is dropped, and counted in `log_lines_dropped_total`. Call
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_cannot_be_written_is_dropped_and_the_next_one_stands_alone() {
+    fn a_line_that_cannot_be_written_is_dropped_and_the_next_one_is_complete() {
         assert_eq!(written(&[]), "first\nsecond\n");
         for error in [
             io::ErrorKind::BrokenPipe,
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn the_audit_log_is_appended_to_and_a_torn_line_stays_alone() {
+    fn the_audit_log_is_appended_after_a_torn_line() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("audit.log");
         for (before, torn) in [("", false), ("{}\n", false), ("{}\n{\"cut", true)] {

@@ -29,11 +29,11 @@ pub struct NodeRecord {
     pub transport: BallotPublicKey,
 }
 
-/// What is known of a node: it was admitted by its record, and may have been retired since.
+/// The state of a node: it was admitted by its record, and may have been retired since.
 ///
-/// Where there are several authorities, the ledger holds it as a note that one of them has signed:
-/// another writer of the ledger admits no node and retires none. In the memory of an authority, and
-/// where there is one authority, it is a line without a signature.
+/// With several authorities, the ledger stores it as a note signed by one of them, so that another
+/// writer of the ledger can neither admit nor retire a node. In the memory of an authority, and
+/// with only one authority, it is a line without a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Admission {
     pub(crate) record: NodeRecord,
@@ -48,10 +48,10 @@ const ADMISSIONS_MAX: usize = 1000;
 const RETIRED: &str = "retired ";
 
 impl Admission {
-    /// The longest form of one: a note with the longest names.
+    /// The maximum length of one: a note with the longest names.
     pub(crate) const BYTES_MAX: usize = 2048;
 
-    /// Reads the line; `None` for anything else.
+    /// Parses the line; `None` for anything else.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let line = std::str::from_utf8(bytes).ok()?;
         let (line, is_retired) = match line.strip_prefix(RETIRED) {
@@ -61,7 +61,7 @@ impl Admission {
         Some(Self { record: line.parse().ok()?, is_retired })
     }
 
-    /// Reads the note that an authority of the installation has signed; `None` for anything else.
+    /// Parses a note that an authority of the installation has signed; `None` for anything else.
     pub(crate) fn parse_signed(bytes: &[u8], set: &AuthoritySet) -> Option<Self> {
         let signed = set.verify_admission(bytes).ok()?;
         let NodeAdmission { node, key, transport, is_retired, .. } = signed;
@@ -128,7 +128,7 @@ pub enum NodeRecordError {
     /// Signatures can be verified with the node key.
     #[error("the node key is not a usable Ed25519 key")]
     NodeKey,
-    /// Keys can be sealed to the transport key.
+    /// Keys can be encrypted to the transport key.
     #[error("the transport key is not a usable X25519 key")]
     TransportKey,
 }
@@ -246,7 +246,7 @@ mod tests {
                 let stored = [("ingest-1".to_owned(), invented)];
                 assert!(Admission::all_in_ledger(&stored, Some(&set)).is_empty());
             }
-            // Under the name of another node it is a copy.
+            // Under the name of another node it does not count.
             for (name, count) in [("ingest-1", 1), ("ingest-2", 0)] {
                 let stored = [(name.to_owned(), signed.clone())];
                 assert_eq!(Admission::all_in_ledger(&stored, Some(&set)).len(), count);

@@ -308,7 +308,7 @@ mod tests {
         pending.record_stored(&request(1), &Err(IntakeError::Finished));
         assert!(matches!(second.await, Ok(Err(IntakeError::Finished))));
         assert_eq!((pending.len(), pending.hint_of(&request(1))), (0, None));
-        // A copy whose outcome is unknown stays, beside one that is known not to be stored.
+        // A copy whose outcome is unknown stays, even if another one is known not to be stored.
         pending.issue(request(2), &mut None, None);
         pending.record_stored(&request(2), &Err(IntakeError::OutcomeUnknown));
         assert!(matches!(pending.issue(request(2), &mut None, None), Issue::Registered));

@@ -108,7 +108,7 @@ pub(crate) async fn read_back(
         size = head.size,
         from_snapshot,
         milliseconds = began.elapsed().as_millis(),
-        "election read back from the ledger"
+        "election recovered from the ledger"
     );
     // A followed log has no snapshots: they hold what only a deciding node has.
     let snapshot_leaves = if decides { context.config.snapshot_leaves } else { 0 };

@@ -1,6 +1,6 @@
-//! Reads files whose names come from outside: regular files only, up to an expected size. A FIFO
-//! would block the thread that opens it, a device may never end, and a symbolic link is not the
-//! file that was checked.
+//! Reads files with untrusted names: regular files only, up to an expected size. A FIFO would block
+//! the thread that opens it, a device may never end, and a symbolic link is not the file that was
+//! checked.
 
 use std::fmt;
 use std::fs::{self, File, FileType, OpenOptions};

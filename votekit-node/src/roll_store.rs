@@ -239,8 +239,8 @@ pub struct RolledLaw {
 pub(crate) enum PepperNeed {
     /// It hashes the credentials of voters.
     Required,
-    /// It decides by registry keys alone, as one of several authorities that takes no votes. A
-    /// pepper that is at hand is compared with the manifest.
+    /// It decides only by registry keys, as one of several authorities that takes no votes. A
+    /// available pepper is compared with the manifest.
     Optional,
 }
 

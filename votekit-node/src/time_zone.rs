@@ -1,4 +1,4 @@
-//! The time zone of the poll, as a POSIX rule: pages show times in it, beside UTC.
+//! The time zone of the poll, as a POSIX rule: pages show times in it, in addition to UTC.
 //!
 //! ```text
 //! EST5EDT,M3.2.0,M11.1.0    standard name and offset west of UTC, daylight name,

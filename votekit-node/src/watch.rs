@@ -45,7 +45,7 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
                 observe_writes(&context).await;
             }
         }
-        // The ledger of a node alone has the clock of the node.
+        // A ledger that belongs to one node uses the clock of that node.
         if tick == 0 && context.is_shared {
             differs = observe_ledger_clock(&context, differs).await;
         }
@@ -124,7 +124,7 @@ async fn observe_ledger_clock(context: &NodeContext, alarmed: bool) -> bool {
             event = "clock_differs",
             alarm = true,
             milliseconds = offset,
-            "this clock is not the ledger's by more than a second"
+            "this clock differs from the ledger's by more than a second"
         );
         context.audit.record(AuditEvent::ClockDiffers, &fields);
         return true;

@@ -195,8 +195,8 @@ async fn roles_are_shared_among_nodes() {
     }
 }
 
-/// Nodes with the role `ingest` alone read what is staged, also at their start: a vote that another
-/// one took is the same request here, and is stored once.
+/// Nodes that have only the role `ingest` read what is staged, also at their start: a vote that
+/// another one took is the same request here, and is stored once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ingest_nodes_know_the_requests_that_others_have_in_flight() {
     let place = TestDir::new(10);

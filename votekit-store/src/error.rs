@@ -129,7 +129,7 @@ pub enum Conflict {
     /// written. Read the staged batches again, after the position of the head.
     #[error(
         "the block of {law_id} seals staging through position {position}, where the ledger has \
-         another batch or none: it was put back to an older copy"
+         another batch or none: it was restored from an older copy"
     )]
     NotStaged {
         /// The election.
@@ -161,7 +161,7 @@ pub enum Conflict {
         rule: &'static str,
     },
     /// Another account has the id or the e-mail address.
-    #[error("there is an account with this e-mail address already")]
+    #[error("an account with this e-mail address already exists")]
     AccountExists,
     /// The account was changed since it was read, or is not there any more.
     #[error("the account was changed meanwhile")]

@@ -515,9 +515,9 @@ pub trait LogRepair: Send + Sync + 'static {
 /// Stores the cosignatures of outside witnesses over heads of the logs.
 #[async_trait]
 pub trait Witnessed: Send + Sync + 'static {
-    /// Stores a line in place of any other one of its witness over this size and root: a line that
-    /// another program has stored keeps the true one out in no case. Of each witness, few of the
-    /// lines over smaller trees are kept ([`WitnessLine::KEPT_PER_WITNESS`]).
+    /// Stores a line and replaces any other line of its witness over this size and root, so that a
+    /// line which another program has stored never keeps the valid one out. Of each witness, few of
+    /// the lines over smaller trees are kept ([`WitnessLine::KEPT_PER_WITNESS`]).
     async fn put_witness_line(
         &self,
         law_id: &ElectionId,
@@ -525,7 +525,7 @@ pub trait Witnessed: Send + Sync + 'static {
     ) -> Result<(), EngineError>;
 
     /// The lines of these witnesses over the log of this size and root, in ascending order of the
-    /// names' bytes: one of each at most, whatever another program stores beside them.
+    /// names' bytes: at most one of each, whatever else another program stores.
     async fn witness_lines(
         &self,
         law_id: &ElectionId,
@@ -536,7 +536,7 @@ pub trait Witnessed: Send + Sync + 'static {
 
     /// The lines of these witnesses over trees of at most this size, in ascending order of the
     /// names' bytes: of each the last ones ([`WitnessLine::KEPT_PER_WITNESS`]), those over the
-    /// largest trees first. Another program may have stored some over trees that never were.
+    /// largest trees first. Another program may have stored some over trees that never existed.
     async fn latest_witness_lines(
         &self,
         law_id: &ElectionId,
@@ -545,7 +545,7 @@ pub trait Witnessed: Send + Sync + 'static {
     ) -> Result<Vec<WitnessLine>, EngineError>;
 }
 
-/// Stores the documents of officials, reviewers and nodes beside the logs.
+/// Stores the documents of officials, reviewers and nodes, outside the logs.
 #[async_trait]
 pub trait Documents: Send + Sync + 'static {
     /// Stores a manifest under its SHA-256.
@@ -564,8 +564,8 @@ pub trait Documents: Send + Sync + 'static {
     /// The remarks on an election's requests, in the order in which they were stored.
     async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError>;
 
-    /// Stores the keys of an election as sealed to a recipient's public key, in place of an earlier
-    /// copy.
+    /// Stores the keys of an election as encrypted to a recipient's public key, in place of an
+    /// earlier copy.
     async fn put_sealed_key(
         &self,
         law_id: &ElectionId,
@@ -573,7 +573,7 @@ pub trait Documents: Send + Sync + 'static {
         bytes: &[u8],
     ) -> Result<(), EngineError>;
 
-    /// The keys of an election that are sealed to a recipient's public key.
+    /// The keys of an election that are encrypted to a recipient's public key.
     async fn sealed_key(
         &self,
         law_id: &ElectionId,

@@ -301,7 +301,7 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
         );
         assert!(letter.queue.contains("validation-") && letter.first_death.is_some(), "{letter:?}");
     }
-    // It holds up its own election alone.
+    // It delays only its own election.
     let working = work(&ballot_box);
     ballot_box.settle(&"L2".parse().expect("a law id")).await.expect("settled");
     working.abort();

@@ -1,4 +1,4 @@
-//! Hostile load beside honest votes, against a real HTTP server.
+//! Hostile load during honest votes, against a real HTTP server.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -152,7 +152,7 @@ impl<'a> Answers<'a> {
         last.map(|(term, _)| *term)
     }
 
-    /// How many authorities there are beside the liar.
+    /// Number of authorities other than the liar.
     pub(crate) fn others(&self) -> usize {
         self.folder.set.members().len() - 1
     }

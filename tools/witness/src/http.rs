@@ -24,7 +24,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 pub fn serve(listener: &TcpListener, witness: &Arc<Witness>) -> io::Result<()> {
     for stream in listener.incoming() {
         let (stream, witness) = (stream?, Arc::clone(witness));
-        // A client that breaks off or sends what is not HTTP loses its own connection alone.
+        // A client that breaks off or sends what is not HTTP loses only its own connection.
         thread::spawn(move || connection(&stream, &witness));
     }
     Ok(())

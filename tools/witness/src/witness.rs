@@ -58,7 +58,7 @@ impl Witness {
         })
     }
 
-    /// Trusts a key to sign the checkpoints of an origin, beside those trusted before.
+    /// Trusts a key to sign the checkpoints of an origin, in addition to those trusted before.
     ///
     /// # Errors
     /// [`KeyError`] for a text that is not a verifier key of a supported type.

@@ -124,7 +124,7 @@ fn program(arguments: &Arguments) -> Result<PathBuf> {
 fn public(site: &Site) -> Vec<Target> {
     let callers = &site.callers;
     let bearer = |token: &str| vec![format!("Authorization: Bearer {token}")];
-    // Calls with a cookie are accepted from pages of the node alone.
+    // Calls with a cookie are accepted only from pages of the node.
     let of_page = vec![format!("Cookie: {}", callers.cookie), format!("Origin: {}", site.node.url)];
     let mut of_listener = filters("--exclude-operation-id", EXCLUDED.map(|(id, _)| id));
     of_listener.extend(filters("--exclude-path-regex", [OTHER_LISTENERS]));

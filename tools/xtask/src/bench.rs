@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
     /// The engine of votekit; `services` starts a Redis Cluster, RabbitMQ and PostgreSQL for it.
     #[arg(long, value_enum, default_value_t = Engine::Embedded)]
     engine: Engine,
-    /// The command to run beside votekit, split at spaces, without a shell. `{input}` stands for
+    /// The command to compare with votekit, split at spaces, without a shell. `{input}` stands for
     /// the benchmark's input and `{output}` for its own path that does not exist yet.
     #[arg(long, value_name = "COMMAND")]
     beside: Option<String>,
@@ -202,7 +202,7 @@ const AUTHORITIES_BENCHES: [Bench; 2] = [
 /// The resources of a benchmark.
 struct Workbench {
     votekit: PathBuf,
-    /// An empty folder for the benchmark alone.
+    /// An empty folder for this benchmark.
     folder: PathBuf,
     electors: u64,
     runs: u32,

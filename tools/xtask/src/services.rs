@@ -153,7 +153,7 @@ fn status(rig: &Rig) -> Result<()> {
     Ok(())
 }
 
-/// Installs missing programs and starts servers for this program alone, in a temporary folder on
+/// Installs missing programs and starts servers for this program only, in a temporary folder on
 /// free ports.
 ///
 /// # Errors

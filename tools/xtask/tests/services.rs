@@ -17,7 +17,7 @@ fn folder(program: &Program) -> Result<PathBuf, Box<dyn std::error::Error>> {
     Ok(record["folder"].as_str().ok_or("no folder")?.into())
 }
 
-/// The folder of the servers that a chore started for itself alone.
+/// The folder of the servers that a chore started for its own use.
 fn servers_of(chore: u32) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let begin = format!("votekit-services-{chore}-");
     for entry in fs::read_dir(std::env::temp_dir())? {

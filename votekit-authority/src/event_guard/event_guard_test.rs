@@ -202,7 +202,7 @@ fn a_node_is_admitted_once_an_authority_has_signed_its_record() {
     let mut world = World::new();
     let key = NodePublicKey::from_bytes([7; 32]);
     let admitted = [Leaf::Node(NodeEvent::Admitted { node: key.node_id(), key })];
-    // A writer of the ledger has added it, or the record is lost: it is not refused, and waits.
+    // Another writer of the ledger may have added it, or the record may be lost: the block waits.
     assert_eq!(fault_of(&world, &admitted), Some("no-node-record"));
     let with_opening = [opening(100, &[]), admitted[0].clone()];
     (world.takes_votes, world.is_open_after) = (true, true);
@@ -340,7 +340,7 @@ fn an_epoch_is_retired_when_it_is_given_out_fenced_and_without_lease() {
         world.epoch().is_fenced = false;
     };
     assert_eq!(fault_of_retirement(closing), None);
-    // An epoch that the log alone has open was never fenced.
+    // An epoch that is open only in the log was never fenced.
     let of_log = |world: &mut World| {
         world.epoch().is_fenced = false;
         world.epoch().progress.is_given = false;
@@ -351,7 +351,7 @@ fn an_epoch_is_retired_when_it_is_given_out_fenced_and_without_lease() {
         world.epoch().progress.is_open = false;
     };
     assert_eq!(fault_of_retirement(unknown), Some("retired-not-given"));
-    // One that the ledger has lost is retired at the close alone.
+    // One that the ledger has lost is retired only at the close.
     let missing = |world: &mut World| {
         unknown(world);
         world.epoch().progress.is_missing = true;

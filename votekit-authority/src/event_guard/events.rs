@@ -31,7 +31,7 @@ fn drafted(leaf: &Leaf) -> Option<&Definition> {
     }
 }
 
-/// The first block carries the law in its draft alone: the log has no other yet.
+/// The first block names the law only in its draft: the log has no other yet.
 fn draft_law(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     match drafted(leaf) {
         Some(definition) if definition.law_id != *facts.law_id => {
@@ -115,9 +115,10 @@ fn node_key(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// No other writer of the ledger adds a node: an authority has signed that operators admitted it.
-/// Its record may not have been read yet, or may have been lost with the ledger, so a block without
-/// it waits: an honest leader has read it.
+/// An authority must have signed that operators admitted the node, so that no other writer of the
+/// ledger can add one. A block waits while the record is missing instead of being refused: the
+/// record may not have been read yet, or the ledger may have lost it, and an honest leader has
+/// read it.
 fn node_record(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Leaf::Node(NodeEvent::Admitted { node, key }) = leaf else { return Ok(()) };
     if facts.admitted.contains(key) {

@@ -37,8 +37,8 @@ pub struct Facts<'a> {
     pub ballot_key: Option<BallotPublicKey>,
     /// The manifests that this authority has, whole.
     pub rolls: &'a [RollFacts],
-    /// The keys of the nodes that operators admitted and did not retire, as authorities have
-    /// signed.
+    /// The keys of the nodes that operators admitted and did not retire, according to records
+    /// signed by authorities.
     pub admitted: &'a [NodePublicKey],
     /// The requirements of a binding election that are not met, waived or not. Empty for any other
     /// election.
@@ -62,7 +62,7 @@ pub struct ProposalFacts<'a> {
     pub proposed_at: UnixSeconds,
     /// Whether nodes get leases to answer voters after the block.
     pub takes_votes: bool,
-    /// The leaders whose signed proposals of the same bytes are at hand, in any term.
+    /// The leaders whose signed proposals of the same bytes are available, in any term.
     pub signed_by: &'a [TermLeader],
 }
 

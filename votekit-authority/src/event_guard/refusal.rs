@@ -337,22 +337,22 @@ pub enum MissingFact {
     #[error("the cluster time is unknown")]
     Clock,
     /// A block of an earlier term needs the signed proposal of that term's leader.
-    #[error("the proposal by which the leader of term {term} made the block is not at hand")]
+    #[error("the proposal by which the leader of term {term} made the block is missing")]
     FirstProposal {
         /// The term of the block.
         term: u64,
     },
     /// The ballot key has not reached this authority.
-    #[error("the ballot key is not at hand")]
+    #[error("the ballot key is missing")]
     BallotKey,
     /// The manifest has not reached this authority.
-    #[error("manifest {manifest} is not at hand")]
+    #[error("manifest {manifest} is missing")]
     Roll {
         /// The manifest.
         manifest: Digest,
     },
-    /// No record of the node that an authority has signed is at hand.
-    #[error("the record of node {node}, signed by an authority, is not at hand")]
+    /// No record of the node that is signed by an authority has been read.
+    #[error("the record of node {node}, signed by an authority, is missing")]
     NodeRecord {
         /// The node.
         node: NodeId,

@@ -20,7 +20,7 @@ pub enum Choice {
         /// The highest certified block that a vote reports.
         certified: LogPoint,
     },
-    /// Nothing: the votes at hand do not exclude that a quorum accepted a block that this leader
+    /// Nothing: the available votes do not exclude that a quorum accepted a block that this leader
     /// cannot propose, or one of two blocks. The leader steps down.
     StepDown,
 }
@@ -30,7 +30,7 @@ pub enum Choice {
 /// authority has other bytes, or none. A guard of its own is not a reason to exclude a block.
 ///
 /// The candidate is the block accepted in the highest term. A block is passed over only when a
-/// quorum of votes is at hand none of which reports it: any two quorums share an honest authority
+/// quorum of votes is available none of which reports it: any two quorums share an honest authority
 /// while at most `2q − n − 1` lie, so no quorum can have accepted it. The same holds for a
 /// certified block that the ledger lacks, so that one vote with an invented height delays nothing.
 #[must_use]

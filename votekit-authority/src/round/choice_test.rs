@@ -1,4 +1,4 @@
-//! Whatever votes are at hand, what a quorum may have accepted is not passed over.
+//! Whatever votes are available, what a quorum may have accepted is not passed over.
 
 use proptest::prelude::*;
 use votekit_core::authority::{Accept, TermLeader};
@@ -52,7 +52,7 @@ const FOUR: Quorum = Quorum { authorities: 4, quorum: 3 };
 fn a_later_block_of_one_vote_yields_to_one_that_a_quorum_may_have_accepted() {
     let (early, late) = (Some(Some((5, 1))), Some(Some((6, 2))));
     let none = Some(None);
-    // With all votes at hand, no quorum can have accepted the later one.
+    // With all votes available, no quorum can have accepted the later one.
     assert_eq!(chosen(FOUR, &[early, early, none, late], &[]), Choice::Again(block((5, 1))));
     // With three, both may be agreed: then the later leader had found the earlier one free.
     assert_eq!(chosen(FOUR, &[early, early, None, late], &[]), Choice::Again(block((6, 2))));

@@ -120,7 +120,7 @@ enum Purpose {
     Change,
 }
 
-/// A part of the ledger that is read alone.
+/// A part of the ledger that is read separately.
 #[derive(Debug, Clone, Copy)]
 enum LookPart {
     Rows,

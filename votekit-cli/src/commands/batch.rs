@@ -109,8 +109,10 @@ fn stored(data: &Path, args: &ShowArgs) -> Result<Batch, CommandError> {
     let archive = args.ledger.open(data)?;
     let law_id = choose(&archive, args.election.as_ref())?;
     let number = parse_number(&args.batch).ok_or_else(|| {
-        CommandError::usage(format!("'{}' is not a batch number", args.batch))
-            .hint("such as 3f1c9a0b7e55d2c4/1/7: the node, its epoch, the sequence")
+        CommandError::usage(format!("'{}' is not a batch number", args.batch)).hint(
+            "a batch number is the node, its epoch and the sequence number, such as \
+             3f1c9a0b7e55d2c4/1/7",
+        )
     })?;
     archive
         .batch(&law_id, number)?

@@ -191,7 +191,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     match (&args.roll, &args.supplement_of) {
         (_, Some(parent)) => supplement::run(&args, parent, pepper.as_ref(), context),
         (Some(roll), None) => hash_roll(&args, roll, pepper.as_ref(), context),
-        (None, None) => Err(CommandError::usage("name a roll")),
+        (None, None) => Err(CommandError::usage("give the file of the roll")),
     }
 }
 

@@ -145,7 +145,7 @@ async fn open(args: &DiscardAboveArgs) -> Result<Arc<dyn Ledger>, CommandError> 
             .hint("give the ledger of the authorities with --ledger URL"));
     }
     let ledger = EmbeddedLedger::open(path).map_err(|error| {
-        CommandError::from(error).hint("is a node running on the data folder? stop it first")
+        CommandError::from(error).hint("if a node is running on the data folder, stop it first")
     })?;
     Ok(Arc::new(ledger))
 }

@@ -114,7 +114,7 @@ fn stopped_authority(data: &Path, base: Option<&str>) -> Result<Option<DataFolde
 fn keep(folder: &DataFolder, args: &Args, context: &Context) -> Result<(), CommandError> {
     if args.replace {
         return Err(CommandError::usage(
-            "--replace depends on the state of the elections, which this folder does not hold",
+            "--replace depends on the state of the elections, which this folder does not contain",
         )
         .hint("start the node of this authority, and give its address with --node"));
     }
@@ -124,7 +124,7 @@ fn keep(folder: &DataFolder, args: &Args, context: &Context) -> Result<(), Comma
 fn print(report: LoadReport, context: &Context) -> Result<(), CommandError> {
     report.laws.iter().filter_map(refusals).for_each(|text| context.output.warning(text));
     if report.without_pepper {
-        context.output.note("an authority holds no pepper: the pepper was not compared");
+        context.output.note("an authority has no pepper: the pepper was not compared");
     }
     context.output.result(&Report(report))
 }

@@ -557,7 +557,7 @@ fn command_error(error: LoadError, roll: &Path) -> CommandError {
             CommandError::usage(message)
         }
         LoadError::Unreachable { .. } => CommandError::configuration(message)
-            .hint("check that the node is running, and the address"),
+            .hint("check the address, and that the node is running"),
         LoadError::Goose { .. } => CommandError::configuration(message),
         _ => CommandError::internal(message),
     }

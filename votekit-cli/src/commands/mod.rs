@@ -1,4 +1,4 @@
-//! The verbs: one file each, with its `Args` and its `run`.
+//! The subcommands: one file each, with its `Args` and its `run`.
 
 #[cfg(feature = "node")]
 pub(crate) mod authority;
@@ -55,7 +55,7 @@ use clap::Subcommand;
 use crate::context::Context;
 use crate::error::CommandError;
 
-/// One variant per verb; its arguments and its `run` are in `commands/<verb>.rs`.
+/// One variant per subcommand; its arguments and its `run` are in `commands/<name>.rs`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Roll(roll::Args),
@@ -110,10 +110,10 @@ pub(crate) enum Command {
     Man(man::Args),
 }
 
-/// Runs one verb. `tree` returns the whole command tree, for completions and man pages.
+/// Runs one subcommand. `tree` returns the whole command tree, for completions and man pages.
 ///
 /// # Errors
-/// The error of the verb.
+/// The error of the subcommand.
 pub(crate) fn run(
     command: Command,
     tree: fn() -> clap::Command,

@@ -97,7 +97,7 @@ struct AdmitArgs {
 /// void, and the log records this. Wait until its process is dead. The command can be repeated.
 ///
 /// With an election and a node: in that election; a process that still runs begins a new epoch.
-/// With the name alone of a node that was admitted by its record: in the installation, which means
+/// With only the name of a node that was admitted by its record: in the installation, which means
 /// in every election that takes votes or is closing, and for all that open later. The name is sent
 /// to the node that leads.
 #[derive(Debug, clap::Args)]
@@ -204,7 +204,7 @@ fn admit_record(args: &AdmitArgs, context: &Context) -> Result<(), CommandError>
         transport_key: String,
     }
     if args.node.is_some() {
-        return Err(CommandError::usage("a record is the only argument")
+        return Err(CommandError::usage("a record must be the only argument")
             .hint("put the whole line into quotation marks"));
     }
     let wrong = |error: NodeRecordError| {
@@ -213,8 +213,10 @@ fn admit_record(args: &AdmitArgs, context: &Context) -> Result<(), CommandError>
     };
     let record: NodeRecord = args.subject.trim_end().parse().map_err(wrong)?;
     let TargetLocation::Running(client) = args.target.location()? else {
-        return Err(CommandError::usage("a record is sent to the running node that leads")
-            .hint("give its administration address with --admin"));
+        return Err(CommandError::usage(
+            "a record can only be sent to the running node that leads",
+        )
+        .hint("give its administration address with --admin"));
     };
     let body = Body {
         name: record.name.to_string(),
@@ -243,12 +245,16 @@ fn retire_in_election(
 
 fn retire_record(args: &RetireArgs, context: &Context) -> Result<(), CommandError> {
     let name: NodeName = args.subject.parse().map_err(|_| {
-        CommandError::usage(format!("'{}' is not the name of a node", args.subject))
-            .hint("give the node after an election, or the name alone of a node in `votekit nodes`")
+        CommandError::usage(format!("'{}' is not the name of a node", args.subject)).hint(
+            "give an election and the node, or only the name of a node that `votekit nodes` \
+             lists",
+        )
     })?;
     let TargetLocation::Running(client) = args.target.location()? else {
-        return Err(CommandError::usage("the name is sent to the running node that leads")
-            .hint("give its administration address with --admin"));
+        return Err(CommandError::usage(
+            "the name can only be sent to the running node that leads",
+        )
+        .hint("give its administration address with --admin"));
     };
     let path = format!("/api/v1/admin/nodes/{name}/retire");
     let retired = admin_target::run(async { client.call(Method::POST, &path, None::<&()>).await })?;

@@ -40,7 +40,7 @@ pub(crate) struct Args {
     shards: Vec<PathBuf>,
 }
 
-/// Content of the data folder, and of the roll folders given beside it.
+/// Content of the data folder, and of the roll folders given with it.
 struct Stored<'a> {
     archive: &'a Archive,
     law_id: &'a ElectionId,
@@ -102,7 +102,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     refuse_before_the_close(&archive, &law_id)?;
     let key = archive.ballot_key(&law_id)?.ok_or_else(|| {
         CommandError::bad_input(format!("the ballot key of {law_id} is not in the data folder"))
-            .hint("it is destroyed by `votekit election purge`: after that no recount is possible")
+            .hint("`votekit election purge` destroys it: no recount is possible after that")
     })?;
     let given = args
         .shards

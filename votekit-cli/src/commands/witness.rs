@@ -48,7 +48,7 @@ struct RequestArgs {
     #[command(flatten)]
     ledger: LedgerArgs,
 
-    /// Election that is not created yet, with the data folder alone; it is binding unless --test is
+    /// Election that is not created yet, with only the data folder; it is binding unless --test is
     /// given. Without this option all existing elections are printed
     #[arg(long = "election", value_name = "LAW_ID")]
     elections: Vec<ElectionId>,
@@ -98,7 +98,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
             view.witnesses.into_iter().map(WitnessRequest::from).collect()
         }
         TargetLocation::Running(_) => {
-            return Err(CommandError::usage("--election needs the data folder: give --data alone"));
+            return Err(CommandError::usage("--election needs the data folder: give only --data"));
         }
     };
     if requests.is_empty() {
@@ -150,9 +150,9 @@ fn request(
     witness: &SetWitness,
     origins: &[(String, KeyName)],
 ) -> Result<WitnessRequest, CommandError> {
-    let feeder = set.member(&witness.fed_by).ok_or_else(|| {
-        CommandError::internal(format!("{} is fed by no authority", witness.name))
-    })?;
+    let feeder = set
+        .member(&witness.fed_by)
+        .ok_or_else(|| CommandError::internal(format!("no authority feeds {}", witness.name)))?;
     let mut logs = Vec::new();
     for (law_id, origin) in origins {
         let key = VerifierKey::new(origin.clone(), KeyKind::Ed25519, &feeder.log)

@@ -1,7 +1,7 @@
-//! What an authority states of an ingest node: that operators admitted it, or retired it.
+//! What an authority states about an ingest node: that operators admitted it, or retired it.
 //!
-//! The ledger keeps it as the record of the node. It is signed: another writer of the ledger can
-//! hold one back, or put an earlier one in its place, and cannot make one.
+//! The ledger stores it as the record of the node. It is signed, so another writer of the ledger
+//! can withhold it or restore an earlier one, but cannot make one.
 
 use super::set::AuthoritySet;
 use super::text::{Fields, StatementError, StatementRule};
@@ -21,9 +21,9 @@ pub struct NodeAdmission {
     pub node: String,
     /// The key that verifies its batches.
     pub key: NodePublicKey,
-    /// The key to which the keys of elections are sealed for it.
+    /// The key to which the keys of elections are encrypted for it.
     pub transport: BallotPublicKey,
-    /// Whether it was retired since, which is final.
+    /// Whether it has been retired since, which is final.
     pub is_retired: bool,
 }
 

@@ -21,7 +21,7 @@ pub struct CosignedCheckpoint {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CosignedError {
-    /// The note is malformed, or not signed by the cosigner key of the authority alone.
+    /// The note is malformed, or not signed by exactly the cosigner key of the authority.
     #[error(transparent)]
     Note(#[from] NoteError),
     /// The text is not that of a checkpoint.

@@ -10,7 +10,7 @@ use crate::log::note::KeyName;
 /// The first line.
 const FORMAT: &str = "votekit-proposal/1";
 
-/// A proposed block. The leaves travel beside it; `digest` binds them.
+/// A proposed block. The leaves are sent with it; `digest` binds them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockProposal {
     /// The election.

@@ -199,7 +199,7 @@ impl AuthoritySet {
         Ok(Self { bytes, witnesses, witness_quorum: quorum, ..self })
     }
 
-    /// The rule that an outside witness breaks, beside the authorities and the witnesses before it.
+    /// The rule that an outside witness breaks, given the authorities and the witnesses before it.
     fn broken_by(
         &self,
         witness: &SetWitness,
@@ -325,9 +325,9 @@ impl AuthoritySet {
         self.witness_quorum
     }
 
-    /// The authority that could keep the outside witnesses from cosigning, if one alone could: it
-    /// can sign a false head as the log, and the witnesses that it feeds then cosign no other. One
-    /// of a single authority can always, which is no rule about witnesses.
+    /// The authority that could keep the outside witnesses from cosigning, if a single one could:
+    /// it can sign a false head as the log, and the witnesses that it feeds then cosign no other.
+    /// One of a single authority can always, which is no rule about witnesses.
     #[must_use]
     pub fn can_lock_witnesses(&self) -> Option<&KeyName> {
         let fed = |name: &KeyName| self.witnesses.iter().filter(|one| one.fed_by == *name).count();
@@ -413,7 +413,7 @@ fn malformed(line: usize, rule: AuthoritySetRule) -> AuthoritySetError {
     AuthoritySetError::Malformed { line, rule }
 }
 
-/// Checks the members alone and against one another. Returns their statement keys.
+/// Checks each member and all members together. Returns their statement keys.
 fn check_members(
     base: &KeyName,
     members: &[AuthorityMember],

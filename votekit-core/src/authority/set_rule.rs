@@ -150,7 +150,7 @@ pub enum AuthorityKey {
     Cosigner,
     /// Ed25519: signs statements and proposals.
     Statement,
-    /// X25519: secrets are sealed to it.
+    /// X25519: secrets are encrypted to it.
     Transport,
 }
 

@@ -63,8 +63,8 @@ impl StatementKey {
         self.sign(&status.text(&self.base))
     }
 
-    /// Signs the admission of a node. Readers refuse it when it names another authority than this
-    /// one, or breaks a rule of its form.
+    /// Signs the admission of a node. Readers refuse it if it names another authority than this
+    /// one, or breaks a rule of its format.
     #[must_use]
     pub fn sign_admission(&self, admission: &NodeAdmission) -> Vec<u8> {
         self.sign(&admission.text(&self.base))

@@ -15,7 +15,8 @@ const NUMBER_MAX: u64 = (1 << 53) - 1;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StatementError {
-    /// The note is malformed, or not signed by the statement key of the authority it names alone.
+    /// The note is malformed, or not signed by exactly the statement key of the authority that it
+    /// names.
     #[error(transparent)]
     Note(#[from] NoteError),
     /// A line of the text breaks a rule.

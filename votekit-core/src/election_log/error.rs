@@ -123,7 +123,8 @@ pub enum ElectionLogError {
     },
     /// The closing is too far after the time at which it is recorded.
     #[error(
-        "the poll would close ({closes}) more than {CLOSING_AHEAD_MINUTES_MAX} minutes after the closing is recorded ({at}): did the clock run ahead?"
+        "the poll would close ({closes}) more than {CLOSING_AHEAD_MINUTES_MAX} minutes after the \
+         closing is recorded ({at}): was the clock wrong?"
     )]
     FarClosing {
         /// When it would close.
@@ -157,7 +158,8 @@ pub enum ElectionLogError {
     SecondRoll,
     /// A roll can be replaced in a draft only, and names the roll that it replaces.
     #[error(
-        "the roll names another roll to replace than the one loaded, or the election is not a draft"
+        "the roll to be replaced is not the one that is loaded, or the election is not a draft any \
+         more"
     )]
     Replaces,
     /// A supplement must name the manifest that was loaded last.
@@ -167,7 +169,7 @@ pub enum ElectionLogError {
         parent: Digest,
     },
     /// A supplement hashes credentials as its roll does.
-    #[error("the supplement hashes credentials by another scheme than the roll")]
+    #[error("the supplement uses a different hash scheme than the roll")]
     Scheme,
     /// The keys do not form a roll.
     #[error(transparent)]
@@ -204,7 +206,9 @@ pub enum ElectionLogError {
         epoch: u32,
     },
     /// An epoch is missing although the node has a later one.
-    #[error("the close is waiting for node {node}, epoch {epoch}: nothing in the log ends it")]
+    #[error(
+        "the close is waiting for node {node}, epoch {epoch}: the log does not contain its end"
+    )]
     MissingEpoch {
         /// The node.
         node: NodeId,
@@ -212,7 +216,7 @@ pub enum ElectionLogError {
         epoch: u32,
     },
     /// The log is followed, not decided: see [`ElectionLog::follow`](super::ElectionLog::follow).
-    #[error("this node only follows the log: a node that holds the electorate decides")]
+    #[error("this node only follows the log: a node with the role seal decides")]
     Followed,
     /// A leaf does not parse.
     #[error("leaf {index}: {error}")]

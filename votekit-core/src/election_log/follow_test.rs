@@ -41,7 +41,7 @@ proptest! {
         let (theirs, own) = (followed.results(), log.results());
         prop_assert_eq!(theirs.state, own.state);
         prop_assert_eq!((theirs.registered, theirs.report), (own.registered, own.report));
-        // Sums that the log does not open are known to holders of the ballot key alone.
+        // Sums that the log does not open are known only to holders of the ballot key.
         prop_assert_eq!(followed.knows_counts(), policy == ResultsPolicy::Live || closing);
         if followed.knows_counts() {
             prop_assert_eq!(theirs.counts, own.counts);

@@ -1,9 +1,9 @@
-//! Reads a whole log again, beside the log restored from a snapshot of it: everything in the
+//! Verifies a whole log again while the log restored from its snapshot is in use: everything in the
 //! snapshot must follow from the leaves and the evidence.
 //!
-//! Every batch is decided again with a separate electorate (4 bytes per elector beside the shared
-//! keys). The restored log is asked which requests are decided; 2 bytes per request are kept for
-//! their choices.
+//! Every batch is decided again with a separate electorate (4 bytes per elector in addition to the
+//! shared keys). The restored log is asked which requests are decided; 2 bytes per request are kept
+//! for their choices.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -6,8 +6,8 @@
 //! else is small, and goes into the head together with the digests of the segments and the requests
 //! that do not fill a segment yet. A new head is written each time.
 //!
-//! Counts that may not be read yet are sealed to the ballot key: two heads taken shortly one after
-//! the other would otherwise show how single electors voted.
+//! Counts that may not be read yet are encrypted to the ballot key: two heads taken shortly one
+//! after the other would otherwise show how single electors voted.
 
 mod bytes;
 

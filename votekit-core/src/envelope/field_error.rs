@@ -33,7 +33,7 @@ pub enum FieldRule {
         found: JsonKind,
     },
     /// Escapes form whole characters.
-    #[error("holds half of a surrogate pair, which is not text")]
+    #[error("contains an unpaired surrogate, which is not valid text")]
     HalfCharacter,
     /// A NAS or an access code is well formed.
     #[error(transparent)]
@@ -45,7 +45,10 @@ pub enum FieldRule {
     #[error(transparent)]
     Choice(#[from] ChoiceIdError),
     /// There are no other fields.
-    #[error("{}: a vote has nas, code, law_id and vote alone", other_field(name.as_deref(), *position))]
+    #[error(
+        "{}: a vote has only nas, code, law_id and vote",
+        other_field(name.as_deref(), *position)
+    )]
     OtherField {
         /// Its name, unless it may be a secret in the wrong place.
         name: Option<String>,
@@ -62,7 +65,7 @@ pub enum FieldRule {
     #[error("must be a JSON object with the fields nas, code, law_id and vote")]
     NotObject,
     /// The body is complete.
-    #[error("is cut short: the JSON does not end")]
+    #[error("is incomplete: the JSON ends too early")]
     CutShort,
     /// The body is JSON.
     #[error("is not JSON at line {line}, column {column}")]
@@ -77,7 +80,7 @@ pub enum FieldRule {
 fn other_field(name: Option<&str>, position: usize) -> String {
     match name {
         Some(name) => format!("has the field '{name}'"),
-        None => format!("has another field, as number {position} of its fields"),
+        None => format!("has an unknown field (number {position})"),
     }
 }
 

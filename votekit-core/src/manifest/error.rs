@@ -23,7 +23,8 @@ pub enum ManifestError {
     NotCanonical,
     /// Scheme and pepper do not match.
     #[error(
-        "the manifest names a pepper if and only if its scheme is hmac-sha256; this one does not"
+        "the manifest's hash scheme and pepper do not match: hmac-sha256 needs a pepper, and \
+         sha256 has none"
     )]
     Scheme,
     /// The date is not `YYYY-MM-DD`.
@@ -53,13 +54,16 @@ pub enum ManifestError {
         shards: u32,
     },
     /// The row of a file belongs to no law of the manifest, or is out of order.
-    #[error("the manifest's row for {file} is out of order or of a law that it does not list")]
+    #[error(
+        "the manifest's row for {file} is out of order, or belongs to a law that the manifest does \
+         not list"
+    )]
     FileOrder {
         /// The file.
         file: String,
     },
     /// A file name is not the one that the format prescribes.
-    #[error("the manifest names a file {file:?}, which is not a name of one of its files")]
+    #[error("the manifest lists the file {file:?}, whose name is not allowed")]
     FileName {
         /// The name.
         file: String,
@@ -145,7 +149,7 @@ pub enum ManifestError {
         error: ShardError,
     },
     /// A file's law or number differs from its row.
-    #[error("{file} is of another law or number than the manifest states")]
+    #[error("{file} has another law or number than the manifest states")]
     ShardHead {
         /// The file.
         file: String,
@@ -159,7 +163,7 @@ pub enum ManifestError {
         error: ChangesError,
     },
     /// A change file's numbers of added and revoked keys differ from its law's row.
-    #[error("{file} adds or revokes another number of keys than the manifest states")]
+    #[error("{file} adds or revokes a different number of keys than the manifest states")]
     ChangesCount {
         /// The file.
         file: String,

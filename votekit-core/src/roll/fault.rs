@@ -35,7 +35,7 @@ pub enum RowRule {
     #[error("the row is cut short: this field is missing")]
     Missing,
     /// The row has separators and no value, as cleared cells leave it.
-    #[error("the row holds separators only")]
+    #[error("the row is empty: it has only separators")]
     Blank,
     /// The row has more fields than the header has columns, so its columns cannot be trusted.
     #[error("the row has {found} fields, the header names {expected}")]
@@ -53,7 +53,7 @@ pub enum RowRule {
     QuoteStray,
     /// Quoted text spans lines and does not end as a field, or turns several rows into one.
     #[error(
-        "a quotation mark seems to be missing: the quoted text runs over {} and takes in other rows",
+        "a quotation mark seems to be missing: the quoted text continues over {} into other rows",
         Lines(*.lines)
     )]
     QuoteRunsOn {
@@ -67,7 +67,7 @@ pub enum RowRule {
     #[error("the text is not valid UTF-8")]
     Utf8,
     /// A zero byte.
-    #[error("the text holds a zero byte")]
+    #[error("the text contains a zero byte")]
     Zero,
     /// An earlier line has the same NAS, code and law.
     #[error("the same elector and law as line {first_line}, with the same code")]
@@ -281,7 +281,9 @@ pub enum RollError {
         field: Field,
     },
     /// Quotation marks make rows a part of the header.
-    #[error("line {line}: a quotation mark seems to be missing: the header takes in rows")]
+    #[error(
+        "line {line}: a quotation mark seems to be missing: rows are read as part of the header"
+    )]
     HeaderRunsOn {
         /// The header's line.
         line: u64,

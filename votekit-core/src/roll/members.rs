@@ -16,7 +16,7 @@ use crate::email::EmailAddress;
 /// The most characters of a name or an id: longer ones are rows that a stray quotation mark joined.
 const TEXT_CHARS_MAX: usize = 200;
 
-/// One member. `Debug` shows the line alone.
+/// One member. `Debug` shows only the line.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemberRow {
@@ -202,7 +202,7 @@ mod tests {
             [
                 "line 3, email: the same as on line 2",
                 "line 4, id: the same as on line 2",
-                "line 5, row: the row holds separators only",
+                "line 5, row: the row is empty: it has only separators",
                 "line 6, email: the part after the @ is not the name of a domain, such as example.org",
                 "line 7, name: character 2 is U+000A (a line feed), which is invisible",
                 "line 9, name: the text has 201 characters, more than 200",

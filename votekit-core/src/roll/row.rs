@@ -105,7 +105,7 @@ impl<'a> RawRow<'a> {
         self.fields[Table::Votes.required().len() - 1].unwrap_or_default()
     }
 
-    /// Reports a fault in this row. A row of separators alone is reported as blank instead.
+    /// Reports a fault in this row. A row of nothing but separators is reported as blank instead.
     #[must_use]
     pub fn fault_in(&self, field: Field, rule: RowRule) -> RowFault {
         let is_blank =

@@ -44,8 +44,8 @@ pub(super) struct SortedChunk {
     pub(super) keys: Vec<RegistryKey>,
     /// The elector of each key, in the same order.
     pub(super) electors: Vec<Elector>,
-    /// Each NAS once more, permuted and ordered by its leading bits, so that equal ones in all
-    /// runs are found together.
+    /// Each NAS again, permuted and ordered by its leading bits, so that a merge of all chunks
+    /// finds equal ones next to each other.
     pub(super) permuted_nas: Vec<u32>,
 }
 
@@ -70,7 +70,7 @@ impl Drop for SortedChunk {
     }
 }
 
-/// An odd factor, so that multiplication modulo 2^32 can be undone. It spreads the NAS of a roll,
+/// An odd factor, so that multiplication modulo 2^32 is invertible. It spreads the NAS of a roll,
 /// which are distributed unevenly, over the leading bits.
 const FACTOR: u32 = 0x9e37_79b1;
 const INVERSE: u32 = inverse(FACTOR);
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scrambling_can_be_undone() {
+    fn permutation_is_invertible() {
         for nas in [0, 1, 2, 123_456_789, 999_999_999, u32::MAX] {
             assert_eq!(unpermute(permute(nas)), nas);
         }

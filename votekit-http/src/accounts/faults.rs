@@ -50,7 +50,7 @@ pub(super) fn not_changed(error: AccountError) -> Problem {
 
 /// Maps missing random bytes.
 pub(super) fn random_failed(error: getrandom::Error) -> Problem {
-    tracing::error!(event = "account_secret_failed", %error, "secret of an account not drawn");
+    tracing::error!(event = "account_secret_failed", %error, "account secret not generated");
     Problem::Internal
 }
 

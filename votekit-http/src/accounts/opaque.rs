@@ -1,5 +1,5 @@
-//! Opaque tokens: of a session of the pages, of a refresh, of a one-time link. Each is 32 random
-//! bytes in base64url, and the store has its SHA-256 alone.
+//! Opaque tokens of page sessions, refreshes and one-time links. Each is 32 random bytes in
+//! base64url, of which the store has only the SHA-256.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,17 +14,17 @@ const BYTES: usize = 32;
 /// The length of every token.
 pub(super) const CHARS: usize = (BYTES * 4).div_ceil(3);
 
-/// Draws a token.
+/// Generates a token.
 ///
 /// # Errors
-/// The system returned no random bytes.
+/// When the system returns no random bytes.
 pub(super) fn draw() -> Result<Zeroizing<String>, Problem> {
     let mut bytes = Zeroizing::new([0; BYTES]);
     getrandom::fill(bytes.as_mut_slice()).map_err(random_failed)?;
     Ok(Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_slice())))
 }
 
-/// The digest of a token, of its text; `None` for a text that is not in the form of one.
+/// The digest of the text of a token; `None` if the text does not have the form of a token.
 pub(super) fn digest_of(token: &[u8]) -> Option<Digest> {
     let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     (token.len() == CHARS && token.iter().all(is_allowed)).then(|| Digest::of(token))

@@ -177,7 +177,7 @@ fn report_guesses(account: &Account) {
             alarm = true,
             account,
             count,
-            "codes of an account tried with its password"
+            "wrong codes sent with the correct password of an account"
         );
     }
 }

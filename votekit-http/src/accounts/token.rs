@@ -1,4 +1,4 @@
-//! Access tokens: JSON Web Tokens (RFC 7519, RFC 9068) in one form alone.
+//! Access tokens: JSON Web Tokens (RFC 7519, RFC 9068) in exactly one form.
 //!
 //! ```text
 //! header   {"alg":"EdDSA","typ":"at+jwt","kid":…}                      these members and no others

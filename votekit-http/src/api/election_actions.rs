@@ -17,7 +17,7 @@ use crate::problem::Problem;
 
 /// A new election: its definition and, for an election of members, the e-mail addresses of those
 /// who may vote.
-// For the documentation alone: the definition and the list are read apart.
+// Only for the documentation: the definition and the list are parsed separately.
 pub(crate) struct NewElection;
 
 /// The schema of the definition with one more property: a reader of the document sees one object.

@@ -186,5 +186,11 @@ pub(crate) async fn annul(
 /// Records which account has changed an election: the election's log names no person.
 pub(crate) fn record_act(action: &'static str, law_id: &ElectionId, caller: &Caller) {
     let account = const_hex::encode(caller.id.0);
-    tracing::info!(event = "official_acted", action, %law_id, account, "official changed an election");
+    tracing::info!(
+        event = "official_acted",
+        action,
+        %law_id,
+        account,
+        "election changed by an official"
+    );
 }

@@ -1,5 +1,5 @@
-//! `GET /metrics` on its own listener: Prometheus text. Gauges are read from the node with each
-//! request, by results policy.
+//! `GET /metrics` on its own listener, in the Prometheus text format. Gauges are read from the node
+//! at each request; counts are subject to the results policy.
 
 use std::sync::Arc;
 

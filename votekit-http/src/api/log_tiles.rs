@@ -1,8 +1,8 @@
 //! `/log/{law_id}/…`: the log for auditors, as C2SP tlog-tiles specifies: checkpoint, tiles of
 //! hashes, bundles of entries; and the policy.
 //!
-//! A log is public from the opening of its poll on, with all its leaves, those of the draft too.
-//! Before that officials alone read it: a question may not be announced yet.
+//! A log is public from the opening of its poll, with all its leaves, including those of the draft.
+//! Before that only officials can read it: the question may not be announced yet.
 
 use std::sync::Arc;
 
@@ -31,8 +31,8 @@ const BYTES: &str = "application/octet-stream";
     responses(
         (status = 200, description = "A C2SP tlog-checkpoint with its cosignatures: those of the authorities, then those of outside witnesses that are known", body = String, content_type = "text/plain; charset=utf-8"),
         (status = 401, description = "`token-refused`: a token was sent and is not valid", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`forbidden`: an official, from a network where officials may not work", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "`unknown-election`: also that of a draft, to all but officials", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`forbidden`: an official outside the networks of officials", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`: also for a draft, except to officials", body = ProblemDocument, content_type = "application/problem+json"),
         (
             status = 421, body = ProblemDocument, content_type = "application/problem+json",
             description = "`not-served-here`: ask a node with the role query"
@@ -60,8 +60,8 @@ pub(crate) async fn checkpoint(
     responses(
         (status = 200, description = "A C2SP tlog-policy", body = String, content_type = "text/plain; charset=utf-8"),
         (status = 401, description = "`token-refused`: a token was sent and is not valid", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`forbidden`: an official, from a network where officials may not work", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "`unknown-election`: also that of a draft, to all but officials", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`forbidden`: an official outside the networks of officials", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`: also for a draft, except to officials", body = ProblemDocument, content_type = "application/problem+json"),
         (
             status = 421, body = ProblemDocument, content_type = "application/problem+json",
             description = "`not-served-here`: ask a node with the role query"
@@ -90,8 +90,8 @@ pub(crate) async fn policy(
     responses(
         (status = 200, description = "The manifest, byte for byte", body = Object, content_type = "application/json"),
         (status = 401, description = "`token-refused`: a token was sent and is not valid", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`forbidden`: an official, from a network where officials may not work", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "`unknown-election`: also that of a draft, to all but officials; `unknown-manifest`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`forbidden`: an official outside the networks of officials", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`: also for a draft, except to officials; `unknown-manifest`", body = ProblemDocument, content_type = "application/problem+json"),
         (
             status = 421, body = ProblemDocument, content_type = "application/problem+json",
             description = "`not-served-here`: ask a node with the role query"
@@ -122,8 +122,8 @@ pub(crate) async fn manifest(
     responses(
         (status = 200, description = "Hashes of 32 bytes each; or entries, each after its length in 2 bytes, compressed for a client that accepts gzip", body = [u8], content_type = "application/octet-stream"),
         (status = 401, description = "`token-refused`: a token was sent and is not valid", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 403, description = "`forbidden`: an official, from a network where officials may not work", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "`unknown-election`: also that of a draft, to all but officials; `unknown-tile`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`forbidden`: an official outside the networks of officials", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`: also for a draft, except to officials; `unknown-tile`", body = ProblemDocument, content_type = "application/problem+json"),
         (
             status = 421, body = ProblemDocument, content_type = "application/problem+json",
             description = "`not-served-here`: ask a node with the role query"
@@ -162,9 +162,9 @@ struct RequestedLog {
 }
 
 impl RequestedLog {
-    /// Finds the log. That of a draft does not exist for those who are no officials.
+    /// Finds the log. For callers who are not officials, that of a draft does not exist.
     async fn open(api: &Api, law: &str, head: &Parts) -> Result<Self, Problem> {
-        // First, as for elections: a token that is not valid is refused whatever it is for.
+        // First, as for elections: an invalid token is refused whatever the call.
         let reads_drafts = reads_drafts(api, head).await?;
         let law = law_id(law)?;
         let election = api.node.election(&law).ok_or(Problem::UnknownElection)?;
@@ -186,7 +186,7 @@ async fn reads_drafts(api: &Api, head: &Parts) -> Result<bool, Problem> {
     if api.admits(&head.headers) {
         return Ok(true);
     }
-    // Auditors send none, and fetch many tiles.
+    // Auditors send no token, and fetch many tiles.
     if !head.headers.contains_key(AUTHORIZATION) {
         return Ok(false);
     }

@@ -202,7 +202,7 @@ fn results_for_member(
     }
 }
 
-/// An answer for one caller alone.
+/// An answer for one caller only.
 fn unstored(results: &impl Serialize) -> Response {
     let mut response = Json(results).into_response();
     let headers = response.headers_mut();

@@ -60,7 +60,7 @@ struct SignIn {
 /// Signs a voter in.
 ///
 /// A sign-in is one attempt by the rules for wrong codes, whatever the number of laws. The cookie
-/// is accepted from pages of this node alone, and so is this call: it requires `Sec-Fetch-Site:
+/// is accepted only from pages of this node, and so is this call: it requires `Sec-Fetch-Site:
 /// same-origin`, or an `Origin` that matches `Host`. A session that the request has is kept, with
 /// the elections added, unless another person signs in. It ends 30 minutes after its last use.
 #[utoipa::path(

@@ -109,7 +109,7 @@ impl Viewer {
     }
 }
 
-/// An answer for one viewer alone: no cache keeps it.
+/// An answer for one viewer only: no cache keeps it.
 pub(crate) fn personal(answer: &impl Serialize) -> Response {
     let mut response = Json(answer).into_response();
     let headers = response.headers_mut();

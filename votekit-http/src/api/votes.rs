@@ -1,5 +1,5 @@
 //! `PUT /api/v1/votes/{law_id}`: the vote of a voter who has signed in, or of a member. The voter
-//! is in the cookie or the token: the body is the choice alone.
+//! is in the cookie or the token: the body contains only the choice.
 
 use std::sync::Arc;
 

@@ -41,7 +41,7 @@ pub(crate) enum OriginAccess {
     /// Those of every origin: the answers are public.
     AnyOrigin,
     /// Those of every origin, and to a call with a token those of the origins in `cors_origins`:
-    /// what it gets may be for its sender alone.
+    /// the answer may be for its sender only.
     AnyOriginOrToken,
 }
 

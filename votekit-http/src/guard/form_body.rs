@@ -172,12 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_field_is_as_if_absent() {
+    fn a_repeated_field_is_empty() {
         assert_eq!(text("choice=oui&choice=non", "choice"), "");
     }
 
     #[test]
-    fn what_is_not_text_is_refused() {
+    fn invalid_utf8_and_too_many_fields_are_refused() {
         assert!(FormBody::parse(b"a=%ff", 16).is_none());
         assert!(FormBody::parse(b"\xff=1", 16).is_none());
         assert!(FormBody::parse("a=1&".repeat(17).as_bytes(), 16).is_none());

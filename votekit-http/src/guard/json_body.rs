@@ -101,8 +101,8 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     }
 }
 
-/// Every member that is wrong, repeated, unknown or missing. Each member is parsed alone: the error
-/// is then about this member, unless it reports another one as missing.
+/// Every member that is wrong, repeated, unknown or missing. Each member is parsed separately: the
+/// error is then about this member, unless it reports another one as missing.
 fn faults<T: DeserializeOwned>(members: Vec<(String, Value)>) -> Vec<FieldProblem> {
     let mut faults: Vec<FieldProblem> = Vec::new();
     let mut good = Map::new();

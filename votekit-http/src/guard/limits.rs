@@ -9,8 +9,8 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use crate::problem::Problem;
 
-/// Reads the whole body, if its header declares JSON, it is small enough and it arrives in time. A
-/// body whose announced length is too large is refused unread.
+/// Reads the whole body, if it is declared as JSON, is small enough and arrives in time. A body
+/// whose announced length is too large is refused unread.
 pub(crate) async fn read_json(
     headers: &HeaderMap,
     body: Body,
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_known_by_its_essence() {
+    fn json_is_recognised_with_any_parameters() {
         for known in ["application/json", "Application/JSON ; charset=utf-8"] {
             assert!(is_json(&headers(known)), "{known}");
         }
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_is_whole_or_refused() {
+    async fn a_body_over_the_limit_is_refused() {
         let time = Duration::from_secs(60);
         assert_eq!(read(Body::from("abc"), 3, time).await.expect("fits"), "abc");
         assert!(matches!(

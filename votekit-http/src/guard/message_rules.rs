@@ -38,8 +38,8 @@ fn is_authority_byte(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte)
 }
 
-/// Allows `chunked` alone. hyper has already refused a body whose last coding is not `chunked`;
-/// this refuses one with another coding beneath it.
+/// Allows only `chunked`. hyper has already refused a body whose last coding is not `chunked`; this
+/// refuses one with another coding beneath it.
 fn check_transfer_coding(headers: &HeaderMap) -> Result<(), Problem> {
     let mut values = headers.get_all(TRANSFER_ENCODING).iter();
     match (values.next(), values.next()) {

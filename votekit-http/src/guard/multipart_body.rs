@@ -1,10 +1,10 @@
 //! The body of a form with files: `multipart/form-data` (RFC 7578), read part by part as it
 //! arrives.
 //!
-//! Our own, because the memory that a request takes must be bounded: multer, which axum would use,
-//! keeps what a client sends until it finds the end of a head or a boundary in it, and reads on
-//! while its caller writes to a disk. Here at most one frame of the body and one head are kept.
-//! They are zeroed: a file that is not hashed holds a roll.
+//! Our own, because the memory of a request must be bounded: multer, which axum would use, keeps
+//! what a client sends until it finds the end of a head or a boundary, and continues to read while
+//! its caller writes to a disk. Here at most one frame of the body and one head are in memory. They
+//! are zeroed, because a file that is not hashed contains a roll in clear text.
 
 use std::time::Duration;
 
@@ -64,19 +64,19 @@ pub(crate) struct Part {
 enum Place {
     /// Before the first boundary, or in the content of a part.
     Content,
-    /// Behind a boundary.
+    /// After a boundary.
     Boundary,
-    /// Behind the last boundary.
+    /// After the last boundary.
     End,
 }
 
 /// A form with files.
 pub(crate) struct MultipartBody {
     body: Body,
-    /// A line end and the boundary. It ends each content.
+    /// A line end and the boundary, which end each content.
     delimiter: Vec<u8>,
     limits: MultipartLimits,
-    /// What has arrived and was not taken.
+    /// Bytes that have arrived and were not taken yet.
     buffer: Zeroizing<Vec<u8>>,
     place: Place,
     received: u64,
@@ -107,7 +107,7 @@ impl MultipartBody {
             body,
             delimiter: format!("\r\n--{boundary}").into_bytes(),
             limits,
-            // The first boundary has no line before it.
+            // There is no line before the first boundary.
             buffer: Zeroizing::new(b"\r\n".to_vec()),
             place: Place::Content,
             received: 0,
@@ -116,7 +116,7 @@ impl MultipartBody {
         })
     }
 
-    /// The next part, after the rest of the present one was skipped; `None` behind the last one.
+    /// Skips the rest of the present part and returns the next one; `None` after the last one.
     ///
     /// # Errors
     /// [`MultipartError`].
@@ -195,7 +195,7 @@ impl MultipartBody {
     }
 
     /// Discards what still arrives, for at most this time: a browser shows the answer to a form
-    /// only once it has sent it.
+    /// only after it has sent the whole form.
     pub(crate) async fn discard(&mut self, time: Duration) {
         self.buffer = Zeroizing::new(Vec::new());
         let deadline = Instant::now() + time;
@@ -232,7 +232,7 @@ impl MultipartBody {
             let stalled = Instant::now() + self.limits.stall_time;
             match timeout_at(stalled.min(self.deadline), self.body.frame()).await {
                 Ok(Some(Ok(frame))) => {
-                    // A frame without data has trailers, which say nothing here.
+                    // A frame without data has trailers, which are ignored.
                     if let Ok(bytes) = frame.into_data() {
                         return Ok(Some(bytes));
                     }
@@ -263,7 +263,7 @@ fn boundary(content_type: &str) -> Option<&str> {
 fn part(head: &[u8]) -> Option<Part> {
     let text = std::str::from_utf8(head).ok()?;
     let mut lines = text.split("\r\n");
-    // White space may stand behind a boundary.
+    // White space may follow a boundary.
     if !lines.next()?.trim_ascii().is_empty() {
         return None;
     }

@@ -5,20 +5,20 @@ use std::net::IpAddr;
 use axum::http::Extensions;
 use votekit_node::config::Config;
 
-/// Whether the address of a request is in one of these networks: an extension of the request. The
-/// address itself is not kept.
+/// Whether the address of a request is in one of these networks, as an extension of the request.
+/// The address itself is not stored.
 #[derive(Debug, Clone, Copy)]
 struct OfficialsNetwork(bool);
 
-/// Records where a request comes from, if it matters.
+/// Records whether a request comes from one of the networks, if the settings name any.
 pub(crate) fn record(extensions: &mut Extensions, address: IpAddr, config: &Config) {
     if !config.officials_from.is_empty() {
         extensions.insert(OfficialsNetwork(config.admits_officials_from(address)));
     }
 }
 
-/// Whether officials may work from where a request comes from. With networks in the settings, a
-/// request whose address is not known is from none of them.
+/// Whether officials may work from the address of a request. If the settings name networks, a
+/// request with an unknown address is refused.
 pub(crate) fn is_officials_network(extensions: &Extensions, config: &Config) -> bool {
     config.officials_from.is_empty()
         || extensions.get::<OfficialsNetwork>().is_some_and(|network| network.0)
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn officials_work_from_their_networks_alone() {
+    fn officials_work_only_from_their_networks() {
         let config = |networks: &[&str]| Config {
             officials_from: networks.iter().map(|one| one.parse().expect("a range")).collect(),
             ..Config::default()

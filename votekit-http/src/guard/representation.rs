@@ -20,7 +20,7 @@ pub(crate) const REVALIDATE: &str = "no-cache";
 /// Never changes.
 pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
-/// For one caller alone: no cache keeps it.
+/// For one caller only: no cache may store it.
 pub(crate) const UNSTORED: &str = "private, no-store";
 
 /// The content of an answer: bytes of one type, in one coding.

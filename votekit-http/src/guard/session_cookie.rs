@@ -12,7 +12,7 @@ pub(crate) struct SessionCookie {
     /// The name over TLS: with the prefix `__Host-` a browser accepts it only there, for the whole
     /// host, and from this host.
     name: &'static str,
-    /// The name on a listener without TLS, which is reached from its own machine alone: browsers
+    /// The name on a listener without TLS, which is reachable only from its own machine: browsers
     /// refuse `__Host-` there.
     local_name: &'static str,
     /// The length of every value.

@@ -156,7 +156,7 @@ fn body_problem(error: &serde_json::Error, fields: &[&'static str]) -> Problem {
     let rule = if error.is_data() {
         format!("must be a JSON object with {}", fields.join(", "))
     } else if error.is_eof() {
-        "is cut short: the JSON does not end".to_owned()
+        "is incomplete: the JSON ends too early".to_owned()
     } else {
         format!("is not JSON in UTF-8 at line {}, column {}", error.line(), error.column())
     };

@@ -55,7 +55,7 @@ fn raise() {
 fn within(asked: Granted, limit: Option<u64>) -> Granted {
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let free = limit.saturating_sub(RESERVED).max(limit / 2);
-    // Voters before readers: where both do not fit, readers have a quarter at the most.
+    // Voters before readers: where both do not fit, readers have at most a quarter.
     let readers = asked.readers.min(free.saturating_sub(asked.connections).max(free / 4));
     // Even with very few descriptors at least one connection is allowed.
     Granted { connections: asked.connections.min(free - readers).max(1), readers }

@@ -13,7 +13,7 @@ const NICENESS: i32 = 10;
 /// The thread, which ends when this is dropped and no task is left waiting for it.
 #[derive(Debug)]
 pub(crate) struct ReaderThread {
-    /// `None` if the thread could not be started: its tasks then run beside those of votes.
+    /// `None` if the thread could not be started: its tasks then run on the threads for votes.
     runtime: Option<Handle>,
     _end: oneshot::Sender<()>,
 }

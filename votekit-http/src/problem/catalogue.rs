@@ -20,7 +20,9 @@ impl InWords for Problem {
             Self::Malformed { errors } if errors.len() != 1 => return wrong_fields(errors.len()),
             Self::ResultsWithheld { policy, state } => return withheld(*policy, *state),
             Self::NotServedHere { needs } => {
-                return format!("this node cannot answer: ask one with the role {needs}");
+                return format!(
+                    "this node cannot answer: send the request to a node with the role {needs}"
+                );
             }
             Self::NotOpen { early, state, opens, closes } => {
                 return not_open(*early, *state, *opens, *closes);
@@ -28,7 +30,9 @@ impl InWords for Problem {
             Self::Refused(refusal) => return refusal.in_words(),
             Self::NotSafe { missing } => return unmet_rules(missing.len()),
             Self::BodyTooLarge { bytes_max } => {
-                return format!("the body of this call has at most {bytes_max} bytes");
+                return format!(
+                    "the body is too large: this call accepts at most {bytes_max} bytes"
+                );
             }
             Self::Malformed { .. } | Self::Framing { .. } => texts::ONE_FIELD,
             Self::UnknownChoice => texts::UNKNOWN_CHOICE,
@@ -140,7 +144,7 @@ fn bundle_early(state: State) -> String {
 
 fn bundle_unwitnessed(quorum: usize, missing: &[String]) -> String {
     format!(
-        "{quorum} outside witnesses must have cosigned the log, and too few have; missing: {}. A \
+        "{quorum} outside witnesses must have cosigned the log, but too few have; missing: {}. A \
          verifier would refuse the bundle: download it once they have cosigned",
         missing.join(", ")
     )

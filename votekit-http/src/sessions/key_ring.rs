@@ -16,8 +16,8 @@ const HOUR_SECONDS: u64 = 3600;
 /// The hours whose keys for sessions are kept, the present one included.
 const SEAL_HOURS: u64 = 3;
 
-/// The hours whose keys for forms are kept: a voter who extends the session again and again still
-/// sends the form of the first page. Such a key opens no session.
+/// The hours whose keys for forms are kept: a voter who extends the session repeatedly still sends
+/// the form of the first page. Such a key opens no session.
 const FORM_HOURS: u64 = 12;
 
 const NONCE_BYTES: usize = 24;

@@ -18,7 +18,7 @@ use crate::context::Api;
 use crate::problem::{self, ProblemMark};
 use crate::support_code;
 
-/// A page with a message alone: a problem, or the end of a session.
+/// A page with only a message: a problem, or the end of a session.
 #[derive(Template)]
 #[template(path = "message.html")]
 pub(super) struct MessagePage {

@@ -23,7 +23,7 @@ pub(super) fn shown_path(address: &str) -> &str {
         "/receipts/check" => "/receipts",
         "/accounts/sign-out" | "/accounts/invitation" => "/accounts/sign-in",
         _ if path.starts_with("/officials/accounts/") => "/officials/accounts",
-        // Of an election: what its forms send and what is downloaded is no page.
+        // Of an election: targets of forms and downloads are not pages.
         _ if path.starts_with("/officials/elections/") && path.ends_with("/roll/files") => {
             path.strip_suffix("/files").unwrap_or(path)
         }

@@ -16,7 +16,7 @@ use crate::context::Api;
 use crate::problem::Problem;
 use crate::sessions::{Form, Session};
 
-/// A page loads from its own origin alone, sends forms there alone, and cannot be framed.
+/// A page loads only from its own origin, sends forms only there, and cannot be framed.
 pub(super) const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
      connect-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";

@@ -14,7 +14,7 @@ use serde_json::json;
 use votekit_core::election::ResultsPolicy;
 use votekit_node::config::{Config, ThrottleConfig};
 
-/// Serves two elections that differ in the choices of their voters alone.
+/// Serves two elections that differ only in the choices of their voters.
 async fn voted(policy: ResultsPolicy) -> Served {
     let served = served(policy).await;
     for place in 1..=VOTES {

@@ -108,7 +108,7 @@ async fn a_session_that_an_attacker_has_fixed_gets_nothing_of_its_victim() {
     assert_eq!(post(&served, &ballot, &victims, &fields).await.status, 403);
     let cast = vote(&served, &victims, "oui", KEY).await;
     let request = cast.request_id();
-    // What the attacker has sees and casts the attacker's own vote alone.
+    // What the attacker has sees and casts only the attacker's own vote.
     let voted = get(&served, "/api/v1/user/voted-elections", &attackers).await;
     assert_eq!(voted.json(), json!([]));
     let own = vote(&served, &attackers, "non", KEY).await;

@@ -1,5 +1,5 @@
-//! What of a draft can be seen, and by whom: to all but officials its log is that of an election
-//! that does not exist, until its poll is opened.
+//! What callers can see of a draft: until the poll opens, its log does not exist for callers who
+//! are not officials.
 
 use std::collections::BTreeSet;
 

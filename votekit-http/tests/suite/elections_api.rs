@@ -264,7 +264,7 @@ async fn a_wrong_amendment_and_a_step_out_of_order_change_nothing() {
     served.end().await;
 }
 
-/// The calls on elections that administrators alone may make.
+/// The calls on elections that only administrators may make.
 pub(crate) fn administrator_calls() -> Vec<(&'static str, String)> {
     let path = |rest: &str| format!("{ELECTIONS}/{LAW}/{rest}");
     vec![
@@ -431,7 +431,7 @@ async fn a_roll_under_an_unknown_pepper_waits_for_an_operator() {
     let load = format!("{}/load", roll_path());
     let refused = official.post(&load, None).await;
     assert_eq!(refused.problem(), (422, "roll-refused".to_owned()));
-    assert!(refused.text().contains("an operator loads"), "{}", refused.text());
+    assert!(refused.text().contains("an operator must load"), "{}", refused.text());
     assert_eq!(official.get(&roll_path()).await.json()["complete"], true, "it was kept");
     let discarded = official.send("DELETE", &roll_path(), "", "").await;
     assert_eq!(discarded.status, 204);

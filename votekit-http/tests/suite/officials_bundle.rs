@@ -1,5 +1,5 @@
-//! Officials download the publication bundle: what it holds, who may, how many at once, and what is
-//! left when a client goes away.
+//! Officials download the publication bundle: its content, permissions, limits, and what remains
+//! when a client disconnects.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -35,7 +35,7 @@ fn unpacked(zip: &[u8]) -> MemorySource {
         assert_eq!((number(zip, at + 10, 2), number(zip, at + 24, 4)), (0, length), "stored");
         let text = std::str::from_utf8(&zip[at + 46..at + 46 + name]).expect("ASCII");
         let head = number(zip, at + 42, 4);
-        // The name, the checksum and the lengths stand in both places.
+        // Both places have the name, the checksum and the lengths.
         assert!(zip[head..].starts_with(b"PK\x03\x04"), "{text}");
         assert_eq!(zip[head + 14..head + 28], zip[at + 16..at + 30], "{text}");
         let content = head + 30 + name + number(zip, head + 28, 2);
@@ -62,7 +62,8 @@ async fn closed() -> Served {
     served
 }
 
-/// A closed election with a log of half a megabyte: more than a narrow connection holds.
+/// A closed election with a log of half a megabyte: more than the buffers of a narrow connection
+/// take.
 async fn long_closed() -> Served {
     let served = Served::empty(config()).await;
     served.node.load(&served.roll(), None).await.expect("loaded");

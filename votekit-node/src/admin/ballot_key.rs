@@ -22,8 +22,8 @@ const FIELD: &str = "file";
 
 impl Node {
     /// Installs the ballot key of an election that is about to be created, from a key file on this
-    /// machine. With several authorities it is sealed to each of them when the election is created.
-    /// Installing it again changes nothing.
+    /// machine. With several authorities it is encrypted to each of them when the election is
+    /// created. Installing it again changes nothing.
     ///
     /// # Errors
     /// [`AdminError`], among others [`AdminError::Exists`], and for a key of another election or

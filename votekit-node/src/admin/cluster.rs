@@ -29,7 +29,7 @@ pub struct RetiredNode {
 
 impl Node {
     /// Admits a node with a data folder of its own to the installation: the keys that it needs are
-    /// sealed to it, and the logs of elections that open later accept its batches. Admitting it
+    /// encrypted to it, and the logs of elections that open later accept its batches. Admitting it
     /// again changes nothing.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl Node {
         if !others.contains(&admission) {
             check_distinct(&others, record)?;
             election_keys::put_admission(&self.context, &admission).await?;
-            // At once, not when copies are compared: the ledger may lose the record before.
+            // At once, not when copies are compared: the ledger may lose the record before that.
             self.keep_admission(&admission).await?;
             let admitted = Some(record.name.as_str());
             let fields = AuditFields { admitted, ..AuditFields::default() };
@@ -100,7 +100,7 @@ impl Node {
         if !known.is_retired {
             election_keys::put_admission(&self.context, &retired).await?;
         }
-        // At once, as the admission; and again, if the ledger alone has it.
+        // At once, like the admission; and also if only the ledger has it.
         self.keep_admission(&retired).await?;
         if !known.is_retired {
             let fields = AuditFields { admitted: Some(name.as_str()), ..AuditFields::default() };
@@ -109,13 +109,13 @@ impl Node {
         Ok(known.record)
     }
 
-    /// Keeps a copy of what the ledger holds of a node in the memory of this authority.
+    /// Keeps a copy of a node's record in the memory of this authority.
     async fn keep_admission(&self, admission: &Admission) -> Result<(), AdminError> {
         let Some(authority) = &self.context.authority else { return Ok(()) };
         let admission = admission.clone();
         let keep = move |memory: &AuthorityMemory| {
             let kept = Admission::all_kept(&memory.node_records()?);
-            // That it was retired is final, also where the ledger has lost it.
+            // A retirement is final, even if the ledger has lost it.
             if !admission.is_retired && kept.iter().any(|known| known.record == admission.record) {
                 return Ok(());
             }

@@ -57,11 +57,11 @@ const WITNESS_LOOK: Duration = Duration::from_millis(250);
 /// The default number of accepted votes that must be new before results move.
 pub const PUBLISH_EVERY: u64 = 20;
 
-/// A requested choice: its id alone, or with its labels.
+/// A requested choice: only its id, or with its labels.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "must be a list of ids, or of objects with id, fr and en")]
 pub enum ChoiceRequest {
-    /// The id alone. `oui`, `non` and `blanc` get their customary labels; any other choice is
+    /// Only the id. `oui`, `non` and `blanc` get their customary labels; any other choice is
     /// labelled by its id.
     Id(String),
     /// The id with its labels.
@@ -262,7 +262,7 @@ impl LoadReport {
 }
 
 impl CreateElection {
-    /// Builds the requested definition, with the key its choices are sealed to, or names every
+    /// Builds the requested definition, with the key its choices are encrypted to, or names every
     /// field that breaks a rule at this minute.
     fn definition(
         self,
@@ -753,7 +753,7 @@ impl Node {
         }
         if election.log().node_key(key.node_id()).is_none() {
             if self.context.authorities.is_some() {
-                // The others accept no block with a node whose record none of them has signed.
+                // The others accept no block with a node whose record no authority has signed.
                 let records = election_keys::node_records(&self.context).await?;
                 if !records.iter().any(|record| record.key == key) {
                     let rule = CallRule::NodeWithoutRecord;

@@ -79,9 +79,8 @@ impl Node {
         Ok(roll.clone())
     }
 
-    /// Refuses a roll that does not fit beside the kept ones; a roll that is already kept fits.
-    /// With `replace` it replaces the kept ones, in drafts only. Returns the rolls that it
-    /// replaces.
+    /// Refuses a roll that conflicts with the stored ones; a roll that is already kept fits. With
+    /// `replace` it replaces the kept ones, in drafts only. Returns the rolls that it replaces.
     pub(crate) async fn check_offered(
         &self,
         manifest: &Manifest,

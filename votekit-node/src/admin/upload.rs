@@ -198,7 +198,7 @@ fn view(folder: &Path, law_id: &ElectionId) -> Result<UploadView, UploadError> {
     })
 }
 
-/// Refuses an upload that lacks files, or whose manifest is not of this election alone. An operator
+/// Refuses an upload that lacks files, or whose manifest is not only of this election. An operator
 /// may have put files here as well.
 fn check_complete(folder: &Path, law_id: &ElectionId) -> Result<(), UploadError> {
     let missing = |rule| UploadError::Refused { file: Manifest::FILE_NAME.to_owned(), rule };

@@ -61,7 +61,7 @@ pub(crate) struct ProposalRow {
     place: Option<Arc<BlockPlace>>,
     /// Where the row is counted, unless it is of the next height.
     row_place: Option<Arc<RowPlace>>,
-    /// Whether the block is not kept for want of room.
+    /// Whether the block is not kept because there was no room.
     is_left_out: bool,
 }
 
@@ -166,7 +166,7 @@ struct ElectionRows {
     heights: BTreeMap<u64, HeightRows>,
     /// The last block that is known to be certified: rows up to it are of no use.
     settled: LogPoint,
-    /// The lowest height whose rows were left out, for want of room.
+    /// The lowest height whose rows were left out, because there was no room.
     left_out: Option<u64>,
     changes: watch::Sender<u64>,
 }

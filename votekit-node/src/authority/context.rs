@@ -265,7 +265,7 @@ impl AuthorityContext {
 
     /// Records that the ledger was found put back by what it holds of one election. Other elections
     /// find that themselves, if they lost something: that each restored election ended the rounds
-    /// of all others would cost the leader its lead again and again.
+    /// of all others would cost the leader its leadership repeatedly.
     pub(crate) fn note_put_back(&self, law_id: &ElectionId) {
         self.verified_logs.lock().remove(law_id);
         self.put_backs.lock().note(law_id);

@@ -1,10 +1,10 @@
 //! The tasks that take part in rounds about first blocks: a few at a time, in turn.
 //!
 //! A draft may never be accepted: its keys have not reached this authority, or the others refuse
-//! it. Such drafts, in any number, must not keep another one waiting. So a task gives its place up
-//! after a while when others wait; a draft that had no turn yet is next, and then the one whose
-//! turn is the longest ago. Nothing that is read from the ledger changes this order: rows of other
-//! programs are not on the board, and a draft is on it only with the signature of the leader.
+//! it. No number of such drafts may keep another one waiting. So while others wait, a task gives up
+//! its place after a fixed time. Next comes a draft that has had no turn yet, then the one whose
+//! last turn was longest ago. Nothing that is read from the ledger changes this order: rows of
+//! other programs are not on the board, and a draft is on it only with the signature of the leader.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use votekit_core::id::ElectionId;
 /// ledger ten times a second.
 const TASKS_MAX: usize = 16;
 
-/// How long a draft has a place while others wait: a round takes a part of it.
+/// How long a draft keeps its place while others wait: several times the duration of a round.
 const TURN: Duration = Duration::from_secs(2);
 
 /// The elections of which this authority takes part in the round about the first block.
@@ -52,7 +52,7 @@ impl DraftTasks {
         started
     }
 
-    /// Whether a task that has had its place this long is to end, because drafts wait.
+    /// Whether a task that has had its place for this long must end, because drafts wait.
     pub(crate) fn is_turn_over(&self, after: Duration) -> bool {
         self.has_waiting && after >= TURN
     }
@@ -112,7 +112,7 @@ mod tests {
                 tasks.end(&ended);
                 running.extend(tasks.start(all.clone()));
             }
-            // The last one by its name too.
+            // Its name is also the last one in the order.
             let new: ElectionId = "Z".parse().expect("a law id");
             all.insert(new.clone());
             assert!(tasks.start(all.clone()).is_empty());
@@ -120,7 +120,7 @@ mod tests {
             let ended = running.remove(0);
             assert!(tasks.end(&ended));
             assert_eq!(tasks.start(all.clone()), std::slice::from_ref(&new), "{stuck}");
-            // It has its next turn after each other one has had one.
+            // Its next turn comes after each of the others has had one.
             running.push(new.clone());
             let mut turns = 0;
             loop {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_draft_any_more_is_forgotten() {
+    fn an_election_that_is_not_a_draft_any_more_is_forgotten() {
         let mut tasks = DraftTasks::default();
         let started = tasks.start(drafts(0..5));
         for law_id in &started {

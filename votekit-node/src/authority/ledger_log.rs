@@ -1,8 +1,8 @@
 //! The log of an election as far as the ledger holds it, by its leaves: for a node that knows a
 //! longer one and puts the ledger back.
 //!
-//! An authority that waits for another one to append looks again and again. It goes on from what it
-//! verified last, so that a look costs the blocks that are new, not the whole log.
+//! An authority that waits for another one to append polls. It goes on from what it verified last,
+//! so that a look costs the blocks that are new, not the whole log.
 
 use votekit_core::election_log::leaves_of_block;
 use votekit_core::log::leaf::{ElectionEvent, Leaf};

@@ -167,7 +167,7 @@ pub enum LedgerMismatch {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorityMismatch {
     /// It names another base.
-    #[error("it is of the base {listed}, and the logs of this folder are named under {own}")]
+    #[error("it is for the base {listed}, but the logs of this folder are named under {own}")]
     Base {
         /// The base in the file.
         listed: KeyName,
@@ -203,7 +203,7 @@ pub enum FileDamage {
     #[error("{0}")]
     Name(KeyError),
     /// A line of the officials' keys is not a verifier key.
-    #[error("one verifier key a line: {0}")]
+    #[error("expected one verifier key per line: {0}")]
     NotVerifierKeys(KeyError),
     /// The file of the authorities breaks a rule.
     #[error("{0}")]

@@ -49,8 +49,8 @@ fn current_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Creates a folder and its missing parents, for the owner alone, durably: they survive a power
-/// cut. The permissions of existing folders stay.
+/// Creates a folder and its missing parents, for the owner only, durably: they survive a power cut.
+/// The permissions of existing folders stay.
 pub(crate) fn make_private_folder(path: &Path) -> Result<(), FolderError> {
     let make = || -> io::Result<()> {
         let leading: Vec<&Path> =

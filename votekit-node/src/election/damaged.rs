@@ -12,7 +12,7 @@ use super::CheckpointSigner;
 pub(crate) struct DamagedElection {
     law_id: ElectionId,
     reason: String,
-    /// If the leaves that can be read open the poll.
+    /// Present if the readable leaves include the opening.
     definition: Option<Definition>,
     signer: Option<CheckpointSigner>,
 }

@@ -16,13 +16,13 @@ use votekit_store::{EngineError, Ledger, WitnessLine};
 /// clients ask for it.
 const READ_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The names of the outside witnesses of a policy: lines under others are not read.
+/// The names of the outside witnesses of a policy: lines under other names are not read.
 pub(crate) fn witness_names(policy: &Policy) -> Vec<String> {
     policy.outside_witnesses().iter().map(|witness| witness.name.to_string()).collect()
 }
 
-/// Reads the lines that tell how far outside witnesses have cosigned a log: those over its head,
-/// and the last ones over smaller trees. The former are found whatever the latter are.
+/// Reads the lines that show how far outside witnesses have cosigned a log: those over its head,
+/// and the last ones over smaller trees. The lines over the head are found whatever the others are.
 pub(crate) async fn read_cosigned(
     ledger: &dyn Ledger,
     law_id: &ElectionId,

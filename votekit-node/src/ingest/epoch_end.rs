@@ -119,7 +119,7 @@ pub(crate) fn last_batch(
     sealed.map_err(|error| ElectionFault::damaged(error.to_string()))
 }
 
-/// Bytes that depend on a text alone. Not for secrets.
+/// Bytes that depend only on a text. Not for secrets.
 struct RepeatedRng {
     seed: [u8; 32],
     counter: u64,

@@ -67,7 +67,7 @@ impl EpochMarks {
                 alarm = true,
                 path = %path.display(),
                 intact = marks.len(),
-                "record of this node's epochs is damaged, its intact lines count"
+                "record of this node's epochs is damaged, its intact lines are used"
             );
         }
         let state = Mutex::new(State { marks, file: None });
@@ -118,7 +118,7 @@ impl EpochMarks {
 
     /// Records that the batches of an epoch up to a sequence are confirmed.
     pub(crate) fn confirm(&self, epoch: Epoch, sequence: Sequence) {
-        // The batch is durable elsewhere: a lower mark costs a part of this protection alone.
+        // The batch is durable elsewhere: a lower mark only weakens this protection.
         if let Err(error) = self.raise(&mut self.state.lock(), (epoch, sequence)) {
             tracing::debug!(event = "epoch_mark_not_written", %error, "epoch mark not written");
         }

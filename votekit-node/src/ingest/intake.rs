@@ -260,7 +260,7 @@ impl Intake {
                 law_id = %self.election.law_id(),
                 height,
                 count,
-                "no vote is taken: the ledger lacks blocks that this node has read"
+                "votes refused: the ledger lacks blocks that this node has read"
             );
         }
         Err(ElectionFault::NotReady(NotReady::NotPublished { reason }))
@@ -371,7 +371,7 @@ impl Intake {
                 law_id = %self.election.law_id(),
                 epoch = given.0,
                 count,
-                "the ledger gives out an epoch that cannot be the next one: it is not used"
+                "the ledger allocates an epoch that cannot be the next one: it is not used"
             );
         }
         let reason = format!("the ledger gives out epoch {}, which cannot be the next", given.0);

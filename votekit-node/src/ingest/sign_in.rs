@@ -67,7 +67,7 @@ impl Node {
         let turn = self.turn(self.context.throttle.origin(prefix, nas)).await?;
         let mut recognised = Vec::with_capacity(candidates.len());
         // Each one is looked up, whatever the ones before it gave: the time of the answer depends
-        // on the number of elections alone.
+        // only on the number of elections.
         for Candidate { law_id, hash, key } in candidates {
             let registered = self.context.registry.is_registered(&law_id, &key).await;
             // Without an answer the attempt is not judged.

@@ -92,7 +92,7 @@ fn log(protection: &Protection) {
                 event = "memory_not_protected",
                 setting,
                 %error,
-                "core dumps not ruled out"
+                "core dumps remain possible"
             );
         }
     }

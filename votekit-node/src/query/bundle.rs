@@ -1,8 +1,9 @@
-//! The publication bundle of an election, read from the ledger twice: once to make every file but
-//! the leaves, and to know their sizes; then the leaves again, while they are sent.
+//! The publication bundle of an election, read from the ledger twice: first to make every file but
+//! the leaves, and to compute the sizes; then the leaves again, while they are sent.
 //!
-//! Nothing is written to the disk and only a part of the log is in memory, so a client that leaves
-//! leaves nothing behind. Both passes end at the checkpoint that was current when the first began.
+//! Nothing is written to the disk, and only a part of the log is in memory, so a client that
+//! disconnects leaves nothing behind. Both passes end at the checkpoint that was current when the
+//! first began.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use super::ReadError;
 use crate::error::damaged_ledger;
 use crate::node::Node;
 
-/// Leaves that are read at once. An entry has about 200 bytes, and a leaf at most 65,535.
+/// The number of leaves per read. An entry has about 200 bytes, and a leaf at most 65,535.
 const LEAVES_AT_ONCE: u32 = 1024;
 
 /// Why a bundle cannot be made.
@@ -29,14 +30,14 @@ pub enum BundleError {
     /// No such election.
     #[error("there is no such election")]
     UnknownElection,
-    /// The election is not closed: its log still grows, and has no result.
+    /// The election is not closed: its log still grows and has no result.
     #[error("the election is {state}: a bundle is made after the close")]
     NotClosed {
         /// The state of the election.
         state: State,
     },
-    /// Too few outside witnesses have cosigned the head of the log, and no reason to do without
-    /// them is in it: a verifier would refuse the bundle.
+    /// Too few outside witnesses have cosigned the head of the log, and the log contains no reason
+    /// for a certification without them: a verifier would refuse the bundle.
     #[error("{quorum} outside witnesses must cosign the log; missing: {}", missing.join(", "))]
     WitnessesMissing {
         /// How many must have cosigned.
@@ -55,7 +56,7 @@ impl From<EngineError> for BundleError {
     }
 }
 
-/// A bundle: every file but the leaves, and the leaves to be read once more.
+/// A bundle: every file but the leaves, and a reader of the leaves.
 pub struct Bundle {
     /// All files but the leaves, sorted by name.
     pub files: Vec<BundleFile>,
@@ -73,7 +74,7 @@ impl fmt::Debug for Bundle {
     }
 }
 
-/// The lines of `leaves.jsonl`, read from the ledger in pieces.
+/// The lines of `leaves.jsonl`, read from the ledger in chunks.
 pub struct BundleLines {
     ledger: Arc<dyn Ledger>,
     law_id: ElectionId,
@@ -89,7 +90,7 @@ impl fmt::Debug for BundleLines {
 
 impl Node {
     /// Makes the bundle of a closed election, the same as `votekit export bundle` writes: reads the
-    /// whole log, and passes the lines of `leaves.jsonl` to `observe` in pieces.
+    /// whole log, and passes the lines of `leaves.jsonl` to `observe` in chunks.
     ///
     /// # Errors
     /// [`BundleError`].

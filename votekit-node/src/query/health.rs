@@ -48,8 +48,8 @@ pub struct Gauges {
     pub elections_halted: u64,
     /// How far the clock is behind the latest time it issued or sealed.
     pub clock_behind: Duration,
-    /// By how many seconds the clock is ahead of the ledger's, negative if it is behind; `None`
-    /// where the ledger is of this node alone, or was not asked yet.
+    /// By how many seconds the clock is ahead of the ledger's, negative if it is behind; `None` if
+    /// the ledger belongs to this node only, or was not asked yet.
     pub clock_offset_seconds: Option<f64>,
     /// What the statuses of the authorities say, as this node has read them; empty where there is
     /// one authority.

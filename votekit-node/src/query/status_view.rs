@@ -1,4 +1,5 @@
-//! What the authorities report of themselves, for operators: beside what their statements prove.
+//! What the authorities report of themselves, for operators: in addition to what their statements
+//! prove.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

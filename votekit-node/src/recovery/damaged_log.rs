@@ -1,4 +1,4 @@
-//! What is known of an election whose log could not be read back at the start.
+//! Describes an election whose log could not be read at the start.
 
 use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
@@ -9,10 +9,10 @@ use crate::context::NodeContext;
 use crate::election::{CheckpointSigner, DamagedElection};
 use crate::error::NodeError;
 
-/// What is known of an election that could not be read back.
+/// Describes an election whose log could not be read.
 ///
-/// Its voters are to learn that it is halted, so it is on public lists. They show its definition
-/// only if the leaves that can be read open the poll: that of a draft may not be announced yet.
+/// It is on public lists, so that voters see that it is halted. They show its definition only if
+/// the readable leaves include the opening: the definition of a draft may not be announced yet.
 pub(crate) async fn describe(
     context: &NodeContext,
     law_id: ElectionId,
@@ -27,8 +27,8 @@ pub(crate) async fn describe(
     DamagedElection::new(law_id, error.to_string(), definition, signer)
 }
 
-/// The log as far as it can be followed, and no further than its opening. `None` if it has no
-/// first block.
+/// The log as far as it can be followed, at most through its opening. `None` if it has no first
+/// block.
 async fn follow_to_opening(context: &NodeContext, law_id: &ElectionId) -> Option<ElectionLog> {
     let mut followed: Option<ElectionLog> = None;
     loop {

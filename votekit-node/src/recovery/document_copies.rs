@@ -1,14 +1,14 @@
-//! Copies of the documents that the ledger alone holds, in the memory of this authority: the keys
-//! of elections as they are sealed to each recipient, and the records of nodes.
+//! Copies of the documents that are only in the ledger, in the memory of this authority: the keys
+//! of elections as they are encrypted to each recipient, and the records of nodes.
 //!
 //! What a ledger lacks that was restored from an older copy is put back; what it holds is never
 //! replaced. Once a draft is certified its keys do not change, so the first copy is the true one.
 //! The record of a node changes once, when the node is retired. Retirement is final: where a copy
-//! says that a node was retired and the ledger does not, the ledger is older, and the copy wins.
+//! says that a node was retired and the ledger does not, the ledger is older and the copy counts.
 //! After a purge no copy of keys stays.
 //!
-//! Records in the ledger are signed, and only those are copied. One that is put back is signed by
-//! the authority that puts it back: the one that signed it before may have new keys since.
+//! Only records that are signed in the ledger are copied. The authority that restores one signs it:
+//! the authority that signed it before may have new keys since.
 //!
 //! Ledger and copies are compared at the start, after the ledger was found put back, and when an
 //! election or the record of a node is new; and once a minute, in two queries for all elections,
@@ -35,7 +35,8 @@ const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 /// not read the last block yet.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The time from an event to its comparison: the keys that are sealed to a node follow its record.
+/// The time from an event to its comparison: the keys that are encrypted to a node follow its
+/// record.
 const EVENT_DELAY: Duration = Duration::from_secs(1);
 
 /// An election and the public key of a recipient.
@@ -103,7 +104,7 @@ async fn compare_records(
 ) -> Result<Vec<Admission>, ElectionFault> {
     let ledger = &context.ledger;
     let stored = until_definite("read_documents", || ledger.node_records()).await?;
-    // Statuses of authorities are of the moment, and anything may have been written beside them.
+    // Statuses of authorities are of the moment, and anything may have been written with them.
     let mut stored = Admission::all_in_ledger(&stored, Some(&authority.set));
     let kept = Admission::all_kept(&authority.durable(|memory| memory.node_records()).await?);
     let new = stored.iter().filter(|known| is_to_be_kept(known, &kept));
@@ -113,7 +114,7 @@ async fn compare_records(
         authority.durable(move |memory| memory.keep_node_record(&name, &bytes)).await?;
     }
     let lost: Vec<Admission> = kept.into_iter().filter(|known| is_lost(known, &stored)).collect();
-    // An authority whose memory was put back signs nothing more.
+    // An authority whose memory was restored from an older copy signs nothing more.
     for known in lost.into_iter().filter(|_| !authority.is_rolled_back()) {
         put_record_back(context, authority, &known).await?;
         stored.retain(|other| other.record.name != known.record.name);
@@ -122,7 +123,7 @@ async fn compare_records(
     Ok(stored)
 }
 
-/// Whether the ledger holds a record that the memory has to copy, or that its node was retired.
+/// Whether the ledger has a record, or a retirement, that the memory must copy.
 fn is_to_be_kept(stored: &Admission, kept: &[Admission]) -> bool {
     match kept.iter().find(|known| known.record == stored.record) {
         Some(known) => stored.is_retired && !known.is_retired,
@@ -237,7 +238,7 @@ impl KeyComparison<'_> {
             event = "document_put_back",
             alarm = true,
             %law_id,
-            "the ledger had lost keys of an election that are sealed to one of its nodes"
+            "the ledger had lost keys of an election that are encrypted to one of its nodes"
         );
         Ok(true)
     }

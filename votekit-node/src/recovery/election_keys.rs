@@ -45,15 +45,15 @@ pub(crate) async fn share(
     Ok(())
 }
 
-/// The ingest nodes that operators admitted by their records, those among them that they retired
-/// too. With several authorities, one of them has signed each.
+/// The ingest nodes that operators admitted by their records, including those that they retired.
+/// With several authorities, one of them has signed each.
 pub(crate) async fn admissions(context: &NodeContext) -> Result<Vec<Admission>, EngineError> {
     let stored = context.ledger.node_records().await?;
     Ok(Admission::all_in_ledger(&stored, context.authorities.as_deref()))
 }
 
-/// Stores the admission or the retirement of a node in the ledger: signed, where there are several
-/// authorities.
+/// Stores the admission or the retirement of a node in the ledger; with several authorities it is
+/// signed.
 pub(crate) async fn put_admission(
     context: &NodeContext,
     admission: &Admission,
@@ -99,7 +99,7 @@ pub(crate) async fn share_with_node(
     Ok(())
 }
 
-/// Takes the keys of an election that were sealed to this node into its data folder, unless they
+/// Takes the keys of an election that were encrypted to this node into its data folder, unless they
 /// are there. Without several authorities there is nothing to do.
 pub(crate) async fn obtain(context: &NodeContext, law_id: &ElectionId) -> Result<(), NodeError> {
     if context.authorities.is_none() {

@@ -70,7 +70,7 @@ pub(crate) async fn put_back(
         authority.note_lacking(law_id, None);
         return Ok(PutBack::NotNeeded);
     }
-    // Once a height: an authority that waits for another one looks again and again.
+    // Once a height: an authority that waits for another one polls.
     let is_new = authority.note_lacking(law_id, Some(height));
     if is_new {
         tracing::error!(
@@ -115,7 +115,7 @@ pub(crate) fn report_fork(context: &NodeContext, law_id: &ElectionId, error: &El
             alarm = true,
             %law_id,
             %error,
-            "the ledger does not hold the log that this node knows"
+            "the ledger does not contain the log that this node knows"
         );
         let fields =
             AuditFields { reason: Some(reason.as_str()), ..AuditFields::of_election(law_id) };

@@ -40,7 +40,7 @@ pub(crate) async fn run(context: Arc<NodeContext>, election: Arc<ElectionHandle>
                 law_id = %election.law_id(),
                 leaves,
                 seconds,
-                "log read again, no damage found"
+                "log verified in the background, no damage found"
             );
         }
         Err(error) => {
@@ -102,7 +102,7 @@ async fn read_all(
                 event = "log_scrub_progressed",
                 law_id = %election.law_id(),
                 leaves = scrub.size(),
-                "log being read again"
+                "log being verified in the background"
             );
         }
         tokio::time::sleep(began.elapsed() * REST).await;

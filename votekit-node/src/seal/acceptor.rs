@@ -163,7 +163,7 @@ impl Sealer {
                     height = block.point.height,
                     term,
                     rule,
-                    "a guard forbids to accept the proposal"
+                    "a guard forbids accepting the proposal"
                 );
                 Ok(false)
             }
@@ -200,7 +200,7 @@ impl Sealer {
     }
 
     /// Makes the proposed block from this authority's own inputs, and compares the bytes, once for
-    /// each proposal whose inputs are at hand. Returns whether it is made. Only a proposal of the
+    /// each proposal whose inputs are available. Returns whether it is made. Only a proposal of the
     /// promised leadership is refused by a statement.
     async fn make(
         &mut self,
@@ -321,7 +321,7 @@ impl Sealer {
     }
 
     /// Makes a block below the head durable in the own memory, if its certificate can be made of
-    /// the rows at hand: the ledger keeps that of the head alone.
+    /// the available rows: the ledger keeps only that of the head.
     async fn keep_certified_by_rows(&self, block: &RoundBlock) -> Result<(), ElectionFault> {
         let Some(authority) = self.context.authority.clone() else { return Ok(()) };
         let round = self.round(&authority);

@@ -1,8 +1,8 @@
 //! The round about the first block of an election, on authorities that do not have the election
 //! yet.
 //!
-//! An authority accepts a draft whose keys were sealed to it: so a quorum can open every vote that
-//! is sealed to the ballot key of the draft.
+//! An authority accepts a draft whose keys were encrypted to it: so a quorum can open every vote
+//! that is encrypted to the ballot key of the draft.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::seal::proposals::NotMade;
 use crate::seal::round::{Accepted, QuorumSeen, Round, RoundBlock};
 use crate::seal::seal_queue::StagingMark;
 
-/// How long an authority takes part in the round about a draft, unless others wait for its place.
+/// How long an authority takes part in the round about a draft if no other draft waits.
 const DRAFT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The pause between two polls.
@@ -121,7 +121,7 @@ async fn take_part(
     Ok(())
 }
 
-/// Makes the first block, if the keys of the election were sealed to this authority.
+/// Makes the first block, if the keys of the election were encrypted to this authority.
 async fn make(
     context: &Arc<NodeContext>,
     authority: &Arc<AuthorityContext>,

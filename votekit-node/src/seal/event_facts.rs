@@ -184,8 +184,8 @@ impl Sealer {
         gathered
     }
 
-    /// The keys of the nodes that authorities have signed as admitted; none if the ledger does not
-    /// answer.
+    /// The keys of the nodes that are admitted by records signed by authorities; none if the ledger
+    /// does not answer.
     async fn admitted_nodes(&self) -> Vec<NodePublicKey> {
         match election_keys::node_records(&self.context).await {
             Ok(records) => records.into_iter().map(|record| record.key).collect(),

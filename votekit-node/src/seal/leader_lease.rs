@@ -198,7 +198,7 @@ async fn execute(context: &NodeContext, command: Command) {
                 Ok(Err(error)) => failed(&error.to_string()),
                 Err(_) => failed("the ledger does not answer"),
             };
-            // Not a request: those answer a tick alone.
+            // Not a request: those only answer a tick.
             take_step(context, Event::Lease(event)).await;
         }
         Command::Release => {
@@ -248,7 +248,7 @@ async fn acquire(
             event = "lease_of_no_authority",
             alarm = true,
             term,
-            "the holder of the leader lease is not an authority, it is passed over"
+            "the holder of the leader lease is not an authority, its lease is ended"
         );
     }
     ledger.pass_over(term, holder, length, at_least).await
@@ -373,7 +373,7 @@ async fn store_vote(
                     term = seen.term,
                     leader = %seen.leader,
                     %reason,
-                    "the ledger gives out a term that is too far ahead: no vote in it"
+                    "the ledger allocates a term that is too far ahead: no vote in it"
                 );
             }
             return Ok(());

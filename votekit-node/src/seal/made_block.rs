@@ -37,7 +37,7 @@ pub(crate) struct MadeBlock {
     pub(crate) batches: Vec<VerifiedBatch>,
 }
 
-/// The inputs of a block beside its bytes.
+/// The inputs of a block other than its bytes.
 pub(crate) struct RoundInputs {
     /// The batches that it decides.
     pub(crate) batches: Vec<Arc<Batch>>,

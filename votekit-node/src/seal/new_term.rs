@@ -164,7 +164,7 @@ impl Sealer {
                     height,
                     leaf,
                     rule,
-                    "a block that another authority accepted is not the one made here"
+                    "a block that another authority accepted differs from the one of this authority"
                 );
                 return Ok(Again::Unusable);
             }
@@ -189,7 +189,7 @@ impl Sealer {
     }
 
     /// Stages the batches of a block that this authority accepted again: a ledger that was put back
-    /// may have lost them while it lost no block, and after a restart the memory alone has them.
+    /// may have lost them while it lost no block, and after a restart only the memory has them.
     async fn stage_accepted_again(
         &self,
         authority: &AuthorityContext,

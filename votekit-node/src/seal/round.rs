@@ -430,13 +430,13 @@ pub(crate) enum Appended {
     Missing,
 }
 
-/// Since when a quorum of cosignatures is at hand, so that authorities other than the leader wait
+/// Since when a quorum of cosignatures is available, so that authorities other than the leader wait
 /// before they append.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct QuorumSeen(Option<(LogPoint, Instant)>);
 
 impl QuorumSeen {
-    /// How long the quorum over a point has been at hand, from the first call on.
+    /// How long the quorum over a point has been available, from the first call on.
     pub(crate) fn elapsed(&mut self, point: LogPoint) -> std::time::Duration {
         match self.0 {
             Some((known, since)) if known == point => since.elapsed(),

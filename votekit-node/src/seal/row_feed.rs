@@ -277,7 +277,8 @@ async fn read(
                 alarm = true,
                 rows_read = cursor.after.0,
                 rows_stored = read.last.0,
-                "the ledger lacks rows that this authority has read: it was put back"
+                "the ledger lacks rows that this authority has read: it was restored from an older \
+                 copy"
             );
             context.audit.record(AuditEvent::LedgerPutBack, &AuditFields::default());
             authority.note_all_put_back();

@@ -356,7 +356,7 @@ fn turn(
                 event = "batch_stamp_ahead",
                 alarm = true,
                 batch = %number,
-                "batch waits, its stamp is ahead of the clock"
+                "batch waits, its timestamp is ahead of the clock"
             );
         }
         return Turn::Later;

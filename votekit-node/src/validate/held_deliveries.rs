@@ -36,7 +36,7 @@ const NAMES_PER_QUERY: usize = 1000;
 
 /// The most bytes of batches that are kept to be processed later. Anyone who can write to the
 /// ballot box can send batches of elections that do not exist, tens of thousands of them. One that
-/// does not fit is held by its name alone.
+/// does not fit is recorded only by its name.
 const BYTES_MAX: usize = 64 << 20;
 
 /// A delivery of one of the two steps.

@@ -397,7 +397,7 @@ async fn is_suspected_again(installation: &Installation, place: usize, suspicion
         || rows_of(installation, RowKind::Suspect).await.iter().any(|row| row == suspicion)
 }
 
-/// The keys of the election as the ledger holds them sealed to each authority and to the ingest
+/// The keys of the election as the ledger stores them encrypted to each authority and to the ingest
 /// node.
 async fn sealed_keys(installation: &Installation) -> Vec<Option<Vec<u8>>> {
     let file = fs::read(path_of(installation.path(), 1).join("authorities")).expect("a file");

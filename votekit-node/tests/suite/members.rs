@@ -196,7 +196,7 @@ async fn a_purge_leaves_peppers() {
     place.start().await.shutdown().await;
 }
 
-/// A member who signs in again and again cannot fill the log with duplicates.
+/// A member who signs in repeatedly cannot fill the log with duplicates.
 #[tokio::test(flavor = "multi_thread")]
 async fn duplicates_of_a_member_are_limited() {
     let place = TestDir::new(3);

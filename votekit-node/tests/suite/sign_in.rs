@@ -96,7 +96,7 @@ async fn a_sign_in_opens_the_laws_whose_code_matches() {
         let credential = credential_for(law_id.as_str(), "CODE", 3);
         assert_eq!(*hash, CredentialHasher::plain().hash(&credential), "of its own law");
     }
-    // On the roll of the first law alone, and a code of the third law alone.
+    // On the roll of the first law only, and a code of the third law only.
     let first = sign_in(&node, "CODE", 15, 1).await.expect("asked");
     assert_eq!(recognised(&first), laws(&[0]));
     let third = sign_in(&node, "OTHER", 3, 1).await.expect("asked");

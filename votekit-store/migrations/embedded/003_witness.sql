@@ -1,8 +1,8 @@
 -- Cosignatures of outside witnesses over heads of logs.
 
--- Lines are signed, and a reader verifies them. A witness has one line over a head: the one that was
--- stored last, so that lines which no witness signed keep the true one out in no case, and their
--- number costs no reader anything.
+-- Lines are signed, and a reader verifies them. A witness has one line over a head, the one that was
+-- stored last: lines which no witness signed never keep the valid one out, and their number costs
+-- readers nothing.
 CREATE TABLE witness_line (
     election INTEGER NOT NULL REFERENCES election (id),
     witness  TEXT NOT NULL,

@@ -1,7 +1,7 @@
 -- Cosignatures of outside witnesses over heads of logs.
 
--- Lines are signed, and a reader verifies them. A witness has one line over a head: the one that was stored last, so that lines which no witness signed keep the
--- true one out in no case, and their number costs no reader anything.
+-- Lines are signed, and a reader verifies them. A witness has one line over a head, the one that was stored last: lines which no witness signed never keep the
+-- valid one out, and their number costs readers nothing.
 CREATE TABLE witness_line (
     election bigint NOT NULL REFERENCES election (id),
     witness  text NOT NULL,
@@ -12,7 +12,7 @@ CREATE TABLE witness_line (
     PRIMARY KEY (election, witness, size, root)
 );
 
--- Stores a line, and removes those over smaller trees but for the last ones. Lines over larger trees are not counted: they may be invented.
+-- Stores a line, and removes those over smaller trees except the last ones. Lines over larger trees are not counted: they may be invented.
 CREATE FUNCTION put_witness_line(
     wanted text, new_witness text, new_size bigint, new_root bytea, new_height bigint, new_line bytea, kept_count bigint,
     OUT is_stored boolean

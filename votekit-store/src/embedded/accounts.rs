@@ -1,6 +1,6 @@
 //! The accounts in one SQLite file, `accounts.sqlite`. One connection, used by one call at a time:
-//! accounts change rarely. Other processes may have the file open, such as the command line beside
-//! a running node, so every change holds the write lock from its first read.
+//! accounts change rarely. Other processes may have the file open, such as the command line with a
+//! running node, so every change holds the write lock from its first read.
 
 mod database;
 mod sessions;

@@ -23,7 +23,7 @@ pub(super) struct Inspected {
 }
 
 /// Inspects a ledger and loads its tail into memory. Fails when the file as a whole cannot be read;
-/// damage to the rows of one election is of that election alone.
+/// damage to the rows of one election affects only that election.
 pub(super) fn inspect(connection: &Connection) -> Result<Inspected, Fault> {
     let (tail, mut damaged) = (Tail::new(), BTreeMap::new());
     let last_staged = last_staged(connection)?;

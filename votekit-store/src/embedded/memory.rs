@@ -68,7 +68,7 @@ pub struct AuthorityMemory {
 }
 
 impl AuthorityMemory {
-    /// Creates an empty memory in a folder, and the folder if needed. For new keys alone.
+    /// Creates an empty memory in a folder, and the folder if needed. Only for new keys.
     ///
     /// ```
     /// use votekit_store::memory::AuthorityMemory;
@@ -116,7 +116,7 @@ impl AuthorityMemory {
         self.database.read(read_state)
     }
 
-    /// Records a vote: the promise to accept blocks of this leadership alone.
+    /// Records a vote: the promise to accept only blocks of this leadership.
     ///
     /// # Errors
     /// [`MemoryError::LowerPromise`] for an earlier term or for another leader of the promised one,
@@ -413,8 +413,8 @@ impl AuthorityMemory {
         self.read_of(law_id, batches::others)
     }
 
-    /// Keeps a copy of the keys of an election as the ledger holds them sealed to a recipient. The
-    /// first copy stays.
+    /// Keeps a copy of the keys of an election as the ledger stores them encrypted to a recipient.
+    /// The first copy stays.
     ///
     /// # Errors
     /// [`MemoryError`].

@@ -1,5 +1,5 @@
-//! Read-only connections beside the writer: a small pool, each connection used by one thread at a
-//! time.
+//! Read-only connections in addition to the writer: a small pool, each connection used by one
+//! thread at a time.
 
 use std::path::PathBuf;
 use std::sync::Arc;

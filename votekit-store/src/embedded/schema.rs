@@ -93,7 +93,7 @@ pub(super) fn open_memory(path: &Path) -> Result<Connection, EngineError> {
     }
 }
 
-/// Creates a missing file, readable by its owner alone. SQLite gives its side files the same mode.
+/// Creates a missing file, readable only by its owner. SQLite gives its side files the same mode.
 /// Other users must not read who was refused and when, or the hash of a password.
 fn create_private(path: &Path) -> Result<(), EngineError> {
     let refused = |error: Error| unavailable(format!("{}: {error}", path.display()));
@@ -105,7 +105,7 @@ fn create_private(path: &Path) -> Result<(), EngineError> {
             if !fs::symlink_metadata(path).map_err(refused)?.is_file() {
                 return Err(unavailable(format!("{} is not a regular file", path.display())));
             }
-            // SQLite would open a file that it may not write for reading alone.
+            // SQLite would open a file that it may not write as read-only.
             access(path, Access::READ_OK | Access::WRITE_OK).map_err(|error| refused(error.into()))
         }
         Err(error) => Err(refused(error)),

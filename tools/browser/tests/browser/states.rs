@@ -42,7 +42,7 @@ pub(crate) const fn form_error(
     State { status, is_error: true, focus: ".summary", ..page(name, steps, shows) }
 }
 
-/// A page with an error alone.
+/// A page with nothing but an error.
 pub(crate) const fn error(
     name: &'static str,
     steps: Steps,

@@ -21,7 +21,7 @@ const HASHED: &str = "hashed-future";
 
 const FOCUSED: &str = "document.activeElement.id === 'files'";
 
-/// A site with the hashed roll beside it.
+/// A site with a folder that contains the hashed roll.
 fn site() -> Result<Site> {
     let site = Site::open()?;
     let hash = ["hashgen", elections::ROLL, "--law", "future", "--out", HASHED];

@@ -1,4 +1,4 @@
-//! A whole vote: by keyboard alone, without scripts, beside another browser, and once.
+//! A whole vote: by keyboard only, without scripts, in two browsers, and once.
 
 use anyhow::{Result, ensure};
 use fantoccini::key::Key;

@@ -15,7 +15,7 @@ use super::node;
 use super::row::Row;
 use crate::services;
 
-/// Votes a second beside the votes that are measured.
+/// Background votes per second, in addition to the measured ones.
 const RATE: u64 = 200;
 
 /// Seconds a run usually takes, and those before the first: the load lasts for all.
@@ -94,7 +94,7 @@ fn cast(url: &str, row: &str) -> Result<()> {
     }
 }
 
-/// The votes beside; killed on drop.
+/// The background votes; killed on drop.
 struct Load(Child);
 
 impl Load {

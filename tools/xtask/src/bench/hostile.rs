@@ -1,5 +1,5 @@
-//! Honest votes beside attacks, under the default limits: 10,000 busy connections, replays,
-//! readers. No honest vote may be refused or unanswered; its latency is reported alone and beside
+//! Honest votes during attacks, under the default limits: 10,000 busy connections, replays,
+//! readers. No honest vote may be refused or unanswered; its latency is reported without and with
 //! each attack.
 
 use std::fs;
@@ -19,7 +19,7 @@ const RATE: u64 = 800;
 const SECONDS: u64 = 20;
 const ADDRESSES: u64 = 8;
 
-/// The attacks beside the honest votes, as options of `votekit loadtest`.
+/// The attacks during the honest votes, as options of `votekit loadtest`.
 const ATTACKS: [(&str, &[&str]); 4] = [
     ("alone", &[]),
     ("10,000 busy connections", &["--busy-connections", "10000", "--hostile-addresses", "10"]),

@@ -1,4 +1,4 @@
-//! 5,000 readers of live results beside 1,000 votes a second: the latency of the votes with and
+//! 5,000 readers of live results during 1,000 votes a second: the latency of the votes with and
 //! without them, the memory of a reader, and the time from a decision to the last reader.
 
 use std::fs;
@@ -56,8 +56,8 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     Ok(figures.rows())
 }
 
-/// Sends the votes to a new node beside `readers` WebSockets; returns the report, and the peak
-/// memory of the node in bytes.
+/// Sends the votes to a new node with `readers` WebSockets; returns the report, and the peak memory
+/// of the node in bytes.
 fn measure(
     workbench: &Workbench,
     roll: &Path,

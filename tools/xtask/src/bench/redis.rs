@@ -178,7 +178,7 @@ impl Redis {
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        // It belongs to this benchmark alone, and its data is not kept.
+        // It belongs to this benchmark only, and its data is not kept.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

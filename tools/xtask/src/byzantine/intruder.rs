@@ -36,7 +36,7 @@ pub(super) fn play(cluster: &mut Cluster, case: &'static str) -> Result<Row> {
     let staged: serde_json::Value =
         serde_json::from_str(&ended.answers).context("reading the liar's report")?;
     let batch = staged["batch"].as_str().context("the liar reports no batch")?;
-    // The leader chooses what is sealed: it alone judges a batch that no block has.
+    // The leader chooses what is sealed: only the leader decides about a batch that no block has.
     let alarmed = cluster.fleet.expect_some(&marks, &authorities, Report::Alarms, |line| {
         line["event"] == "staged_batch_refused" && line["batch"] == batch
     })?;
@@ -54,8 +54,8 @@ pub(super) fn play(cluster: &mut Cluster, case: &'static str) -> Result<Row> {
     })
 }
 
-/// Starts a node that is not admitted, beside the others, and sends it a vote. Returns the reason
-/// that it logs.
+/// Starts a node that is not admitted, in addition to the others, and sends it a vote. Returns the
+/// reason that it logs.
 fn refused_vote(cluster: &Cluster) -> Result<String> {
     let mut rogue = member(Part::Intake, NAME, NUMBER, &cluster.fleet.rig)?;
     cluster.equip(&rogue)?;
@@ -71,7 +71,7 @@ fn refused_vote(cluster: &Cluster) -> Result<String> {
     Ok("it has no keys of the election".to_owned())
 }
 
-/// Sends votes for a while. The keys of the election are sealed to admitted nodes alone: to this
+/// Sends votes for a while. The keys of the election are encrypted only to admitted nodes: to this
 /// node the election is unknown.
 fn send_votes(rogue: &Member) -> Result<()> {
     let vote = serde_json::json!({

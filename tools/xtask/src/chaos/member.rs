@@ -20,7 +20,7 @@ pub(crate) enum Part {
     Seal,
     /// One of several authorities, with a data folder of its own.
     Authority,
-    /// A node that takes votes beside several authorities, with a data folder of its own.
+    /// A node that takes votes for several authorities, with a data folder of its own.
     Intake,
 }
 

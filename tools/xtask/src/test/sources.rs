@@ -28,7 +28,7 @@ const OTHER_TESTS: [(&str, &str); 15] = [
     ("interruption", "interrupts verbs that make files"),
     ("memory", "searches the memory of running nodes"),
     ("power", "cuts the power under nodes, and gives them bad disks"),
-    ("readme", "runs the README's examples as they stand"),
+    ("readme", "runs the examples of README.md and docs/http-api.md as they stand"),
     ("demo_authorities", "runs the demo with several authorities"),
     ("snapshots", "starts nodes from snapshots, whatever verb needs them"),
     ("steady", "gives nodes full disks, lost log readers, signals and bad files"),

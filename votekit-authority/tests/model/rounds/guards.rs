@@ -66,7 +66,7 @@ impl Memory {
         memory
     }
 
-    /// What is durable after a change that the real memory makes. A vote changes the promise alone,
+    /// What is durable after a change that the real memory makes. A vote changes only the promise,
     /// and is written here, since names are not parsed back.
     fn changed(self, change: impl FnOnce(&mut RoundMemory)) -> Self {
         let mut memory = self.open();

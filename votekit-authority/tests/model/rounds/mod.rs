@@ -11,7 +11,7 @@
 //! The authorities share the rows of one ledger, as they do in an installation; there are no
 //! messages, which is what makes the search end. The model has no rules of its own: it calls the
 //! guards of `votekit_authority::round` and records what they allow. A mutation replaces the call
-//! of one guard by its absence, in the model alone.
+//! of one guard by its absence, in the model only.
 //!
 //! The search is breadth first over canonical states (honest authorities are exchangeable), so a
 //! violation comes with a shortest way to it. Progress is reachability: from every state that has

@@ -142,9 +142,9 @@ pub(crate) struct Mutations {
     pub(crate) late_accepts: bool,
     /// A new leader does not look at the accepts in the ledger.
     pub(crate) leader_free: bool,
-    /// An authority accepts a block beside another one that a quorum has visibly accepted.
+    /// An authority accepts a block in addition to another one that a quorum has visibly accepted.
     pub(crate) accept_beside_quorum: bool,
-    /// An authority cosigns a block beside another one that a quorum has visibly accepted.
+    /// An authority cosigns a block in addition to another one that a quorum has visibly accepted.
     pub(crate) cosign_beside_quorum: bool,
 }
 
@@ -175,7 +175,7 @@ const BESIDE: Mutations = Mutations { cosign_beside_quorum: true, ..NONE };
 const BOTH_BESIDE: Mutations = Mutations { accept_beside_quorum: true, ..BESIDE };
 
 /// Every guard left out in turn. An honest ledger makes some guards redundant, so these mutants
-/// have a ledger that lies. The guards on what is visible make sense with an honest ledger alone,
+/// have a ledger that lies. The guards on what is visible make sense only with an honest ledger,
 /// and back one another.
 pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {

@@ -89,7 +89,7 @@ pub(super) struct CreateArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "binding")]
     members: Option<PathBuf>,
 
-    /// Ballot key that officials made with `votekit ballot-key generate`, for this election alone;
+    /// Ballot key that officials made with `votekit ballot-key generate`, for this election only;
     /// without it the node makes one. The file is on the machine of the node, and private to its
     /// account
     #[arg(long, value_name = "FILE")]
@@ -107,7 +107,9 @@ pub(super) fn run(args: CreateArgs, context: &Context) -> Result<(), CommandErro
     let created = match args.members.clone() {
         Some(path) => create_with_members(args, &MemberFile::read(&path)?, context)?,
         None if args.links.is_given() => {
-            return Err(CommandError::usage("--url and --csv are about the links of --members"));
+            return Err(CommandError::usage(
+                "--url and --csv need --members, whose links they describe",
+            ));
         }
         None => create(args, context)?,
     };

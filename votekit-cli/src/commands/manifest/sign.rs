@@ -100,7 +100,10 @@ fn earlier_signatures(path: &Path, text: &str) -> Result<Vec<Signature>, Command
         .map_err(|error| CommandError::bad_input(format!("{}: {error}", path.display())))?;
     if note.text() != text {
         return Err(CommandError::bad_input(format!("{} signs another manifest", path.display()))
-            .hint("the manifest was made again after it was signed; remove the note, and have it signed again"));
+            .hint(
+                "the manifest was changed after it was signed: remove the note, and have the \
+                 manifest signed again",
+            ));
     }
     Ok(note.signatures().to_vec())
 }

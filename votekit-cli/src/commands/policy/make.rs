@@ -223,10 +223,10 @@ fn check_distinct(lines: &[GivenLine]) -> Result<(), CommandError> {
         let name = &line.member.name;
         if let Some(first) = lines[..place].iter().find(|first| first.member.name == *name) {
             return Err(CommandError::bad_input(format!(
-                "{} and {} are both of {name}",
+                "{} and {} are both the line of {name}",
                 first.place, line.place
             ))
-            .hint("each authority has a name of its own, and its line is given once"));
+            .hint("give each authority a different name, and each line once"));
         }
         for (key, bytes) in keys(&line.member) {
             let shared = lines[..=place].iter().find_map(|first| {
@@ -261,7 +261,7 @@ fn check_quorum(quorum: usize, count: usize) -> Result<(), CommandError> {
     let most = AuthoritySet::COUNT_MAX;
     if count > most {
         return Err(CommandError::bad_input(format!(
-            "{count} authorities are given; there are {most} at most"
+            "{count} authorities are given; at most {most} are possible"
         )));
     }
     let min = count / 2 + 1;

@@ -17,8 +17,8 @@ use crate::log_source::ArchiveArgs;
 
 /// Add a remark to a decided request
 ///
-/// The remark is kept in the ledger beside the log, with the time; it changes no decision and is
-/// not part of what is published. Without --ledger, the node of the data folder must be stopped.
+/// The remark is stored in the ledger, outside the log, with the time; it changes no decision and
+/// is not part of what is published. Without --ledger, the node of the data folder must be stopped.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
             return Ok(ledger.add_review_note(&law_id, &note).await?);
         }
         let ledger = EmbeddedLedger::open(&args.source.data).map_err(|error| {
-            CommandError::from(error).hint("is a node running on the data folder? stop it first")
+            CommandError::from(error).hint("if a node is running on the data folder, stop it first")
         })?;
         Ok(ledger.add_review_note(&law_id, &note).await?)
     })?;

@@ -245,7 +245,7 @@ mod tests {
             lines,
             [
                 "4 bad rows; no account was made",
-                "  f.csv: line 3, email: an e-mail address has one @",
+                "  f.csv: line 3, email: an e-mail address contains exactly one @",
                 "  f.csv: line 5, email: a@example.org is in line 2 too",
                 "  f.csv: line 6, role: the role is administrator, auditor or observer",
                 "  f.csv: line 7, role: the role is administrator, auditor or observer",

@@ -283,7 +283,7 @@ impl Bundle<'_> {
     }
 
     /// Verifies the signatures. Returns the checkpoint, and whether enough outside witnesses have
-    /// cosigned it: a log that waives them is signed by its authorities alone.
+    /// cosigned it: a log that waives them is signed only by its authorities.
     fn check_signatures(
         &mut self,
         signed: &SignedCheckpoint,

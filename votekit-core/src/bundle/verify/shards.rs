@@ -1,4 +1,4 @@
-//! Compares entries with the shards: builds the electorate as a node does, and repeats every
+//! Verifies entries against the shards: builds the electorate as a node does, and repeats every
 //! attempt.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::id::{Digest, ElectionId};
 use crate::log::leaf::RollEvent;
 use crate::manifest::Manifest;
 
-/// The given shards, by manifest, and the electorate as loaded by the log so far.
+/// The shards of each manifest, and the electorate that the log has loaded so far.
 pub(super) struct Shards<'a> {
     folders: BTreeMap<Digest, (Manifest, &'a dyn Source)>,
     electorate: Electorate,
@@ -87,7 +87,7 @@ impl<'a> Shards<'a> {
             return;
         }
         let found = match self.electorate.attempt(&scheme.registry_key(hash)) {
-            standing if standing == expected => return,
+            status if status == expected => return,
             CredentialStatus::Unknown => "is not registered".to_owned(),
             CredentialStatus::Revoked => "was revoked".to_owned(),
             CredentialStatus::First => "had not voted before".to_owned(),

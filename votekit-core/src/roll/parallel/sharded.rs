@@ -31,7 +31,7 @@ pub struct HashOptions<'a> {
     /// The day for the manifest, `YYYY-MM-DD`. With `None` the same roll gives the same bytes on
     /// every day.
     pub date: Option<String>,
-    /// Threads that hash, beside the calling thread, which reads.
+    /// Threads that hash, in addition to the calling thread, which reads.
     pub threads: NonZeroUsize,
     /// Receives the number of bytes of rows read so far, after each chunk.
     pub progress: Option<&'a dyn Fn(u64)>,
@@ -69,7 +69,7 @@ pub struct ShardFile {
 pub struct ShardedRoll {
     /// The shards, in the order of the manifest.
     pub shards: Vec<ShardFile>,
-    /// The manifest. Its file is named [`Manifest::FILE_NAME`] and lies beside the shards.
+    /// The manifest. Its file is named [`Manifest::FILE_NAME`] and is in the folder of the shards.
     pub manifest: Manifest,
     /// Findings for an official to review; every row is good.
     pub warnings: Vec<RollWarning>,

@@ -1,6 +1,6 @@
-//! The end of the session behind a socket. A token is verified when its reader subscribes; then its
-//! session is read again and again, so that a socket does not outlive a sign-out, a disabled
-//! account or a changed role.
+//! The end of the session behind a socket. A token is verified when its reader subscribes; after
+//! that its session is polled, so that a socket does not outlive a sign-out, a disabled account or
+//! a changed role.
 
 use std::future::pending;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::context::Api;
 const CHECK_INTERVAL: Duration = Duration::from_secs(8);
 const CHECK_TIME: Duration = Duration::from_secs(1);
 
-/// Resolves when the session ends before its token expires; never without one. After that time the
-/// reader sees nothing by its token any more.
+/// Resolves when the session ends before its token expires, and never without a session. Once the
+/// token has expired, the topics that require it have ended anyway.
 pub(super) async fn session_end(api: &Api, session: Option<HeldSession>) {
     if let Some(session) = session
         // Boxed, so that the futures of the thousands without a token stay small.
@@ -35,7 +35,8 @@ async fn ends_early(api: &Api, HeldSession { session, until }: HeldSession) -> b
             return false;
         }
         sleep_until(due).await;
-        // A store that does not answer ends no session: the next read decides, or the token's end.
+        // If the store does not answer, the session continues until the next read, or until the
+        // token expires.
         let checked = timeout_at(due + CHECK_TIME, api.accounts.lasts(session)).await;
         if matches!(checked, Ok(Ok(false))) {
             return true;

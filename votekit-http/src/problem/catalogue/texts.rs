@@ -20,11 +20,11 @@ texts! {
         stored";
     ADDRESSES = "the addresses are listed in /api/v1/openapi.json";
     ALREADY_CAST = "the vote that this session cast is unchanged, and nothing else was recorded: \
-        request_id names it";
+        request_id identifies it";
     BACK_OFF = "too many wrong codes came from your network for this person; this attempt was not \
         stored. An attempt from another network is not delayed";
     BUSY = "votes arrive faster than they can be stored; this attempt was not stored";
-    CLOCK = "the clock of this node's machine went back, and the vote would be stamped before \
+    CLOCK = "the clock of this node was set back, so the vote would get an earlier time than \
         recorded votes; this attempt was not stored";
     CONTENT_CODING = "send the body as it is, without `Content-Encoding`";
     FORBIDDEN = "the role of the account does not allow this, or officials may not work from this \
@@ -37,7 +37,7 @@ texts! {
     INTERNAL = "see the node's log for the reason";
     INVITATION_VOID = "the link was used or replaced, or has expired: ask for another one";
     LAST_ADMINISTRATOR = "the account is the last active administrator: invite another one first";
-    METHODS = "the Allow header lists the methods";
+    METHODS = "the Allow header lists the permitted methods";
     NOT_JSON = "send `Content-Type: application/json`";
     NOT_MEMBER = "this account is not among the members of the election";
     NOT_RECOGNISED = "nothing was recorded: check NAS and code, and try again";
@@ -47,15 +47,15 @@ texts! {
     NOT_STORED = "this attempt was not stored; try again";
     ONE_FIELD = "1 field is wrong";
     OTHER_CHOICE = "must be a choice of this election";
-    OWN_ACCOUNT = "this is the account that calls: another administrator can change it";
+    OWN_ACCOUNT = "this is your own account: another administrator can change it";
     OUTCOME_UNKNOWN = "retry with the same key: it counts once";
     PASSWORDS_WAITING = "sign-ins arrive faster than passwords can be checked: try again";
     RATE_LIMITED = "this node has reached its limit of votes per second; this attempt was not \
         stored";
     READ_SHARE = "your network exceeds the limit of reads per address";
-    REQUEST_TIMEOUT = "send the whole request at once";
-    SESSIONS_LEFT = "the password is changed, and earlier sessions of the account may last: sign \
-        in with the new password, and change it again";
+    REQUEST_TIMEOUT = "the request arrived too slowly: send it without pauses";
+    SESSIONS_LEFT = "the password was changed, but earlier sessions of the account may still be \
+        valid: sign in with the new password, and change it again";
     SIGN_IN_REFUSED = "e-mail address, password or code is wrong, or the account is disabled; \
         officials can sign in from permitted networks only";
     SIGN_IN_SHARE = "your network exceeds the limit of sign-ins per address";
@@ -63,13 +63,13 @@ texts! {
     TOKEN_REFUSED = "send a valid access token as `Authorization: Bearer`: /api/v1/auth/refresh \
         and /api/v1/auth/login issue them";
     TOO_MANY_CONNECTIONS = "your network exceeds the limit of connections per address";
-    TOO_MANY_DOWNLOADS = "this account downloads a bundle already, or two other accounts do: try \
-        again when that is done";
+    TOO_MANY_DOWNLOADS = "this account is already downloading a bundle, or two other accounts \
+        are: try again when a download has finished";
     TOO_MANY_DUPLICATES = "this credential was used, and its first vote counts; this attempt was \
         not stored";
-    TOO_MANY_READERS = "all places for readers of live updates are taken; /api/v1/results has the \
+    TOO_MANY_READERS = "the limit of readers of live updates is reached; /api/v1/results has the \
         results";
-    TRANSFER_CODING = "`chunked` is the only transfer coding";
+    TRANSFER_CODING = "the only supported transfer coding is `chunked`";
     UNAUTHORIZED = "send the administrator's token as `Authorization: Bearer`";
     UNAVAILABLE = "this cannot be read now; stored votes remain stored; try again";
     UNKNOWN_ACCOUNT = "GET /api/v1/accounts lists the accounts";

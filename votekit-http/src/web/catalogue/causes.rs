@@ -26,12 +26,12 @@ causes! {
         "A field is empty or filled in wrongly, or the page of another site sent the form.";
     "unknown-choice"
         "La page était ouverte depuis longtemps, ou le formulaire a été modifié en chemin.",
-        "The page was open for a long time, or the form was changed on its way.";
+        "The page was open for a long time, or the form was changed in transit.";
     "foreign-origin"
         "La session n’est plus celle de la page, ou le navigateur ne dit pas d’où vient le \
             formulaire.",
-        "The session is not that of the page any more, or the browser does not say where the \
-            form comes from.";
+        "The page belongs to an earlier session, or the browser does not say where the form \
+            comes from.";
     "results-withheld"
         "Les règles du scrutin gardent les résultats secrets pour n’influencer personne.",
         "The rules of the election keep the results secret, so that no one is influenced.";
@@ -58,7 +58,7 @@ causes! {
         "A vote was already sent for this election in this session.";
     "not-open-yet"
         "L’heure d’ouverture n’est pas encore arrivée.",
-        "The opening time has not come.";
+        "It is not the opening time yet.";
     "closed"
         "L’heure de la fermeture est passée, ou les responsables ont fermé le scrutin.",
         "The closing time has passed, or the officials have closed the poll.";
@@ -115,7 +115,7 @@ causes! {
             precaution.";
     "outcome-unknown"
         "La panne est survenue pendant que le vote était mis en sûreté.",
-        "The failure came while the vote was being stored.";
+        "The failure happened while the vote was being stored.";
     "too-many-connections"
         "Beaucoup d’appareils de votre réseau utilisent le site en même temps.",
         "Many devices of your network use the site at the same time.";
@@ -124,7 +124,7 @@ causes! {
         "The operators are restarting the server.";
     "internal"
         "Le programme du site a subi une défaillance.",
-        "The program of the site has a fault.";
+        "The site has a technical fault.";
 
     // Those with an account.
     "sign-in-refused"
@@ -193,7 +193,7 @@ causes! {
     "too-many-downloads"
         "Le téléchargement d’un dossier fait relire tout le registre\u{a0}: le serveur en fait peu \
             à la fois.",
-        "A download reads the whole log again: the server does few of them at once.";
+        "A download reads the whole log again: the server permits few of them at once.";
     "storage-full"
         "Il reste trop peu d’espace libre pour ce fichier.",
         "Too little space is free for this file.";

@@ -219,8 +219,8 @@ messages! {
          fichiers que le manifeste nomme. Choisissez-les ensemble ou en plusieurs fois\u{a0}; un \
          fichier du même nom est remplacé.",
         "The manifest (manifest.json), its signature (manifest.note) if there is one, and every \
-         file that the manifest names. Choose them together or in several goes; a file of the \
-         same name is replaced.";
+         file that the manifest names. Choose them together or in several steps; a file of \
+         the same name is replaced.";
     upload_button = "Téléverser les fichiers", "Upload the files";
     upload_stop = "Arrêter l’envoi", "Stop the upload";
     upload_progress = "Progression de l’envoi", "Progress of the upload";
@@ -238,40 +238,41 @@ messages! {
     upload_cut =
         "L’envoi n’est pas arrivé en entier. Les fichiers complets sont conservés\u{a0}: \
          téléversez les autres de nouveau.",
-        "The upload did not arrive whole. Complete files are kept: upload the others again.";
+        "The upload was incomplete. Complete files are kept: upload the others again.";
     upload_refused(file: &str, reason: &str) = "{file}\u{a0}: {reason}", "{file}: {reason}";
     upload_file_number(number: u64) = "fichier {number}", "file {number}";
     upload_not_hashed =
         "cette liste n’est pas hachée, et rien n’en est conservé. Hachez-la avec votekit hashgen \
          sur un poste hors ligne, puis téléversez les fichiers produits.",
         "this roll is not hashed, and nothing of it was kept. Hash it with votekit hashgen on an \
-         offline machine, and upload the files that it makes.";
+         offline machine, and upload the resulting files.";
     upload_wrong_name =
         "ce n’est pas le nom d’un fichier de votekit hashgen. Téléversez les fichiers sous leur \
          nom d’origine.",
-        "this is not the name of a file of votekit hashgen. Upload the files under their own \
+        "votekit hashgen makes no file with this name. Upload the files under their original \
          names.";
     upload_wrong_beginning =
         "le contenu n’est pas celui d’une liste hachée. Téléversez le fichier tel que votekit \
          hashgen l’a produit.",
-        "the content is not that of a hashed roll. Upload the file as votekit hashgen made it.";
+        "the content is not that of a hashed roll. Upload the file unchanged, as votekit hashgen \
+         made it.";
     upload_wrong_digest =
         "le contenu n’est pas celui que nomme le manifeste. Téléversez le fichier du même \
          dossier, ou supprimez tout et recommencez par le manifeste.",
-        "the content is not what the manifest states. Upload the file of the same folder, or \
+        "the content is not what the manifest states. Upload the file from the same folder, or \
          discard everything and begin with the manifest.";
     upload_wrong_manifest = "ce manifeste n’est pas valide.", "this manifest is not valid.";
     upload_other_law =
         "ce manifeste est celui d’un autre scrutin, ou de plusieurs. Hachez la liste de cette loi \
          à part.",
-        "this manifest is of another election, or of several. Hash the roll of this law alone.";
+        "this manifest is for another election, or for several. Hash only the roll of this law.";
     upload_too_large = "l’envoi est trop volumineux, et rien de ce fichier n’est conservé.",
         "the upload is too large, and nothing of this file was kept.";
     upload_no_room =
         "le disque du serveur est presque plein, et rien de ce fichier n’est conservé.",
         "the server’s disk is almost full, and nothing of this file was kept.";
     upload_busy = "ce fichier est déjà en cours d’envoi. Réessayez dans quelques instants.",
-        "this file is being uploaded already. Try again in a moment.";
+        "this file is already being uploaded. Try again in a moment.";
     roll_how_title = "Autres façons de téléverser", "Other ways to upload";
     roll_how_curl =
         "Par l’interface de programmation, avec le jeton d’accès de votre compte, un fichier à la \

@@ -100,7 +100,7 @@ messages! {
          après la fermeture, vérifiez-le et publiez-le avec l’empreinte. Pour un grand scrutin, le \
          téléchargement met un moment à commencer\u{a0}: le nœud relit d’abord tout le registre.",
         "With the publication bundle anyone can verify the election. Download it after the close, \
-         verify it and publish it with the fingerprint. The download of a large election takes a \
+         verify it and publish it with the fingerprint. For a large election, the download takes a \
          moment to begin: the node reads the whole log first.";
     bundle_machine = "L’écrire sur la machine du nœud", "Write it on the node’s machine";
     audit_title = "Vérification", "Audit";
@@ -114,7 +114,7 @@ messages! {
     audit_policy = "Politique des signatures", "Policy of the signatures";
     audit_log_of_draft =
         "Le registre est public dès l’ouverture, avec chaque version du brouillon.",
-        "The log is public from the opening on, with each version of the draft.";
+        "The log is public from the opening, with each version of the draft.";
     nodes_title = "Nœuds qui reçoivent des votes", "Nodes that take votes";
     nodes_none = "Les nœuds sont admis à l’ouverture.", "Nodes are admitted at the opening.";
     nodes_away = "La liste des nœuds ne peut pas être lue maintenant.",

@@ -174,13 +174,13 @@ problems! {
         "It is stored safely. The receipt will be ready in a moment.";
     "election-exists" Officials
         "Ce scrutin existe déjà", "Choisissez un autre identifiant.";
-        "The election exists already", "Choose another identifier.";
+        "The election already exists", "Choose another identifier.";
     "wrong-state" Officials
         "L’état du scrutin ne le permet pas", "Vérifiez l’état du scrutin.";
         "The state of the election does not allow this", "Check the state of the election.";
     "early-close" Officials
         "L’heure de fermeture prévue n’est pas encore arrivée", "Confirmez la fermeture anticipée.";
-        "The planned closing time has not come", "Confirm the early close.";
+        "The planned closing time has not been reached", "Confirm the early close.";
     "witnesses-missing" Officials
         "Des témoins externes n’ont pas encore signé le registre",
         "Réessayez dans quelques minutes. Sans eux, l’administration doit donner un motif.";
@@ -194,7 +194,7 @@ problems! {
         "The log refuses this", "Check the state of the election.";
     "admin-busy" Officials
         "Une autre opération est en cours", "Réessayez dans quelques instants.";
-        "Another operation is under way", "Try again in a moment.";
+        "Another operation is in progress", "Try again in a moment.";
     "not-leading" Officials
         "Un autre nœud dirige le scrutin", "Adressez-vous au nœud qui dirige.";
         "Another node leads the election", "Address the node that leads.";
@@ -259,7 +259,7 @@ problems! {
         "Trop de dossiers de publication sont en cours de téléchargement",
         "Attendez la fin d’un téléchargement et réessayez. Chaque compte en fait un à la fois.";
         "Too many publication bundles are being downloaded",
-        "Wait until a download is done and try again. Each account does one at a time.";
+        "Wait until a download has finished and try again. Each account downloads one at a time.";
     "rate-limited" Voters
         "Trop de demandes en même temps",
         "Cette tentative n’a pas été enregistrée. Attendez quelques secondes et réessayez.";

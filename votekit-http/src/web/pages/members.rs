@@ -198,7 +198,7 @@ enum Entry {
     Voted,
 }
 
-/// Begins a ballot session of the member, with H of this election alone: a session that is there
+/// Begins a ballot session of the member, with H of this election only: a session that is there
 /// already may be another person's, at the same browser.
 async fn admit(visit: &mut Visit<'_>, caller: &Caller, law: &ElectionId) -> Result<Entry, Problem> {
     let api = visit.api;

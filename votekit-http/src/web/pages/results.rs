@@ -1,6 +1,6 @@
-//! The results of an election: a table first, bars and turnout beside it. A script follows the
-//! events of the election, and puts new figures into the same elements. Under `after_vote` the
-//! counts are shown to a session that has cast its vote, here and in the events.
+//! The results of an election: a table first, then bars and turnout. A script follows the events of
+//! the election, and puts new figures into the same elements. Under `after_vote` the counts are
+//! shown to a session that has cast its vote, here and in the events.
 
 use std::sync::Arc;
 

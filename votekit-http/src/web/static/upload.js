@@ -1,5 +1,5 @@
-// The files of a hashed roll, sent one by one with their progress. Without this the form sends them
-// all at once, and the browser shows no more than that it works.
+// Uploads the files of a hashed roll one by one and shows the progress. Without this script the
+// form sends them all at once, and the browser shows no progress.
 
 const form = document.querySelector("[data-upload]");
 const input = form.querySelector("input[type=file]");
@@ -12,13 +12,13 @@ const status = form.querySelector("[data-upload-status]");
 const send = form.querySelector("button[type=submit]");
 const stop = form.querySelector("[data-upload-stop]");
 
-// Each file renews the session: the warning before its end hears of it.
+// Each file renews the session: this informs the warning about its end.
 const account = "BroadcastChannel" in window ? new BroadcastChannel("votekit-account") : null;
 
 let request = null;
 let saidAt = 0;
 
-// A screen reader hears of the progress at most every ten seconds.
+// A screen reader announces the progress at most every ten seconds.
 const say = (message, isDue = Date.now() - saidAt > 10000) => {
   text.textContent = message;
   if (!isDue) return;
@@ -52,7 +52,7 @@ const clear = () => {
   input.closest(".field").classList.remove("wrong");
 };
 
-// What the node says is wrong: it answers with the page, in its language. Nothing of it runs.
+// The error that the node reports: it answers with the page, in its language. No script of it runs.
 const problemOf = (html) => {
   const page = new DOMParser().parseFromString(html, "text/html");
   const found =
@@ -61,7 +61,7 @@ const problemOf = (html) => {
   return found?.textContent.trim() || form.dataset.lost;
 };
 
-// Sends one file. Resolves to what is wrong; empty if nothing is.
+// Sends one file. Resolves to the error message, or to an empty text.
 const sendFile = (file, onProgress) =>
   new Promise((resolve) => {
     const body = new FormData();
@@ -83,7 +83,7 @@ const sendFile = (file, onProgress) =>
     request.send(body);
   });
 
-// The manifest first: the node compares the others with it as they arrive.
+// The manifest first: the node compares the other files with it as they arrive.
 const isManifest = ({ name }) => name === "manifest.json";
 const inOrder = (files) => [...files].sort((one, other) => isManifest(other) - isManifest(one));
 

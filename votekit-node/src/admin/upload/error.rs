@@ -35,8 +35,8 @@ pub enum UploadError {
     },
     /// The manifest is of another election.
     #[error(
-        "the manifest names the law {other}, and this is the upload of {law_id}: hash the rows of \
-         this law alone (votekit hashgen --law {law_id})"
+        "the manifest names the law {other}, and this is the upload of {law_id}: hash only the \
+         rows of this law (votekit hashgen --law {law_id})"
     )]
     OtherLaw {
         /// The election of the upload.
@@ -45,13 +45,13 @@ pub enum UploadError {
         other: ElectionId,
     },
     /// The file is too large.
-    #[error("this file has at most {bytes_max} bytes")]
+    #[error("this file is too large: at most {bytes_max} bytes are allowed")]
     TooLarge {
         /// The limit.
         bytes_max: u64,
     },
     /// All files together are too large, or too many.
-    #[error("the files of one upload have at most {bytes_max} bytes and are at most {files_max}")]
+    #[error("an upload has at most {files_max} files and {bytes_max} bytes in all")]
     TooMuch {
         /// The limit of their bytes.
         bytes_max: u64,
@@ -69,8 +69,8 @@ pub enum UploadError {
     },
     /// The node does not hold the pepper of the roll.
     #[error(
-        "the roll is hashed under the pepper {id}, which this node does not hold: an operator \
-         loads the uploaded folder once, with votekit load --pepper-file; the upload was kept"
+        "the roll is hashed under the pepper {id}, which this node does not have: an operator must \
+         load the uploaded folder once, with votekit load --pepper-file; the upload was kept"
     )]
     NoPepper {
         /// The pepper's id.
@@ -93,14 +93,15 @@ pub enum FileRule {
     Name,
     /// The file of this name begins otherwise.
     #[error(
-        "does not begin as this file of a hashed roll does: upload it as votekit hashgen made it"
+        "does not begin like this file of a hashed roll: upload the file unchanged, as votekit \
+         hashgen made it"
     )]
     Beginning,
     /// The file is not there.
-    #[error("is not uploaded")]
+    #[error("has not been uploaded")]
     NotUploaded,
     /// The manifest lists files that are not there.
-    #[error("lists files that are not uploaded: {}", listed(named, *more))]
+    #[error("lists files that have not been uploaded: {}", listed(named, *more))]
     Incomplete {
         /// Some of them.
         named: Vec<String>,

@@ -31,7 +31,7 @@ const CHECKED_TABLES: [&str; 3] = ["authority", "election", "accepted"];
 /// The open database.
 pub(super) struct Database {
     connection: Mutex<Connection>,
-    /// Taken by drop alone.
+    /// Taken only by drop.
     checkpointer: Option<Checkpointer>,
     poison: Arc<Poison>,
     path: PathBuf,

@@ -1,4 +1,4 @@
-//! Copies of the documents that the ledger alone holds: the sealed keys of elections, of which the
+//! Copies of the documents that are only in the ledger: the sealed keys of elections, of which the
 //! first copy stays, and the records of nodes, which may change.
 
 use rusqlite::Connection;
@@ -10,10 +10,10 @@ use crate::embedded::columns::TableRow;
 use crate::embedded::fault::{Fault, corrupt};
 use crate::embedded::queries::collect;
 
-/// The keys of an election as sealed to one recipient: its public key, and the bytes.
+/// The keys of an election as encrypted to one recipient: its public key, and the bytes.
 pub type SealedKey = ([u8; 32], Vec<u8>);
 
-/// Stores a copy of the keys of an election that are sealed to a recipient, unless there is one.
+/// Stores a copy of the keys of an election that are encrypted to a recipient, unless there is one.
 pub(super) fn put_sealed_key(
     connection: &Connection,
     election: Election<'_>,

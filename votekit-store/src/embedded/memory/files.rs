@@ -12,7 +12,7 @@ use crate::embedded::folder;
 /// The database in the folder of a memory.
 const DATABASE: &str = "memory.sqlite";
 
-/// The lock beside it. A file of its own: closing a second handle of the database would release the
+/// The lock beside it. A separate file: closing a second handle of the database would release the
 /// locks that SQLite holds on it.
 const LOCK: &str = "memory.lock";
 
@@ -25,7 +25,7 @@ fn write_ahead_log(database: &Path) -> PathBuf {
     database.with_file_name(format!("{DATABASE}-wal"))
 }
 
-/// Refuses what SQLite would take for a new database, or would open for reading alone.
+/// Refuses what SQLite would take for a new database, or would open read-only.
 ///
 /// # Errors
 /// [`MemoryError::Missing`], [`MemoryError::NoDatabase`], [`MemoryError::Damaged`] for an empty

@@ -60,7 +60,7 @@ impl Write for PutManifest {
     }
 }
 
-/// Stores the keys of an election as sealed to one recipient.
+/// Stores the keys of an election as encrypted to one recipient.
 pub(in crate::embedded) struct PutSealedKey {
     pub(in crate::embedded) law_id: ElectionId,
     pub(in crate::embedded) recipient: [u8; 32],

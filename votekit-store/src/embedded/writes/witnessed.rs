@@ -9,7 +9,7 @@ use crate::embedded::writer::Write;
 use crate::{EngineError, WitnessLine};
 
 /// Stores a line in place of another one over the same head, and removes those of its witness over
-/// smaller trees but for the last ones. Lines over larger trees are not counted: they may be
+/// smaller trees except the last ones. Lines over larger trees are not counted: they may be
 /// invented.
 pub(in crate::embedded) struct PutWitnessLine {
     law_id: ElectionId,

@@ -21,7 +21,7 @@ pub struct PostgresAccounts {
 }
 
 impl PostgresAccounts {
-    /// Opens the accounts of a ledger without the ledger, for programs beside the nodes. Creates
+    /// Opens the accounts of a ledger without the ledger, for programs other than nodes. Creates
     /// and migrates nothing.
     ///
     /// # Errors

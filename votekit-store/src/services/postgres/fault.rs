@@ -31,7 +31,7 @@ pub(super) fn report_passed_over(reason: &str) {
             alarm = true,
             reason,
             count,
-            "a row of the ledger is not this program's, and is passed over"
+            "a row of the ledger was not written by votekit, skipped"
         );
     }
 }

@@ -75,7 +75,7 @@ pub(super) async fn latest_witness_lines(
         WHERE log.law_id = $1
         ORDER BY found.witness COLLATE \"C\", found.size DESC, found.root";
     let law_id = law_id.as_str();
-    // Each once: a name that is asked for twice would give its lines twice.
+    // Each name once: a repeated name would return its lines twice.
     let witnesses: BTreeSet<&str> = witnesses.iter().map(String::as_str).collect();
     let witnesses: Vec<&str> = witnesses.into_iter().collect();
     let rows = session.read(sql, &[&law_id, &witnesses, &through, &LINE_BYTES_MAX, &most]).await?;

@@ -268,7 +268,7 @@ pub(super) async fn acquire_leadership(
     Ok(Leadership::Following { leader, term, remaining })
 }
 
-/// Stores a head that differs in `takes_votes` alone, if the stored one still has the digest
+/// Stores a head that differs only in `takes_votes`, if the stored one still has the digest
 /// `before`. Returns whether it had.
 pub(super) async fn set_takes_votes(
     session: &mut Session,

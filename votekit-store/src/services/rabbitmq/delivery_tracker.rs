@@ -91,7 +91,7 @@ impl DeliveryTracker {
         true
     }
 
-    /// The prefetch that leaves room beside what is kept. It grows in large steps.
+    /// The prefetch that leaves room in addition to what is kept. It grows in large steps.
     pub(super) fn prefetch_wanted(&self) -> u16 {
         let kept = self.held().kept.len();
         let room = usize::from(self.prefetch).saturating_sub(kept);

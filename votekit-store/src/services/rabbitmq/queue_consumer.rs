@@ -47,8 +47,8 @@ use crate::{EngineError, Hints};
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Step {
-    /// Maximum number of unacknowledged messages per queue and process, beside those that it keeps.
-    /// Higher for aggregation, where batches are staged in groups.
+    /// Maximum number of unacknowledged messages per queue and process, in addition to those that
+    /// it keeps. Higher for aggregation, where batches are staged in groups.
     fn prefetch(self) -> u16 {
         match self {
             Self::Validation => 32,
@@ -352,7 +352,7 @@ impl Consumption {
             alarm = true,
             %queue,
             reason,
-            "message without a readable batch refused"
+            "message refused, it contains no valid batch"
         );
         let reason = format!("a message in {queue} is not a batch: {reason}");
         let refusal = until_definite("refuse_message", || async {

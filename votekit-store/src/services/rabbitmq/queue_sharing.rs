@@ -54,7 +54,7 @@ pub(super) async fn keep_to_share(session: &Session, names: &Names, shares: &Sha
         tracing::warn!(
             event = "queue_sharing_failed",
             %error,
-            "validation queues not shared out, retrying"
+            "validation queues not shared, retrying"
         );
         tokio::time::sleep(RETRY_INTERVAL + jitter()).await;
     }

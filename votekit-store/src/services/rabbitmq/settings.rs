@@ -17,7 +17,7 @@ const QUEUES_MAX: usize = 64;
 /// Maximum length of a prefix, in bytes: names in the broker have at most 255 bytes.
 const PREFIX_BYTES_MAX: usize = 100;
 
-/// AMQP heartbeat, in seconds: a connection is probed after this silence, and given up after twice
+/// AMQP heartbeat, in seconds: a connection is probed after this silence, and closed after twice
 /// as long.
 const HEARTBEAT_SECONDS: u16 = 5;
 

@@ -26,7 +26,7 @@ use crate::web::page_form::read_page_form;
 use crate::web::visit::{page_response, redirect_response};
 
 /// The address of the page holds the token of the link, and no other address learns it: browsers
-/// send the origin alone. With `no-referrer` older ones would send `Origin: null` with the form.
+/// send only the origin. With `no-referrer` older ones would send `Origin: null` with the form.
 const REFERRER: &str = "strict-origin";
 
 #[derive(Template)]

@@ -1,5 +1,5 @@
 //! The sign-in of officials and members: e-mail, password and second factor on one page. A refusal
-//! does not say which of the three was wrong. The answer repeats the e-mail address alone.
+//! does not say which of the three was wrong. The answer repeats only the e-mail address.
 
 use std::sync::Arc;
 

@@ -66,7 +66,7 @@ impl Step {
 /// A link to a step, or to another page of an election.
 pub(super) struct ActionLink {
     pub(super) href: String,
-    /// The action alone, as on the button.
+    /// The action without its object, as on the button.
     pub(super) name: &'static str,
     /// The action with the title of its election, for those who hear links out of context.
     pub(super) label: String,

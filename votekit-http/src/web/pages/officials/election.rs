@@ -49,7 +49,7 @@ struct ElectionPage {
     /// Empty for a draft: the page is public.
     results_href: String,
     files_href: String,
-    /// The publication bundle; empty before the close, and where another node has it.
+    /// The publication bundle; empty before the close, and if this node does not serve queries.
     bundle_href: String,
 }
 

@@ -1,6 +1,6 @@
 //! The roll of an election: what is in effect, the form that uploads the files of a hashed roll,
-//! and the buttons that load or discard what is uploaded. The files may also come through the
-//! interface for programs, or be on the node's machine.
+//! and the buttons that load or discard what was uploaded. The files can also be uploaded through
+//! the HTTP interface, or be on the node's machine.
 
 use std::sync::Arc;
 
@@ -119,7 +119,7 @@ pub(crate) async fn change(
     }
 }
 
-/// The page, with what is wrong with a form of it, or a notice of what was done.
+/// The page, with the errors of one of its forms, or a notice of what was done.
 ///
 /// # Errors
 /// [`Problem`].

@@ -1,6 +1,6 @@
 //! `POST /{lang}/officials/elections/{law_id}/roll/files`: the files of a hashed roll, as a browser
-//! sends them with or without a script. Each is taken as the interface for programs takes it, by
-//! itself; the first one that is refused ends the form.
+//! sends them with or without a script. Each file is processed separately, as by the HTTP
+//! interface; the first one that is refused ends the form.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,16 +34,16 @@ const LIMITS: MultipartLimits = MultipartLimits {
     part_time: UPLOAD_TIME,
 };
 
-/// The longest time for which the rest of a form is read after a file was refused. A browser that
-/// still sends then may show an error of its own.
+/// How long the rest of a form is read after a file was refused. A browser that is still sending
+/// after that may show its own error.
 const DISCARD_TIME: Duration = Duration::from_secs(60);
 
 /// The token of a form.
 const TOKEN_BYTES_MAX: usize = 64;
 
-/// Why a form was not taken as a whole.
+/// Why a form was not accepted completely.
 enum FormFault {
-    /// Its token, which is its first field, is not that of this page.
+    /// Its first field is not the token of this page.
     Foreign,
     /// The body.
     Body(MultipartError),
@@ -72,7 +72,7 @@ pub(crate) async fn upload(
     let mut errors = FormErrors::default();
     match take_files(&visit, &law, &mut form).await {
         Ok(0) => errors.add("files", lang.upload_none()),
-        // A script asks for no page: it sends file by file.
+        // The script needs no page: it sends one file after the other.
         Ok(_) if !wants_page(&head.headers) => return Ok(StatusCode::NO_CONTENT.into_response()),
         Ok(_) => return visit.redirect(&format!("/elections/{law}/roll?done=uploaded")),
         Err(FormFault::Foreign) => return Err(Problem::ForeignOrigin),
@@ -91,7 +91,7 @@ pub(crate) async fn upload(
     page(&visit, &law, errors, "").await
 }
 
-/// Takes the token and then each file; returns the number of files.
+/// Checks the token and stores each file; returns the number of files.
 async fn take_files(
     visit: &OfficialVisit<'_>,
     law: &ElectionId,
@@ -111,7 +111,7 @@ async fn take_files(
         let Some(file) = part.file.filter(|file| !file.is_empty()) else { continue };
         files += 1;
         let fault = |error: UploadError| {
-            // A name that is not plain is not repeated.
+            // A name with unusual characters is not repeated.
             let shown = match error {
                 UploadError::Name => visit.lang.upload_file_number(files),
                 _ => file.clone(),
@@ -127,7 +127,7 @@ async fn take_files(
     Ok(files)
 }
 
-/// Whether the answer is to be a page: a browser says so when it shows the answer to a form.
+/// Whether the answer must be a page: a browser that shows the answer to a form requests HTML.
 fn wants_page(headers: &HeaderMap) -> bool {
     let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     accepted.is_some_and(|accepted| accepted.contains("text/html"))
