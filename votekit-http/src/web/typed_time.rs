@@ -55,13 +55,8 @@ impl TypedTime {
         let in_zone = zone.and_then(|zone| {
             let instant = minute.start();
             let wall = UnixSeconds(instant.0.checked_add_signed(zone.at(instant).0)?);
-<<<<<<< HEAD
-            // Not in the hour that is repeated: the form would not tell which of both it is.
-            let is_certain = zone.instants(wall) == [instant] && wall.0.is_multiple_of(60);
-=======
             // Not in the hour that is repeated: the form could not show which of the two it is.
-            let is_certain = zone.instants(wall) == [instant] && wall.0 % 60 == 0;
->>>>>>> x-lang
+            let is_certain = zone.instants(wall) == [instant] && wall.0.is_multiple_of(60);
             is_certain.then(|| (wall.minute_floor(), ZONE))
         });
         let (shown, offset) = in_zone.unwrap_or((minute, "+00:00"));
