@@ -113,8 +113,9 @@ impl Modify for Additions {
             without the body. The pages for people, under `/`, `/fr/` and `/en/`, are not listed: \
             they are no interface for programs.\n\n\
             The log, the results and the ballots can be read by a page of any origin (CORS, plain \
-             requests only; results and logs with a token by pages of the origins below). Calls that \
-             take the token of an account, those that issue it, and the status and receipt of a vote can be made by pages of the origins that the node \
+             requests only; results and logs with a token by pages of the origins below). Calls \
+             that take the token of an account, those that issue it, and the status and receipt of \
+             a vote can be made by pages of the origins that the node \
              names (`cors_origins`); nothing else can.\n\n\
             | code | status | meaning |\n| --- | --- | --- |\n"
             .to_owned();
