@@ -69,8 +69,10 @@ fn unknown_batch_numbers_are_reported() {
     for wrong in
         ["7", "3f1c9a0b7e55d2c4/1", "3f1c9a0b7e55d2c4/1/7/9", "3F1C9A0B7E55D2C4/1/7", "x/1/1"]
     {
-        dir.run(&["batch", "show", wrong, "--data", "node"])
-            .fails(2, &["is not a batch number", "hint: such as 3f1c9a0b7e55d2c4/1/7"]);
+        dir.run(&["batch", "show", wrong, "--data", "node"]).fails(
+            2,
+            &["is not a batch number", "hint: a batch number is", "such as 3f1c9a0b7e55d2c4/1/7"],
+        );
     }
     let absent = format!("{}/9/9", number.split('/').next().expect("a node"));
     dir.run(&["batch", "show", &absent, "--data", "node"]).fails(3, &["has no batch", &absent]);
