@@ -179,10 +179,14 @@ pub async fn socket(at: SocketAddr, text: String) -> Socket {
 
 /// The next message, a text in JSON.
 pub async fn receive(socket: &mut Socket) -> Value {
-    let received = timeout(WAIT_TIMEOUT, socket.next()).await.expect("in time");
-    match received.expect("open").expect("a message") {
-        Message::Text(text) => serde_json::from_str(&text).expect("JSON"),
-        other => panic!("{other:?}"),
+    loop {
+        let received = timeout(WAIT_TIMEOUT, socket.next()).await.expect("in time");
+        match received.expect("open").expect("a message") {
+            Message::Text(text) => return serde_json::from_str(&text).expect("JSON"),
+            // The node asks a quiet reader whether it is there.
+            Message::Ping(_) => {}
+            other => panic!("{other:?}"),
+        }
     }
 }
 

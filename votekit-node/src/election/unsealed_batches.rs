@@ -3,7 +3,7 @@
 //! A batch stays here for some milliseconds, until the node reads it in the log. It is staged from
 //! here if the ballot box does not stage it, and again if the ledger loses its bytes before it is
 //! decided. Bounded, since the ledger may be away for long: a batch that does not fit is not
-//! remembered, and is in the ballot box or in staging alone.
+//! remembered, and is in the ballot box or in staging only.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl UnsealedBatches {
     pub(crate) fn add(&self, batch: &Arc<Batch>, at: Instant) {
         let size = batch.as_bytes().len();
         let mut confirmed = self.0.lock();
-        if !confirmed.fits(size) {
+        if !confirmed.fits(size) && confirmed.batches.values().any(|known| known.is_staged) {
             confirmed.retain(|_, known| !known.is_staged);
         }
         // The newest is dropped: the oldest holds up all others of its epoch.
