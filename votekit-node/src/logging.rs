@@ -11,7 +11,7 @@
 //! receive no write errors: a fault of logging must not cost a vote.
 //!
 //! Each line has `event`, a stable name, and fields; alarms carry `alarm = true`. Alert rules
-//! should match `alarm` or `event`, not the message. `docs/operations.md` lists the events.
+//! should match `alarm` or `event`, not the message. `docs/monitoring.md` lists the events.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};

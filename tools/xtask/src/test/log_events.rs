@@ -1,4 +1,4 @@
-//! Every log line of the product is an event with fields, and `docs/operations.md` lists every
+//! Every log line of the product is an event with fields, and `docs/monitoring.md` lists every
 //! event of level `INFO` and above, with its level.
 
 use std::collections::BTreeMap;
@@ -13,10 +13,10 @@ use crate::project;
 const PRODUCT: [&str; 4] =
     ["votekit-store/src", "votekit-node/src", "votekit-http/src", "votekit-cli/src"];
 
-const PAGE: &str = "docs/operations.md";
+const PAGE: &str = "docs/monitoring.md";
 
 /// Begins the chapter with the table of events.
-const CHAPTER: &str = "**Log lines.**";
+const CHAPTER: &str = "## Log lines";
 
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_page_lists_the_events_and_operations_that_are_logged() -> Result<()> {
-        let page = "| `before` | info |\n**Log lines.** Text.\n\n| event | level | do |\n\
+        let page = "| `before` | info |\n## Log lines\n\nText.\n\n| event | level | do |\n\
             | --- | --- | --- |\n| `one`, `two` | info | `x` |\n| `three` | alarm | |\n\n\
             | `after` |";
         let events = |rows: &[(&str, &str)]| -> Events {
@@ -209,9 +209,9 @@ mod tests {
         assert_eq!(
             differences(&loud, &listed),
             [
-                "docs/operations.md does not list four with level alarm",
-                "docs/operations.md does not list three with level error",
-                "docs/operations.md lists two, which is not logged",
+                "docs/monitoring.md does not list four with level alarm",
+                "docs/monitoring.md does not list three with level error",
+                "docs/monitoring.md lists two, which is not logged",
             ]
         );
         let calls = "until_definite(\"seal\", x); until_definite(\n    \"stage\", y)";
