@@ -14,7 +14,7 @@ use crate::batch::{NodePublicKey, VerifiedBatch};
 use crate::credential::HashScheme;
 use crate::decision::{Decision, Entry, InvalidReason, Outcome, decide_envelope};
 use crate::election::Window;
-use crate::electorate::Electorate;
+use crate::electorate::{CredentialStatus, Electorate};
 use crate::epochs::Epochs;
 use crate::id::{BatchNumber, ElectionId, NodeId, RequestId};
 use crate::log::leaf::{BatchLeaf, ElectionEvent, Leaf, LeafError, NodeEvent, RollEvent};
@@ -232,7 +232,12 @@ impl Scrub {
                     .map_err(|_| contradiction("a roll has fewer than 2^31 electors"))?;
             }
             RollContent::Supplement(changes) => {
-                self.electorate.apply(&changes);
+                // What it changes depends on who had voted, and sets the numbers of its electors.
+                let applied = self.electorate.apply(&changes);
+                let stated = (event.added, event.revoked, event.refused);
+                if stated != (applied.added, applied.revoked, applied.refused) {
+                    return Err(contradiction("a supplement changes what its leaf states"));
+                }
             }
         }
         Ok(())
@@ -306,7 +311,7 @@ impl Scrub {
             (false, Outcome::Replayed(_)) => None,
         };
         if let Outcome::Decided(entry) = outcome {
-            self.take_entry(entry, index, first)?;
+            self.take_entry(entry, index, first, is_known)?;
         }
         if is_known {
             let first_place = first.map(|first| first.place);
@@ -319,12 +324,13 @@ impl Scrub {
     }
 
     /// The log must know the request with this entry. Without evidence, only the electorate remains
-    /// to compare with.
+    /// to compare with; the attempt is then recorded here, since no batch was decided again.
     fn take_entry(
         &mut self,
         entry: &Entry,
         index: u64,
         first: Option<FirstDecision>,
+        is_decided_again: bool,
     ) -> Result<(), ScrubError> {
         if matches!(entry.decision, Decision::Invalid { reason: InvalidReason::Clash, .. }) {
             return Ok(());
@@ -344,6 +350,20 @@ impl Scrub {
         };
         if first.leaf != index || first.place != self.decided || known != elector {
             return Err(contradiction);
+        }
+        if let (false, Some(elector)) = (is_decided_again, elector) {
+            let follows = match (self.electorate.record_attempt(elector), entry.decision) {
+                (CredentialStatus::First, Decision::Accepted { .. }) => true,
+                (
+                    CredentialStatus::Again { attempt },
+                    Decision::Duplicate { attempt: stated, .. },
+                ) => attempt == stated,
+                _ => false,
+            };
+            if !follows {
+                let rule = "an elector's first vote is accepted, and later ones are counted";
+                return Err(ScrubError::Contradiction { index, rule });
+            }
         }
         self.decided += 1;
         Ok(())

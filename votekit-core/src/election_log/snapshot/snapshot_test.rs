@@ -32,13 +32,13 @@ fn restored(
     ElectionLog::restore(head, requests, key, &mut |manifest| Some(stored.content(manifest)))
 }
 
-/// Revokes electors who have not voted yet, gives one a new credential and adds others.
+/// Revokes electors, gives some new credentials and adds others. Those who have voted keep theirs.
 fn supplement(log: &mut ElectionLog, stored: &mut Stored) {
     let key = |value| RegistryKey::from_bytes([value; 32]);
     let changes = Changes {
         add: vec![key(33), key(31)],
         revoke: vec![key(3), key(4)],
-        replace: vec![(key(5), key(32))],
+        replace: vec![(key(5), key(32)), (key(6), key(36)), (key(7), key(34)), (key(8), key(35))],
         readmit: vec![],
     };
     let content = RollContent::Supplement(Arc::new(changes));
@@ -81,7 +81,8 @@ fn fingerprint(log: &ElectionLog) -> (impl PartialEq + std::fmt::Debug, String) 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// A snapshot taken after any block, with the blocks after it, results in the whole log.
+    /// A snapshot taken after any block, with the blocks after it, results in the whole log. The
+    /// whole log read again agrees with it, with evidence and after the purge.
     #[test]
     fn a_snapshot_and_the_tail_give_the_whole(
         votes in votes(),
@@ -118,6 +119,13 @@ proptest! {
             let back = replay.finish().expect("resumed");
             prop_assert!(fingerprint(&back) == fingerprint(&log), "{:?}", fingerprint(&back));
             prop_assert_eq!(back.tree().root(), log.tree().root());
+        }
+        prop_assert_eq!(scrubbed(&log, &mut stored, false, |first| first), Ok(()));
+        if closing {
+            let events = [LogEvent::Certify { witness_waiver: None }, LogEvent::Purge];
+            stored.blocks.push(append(&mut log, &events, &maker(202)).expect("closed"));
+            stored.purged = true;
+            prop_assert_eq!(scrubbed(&log, &mut stored, true, |first| first), Ok(()));
         }
     }
 }
