@@ -28,6 +28,7 @@ mod schema;
 mod tail;
 mod transaction;
 mod wal_check;
+mod witness_queries;
 mod writer;
 mod writes;
 

@@ -1,19 +1,16 @@
 //! The read queries.
 
-use std::collections::BTreeSet;
-
 use rusqlite::{Connection, Row};
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixSeconds;
-use votekit_core::log::merkle::TreeHash;
 
 use super::columns::{self, ElectionRow, TableRow, find_election};
 use super::fault::{Fault, corrupt};
 use crate::block_rows::{LeafRange, verify_manifest, verify_tile};
 use crate::{
     BatchName, DamagedRow, EngineError, Head, LogRow, NewRow, ReviewNote, RowId, RowsRead,
-    StagedPlace, StagingId, StoredBlock, WitnessLine,
+    StagedPlace, StagingId, StoredBlock,
 };
 
 /// Limit of one read in bytes: it ends with the row that reaches the limit. Blocks and batches have
@@ -23,7 +20,6 @@ const READ_BYTES_MAX: usize = 8 << 20;
 const BLOCK: &str = "SELECT height, first_leaf, leaf_count FROM block";
 const BATCH: &str = "SELECT id, digest, bytes, node, epoch, sequence FROM batch";
 const LEAVES: &str = "SELECT first_leaf, leaf_count, digest, bytes FROM leaves";
-const WITNESS_LINE: &str = "SELECT witness, height, size, root, line FROM witness_line";
 
 pub(super) fn elections(connection: &Connection) -> Result<Vec<ElectionId>, Fault> {
     let mut statement = connection.prepare_cached(
@@ -549,60 +545,4 @@ pub(super) fn log_rows_above(
         })?);
     }
     Ok(found)
-}
-
-/// The lines of witnesses over the log of a size and root: one of each.
-pub(super) fn witness_lines(
-    connection: &Connection,
-    law_id: &ElectionId,
-    (size, root): (u64, &TreeHash),
-    witnesses: &[String],
-) -> Result<Vec<WitnessLine>, Fault> {
-    let (Some(election), Some(size)) = (find_election(connection, law_id)?, columns::column(size))
-    else {
-        return Ok(Vec::new());
-    };
-    let mut statement = connection.prepare_cached(&format!(
-        "{WITNESS_LINE} WHERE election = ?1 AND witness = ?2 AND size = ?3 AND root = ?4"
-    ))?;
-    let mut found = Vec::new();
-    for witness in in_order(witnesses) {
-        let rows = statement.query((election.0, witness, size, root.as_bytes()))?;
-        found.extend(collect(rows, columns::witness_line)?);
-    }
-    Ok(found)
-}
-
-/// The last lines of each witness over trees of at most a size.
-pub(super) fn latest_witness_lines(
-    connection: &Connection,
-    law_id: &ElectionId,
-    through_size: u64,
-    witnesses: &[String],
-) -> Result<Vec<WitnessLine>, Fault> {
-    let Some(election) = find_election(connection, law_id)? else { return Ok(Vec::new()) };
-    let through = columns::column(through_size).unwrap_or(i64::MAX);
-    let most = WitnessLine::KEPT_PER_WITNESS as i64;
-    let mut statement = connection.prepare_cached(&format!(
-        "{WITNESS_LINE} WHERE election = ?1 AND witness = ?2 AND size <= ?3 \
-         ORDER BY size DESC, root LIMIT ?4"
-    ))?;
-    let mut found = Vec::new();
-    for witness in in_order(witnesses) {
-        let rows = statement.query((election.0, witness, through, most))?;
-        found.extend(collect(rows, columns::witness_line)?);
-    }
-    Ok(found)
-}
-
-/// Names in the order of their bytes, each once.
-fn in_order(names: &[String]) -> BTreeSet<&str> {
-    names.iter().map(String::as_str).collect()
-}
-
-/// Whether the ledger has the table of witnesses: one of an earlier version, read while no program
-/// has migrated it, has none.
-pub(super) fn has_witness_lines(connection: &Connection) -> Result<bool, Fault> {
-    let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'witness_line'";
-    Ok(connection.prepare_cached(sql)?.exists([])?)
 }

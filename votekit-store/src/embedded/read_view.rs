@@ -10,7 +10,7 @@ use votekit_core::log::merkle::TreeHash;
 
 use super::columns::find_election;
 use super::fault::Fault;
-use super::{queries, schema};
+use super::{queries, schema, witness_queries};
 use crate::{EngineError, Head, LogReader, ReviewNote, StoredBlock, WitnessLine};
 
 /// A read-only view of a ledger. Later writes are not visible in it.
@@ -76,10 +76,10 @@ impl LogReader for EmbeddedReadView {
         root: &TreeHash,
         witnesses: &[String],
     ) -> Result<Vec<WitnessLine>, EngineError> {
-        if !queries::has_witness_lines(&self.connection)? {
+        if !witness_queries::has_witness_lines(&self.connection)? {
             return Ok(Vec::new());
         }
-        Ok(queries::witness_lines(&self.connection, law_id, (size, root), witnesses)?)
+        Ok(witness_queries::witness_lines(&self.connection, law_id, (size, root), witnesses)?)
     }
 
     fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {

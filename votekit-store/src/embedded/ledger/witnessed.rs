@@ -5,7 +5,7 @@ use votekit_core::id::ElectionId;
 use votekit_core::log::merkle::TreeHash;
 
 use super::EmbeddedLedger;
-use crate::embedded::queries;
+use crate::embedded::witness_queries;
 use crate::embedded::writes::PutWitnessLine;
 use crate::{EngineError, WitnessLine, Witnessed};
 
@@ -29,7 +29,7 @@ impl Witnessed for EmbeddedLedger {
     ) -> Result<Vec<WitnessLine>, EngineError> {
         let (root, witnesses) = (*root, witnesses.to_vec());
         self.read_of(law_id, move |connection, law_id| {
-            queries::witness_lines(connection, law_id, (size, &root), &witnesses)
+            witness_queries::witness_lines(connection, law_id, (size, &root), &witnesses)
         })
         .await
     }
@@ -42,7 +42,7 @@ impl Witnessed for EmbeddedLedger {
     ) -> Result<Vec<WitnessLine>, EngineError> {
         let witnesses = witnesses.to_vec();
         self.read_of(law_id, move |connection, law_id| {
-            queries::latest_witness_lines(connection, law_id, through_size, &witnesses)
+            witness_queries::latest_witness_lines(connection, law_id, through_size, &witnesses)
         })
         .await
     }

@@ -1,5 +1,6 @@
 //! The cases of [`crate::Ledger`].
 
+mod certified_blocks;
 mod leadership;
 mod leases;
 mod log;
@@ -18,13 +19,14 @@ use super::{
 use crate::{Conflict, Hints, RowId, RowsRead, StagingId};
 
 /// By file, in the order of the contract.
-pub(super) const CASES: [&[Case]; 9] = [
+pub(super) const CASES: [&[Case]; 10] = [
     CASES_OF_ALL,
     staging::CASES,
     log::CASES,
     leases::CASES,
     leadership::CASES,
     rounds::CASES,
+    certified_blocks::CASES,
     old_rows::CASES,
     repair::CASES,
     witnessed::CASES,
