@@ -92,8 +92,7 @@ impl Download {
         place: DownloadPlace,
     ) -> (Self, u64) {
         let Bundle { files, leaves_bytes, lines, updated_at } = bundle;
-        // All in one folder, so that unpacking scatters no files. A law id may be `..`; the suffix
-        // makes it a valid name.
+        // All in one folder, so that unpacking scatters no files.
         let zip_file = |name: &str, bytes: u64, crc: u32| ZipFile {
             name: format!("{law_id}-bundle/{name}"),
             bytes,
