@@ -407,6 +407,10 @@ async fn a_batch_above_the_given_places_is_not_read_and_hides_no_later_one() {
         ledger.stage(&batch(1, sequence), &Hints::new()).await.expect("staged");
     }
     assert_eq!(ids(&ledger).await, [1, 3, 4]);
+    run(&format!("UPDATE {schema}.batch SET id = -1 WHERE id = 3"));
+    assert_eq!(ledger.are_staged(&names).await.expect("read"), [true, false]);
+    ledger.stage(&batch(1, 2), &Hints::new()).await.expect("staged");
+    assert_eq!(ids(&ledger).await, [1, 4, 5]);
     drop_schema(&schema);
 }
 

@@ -166,9 +166,9 @@ CREATE FUNCTION unix_milliseconds() RETURNS bigint LANGUAGE sql AS $$
 $$;
 
 -- Stages batches, given as arrays of one length. Returns for each the place and the digest that are
--- stored under its number, and whether its row had lost its bytes, or had been moved above the places
--- that were given: it is put back, at a new place that no reader has passed. One at a time, each by its number: a join would be planned while the
--- table is small, and keep reading all of it.
+-- stored under its number, and whether its row had lost its bytes, or had been moved out of the
+-- places that were given: it is put back, at a new place that no reader has passed. One at a time,
+-- each by its number: a join would be planned while the table is small, and keep reading all of it.
 CREATE FUNCTION stage(
     law_ids text[], nodes bytea[], epochs bigint[], sequences bigint[], digests bytea[], all_hints bytea[], all_bytes bytea[],
     OUT places bigint[], OUT stored bytea[], OUT put_back boolean[]
@@ -193,7 +193,7 @@ BEGIN
         -- All are null where no row is found.
         SELECT id, digest, octet_length(bytes) > 0 INTO found_place, found_digest, has_bytes FROM batch
             WHERE (election, node, epoch, sequence) = (number, offered.node, offered.epoch, offered.sequence);
-        is_emptied := found_digest IS NOT DISTINCT FROM offered.digest AND (has_bytes IS NOT TRUE OR found_place > new_place);
+        is_emptied := found_digest IS NOT DISTINCT FROM offered.digest AND (has_bytes IS NOT TRUE OR found_place NOT BETWEEN 1 AND new_place);
         IF found_place IS NULL OR is_emptied THEN
             -- Only the first batch after idle is notified: the leader seals on while there are more.
             -- A batch that is staged while the last one is being sealed may be missed; listeners

@@ -273,7 +273,7 @@ pub(super) async fn are_staged(
             WHERE election.law_id = wanted.law_id AND batch.node = wanted.node
                 AND batch.epoch = wanted.epoch AND batch.sequence = wanted.sequence
                 AND batch.digest = wanted.digest AND octet_length(batch.bytes) > 0
-                AND batch.id <= (SELECT last FROM staging)
+                AND batch.id BETWEEN 1 AND (SELECT last FROM staging)
         ) AS is_staged
         FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bytea[])
             WITH ORDINALITY AS wanted (law_id, node, epoch, sequence, digest, place)
