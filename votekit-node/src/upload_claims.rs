@@ -7,8 +7,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use votekit_core::id::ElectionId;
 
-/// The maximum number of files that are uploaded at once. Each may write as much as lies between two
-/// syncs before it looks at the free space again: together less than what uploads leave free.
+/// The maximum number of files that are uploaded at once. Each may write as much as is written
+/// between two syncs before it looks at the free space again: together less than uploads leave free.
 const UPLOADS_MAX: usize = 15;
 
 /// The claims of a node, by election and file; an empty name stands for all files.
