@@ -33,6 +33,10 @@ const SEND_TIME: Duration = Duration::from_secs(300);
 /// The lowest speed at which a bundle is sent: 1 Mbit/s.
 const BYTES_PER_SECOND: u64 = 125_000;
 
+/// The largest piece that is handed to the connection. Between two pieces the time is checked: a
+/// client that takes a large one slowly would hold its place far longer.
+const PIECE_BYTES_MAX: usize = 64 * 1024;
+
 /// The name of the leaves in a bundle.
 const LEAVES: &str = votekit_core::bundle::file::LEAVES;
 
@@ -67,8 +71,8 @@ pub(crate) async fn bundle_answer(
 /// The body of one answer.
 struct Download {
     law_id: ElectionId,
-    /// The part before the leaves: the other files and all headers.
-    before: VecDeque<Bytes>,
+    /// What is sent next: at first the other files and all headers, then lines of the leaves.
+    pieces: VecDeque<Bytes>,
     lines: BundleLines,
     /// The checksum of the lines so far, and that of all lines in the first pass.
     crc: Crc,
@@ -88,8 +92,7 @@ impl Download {
         place: DownloadPlace,
     ) -> (Self, u64) {
         let Bundle { files, leaves_bytes, lines, updated_at } = bundle;
-        // All in one folder, so that unpacking scatters no files. A law id may be `..`; the suffix
-        // makes it a valid name.
+        // All in one folder, so that unpacking scatters no files.
         let zip_file = |name: &str, bytes: u64, crc: u32| ZipFile {
             name: format!("{law_id}-bundle/{name}"),
             bytes,
@@ -112,12 +115,12 @@ impl Download {
         let ZipParts { heads, tail, bytes } =
             ZipParts::new(&rows, modified.unwrap_or(OffsetDateTime::UNIX_EPOCH));
         let contents = files.into_iter().map(|file| file.bytes).chain([Vec::new()]);
-        let before = heads.into_iter().zip(contents).flat_map(|(head, content)| [head, content]);
-        let before = before.filter(|piece| !piece.is_empty()).map(Bytes::from).collect();
+        let pieces = heads.into_iter().zip(contents).flat_map(|(head, content)| [head, content]);
+        let pieces = pieces.filter(|piece| !piece.is_empty()).map(Bytes::from).collect();
         let seconds = Duration::from_secs(bytes / BYTES_PER_SECOND);
         let download = Self {
             law_id: law_id.clone(),
-            before,
+            pieces,
             lines,
             crc: Crc::new(),
             crc_expected,
@@ -134,13 +137,14 @@ impl Download {
         if Instant::now() > self.deadline {
             return Err(self.failed(io::ErrorKind::TimedOut, "the client reads too slowly"));
         }
-        if let Some(piece) = self.before.pop_front() {
+        if let Some(piece) = take_piece(&mut self.pieces) {
             return Ok(Some((piece, self)));
         }
         match self.lines.next().await {
             Ok(Some(lines)) => {
                 self.crc.update(&lines);
-                Ok(Some((Bytes::from(lines), self)))
+                self.pieces.push_back(Bytes::from(lines));
+                Ok(take_piece(&mut self.pieces).map(|piece| (piece, self)))
             }
             // The ledger may have been restored from an older copy between the two passes.
             Ok(None) if self.crc.sum() != self.crc_expected => {
@@ -155,5 +159,35 @@ impl Download {
         let law_id = &self.law_id;
         tracing::warn!(event = "bundle_download_failed", %law_id, reason, "bundle not sent fully");
         io::Error::new(kind, reason.to_owned())
+    }
+}
+
+/// The next piece, at most [`PIECE_BYTES_MAX`] long.
+fn take_piece(pieces: &mut VecDeque<Bytes>) -> Option<Bytes> {
+    let mut first = pieces.pop_front()?;
+    if first.len() > PIECE_BYTES_MAX {
+        let piece = first.split_to(PIECE_BYTES_MAX);
+        pieces.push_front(first);
+        return Some(piece);
+    }
+    Some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_parts_are_sent_in_pieces_and_in_order() {
+        let parts = [vec![1_u8; 3], vec![2; 2 * PIECE_BYTES_MAX], vec![3; PIECE_BYTES_MAX + 1]];
+        let mut pieces: VecDeque<Bytes> = parts.iter().cloned().map(Bytes::from).collect();
+        let (mut sent, mut lengths) = (Vec::new(), Vec::new());
+        while let Some(piece) = take_piece(&mut pieces) {
+            lengths.push(piece.len());
+            sent.extend_from_slice(&piece);
+        }
+        assert_eq!(sent, parts.concat());
+        let most = PIECE_BYTES_MAX;
+        assert_eq!(lengths, [3, most, most, most, 1]);
     }
 }

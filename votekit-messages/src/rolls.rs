@@ -87,7 +87,8 @@ impl InWords for UploadError {
             }
             Self::Busy { law_id } => {
                 return format!(
-                    "another call uploads this file, or loads or discards the roll of {law_id}"
+                    "another call uploads this file, or loads or discards the roll of {law_id}, \
+                     or too many files are being uploaded: try again later"
                 );
             }
             Self::NoPepper { id } => {

@@ -87,6 +87,28 @@ impl Admission {
         }
     }
 
+    /// Adds the retirements that an authority has kept: they are final, so where the ledger shows
+    /// such a node as admitted, or not at all, the ledger is older.
+    pub(crate) fn with_kept_retirements(mut stored: Vec<Self>, kept: Vec<Self>) -> Vec<Self> {
+        for retired in kept.into_iter().filter(|known| known.is_retired) {
+            match stored.iter_mut().find(|known| known.record == retired.record) {
+                Some(known) => known.is_retired = true,
+                None => stored.push(retired),
+            }
+        }
+        stored
+    }
+
+    /// The records of the nodes that are admitted: no record has the key of a node that was
+    /// retired, under whatever name.
+    pub(crate) fn present(admissions: &[Self]) -> Vec<NodeRecord> {
+        let is_retired = |key: &NodePublicKey| {
+            admissions.iter().any(|known| known.is_retired && known.record.key == *key)
+        };
+        let present = admissions.iter().filter(|known| !is_retired(&known.record.key));
+        present.map(|known| known.record.clone()).collect()
+    }
+
     fn all(stored: &[(String, Vec<u8>)], parse: impl Fn(&[u8]) -> Option<Self>) -> Vec<Self> {
         let admission = |(name, bytes): &(String, Vec<u8>)| {
             parse(bytes).filter(|known| known.record.name.as_str() == name.as_str())
@@ -206,6 +228,30 @@ mod tests {
         }
         assert_eq!(Admission::parse(b"retired"), None);
         assert_eq!(Admission::parse(&[0xff]), None);
+    }
+
+    #[test]
+    fn a_kept_retirement_counts_whatever_the_ledger_shows() {
+        let renamed = NodeRecord { name: "other".parse().expect("a name"), ..record() };
+        let admitted = Admission { record: record(), is_retired: false };
+        let retired = Admission { record: record(), is_retired: true };
+        let again = Admission { record: renamed, is_retired: false };
+        for (stored, kept, count) in [
+            (vec![], vec![], 0),
+            (vec![admitted.clone()], vec![], 1),
+            (vec![], vec![admitted.clone()], 0),
+            (vec![admitted.clone()], vec![admitted.clone()], 1),
+            (vec![admitted.clone()], vec![retired.clone()], 0),
+            (vec![again.clone()], vec![], 1),
+            (vec![again], vec![retired.clone()], 0),
+        ] {
+            let merged = Admission::with_kept_retirements(stored, kept);
+            assert_eq!(Admission::present(&merged).len(), count, "{merged:?}");
+        }
+        assert_eq!(
+            Admission::with_kept_retirements(vec![admitted], vec![retired.clone()]),
+            [retired]
+        );
     }
 
     #[test]

@@ -7,6 +7,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use votekit_core::id::ElectionId;
 
+/// The maximum number of files that are uploaded at once. Each may write as much as is written
+/// between two syncs before it looks at the free space again, together less than is left free.
+const UPLOADS_MAX: usize = 15;
+
 /// The claims of a node, by election and file; an empty name stands for all files.
 #[derive(Debug, Default)]
 pub(crate) struct UploadClaims(Mutex<BTreeSet<(ElectionId, String)>>);
@@ -19,7 +23,7 @@ pub(crate) struct UploadClaim {
 }
 
 impl UploadClaims {
-    /// Claims a file; `None` if it is in use.
+    /// Claims a file; `None` if it is in use, or too many others are.
     pub(crate) fn file(self: &Arc<Self>, law_id: &ElectionId, file: &str) -> Option<UploadClaim> {
         self.claim(law_id, file)
     }
@@ -34,7 +38,8 @@ impl UploadClaims {
             law == law_id && (other == file || other.is_empty() || file.is_empty())
         };
         let mut claims = self.0.lock();
-        if claims.iter().any(clashes) {
+        let is_full = !file.is_empty() && claims.len() >= UPLOADS_MAX;
+        if is_full || claims.iter().any(clashes) {
             return None;
         }
         let claimed = (law_id.clone(), file.to_owned());
@@ -59,6 +64,21 @@ impl Drop for UploadClaim {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn few_files_are_uploaded_at_once() {
+        let claims = Arc::new(UploadClaims::default());
+        let (one, other): (ElectionId, ElectionId) =
+            ("L1".parse().expect("a law id"), "L2".parse().expect("a law id"));
+        let mut held: Vec<_> =
+            (0..UPLOADS_MAX).filter_map(|file| claims.file(&one, &file.to_string())).collect();
+        assert_eq!(held.len(), UPLOADS_MAX);
+        assert!(claims.file(&other, "a").is_none(), "whatever the election");
+        let all = claims.all(&other).expect("a roll is loaded all the same");
+        drop(all);
+        held.pop();
+        assert!(claims.file(&other, "a").is_some());
+    }
 
     #[test]
     fn a_file_is_claimed_once_and_not_while_all_are() {

@@ -43,7 +43,7 @@ pub struct StagedPlace {
     /// The digest of its batch.
     pub digest: Digest,
     /// Whether the batch is there. If not, a purge has destroyed it, or another program has removed
-    /// its bytes: what a reader knows of the log shows which.
+    /// its bytes or moved its row: what a reader knows of the log shows which.
     pub has_batch: bool,
 }
 

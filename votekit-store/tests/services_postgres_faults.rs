@@ -1,7 +1,10 @@
 //! The ledger on PostgreSQL with a wrong address, a wrong schema, damaged data or a failing server.
+//!
+//! Long because each kind of damage is a case, and all share a server and its helpers.
 
 mod postgres_support;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use postgres_support::server::PrivateServer;
@@ -11,8 +14,8 @@ use postgres_support::{
 use votekit_store::services::postgres::{PostgresLedger, PostgresReadView};
 use votekit_store::services::url::ServiceAddress;
 use votekit_store::{
-    BatchName, Documents, EngineError, Hints, LeaderFence, Leadership, Leases, Ledger, LogStore,
-    NewRow, Rounds, RowId, RowKind, RowOutcome, Staging, StagingId,
+    BatchName, Conflict, Documents, EngineError, Hints, LeaderFence, Leadership, Leases, Ledger,
+    LogStore, NewRow, Rounds, RowId, RowKind, RowOutcome, Staging, StagingId,
 };
 
 mod ledger_samples;
@@ -200,30 +203,22 @@ async fn changed_tables_are_reported_as_damage() {
     let negative = ledger.blocks(&law(), 1, 10).await.expect_err("damaged").to_string();
     assert!(negative.contains("table block: column first_leaf holds -1"), "{negative}");
     run(&format!("SET search_path = {schema}; UPDATE block SET first_leaf = 300 WHERE height = 2"));
-    // An election is damaged by itself; staging concerns all of them.
-    for (damage, is_of_election) in [
-        ("DELETE FROM block WHERE height = 1", true),
-        ("DELETE FROM leaves WHERE first_leaf = 256", true),
-        ("UPDATE leaves SET first_leaf = 257 WHERE first_leaf = 256", true),
-        ("DELETE FROM tile", true),
-        ("DELETE FROM head", true),
-        ("UPDATE staging SET last = 0", false),
+    // An election is damaged by itself.
+    for damage in [
+        "DELETE FROM block WHERE height = 1",
+        "DELETE FROM leaves WHERE first_leaf = 256",
+        "UPDATE leaves SET first_leaf = 257 WHERE first_leaf = 256",
+        "DELETE FROM tile",
+        "DELETE FROM head",
+        "UPDATE staging SET last = -1",
     ] {
         let tables = ["block", "leaves", "tile", "head", "staging"];
         let each = |command: fn(&str) -> String| tables.map(command).join("; ");
         let save = each(|table| format!("CREATE TABLE saved_{table} AS SELECT * FROM {table}"));
         run(&format!("SET search_path = {schema}; {save}; {damage}"));
-        let refused = match PostgresLedger::open(&address(&schema)).await {
-            Ok(ledger) => {
-                assert!(is_of_election, "{damage}");
-                assert_eq!(ledger.elections().await.expect("listed"), [law()], "{damage}");
-                ledger.head(&law()).await.expect_err(damage)
-            }
-            Err(error) => {
-                assert!(!is_of_election, "{damage}: {error}");
-                error
-            }
-        };
+        let opened = PostgresLedger::open(&address(&schema)).await.expect(damage);
+        assert_eq!(opened.elections().await.expect("listed"), [law()], "{damage}");
+        let refused = opened.head(&law()).await.expect_err(damage);
         assert!(matches!(refused, EngineError::Corrupt { .. }), "{damage}: {refused}");
         let repair = each(|table| {
             format!(
@@ -373,6 +368,49 @@ async fn batches_at_places_to_come_keep_no_batch_out() {
     ));
     let second = ledger.stage(&batch(1, 2), &Hints::new()).await.expect("the next free place");
     assert_eq!((first, second), (StagingId(1), StagingId(4)));
+    drop_schema(&schema);
+}
+
+#[tokio::test]
+async fn a_batch_above_the_given_places_is_not_read_and_hides_no_later_one() {
+    let schema = fresh_schema();
+    let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
+    let stranger = batch(9, 1);
+    for batch in [batch(1, 1), batch(1, 2), Arc::clone(&stranger)] {
+        ledger.stage(&batch, &Hints::new()).await.expect("staged");
+    }
+    run(&format!(
+        "SET search_path = {schema};
+         UPDATE batch SET id = 9223372036854775807 WHERE id = 3;
+         UPDATE batch SET id = 1000 WHERE id = 2;
+         UPDATE staging SET last = 2"
+    ));
+    let ids = async |ledger: &PostgresLedger| {
+        let staged = ledger.staged(&law(), StagingId(0), 10).await.expect("read");
+        staged.iter().map(|staged| staged.id.0).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&ledger).await, [1]);
+    let places = ledger.staged_places(&law(), StagingId(0), 10).await.expect("read");
+    let with_batch: Vec<_> = places.iter().map(|place| place.has_batch).collect();
+    assert_eq!(with_batch, [true, false, false]);
+    let names = [1, 2].map(|sequence| BatchName::from(&*batch(1, sequence)));
+    assert_eq!(ledger.are_staged(&names).await.expect("read"), [true, false]);
+    let mut commit = (*ledger_samples::Log::new().block(1)).clone();
+    commit.head.sealed_through = StagingId(9_223_372_036_854_775_807);
+    commit.sealed_batch = Some(stranger.digest());
+    let refused = ledger.commit(&Arc::new(commit)).await;
+    let is_unstaged = matches!(refused, Err(EngineError::Conflict(Conflict::NotStaged { .. })));
+    assert!(is_unstaged, "{refused:?}");
+    // A node has the batch that was moved. No node is kept from starting.
+    let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened again");
+    for sequence in [2, 3] {
+        ledger.stage(&batch(1, sequence), &Hints::new()).await.expect("staged");
+    }
+    assert_eq!(ids(&ledger).await, [1, 3, 4]);
+    run(&format!("UPDATE {schema}.batch SET id = -1 WHERE id = 3"));
+    assert_eq!(ledger.are_staged(&names).await.expect("read"), [true, false]);
+    ledger.stage(&batch(1, 2), &Hints::new()).await.expect("staged");
+    assert_eq!(ids(&ledger).await, [1, 4, 5]);
     drop_schema(&schema);
 }
 

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::officials_pages::Browser;
+use crate::account_support::change;
 use crate::form_support::hidden;
 use crate::http_support::{Client, Served, config};
 use crate::support::{LAW, create_request};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use votekit_store::AccountRole;
+use votekit_store::{Account, AccountRole, AccountState};
 
 const PAGE: &str = "/fr/officials/elections/L2025-001/roll";
 const FILES: &str = "/fr/officials/elections/L2025-001/roll/files";
@@ -308,6 +309,33 @@ async fn a_form_that_is_cut_off_leaves_nothing_half_made() {
     wait_until(&desk, is_begun).await;
     drop(stream);
     wait_until(&desk, |desk| desk.kept().is_empty()).await;
+    desk.served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_ends_with_the_account_of_its_sender() {
+    let desk = Desk::open().await;
+    let (manifest, shard) = (desk.file("manifest.json"), desk.file(SHARD));
+    let body = multipart(&desk.token, &[("manifest.json", &manifest), (SHARD, &shard)]);
+    let head = format!(
+        "POST {FILES} HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nCookie: {}\r\n\
+         Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {}\r\n\r\n",
+        desk.official.cookie,
+        body.len()
+    );
+    let mut stream = TcpStream::connect(desk.served.at.public).await.expect("a connection");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    // The first file, and the boundary behind it.
+    let first = multipart(&desk.token, &[("manifest.json", &manifest)]).len() - 4;
+    stream.write_all(&body[..first]).await.expect("sent");
+    wait_until(&desk, |desk| desk.kept() == ["manifest.json"]).await;
+    let disable = |account: &mut Account| account.state = AccountState::Disabled;
+    change(&desk.served.node, "admin@example.ca", disable).await;
+    stream.write_all(&body[first..]).await.expect("sent");
+    let mut answer = vec![0; 13];
+    stream.read_exact(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with(b"HTTP/1.1 403 "), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(desk.kept(), ["manifest.json"]);
     desk.served.end().await;
 }
 

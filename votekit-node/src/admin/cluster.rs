@@ -97,9 +97,8 @@ impl Node {
             return Err(AdminError::Field { field: "name", rule });
         };
         let retired = Admission { is_retired: true, record: known.record.clone() };
-        if !known.is_retired {
-            election_keys::put_admission(&self.context, &retired).await?;
-        }
+        // Also if it is known to be retired: the ledger may show an earlier record.
+        election_keys::put_admission(&self.context, &retired).await?;
         // At once, like the admission; and also if only the ledger has it.
         self.keep_admission(&retired).await?;
         if !known.is_retired {

@@ -123,10 +123,13 @@ async fn compare_records(
     Ok(stored)
 }
 
-/// Whether the ledger has a record, or a retirement, that the memory must copy.
+/// Whether the ledger has a record, or a retirement, that the memory must copy. It keeps one record
+/// of each name: another node under the name of a retired one, which no honest authority admits,
+/// does not displace the retirement.
 fn is_to_be_kept(stored: &Admission, kept: &[Admission]) -> bool {
-    match kept.iter().find(|known| known.record == stored.record) {
-        Some(known) => stored.is_retired && !known.is_retired,
+    match kept.iter().find(|known| known.record.name == stored.record.name) {
+        Some(known) if known.is_retired => false,
+        Some(known) => stored.is_retired || known.record != stored.record,
         None => true,
     }
 }
@@ -293,7 +296,8 @@ mod tests {
             (&retired, &admitted, true, false),
             (&admitted, &retired, false, true),
             (&admitted, &other, true, true),
-            (&stranger, &retired, true, false),
+            (&stranger, &retired, false, false),
+            (&stranger, &admitted, true, false),
         ] {
             let what = format!("{stored:?}, {kept:?}");
             assert_eq!(is_to_be_kept(stored, std::slice::from_ref(kept)), is_copied, "{what}");

@@ -46,10 +46,14 @@ pub(crate) async fn share(
 }
 
 /// The ingest nodes that operators admitted by their records, including those that they retired.
-/// With several authorities, one of them has signed each.
-pub(crate) async fn admissions(context: &NodeContext) -> Result<Vec<Admission>, EngineError> {
+/// With several authorities, one of them has signed each; a retirement that this authority has kept
+/// counts even if the ledger shows an earlier record.
+pub(crate) async fn admissions(context: &NodeContext) -> Result<Vec<Admission>, ElectionFault> {
     let stored = context.ledger.node_records().await?;
-    Ok(Admission::all_in_ledger(&stored, context.authorities.as_deref()))
+    let stored = Admission::all_in_ledger(&stored, context.authorities.as_deref());
+    let Some(authority) = &context.authority else { return Ok(stored) };
+    let kept = Admission::all_kept(&authority.durable(|memory| memory.node_records()).await?);
+    Ok(Admission::with_kept_retirements(stored, kept))
 }
 
 /// Stores the admission or the retirement of a node in the ledger; with several authorities it is
@@ -66,13 +70,12 @@ pub(crate) async fn put_admission(
 }
 
 /// The ingest nodes that operators admitted and did not retire.
-pub(crate) async fn node_records(context: &NodeContext) -> Result<Vec<NodeRecord>, EngineError> {
-    let admissions = admissions(context).await?.into_iter();
-    Ok(admissions.filter(|known| !known.is_retired).map(|known| known.record).collect())
+pub(crate) async fn node_records(context: &NodeContext) -> Result<Vec<NodeRecord>, ElectionFault> {
+    Ok(Admission::present(&admissions(context).await?))
 }
 
 /// Whether operators retired a node from the installation.
-pub(crate) async fn is_retired(context: &NodeContext, node: NodeId) -> Result<bool, EngineError> {
+pub(crate) async fn is_retired(context: &NodeContext, node: NodeId) -> Result<bool, ElectionFault> {
     let admissions = admissions(context).await?;
     Ok(admissions.iter().any(|known| known.is_retired && known.record.key.node_id() == node))
 }

@@ -71,9 +71,8 @@ impl PostgresLedger {
     ///
     /// # Errors
     /// [`EngineError::Misconfigured`] within 5 seconds, with a hint on what to correct;
-    /// [`EngineError::Unavailable`] while the server is starting or stopping;
-    /// [`EngineError::Corrupt`] when staging contradicts itself: damage to the rows of one election
-    /// is reported when that election is read.
+    /// [`EngineError::Unavailable`] while the server is starting or stopping. Damage to the rows of
+    /// an election is reported when that election is read.
     pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
         let connector = Arc::new(Connector::new(address)?);
         let connections = Arc::new(Connections::open(&connector, address).await?);

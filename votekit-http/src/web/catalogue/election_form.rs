@@ -271,8 +271,10 @@ messages! {
     upload_no_room =
         "le disque du serveur est presque plein, et rien de ce fichier n’est conservé.",
         "the server’s disk is almost full, and nothing of this file was kept.";
-    upload_busy = "ce fichier est déjà en cours d’envoi. Réessayez dans quelques instants.",
-        "this file is already being uploaded. Try again in a moment.";
+    upload_busy =
+        "ce fichier est déjà en cours d’envoi, ou trop de fichiers le sont à la fois. Réessayez \
+         dans quelques instants.",
+        "this file is already being uploaded, or too many are at once. Try again in a moment.";
     roll_how_title = "Autres façons de téléverser", "Other ways to upload";
     roll_how_curl =
         "Par l’interface de programmation, avec le jeton d’accès de votre compte, un fichier à la \

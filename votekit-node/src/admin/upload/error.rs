@@ -61,8 +61,12 @@ pub enum UploadError {
     /// The disk would be too full for the ledger.
     #[error("the disk of the node has no room for this file: free space and upload it again")]
     NoRoom,
-    /// The file is being uploaded already, or the upload is being loaded or discarded.
-    #[error("another call uploads this file, or loads or discards the roll of {law_id}")]
+    /// The file is being uploaded already, or the upload is being loaded or discarded, or too many
+    /// files are being uploaded.
+    #[error(
+        "another call uploads this file, or loads or discards the roll of {law_id}, or too many \
+         files are being uploaded: try again later"
+    )]
     Busy {
         /// The election.
         law_id: ElectionId,

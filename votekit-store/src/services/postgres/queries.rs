@@ -130,7 +130,9 @@ pub(super) async fn staged(
     limit: usize,
 ) -> Result<Vec<Staged>, EngineError> {
     let Some(after) = column(after.0) else { return Ok(Vec::new()) };
-    // The first row is always read: `before` is the size of the rows before it.
+    // The first row is always read: `before` is the size of the rows before it. A row above the
+    // last place that was given is another program's, or was moved there by one: once something is
+    // sealed through it, no batch that is staged later would be read.
     let sql = "SELECT batch.id, digest, node, epoch, sequence,
             CASE WHEN octet_length(bytes) <= $5 THEN bytes END AS bytes,
             CASE WHEN octet_length(hints) <= $6 THEN hints END AS hints
@@ -138,7 +140,8 @@ pub(super) async fn staged(
         SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
             SELECT batch.id, octet_length(bytes) AS size FROM batch
             WHERE election = (SELECT id FROM election WHERE law_id = $1)
-                AND id > $2 AND bytes IS NOT NULL AND octet_length(bytes) > 0 ORDER BY id LIMIT $3
+                AND id > $2 AND id <= (SELECT last FROM staging)
+                AND bytes IS NOT NULL AND octet_length(bytes) > 0 ORDER BY id LIMIT $3
         ) AS next
     ) AS chosen ON chosen.id = batch.id WHERE before < $4::bigint ORDER BY batch.id";
     let rows = session
@@ -218,7 +221,8 @@ pub(super) async fn staged_through(
 }
 
 /// The rows of staging after a position, in order. A row whose columns no batch has is another
-/// program's, and is left out.
+/// program's, and is left out. One above the last place that was given counts as one that has lost
+/// its bytes: it is read no more than that.
 pub(super) async fn staged_places(
     session: &mut Session,
     law_id: &ElectionId,
@@ -230,7 +234,8 @@ pub(super) async fn staged_places(
         // Each part by an index of its own.
         format!(
             "SELECT id, node, epoch, sequence, digest,
-                coalesce(octet_length(bytes) > 0, false) AS has_batch
+                coalesce(octet_length(bytes) > 0, false)
+                    AND id <= (SELECT last FROM staging) AS has_batch
             FROM batch WHERE election = (SELECT id FROM election WHERE law_id = $1)
                 AND id > $2 AND bytes {bytes}
                 AND octet_length(node) = 8 AND octet_length(digest) = 32
@@ -257,7 +262,8 @@ pub(super) async fn staged_places(
     rows.iter().map(|row| of_table("batch", place(row))).collect()
 }
 
-/// Whether each of these batches is stored with this digest and with its bytes.
+/// Whether each of these batches is stored with this digest and with its bytes, at a place that was
+/// given.
 pub(super) async fn are_staged(
     session: &mut Session,
     batches: &[BatchName],
@@ -267,6 +273,7 @@ pub(super) async fn are_staged(
             WHERE election.law_id = wanted.law_id AND batch.node = wanted.node
                 AND batch.epoch = wanted.epoch AND batch.sequence = wanted.sequence
                 AND batch.digest = wanted.digest AND octet_length(batch.bytes) > 0
+                AND batch.id BETWEEN 1 AND (SELECT last FROM staging)
         ) AS is_staged
         FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bytea[])
             WITH ORDINALITY AS wanted (law_id, node, epoch, sequence, digest, place)
@@ -290,6 +297,7 @@ pub(super) async fn positions(session: &mut Session) -> Result<Vec<LogPosition>,
             coalesce((
                 SELECT max(id) FROM batch
                 WHERE batch.election = head.election AND bytes IS NOT NULL
+                    AND batch.id <= (SELECT last FROM staging)
             ), 0) AS staged
         FROM head JOIN election ON id = election ORDER BY created LIMIT $1";
     let position = |row: &Row| {

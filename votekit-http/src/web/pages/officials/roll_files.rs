@@ -47,6 +47,8 @@ enum FormFault {
     Foreign,
     /// The body.
     Body(MultipartError),
+    /// The session has ended meanwhile, or cannot be read.
+    Session(Box<Problem>),
     /// A file.
     File { shown: String, error: Box<UploadError> },
 }
@@ -70,12 +72,13 @@ pub(crate) async fn upload(
     let mut form = MultipartBody::new(&head.headers, body, LIMITS)?;
     let visit = OfficialVisit::new(&api, lang, &caller);
     let mut errors = FormErrors::default();
-    match take_files(&visit, &law, &mut form).await {
+    match take_files(&visit, &law, &head.headers, &mut form).await {
         Ok(0) => errors.add("files", lang.upload_none()),
         // The script needs no page: it sends one file after the other.
         Ok(_) if !wants_page(&head.headers) => return Ok(StatusCode::NO_CONTENT.into_response()),
         Ok(_) => return visit.redirect(&format!("/elections/{law}/roll?done=uploaded")),
         Err(FormFault::Foreign) => return Err(Problem::ForeignOrigin),
+        Err(FormFault::Session(problem)) => return Err(*problem),
         Err(FormFault::Body(MultipartError::Timeout)) => return Err(Problem::RequestTimeout),
         Err(FormFault::Body(MultipartError::Malformed)) => {
             errors.add("files", lang.upload_cut());
@@ -95,6 +98,7 @@ pub(crate) async fn upload(
 async fn take_files(
     visit: &OfficialVisit<'_>,
     law: &ElectionId,
+    headers: &HeaderMap,
     form: &mut MultipartBody,
 ) -> Result<u64, FormFault> {
     let first = form.next_part().await?;
@@ -110,6 +114,11 @@ async fn take_files(
         // A browser sends an empty name where no file was chosen.
         let Some(file) = part.file.filter(|file| !file.is_empty()) else { continue };
         files += 1;
+        if files > 1 {
+            check_session(visit, headers)
+                .await
+                .map_err(|problem| FormFault::Session(problem.into()))?;
+        }
         let fault = |error: UploadError| {
             // A name with unusual characters is not repeated.
             let shown = match error {
@@ -125,6 +134,15 @@ async fn take_files(
         upload.finish().await.map_err(fault)?;
     }
     Ok(files)
+}
+
+/// Refuses the next file once the session has ended, or the account has another role: a form may
+/// take hours. Like a form for each file, this renews the session.
+async fn check_session(visit: &OfficialVisit<'_>, headers: &HeaderMap) -> Result<(), Problem> {
+    let caller = visit.api.accounts.page_session(headers).await?;
+    let lasts = caller
+        .is_some_and(|caller| (caller.id, caller.role) == (visit.caller.id, visit.caller.role));
+    if lasts { Ok(()) } else { Err(Problem::Forbidden) }
 }
 
 /// Whether the answer must be a page: a browser that shows the answer to a form requests HTML.
