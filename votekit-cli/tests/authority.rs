@@ -364,7 +364,8 @@ fn a_node_is_admitted_by_its_record() {
 
     let retire = |name: &str| dir.run(&[&["node", "retire", name][..], &at].concat());
     retire("ingest-9").fails(3, &["no node was admitted as ingest-9"]);
-    retire(poll::LAW).fails(2, &["is not the name of a node", "hint: give an election and the node"]);
+    retire(poll::LAW)
+        .fails(2, &["is not the name of a node", "hint: give an election and the node"]);
     dir.run(&["node", "retire", "ingest-1", "--data", "node"]).fails(2, &["--admin"]);
     for _ in 0..2 {
         assert!(retire("ingest-1").succeeds().starts_with("retired ingest-1: "));
