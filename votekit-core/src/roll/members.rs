@@ -75,7 +75,7 @@ pub fn read_members(reader: impl Read) -> Result<MemberList, RollError> {
     let mut known = KnownMembers::default();
     while let Some(chunk) = chunks.next_chunk()? {
         let clean = is_clean(chunk.bytes());
-        let mut rows = Rows::new(chunk.bytes(), chunk.line());
+        let mut rows = Rows::new(chunk.bytes(), chunk.line(), chunks.header().separator());
         while let Some(row) = rows.next_row(chunks.header()) {
             let member = member(&row, chunks.header(), clean);
             match member.and_then(|member| known.add(&row, member)) {
@@ -190,6 +190,23 @@ mod tests {
     }
 
     #[test]
+    fn semicolons_of_the_header_separate_the_whole_list() {
+        let (members, faults) = read(
+            "Name;EMAIL\r\nRoy, Anne;anne@example.com\r\n\"A;B\";\r\n;;\r\n,;\r\nC;c@example.com;x",
+        );
+        let expected =
+            [row("anne@example.com", "Roy, Anne", ""), row("", "A;B", ""), row("", ",", "")];
+        assert_eq!(members, expected);
+        assert_eq!(
+            faults,
+            [
+                "line 4, row: the row is empty: it has only separators",
+                "line 6, row: the row has 3 fields, the header names 2",
+            ]
+        );
+    }
+
+    #[test]
     fn every_bad_row_is_reported_with_its_line() {
         let long = "x".repeat(201);
         let (members, faults) = read(&format!(
@@ -220,11 +237,11 @@ mod tests {
         let error = refused("courriel,nom\na@example.com,A\n");
         assert_eq!(error.to_string(), "line 1: the header has no column 'email'");
         assert!(matches!(error, RollError::HeaderMissing { cause: HeaderCause::Unnamed, .. }));
-        let semicolons = refused("email;name\na@example.com;A\n");
-        let RollError::HeaderMissing { cause, table: Table::Members, .. } = semicolons else {
-            panic!("{semicolons:?}")
+        let tabs = refused("email\tname\na@example.com\tA\n");
+        let RollError::HeaderMissing { cause, table: Table::Members, .. } = tabs else {
+            panic!("{tabs:?}")
         };
-        assert_eq!(cause, HeaderCause::Separator(';'));
+        assert_eq!(cause, HeaderCause::Separator('\t'));
         assert!(refused("email,Email\n").to_string().contains("'email' twice"));
         assert_eq!(refused("").to_string(), "the list of members is empty");
     }

@@ -129,15 +129,18 @@ pub(super) fn write_rejects(
     let mut table = BufWriter::new(&mut file);
     // The byte order mark makes spreadsheets read the file in the encoding of the roll.
     let mark: &[u8] = if chunks.has_mark() { b"\xef\xbb\xbf" } else { b"" };
+    let separator = char::from(chunks.header().separator().byte());
+    let added = format!("line{separator}rule{separator}");
     table
-        .write_all(&[mark, b"line,rule,", chunks.header_bytes(), b"\n"].concat())
+        .write_all(&[mark, added.as_bytes(), chunks.header_bytes(), b"\n"].concat())
         .map_err(failed)?;
     while let Some(chunk) = chunks.next_chunk().map_err(unreadable)? {
-        let mut rows = Rows::new(chunk.bytes(), chunk.line());
+        let mut rows = Rows::new(chunk.bytes(), chunk.line(), chunks.header().separator());
         while let Some(row) = rows.next_row(chunks.header()) {
             if let Some(fault) = faults.next_if(|fault| fault.line == row.line) {
                 // No escaping: no rule contains a quotation mark.
-                write!(table, "{},\"{}: {}\",", fault.line, fault.field, fault.rule.in_words())
+                let rule = format!("\"{}: {}\"", fault.field, fault.rule.in_words());
+                write!(table, "{}{separator}{rule}{separator}", fault.line)
                     .and_then(|()| table.write_all(row.bytes))
                     .and_then(|()| table.write_all(b"\n"))
                     .map_err(failed)?;
