@@ -53,12 +53,24 @@ fn a_roll_that_is_refused_leaves_no_new_folder_behind() {
         (names_in(&dir.path("node")), mode_of(&dir.path("node"))),
         (vec!["notes".into()], 0o755)
     );
+    let trial = dir.run(&[&["load", "hashes", "--data", "trial"][..], &PEPPER].concat());
+    assert!(trial.succeeds().starts_with("L2025-001: 30 credentials kept"));
+    assert!(
+        trial.stderr.starts_with("warning: the logs of trial begin with votekit.example")
+            && trial.stderr.contains("--log-base"),
+        "{}",
+        trial.stderr
+    );
+    let again = dir.run(&[&["load", "hashes", "--data", "trial"][..], &PEPPER].concat());
+    assert_eq!((again.code, again.stderr.as_str()), (0, ""));
     // An empty folder gets its permissions back after a refused roll.
     std::fs::remove_file(dir.path("node/notes")).expect("removed");
     dir.run(&["load", "nope", "--data", "node"]).fails(3, &["nope/manifest.json"]);
     assert_eq!((names_in(&dir.path("node")).len(), mode_of(&dir.path("node"))), (0, 0o755));
     let named = [&LOAD[..], &PEPPER, &["--log-base", "elections.example"]].concat();
-    assert!(dir.run(&named).succeeds().starts_with("L2025-001: 30 credentials kept"));
+    let named = dir.run(&named);
+    assert!(named.succeeds().starts_with("L2025-001: 30 credentials kept"));
+    assert_eq!(named.stderr, "");
     assert!(
         String::from_utf8(dir.read("node/votekit.toml"))
             .expect("UTF-8")

@@ -81,6 +81,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         return keep(&folder, &args, context);
     }
     let made = args.target.data_of_stopped().map(Made::before);
+    let new_trial_folder = args
+        .target
+        .data_of_stopped()
+        .filter(|data| args.log_base.is_none() && !DataFolder::is_one(data));
     let loaded = admin_target::run(async {
         let target = match args.target.data_of_stopped() {
             Some(data) => AdminTarget::Local(
@@ -95,7 +99,22 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     if let (Err(_), Some(made)) = (&loaded, made) {
         made.undo();
     }
-    print(loaded?, context)
+    let report = loaded?;
+    if let Some(data) = new_trial_folder {
+        warn_of_trial_name(data, context);
+    }
+    print(report, context)
+}
+
+/// Warns that the logs of a new folder have a name for trials: it is permanent.
+fn warn_of_trial_name(data: &Path, context: &Context) {
+    context.output.warning(format_args!(
+        "the logs of {} begin with {} from now on, a name for trials, with which no binding \
+         election opens: for an election that matters, load the roll into a new folder with \
+         --log-base and a name that you own, such as elections.example.ca",
+        plain(&data.display().to_string()),
+        DataFolder::DEFAULT_BASE
+    ));
 }
 
 /// Opens the folder of one of several authorities. No node is started on it: the ledger of such an
