@@ -54,7 +54,17 @@ fn the_states_follow_one_another_offline() {
         lines[4..7],
         ["  opens        not set", "  closes       not set", "  registered   3"]
     );
+    assert!(!drafted.stderr.contains("no loaded roll"), "{}", drafted.stderr);
     create(&dir, LAW, &[]).fails(3, &["the election L2025-001 already exists"]);
+    // An id that no roll has is noticed.
+    let mistyped = create(&dir, "l2025-001", &[]);
+    assert!(mistyped.succeeds().contains("  registered   0\n"), "{}", mistyped.stdout);
+    assert!(
+        mistyped.stderr.contains("warning: no loaded roll has the law l2025-001")
+            && mistyped.stderr.contains("the loaded rolls have L2025-001\n"),
+        "{}",
+        mistyped.stderr
+    );
     let log_size = |dir: &TestDir| {
         election(dir, "show", &[&DATA[..], &["--json"]].concat()).json()["log_size"].as_u64()
     };
