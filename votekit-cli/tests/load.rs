@@ -104,7 +104,7 @@ fn a_roll_waits_for_its_election_and_is_loaded_once() {
     assert_eq!(
         kept.stdout,
         format!(
-            "L2025-001: 30 credentials kept; they take effect when the election is created\nmanifest: {manifest}\n"
+            "L2025-001: 30 credentials kept; they take effect when the election is created\nunsigned: this node requires no signature\nmanifest: {manifest}\n"
         )
     );
     assert_eq!(names_in(&dir.path("node/rolls")), [manifest.as_str()]);
@@ -116,7 +116,10 @@ fn a_roll_waits_for_its_election_and_is_loaded_once() {
     let again = dir.run(&LOAD);
     assert_eq!(
         again.succeeds(),
-        format!("L2025-001: loaded before, nothing changed (30 electors)\nmanifest: {manifest}\n")
+        format!(
+            "L2025-001: loaded before, nothing changed (30 electors)\n\
+             unsigned: this node requires no signature\nmanifest: {manifest}\n"
+        )
     );
     assert_eq!(dir.run(&show).json(), before);
     let json = dir.run(&[&LOAD[..], &["--json"]].concat()).json();
@@ -433,7 +436,19 @@ fn where_officials_are_named_a_roll_must_be_signed() {
     dir.run(&["hashgen", "roll.csv", "--out", "plain"]).succeeds();
     dir.write("plain/manifest.note", note);
     dir.run(&["load", "plain", "--data", "node"]).fails(3, &["it signs another manifest"]);
-    nothing_was_loaded(&dir);
+    no_roll_is_there(&dir);
+    let loaded = load(&dir);
+    assert!(
+        loaded.succeeds().contains("\nsigned by elections.example/jean\n"),
+        "{}",
+        loaded.stdout
+    );
+    let elsewhere = dir.run(&[&["load", "hashes", "--data", "other-node"][..], &PEPPER].concat());
+    assert!(
+        elsewhere.succeeds().contains("\nsignatures not verified: this node requires none\n"),
+        "{}",
+        elsewhere.stdout
+    );
     dir.write("node/officials", "nonsense\n");
     dir.run(&LOAD).fails(4, &["node/officials", "one verifier key per line"]);
 }

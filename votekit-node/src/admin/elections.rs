@@ -221,6 +221,10 @@ pub struct LoadReport {
     /// none. Absent otherwise.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_pepper: bool,
+    /// The names of the officials whose signatures of the manifest were verified. Absent if this
+    /// node requires no signature.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<String>,
     /// One row for each law.
     pub laws: Vec<LoadedLaw>,
 }
@@ -260,6 +264,7 @@ impl LoadReport {
             manifest: kept.manifest.digest().to_hex(),
             peppered: kept.manifest.body().scheme == HashScheme::HmacSha256,
             without_pepper: kept.lacks_pepper,
+            signed_by: kept.signed_by.clone(),
             laws,
         }
     }
