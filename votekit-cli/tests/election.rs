@@ -442,7 +442,7 @@ fn an_election_of_members_makes_their_accounts_and_links() {
     assert_eq!(support::mode_of(&dir.path("links.csv")), 0o600);
     let written = String::from_utf8(dir.read("links.csv")).expect("UTF-8");
     let lines: Vec<&str> = written.split("\r\n").collect();
-    assert_eq!(lines[0], "email,role,link,expires");
+    assert_eq!(lines[0], "\u{feff}email,role,link,expires");
     assert!(lines[1].starts_with(&format!("alice@example.org,voter,{LINK}")), "{}", lines[1]);
     assert!(lines[2].starts_with(&format!("bob@example.org,voter,{LINK}")), "{}", lines[2]);
     let accounts = dir.run(&["user", "list", "--data", "node", "--json"]).json();

@@ -153,7 +153,9 @@ fn a_list_of_ids_is_read_from_standard_input() {
         ["roll", "members", "-", "--law", "L1", "--url", "https://a.example", "--out", "out"];
     dir.run_with_input(&list, b"id\nM-7\nM-8\n").succeeds();
     let links = String::from_utf8(dir.read("out/links.csv")).expect("UTF-8");
-    assert!(links.starts_with("id,email,name,link\r\nM-7,,,https://a.example/fr/vote/L1#c=0"));
+    assert!(
+        links.starts_with("\u{feff}id,email,name,link\r\nM-7,,,https://a.example/fr/vote/L1#c=0")
+    );
 }
 
 #[test]

@@ -44,8 +44,6 @@ pub struct MemberList {
     pub members: Vec<MemberRow>,
     /// The faults of the other rows, by line.
     pub faults: Vec<RowFault>,
-    /// Whether the file begins with a byte-order mark.
-    pub has_mark: bool,
     /// Whether the file has a column of ids.
     pub has_ids: bool,
 }
@@ -67,11 +65,7 @@ pub struct MemberList {
 /// [`RollError`] when the list cannot be read at all.
 pub fn read_members(reader: impl Read) -> Result<MemberList, RollError> {
     let mut chunks = RollChunks::open_table(reader, Table::Members)?;
-    let mut list = MemberList {
-        has_mark: chunks.has_mark(),
-        has_ids: chunks.header().has(Field::Id),
-        ..MemberList::default()
-    };
+    let mut list = MemberList { has_ids: chunks.header().has(Field::Id), ..MemberList::default() };
     let mut known = KnownMembers::default();
     while let Some(chunk) = chunks.next_chunk()? {
         let clean = is_clean(chunk.bytes());
