@@ -91,7 +91,19 @@ fn the_states_follow_one_another_offline() {
     for wrong in ["open", "close", "certify"] {
         election(&dir, wrong, &DATA).fails(3, &["the election is certified"]);
     }
-    election(&dir, "purge", &DATA).succeeds();
+    let purged = election(&dir, "purge", &DATA);
+    purged.succeeds();
+    let peppers = std::fs::read_dir(dir.path("node/keys/pepper")).expect("a folder");
+    let names: Vec<_> = peppers.map(|entry| entry.expect("a file").file_name()).collect();
+    let [pepper] = names.as_slice() else { panic!("{names:?}") };
+    let file = format!("node/keys/pepper/{}", pepper.to_str().expect("text"));
+    assert!(
+        purged.stderr.contains(&format!("{file}, the pepper of the roll, stays: delete it")),
+        "{}",
+        purged.stderr
+    );
+    // No election needs it any more.
+    std::fs::remove_file(dir.path(&file)).expect("removed");
     election(&dir, "show", &DATA).succeeds();
 }
 

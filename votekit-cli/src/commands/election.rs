@@ -1,6 +1,7 @@
 //! `votekit election`: creates, opens, closes, certifies and shows elections.
 
 mod create;
+mod kept_pepper;
 mod members;
 
 use std::fmt;
@@ -407,6 +408,7 @@ fn purge(args: &StepArgs, context: &Context) -> Result<ElectionView, CommandErro
     context
         .output
         .note("the stored votes and the ballot key are destroyed; the log and its totals stay");
+    kept_pepper::note(args.target.data(), &args.law_id, context);
     Ok(purged)
 }
 
