@@ -120,6 +120,19 @@ fn bad_rolls_are_refused_with_line_and_field_and_nothing_is_written() {
         );
         assert!(dir.names().is_empty(), "{file} left {:?}", dir.names());
     }
+    // A second code does not hide the bad rows.
+    let rows = ["000000018,ABCD1234,L1", "1,ABCD1235,L1", "000000018,ABCD1299,L1", "2,ABCD1236,L1"];
+    let both = format!("nas,code,law_id\n{}\n", rows.join("\n"));
+    dir.run_with_input(&["hashgen", "-", "--out", "hashes"], both.as_bytes()).fails(
+        3,
+        &[
+            "the same elector has two codes for the same law; nothing was written",
+            "standard input: lines 2 and 4, law L1",
+            "2 bad rows as well:",
+            "standard input: line 3, nas: a NAS has exactly 9 digits, this one has 1",
+            "standard input: line 5, nas",
+        ],
+    );
     dir.run(&["hashgen", "absent.csv", "--out", "hashes"]).fails(3, &["cannot read absent.csv"]);
     dir.run(&["hashgen", ".", "--out", "hashes"]).fails(3, &["it is a folder"]);
     dir.run_with_input(&["hashgen", "-", "--out", "hashes"], b"nas,code,law_id\n")
