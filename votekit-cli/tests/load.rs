@@ -104,7 +104,8 @@ fn a_roll_waits_for_its_election_and_is_loaded_once() {
     assert_eq!(
         kept.stdout,
         format!(
-            "L2025-001: 30 credentials kept; they take effect when the election is created\nunsigned: this node requires no signature\nmanifest: {manifest}\n"
+            "L2025-001: 30 credentials kept; they take effect when the election is created\n\
+             unsigned: this node requires no signature\nmanifest: {manifest}\n"
         )
     );
     assert_eq!(names_in(&dir.path("node/rolls")), [manifest.as_str()]);

@@ -24,7 +24,9 @@ pub(super) fn note(data: Option<&Path>, law_id: &ElectionId, context: &Context) 
     for (file, others) in kept(data, law_id) {
         let others: Vec<&str> = others.iter().map(ElectionId::as_str).collect();
         let when = match others.is_empty() {
-            true => "delete it, with all its copies, unless another election is to use it".to_owned(),
+            true => {
+                "delete it, with all its copies, unless another election is to use it".to_owned()
+            }
             false => format!(
                 "delete it, with all its copies, once these elections are purged too: {}",
                 others.join(", ")
@@ -55,9 +57,10 @@ fn kept(data: &Path, law_id: &ElectionId) -> BTreeMap<PathBuf, BTreeSet<Election
         if !file.is_file() {
             continue;
         }
-        let same = manifests.iter().map(Manifest::body).filter(|body| {
-            body.pepper.as_ref().is_some_and(|other| other.id == marks.id)
-        });
+        let same = manifests
+            .iter()
+            .map(Manifest::body)
+            .filter(|body| body.pepper.as_ref().is_some_and(|other| other.id == marks.id));
         let laws = same.flat_map(|body| body.laws.iter().map(|law| law.law_id.clone()));
         found.entry(file).or_default().extend(laws.filter(|law| law != law_id));
     }
