@@ -19,6 +19,9 @@ use crate::error::CommandError;
 use crate::output::plain;
 use crate::table_error::plural;
 
+/// Begins a file of links: spreadsheets then read it as UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// The language of the page that a link opens; it leads to the other one.
 const LANG: &str = "fr";
 
@@ -194,8 +197,9 @@ fn lost(error: CommandError) -> CommandError {
 }
 
 fn to_csv(invited: &[Invited]) -> Result<Vec<u8>, anyhow::Error> {
-    let mut writer =
-        csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    let mut writer = csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(BYTE_ORDER_MARK.to_vec());
     writer.write_record(["email", "role", "link", "expires"])?;
     for Invited { email, role, link, expires } in invited {
         let (email, link) = (inert(email), inert(link.as_deref().unwrap_or_default()));
@@ -262,7 +266,7 @@ mod tests {
         };
         let text = String::from_utf8(to_csv(&[invited]).expect("written")).expect("UTF-8");
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "email,role,link,expires");
+        assert_eq!(lines[0], "\u{feff}email,role,link,expires");
         assert!(lines[1].starts_with("'=cmd|"), "{}", lines[1]);
     }
 }

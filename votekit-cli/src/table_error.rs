@@ -57,6 +57,26 @@ impl BadRows<'_> {
         self.error(message, self.faults().count())
     }
 
+    /// The number of bad rows.
+    pub(crate) fn total(&self) -> usize {
+        self.faults().count()
+    }
+
+    /// The bad rows, for programs.
+    pub(crate) fn described(&self) -> Vec<Value> {
+        self.faults().take(DETAILED_MAX).map(|(name, fault)| described(name, fault)).collect()
+    }
+
+    /// Appends the bad rows to the message of an error that has another cause; nothing if there are
+    /// none.
+    pub(crate) fn append(&self, message: &mut String) {
+        let total = self.total();
+        if total > 0 {
+            let _ = write!(message, "\n{total} bad {} as well:", plural(total as u64, "row"));
+            self.list(message);
+        }
+    }
+
     fn faults(&self) -> impl Iterator<Item = (&str, &RowFault)> {
         self.files.iter().flat_map(|(name, faults)| faults.iter().map(move |fault| (*name, fault)))
     }
@@ -76,8 +96,7 @@ impl BadRows<'_> {
                 let _ = write!(message, "\n  {}", RuleLine(rule));
             }
         }
-        let listed: Vec<Value> =
-            self.faults().take(DETAILED_MAX).map(|(name, fault)| described(name, fault)).collect();
+        let listed = self.described();
         // The hint of the most frequent rule that has one.
         let hint = match rules.iter().find_map(|rule| rule.first.hint()) {
             Some(advice) => format!("{advice}; {}", self.hint),

@@ -54,7 +54,17 @@ fn the_states_follow_one_another_offline() {
         lines[4..7],
         ["  opens        not set", "  closes       not set", "  registered   3"]
     );
+    assert!(!drafted.stderr.contains("no loaded roll"), "{}", drafted.stderr);
     create(&dir, LAW, &[]).fails(3, &["the election L2025-001 already exists"]);
+    // An id that no roll has is noticed.
+    let mistyped = create(&dir, "l2025-001", &[]);
+    assert!(mistyped.succeeds().contains("  registered   0\n"), "{}", mistyped.stdout);
+    assert!(
+        mistyped.stderr.contains("warning: no loaded roll has the law l2025-001")
+            && mistyped.stderr.contains("the loaded rolls have L2025-001\n"),
+        "{}",
+        mistyped.stderr
+    );
     let log_size = |dir: &TestDir| {
         election(dir, "show", &[&DATA[..], &["--json"]].concat()).json()["log_size"].as_u64()
     };
@@ -81,7 +91,19 @@ fn the_states_follow_one_another_offline() {
     for wrong in ["open", "close", "certify"] {
         election(&dir, wrong, &DATA).fails(3, &["the election is certified"]);
     }
-    election(&dir, "purge", &DATA).succeeds();
+    let purged = election(&dir, "purge", &DATA);
+    purged.succeeds();
+    let peppers = std::fs::read_dir(dir.path("node/keys/pepper")).expect("a folder");
+    let names: Vec<_> = peppers.map(|entry| entry.expect("a file").file_name()).collect();
+    let [pepper] = names.as_slice() else { panic!("{names:?}") };
+    let file = format!("node/keys/pepper/{}", pepper.to_str().expect("text"));
+    assert!(
+        purged.stderr.contains(&format!("{file}, the pepper of the roll, stays: delete it")),
+        "{}",
+        purged.stderr
+    );
+    // No election needs it any more.
+    std::fs::remove_file(dir.path(&file)).expect("removed");
     election(&dir, "show", &DATA).succeeds();
 }
 
@@ -432,7 +454,7 @@ fn an_election_of_members_makes_their_accounts_and_links() {
     assert_eq!(support::mode_of(&dir.path("links.csv")), 0o600);
     let written = String::from_utf8(dir.read("links.csv")).expect("UTF-8");
     let lines: Vec<&str> = written.split("\r\n").collect();
-    assert_eq!(lines[0], "email,role,link,expires");
+    assert_eq!(lines[0], "\u{feff}email,role,link,expires");
     assert!(lines[1].starts_with(&format!("alice@example.org,voter,{LINK}")), "{}", lines[1]);
     assert!(lines[2].starts_with(&format!("bob@example.org,voter,{LINK}")), "{}", lines[2]);
     let accounts = dir.run(&["user", "list", "--data", "node", "--json"]).json();

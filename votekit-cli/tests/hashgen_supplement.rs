@@ -51,6 +51,9 @@ fn a_supplement_adds_revokes_and_replaces_under_the_same_pepper() {
     assert_eq!(made["warnings"], serde_json::json!([]));
     assert_eq!(names_in(&dir.path("s")), ["L2025-001.changes.json", "manifest.json"]);
     dir.run(&["manifest", "verify", "s", "--pepper-file", "p"]).succeeds();
+    let again = supplement(&dir, "hashes", "s-again", &["--pepper-file", "p"]);
+    let advice = "'votekit manifest verify s-again --pepper-file p'";
+    assert!(again.succeeds().contains(advice), "{}", again.stdout);
 
     let manifest: serde_json::Value =
         serde_json::from_slice(&dir.read("s/manifest.json")).expect("JSON");

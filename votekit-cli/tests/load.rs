@@ -53,12 +53,24 @@ fn a_roll_that_is_refused_leaves_no_new_folder_behind() {
         (names_in(&dir.path("node")), mode_of(&dir.path("node"))),
         (vec!["notes".into()], 0o755)
     );
+    let trial = dir.run(&[&["load", "hashes", "--data", "trial"][..], &PEPPER].concat());
+    assert!(trial.succeeds().starts_with("L2025-001: 30 credentials kept"));
+    assert!(
+        trial.stderr.starts_with("warning: the logs of trial begin with votekit.example")
+            && trial.stderr.contains("--log-base"),
+        "{}",
+        trial.stderr
+    );
+    let again = dir.run(&[&["load", "hashes", "--data", "trial"][..], &PEPPER].concat());
+    assert_eq!((again.code, again.stderr.as_str()), (0, ""));
     // An empty folder gets its permissions back after a refused roll.
     std::fs::remove_file(dir.path("node/notes")).expect("removed");
     dir.run(&["load", "nope", "--data", "node"]).fails(3, &["nope/manifest.json"]);
     assert_eq!((names_in(&dir.path("node")).len(), mode_of(&dir.path("node"))), (0, 0o755));
     let named = [&LOAD[..], &PEPPER, &["--log-base", "elections.example"]].concat();
-    assert!(dir.run(&named).succeeds().starts_with("L2025-001: 30 credentials kept"));
+    let named = dir.run(&named);
+    assert!(named.succeeds().starts_with("L2025-001: 30 credentials kept"));
+    assert_eq!(named.stderr, "");
     assert!(
         String::from_utf8(dir.read("node/votekit.toml"))
             .expect("UTF-8")
@@ -92,7 +104,8 @@ fn a_roll_waits_for_its_election_and_is_loaded_once() {
     assert_eq!(
         kept.stdout,
         format!(
-            "L2025-001: 30 credentials kept; they take effect when the election is created\nmanifest: {manifest}\n"
+            "L2025-001: 30 credentials kept; they take effect when the election is created\n\
+             unsigned: this node requires no signature\nmanifest: {manifest}\n"
         )
     );
     assert_eq!(names_in(&dir.path("node/rolls")), [manifest.as_str()]);
@@ -104,7 +117,10 @@ fn a_roll_waits_for_its_election_and_is_loaded_once() {
     let again = dir.run(&LOAD);
     assert_eq!(
         again.succeeds(),
-        format!("L2025-001: loaded before, nothing changed (30 electors)\nmanifest: {manifest}\n")
+        format!(
+            "L2025-001: loaded before, nothing changed (30 electors)\n\
+             unsigned: this node requires no signature\nmanifest: {manifest}\n"
+        )
     );
     assert_eq!(dir.run(&show).json(), before);
     let json = dir.run(&[&LOAD[..], &["--json"]].concat()).json();
@@ -421,7 +437,19 @@ fn where_officials_are_named_a_roll_must_be_signed() {
     dir.run(&["hashgen", "roll.csv", "--out", "plain"]).succeeds();
     dir.write("plain/manifest.note", note);
     dir.run(&["load", "plain", "--data", "node"]).fails(3, &["it signs another manifest"]);
-    nothing_was_loaded(&dir);
+    no_roll_is_there(&dir);
+    let loaded = load(&dir);
+    assert!(
+        loaded.succeeds().contains("\nsigned by elections.example/jean\n"),
+        "{}",
+        loaded.stdout
+    );
+    let elsewhere = dir.run(&[&["load", "hashes", "--data", "other-node"][..], &PEPPER].concat());
+    assert!(
+        elsewhere.succeeds().contains("\nsignatures not verified: this node requires none\n"),
+        "{}",
+        elsewhere.stdout
+    );
     dir.write("node/officials", "nonsense\n");
     dir.run(&LOAD).fails(4, &["node/officials", "one verifier key per line"]);
 }

@@ -153,7 +153,22 @@ fn a_list_of_ids_is_read_from_standard_input() {
         ["roll", "members", "-", "--law", "L1", "--url", "https://a.example", "--out", "out"];
     dir.run_with_input(&list, b"id\nM-7\nM-8\n").succeeds();
     let links = String::from_utf8(dir.read("out/links.csv")).expect("UTF-8");
-    assert!(links.starts_with("id,email,name,link\r\nM-7,,,https://a.example/fr/vote/L1#c=0"));
+    assert!(
+        links.starts_with("\u{feff}id,email,name,link\r\nM-7,,,https://a.example/fr/vote/L1#c=0")
+    );
+}
+
+#[test]
+fn a_list_of_members_with_semicolons_is_read() {
+    let dir = TestDir::new();
+    dir.write(
+        "members.csv",
+        "\u{feff}Nom;email;name\r\nx;anne@example.com;Roy, Anne\r\nx;;Bob\r\n",
+    );
+    members(&dir, &[]).succeeds();
+    let links = String::from_utf8(dir.read("drawn/links.csv")).expect("UTF-8");
+    assert!(links.contains("\r\nanne@example.com,\"Roy, Anne\",https://"), "{links}");
+    assert!(links.contains("\r\n,Bob,https://"), "{links}");
 }
 
 #[test]
@@ -172,8 +187,10 @@ fn every_bad_row_of_a_list_of_members_is_reported_and_nothing_is_written() {
             "members.csv: line 5, row: the row is empty: it has only separators",
         ],
     );
-    dir.write("members.csv", "email;name\na@example.com;A\n");
-    members(&dir, &[]).fails(3, &["no column 'email'", "separated by semicolons"]);
+    dir.write("members.csv", b"email;name\na@example.com;Ren\xe9\n");
+    let texts =
+        ["line 2, name: the text is not valid UTF-8", "Windows-1252", "semicolons", "CSV UTF-8"];
+    members(&dir, &[]).fails(3, &texts);
     dir.write("members.csv", "email,name\n");
     members(&dir, &[]).fails(3, &["no member"]);
     dir.write("members.csv", [0xff, 0xfe, b'e', 0]);

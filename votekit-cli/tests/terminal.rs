@@ -303,6 +303,23 @@ fn steps_that_cannot_be_undone_ask_at_a_terminal() {
 }
 
 #[test]
+fn a_step_that_the_state_does_not_allow_is_refused_before_the_question() {
+    let (dir, _) = poll::drafted(3, &[]);
+    let refused = |verb: &str| {
+        let step = ["election", verb, LAW, "--data", "node"];
+        let reason: &[&str] = if verb == "annul" { &["--reason", "panne"] } else { &[] };
+        let terminal = Terminal::start(&dir, &[&step[..], reason].concat());
+        let (ended, screen, _) = terminal.ends();
+        assert_eq!(ended.code(), Some(3), "{verb}: {screen:?}");
+        assert!(screen.contains("the election is ") && !screen.contains("Type "), "{screen:?}");
+    };
+    ["close", "certify", "annul", "purge"].into_iter().for_each(refused);
+    dir.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
+    ["open", "certify", "annul", "purge"].into_iter().for_each(refused);
+    assert_eq!(state(&dir), "open");
+}
+
+#[test]
 fn a_close_before_the_planned_end_wants_a_reason() {
     let (dir, _) = poll::drafted(3, &["--closes", "2036-11-22T08:00:00-05:00"]);
     dir.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();

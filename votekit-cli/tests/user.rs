@@ -115,7 +115,7 @@ fn a_file_of_officials_gets_a_private_file_of_links() {
     assert_eq!(mode_of(&dir.path("links.csv")), 0o600);
     let written = String::from_utf8(dir.read("links.csv")).expect("UTF-8");
     let lines: Vec<&str> = written.split("\r\n").collect();
-    assert_eq!(lines[0], "email,role,link,expires");
+    assert_eq!(lines[0], "\u{feff}email,role,link,expires");
     assert!(lines[1].starts_with(&format!("'=1+1@example.org,auditor,{LINK}")), "{}", lines[1]);
     assert!(lines[2].starts_with(&format!("b@example.org,observer,{LINK}")), "{}", lines[2]);
     assert_eq!((lines[3], lines.len()), ("", 4));

@@ -99,6 +99,47 @@ fn with_the_shards_every_hash_is_looked_up() {
     assert_eq!(report["results"]["oui_count"], 4);
 }
 
+/// A mistake in the command is no failure of the bundle.
+#[test]
+fn folders_of_another_roll_are_an_error_of_input() {
+    let (roll, supplement) = (path("shards"), path("shards-supplement"));
+    let (bundle, policy) = (path("bundle"), path("bundle.policy"));
+    let other = tempfile::tempdir().expect("folder");
+    let other = other.path().join("hashes").to_str().expect("text").to_owned();
+    let rows = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/rolls/good.csv");
+    let hashed = votekit(&["hashgen", rows.to_str().expect("text"), "--out", &other]);
+    assert!(hashed.status.success(), "{}", stderr(&hashed));
+    let digest = |folder: &str| {
+        let bytes = fs::read(Path::new(folder).join("manifest.json")).expect("a manifest");
+        votekit_core::id::Digest::of(&bytes).to_string()
+    };
+    let missing =
+        |folder: &str| format!("missing: the folder with the manifest {}", digest(folder));
+    let extra = format!("not of this election: the folder with the manifest {}", digest(&other));
+    for (folders, texts) in [
+        (&[&roll][..], vec![missing(&supplement)]),
+        (&[&other], vec![missing(&roll), missing(&supplement), extra.clone()]),
+        (&[&roll, &supplement, &other], vec![extra]),
+    ] {
+        let mut arguments = vec!["verify", "bundle", &bundle, "--policy", &policy];
+        arguments.extend(folders.iter().flat_map(|folder| ["--shards", folder.as_str()]));
+        let output = votekit(&arguments);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert_eq!(stdout(&output), "", "nothing is said about the bundle");
+        assert!(said.contains("are not those of this election"), "{said}");
+        assert!(texts.iter().all(|text| said.contains(text)), "{said}");
+        assert_eq!(said.matches("the folder with the manifest").count(), texts.len(), "{said}");
+    }
+    // A bundle that fails otherwise is reported as such, without the line on the shards.
+    let broken = copy();
+    fs::remove_file(broken.path().join("results.csv")).expect("there");
+    let broken = broken.path().to_str().expect("text");
+    let output = votekit(&["verify", "bundle", broken, "--policy", &policy, "--shards", &other]);
+    assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
+    assert!(!stdout(&output).contains("was looked up"), "{}", stdout(&output));
+}
+
 #[test]
 fn without_a_pin_it_is_not_authenticated() {
     let output = votekit(&["verify", "bundle", &path("bundle")]);

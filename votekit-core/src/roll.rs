@@ -60,7 +60,7 @@ pub use header::RollHeader;
 pub use invisible::InvisibleCharacter;
 pub use law_keys::{AscendingKeys, LawKeys};
 pub use members::{MemberList, MemberRow, read_members};
-pub use record::Rows;
+pub use record::{Rows, Separator};
 pub use repetition::{Sequential, Threads};
 pub use row::{RawRow, is_clean};
 pub use rows::{RollRow, TableRow, read_roll, read_table};

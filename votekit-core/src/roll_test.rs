@@ -212,7 +212,9 @@ fn a_header_that_cannot_be_read_names_the_cause() {
         (&long, "line 1: the lines end with a carriage return (CR) alone", None),
         (b"sep=,\r\nnas,code,law_id\n", "no column 'nas'", Some(HeaderCause::SeparatorLine)),
         (b"SEP=;\nnas;code;law_id\n", "no column 'nas'", Some(HeaderCause::SeparatorLine)),
-        (b"nas;code;law_id\n", "no column 'nas'", separator(';')),
+        (b"\"nas;code;law_id\"\n", "no column 'nas'", separator(';')),
+        (b"nas;code;law_id;Nom, x\n", "no column 'nas'", Some(HeaderCause::TwoSeparators)),
+        (b"nas;cod\xe9;law_id\n", "no column 'code'", Some(HeaderCause::Encoding)),
         (b"nas\tcode\tlaw_id\n", "no column 'nas'", separator('\t')),
         ("nas,\u{a0}code,law_id\n".as_bytes(), "no column 'code'", invisible(5, '\u{a0}')),
         (
@@ -441,7 +443,7 @@ fn a_roll_read_row_by_row_ends_at_the_first_fault() {
 fn nothing_prints_a_value() {
     let mut chunks = RollChunks::open(GOOD.as_bytes()).expect("a good roll");
     let chunk = chunks.next_chunk().expect("readable").expect("rows");
-    let mut rows = Rows::new(chunk.bytes(), chunk.line());
+    let mut rows = Rows::new(chunk.bytes(), chunk.line(), Separator::Comma);
     let row = rows.next_row(chunks.header()).expect("a row");
     for printed in
         [format!("{chunks:?}"), format!("{chunk:?}"), format!("{rows:?}"), format!("{row:?}")]
@@ -458,7 +460,7 @@ fn by_csv_crate(text: &[u8]) -> Vec<Vec<Vec<u8>>> {
 }
 
 fn by_us(text: &[u8]) -> Vec<Vec<Vec<u8>>> {
-    let mut rows = Rows::new(text, 1);
+    let mut rows = Rows::new(text, 1, Separator::Comma);
     let mut records = Vec::new();
     loop {
         let mut fields = Vec::new();
@@ -527,7 +529,7 @@ proptest! {
     fn agrees_with_the_csv_crate_on_the_number_of_fields_of_any_text(text in "[a1,\"\n]{0,40}") {
         let expected: Vec<usize> = by_csv_crate(text.as_bytes()).iter().map(Vec::len).collect();
         let mut found = Vec::new();
-        let mut rows = Rows::new(text.as_bytes(), 1);
+        let mut rows = Rows::new(text.as_bytes(), 1, Separator::Comma);
         let mut columns = 0;
         while rows.next_record(|place, _| columns = place + 1).is_some() {
             found.push(columns);

@@ -42,7 +42,8 @@ impl InWords for RollError {
             Self::Utf16 { .. } => "save the file again as 'CSV UTF-8'",
             Self::Binary { kind: BinaryKind::Gzip } => "decompress it first",
             Self::Binary { .. } => {
-                "open it in the spreadsheet and save it as 'CSV UTF-8 (comma delimited)'"
+                "open it in the spreadsheet and save it as 'CSV UTF-8'; semicolons between the \
+                 columns are fine"
             }
             Self::LineEnds { .. } => {
                 "the lines end with CR alone, as 'CSV (Macintosh)' writes them: save the file \
@@ -58,6 +59,11 @@ impl InWords for RollError {
         Some(text.to_owned())
     }
 }
+
+/// What to do with text in another encoding.
+const OLD_ENCODING: &str = "it seems to be in the old encoding of Windows (Windows-1252, 'ANSI'), \
+     as Excel writes 'CSV' files with commas or semicolons: save the file again as 'CSV UTF-8'; \
+     semicolons between the columns are fine";
 
 fn name(table: Table) -> &'static str {
     match table {
@@ -79,12 +85,16 @@ fn binary_kind(kind: BinaryKind) -> String {
 fn header_hint(cause: HeaderCause, table: Table) -> String {
     let text = match cause {
         HeaderCause::Separator(';') => {
-            "the columns are separated by semicolons, as Excel writes them under a French \
-             setting: save the file again with commas between the columns (in LibreOffice: save \
-             as 'Text CSV', field delimiter ','; in Excel: set the list separator of Windows to \
-             ',' first)"
+            "the semicolons of the header are within quotation marks, so they separate no columns: \
+             put each name alone in quotation marks, or delete the marks"
         }
-        HeaderCause::Separator(_) => "save the file again with commas between the columns",
+        HeaderCause::Separator(_) => {
+            "save the file again with commas or semicolons between the columns"
+        }
+        HeaderCause::TwoSeparators => {
+            "the header has both commas and semicolons: use one of them between all columns, and \
+             delete the other from the names of the columns"
+        }
         HeaderCause::SeparatorLine => "delete the first line: 'sep=' is for Excel only",
         HeaderCause::Invisible { position, character } => {
             return format!(
@@ -92,7 +102,7 @@ fn header_hint(cause: HeaderCause, table: Table) -> String {
             );
         }
         HeaderCause::Encoding => {
-            "the header is not valid UTF-8 text: save the file again as 'CSV UTF-8'"
+            return format!("the header is not valid UTF-8 text: {OLD_ENCODING}");
         }
         _ => return names_columns(table),
     };
@@ -170,7 +180,7 @@ impl InWords for RowRule {
                 "save the file again as 'CSV UTF-8', whose lines end with a line feed"
             }
             Self::Invisible { .. } => "retype the field: it contains an invisible character",
-            Self::Utf8 => "save the file again as 'CSV UTF-8'",
+            Self::Utf8 => OLD_ENCODING,
             Self::Blank | Self::NoMember => {
                 "delete the empty rows in the spreadsheet, not only their content"
             }

@@ -12,12 +12,14 @@ fn a_table_that_cannot_be_read_has_a_hint_on_its_cause() {
     let roll = Table::Roll;
     for (bytes, table, words, advice) in [
         (&b"\xff\xfen\0a\0s\0"[..], roll, "the roll is UTF-16 text, not UTF-8", "CSV UTF-8"),
-        (b"PK\x03\x04\x14\0", roll, "a spreadsheet's workbook (.xlsx, .ods)", "comma delimited"),
-        (b"\xd0\xcf\x11\xe0\xa1", roll, "a workbook of Excel (.xls)", "comma delimited"),
+        (b"PK\x03\x04\x14\0", roll, "a spreadsheet's workbook (.xlsx, .ods)", "as 'CSV UTF-8'"),
+        (b"\xd0\xcf\x11\xe0\xa1", roll, "a workbook of Excel (.xls)", "as 'CSV UTF-8'"),
         (b"\x1f\x8b\x08\0", roll, "compressed (gzip)", "decompress"),
         (b"nas,code,law_id\r1,A,L1\r", roll, "end with a carriage return (CR) alone", "CR alone"),
         (b"sep=,\r\nnas,code,law_id\n", roll, "no column 'nas'", "delete the first line: 'sep='"),
-        (b"nas;code;law_id\n", roll, "no column 'nas'", "semicolons"),
+        (b"\"nas;code;law_id\"\n", roll, "no column 'nas'", "within quotation marks"),
+        (b"nas;code;law_id;Nom, x\n", roll, "no column 'nas'", "both commas and semicolons"),
+        (b"nas;cod\xe9;law_id\n", roll, "no column 'code'", "Windows-1252"),
         (b"nas\tcode\tlaw_id\n", roll, "no column 'nas'", "with commas"),
         (
             "nas,\u{a0}code,law_id\n".as_bytes(),
@@ -53,6 +55,12 @@ fn rows_are_named_by_line_field_and_rule() {
             fault(Field::Code, RowRule::Invisible { position: 2, character }),
             "line 7, code: character 2 is U+200B (a zero-width space), which is invisible",
             "retype",
+        ),
+        (
+            fault(Field::Name, RowRule::Utf8),
+            "line 7, name: the text is not valid UTF-8",
+            "(Windows-1252, 'ANSI'), as Excel writes 'CSV' files with commas or semicolons: save \
+             the file again as 'CSV UTF-8'",
         ),
         (
             fault(Field::ROW, RowRule::QuoteRunsOn { lines: 1 }),

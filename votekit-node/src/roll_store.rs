@@ -142,6 +142,8 @@ pub struct CheckedRoll {
     pub manifest: Manifest,
     /// By election, in the manifest's order.
     pub contents: Vec<(ElectionId, RollContent)>,
+    /// The names of the officials whose signatures were verified; empty where none is required.
+    pub signed_by: Vec<String>,
 }
 
 impl CheckedRoll {
@@ -158,8 +160,9 @@ impl CheckedRoll {
     ) -> Result<Self, RollError> {
         let manifest = read_manifest(source)?;
         let mut pepper = pepper_file.map(read_pepper).transpose()?;
+        let mut signed_by = Vec::new();
         if let Some(data) = data {
-            check_signature(data, source, &manifest)?;
+            signed_by = check_signature(data, source, &manifest)?;
             if pepper.is_none() {
                 pepper = stored_pepper(data, &manifest)?;
             }
@@ -174,7 +177,7 @@ impl CheckedRoll {
                 contents.push((row.law_id.clone(), content));
             }
         }
-        Ok(Self { manifest, contents })
+        Ok(Self { manifest, contents, signed_by })
     }
 }
 
@@ -251,6 +254,8 @@ pub(crate) struct Kept {
     pub(crate) is_new: bool,
     /// Whether it is hashed under a pepper that this folder does not hold.
     pub(crate) lacks_pepper: bool,
+    /// The names of the officials whose signatures were verified; empty where none is required.
+    pub(crate) signed_by: Vec<String>,
 }
 
 /// The manifest of a roll that is about to be loaded.
@@ -274,7 +279,7 @@ pub(crate) fn keep(
 ) -> Result<Kept, RollError> {
     let (pepper_file, need) = pepper;
     let manifest = read_manifest(source)?;
-    check_signature(folder, source, &manifest)?;
+    let signed_by = check_signature(folder, source, &manifest)?;
     let pepper = match pepper_file {
         Some(path) => Some(read_pepper(path)?),
         None => stored_pepper(folder, &manifest)?,
@@ -308,7 +313,7 @@ pub(crate) fn keep(
         let rename = || fs::rename(&unfinished, &target).and_then(|()| sync_placed(&target));
         rename().map_err(|source| FolderError::Io { path: target.clone(), source })?;
     }
-    Ok(Kept { manifest, is_new, lacks_pepper })
+    Ok(Kept { manifest, is_new, lacks_pepper, signed_by })
 }
 
 /// Removes a stored roll, and its pepper unless another stored roll is hashed under it. The caller
@@ -684,15 +689,17 @@ fn stored_pepper(folder: &DataFolder, manifest: &Manifest) -> Result<Option<Pepp
     }
 }
 
+/// Verifies the signatures of a manifest, if the data folder names officials; returns the names of
+/// those who signed it.
 fn check_signature(
     folder: &DataFolder,
     source: &Path,
     manifest: &Manifest,
-) -> Result<(), RollError> {
+) -> Result<Vec<String>, RollError> {
     let officials = folder.path().join(OFFICIALS);
     let keys = match fs::read_to_string(&officials) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(RollError::Read { path: officials, source }),
     };
     let keys: Result<Vec<VerifierKey>, _> = keys.lines().map(str::parse).collect();
@@ -709,14 +716,15 @@ fn check_signature(
         RollError::Read { source, .. } => unsigned(UnsignedReason::Unreadable(source)),
         other => other,
     })?;
-    let verify = || -> Result<bool, NoteError> {
+    let verify = || -> Result<Option<Vec<String>>, NoteError> {
         let note = Note::parse(&bytes)?;
-        note.verify(&keys)?;
-        Ok(note.text() == manifest.note_text())
+        let signed = note.verify(&keys)?;
+        let names = signed.iter().map(|signature| keys[signature.key].name().to_string());
+        Ok((note.text() == manifest.note_text()).then(|| names.collect()))
     };
     match verify() {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(unsigned(UnsignedReason::OtherManifest)),
+        Ok(Some(names)) => Ok(names),
+        Ok(None) => Err(unsigned(UnsignedReason::OtherManifest)),
         Err(error) => Err(unsigned(UnsignedReason::Note(error))),
     }
 }

@@ -1,6 +1,7 @@
 //! `votekit election`: creates, opens, closes, certifies and shows elections.
 
 mod create;
+mod kept_pepper;
 mod members;
 
 use std::fmt;
@@ -8,7 +9,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use votekit_core::election::ResultsPolicy;
+use votekit_core::election::{ResultsPolicy, State};
+use votekit_core::election_log::Change;
 use votekit_core::id::ElectionId;
 use votekit_core::instant::{UnixMinutes, UnixSeconds};
 use votekit_node::AdminError;
@@ -299,7 +301,7 @@ fn amend(args: AmendArgs, context: &Context) -> Result<(), CommandError> {
 }
 
 fn open(args: OpenArgs, context: &Context) -> Result<ElectionView, CommandError> {
-    confirm("opening a poll", &args.law_id, args.yes, &args.target, context, |view| {
+    confirm(&OPEN, &args.law_id, args.yes, &args.target, context, |view| {
         let end = match &view.closes {
             Some(closes) => format!("until {closes}"),
             None => "until it is closed".to_owned(),
@@ -319,7 +321,7 @@ fn open(args: OpenArgs, context: &Context) -> Result<ElectionView, CommandError>
 
 fn close(args: CloseArgs, context: &Context) -> Result<ElectionView, CommandError> {
     let reason = args.early.as_deref();
-    confirm("closing a poll", &args.law_id, args.yes, &args.target, context, |view| {
+    confirm(&CLOSE, &args.law_id, args.yes, &args.target, context, |view| {
         let mut statement = format!(
             "The poll closes: no more votes are taken, the {} votes received so far and those in \
              flight are decided, and the totals are opened. A closed poll does not open again.",
@@ -363,7 +365,7 @@ fn in_words(seconds: u64) -> String {
 }
 
 fn certify(args: CertifyArgs, context: &Context) -> Result<ElectionView, CommandError> {
-    confirm("certifying a result", &args.law_id, args.yes, &args.target, context, |view| {
+    confirm(&CERTIFY, &args.law_id, args.yes, &args.target, context, |view| {
         let mut statement = format!(
             "The result is declared official, with {} accepted votes: its digest goes into the public log. It cannot be withdrawn. Has the recount confirmed the totals?",
             view.accepted
@@ -383,7 +385,7 @@ fn certify(args: CertifyArgs, context: &Context) -> Result<ElectionView, Command
 }
 
 fn annul(args: AnnulArgs, context: &Context) -> Result<ElectionView, CommandError> {
-    confirm("annulling an election", &args.law_id, args.yes, &args.target, context, |view| {
+    confirm(&ANNUL, &args.law_id, args.yes, &args.target, context, |view| {
         Ok(format!(
             "The election is declared void, with {} accepted votes. This cannot be undone. The \
              public log keeps the reason: {}",
@@ -398,7 +400,7 @@ fn annul(args: AnnulArgs, context: &Context) -> Result<ElectionView, CommandErro
 }
 
 fn purge(args: &StepArgs, context: &Context) -> Result<ElectionView, CommandError> {
-    confirm("a purge", &args.law_id, args.yes, &args.target, context, |_| {
+    confirm(&PURGE, &args.law_id, args.yes, &args.target, context, |_| {
         Ok("The stored votes and the ballot key are destroyed, and no recount is possible after that. The public log and its totals stay.".to_owned())
     })?;
     let purged = admin_target::with_target(&args.target, Config::default(), async |target| {
@@ -407,22 +409,66 @@ fn purge(args: &StepArgs, context: &Context) -> Result<ElectionView, CommandErro
     context
         .output
         .note("the stored votes and the ballot key are destroyed; the log and its totals stay");
+    kept_pepper::note(args.target.data(), &args.law_id, context);
     Ok(purged)
 }
 
-/// Shows the effect of a step and its election, and asks for confirmation; `--yes` skips this.
+/// A step that cannot be undone, and the states in which it is possible.
+struct Step {
+    name: &'static str,
+    change: Change,
+    states: &'static [State],
+}
+
+const OPEN: Step = Step { name: "opening a poll", change: Change::Open, states: &[State::Draft] };
+const CLOSE: Step =
+    Step { name: "closing a poll", change: Change::Close, states: &[State::Open, State::Closing] };
+const CERTIFY: Step =
+    Step { name: "certifying a result", change: Change::Certify, states: &[State::Closed] };
+const ANNUL: Step = Step {
+    name: "annulling an election",
+    change: Change::Annul,
+    states: &[State::Closed, State::Certified],
+};
+const PURGE: Step =
+    Step { name: "a purge", change: Change::Purge, states: &[State::Certified, State::Annulled] };
+
+impl Step {
+    /// Refuses a state in which the step is not possible. Of a state without a name here, such as
+    /// `halted`, the node decides.
+    fn check(&self, state: &str) -> Result<(), AdminError> {
+        const STATES: [State; 6] = [
+            State::Draft,
+            State::Open,
+            State::Closing,
+            State::Closed,
+            State::Certified,
+            State::Annulled,
+        ];
+        match STATES.into_iter().find(|known| known.to_string() == state) {
+            Some(state) if !self.states.contains(&state) => {
+                Err(AdminError::State { state, wanted: self.change })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Shows the effect of a step and its election, and asks for confirmation; `--yes` skips this. What
+/// will be refused is refused before the question.
 fn confirm(
-    step: &str,
+    step: &Step,
     law_id: &ElectionId,
     yes: YesArgs,
     target: &AdminTargetArgs,
     context: &Context,
     statement: impl FnOnce(&ElectionView) -> Result<String, CommandError>,
 ) -> Result<(), CommandError> {
-    if !yes.must_ask(step)? {
+    if !yes.must_ask(step.name)? {
         return Ok(());
     }
     let view = admin_target::run(async { Records::open(target)?.election(law_id).await })?;
+    step.check(&view.state)?;
     let nature = if view.binding { "binding" } else { "not binding" };
     let (fr, en) = (plain(&view.title.fr), plain(&view.title.en));
     let heading = format!("{law_id}: {fr} / {en} ({}, {nature})", plain(&view.state));

@@ -214,7 +214,7 @@ fn hash_roll(
     let file = read::hash(&mut source, &rules, &hasher, threads)?;
     let roll = file.rows.finish(&threads);
 
-    faults::refuse_conflicts(source.name(), &roll)?;
+    faults::refuse_conflicts(&[(source.name(), &roll)])?;
     if skip {
         faults::refuse_skipping(source.name(), &roll, args.max_rejects)?;
     } else {

@@ -10,6 +10,7 @@ use std::fs::{self, Permissions};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use votekit_core::manifest::Manifest;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::{LoadOutcome, LoadReport, LoadedLaw, SupplementReport, keep_roll_of_stopped};
@@ -67,7 +68,13 @@ pub(crate) struct Args {
 }
 
 #[derive(Serialize)]
-struct Report(LoadReport);
+#[serde(transparent)]
+struct Report {
+    report: LoadReport,
+    /// Whether there is a file of signatures beside the manifest.
+    #[serde(skip)]
+    has_note: bool,
+}
 
 /// Runs `votekit load`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
@@ -81,6 +88,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         return keep(&folder, &args, context);
     }
     let made = args.target.data_of_stopped().map(Made::before);
+    let new_trial_folder = args
+        .target
+        .data_of_stopped()
+        .filter(|data| args.log_base.is_none() && !DataFolder::is_one(data));
     let loaded = admin_target::run(async {
         let target = match args.target.data_of_stopped() {
             Some(data) => AdminTarget::Local(
@@ -95,7 +106,22 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     if let (Err(_), Some(made)) = (&loaded, made) {
         made.undo();
     }
-    print(loaded?, context)
+    let report = loaded?;
+    if let Some(data) = new_trial_folder {
+        warn_of_trial_name(data, context);
+    }
+    print(report, &args.folder, context)
+}
+
+/// Warns that the logs of a new folder have a name for trials: it is permanent.
+fn warn_of_trial_name(data: &Path, context: &Context) {
+    context.output.warning(format_args!(
+        "the logs of {} begin with {} from now on, a name for trials, with which no binding \
+         election opens: for an election that matters, load the roll into a new folder with \
+         --log-base and a name that you own, such as elections.example.ca",
+        plain(&data.display().to_string()),
+        DataFolder::DEFAULT_BASE
+    ));
 }
 
 /// Opens the folder of one of several authorities. No node is started on it: the ledger of such an
@@ -118,15 +144,17 @@ fn keep(folder: &DataFolder, args: &Args, context: &Context) -> Result<(), Comma
         )
         .hint("start the node of this authority, and give its address with --node"));
     }
-    print(keep_roll_of_stopped(folder, &args.folder, args.pepper_file.as_deref())?, context)
+    let report = keep_roll_of_stopped(folder, &args.folder, args.pepper_file.as_deref())?;
+    print(report, &args.folder, context)
 }
 
-fn print(report: LoadReport, context: &Context) -> Result<(), CommandError> {
+fn print(report: LoadReport, folder: &Path, context: &Context) -> Result<(), CommandError> {
     report.laws.iter().filter_map(refusals).for_each(|text| context.output.warning(text));
     if report.without_pepper {
         context.output.note("an authority has no pepper: the pepper was not compared");
     }
-    context.output.result(&Report(report))
+    let has_note = folder.join(Manifest::NOTE_FILE_NAME).exists();
+    context.output.result(&Report { report, has_note })
 }
 
 /// Describes a supplement's failed revocations: officials must know of them before they send
@@ -192,7 +220,7 @@ fn names_in(folder: &Path) -> BTreeSet<OsString> {
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let report = &self.0;
+        let Self { report, has_note } = self;
         for law in &report.laws {
             let law_id = plain(&law.law_id);
             let LoadedLaw { keys, outcome, registered, changes, .. } = law;
@@ -219,6 +247,13 @@ impl fmt::Display for Report {
                     "{law_id}: loaded before, nothing changed ({registered} electors)"
                 )?,
             }
+        }
+        match report.signed_by.as_slice() {
+            [] if *has_note => {
+                writeln!(formatter, "signatures not verified: this node requires none")?;
+            }
+            [] => writeln!(formatter, "unsigned: this node requires no signature")?,
+            names => writeln!(formatter, "signed by {}", plain(&names.join(", ")))?,
         }
         writeln!(formatter, "manifest: {}", plain(&report.manifest))
     }

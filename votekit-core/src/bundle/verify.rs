@@ -88,7 +88,12 @@ pub struct Verification {
     pub witness_waiver: Option<String>,
     /// SHA-256 of the bundle's policy.
     pub fingerprint: Option<Digest>,
-    /// Whether each accepted hash was looked up in shards.
+    /// The manifests of rolls and supplements, in the order in which the log names them.
+    pub manifests: Vec<Digest>,
+    /// The manifests of the folders in [`Options::shards`], sorted.
+    pub shard_manifests: Vec<Digest>,
+    /// Whether each accepted hash was looked up in shards: they were given, and those of every
+    /// manifest that the log names were found and read.
     pub shards_checked: bool,
     /// Whether the policy is the pinned one. Says nothing about failures: use
     /// [`Verification::verdict`] to decide.
@@ -98,6 +103,18 @@ pub struct Verification {
 }
 
 impl Verification {
+    /// Whether the folders of shards are other ones than those of the log: a manifest that the log
+    /// names has no folder, or the log does not name that of a folder. Failures of
+    /// [`Rule::Electorate`](super::Rule::Electorate) then say nothing about the bundle. False if no
+    /// folder was given.
+    #[must_use]
+    pub fn has_other_shards(&self) -> bool {
+        let (named, given) = (&self.manifests, &self.shard_manifests);
+        let is_same = named.iter().all(|manifest| given.contains(manifest))
+            && given.iter().all(|manifest| named.contains(manifest));
+        !given.is_empty() && !is_same
+    }
+
     /// Whether no failure was found and the policy was pinned: the bundle proves its result.
     #[must_use]
     pub fn is_proven(&self) -> bool {

@@ -208,6 +208,10 @@ fn shards_tell_who_was_registered() {
     assert!(verification.shards_checked);
     let only_roll = with_shards(&sample.leaves, vec![&sample.roll]);
     assert_eq!(rules(&only_roll), BTreeSet::from([Rule::Electorate]));
+    assert!(only_roll.has_other_shards() && !only_roll.shards_checked);
+    assert!(!verification.has_other_shards() && !check(&sample.bundle()).has_other_shards());
+    assert_eq!(verification.manifests.len(), 2);
+    assert_eq!(verification.shard_manifests.len(), 2);
     for elector in [5, 50] {
         let leaves = edited(&sample, |leaves| {
             let place = find(leaves, |leaf| is_invalid(leaf, InvalidReason::Revoked));

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::fault::{BinaryKind, RollError};
 use super::header::RollHeader;
-use super::record::{Rows, count_lines, holds_lone_carriage_return};
+use super::record::{Rows, Separator, count_lines, holds_lone_carriage_return};
 use super::table::Table;
 use crate::id::Digest;
 
@@ -284,7 +284,7 @@ impl<R: Read> RollChunks<R> {
             if whole {
                 return Ok(Some(chunk));
             }
-            let (offset, line) = whole_records(&chunk);
+            let (offset, line) = whole_records(&chunk, self.header.separator());
             self.tail = chunk.tail(offset, line);
             chunk.end = chunk.start + offset;
             // If the whole chunk is part of one record, the tail grows and the loop continues.
@@ -357,13 +357,14 @@ impl<R: Read> RollChunks<R> {
         self.has_mark = self.start > 0;
         loop {
             let unread = &self.pending[self.start..self.end];
-            let mut rows = Rows::new(unread, self.line);
+            let separator = Separator::detect(unread);
+            let mut rows = Rows::new(unread, self.line, separator);
             let header = RollHeader::read(&mut rows, self.table);
             // If the bytes end within the header, its result is not final: read more.
             if self.at_end || !rows.ran_out() {
                 self.header = header?.ok_or(RollError::Empty { table: self.table })?;
                 self.line = rows.line();
-                let record = Rows::new(unread, 1).next_record(|_, _| {});
+                let record = Rows::new(unread, 1, separator).next_record(|_, _| {});
                 self.header_bytes = record.map_or(&[][..], |record| record.bytes).to_vec();
                 self.start = self.end - rows.rest().len();
                 return Ok(());
@@ -421,8 +422,8 @@ fn seeming_end(bytes: &[u8]) -> Option<usize> {
 }
 
 /// End of the whole records of a chunk, and the line on which the incomplete record begins.
-fn whole_records(chunk: &Chunk) -> (usize, u64) {
-    let mut rows = Rows::new(chunk.bytes(), chunk.line());
+fn whole_records(chunk: &Chunk, separator: Separator) -> (usize, u64) {
+    let mut rows = Rows::new(chunk.bytes(), chunk.line(), separator);
     loop {
         rows.skip_empty_lines();
         let rest = rows.rest().len();

@@ -48,7 +48,7 @@ pub enum RowRule {
     /// The file ends inside quotation marks.
     #[error("a quotation mark is opened and never closed")]
     QuoteUnclosed,
-    /// Text follows a closing quotation mark before the next comma.
+    /// Text follows a closing quotation mark before the next separator.
     #[error("a quotation mark is out of place")]
     QuoteStray,
     /// Quoted text spans lines and does not end as a field, or turns several rows into one.
@@ -192,8 +192,11 @@ pub fn count_by_rule<'f>(faults: impl IntoIterator<Item = &'f RowFault>) -> Vec<
 pub enum HeaderCause {
     /// No column has the name.
     Unnamed,
-    /// Columns are separated by a character other than a comma.
+    /// Columns are separated by a character that is neither a comma nor a semicolon; or by
+    /// semicolons that are all within quotation marks.
     Separator(char),
+    /// The header has commas and semicolons outside quotation marks.
+    TwoSeparators,
     /// The first line is Excel's `sep=`.
     SeparatorLine,
     /// The column's name contains an invisible character.

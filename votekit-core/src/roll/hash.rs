@@ -8,7 +8,7 @@ use super::fault::{RowFault, RowRule};
 use super::header::RollHeader;
 use super::invisible::{self, InvisibleCharacter};
 use super::plain_row::{PlainRow, plain_row};
-use super::record::Rows;
+use super::record::{Rows, Separator};
 use super::row::{RawRow, is_clean};
 use super::sorted_chunk::{Columns, Elector, SortedChunk};
 use super::table::Field;
@@ -131,13 +131,23 @@ struct ChunkRows<'a, 'r> {
 impl ChunkRows<'_, '_> {
     /// Hashes all whole records and returns the incomplete last one.
     fn hash_all(&mut self, chunk: &Chunk, header: &RollHeader) -> Tail {
+        // Chosen once per chunk, so that the loop compares each byte with a constant.
+        match header.separator() {
+            Separator::Comma => self.hash_separated::<b','>(chunk, header),
+            Separator::Semicolon => self.hash_separated::<b';'>(chunk, header),
+        }
+    }
+
+    fn hash_separated<const SEPARATOR: u8>(&mut self, chunk: &Chunk, header: &RollHeader) -> Tail {
         let bytes = chunk.bytes();
         // Computed when the first row arrives that is not plain.
         let mut clean = None;
         let plain = header.is_plain();
-        let mut rows = Rows::new(bytes, chunk.line());
+        let mut rows = Rows::new(bytes, chunk.line(), header.separator());
         loop {
-            while plain && let Some(row) = plain_row(rows.rest(), self.laws.last_text()) {
+            while plain
+                && let Some(row) = plain_row::<SEPARATOR>(rows.rest(), self.laws.last_text())
+            {
                 let line = rows.line();
                 rows.skip_row(row.length);
                 if let Err(fault) = self.take_plain(&row, line) {

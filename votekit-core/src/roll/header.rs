@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::fault::{HeaderCause, RollError, RowRule};
 use super::invisible;
-use super::record::{RawRecord, Rows};
+use super::record::{RawRecord, Rows, Separator};
 use super::table::{Field, Table};
 use crate::credential::{AccessCode, Nas};
 use crate::id::ElectionId;
@@ -21,12 +21,14 @@ pub struct RollHeader {
     /// table does not have.
     places: [usize; COLUMNS_MAX],
     columns: usize,
+    separator: Separator,
 }
 
 impl RollHeader {
     /// Stands in until the header has been read.
     pub(super) const fn placeholder(table: Table) -> Self {
-        Self { table, places: [0, 1, 2, usize::MAX], columns: 3 }
+        let separator = Separator::Comma;
+        Self { table, places: [0, 1, 2, usize::MAX], columns: 3, separator }
     }
 
     /// Reads the header from the first record; `None` if there are no records. Only the columns
@@ -51,7 +53,7 @@ impl RollHeader {
         });
         let Some(record) = record else { return Ok(None) };
         let line = record.line;
-        if record.has_lone_carriage_return() {
+        if record.has_lone_carriage_return(rows.separator()) {
             return Err(RollError::LineEnds { line });
         }
         if let Some(index) = twice {
@@ -69,7 +71,7 @@ impl RollHeader {
                 None => {}
             }
         }
-        let header = Self { table, places, columns };
+        let header = Self { table, places, columns, separator: rows.separator() };
         // An unclosed quotation mark has swallowed the rest of the file, whatever its rows look
         // like.
         if is_unclosed || memchr(b'\n', record.bytes).is_some() && header.holds_row(&record) {
@@ -82,6 +84,12 @@ impl RollHeader {
     #[must_use]
     pub fn table(&self) -> Table {
         self.table
+    }
+
+    /// The separator of the whole table.
+    #[must_use]
+    pub fn separator(&self) -> Separator {
+        self.separator
     }
 
     /// Whether the table has a column that is read.
@@ -116,7 +124,7 @@ impl RollHeader {
     pub(super) fn is_whole_row(&self, line: &[u8]) -> bool {
         let is_good = |line: &[u8]| {
             let mut fields = [None; COLUMNS_MAX];
-            Rows::new(line, 1).next_record(|place, field| {
+            Rows::new(line, 1, self.separator).next_record(|place, field| {
                 if let Some(index) = self.index_at(place) {
                     fields[index] = Some(field.bytes);
                 }
@@ -172,6 +180,9 @@ fn cause(record: &RawRecord<'_>, names: &[&[u8]], missing: Field) -> HeaderCause
     if std::str::from_utf8(line).is_err() {
         return HeaderCause::Encoding;
     }
+    if line.contains(&b',') && line.split(|byte| *byte == b';').any(|name| is_name(missing, name)) {
+        return HeaderCause::TwoSeparators;
+    }
     other_separator(line).map_or(HeaderCause::Unnamed, HeaderCause::Separator)
 }
 
@@ -180,7 +191,7 @@ fn characters(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
-/// The separator used instead of commas, judging by the header.
+/// The separator that is meant, judging by a header that has no comma.
 fn other_separator(header: &[u8]) -> Option<char> {
     [';', '\t', '|']
         .into_iter()

@@ -44,8 +44,6 @@ pub struct MemberList {
     pub members: Vec<MemberRow>,
     /// The faults of the other rows, by line.
     pub faults: Vec<RowFault>,
-    /// Whether the file begins with a byte-order mark.
-    pub has_mark: bool,
     /// Whether the file has a column of ids.
     pub has_ids: bool,
 }
@@ -67,15 +65,11 @@ pub struct MemberList {
 /// [`RollError`] when the list cannot be read at all.
 pub fn read_members(reader: impl Read) -> Result<MemberList, RollError> {
     let mut chunks = RollChunks::open_table(reader, Table::Members)?;
-    let mut list = MemberList {
-        has_mark: chunks.has_mark(),
-        has_ids: chunks.header().has(Field::Id),
-        ..MemberList::default()
-    };
+    let mut list = MemberList { has_ids: chunks.header().has(Field::Id), ..MemberList::default() };
     let mut known = KnownMembers::default();
     while let Some(chunk) = chunks.next_chunk()? {
         let clean = is_clean(chunk.bytes());
-        let mut rows = Rows::new(chunk.bytes(), chunk.line());
+        let mut rows = Rows::new(chunk.bytes(), chunk.line(), chunks.header().separator());
         while let Some(row) = rows.next_row(chunks.header()) {
             let member = member(&row, chunks.header(), clean);
             match member.and_then(|member| known.add(&row, member)) {
@@ -190,6 +184,23 @@ mod tests {
     }
 
     #[test]
+    fn semicolons_of_the_header_separate_the_whole_list() {
+        let (members, faults) = read(
+            "Name;EMAIL\r\nRoy, Anne;anne@example.com\r\n\"A;B\";\r\n;;\r\n,;\r\nC;c@example.com;x",
+        );
+        let expected =
+            [row("anne@example.com", "Roy, Anne", ""), row("", "A;B", ""), row("", ",", "")];
+        assert_eq!(members, expected);
+        assert_eq!(
+            faults,
+            [
+                "line 4, row: the row is empty: it has only separators",
+                "line 6, row: the row has 3 fields, the header names 2",
+            ]
+        );
+    }
+
+    #[test]
     fn every_bad_row_is_reported_with_its_line() {
         let long = "x".repeat(201);
         let (members, faults) = read(&format!(
@@ -220,11 +231,11 @@ mod tests {
         let error = refused("courriel,nom\na@example.com,A\n");
         assert_eq!(error.to_string(), "line 1: the header has no column 'email'");
         assert!(matches!(error, RollError::HeaderMissing { cause: HeaderCause::Unnamed, .. }));
-        let semicolons = refused("email;name\na@example.com;A\n");
-        let RollError::HeaderMissing { cause, table: Table::Members, .. } = semicolons else {
-            panic!("{semicolons:?}")
+        let tabs = refused("email\tname\na@example.com\tA\n");
+        let RollError::HeaderMissing { cause, table: Table::Members, .. } = tabs else {
+            panic!("{tabs:?}")
         };
-        assert_eq!(cause, HeaderCause::Separator(';'));
+        assert_eq!(cause, HeaderCause::Separator('\t'));
         assert!(refused("email,Email\n").to_string().contains("'email' twice"));
         assert_eq!(refused("").to_string(), "the list of members is empty");
     }

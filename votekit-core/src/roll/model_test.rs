@@ -28,11 +28,12 @@ impl Written {
             .map_or_else(|| BAD_NAS.to_owned(), |nas| format!("{:09}", u32::from(nas) * 30_000_001))
     }
 
-    fn text(&self, with_note: bool) -> String {
+    fn text(&self, with_note: bool, separator: Separator) -> String {
         let fields = [self.nas(), self.code.to_owned(), self.law.to_owned(), self.note.clone()];
         let columns = if with_note { 4 } else { 3 };
+        let separator = char::from(separator.byte());
         let quote = |(field, quoted): (&String, &bool)| {
-            if *quoted || field.contains([',', '"', '\n', '\r']) {
+            if *quoted || field.contains([separator, '"', '\n', '\r']) {
                 format!("\"{}\"", field.replace('"', "\"\""))
             } else {
                 field.clone()
@@ -43,7 +44,7 @@ impl Written {
         // The note comes first, so its quotation marks and line breaks precede the required fields.
         let (first, rest) =
             if with_note { (&written[3..], &written[..3]) } else { (&written[..0], &written[..3]) };
-        [first, rest].concat().join(",") + self.end
+        [first, rest].concat().join(&separator.to_string()) + self.end
     }
 }
 
@@ -61,7 +62,7 @@ fn rows() -> impl Strategy<Value = Vec<Written>> {
             "L2",
             "A.law-with_a.very-long_id.that-is_longer.than-most",
         ]),
-        "[a-zé,\"\n\r]{0,6}",
+        "[a-zé,;\"\n\r]{0,6}",
         any::<[bool; 4]>(),
         prop::sample::select(vec!["\n", "\r\n", "\n\n", "\r\n\r\n"]),
     );
@@ -74,6 +75,10 @@ fn rows() -> impl Strategy<Value = Vec<Written>> {
         end,
     });
     prop::collection::vec(written, 0..24)
+}
+
+fn separators() -> impl Strategy<Value = Separator> {
+    prop::sample::select(vec![Separator::Comma, Separator::Semicolon])
 }
 
 /// The text with `é` as its single ISO 8859-1 byte.
@@ -94,13 +99,18 @@ struct Outcome {
     conflicts: BTreeSet<u64>,
 }
 
-fn expected(header: &str, rows: &[Written], with_note: bool) -> (String, Outcome) {
-    let mut text = header.to_owned();
+fn expected(
+    header: &str,
+    rows: &[Written],
+    with_note: bool,
+    separator: Separator,
+) -> (String, Outcome) {
+    let mut text = header.replace(',', &char::from(separator.byte()).to_string());
     let mut outcome = Outcome::default();
     let mut first: BTreeMap<(&str, u8), String> = BTreeMap::new();
     for row in rows {
         let line = 1 + text.matches('\n').count() as u64;
-        text += &row.text(with_note);
+        text += &row.text(with_note, separator);
         let Some(nas) = row.nas else {
             outcome.faults.insert(line);
             continue;
@@ -156,15 +166,18 @@ proptest! {
     #[test]
     fn every_form_of_csv_comes_to_what_was_written(
         rows in rows(), with_note in any::<bool>(), mark in any::<bool>(), latin in any::<bool>(),
-        chunk_size in 4_usize..120, late in 0_usize..4,
+        chunk_size in 4_usize..120, late in 0_usize..4, separator in separators(),
     ) {
         let header = if with_note { "note,nas,code,law_id\r\n" } else { "nas,code,law_id\n" };
         let header = if mark && !latin { format!("\u{feff}{header}") } else { header.to_owned() };
-        let (text, expected) = expected(&header, &rows, with_note);
+        let (text, expected) = expected(&header, &rows, with_note, separator);
         // Notes may have a different encoding.
         let text = if latin { in_latin_1(&text) } else { text.into_bytes() };
         // The csv crate must read the same number of records.
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_slice());
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(separator.byte())
+            .flexible(true)
+            .from_reader(text.as_slice());
         let records: Vec<_> = reader.byte_records().map(|record| record.expect("in memory")).collect();
         prop_assert_eq!(records.len(), rows.len());
         prop_assert_eq!(&found(&text, chunk_size, late), &expected);
@@ -224,18 +237,20 @@ proptest! {
 
     /// Chunks of whole records, as readers that process a roll in order get them.
     #[test]
-    fn chunks_of_whole_records_hold_the_same_rows(rows in rows(), chunk_size in 4_usize..120) {
-        let (text, _) = expected("note,nas,code,law_id\n", &rows, true);
+    fn chunks_of_whole_records_hold_the_same_rows(
+        rows in rows(), chunk_size in 4_usize..120, separator in separators(),
+    ) {
+        let (text, _) = expected("note,nas,code,law_id\n", &rows, true, separator);
         let mut chunks = RollChunks::with_chunk_size(text.as_bytes(), chunk_size).expect("a good header");
         let mut lines = Vec::new();
         while let Some(chunk) = chunks.next_chunk().expect("short rows") {
-            let mut rows = Rows::new(chunk.bytes(), chunk.line());
+            let mut rows = Rows::new(chunk.bytes(), chunk.line(), chunks.header().separator());
             while let Some(row) = rows.next_row(chunks.header()) {
                 prop_assert!(row.fields(chunks.header(), false).is_ok());
                 lines.push(row.line);
             }
         }
-        let mut whole = Rows::new(text.as_bytes(), 1);
+        let mut whole = Rows::new(text.as_bytes(), 1, separator);
         let next_line = || whole.next_row(chunks.header()).map(|row| row.line);
         let expected: Vec<u64> = std::iter::from_fn(next_line).collect();
         prop_assert_eq!(lines, &expected[1..]);

@@ -64,6 +64,39 @@ proptest! {
         prop_assert_eq!(found.code_lengths, expected.code_lengths);
     }
 
+    /// All but the digest of the file, which is the file's own.
+    #[test]
+    fn semicolons_give_the_shards_and_the_manifest_of_commas(
+        rows in prop::collection::vec(("[A-Z0-9]{4,12}", 0_u8..3, any::<[bool; 3]>()), 1..80),
+        shard_size in 1_usize..40, binary in any::<bool>(),
+    ) {
+        let roll = |separator: &str| {
+            let mut roll = ["nas", "code", "law_id"].join(separator) + "\n";
+            for (number, (code, law, quoted)) in rows.iter().enumerate() {
+                let fields = [format!("{number:09}"), code.clone(), format!("L{law}")];
+                let quote = |(field, quoted): (&String, &bool)| {
+                    if *quoted { format!("\"{field}\"") } else { field.clone() }
+                };
+                let written: Vec<String> = fields.iter().zip(quoted).map(quote).collect();
+                roll += &(written.join(separator) + "\r\n");
+            }
+            roll
+        };
+        let options = HashOptions {
+            shard_size,
+            format: if binary { ShardFormat::Binary } else { ShardFormat::Json },
+            ..HashOptions::default()
+        };
+        let (commas, semicolons) = (roll(","), roll(";"));
+        let expected = hash_roll(commas.as_bytes(), &options).expect("good rows");
+        let found = hash_roll(semicolons.as_bytes(), &options).expect("good rows");
+        prop_assert_eq!(&found.shards, &expected.shards);
+        let mut body = found.manifest.body().clone();
+        prop_assert_eq!(body.roll.sha256, Digest::of(semicolons.as_bytes()));
+        body.roll.sha256 = Digest::of(commas.as_bytes());
+        prop_assert_eq!(&body, expected.manifest.body());
+    }
+
     #[test]
     fn threads_change_no_byte_of_shards_and_manifest(
         electors in 1_u32..200, shard_size in 1_usize..90, count in 2_usize..6,

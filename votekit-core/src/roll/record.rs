@@ -4,11 +4,50 @@ use memchr::memchr;
 
 use super::fault::RowRule;
 
+/// The character between the fields of a record. One file has one separator, which its header
+/// determines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Separator {
+    /// `,`
+    #[default]
+    Comma = b',',
+    /// `;`, as spreadsheets write it where the comma is the decimal sign.
+    Semicolon = b';',
+}
+
+impl Separator {
+    /// The separator of a table that starts with these bytes: the semicolon if the header has one
+    /// and no comma, both outside quotation marks; else the comma.
+    #[must_use]
+    pub(super) fn detect(bytes: &[u8]) -> Self {
+        let record = Rows::new(bytes, 1, Self::Comma).next_record(|_, _| {});
+        let header = record.map_or(&[][..], |record| record.bytes);
+        match (is_outside_quotes(header, b';'), is_outside_quotes(header, b',')) {
+            (true, false) => Self::Semicolon,
+            _ => Self::Comma,
+        }
+    }
+
+    /// The separator as it is in the file.
+    #[must_use]
+    pub const fn byte(self) -> u8 {
+        self as u8
+    }
+}
+
+/// Whether a byte occurs outside quotation marks.
+fn is_outside_quotes(bytes: &[u8], wanted: u8) -> bool {
+    // Every second piece between quotation marks is outside.
+    bytes.split(|byte| *byte == b'"').step_by(2).any(|piece| memchr(wanted, piece).is_some())
+}
+
 /// The records of a chunk in order. Empty lines are skipped.
 #[derive(Clone)]
 pub struct Rows<'a> {
     rest: &'a [u8],
     line: u64,
+    separator: Separator,
     ran_out: bool,
 }
 
@@ -28,8 +67,12 @@ pub(super) struct RawRecord<'a> {
 impl<'a> Rows<'a> {
     /// Iterates over `bytes`, which start with the record on `line`.
     #[must_use]
-    pub fn new(bytes: &'a [u8], line: u64) -> Self {
-        Self { rest: bytes, line, ran_out: false }
+    pub fn new(bytes: &'a [u8], line: u64, separator: Separator) -> Self {
+        Self { rest: bytes, line, separator, ran_out: false }
+    }
+
+    pub(super) fn separator(&self) -> Separator {
+        self.separator
     }
 
     /// The line of the next byte.
@@ -141,11 +184,13 @@ impl<'a> Rows<'a> {
         RawField { bytes, quoted: true, fault: stray.then_some(RowRule::QuoteStray), last }
     }
 
-    /// Consumes the bytes up to and including the next comma or line feed. Returns the bytes before
-    /// it, and whether the record ends there.
+    /// Consumes the bytes up to and including the next separator or line feed. Returns the bytes
+    /// before it, and whether the record ends there.
     #[inline]
     fn take_to_separator(&mut self) -> (&'a [u8], bool) {
-        let Some(position) = self.rest.iter().position(|byte| matches!(byte, b',' | b'\n')) else {
+        let separator = self.separator.byte();
+        let ends_field = |byte: &u8| *byte == separator || *byte == b'\n';
+        let Some(position) = self.rest.iter().position(ends_field) else {
             self.ran_out = true;
             return (std::mem::take(&mut self.rest), true);
         };
@@ -165,9 +210,9 @@ impl std::fmt::Debug for Rows<'_> {
 
 impl RawRecord<'_> {
     /// Whether an unquoted field holds a carriage return before its end.
-    pub(super) fn has_lone_carriage_return(&self) -> bool {
+    pub(super) fn has_lone_carriage_return(&self, separator: Separator) -> bool {
         let mut found = false;
-        Rows::new(self.bytes, self.line)
+        Rows::new(self.bytes, self.line, separator)
             .next_record(|_, field| found |= field.has_lone_carriage_return());
         found
     }
@@ -198,4 +243,64 @@ fn without_line_break(bytes: &[u8]) -> &[u8] {
 
 fn without_carriage_return(bytes: &[u8]) -> &[u8] {
     bytes.strip_suffix(b"\r").unwrap_or(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roll::{Field, RollChunks, RollError, RollRules, Table, read_table};
+
+    fn separator(header: &str) -> Separator {
+        RollChunks::open(header.as_bytes()).expect("a good header").header().separator()
+    }
+
+    /// The lines of the good rows, and the faults of the others.
+    fn read(roll: &[u8]) -> (Vec<u64>, Vec<String>) {
+        let mut good = Vec::new();
+        let faults = read_table(roll, Table::Roll, &RollRules::default(), |row| {
+            good.push(row.line);
+        });
+        let faults = faults.expect("a good header");
+        (good, faults.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn the_header_determines_the_separator() {
+        for header in [
+            "nas;code;law_id",
+            "\"a, b\";nas;code;law_id",
+            "\"nas\";\"code\";\"law_id\"",
+            "\u{feff}\r\nnas;\"a\nb\";code;law_id\r\n1,2,3",
+        ] {
+            assert_eq!(separator(header), Separator::Semicolon, "{header}");
+        }
+        for header in ["nas,code,law_id", "\"a;b\",nas,code,law_id\n1;2;3", "a;b,nas,code,law_id"] {
+            assert_eq!(separator(header), Separator::Comma, "{header}");
+        }
+        let found = RollChunks::open(&b"nas,code,law_id;\n"[..]);
+        assert!(matches!(found, Err(RollError::HeaderMissing { field: Field::ElectionId, .. })));
+    }
+
+    #[test]
+    fn all_rows_are_read_by_the_separator_of_the_header() {
+        let (good, faults) = read(
+            b"nas;code;law_id\n123456789;ABC123;L1\n123456780,ABC124,L1\n;;\n\
+              123456781;ABC123;L1;x\n\"123456782\";\"ABC123\";L1",
+        );
+        assert_eq!(good, [2, 6]);
+        assert_eq!(
+            faults,
+            [
+                "line 3, code: the row is cut short: this field is missing",
+                "line 4, row: the row is empty: it has only separators",
+                "line 5, row: the row has 4 fields, the header names 3",
+            ]
+        );
+        let (good, faults) = read(b"nas,code,law_id\n123456789;ABC123;L1\n");
+        assert!(good.is_empty());
+        assert_eq!(faults, ["line 2, code: the row is cut short: this field is missing"]);
+        // A column that is not read may have any encoding, and commas.
+        let old = b"Pr\xe9nom;nas;code;law_id\r\nGa\xebtan, x;123 456 789;abc123;L1\r\n";
+        assert_eq!(read(old), (vec![2], vec![]));
+    }
 }

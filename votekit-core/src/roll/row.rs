@@ -4,7 +4,7 @@ use memchr::memchr;
 
 use super::fault::{RowFault, RowRule};
 use super::header::{COLUMNS_MAX, RollHeader};
-use super::record::{Rows, count_lines, holds_lone_carriage_return};
+use super::record::{Rows, Separator, count_lines, holds_lone_carriage_return};
 use super::table::{Field, Table};
 
 /// One record split into the fields that are read, which are not checked yet.
@@ -18,6 +18,7 @@ pub struct RawRow<'a> {
     /// doubled quotation mark inside stays doubled: no required field may hold one.
     fields: [Option<&'a [u8]>; COLUMNS_MAX],
     columns: usize,
+    separator: Separator,
     fault: Option<(usize, RowRule)>,
     /// Whether the record spans more than one line.
     spread: bool,
@@ -40,7 +41,15 @@ impl<'a> Rows<'a> {
         })?;
         // A record that ends with the bytes has no line feed.
         let spread = self.line() > record.line + u64::from(!self.ran_out());
-        Some(RawRow { line: record.line, bytes: record.bytes, fields, columns, fault, spread })
+        Some(RawRow {
+            line: record.line,
+            bytes: record.bytes,
+            fields,
+            columns,
+            separator: self.separator(),
+            fault,
+            spread,
+        })
     }
 }
 
@@ -108,8 +117,10 @@ impl<'a> RawRow<'a> {
     /// Reports a fault in this row. A row of nothing but separators is reported as blank instead.
     #[must_use]
     pub fn fault_in(&self, field: Field, rule: RowRule) -> RowFault {
+        let separator = self.separator.byte();
         let is_blank =
-            self.bytes.iter().all(|byte| matches!(byte, b',' | b'"' | b' ' | b'\t' | b'\r'));
+            |byte: &u8| *byte == separator || matches!(byte, b'"' | b' ' | b'\t' | b'\r');
+        let is_blank = self.bytes.iter().all(is_blank);
         if is_blank && !rule.loses_place() {
             return RowFault { line: self.line, field: Field::ROW, rule: RowRule::Blank };
         }
@@ -150,7 +161,7 @@ impl<'a> RawRow<'a> {
     /// The first field that spans lines, and the number of line ends in it.
     fn quoted_lines(&self) -> Option<(usize, u64)> {
         let mut found = None;
-        Rows::new(self.bytes, self.line).next_record(|place, field| {
+        Rows::new(self.bytes, self.line, self.separator).next_record(|place, field| {
             let lines = count_lines(field.bytes);
             found = found.or((lines > 0).then_some((place, lines)));
         });
@@ -168,7 +179,7 @@ impl<'a> RawRow<'a> {
             return Ok(());
         }
         let mut fault = None;
-        Rows::new(self.bytes, self.line).next_record(|place, field| {
+        Rows::new(self.bytes, self.line, self.separator).next_record(|place, field| {
             let rule = if memchr(0, field.bytes).is_some() {
                 RowRule::Zero
             } else if field.has_lone_carriage_return() {

@@ -74,7 +74,7 @@ pub fn read_table(
     let mut number = 0;
     while let Some(chunk) = chunks.next_chunk()? {
         let clean = is_clean(chunk.bytes());
-        let mut rows = Rows::new(chunk.bytes(), chunk.line());
+        let mut rows = Rows::new(chunk.bytes(), chunk.line(), chunks.header().separator());
         while let Some(row) = rows.next_row(chunks.header()) {
             number += 1;
             match checked(&row, chunks.header(), rules, clean) {

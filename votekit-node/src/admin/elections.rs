@@ -3,6 +3,7 @@
 //! Long because each operation stands beside its checks: separate files would share all imports
 //! and private helpers.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,6 +54,9 @@ const LOAD_TIME: Duration = Duration::from_secs(600);
 /// closed log is pushed to them at once.
 const WITNESS_TIME: Duration = Duration::from_secs(10);
 const WITNESS_LOOK: Duration = Duration::from_millis(250);
+
+/// The most laws of loaded rolls that a warning names.
+const WARNED_LAWS_MAX: usize = 10;
 
 /// The default number of accepted votes that must be new before results move.
 pub const PUBLISH_EVERY: u64 = 20;
@@ -217,6 +221,10 @@ pub struct LoadReport {
     /// none. Absent otherwise.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_pepper: bool,
+    /// The names of the officials whose signatures of the manifest were verified. Absent if this
+    /// node requires no signature.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<String>,
     /// One row for each law.
     pub laws: Vec<LoadedLaw>,
 }
@@ -256,6 +264,7 @@ impl LoadReport {
             manifest: kept.manifest.digest().to_hex(),
             peppered: kept.manifest.body().scheme == HashScheme::HmacSha256,
             without_pepper: kept.lacks_pepper,
+            signed_by: kept.signed_by.clone(),
             laws,
         }
     }
@@ -601,12 +610,39 @@ impl Node {
                  for demonstrations only; the default is {PUBLISH_EVERY}"
             ));
         }
+        let has_roll = election.log().last_manifest().is_some();
+        if !has_roll {
+            warnings.push(self.warning_without_roll(&definition.law_id).await?);
+        }
         if definition.binding {
             let missing = self.missing_for_binding(election, &[]).await?;
             let warning = |rule| format!("this binding election cannot be opened yet: {rule}");
             warnings.extend(missing.iter().map(warning));
         }
         Ok(warnings)
+    }
+
+    /// The warning about an election of a law that no loaded roll has: a draft stays, so that a
+    /// mistyped id is noticed here.
+    async fn warning_without_roll(&self, law_id: &ElectionId) -> Result<String, AdminError> {
+        let rolls = self.rolls().await?;
+        let laws: BTreeSet<&str> =
+            rolls.iter().flat_map(|roll| &roll.laws).map(|law| law.law_id.as_str()).collect();
+        let loaded = match laws.len() {
+            0 => "no roll is loaded".to_owned(),
+            count => {
+                let named: Vec<&str> = laws.into_iter().take(WARNED_LAWS_MAX).collect();
+                let more = match count - named.len() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                format!("the loaded rolls have {}{more}", named.join(", "))
+            }
+        };
+        Ok(format!(
+            "no loaded roll has the law {law_id}, so no elector is registered: is the id right, \
+             with its capitals? A draft cannot be deleted; {loaded}"
+        ))
     }
 
     /// Opens the poll, with the zero report. Refuses a binding election that does not meet all

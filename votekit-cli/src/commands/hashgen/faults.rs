@@ -7,7 +7,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use serde_json::{Value, json};
-use votekit_core::roll::{HashedRoll, RollChunks, RowFault, Rows};
+use votekit_core::roll::{Conflict, HashedRoll, RollChunks, RowFault, Rows};
 use votekit_messages::InWords as _;
 
 use super::read::Source;
@@ -55,37 +55,51 @@ impl std::fmt::Display for RejectsMax {
     }
 }
 
-/// Fails if one NAS has two codes for one law; such rows are never skipped.
-pub(super) fn refuse_conflicts(name: &str, roll: &HashedRoll) -> Result<(), CommandError> {
-    let conflicts = &roll.conflicts;
+/// Fails if one NAS has two codes for one law; such rows are never skipped. Reports the bad rows
+/// too, so that one correction is enough.
+pub(super) fn refuse_conflicts(rolls: &[(&str, &HashedRoll)]) -> Result<(), CommandError> {
+    let conflicts: Vec<(&str, &Conflict)> = rolls
+        .iter()
+        .flat_map(|(name, roll)| roll.conflicts.iter().map(move |conflict| (*name, conflict)))
+        .collect();
     if conflicts.is_empty() {
         return Ok(());
     }
     let mut message =
-        format!("{name}: the same elector has two codes for the same law; nothing was written");
-    for conflict in conflicts.iter().take(PRINTED_MAX) {
-        let _ = write!(
-            message,
-            "\n  lines {} and {}, law {}",
-            conflict.first_line, conflict.line, conflict.law_id
-        );
+        "the same elector has two codes for the same law; nothing was written".to_owned();
+    for (name, Conflict { law_id, first_line, line, .. }) in conflicts.iter().take(PRINTED_MAX) {
+        let _ = write!(message, "\n  {name}: lines {first_line} and {line}, law {law_id}");
     }
     and_more(&mut message, conflicts.len());
-    let listed: Vec<Value> = conflicts
-        .iter()
-        .take(DETAILED_MAX)
-        .map(|conflict| json!({ "first_line": conflict.first_line, "line": conflict.line, "law_id": conflict.law_id }))
-        .collect();
+    let files = faults_of(rolls);
+    let bad = BadRows { files: &files, outcome: "nothing was written", hint: "" };
+    bad.append(&mut message);
+    let described = |(name, conflict): &(&str, &Conflict)| {
+        json!({
+            "file": name,
+            "first_line": conflict.first_line,
+            "line": conflict.line,
+            "law_id": conflict.law_id,
+        })
+    };
+    let listed: Vec<Value> = conflicts.iter().take(DETAILED_MAX).map(described).collect();
     Err(CommandError::bad_input(message)
         .hint("find out which code the elector was sent, and delete the other row")
-        .details(json!({ "file": name, "conflicts": listed, "conflicts_total": conflicts.len() })))
+        .details(json!({
+            "conflicts": listed,
+            "conflicts_total": conflicts.len(),
+            "faults": bad.described(),
+            "faults_total": bad.total(),
+        })))
+}
+
+fn faults_of<'r>(rolls: &[(&'r str, &'r HashedRoll)]) -> Vec<(&'r str, &'r [RowFault])> {
+    rolls.iter().map(|(name, roll)| (*name, roll.faults.as_slice())).collect()
 }
 
 /// Fails if the given rolls have bad rows, and reports every one.
 pub(super) fn refuse_faults(rolls: &[(&str, &HashedRoll)], hint: &str) -> Result<(), CommandError> {
-    let files: Vec<(&str, &[RowFault])> =
-        rolls.iter().map(|(name, roll)| (*name, roll.faults.as_slice())).collect();
-    BadRows { files: &files, outcome: "nothing was written", hint }.refuse()
+    BadRows { files: &faults_of(rolls), outcome: "nothing was written", hint }.refuse()
 }
 
 /// Refuses to skip rows when one of them may hide others, or when they are too many.
@@ -129,15 +143,18 @@ pub(super) fn write_rejects(
     let mut table = BufWriter::new(&mut file);
     // The byte order mark makes spreadsheets read the file in the encoding of the roll.
     let mark: &[u8] = if chunks.has_mark() { b"\xef\xbb\xbf" } else { b"" };
+    let separator = char::from(chunks.header().separator().byte());
+    let added = format!("line{separator}rule{separator}");
     table
-        .write_all(&[mark, b"line,rule,", chunks.header_bytes(), b"\n"].concat())
+        .write_all(&[mark, added.as_bytes(), chunks.header_bytes(), b"\n"].concat())
         .map_err(failed)?;
     while let Some(chunk) = chunks.next_chunk().map_err(unreadable)? {
-        let mut rows = Rows::new(chunk.bytes(), chunk.line());
+        let mut rows = Rows::new(chunk.bytes(), chunk.line(), chunks.header().separator());
         while let Some(row) = rows.next_row(chunks.header()) {
             if let Some(fault) = faults.next_if(|fault| fault.line == row.line) {
                 // No escaping: no rule contains a quotation mark.
-                write!(table, "{},\"{}: {}\",", fault.line, fault.field, fault.rule.in_words())
+                let rule = format!("\"{}: {}\"", fault.field, fault.rule.in_words());
+                write!(table, "{}{separator}{rule}{separator}", fault.line)
                     .and_then(|()| table.write_all(row.bytes))
                     .and_then(|()| table.write_all(b"\n"))
                     .map_err(failed)?;

@@ -76,6 +76,7 @@ pub(super) fn run(
         parent_sha256: parent.digest(),
         laws: hashed.changes.iter().map(LawReport::new).collect(),
         warnings,
+        pepper_file: args.pepper_file.clone(),
     };
     context.output.result(&report)
 }
@@ -106,9 +107,9 @@ fn code_warnings(add: &GatheredRoll, roll: &GatheredRoll) -> Vec<String> {
 
 fn refuse_bad_rows(names: &ChangeNames, hashed: &HashedSupplement) -> Result<(), CommandError> {
     let (add, revoke) = (&names.add, &names.revoke);
-    faults::refuse_conflicts(add, &hashed.add)?;
-    faults::refuse_conflicts(revoke, &hashed.revoke)?;
-    faults::refuse_faults(&[(add, &hashed.add), (revoke, &hashed.revoke)], "correct these rows")?;
+    let rolls = [(add.as_str(), &hashed.add), (revoke.as_str(), &hashed.revoke)];
+    faults::refuse_conflicts(&rolls)?;
+    faults::refuse_faults(&rolls, "correct these rows")?;
     if hashed.changes.is_empty() {
         return Err(CommandError::bad_input("there is nothing to add or revoke"));
     }
@@ -176,6 +177,9 @@ struct Report {
     parent_sha256: Digest,
     laws: Vec<LawReport>,
     warnings: Vec<String>,
+    /// The file of the pepper under which the supplement is hashed.
+    #[serde(skip)]
+    pepper_file: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -205,10 +209,14 @@ impl fmt::Display for Report {
         writeln!(formatter, "manifest: {}", self.manifest_sha256)?;
         writeln!(
             formatter,
-            "next: verify {0} with 'votekit manifest verify {0}', sign it as the roll was signed, \
-             then hand it to the\n      \
+            "next: verify {0} with 'votekit manifest verify {0}{1}', sign it as the roll was \
+             signed, then hand it to the\n      \
              operators, who load it with 'votekit load {0} --data DATA'",
-            self.out.display()
+            self.out.display(),
+            match &self.pepper_file {
+                Some(file) => format!(" --pepper-file {}", file.display()),
+                None => String::new(),
+            }
         )
     }
 }

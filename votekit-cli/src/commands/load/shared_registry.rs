@@ -10,7 +10,7 @@ use votekit_node::data_folder::DataFolder;
 use votekit_node::{CheckedRoll, LoadOutcome, LoadReport, LoadedLaw};
 use votekit_store::services::redis::{LawMeta, RedisRegistry, RollOrigin, refuse_settings};
 
-use super::{Args, Report};
+use super::{Args, print};
 use crate::commands::registry::{open_registry, warnings};
 use crate::context::Context;
 use crate::error::CommandError;
@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args, url: &str, context: &Context) -> Result<(), Comma
         warnings(&findings).for_each(|finding| context.output.warning(finding));
         load(&registry, &roll, &origin, before).await
     })?;
-    context.output.result(&Report(report))
+    print(report, &args.folder, context)
 }
 
 fn is_loaded(meta: &LawMeta, origin: &RollOrigin) -> bool {
@@ -85,6 +85,7 @@ async fn load(
         manifest: origin.manifest.to_hex(),
         peppered: origin.pepper.is_some(),
         without_pepper: false,
+        signed_by: roll.signed_by.clone(),
         laws,
     })
 }

@@ -29,9 +29,9 @@ use crate::table_error::{self, BadRows, plural};
 /// number starts with 0, so that it is never a NAS that was issued; its check digit is right. The
 /// code has none of the characters 0, 1, I, L and O, which are easily confused.
 ///
-/// The list is a CSV file in UTF-8, with commas, whose first line names the columns: email, name,
-/// id, at least one of them. Every row is checked; any bad row is reported with its line, and
-/// nothing is written.
+/// The list is a CSV file in UTF-8, with commas or semicolons, whose first line names the columns:
+/// email, name, id, at least one of them. Every row is checked; any bad row is reported with its
+/// line, and nothing is written.
 ///
 /// The output is a folder with two files that only you can read. roll.csv is an electoral roll for
 /// `votekit hashgen`. links.csv has the personal link of each member, for a letter or a mail merge:

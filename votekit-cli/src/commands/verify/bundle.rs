@@ -1,6 +1,7 @@
 //! `votekit verify bundle`.
 
-use std::fmt;
+use std::collections::BTreeSet;
+use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 use std::thread;
 
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use votekit_core::bundle::verify::{Options, Verification, verify};
 use votekit_core::bundle::{Failure, Rule, Source, Verdict};
 use votekit_core::export::json::Document;
+use votekit_core::id::Digest;
 
 use super::{PIN_HINT, Trust};
 use crate::bundle_folder::{BundleFolder, warn_of_system_files};
@@ -56,6 +58,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     bundle.finish();
     shards.iter().for_each(BundleFolder::finish);
     let verification = verification?;
+    refuse_other_shards(&verification)?;
     context.output.result(&Report(&verification))?;
     if let Some(reason) = unwitnessed(&verification) {
         context.output.warning(format_args!(
@@ -81,6 +84,32 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
             Err(CommandError::verification_failed(format!("the bundle does not verify: {text}")))
         }
     }
+}
+
+/// Fails if the folders of shards are not those of the log and nothing else is wrong: that is a
+/// mistake in the command, which says nothing about the bundle.
+fn refuse_other_shards(verification: &Verification) -> Result<(), CommandError> {
+    let counts = verification.failures.counts();
+    if !verification.has_other_shards() || counts.keys().any(|rule| *rule != Rule::Electorate) {
+        return Ok(());
+    }
+    let wanted: BTreeSet<&Digest> = verification.manifests.iter().collect();
+    let given: BTreeSet<&Digest> = verification.shard_manifests.iter().collect();
+    let mut message = "the folders after --shards are not those of this election".to_owned();
+    // Writing to a text does not fail.
+    for manifest in wanted.difference(&given) {
+        let _ = write!(message, "\n  missing: the folder with the manifest {manifest}");
+    }
+    for manifest in given.difference(&wanted) {
+        let _ =
+            write!(message, "\n  not of this election: the folder with the manifest {manifest}");
+    }
+    Err(CommandError::bad_input(message)
+        .hint(
+            "give the folder of the roll and of each supplement that was loaded, and no other; \
+             'votekit manifest verify DIR' prints the manifest of a folder",
+        )
+        .details(json!({ "manifests": wanted, "given": given })))
 }
 
 /// The reason for which the log waives the outside witnesses that are missing.

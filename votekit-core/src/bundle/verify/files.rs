@@ -48,7 +48,6 @@ pub(super) fn verify(
     let (policy_used, authenticated) = bundle.check_policy(policy.as_deref(), options.pin.as_ref());
     let manifests = bundle.read_manifests()?;
     let shards = Shards::open(&options.shards)?;
-    let shards_checked = shards.is_some();
 
     let signed = bundle.parse_checkpoint(checkpoint.as_deref());
     let leaders = policy_used
@@ -70,6 +69,7 @@ pub(super) fn verify(
     bundle.check_derived(&log, &ending)?;
     bundle.check_index(index.as_deref(), &log);
     let account = &log.account;
+    let shards = log.rolls.shards();
     Ok(Verification {
         definition: account.definition().cloned(),
         state: account.state(),
@@ -87,7 +87,9 @@ pub(super) fn verify(
         is_witnessed: is_witnessed.unwrap_or(false),
         witness_waiver: account.witness_waiver().map(str::to_owned),
         fingerprint: policy.as_deref().map(Digest::of),
-        shards_checked,
+        manifests: account.manifests().to_vec(),
+        shard_manifests: shards.map(Shards::manifests).unwrap_or_default(),
+        shards_checked: shards.is_some_and(Shards::is_complete) && !account.manifests().is_empty(),
         authenticated,
         failures: bundle.failures,
     })

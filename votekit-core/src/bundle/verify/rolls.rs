@@ -48,6 +48,10 @@ impl<'a> Rolls<'a> {
         self.scheme == Some(HashScheme::HmacSha256)
     }
 
+    pub(super) fn shards(&self) -> Option<&Shards<'a>> {
+        self.shards.as_ref()
+    }
+
     pub(super) fn short_code(&self) -> Option<u32> {
         self.short_code
     }

@@ -40,6 +40,16 @@ impl<'a> Shards<'a> {
         Ok(Some(Self { folders, electorate: Electorate::default(), complete: true }))
     }
 
+    /// The manifests of the folders, sorted.
+    pub(super) fn manifests(&self) -> Vec<Digest> {
+        self.folders.keys().copied().collect()
+    }
+
+    /// Whether all rolls of the log so far were found and read, so that every entry was checked.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     /// Loads the roll that a leaf names.
     pub(super) fn load(&mut self, roll: &RollEvent, law_id: &ElectionId, line: &mut Line<'_>) {
         if roll.parent.is_none() {

@@ -58,9 +58,8 @@ impl LinkForm<'_> {
             write(&row)?;
         }
         let rows = Zeroizing::new(writer.into_inner().map_err(|error| failed(error.to_string()))?);
-        // The byte-order mark makes spreadsheets read the file in the encoding of the list.
-        let mark: &[u8] = if list.has_mark { b"\xef\xbb\xbf" } else { b"" };
-        Ok(Zeroizing::new([mark, rows.as_slice()].concat()))
+        // The byte-order mark makes spreadsheets read the file as UTF-8.
+        Ok(Zeroizing::new([&b"\xef\xbb\xbf"[..], rows.as_slice()].concat()))
     }
 
     fn link(&self, law: &ElectionId, drawn: &Drawn) -> Zeroizing<String> {
