@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
 use votekit_core::authority::{NodeAdmission, StatementKey};
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::NodeKey;
@@ -66,12 +65,11 @@ async fn insert_rows(ledger: &dyn Ledger) {
     }
 }
 
-/// The tables of the ledger, as its administrator has them.
-fn tables(installation: &Installation) -> Connection {
-    let path = installation.path().join("ledger/ledger.sqlite");
-    let tables = Connection::open(path).expect("the ledger");
-    tables.busy_timeout(WAIT).expect("set");
-    tables
+/// Inserts an epoch of each node, above its last one.
+fn insert_epoch(installation: &Installation, above: u32) {
+    let sql = "INSERT INTO epoch (election, node, epoch) \
+               SELECT election, node, max(epoch) + ?1 FROM epoch GROUP BY election, node";
+    assert!(installation.tables().execute(sql, (above,)).expect("SQL") > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,7 +119,7 @@ async fn an_epoch_that_the_ledger_has_lost_is_ended_by_the_run_that_had_it() {
     let installation = Installation::start(3, 2).await;
     installation.open_poll().await;
     installation.cast(0, "oui").await;
-    let ledger = tables(&installation);
+    let ledger = installation.tables();
     assert!(ledger.execute("DELETE FROM epoch", ()).expect("SQL") > 0);
     drop(ledger);
     // The lease of the lost epoch runs out: the next batch is of another one.
@@ -138,11 +136,7 @@ async fn a_gap_in_the_epochs_of_the_ledger_is_filled_at_the_close() {
     let installation = Installation::start(3, 2).await;
     installation.open_poll().await;
     installation.cast(0, "oui").await;
-    let ledger = tables(&installation);
-    let later = "INSERT INTO epoch (election, node, epoch) \
-                 SELECT election, node, max(epoch) + 3 FROM epoch GROUP BY election, node";
-    assert!(ledger.execute(later, ()).expect("SQL") > 0);
-    drop(ledger);
+    insert_epoch(&installation, 3);
     installation.assert_closes(1).await;
     installation.assert_agreement().await;
     installation.stop().await;
@@ -161,11 +155,7 @@ async fn an_epoch_that_no_node_can_have_begun_delays_no_close() {
     let installation = Installation::start(3, 2).await;
     installation.open_poll().await;
     installation.cast(0, "oui").await;
-    let ledger = tables(&installation);
-    let far = "INSERT INTO epoch (election, node, epoch) \
-               SELECT election, node, max(epoch) + 5000 FROM epoch GROUP BY election, node";
-    assert!(ledger.execute(far, ()).expect("SQL") > 0);
-    drop(ledger);
+    insert_epoch(&installation, 5000);
     installation.assert_closes(1).await;
     installation.assert_agreement().await;
     installation.stop().await;
@@ -216,11 +206,7 @@ async fn epochs_that_the_ledger_passes_over_are_in_the_log_at_the_close() {
     let mut installation = Installation::start(3, 2).await;
     installation.open_poll().await;
     installation.cast(0, "oui").await;
-    let ledger = tables(&installation);
-    let later = "INSERT INTO epoch (election, node, epoch) \
-                 SELECT election, node, max(epoch) + 900 FROM epoch GROUP BY election, node";
-    assert!(ledger.execute(later, ()).expect("SQL") > 0);
-    drop(ledger);
+    insert_epoch(&installation, 900);
     // The next run of the node gets the epoch after it, and publishes there.
     installation.kill_ingest();
     installation.start_ingest().await;
@@ -247,7 +233,7 @@ async fn an_undecided_batch_that_loses_its_bytes_is_stored_again_and_decided() {
         request.expect("answered without a majority")
     };
     let first = submit(&installation, 1).await;
-    let ledger = tables(&installation);
+    let ledger = installation.tables();
     // As a purge leaves it, which no log records.
     let emptied = "UPDATE batch SET bytes = NULL WHERE id = (SELECT max(id) FROM batch)";
     assert_eq!(ledger.execute(emptied, ()).expect("SQL"), 1);

@@ -244,9 +244,7 @@ async fn a_block_whose_last_batch_is_not_where_it_was_seals_nothing_more_and_hal
         assert!(Instant::now() < until, "the vote is not proposed");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let path = installation.path().join("ledger/ledger.sqlite");
-    let ledger = Connection::open(path).expect("the ledger");
-    ledger.busy_timeout(WAIT).expect("set");
+    let ledger = installation.tables();
     let moved = "UPDATE batch SET id = id + 1000 WHERE id = (SELECT max(id) FROM batch)";
     assert_eq!(ledger.execute(moved, ()).expect("SQL"), 1);
     let last = "SELECT max(batch.id), sealed_through FROM head JOIN batch USING (election)";
@@ -499,9 +497,7 @@ async fn rows_changed_by_hand_are_refused_and_the_poll_goes_on() {
     installation.open_poll().await;
     assert!(is_accepted(&installation.cast(0, "oui").await));
     let before = refused_rows();
-    let path = installation.path().join("ledger/ledger.sqlite");
-    let ledger = Connection::open(path).expect("the ledger");
-    ledger.busy_timeout(WAIT).expect("set");
+    let ledger = installation.tables();
     // A proposal that no authority signed, under a digest that is not its own.
     let inserted = ledger.execute(
         "INSERT INTO round_row (kind, authority, election, height, term, digest, bytes, leaves) \
@@ -537,9 +533,7 @@ async fn rows_under_the_keys_of_cosignatures_to_come_halt_nothing() {
     let installation = Installation::start(3, 2).await;
     installation.open_poll().await;
     assert!(is_accepted(&installation.cast(0, "oui").await));
-    let path = installation.path().join("ledger/ledger.sqlite");
-    let ledger = Connection::open(path).expect("the ledger");
-    ledger.busy_timeout(WAIT).expect("set");
+    let ledger = installation.tables();
     let inserted = ledger.execute(
         "WITH RECURSIVE
              heights (height) AS (SELECT 1 UNION ALL SELECT height + 1 FROM heights LIMIT 200),
@@ -601,9 +595,7 @@ async fn statements_lost_while_the_nodes_run_are_sent_again() {
     let installation = Installation::start(3, 2).await;
     installation.open_poll().await;
     assert!(is_accepted(&installation.cast(0, "oui").await));
-    let path = installation.path().join("ledger/ledger.sqlite");
-    let ledger = Connection::open(path).expect("the ledger");
-    ledger.busy_timeout(WAIT).expect("set");
+    let ledger = installation.tables();
     // The positions of later rows go on, so that no reader sees fewer than it has read.
     assert!(ledger.execute("DELETE FROM round_row", ()).expect("SQL") > 0);
     drop(ledger);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::support::{create_request, law, vote, write_roll};
+use rusqlite::Connection;
 use votekit_core::authority::AuthoritySet;
 use votekit_core::decision::Decision;
 use votekit_core::log::note::KeyName;
@@ -114,6 +115,14 @@ impl Installation {
             assert!(Instant::now() < until, "no authority leads");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// The tables of the ledger, as its administrator has them.
+    pub(crate) fn tables(&self) -> Connection {
+        let path = self.path().join("ledger/ledger.sqlite");
+        let tables = Connection::open(path).expect("the ledger");
+        tables.busy_timeout(WAIT).expect("set");
+        tables
     }
 
     /// Closes the poll, which must have accepted this many votes.
