@@ -22,7 +22,10 @@ fn a_roll_is_loaded_and_loading_it_again_changes_nothing() {
     let (url, _) = registry();
     let first = load(&dir, &url);
     assert!(
-        first.succeeds().starts_with("L2025-001: loaded, 300 electors registered\nmanifest: "),
+        first.succeeds().starts_with(
+            "L2025-001: loaded, 300 electors registered\n\
+             unsigned: this node requires no signature\nmanifest: "
+        ),
         "{}",
         first.stdout
     );
