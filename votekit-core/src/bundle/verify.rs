@@ -105,7 +105,7 @@ pub struct Verification {
 impl Verification {
     /// Whether the folders of shards are other ones than those of the log: a manifest that the log
     /// names has no folder, or the log does not name that of a folder. Failures of
-    /// [`Rule::Electorate`](super::Rule::Electorate) then say nothing about the bundle. False if no
+    /// [`Rule::Electorate`] then say nothing about the bundle. False if no
     /// folder was given.
     #[must_use]
     pub fn has_other_shards(&self) -> bool {
