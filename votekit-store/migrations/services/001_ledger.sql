@@ -199,8 +199,10 @@ BEGIN
             -- A batch that is staged while the last one is being sealed may be missed; listeners
             -- poll from time to time too.
             -- By the highest place, which an index has at its end. Of `EXISTS` the planner expects
-            -- that one of the first rows will do, and reads the whole table.
-            IF ((SELECT max(id) FROM batch WHERE election = number AND bytes IS NOT NULL AND id <= new_place)
+            -- that one of the first rows will do, and reads the whole table. It makes the plan while
+            -- the table is small, and then reads the whole index for `max` of a range too.
+            IF ((SELECT id FROM batch WHERE election = number AND bytes IS NOT NULL AND id <= new_place
+                    ORDER BY id DESC LIMIT 1)
                 > (SELECT sealed_through FROM head WHERE election = number)) IS NOT TRUE
             THEN
                 PERFORM pg_notify(changes_channel(), NULL);

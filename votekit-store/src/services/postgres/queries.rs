@@ -231,7 +231,8 @@ pub(super) async fn staged_places(
 ) -> Result<Vec<StagedPlace>, EngineError> {
     let Some(after) = column(after.0) else { return Ok(Vec::new()) };
     let part = |bytes: &str| {
-        // Each part by an index of its own.
+        // Each part by an index of its own, in the order of places: `+ 0` keeps the planner from
+        // the index of numbers, in which it would read all batches of the election.
         format!(
             "SELECT id, node, epoch, sequence, digest,
                 coalesce(octet_length(bytes) > 0, false)
@@ -239,7 +240,7 @@ pub(super) async fn staged_places(
             FROM batch WHERE election = (SELECT id FROM election WHERE law_id = $1)
                 AND id > $2 AND bytes {bytes}
                 AND octet_length(node) = 8 AND octet_length(digest) = 32
-                AND epoch BETWEEN 1 AND 4294967295 AND sequence > 0
+                AND epoch + 0 BETWEEN 1 AND 4294967295 AND sequence + 0 > 0
             ORDER BY id LIMIT $3"
         )
     };
@@ -268,12 +269,13 @@ pub(super) async fn are_staged(
     session: &mut Session,
     batches: &[BatchName],
 ) -> Result<Vec<bool>, EngineError> {
+    // `+ 0` keeps the planner from reading all places instead of the batch of a number.
     let sql = "SELECT EXISTS (
             SELECT FROM batch JOIN election ON election.id = batch.election
             WHERE election.law_id = wanted.law_id AND batch.node = wanted.node
                 AND batch.epoch = wanted.epoch AND batch.sequence = wanted.sequence
                 AND batch.digest = wanted.digest AND octet_length(batch.bytes) > 0
-                AND batch.id BETWEEN 1 AND (SELECT last FROM staging)
+                AND batch.id + 0 BETWEEN 1 AND (SELECT last FROM staging)
         ) AS is_staged
         FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bytea[])
             WITH ORDINALITY AS wanted (law_id, node, epoch, sequence, digest, place)
@@ -295,9 +297,10 @@ pub(super) async fn are_staged(
 pub(super) async fn positions(session: &mut Session) -> Result<Vec<LogPosition>, EngineError> {
     let sql = "SELECT left(law_id, 64) AS law_id, height,
             coalesce((
-                SELECT max(id) FROM batch
+                SELECT batch.id FROM batch
                 WHERE batch.election = head.election AND bytes IS NOT NULL
                     AND batch.id <= (SELECT last FROM staging)
+                ORDER BY batch.id DESC LIMIT 1
             ), 0) AS staged
         FROM head JOIN election ON id = election ORDER BY created LIMIT $1";
     let position = |row: &Row| {
