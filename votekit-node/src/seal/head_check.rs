@@ -26,8 +26,9 @@ impl Sealer {
     /// The verified head, which extends the log in memory. `None` while the ledger lacks certified
     /// blocks that another authority has to put back.
     ///
-    /// # Errors [`ElectionFault`] for a head that does not verify, or is not of this log: it halts
-    /// the election on this node only, and what was certified is still served.
+    /// # Errors
+    /// [`ElectionFault`] for a head that does not verify, or is not of this log: it halts the
+    /// election on this node only, and what was certified is still served.
     pub(crate) async fn read_head(&mut self) -> Result<Option<Head>, ElectionFault> {
         let law_id = self.election.law_id().clone();
         let read = || self.context.ledger.head(&law_id);

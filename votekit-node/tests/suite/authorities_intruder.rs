@@ -72,6 +72,17 @@ fn insert_epoch(installation: &Installation, above: u32) {
     assert!(installation.tables().execute(sql, (above,)).expect("SQL") > 0);
 }
 
+/// A poll whose ledger has an epoch of each node, this far above its last one, closes.
+async fn assert_closes_beside_epoch(above: u32) {
+    let installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    insert_epoch(&installation, above);
+    installation.assert_closes(1).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_no_authority_signed_keep_none_of_theirs_out() {
     let mut installation = Installation::start(3, 2).await;
@@ -133,13 +144,7 @@ async fn an_epoch_that_the_ledger_has_lost_is_ended_by_the_run_that_had_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gap_in_the_epochs_of_the_ledger_is_filled_at_the_close() {
-    let installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    installation.cast(0, "oui").await;
-    insert_epoch(&installation, 3);
-    installation.assert_closes(1).await;
-    installation.assert_agreement().await;
-    installation.stop().await;
+    assert_closes_beside_epoch(3).await;
 }
 
 /// The record of a node that no authority has admitted.
@@ -152,13 +157,7 @@ fn own_record() -> NodeRecord {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_epoch_that_no_node_can_have_begun_delays_no_close() {
-    let installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    installation.cast(0, "oui").await;
-    insert_epoch(&installation, 5000);
-    installation.assert_closes(1).await;
-    installation.assert_agreement().await;
-    installation.stop().await;
+    assert_closes_beside_epoch(5000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
