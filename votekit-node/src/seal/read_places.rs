@@ -20,6 +20,8 @@ pub(crate) struct ReadPlaces {
 #[derive(Debug)]
 pub(crate) struct StagingSurvey {
     pub(crate) last: Instant,
+    /// Whether staging was read since, too early for another survey.
+    pub(crate) has_unsurveyed_read: bool,
     /// The position after which the next survey begins, if that is not sealed meanwhile.
     pub(crate) after: StagingId,
     /// The rows without bytes that the last survey found.
@@ -29,7 +31,12 @@ pub(crate) struct StagingSurvey {
 impl StagingSurvey {
     /// No survey yet.
     pub(crate) fn new() -> Self {
-        Self { last: Instant::now(), after: StagingId(0), emptied: Vec::new() }
+        Self {
+            last: Instant::now(),
+            has_unsurveyed_read: false,
+            after: StagingId(0),
+            emptied: Vec::new(),
+        }
     }
 }
 

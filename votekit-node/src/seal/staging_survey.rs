@@ -2,9 +2,9 @@
 //!
 //! A reader goes on after the last batch that it read. It would pass over a batch that appears
 //! below, and over a row whose bytes another program has removed: such a row looks like that of a
-//! purged batch, and nothing is purged before the log of an election is certified. So while a
-//! reader reads, it compares once a second all places above the sealed ones with those that it has
-//! read, and once a minute if nothing happens.
+//! purged batch, and nothing is purged before the log of an election is certified. So a reader
+//! compares all places above the sealed ones with those that it has read: once a second while it
+//! reads and while batches of its own are not sealed, and once a minute otherwise.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,9 +33,11 @@ const PLACES_PER_SURVEY: usize = 1024;
 static EMPTIED: LogSummary = LogSummary::new();
 
 impl Sealer {
-    /// Whether staging was not surveyed for long.
+    /// Whether a survey is due although nothing is read.
     pub(crate) fn needs_survey(&self) -> bool {
-        self.surveys() && self.survey.last.elapsed() >= IDLE_INTERVAL
+        let is_idle = !self.survey.has_unsurveyed_read && self.election.unsealed.is_empty();
+        let interval = if is_idle { IDLE_INTERVAL } else { INTERVAL };
+        self.surveys() && self.survey.last.elapsed() >= interval
     }
 
     fn surveys(&self) -> bool {
@@ -47,10 +49,16 @@ impl Sealer {
     /// Surveys staging, if that is due. Returns whether staging is read anew: then what was read of
     /// it before does not hold.
     pub(crate) async fn survey_staging(&mut self) -> Result<bool, ElectionFault> {
-        if !self.surveys() || self.survey.last.elapsed() < INTERVAL {
+        if !self.surveys() {
+            return Ok(false);
+        }
+        if self.survey.last.elapsed() < INTERVAL {
+            // The last read of a burst is surveyed too, when the interval has passed.
+            self.survey.has_unsurveyed_read = true;
             return Ok(false);
         }
         self.survey.last = Instant::now();
+        self.survey.has_unsurveyed_read = false;
         let sealed_through = self.election.committed().sealed_through;
         self.seal_queue.forget_read(sealed_through);
         let after = self.survey.after.max(self.seal_queue.read_places().from());

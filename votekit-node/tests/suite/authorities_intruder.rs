@@ -231,13 +231,22 @@ async fn an_undecided_batch_that_loses_its_bytes_is_stored_again_and_decided() {
         let request = installation.ingest().submit(&vote(place, "oui"), None, None).await;
         request.expect("answered without a majority")
     };
-    let first = submit(&installation, 1).await;
     let ledger = installation.tables();
+    let last_row = || -> i64 {
+        ledger.query_row("SELECT max(id) FROM batch", (), |row| row.get(0)).expect("SQL")
+    };
+    let decided_row = last_row();
+    let first = submit(&installation, 1).await;
+    // The answer needs the ballot box, which stages the batch a moment later.
+    let until = Instant::now() + WAIT;
+    while last_row() == decided_row {
+        assert!(Instant::now() < until, "the batch is not staged");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     // As a purge leaves it, which no log records.
     let emptied = "UPDATE batch SET bytes = NULL WHERE id = (SELECT max(id) FROM batch)";
     assert_eq!(ledger.execute(emptied, ()).expect("SQL"), 1);
-    // The nodes look at staging when another batch is there.
-    let second = submit(&installation, 2).await;
+    // No further batch comes: the node that took the vote compares staging with what it has.
     let without_bytes = || -> i64 {
         let count = "SELECT count(*) FROM batch WHERE bytes IS NULL";
         ledger.query_row(count, (), |row| row.get(0)).expect("SQL")
@@ -247,6 +256,7 @@ async fn an_undecided_batch_that_loses_its_bytes_is_stored_again_and_decided() {
         assert!(Instant::now() < until, "the batch is lost");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    let second = submit(&installation, 2).await;
     drop(ledger);
     for other in others {
         installation.restart(other).await;
