@@ -9,7 +9,7 @@
 //! `unknown`; a revoked one is `revoked`; one that has voted is a duplicate, and its attempt is
 //! counted; any other vote is accepted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -166,10 +166,8 @@ pub struct PendingDecisions {
     /// The electorate after a roll or a supplement, which replaces the present one.
     electorate: Option<Electorate>,
     attempts: PendingAttempts,
-    /// New requests in the order of the log, each with the index of its entry.
-    requests: Vec<(RequestId, u64, Subject)>,
-    /// The position of each in that list.
-    places: HashMap<RequestId, usize>,
+    /// New requests, each with the index of its entry in the log.
+    requests: RequestIndex,
     epochs: BTreeMap<(NodeId, Epoch), EpochProgress>,
 }
 
@@ -212,6 +210,7 @@ impl DecisionState {
         }
         let first_minute = batch.envelopes().next().map(|envelope| envelope.received);
         self.take_batch(pending, &place(batch), first_minute)?;
+        pending.requests.reserve_when_empty(batch.envelopes().len());
         if let Some(last) = batch.envelopes().next_back() {
             self.take_minute(pending, number, last.received);
         }
@@ -223,7 +222,7 @@ impl DecisionState {
             let (outcome, subject) =
                 decide_envelope(&envelope, first.as_ref(), &mut attempts, scheme, window);
             if let Some(subject) = subject {
-                pending.push(envelope.request, leaf, subject);
+                pending.requests.insert(envelope.request, leaf, subject);
             }
             outcome
         });
@@ -251,7 +250,7 @@ impl DecisionState {
             Decision::Invalid { .. } => Subject::Unknown,
         };
         if self.find_first(pending, &entry.request).is_none() {
-            pending.push(entry.request, leaf, subject);
+            pending.requests.insert(entry.request, leaf, subject);
         }
     }
 
@@ -304,9 +303,8 @@ impl DecisionState {
 
     fn find_first(&self, pending: &PendingDecisions, request: &RequestId) -> Option<FirstDecision> {
         self.requests.find_first(request).or_else(|| {
-            let place = *pending.places.get(request)?;
-            let (_, leaf, subject) = pending.requests[place];
-            Some(FirstDecision { place: self.requests.len() + place, leaf, subject })
+            let first = pending.requests.find_first(request)?;
+            Some(FirstDecision { place: self.requests.len() + first.place, ..first })
         })
     }
 
@@ -319,9 +317,7 @@ impl DecisionState {
             self.requests.reserve_when_empty(room);
         }
         self.electorate.apply_attempts(&pending.attempts);
-        for (request, leaf, subject) in pending.requests {
-            self.requests.insert(request, leaf, subject);
-        }
+        self.requests.append(&pending.requests);
         for ((node, epoch), progress) in pending.epochs {
             self.epochs.set(node, epoch, progress);
         }
@@ -361,11 +357,6 @@ impl PendingDecisions {
     /// Number of new requests.
     pub(crate) fn requests(&self) -> usize {
         self.requests.len()
-    }
-
-    fn push(&mut self, request: RequestId, leaf: u64, subject: Subject) {
-        self.places.insert(request, self.requests.len());
-        self.requests.push((request, leaf, subject));
     }
 }
 

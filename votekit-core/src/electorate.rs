@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use crate::credential::RegistryKey;
@@ -313,8 +314,29 @@ fn attempt(word: u32) -> (CredentialStatus, u32) {
 #[derive(Debug, Default)]
 pub struct PendingAttempts {
     /// The new word of each elector that made an attempt.
-    words: HashMap<Elector, u32>,
+    words: HashMap<Elector, u32, BuildHasherDefault<ElectorHasher>>,
     voted: u64,
+}
+
+/// The hash of an elector's index. A keyed hash is not needed: keys are sorted, and no voter
+/// chooses an index.
+#[derive(Debug, Default)]
+struct ElectorHasher(u64);
+
+impl Hasher for ElectorHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32((*byte).into()));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        // 2^64 divided by the golden ratio: spreads consecutive indexes over all bits (Knuth, The
+        // Art of Computer Programming, volume 3, section 6.4).
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
 }
 
 impl PendingAttempts {

@@ -228,11 +228,14 @@ impl RequestIndex {
     pub fn find_first(&self, request: &RequestId) -> Option<FirstDecision> {
         let place = self.find(request).ok()?;
         let decided = &self.decided[place];
-        let subject = match decided.invalid_place() {
+        Some(FirstDecision { place, leaf: decided.leaf(), subject: self.subject(decided) })
+    }
+
+    fn subject(&self, decided: &Decided) -> Subject {
+        match decided.invalid_place() {
             Some(invalid) => self.invalid[invalid].map_or(Subject::Unknown, Subject::Invalid),
             None => Subject::Elector(Elector(decided.subject)),
-        };
-        Some(FirstDecision { place, leaf: decided.leaf(), subject })
+        }
     }
 
     /// Records a decided request whose entry is at index `leaf`, unless it is recorded already.
@@ -252,6 +255,16 @@ impl RequestIndex {
         // A search ends at a free slot, so the table must never fill.
         if self.decided.len() >= capacity(self.bits) {
             self.grow();
+        }
+    }
+
+    /// Records the requests of another index, in their order.
+    ///
+    /// # Panics
+    /// As [`RequestIndex::insert`].
+    pub(crate) fn append(&mut self, other: &Self) {
+        for decided in &other.decided {
+            self.insert(decided.request, decided.leaf(), other.subject(decided));
         }
     }
 

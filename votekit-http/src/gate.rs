@@ -11,19 +11,24 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, Response};
+use tower::Service as _;
 use votekit_node::limits::rate_limit::RateLimit;
 use votekit_node::metrics::{self, Refusal, SignIn};
 
 use crate::context::{Api, ClientPrefix, VOTE_PATH, is_attempt, is_sign_in};
 use crate::guard::client_address::client_address;
-use crate::guard::cors::OriginRules;
+use crate::guard::cors::{OriginGrant, OriginRules, is_preflight, preflight};
 use crate::guard::idempotency_key::IDEMPOTENCY_KEY;
 use crate::guard::officials_network;
 use crate::live::is_live_path;
 use crate::live::readers::ClientShares;
 use crate::problem::{Problem, problem_response};
+use crate::routes;
+use crate::web::lang::Lang;
+use crate::web::localized;
 
 /// The gate of the public listener.
 pub(crate) struct Gate {
@@ -40,14 +45,13 @@ pub(crate) struct Gate {
 const REFUSAL_WAIT_MAX: Duration = Duration::from_secs(1);
 
 impl Gate {
-    /// Creates the gate before the router of this interface, whose answers pages of other origins
-    /// read by these rules.
-    pub(crate) fn new(api: &Arc<Api>, origins: OriginRules) -> Self {
+    /// Creates the gate before the public router of this interface.
+    pub(crate) fn new(api: &Arc<Api>) -> Self {
         let (retry_after, refusals_per_second) =
             (Duration::ZERO, api.node.config().refusals_per_second);
         Self {
             api: Arc::clone(api),
-            origins,
+            origins: routes::origin_rules(api),
             address_share: Problem::AddressShare { retry_after }.into_body(),
             read_share: Problem::ReadShare { retry_after }.into_body(),
             sign_in_share: Problem::SignInShare { retry_after }.into_body(),
@@ -57,15 +61,44 @@ impl Gate {
         }
     }
 
-    /// The interface behind the gate.
-    pub(crate) fn api(&self) -> &Api {
-        &self.api
+    /// Passes a request on to the router, and completes the answer.
+    pub(crate) async fn pass(&self, router: &Router, request: Request<Body>) -> Response<Body> {
+        let grant = self.origins.grant(request.uri().path(), request.headers());
+        let page = page_of(request.uri().path());
+        let answer = if is_preflight(&grant, &request) {
+            preflight()
+        } else {
+            // A router is always ready.
+            let Ok(answer) = router.clone().call(request).await;
+            answer
+        };
+        self.complete(answer, page, grant)
     }
 
-    /// Completes the answer to a request that does not reach the router, so that a page of another
-    /// origin can read the refusal where it could read the answer.
-    pub(crate) fn complete_refusal<B>(&self, request: &Request<B>, refusal: &mut Response<Body>) {
-        self.origins.grant(request.uri().path(), request.headers()).write(refusal.headers_mut());
+    /// Completes the answer to a request that does not reach the router.
+    pub(crate) fn complete_refusal<B>(
+        &self,
+        request: &Request<B>,
+        refusal: Response<Body>,
+    ) -> Response<Body> {
+        let grant = self.origins.grant(request.uri().path(), request.headers());
+        self.complete(refusal, page_of(request.uri().path()), grant)
+    }
+
+    /// Makes the page that the path asks for of a problem. Adds the fields with which a page of
+    /// another origin can read the answer, a refusal too.
+    fn complete(
+        &self,
+        answer: Response<Body>,
+        page: Option<(Lang, String)>,
+        grant: OriginGrant,
+    ) -> Response<Body> {
+        let mut answer = match page {
+            Some((lang, path)) => localized(&self.api, lang, &path, answer),
+            None => answer,
+        };
+        grant.write(answer.headers_mut());
+        answer
     }
 
     /// Waits for the turn of a refusal.
@@ -121,6 +154,11 @@ impl Gate {
         request.extensions_mut().insert(ClientPrefix(shares.narrow()));
         None
     }
+}
+
+/// The language and the path of a page.
+fn page_of(path: &str) -> Option<(Lang, String)> {
+    Lang::of_path(path).map(|lang| (lang, path.to_owned()))
 }
 
 fn too_many(body: &Bytes, wait: Duration) -> Response<Body> {

@@ -205,7 +205,7 @@ impl Server {
             stay_min_ms: PUBLIC_STAY_MIN_MS,
             wait_max_ms,
         };
-        let gate = Some(Gate::new(&api, routes::origin_rules(&api)));
+        let gate = Some(Gate::new(&api));
         let router = routes::public(&api);
         let served = Service { router, gate, tls: tls.clone(), wants_token: false, limits };
         let public = Listener::listen(public, &node, served, rules)?;

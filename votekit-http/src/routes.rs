@@ -24,7 +24,7 @@ use crate::api::{
     status, user, vote, votes,
 };
 use crate::context::{Api, LOGIN_PATH, PASSWORD_PATH, REFRESH_PATH, SESSION_PATH, VOTE_PATH};
-use crate::guard::cors::{OriginAccess, OriginRules, origin_fields};
+use crate::guard::cors::{OriginAccess, OriginRules};
 use crate::guard::timing::Timing;
 use crate::live::SOCKET_PATH;
 use crate::problem::Problem;
@@ -324,15 +324,12 @@ fn official_calls() -> Vec<Route> {
     ]
 }
 
-/// The routes of the public listener.
+/// The routes of the public listener. The gate completes what they answer.
 pub(crate) fn public(api: &Arc<Api>) -> Router {
-    let pages = from_fn_with_state(Arc::clone(api), web::as_page);
-    let origins = from_fn_with_state(origin_rules(api), origin_fields);
-    router(api, Permission::is_public).layer(pages).layer(origins).with_state(Arc::clone(api))
+    router(api, Permission::is_public).with_state(Arc::clone(api))
 }
 
-/// Which pages of other origins may read what the public listener answers. The router completes its
-/// own answers; a check before it completes those that it makes.
+/// Which pages of other origins may read what the public listener answers.
 pub(crate) fn origin_rules(api: &Api) -> OriginRules {
     let mut paths: BTreeMap<&'static str, OriginAccess> = BTreeMap::new();
     for route in routes().into_iter().filter(|route| route.permission.is_public()) {

@@ -37,7 +37,7 @@ mod error_page;
 
 pub(crate) mod pages;
 
-pub(crate) use self::error_page::{as_page, localized};
+pub(crate) use self::error_page::localized;
 pub(crate) use self::page_path::ReturnPath;
 pub(crate) use self::visit::redirect_response;
 

@@ -10,7 +10,7 @@ async fn site_of_laws() -> Site {
     let dir = TestDir::of_laws(&LAWS);
     let node = dir.open_polls().await;
     let api = Api::new(node, b"token");
-    Site { router: routes::public(&api), api, _dir: dir }
+    Site { gate: Gate::new(&api), router: routes::public(&api), api, _dir: dir }
 }
 
 impl Site {

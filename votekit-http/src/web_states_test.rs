@@ -21,7 +21,7 @@ async fn draft_site(pages: PagesConfig, request: CreateElection) -> Site {
     node.load(&dir.path("hashes"), None).await.expect("loaded");
     node.create(request).await.expect("created");
     let api = Api::new(node, b"token");
-    Site { router: routes::public(&api), api, _dir: dir }
+    Site { gate: Gate::new(&api), router: routes::public(&api), api, _dir: dir }
 }
 
 /// A text as a browser encodes it in a form.

@@ -7,7 +7,6 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_SECURITY_POLICY, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use tower::ServiceExt as _;
 use votekit_core::credential::CredentialHasher;
 use votekit_node::{ChoiceRequest, CreateElection, OpenElection};
 
@@ -15,6 +14,7 @@ use self::support::{LAW, TestDir, create_request, credential, law};
 use super::lang::Lang;
 use super::visit::PAGE_POLICY;
 use crate::context::Api;
+use crate::gate::Gate;
 use crate::routes;
 
 #[path = "web_ballots_test.rs"]
@@ -23,9 +23,10 @@ mod ballots;
 mod states;
 use crate::test_support as support;
 
-/// A node with an open election, and its router.
+/// A node with an open election, its gate and its router.
 struct Site {
     api: Arc<Api>,
+    gate: Gate,
     router: Router,
     _dir: TestDir,
 }
@@ -45,7 +46,7 @@ impl Site {
         node.create(request).await.expect("created");
         node.open(&law(), OpenElection::default()).await.expect("opened");
         let api = Api::new(node, b"token");
-        Self { router: routes::public(&api), api, _dir: dir }
+        Self { gate: Gate::new(&api), router: routes::public(&api), api, _dir: dir }
     }
 
     async fn open() -> Self {
@@ -53,7 +54,7 @@ impl Site {
     }
 
     async fn ask(&self, request: Request<Body>) -> Answer {
-        let answer = self.router.clone().oneshot(request).await.expect("routers do not fail");
+        let answer = self.gate.pass(&self.router, request).await;
         let (head, body) = answer.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
         let html = String::from_utf8(body.to_vec()).expect("UTF-8");

@@ -11,14 +11,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
     ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN, VARY,
 };
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use axum::middleware::Next;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use super::response_headers::VOTER_TOKEN;
 
@@ -154,22 +152,15 @@ fn allow(headers: &mut HeaderMap, origin: HeaderValue, exposed: &'static str) {
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));
 }
 
-/// Answers the preflight of a page of a known origin, and completes every other answer.
-pub(crate) async fn origin_fields(
-    State(rules): State<OriginRules>,
-    request: Request,
-    next: Next,
-) -> Response<Body> {
-    let grant = rules.grant(request.uri().path(), request.headers());
-    let is_preflight = matches!(grant, OriginGrant::Known(Some(_)))
+/// Whether a request with this grant is the preflight of a page of a known origin.
+pub(crate) fn is_preflight<B>(grant: &OriginGrant, request: &Request<B>) -> bool {
+    matches!(grant, OriginGrant::Known(Some(_)))
         && *request.method() == Method::OPTIONS
-        && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = if is_preflight { preflight() } else { next.run(request).await };
-    grant.write(response.headers_mut());
-    response
+        && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-fn preflight() -> Response<Body> {
+/// The answer to a preflight: what a page of a known origin may send.
+pub(crate) fn preflight() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     for (name, value) in [

@@ -35,8 +35,6 @@ use crate::gate::Gate;
 use crate::guard::message_rules::refuse_message;
 use crate::guard::response_headers::complete;
 use crate::live::StaysOpen;
-use crate::web::lang::Lang;
-use crate::web::localized;
 
 /// The phase of a server's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -196,15 +194,11 @@ impl Service {
         answered: &AtomicU32,
     ) -> Result<Response<Body>, Infallible> {
         let refused = self.gate.as_ref().and_then(|gate| gate.refuse(&mut request, peer));
-        let refused = refused.or_else(|| refuse_message(&request));
-        let refused = refused.map(|answer| self.as_page(request.uri().path(), answer));
-        let mut answer = match refused {
-            Some(mut refused) => {
-                if let Some(gate) = &self.gate {
-                    gate.complete_refusal(&request, &mut refused);
-                }
-                refused
-            }
+        let mut answer = match refused.or_else(|| refuse_message(&request)) {
+            Some(refusal) => match &self.gate {
+                Some(gate) => gate.complete_refusal(&request, refusal),
+                None => refusal,
+            },
             None => self.route(request, slot).await?,
         };
         if answer.status() == StatusCode::TOO_MANY_REQUESTS
@@ -222,14 +216,6 @@ impl Service {
         }
         complete(&mut answer, self.tls.is_some());
         Ok(answer)
-    }
-
-    /// A refusal as the page that the path asks for, if it is the path of a page.
-    fn as_page(&self, path: &str, refusal: Response<Body>) -> Response<Body> {
-        match (&self.gate, Lang::of_path(path)) {
-            (Some(gate), Some(lang)) => localized(gate.api(), lang, path, refusal),
-            _ => refusal,
-        }
     }
 
     /// Whether the connection closes after this answer.
@@ -257,8 +243,11 @@ impl Service {
             // This connection was evicted and is being dropped.
             return std::future::pending().await;
         };
-        // A router is always ready.
-        let answer = self.router.clone().call(request).await?;
+        let answer = match &self.gate {
+            Some(gate) => gate.pass(&self.router, request).await,
+            // A router is always ready.
+            None => self.router.clone().call(request).await?,
+        };
         if stays_open(&answer) {
             // From here on the connection has the place of a reader. Before it counts as waiting,
             // so that it is not evicted in between.

@@ -1,13 +1,9 @@
 //! Problems as pages: what happened and what to do, in the language of the address.
 
-use std::sync::Arc;
-
 use askama::Template;
 use axum::body::Body;
-use axum::extract::{Request, State};
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, Response, StatusCode};
-use axum::middleware::Next;
 
 use super::frame::Frame;
 use super::lang::Lang;
@@ -54,18 +50,6 @@ struct NotOpenPage {
 
 /// The fields of a problem that a page keeps.
 const KEPT: [axum::http::HeaderName; 3] = [RETRY_AFTER, ALLOW, CONNECTION];
-
-/// Answers problems under the address of a page as pages.
-pub(crate) async fn as_page(
-    State(api): State<Arc<Api>>,
-    request: Request,
-    next: Next,
-) -> Response<Body> {
-    let path = request.uri().path();
-    let Some(lang) = Lang::of_path(path) else { return next.run(request).await };
-    let path = path.to_owned();
-    localized(&api, lang, &path, next.run(request).await)
-}
 
 /// The page for an answer that is a problem; any other answer is returned as it is.
 pub(crate) fn localized(

@@ -7,7 +7,6 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_SECURITY_POLICY, COOKIE, HOST, SET_COOKIE};
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use tower::ServiceExt as _;
 use votekit_store::AccountRole;
 
 use self::form_support::{app_code, form, recovery_codes};
@@ -15,6 +14,7 @@ use self::support::{TestDir, create_request};
 use super::lang::Lang;
 use super::visit::PAGE_POLICY;
 use crate::context::Api;
+use crate::gate::Gate;
 use crate::routes;
 
 #[path = "../../tests/form_support/mod.rs"]
@@ -24,9 +24,10 @@ use crate::test_support as support;
 pub(super) use self::form_support::{PASSWORD, hidden};
 pub(super) use self::support::{LAW, law};
 
-/// A node with a draft and its roll, and its router.
+/// A node with a draft and its roll, its gate and its router.
 pub(super) struct Site {
     pub(super) api: Arc<Api>,
+    gate: Gate,
     router: Router,
     _dir: TestDir,
 }
@@ -45,11 +46,11 @@ impl Site {
         node.load(&dir.path("hashes"), None).await.expect("loaded");
         node.create(create_request()).await.expect("created");
         let api = Api::new(node, b"token");
-        Self { router: routes::public(&api), api, _dir: dir }
+        Self { gate: Gate::new(&api), router: routes::public(&api), api, _dir: dir }
     }
 
     pub(super) async fn ask(&self, request: Request<Body>) -> Answer {
-        let answer = self.router.clone().oneshot(request).await.expect("routers do not fail");
+        let answer = self.gate.pass(&self.router, request).await;
         let (head, body) = answer.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
         let html = String::from_utf8(body.to_vec()).expect("UTF-8");
