@@ -40,10 +40,14 @@ pub(crate) enum Problem {
     Unauthorized,
     /// No voter is signed in for this.
     NotSignedIn,
+    /// NAS and code are on the roll of none of the elections that a sign-in names.
+    CredentialRefused,
     /// A sign-in with an account was refused, for any reason.
     SignInRefused,
     /// The access token is missing or not valid, for any reason.
     TokenRefused,
+    /// The refresh token is not valid, for any reason.
+    RefreshRefused,
     /// The role of the account, or the network from which it is used, does not allow this.
     Forbidden,
     /// The policy withholds results now.
@@ -153,8 +157,8 @@ impl Problem {
             Self::UnknownChoice => &UNKNOWN_CHOICE,
             Self::Unauthorized => &UNAUTHORIZED,
             Self::NotSignedIn => &NOT_SIGNED_IN,
-            Self::SignInRefused => &SIGN_IN_REFUSED,
-            Self::TokenRefused => &TOKEN_REFUSED,
+            Self::SignInRefused | Self::CredentialRefused => &SIGN_IN_REFUSED,
+            Self::TokenRefused | Self::RefreshRefused => &TOKEN_REFUSED,
             Self::Forbidden => &FORBIDDEN,
             Self::AccountExists => &ACCOUNT_EXISTS,
             Self::InvitationVoid => &INVITATION_VOID,
@@ -269,9 +273,12 @@ impl IntoResponse for Problem {
             _ => None,
         };
         let advice = match self {
-            Self::Unauthorized | Self::NotSignedIn | Self::SignInRefused | Self::TokenRefused => {
-                Some((WWW_AUTHENTICATE, "Bearer"))
-            }
+            Self::Unauthorized
+            | Self::NotSignedIn
+            | Self::CredentialRefused
+            | Self::SignInRefused
+            | Self::TokenRefused
+            | Self::RefreshRefused => Some((WWW_AUTHENTICATE, "Bearer")),
             Self::ContentCoding => Some((ACCEPT_ENCODING, "identity")),
             Self::UpgradeRequired => Some((UPGRADE, "websocket")),
             // The beginning of the next request is not certain.
