@@ -24,6 +24,7 @@ use votekit_core::election::{ResultsPolicy, State};
 use votekit_core::id::RequestId;
 use votekit_core::instant::UnixMinutes;
 use votekit_node::config::Role;
+use votekit_store::AccountRole;
 
 pub(crate) use self::document::{FieldProblem, ProblemDocument};
 pub(crate) use self::kind::*;
@@ -48,11 +49,14 @@ pub(crate) enum Problem {
     TokenRefused,
     /// The refresh token is not valid, for any reason.
     RefreshRefused,
-    /// The role of the account, or the network from which it is used, does not allow this.
-    Forbidden,
+    /// The account has none of the roles that this requires.
+    WrongRole { needs: &'static [AccountRole] },
+    /// The account is of an official, who may not work from the network of the request.
+    ForeignNetwork,
     /// The policy withholds results now.
     ResultsWithheld { policy: ResultsPolicy, state: State },
-    /// A page of another origin sends a form, or opens a WebSocket.
+    /// A page of another origin sends a form, makes a call with the cookie of a voter, or opens a
+    /// WebSocket; or a program does not say that it is no such page.
     ForeignOrigin,
     /// A node with another role serves this.
     NotServedHere { needs: Role },
@@ -159,7 +163,7 @@ impl Problem {
             Self::NotSignedIn => &NOT_SIGNED_IN,
             Self::SignInRefused | Self::CredentialRefused => &SIGN_IN_REFUSED,
             Self::TokenRefused | Self::RefreshRefused => &TOKEN_REFUSED,
-            Self::Forbidden => &FORBIDDEN,
+            Self::WrongRole { .. } | Self::ForeignNetwork => &FORBIDDEN,
             Self::AccountExists => &ACCOUNT_EXISTS,
             Self::InvitationVoid => &INVITATION_VOID,
             Self::ResultsWithheld { .. } => &RESULTS_WITHHELD,

@@ -100,6 +100,29 @@ fn documents_have_the_members_of_rfc_9457_and_ours() {
 }
 
 #[test]
+fn a_refusal_names_what_the_caller_can_change() {
+    use votekit_store::AccountRole::{Administrator, Auditor, Observer};
+    for (problem, words) in [
+        (Problem::WrongRole { needs: &[Administrator] }, "an account with the role administrator"),
+        (
+            Problem::WrongRole { needs: &[Administrator, Auditor, Observer] },
+            "an account with the role administrator, auditor or observer",
+        ),
+        (Problem::ForeignNetwork, "not work from this network"),
+        (Problem::ForeignOrigin, "Sec-Fetch-Site: same-origin"),
+        (
+            Problem::ResultsWithheld { policy: ResultsPolicy::AfterVote, state: State::Open },
+            "the header Votekit-Voter-Token",
+        ),
+        (Problem::CredentialRefused, "NAS and code are not recognised"),
+        (Problem::RefreshRefused, "the refresh token is not valid"),
+    ] {
+        let text = json(problem);
+        assert!(text.contains(words), "{text}");
+    }
+}
+
+#[test]
 fn a_refused_file_is_named_by_what_is_wrong_with_it() {
     let law = |text: &str| text.parse::<ElectionId>().expect("a law id");
     let refused = UploadError::Refused { file: "a.bin".to_owned(), rule: FileRule::NoLaw };

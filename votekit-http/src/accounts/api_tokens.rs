@@ -61,7 +61,7 @@ impl AccountService {
     /// alarm. `from_officials_network` is as in a sign-in.
     ///
     /// # Errors
-    /// [`Problem::RefreshRefused`]; [`Problem::Forbidden`] for an official at a network from which
+    /// [`Problem::RefreshRefused`]; [`Problem::ForeignNetwork`] for an official at a network from which
     /// officials may not work, who keeps the token; or the store is not available.
     pub(crate) async fn refresh(
         &self,
@@ -103,7 +103,7 @@ impl AccountService {
         let holder = self.store.refresh_session(refresh, now).await.map_err(store_failed)?;
         let Some(id) = holder else { return Ok(()) };
         match self.active(id).await? {
-            Some(account) if account.role != AccountRole::Voter => Err(Problem::Forbidden),
+            Some(account) if account.role != AccountRole::Voter => Err(Problem::ForeignNetwork),
             _ => Ok(()),
         }
     }

@@ -114,6 +114,9 @@ pub(crate) async fn put_vote(
     }
 }
 
+/// The roles that vote with a token.
+const MEMBERS: &[AccountRole] = &[AccountRole::Voter];
+
 /// Who sends the vote: by the token if there is one, else by the cookie, which counts only from a
 /// page of this node.
 async fn identify(api: &Api, law: &ElectionId, headers: &HeaderMap) -> Result<Voter, Problem> {
@@ -122,8 +125,10 @@ async fn identify(api: &Api, law: &ElectionId, headers: &HeaderMap) -> Result<Vo
     }
     if headers.contains_key(AUTHORIZATION) {
         let caller = api.accounts.bearer(headers).await?;
-        let is_member = caller.role == AccountRole::Voter;
-        return if is_member { Ok(Voter::Member(caller)) } else { Err(Problem::Forbidden) };
+        if !MEMBERS.contains(&caller.role) {
+            return Err(Problem::WrongRole { needs: MEMBERS });
+        }
+        return Ok(Voter::Member(caller));
     }
     // The session holds hashes of credentials.
     stack_used();

@@ -173,6 +173,7 @@ async fn administrators_invite_auditors_list_and_others_do_neither() {
     for token in [&auditor, &observer] {
         let refused = call(&served, token, "POST", path, body()).await;
         assert_eq!(refused.problem(), (403, "forbidden".to_owned()));
+        assert!(refused.text().contains("with the role administrator"), "{}", refused.text());
     }
     let invited = call(&served, &administrator, "POST", path, body()).await;
     assert_eq!(invited.status, 201, "{invited:?}");

@@ -29,10 +29,10 @@ texts! {
     CONTENT_CODING = "send the body as it is, without `Content-Encoding`";
     CREDENTIAL_REFUSED = "NAS and code are not recognised together for any of these elections: \
         check both, and sign in again";
-    FORBIDDEN = "the role of the account does not allow this, or officials may not work from this \
-        network";
-    FOREIGN_ORIGIN = "nothing was done: only pages of this node may send its forms; a WebSocket \
-        may also be opened by pages of the origins in the setting live_origins";
+    FOREIGN_NETWORK = "officials may not work from this network";
+    FOREIGN_ORIGIN = "nothing was done: this is accepted only from pages of this node, which a \
+        request shows by `Sec-Fetch-Site: same-origin`, or by an `Origin` that matches `Host`; a \
+        WebSocket may also be opened by pages of the origins in the setting live_origins";
     HALTED = "a fault halted the election on this node; this attempt was not stored; try again \
         later";
     HEADERS_TOO_LARGE = "a request has at most 100 header fields, of about 64 KiB in all";
