@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use votekit_core::election_log::{Change, ElectionLogError};
 use votekit_core::id::ElectionId;
 use votekit_node::{AdminError, FileRule, SubmitError, UploadError};
 use votekit_store::{Conflict, EngineError};
@@ -118,6 +119,18 @@ fn a_refusal_names_what_the_caller_can_change() {
         (Problem::RefreshRefused, "the refresh token is not valid"),
     ] {
         let text = json(problem);
+        assert!(text.contains(words), "{text}");
+    }
+}
+
+#[test]
+fn a_state_that_the_log_refuses_is_a_wrong_state() {
+    let (state, wanted) = (State::Open, Change::Open);
+    let refused = AdminError::Refused(ElectionLogError::State { state, wanted });
+    for error in [refused, AdminError::State { state, wanted }] {
+        let text = json(error.into());
+        assert!(text.contains(r#""code":"wrong-state""#), "{text}");
+        let words = "the election is open: it cannot be opened; this requires the state draft";
         assert!(text.contains(words), "{text}");
     }
 }

@@ -169,10 +169,7 @@ pub enum AdminError {
         law_id: ElectionId,
     },
     /// The state of the election does not allow the call.
-    #[error(
-        "the election is {state}: {wanted} now; an election is a draft, then open, closing, closed, \
-         certified"
-    )]
+    #[error("the election is {state}: {wanted}; this requires the state {}", wanted.state_names())]
     State {
         /// The present state.
         state: State,
