@@ -206,6 +206,10 @@ async fn every_wrong_field_of_a_definition_is_named_at_once() {
         (json!({"title_en": " "}), vec!["title_en"]),
         (json!({"colour": "blue", "eligible_voters": 5}), vec!["colour", "eligible_voters"]),
         (json!({"binding": true, "eligible_voters": ["a@exemple.ca"]}), vec!["eligible_voters"]),
+        (
+            json!({"binding": true, "opens": "soon", "eligible_voters": ["a@exemple.ca", "b@"]}),
+            vec!["opens", "eligible_voters[1]", "eligible_voters"],
+        ),
     ] {
         let found = official.post(ELECTIONS, Some(with(members.clone()))).await;
         assert_eq!(fields(&found), expected, "{members}");

@@ -495,10 +495,7 @@ impl Node {
     ///
     /// # Errors
     /// [`AdminError`].
-    pub(crate) fn check_creation(
-        &self,
-        request: &CreateElection,
-    ) -> Result<ElectionId, AdminError> {
+    pub fn check_creation(&self, request: &CreateElection) -> Result<ElectionId, AdminError> {
         let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([9; 32]);
         let planned = request.clone().definition(unkeyed, self.now().minutes())?;
         self.check_readable(&planned.law_id)?;
