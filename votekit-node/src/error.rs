@@ -546,7 +546,8 @@ pub enum SubmitError {
         state: State,
         /// When the poll opens or opened, if known.
         opens: Option<UnixMinutes>,
-        /// When it closes or closed, if known.
+        /// When it closes or closed, if known: of a close by hand, its own minute, whose votes
+        /// count.
         closes: Option<UnixMinutes>,
     },
     /// The ballot has no such choice.
