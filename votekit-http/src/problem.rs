@@ -26,7 +26,7 @@ use votekit_core::instant::UnixMinutes;
 use votekit_node::config::Role;
 use votekit_store::AccountRole;
 
-pub(crate) use self::document::{FieldProblem, ProblemDocument};
+pub(crate) use self::document::{FieldProblem, ProblemDocument, TYPE_PREFIX};
 pub(crate) use self::kind::*;
 pub(crate) use self::refusal::Refusal;
 

@@ -429,15 +429,7 @@ impl Step {
     /// Refuses a state in which the step is not possible. Of a state without a name here, such as
     /// `halted`, the node decides.
     fn check(&self, state: &str) -> Result<(), AdminError> {
-        const STATES: [State; 6] = [
-            State::Draft,
-            State::Open,
-            State::Closing,
-            State::Closed,
-            State::Certified,
-            State::Annulled,
-        ];
-        match STATES.into_iter().find(|known| known.to_string() == state) {
+        match State::ALL.into_iter().find(|known| known.to_string() == state) {
             Some(state) if !self.change.is_possible_in(state) => {
                 Err(AdminError::State { state, wanted: self.change })
             }

@@ -28,6 +28,7 @@ const BYTES: &str = "application/octet-stream";
 /// witnesses over it are added as they become known.
 #[utoipa::path(
     get, path = "/log/{law_id}/checkpoint", tag = "log", operation_id = "checkpoint",
+    security((), ("account" = []), ("administrator" = [])),
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
     responses(
         (status = 200, description = "A C2SP tlog-checkpoint with its cosignatures: those of the authorities, then those of outside witnesses that are known", body = String, content_type = "text/plain; charset=utf-8"),
@@ -57,6 +58,7 @@ pub(crate) async fn checkpoint(
 /// source.
 #[utoipa::path(
     get, path = "/log/{law_id}/policy", tag = "log", operation_id = "policy",
+    security((), ("account" = []), ("administrator" = [])),
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
     responses(
         (status = 200, description = "A C2SP tlog-policy", body = String, content_type = "text/plain; charset=utf-8"),
@@ -84,6 +86,7 @@ pub(crate) async fn policy(
 /// Returns a manifest that the log names: what was hashed, how, and into which files.
 #[utoipa::path(
     get, path = "/log/{law_id}/manifest/{digest}", tag = "log", operation_id = "manifest",
+    security((), ("account" = []), ("administrator" = [])),
     params(
         ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50),
         ("digest" = String, Path, description = "SHA-256 of the manifest, as the `roll` leaf states it: 64 hexadecimal digits", pattern = "^[0-9a-f]{64}$", min_length = 64, max_length = 64),
@@ -116,6 +119,7 @@ pub(crate) async fn manifest(
 /// Returns a tile of hashes or a bundle of entries. It never changes.
 #[utoipa::path(
     get, path = "/log/{law_id}/tile/{path}", tag = "log", operation_id = "tile",
+    security((), ("account" = []), ("administrator" = [])),
     params(
         ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50),
         ("path" = String, Path, description = "`<L>/<N>[.p/<W>]` for hashes, `entries/<N>[.p/<W>]` for entries, as in C2SP tlog-tiles; it contains slashes", example = "0/000.p/1"),

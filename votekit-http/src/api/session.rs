@@ -65,6 +65,7 @@ struct SignIn {
 /// the elections added, unless another person signs in. It ends 30 minutes after its last use.
 #[utoipa::path(
     post, path = "/api/v1/session", tag = "vote", operation_id = "voterSignIn",
+    security((), ("voter" = [])),
     request_body(content = VoterSignInBody, content_type = "application/json"),
     responses(
         (status = 200, description = "Signed in for at least one election", body = SignedIn, headers(("Set-Cookie" = String, description = "The session"))),
@@ -165,6 +166,7 @@ async fn recognise(
 /// sign-in does.
 #[utoipa::path(
     delete, path = "/api/v1/session", tag = "vote", operation_id = "voterSignOut",
+    security((), ("voter" = [])),
     responses(
         (status = 204, description = "Signed out", headers(("Set-Cookie" = String, description = "Removes the session"))),
         (status = 403, description = "`foreign-origin`", body = ProblemDocument, content_type = "application/problem+json"),

@@ -54,6 +54,7 @@ enum Voter {
 /// request with the same key, and with the cookie that it was sent with, is safe.
 #[utoipa::path(
     put, path = "/api/v1/votes/{law_id}", tag = "vote", operation_id = "putVote",
+    security(("voter" = []), ("account" = [])),
     params(
         ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50),
         ("Idempotency-Key" = String, Header, description = "16 to 255 visible ASCII characters that you make and others cannot guess, such as a random UUID: makes a retry the same request, on any node", pattern = "^[!-~]+$", min_length = 16, max_length = 255, example = "8e03978e-40d5-43e8-bc93-6894a57f9324"),
