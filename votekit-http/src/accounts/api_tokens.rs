@@ -61,8 +61,8 @@ impl AccountService {
     /// alarm. `from_officials_network` is as in a sign-in.
     ///
     /// # Errors
-    /// [`Problem::RefreshRefused`]; [`Problem::ForeignNetwork`] for an official at a network from which
-    /// officials may not work, who keeps the token; or the store is not available.
+    /// [`Problem::RefreshRefused`]; [`Problem::ForeignNetwork`] for an official at a network from
+    /// which officials may not work, who keeps the token; or the store is not available.
     pub(crate) async fn refresh(
         &self,
         refresh: &str,

@@ -150,8 +150,8 @@ impl Modify for Additions {
             .description(Some("The access token of an account, from `POST /api/v1/auth/login`"))
             .build();
         components.add_security_scheme(ACCOUNT, SecurityScheme::Http(bearer));
-        let text = "The session of a voter, from `POST /api/v1/session`; only for pages of the node. \
-            Without TLS, on a node's own machine, its name is `votekit-local`";
+        let text = "The session of a voter, from `POST /api/v1/session`; for pages of the node \
+            only. Without TLS, on a node's own machine, its name is `votekit-local`";
         let cookie = ApiKeyValue::with_description(VOTER_COOKIE.name(true), text);
         components.add_security_scheme("voter", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
         text_sets::add_to(components);
