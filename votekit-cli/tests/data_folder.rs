@@ -253,8 +253,10 @@ fn the_roll_of_a_draft_is_replaced() {
     assert!(created.succeeds().contains("registered   1\n"), "{}", created.stdout);
     let open = ["election", "open", LAW, "--yes"];
     dir.run(&[&open[..], &admin].concat()).succeeds();
-    dir.run(&[&["load", "hashes", "--replace"][..], &admin].concat())
-        .fails(3, &["the election is open: its roll cannot be replaced now"]);
+    dir.run(&[&["load", "hashes", "--replace"][..], &admin].concat()).fails(
+        3,
+        &["the election is open: its roll cannot be replaced; this requires the state draft"],
+    );
     let cast = |elector: &poll::Elector| {
         dir.write("votes.csv", poll::votes([(elector, "oui")]));
         dir.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).stdout

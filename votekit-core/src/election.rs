@@ -138,6 +138,9 @@ pub enum ResultsPolicy {
 }
 
 impl ResultsPolicy {
+    /// All policies.
+    pub const ALL: [Self; 3] = [Self::Live, Self::AfterVote, Self::AfterClose];
+
     /// The policy's name in leaves and answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -466,6 +469,12 @@ pub enum State {
     Certified,
     /// The election is declared void.
     Annulled,
+}
+
+impl State {
+    /// All states, in their order.
+    pub const ALL: [Self; 6] =
+        [Self::Draft, Self::Open, Self::Closing, Self::Closed, Self::Certified, Self::Annulled];
 }
 
 impl fmt::Display for State {

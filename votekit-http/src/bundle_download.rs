@@ -10,8 +10,8 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderValue, Method};
 use axum::response::Response;
 use flate2::Crc;
 use futures_util::stream::try_unfold;
@@ -40,7 +40,8 @@ const PIECE_BYTES_MAX: usize = 64 * 1024;
 /// The name of the leaves in a bundle.
 const LEAVES: &str = votekit_core::bundle::file::LEAVES;
 
-/// Answers with the bundle of an election.
+/// Answers with the bundle of an election, or to `HEAD` without its length, which only making it
+/// gives.
 ///
 /// # Errors
 /// [`Problem`], if there is no bundle, or no place for this download.
@@ -48,23 +49,36 @@ pub(crate) async fn bundle_answer(
     api: &Api,
     caller: &Caller,
     law: &ElectionId,
+    method: &Method,
 ) -> Result<Response, Problem> {
+    if *method == Method::HEAD {
+        api.node.check_bundle(law)?;
+        // Of unknown length: an empty body would announce the length 0.
+        let unsent = futures_util::stream::empty::<io::Result<Bytes>>();
+        return zip_response(law, Body::from_stream(unsent));
+    }
     let place = api.downloads.take(caller.id)?;
     let mut crc = Crc::new();
     let bundle = api.node.bundle(law, |lines| crc.update(lines)).await?;
     let (download, bytes) = Download::new(law, bundle, crc.sum(), place);
     let account = const_hex::encode(caller.id.0);
     tracing::info!(event = "bundle_download_begun", law_id = %law, account, bytes, "bundle begun");
-    let mut response = Response::new(Body::from_stream(try_unfold(download, Download::next)));
+    let body = Body::from_stream(try_unfold(download, Download::next));
+    let mut response = zip_response(law, body)?;
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+    // Sending may take long: its connection does not count as an idle one.
+    response.extensions_mut().insert(StaysOpen);
+    Ok(response)
+}
+
+fn zip_response(law: &ElectionId, body: Body) -> Result<Response, Problem> {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/zip"));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
     // A law id is plain ASCII without quotation marks.
     let disposition = format!("attachment; filename=\"{law}-bundle.zip\"");
     let disposition = HeaderValue::try_from(disposition).map_err(|_| Problem::Internal)?;
     headers.insert(CONTENT_DISPOSITION, disposition);
-    // Sending may take long: its connection does not count as an idle one.
-    response.extensions_mut().insert(StaysOpen);
     Ok(response)
 }
 

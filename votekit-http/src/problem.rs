@@ -24,8 +24,9 @@ use votekit_core::election::{ResultsPolicy, State};
 use votekit_core::id::RequestId;
 use votekit_core::instant::UnixMinutes;
 use votekit_node::config::Role;
+use votekit_store::AccountRole;
 
-pub(crate) use self::document::{FieldProblem, ProblemDocument};
+pub(crate) use self::document::{FieldProblem, ProblemDocument, TYPE_PREFIX};
 pub(crate) use self::kind::*;
 pub(crate) use self::refusal::Refusal;
 
@@ -40,15 +41,22 @@ pub(crate) enum Problem {
     Unauthorized,
     /// No voter is signed in for this.
     NotSignedIn,
+    /// NAS and code are on the roll of none of the elections that a sign-in names.
+    CredentialRefused,
     /// A sign-in with an account was refused, for any reason.
     SignInRefused,
     /// The access token is missing or not valid, for any reason.
     TokenRefused,
-    /// The role of the account, or the network from which it is used, does not allow this.
-    Forbidden,
+    /// The refresh token is not valid, for any reason.
+    RefreshRefused,
+    /// The account has none of the roles that this requires.
+    WrongRole { needs: &'static [AccountRole] },
+    /// The account is of an official, who may not work from the network of the request.
+    ForeignNetwork,
     /// The policy withholds results now.
     ResultsWithheld { policy: ResultsPolicy, state: State },
-    /// A page of another origin sends a form, or opens a WebSocket.
+    /// A page of another origin sends a form, makes a call with the cookie of a voter, or opens a
+    /// WebSocket; or a program does not say that it is no such page.
     ForeignOrigin,
     /// A node with another role serves this.
     NotServedHere { needs: Role },
@@ -153,9 +161,9 @@ impl Problem {
             Self::UnknownChoice => &UNKNOWN_CHOICE,
             Self::Unauthorized => &UNAUTHORIZED,
             Self::NotSignedIn => &NOT_SIGNED_IN,
-            Self::SignInRefused => &SIGN_IN_REFUSED,
-            Self::TokenRefused => &TOKEN_REFUSED,
-            Self::Forbidden => &FORBIDDEN,
+            Self::SignInRefused | Self::CredentialRefused => &SIGN_IN_REFUSED,
+            Self::TokenRefused | Self::RefreshRefused => &TOKEN_REFUSED,
+            Self::WrongRole { .. } | Self::ForeignNetwork => &FORBIDDEN,
             Self::AccountExists => &ACCOUNT_EXISTS,
             Self::InvitationVoid => &INVITATION_VOID,
             Self::ResultsWithheld { .. } => &RESULTS_WITHHELD,
@@ -269,9 +277,12 @@ impl IntoResponse for Problem {
             _ => None,
         };
         let advice = match self {
-            Self::Unauthorized | Self::NotSignedIn | Self::SignInRefused | Self::TokenRefused => {
-                Some((WWW_AUTHENTICATE, "Bearer"))
-            }
+            Self::Unauthorized
+            | Self::NotSignedIn
+            | Self::CredentialRefused
+            | Self::SignInRefused
+            | Self::TokenRefused
+            | Self::RefreshRefused => Some((WWW_AUTHENTICATE, "Bearer")),
             Self::ContentCoding => Some((ACCEPT_ENCODING, "identity")),
             Self::UpgradeRequired => Some((UPGRADE, "websocket")),
             // The beginning of the next request is not certain.

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use votekit_core::election_log::{Change, ElectionLogError};
 use votekit_core::id::ElectionId;
 use votekit_node::{AdminError, FileRule, SubmitError, UploadError};
 use votekit_store::{Conflict, EngineError};
@@ -97,6 +98,41 @@ fn documents_have_the_members_of_rfc_9457_and_ours() {
             r#""code":"outcome-unknown","detail":"retry with the same key: it counts once","request_id":"01010101010101010101010101010101"}"#
         )
     );
+}
+
+#[test]
+fn a_refusal_names_what_the_caller_can_change() {
+    use votekit_store::AccountRole::{Administrator, Auditor, Observer};
+    for (problem, words) in [
+        (Problem::WrongRole { needs: &[Administrator] }, "an account with the role administrator"),
+        (
+            Problem::WrongRole { needs: &[Administrator, Auditor, Observer] },
+            "an account with the role administrator, auditor or observer",
+        ),
+        (Problem::ForeignNetwork, "not work from this network"),
+        (Problem::ForeignOrigin, "Sec-Fetch-Site: same-origin"),
+        (
+            Problem::ResultsWithheld { policy: ResultsPolicy::AfterVote, state: State::Open },
+            "the header Votekit-Voter-Token",
+        ),
+        (Problem::CredentialRefused, "NAS and code are not recognised"),
+        (Problem::RefreshRefused, "the refresh token is not valid"),
+    ] {
+        let text = json(problem);
+        assert!(text.contains(words), "{text}");
+    }
+}
+
+#[test]
+fn a_state_that_the_log_refuses_is_a_wrong_state() {
+    let (state, wanted) = (State::Open, Change::Open);
+    let refused = AdminError::Refused(ElectionLogError::State { state, wanted });
+    for error in [refused, AdminError::State { state, wanted }] {
+        let text = json(error.into());
+        assert!(text.contains(r#""code":"wrong-state""#), "{text}");
+        let words = "the election is open: it cannot be opened; this requires the state draft";
+        assert!(text.contains(words), "{text}");
+    }
 }
 
 #[test]

@@ -32,11 +32,15 @@ pub(crate) fn election(node: &Node, law: &ElectionId) -> Result<ElectionView, Pr
 /// # Errors
 /// [`Problem::NotOpen`] for a draft.
 pub(crate) fn check(node: &Node, election: &ElectionView) -> Result<(), Problem> {
-    if is_draft(node, election) { Err(not_open(election, true)) } else { Ok(()) }
+    if is_draft(node, election) {
+        return Err(not_open(election, true, node.now().seconds()));
+    }
+    Ok(())
 }
 
-/// That a poll takes no votes now: not yet, or not any more.
-pub(crate) fn not_open(election: &ElectionView, early: bool) -> Problem {
+/// That a poll takes no votes now: not yet, or not any more. A poll that was closed by hand has the
+/// end of that minute as its closing: no time after `now` is named for it.
+pub(crate) fn not_open(election: &ElectionView, early: bool, now: UnixSeconds) -> Problem {
     let minute = |rfc3339: Option<&str>| {
         let second = UnixSeconds::from_rfc3339(rfc3339?).ok()?;
         Some(second.minute_floor())
@@ -45,6 +49,6 @@ pub(crate) fn not_open(election: &ElectionView, early: bool) -> Problem {
         early,
         state: if early { State::Draft } else { State::Closed },
         opens: minute(election.opens.as_deref()),
-        closes: minute(election.closes.as_deref()),
+        closes: minute(election.closes.as_deref()).map(|closes| closes.min(now.minute_floor())),
     }
 }

@@ -148,17 +148,48 @@ const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/{lang}/officials/accounts/{account}/{change}", Cookie(ADMINISTRATOR)),
 ];
 
-/// The security scheme of an operation in the document, by the table.
-pub(super) fn scheme(method: &str, path: &str) -> Option<&'static str> {
-    let is_row = |(of, to, _): &&(&str, &str, Access)| {
-        of.eq_ignore_ascii_case(method) && to.replace("{*", "{") == path
-    };
-    let (_, _, access) = TABLE.iter().find(is_row).unwrap_or_else(|| panic!("{method} {path}"));
-    match access {
-        Open | OpenOrToken | OpenOrAnyToken => None,
-        AdminToken => Some("administrator"),
-        Token(_) | Access::Session(_) => Some("account"),
+/// The calls that the cookie of a voter or the token of a member signs.
+const SIGNED: &[(&str, &str)] =
+    &[("PUT", "/api/v1/votes/{law_id}"), ("GET", "/api/v1/user/voted-elections")];
+
+/// The calls that the cookie of a voter changes, and that need none.
+const WITH_COOKIE: &[(&str, &str)] = &[
+    ("POST", "/api/v1/session"),
+    ("DELETE", "/api/v1/session"),
+    ("GET", "/api/v1/elections"),
+    ("GET", "/api/v1/elections/{law_id}"),
+    ("GET", "/api/v1/results/{law_id}"),
+    ("GET", "/api/v1/results/{law_id}/events"),
+    ("GET", "/api/v1/ws"),
+];
+
+/// The security of an operation in the document, by the tables: alternatives, of which an empty one
+/// is a call without any.
+pub(super) fn security(method: &str, path: &str) -> Option<serde_json::Value> {
+    let is_call =
+        |of: &str, to: &str| of.eq_ignore_ascii_case(method) && to.replace("{*", "{") == path;
+    let row = TABLE.iter().find(|(of, to, _)| is_call(of, to));
+    let (_, _, access) = row.unwrap_or_else(|| panic!("{method} {path}"));
+    let is_in = |calls: &[(&str, &str)]| calls.iter().any(|(of, to)| is_call(of, to));
+    let is_signed = is_in(SIGNED);
+    let mut schemes = Vec::new();
+    if is_signed || is_in(WITH_COOKIE) {
+        schemes.push("voter");
     }
+    schemes.extend(match access {
+        Open if is_signed => &["account"][..],
+        Open => &[],
+        OpenOrAnyToken => &["account", "administrator"],
+        AdminToken => &["administrator"],
+        OpenOrToken | Token(_) | Access::Session(_) => &["account"],
+    });
+    if schemes.is_empty() {
+        return None;
+    }
+    let is_open = matches!(access, Open | OpenOrToken | OpenOrAnyToken) && !is_signed;
+    let none = is_open.then(|| serde_json::json!({}));
+    let named = schemes.into_iter().map(|scheme| serde_json::json!({scheme: []}));
+    Some(none.into_iter().chain(named).collect())
 }
 
 /// A caller: a name, and the header field of its requests.

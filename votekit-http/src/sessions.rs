@@ -38,7 +38,8 @@ use crate::guard::session_cookie::SessionCookie;
 /// hours at least, so the keys never end a session before this does.
 pub(crate) const LIFETIME_SECONDS: u64 = 30 * 60;
 
-const VOTER_COOKIE: SessionCookie =
+/// The cookie of a voter.
+pub(crate) const VOTER_COOKIE: SessionCookie =
     SessionCookie::new("__Host-votekit", "votekit-local", SEALED_CHARS);
 
 /// Why a session cannot be made.

@@ -14,7 +14,7 @@ impl InWords for AdminError {
         match self {
             Self::UnknownElection { law_id } => format!("there is no election {law_id}"),
             Self::Exists { law_id } => format!("the election {law_id} already exists"),
-            Self::State { state, wanted } => wrong_state(*state, *wanted, ""),
+            Self::State { state, wanted } => wrong_state(*state, *wanted),
             Self::Field { field, rule } => format!("{field}: {}", rule.in_words()),
             Self::Fields { errors } => joined(errors.iter().map(|fault| {
                 let rule = fault.rule.in_words();

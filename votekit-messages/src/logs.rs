@@ -10,7 +10,7 @@ use crate::InWords;
 impl InWords for ElectionLogError {
     fn in_words(&self) -> String {
         match self {
-            Self::State { state, wanted } => wrong_state(*state, *wanted, ", annulled"),
+            Self::State { state, wanted } => wrong_state(*state, *wanted),
             Self::Times { opens, closes } => {
                 format!("the poll would close ({closes}) no later than it opens ({opens})")
             }
@@ -85,13 +85,10 @@ fn contradiction(error: &ElectionLogError) -> String {
     }
 }
 
-/// A change that the state of an election does not allow. `last` ends the list of states.
-pub(crate) fn wrong_state(state: State, wanted: Change, last: &str) -> String {
-    format!(
-        "the election is {state}: {} now; an election is a draft, then open, closing, closed, \
-         certified{last}",
-        refused(wanted)
-    )
+/// A change that the state of an election does not allow.
+pub(crate) fn wrong_state(state: State, wanted: Change) -> String {
+    let (refused, states) = (refused(wanted), wanted.state_names());
+    format!("the election is {state}: {refused}; this requires the state {states}")
 }
 
 fn refused(change: Change) -> &'static str {

@@ -66,8 +66,8 @@ fn parameters_are_part_of_the_sentence() {
         ),
         (
             refused.in_words(),
-            "the election is draft: none of its nodes can be retired now; an election \
-             is a draft, then open, closing, closed, certified, annulled",
+            "the election is draft: none of its nodes can be retired; this requires the state \
+             open or closing",
         ),
         (
             unsigned.in_words(),

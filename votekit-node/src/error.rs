@@ -169,10 +169,7 @@ pub enum AdminError {
         law_id: ElectionId,
     },
     /// The state of the election does not allow the call.
-    #[error(
-        "the election is {state}: {wanted} now; an election is a draft, then open, closing, closed, \
-         certified"
-    )]
+    #[error("the election is {state}: {wanted}; this requires the state {}", wanted.state_names())]
     State {
         /// The present state.
         state: State,
@@ -549,7 +546,8 @@ pub enum SubmitError {
         state: State,
         /// When the poll opens or opened, if known.
         opens: Option<UnixMinutes>,
-        /// When it closes or closed, if known.
+        /// When it closes or closed, if known: of a close by hand, its own minute, whose votes
+        /// count.
         closes: Option<UnixMinutes>,
     },
     /// The ballot has no such choice.

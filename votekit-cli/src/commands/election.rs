@@ -413,40 +413,24 @@ fn purge(args: &StepArgs, context: &Context) -> Result<ElectionView, CommandErro
     Ok(purged)
 }
 
-/// A step that cannot be undone, and the states in which it is possible.
+/// A step that cannot be undone.
 struct Step {
     name: &'static str,
     change: Change,
-    states: &'static [State],
 }
 
-const OPEN: Step = Step { name: "opening a poll", change: Change::Open, states: &[State::Draft] };
-const CLOSE: Step =
-    Step { name: "closing a poll", change: Change::Close, states: &[State::Open, State::Closing] };
-const CERTIFY: Step =
-    Step { name: "certifying a result", change: Change::Certify, states: &[State::Closed] };
-const ANNUL: Step = Step {
-    name: "annulling an election",
-    change: Change::Annul,
-    states: &[State::Closed, State::Certified],
-};
-const PURGE: Step =
-    Step { name: "a purge", change: Change::Purge, states: &[State::Certified, State::Annulled] };
+const OPEN: Step = Step { name: "opening a poll", change: Change::Open };
+const CLOSE: Step = Step { name: "closing a poll", change: Change::Close };
+const CERTIFY: Step = Step { name: "certifying a result", change: Change::Certify };
+const ANNUL: Step = Step { name: "annulling an election", change: Change::Annul };
+const PURGE: Step = Step { name: "a purge", change: Change::Purge };
 
 impl Step {
     /// Refuses a state in which the step is not possible. Of a state without a name here, such as
     /// `halted`, the node decides.
     fn check(&self, state: &str) -> Result<(), AdminError> {
-        const STATES: [State; 6] = [
-            State::Draft,
-            State::Open,
-            State::Closing,
-            State::Closed,
-            State::Certified,
-            State::Annulled,
-        ];
-        match STATES.into_iter().find(|known| known.to_string() == state) {
-            Some(state) if !self.states.contains(&state) => {
+        match State::ALL.into_iter().find(|known| known.to_string() == state) {
+            Some(state) if !self.change.is_possible_in(state) => {
                 Err(AdminError::State { state, wanted: self.change })
             }
             _ => Ok(()),

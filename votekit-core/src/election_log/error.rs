@@ -39,6 +39,34 @@ pub enum Change {
     Purge,
 }
 
+impl Change {
+    /// The states of an election in which the change is possible.
+    #[must_use]
+    pub const fn states(self) -> &'static [State] {
+        match self {
+            Self::Amend | Self::ReplaceRoll | Self::Open => &[State::Draft],
+            Self::GiveRoll | Self::GiveNode => &[State::Draft, State::Open],
+            Self::RetireNode | Self::Vote | Self::Close => &[State::Open, State::Closing],
+            Self::Certify => &[State::Closed],
+            Self::Annul => &[State::Closed, State::Certified],
+            Self::Purge => &[State::Certified, State::Annulled],
+        }
+    }
+
+    /// Whether the change is possible in this state.
+    #[must_use]
+    pub fn is_possible_in(self, state: State) -> bool {
+        self.states().contains(&state)
+    }
+
+    /// The states in which the change is possible, as in `open or closing`.
+    #[must_use]
+    pub fn state_names(self) -> String {
+        let names: Vec<String> = self.states().iter().map(State::to_string).collect();
+        names.join(" or ")
+    }
+}
+
 /// As a clause of a refusal, such as "it cannot be closed".
 impl fmt::Display for Change {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,10 +112,7 @@ impl fmt::Display for FixedPart {
 #[non_exhaustive]
 pub enum ElectionLogError {
     /// The event is not possible in this state.
-    #[error(
-        "the election is {state}: {wanted} now; an election is a draft, then open, closing, closed, \
-         certified, annulled"
-    )]
+    #[error("the election is {state}: {wanted}; this requires the state {}", wanted.state_names())]
     State {
         /// The state it is in.
         state: State,

@@ -140,22 +140,12 @@ impl NextState<'_> {
             }
             LogEvent::Annul { reason } => {
                 check_text(TextPart::Reason, reason, 1..=REASON_LENGTH_MAX)?;
-                if !matches!(self.next.state, State::Closed | State::Certified) {
-                    return Err(ElectionLogError::State {
-                        state: self.next.state,
-                        wanted: Change::Annul,
-                    });
-                }
+                self.check_possible(Change::Annul)?;
                 self.next.state = State::Annulled;
                 Ok(Leaf::Election(ElectionEvent::Annulled { at, reason: reason.clone() }))
             }
             LogEvent::Purge => {
-                if !matches!(self.next.state, State::Certified | State::Annulled) {
-                    return Err(ElectionLogError::State {
-                        state: self.next.state,
-                        wanted: Change::Purge,
-                    });
-                }
+                self.check_possible(Change::Purge)?;
                 if self.next.purged {
                     return Err(ElectionLogError::Purged);
                 }
@@ -170,7 +160,7 @@ impl NextState<'_> {
         definition: &Definition,
         at: UnixMinutes,
     ) -> Result<ElectionEvent, ElectionLogError> {
-        self.expect_state(State::Draft, Change::Amend)?;
+        self.check_possible(Change::Amend)?;
         definition.check()?;
         for (what, kept) in [
             (FixedPart::Law, definition.law_id == self.next.definition.law_id),
@@ -190,12 +180,7 @@ impl NextState<'_> {
         if !key.is_usable() {
             return Err(ElectionLogError::NodeKey { node });
         }
-        if !matches!(self.next.state, State::Draft | State::Open) {
-            return Err(ElectionLogError::State {
-                state: self.next.state,
-                wanted: Change::GiveNode,
-            });
-        }
+        self.check_possible(Change::GiveNode)?;
         self.next.nodes.insert(node, *key);
         Ok(NodeEvent::Admitted { node, key: *key })
     }
@@ -204,12 +189,7 @@ impl NextState<'_> {
         if !self.next.nodes.contains_key(&node) {
             return Err(ElectionLogError::NotAdmitted { node });
         }
-        if !matches!(self.next.state, State::Open | State::Closing) {
-            return Err(ElectionLogError::State {
-                state: self.next.state,
-                wanted: Change::RetireNode,
-            });
-        }
+        self.check_possible(Change::RetireNode)?;
         let decisions = &self.log.decisions;
         if decisions.progress(&self.pending, node, epoch).ended {
             return Err(ElectionLogError::EpochEnded { node, epoch: epoch.0 });
@@ -225,7 +205,7 @@ impl NextState<'_> {
         waivers: &[String],
         at: UnixMinutes,
     ) -> Result<ElectionEvent, ElectionLogError> {
-        self.expect_state(State::Draft, Change::Open)?;
+        self.check_possible(Change::Open)?;
         if self.next.scheme.is_none() {
             return Err(ElectionLogError::NoRoll);
         }
@@ -281,7 +261,7 @@ impl NextState<'_> {
         witness_waiver: Option<&str>,
         at: UnixMinutes,
     ) -> Result<ElectionEvent, ElectionLogError> {
-        self.expect_state(State::Closed, Change::Certify)?;
+        self.check_possible(Change::Certify)?;
         if let Some(reason) = witness_waiver {
             check_text(TextPart::Reason, reason, 1..=REASON_LENGTH_MAX)?;
         }
@@ -292,16 +272,11 @@ impl NextState<'_> {
     }
 
     pub(super) fn load(&mut self, load: &RollLoad) -> Result<RollEvent, ElectionLogError> {
-        let wanted = Change::GiveRoll;
-        match &load.content {
-            RollContent::Roll(_) => self.expect_state(State::Draft, wanted)?,
-            RollContent::Supplement(_)
-                if !matches!(self.next.state, State::Draft | State::Open) =>
-            {
-                return Err(ElectionLogError::State { state: self.next.state, wanted });
-            }
-            RollContent::Supplement(_) => {}
-        }
+        self.check_possible(match &load.content {
+            // A poll opens with a roll: a later one would replace it.
+            RollContent::Roll(_) => Change::ReplaceRoll,
+            RollContent::Supplement(_) => Change::GiveRoll,
+        })?;
         let mut event = RollEvent {
             manifest: load.manifest,
             parent: load.parent,
@@ -353,6 +328,15 @@ impl NextState<'_> {
         Ok(event)
     }
 
+    fn check_possible(&self, wanted: Change) -> Result<(), ElectionLogError> {
+        if wanted.is_possible_in(self.next.state) {
+            Ok(())
+        } else {
+            Err(ElectionLogError::State { state: self.next.state, wanted })
+        }
+    }
+
+    /// For a change whose steps require a state each.
     pub(super) fn expect_state(
         &self,
         expected: State,

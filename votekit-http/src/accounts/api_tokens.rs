@@ -61,14 +61,14 @@ impl AccountService {
     /// alarm. `from_officials_network` is as in a sign-in.
     ///
     /// # Errors
-    /// [`Problem::TokenRefused`]; [`Problem::Forbidden`] for an official at a network from which
-    /// officials may not work, who keeps the token; or the store is not available.
+    /// [`Problem::RefreshRefused`]; [`Problem::ForeignNetwork`] for an official at a network from
+    /// which officials may not work, who keeps the token; or the store is not available.
     pub(crate) async fn refresh(
         &self,
         refresh: &str,
         from_officials_network: bool,
     ) -> Result<TokenPair, Problem> {
-        let digest = opaque::digest_of(refresh.as_bytes()).ok_or(Problem::TokenRefused)?;
+        let digest = opaque::digest_of(refresh.as_bytes()).ok_or(Problem::RefreshRefused)?;
         let now = self.now();
         if !from_officials_network {
             self.refuse_official(&digest, now).await?;
@@ -85,13 +85,13 @@ impl AccountService {
                     account,
                     "refresh token used twice, session ended"
                 );
-                return Err(Problem::TokenRefused);
+                return Err(Problem::RefreshRefused);
             }
-            Rotation::Unknown => return Err(Problem::TokenRefused),
+            Rotation::Unknown => return Err(Problem::RefreshRefused),
         };
         let Some(account) = self.active(id).await? else {
             self.store.end_session(&next_digest).await.map_err(store_failed)?;
-            return Err(Problem::TokenRefused);
+            return Err(Problem::RefreshRefused);
         };
         let access = self.access_token(&account, next_digest, now).await?;
         Ok(TokenPair { access, refresh: next })
@@ -103,7 +103,7 @@ impl AccountService {
         let holder = self.store.refresh_session(refresh, now).await.map_err(store_failed)?;
         let Some(id) = holder else { return Ok(()) };
         match self.active(id).await? {
-            Some(account) if account.role != AccountRole::Voter => Err(Problem::Forbidden),
+            Some(account) if account.role != AccountRole::Voter => Err(Problem::ForeignNetwork),
             _ => Ok(()),
         }
     }

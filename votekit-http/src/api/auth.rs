@@ -138,7 +138,7 @@ pub(crate) async fn login(
     request_body(content = RefreshBody, content_type = "application/json"),
     responses(
         (status = 200, description = "The next pair: the refresh token that was sent is used up", body = TokenDocument),
-        (status = 401, description = "`token-refused`: sign in again", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`token-refused`: the refresh token is unknown, was used before, or its session has ended: sign in again", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: officials may not work from this network", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::State;
+use axum::http::Method;
 use axum::response::Response;
 
 use crate::accounts::Caller;
@@ -16,7 +17,7 @@ use crate::problem::{Problem, ProblemDocument};
 ///
 /// The archive has one folder with the files that votekit export bundle writes. It begins once the
 /// node has read the whole log, and is sent while the log is read again. An account downloads one
-/// bundle at a time, and a node sends two.
+/// bundle at a time, and a node sends two. `HEAD` makes no bundle: its answer has no length.
 #[utoipa::path(
     get, path = "/api/v1/elections/{law_id}/bundle", tag = "officials", operation_id = "downloadBundle", security(("account" = [])),
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
@@ -35,8 +36,9 @@ use crate::problem::{Problem, ProblemDocument};
 )]
 pub(crate) async fn download(
     State(api): State<Arc<Api>>,
+    method: Method,
     Extension(caller): Extension<Caller>,
     PathText(law): PathText<String>,
 ) -> Result<Response, Problem> {
-    bundle_answer(&api, &caller, &law_id(&law)?).await
+    bundle_answer(&api, &caller, &law_id(&law)?, &method).await
 }

@@ -7,13 +7,14 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 use votekit_node::{
-    CreateElection, CreatedElection, CreatedWithMembers, ElectionView, MemberFault, OpenElection,
+    AdminError, CreateElection, CreatedElection, CreatedWithMembers, ElectionView, MemberFault,
+    Node, OpenElection,
 };
 
 use crate::api::law_id;
 use crate::context::Api;
 use crate::guard::json_body::{json, json_with, optional_json};
-use crate::problem::Problem;
+use crate::problem::{FieldProblem, Problem};
 
 /// A new election: its definition and, for an election of members, the e-mail addresses of those
 /// who may vote.
@@ -50,13 +51,35 @@ pub(crate) async fn create(api: &Api, request: Request) -> Result<CreatedWithMem
         json_with(request, MemberFault::LIST).await?;
     match emails {
         None => Ok(api.node.create(election).await?.into()),
-        Some(_) if election.binding => {
-            let rule = "is for elections that are not binding, as the operator of the node can \
-                        vote for any member: a binding election has a roll";
-            Err(Problem::field(MemberFault::LIST, rule))
+        Some(emails) => {
+            check_fields(&api.node, &election, &emails)?;
+            Ok(api.node.create_with_addresses(election, &emails).await?)
         }
-        Some(emails) => Ok(api.node.create_with_addresses(election, &emails).await?),
     }
+}
+
+/// Refuses wrong fields of an election of members: those of the definition, the addresses, and the
+/// two together.
+fn check_fields(node: &Node, election: &CreateElection, emails: &[String]) -> Result<(), Problem> {
+    let mut errors = Vec::new();
+    for checked in [node.check_creation(election).map(drop), Node::check_addresses(emails)] {
+        // What else refuses the call is looked at once the fields are right.
+        if let Err(
+            error @ (AdminError::Field { .. }
+            | AdminError::Fields { .. }
+            | AdminError::Members { .. }),
+        ) = checked
+            && let Problem::Malformed { errors: wrong } = error.into()
+        {
+            errors.extend(wrong);
+        }
+    }
+    if election.binding {
+        let rule = "is for elections that are not binding, as the operator of the node can vote \
+                    for any member: a binding election has a roll";
+        errors.push(FieldProblem { field: MemberFault::LIST.into(), rule: rule.to_owned() });
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Problem::Malformed { errors }) }
 }
 
 /// Opens the poll. The body may be left out.

@@ -41,6 +41,7 @@ pub(crate) struct ElectionForCaller {
 /// keeps the answer.
 #[utoipa::path(
     get, path = "/api/v1/elections", tag = "elections", operation_id = "elections",
+    security((), ("voter" = []), ("account" = [])),
     responses(
         (status = 200, description = "The elections of this node, in the order of their ids", body = Vec<ElectionForCaller>),
         (status = 401, description = "`token-refused`: a token was sent and is not valid", body = ProblemDocument, content_type = "application/problem+json"),
@@ -66,6 +67,7 @@ pub(crate) async fn elections(
 /// Shows one election.
 #[utoipa::path(
     get, path = "/api/v1/elections/{law_id}", tag = "elections", operation_id = "election",
+    security((), ("voter" = []), ("account" = [])),
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
     responses(
         (status = 200, description = "The election, as in the list", body = ElectionForCaller),

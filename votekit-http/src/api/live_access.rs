@@ -135,8 +135,11 @@ pub(crate) async fn subscribe(
 async fn identify(api: &Api, handshake: &Handshake, token: &[u8]) -> Result<TokenHolder, Problem> {
     let holder = api.accounts.holder(token).await?;
     let is_admitted = holder.caller.role == AccountRole::Voter || handshake.is_from_office;
-    if is_admitted { Ok(holder) } else { Err(Problem::Forbidden) }
+    if is_admitted { Ok(holder) } else { Err(Problem::ForeignNetwork) }
 }
+
+/// The roles that follow the nodes of an election.
+const NODE_READERS: &[AccountRole] = &[AccountRole::Administrator, AccountRole::Auditor];
 
 /// One reader.
 struct Reader<'a> {
@@ -195,10 +198,10 @@ impl Reader<'_> {
     /// When the token of an official expires who sees everything that officials see.
     fn official_until(&self) -> Result<Instant, Problem> {
         let holder = self.holder.as_ref().ok_or(Problem::TokenRefused)?;
-        match holder.caller.role {
-            AccountRole::Administrator | AccountRole::Auditor => Ok(self.until(holder)),
-            _ => Err(Problem::Forbidden),
+        if !NODE_READERS.contains(&holder.caller.role) {
+            return Err(Problem::WrongRole { needs: NODE_READERS });
         }
+        Ok(self.until(holder))
     }
 
     /// Whether the reader has voted, in an election that then shows the counts.

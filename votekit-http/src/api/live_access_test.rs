@@ -148,7 +148,7 @@ async fn a_subscription_is_to_all_of_its_topics_or_to_none() {
 fn a_refusal_has_the_code_of_its_problem() {
     for (problem, code, reason) in [
         (Problem::TokenRefused, CloseCode::Policy, "token-refused"),
-        (Problem::Forbidden, CloseCode::Policy, "forbidden"),
+        (Problem::ForeignNetwork, CloseCode::Policy, "forbidden"),
         (Problem::Unavailable, CloseCode::Again, "unavailable"),
         (Problem::Internal, CloseCode::Error, "internal"),
     ] {

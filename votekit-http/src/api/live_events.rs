@@ -46,6 +46,7 @@ const BYE_SLOW: &[u8] = b"event: bye\ndata: {\"reason\":\"slow\"}\n\n";
 /// `GET /api/v1/results/{law_id}`.
 #[utoipa::path(
     get, path = "/api/v1/results/{law_id}/events", tag = "results", operation_id = "resultEvents",
+    security((), ("voter" = [])),
     params(
         ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50),
         ("Last-Event-ID" = Option<String>, Header, description = "The version that the reader has: it gets a snapshot only if that is old. Any other text counts as none", pattern = "^[0-9]+$", min_length = 1, max_length = 20),

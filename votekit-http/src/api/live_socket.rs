@@ -79,6 +79,7 @@ const WRITE_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Follows topics over a WebSocket.
 #[utoipa::path(
     get, path = "/api/v1/ws", tag = "results", operation_id = "liveSocket",
+    security((), ("voter" = [])),
     responses(
         (
             status = 101,

@@ -1,6 +1,8 @@
 //! `GET /api/v1/openapi.json`: the whole interface, as OpenAPI 3.1. A test compares the document
 //! with the routes.
 
+mod text_sets;
+
 use std::sync::LazyLock;
 
 use axum::body::Body;
@@ -9,7 +11,9 @@ use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::server::{Server, ServerBuilder};
 use utoipa::openapi::{OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
@@ -21,6 +25,7 @@ use super::{
 };
 use crate::guard::representation::{Representation, accepts_gzip};
 use crate::problem::{self, KINDS, Kind};
+use crate::sessions::VOTER_COOKIE;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -103,6 +108,9 @@ use crate::problem::{self, KINDS, Kind};
 )]
 struct Interface;
 
+/// The security scheme of the access token of an account.
+const ACCOUNT: &str = "account";
+
 struct Additions;
 
 impl Modify for Additions {
@@ -141,7 +149,12 @@ impl Modify for Additions {
             .bearer_format("JWT")
             .description(Some("The access token of an account, from `POST /api/v1/auth/login`"))
             .build();
-        components.add_security_scheme("account", SecurityScheme::Http(bearer));
+        components.add_security_scheme(ACCOUNT, SecurityScheme::Http(bearer));
+        let text = "The session of a voter, from `POST /api/v1/session`; for pages of the node \
+            only. Without TLS, on a node's own machine, its name is `votekit-local`";
+        let cookie = ApiKeyValue::with_description(VOTER_COOKIE.name(true), text);
+        components.add_security_scheme("voter", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+        text_sets::add_to(components);
         for (path, item) in &mut document.paths.paths {
             let is_admin = path.starts_with("/api/v1/admin/");
             let operations =
@@ -240,7 +253,9 @@ fn add_common_answers(operation: &mut Operation, path: &str) {
         // The gate may refuse any request.
         kinds.extend([&problem::TOO_MANY_CONNECTIONS, &problem::RATE_LIMITED]);
     }
-    let takes_token = !is_admin && operation.security.is_some();
+    let of_account = SecurityRequirement::new(ACCOUNT, [""; 0]);
+    let takes_token =
+        operation.security.as_ref().is_some_and(|schemes| schemes.contains(&of_account));
     if takes_token {
         kinds.extend([&problem::TOKEN_REFUSED, &problem::FORBIDDEN]);
     }

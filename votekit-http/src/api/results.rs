@@ -40,7 +40,7 @@ pub(crate) struct ResultsDocument {
     title: BilingualView,
     /// Whether the result is binding.
     binding: bool,
-    /// `open`, `closing`, `closed` or `certified`.
+    /// `open`, `closing`, `closed`, `certified` or `annulled`.
     state: String,
     /// When the poll opened, RFC 3339.
     opened: Option<String>,
@@ -136,6 +136,7 @@ const VARY_BY_KEY: &str = "Votekit-Voter-Token, Cookie, Authorization";
 /// token of a member who has voted. All other callers get the same refusal.
 #[utoipa::path(
     get, path = "/api/v1/results/{law_id}", tag = "results", operation_id = "results",
+    security((), ("voter" = []), ("account" = [])),
     params(
         ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50),
         ("request_id" = Option<String>, Query, description = "Under `after_vote`: the request id of an accepted vote", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32),

@@ -65,11 +65,12 @@ struct SignIn {
 /// the elections added, unless another person signs in. It ends 30 minutes after its last use.
 #[utoipa::path(
     post, path = "/api/v1/session", tag = "vote", operation_id = "voterSignIn",
+    security((), ("voter" = [])),
     request_body(content = VoterSignInBody, content_type = "application/json"),
     responses(
         (status = 200, description = "Signed in for at least one election", body = SignedIn, headers(("Set-Cookie" = String, description = "The session"))),
         (status = 400, description = "`malformed`, with each wrong field under errors", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`not-signed-in`: NAS and code are on the roll of none of the elections", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`sign-in-refused`: NAS and code are on the roll of none of the elections, whichever of the two is wrong", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`foreign-origin`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`: none of the elections exists", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request-timeout`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -96,7 +97,9 @@ pub(crate) async fn sign_in(
     let recognised = recognise(&api, &sign_in, prefix).await?;
     let SignIn { nas, code, laws } = sign_in;
     drop(code);
-    let Some((first, _)) = recognised.first() else { return Err(Problem::NotSignedIn) };
+    let Some((first, _)) = recognised.first() else {
+        return Err(Problem::CredentialRefused);
+    };
     let mut session = Session::after_sign_in(before, &nas, first, &recognised)?;
     // A session has room for a number of elections: those beyond it are not opened.
     let is_open = |law: &ElectionId| {
@@ -163,6 +166,7 @@ async fn recognise(
 /// sign-in does.
 #[utoipa::path(
     delete, path = "/api/v1/session", tag = "vote", operation_id = "voterSignOut",
+    security((), ("voter" = [])),
     responses(
         (status = 204, description = "Signed out", headers(("Set-Cookie" = String, description = "Removes the session"))),
         (status = 403, description = "`foreign-origin`", body = ProblemDocument, content_type = "application/problem+json"),

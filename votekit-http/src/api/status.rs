@@ -35,7 +35,8 @@ pub(crate) struct VoteStatusDocument {
     /// For a duplicate: the number of this attempt of the credential, from 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt_count: Option<u32>,
-    /// For an invalid vote: `unknown`, `revoked`, `early` or `late`.
+    /// For an invalid vote: `unknown`, `revoked`, `early` or `late`; `clash` if its request id was
+    /// decided before with another credential.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
 }

@@ -39,6 +39,7 @@ pub(crate) struct VotedElection {
 /// what.
 #[utoipa::path(
     get, path = "/api/v1/user/voted-elections", tag = "vote", operation_id = "votedElections",
+    security(("voter" = []), ("account" = [])),
     responses(
         (status = 200, description = "The elections, in the order of their ids", body = Vec<VotedElection>),
         (status = 401, description = "`not-signed-in`, `token-refused`", body = ProblemDocument, content_type = "application/problem+json"),

@@ -46,7 +46,10 @@ impl Viewer {
             let caller = api.accounts.bearer(&head.headers).await?;
             let is_admitted = caller.role == AccountRole::Voter
                 || is_officials_network(&head.extensions, api.node.config());
-            return if is_admitted { Ok(Self::Account(caller)) } else { Err(Problem::Forbidden) };
+            if !is_admitted {
+                return Err(Problem::ForeignNetwork);
+            }
+            return Ok(Self::Account(caller));
         }
         // The session holds hashes of credentials.
         stack_used();

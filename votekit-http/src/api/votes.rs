@@ -54,6 +54,7 @@ enum Voter {
 /// request with the same key, and with the cookie that it was sent with, is safe.
 #[utoipa::path(
     put, path = "/api/v1/votes/{law_id}", tag = "vote", operation_id = "putVote",
+    security(("voter" = []), ("account" = [])),
     params(
         ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50),
         ("Idempotency-Key" = String, Header, description = "16 to 255 visible ASCII characters that you make and others cannot guess, such as a random UUID: makes a retry the same request, on any node", pattern = "^[!-~]+$", min_length = 16, max_length = 255, example = "8e03978e-40d5-43e8-bc93-6894a57f9324"),
@@ -114,6 +115,9 @@ pub(crate) async fn put_vote(
     }
 }
 
+/// The roles that vote with a token.
+const MEMBERS: &[AccountRole] = &[AccountRole::Voter];
+
 /// Who sends the vote: by the token if there is one, else by the cookie, which counts only from a
 /// page of this node.
 async fn identify(api: &Api, law: &ElectionId, headers: &HeaderMap) -> Result<Voter, Problem> {
@@ -122,8 +126,10 @@ async fn identify(api: &Api, law: &ElectionId, headers: &HeaderMap) -> Result<Vo
     }
     if headers.contains_key(AUTHORIZATION) {
         let caller = api.accounts.bearer(headers).await?;
-        let is_member = caller.role == AccountRole::Voter;
-        return if is_member { Ok(Voter::Member(caller)) } else { Err(Problem::Forbidden) };
+        if !MEMBERS.contains(&caller.role) {
+            return Err(Problem::WrongRole { needs: MEMBERS });
+        }
+        return Ok(Voter::Member(caller));
     }
     // The session holds hashes of credentials.
     stack_used();

@@ -21,8 +21,8 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 /// Timeout for the arrival of an administrative call's body.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
-/// Names and rules are cut to this length in answers.
-const SHOWN_MAX: usize = 200;
+/// Names and rules are cut to this length in answers. The fields of a new election have room.
+const SHOWN_MAX: usize = 300;
 
 /// Parses the body of a call.
 pub(crate) async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
@@ -61,7 +61,7 @@ pub(crate) async fn json_with<T: DeserializeOwned, M: DeserializeOwned>(
         (Some(_), false) => Err(fault(name.to_owned(), "is given more than once")),
     };
     let object = Value::Object(members.iter().cloned().collect());
-    let mut errors = faults::<T>(members);
+    let mut errors = faults::<T>(members, Some(name));
     match (more, serde_json::from_value(object)) {
         (Ok(more), Ok(value)) if errors.is_empty() => return Ok((value, more)),
         (Err(wrong), _) => errors.push(wrong),
@@ -88,7 +88,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     };
     match serde_json::from_slice(json) {
         Ok(Members(members)) => {
-            let errors = faults::<T>(members);
+            let errors = faults::<T>(members, None);
             if errors.is_empty() {
                 return Err(Problem::field("body", shown(&error.to_string())));
             }
@@ -102,8 +102,12 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
 }
 
 /// Every member that is wrong, repeated, unknown or missing. Each member is parsed separately: the
-/// error is then about this member, unless it reports another one as missing.
-fn faults<T: DeserializeOwned>(members: Vec<(String, Value)>) -> Vec<FieldProblem> {
+/// error is then about this member, unless it reports another one as missing. `more` is a member
+/// that the call has beside those of `T`.
+fn faults<T: DeserializeOwned>(
+    members: Vec<(String, Value)>,
+    more: Option<&str>,
+) -> Vec<FieldProblem> {
     let mut faults: Vec<FieldProblem> = Vec::new();
     let mut good = Map::new();
     for (name, value) in members {
@@ -116,7 +120,9 @@ fn faults<T: DeserializeOwned>(members: Vec<(String, Value)>) -> Vec<FieldProble
         }
         let alone = Map::from_iter([(name.clone(), value.clone())]);
         match serde_json::from_value::<T>(Value::Object(alone)) {
-            Err(error) if missing(&error).is_none() => faults.push(fault(name, &error.to_string())),
+            Err(error) if missing(&error).is_none() => {
+                faults.push(fault(name, &rule(&error, more)))
+            }
             _ => drop(good.insert(name, value)),
         }
     }
@@ -132,6 +138,19 @@ fn faults<T: DeserializeOwned>(members: Vec<(String, Value)>) -> Vec<FieldProble
         }
     }
     faults
+}
+
+/// The rule that a member breaks, from serde's message. For an unknown member it lists all known
+/// ones, also the one beside those of the type; the name of the unknown one is the fault's field.
+fn rule(error: &serde_json::Error, more: Option<&str>) -> String {
+    let text = error.to_string();
+    match text.strip_prefix("unknown field `").and_then(|rest| rest.rsplit_once("`, expected ")) {
+        Some((_, known)) => {
+            let more = more.map(|name| format!(", `{name}`")).unwrap_or_default();
+            format!("unknown field, expected {known}{more}")
+        }
+        None => text,
+    }
 }
 
 /// The name of the missing field, from serde's message.
@@ -226,6 +245,10 @@ mod tests {
         let fields: Vec<_> =
             named(parsed(wrong).await).into_iter().map(|(field, _)| field).collect();
         assert_eq!(fields, ["law_id", "colour", "title_fr", "voters"]);
+        let unknown = named(parsed(&format!(r#"{{{right},"{}":1}}"#, "x".repeat(500))).await);
+        let rule = &unknown[0].1;
+        assert!(rule.starts_with("unknown field, expected one of `law_id`, "), "{rule}");
+        assert!(rule.ends_with(", `closes`, `voters`"), "{rule}");
         let twice = named(parsed(&format!(r#"{{"voters":[],"voters":[],{right}}}"#)).await);
         assert_eq!(twice, [("voters".to_owned(), "is given more than once".to_owned())]);
         for body in ["", "[]", "{"] {

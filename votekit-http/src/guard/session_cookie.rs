@@ -24,7 +24,8 @@ impl SessionCookie {
         Self { name, local_name, chars }
     }
 
-    fn name(&self, is_confidential: bool) -> &'static str {
+    /// The name, over TLS or without.
+    pub(crate) const fn name(&self, is_confidential: bool) -> &'static str {
         if is_confidential { self.name } else { self.local_name }
     }
 

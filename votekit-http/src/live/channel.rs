@@ -119,6 +119,15 @@ pub(crate) struct Delivery {
 pub(crate) struct TooSlow;
 
 impl Subscription {
+    /// Drops a snapshot of another state than that of the election now: the message with this state
+    /// is due, and becomes the first one.
+    pub(crate) fn drop_snapshot_of_other_state(&mut self, state: &str) {
+        let snapshot_state = self.snapshot.as_deref().and_then(|message| message.content.state());
+        if snapshot_state.is_some_and(|of_snapshot| of_snapshot != state) {
+            self.snapshot = None;
+        }
+    }
+
     /// Waits for the next message. Cancel safe. Versions strictly increase, except for the snapshot
     /// of a reader whose version this node does not reach.
     ///

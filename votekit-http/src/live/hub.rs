@@ -90,11 +90,21 @@ impl LiveHub {
     /// Subscribes to a topic; `None` when it is about an election that does not exist, or whose log
     /// cannot be read. `from` is the version that the reader has.
     pub(crate) fn subscribe(&self, topic: &Topic, from: Option<u64>) -> Option<Subscription> {
-        if topic.law_id().is_some_and(|law_id| self.node.watch(law_id).is_none()) {
-            return None;
-        }
+        let watch = match topic.law_id() {
+            Some(law_id) => Some(self.node.watch(law_id)?),
+            None => None,
+        };
         // Under one lock: a channel of nodes is removed when it has no readers.
-        let subscription = channel(&mut self.channels.lock(), topic).subscribe(from);
+        let mut subscription = channel(&mut self.channels.lock(), topic).subscribe(from);
+        if let Some(mut watch) = watch {
+            // Read after the latest message, so it is not the older one of the two. The pacer holds
+            // a message back for a moment: a reader must not see a draft after the opening. A halt
+            // comes without a block, and is no new message.
+            let (_, view) = watch.current();
+            if !view.is_halted() {
+                subscription.drop_snapshot_of_other_state(&view.state);
+            }
+        }
         if matches!(topic, Topic::Nodes(_)) {
             self.nodes_wanted.notify_one();
         }

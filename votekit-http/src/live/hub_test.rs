@@ -64,6 +64,34 @@ async fn the_list_is_made_when_an_election_moves_and_not_at_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_has_the_state_of_the_election_when_its_reader_comes() {
+    let dir = TestDir::new(3);
+    let node = dir.start().await;
+    let hub = LiveHub::new(node.clone());
+    let running = tokio::spawn(Arc::clone(&hub).run());
+    node.load(&dir.path("hashes"), None).await.expect("loaded");
+    node.create(create_request()).await.expect("created");
+    let topics = [Topic::Turnout(law()), Topic::Results(law())];
+    for topic in &topics {
+        // The next message is then held back.
+        let mut early = hub.subscribe(topic, None).expect("a topic");
+        state(&mut early, "draft").await;
+    }
+    node.open(&law(), OpenElection::default()).await.expect("opened");
+    for from in [None, Some(0)] {
+        for topic in &topics {
+            let mut reader = hub.subscribe(topic, from).expect("a topic");
+            let first = timeout(WAIT_TIMEOUT, reader.next()).await.expect("due").expect("quick");
+            let text = first.message.text(first.kind);
+            assert!(text.contains(r#""state":"open""#), "{text}");
+        }
+    }
+    running.abort();
+    let _ = running.await;
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nodes_are_read_while_they_are_followed_and_not_otherwise() {
     let dir = TestDir::new(3);
     let node = dir.open_poll().await;

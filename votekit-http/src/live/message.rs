@@ -23,6 +23,17 @@ pub(crate) enum Content {
     Nodes { nodes: Vec<NodeView> },
 }
 
+impl Content {
+    /// The state of the election that the content is about, if it has one.
+    pub(crate) fn state(&self) -> Option<&str> {
+        match self {
+            Self::Turnout(turnout) => Some(&turnout.state),
+            Self::Results(counts) => Some(&counts.turnout.state),
+            Self::Elections { .. } | Self::Blocks { .. } | Self::Nodes { .. } => None,
+        }
+    }
+}
+
 /// An election and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct ElectionState {

@@ -8,7 +8,7 @@ use votekit_core::election::{ResultsPolicy, State};
 use votekit_core::instant::UnixMinutes;
 use votekit_messages::InWords;
 use votekit_node::AdminError;
-use votekit_store::EngineError;
+use votekit_store::{AccountRole, EngineError};
 
 use super::{Kind, OUTCOME_UNKNOWN, Problem, Refusal};
 
@@ -27,6 +27,7 @@ impl InWords for Problem {
             Self::NotOpen { early, state, opens, closes } => {
                 return not_open(*early, *state, *opens, *closes);
             }
+            Self::WrongRole { needs } => return wrong_role(needs),
             Self::Refused(refusal) => return refusal.in_words(),
             Self::NotSafe { missing } => return unmet_rules(missing.len()),
             Self::BodyTooLarge { bytes_max } => {
@@ -38,9 +39,11 @@ impl InWords for Problem {
             Self::UnknownChoice => texts::UNKNOWN_CHOICE,
             Self::Unauthorized => texts::UNAUTHORIZED,
             Self::NotSignedIn => texts::NOT_SIGNED_IN,
+            Self::CredentialRefused => texts::CREDENTIAL_REFUSED,
             Self::SignInRefused => texts::SIGN_IN_REFUSED,
             Self::TokenRefused => texts::TOKEN_REFUSED,
-            Self::Forbidden => texts::FORBIDDEN,
+            Self::RefreshRefused => texts::REFRESH_REFUSED,
+            Self::ForeignNetwork => texts::FOREIGN_NETWORK,
             Self::AccountExists => texts::ACCOUNT_EXISTS,
             Self::InvitationVoid => texts::INVITATION_VOID,
             Self::ForeignOrigin => texts::FOREIGN_ORIGIN,
@@ -128,11 +131,21 @@ fn unmet_rules(count: usize) -> String {
     format!("{count} rules of binding elections are not met")
 }
 
+fn wrong_role(needs: &[AccountRole]) -> String {
+    let names: Vec<&str> = needs.iter().map(|role| role.as_str()).collect();
+    let names = match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => names.concat(),
+    };
+    format!("this requires an account with the role {names}")
+}
+
 fn withheld(policy: ResultsPolicy, state: State) -> String {
     match policy {
         ResultsPolicy::AfterVote => format!(
             "the election is {state}: results are shown to those who have voted (give the request \
-             id of an accepted vote), and to everyone after the close"
+             id of an accepted vote, with its token in the header Votekit-Voter-Token), and to \
+             everyone after the close"
         ),
         _ => format!("the election is {state}: results are shown after the close"),
     }

@@ -11,6 +11,9 @@ use votekit_messages::InWords;
 use super::catalogue::OTHER_CHOICE;
 use super::{Kind, Problem};
 
+/// The beginning of the type of a problem; its code follows.
+pub(crate) const TYPE_PREFIX: &str = "urn:problem-type:votekit:";
+
 /// The body of every answer that is not a success: problem details as in RFC 9457.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
@@ -80,7 +83,7 @@ impl Problem {
             }
             _ => Vec::new(),
         };
-        let kind = format!("urn:problem-type:votekit:{code}");
+        let kind = format!("{TYPE_PREFIX}{code}");
         ProblemDocument { kind, title, status: status.as_u16(), code, detail, errors, request_id }
     }
 }

@@ -27,8 +27,8 @@ kinds! {
     UNKNOWN_CHOICE = "unknown-choice", BAD_REQUEST, "The ballot has no such choice";
     UNAUTHORIZED = "unauthorized", UNAUTHORIZED, "The administrator's token is missing or wrong";
     NOT_SIGNED_IN = "not-signed-in", UNAUTHORIZED, "No voter is signed in for this";
-    SIGN_IN_REFUSED = "sign-in-refused", UNAUTHORIZED, "Address, password or code is not accepted";
-    TOKEN_REFUSED = "token-refused", UNAUTHORIZED, "The access token is missing or not valid";
+    SIGN_IN_REFUSED = "sign-in-refused", UNAUTHORIZED, "The sign-in is not accepted";
+    TOKEN_REFUSED = "token-refused", UNAUTHORIZED, "The token is missing or not valid";
     RESULTS_WITHHELD = "results-withheld", FORBIDDEN, "The results are not shown now";
     FOREIGN_ORIGIN = "foreign-origin", FORBIDDEN, "Pages of this origin may not do this";
     FORBIDDEN = "forbidden", FORBIDDEN, "This account may not do this";

@@ -1,6 +1,7 @@
 //! Calls of officials and about accounts that were refused or failed: each error has its kind.
 
 use votekit_core::election::State;
+use votekit_core::election_log::ElectionLogError;
 use votekit_messages::InWords;
 use votekit_node::roll_store::RollError;
 use votekit_node::{AdminError, BundleError, ElectionFault, UploadError};
@@ -78,7 +79,10 @@ fn admin_kind(error: &AdminError) -> &'static Kind {
         AdminError::NotSafe { .. } => &NOT_SAFE,
         AdminError::Stopping => &STOPPING,
         AdminError::Exists { .. } => &ELECTION_EXISTS,
-        AdminError::State { .. } => &WRONG_STATE,
+        // The state may change between the check of a call and its block.
+        AdminError::State { .. } | AdminError::Refused(ElectionLogError::State { .. }) => {
+            &WRONG_STATE
+        }
         AdminError::Refused(_) | AdminError::Missing { .. } => &REFUSED_BY_LOG,
         AdminError::Roll(RollError::Folder(_)) => &INTERNAL,
         AdminError::Roll(_) | AdminError::ShortCodes { .. } => &ROLL_REFUSED,

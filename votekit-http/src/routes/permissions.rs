@@ -29,10 +29,13 @@ impl RoleCheck {
 
     /// Passes a caller on to the handler, or refuses the role or the network.
     async fn admit(&self, caller: Caller, mut request: Request, next: Next) -> Response {
+        if !self.roles.contains(&caller.role) {
+            return Problem::WrongRole { needs: self.roles }.into_response();
+        }
         let is_from_office = is_officials_network(request.extensions(), self.api.node.config());
         let may_be_anywhere = caller.role == AccountRole::Voter;
-        if !self.roles.contains(&caller.role) || !(may_be_anywhere || is_from_office) {
-            return Problem::Forbidden.into_response();
+        if !(may_be_anywhere || is_from_office) {
+            return Problem::ForeignNetwork.into_response();
         }
         request.extensions_mut().insert(caller);
         next.run(request).await

@@ -89,9 +89,9 @@ pub(crate) fn check_open(api: &Api, election: &ElectionView) -> Result<(), Probl
     if election.is_halted() {
         return Err(Problem::Halted);
     }
-    let now = api.now().0;
-    if !is_open(election, now) {
-        return Err(published::not_open(election, is_early(election, now)));
+    let now = api.now();
+    if !is_open(election, now.0) {
+        return Err(published::not_open(election, is_early(election, now.0), now));
     }
     Ok(())
 }

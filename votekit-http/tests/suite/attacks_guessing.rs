@@ -155,7 +155,7 @@ async fn a_sign_in_for_several_laws_is_no_oracle() {
     for laws in [&[LAW, "THEIRS"][..], &[LAW, LAW, "THEIRS"], &["NONE", LAW, "THEIRS"]] {
         for _ in 0..2 {
             let refused = session(&mut guesser, &nas, guess, laws).await;
-            assert_eq!(refused.problem(), (401, "not-signed-in".to_owned()), "{laws:?}");
+            assert_eq!(refused.problem(), (401, "sign-in-refused".to_owned()), "{laws:?}");
         }
     }
     let held_up = session(&mut guesser, &nas, &right, &[LAW]).await;
@@ -163,7 +163,7 @@ async fn a_sign_in_for_several_laws_is_no_oracle() {
     // Nor does the order help: a law of another roll is not tried.
     let mut elsewhere = client_from(2, served.at.public).await;
     let first = session(&mut elsewhere, &nas, &right, &["THEIRS", LAW]).await;
-    assert_eq!(first.problem(), (401, "not-signed-in".to_owned()));
+    assert_eq!(first.problem(), (401, "sign-in-refused".to_owned()));
     let many: Vec<String> = (0..17).map(|number| format!("L{number}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let refused = session(&mut elsewhere, &nas, &right, &many).await;

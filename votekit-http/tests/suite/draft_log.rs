@@ -10,6 +10,7 @@ use crate::support::{LAW, create_request, law};
 use serde_json::{Value, json};
 use votekit_core::election::ResultsPolicy;
 use votekit_core::id::Digest;
+use votekit_node::config::Config;
 use votekit_node::{CreateElection, OpenElection};
 use votekit_store::AccountRole::{Administrator, Auditor, Observer, Voter};
 
@@ -21,7 +22,11 @@ const UNKNOWN: &str = "L9";
 
 /// A node with a draft and its roll.
 async fn drafted() -> Served {
-    let served = Served::empty(config()).await;
+    drafted_on(config()).await
+}
+
+async fn drafted_on(config: Config) -> Served {
+    let served = Served::empty(config).await;
     served.node.load(&served.roll(), None).await.expect("loaded");
     let draft = CreateElection {
         title_fr: SECRET.to_owned(),
@@ -112,6 +117,24 @@ async fn the_log_of_a_draft_does_not_exist_for_those_who_are_no_officials() {
         }
         let public = get(&served, LAW, part, None).await;
         assert!(!public.header("cache-control").contains("no-store"), "{part}: {public:?}");
+    }
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_nodes_token_reads_no_draft_from_a_network_that_is_not_of_officials() {
+    let officials_from = vec!["192.0.2.0/24".parse().expect("a range")];
+    let served = drafted_on(Config { officials_from, ..config() }).await;
+    let node = served.node.admin_token().expect("a token").as_str().to_owned();
+    for part in &parts(&served) {
+        let answer = get(&served, LAW, part, Some(&node)).await;
+        assert_eq!(answer.problem(), (404, "unknown-election".to_owned()), "{part}");
+        let unknown = get(&served, UNKNOWN, part, None).await;
+        assert_eq!(answer.body, unknown.body, "{part}");
+    }
+    served.node.open(&law(), OpenElection::default()).await.expect("opened");
+    for part in &parts(&served) {
+        assert_eq!(get(&served, LAW, part, Some(&node)).await.status, 200, "{part}");
     }
     served.end().await;
 }

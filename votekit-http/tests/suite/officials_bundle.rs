@@ -90,6 +90,13 @@ async fn a_downloaded_bundle_is_verified_against_the_published_policy() {
         answer.header("content-disposition"),
         "attachment; filename=\"L2025-001-bundle.zip\""
     );
+    // `HEAD` makes no bundle, so it knows no length.
+    let head = observer.send("HEAD", BUNDLE, "application/json", "").await;
+    assert_eq!((head.status.as_u16(), head.body.len()), (200, 0), "{head:?}");
+    assert_eq!(head.header("content-length"), "");
+    for field in ["content-type", "content-disposition"] {
+        assert_eq!(head.header(field), answer.header(field));
+    }
     let files = unpacked(&answer.body);
     let names: BTreeSet<_> = files.keys().map(String::as_str).collect();
     for name in ["index.json", "leaves.jsonl", "checkpoint", "policy", "results.csv", "README.md"] {
@@ -117,6 +124,8 @@ async fn there_is_no_bundle_before_the_close_and_none_without_an_account_of_an_o
     let early = official.get(BUNDLE).await;
     assert_eq!(early.problem(), (409, "wrong-state".to_owned()));
     assert!(early.text().contains("after the close"), "{}", early.text());
+    let head = official.send("HEAD", BUNDLE, "application/json", "").await;
+    assert_eq!(head.status, 409);
     let unknown = official.get("/api/v1/elections/L9/bundle").await;
     assert_eq!(unknown.problem(), (404, "unknown-election".to_owned()));
     served.node.close(&law()).await.expect("closed");

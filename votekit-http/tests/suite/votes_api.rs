@@ -186,9 +186,14 @@ async fn a_sign_in_is_one_attempt_and_repeats_nothing() {
     let mut voter = FrontEnd::open(&served).await;
     let mut wrong = sign_in(4, &[LAW]);
     wrong["code"] = json!("S3CRET99");
+    let unknown = json!({"nas": "999999998", "code": "S3CRET99", "law_ids": [LAW]});
+    let unknown = voter.send("POST", SESSION, &[], &unknown.to_string()).await;
     for _ in 0..6 {
         let refused = voter.send("POST", SESSION, &[], &wrong.to_string()).await;
-        assert_eq!(refused.problem(), (401, "not-signed-in".to_owned()));
+        assert_eq!(refused.text(), unknown.text(), "an unknown NAS is refused like a wrong code");
+        assert_eq!(refused.problem(), (401, "sign-in-refused".to_owned()));
+        let detail = refused.json()["detail"].as_str().unwrap_or_default().to_owned();
+        assert!(detail.contains("NAS and code are not recognised"), "{detail}");
         assert!(refused.header("set-cookie").is_empty());
     }
     let held_up = voter.sign_in(4, &[LAW]).await;

@@ -495,10 +495,7 @@ impl Node {
     ///
     /// # Errors
     /// [`AdminError`].
-    pub(crate) fn check_creation(
-        &self,
-        request: &CreateElection,
-    ) -> Result<ElectionId, AdminError> {
+    pub fn check_creation(&self, request: &CreateElection) -> Result<ElectionId, AdminError> {
         let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([9; 32]);
         let planned = request.clone().definition(unkeyed, self.now().minutes())?;
         self.check_readable(&planned.law_id)?;
@@ -520,10 +517,7 @@ impl Node {
     ) -> Result<CreatedElection, AdminError> {
         let election = self.election_handle(law_id)?;
         let _busy = self.busy(&election)?;
-        let state = election.committed().state();
-        if state != State::Draft {
-            return Err(AdminError::State { state, wanted: Change::Amend });
-        }
+        check_state(&election, Change::Amend)?;
         let before = election.committed().results.definition.clone();
         let definition = request.apply(before.clone(), self.now().minutes())?;
         if definition != before {
@@ -663,6 +657,8 @@ impl Node {
             let rule = CallRule::NotWaivable { waiver: unknown.clone() };
             return Err(AdminError::Field { field: "waivers", rule });
         }
+        // Before the requirements, which an open poll need not meet any more.
+        check_state(&election, Change::Open)?;
         if election.definition.binding {
             if election.log().scheme().is_none() {
                 return Err(ElectionLogError::NoRoll.into());
@@ -783,10 +779,7 @@ impl Node {
     ) -> Result<ElectionView, AdminError> {
         let election = self.election_handle(law_id)?;
         let _busy = self.busy(&election)?;
-        let state = election.committed().state();
-        if state >= State::Closing {
-            return Err(AdminError::State { state, wanted: Change::GiveNode });
-        }
+        check_state(&election, Change::GiveNode)?;
         if election.log().node_key(key.node_id()).is_none() {
             if self.context.authorities.is_some() {
                 // The others accept no block with a node whose record no authority has signed.
@@ -872,10 +865,7 @@ impl Node {
         }
         let election = self.election_handle(law_id)?;
         let _busy = self.busy(&election)?;
-        let committed = election.committed();
-        if committed.state() != State::Closed {
-            return Err(AdminError::State { state: committed.state(), wanted: Change::Certify });
-        }
+        check_state(&election, Change::Certify)?;
         let witness_waiver = self.needed_waiver(&election, request.witness_waiver).await?;
         let waived = witness_waiver.clone();
         self.record(&election, vec![LogEvent::Certify { witness_waiver }]).await?;
@@ -936,6 +926,7 @@ impl Node {
         check_reason(&request.reason)?;
         let election = self.election_handle(law_id)?;
         let _busy = self.busy(&election)?;
+        check_state(&election, Change::Annul)?;
         self.record(&election, vec![LogEvent::Annul { reason: request.reason }]).await?;
         Ok(ElectionView::from_handle(&election))
     }
@@ -1072,10 +1063,7 @@ impl Node {
     pub async fn purge(&self, law_id: &ElectionId) -> Result<u64, AdminError> {
         let election = self.election_handle(law_id)?;
         let _busy = self.busy(&election)?;
-        let state = election.committed().state();
-        if !matches!(state, State::Certified | State::Annulled) {
-            return Err(AdminError::State { state, wanted: Change::Purge });
-        }
+        check_state(&election, Change::Purge)?;
         if self.context.leader_lease.term().is_none() {
             return Err(self.not_leading());
         }
@@ -1198,6 +1186,13 @@ impl Node {
     pub(crate) fn not_leading(&self) -> AdminError {
         AdminError::NotLeading { leader: self.context.leader_lease.other_leader() }
     }
+}
+
+/// Refuses a change that the state of an election does not allow, before what else the change
+/// requires is looked at.
+fn check_state(election: &ElectionHandle, wanted: Change) -> Result<(), AdminError> {
+    let state = election.committed().state();
+    if wanted.is_possible_in(state) { Ok(()) } else { Err(AdminError::State { state, wanted }) }
 }
 
 fn halted(election: &ElectionHandle, reason: &str) -> AdminError {

@@ -81,6 +81,15 @@ impl Node {
         Ok(CreatedWithMembers { created, invitations })
     }
 
+    /// Checks the e-mail addresses of members by themselves, whatever accounts there are.
+    ///
+    /// # Errors
+    /// [`AdminError::Members`] with every address that is wrong; [`AdminError::Field`] for too few
+    /// or too many.
+    pub fn check_addresses(emails: &[String]) -> Result<(), AdminError> {
+        addresses(emails).map(drop)
+    }
+
     async fn invite_members(&self, emails: &[EmailAddress]) -> Result<Members, AdminError> {
         let accounts = &**self.accounts();
         for _ in 0..ATTEMPTS_MAX {

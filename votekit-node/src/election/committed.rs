@@ -50,6 +50,14 @@ impl Committed {
         self.results.state
     }
 
+    /// When the poll closes or was closed, for people. A poll that is closed by hand still takes the
+    /// votes of that minute, so the log has the minute after it.
+    pub(crate) fn closing_minute(&self) -> Option<UnixMinutes> {
+        let is_by_hand =
+            self.state() >= State::Closing && self.closes != self.results.definition.closes;
+        self.closes.map(|closes| UnixMinutes(closes.0.saturating_sub(u64::from(is_by_hand))))
+    }
+
     /// Checks that `head` equals this log's head or can extend it: a published result is never
     /// withdrawn. Otherwise fails with the rule that it breaks.
     pub(crate) fn check_extends(&self, head: &Head) -> Result<(), &'static str> {

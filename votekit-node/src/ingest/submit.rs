@@ -260,7 +260,7 @@ pub(super) fn not_open(election: &ElectionHandle, early: bool) -> SubmitError {
         early,
         state: committed.state(),
         opens: committed.opens,
-        closes: committed.closes,
+        closes: committed.closing_minute(),
     }
 }
 
@@ -274,8 +274,11 @@ fn outcome(
         Ok(Ok(())) => Ok(request),
         Ok(Err(IntakeError::Finished)) => {
             let committed = election.committed();
-            let (opens, closes) = (committed.opens, committed.closes);
             let state = committed.state().max(State::Closing);
+            // Before the close is recorded, only the planned time is known.
+            let is_recorded = committed.state() == state;
+            let closes = committed.closing_minute().filter(|_| is_recorded);
+            let opens = committed.opens;
             Err(SubmitError::NotOpen { early: false, state, opens, closes })
         }
         Ok(Err(IntakeError::Unavailable(error))) => Err(SubmitError::Unavailable(error)),

@@ -17,6 +17,7 @@ use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_store::{EngineError, Ledger};
 
 use super::ReadError;
+use crate::election::ElectionHandle;
 use crate::error::damaged_ledger;
 use crate::node::Node;
 
@@ -89,6 +90,21 @@ impl fmt::Debug for BundleLines {
 }
 
 impl Node {
+    /// Checks that an election exists and is closed, without making its bundle: outside witnesses
+    /// may still be missing.
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub fn check_bundle(&self, law_id: &ElectionId) -> Result<(), BundleError> {
+        self.closed_election(law_id).map(drop)
+    }
+
+    fn closed_election(&self, law_id: &ElectionId) -> Result<Arc<ElectionHandle>, BundleError> {
+        let election = self.readable(law_id)?.ok_or(BundleError::UnknownElection)?;
+        let state = election.committed().state();
+        if state < State::Closed { Err(BundleError::NotClosed { state }) } else { Ok(election) }
+    }
+
     /// Makes the bundle of a closed election, the same as `votekit export bundle` writes: reads the
     /// whole log, and passes the lines of `leaves.jsonl` to `observe` in chunks.
     ///
@@ -99,11 +115,7 @@ impl Node {
         law_id: &ElectionId,
         mut observe: impl FnMut(&[u8]) + Send,
     ) -> Result<Bundle, BundleError> {
-        let election = self.readable(law_id)?.ok_or(BundleError::UnknownElection)?;
-        let state = election.committed().state();
-        if state < State::Closed {
-            return Err(BundleError::NotClosed { state });
-        }
+        let election = self.closed_election(law_id)?;
         let unknown = || BundleError::UnknownElection;
         let checkpoint = self.witnessed_checkpoint(law_id).await.ok_or_else(unknown)?;
         let damaged =

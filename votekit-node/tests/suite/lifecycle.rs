@@ -63,10 +63,12 @@ async fn every_kind_of_vote_is_decided_and_counted() {
     );
     // A decided request is answered from the index: no second envelope, no replay.
     assert_eq!(results.report.replayed, 0);
-    assert!(matches!(
-        node.submit(&vote(5, "oui"), None, None).await,
-        Err(SubmitError::NotOpen { state: State::Closed, .. })
-    ));
+    match node.submit(&vote(5, "oui"), None, None).await {
+        Err(SubmitError::NotOpen { state: State::Closed, closes: Some(closes), .. }) => {
+            assert!(closes <= node.now().minutes(), "{closes:?} is not in the future");
+        }
+        other => panic!("{other:?}"),
+    }
     node.certify(&law()).await.expect("certified");
     node.shutdown().await;
 }

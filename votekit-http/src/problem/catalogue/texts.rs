@@ -27,10 +27,12 @@ texts! {
     CLOCK = "the clock of this node was set back, so the vote would get an earlier time than \
         recorded votes; this attempt was not stored";
     CONTENT_CODING = "send the body as it is, without `Content-Encoding`";
-    FORBIDDEN = "the role of the account does not allow this, or officials may not work from this \
-        network";
-    FOREIGN_ORIGIN = "nothing was done: only pages of this node may send its forms; a WebSocket \
-        may also be opened by pages of the origins in the setting live_origins";
+    CREDENTIAL_REFUSED = "NAS and code are not recognised together for any of these elections: \
+        check both, and sign in again";
+    FOREIGN_NETWORK = "officials may not work from this network";
+    FOREIGN_ORIGIN = "nothing was done: this is accepted only from pages of this node, which a \
+        request shows by `Sec-Fetch-Site: same-origin`, or by an `Origin` that matches `Host`; a \
+        WebSocket may also be opened by pages of the origins in the setting live_origins";
     HALTED = "a fault halted the election on this node; this attempt was not stored; try again \
         later";
     HEADERS_TOO_LARGE = "a request has at most 100 header fields, of about 64 KiB in all";
@@ -53,6 +55,8 @@ texts! {
     RATE_LIMITED = "this node has reached its limit of votes per second; this attempt was not \
         stored";
     READ_SHARE = "your network exceeds the limit of reads per address";
+    REFRESH_REFUSED = "the refresh token is not valid: it is unknown or was used before, or its \
+        session has ended; sign in again (POST /api/v1/auth/login)";
     REQUEST_TIMEOUT = "the request arrived too slowly: send it without pauses";
     SESSIONS_LEFT = "the password was changed, but earlier sessions of the account may still be \
         valid: sign in with the new password, and change it again";

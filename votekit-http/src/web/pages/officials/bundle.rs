@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::State;
+use axum::http::Method;
 use axum::response::Response;
 
 use crate::accounts::Caller;
@@ -16,8 +17,9 @@ use crate::web::lang::Lang;
 /// Sends the file.
 pub(crate) async fn bundle_file(
     State(api): State<Arc<Api>>,
+    method: Method,
     Extension(caller): Extension<Caller>,
     PathText((_, law)): PathText<(Lang, String)>,
 ) -> Result<Response, Problem> {
-    bundle_answer(&api, &caller, &law_id(&law)?).await
+    bundle_answer(&api, &caller, &law_id(&law)?, &method).await
 }

@@ -24,7 +24,7 @@ use crate::guard::same_origin::check_same_origin;
 use crate::problem::Problem;
 use crate::web::form_fields::FormErrors;
 use crate::web::lang::Lang;
-use crate::web::official_visit::OfficialVisit;
+use crate::web::official_visit::{ADMINISTRATORS, OfficialVisit};
 
 /// The largest upload of one election, with the heads of its parts, and its files with the token.
 const LIMITS: MultipartLimits = MultipartLimits {
@@ -142,7 +142,7 @@ async fn check_session(visit: &OfficialVisit<'_>, headers: &HeaderMap) -> Result
     let caller = visit.api.accounts.page_session(headers).await?;
     let lasts = caller
         .is_some_and(|caller| (caller.id, caller.role) == (visit.caller.id, visit.caller.role));
-    if lasts { Ok(()) } else { Err(Problem::Forbidden) }
+    if lasts { Ok(()) } else { Err(Problem::WrongRole { needs: ADMINISTRATORS }) }
 }
 
 /// Whether the answer must be a page: a browser that shows the answer to a form requests HTML.
