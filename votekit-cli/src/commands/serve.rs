@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use votekit_http::listener::{self, Reserved, ServeError, Server};
+use votekit_messages::InWords as _;
 use votekit_node::ElectionView;
 use votekit_node::address_range::AddressRange;
 use votekit_node::config::{Config, Role};
@@ -347,7 +348,10 @@ fn config(args: &Args) -> Result<Config, CommandError> {
 
 /// Converts the error of a server, with a hint.
 pub(crate) fn serve_error(error: ServeError) -> CommandError {
-    let message = error.to_string();
+    let message = match &error {
+        ServeError::TlsKey(error) | ServeError::Folder(error) => error.in_words(),
+        other => other.to_string(),
+    };
     let kind = if failure_code(&error) == ErrorKind::Internal.code() {
         ErrorKind::Internal
     } else {
