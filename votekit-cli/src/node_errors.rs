@@ -171,6 +171,8 @@ impl From<AdminError> for CommandError {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use votekit_store::Conflict;
 
     use super::*;
@@ -192,5 +194,24 @@ mod tests {
         assert_eq!(panicked.message, "bug in votekit: the writer of SQLite panicked");
         let conflict = EngineError::from(Conflict::AccountChanged);
         assert_eq!(CommandError::from(conflict).message, "the account was changed meanwhile");
+    }
+
+    #[test]
+    fn errors_of_nodes_are_printed_in_the_words_of_the_catalogue() {
+        let in_use = || FolderError::InUse { path: PathBuf::from("node") };
+        let law_id = "L1".parse().expect("a law id");
+        let said = "node is in use by another votekit process";
+        for failed in [
+            CommandError::from(in_use()),
+            CommandError::from(NodeError::Folder(in_use())),
+            CommandError::from(AdminError::Roll(RollError::Folder(in_use()))),
+        ] {
+            assert_eq!(failed.message, said);
+            assert!(failed.hint.is_some_and(|hint| hint.contains("--node")));
+        }
+        let unknown = CommandError::from(AdminError::UnknownElection { law_id });
+        assert_eq!(unknown.kind, ErrorKind::BadInput);
+        assert_eq!(unknown.message, "there is no election L1");
+        assert_eq!(CommandError::from(NodeError::NoServices).kind, ErrorKind::Configuration);
     }
 }

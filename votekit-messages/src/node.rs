@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use votekit_node::config::ConfigError;
 use votekit_node::data_folder::{
     AuthorityMismatch, Exposure, FileDamage, FolderError, LedgerMismatch,
 };
@@ -165,6 +166,50 @@ impl InWords for NodeError {
             Self::Engine(error) => error.hint(),
             _ => None,
         }
+    }
+}
+
+impl InWords for ConfigError {
+    fn in_words(&self) -> String {
+        let text = match self {
+            Self::Syntax { message } => return message.clone(),
+            Self::HalfTls => "tls_cert and tls_key belong together: one is missing",
+            Self::PlainBeyondLoopback { address } => {
+                return format!(
+                    "listening on {address} beyond this machine requires TLS: give tls_cert and \
+                     tls_key, or the addresses of the TLS-terminating proxies as tls_proxies"
+                );
+            }
+            Self::InternalBeyondLoopback { setting, address } => {
+                return format!(
+                    "{setting} = {address} is plain HTTP beyond this machine: set \
+                     admin_beyond_loopback = true to allow it on a private network"
+                );
+            }
+            Self::BatchVotes { maximum } => {
+                return format!("batch_votes_max can be at most {maximum}");
+            }
+            Self::HalfServices { missing } => {
+                return format!(
+                    "registry, ballot_box and ledger belong together: {missing} is missing"
+                );
+            }
+            Self::NoRole => "roles must name at least one of ingest, validate and seal",
+            Self::LogLevel { level } => {
+                return format!(
+                    "log_level = \"{level}\" is not a level: it is one of error, warn, info, \
+                     debug and trace"
+                );
+            }
+            Self::Origin { setting, origin } => {
+                return format!(
+                    "{setting}: \"{origin}\" is not an origin: it is a scheme, a host and a port \
+                     unless it is the scheme's own, such as \"https://results.example.ca\""
+                );
+            }
+            Self::Zero { name } => return format!("{name} must be at least 1"),
+        };
+        text.to_owned()
     }
 }
 

@@ -316,7 +316,8 @@ fn config(args: &Args) -> Result<Config, CommandError> {
                 ..CommandError::reading(path, &error)
             })?;
             Config::from_toml(&text).map_err(|error| {
-                CommandError::configuration(format!("{}: {error}", path.display())).hint(SETTINGS)
+                let words = error.in_words();
+                CommandError::configuration(format!("{}: {words}", path.display())).hint(SETTINGS)
             })?
         }
     };
@@ -341,7 +342,7 @@ fn config(args: &Args) -> Result<Config, CommandError> {
     config.check().map_err(|error| {
         let file =
             args.config.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default();
-        CommandError::configuration(format!("{file}{error}")).hint(SETTINGS)
+        CommandError::configuration(format!("{file}{}", error.in_words())).hint(SETTINGS)
     })?;
     Ok(config)
 }
@@ -350,6 +351,7 @@ fn config(args: &Args) -> Result<Config, CommandError> {
 pub(crate) fn serve_error(error: ServeError) -> CommandError {
     let message = match &error {
         ServeError::TlsKey(error) | ServeError::Folder(error) => error.in_words(),
+        ServeError::Config(error) => error.in_words(),
         other => other.to_string(),
     };
     let kind = if failure_code(&error) == ErrorKind::Internal.code() {
