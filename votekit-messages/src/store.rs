@@ -66,10 +66,8 @@ impl InWords for MemoryError {
     }
 
     fn hint(&self) -> Option<String> {
-        let is_lost = matches!(
-            self,
-            Self::Missing { .. } | Self::NoDatabase { .. } | Self::Damaged { .. }
-        );
+        let is_lost =
+            matches!(self, Self::Missing { .. } | Self::NoDatabase { .. } | Self::Damaged { .. });
         is_lost.then(|| RENEW_HINT.to_owned())
     }
 }

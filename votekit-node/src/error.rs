@@ -1,5 +1,5 @@
-//! Errors of starting a node, of administrative calls and of votes. Their `Display` is for logs; the
-//! edges make the sentences.
+//! Errors of starting a node, of administrative calls and of votes. Their `Display` is for logs;
+//! the edges make the sentences.
 //!
 //! Long because each variant has its text and its cause.
 

@@ -474,10 +474,7 @@ async fn an_authority_without_its_memory_does_not_start() {
     };
     let config = Config { roles: vec![Role::Seal, Role::Query], ..Config::default() };
     let refused = Node::start_on(folder, config, installation.engines().clone()).await;
-    assert!(
-        matches!(refused, Err(NodeError::Memory(MemoryError::Missing { .. }))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(NodeError::Memory(MemoryError::Missing { .. }))), "{refused:?}");
     assert!(!path.join("memory").exists(), "no memory is made beside used keys");
     installation.stop().await;
 }
