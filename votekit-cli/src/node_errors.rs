@@ -1,5 +1,5 @@
 //! Exit codes and hints for errors of the engines, of a node and of its data folder. The sentences
-//! of nodes and data folders are their `Display`.
+//! are those of votekit-messages: no command prints the `Display` of such an error.
 
 use votekit_core::manifest::ManifestError;
 use votekit_messages::InWords as _;
@@ -25,7 +25,8 @@ impl From<EngineError> for CommandError {
 
 impl From<FolderError> for CommandError {
     fn from(error: FolderError) -> Self {
-        let failed = Self::configuration(error.to_string());
+        let text = error.in_words();
+        let failed = Self::configuration(text.clone());
         match error {
             FolderError::InUse { .. } => failed.hint(
                 "a node is running on it: stop it, or give --node with the administration address \
@@ -42,7 +43,7 @@ impl From<FolderError> for CommandError {
                 "if {found} is your organisation's name, omit --log-base; if not, load the roll into a \
                  new folder with --log-base"
             )),
-            FolderError::NotOne { .. } => Self::bad_input(error.to_string())
+            FolderError::NotOne { .. } => Self::bad_input(text)
                 .hint("check the path; create a data folder with `votekit load` or `votekit serve \
                        --init`"),
             FolderError::Occupied { .. } => {
@@ -53,7 +54,7 @@ impl From<FolderError> for CommandError {
                  of an authority",
                 path.display()
             )),
-            FolderError::NotAuthority { .. } => Self::bad_input(error.to_string())
+            FolderError::NotAuthority { .. } => Self::bad_input(text)
                 .hint("`votekit authority keygen` creates the folder of an authority"),
             FolderError::OtherAuthorities { .. } => failed.hint(
                 "collect the lines of all authorities again with `votekit authority show`, make \
@@ -71,33 +72,32 @@ impl From<FolderError> for CommandError {
 
 impl From<NodeError> for CommandError {
     fn from(error: NodeError) -> Self {
+        let failed = Self::configuration(error.in_words()).hint_if(error.hint());
         match error {
-            NodeError::Folder(error) => error.into(),
+            NodeError::Folder(error) | NodeError::Roll(RollError::Folder(error)) => error.into(),
             NodeError::Engine(error) => error.into(),
-            NodeError::Log { .. } | NodeError::Checkpoint { .. } => {
-                Self::configuration(error.to_string()).hint(
-                    "nothing was changed: keep the folder as it is, and restore a backup from \
-                     before the damage",
-                )
-            }
+            NodeError::Log { .. } | NodeError::Checkpoint { .. } => failed.hint(
+                "nothing was changed: keep the folder as it is, and restore a backup from before \
+                 the damage",
+            ),
             NodeError::Roll(RollError::Manifest {
-                source: ManifestError::PepperMissing { ref id },
+                source: ManifestError::PepperMissing { id },
                 ..
-            }) => Self::configuration(error.to_string()).hint(format!(
+            }) => failed.hint(format!(
                 "restore keys/pepper/{} from a backup of the data folder",
                 id.to_hex()
             )),
-            NodeError::Roll(RollError::Folder(error)) => error.into(),
-            NodeError::Forked { .. } => Self::configuration(error.to_string()).hint(
+            NodeError::Forked { .. } => failed.hint(
                 "nothing was changed: restore the newer ledger; only if no checkpoint or receipt \
                  beyond this one was ever published, run `votekit serve --no-snapshot`",
             ),
-            NodeError::Memory(ref memory) => {
-                Self::configuration(error.to_string()).hint_if(memory.hint().map(str::to_owned))
-            }
+            NodeError::BallotKey { .. } => failed.hint(
+                "with several authorities, a node receives the keys once it is admitted with \
+                 `votekit node admit`",
+            ),
             #[cfg(feature = "services")]
             NodeError::Address(error) => error.into(),
-            other => Self::configuration(other.to_string()),
+            _ => failed,
         }
     }
 }
@@ -112,7 +112,7 @@ impl From<AddressError> for CommandError {
 
 impl From<AdminError> for CommandError {
     fn from(error: AdminError) -> Self {
-        let text = error.to_string();
+        let text = error.in_words();
         match error {
             AdminError::UnknownElection { .. } => {
                 Self::bad_input(text).hint("list the elections with `votekit election list`")
@@ -171,6 +171,8 @@ impl From<AdminError> for CommandError {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use votekit_store::Conflict;
 
     use super::*;
@@ -192,5 +194,24 @@ mod tests {
         assert_eq!(panicked.message, "bug in votekit: the writer of SQLite panicked");
         let conflict = EngineError::from(Conflict::AccountChanged);
         assert_eq!(CommandError::from(conflict).message, "the account was changed meanwhile");
+    }
+
+    #[test]
+    fn errors_of_nodes_are_printed_in_the_words_of_the_catalogue() {
+        let in_use = || FolderError::InUse { path: PathBuf::from("node") };
+        let law_id = "L1".parse().expect("a law id");
+        let said = "node is in use by another votekit process";
+        for failed in [
+            CommandError::from(in_use()),
+            CommandError::from(NodeError::Folder(in_use())),
+            CommandError::from(AdminError::Roll(RollError::Folder(in_use()))),
+        ] {
+            assert_eq!(failed.message, said);
+            assert!(failed.hint.is_some_and(|hint| hint.contains("--node")));
+        }
+        let unknown = CommandError::from(AdminError::UnknownElection { law_id });
+        assert_eq!(unknown.kind, ErrorKind::BadInput);
+        assert_eq!(unknown.message, "there is no election L1");
+        assert_eq!(CommandError::from(NodeError::NoServices).kind, ErrorKind::Configuration);
     }
 }

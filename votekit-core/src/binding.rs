@@ -10,8 +10,8 @@ use crate::id::Digest;
 /// The base name of logs when none is given. It names no organisation.
 pub const DEFAULT_BASE: &str = "votekit.example";
 
-/// A requirement that a binding election does not meet. Displayed as one sentence, for logs; the
-/// edges have their own texts.
+/// A requirement that a binding election does not meet. Its `Display` is
+/// for logs; the edges make the sentences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 // Exhaustive: the edges have a sentence for each variant.
 pub enum BindingRule {
@@ -51,31 +51,14 @@ impl BindingRule {
 impl fmt::Display for BindingRule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pepper => formatter.write_str(
-                "its roll must be hashed under a pepper (votekit hashgen --pepper-file)",
-            ),
-            Self::Results => formatter.write_str(
-                "results must be shown after the close only (or waive this rule: --waive results)",
-            ),
-            Self::Confidential => formatter.write_str(
-                "votes must reach the node over TLS (--tls-cert and --tls-key, or --tls-proxy)",
-            ),
-            Self::TestBase { base } => write!(
-                formatter,
-                "its log must not have the name of a test, and this folder has {base}: load the \
-                 roll into a new folder with another --log-base"
-            ),
-            Self::DefaultBase => write!(
-                formatter,
-                "its log must be named after your organisation, and this folder has the default \
-                 name {DEFAULT_BASE}: load the roll into a new folder with --log-base"
-            ),
-            Self::ShortCodes { manifest, length } => write!(
-                formatter,
-                "access codes must have at least {} characters; the shortest of manifest \
-                 {manifest} has {length}",
-                Definition::BINDING_CODE_LENGTH_MIN
-            ),
+            Self::Pepper => formatter.write_str("roll without a pepper"),
+            Self::Results => formatter.write_str("results before the close"),
+            Self::Confidential => formatter.write_str("votes without TLS"),
+            Self::TestBase { base } => write!(formatter, "test name {base} of the log"),
+            Self::DefaultBase => write!(formatter, "default name {DEFAULT_BASE} of the log"),
+            Self::ShortCodes { manifest, length } => {
+                write!(formatter, "shortest code of manifest {manifest}: {length} characters")
+            }
         }
     }
 }

@@ -264,7 +264,7 @@ pub enum DefinitionError {
         second: ChoiceId,
     },
     /// The ballot key is not a usable X25519 point.
-    #[error("the ballot key is weak (a point of small order): anyone could read every choice")]
+    #[error("the ballot key is weak (a point of small order)")]
     BallotKey,
     /// The poll must close after it opens.
     #[error("the poll closes ({closes}) no later than it opens ({opens})")]

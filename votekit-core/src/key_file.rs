@@ -11,7 +11,7 @@ const CHECK_PREFIX: &str = "votekit key file";
 #[non_exhaustive]
 pub enum KeyFileError {
     /// The line begins with the secret.
-    #[error("a key file is one line that begins with 64 hexadecimal digits")]
+    #[error("not a key file")]
     Form,
     /// The line ends with the check of its secret.
     #[error("the key does not match its check")]

@@ -245,7 +245,7 @@ impl InWords for CallRule {
             Self::FileUnread { reason } => {
                 return format!("the node cannot read this file: {reason}");
             }
-            Self::KeyFile(error) => return error.to_string(),
+            Self::KeyFile(error) => return error.in_words(),
             Self::BallotKeyUsed { law_id } => {
                 return format!(
                     "it is the ballot key of {law_id}: each election needs a separate ballot key"

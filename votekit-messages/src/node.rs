@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use votekit_node::config::ConfigError;
 use votekit_node::data_folder::{
     AuthorityMismatch, Exposure, FileDamage, FolderError, LedgerMismatch,
 };
+use votekit_node::log_repair::RepairError;
 use votekit_node::{ElectionFault, NodeError, NotReady};
 
 use crate::InWords;
@@ -140,9 +142,107 @@ impl InWords for NodeError {
                  roles"
             ),
             Self::Random(reason) => format!("the system returned no random numbers: {reason}"),
-            // Errors that occur only at the start of a node, and those of keys and signatures, have
-            // reasons for administrators.
+            Self::NotAnAuthority { name } => format!(
+                "{name} is not in the file authorities of this data folder: a node with the role \
+                 seal is one of the authorities that it lists"
+            ),
+            Self::SealedKeys { law_id } => format!(
+                "the keys of {law_id} that were sealed to this node cannot be opened with its key"
+            ),
+            Self::Round { error } => format!("the round about the first block: {error}"),
+            Self::Memory(error) => format!("the memory of this authority: {}", error.in_words()),
+            Self::NoServices => {
+                "this votekit was built without the services engine (the feature `services`)"
+                    .to_owned()
+            }
+            // Keys, policies, signatures and addresses are described by their parsers.
             other => other.to_string(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Memory(error) => error.hint(),
+            Self::Engine(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+impl InWords for ConfigError {
+    fn in_words(&self) -> String {
+        let text = match self {
+            Self::Syntax { message } => return message.clone(),
+            Self::HalfTls => "tls_cert and tls_key belong together: one is missing",
+            Self::PlainBeyondLoopback { address } => {
+                return format!(
+                    "listening on {address} beyond this machine requires TLS: give tls_cert and \
+                     tls_key, or the addresses of the TLS-terminating proxies as tls_proxies"
+                );
+            }
+            Self::InternalBeyondLoopback { setting, address } => {
+                return format!(
+                    "{setting} = {address} is plain HTTP beyond this machine: set \
+                     admin_beyond_loopback = true to allow it on a private network"
+                );
+            }
+            Self::BatchVotes { maximum } => {
+                return format!("batch_votes_max can be at most {maximum}");
+            }
+            Self::HalfServices { missing } => {
+                return format!(
+                    "registry, ballot_box and ledger belong together: {missing} is missing"
+                );
+            }
+            Self::NoRole => "roles must name at least one of ingest, validate and seal",
+            Self::LogLevel { level } => {
+                return format!(
+                    "log_level = \"{level}\" is not a level: it is one of error, warn, info, \
+                     debug and trace"
+                );
+            }
+            Self::Origin { setting, origin } => {
+                return format!(
+                    "{setting}: \"{origin}\" is not an origin: it is a scheme, a host and a port \
+                     unless it is the scheme's own, such as \"https://results.example.ca\""
+                );
+            }
+            Self::Zero { name } => return format!("{name} must be at least 1"),
+        };
+        text.to_owned()
+    }
+}
+
+impl InWords for RepairError {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Engine(error) => error.in_words(),
+            Self::Memory(error) => error.in_words(),
+            Self::NotCertified { law_id, reason } => format!(
+                "the checkpoint of {law_id} is not certified by a quorum of the authorities: \
+                 {reason}"
+            ),
+            Self::NoLog { law_id } => format!("the ledger has no log of {law_id}"),
+            Self::HeadVerifies { law_id, height } => format!(
+                "the head of {law_id} at block {height} verifies: there is nothing to discard"
+            ),
+            Self::NotHeld { law_id, size, reason } => format!(
+                "the ledger does not hold the {size} leaves of {law_id} that the checkpoint is \
+                 about: {reason}"
+            ),
+            Self::NewerCertified { law_id, height, certified } => format!(
+                "a quorum of the authorities has certified block {certified} of {law_id}, and the \
+                 checkpoint is about block {height}"
+            ),
+            Self::Changed { law_id } => format!("the rows of {law_id} changed meanwhile"),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Memory(error) => error.hint(),
+            Self::Engine(error) => error.hint(),
+            _ => None,
         }
     }
 }

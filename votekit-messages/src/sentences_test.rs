@@ -8,11 +8,14 @@ use votekit_core::election_log::{Change, ElectionLogError};
 use votekit_core::envelope::VoteRequest;
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::instant::UnixMinutes;
+use votekit_core::log::note::KeyName;
 use votekit_core::manifest::ManifestError;
+use votekit_node::config::Role;
 use votekit_node::data_folder::{Exposure, FolderError};
-use votekit_node::{AdminError, CallRule, FieldFault, FileKind, FileRule};
+use votekit_node::{AdminError, CallRule, FieldFault, FileKind, FileRule, NodeError};
 use votekit_node::{RollError, UnsignedReason, UploadError};
 use votekit_store::EngineError;
+use votekit_store::memory::MemoryError;
 
 use super::*;
 
@@ -88,6 +91,30 @@ fn parameters_are_part_of_the_sentence() {
     ] {
         assert_eq!(words, expected);
     }
+}
+
+/// The other errors of nodes and stores need no such test: the matches over them are exhaustive.
+#[test]
+fn each_error_that_a_node_starts_with_has_a_sentence_beside_its_display() {
+    let name: KeyName = "a.example".parse().expect("a name");
+    let memory = MemoryError::InUse { path: PathBuf::from("/d/memory/memory.sqlite") };
+    let source = FolderError::NotOne { path: PathBuf::from("/d") };
+    for error in [
+        NodeError::Checkpoint { law_id: law(), rule: "another root" },
+        NodeError::Forked { law_id: law(), rule: "it is shorter".to_owned() },
+        NodeError::BallotKey { law_id: law() },
+        NodeError::ElectionKeys { law_id: law(), source },
+        NodeError::NotAnAuthority { name },
+        NodeError::SealedKeys { law_id: law() },
+        NodeError::Round { error: "no quorum".to_owned() },
+        NodeError::Memory(memory),
+        NodeError::NoServices,
+        NodeError::Role { role: Role::Seal },
+    ] {
+        assert_ne!(error.in_words(), error.to_string());
+    }
+    let lost = NodeError::Memory(MemoryError::Missing { path: PathBuf::from("/d/memory") });
+    assert!(lost.hint().is_some_and(|hint| hint.contains("votekit authority renew")));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the engines report.
 
+use votekit_store::memory::MemoryError;
 use votekit_store::{Conflict, EngineError, NoLease};
 
 use crate::InWords;
@@ -28,6 +29,46 @@ impl InWords for EngineError {
             Self::Misconfigured { hint, .. } => Some(hint.clone()),
             _ => None,
         }
+    }
+}
+
+/// What helps when a memory is lost. An older copy of it does not: the authority could contradict
+/// what it has signed since.
+const RENEW_HINT: &str = "make new keys and a new memory with `votekit authority renew`; never \
+                          restore a memory from a copy";
+
+impl InWords for MemoryError {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Missing { path } => format!("{} is missing", path.display()),
+            Self::NoDatabase { path, log } => {
+                format!("{} exists without its database {}", log.display(), path.display())
+            }
+            Self::InUse { path } => {
+                format!("{} is in use by another votekit process", path.display())
+            }
+            Self::Damaged { path, reason } => format!("{} is damaged: {reason}", path.display()),
+            Self::Unavailable { path, reason } => {
+                format!("{} is not available: {reason}", path.display())
+            }
+            Self::Fatal { path, reason } => {
+                format!("{} failed permanently: {reason}", path.display())
+            }
+            // The refusals are of the rounds of a running node. Its log has them as they are.
+            Self::LowerPromise { .. }
+            | Self::NotPromised { .. }
+            | Self::Settled { .. }
+            | Self::OtherCosigned { .. }
+            | Self::OtherCertified { .. }
+            | Self::OtherStatement { .. }
+            | Self::Malformed { .. } => self.to_string(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let is_lost =
+            matches!(self, Self::Missing { .. } | Self::NoDatabase { .. } | Self::Damaged { .. });
+        is_lost.then(|| RENEW_HINT.to_owned())
     }
 }
 

@@ -41,9 +41,7 @@ pub enum CallRule {
     #[error(transparent)]
     Definition(#[from] DefinitionError),
     /// The planned opening is not in the past.
-    #[error(
-        "the poll would open at {opens}, and it is {now} now: leave this out to open it by hand"
-    )]
+    #[error("opening {opens} is before {now}")]
     OpensInPast {
         /// The planned opening.
         opens: UnixMinutes,
@@ -51,7 +49,7 @@ pub enum CallRule {
         now: UnixMinutes,
     },
     /// The planned closing is in the future.
-    #[error("the poll would close at {closes}, and it is {now} now")]
+    #[error("closing {closes} is before {now}")]
     ClosesInPast {
         /// The planned closing.
         closes: UnixMinutes,
@@ -59,55 +57,46 @@ pub enum CallRule {
         now: UnixMinutes,
     },
     /// Only the rule on results can be waived.
-    #[error("'{waiver}' is not a rule that can be waived; 'results' is")]
+    #[error("'{waiver}' cannot be waived")]
     NotWaivable {
         /// The rule that was to be waived.
         waiver: String,
     },
     /// Only a roll replaces a roll.
-    #[error("a supplement cannot replace a roll: load it without `replace`")]
+    #[error("a supplement cannot replace a roll")]
     SupplementReplaces,
     /// The node that answers is not lost.
-    #[error("this is the node that answers this call, so it is not lost")]
+    #[error("this node answers the call")]
     AnsweringNode,
     /// An election of members is not binding.
-    #[error(
-        "an election of members with accounts cannot be binding: the person who runs the node can \
-         vote for any member"
-    )]
+    #[error("an election of members cannot be binding")]
     MembersBinding,
     /// No official has signed a roll that the node makes.
-    #[error(
-        "this node takes only rolls that an official has signed: draw credentials offline \
-         (votekit roll members) and load their roll"
-    )]
+    #[error("rolls must be signed by an official")]
     MembersUnsigned,
     /// The members' key is of one data folder: several authorities have one each.
-    #[error(
-        "with several authorities, only one of them would have the key of such an election: draw \
-         credentials offline (votekit roll members) and load their roll"
-    )]
+    #[error("no election of members with several authorities")]
     MembersAuthorities,
     /// The members of an election fit into one shard.
-    #[error("an election has 1 to {} members", ShardHead::KEYS_MAX)]
+    #[error("not 1 to {} members", ShardHead::KEYS_MAX)]
     MemberCount,
     /// A record of a node has usable keys.
     #[error(transparent)]
     NodeRecord(#[from] NodeRecordError),
     /// A name stands for one node.
-    #[error("another node is admitted as {name}: give this one another name")]
+    #[error("another node is admitted as {name}")]
     NodeNameTaken {
         /// The name.
         name: NodeName,
     },
     /// A node has one name.
-    #[error("the node is admitted already, as {name}")]
+    #[error("the node is admitted as {name}")]
     NodeKeyTaken {
         /// Its name.
         name: NodeName,
     },
     /// A node that was retired is not admitted again.
-    #[error("{name} was retired, which is final: admit new keys, under another name")]
+    #[error("{name} was retired")]
     NodeRetired {
         /// The name.
         name: NodeName,
@@ -119,16 +108,16 @@ pub enum CallRule {
         name: NodeName,
     },
     /// With several authorities, a node needs a record.
-    #[error("with several authorities, a node must first be admitted by its record")]
+    #[error("the node has no admitted record")]
     NodeWithoutRecord,
     /// The key of an ingest node is not one of an authority.
-    #[error("it is a key of the authority {authority}: give the keys of the node")]
+    #[error("key of the authority {authority}")]
     AuthorityKey {
         /// The name of the authority.
         authority: KeyName,
     },
     /// A file on the node's machine can be read.
-    #[error("the node cannot read this file: {reason}")]
+    #[error("cannot read the file: {reason}")]
     FileUnread {
         /// What hinders it.
         reason: String,
@@ -137,19 +126,16 @@ pub enum CallRule {
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
     /// A ballot key is for one election.
-    #[error("it is the ballot key of {law_id}: each election needs a separate ballot key")]
+    #[error("ballot key of {law_id}")]
     BallotKeyUsed {
         /// The other election.
         law_id: ElectionId,
     },
     /// An election has one ballot key.
-    #[error("the data folder already contains another ballot key for this election")]
+    #[error("the election has another ballot key")]
     OtherBallotKey,
     /// One call names a limited number of members.
-    #[error(
-        "must have 1 to {most} e-mail addresses; for more members draw credentials offline with \
-         votekit roll members"
-    )]
+    #[error("not 1 to {most} addresses")]
     AddressCount {
         /// The most addresses.
         most: usize,
@@ -196,15 +182,15 @@ pub enum MemberRule {
     #[error(transparent)]
     Email(#[from] EmailError),
     /// It is in the list once.
-    #[error("is the same address as {}[{first}]", MemberFault::LIST)]
+    #[error("same address as {}[{first}]", MemberFault::LIST)]
     Repeated {
         /// The place of the first one.
         first: usize,
     },
     /// It is not an official's.
-    #[error("is the address of an official: a member needs another one")]
+    #[error("address of an official")]
     Official,
     /// Its account is not disabled.
-    #[error("is the address of an account that is disabled")]
+    #[error("address of a disabled account")]
     Disabled,
 }

@@ -202,9 +202,9 @@ impl Default for Config {
     }
 }
 
-/// What is wrong with a configuration.
+/// What is wrong with a configuration. `Display` is for logs; the edges make the sentences.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
+// Exhaustive: the edges have a sentence for each variant.
 pub enum ConfigError {
     /// The file is not valid TOML of this shape.
     #[error("{message}")]
@@ -213,22 +213,16 @@ pub enum ConfigError {
         message: String,
     },
     /// A certificate needs its key, and the reverse.
-    #[error("tls_cert and tls_key belong together: one is missing")]
+    #[error("tls_cert or tls_key missing")]
     HalfTls,
     /// Votes would cross a network in clear.
-    #[error(
-        "listening on {address} beyond this machine requires TLS: give tls_cert and tls_key, or \
-         the addresses of the TLS-terminating proxies as tls_proxies"
-    )]
+    #[error("{address} without TLS beyond this machine")]
     PlainBeyondLoopback {
         /// The address.
         address: SocketAddr,
     },
     /// Administration or metrics would cross a network in clear.
-    #[error(
-        "{setting} = {address} is plain HTTP beyond this machine: set admin_beyond_loopback = true \
-         to allow it on a private network"
-    )]
+    #[error("{setting} = {address} is plain HTTP beyond this machine")]
     InternalBeyondLoopback {
         /// The setting.
         setting: &'static str,
@@ -236,33 +230,28 @@ pub enum ConfigError {
         address: SocketAddr,
     },
     /// A batch cannot hold this many votes.
-    #[error("batch_votes_max can be at most {maximum}")]
+    #[error("batch_votes_max above {maximum}")]
     BatchVotes {
         /// The largest number allowed.
         maximum: usize,
     },
     /// Some of the services are named, but not all.
-    #[error("registry, ballot_box and ledger belong together: {missing} is missing")]
+    #[error("{missing} missing beside the other services")]
     HalfServices {
         /// The setting that is missing.
         missing: &'static str,
     },
     /// A node without a role does nothing.
-    #[error("roles must name at least one of ingest, validate and seal")]
+    #[error("none of the roles ingest, validate and seal")]
     NoRole,
     /// The log level does not exist.
-    #[error(
-        "log_level = \"{level}\" is not a level: it is one of error, warn, info, debug and trace"
-    )]
+    #[error("log_level = \"{level}\" is not a level")]
     LogLevel {
         /// The given text.
         level: String,
     },
     /// A page's origin is not written as browsers send it.
-    #[error(
-        "{setting}: \"{origin}\" is not an origin: it is a scheme, a host and a port unless it is the \
-         scheme's own, such as \"https://results.example.ca\""
-    )]
+    #[error("{setting} = \"{origin}\" is not an origin")]
     Origin {
         /// The setting.
         setting: &'static str,
@@ -270,7 +259,7 @@ pub enum ConfigError {
         origin: String,
     },
     /// A limit is zero.
-    #[error("{name} must be at least 1")]
+    #[error("{name} is 0")]
     Zero {
         /// The setting.
         name: &'static str,

@@ -170,7 +170,7 @@ fn keys_that_others_can_reach_are_refused_as_ssh_does() {
         ("keys/pepper", 0o700, 0o705),
     ] {
         chmod(&path.join(name), open);
-        exposed(DataFolder::open(path, None), "chmod go=");
+        exposed(DataFolder::open(path, None), "accessible to other accounts");
         assert_eq!(fs::metadata(path.join(name)).expect("there").mode() & 0o777, open, "{name}");
         chmod(&path.join(name), private);
     }
@@ -180,16 +180,16 @@ fn keys_that_others_can_reach_are_refused_as_ssh_does() {
     assert!(DataFolder::peek(path).is_ok() && read_admin_token(path).is_ok());
     // Only root can give a file away. Nothing that belongs to another account is used.
     if chown(path.join("keys/log"), Some(65534), None).is_ok() {
-        exposed(DataFolder::open(path, None), "belongs to the user id 65534");
+        exposed(DataFolder::open(path, None), "owned by user id 65534");
         chown(path.join("keys/log"), Some(0), None).expect("back");
         // A group may read what root owns, but not write it.
         chmod(&path.join("keys/log"), 0o640);
         assert!(DataFolder::open(path, None).is_ok());
         chmod(&path.join("keys/log"), 0o660);
-        exposed(DataFolder::open(path, None), "other accounts have access");
+        exposed(DataFolder::open(path, None), "accessible to other accounts");
         chmod(&path.join("keys/log"), 0o600);
         chown(path, Some(65534), None).expect("given away");
-        exposed(DataFolder::open(path, None), "belongs to the user id 65534");
+        exposed(DataFolder::open(path, None), "owned by user id 65534");
     }
 }
 
@@ -200,7 +200,7 @@ fn planted_keys_are_not_used() {
     fs::create_dir(path.join("keys")).expect("made");
     fs::write(path.join("keys/admin-token"), format!("{}\n", "0".repeat(64))).expect("planted");
     chmod(&path.join("keys"), 0o777);
-    exposed(DataFolder::open(path, None), "chmod go=");
+    exposed(DataFolder::open(path, None), "accessible to other accounts");
 }
 
 #[test]

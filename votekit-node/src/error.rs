@@ -1,4 +1,5 @@
-//! Errors of starting a node, of administrative calls and of votes.
+//! Errors of starting a node, of administrative calls and of votes. Their `Display` is for logs;
+//! the edges make the sentences.
 //!
 //! Long because each variant has its text and its cause.
 
@@ -35,7 +36,7 @@ pub enum NodeError {
     #[error(transparent)]
     Roll(#[from] RollError),
     /// A stored log cannot be replayed.
-    #[error("the log of {law_id} is damaged: {error}")]
+    #[error("log of {law_id} damaged: {error}")]
     Log {
         /// The election.
         law_id: ElectionId,
@@ -43,7 +44,7 @@ pub enum NodeError {
         error: ReplayError,
     },
     /// A stored log has another root than its checkpoint, or its checkpoint is not by this node.
-    #[error("the log of {law_id} does not match its checkpoint: {rule}")]
+    #[error("log of {law_id} does not match its checkpoint: {rule}")]
     Checkpoint {
         /// The election.
         law_id: ElectionId,
@@ -52,7 +53,7 @@ pub enum NodeError {
     },
     /// An intact snapshot is of another log than the ledger's: an older ledger was put back, and it
     /// lacks votes that were answered.
-    #[error("the ledger of {law_id} was restored from an older copy: {rule}")]
+    #[error("ledger of {law_id} is an older copy: {rule}")]
     Forked {
         /// The election.
         law_id: ElectionId,
@@ -60,17 +61,13 @@ pub enum NodeError {
         rule: String,
     },
     /// The ballot key or the request key is missing, and its election still needs it.
-    #[error(
-        "a key of {law_id} is missing from the data folder (keys/ballot/{law_id} or \
-         keys/request/{law_id}): its election cannot continue without it; beside several \
-         authorities a node receives it once it is admitted (votekit node admit)"
-    )]
+    #[error("ballot key or request key of {law_id} missing")]
     BallotKey {
         /// The election.
         law_id: ElectionId,
     },
     /// A key of an election cannot be read.
-    #[error("the keys of {law_id} cannot be used: {source}")]
+    #[error("keys of {law_id}: {source}")]
     ElectionKeys {
         /// The election.
         law_id: ElectionId,
@@ -84,44 +81,41 @@ pub enum NodeError {
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// The node has the role seal, and is not one of the authorities.
-    #[error(
-        "{name} is not in the file authorities of this data folder: a node with the role seal is \
-         one of the authorities that it lists"
-    )]
+    #[error("role seal, and {name} is not an authority")]
     NotAnAuthority {
         /// The name of this node as an authority.
         name: KeyName,
     },
     /// The keys of an election that were encrypted to this node cannot be opened.
-    #[error("the keys of {law_id} that were sealed to this node cannot be opened with its key")]
+    #[error("sealed keys of {law_id} cannot be opened")]
     SealedKeys {
         /// The election.
         law_id: ElectionId,
     },
     /// A step of the round about a first block failed.
-    #[error("the round about the first block: {error}")]
+    #[error("round of the first block: {error}")]
     Round {
         /// What failed.
         error: String,
     },
     /// The memory of this authority cannot be used.
-    #[error("the memory of this authority: {0}")]
+    #[error("memory of the authority: {0}")]
     Memory(#[from] MemoryError),
     /// The address of a service is not valid.
     #[cfg(feature = "services")]
     #[error(transparent)]
     Address(#[from] votekit_store::services::url::AddressError),
     /// This program was built without the services engine.
-    #[error("this votekit was built without the services engine (the feature `services`)")]
+    #[error("built without the feature services")]
     NoServices,
     /// A role is missing, and no other process can have it.
-    #[error("this node lacks the role {role}: with the embedded engine, one process has all roles")]
+    #[error("role {role} missing")]
     Role {
         /// The role.
         role: Role,
     },
     /// The system returned no random numbers.
-    #[error("the system returned no random numbers: {0}")]
+    #[error("no random numbers: {0}")]
     Random(#[from] getrandom::Error),
     /// A block could not be signed.
     #[error(transparent)]
@@ -157,19 +151,19 @@ pub(crate) fn damaged_ledger(reason: String) -> EngineError {
 // Exhaustive: votekit-http maps each variant to a problem.
 pub enum AdminError {
     /// No such election.
-    #[error("there is no election {law_id}")]
+    #[error("no election {law_id}")]
     UnknownElection {
         /// The id that was given.
         law_id: ElectionId,
     },
     /// The election exists already.
-    #[error("the election {law_id} already exists")]
+    #[error("election {law_id} exists")]
     Exists {
         /// The election.
         law_id: ElectionId,
     },
     /// The state of the election does not allow the call.
-    #[error("the election is {state}: {wanted}; this requires the state {}", wanted.state_names())]
+    #[error("the election is {state}: {wanted}")]
     State {
         /// The present state.
         state: State,
@@ -197,14 +191,14 @@ pub enum AdminError {
         faults: Vec<MemberFault>,
     },
     /// Other calls keep changing the accounts of the members. No election was created.
-    #[error("other calls keep changing the accounts of these members: repeat the call")]
+    #[error("accounts of the members keep changing")]
     AccountsBusy,
     /// The log refuses.
     #[error(transparent)]
     Refused(#[from] ElectionLogError),
     /// A binding election lacks what binding elections need.
     #[error(
-        "a binding election cannot open: {}",
+        "requirements of a binding election: {}",
         missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     )]
     NotSafe {
@@ -213,8 +207,7 @@ pub enum AdminError {
     },
     /// Batches that the ledger holds are not in the log.
     #[error(
-        "the close is waiting: node {node}, epoch {epoch}: {staged} batches received, {sealed} in \
-         the log",
+        "node {node}, epoch {epoch}: {staged} batches received, {sealed} in the log",
         epoch = epoch.0,
         staged = staged.0,
         sealed = sealed.0
@@ -233,10 +226,7 @@ pub enum AdminError {
     #[error(transparent)]
     Roll(#[from] RollError),
     /// A law has one roll, and another one is stored for it.
-    #[error(
-        "{law_id} already has another roll, with the manifest {kept}: a law has one roll; later \
-         changes are loaded as supplements to it"
-    )]
+    #[error("{law_id} has another roll, manifest {kept}")]
     SecondRoll {
         /// The law.
         law_id: ElectionId,
@@ -245,7 +235,7 @@ pub enum AdminError {
     },
     /// A binding election that is open takes no supplement with short access codes.
     #[error(
-        "{law_id} is binding: access codes must have at least {} characters, and the shortest of this supplement has {length}",
+        "{law_id} is binding: shortest code {length} characters, at least {} required",
         Definition::BINDING_CODE_LENGTH_MIN
     )]
     ShortCodes {
@@ -255,9 +245,7 @@ pub enum AdminError {
         length: u32,
     },
     /// A supplement does not follow the one that was loaded last.
-    #[error(
-        "{law_id}: the supplement is based on the manifest {parent}, but {last} was loaded after it"
-    )]
+    #[error("{law_id}: supplement to manifest {parent}, the latest is {last}")]
     NotLatest {
         /// The law.
         law_id: ElectionId,
@@ -267,13 +255,13 @@ pub enum AdminError {
         last: Digest,
     },
     /// The data folder has no such roll.
-    #[error("no roll with the manifest {manifest} is loaded")]
+    #[error("no roll {manifest}")]
     UnknownRoll {
         /// The digest that was given.
         manifest: Digest,
     },
     /// The log of an election names the roll.
-    #[error("the roll {manifest} is in use: the log of {law_id} names it")]
+    #[error("roll {manifest} in use by {law_id}")]
     RollInUse {
         /// The roll.
         manifest: Digest,
@@ -281,9 +269,7 @@ pub enum AdminError {
         law_id: String,
     },
     /// A supplement follows the roll.
-    #[error(
-        "the supplement {supplement} follows the roll {manifest}: discard the supplement first"
-    )]
+    #[error("supplement {supplement} follows roll {manifest}")]
     RollHasSupplement {
         /// The roll.
         manifest: Digest,
@@ -291,9 +277,7 @@ pub enum AdminError {
         supplement: String,
     },
     /// The election was created, but its roll has not taken effect.
-    #[error(
-        "the election {law_id} was created as a draft, and its roll has not taken effect yet: {source}"
-    )]
+    #[error("{law_id} created as a draft, roll not in effect: {source}")]
     CreatedWithoutRoll {
         /// The election.
         law_id: ElectionId,
@@ -301,9 +285,7 @@ pub enum AdminError {
         source: Box<AdminError>,
     },
     /// The planned end has not come, and no reason was given.
-    #[error(
-        "the poll of {law_id} is planned to close at {closes}: closing it earlier requires a reason"
-    )]
+    #[error("{law_id}: close before {closes} without a reason")]
     EarlyClose {
         /// The election.
         law_id: ElectionId,
@@ -313,8 +295,7 @@ pub enum AdminError {
     /// Too few outside witnesses have cosigned the head of the log, and no reason to do without
     /// them was given.
     #[error(
-        "{law_id}: {quorum} of the outside witnesses must have cosigned the closed log; missing: \
-         {}",
+        "{law_id}: fewer than {quorum} outside witnesses have cosigned; missing: {}",
         missing.join(", ")
     )]
     WitnessesMissing {
@@ -335,15 +316,14 @@ pub enum AdminError {
     #[error(transparent)]
     Election(ElectionFault),
     /// Another node leads, and only the leader carries out administrative calls.
-    #[error("this node does not lead{}", leader.as_ref().map(|leader| format!(": {leader} does")).unwrap_or_default())]
+    #[error("not the leader, which is {}", leader.as_deref().unwrap_or("unknown"))]
     NotLeading {
         /// The leader, if it is known.
         leader: Option<String>,
     },
     /// A node has not ended its epoch with a last batch.
     #[error(
-        "the close is waiting for node {who}, epoch {epoch}, which has not ended: start the node \
-         again, or retire it if it is permanently lost",
+        "node {who}, epoch {epoch} not ended",
         who = name.clone().unwrap_or_else(|| node.to_string()),
         epoch = epoch.0
     )]
@@ -357,8 +337,7 @@ pub enum AdminError {
     },
     /// A node may still be answering voters.
     #[error(
-        "node {node} may still be answering voters, in epoch {epoch}: wait until its lease has \
-         expired",
+        "node {node} may be answering voters in epoch {epoch}",
         epoch = epoch.0
     )]
     Answering {
@@ -368,16 +347,16 @@ pub enum AdminError {
         epoch: Epoch,
     },
     /// The call is for one of several authorities, and this node is not one.
-    #[error("this node is not one of several authorities")]
+    #[error("not one of several authorities")]
     NotAnAuthority,
     /// Another administrative call on this election is under way.
-    #[error("another administrative call on {law_id} is in progress")]
+    #[error("another administrative call on {law_id} in progress")]
     Busy {
         /// The election.
         law_id: ElectionId,
     },
     /// A fault halted the election on this node. Nothing was changed.
-    #[error("{law_id} is halted on this node ({reason}): start the node again")]
+    #[error("{law_id} halted on this node: {reason}")]
     Halted {
         /// The election.
         law_id: ElectionId,
@@ -386,25 +365,19 @@ pub enum AdminError {
     },
     /// The task that carried out the call ended before it replied: the call may have taken effect,
     /// in full or in part.
-    #[error(
-        "the outcome of this call is unknown because the node's task ended: check the election, \
-         then retry"
-    )]
+    #[error("outcome of the call unknown: its task ended")]
     OutcomeUnknown,
     /// The load timed out. Nothing was changed.
-    #[error(
-        "reading the files of the roll took longer than {seconds} s and was aborted; nothing was \
-         changed"
-    )]
+    #[error("load of the roll aborted after {seconds} s")]
     TooLong {
         /// The timeout, in seconds.
         seconds: u64,
     },
     /// Another roll is being loaded. Nothing was changed.
-    #[error("another roll is being loaded: only one load runs at a time")]
+    #[error("another load of a roll in progress")]
     Loading,
     /// The node is stopping. Nothing was changed.
-    #[error("the node is stopping")]
+    #[error("node stopping")]
     Stopping,
     /// The election cannot be set up on this node.
     #[error("{0}")]
@@ -448,7 +421,7 @@ pub enum ElectionFault {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// This node cannot do it now. Nothing was stored.
-    #[error("this node is not ready: {0}")]
+    #[error("not ready: {0}")]
     NotReady(NotReady),
     /// The stored log, its evidence or this node's keys contradict each other. Nothing was
     /// repaired.
@@ -463,22 +436,22 @@ pub enum ElectionFault {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
     /// It does not lead, or no longer.
-    #[error("it does not lead")]
+    #[error("not the leader")]
     NotLeading,
     /// It takes no votes.
-    #[error("it does not have the role ingest: send votes to a node that has it")]
+    #[error("role ingest missing")]
     NoIngestRole,
     /// The log does not admit its key.
-    #[error("its key is not admitted to the election: is this its own data folder?")]
+    #[error("node key not admitted to the election")]
     NotAdmitted,
     /// The last write was not stored: votes are refused until one is.
-    #[error("the last write was not stored")]
+    #[error("last write not stored")]
     WritesFail,
     /// Its intake for the election has ended: the node is stopping.
-    #[error("it is stopping and takes no more votes")]
+    #[error("node stopping")]
     Stopping,
     /// The votes of this batch were not published.
-    #[error("the batch could not be published: {reason}")]
+    #[error("batch not published: {reason}")]
     NotPublished {
         /// What failed.
         reason: String,

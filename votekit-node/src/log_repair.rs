@@ -29,7 +29,7 @@ const READ_LEN: usize = 256;
 
 /// Why a log is not taken back. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
+// Exhaustive: the edges have a sentence for each variant.
 pub enum RepairError {
     /// The ledger failed.
     #[error(transparent)]
@@ -38,7 +38,7 @@ pub enum RepairError {
     #[error(transparent)]
     Memory(#[from] MemoryError),
     /// The checkpoint does not carry the signatures of a quorum.
-    #[error("the checkpoint of {law_id} is not certified by a quorum of the authorities: {reason}")]
+    #[error("checkpoint of {law_id} not certified: {reason}")]
     NotCertified {
         /// The election.
         law_id: ElectionId,
@@ -46,13 +46,13 @@ pub enum RepairError {
         reason: String,
     },
     /// The ledger has no log of the election.
-    #[error("the ledger has no log of {law_id}")]
+    #[error("no log of {law_id} in the ledger")]
     NoLog {
         /// The election.
         law_id: ElectionId,
     },
     /// The head is certified.
-    #[error("the head of {law_id} at block {height} verifies: there is nothing to discard")]
+    #[error("head of {law_id} at block {height} verifies")]
     HeadVerifies {
         /// The election.
         law_id: ElectionId,
@@ -60,9 +60,7 @@ pub enum RepairError {
         height: u64,
     },
     /// The ledger does not hold the blocks that the checkpoint is about.
-    #[error(
-        "the ledger does not hold the {size} leaves of {law_id} that the checkpoint is about: {reason}"
-    )]
+    #[error("ledger without the {size} leaves of {law_id}: {reason}")]
     NotHeld {
         /// The election.
         law_id: ElectionId,
@@ -72,9 +70,7 @@ pub enum RepairError {
         reason: String,
     },
     /// A quorum has certified a higher block.
-    #[error(
-        "a quorum of the authorities has certified block {certified} of {law_id}, and the checkpoint is about block {height}"
-    )]
+    #[error("checkpoint of {law_id} at block {height}, {certified} is certified")]
     NewerCertified {
         /// The election.
         law_id: ElectionId,
@@ -84,7 +80,7 @@ pub enum RepairError {
         certified: u64,
     },
     /// The rows changed after they were read.
-    #[error("the rows of {law_id} changed meanwhile")]
+    #[error("rows of {law_id} changed meanwhile")]
     Changed {
         /// The election.
         law_id: ElectionId,

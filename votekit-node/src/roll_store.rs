@@ -60,7 +60,7 @@ pub enum RollError {
         source: io::Error,
     },
     /// A file of the roll is not a regular file.
-    #[error("{path}: not a regular file but {found}", path = path.display())]
+    #[error("{path}: {found}", path = path.display())]
     NotRegular {
         /// The path.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub enum RollError {
         found: FileKind,
     },
     /// A file is larger than its limit.
-    #[error("{path}: larger than the maximum of {bytes_max} bytes", path = path.display())]
+    #[error("{path}: more than {bytes_max} bytes", path = path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -76,7 +76,7 @@ pub enum RollError {
         bytes_max: u64,
     },
     /// The load was given up before it was complete.
-    #[error("the load was aborted")]
+    #[error("load aborted")]
     GivenUp,
     /// The manifest, or a file it lists, is not valid.
     #[error("{path}: {source}", path = path.display())]
@@ -96,8 +96,7 @@ pub enum RollError {
     },
     /// This node requires signed manifests, and this one is not signed.
     #[error(
-        "{path}: this node requires signed manifests, and this one has no valid signature by a \
-         known official ({reason})",
+        "{path}: no valid signature by a known official: {reason}",
         path = path.display()
     )]
     Unsigned {
@@ -107,7 +106,7 @@ pub enum RollError {
         reason: UnsignedReason,
     },
     /// The parent of a supplement is not loaded.
-    #[error("the supplement is made for manifest {parent}, which has not been loaded")]
+    #[error("parent {parent} of the supplement not loaded")]
     NoParent {
         /// The parent.
         parent: Digest,
@@ -122,13 +121,13 @@ pub enum RollError {
 // Exhaustive: the edges have a sentence for each variant.
 pub enum UnsignedReason {
     /// There are no signatures.
-    #[error("there is no such file")]
+    #[error("no such file")]
     NoFile,
     /// The file cannot be read.
     #[error("{0}")]
     Unreadable(io::Error),
     /// The signatures are of another manifest.
-    #[error("it signs another manifest")]
+    #[error("signature of another manifest")]
     OtherManifest,
     /// It is not a note, or none of its signatures is valid.
     #[error("{0}")]

@@ -81,10 +81,7 @@ impl EngineError {
 // Exhaustive: the edges have a sentence for each variant.
 pub enum Conflict {
     /// Another batch is stored under this number. Nothing was written; this is an alarm.
-    #[error(
-        "batch {number} of {law_id} is already stored with another digest: stored {stored}, \
-         offered {offered}"
-    )]
+    #[error("batch {number} of {law_id}: digest {stored} stored, {offered} offered")]
     BatchNumber {
         /// The election.
         law_id: ElectionId,
@@ -96,7 +93,7 @@ pub enum Conflict {
         offered: Digest,
     },
     /// The block does not build on the current head: another writer moved the head.
-    #[error("the log of {law_id} has {found} leaves, the block expects {expected}")]
+    #[error("log of {law_id}: {found} leaves, {expected} expected")]
     Head {
         /// The election.
         law_id: ElectionId,
@@ -106,7 +103,7 @@ pub enum Conflict {
         found: u64,
     },
     /// A later term has begun.
-    #[error("the log of {law_id} is in term {found}, the block is of term {offered}")]
+    #[error("log of {law_id}: term {found}, block of term {offered}")]
     Term {
         /// The election.
         law_id: ElectionId,
@@ -117,9 +114,7 @@ pub enum Conflict {
     },
     /// The block arrived after its deadline
     /// ([`BlockCommit::not_after`](crate::BlockCommit::not_after)).
-    #[error(
-        "the block of {law_id} reached the ledger after its deadline and was not stored: retry"
-    )]
+    #[error("block of {law_id} after its deadline")]
     Late {
         /// The election.
         law_id: ElectionId,
@@ -127,10 +122,7 @@ pub enum Conflict {
     /// The block moves the position up to which staging is sealed to a batch that is not staged
     /// there: the ledger was put back to an older copy, in which positions begin anew. Nothing was
     /// written. Read the staged batches again, after the position of the head.
-    #[error(
-        "the block of {law_id} seals staging through position {position}, where the ledger has \
-         another batch or none: it was restored from an older copy"
-    )]
+    #[error("block of {law_id}: position {position} is not staged as sealed")]
     NotStaged {
         /// The election.
         law_id: ElectionId,

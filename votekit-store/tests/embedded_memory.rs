@@ -139,7 +139,6 @@ fn a_second_opening_is_refused_until_the_first_is_closed() {
     let memory = opened(folder.path());
     let error = AuthorityMemory::open(folder.path()).expect_err("it is held");
     assert!(matches!(error, MemoryError::InUse { .. }), "{error}");
-    assert!(error.hint().is_none(), "nothing is lost");
     drop(memory);
     assert_eq!(opened(folder.path()).incarnation(), 2, "the refused opening counts for nothing");
 }
@@ -165,8 +164,11 @@ fn refused(folder: &Path) -> MemoryError {
 
 fn assert_lost(error: &MemoryError, said: &str) {
     assert!(error.to_string().contains(said), "{error}");
-    let hint = error.hint().expect("a lost memory has a hint");
-    assert!(hint.contains("votekit authority renew"), "{hint}");
+    let lost = matches!(
+        error,
+        MemoryError::Missing { .. } | MemoryError::NoDatabase { .. } | MemoryError::Damaged { .. }
+    );
+    assert!(lost, "{error}");
 }
 
 #[test]

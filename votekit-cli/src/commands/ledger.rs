@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Value, json};
 use votekit_core::id::ElectionId;
+use votekit_messages::InWords as _;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::log_repair::{Discard, RepairError, own_certificate};
 use votekit_store::Ledger;
@@ -171,12 +172,10 @@ fn write_rows(args: &DiscardAboveArgs, discard: &Discard) -> io::Result<()> {
 
 impl From<RepairError> for CommandError {
     fn from(error: RepairError) -> Self {
-        let text = error.to_string();
+        let text = error.in_words();
         match error {
             RepairError::Engine(error) => error.into(),
-            RepairError::Memory(error) => {
-                Self::configuration(text).hint_if(error.hint().map(str::to_owned))
-            }
+            RepairError::Memory(error) => Self::configuration(text).hint_if(error.hint()),
             RepairError::NotCertified { .. } => Self::verification_failed(text)
                 .hint("give the checkpoint as a node serves it, and the file of these authorities"),
             RepairError::NotHeld { .. } => Self::bad_input(text)

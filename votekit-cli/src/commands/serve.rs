@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use votekit_http::listener::{self, Reserved, ServeError, Server};
+use votekit_messages::InWords as _;
 use votekit_node::ElectionView;
 use votekit_node::address_range::AddressRange;
 use votekit_node::config::{Config, Role};
@@ -315,7 +316,8 @@ fn config(args: &Args) -> Result<Config, CommandError> {
                 ..CommandError::reading(path, &error)
             })?;
             Config::from_toml(&text).map_err(|error| {
-                CommandError::configuration(format!("{}: {error}", path.display())).hint(SETTINGS)
+                let words = error.in_words();
+                CommandError::configuration(format!("{}: {words}", path.display())).hint(SETTINGS)
             })?
         }
     };
@@ -340,14 +342,18 @@ fn config(args: &Args) -> Result<Config, CommandError> {
     config.check().map_err(|error| {
         let file =
             args.config.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default();
-        CommandError::configuration(format!("{file}{error}")).hint(SETTINGS)
+        CommandError::configuration(format!("{file}{}", error.in_words())).hint(SETTINGS)
     })?;
     Ok(config)
 }
 
 /// Converts the error of a server, with a hint.
 pub(crate) fn serve_error(error: ServeError) -> CommandError {
-    let message = error.to_string();
+    let message = match &error {
+        ServeError::TlsKey(error) | ServeError::Folder(error) => error.in_words(),
+        ServeError::Config(error) => error.in_words(),
+        other => other.to_string(),
+    };
     let kind = if failure_code(&error) == ErrorKind::Internal.code() {
         ErrorKind::Internal
     } else {

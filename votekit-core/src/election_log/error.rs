@@ -112,7 +112,7 @@ impl fmt::Display for FixedPart {
 #[non_exhaustive]
 pub enum ElectionLogError {
     /// The event is not possible in this state.
-    #[error("the election is {state}: {wanted}; this requires the state {}", wanted.state_names())]
+    #[error("the election is {state}: {wanted}")]
     State {
         /// The state it is in.
         state: State,
@@ -136,10 +136,7 @@ pub enum ElectionLogError {
         planned: UnixMinutes,
     },
     /// A poll that closes before the planned closing needs a reason.
-    #[error(
-        "the poll would close ({closes}) before its planned closing ({planned}): that requires a \
-         reason"
-    )]
+    #[error("the poll would close ({closes}) before its planned closing ({planned})")]
     EarlyReason {
         /// When it would close.
         closes: UnixMinutes,
@@ -149,7 +146,7 @@ pub enum ElectionLogError {
     /// The closing is too far after the time at which it is recorded.
     #[error(
         "the poll would close ({closes}) more than {CLOSING_AHEAD_MINUTES_MAX} minutes after the \
-         closing is recorded ({at}): was the clock wrong?"
+         closing is recorded ({at})"
     )]
     FarClosing {
         /// When it would close.
@@ -179,7 +176,7 @@ pub enum ElectionLogError {
     #[error("no roll has been loaded for this election")]
     NoRoll,
     /// A roll is loaded once; later changes come as supplements.
-    #[error("another roll is already loaded; later changes are loaded as supplements to it")]
+    #[error("another roll is already loaded")]
     SecondRoll,
     /// A roll can be replaced in a draft only, and names the roll that it replaces.
     #[error(
@@ -241,7 +238,7 @@ pub enum ElectionLogError {
         epoch: u32,
     },
     /// The log is followed, not decided: see [`ElectionLog::follow`](super::ElectionLog::follow).
-    #[error("this node only follows the log: a node with the role seal decides")]
+    #[error("this node only follows the log")]
     Followed,
     /// A leaf does not parse.
     #[error("leaf {index}: {error}")]

@@ -56,7 +56,7 @@ pub enum FieldRule {
         position: usize,
     },
     /// The body is UTF-8, and this is another encoding of Unicode.
-    #[error("is UTF-16 or UTF-32 text: send it as UTF-8")]
+    #[error("is UTF-16 or UTF-32 text")]
     Wide,
     /// The body is UTF-8.
     #[error("is not UTF-8 text")]

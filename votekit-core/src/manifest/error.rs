@@ -19,7 +19,7 @@ pub enum ManifestError {
         reason: String,
     },
     /// The bytes are not the canonical form of a manifest.
-    #[error("the manifest is not in canonical form: it was edited or reformatted")]
+    #[error("the manifest is not in canonical form")]
     NotCanonical,
     /// Scheme and pepper do not match.
     #[error(

@@ -61,7 +61,7 @@ pub enum RowRule {
         lines: u64,
     },
     /// A carriage return without a line feed, outside quotation marks.
-    #[error("a carriage return without a line feed: is it the end of a line?")]
+    #[error("a carriage return without a line feed")]
     CarriageReturn,
     /// The bytes of a required field are not UTF-8.
     #[error("the text is not valid UTF-8")]
@@ -292,9 +292,7 @@ pub enum RollError {
         line: u64,
     },
     /// A record above the maximum length, mostly because a closing quotation mark is missing.
-    #[error(
-        "line {line}: the row that starts here is longer than {limit} bytes: is a quotation mark missing?"
-    )]
+    #[error("line {line}: the row that starts here is longer than {limit} bytes")]
     RowLength {
         /// The line on which the record starts.
         line: u64,

@@ -1,4 +1,4 @@
-//! The errors of a data folder.
+//! The errors of a data folder. Their `Display` is for logs; the edges make the sentences.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,13 +20,13 @@ pub enum FolderError {
         source: io::Error,
     },
     /// The folder is not a data folder.
-    #[error("{path} is not the data folder of a node: it has no votekit.toml", path = path.display())]
+    #[error("{path}: not a data folder", path = path.display())]
     NotOne {
         /// The folder.
         path: PathBuf,
     },
     /// The folder was to become a data folder, but holds something else.
-    #[error("{path} is not a data folder, and is not empty: it holds '{found}'", path = path.display())]
+    #[error("{path}: not a data folder, contains '{found}'", path = path.display())]
     Occupied {
         /// The folder.
         path: PathBuf,
@@ -34,7 +34,7 @@ pub enum FolderError {
         found: String,
     },
     /// Another account owns a key or can reach it.
-    #[error("{path}: {exposure}", path = path.display(), exposure = exposure.described(path))]
+    #[error("{path}: {exposure}", path = path.display())]
     Exposed {
         /// The file or folder.
         path: PathBuf,
@@ -42,13 +42,13 @@ pub enum FolderError {
         exposure: Exposure,
     },
     /// Another process holds the folder.
-    #[error("{path} is in use by another votekit process", path = path.display())]
+    #[error("{path}: in use by another process", path = path.display())]
     InUse {
         /// The folder.
         path: PathBuf,
     },
     /// A newer program wrote the folder.
-    #[error("{path} was written by a newer votekit (format {found}, this one knows {known})", path = path.display())]
+    #[error("{path}: format {found}, newer than {known}", path = path.display())]
     Newer {
         /// The folder.
         path: PathBuf,
@@ -58,9 +58,7 @@ pub enum FolderError {
         known: u32,
     },
     /// The folder was created under another base name.
-    #[error(
-        "the logs in this folder are named under '{found}', not '{wanted}': the name cannot change"
-    )]
+    #[error("logs named under '{found}', not '{wanted}'")]
     OtherBase {
         /// The name in the folder.
         found: String,
@@ -76,16 +74,13 @@ pub enum FolderError {
         mismatch: LedgerMismatch,
     },
     /// The folder was to become that of an authority, and is a data folder already.
-    #[error("{path} is a data folder already", path = path.display())]
+    #[error("{path}: already a data folder", path = path.display())]
     Present {
         /// The folder.
         path: PathBuf,
     },
     /// The folder is not that of one of several authorities.
-    #[error(
-        "{path} is not the folder of an authority: it has no key for statements",
-        path = path.display()
-    )]
+    #[error("{path}: no statement key", path = path.display())]
     NotAuthority {
         /// The folder.
         path: PathBuf,
@@ -109,9 +104,10 @@ pub enum FolderError {
 }
 
 /// How another account owns a file or a folder, or reaches it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Exposure {
     /// Neither this account nor root owns it.
+    #[error("owned by user id {owner}, this process runs as {user}")]
     Owner {
         /// The user id of the owner.
         owner: u32,
@@ -119,47 +115,30 @@ pub enum Exposure {
         user: u32,
     },
     /// Others reach a key, or a group that root gave no access.
+    #[error("key accessible to other accounts (mode {mode:04o})")]
     Key {
         /// The mode of the file.
         mode: u32,
     },
     /// Others reach the folder.
+    #[error("folder accessible to other accounts (mode {mode:04o})")]
     Folder {
         /// The mode of the folder.
         mode: u32,
     },
 }
 
-impl Exposure {
-    fn described(self, path: &Path) -> String {
-        let path = path.display();
-        match self {
-            Self::Owner { owner, user } => format!(
-                "it belongs to the user id {owner}, and this process runs as user id {user}: run \
-                 the command as the owner, or change the owner with chown"
-            ),
-            Self::Key { mode } => format!(
-                "other accounts have access to it (mode {mode:04o}); a key must be private: run \
-                 'chmod go= {path}'"
-            ),
-            Self::Folder { mode } => {
-                format!("other accounts have access to it (mode {mode:04o}): run 'chmod o= {path}'")
-            }
-        }
-    }
-}
-
 /// How the ledger of a folder differs from the one given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerMismatch {
     /// The folder belongs to a ledger on services.
-    #[error("its ledger is on services, and no services were given")]
+    #[error("ledger on services, none given")]
     OnServices,
     /// The folder has a ledger of its own.
-    #[error("its ledger is in the folder itself, and services were given")]
+    #[error("ledger in the folder, services given")]
     InFolder,
     /// The folder belongs to another ledger on services.
-    #[error("its ledger is in another database or schema than the one given")]
+    #[error("ledger in another database or schema")]
     OtherServices,
 }
 
@@ -167,7 +146,7 @@ pub enum LedgerMismatch {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorityMismatch {
     /// It names another base.
-    #[error("it is for the base {listed}, but the logs of this folder are named under {own}")]
+    #[error("base {listed}, the folder has {own}")]
     Base {
         /// The base in the file.
         listed: KeyName,
@@ -175,7 +154,7 @@ pub enum AuthorityMismatch {
         own: KeyName,
     },
     /// It has another key of this authority.
-    #[error("the {key} key of {name} in it does not belong to the secret key in this folder")]
+    #[error("{key} key of {name} differs from that of the folder")]
     Key {
         /// The name of this authority.
         name: KeyName,
@@ -188,28 +167,28 @@ pub enum AuthorityMismatch {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileDamage {
     /// A required key is not there.
-    #[error("this key is missing: restore it from a backup of the folder")]
+    #[error("key missing")]
     KeyMissing,
     /// The administrator's token is not there.
-    #[error("the administrator's token is missing: is this the data folder of a node?")]
+    #[error("administrator token missing")]
     TokenMissing,
     /// A key file has another form.
-    #[error("a key file is one line that begins with 64 hexadecimal digits")]
+    #[error("not a key file")]
     KeyForm,
     /// A key was changed.
-    #[error("the key does not match its check: restore it from a backup of the folder")]
+    #[error("key does not match its check")]
     KeyCheck,
     /// The name of the logs or of the authority is not usable.
     #[error("{0}")]
     Name(KeyError),
     /// A line of the officials' keys is not a verifier key.
-    #[error("expected one verifier key per line: {0}")]
+    #[error("not a verifier key: {0}")]
     NotVerifierKeys(KeyError),
     /// The file of the authorities breaks a rule.
     #[error("{0}")]
     Authorities(AuthoritySetError),
     /// A line is not a digest.
-    #[error("a line that is not a digest")]
+    #[error("line is not a digest")]
     NotDigest,
     /// The keys of a roll do not form one.
     #[error(transparent)]

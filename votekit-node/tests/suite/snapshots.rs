@@ -255,7 +255,7 @@ async fn a_ledger_that_was_put_back_is_not_gone_on_with() {
     fs::write(&ledger, older).expect("written");
     let ahead = refusal(&place).await;
     assert!(
-        ahead.contains("ledger of L2025-001 was restored from an older copy")
+        ahead.contains("ledger of L2025-001 is an older copy")
             && ahead.contains("leaves, the ledger has"),
         "{ahead}"
     );

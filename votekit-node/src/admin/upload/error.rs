@@ -1,4 +1,5 @@
-//! Why a file of a roll was not taken, or an uploaded roll not loaded.
+//! Why a file of a roll was not taken, or an uploaded roll not loaded. `Display` is for logs; the
+//! edges make the sentences.
 
 use votekit_core::credential::PepperId;
 use votekit_core::id::{Digest, ElectionId};
@@ -14,16 +15,10 @@ use crate::regular_file::FileKind;
 // Exhaustive: votekit-http maps each variant to a problem.
 pub enum UploadError {
     /// The name of the file.
-    #[error(
-        "has 1 to 100 of A-Z, a-z, 0-9, '.', '_' and '-', and does not begin with a dot: upload \
-         the files as votekit hashgen named them"
-    )]
+    #[error("not the name of a file")]
     Name,
     /// The file is a roll that is not hashed.
-    #[error(
-        "this is a roll that is not hashed, and nothing of it was kept: hash it with votekit \
-         hashgen on an offline machine, and upload the manifest and the shards that it makes"
-    )]
+    #[error("a roll that is not hashed")]
     NotHashed,
     /// The file is not one of a hashed roll, or not the one that the manifest lists.
     #[error("{file} {rule}")]
@@ -34,10 +29,7 @@ pub enum UploadError {
         rule: FileRule,
     },
     /// The manifest is of another election.
-    #[error(
-        "the manifest names the law {other}, and this is the upload of {law_id}: hash only the \
-         rows of this law (votekit hashgen --law {law_id})"
-    )]
+    #[error("manifest of the law {other}, upload of {law_id}")]
     OtherLaw {
         /// The election of the upload.
         law_id: ElectionId,
@@ -45,13 +37,13 @@ pub enum UploadError {
         other: ElectionId,
     },
     /// The file is too large.
-    #[error("this file is too large: at most {bytes_max} bytes are allowed")]
+    #[error("more than {bytes_max} bytes")]
     TooLarge {
         /// The limit.
         bytes_max: u64,
     },
     /// All files together are too large, or too many.
-    #[error("an upload has at most {files_max} files and {bytes_max} bytes in all")]
+    #[error("more than {files_max} files or {bytes_max} bytes in all")]
     TooMuch {
         /// The limit of their bytes.
         bytes_max: u64,
@@ -59,23 +51,17 @@ pub enum UploadError {
         files_max: usize,
     },
     /// The disk would be too full for the ledger.
-    #[error("the disk of the node has no room for this file: free space and upload it again")]
+    #[error("no room on the disk of the node")]
     NoRoom,
     /// The file is being uploaded already, or the upload is being loaded or discarded, or too many
     /// files are being uploaded.
-    #[error(
-        "another call uploads this file, or loads or discards the roll of {law_id}, or too many \
-         files are being uploaded: try again later"
-    )]
+    #[error("upload of {law_id} busy")]
     Busy {
         /// The election.
         law_id: ElectionId,
     },
     /// The node does not hold the pepper of the roll.
-    #[error(
-        "the roll is hashed under the pepper {id}, which this node does not have: an operator must \
-         load the uploaded folder once, with votekit load --pepper-file; the upload was kept"
-    )]
+    #[error("pepper {id} missing on this node")]
     NoPepper {
         /// The pepper's id.
         id: PepperId,
@@ -90,16 +76,10 @@ pub enum UploadError {
 // Exhaustive: votekit-http has a sentence for each variant.
 pub enum FileRule {
     /// No file of a hashed roll has this name.
-    #[error(
-        "is not the name of a file of a hashed roll: manifest.json, manifest.note, or a file that \
-         the manifest lists"
-    )]
+    #[error("is not the name of a file of a hashed roll")]
     Name,
     /// The file of this name begins otherwise.
-    #[error(
-        "does not begin like this file of a hashed roll: upload the file unchanged, as votekit \
-         hashgen made it"
-    )]
+    #[error("does not begin like this file of a hashed roll")]
     Beginning,
     /// The file is not there.
     #[error("has not been uploaded")]
@@ -119,10 +99,7 @@ pub enum FileRule {
     #[error("is not valid: {0}")]
     Manifest(#[from] ManifestError),
     /// The manifest states another digest.
-    #[error(
-        "has the SHA-256 {found}, and the uploaded manifest states {stated}: upload the file \
-         again, or discard the upload and begin with the manifest"
-    )]
+    #[error("has the SHA-256 {found}, the manifest states {stated}")]
     Digest {
         /// The digest of the file.
         found: Digest,

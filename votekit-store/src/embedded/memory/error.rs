@@ -9,17 +9,12 @@ use votekit_core::log::merkle::TreeHash;
 use crate::EngineError;
 use crate::embedded::fault::{Fault, unavailable};
 
-/// What helps when a memory is lost. An older copy of it does not: the authority could contradict
-/// what it has signed since.
-const RENEW_HINT: &str = "make new keys and a new memory with `votekit authority renew`; \
-                          never restore a memory from a copy";
-
 /// Error of the memory of an authority.
 ///
 /// The variants from [`MemoryError::LowerPromise`] on are refusals: the write contradicts what the
 /// memory holds, and nothing of it was written.
 #[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
+// Exhaustive: the edges have a sentence for each variant.
 pub enum MemoryError {
     /// The folder has no memory.
     #[error("{path} is missing", path = path.display())]
@@ -36,7 +31,7 @@ pub enum MemoryError {
         log: PathBuf,
     },
     /// Another process holds the memory, or this one opened it already.
-    #[error("{path} is in use by another votekit process", path = path.display())]
+    #[error("{path} is in use by another process", path = path.display())]
     InUse {
         /// The database.
         path: PathBuf,
@@ -177,17 +172,6 @@ impl MemoryError {
             | Self::Damaged { .. }
             | Self::Unavailable { .. }
             | Self::Fatal { .. } => None,
-        }
-    }
-
-    /// How to recover, when the memory is lost.
-    #[must_use]
-    pub const fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Missing { .. } | Self::NoDatabase { .. } | Self::Damaged { .. } => {
-                Some(RENEW_HINT)
-            }
-            _ => None,
         }
     }
 }
