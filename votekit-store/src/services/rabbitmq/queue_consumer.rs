@@ -1,19 +1,21 @@
-//! One step of the pipeline: its queues, and the messages that this process holds.
+//! One step of the pipeline: its queues, and the unacknowledged messages of this process.
 //!
 //! # Why order holds
 //!
-//! [`super::barrier`] requires that when a consumer reads a message, everything before it in the
-//! queue is acknowledged or held by this consumer. Each queue here has a single active consumer.
-//! When it dies, the broker requeues what it held and activates the next one in one step; requeued
-//! messages keep their order and precede those that were never delivered. So every earlier message
-//! was acknowledged by an earlier consumer, or reaches the new one first.
+//! [`super::barrier`] requires that when a consumer reads a message, every earlier message of the
+//! queue is acknowledged or delivered to this consumer. Each queue here has a single active
+//! consumer. When it dies, the broker requeues its unacknowledged messages and activates the next
+//! consumer in one step; requeued messages keep their order and precede those that were never
+//! delivered. So every earlier message was acknowledged by an earlier consumer, or reaches the new
+//! consumer first.
 //!
-//! A cancelled consumer would keep what it holds while the next one continues behind it. So
-//! consumers are never cancelled: their channel is closed, which the queue treats as a death.
+//! A cancelled consumer would keep its unacknowledged messages while the next consumer continues
+//! with later messages. So consumers are never cancelled: their channel is closed, which the queue
+//! treats as a death.
 //!
-//! For the same reason a batch that this process cannot process now is not published again behind
-//! the others: a barrier could pass it. It stays where it is, unacknowledged, and the prefetch is
-//! raised by what stays ([`super::delivery_tracker`]).
+//! For the same reason a batch that this process cannot process now is not republished at the end
+//! of the queue: a barrier could overtake it. It stays unacknowledged, and the prefetch is raised
+//! to make room for new deliveries ([`super::delivery_tracker`]).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -129,8 +131,9 @@ impl QueueConsumer {
         }
     }
 
-    /// Waits for the next message, also while the broker is away: a caller that paused between
-    /// attempts of its own would take up work later than the connection.
+    /// Waits for the next message, also while the broker is unavailable. If this returned an error,
+    /// the caller would pause between its attempts, and would resume work later than the
+    /// connection.
     pub(super) async fn next(&self) -> Result<(Arc<Batch>, Hints, u64), EngineError> {
         self.running.get_or_init(|| self.start());
         let mut incoming = self.incoming.lock().await;
