@@ -275,7 +275,7 @@ fn a_lease_that_a_quorum_suspects_is_passed_over_and_asked_for_at_once() {
     one.step(Event::Lease(answer), at(4));
     assert_eq!(suspected_by(&mut one, "c", 7, 4), []);
     assert_eq!(tick(&mut one, at(4)), [], "once for now");
-    // A ledger that still shows the lease may have been put back.
+    // A ledger that still shows the lease may have been restored from an older copy.
     assert_eq!(held_by(&mut one, 7, Some("b"), 1003), []);
     assert_eq!(passed_over(&tick(&mut one, at(1003))), Some(7));
     one.step(Event::Lease(leader_lease::Event::Granted { term: 8 }), at(1004));

@@ -66,7 +66,7 @@ impl Leader {
         &self.holder
     }
 
-    /// Gives the lease back, so that the others can go on.
+    /// Releases the lease, so that the others can continue.
     pub async fn release(self) {
         self.renewing.abort();
         // What is not released runs out.
@@ -74,8 +74,8 @@ impl Leader {
     }
 }
 
-/// Renews the lease as long as its term lasts. Once the others have passed over this leader it does
-/// not lead again: they need the lease.
+/// Renews the lease as long as its term lasts. Once the others have passed over this leader, it
+/// does not lead again, because they need the lease.
 async fn renew(ledger: Arc<dyn Ledger>, holder: String, term: u64) {
     loop {
         tokio::time::sleep(RENEW_INTERVAL).await;
@@ -141,7 +141,8 @@ impl<'a> Answers<'a> {
         votes.filter(|(_, of)| *of == leader).map(|(by, _)| by).collect()
     }
 
-    /// The last earlier term in which every other authority voted for one of the others.
+    /// The last earlier term in which every other authority voted, and all of them for another
+    /// authority.
     pub(crate) fn term_of_another(&self) -> Option<u64> {
         let TermLeader { term, leader } = self.leadership;
         let others = self.others();

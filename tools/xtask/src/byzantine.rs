@@ -12,7 +12,8 @@
 //!          └─ ending     the close, the bundle of every authority, the check (from chaos)
 //! ```
 //!
-//! What needs no lie is shared with chaos: the ledger put back, rows inserted and changed by hand.
+//! The cases that need no lie are shared with chaos: the ledger is restored from an older copy, and
+//! rows are inserted and changed by hand.
 
 mod case;
 mod expected;

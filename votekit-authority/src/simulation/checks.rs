@@ -164,7 +164,8 @@ impl Checks {
             self.fail(Rule::AppendedWithoutQuorum, detail);
         }
         self.certify(point);
-        // A block that is appended again, after the ledger was put back, was read before.
+        // A block that is appended again, after the ledger was restored from an older copy, was
+        // read before.
         if point.height == self.read + 1 {
             self.read = point.height;
             if let Err(violation) = self.reference.read(&block.leaves, election) {

@@ -1,7 +1,7 @@
 //! An ingest node: stages its batches in order, each until it sees it staged.
 //!
-//! It stands for node and ballot box together: what a ledger that was put back has lost, and what
-//! no authority had yet, it stages again.
+//! It models node and ballot box together. After the ledger was restored from an older copy, it
+//! stages again the lost batches that no authority had yet.
 
 use std::sync::Arc;
 

@@ -50,7 +50,7 @@ pub(super) struct World {
     restarts: BTreeMap<usize, u64>,
     /// When each authority that is cut off is connected again.
     reconnects: BTreeMap<usize, u64>,
-    /// The ledger as it was, for the one time that it is put back.
+    /// The copy of the ledger from which it is restored, once at most.
     copy: Option<Ledger>,
 }
 
@@ -230,8 +230,8 @@ impl World {
         }
     }
 
-    /// Copies the ledger, and puts it back to the copy later on, once some memory has all that was
-    /// certified meanwhile.
+    /// Copies the ledger, and restores it from the copy later, when some memory contains all blocks
+    /// certified since.
     fn put_back(&mut self) {
         let env = &mut self.env;
         let head = self.ledger.head().height;

@@ -28,7 +28,7 @@ pub struct AuthorityStatus {
     pub clock_offset: i64,
     /// Bytes free in the file system of its data folder, if it could measure them.
     pub free_bytes: Option<u64>,
-    /// Whether it signs statements: not after its memory was put back.
+    /// Whether it signs statements. False after its memory was restored from an older copy.
     pub signs: bool,
     /// Its logs, ascending by law id, each once.
     pub elections: Vec<ElectionStatus>,

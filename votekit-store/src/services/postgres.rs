@@ -63,11 +63,11 @@ pub struct PostgresLedger {
 
 impl PostgresLedger {
     /// Opens the ledger at an address. Creates the schema `?schema=` (`votekit` by default) if it
-    /// is missing, and migrates an older one.
+    /// is missing, and migrates an older version.
     ///
-    /// `?sslmode=` is `verify-full`, or `disable` for a server on this machine, whose default it
-    /// is. `?ca_file=` names the PEM file of the authority in place of the system's, and makes
-    /// `verify-full` the default.
+    /// `?sslmode=` is `verify-full`, or, only for a server on this machine, `disable`, which is the
+    /// default there. `?ca_file=` names the PEM file of the certificate authority trusted instead
+    /// of the system's, and makes `verify-full` the default.
     ///
     /// # Errors
     /// [`EngineError::Misconfigured`] within 5 seconds, with a hint on what to correct;
@@ -80,7 +80,8 @@ impl PostgresLedger {
         Ok(Self { connections, stager, listener: Listener::start(connector) })
     }
 
-    /// Returns the text that identifies this ledger. It was drawn when the schema was created.
+    /// Returns the text that identifies this ledger. It was generated at random when the schema was
+    /// created.
     ///
     /// # Errors
     /// When the server is unavailable.

@@ -12,8 +12,8 @@
 //!
 //! A message is acknowledged once its next holder has stored it durably. While the broker is
 //! unavailable, processing pauses. Messages are never requeued explicitly: the broker does so when
-//! a channel ends. What a process cannot process now, since an election is halted there, stays
-//! unacknowledged and leaves its room to others.
+//! a channel ends. Batches that a process cannot process now, because their election is halted
+//! there, stay unacknowledged and do not delay other batches.
 
 mod barrier;
 mod dead_letter_cursor;
@@ -48,7 +48,7 @@ use self::topology::{QueueSurvey, Step, declare, survey};
 use super::url::ServiceAddress;
 use crate::{BallotBox, Delivery, DeliveryTag, EngineError, Hints, ValidatedBatch};
 
-/// A ballot box in a broker. Several processes may use one at the same time.
+/// A ballot box in a broker. Several processes may use the same ballot box at the same time.
 pub struct RabbitMqBallotBox {
     shown: String,
     publisher: Arc<Publisher>,

@@ -55,7 +55,7 @@ impl Authority {
         ])
     }
 
-    /// Appends the next block of the own memory to a ledger that was put back.
+    /// Appends the next block of the own memory to a ledger that was restored from an older copy.
     pub(super) fn restore(&mut self, head: LogPoint, env: &mut Environment) -> bool {
         let Some(process) = &self.process else { return false };
         if head.height >= process.memory.certified(&env.election.law_id).height {

@@ -103,7 +103,8 @@ impl Steps<'_> {
         self.found.push(Step { action, is_honest, after });
     }
 
-    /// Marks the last step: honest authorities cannot rely on it, because a liar may prevent it.
+    /// Marks the last step as one that needs a liar or a fault of the ledger, on which honest
+    /// authorities cannot rely.
     fn blame_liar(&mut self) {
         if let Some(step) = self.found.last_mut() {
             step.is_honest = false;

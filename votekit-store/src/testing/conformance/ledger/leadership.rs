@@ -161,7 +161,8 @@ async fn a_term_is_at_least_what_its_holder_demands(place: &dyn TestStorage) -> 
             });
         }
     }
-    // A ledger that was put back may continue a term that its holder cannot use any more.
+    // A ledger that was restored from an older copy may continue a term that its holder cannot use
+    // any more.
     let raised = term_of(&ledger.acquire_leadership("first", LONG, first + 5).await?)?;
     ensure!(raised >= first + 5, "the holder's own term rises, found {raised}");
     ledger.release_leadership("first").await?;
