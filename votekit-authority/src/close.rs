@@ -17,7 +17,7 @@ use votekit_core::instant::{UnixMillis, UnixMinutes};
 use crate::monotonic::Monotonic;
 use crate::quiescence::{Clocks, Command, EpochProgress, Event, Look, Looks, Obstacle, Process};
 
-/// What a close depends on.
+/// The parameters of a close.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     /// Whether other nodes may answer voters.
@@ -80,9 +80,9 @@ impl Close {
 
     /// The closing time, and the deadline for storing it.
     ///
-    /// No vote that a node answers may have this stamp or a later one. Nodes answer until the
-    /// leases run out that the ledger gave before it stored the closing, and their clocks may be
-    /// ahead of this one.
+    /// No vote that a node answers may have this stamp or a later stamp. Nodes answer until the
+    /// leases expire that the ledger granted before it stored the closing, and their clocks may be
+    /// ahead of the clock of this node.
     fn closing(&self, clocks: Clocks) -> (UnixMinutes, Option<UnixMillis>) {
         let rules = &self.rules;
         let not_after = clocks.ledger.map(|ledger| ledger + rules.recording);

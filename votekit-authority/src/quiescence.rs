@@ -37,7 +37,7 @@ pub enum Command {
     ReadClocks,
     /// Record a closing: [`Event::Recorded`].
     RecordClosing {
-        /// Votes with this stamp, or a later one, do not count.
+        /// Votes with this stamp or a later stamp do not count.
         closes: UnixMinutes,
         /// The ledger refuses the record after this time by its own clock.
         not_after: Option<UnixMillis>,
@@ -81,9 +81,9 @@ pub enum Event {
     Fenced,
     /// The unexpired leases. Empty for an embedded ledger, whose only node is this one.
     Leases(Vec<(NodeId, Epoch)>),
-    /// Everything that was published is staged.
+    /// All published batches are staged.
     Settled,
-    /// Everything that could be sealed is sealed.
+    /// All batches that could be sealed are sealed.
     Sealed,
     /// The epochs that the ledger has allocated or that are open in the log.
     Epochs(Vec<EpochProgress>),

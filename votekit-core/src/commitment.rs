@@ -34,12 +34,12 @@ hex_bytes! {
     Blinding, 32
 }
 
-/// What the blindings of a block depend on besides the ballot key: the log before the block, and
-/// the block's leaves before its commitments.
+/// The inputs of a block's blindings besides the ballot key: the log before the block, and the
+/// block's leaves before its commitments.
 ///
-/// Two blocks with other votes therefore never share a blinding, even if they are proposed for one
-/// height, or for two logs under one ballot key. With a shared blinding, the difference of two
-/// commitments would show the difference of their counts to anyone.
+/// Two blocks with different votes therefore never share a blinding, even if they are proposed for
+/// the same height, or for two logs under the same ballot key. With a shared blinding, the
+/// difference of two commitments would show the difference of their counts to anyone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockContext([u8; 32]);
 
@@ -67,7 +67,7 @@ impl Blinding {
         Self::from_bytes(Scalar::from_bytes_mod_order_wide(&uniform).to_bytes())
     }
 
-    /// The sum of two blindings. `None` if one is not a canonical scalar.
+    /// The sum of two blindings. `None` if one of them is not a canonical scalar.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Option<Self> {
         Some(Self::from_bytes((self.scalar()? + other.scalar()?).to_bytes()))

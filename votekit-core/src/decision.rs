@@ -6,8 +6,8 @@
 //!
 //! The rules in order (`decide_envelope`): a request that the log has already decided is a replay,
 //! or, with another hash H, a clash; a minute outside the window is `early` or `late`; a credential
-//! in no roll is `unknown`; a revoked one is `revoked`; a vote of a credential that has voted is a
-//! duplicate, and the attempt is counted; any other vote is accepted.
+//! in no roll is `unknown`; a revoked credential is `revoked`; a vote of a credential that has
+//! voted is a duplicate, and the attempt is counted; any other vote is accepted.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -34,7 +34,7 @@ pub enum AccountRole {
 /// The state of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AccountState {
-    /// Its holder has not followed the one-time link yet.
+    /// Its holder has not used the one-time link yet.
     Invited,
     /// Its holder may sign in.
     Active,

@@ -270,8 +270,8 @@ pub trait Staging: Send + Sync + 'static {
     async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError>;
 }
 
-/// What changed in a ledger: two counters, so that the rows of a round, several for each block, do
-/// not wake the readers of the logs.
+/// Counters of the changes in a ledger: two, so that the rows of a round, several for each block,
+/// do not wake the readers of the logs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Rises when a head moves, when a term begins, when a leader lease is released or passed over,

@@ -13,7 +13,7 @@ use votekit_core::id::{Digest, ElectionId};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId(pub u64);
 
-/// What a row states.
+/// The kind of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum RowKind {
@@ -109,8 +109,8 @@ pub struct RowsRead {
     /// lower than a position read before only if the ledger was restored from an older copy.
     pub last: RowId,
     /// The [digest](RoundRow::digest) of the row at the position after which this call read; `None`
-    /// when no row is there. A digest that differs from the one the reader knows means that the
-    /// ledger was restored from an older copy and has given the same position to another row.
+    /// when no row is there. A digest that differs from the digest that the reader knows means that
+    /// the ledger was restored from an older copy and has given the same position to another row.
     pub after: Option<Digest>,
 }
 

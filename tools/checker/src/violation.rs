@@ -64,7 +64,7 @@ pub struct Violation {
     pub path: PathBuf,
     /// The line, from 1.
     pub line: usize,
-    /// What was found. Names electors by row only.
+    /// The description of the violation. It names electors by row only.
     pub what: String,
 }
 

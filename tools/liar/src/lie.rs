@@ -26,11 +26,11 @@ pub enum Lie {
     WrongCount,
     /// Leave out a batch although a later batch of the same epoch is in the block.
     DropBatch,
-    /// State a digest of a batch that differs from the one that its node signed.
+    /// State a digest of a batch that differs from the digest that its node signed.
     AlterBatch,
     /// Record a batch twice in one block.
     DoubleBatch,
-    /// Record a first request as a copy of an earlier one.
+    /// Record a first request as a copy of an earlier request.
     ReplayTold,
     /// Sign two blocks of one height.
     SecondRoot,

@@ -69,7 +69,7 @@ impl Leader {
     /// Releases the lease, so that the others can continue.
     pub async fn release(self) {
         self.renewing.abort();
-        // What is not released runs out.
+        // If the release fails, the lease expires.
         let _ = self.ledger.release_leadership(&self.holder).await;
     }
 }
@@ -82,7 +82,7 @@ async fn renew(ledger: Arc<dyn Ledger>, holder: String, term: u64) {
         match ledger.acquire_leadership(&holder, LEASE_LENGTH, 0).await {
             Ok(Leadership::Leading { term: now }) if now == term => {}
             Ok(Leadership::Leading { .. }) => {
-                // What is not released runs out.
+                // If the release fails, the lease expires.
                 let _ = ledger.release_leadership(&holder).await;
                 return;
             }

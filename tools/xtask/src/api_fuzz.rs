@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! runs ─┬─ site           a node with an open election, its callers and its document
-//!       └─ schemathesis   the program, in a Python environment of its own, and its report
+//!       └─ schemathesis   the program, in its own Python environment, and its report
 //! ```
 
 mod schemathesis;

@@ -97,7 +97,7 @@ pub enum EventRule {
     /// Nodes answer voters while the poll is open, and at no other time.
     #[error("after the block nodes get leases: proposed {proposed}, by the block {own}")]
     TakesVotes {
-        /// What the proposal states.
+        /// The value in the proposal.
         proposed: bool,
         /// Whether the poll is open after the block.
         own: bool,
@@ -313,8 +313,9 @@ impl EventRule {
         }
     }
 
-    /// Whether another clock could judge otherwise. An authority that has read a proposal late, or
-    /// whose clock is in doubt, may wait instead of signing a refusal of an honest leader's block.
+    /// Whether the check could succeed by another clock. An authority that has read a proposal
+    /// late, or whose clock is in doubt, may wait instead of signing a refusal of an honest
+    /// leader's block.
     #[must_use]
     pub const fn depends_on_clock(&self) -> bool {
         matches!(
@@ -329,7 +330,7 @@ impl EventRule {
     }
 }
 
-/// A fact without which a block cannot be judged.
+/// A fact without which a block cannot be checked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MissingFact {

@@ -1,4 +1,4 @@
-//! What an authority has read of the statements of all about one height.
+//! The statements of all authorities about one height, as far as an authority has read them.
 
 use std::collections::BTreeMap;
 
@@ -22,8 +22,8 @@ impl Quorum {
     }
 }
 
-/// Accepts of one authority at one height that are kept, those of the last terms. An authority
-/// accepts once a term, and one that lies can sign any number.
+/// The number of accepts of one authority at one height that are kept, those of the last terms. An
+/// honest authority accepts once in a term; a lying authority can sign any number.
 const ACCEPTS_MAX: usize = 1024;
 
 /// The verified statements about one height of one election.
@@ -80,7 +80,7 @@ impl RoundView {
         self.accepted(quorum).next_back()
     }
 
-    /// Whether a quorum has accepted, in any term, a block other than this one.
+    /// Whether a quorum has accepted, in any term, a block other than the block at `point`.
     #[must_use]
     pub fn other_accepted_by_quorum(&self, quorum: Quorum, point: &LogPoint) -> bool {
         self.accepted(quorum).any(|accepted| accepted.point != *point)

@@ -1,7 +1,7 @@
-//! An ingest node: stages its batches in order, each until it sees it staged.
+//! An ingest node: stages its batches in order, and repeats each until it is staged.
 //!
-//! It models node and ballot box together. After the ledger was restored from an older copy, it
-//! stages again the lost batches that no authority had yet.
+//! It models node and ballot box together. It also stages again every batch that is missing after
+//! the ledger was restored from an older copy.
 
 use std::sync::Arc;
 

@@ -114,7 +114,7 @@ pub(super) struct Scenario {
     /// Whether the ledger refuses accepts of earlier terms. Among honest authorities the log is
     /// safe without it.
     pub(super) is_fenced: bool,
-    /// Whether authorities refuse a block once they see that a quorum has accepted another one.
+    /// Whether authorities refuse a block once they see that a quorum has accepted another block.
     /// Among honest authorities this never happens.
     pub(super) has_accept_guard: bool,
     pub(super) faults: Faults,

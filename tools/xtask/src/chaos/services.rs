@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! run ─▶ installation   two nodes of each kind on one folder, one open election, voters
-//!          ├─ fault        the kinds of faults, drawn in rounds
+//!          ├─ fault        the kinds of faults, chosen at random in rounds
 //!          ├─ trial        applies a fault, repairs it, waits for recovery
 //!          └─ ending       a close that loses a node, and the check
 //! ```

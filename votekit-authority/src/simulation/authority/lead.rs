@@ -1,4 +1,4 @@
-//! What a leader proposes.
+//! The proposals of a leader.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ enum Content {
 }
 
 impl Process {
-    /// What is due: the opening, staged batches, the closing, the close.
+    /// The content that is due: the opening, staged batches, the closing, or the close.
     fn content(&self, election: &Election, is_healed: bool) -> Option<Content> {
         let log = &self.log;
         match log.state() {
@@ -232,7 +232,8 @@ impl Authority {
     }
 }
 
-/// The block with its first accepted vote made an unknown one. `None` if it has no accepted vote.
+/// The block, falsified: its first accepted vote is decided as unknown. `None` if it has no
+/// accepted vote.
 fn falsified(log: &ElectionLog, block: &Block) -> Option<(Leaves, LogPoint)> {
     let mut tree = log.tree().clone();
     let (mut bytes, mut is_false) = (Vec::new(), false);

@@ -1,4 +1,4 @@
-//! What an authority states: votes, accepts, refusals, cosignatures.
+//! The statements of an authority: votes, accepts, refusals, cosignatures.
 
 use std::sync::Arc;
 
@@ -193,7 +193,7 @@ impl Authority {
         let BlockProposal { leadership, point, .. } = &block.proposal;
         let (height, term) = (point.height, leadership.term);
         let own = process.memory.election(&env.election.law_id);
-        // One answer to each proposal; a later accept replaces an earlier one.
+        // One answer to each proposal; a later accept replaces an earlier accept.
         let is_answered = own.accepted.is_some_and(|accepted| accepted.term >= term)
             || process.memory.refusals.contains_key(&(height, term));
         if is_answered {

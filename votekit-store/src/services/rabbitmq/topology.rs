@@ -140,8 +140,8 @@ impl Step {
     }
 }
 
-/// Declares the exchange and all queues. Existing ones with the same arguments are unchanged. The
-/// routing key of a queue is its name.
+/// Declares the exchange and all queues. Existing queues with the same arguments stay unchanged.
+/// The routing key of a queue is its name.
 pub(super) async fn declare(connection: &Connection, names: &Names) -> lapin::Result<()> {
     let channel = connection.create_channel().await?;
     let exchange = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
@@ -178,7 +178,7 @@ pub(super) enum QueueSurvey {
     Whole,
     /// Other processes use more queues: this one would have no consumer.
     TooMany(ShortString),
-    /// Other processes use fewer queues: this one is missing, and they would not consume it.
+    /// Other processes use fewer queues: this queue is missing, and they would not consume it.
     TooFew(ShortString),
 }
 

@@ -18,7 +18,8 @@ use crate::services::Server;
 /// How long a node is stopped: its lease and its promise to lead run out.
 const STOP: Duration = Duration::from_secs(5);
 
-/// A round takes less than this, in milliseconds: a kill within it hits any step of one.
+/// A round takes less than this, in milliseconds, so a kill after a random part of this time can
+/// hit any step of a round.
 const ROUND_MILLISECONDS: u64 = 150;
 
 /// How long the liar waits for answers, in seconds.
