@@ -377,8 +377,8 @@ impl LeaderElection {
             return Vec::new();
         }
         candidacy.is_elected = true;
-        // The lease may have run out a moment ago. Announced all the same: a renewal in the same
-        // term announces nothing, and `term` knows when the lease ends.
+        // The lease may have expired a moment ago. The role is announced nevertheless: a renewal in
+        // the same term would not announce it, and `term` checks when the lease ends.
         vec![Command::Announce(self.lease.role().clone())]
     }
 

@@ -162,8 +162,8 @@ impl Epochs {
         Ok(())
     }
 
-    /// Records the minute of an envelope of the last batch. Returns whether it is not before an
-    /// earlier one.
+    /// Records the minute of an envelope of the last batch. Returns whether it is not before the
+    /// minute of an earlier envelope.
     pub fn take_minute(&mut self, number: BatchNumber, minute: UnixMinutes) -> bool {
         let progress = self.progress(number.node, number.epoch);
         self.set(number.node, number.epoch, progress.after_minute(minute));

@@ -73,8 +73,8 @@ pub trait BallotBox: Send + Sync + 'static {
     /// Makes a batch durable. Publishing the same batch again is safe.
     async fn publish(&self, batch: &Arc<Batch>) -> Result<(), EngineError>;
 
-    /// Waits for the next delivery; an engine that reconnects by itself waits through an outage,
-    /// too. Cancel safe: dropping the future loses no delivery.
+    /// Waits for the next delivery. An engine that reconnects automatically also waits during an
+    /// outage. Cancel safe: dropping the future loses no delivery.
     async fn receive(&self) -> Result<Delivery, EngineError>;
 
     /// Passes a delivery on with its hints, and acknowledges it once the forwarded batch is
@@ -107,9 +107,10 @@ pub trait BallotBox: Send + Sync + 'static {
     async fn acknowledge_staged(&self, tag: DeliveryTag) -> Result<(), EngineError>;
 
     /// Waits until every batch of an election whose publication was confirmed before this call is
-    /// staged, refused or rejected. Other tasks must receive, forward, collect and acknowledge
-    /// meanwhile; batches of other elections need not move. Returns [`EngineError::Unavailable`],
-    /// saying so, if a batch of the election was dead-lettered undecided.
+    /// staged, refused or rejected. Meanwhile other tasks must receive, forward, collect and
+    /// acknowledge; batches of other elections need not be processed. Returns
+    /// [`EngineError::Unavailable`], with this reason, if a batch of the election was dead-lettered
+    /// before it was decided.
     async fn settle(&self, law_id: &ElectionId) -> Result<(), EngineError>;
 
     /// Checks cheaply that the engine answers, for health checks.

@@ -180,7 +180,7 @@ impl Outages {
     /// Counts a retry. If a line is due, returns the number of retries since the last one.
     fn retried(&mut self, operation: &'static str, now: Instant) -> Option<u64> {
         let outage = self.0.entry(operation).or_default();
-        // Another call was answered meanwhile, and this one was not.
+        // Another call was answered in between, and this call was not.
         outage.begin(now);
         outage.retries += 1;
         outage.count += 1;

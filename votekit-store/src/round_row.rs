@@ -36,7 +36,7 @@ pub enum RowKind {
 pub struct NewRow {
     /// What it states.
     pub kind: RowKind,
-    /// The name of the authority that states it; of a proposal, the leader.
+    /// The name of the authority that makes the statement; of a proposal, the leader.
     pub authority: String,
     /// The election; `None` for a vote and a suspicion.
     pub law_id: Option<ElectionId>,

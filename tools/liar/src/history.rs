@@ -15,7 +15,7 @@ use votekit_store::{Ledger, StagingId};
 
 use crate::folder::Folder;
 
-/// The most blocks or batches that are read at once.
+/// The maximum number of blocks or batches in one read.
 const PAGE: usize = 1000;
 
 /// An election as this authority knows it.

@@ -24,7 +24,7 @@ const ACQUIRE_INTERVAL: Duration = Duration::from_millis(10);
 /// How often rows are read.
 const READ_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The most rows read at once.
+/// The maximum number of rows in one read.
 const PAGE: usize = 1000;
 
 /// The number of this process in its holder's name. The authority's node counts its starts from 1:

@@ -162,7 +162,8 @@ fn unplanned_closing(leaf: &Leaf, facts: &Facts<'_>) -> Option<UnixMinutes> {
     }
 }
 
-/// Votes from the closing on are late: one in the past would void votes that were answered.
+/// Votes from the closing time on are late: a closing time in the past would void votes that were
+/// already answered.
 fn closing_past(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Some(closes) = unplanned_closing(leaf, facts) else { return Ok(()) };
     if closes.start().millis() < earliest(facts)? {

@@ -159,9 +159,9 @@ impl RoundMemory {
         self.vote_within(seen, is_configured, 0)
     }
 
-    /// As [`RoundMemory::vote`], by an authority that was away for many terms: `signed` is a term
-    /// that [`Quorum::blocking`] authorities have signed, one of which does not lie. It bounds the
-    /// promise as an own one does.
+    /// As [`RoundMemory::vote`], for an authority that was absent for many terms. `signed` is a
+    /// term that [`Quorum::blocking`] authorities have signed, at least one of which is honest. It
+    /// bounds the term of the vote as the authority's own promise does.
     ///
     /// # Errors
     /// [`NoVote`].

@@ -13,7 +13,7 @@ use super::reference::Reference;
 use super::row::{CertifiedBlock, Row, RowBody};
 use super::violation::{Rule, Violation};
 
-/// What has left the authorities so far.
+/// Everything that the authorities have published so far.
 #[derive(Debug)]
 pub(super) struct Checks {
     /// The first rule that was broken.

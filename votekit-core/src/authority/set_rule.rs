@@ -85,7 +85,7 @@ pub enum AuthoritySetRule {
     /// A key has one form.
     #[error("the {0} key is 64 lower-case hexadecimal digits")]
     KeyForm(AuthorityKey),
-    /// The bytes are not a point of the curve, or one of small order.
+    /// The bytes are not a point of the curve, or are a point of small order.
     #[error("the {0} key is not a usable public key")]
     KeyPoint(AuthorityKey),
     /// Names are unique.

@@ -1,7 +1,8 @@
-//! What an authority reports of itself to operators: that it runs, its clock, what is halted on it.
+//! The report of an authority to operators: that it runs, its clock, and the elections that are
+//! halted on it.
 //!
-//! Nothing is decided from a status. It is signed: another writer of the ledger can hold one back,
-//! and cannot make one.
+//! Nothing is decided from a status. It is signed: another writer of the ledger can withhold it,
+//! but cannot forge it.
 
 use std::fmt::Write as _;
 

@@ -21,9 +21,9 @@ pub const REASON_LENGTH_MAX: usize = 500;
 /// minutes.
 ///
 /// Without this bound an election without a planned closing could stay open for years although the
-/// log already holds a closing. A node names the minute after the last one in which any node may
-/// still answer a voter: at most 2 minutes ahead, with leases of 3 seconds (`Close` in
-/// votekit-authority). It names a later one only while its clock is behind times that it has
+/// log already contains a closing. A node names the minute after the last minute in which any node
+/// may still answer a voter: at most 2 minutes ahead, with leases of 3 seconds (`Close` in
+/// votekit-authority). It names a later minute only while its clock is behind times that it has
 /// stamped and not sealed; the closing is then refused until the clock catches up.
 pub const CLOSING_AHEAD_MINUTES_MAX: u64 = 5;
 

@@ -76,7 +76,7 @@ pub enum ScrubError {
     Contradiction {
         /// Its index in the log.
         index: u64,
-        /// The rule that should hold.
+        /// The rule that is violated.
         rule: &'static str,
     },
     /// The evidence of a batch is missing, or is not what the log names.
@@ -100,7 +100,7 @@ pub enum ScrubError {
     Whole {
         /// Leaves read.
         size: u64,
-        /// The rule that should hold.
+        /// The rule that is violated.
         rule: &'static str,
     },
 }

@@ -64,7 +64,7 @@ pub enum SnapshotError {
     Malformed {
         /// The offset, from 0.
         offset: usize,
-        /// The rule that should hold.
+        /// The rule that is violated.
         rule: &'static str,
     },
     /// The bytes differ from those that were written.
@@ -89,7 +89,7 @@ pub enum SnapshotError {
     /// The parts contradict one another.
     #[error("its parts contradict one another: {rule}")]
     Contradiction {
-        /// The rule that should hold.
+        /// The rule that is violated.
         rule: &'static str,
     },
     /// A roll is not available.
@@ -164,8 +164,8 @@ struct Sums {
 }
 
 impl ElectionLog {
-    /// Takes a snapshot, without the decided requests. Fast, because the log must not change
-    /// meanwhile.
+    /// Takes a snapshot, without the decided requests. Fast, because the log must not change during
+    /// the call.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let now = &self.state;

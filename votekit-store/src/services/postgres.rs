@@ -154,7 +154,7 @@ impl Staging for PostgresLedger {
 
     /// Removes the bytes from the table. The server reuses their space over time; its write-ahead
     /// log and its backups still contain them. Only destroying the ballot key makes evidence
-    /// unreadable at once.
+    /// unreadable immediately.
     async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
         let mut purged = 0;
         loop {
@@ -286,7 +286,7 @@ impl Leases for PostgresLedger {
             if writes::set_takes_votes(&mut session, law_id, &head, &before).await? {
                 return Ok(());
             }
-            // A block was appended meanwhile.
+            // A block was appended in between.
         }
     }
 

@@ -181,7 +181,7 @@ impl fmt::Debug for RabbitMqBallotBox {
     }
 }
 
-/// What to do when no ballot box of that prefix exists.
+/// The action when no ballot box with the prefix exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum IfAbsent {
     /// Declare it.
@@ -190,8 +190,8 @@ enum IfAbsent {
     Refuse,
 }
 
-/// Connects to a ballot box whose queues match the address, and reports at once what an operator
-/// must correct.
+/// Connects to a ballot box whose queues match the address, and immediately reports what an
+/// operator must correct.
 async fn connect_to_queues(
     address: &ServiceAddress,
     if_absent: IfAbsent,

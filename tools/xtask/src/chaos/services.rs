@@ -1,4 +1,4 @@
-//! Chaos with several nodes and the servers they share: Redis, RabbitMQ, PostgreSQL.
+//! Chaos with several nodes and their shared servers: Redis, RabbitMQ, PostgreSQL.
 //!
 //! ```text
 //! run ─▶ installation   two nodes of each kind on one folder, one open election, voters

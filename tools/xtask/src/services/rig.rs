@@ -183,7 +183,7 @@ impl Rig {
     /// Kills a server and all its children at once, like a failing machine.
     ///
     /// # Errors
-    /// When it does not run, or does not die.
+    /// When it does not run, or does not end.
     pub(crate) fn kill(&self, server: Server) -> Result<()> {
         let family = self.family(server)?;
         signal(&family, Signal::KILL);
@@ -233,10 +233,10 @@ impl Rig {
         self.save()
     }
 
-    /// Keeps a copy of what PostgreSQL has stored by now. It is down meanwhile.
+    /// Copies the present data of PostgreSQL. The server is down during the copy.
     ///
     /// # Errors
-    /// When it cannot be copied, or does not start again.
+    /// When the data cannot be copied, or the server does not start again.
     pub(crate) fn copy_postgresql(&mut self) -> Result<()> {
         self.without_postgresql(postgresql::keep_copy)
     }

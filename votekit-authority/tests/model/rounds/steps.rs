@@ -111,7 +111,7 @@ impl Steps<'_> {
         }
     }
 
-    /// The lease may run out at any time, and any authority may get the next one.
+    /// The lease may expire at any time, and any authority may get the next lease.
     fn acquire(&mut self) {
         let Self { world, scope, .. } = *self;
         if !world.is_open(scope) {

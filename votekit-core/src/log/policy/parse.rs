@@ -41,7 +41,7 @@ pub enum PolicyRule {
     /// Tab and line feed are the only control characters.
     #[error("a policy holds no control character but tab and line feed")]
     ControlCharacter,
-    /// Lines begin with one of four words.
+    /// A line begins with one of four words.
     #[error("a line begins with `log`, `witness`, `group`, `quorum` or `#`")]
     Keyword,
     /// A log line has one form.

@@ -97,7 +97,7 @@ impl Connections {
         &self.damaged
     }
 
-    /// A connection for one call about an election. Fails for one with damaged rows.
+    /// A connection for one call about an election. Fails for an election with damaged rows.
     pub(super) async fn session_for(&self, law_id: &ElectionId) -> Result<Session, EngineError> {
         self.damaged.get(law_id).cloned().map_or(Ok(()), Err)?;
         self.session().await

@@ -364,8 +364,7 @@ pub(super) async fn purge_part(
     number(&session.write(sql, &[&law_id.as_str(), &PURGE_BATCH_LEN]).await?, "purged")
 }
 
-/// Makes the space of purged batches reusable at once. If this fails, the server does so later by
-/// itself.
+/// Makes the space of purged batches reusable immediately. If this fails, the server does so later.
 pub(super) async fn vacuum_evidence(session: &mut Session) {
     if let Err(error) = session.maintain("VACUUM batch").await {
         tracing::warn!(

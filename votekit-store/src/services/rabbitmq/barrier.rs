@@ -85,7 +85,7 @@ pub(super) async fn settle(publisher: &Publisher, law_id: &ElectionId) -> Result
             )));
         }
     }
-    // Check again: a batch may have been dead-lettered meanwhile, and even republished behind the
+    // Check again: a batch may have been dead-lettered in between, and even republished behind the
     // barriers.
     still_no_dead_letters(publisher, law_id, &probe).await
 }
@@ -179,7 +179,7 @@ fn concerns(letter: &Message, law_id: &ElectionId) -> bool {
 }
 
 /// Removes the probe. Fails if there are dead letters that concern an election, or if the probe is
-/// missing: dead letters were driven meanwhile.
+/// missing: dead letters were requeued in between.
 async fn still_no_dead_letters(
     publisher: &Publisher,
     law_id: &ElectionId,

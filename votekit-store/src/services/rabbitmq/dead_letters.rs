@@ -79,7 +79,7 @@ impl DeadLetters {
     }
 
     /// Lists the dead letters, oldest first, at most 65,000. They stay in the queue. No `settle`
-    /// completes meanwhile.
+    /// completes during the call.
     ///
     /// # Errors
     /// [`EngineError::Unavailable`], also while another process reads the dead letters.

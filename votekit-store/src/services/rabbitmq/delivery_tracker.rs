@@ -201,8 +201,8 @@ pub(super) async fn acknowledge(acker: &Acker) {
     }
 }
 
-/// Ends a subscription by the end of its channel: what it holds is given back before anybody else
-/// gets something.
+/// Ends a subscription by closing its channel: the broker requeues its unacknowledged deliveries
+/// before it delivers to another consumer.
 pub(super) async fn close_channel(channel: Channel, consumer: Consumer) {
     let _ = timeout(CLOSING_MAX, channel.close(200, "given up".into())).await;
     drop(consumer);

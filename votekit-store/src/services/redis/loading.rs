@@ -86,10 +86,10 @@ impl RedisRegistry {
         Ok(registered)
     }
 
-    /// Replaces everything the registry holds of an election by these lists, which have no keys in
-    /// common, and the first uses of their credentials.
+    /// Replaces all credentials of an election in the registry by these lists, which have no keys
+    /// in common, with the first uses of their credentials.
     ///
-    /// Works bucket by bucket: a vote that is marked meanwhile may be forgotten.
+    /// Works bucket by bucket: a mark that is set during the call may be lost.
     ///
     /// # Errors
     /// [`EngineError`]: repeating it is safe.

@@ -304,8 +304,8 @@ fn may_have_happened(error: &RedisError, commands: usize) -> bool {
         && !error.is_connection_refusal()
 }
 
-/// What an operator must correct before the server executes the command; `None` when the server may
-/// recover by itself.
+/// The correction that an operator must make before the server executes the command; `None` when
+/// the server may recover without one.
 fn refusal_hint(error: &RedisError) -> Option<&'static str> {
     let in_script = |text: &str| error.to_string().contains(text);
     match error.code() {

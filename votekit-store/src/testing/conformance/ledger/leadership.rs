@@ -204,7 +204,7 @@ async fn terms_survive_a_restart(place: &dyn TestStorage) -> Outcome {
     drop(ledger);
     let ledger = place.open().await?.ledger;
     let next = term_of(&ledger.acquire_leadership("second", LONG, 0).await?)?;
-    // Where no other node can have used the term, it may go on.
+    // If no other node can have used the term, it may continue.
     let lowest = if ledger.is_shared() { term + 1 } else { term };
     ensure!(next >= lowest, "term {next} after a restart, expected at least {lowest}");
     Ok(())
