@@ -44,8 +44,8 @@ hex_bytes! {
 pub struct BlockContext([u8; 32]);
 
 impl BlockContext {
-    /// Of the root of the log before the block, and the block's leaves before its commitments, as
-    /// stored: each with its length in two bytes.
+    /// Makes the context from the root of the log before the block, and the block's leaves before
+    /// its commitments, as stored: each preceded by its length in two bytes.
     #[must_use]
     pub fn new(root_before: &[u8; 32], leaves: &[u8]) -> Self {
         Self(Sha256::new().chain_update(root_before).chain_update(leaves).finalize().into())

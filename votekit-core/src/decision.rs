@@ -53,7 +53,7 @@ pub enum Decision {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum InvalidReason {
-    /// No roll of this election holds the credential.
+    /// The credential is on no roll of this election.
     Unknown,
     /// The credential was revoked.
     Revoked,
@@ -168,7 +168,7 @@ pub struct PendingDecisions {
     attempts: PendingAttempts,
     /// New requests in the order of the log, each with the index of its entry.
     requests: Vec<(RequestId, u64, Subject)>,
-    /// The position of each in that list.
+    /// The position of each request in that list.
     places: HashMap<RequestId, usize>,
     epochs: BTreeMap<(NodeId, Epoch), EpochProgress>,
 }
@@ -292,7 +292,7 @@ impl DecisionState {
         progress
     }
 
-    /// The progress of an epoch once what is pending is applied.
+    /// The progress of an epoch after the pending decisions.
     pub(crate) fn progress(
         &self,
         pending: &PendingDecisions,
@@ -430,7 +430,7 @@ pub(crate) fn decide_envelope(
                 electorate.find(&scheme.registry_key(&hash)) == Some(elector)
             }
             Subject::Invalid(first) => first == hash,
-            // Only after a purge, when nothing is decided any more.
+            // This occurs only after a purge, when no vote is decided any more.
             Subject::Unknown => true,
         };
         return if is_same {

@@ -15,7 +15,7 @@ pub struct Quorum {
 }
 
 impl Quorum {
-    /// How many authorities must be against something so that no quorum can be for it.
+    /// The number of authorities whose refusal makes a quorum impossible.
     #[must_use]
     pub const fn blocking(self) -> usize {
         self.authorities - self.quorum + 1
@@ -30,7 +30,7 @@ const ACCEPTS_MAX: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RoundView {
     height: u64,
-    /// By term and authority: one accept each, the first that was read.
+    /// For each term and authority, the first accept that was read.
     accepts: BTreeMap<(u64, KeyName), LogPoint>,
 }
 
@@ -53,7 +53,7 @@ impl RoundView {
         self.accepts.contains_key(&(term, authority.clone()))
     }
 
-    /// Adds a verified accept. One about another height is ignored.
+    /// Adds a verified accept. Ignores an accept at another height.
     pub fn add_accept(&mut self, authority: KeyName, accept: &Accept) {
         if accept.point.height == self.height {
             let key = (accept.leadership.term, authority.clone());
@@ -86,7 +86,7 @@ impl RoundView {
         self.accepted(quorum).any(|accepted| accepted.point != *point)
     }
 
-    /// How many authorities have accepted a block, in the term in which most did.
+    /// The highest number of authorities that have accepted a block in one term.
     #[must_use]
     pub fn count_accepts(&self, point: &LogPoint) -> usize {
         let counts = self.counts().into_iter().filter(|(accepted, _)| accepted.point == *point);

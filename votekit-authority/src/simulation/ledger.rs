@@ -54,7 +54,7 @@ pub(super) enum Answer {
     },
     Put(RowOutcome),
     Seen(Box<Seen>),
-    /// Done, or it was done before, or there is nothing to do.
+    /// The call was executed, had been executed before, or had nothing to do.
     Done,
     /// The block does not follow the head.
     NotNext,
@@ -136,14 +136,14 @@ impl Ledger {
         self.staged.contains_key(number)
     }
 
-    /// Ends the lease early. Returns whether one lasted.
+    /// Ends the lease early. Returns whether there was an unexpired lease.
     pub(super) fn expire_lease(&mut self, now: u64) -> bool {
         let lasted = now < self.lease_until;
         self.lease_until = self.lease_until.min(now);
         lasted
     }
 
-    /// Carries out a call.
+    /// Executes a call.
     pub(super) fn answer(&mut self, request: &Request, context: &mut CallContext<'_>) -> Answer {
         match request {
             Request::Acquire { at_least, passes_over } => {

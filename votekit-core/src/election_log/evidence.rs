@@ -1,5 +1,5 @@
 //! Compares a log with its evidence: each leaf of a batch is about one envelope, in order, and its
-//! decision is made again. Used by replay and scrub.
+//! decision is recomputed. Used by replay and scrub.
 
 use std::sync::Arc;
 
@@ -134,7 +134,7 @@ impl ExpectedLeaves {
     }
 }
 
-/// Counts the leaves that follow a batch leaf: one an envelope.
+/// Counts the leaves that follow a batch leaf: one for each envelope.
 pub(super) struct ExpectedCount {
     envelopes: usize,
     taken: usize,

@@ -175,7 +175,7 @@ impl Staging for PostgresLedger {
 impl LogStore for PostgresLedger {
     async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
         let mut elections = queries::elections(&mut self.connections.session().await?).await?;
-        // One without a head is damaged too, and does not go unmentioned.
+        // An election without a head is damaged too, and must be listed.
         let damaged = self.connections.damaged().keys();
         let unlisted: Vec<_> =
             damaged.filter(|law_id| !elections.contains(law_id)).cloned().collect();

@@ -24,7 +24,7 @@ use crate::simulation::environment::Environment;
 use crate::simulation::row::{Leaves, ProposedBlock, point_of};
 use crate::simulation::scenario::Mutation;
 
-/// The most batches of a block: few, so that a run has several blocks.
+/// The maximum number of batches in a block: small, so that a run has several blocks.
 const BATCHES_MAX: usize = 2;
 
 /// How long a leader that cannot propose keeps its lease, in milliseconds.
@@ -211,7 +211,7 @@ impl Authority {
         process.propose_once(block)
     }
 
-    /// A leader that cannot propose for a while lets another one try.
+    /// Steps down if the leader could not propose for a while, so that another authority can lead.
     fn wait_to_propose(&mut self, why: &str, env: &mut Environment) -> bool {
         let own_now = self.own_now(env);
         let Some(process) = &mut self.process else { return false };

@@ -73,14 +73,14 @@ struct Incoming {
     receipt: Receipt,
 }
 
-/// How long the connection may take to send an acknowledgement. It is only written to a socket: a
-/// connection that takes longer hardly moves at all, and with it everything that is in its queues.
+/// How long the connection may take to send an acknowledgement. It is only written to a socket. A
+/// connection that takes longer is almost stalled, and delays all messages of its queues.
 const ACKNOWLEDGEMENT_MAX: Duration = Duration::from_secs(3);
 
 /// Acknowledges one message.
 #[derive(Clone)]
 struct Receipt {
-    /// Weak: a message that is never acknowledged keeps no connection that is over.
+    /// Weak: a message that is never acknowledged must not keep a closed connection alive.
     session: Weak<Session>,
     tracker: Arc<DeliveryTracker>,
     tag: u64,
@@ -89,7 +89,8 @@ struct Receipt {
 
 impl Receipt {
     async fn acknowledge(&self) {
-        // The track comes first, so that a barrier does not wait for the broker.
+        // Remove the delivery from the tracker first, so that a barrier does not wait for the
+        // broker.
         self.tracker.remove(self.tag);
         if timeout(ACKNOWLEDGEMENT_MAX, acknowledge(&self.acker)).await.is_err()
             && let Some(session) = self.session.upgrade()
@@ -157,7 +158,8 @@ impl QueueConsumer {
         self.working().receipts.contains_key(&tag)
     }
 
-    /// Keeps a message that cannot be processed now. `false` if it is to be delivered again.
+    /// Keeps a message that cannot be processed now. Returns `false` if the broker delivers it
+    /// again.
     pub(super) fn keep(&self, tag: u64) -> bool {
         let mut working = self.working();
         let is_kept =
@@ -330,7 +332,7 @@ impl Consumption {
         }
     }
 
-    /// Passes a barrier on once the batches of its election before it are processed.
+    /// Forwards a barrier once all batches of its election before it are processed.
     async fn pass_barrier_on(&self, receipt: &Receipt, properties: BasicProperties) {
         let law_id = election_of(&properties);
         let waiting = receipt.tracker.predecessors_done(receipt.tag, law_id.as_ref());
@@ -340,8 +342,8 @@ impl Consumption {
                 receipt.acknowledge().await;
             }
             Ok(false) => {}
-            // Its caller has given up. Behind a batch that stays here for long, barriers would
-            // gather.
+            // Its caller has given up: drop the barrier. Otherwise barriers would accumulate behind
+            // a batch that stays unacknowledged for a long time.
             Err(_) => receipt.acknowledge().await,
         }
     }

@@ -97,6 +97,6 @@ fn share(queues: usize, processes: usize) -> usize {
 
 /// A random time of up to half of [`CHECK_INTERVAL`].
 fn jitter() -> Duration {
-    // Without random numbers processes act at the same time, which costs extra handovers.
+    // Without random numbers, processes act at the same time, which causes extra handovers.
     CHECK_INTERVAL * (getrandom::u32().unwrap_or_default() % 256) / 512
 }

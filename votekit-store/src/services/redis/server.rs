@@ -50,7 +50,7 @@ enum Kind {
     Cluster(Cluster),
 }
 
-/// One server, connected again when its connection is lost.
+/// One server. Reconnects when its connection is lost.
 struct Single {
     client: redis::Client,
     connection: Mutex<Option<MultiplexedConnection>>,
@@ -343,7 +343,7 @@ fn failure(error: &RedisError, in_doubt: bool) -> EngineError {
     }
 }
 
-/// An answer that none of our commands returns.
+/// An answer that no command of this engine returns.
 pub(super) fn unexpected(value: &Value) -> EngineError {
     EngineError::Corrupt {
         engine: ENGINE,
